@@ -1,0 +1,172 @@
+//! The engine on the CPU: sample groups of rollouts, and prove sequences.
+
+use std::path::Path;
+
+use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, StreamKey};
+
+use crate::config::Qwen3Config;
+use crate::error::EngineError;
+use crate::rehearsal;
+use crate::tokenizer::HfTokenizer;
+use crate::weights::{Checkpoint, WeightSource, read};
+
+mod attention;
+mod elementwise;
+mod forward;
+mod generate;
+mod layer;
+mod network;
+mod panels;
+mod product;
+mod prove;
+
+pub use attention::{KeyValueCache, Sequence};
+pub use generate::SampledRollout;
+pub use network::Qwen3;
+
+/// A Qwen3 network with its tokenizer, ready to sample and prove.
+///
+/// The same inputs give the same bits on every machine, whatever the build profile and the number of threads. Large
+/// products are spread over rayon's current pool; nothing else starts threads.
+#[derive(Debug)]
+pub struct CpuEngine {
+    network: Qwen3,
+    tokenizer: HfTokenizer,
+    eos_token: u32,
+}
+
+impl CpuEngine {
+    /// The engine of the embedded rehearsal model.
+    ///
+    /// # Errors
+    /// Only if the binary was built from damaged files.
+    pub fn rehearsal() -> Result<Self, EngineError> {
+        Self::new(rehearsal::config()?, &mut rehearsal::weights()?, rehearsal::tokenizer()?)
+    }
+
+    /// The engine of a model folder: `config.json`, `tokenizer.json`, and `model.safetensors` or its parts.
+    ///
+    /// # Errors
+    /// If a file cannot be read, is malformed, or does not belong to the others.
+    pub fn from_folder(folder: &Path) -> Result<Self, EngineError> {
+        let config = folder.join("config.json");
+        let config = Qwen3Config::from_json(&read(&config)?, &config.display().to_string())?;
+        let tokenizer = HfTokenizer::from_file(&folder.join("tokenizer.json"))?;
+        Self::new(config, &mut Checkpoint::from_folder(folder)?, tokenizer)
+    }
+
+    /// The engine of a network and a tokenizer that belong together.
+    ///
+    /// # Errors
+    /// If they do not, or a tensor is missing or has the wrong shape.
+    pub fn new(
+        config: Qwen3Config,
+        weights: &mut dyn WeightSource,
+        tokenizer: HfTokenizer,
+    ) -> Result<Self, EngineError> {
+        let fail = |problem| EngineError::Tokenizer { origin: "tokenizer.json".to_string(), problem };
+        if tokenizer.vocabulary() > config.vocab_size {
+            let (ids, vocabulary) = (tokenizer.vocabulary(), config.vocab_size);
+            return Err(fail(format!("it has token ids up to {ids}, but the network's vocabulary is {vocabulary}")));
+        }
+        // Base models name another end token in their configuration; the protocol's is the tokenizer's.
+        let eos_token = tokenizer.eos_token().or(config.eos_token);
+        let eos_token = eos_token.ok_or_else(|| fail("neither it nor config.json has an end token".to_string()))?;
+        Ok(Self { network: Qwen3::load(config, weights)?, tokenizer, eos_token })
+    }
+
+    /// What a validator checks tokens against.
+    pub fn limits(&self) -> ModelLimits {
+        ModelLimits {
+            vocabulary: self.config().vocab_size as u32,
+            context_tokens_max: self.config().context_tokens_max,
+            eos_token: self.eos_token,
+        }
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &HfTokenizer {
+        &self.tokenizer
+    }
+
+    /// Length of a hidden state.
+    pub fn hidden_size(&self) -> usize {
+        self.config().hidden_size
+    }
+
+    /// Sample one rollout of `prompt` for each stream, without proofs; they are decoded together.
+    ///
+    /// Each ends at its first EOS, which is kept, or after `new_tokens_max` tokens.
+    ///
+    /// # Errors
+    /// If the prompt is empty or has a token outside the vocabulary, if prompt and new tokens may exceed the context, or
+    /// if the network gives logits that are no numbers.
+    pub fn generate_tokens(
+        &self,
+        prompt: &[u32],
+        streams: &[StreamKey],
+        new_tokens_max: usize,
+    ) -> Result<Vec<SampledRollout>, EngineError> {
+        self.check(prompt, new_tokens_max)?;
+        generate::generate(&self.network, self.eos_token, prompt, streams, new_tokens_max)
+    }
+
+    /// Sample one rollout of `prompt` for each stream, each with its proof pass.
+    ///
+    /// # Errors
+    /// As [`CpuEngine::generate_tokens`] and [`CpuEngine::proof_pass`].
+    pub fn generate_group(
+        &self,
+        prompt: &[u32],
+        streams: &[StreamKey],
+        projection_randomness: &str,
+        new_tokens_max: usize,
+    ) -> Result<Vec<GeneratedRollout>, EngineError> {
+        let prove = |rollout: SampledRollout| {
+            let pass = self.proof_pass(&rollout.tokens, projection_randomness)?;
+            let SampledRollout { tokens, prompt_length, token_logprobs } = rollout;
+            Ok(GeneratedRollout { tokens, prompt_length, token_logprobs, pass })
+        };
+        self.generate_tokens(prompt, streams, new_tokens_max)?.into_iter().map(prove).collect()
+    }
+
+    /// One forward of the whole sequence: sketches and raw probabilities.
+    ///
+    /// # Errors
+    /// If the sequence is empty, too long, or has a token outside the vocabulary; if the randomness is not hexadecimal;
+    /// or if the network gives what is no number.
+    pub fn proof_pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, EngineError> {
+        prove::proof_pass(&self.network, self.eos_token, tokens, &self.hidden_states(tokens)?, randomness)
+    }
+
+    /// The hidden state after the final norm of every token, one after the other.
+    ///
+    /// # Errors
+    /// If the sequence is empty, too long, or has a token outside the vocabulary.
+    pub fn hidden_states(&self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        self.check(tokens, 0)?;
+        let mut sequence = Sequence { prefix: None, own: KeyValueCache::new(self.config(), tokens.len()) };
+        Ok(self.network.forward(tokens, &mut [&mut sequence]))
+    }
+
+    /// The network itself.
+    pub fn network(&self) -> &Qwen3 {
+        &self.network
+    }
+
+    fn config(&self) -> &Qwen3Config {
+        self.network.config()
+    }
+
+    fn check(&self, tokens: &[u32], new_tokens_max: usize) -> Result<(), EngineError> {
+        let (vocabulary, context) = (self.config().vocab_size, self.config().context_tokens_max);
+        if tokens.is_empty() {
+            return Err(EngineError::EmptySequence);
+        }
+        if let Some(position) = tokens.iter().position(|&token| token as usize >= vocabulary) {
+            return Err(EngineError::TokenOutsideVocabulary { token: tokens[position], position, vocabulary });
+        }
+        let total = tokens.len().saturating_add(new_tokens_max);
+        if total > context { Err(EngineError::SequenceTooLong { tokens: total, context }) } else { Ok(()) }
+    }
+}

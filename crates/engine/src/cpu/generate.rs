@@ -1,0 +1,102 @@
+//! Decoding: the rollouts of a group sampled together behind a prompt that is computed once.
+
+use grail_protocol::generation::StreamKey;
+
+use super::attention::{KeyValueCache, Sequence};
+use super::network::Qwen3;
+use crate::error::EngineError;
+use crate::philox::DrawStream;
+use crate::sampling::{PROTOCOL_SAMPLING, Sampler};
+
+/// One sampled rollout, not yet proved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampledRollout {
+    /// Prompt and completion; a final EOS is kept.
+    pub tokens: Vec<u32>,
+    /// How many of `tokens` are the prompt.
+    pub prompt_length: usize,
+    /// One per token: 0.0 for the prompt, then ln of the probability under the processed distribution.
+    pub token_logprobs: Vec<f64>,
+}
+
+/// A rollout while it grows.
+struct Decoding<'a> {
+    rollout: SampledRollout,
+    sampler: Sampler,
+    draws: DrawStream,
+    sequence: Sequence<'a>,
+    ended: bool,
+}
+
+/// Sample a rollout for each stream; the arguments have been checked.
+pub(super) fn generate(
+    network: &Qwen3,
+    eos_token: u32,
+    prompt: &[u32],
+    streams: &[StreamKey],
+    new_tokens_max: usize,
+) -> Result<Vec<SampledRollout>, EngineError> {
+    let config = network.config();
+    let mut prefill = Sequence { prefix: None, own: KeyValueCache::new(config, prompt.len()) };
+    let hidden = network.forward(prompt, &mut [&mut prefill]);
+    let prefix = prefill.own;
+    let first_logits = network.logits(&hidden[hidden.len() - config.hidden_size..]);
+    let begin = |stream| Decoding::new(network, prompt, &prefix, stream, new_tokens_max);
+    let mut rollouts: Vec<Decoding<'_>> = streams.iter().map(begin).collect();
+
+    let mut logits = first_logits.repeat(rollouts.len());
+    for step in 0..new_tokens_max {
+        let rows = logits.chunks_exact(config.vocab_size);
+        for (rollout, logits) in rollouts.iter_mut().filter(|rollout| !rollout.ended).zip(rows) {
+            rollout.extend(logits, step, eos_token)?;
+        }
+        if step + 1 == new_tokens_max || rollouts.iter().all(|rollout| rollout.ended) {
+            break;
+        }
+        logits = advance(network, &mut rollouts);
+    }
+    Ok(rollouts.into_iter().map(|decoding| decoding.rollout).collect())
+}
+
+/// The next logits of the rollouts that have not ended, in order. Some have not; a row's bits do not depend on how many.
+fn advance(network: &Qwen3, rollouts: &mut [Decoding<'_>]) -> Vec<f32> {
+    let (tokens, mut sequences): (Vec<u32>, Vec<&mut Sequence<'_>>) = rollouts
+        .iter_mut()
+        .filter(|rollout| !rollout.ended)
+        .map(|rollout| (rollout.rollout.tokens[rollout.rollout.tokens.len() - 1], &mut rollout.sequence))
+        .unzip();
+    network.logits(&network.forward(&tokens, &mut sequences))
+}
+
+impl<'a> Decoding<'a> {
+    fn new(
+        network: &Qwen3,
+        prompt: &[u32],
+        prefix: &'a KeyValueCache,
+        stream: &StreamKey,
+        new_tokens_max: usize,
+    ) -> Self {
+        let config = network.config();
+        Self {
+            rollout: SampledRollout {
+                tokens: prompt.to_vec(),
+                prompt_length: prompt.len(),
+                token_logprobs: vec![0.0; prompt.len()],
+            },
+            sampler: Sampler::new(PROTOCOL_SAMPLING, config.vocab_size, prompt),
+            draws: DrawStream::new(stream),
+            sequence: Sequence { prefix: Some(prefix), own: KeyValueCache::new(config, new_tokens_max) },
+            ended: false,
+        }
+    }
+
+    fn extend(&mut self, logits: &[f32], step: usize, eos_token: u32) -> Result<(), EngineError> {
+        let drawn = self.sampler.sample(logits, self.draws.uniform(step as u64));
+        let position = self.rollout.tokens.len();
+        let drawn = drawn.map_err(|source| EngineError::Sampling { position, source })?;
+        self.rollout.tokens.push(drawn.token);
+        self.rollout.token_logprobs.push(drawn.logprob);
+        self.ended = drawn.token == eos_token;
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! What can go wrong in the engine, each with what was wrong, where, and what to do about it.
+
+use std::path::PathBuf;
+
+use grail_protocol::randomness::RandomnessError;
+use grail_protocol::sketch::SketchError;
+
+use crate::sampling::SamplingError;
+
+/// Why the engine could not load a model, generate, or prove.
+///
+/// The first group of variants is for the operator, who chose the model; the second for the caller, who gave the tokens;
+/// the third means damaged weights or memory.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A file of the model folder cannot be read.
+    #[error(
+        "cannot read {path}: {source}; a model folder holds config.json, tokenizer.json and model.safetensors (or its \
+         parts and model.safetensors.index.json)",
+        path = .path.display()
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The configuration is malformed or describes another kind of network.
+    #[error("{origin}: {problem}; this engine runs Qwen3 networks as Hugging Face publishes them")]
+    Config {
+        /// Where the configuration came from.
+        origin: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The tokenizer is malformed or does not belong to the network.
+    #[error("{origin}: {problem}; take tokenizer.json from the same place as the weights")]
+    Tokenizer {
+        /// Where the tokenizer came from.
+        origin: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The index of a sharded model is malformed.
+    #[error("{origin}: {problem}; download the model again")]
+    WeightIndex {
+        /// Where the index came from.
+        origin: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A weight file is malformed or holds a type that cannot be widened to float32.
+    #[error("{origin}: {source}; the file is damaged or incomplete: download the model again")]
+    Weights {
+        /// The file, or the tensor in it.
+        origin: String,
+        /// What the reader said.
+        source: candle_core::Error,
+    },
+    /// A tensor that the configuration asks for is not in the weights.
+    #[error(
+        "{origin}: no tensor {name}; config.json and the weights do not belong together, or a part of the weights is \
+         missing"
+    )]
+    TensorMissing {
+        /// Where the weights came from.
+        origin: String,
+        /// Name of the tensor.
+        name: String,
+    },
+    /// A tensor has another shape than the configuration asks for.
+    #[error(
+        "{origin}: tensor {name} has shape {found:?}, but config.json asks for {expected:?}; they do not belong together"
+    )]
+    TensorShape {
+        /// Where the weights came from.
+        origin: String,
+        /// Name of the tensor.
+        name: String,
+        /// Its shape in the weights.
+        found: Vec<usize>,
+        /// The shape that the configuration asks for.
+        expected: Vec<usize>,
+    },
+    /// The name of a synthetic model is not understood.
+    #[error(
+        "no synthetic model {name:?}; write synthetic:<shape>:<seed> with shape qwen3-4b or tiny, as in synthetic:tiny:1"
+    )]
+    SyntheticName {
+        /// The name as given.
+        name: String,
+    },
+
+    /// There are no tokens to work on.
+    #[error("the sequence is empty; give at least one token")]
+    EmptySequence,
+    /// A token id that the network has no embedding for.
+    #[error(
+        "token {token} at position {position} is outside the vocabulary of {vocabulary}; was it made with another tokenizer?"
+    )]
+    TokenOutsideVocabulary {
+        /// The token id.
+        token: u32,
+        /// Its position in the sequence.
+        position: usize,
+        /// Number of token ids.
+        vocabulary: usize,
+    },
+    /// The sequence, or what it could grow to, is longer than the model's context.
+    #[error(
+        "{tokens} tokens, new ones included, exceed the model's context of {context}; shorten the prompt or ask for fewer new tokens"
+    )]
+    SequenceTooLong {
+        /// Tokens of the sequence, with all that may be generated.
+        tokens: usize,
+        /// Longest sequence of the model.
+        context: usize,
+    },
+    /// The projection randomness is unusable.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
+
+    /// The network gave logits that nothing can be sampled from.
+    #[error("position {position}: {source}")]
+    Sampling {
+        /// Position of the token that was to be sampled.
+        position: usize,
+        /// What is wrong with the logits.
+        source: SamplingError,
+    },
+    /// The network gave logits that are no numbers.
+    #[error(
+        "the logits at position {position} are not finite; the weights or the memory are damaged: reload the model"
+    )]
+    LogitsNotFinite {
+        /// Position in the sequence.
+        position: usize,
+    },
+    /// A hidden state has no sketch.
+    #[error(transparent)]
+    Sketch(#[from] SketchError),
+}

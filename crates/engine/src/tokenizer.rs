@@ -1,0 +1,71 @@
+//! Text to token ids and back with a `tokenizer.json` of Hugging Face.
+
+use std::path::Path;
+
+use grail_protocol::generation::Tokenizer;
+use tokenizers::{DecoderWrapper, ModelWrapper};
+
+use crate::error::EngineError;
+use crate::weights::read;
+
+/// The token that ends a completion.
+const EOS_TEXT: &str = "<|im_end|>";
+
+/// A byte-level BPE tokenizer as Qwen's models have it.
+#[derive(Debug)]
+pub struct HfTokenizer {
+    tokenizer: tokenizers::Tokenizer,
+    eos_token: Option<u32>,
+}
+
+impl HfTokenizer {
+    /// Read a `tokenizer.json` from memory; `origin` says in errors where it came from.
+    ///
+    /// # Errors
+    /// [`EngineError::Tokenizer`] if it is malformed, or of a kind that cannot encode every text or not always the same.
+    pub fn from_bytes(json: &[u8], origin: &str) -> Result<Self, EngineError> {
+        let fail = |problem| EngineError::Tokenizer { origin: origin.to_string(), problem };
+        let mut tokenizer =
+            tokenizers::Tokenizer::from_bytes(json).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
+        let encodes_any_text = match tokenizer.get_model() {
+            ModelWrapper::BPE(bpe) => bpe.unk_token.is_none() && bpe.dropout.is_none(),
+            _ => false,
+        };
+        if !encodes_any_text || !matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
+            return Err(fail("not a byte-level BPE tokenizer without unknown token and dropout".to_string()));
+        }
+        let eos_token = tokenizer.token_to_id(EOS_TEXT);
+        Ok(Self { tokenizer, eos_token })
+    }
+
+    /// Read a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, and as [`HfTokenizer::from_bytes`].
+    pub fn from_file(path: &Path) -> Result<Self, EngineError> {
+        Self::from_bytes(&read(path)?, &path.display().to_string())
+    }
+
+    /// The id of `<|im_end|>`, if the tokenizer has it.
+    pub fn eos_token(&self) -> Option<u32> {
+        self.eos_token
+    }
+
+    /// One more than the highest token id.
+    pub fn vocabulary(&self) -> usize {
+        self.tokenizer.get_vocab(true).into_values().max().map_or(0, |highest| highest as usize + 1)
+    }
+}
+
+impl Tokenizer for HfTokenizer {
+    fn encode(&self, text: &str) -> Vec<u32> {
+        let encoding = self.tokenizer.encode_fast(text, false);
+        encoding.expect("a BPE without unknown token encodes every text").get_ids().to_vec()
+    }
+
+    fn decode(&self, tokens: &[u32], skip_special_tokens: bool) -> String {
+        self.tokenizer.decode(tokens, skip_special_tokens).expect("the byte-level decoder takes any tokens")
+    }
+}

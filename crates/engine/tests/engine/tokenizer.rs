@@ -1,0 +1,61 @@
+//! Tokenizers against the reference's ids.
+
+use grail_engine::HfTokenizer;
+use grail_protocol::generation::Tokenizer;
+use grail_protocol::problem::Problem;
+use grail_protocol::prompt::prompt;
+
+use crate::fixtures::{ENGINE, json, path, prompts, sha256_of_tokens};
+
+#[test]
+fn qwen3s_tokenizer_gives_the_references_ids() {
+    let packed = std::fs::read(path("tokenizer/qwen3-tokenizer.json.zst")).unwrap();
+    let json_text = zstd::decode_all(packed.as_slice()).unwrap();
+    let tokenizer = HfTokenizer::from_bytes(&json_text, "qwen3-tokenizer.json").unwrap();
+    assert_eq!(tokenizer.eos_token(), Some(151_645));
+    for case in json("golden/prompt_tokens.json")["cases"].as_array().unwrap() {
+        let [hotkey, window_hash] = ["hotkey", "window_hash"].map(|name| case[name].as_str().unwrap());
+        let text = prompt(&Problem::canonical(hotkey, window_hash, case["index"].as_u64().unwrap() as u32));
+        let tokens = tokenizer.encode(&text);
+        assert_eq!(sha256_of_tokens(&tokens), case["ids_sha256"].as_str().unwrap());
+        assert_eq!(tokenizer.decode(&tokens, false), text);
+    }
+}
+
+#[test]
+fn the_rehearsal_tokenizer_gives_the_ids_of_the_golden_window() {
+    let facts = &json("golden/verdicts.json")["facts"];
+    let [hotkey, block_hash] = ["hotkey", "block_hash"].map(|name| facts[name].as_str().unwrap());
+    for (index, expected) in (0..).zip(&prompts()[..2]) {
+        let text = prompt(&Problem::canonical(hotkey, block_hash, index));
+        assert_eq!(&ENGINE.tokenizer().encode(&text), expected);
+    }
+}
+
+#[test]
+fn special_tokens_are_recognised_and_none_are_added() {
+    let tokenizer = ENGINE.tokenizer();
+    assert_eq!(tokenizer.eos_token(), Some(511));
+    assert_eq!(tokenizer.encode("<|im_end|>"), [511]);
+    assert!(tokenizer.encode("").is_empty());
+    let tokens = tokenizer.encode("a<|im_end|>b");
+    assert_eq!(tokenizer.decode(&tokens, false), "a<|im_end|>b");
+    assert_eq!(tokenizer.decode(&tokens, true), "ab");
+}
+
+#[test]
+fn spaces_are_left_as_they_are() {
+    for text in ["a , b . c 's ! do n't", "  two  spaces  ", "\n\r\n\t", "é≤25 日本"] {
+        assert_eq!(ENGINE.tokenizer().decode(&ENGINE.tokenizer().encode(text), false), text);
+    }
+}
+
+#[test]
+fn what_is_no_tokenizer_is_refused() {
+    let word_level =
+        r#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"b"}}"#;
+    for text in ["", "{}", word_level] {
+        let error = HfTokenizer::from_bytes(text.as_bytes(), "here.json").unwrap_err().to_string();
+        assert!(error.contains("here.json"), "{error}");
+    }
+}

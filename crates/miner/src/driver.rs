@@ -1,0 +1,277 @@
+//! Carries out the machine's actions through the ports, and feeds the answers back as events.
+//!
+//! The same code runs live and simulated: all waiting goes through the [`Clock`] port, every call is bounded, and nothing
+//! is decided here.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures_util::future::{AbortHandle, Abortable, LocalBoxFuture};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use grail_protocol::PROTOCOL;
+use grail_protocol::generation::{GeneratedRollout, StreamKey};
+use grail_protocol::problem::Problem;
+use grail_protocol::prompt::prompt;
+use grail_protocol::rollout::GroupOrigin;
+use sha2::{Digest, Sha256};
+
+use crate::machine::{Action, Actions, Event, GroupId, GroupOrder, Machine, Timer};
+use crate::ports::{
+    Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, Clock, CommitError, Engine, EngineError, Etag,
+    GroupRequest, Journal, JournalError, Now, PutCondition, Signer, within,
+};
+use crate::seal::seal;
+
+/// The world, one trait object per port.
+#[derive(Clone)]
+#[allow(missing_docs, reason = "each field is the port that it names")]
+pub struct Ports {
+    pub clock: Rc<dyn Clock>,
+    pub chain: Rc<dyn Chain>,
+    pub beacon: Rc<dyn Beacon>,
+    pub bucket: Rc<dyn Bucket>,
+    pub engine: Rc<dyn Engine>,
+    pub journal: Rc<dyn Journal>,
+    pub signer: Rc<dyn Signer>,
+}
+
+/// How long a call may take before it counts as unanswered, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A read from the chain.
+    pub chain_read_ms: u64,
+    /// Waiting for a new head.
+    pub head_ms: u64,
+    /// A commitment, until it is in a block.
+    pub commit_ms: u64,
+    /// A beacon round.
+    pub beacon_ms: u64,
+    /// An operation on the bucket.
+    pub bucket_ms: u64,
+    /// A journal append.
+    pub journal_ms: u64,
+}
+
+impl Limits {
+    /// The limits for a chain with this block time.
+    pub const fn for_block_ms(block_ms: u64) -> Self {
+        Self {
+            chain_read_ms: block_ms / 2,
+            head_ms: 4 * block_ms,
+            commit_ms: 6 * block_ms,
+            beacon_ms: block_ms / 2,
+            bucket_ms: 2 * block_ms,
+            journal_ms: block_ms,
+        }
+    }
+}
+
+/// Sees every event and action as it passes: recorders, metrics, progress.
+pub trait Observer {
+    /// The machine is about to handle this event.
+    fn event(&mut self, now: Now, event: &Event);
+    /// The machine asked for this.
+    fn action(&mut self, now: Now, action: &Action);
+}
+
+/// Asks for a graceful stop.
+pub type Stop = LocalBoxFuture<'static, ()>;
+
+/// Run a machine until it exits: after `stop` resolved, and what was clean is uploaded.
+pub async fn run(mut machine: Machine, ports: Ports, limits: Limits, observer: &mut dyn Observer, stop: Stop) {
+    let mut driver =
+        Driver { ports, limits, pending: FuturesUnordered::new(), groups: BTreeMap::new(), timers: BTreeMap::new() };
+    let journal = driver.ports.journal.clone();
+    driver.pending.push(Box::pin(async move { Some(Event::Started(journal.load().await.unwrap_or_default())) }));
+    driver.pending.push(Box::pin(async move {
+        stop.await;
+        Some(Event::Shutdown)
+    }));
+    while let Some(answer) = driver.pending.next().await {
+        let Some(event) = answer.filter(|event| driver.is_wanted(event)) else {
+            continue;
+        };
+        let now = driver.ports.clock.now();
+        observer.event(now, &event);
+        let actions: Actions = machine.handle(now, event);
+        for action in actions {
+            observer.action(now, &action);
+            if action == Action::Exit {
+                return;
+            }
+            driver.carry_out(action);
+        }
+    }
+}
+
+/// What is pending: an event, or none where the call was cancelled.
+type Pending = LocalBoxFuture<'static, Option<Event>>;
+
+struct Driver {
+    ports: Ports,
+    limits: Limits,
+    pending: FuturesUnordered<Pending>,
+    groups: BTreeMap<GroupId, AbortHandle>,
+    /// The time that each timer is set to; a fired timer that was set anew since is not wanted.
+    timers: BTreeMap<Timer, (u64, AbortHandle)>,
+}
+
+impl Driver {
+    fn is_wanted(&mut self, event: &Event) -> bool {
+        match event {
+            Event::TimerFired(timer) => self.timers.remove(timer).is_some(),
+            Event::GroupReady { group, .. } | Event::GroupFailed { group, .. } => self.groups.remove(group).is_some(),
+            _ => true,
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        let Ports { clock, chain, beacon, bucket, journal, .. } = self.ports.clone();
+        let Limits { chain_read_ms, head_ms, commit_ms, beacon_ms, bucket_ms, journal_ms } = self.limits;
+        let unreachable = move |ms: u64| ChainError::Unreachable(format!("no answer within {ms} ms"));
+        match action {
+            Action::WatchHead { after } => self.ask(async move {
+                match within(&*clock, head_ms, chain.next_head(after)).await {
+                    Some(Ok(head)) => Event::HeadMoved(head),
+                    Some(Err(error)) => Event::HeadFailed(error),
+                    None => Event::HeadFailed(unreachable(head_ms)),
+                }
+            }),
+            Action::ReconnectChain => self.pending.push(Box::pin(async move {
+                chain.reconnect().await;
+                None
+            })),
+            Action::ReadBlockHash(block) => self.ask(async move {
+                let result = within(&*clock, chain_read_ms, chain.block_hash(block)).await;
+                Event::BlockHashRead { block, result: result.unwrap_or_else(|| Err(unreachable(chain_read_ms))) }
+            }),
+            Action::FetchBeacon(round) => self.ask(async move {
+                let result = within(&*clock, beacon_ms, beacon.round(round)).await;
+                let late = || Err(BeaconError::Unreachable(format!("no answer within {beacon_ms} ms")));
+                Event::BeaconAnswered { round, result: result.unwrap_or_else(late) }
+            }),
+            Action::ReadRegistration => self.ask(async move {
+                let result = within(&*clock, chain_read_ms, chain.registration()).await;
+                Event::RegistrationRead(result.unwrap_or_else(|| Err(unreachable(chain_read_ms))))
+            }),
+            Action::ReadCommitment => self.ask(async move {
+                let result = within(&*clock, chain_read_ms, chain.commitment()).await;
+                Event::CommitmentRead(result.unwrap_or_else(|| Err(unreachable(chain_read_ms))))
+            }),
+            Action::Commit(credentials) => self.ask(async move {
+                let result = within(&*clock, commit_ms, chain.commit(&credentials)).await;
+                let late = || Err(CommitError::Unknown(format!("no answer within {commit_ms} ms")));
+                Event::CommitmentAnswered(result.unwrap_or_else(late))
+            }),
+            Action::AppendJournal { entry, record } => self.ask(async move {
+                let result = within(&*clock, journal_ms, journal.append(&record)).await;
+                let late = || Err(JournalError(format!("no answer within {journal_ms} ms")));
+                Event::JournalAnswered { entry, result: result.unwrap_or_else(late) }
+            }),
+            Action::Upload { window_start, key, bytes, condition } => self.ask(async move {
+                let result = put(&*clock, &*bucket, bucket_ms, &key, &bytes, &condition).await;
+                Event::UploadAnswered { window_start, result }
+            }),
+            Action::ReadObject { window_start, key } => self.ask(async move {
+                let result = within(&*clock, bucket_ms, bucket.get(&key)).await;
+                let result = result.unwrap_or_else(|| Err(bucket_late(bucket_ms)));
+                let with_digest = |(bytes, etag)| (hex::encode(Sha256::digest(&bytes)), etag);
+                Event::ObjectRead { window_start, result: result.map(|object| object.map(with_digest)) }
+            }),
+            Action::DeleteObject { window_start, key } => self.ask(async move {
+                let result = within(&*clock, bucket_ms, bucket.delete(&key)).await;
+                Event::ObjectDeleted { window_start, result: result.unwrap_or_else(|| Err(bucket_late(bucket_ms))) }
+            }),
+            Action::Generate(order) => self.generate(*order),
+            Action::CancelGroup(group) => {
+                if let Some(handle) = self.groups.remove(&group) {
+                    handle.abort();
+                }
+            }
+            Action::SetTimer { timer, at_ms } => self.set_timer(timer, at_ms),
+            Action::ClearTimer(timer) => self.clear_timer(timer),
+            // Observers have seen it, and there is nothing to carry out.
+            Action::Report(_) | Action::Exit => {}
+        }
+    }
+
+    fn ask(&mut self, call: impl Future<Output = Event> + 'static) {
+        self.pending.push(Box::pin(async move { Some(call.await) }));
+    }
+
+    fn generate(&mut self, order: GroupOrder) {
+        let id = order.id.clone();
+        let (handle, registration) = AbortHandle::new_pair();
+        self.groups.insert(id, handle);
+        let work = Abortable::new(generate_and_seal(self.ports.clone(), order), registration);
+        self.pending.push(Box::pin(async move { work.await.ok() }));
+    }
+
+    fn set_timer(&mut self, timer: Timer, at_ms: u64) {
+        self.clear_timer(timer);
+        let (handle, registration) = AbortHandle::new_pair();
+        self.timers.insert(timer, (at_ms, handle));
+        let clock = self.ports.clock.clone();
+        let sleep = Abortable::new(async move { clock.sleep_until(at_ms).await }, registration);
+        self.pending.push(Box::pin(async move { sleep.await.ok().map(|()| Event::TimerFired(timer)) }));
+    }
+
+    fn clear_timer(&mut self, timer: Timer) {
+        if let Some((_, handle)) = self.timers.remove(&timer) {
+            handle.abort();
+        }
+    }
+}
+
+async fn put(
+    clock: &dyn Clock,
+    bucket: &dyn Bucket,
+    limit_ms: u64,
+    key: &str,
+    bytes: &[u8],
+    condition: &PutCondition,
+) -> Result<Etag, BucketError> {
+    within(clock, limit_ms, bucket.put(key, bytes, condition)).await.unwrap_or_else(|| Err(bucket_late(limit_ms)))
+}
+
+fn bucket_late(limit_ms: u64) -> BucketError {
+    BucketError::Unknown(format!("no answer within {limit_ms} ms"))
+}
+
+/// Prompt, engine, seal: from an order to an event.
+async fn generate_and_seal(ports: Ports, order: GroupOrder) -> Event {
+    let group = order.id.clone();
+    match sealed_group(&ports, order).await {
+        Ok(sealed) => Event::GroupReady { group, sealed: Box::new(sealed) },
+        Err(EngineError(why)) => Event::GroupFailed { group, why },
+    }
+}
+
+async fn sealed_group(ports: &Ports, order: GroupOrder) -> Result<crate::seal::SealedGroup, EngineError> {
+    let GroupOrder { id, window, block, kept, seed } = order;
+    let engine = &*ports.engine;
+    let problem = Problem::canonical(&window.hotkey.to_ss58(), &window.block_hash, id.index);
+    let wanted: Vec<u32> = (0..PROTOCOL.rollouts_per_group as u32).filter(|i| !kept.contains_key(i)).collect();
+    let request = GroupRequest {
+        prompt: engine.tokenizer().encode(&prompt(&problem)),
+        streams: wanted.iter().map(|&rollout| stream(seed, &id, rollout)).collect(),
+        randomness: window.randomness.clone(),
+        new_tokens_max: PROTOCOL.new_tokens_max,
+    };
+    let fresh = engine.generate(&request).await?;
+    if fresh.len() != wanted.len() {
+        return Err(EngineError(format!("{} rollouts were asked for and {} came", wanted.len(), fresh.len())));
+    }
+    let mut rollouts: BTreeMap<u32, GeneratedRollout> = kept;
+    rollouts.extend(wanted.into_iter().zip(fresh));
+    let timestamp = ports.clock.now().wall_ms as f64 / 1000.0;
+    let origin = GroupOrigin { group: id.index, block, timestamp };
+    let generated = rollouts.into_values().collect();
+    seal(&window, origin, generated, engine.limits(), engine.tokenizer(), &*ports.signer)
+        .map_err(|error| EngineError(error.to_string()))
+}
+
+fn stream(seed: u64, id: &GroupId, rollout: u32) -> StreamKey {
+    // Another block hash gives other problems, so the generation need not enter the key.
+    StreamKey { seed, window_start: id.window_start, group: id.index, rollout, attempt: id.attempt }
+}

@@ -1,0 +1,201 @@
+//! The state machine that decides: events in, actions out.
+//!
+//! `handle` is called with the time and one event, and returns what to do, in order. Every port call that an action asks
+//! for is answered by exactly one event, or by none if the call was cancelled. Answers that belong to work given up since
+//! are recognised by window, generation and attempt, and ignored.
+
+mod account;
+pub mod action;
+mod estimate;
+pub mod event;
+mod groups;
+pub mod receipt;
+mod timing;
+mod upload;
+mod window;
+
+use std::collections::BTreeMap;
+
+use grail_protocol::PROTOCOL;
+use grail_protocol::signature::Hotkey;
+
+use self::account::Account;
+use self::timing::Timing;
+use self::window::{Recovered, Window};
+use crate::policy::UploadPolicy;
+use crate::ports::{BeaconSchedule, ChainError, Head, Now};
+
+pub use self::action::{Action, GroupOrder};
+pub use self::event::{Event, GroupId, JournalEntry, Timer};
+pub use self::receipt::{Area, Report, Trouble, WindowOutcome, WindowReceipt};
+
+/// What to do, in order.
+pub type Actions = Vec<Action>;
+
+/// What an operator decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MachineConfig {
+    /// Our hotkey.
+    pub hotkey: Hotkey,
+    /// Seed of the sampling streams.
+    pub seed: u64,
+    /// Whether the beacon enters the randomness.
+    pub use_drand: bool,
+    /// When the beacon's rounds are due.
+    pub beacon: BeaconSchedule,
+    /// How many of the clean groups to upload.
+    pub policy: UploadPolicy,
+    /// Blocks before the window's end that belong to the upload.
+    pub safety_blocks: u64,
+    /// Depth in blocks from which on a block is not replaced any more.
+    pub reorganisation_blocks_max: u64,
+    /// Groups that the engine works on at a time.
+    pub groups_in_flight_max: usize,
+    /// Most groups per window.
+    pub groups_max: Option<u32>,
+    /// Shortest time between two uploads of a window, in milliseconds; without it only the deadline uploads.
+    pub early_upload_ms: Option<u64>,
+    /// The 128 bytes of read credentials that belong on chain.
+    pub read_credentials: Vec<u8>,
+    /// Expected time between two blocks, in milliseconds.
+    pub block_ms: u64,
+}
+
+impl MachineConfig {
+    /// The defaults for a hotkey that publishes these read credentials.
+    pub fn new(hotkey: Hotkey, read_credentials: Vec<u8>) -> Self {
+        Self {
+            hotkey,
+            seed: 0,
+            use_drand: true,
+            beacon: BeaconSchedule::QUICKNET,
+            policy: UploadPolicy::Score,
+            safety_blocks: 1,
+            reorganisation_blocks_max: 6,
+            groups_in_flight_max: 1,
+            groups_max: None,
+            early_upload_ms: Some(60_000),
+            read_credentials,
+            block_ms: PROTOCOL.block_ms,
+        }
+    }
+}
+
+/// The core.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    config: MachineConfig,
+    timing: Timing,
+    account: Account,
+    recovered: Option<Recovered>,
+    window: Option<Window>,
+    stopping: bool,
+    /// What each timer is set to, so that one is set anew only where its time changes.
+    timers: BTreeMap<Timer, u64>,
+}
+
+impl Machine {
+    /// A machine that has seen nothing yet; its first event is [`Event::Started`].
+    pub fn new(config: MachineConfig) -> Self {
+        let timing = Timing::new(config.block_ms, config.safety_blocks);
+        Self {
+            config,
+            timing,
+            account: Account::default(),
+            recovered: None,
+            window: None,
+            stopping: false,
+            timers: BTreeMap::new(),
+        }
+    }
+
+    /// Take one event and tell what to do.
+    pub fn handle(&mut self, now: Now, event: Event) -> Actions {
+        let mut actions = Actions::new();
+        let out = &mut actions;
+        match event {
+            Event::Started(records) => {
+                self.recovered = Recovered::from_records(records);
+                out.push(Action::WatchHead { after: 0 });
+                self.check_account(out);
+            }
+            Event::HeadMoved(head) => self.head_moved(now, head, out),
+            Event::HeadFailed(error) => self.head_failed(now, error, out),
+            Event::BlockHashRead { block, result } => self.block_hash_read(now, block, result, out),
+            Event::BeaconAnswered { round, result } => self.beacon_answered(round, result, out),
+            Event::RegistrationRead(result) => self.registration_read(now, result, out),
+            Event::CommitmentRead(result) => self.commitment_read(now, result, out),
+            Event::CommitmentAnswered(result) => self.commitment_answered(now, result, out),
+            Event::GroupReady { group, sealed } => self.group_ready(now, group, *sealed, out),
+            Event::GroupFailed { group, why } => self.group_failed(now, group, why, out),
+            Event::JournalAnswered { entry, result } => self.journal_answered(entry, result, out),
+            Event::UploadAnswered { window_start, result } => self.upload_answered(now, window_start, result, out),
+            Event::ObjectRead { window_start, result } => self.object_read(now, window_start, result, out),
+            Event::ObjectDeleted { window_start, result } => self.object_deleted(now, window_start, result, out),
+            Event::TimerFired(timer) => {
+                self.timers.remove(&timer);
+                self.timer_fired(timer, out);
+            }
+            Event::Shutdown => self.stopping = true,
+        }
+        self.advance(now, out);
+        actions.retain(|action| self.changes_something(action));
+        actions
+    }
+
+    /// Whether an action sets or clears a timer that is not so already; every other action counts.
+    fn changes_something(&mut self, action: &Action) -> bool {
+        match action {
+            Action::SetTimer { timer, at_ms } => self.timers.insert(*timer, *at_ms) != Some(*at_ms),
+            Action::ClearTimer(timer) => self.timers.remove(timer).is_some(),
+            _ => true,
+        }
+    }
+
+    fn head_moved(&mut self, now: Now, head: Head, out: &mut Actions) {
+        out.push(Action::WatchHead { after: head.number });
+        if !self.timing.note_head(head, now.monotonic_ms) {
+            return;
+        }
+        let start = grail_protocol::constants::window_start(head.number);
+        if self.window.as_ref().is_none_or(|window| window.start < start) && !self.stopping {
+            self.close_window(out);
+            self.open_window(start, out);
+        } else {
+            self.confirm_young_hash(head.number, out);
+        }
+    }
+
+    fn head_failed(&mut self, now: Now, error: ChainError, out: &mut Actions) {
+        out.push(trouble(Area::Chain, error));
+        out.push(Action::ReconnectChain);
+        out.push(Action::SetTimer { timer: Timer::Head, at_ms: now.monotonic_ms + self.config.block_ms / 4 });
+    }
+
+    fn timer_fired(&mut self, timer: Timer, out: &mut Actions) {
+        match timer {
+            Timer::Head => out.push(Action::WatchHead { after: self.timing.head().unwrap_or(0) }),
+            Timer::Account => self.check_account(out),
+            Timer::Retry => self.retry(out),
+            // Whatever is due is found by `advance`.
+            Timer::UploadDeadline | Timer::Groups => {}
+        }
+    }
+
+    /// Everything that follows from the state and the time, whatever the event was.
+    fn advance(&mut self, now: Now, out: &mut Actions) {
+        self.watch_deadline(now, out);
+        self.supervise_groups(now, out);
+        self.order_groups(now, out);
+        self.advance_upload(now, out);
+        if self.stopping && !self.upload_in_progress() {
+            self.close_window(out);
+            out.push(Action::Exit);
+        }
+    }
+}
+
+/// A report of trouble.
+fn trouble(area: Area, text: impl std::fmt::Display) -> Action {
+    Action::Report(Report::Trouble(Trouble { area, text: text.to_string() }))
+}

@@ -1,0 +1,112 @@
+//! Registration and the read credentials on chain.
+
+use super::action::Action;
+use super::event::Timer;
+use super::receipt::Area;
+use super::{Actions, Machine, trouble};
+use crate::ports::{ChainError, CommitError, Now};
+
+/// What is known of our account.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Account {
+    /// Whether the hotkey has a uid; unknown before the first answer.
+    registered: Option<bool>,
+    commitment: Commitment,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Commitment {
+    #[default]
+    Unknown,
+    Reading,
+    Writing,
+    Equal,
+}
+
+impl Account {
+    /// Whether mining is known to be pointless.
+    pub(super) fn is_unregistered(&self) -> bool {
+        self.registered == Some(false)
+    }
+}
+
+impl Machine {
+    /// Read registration again; the commitment follows until it is known to be right.
+    pub(super) fn check_account(&mut self, actions: &mut Actions) {
+        actions.push(Action::ReadRegistration);
+    }
+
+    pub(super) fn registration_read(
+        &mut self,
+        now: Now,
+        result: Result<Option<u16>, ChainError>,
+        actions: &mut Actions,
+    ) {
+        match result {
+            Ok(uid) => {
+                self.account.registered = Some(uid.is_some());
+                if uid.is_some() {
+                    self.read_commitment(actions);
+                } else {
+                    let text = "the hotkey is not registered on the subnet; register it, mining starts by itself then";
+                    actions.push(trouble(Area::Chain, text));
+                    self.account_later(now, actions);
+                }
+            }
+            Err(error) => {
+                actions.push(trouble(Area::Chain, error));
+                self.account_later(now, actions);
+            }
+        }
+    }
+
+    pub(super) fn commitment_read(
+        &mut self,
+        now: Now,
+        result: Result<Option<Vec<u8>>, ChainError>,
+        actions: &mut Actions,
+    ) {
+        match result {
+            Ok(found) if found.as_ref() == Some(&self.config.read_credentials) => {
+                self.account.commitment = Commitment::Equal;
+            }
+            Ok(_) => {
+                self.account.commitment = Commitment::Writing;
+                actions.push(Action::Commit(self.config.read_credentials.clone()));
+            }
+            Err(error) => {
+                self.account.commitment = Commitment::Unknown;
+                actions.push(trouble(Area::Commitment, error));
+                self.account_later(now, actions);
+            }
+        }
+    }
+
+    pub(super) fn commitment_answered(&mut self, now: Now, result: Result<(), CommitError>, actions: &mut Actions) {
+        self.account.commitment = Commitment::Unknown;
+        match result {
+            // What is on chain counts, not what was answered: read it.
+            Ok(()) => self.read_commitment(actions),
+            Err(error @ CommitError::Unknown(_)) => {
+                actions.push(trouble(Area::Commitment, error));
+                self.read_commitment(actions);
+            }
+            Err(error @ CommitError::Refused(_)) => {
+                actions.push(trouble(Area::Commitment, error));
+                self.account_later(now, actions);
+            }
+        }
+    }
+
+    fn read_commitment(&mut self, actions: &mut Actions) {
+        if self.account.commitment == Commitment::Unknown {
+            self.account.commitment = Commitment::Reading;
+            actions.push(Action::ReadCommitment);
+        }
+    }
+
+    fn account_later(&self, now: Now, actions: &mut Actions) {
+        let at_ms = now.monotonic_ms + 2 * self.config.block_ms;
+        actions.push(Action::SetTimer { timer: Timer::Account, at_ms });
+    }
+}

@@ -1,0 +1,120 @@
+//! What the machine wants done.
+
+use std::collections::BTreeMap;
+
+use grail_protocol::generation::GeneratedRollout;
+use grail_protocol::rollout::WindowContext;
+use sha2::{Digest, Sha256};
+
+use super::event::{GroupId, JournalEntry, Timer};
+use super::receipt::Report;
+use crate::ports::{JournalRecord, PutCondition};
+
+/// Something for the driver to carry out; its answer comes back as an event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Tell the next head above this block.
+    WatchHead {
+        /// The newest block that is known.
+        after: u64,
+    },
+    /// Use a new connection to the chain from now on.
+    ReconnectChain,
+    /// Read a block's hash.
+    ReadBlockHash(u64),
+    /// Fetch a beacon round.
+    FetchBeacon(u64),
+    /// Read our uid.
+    ReadRegistration,
+    /// Read what we committed.
+    ReadCommitment,
+    /// Commit the read credentials.
+    Commit(Vec<u8>),
+    /// Generate, sign and check a group.
+    Generate(Box<GroupOrder>),
+    /// Give up an attempt at a group.
+    CancelGroup(GroupId),
+    /// Append to the journal.
+    AppendJournal {
+        /// Which append the answer is for.
+        entry: JournalEntry,
+        /// What to append.
+        record: JournalRecord,
+    },
+    /// Upload a window's file.
+    Upload {
+        /// First block of the window.
+        window_start: u64,
+        /// The object's key.
+        key: String,
+        /// The file.
+        bytes: Vec<u8>,
+        /// What must be there now.
+        condition: PutCondition,
+    },
+    /// Read a window's object with the read key.
+    ReadObject {
+        /// First block of the window.
+        window_start: u64,
+        /// The object's key.
+        key: String,
+    },
+    /// Remove a window's object.
+    DeleteObject {
+        /// First block of the window.
+        window_start: u64,
+        /// The object's key.
+        key: String,
+    },
+    /// Fire a timer at a monotonic time; replaces the same timer set before.
+    SetTimer {
+        /// Which.
+        timer: Timer,
+        /// When, in monotonic milliseconds.
+        at_ms: u64,
+    },
+    /// Forget a timer.
+    ClearTimer(Timer),
+    /// Tell the operator.
+    Report(Report),
+    /// The process may end.
+    Exit,
+}
+
+/// A group to generate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupOrder {
+    /// Which attempt at which group.
+    pub id: GroupId,
+    /// The window's context.
+    pub window: WindowContext,
+    /// The chain's head, which the rollouts name.
+    pub block: u64,
+    /// Rollouts of earlier attempts that are fine, by their index; only the others are generated.
+    pub kept: BTreeMap<u32, GeneratedRollout>,
+    /// The operator's seed for sampling.
+    pub seed: u64,
+}
+
+impl Action {
+    /// One line that tells this action from every other; bulk stands in it by digest.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Generate(order) => {
+                format!("generate {:?} block={} kept={:?}", order.id, order.block, order.kept.keys())
+            }
+            Self::AppendJournal { entry, record } => match record {
+                JournalRecord::UploadStarted { digest, .. } | JournalRecord::UploadDone { digest, .. } => {
+                    format!("append {entry:?} digest={digest}")
+                }
+                _ => format!("append {entry:?}"),
+            },
+            Self::Upload { key, bytes, condition, .. } => {
+                let digest = hex::encode(Sha256::digest(bytes));
+                format!("upload key={key} bytes={} sha256={digest} {condition:?}", bytes.len())
+            }
+            Self::Commit(credentials) => format!("commit {}", hex::encode(Sha256::digest(credentials))),
+            other => format!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Estimates of durations that forget: one slow answer must not stop mining for good.
+
+/// A duration learnt from observations; without new ones it decays toward its initial value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Estimate {
+    initial_ms: u64,
+    value_ms: u64,
+    observed_at_ms: u64,
+    half_life_ms: u64,
+}
+
+impl Estimate {
+    /// An estimate that starts at `initial_ms`, and whose distance from it halves every `half_life_ms`.
+    pub(super) const fn new(initial_ms: u64, half_life_ms: u64) -> Self {
+        Self { initial_ms, value_ms: initial_ms, observed_at_ms: 0, half_life_ms }
+    }
+
+    /// The estimate at a monotonic time.
+    pub(super) const fn at(&self, now_ms: u64) -> u64 {
+        let halvings = now_ms.saturating_sub(self.observed_at_ms) / self.half_life_ms;
+        let distance = self.value_ms.abs_diff(self.initial_ms);
+        let left = if halvings < 64 { distance >> halvings } else { 0 };
+        if self.value_ms >= self.initial_ms { self.initial_ms + left } else { self.initial_ms - left }
+    }
+
+    /// Learn from one duration that ended now: a rise counts half, a fall a quarter.
+    pub(super) const fn observe(&mut self, duration_ms: u64, now_ms: u64) {
+        let old = self.at(now_ms);
+        self.value_ms = if duration_ms > old { old + (duration_ms - old) / 2 } else { old - (old - duration_ms) / 4 };
+        self.observed_at_ms = now_ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_answer_is_forgotten() {
+        let mut estimate = Estimate::new(10_000, 60_000);
+        estimate.observe(600_000, 1_000);
+        assert_eq!(estimate.at(1_000), 305_000);
+        assert_eq!(estimate.at(61_000), 157_500);
+        assert!(estimate.at(1_000 + 12 * 60_000) < 10_100);
+        assert_eq!(estimate.at(u64::MAX), 10_000);
+    }
+
+    #[test]
+    fn observations_pull_it_both_ways() {
+        let mut estimate = Estimate::new(10_000, 60_000);
+        for i in 0..50 {
+            estimate.observe(2_000, i);
+        }
+        assert!(estimate.at(50) < 2_100);
+        estimate.observe(4_000, 50);
+        assert!(estimate.at(50) > 2_900);
+    }
+}

@@ -1,0 +1,154 @@
+//! What the machine is told.
+
+use sha2::{Digest, Sha256};
+
+use crate::ports::JournalRecord;
+use crate::ports::{BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, Head, JournalError};
+use crate::seal::SealedGroup;
+
+/// Something happened; every answer of a port is one of these.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The process started; these records survived the last one.
+    Started(Vec<JournalRecord>),
+    /// The best block moved.
+    HeadMoved(Head),
+    /// Watching for a new head failed or took too long.
+    HeadFailed(ChainError),
+    /// A block's hash was read.
+    BlockHashRead {
+        /// The block.
+        block: u64,
+        /// Its hash, if the chain has the block.
+        result: Result<Option<String>, ChainError>,
+    },
+    /// The beacon answered.
+    BeaconAnswered {
+        /// The round asked for.
+        round: u64,
+        /// The round, or why there is none.
+        result: Result<BeaconRound, BeaconError>,
+    },
+    /// Our uid was read.
+    RegistrationRead(Result<Option<u16>, ChainError>),
+    /// What we committed on chain was read.
+    CommitmentRead(Result<Option<Vec<u8>>, ChainError>),
+    /// Our commitment was answered.
+    CommitmentAnswered(Result<(), CommitError>),
+    /// A group was generated, signed and checked.
+    GroupReady {
+        /// Which group, and which attempt at it.
+        group: GroupId,
+        /// The group with what a validator would find in it.
+        sealed: Box<SealedGroup>,
+    },
+    /// A group could not be generated.
+    GroupFailed {
+        /// Which group, and which attempt at it.
+        group: GroupId,
+        /// Why.
+        why: String,
+    },
+    /// The journal answered.
+    JournalAnswered {
+        /// Which append.
+        entry: JournalEntry,
+        /// Whether it is durable.
+        result: Result<(), JournalError>,
+    },
+    /// An upload was answered.
+    UploadAnswered {
+        /// First block of its window.
+        window_start: u64,
+        /// The new version, or why there is none.
+        result: Result<Etag, BucketError>,
+    },
+    /// The window's object was read with the read key.
+    ObjectRead {
+        /// First block of its window.
+        window_start: u64,
+        /// sha256 in hex and version of what is there.
+        result: Result<Option<(String, Etag)>, BucketError>,
+    },
+    /// The window's object was removed, or not.
+    ObjectDeleted {
+        /// First block of its window.
+        window_start: u64,
+        /// Whether it is gone.
+        result: Result<(), BucketError>,
+    },
+    /// A timer that was set has come due.
+    TimerFired(Timer),
+    /// The operator asks to stop.
+    Shutdown,
+}
+
+/// One attempt at one group of one window under one block hash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupId {
+    /// First block of the window.
+    pub window_start: u64,
+    /// How often the window's first block was replaced before; work of an earlier generation is worthless.
+    pub generation: u32,
+    /// Index of the group.
+    pub index: u32,
+    /// How often the group was tried before.
+    pub attempt: u32,
+}
+
+/// Which append the journal answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalEntry {
+    /// The window's context.
+    Window(u64),
+    /// A group.
+    Group(GroupId),
+    /// The start of an upload.
+    UploadStarted(u64),
+    /// The end of an upload.
+    UploadDone(u64),
+}
+
+/// The machine's timers; setting one again replaces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// Generation ends and the upload begins.
+    UploadDeadline,
+    /// Something that failed is tried again: hash, upload, read-back.
+    Retry,
+    /// A group has been in flight for too long, or waits to be tried again.
+    Groups,
+    /// Watch for heads again.
+    Head,
+    /// Read registration and commitment again.
+    Account,
+}
+
+impl Event {
+    /// One line that tells this event from every other; bulk stands in it by digest.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Started(records) => format!("started records={}", records.len()),
+            Self::GroupReady { group, sealed } => {
+                let findings: Vec<_> =
+                    sealed.findings.iter().map(|f| format!("{:?}:{}:{}", f.rollout, f.check, f.reason)).collect();
+                format!("group_ready {group:?} digest={} findings={findings:?}", group_digest(sealed))
+            }
+            Self::CommitmentRead(Ok(found)) => {
+                format!("commitment_read {:?}", found.as_deref().map(|bytes| hex::encode(Sha256::digest(bytes))))
+            }
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+/// Digest of a group's signatures, which bind tokens and sketches.
+fn group_digest(sealed: &SealedGroup) -> String {
+    let mut digest = Sha256::new();
+    for rollout in &sealed.rollouts {
+        digest.update(&rollout.commit.signature);
+        digest.update(&rollout.signature);
+        digest.update(rollout.commit.rollout.total_reward.to_be_bytes());
+    }
+    hex::encode(&digest.finalize()[..8])
+}

@@ -1,0 +1,75 @@
+//! When the window ends, and when its upload must begin.
+
+use grail_protocol::PROTOCOL;
+
+use super::estimate::Estimate;
+use crate::ports::Head;
+
+/// The chain's pace as seen so far.
+#[derive(Debug, Clone)]
+pub(super) struct Timing {
+    /// The best head, and when it was seen.
+    head: Option<(Head, u64)>,
+    block: Estimate,
+    /// One group, from order to seal.
+    pub(super) group: Estimate,
+    /// One upload with its read-back.
+    pub(super) upload: Estimate,
+    safety_blocks: u64,
+}
+
+/// Estimates lose half their distance from the initial value in this time.
+const HALF_LIFE_MS: u64 = 120_000;
+const GROUP_INITIAL_MS: u64 = 20_000;
+const UPLOAD_INITIAL_MS: u64 = 4_000;
+
+impl Timing {
+    pub(super) fn new(block_ms: u64, safety_blocks: u64) -> Self {
+        // On fast test networks everything is expected to be faster in proportion.
+        let scaled = |ms: u64| (ms * block_ms / PROTOCOL.block_ms).max(50);
+        let half_life_ms = scaled(HALF_LIFE_MS);
+        Self {
+            head: None,
+            block: Estimate::new(block_ms, half_life_ms),
+            group: Estimate::new(scaled(GROUP_INITIAL_MS), half_life_ms),
+            upload: Estimate::new(scaled(UPLOAD_INITIAL_MS), half_life_ms),
+            safety_blocks,
+        }
+    }
+
+    pub(super) fn head(&self) -> Option<u64> {
+        self.head.map(|(head, _)| head.number)
+    }
+
+    /// Note a head; false if it is not newer than the one before.
+    pub(super) fn note_head(&mut self, head: Head, now_ms: u64) -> bool {
+        if let Some((before, seen_ms)) = self.head {
+            if head <= before {
+                return false;
+            }
+            self.block.observe((now_ms - seen_ms) / (head.number - before.number), now_ms);
+        }
+        self.head = Some((head, now_ms));
+        true
+    }
+
+    /// When the window is expected to end.
+    pub(super) fn end_ms(&self, window_start: u64, now_ms: u64) -> u64 {
+        let Some((head, seen_ms)) = self.head else {
+            return now_ms;
+        };
+        let blocks_left = (window_start + PROTOCOL.window_blocks).saturating_sub(head.number);
+        seen_ms + blocks_left * self.block.at(now_ms)
+    }
+
+    /// When generation must end so that the upload, tried twice, is confirmed in time.
+    pub(super) fn upload_ms(&self, window_start: u64, now_ms: u64) -> u64 {
+        let margin = self.safety_blocks * self.block.at(now_ms) + 2 * self.upload.at(now_ms);
+        self.end_ms(window_start, now_ms).saturating_sub(margin)
+    }
+
+    /// Whether a group that starts now is expected to be ready for the upload.
+    pub(super) fn group_can_finish(&self, window_start: u64, now_ms: u64) -> bool {
+        now_ms + self.group.at(now_ms) <= self.upload_ms(window_start, now_ms)
+    }
+}

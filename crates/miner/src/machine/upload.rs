@@ -1,0 +1,428 @@
+//! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
+
+use grail_protocol::PROTOCOL;
+use grail_protocol::rollout::Rollout;
+use grail_protocol::window_file::{WindowFile, object_key};
+use sha2::{Digest, Sha256};
+
+use super::action::Action;
+use super::event::{JournalEntry, Timer};
+use super::receipt::{Area, WindowOutcome};
+use super::{Actions, Machine, trouble};
+use crate::policy::{UploadPolicy, expected_unique};
+use crate::ports::{BucketError, Etag, JournalError, JournalRecord, Now, PutCondition};
+
+/// Read-backs that may find nothing after a write that was acknowledged.
+const MISSING_READS_MAX: u32 = 5;
+
+/// The state of a window's object.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Upload {
+    job: Option<Job>,
+    confirmed: Option<Confirmed>,
+    /// Version of the object that is ours.
+    etag: Option<Etag>,
+    /// Digests of every file that we may have written to this window's object.
+    digests: Vec<String>,
+    /// The object may hold work of an earlier generation and must go.
+    must_delete: bool,
+    /// Why no further attempt can succeed.
+    refused: Option<String>,
+    last_trouble: Option<String>,
+    last_began_ms: Option<u64>,
+    /// The length of the clean run for which `choice` was computed.
+    considered: usize,
+    choice: Option<Choice>,
+}
+
+/// A file that was read back.
+#[derive(Debug, Clone)]
+pub(super) struct Confirmed {
+    pub(super) groups: usize,
+    pub(super) digest: String,
+    pub(super) slack_ms: u64,
+    worth: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Choice {
+    groups: usize,
+    worth: f64,
+}
+
+#[derive(Debug, Clone)]
+struct Job {
+    choice: Choice,
+    stage: Stage,
+    digest: String,
+    attempts: u32,
+    began_ms: u64,
+    /// No time is left; the job stays only so that the receipt can tell where it got stuck.
+    given_up: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Stage {
+    /// The block hash is being read again.
+    Confirming,
+    /// The journal learns of the file before the bucket does.
+    Journalling { bytes: Vec<u8> },
+    /// The file is being written.
+    Putting,
+    /// The object is being read; `written` if the write was acknowledged.
+    Reading { written: bool, missing: u32 },
+    /// The object of an earlier generation is being removed.
+    Deleting,
+    /// Waiting to go on.
+    Pausing(Box<Stage>),
+}
+
+impl Upload {
+    /// Digests that a crashed process may have written.
+    pub(super) fn remember(&mut self, digests: Vec<String>) {
+        self.digests.extend(digests);
+    }
+
+    pub(super) const fn confirmed(&self) -> Option<&Confirmed> {
+        self.confirmed.as_ref()
+    }
+
+    /// Why something clean was not uploaded.
+    pub(super) fn failure(&self) -> WindowOutcome {
+        if let Some(refused) = &self.refused {
+            return WindowOutcome::Lost(refused.clone());
+        }
+        let confirming = self.job.as_ref().is_some_and(|job| match &job.stage {
+            Stage::Pausing(next) => **next == Stage::Confirming,
+            stage => *stage == Stage::Confirming,
+        });
+        if confirming {
+            return WindowOutcome::KeptBack("the window's block hash could not be confirmed".to_owned());
+        }
+        let why = self.last_trouble.clone();
+        WindowOutcome::Lost(why.unwrap_or_else(|| "the upload was not confirmed before the window ended".to_owned()))
+    }
+
+    /// What was uploaded under the old hash must not be found by a validator.
+    pub(super) fn reorganised(&mut self, out: &mut Actions) {
+        // A write in flight is answered before anything else is done with the object.
+        let put_in_flight = self.job.as_ref().is_some_and(|job| job.stage == Stage::Putting);
+        if !put_in_flight {
+            self.job = None;
+            out.push(Action::ClearTimer(Timer::Retry));
+        }
+        self.must_delete = !self.digests.is_empty();
+        self.confirmed = None;
+        self.considered = 0;
+        self.choice = None;
+    }
+}
+
+impl Machine {
+    pub(super) fn upload_in_progress(&self) -> bool {
+        let job = self.window.as_ref().and_then(|window| window.upload.job.as_ref());
+        job.is_some_and(|job| !job.given_up)
+    }
+
+    /// Begin what is due: the removal of worthless work, or an upload that is worth more than what is there.
+    pub(super) fn advance_upload(&mut self, now: Now, out: &mut Actions) {
+        let now_ms = now.monotonic_ms;
+        let Some(window) = self.window.as_mut() else { return };
+        if window.upload.job.is_some() || window.context.is_none() && !window.upload.must_delete {
+            return;
+        }
+        let end_ms = self.timing.end_ms(window.start, now_ms);
+        if window.upload.must_delete {
+            window.upload.job = Some(Job::new(Choice { groups: 0, worth: 0.0 }, Stage::Deleting, now_ms));
+            out.push(Action::DeleteObject {
+                window_start: window.start,
+                key: object_key(&self.config.hotkey.to_ss58(), window.start),
+            });
+            return;
+        }
+        let soonest_ms =
+            window.upload.last_began_ms.zip(self.config.early_upload_ms).map_or(0, |(last, gap)| last + gap);
+        let early = self.config.early_upload_ms.is_some() && window.hash_final && now_ms >= soonest_ms;
+        let due = window.closing || early;
+        if !due || window.upload.refused.is_some() || now_ms >= end_ms {
+            return;
+        }
+        let Some(choice) = window.better_choice(self.config.policy) else {
+            return;
+        };
+        window.upload.last_began_ms = Some(now_ms);
+        window.upload.job = Some(Job::new(choice, Stage::Confirming, now_ms));
+        self.read_hash(out);
+    }
+
+    /// The block hash is still the same.
+    pub(super) fn hash_confirmed(&mut self, now: Now, out: &mut Actions) {
+        let hotkey = self.config.hotkey.to_ss58();
+        let Some(window) = self.window.as_mut() else { return };
+        let Some(job) = window.upload.job.as_mut().filter(|job| job.stage == Stage::Confirming) else {
+            return;
+        };
+        let rollouts: Vec<&Rollout> = window.groups.prefix(job.choice.groups).flatten().collect();
+        let bytes = WindowFile::new(&hotkey, window.start, rollouts, now.wall_ms as f64 / 1000.0).pack();
+        job.digest = hex::encode(Sha256::digest(&bytes));
+        job.stage = Stage::Journalling { bytes };
+        window.upload.digests.push(job.digest.clone());
+        out.push(Action::AppendJournal {
+            entry: JournalEntry::UploadStarted(window.start),
+            record: JournalRecord::UploadStarted { window_start: window.start, digest: job.digest.clone() },
+        });
+    }
+
+    /// The block hash could not be read, and may have changed.
+    pub(super) fn confirmation_failed(&mut self, now: Now, out: &mut Actions) {
+        let waits = |job: &Job| job.stage == Stage::Confirming;
+        if self.window.as_ref().and_then(|window| window.upload.job.as_ref()).is_some_and(waits) {
+            self.pause_upload(now, Stage::Confirming, out);
+        }
+    }
+
+    pub(super) fn journal_answered(
+        &mut self,
+        entry: JournalEntry,
+        result: Result<(), JournalError>,
+        out: &mut Actions,
+    ) {
+        match entry {
+            JournalEntry::Group(id) => self.group_journalled(id, result, out),
+            JournalEntry::UploadStarted(window_start) => {
+                if let Err(error) = result {
+                    out.push(trouble(Area::Journal, error));
+                }
+                self.put(window_start, out);
+            }
+            JournalEntry::Window(_) | JournalEntry::UploadDone(_) => {
+                if let Err(error) = result {
+                    out.push(trouble(Area::Journal, error));
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, window_start: u64, out: &mut Actions) {
+        let hotkey = self.config.hotkey.to_ss58();
+        let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
+            return;
+        };
+        let Some(job) = window.upload.job.as_mut() else { return };
+        let Stage::Journalling { bytes } = std::mem::replace(&mut job.stage, Stage::Putting) else {
+            return;
+        };
+        let condition = window.upload.etag.clone().map_or(PutCondition::Absent, PutCondition::Matches);
+        out.push(Action::Upload { window_start, key: object_key(&hotkey, window_start), bytes, condition });
+    }
+
+    pub(super) fn upload_answered(
+        &mut self,
+        now: Now,
+        window_start: u64,
+        result: Result<Etag, BucketError>,
+        out: &mut Actions,
+    ) {
+        let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
+            return;
+        };
+        let Some(job) = window.upload.job.as_mut().filter(|job| job.stage == Stage::Putting) else {
+            return;
+        };
+        if window.upload.must_delete {
+            window.upload.job = None;
+            return;
+        }
+        match result {
+            Ok(etag) => {
+                window.upload.etag = Some(etag);
+                job.stage = Stage::Reading { written: true, missing: 0 };
+                self.read_object(out);
+            }
+            Err(error) => {
+                out.push(trouble(Area::Bucket, &error));
+                window.upload.last_trouble = Some(error.to_string());
+                match error {
+                    BucketError::Transient(_) => self.pause_upload(now, Stage::Confirming, out),
+                    BucketError::Unknown(_) | BucketError::ConditionFailed => {
+                        job.stage = Stage::Reading { written: false, missing: 0 };
+                        self.read_object(out);
+                    }
+                    BucketError::Refused(_) => self.refuse(error.to_string()),
+                }
+            }
+        }
+    }
+
+    pub(super) fn object_read(
+        &mut self,
+        now: Now,
+        window_start: u64,
+        result: Result<Option<(String, Etag)>, BucketError>,
+        out: &mut Actions,
+    ) {
+        let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
+            return;
+        };
+        let Some(job) = window.upload.job.as_mut() else { return };
+        let Stage::Reading { written, missing } = job.stage else {
+            return;
+        };
+        match result {
+            Ok(Some((digest, etag))) if digest == job.digest => {
+                window.upload.etag = Some(etag);
+                self.confirm(now, out);
+            }
+            Ok(Some((digest, etag))) if window.upload.digests.contains(&digest) => {
+                // An older file of ours: the write did not take place, or is not visible yet.
+                window.upload.etag = Some(etag);
+                let next = if written { Stage::Reading { written, missing } } else { Stage::Confirming };
+                self.pause_upload(now, next, out);
+            }
+            Ok(Some(_)) => self.refuse(BucketError::ConditionFailed.to_string()),
+            Ok(None) if written && missing < MISSING_READS_MAX => {
+                self.pause_upload(now, Stage::Reading { written, missing: missing + 1 }, out);
+            }
+            Ok(None) => {
+                window.upload.etag = None;
+                self.pause_upload(now, Stage::Confirming, out);
+            }
+            Err(error @ BucketError::Refused(_)) => {
+                out.push(trouble(Area::Bucket, &error));
+                self.refuse(error.to_string());
+            }
+            Err(error) => {
+                out.push(trouble(Area::Bucket, &error));
+                window.upload.last_trouble = Some(error.to_string());
+                self.pause_upload(now, Stage::Reading { written, missing }, out);
+            }
+        }
+    }
+
+    pub(super) fn object_deleted(
+        &mut self,
+        now: Now,
+        window_start: u64,
+        result: Result<(), BucketError>,
+        out: &mut Actions,
+    ) {
+        let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
+            return;
+        };
+        let Some(Stage::Deleting) = window.upload.job.as_ref().map(|job| &job.stage) else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                window.upload.job = None;
+                window.upload.must_delete = false;
+                window.upload.etag = None;
+            }
+            Err(error) => {
+                out.push(trouble(Area::Bucket, &error));
+                self.pause_upload(now, Stage::Deleting, out);
+            }
+        }
+    }
+
+    /// The retry timer fired: go on with the stage that waits.
+    pub(super) fn resume_upload(&mut self, out: &mut Actions) {
+        let Some(window) = self.window.as_mut() else { return };
+        let Some(job) = window.upload.job.as_mut() else { return };
+        let Stage::Pausing(next) = &job.stage else { return };
+        job.stage = (**next).clone();
+        let (window_start, key) = (window.start, object_key(&self.config.hotkey.to_ss58(), window.start));
+        match job.stage {
+            Stage::Confirming => self.read_hash(out),
+            Stage::Reading { .. } => out.push(Action::ReadObject { window_start, key }),
+            Stage::Deleting => out.push(Action::DeleteObject { window_start, key }),
+            Stage::Journalling { .. } | Stage::Putting | Stage::Pausing(_) => {}
+        }
+    }
+
+    fn read_object(&mut self, out: &mut Actions) {
+        if let Some(window) = &self.window {
+            let key = object_key(&self.config.hotkey.to_ss58(), window.start);
+            out.push(Action::ReadObject { window_start: window.start, key });
+        }
+    }
+
+    /// The read key fetched exactly what was written.
+    fn confirm(&mut self, now: Now, out: &mut Actions) {
+        let Some(window) = self.window.as_mut() else { return };
+        let Some(job) = window.upload.job.take() else { return };
+        let now_ms = now.monotonic_ms;
+        self.timing.upload.observe(now_ms - job.began_ms, now_ms);
+        let record = JournalRecord::UploadDone { window_start: window.start, digest: job.digest.clone() };
+        out.push(Action::AppendJournal { entry: JournalEntry::UploadDone(window.start), record });
+        window.upload.confirmed = Some(Confirmed {
+            groups: job.choice.groups,
+            digest: job.digest,
+            slack_ms: self.timing.end_ms(window.start, now_ms).saturating_sub(now_ms),
+            worth: job.choice.worth,
+        });
+        window.upload.last_trouble = None;
+    }
+
+    fn refuse(&mut self, why: String) {
+        if let Some(window) = self.window.as_mut() {
+            window.upload.job = None;
+            window.upload.refused = Some(why);
+        }
+    }
+
+    /// Wait a little and go on with `next`, unless the window ends before.
+    fn pause_upload(&mut self, now: Now, next: Stage, out: &mut Actions) {
+        let now_ms = now.monotonic_ms;
+        let Some(window) = self.window.as_mut() else { return };
+        let Some(job) = window.upload.job.as_mut() else { return };
+        let pause_ms = ((self.config.block_ms / 24) << job.attempts.min(4)).max(1);
+        job.attempts += 1;
+        let at_ms = now_ms + pause_ms;
+        // Worthless work is removed even late; anything else that validators would not read in time is not sent.
+        job.given_up = at_ms >= self.timing.end_ms(window.start, now_ms) && next != Stage::Deleting;
+        job.stage = Stage::Pausing(Box::new(next));
+        if !job.given_up {
+            out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
+        }
+    }
+}
+
+impl super::window::Window {
+    /// The choice of groups that is worth more than what was confirmed.
+    fn better_choice(&mut self, policy: UploadPolicy) -> Option<Choice> {
+        let available = self.groups.clean_prefix();
+        if available != self.upload.considered {
+            self.upload.considered = available;
+            self.upload.choice = self.choose(policy, available);
+        }
+        let better = |choice: &Choice| match &self.upload.confirmed {
+            None => choice.groups > 0,
+            Some(confirmed) => choice.worth > confirmed.worth,
+        };
+        self.upload.choice.filter(better)
+    }
+
+    fn choose(&self, policy: UploadPolicy, available: usize) -> Option<Choice> {
+        let solutions: Vec<Vec<&[bool]>> = self
+            .groups
+            .prefix(available)
+            .map(|rollouts| {
+                let claims = rollouts.iter().map(|rollout| &rollout.commit.rollout);
+                claims.filter(|claims| claims.success).map(|claims| claims.assignment.as_slice()).collect()
+            })
+            .collect();
+        let groups = policy.choose(&solutions, PROTOCOL.rollouts_per_group);
+        let worth = match policy {
+            UploadPolicy::Score => expected_unique(&solutions[..groups], PROTOCOL.rollouts_per_group),
+            UploadPolicy::All => groups as f64,
+        };
+        Some(Choice { groups, worth }).filter(|choice| choice.groups > 0)
+    }
+}
+
+impl Job {
+    const fn new(choice: Choice, stage: Stage, began_ms: u64) -> Self {
+        Self { choice, stage, digest: String::new(), attempts: 0, began_ms, given_up: false }
+    }
+}

@@ -1,0 +1,284 @@
+//! One window: its block hash, its randomness, its end.
+
+use std::collections::BTreeMap;
+
+use grail_protocol::PROTOCOL;
+use grail_protocol::randomness::window_randomness;
+use grail_protocol::rollout::{Rollout, WindowContext};
+
+use super::action::Action;
+use super::event::{JournalEntry, Timer};
+use super::groups::Groups;
+use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
+use super::upload::Upload;
+use super::{Actions, Machine, trouble};
+use crate::ports::{BeaconError, BeaconRound, ChainError, JournalRecord, Now};
+
+/// What is known of the current window.
+#[derive(Debug, Clone)]
+pub(super) struct Window {
+    pub(super) start: u64,
+    /// How often the first block was replaced; work of an earlier generation is worthless.
+    pub(super) generation: u32,
+    hash: Option<String>,
+    hash_being_read: bool,
+    /// The hash was read when the first block was too deep to be replaced.
+    pub(super) hash_final: bool,
+    beacon_round: Option<u64>,
+    pub(super) context: Option<WindowContext>,
+    pub(super) groups: Groups,
+    pub(super) upload: Upload,
+    /// The deadline has passed: nothing is generated any more.
+    pub(super) closing: bool,
+}
+
+/// What a crashed process left behind.
+#[derive(Debug, Clone)]
+pub(super) struct Recovered {
+    context: WindowContext,
+    groups: BTreeMap<u32, Vec<Rollout>>,
+    digests: Vec<String>,
+}
+
+impl Recovered {
+    /// The last window in the journal; groups count only under the context that precedes them.
+    pub(super) fn from_records(records: Vec<JournalRecord>) -> Option<Self> {
+        let mut recovered: Option<Self> = None;
+        for record in records {
+            match (record, &mut recovered) {
+                (JournalRecord::Window(context), _) => {
+                    recovered = Some(Self { context, groups: BTreeMap::new(), digests: Vec::new() });
+                }
+                (JournalRecord::Group { window_start, rollouts }, Some(last))
+                    if last.context.window_start == window_start =>
+                {
+                    if let Some(first) = rollouts.first() {
+                        last.groups.insert(first.rollout_group, rollouts);
+                    }
+                }
+                (JournalRecord::UploadStarted { window_start, digest }, Some(last))
+                    if last.context.window_start == window_start =>
+                {
+                    last.digests.push(digest);
+                }
+                _ => {}
+            }
+        }
+        recovered
+    }
+}
+
+impl Machine {
+    pub(super) fn open_window(&mut self, start: u64, out: &mut Actions) {
+        self.window = Some(Window {
+            start,
+            generation: 0,
+            hash: None,
+            hash_being_read: false,
+            hash_final: false,
+            beacon_round: None,
+            context: None,
+            groups: Groups::default(),
+            upload: Upload::default(),
+            closing: false,
+        });
+        out.push(Action::ClearTimer(Timer::Retry));
+        self.check_account(out);
+        self.read_hash(out);
+    }
+
+    /// Ask for the first block's hash, once at a time.
+    pub(super) fn read_hash(&mut self, out: &mut Actions) {
+        if let Some(window) = self.window.as_mut().filter(|window| !window.hash_being_read) {
+            window.hash_being_read = true;
+            out.push(Action::ReadBlockHash(window.start));
+        }
+    }
+
+    /// While the first block may still be replaced, each new head is a reason to look at it again.
+    pub(super) fn confirm_young_hash(&mut self, head: u64, out: &mut Actions) {
+        if self.window.as_ref().is_some_and(|window| !window.hash_final && head >= window.start) {
+            self.read_hash(out);
+        }
+    }
+
+    pub(super) fn block_hash_read(
+        &mut self,
+        now: Now,
+        block: u64,
+        result: Result<Option<String>, ChainError>,
+        out: &mut Actions,
+    ) {
+        let head = self.timing.head().unwrap_or(0);
+        let final_from = block + self.config.reorganisation_blocks_max;
+        let Some(window) = self.window.as_mut().filter(|window| window.start == block) else {
+            return;
+        };
+        window.hash_being_read = false;
+        match result {
+            Ok(Some(hash)) => match &window.hash {
+                Some(known) if *known == hash => {
+                    window.hash_final |= head >= final_from;
+                    self.hash_confirmed(now, out);
+                }
+                Some(_) => self.reorganised(now, hash, out),
+                None => self.hash_known(now, hash, out),
+            },
+            Ok(None) => self.hash_unreadable(now, out),
+            Err(error) => {
+                out.push(trouble(Area::Chain, error));
+                self.hash_unreadable(now, out);
+            }
+        }
+    }
+
+    fn hash_unreadable(&mut self, now: Now, out: &mut Actions) {
+        let Some(window) = &self.window else { return };
+        if window.hash_final {
+            // It was read when nothing could replace it any more; the upload need not wait for another reading.
+            self.hash_confirmed(now, out);
+        } else if window.hash.is_none() {
+            let at_ms = now.monotonic_ms + self.config.block_ms / 8;
+            out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
+        } else {
+            self.confirmation_failed(now, out);
+        }
+    }
+
+    fn hash_known(&mut self, now: Now, hash: String, out: &mut Actions) {
+        let Some(window) = self.window.as_mut() else { return };
+        window.hash = Some(hash.clone());
+        let recovered = self.recovered.take();
+        if let Some(recovered) = recovered
+            .filter(|recovered| recovered.context.window_start == window.start && recovered.context.block_hash == hash)
+        {
+            window.groups.restore(recovered.groups);
+            window.upload.remember(recovered.digests);
+            window.context = Some(recovered.context.clone());
+            report_opened(&recovered.context, out);
+            return;
+        }
+        let round = self.config.beacon.round_at(now.wall_ms);
+        if self.config.use_drand && round > 0 {
+            window.beacon_round = Some(round);
+            out.push(Action::FetchBeacon(round));
+        } else {
+            self.begin(None, out);
+        }
+    }
+
+    pub(super) fn beacon_answered(&mut self, round: u64, result: Result<BeaconRound, BeaconError>, out: &mut Actions) {
+        let Some(window) = self.window.as_mut().filter(|window| window.beacon_round == Some(round)) else {
+            return;
+        };
+        window.beacon_round = None;
+        match result {
+            Ok(round) => self.begin(Some(&round.randomness), out),
+            Err(error) => {
+                out.push(trouble(Area::Beacon, error));
+                self.begin(None, out);
+            }
+        }
+    }
+
+    /// The randomness is known: work can begin.
+    fn begin(&mut self, beacon: Option<&str>, out: &mut Actions) {
+        let hotkey = self.config.hotkey;
+        let Some(window) = self.window.as_mut() else { return };
+        let Some(block_hash) = window.hash.clone() else { return };
+        let context = WindowContext {
+            hotkey,
+            window_start: window.start,
+            randomness: window_randomness(&block_hash, beacon),
+            block_hash,
+            use_drand: beacon.is_some(),
+        };
+        out.push(Action::AppendJournal {
+            entry: JournalEntry::Window(window.start),
+            record: JournalRecord::Window(context.clone()),
+        });
+        report_opened(&context, out);
+        window.context = Some(context);
+    }
+
+    /// The first block was replaced: everything made under the old hash is worthless.
+    fn reorganised(&mut self, now: Now, hash: String, out: &mut Actions) {
+        let Some(window) = self.window.as_mut() else { return };
+        let text = format!("block {} was replaced; the window's work begins anew under its new hash", window.start);
+        out.push(trouble(Area::Chain, text));
+        window.groups.abandon(window.start, window.generation, out);
+        window.upload.reorganised(out);
+        window.generation += 1;
+        window.context = None;
+        window.beacon_round = None;
+        window.hash_final = false;
+        self.hash_known(now, hash, out);
+    }
+
+    /// Stop generating once the upload must begin; until then keep the timer on that moment.
+    pub(super) fn watch_deadline(&mut self, now: Now, out: &mut Actions) {
+        let stopping = self.stopping;
+        let Some(window) = self.window.as_mut().filter(|window| !window.closing) else {
+            return;
+        };
+        let at_ms = self.timing.upload_ms(window.start, now.monotonic_ms);
+        if stopping || at_ms <= now.monotonic_ms {
+            window.closing = true;
+            window.groups.cancel_all(window.start, window.generation, out);
+            out.push(Action::ClearTimer(Timer::UploadDeadline));
+            out.push(Action::ClearTimer(Timer::Groups));
+        } else {
+            out.push(Action::SetTimer { timer: Timer::UploadDeadline, at_ms });
+        }
+    }
+
+    /// Write the receipt of the window that ends.
+    pub(super) fn close_window(&mut self, out: &mut Actions) {
+        let Some(window) = self.window.take() else { return };
+        window.groups.cancel_all_of(&window, out);
+        let uploaded = window.upload.confirmed();
+        out.push(Action::Report(Report::Receipt(WindowReceipt {
+            window_start: window.start,
+            outcome: self.outcome(&window),
+            groups_clean: window.groups.clean_count(),
+            groups_uploaded: uploaded.map_or(0, |uploaded| uploaded.groups),
+            rollouts_uploaded: uploaded.map_or(0, |uploaded| uploaded.groups * PROTOCOL.rollouts_per_group),
+            slack_ms: uploaded.map(|uploaded| uploaded.slack_ms),
+            read_back: uploaded.is_some(),
+            digest: uploaded.map(|uploaded| uploaded.digest.clone()),
+            self_check_rejections: window.groups.rejections.clone(),
+            engine_failures: window.groups.engine_failures,
+            reorganisations: window.generation,
+            with_beacon: window.context.as_ref().is_some_and(|context| context.use_drand),
+        })));
+    }
+
+    fn outcome(&self, window: &Window) -> WindowOutcome {
+        if window.upload.confirmed().is_some() {
+            WindowOutcome::Uploaded
+        } else if self.account.is_unregistered() {
+            WindowOutcome::NotRegistered
+        } else if window.groups.clean_prefix() > 0 {
+            window.upload.failure()
+        } else if window.generation > 0 {
+            WindowOutcome::Reorganised
+        } else {
+            WindowOutcome::NothingReady
+        }
+    }
+
+    /// The retry timer fired: whatever waits for it goes on.
+    pub(super) fn retry(&mut self, out: &mut Actions) {
+        if self.window.as_ref().is_some_and(|window| window.hash.is_none()) {
+            self.read_hash(out);
+        }
+        self.resume_upload(out);
+    }
+}
+
+fn report_opened(context: &WindowContext, out: &mut Actions) {
+    out.push(Action::Report(Report::WindowOpened {
+        window_start: context.window_start,
+        with_beacon: context.use_drand,
+    }));
+}

@@ -1,0 +1,133 @@
+//! How many of the clean groups to upload.
+
+use std::collections::BTreeMap;
+
+use grail_verify::sampling::groups_checked;
+
+/// The rule by which the length of the upload is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UploadPolicy {
+    /// The prefix whose expected number of distinct checked solutions is highest; the shortest of several such.
+    #[default]
+    Score,
+    /// Every clean group.
+    All,
+}
+
+/// The groups that could be uploaded: for each, the assignments of its successful rollouts.
+pub type Solutions<'a> = [Vec<&'a [bool]>];
+
+impl UploadPolicy {
+    /// How many groups from 0 to upload.
+    pub fn choose(self, groups: &Solutions<'_>, rollouts_per_group: usize) -> usize {
+        match self {
+            Self::All => groups.len(),
+            Self::Score => best_prefix(groups, rollouts_per_group),
+        }
+    }
+}
+
+/// Expected number of distinct solutions that a validator finds in the first `length` groups.
+///
+/// A validator draws its groups uniformly without replacement, so a solution that stands in k of g groups is missed by a
+/// draw of c with probability C(g − k, c) / C(g, c).
+pub fn expected_unique(groups: &Solutions<'_>, rollouts_per_group: usize) -> f64 {
+    let mut groups_with: BTreeMap<&[bool], usize> = BTreeMap::new();
+    for group in groups {
+        let mut distinct = group.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        for solution in distinct {
+            *groups_with.entry(solution).or_default() += 1;
+        }
+    }
+    let checked = groups_checked(groups.len(), groups.len() * rollouts_per_group);
+    groups_with.values().map(|&with| 1.0 - miss_probability(groups.len(), with, checked)).sum()
+}
+
+/// The lengths at which the expectation can be highest: all checked, and each step of one more checked group.
+fn best_prefix(groups: &Solutions<'_>, rollouts_per_group: usize) -> usize {
+    let mut best = (0, 0.0);
+    for length in candidates(groups.len(), rollouts_per_group) {
+        let expected = expected_unique(&groups[..length], rollouts_per_group);
+        // A file without a solution still shows that the miner works; it is worth more than none at all.
+        if expected > best.1 || best.0 == 0 {
+            best = (length, expected);
+        }
+    }
+    best.0
+}
+
+fn candidates(available: usize, rollouts_per_group: usize) -> Vec<usize> {
+    let checked = |length: usize| groups_checked(length, length * rollouts_per_group);
+    let all_checked = (1..=available).take_while(|&length| checked(length) == length);
+    let steps = (1..=available).filter(|&length| checked(length) > 1 && checked(length) > checked(length - 1));
+    let mut lengths: Vec<usize> = all_checked.chain(steps).collect();
+    lengths.push(available);
+    lengths.retain(|&length| length > 0);
+    lengths.sort_unstable();
+    lengths.dedup();
+    lengths
+}
+
+fn miss_probability(groups: usize, with: usize, checked: usize) -> f64 {
+    (0..checked)
+        .map(|drawn| {
+            let left = groups - drawn;
+            (left as f64 - with as f64).max(0.0) / left as f64
+        })
+        .product()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distinct(count: usize) -> Vec<Vec<Vec<bool>>> {
+        (0..count).map(|i| vec![(0..16).map(|bit| i >> bit & 1 == 1).collect()]).collect()
+    }
+
+    fn choose(groups: &[Vec<Vec<bool>>]) -> usize {
+        let borrowed: Vec<Vec<&[bool]>> = groups.iter().map(|g| g.iter().map(Vec::as_slice).collect()).collect();
+        UploadPolicy::Score.choose(&borrowed, 4)
+    }
+
+    #[test]
+    fn five_groups_beat_six_to_fifty_nine() {
+        for available in 5..60 {
+            assert_eq!(choose(&distinct(available)), 5, "{available} groups");
+        }
+        assert_eq!(choose(&distinct(60)), 60);
+        assert_eq!(choose(&distinct(69)), 60);
+        assert_eq!(choose(&distinct(70)), 70);
+        assert_eq!(choose(&distinct(3)), 3);
+        assert_eq!(choose(&[]), 0);
+    }
+
+    #[test]
+    fn groups_without_solutions_are_not_worth_a_longer_file() {
+        let mut groups = distinct(3);
+        groups.extend(vec![vec![]; 2]);
+        assert_eq!(choose(&groups), 3);
+        assert_eq!(choose(&vec![vec![]; 3]), 1);
+    }
+
+    #[test]
+    fn the_expectation_is_that_of_every_possible_draw() {
+        // 21 groups, 2 checked: enumerate all 210 draws.
+        let groups: Vec<Vec<Vec<bool>>> =
+            (0..21).map(|i| vec![vec![i % 3 == 0, i % 5 == 0, true], vec![i % 2 == 0, false, i % 7 == 0]]).collect();
+        let borrowed: Vec<Vec<&[bool]>> = groups.iter().map(|g| g.iter().map(Vec::as_slice).collect()).collect();
+        let mut total = 0;
+        let mut draws = 0;
+        for a in 0..21 {
+            for b in 0..a {
+                let both: std::collections::BTreeSet<_> = borrowed[a].iter().chain(&borrowed[b]).collect();
+                total += both.len();
+                draws += 1;
+            }
+        }
+        let exact = f64::from(total as u32) / f64::from(draws);
+        assert!((expected_unique(&borrowed, 4) - exact).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,58 @@
+//! The chain, as one hotkey on one subnet sees it.
+
+use async_trait::async_trait;
+
+/// The best block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Head {
+    /// Its number.
+    pub number: u64,
+}
+
+/// Reads, and the one write that a miner makes.
+///
+/// # Contract
+/// Reads see the best chain, which may be reorganised: the hash of a recent block may change. `next_head` returns as soon
+/// as the best block's number is above `after`, at once if it is already. `block_hash` is `None` for a block that the
+/// chain does not have yet. `commit` returns once the outcome is known; [`CommitError::Unknown`] where it is not, and then
+/// `commitment` tells. `reconnect` gives up the present connection and makes later calls use a new one.
+#[async_trait(?Send)]
+pub trait Chain {
+    /// The best block once its number exceeds `after`.
+    async fn next_head(&self, after: u64) -> Result<Head, ChainError>;
+    /// The hash of a block: `0x` and 64 lower-case hex digits.
+    async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError>;
+    /// The uid of our hotkey, if it is registered.
+    async fn registration(&self) -> Result<Option<u16>, ChainError>;
+    /// What our hotkey has committed: the read credentials' 128 bytes, if any.
+    async fn commitment(&self) -> Result<Option<Vec<u8>>, ChainError>;
+    /// Commit the read credentials' 128 bytes.
+    async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError>;
+    /// Drop the connection and use a new one from now on.
+    async fn reconnect(&self);
+}
+
+/// Why a read gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// No answer, or a broken connection.
+    #[error("the chain endpoint does not answer ({0}); trying again")]
+    Unreachable(String),
+    /// The endpoint limits our rate.
+    #[error("the chain endpoint limits our rate; trying again more slowly")]
+    RateLimited,
+    /// An answer that is not what was asked for.
+    #[error("the chain endpoint gave a malformed answer ({0}); use another endpoint")]
+    Malformed(String),
+}
+
+/// Why a commitment was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The chain refused it.
+    #[error("the chain refused the commitment: {0}")]
+    Refused(String),
+    /// Sent, but its fate is not known.
+    #[error("the commitment's outcome is unknown ({0}); reading it back")]
+    Unknown(String),
+}

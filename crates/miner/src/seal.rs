@@ -1,0 +1,45 @@
+//! From generated rollouts to a signed group that was checked with the validator's own rules.
+
+use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
+use grail_protocol::rollout::{AssembleError, GroupOrigin, Rollout, WindowContext, assemble_group};
+use grail_verify::{OwnFinding, WindowFacts, check_own_group};
+
+use crate::ports::Signer;
+
+/// A group as the machine sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SealedGroup {
+    /// The signed rollouts.
+    pub rollouts: Vec<Rollout>,
+    /// What they were made from; a rollout that is fine is kept when another one is sampled again.
+    pub generated: Vec<GeneratedRollout>,
+    /// What a validator would find; empty for a group that may be uploaded.
+    pub findings: Vec<OwnFinding>,
+}
+
+/// Assemble, sign and check one group.
+///
+/// # Errors
+/// [`AssembleError`] where the rollouts do not make a group.
+pub fn seal(
+    window: &WindowContext,
+    origin: GroupOrigin,
+    generated: Vec<GeneratedRollout>,
+    limits: ModelLimits,
+    tokenizer: &dyn Tokenizer,
+    signer: &dyn Signer,
+) -> Result<SealedGroup, AssembleError> {
+    let rollouts = assemble_group(window, origin, &generated, tokenizer, &|message| signer.sign(message))?;
+    let hotkey = window.hotkey.to_ss58();
+    let facts = WindowFacts {
+        validator_hotkey: hotkey.clone(),
+        hotkey,
+        window_start: window.window_start,
+        block_hash: window.block_hash.clone(),
+        challenge_randomness: window.randomness.clone(),
+        limits,
+    };
+    let passes: Vec<_> = generated.iter().map(|rollout| &rollout.pass).collect();
+    let findings = check_own_group(&rollouts, &passes, &facts, tokenizer);
+    Ok(SealedGroup { rollouts, generated, findings })
+}

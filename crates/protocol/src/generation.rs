@@ -1,0 +1,61 @@
+//! What an engine hands over: sampled tokens, and what one float32 pass over them gave.
+
+/// Text to token ids and back, as the model's own tokenizer does it.
+pub trait Tokenizer {
+    /// The token ids of `text`; special tokens in the text are recognised, none are added.
+    fn encode(&self, text: &str) -> Vec<u32>;
+    /// The text of `tokens`, with or without special tokens.
+    fn decode(&self, tokens: &[u32], skip_special_tokens: bool) -> String;
+}
+
+/// The limits of a model that a validator checks tokens against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelLimits {
+    /// Number of token ids; valid ids are below it.
+    pub vocabulary: u32,
+    /// Longest sequence in tokens.
+    pub context_tokens_max: usize,
+    /// The token that ends a completion.
+    pub eos_token: u32,
+}
+
+/// What one float32 forward of a whole sequence gives: the sketch of every position and raw probabilities.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ProofPass {
+    /// Sketch per position, one per token, each below the modulus.
+    pub s_vals: Vec<u32>,
+    /// Probability of token t under the temperature-1 softmax of position t − 1, for t = 1 …; one fewer than tokens.
+    pub probabilities: Vec<f64>,
+    /// Probability of the EOS token at the position before the last; 0 for sequences of one token.
+    pub eos_probability: f64,
+}
+
+/// One sampled rollout with its proof pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GeneratedRollout {
+    /// Prompt and completion; a final EOS is kept.
+    pub tokens: Vec<u32>,
+    /// How many of `tokens` are the prompt.
+    pub prompt_length: usize,
+    /// One per token: 0.0 for the prompt, then ln of the probability under the processed distribution.
+    pub token_logprobs: Vec<f64>,
+    /// The float32 pass over `tokens`.
+    pub pass: ProofPass,
+}
+
+/// What makes the draws of one rollout its own: two different keys give independent streams.
+///
+/// The stream of a rollout does not depend on what else is generated beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamKey {
+    /// The operator's seed.
+    pub seed: u64,
+    /// First block of the window.
+    pub window_start: u64,
+    /// Index of the group in the window.
+    pub group: u32,
+    /// Index of the rollout in its group.
+    pub rollout: u32,
+    /// How often this rollout was tried before; a retry must draw anew.
+    pub attempt: u32,
+}

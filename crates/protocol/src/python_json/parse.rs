@@ -1,0 +1,252 @@
+//! Reading JSON by the rules of Python's `json.loads`.
+
+use std::collections::BTreeMap;
+
+use super::Value;
+
+/// Deepest nesting read; Python itself gives up near a thousand levels.
+const DEPTH_MAX: usize = 512;
+/// Most digits of an integer; Python refuses longer ones.
+const DIGITS_MAX: usize = 4300;
+
+/// Why a text is not JSON.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not valid JSON at byte {offset}: {what}")]
+pub struct JsonError {
+    /// Where reading stopped.
+    pub offset: usize,
+    /// What was wrong there.
+    pub what: &'static str,
+}
+
+/// Read one JSON document.
+///
+/// # Errors
+/// [`JsonError`] names the byte and the reason; nesting beyond 512 levels, integers beyond 4,300 digits and lone
+/// surrogates are refused.
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| JsonError { offset: error.valid_up_to(), what: "not UTF-8 text; write the file as UTF-8" })?;
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0 };
+    reader.skip_space();
+    let value = reader.value(0)?;
+    reader.skip_space();
+    if reader.at < bytes.len() {
+        return Err(reader.error("something follows the document"));
+    }
+    Ok(value)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, depth: usize) -> Result<Value, JsonError> {
+        if depth > DEPTH_MAX {
+            return Err(self.error("nested more than 512 levels deep"));
+        }
+        match self.peek() {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.list(depth),
+            Some(b'"') => self.string().map(Value::Text),
+            Some(b'-' | b'0'..=b'9') if !self.looking_at("-Infinity") => self.number(),
+            _ => self.word(),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
+        let mut entries = BTreeMap::new();
+        self.at += 1;
+        self.skip_space();
+        if self.take(b'}') {
+            return Ok(Value::Object(entries));
+        }
+        loop {
+            self.skip_space();
+            if self.peek() != Some(b'"') {
+                return Err(self.error("a key in double quotes must stand here"));
+            }
+            let key = self.string()?;
+            self.skip_space();
+            self.expect(b':', "a colon must follow the key")?;
+            self.skip_space();
+            entries.insert(key, self.value(depth + 1)?);
+            self.skip_space();
+            if self.take(b'}') {
+                return Ok(Value::Object(entries));
+            }
+            self.expect(b',', "a comma or a closing brace must stand here")?;
+        }
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, JsonError> {
+        let mut items = Vec::new();
+        self.at += 1;
+        self.skip_space();
+        if self.take(b']') {
+            return Ok(Value::List(items));
+        }
+        loop {
+            self.skip_space();
+            items.push(self.value(depth + 1)?);
+            self.skip_space();
+            if self.take(b']') {
+                return Ok(Value::List(items));
+            }
+            self.expect(b',', "a comma or a closing bracket must stand here")?;
+        }
+    }
+
+    fn number(&mut self) -> Result<Value, JsonError> {
+        let start = self.at;
+        self.take(b'-');
+        let digits_start = self.at;
+        if !self.take(b'0') {
+            self.digits();
+        }
+        if self.at == digits_start {
+            return Err(self.error("a digit must follow the minus sign"));
+        }
+        let integer_end = self.at;
+        let mut is_float = false;
+        if self.peek() == Some(b'.') && self.digit_at(self.at + 1) {
+            is_float = true;
+            self.at += 1;
+            self.digits();
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            let signed = usize::from(matches!(self.bytes.get(self.at + 1), Some(b'+' | b'-')));
+            if self.digit_at(self.at + 1 + signed) {
+                is_float = true;
+                self.at += 1 + signed;
+                self.digits();
+            }
+        }
+        let text = &self.text[start..self.at];
+        if is_float {
+            return Ok(Value::Float(text.parse().map_err(|_| self.error("not a number"))?));
+        }
+        if integer_end - digits_start > DIGITS_MAX {
+            return Err(self.error("an integer of more than 4300 digits"));
+        }
+        Ok(text.parse().map_or_else(|_| Value::BigInt(text.into()), Value::Int))
+    }
+
+    fn word(&mut self) -> Result<Value, JsonError> {
+        let words = [
+            ("null", Value::Null),
+            ("true", Value::Bool(true)),
+            ("false", Value::Bool(false)),
+            ("NaN", Value::Float(f64::NAN)),
+            ("Infinity", Value::Float(f64::INFINITY)),
+            ("-Infinity", Value::Float(f64::NEG_INFINITY)),
+        ];
+        for (word, value) in words {
+            if self.looking_at(word) {
+                self.at += word.len();
+                return Ok(value);
+            }
+        }
+        Err(self.error(if self.at < self.bytes.len() { "a value must stand here" } else { "the text ends too early" }))
+    }
+
+    fn string(&mut self) -> Result<String, JsonError> {
+        let mut out = String::new();
+        self.at += 1;
+        loop {
+            let start = self.at;
+            while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1f)) {
+                self.at += 1;
+            }
+            out.push_str(&self.text[start..self.at]);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(out);
+                }
+                Some(b'\\') => out.push(self.escape()?),
+                Some(_) => return Err(self.error("a control character in a string; escape it")),
+                None => return Err(self.error("the string is not closed")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        let kind = self.bytes.get(self.at + 1).copied();
+        self.at += 2;
+        Ok(match kind {
+            Some(c @ (b'"' | b'\\' | b'/')) => char::from(c),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
+            _ => return Err(self.error("an unknown escape")),
+        })
+    }
+
+    fn unicode_escape(&mut self) -> Result<char, JsonError> {
+        let high = self.four_hex_digits()?;
+        let code = if (0xd800..0xdc00).contains(&high) && self.looking_at("\\u") {
+            self.at += 2;
+            let low = self.four_hex_digits()?;
+            if !(0xdc00..0xe000).contains(&low) {
+                return Err(self.error("a lone surrogate is not text"));
+            }
+            0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
+        } else {
+            high
+        };
+        char::from_u32(code).ok_or_else(|| self.error("a lone surrogate is not text"))
+    }
+
+    fn four_hex_digits(&mut self) -> Result<u32, JsonError> {
+        let digits = self.bytes.get(self.at..self.at + 4).filter(|d| d.iter().all(u8::is_ascii_hexdigit));
+        let code = digits.and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| u32::from_str_radix(d, 16).ok());
+        let code = code.ok_or_else(|| self.error("four hex digits must follow \\u"))?;
+        self.at += 4;
+        Ok(code)
+    }
+
+    fn digits(&mut self) {
+        while self.digit_at(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn digit_at(&self, at: usize) -> bool {
+        self.bytes.get(at).is_some_and(u8::is_ascii_digit)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn looking_at(&self, word: &str) -> bool {
+        self.bytes[self.at..].starts_with(word.as_bytes())
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), JsonError> {
+        if self.take(byte) { Ok(()) } else { Err(self.error(what)) }
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn error(&self, what: &'static str) -> JsonError {
+        JsonError { offset: self.at.min(self.bytes.len()), what }
+    }
+}

@@ -1,0 +1,63 @@
+//! The checks of one rollout, in the validator's order, and those of a group.
+
+pub mod distribution;
+pub(crate) mod group;
+pub(crate) mod problem;
+pub(crate) mod prompt;
+pub(crate) mod proof;
+pub(crate) mod rollout;
+pub(crate) mod solution;
+pub(crate) mod termination;
+pub(crate) mod tokens;
+
+use grail_protocol::python_json::Value;
+
+use crate::verdict::{Check, Reason};
+
+/// Why the checks of one rollout ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// A hard failure: it zeroes the window.
+    Failed(Check, Reason),
+    /// The reference throws here and goes on with the next rollout.
+    Skipped(&'static str),
+}
+
+/// `commit.get("rollout", {})`: what the miner claims about its completion.
+pub(crate) enum Claims<'a> {
+    /// The object, or none where the field is missing.
+    Object(Option<&'a Value>),
+    /// Something that has no fields: every look-up in it throws.
+    Odd,
+}
+
+impl<'a> Claims<'a> {
+    /// The claims of a commit.
+    pub(crate) fn of(commit: &'a Value) -> Self {
+        match commit.get("rollout") {
+            None => Self::Object(None),
+            Some(object @ Value::Object(_)) => Self::Object(Some(object)),
+            Some(_) => Self::Odd,
+        }
+    }
+
+    /// `rollout.get(key)`; the error stands for a look-up that throws.
+    pub(crate) fn get(&self, key: &str) -> Result<Option<&'a Value>, Throws> {
+        match self {
+            Self::Object(object) => Ok(object.and_then(|object| object.get(key))),
+            Self::Odd => Err(Throws),
+        }
+    }
+
+    /// `int(rollout.get(key, 0) or 0)`.
+    pub(crate) fn length(&self, key: &str) -> Result<i128, Throws> {
+        match self.get(key)? {
+            Some(value) if value.is_truthy() => value.python_int().ok_or(Throws),
+            _ => Ok(0),
+        }
+    }
+}
+
+/// Python would throw here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Throws;

@@ -1,0 +1,109 @@
+//! Check `proof_valid`: commit signature, model binding, and the sketches at the positions that the validator opens.
+
+use grail_protocol::PROTOCOL;
+use grail_protocol::generation::ProofPass;
+use grail_protocol::hexadecimal::{bytes_fromhex, cleaned_bytes, randomness_bytes};
+use grail_protocol::python_json::Value;
+use grail_protocol::randomness::{hash_u32s, open};
+use grail_protocol::signature::{Hotkey, commit_binding};
+use grail_protocol::sketch::agrees;
+
+use super::Stop;
+use crate::facts::{Recompute, WindowFacts};
+use crate::verdict::{Check, Reason};
+
+/// The forward pass over the rollout, once its proof holds.
+pub(crate) fn check(
+    commit: &Value,
+    proof: &Value,
+    tokens: &[u32],
+    facts: &WindowFacts,
+    recompute: &dyn Recompute,
+) -> Result<ProofPass, Stop> {
+    let s_vals = sketch_values(commit, tokens.len())?;
+    let randomness = check_binding(commit, tokens, s_vals, &facts.hotkey)?;
+    if randomness_bytes(randomness).is_err() {
+        return Err(Stop::Skipped("the beacon's randomness is empty"));
+    }
+    let positions = PROTOCOL.challenge_positions.max(listed_positions(proof)?);
+    let opened =
+        open(tokens, &facts.challenge_randomness, positions).map_err(|_| failed(Reason::IndexDerivationFailed))?;
+    let pass = recompute.recompute(tokens, randomness).map_err(|_| failed(Reason::InferenceError))?;
+    for position in opened {
+        let committed = s_vals.get(position).ok_or(failed(Reason::SValsIndexOutOfBounds))?;
+        let local = *pass.s_vals.get(position).ok_or(failed(Reason::InferenceError))?;
+        // An integer beyond 128 bits lies further than any modulus, where the reference's distance is negative.
+        if committed.as_integral().is_some_and(|committed| !agrees(local, committed)) {
+            return Err(failed(Reason::SketchMismatch));
+        }
+    }
+    Ok(pass)
+}
+
+fn sketch_values(commit: &Value, tokens: usize) -> Result<&[Value], Stop> {
+    let s_vals = commit.get("s_vals").ok_or(failed(Reason::MissingFields))?;
+    let s_vals = s_vals.as_list().filter(|list| !list.is_empty()).ok_or(failed(Reason::InvalidSVals))?;
+    if s_vals.len() != tokens {
+        return Err(failed(Reason::LengthMismatch));
+    }
+    if tokens < PROTOCOL.challenge_positions {
+        return Err(failed(Reason::TooShort));
+    }
+    Ok(s_vals)
+}
+
+/// Signature, model and layer; gives the randomness that the sketch was projected with.
+fn check_binding<'a>(commit: &'a Value, tokens: &[u32], s_vals: &[Value], hotkey: &str) -> Result<&'a str, Stop> {
+    let invalid = failed(Reason::CommitSignatureInvalid);
+    let beacon = commit.get("beacon").or_else(|| commit.get("round_R"));
+    let randomness = beacon.and_then(|beacon| beacon.get("randomness")).ok_or(invalid)?;
+    let Some(Value::Object(model)) = commit.get("model") else {
+        return Err(invalid);
+    };
+    let layer = model.get("layer_index").and_then(Value::python_int);
+    let layer = match (layer, model.get("layer_index")) {
+        (Some(layer), _) => i32::try_from(layer).map_err(|_| Stop::Skipped("the layer index is no 32-bit integer"))?,
+        (None, Some(Value::BigInt(_))) => return Err(Stop::Skipped("the layer index is no 32-bit integer")),
+        (None, _) => return Err(invalid),
+    };
+    let signature = commit.get("signature").and_then(Value::as_text).ok_or(invalid)?;
+    let signature = bytes_fromhex(signature).map_err(|_| invalid)?;
+
+    let bytes = randomness.as_text().and_then(|text| cleaned_bytes(text).ok());
+    let bytes = bytes.ok_or(Stop::Skipped("the beacon's randomness is not hexadecimal text"))?;
+    let name = match model.get("name") {
+        Some(Value::Text(name)) => name.as_str(),
+        Some(other) if other.is_truthy() => return Err(Stop::Skipped("the model's name is no text")),
+        _ => "",
+    };
+    let low_bits: Option<Vec<u32>> = s_vals.iter().map(Value::low_32_bits).collect();
+    let s_vals_hash = hash_u32s(&low_bits.ok_or(Stop::Skipped("a sketch value is no integer"))?);
+    let binding = commit_binding(&hash_u32s(tokens), &bytes, name, layer, &s_vals_hash);
+    if !Hotkey::from_ss58(hotkey).is_ok_and(|hotkey| hotkey.verifies(&binding, &signature)) {
+        return Err(invalid);
+    }
+    if model.get("name").and_then(Value::as_text) != Some(PROTOCOL.model_name) {
+        return Err(failed(Reason::ModelMismatch));
+    }
+    if layer != PROTOCOL.layer_index {
+        return Err(failed(Reason::LayerMismatch));
+    }
+    randomness.as_text().ok_or(Stop::Skipped("the beacon's randomness is not hexadecimal text"))
+}
+
+/// `len(proof.get("indices", []))`, or 0 where that has no length.
+fn listed_positions(proof: &Value) -> Result<usize, Stop> {
+    let Value::Object(fields) = proof else {
+        return Err(Stop::Skipped("the proof is no object"));
+    };
+    Ok(match fields.get("indices") {
+        Some(Value::List(items)) => items.len(),
+        Some(Value::Text(text)) => text.chars().count(),
+        Some(Value::Object(entries)) => entries.len(),
+        _ => 0,
+    })
+}
+
+const fn failed(reason: Reason) -> Stop {
+    Stop::Failed(Check::Proof, reason)
+}

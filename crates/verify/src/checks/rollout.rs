@@ -1,0 +1,116 @@
+//! Check `rollout`: fields, window, nonce, challenge signature, seed and reward.
+
+use std::collections::BTreeMap;
+
+use grail_protocol::answer::REWARD_BOUNDS;
+use grail_protocol::hexadecimal::bytes_fromhex;
+use grail_protocol::python_json::Value;
+use grail_protocol::rollout::sat_seed;
+use grail_protocol::signature::{Hotkey, signed_text_bytes};
+
+use super::{Claims, Stop};
+use crate::facts::WindowFacts;
+use crate::verdict::{Check, Reason};
+
+const FIELDS: [&str; 10] = [
+    "window_start",
+    "nonce",
+    "sat_seed",
+    "block_hash",
+    "commit",
+    "proof",
+    "challenge",
+    "hotkey",
+    "signature",
+    "rollout_group",
+];
+const REWARD_TOLERANCE: f64 = 0.02;
+
+/// The nonces seen so far in a file; equal as Python's set has it.
+#[derive(Default)]
+pub(crate) struct Nonces {
+    texts: BTreeMap<String, ()>,
+    integers: BTreeMap<i128, ()>,
+}
+
+impl Nonces {
+    /// Remember a nonce; false where it was seen before, an error where Python cannot hash it.
+    fn insert(&mut self, nonce: &Value) -> Result<bool, Stop> {
+        if matches!(nonce, Value::List(_) | Value::Object(_)) {
+            return Err(Stop::Skipped("the nonce is a list or an object"));
+        }
+        let fresh = match (nonce.as_integral(), nonce) {
+            (Some(integer), _) => self.integers.insert(integer, ()).is_none(),
+            // NaN equals nothing, so it is fresh every time.
+            (None, Value::Float(f)) if f.is_nan() => true,
+            (None, other) => self.texts.insert(other.canonical_text(), ()).is_none(),
+        };
+        Ok(fresh)
+    }
+}
+
+/// Everything up to the reward's bounds; a reward that is no number skips the rollout before it joins its group.
+pub(crate) fn check(inference: &Value, facts: &WindowFacts, nonces: &mut Nonces) -> Result<(), Stop> {
+    let failed = |reason| Err(Stop::Failed(Check::Rollout, reason));
+    let Value::Object(fields) = inference else {
+        return Err(Stop::Skipped("the rollout is no object"));
+    };
+    if FIELDS.iter().any(|field| !fields.contains_key(*field)) {
+        return failed(Reason::MissingFields);
+    }
+    if fields["window_start"] != Value::from(facts.window_start) {
+        return failed(Reason::WindowMismatch);
+    }
+    if fields["block_hash"].as_text() != Some(&facts.block_hash) {
+        return failed(Reason::BlockHashMismatch);
+    }
+    let nonce = &fields["nonce"];
+    if !nonces.insert(nonce)? {
+        return failed(Reason::DuplicateNonce);
+    }
+    if !signature_verifies(&fields["challenge"], &fields["hotkey"], &fields["signature"]) {
+        return failed(Reason::SignatureInvalid);
+    }
+    let seed = sat_seed(&facts.hotkey, &facts.block_hash, nonce.python_str());
+    if fields["sat_seed"].as_text() != Some(&seed) {
+        return failed(Reason::SatSeedInvalid);
+    }
+    check_reward(&fields["commit"])
+}
+
+fn signature_verifies(challenge: &Value, hotkey: &Value, signature: &Value) -> bool {
+    let (Some(challenge), Some(hotkey), Some(signature)) = (challenge.as_text(), hotkey.as_text(), signature.as_text())
+    else {
+        return false;
+    };
+    if challenge.is_empty() || signature.is_empty() {
+        return false;
+    }
+    match (Hotkey::from_ss58(hotkey), signed_text_bytes(challenge), bytes_fromhex(signature)) {
+        (Ok(hotkey), Ok(message), Ok(signature)) => hotkey.verifies(&message, &signature),
+        _ => false,
+    }
+}
+
+fn check_reward(commit: &Value) -> Result<(), Stop> {
+    // Claims that are no object throw inside a block that swallows it, so the bounds go unchecked.
+    let claims = match commit {
+        Value::Object(_) => Claims::of(commit),
+        _ => Claims::Odd,
+    };
+    let Ok(reward) = claims.get("total_reward") else {
+        return Ok(());
+    };
+    let reward = match reward {
+        Some(number @ (Value::Float(_) | Value::Int(_) | Value::Bool(_) | Value::BigInt(_))) => number.as_number(),
+        _ => return Err(Stop::Skipped("the total reward is no number")),
+    };
+    let (low, high) = REWARD_BOUNDS;
+    let low = low - (low.abs() * REWARD_TOLERANCE).max(1e-6);
+    let high = high + (high.abs() * REWARD_TOLERANCE).max(1e-6);
+    match reward {
+        Some(reward) if !(low..=high).contains(&reward) => Err(Stop::Failed(Check::Rollout, Reason::RewardOutOfBounds)),
+        // An integer too large for a float throws inside the same block.
+        _ => Ok(()),
+    }
+}

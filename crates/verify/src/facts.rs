@@ -1,0 +1,39 @@
+//! What a validator knows besides the file: the chain's facts, and the model's forward pass.
+
+use grail_protocol::generation::{ModelLimits, ProofPass};
+
+/// The window that a file is checked for, as the validator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowFacts {
+    /// Address of the miner whose file it should be.
+    pub hotkey: String,
+    /// Address of the validator; it seeds the choice of groups.
+    pub validator_hotkey: String,
+    /// First block of the window.
+    pub window_start: u64,
+    /// Hash of that block, `0x` and 64 lower-case hex digits.
+    pub block_hash: String,
+    /// The validator's own randomness: what it opens and which groups it draws.
+    pub challenge_randomness: String,
+    /// The model's limits.
+    pub limits: ModelLimits,
+}
+
+/// One float32 forward over a sequence, by whatever means.
+pub trait Recompute {
+    /// Sketches under the projection that `randomness` gives, and raw probabilities, of all of `tokens`.
+    ///
+    /// # Errors
+    /// Where the forward fails; the rollout is then rejected for `inference_error`.
+    fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
+}
+
+/// Why the model could not be run on a sequence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the model could not be run on {tokens} tokens: {why}")]
+pub struct RecomputeError {
+    /// Length of the sequence.
+    pub tokens: usize,
+    /// What went wrong.
+    pub why: String,
+}

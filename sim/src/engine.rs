@@ -1,0 +1,152 @@
+//! An engine whose rollouts are real and whose time is virtual: what work costs comes from a stated speed profile.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use grail_miner::ports::{Engine, EngineError, GroupRequest};
+use grail_protocol::PROTOCOL;
+use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, Tokenizer};
+use grail_verify::{Recompute, RecomputeError};
+
+use crate::faults::FaultPlan;
+use crate::time::VirtualTime;
+
+/// Where rollouts come from; a validator recomputes with the same.
+pub trait Generator {
+    /// The rollouts of a request, without regard to time.
+    ///
+    /// # Errors
+    /// Where the model cannot be run.
+    fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError>;
+    /// The forward pass over a sequence.
+    ///
+    /// # Errors
+    /// Where the model cannot be run.
+    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
+    /// The model's limits.
+    fn limits(&self) -> ModelLimits;
+    /// The model's tokenizer.
+    fn tokenizer(&self) -> &dyn Tokenizer;
+}
+
+/// How fast a card is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpeedProfile {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// What it stands for.
+    pub what: &'static str,
+    /// Groups worked on at a time.
+    pub groups_in_flight: usize,
+    /// Tokens per second over all sequences when all groups are in flight.
+    pub tokens_per_s: u64,
+    /// Microseconds of proof per token of a sequence; proofs run one after another.
+    pub proof_us_per_token: u64,
+}
+
+impl SpeedProfile {
+    /// Every profile; the first is the default.
+    pub const ALL: [Self; 3] = [
+        Self {
+            name: "a100",
+            what: "the network's card at the speed that the CUDA engine aims for: 6,000 tokens/s, 0.5 ms of proof a token",
+            groups_in_flight: 64,
+            tokens_per_s: 6_000,
+            proof_us_per_token: 500,
+        },
+        Self {
+            name: "h200",
+            what: "an H200 at the CUDA engine's aim: 15,000 tokens/s, 0.19 ms of proof a token",
+            groups_in_flight: 64,
+            tokens_per_s: 15_000,
+            proof_us_per_token: 190,
+        },
+        Self {
+            name: "reference",
+            what: "the Python miner on an H200: 23 tokens/s, one sequence at a time, 0.3 ms of proof a token",
+            groups_in_flight: 1,
+            tokens_per_s: 23,
+            proof_us_per_token: 300,
+        },
+    ];
+
+    /// The profile of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.name == name)
+    }
+}
+
+/// The engine of one simulated node.
+pub struct SimEngine {
+    time: VirtualTime,
+    generator: Rc<dyn Generator>,
+    profile: SpeedProfile,
+    faults: Rc<FaultPlan>,
+    /// When the last proof that is queued will be done.
+    proofs_free_ms: Cell<u64>,
+}
+
+impl SimEngine {
+    /// An engine of this speed around a generator.
+    pub fn new(time: VirtualTime, generator: Rc<dyn Generator>, profile: SpeedProfile, faults: Rc<FaultPlan>) -> Self {
+        Self { time, generator, profile, faults, proofs_free_ms: Cell::new(0) }
+    }
+
+    /// Milliseconds that decoding takes at full speed: sequences run side by side, the longest decides.
+    fn decode_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
+        let longest = rollouts.iter().map(|r| r.tokens.len() - r.prompt_length).max().unwrap_or(0) as u64;
+        let sequences = (self.profile.groups_in_flight * PROTOCOL.rollouts_per_group) as u64;
+        longest * 1000 * sequences / self.profile.tokens_per_s
+    }
+
+    fn proof_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
+        rollouts.iter().map(|r| r.tokens.len() as u64).sum::<u64>() * self.profile.proof_us_per_token / 1000
+    }
+
+    /// Spend this much time of the engine at full speed, longer while it is slow.
+    async fn work(&self, mut left_ms: u64) {
+        const SLICE_MS: u64 = 2_000;
+        while left_ms > 0 {
+            let slowness = self.faults.slowness(self.time.now_ms());
+            let slice_ms = if slowness > 1 { left_ms.min(SLICE_MS) } else { left_ms.min(4 * SLICE_MS) };
+            self.time.sleep(slice_ms * slowness).await;
+            left_ms -= slice_ms;
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Engine for SimEngine {
+    async fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+        let rollouts = self.generator.generate(request)?;
+        self.work(self.decode_ms(&rollouts)).await;
+        let proof_ms = self.proof_ms(&rollouts);
+        let begin_ms = self.proofs_free_ms.get().max(self.time.now_ms());
+        self.proofs_free_ms.set(begin_ms + proof_ms);
+        self.time.sleep_until(begin_ms).await;
+        self.work(proof_ms).await;
+        Ok(rollouts)
+    }
+
+    fn groups_in_flight_max(&self) -> usize {
+        self.profile.groups_in_flight
+    }
+
+    fn limits(&self) -> ModelLimits {
+        self.generator.limits()
+    }
+
+    fn tokenizer(&self) -> &dyn Tokenizer {
+        self.generator.tokenizer()
+    }
+}
+
+/// The validator's side of a generator.
+pub struct Recomputed(pub Rc<dyn Generator>);
+
+impl Recompute for Recomputed {
+    fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        self.0.pass(tokens, randomness)
+    }
+}

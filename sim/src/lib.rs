@@ -1,0 +1,19 @@
+//! The simulated world: virtual time, a chain, a beacon, a bucket, a validator and faults around the real mining core.
+//!
+//! [`run::simulate`] runs the real driver and machine of `grail-miner` against these, on one thread, with every draw from
+//! a named stream of the seed: the same configuration gives the same trace hash in any process and build.
+
+pub mod beacon;
+pub mod bucket;
+pub mod chain;
+pub mod engine;
+pub mod faults;
+pub mod health;
+pub mod journal;
+pub mod run;
+pub mod stream;
+pub mod synthetic;
+pub mod time;
+pub mod tiny;
+pub mod trace;
+pub mod validator;

@@ -1,0 +1,298 @@
+//! One simulation from configuration to report.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use grail_miner::driver::{Limits, Ports, run};
+use grail_miner::machine::{Machine, MachineConfig, WindowOutcome, WindowReceipt};
+use grail_miner::policy::UploadPolicy;
+use grail_miner::ports::BeaconSchedule;
+use grail_protocol::PROTOCOL;
+use grail_protocol::signature::Keypair;
+use grail_protocol::window_file::object_key;
+use grail_verify::Verdict;
+use sha2::{Digest, Sha256};
+
+use crate::beacon::{BeaconLink, SimBeacon};
+use crate::bucket::{BucketLink, SimBucket};
+use crate::chain::{ChainLink, SimChain};
+use crate::engine::{Generator, SimEngine, SpeedProfile};
+use crate::faults::{FaultPlan, Faults};
+use crate::health::{HEALTHY_STRETCH_MS, longest_healthy_stretch_ms};
+use crate::journal::MemoryJournal;
+use crate::time::{SimClock, VirtualTime};
+use crate::trace::Trace;
+use crate::validator::{Judgement, SimValidator, reading_begins};
+
+/// The first simulated window.
+pub const FIRST_WINDOW: u64 = 3_000_000;
+const MINER_UID: u16 = 1;
+
+/// What to simulate.
+#[derive(Clone)]
+pub struct SimConfig {
+    /// Everything random follows from this.
+    pub seed: u64,
+    /// Windows to mine and judge.
+    pub windows: u64,
+    /// Where rollouts come from.
+    pub generator: Rc<dyn Generator>,
+    /// How fast that is in virtual time.
+    pub profile: SpeedProfile,
+    /// Most groups per window.
+    pub groups_max: Option<u32>,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Whether the beacon enters the randomness.
+    pub use_drand: bool,
+    /// How many clean groups are uploaded.
+    pub policy: UploadPolicy,
+    /// Keep the trace's lines beside its hash.
+    pub keep_trace: bool,
+}
+
+/// One window as miner and validator saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowResult {
+    /// The miner's receipt.
+    pub receipt: WindowReceipt,
+    /// The validator's judgement.
+    pub judgement: Judgement,
+    /// The longest stretch without faults, in virtual milliseconds.
+    pub healthy_ms: u64,
+    /// The file in the bucket when the window was judged.
+    pub file: Option<Rc<Vec<u8>>>,
+}
+
+/// The whole run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimReport {
+    /// Every window in order.
+    pub windows: Vec<WindowResult>,
+    /// The rolling hash over every event and action.
+    pub trace_hash: String,
+    /// The trace's lines, if they were to be kept.
+    pub trace: Vec<String>,
+    /// How long the world ran, in virtual milliseconds.
+    pub virtual_ms: u64,
+    /// What must never happen, and did.
+    pub violations: Vec<String>,
+}
+
+impl WindowResult {
+    /// Rollouts that a validator checked, and how many of them were valid.
+    pub fn checked_and_accepted(&self) -> (usize, usize) {
+        match &self.judgement.verdict {
+            Some(Verdict::Accepted { metrics, .. }) => (metrics.checked, metrics.valid),
+            Some(Verdict::Rejected { checked, .. }) => (*checked, 0),
+            _ => (0, 0),
+        }
+    }
+
+    /// Valid rollouts that solved their problem, and distinct solutions among them.
+    pub fn successful_and_unique(&self) -> (usize, usize) {
+        let metrics = self.judgement.verdict.as_ref().map(Verdict::metrics).unwrap_or_default();
+        (metrics.successful, metrics.unique)
+    }
+}
+
+/// Run a simulation; `progress` is told of each window as soon as it is judged.
+///
+/// # Panics
+/// On a deadlock or a live-lock, naming the seed.
+pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> SimReport {
+    let world = Rc::new(World::new(config));
+    world.start();
+    // Results are handed out between windows, so that a caller can show them while the run goes on.
+    let windows = (0..config.windows).map(|number| {
+        let living = world.clone();
+        let result = world.time.run(config.seed, async move { living.window(number).await });
+        progress(&result);
+        result
+    });
+    let windows = windows.collect();
+    world.time.end();
+    let violations = world.violations.borrow().clone();
+    SimReport {
+        windows,
+        trace_hash: world.trace.hash(),
+        trace: world.trace.lines(),
+        virtual_ms: world.time.now_ms(),
+        violations,
+    }
+}
+
+/// Everything that exists in one simulation.
+struct World {
+    config: SimConfig,
+    time: VirtualTime,
+    chain: SimChain,
+    beacon: Rc<SimBeacon>,
+    bucket: SimBucket,
+    faults: Rc<FaultPlan>,
+    trace: Trace,
+    keypair: Keypair,
+    validator: RefCell<SimValidator>,
+    violations: RefCell<Vec<String>>,
+    seen_objects: RefCell<BTreeMap<u64, String>>,
+}
+
+impl World {
+    fn new(config: &SimConfig) -> Self {
+        let seed = config.seed;
+        let time = VirtualTime::default();
+        let chain = SimChain::new(seed, time.clone(), FIRST_WINDOW - 1);
+        let beacon = Rc::new(SimBeacon::new(seed));
+        let bucket = SimBucket::default();
+        let plan = FaultPlan::draw(seed, &config.faults, FIRST_WINDOW, config.windows, PROTOCOL.block_ms);
+        let keypair = keypair(seed, "miner");
+        let validator = SimValidator::new(
+            keypair_address(seed, "validator"),
+            chain.clone(),
+            bucket.clone(),
+            beacon.clone(),
+            config.generator.clone(),
+        );
+        Self {
+            config: config.clone(),
+            time,
+            chain,
+            beacon,
+            bucket,
+            faults: Rc::new(plan),
+            trace: if config.keep_trace { Trace::keeping_lines() } else { Trace::default() },
+            keypair,
+            validator: RefCell::new(validator),
+            violations: RefCell::default(),
+            seen_objects: RefCell::default(),
+        }
+    }
+
+    /// Start the chain and the miner.
+    fn start(&self) {
+        self.chain.register(&self.keypair.hotkey().to_ss58(), MINER_UID);
+        self.time.spawn("chain", self.chain.clone().produce(self.faults.clone()));
+        let (machine, ports) = (Machine::new(self.machine_config()), self.ports());
+        let limits = Limits::for_block_ms(PROTOCOL.block_ms);
+        let mut trace = self.trace.clone();
+        self.time.spawn("miner", async move {
+            run(machine, ports, limits, &mut trace, Box::pin(std::future::pending())).await;
+        });
+    }
+
+    fn machine_config(&self) -> MachineConfig {
+        MachineConfig {
+            seed: self.config.seed,
+            use_drand: self.config.use_drand,
+            beacon: BeaconSchedule::QUICKNET,
+            policy: self.config.policy,
+            groups_in_flight_max: self.config.profile.groups_in_flight,
+            groups_max: self.config.groups_max,
+            ..MachineConfig::new(self.keypair.hotkey(), read_credentials(self.config.seed))
+        }
+    }
+
+    fn ports(&self) -> Ports {
+        let (time, faults, seed) = (self.time.clone(), self.faults.clone(), self.config.seed);
+        let hotkey = self.keypair.hotkey().to_ss58();
+        let generator = self.config.generator.clone();
+        Ports {
+            clock: Rc::new(SimClock(time.clone())),
+            chain: Rc::new(ChainLink::new(self.chain.clone(), hotkey, faults.clone())),
+            beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), seed)),
+            bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), seed)),
+            engine: Rc::new(SimEngine::new(time, generator, self.config.profile, faults)),
+            journal: Rc::new(MemoryJournal::default()),
+            signer: Rc::new(self.keypair.clone()),
+        }
+    }
+
+    /// Live through one window and judge it.
+    async fn window(self: Rc<Self>, number: u64) -> WindowResult {
+        let window_start = FIRST_WINDOW + number * PROTOCOL.window_blocks;
+        for block in window_start..reading_begins(window_start) {
+            self.chain.reached(block).await;
+            self.check_object(window_start, block);
+        }
+        self.chain.reached(reading_begins(window_start)).await;
+        // The receipt follows the head within the link's latency; a silent endpoint delays it.
+        let receipt = self.receipt(window_start).await;
+        let hotkey = self.keypair.hotkey().to_ss58();
+        let now_ms = self.time.now_ms();
+        let judgement = self.validator.borrow_mut().judge(&hotkey, MINER_UID, window_start, now_ms);
+        self.trace.line(now_ms, "judgement", &format!("{judgement:?}"));
+        let healthy_ms = longest_healthy_stretch_ms(&self.chain, &self.faults, window_start);
+        let file = self.bucket.object(&object_key(&hotkey, window_start));
+        let result = WindowResult { receipt, judgement, healthy_ms, file };
+        self.check_result(&result);
+        result
+    }
+
+    async fn receipt(&self, window_start: u64) -> WindowReceipt {
+        loop {
+            let receipts = self.trace.receipts();
+            if let Some(receipt) = receipts.into_iter().find(|receipt| receipt.window_start == window_start) {
+                return receipt;
+            }
+            self.time.sleep(100).await;
+        }
+    }
+
+    /// What lies in the bucket must be a file that every validator accepts whole.
+    fn check_object(&self, window_start: u64, block: u64) {
+        let hotkey = self.keypair.hotkey().to_ss58();
+        let Some(bytes) = self.bucket.object(&object_key(&hotkey, window_start)) else {
+            return;
+        };
+        let digest = hex::encode(Sha256::digest(bytes.as_slice()));
+        let unseen = self.seen_objects.borrow_mut().insert(window_start, digest.clone()) != Some(digest);
+        if unseen {
+            let now_ms = self.time.now_ms();
+            let report = self.validator.borrow().report_everything(&bytes, &hotkey, window_start, now_ms);
+            match report.map(|report| report.verdict) {
+                Some(Verdict::Accepted { .. }) => {}
+                other => {
+                    self.violation(format!("block {block}: an upload that a validator does not accept: {other:?}"))
+                }
+            }
+        }
+    }
+
+    fn check_result(&self, result: &WindowResult) {
+        let WindowResult { receipt, judgement, healthy_ms, file } = result;
+        let window = receipt.window_start;
+        let stored = file.as_ref().map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
+        if receipt.outcome == WindowOutcome::Uploaded && receipt.digest != stored {
+            self.violation(format!("window {window}: the receipt's file is not the one in the bucket"));
+        }
+        match &judgement.verdict {
+            Some(Verdict::Accepted { .. }) | None => {}
+            Some(other) => self.violation(format!("window {window}: judged {other:?}")),
+        }
+        if *healthy_ms >= HEALTHY_STRETCH_MS && judgement.outcome() != "accepted" {
+            let outcome = &receipt.outcome;
+            self.violation(format!("window {window}: {healthy_ms} ms without faults and no upload ({outcome:?})"));
+        }
+    }
+
+    fn violation(&self, text: String) {
+        self.trace.line(self.time.now_ms(), "violation", &text);
+        self.violations.borrow_mut().push(text);
+    }
+}
+
+/// The key of a node: made up from the seed, of no worth anywhere.
+fn keypair(seed: u64, node: &str) -> Keypair {
+    Keypair::from_seed(&Sha256::digest(format!("{seed}/{node}/key")).into())
+}
+
+fn keypair_address(seed: u64, node: &str) -> String {
+    keypair(seed, node).hotkey().to_ss58()
+}
+
+/// Account, key id and secret of a made-up read key, padded as they stand on chain.
+fn read_credentials(seed: u64) -> Vec<u8> {
+    let hex = |what: &str| hex::encode(Sha256::digest(format!("{seed}/bucket/{what}")));
+    format!("{:<32}{:<32}{:<64}", &hex("account")[..32], &hex("key")[..32], hex("secret")).into_bytes()
+}

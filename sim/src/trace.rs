@@ -1,0 +1,68 @@
+//! The trace: every event and action of a run in order, folded into one rolling hash.
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Event, Report, WindowReceipt};
+use grail_miner::ports::Now;
+use sha2::{Digest, Sha256};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Lines of a run, hashed as they come.
+#[derive(Clone, Default)]
+pub struct Trace(Rc<RefCell<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    hash: Sha256,
+    lines: u64,
+    receipts: Vec<WindowReceipt>,
+    kept: Option<Vec<String>>,
+}
+
+impl Trace {
+    /// A trace that also keeps its lines.
+    pub fn keeping_lines() -> Self {
+        let trace = Self::default();
+        trace.0.borrow_mut().kept = Some(Vec::new());
+        trace
+    }
+
+    /// Fold one line in.
+    pub fn line(&self, at_ms: u64, kind: &str, text: &str) {
+        let inner = &mut *self.0.borrow_mut();
+        let line = format!("{at_ms} {kind} {text}\n");
+        inner.hash.update(&line);
+        inner.lines += 1;
+        if let Some(kept) = &mut inner.kept {
+            kept.push(line);
+        }
+    }
+
+    /// The hash over all lines so far, in hex.
+    pub fn hash(&self) -> String {
+        hex::encode(self.0.borrow().hash.clone().finalize())
+    }
+
+    /// The lines, if they are kept.
+    pub fn lines(&self) -> Vec<String> {
+        self.0.borrow().kept.clone().unwrap_or_default()
+    }
+
+    /// The receipts that the miner wrote so far.
+    pub fn receipts(&self) -> Vec<WindowReceipt> {
+        self.0.borrow().receipts.clone()
+    }
+}
+
+impl Observer for Trace {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.line(now.monotonic_ms, "event", &event.summary());
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.line(now.monotonic_ms, "action", &action.summary());
+        if let Action::Report(Report::Receipt(receipt)) = action {
+            self.0.borrow_mut().receipts.push(receipt.clone());
+        }
+    }
+}

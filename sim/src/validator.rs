@@ -1,0 +1,115 @@
+//! A validator by the reference's rules: after each window it fetches, recomputes, scores and sets weights.
+
+use std::rc::Rc;
+
+use grail_protocol::PROTOCOL;
+use grail_protocol::randomness::challenge_randomness;
+use grail_protocol::window_file::object_key;
+use grail_verify::score::{History, WindowRecord, weights};
+use grail_verify::{Report, Scope, Verdict, WindowFacts, verify_bytes};
+
+use crate::beacon::SimBeacon;
+use crate::bucket::SimBucket;
+use crate::chain::SimChain;
+use crate::engine::{Generator, Recomputed};
+
+/// One validator.
+pub struct SimValidator {
+    hotkey: String,
+    chain: SimChain,
+    bucket: SimBucket,
+    beacon: Rc<SimBeacon>,
+    generator: Rc<dyn Generator>,
+    history: History,
+}
+
+/// What a validator found in a miner's window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// First block of the window.
+    pub window_start: u64,
+    /// The verdict; none where there was no file.
+    pub verdict: Option<Verdict>,
+    /// Rollouts in the file.
+    pub rollouts: usize,
+    /// The miner's weight after this window.
+    pub weight: f64,
+    /// What the validator knew.
+    pub facts: WindowFacts,
+}
+
+impl Judgement {
+    /// The outcome's name: that of the verdict, or `missing`.
+    pub fn outcome(&self) -> &'static str {
+        self.verdict.as_ref().map_or("missing", Verdict::outcome)
+    }
+}
+
+impl SimValidator {
+    /// A validator of this address.
+    pub fn new(
+        hotkey: String,
+        chain: SimChain,
+        bucket: SimBucket,
+        beacon: Rc<SimBeacon>,
+        generator: Rc<dyn Generator>,
+    ) -> Self {
+        Self { hotkey, chain, bucket, beacon, generator, history: History::new() }
+    }
+
+    /// Judge one miner's window that is over, at a virtual time.
+    pub fn judge(&mut self, miner: &str, uid: u16, window_start: u64, now_ms: u64) -> Judgement {
+        // Validators find the bucket through the credentials on chain; without them there is no file.
+        let committed = self.chain.commitment_of(miner).is_some();
+        let file = self.bucket.object(&object_key(miner, window_start)).filter(|_| committed);
+        let facts = self.facts(miner, window_start, now_ms);
+        // A file that cannot be read at all is ignored.
+        let report = file.as_ref().and_then(|bytes| self.report(bytes, &facts, Scope::Validator));
+        let verdict = report.map(|report| report.verdict);
+        let windows = self.history.entry(miner.to_owned()).or_default();
+        match &verdict {
+            Some(Verdict::Accepted { metrics, .. }) => {
+                windows.insert(window_start, WindowRecord { unique: metrics.unique as u64, had_failure: false });
+            }
+            Some(Verdict::Rejected { .. }) => {
+                windows.insert(window_start, WindowRecord { unique: 0, had_failure: true });
+            }
+            _ => {}
+        }
+        let rollouts = match &verdict {
+            Some(Verdict::Accepted { metrics, .. }) => metrics.total,
+            Some(Verdict::Rejected { total, .. }) => *total,
+            _ => 0,
+        };
+        let weight = weights(&self.history, &[("burn", 0), (miner, uid)], window_start)[1];
+        Judgement { window_start, verdict, rollouts, weight, facts }
+    }
+
+    /// What every rollout of a file is worth on the chain as it is now; none where the file cannot be read.
+    pub fn report_everything(&self, bytes: &[u8], miner: &str, window_start: u64, now_ms: u64) -> Option<Report> {
+        self.report(bytes, &self.facts(miner, window_start, now_ms), Scope::Everything)
+    }
+
+    fn report(&self, bytes: &[u8], facts: &WindowFacts, scope: Scope) -> Option<Report> {
+        let recompute = Recomputed(self.generator.clone());
+        verify_bytes(bytes, facts, self.generator.tokenizer(), &recompute, scope).ok()
+    }
+
+    fn facts(&self, miner: &str, window_start: u64, now_ms: u64) -> WindowFacts {
+        let block_hash = self.chain.hash(window_start);
+        let beacon = self.beacon.randomness(self.beacon.newest_round(now_ms));
+        WindowFacts {
+            hotkey: miner.to_owned(),
+            validator_hotkey: self.hotkey.clone(),
+            window_start,
+            challenge_randomness: challenge_randomness(&block_hash, Some(&beacon)),
+            block_hash,
+            limits: self.generator.limits(),
+        }
+    }
+}
+
+/// The first block after a window, when validators begin to read it.
+pub const fn reading_begins(window_start: u64) -> u64 {
+    window_start + PROTOCOL.window_blocks
+}

@@ -1,0 +1,73 @@
+//! Whole runs of the simulated world with the synthetic engine: what must hold whatever goes wrong.
+
+use std::rc::Rc;
+
+use grail_miner::machine::WindowOutcome;
+use grail_miner::policy::UploadPolicy;
+use grail_sim::engine::SpeedProfile;
+use grail_sim::faults::{FaultKind, Faults};
+use grail_sim::run::{SimConfig, SimReport, simulate};
+use grail_sim::synthetic::SyntheticModel;
+
+fn config(seed: u64, faults: Faults) -> SimConfig {
+    SimConfig {
+        seed,
+        windows: 3,
+        generator: Rc::new(SyntheticModel::default()),
+        profile: SpeedProfile::named("reference").expect("a known profile"),
+        groups_max: None,
+        faults,
+        use_drand: true,
+        policy: UploadPolicy::Score,
+        keep_trace: false,
+    }
+}
+
+fn run(config: &SimConfig) -> SimReport {
+    simulate(config, |_| {})
+}
+
+#[test]
+fn without_faults_every_window_is_uploaded_and_accepted() {
+    let report = run(&config(1, Faults::None));
+    assert_eq!(report.violations, Vec::<String>::new());
+    for window in &report.windows {
+        assert_eq!(window.receipt.outcome, WindowOutcome::Uploaded, "{window:?}");
+        assert_eq!(window.judgement.outcome(), "accepted");
+        let (checked, accepted) = window.checked_and_accepted();
+        assert!(checked > 0 && checked == accepted, "{window:?}");
+        assert!(window.judgement.weight > 0.19);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
+    let hash = |seed| run(&config(seed, Faults::Random)).trace_hash;
+    assert_eq!(hash(4), hash(4));
+    assert_ne!(hash(4), hash(5));
+}
+
+#[test]
+fn each_fault_is_survived() {
+    for kind in FaultKind::ALL {
+        for seed in 0..6 {
+            let report = run(&config(seed, Faults::Listed(vec![kind])));
+            assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}, {}", kind.name());
+        }
+    }
+}
+
+#[test]
+fn random_faults_over_two_hundred_seeds_break_nothing() {
+    let mut uploaded = 0;
+    for seed in 0..200 {
+        let report = run(&config(seed, Faults::Random));
+        assert_eq!(
+            report.violations,
+            Vec::<String>::new(),
+            "seed {seed}: grail sim --engine synthetic --faults random --seed {seed}"
+        );
+        uploaded += report.windows.iter().filter(|w| w.receipt.outcome == WindowOutcome::Uploaded).count();
+    }
+    assert!(uploaded > 480, "{uploaded} of 600 windows were uploaded");
+}

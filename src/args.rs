@@ -1,0 +1,122 @@
+//! The command line as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
+///
+/// Exit codes: 0 all is well; 1 the answer is no (a rejected file, a violation in a simulation); 2 the command or its
+/// input cannot be used.
+#[derive(Debug, Parser)]
+#[command(name = "grail", version, propagate_version = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
+    Sim(SimArguments),
+    /// Check a window file against all of the validator's rules.
+    Verify(VerifyArguments),
+    /// Show the version, and the protocol that it speaks.
+    Version,
+}
+
+/// `grail sim`.
+#[derive(Debug, Args)]
+pub struct SimArguments {
+    /// Everything random follows from this number.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Windows to mine and judge.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub windows: u64,
+    /// Where rollouts come from: the embedded rehearsal model, or a formula.
+    #[arg(long, value_enum, default_value_t = EngineChoice::Tiny)]
+    pub engine: EngineChoice,
+    /// What goes wrong: none, random, or a comma-separated list of faults.
+    #[arg(long, default_value = "none", value_name = "none|LIST|random")]
+    pub faults: String,
+    /// What generation costs in virtual time: a100, h200 or reference.
+    #[arg(long, default_value = "a100")]
+    pub profile: String,
+    /// Most groups per window; 0 for as many as the profile allows [default: 5 with tiny, 0 with synthetic].
+    #[arg(long)]
+    pub groups_max: Option<u32>,
+    /// Which of the clean groups are uploaded.
+    #[arg(long, value_enum, default_value_t = PolicyChoice::Score)]
+    pub policy: PolicyChoice,
+    /// Use the block hash alone as randomness.
+    #[arg(long)]
+    pub no_drand: bool,
+    /// Write every event and action to this file.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Write the uploaded window files to this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON object as the last line of standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `grail verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The window file, gzipped or plain.
+    pub file: PathBuf,
+    /// Hash of the window's first block, `0x` and 64 hex digits.
+    #[arg(long, value_name = "HASH")]
+    pub block_hash: String,
+    /// The miner whose file it should be [default: the file's wallet].
+    #[arg(long, value_name = "ADDRESS")]
+    pub hotkey: Option<String>,
+    /// The validator whose draw of groups is taken [default: the miner].
+    #[arg(long, value_name = "ADDRESS")]
+    pub validator: Option<String>,
+    /// The validator's randomness: what it opens and which groups it draws [default: from the block hash].
+    #[arg(long, value_name = "HEX")]
+    pub randomness: Option<String>,
+    /// The model: a folder with config.json, model.safetensors and tokenizer.json, or `rehearsal`.
+    #[arg(long, default_value = "rehearsal", value_name = "DIR|rehearsal")]
+    pub model: String,
+    /// Check every rollout and go on after a failure.
+    #[arg(long)]
+    pub all: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where simulated rollouts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineChoice {
+    /// The embedded rehearsal model on the CPU.
+    Tiny,
+    /// Tokens by seed and proofs by formula: fast, and the same on every machine.
+    Synthetic,
+}
+
+impl EngineChoice {
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tiny => "tiny",
+            Self::Synthetic => "synthetic",
+        }
+    }
+}
+
+/// Which of the clean groups are uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyChoice {
+    /// The prefix with the best expected score.
+    Score,
+    /// All of them.
+    All,
+}

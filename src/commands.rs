@@ -1,0 +1,29 @@
+//! One thin file per subcommand: read what was typed, call one operation, show the outcome.
+
+mod sim;
+mod table;
+mod verify;
+mod version;
+
+use std::process::ExitCode;
+
+use crate::args::{Arguments, Command};
+
+/// Carry out a command; errors go to standard error on one line, with their remedy.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let outcome = match &arguments.command {
+        Command::Sim(arguments) => sim::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Version => version::run(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("grail: {}", one_line(&error));
+        ExitCode::from(2)
+    })
+}
+
+/// The error and its causes on one line; what came from outside must not break it.
+fn one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

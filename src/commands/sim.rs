@@ -1,0 +1,229 @@
+//! `grail sim`.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use grail_engine::CpuEngine;
+use grail_miner::machine::WindowOutcome;
+use grail_miner::policy::UploadPolicy;
+use grail_sim::engine::{Generator, SpeedProfile};
+use grail_sim::faults::Faults;
+use grail_sim::run::{SimConfig, SimReport, WindowResult, simulate};
+use grail_sim::synthetic::SyntheticModel;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::table;
+use crate::args::{EngineChoice, PolicyChoice, SimArguments};
+
+/// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
+const TINY_GROUPS_MAX: u32 = 5;
+
+pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
+    let config = config(arguments)?;
+    if let Some(folder) = &arguments.out {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
+    }
+    let began = Instant::now();
+    if !arguments.json {
+        println!("{}", introduction(arguments, &config));
+    }
+    let bar = progress_bar(arguments.windows);
+    let mut write_error = None;
+    let report = simulate(&config, |window| {
+        bar.inc(1);
+        if !arguments.json {
+            bar.suspend(|| println!("{}", line(window)));
+        }
+        if let Some(folder) = &arguments.out {
+            write_error = write_error.take().or_else(|| write_file(folder, window).err());
+        }
+    });
+    bar.finish_and_clear();
+    if let Some(error) = write_error {
+        return Err(error);
+    }
+    let wall_seconds = began.elapsed().as_secs_f64();
+    if let Some(path) = &arguments.trace {
+        fs::write(path, report.trace.concat()).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if arguments.json {
+        println!("{}", json(arguments, &report, wall_seconds));
+    } else {
+        print!("{}", summary(&report, wall_seconds));
+    }
+    for violation in &report.violations {
+        eprintln!("violation: {violation}");
+    }
+    std::io::stdout().flush().context("standard output is closed")?;
+    Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
+    let names = || SpeedProfile::ALL.map(|profile| profile.name).join(", ");
+    let profile = SpeedProfile::named(&arguments.profile)
+        .ok_or_else(|| anyhow!("unknown speed profile {:?}; use one of {}", arguments.profile, names()))?;
+    let faults: Faults = arguments.faults.parse()?;
+    let generator: Rc<dyn Generator> = match arguments.engine {
+        EngineChoice::Tiny => Rc::new(CpuEngine::rehearsal().context("the embedded rehearsal model is damaged")?),
+        EngineChoice::Synthetic => Rc::new(SyntheticModel::default()),
+    };
+    let groups_max = match (arguments.groups_max, arguments.engine) {
+        (Some(0), _) | (None, EngineChoice::Synthetic) => None,
+        (None, EngineChoice::Tiny) => Some(TINY_GROUPS_MAX),
+        (some, _) => some,
+    };
+    Ok(SimConfig {
+        seed: arguments.seed,
+        windows: arguments.windows,
+        generator,
+        profile,
+        groups_max,
+        faults,
+        use_drand: !arguments.no_drand,
+        policy: match arguments.policy {
+            PolicyChoice::Score => UploadPolicy::Score,
+            PolicyChoice::All => UploadPolicy::All,
+        },
+        keep_trace: arguments.trace.is_some(),
+    })
+}
+
+fn introduction(arguments: &SimArguments, config: &SimConfig) -> String {
+    let model = match arguments.engine {
+        EngineChoice::Tiny => "the embedded rehearsal model, run on this CPU",
+        EngineChoice::Synthetic => "answers by seed and proofs by formula",
+    };
+    let limit = config.groups_max.map_or(String::new(), |max| format!(", at most {max} groups a window"));
+    let SpeedProfile { name, what, .. } = config.profile;
+    format!(
+        "Rehearsing {} windows, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
+        arguments.windows, arguments.seed
+    )
+}
+
+fn progress_bar(windows: u64) -> ProgressBar {
+    let bar = ProgressBar::new(windows);
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:30} window {pos}/{len}  {elapsed} elapsed, {eta} left");
+    bar.set_style(style.expect("the template is a constant that parses"));
+    bar.tick();
+    bar
+}
+
+fn line(window: &WindowResult) -> String {
+    let receipt = &window.receipt;
+    let (checked, accepted) = window.checked_and_accepted();
+    let (successful, unique) = window.successful_and_unique();
+    let miner = match &receipt.outcome {
+        WindowOutcome::Uploaded => format!(
+            "{} of {} groups uploaded, {} s to spare",
+            receipt.groups_uploaded,
+            receipt.groups_clean,
+            receipt.slack_ms.unwrap_or(0) / 1000
+        ),
+        other => format!("{} groups clean, not uploaded: {}", receipt.groups_clean, why(other)),
+    };
+    format!(
+        "window {}: {miner}; {}: {accepted}/{checked} checked rollouts valid, {successful} solved, {unique} distinct",
+        receipt.window_start,
+        window.judgement.outcome(),
+    )
+}
+
+fn why(outcome: &WindowOutcome) -> String {
+    match outcome {
+        WindowOutcome::Uploaded => "uploaded".to_owned(),
+        WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => why.clone(),
+        WindowOutcome::NothingReady => "nothing was ready in time".to_owned(),
+        WindowOutcome::NotRegistered => "the hotkey is not registered".to_owned(),
+        WindowOutcome::Reorganised => "the window's first block was replaced".to_owned(),
+    }
+}
+
+fn summary(report: &SimReport, wall_seconds: f64) -> String {
+    let headings =
+        ["window", "generated", "uploaded", "checked", "accepted", "solved", "unique", "verdict", "weight", "slack s"];
+    let rows: Vec<Vec<String>> = report
+        .windows
+        .iter()
+        .map(|window| {
+            let receipt = &window.receipt;
+            let (checked, accepted) = window.checked_and_accepted();
+            let (successful, unique) = window.successful_and_unique();
+            vec![
+                receipt.window_start.to_string(),
+                receipt.groups_clean.to_string(),
+                receipt.groups_uploaded.to_string(),
+                checked.to_string(),
+                accepted.to_string(),
+                successful.to_string(),
+                unique.to_string(),
+                window.judgement.outcome().to_owned(),
+                format!("{:.4}", window.judgement.weight),
+                receipt.slack_ms.map_or("-".to_owned(), |ms| (ms / 1000).to_string()),
+            ]
+        })
+        .collect();
+    let virtual_seconds = report.virtual_ms as f64 / 1000.0;
+    format!(
+        "\n{}\ngroups generated and uploaded; rollouts checked, accepted, solved\n\
+         virtual time {virtual_seconds:.0} s, real time {wall_seconds:.2} s, {:.0} times real time\ntrace {}\n",
+        table::render(&headings, &rows),
+        virtual_seconds / wall_seconds,
+        report.trace_hash,
+    )
+}
+
+fn json(arguments: &SimArguments, report: &SimReport, wall_seconds: f64) -> serde_json::Value {
+    let windows: Vec<serde_json::Value> = report.windows.iter().map(window_json).collect();
+    json!({
+        "seed": arguments.seed,
+        "windows": windows,
+        "engine": arguments.engine.name(),
+        "trace_hash": report.trace_hash,
+        "virtual_seconds": report.virtual_ms as f64 / 1000.0,
+        "wall_seconds": wall_seconds,
+        "violations": report.violations,
+    })
+}
+
+fn window_json(window: &WindowResult) -> serde_json::Value {
+    let receipt = &window.receipt;
+    let (checked, accepted) = window.checked_and_accepted();
+    let (successful, unique) = window.successful_and_unique();
+    json!({
+        "window_start": receipt.window_start,
+        "groups_generated": receipt.groups_clean,
+        "groups_uploaded": receipt.groups_uploaded,
+        "rollouts_checked": checked,
+        "rollouts_accepted": accepted,
+        "rollouts_successful": successful,
+        "verdict": window.judgement.outcome(),
+        "unique": unique,
+        "weight": window.judgement.weight,
+        "receipt": receipt,
+    })
+}
+
+/// Write the window's file, and beside it the command that checks it.
+fn write_file(folder: &Path, window: &WindowResult) -> anyhow::Result<()> {
+    let Some(bytes) = &window.file else { return Ok(()) };
+    let facts = &window.judgement.facts;
+    let name = format!("{}-window-{}.json.gz", facts.hotkey, facts.window_start);
+    let path = folder.join(&name);
+    fs::write(&path, bytes.as_slice()).with_context(|| format!("cannot write {}", path.display()))?;
+    let command = format!(
+        "grail verify {name} --block-hash {} --validator {} --randomness {}\n",
+        facts.block_hash, facts.validator_hotkey, facts.challenge_randomness
+    );
+    let path = folder.join(format!("{name}.verify"));
+    fs::write(&path, command).with_context(|| format!("cannot write {}", path.display()))
+}

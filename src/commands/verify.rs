@@ -1,0 +1,167 @@
+//! `grail verify`.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use grail_engine::CpuEngine;
+use grail_protocol::hexadecimal::randomness_bytes;
+use grail_protocol::python_json::Value;
+use grail_protocol::randomness::challenge_randomness;
+use grail_protocol::signature::Hotkey;
+use grail_protocol::window_file::{UNPACKED_BYTES_MAX, unpack};
+use grail_sim::engine::{Generator, Recomputed};
+use grail_verify::{Report, RolloutOutcome, RolloutReport, Scope, Verdict, WindowFacts, verify_value};
+use serde_json::json;
+use std::rc::Rc;
+
+use crate::args::VerifyArguments;
+
+pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
+    let document = read(&arguments.file)?;
+    let model: Rc<dyn Generator> = Rc::new(match arguments.model.as_str() {
+        "rehearsal" => CpuEngine::rehearsal()?,
+        folder => CpuEngine::from_folder(Path::new(folder))?,
+    });
+    let facts = facts(arguments, &document, &*model)?;
+    let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
+    let report = verify_value(&document, &facts, model.tokenizer(), &Recomputed(model.clone()), scope);
+    if arguments.json {
+        println!("{}", json(&report));
+    } else {
+        show(&report, &document);
+    }
+    Ok(match report.verdict {
+        Verdict::Accepted { .. } => ExitCode::SUCCESS,
+        Verdict::Rejected { .. } => ExitCode::FAILURE,
+        Verdict::Ignored(_) | Verdict::GaveUp(_) => ExitCode::from(2),
+    })
+}
+
+fn read(path: &Path) -> anyhow::Result<Value> {
+    let size = fs::metadata(path)
+        .with_context(|| format!("cannot read {}: give the path of a window file", path.display()))?
+        .len();
+    if size > UNPACKED_BYTES_MAX {
+        bail!("{} has {size} bytes; no window file is that large: give the path of a window file", path.display());
+    }
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    unpack(&bytes).with_context(|| format!("{} is no window file", path.display()))
+}
+
+fn facts(arguments: &VerifyArguments, document: &Value, model: &dyn Generator) -> anyhow::Result<WindowFacts> {
+    let Value::Object(fields) = document else {
+        bail!("the file holds {}; a window file is a JSON object with wallet and inferences", document.type_name());
+    };
+    let block_hash = arguments.block_hash.clone();
+    let digits = block_hash.strip_prefix("0x").unwrap_or("");
+    if digits.len() != 64 || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        bail!(
+            "--block-hash {block_hash:?} is no block hash; give 0x and 64 lower-case hex digits as the chain shows it"
+        );
+    }
+    let hotkey = match (&arguments.hotkey, fields.get("wallet").and_then(Value::as_text)) {
+        (Some(given), _) => given.clone(),
+        (None, Some(wallet)) => wallet.to_owned(),
+        (None, None) => bail!("the file names no wallet; say whose file it should be with --hotkey"),
+    };
+    let validator_hotkey = arguments.validator.clone().unwrap_or_else(|| hotkey.clone());
+    for address in [&hotkey, &validator_hotkey] {
+        Hotkey::from_ss58(address)?;
+    }
+    let randomness = arguments.randomness.clone().unwrap_or_else(|| challenge_randomness(&block_hash, None));
+    randomness_bytes(&randomness).with_context(|| format!("--randomness {randomness:?}"))?;
+    let window = fields.get("window_start").and_then(Value::as_integral).and_then(|start| u64::try_from(start).ok());
+    let Some(window_start) = window else {
+        bail!("the file's window_start is missing or no block number; write the window's first block");
+    };
+    let (challenge_randomness, limits) = (randomness, model.limits());
+    Ok(WindowFacts { hotkey, validator_hotkey, window_start, block_hash, challenge_randomness, limits })
+}
+
+fn show(report: &Report, document: &Value) {
+    for rollout in &report.rollouts {
+        println!("{}", rollout_line(rollout, document));
+    }
+    match &report.verdict {
+        Verdict::Accepted { metrics, soft_failures } => println!(
+            "accepted: {} of {} checked rollouts valid ({} in the file), {} solved, {} distinct, {soft_failures} soft failures",
+            metrics.valid, metrics.checked, metrics.total, metrics.successful, metrics.unique
+        ),
+        Verdict::Rejected { failure, checked, total } => {
+            let place = match (&failure.rollout, &failure.group) {
+                (Some(position), _) => format!("rollout {position}"),
+                (None, Some(group)) => format!("group {}", escaped(group)),
+                (None, None) => "the file".to_owned(),
+            };
+            let (check, reason) = (failure.check, failure.reason);
+            println!("rejected: {place} fails {check} ({reason}); {checked} of {total} rollouts looked at");
+        }
+        Verdict::Ignored(reason) => println!("ignored: {reason}"),
+        Verdict::GaveUp(give_up) => {
+            println!("error: a validator gives up here ({}): {}", give_up.exception, give_up.why)
+        }
+    }
+    if let Some(remedy) = report.verdict.remedy() {
+        println!("remedy: {remedy}");
+    }
+}
+
+fn rollout_line(rollout: &RolloutReport, document: &Value) -> String {
+    let inference = document.get("inferences").and_then(Value::as_list).and_then(|list| list.get(rollout.position));
+    let field = |name: &str| inference.and_then(|i| i.get(name)).map_or("?".to_owned(), |v| escaped(&v.python_str()));
+    let what = match &rollout.outcome {
+        RolloutOutcome::Valid => "valid".to_owned(),
+        RolloutOutcome::Soft(reason) => format!("soft failure: token_distribution_valid ({reason})"),
+        RolloutOutcome::Skipped(why) => format!("skipped: {why}"),
+        RolloutOutcome::Failed(check, reason) => format!("FAILED {check} ({reason})"),
+    };
+    format!("rollout {:>4}  group {}  nonce {}  {what}", rollout.position, field("rollout_group"), field("nonce"))
+}
+
+/// What a stranger wrote, short and without control characters.
+fn escaped(text: &str) -> String {
+    text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn json(report: &Report) -> serde_json::Value {
+    let rollouts: Vec<serde_json::Value> = report.rollouts.iter().map(rollout_json).collect();
+    let mut object = json!({ "outcome": report.verdict.outcome(), "rollouts": rollouts });
+    match &report.verdict {
+        Verdict::Accepted { metrics, soft_failures } => {
+            object["metrics"] = json!(metrics);
+            object["soft_failures"] = json!(soft_failures);
+        }
+        Verdict::Rejected { failure, checked, total } => {
+            object["failure"] = json!({
+                "check": failure.check.name(),
+                "reason": failure.reason.name(),
+                "rollout": failure.rollout,
+                "group": failure.group,
+            });
+            object["checked"] = json!(checked);
+            object["total"] = json!(total);
+        }
+        Verdict::Ignored(reason) => object["reason"] = json!(reason.name()),
+        Verdict::GaveUp(give_up) => object["error"] = json!(give_up.exception),
+    }
+    if let Some(remedy) = report.verdict.remedy() {
+        object["remedy"] = json!(remedy);
+    }
+    object
+}
+
+fn rollout_json(rollout: &RolloutReport) -> serde_json::Value {
+    let position = rollout.position;
+    match &rollout.outcome {
+        RolloutOutcome::Valid => json!({ "position": position, "outcome": "valid" }),
+        RolloutOutcome::Soft(reason) => json!({
+            "position": position, "outcome": "soft_failure", "check": "token_distribution_valid", "reason": reason.name(),
+        }),
+        RolloutOutcome::Skipped(why) => json!({ "position": position, "outcome": "skipped", "why": why }),
+        RolloutOutcome::Failed(check, reason) => json!({
+            "position": position, "outcome": "failed", "check": check.name(), "reason": reason.name(),
+        }),
+    }
+}

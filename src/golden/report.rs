@@ -1,0 +1,90 @@
+//! What a run of golden vectors found.
+
+use std::fmt;
+
+/// How many misses of one file a report keeps.
+pub(super) const MISSES_KEPT: usize = 5;
+
+/// What every file gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoldenReport {
+    /// One report per file, in the order they were run.
+    pub files: Vec<FileReport>,
+}
+
+/// What one file gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileReport {
+    /// The file's name without its ending.
+    pub name: String,
+    /// Cases that agree in every field.
+    pub passed: usize,
+    /// Cases that were compared.
+    pub total: usize,
+    /// The first few disagreements.
+    pub misses: Vec<Miss>,
+    /// What this machine lacks to compare the file; nothing is counted then.
+    pub needs: Option<&'static str>,
+}
+
+/// One field of one case that disagrees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Miss {
+    /// The case's number from 0, and its name where it has one.
+    pub case: String,
+    /// The field, with the path to the first difference inside it.
+    pub field: String,
+    /// What the vector holds there.
+    pub expected: String,
+    /// What this code gives.
+    pub got: String,
+}
+
+impl GoldenReport {
+    /// Cases that agree, over all files.
+    pub fn passed(&self) -> usize {
+        self.files.iter().map(|file| file.passed).sum()
+    }
+
+    /// Cases that were compared, over all files.
+    pub fn total(&self) -> usize {
+        self.files.iter().map(|file| file.total).sum()
+    }
+
+    /// Whether every case that was compared agrees.
+    pub fn is_clean(&self) -> bool {
+        self.passed() == self.total()
+    }
+}
+
+impl FileReport {
+    /// A file that cannot be compared on this machine.
+    pub(super) fn not_comparable(name: &str, needs: &'static str) -> Self {
+        Self { name: name.to_owned(), passed: 0, total: 0, misses: Vec::new(), needs: Some(needs) }
+    }
+}
+
+impl fmt::Display for GoldenReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for file in &self.files {
+            writeln!(f, "{file}")?;
+        }
+        write!(f, "total: {}/{}", self.passed(), self.total())
+    }
+}
+
+impl fmt::Display for FileReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}/{}", self.name, self.passed, self.total)?;
+        if let Some(needs) = self.needs {
+            write!(f, " (needs {needs})")?;
+        }
+        for Miss { case, field, expected, got } in &self.misses {
+            write!(f, "\n  case {case}, {field}: expected {expected}, got {got}")?;
+        }
+        if self.misses.len() >= MISSES_KEPT {
+            write!(f, "\n  …")?;
+        }
+        Ok(())
+    }
+}

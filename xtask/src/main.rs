@@ -1,0 +1,48 @@
+//! The project's chores: golden vectors, layout checks, fixtures.
+
+mod fixtures;
+mod golden;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about, bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run the golden vectors; fails on any miss.
+    Golden {
+        /// Run every vector below this folder instead of those in fixtures/.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Check layout and style; fails on any finding.
+    Tidy,
+    /// Verify fixtures/ against fixtures/SHA256SUMS.
+    Fixtures {
+        /// Copy the fixtures from this folder first and record their sums.
+        #[arg(long, value_name = "DIR")]
+        source: Option<PathBuf>,
+        /// Record the sums of what is there, after a change that was meant.
+        #[arg(long)]
+        record: bool,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace");
+    let clean = match Arguments::parse().chore {
+        Chore::Golden { dir } => golden::run(root, dir.as_deref())?,
+        Chore::Tidy => tidy::run(root)?,
+        Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record)?,
+    };
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

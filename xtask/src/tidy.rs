@@ -1,0 +1,56 @@
+//! `cargo xtask tidy`: what the compiler and clippy cannot check about layout and style.
+
+mod documents;
+mod edges;
+mod machine_paths;
+mod sources;
+mod tree;
+
+use std::fmt;
+use std::path::Path;
+
+use tree::TreeFile;
+
+/// Something out of order: where, what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Finding {
+    path: String,
+    line: usize,
+    what: String,
+    remedy: &'static str,
+}
+
+/// Print the findings; whether there are none.
+pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
+    let files = tree::read(root)?;
+    let mut findings = findings_in(&files);
+    findings.extend(edges::findings(root)?);
+    findings.sort();
+    for finding in &findings {
+        println!("{finding}");
+    }
+    println!("tidy: {} files, {} findings", files.len(), findings.len());
+    Ok(findings.is_empty())
+}
+
+fn findings_in(files: &[TreeFile]) -> Vec<Finding> {
+    let mut findings = documents::findings(files);
+    for file in files {
+        findings.extend(sources::findings(file));
+        findings.extend(machine_paths::findings(file));
+    }
+    findings
+}
+
+impl Finding {
+    fn new(path: &str, line: usize, what: impl Into<String>, remedy: &'static str) -> Self {
+        Self { path: path.to_owned(), line, what: what.into(), remedy }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, line, what, remedy } = self;
+        write!(f, "{path}:{line}: {what}: {remedy}")
+    }
+}
