@@ -16,14 +16,14 @@ impl Stream {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number below `limit`, which must not be 0; the bias is below 2⁻³².
     pub fn below(&mut self, limit: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
     }
 
     /// A number from `low` to `high`, both included.
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn streams_differ_by_seed_purpose_and_scope() {
-        let first = |seed, purpose: &str, scope: u64| Stream::new(seed, purpose, scope).next();
+        let first = |seed, purpose: &str, scope: u64| Stream::new(seed, purpose, scope).bits();
         let all = [first(1, "a", 1), first(2, "a", 1), first(1, "b", 1), first(1, "a", 2)];
         for (i, a) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|b| a != b));

@@ -23,7 +23,7 @@ pub struct SyntheticModel {
 const IMPROBABLE_EOS_ONE_IN: u64 = 100;
 /// Of this many answers, one is a guess.
 const GUESS_ONE_IN: u64 = 8;
-/// ln 0.35 to ln 1 in 64 steps of the chosen probability would need a logarithm; a constant is as plausible.
+/// A logarithm of each probability would depend on the machine's library; no check looks at the value.
 const TOKEN_LOGPROB: f64 = -0.25;
 
 impl Default for SyntheticModel {
@@ -41,13 +41,14 @@ impl SyntheticModel {
         let guess: Vec<bool> = (0..variables).map(|_| stream.one_in(2)).collect();
         let assignment = if stream.one_in(GUESS_ONE_IN) { guess } else { improved(guess, &clauses, &mut stream) };
         let mut text = String::from("\n");
+        // Every literal with its value: long enough for the soft check even of the smallest problem.
         for clause in &clauses {
-            let literal = clause.first().copied().unwrap_or(1);
-            text.push_str(&format!(
-                "x{}={}\n",
-                literal.unsigned_abs(),
-                u8::from(assignment[literal.unsigned_abs() as usize - 1])
-            ));
+            let values = clause.iter().map(|literal| {
+                let variable = literal.unsigned_abs();
+                format!("x{variable}={}", u8::from(assignment[variable as usize - 1]))
+            });
+            text.push_str(&values.collect::<Vec<_>>().join(" "));
+            text.push('\n');
         }
         let bits: Vec<&str> = assignment.iter().map(|bit| if *bit { "1" } else { "0" }).collect();
         text.push_str(&format!("<end_working_out>\n<SOLUTION>{}</SOLUTION><|im_end|>", bits.join(" ")));

@@ -15,7 +15,7 @@ fn config(seed: u64, faults: Faults) -> SimConfig {
         windows: 3,
         generator: Rc::new(SyntheticModel::default()),
         profile: SpeedProfile::named("reference").expect("a known profile"),
-        groups_max: None,
+        groups_max: Some(12),
         faults,
         use_drand: true,
         policy: UploadPolicy::Score,

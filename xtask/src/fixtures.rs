@@ -81,7 +81,10 @@ fn copy_from(source: &Path, fixtures: &Path) -> anyhow::Result<()> {
     for (from, to) in FOLDERS {
         let from = source.join(from);
         for path in files_below(&from).with_context(|| format!("{} cannot be listed", from.display()))? {
-            copy(&path, &fixtures.join(to).join(path.strip_prefix(&from)?))?;
+            // What a README here says of the copies is not what the source's says of the originals.
+            if path.file_name().is_none_or(|name| name != README) {
+                copy(&path, &fixtures.join(to).join(path.strip_prefix(&from)?))?;
+            }
         }
     }
     for (from, to) in FILES {

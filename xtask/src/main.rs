@@ -37,12 +37,24 @@ enum Chore {
     },
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace");
-    let clean = match Arguments::parse().chore {
-        Chore::Golden { dir } => golden::run(root, dir.as_deref())?,
-        Chore::Tidy => tidy::run(root)?,
-        Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record)?,
-    };
-    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Do a chore; whether it found nothing wrong.
+fn run(chore: Chore) -> anyhow::Result<bool> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root.parent().expect("xtask is a folder of the workspace");
+    match chore {
+        Chore::Golden { dir } => Ok(golden::run(root, dir.as_deref())?),
+        Chore::Tidy => tidy::run(root),
+        Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
+    }
 }

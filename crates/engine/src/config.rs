@@ -43,8 +43,10 @@ impl Qwen3Config {
         let file: ConfigFile = serde_json::from_slice(json).map_err(|e| fail(format!("malformed: {e}")))?;
         file.check_kind().map_err(|(field, wanted)| fail(format!("{field} must be {wanted}")))?;
         let config = file.into_config().ok_or_else(|| fail("rope_theta is missing".to_string()))?;
-        config.check_shape().map_err(|problem| fail(problem.to_string()))?;
-        Ok(config)
+        match config.shape_problem() {
+            Some(problem) => Err(fail(problem.to_string())),
+            None => Ok(config),
+        }
     }
 
     /// Length of all of a token's queries in one layer.
@@ -57,7 +59,8 @@ impl Qwen3Config {
         self.key_value_heads * self.head_dim
     }
 
-    fn check_shape(&self) -> Result<(), &'static str> {
+    /// What makes this shape unusable, if anything does.
+    fn shape_problem(&self) -> Option<&'static str> {
         let sizes = [
             self.vocab_size,
             self.hidden_size,
@@ -69,22 +72,22 @@ impl Qwen3Config {
             self.context_tokens_max,
         ];
         if sizes.iter().any(|&size| size == 0 || size > 1 << 30) {
-            return Err("every size must be at least 1 and at most 2^30");
+            return Some("every size must be at least 1 and at most 2^30");
         }
         if !self.heads.is_multiple_of(self.key_value_heads) {
-            return Err("num_attention_heads must be a multiple of num_key_value_heads");
+            return Some("num_attention_heads must be a multiple of num_key_value_heads");
         }
         if !self.head_dim.is_multiple_of(2) {
-            return Err("head_dim must be even, or its vectors cannot be rotated");
+            return Some("head_dim must be even, or its vectors cannot be rotated");
         }
         let constants_hold = self.rope_theta.is_finite() && self.rope_theta > 0.0 && self.rms_norm_eps >= 0.0;
         if !constants_hold {
-            return Err("rope_theta must be positive and rms_norm_eps not negative");
+            return Some("rope_theta must be positive and rms_norm_eps not negative");
         }
         if self.eos_token.is_some_and(|token| token as usize >= self.vocab_size) {
-            return Err("eos_token_id must be below vocab_size");
+            return Some("eos_token_id must be below vocab_size");
         }
-        Ok(())
+        None
     }
 }
 

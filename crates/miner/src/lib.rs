@@ -4,6 +4,7 @@
 //! [`driver`] carries actions out through the [`ports`] and brings their answers back as events; it is the same code live
 //! and simulated. [`contract`] is the test suite that every implementation of a port must pass.
 
+pub mod answers;
 pub mod contract;
 pub mod driver;
 pub mod machine;

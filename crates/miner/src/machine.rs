@@ -22,8 +22,8 @@ use grail_protocol::signature::Hotkey;
 use self::account::Account;
 use self::timing::Timing;
 use self::window::{Recovered, Window};
+use crate::answers::{BeaconSchedule, ChainError, Head, Now};
 use crate::policy::UploadPolicy;
-use crate::ports::{BeaconSchedule, ChainError, Head, Now};
 
 pub use self::action::{Action, GroupOrder};
 pub use self::event::{Event, GroupId, JournalEntry, Timer};

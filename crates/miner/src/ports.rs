@@ -11,10 +11,11 @@ mod engine;
 mod journal;
 mod signer;
 
-pub use beacon::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
-pub use bucket::{Bucket, BucketError, Etag, PutCondition};
-pub use chain::{Chain, ChainError, CommitError, Head};
-pub use clock::{Clock, Now, within};
-pub use engine::{Engine, EngineError, GroupRequest};
-pub use journal::{Journal, JournalError, JournalRecord};
+pub use crate::answers::*;
+pub use beacon::Beacon;
+pub use bucket::Bucket;
+pub use chain::Chain;
+pub use clock::{Clock, within};
+pub use engine::Engine;
+pub use journal::Journal;
 pub use signer::Signer;

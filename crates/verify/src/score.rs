@@ -25,20 +25,14 @@ pub type History = BTreeMap<String, BTreeMap<u64, WindowRecord>>;
 
 /// The weight of each of `miners` (address, uid) after `target_window`, in the same order.
 pub fn weights(history: &History, miners: &[(&str, u16)], target_window: u64) -> Vec<f64> {
-    let raw: Vec<f64> = miners
-        .iter()
-        .map(|(hotkey, uid)| if *uid == 0 { 0.0 } else { score(history.get(*hotkey), target_window) })
-        .collect();
+    let raw: Vec<f64> = miners.iter().map(|(hotkey, _)| score(history.get(*hotkey), target_window)).collect();
     let total: f64 = raw.iter().sum();
-    let shared = 1.0 - BURNT_SHARE;
-    raw.iter()
-        .zip(miners)
-        .map(|(score, (_, uid))| match uid {
-            0 => BURNT_SHARE,
-            _ if total > 0.0 => score / total * shared,
-            _ => 0.0,
-        })
-        .collect()
+    let normalised: Vec<f64> = raw.iter().map(|score| if total > 0.0 { score / total } else { 0.0 }).collect();
+    // In this order the reference rounds: normalise over all, then scale what is not uid 0's to its share.
+    let others: f64 = normalised.iter().zip(miners).filter(|(_, (_, uid))| *uid != 0).map(|(share, _)| share).sum();
+    let factor = if others > 0.0 { (1.0 - BURNT_SHARE) / others } else { 0.0 };
+    let weight = |(share, (_, uid)): (&f64, &(&str, u16))| if *uid == 0 { BURNT_SHARE } else { share * factor };
+    normalised.iter().zip(miners).map(weight).collect()
 }
 
 /// The sum of the last twelve windows to the fourth power; zero where one of them had a failure.

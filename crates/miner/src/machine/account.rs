@@ -4,7 +4,7 @@ use super::action::Action;
 use super::event::Timer;
 use super::receipt::Area;
 use super::{Actions, Machine, trouble};
-use crate::ports::{ChainError, CommitError, Now};
+use crate::answers::{ChainError, CommitError, Now};
 
 /// What is known of our account.
 #[derive(Debug, Clone, Default)]

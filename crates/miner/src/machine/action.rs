@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::event::{GroupId, JournalEntry, Timer};
 use super::receipt::Report;
-use crate::ports::{JournalRecord, PutCondition};
+use crate::answers::{JournalRecord, PutCondition};
 
 /// Something for the driver to carry out; its answer comes back as an event.
 #[derive(Debug, Clone, PartialEq)]

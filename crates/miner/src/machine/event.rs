@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::ports::JournalRecord;
-use crate::ports::{BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, Head, JournalError};
+use crate::answers::JournalRecord;
+use crate::answers::{BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, Head, JournalError};
 use crate::seal::SealedGroup;
 
 /// Something happened; every answer of a port is one of these.

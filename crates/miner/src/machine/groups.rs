@@ -10,7 +10,7 @@ use super::event::{GroupId, JournalEntry, Timer};
 use super::receipt::{Area, Report};
 use super::window::Window;
 use super::{Actions, Machine, trouble};
-use crate::ports::{JournalError, JournalRecord, Now};
+use crate::answers::{JournalError, JournalRecord, Now};
 use crate::seal::SealedGroup;
 
 /// A group is given up and tried again when it takes this many times the estimate.

@@ -3,7 +3,7 @@
 use grail_protocol::PROTOCOL;
 
 use super::estimate::Estimate;
-use crate::ports::Head;
+use crate::answers::Head;
 
 /// The chain's pace as seen so far.
 #[derive(Debug, Clone)]

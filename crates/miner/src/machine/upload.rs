@@ -9,8 +9,8 @@ use super::action::Action;
 use super::event::{JournalEntry, Timer};
 use super::receipt::{Area, WindowOutcome};
 use super::{Actions, Machine, trouble};
+use crate::answers::{BucketError, Etag, JournalError, JournalRecord, Now, PutCondition};
 use crate::policy::{UploadPolicy, expected_unique};
-use crate::ports::{BucketError, Etag, JournalError, JournalRecord, Now, PutCondition};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
 const MISSING_READS_MAX: u32 = 5;

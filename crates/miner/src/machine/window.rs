@@ -12,7 +12,7 @@ use super::groups::Groups;
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
 use super::upload::Upload;
 use super::{Actions, Machine, trouble};
-use crate::ports::{BeaconError, BeaconRound, ChainError, JournalRecord, Now};
+use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord, Now};
 
 /// What is known of the current window.
 #[derive(Debug, Clone)]

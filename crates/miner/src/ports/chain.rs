@@ -2,12 +2,7 @@
 
 use async_trait::async_trait;
 
-/// The best block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Head {
-    /// Its number.
-    pub number: u64,
-}
+use crate::answers::{ChainError, CommitError, Head};
 
 /// Reads, and the one write that a miner makes.
 ///
@@ -30,29 +25,4 @@ pub trait Chain {
     async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError>;
     /// Drop the connection and use a new one from now on.
     async fn reconnect(&self);
-}
-
-/// Why a read gave nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChainError {
-    /// No answer, or a broken connection.
-    #[error("the chain endpoint does not answer ({0}); trying again")]
-    Unreachable(String),
-    /// The endpoint limits our rate.
-    #[error("the chain endpoint limits our rate; trying again more slowly")]
-    RateLimited,
-    /// An answer that is not what was asked for.
-    #[error("the chain endpoint gave a malformed answer ({0}); use another endpoint")]
-    Malformed(String),
-}
-
-/// Why a commitment was not made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommitError {
-    /// The chain refused it.
-    #[error("the chain refused the commitment: {0}")]
-    Refused(String),
-    /// Sent, but its fate is not known.
-    #[error("the commitment's outcome is unknown ({0}); reading it back")]
-    Unknown(String),
 }

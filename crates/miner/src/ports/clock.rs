@@ -4,14 +4,7 @@ use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use std::pin::pin;
 
-/// One reading of both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Now {
-    /// Milliseconds since an arbitrary start; never goes back.
-    pub monotonic_ms: u64,
-    /// Milliseconds since 1970, as the host believes; may jump.
-    pub wall_ms: u64,
-}
+use crate::answers::Now;
 
 /// The clocks of one node.
 ///

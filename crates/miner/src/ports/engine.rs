@@ -1,20 +1,9 @@
 //! The engine: rollouts for one group at a time, several groups in flight.
 
 use async_trait::async_trait;
-use grail_protocol::generation::{GeneratedRollout, ModelLimits, StreamKey, Tokenizer};
+use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 
-/// What to generate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupRequest {
-    /// The prompt's tokens.
-    pub prompt: Vec<u32>,
-    /// One stream per rollout wanted.
-    pub streams: Vec<StreamKey>,
-    /// The randomness that sketches are projected with.
-    pub randomness: String,
-    /// Most new tokens per rollout.
-    pub new_tokens_max: usize,
-}
+use crate::answers::{EngineError, GroupRequest};
 
 /// Rollouts by a model.
 ///
@@ -33,8 +22,3 @@ pub trait Engine {
     /// The model's tokenizer.
     fn tokenizer(&self) -> &dyn Tokenizer;
 }
-
-/// Why there are no rollouts.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the engine failed: {0}; the group is tried again under the same index")]
-pub struct EngineError(pub String);

@@ -1,0 +1,94 @@
+//! The simulated ports pass the suites that every implementation of a port must pass.
+
+use std::rc::Rc;
+
+use grail_engine::CpuEngine;
+use grail_miner::contract;
+use grail_miner::ports::{GroupRequest, JournalRecord};
+use grail_protocol::generation::StreamKey;
+use grail_protocol::problem::Problem;
+use grail_protocol::prompt::prompt;
+use grail_protocol::rollout::WindowContext;
+use grail_protocol::signature::Keypair;
+use grail_sim::beacon::{BeaconLink, SimBeacon};
+use grail_sim::bucket::{BucketLink, SimBucket};
+use grail_sim::chain::{ChainLink, SimChain};
+use grail_sim::engine::{Generator, SimEngine, SpeedProfile};
+use grail_sim::faults::FaultPlan;
+use grail_sim::journal::MemoryJournal;
+use grail_sim::synthetic::SyntheticModel;
+use grail_sim::time::{SimClock, VirtualTime};
+
+#[test]
+fn the_virtual_clock_keeps_the_contract() {
+    let time = VirtualTime::default();
+    let clock = SimClock(time.clone());
+    time.run(0, async move { contract::clock(&clock).await });
+}
+
+#[test]
+fn the_simulated_chain_keeps_the_contract() {
+    let time = VirtualTime::default();
+    let faults = Rc::new(FaultPlan::default());
+    let chain = SimChain::new(1, time.clone(), 100);
+    chain.register("miner", 7);
+    time.spawn("chain", chain.clone().produce(faults.clone()));
+    let link = ChainLink::new(chain, "miner".to_owned(), faults);
+    time.run(1, async move { contract::chain(&link, &[b'a'; 128]).await });
+    time.end();
+}
+
+#[test]
+fn the_simulated_beacon_keeps_the_contract() {
+    let time = VirtualTime::default();
+    let beacon = Rc::new(SimBeacon::new(1));
+    let due = beacon.newest_round(0);
+    let link = BeaconLink::new(beacon, time.clone(), Rc::new(FaultPlan::default()), 1);
+    time.run(1, async move { contract::beacon(&link, due, due + 1000).await });
+}
+
+#[test]
+fn the_simulated_bucket_keeps_the_contract() {
+    let time = VirtualTime::default();
+    let link = BucketLink::new(SimBucket::default(), time.clone(), Rc::new(FaultPlan::default()), 1);
+    time.run(1, async move { contract::bucket(&link, "grail/windows/x").await });
+}
+
+#[test]
+fn both_simulated_engines_keep_the_contract() {
+    let rehearsal = CpuEngine::rehearsal().expect("the embedded model loads");
+    let generators: [Rc<dyn Generator>; 2] = [Rc::new(SyntheticModel::default()), Rc::new(rehearsal)];
+    for generator in generators {
+        let time = VirtualTime::default();
+        let problem = Problem::canonical("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", "0xab", 0);
+        let stream = |rollout| StreamKey { seed: 1, window_start: 0, group: 0, rollout, attempt: 0 };
+        let request = GroupRequest {
+            prompt: generator.tokenizer().encode(&prompt(&problem)),
+            streams: (0..4).map(stream).collect(),
+            randomness: "ab".to_owned(),
+            new_tokens_max: 400,
+        };
+        let profile = SpeedProfile::named("a100").expect("a known profile");
+        let engine = SimEngine::new(time.clone(), generator, profile, Rc::new(FaultPlan::default()));
+        time.run(1, async move { contract::engine(&engine, &request).await });
+    }
+}
+
+#[test]
+fn the_memory_journal_and_the_keypair_keep_their_contracts() {
+    let keypair = Keypair::from_seed(&[3; 32]);
+    contract::signer(&keypair);
+    let context = WindowContext {
+        hotkey: keypair.hotkey(),
+        window_start: 30,
+        block_hash: format!("0x{}", "ab".repeat(32)),
+        randomness: "cd".repeat(32),
+        use_drand: true,
+    };
+    let records = [
+        JournalRecord::Window(context),
+        JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned() },
+        JournalRecord::UploadDone { window_start: 30, digest: "ef".to_owned() },
+    ];
+    VirtualTime::default().run(1, async move { contract::journal(&MemoryJournal::default(), &records).await });
+}
