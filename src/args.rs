@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
 ///
-/// Exit codes: 0 all is well; 1 the answer is no (a rejected file, a violation in a simulation); 2 the command or its
-/// input cannot be used.
+/// Exit codes: 0 all is well; 1 the answer is no (a rejected file, a violation in a simulation, a configuration that
+/// cannot mine); 2 the command or its input cannot be used.
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {
@@ -19,12 +19,51 @@ pub struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the configuration: what holds, and where it was typed.
+    Config(ConfigArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
     Sim(SimArguments),
     /// Check a window file against all of the validator's rules.
     Verify(VerifyArguments),
     /// Show the version, and the protocol that it speaks.
     Version,
+}
+
+/// `grail config`.
+#[derive(Debug, Args)]
+pub struct ConfigArguments {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// The subcommands of `grail config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every key with its value, secrets as length and fingerprint; then what is doubtful or wrong.
+    Show(ConfigShowArguments),
+}
+
+/// `grail config show`.
+#[derive(Debug, Args)]
+pub struct ConfigShowArguments {
+    /// Show where each value was typed, and which others lost against it.
+    #[arg(long)]
+    pub origin: bool,
+    /// Where the file is.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// For commands that read the configuration.
+#[derive(Debug, Args)]
+pub struct EnvFileArgument {
+    /// Read variables from this file [default: .env where there is one].
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
 }
 
 /// `grail sim`.

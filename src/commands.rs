@@ -1,5 +1,6 @@
 //! One thin file per subcommand: read what was typed, call one operation, show the outcome.
 
+mod config;
 mod sim;
 mod table;
 mod verify;
@@ -12,6 +13,7 @@ use crate::args::{Arguments, Command};
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let outcome = match &arguments.command {
+        Command::Config(arguments) => config::run(arguments),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Version => version::run(),

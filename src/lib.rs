@@ -8,4 +8,7 @@
 
 pub mod args;
 pub mod commands;
+pub mod config;
 pub mod golden;
+pub mod live;
+pub mod wallet;

@@ -15,7 +15,18 @@ const README: &str = "README.md";
 const FOLDERS: [(&str, &str); 4] =
     [("golden", "golden"), ("golden-proofs", "golden-proofs"), ("model", "model"), ("tokenizer", "tokenizer")];
 /// Single files of a source.
-const FILES: [(&str, &str); 1] = [("chain/wallets/signature_vectors.json", "wallets/signature_vectors.json")];
+const FILES: [(&str, &str); 10] = [
+    ("chain/finney-spec365.scale", "chain/finney-spec365.scale"),
+    ("chain/localnet-spec461.scale", "chain/localnet-spec461.scale"),
+    ("chain/golden_vectors_spec461.json", "chain/golden_vectors_spec461.json"),
+    ("chain/wallets/signature_vectors.json", "wallets/signature_vectors.json"),
+    ("chain/wallets/root/cold1/hotkeys/hot1", "wallets/hot1"),
+    ("chain/wallets/root/cold1/hotkeys/hot1pub.txt", "wallets/hot1pub.txt"),
+    ("chain/wallets/root/cold1/hotkeys/hotenc", "wallets/hotenc"),
+    ("chain/wallets/root/cold1/hotkeys/hotencpub.txt", "wallets/hotencpub.txt"),
+    ("chain/wallets/hot1_ansible_vault", "wallets/hot1_ansible_vault"),
+    ("chain/wallets/hot1_fernet_legacy", "wallets/hot1_fernet_legacy"),
+];
 /// Files that are kept compressed.
 const COMPRESSED: [&str; 1] = ["model.safetensors"];
 const ZSTD_LEVEL: i32 = 19;

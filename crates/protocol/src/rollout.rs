@@ -1,6 +1,6 @@
 //! A rollout as it stands in a window file, and how a group is assembled from what the engine generated.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, advantages};
 use crate::constants::PROTOCOL;
@@ -38,7 +38,7 @@ pub struct GroupOrigin {
 }
 
 /// One rollout, field for field as the file holds it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own; PROTOCOL 9 of the reference defines each")]
 pub struct Rollout {
     pub window_start: u64,
@@ -61,7 +61,7 @@ pub struct Rollout {
 }
 
 /// What the hotkey commits to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own")]
 pub struct Commit {
     pub tokens: Vec<u32>,
@@ -74,7 +74,7 @@ pub struct Commit {
 }
 
 /// The model and layer that the sketch is of.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own")]
 pub struct ModelReference {
     pub name: String,
@@ -82,14 +82,14 @@ pub struct ModelReference {
 }
 
 /// The randomness that the sketch projects with.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own")]
 pub struct Beacon {
     pub randomness: String,
 }
 
 /// The canonical problem as the commit repeats it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own")]
 pub struct SatProblem {
     pub seed: String,
@@ -99,7 +99,7 @@ pub struct SatProblem {
 }
 
 /// What the miner claims about its completion.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own")]
 pub struct RolloutMeta {
     pub trajectory: Vec<(u32, Vec<bool>, f64)>,
@@ -114,7 +114,7 @@ pub struct RolloutMeta {
 }
 
 /// The positions that the miner opens with its own randomness.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own")]
 pub struct Proof {
     #[serde(rename = "round_R1")]
@@ -123,7 +123,7 @@ pub struct Proof {
 }
 
 /// The round that the proof names.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own")]
 pub struct BeaconRound {
     pub round: u32,

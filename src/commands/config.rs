@@ -1,0 +1,98 @@
+//! `grail config show`.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::args::{ConfigArguments, ConfigCommand, ConfigShowArguments};
+use crate::config::{self, Candidate, ConfigErrors, KEYS, MinerConfig, Notice, Origin, Shown, TypedConfig};
+
+pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<ExitCode> {
+    let ConfigCommand::Show(arguments) = &arguments.command;
+    let typed = config::load(&config::process_environment(), arguments.env_file.env_file.as_deref())?;
+    let meant = MinerConfig::from_typed(&typed);
+    let outcome = if meant.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if arguments.json {
+        println!("{}", document(&typed, &meant));
+    } else {
+        print!("{}", page(&typed, &meant, arguments));
+    }
+    Ok(outcome)
+}
+
+/// One line per key, then what is doubtful and what is wrong.
+fn page(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>, arguments: &ConfigShowArguments) -> String {
+    let names = names(typed);
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut page = String::new();
+    for name in names {
+        page += format!("{name:<width$}  {}", line(typed, name, arguments.origin)).trim_end();
+        page.push('\n');
+    }
+    for notice in notices(typed, meant) {
+        page += &format!("warning: {notice}\n");
+    }
+    for error in meant.as_ref().err().map_or(&[][..], |errors| &errors.0) {
+        page += &format!("error: {error}\n");
+    }
+    page
+}
+
+fn line(typed: &TypedConfig, name: &str, with_origin: bool) -> String {
+    let Some(setting) = typed.get(name) else { return "(not set)".to_owned() };
+    let value = |candidate: &Candidate| Shown::of(name, &candidate.value).to_string();
+    let mut line = value(&setting.won);
+    if with_origin {
+        line += &format!("  [{}]", setting.won.origin);
+        for lost in &setting.lost {
+            line += &format!("  not {} [{}]", value(lost), lost.origin);
+        }
+    }
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Known names in their order, then what else was typed.
+fn names(typed: &TypedConfig) -> Vec<&str> {
+    let known = KEYS.iter().map(|key| key.name);
+    let others = typed.settings().map(|(name, _)| name).filter(|name| KEYS.iter().all(|key| key.name != *name));
+    known.chain(others).collect()
+}
+
+fn notices(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>) -> Vec<Notice> {
+    meant.as_ref().map_or_else(|_| typed.notices(), |config| config.notices.clone())
+}
+
+fn document(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>) -> Value {
+    let key = |name: &str| match typed.get(name) {
+        None => json!({ "name": name, "value": null }),
+        Some(setting) => {
+            let lost: Vec<Value> = setting.lost.iter().map(|lost| candidate(name, lost)).collect();
+            let mut key = candidate(name, &setting.won);
+            key["name"] = json!(name);
+            key["lost"] = json!(lost);
+            key
+        }
+    };
+    let notice = |notice: Notice| json!({ "kind": notice.kind(), "name": notice.name(), "text": notice.to_string() });
+    let errors = meant.as_ref().err().map_or(&[][..], |errors| &errors.0);
+    json!({
+        "file": typed.file().map(|path| path.to_string_lossy()),
+        "keys": names(typed).into_iter().map(key).collect::<Vec<_>>(),
+        "warnings": notices(typed, meant).into_iter().map(notice).collect::<Vec<_>>(),
+        "errors": errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn candidate(name: &str, candidate: &Candidate) -> Value {
+    let mut object = match Shown::of(name, &candidate.value) {
+        Shown::Plain(text) => json!({ "value": text }),
+        Shown::Secret { bytes, fingerprint } => json!({ "secret": { "bytes": bytes, "sha256_prefix": fingerprint } }),
+        Shown::Hidden => json!({ "secret": {} }),
+    };
+    object["origin"] = match &candidate.origin {
+        Origin::Environment => json!({ "source": "environment" }),
+        Origin::File { path, line } => json!({ "source": "file", "path": path.to_string_lossy(), "line": line }),
+        Origin::Default => json!({ "source": "default" }),
+    };
+    object
+}

@@ -1,0 +1,110 @@
+//! What keeps a configuration from being used. All of it is the operator's to mend.
+
+use std::fmt;
+
+use super::storage::CredentialsError;
+use super::typed::Origin;
+
+/// Everything that is wrong, so that it can be mended at once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&texts.join("; "))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// One thing that is wrong.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A key without a default is not set.
+    #[error("{name} is not set: {remedy}")]
+    Missing {
+        /// The key.
+        name: &'static str,
+        /// Where its value is to be had.
+        remedy: &'static str,
+    },
+    /// A value that is not of the key's kind.
+    #[error(
+        "{name} ({origin}){found} cannot be used: write {expected}",
+        found = found.as_ref().map(|text| format!(" is {text:?}, which")).unwrap_or_default()
+    )]
+    Invalid {
+        /// The key.
+        name: &'static str,
+        /// Where it was typed.
+        origin: Origin,
+        /// The value, unless it may hold a secret.
+        found: Option<String>,
+        /// What there must be.
+        expected: &'static str,
+    },
+    /// A value that counts on substitution.
+    #[error("{name} ({origin}) holds `${{`, and names are not replaced here: write the value out")]
+    Substitution {
+        /// The key.
+        name: &'static str,
+        /// Where it was typed.
+        origin: Origin,
+    },
+    /// A constant of the network that was changed.
+    #[error(
+        "{name} ({origin}) is {found:?}, and every validator expects {expected:?}: take it out, or set \
+         BT_NETWORK=custom for a network of your own"
+    )]
+    Constant {
+        /// The key.
+        name: &'static str,
+        /// Where it was typed.
+        origin: Origin,
+        /// The value.
+        found: String,
+        /// The network's.
+        expected: String,
+    },
+    /// A custom network whose nodes are unknown.
+    #[error(
+        "BT_NETWORK is custom and BT_CHAIN_ENDPOINT is not set: set it to your node's address, for example \
+         ws://127.0.0.1:9944"
+    )]
+    CustomWithoutEndpoint,
+    /// A write key in the place of a read key.
+    #[error(
+        "{read} equals {write}, and the read key is published on the chain, so anybody could overwrite your bucket: \
+         create a second R2 token with the permission `Object Read only` and set {read} to its key"
+    )]
+    WriteKeyPublished {
+        /// The key for reading.
+        read: &'static str,
+        /// The key for writing.
+        write: &'static str,
+    },
+    /// A bucket that validators do not look into.
+    #[error(
+        "R2_BUCKET_ID is {bucket:?} and R2_ACCOUNT_ID is {account:?}: validators look for a bucket that is named \
+         like the account, so create one with that name and take R2_BUCKET_ID out"
+    )]
+    OtherBucket {
+        /// The bucket's name.
+        bucket: String,
+        /// The account's.
+        account: String,
+    },
+    /// Read credentials that do not fit on the chain.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// wandb needs a key.
+    #[error(
+        "GRAIL_MONITORING_BACKEND is wandb and WANDB_API_KEY is not set: set it, or set WANDB_MODE=offline or \
+         GRAIL_MONITORING_BACKEND=null"
+    )]
+    WandbWithoutKey,
+    /// `~` without a home.
+    #[error("BT_WALLET_PATH begins with ~ and HOME is not set: write the folder out in BT_WALLET_PATH")]
+    NoHome,
+}

@@ -1,0 +1,137 @@
+//! Every key that the configuration knows, and those of the reference that mean nothing here.
+
+/// How a value may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Plain,
+    /// Never.
+    Secret,
+    /// As addresses without user, path and query, which may hold a provider's key.
+    Endpoint,
+}
+
+/// A key of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Its name in the environment.
+    pub name: &'static str,
+    /// What holds where nothing is typed.
+    pub default: Option<&'static str>,
+    /// How its value may be shown.
+    pub kind: Kind,
+}
+
+/// The keys, in the order of `.env.example`.
+pub const KEYS: &[Key] = &[
+    plain("BT_NETWORK", Some("finney")),
+    Key { name: "BT_CHAIN_ENDPOINT", default: None, kind: Kind::Endpoint },
+    plain("NETUID", Some("81")),
+    plain("BT_WALLET_COLD", Some("default")),
+    plain("BT_WALLET_HOT", Some("default")),
+    plain("BT_WALLET_PATH", Some("~/.bittensor/wallets")),
+    plain("GRAIL_MODEL_NAME", Some("Qwen/Qwen3-4B-Instruct-2507")),
+    plain("GRAIL_MAX_NEW_TOKENS", Some("1024")),
+    plain("GRAIL_ROLLOUTS_PER_PROBLEM", Some("4")),
+    plain("GRAIL_MINER_SAFETY_BLOCKS", Some("1")),
+    plain("R2_ACCOUNT_ID", None),
+    plain("R2_BUCKET_ID", None),
+    secret("R2_READ_ACCESS_KEY_ID"),
+    secret("R2_READ_SECRET_ACCESS_KEY"),
+    secret("R2_WRITE_ACCESS_KEY_ID"),
+    secret("R2_WRITE_SECRET_ACCESS_KEY"),
+    Key { name: "R2_ENDPOINT_URL", default: None, kind: Kind::Endpoint },
+    plain("R2_REGION", Some("us-east-1")),
+    plain("R2_FORCE_PATH_STYLE", Some("false")),
+    plain("GRAIL_MONITORING_BACKEND", Some("null")),
+    secret("WANDB_API_KEY"),
+    plain("WANDB_PROJECT", Some("grail")),
+    plain("WANDB_ENTITY", None),
+    plain("WANDB_MODE", Some("online")),
+    plain(OVERRIDE, Some("0")),
+];
+
+/// Lets `.env` win over the process environment.
+pub(super) const OVERRIDE: &str = "GRAIL_ENV_OVERRIDE";
+/// Begins the names of variables that hold wallet passwords.
+pub(super) const PASSWORD_PREFIX: &str = "BT_PW_";
+/// Names that begin so belong to us, so that a typing mistake among them is told.
+pub(super) const OUR_PREFIXES: [&str; 3] = ["BT_", "GRAIL_", "R2_"];
+
+/// Beginnings of names that the reference reads and this miner does not, and why.
+pub(super) const DEAD: &[(&str, &str)] = &[
+    ("BT_CALL_", "time limits and repeated calls are fitted to the network as it answers"),
+    ("GRAIL_CACHE_DIR", "models lie in the Hugging Face cache; set HF_HOME to move it"),
+    ("GRAIL_CHECKPOINT_", "the model is fixed in this release of the protocol"),
+    ("GRAIL_DELTA_", "the model is fixed in this release of the protocol"),
+    ("GRAIL_GENERATION_BATCH_SIZE", "the engine fits its batches to the GPU's memory"),
+    ("GRAIL_GRPO_", "only the reference's trainer reads it"),
+    ("GRAIL_METRIC_", "metrics are not buffered here"),
+    ("GRAIL_REF_", "only the reference's trainer reads it"),
+    ("GRAIL_TRAIN", "only the reference's trainer reads it"),
+    ("WANDB_CACHE_DIR", "only wandb's Python client reads it"),
+    ("WANDB_DATA_DIR", "only wandb's Python client reads it"),
+    ("WANDB_NOTES", "only wandb's Python client reads it"),
+    ("WANDB_RESUME", "only wandb's Python client reads it"),
+    ("WANDB_TAGS", "only wandb's Python client reads it"),
+];
+
+/// Names from elsewhere that stand for one of ours, too different for an edit distance.
+pub(super) const ALIASES: &[(&str, &str)] = &[
+    ("BT_NETUID", "NETUID"),
+    ("BT_SUBTENSOR_CHAIN_ENDPOINT", "BT_CHAIN_ENDPOINT"),
+    ("BT_SUBTENSOR_NETWORK", "BT_NETWORK"),
+    ("BT_WALLET_HOTKEY", "BT_WALLET_HOT"),
+    ("BT_WALLET_NAME", "BT_WALLET_COLD"),
+    ("GRAIL_NETUID", "NETUID"),
+    ("R2_ACCESS_KEY_ID", "R2_WRITE_ACCESS_KEY_ID"),
+    ("R2_BUCKET_NAME", "R2_BUCKET_ID"),
+    ("R2_ENDPOINT", "R2_ENDPOINT_URL"),
+    ("R2_SECRET_ACCESS_KEY", "R2_WRITE_SECRET_ACCESS_KEY"),
+];
+
+/// The key of this name.
+pub(super) fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+const fn plain(name: &'static str, default: Option<&'static str>) -> Key {
+    Key { name, default, kind: Kind::Plain }
+}
+
+const fn secret(name: &'static str) -> Key {
+    Key { name, default: None, kind: Kind::Secret }
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_miner::machine::MachineConfig;
+    use grail_protocol::PROTOCOL;
+    use grail_protocol::signature::Hotkey;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_protocol_and_core() {
+        let machine = MachineConfig::new(Hotkey::from_bytes([0; 32]), Vec::new());
+        let expected = [
+            ("NETUID", PROTOCOL.netuid.to_string()),
+            ("GRAIL_MODEL_NAME", PROTOCOL.model_name.to_owned()),
+            ("GRAIL_MAX_NEW_TOKENS", PROTOCOL.new_tokens_max.to_string()),
+            ("GRAIL_ROLLOUTS_PER_PROBLEM", PROTOCOL.rollouts_per_group.to_string()),
+            ("GRAIL_MINER_SAFETY_BLOCKS", machine.safety_blocks.to_string()),
+        ];
+        for (name, value) in expected {
+            assert_eq!(key(name).unwrap().default, Some(value.as_str()), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_known_key_is_dead_or_an_alias() {
+        for Key { name, .. } in KEYS {
+            assert!(!DEAD.iter().any(|(prefix, _)| name.starts_with(prefix)), "{name}");
+            assert!(!ALIASES.iter().any(|(alias, _)| alias == name), "{name}");
+        }
+        assert!(ALIASES.iter().all(|(_, name)| key(name).is_some()));
+    }
+}

@@ -1,0 +1,72 @@
+//! Reading typed values one by one, and keeping what is wrong with them.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::ConfigError;
+use super::keys::{Kind, key};
+use super::notice::Notice;
+use super::typed::{Setting, TypedConfig};
+
+/// Reads values; a value that cannot be used is `None`, with an error kept.
+pub(super) struct Reader<'a> {
+    pub(super) typed: &'a TypedConfig,
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) notices: Vec<Notice>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(typed: &'a TypedConfig) -> Self {
+        Self { typed, errors: Vec::new(), notices: typed.notices() }
+    }
+
+    /// The value, where there is one.
+    pub(super) fn text(&mut self, name: &'static str) -> Option<&'a str> {
+        let Setting { won, .. } = self.typed.get(name)?;
+        let text = won.value.expose_secret();
+        if text.contains("${") {
+            self.errors.push(ConfigError::Substitution { name, origin: won.origin.clone() });
+            return None;
+        }
+        Some(text)
+    }
+
+    /// The value as `parse` reads it.
+    pub(super) fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = parse(self.text(name)?);
+        if value.is_none() {
+            self.refuse(name, expected);
+        }
+        value
+    }
+
+    /// The value, which there must be.
+    pub(super) fn required(&mut self, name: &'static str, remedy: &'static str) -> Option<&'a str> {
+        if self.typed.get(name).is_none() {
+            self.errors.push(ConfigError::Missing { name, remedy });
+        }
+        self.text(name)
+    }
+
+    /// The secret, which there must be.
+    pub(super) fn required_secret(&mut self, name: &'static str, remedy: &'static str) -> Option<SecretString> {
+        self.required(name, remedy).map(SecretString::from)
+    }
+
+    /// Keep that the value of `name` cannot be used.
+    pub(super) fn refuse(&mut self, name: &'static str, expected: &'static str) {
+        let Some(Setting { won, .. }) = self.typed.get(name) else { return };
+        let is_plain = key(name).is_some_and(|key| key.kind == Kind::Plain);
+        let found = is_plain.then(|| won.value.expose_secret().to_owned());
+        self.errors.push(ConfigError::Invalid { name, origin: won.origin.clone(), found, expected });
+    }
+
+    /// Keep an error unless there is none.
+    pub(super) fn keep<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        result.map_err(|error| self.errors.push(error)).ok()
+    }
+}

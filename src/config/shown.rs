@@ -1,0 +1,62 @@
+//! Values as they may be shown.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::endpoint::Endpoint;
+use super::keys::{Kind, PASSWORD_PREFIX, key};
+
+const FINGERPRINT_DIGITS: usize = 8;
+
+/// A value as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// As it is.
+    Plain(String),
+    /// Its length and the beginning of its sha256, enough to compare two of them.
+    Secret {
+        /// Length in bytes.
+        bytes: usize,
+        /// The first hex digits of its sha256.
+        fingerprint: String,
+    },
+    /// A password: people choose them, so a fingerprint would help to guess it.
+    Hidden,
+}
+
+impl Shown {
+    /// The value of a name. What is typed under a name that is not known may be a misnamed secret, so it counts as one.
+    pub fn of(name: &str, value: &SecretString) -> Self {
+        let text = value.expose_secret();
+        match key(name).map(|key| key.kind) {
+            _ if name.starts_with(PASSWORD_PREFIX) => Self::Hidden,
+            Some(Kind::Plain) => Self::Plain(text.to_owned()),
+            Some(Kind::Endpoint) => Self::endpoints(text).unwrap_or_else(|| Self::secret(text)),
+            Some(Kind::Secret) | None => Self::secret(text),
+        }
+    }
+
+    fn endpoints(text: &str) -> Option<Self> {
+        let parse = |part: &str| Endpoint::parse(part.trim(), &["ws", "wss", "http", "https"]);
+        let endpoints: Option<Vec<String>> = text.split(',').map(|part| Some(parse(part)?.to_string())).collect();
+        Some(Self::Plain(endpoints?.join(",")))
+    }
+
+    fn secret(text: &str) -> Self {
+        let mut fingerprint = hex::encode(Sha256::digest(text));
+        fingerprint.truncate(FINGERPRINT_DIGITS);
+        Self::Secret { bytes: text.len(), fingerprint }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(text) => f.write_str(text),
+            Self::Secret { bytes, fingerprint } => write!(f, "({bytes} bytes, sha256 {fingerprint}…)"),
+            Self::Hidden => f.write_str("(hidden)"),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The bucket: where it is, who may write, and the read credentials that go on the chain.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::endpoint::Endpoint;
+use super::error::ConfigError;
+use super::network::Network;
+use super::notice::Notice;
+use super::reader::Reader;
+use super::typed::is_true;
+
+/// Length of the read credentials on the chain.
+pub const CREDENTIALS_BYTES: usize = 128;
+
+const ACCOUNT_ID: &str = "R2_ACCOUNT_ID";
+const ENDPOINT: &str = "R2_ENDPOINT_URL";
+const READ_ID: &str = "R2_READ_ACCESS_KEY_ID";
+const READ_SECRET: &str = "R2_READ_SECRET_ACCESS_KEY";
+const WRITE_ID: &str = "R2_WRITE_ACCESS_KEY_ID";
+const WRITE_SECRET: &str = "R2_WRITE_SECRET_ACCESS_KEY";
+const READ_REMEDY: &str =
+    "create an R2 token with the permission `Object Read only` and copy its key; it is published on the chain";
+const WRITE_REMEDY: &str = "create an R2 token with the permission `Object Read & Write` and copy its key";
+
+/// Where the window files go.
+#[derive(Debug, Clone)]
+pub struct StorageConfig {
+    /// The account, which is the bucket's name too: validators know no other.
+    pub account_id: String,
+    /// The server.
+    pub endpoint: Endpoint,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// Whether the bucket stands in the path instead of the host name.
+    pub force_path_style: bool,
+    /// The key that validators read with; it is published.
+    pub read: AccessKey,
+    /// The key that we write with.
+    pub write: AccessKey,
+}
+
+/// A key of the bucket.
+#[derive(Debug, Clone)]
+pub struct AccessKey {
+    /// Which key.
+    pub id: SecretString,
+    /// What signs with it.
+    pub secret: SecretString,
+}
+
+/// Why read credentials do not fit on the chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    /// Longer than its field.
+    #[error(
+        "{name} has {bytes} characters, and its field on the chain has {bytes_max}: copy it again from the R2 \
+         dashboard, without anything around it"
+    )]
+    TooLong {
+        /// The key.
+        name: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The field's length.
+        bytes_max: usize,
+    },
+    /// Spaces, control characters or letters beyond ASCII.
+    #[error(
+        "{name} holds a character other than printable ASCII, or a space: copy it again from the R2 dashboard, \
+         without anything around it"
+    )]
+    NotAscii {
+        /// The key.
+        name: &'static str,
+    },
+}
+
+impl StorageConfig {
+    /// The bucket's name.
+    pub fn name(&self) -> &str {
+        &self.account_id
+    }
+
+    /// The 128 bytes that go on the chain: account id, read key id and read secret in fields of 32, 32 and 64 bytes,
+    /// each filled up with spaces.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] where one does not fit its field.
+    pub fn read_credentials(&self) -> Result<[u8; CREDENTIALS_BYTES], CredentialsError> {
+        let mut bytes = [b' '; CREDENTIALS_BYTES];
+        let (account, keys) = bytes.split_at_mut(32);
+        let (id, secret) = keys.split_at_mut(32);
+        fill(account, ACCOUNT_ID, &self.account_id)?;
+        fill(id, READ_ID, self.read.id.expose_secret())?;
+        fill(secret, READ_SECRET, self.read.secret.expose_secret())?;
+        Ok(bytes)
+    }
+}
+
+fn fill(field: &mut [u8], name: &'static str, text: &str) -> Result<(), CredentialsError> {
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(CredentialsError::NotAscii { name });
+    }
+    let (bytes, bytes_max) = (text.len(), field.len());
+    let start = field.get_mut(..bytes).ok_or(CredentialsError::TooLong { name, bytes, bytes_max })?;
+    start.copy_from_slice(text.as_bytes());
+    Ok(())
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, network: Option<Network>) -> Option<StorageConfig> {
+    let account_id = read_account_id(reader);
+    let endpoint = read_endpoint(reader, account_id.as_deref(), network);
+    let region = reader.text("R2_REGION").map(str::to_owned);
+    let force_path_style = reader.parsed("R2_FORCE_PATH_STYLE", "true or false", |text| match is_true(text) {
+        true => Some(true),
+        false => ["0", "false", "no"].contains(&text.to_lowercase().as_str()).then_some(false),
+    });
+    let read = read_key(reader, [READ_ID, READ_SECRET], READ_REMEDY);
+    let write = read_key(reader, [WRITE_ID, WRITE_SECRET], WRITE_REMEDY);
+    check_keys_differ(reader);
+    let storage = StorageConfig {
+        account_id: account_id?,
+        endpoint: endpoint?,
+        region: region?,
+        force_path_style: force_path_style?,
+        read: read?,
+        write: write?,
+    };
+    reader.keep(storage.read_credentials().map_err(ConfigError::from))?;
+    Some(storage)
+}
+
+fn read_account_id(reader: &mut Reader<'_>) -> Option<String> {
+    let remedy = "copy the account id from the R2 dashboard, and create a bucket of the same name";
+    let account = reader.required(ACCOUNT_ID, remedy)?;
+    if let Some(bucket) = reader.text("R2_BUCKET_ID").filter(|bucket| *bucket != account) {
+        let (bucket, account) = (bucket.to_owned(), account.to_owned());
+        reader.errors.push(ConfigError::OtherBucket { bucket, account });
+    }
+    let is_at_cloudflare = reader.typed.get(ENDPOINT).is_none();
+    let is_cloudflare_id = account.len() == 32 && account.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let is_bucket_name =
+        (3..=32).contains(&account.len()) && account.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'-'));
+    if is_at_cloudflare && !is_cloudflare_id {
+        reader.refuse(ACCOUNT_ID, "the 32 hex digits that the R2 dashboard shows as account id");
+    } else if !is_bucket_name {
+        reader.refuse(ACCOUNT_ID, "3 to 32 lower-case letters, digits and hyphens: it names the bucket too");
+    }
+    Some(account.to_owned())
+}
+
+fn read_endpoint(reader: &mut Reader<'_>, account: Option<&str>, network: Option<Network>) -> Option<Endpoint> {
+    let expected = "the http:// or https:// address of an S3 server, or take it out for Cloudflare R2";
+    let parse = |text: &str| Endpoint::parse(text, &["http", "https"]);
+    let validators_read = Endpoint::parse(&format!("https://{}.r2.cloudflarestorage.com", account?), &["https"]);
+    if reader.typed.get(ENDPOINT).is_none() {
+        return validators_read;
+    }
+    let typed = reader.parsed(ENDPOINT, expected, parse)?;
+    if network != Some(Network::Custom) && Some(&typed) != validators_read.as_ref() {
+        let what =
+            format!("is {typed}, and validators read from Cloudflare R2: take it out unless both are the same bucket");
+        reader.notices.push(Notice::Doubtful { name: ENDPOINT, what });
+    }
+    Some(typed)
+}
+
+fn read_key(reader: &mut Reader<'_>, [id, secret]: [&'static str; 2], remedy: &'static str) -> Option<AccessKey> {
+    let (id, secret) = (reader.required_secret(id, remedy), reader.required_secret(secret, remedy));
+    Some(AccessKey { id: id?, secret: secret? })
+}
+
+fn check_keys_differ(reader: &mut Reader<'_>) {
+    for (read, write) in [(READ_ID, WRITE_ID), (READ_SECRET, WRITE_SECRET)] {
+        let value = |name| reader.typed.get(name).map(|setting| setting.won.value.expose_secret());
+        if value(read).is_some() && value(read) == value(write) {
+            reader.errors.push(ConfigError::WriteKeyPublished { read, write });
+        }
+    }
+}

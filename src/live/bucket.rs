@@ -1,0 +1,178 @@
+//! The bucket: any S3 endpoint, R2 above all; written with one key and read with another.
+
+mod config;
+mod failure;
+mod multipart;
+mod transport;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig, UpdateVersion,
+};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+
+pub use config::{AccessKey, Addressing, BucketConfig, BucketConfigError};
+
+use super::http_client::http_client;
+use failure::{Failures, Operation};
+use transport::Transport;
+
+/// Most bytes that a read takes in; no window file comes near.
+const OBJECT_BYTES_MAX: u64 = 1 << 30;
+
+/// One bucket behind an S3 endpoint.
+///
+/// Nothing is tried twice here. An answer of 200 whose body is an error is [`BucketError::Unknown`], as is everything
+/// that leaves a write's fate open; some stores acknowledge what they then lose, so only a read-back with the read key
+/// proves a write. A store that refuses a condition before it has read the whole body may close the connection on it;
+/// then that, too, is unknown, and the read-back finds the other writer's object. A `put` that is dropped while it goes in parts leaves parts behind, which stores clear away in days.
+pub struct S3Bucket {
+    config: BucketConfig,
+    endpoint: String,
+    transport: Transport,
+    writer: AmazonS3,
+    reader: AmazonS3,
+    failures: Failures,
+}
+
+impl S3Bucket {
+    /// The bucket that `config` describes; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`BucketConfigError`] where the description cannot be right.
+    pub fn new(config: BucketConfig) -> Result<Self, BucketConfigError> {
+        let endpoint = config.checked_endpoint()?;
+        let transport = Transport::new(http_client(config.connect_ms, config.request_ms)?);
+        let writer = store(&config, &endpoint, &config.write_key, transport.clone())?;
+        let reader = store(&config, &endpoint, &config.read_key, transport.clone())?;
+        let failures = Failures::new([&config.write_key, &config.read_key]);
+        Ok(Self { config, endpoint, transport, writer, reader, failures })
+    }
+
+    async fn put_whole(&self, path: &Path, bytes: &[u8], condition: &PutCondition) -> Result<Etag, BucketError> {
+        let mode = match condition {
+            PutCondition::Absent => PutMode::Create,
+            PutCondition::Matches(Etag(tag)) => {
+                PutMode::Update(UpdateVersion { e_tag: Some(tag.clone()), version: None })
+            }
+        };
+        let options = PutOptions { mode, attributes: attributes(bytes), ..PutOptions::default() };
+        let payload = PutPayload::from_bytes(Bytes::copy_from_slice(bytes));
+        let result = self.writer.put_opts(path, payload, options).await;
+        let tag = result.map_err(|error| self.failures.told(Operation::Put, &error))?.e_tag;
+        tag.map(Etag).ok_or_else(|| BucketError::Unknown("the answer names no version".to_owned()))
+    }
+
+    async fn read(&self, path: &Path) -> Result<(Vec<u8>, Etag), ReadError> {
+        let object = self.reader.get(path).await?;
+        if object.meta.size > OBJECT_BYTES_MAX {
+            return Err(ReadError::TooLarge(object.meta.size));
+        }
+        let tag = object.meta.e_tag.clone().ok_or(ReadError::NoVersion)?;
+        Ok((object.bytes().await?.to_vec(), Etag(tag)))
+    }
+}
+
+#[async_trait(?Send)]
+impl Bucket for S3Bucket {
+    async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition) -> Result<Etag, BucketError> {
+        let path = path(key)?;
+        // Stores answer such a version with a malformed-request error, and the library panics on some.
+        if matches!(condition, PutCondition::Matches(Etag(tag)) if !is_version(tag)) {
+            return Err(BucketError::ConditionFailed);
+        }
+        match bytes.len() > self.config.part_bytes {
+            true => self.put_in_parts(&path, bytes, condition).await,
+            false => self.put_whole(&path, bytes, condition).await,
+        }
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
+        match self.read(&path(key)?).await {
+            Ok(object) => Ok(Some(object)),
+            Err(ReadError::Store(error)) if failure::is_missing_object(&error) => Ok(None),
+            Err(ReadError::Store(error)) => Err(self.failures.told(Operation::Get, &error)),
+            Err(ReadError::TooLarge(bytes)) => {
+                Err(BucketError::Refused(format!("{key} holds {bytes} bytes, far more than any window; delete it")))
+            }
+            Err(ReadError::NoVersion) => Err(BucketError::Transient("the answer names no version".to_owned())),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), BucketError> {
+        match self.writer.delete(&path(key)?).await {
+            Err(error) if !failure::is_missing_object(&error) => Err(self.failures.told(Operation::Delete, &error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for S3Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Bucket")
+            .field("endpoint", &self.endpoint)
+            .field("bucket", &self.config.bucket)
+            .finish_non_exhaustive()
+    }
+}
+
+enum ReadError {
+    Store(object_store::Error),
+    TooLarge(u64),
+    NoVersion,
+}
+
+impl From<object_store::Error> for ReadError {
+    fn from(error: object_store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn store(
+    config: &BucketConfig,
+    endpoint: &str,
+    key: &AccessKey,
+    transport: Transport,
+) -> Result<AmazonS3, BucketConfigError> {
+    let builder = AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_virtual_hosted_style_request(config.addressing == Addressing::VirtualHost)
+        .with_bucket_name(&config.bucket)
+        .with_region(&config.region)
+        .with_access_key_id(key.id.expose_secret())
+        .with_secret_access_key(key.secret.expose_secret())
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        // The bulk request reports failures in a body of 200, and not every store has it.
+        .with_disable_bulk_delete(true)
+        .with_http_connector(transport);
+    builder.build().map_err(|error| BucketConfigError::Store(error.to_string()))
+}
+
+/// What stands beside the object. There is no content encoding: readers would then get the file unpacked.
+fn attributes(bytes: &[u8]) -> Attributes {
+    let digest = hex::encode(Sha256::digest(bytes));
+    Attributes::from_iter([
+        (Attribute::ContentType, "application/gzip".to_owned()),
+        (Attribute::Metadata("sha256".into()), digest),
+    ])
+}
+
+/// Whether a store can have given this version: an entity tag of RFC 9110, or a bare one as some stores have it.
+fn is_version(tag: &str) -> bool {
+    let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+    let opaque = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(opaque);
+    // A bare `*` would match whatever is there.
+    opaque != "*" && !opaque.is_empty() && opaque.bytes().all(|b| b.is_ascii_graphic() && b != b'"')
+}
+
+fn path(key: &str) -> Result<Path, BucketError> {
+    Path::parse(key).map_err(|error| BucketError::Refused(format!("{key:?} is not an object key: {error}")))
+}

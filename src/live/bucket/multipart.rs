@@ -1,0 +1,73 @@
+//! Large objects, in equal parts.
+
+use bytes::Bytes;
+use futures_util::stream::{StreamExt, TryStreamExt};
+use grail_miner::ports::{BucketError, Etag, PutCondition};
+use http::{HeaderValue, header};
+use object_store::aws::AmazonS3;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{MultipartId, PutMultipartOptions, PutPayload};
+
+use super::failure::Operation;
+use super::{S3Bucket, attributes, store};
+
+const PARTS_IN_FLIGHT_MAX: usize = 3;
+
+impl S3Bucket {
+    /// Write an object in parts; if that fails, have the parts removed.
+    ///
+    /// The condition is on the last request, which makes the parts an object. Stores that ignore it there (it is newer
+    /// than the one on plain writes) overwrite; the read-back then still finds our own bytes.
+    pub(super) async fn put_in_parts(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        condition: &PutCondition,
+    ) -> Result<Etag, BucketError> {
+        let store = self.store_under(condition)?;
+        let told = |error| self.failures.told(Operation::Part, &error);
+        let options = PutMultipartOptions { attributes: attributes(bytes), ..PutMultipartOptions::default() };
+        let id = store.create_multipart_opts(path, options).await.map_err(told)?;
+        let result = match self.parts(&store, path, &id, bytes).await {
+            Ok(parts) => store.complete_multipart(path, &id, parts).await.map_err(|error| (Operation::Put, error)),
+            Err(error) => Err((Operation::Part, error)),
+        };
+        match result {
+            Ok(result) => {
+                result.e_tag.map(Etag).ok_or_else(|| BucketError::Unknown("the answer names no version".to_owned()))
+            }
+            Err((operation, error)) => {
+                // The first failure is the one to tell; parts that stay are cleared away by the store in days.
+                let _ = store.abort_multipart(path, &id).await;
+                Err(self.failures.told(operation, &error))
+            }
+        }
+    }
+
+    async fn parts(
+        &self,
+        store: &AmazonS3,
+        path: &Path,
+        id: &MultipartId,
+        bytes: &[u8],
+    ) -> object_store::Result<Vec<PartId>> {
+        let puts = bytes.chunks(self.config.part_bytes).enumerate().map(|(index, part)| async move {
+            let payload = PutPayload::from_bytes(Bytes::copy_from_slice(part));
+            store.put_part(path, id, index, payload).await
+        });
+        futures_util::stream::iter(puts).buffered(PARTS_IN_FLIGHT_MAX).try_collect().await
+    }
+
+    fn store_under(&self, condition: &PutCondition) -> Result<AmazonS3, BucketError> {
+        let (name, value) = match condition {
+            PutCondition::Absent => (header::IF_NONE_MATCH, Ok(HeaderValue::from_static("*"))),
+            PutCondition::Matches(Etag(tag)) => (header::IF_MATCH, HeaderValue::from_str(tag)),
+        };
+        // A version that cannot be sent is none that a store has given.
+        let value = value.map_err(|_| BucketError::ConditionFailed)?;
+        let transport = self.transport.completing_under(name, value);
+        store(&self.config, &self.endpoint, &self.config.write_key, transport)
+            .map_err(|error| BucketError::Refused(error.to_string()))
+    }
+}

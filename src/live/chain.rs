@@ -1,0 +1,120 @@
+//! The chain: subtensor's nodes over websockets, as one hotkey on one subnet sees them.
+
+mod connection;
+mod endpoint;
+mod extrinsic;
+mod failover;
+mod failure;
+mod heads;
+mod json;
+mod outcome;
+mod runtime;
+mod settings;
+mod socket;
+mod storage;
+mod submission;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use grail_miner::ports::{Chain, ChainError, CommitError, Head, Signer};
+
+pub use settings::{
+    ChainPatience, ChainSettings, ChainSettingsError, FINNEY_ENDPOINTS, FINNEY_GENESIS, TEST_ENDPOINTS,
+};
+
+use connection::Connection;
+use failover::Failover;
+use failure::Failure;
+use runtime::Runtime;
+use submission::Submission;
+
+/// Subtensor through a list of endpoints, one of which is connected at a time.
+///
+/// Every call makes at most one attempt to connect and asks each question once; trying again is the caller's decision,
+/// and so is how long to wait. A call's future may be dropped at any time.
+pub struct SubtensorChain {
+    failover: Failover,
+    signer: Rc<dyn Signer>,
+    netuid: u16,
+    known_runtime: RefCell<Option<Rc<Runtime>>>,
+}
+
+impl SubtensorChain {
+    /// The chain as `signer`'s hotkey sees it; connects on the first call.
+    ///
+    /// # Errors
+    /// [`ChainSettingsError`] where there is no endpoint, or one is malformed.
+    pub fn new(settings: &ChainSettings, signer: Rc<dyn Signer>) -> Result<Self, ChainSettingsError> {
+        let failover = Failover::new(settings, *signer.hotkey().bytes())?;
+        Ok(Self { failover, signer, netuid: settings.netuid, known_runtime: RefCell::default() })
+    }
+
+    async fn stored(&self, connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let key = format!("0x{}", hex::encode(key));
+        let answer = connection.call("state_getStorage", vec![key.into()]).await?;
+        json::bytes_of(&answer).map_err(|failure| connection.named(failure))
+    }
+
+    async fn read<T>(&self, question: impl AsyncFnOnce(&Connection) -> Result<T, Failure>) -> Result<T, ChainError> {
+        let connection = self.failover.connection().await?;
+        let answer = question(&connection).await;
+        Ok(self.failover.settle(&connection, answer)?)
+    }
+}
+
+#[async_trait(?Send)]
+impl Chain for SubtensorChain {
+    async fn next_head(&self, after: u64) -> Result<Head, ChainError> {
+        let number = self.read(async |connection| heads::next_number(connection, after).await).await?;
+        Ok(Head { number })
+    }
+
+    async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError> {
+        // Nodes count blocks in 32 bits and refuse a longer number.
+        let Ok(block) = u32::try_from(block) else { return Ok(None) };
+        let question = async |connection: &Connection| {
+            let answer = connection.call("chain_getBlockHash", vec![block.into()]).await?;
+            json::hash_of(&answer).map_err(|failure| connection.named(failure))
+        };
+        let hash = self.read(question).await?;
+        Ok(hash.map(|hash| format!("0x{}", hex::encode(hash))))
+    }
+
+    async fn registration(&self) -> Result<Option<u16>, ChainError> {
+        let key = storage::uid_key(self.netuid, self.signer.hotkey().bytes());
+        let question = async |connection: &Connection| {
+            let stored = self.stored(connection, &key).await?;
+            let uid = stored.map(|stored| storage::uid_of(&stored)).transpose();
+            uid.map_err(|failure| connection.named(failure))
+        };
+        self.read(question).await
+    }
+
+    async fn commitment(&self) -> Result<Option<Vec<u8>>, ChainError> {
+        let key = storage::commitment_key(self.netuid, self.signer.hotkey().bytes());
+        let question = async |connection: &Connection| {
+            let stored = self.stored(connection, &key).await?;
+            let bytes = stored.map(|stored| storage::committed_bytes(&stored)).transpose();
+            bytes.map(Option::flatten).map_err(|failure| connection.named(failure))
+        };
+        self.read(question).await
+    }
+
+    async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {
+        let connection = self.failover.connection().await.map_err(Failure::before_sending)?;
+        let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
+        let submission = Submission { connection: &connection, signer, netuid, known_runtime };
+        let outcome = submission.commit(credentials).await;
+        // How it ended is the caller's affair; whether the connection outlived it is ours.
+        let _ = self.failover.settle(&connection, Ok(()));
+        outcome
+    }
+
+    async fn reconnect(&self) {
+        self.failover.reconnect();
+    }
+}

@@ -1,0 +1,192 @@
+//! One connection to one node, which knows when it is dead.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use jsonrpsee::core::client::async_client::PingConfig;
+use jsonrpsee::core::client::{Client, ClientBuilder, ClientT, Error, Subscription, SubscriptionClientT};
+use serde_json::Value;
+use tokio::sync::{OnceCell, watch};
+use tokio::time::timeout;
+
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::heads::HeadSource;
+use super::json::hash_of;
+use super::settings::ChainPatience;
+use super::socket;
+
+/// So many callers in a row gave up waiting: the connection is taken for dead.
+const UNANSWERED_MAX: u32 = 6;
+/// A silent socket is found out within a few of these.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PONG_LIMIT: Duration = Duration::from_secs(25);
+/// Requests that wait for the socket; more wait for room.
+const WAITING_REQUESTS_MAX: usize = 64;
+/// Notifications that wait for us; more end the subscription.
+const NOTIFICATIONS_MAX: usize = 64;
+
+/// An open connection. Dropping a call's future at any time is safe.
+#[derive(Debug)]
+pub(super) struct Connection {
+    client: Client,
+    endpoint: Rc<Endpoint>,
+    genesis: [u8; 32],
+    patience: ChainPatience,
+    heads: OnceCell<HeadSource>,
+    unanswered: Cell<u32>,
+    given_up: watch::Sender<bool>,
+}
+
+impl Connection {
+    /// Connect, and see that the node is on the network that is meant.
+    pub(super) async fn open(
+        endpoint: Rc<Endpoint>,
+        genesis: Option<[u8; 32]>,
+        patience: ChainPatience,
+    ) -> Result<Self, Failure> {
+        let name = endpoint.name();
+        endpoint.pace().turn().await;
+        let limit = Duration::from_millis(patience.connect_ms);
+        let greeted = timeout(limit, Self::greeted(endpoint, genesis, patience)).await;
+        greeted.unwrap_or_else(|_| Err(Failure::Broken("no connection in time".to_owned()).at(&name)))
+    }
+
+    async fn greeted(
+        endpoint: Rc<Endpoint>,
+        genesis: Option<[u8; 32]>,
+        patience: ChainPatience,
+    ) -> Result<Self, Failure> {
+        let (sender, receiver) = socket::open(&endpoint).await.map_err(|failure| {
+            endpoint.heed(&failure);
+            failure.at(&endpoint.name())
+        })?;
+        let client = ClientBuilder::new()
+            .request_timeout(Duration::from_millis(patience.request_ms))
+            .max_concurrent_requests(WAITING_REQUESTS_MAX)
+            .max_buffer_capacity_per_subscription(NOTIFICATIONS_MAX)
+            .enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PONG_LIMIT))
+            .build_with_tokio(sender, receiver);
+        let mut connection = Self {
+            client,
+            endpoint,
+            genesis: [0; 32],
+            patience,
+            heads: OnceCell::new(),
+            unanswered: Cell::new(0),
+            given_up: watch::Sender::new(false),
+        };
+        connection.genesis = connection.checked_genesis(genesis).await?;
+        Ok(connection)
+    }
+
+    async fn checked_genesis(&self, wanted: Option<[u8; 32]>) -> Result<[u8; 32], Failure> {
+        let answer = self.call("chain_getBlockHash", vec![0.into()]).await?;
+        let found = hash_of(&answer).map_err(|failure| self.named(failure))?;
+        let found = found.ok_or_else(|| self.named(Failure::malformed("it has no genesis block")))?;
+        match wanted {
+            Some(wanted) if wanted != found => {
+                let (wanted, found) = (hex::encode(wanted), hex::encode(found));
+                let what = format!("it serves another network: its genesis is 0x{found}, and 0x{wanted} is meant");
+                Err(self.named(Failure::malformed(what)))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// The hash of the network's block 0.
+    pub(super) const fn genesis(&self) -> [u8; 32] {
+        self.genesis
+    }
+
+    pub(super) const fn patience(&self) -> &ChainPatience {
+        &self.patience
+    }
+
+    /// Where heads come from; empty until someone asks for one.
+    pub(super) const fn heads(&self) -> &OnceCell<HeadSource> {
+        &self.heads
+    }
+
+    /// Whether it is worth another call.
+    pub(super) fn is_usable(&self) -> bool {
+        self.client.is_connected() && !*self.given_up.borrow() && self.unanswered.get() < UNANSWERED_MAX
+    }
+
+    /// End all calls that are under way, and allow no new ones.
+    pub(super) fn give_up(&self) {
+        self.given_up.send_replace(true);
+    }
+
+    /// Call a method.
+    pub(super) async fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, Failure> {
+        self.guarded(self.client.request(method, params)).await
+    }
+
+    /// Call a method that answers with a stream of notifications.
+    pub(super) async fn subscribe(
+        &self,
+        method: &str,
+        params: Vec<Value>,
+        unsubscribe: &str,
+    ) -> Result<Subscription<Value>, Failure> {
+        self.guarded(self.client.subscribe(method, params, unsubscribe)).await
+    }
+
+    /// What the node has to say, unless the connection is given up meanwhile.
+    pub(super) async fn unless_given_up<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut given_up = self.given_up.subscribe();
+        tokio::select! {
+            biased;
+            _ = given_up.wait_for(|given_up| *given_up) => {
+                Err(self.named(Failure::Broken("the connection was given up".to_owned())))
+            }
+            done = work => Ok(done),
+        }
+    }
+
+    /// The failure, with our endpoint's name.
+    pub(super) fn named(&self, failure: Failure) -> Failure {
+        failure.at(&self.endpoint.name())
+    }
+
+    async fn guarded<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+        let paced = async {
+            self.endpoint.pace().turn().await;
+            let unanswered = Unanswered { count: &self.unanswered };
+            let answer = request.await;
+            if !matches!(answer, Err(Error::RequestTimeout)) {
+                unanswered.answered();
+            }
+            answer
+        };
+        let answer = self.unless_given_up(paced).await?;
+        answer.map_err(|error| {
+            if matches!(error, Error::RequestTimeout) {
+                self.give_up();
+            }
+            let failure = Failure::of(&error, |text| self.endpoint.presentable(text));
+            self.endpoint.heed(&failure);
+            self.named(failure)
+        })
+    }
+}
+
+/// Counts a request whose future is dropped before the answer.
+struct Unanswered<'a> {
+    count: &'a Cell<u32>,
+}
+
+impl Unanswered<'_> {
+    fn answered(self) {
+        self.count.set(0);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.count.set(self.count.get().saturating_add(1));
+    }
+}

@@ -1,0 +1,197 @@
+//! Which endpoint is used, and when the next one is tried.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::connection::Connection;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::settings::{ChainPatience, ChainSettings, ChainSettingsError};
+
+/// Doublings of the back-off that are counted; the longest back-off is reached long before.
+const DOUBLINGS_MAX: u32 = 16;
+
+/// The endpoints, one of which may be connected.
+///
+/// A call makes one attempt at most, and whatever fails moves on to the next endpoint.
+#[derive(Debug)]
+pub(super) struct Failover {
+    endpoints: Vec<Rc<Endpoint>>,
+    genesis: Option<[u8; 32]>,
+    patience: ChainPatience,
+    /// Spreads the attempts of many miners apart.
+    jitter_seed: [u8; 32],
+    state: RefCell<State>,
+    /// How often the endpoint changed; ends an attempt that is under way.
+    changes: watch::Sender<u64>,
+    opening: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    index: usize,
+    /// Whether the present endpoint has been tried since it was chosen.
+    is_tried: bool,
+    connection: Option<Rc<Connection>>,
+    /// Failures since the last answer.
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Failover {
+    pub(super) fn new(settings: &ChainSettings, hotkey: [u8; 32]) -> Result<Self, ChainSettingsError> {
+        let interval = Duration::from_millis(settings.patience.public_interval_ms);
+        let numbered = (1..).zip(&settings.endpoints);
+        let endpoints = numbered.map(|(position, address)| Endpoint::new(address, position, interval).map(Rc::new));
+        let endpoints: Vec<Rc<Endpoint>> = endpoints.collect::<Result<_, _>>()?;
+        if endpoints.is_empty() {
+            return Err(ChainSettingsError::NoEndpoint);
+        }
+        Ok(Self {
+            endpoints,
+            genesis: settings.genesis,
+            patience: settings.patience,
+            jitter_seed: hotkey,
+            state: RefCell::default(),
+            changes: watch::Sender::new(0),
+            opening: Mutex::new(()),
+        })
+    }
+
+    /// The connection, made now if there is none.
+    pub(super) async fn connection(&self) -> Result<Rc<Connection>, Failure> {
+        if let Some(present) = self.present() {
+            return Ok(present);
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(present) = self.present() {
+            return Ok(present);
+        }
+        let mut changes = self.changes.subscribe();
+        let opened = tokio::select! {
+            biased;
+            _ = changes.changed() => return Err(Failure::Broken("another endpoint was asked for meanwhile".to_owned())),
+            opened = self.open() => opened,
+        };
+        match opened {
+            Ok(connection) => {
+                let connection = Rc::new(connection);
+                self.state.borrow_mut().connection = Some(connection.clone());
+                Ok(connection)
+            }
+            Err(failure) => {
+                self.advance();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Take note of how a call over `connection` ended.
+    pub(super) fn settle<T>(&self, connection: &Rc<Connection>, result: Result<T, Failure>) -> Result<T, Failure> {
+        let is_present = self.state.borrow().connection.as_ref().is_some_and(|present| Rc::ptr_eq(present, connection));
+        if is_present && !connection.is_usable() {
+            self.advance();
+        } else if is_present && result.is_ok() {
+            self.state.borrow_mut().failures = 0;
+        }
+        result
+    }
+
+    /// Give up the connection or the attempt at one; an endpoint that was never tried stays chosen.
+    pub(super) fn reconnect(&self) {
+        if self.state.borrow().is_tried {
+            self.advance();
+        }
+    }
+
+    fn present(&self) -> Option<Rc<Connection>> {
+        let present = self.state.borrow().connection.clone()?;
+        if present.is_usable() {
+            return Some(present);
+        }
+        self.advance();
+        None
+    }
+
+    async fn open(&self) -> Result<Connection, Failure> {
+        let not_before = self.state.borrow().not_before;
+        if let Some(not_before) = not_before {
+            sleep_until(not_before).await;
+        }
+        let endpoint = {
+            let mut state = self.state.borrow_mut();
+            state.is_tried = true;
+            self.endpoints[state.index].clone()
+        };
+        Connection::open(endpoint, self.genesis, self.patience).await
+    }
+
+    fn advance(&self) {
+        let mut state = self.state.borrow_mut();
+        if let Some(connection) = state.connection.take() {
+            connection.give_up();
+        }
+        state.index = (state.index + 1) % self.endpoints.len();
+        state.is_tried = false;
+        state.failures = state.failures.saturating_add(1);
+        let change = *self.changes.borrow() + 1;
+        state.not_before = Some(Instant::now() + self.backoff(state.failures, change));
+        self.changes.send_replace(change);
+    }
+
+    /// Between half and all of a time that doubles whenever every endpoint failed once more.
+    fn backoff(&self, failures: u32, change: u64) -> Duration {
+        let rounds = failures.saturating_sub(1) / self.endpoints.len() as u32;
+        let doubled = self.patience.backoff_ms_min.saturating_mul(1 << rounds.min(DOUBLINGS_MAX));
+        let full = doubled.min(self.patience.backoff_ms_max);
+        let digest = Sha256::new().chain_update(self.jitter_seed).chain_update(change.to_le_bytes()).finalize();
+        let draw = u64::from(u16::from_le_bytes([digest[0], digest[1]]));
+        Duration::from_millis(full / 2 + (full - full / 2) * draw / u64::from(u16::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failover(hotkey: u8) -> Failover {
+        let settings = ChainSettings::custom(["ws://127.0.0.1:1", "ws://127.0.0.1:2"], 81);
+        Failover::new(&settings, [hotkey; 32]).expect("the settings are valid")
+    }
+
+    #[test]
+    fn the_backoff_grows_by_rounds_and_is_jittered_by_hotkey() {
+        let failover = failover(1);
+        for (failures, full) in [(1, 250), (2, 250), (3, 500), (5, 1000), (40, 8000), (u32::MAX, 8000)] {
+            for change in 0..50 {
+                let backoff = failover.backoff(failures, change).as_millis();
+                assert!((full / 2..=full).contains(&backoff), "{failures} failures: {backoff} ms");
+            }
+        }
+        assert_eq!(failover.backoff(9, 1), failover.backoff(9, 1));
+        assert_ne!(failover.backoff(9, 1), failover.backoff(9, 2));
+        assert_ne!(failover.backoff(9, 1), self::failover(2).backoff(9, 1));
+    }
+
+    #[test]
+    fn an_endpoint_that_was_not_tried_is_not_passed_over() {
+        let failover = failover(1);
+        failover.reconnect();
+        assert_eq!(failover.state.borrow().index, 0);
+        failover.state.borrow_mut().is_tried = true;
+        failover.reconnect();
+        failover.reconnect();
+        assert_eq!(failover.state.borrow().index, 1);
+    }
+
+    #[test]
+    fn a_list_of_endpoints_must_hold_some() {
+        let none = ChainSettings::custom(Vec::<String>::new(), 81);
+        assert_eq!(Failover::new(&none, [0; 32]).err(), Some(ChainSettingsError::NoEndpoint));
+    }
+}

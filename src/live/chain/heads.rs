@@ -1,0 +1,96 @@
+//! The best head: as the node announces it, or by asking again and again where it announces nothing.
+
+use std::time::Duration;
+
+use jsonrpsee::core::client::Subscription;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::json::number_of;
+
+/// What is known of the head: nothing yet, its number, or that the announcement made no sense.
+type Announced = Option<Result<u64, Failure>>;
+
+/// Where heads come from.
+#[derive(Debug)]
+pub(super) enum HeadSource {
+    /// Announcements, kept up to date by a task that ends with the connection.
+    Announced(watch::Receiver<Announced>),
+    /// The node takes no subscriptions.
+    Asked,
+}
+
+impl HeadSource {
+    async fn of(connection: &Connection) -> Result<Self, Failure> {
+        let subscription =
+            connection.subscribe("chain_subscribeNewHeads", Vec::new(), "chain_unsubscribeNewHeads").await;
+        match subscription {
+            Ok(subscription) => {
+                let (sender, receiver) = watch::channel(None);
+                tokio::spawn(follow(subscription, sender));
+                Ok(Self::Announced(receiver))
+            }
+            Err(Failure::Answered { .. }) => Ok(Self::Asked),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// The number of the best head once it exceeds `after`.
+pub(super) async fn next_number(connection: &Connection, after: u64) -> Result<u64, Failure> {
+    let source = connection.heads().get_or_try_init(|| HeadSource::of(connection)).await?;
+    match source {
+        HeadSource::Announced(receiver) => announced(connection, receiver.clone(), after).await,
+        HeadSource::Asked => connection.unless_given_up(asked(connection, after)).await?,
+    }
+}
+
+async fn follow(mut subscription: Subscription<Value>, sender: watch::Sender<Announced>) {
+    while let Some(header) = subscription.next().await {
+        let number = match header {
+            Ok(header) => number_of(&header),
+            Err(_) => Err(Failure::malformed("an announcement that is no JSON")),
+        };
+        if sender.send(Some(number)).is_err() {
+            return;
+        }
+    }
+}
+
+async fn announced(
+    connection: &Connection,
+    mut receiver: watch::Receiver<Announced>,
+    after: u64,
+) -> Result<u64, Failure> {
+    let news = |head: &Announced| match head {
+        None => false,
+        Some(Ok(number)) => *number > after,
+        Some(Err(_)) => true,
+    };
+    let head = connection.unless_given_up(receiver.wait_for(news)).await?;
+    match head.as_deref() {
+        Ok(Some(Ok(number))) => Ok(*number),
+        Ok(Some(Err(failure))) => {
+            // Later announcements would be read as if nothing had happened.
+            connection.give_up();
+            Err(connection.named(failure.clone()))
+        }
+        _ => {
+            connection.give_up();
+            Err(connection.named(Failure::Broken("the announcement of heads ended".to_owned())))
+        }
+    }
+}
+
+async fn asked(connection: &Connection, after: u64) -> Result<u64, Failure> {
+    loop {
+        let header = connection.call("chain_getHeader", Vec::new()).await?;
+        let number = number_of(&header).map_err(|failure| connection.named(failure))?;
+        if number > after {
+            return Ok(number);
+        }
+        tokio::time::sleep(Duration::from_millis(connection.patience().poll_ms)).await;
+    }
+}

@@ -1,0 +1,66 @@
+//! The JSON that nodes answer with. Nothing here trusts its shape.
+
+use serde_json::Value;
+
+use super::failure::Failure;
+
+/// A hash, or none for `null`.
+pub(super) fn hash_of(answer: &Value) -> Result<Option<[u8; 32]>, Failure> {
+    let Some(bytes) = bytes_of(answer)? else { return Ok(None) };
+    let length = bytes.len();
+    bytes.try_into().map(Some).map_err(|_| Failure::malformed(format!("a hash of {length} bytes")))
+}
+
+/// Bytes as `0x` and hex digits, or none for `null`.
+pub(super) fn bytes_of(answer: &Value) -> Result<Option<Vec<u8>>, Failure> {
+    match answer {
+        Value::Null => Ok(None),
+        Value::String(text) => {
+            let bytes = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+            bytes.map(Some).ok_or_else(|| Failure::malformed("hex digits were expected"))
+        }
+        other => Err(unexpected("hex digits", other)),
+    }
+}
+
+/// The number of a block, from its header.
+pub(super) fn number_of(header: &Value) -> Result<u64, Failure> {
+    let text = header.get("number").and_then(Value::as_str).ok_or_else(|| unexpected("a header", header))?;
+    let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+    let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    number.ok_or_else(|| Failure::malformed("a header without a block number"))
+}
+
+/// A runtime's spec version and transaction version.
+pub(super) fn versions_of(version: &Value) -> Result<(u32, u32), Failure> {
+    let field = |name: &str| {
+        let number = version.get(name).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| unexpected(name, version))
+    };
+    Ok((field("specVersion")?, field("transactionVersion")?))
+}
+
+/// A count of extrinsics.
+pub(super) fn nonce_of(answer: &Value) -> Result<u64, Failure> {
+    answer.as_u64().ok_or_else(|| unexpected("a nonce", answer))
+}
+
+/// The extrinsics of a signed block, in hex as the node writes them.
+pub(super) fn extrinsics_of(signed_block: &Value) -> Result<Vec<&str>, Failure> {
+    let list = signed_block.pointer("/block/extrinsics").and_then(Value::as_array);
+    let texts = list.and_then(|list| list.iter().map(Value::as_str).collect());
+    texts.ok_or_else(|| unexpected("a block", signed_block))
+}
+
+/// Says what came instead, without repeating it.
+pub(super) fn unexpected(wanted: &str, found: &Value) -> Failure {
+    let kind = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object of another shape",
+    };
+    Failure::malformed(format!("{wanted} was expected, and {kind} came"))
+}

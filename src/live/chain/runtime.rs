@@ -1,0 +1,90 @@
+//! The runtime that a block is executed by: its versions and its description of itself.
+
+use std::rc::Rc;
+
+use subxt::client::{OfflineClient, OfflineClientAtBlock};
+use subxt::config::substrate::{H256, SpecVersionForRange, SubstrateConfigBuilder};
+use subxt::ext::codec::Decode;
+use subxt::{ArcMetadata, Metadata, SubstrateConfig};
+
+use super::connection::Connection;
+use super::failure::Failure;
+use super::json::{bytes_of, versions_of};
+
+/// The metadata version to ask for; older nodes only give the one that needs no asking.
+const METADATA_VERSION: u32 = 15;
+
+/// A runtime of one network.
+#[derive(Debug, Clone)]
+pub(super) struct Runtime {
+    genesis: [u8; 32],
+    spec_version: u32,
+    transaction_version: u32,
+    metadata: ArcMetadata,
+}
+
+impl Runtime {
+    /// The runtime with this description, SCALE as nodes send it.
+    pub(super) fn new(
+        genesis: [u8; 32],
+        (spec_version, transaction_version): (u32, u32),
+        metadata: &[u8],
+    ) -> Result<Self, Failure> {
+        let metadata = Metadata::decode_from(metadata)
+            .map_err(|error| Failure::malformed(format!("metadata of runtime {spec_version}: {error}")))?;
+        Ok(Self { genesis, spec_version, transaction_version, metadata: metadata.arc() })
+    }
+
+    /// The runtime as of `block`: `known`, unless it was upgraded since.
+    pub(super) async fn at(connection: &Connection, block: &str, known: Option<Rc<Self>>) -> Result<Rc<Self>, Failure> {
+        let version = connection.call("state_getRuntimeVersion", vec![block.into()]).await?;
+        let versions = versions_of(&version).map_err(|failure| connection.named(failure))?;
+        let is_current = |known: &Rc<Self>| {
+            known.genesis == connection.genesis() && (known.spec_version, known.transaction_version) == versions
+        };
+        if let Some(known) = known.filter(is_current) {
+            return Ok(known);
+        }
+        let metadata = fetch_metadata(connection, block).await?;
+        let runtime = Self::new(connection.genesis(), versions, &metadata);
+        runtime.map(Rc::new).map_err(|failure| connection.named(failure))
+    }
+
+    pub(super) fn metadata(&self) -> ArcMetadata {
+        self.metadata.clone()
+    }
+
+    /// What makes and reads data of a block with this number.
+    pub(super) fn at_number(&self, number: u64) -> Result<OfflineClientAtBlock<SubstrateConfig>, Failure> {
+        let versions = SpecVersionForRange {
+            block_range: 0..u64::MAX,
+            spec_version: self.spec_version,
+            transaction_version: self.transaction_version,
+        };
+        let config = SubstrateConfigBuilder::new()
+            .set_genesis_hash(H256(self.genesis))
+            .set_spec_version_for_block_ranges([versions])
+            .set_metadata_for_spec_versions([(self.spec_version, self.metadata())])
+            .build();
+        OfflineClient::new_with_config(config).at_block(number).map_err(|error| Failure::malformed(error.to_string()))
+    }
+}
+
+async fn fetch_metadata(connection: &Connection, block: &str) -> Result<Vec<u8>, Failure> {
+    let version = format!("0x{}", hex::encode(METADATA_VERSION.to_le_bytes()));
+    let params = vec!["Metadata_metadata_at_version".into(), version.into(), block.into()];
+    match connection.call("state_call", params).await {
+        Ok(answer) => {
+            let encoded = bytes_of(&answer).map_err(|failure| connection.named(failure))?.unwrap_or_default();
+            if let Ok(Some(metadata)) = <Option<Vec<u8>>>::decode(&mut &encoded[..]) {
+                return Ok(metadata);
+            }
+        }
+        // The runtime does not offer that call.
+        Err(Failure::Answered { .. }) => {}
+        Err(failure) => return Err(failure),
+    }
+    let answer = connection.call("state_getMetadata", vec![block.into()]).await?;
+    let metadata = bytes_of(&answer).map_err(|failure| connection.named(failure))?;
+    metadata.ok_or_else(|| connection.named(Failure::malformed("no metadata")))
+}

@@ -1,0 +1,70 @@
+//! Where in the chain's state our hotkey's entries lie, and how they are written there.
+
+use sp_crypto_hashing::{blake2_128, twox_64, twox_128};
+use subxt::ext::codec::{Compact, Decode};
+
+use super::failure::Failure;
+
+/// Data of up to this many bytes carries its length in its tag.
+const RAW_BYTES_MAX: u8 = 128;
+/// Tags of hashes; 32 bytes follow.
+const HASH_TAGS: std::ops::RangeInclusive<u8> = 130..=133;
+/// A sealed text and the beacon round that opens it.
+const TIMELOCKED_TAG: u8 = 134;
+/// Longer data, with its length in front.
+const BIG_RAW_TAG: u8 = 136;
+
+/// SubtensorModule.Uids: the uid of a hotkey on a subnet.
+pub(super) fn uid_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
+    let hashed = [&blake2_128(hotkey)[..], hotkey].concat();
+    [&entry("SubtensorModule", "Uids")[..], &netuid.to_le_bytes(), &hashed].concat()
+}
+
+/// Commitments.CommitmentOf: what a hotkey has committed on a subnet.
+pub(super) fn commitment_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
+    let hashed = [&twox_64(hotkey)[..], hotkey].concat();
+    [&entry("Commitments", "CommitmentOf")[..], &netuid.to_le_bytes(), &hashed].concat()
+}
+
+/// System.Events: what happened in a block.
+pub(super) fn events_key() -> Vec<u8> {
+    entry("System", "Events").to_vec()
+}
+
+fn entry(pallet: &str, name: &str) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(&twox_128(pallet.as_bytes()));
+    key[16..].copy_from_slice(&twox_128(name.as_bytes()));
+    key
+}
+
+/// A uid as it is stored.
+pub(super) fn uid_of(stored: &[u8]) -> Result<u16, Failure> {
+    let bytes = stored.try_into().map_err(|_| Failure::malformed(format!("a uid of {} bytes", stored.len())))?;
+    Ok(u16::from_le_bytes(bytes))
+}
+
+/// The bytes of a stored commitment's first field: deposit, block, count of fields, fields.
+///
+/// None where there is no field, or one that holds no bytes.
+pub(super) fn committed_bytes(mut stored: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    let input = &mut stored;
+    let (_deposit, _block, Compact(fields)) =
+        <(u64, u32, Compact<u32>)>::decode(input).map_err(|_| Failure::malformed("a commitment that is cut short"))?;
+    if fields == 0 {
+        return Ok(None);
+    }
+    let tag = u8::decode(input).map_err(|_| Failure::malformed("a commitment without its field"))?;
+    let length = match tag {
+        1.. if tag <= RAW_BYTES_MAX + 1 => usize::from(tag - 1),
+        _ if HASH_TAGS.contains(&tag) => 32,
+        TIMELOCKED_TAG | BIG_RAW_TAG => {
+            let Compact(length) =
+                Compact::<u32>::decode(input).map_err(|_| Failure::malformed("a commitment without its length"))?;
+            length as usize
+        }
+        _ => return Ok(None),
+    };
+    let bytes = input.get(..length).ok_or_else(|| Failure::malformed("a commitment that is cut short"))?;
+    Ok(Some(bytes.to_vec()))
+}

@@ -1,0 +1,149 @@
+//! Sending the commitment and learning what became of it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use grail_miner::ports::{CommitError, Signer};
+use jsonrpsee::core::client::Subscription;
+use serde_json::Value;
+
+use super::connection::Connection;
+use super::extrinsic::{Anchor, CREDENTIALS_BYTES_MAX, signed_commitment};
+use super::failure::Failure;
+use super::json::{bytes_of, extrinsics_of, hash_of, nonce_of, number_of, unexpected};
+use super::outcome::{outcome, submission_error};
+use super::runtime::Runtime;
+use super::storage::events_key;
+
+/// A commitment on its way. Nothing is sent twice.
+pub(super) struct Submission<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) signer: &'a dyn Signer,
+    pub(super) netuid: u16,
+    /// The runtime of the last submission, as metadata is long.
+    pub(super) known_runtime: &'a RefCell<Option<Rc<Runtime>>>,
+}
+
+impl Submission<'_> {
+    /// Send, wait for a block, and read its events.
+    pub(super) async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {
+        if credentials.len() > CREDENTIALS_BYTES_MAX {
+            let refused = format!("{} bytes do not fit, {CREDENTIALS_BYTES_MAX} do", credentials.len());
+            return Err(CommitError::Refused(refused));
+        }
+        let (runtime, extrinsic) = self.prepared(credentials).await.map_err(Failure::before_sending)?;
+        let params = vec![extrinsic.as_str().into()];
+        let submitted =
+            self.connection.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await;
+        let updates = submitted.map_err(submission_error)?;
+        let watched = self.connection.unless_given_up(self.included(updates)).await;
+        let block = watched.map_err(Failure::after_sending)??;
+        let (index, events) = self.executed(&block, &extrinsic).await.map_err(Failure::after_sending)?;
+        outcome(&runtime, events, index, self.netuid)
+    }
+
+    async fn prepared(&self, credentials: &[u8]) -> Result<(Rc<Runtime>, String), Failure> {
+        let (anchor, block) = self.anchor().await?;
+        let known = self.known_runtime.borrow().clone();
+        let runtime = Runtime::at(self.connection, &block, known).await?;
+        self.known_runtime.replace(Some(runtime.clone()));
+        let address = self.signer.hotkey().to_ss58();
+        let answer = self.connection.call("system_accountNextIndex", vec![address.into()]).await?;
+        let nonce = self.read(nonce_of(&answer))?;
+        let extrinsic = self.read(signed_commitment(&runtime, anchor, nonce, self.netuid, credentials, self.signer))?;
+        Ok((runtime, format!("0x{}", hex::encode(extrinsic))))
+    }
+
+    /// The best block, and its hash in hex.
+    async fn anchor(&self) -> Result<(Anchor, String), Failure> {
+        let answer = self.connection.call("chain_getBlockHash", Vec::new()).await?;
+        let hash = self.read(hash_of(&answer).and_then(|hash| hash.ok_or_else(|| unexpected("a hash", &answer))))?;
+        let block = format!("0x{}", hex::encode(hash));
+        let header = self.connection.call("chain_getHeader", vec![block.as_str().into()]).await?;
+        let number = self.read(number_of(&header))?;
+        Ok((Anchor { number, hash }, block))
+    }
+
+    /// The hash of the block that includes it.
+    async fn included(&self, mut updates: Subscription<Value>) -> Result<String, CommitError> {
+        while let Some(update) = updates.next().await {
+            let Ok(update) = update else {
+                return Err(CommitError::Unknown("an update that is no JSON".to_owned()));
+            };
+            match Update::of(&update) {
+                Update::InBlock(block) => return Ok(block),
+                Update::Waiting => {}
+                Update::Invalid => {
+                    return Err(CommitError::Refused("the transaction became invalid; it is made anew".to_owned()));
+                }
+                Update::Gone(how) => return Err(CommitError::Unknown(format!("the transaction is {how}"))),
+            }
+        }
+        Err(CommitError::Unknown("the connection broke before the transaction was in a block".to_owned()))
+    }
+
+    /// The extrinsic's place in its block, and the block's events.
+    async fn executed(&self, block: &str, extrinsic: &str) -> Result<(u32, Vec<u8>), Failure> {
+        let signed_block = self.connection.call("chain_getBlock", vec![block.into()]).await?;
+        let extrinsics = self.read(extrinsics_of(&signed_block))?;
+        let index = extrinsics.iter().position(|other| other.eq_ignore_ascii_case(extrinsic));
+        let index = index.and_then(|index| u32::try_from(index).ok());
+        let index = self.read(index.ok_or_else(|| Failure::malformed("its block does not hold the transaction")))?;
+        let key = format!("0x{}", hex::encode(events_key()));
+        let answer = self.connection.call("state_getStorage", vec![key.into(), block.into()]).await?;
+        let events = self.read(bytes_of(&answer))?;
+        Ok((index, events.unwrap_or_default()))
+    }
+
+    fn read<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+        result.map_err(|failure| self.connection.named(failure))
+    }
+}
+
+/// A transaction's status, as far as it matters here.
+#[derive(Debug, PartialEq, Eq)]
+enum Update {
+    Waiting,
+    InBlock(String),
+    Invalid,
+    Gone(&'static str),
+}
+
+impl Update {
+    fn of(update: &Value) -> Self {
+        let block = |name: &str| {
+            let hash = update.get(name).and_then(|hash| hash_of(hash).ok()).flatten();
+            hash.map(|hash| format!("0x{}", hex::encode(hash)))
+        };
+        if let Some(block) = block("inBlock").or_else(|| block("finalized")) {
+            return Self::InBlock(block);
+        }
+        match update.as_str() {
+            Some("invalid") => Self::Invalid,
+            Some("dropped") => Self::Gone("dropped from the pool"),
+            _ if update.get("usurped").is_some() => Self::Gone("replaced by another one"),
+            _ => Self::Waiting,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn statuses_are_told_apart() {
+        let hash = format!("0x{}", "ab".repeat(32));
+        assert_eq!(Update::of(&json!("ready")), Update::Waiting);
+        assert_eq!(Update::of(&json!({"broadcast": ["peer"]})), Update::Waiting);
+        assert_eq!(Update::of(&json!({"retracted": hash})), Update::Waiting);
+        assert_eq!(Update::of(&json!({"inBlock": hash})), Update::InBlock(hash.clone()));
+        assert_eq!(Update::of(&json!({"finalized": hash})), Update::InBlock(hash.clone()));
+        assert_eq!(Update::of(&json!({"inBlock": "0xshort"})), Update::Waiting);
+        assert_eq!(Update::of(&json!("invalid")), Update::Invalid);
+        assert!(matches!(Update::of(&json!("dropped")), Update::Gone(_)));
+        assert!(matches!(Update::of(&json!({"usurped": hash})), Update::Gone(_)));
+    }
+}

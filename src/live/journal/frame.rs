@@ -1,0 +1,193 @@
+//! How records lie in a journal file, and how to tell a torn tail from damage.
+//!
+//! A file is a header (magic, format version, checksum) and frames: mark, length, checksum of the payload, checksum of
+//! these three, payload. A frame is only ever begun after the one before was synced. So whatever is followed by a frame's
+//! head was whole once, and finding it broken is damage; only the last frame can be torn.
+
+use std::ops::Range;
+
+/// Length of a file's header in bytes.
+pub(super) const HEADER_BYTES: usize = 16;
+/// Longest payload in bytes; a window of hundreds of groups appends a few hundred KiB at a time.
+pub(super) const PAYLOAD_BYTES_MAX: usize = 256 << 20;
+/// The version that this build writes.
+pub(super) const VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"GRAILJNL";
+const MARK: [u8; 4] = *b"\xf7Rec";
+const HEAD_BYTES: usize = 16;
+
+/// What lies in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scan {
+    /// Where each payload lies.
+    pub(super) payloads: Vec<Range<usize>>,
+    /// Bytes up to the end of the last whole frame.
+    pub(super) whole_bytes: usize,
+    /// Bytes after that.
+    pub(super) torn_bytes: usize,
+}
+
+/// Why a file cannot be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FrameDamage {
+    /// The first bytes are not a journal's.
+    #[error("it does not begin as a journal does")]
+    Magic,
+    /// The header's checksum does not hold.
+    #[error("its header is damaged")]
+    Header,
+    /// Written by another release.
+    #[error("it has format {found}, and this release reads format {VERSION}")]
+    Version {
+        /// The file's version.
+        found: u32,
+    },
+    /// A frame that was whole once is not any more.
+    #[error("the record at byte {offset} is damaged, and others follow it")]
+    Record {
+        /// Where its frame begins.
+        offset: usize,
+    },
+}
+
+/// The first bytes of every file.
+pub(super) fn header() -> [u8; HEADER_BYTES] {
+    header_of(VERSION)
+}
+
+/// A payload as it is written.
+pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("payloads are below PAYLOAD_BYTES_MAX");
+    let mut frame = Vec::with_capacity(HEAD_BYTES + payload.len());
+    frame.extend_from_slice(&MARK);
+    frame.extend_from_slice(&length.to_le_bytes());
+    frame.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_le_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Find the whole frames of a file, and its torn tail if there is one.
+///
+/// # Errors
+/// [`FrameDamage`] where something is broken that a crash cannot have broken.
+pub(super) fn scan(bytes: &[u8]) -> Result<Scan, FrameDamage> {
+    let mut scan = Scan { payloads: Vec::new(), whole_bytes: 0, torn_bytes: bytes.len() };
+    if header().starts_with(bytes) && bytes.len() < HEADER_BYTES {
+        return Ok(scan);
+    }
+    check_header(bytes)?;
+    let mut offset = HEADER_BYTES;
+    while let Some(payload) = whole_frame(bytes, offset)? {
+        offset = payload.end;
+        scan.payloads.push(payload);
+    }
+    scan.whole_bytes = offset;
+    scan.torn_bytes = bytes.len() - offset;
+    Ok(scan)
+}
+
+fn header_of(version: u32) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..12].copy_from_slice(&version.to_le_bytes());
+    let checksum = crc32fast::hash(&header[..12]);
+    header[12..].copy_from_slice(&checksum.to_le_bytes());
+    header
+}
+
+fn check_header(bytes: &[u8]) -> Result<(), FrameDamage> {
+    if !bytes.starts_with(&MAGIC) {
+        return Err(FrameDamage::Magic);
+    }
+    let found = word(bytes, 8).ok_or(FrameDamage::Header)?;
+    match found {
+        _ if !bytes.starts_with(&header_of(found)) => Err(FrameDamage::Header),
+        VERSION => Ok(()),
+        _ => Err(FrameDamage::Version { found }),
+    }
+}
+
+/// The payload of the frame at `offset`, or nothing where the file ends or is torn.
+fn whole_frame(bytes: &[u8], offset: usize) -> Result<Option<Range<usize>>, FrameDamage> {
+    let Some((length, checksum)) = head(&bytes[offset..]) else {
+        let follows = (offset + 1..bytes.len()).any(|at| head(&bytes[at..]).is_some());
+        return if follows { Err(FrameDamage::Record { offset }) } else { Ok(None) };
+    };
+    let payload = offset + HEAD_BYTES..offset + HEAD_BYTES + length;
+    match bytes.get(payload.clone()) {
+        None => Ok(None),
+        Some(content) if crc32fast::hash(content) == checksum => Ok(Some(payload)),
+        Some(_) if payload.end < bytes.len() => Err(FrameDamage::Record { offset }),
+        Some(_) => Ok(None),
+    }
+}
+
+/// Length and checksum of the payload, if `bytes` begin with the head of a frame.
+fn head(bytes: &[u8]) -> Option<(usize, u32)> {
+    let mine = bytes.starts_with(&MARK) && crc32fast::hash(bytes.get(..12)?) == word(bytes, 12)?;
+    let length = word(bytes, 4)? as usize;
+    (mine && length <= PAYLOAD_BYTES_MAX).then_some((length, word(bytes, 8)?))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(payloads: &[&[u8]]) -> Vec<u8> {
+        payloads.iter().fold(header().to_vec(), |file, payload| [file, frame(payload)].concat())
+    }
+
+    fn contents(bytes: &[u8]) -> Result<Vec<&[u8]>, FrameDamage> {
+        Ok(scan(bytes)?.payloads.into_iter().map(|at| &bytes[at]).collect())
+    }
+
+    #[test]
+    fn what_is_framed_is_found() {
+        let payloads: [&[u8]; 3] = [b"one", b"", &[7; 1000]];
+        assert_eq!(contents(&file(&payloads)), Ok(payloads.to_vec()));
+        assert_eq!(scan(&file(&payloads)).unwrap().torn_bytes, 0);
+    }
+
+    #[test]
+    fn a_cut_at_any_byte_leaves_the_whole_frames() {
+        let payloads: [&[u8]; 3] = [b"one", &[7; 300], b"three"];
+        let bytes = file(&payloads);
+        let ends: Vec<usize> = (0..=3).map(|count| file(&payloads[..count]).len()).collect();
+        for length in 0..=bytes.len() {
+            let cut = &bytes[..length];
+            let whole = ends[1..].iter().filter(|end| **end <= length).count();
+            assert_eq!(contents(cut), Ok(payloads[..whole].to_vec()), "cut at {length}");
+            let start = if length < HEADER_BYTES { 0 } else { ends[whole] };
+            assert_eq!(scan(cut).unwrap().torn_bytes, length - start, "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        assert_eq!(scan(&header_of(2)), Err(FrameDamage::Version { found: 2 }));
+        assert_eq!(scan(&[0; 16]), Err(FrameDamage::Magic));
+        assert_eq!(scan(b"GRAILX"), Err(FrameDamage::Magic));
+    }
+
+    #[test]
+    fn a_broken_frame_before_a_torn_one_is_damage() {
+        let mut bytes = file(&[b"one", b"two"]);
+        bytes.pop();
+        bytes[HEADER_BYTES] ^= 1;
+        assert_eq!(scan(&bytes), Err(FrameDamage::Record { offset: HEADER_BYTES }));
+    }
+
+    #[test]
+    fn a_tail_of_zeros_is_torn() {
+        for zeros in [1, 12, 16, 17, 4096] {
+            let bytes = [file(&[b"one"]), vec![0; zeros]].concat();
+            assert_eq!(scan(&bytes).map(|scan| (scan.payloads.len(), scan.torn_bytes)), Ok((1, zeros)));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A record as bytes: postcard, in which a float is its eight bytes and so comes back bit for bit.
+
+use std::borrow::Cow;
+
+use grail_miner::ports::JournalRecord;
+use grail_protocol::rollout::{Rollout, WindowContext};
+use grail_protocol::signature::Hotkey;
+use serde::{Deserialize, Serialize};
+
+/// The stored form, apart from [`JournalRecord`]: changing it changes the file format.
+#[derive(Serialize, Deserialize)]
+enum Stored<'a> {
+    Window { hotkey: [u8; 32], window_start: u64, block_hash: Cow<'a, str>, randomness: Cow<'a, str>, use_drand: bool },
+    Group { window_start: u64, rollouts: Cow<'a, [Rollout]> },
+    UploadStarted { window_start: u64, digest: Cow<'a, str> },
+    UploadDone { window_start: u64, digest: Cow<'a, str> },
+}
+
+/// A record's bytes.
+///
+/// # Errors
+/// [`postcard::Error`], which plain data does not give.
+pub(super) fn encode(record: &JournalRecord) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_allocvec(&match record {
+        JournalRecord::Window(context) => Stored::Window {
+            hotkey: *context.hotkey.bytes(),
+            window_start: context.window_start,
+            block_hash: context.block_hash.as_str().into(),
+            randomness: context.randomness.as_str().into(),
+            use_drand: context.use_drand,
+        },
+        JournalRecord::Group { window_start, rollouts } => {
+            Stored::Group { window_start: *window_start, rollouts: rollouts.as_slice().into() }
+        }
+        JournalRecord::UploadStarted { window_start, digest } => {
+            Stored::UploadStarted { window_start: *window_start, digest: digest.as_str().into() }
+        }
+        JournalRecord::UploadDone { window_start, digest } => {
+            Stored::UploadDone { window_start: *window_start, digest: digest.as_str().into() }
+        }
+    })
+}
+
+/// The record that these bytes are.
+///
+/// # Errors
+/// [`postcard::Error`] where they are none, or more than one.
+pub(super) fn decode(bytes: &[u8]) -> Result<JournalRecord, postcard::Error> {
+    let (stored, rest) = postcard::take_from_bytes(bytes)?;
+    if !rest.is_empty() {
+        return Err(postcard::Error::DeserializeBadEncoding);
+    }
+    Ok(match stored {
+        Stored::Window { hotkey, window_start, block_hash, randomness, use_drand } => {
+            JournalRecord::Window(WindowContext {
+                hotkey: Hotkey::from_bytes(hotkey),
+                window_start,
+                block_hash: block_hash.into_owned(),
+                randomness: randomness.into_owned(),
+                use_drand,
+            })
+        }
+        Stored::Group { window_start, rollouts } => {
+            JournalRecord::Group { window_start, rollouts: rollouts.into_owned() }
+        }
+        Stored::UploadStarted { window_start, digest } => {
+            JournalRecord::UploadStarted { window_start, digest: digest.into_owned() }
+        }
+        Stored::UploadDone { window_start, digest } => {
+            JournalRecord::UploadDone { window_start, digest: digest.into_owned() }
+        }
+    })
+}

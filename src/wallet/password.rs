@@ -1,0 +1,93 @@
+//! Passwords of key files: from the variable that btcli writes, or by asking.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::error::WalletError;
+
+/// Asks for the password of a file.
+pub type Prompt = dyn Fn(&Path) -> io::Result<SecretString>;
+
+/// Where passwords come from: variables first, then a prompt.
+pub struct Passwords<'a> {
+    /// Variables by name; those that do not begin with `BT_PW_` do no harm.
+    pub variables: &'a BTreeMap<String, SecretString>,
+    /// Whom to ask where no variable is set.
+    pub prompt: Option<&'a Prompt>,
+}
+
+/// A password, and the variable that it came from.
+pub(super) struct Password {
+    pub(super) secret: SecretString,
+    pub(super) variable: Option<String>,
+}
+
+impl Passwords<'_> {
+    pub(super) fn password_for(&self, path: &Path) -> Result<Password, WalletError> {
+        let variable = password_variable(path);
+        if let Some(coded) = self.variables.get(&variable).filter(|coded| !coded.expose_secret().is_empty()) {
+            return match decode(coded.expose_secret(), &variable) {
+                Some(secret) => Ok(Password { secret, variable: Some(variable) }),
+                None => Err(WalletError::BadPasswordVariable { variable }),
+            };
+        }
+        let missing = |source| WalletError::NoPassword { path: path.to_owned(), variable: variable.clone(), source };
+        let prompt = self.prompt.ok_or_else(|| missing(None))?;
+        let secret = prompt(path).map_err(|error| missing(Some(error)))?;
+        Ok(Password { secret, variable: None })
+    }
+}
+
+/// The variable that may hold the password of this file: `BT_PW_` and the path in upper case with `/` and `.` as `_`.
+pub fn password_variable(path: &Path) -> String {
+    let path: String = path.to_string_lossy().chars().map(|c| if matches!(c, '/' | '.') { '_' } else { c }).collect();
+    format!("BT_PW_{}", path.to_uppercase())
+}
+
+/// Ask on the terminal, without echo.
+///
+/// # Errors
+/// Where there is no terminal, or it is closed.
+pub fn ask_terminal(path: &Path) -> io::Result<SecretString> {
+    rpassword::prompt_password(format!("Password of {}: ", path.display())).map(SecretString::from)
+}
+
+/// The password in a variable: base64 of its bytes XORed with the variable's name, repeated.
+fn decode(coded: &str, variable: &str) -> Option<SecretString> {
+    let mut bytes = Zeroizing::new(STANDARD.decode(coded.trim()).ok()?);
+    for (byte, mask) in bytes.iter_mut().zip(variable.bytes().cycle()) {
+        *byte ^= mask;
+    }
+    std::str::from_utf8(&bytes).ok().map(SecretString::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_is_named_after_the_path() {
+        let variable = password_variable(Path::new("/users/me/.bittensor/wallets/cold-1/hotkeys/hot"));
+        assert_eq!(variable, "BT_PW__USERS_ME__BITTENSOR_WALLETS_COLD-1_HOTKEYS_HOT");
+    }
+
+    #[test]
+    fn a_password_is_masked_with_the_name_repeated() {
+        let masked: Vec<u8> = "Pässword".bytes().zip(b"BT_".iter().cycle()).map(|(a, b)| a ^ b).collect();
+        let decoded = decode(&STANDARD.encode(masked), "BT_").unwrap();
+        assert_eq!(decoded.expose_secret(), "Pässword");
+    }
+
+    #[test]
+    fn what_is_not_coded_is_refused() {
+        for coded in ["plain password", "////", "a"] {
+            assert!(decode(coded, "BT_PW_X").is_none(), "{coded}");
+        }
+    }
+}
