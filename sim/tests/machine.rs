@@ -174,7 +174,7 @@ impl Harness {
             challenge_randomness: "5a".repeat(32),
             limits: self.model.limits(),
         };
-        let recompute = Recomputed(self.model.clone());
+        let recompute = Recomputed::new(self.model.clone());
         let report = verify_bytes(bytes, &facts, self.model.tokenizer(), &recompute, Scope::Everything);
         let report = report.expect("an upload is a window file");
         let Verdict::Accepted { metrics, .. } = report.verdict else {

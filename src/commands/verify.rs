@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     });
     let facts = facts(arguments, &document, &*model)?;
     let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
-    let report = verify_value(&document, &facts, model.tokenizer(), &Recomputed(model.clone()), scope);
+    let report = verify_value(&document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope);
     if arguments.json {
         println!("{}", json(&report));
     } else {
