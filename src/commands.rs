@@ -1,5 +1,6 @@
 //! One thin file per subcommand: read what was typed, call one operation, show the outcome.
 
+mod output;
 mod sim;
 mod table;
 mod verify;

@@ -1,7 +1,7 @@
 //! `grail sim`.
 
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::table;
+use super::{output, table};
 use crate::args::{EngineChoice, PolicyChoice, SimArguments};
 
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
@@ -31,14 +31,14 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     }
     let began = Instant::now();
     if !arguments.json {
-        println!("{}", introduction(arguments, &config));
+        output::line(introduction(arguments, &config));
     }
     let bar = progress_bar(arguments.windows);
     let mut write_error = None;
     let report = simulate(&config, |window| {
         bar.inc(1);
         if !arguments.json {
-            bar.suspend(|| println!("{}", line(window)));
+            bar.suspend(|| output::line(line(window)));
         }
         if let Some(folder) = &arguments.out {
             write_error = write_error.take().or_else(|| write_file(folder, window).err());
@@ -53,14 +53,13 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
         fs::write(path, report.trace.concat()).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if arguments.json {
-        println!("{}", json(arguments, &report, wall_seconds));
+        output::line(json(arguments, &report, wall_seconds));
     } else {
-        print!("{}", summary(&report, wall_seconds));
+        output::line(summary(&report, wall_seconds));
     }
     for violation in &report.violations {
         eprintln!("violation: {violation}");
     }
-    std::io::stdout().flush().context("standard output is closed")?;
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -175,7 +174,7 @@ fn summary(report: &SimReport, wall_seconds: f64) -> String {
     let virtual_seconds = report.virtual_ms as f64 / 1000.0;
     format!(
         "\n{}\ngroups generated and uploaded; rollouts checked, accepted, solved\n\
-         virtual time {virtual_seconds:.0} s, real time {wall_seconds:.2} s, {:.0} times real time\ntrace {}\n",
+         virtual time {virtual_seconds:.0} s, real time {wall_seconds:.2} s, {:.0} times real time\ntrace {}",
         table::render(&headings, &rows),
         virtual_seconds / wall_seconds,
         report.trace_hash,

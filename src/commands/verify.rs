@@ -16,6 +16,7 @@ use grail_verify::{Report, RolloutOutcome, RolloutReport, Scope, Verdict, Window
 use serde_json::json;
 use std::rc::Rc;
 
+use super::output;
 use crate::args::VerifyArguments;
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
     let report = verify_value(&document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope);
     if arguments.json {
-        println!("{}", json(&report));
+        output::line(json(&report));
     } else {
         show(&report, &document);
     }
@@ -82,13 +83,16 @@ fn facts(arguments: &VerifyArguments, document: &Value, model: &dyn Generator) -
 
 fn show(report: &Report, document: &Value) {
     for rollout in &report.rollouts {
-        println!("{}", rollout_line(rollout, document));
+        output::line(rollout_line(rollout, document));
     }
     match &report.verdict {
-        Verdict::Accepted { metrics, soft_failures } => println!(
-            "accepted: {} of {} checked rollouts valid ({} in the file), {} solved, {} distinct, {soft_failures} soft failures",
-            metrics.valid, metrics.checked, metrics.total, metrics.successful, metrics.unique
-        ),
+        Verdict::Accepted { metrics: m, soft_failures } => {
+            let (valid, solved) = (format!("{} of {} checked rollouts valid", m.valid, m.checked), m.successful);
+            let (total, distinct) = (m.total, m.unique);
+            output::line(format!(
+                "accepted: {valid} ({total} in the file), {solved} solved, {distinct} distinct, {soft_failures} soft failures"
+            ));
+        }
         Verdict::Rejected { failure, checked, total } => {
             let place = match (&failure.rollout, &failure.group) {
                 (Some(position), _) => format!("rollout {position}"),
@@ -96,15 +100,17 @@ fn show(report: &Report, document: &Value) {
                 (None, None) => "the file".to_owned(),
             };
             let (check, reason) = (failure.check, failure.reason);
-            println!("rejected: {place} fails {check} ({reason}); {checked} of {total} rollouts looked at");
+            output::line(format!(
+                "rejected: {place} fails {check} ({reason}); {checked} of {total} rollouts looked at"
+            ));
         }
-        Verdict::Ignored(reason) => println!("ignored: {reason}"),
+        Verdict::Ignored(reason) => output::line(format!("ignored: {reason}")),
         Verdict::GaveUp(give_up) => {
-            println!("error: a validator gives up here ({}): {}", give_up.exception, give_up.why)
+            output::line(format!("error: a validator gives up here ({}): {}", give_up.exception, give_up.why))
         }
     }
     if let Some(remedy) = report.verdict.remedy() {
-        println!("remedy: {remedy}");
+        output::line(format!("remedy: {remedy}"));
     }
 }
 

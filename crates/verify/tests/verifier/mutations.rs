@@ -127,18 +127,17 @@ impl Mutation {
         let steps = &mut self.path.iter();
         let mut target = document;
         for step in self.within {
-            target = match (step, target) {
-                (Step::Key(key), Value::Object(fields)) if fields.contains_key(*key) => {
-                    fields.get_mut(*key).expect("the field was just found")
-                }
+            let child = match (step, target) {
+                (Step::Key(key), Value::Object(fields)) => fields.get_mut(*key),
                 (Step::AnyItem, Value::List(items)) if !items.is_empty() => {
-                    let Some(step) = steps.next() else { return };
-                    let at = step.index(items.len());
-                    &mut items[at]
+                    let at = steps.next().map_or(0, |step| step.index(items.len()));
+                    Some(&mut items[at])
                 }
-                // An earlier mutation took this part away.
-                _ => return,
+                _ => None,
             };
+            // An earlier mutation may have taken this part away.
+            let Some(child) = child else { return };
+            target = child;
         }
         alter(target, steps.as_slice(), &self.operation);
     }

@@ -46,17 +46,14 @@ fn soft_failures_are_findings_too() {
 #[test]
 fn an_altered_signature_is_found() {
     let (generated, rollouts) = honest();
-    for (rollout, check, reason) in
-        [(0, Check::Rollout, Reason::SignatureInvalid), (3, Check::Proof, Reason::CommitSignatureInvalid)]
-    {
-        let mut rollouts = rollouts.clone();
-        let signature = match check {
-            Check::Rollout => &mut rollouts[rollout].signature,
-            _ => &mut rollouts[rollout].commit.signature,
-        };
-        signature.replace_range(10..11, if &signature[10..11] == "0" { "1" } else { "0" });
-        assert_eq!(findings(&rollouts, &generated), [of_rollout(rollout as u32, check, reason)]);
-    }
+    let mut challenge = rollouts.clone();
+    flip_digit(&mut challenge[0].signature);
+    let invalid = of_rollout(0, Check::Rollout, Reason::SignatureInvalid);
+    assert_eq!(findings(&challenge, &generated), [invalid, of_group(Reason::GroupSize)]);
+    let mut commit = rollouts;
+    flip_digit(&mut commit[3].commit.signature);
+    let invalid = of_rollout(3, Check::Proof, Reason::CommitSignatureInvalid);
+    assert_eq!(findings(&commit, &generated), [invalid]);
 }
 
 #[test]
@@ -77,11 +74,17 @@ fn a_group_that_is_not_whole_or_not_balanced_is_found() {
     assert_eq!(findings(&rollouts, &generated), [of_group(Reason::AdvantageSum)]);
 }
 
+/// JSON has no NaN: it would stand in the file as null.
 #[test]
-fn an_advantage_that_is_no_number_is_found() {
-    let (generated, mut rollouts) = honest();
-    rollouts[0].commit.rollout.advantage = f64::NAN;
-    assert_ne!(findings(&rollouts, &generated), [], "JSON cannot carry it");
+fn numbers_that_the_file_cannot_hold_are_found() {
+    let (generated, rollouts) = honest();
+    let mut advantage = rollouts.clone();
+    advantage[0].commit.rollout.advantage = f64::NAN;
+    assert_eq!(findings(&advantage, &generated), [of_group(Reason::None)]);
+    let mut reward = rollouts;
+    reward[0].commit.rollout.total_reward = f64::INFINITY;
+    let skipped = of_rollout(0, Check::Rollout, Reason::None);
+    assert_eq!(findings(&reward, &generated), [skipped, of_group(Reason::GroupSize)]);
 }
 
 #[test]
@@ -97,6 +100,10 @@ fn honest() -> (Vec<GeneratedRollout>, Vec<Rollout>) {
     let generated = window.generated(0);
     let rollouts = window.assemble(0, &generated);
     (generated, rollouts)
+}
+
+fn flip_digit(signature: &mut String) {
+    signature.replace_range(10..11, if &signature[10..11] == "0" { "1" } else { "0" });
 }
 
 fn findings(rollouts: &[Rollout], generated: &[GeneratedRollout]) -> Vec<OwnFinding> {

@@ -64,8 +64,7 @@ impl SignedWindow {
     /// What an engine would hand over: three answers that solve the problem and one that does not.
     pub(crate) fn generated(&self, group: u32) -> Vec<GeneratedRollout> {
         let problem = Problem::canonical(&self.facts.hotkey, &self.facts.block_hash, group);
-        let solution = solve(&problem);
-        let wrong = solution.iter().map(|bit| !bit).collect();
+        let (solution, wrong) = (assignment(&problem, true), assignment(&problem, false));
         let answer = |bits: &Vec<bool>| {
             let bits: Vec<&str> = bits.iter().map(|bit| if *bit { "1" } else { "0" }).collect();
             format!("Let me try a few values, one after the other.\n<SOLUTION>{}</SOLUTION>", bits.join(" "))
@@ -165,10 +164,11 @@ impl Tokenizer for Characters {
     }
 }
 
-fn solve(problem: &Problem) -> Vec<bool> {
-    let assignments =
+/// The first assignment that solves the problem, or the first that does not.
+fn assignment(problem: &Problem, solves: bool) -> Vec<bool> {
+    let mut assignments =
         (0u32..1 << problem.num_vars).map(|bits| (0..problem.num_vars).map(|i| bits >> i & 1 == 1).collect());
-    assignments.into_iter().find(|bits: &Vec<bool>| problem.is_solved_by(bits)).expect("this problem has a solution")
+    assignments.find(|bits: &Vec<bool>| problem.is_solved_by(bits) == solves).expect("this problem has both")
 }
 
 /// Position of a rollout of the second group.
