@@ -9,3 +9,4 @@
 pub mod args;
 pub mod commands;
 pub mod golden;
+pub mod traces;

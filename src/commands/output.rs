@@ -1,10 +1,15 @@
-//! Standard output that a closed pipe does not turn into a panic.
+//! Standard output that may be closed or full, which is no reason to panic.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
-/// Write text and a line's end; if nobody reads any more, the process ends quietly.
+/// Write text and a line's end.
+///
+/// Where that fails the process ends with code 2, since its answer was not heard; silently if nobody reads any more.
 pub(super) fn line(text: impl std::fmt::Display) {
-    if writeln!(std::io::stdout().lock(), "{text}").is_err() {
-        std::process::exit(0);
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}") {
+        if error.kind() != ErrorKind::BrokenPipe {
+            eprintln!("grail: cannot write to standard output ({error}); free its disk or send it elsewhere");
+        }
+        std::process::exit(2);
     }
 }

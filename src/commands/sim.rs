@@ -1,7 +1,7 @@
 //! `grail sim`.
 
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -27,8 +27,10 @@ const TINY_GROUPS_MAX: u32 = 5;
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     let config = config(arguments)?;
     if let Some(folder) = &arguments.out {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
+        fs::create_dir_all(folder).map_err(|error| unusable("--out", folder, &error))?;
     }
+    // Before the run, whose result would be lost with it.
+    let trace_file = arguments.trace.as_deref().map(create).transpose()?;
     let began = Instant::now();
     if !arguments.json {
         output::line(introduction(arguments, &config));
@@ -49,8 +51,8 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
         return Err(error);
     }
     let wall_seconds = began.elapsed().as_secs_f64();
-    if let Some(path) = &arguments.trace {
-        fs::write(path, report.trace.concat()).with_context(|| format!("cannot write {}", path.display()))?;
+    if let (Some(path), Some(mut file)) = (&arguments.trace, trace_file) {
+        file.write_all(report.trace.concat().as_bytes()).map_err(|error| unusable("--trace", path, &error))?;
     }
     if arguments.json {
         output::line(json(arguments, &report, wall_seconds));
@@ -63,7 +65,16 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
+fn create(path: &Path) -> anyhow::Result<fs::File> {
+    fs::File::create(path).map_err(|error| unusable("--trace", path, &error))
+}
+
+fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error {
+    anyhow!("cannot write {} ({error}); give {option} a path that can be written", path.display())
+}
+
+/// The simulation that was asked for.
+pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
     let names = || SpeedProfile::ALL.map(|profile| profile.name).join(", ");
     let profile = SpeedProfile::named(&arguments.profile)
         .ok_or_else(|| anyhow!("unknown speed profile {:?}; use one of {}", arguments.profile, names()))?;
@@ -218,11 +229,11 @@ fn write_file(folder: &Path, window: &WindowResult) -> anyhow::Result<()> {
     let facts = &window.judgement.facts;
     let name = format!("{}-window-{}.json.gz", facts.hotkey, facts.window_start);
     let path = folder.join(&name);
-    fs::write(&path, bytes.as_slice()).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, bytes.as_slice()).map_err(|error| unusable("--out", &path, &error))?;
     let command = format!(
         "grail verify {name} --block-hash {} --validator {} --randomness {}\n",
         facts.block_hash, facts.validator_hotkey, facts.challenge_randomness
     );
     let path = folder.join(format!("{name}.verify"));
-    fs::write(&path, command).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, command).map_err(|error| unusable("--out", &path, &error))
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use grail_engine::CpuEngine;
 use grail_protocol::hexadecimal::randomness_bytes;
 use grail_protocol::python_json::Value;
@@ -41,14 +41,14 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Value> {
-    let size = fs::metadata(path)
-        .with_context(|| format!("cannot read {}: give the path of a window file", path.display()))?
-        .len();
+    let shown = path.display();
+    let unreadable = |error| anyhow!("cannot read {shown} ({error}); give the path of a window file");
+    let size = fs::metadata(path).map_err(unreadable)?.len();
     if size > UNPACKED_BYTES_MAX {
-        bail!("{} has {size} bytes; no window file is that large: give the path of a window file", path.display());
+        bail!("{shown} has {size} bytes; no window file is that large: give the path of a window file");
     }
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    unpack(&bytes).with_context(|| format!("{} is no window file", path.display()))
+    let bytes = fs::read(path).map_err(unreadable)?;
+    unpack(&bytes).with_context(|| format!("{shown} is no window file"))
 }
 
 fn facts(arguments: &VerifyArguments, document: &Value, model: &dyn Generator) -> anyhow::Result<WindowFacts> {
@@ -62,14 +62,14 @@ fn facts(arguments: &VerifyArguments, document: &Value, model: &dyn Generator) -
             "--block-hash {block_hash:?} is no block hash; give 0x and 64 lower-case hex digits as the chain shows it"
         );
     }
-    let hotkey = match (&arguments.hotkey, fields.get("wallet").and_then(Value::as_text)) {
-        (Some(given), _) => given.clone(),
-        (None, Some(wallet)) => wallet.to_owned(),
+    let (hotkey, origin) = match (&arguments.hotkey, fields.get("wallet").and_then(Value::as_text)) {
+        (Some(given), _) => (given.clone(), "--hotkey"),
+        (None, Some(wallet)) => (wallet.to_owned(), "the file's wallet"),
         (None, None) => bail!("the file names no wallet; say whose file it should be with --hotkey"),
     };
     let validator_hotkey = arguments.validator.clone().unwrap_or_else(|| hotkey.clone());
-    for address in [&hotkey, &validator_hotkey] {
-        Hotkey::from_ss58(address)?;
+    for (address, origin) in [(&hotkey, origin), (&validator_hotkey, "--validator")] {
+        Hotkey::from_ss58(address).with_context(|| origin.to_owned())?;
     }
     let randomness = arguments.randomness.clone().unwrap_or_else(|| challenge_randomness(&block_hash, None));
     randomness_bytes(&randomness).with_context(|| format!("--randomness {randomness:?}"))?;
