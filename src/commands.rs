@@ -1,7 +1,8 @@
 //! One thin file per subcommand: read what was typed, call one operation, show the outcome.
 
 mod config;
-mod sim;
+mod output;
+pub(crate) mod sim;
 mod table;
 mod verify;
 mod version;
@@ -26,6 +27,13 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 
 /// The error and its causes on one line; what came from outside must not break it.
 fn one_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Many errors say their cause themselves, with the remedy after it.
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

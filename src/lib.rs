@@ -11,4 +11,5 @@ pub mod commands;
 pub mod config;
 pub mod golden;
 pub mod live;
+pub mod traces;
 pub mod wallet;

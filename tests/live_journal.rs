@@ -112,6 +112,12 @@ fn written(records: &[JournalRecord]) -> (tempfile::TempDir, Vec<u8>, Vec<usize>
     (folder, content, ends)
 }
 
+/// Make this the journal's content. Into a new file: some file systems flush a file that is cut and written again.
+fn crashed_with(folder: &Path, content: &[u8]) {
+    fs::remove_file(file(folder)).unwrap();
+    fs::write(file(folder), content).unwrap();
+}
+
 /// How many records end at or before `length`.
 fn whole(ends: &[usize], length: usize) -> usize {
     ends[1..].iter().filter(|end| **end <= length).count()
@@ -143,7 +149,7 @@ fn a_crash_loses_the_unfinished_record_alone() {
     // Every cut costs a sync, so those far from a record's ends are sampled; the framing's own tests take them all.
     let near_an_end = |length: usize| length < 40 || ends.iter().any(|end| end.abs_diff(length) < 20);
     for length in (0..content.len()).filter(|length| near_an_end(*length) || length % 23 == 0) {
-        fs::write(file(folder.path()), &content[..length]).unwrap();
+        crashed_with(folder.path(), &content[..length]);
         let (opened, loaded) = load(folder.path()).unwrap();
         let expected = whole(&ends, length);
         assert_eq!(loaded, records()[..expected], "cut at {length}");
@@ -157,7 +163,7 @@ fn a_crash_loses_the_unfinished_record_alone() {
 fn a_journal_goes_on_after_a_crash() {
     let (folder, content, ends) = written(&records());
     for length in [3, ends[0], ends[1] + 5, ends[3] - 1] {
-        fs::write(file(folder.path()), &content[..length]).unwrap();
+        crashed_with(folder.path(), &content[..length]);
         let journal = open(folder.path()).unwrap();
         block_on(journal.append(&records()[2])).unwrap();
         drop(journal);
@@ -175,7 +181,7 @@ fn a_tail_whose_blocks_never_reached_the_disk_is_torn() {
             let mut image = content.clone();
             let end = (start + block).min(content.len());
             image[start..end].fill(0);
-            fs::write(file(folder.path()), &image).unwrap();
+            crashed_with(folder.path(), &image);
             let loaded = load(folder.path()).unwrap().1;
             let intact = image == content;
             assert_eq!(loaded, records()[..if intact { 4 } else { 3 }], "{block} bytes lost at {start}");
@@ -190,7 +196,7 @@ fn a_flipped_byte_is_damage_or_in_the_last_record() {
         for mask in [0x01, 0x80, 0xff] {
             let mut image = content.clone();
             image[at] ^= mask;
-            fs::write(file(folder.path()), &image).unwrap();
+            crashed_with(folder.path(), &image);
             match load(folder.path()) {
                 Ok((opened, loaded)) => {
                     assert!(at >= ends[3], "byte {at} of {} was taken for a torn tail", content.len());

@@ -30,8 +30,13 @@ impl SimBucket {
         self.0.borrow().get(key).map(|object| object.bytes.clone())
     }
 
+    /// Version of what lies under a key; each write gives a new one.
+    pub fn version(&self, key: &str) -> Option<u64> {
+        self.0.borrow().get(key).map(|object| object.version)
+    }
+
     fn etag(&self, key: &str) -> Option<Etag> {
-        self.0.borrow().get(key).map(|object| Etag(object.version.to_string()))
+        self.version(key).map(|version| Etag(version.to_string()))
     }
 
     fn write(&self, key: &str, bytes: &[u8], condition: &PutCondition, version: u64) -> Result<Etag, BucketError> {

@@ -1,13 +1,16 @@
 //! An engine whose rollouts are real and whose time is virtual: what work costs comes from a stated speed profile.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use async_trait::async_trait;
 use grail_miner::ports::{Engine, EngineError, GroupRequest};
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, Tokenizer};
+use grail_protocol::randomness::hash_u32s;
 use grail_verify::{Recompute, RecomputeError};
+use sha2::{Digest, Sha256};
 
 use crate::faults::FaultPlan;
 use crate::time::VirtualTime;
@@ -142,11 +145,37 @@ impl Engine for SimEngine {
     }
 }
 
-/// The validator's side of a generator.
-pub struct Recomputed(pub Rc<dyn Generator>);
+/// The validator's side of a generator; a sequence is computed once, however often it is looked at.
+pub struct Recomputed {
+    generator: Rc<dyn Generator>,
+    passes: RefCell<BTreeMap<[u8; 32], ProofPass>>,
+}
+
+impl Recomputed {
+    /// A validator that runs this generator's model.
+    pub fn new(generator: Rc<dyn Generator>) -> Self {
+        Self { generator, passes: RefCell::default() }
+    }
+
+    /// The model.
+    pub fn generator(&self) -> &dyn Generator {
+        &*self.generator
+    }
+
+    /// Forget what was computed; sequences of another window never come back.
+    pub fn forget(&self) {
+        self.passes.borrow_mut().clear();
+    }
+}
 
 impl Recompute for Recomputed {
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        self.0.pass(tokens, randomness)
+        let key = Sha256::new().chain_update(hash_u32s(tokens)).chain_update(randomness).finalize().into();
+        if let Some(pass) = self.passes.borrow().get(&key) {
+            return Ok(pass.clone());
+        }
+        let pass = self.generator.pass(tokens, randomness)?;
+        self.passes.borrow_mut().insert(key, pass.clone());
+        Ok(pass)
     }
 }

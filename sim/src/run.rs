@@ -135,7 +135,8 @@ struct World {
     keypair: Keypair,
     validator: RefCell<SimValidator>,
     violations: RefCell<Vec<String>>,
-    seen_objects: RefCell<BTreeMap<u64, String>>,
+    /// Version of each window's object that was checked last.
+    checked_versions: RefCell<BTreeMap<u64, u64>>,
 }
 
 impl World {
@@ -165,7 +166,7 @@ impl World {
             keypair,
             validator: RefCell::new(validator),
             violations: RefCell::default(),
-            seen_objects: RefCell::default(),
+            checked_versions: RefCell::default(),
         }
     }
 
@@ -242,20 +243,16 @@ impl World {
     /// What lies in the bucket must be a file that every validator accepts whole.
     fn check_object(&self, window_start: u64, block: u64) {
         let hotkey = self.keypair.hotkey().to_ss58();
-        let Some(bytes) = self.bucket.object(&object_key(&hotkey, window_start)) else {
+        let key = object_key(&hotkey, window_start);
+        let Some((bytes, version)) = self.bucket.object(&key).zip(self.bucket.version(&key)) else { return };
+        if self.checked_versions.borrow_mut().insert(window_start, version) == Some(version) {
             return;
-        };
-        let digest = hex::encode(Sha256::digest(bytes.as_slice()));
-        let unseen = self.seen_objects.borrow_mut().insert(window_start, digest.clone()) != Some(digest);
-        if unseen {
-            let now_ms = self.time.now_ms();
-            let report = self.validator.borrow().report_everything(&bytes, &hotkey, window_start, now_ms);
-            match report.map(|report| report.verdict) {
-                Some(Verdict::Accepted { .. }) => {}
-                other => {
-                    self.violation(format!("block {block}: an upload that a validator does not accept: {other:?}"))
-                }
-            }
+        }
+        let now_ms = self.time.now_ms();
+        let report = self.validator.borrow().report_everything(&bytes, &hotkey, window_start, now_ms);
+        match report.map(|report| report.verdict) {
+            Some(Verdict::Accepted { .. }) => {}
+            other => self.violation(format!("block {block}: an upload that a validator does not accept: {other:?}")),
         }
     }
 

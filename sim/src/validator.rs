@@ -19,7 +19,7 @@ pub struct SimValidator {
     chain: SimChain,
     bucket: SimBucket,
     beacon: Rc<SimBeacon>,
-    generator: Rc<dyn Generator>,
+    recompute: Recomputed,
     history: History,
 }
 
@@ -54,7 +54,7 @@ impl SimValidator {
         beacon: Rc<SimBeacon>,
         generator: Rc<dyn Generator>,
     ) -> Self {
-        Self { hotkey, chain, bucket, beacon, generator, history: History::new() }
+        Self { hotkey, chain, bucket, beacon, recompute: Recomputed::new(generator), history: History::new() }
     }
 
     /// Judge one miner's window that is over, at a virtual time.
@@ -66,6 +66,7 @@ impl SimValidator {
         // A file that cannot be read at all is ignored.
         let report = file.as_ref().and_then(|bytes| self.report(bytes, &facts, Scope::Validator));
         let verdict = report.map(|report| report.verdict);
+        self.recompute.forget();
         let windows = self.history.entry(miner.to_owned()).or_default();
         match &verdict {
             Some(Verdict::Accepted { metrics, .. }) => {
@@ -91,8 +92,7 @@ impl SimValidator {
     }
 
     fn report(&self, bytes: &[u8], facts: &WindowFacts, scope: Scope) -> Option<Report> {
-        let recompute = Recomputed(self.generator.clone());
-        verify_bytes(bytes, facts, self.generator.tokenizer(), &recompute, scope).ok()
+        verify_bytes(bytes, facts, self.recompute.generator().tokenizer(), &self.recompute, scope).ok()
     }
 
     fn facts(&self, miner: &str, window_start: u64, now_ms: u64) -> WindowFacts {
@@ -104,7 +104,7 @@ impl SimValidator {
             window_start,
             challenge_randomness: challenge_randomness(&block_hash, Some(&beacon)),
             block_hash,
-            limits: self.generator.limits(),
+            limits: self.recompute.generator().limits(),
         }
     }
 }

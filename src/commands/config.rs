@@ -13,7 +13,7 @@ pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<ExitCode> {
     let meant = MinerConfig::from_typed(&typed);
     let outcome = if meant.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if arguments.json {
-        println!("{}", document(&typed, &meant));
+        super::output::line(document(&typed, &meant));
     } else {
         print!("{}", page(&typed, &meant, arguments));
     }

@@ -18,7 +18,7 @@ use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::table;
+use super::{output, table};
 use crate::args::{EngineChoice, PolicyChoice, SimArguments};
 
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
@@ -27,18 +27,20 @@ const TINY_GROUPS_MAX: u32 = 5;
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     let config = config(arguments)?;
     if let Some(folder) = &arguments.out {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
+        fs::create_dir_all(folder).map_err(|error| unusable("--out", folder, &error))?;
     }
+    // Before the run, whose result would be lost with it.
+    let trace_file = arguments.trace.as_deref().map(create).transpose()?;
     let began = Instant::now();
     if !arguments.json {
-        println!("{}", introduction(arguments, &config));
+        output::line(introduction(arguments, &config));
     }
     let bar = progress_bar(arguments.windows);
     let mut write_error = None;
     let report = simulate(&config, |window| {
         bar.inc(1);
         if !arguments.json {
-            bar.suspend(|| println!("{}", line(window)));
+            bar.suspend(|| output::line(line(window)));
         }
         if let Some(folder) = &arguments.out {
             write_error = write_error.take().or_else(|| write_file(folder, window).err());
@@ -49,22 +51,30 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
         return Err(error);
     }
     let wall_seconds = began.elapsed().as_secs_f64();
-    if let Some(path) = &arguments.trace {
-        fs::write(path, report.trace.concat()).with_context(|| format!("cannot write {}", path.display()))?;
+    if let (Some(path), Some(mut file)) = (&arguments.trace, trace_file) {
+        file.write_all(report.trace.concat().as_bytes()).map_err(|error| unusable("--trace", path, &error))?;
     }
     if arguments.json {
-        println!("{}", json(arguments, &report, wall_seconds));
+        output::line(json(arguments, &report, wall_seconds));
     } else {
-        print!("{}", summary(&report, wall_seconds));
+        output::line(summary(&report, wall_seconds));
     }
     for violation in &report.violations {
         eprintln!("violation: {violation}");
     }
-    std::io::stdout().flush().context("standard output is closed")?;
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
+fn create(path: &Path) -> anyhow::Result<fs::File> {
+    fs::File::create(path).map_err(|error| unusable("--trace", path, &error))
+}
+
+fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error {
+    anyhow!("cannot write {} ({error}); give {option} a path that can be written", path.display())
+}
+
+/// The simulation that was asked for.
+pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
     let names = || SpeedProfile::ALL.map(|profile| profile.name).join(", ");
     let profile = SpeedProfile::named(&arguments.profile)
         .ok_or_else(|| anyhow!("unknown speed profile {:?}; use one of {}", arguments.profile, names()))?;
@@ -175,7 +185,7 @@ fn summary(report: &SimReport, wall_seconds: f64) -> String {
     let virtual_seconds = report.virtual_ms as f64 / 1000.0;
     format!(
         "\n{}\ngroups generated and uploaded; rollouts checked, accepted, solved\n\
-         virtual time {virtual_seconds:.0} s, real time {wall_seconds:.2} s, {:.0} times real time\ntrace {}\n",
+         virtual time {virtual_seconds:.0} s, real time {wall_seconds:.2} s, {:.0} times real time\ntrace {}",
         table::render(&headings, &rows),
         virtual_seconds / wall_seconds,
         report.trace_hash,
@@ -219,11 +229,11 @@ fn write_file(folder: &Path, window: &WindowResult) -> anyhow::Result<()> {
     let facts = &window.judgement.facts;
     let name = format!("{}-window-{}.json.gz", facts.hotkey, facts.window_start);
     let path = folder.join(&name);
-    fs::write(&path, bytes.as_slice()).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, bytes.as_slice()).map_err(|error| unusable("--out", &path, &error))?;
     let command = format!(
         "grail verify {name} --block-hash {} --validator {} --randomness {}\n",
         facts.block_hash, facts.validator_hotkey, facts.challenge_randomness
     );
     let path = folder.join(format!("{name}.verify"));
-    fs::write(&path, command).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, command).map_err(|error| unusable("--out", &path, &error))
 }

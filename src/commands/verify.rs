@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use grail_engine::CpuEngine;
 use grail_protocol::hexadecimal::randomness_bytes;
 use grail_protocol::python_json::Value;
@@ -16,6 +16,7 @@ use grail_verify::{Report, RolloutOutcome, RolloutReport, Scope, Verdict, Window
 use serde_json::json;
 use std::rc::Rc;
 
+use super::output;
 use crate::args::VerifyArguments;
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
@@ -26,9 +27,9 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     });
     let facts = facts(arguments, &document, &*model)?;
     let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
-    let report = verify_value(&document, &facts, model.tokenizer(), &Recomputed(model.clone()), scope);
+    let report = verify_value(&document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope);
     if arguments.json {
-        println!("{}", json(&report));
+        output::line(json(&report));
     } else {
         show(&report, &document);
     }
@@ -40,14 +41,14 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Value> {
-    let size = fs::metadata(path)
-        .with_context(|| format!("cannot read {}: give the path of a window file", path.display()))?
-        .len();
+    let shown = path.display();
+    let unreadable = |error| anyhow!("cannot read {shown} ({error}); give the path of a window file");
+    let size = fs::metadata(path).map_err(unreadable)?.len();
     if size > UNPACKED_BYTES_MAX {
-        bail!("{} has {size} bytes; no window file is that large: give the path of a window file", path.display());
+        bail!("{shown} has {size} bytes; no window file is that large: give the path of a window file");
     }
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    unpack(&bytes).with_context(|| format!("{} is no window file", path.display()))
+    let bytes = fs::read(path).map_err(unreadable)?;
+    unpack(&bytes).with_context(|| format!("{shown} is no window file"))
 }
 
 fn facts(arguments: &VerifyArguments, document: &Value, model: &dyn Generator) -> anyhow::Result<WindowFacts> {
@@ -61,14 +62,14 @@ fn facts(arguments: &VerifyArguments, document: &Value, model: &dyn Generator) -
             "--block-hash {block_hash:?} is no block hash; give 0x and 64 lower-case hex digits as the chain shows it"
         );
     }
-    let hotkey = match (&arguments.hotkey, fields.get("wallet").and_then(Value::as_text)) {
-        (Some(given), _) => given.clone(),
-        (None, Some(wallet)) => wallet.to_owned(),
+    let (hotkey, origin) = match (&arguments.hotkey, fields.get("wallet").and_then(Value::as_text)) {
+        (Some(given), _) => (given.clone(), "--hotkey"),
+        (None, Some(wallet)) => (wallet.to_owned(), "the file's wallet"),
         (None, None) => bail!("the file names no wallet; say whose file it should be with --hotkey"),
     };
     let validator_hotkey = arguments.validator.clone().unwrap_or_else(|| hotkey.clone());
-    for address in [&hotkey, &validator_hotkey] {
-        Hotkey::from_ss58(address)?;
+    for (address, origin) in [(&hotkey, origin), (&validator_hotkey, "--validator")] {
+        Hotkey::from_ss58(address).with_context(|| origin.to_owned())?;
     }
     let randomness = arguments.randomness.clone().unwrap_or_else(|| challenge_randomness(&block_hash, None));
     randomness_bytes(&randomness).with_context(|| format!("--randomness {randomness:?}"))?;
@@ -82,13 +83,16 @@ fn facts(arguments: &VerifyArguments, document: &Value, model: &dyn Generator) -
 
 fn show(report: &Report, document: &Value) {
     for rollout in &report.rollouts {
-        println!("{}", rollout_line(rollout, document));
+        output::line(rollout_line(rollout, document));
     }
     match &report.verdict {
-        Verdict::Accepted { metrics, soft_failures } => println!(
-            "accepted: {} of {} checked rollouts valid ({} in the file), {} solved, {} distinct, {soft_failures} soft failures",
-            metrics.valid, metrics.checked, metrics.total, metrics.successful, metrics.unique
-        ),
+        Verdict::Accepted { metrics: m, soft_failures } => {
+            let (valid, solved) = (format!("{} of {} checked rollouts valid", m.valid, m.checked), m.successful);
+            let (total, distinct) = (m.total, m.unique);
+            output::line(format!(
+                "accepted: {valid} ({total} in the file), {solved} solved, {distinct} distinct, {soft_failures} soft failures"
+            ));
+        }
         Verdict::Rejected { failure, checked, total } => {
             let place = match (&failure.rollout, &failure.group) {
                 (Some(position), _) => format!("rollout {position}"),
@@ -96,15 +100,17 @@ fn show(report: &Report, document: &Value) {
                 (None, None) => "the file".to_owned(),
             };
             let (check, reason) = (failure.check, failure.reason);
-            println!("rejected: {place} fails {check} ({reason}); {checked} of {total} rollouts looked at");
+            output::line(format!(
+                "rejected: {place} fails {check} ({reason}); {checked} of {total} rollouts looked at"
+            ));
         }
-        Verdict::Ignored(reason) => println!("ignored: {reason}"),
+        Verdict::Ignored(reason) => output::line(format!("ignored: {reason}")),
         Verdict::GaveUp(give_up) => {
-            println!("error: a validator gives up here ({}): {}", give_up.exception, give_up.why)
+            output::line(format!("error: a validator gives up here ({}): {}", give_up.exception, give_up.why))
         }
     }
     if let Some(remedy) = report.verdict.remedy() {
-        println!("remedy: {remedy}");
+        output::line(format!("remedy: {remedy}"));
     }
 }
 

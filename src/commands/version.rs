@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 use grail_protocol::PROTOCOL;
 
+use super::output;
+
 pub(super) fn run() -> anyhow::Result<ExitCode> {
-    println!("grail {} (protocol of the reference {})", env!("CARGO_PKG_VERSION"), PROTOCOL.reference_release);
-    println!("model {}", PROTOCOL.model_name);
+    let version = env!("CARGO_PKG_VERSION");
+    output::line(format!("grail {version} (protocol of the reference {})", PROTOCOL.reference_release));
+    output::line(format!("model {}", PROTOCOL.model_name));
     Ok(ExitCode::SUCCESS)
 }

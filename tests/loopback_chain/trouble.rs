@@ -73,8 +73,7 @@ pub(crate) async fn closing(code: u16) -> String {
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             let request = request(&mut socket).await;
-            let key =
-                request.lines().find_map(|line| line.to_lowercase().starts_with("sec-websocket-key").then_some(line));
+            let key = request.lines().find(|line| line.to_lowercase().starts_with("sec-websocket-key"));
             let key = key.and_then(|line| line.split_once(": ")).expect("a handshake has a key").1;
             let accept = STANDARD.encode(Sha1::digest(format!("{}{WEBSOCKET_GUID}", key.trim())));
             let head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade";

@@ -3,6 +3,7 @@
 mod fixtures;
 mod golden;
 mod tidy;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +36,12 @@ enum Chore {
         #[arg(long)]
         record: bool,
     },
+    /// Verify fixtures/trace-hashes.json against what the simulations give.
+    Traces {
+        /// Record the hashes and the fixtures' sums, after a change of behaviour that was meant.
+        #[arg(long)]
+        record: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -56,5 +63,6 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Golden { dir } => Ok(golden::run(root, dir.as_deref())?),
         Chore::Tidy => tidy::run(root),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
+        Chore::Traces { record } => traces::run(&root.join("fixtures"), record),
     }
 }

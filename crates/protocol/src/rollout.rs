@@ -138,7 +138,7 @@ impl Rollout {
             ("block", self.block.into()),
             ("nonce", self.nonce.into()),
             ("sat_seed", self.sat_seed.as_str().into()),
-            ("difficulty", self.difficulty.into()),
+            ("difficulty", number(self.difficulty)),
             ("block_hash", self.block_hash.as_str().into()),
             ("randomness", self.randomness.as_str().into()),
             ("use_drand", self.use_drand.into()),
@@ -147,7 +147,7 @@ impl Rollout {
             ("total_in_group", self.total_in_group.into()),
             ("commit", self.commit.to_value()),
             ("proof", self.proof.to_value()),
-            ("timestamp", self.timestamp.into()),
+            ("timestamp", number(self.timestamp)),
             ("challenge", self.challenge.as_str().into()),
             ("hotkey", self.hotkey.as_str().into()),
             ("signature", self.signature.as_str().into()),
@@ -174,7 +174,7 @@ impl Commit {
                     ("seed", problem.seed.as_str().into()),
                     ("num_vars", problem.num_vars.into()),
                     ("clauses", clauses.into()),
-                    ("difficulty", problem.difficulty.into()),
+                    ("difficulty", number(problem.difficulty)),
                 ]),
             ),
             ("rollout", self.rollout.to_value()),
@@ -187,14 +187,14 @@ impl RolloutMeta {
         let trajectory = self
             .trajectory
             .iter()
-            .map(|(step, assignment, reward)| vec![(*step).into(), list(assignment), (*reward).into()].into())
+            .map(|(step, assignment, reward)| vec![(*step).into(), list(assignment), number(*reward)].into())
             .collect::<Vec<Value>>();
         object([
             ("trajectory", trajectory.into()),
-            ("total_reward", self.total_reward.into()),
-            ("advantage", self.advantage.into()),
+            ("total_reward", number(self.total_reward)),
+            ("advantage", number(self.advantage)),
             ("success", self.success.into()),
-            ("token_logprobs", list(&self.token_logprobs)),
+            ("token_logprobs", self.token_logprobs.iter().map(|&p| number(p)).collect::<Vec<Value>>().into()),
             ("prompt_length", self.prompt_length.into()),
             ("completion_length", self.completion_length.into()),
             ("satisfied_clauses", self.satisfied_clauses.into()),
@@ -212,6 +212,11 @@ impl Proof {
 
 fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+/// JSON has no NaN and no infinities: they stand in the file as null.
+fn number(value: f64) -> Value {
+    if value.is_finite() { value.into() } else { Value::Null }
 }
 
 fn list<T: Copy + Into<Value>>(items: &[T]) -> Value {

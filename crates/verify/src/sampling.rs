@@ -143,4 +143,90 @@ mod tests {
         assert_eq!((count(0), count(1), count(2)), (34, 1, 0));
         assert_ne!(chosen, select_miners(&active, "0xcd"), "ties are broken by the window's hash");
     }
+
+    /// A rollout of this group; the number makes its commit its own.
+    fn rollout(group: Value, number: usize) -> Value {
+        let commit = Value::Object(BTreeMap::from([("tokens".to_owned(), number.into())]));
+        Value::Object(BTreeMap::from([("rollout_group".to_owned(), group), ("commit".to_owned(), commit)]))
+    }
+
+    fn groups_of_four(groups: usize) -> Vec<Value> {
+        (0..4 * groups).map(|number| rollout((number / 4).into(), number)).collect()
+    }
+
+    #[test]
+    fn small_files_are_checked_whole_with_what_is_in_no_group() {
+        let mut inferences = groups_of_four(4);
+        inferences.push(rollout(Value::Null, 16));
+        inferences.push(Value::Object(BTreeMap::new()));
+        assert_eq!(select(&inferences, "m", "r", "v"), Ok((0..18).collect()));
+        assert_eq!(select(&[], "m", "r", "v"), Ok(vec![]));
+    }
+
+    #[test]
+    fn large_files_are_checked_by_whole_groups() {
+        for groups in [6, 19, 20, 37, 60] {
+            let inferences = groups_of_four(groups);
+            let positions = select(&inferences, "m", "r", "v").unwrap();
+            assert_eq!(positions.len(), 4 * groups_checked(groups, inferences.len()), "{groups} groups");
+            for four in positions.chunks(4) {
+                let first = four[0] / 4 * 4;
+                assert_eq!(four, [first, first + 1, first + 2, first + 3]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_draw_depends_on_miner_randomness_and_validator_and_on_nothing_else() {
+        let inferences = groups_of_four(200);
+        let draw = |miner, randomness, validator| select(&inferences, miner, randomness, validator).unwrap();
+        let base = draw("m", "r", "v");
+        assert_eq!(base, draw("m", "r", "v"));
+        assert!([draw("n", "r", "v"), draw("m", "s", "v"), draw("m", "r", "w")].iter().all(|other| *other != base));
+    }
+
+    #[test]
+    fn a_group_is_known_by_its_content_wherever_it_stands() {
+        let inferences = groups_of_four(30);
+        let moved: Vec<Value> = inferences[40..].iter().chain(&inferences[..40]).cloned().collect();
+        let commits = |inferences: &[Value]| {
+            let positions = select(inferences, "m", "r", "v").unwrap();
+            let mut texts: Vec<String> = positions.iter().map(|&i| inferences[i].canonical_text()).collect();
+            texts.sort();
+            texts
+        };
+        assert_eq!(commits(&inferences), commits(&moved));
+    }
+
+    #[test]
+    fn scattered_members_are_found_and_those_without_a_group_never_drawn() {
+        let inferences: Vec<Value> = (0..90)
+            .map(
+                |number| {
+                    if number % 9 == 0 { rollout(Value::Null, number) } else { rollout((number % 9).into(), number) }
+                },
+            )
+            .collect();
+        let positions = select(&inferences, "m", "r", "v").unwrap();
+        assert_eq!(positions.len(), 10);
+        assert!(positions.windows(2).all(|pair| pair[1] == pair[0] + 9), "{positions:?}");
+        assert_ne!(positions[0] % 9, 0);
+    }
+
+    #[test]
+    fn names_of_groups_are_the_same_as_python_prints_them() {
+        let names = [Value::Int(1), Value::from("1"), Value::Float(1.0), Value::Bool(true)];
+        let inferences: Vec<Value> = names.into_iter().enumerate().map(|(i, name)| rollout(name, i)).collect();
+        let groups = Groups::of(&inferences).unwrap();
+        assert_eq!(groups.order, [("1", 0), ("1.0", 1), ("True", 2)].map(|(name, i)| (name.to_owned(), i)).into());
+    }
+
+    #[test]
+    fn what_python_throws_on_is_given_up() {
+        let nameless = vec![Value::Object(BTreeMap::new()); 21];
+        assert_eq!(select(&nameless, "m", "r", "v").unwrap_err().exception, "ValueError");
+        for inferences in [vec![Value::Null], [groups_of_four(6), vec![Value::from("x")]].concat()] {
+            assert_eq!(select(&inferences, "m", "r", "v").unwrap_err().exception, "AttributeError");
+        }
+    }
 }

@@ -45,3 +45,61 @@ pub fn score(windows: Option<&BTreeMap<u64, WindowRecord>>, target_window: u64) 
     }
     (recent.map(|record| record.unique).sum::<u64>() as f64).powi(EXPONENT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Twenty windows from block 300 on, each with this many distinct solutions.
+    fn windows(unique: u64) -> BTreeMap<u64, WindowRecord> {
+        (0..20).map(|i| (window(i), WindowRecord { unique, had_failure: false })).collect()
+    }
+
+    const fn window(number: u64) -> u64 {
+        300 + number * PROTOCOL.window_blocks
+    }
+
+    #[test]
+    fn the_last_twelve_windows_count_to_the_fourth_power() {
+        assert_eq!(score(Some(&windows(1)), window(19)), 12f64.powi(4));
+        assert_eq!(score(Some(&windows(3)), window(19)), 36f64.powi(4));
+        assert_eq!(score(Some(&windows(1)), window(4)), 5f64.powi(4), "fewer windows were seen");
+        assert_eq!(score(Some(&windows(1)), 0), 0.0);
+        assert_eq!(score(None, window(19)), 0.0);
+    }
+
+    #[test]
+    fn a_failure_zeroes_twelve_windows_and_no_more() {
+        let mut windows = windows(2);
+        windows.insert(window(5), WindowRecord { unique: 2, had_failure: true });
+        for target in 0..20 {
+            let zeroed = (5..5 + ROLLING_WINDOWS).contains(&target);
+            assert_eq!(score(Some(&windows), window(target)) == 0.0, zeroed, "window {target}");
+        }
+        assert_eq!(score(Some(&windows), window(17)), 24f64.powi(4), "all twelve count again");
+    }
+
+    #[test]
+    fn windows_age_whether_or_not_anything_follows() {
+        let one = BTreeMap::from([(window(0), WindowRecord { unique: 7, had_failure: false })]);
+        assert_eq!(score(Some(&one), window(11)), 7f64.powi(4));
+        assert_eq!(score(Some(&one), window(12)), 0.0);
+    }
+
+    #[test]
+    fn what_is_not_burnt_is_shared_by_score() {
+        let record = |unique| BTreeMap::from([(window(0), WindowRecord { unique, had_failure: false })]);
+        let history: History =
+            [("one", 1), ("two", 2), ("idle", 0)].map(|(name, u)| (name.to_owned(), record(u))).into();
+        let miners = [("burn", 0), ("one", 1), ("two", 2), ("idle", 3), ("unknown", 4)];
+        let weights = weights(&history, &miners, window(0));
+        let expected = [0.8, 0.2 / 17.0, 0.2 * 16.0 / 17.0, 0.0, 0.0];
+        assert!(weights.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{weights:?}");
+    }
+
+    #[test]
+    fn without_scores_only_the_burnt_share_is_given() {
+        assert_eq!(weights(&History::new(), &[("burn", 0), ("one", 1)], window(0)), [BURNT_SHARE, 0.0]);
+        assert_eq!(weights(&History::new(), &[], window(0)), Vec::<f64>::new());
+    }
+}

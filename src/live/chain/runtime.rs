@@ -30,7 +30,8 @@ impl Runtime {
         (spec_version, transaction_version): (u32, u32),
         metadata: &[u8],
     ) -> Result<Self, Failure> {
-        let metadata = Metadata::decode_from(metadata)
+        // `Metadata::decode_from` recurses without end where the first bytes happen to be the length of the whole.
+        let metadata = Metadata::decode(&mut &*metadata)
             .map_err(|error| Failure::malformed(format!("metadata of runtime {spec_version}: {error}")))?;
         Ok(Self { genesis, spec_version, transaction_version, metadata: metadata.arc() })
     }

@@ -40,8 +40,7 @@ pub(super) async fn open(endpoint: &Endpoint) -> Result<(impl TransportSenderT, 
         }
         _ => Box::new(tcp),
     };
-    let mut builder = WsTransportClientBuilder::default();
-    builder.max_response_size = ANSWER_BYTES_MAX;
+    let builder = WsTransportClientBuilder { max_response_size: ANSWER_BYTES_MAX, ..Default::default() };
     let (sender, receiver) = builder
         .build_with_stream(plain(url), stream)
         .await

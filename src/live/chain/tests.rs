@@ -169,6 +169,13 @@ fn dispatch_errors_are_told() {
 }
 
 #[test]
+fn bytes_that_begin_with_their_own_length_are_no_metadata() {
+    for length in [1u8, 10, 63] {
+        assert!(Runtime::new(GENESIS, (1, 1), &vec![length << 2; length.into()]).is_err());
+    }
+}
+
+#[test]
 fn every_shape_of_commitment_is_read() {
     let stored = |fields: &[u8]| [&[0; 12][..], fields].concat();
     let read = |fields: &[u8]| storage::committed_bytes(&stored(fields));
@@ -180,7 +187,7 @@ fn every_shape_of_commitment_is_read() {
     assert_eq!(read(&[&[4, 130][..], &[9; 32]].concat()), Ok(Some(vec![9; 32])));
     assert_eq!(read(&[&[4, 134][..], &b"sealed".to_vec().encode(), &[0; 8]].concat()), Ok(Some(b"sealed".to_vec())));
     assert_eq!(read(&[4, 135]), Ok(None));
-    assert_eq!(read(&[&[4, 136][..], &vec![1; 300].encode()].concat()), Ok(Some(vec![1; 300])));
+    assert_eq!(read(&[&[4, 136][..], &vec![1u8; 300].encode()].concat()), Ok(Some(vec![1; 300])));
     assert!(read(&[4, 129, 1]).is_err());
     assert!(read(&[4]).is_err());
     assert!(read(&[4, 136, 0xfe, 0xff, 0xff, 0xff]).is_err());

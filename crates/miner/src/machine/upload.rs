@@ -10,7 +10,7 @@ use super::event::{JournalEntry, Timer};
 use super::receipt::{Area, WindowOutcome};
 use super::{Actions, Machine, trouble};
 use crate::answers::{BucketError, Etag, JournalError, JournalRecord, Now, PutCondition};
-use crate::policy::{UploadPolicy, expected_unique};
+use crate::policy::{UploadPolicy, expected_unique, is_more};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
 const MISSING_READS_MAX: u32 = 5;
@@ -155,13 +155,18 @@ impl Machine {
         self.read_hash(out);
     }
 
-    /// The block hash is still the same.
+    /// The block hash is still the same; once nothing can replace it any more, the file is packed.
     pub(super) fn hash_confirmed(&mut self, now: Now, out: &mut Actions) {
         let hotkey = self.config.hotkey.to_ss58();
         let Some(window) = self.window.as_mut() else { return };
         let Some(job) = window.upload.job.as_mut().filter(|job| job.stage == Stage::Confirming) else {
             return;
         };
+        if !window.hash_final {
+            // A file under a hash that is replaced afterwards costs twelve windows; waiting costs seconds.
+            self.pause_upload(now, Stage::Confirming, out);
+            return;
+        }
         let rollouts: Vec<&Rollout> = window.groups.prefix(job.choice.groups).flatten().collect();
         let bytes = WindowFile::new(&hotkey, window.start, rollouts, now.wall_ms as f64 / 1000.0).pack();
         job.digest = hex::encode(Sha256::digest(&bytes));
@@ -398,7 +403,7 @@ impl super::window::Window {
         }
         let better = |choice: &Choice| match &self.upload.confirmed {
             None => choice.groups > 0,
-            Some(confirmed) => choice.worth > confirmed.worth,
+            Some(confirmed) => is_more(choice.worth, confirmed.worth),
         };
         self.upload.choice.filter(better)
     }

@@ -40,7 +40,7 @@ pub fn check(probabilities: &[f64]) -> Result<(), Reason> {
     if suspicious { Err(Reason::Suspicious) } else { Ok(()) }
 }
 
-/// The statistics that the reference computes; all zero but the kurtosis for no probabilities at all.
+/// The statistics that the reference computes, of at least one probability.
 pub fn metrics(probabilities: &[f64]) -> DistributionMetrics {
     let n = probabilities.len() as f64;
     let share = |predicate: &dyn Fn(f64) -> bool| probabilities.iter().filter(|p| predicate(**p)).count() as f64 / n;
@@ -91,4 +91,73 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 fn mean_of(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = values.len() as f64;
     values.sum::<f64>() / count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `low` probabilities of 0.05 among others of 0.95, spread evenly.
+    fn two_peaks(count: usize, low: usize) -> Vec<f64> {
+        (0..count).map(|i| if i * low / count < (i + 1) * low / count { 0.05 } else { 0.95 }).collect()
+    }
+
+    #[test]
+    fn thirty_probabilities_are_the_fewest_that_are_judged() {
+        assert_eq!(check(&[]), Err(Reason::Insufficient));
+        assert_eq!(check(&[0.8; STEPS_MIN - 1]), Err(Reason::Insufficient));
+        assert_eq!(check(&[0.8; STEPS_MIN]), Ok(()));
+    }
+
+    #[test]
+    fn a_median_at_the_threshold_is_suspicious_and_one_above_it_is_not() {
+        assert_eq!(check(&[0.30; 40]), Err(Reason::Suspicious));
+        assert_eq!(check(&[0.300_001; 40]), Ok(()));
+        // Of an even number, the median lies between the two in the middle.
+        let halves = |high: f64| [vec![0.25; 20], vec![high; 20]].concat();
+        assert_eq!(check(&halves(0.35)), Err(Reason::Suspicious));
+        assert_eq!(check(&halves(0.36)), Ok(()));
+    }
+
+    #[test]
+    fn one_improbable_token_is_suspicious_wherever_it_stands() {
+        for position in [0, 20, 99] {
+            let with = |probability| {
+                let mut probabilities = vec![0.8; 100];
+                probabilities[position] = probability;
+                check(&probabilities)
+            };
+            assert_eq!(with(1e-5), Err(Reason::Suspicious), "position {position}");
+            assert_eq!(with(1.01e-5), Ok(()), "position {position}");
+        }
+    }
+
+    #[test]
+    fn two_peaks_are_suspicious_once_the_lower_one_reaches_the_tenth() {
+        let peaks = two_peaks(100, 20);
+        assert!(metrics(&peaks).bc >= BIMODALITY_MIN && metrics(&peaks).q10 <= LOW_QUANTILE_MAX);
+        assert_eq!(check(&peaks), Err(Reason::Suspicious));
+        // Nine of a hundred leave the 10 % quantile on the upper peak, however bimodal the rest is.
+        let few = two_peaks(100, 9);
+        assert!(metrics(&few).bc >= BIMODALITY_MIN && metrics(&few).q10 > LOW_QUANTILE_MAX);
+        assert_eq!(check(&few), Ok(()));
+    }
+
+    #[test]
+    fn a_low_tenth_alone_is_not_suspicious() {
+        // In no order, so that the first steps are spread as all are.
+        let even: Vec<f64> = (0..100).map(|i| 0.02 + 0.93 * f64::from(i * 37 % 100) / 99.0).collect();
+        let metrics = metrics(&even);
+        assert!(metrics.q10 <= LOW_QUANTILE_MAX && metrics.bc < BIMODALITY_MIN, "{metrics:?}");
+        assert_eq!(check(&even), Ok(()));
+    }
+
+    #[test]
+    fn the_first_steps_are_judged_by_themselves() {
+        let peaks_first = [two_peaks(INITIAL_STEPS, 8), vec![0.8; 400]].concat();
+        assert!(!is_bimodal(&metrics(&peaks_first)));
+        assert_eq!(check(&peaks_first), Err(Reason::Suspicious));
+        let peaks_later = [vec![0.8; 400], two_peaks(INITIAL_STEPS, 8)].concat();
+        assert_eq!(check(&peaks_later), Ok(()));
+    }
 }

@@ -1,0 +1,10 @@
+//! The verifier against whatever a stranger may upload, and against what each alteration of an honest file must give.
+
+mod foreign_values;
+mod garbage;
+mod large_files;
+mod mutations;
+mod oracle;
+mod own_group;
+mod recorded;
+mod signed;

@@ -1,0 +1,155 @@
+//! The driver's life: a graceful stop uploads what is clean, a crash loses nothing that was journalled.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use grail_miner::driver::{Limits, Observer, Ports, run};
+use grail_miner::machine::{Action, Event, Machine, MachineConfig, Report, WindowOutcome, WindowReceipt};
+use grail_miner::ports::Now;
+use grail_protocol::PROTOCOL;
+use grail_protocol::signature::Keypair;
+use grail_protocol::window_file::object_key;
+use grail_sim::beacon::{BeaconLink, SimBeacon};
+use grail_sim::bucket::{BucketLink, SimBucket};
+use grail_sim::chain::{ChainLink, SimChain};
+use grail_sim::engine::{SimEngine, SpeedProfile};
+use grail_sim::faults::FaultPlan;
+use grail_sim::journal::MemoryJournal;
+use grail_sim::synthetic::SyntheticModel;
+use grail_sim::time::{SimClock, VirtualTime};
+use grail_sim::validator::SimValidator;
+use grail_verify::Verdict;
+
+const WINDOW: u64 = 3_000_000;
+
+/// A world with one hotkey, whose miner can be started, stopped and killed.
+struct Node {
+    time: VirtualTime,
+    chain: SimChain,
+    beacon: Rc<SimBeacon>,
+    bucket: SimBucket,
+    journal: MemoryJournal,
+    keypair: Keypair,
+}
+
+/// What one run of a miner ordered and reported.
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<(Vec<u32>, Vec<WindowReceipt>)>>);
+
+impl Observer for Log {
+    fn event(&mut self, _: Now, _: &Event) {}
+
+    fn action(&mut self, _: Now, action: &Action) {
+        match action {
+            Action::Generate(order) if order.id.window_start == WINDOW => self.0.borrow_mut().0.push(order.id.index),
+            Action::Report(Report::Receipt(receipt)) => self.0.borrow_mut().1.push(receipt.clone()),
+            _ => {}
+        }
+    }
+}
+
+impl Node {
+    fn new() -> Self {
+        let time = VirtualTime::default();
+        let chain = SimChain::new(1, time.clone(), WINDOW - 1);
+        let keypair = Keypair::from_seed(&[5; 32]);
+        chain.register(&keypair.hotkey().to_ss58(), 3);
+        time.spawn("chain", chain.clone().produce(Rc::new(FaultPlan::default())));
+        let beacon = Rc::new(SimBeacon::new(1));
+        Self { time, chain, beacon, bucket: SimBucket::default(), journal: MemoryJournal::default(), keypair }
+    }
+
+    /// Run a miner from now until it exits after `stop_ms`, or is killed at `kill_ms`.
+    fn mine(&self, stop_ms: Option<u64>, kill_ms: u64) -> Log {
+        let (time, faults) = (self.time.clone(), Rc::new(FaultPlan::default()));
+        let profile = SpeedProfile::named("reference").expect("a known profile");
+        let model = Rc::new(SyntheticModel::default());
+        let ports = Ports {
+            clock: Rc::new(SimClock(time.clone())),
+            chain: Rc::new(ChainLink::new(self.chain.clone(), self.keypair.hotkey().to_ss58(), faults.clone())),
+            beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), 1)),
+            bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), 1)),
+            engine: Rc::new(SimEngine::new(time.clone(), model, profile, faults)),
+            journal: Rc::new(self.journal.clone()),
+            signer: Rc::new(self.keypair.clone()),
+        };
+        // Early uploads are off, so that only the stop or the deadline uploads.
+        let config =
+            MachineConfig { early_upload_ms: None, ..MachineConfig::new(self.keypair.hotkey(), vec![b'r'; 128]) };
+        let log = Log::default();
+        let (mut observer, clock) = (log.clone(), time.clone());
+        time.run(1, async move {
+            let stop_clock = clock.clone();
+            let stop = async move {
+                match stop_ms {
+                    Some(at_ms) => stop_clock.sleep_until(at_ms).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let limits = Limits::for_block_ms(PROTOCOL.block_ms);
+            let miner = run(Machine::new(config), ports, limits, &mut observer, Box::pin(stop));
+            let killed = clock.sleep_until(kill_ms);
+            futures_util::future::select(Box::pin(miner), Box::pin(killed)).await;
+        });
+        log
+    }
+
+    /// The verdict on every rollout of the window's file.
+    fn verdict(&self) -> Option<Verdict> {
+        let hotkey = self.keypair.hotkey().to_ss58();
+        let model = Rc::new(SyntheticModel::default());
+        let validator =
+            SimValidator::new(hotkey.clone(), self.chain.clone(), self.bucket.clone(), self.beacon.clone(), model);
+        let bytes = self.bucket.object(&object_key(&hotkey, WINDOW))?;
+        validator.report_everything(&bytes, &hotkey, WINDOW, self.time.now_ms()).map(|report| report.verdict)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.time.end();
+    }
+}
+
+fn valid_rollouts(verdict: Option<Verdict>) -> usize {
+    match verdict {
+        Some(Verdict::Accepted { metrics, .. }) => metrics.valid,
+        other => panic!("not accepted: {other:?}"),
+    }
+}
+
+#[test]
+fn a_graceful_stop_uploads_the_clean_prefix_and_exits() {
+    let node = Node::new();
+    let log = node.mine(Some(150_000), u64::MAX);
+    assert!(node.time.now_ms() < 160_000, "the stop took until {} ms", node.time.now_ms());
+    assert!(valid_rollouts(node.verdict()) >= 4);
+    let receipt = log.0.borrow().1.last().cloned().expect("the window that was cut short has a receipt");
+    assert_eq!(receipt.outcome, WindowOutcome::Uploaded);
+}
+
+#[test]
+fn a_stop_in_the_first_blocks_waits_until_the_window_is_final() {
+    let node = Node::new();
+    node.mine(Some(45_000), u64::MAX);
+    assert!(node.time.now_ms() >= 6 * PROTOCOL.block_ms, "uploaded under a block that may be replaced");
+    assert!(valid_rollouts(node.verdict()) >= 4);
+}
+
+#[test]
+fn after_a_crash_the_window_goes_on_where_it_was() {
+    for kill_ms in [80_000, 100_000, 140_000, 200_000, 330_000] {
+        let node = Node::new();
+        let before = node.mine(None, kill_ms);
+        let journalled = before.0.borrow().0.len().saturating_sub(1) as u32;
+        assert!(journalled >= 1, "{journalled} groups before {kill_ms} ms");
+        let after = node.mine(None, 400_000);
+        let again: Vec<u32> = after.0.borrow().0.iter().copied().filter(|index| *index + 1 < journalled).collect();
+        assert_eq!(again, Vec::<u32>::new(), "killed at {kill_ms} ms: groups that were journalled were made again");
+        assert_eq!(valid_rollouts(node.verdict()) % PROTOCOL.rollouts_per_group, 0);
+        let receipts = &after.0.borrow().1;
+        let receipt = receipts.iter().find(|receipt| receipt.window_start == WINDOW).expect("the window has a receipt");
+        assert_eq!(receipt.outcome, WindowOutcome::Uploaded, "killed at {kill_ms} ms");
+        assert!(receipt.groups_clean >= journalled as usize - 1, "{receipt:?}, {journalled} before");
+    }
+}

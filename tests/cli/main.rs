@@ -1,0 +1,7 @@
+//! The `grail` command as its users meet it: a process with arguments, standard streams and an exit code.
+
+mod bad_input;
+mod process;
+mod sim;
+mod streams;
+mod verify;

@@ -1,0 +1,26 @@
+//! `cargo xtask traces`: the recorded trace hashes, compared with what the commands print now, or recorded anew.
+
+use std::path::Path;
+
+use anyhow::Context;
+use grail::traces::{FILE, REMEDY, TraceHashes};
+
+use crate::fixtures;
+
+/// Compare or record; whether every hash is as recorded.
+pub(crate) fn run(fixtures: &Path, record: bool) -> anyhow::Result<bool> {
+    let now = TraceHashes::compute();
+    if record {
+        std::fs::write(fixtures.join(FILE), now.text()).context("fixtures/trace-hashes.json cannot be written")?;
+        return fixtures::run(fixtures, None, true);
+    }
+    let differences = now.differences(&TraceHashes::read(fixtures)?);
+    for difference in &differences {
+        println!("{difference}");
+    }
+    println!("traces: {} differences", differences.len());
+    if !differences.is_empty() {
+        println!("{REMEDY}");
+    }
+    Ok(differences.is_empty())
+}
