@@ -12,7 +12,7 @@ use subxt::ext::codec::Encode;
 use tokio::sync::watch;
 
 use super::BLOCK_MS;
-use super::state::{State, events_key, hex_text};
+use super::state::{PoolRefusal, State, events_key, hex_text};
 
 /// A node that makes blocks while it is held.
 pub(crate) struct Node {
@@ -162,7 +162,9 @@ async fn submit(params: Params<'static>, pending: PendingSubscriptionSink, share
     };
     let before = match submitted {
         Ok(before) => before,
-        Err(why) => return pending.reject(ErrorObjectOwned::owned(1010, "Invalid Transaction", Some(why))).await,
+        Err(PoolRefusal(why)) => {
+            return pending.reject(ErrorObjectOwned::owned(1010, "Invalid Transaction", Some(why))).await;
+        }
     };
     let Ok(sink) = pending.accept().await else { return };
     if sink.send(to_raw_value("ready").expect("it is JSON")).await.is_err() {

@@ -18,6 +18,10 @@ pub(crate) struct Block {
     pub(crate) events: Vec<u8>,
 }
 
+/// Why the pool does not take an extrinsic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolRefusal(pub(crate) &'static str);
+
 /// Everything that a node knows.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -75,19 +79,19 @@ impl State {
         (std::fs::read(path).expect("the fixture is there"), by_version)
     }
 
-    /// Take an extrinsic into the pool, or refuse it with a reason.
-    pub(crate) fn submit(&mut self, extrinsic: &[u8]) -> Result<(), &'static str> {
-        let commitment = SetCommitment::read(extrinsic).ok_or("it is no set_commitment")?;
+    /// Take an extrinsic into the pool, or refuse it.
+    pub(crate) fn submit(&mut self, extrinsic: &[u8]) -> Result<(), PoolRefusal> {
+        let commitment = SetCommitment::read(extrinsic).ok_or(PoolRefusal("it is no set_commitment"))?;
         let (birth, death) = commitment.lifetime(self.head());
-        let birth_block = self.blocks.get(birth as usize).ok_or("it is from the future")?;
+        let birth_block = self.blocks.get(birth as usize).ok_or(PoolRefusal("it is from the future"))?;
         if self.head() >= death {
-            return Err("it is outdated");
+            return Err(PoolRefusal("it is outdated"));
         }
         if !commitment.is_signed(self.spec_version, &self.genesis(), &birth_block.hash) {
-            return Err("it has a bad signature");
+            return Err(PoolRefusal("it has a bad signature"));
         }
         if commitment.nonce != self.nonce(commitment.hotkey.bytes()) {
-            return Err("its nonce is not the next one");
+            return Err(PoolRefusal("its nonce is not the next one"));
         }
         self.pool.push(extrinsic.to_vec());
         Ok(())
