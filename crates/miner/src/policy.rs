@@ -51,11 +51,16 @@ fn best_prefix(groups: &Solutions<'_>, rollouts_per_group: usize) -> usize {
     for length in candidates(groups.len(), rollouts_per_group) {
         let expected = expected_unique(&groups[..length], rollouts_per_group);
         // A file without a solution still shows that the miner works; it is worth more than none at all.
-        if expected > best.1 || best.0 == 0 {
+        if best.0 == 0 || is_more(expected, best.1) {
             best = (length, expected);
         }
     }
     best.0
+}
+
+/// Whether one expectation is above another by more than rounding.
+pub(crate) fn is_more(a: f64, b: f64) -> bool {
+    a > b + 1e-9
 }
 
 fn candidates(available: usize, rollouts_per_group: usize) -> Vec<usize> {

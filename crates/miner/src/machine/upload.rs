@@ -10,7 +10,7 @@ use super::event::{JournalEntry, Timer};
 use super::receipt::{Area, WindowOutcome};
 use super::{Actions, Machine, trouble};
 use crate::answers::{BucketError, Etag, JournalError, JournalRecord, Now, PutCondition};
-use crate::policy::{UploadPolicy, expected_unique};
+use crate::policy::{UploadPolicy, expected_unique, is_more};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
 const MISSING_READS_MAX: u32 = 5;
@@ -403,7 +403,7 @@ impl super::window::Window {
         }
         let better = |choice: &Choice| match &self.upload.confirmed {
             None => choice.groups > 0,
-            Some(confirmed) => choice.worth > confirmed.worth,
+            Some(confirmed) => is_more(choice.worth, confirmed.worth),
         };
         self.upload.choice.filter(better)
     }
