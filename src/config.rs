@@ -2,6 +2,7 @@
 //!
 //! The environment comes in as a map; [`process_environment`] is the one place that reads the process's own.
 
+mod beacon;
 mod dotenv;
 mod endpoint;
 mod error;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+pub use self::beacon::BeaconConfig;
 pub use self::dotenv::{Entry, EnvFile, EnvFileError, Mistake};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConfigError, ConfigErrors};

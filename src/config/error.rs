@@ -67,6 +67,12 @@ pub enum ConfigError {
         /// The network's.
         expected: String,
     },
+    /// Something of a public network that cannot be chosen.
+    #[error("{name} is for networks of your own: take it out, or set BT_NETWORK=custom")]
+    OnlyCustom {
+        /// The key.
+        name: &'static str,
+    },
     /// A custom network whose nodes are unknown.
     #[error(
         "BT_NETWORK is custom and BT_CHAIN_ENDPOINT is not set: set it to your node's address, for example \

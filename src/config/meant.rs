@@ -6,6 +6,7 @@ use std::str::FromStr;
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Hotkey;
 
+use super::beacon::{self, BeaconConfig};
 use super::error::{ConfigError, ConfigErrors};
 use super::monitoring::{self, Monitoring};
 use super::network::{self, ChainConfig, Network};
@@ -20,6 +21,8 @@ use crate::wallet::WalletLocation;
 pub struct MinerConfig {
     /// The chain and the subnet.
     pub chain: ChainConfig,
+    /// The randomness beacon, where it is not drand's quicknet.
+    pub beacon: Option<BeaconConfig>,
     /// Where the hotkey lies.
     pub wallet: WalletLocation,
     /// Variables that may hold its password.
@@ -60,6 +63,7 @@ impl MinerConfig {
 fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
     let chain = network::read(reader);
     let network = chain.as_ref().map(|chain| chain.network);
+    let beacon = beacon::read(reader, network);
     let wallet = read_wallet(reader);
     let model_name = constant(reader, network, "GRAIL_MODEL_NAME", PROTOCOL.model_name.to_owned());
     let new_tokens_max = constant(reader, network, "GRAIL_MAX_NEW_TOKENS", PROTOCOL.new_tokens_max);
@@ -71,6 +75,7 @@ fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
     let monitoring = monitoring::read(reader);
     Some(MinerConfig {
         chain: chain?,
+        beacon,
         wallet: wallet?,
         wallet_passwords: reader.typed.passwords(),
         model_name: model_name?,

@@ -7,6 +7,8 @@ use super::error::ConfigError;
 use super::notice::Notice;
 use super::reader::Reader;
 
+const BLOCK_TIME: &str = "GRAIL_BLOCK_TIME";
+
 /// Which chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
@@ -27,6 +29,8 @@ pub struct ChainConfig {
     pub endpoints: Vec<Endpoint>,
     /// The subnet's id.
     pub netuid: u16,
+    /// Time between two blocks, in milliseconds.
+    pub block_ms: u64,
 }
 
 impl Network {
@@ -61,8 +65,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ChainConfig> {
     let expected = "finney, test or custom; for a node of your own set custom, and BT_CHAIN_ENDPOINT to its address";
     let network = reader.parsed("BT_NETWORK", expected, Network::parse);
     let expected = "ws:// or wss:// addresses with a comma between";
-    let typed = reader.parsed("BT_CHAIN_ENDPOINT", expected, parse_endpoints);
+    let typed = reader.parsed("BT_CHAIN_ENDPOINT", expected, |text| parse_addresses(text, &["ws", "wss"]));
     let netuid = reader.parsed("NETUID", "a whole number from 0 to 65535", |text| text.parse::<u16>().ok());
+    let block_ms = read_block_ms(reader, network);
     let (network, netuid) = (network?, netuid?);
     let is_typed = reader.typed.get("BT_CHAIN_ENDPOINT").is_some();
     if network == Network::Custom && !is_typed {
@@ -75,11 +80,27 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ChainConfig> {
     }
     let public = || network.endpoints().iter().filter_map(|text| Endpoint::parse(text, &["wss"])).collect();
     let endpoints = if is_typed { typed? } else { public() };
-    Some(ChainConfig { network, endpoints, netuid })
+    Some(ChainConfig { network, endpoints, netuid, block_ms: block_ms? })
 }
 
-fn parse_endpoints(text: &str) -> Option<Vec<Endpoint>> {
+/// The addresses in a list with commas between; at least one.
+pub(super) fn parse_addresses(text: &str, schemes: &[&str]) -> Option<Vec<Endpoint>> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let endpoints: Option<Vec<Endpoint>> = parts.map(|part| Endpoint::parse(part, &["ws", "wss"])).collect();
+    let endpoints: Option<Vec<Endpoint>> = parts.map(|part| Endpoint::parse(part, schemes)).collect();
     endpoints.filter(|endpoints| !endpoints.is_empty())
+}
+
+/// The time between blocks, which only chains of one's own may change.
+fn read_block_ms(reader: &mut Reader<'_>, network: Option<Network>) -> Option<u64> {
+    if reader.typed.get(BLOCK_TIME).is_none() {
+        return Some(PROTOCOL.block_ms);
+    }
+    if matches!(network, Some(Network::Finney | Network::Test)) {
+        reader.errors.push(ConfigError::OnlyCustom { name: BLOCK_TIME });
+        return None;
+    }
+    reader.parsed(BLOCK_TIME, "seconds from 0.05 to 60", |text| {
+        let seconds = text.parse::<f64>().ok().filter(|seconds| (0.05..=60.0).contains(seconds))?;
+        Some((seconds * 1000.0).round() as u64)
+    })
 }
