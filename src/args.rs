@@ -2,15 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use grail_miner::policy::UploadPolicy;
 
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
 ///
 /// Exit codes: 0 all is well; 1 the answer is no (a rejected file, a violation in a simulation, a configuration that
-/// cannot mine); 2 the command or its input cannot be used.
+/// cannot mine); 2 the command or its input cannot be used; 3 another miner has the hotkey; 75 the miner stood still and
+/// may be started again; 130 it was stopped by a second signal, without waiting.
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {
+    /// Tell more: -v what happens in a window, -vv every event and action. Warnings and errors are always told.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -21,6 +26,8 @@ pub struct Arguments {
 pub enum Command {
     /// Show the configuration: what holds, and where it was typed.
     Config(ConfigArguments),
+    /// Mine: generate, prove, upload, window after window, until a signal ends it.
+    Mine(MineArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
     Sim(SimArguments),
     /// Check a window file against all of the validator's rules.
@@ -64,6 +71,50 @@ pub struct EnvFileArgument {
     /// Read variables from this file [default: .env where there is one].
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+}
+
+/// `grail mine`.
+#[derive(Debug, Args)]
+pub struct MineArguments {
+    /// Where the file is.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// What generates and proves; cpu on networks of one's own alone, as public validators reject its proofs.
+    #[arg(long, value_enum, default_value_t = Device::Cuda)]
+    pub device: Device,
+    /// Where journal and receipts lie [default: $XDG_DATA_HOME/grail or ~/.local/share/grail].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Use the block hash and the beacon as randomness, as validators do; the default.
+    #[arg(long, overrides_with = "no_drand")]
+    pub use_drand: bool,
+    /// Use the block hash alone as randomness.
+    #[arg(long)]
+    pub no_drand: bool,
+    /// Most groups per window [default: as many as fit].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub groups_max: Option<u32>,
+    /// Which of the clean groups are uploaded.
+    #[arg(long, value_enum, default_value_t = PolicyChoice::Score)]
+    pub policy: PolicyChoice,
+    /// Seed of the sampling [default: from the write key, so that nobody else knows it].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Mine although another installation mined with this hotkey a short while ago.
+    #[arg(long)]
+    pub take_over: bool,
+    /// Print each window's receipt as a JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What generates and proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// An NVIDIA GPU.
+    Cuda,
+    /// This machine's processor.
+    Cpu,
 }
 
 /// `grail sim`.
@@ -158,4 +209,13 @@ pub enum PolicyChoice {
     Score,
     /// All of them.
     All,
+}
+
+impl From<PolicyChoice> for UploadPolicy {
+    fn from(choice: PolicyChoice) -> Self {
+        match choice {
+            PolicyChoice::Score => Self::Score,
+            PolicyChoice::All => Self::All,
+        }
+    }
 }

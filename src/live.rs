@@ -1,8 +1,11 @@
 //! Adapters: each of the core's ports, against the real world.
 
+pub mod assembly;
 pub mod beacon;
 pub mod bucket;
 pub mod chain;
 pub mod clock;
+pub mod engine;
 mod http_client;
+pub mod instance;
 pub mod journal;

@@ -321,7 +321,8 @@ fn half_a_beacon_is_none() {
         let errors = errors(&changes);
         assert!(matches!(errors[..], [ConfigError::Missing { name: found, .. }] if found == name), "{errors:?}");
     }
-    for (name, value) in [("GRAIL_DRAND_PERIOD", "0"), ("GRAIL_DRAND_GENESIS", "soon"), ("GRAIL_DRAND_CHAIN_HASH", "5")] {
+    for (name, value) in [("GRAIL_DRAND_PERIOD", "0"), ("GRAIL_DRAND_GENESIS", "soon"), ("GRAIL_DRAND_CHAIN_HASH", "5")]
+    {
         let errors = errors(&[&CUSTOM[..], &OWN_BEACON, &[(name, value)]].concat());
         assert!(matches!(errors[..], [ConfigError::Invalid { name: found, .. }] if found == name), "{errors:?}");
     }

@@ -1,60 +1,181 @@
 //! `grail mine`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use grail_engine::CpuEngine;
 use grail_miner::driver::{Limits, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
-use grail_miner::ports::{Engine, Signer};
+use grail_miner::ports::{BeaconSchedule, Engine, Signer};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use crate::args::{Device, MineArguments};
-use crate::config::{self, MinerConfig, Network, StorageConfig};
-use crate::live::beacon::DrandRelays;
-use crate::live::bucket::{AccessKey, Addressing, BucketConfig, S3Bucket};
-use crate::live::chain::{ChainSettings, FINNEY_GENESIS, SubtensorChain};
+use crate::config::{self, Environment, MinerConfig, Network, TypedConfig};
+use crate::live::assembly;
 use crate::live::clock::SystemClock;
 use crate::live::engine::CpuWorker;
+use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use crate::live::journal::{FileJournal, JournalOptions};
-use crate::observe::Lines;
+use crate::observe::health::Health;
+use crate::observe::{
+    Log, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Watchdog, printable, start_logging,
+};
 use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
 
+/// Another process or machine mines with the hotkey.
+const TAKEN: u8 = 3;
+/// What sysexits calls a temporary failure: a supervisor may start the miner again.
+const STALLED: i32 = 75;
 /// What the shell reports for a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
+/// After so many block times without a single event, the event loop stands still.
+const STALLED_BLOCKS: u64 = 20;
+/// Block times between two early uploads of a window.
+const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
-pub(super) fn run(arguments: &MineArguments) -> anyhow::Result<ExitCode> {
-    let typed = config::load(&config::process_environment(), arguments.env_file.as_deref())?;
-    let miner = MinerConfig::from_typed(&typed)?;
-    for notice in &miner.notices {
-        eprintln!("note: {notice}");
+pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<ExitCode> {
+    let bars = MultiProgress::new();
+    if arguments.json || !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        bars.set_draw_target(ProgressDrawTarget::hidden());
     }
-    refuse_cpu_on_public_networks(arguments, miner.chain.network)?;
-    let prompt = |path: &std::path::Path| ask_terminal(path);
-    let passwords = Passwords { variables: &miner.wallet_passwords, prompt: Some(&prompt) };
-    let wallet = Rc::new(HotkeyWallet::open(&miner.wallet, &passwords)?);
-    let folder = data_folder(arguments, typed.home())?;
-    let engine = engine(arguments)?;
-    eprintln!("mining as {} ({}) on {}", wallet.address(), wallet.name(), miner.chain.network.name());
-
+    start_logging(Verbosity::of(verbose), &bars);
+    let environment = config::process_environment();
+    let typed = config::load(&environment, arguments.env_file.env_file.as_deref())?;
+    let config = MinerConfig::from_typed(&typed)?;
+    for notice in &config.notices {
+        tracing::warn!("{}", printable(&notice.to_string()));
+    }
+    refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
+    let data_folder = data_folder(arguments, &environment, &typed)?;
+    let wallet = Rc::new(open_wallet(&config)?);
+    let _lock = match HotkeyLock::take(wallet.path()) {
+        Err(taken @ HotkeyLockError::Taken { .. }) => return Ok(refused(&taken)),
+        other => other?,
+    };
+    let engine = engine(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
-    let mined = tokio::task::LocalSet::new().block_on(&runtime, async {
-        let ports = ports(arguments, &miner, wallet.clone(), engine, &folder)?;
-        let machine = Machine::new(machine_config(arguments, &miner, &*wallet, &*ports.engine)?);
-        let mut observer = Lines { verbose: arguments.verbose > 0, json: arguments.json };
-        drive(machine, ports, Limits::for_block_ms(block_ms(arguments)), &mut observer, Box::pin(stop())).await;
-        anyhow::Ok(())
-    });
-    mined.map(|()| ExitCode::SUCCESS)
+    let mining = Mining { arguments, config: &config, data_folder: &data_folder, wallet, engine, bars: &bars };
+    tokio::task::LocalSet::new().block_on(&runtime, mining.run())
+}
+
+/// Everything that is known before the first connection.
+struct Mining<'a> {
+    arguments: &'a MineArguments,
+    config: &'a MinerConfig,
+    data_folder: &'a Path,
+    wallet: Rc<HotkeyWallet>,
+    engine: Rc<dyn Engine>,
+    bars: &'a MultiProgress,
+}
+
+impl Mining<'_> {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let stop = stop_signals()?;
+        let instance = InstanceId::of(self.data_folder)?;
+        let ports = self.ports()?;
+        let block_ms = self.config.chain.block_ms;
+        let (bucket, clock) = (ports.bucket.clone(), ports.clock.clone());
+        let guard = BucketGuard::new(bucket, clock, self.wallet.address(), instance, block_ms);
+        match guard.take(self.arguments.take_over).await {
+            Ok(()) => {}
+            Err(taken @ GuardError::Taken { .. }) => return Ok(refused(&taken)),
+            Err(unknown @ GuardError::Unknown(_)) => tracing::warn!("{unknown}"),
+        }
+        let pulse = Pulse::default();
+        let patience = Duration::from_millis(STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
+        Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
+        let mut observers = self.observers(pulse)?;
+        let machine = Machine::new(self.machine_config()?);
+        tracing::info!(
+            "mining as {} ({}) on {}, journal in {}",
+            self.wallet.address(),
+            self.wallet.name(),
+            self.config.chain.network.name(),
+            self.data_folder.display()
+        );
+        let (lose, mut lost) = watch::channel(None);
+        let ended = async move {
+            tokio::select! {
+                () = stop => {}
+                _ = lost.wait_for(Option::is_some) => {}
+            }
+        };
+        let mine = drive(machine, ports, Limits::for_block_ms(block_ms), &mut observers, Box::pin(ended));
+        let keep = async {
+            let loss = guard.keep().await;
+            tracing::error!("{loss}");
+            lose.send_replace(Some(()));
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = mine => {}
+            () = keep => {}
+        }
+        if lose.borrow().is_some() {
+            return Ok(ExitCode::from(TAKEN));
+        }
+        guard.release().await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn ports(&self) -> anyhow::Result<Ports> {
+        let journal = FileJournal::open(self.data_folder, self.wallet.hotkey(), JournalOptions::default())?;
+        if journal.opened().torn_bytes > 0 {
+            tracing::warn!("journal: {} bytes that a crash left unfinished were cut off", journal.opened().torn_bytes);
+        }
+        Ok(Ports {
+            clock: Rc::new(SystemClock::new()),
+            chain: Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?),
+            beacon: Rc::new(assembly::beacon(self.config.beacon.as_ref())?),
+            bucket: Rc::new(assembly::bucket(&self.config.storage)?),
+            engine: self.engine.clone(),
+            journal: Rc::new(journal),
+            signer: self.wallet.clone(),
+        })
+    }
+
+    fn observers(&self, pulse: Pulse) -> anyhow::Result<Observers> {
+        let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
+        let receipts = Receipts::new(format, self.data_folder, self.bars).with_context(|| {
+            format!("cannot write receipts in {}; check that the folder is yours", self.data_folder.display())
+        })?;
+        let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
+        observers.0.push(Box::new(Health::new(self.config.chain.block_ms)));
+        if !self.bars.is_hidden() {
+            observers.0.push(Box::new(Progress::new(self.bars)));
+        }
+        observers.0.push(Box::new(receipts));
+        Ok(observers)
+    }
+
+    fn machine_config(&self) -> anyhow::Result<MachineConfig> {
+        let credentials = self.config.storage.read_credentials()?.to_vec();
+        let block_ms = self.config.chain.block_ms;
+        Ok(MachineConfig {
+            seed: self.arguments.seed.unwrap_or_else(|| sampling_seed(self.config)),
+            use_drand: !self.arguments.no_drand,
+            beacon: self.config.beacon.as_ref().map_or(BeaconSchedule::QUICKNET, |beacon| beacon.schedule),
+            policy: self.arguments.policy.into(),
+            safety_blocks: self.config.safety_blocks,
+            groups_in_flight_max: self.engine.groups_in_flight_max(),
+            groups_max: self.arguments.groups_max,
+            early_upload_ms: Some(EARLY_UPLOAD_BLOCKS * block_ms),
+            block_ms,
+            ..MachineConfig::new(self.wallet.hotkey(), credentials)
+        })
+    }
 }
 
 /// A proof from a CPU has other bits than the validators' cards, so every window would be rejected.
-fn refuse_cpu_on_public_networks(arguments: &MineArguments, network: Network) -> anyhow::Result<()> {
-    match (arguments.device, network) {
+fn refuse_cpu_on_public_networks(device: Device, network: Network) -> anyhow::Result<()> {
+    match (device, network) {
         (Device::Cpu, Network::Custom) => Ok(()),
         (Device::Cpu, _) => bail!(
             "--device cpu on {}: validators reject proofs that a CPU computed; use a CUDA card, or a custom network",
@@ -64,109 +185,71 @@ fn refuse_cpu_on_public_networks(arguments: &MineArguments, network: Network) ->
     }
 }
 
-fn engine(arguments: &MineArguments) -> anyhow::Result<Rc<dyn Engine>> {
-    let engine = match arguments.model.as_str() {
+fn engine(config: &MinerConfig) -> anyhow::Result<Rc<dyn Engine>> {
+    let engine = match config.model_name.as_str() {
         "rehearsal" => CpuEngine::rehearsal()?,
-        folder => CpuEngine::from_folder(std::path::Path::new(folder))?,
+        name => CpuEngine::from_folder(Path::new(name)).with_context(|| {
+            format!("GRAIL_MODEL_NAME is {name:?}; on a CPU set it to a model's folder, or to `rehearsal`")
+        })?,
     };
     Ok(Rc::new(CpuWorker::start(engine).context("the engine's thread cannot be started")?))
 }
 
-fn data_folder(arguments: &MineArguments, home: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
-    match (&arguments.data_dir, home) {
-        (Some(given), _) => Ok(given.clone()),
-        (None, Some(home)) => Ok(home.join(".local/share/grail")),
-        (None, None) => Err(anyhow!("no home folder is known; say where the journal may lie with --data-dir")),
+fn open_wallet(config: &MinerConfig) -> anyhow::Result<HotkeyWallet> {
+    let prompt = |path: &Path| ask_terminal(path);
+    let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
+    Ok(HotkeyWallet::open(&config.wallet, &passwords)?)
+}
+
+fn data_folder(arguments: &MineArguments, environment: &Environment, typed: &TypedConfig) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = &arguments.data_dir {
+        return Ok(folder.clone());
     }
-}
-
-fn ports(
-    arguments: &MineArguments,
-    miner: &MinerConfig,
-    wallet: Rc<HotkeyWallet>,
-    engine: Rc<dyn Engine>,
-    folder: &std::path::Path,
-) -> anyhow::Result<Ports> {
-    let endpoints = miner.chain.endpoints.iter().map(|endpoint| endpoint.expose().to_owned());
-    let genesis = (miner.chain.network == Network::Finney).then_some(FINNEY_GENESIS);
-    let settings = ChainSettings { genesis, ..ChainSettings::custom(endpoints, miner.chain.netuid) };
-    let journal = FileJournal::open(folder, wallet.hotkey(), JournalOptions::default())?;
-    if journal.opened().torn_bytes > 0 {
-        eprintln!("journal: {} bytes that a crash left unfinished were cut off", journal.opened().torn_bytes);
-    }
-    let _ = arguments;
-    Ok(Ports {
-        clock: Rc::new(SystemClock::new()),
-        chain: Rc::new(SubtensorChain::new(&settings, wallet.clone())?),
-        beacon: Rc::new(DrandRelays::quicknet()?),
-        bucket: Rc::new(S3Bucket::new(bucket_config(&miner.storage))?),
-        engine,
-        journal: Rc::new(journal),
-        signer: wallet,
-    })
-}
-
-fn bucket_config(storage: &StorageConfig) -> BucketConfig {
-    let key = |key: &config::AccessKey| AccessKey { id: key.id.clone(), secret: key.secret.clone() };
-    let (write_key, read_key) = (key(&storage.write), key(&storage.read));
-    let addressing = if storage.force_path_style { Addressing::Path } else { Addressing::VirtualHost };
-    let config = BucketConfig::s3(storage.endpoint.expose(), storage.name(), &storage.region, write_key, read_key);
-    BucketConfig { addressing, ..config }
-}
-
-fn machine_config(
-    arguments: &MineArguments,
-    miner: &MinerConfig,
-    wallet: &HotkeyWallet,
-    engine: &dyn Engine,
-) -> anyhow::Result<MachineConfig> {
-    let credentials = miner.storage.read_credentials()?.to_vec();
-    Ok(MachineConfig {
-        seed: arguments.seed.unwrap_or_else(|| sampling_seed(miner)),
-        use_drand: !arguments.no_drand,
-        safety_blocks: miner.safety_blocks,
-        groups_in_flight_max: engine.groups_in_flight_max(),
-        groups_max: arguments.groups_max,
-        block_ms: block_ms(arguments),
-        ..MachineConfig::new(wallet.hotkey(), credentials)
-    })
+    let data_home = environment.get("XDG_DATA_HOME").map(|path| PathBuf::from(path.expose_secret()));
+    let data_home = data_home.filter(|path| path.is_absolute());
+    let data_home = data_home.or_else(|| Some(typed.home()?.join(".local/share")));
+    let data_home =
+        data_home.ok_or_else(|| anyhow!("no home folder is known; say where the journal may lie with --data-dir"))?;
+    Ok(data_home.join("grail"))
 }
 
 /// A seed that other miners do not know: nobody can foretell which rollouts this one samples.
-fn sampling_seed(miner: &MinerConfig) -> u64 {
-    let secret = miner.storage.write.secret.expose_secret();
+fn sampling_seed(config: &MinerConfig) -> u64 {
+    let secret = config.storage.write.secret.expose_secret();
     let digest: [u8; 32] = Sha256::new().chain_update("grail-sampling-seed").chain_update(secret).finalize().into();
-    u64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+    let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+    u64::from_be_bytes(*first)
 }
 
-fn block_ms(arguments: &MineArguments) -> u64 {
-    (arguments.block_time * 1000.0) as u64
+fn refused(why: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("grail: {}", printable(&why.to_string()));
+    ExitCode::from(TAKEN)
+}
+
+fn stalled() {
+    eprintln!(
+        "grail: nothing happened for {STALLED_BLOCKS} block times, not even an error; ending, to be started again"
+    );
+    std::process::exit(STALLED);
 }
 
 /// Resolves at the first SIGINT or SIGTERM; the second one ends the process at once.
-async fn stop() {
-    signal().await;
-    eprintln!("stopping: what is clean is uploaded; once more ends at once");
-    tokio::task::spawn_local(async {
-        signal().await;
-        std::process::exit(INTERRUPTED);
-    });
-}
-
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        }
-        Err(_) => {
-            // Without a handler for SIGTERM, Ctrl-C still stops gracefully.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    let listen = |kind| signal(kind).context("the system gives no signal handler");
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
     }
+    Ok(async move {
+        either(&mut interrupt, &mut terminate).await;
+        tracing::warn!("stopping: what is clean is uploaded first; a second signal ends at once");
+        tokio::task::spawn_local(async move {
+            either(&mut interrupt, &mut terminate).await;
+            std::process::exit(INTERRUPTED);
+        });
+    })
 }

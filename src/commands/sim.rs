@@ -10,7 +10,6 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use grail_engine::CpuEngine;
 use grail_miner::machine::WindowOutcome;
-use grail_miner::policy::UploadPolicy;
 use grail_sim::engine::{Generator, SpeedProfile};
 use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, SimReport, WindowResult, simulate};
@@ -19,7 +18,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{output, table};
-use crate::args::{EngineChoice, PolicyChoice, SimArguments};
+use crate::args::{EngineChoice, SimArguments};
 
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
 const TINY_GROUPS_MAX: u32 = 5;
@@ -96,10 +95,7 @@ pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
         groups_max,
         faults,
         use_drand: !arguments.no_drand,
-        policy: match arguments.policy {
-            PolicyChoice::Score => UploadPolicy::Score,
-            PolicyChoice::All => UploadPolicy::All,
-        },
+        policy: arguments.policy.into(),
         keep_trace: arguments.trace.is_some(),
     })
 }

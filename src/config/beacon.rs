@@ -49,9 +49,8 @@ pub(super) fn read(reader: &mut Reader<'_>, network: Option<Network>) -> Option<
     };
     let chain_hash = reader.parsed(CHAIN_HASH, "64 hex digits, `hash` of the network's /info", digits(64));
     let public_key = reader.parsed(PUBLIC_KEY, "192 hex digits, `public_key` of the network's /info", digits(192));
-    let genesis_s = reader.parsed(GENESIS, "seconds since 1970, `genesis_time` of the network's /info", |text| {
-        text.parse::<u64>().ok()
-    });
+    let genesis_s = reader
+        .parsed(GENESIS, "seconds since 1970, `genesis_time` of the network's /info", |text| text.parse::<u64>().ok());
     let period_s = reader.parsed(PERIOD, "whole seconds above 0, `period` of the network's /info", |text| {
         text.parse::<u64>().ok().filter(|&period| period > 0)
     });

@@ -53,15 +53,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits for a chain with this block time.
-    pub const fn for_block_ms(block_ms: u64) -> Self {
+    /// The limits for a chain with this block time. On fast chains they do not shrink below what sockets and disks need.
+    pub fn for_block_ms(block_ms: u64) -> Self {
         Self {
-            chain_read_ms: block_ms / 2,
-            head_ms: 4 * block_ms,
-            commit_ms: 6 * block_ms,
-            beacon_ms: block_ms / 2,
-            bucket_ms: 2 * block_ms,
-            journal_ms: block_ms,
+            chain_read_ms: (block_ms / 2).max(1_000),
+            head_ms: (4 * block_ms).max(2_000),
+            commit_ms: (6 * block_ms).max(10_000),
+            beacon_ms: (block_ms / 2).max(1_000),
+            bucket_ms: (2 * block_ms).max(2_000),
+            journal_ms: block_ms.max(2_000),
         }
     }
 }

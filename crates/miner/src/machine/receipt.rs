@@ -64,6 +64,20 @@ pub enum Area {
     Commitment,
 }
 
+impl Area {
+    /// Its name for a log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chain => "chain",
+            Self::Beacon => "beacon",
+            Self::Engine => "engine",
+            Self::Bucket => "bucket",
+            Self::Journal => "journal",
+            Self::Commitment => "commitment",
+        }
+    }
+}
+
 /// How a window ended; there is exactly one per window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "why", rename_all = "snake_case")]

@@ -83,8 +83,9 @@ impl Machine {
             closing: false,
         });
         out.push(Action::ClearTimer(Timer::Retry));
-        self.check_account(out);
+        // First, as it holds up generation, and public nodes answer one question a second.
         self.read_hash(out);
+        self.check_account(out);
     }
 
     /// Ask for the first block's hash, once at a time.

@@ -1,0 +1,141 @@
+//! The guard: an object in the bucket that says which installation mines with a hotkey, renewed while it does.
+
+use std::rc::Rc;
+
+use grail_miner::ports::{Bucket, BucketError, Clock, Etag, PutCondition};
+use serde::{Deserialize, Serialize};
+
+use super::lock::InstanceId;
+
+/// After so many blocks without renewal, a holder is gone.
+const STALE_BLOCKS: u64 = 30;
+/// Blocks between two renewals.
+const RENEWAL_BLOCKS: u64 = 10;
+
+/// The guard of one hotkey.
+pub struct BucketGuard {
+    bucket: Rc<dyn Bucket>,
+    clock: Rc<dyn Clock>,
+    key: String,
+    instance: InstanceId,
+    block_ms: u64,
+}
+
+/// Another installation has taken over.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "another installation (instance {instance}) has taken over mining with this hotkey; stop one of the two: each window \
+     counts for one of them only"
+)]
+pub struct Lost {
+    instance: String,
+}
+
+/// Why the guard was not taken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuardError {
+    /// Another installation renewed it a short while ago.
+    #[error(
+        "another installation (instance {instance}) mined with this hotkey {seconds} s ago; stop that one, or, if it is \
+         gone for good, start this one with --take-over"
+    )]
+    Taken {
+        /// Its name.
+        instance: String,
+        /// Seconds since it last renewed the guard.
+        seconds: u64,
+    },
+    /// Nobody can tell: the bucket does not answer.
+    #[error("whether another machine mines with this hotkey is not known: {0}")]
+    Unknown(#[from] BucketError),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    instance: String,
+    seen_ms: u64,
+}
+
+impl BucketGuard {
+    /// The guard of the hotkey with this address.
+    pub fn new(
+        bucket: Rc<dyn Bucket>,
+        clock: Rc<dyn Clock>,
+        address: &str,
+        instance: InstanceId,
+        block_ms: u64,
+    ) -> Self {
+        Self { bucket, clock, key: format!("grail/instances/{address}.json"), instance, block_ms }
+    }
+
+    /// Take the guard, unless another installation holds it; `take_over` takes it even so.
+    ///
+    /// # Errors
+    /// [`GuardError`]; after [`GuardError::Unknown`] the guard may be taken later, by [`Self::keep`].
+    pub async fn take(&self, take_over: bool) -> Result<(), GuardError> {
+        let condition = match self.bucket.get(&self.key).await? {
+            None => PutCondition::Absent,
+            Some((bytes, etag)) => {
+                if let Some(holder) = self.other(&bytes).filter(|_| !take_over) {
+                    let seconds = self.age_ms(&holder) / 1000;
+                    return Err(GuardError::Taken { instance: holder.instance, seconds });
+                }
+                PutCondition::Matches(etag)
+            }
+        };
+        match self.write(&condition).await {
+            Ok(_) => Ok(()),
+            // Somebody was faster; what stands there now tells whether that was us.
+            Err(BucketError::ConditionFailed | BucketError::Unknown(_)) => self.look().await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Renew the guard until another installation has taken it over. Trouble with the bucket is waited out.
+    pub async fn keep(&self) -> Lost {
+        loop {
+            let at_ms = self.clock.now().monotonic_ms + RENEWAL_BLOCKS * self.block_ms;
+            self.clock.sleep_until(at_ms).await;
+            if let Err(GuardError::Taken { instance, .. }) = self.take(false).await {
+                return Lost { instance };
+            }
+        }
+    }
+
+    /// Let go of the guard, so that another machine may begin at once.
+    pub async fn release(&self) {
+        let Ok(Some((bytes, _))) = self.bucket.get(&self.key).await else { return };
+        if self.other(&bytes).is_none() {
+            // Left behind, it goes stale by itself.
+            let _ = self.bucket.delete(&self.key).await;
+        }
+    }
+
+    async fn look(&self) -> Result<(), GuardError> {
+        let found = self.bucket.get(&self.key).await?;
+        match found.and_then(|(bytes, _)| self.other(&bytes)) {
+            Some(holder) => {
+                let seconds = self.age_ms(&holder) / 1000;
+                Err(GuardError::Taken { instance: holder.instance, seconds })
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn write(&self, condition: &PutCondition) -> Result<Etag, BucketError> {
+        let holder = Holder { instance: self.instance.to_string(), seen_ms: self.clock.now().wall_ms };
+        let bytes = serde_json::to_vec(&holder).expect("a holder is plain data");
+        self.bucket.put(&self.key, &bytes, condition).await
+    }
+
+    /// The other installation that these bytes name, unless it is gone. What is no guard is nobody's.
+    fn other(&self, bytes: &[u8]) -> Option<Holder> {
+        let holder: Holder = serde_json::from_slice(bytes).ok()?;
+        let is_other = holder.instance != self.instance.to_string();
+        (is_other && self.age_ms(&holder) < STALE_BLOCKS * self.block_ms).then_some(holder)
+    }
+
+    fn age_ms(&self, holder: &Holder) -> u64 {
+        self.clock.now().wall_ms.saturating_sub(holder.seen_ms)
+    }
+}

@@ -1,0 +1,211 @@
+//! Whether the miner makes progress: blocks arrive, groups come, uploads are verified.
+//!
+//! Health is derived from what was achieved, never from a loop that goes round.
+
+use std::fmt;
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Event, Report, WindowOutcome};
+use grail_miner::ports::Now;
+
+/// After so many block times without a new head, the chain is stale.
+const BLOCKS_WITHOUT_HEAD_MAX: u64 = 6;
+/// After so many block times without a group, though some are in work, the engine stands still.
+const BLOCKS_WITHOUT_GROUP_MAX: u64 = 30;
+/// After so many windows in a row without a verified upload, something is wrong for good.
+const WINDOWS_WITHOUT_UPLOAD_MAX: u64 = 2;
+
+/// Something that ought to make progress and does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ailment {
+    /// No new head.
+    Chain,
+    /// No group.
+    Engine,
+    /// No verified upload.
+    Upload,
+}
+
+/// What was achieved when.
+#[derive(Debug)]
+pub struct Health {
+    block_ms: u64,
+    head_ms: Option<u64>,
+    /// Since when groups are in work without any coming out.
+    waiting_for_group_since_ms: Option<u64>,
+    groups_in_work: usize,
+    windows_without_upload: u64,
+    ailing: Vec<Ailment>,
+}
+
+impl Health {
+    /// The health of a miner that has just started, on a chain with this block time.
+    pub const fn new(block_ms: u64) -> Self {
+        Self {
+            block_ms,
+            head_ms: None,
+            waiting_for_group_since_ms: None,
+            groups_in_work: 0,
+            windows_without_upload: 0,
+            ailing: Vec::new(),
+        }
+    }
+
+    /// What does not make progress as of the last event.
+    pub fn ailing(&self) -> &[Ailment] {
+        &self.ailing
+    }
+
+    fn is_ailing(&self, ailment: Ailment, now_ms: u64) -> bool {
+        let longer = |since: Option<u64>, blocks: u64| {
+            since.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > blocks * self.block_ms)
+        };
+        match ailment {
+            Ailment::Chain => longer(self.head_ms, BLOCKS_WITHOUT_HEAD_MAX),
+            Ailment::Engine => longer(self.waiting_for_group_since_ms, BLOCKS_WITHOUT_GROUP_MAX),
+            Ailment::Upload => self.windows_without_upload >= WINDOWS_WITHOUT_UPLOAD_MAX,
+        }
+    }
+
+    /// Look at everything, and tell what changed.
+    fn examine(&mut self, now: Now) {
+        for ailment in [Ailment::Chain, Ailment::Engine, Ailment::Upload] {
+            let (was, is) = (self.ailing.contains(&ailment), self.is_ailing(ailment, now.monotonic_ms));
+            match (was, is) {
+                (false, true) => {
+                    self.ailing.push(ailment);
+                    tracing::warn!("{ailment}");
+                }
+                (true, false) => {
+                    self.ailing.retain(|other| *other != ailment);
+                    tracing::warn!("{}", ailment.recovery());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn group_left(&mut self, now: Now, came: bool) {
+        self.groups_in_work = self.groups_in_work.saturating_sub(1);
+        if self.groups_in_work == 0 {
+            self.waiting_for_group_since_ms = None;
+        } else if came {
+            self.waiting_for_group_since_ms = Some(now.monotonic_ms);
+        }
+    }
+}
+
+impl Observer for Health {
+    fn event(&mut self, now: Now, event: &Event) {
+        match event {
+            Event::Started(_) => self.head_ms = Some(now.monotonic_ms),
+            Event::HeadMoved(_) => self.head_ms = Some(now.monotonic_ms),
+            Event::GroupReady { .. } => self.group_left(now, true),
+            Event::GroupFailed { .. } => self.group_left(now, false),
+            _ => {}
+        }
+        self.examine(now);
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        match action {
+            Action::Generate(_) => {
+                self.groups_in_work += 1;
+                self.waiting_for_group_since_ms.get_or_insert(now.monotonic_ms);
+            }
+            Action::CancelGroup(_) => self.group_left(now, false),
+            Action::Report(Report::Receipt(receipt)) => match receipt.outcome {
+                WindowOutcome::Uploaded => self.windows_without_upload = 0,
+                // That the hotkey is not registered is told by itself, and no upload can follow.
+                WindowOutcome::NotRegistered => {}
+                _ => self.windows_without_upload += 1,
+            },
+            _ => return,
+        }
+        self.examine(now);
+    }
+}
+
+impl Ailment {
+    const fn recovery(self) -> &'static str {
+        match self {
+            Self::Chain => "blocks arrive again",
+            Self::Engine => "the engine finishes groups again",
+            Self::Upload => "an upload was verified again",
+        }
+    }
+}
+
+impl fmt::Display for Ailment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chain => "no new block arrives; every endpoint is tried in turn: run `grail doctor` if it lasts",
+            Self::Engine => {
+                "the engine has finished no group for a whole window; look at the GPU, or restart the miner"
+            }
+            Self::Upload => {
+                "no upload was verified for two windows; the receipts tell why, and `grail doctor` checks the bucket"
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_miner::machine::WindowReceipt;
+    use grail_miner::ports::{ChainError, Head};
+
+    use super::*;
+
+    fn at(monotonic_ms: u64) -> Now {
+        Now { monotonic_ms, wall_ms: 0 }
+    }
+
+    fn receipt(outcome: WindowOutcome) -> Action {
+        let receipt = WindowReceipt {
+            window_start: 0,
+            outcome,
+            groups_clean: 0,
+            groups_uploaded: 0,
+            rollouts_uploaded: 0,
+            slack_ms: None,
+            read_back: false,
+            digest: None,
+            self_check_rejections: Default::default(),
+            engine_failures: 0,
+            reorganisations: 0,
+            with_beacon: true,
+        };
+        Action::Report(Report::Receipt(receipt))
+    }
+
+    #[test]
+    fn a_chain_that_only_fails_is_stale_though_events_arrive() {
+        let mut health = Health::new(1_000);
+        health.event(at(0), &Event::Started(Vec::new()));
+        health.event(at(6_000), &Event::HeadMoved(Head { number: 1 }));
+        let failed = Event::HeadFailed(ChainError::RateLimited);
+        for ms in (7_000..=12_000).step_by(1_000) {
+            health.event(at(ms), &failed);
+            assert_eq!(health.ailing(), []);
+        }
+        health.event(at(12_001), &failed);
+        assert_eq!(health.ailing(), [Ailment::Chain]);
+        health.event(at(13_000), &Event::HeadMoved(Head { number: 2 }));
+        assert_eq!(health.ailing(), []);
+    }
+
+    #[test]
+    fn only_windows_without_an_upload_in_a_row_count() {
+        let mut health = Health::new(1_000);
+        health.action(at(0), &receipt(WindowOutcome::NothingReady));
+        health.action(at(0), &receipt(WindowOutcome::Uploaded));
+        health.action(at(0), &receipt(WindowOutcome::Lost("x".to_owned())));
+        health.action(at(0), &receipt(WindowOutcome::NotRegistered));
+        assert_eq!(health.ailing(), []);
+        health.action(at(0), &receipt(WindowOutcome::NothingReady));
+        assert_eq!(health.ailing(), [Ailment::Upload]);
+        health.action(at(0), &receipt(WindowOutcome::Uploaded));
+        assert_eq!(health.ailing(), []);
+    }
+}

@@ -1,0 +1,80 @@
+//! A watchdog for the one thing that nothing inside the event loop can notice: that the loop itself stands still.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Event};
+use grail_miner::ports::Now;
+
+/// Counts the events that the core has handled.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse(Arc<AtomicU64>);
+
+impl Observer for Pulse {
+    fn event(&mut self, _: Now, _: &Event) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn action(&mut self, _: Now, _: &Action) {}
+}
+
+/// Watches a pulse from a thread of its own.
+#[derive(Debug)]
+pub struct Watchdog;
+
+impl Watchdog {
+    /// Call `stalled` once, as soon as `pulse` has stood still for `patience`; until then look every `patience / 16`.
+    ///
+    /// Heads and failures to get one are events, so a pulse that stands still means a loop that does.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(pulse: &Pulse, patience: Duration, stalled: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
+        let events = pulse.0.clone();
+        std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+            let (mut seen, mut since) = (events.load(Ordering::Relaxed), Instant::now());
+            while since.elapsed() < patience {
+                std::thread::sleep(patience / 16);
+                // The pulse outlives the loop only where the miner has ended.
+                if Arc::strong_count(&events) == 1 {
+                    return;
+                }
+                let now_seen = events.load(Ordering::Relaxed);
+                if now_seen != seen {
+                    (seen, since) = (now_seen, Instant::now());
+                }
+            }
+            stalled();
+        })?;
+        Ok(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn only_a_pulse_that_stands_still_is_told() {
+        let (mut beating, still) = (Pulse::default(), Pulse::default());
+        let (told, stalled) = mpsc::channel();
+        let patience = Duration::from_millis(160);
+        for (pulse, name) in [(&beating, "beating"), (&still, "still")] {
+            let told = told.clone();
+            Watchdog::start(pulse, patience, move || told.send(name).expect("the test listens")).unwrap();
+        }
+        let end = Instant::now() + 20 * patience;
+        let first = loop {
+            beating.event(Now::default(), &Event::Shutdown);
+            match stalled.recv_timeout(patience / 32) {
+                Ok(name) => break name,
+                Err(_) => assert!(Instant::now() < end, "nobody was told"),
+            }
+        };
+        assert_eq!(first, "still");
+    }
+}
