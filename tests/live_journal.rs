@@ -92,8 +92,10 @@ fn records() -> Vec<JournalRecord> {
     vec![
         window(30),
         JournalRecord::Group { window_start: 30, rollouts: vec![rollout(0), rollout(1)] },
-        JournalRecord::UploadStarted { window_start: 30, digest: digest.clone() },
-        JournalRecord::UploadDone { window_start: 30, digest },
+        JournalRecord::UploadStarted { window_start: 30, digest: digest.clone(), groups: 7 },
+        JournalRecord::UploadDone { window_start: 30, digest: digest.clone() },
+        JournalRecord::UploadAbandoned { window_start: 30, digest, why: "it is not in the bucket".to_owned() },
+        JournalRecord::WindowClosed { window_start: 30 },
     ]
 }
 
@@ -220,7 +222,12 @@ fn another_window_begins_a_file_and_old_ones_go() {
     let journal = FileJournal::open(folder.path(), HOTKEY, options).unwrap();
     for start in [30, 30, 60, 90, 120] {
         block_on(journal.append(&window(start))).unwrap();
-        block_on(journal.append(&JournalRecord::UploadStarted { window_start: start, digest: String::new() })).unwrap();
+        block_on(journal.append(&JournalRecord::UploadStarted {
+            window_start: start,
+            digest: String::new(),
+            groups: 1,
+        }))
+        .unwrap();
     }
     let loaded = block_on(journal.load()).unwrap();
     assert_eq!(loaded[0], window(120));
@@ -264,7 +271,7 @@ fn a_second_writer_is_told_who_has_it() {
 fn appends_that_nobody_waits_for_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path()).unwrap();
-    let record = |n: u64| JournalRecord::UploadStarted { window_start: n, digest: String::new() };
+    let record = |n: u64| JournalRecord::UploadStarted { window_start: n, digest: String::new(), groups: 1 };
     let all: Vec<JournalRecord> = (0..50).map(record).collect();
     block_on(async {
         let mut appends: Vec<_> = all.iter().map(|record| journal.append(record)).collect();

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod faults;
 pub mod health;
 pub mod journal;
+pub mod ledger;
 pub mod run;
 pub mod stream;
 pub mod synthetic;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use grail_miner::driver::{Limits, Ports, run};
-use grail_miner::machine::{Machine, MachineConfig, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{Machine, MachineConfig, WindowReceipt};
 use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::BeaconSchedule;
 use grail_protocol::PROTOCOL;
@@ -21,6 +21,7 @@ use crate::engine::{Generator, SimEngine, SpeedProfile};
 use crate::faults::{FaultPlan, Faults};
 use crate::health::{HEALTHY_STRETCH_MS, longest_healthy_stretch_ms};
 use crate::journal::MemoryJournal;
+use crate::ledger::{Audit, AuditedJournal};
 use crate::time::{SimClock, VirtualTime};
 use crate::trace::Trace;
 use crate::validator::{Judgement, SimValidator, reading_begins};
@@ -113,7 +114,8 @@ pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> 
     });
     let windows = windows.collect();
     world.time.end();
-    let violations = world.violations.borrow().clone();
+    let mut violations = world.violations.borrow().clone();
+    violations.extend(world.audit.violations());
     SimReport {
         windows,
         trace_hash: world.trace.hash(),
@@ -135,6 +137,7 @@ struct World {
     keypair: Keypair,
     validator: RefCell<SimValidator>,
     violations: RefCell<Vec<String>>,
+    audit: Audit,
     /// Version of each window's object that was checked last.
     checked_versions: RefCell<BTreeMap<u64, u64>>,
 }
@@ -166,6 +169,7 @@ impl World {
             keypair,
             validator: RefCell::new(validator),
             violations: RefCell::default(),
+            audit: Audit::default(),
             checked_versions: RefCell::default(),
         }
     }
@@ -204,7 +208,7 @@ impl World {
             beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), seed)),
             bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), seed)),
             engine: Rc::new(SimEngine::new(time, generator, self.config.profile, faults)),
-            journal: Rc::new(MemoryJournal::default()),
+            journal: Rc::new(AuditedJournal { journal: MemoryJournal::default(), audit: self.audit.clone() }),
             signer: Rc::new(self.keypair.clone()),
         }
     }
@@ -260,8 +264,8 @@ impl World {
         let WindowResult { receipt, judgement, healthy_ms, file } = result;
         let window = receipt.window_start;
         let stored = file.as_ref().map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
-        if receipt.outcome == WindowOutcome::Uploaded && receipt.digest != stored {
-            self.violation(format!("window {window}: the receipt's file is not the one in the bucket"));
+        if let Err(violation) = self.audit.settle(window, stored.as_deref(), std::slice::from_ref(receipt)) {
+            self.violation(violation);
         }
         match &judgement.verdict {
             Some(Verdict::Accepted { .. }) | None => {}

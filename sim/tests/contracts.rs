@@ -87,7 +87,7 @@ fn the_memory_journal_and_the_keypair_keep_their_contracts() {
     };
     let records = [
         JournalRecord::Window(context),
-        JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned() },
+        JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned(), groups: 1 },
         JournalRecord::UploadDone { window_start: 30, digest: "ef".to_owned() },
     ];
     VirtualTime::default().run(1, async move { contract::journal(&MemoryJournal::default(), &records).await });

@@ -15,10 +15,12 @@ use grail_sim::chain::{ChainLink, SimChain};
 use grail_sim::engine::{SimEngine, SpeedProfile};
 use grail_sim::faults::FaultPlan;
 use grail_sim::journal::MemoryJournal;
+use grail_sim::ledger::{Audit, AuditedJournal};
 use grail_sim::synthetic::SyntheticModel;
 use grail_sim::time::{SimClock, VirtualTime};
 use grail_sim::validator::SimValidator;
 use grail_verify::Verdict;
+use sha2::{Digest, Sha256};
 
 const WINDOW: u64 = 3_000_000;
 
@@ -29,6 +31,7 @@ struct Node {
     beacon: Rc<SimBeacon>,
     bucket: SimBucket,
     journal: MemoryJournal,
+    audit: Audit,
     keypair: Keypair,
 }
 
@@ -56,7 +59,15 @@ impl Node {
         chain.register(&keypair.hotkey().to_ss58(), 3);
         time.spawn("chain", chain.clone().produce(Rc::new(FaultPlan::default())));
         let beacon = Rc::new(SimBeacon::new(1));
-        Self { time, chain, beacon, bucket: SimBucket::default(), journal: MemoryJournal::default(), keypair }
+        Self {
+            time,
+            chain,
+            beacon,
+            bucket: SimBucket::default(),
+            journal: MemoryJournal::default(),
+            audit: Audit::default(),
+            keypair,
+        }
     }
 
     /// Run a miner from now until it exits after `stop_ms`, or is killed at `kill_ms`.
@@ -70,7 +81,7 @@ impl Node {
             beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), 1)),
             bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), 1)),
             engine: Rc::new(SimEngine::new(time.clone(), model, profile, faults)),
-            journal: Rc::new(self.journal.clone()),
+            journal: Rc::new(AuditedJournal { journal: self.journal.clone(), audit: self.audit.clone() }),
             signer: Rc::new(self.keypair.clone()),
         };
         // Early uploads are off, so that only the stop or the deadline uploads.
@@ -92,6 +103,16 @@ impl Node {
             futures_util::future::select(Box::pin(miner), Box::pin(killed)).await;
         });
         log
+    }
+
+    /// Check the journal, the bucket and the receipts of all runs against each other.
+    fn settle(&self, runs: &[&Log]) {
+        let key = object_key(&self.keypair.hotkey().to_ss58(), WINDOW);
+        let object = self.bucket.object(&key).map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
+        let receipts = runs.iter().flat_map(|log| log.0.borrow().1.clone());
+        let receipts: Vec<WindowReceipt> = receipts.filter(|receipt| receipt.window_start == WINDOW).collect();
+        assert_eq!(self.audit.violations(), Vec::<String>::new());
+        assert_eq!(self.audit.settle(WINDOW, object.as_deref(), &receipts), Ok(()));
     }
 
     /// The verdict on every rollout of the window's file.
@@ -147,9 +168,39 @@ fn after_a_crash_the_window_goes_on_where_it_was() {
         let again: Vec<u32> = after.0.borrow().0.iter().copied().filter(|index| *index + 1 < journalled).collect();
         assert_eq!(again, Vec::<u32>::new(), "killed at {kill_ms} ms: groups that were journalled were made again");
         assert_eq!(valid_rollouts(node.verdict()) % PROTOCOL.rollouts_per_group, 0);
+        node.settle(&[&before, &after]);
         let receipts = &after.0.borrow().1;
         let receipt = receipts.iter().find(|receipt| receipt.window_start == WINDOW).expect("the window has a receipt");
         assert_eq!(receipt.outcome, WindowOutcome::Uploaded, "killed at {kill_ms} ms");
         assert!(receipt.groups_clean >= journalled as usize - 1, "{receipt:?}, {journalled} before");
     }
+}
+
+#[test]
+fn a_crash_at_any_moment_leaves_a_ledger_that_the_next_process_settles() {
+    for kill_ms in (5_000..375_000).step_by(5_000).chain([361_500, 362_000, 362_500]) {
+        let node = Node::new();
+        let before = node.mine(None, kill_ms);
+        node.settle(&[&before]);
+        let after = node.mine(None, 400_000);
+        node.settle(&[&before, &after]);
+        let given = [&before, &after].map(|log| log.0.borrow().1.iter().filter(|r| r.window_start == WINDOW).count());
+        assert_eq!(given[0] + given[1], 1, "killed at {kill_ms} ms: receipts before and after {given:?}");
+    }
+}
+
+#[test]
+fn a_window_that_ended_while_nobody_mined_gets_its_receipt_afterwards() {
+    let node = Node::new();
+    let before = node.mine(None, 200_000);
+    let made = before.0.borrow().0.len();
+    assert!(made > 1, "{made} groups");
+    let time = node.time.clone();
+    node.time.run(1, async move { time.sleep_until(500_000).await });
+    let after = node.mine(None, 520_000);
+    node.settle(&[&before, &after]);
+    let receipt = after.0.borrow().1.iter().find(|receipt| receipt.window_start == WINDOW).cloned().expect("a receipt");
+    assert_eq!(receipt.outcome, WindowOutcome::Lost("the miner was not running when the window ended".to_owned()));
+    let again = node.mine(None, 540_000);
+    assert!(again.0.borrow().1.iter().all(|receipt| receipt.window_start != WINDOW), "a second receipt");
 }

@@ -152,6 +152,8 @@ pub enum JournalRecord {
         window_start: u64,
         /// sha256 of the file in hex.
         digest: String,
+        /// Groups in the file.
+        groups: usize,
     },
     /// The file of this digest was read back with the read key.
     UploadDone {
@@ -159,6 +161,20 @@ pub enum JournalRecord {
         window_start: u64,
         /// sha256 of the file in hex.
         digest: String,
+    },
+    /// The file of this digest is not in the bucket, or not any more.
+    UploadAbandoned {
+        /// First block of the window.
+        window_start: u64,
+        /// sha256 of the file in hex.
+        digest: String,
+        /// Why.
+        why: String,
+    },
+    /// The window's receipt was given; nothing more happens in it.
+    WindowClosed {
+        /// First block of the window.
+        window_start: u64,
     },
 }
 

@@ -79,8 +79,14 @@ pub type Stop = LocalBoxFuture<'static, ()>;
 
 /// Run a machine until it exits: after `stop` resolved, and what was clean is uploaded.
 pub async fn run(mut machine: Machine, ports: Ports, limits: Limits, observer: &mut dyn Observer, stop: Stop) {
-    let mut driver =
-        Driver { ports, limits, pending: FuturesUnordered::new(), groups: BTreeMap::new(), timers: BTreeMap::new() };
+    let mut driver = Driver {
+        ports,
+        limits,
+        pending: FuturesUnordered::new(),
+        groups: BTreeMap::new(),
+        timers: BTreeMap::new(),
+        appends: 0,
+    };
     let journal = driver.ports.journal.clone();
     driver.pending.push(Box::pin(async move { Some(Event::Started(journal.load().await.unwrap_or_default())) }));
     driver.pending.push(Box::pin(async move {
@@ -97,7 +103,7 @@ pub async fn run(mut machine: Machine, ports: Ports, limits: Limits, observer: &
         for action in actions {
             observer.action(now, &action);
             if action == Action::Exit {
-                return;
+                return driver.finish_journal().await;
             }
             driver.carry_out(action);
         }
@@ -114,6 +120,8 @@ struct Driver {
     groups: BTreeMap<GroupId, AbortHandle>,
     /// The time that each timer is set to; a fired timer that was set anew since is not wanted.
     timers: BTreeMap<Timer, (u64, AbortHandle)>,
+    /// Appends to the journal that were ordered and not answered yet.
+    appends: usize,
 }
 
 impl Driver {
@@ -121,7 +129,21 @@ impl Driver {
         match event {
             Event::TimerFired(timer) => self.timers.remove(timer).is_some(),
             Event::GroupReady { group, .. } | Event::GroupFailed { group, .. } => self.groups.remove(group).is_some(),
+            Event::JournalAnswered { .. } => {
+                self.appends -= 1;
+                true
+            }
             _ => true,
+        }
+    }
+
+    /// Wait until everything that was to be journalled is.
+    async fn finish_journal(&mut self) {
+        while self.appends > 0 {
+            let Some(answer) = self.pending.next().await else { return };
+            if let Some(event) = answer {
+                self.is_wanted(&event);
+            }
         }
     }
 
@@ -163,11 +185,14 @@ impl Driver {
                 let late = || Err(CommitError::Unknown(format!("no answer within {commit_ms} ms")));
                 Event::CommitmentAnswered(result.unwrap_or_else(late))
             }),
-            Action::AppendJournal { entry, record } => self.ask(async move {
-                let result = within(&*clock, journal_ms, journal.append(&record)).await;
-                let late = || Err(JournalError(format!("no answer within {journal_ms} ms")));
-                Event::JournalAnswered { entry, result: result.unwrap_or_else(late) }
-            }),
+            Action::AppendJournal { entry, record } => {
+                self.appends += 1;
+                self.ask(async move {
+                    let result = within(&*clock, journal_ms, journal.append(&record)).await;
+                    let late = || Err(JournalError(format!("no answer within {journal_ms} ms")));
+                    Event::JournalAnswered { entry, result: result.unwrap_or_else(late) }
+                });
+            }
             Action::Upload { window_start, key, bytes, condition } => self.ask(async move {
                 let result = put(&*clock, &*bucket, bucket_ms, &key, &bytes, &condition).await;
                 Event::UploadAnswered { window_start, result }

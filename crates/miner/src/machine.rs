@@ -9,7 +9,9 @@ pub mod action;
 mod estimate;
 pub mod event;
 mod groups;
+mod ledger;
 pub mod receipt;
+mod settlement;
 mod timing;
 mod upload;
 mod window;
@@ -20,6 +22,7 @@ use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Hotkey;
 
 use self::account::Account;
+use self::settlement::Unsettled;
 use self::timing::Timing;
 use self::window::{Recovered, Window};
 use crate::answers::{BeaconSchedule, ChainError, Head, Now};
@@ -89,6 +92,8 @@ pub struct Machine {
     account: Account,
     recovered: Option<Recovered>,
     window: Option<Window>,
+    /// A window that is over, and whose last upload has no known outcome yet.
+    unsettled: Option<Unsettled>,
     stopping: bool,
     /// What each timer is set to, so that one is set anew only where its time changes.
     timers: BTreeMap<Timer, u64>,
@@ -104,6 +109,7 @@ impl Machine {
             account: Account::default(),
             recovered: None,
             window: None,
+            unsettled: None,
             stopping: false,
             timers: BTreeMap::new(),
         }
@@ -157,6 +163,7 @@ impl Machine {
         if !self.timing.note_head(head, now.monotonic_ms) {
             return;
         }
+        self.read_unsettled(out);
         let start = grail_protocol::constants::window_start(head.number);
         if self.window.as_ref().is_none_or(|window| window.start < start) && !self.stopping {
             self.close_window(out);
@@ -190,7 +197,9 @@ impl Machine {
         self.advance_upload(now, out);
         if self.stopping && !self.upload_in_progress() {
             self.close_window(out);
-            out.push(Action::Exit);
+            if self.unsettled.is_none() {
+                out.push(Action::Exit);
+            }
         }
     }
 }

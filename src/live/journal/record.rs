@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 enum Stored<'a> {
     Window { hotkey: [u8; 32], window_start: u64, block_hash: Cow<'a, str>, randomness: Cow<'a, str>, use_drand: bool },
     Group { window_start: u64, rollouts: Cow<'a, [Rollout]> },
-    UploadStarted { window_start: u64, digest: Cow<'a, str> },
+    UploadStarted { window_start: u64, digest: Cow<'a, str>, groups: usize },
     UploadDone { window_start: u64, digest: Cow<'a, str> },
+    UploadAbandoned { window_start: u64, digest: Cow<'a, str>, why: Cow<'a, str> },
+    WindowClosed { window_start: u64 },
 }
 
 /// A record's bytes.
@@ -32,12 +34,18 @@ pub(super) fn encode(record: &JournalRecord) -> Result<Vec<u8>, postcard::Error>
         JournalRecord::Group { window_start, rollouts } => {
             Stored::Group { window_start: *window_start, rollouts: rollouts.as_slice().into() }
         }
-        JournalRecord::UploadStarted { window_start, digest } => {
-            Stored::UploadStarted { window_start: *window_start, digest: digest.as_str().into() }
+        JournalRecord::UploadStarted { window_start, digest, groups } => {
+            Stored::UploadStarted { window_start: *window_start, digest: digest.as_str().into(), groups: *groups }
         }
         JournalRecord::UploadDone { window_start, digest } => {
             Stored::UploadDone { window_start: *window_start, digest: digest.as_str().into() }
         }
+        JournalRecord::UploadAbandoned { window_start, digest, why } => Stored::UploadAbandoned {
+            window_start: *window_start,
+            digest: digest.as_str().into(),
+            why: why.as_str().into(),
+        },
+        JournalRecord::WindowClosed { window_start } => Stored::WindowClosed { window_start: *window_start },
     })
 }
 
@@ -63,11 +71,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<JournalRecord, postcard::Error> {
         Stored::Group { window_start, rollouts } => {
             JournalRecord::Group { window_start, rollouts: rollouts.into_owned() }
         }
-        Stored::UploadStarted { window_start, digest } => {
-            JournalRecord::UploadStarted { window_start, digest: digest.into_owned() }
+        Stored::UploadStarted { window_start, digest, groups } => {
+            JournalRecord::UploadStarted { window_start, digest: digest.into_owned(), groups }
         }
         Stored::UploadDone { window_start, digest } => {
             JournalRecord::UploadDone { window_start, digest: digest.into_owned() }
         }
+        Stored::UploadAbandoned { window_start, digest, why } => {
+            JournalRecord::UploadAbandoned { window_start, digest: digest.into_owned(), why: why.into_owned() }
+        }
+        Stored::WindowClosed { window_start } => JournalRecord::WindowClosed { window_start },
     })
 }

@@ -54,7 +54,7 @@ impl Appending for Failing {
 }
 
 fn records() -> Vec<JournalRecord> {
-    let started = |window_start| JournalRecord::UploadStarted { window_start, digest: "aa".repeat(32) };
+    let started = |window_start| JournalRecord::UploadStarted { window_start, digest: "aa".repeat(32), groups: 1 };
     vec![window(30), started(30), window(30), started(60), window(60), started(61)]
 }
 

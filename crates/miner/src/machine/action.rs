@@ -104,9 +104,9 @@ impl Action {
                 format!("generate {:?} block={} kept={:?}", order.id, order.block, order.kept.keys())
             }
             Self::AppendJournal { entry, record } => match record {
-                JournalRecord::UploadStarted { digest, .. } | JournalRecord::UploadDone { digest, .. } => {
-                    format!("append {entry:?} digest={digest}")
-                }
+                JournalRecord::UploadStarted { digest, .. }
+                | JournalRecord::UploadDone { digest, .. }
+                | JournalRecord::UploadAbandoned { digest, .. } => format!("append {entry:?} digest={digest}"),
                 _ => format!("append {entry:?}"),
             },
             Self::Upload { key, bytes, condition, .. } => {

@@ -107,6 +107,10 @@ pub enum JournalEntry {
     UploadStarted(u64),
     /// The end of an upload.
     UploadDone(u64),
+    /// That an upload came to nothing.
+    UploadAbandoned(u64),
+    /// That a window is over.
+    WindowClosed(u64),
 }
 
 /// The machine's timers; setting one again replaces it.

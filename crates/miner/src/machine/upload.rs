@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::action::Action;
 use super::event::{JournalEntry, Timer};
+use super::ledger::{Entry, Ledger};
 use super::receipt::{Area, WindowOutcome};
-use super::{Actions, Machine, trouble};
-use crate::answers::{BucketError, Etag, JournalError, JournalRecord, Now, PutCondition};
+use super::{Actions, Machine, ledger, trouble};
+use crate::answers::{BucketError, Etag, JournalError, Now, PutCondition};
 use crate::policy::{UploadPolicy, expected_unique, is_more};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
@@ -22,8 +23,8 @@ pub(super) struct Upload {
     confirmed: Option<Confirmed>,
     /// Version of the object that is ours.
     etag: Option<Etag>,
-    /// Digests of every file that we may have written to this window's object.
-    digests: Vec<String>,
+    /// Every file that we may have written to this window's object.
+    ledger: Ledger,
     /// The object may hold work of an earlier generation and must go.
     must_delete: bool,
     /// Why no further attempt can succeed.
@@ -40,7 +41,8 @@ pub(super) struct Upload {
 pub(super) struct Confirmed {
     pub(super) groups: usize,
     pub(super) digest: String,
-    pub(super) slack_ms: u64,
+    /// Unknown where a process that crashed had confirmed it.
+    pub(super) slack_ms: Option<u64>,
     worth: f64,
 }
 
@@ -78,9 +80,19 @@ enum Stage {
 }
 
 impl Upload {
-    /// Digests that a crashed process may have written.
-    pub(super) fn remember(&mut self, digests: Vec<String>) {
-        self.digests.extend(digests);
+    pub(super) const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Files of this window under another block hash must not be found by a validator.
+    pub(super) fn disown(&mut self, ledger: Ledger) {
+        self.must_delete = !ledger.is_empty();
+        self.ledger = ledger;
+    }
+
+    /// Whether a write is on its way.
+    pub(super) fn put_in_flight(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.stage == Stage::Putting)
     }
 
     pub(super) const fn confirmed(&self) -> Option<&Confirmed> {
@@ -106,12 +118,11 @@ impl Upload {
     /// What was uploaded under the old hash must not be found by a validator.
     pub(super) fn reorganised(&mut self, out: &mut Actions) {
         // A write in flight is answered before anything else is done with the object.
-        let put_in_flight = self.job.as_ref().is_some_and(|job| job.stage == Stage::Putting);
-        if !put_in_flight {
+        if !self.put_in_flight() {
             self.job = None;
             out.push(Action::ClearTimer(Timer::Retry));
         }
-        self.must_delete = !self.digests.is_empty();
+        self.must_delete = !self.ledger.is_empty();
         self.confirmed = None;
         self.considered = 0;
         self.choice = None;
@@ -138,6 +149,15 @@ impl Machine {
                 window_start: window.start,
                 key: object_key(&self.config.hotkey.to_ss58(), window.start),
             });
+            return;
+        }
+        if let Some(pending) = window.upload.ledger.pending().filter(|_| window.upload.refused.is_none()) {
+            // A process that crashed has sent it, or not.
+            let choice = Choice { groups: pending.groups, worth: 0.0 };
+            let reading = Stage::Reading { written: false, missing: 0 };
+            let digest = pending.digest.clone();
+            window.upload.job = Some(Job { digest, ..Job::new(choice, reading, now_ms) });
+            self.read_object(out);
             return;
         }
         let soonest_ms =
@@ -171,11 +191,7 @@ impl Machine {
         let bytes = WindowFile::new(&hotkey, window.start, rollouts, now.wall_ms as f64 / 1000.0).pack();
         job.digest = hex::encode(Sha256::digest(&bytes));
         job.stage = Stage::Journalling { bytes };
-        window.upload.digests.push(job.digest.clone());
-        out.push(Action::AppendJournal {
-            entry: JournalEntry::UploadStarted(window.start),
-            record: JournalRecord::UploadStarted { window_start: window.start, digest: job.digest.clone() },
-        });
+        window.upload.ledger.start(window.start, &job.digest, job.choice.groups, out);
     }
 
     /// The block hash could not be read, and may have changed.
@@ -200,7 +216,10 @@ impl Machine {
                 }
                 self.put(window_start, out);
             }
-            JournalEntry::Window(_) | JournalEntry::UploadDone(_) => {
+            JournalEntry::Window(_)
+            | JournalEntry::UploadDone(_)
+            | JournalEntry::UploadAbandoned(_)
+            | JournalEntry::WindowClosed(_) => {
                 if let Err(error) = result {
                     out.push(trouble(Area::Journal, error));
                 }
@@ -229,7 +248,7 @@ impl Machine {
         out: &mut Actions,
     ) {
         let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
-            return;
+            return self.late_upload_answered(window_start, out);
         };
         let Some(job) = window.upload.job.as_mut().filter(|job| job.stage == Stage::Putting) else {
             return;
@@ -248,12 +267,18 @@ impl Machine {
                 out.push(trouble(Area::Bucket, &error));
                 window.upload.last_trouble = Some(error.to_string());
                 match error {
-                    BucketError::Transient(_) => self.pause_upload(now, Stage::Confirming, out),
+                    BucketError::Transient(why) => {
+                        window.upload.ledger.abandon_pending(window_start, &why, out);
+                        self.pause_upload(now, Stage::Confirming, out);
+                    }
                     BucketError::Unknown(_) | BucketError::ConditionFailed => {
                         job.stage = Stage::Reading { written: false, missing: 0 };
                         self.read_object(out);
                     }
-                    BucketError::Refused(_) => self.refuse(error.to_string()),
+                    BucketError::Refused(why) => {
+                        window.upload.ledger.abandon_pending(window_start, &why, out);
+                        self.refuse(BucketError::Refused(why).to_string());
+                    }
                 }
             }
         }
@@ -267,7 +292,7 @@ impl Machine {
         out: &mut Actions,
     ) {
         let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
-            return;
+            return self.late_object_read(window_start, result, out);
         };
         let Some(job) = window.upload.job.as_mut() else { return };
         let Stage::Reading { written, missing } = job.stage else {
@@ -278,18 +303,27 @@ impl Machine {
                 window.upload.etag = Some(etag);
                 self.confirm(now, out);
             }
-            Ok(Some((digest, etag))) if window.upload.digests.contains(&digest) => {
-                // An older file of ours: the write did not take place, or is not visible yet.
+            Ok(Some((digest, etag))) if window.upload.ledger.knows(&digest) => {
                 window.upload.etag = Some(etag);
-                let next = if written { Stage::Reading { written, missing } } else { Stage::Confirming };
-                self.pause_upload(now, next, out);
+                if written {
+                    // The write was acknowledged and is not visible yet.
+                    self.pause_upload(now, Stage::Reading { written, missing }, out);
+                } else {
+                    window.confirm_older(self.config.policy, &digest, out);
+                    self.pause_upload(now, Stage::Confirming, out);
+                }
             }
-            Ok(Some(_)) => self.refuse(BucketError::ConditionFailed.to_string()),
+            Ok(Some(_)) => {
+                let error = BucketError::ConditionFailed.to_string();
+                window.upload.ledger.abandon_pending(window_start, &error, out);
+                self.refuse(error);
+            }
             Ok(None) if written && missing < MISSING_READS_MAX => {
                 self.pause_upload(now, Stage::Reading { written, missing: missing + 1 }, out);
             }
             Ok(None) => {
                 window.upload.etag = None;
+                window.upload.ledger.abandon_pending(window_start, ledger::NOT_THERE, out);
                 self.pause_upload(now, Stage::Confirming, out);
             }
             Err(error @ BucketError::Refused(_)) => {
@@ -322,6 +356,7 @@ impl Machine {
                 window.upload.job = None;
                 window.upload.must_delete = false;
                 window.upload.etag = None;
+                window.upload.ledger.removed(window_start, "the window's first block was replaced", out);
             }
             Err(error) => {
                 out.push(trouble(Area::Bucket, &error));
@@ -358,14 +393,10 @@ impl Machine {
         let Some(job) = window.upload.job.take() else { return };
         let now_ms = now.monotonic_ms;
         self.timing.upload.observe(now_ms - job.began_ms, now_ms);
-        let record = JournalRecord::UploadDone { window_start: window.start, digest: job.digest.clone() };
-        out.push(Action::AppendJournal { entry: JournalEntry::UploadDone(window.start), record });
-        window.upload.confirmed = Some(Confirmed {
-            groups: job.choice.groups,
-            digest: job.digest,
-            slack_ms: self.timing.end_ms(window.start, now_ms).saturating_sub(now_ms),
-            worth: job.choice.worth,
-        });
+        let slack_ms = self.timing.end_ms(window.start, now_ms).saturating_sub(now_ms);
+        if let Some(entry) = window.upload.ledger.done(window.start, &job.digest, out) {
+            window.confirmed(self.config.policy, &entry, Some(slack_ms));
+        }
         window.upload.last_trouble = None;
     }
 
@@ -409,20 +440,53 @@ impl super::window::Window {
     }
 
     fn choose(&self, policy: UploadPolicy, available: usize) -> Option<Choice> {
-        let solutions: Vec<Vec<&[bool]>> = self
-            .groups
-            .prefix(available)
+        let solutions = self.solutions(available);
+        let groups = policy.choose(&solutions, PROTOCOL.rollouts_per_group);
+        Some(Choice { groups, worth: worth(policy, &solutions[..groups]) }).filter(|choice| choice.groups > 0)
+    }
+
+    /// The assignments that solved their problem, for each of the first groups.
+    fn solutions(&self, groups: usize) -> Vec<Vec<&[bool]>> {
+        self.groups
+            .prefix(groups)
             .map(|rollouts| {
                 let claims = rollouts.iter().map(|rollout| &rollout.commit.rollout);
                 claims.filter(|claims| claims.success).map(|claims| claims.assignment.as_slice()).collect()
             })
-            .collect();
-        let groups = policy.choose(&solutions, PROTOCOL.rollouts_per_group);
-        let worth = match policy {
-            UploadPolicy::Score => expected_unique(&solutions[..groups], PROTOCOL.rollouts_per_group),
-            UploadPolicy::All => groups as f64,
-        };
-        Some(Choice { groups, worth }).filter(|choice| choice.groups > 0)
+            .collect()
+    }
+
+    /// Take over what a crashed process knew of this window's files.
+    pub(super) fn restore_upload(&mut self, policy: UploadPolicy, ledger: Ledger) {
+        let done = ledger.newest_done().cloned();
+        self.upload.ledger = ledger;
+        if let Some(done) = done {
+            self.confirmed(policy, &done, None);
+        }
+    }
+
+    /// Another file than the one that was to be written is there, and it is ours.
+    fn confirm_older(&mut self, policy: UploadPolicy, digest: &str, out: &mut Actions) {
+        if let Some(entry) = self.upload.ledger.done(self.start, digest, out) {
+            let slack_ms = self.upload.confirmed.as_ref().filter(|known| known.digest == digest);
+            let slack_ms = slack_ms.and_then(|known| known.slack_ms);
+            self.confirmed(policy, &entry, slack_ms);
+        }
+        self.upload.ledger.abandon_pending(self.start, ledger::NOT_THERE, out);
+    }
+
+    fn confirmed(&mut self, policy: UploadPolicy, entry: &Entry, slack_ms: Option<u64>) {
+        let Entry { digest, groups, .. } = entry.clone();
+        let worth = worth(policy, &self.solutions(groups));
+        self.upload.confirmed = Some(Confirmed { groups, digest, slack_ms, worth });
+    }
+}
+
+/// What a run of groups with these solutions is worth.
+fn worth(policy: UploadPolicy, solutions: &[Vec<&[bool]>]) -> f64 {
+    match policy {
+        UploadPolicy::Score => expected_unique(solutions, PROTOCOL.rollouts_per_group),
+        UploadPolicy::All => solutions.len() as f64,
     }
 }
 

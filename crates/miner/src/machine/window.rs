@@ -9,6 +9,7 @@ use grail_protocol::rollout::{Rollout, WindowContext};
 use super::action::Action;
 use super::event::{JournalEntry, Timer};
 use super::groups::Groups;
+use super::ledger::Ledger;
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
 use super::upload::Upload;
 use super::{Actions, Machine, trouble};
@@ -37,7 +38,9 @@ pub(super) struct Window {
 pub(super) struct Recovered {
     context: WindowContext,
     groups: BTreeMap<u32, Vec<Rollout>>,
-    digests: Vec<String>,
+    ledger: Ledger,
+    /// Its receipt was given.
+    closed: bool,
 }
 
 impl Recovered {
@@ -47,7 +50,8 @@ impl Recovered {
         for record in records {
             match (record, &mut recovered) {
                 (JournalRecord::Window(context), _) => {
-                    recovered = Some(Self { context, groups: BTreeMap::new(), digests: Vec::new() });
+                    recovered =
+                        Some(Self { context, groups: BTreeMap::new(), ledger: Ledger::default(), closed: false });
                 }
                 (JournalRecord::Group { window_start, rollouts }, Some(last))
                     if last.context.window_start == window_start =>
@@ -56,11 +60,15 @@ impl Recovered {
                         last.groups.insert(first.rollout_group, rollouts);
                     }
                 }
-                (JournalRecord::UploadStarted { window_start, digest }, Some(last))
-                    if last.context.window_start == window_start =>
-                {
-                    last.digests.push(digest);
+                (JournalRecord::WindowClosed { window_start }, Some(last)) => {
+                    last.closed |= last.context.window_start == window_start;
                 }
+                (
+                    record @ (JournalRecord::UploadStarted { window_start, .. }
+                    | JournalRecord::UploadDone { window_start, .. }
+                    | JournalRecord::UploadAbandoned { window_start, .. }),
+                    Some(last),
+                ) if last.context.window_start == window_start => last.ledger.restore(record),
                 _ => {}
             }
         }
@@ -68,8 +76,24 @@ impl Recovered {
     }
 }
 
+impl Recovered {
+    pub(super) const fn window_start(&self) -> u64 {
+        self.context.window_start
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The context, how many groups are clean, and the files.
+    pub(super) fn into_parts(self) -> (WindowContext, usize, Ledger) {
+        (self.context, self.groups.len(), self.ledger)
+    }
+}
+
 impl Machine {
     pub(super) fn open_window(&mut self, start: u64, out: &mut Actions) {
+        self.close_recovered(start, out);
         self.window = Some(Window {
             start,
             generation: 0,
@@ -149,15 +173,15 @@ impl Machine {
     fn hash_known(&mut self, now: Now, hash: String, out: &mut Actions) {
         let Some(window) = self.window.as_mut() else { return };
         window.hash = Some(hash.clone());
-        let recovered = self.recovered.take();
-        if let Some(recovered) = recovered
-            .filter(|recovered| recovered.context.window_start == window.start && recovered.context.block_hash == hash)
-        {
-            window.groups.restore(recovered.groups);
-            window.upload.remember(recovered.digests);
-            window.context = Some(recovered.context.clone());
-            report_opened(&recovered.context, out);
-            return;
+        if let Some(Recovered { context, groups, ledger, .. }) = self.recovered.take() {
+            if context.block_hash == hash {
+                window.groups.restore(groups);
+                window.restore_upload(self.config.policy, ledger);
+                report_opened(&context, out);
+                window.context = Some(context);
+                return;
+            }
+            window.upload.disown(ledger);
         }
         let round = self.config.beacon.round_at(now.wall_ms);
         if self.config.use_drand && round > 0 {
@@ -238,20 +262,22 @@ impl Machine {
         let Some(window) = self.window.take() else { return };
         window.groups.cancel_all_of(&window, out);
         let uploaded = window.upload.confirmed();
-        out.push(Action::Report(Report::Receipt(WindowReceipt {
+        let receipt = WindowReceipt {
             window_start: window.start,
             outcome: self.outcome(&window),
             groups_clean: window.groups.clean_count(),
             groups_uploaded: uploaded.map_or(0, |uploaded| uploaded.groups),
             rollouts_uploaded: uploaded.map_or(0, |uploaded| uploaded.groups * PROTOCOL.rollouts_per_group),
-            slack_ms: uploaded.map(|uploaded| uploaded.slack_ms),
+            slack_ms: uploaded.and_then(|uploaded| uploaded.slack_ms),
             read_back: uploaded.is_some(),
             digest: uploaded.map(|uploaded| uploaded.digest.clone()),
             self_check_rejections: window.groups.rejections.clone(),
             engine_failures: window.groups.engine_failures,
             reorganisations: window.generation,
             with_beacon: window.context.as_ref().is_some_and(|context| context.use_drand),
-        })));
+        };
+        let in_flight = window.upload.put_in_flight();
+        self.give_receipt(receipt, window.upload.ledger().clone(), in_flight, out);
     }
 
     fn outcome(&self, window: &Window) -> WindowOutcome {

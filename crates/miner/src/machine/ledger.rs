@@ -1,0 +1,114 @@
+//! Every file that was, or may have been, written to a window's object, and what became of it.
+//!
+//! A file is journalled before it is sent. It is then exactly one of pending, done (the read key fetched it) and
+//! abandoned with a reason, and each change is journalled. No second file is sent while one is pending.
+
+use super::Actions;
+use super::action::Action;
+use super::event::JournalEntry;
+use crate::answers::JournalRecord;
+
+/// Why a file is abandoned that the read key does not find.
+pub(super) const NOT_THERE: &str = "it is not in the bucket";
+
+/// The files of one window, in the order in which they were packed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Ledger(Vec<Entry>);
+
+/// One file.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    /// sha256 in hex.
+    pub(super) digest: String,
+    /// Groups in it.
+    pub(super) groups: usize,
+    fate: Fate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Pending,
+    Done,
+    Abandoned,
+}
+
+impl Ledger {
+    /// Take over a journalled fact about this window.
+    pub(super) fn restore(&mut self, record: JournalRecord) {
+        match record {
+            JournalRecord::UploadStarted { digest, groups, .. } => self.0.push(Entry::pending(digest, groups)),
+            JournalRecord::UploadDone { digest, .. } => self.set(&digest, Fate::Done),
+            JournalRecord::UploadAbandoned { digest, .. } => self.set(&digest, Fate::Abandoned),
+            JournalRecord::Window(_) | JournalRecord::Group { .. } | JournalRecord::WindowClosed { .. } => {}
+        }
+    }
+
+    /// A file is about to be sent.
+    pub(super) fn start(&mut self, window_start: u64, digest: &str, groups: usize, out: &mut Actions) {
+        self.0.push(Entry::pending(digest.to_owned(), groups));
+        let record = JournalRecord::UploadStarted { window_start, digest: digest.to_owned(), groups };
+        out.push(Action::AppendJournal { entry: JournalEntry::UploadStarted(window_start), record });
+    }
+
+    /// The read key fetched this file; nothing else of ours is there.
+    pub(super) fn done(&mut self, window_start: u64, digest: &str, out: &mut Actions) -> Option<Entry> {
+        let found = self.0.iter().find(|entry| entry.digest == digest).cloned()?;
+        if found.fate != Fate::Done {
+            self.set(digest, Fate::Done);
+            let record = JournalRecord::UploadDone { window_start, digest: digest.to_owned() };
+            out.push(Action::AppendJournal { entry: JournalEntry::UploadDone(window_start), record });
+        }
+        Some(found)
+    }
+
+    /// What is pending will not be there.
+    pub(super) fn abandon_pending(&mut self, window_start: u64, why: &str, out: &mut Actions) {
+        self.abandon(window_start, Fate::Pending, why, out);
+    }
+
+    /// The object was removed: nothing is pending or done any more.
+    pub(super) fn removed(&mut self, window_start: u64, why: &str, out: &mut Actions) {
+        self.abandon(window_start, Fate::Pending, why, out);
+        self.abandon(window_start, Fate::Done, why, out);
+    }
+
+    /// Whether this is the digest of one of our files.
+    pub(super) fn knows(&self, digest: &str) -> bool {
+        self.0.iter().any(|entry| entry.digest == digest)
+    }
+
+    /// The file whose fate is not known.
+    pub(super) fn pending(&self) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.fate == Fate::Pending)
+    }
+
+    /// The newest file that was fetched with the read key.
+    pub(super) fn newest_done(&self) -> Option<&Entry> {
+        self.0.iter().rfind(|entry| entry.fate == Fate::Done)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn set(&mut self, digest: &str, fate: Fate) {
+        for entry in self.0.iter_mut().filter(|entry| entry.digest == digest) {
+            entry.fate = fate;
+        }
+    }
+
+    fn abandon(&mut self, window_start: u64, fate: Fate, why: &str, out: &mut Actions) {
+        for entry in self.0.iter_mut().filter(|entry| entry.fate == fate) {
+            entry.fate = Fate::Abandoned;
+            let record =
+                JournalRecord::UploadAbandoned { window_start, digest: entry.digest.clone(), why: why.to_owned() };
+            out.push(Action::AppendJournal { entry: JournalEntry::UploadAbandoned(window_start), record });
+        }
+    }
+}
+
+impl Entry {
+    const fn pending(digest: String, groups: usize) -> Self {
+        Self { digest, groups, fate: Fate::Pending }
+    }
+}

@@ -1,0 +1,139 @@
+//! Receipts of windows that are over: given at once where everything is known, and otherwise after one more look at the
+//! bucket. A window that a crash interrupted gets its receipt from the process that starts next.
+
+use grail_protocol::PROTOCOL;
+use grail_protocol::window_file::object_key;
+
+use super::action::Action;
+use super::event::JournalEntry;
+use super::ledger::{self, Ledger};
+use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
+use super::{Actions, Machine, trouble};
+use crate::answers::{BucketError, Etag, JournalRecord};
+
+/// Failed looks at the bucket after which a receipt is given as things stand.
+const LOOKS_MAX: u32 = 5;
+
+/// A window that is over and has a pending upload.
+#[derive(Debug, Clone)]
+pub(super) struct Unsettled {
+    /// The receipt if the pending file is not in the bucket.
+    receipt: WindowReceipt,
+    ledger: Ledger,
+    looks: u32,
+    /// A look, or the upload itself, is not answered yet.
+    waiting: bool,
+}
+
+impl Machine {
+    /// Give a window's receipt, now or once its pending upload is known to be there or not. While the upload itself is
+    /// still in flight nobody can look.
+    pub(super) fn give_receipt(&mut self, receipt: WindowReceipt, ledger: Ledger, in_flight: bool, out: &mut Actions) {
+        self.give_unsettled(out);
+        if ledger.pending().is_none() {
+            give(receipt, out);
+            return;
+        }
+        self.unsettled = Some(Unsettled { receipt, ledger, looks: 0, waiting: in_flight });
+        self.read_unsettled(out);
+    }
+
+    /// The upload that was in flight when its window ended is over, however it went.
+    pub(super) fn late_upload_answered(&mut self, window_start: u64, out: &mut Actions) {
+        let is_asked = |unsettled: &Unsettled| unsettled.receipt.window_start == window_start;
+        if let Some(unsettled) = self.unsettled.as_mut().filter(|unsettled| is_asked(unsettled)) {
+            unsettled.waiting = false;
+            self.read_unsettled(out);
+        }
+    }
+
+    /// Look at the bucket, once at a time.
+    pub(super) fn read_unsettled(&mut self, out: &mut Actions) {
+        let hotkey = self.config.hotkey.to_ss58();
+        let Some(unsettled) = self.unsettled.as_mut().filter(|unsettled| !unsettled.waiting) else { return };
+        unsettled.waiting = true;
+        let window_start = unsettled.receipt.window_start;
+        out.push(Action::ReadObject { window_start, key: object_key(&hotkey, window_start) });
+    }
+
+    /// What the read key finds in the place of a window that is over.
+    pub(super) fn late_object_read(
+        &mut self,
+        window_start: u64,
+        result: Result<Option<(String, Etag)>, BucketError>,
+        out: &mut Actions,
+    ) {
+        let is_asked = |unsettled: &Unsettled| unsettled.receipt.window_start == window_start;
+        let Some(unsettled) = self.unsettled.as_mut().filter(|unsettled| is_asked(unsettled)) else { return };
+        match result {
+            Ok(found) => {
+                let done = found.and_then(|(digest, _)| unsettled.ledger.done(window_start, &digest, out));
+                unsettled.ledger.abandon_pending(window_start, ledger::NOT_THERE, out);
+                if let Some(entry) = done.filter(|entry| unsettled.receipt.digest.as_ref() != Some(&entry.digest)) {
+                    let receipt = &mut unsettled.receipt;
+                    receipt.outcome = WindowOutcome::Uploaded;
+                    receipt.groups_uploaded = entry.groups;
+                    receipt.rollouts_uploaded = entry.groups * PROTOCOL.rollouts_per_group;
+                    receipt.read_back = true;
+                    receipt.slack_ms = None;
+                    receipt.digest = Some(entry.digest);
+                }
+                self.give_unsettled(out);
+            }
+            Err(error) => {
+                out.push(trouble(Area::Bucket, error));
+                unsettled.waiting = false;
+                unsettled.looks += 1;
+                if unsettled.looks >= LOOKS_MAX || self.stopping {
+                    self.give_unsettled(out);
+                }
+            }
+        }
+    }
+
+    /// Give the receipt of a window that a crash interrupted and that is over by now.
+    pub(super) fn close_recovered(&mut self, start: u64, out: &mut Actions) {
+        let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() != start) else { return };
+        if recovered.is_closed() {
+            return;
+        }
+        let (context, groups_clean, ledger) = recovered.into_parts();
+        let done = ledger.newest_done();
+        let groups_uploaded = done.map_or(0, |done| done.groups);
+        let outcome = match (done, groups_clean) {
+            (Some(_), _) => WindowOutcome::Uploaded,
+            (None, 0) => WindowOutcome::NothingReady,
+            (None, _) => WindowOutcome::Lost("the miner was not running when the window ended".to_owned()),
+        };
+        let receipt = WindowReceipt {
+            window_start: context.window_start,
+            outcome,
+            groups_clean,
+            groups_uploaded,
+            rollouts_uploaded: groups_uploaded * PROTOCOL.rollouts_per_group,
+            slack_ms: None,
+            read_back: done.is_some(),
+            digest: done.map(|done| done.digest.clone()),
+            self_check_rejections: std::collections::BTreeMap::new(),
+            engine_failures: 0,
+            reorganisations: 0,
+            with_beacon: context.use_drand,
+        };
+        self.give_receipt(receipt, ledger, false, out);
+    }
+
+    fn give_unsettled(&mut self, out: &mut Actions) {
+        if let Some(unsettled) = self.unsettled.take() {
+            give(unsettled.receipt, out);
+        }
+    }
+}
+
+fn give(receipt: WindowReceipt, out: &mut Actions) {
+    let window_start = receipt.window_start;
+    out.push(Action::Report(Report::Receipt(receipt)));
+    out.push(Action::AppendJournal {
+        entry: JournalEntry::WindowClosed(window_start),
+        record: JournalRecord::WindowClosed { window_start },
+    });
+}

@@ -1,0 +1,161 @@
+//! An oracle over the journal, from outside the machine: what was signed was journalled first, one file is on its way at
+//! a time, every file ends in exactly one fate, and the bucket holds what the journal says is done.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use grail_miner::machine::{WindowOutcome, WindowReceipt};
+use grail_miner::ports::{Journal, JournalError, JournalRecord};
+
+/// Everything that one hotkey's journal ever said, across restarts.
+#[derive(Debug, Clone, Default)]
+pub struct Audit(Rc<RefCell<Facts>>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    windows: BTreeMap<u64, Window>,
+    violations: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    /// Indices of the groups under the present context.
+    groups: BTreeSet<u32>,
+    /// Digests in the order in which they were begun, with their fate.
+    files: Vec<(String, Fate)>,
+    closed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Pending,
+    Done,
+    Abandoned,
+}
+
+impl Audit {
+    /// Take note of a record that is durable.
+    pub fn note(&self, record: &JournalRecord) {
+        let mut facts = self.0.borrow_mut();
+        if let Err(violation) = facts.note(record) {
+            facts.violations.push(format!("ledger: {violation}"));
+        }
+    }
+
+    /// What was wrong so far.
+    pub fn violations(&self) -> Vec<String> {
+        self.0.borrow().violations.clone()
+    }
+
+    /// Compare a window with its object's digest and the receipts that were given for it. Only a process that is not
+    /// running may have left a file pending.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn settle(&self, window_start: u64, object: Option<&str>, receipts: &[WindowReceipt]) -> Result<(), String> {
+        let facts = self.0.borrow();
+        let none = Window::default();
+        let window = facts.windows.get(&window_start).unwrap_or(&none);
+        let newest = |fate| window.files.iter().rfind(|(_, other)| *other == fate).map(|(digest, _)| digest.as_str());
+        let (done, pending) = (newest(Fate::Done), newest(Fate::Pending));
+        let is_explained = object == done || pending.is_some() && object == pending;
+        if !is_explained {
+            return Err(format!(
+                "window {window_start}: the bucket holds {object:?}, the journal says {:?}",
+                window.files
+            ));
+        }
+        match receipts {
+            [] => Ok(()),
+            [receipt] if receipt.outcome == WindowOutcome::Uploaded && receipt.digest.as_deref() != done => {
+                Err(format!("window {window_start}: a receipt for {:?}, and done is {done:?}", receipt.digest))
+            }
+            [receipt] if receipt.outcome != WindowOutcome::Uploaded && done.is_some() => {
+                Err(format!("window {window_start}: {:?}, and {done:?} is done", receipt.outcome))
+            }
+            [_] => Ok(()),
+            _ => Err(format!("window {window_start}: {} receipts", receipts.len())),
+        }
+    }
+}
+
+impl Facts {
+    fn note(&mut self, record: &JournalRecord) -> Result<(), String> {
+        match record {
+            JournalRecord::Window(context) => {
+                let window = self.windows.entry(context.window_start).or_default();
+                window.groups.clear();
+            }
+            JournalRecord::Group { window_start, rollouts } => {
+                let window = self.window(*window_start)?;
+                window.groups.extend(rollouts.iter().map(|rollout| rollout.rollout_group));
+            }
+            JournalRecord::UploadStarted { window_start, digest, groups } => {
+                let window = self.window(*window_start)?;
+                if window.closed {
+                    return Err(format!("{digest} was begun after window {window_start} was closed"));
+                }
+                if let Some((pending, _)) = window.files.iter().find(|(_, fate)| *fate == Fate::Pending) {
+                    return Err(format!("{digest} was begun while {pending} was pending"));
+                }
+                if let Some(index) = (0..*groups as u32).find(|index| !window.groups.contains(index)) {
+                    return Err(format!("{digest} holds group {index}, which was not journalled"));
+                }
+                window.files.push((digest.clone(), Fate::Pending));
+            }
+            JournalRecord::UploadDone { window_start, digest } => self.end(*window_start, digest, Fate::Done)?,
+            JournalRecord::UploadAbandoned { window_start, digest, why } => {
+                if why.is_empty() {
+                    return Err(format!("{digest} was abandoned without a reason"));
+                }
+                self.end(*window_start, digest, Fate::Abandoned)?;
+            }
+            JournalRecord::WindowClosed { window_start } => {
+                // A window whose first block was never read has no record, and a receipt all the same.
+                let window = self.windows.entry(*window_start).or_default();
+                if std::mem::replace(&mut window.closed, true) {
+                    return Err(format!("window {window_start} was closed twice"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn window(&mut self, window_start: u64) -> Result<&mut Window, String> {
+        self.windows.get_mut(&window_start).ok_or_else(|| format!("nothing told that window {window_start} began"))
+    }
+
+    fn end(&mut self, window_start: u64, digest: &str, fate: Fate) -> Result<(), String> {
+        let window = self.window(window_start)?;
+        let file = window.files.iter_mut().find(|(begun, _)| begun == digest);
+        let (_, old) = file.ok_or_else(|| format!("{digest} ended without a beginning"))?;
+        if *old == fate {
+            return Err(format!("{digest} ended twice"));
+        }
+        *old = fate;
+        Ok(())
+    }
+}
+
+/// A journal whose every durable record is audited.
+pub struct AuditedJournal<J> {
+    /// The journal.
+    pub journal: J,
+    /// Who listens.
+    pub audit: Audit,
+}
+
+#[async_trait(?Send)]
+impl<J: Journal> Journal for AuditedJournal<J> {
+    async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
+        self.journal.append(record).await?;
+        self.audit.note(record);
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<Vec<JournalRecord>, JournalError> {
+        self.journal.load().await
+    }
+}
