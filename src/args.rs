@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use grail_miner::policy::UploadPolicy;
 
+use crate::doctor::Device;
+
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
 ///
 /// Exit codes: 0 all is well; 1 the answer is no (a rejected file, a violation in a simulation, a configuration that
-/// cannot mine); 2 the command or its input cannot be used; 3 another miner has the hotkey; 75 the miner stood still and
-/// may be started again; 130 it was stopped by a second signal, without waiting.
+/// cannot mine, a prerequisite that is missing); 2 the command or its input cannot be used; 3 another miner has the
+/// hotkey; 75 the miner stood still and may be started again; 130 it was stopped by a second signal, without waiting.
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {
@@ -26,6 +28,8 @@ pub struct Arguments {
 pub enum Command {
     /// Show the configuration: what holds, and where it was typed.
     Config(ConfigArguments),
+    /// Examine every prerequisite of mining, and say what to do where one is missing.
+    Doctor(DoctorArguments),
     /// Mine: generate, prove, upload, window after window, until a signal ends it.
     Mine(MineArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
@@ -60,6 +64,29 @@ pub struct ConfigShowArguments {
     /// Where the file is.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `grail doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// What is to generate; anything but a card is for custom networks.
+    #[arg(long, value_enum, default_value_t = Device::Cuda)]
+    pub device: Device,
+    /// The model: a folder, the id of a model in the Hugging Face cache, or `rehearsal` [default: GRAIL_MODEL_NAME].
+    #[arg(long, value_name = "DIR|ID|rehearsal")]
+    pub model: Option<String>,
+    /// Where the journal will lie [default: ~/.local/share/grail].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Do not ask the beacon: the block hash alone is the randomness.
+    #[arg(long)]
+    pub no_drand: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -106,15 +133,6 @@ pub struct MineArguments {
     /// Print each window's receipt as a JSON object.
     #[arg(long)]
     pub json: bool,
-}
-
-/// What generates and proves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Device {
-    /// An NVIDIA GPU.
-    Cuda,
-    /// This machine's processor.
-    Cpu,
 }
 
 /// `grail sim`.

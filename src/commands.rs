@@ -1,6 +1,7 @@
 //! One thin file per subcommand: read what was typed, call one operation, show the outcome.
 
 mod config;
+mod doctor;
 mod mine;
 mod output;
 pub(crate) mod sim;
@@ -16,6 +17,7 @@ use crate::args::{Arguments, Command};
 pub fn run(arguments: &Arguments) -> ExitCode {
     let outcome = match &arguments.command {
         Command::Config(arguments) => config::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
         Command::Mine(mine) => mine::run(mine, arguments.verbose),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),

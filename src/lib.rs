@@ -9,6 +9,7 @@
 pub mod args;
 pub mod commands;
 pub mod config;
+pub mod doctor;
 pub mod golden;
 pub mod live;
 pub mod observe;

@@ -67,7 +67,7 @@ fn what_is_needed_suffices() {
     assert_eq!((config.new_tokens_max, config.rollouts_per_group, config.safety_blocks), (1024, 4, 1));
     assert_eq!(config.storage.name(), ACCOUNT);
     assert_eq!(config.storage.endpoint.expose(), format!("https://{ACCOUNT}.r2.cloudflarestorage.com"));
-    assert_eq!((config.storage.region.as_str(), config.storage.force_path_style), ("us-east-1", false));
+    assert_eq!((config.storage.region.as_str(), config.storage.force_path_style), ("auto", false));
     assert!(matches!(config.monitoring, Monitoring::Null));
     assert_eq!(config.notices, []);
 }

@@ -2,60 +2,22 @@
 
 #![allow(clippy::disallowed_types, reason = "that nothing waited for long is measured with the host's clock")]
 
+mod drand_relay;
 mod scripted;
 
 use std::time::{Duration, Instant};
 
-use bls12_381::hash_to_curve::{ExpandMsgXmd, HashToCurve};
-use bls12_381::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
+use drand_relay::{NEWEST, honest, json, randomness, signature};
 use grail::live::beacon::{DrandNetwork, DrandRelays, RelayFailure, RelayPatience, RelaysError};
 use grail_miner::contract;
 use grail_miner::ports::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
 use scripted::{Answer, Server, dead_url, response};
-use sha2::{Digest, Sha256};
-
-const CHAIN_HASH: &str = "aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11";
-const NEWEST: u64 = 1000;
 
 /// Whether a failure is the one that a case is about.
 type Expected = fn(&RelayFailure) -> bool;
 
-fn secret() -> Scalar {
-    Scalar::from(0x1234_5678_9abc_def1_u64)
-}
-
 fn network() -> DrandNetwork {
-    let key = G2Affine::from(G2Projective::generator() * secret()).to_compressed();
-    DrandNetwork::new(CHAIN_HASH, &hex::encode(key), BeaconSchedule::QUICKNET).unwrap()
-}
-
-fn signature(round: u64) -> Vec<u8> {
-    let message = Sha256::digest(round.to_be_bytes());
-    let domain = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
-    let point = <G1Projective as HashToCurve<ExpandMsgXmd<sha2_09::Sha256>>>::hash_to_curve(message, domain);
-    G1Affine::from(point * secret()).to_compressed().to_vec()
-}
-
-fn randomness(signature: &[u8]) -> String {
-    hex::encode(Sha256::digest(signature))
-}
-
-fn json(round: u64, randomness: &str, signature: &str) -> Answer {
-    let body = format!(r#"{{"round":{round},"randomness":"{randomness}","signature":"{signature}"}}"#);
-    response("200 OK", "", body.as_bytes())
-}
-
-/// The answer of an honest relay to the request with this head.
-fn honest(head: &str) -> Answer {
-    let prefix = format!("GET /{CHAIN_HASH}/public/");
-    let round = head.strip_prefix(&prefix).and_then(|rest| rest.split(' ').next());
-    match round.and_then(|round| round.parse().ok()) {
-        Some(round @ 1..=NEWEST) => {
-            let signature = signature(round);
-            json(round, &randomness(&signature), &hex::encode(&signature))
-        }
-        _ => response("404 Not Found", "", b"not yet"),
-    }
+    drand_relay::network(BeaconSchedule::QUICKNET)
 }
 
 fn relays(urls: &[String], hedge_ms: u64) -> DrandRelays {

@@ -8,6 +8,7 @@ use scripted::{Answer, Server, dead_url, response};
 use sha2::{Digest, Sha256};
 
 const KEY: &str = "grail/windows/5abc-window-30.json.gz";
+const PUT_MS_MAX: u64 = 20_000;
 const PLANTED: [&str; 4] = ["PLANTEDWRITEID", "planted/write+secret", "PLANTEDREADID", "planted/read+secret"];
 
 fn bucket(endpoint: &str) -> S3Bucket {
@@ -22,7 +23,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn put(bucket: &S3Bucket) -> Result<Etag, BucketError> {
-    block_on(bucket.put(KEY, &[b'x'; 100_000], &PutCondition::Absent))
+    block_on(bucket.put(KEY, &[b'x'; 100_000], &PutCondition::Absent, PUT_MS_MAX))
 }
 
 fn error_body(code: &str) -> String {
@@ -34,12 +35,21 @@ fn refusal(status: &str, code: &str) -> Answer {
     response(status, "Content-Type: application/xml\r\n", error_body(code).as_bytes())
 }
 
-/// What each operation concludes from an answer: put, get, delete.
+/// What each operation concludes from an answer: put, get, delete. Only a put whose fate is open is tried again, after a
+/// look.
 fn concluded(answer: Answer) -> [Result<(), BucketError>; 3] {
     let server = Server::always(answer);
     let bucket = bucket(&server.url());
     let results = [put(&bucket).map(drop), block_on(bucket.get(KEY)).map(drop), block_on(bucket.delete(KEY))];
-    assert_eq!(server.requests().len(), 3, "something was tried again");
+    let requests = server.requests();
+    let methods: Vec<&str> = requests.iter().filter_map(|head| head.split(' ').next()).collect();
+    match &results[0] {
+        Err(BucketError::Unknown(_)) => {
+            assert!(methods.starts_with(&["PUT", "HEAD"]) && methods.ends_with(&["GET", "DELETE"]), "{methods:?}");
+            assert!(methods.len() <= 5, "{methods:?}");
+        }
+        _ => assert_eq!(methods, ["PUT", "GET", "DELETE"]),
+    }
     for error in results.iter().filter_map(|result| result.as_ref().err()) {
         assert_no_secret(&format!("{error} {error:?}"));
     }
@@ -146,7 +156,7 @@ fn requests_say_what_they_must_and_no_more() {
     let server = Server::always(response("200 OK", "ETag: \"1\"\r\n", b""));
     let bucket = bucket(&server.url());
     assert_eq!(put(&bucket), Ok(Etag("\"1\"".to_owned())));
-    block_on(bucket.put(KEY, b"y", &PutCondition::Matches(Etag("\"1\"".to_owned())))).unwrap();
+    block_on(bucket.put(KEY, b"y", &PutCondition::Matches(Etag("\"1\"".to_owned())), PUT_MS_MAX)).unwrap();
     let _ = block_on(bucket.get(KEY));
     block_on(bucket.delete(KEY)).unwrap();
     let heads: Vec<String> = server.requests().iter().map(|head| head.to_ascii_lowercase()).collect();
@@ -183,7 +193,7 @@ fn an_upload_in_parts_that_fails_is_aborted() {
         let key = || AccessKey::new(PLANTED[0], PLANTED[1]);
         let config = BucketConfig::s3(server.url(), "mine", "auto", key(), key());
         let bucket = S3Bucket::new(BucketConfig { part_bytes: 5 << 20, request_ms: 10_000, ..config }).unwrap();
-        block_on(bucket.put(KEY, &large, &PutCondition::Absent)).unwrap_err()
+        block_on(bucket.put(KEY, &large, &PutCondition::Absent, PUT_MS_MAX)).unwrap_err()
     };
     let server = Server::start(begin);
     let error = upload(&server);

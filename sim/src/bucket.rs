@@ -84,7 +84,7 @@ impl BucketLink {
 
 #[async_trait(?Send)]
 impl Bucket for BucketLink {
-    async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition) -> Result<Etag, BucketError> {
+    async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, _: u64) -> Result<Etag, BucketError> {
         let call = self.call(bytes.len()).await;
         if self.failing(FaultKind::UploadErrorBefore) {
             return Err(BucketError::Transient("503 Slow Down".to_owned()));

@@ -15,8 +15,9 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::args::{Device, MineArguments};
+use crate::args::MineArguments;
 use crate::config::{self, Environment, MinerConfig, Network, TypedConfig};
+use crate::doctor::Device;
 use crate::live::assembly;
 use crate::live::clock::SystemClock;
 use crate::live::engine::CpuWorker;

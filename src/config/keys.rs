@@ -47,7 +47,7 @@ pub const KEYS: &[Key] = &[
     secret("R2_WRITE_ACCESS_KEY_ID"),
     secret("R2_WRITE_SECRET_ACCESS_KEY"),
     Key { name: "R2_ENDPOINT_URL", default: None, kind: Kind::Endpoint },
-    plain("R2_REGION", Some("us-east-1")),
+    plain("R2_REGION", Some("auto")),
     plain("R2_FORCE_PATH_STYLE", Some("false")),
     plain("GRAIL_MONITORING_BACKEND", Some("null")),
     secret("WANDB_API_KEY"),

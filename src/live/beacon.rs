@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use grail_miner::ports::{Beacon, BeaconError, BeaconRound};
+use grail_miner::ports::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
 
 pub use super::http_client::HttpClientError;
 pub use network::{DrandNetwork, NetworkError};
@@ -112,6 +112,17 @@ impl DrandRelays {
             };
             asked.extend(hedged.map(|relay| self.ask(relay, round)));
         }
+    }
+
+    /// When its rounds are due.
+    pub const fn schedule(&self) -> BeaconSchedule {
+        self.network.schedule()
+    }
+
+    /// How far the relays' clocks are ahead of ours, in milliseconds, by the first of them that has told; answers tell
+    /// whole seconds.
+    pub fn server_offset_ms(&self) -> Option<i64> {
+        self.relays.iter().find_map(Relay::server_offset_ms)
     }
 
     async fn ask<'a>(&'a self, relay: &'a Relay, round: u64) -> (&'a Relay, Result<BeaconRound, RelayFailure>) {

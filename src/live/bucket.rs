@@ -2,10 +2,12 @@
 
 mod config;
 mod failure;
+mod hedge;
 mod multipart;
 mod transport;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,26 +22,47 @@ use sha2::{Digest, Sha256};
 
 pub use config::{AccessKey, Addressing, BucketConfig, BucketConfigError};
 
-use super::http_client::http_client;
+use super::http_client::{http_client, http_client_without_pool};
+use super::server_clock::ServerClock;
 use failure::{Failures, Operation};
 use transport::Transport;
 
+/// The metadata that holds an object's sha256.
+const DIGEST_NAME: &str = "sha256";
 /// Most bytes that a read takes in; no window file comes near.
 const OBJECT_BYTES_MAX: u64 = 1 << 30;
 
 /// One bucket behind an S3 endpoint.
 ///
-/// Nothing is tried twice here. An answer of 200 whose body is an error is [`BucketError::Unknown`], as is everything
-/// that leaves a write's fate open; some stores acknowledge what they then lose, so only a read-back with the read key
-/// proves a write. A store that refuses a condition before it has read the whole body may close the connection on it;
-/// then that, too, is unknown, and the read-back finds the other writer's object. A `put` that is dropped while it goes in parts leaves parts behind, which stores clear away in days.
+/// Nothing is tried twice here but a `put` whose first attempt is silent or broke, and that only after a look at what
+/// lies there. An answer of 200 whose body is an error leaves a write's fate open like a broken connection does; some
+/// stores acknowledge what they then lose, so only a read-back with the read key proves a write. A store that refuses a
+/// condition before it has read the whole body may close the connection on it; then that, too, is unknown, and the
+/// look finds the other writer's object.
 pub struct S3Bucket {
     config: BucketConfig,
     endpoint: String,
-    transport: Transport,
-    writer: AmazonS3,
+    writer: Writer,
+    /// For second attempts; it keeps no connections, so none of them is one that died unnoticed.
+    second_writer: Writer,
     reader: AmazonS3,
     failures: Failures,
+    server_clock: ServerClock,
+}
+
+/// The write key over one HTTP client.
+struct Writer {
+    transport: Transport,
+    store: AmazonS3,
+}
+
+/// One object to write.
+struct Write<'a> {
+    path: Path,
+    bytes: &'a [u8],
+    /// sha256 in hex; it stands beside the object.
+    digest: String,
+    condition: &'a PutCondition,
 }
 
 impl S3Bucket {
@@ -49,23 +72,37 @@ impl S3Bucket {
     /// [`BucketConfigError`] where the description cannot be right.
     pub fn new(config: BucketConfig) -> Result<Self, BucketConfigError> {
         let endpoint = config.checked_endpoint()?;
-        let transport = Transport::new(http_client(config.connect_ms, config.request_ms)?);
-        let writer = store(&config, &endpoint, &config.write_key, transport.clone())?;
+        let server_clock = ServerClock::default();
+        let clients = [
+            http_client(config.connect_ms, config.request_ms)?,
+            http_client_without_pool(config.connect_ms, config.request_ms)?,
+        ];
+        let [transport, second_transport] = clients.map(|client| Transport::new(client, server_clock.clone()));
+        let writer = |transport: Transport| {
+            let store = store(&config, &endpoint, &config.write_key, transport.clone())?;
+            Ok::<_, BucketConfigError>(Writer { transport, store })
+        };
         let reader = store(&config, &endpoint, &config.read_key, transport.clone())?;
+        let (writer, second_writer) = (writer(transport)?, writer(second_transport)?);
         let failures = Failures::new([&config.write_key, &config.read_key]);
-        Ok(Self { config, endpoint, transport, writer, reader, failures })
+        Ok(Self { config, endpoint, writer, second_writer, reader, failures, server_clock })
     }
 
-    async fn put_whole(&self, path: &Path, bytes: &[u8], condition: &PutCondition) -> Result<Etag, BucketError> {
-        let mode = match condition {
+    /// How far the store's clock is ahead of ours, in milliseconds, by its last answer; answers tell whole seconds.
+    pub fn server_offset_ms(&self) -> Option<i64> {
+        self.server_clock.offset_ms()
+    }
+
+    async fn put_whole(&self, writer: &Writer, write: &Write<'_>) -> Result<Etag, BucketError> {
+        let mode = match write.condition {
             PutCondition::Absent => PutMode::Create,
             PutCondition::Matches(Etag(tag)) => {
                 PutMode::Update(UpdateVersion { e_tag: Some(tag.clone()), version: None })
             }
         };
-        let options = PutOptions { mode, attributes: attributes(bytes), ..PutOptions::default() };
-        let payload = PutPayload::from_bytes(Bytes::copy_from_slice(bytes));
-        let result = self.writer.put_opts(path, payload, options).await;
+        let options = PutOptions { mode, attributes: write.attributes(), ..PutOptions::default() };
+        let payload = PutPayload::from_bytes(Bytes::copy_from_slice(write.bytes));
+        let result = writer.store.put_opts(&write.path, payload, options).await;
         let tag = result.map_err(|error| self.failures.told(Operation::Put, &error))?.e_tag;
         tag.map(Etag).ok_or_else(|| BucketError::Unknown("the answer names no version".to_owned()))
     }
@@ -82,16 +119,14 @@ impl S3Bucket {
 
 #[async_trait(?Send)]
 impl Bucket for S3Bucket {
-    async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition) -> Result<Etag, BucketError> {
+    async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, limit_ms: u64) -> Result<Etag, BucketError> {
         let path = path(key)?;
         // Stores answer such a version with a malformed-request error, and the library panics on some.
         if matches!(condition, PutCondition::Matches(Etag(tag)) if !is_version(tag)) {
             return Err(BucketError::ConditionFailed);
         }
-        match bytes.len() > self.config.part_bytes {
-            true => self.put_in_parts(&path, bytes, condition).await,
-            false => self.put_whole(&path, bytes, condition).await,
-        }
+        let digest = hex::encode(Sha256::digest(bytes));
+        self.put_hedged(&Write { path, bytes, digest, condition }, Duration::from_millis(limit_ms)).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
@@ -107,7 +142,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn delete(&self, key: &str) -> Result<(), BucketError> {
-        match self.writer.delete(&path(key)?).await {
+        match self.writer.store.delete(&path(key)?).await {
             Err(error) if !failure::is_missing_object(&error) => Err(self.failures.told(Operation::Delete, &error)),
             _ => Ok(()),
         }
@@ -120,6 +155,16 @@ impl fmt::Debug for S3Bucket {
             .field("endpoint", &self.endpoint)
             .field("bucket", &self.config.bucket)
             .finish_non_exhaustive()
+    }
+}
+
+impl Write<'_> {
+    /// What stands beside the object. There is no content encoding: readers would then get the file unpacked.
+    fn attributes(&self) -> Attributes {
+        Attributes::from_iter([
+            (Attribute::ContentType, "application/gzip".to_owned()),
+            (Attribute::Metadata(DIGEST_NAME.into()), self.digest.clone()),
+        ])
     }
 }
 
@@ -154,15 +199,6 @@ fn store(
         .with_disable_bulk_delete(true)
         .with_http_connector(transport);
     builder.build().map_err(|error| BucketConfigError::Store(error.to_string()))
-}
-
-/// What stands beside the object. There is no content encoding: readers would then get the file unpacked.
-fn attributes(bytes: &[u8]) -> Attributes {
-    let digest = hex::encode(Sha256::digest(bytes));
-    Attributes::from_iter([
-        (Attribute::ContentType, "application/gzip".to_owned()),
-        (Attribute::Metadata("sha256".into()), digest),
-    ])
 }
 
 /// Whether a store can have given this version: an entity tag of RFC 9110, or a bare one as some stores have it.

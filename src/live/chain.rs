@@ -53,6 +53,19 @@ impl SubtensorChain {
         Ok(Self { failover, signer, netuid: settings.netuid, known_runtime: RefCell::default() })
     }
 
+    /// When the best block was made, in milliseconds since 1970 by its author's clock; none where the chain keeps no time.
+    ///
+    /// # Errors
+    /// As every read of [`Chain`].
+    pub async fn block_time_ms(&self) -> Result<Option<u64>, ChainError> {
+        let question = async |connection: &Connection| {
+            let stored = self.stored(connection, &storage::time_key()).await?;
+            let time = stored.map(|stored| storage::time_of(&stored)).transpose();
+            time.map_err(|failure| connection.named(failure))
+        };
+        self.read(question).await
+    }
+
     async fn stored(&self, connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         let key = format!("0x{}", hex::encode(key));
         let answer = connection.call("state_getStorage", vec![key.into()]).await?;

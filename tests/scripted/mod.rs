@@ -1,6 +1,7 @@
 //! A loopback server that answers every connection by a script, down to resets and silence.
 
 #![allow(clippy::disallowed_methods, reason = "the server is a peer of the code under test, on a thread of its own")]
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

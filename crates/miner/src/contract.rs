@@ -6,6 +6,9 @@ use crate::ports::{
     Beacon, Bucket, BucketError, Chain, Clock, Engine, Etag, GroupRequest, Journal, JournalRecord, PutCondition, Signer,
 };
 
+/// How long a healthy bucket may take to write a few bytes.
+const PUT_MS_MAX: u64 = 20_000;
+
 /// Examine a clock.
 pub async fn clock(clock: &dyn Clock) {
     let before = clock.now();
@@ -51,14 +54,22 @@ pub async fn bucket(bucket: &dyn Bucket, key: &str) {
     assert_eq!(read().await, None, "the object is there before it was written");
     bucket.delete(key).await.expect("deleting what is not there succeeds");
     let stale = PutCondition::Matches(Etag("no such version".to_owned()));
-    assert_eq!(bucket.put(key, b"zero", &stale).await, Err(BucketError::ConditionFailed), "a missing object matched");
-    let first = bucket.put(key, b"one", &PutCondition::Absent).await.expect("an absent object can be created");
+    assert_eq!(
+        bucket.put(key, b"zero", &stale, PUT_MS_MAX).await,
+        Err(BucketError::ConditionFailed),
+        "a missing object matched"
+    );
+    let first =
+        bucket.put(key, b"one", &PutCondition::Absent, PUT_MS_MAX).await.expect("an absent object can be created");
     assert_eq!(read().await, Some((b"one".to_vec(), first.clone())), "what was written is not what is read");
-    let again = bucket.put(key, b"two", &PutCondition::Absent).await;
+    let again = bucket.put(key, b"two", &PutCondition::Absent, PUT_MS_MAX).await;
     assert_eq!(again, Err(BucketError::ConditionFailed), "an object was created twice");
-    let second = bucket.put(key, b"three", &PutCondition::Matches(first.clone())).await.expect("our version matches");
+    let second = bucket
+        .put(key, b"three", &PutCondition::Matches(first.clone()), PUT_MS_MAX)
+        .await
+        .expect("our version matches");
     assert_ne!(first, second, "a new content has the old version");
-    let old = bucket.put(key, b"four", &PutCondition::Matches(first)).await;
+    let old = bucket.put(key, b"four", &PutCondition::Matches(first), PUT_MS_MAX).await;
     assert_eq!(old, Err(BucketError::ConditionFailed), "an outdated version matched");
     assert_eq!(read().await, Some((b"three".to_vec(), second)), "a refused write left a trace");
     bucket.delete(key).await.expect("an object can be deleted");

@@ -193,8 +193,9 @@ impl Driver {
                     Event::JournalAnswered { entry, result: result.unwrap_or_else(late) }
                 });
             }
-            Action::Upload { window_start, key, bytes, condition } => self.ask(async move {
-                let result = put(&*clock, &*bucket, bucket_ms, &key, &bytes, &condition).await;
+            Action::Upload { window_start, key, bytes, condition, limit_ms } => self.ask(async move {
+                let limit_ms = limit_ms.min(bucket_ms);
+                let result = put(&*clock, &*bucket, limit_ms, &key, &bytes, &condition).await;
                 Event::UploadAnswered { window_start, result }
             }),
             Action::ReadObject { window_start, key } => self.ask(async move {
@@ -256,7 +257,11 @@ async fn put(
     bytes: &[u8],
     condition: &PutCondition,
 ) -> Result<Etag, BucketError> {
-    within(clock, limit_ms, bucket.put(key, bytes, condition)).await.unwrap_or_else(|| Err(bucket_late(limit_ms)))
+    if limit_ms == 0 {
+        return Err(BucketError::Transient("the window is over".to_owned()));
+    }
+    let result = within(clock, limit_ms, bucket.put(key, bytes, condition, limit_ms)).await;
+    result.unwrap_or_else(|| Err(bucket_late(limit_ms)))
 }
 
 fn bucket_late(limit_ms: u64) -> BucketError {

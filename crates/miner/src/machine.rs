@@ -17,6 +17,7 @@ mod upload;
 mod window;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Hotkey;
@@ -36,7 +37,7 @@ pub use self::receipt::{Area, Report, Trouble, WindowOutcome, WindowReceipt};
 pub type Actions = Vec<Action>;
 
 /// What an operator decides.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct MachineConfig {
     /// Our hotkey.
     pub hotkey: Hotkey,
@@ -81,6 +82,39 @@ impl MachineConfig {
             read_credentials,
             block_ms: PROTOCOL.block_ms,
         }
+    }
+}
+
+impl fmt::Debug for MachineConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            hotkey,
+            // Whoever knows it can foretell what we sample.
+            seed: _,
+            use_drand,
+            beacon,
+            policy,
+            safety_blocks,
+            reorganisation_blocks_max,
+            groups_in_flight_max,
+            groups_max,
+            early_upload_ms,
+            read_credentials,
+            block_ms,
+        } = self;
+        f.debug_struct("MachineConfig")
+            .field("hotkey", hotkey)
+            .field("use_drand", use_drand)
+            .field("beacon", beacon)
+            .field("policy", policy)
+            .field("safety_blocks", safety_blocks)
+            .field("reorganisation_blocks_max", reorganisation_blocks_max)
+            .field("groups_in_flight_max", groups_in_flight_max)
+            .field("groups_max", groups_max)
+            .field("early_upload_ms", early_upload_ms)
+            .field("read_credentials", &format_args!("({} bytes)", read_credentials.len()))
+            .field("block_ms", block_ms)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,7 +168,7 @@ impl Machine {
             Event::CommitmentAnswered(result) => self.commitment_answered(now, result, out),
             Event::GroupReady { group, sealed } => self.group_ready(now, group, *sealed, out),
             Event::GroupFailed { group, why } => self.group_failed(now, group, why, out),
-            Event::JournalAnswered { entry, result } => self.journal_answered(entry, result, out),
+            Event::JournalAnswered { entry, result } => self.journal_answered(now, entry, result, out),
             Event::UploadAnswered { window_start, result } => self.upload_answered(now, window_start, result, out),
             Event::ObjectRead { window_start, result } => self.object_read(now, window_start, result, out),
             Event::ObjectDeleted { window_start, result } => self.object_deleted(now, window_start, result, out),
@@ -207,4 +241,22 @@ impl Machine {
 /// A report of trouble.
 fn trouble(area: Area, text: impl std::fmt::Display) -> Action {
     Action::Report(Report::Trouble(Trouble { area, text: text.to_string() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_credentials_nor_the_sampling_seed_are_shown() {
+        let secret = b"planted read secret".to_vec();
+        let config =
+            MachineConfig { seed: 123_456_789, ..MachineConfig::new(Hotkey::from_bytes([0; 32]), secret.clone()) };
+        for shown in [format!("{config:?}"), format!("{:#?}", Machine::new(config.clone()))] {
+            assert!(shown.contains("(19 bytes)"), "{shown}");
+            for hidden in ["planted", "123456789", "112, 108, 97"] {
+                assert!(!shown.contains(hidden), "{shown}");
+            }
+        }
+    }
 }

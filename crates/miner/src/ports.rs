@@ -1,7 +1,7 @@
 //! Everything that touches the world, as object-safe traits whose documentation is the contract.
 //!
 //! Calls may take arbitrarily long: the driver bounds each one. A call whose future is dropped may or may not have taken
-//! effect. Implementations never retry on their own; the machine decides.
+//! effect. Implementations do not retry on their own, for the machine decides; only a `put` may, within the time that it is given.
 
 mod beacon;
 mod bucket;

@@ -5,6 +5,7 @@ use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
 use super::super::http_client::innermost;
+use super::super::server_clock::ServerClock;
 use super::RelaysError;
 use super::network::DrandNetwork;
 
@@ -59,6 +60,7 @@ impl RelayFailure {
 pub(super) struct Relay {
     base: Url,
     name: String,
+    server_clock: ServerClock,
 }
 
 #[derive(Deserialize)]
@@ -74,12 +76,17 @@ impl Relay {
         let base: Url = address.trim_end_matches('/').parse().map_err(|_| wrong())?;
         let host = base.host_str().filter(|_| matches!(base.scheme(), "http" | "https")).ok_or_else(wrong)?;
         let name = base.port().map_or(host.to_owned(), |port| format!("{host}:{port}"));
-        Ok(Self { base, name })
+        Ok(Self { base, name, server_clock: ServerClock::default() })
     }
 
     /// Host and port, without whatever else the address holds.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How far its clock is ahead of ours, by its last answer.
+    pub(super) fn server_offset_ms(&self) -> Option<i64> {
+        self.server_clock.offset_ms()
     }
 
     /// The verified round of this number.
@@ -92,7 +99,7 @@ impl Relay {
         let mut url = self.base.clone();
         let path = format!("{}/{}/public/{round}", self.base.path().trim_end_matches('/'), network.chain_hash());
         url.set_path(&path);
-        let answer = parsed(&content(client, url).await?)?;
+        let answer = parsed(&self.content(client, url).await?)?;
         if answer.round != round {
             return Err(RelayFailure::Round { asked: round, found: answer.round });
         }
@@ -103,21 +110,22 @@ impl Relay {
             false => Err(RelayFailure::Randomness),
         }
     }
-}
 
-async fn content(client: &Client, url: Url) -> Result<Vec<u8>, RelayFailure> {
-    let mut response = client.get(url).send().await.map_err(|error| broken(&error))?;
-    if response.status() != StatusCode::OK {
-        return Err(RelayFailure::Status(response.status().as_u16()));
-    }
-    let mut content = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
-        content.extend_from_slice(&chunk);
-        if content.len() > ANSWER_BYTES_MAX {
-            return Err(RelayFailure::TooLarge);
+    async fn content(&self, client: &Client, url: Url) -> Result<Vec<u8>, RelayFailure> {
+        let mut response = client.get(url).send().await.map_err(|error| broken(&error))?;
+        self.server_clock.note(response.headers());
+        if response.status() != StatusCode::OK {
+            return Err(RelayFailure::Status(response.status().as_u16()));
         }
+        let mut content = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
+            content.extend_from_slice(&chunk);
+            if content.len() > ANSWER_BYTES_MAX {
+                return Err(RelayFailure::TooLarge);
+            }
+        }
+        Ok(content)
     }
-    Ok(content)
 }
 
 fn parsed(content: &[u8]) -> Result<Answer, RelayFailure> {

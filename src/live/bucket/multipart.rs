@@ -10,36 +10,35 @@ use object_store::path::Path;
 use object_store::{MultipartId, PutMultipartOptions, PutPayload};
 
 use super::failure::Operation;
-use super::{S3Bucket, attributes, store};
+use super::{S3Bucket, Write, Writer, store};
 
 const PARTS_IN_FLIGHT_MAX: usize = 3;
 
 impl S3Bucket {
-    /// Write an object in parts; if that fails, have the parts removed.
+    /// Write an object in parts; if that fails or is given up, have the parts removed.
     ///
     /// The condition is on the last request, which makes the parts an object. Stores that ignore it there (it is newer
     /// than the one on plain writes) overwrite; the read-back then still finds our own bytes.
-    pub(super) async fn put_in_parts(
-        &self,
-        path: &Path,
-        bytes: &[u8],
-        condition: &PutCondition,
-    ) -> Result<Etag, BucketError> {
-        let store = self.store_under(condition)?;
+    pub(super) async fn put_in_parts(&self, writer: &Writer, write: &Write<'_>) -> Result<Etag, BucketError> {
+        let store = self.store_under(writer, write.condition)?;
         let told = |error| self.failures.told(Operation::Part, &error);
-        let options = PutMultipartOptions { attributes: attributes(bytes), ..PutMultipartOptions::default() };
-        let id = store.create_multipart_opts(path, options).await.map_err(told)?;
-        let result = match self.parts(&store, path, &id, bytes).await {
-            Ok(parts) => store.complete_multipart(path, &id, parts).await.map_err(|error| (Operation::Put, error)),
+        let options = PutMultipartOptions { attributes: write.attributes(), ..PutMultipartOptions::default() };
+        let id = store.create_multipart_opts(&write.path, options).await.map_err(told)?;
+        let mut unfinished = Unfinished { store: store.clone(), path: write.path.clone(), id: Some(id.clone()) };
+        let result = match self.parts(&store, &write.path, &id, write.bytes).await {
+            Ok(parts) => {
+                store.complete_multipart(&write.path, &id, parts).await.map_err(|error| (Operation::Put, error))
+            }
             Err(error) => Err((Operation::Part, error)),
         };
+        unfinished.id = None;
         match result {
             Ok(result) => {
                 result.e_tag.map(Etag).ok_or_else(|| BucketError::Unknown("the answer names no version".to_owned()))
             }
             Err((operation, error)) => {
                 // The first failure is the one to tell; parts that stay are cleared away by the store in days.
-                let _ = store.abort_multipart(path, &id).await;
+                let _ = store.abort_multipart(&write.path, &id).await;
                 Err(self.failures.told(operation, &error))
             }
         }
@@ -59,15 +58,31 @@ impl S3Bucket {
         futures_util::stream::iter(puts).buffered(PARTS_IN_FLIGHT_MAX).try_collect().await
     }
 
-    fn store_under(&self, condition: &PutCondition) -> Result<AmazonS3, BucketError> {
+    fn store_under(&self, writer: &Writer, condition: &PutCondition) -> Result<AmazonS3, BucketError> {
         let (name, value) = match condition {
             PutCondition::Absent => (header::IF_NONE_MATCH, Ok(HeaderValue::from_static("*"))),
             PutCondition::Matches(Etag(tag)) => (header::IF_MATCH, HeaderValue::from_str(tag)),
         };
         // A version that cannot be sent is none that a store has given.
         let value = value.map_err(|_| BucketError::ConditionFailed)?;
-        let transport = self.transport.completing_under(name, value);
+        let transport = writer.transport.completing_under(name, value);
         store(&self.config, &self.endpoint, &self.config.write_key, transport)
             .map_err(|error| BucketError::Refused(error.to_string()))
+    }
+}
+
+/// Parts that are to be removed if nobody waits for them any more.
+struct Unfinished {
+    store: AmazonS3,
+    path: Path,
+    /// None once they have become an object, or their removal was asked for.
+    id: Option<MultipartId>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) else { return };
+        let (store, path) = (self.store.clone(), self.path.clone());
+        runtime.spawn(async move { store.abort_multipart(&path, &id).await });
     }
 }

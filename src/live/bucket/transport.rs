@@ -10,6 +10,8 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 
+use super::super::server_clock::ServerClock;
+
 /// Answers other than an object are a few hundred bytes of XML.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -30,13 +32,14 @@ pub(super) struct Refusal {
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
     client: reqwest::Client,
+    server_clock: ServerClock,
     /// Sent along when parts become an object: the library has no way to put a condition on that.
     completion_condition: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Transport {
-    pub(super) const fn new(client: reqwest::Client) -> Self {
-        Self { client, completion_condition: None }
+    pub(super) const fn new(client: reqwest::Client, server_clock: ServerClock) -> Self {
+        Self { client, server_clock, completion_condition: None }
     }
 
     /// The same wire, on which parts become an object only under a condition.
@@ -60,6 +63,7 @@ impl HttpService for Transport {
         }
         let reads = request.method() == Method::GET;
         let (parts, body) = self.client.call(request).await?.into_parts();
+        self.server_clock.note(&parts.headers);
         if reads && parts.status == StatusCode::OK {
             return Ok(HttpResponse::from_parts(parts, body));
         }

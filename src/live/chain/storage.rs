@@ -26,6 +26,11 @@ pub(super) fn commitment_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
     [&entry("Commitments", "CommitmentOf")[..], &netuid.to_le_bytes(), &hashed].concat()
 }
 
+/// Timestamp.Now: when the block was made.
+pub(super) fn time_key() -> Vec<u8> {
+    entry("Timestamp", "Now").to_vec()
+}
+
 /// System.Events: what happened in a block.
 pub(super) fn events_key() -> Vec<u8> {
     entry("System", "Events").to_vec()
@@ -42,6 +47,12 @@ fn entry(pallet: &str, name: &str) -> [u8; 32] {
 pub(super) fn uid_of(stored: &[u8]) -> Result<u16, Failure> {
     let bytes = stored.try_into().map_err(|_| Failure::malformed(format!("a uid of {} bytes", stored.len())))?;
     Ok(u16::from_le_bytes(bytes))
+}
+
+/// A time as it is stored, in milliseconds since 1970.
+pub(super) fn time_of(stored: &[u8]) -> Result<u64, Failure> {
+    let bytes = stored.try_into().map_err(|_| Failure::malformed(format!("a time of {} bytes", stored.len())))?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// The bytes of a stored commitment's first field: deposit, block, count of fields, fields.

@@ -9,6 +9,8 @@ use super::lock::InstanceId;
 
 /// After so many blocks without renewal, a holder is gone.
 const STALE_BLOCKS: u64 = 30;
+/// How long one write may take.
+const WRITE_MS: u64 = 20_000;
 /// Blocks between two renewals.
 const RENEWAL_BLOCKS: u64 = 10;
 
@@ -125,7 +127,7 @@ impl BucketGuard {
     async fn write(&self, condition: &PutCondition) -> Result<Etag, BucketError> {
         let holder = Holder { instance: self.instance.to_string(), seen_ms: self.clock.now().wall_ms };
         let bytes = serde_json::to_vec(&holder).expect("a holder is plain data");
-        self.bucket.put(&self.key, &bytes, condition).await
+        self.bucket.put(&self.key, &bytes, condition, WRITE_MS).await
     }
 
     /// The other installation that these bytes name, unless it is gone. What is no guard is nobody's.

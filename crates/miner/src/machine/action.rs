@@ -51,6 +51,8 @@ pub enum Action {
         bytes: Vec<u8>,
         /// What must be there now.
         condition: PutCondition,
+        /// How long that is worth anything: until the window ends, in milliseconds.
+        limit_ms: u64,
     },
     /// Read a window's object with the read key.
     ReadObject {

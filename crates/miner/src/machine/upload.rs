@@ -204,6 +204,7 @@ impl Machine {
 
     pub(super) fn journal_answered(
         &mut self,
+        now: Now,
         entry: JournalEntry,
         result: Result<(), JournalError>,
         out: &mut Actions,
@@ -214,7 +215,7 @@ impl Machine {
                 if let Err(error) = result {
                     out.push(trouble(Area::Journal, error));
                 }
-                self.put(window_start, out);
+                self.put(now, window_start, out);
             }
             JournalEntry::Window(_)
             | JournalEntry::UploadDone(_)
@@ -227,7 +228,7 @@ impl Machine {
         }
     }
 
-    fn put(&mut self, window_start: u64, out: &mut Actions) {
+    fn put(&mut self, now: Now, window_start: u64, out: &mut Actions) {
         let hotkey = self.config.hotkey.to_ss58();
         let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
             return;
@@ -237,7 +238,9 @@ impl Machine {
             return;
         };
         let condition = window.upload.etag.clone().map_or(PutCondition::Absent, PutCondition::Matches);
-        out.push(Action::Upload { window_start, key: object_key(&hotkey, window_start), bytes, condition });
+        let limit_ms = self.timing.end_ms(window_start, now.monotonic_ms).saturating_sub(now.monotonic_ms);
+        let key = object_key(&hotkey, window_start);
+        out.push(Action::Upload { window_start, key, bytes, condition, limit_ms });
     }
 
     pub(super) fn upload_answered(
@@ -412,7 +415,7 @@ impl Machine {
         let now_ms = now.monotonic_ms;
         let Some(window) = self.window.as_mut() else { return };
         let Some(job) = window.upload.job.as_mut() else { return };
-        let pause_ms = ((self.config.block_ms / 24) << job.attempts.min(4)).max(1);
+        let pause_ms = jittered((self.config.block_ms / 24) << job.attempts.min(4), self.config.seed, job);
         job.attempts += 1;
         let at_ms = now_ms + pause_ms;
         // Worthless work is removed even late; anything else that validators would not read in time is not sent.
@@ -422,6 +425,18 @@ impl Machine {
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         }
     }
+}
+
+/// Anything up to `pause_ms`, so that miners that fail together do not come back together.
+fn jittered(pause_ms: u64, seed: u64, job: &Job) -> u64 {
+    let drawn = Sha256::new()
+        .chain_update("grail-upload-pause")
+        .chain_update(seed.to_be_bytes())
+        .chain_update(job.began_ms.to_be_bytes())
+        .chain_update(job.attempts.to_be_bytes());
+    let digest: [u8; 32] = drawn.finalize().into();
+    let draw = u64::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]));
+    1 + pause_ms * draw / u64::from(u32::MAX)
 }
 
 impl super::window::Window {

@@ -1,0 +1,103 @@
+//! An examination as it is read, by people and by programs.
+
+use serde_json::{Value, json};
+
+use super::Examination;
+use super::check::{Check, Status};
+
+/// Changes whenever a field of the document does.
+const DOCUMENT_VERSION: u32 = 1;
+const RESET: &str = "\u{1b}[0m";
+
+/// One line per check, with its remedy below it, and a sum at the end.
+pub fn page(examination: &Examination, in_colour: bool) -> String {
+    let width = examination.checks.iter().map(|check| check.code.len()).max().unwrap_or(0);
+    let mut page: String = examination.checks.iter().map(|check| lines(check, width, in_colour)).collect();
+    let count = |status| examination.count(status);
+    let [ok, warnings, failures, skipped] = [Status::Ok, Status::Warning, Status::Failure, Status::Skipped].map(count);
+    page +=
+        &format!("\n{ok} ok, {}, {}, {skipped} skipped\n", counted(warnings, "warning"), counted(failures, "failure"));
+    page
+}
+
+/// The same as one JSON object.
+pub fn document(examination: &Examination) -> Value {
+    let count = |status| examination.count(status);
+    json!({
+        "version": DOCUMENT_VERSION,
+        "grail": env!("CARGO_PKG_VERSION"),
+        "checks": examination.checks,
+        "summary": {
+            "ok": count(Status::Ok),
+            "warning": count(Status::Warning),
+            "failure": count(Status::Failure),
+            "skipped": count(Status::Skipped),
+            "may_mine": examination.obstacles().next().is_none(),
+        },
+    })
+}
+
+fn lines(check: &Check, width: usize, in_colour: bool) -> String {
+    let Check { code, status, value, remedy, .. } = check;
+    let word = format!("{:<7}", status.name());
+    let word = match in_colour {
+        true => format!("{}{word}{RESET}", colour(*status)),
+        false => word,
+    };
+    let mut lines = format!("{word}  {code:<width$}  {value}\n");
+    if let Some(remedy) = remedy {
+        let indent = 7 + 2 + width + 2;
+        lines += &format!("{:indent$}-> {remedy}\n", "");
+    }
+    lines
+}
+
+const fn colour(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "\u{1b}[32m",
+        Status::Warning => "\u{1b}[33m",
+        Status::Failure => "\u{1b}[31m",
+        Status::Skipped => "\u{1b}[2m",
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_changes_nothing_but_colour() {
+        let checks = vec![
+            Check::ok("a.b", "fine"),
+            Check::warning("a.long_one", "so so", "mend it"),
+            Check::failure("c", "bad\nand broken", "mend this too"),
+            Check::skipped("d", "c"),
+        ];
+        let examination = Examination { checks };
+        let plain = page(&examination, false);
+        let expected = [
+            "ok       a.b         fine",
+            "warning  a.long_one  so so",
+            "                     -> mend it",
+            "failure  c           bad and broken",
+            "                     -> mend this too",
+            "skipped  d           needs c",
+            "",
+            "1 ok, 1 warning, 1 failure, 1 skipped\n",
+        ];
+        assert_eq!(plain, expected.join("\n"));
+        let mut coloured = page(&examination, true);
+        assert_ne!(coloured, plain);
+        for code in [RESET, "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[31m", "\u{1b}[2m"] {
+            coloured = coloured.replace(code, "");
+        }
+        assert_eq!(coloured, plain);
+    }
+}

@@ -1,0 +1,62 @@
+//! How far a server's clock is from ours, by the `Date` of its answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, header};
+
+/// Stands for "no answer said so yet".
+const UNKNOWN: i64 = i64::MIN;
+/// Answers are dated in whole seconds, cut off; on the average half of one is missing.
+const CUT_OFF_MS: i64 = 500;
+
+/// The clock of one server; clones share what is known of it.
+#[derive(Debug, Clone)]
+pub(super) struct ServerClock(Arc<AtomicI64>);
+
+impl Default for ServerClock {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(UNKNOWN)))
+    }
+}
+
+impl ServerClock {
+    /// Take note of an answer that came just now; one without a date changes nothing.
+    pub(super) fn note(&self, headers: &HeaderMap) {
+        let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) else { return };
+        self.0.store(unix_ms(date) + CUT_OFF_MS - unix_ms(SystemTime::now()), Ordering::Relaxed);
+    }
+
+    /// How far it is ahead of ours, in milliseconds, to about half a second.
+    pub(super) fn offset_ms(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|offset_ms| *offset_ms != UNKNOWN)
+    }
+}
+
+fn unix_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_a_date_tells_the_offset() {
+        let clock = ServerClock::default();
+        for date in [None, Some("yesterday")] {
+            let date = date.map(|date| (header::DATE, date.parse().unwrap()));
+            clock.note(&HeaderMap::from_iter(date));
+            assert_eq!(clock.offset_ms(), None);
+        }
+        let ahead = SystemTime::now() + Duration::from_secs(3_600);
+        clock.note(&HeaderMap::from_iter([(header::DATE, httpdate::fmt_http_date(ahead).parse().unwrap())]));
+        let offset_ms = clock.clone().offset_ms().unwrap();
+        assert!((3_598_000..=3_601_000).contains(&offset_ms), "{offset_ms}");
+    }
+}
