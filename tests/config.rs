@@ -73,6 +73,28 @@ fn what_is_needed_suffices() {
 }
 
 #[test]
+fn regions_that_r2_does_not_have_are_doubtful() {
+    for (region, others, doubts) in [
+        ("us-east-1", &[][..], 0),
+        ("weur", &[], 0),
+        ("eu-west-1", &[], 1),
+        (
+            "eu-west-1",
+            &[
+                ("R2_ENDPOINT_URL", "http://127.0.0.1:9000"),
+                ("BT_NETWORK", "custom"),
+                ("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944"),
+            ],
+            0,
+        ),
+    ] {
+        let config = meant(&[&[("R2_REGION", region)], others].concat()).unwrap();
+        assert_eq!(config.notices.len(), doubts, "{region}: {:?}", config.notices);
+        assert_eq!(config.storage.region, region);
+    }
+}
+
+#[test]
 fn the_environment_wins_unless_the_file_says_otherwise() {
     let file = "NETUID=1\nNETUID=2\nBT_WALLET_HOT=\nBT_WALLET_COLD=cold\n";
     let typed = merged(&[("NETUID", " 3 "), ("BT_WALLET_HOT", "hot"), ("BT_WALLET_COLD", "")], file);

@@ -139,6 +139,7 @@ async fn keys_that_do_not_fit_are_told_apart() {
     let same = World::healthy("same").await.with("R2_READ_ACCESS_KEY_ID", WRITE.0);
     let examination = same.examined().await;
     assert_fails(&examination, "bucket.keys", true);
+    assert_eq!(check(&examination, "config.values").value, "needs bucket.keys");
     assert_eq!(check(&examination, "chain.endpoint").value, "needs config.values");
 }
 

@@ -14,15 +14,8 @@ use crate::live::beacon::DrandRelays;
 use crate::wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
 
 pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
-    let typed = config::load(&config::process_environment(), arguments.env_file.env_file.as_deref());
-    let typed = typed.map_err(ConfigProblem::from);
-    let meant = typed.as_ref().map_err(|_| ()).map(|typed| MinerConfig::from_typed(typed).map_err(ConfigProblem::from));
-    let config = match (&typed, &meant) {
-        (Err(problem), _) | (_, Ok(Err(problem))) => Err(problem),
-        (_, Ok(Ok(config))) => Ok(config),
-        (Ok(_), Err(())) => unreachable!("what was typed was read"),
-    };
-    let examination = examination(arguments, typed.as_ref().ok(), config)?;
+    let (typed, config) = load(arguments.env_file.env_file.as_deref());
+    let examination = examination(arguments, typed.as_ref(), config.as_ref())?;
     match arguments.json {
         true => super::output::line(document(&examination)),
         false => super::output::line(page(&examination, is_in_colour()).trim_end()),
@@ -31,15 +24,26 @@ pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// What was typed, as far as it can be read, and what it means.
+fn load(env_file: Option<&Path>) -> (Option<TypedConfig>, Result<MinerConfig, ConfigProblem>) {
+    match config::load(&config::process_environment(), env_file) {
+        Err(error) => (None, Err(error.into())),
+        Ok(typed) => {
+            let config = MinerConfig::from_typed(&typed).map_err(ConfigProblem::from);
+            (Some(typed), config)
+        }
+    }
+}
+
 fn examination(
     arguments: &DoctorArguments,
     typed: Option<&TypedConfig>,
     config: Result<&MinerConfig, &ConfigProblem>,
 ) -> anyhow::Result<Examination> {
     let opened = config.ok().map(open);
-    let home = typed.and_then(TypedConfig::home);
-    let data_folder = arguments.data_dir.clone().or_else(|| Some(home?.join(".local/share/grail")));
-    let hub_cache = hub_cache(home);
+    let home = variable("HOME");
+    let data_folder = arguments.data_dir.clone().or_else(|| Some(home.as_ref()?.join(".local/share/grail")));
+    let hub_cache = hub_cache(home.as_deref());
     let beacon = if arguments.no_drand { None } else { Some(DrandRelays::quicknet()?) };
     let subject = Subject {
         config,
@@ -65,10 +69,13 @@ fn open(config: &MinerConfig) -> Result<Rc<HotkeyWallet>, WalletError> {
 }
 
 /// Where Python's hub client keeps models, by its own variables.
-fn hub_cache(home: Option<&PathBuf>) -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+fn hub_cache(home: Option<&Path>) -> Option<PathBuf> {
     let from_home = || Some(variable("HF_HOME").or_else(|| Some(home?.join(".cache/huggingface")))?.join("hub"));
     variable("HF_HUB_CACHE").or_else(from_home)
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Colour is for people, unless they do not want it: <https://no-color.org>.

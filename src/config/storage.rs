@@ -14,6 +14,9 @@ pub const CREDENTIALS_BYTES: usize = 128;
 
 const ACCOUNT_ID: &str = "R2_ACCOUNT_ID";
 const ENDPOINT: &str = "R2_ENDPOINT_URL";
+const REGION: &str = "R2_REGION";
+/// All of R2 is one region, `auto`. It takes us-east-1 for that, and the hints where a bucket should lie.
+const REGIONS_OF_R2: [&str; 8] = ["auto", "us-east-1", "wnam", "enam", "weur", "eeur", "apac", "oc"];
 const READ_ID: &str = "R2_READ_ACCESS_KEY_ID";
 const READ_SECRET: &str = "R2_READ_SECRET_ACCESS_KEY";
 const WRITE_ID: &str = "R2_WRITE_ACCESS_KEY_ID";
@@ -110,7 +113,7 @@ fn fill(field: &mut [u8], name: &'static str, text: &str) -> Result<(), Credenti
 pub(super) fn read(reader: &mut Reader<'_>, network: Option<Network>) -> Option<StorageConfig> {
     let account_id = read_account_id(reader);
     let endpoint = read_endpoint(reader, account_id.as_deref(), network);
-    let region = reader.text("R2_REGION").map(str::to_owned);
+    let region = read_region(reader);
     let force_path_style = reader.parsed("R2_FORCE_PATH_STYLE", "true or false", |text| match is_true(text) {
         true => Some(true),
         false => ["0", "false", "no"].contains(&text.to_lowercase().as_str()).then_some(false),
@@ -163,6 +166,16 @@ fn read_endpoint(reader: &mut Reader<'_>, account: Option<&str>, network: Option
         reader.notices.push(Notice::Doubtful { name: ENDPOINT, what });
     }
     Some(typed)
+}
+
+fn read_region(reader: &mut Reader<'_>) -> Option<String> {
+    let region = reader.text(REGION)?.to_owned();
+    if reader.typed.get(ENDPOINT).is_none() && !REGIONS_OF_R2.contains(&region.as_str()) {
+        let what =
+            format!("is {region}, and Cloudflare R2 knows no region of that name: take it out, or set it to auto");
+        reader.notices.push(Notice::Doubtful { name: REGION, what });
+    }
+    Some(region)
 }
 
 fn read_key(reader: &mut Reader<'_>, [id, secret]: [&'static str; 2], remedy: &'static str) -> Option<AccessKey> {

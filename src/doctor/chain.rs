@@ -13,7 +13,7 @@ use super::configuration::VALUES;
 use super::wallet::HOTKEY;
 use super::{Subject, clock};
 use crate::config::{ChainConfig, Endpoint, MinerConfig, Network};
-use crate::live::chain::{ChainSettings, FINNEY_GENESIS, SubtensorChain};
+use crate::live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, SubtensorChain};
 use crate::live::unix_ms;
 
 const ENDPOINT: &str = "chain.endpoint";
@@ -34,6 +34,17 @@ struct Reached {
     head: u64,
 }
 
+/// Why a node is none of those.
+#[derive(Debug, thiserror::Error)]
+enum Unreached {
+    #[error(transparent)]
+    Settings(#[from] ChainSettingsError),
+    #[error("{}", worded(.0))]
+    Chain(ChainError),
+    #[error("no head within {call_ms} ms")]
+    Late { call_ms: u64 },
+}
+
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.config() else {
         return [ENDPOINT, HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, VALUES)).into();
@@ -43,7 +54,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let signer = subject.wallet().map_or_else(anybody, |wallet| wallet.clone() as Rc<dyn Signer>);
     let attempts =
         config.chain.endpoints.iter().map(|endpoint| reach(subject, &config.chain, endpoint, signer.clone()));
-    let attempts: Vec<Result<Reached, String>> = join_all(attempts).await;
+    let attempts: Vec<Result<Reached, Unreached>> = join_all(attempts).await;
     let is_reached = attempts.iter().any(Result::is_ok);
     let named = config.chain.endpoints.iter().zip(&attempts);
     let mut checks: Vec<Check> = named.map(|(endpoint, attempt)| told(endpoint, attempt, is_reached)).collect();
@@ -59,25 +70,30 @@ async fn reach(
     config: &ChainConfig,
     endpoint: &Endpoint,
     signer: Rc<dyn Signer>,
-) -> Result<Reached, String> {
+) -> Result<Reached, Unreached> {
     let genesis = (config.network == Network::Finney).then_some(FINNEY_GENESIS);
     let settings = ChainSettings { genesis, ..ChainSettings::custom([endpoint.expose()], config.netuid) };
-    let chain = SubtensorChain::new(&settings, signer).map_err(|error| error.to_string())?;
+    let chain = SubtensorChain::new(&settings, signer)?;
     match timeout(subject.limits.call(), chain.next_head(0)).await {
         Ok(Ok(head)) => Ok(Reached { chain, head: head.number }),
-        Ok(Err(error)) => Err(worded(&error)),
-        Err(_) => Err(format!("no head within {} ms", subject.limits.call_ms)),
+        Ok(Err(error)) => Err(Unreached::Chain(error)),
+        Err(_) => Err(Unreached::Late { call_ms: subject.limits.call_ms }),
     }
 }
 
 /// One of several endpoints may be missed.
-fn told(endpoint: &Endpoint, attempt: &Result<Reached, String>, is_reached: bool) -> Check {
+fn told(endpoint: &Endpoint, attempt: &Result<Reached, Unreached>, is_reached: bool) -> Check {
     match attempt {
         Ok(_) => Check::ok(ENDPOINT, format!("{endpoint} answers")),
-        Err(why) => match is_reached {
-            true => Check::warning(ENDPOINT, format!("{endpoint}: {why}"), ENDPOINT_REMEDY),
-            false => Check::failure(ENDPOINT, format!("{endpoint}: {why}"), ENDPOINT_REMEDY),
-        },
+        Err(why) => {
+            // Most failures name their endpoint themselves.
+            let why = why.to_string();
+            let value = if why.starts_with(&endpoint.to_string()) { why } else { format!("{endpoint}: {why}") };
+            match is_reached {
+                true => Check::warning(ENDPOINT, value, ENDPOINT_REMEDY),
+                false => Check::failure(ENDPOINT, value, ENDPOINT_REMEDY),
+            }
+        }
     }
 }
 
@@ -119,8 +135,8 @@ fn head(subject: &Subject<'_>, number: u64, time: Result<Option<u64>, ChainError
     // Test networks make blocks faster than clocks can be compared.
     let blocks = if age_ms < 5_000 { 0 } else { blocks };
     let head = match blocks {
-        ..=AGE_BLOCKS_MAX => Check::ok(HEAD, value),
-        ..=AGE_BLOCKS_FAILURE => Check::warning(HEAD, value, remedy),
+        blocks if blocks <= AGE_BLOCKS_MAX => Check::ok(HEAD, value),
+        blocks if blocks <= AGE_BLOCKS_FAILURE => Check::warning(HEAD, value, remedy),
         _ => Check::failure(HEAD, value, remedy),
     };
     vec![head, clock::check_by_block(CLOCK, age_ms)]

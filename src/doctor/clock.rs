@@ -12,10 +12,10 @@ const REMEDY: &str = "set the host's clock by NTP, for example with `timedatectl
 
 /// Judge by how much another clock is ahead of ours.
 pub(super) fn check(code: &'static str, offset_ms: i64) -> Check {
-    let value = format!("our clock is {}", apart(offset_ms));
+    let value = format!("our clock is {}", worded(offset_ms));
     match offset_ms.abs() {
-        ..=OFFSET_MS_MAX => Check::ok(code, value),
-        ..=OFFSET_MS_FAILURE => Check::warning(code, value, REMEDY),
+        apart if apart <= OFFSET_MS_MAX => Check::ok(code, value),
+        apart if apart <= OFFSET_MS_FAILURE => Check::warning(code, value, REMEDY),
         _ => Check::failure(code, value, REMEDY),
     }
 }
@@ -29,7 +29,7 @@ pub(super) fn check_by_block(code: &'static str, age_ms: i64) -> Check {
     }
 }
 
-fn apart(offset_ms: i64) -> String {
+fn worded(offset_ms: i64) -> String {
     let seconds = offset_ms.unsigned_abs() as f64 / 1000.0;
     match offset_ms {
         ..=-1_000 => format!("{seconds:.1} s ahead"),

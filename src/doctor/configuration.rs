@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::check::Check;
 use super::{ConfigProblem, Subject};
-use crate::config::{ConfigError, MinerConfig};
+use crate::config::{ConfigError, ConfigErrors, MinerConfig};
 
 /// The check that everything needs which reads the configuration.
 pub(super) const VALUES: &str = "config.values";
@@ -21,9 +21,7 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
             let remedy = "correct the file, or name another one with --env-file";
             vec![Check::obstacle(FILE, error.to_string(), remedy), Check::skipped(VALUES, FILE)]
         }
-        Err(ConfigProblem::Values(errors)) => {
-            errors.0.iter().map(|error| Check::obstacle_told(code_of(error), &error.to_string(), ": ")).collect()
-        }
+        Err(ConfigProblem::Values(errors)) => unusable(errors),
     };
     checks.extend(subject.env_file.and_then(permissions));
     checks
@@ -43,6 +41,16 @@ fn usable(config: &MinerConfig) -> Vec<Check> {
         Check::ok(BUCKET_KEYS, "the key that is published differs from the one that writes"),
     ];
     usable.into_iter().chain(notices).collect()
+}
+
+fn unusable(errors: &ConfigErrors) -> Vec<Check> {
+    let told = |error: &ConfigError| Check::obstacle_told(code_of(error), &error.to_string(), ": ");
+    let mut checks: Vec<Check> = errors.0.iter().map(told).collect();
+    // What others say they need must have a line of its own.
+    if let Some(first) = checks.first().filter(|_| checks.iter().all(|check| check.code != VALUES)) {
+        checks.push(Check::skipped(VALUES, first.code));
+    }
+    checks
 }
 
 /// Some mistakes are about the bucket, whichever way they are found.

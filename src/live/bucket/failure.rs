@@ -97,8 +97,9 @@ fn remedy(refusal: &Refusal) -> Option<&'static str> {
         ("RequestTimeTooSkewed", _) => "the host's clock is wrong; set it, best by NTP",
         ("NoSuchBucket", _) => "there is no such bucket; create it, or correct its name and account id",
         ("InvalidBucketName", _) => "the bucket's name is not allowed; correct it",
-        ("AuthorizationHeaderMalformed" | "PermanentRedirect", _) | ("", 300..=303 | 305..=399) => {
-            "the bucket lies in another region or at another endpoint; correct the region and the endpoint"
+        ("AuthorizationHeaderMalformed" | "InvalidRegionName" | "PermanentRedirect", _)
+        | ("", 300..=303 | 305..=399) => {
+            "the bucket lies in another region or at another endpoint; correct R2_REGION (R2's is `auto`) and R2_ENDPOINT_URL"
         }
         ("EntityTooLarge", _) => "the store takes no object of this size; raise its limit",
         ("QuotaExceeded" | "InsufficientStorage", _) | (_, 507) => "the bucket is full; delete old windows from it",
@@ -160,6 +161,7 @@ mod tests {
             (401, "Unauthorized", "permission"),
             (301, "PermanentRedirect", "region"),
             (301, "", "region"),
+            (400, "InvalidRegionName", "`auto`"),
             (400, "InvalidRequest", "documentation"),
         ] {
             let error = told(Operation::Put, status, code);
