@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::Context;
+use grail_protocol::PROTOCOL;
 
 use crate::args::DoctorArguments;
 use crate::config::{self, MinerConfig, TypedConfig};
 use crate::doctor::{ConfigProblem, Examination, Limits, Subject, document, examine, page};
-use crate::live::beacon::DrandRelays;
+use crate::live::assembly;
 use crate::wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
 
 pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
@@ -38,15 +39,16 @@ fn load(env_file: Option<&Path>) -> (Option<TypedConfig>, Result<MinerConfig, Co
 fn examination(
     arguments: &DoctorArguments,
     typed: Option<&TypedConfig>,
-    config: Result<&MinerConfig, &ConfigProblem>,
+    meant: Result<&MinerConfig, &ConfigProblem>,
 ) -> anyhow::Result<Examination> {
-    let opened = config.ok().map(open);
-    let home = variable("HOME");
-    let data_folder = arguments.data_dir.clone().or_else(|| Some(home.as_ref()?.join(".local/share/grail")));
-    let hub_cache = hub_cache(home.as_deref());
-    let beacon = if arguments.no_drand { None } else { Some(DrandRelays::quicknet()?) };
+    let opened = meant.ok().map(open);
+    let environment = config::process_environment();
+    let data_folder = arguments.data_dir.clone().or_else(|| config::data_folder(&environment));
+    let hub_cache = config::hub_cache(&environment);
+    let own_beacon = meant.ok().and_then(|config| config.beacon.as_ref());
+    let beacon = if arguments.no_drand { None } else { Some(assembly::beacon(own_beacon)?) };
     let subject = Subject {
-        config,
+        config: meant,
         env_file: typed.and_then(TypedConfig::file).map(PathBuf::as_path),
         wallet: opened.as_ref().map(|opened| opened.as_ref().map(Rc::clone)),
         beacon: beacon.as_ref(),
@@ -54,7 +56,7 @@ fn examination(
         model: arguments.model.as_deref(),
         hub_cache: hub_cache.as_deref(),
         data_folder: data_folder.as_deref(),
-        block_ms: grail_protocol::PROTOCOL.block_ms,
+        block_ms: meant.map_or(PROTOCOL.block_ms, |config| config.chain.block_ms),
         limits: Limits::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -66,16 +68,6 @@ fn open(config: &MinerConfig) -> Result<Rc<HotkeyWallet>, WalletError> {
     let prompt = |path: &Path| ask_terminal(path);
     let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
     HotkeyWallet::open(&config.wallet, &passwords).map(Rc::new)
-}
-
-/// Where Python's hub client keeps models, by its own variables.
-fn hub_cache(home: Option<&Path>) -> Option<PathBuf> {
-    let from_home = || Some(variable("HF_HOME").or_else(|| Some(home?.join(".cache/huggingface")))?.join("hub"));
-    variable("HF_HUB_CACHE").or_else(from_home)
-}
-
-fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Colour is for people, unless they do not want it: <https://no-color.org>.

@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
-use crate::config::{self, Environment, MinerConfig, Network, TypedConfig};
-use crate::doctor::Device;
+use crate::config::{self, MinerConfig, Network};
+use crate::doctor::{self, Device, Examination, Status, Subject, examine};
 use crate::live::assembly;
 use crate::live::clock::SystemClock;
 use crate::live::engine::CpuWorker;
@@ -29,6 +29,8 @@ use crate::observe::{
 };
 use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
 
+/// Something that only the operator can mend.
+const UNUSABLE: u8 = 2;
 /// Another process or machine mines with the hotkey.
 const TAKEN: u8 = 3;
 /// What sysexits calls a temporary failure: a supervisor may start the miner again.
@@ -37,6 +39,8 @@ const STALLED: i32 = 75;
 const INTERRUPTED: i32 = 130;
 /// After so many block times without a single event, the event loop stands still.
 const STALLED_BLOCKS: u64 = 20;
+/// How long a server may take to answer a startup check, in milliseconds.
+const CHECK_MS: u64 = 5_000;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
@@ -53,7 +57,9 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
         tracing::warn!("{}", printable(&notice.to_string()));
     }
     refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
-    let data_folder = data_folder(arguments, &environment, &typed)?;
+    let data_folder = arguments.data_dir.clone().or_else(|| config::data_folder(&environment));
+    let data_folder =
+        data_folder.ok_or_else(|| anyhow!("no home folder is known; say where the journal may lie with --data-dir"))?;
     let wallet = Rc::new(open_wallet(&config)?);
     let _lock = match HotkeyLock::take(wallet.path()) {
         Err(taken @ HotkeyLockError::Taken { .. }) => return Ok(refused(&taken)),
@@ -62,8 +68,29 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
     let engine = engine(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let hub_cache = config::hub_cache(&environment);
+    let local = tokio::task::LocalSet::new();
+    let examination = local.block_on(&runtime, async {
+        let beacon = (!arguments.no_drand).then(|| assembly::beacon(config.beacon.as_ref())).transpose()?;
+        let subject = Subject {
+            config: Ok(&config),
+            env_file: typed.file().map(PathBuf::as_path),
+            wallet: Some(Ok(wallet.clone())),
+            beacon: beacon.as_ref(),
+            device: arguments.device,
+            model: None,
+            hub_cache: hub_cache.as_deref(),
+            data_folder: Some(&data_folder),
+            block_ms: config.chain.block_ms,
+            limits: doctor::Limits { call_ms: CHECK_MS, model_ms: CHECK_MS, ..doctor::Limits::default() },
+        };
+        anyhow::Ok(examine(&subject).await)
+    })?;
+    if !may_mine(&examination) {
+        return Ok(ExitCode::from(UNUSABLE));
+    }
     let mining = Mining { arguments, config: &config, data_folder: &data_folder, wallet, engine, bars: &bars };
-    tokio::task::LocalSet::new().block_on(&runtime, mining.run())
+    local.block_on(&runtime, mining.run())
 }
 
 /// Everything that is known before the first connection.
@@ -174,6 +201,18 @@ impl Mining<'_> {
     }
 }
 
+/// Tell what the startup checks found, and whether mining may begin. What waiting may heal does not keep it from that.
+fn may_mine(examination: &Examination) -> bool {
+    for check in examination.checks.iter().filter(|check| matches!(check.status, Status::Warning | Status::Failure)) {
+        let remedy = check.remedy.as_deref().unwrap_or_default();
+        match check.is_obstacle {
+            true => tracing::error!("{}: {}: {remedy}", check.code, check.value),
+            false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
+        }
+    }
+    examination.obstacles().next().is_none()
+}
+
 /// A proof from a CPU has other bits than the validators' cards, so every window would be rejected.
 fn refuse_cpu_on_public_networks(device: Device, network: Network) -> anyhow::Result<()> {
     match (device, network) {
@@ -200,18 +239,6 @@ fn open_wallet(config: &MinerConfig) -> anyhow::Result<HotkeyWallet> {
     let prompt = |path: &Path| ask_terminal(path);
     let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
     Ok(HotkeyWallet::open(&config.wallet, &passwords)?)
-}
-
-fn data_folder(arguments: &MineArguments, environment: &Environment, typed: &TypedConfig) -> anyhow::Result<PathBuf> {
-    if let Some(folder) = &arguments.data_dir {
-        return Ok(folder.clone());
-    }
-    let data_home = environment.get("XDG_DATA_HOME").map(|path| PathBuf::from(path.expose_secret()));
-    let data_home = data_home.filter(|path| path.is_absolute());
-    let data_home = data_home.or_else(|| Some(typed.home()?.join(".local/share")));
-    let data_home =
-        data_home.ok_or_else(|| anyhow!("no home folder is known; say where the journal may lie with --data-dir"))?;
-    Ok(data_home.join("grail"))
 }
 
 /// A seed that other miners do not know: nobody can foretell which rollouts this one samples.

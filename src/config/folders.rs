@@ -1,0 +1,51 @@
+//! Where things lie by default, as the environment tells.
+
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret;
+
+use super::typed::Environment;
+
+/// Where journal and receipts lie: `$XDG_DATA_HOME/grail`, or `~/.local/share/grail`.
+pub fn data_folder(environment: &Environment) -> Option<PathBuf> {
+    // The standard has relative paths ignored.
+    let data_home = folder(environment, "XDG_DATA_HOME").filter(|path| path.is_absolute());
+    Some(data_home.or_else(|| Some(folder(environment, "HOME")?.join(".local/share")))?.join("grail"))
+}
+
+/// Where Python's hub client keeps models, by its own variables.
+pub fn hub_cache(environment: &Environment) -> Option<PathBuf> {
+    let hub_home =
+        || folder(environment, "HF_HOME").or_else(|| Some(folder(environment, "HOME")?.join(".cache/huggingface")));
+    folder(environment, "HF_HUB_CACHE").or_else(|| Some(hub_home()?.join("hub")))
+}
+
+fn folder(environment: &Environment, name: &str) -> Option<PathBuf> {
+    let path = environment.get(name)?.expose_secret();
+    (!path.is_empty()).then(|| PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect()
+    }
+
+    #[test]
+    fn folders_follow_the_standards() {
+        let data = |variables: &[(&str, &str)]| data_folder(&environment(variables));
+        assert_eq!(data(&[("HOME", "/h")]), Some(PathBuf::from("/h/.local/share/grail")));
+        assert_eq!(data(&[("HOME", "/h"), ("XDG_DATA_HOME", "/x")]), Some(PathBuf::from("/x/grail")));
+        assert_eq!(data(&[("HOME", "/h"), ("XDG_DATA_HOME", "x")]), Some(PathBuf::from("/h/.local/share/grail")));
+        assert_eq!(data(&[("HOME", "")]), None);
+        let hub = |variables: &[(&str, &str)]| hub_cache(&environment(variables));
+        assert_eq!(hub(&[("HOME", "/h")]), Some(PathBuf::from("/h/.cache/huggingface/hub")));
+        assert_eq!(hub(&[("HOME", "/h"), ("HF_HOME", "/f")]), Some(PathBuf::from("/f/hub")));
+        assert_eq!(hub(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/f")]), Some(PathBuf::from("/c")));
+        assert_eq!(hub(&[]), None);
+    }
+}
