@@ -144,6 +144,14 @@ async fn keys_that_do_not_fit_are_told_apart() {
 }
 
 #[tokio::test]
+async fn an_endpoint_without_room_for_the_bucket_is_told() {
+    let world = World::healthy("path style").await.with("R2_FORCE_PATH_STYLE", "false");
+    let examination = world.examined().await;
+    assert_fails(&examination, "bucket.write", true);
+    assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("R2_FORCE_PATH_STYLE=true"));
+}
+
+#[tokio::test]
 async fn a_missing_bucket_is_told() {
     let world = World::healthy("bucket").await.with("R2_ACCOUNT_ID", "elsewhere");
     let examination = world.examined().await;

@@ -305,3 +305,44 @@ fn stream(seed: u64, id: &GroupId, rollout: u32) -> StreamKey {
     // Another block hash gives other problems, so the generation need not enter the key.
     StreamKey { seed, window_start: id.window_start, group: id.index, rollout, attempt: id.attempt }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// A world in which nothing may be done any more.
+    struct Over;
+
+    #[async_trait(?Send)]
+    impl Clock for Over {
+        fn now(&self) -> Now {
+            Now::default()
+        }
+
+        async fn sleep_until(&self, _: u64) {}
+    }
+
+    #[async_trait(?Send)]
+    impl Bucket for Over {
+        async fn put(&self, _: &str, _: &[u8], _: &PutCondition, _: u64) -> Result<Etag, BucketError> {
+            panic!("it was written after the window's end");
+        }
+
+        async fn get(&self, _: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
+            Ok(None)
+        }
+
+        async fn delete(&self, _: &str) -> Result<(), BucketError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_put_once_the_window_is_over() {
+        let result = put(&Over, &Over, 0, "key", b"file", &PutCondition::Absent).now_or_never();
+        assert!(matches!(result, Some(Err(BucketError::Transient(_)))), "{result:?}");
+    }
+}

@@ -56,9 +56,12 @@ pub struct BucketConfig {
 /// Why a description cannot be right.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketConfigError {
-    /// Not an address.
-    #[error("{0:?} is not the address of an S3 endpoint; it must look like https://host, without bucket or query")]
-    Endpoint(String),
+    /// Not an address. It is not shown, as it may hold a password.
+    #[error("the endpoint is not the address of an S3 server; it must look like https://host, without user or query")]
+    Endpoint,
+    /// The bucket's name cannot stand in front of such a host.
+    #[error("a host that is an IP address has no place for the bucket's name; set R2_FORCE_PATH_STYLE=true")]
+    VirtualHost,
     /// An empty or impossible name.
     #[error("{0:?} is not a bucket's name; it must be lower-case letters, digits, dots and hyphens")]
     Bucket(String),
@@ -118,18 +121,19 @@ impl BucketConfig {
         if self.part_bytes < 5 << 20 {
             return Err(BucketConfigError::PartBytes);
         }
-        self.addressed().ok_or_else(|| BucketConfigError::Endpoint(self.endpoint.clone()))
+        self.addressed()
     }
 
-    fn addressed(&self) -> Option<String> {
-        let mut url: reqwest::Url = self.endpoint.parse().ok()?;
+    fn addressed(&self) -> Result<String, BucketConfigError> {
+        let mut url: reqwest::Url = self.endpoint.parse().map_err(|_| BucketConfigError::Endpoint)?;
         let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        let host = url.host_str().filter(|_| bare && matches!(url.scheme(), "http" | "https"))?;
+        let host = url.host_str().filter(|_| bare && matches!(url.scheme(), "http" | "https"));
+        let host = host.ok_or(BucketConfigError::Endpoint)?;
         if self.addressing == Addressing::VirtualHost {
             let host = format!("{}.{host}", self.bucket);
-            url.set_host(Some(&host)).ok()?;
+            url.set_host(Some(&host)).map_err(|_| BucketConfigError::VirtualHost)?;
         }
-        Some(url.as_str().trim_end_matches('/').to_owned())
+        Ok(url.as_str().trim_end_matches('/').to_owned())
     }
 }
 
@@ -155,15 +159,16 @@ mod tests {
         assert_eq!(config.checked_endpoint().unwrap(), "https://s3.example.org:9000");
         config.addressing = Addressing::VirtualHost;
         assert_eq!(config.checked_endpoint().unwrap(), "https://mine.s3.example.org:9000");
+        config.endpoint = "http://127.0.0.1:9000".to_owned();
+        assert!(matches!(config.checked_endpoint(), Err(BucketConfigError::VirtualHost)));
     }
 
     #[test]
     fn what_cannot_be_right_is_refused() {
         for endpoint in ["", "s3.example.org", "ftp://s3.example.org", "https://me:pass@host", "https://host/?a=b"] {
-            assert!(
-                matches!(config(endpoint, "b").checked_endpoint(), Err(BucketConfigError::Endpoint(_))),
-                "{endpoint}"
-            );
+            let error = config(endpoint, "b").checked_endpoint().unwrap_err();
+            assert!(matches!(error, BucketConfigError::Endpoint), "{endpoint}");
+            assert!(!error.to_string().contains("pass"), "{error}");
         }
         for bucket in ["", "Mine", "a b", "a/b"] {
             assert!(
