@@ -2,6 +2,7 @@
 
 mod config;
 mod output;
+mod serve;
 pub(crate) mod sim;
 mod table;
 mod verify;
@@ -9,13 +10,16 @@ mod version;
 
 use std::process::ExitCode;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, SimCommand};
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let outcome = match &arguments.command {
         Command::Config(arguments) => config::run(arguments),
-        Command::Sim(arguments) => sim::run(arguments),
+        Command::Sim(arguments) => match &arguments.command {
+            Some(SimCommand::Serve(arguments)) => serve::run(arguments),
+            None => sim::run(arguments),
+        },
         Command::Verify(arguments) => verify::run(arguments),
         Command::Version => version::run(),
     };

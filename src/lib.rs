@@ -11,5 +11,6 @@ pub mod commands;
 pub mod config;
 pub mod golden;
 pub mod live;
+pub mod serve;
 pub mod traces;
 pub mod wallet;
