@@ -137,7 +137,11 @@ pub struct MineArguments {
 
 /// `grail sim`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SimArguments {
+    /// Serve the world instead.
+    #[command(subcommand)]
+    pub command: Option<SimCommand>,
     /// Everything random follows from this number.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -171,6 +175,57 @@ pub struct SimArguments {
     /// Print one JSON object as the last line of standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The subcommands of `grail sim`.
+#[derive(Debug, Subcommand)]
+pub enum SimCommand {
+    /// Serve the simulated chain, beacon and bucket on loopback in real time, for an unmodified miner.
+    ///
+    /// When everything listens, DIR/.env holds what `grail mine --env-file DIR/.env --device cpu` needs in another terminal.
+    /// A validator judges each window that began after the miner's commitment. While it runs, lines on standard input
+    /// switch faults: `fault NAME [for SECONDS|until off]`, `heal [NAME]`, `list`.
+    Serve(ServeArguments),
+}
+
+/// `grail sim serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Folder for .env, wallet and objects.
+    #[arg(long, value_name = "DIR", required_unless_present = "list_faults")]
+    pub dir: Option<PathBuf>,
+    /// End after this many judged windows, with exit code 0 if all of them were accepted.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub windows: Option<u64>,
+    /// Seconds between two blocks.
+    #[arg(long, default_value_t = 0.25, value_name = "SECONDS")]
+    pub block_time: f64,
+    /// Faults that strike in every window: none, all, or a comma-separated list.
+    #[arg(long, default_value = "none", value_name = "LIST")]
+    pub faults: String,
+    /// Show every fault and what it means, and do nothing else.
+    #[arg(long)]
+    pub list_faults: bool,
+    /// The made-up keys, and when the listed faults strike, follow from this number.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The runtime that the chain begins with, by its spec version.
+    #[arg(long, value_enum, default_value_t = RuntimeChoice::Spec461)]
+    pub metadata: RuntimeChoice,
+    /// Print one JSON object per judged window, and everything else to standard error.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A runtime of the served chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeChoice {
+    /// Of the main network, metadata version 16.
+    #[value(name = "365")]
+    Spec365,
+    /// Of a local network, metadata version 15.
+    #[value(name = "461")]
+    Spec461,
 }
 
 /// `grail verify`.

@@ -4,6 +4,7 @@ mod config;
 mod doctor;
 mod mine;
 mod output;
+mod serve;
 pub(crate) mod sim;
 mod table;
 mod verify;
@@ -11,7 +12,7 @@ mod version;
 
 use std::process::ExitCode;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, SimCommand};
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -19,7 +20,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Config(arguments) => config::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Mine(mine) => mine::run(mine, arguments.verbose),
-        Command::Sim(arguments) => sim::run(arguments),
+        Command::Sim(arguments) => match &arguments.command {
+            Some(SimCommand::Serve(arguments)) => serve::run(arguments),
+            None => sim::run(arguments),
+        },
         Command::Verify(arguments) => verify::run(arguments),
         Command::Version => version::run(),
     };

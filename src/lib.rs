@@ -13,5 +13,6 @@ pub mod doctor;
 pub mod golden;
 pub mod live;
 pub mod observe;
+pub mod serve;
 pub mod traces;
 pub mod wallet;

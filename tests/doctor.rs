@@ -209,7 +209,7 @@ async fn endpoints_that_do_not_answer_end_nothing() {
     let dead = dead_url().replace("http", "ws");
     let silent = trouble::silent().await;
     let world = World::healthy("endpoints").await;
-    let good = world.node.address.clone();
+    let good = world.node.address().to_owned();
     for endpoint in [&dead, &silent] {
         let world = World::healthy("endpoint").await.with("BT_CHAIN_ENDPOINT", endpoint);
         let examination = world.examined_within(limits).await;

@@ -5,21 +5,20 @@ mod loopback_chain;
 use std::rc::Rc;
 
 use grail::live::chain::{ChainPatience, ChainSettings, SubtensorChain};
+use grail::serve::chain::{Node, Runtime, State};
 use grail_miner::contract;
 use grail_miner::ports::{Chain, ChainError, CommitError};
-use loopback_chain::node::Node;
-use loopback_chain::state::State;
 use loopback_chain::{NETUID, credentials, hotkey, soon};
 
 async fn registered_node(name: &str) -> Node {
     let mut state = State::new(name);
     state.register(NETUID, hotkey().hotkey(), 7);
-    Node::start(state).await
+    loopback_chain::start(state).await
 }
 
 fn settings(node: &Node) -> ChainSettings {
     let patience = ChainPatience { poll_ms: 10, ..ChainPatience::default() };
-    ChainSettings { patience, ..ChainSettings::custom([&node.address], NETUID) }
+    ChainSettings { patience, ..ChainSettings::custom([node.address()], NETUID) }
 }
 
 fn chain_by(settings: &ChainSettings) -> SubtensorChain {
@@ -46,7 +45,7 @@ async fn it_keeps_the_contract_where_heads_cannot_be_subscribed_to() {
 
 #[tokio::test]
 async fn an_unregistered_hotkey_is_told_so() {
-    let node = Node::start(State::new("unregistered")).await;
+    let node = loopback_chain::start(State::new("unregistered")).await;
     let chain = chain_by(&settings(&node));
     assert_eq!(soon(chain.registration()).await, Ok(None));
     assert_eq!(soon(chain.commitment()).await, Ok(None));
@@ -62,12 +61,12 @@ async fn an_unregistered_hotkey_is_told_so() {
 #[tokio::test]
 async fn a_runtime_upgrade_is_noticed() {
     let node = registered_node("upgrade").await;
-    node.state().spec_version = 365;
+    node.state().runtime = Runtime::Spec365;
     let chain = chain_by(&settings(&node));
     assert_eq!(soon(chain.commit(&credentials(1))).await, Ok(()));
     assert_eq!(soon(chain.commit(&credentials(2))).await, Ok(()));
     assert_eq!((node.calls("state_call"), node.calls("state_getMetadata")), (1, 1), "metadata is kept");
-    node.state().spec_version = 461;
+    node.state().runtime = Runtime::Spec461;
     assert_eq!(soon(chain.commit(&credentials(3))).await, Ok(()));
     assert_eq!((node.calls("state_call"), node.calls("state_getMetadata")), (2, 1), "metadata is renewed");
     assert_eq!(soon(chain.commitment()).await, Ok(Some(credentials(3))));
@@ -91,12 +90,12 @@ async fn the_pool_may_refuse() {
 #[tokio::test]
 async fn a_network_that_is_not_meant_is_refused() {
     let node = registered_node("another network").await;
-    let address = format!("{}/?apikey=hunter2hunter2", node.address);
+    let address = format!("{}/?apikey=hunter2hunter2", node.address());
     let settings = ChainSettings { endpoints: vec![address], genesis: Some([1; 32]), ..settings(&node) };
     let chain = chain_by(&settings);
     let refused = soon(chain.next_head(0)).await;
     let Err(ChainError::Malformed(why)) = &refused else { panic!("{refused:?}") };
-    assert!(why.starts_with(&format!("{}: it serves another network", node.address)), "{why}");
+    assert!(why.starts_with(&format!("{}: it serves another network", node.address())), "{why}");
     assert!(!why.contains("hunter2"), "{why}");
     let refused = soon(chain.commit(&credentials(1))).await;
     assert!(matches!(refused, Err(CommitError::Refused(_))), "nothing is sent to it: {refused:?}");

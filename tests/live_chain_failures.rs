@@ -5,9 +5,8 @@ mod loopback_chain;
 use std::rc::Rc;
 
 use grail::live::chain::{ChainPatience, ChainSettings, SubtensorChain};
+use grail::serve::chain::{Node, State};
 use grail_miner::ports::{Chain, ChainError, CommitError};
-use loopback_chain::node::Node;
-use loopback_chain::state::State;
 use loopback_chain::trouble::{self, Gate};
 use loopback_chain::{NETUID, credentials, hotkey, is_silent, soon};
 use proptest::prelude::*;
@@ -16,12 +15,12 @@ use serde_json::Value;
 async fn node(name: &str) -> Node {
     let mut state = State::new(name);
     state.register(NETUID, hotkey().hotkey(), 7);
-    Node::start(state).await
+    loopback_chain::start(state).await
 }
 
-fn chain<'a>(endpoints: impl IntoIterator<Item = &'a String>) -> SubtensorChain {
+fn chain(endpoints: &[&str]) -> SubtensorChain {
     let patience = ChainPatience { poll_ms: 10, backoff_ms_min: 10, backoff_ms_max: 40, ..ChainPatience::default() };
-    let settings = ChainSettings { patience, ..ChainSettings::custom(endpoints, NETUID) };
+    let settings = ChainSettings { patience, ..ChainSettings::custom(endpoints.iter().copied(), NETUID) };
     SubtensorChain::new(&settings, Rc::new(hotkey())).expect("the settings are valid")
 }
 
@@ -32,13 +31,13 @@ fn mute(node: &Node, method: &str) {
 #[tokio::test]
 async fn a_connection_that_breaks_in_mid_call_is_replaced() {
     let node = node("cut").await;
-    let gate = Gate::before(&node.address).await;
-    let chain = chain([&gate.address]);
+    let gate = Gate::before(node.address()).await;
+    let chain = chain(&[&gate.address]);
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
     let asked = node.calls("state_getStorage");
     mute(&node, "state_getStorage");
     let cut = async {
-        node.called("state_getStorage", asked + 1).await;
+        loopback_chain::called(&node, "state_getStorage", asked + 1).await;
         gate.cut();
     };
     let (answer, ()) = soon(async { tokio::join!(chain.registration(), cut) }).await;
@@ -50,8 +49,8 @@ async fn a_connection_that_breaks_in_mid_call_is_replaced() {
 #[tokio::test]
 async fn heads_go_on_after_a_broken_connection() {
     let node = node("heads").await;
-    let gate = Gate::before(&node.address).await;
-    let chain = chain([&gate.address]);
+    let gate = Gate::before(node.address()).await;
+    let chain = chain(&[&gate.address]);
     let head = soon(chain.next_head(0)).await.expect("a head");
     let cut = async { gate.cut() };
     let (answer, ()) = soon(async { tokio::join!(chain.next_head(head.number + 1_000_000), cut) }).await;
@@ -62,7 +61,7 @@ async fn heads_go_on_after_a_broken_connection() {
 #[tokio::test]
 async fn an_endpoint_that_never_shakes_hands_is_left() {
     let (silent, node) = (trouble::silent().await, node("second").await);
-    let chain = chain([&silent, &node.address]);
+    let chain = chain(&[&silent, node.address()]);
     assert!(is_silent(chain.next_head(0)).await);
     assert!(is_silent(chain.registration()).await);
     chain.reconnect().await;
@@ -73,7 +72,7 @@ async fn an_endpoint_that_never_shakes_hands_is_left() {
 #[tokio::test]
 async fn an_endpoint_that_falls_silent_is_left() {
     let (first, second) = (node("first").await, node("second").await);
-    let chain = chain([&first.address, &second.address]);
+    let chain = chain(&[first.address(), second.address()]);
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
     mute(&first, "state_getStorage");
     assert!(is_silent(chain.registration()).await);
@@ -85,7 +84,7 @@ async fn an_endpoint_that_falls_silent_is_left() {
 #[tokio::test]
 async fn so_is_one_that_nobody_reconnects() {
     let (first, second) = (node("first").await, node("second").await);
-    let chain = chain([&first.address, &second.address]);
+    let chain = chain(&[first.address(), second.address()]);
     mute(&first, "state_getStorage");
     let mut dropped = 0;
     while is_silent(chain.registration()).await {
@@ -98,10 +97,10 @@ async fn so_is_one_that_nobody_reconnects() {
 #[tokio::test]
 async fn reconnecting_ends_what_is_under_way() {
     let node = node("reconnect").await;
-    let chain = chain([&node.address]);
+    let chain = chain(&[node.address()]);
     mute(&node, "state_getStorage");
     let reconnect = async {
-        node.called("state_getStorage", 1).await;
+        loopback_chain::called(&node, "state_getStorage", 1).await;
         chain.reconnect().await;
     };
     let (answer, ()) = soon(async { tokio::join!(chain.registration(), reconnect) }).await;
@@ -113,7 +112,7 @@ async fn rate_limits_are_told_from_other_trouble() {
     let node = node("limits").await;
     let limited = trouble::refusing("429 Too Many Requests").await;
     let closing = trouble::closing(1008).await;
-    let chain = chain([&limited, &closing, &node.address]);
+    let chain = chain(&[&limited, &closing, node.address()]);
     assert_eq!(soon(chain.registration()).await, Err(ChainError::RateLimited));
     assert_eq!(soon(chain.registration()).await, Err(ChainError::RateLimited));
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
@@ -124,19 +123,19 @@ async fn rate_limits_are_told_from_other_trouble() {
     node.state().errors.clear();
     assert_eq!(soon(chain.commitment()).await, Ok(None), "the connection is kept");
     let refusing = trouble::refusing("503 Service Unavailable").await;
-    let answer = soon(self::chain([&refusing]).registration()).await;
+    let answer = soon(self::chain(&[&refusing]).registration()).await;
     assert_eq!(answer, Err(ChainError::Unreachable(format!("{refusing}: HTTP status 503"))));
 }
 
 #[tokio::test]
 async fn a_commitment_whose_connection_breaks_has_an_unknown_outcome() {
     let node = node("commit").await;
-    let gate = Gate::before(&node.address).await;
-    let chain = chain([&gate.address]);
+    let gate = Gate::before(node.address()).await;
+    let chain = chain(&[&gate.address]);
     mute(&node, "included");
     let credentials = credentials(1);
     let cut = async {
-        node.called("included", 1).await;
+        loopback_chain::called(&node, "included", 1).await;
         gate.cut();
     };
     let (outcome, ()) = soon(async { tokio::join!(chain.commit(&credentials), cut) }).await;
@@ -148,7 +147,7 @@ async fn a_commitment_whose_connection_breaks_has_an_unknown_outcome() {
 #[tokio::test]
 async fn a_commitment_that_was_not_sent_is_not_made() {
     let (nobody, node) = (trouble::refusing("500 Internal Server Error").await, node("unsent").await);
-    let chain = chain([&nobody, &node.address]);
+    let chain = chain(&[&nobody, node.address()]);
     let outcome = soon(chain.commit(&credentials(1))).await;
     assert!(matches!(&outcome, Err(CommitError::Refused(why)) if why.contains("it was not sent")), "{outcome:?}");
     assert_eq!(soon(chain.commit(&credentials(1))).await, Ok(()));
@@ -159,7 +158,7 @@ fn no_answer_makes_the_adapter_panic() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (node, chain) = runtime.block_on(async {
         let node = node("nonsense").await;
-        let chain = chain([&node.address]);
+        let chain = chain(&[node.address()]);
         (node, chain)
     });
     let text = prop_oneof!["0x[0-9a-f]{0,66}", Just(format!("0x{}", "ab".repeat(32))), ".{0,10}"];

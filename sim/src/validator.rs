@@ -13,12 +13,17 @@ use crate::bucket::SimBucket;
 use crate::chain::SimChain;
 use crate::engine::{Generator, Recomputed};
 
-/// One validator.
+/// A validator in the simulated world.
 pub struct SimValidator {
-    hotkey: String,
     chain: SimChain,
     bucket: SimBucket,
     beacon: Rc<SimBeacon>,
+    judge: Judge,
+}
+
+/// The rules and what came of earlier windows, wherever files and facts come from.
+pub struct Judge {
+    hotkey: String,
     recompute: Recomputed,
     history: History,
 }
@@ -54,7 +59,7 @@ impl SimValidator {
         beacon: Rc<SimBeacon>,
         generator: Rc<dyn Generator>,
     ) -> Self {
-        Self { hotkey, chain, bucket, beacon, recompute: Recomputed::new(generator), history: History::new() }
+        Self { chain, bucket, beacon, judge: Judge::new(hotkey, generator) }
     }
 
     /// Judge one miner's window that is over, at a virtual time.
@@ -63,11 +68,46 @@ impl SimValidator {
         let committed = self.chain.commitment_of(miner).is_some();
         let file = self.bucket.object(&object_key(miner, window_start)).filter(|_| committed);
         let facts = self.facts(miner, window_start, now_ms);
+        self.judge.judge(uid, file.as_ref().map(|bytes| bytes.as_slice()), facts)
+    }
+
+    /// What every rollout of a file is worth on the chain as it is now; none where the file cannot be read.
+    pub fn report_everything(&self, bytes: &[u8], miner: &str, window_start: u64, now_ms: u64) -> Option<Report> {
+        self.judge.report(bytes, &self.facts(miner, window_start, now_ms), Scope::Everything)
+    }
+
+    fn facts(&self, miner: &str, window_start: u64, now_ms: u64) -> WindowFacts {
+        let beacon = self.beacon.randomness(self.beacon.newest_round(now_ms));
+        self.judge.facts(miner, window_start, self.chain.hash(window_start), &beacon)
+    }
+}
+
+impl Judge {
+    /// A validator of this address, which recomputes with this model.
+    pub fn new(hotkey: String, generator: Rc<dyn Generator>) -> Self {
+        Self { hotkey, recompute: Recomputed::new(generator), history: History::new() }
+    }
+
+    /// What it knows of a miner's window, from the hash of the window's first block and a beacon's randomness.
+    pub fn facts(&self, miner: &str, window_start: u64, block_hash: String, beacon: &str) -> WindowFacts {
+        WindowFacts {
+            hotkey: miner.to_owned(),
+            validator_hotkey: self.hotkey.clone(),
+            window_start,
+            challenge_randomness: challenge_randomness(&block_hash, Some(beacon)),
+            block_hash,
+            limits: self.recompute.generator().limits(),
+        }
+    }
+
+    /// Judge the file of the window that `facts` are about, and remember what came of it.
+    pub fn judge(&mut self, uid: u16, file: Option<&[u8]>, facts: WindowFacts) -> Judgement {
+        let (miner, window_start) = (facts.hotkey.clone(), facts.window_start);
         // A file that cannot be read at all is ignored.
-        let report = file.as_ref().and_then(|bytes| self.report(bytes, &facts, Scope::Validator));
+        let report = file.and_then(|bytes| self.report(bytes, &facts, Scope::Validator));
         let verdict = report.map(|report| report.verdict);
         self.recompute.forget();
-        let windows = self.history.entry(miner.to_owned()).or_default();
+        let windows = self.history.entry(miner.clone()).or_default();
         match &verdict {
             Some(Verdict::Accepted { metrics, .. }) => {
                 windows.insert(window_start, WindowRecord { unique: metrics.unique as u64, had_failure: false });
@@ -82,30 +122,12 @@ impl SimValidator {
             Some(Verdict::Rejected { total, .. }) => *total,
             _ => 0,
         };
-        let weight = weights(&self.history, &[("burn", 0), (miner, uid)], window_start)[1];
+        let weight = weights(&self.history, &[("burn", 0), (&miner, uid)], window_start)[1];
         Judgement { window_start, verdict, rollouts, weight, facts }
-    }
-
-    /// What every rollout of a file is worth on the chain as it is now; none where the file cannot be read.
-    pub fn report_everything(&self, bytes: &[u8], miner: &str, window_start: u64, now_ms: u64) -> Option<Report> {
-        self.report(bytes, &self.facts(miner, window_start, now_ms), Scope::Everything)
     }
 
     fn report(&self, bytes: &[u8], facts: &WindowFacts, scope: Scope) -> Option<Report> {
         verify_bytes(bytes, facts, self.recompute.generator().tokenizer(), &self.recompute, scope).ok()
-    }
-
-    fn facts(&self, miner: &str, window_start: u64, now_ms: u64) -> WindowFacts {
-        let block_hash = self.chain.hash(window_start);
-        let beacon = self.beacon.randomness(self.beacon.newest_round(now_ms));
-        WindowFacts {
-            hotkey: miner.to_owned(),
-            validator_hotkey: self.hotkey.clone(),
-            window_start,
-            challenge_randomness: challenge_randomness(&block_hash, Some(&beacon)),
-            block_hash,
-            limits: self.recompute.generator().limits(),
-        }
     }
 }
 

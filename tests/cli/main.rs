@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod process;
+mod serve;
 mod sim;
 mod streams;
 mod verify;

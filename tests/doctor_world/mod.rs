@@ -12,15 +12,14 @@ use grail::config::{self, Environment, MinerConfig};
 use grail::doctor::{ConfigProblem, Device, Examination, Limits, Status, Subject, document, examine, page};
 use grail::live::beacon::{DrandRelays, RelayPatience};
 use grail::live::chain::{ChainSettings, SubtensorChain};
+use grail::serve::chain::{Node, State};
 use grail::wallet::{HotkeyWallet, Passwords, WalletLocation};
 use grail_miner::ports::{BeaconSchedule, Chain, Signer};
 use sp_crypto_hashing::twox_128;
 use tempfile::TempDir;
 
 use crate::drand_relay::{self, honest};
-use crate::loopback_chain::NETUID;
-use crate::loopback_chain::node::Node;
-use crate::loopback_chain::state::State;
+use crate::loopback_chain::{self, NETUID};
 use crate::s3_server::{BUCKET, READ, S3Server, WRITE};
 use crate::scripted::Server;
 
@@ -61,15 +60,19 @@ impl World {
         let mut state = State::new(name);
         let time_key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
         state.storage.insert(time_key, unix_ms().to_le_bytes().to_vec());
-        let (node, s3, relay, folder) =
-            (Node::start(state).await, S3Server::start(), Server::start(honest), tempfile::tempdir().unwrap());
+        let (node, s3, relay, folder) = (
+            loopback_chain::start(state).await,
+            S3Server::start(),
+            Server::start(honest),
+            tempfile::tempdir().unwrap(),
+        );
         let path = location(folder.path()).hotkey_path();
         DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap()).unwrap();
         fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/wallets/hot1"), &path).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         let variables = BTreeMap::from([
             ("BT_NETWORK", "custom".to_owned()),
-            ("BT_CHAIN_ENDPOINT", node.address.clone()),
+            ("BT_CHAIN_ENDPOINT", node.address().to_owned()),
             ("BT_WALLET_PATH", folder.path().join("wallets").display().to_string()),
             ("BT_WALLET_COLD", "cold".to_owned()),
             ("BT_WALLET_HOT", "hot".to_owned()),
@@ -116,7 +119,7 @@ impl World {
 
     /// The node as the wallet's hotkey sees it.
     pub(crate) fn chain(&self) -> SubtensorChain {
-        let settings = ChainSettings::custom([&self.node.address], NETUID);
+        let settings = ChainSettings::custom([self.node.address()], NETUID);
         SubtensorChain::new(&settings, Rc::new(self.wallet())).unwrap()
     }
 
@@ -160,7 +163,7 @@ impl World {
     /// Without what differs from run to run.
     pub(crate) fn redacted(&self, page: &str) -> String {
         let folder = self.folder.path().display().to_string();
-        let page = page.replace(&folder, "[folder]").replace(&self.node.address, "[node]");
+        let page = page.replace(&folder, "[folder]").replace(self.node.address(), "[node]");
         let measured = ["chain.head", "beacon.signature", "disk.free"];
         let line = |line: &str| match measured.iter().any(|code| line.contains(code)) {
             true => without_numbers(line),

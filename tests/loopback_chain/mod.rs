@@ -1,15 +1,13 @@
-//! A chain of one subnet on loopback, as a node serves it: blocks, state, and a pool that checks signatures.
+//! A node on loopback with one registered hotkey, and sockets that misbehave.
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
-mod extrinsic;
-pub(crate) mod node;
-pub(crate) mod state;
 pub(crate) mod trouble;
 
 use std::future::Future;
 use std::time::Duration;
 
+use grail::serve::chain::{Node, State};
 use grail_protocol::signature::Keypair;
 
 /// The subnet.
@@ -18,6 +16,18 @@ pub(crate) const NETUID: u16 = 81;
 pub(crate) const BLOCK_MS: u64 = 40;
 /// How long a test waits for what must happen.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// A node with one door.
+pub(crate) async fn start(state: State) -> Node {
+    Node::start(state, BLOCK_MS, 1).await.expect("a free port")
+}
+
+/// Wait until a method was called this often.
+pub(crate) async fn called(node: &Node, method: &str, times: u32) {
+    while node.calls(method) < times {
+        tokio::task::yield_now().await;
+    }
+}
 
 /// The miner's hotkey.
 pub(crate) fn hotkey() -> Keypair {

@@ -1,0 +1,138 @@
+//! `grail sim serve`.
+
+use std::io::BufRead;
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use anyhow::{Context, anyhow};
+
+use super::output;
+use crate::args::{RuntimeChoice, ServeArguments};
+use crate::serve::chain::Runtime;
+use crate::serve::{ConsoleCommand, ServeEvent, ServeFault, ServeOptions, Served, WindowVerdict, parse_list};
+
+pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+    if arguments.list_faults {
+        for fault in ServeFault::ALL {
+            output::line(format!("{:<24}{}", fault.name(), fault.meaning()));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let served = Served::start(&options(arguments)?)?;
+    introduce(arguments, &served);
+    listen_for_signals(served.sender())?;
+    read_lines(served.sender())?;
+    Ok(follow(arguments, &served))
+}
+
+/// What was asked for.
+fn options(arguments: &ServeArguments) -> anyhow::Result<ServeOptions> {
+    let folder = arguments.dir.clone().ok_or_else(|| anyhow!("give --dir a folder for .env, wallet and objects"))?;
+    // What is no number of milliseconds is refused as out of range.
+    let block_ms = (arguments.block_time * 1000.0).round() as u64;
+    let runtime = match arguments.metadata {
+        RuntimeChoice::Spec365 => Runtime::Spec365,
+        RuntimeChoice::Spec461 => Runtime::Spec461,
+    };
+    Ok(ServeOptions { block_ms, seed: arguments.seed, runtime, faults: parse_list(&arguments.faults)?, folder })
+}
+
+fn introduce(arguments: &ServeArguments, served: &Served) {
+    let world = served.world();
+    notice(
+        arguments,
+        format!(
+            "Serving on loopback: chain {}, beacon {}, bucket {}.\nMiner: {}, registered and without a commitment yet.\n\
+             Start it with: grail mine --env-file {} --device cpu",
+            world.chain_endpoints().join(" and "),
+            world.beacon_url(),
+            world.bucket_url(),
+            world.miner().to_ss58(),
+            served.env_file().display(),
+        ),
+    );
+}
+
+/// Show what happens until it is over.
+fn follow(arguments: &ServeArguments, served: &Served) -> ExitCode {
+    let (mut judged, mut accepted) = (0, 0);
+    while let Some(event) = served.next_event(None) {
+        match event {
+            ServeEvent::Judged(verdict) => {
+                show(arguments, &verdict);
+                judged += 1;
+                accepted += u64::from(verdict.is_accepted());
+                if arguments.windows == Some(judged) {
+                    break;
+                }
+            }
+            ServeEvent::Typed(line) => notice(arguments, carry_out(served, &line)),
+            ServeEvent::Interrupted => break,
+        }
+    }
+    notice(arguments, format!("{accepted} of {judged} judged windows accepted"));
+    let is_short = arguments.windows.is_some_and(|windows| judged < windows);
+    if accepted < judged || is_short { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn show(arguments: &ServeArguments, verdict: &WindowVerdict) {
+    if arguments.json { output::line(verdict.json()) } else { output::line(verdict.line()) }
+}
+
+/// Something for people: beside the output where that is for programs.
+fn notice(arguments: &ServeArguments, text: String) {
+    if arguments.json { eprintln!("{text}") } else { output::line(text) }
+}
+
+/// Do what was typed; the answer says what holds now.
+fn carry_out(served: &Served, line: &str) -> String {
+    match line.parse::<ConsoleCommand>() {
+        Ok(ConsoleCommand::Fault(fault, Some(duration))) => served.fault_for(fault, duration),
+        Ok(ConsoleCommand::Fault(fault, None)) => drop(served.world().switch_on(fault)),
+        Ok(ConsoleCommand::Heal(Some(fault))) => served.world().switch_off(fault),
+        Ok(ConsoleCommand::Heal(None)) => served.world().heal(),
+        Ok(ConsoleCommand::List) => {}
+        Err(error) => return format!("not understood: {error}"),
+    }
+    let active: Vec<_> = served.world().active_faults().into_iter().map(ServeFault::name).collect();
+    if active.is_empty() { "no fault is on".to_owned() } else { format!("on: {}", active.join(", ")) }
+}
+
+fn read_lines(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
+    let read = move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(ServeEvent::Typed(line)).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("input".to_owned()).spawn(read).context("the system gives no thread")?;
+    Ok(())
+}
+
+fn listen_for_signals(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let listen = move || {
+        runtime.block_on(signal());
+        // Who no longer listens is ending already.
+        let _ = sender.send(ServeEvent::Interrupted);
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).context("the system gives no thread")?;
+    Ok(())
+}
+
+/// Resolves at SIGINT or SIGTERM.
+async fn signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

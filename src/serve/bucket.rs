@@ -1,0 +1,217 @@
+//! An S3 server over a folder, with a key that writes and one that only reads.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{Method, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, S3Result, s3_error};
+use s3s_fs::FileSystem;
+use sha2::{Digest, Sha256};
+
+use super::http_server::HttpServer;
+
+/// Id and secret of one key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BucketKey {
+    /// Which key.
+    pub id: String,
+    /// What signs with it.
+    pub secret: String,
+}
+
+/// What a bucket is called, and who may do what with it.
+#[derive(Clone)]
+pub struct BucketAccount {
+    /// The account, whose id is the bucket's name too.
+    pub account_id: String,
+    /// May do everything.
+    pub write_key: BucketKey,
+    /// May get and list.
+    pub read_key: BucketKey,
+}
+
+/// What is wrong with the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BucketTrouble {
+    /// Uploads are refused with 503 before anything is written.
+    RefusesUploads,
+    /// Uploads are written, and the connection is closed instead of an answer.
+    LosesAnswers,
+    /// Uploads are written, and the answer never comes.
+    WithholdsAnswers,
+    /// Every request is answered with 429.
+    LimitsRate,
+    /// Every request takes one and a half blocks longer.
+    IsSlow,
+    /// The write key has expired.
+    WriteKeyExpired,
+    /// The read key has expired.
+    ReadKeyExpired,
+    /// The write key may no longer write.
+    WriteKeyReadsOnly,
+}
+
+/// The server; it ends when it is dropped.
+pub struct BucketServer {
+    account: BucketAccount,
+    folder: PathBuf,
+    troubles: Troubles,
+    server: HttpServer,
+}
+
+type Troubles = Arc<Mutex<BTreeSet<BucketTrouble>>>;
+
+/// An answer that is lost on purpose.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed instead of an answer")]
+struct LostAnswer;
+
+impl BucketAccount {
+    /// The account of this name, made up and of no worth anywhere.
+    pub fn made_up(name: &str) -> Self {
+        let digest = |what: &str| hex::encode(Sha256::digest(format!("{name}/bucket/{what}")));
+        let key = |what: &str| BucketKey {
+            id: digest(&format!("{what} id"))[..32].to_owned(),
+            secret: digest(&format!("{what} secret")),
+        };
+        Self { account_id: digest("account")[..32].to_owned(), write_key: key("write"), read_key: key("read") }
+    }
+}
+
+impl BucketServer {
+    /// Serve `folder` on a free port of loopback; `slow_ms` is what a slow request takes longer.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made or nothing can be listened on.
+    pub async fn start(folder: &Path, account: BucketAccount, slow_ms: u64) -> io::Result<Self> {
+        std::fs::create_dir_all(folder.join(&account.account_id))?;
+        let files = FileSystem::new(folder).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        let troubles = Troubles::default();
+        let mut keys = SimpleAuth::new();
+        for key in [&account.write_key, &account.read_key] {
+            keys.register(key.id.clone(), key.secret.clone().into());
+        }
+        let mut service = S3ServiceBuilder::new(files);
+        service.set_auth(keys);
+        service.set_access(Access { account: account.clone(), troubles: troubles.clone() });
+        let front = Arc::new(Front {
+            service: service.build(),
+            troubles: troubles.clone(),
+            slow: Duration::from_millis(slow_ms),
+            writing: tokio::sync::Mutex::default(),
+        });
+        let service = service_fn(move |request| {
+            let front = front.clone();
+            async move { front.answer(request).await }
+        });
+        let server = HttpServer::start(service).await?;
+        Ok(Self { account, folder: folder.to_owned(), troubles, server })
+    }
+
+    /// Whose bucket it is.
+    pub fn account(&self) -> &BucketAccount {
+        &self.account
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.address
+    }
+
+    /// What lies under a key, read past the server.
+    pub fn object(&self, key: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.folder.join(&self.account.account_id).join(key)).ok()
+    }
+
+    /// Answer in this way from now on.
+    pub fn set_troubles(&self, troubles: BTreeSet<BucketTrouble>) {
+        *locked(&self.troubles) = troubles;
+    }
+}
+
+/// Who may do what.
+struct Access {
+    account: BucketAccount,
+    troubles: Troubles,
+}
+
+#[async_trait]
+impl S3Access for Access {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let key = context.credentials().map(|credentials| credentials.access_key.clone());
+        let reads = context.method() == Method::GET || context.method() == Method::HEAD;
+        let troubles = locked(&self.troubles).clone();
+        let BucketAccount { write_key, read_key, .. } = &self.account;
+        match key.as_deref() {
+            Some(id) if id == write_key.id => match () {
+                () if troubles.contains(&BucketTrouble::WriteKeyExpired) => Err(s3_error!(ExpiredToken)),
+                () if troubles.contains(&BucketTrouble::WriteKeyReadsOnly) && !reads => Err(s3_error!(AccessDenied)),
+                () => Ok(()),
+            },
+            Some(id) if id == read_key.id => match () {
+                () if troubles.contains(&BucketTrouble::ReadKeyExpired) => Err(s3_error!(ExpiredToken)),
+                () if reads => Ok(()),
+                () => Err(s3_error!(AccessDenied)),
+            },
+            _ => Err(s3_error!(AccessDenied)),
+        }
+    }
+}
+
+/// What stands before the store.
+struct Front {
+    service: S3Service,
+    troubles: Troubles,
+    slow: Duration,
+    /// The store checks a condition and writes in two steps; between them nobody else may write.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Front {
+    async fn answer(&self, request: http::Request<Incoming>) -> Result<Response<Body>, LostAnswer> {
+        let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let has = |trouble| locked(&self.troubles).contains(&trouble);
+        if has(BucketTrouble::IsSlow) {
+            tokio::time::sleep(self.slow).await;
+        }
+        if has(BucketTrouble::LimitsRate) {
+            return Ok(refusal(StatusCode::TOO_MANY_REQUESTS));
+        }
+        if !writes {
+            return self.service.call(request.map(Body::from)).await.map_err(|_| LostAnswer);
+        }
+        if has(BucketTrouble::RefusesUploads) {
+            return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE));
+        }
+        let answer = {
+            let _alone = self.writing.lock().await;
+            self.service.call(request.map(Body::from)).await.map_err(|_| LostAnswer)
+        };
+        if has(BucketTrouble::WithholdsAnswers) {
+            std::future::pending::<()>().await;
+        }
+        if has(BucketTrouble::LosesAnswers) { Err(LostAnswer) } else { answer }
+    }
+}
+
+fn refusal(status: StatusCode) -> Response<Body> {
+    let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code>\
+                <Message>Please reduce your request rate.</Message></Error>";
+    let mut response = Response::new(Body::from(text.to_owned()));
+    *response.status_mut() = status;
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/xml"));
+    response
+}
+
+fn locked(troubles: &Troubles) -> MutexGuard<'_, BTreeSet<BucketTrouble>> {
+    troubles.lock().expect("no holder panicked")
+}

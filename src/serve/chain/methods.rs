@@ -1,0 +1,222 @@
+//! The JSON-RPC methods of a node that are answered at once.
+
+use std::sync::Arc;
+
+use grail_protocol::signature::Hotkey;
+use jsonrpsee::RpcModule;
+use jsonrpsee::types::{ErrorObjectOwned, Params};
+use serde_json::{Value, json};
+use subxt::ext::codec::Encode;
+
+use super::node::View;
+use super::state::{Block, PoolRefusal, State};
+use super::storage_keys::events_key;
+use super::{decoded, hex_text, runtime_api, subscriptions};
+
+pub(super) type Answer = Result<Value, ErrorObjectOwned>;
+
+type Method = fn(&View, &mut State, &[Value]) -> Answer;
+
+const METHODS: &[(&str, Method)] = &[
+    ("account_nextIndex", next_index),
+    ("author_pendingExtrinsics", pending_extrinsics),
+    ("author_submitExtrinsic", submit),
+    ("chain_getBlock", block),
+    ("chain_getBlockHash", block_hash),
+    ("chain_getFinalizedHead", finalized_head),
+    ("chain_getHead", best_head),
+    ("chain_getHeader", header),
+    ("rpc_methods", names),
+    ("state_call", call),
+    ("state_getKeysPaged", keys_paged),
+    ("state_getMetadata", metadata),
+    ("state_getRuntimeVersion", runtime_version),
+    ("state_getStorage", storage),
+    ("state_getStorageAt", storage),
+    ("state_queryStorageAt", query_storage),
+    ("system_accountNextIndex", next_index),
+    ("system_chain", chain_name),
+    ("system_health", health),
+    ("system_name", node_name),
+    ("system_properties", properties),
+    ("system_version", node_version),
+];
+
+/// Everything that a door answers.
+pub(super) fn methods(view: Arc<View>) -> RpcModule<Arc<View>> {
+    let mut module = RpcModule::new(view);
+    for (name, method) in METHODS {
+        let answer = move |params: Params<'static>, view: Arc<Arc<View>>, _| async move {
+            view.admit(name).await?;
+            let params: Vec<Value> = params.parse().unwrap_or_default();
+            let mut state = view.state();
+            match &state.nonsense {
+                Some(nonsense) if params != [json!(0)] => Ok(nonsense.clone()),
+                _ => method(&view, &mut state, &params),
+            }
+        };
+        module.register_async_method(name, answer).expect("each name is there once");
+    }
+    subscriptions::register(&mut module);
+    module
+}
+
+/// A header with every field that clients expect.
+pub(super) fn header_json(number: u64, block: &Block) -> Value {
+    let root = hex_text(&block.hash);
+    json!({
+        "number": format!("{number:#x}"), "parentHash": hex_text(&block.parent), "stateRoot": root,
+        "extrinsicsRoot": root, "digest": { "logs": [] },
+    })
+}
+
+/// The runtime's versions.
+pub(super) fn version_json(state: &State) -> Value {
+    json!({
+        "specName": "node-subtensor", "implName": "node-subtensor", "authoringVersion": 1,
+        "specVersion": state.runtime.spec_version(), "implVersion": 1, "apis": [], "transactionVersion": 1,
+        "stateVersion": 1,
+    })
+}
+
+fn block_hash(view: &View, state: &mut State, params: &[Value]) -> Answer {
+    let head = view.head(state);
+    let number = match params.first() {
+        None | Some(Value::Null) => head,
+        Some(number) => number.as_u64().unwrap_or(u64::MAX),
+    };
+    Ok((number <= head).then(|| state.hash(number)).flatten().map_or(Value::Null, Value::from))
+}
+
+fn best_head(view: &View, state: &mut State, _: &[Value]) -> Answer {
+    Ok(json!(state.hash(view.head(state))))
+}
+
+fn finalized_head(view: &View, state: &mut State, _: &[Value]) -> Answer {
+    Ok(json!(state.hash(view.finalized(state))))
+}
+
+fn header(view: &View, state: &mut State, params: &[Value]) -> Answer {
+    Ok(found(view, state, params).map_or(Value::Null, |(number, block)| header_json(number, block)))
+}
+
+fn block(view: &View, state: &mut State, params: &[Value]) -> Answer {
+    let Some((number, block)) = found(view, state, params) else { return Ok(Value::Null) };
+    let extrinsics: Vec<String> = block.extrinsics.iter().map(|extrinsic| hex_text(extrinsic)).collect();
+    let header = header_json(number, block);
+    Ok(json!({ "block": { "header": header, "extrinsics": extrinsics }, "justifications": null }))
+}
+
+/// The block that the first parameter names by its hash, or else the newest.
+fn found<'a>(view: &View, state: &'a State, params: &[Value]) -> Option<(u64, &'a Block)> {
+    match params.first().and_then(Value::as_str) {
+        Some(hash) => state.block(hash),
+        None => {
+            let head = view.head(state);
+            Some((head, state.blocks.get(head as usize)?))
+        }
+    }
+}
+
+fn runtime_version(_: &View, state: &mut State, _: &[Value]) -> Answer {
+    Ok(version_json(state))
+}
+
+fn metadata(_: &View, state: &mut State, _: &[Value]) -> Answer {
+    Ok(hex_text(state.runtime.metadata()).into())
+}
+
+fn call(_: &View, state: &mut State, params: &[Value]) -> Answer {
+    let (method, arguments) = (text(params, 0), decoded(text(params, 1)));
+    let answer = runtime_api::answer(state, method, &arguments);
+    let refused = || {
+        let why = format!("Execution failed: Exported method {method} is not found");
+        ErrorObjectOwned::owned(4003, "Client error", Some(why))
+    };
+    answer.map(|bytes| hex_text(&bytes).into()).ok_or_else(refused)
+}
+
+fn storage(_: &View, state: &mut State, params: &[Value]) -> Answer {
+    Ok(stored(state, &decoded(text(params, 0)), text(params, 1)))
+}
+
+fn stored(state: &State, key: &[u8], block: &str) -> Value {
+    let value = match state.block(block).or_else(|| Some((state.head(), state.blocks.last()?))) {
+        Some((_, block)) if key == events_key() => Some(&block.events),
+        _ => state.storage.get(key),
+    };
+    value.map_or(Value::Null, |value| hex_text(value).into())
+}
+
+fn query_storage(_: &View, state: &mut State, params: &[Value]) -> Answer {
+    let keys = params.first().and_then(Value::as_array).cloned().unwrap_or_default();
+    let block = text(params, 1);
+    let changes = keys.iter().filter_map(Value::as_str).map(|key| json!([key, stored(state, &decoded(key), block)]));
+    let block = if block.is_empty() { state.hash(state.head()).unwrap_or_default() } else { block.to_owned() };
+    Ok(json!([{ "block": block, "changes": changes.collect::<Vec<_>>() }]))
+}
+
+fn keys_paged(_: &View, state: &mut State, params: &[Value]) -> Answer {
+    let prefix = decoded(text(params, 0));
+    let count = params.get(1).and_then(Value::as_u64).unwrap_or(1000) as usize;
+    let after = decoded(text(params, 2));
+    let keys = state.storage.range(prefix.clone()..).map(|(key, _)| key);
+    let keys = keys.take_while(|key| key.starts_with(&prefix)).filter(|key| after.is_empty() || **key > after);
+    Ok(keys.take(count).map(|key| Value::from(hex_text(key))).collect())
+}
+
+fn next_index(_: &View, state: &mut State, params: &[Value]) -> Answer {
+    let hotkey = Hotkey::from_ss58(text(params, 0))
+        .map_err(|error| ErrorObjectOwned::owned(-32602, error.to_string(), None::<()>))?;
+    Ok(state.nonce(hotkey.bytes()).into())
+}
+
+fn submit(_: &View, state: &mut State, params: &[Value]) -> Answer {
+    let extrinsic = decoded(text(params, 0));
+    state.submit(&extrinsic).map_err(refusal)?;
+    Ok(hex_text(&sp_crypto_hashing::blake2_256(&extrinsic)).into())
+}
+
+/// The pool's refusal as nodes word it.
+pub(super) fn refusal(PoolRefusal(why): PoolRefusal) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(1010, "Invalid Transaction", Some(why))
+}
+
+fn pending_extrinsics(_: &View, state: &mut State, _: &[Value]) -> Answer {
+    Ok(state.pool.iter().map(|extrinsic| Value::from(hex_text(extrinsic))).collect())
+}
+
+fn names(_: &View, _: &mut State, _: &[Value]) -> Answer {
+    let answered = METHODS.iter().map(|(name, _)| *name);
+    Ok(json!({ "methods": answered.chain(subscriptions::NAMES.iter().copied()).collect::<Vec<_>>() }))
+}
+
+fn chain_name(_: &View, _: &mut State, _: &[Value]) -> Answer {
+    Ok("Rehearsal".into())
+}
+
+fn node_name(_: &View, _: &mut State, _: &[Value]) -> Answer {
+    Ok("grail sim serve".into())
+}
+
+fn node_version(_: &View, _: &mut State, _: &[Value]) -> Answer {
+    Ok(env!("CARGO_PKG_VERSION").into())
+}
+
+fn properties(_: &View, _: &mut State, _: &[Value]) -> Answer {
+    Ok(json!({ "ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO" }))
+}
+
+fn health(_: &View, _: &mut State, _: &[Value]) -> Answer {
+    Ok(json!({ "peers": 1, "isSyncing": false, "shouldHavePeers": true }))
+}
+
+fn text(params: &[Value], index: usize) -> &str {
+    params.get(index).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The metadata in the format of a version, encoded as the runtime's own call answers it.
+pub(super) fn metadata_at(state: &State, version: u32) -> Vec<u8> {
+    let metadata = (version == state.runtime.metadata_version()).then(|| state.runtime.metadata().to_vec());
+    metadata.encode()
+}

@@ -1,0 +1,52 @@
+//! Storage keys of what the chain keeps.
+
+use sp_crypto_hashing::{blake2_128, twox_64, twox_128};
+
+/// System.Events.
+pub fn events_key() -> Vec<u8> {
+    entry("System", "Events")
+}
+
+/// Timestamp.Now.
+pub(super) fn now_key() -> Vec<u8> {
+    entry("Timestamp", "Now")
+}
+
+/// System.Number.
+pub(super) fn number_key() -> Vec<u8> {
+    entry("System", "Number")
+}
+
+/// SubtensorModule.TotalNetworks.
+pub(super) fn total_networks_key() -> Vec<u8> {
+    entry("SubtensorModule", "TotalNetworks")
+}
+
+/// An entry of SubtensorModule by subnet.
+pub(super) fn subnet_key(name: &str, netuid: u16) -> Vec<u8> {
+    [&entry("SubtensorModule", name)[..], &netuid.to_le_bytes()].concat()
+}
+
+/// An entry of SubtensorModule by subnet and uid.
+pub(super) fn neuron_key(name: &str, netuid: u16, uid: u16) -> Vec<u8> {
+    [subnet_key(name, netuid), uid.to_le_bytes().to_vec()].concat()
+}
+
+/// SubtensorModule.Uids.
+pub(super) fn uid_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
+    [&subnet_key("Uids", netuid)[..], &blake2_128(hotkey), hotkey].concat()
+}
+
+/// SubtensorModule.IsNetworkMember.
+pub(super) fn member_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
+    [&entry("SubtensorModule", "IsNetworkMember")[..], &blake2_128(hotkey), hotkey, &netuid.to_le_bytes()].concat()
+}
+
+/// Commitments.CommitmentOf.
+pub(super) fn commitment_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
+    [&entry("Commitments", "CommitmentOf")[..], &netuid.to_le_bytes(), &twox_64(hotkey), hotkey].concat()
+}
+
+fn entry(pallet: &str, name: &str) -> Vec<u8> {
+    [twox_128(pallet.as_bytes()), twox_128(name.as_bytes())].concat()
+}

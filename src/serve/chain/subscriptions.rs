@@ -1,0 +1,122 @@
+//! What a node tells on its own: heads, the runtime's version, and what becomes of an extrinsic.
+
+use std::sync::Arc;
+
+use jsonrpsee::RpcModule;
+use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionSink};
+use jsonrpsee::types::Params;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
+
+use super::FINALITY_BLOCKS;
+use super::decoded;
+use super::methods::{header_json, refusal, version_json};
+use super::node::View;
+use super::state::State;
+
+/// The methods that begin a subscription.
+pub(super) const NAMES: [&str; 4] = [
+    "author_submitAndWatchExtrinsic",
+    "chain_subscribeFinalizedHeads",
+    "chain_subscribeNewHeads",
+    "state_subscribeRuntimeVersion",
+];
+
+type Module = RpcModule<Arc<View>>;
+/// What to tell of the chain as it is, if there is something.
+type Told = fn(&View, &State) -> Option<Value>;
+
+pub(super) fn register(module: &mut Module) {
+    let heads = ["chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads"];
+    follow(module, heads, |view, state| told_block(state, view.head(state)));
+    let finalized = ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"];
+    follow(module, finalized, |view, state| told_block(state, view.finalized(state)));
+    let versions = ["state_subscribeRuntimeVersion", "state_runtimeVersion", "state_unsubscribeRuntimeVersion"];
+    follow(module, versions, |_, state| Some(version_json(state)));
+    module
+        .register_subscription(
+            "author_submitAndWatchExtrinsic",
+            "author_extrinsicUpdate",
+            "author_unwatchExtrinsic",
+            |params, pending, view, _| async move { submit(params, pending, &view).await },
+        )
+        .expect("a new name");
+}
+
+fn told_block(state: &State, number: u64) -> Option<Value> {
+    state.blocks.get(number as usize).map(|block| header_json(number, block))
+}
+
+/// Tell once at the beginning, and then whenever there is something else to tell.
+fn follow(module: &mut Module, [subscribe, notify, unsubscribe]: [&'static str; 3], told: Told) {
+    let begin = move |_: Params<'static>, pending: PendingSubscriptionSink, view: Arc<Arc<View>>, _| async move {
+        if let Err(error) = view.admit(subscribe).await {
+            return pending.reject(error).await;
+        }
+        let Ok(sink) = pending.accept().await else { return };
+        let mut changes = view.changes();
+        changes.mark_changed();
+        let mut last = None;
+        while changes.changed().await.is_ok() {
+            changes.mark_unchanged();
+            let news = {
+                let state = view.state();
+                if state.is_mute { None } else { state.nonsense.clone().or_else(|| told(&view, &state)) }
+            };
+            if news.is_none() || news == last {
+                continue;
+            }
+            last.clone_from(&news);
+            if !sent(&sink, &news.unwrap_or_default()).await {
+                return;
+            }
+        }
+    };
+    module.register_subscription(subscribe, notify, unsubscribe, begin).expect("a new name");
+}
+
+async fn submit(params: Params<'static>, pending: PendingSubscriptionSink, view: &View) {
+    if let Err(error) = view.admit("author_submitAndWatchExtrinsic").await {
+        return pending.reject(error).await;
+    }
+    let extrinsic = decoded(&params.one::<String>().unwrap_or_default());
+    let mut changes = view.changes();
+    if let Err(why) = submitted(view, &extrinsic) {
+        return pending.reject(refusal(why)).await;
+    }
+    let Ok(sink) = pending.accept().await else { return };
+    if !sent(&sink, &json!("ready")).await {
+        return;
+    }
+    let mut is_included = false;
+    while changes.changed().await.is_ok() {
+        let Some((number, hash, head)) = place(view, &extrinsic) else { continue };
+        if !is_included {
+            is_included = true;
+            // A node that is muted after it took the extrinsic says no more of it.
+            if view.admit("included").await.is_err() || !sent(&sink, &json!({ "inBlock": hash })).await {
+                return;
+            }
+        }
+        if head >= number + FINALITY_BLOCKS {
+            sent(&sink, &json!({ "finalized": hash })).await;
+            return;
+        }
+    }
+}
+
+fn submitted(view: &View, extrinsic: &[u8]) -> Result<(), super::PoolRefusal> {
+    view.state().submit(extrinsic)
+}
+
+/// Number and hash of the block that includes an extrinsic, and the newest block's number.
+fn place(view: &View, extrinsic: &[u8]) -> Option<(u64, String, u64)> {
+    let state = view.state();
+    let (number, _) = state.newest_block(|block| block.extrinsics.iter().any(|other| other == extrinsic))?;
+    Some((number, state.hash(number)?, state.head()))
+}
+
+async fn sent(sink: &SubscriptionSink, news: &Value) -> bool {
+    let Ok(news) = to_raw_value(news) else { return false };
+    sink.send(news).await.is_ok()
+}

@@ -1,0 +1,96 @@
+//! Killed at any moment and started again, the miner loses nothing that was clean.
+
+use std::time::{Duration, Instant};
+
+use grail_miner::ports::JournalRecord;
+use grail_protocol::PROTOCOL;
+
+use crate::scene::{Ended, Scene, receipts};
+
+/// Worlds at a time.
+const SCENES: u64 = 4;
+/// Kills in all, unless the environment asks for more.
+const KILLS: u64 = 8;
+const KILLS_VARIABLE: &str = "GRAIL_TEST_KILLS";
+
+/// Groups of a window that the journal holds, and the digests of its uploads.
+fn journalled(records: &[JournalRecord], window: u64) -> (usize, Vec<String>) {
+    let mut groups = 0;
+    let mut digests = Vec::new();
+    for record in records {
+        match record {
+            JournalRecord::Window(context) if context.window_start == window => groups = 0,
+            JournalRecord::Group { window_start, .. } if *window_start == window => groups += 1,
+            JournalRecord::UploadStarted { window_start, digest, .. } if *window_start == window => {
+                digests.push(digest.clone());
+            }
+            _ => {}
+        }
+    }
+    (groups, digests)
+}
+
+/// Kill the miner once in each of these windows, at moments that follow from the seed.
+fn kills(scene_number: u64, count: u64) -> (u64, u64) {
+    let scene = Scene::new(200 + scene_number);
+    let arguments = ["--policy", "all", "--groups-max", "4"];
+    let mut miner = scene.mine(&arguments);
+    let mut window = scene.verdict().judgement.window_start + PROTOCOL.window_blocks;
+    let (mut groups_saved, mut receipts_seen) = (0, 0);
+    for number in 0..count {
+        // The window that is running may be far along by now: take the next one.
+        window = window.max(scene.head() / PROTOCOL.window_blocks * PROTOCOL.window_blocks + PROTOCOL.window_blocks);
+        scene.reach(window);
+        let began = Instant::now();
+        // From the first group to the first uploads, with time left for a start.
+        let moment = Duration::from_millis(400 + (scene_number * 977 + number * 613) % 3_600);
+        std::thread::sleep(moment.saturating_sub(began.elapsed()));
+        let killed = miner.kill();
+        let (groups, _) = journalled(&scene.journal(), window);
+        miner = scene.mine(&arguments);
+        let verdict = loop {
+            let verdict = scene.verdict();
+            if verdict.judgement.window_start == window {
+                break verdict;
+            }
+        };
+        let told = |ended: &Ended| ended.stderr.join("\n");
+        assert!(
+            verdict.is_accepted() || groups == 0 && verdict.judgement.verdict.is_none(),
+            "killed {moment:?} into window {window}, {groups} groups journalled: {}\n{}\n-- after:\n{}",
+            verdict.line(),
+            told(&killed),
+            miner.log()
+        );
+        assert!(
+            verdict.judgement.rollouts >= groups * PROTOCOL.rollouts_per_group,
+            "killed {moment:?} into window {window}: {groups} groups were clean, {} rollouts uploaded\n{}",
+            verdict.judgement.rollouts,
+            miner.log()
+        );
+        let given = receipts(&killed.stdout).iter().filter(|receipt| receipt["window"] == window).count();
+        assert_eq!(given, 0, "a receipt before the window's end");
+        groups_saved += groups as u64;
+        window += PROTOCOL.window_blocks;
+        scene.reach(window + 2);
+        receipts_seen += miner.receipts().iter().filter(|receipt| receipt["window"] == window - 30).count() as u64;
+    }
+    drop(miner);
+    (groups_saved, receipts_seen)
+}
+
+#[test]
+fn nothing_clean_is_lost_when_the_process_is_killed_and_started_again() {
+    let kills_wanted = std::env::var(KILLS_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let each = u64::div_ceil(kills_wanted, SCENES);
+    let scenes: Vec<_> = (0..SCENES).map(|number| std::thread::spawn(move || kills(number, each))).collect();
+    let (mut groups, mut receipts) = (0, 0);
+    for scene in scenes {
+        let (saved, seen) = scene.join().expect("a scene failed, see above");
+        groups += saved;
+        receipts += seen;
+    }
+    // Most kills come after a group was clean; if none did, nothing was tested.
+    assert!(groups >= each * SCENES / 2, "only {groups} clean groups in {} kills", each * SCENES);
+    assert_eq!(receipts, each * SCENES, "each window has one receipt");
+}

@@ -1,0 +1,103 @@
+//! Everything goes wrong, one thing at a time.
+
+use std::time::Duration;
+
+use grail::serve::ServeFault;
+use grail_protocol::PROTOCOL;
+use grail_verify::Verdict;
+
+use crate::scene::Scene;
+
+/// Scenarios at a time; each keeps a fraction of a core busy.
+const SCENES_AT_A_TIME: usize = 6;
+
+/// How a window fares during which a fault is on for half of it, and the miner has to survive it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// The window is accepted all the same.
+    Accepted,
+    /// The window may be lost; the one after it is accepted.
+    Survived,
+}
+
+fn expected(fault: ServeFault) -> Expected {
+    use ServeFault as F;
+    match fault {
+        F::BeaconOutage | F::BeaconWrongSignature | F::BeaconLate | F::BeaconMissing => Expected::Accepted,
+        F::UploadErrorBefore | F::UploadErrorAfter | F::SlowBucket | F::BucketRateLimit => Expected::Accepted,
+        F::EndpointDown | F::SocketCut | F::RuntimeUpgrade | F::Reorganisation => Expected::Accepted,
+        // A key that stopped working is not tried again in the same window: only the operator can mend it.
+        F::ExpiredWriteKey | F::ExpiredReadKey | F::ReadOnlyWriteKey => Expected::Survived,
+        // With blocks of a quarter of a second, noticing a silent socket takes much of a window.
+        F::EndpointSilence | F::HalfDeadSocket | F::ChainRateLimit | F::FrozenHead | F::StalledChain => {
+            Expected::Survived
+        }
+        F::UploadTimeOutAfter | F::Deregistration | F::SlowEngine => Expected::Survived,
+    }
+}
+
+/// Live through one fault: a clean window, one with the fault, and those that follow until one is accepted.
+fn survive(number: u64, fault: ServeFault) -> Result<(), String> {
+    let scene = Scene::new(100 + number);
+    let miner = scene.mine(&["--groups-max", "2"]);
+    let describe = |what: &str| format!("{}: {what}\n{}", fault.name(), miner.log());
+    let clean = scene.verdict();
+    if !clean.is_accepted() {
+        return Err(describe(&format!("before the fault: {}", clean.line())));
+    }
+    // Only once the window before is judged: many faults keep the validator from reading as well.
+    let struck = scene.verdict().judgement.window_start + PROTOCOL.window_blocks;
+    scene.served.world().switch_on(fault);
+    let lasts = Duration::from_millis(scene.served.world().block_ms() * PROTOCOL.window_blocks / 2);
+    std::thread::sleep(lasts);
+    scene.served.world().heal();
+    for following in 0.. {
+        let verdict = scene.verdict();
+        let window = verdict.judgement.window_start;
+        if let Some(Verdict::Rejected { .. }) = verdict.judgement.verdict {
+            return Err(describe(&verdict.line()));
+        }
+        let receipts = miner.receipts();
+        let receipt = receipts.iter().find(|receipt| receipt["window"] == window);
+        if receipt.is_some_and(|receipt| (receipt["outcome"] == "uploaded") != verdict.is_accepted()) {
+            return Err(describe(&format!("the receipt says {receipt:?}, the validator {}", verdict.line())));
+        }
+        match (window.cmp(&struck), verdict.is_accepted()) {
+            (std::cmp::Ordering::Less, _) => {}
+            (std::cmp::Ordering::Equal, false) if expected(fault) == Expected::Accepted => {
+                return Err(describe(&verdict.line()));
+            }
+            (std::cmp::Ordering::Greater, true) => break,
+            (std::cmp::Ordering::Greater, false) if window > struck + 2 * PROTOCOL.window_blocks => {
+                return Err(describe(&format!("no upload in two windows after the fault: {}", verdict.line())));
+            }
+            _ if following > 8 => return Err(describe("windows go by")),
+            _ => {}
+        }
+    }
+    let log = miner.log();
+    let ended = miner.stop();
+    if !ended.status.success() {
+        return Err(format!("{}: ended with {}\n{log}", fault.name(), ended.status));
+    }
+    Ok(())
+}
+
+#[test]
+fn every_fault_is_survived_and_no_window_is_ever_invalid() {
+    let numbered: Vec<(u64, ServeFault)> = (0..).zip(ServeFault::ALL.iter().copied()).collect();
+    let failures: Vec<String> = numbered
+        .chunks(SCENES_AT_A_TIME)
+        .flat_map(|chunk| {
+            let scenes: Vec<_> =
+                chunk.iter().map(|&(number, fault)| std::thread::spawn(move || survive(number, fault))).collect();
+            let results: Vec<_> = scenes.into_iter().map(|scene| scene.join()).collect();
+            results.into_iter().zip(chunk).filter_map(|(result, (_, fault))| match result {
+                Ok(Ok(())) => None,
+                Ok(Err(failure)) => Some(failure),
+                Err(_) => Some(format!("{}: panicked, see above", fault.name())),
+            })
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}

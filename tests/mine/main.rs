@@ -1,0 +1,11 @@
+//! The unmodified `grail mine` against a served world: real sockets, real signatures, real files, one process killed and
+//! started again as often as it takes.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests run processes in real time")]
+
+mod crash;
+mod faults;
+mod plain;
+mod scene;
+mod secrets;
+mod startup;

@@ -1,0 +1,175 @@
+//! A served world with its data folder, and miners in it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use grail::live::journal::{FileJournal, JournalOptions};
+use grail::serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
+use grail_miner::ports::{Journal, JournalRecord};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What no wait in these tests takes unless something hangs.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A served world, and the data folder of the miners that run in it one after another.
+pub(crate) struct Scene {
+    pub(crate) served: Served,
+    pub(crate) data: TempDir,
+    _folder: TempDir,
+}
+
+impl Scene {
+    /// A world of its own for each seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ServeOptions { seed, ..ServeOptions::new(folder.path().join("world")) };
+        Self { served: Served::start(&options).unwrap(), data: tempfile::tempdir().unwrap(), _folder: folder }
+    }
+
+    /// Start a miner.
+    pub(crate) fn mine(&self, extra: &[&str]) -> Miner {
+        Miner::start(self.served.env_file(), self.data.path(), extra)
+    }
+
+    /// The next window that the validator judges.
+    pub(crate) fn verdict(&self) -> WindowVerdict {
+        loop {
+            match self.served.next_event(Some(PATIENCE)).expect("no window was judged") {
+                ServeEvent::Judged(verdict) => return *verdict,
+                ServeEvent::Typed(_) | ServeEvent::Interrupted => {}
+            }
+        }
+    }
+
+    /// Wait for a block.
+    pub(crate) fn reach(&self, block: u64) {
+        let end = Instant::now() + PATIENCE;
+        while self.head() < block {
+            assert!(Instant::now() < end, "block {block} never came");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The newest block.
+    pub(crate) fn head(&self) -> u64 {
+        self.served.world().chain.state().head()
+    }
+
+    /// What the journal holds; the miner must not be running.
+    pub(crate) fn journal(&self) -> Vec<JournalRecord> {
+        let journal =
+            FileJournal::open(self.data.path(), self.served.world().miner(), JournalOptions::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(journal.load()).unwrap()
+    }
+}
+
+/// A running `grail mine`.
+pub(crate) struct Miner {
+    child: Child,
+    stdout: Arc<Mutex<Vec<String>>>,
+    stderr: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// What a miner left behind.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+}
+
+impl Miner {
+    fn start(env_file: &Path, data: &Path, extra: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
+        // Nothing of this process's environment may take part: variables win over the file.
+        command.env_clear().env("HOME", data).args(["mine", "--device", "cpu", "--json", "-v"]);
+        command.arg("--env-file").arg(env_file).arg("--data-dir").arg(data).args(extra);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stdout, read_stdout) = lines(child.stdout.take().unwrap());
+        let (stderr, read_stderr) = lines(child.stderr.take().unwrap());
+        Self { child, stdout, stderr, readers: vec![read_stdout, read_stderr] }
+    }
+
+    /// The receipts so far.
+    pub(crate) fn receipts(&self) -> Vec<Value> {
+        receipts(&self.stdout.lock().unwrap())
+    }
+
+    /// Wait until a line of the log holds this text.
+    pub(crate) fn logged(&self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.stderr.lock().unwrap().iter().any(|line| line.contains(text)) {
+            assert!(Instant::now() < end, "{text:?} was never logged:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> String {
+        self.stderr.lock().unwrap().join("\n")
+    }
+
+    /// Kill it as an operating system out of memory would.
+    pub(crate) fn kill(mut self) -> Ended {
+        self.child.kill().unwrap();
+        self.end()
+    }
+
+    /// Ask it to stop.
+    pub(crate) fn stop(self) -> Ended {
+        self.signal("TERM");
+        self.end()
+    }
+
+    /// Send a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    }
+
+    /// Wait until it ends.
+    pub(crate) fn end(mut self) -> Ended {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+                None => panic!("the miner does not end:\n{}", self.log()),
+            }
+        };
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        Ended { status, stdout: self.stdout.lock().unwrap().clone(), stderr: self.stderr.lock().unwrap().clone() }
+    }
+}
+
+impl Drop for Miner {
+    fn drop(&mut self) {
+        // It has ended, unless a test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The receipts among these lines.
+pub(crate) fn receipts(lines: &[String]) -> Vec<Value> {
+    lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line:?} is no JSON"))).collect()
+}
+
+fn lines(stream: impl Read + Send + 'static) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = lines.clone();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            kept.lock().unwrap().push(line);
+        }
+    });
+    (lines, reader)
+}

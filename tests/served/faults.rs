@@ -1,0 +1,191 @@
+//! Each fault as our adapters see it, and that it ends when it is switched off.
+
+use std::future::Future;
+use std::time::Duration;
+
+use grail::serve::{ServeFault, World};
+use grail_miner::contract;
+use grail_miner::ports::{Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, CommitError, PutCondition};
+
+use crate::world::{Rehearsal, beacon, bucket, chain};
+
+const KEY: &str = "grail/windows/5abc-window-30.json.gz";
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// What `work` gives while the fault is on.
+async fn under<T>(world: &World, fault: ServeFault, work: impl AsyncFnOnce() -> T) -> T {
+    world.switch_on(fault);
+    let answer = work().await;
+    world.switch_off(fault);
+    answer
+}
+
+/// What comes, if it comes at all.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("it takes far too long")
+}
+
+/// The chain's answer once it has one.
+async fn persistent<T>(mut ask: impl AsyncFnMut() -> Result<T, ChainError>) -> T {
+    loop {
+        if let Ok(answer) = ask().await {
+            return answer;
+        }
+    }
+}
+
+#[test]
+fn the_healthy_servers_keep_the_contracts_of_the_ports() {
+    let rehearsal = Rehearsal::start(100);
+    let world = rehearsal.world();
+    block_on(async {
+        soon(contract::bucket(&bucket(world), KEY)).await;
+        let newest = world.beacon.network().newest_round();
+        soon(contract::beacon(&beacon(world), newest - 5, newest + 1_000)).await;
+        soon(contract::chain(&chain(world), &[b'x'; 128])).await;
+        assert_eq!(soon(chain(world).registration()).await, Ok(Some(1)));
+    });
+}
+
+#[test]
+fn of_two_who_create_one_object_one_succeeds() {
+    let rehearsal = Rehearsal::start(250);
+    block_on(async {
+        let (one, other) = (bucket(rehearsal.world()), bucket(rehearsal.world()));
+        for round in 0..20 {
+            let key = format!("{KEY}-{round}");
+            let create = |bucket| put(bucket, &key);
+            let (one, other) = soon(async { tokio::join!(create(&one), create(&other)) }).await;
+            assert_eq!(usize::from(one.is_ok()) + usize::from(other.is_ok()), 1, "{one:?} {other:?}");
+        }
+    });
+}
+
+async fn put(bucket: &dyn Bucket, key: &str) -> Result<(), BucketError> {
+    bucket.put(key, b"content", &PutCondition::Absent, 5_000).await.map(drop)
+}
+
+#[test]
+fn faults_of_the_bucket() {
+    let rehearsal = Rehearsal::start(250);
+    let world = rehearsal.world();
+    let bucket = bucket(world);
+    let is_there = |key: &str| world.bucket.object(key).is_some();
+    block_on(async {
+        for (fault, is_expected, is_written) in [
+            (
+                ServeFault::UploadErrorBefore,
+                (|error| matches!(error, BucketError::Transient(_))) as fn(&_) -> bool,
+                false,
+            ),
+            (ServeFault::BucketRateLimit, |error| matches!(error, BucketError::Transient(_)), false),
+            (ServeFault::UploadErrorAfter, |error| matches!(error, BucketError::Unknown(_)), true),
+            (ServeFault::UploadTimeOutAfter, |error| matches!(error, BucketError::Unknown(_)), true),
+            (
+                ServeFault::ExpiredWriteKey,
+                |error| matches!(error, BucketError::Refused(text) if text.contains("expired")),
+                false,
+            ),
+            (
+                ServeFault::ReadOnlyWriteKey,
+                |error| matches!(error, BucketError::Refused(text) if text.contains("permission")),
+                false,
+            ),
+        ] {
+            let key = format!("{KEY}-{}", fault.name());
+            let error = under(world, fault, async || put(&bucket, &key).await).await.unwrap_err();
+            assert!(is_expected(&error), "{fault:?}: {error:?}");
+            assert_eq!(is_there(&key), is_written, "{fault:?}");
+            let again = put(&bucket, &key).await;
+            assert_eq!(again.is_ok(), !is_written, "{fault:?} is over: {again:?}");
+        }
+        let expired = under(world, ServeFault::ExpiredReadKey, async || bucket.get(KEY).await).await;
+        assert!(matches!(&expired, Err(BucketError::Refused(text)) if text.contains("expired")), "{expired:?}");
+        assert_eq!(under(world, ServeFault::SlowBucket, async || bucket.get(KEY).await).await, Ok(None));
+    });
+}
+
+#[test]
+fn faults_of_the_beacon() {
+    let rehearsal = Rehearsal::start(250);
+    let world = rehearsal.world();
+    let beacon = beacon(world);
+    block_on(async {
+        let round = world.beacon.network().newest_round();
+        for (fault, is_wrong) in [
+            (ServeFault::BeaconOutage, false),
+            (ServeFault::BeaconMissing, false),
+            (ServeFault::BeaconLate, false),
+            (ServeFault::BeaconWrongSignature, true),
+        ] {
+            let error = under(world, fault, async || beacon.round(round).await).await.unwrap_err();
+            assert_eq!(matches!(error, BeaconError::Invalid(_)), is_wrong, "{fault:?}: {error:?}");
+            assert!(beacon.round(round).await.is_ok(), "{fault:?} is over");
+        }
+    });
+}
+
+#[test]
+fn faults_of_the_endpoints() {
+    let rehearsal = Rehearsal::start(100);
+    let world = rehearsal.world();
+    block_on(async {
+        let chain = chain(world);
+        let registration = async || persistent(async || chain.registration().await).await;
+        for fault in [ServeFault::EndpointDown, ServeFault::HalfDeadSocket, ServeFault::SocketCut] {
+            assert_eq!(soon(registration()).await, Some(1));
+            let answer = under(world, fault, async || soon(registration()).await).await;
+            assert_eq!(answer, Some(1), "{fault:?}: the second endpoint, or a new connection");
+        }
+        let limited = async || chain.registration().await;
+        let answer = under(world, ServeFault::ChainRateLimit, async || soon(limited()).await).await;
+        assert!(answer.is_err(), "{answer:?}");
+        let silence = under(world, ServeFault::EndpointSilence, async || soon(limited()).await).await;
+        assert!(matches!(silence, Err(ChainError::Unreachable(_))), "{silence:?}");
+        assert_eq!(soon(registration()).await, Some(1), "all is well again");
+    });
+}
+
+#[test]
+fn faults_of_the_chain() {
+    let rehearsal = Rehearsal::start(100);
+    let world = rehearsal.world();
+    block_on(async {
+        let chain = chain(world);
+        let commit = async |first: u8| soon(chain.commit(&[first; 128])).await;
+        assert_eq!(commit(b'a').await, Ok(()));
+        assert_eq!(under(world, ServeFault::RuntimeUpgrade, async || commit(b'b').await).await, Ok(()));
+        assert_eq!(commit(b'c').await, Ok(()));
+        world.switch_on(ServeFault::Deregistration);
+        assert_eq!(soon(chain.registration()).await, Ok(None));
+        assert!(matches!(commit(b'd').await, Err(CommitError::Refused(_))));
+        world.switch_off(ServeFault::Deregistration);
+        assert_eq!(soon(chain.registration()).await, Ok(Some(1)));
+
+        world.switch_on(ServeFault::StalledChain);
+        let head = world.chain.state().head();
+        assert!(tokio::time::timeout(Duration::from_millis(500), chain.next_head(head)).await.is_err());
+        world.switch_off(ServeFault::StalledChain);
+        let head = persistent(async || chain.next_head(head).await).await;
+
+        let window = (head.number / 30 + 1) * 30;
+        let first_hash = async || {
+            while world.chain.state().head() < window {
+                persistent(async || chain.next_head(window - 1).await).await;
+            }
+            persistent(async || chain.block_hash(window).await).await
+        };
+        let before = soon(first_hash()).await;
+        world.switch_on(ServeFault::Reorganisation);
+        soon(async {
+            while world.chain.state().hash(window) == before {
+                tokio::task::yield_now().await
+            }
+        })
+        .await;
+        assert_ne!(soon(first_hash()).await, before);
+    });
+}

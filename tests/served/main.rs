@@ -1,0 +1,5 @@
+//! The served world as clients on sockets meet it: a whole miner, and each adapter under each fault.
+
+mod faults;
+mod folder;
+mod world;
