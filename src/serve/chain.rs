@@ -5,6 +5,7 @@
 
 mod block_content;
 mod extrinsic;
+mod metadata_forms;
 mod methods;
 mod node;
 mod runtime;

@@ -172,20 +172,24 @@ fn faults_of_the_chain() {
         let head = persistent(async || chain.next_head(head).await).await;
 
         let window = (head.number / 30 + 1) * 30;
-        let first_hash = async || {
-            while world.chain.state().head() < window {
-                persistent(async || chain.next_head(window - 1).await).await;
-            }
-            persistent(async || chain.block_hash(window).await).await
-        };
-        let before = soon(first_hash()).await;
-        world.switch_on(ServeFault::Reorganisation);
         soon(async {
-            while world.chain.state().hash(window) == before {
-                tokio::task::yield_now().await
+            while world.chain.state().head() < window {
+                tokio::task::yield_now().await;
             }
         })
         .await;
-        assert_ne!(soon(first_hash()).await, before);
+        // Blocks wait until the fault is on, so that it strikes while the window's beginning is not final.
+        world.switch_on(ServeFault::StalledChain);
+        let before = persistent(async || chain.block_hash(window).await).await;
+        world.switch_on(ServeFault::Reorganisation);
+        world.switch_off(ServeFault::StalledChain);
+        let mut after = before.clone();
+        soon(async {
+            while after == before {
+                after = persistent(async || chain.block_hash(window).await).await;
+            }
+        })
+        .await;
+        assert_eq!(after, world.chain.state().hash(window), "there is one chain");
     });
 }

@@ -123,7 +123,7 @@ fn runtime_version(_: &View, state: &mut State, _: &[Value]) -> Answer {
 }
 
 fn metadata(_: &View, state: &mut State, _: &[Value]) -> Answer {
-    Ok(hex_text(state.runtime.metadata()).into())
+    Ok(hex_text(state.runtime.unversioned_metadata()).into())
 }
 
 fn call(_: &View, state: &mut State, params: &[Value]) -> Answer {
@@ -217,6 +217,6 @@ fn text(params: &[Value], index: usize) -> &str {
 
 /// The metadata in the format of a version, encoded as the runtime's own call answers it.
 pub(super) fn metadata_at(state: &State, version: u32) -> Vec<u8> {
-    let metadata = (version == state.runtime.metadata_version()).then(|| state.runtime.metadata().to_vec());
+    let metadata = (version == state.runtime.metadata_version()).then(|| state.runtime.versioned_metadata().to_vec());
     metadata.encode()
 }

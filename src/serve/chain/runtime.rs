@@ -1,5 +1,9 @@
 //! The two runtimes that the chain can have, by their recorded metadata.
 
+use std::sync::LazyLock;
+
+use super::metadata_forms;
+
 /// A runtime of subtensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Runtime {
@@ -45,6 +49,27 @@ impl Runtime {
             Self::Spec461 => {
                 include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chain/localnet-spec461.scale"))
             }
+        }
+    }
+
+    /// What a node answers to who names no version: version 14, or the recorded one where it cannot be brought to that.
+    pub fn unversioned_metadata(self) -> &'static [u8] {
+        static OLDER: LazyLock<Option<Vec<u8>>> =
+            LazyLock::new(|| metadata_forms::from_v15(Runtime::Spec461.metadata()));
+        self.reworked(&OLDER)
+    }
+
+    /// What a node answers to who names the version: the recorded metadata, readable for older clients too.
+    pub fn versioned_metadata(self) -> &'static [u8] {
+        static PLAIN: LazyLock<Option<Vec<u8>>> =
+            LazyLock::new(|| metadata_forms::with_plain_numbers(Runtime::Spec461.metadata()));
+        self.reworked(&PLAIN)
+    }
+
+    fn reworked(self, reworked: &'static LazyLock<Option<Vec<u8>>>) -> &'static [u8] {
+        match (self, &**reworked) {
+            (Self::Spec461, Some(reworked)) => reworked,
+            _ => self.metadata(),
         }
     }
 
