@@ -11,14 +11,13 @@ mod scripted;
 
 use std::os::unix::fs::PermissionsExt;
 
-use doctor_world::{PHRASE, World, codes, unix_ms};
+use doctor_world::{PHRASE, World, codes};
 use drand_relay::{honest, json, randomness, signature};
 use grail::doctor::{Device, Examination, Limits, Status, document, page};
 use grail_miner::ports::{Chain, Signer};
 use loopback_chain::{NETUID, trouble};
 use s3_server::{BUCKET, READ, ReadKey, S3Server, WRITE};
 use scripted::{Answer, Server, dead_url, response};
-use sp_crypto_hashing::twox_128;
 
 /// The check of this code; there must be one.
 fn check<'a>(examination: &'a Examination, code: &str) -> &'a grail::doctor::Check {
@@ -173,17 +172,14 @@ async fn clocks_that_differ_are_told() {
         other => other,
     });
     let world = World::healthy("clocks").await.with("R2_ENDPOINT_URL", &store.url()).with_relay(relay);
-    let time_key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
-    let an_hour_ahead = unix_ms() + 3_600_000;
-    world.node.state().storage.insert(time_key.clone(), an_hour_ahead.to_le_bytes().to_vec());
+    world.set_chain_clock(3_600_000).await;
     let examination = world.examined().await;
     for code in ["clock.chain", "clock.beacon", "clock.bucket"] {
         assert_eq!(check(&examination, code).status, Status::Failure, "{}", page(&examination, false));
     }
     assert!(check(&examination, "clock.chain").value.ends_with(" s behind"));
     assert!(check(&examination, "clock.bucket").value.ends_with(" s ahead"));
-    let old = unix_ms() - 3_600_000;
-    world.node.state().storage.insert(time_key, old.to_le_bytes().to_vec());
+    world.set_chain_clock(-3_600_000).await;
     let examination = world.examined().await;
     assert_eq!(check(&examination, "chain.head").status, Status::Failure);
     assert_eq!(check(&examination, "clock.chain").status, Status::Ok);

@@ -15,7 +15,6 @@ use grail::live::chain::{ChainSettings, SubtensorChain};
 use grail::serve::chain::{Node, State};
 use grail::wallet::{HotkeyWallet, Passwords, WalletLocation};
 use grail_miner::ports::{BeaconSchedule, Chain, Signer};
-use sp_crypto_hashing::twox_128;
 use tempfile::TempDir;
 
 use crate::drand_relay::{self, honest};
@@ -57,11 +56,8 @@ impl World {
 
     /// One whose hotkey is not registered.
     pub(crate) async fn unregistered(name: &str) -> Self {
-        let mut state = State::new(name);
-        let time_key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
-        state.storage.insert(time_key, unix_ms().to_le_bytes().to_vec());
         let (node, s3, relay, folder) = (
-            loopback_chain::start(state).await,
+            loopback_chain::start(State::new(name)).await,
             S3Server::start(),
             Server::start(honest),
             tempfile::tempdir().unwrap(),
@@ -87,6 +83,16 @@ impl World {
         let world = Self { node, s3, folder, relay, variables };
         world.write_env();
         world
+    }
+
+    /// Blocks are made by a clock that is ahead of ours by so much.
+    pub(crate) async fn set_chain_clock(&self, offset_ms: i64) {
+        self.node.state().clock_offset_ms = offset_ms;
+        let mut changes = self.node.changes();
+        // The block that is being made may still have the old time.
+        for _ in 0..2 {
+            changes.changed().await.expect("the node makes blocks");
+        }
     }
 
     /// With another value in `.env`.

@@ -41,6 +41,8 @@ pub struct State {
     pub blocks: Vec<Block>,
     /// The newest block's storage; older blocks answer with the same.
     pub storage: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// How far the clock of whoever makes blocks is ahead of ours.
+    pub clock_offset_ms: i64,
     /// What executes blocks and checks signatures.
     pub runtime: Runtime,
     /// How often each method was called.
@@ -133,6 +135,7 @@ impl State {
         let parent = self.blocks.last().map(|block| block.hash).unwrap_or_default();
         // Every block begins with the time, set by its author.
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let unix_ms = unix_ms.saturating_add_signed(self.clock_offset_ms);
         self.storage.insert(now_key(), unix_ms.encode());
         self.storage.insert(number_key(), (number as u32).encode());
         let mut extrinsics = vec![set_time(unix_ms)];
