@@ -13,10 +13,15 @@ use grail_miner::ports::{Journal, JournalError, JournalRecord};
 #[derive(Debug, Clone, Default)]
 pub struct Audit(Rc<RefCell<Facts>>);
 
+/// What journal, bucket and receipts contradict each other in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("ledger: {0}")]
+pub struct Violation(String);
+
 #[derive(Debug, Default)]
 struct Facts {
     windows: BTreeMap<u64, Window>,
-    violations: Vec<String>,
+    violations: Vec<Violation>,
 }
 
 #[derive(Debug, Default)]
@@ -40,12 +45,12 @@ impl Audit {
     pub fn note(&self, record: &JournalRecord) {
         let mut facts = self.0.borrow_mut();
         if let Err(violation) = facts.note(record) {
-            facts.violations.push(format!("ledger: {violation}"));
+            facts.violations.push(violation);
         }
     }
 
     /// What was wrong so far.
-    pub fn violations(&self) -> Vec<String> {
+    pub fn violations(&self) -> Vec<Violation> {
         self.0.borrow().violations.clone()
     }
 
@@ -54,7 +59,7 @@ impl Audit {
     ///
     /// # Errors
     /// What does not fit.
-    pub fn settle(&self, window_start: u64, object: Option<&str>, receipts: &[WindowReceipt]) -> Result<(), String> {
+    pub fn settle(&self, window_start: u64, object: Option<&str>, receipts: &[WindowReceipt]) -> Result<(), Violation> {
         let facts = self.0.borrow();
         let none = Window::default();
         let window = facts.windows.get(&window_start).unwrap_or(&none);
@@ -62,7 +67,7 @@ impl Audit {
         let (done, pending) = (newest(Fate::Done), newest(Fate::Pending));
         let is_explained = object == done || pending.is_some() && object == pending;
         if !is_explained {
-            return Err(format!(
+            return violated(format!(
                 "window {window_start}: the bucket holds {object:?}, the journal says {:?}",
                 window.files
             ));
@@ -70,19 +75,19 @@ impl Audit {
         match receipts {
             [] => Ok(()),
             [receipt] if receipt.outcome == WindowOutcome::Uploaded && receipt.digest.as_deref() != done => {
-                Err(format!("window {window_start}: a receipt for {:?}, and done is {done:?}", receipt.digest))
+                violated(format!("window {window_start}: a receipt for {:?}, and done is {done:?}", receipt.digest))
             }
             [receipt] if receipt.outcome != WindowOutcome::Uploaded && done.is_some() => {
-                Err(format!("window {window_start}: {:?}, and {done:?} is done", receipt.outcome))
+                violated(format!("window {window_start}: {:?}, and {done:?} is done", receipt.outcome))
             }
             [_] => Ok(()),
-            _ => Err(format!("window {window_start}: {} receipts", receipts.len())),
+            _ => violated(format!("window {window_start}: {} receipts", receipts.len())),
         }
     }
 }
 
 impl Facts {
-    fn note(&mut self, record: &JournalRecord) -> Result<(), String> {
+    fn note(&mut self, record: &JournalRecord) -> Result<(), Violation> {
         match record {
             JournalRecord::Window(context) => {
                 let window = self.windows.entry(context.window_start).or_default();
@@ -95,20 +100,20 @@ impl Facts {
             JournalRecord::UploadStarted { window_start, digest, groups } => {
                 let window = self.window(*window_start)?;
                 if window.closed {
-                    return Err(format!("{digest} was begun after window {window_start} was closed"));
+                    return violated(format!("{digest} was begun after window {window_start} was closed"));
                 }
                 if let Some((pending, _)) = window.files.iter().find(|(_, fate)| *fate == Fate::Pending) {
-                    return Err(format!("{digest} was begun while {pending} was pending"));
+                    return violated(format!("{digest} was begun while {pending} was pending"));
                 }
                 if let Some(index) = (0..*groups as u32).find(|index| !window.groups.contains(index)) {
-                    return Err(format!("{digest} holds group {index}, which was not journalled"));
+                    return violated(format!("{digest} holds group {index}, which was not journalled"));
                 }
                 window.files.push((digest.clone(), Fate::Pending));
             }
             JournalRecord::UploadDone { window_start, digest } => self.end(*window_start, digest, Fate::Done)?,
             JournalRecord::UploadAbandoned { window_start, digest, why } => {
                 if why.is_empty() {
-                    return Err(format!("{digest} was abandoned without a reason"));
+                    return violated(format!("{digest} was abandoned without a reason"));
                 }
                 self.end(*window_start, digest, Fate::Abandoned)?;
             }
@@ -116,27 +121,33 @@ impl Facts {
                 // A window whose first block was never read has no record, and a receipt all the same.
                 let window = self.windows.entry(*window_start).or_default();
                 if std::mem::replace(&mut window.closed, true) {
-                    return Err(format!("window {window_start} was closed twice"));
+                    return violated(format!("window {window_start} was closed twice"));
                 }
             }
         }
         Ok(())
     }
 
-    fn window(&mut self, window_start: u64) -> Result<&mut Window, String> {
-        self.windows.get_mut(&window_start).ok_or_else(|| format!("nothing told that window {window_start} began"))
+    fn window(&mut self, window_start: u64) -> Result<&mut Window, Violation> {
+        self.windows
+            .get_mut(&window_start)
+            .ok_or_else(|| Violation(format!("nothing told that window {window_start} began")))
     }
 
-    fn end(&mut self, window_start: u64, digest: &str, fate: Fate) -> Result<(), String> {
+    fn end(&mut self, window_start: u64, digest: &str, fate: Fate) -> Result<(), Violation> {
         let window = self.window(window_start)?;
         let file = window.files.iter_mut().find(|(begun, _)| begun == digest);
-        let (_, old) = file.ok_or_else(|| format!("{digest} ended without a beginning"))?;
+        let (_, old) = file.ok_or_else(|| Violation(format!("{digest} ended without a beginning")))?;
         if *old == fate {
-            return Err(format!("{digest} ended twice"));
+            return violated(format!("{digest} ended twice"));
         }
         *old = fate;
         Ok(())
     }
+}
+
+fn violated<T>(what: String) -> Result<T, Violation> {
+    Err(Violation(what))
 }
 
 /// A journal whose every durable record is audited.

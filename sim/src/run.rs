@@ -115,7 +115,7 @@ pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> 
     let windows = windows.collect();
     world.time.end();
     let mut violations = world.violations.borrow().clone();
-    violations.extend(world.audit.violations());
+    violations.extend(world.audit.violations().iter().map(ToString::to_string));
     SimReport {
         windows,
         trace_hash: world.trace.hash(),
@@ -265,7 +265,7 @@ impl World {
         let window = receipt.window_start;
         let stored = file.as_ref().map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
         if let Err(violation) = self.audit.settle(window, stored.as_deref(), std::slice::from_ref(receipt)) {
-            self.violation(violation);
+            self.violation(violation.to_string());
         }
         match &judgement.verdict {
             Some(Verdict::Accepted { .. }) | None => {}

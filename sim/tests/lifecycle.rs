@@ -111,7 +111,7 @@ impl Node {
         let object = self.bucket.object(&key).map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
         let receipts = runs.iter().flat_map(|log| log.0.borrow().1.clone());
         let receipts: Vec<WindowReceipt> = receipts.filter(|receipt| receipt.window_start == WINDOW).collect();
-        assert_eq!(self.audit.violations(), Vec::<String>::new());
+        assert_eq!(self.audit.violations(), []);
         assert_eq!(self.audit.settle(WINDOW, object.as_deref(), &receipts), Ok(()));
     }
 

@@ -36,11 +36,14 @@ fn expected(fault: ServeFault) -> Expected {
     }
 }
 
+/// What went wrong, with the log.
+struct Failure(String);
+
 /// Live through one fault: a clean window, one with the fault, and those that follow until one is accepted.
-fn survive(number: u64, fault: ServeFault) -> Result<(), String> {
+fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
     let scene = Scene::new(100 + number);
     let miner = scene.mine(&["--groups-max", "2"]);
-    let describe = |what: &str| format!("{}: {what}\n{}", fault.name(), miner.log());
+    let describe = |what: &str| Failure(format!("{}: {what}\n{}", fault.name(), miner.log()));
     let clean = scene.verdict();
     if !clean.is_accepted() {
         return Err(describe(&format!("before the fault: {}", clean.line())));
@@ -78,7 +81,7 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), String> {
     let log = miner.log();
     let ended = miner.stop();
     if !ended.status.success() {
-        return Err(format!("{}: ended with {}\n{log}", fault.name(), ended.status));
+        return Err(Failure(format!("{}: ended with {}\n{log}", fault.name(), ended.status)));
     }
     Ok(())
 }
@@ -94,7 +97,7 @@ fn every_fault_is_survived_and_no_window_is_ever_invalid() {
             let results: Vec<_> = scenes.into_iter().map(|scene| scene.join()).collect();
             results.into_iter().zip(chunk).filter_map(|(result, (_, fault))| match result {
                 Ok(Ok(())) => None,
-                Ok(Err(failure)) => Some(failure),
+                Ok(Err(Failure(what))) => Some(what),
                 Err(_) => Some(format!("{}: panicked, see above", fault.name())),
             })
         })

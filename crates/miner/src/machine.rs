@@ -6,6 +6,7 @@
 
 mod account;
 pub mod action;
+mod choice;
 mod estimate;
 pub mod event;
 mod groups;

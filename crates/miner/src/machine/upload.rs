@@ -1,17 +1,17 @@
 //! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
 
-use grail_protocol::PROTOCOL;
 use grail_protocol::rollout::Rollout;
 use grail_protocol::window_file::{WindowFile, object_key};
 use sha2::{Digest, Sha256};
 
 use super::action::Action;
+use super::choice::Choice;
 use super::event::{JournalEntry, Timer};
 use super::ledger::{Entry, Ledger};
 use super::receipt::{Area, WindowOutcome};
 use super::{Actions, Machine, ledger, trouble};
 use crate::answers::{BucketError, Etag, JournalError, Now, PutCondition};
-use crate::policy::{UploadPolicy, expected_unique, is_more};
+use crate::policy::{UploadPolicy, is_more};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
 const MISSING_READS_MAX: u32 = 5;
@@ -43,12 +43,6 @@ pub(super) struct Confirmed {
     pub(super) digest: String,
     /// Unknown where a process that crashed had confirmed it.
     pub(super) slack_ms: Option<u64>,
-    worth: f64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Choice {
-    groups: usize,
     worth: f64,
 }
 
@@ -454,23 +448,6 @@ impl super::window::Window {
         self.upload.choice.filter(better)
     }
 
-    fn choose(&self, policy: UploadPolicy, available: usize) -> Option<Choice> {
-        let solutions = self.solutions(available);
-        let groups = policy.choose(&solutions, PROTOCOL.rollouts_per_group);
-        Some(Choice { groups, worth: worth(policy, &solutions[..groups]) }).filter(|choice| choice.groups > 0)
-    }
-
-    /// The assignments that solved their problem, for each of the first groups.
-    fn solutions(&self, groups: usize) -> Vec<Vec<&[bool]>> {
-        self.groups
-            .prefix(groups)
-            .map(|rollouts| {
-                let claims = rollouts.iter().map(|rollout| &rollout.commit.rollout);
-                claims.filter(|claims| claims.success).map(|claims| claims.assignment.as_slice()).collect()
-            })
-            .collect()
-    }
-
     /// Take over what a crashed process knew of this window's files.
     pub(super) fn restore_upload(&mut self, policy: UploadPolicy, ledger: Ledger) {
         let done = ledger.newest_done().cloned();
@@ -492,16 +469,8 @@ impl super::window::Window {
 
     fn confirmed(&mut self, policy: UploadPolicy, entry: &Entry, slack_ms: Option<u64>) {
         let Entry { digest, groups, .. } = entry.clone();
-        let worth = worth(policy, &self.solutions(groups));
+        let worth = self.worth_of(policy, groups);
         self.upload.confirmed = Some(Confirmed { groups, digest, slack_ms, worth });
-    }
-}
-
-/// What a run of groups with these solutions is worth.
-fn worth(policy: UploadPolicy, solutions: &[Vec<&[bool]>]) -> f64 {
-    match policy {
-        UploadPolicy::Score => expected_unique(solutions, PROTOCOL.rollouts_per_group),
-        UploadPolicy::All => solutions.len() as f64,
     }
 }
 
