@@ -1,7 +1,10 @@
 //! One thin file per subcommand: read what was typed, call one operation, show the outcome.
 
+mod bench;
 mod config;
+mod golden;
 mod output;
+mod prove;
 pub(crate) mod sim;
 mod table;
 mod verify;
@@ -14,7 +17,10 @@ use crate::args::{Arguments, Command};
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let outcome = match &arguments.command {
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Config(arguments) => config::run(arguments),
+        Command::Golden(arguments) => golden::run(arguments),
+        Command::Prove(arguments) => prove::run(arguments),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Version => version::run(),

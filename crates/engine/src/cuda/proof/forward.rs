@@ -1,0 +1,314 @@
+//! The forward of one sequence, launch by launch.
+
+use super::{ProofPlan, Prover, TorchProfile};
+use crate::cuda::driver::{Address, Argument, Factors, Grid, Mark, MatrixShape, Queue, StridedShape};
+use crate::cuda::error::CudaError;
+use crate::cuda::weights::ExactLayer;
+
+/// 128 to the power of −1/4, which queries and keys are each multiplied with, as PyTorch rounds it.
+const HEAD_SCALE: f32 = f32::from_bits(0x3e98_37f0);
+
+/// A main queue, and two beside it for products that need not wait for each other.
+pub(super) struct Lanes {
+    pub(super) main: Queue,
+    beside: [Queue; 2],
+    forked: Mark,
+    joined: [Mark; 2],
+}
+
+impl Lanes {
+    pub(super) fn new(main: Queue) -> Result<Self, CudaError> {
+        let beside = [main.beside()?, main.beside()?];
+        let device = main.device();
+        let (forked, joined) = (Mark::new(device)?, [Mark::new(device)?, Mark::new(device)?]);
+        Ok(Self { forked, joined, main, beside })
+    }
+
+    pub(super) fn all(&self) -> [&Queue; 3] {
+        [&self.main, &self.beside[0], &self.beside[1]]
+    }
+
+    /// Let the queues beside wait for the main one.
+    pub(super) fn fork(&self) -> Result<(), CudaError> {
+        self.beside.iter().try_for_each(|queue| queue.after(&self.main, &self.forked))
+    }
+
+    /// Let the main queue wait for those beside.
+    pub(super) fn join(&self) -> Result<(), CudaError> {
+        self.beside.iter().zip(&self.joined).try_for_each(|(queue, mark)| self.main.after(queue, mark))
+    }
+}
+
+/// Where a layer's queries, keys and values are, and how far a token's are from the next's.
+struct Heads {
+    queries: Address,
+    keys: Address,
+    values: Address,
+    query_stride: usize,
+    key_stride: usize,
+}
+
+impl Prover {
+    /// Put in the forward of `tokens` tokens, from their ids to the hidden states and their scaled copy.
+    pub(super) fn forward(&self, tokens: usize) -> Result<(), CudaError> {
+        let (scratch, queue) = (&self.scratch, &self.lanes.main);
+        let vectors = (self.weights.config.hidden_size / 4) as u32;
+        let frequencies = (self.weights.config.head_dim / 2) as u32;
+        let rotation = [
+            self.weights.inverse_frequencies.address().into(),
+            scratch.cosines.address().into(),
+            scratch.sines.address().into(),
+            frequencies.into(),
+        ];
+        queue.launch("proof_rotation", Grid::row(tokens as u32, frequencies), &rotation)?;
+        let embed = [
+            scratch.tokens.address().into(),
+            self.weights.embedding.address().into(),
+            scratch.states.address().into(),
+            vectors.into(),
+        ];
+        queue.launch("proof_embed", Grid::row(tokens as u32, 128), &embed)?;
+        for (index, layer) in self.weights.layers.iter().enumerate() {
+            let update = if index == 0 { Address::NONE } else { scratch.update.address() };
+            self.attention(layer, tokens, update)?;
+            self.feed_forward(layer, tokens)?;
+        }
+        let last = self.weights.final_norm.address();
+        self.add_norm(tokens, scratch.update.address(), last, scratch.hidden.address(), scratch.scaled.address())
+    }
+
+    /// states += update; normed = norm(states).
+    fn add_norm(
+        &self,
+        tokens: usize,
+        update: Address,
+        weight: Address,
+        out: Address,
+        scaled: Address,
+    ) -> Result<(), CudaError> {
+        let config = &self.weights.config;
+        let kernel = match (config.hidden_size, self.profile) {
+            (128, TorchProfile::Torch2_8) => "proof_add_norm_128_torch_2_8",
+            (128, TorchProfile::Torch2_10) => "proof_add_norm_128_torch_2_10",
+            (_, TorchProfile::Torch2_8) => "proof_add_norm_2560_torch_2_8",
+            (_, TorchProfile::Torch2_10) => "proof_add_norm_2560_torch_2_10",
+        };
+        let arguments = [
+            self.scratch.states.address().into(),
+            update.into(),
+            weight.into(),
+            out.into(),
+            scaled.into(),
+            (tokens as u32).into(),
+            (1.0 / config.hidden_size as f32).into(),
+            (config.rms_norm_eps as f32).into(),
+        ];
+        let grid = Grid { blocks: (tokens.div_ceil(4) as u32, 1, 1), threads: (32, 4) };
+        self.lanes.main.launch(kernel, grid, &arguments)
+    }
+
+    fn attention(&self, layer: &ExactLayer, tokens: usize, update: Address) -> Result<(), CudaError> {
+        let (scratch, queue, config) = (&self.scratch, &self.lanes.main, &self.weights.config);
+        self.add_norm(tokens, update, layer.input_norm.address(), scratch.normed.address(), Address::NONE)?;
+        let heads = self.queries_keys_values(layer, tokens)?;
+        self.rotate(layer, tokens, &heads)?;
+        self.scores(tokens, &heads)?;
+        let rows = (config.heads * tokens) as u64;
+        let grid = Grid { blocks: (rows.div_ceil(4) as u32, 1, 1), threads: (32, 4) };
+        let arguments = [scratch.scores.address().into(), (tokens as u32).into(), rows.into()];
+        queue.launch(softmax_kernel(tokens), grid, &arguments)?;
+        let mixed = self.mix(tokens, &heads)?;
+        let shape = MatrixShape { rows: tokens, inner: config.query_size(), outputs: config.hidden_size };
+        let first = layer.attention_output.address();
+        queue.linear(shape, Factors { first, second: mixed, result: scratch.update.address() })
+    }
+
+    fn queries_keys_values(&self, layer: &ExactLayer, tokens: usize) -> Result<Heads, CudaError> {
+        let config = &self.weights.config;
+        let (queries, keys, hidden) = (config.query_size(), config.key_value_size(), config.hidden_size);
+        let weights = &layer.queries_keys_values;
+        let out = &self.scratch.queries_keys_values;
+        let second = self.scratch.normed.address();
+        if self.plan.joined {
+            let outputs = queries + 2 * keys;
+            let shape = MatrixShape { rows: tokens, inner: hidden, outputs };
+            self.lanes.main.linear(shape, Factors { first: weights.address(), second, result: out.address() })?;
+            let (keys_at, values_at) = (out.at(queries), out.at(queries + keys));
+            let (queries, query_stride) = (out.address(), outputs);
+            return Ok(Heads { queries, keys: keys_at, values: values_at, query_stride, key_stride: outputs });
+        }
+        let heads = Heads {
+            queries: out.address(),
+            keys: out.at(tokens * queries),
+            values: out.at(tokens * (queries + keys)),
+            query_stride: queries,
+            key_stride: keys,
+        };
+        let products = [
+            (weights.address(), heads.queries, queries),
+            (weights.at(queries * hidden), heads.keys, keys),
+            (weights.at((queries + keys) * hidden), heads.values, keys),
+        ];
+        self.side_by_side(&products.map(|(first, result, outputs)| {
+            (MatrixShape { rows: tokens, inner: hidden, outputs }, Factors { first, second, result })
+        }))?;
+        Ok(heads)
+    }
+
+    /// Products that read the same input and do not wait for each other.
+    fn side_by_side(&self, products: &[(MatrixShape, Factors)]) -> Result<(), CudaError> {
+        if !self.plan.parallel {
+            return products.iter().try_for_each(|(shape, factors)| self.lanes.main.linear(*shape, *factors));
+        }
+        self.lanes.fork()?;
+        for ((shape, factors), queue) in products.iter().zip(self.lanes.all()) {
+            queue.linear(*shape, *factors)?;
+        }
+        self.lanes.join()
+    }
+
+    fn rotate(&self, layer: &ExactLayer, tokens: usize, heads: &Heads) -> Result<(), CudaError> {
+        let (config, scratch) = (&self.weights.config, &self.scratch);
+        let kernel = match self.profile {
+            TorchProfile::Torch2_8 => "proof_heads_torch_2_8",
+            TorchProfile::Torch2_10 => "proof_heads_torch_2_10",
+        };
+        let repeated = |buffer: Address| if self.plan.unrepeated { Address::NONE } else { buffer };
+        let words = [tokens, config.heads, config.key_value_heads, heads.query_stride, heads.key_stride];
+        let places = [
+            heads.queries,
+            heads.keys,
+            heads.values,
+            layer.query_norm.address(),
+            layer.key_norm.address(),
+            scratch.cosines.address(),
+            scratch.sines.address(),
+            repeated(scratch.repeated_keys.address()),
+            repeated(scratch.repeated_values.address()),
+        ];
+        let mut arguments: Vec<Argument> = places.into_iter().map(Argument::from).collect();
+        arguments.extend(words.map(|word| Argument::from(word as u32)));
+        arguments.extend([HEAD_SCALE, config.rms_norm_eps as f32].map(Argument::from));
+        let all_heads = config.heads + 2 * config.key_value_heads;
+        let grid = Grid { blocks: (tokens as u32, all_heads.div_ceil(8) as u32, 1), threads: (32, 8) };
+        self.lanes.main.launch(kernel, grid, &arguments)
+    }
+
+    /// scores[h, t, s] = queries[t, h] · keys[h, s].
+    fn scores(&self, tokens: usize, heads: &Heads) -> Result<(), CudaError> {
+        let (config, scratch) = (&self.weights.config, &self.scratch);
+        let dim = config.head_dim;
+        let area = tokens * tokens;
+        let batch = |first, second, result: usize, count| StridedShape {
+            is_first_transposed: true,
+            m_n_k: (tokens, tokens, dim),
+            first,
+            second: (heads.query_stride, second),
+            result: (tokens, result),
+            count,
+        };
+        if !self.plan.unrepeated {
+            let shape = batch((dim, dim * tokens), dim, area, config.heads);
+            let first = scratch.repeated_keys.address();
+            let factors = Factors { first, second: heads.queries, result: scratch.scores.address() };
+            return self.lanes.main.strided(shape, factors);
+        }
+        let group = config.heads / config.key_value_heads;
+        (0..group).try_for_each(|member| {
+            let shape = batch((heads.key_stride, dim), group * dim, group * area, config.key_value_heads);
+            let second = heads.queries.plus::<f32>(member * dim);
+            let factors = Factors { first: heads.keys, second, result: scratch.scores.at(member * area) };
+            self.lanes.main.strided(shape, factors)
+        })
+    }
+
+    /// The values under the scores: [tokens, queries]; gives where they are.
+    fn mix(&self, tokens: usize, heads: &Heads) -> Result<Address, CudaError> {
+        let (config, scratch) = (&self.weights.config, &self.scratch);
+        let (dim, area) = (config.head_dim, tokens * tokens);
+        let ProofPlan { direct, unrepeated, .. } = self.plan;
+        let target = if direct { &scratch.gathered } else { &scratch.mixed };
+        let (row, head) = if direct { (config.query_size(), dim) } else { (dim, dim * tokens) };
+        let batch = |first, scores, head, count| StridedShape {
+            is_first_transposed: false,
+            m_n_k: (dim, tokens, tokens),
+            first,
+            second: (tokens, scores),
+            result: (row, head),
+            count,
+        };
+        if unrepeated {
+            let group = config.heads / config.key_value_heads;
+            for member in 0..group {
+                let shape = batch((heads.key_stride, dim), group * area, group * head, config.key_value_heads);
+                let second = scratch.scores.at(member * area);
+                let result = target.at(member * head);
+                self.lanes.main.strided(shape, Factors { first: heads.values, second, result })?;
+            }
+        } else {
+            let shape = batch((dim, dim * tokens), area, head, config.heads);
+            let (first, second) = (scratch.repeated_values.address(), scratch.scores.address());
+            self.lanes.main.strided(shape, Factors { first, second, result: target.address() })?;
+        }
+        if !direct {
+            let places = [scratch.mixed.address(), scratch.gathered.address()];
+            let words = [tokens as u32, config.heads as u32];
+            let arguments = [places[0].into(), places[1].into(), words[0].into(), words[1].into()];
+            let grid = Grid { blocks: (tokens as u32, 1, 1), threads: (32, 8) };
+            self.lanes.main.launch("proof_gather_heads", grid, &arguments)?;
+        }
+        Ok(scratch.gathered.address())
+    }
+
+    fn feed_forward(&self, layer: &ExactLayer, tokens: usize) -> Result<(), CudaError> {
+        let (config, scratch, queue) = (&self.weights.config, &self.scratch, &self.lanes.main);
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let norm = layer.feed_forward_norm.address();
+        self.add_norm(tokens, scratch.update.address(), norm, scratch.normed.address(), Address::NONE)?;
+        let (weights, out, second) = (&layer.gates_values, &scratch.gates_values, scratch.normed.address());
+        let (values, stride) = if self.plan.joined {
+            let shape = MatrixShape { rows: tokens, inner: hidden, outputs: 2 * inner };
+            queue.linear(shape, Factors { first: weights.address(), second, result: out.address() })?;
+            (out.at(inner), 2 * inner)
+        } else {
+            let shape = MatrixShape { rows: tokens, inner: hidden, outputs: inner };
+            let values = out.at(tokens * inner);
+            let gate = Factors { first: weights.address(), second, result: out.address() };
+            let up = Factors { first: weights.at(inner * hidden), second, result: values };
+            self.side_by_side(&[(shape, gate), (shape, up)])?;
+            (values, inner)
+        };
+        let vectors = (inner / 4) as u32;
+        let arguments = [
+            out.address().into(),
+            values.into(),
+            scratch.gated.address().into(),
+            vectors.into(),
+            ((stride / 4) as u32).into(),
+        ];
+        let grid = Grid { blocks: (vectors.div_ceil(256), tokens as u32, 1), threads: (256, 1) };
+        queue.launch("proof_gate", grid, &arguments)?;
+        let shape = MatrixShape { rows: tokens, inner, outputs: hidden };
+        let first = layer.feed_forward_output.address();
+        queue.linear(shape, Factors { first, second: scratch.gated.address(), result: scratch.update.address() })
+    }
+}
+
+/// The kernel that holds a row of this many scores in a warp's registers.
+fn softmax_kernel(tokens: usize) -> &'static str {
+    const KERNELS: [(usize, &str); 11] = [
+        (4, "proof_softmax_4"),
+        (8, "proof_softmax_8"),
+        (12, "proof_softmax_12"),
+        (16, "proof_softmax_16"),
+        (20, "proof_softmax_20"),
+        (24, "proof_softmax_24"),
+        (28, "proof_softmax_28"),
+        (32, "proof_softmax_32"),
+        (40, "proof_softmax_40"),
+        (48, "proof_softmax_48"),
+        (64, "proof_softmax_64"),
+    ];
+    let holds = |(per_lane, _): &&(usize, &str)| per_lane * 32 >= tokens;
+    KERNELS.iter().find(holds).map_or("proof_softmax_64", |(_, kernel)| kernel)
+}
