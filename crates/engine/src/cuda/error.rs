@@ -93,22 +93,18 @@ pub enum CudaError {
         problem: String,
     },
     /// Logits are no numbers, or none of them is above −∞.
-    #[error("the logits of rollout {rollout} are no numbers at new token {step}; the group is tried again")]
+    #[error("the logits in slot {slot} are no numbers; the group is tried again with fewer beside it")]
     LogitsNotFinite {
-        /// Index of the rollout in its group.
-        rollout: usize,
-        /// How many tokens it had.
-        step: usize,
+        /// Where the rollout sat.
+        slot: usize,
     },
     /// More tokens tie for the last places of top-k than the device sorts.
-    #[error(
-        "{count} tokens tie in rollout {rollout}, more than the device sorts; the weights are damaged: reload them"
-    )]
+    #[error("over {limit} tokens tie in slot {slot}, more than the device sorts; the weights are damaged: reload them")]
     TooManyTies {
-        /// Index of the rollout in its group.
-        rollout: usize,
-        /// How many tie.
-        count: usize,
+        /// Where the rollout sat.
+        slot: usize,
+        /// How many may tie.
+        limit: usize,
     },
     /// The worker thread has ended.
     #[error("the engine's thread has ended; restart the miner")]

@@ -18,6 +18,9 @@ const SOURCE: &str = concat!(
     include_str!("../kernels/prelude.cu"),
     include_str!("../kernels/weights.cu"),
     include_str!("../kernels/proof.cu"),
+    include_str!("../kernels/decode.cu"),
+    include_str!("../kernels/attention.cu"),
+    include_str!("../kernels/sampling.cu"),
 );
 
 /// The kernels, loaded into a device's context. They stay loaded as long as the context lives.

@@ -59,6 +59,7 @@ impl<T: Plain> Buffer<T> {
         let buffer = Self { device: device.clone(), address, len, kind: PhantomData };
         // SAFETY: exactly the bytes allocated above.
         unsafe { result::memset_d8_sync(address, 0, bytes) }.map_err(|error| driver_error("clearing memory", error))?;
+        settle()?;
         Ok(buffer)
     }
 
@@ -71,6 +72,7 @@ impl<T: Plain> Buffer<T> {
         // SAFETY: the buffer has room for `values`, and the copy has ended on return.
         unsafe { result::memcpy_htod_sync(buffer.address, values) }
             .map_err(|error| driver_error("copying to the device", error))?;
+        settle()?;
         Ok(buffer)
     }
 
@@ -155,4 +157,11 @@ impl<T: Plain> Drop for Pinned<T> {
             let _ = unsafe { result::free_host(self.pointer.cast()) };
         }
     }
+}
+
+/// Wait for the context's default stream. Clearing and copying go through it and return before they are done, and queues do
+/// not wait for it: without this, a buffer could be cleared after a kernel wrote to it.
+fn settle() -> Result<(), CudaError> {
+    // SAFETY: the default stream always exists.
+    unsafe { result::stream::synchronize(std::ptr::null_mut()) }.map_err(|error| driver_error("clearing memory", error))
 }
