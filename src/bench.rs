@@ -1,8 +1,10 @@
 //! Measurements on a CUDA device, each beside the limit that the same card's own copies and products set.
 
+mod decode;
 mod limits;
 mod proof;
 mod report;
+pub mod window;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,6 +49,7 @@ impl Bench {
         if arrangements {
             self.arrangements(&mut report)?;
         }
+        self.decoding(&mut report)?;
         Ok(report)
     }
 }

@@ -83,7 +83,7 @@ impl Bench {
     }
 
     /// Tokens by formula; what they are does not matter.
-    fn tokens(&self, length: usize) -> Vec<u32> {
+    pub(super) fn tokens(&self, length: usize) -> Vec<u32> {
         let vocabulary = self.weights.config.vocab_size as u64;
         (0..length as u64)
             .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % vocabulary)

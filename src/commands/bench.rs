@@ -1,12 +1,13 @@
 //! `grail bench`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 
 use super::output;
 use crate::args::BenchArguments;
-use crate::bench::Bench;
+use crate::bench::{Bench, window};
 use crate::device::{self, DeviceChoice};
 
 pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
@@ -14,7 +15,10 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
         bail!("grail bench measures a CUDA device; give --device cuda, or use cargo bench for the processor");
     };
     let (device, kernels) = device::open(ordinal)?;
-    let report = Bench::new(device, kernels, &arguments.model)?.run(arguments.arrangements)?;
+    let mut report = Bench::new(device, kernels, &arguments.model)?.run(arguments.arrangements)?;
+    if let Some(seconds) = arguments.window {
+        window::measure(&mut report, &arguments.model, ordinal, Duration::from_secs(seconds))?;
+    }
     output::line(&report);
     if arguments.json {
         output::line(report.json());

@@ -138,3 +138,6 @@ mod tests {
         assert_eq!(seen, [1, 2, 1 << 31]);
     }
 }
+
+#[cfg(test)]
+mod device_tests;

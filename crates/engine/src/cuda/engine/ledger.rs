@@ -12,6 +12,11 @@ use crate::error::EngineError;
 /// How often a group is begun before its error is handed back.
 const ATTEMPTS_MAX: u32 = 4;
 
+/// Groups that are worth beginning together, whatever is being proved.
+const GROUPS_TOGETHER: usize = 16;
+/// Rollouts that keep a prover busy until the next ones are drawn.
+const UNPROVED_PER_PROVER: usize = 16;
+
 /// The order in which groups are begun: by window, index, and when they came.
 type Order = (u64, u32, u64);
 
@@ -21,6 +26,8 @@ pub struct Ledger {
     entries: BTreeMap<Order, Entry>,
     seats: BTreeMap<usize, (Order, usize)>,
     arrivals: u64,
+    /// Groups that are still to be begun together.
+    joining: usize,
 }
 
 struct Entry {
@@ -79,6 +86,27 @@ impl Ledger {
         !self.seats.is_empty()
     }
 
+    /// Groups that wait to be begun.
+    pub fn waiting(&self) -> usize {
+        self.entries.values().filter(|entry| entry.is_waiting).count()
+    }
+
+    /// Rollouts that have ended and are not proved yet.
+    pub fn unproved(&self) -> usize {
+        let unproved = |entry: &Entry| entry.rollouts.iter().filter(|rollout| rollout.pass.is_none()).count();
+        self.entries.values().map(unproved).sum::<usize>() - self.seats.len()
+    }
+
+    /// The group that is to be begun now, if any is. Together groups are decoded in little more time than one alone, so
+    /// while there is enough to prove they wait for each other.
+    pub fn next_to_begin(&mut self, provers: usize) -> Option<Arc<GroupWork>> {
+        let is_time = self.waiting() >= GROUPS_TOGETHER || self.unproved() < UNPROVED_PER_PROVER * provers;
+        if is_time {
+            self.joining = self.waiting();
+        }
+        if self.joining > 0 { self.next_waiting() } else { None }
+    }
+
     /// Forget the groups that nobody waits for any more; gives the slots they sat in.
     pub fn drop_cancelled(&mut self) -> Vec<usize> {
         self.entries.retain(|_, entry| !entry.cancelled.load(Ordering::Relaxed));
@@ -91,7 +119,7 @@ impl Ledger {
         left
     }
 
-    /// The group that is to be begun next.
+    /// The first of the groups that wait.
     pub fn next_waiting(&self) -> Option<Arc<GroupWork>> {
         self.entries.values().find(|entry| entry.is_waiting).map(|entry| entry.work.clone())
     }
@@ -100,6 +128,7 @@ impl Ledger {
     pub fn begin(&mut self, slots: &[usize]) {
         let Some((order, entry)) = self.entries.iter_mut().find(|(_, entry)| entry.is_waiting) else { return };
         entry.is_waiting = false;
+        self.joining = self.joining.saturating_sub(1);
         let prompt = &entry.work.prompt;
         let fresh = || Rollout { tokens: prompt.clone(), token_logprobs: vec![0.0; prompt.len()], pass: None };
         entry.rollouts = slots.iter().map(|_| fresh()).collect();

@@ -174,7 +174,7 @@ impl Worker {
 
     /// Take in what was sent, waiting only while there is nothing to draw; false when the engine is dropped.
     fn hear(&mut self, inbox: &mpsc::Receiver<Message>) -> bool {
-        if !self.ledger.is_drawing() && self.ledger.next_waiting().is_none() {
+        if !self.ledger.is_drawing() && self.ledger.next_to_begin(self.settings.provers).is_none() {
             match inbox.recv() {
                 Ok(message) => self.take_in(message),
                 Err(_) => self.is_stopping = true,
@@ -201,7 +201,7 @@ impl Worker {
         jobs: &mpsc::Sender<Finished>,
     ) -> Result<(), CudaError> {
         for _ in 0..ADMISSIONS_PER_STEP {
-            let Some(work) = self.ledger.next_waiting() else { return Ok(()) };
+            let Some(work) = self.ledger.next_to_begin(self.settings.provers) else { return Ok(()) };
             let (rollouts, prompt, most) = (work.streams.len(), work.prompt.len(), work.new_tokens_max);
             if let Some(error) = self.problem(decoder, &work) {
                 self.ledger.refuse_next(error);

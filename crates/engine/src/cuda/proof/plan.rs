@@ -59,7 +59,7 @@ impl ProofPlan {
 
 impl Default for ProofPlan {
     fn default() -> Self {
-        Self { parallel: true, ..Self::PLAIN }
+        Self { parallel: true, direct: true, ..Self::PLAIN }
     }
 }
 

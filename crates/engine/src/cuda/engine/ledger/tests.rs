@@ -116,3 +116,29 @@ fn a_group_that_can_never_be_seated_is_refused() {
     ledger.refuse_next(broken());
     assert!(answer.try_recv().unwrap().is_err() && ledger.is_empty());
 }
+
+#[test]
+fn groups_wait_for_each_other_only_while_there_is_enough_to_prove() {
+    let mut ledger = Ledger::default();
+    for group in 0..8 {
+        added(&mut ledger, group);
+        assert!(ledger.next_to_begin(1).is_some());
+        let slot = 2 * group as usize;
+        ledger.begin(&[slot, slot + 1]);
+    }
+    for slot in 0..16 {
+        ledger.draw(slot, EOS, 0.0, EOS).unwrap();
+    }
+    added(&mut ledger, 8);
+    assert_eq!((ledger.unproved(), ledger.waiting()), (16, 1));
+    assert!(ledger.next_to_begin(1).is_none());
+    for group in 9..24 {
+        added(&mut ledger, group);
+    }
+    // Sixteen are worth it, and once they are begun all of them are.
+    for slot in 0..16 {
+        assert!(ledger.next_to_begin(1).is_some());
+        ledger.begin(&[100 + 2 * slot, 101 + 2 * slot]);
+    }
+    assert!(ledger.next_to_begin(1).is_none());
+}
