@@ -46,6 +46,7 @@ impl Bench {
     pub fn run(&self, arrangements: bool) -> Result<BenchReport, EngineError> {
         let mut report = BenchReport::new(&self.device, self.queue.blas_version(), self.limits);
         self.proofs(&mut report)?;
+        self.side_by_side(&mut report)?;
         if arrangements {
             self.arrangements(&mut report)?;
         }

@@ -4,5 +4,6 @@ pub mod beacon;
 pub mod bucket;
 pub mod chain;
 pub mod clock;
+pub mod cuda_engine;
 mod http_client;
 pub mod journal;

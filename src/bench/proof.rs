@@ -1,6 +1,13 @@
 //! Proofs of one sequence: the forward, the sketches, and the self-check's head.
 
+use std::rc::Rc;
+use std::sync::{Arc, Barrier};
+use std::thread::ScopedJoinHandle;
+use std::time::Instant;
+
 use grail_engine::EngineError;
+use grail_engine::cuda::driver::{Device, Kernels};
+use grail_engine::cuda::weights::ExactWeights;
 use grail_engine::cuda::{ProofPlan, Prover, TorchProfile};
 
 use super::limits::median_ms;
@@ -8,6 +15,9 @@ use super::{Bench, BenchReport};
 
 /// Lengths that proofs are measured at.
 const LENGTHS: [usize; 4] = [333, 700, 1024, 1354];
+/// Length that proofs side by side are measured at, and how many each prover does.
+const SHARED_LENGTH: usize = 700;
+const SHARED_PROOFS: usize = 10;
 /// Length of a rollout's prompt.
 const PROMPT: usize = 300;
 /// Any randomness will do.
@@ -33,6 +43,40 @@ impl Bench {
         Ok(())
     }
 
+    /// Milliseconds per proof where several provers share the device: each fills the gaps of the others.
+    pub(super) fn side_by_side(&self, report: &mut BenchReport) -> Result<(), EngineError> {
+        let tokens = self.tokens(SHARED_LENGTH);
+        let operations = self.proof_operations(SHARED_LENGTH) + self.head_operations(SHARED_LENGTH);
+        let limit_ms = operations / self.limits.single_flops * 1e3;
+        let (device, weights) = (&self.device, &self.weights);
+        for provers in 1..=3 {
+            let barrier = Barrier::new(provers + 1);
+            let work = || -> Result<(), EngineError> {
+                let ready = own_prover(device, weights).and_then(|mut prover| {
+                    prover.pass(&tokens, PROMPT, RANDOMNESS)?;
+                    Ok(prover)
+                });
+                barrier.wait();
+                let mut prover = ready?;
+                (0..SHARED_PROOFS).try_for_each(|_| prover.pass(&tokens, PROMPT, RANDOMNESS).map(drop))
+            };
+            let elapsed_ms = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..provers).map(|_| scope.spawn(work)).collect();
+                barrier.wait();
+                let begin = Instant::now();
+                let join = |thread: ScopedJoinHandle<'_, Result<(), EngineError>>| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                };
+                threads.into_iter().try_for_each(join)?;
+                Ok::<f64, EngineError>(begin.elapsed().as_secs_f64() * 1e3)
+            })?;
+            let each_ms = elapsed_ms / (provers * SHARED_PROOFS) as f64;
+            let what = format!("proof, {SHARED_LENGTH} tokens: with self-check, {provers} side by side");
+            report.add(what, each_ms, "ms", Some(limit_ms));
+        }
+        Ok(())
+    }
+
     /// Every arrangement's time, and whether its bits are those of the plain one.
     pub(super) fn arrangements(&self, report: &mut BenchReport) -> Result<(), EngineError> {
         let plain = ProofPlan::PLAIN;
@@ -45,6 +89,8 @@ impl Bench {
             ("graphs", ProofPlan { graphs: true, ..plain }),
             ("parallel, graphs", ProofPlan { parallel: true, graphs: true, ..plain }),
             ("parallel, direct", ProofPlan { parallel: true, direct: true, ..plain }),
+            ("parallel, direct, joined", ProofPlan { joined: true, ..ProofPlan::default() }),
+            ("parallel, direct, graphs", ProofPlan { graphs: true, ..ProofPlan::default() }),
         ];
         for length in LENGTHS {
             let tokens = self.tokens(length);
@@ -105,4 +151,10 @@ impl Bench {
         let rows = length - PROMPT.min(length);
         (2 * rows * self.weights.config.hidden_size * self.weights.config.vocab_size) as f64
     }
+}
+
+/// A prover for the calling thread, with kernels of its own.
+fn own_prover(device: &Device, weights: &Arc<ExactWeights>) -> Result<Prover, EngineError> {
+    let kernels = Rc::new(Kernels::load(device, crate::device::kernel_cache().as_deref())?);
+    Ok(Prover::new(device, kernels, weights.clone(), TorchProfile::Torch2_10, ProofPlan::default(), 0)?)
 }

@@ -7,19 +7,17 @@ pub(super) const CHUNK_TOKENS: usize = 128;
 /// Chunks of the longest sequence.
 pub(super) const CHUNKS_MAX: usize = CONTEXT_TOKENS_MAX / CHUNK_TOKENS;
 
+/// Rows that steps have.
+const ROWS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256];
+
 /// Rows that a step for `rollouts` has: a few more than needed, which are skipped.
 pub(super) fn row_class(rollouts: usize) -> usize {
-    const SMALL: [usize; 5] = [1, 2, 4, 8, 16];
-    match SMALL.into_iter().find(|rows| rollouts <= *rows) {
-        Some(rows) => rows,
-        None if rollouts <= 128 => rollouts.next_multiple_of(16),
-        None => rollouts.next_multiple_of(32),
-    }
+    ROWS.into_iter().find(|rows| rollouts <= *rows).unwrap_or_else(|| rollouts.next_multiple_of(128))
 }
 
 /// Chunks that a step with sequences of up to `tokens` has; blocks past a sequence's end return at once.
 pub(super) fn chunk_class(tokens: usize) -> usize {
-    tokens.div_ceil(CHUNK_TOKENS).next_multiple_of(2).min(CHUNKS_MAX)
+    tokens.div_ceil(CHUNK_TOKENS).next_multiple_of(4).min(CHUNKS_MAX)
 }
 
 #[cfg(test)]
@@ -30,7 +28,7 @@ mod tests {
     fn a_class_holds_its_rollouts_and_wastes_little() {
         for rollouts in 1..=600 {
             let rows = row_class(rollouts);
-            assert!(rows >= rollouts && rows < 2 * rollouts.max(1) + 1, "{rollouts} {rows}");
+            assert!(rows >= rollouts && rows < 2 * rollouts, "{rollouts} {rows}");
             assert_eq!(row_class(rows), rows);
         }
         assert_eq!(row_class(256), 256);
@@ -41,7 +39,7 @@ mod tests {
         for tokens in 1..=CONTEXT_TOKENS_MAX {
             let chunks = chunk_class(tokens);
             assert!(chunks * CHUNK_TOKENS >= tokens && chunks <= CHUNKS_MAX);
-            assert!(chunks * CHUNK_TOKENS < tokens + 2 * CHUNK_TOKENS);
+            assert!(chunks * CHUNK_TOKENS < tokens + 4 * CHUNK_TOKENS);
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::cuda::weights::{ExactLayer, ExactWeights, HalfLayer};
 /// Pages of the longest sequence.
 const PAGES_PER_SLOT: usize = CONTEXT_TOKENS_MAX / PAGE_TOKENS;
 
+/// Warps of a block of the kernels for few rows; each takes one output.
+const FEW_ROWS_WARPS: usize = 4;
+
 /// What a step needs beside the weights.
 pub(super) struct Scratch {
     cosines: Buffer<f32>,
@@ -142,7 +145,35 @@ impl Decoder {
         let shape = MatrixShape { rows: count, inner: config.hidden_size, outputs: config.vocab_size };
         let second = self.scratch.normed.address();
         let factors = Factors { first: self.half.head(), second, result: self.scratch.logits.address() };
-        self.queue.half_linear(shape, factors, HalfOutput::Single)
+        self.linear(shape, factors, HalfOutput::Single)
+    }
+
+    /// A linear layer: by cuBLAS, or, for so few rows that reading the weights is all the work, by a kernel that does
+    /// nothing else.
+    fn linear(&self, shape: MatrixShape, factors: Factors, output: HalfOutput) -> Result<(), CudaError> {
+        let MatrixShape { rows, inner, outputs } = shape;
+        let kernel = match (rows, output) {
+            (1, HalfOutput::Single) => "few_rows_1_single",
+            (1, HalfOutput::Added) => "few_rows_1_added",
+            (1, HalfOutput::Half) => "few_rows_1_half",
+            (2, HalfOutput::Single) => "few_rows_2_single",
+            (2, HalfOutput::Added) => "few_rows_2_added",
+            (2, HalfOutput::Half) => "few_rows_2_half",
+            (4, HalfOutput::Single) => "few_rows_4_single",
+            (4, HalfOutput::Added) => "few_rows_4_added",
+            (4, HalfOutput::Half) => "few_rows_4_half",
+            _ => return self.queue.half_linear(shape, factors, output),
+        };
+        let arguments = [
+            factors.first.into(),
+            factors.second.into(),
+            factors.result.into(),
+            ((inner / 8) as u32).into(),
+            (outputs as u32).into(),
+        ];
+        let grid =
+            Grid { blocks: (outputs.div_ceil(FEW_ROWS_WARPS) as u32, 1, 1), threads: (32, FEW_ROWS_WARPS as u32) };
+        self.queue.launch(kernel, grid, &arguments)
     }
 
     fn norm(&self, states: Address, weight: Address, count: usize) -> Result<(), CudaError> {
@@ -171,13 +202,13 @@ impl Decoder {
         let shape = MatrixShape { rows: count, inner: config.hidden_size, outputs };
         let result = scratch.queries_keys_values.address();
         let factors = Factors { first: half.queries_keys_values.address(), second: scratch.normed.address(), result };
-        self.queue.half_linear(shape, factors, HalfOutput::Single)?;
+        self.linear(shape, factors, HalfOutput::Single)?;
         self.rotate(exact, pool, rows, count)?;
         self.mix(pool, rows, count, chunks)?;
         let shape = MatrixShape { rows: count, inner: config.query_size(), outputs: config.hidden_size };
         let (second, result) = (scratch.mixed.address(), scratch.states.address());
         let factors = Factors { first: half.attention_output.address(), second, result };
-        self.queue.half_linear(shape, factors, HalfOutput::Added)
+        self.linear(shape, factors, HalfOutput::Added)
     }
 
     fn rotate(&self, exact: &ExactLayer, pool: &Buffer<u16>, rows: &Rows, count: usize) -> Result<(), CudaError> {
@@ -238,7 +269,7 @@ impl Decoder {
         let shape = MatrixShape { rows: count, inner: hidden, outputs: 2 * inner };
         let result = scratch.gates_values.address();
         let factors = Factors { first: half.gates_values.address(), second: scratch.normed.address(), result };
-        self.queue.half_linear(shape, factors, HalfOutput::Half)?;
+        self.linear(shape, factors, HalfOutput::Half)?;
         let vectors = (inner / 8) as u32;
         let arguments = [scratch.gates_values.address().into(), scratch.gated.address().into(), vectors.into()];
         let grid = Grid { blocks: (vectors.div_ceil(128), count as u32, 1), threads: (128, 1) };
@@ -246,6 +277,6 @@ impl Decoder {
         let shape = MatrixShape { rows: count, inner, outputs: hidden };
         let (second, result) = (scratch.gated.address(), scratch.states.address());
         let factors = Factors { first: half.feed_forward_output.address(), second, result };
-        self.queue.half_linear(shape, factors, HalfOutput::Added)
+        self.linear(shape, factors, HalfOutput::Added)
     }
 }

@@ -21,6 +21,7 @@ const SOURCE: &str = concat!(
     include_str!("../kernels/decode.cu"),
     include_str!("../kernels/attention.cu"),
     include_str!("../kernels/sampling.cu"),
+    include_str!("../kernels/few_rows.cu"),
 );
 
 /// The kernels, loaded into a device's context. They stay loaded as long as the context lives.

@@ -129,14 +129,6 @@ impl Prover {
         let weights = &layer.queries_keys_values;
         let out = &self.scratch.queries_keys_values;
         let second = self.scratch.normed.address();
-        if self.plan.joined {
-            let outputs = queries + 2 * keys;
-            let shape = MatrixShape { rows: tokens, inner: hidden, outputs };
-            self.lanes.main.linear(shape, Factors { first: weights.address(), second, result: out.address() })?;
-            let (keys_at, values_at) = (out.at(queries), out.at(queries + keys));
-            let (queries, query_stride) = (out.address(), outputs);
-            return Ok(Heads { queries, keys: keys_at, values: values_at, query_stride, key_stride: outputs });
-        }
         let heads = Heads {
             queries: out.address(),
             keys: out.at(tokens * queries),

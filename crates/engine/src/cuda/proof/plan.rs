@@ -41,7 +41,7 @@ pub struct ProofPlan {
     /// Products that do not wait for each other run side by side, which fills the multiprocessors that a product's last
     /// wave of blocks leaves idle.
     pub parallel: bool,
-    /// Queries, keys and values are one product, and so are gates and values.
+    /// Gates and values are one product.
     pub joined: bool,
     /// Keys and values are read where the product left them, in one batch for each query head of a group, instead of
     /// being repeated for one batch over all heads.

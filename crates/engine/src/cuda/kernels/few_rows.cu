@@ -1,0 +1,64 @@
+// Linear layers for one to four rows, where reading the weights is all the work: one output a warp, 16 bytes a load, many
+// loads in flight.
+
+__device__ __forceinline__ float dot_of_eight(uint4 weights, uint4 values, float sum) {
+    const u32* w = &weights.x;
+    const u32* v = &values.x;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        sum = fmaf(widen_low(w[i]), widen_low(v[i]), sum);
+        sum = fmaf(widen_high(w[i]), widen_high(v[i]), sum);
+    }
+    return sum;
+}
+
+// MODE 0: out is float32; 1: it is added to; 2: it is bfloat16. `vectors` is a row's length in 16 bytes; it is a multiple
+// of 32 except perhaps in small models.
+template <int ROWS, int MODE>
+__device__ __forceinline__ void few_rows(const uint4* weights, const uint4* values, void* out, u32 vectors, u32 outputs) {
+    const int UNROLLED = 10;
+    u32 lane = threadIdx.x, output = blockIdx.x * blockDim.y + threadIdx.y;
+    if (output >= outputs) return;
+    const uint4* row = weights + (u64)output * vectors;
+    float sums[ROWS] = {};
+    u32 start = lane;
+    for (; start + 32 * (UNROLLED - 1) < vectors; start += 32 * UNROLLED) {
+        uint4 held[UNROLLED];
+        // Weights are read once: they need not push anything else out of the caches.
+#pragma unroll
+        for (int i = 0; i < UNROLLED; i++) held[i] = __ldcs(row + start + 32 * i);
+#pragma unroll
+        for (int i = 0; i < UNROLLED; i++) {
+#pragma unroll
+            for (int r = 0; r < ROWS; r++) sums[r] = dot_of_eight(held[i], values[r * vectors + start + 32 * i], sums[r]);
+        }
+    }
+#pragma unroll 4
+    for (; start < vectors; start += 32) {
+        uint4 held = __ldcs(row + start);
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) sums[r] = dot_of_eight(held, values[r * vectors + start], sums[r]);
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        float sum = sum_of_warp(sums[r]);
+        u64 at = (u64)r * outputs + output;
+        if (lane == 0 && MODE == 0) ((float*)out)[at] = sum;
+        if (lane == 0 && MODE == 1) ((float*)out)[at] += sum;
+        if (lane == 0 && MODE == 2) ((u16*)out)[at] = narrow(sum);
+    }
+}
+
+#define FEW_ROWS(ROWS, MODE, NAME)                                                                                     \
+    KERNEL few_rows_##ROWS##_##NAME(const uint4* weights, const uint4* values, void* out, u32 vectors, u32 outputs) {  \
+        few_rows<ROWS, MODE>(weights, values, out, vectors, outputs);                                                  \
+    }
+FEW_ROWS(1, 0, single)
+FEW_ROWS(1, 1, added)
+FEW_ROWS(1, 2, half)
+FEW_ROWS(2, 0, single)
+FEW_ROWS(2, 1, added)
+FEW_ROWS(2, 2, half)
+FEW_ROWS(4, 0, single)
+FEW_ROWS(4, 1, added)
+FEW_ROWS(4, 2, half)
