@@ -46,9 +46,9 @@ pub struct BenchArguments {
     /// The device: cuda, or cuda:1 for the second card.
     #[arg(long, default_value = "cuda", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Also do a window's work for this many seconds, and say what a whole window would give.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
-    pub window: Option<u64>,
+    /// Also do this many batches of a window's work, and say what a whole window would give.
+    #[arg(long, value_name = "BATCHES", num_args = 0..=1, default_missing_value = "1")]
+    pub window: Option<u32>,
     /// Also time every arrangement of a proof, and say whether it keeps the bits.
     #[arg(long)]
     pub arrangements: bool,

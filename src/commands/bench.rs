@@ -1,7 +1,6 @@
 //! `grail bench`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::bail;
 
@@ -16,8 +15,8 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
     };
     let (device, kernels) = device::open(ordinal)?;
     let mut report = Bench::new(device, kernels, &arguments.model)?.run(arguments.arrangements)?;
-    if let Some(seconds) = arguments.window {
-        window::measure(&mut report, &arguments.model, ordinal, Duration::from_secs(seconds))?;
+    if let Some(batches) = arguments.window {
+        window::measure(&mut report, &arguments.model, ordinal, batches)?;
     }
     output::line(&report);
     if arguments.json {

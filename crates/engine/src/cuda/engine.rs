@@ -6,6 +6,7 @@
 
 mod ledger;
 mod proving;
+mod turns;
 mod worker;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use std::thread::JoinHandle;
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, StreamKey};
 
 use super::decode::DecodeSettings;
+use super::driver::Device;
 use super::error::CudaError;
 use super::proof::{ProofPlan, TorchProfile};
 use super::weights::Model;
@@ -103,6 +105,7 @@ pub struct CudaEngine {
     limits: ModelLimits,
     tokenizer: Option<HfTokenizer>,
     groups_in_flight_max: usize,
+    ordinal: usize,
 }
 
 impl CudaEngine {
@@ -121,13 +124,14 @@ impl CudaEngine {
             context_tokens_max: config.context_tokens_max,
             eos_token,
         };
-        let groups_in_flight_max = settings.decode.rollouts_max.div_ceil(4) + 4 * settings.provers;
+        let groups_in_flight_max = settings.decode.rollouts_max.div_ceil(4) + settings.provers;
+        let ordinal = settings.ordinal;
         let (messages, inbox) = mpsc::channel();
         let (started, has_started) = mpsc::channel();
         let worker = Worker::new(settings, eos_token, messages.clone());
         let worker = worker::spawn(worker, inbox, started)?;
         has_started.recv().map_err(|_| CudaError::Ended)??;
-        Ok(Self { messages, worker: Some(worker), limits, tokenizer, groups_in_flight_max })
+        Ok(Self { messages, worker: Some(worker), limits, tokenizer, groups_in_flight_max, ordinal })
     }
 
     /// Hand in work. Groups of lower index go first.
@@ -144,6 +148,14 @@ impl CudaEngine {
     /// How many groups it works on at a time, those being proved included.
     pub fn groups_in_flight_max(&self) -> usize {
         self.groups_in_flight_max
+    }
+
+    /// Free bytes of its device's memory.
+    ///
+    /// # Errors
+    /// Where the driver does not say.
+    pub fn free_memory(&self) -> Result<u64, EngineError> {
+        Ok(Device::open(self.ordinal)?.memory()?.0)
     }
 
     /// What a validator checks tokens against.

@@ -7,6 +7,7 @@ mod forward;
 mod plan;
 mod scratch;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use grail_protocol::generation::ProofPass;
 use grail_protocol::randomness::r_vec;
 use grail_protocol::sketch::{SketchError, projection, reduce};
 
-use super::driver::{Device, Factors, Graph, Grid, Kernels, MatrixShape, Queue, Urgency};
+use super::driver::{Device, Factors, Graph, Grid, Kernels, Mark, MatrixShape, Queue, Urgency};
 use super::error::CudaError;
 use super::weights::ExactWeights;
 use crate::error::EngineError;
@@ -40,6 +41,8 @@ pub struct Prover {
     scratch: Scratch,
     projected: Option<String>,
     graphs: BTreeMap<usize, Graph>,
+    /// Where a forward's time goes is noted here while it is asked for.
+    timeline: RefCell<Option<Vec<(&'static str, Mark)>>>,
 }
 
 impl Prover {
@@ -56,9 +59,19 @@ impl Prover {
         eos_token: u32,
     ) -> Result<Self, CudaError> {
         let main = Queue::new(device, kernels, Urgency::Usual)?;
-        let scratch = Scratch::new(device, &weights.config, 64, plan)?;
+        let scratch = Scratch::new(device, &weights.config, 64)?;
         let lanes = Lanes::new(main)?;
-        Ok(Self { weights, profile, plan, eos_token, lanes, scratch, projected: None, graphs: BTreeMap::new() })
+        Ok(Self {
+            weights,
+            profile,
+            plan,
+            eos_token,
+            lanes,
+            scratch,
+            projected: None,
+            graphs: BTreeMap::new(),
+            timeline: RefCell::new(None),
+        })
     }
 
     /// The queue that all of its work goes through.
@@ -100,8 +113,8 @@ impl Prover {
             self.projected = None;
             // The old scratch goes first: both need not fit at once.
             let config = &self.weights.config;
-            self.scratch = Scratch::empty(self.lanes.main.device(), config, self.plan)?;
-            self.scratch = Scratch::new(self.lanes.main.device(), config, room, self.plan)?;
+            self.scratch = Scratch::empty(self.lanes.main.device(), config)?;
+            self.scratch = Scratch::new(self.lanes.main.device(), config, room)?;
         }
         self.scratch.set_tokens(&self.lanes.main, tokens)?;
         if self.plan.graphs {
@@ -185,6 +198,42 @@ impl Prover {
         let count = tokens.len() * self.weights.config.hidden_size;
         let scaled: Vec<f32> = self.lanes.main.download(self.scratch.scaled.address(), count)?;
         Ok(scaled.into_iter().map(|value| value as i32).collect())
+    }
+
+    /// Milliseconds that each kind of step takes in one forward, over all layers.
+    ///
+    /// # Errors
+    /// As [`Prover::pass`].
+    pub fn step_times(&mut self, tokens: &[u32]) -> Result<Vec<(&'static str, f32)>, EngineError> {
+        self.put_in_hidden_states(tokens)?;
+        self.lanes.main.wait()?;
+        *self.timeline.borrow_mut() = Some(Vec::new());
+        let begin = Mark::new(self.lanes.main.device())?;
+        begin.record(&self.lanes.main)?;
+        let done = self.forward(tokens.len());
+        let timeline = self.timeline.take().unwrap_or_default();
+        done?;
+        let mut times: Vec<(&'static str, f32)> = Vec::new();
+        let mut previous = &begin;
+        for (step, mark) in &timeline {
+            let time_ms = mark.milliseconds_since(previous)?;
+            previous = mark;
+            match times.iter_mut().find(|(name, _)| name == step) {
+                Some((_, total)) => *total += time_ms,
+                None => times.push((step, time_ms)),
+            }
+        }
+        Ok(times)
+    }
+
+    /// Note that a step ends here, while somebody asks.
+    fn note(&self, step: &'static str) -> Result<(), CudaError> {
+        if let Some(timeline) = self.timeline.borrow_mut().as_mut() {
+            let mark = Mark::new(self.lanes.main.device())?;
+            mark.record(&self.lanes.main)?;
+            timeline.push((step, mark));
+        }
+        Ok(())
     }
 
     /// Repeat the forward of this length, recording it first where it is new.

@@ -12,10 +12,8 @@ use crate::error::EngineError;
 /// How often a group is begun before its error is handed back.
 const ATTEMPTS_MAX: u32 = 4;
 
-/// Groups that are worth beginning together, whatever is being proved.
-const GROUPS_TOGETHER: usize = 16;
-/// Rollouts that keep a prover busy until the next ones are drawn.
-const UNPROVED_PER_PROVER: usize = 16;
+/// Rollouts left to a prover when the next groups are begun.
+const UNPROVED_PER_PROVER: usize = 2;
 
 /// The order in which groups are begun: by window, index, and when they came.
 type Order = (u64, u32, u64);
@@ -97,11 +95,10 @@ impl Ledger {
         self.entries.values().map(unproved).sum::<usize>() - self.seats.len()
     }
 
-    /// The group that is to be begun now, if any is. Together groups are decoded in little more time than one alone, so
-    /// while there is enough to prove they wait for each other.
+    /// The group that is to be begun now, if any is. Together groups are drawn in little more time than one alone, so
+    /// while there is something to prove they wait for each other.
     pub fn next_to_begin(&mut self, provers: usize) -> Option<Arc<GroupWork>> {
-        let is_time = self.waiting() >= GROUPS_TOGETHER || self.unproved() < UNPROVED_PER_PROVER * provers;
-        if is_time {
+        if self.unproved() < UNPROVED_PER_PROVER * provers {
             self.joining = self.waiting();
         }
         if self.joining > 0 { self.next_waiting() } else { None }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use grail_protocol::generation::ProofPass;
 
 use super::ledger::Finished;
+use super::turns::Turns;
 use super::{CudaSettings, Message};
 use crate::cuda::driver::{Device, Kernels};
 use crate::cuda::proof::Prover;
@@ -30,6 +31,7 @@ pub(super) struct Proving {
     pub(super) eos_token: u32,
     pub(super) jobs: Jobs,
     pub(super) results: mpsc::Sender<Message>,
+    pub(super) turns: Arc<Turns>,
 }
 
 impl Proving {
@@ -40,6 +42,7 @@ impl Proving {
             // The lock is held while waiting: whoever has it is the next to get a job.
             let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(Finished { ticket, index, tokens, work }) = job else { return };
+            self.turns.wait_to_prove();
             let pass = match &mut prover {
                 Ok(prover) => prover.pass(&tokens, work.prompt.len(), &work.randomness),
                 Err(_) => {

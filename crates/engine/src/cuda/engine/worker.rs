@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use super::ledger::{Finished, Ledger};
 use super::proving::Proving;
+use super::turns::{EndOfDrawing, Turns};
 use super::{CudaSettings, Message};
 use crate::cuda::decode::{DecodeSettings, Decoder, Drawn};
 use crate::cuda::driver::{Device, Kernels, Queue, Urgency, forget_device};
@@ -101,6 +102,7 @@ impl Worker {
         let half = Arc::new(HalfWeights::of(&exact, &queue)?);
         let (jobs, waiting_jobs) = mpsc::channel();
         let waiting_jobs = Arc::new(Mutex::new(waiting_jobs));
+        let turns = Arc::new(Turns::default());
         std::thread::scope(|scope| {
             for _ in 0..self.settings.provers.max(1) {
                 let proving = Proving {
@@ -110,6 +112,7 @@ impl Worker {
                     eos_token: self.eos_token,
                     jobs: waiting_jobs.clone(),
                     results: self.messages.clone(),
+                    turns: turns.clone(),
                 };
                 scope.spawn(move || proving.run());
             }
@@ -119,7 +122,7 @@ impl Worker {
             }
             // Dropping `jobs` at the end of this closure ends the proving threads, which the scope waits for.
             let jobs = jobs;
-            Ok(self.decode(decoder, inbox, &jobs))
+            Ok(self.decode(decoder, inbox, &jobs, &turns))
         })
     }
 
@@ -149,7 +152,9 @@ impl Worker {
         mut decoder: Decoder,
         inbox: &mpsc::Receiver<Message>,
         jobs: &mpsc::Sender<Finished>,
+        turns: &Turns,
     ) -> Ending {
+        let _end = EndOfDrawing(turns);
         let mut rollouts_max = decoder.roster().slots();
         loop {
             if !self.hear(inbox) {
@@ -159,6 +164,7 @@ impl Worker {
                 decoder.leave(slot);
             }
             let done = self.admit(&mut decoder, rollouts_max, jobs).and_then(|()| self.step(&mut decoder, jobs));
+            turns.set_drawing(self.ledger.is_drawing());
             match done {
                 Ok(()) => {}
                 Err(error @ CudaError::DeviceLost { .. }) => return Ending::Failed(error),

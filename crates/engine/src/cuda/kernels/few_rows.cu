@@ -50,7 +50,8 @@ __device__ __forceinline__ void few_rows(const uint4* weights, const uint4* valu
 }
 
 #define FEW_ROWS(ROWS, MODE, NAME)                                                                                     \
-    KERNEL few_rows_##ROWS##_##NAME(const uint4* weights, const uint4* values, void* out, u32 vectors, u32 outputs) {  \
+    extern "C" __global__ void __launch_bounds__(128, 7)                                                               \
+    few_rows_##ROWS##_##NAME(const uint4* weights, const uint4* values, void* out, u32 vectors, u32 outputs) {         \
         few_rows<ROWS, MODE>(weights, values, out, vectors, outputs);                                                  \
     }
 FEW_ROWS(1, 0, single)

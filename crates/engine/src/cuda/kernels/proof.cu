@@ -105,21 +105,20 @@ ADD_NORM(proof_add_norm_2560_torch_2_10, TORCH_2_10, 20)
 ADD_NORM(proof_add_norm_128_torch_2_8, TORCH_2_8, 1)
 ADD_NORM(proof_add_norm_128_torch_2_10, TORCH_2_10, 1)
 
-// One warp a head of 128. The heads of `queries` are normed, rotated and scaled in place; those of `keys` likewise, in
-// place or, where there is `keys_out` [heads, tokens, 128], there, once for each query head that reads them; `values`
-// are copied to `values_out` the same way. A token's queries are `query_stride` apart, its keys and values `key_stride`.
+// One warp a head of 128. The heads of `queries` [tokens, heads, 128] are normed, rotated and scaled in place; those of
+// `keys` [tokens, key_heads, 128] likewise, into `keys_out` [heads, tokens, 128], once for each query head that reads
+// them; `values` are copied to `values_out` the same way.
 template <int PROFILE>
 __device__ __forceinline__ void heads(float* queries, float* keys, const float* values, const float* query_norm,
                                       const float* key_norm, const float* cosines, const float* sines, float* keys_out,
-                                      float* values_out, u32 tokens, u32 query_heads, u32 key_heads, u32 query_stride,
-                                      u32 key_stride, float scale, float epsilon) {
+                                      float* values_out, u32 tokens, u32 query_heads, u32 key_heads, float scale,
+                                      float epsilon) {
     u32 token = blockIdx.x, head = blockIdx.y * blockDim.y + threadIdx.y, lane = threadIdx.x;
     if (head >= query_heads + 2 * key_heads) return;
     u32 group = query_heads / key_heads;
     if (head >= query_heads + key_heads) {
-        if (!values_out) return;
         u32 key_head = head - query_heads - key_heads;
-        float4 value = ((const float4*)(values + (u64)token * key_stride + key_head * 128))[lane];
+        float4 value = ((const float4*)(values + ((u64)token * key_heads + key_head) * 128))[lane];
         for (u32 i = 0; i < group; i++) {
             ((float4*)(values_out + ((u64)(key_head * group + i) * tokens + token) * 128))[lane] = value;
         }
@@ -127,8 +126,8 @@ __device__ __forceinline__ void heads(float* queries, float* keys, const float* 
     }
     bool is_query = head < query_heads;
     u32 key_head = head - query_heads;
-    float* in = is_query ? queries + (u64)token * query_stride + head * 128
-                         : keys + (u64)token * key_stride + key_head * 128;
+    float* in = is_query ? queries + ((u64)token * query_heads + head) * 128
+                         : keys + ((u64)token * key_heads + key_head) * 128;
     const float* weight = is_query ? query_norm : key_norm;
     float x[4], squares[4], out[4];
 #pragma unroll
@@ -153,9 +152,8 @@ __device__ __forceinline__ void heads(float* queries, float* keys, const float* 
         out[i] = __fmul_rn(__fadd_rn(__fmul_rn(x[i], cosine), __fmul_rn(-x[i + 2], sine)), scale);
         out[i + 2] = __fmul_rn(__fadd_rn(__fmul_rn(x[i + 2], cosine), __fmul_rn(x[i], sine)), scale);
     }
-    bool is_copied = !is_query && keys_out;
-    for (u32 copy = 0; copy < (is_copied ? group : 1); copy++) {
-        float* to = is_copied ? keys_out + ((u64)(key_head * group + copy) * tokens + token) * 128 : in;
+    for (u32 copy = 0; copy < (is_query ? 1 : group); copy++) {
+        float* to = is_query ? in : keys_out + ((u64)(key_head * group + copy) * tokens + token) * 128;
 #pragma unroll
         for (int i = 0; i < 4; i++) to[lane + 32 * i] = out[i];
     }
@@ -164,9 +162,9 @@ __device__ __forceinline__ void heads(float* queries, float* keys, const float* 
 #define HEADS(NAME, PROFILE)                                                                                           \
     KERNEL NAME(float* queries, float* keys, const float* values, const float* query_norm, const float* key_norm,      \
                 const float* cosines, const float* sines, float* keys_out, float* values_out, u32 tokens,              \
-                u32 query_heads, u32 key_heads, u32 query_stride, u32 key_stride, float scale, float epsilon) {        \
+                u32 query_heads, u32 key_heads, float scale, float epsilon) {                                          \
         heads<PROFILE>(queries, keys, values, query_norm, key_norm, cosines, sines, keys_out, values_out, tokens,      \
-                       query_heads, key_heads, query_stride, key_stride, scale, epsilon);                              \
+                       query_heads, key_heads, scale, epsilon);                                                        \
     }
 HEADS(proof_heads_torch_2_8, TORCH_2_8)
 HEADS(proof_heads_torch_2_10, TORCH_2_10)
@@ -228,13 +226,14 @@ __device__ __forceinline__ float gated(float gate, float value) {
     return __fmul_rn(__fdiv_rn(gate, __fadd_rn(1.0f, expf(-gate))), value);
 }
 
-// gates = silu(gates) * values, to rows without gaps; a row of gates, and of values, is `stride` float4 from the next.
-KERNEL proof_gate(const float4* gates, const float4* values, float4* out, u32 vectors, u32 stride) {
+// out = silu(gates) * values.
+KERNEL proof_gate(const float4* gates, const float4* values, float4* out, u32 vectors) {
     u32 column = blockIdx.x * blockDim.x + threadIdx.x;
     if (column >= vectors) return;
-    float4 gate = gates[(u64)blockIdx.y * stride + column], value = values[(u64)blockIdx.y * stride + column];
-    out[(u64)blockIdx.y * vectors + column] = make_float4(gated(gate.x, value.x), gated(gate.y, value.y),
-                                                          gated(gate.z, value.z), gated(gate.w, value.w));
+    u64 at = (u64)blockIdx.y * vectors + column;
+    float4 gate = gates[at], value = values[at];
+    out[at] = make_float4(gated(gate.x, value.x), gated(gate.y, value.y), gated(gate.z, value.z),
+                          gated(gate.w, value.w));
 }
 
 // One block a row of logits: the raw probability of `chosen[row]` and of `eos`. NaN where the logits are no numbers.

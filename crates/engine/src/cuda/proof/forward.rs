@@ -1,6 +1,6 @@
 //! The forward of one sequence, launch by launch.
 
-use super::{ProofPlan, Prover, TorchProfile};
+use super::{Prover, TorchProfile};
 use crate::cuda::driver::{Address, Argument, Factors, Grid, Mark, MatrixShape, Queue, StridedShape};
 use crate::cuda::error::CudaError;
 use crate::cuda::weights::ExactLayer;
@@ -39,13 +39,11 @@ impl Lanes {
     }
 }
 
-/// Where a layer's queries, keys and values are, and how far a token's are from the next's.
+/// Where a layer's queries, keys and values are.
 struct Heads {
     queries: Address,
     keys: Address,
     values: Address,
-    query_stride: usize,
-    key_stride: usize,
 }
 
 impl Prover {
@@ -68,6 +66,7 @@ impl Prover {
             vectors.into(),
         ];
         queue.launch("proof_embed", Grid::row(tokens as u32, 128), &embed)?;
+        self.note("embedding, rotation")?;
         for (index, layer) in self.weights.layers.iter().enumerate() {
             let update = if index == 0 { Address::NONE } else { scratch.update.address() };
             self.attention(layer, tokens, update)?;
@@ -104,23 +103,30 @@ impl Prover {
             (config.rms_norm_eps as f32).into(),
         ];
         let grid = Grid { blocks: (tokens.div_ceil(4) as u32, 1, 1), threads: (32, 4) };
-        self.lanes.main.launch(kernel, grid, &arguments)
+        self.lanes.main.launch(kernel, grid, &arguments)?;
+        self.note("residual, norm")
     }
 
     fn attention(&self, layer: &ExactLayer, tokens: usize, update: Address) -> Result<(), CudaError> {
         let (scratch, queue, config) = (&self.scratch, &self.lanes.main, &self.weights.config);
         self.add_norm(tokens, update, layer.input_norm.address(), scratch.normed.address(), Address::NONE)?;
         let heads = self.queries_keys_values(layer, tokens)?;
+        self.note("queries, keys, values")?;
         self.rotate(layer, tokens, &heads)?;
+        self.note("norm and rotation of heads")?;
         self.scores(tokens, &heads)?;
+        self.note("scores")?;
         let rows = (config.heads * tokens) as u64;
         let grid = Grid { blocks: (rows.div_ceil(4) as u32, 1, 1), threads: (32, 4) };
         let arguments = [scratch.scores.address().into(), (tokens as u32).into(), rows.into()];
         queue.launch(softmax_kernel(tokens), grid, &arguments)?;
-        let mixed = self.mix(tokens, &heads)?;
+        self.note("softmax")?;
+        let mixed = self.mix(tokens)?;
+        self.note("values under scores")?;
         let shape = MatrixShape { rows: tokens, inner: config.query_size(), outputs: config.hidden_size };
         let first = layer.attention_output.address();
-        queue.linear(shape, Factors { first, second: mixed, result: scratch.update.address() })
+        queue.linear(shape, Factors { first, second: mixed, result: scratch.update.address() })?;
+        self.note("attention output")
     }
 
     fn queries_keys_values(&self, layer: &ExactLayer, tokens: usize) -> Result<Heads, CudaError> {
@@ -129,13 +135,8 @@ impl Prover {
         let weights = &layer.queries_keys_values;
         let out = &self.scratch.queries_keys_values;
         let second = self.scratch.normed.address();
-        let heads = Heads {
-            queries: out.address(),
-            keys: out.at(tokens * queries),
-            values: out.at(tokens * (queries + keys)),
-            query_stride: queries,
-            key_stride: keys,
-        };
+        let heads =
+            Heads { queries: out.address(), keys: out.at(tokens * queries), values: out.at(tokens * (queries + keys)) };
         let products = [
             (weights.address(), heads.queries, queries),
             (weights.at(queries * hidden), heads.keys, keys),
@@ -165,8 +166,7 @@ impl Prover {
             TorchProfile::Torch2_8 => "proof_heads_torch_2_8",
             TorchProfile::Torch2_10 => "proof_heads_torch_2_10",
         };
-        let repeated = |buffer: Address| if self.plan.unrepeated { Address::NONE } else { buffer };
-        let words = [tokens, config.heads, config.key_value_heads, heads.query_stride, heads.key_stride];
+        let words = [tokens, config.heads, config.key_value_heads];
         let places = [
             heads.queries,
             heads.keys,
@@ -175,8 +175,8 @@ impl Prover {
             layer.key_norm.address(),
             scratch.cosines.address(),
             scratch.sines.address(),
-            repeated(scratch.repeated_keys.address()),
-            repeated(scratch.repeated_values.address()),
+            scratch.repeated_keys.address(),
+            scratch.repeated_values.address(),
         ];
         let mut arguments: Vec<Argument> = places.into_iter().map(Argument::from).collect();
         arguments.extend(words.map(|word| Argument::from(word as u32)));
@@ -190,58 +190,34 @@ impl Prover {
     fn scores(&self, tokens: usize, heads: &Heads) -> Result<(), CudaError> {
         let (config, scratch) = (&self.weights.config, &self.scratch);
         let dim = config.head_dim;
-        let area = tokens * tokens;
-        let batch = |first, second, result: usize, count| StridedShape {
+        let shape = StridedShape {
             is_first_transposed: true,
             m_n_k: (tokens, tokens, dim),
-            first,
-            second: (heads.query_stride, second),
-            result: (tokens, result),
-            count,
+            first: (dim, dim * tokens),
+            second: (config.query_size(), dim),
+            result: (tokens, tokens * tokens),
+            count: config.heads,
         };
-        if !self.plan.unrepeated {
-            let shape = batch((dim, dim * tokens), dim, area, config.heads);
-            let first = scratch.repeated_keys.address();
-            let factors = Factors { first, second: heads.queries, result: scratch.scores.address() };
-            return self.lanes.main.strided(shape, factors);
-        }
-        let group = config.heads / config.key_value_heads;
-        (0..group).try_for_each(|member| {
-            let shape = batch((heads.key_stride, dim), group * dim, group * area, config.key_value_heads);
-            let second = heads.queries.plus::<f32>(member * dim);
-            let factors = Factors { first: heads.keys, second, result: scratch.scores.at(member * area) };
-            self.lanes.main.strided(shape, factors)
-        })
+        let (first, result) = (scratch.repeated_keys.address(), scratch.scores.address());
+        self.lanes.main.strided(shape, Factors { first, second: heads.queries, result })
     }
 
     /// The values under the scores: [tokens, queries]; gives where they are.
-    fn mix(&self, tokens: usize, heads: &Heads) -> Result<Address, CudaError> {
+    fn mix(&self, tokens: usize) -> Result<Address, CudaError> {
         let (config, scratch) = (&self.weights.config, &self.scratch);
-        let (dim, area) = (config.head_dim, tokens * tokens);
-        let ProofPlan { direct, unrepeated, .. } = self.plan;
-        let target = if direct { &scratch.gathered } else { &scratch.mixed };
-        let (row, head) = if direct { (config.query_size(), dim) } else { (dim, dim * tokens) };
-        let batch = |first, scores, head, count| StridedShape {
+        let dim = config.head_dim;
+        let direct = self.plan.direct;
+        let shape = StridedShape {
             is_first_transposed: false,
             m_n_k: (dim, tokens, tokens),
-            first,
-            second: (tokens, scores),
-            result: (row, head),
-            count,
+            first: (dim, dim * tokens),
+            second: (tokens, tokens * tokens),
+            result: if direct { (config.query_size(), dim) } else { (dim, dim * tokens) },
+            count: config.heads,
         };
-        if unrepeated {
-            let group = config.heads / config.key_value_heads;
-            for member in 0..group {
-                let shape = batch((heads.key_stride, dim), group * area, group * head, config.key_value_heads);
-                let second = scratch.scores.at(member * area);
-                let result = target.at(member * head);
-                self.lanes.main.strided(shape, Factors { first: heads.values, second, result })?;
-            }
-        } else {
-            let shape = batch((dim, dim * tokens), area, head, config.heads);
-            let (first, second) = (scratch.repeated_values.address(), scratch.scores.address());
-            self.lanes.main.strided(shape, Factors { first, second, result: target.address() })?;
-        }
+        let result = if direct { scratch.gathered.address() } else { scratch.mixed.address() };
+        let (first, second) = (scratch.repeated_values.address(), scratch.scores.address());
+        self.lanes.main.strided(shape, Factors { first, second, result })?;
         if !direct {
             let places = [scratch.mixed.address(), scratch.gathered.address()];
             let words = [tokens as u32, config.heads as u32];
@@ -258,31 +234,21 @@ impl Prover {
         let norm = layer.feed_forward_norm.address();
         self.add_norm(tokens, scratch.update.address(), norm, scratch.normed.address(), Address::NONE)?;
         let (weights, out, second) = (&layer.gates_values, &scratch.gates_values, scratch.normed.address());
-        let (values, stride) = if self.plan.joined {
-            let shape = MatrixShape { rows: tokens, inner: hidden, outputs: 2 * inner };
-            queue.linear(shape, Factors { first: weights.address(), second, result: out.address() })?;
-            (out.at(inner), 2 * inner)
-        } else {
-            let shape = MatrixShape { rows: tokens, inner: hidden, outputs: inner };
-            let values = out.at(tokens * inner);
-            let gate = Factors { first: weights.address(), second, result: out.address() };
-            let up = Factors { first: weights.at(inner * hidden), second, result: values };
-            self.side_by_side(&[(shape, gate), (shape, up)])?;
-            (values, inner)
-        };
+        let shape = MatrixShape { rows: tokens, inner: hidden, outputs: inner };
+        let values = out.at(tokens * inner);
+        let gate = Factors { first: weights.address(), second, result: out.address() };
+        let up = Factors { first: weights.at(inner * hidden), second, result: values };
+        self.side_by_side(&[(shape, gate), (shape, up)])?;
+        self.note("gates, values")?;
         let vectors = (inner / 4) as u32;
-        let arguments = [
-            out.address().into(),
-            values.into(),
-            scratch.gated.address().into(),
-            vectors.into(),
-            ((stride / 4) as u32).into(),
-        ];
+        let arguments = [out.address().into(), values.into(), scratch.gated.address().into(), vectors.into()];
         let grid = Grid { blocks: (vectors.div_ceil(256), tokens as u32, 1), threads: (256, 1) };
         queue.launch("proof_gate", grid, &arguments)?;
+        self.note("gating")?;
         let shape = MatrixShape { rows: tokens, inner, outputs: hidden };
         let first = layer.feed_forward_output.address();
-        queue.linear(shape, Factors { first, second: scratch.gated.address(), result: scratch.update.address() })
+        queue.linear(shape, Factors { first, second: scratch.gated.address(), result: scratch.update.address() })?;
+        self.note("feed-forward output")
     }
 }
 

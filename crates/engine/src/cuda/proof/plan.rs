@@ -41,11 +41,6 @@ pub struct ProofPlan {
     /// Products that do not wait for each other run side by side, which fills the multiprocessors that a product's last
     /// wave of blocks leaves idle.
     pub parallel: bool,
-    /// Gates and values are one product.
-    pub joined: bool,
-    /// Keys and values are read where the product left them, in one batch for each query head of a group, instead of
-    /// being repeated for one batch over all heads.
-    pub unrepeated: bool,
     /// The second product of attention writes straight to where the output layer reads.
     pub direct: bool,
     /// The launches of a length are recorded as a graph.
@@ -54,7 +49,7 @@ pub struct ProofPlan {
 
 impl ProofPlan {
     /// Nothing but what the reference does, in its order.
-    pub const PLAIN: Self = Self { parallel: false, joined: false, unrepeated: false, direct: false, graphs: false };
+    pub const PLAIN: Self = Self { parallel: false, direct: false, graphs: false };
 }
 
 impl Default for ProofPlan {

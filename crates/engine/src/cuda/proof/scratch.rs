@@ -4,7 +4,7 @@ use crate::config::Qwen3Config;
 use crate::cuda::driver::{Buffer, Device, Pinned, Queue};
 use crate::cuda::error::CudaError;
 
-use super::{HEAD_ROWS, PROOF_TOKENS_MAX, ProofPlan};
+use super::{HEAD_ROWS, PROOF_TOKENS_MAX};
 
 /// Intermediate results. Fields named as in the forward; a buffer's length is for `tokens_max` tokens.
 pub(super) struct Scratch {
@@ -35,20 +35,14 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// Room for nothing; replaced before it is used.
-    pub(super) fn empty(device: &Device, config: &Qwen3Config, plan: ProofPlan) -> Result<Self, CudaError> {
-        Self::new(device, config, 1, plan)
+    pub(super) fn empty(device: &Device, config: &Qwen3Config) -> Result<Self, CudaError> {
+        Self::new(device, config, 1)
     }
 
-    pub(super) fn new(
-        device: &Device,
-        config: &Qwen3Config,
-        tokens_max: usize,
-        plan: ProofPlan,
-    ) -> Result<Self, CudaError> {
+    pub(super) fn new(device: &Device, config: &Qwen3Config, tokens_max: usize) -> Result<Self, CudaError> {
         let room = |len: usize| Buffer::zeroed(device, len, "a proof's intermediate results");
         let rows = |len: usize| room(tokens_max * len);
         let (hidden, inner, queries) = (config.hidden_size, config.intermediate_size, config.query_size());
-        let repeated = if plan.unrepeated { 0 } else { queries };
         Ok(Self {
             tokens_max,
             tokens: Buffer::zeroed(device, tokens_max + 1, "the tokens")?,
@@ -59,8 +53,8 @@ impl Scratch {
             normed: rows(hidden)?,
             update: rows(hidden)?,
             queries_keys_values: rows(queries + 2 * config.key_value_size())?,
-            repeated_keys: rows(repeated)?,
-            repeated_values: rows(repeated)?,
+            repeated_keys: rows(queries)?,
+            repeated_values: rows(queries)?,
             scores: room(config.heads * tokens_max * tokens_max)?,
             mixed: rows(queries)?,
             gathered: rows(queries)?,
