@@ -13,7 +13,7 @@ use crate::cuda::weights::{ExactLayer, ExactWeights, HalfLayer};
 const PAGES_PER_SLOT: usize = CONTEXT_TOKENS_MAX / PAGE_TOKENS;
 
 /// Warps of a block of the kernels for few rows; each takes one output.
-const FEW_ROWS_WARPS: usize = 4;
+const FEW_ROWS_WARPS: u32 = 4;
 
 /// What a step needs beside the weights.
 pub(super) struct Scratch {
@@ -155,25 +155,21 @@ impl Decoder {
         let kernel = match (rows, output) {
             (1, HalfOutput::Single) => "few_rows_1_single",
             (1, HalfOutput::Added) => "few_rows_1_added",
-            (1, HalfOutput::Half) => "few_rows_1_half",
             (2, HalfOutput::Single) => "few_rows_2_single",
             (2, HalfOutput::Added) => "few_rows_2_added",
-            (2, HalfOutput::Half) => "few_rows_2_half",
             (4, HalfOutput::Single) => "few_rows_4_single",
             (4, HalfOutput::Added) => "few_rows_4_added",
-            (4, HalfOutput::Half) => "few_rows_4_half",
             _ => return self.queue.half_linear(shape, factors, output),
         };
-        let arguments = [
-            factors.first.into(),
-            factors.second.into(),
-            factors.result.into(),
-            ((inner / 8) as u32).into(),
-            (outputs as u32).into(),
-        ];
-        let grid =
-            Grid { blocks: (outputs.div_ceil(FEW_ROWS_WARPS) as u32, 1, 1), threads: (32, FEW_ROWS_WARPS as u32) };
-        self.queue.launch(kernel, grid, &arguments)
+        self.few_rows(kernel, factors, inner, outputs)
+    }
+
+    fn few_rows(&self, kernel: &'static str, factors: Factors, inner: usize, outputs: usize) -> Result<(), CudaError> {
+        let Factors { first, second, result } = factors;
+        let (vectors, outputs) = ((inner / 8) as u32, outputs as u32);
+        let arguments = [first.into(), second.into(), result.into(), vectors.into(), outputs.into()];
+        let blocks = outputs.div_ceil(FEW_ROWS_WARPS);
+        self.queue.launch(kernel, Grid { blocks: (blocks, 1, 1), threads: (32, FEW_ROWS_WARPS) }, &arguments)
     }
 
     fn norm(&self, states: Address, weight: Address, count: usize) -> Result<(), CudaError> {
@@ -266,17 +262,31 @@ impl Decoder {
         let (config, scratch) = (&self.exact.config, &self.scratch);
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         self.norm(scratch.states.address(), exact.feed_forward_norm.address(), count)?;
-        let shape = MatrixShape { rows: count, inner: hidden, outputs: 2 * inner };
-        let result = scratch.gates_values.address();
-        let factors = Factors { first: half.gates_values.address(), second: scratch.normed.address(), result };
-        self.linear(shape, factors, HalfOutput::Half)?;
-        let vectors = (inner / 8) as u32;
-        let arguments = [scratch.gates_values.address().into(), scratch.gated.address().into(), vectors.into()];
-        let grid = Grid { blocks: (vectors.div_ceil(128), count as u32, 1), threads: (128, 1) };
-        self.queue.launch("half_gate", grid, &arguments)?;
+        self.gate(half, count)?;
         let shape = MatrixShape { rows: count, inner, outputs: hidden };
         let (second, result) = (scratch.gated.address(), scratch.states.address());
         let factors = Factors { first: half.feed_forward_output.address(), second, result };
         self.linear(shape, factors, HalfOutput::Added)
+    }
+
+    /// gated = silu(gates) · values of the normed rows.
+    fn gate(&self, half: &HalfLayer, count: usize) -> Result<(), CudaError> {
+        let (config, scratch) = (&self.exact.config, &self.scratch);
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (first, second) = (half.gates_values.address(), scratch.normed.address());
+        let gated = Factors { first, second, result: scratch.gated.address() };
+        match count {
+            1 => return self.few_rows("few_rows_1_gated", gated, hidden, inner),
+            2 => return self.few_rows("few_rows_2_gated", gated, hidden, inner),
+            4 => return self.few_rows("few_rows_4_gated", gated, hidden, inner),
+            _ => {}
+        }
+        let shape = MatrixShape { rows: count, inner: hidden, outputs: 2 * inner };
+        let factors = Factors { first, second, result: scratch.gates_values.address() };
+        self.queue.half_linear(shape, factors, HalfOutput::Half)?;
+        let vectors = (inner / 8) as u32;
+        let arguments = [scratch.gates_values.address().into(), scratch.gated.address().into(), vectors.into()];
+        let grid = Grid { blocks: (vectors.div_ceil(128), count as u32, 1), threads: (128, 1) };
+        self.queue.launch("half_gate", grid, &arguments)
     }
 }

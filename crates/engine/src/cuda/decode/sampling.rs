@@ -23,12 +23,9 @@ pub(super) struct Sampling {
     seen: Buffer<u32>,
     keys: Buffer<u32>,
     steps: Buffer<u32>,
-    drawn: Buffer<u32>,
-    logprobs: Buffer<f64>,
-    outcomes: Buffer<u32>,
-    host_drawn: Pinned<u32>,
-    host_logprobs: Pinned<f64>,
-    host_outcomes: Pinned<u32>,
+    /// Two words per row: the bits of the logprob, then token and outcome.
+    draws: Buffer<u64>,
+    host_draws: Pinned<u64>,
 }
 
 impl Sampling {
@@ -40,12 +37,8 @@ impl Sampling {
             seen: room(slots * config.vocab_size.div_ceil(32))?,
             keys: room(2 * slots)?,
             steps: room(slots)?,
-            drawn: room(slots)?,
-            logprobs: Buffer::zeroed(device, slots, "the sampling state")?,
-            outcomes: room(slots)?,
-            host_drawn: Pinned::zeroed(device, slots)?,
-            host_logprobs: Pinned::zeroed(device, slots)?,
-            host_outcomes: Pinned::zeroed(device, slots)?,
+            draws: Buffer::zeroed(device, 2 * slots, "the sampling state")?,
+            host_draws: Pinned::zeroed(device, 2 * slots)?,
         })
     }
 
@@ -77,7 +70,7 @@ impl Sampling {
         count: usize,
     ) -> Result<(), CudaError> {
         let SamplingSettings { repetition_penalty, temperature, top_k, top_p } = self.settings;
-        let arguments: [Argument; 16] = [
+        let arguments: [Argument; 14] = [
             logits.into(),
             (stride as u64).into(),
             rows.slots.address().into(),
@@ -86,9 +79,7 @@ impl Sampling {
             self.steps.address().into(),
             rows.tokens.address().into(),
             rows.positions.address().into(),
-            self.drawn.address().into(),
-            self.logprobs.address().into(),
-            self.outcomes.address().into(),
+            self.draws.address().into(),
             (self.vocabulary as u32).into(),
             repetition_penalty.into(),
             temperature.into(),
@@ -100,22 +91,19 @@ impl Sampling {
 
     /// What was drawn for the rows of these slots, once it is done.
     pub(super) fn collect(&mut self, queue: &Queue, slots: &[usize]) -> Result<Vec<Drawn>, CudaError> {
-        let count = slots.len();
-        queue.fetch(self.drawn.address(), &mut self.host_drawn, count)?;
-        queue.fetch(self.logprobs.address(), &mut self.host_logprobs, count)?;
-        queue.fetch(self.outcomes.address(), &mut self.host_outcomes, count)?;
+        queue.fetch(self.draws.address(), &mut self.host_draws, 2 * slots.len())?;
         queue.wait()?;
-        let failed = self.host_outcomes.values()[..count].iter().position(|outcome| *outcome != SAMPLED);
-        if let Some(row) = failed {
-            let slot = slots[row];
-            return Err(match self.host_outcomes.values()[row] {
-                TOO_MANY_TIES => CudaError::TooManyTies { slot, limit: CANDIDATES_MAX },
-                _ => CudaError::LogitsNotFinite { slot },
-            });
-        }
-        let values = self.host_drawn.values().iter().zip(self.host_logprobs.values());
-        let drawn = slots.iter().zip(values);
-        Ok(drawn.map(|(slot, (token, logprob))| Drawn { slot: *slot, token: *token, logprob: *logprob }).collect())
+        let words = self.host_draws.values().chunks_exact(2);
+        slots.iter().zip(words).map(|(slot, words)| drawn(*slot, words[0], words[1])).collect()
+    }
+}
+
+/// A row's result from its two words: on the device a float64, the token, and the outcome.
+fn drawn(slot: usize, logprob: u64, token_and_outcome: u64) -> Result<Drawn, CudaError> {
+    match (token_and_outcome >> 32) as u32 {
+        SAMPLED => Ok(Drawn { slot, token: token_and_outcome as u32, logprob: f64::from_bits(logprob) }),
+        TOO_MANY_TIES => Err(CudaError::TooManyTies { slot, limit: CANDIDATES_MAX }),
+        _ => Err(CudaError::LogitsNotFinite { slot }),
     }
 }
 
@@ -131,6 +119,14 @@ fn seen_words(prompt: &[u32], words: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rows_words_are_read_as_the_kernel_writes_them() {
+        let expected = Drawn { slot: 3, token: 7, logprob: -0.5 };
+        assert_eq!(drawn(3, (-0.5f64).to_bits(), 7), Ok(expected));
+        assert_eq!(drawn(3, 0, 1 << 32 | 7), Err(CudaError::LogitsNotFinite { slot: 3 }));
+        assert_eq!(drawn(3, 0, 3 << 32), Err(CudaError::TooManyTies { slot: 3, limit: CANDIDATES_MAX }));
+    }
 
     #[test]
     fn a_prompts_tokens_are_marked_once_each() {

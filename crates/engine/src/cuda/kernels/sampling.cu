@@ -10,6 +10,12 @@
 #define NOTHING_LEFT 2u
 #define TOO_MANY_TIES 3u
 
+// What a row gives, copied to the host as it is.
+struct Draw {
+    double logprob;
+    u32 token, outcome;
+};
+
 // Order of float32 as order of unsigned numbers.
 __device__ __forceinline__ u32 ordered(float value) {
     u32 bits = __float_as_uint(value);
@@ -60,11 +66,11 @@ __device__ __forceinline__ float penalised(float logit, u32 seen_word, u32 token
     return logit < 0.0f ? __fmul_rn(logit, penalty) : __fdiv_rn(logit, penalty);
 }
 
-// One block of 1024 a row; `logits` rows are `stride` apart (0: all rows read the same). What is drawn goes to `drawn` and
-// `logprobs`, is marked as seen, and becomes the row's next token, one position on. `vocabulary` is a multiple of 4.
+// One block of 1024 a row; `logits` rows are `stride` apart (0: all rows read the same). What is drawn goes to `draws`, is
+// marked as seen, and becomes the row's next token, one position on. `vocabulary` is a multiple of 4.
 KERNEL sample(const float* logits, u64 stride, const u32* slots, u32* seen, const u32* keys, u32* steps, u32* tokens,
-              u32* positions, u32* drawn, double* logprobs, u32* outcomes, u32 vocabulary, float penalty,
-              float temperature, u32 top_k, double top_p) {
+              u32* positions, Draw* draws, u32 vocabulary, float penalty, float temperature, u32 top_k,
+              double top_p) {
     __shared__ u64 candidates[CANDIDATES_MAX];
     __shared__ double chances[CANDIDATES_MAX];
     __shared__ u32 count;
@@ -93,7 +99,7 @@ KERNEL sample(const float* logits, u64 stride, const u32* slots, u32* seen, cons
     if (threadIdx.x == 0) count = 0;
     bool all_numbers = __syncthreads_and(is_number);
     if (!all_numbers) {
-        if (threadIdx.x == 0) outcomes[row] = NOT_A_NUMBER;
+        if (threadIdx.x == 0) draws[row].outcome = NOT_A_NUMBER;
         return;
     }
     sort_ascending(leaders, SAMPLING_THREADS);
@@ -121,7 +127,7 @@ KERNEL sample(const float* logits, u64 stride, const u32* slots, u32* seen, cons
     __syncthreads();
     u32 found = count;
     if (found == 0 || found > CANDIDATES_MAX) {
-        if (threadIdx.x == 0) outcomes[row] = found == 0 ? NOTHING_LEFT : TOO_MANY_TIES;
+        if (threadIdx.x == 0) draws[row].outcome = found == 0 ? NOTHING_LEFT : TOO_MANY_TIES;
         return;
     }
     u32 padded = 64;
@@ -160,9 +166,7 @@ KERNEL sample(const float* logits, u64 stride, const u32* slots, u32* seen, cons
     if (chosen == padded) chosen = padded - 1;
     u32 token = (u32)candidates[chosen];
     double score = (double)unordered((u32)(candidates[chosen] >> 32));
-    drawn[row] = token;
-    logprobs[row] = __dsub_rn(__dsub_rn(score, most), log(kept_total));
-    outcomes[row] = SAMPLED;
+    draws[row] = {__dsub_rn(__dsub_rn(score, most), log(kept_total)), token, SAMPLED};
     seen_words[token / 32] |= 1u << (token % 32);
     steps[slot] += 1;
     tokens[row] = token;
