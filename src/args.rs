@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use grail_miner::policy::UploadPolicy;
 
+use crate::device::DeviceChoice;
 use crate::doctor::Device;
 
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
@@ -26,18 +27,75 @@ pub struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Measure proofs and decoding on a CUDA device, each beside the card's own limit.
+    Bench(BenchArguments),
     /// Show the configuration: what holds, and where it was typed.
     Config(ConfigArguments),
     /// Examine every prerequisite of mining, and say what to do where one is missing.
     Doctor(DoctorArguments),
     /// Mine: generate, prove, upload, window after window, until a signal ends it.
     Mine(MineArguments),
+    /// Run golden vectors and golden proofs against this machine.
+    Golden(GoldenArguments),
+    /// Print the sketch values of a sequence of tokens.
+    Prove(ProveArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
     Sim(SimArguments),
     /// Check a window file against all of the validator's rules.
     Verify(VerifyArguments),
     /// Show the version, and the protocol that it speaks.
     Version,
+}
+
+/// `grail bench`.
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    /// The model: synthetic:qwen3-4b:SEED, or a folder.
+    #[arg(long, default_value = "synthetic:qwen3-4b:1", value_name = "MODEL")]
+    pub model: String,
+    /// The device: cuda, or cuda:1 for the second card.
+    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+    /// Also do this many batches of a window's work, and say what a whole window would give.
+    #[arg(long, value_name = "BATCHES", num_args = 0..=1, default_missing_value = "1")]
+    pub window: Option<u32>,
+    /// Also time every arrangement of a proof, and say whether it keeps the bits.
+    #[arg(long)]
+    pub arrangements: bool,
+    /// Print one JSON object as the last line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `grail golden`.
+#[derive(Debug, Args)]
+pub struct GoldenArguments {
+    /// Run every vector below this folder.
+    #[arg(long, default_value = "fixtures", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where golden proofs are computed: cpu (within a tolerance), cuda or cuda:1 (bit by bit).
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+}
+
+/// `grail prove`.
+#[derive(Debug, Args)]
+pub struct ProveArguments {
+    /// A file with a JSON list of token ids, or - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub tokens: String,
+    /// The randomness that hidden states are projected with, in hex.
+    #[arg(long, value_name = "HEX")]
+    pub randomness: String,
+    /// The model: rehearsal, synthetic:qwen3-4b:SEED, or a folder.
+    #[arg(long, default_value = "rehearsal", value_name = "MODEL")]
+    pub model: String,
+    /// Where to compute: cpu, cuda, or cuda:1 for the second card.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+    /// Whose bits, on a CUDA device: torch-2.8 or torch-2.10.
+    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
+    pub profile: String,
 }
 
 /// `grail config`.
@@ -109,6 +167,12 @@ pub struct MineArguments {
     /// What generates and proves; cpu on networks of one's own alone, as public validators reject its proofs.
     #[arg(long, value_enum, default_value_t = Device::Cuda)]
     pub device: Device,
+    /// CUDA devices to spread groups over, by number.
+    #[arg(long, value_delimiter = ',', default_value = "0", value_name = "0,1,...")]
+    pub devices: Vec<usize>,
+    /// Decode in fixed shapes, so that a seed gives the same tokens whatever else is in flight; slower.
+    #[arg(long)]
+    pub deterministic: bool,
     /// Where journal and receipts lie [default: $XDG_DATA_HOME/grail or ~/.local/share/grail].
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -1,9 +1,12 @@
 //! One thin file per subcommand: read what was typed, call one operation, show the outcome.
 
+mod bench;
 mod config;
 mod doctor;
+mod golden;
 mod mine;
 mod output;
+mod prove;
 mod serve;
 pub(crate) mod sim;
 mod table;
@@ -17,9 +20,12 @@ use crate::args::{Arguments, Command, SimCommand};
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let outcome = match &arguments.command {
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Golden(arguments) => golden::run(arguments),
         Command::Mine(mine) => mine::run(mine, arguments.verbose),
+        Command::Prove(arguments) => prove::run(arguments),
         Command::Sim(arguments) => match &arguments.command {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
             None => sim::run(arguments),

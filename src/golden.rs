@@ -6,6 +6,7 @@
 
 mod answers;
 mod case;
+mod device_proofs;
 mod problems;
 mod proofs;
 mod python;
@@ -16,8 +17,10 @@ mod validators;
 mod verdicts;
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use case::VectorFile;
+pub use device_proofs::DeviceProofs;
 pub use report::{FileReport, GoldenReport, Miss};
 
 /// The folders of the fixtures that hold vectors.
@@ -27,6 +30,7 @@ pub const VECTOR_FOLDERS: [&str; 3] = ["golden", "golden-proofs", "wallets"];
 #[derive(Debug, Clone)]
 pub struct GoldenRunner {
     fixtures: PathBuf,
+    device: Option<Rc<DeviceProofs>>,
 }
 
 /// Why vectors could not be run at all; a vector that does not match is a [`Miss`] instead.
@@ -57,6 +61,9 @@ pub enum GoldenError {
         /// Every kind that a name tells.
         known: String,
     },
+    /// The CUDA device cannot run a golden proof.
+    #[error(transparent)]
+    Device(#[from] grail_engine::EngineError),
     /// A vector file that is not shaped as its kind is.
     #[error("{}: {what}; fetch the file again, or teach its kind's check in src/golden the new shape", path.display())]
     Malformed {
@@ -93,7 +100,12 @@ const KINDS: &[(&str, Check)] = &[
 impl GoldenRunner {
     /// A runner that takes tokenizers and models from this folder of fixtures.
     pub fn new(fixtures: impl Into<PathBuf>) -> Self {
-        Self { fixtures: fixtures.into() }
+        Self { fixtures: fixtures.into(), device: None }
+    }
+
+    /// The same runner, with golden proofs computed on a CUDA device and compared bit by bit.
+    pub fn on_device(self, device: DeviceProofs) -> Self {
+        Self { device: Some(Rc::new(device)), ..self }
     }
 
     /// The kinds that a file's name tells; golden proofs come on top.
@@ -136,7 +148,10 @@ impl GoldenRunner {
         let by_name = KINDS.iter().find(|(kind, _)| *kind == file.name());
         match by_name {
             Some((_, check)) => check(&file),
-            None if file.what().starts_with(proofs::WHAT) => proofs::golden_proof(&file),
+            None if file.what().starts_with(proofs::WHAT) => match &self.device {
+                Some(device) => device.golden_proof(&file),
+                None => proofs::golden_proof(&file),
+            },
             None => {
                 let known = Self::kinds().collect::<Vec<_>>().join(", ");
                 Err(GoldenError::UnknownKind { path: path.to_owned(), known })

@@ -7,8 +7,10 @@
 )]
 
 pub mod args;
+pub mod bench;
 pub mod commands;
 pub mod config;
+pub mod device;
 pub mod doctor;
 pub mod golden;
 pub mod live;

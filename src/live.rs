@@ -5,6 +5,7 @@ pub mod beacon;
 pub mod bucket;
 pub mod chain;
 pub mod clock;
+pub mod cuda_engine;
 pub mod engine;
 mod http_client;
 pub mod instance;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use grail_engine::CpuEngine;
+use grail_engine::cuda::CudaSettings;
+use grail_engine::cuda::decode::DecodeSettings;
 use grail_miner::driver::{Limits, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
 use grail_miner::ports::{BeaconSchedule, Engine, Signer};
@@ -17,9 +19,11 @@ use tokio::sync::watch;
 
 use crate::args::MineArguments;
 use crate::config::{self, MinerConfig, Network};
+use crate::device;
 use crate::doctor::{self, Device, Examination, Status, Subject, examine};
 use crate::live::assembly;
 use crate::live::clock::SystemClock;
+use crate::live::cuda_engine::CudaWorkers;
 use crate::live::engine::CpuWorker;
 use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use crate::live::journal::{FileJournal, JournalOptions};
@@ -65,7 +69,6 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
         Err(taken @ HotkeyLockError::Taken { .. }) => return Ok(refused(&taken)),
         other => other?,
     };
-    let engine = engine(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
     let hub_cache = config::hub_cache(&environment);
@@ -89,6 +92,8 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
     if !may_mine(&examination) {
         return Ok(ExitCode::from(UNUSABLE));
     }
+    // Last, since a model takes long to load.
+    let engine = engine(arguments, &config, hub_cache.as_deref())?;
     let mining = Mining { arguments, config: &config, data_folder: &data_folder, wallet, engine, bars: &bars };
     local.block_on(&runtime, mining.run())
 }
@@ -216,23 +221,36 @@ fn may_mine(examination: &Examination) -> bool {
 /// A proof from a CPU has other bits than the validators' cards, so every window would be rejected.
 fn refuse_cpu_on_public_networks(device: Device, network: Network) -> anyhow::Result<()> {
     match (device, network) {
-        (Device::Cpu, Network::Custom) => Ok(()),
-        (Device::Cpu, _) => bail!(
+        (Device::Cpu, Network::Finney | Network::Test) => bail!(
             "--device cpu on {}: validators reject proofs that a CPU computed; use a CUDA card, or a custom network",
             network.name()
         ),
-        (Device::Cuda, _) => bail!("this build has no CUDA engine yet; use --device cpu on a custom network"),
+        (Device::Cpu, Network::Custom) | (Device::Cuda, _) => Ok(()),
     }
 }
 
-fn engine(config: &MinerConfig) -> anyhow::Result<Rc<dyn Engine>> {
-    let engine = match config.model_name.as_str() {
-        "rehearsal" => CpuEngine::rehearsal()?,
-        name => CpuEngine::from_folder(Path::new(name)).with_context(|| {
-            format!("GRAIL_MODEL_NAME is {name:?}; on a CPU set it to a model's folder, or to `rehearsal`")
-        })?,
-    };
-    Ok(Rc::new(CpuWorker::start(engine).context("the engine's thread cannot be started")?))
+fn engine(arguments: &MineArguments, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<Rc<dyn Engine>> {
+    match arguments.device {
+        Device::Cuda => {
+            let folder = config::model_folder(&config.model_name, hub_cache);
+            let model = folder.map_or_else(|| config.model_name.clone(), |folder| folder.display().to_string());
+            let settings = arguments.devices.iter().map(|&ordinal| CudaSettings {
+                decode: DecodeSettings { deterministic: arguments.deterministic, ..DecodeSettings::default() },
+                kernel_cache: device::kernel_cache(),
+                ..CudaSettings::new(&model, ordinal)
+            });
+            Ok(Rc::new(CudaWorkers::start(settings.collect())?))
+        }
+        Device::Cpu => {
+            let engine = match config.model_name.as_str() {
+                "rehearsal" => CpuEngine::rehearsal()?,
+                name => CpuEngine::from_folder(Path::new(name)).with_context(|| {
+                    format!("GRAIL_MODEL_NAME is {name:?}; on a CPU set it to a model's folder, or to `rehearsal`")
+                })?,
+            };
+            Ok(Rc::new(CpuWorker::start(engine).context("the engine's thread cannot be started")?))
+        }
+    }
 }
 
 fn open_wallet(config: &MinerConfig) -> anyhow::Result<HotkeyWallet> {

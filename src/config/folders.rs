@@ -1,6 +1,6 @@
 //! Where things lie by default, as the environment tells.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret;
 
@@ -18,6 +18,16 @@ pub fn hub_cache(environment: &Environment) -> Option<PathBuf> {
     let hub_home =
         || folder(environment, "HF_HOME").or_else(|| Some(folder(environment, "HOME")?.join(".cache/huggingface")));
     folder(environment, "HF_HUB_CACHE").or_else(|| Some(hub_home()?.join("hub")))
+}
+
+/// The folder of a model: the one that it names, or its newest snapshot in the hub's cache.
+pub fn model_folder(model: &str, hub_cache: Option<&Path>) -> Option<PathBuf> {
+    if Path::new(model).is_dir() {
+        return Some(PathBuf::from(model));
+    }
+    let repository = hub_cache?.join(format!("models--{}", model.replace('/', "--")));
+    let revision = std::fs::read_to_string(repository.join("refs/main")).ok()?;
+    Some(repository.join("snapshots").join(revision.trim())).filter(|folder| folder.is_dir())
 }
 
 fn folder(environment: &Environment, name: &str) -> Option<PathBuf> {

@@ -13,7 +13,7 @@ use super::Subject;
 use super::aside::aside;
 use super::check::Check;
 use super::configuration::VALUES;
-use crate::config::Network;
+use crate::config::{self, Network};
 
 const FILES: &str = "model.files";
 /// The model in the binary.
@@ -68,7 +68,7 @@ fn rehearsal(network: Network) -> Check {
 }
 
 fn examined(model: &str, cache: Option<&Path>) -> Result<String, ModelProblem> {
-    let folder = folder_of(model, cache).ok_or_else(|| ModelProblem::Absent { model: model.to_owned() })?;
+    let folder = config::model_folder(model, cache).ok_or_else(|| ModelProblem::Absent { model: model.to_owned() })?;
     let mut all = Sha256::new();
     let mut bytes_total = 0;
     let names = names(&folder)?;
@@ -84,16 +84,6 @@ fn examined(model: &str, cache: Option<&Path>) -> Result<String, ModelProblem> {
     let mut fingerprint = hex::encode(all.finalize());
     fingerprint.truncate(FINGERPRINT_DIGITS);
     Ok(format!("{} files of {} MiB in {}, sha256 {fingerprint}…", names.len(), bytes_total >> 20, folder.display()))
-}
-
-/// The folder itself, or the newest snapshot that the hub's cache has of a model.
-fn folder_of(model: &str, cache: Option<&Path>) -> Option<PathBuf> {
-    if Path::new(model).is_dir() {
-        return Some(PathBuf::from(model));
-    }
-    let repository = cache?.join(format!("models--{}", model.replace('/', "--")));
-    let revision = fs::read_to_string(repository.join("refs/main")).ok()?;
-    Some(repository.join("snapshots").join(revision.trim())).filter(|folder| folder.is_dir())
 }
 
 /// The files that a model cannot do without.

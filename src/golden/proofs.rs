@@ -12,14 +12,14 @@ use super::report::FileReport;
 /// How every golden proof begins to say what it is.
 pub(super) const WHAT: &str = "golden proof";
 
-const REHEARSAL: &str = "rehearsal-model";
-const SYNTHETIC: &str = "synthetic-qwen3-4b-";
+pub(super) const REHEARSAL: &str = "rehearsal-model";
+pub(super) const SYNTHETIC: &str = "synthetic-qwen3-4b-";
 
 /// A CPU sums the products in another order than the GPU's kernels, so hidden states agree only to a tolerance.
 const CPU_TOLERANCE: f64 = 1e-4;
 /// Sketches and the hash over scaled hidden states admit only the recording GPU's own bits.
 const BITS_OF_THE_GPU: [&str; 2] = ["scaled_sha256", "s_vals"];
-const RECORDED_WITH: [&str; 8] =
+pub(super) const RECORDED_WITH: [&str; 8] =
     ["what", "model", "weight_seed", "gpu", "compute_capability", "torch", "transformers", "cublas"];
 
 pub(super) fn golden_proof(file: &VectorFile) -> Result<FileReport, GoldenError> {
@@ -75,7 +75,7 @@ fn compare_forward(case: &mut Case, forward: &Forward, hidden_size: usize) -> Re
     Ok(())
 }
 
-fn shape(config: &Qwen3Config) -> Value {
+pub(super) fn shape(config: &Qwen3Config) -> Value {
     object([
         ("vocab_size", config.vocab_size.into()),
         ("hidden_size", config.hidden_size.into()),

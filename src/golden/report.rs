@@ -24,7 +24,7 @@ pub struct FileReport {
     /// The first few disagreements.
     pub misses: Vec<Miss>,
     /// What this machine lacks to compare the file; nothing is counted then.
-    pub needs: Option<&'static str>,
+    pub needs: Option<String>,
 }
 
 /// One field of one case that disagrees.
@@ -59,8 +59,8 @@ impl GoldenReport {
 
 impl FileReport {
     /// A file that cannot be compared on this machine.
-    pub(super) fn not_comparable(name: &str, needs: &'static str) -> Self {
-        Self { name: name.to_owned(), passed: 0, total: 0, misses: Vec::new(), needs: Some(needs) }
+    pub(super) fn not_comparable(name: &str, needs: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), passed: 0, total: 0, misses: Vec::new(), needs: Some(needs.into()) }
     }
 }
 
@@ -76,8 +76,8 @@ impl fmt::Display for GoldenReport {
 impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}/{}", self.name, self.passed, self.total)?;
-        if let Some(needs) = self.needs {
-            write!(f, " (needs {needs})")?;
+        if let Some(needs) = &self.needs {
+            write!(f, " (not comparable here, needs {needs})")?;
         }
         for Miss { case, field, expected, got } in &self.misses {
             write!(f, "\n  case {case}, {field}: expected {expected}, got {got}")?;

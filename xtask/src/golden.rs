@@ -2,11 +2,17 @@
 
 use std::path::Path;
 
-use grail::golden::{GoldenError, GoldenRunner};
+use grail::device::{self, DeviceChoice};
+use grail::golden::{DeviceProofs, GoldenRunner};
+use grail_engine::cuda::ProofPlan;
 
 /// Print the report; whether every case that could be compared agrees.
-pub(crate) fn run(root: &Path, directory: Option<&Path>) -> Result<bool, GoldenError> {
-    let runner = GoldenRunner::new(root.join("fixtures"));
+pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -> anyhow::Result<bool> {
+    let mut runner = GoldenRunner::new(root.join("fixtures"));
+    if let DeviceChoice::Cuda(ordinal) = choice {
+        let (device, kernels) = device::open(ordinal)?;
+        runner = runner.on_device(DeviceProofs::new(device, kernels, ProofPlan::default())?);
+    }
     let report = match directory {
         Some(directory) => runner.check_directory(directory)?,
         None => runner.check_fixtures()?,

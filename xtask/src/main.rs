@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use grail::device::DeviceChoice;
 
 #[derive(Parser)]
 #[command(about, bin_name = "cargo xtask")]
@@ -24,6 +25,9 @@ enum Chore {
         /// Run every vector below this folder instead of those in fixtures/.
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
+        /// Where golden proofs are computed: cpu, cuda, or cuda:1 for the second card.
+        #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+        device: DeviceChoice,
     },
     /// Check layout and style; fails on any finding.
     Tidy,
@@ -60,7 +64,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = root.parent().expect("xtask is a folder of the workspace");
     match chore {
-        Chore::Golden { dir } => Ok(golden::run(root, dir.as_deref())?),
+        Chore::Golden { dir, device } => golden::run(root, dir.as_deref(), device),
         Chore::Tidy => tidy::run(root),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
         Chore::Traces { record } => traces::run(&root.join("fixtures"), record),

@@ -23,6 +23,7 @@ mod prove;
 pub use attention::{KeyValueCache, Sequence};
 pub use generate::SampledRollout;
 pub use network::Qwen3;
+pub(crate) use network::inverse_frequencies;
 
 /// A Qwen3 network with its tokenizer, ready to sample and prove.
 ///

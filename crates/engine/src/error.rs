@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use grail_protocol::randomness::RandomnessError;
 use grail_protocol::sketch::SketchError;
 
+use crate::cuda::CudaError;
 use crate::sampling::SamplingError;
 
 /// Why the engine could not load a model, generate, or prove.
@@ -139,4 +140,8 @@ pub enum EngineError {
     /// A hidden state has no sketch.
     #[error(transparent)]
     Sketch(#[from] SketchError),
+
+    /// A CUDA device cannot do it.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
 }

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod cpu;
+pub mod cuda;
 pub mod error;
 pub mod philox;
 pub mod rehearsal;

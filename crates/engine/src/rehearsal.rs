@@ -38,7 +38,7 @@ pub fn weights() -> Result<Checkpoint, EngineError> {
     Checkpoint::from_bytes(&safetensors()?, ORIGIN)
 }
 
-fn safetensors() -> Result<Vec<u8>, EngineError> {
+pub(crate) fn safetensors() -> Result<Vec<u8>, EngineError> {
     zstd::decode_all(model_file!("model.safetensors.zst").as_slice())
         .map_err(|source| EngineError::File { path: "model.safetensors.zst".into(), source })
 }

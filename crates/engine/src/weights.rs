@@ -83,7 +83,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
 
 /// The file names in a sharded model's index, each once. They must be plain names: an index that leads out of its
 /// folder is damaged or hostile.
-fn parts(json: &[u8], origin: &str) -> Result<BTreeSet<String>, EngineError> {
+pub(crate) fn parts(json: &[u8], origin: &str) -> Result<BTreeSet<String>, EngineError> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,

@@ -1,6 +1,7 @@
 //! Tests of the engine through its public interface.
 
 mod candle_oracle;
+mod cuda;
 mod determinism;
 mod fixtures;
 mod generation;

@@ -1,0 +1,79 @@
+//! Decoding with the whole sampling chain, at several numbers of rollouts.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use grail_engine::EngineError;
+use grail_engine::cuda::decode::PAGE_TOKENS;
+use grail_engine::cuda::driver::{Kernels, Mark};
+use grail_engine::cuda::weights::HalfWeights;
+use grail_engine::cuda::{DecodeSettings, Decoder};
+use grail_protocol::generation::StreamKey;
+
+use super::{Bench, BenchReport};
+
+/// Rollouts decoded together.
+const ROLLOUTS: [usize; 4] = [1, 16, 64, 256];
+/// Tokens of a prompt; with the steps, a context of about 900.
+const PROMPT: usize = 830;
+/// Steps that are not counted, then those that are.
+const WARM_UP: usize = 20;
+const STEPS: usize = 100;
+
+impl Bench {
+    pub(super) fn decoding(&self, report: &mut BenchReport) -> Result<(), EngineError> {
+        let half = Arc::new(HalfWeights::of(&self.weights, &self.queue)?);
+        for deterministic in [false, true] {
+            let settings = DecodeSettings { deterministic, ..DecodeSettings::default() };
+            let mut decoder = self.decoder(&half, settings)?;
+            for rollouts in ROLLOUTS {
+                if deterministic && rollouts == 1 {
+                    continue;
+                }
+                let step_ms = self.step_ms(&mut decoder, rollouts)?;
+                let name = if deterministic { ", fixed shapes" } else { "" };
+                let rate = rollouts as f64 / step_ms * 1e3;
+                let bytes = self.bytes_per_step(&half, rollouts);
+                let limit = rollouts as f64 * self.limits.bytes_per_s / bytes;
+                report.add(format!("decode, {rollouts} rollouts{name}"), rate, "tokens/s", Some(limit));
+            }
+        }
+        Ok(())
+    }
+
+    fn decoder(&self, half: &Arc<HalfWeights>, settings: DecodeSettings) -> Result<Decoder, EngineError> {
+        let kernels = Rc::new(Kernels::load(&self.device, crate::device::kernel_cache().as_deref())?);
+        Ok(Decoder::new(&self.device, kernels, self.weights.clone(), half.clone(), settings)?)
+    }
+
+    /// Milliseconds of a step, everything included that happens between two of them.
+    fn step_ms(&self, decoder: &mut Decoder, rollouts: usize) -> Result<f64, EngineError> {
+        let per_group = rollouts.min(4);
+        for group in 0..rollouts / per_group {
+            let stream = |rollout| StreamKey { seed: 5, window_start: 0, group: group as u32, rollout, attempt: 0 };
+            let streams: Vec<StreamKey> = (0..per_group as u32).map(stream).collect();
+            let mut prompt = self.tokens(PROMPT);
+            prompt[0] = group as u32;
+            decoder.admit(&prompt, &streams, WARM_UP + STEPS + 2 * PAGE_TOKENS)?;
+        }
+        let (begin, end) = (Mark::new(&self.device)?, Mark::new(&self.device)?);
+        for step in 0..WARM_UP + STEPS {
+            if step == WARM_UP {
+                begin.record(decoder.queue())?;
+            }
+            decoder.step()?;
+        }
+        end.record(decoder.queue())?;
+        let time_ms = f64::from(end.milliseconds_since(&begin)?);
+        decoder.clear();
+        Ok(time_ms / STEPS as f64)
+    }
+
+    /// Weights once, and the keys and values of every rollout's own context.
+    fn bytes_per_step(&self, half: &HalfWeights, rollouts: usize) -> f64 {
+        let config = &self.weights.config;
+        let context = PROMPT + WARM_UP + STEPS / 2;
+        let per_token = config.layers * 2 * config.key_value_size() * 2;
+        half.bytes_per_step() as f64 + (rollouts * context * per_token) as f64
+    }
+}

@@ -1,0 +1,97 @@
+//! What was measured, as a table and as JSON.
+
+use std::fmt;
+
+use grail_engine::cuda::driver::Device;
+use serde_json::{Value, json};
+
+use super::Limits;
+
+/// One number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    /// What was measured.
+    pub what: String,
+    /// The number.
+    pub value: f64,
+    /// Its unit.
+    pub unit: &'static str,
+    /// What the card's own rates would allow, in the same unit, where that can be said.
+    pub limit: Option<f64>,
+    /// What else is to be said.
+    pub remark: String,
+}
+
+/// All numbers of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchReport {
+    device: String,
+    cublas: i32,
+    /// The numbers, in the order in which they were measured.
+    pub measurements: Vec<Measurement>,
+}
+
+impl BenchReport {
+    pub(super) fn new(device: &Device, cublas: i32, limits: Limits) -> Self {
+        let mut report = Self { device: device.name().to_owned(), cublas, measurements: Vec::new() };
+        report.add("copy within the device", limits.bytes_per_s / 1e12, "TB/s", None);
+        report.add("float32 product of 8192³", limits.single_flops / 1e12, "TFLOP/s", None);
+        report.add("bfloat16 product of 8192³", limits.half_flops / 1e12, "TFLOP/s", None);
+        report
+    }
+
+    pub(super) fn add(&mut self, what: impl Into<String>, value: f64, unit: &'static str, limit: Option<f64>) {
+        self.remark(what, value, unit, limit, String::new());
+    }
+
+    pub(super) fn remark(
+        &mut self,
+        what: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        limit: Option<f64>,
+        remark: String,
+    ) {
+        self.measurements.push(Measurement { what: what.into(), value, unit, limit, remark });
+    }
+
+    /// The same as one JSON object.
+    pub fn json(&self) -> Value {
+        let measurement = |m: &Measurement| json!({ "what": m.what, "value": m.value, "unit": m.unit, "limit": m.limit, "remark": m.remark });
+        let measurements: Vec<Value> = self.measurements.iter().map(measurement).collect();
+        json!({ "device": self.device, "cublas": self.cublas, "measurements": measurements })
+    }
+}
+
+impl fmt::Display for BenchReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, cuBLAS {}", self.device, self.cublas)?;
+        for Measurement { what, value, unit, limit, remark } in &self.measurements {
+            write!(f, "\n{what:<52} {value:>10.2} {unit:<10}")?;
+            if let Some(limit) = limit {
+                // A rate should come near its limit from below, a time from above.
+                let share = if unit.ends_with("/s") { value / limit } else { limit / value };
+                write!(f, " limit {limit:>10.2}  {:>4.0} %", share * 100.0)?;
+            }
+            write!(f, "{}{remark}", if remark.is_empty() { "" } else { "  " })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_and_a_rate_both_show_how_near_they_come_to_their_limit() {
+        let measurements = vec![
+            Measurement { what: "pass".into(), value: 8.0, unit: "ms", limit: Some(4.0), remark: String::new() },
+            Measurement { what: "decode".into(), value: 3.0, unit: "tokens/s", limit: Some(4.0), remark: "x".into() },
+        ];
+        let report = BenchReport { device: "card".into(), cublas: 130_100, measurements };
+        let text = report.to_string();
+        assert!(text.contains("50 %") && text.contains("75 %  x"), "{text}");
+        assert_eq!(report.json()["measurements"][1]["limit"], 4.0);
+    }
+}

@@ -1,0 +1,26 @@
+//! `grail bench`.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use super::output;
+use crate::args::BenchArguments;
+use crate::bench::{Bench, window};
+use crate::device::{self, DeviceChoice};
+
+pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
+    let DeviceChoice::Cuda(ordinal) = arguments.device else {
+        bail!("grail bench measures a CUDA device; give --device cuda, or use cargo bench for the processor");
+    };
+    let (device, kernels) = device::open(ordinal)?;
+    let mut report = Bench::new(device, kernels, &arguments.model)?.run(arguments.arrangements)?;
+    if let Some(batches) = arguments.window {
+        window::measure(&mut report, &arguments.model, ordinal, batches)?;
+    }
+    output::line(&report);
+    if arguments.json {
+        output::line(report.json());
+    }
+    Ok(ExitCode::SUCCESS)
+}
