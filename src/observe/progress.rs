@@ -66,6 +66,10 @@ impl Observer for Progress {
                 self.bar.set_prefix(format!("window {window_start}"));
             }
             Action::Report(Report::GroupClean { clean_prefix, .. }) => self.shown.groups_ready = *clean_prefix,
+            Action::Report(Report::Receipt(_)) => {
+                self.shown = Shown::default();
+                self.bar.set_prefix("waiting for a window");
+            }
             Action::Generate(_) => self.shown.groups_in_work += 1,
             Action::CancelGroup(_) => self.shown.groups_in_work = self.shown.groups_in_work.saturating_sub(1),
             Action::SetTimer { timer: Timer::UploadDeadline, at_ms } => self.shown.deadline_ms = *at_ms,

@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use grail::serve::ServeFault;
 use grail_miner::ports::JournalRecord;
 use grail_protocol::PROTOCOL;
+use grail_protocol::window_file::object_key;
+use grail_sim::ledger::Audit;
+use sha2::{Digest, Sha256};
 
 use crate::scene::{Ended, Scene, receipts};
 
@@ -93,4 +97,44 @@ fn nothing_clean_is_lost_when_the_process_is_killed_and_started_again() {
     // Most kills come after a group was clean; if none did, nothing was tested.
     assert!(groups >= each * SCENES / 2, "only {groups} clean groups in {} kills", each * SCENES);
     assert_eq!(receipts, each * SCENES, "each window has one receipt");
+}
+
+/// Kill the miner while its upload is under way, and start it again.
+fn kill_in_an_upload(number: u64, fault: ServeFault) {
+    let scene = Scene::new(250 + number);
+    let arguments = ["-vv", "--groups-max", "2"];
+    let miner = scene.mine(&arguments);
+    let window = scene.verdict().judgement.window_start + 2 * PROTOCOL.window_blocks;
+    scene.reach(window);
+    scene.served.world().switch_on(fault);
+    let key = object_key(&scene.served.world().miner().to_ss58(), window);
+    miner.logged(&format!("> upload key={key}"));
+    miner.kill();
+    let records = scene.journal();
+    let begun = |record: &JournalRecord| matches!(record, JournalRecord::UploadStarted { window_start, .. } if *window_start == window);
+    assert!(records.iter().any(begun), "{fault:?}: sent before it was journalled");
+    scene.served.world().heal();
+    let miner = scene.mine(&arguments);
+    // Late enough for an upload, and before the next window's journal begins.
+    scene.reach(window + PROTOCOL.window_blocks - 4);
+    let log = miner.log();
+    miner.kill();
+    let audit = Audit::default();
+    scene.journal().iter().for_each(|record| audit.note(record));
+    assert_eq!(audit.violations(), [], "{fault:?}:\n{log}");
+    let object = scene.served.world().bucket.object(&key).map(|bytes| hex::encode(Sha256::digest(&bytes)));
+    assert!(object.is_some(), "{fault:?}: nothing was uploaded:\n{log}");
+    assert_eq!(audit.settle(window, object.as_deref(), &[]), Ok(()), "{fault:?}:\n{log}");
+    let verdict = std::iter::repeat_with(|| scene.verdict()).find(|verdict| verdict.judgement.window_start == window);
+    assert!(verdict.as_ref().is_some_and(|verdict| verdict.is_accepted()), "{fault:?}: {verdict:?}\n{log}");
+}
+
+#[test]
+fn a_kill_in_the_middle_of_an_upload_is_settled_by_the_next_process() {
+    let faults = [ServeFault::SlowBucket, ServeFault::UploadTimeOutAfter, ServeFault::UploadErrorBefore];
+    let scenes: Vec<_> =
+        (0..).zip(faults).map(|(number, fault)| std::thread::spawn(move || kill_in_an_upload(number, fault))).collect();
+    for scene in scenes {
+        scene.join().expect("a scene failed, see above");
+    }
 }
