@@ -38,6 +38,7 @@ fn config(profile: &str, windows: u64, groups_max: Option<u32>) -> SimConfig {
         use_drand: true,
         policy: UploadPolicy::Score,
         keep_trace: false,
+        observer: None,
     }
 }
 

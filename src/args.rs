@@ -39,6 +39,8 @@ pub enum Command {
     Golden(GoldenArguments),
     /// Print the sketch values of a sequence of tokens.
     Prove(ProveArguments),
+    /// Run the core over recorded tapes, and say where and why it decides otherwise.
+    Replay(ReplayArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
     Sim(SimArguments),
     /// Check a window file against all of the validator's rules.
@@ -158,6 +160,23 @@ pub struct EnvFileArgument {
     pub env_file: Option<PathBuf>,
 }
 
+/// `grail replay`. Exit codes: 0 equal, 1 diverged, 2 unreadable.
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// Tapes, or folders of tapes.
+    #[arg(required = true, value_name = "TAPE")]
+    pub tapes: Vec<PathBuf>,
+    /// Go on after a difference.
+    #[arg(long)]
+    pub lenient: bool,
+    /// Replay this many steps only.
+    #[arg(long, value_name = "N")]
+    pub until: Option<usize>,
+    /// Print one JSON object per tape.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `grail mine`.
 #[derive(Debug, Args)]
 pub struct MineArguments {
@@ -176,6 +195,9 @@ pub struct MineArguments {
     /// Where journal and receipts lie [default: $XDG_DATA_HOME/grail or ~/.local/share/grail].
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where every event and action is recorded for replay, or `off` [default: `tapes` in the data folder].
+    #[arg(long, value_name = "off|DIR")]
+    pub tape: Option<PathBuf>,
     /// Use the block hash and the beacon as randomness, as validators do; the default.
     #[arg(long, overrides_with = "no_drand")]
     pub use_drand: bool,
@@ -233,6 +255,9 @@ pub struct SimArguments {
     /// Write every event and action to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Record a tape of the run to this folder.
+    #[arg(long, value_name = "DIR")]
+    pub tape: Option<PathBuf>,
     /// Write the uploaded window files to this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -7,6 +7,7 @@ mod golden;
 mod mine;
 mod output;
 mod prove;
+pub mod replay;
 mod serve;
 pub(crate) mod sim;
 mod table;
@@ -26,6 +27,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Golden(arguments) => golden::run(arguments),
         Command::Mine(mine) => mine::run(mine, arguments.verbose),
         Command::Prove(arguments) => prove::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
         Command::Sim(arguments) => match &arguments.command {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
             None => sim::run(arguments),

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use grail_miner::driver::{Limits, Ports, run};
-use grail_miner::machine::{Machine, MachineConfig, WindowReceipt};
+use grail_miner::driver::{Limits, Observer, Ports, run};
+use grail_miner::machine::{Action, Event, Machine, MachineConfig, WindowReceipt};
 use grail_miner::policy::UploadPolicy;
-use grail_miner::ports::BeaconSchedule;
+use grail_miner::ports::{BeaconSchedule, Now};
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Keypair;
 use grail_protocol::window_file::object_key;
@@ -51,6 +51,46 @@ pub struct SimConfig {
     pub policy: UploadPolicy,
     /// Keep the trace's lines beside its hash.
     pub keep_trace: bool,
+    /// Sees the miner's events and actions as well.
+    pub observer: Option<SharedObserver>,
+}
+
+/// An observer that its owner keeps a hold on.
+pub type SharedObserver = Rc<RefCell<dyn Observer>>;
+
+/// How the simulated miner is configured.
+pub fn machine_config(config: &SimConfig) -> MachineConfig {
+    MachineConfig {
+        seed: config.seed,
+        use_drand: config.use_drand,
+        beacon: BeaconSchedule::QUICKNET,
+        policy: config.policy,
+        groups_in_flight_max: config.profile.groups_in_flight,
+        groups_max: config.groups_max,
+        ..MachineConfig::new(keypair(config.seed, "miner").hotkey(), read_credentials(config.seed))
+    }
+}
+
+/// The trace, and whoever else looks.
+struct Watchers {
+    trace: Trace,
+    other: Option<SharedObserver>,
+}
+
+impl Observer for Watchers {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.trace.event(now, event);
+        self.other.iter().for_each(|other| other.borrow_mut().event(now, event));
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.trace.action(now, action);
+        self.other.iter().for_each(|other| other.borrow_mut().action(now, action));
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.other.iter().for_each(|other| other.borrow_mut().handled(now, machine));
+    }
 }
 
 /// One window as miner and validator saw it.
@@ -178,24 +218,12 @@ impl World {
     fn start(&self) {
         self.chain.register(&self.keypair.hotkey().to_ss58(), MINER_UID);
         self.time.spawn("chain", self.chain.clone().produce(self.faults.clone()));
-        let (machine, ports) = (Machine::new(self.machine_config()), self.ports());
+        let (machine, ports) = (Machine::new(machine_config(&self.config)), self.ports());
         let limits = Limits::for_block_ms(PROTOCOL.block_ms);
-        let mut trace = self.trace.clone();
+        let mut watchers = Watchers { trace: self.trace.clone(), other: self.config.observer.clone() };
         self.time.spawn("miner", async move {
-            run(machine, ports, limits, &mut trace, Box::pin(std::future::pending())).await;
+            run(machine, ports, limits, &mut watchers, Box::pin(std::future::pending())).await;
         });
-    }
-
-    fn machine_config(&self) -> MachineConfig {
-        MachineConfig {
-            seed: self.config.seed,
-            use_drand: self.config.use_drand,
-            beacon: BeaconSchedule::QUICKNET,
-            policy: self.config.policy,
-            groups_in_flight_max: self.config.profile.groups_in_flight,
-            groups_max: self.config.groups_max,
-            ..MachineConfig::new(self.keypair.hotkey(), read_credentials(self.config.seed))
-        }
     }
 
     fn ports(&self) -> Ports {

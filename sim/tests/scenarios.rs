@@ -20,6 +20,7 @@ fn config(seed: u64, faults: Faults) -> SimConfig {
         use_drand: true,
         policy: UploadPolicy::Score,
         keep_trace: false,
+        observer: None,
     }
 }
 

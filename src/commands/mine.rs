@@ -9,9 +9,9 @@ use anyhow::{Context, anyhow, bail};
 use grail_engine::CpuEngine;
 use grail_engine::cuda::CudaSettings;
 use grail_engine::cuda::decode::DecodeSettings;
-use grail_miner::driver::{Limits, Ports, run as drive};
+use grail_miner::driver::{Limits, Observer, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
-use grail_miner::ports::{BeaconSchedule, Engine, Signer};
+use grail_miner::ports::{BeaconSchedule, Clock, Engine, Signer};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -31,6 +31,7 @@ use crate::observe::health::Health;
 use crate::observe::{
     Log, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Watchdog, printable, start_logging,
 };
+use crate::tape::{Header, Recorder, TapeFolder};
 use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
 
 /// Something that only the operator can mend.
@@ -43,6 +44,8 @@ const STALLED: i32 = 75;
 const INTERRUPTED: i32 = 130;
 /// After so many block times without a single event, the event loop stands still.
 const STALLED_BLOCKS: u64 = 20;
+/// Older tapes go once all of them together are larger.
+const TAPE_BYTES_MAX: u64 = 4 << 30;
 /// How long a server may take to answer a startup check, in milliseconds.
 const CHECK_MS: u64 = 5_000;
 /// Block times between two early uploads of a window.
@@ -124,8 +127,10 @@ impl Mining<'_> {
         let pulse = Pulse::default();
         let patience = Duration::from_millis(STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
+        let config = self.machine_config()?;
         let mut observers = self.observers(pulse)?;
-        let machine = Machine::new(self.machine_config()?);
+        observers.0.extend(self.recorder(&config, &*ports.clock)?);
+        let machine = Machine::new(config);
         tracing::info!(
             "mining as {} ({}) on {}, journal in {}",
             self.wallet.address(),
@@ -186,6 +191,23 @@ impl Mining<'_> {
         }
         observers.0.push(Box::new(receipts));
         Ok(observers)
+    }
+
+    /// The recorder, unless it was switched off.
+    fn recorder(&self, config: &MachineConfig, clock: &dyn Clock) -> anyhow::Result<Option<Box<dyn Observer>>> {
+        let path = match &self.arguments.tape {
+            Some(off) if off.as_os_str() == "off" => return Ok(None),
+            Some(folder) => folder.clone(),
+            None => self.data_folder.join("tapes"),
+        };
+        let engine = match self.arguments.device {
+            Device::Cpu => "cpu",
+            Device::Cuda => "cuda",
+        };
+        let folder = TapeFolder { path, bytes_max: TAPE_BYTES_MAX };
+        let recorder = Recorder::begin(&folder, &Header::of(config, engine), clock.now().wall_ms)?;
+        tracing::info!("recording to {}", recorder.path().display());
+        Ok(Some(Box::new(recorder)))
     }
 
     fn machine_config(&self) -> anyhow::Result<MachineConfig> {

@@ -1,5 +1,6 @@
 //! `grail sim`.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -12,13 +13,14 @@ use grail_engine::CpuEngine;
 use grail_miner::machine::WindowOutcome;
 use grail_sim::engine::{Generator, SpeedProfile};
 use grail_sim::faults::Faults;
-use grail_sim::run::{SimConfig, SimReport, WindowResult, simulate};
+use grail_sim::run::{SharedObserver, SimConfig, SimReport, WindowResult, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{output, table};
 use crate::args::{EngineChoice, SimArguments};
+use crate::tape::{Header, Recorder, TapeFolder};
 
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
 const TINY_GROUPS_MAX: u32 = 5;
@@ -36,6 +38,10 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     }
     let bar = progress_bar(arguments.windows);
     let mut write_error = None;
+    let config = match &arguments.tape {
+        Some(folder) => SimConfig { observer: Some(recorder(folder, arguments, &config)?), ..config },
+        None => config,
+    };
     let report = simulate(&config, |window| {
         bar.inc(1);
         if !arguments.json {
@@ -62,6 +68,13 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
         eprintln!("violation: {violation}");
     }
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn recorder(folder: &Path, arguments: &SimArguments, config: &SimConfig) -> anyhow::Result<SharedObserver> {
+    let header = Header::of(&machine_config(config), arguments.engine.name());
+    let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
+    // Named by its seed, for virtual time always begins alike.
+    Ok(Rc::new(RefCell::new(Recorder::begin(&folder, &header, config.seed)?)))
 }
 
 fn create(path: &Path) -> anyhow::Result<fs::File> {
@@ -97,6 +110,7 @@ pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
         use_drand: !arguments.no_drand,
         policy: arguments.policy.into(),
         keep_trace: arguments.trace.is_some(),
+        observer: None,
     })
 }
 

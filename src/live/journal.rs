@@ -2,7 +2,6 @@
 
 mod error;
 mod files;
-mod frame;
 mod lock;
 mod record;
 #[cfg(test)]
@@ -19,8 +18,8 @@ use grail_miner::ports::{Journal, JournalError, JournalRecord};
 use grail_protocol::signature::Hotkey;
 use tokio::sync::oneshot;
 
+pub use crate::frames::FrameDamage;
 pub use error::JournalFileError;
-pub use frame::FrameDamage;
 
 use files::{Files, Wrap};
 use writer::{Writer, window_of};

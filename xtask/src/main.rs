@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use grail::args::ReplayArguments;
 use grail::device::DeviceChoice;
 
 #[derive(Parser)]
@@ -29,6 +30,8 @@ enum Chore {
         #[arg(long, default_value = "cpu", value_name = "DEVICE")]
         device: DeviceChoice,
     },
+    /// Replay tapes with this build of the core; fails where it decides otherwise.
+    Replay(ReplayArguments),
     /// Check layout and style; fails on any finding.
     Tidy,
     /// Verify fixtures/ against fixtures/SHA256SUMS.
@@ -65,6 +68,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
     let root = root.parent().expect("xtask is a folder of the workspace");
     match chore {
         Chore::Golden { dir, device } => golden::run(root, dir.as_deref(), device),
+        Chore::Replay(arguments) => Ok(grail::commands::replay::run(&arguments)? == ExitCode::SUCCESS),
         Chore::Tidy => tidy::run(root),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
         Chore::Traces { record } => traces::run(&root.join("fixtures"), record),

@@ -2,6 +2,7 @@
 
 use grail_protocol::generation::StreamKey;
 use grail_protocol::rollout::{Rollout, WindowContext};
+use serde::{Deserialize, Serialize};
 
 /// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,14 +14,14 @@ pub struct Now {
 }
 
 /// The best block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Head {
     /// Its number.
     pub number: u64,
 }
 
 /// Why a read gave nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ChainError {
     /// No answer, or a broken connection.
     #[error("the chain endpoint does not answer ({0}); trying again")]
@@ -34,7 +35,7 @@ pub enum ChainError {
 }
 
 /// Why a commitment was not made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CommitError {
     /// The chain refused it.
     #[error("the chain refused the commitment: {0}")]
@@ -45,7 +46,7 @@ pub enum CommitError {
 }
 
 /// When rounds are due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeaconSchedule {
     /// Seconds since 1970 at which round 1 was due.
     pub genesis_s: u64,
@@ -67,7 +68,7 @@ impl BeaconSchedule {
 }
 
 /// One verified round.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeaconRound {
     /// Its number.
     pub round: u64,
@@ -76,7 +77,7 @@ pub struct BeaconRound {
 }
 
 /// Why there is no round.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum BeaconError {
     /// No relay answered.
     #[error("no beacon relay answers ({0}); the block hash serves as randomness instead")]
@@ -87,11 +88,11 @@ pub enum BeaconError {
 }
 
 /// The version of an object, as the store names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Etag(pub String);
 
 /// Under which condition an object may be written, so that two writers cannot overwrite each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PutCondition {
     /// Only if there is no such object.
     Absent,
@@ -100,7 +101,7 @@ pub enum PutCondition {
 }
 
 /// Why an operation did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum BucketError {
     /// Nothing was written; worth another try.
     #[error("the bucket refused for now ({0}); trying again")]
@@ -130,12 +131,12 @@ pub struct GroupRequest {
 }
 
 /// Why there are no rollouts.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("the engine failed: {0}; the group is tried again under the same index")]
 pub struct EngineError(pub String);
 
 /// One durable fact.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum JournalRecord {
     /// Work on a window began under this context; groups of another context are worthless from here on.
     Window(WindowContext),
@@ -179,7 +180,7 @@ pub enum JournalRecord {
 }
 
 /// Why the journal does not work.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("the journal cannot be used ({0}); mining goes on in memory, and a crash now loses the window: free the disk")]
 pub struct JournalError(pub String);
 

@@ -72,6 +72,8 @@ pub trait Observer {
     fn event(&mut self, now: Now, event: &Event);
     /// The machine asked for this.
     fn action(&mut self, now: Now, action: &Action);
+    /// The machine has handled an event, and all that it asked for was told.
+    fn handled(&mut self, _now: Now, _machine: &Machine) {}
 }
 
 /// Asks for a graceful stop.
@@ -100,8 +102,9 @@ pub async fn run(mut machine: Machine, ports: Ports, limits: Limits, observer: &
         let now = driver.ports.clock.now();
         observer.event(now, &event);
         let actions: Actions = machine.handle(now, event);
+        actions.iter().for_each(|action| observer.action(now, action));
+        observer.handled(now, &machine);
         for action in actions {
-            observer.action(now, &action);
             if action == Action::Exit {
                 return driver.finish_journal().await;
             }

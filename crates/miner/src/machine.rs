@@ -22,6 +22,7 @@ use std::fmt;
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Hotkey;
+use sha2::{Digest, Sha256};
 
 use self::account::Account;
 use self::settlement::Unsettled;
@@ -148,6 +149,12 @@ impl Machine {
             stopping: false,
             timers: BTreeMap::new(),
         }
+    }
+
+    /// Digest of everything that it knows, to compare two machines by: sha256 in hex.
+    pub fn digest(&self) -> String {
+        // What Debug hides, secrets and seed, decides nothing that an event does not show.
+        hex::encode(Sha256::digest(format!("{self:?}")))
     }
 
     /// Take one event and tell what to do.

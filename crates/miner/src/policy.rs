@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use grail_verify::sampling::groups_checked;
+use serde::{Deserialize, Serialize};
 
 /// The rule by which the length of the upload is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum UploadPolicy {
     /// The prefix whose expected number of distinct checked solutions is highest; the shortest of several such.
     #[default]

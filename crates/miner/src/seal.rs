@@ -4,10 +4,12 @@ use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 use grail_protocol::rollout::{AssembleError, GroupOrigin, Rollout, WindowContext, assemble_group};
 use grail_verify::{OwnFinding, WindowFacts, check_own_group};
 
+use serde::{Deserialize, Serialize};
+
 use crate::ports::Signer;
 
 /// A group as the machine sees it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SealedGroup {
     /// The signed rollouts.
     pub rollouts: Vec<Rollout>,

@@ -1,5 +1,7 @@
 //! What an engine hands over: sampled tokens, and what one float32 pass over them gave.
 
+use serde::{Deserialize, Serialize};
+
 /// Text to token ids and back, as the model's own tokenizer does it.
 pub trait Tokenizer {
     /// The token ids of `text`; special tokens in the text are recognised, none are added.
@@ -20,7 +22,7 @@ pub struct ModelLimits {
 }
 
 /// What one float32 forward of a whole sequence gives: the sketch of every position and raw probabilities.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ProofPass {
     /// Sketch per position, one per token, each below the modulus.
     pub s_vals: Vec<u32>,
@@ -31,7 +33,7 @@ pub struct ProofPass {
 }
 
 /// One sampled rollout with its proof pass.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GeneratedRollout {
     /// Prompt and completion; a final EOS is kept.
     pub tokens: Vec<u32>,

@@ -12,7 +12,7 @@ use crate::randomness::{RandomnessError, open};
 use crate::signature::{Hotkey, binding_of};
 
 /// What all rollouts of one window of one hotkey share.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowContext {
     /// The miner's key.
     pub hotkey: Hotkey,

@@ -1,6 +1,7 @@
 //! Hotkeys: sr25519 signatures, SS58 addresses, and the binding that commits a rollout.
 
 use schnorrkel::{ExpansionMode, MiniSecretKey, PublicKey, SecretKey, Signature};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::constants::PROTOCOL;
@@ -19,7 +20,7 @@ pub enum KeyError {
 }
 
 /// A public sr25519 key, and the address that stands for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hotkey([u8; 32]);
 
 /// A secret sr25519 key that signs deterministically: the nonce comes from key and message alone.

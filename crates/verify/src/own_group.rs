@@ -4,13 +4,14 @@ use std::cell::RefCell;
 
 use grail_protocol::generation::{ProofPass, Tokenizer};
 use grail_protocol::rollout::Rollout;
+use serde::{Deserialize, Serialize};
 
 use crate::facts::{Recompute, RecomputeError, WindowFacts};
 use crate::process::FileCheck;
 use crate::verdict::{Check, Reason, RolloutOutcome};
 
 /// What is wrong with a group of our own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFinding {
     /// Index of the rollout in its group; none where the finding is the group's.
     pub rollout: Option<u32>,

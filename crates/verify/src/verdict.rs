@@ -1,6 +1,6 @@
 //! Verdicts and reports, with the reference's names of checks and reasons.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a validator makes of a window file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,9 +100,9 @@ pub struct GiveUp {
 macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $item:ident => $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum $name {
-            $($(#[$item_doc])* $item,)*
+            $($(#[$item_doc])* #[serde(rename = $text)] $item,)*
         }
 
         impl $name {

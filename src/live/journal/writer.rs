@@ -4,10 +4,12 @@ use grail_miner::ports::JournalRecord;
 
 use super::error::JournalFileError;
 use super::files::{Appending, Files, Wrap};
-use super::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, header, scan};
 use super::lock::Lock;
 use super::record::decode;
 use super::{JournalOptions, Opened};
+use crate::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
+
+const KIND: FileKind = FileKind { magic: *b"GRAILJNL", version: 1 };
 
 /// Owns the lock and the open file.
 pub(super) struct Writer {
@@ -38,7 +40,7 @@ impl Writer {
         let Scan { payloads, whole_bytes, torn_bytes } = checked(&files, &content)?;
         let records = decoded(&files, &content)?;
         let file = match whole_bytes {
-            0 => files.replace(&[&header()], 0, &mut wrap)?,
+            0 => files.replace(&[&KIND.header()], 0, &mut wrap)?,
             _ => wrap(files.open_cut(whole_bytes as u64)?),
         };
         let writer = Self {
@@ -92,7 +94,7 @@ impl Writer {
     }
 
     fn begin_file(&mut self, frame: &[u8]) -> Result<(), JournalFileError> {
-        self.file = self.files.replace(&[&header(), frame], self.options.old_files_max, &mut self.wrap)?;
+        self.file = self.files.replace(&[&KIND.header(), frame], self.options.old_files_max, &mut self.wrap)?;
         self.durable_bytes = (HEADER_BYTES + frame.len()) as u64;
         Ok(())
     }
@@ -107,7 +109,7 @@ pub(super) fn window_of(record: &JournalRecord) -> Option<u64> {
 }
 
 fn checked(files: &Files, content: &[u8]) -> Result<Scan, JournalFileError> {
-    scan(content).map_err(|damage| JournalFileError::Damaged { path: files.current(), damage })
+    scan(&KIND, content).map_err(|damage| JournalFileError::Damaged { path: files.current(), damage })
 }
 
 fn decoded(files: &Files, content: &[u8]) -> Result<Vec<JournalRecord>, JournalFileError> {

@@ -1,5 +1,6 @@
 //! What the machine is told.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::answers::JournalRecord;
@@ -7,7 +8,7 @@ use crate::answers::{BeaconError, BeaconRound, BucketError, ChainError, CommitEr
 use crate::seal::SealedGroup;
 
 /// Something happened; every answer of a port is one of these.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// The process started; these records survived the last one.
     Started(Vec<JournalRecord>),
@@ -84,7 +85,7 @@ pub enum Event {
 }
 
 /// One attempt at one group of one window under one block hash.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GroupId {
     /// First block of the window.
     pub window_start: u64,
@@ -97,7 +98,7 @@ pub struct GroupId {
 }
 
 /// Which append the journal answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JournalEntry {
     /// The window's context.
     Window(u64),
@@ -114,7 +115,7 @@ pub enum JournalEntry {
 }
 
 /// The machine's timers; setting one again replaces it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Timer {
     /// Generation ends and the upload begins.
     UploadDeadline,

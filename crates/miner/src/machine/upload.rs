@@ -1,6 +1,7 @@
 //! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
 
 use grail_protocol::rollout::Rollout;
+use grail_protocol::signature::Hotkey;
 use grail_protocol::window_file::{WindowFile, object_key};
 use sha2::{Digest, Sha256};
 
@@ -409,7 +410,7 @@ impl Machine {
         let now_ms = now.monotonic_ms;
         let Some(window) = self.window.as_mut() else { return };
         let Some(job) = window.upload.job.as_mut() else { return };
-        let pause_ms = jittered((self.config.block_ms / 24) << job.attempts.min(4), self.config.seed, job);
+        let pause_ms = jittered((self.config.block_ms / 24) << job.attempts.min(4), &self.config.hotkey, job);
         job.attempts += 1;
         let at_ms = now_ms + pause_ms;
         // Worthless work is removed even late; anything else that validators would not read in time is not sent.
@@ -422,10 +423,10 @@ impl Machine {
 }
 
 /// Anything up to `pause_ms`, so that miners that fail together do not come back together.
-fn jittered(pause_ms: u64, seed: u64, job: &Job) -> u64 {
+fn jittered(pause_ms: u64, hotkey: &Hotkey, job: &Job) -> u64 {
     let drawn = Sha256::new()
         .chain_update("grail-upload-pause")
-        .chain_update(seed.to_be_bytes())
+        .chain_update(hotkey.bytes())
         .chain_update(job.began_ms.to_be_bytes())
         .chain_update(job.attempts.to_be_bytes());
     let digest: [u8; 32] = drawn.finalize().into();

@@ -1,4 +1,4 @@
-//! How records lie in a journal file, and how to tell a torn tail from damage.
+//! How records lie in a file that is only ever appended to, and how to tell a torn tail from damage.
 //!
 //! A file is a header (magic, format version, checksum) and frames: mark, length, checksum of the payload, checksum of
 //! these three, payload. A frame is only ever begun after the one before was synced. So whatever is followed by a frame's
@@ -7,41 +7,49 @@
 use std::ops::Range;
 
 /// Length of a file's header in bytes.
-pub(super) const HEADER_BYTES: usize = 16;
+pub(crate) const HEADER_BYTES: usize = 16;
 /// Longest payload in bytes; a window of hundreds of groups appends a few hundred KiB at a time.
-pub(super) const PAYLOAD_BYTES_MAX: usize = 256 << 20;
-/// The version that this build writes.
-pub(super) const VERSION: u32 = 1;
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 256 << 20;
 
-const MAGIC: [u8; 8] = *b"GRAILJNL";
 const MARK: [u8; 4] = *b"\xf7Rec";
 const HEAD_BYTES: usize = 16;
 
+/// What kind of file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileKind {
+    /// The first bytes.
+    pub(crate) magic: [u8; 8],
+    /// The version of the payloads that this build writes.
+    pub(crate) version: u32,
+}
+
 /// What lies in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     /// Where each payload lies.
-    pub(super) payloads: Vec<Range<usize>>,
+    pub(crate) payloads: Vec<Range<usize>>,
     /// Bytes up to the end of the last whole frame.
-    pub(super) whole_bytes: usize,
+    pub(crate) whole_bytes: usize,
     /// Bytes after that.
-    pub(super) torn_bytes: usize,
+    pub(crate) torn_bytes: usize,
 }
 
 /// Why a file cannot be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameDamage {
-    /// The first bytes are not a journal's.
-    #[error("it does not begin as a journal does")]
+    /// The first bytes are those of something else.
+    #[error("it does not begin as such a file does")]
     Magic,
     /// The header's checksum does not hold.
     #[error("its header is damaged")]
     Header,
     /// Written by another release.
-    #[error("it has format {found}, and this release reads format {VERSION}")]
+    #[error("it has format {found}, and this release reads format {supported}")]
     Version {
         /// The file's version.
         found: u32,
+        /// What can be read.
+        supported: u32,
     },
     /// A frame that was whole once is not any more.
     #[error("the record at byte {offset} is damaged, and others follow it")]
@@ -51,13 +59,15 @@ pub enum FrameDamage {
     },
 }
 
-/// The first bytes of every file.
-pub(super) fn header() -> [u8; HEADER_BYTES] {
-    header_of(VERSION)
+impl FileKind {
+    /// The first bytes of every file.
+    pub(crate) fn header(&self) -> [u8; HEADER_BYTES] {
+        header_of(&self.magic, self.version)
+    }
 }
 
 /// A payload as it is written.
-pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("payloads are below PAYLOAD_BYTES_MAX");
     let mut frame = Vec::with_capacity(HEAD_BYTES + payload.len());
     frame.extend_from_slice(&MARK);
@@ -72,12 +82,12 @@ pub(super) fn frame(payload: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// [`FrameDamage`] where something is broken that a crash cannot have broken.
-pub(super) fn scan(bytes: &[u8]) -> Result<Scan, FrameDamage> {
+pub(crate) fn scan(kind: &FileKind, bytes: &[u8]) -> Result<Scan, FrameDamage> {
     let mut scan = Scan { payloads: Vec::new(), whole_bytes: 0, torn_bytes: bytes.len() };
-    if header().starts_with(bytes) && bytes.len() < HEADER_BYTES {
+    if kind.header().starts_with(bytes) && bytes.len() < HEADER_BYTES {
         return Ok(scan);
     }
-    check_header(bytes)?;
+    check_header(kind, bytes)?;
     let mut offset = HEADER_BYTES;
     while let Some(payload) = whole_frame(bytes, offset)? {
         offset = payload.end;
@@ -88,24 +98,25 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Scan, FrameDamage> {
     Ok(scan)
 }
 
-fn header_of(version: u32) -> [u8; HEADER_BYTES] {
+fn header_of(magic: &[u8; 8], version: u32) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
-    header[..8].copy_from_slice(&MAGIC);
+    header[..8].copy_from_slice(magic);
     header[8..12].copy_from_slice(&version.to_le_bytes());
     let checksum = crc32fast::hash(&header[..12]);
     header[12..].copy_from_slice(&checksum.to_le_bytes());
     header
 }
 
-fn check_header(bytes: &[u8]) -> Result<(), FrameDamage> {
-    if !bytes.starts_with(&MAGIC) {
+fn check_header(kind: &FileKind, bytes: &[u8]) -> Result<(), FrameDamage> {
+    let FileKind { magic, version } = *kind;
+    if !bytes.starts_with(&magic) {
         return Err(FrameDamage::Magic);
     }
     let found = word(bytes, 8).ok_or(FrameDamage::Header)?;
     match found {
-        _ if !bytes.starts_with(&header_of(found)) => Err(FrameDamage::Header),
-        VERSION => Ok(()),
-        _ => Err(FrameDamage::Version { found }),
+        _ if !bytes.starts_with(&header_of(&magic, found)) => Err(FrameDamage::Header),
+        _ if found == version => Ok(()),
+        _ => Err(FrameDamage::Version { found, supported: version }),
     }
 }
 
@@ -139,19 +150,21 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
+    const KIND: FileKind = FileKind { magic: *b"TESTFILE", version: 1 };
+
     fn file(payloads: &[&[u8]]) -> Vec<u8> {
-        payloads.iter().fold(header().to_vec(), |file, payload| [file, frame(payload)].concat())
+        payloads.iter().fold(KIND.header().to_vec(), |file, payload| [file, frame(payload)].concat())
     }
 
     fn contents(bytes: &[u8]) -> Result<Vec<&[u8]>, FrameDamage> {
-        Ok(scan(bytes)?.payloads.into_iter().map(|at| &bytes[at]).collect())
+        Ok(scan(&KIND, bytes)?.payloads.into_iter().map(|at| &bytes[at]).collect())
     }
 
     #[test]
     fn what_is_framed_is_found() {
         let payloads: [&[u8]; 3] = [b"one", b"", &[7; 1000]];
         assert_eq!(contents(&file(&payloads)), Ok(payloads.to_vec()));
-        assert_eq!(scan(&file(&payloads)).unwrap().torn_bytes, 0);
+        assert_eq!(scan(&KIND, &file(&payloads)).unwrap().torn_bytes, 0);
     }
 
     #[test]
@@ -164,15 +177,15 @@ mod tests {
             let whole = ends[1..].iter().filter(|end| **end <= length).count();
             assert_eq!(contents(cut), Ok(payloads[..whole].to_vec()), "cut at {length}");
             let start = if length < HEADER_BYTES { 0 } else { ends[whole] };
-            assert_eq!(scan(cut).unwrap().torn_bytes, length - start, "cut at {length}");
+            assert_eq!(scan(&KIND, cut).unwrap().torn_bytes, length - start, "cut at {length}");
         }
     }
 
     #[test]
     fn another_version_is_named() {
-        assert_eq!(scan(&header_of(2)), Err(FrameDamage::Version { found: 2 }));
-        assert_eq!(scan(&[0; 16]), Err(FrameDamage::Magic));
-        assert_eq!(scan(b"GRAILX"), Err(FrameDamage::Magic));
+        assert_eq!(scan(&KIND, &header_of(&KIND.magic, 2)), Err(FrameDamage::Version { found: 2, supported: 1 }));
+        assert_eq!(scan(&KIND, &[0; 16]), Err(FrameDamage::Magic));
+        assert_eq!(scan(&KIND, b"TESTX"), Err(FrameDamage::Magic));
     }
 
     #[test]
@@ -180,14 +193,14 @@ mod tests {
         let mut bytes = file(&[b"one", b"two"]);
         bytes.pop();
         bytes[HEADER_BYTES] ^= 1;
-        assert_eq!(scan(&bytes), Err(FrameDamage::Record { offset: HEADER_BYTES }));
+        assert_eq!(scan(&KIND, &bytes), Err(FrameDamage::Record { offset: HEADER_BYTES }));
     }
 
     #[test]
     fn a_tail_of_zeros_is_torn() {
         for zeros in [1, 12, 16, 17, 4096] {
             let bytes = [file(&[b"one"]), vec![0; zeros]].concat();
-            assert_eq!(scan(&bytes).map(|scan| (scan.payloads.len(), scan.torn_bytes)), Ok((1, zeros)));
+            assert_eq!(scan(&KIND, &bytes).map(|scan| (scan.payloads.len(), scan.torn_bytes)), Ok((1, zeros)));
         }
     }
 }
