@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 pub mod device;
 pub mod golden;
+pub mod hub;
 pub mod live;
 pub mod traces;
 pub mod wallet;
