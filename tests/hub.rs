@@ -114,7 +114,7 @@ fn a_download_that_broke_off_is_continued() {
     let cache = tempfile::tempdir().unwrap();
     let blobs = cache.path().join("models--owner--model/blobs");
     std::fs::create_dir_all(&blobs).unwrap();
-    std::fs::write(blobs.join(sha256(content) + ".sync.part"), &content[..16]).unwrap();
+    std::fs::write(blobs.join(sha256(content) + ".part"), &content[..16]).unwrap();
     let fetched = Hub::at(&server.endpoint, cache.path()).unwrap().fetch("owner/model").unwrap();
     assert_eq!(server.starts_of("model.safetensors"), [16]);
     assert_eq!(std::fs::read(fetched.folder.join("model.safetensors")).unwrap(), content);
