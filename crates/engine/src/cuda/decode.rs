@@ -41,7 +41,7 @@ pub struct DecodeSettings {
 
 impl Default for DecodeSettings {
     fn default() -> Self {
-        Self { rollouts_max: 512, deterministic: false }
+        Self { rollouts_max: 256, deterministic: false }
     }
 }
 
