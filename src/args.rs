@@ -52,7 +52,7 @@ pub enum Command {
 /// `grail bench`.
 #[derive(Debug, Args)]
 pub struct BenchArguments {
-    /// The model: synthetic:qwen3-4b:SEED, or a folder.
+    /// The model: synthetic:qwen3-4b:SEED, a folder, or a hub id.
     #[arg(long, default_value = "synthetic:qwen3-4b:1", value_name = "MODEL")]
     pub model: String,
     /// The device: cuda, or cuda:1 for the second card.
@@ -89,7 +89,7 @@ pub struct ProveArguments {
     /// The randomness that hidden states are projected with, in hex.
     #[arg(long, value_name = "HEX")]
     pub randomness: String,
-    /// The model: rehearsal, synthetic:qwen3-4b:SEED, or a folder.
+    /// The model: rehearsal, a folder, or on a CUDA device also synthetic:qwen3-4b:SEED and hub ids.
     #[arg(long, default_value = "rehearsal", value_name = "MODEL")]
     pub model: String,
     /// Where to compute: cpu, cuda, or cuda:1 for the second card.

@@ -14,6 +14,7 @@ pub mod device;
 pub mod doctor;
 mod frames;
 pub mod golden;
+pub mod hub;
 pub mod live;
 pub mod observe;
 pub mod serve;

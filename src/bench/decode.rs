@@ -24,7 +24,7 @@ impl Bench {
     pub(super) fn decoding(&self, report: &mut BenchReport) -> Result<(), EngineError> {
         let half = Arc::new(HalfWeights::of(&self.weights, &self.queue)?);
         for deterministic in [false, true] {
-            let settings = DecodeSettings { deterministic, ..DecodeSettings::default() };
+            let settings = DecodeSettings { deterministic, rollouts_max: 256 };
             let mut decoder = self.decoder(&half, settings)?;
             for rollouts in ROLLOUTS {
                 if deterministic && rollouts == 1 {

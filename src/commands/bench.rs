@@ -8,15 +8,17 @@ use super::output;
 use crate::args::BenchArguments;
 use crate::bench::{Bench, window};
 use crate::device::{self, DeviceChoice};
+use crate::hub;
 
 pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
     let DeviceChoice::Cuda(ordinal) = arguments.device else {
         bail!("grail bench measures a CUDA device; give --device cuda, or use cargo bench for the processor");
     };
+    let model = hub::local_name(&arguments.model)?;
     let (device, kernels) = device::open(ordinal)?;
-    let mut report = Bench::new(device, kernels, &arguments.model)?.run(arguments.arrangements)?;
+    let mut report = Bench::new(device, kernels, &model)?.run(arguments.arrangements)?;
     if let Some(batches) = arguments.window {
-        window::measure(&mut report, &arguments.model, ordinal, batches)?;
+        window::measure(&mut report, &model, ordinal, batches)?;
     }
     output::line(&report);
     if arguments.json {

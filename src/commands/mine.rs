@@ -21,6 +21,7 @@ use crate::args::MineArguments;
 use crate::config::{self, MinerConfig, Network};
 use crate::device;
 use crate::doctor::{self, Device, Examination, Status, Subject, examine};
+use crate::hub;
 use crate::live::assembly;
 use crate::live::clock::SystemClock;
 use crate::live::cuda_engine::CudaWorkers;
@@ -75,6 +76,7 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
     let hub_cache = config::hub_cache(&environment);
+    let model = model(arguments.device, &config, hub_cache.as_deref())?;
     let local = tokio::task::LocalSet::new();
     let examination = local.block_on(&runtime, async {
         let beacon = (!arguments.no_drand).then(|| assembly::beacon(config.beacon.as_ref())).transpose()?;
@@ -96,7 +98,7 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
         return Ok(ExitCode::from(UNUSABLE));
     }
     // Last, since a model takes long to load.
-    let engine = engine(arguments, &config, hub_cache.as_deref())?;
+    let engine = engine(arguments, &model)?;
     let mining = Mining { arguments, config: &config, data_folder: &data_folder, wallet, engine, bars: &bars };
     local.block_on(&runtime, mining.run())
 }
@@ -251,20 +253,27 @@ fn refuse_cpu_on_public_networks(device: Device, network: Network) -> anyhow::Re
     }
 }
 
-fn engine(arguments: &MineArguments, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<Rc<dyn Engine>> {
+/// The model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
+fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
+    match (device, config::model_folder(&config.model_name, hub_cache)) {
+        (_, Some(folder)) => Ok(folder.display().to_string()),
+        (Device::Cuda, None) => Ok(hub::local_name(&config.model_name)?),
+        (Device::Cpu, None) => Ok(config.model_name.clone()),
+    }
+}
+
+fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<Rc<dyn Engine>> {
     match arguments.device {
         Device::Cuda => {
-            let folder = config::model_folder(&config.model_name, hub_cache);
-            let model = folder.map_or_else(|| config.model_name.clone(), |folder| folder.display().to_string());
             let settings = arguments.devices.iter().map(|&ordinal| CudaSettings {
                 decode: DecodeSettings { deterministic: arguments.deterministic, ..DecodeSettings::default() },
                 kernel_cache: device::kernel_cache(),
-                ..CudaSettings::new(&model, ordinal)
+                ..CudaSettings::new(model, ordinal)
             });
             Ok(Rc::new(CudaWorkers::start(settings.collect())?))
         }
         Device::Cpu => {
-            let engine = match config.model_name.as_str() {
+            let engine = match model {
                 "rehearsal" => CpuEngine::rehearsal()?,
                 name => CpuEngine::from_folder(Path::new(name)).with_context(|| {
                     format!("GRAIL_MODEL_NAME is {name:?}; on a CPU set it to a model's folder, or to `rehearsal`")

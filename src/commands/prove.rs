@@ -16,6 +16,7 @@ use serde_json::json;
 use super::output;
 use crate::args::ProveArguments;
 use crate::device::{self, DeviceChoice};
+use crate::hub;
 
 pub(super) fn run(arguments: &ProveArguments) -> anyhow::Result<ExitCode> {
     let Some(profile) = TorchProfile::named(&arguments.profile) else {
@@ -46,7 +47,7 @@ fn on_a_device(
 ) -> anyhow::Result<ProofPass> {
     let (device, kernels) = device::open(ordinal)?;
     let kernels = Rc::new(kernels);
-    let mut model = Model::open(&arguments.model)?;
+    let mut model = Model::open(&hub::local_name(&arguments.model)?)?;
     let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
     let weights = Arc::new(ExactWeights::load(&model.config, &queue, &mut *model.tensors)?);
     let mut prover = Prover::new(&device, kernels, weights, profile, ProofPlan::default(), 0)?;
