@@ -7,7 +7,7 @@ mod receipts;
 mod watchdog;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event};
+use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
 pub use log::{Log, Verbosity, start_logging};
@@ -26,6 +26,10 @@ impl Observer for Observers {
 
     fn action(&mut self, now: Now, action: &Action) {
         self.0.iter_mut().for_each(|observer| observer.action(now, action));
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.0.iter_mut().for_each(|observer| observer.handled(now, machine));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use grail::serve::ServeFault;
+use grail::tape::{Mode, replay};
 use grail_miner::ports::JournalRecord;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
@@ -80,6 +81,12 @@ fn kills(scene_number: u64, count: u64) -> (u64, u64) {
         receipts_seen += miner.receipts().iter().filter(|receipt| receipt["window"] == window - 30).count() as u64;
     }
     drop(miner);
+    // Each run left a tape, most of them cut by a kill; what is on them replays.
+    for tape in scene.tapes() {
+        let replayed = replay(&tape, Mode::Strict, None);
+        assert_eq!(replayed.divergences, []);
+        assert!(replayed.steps > 0);
+    }
     (groups_saved, receipts_seen)
 }
 

@@ -1,5 +1,6 @@
 //! Nothing goes wrong.
 
+use grail::tape::{Mode, replay};
 use grail_protocol::PROTOCOL;
 
 use crate::scene::{Scene, receipts};
@@ -27,6 +28,12 @@ fn three_windows_are_committed_uploaded_read_back_accepted_and_paid() {
     // The validator read it with the credentials that the chain holds.
     let committed = scene.served.world().chain.state().commitment(PROTOCOL.netuid, scene.served.world().miner());
     assert_eq!(committed.unwrap().bytes.len(), 128);
+    let tapes = scene.tapes();
+    assert_eq!(tapes.len(), 1, "one run, one tape");
+    let replayed = replay(&tapes[0], Mode::Strict, None);
+    assert_eq!(replayed.divergences, []);
+    assert!(replayed.steps > 100 && replayed.states >= 3, "{} steps, {} states", replayed.steps, replayed.states);
+    assert_eq!(replayed.torn_bytes, 0);
     let windows: Vec<u64> = receipts.iter().map(|receipt| receipt["window"].as_u64().unwrap()).collect();
     assert!(windows.is_sorted_by(|one, next| one + PROTOCOL.window_blocks == *next), "{windows:?}");
 }

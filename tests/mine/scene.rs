@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use grail::live::journal::{FileJournal, JournalOptions};
 use grail::serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
+use grail::tape::Tape;
 use grail_miner::ports::{Journal, JournalRecord};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -58,6 +59,14 @@ impl Scene {
     /// The newest block.
     pub(crate) fn head(&self) -> u64 {
         self.served.world().chain.state().head()
+    }
+
+    /// The tapes that were recorded, oldest first.
+    pub(crate) fn tapes(&self) -> Vec<Tape> {
+        let entries = std::fs::read_dir(self.data.path().join("tapes")).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths.iter().map(|path| Tape::read(path).unwrap()).collect()
     }
 
     /// What the journal holds; the miner must not be running.
