@@ -47,6 +47,17 @@ impl Scene {
         }
     }
 
+    /// What the validator makes of a window; a slow one may have to judge earlier ones first.
+    pub(crate) fn verdict_on(&self, window: u64) -> WindowVerdict {
+        loop {
+            let verdict = self.verdict();
+            assert!(verdict.judgement.window_start <= window, "window {window} was passed over: {}", verdict.line());
+            if verdict.judgement.window_start == window {
+                return verdict;
+            }
+        }
+    }
+
     /// Wait for a block.
     pub(crate) fn reach(&self, block: u64) {
         let end = Instant::now() + PATIENCE;
@@ -108,6 +119,15 @@ impl Miner {
     /// The receipts so far.
     pub(crate) fn receipts(&self) -> Vec<Value> {
         receipts(&self.stdout.lock().unwrap())
+    }
+
+    /// Wait until a window has its receipt.
+    pub(crate) fn given_receipt(&self, window: u64) {
+        let end = Instant::now() + PATIENCE;
+        while !self.receipts().iter().any(|receipt| receipt["window"] == window) {
+            assert!(Instant::now() < end, "window {window} never got a receipt:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Wait until a line of the log holds this text.
