@@ -96,7 +96,6 @@ fn nothing_clean_is_lost_when_the_process_is_killed_and_started_again() {
         groups += saved;
         receipts += seen;
     }
-
     assert!(groups > 0, "no kill came after a group was clean, so nothing was tested");
     assert_eq!(receipts, each * SCENES, "each window has one receipt");
 }
