@@ -8,7 +8,7 @@ use std::time::Instant;
 use grail_engine::EngineError;
 use grail_engine::cuda::driver::{Device, Kernels};
 use grail_engine::cuda::weights::ExactWeights;
-use grail_engine::cuda::{ProofPlan, Prover, TorchProfile};
+use grail_engine::cuda::{ProofPlan, Prover, Sequence, TorchProfile};
 
 use super::limits::median_ms;
 use super::{Bench, BenchReport};
@@ -20,6 +20,8 @@ const SHARED_LENGTH: usize = 700;
 const SHARED_PROOFS: usize = 10;
 /// Length of a rollout's prompt.
 const PROMPT: usize = 300;
+/// Rollouts of a group.
+const ROLLOUTS: u32 = 4;
 /// Any randomness will do.
 const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
 
@@ -42,7 +44,25 @@ impl Bench {
             let with_head_ms = limit_ms + self.head_operations(length) / self.limits.single_flops * 1e3;
             let whole_ms = self.time(&mut prover, |prover| prover.pass(&tokens, PROMPT, RANDOMNESS).map(drop))?;
             report.add(format!("proof, {length} tokens: with self-check"), whole_ms, "ms", Some(with_head_ms));
+            self.together(&mut prover, length, report)?;
         }
+        Ok(())
+    }
+
+    /// A group's rollouts proved together, which compute their prompt once: milliseconds for each.
+    fn together(&self, prover: &mut Prover, length: usize, report: &mut BenchReport) -> Result<(), EngineError> {
+        let rollouts: Vec<Vec<u32>> = (0..ROLLOUTS).map(|rollout| self.rollout(length, rollout)).collect();
+        let sequence = |tokens| Sequence { tokens, prompt_length: PROMPT };
+        let sequences: Vec<Sequence<'_>> = rollouts.iter().map(|tokens| sequence(tokens)).collect();
+        let sketched_ms = self.time(prover, |prover| {
+            let layout = prover.put_in(&sequences)?;
+            prover.put_in_sketches(layout.rows, RANDOMNESS)
+        })?;
+        let whole_ms = self.time(prover, |prover| prover.passes(&sequences, RANDOMNESS).map(drop))?;
+        let each = f64::from(ROLLOUTS);
+        let what = format!("proof, {ROLLOUTS} rollouts of {length} tokens with a prompt of {PROMPT}, each");
+        report.add(format!("{what}: with sketches"), sketched_ms / each, "ms", None);
+        report.add(format!("{what}: with self-check"), whole_ms / each, "ms", None);
         Ok(())
     }
 
@@ -86,22 +106,11 @@ impl Bench {
         let plans = [
             ("plain", plain),
             ("parallel", ProofPlan { parallel: true, ..plain }),
-            ("direct", ProofPlan { direct: true, ..plain }),
-            ("graphs", ProofPlan { graphs: true, ..plain }),
-            ("parallel, graphs", ProofPlan { parallel: true, graphs: true, ..plain }),
-            ("parallel, direct", ProofPlan { parallel: true, direct: true, ..plain }),
-            ("parallel, direct, graphs", ProofPlan { graphs: true, ..ProofPlan::default() }),
+            ("named", ProofPlan { named: true, ..plain }),
+            ("parallel, named", ProofPlan::default()),
+            ("parallel, named, graphs", ProofPlan { graphs: true, ..ProofPlan::default() }),
         ];
-        let (mut reference, mut usual) = (self.prover(plain)?, self.prover(ProofPlan::default())?);
-        let (mut compared, mut equal) = (0, 0);
-        // cuBLAS picks its kernels by the length: many of them are looked at.
-        for length in (31..1424).step_by(19) {
-            let tokens = self.tokens(length);
-            compared += 1;
-            equal += u32::from(reference.scaled_hidden_states(&tokens)? == usual.scaled_hidden_states(&tokens)?);
-        }
-        let remark = format!("of {compared}, as arranged by default and plainly");
-        report.remark("lengths with the same bits", f64::from(equal), "lengths", None, remark);
+        self.bits(report)?;
         for length in LENGTHS {
             let tokens = self.tokens(length);
             let expected = self.prover(plain)?.scaled_hidden_states(&tokens)?;
@@ -114,6 +123,46 @@ impl Bench {
                 report.remark(format!("{length} tokens, {name}"), time_ms, "ms", None, remark.to_owned());
             }
         }
+        Ok(())
+    }
+
+    /// Over many lengths, since cuBLAS picks its kernels by them: whether the bits are those of its own calls, for a
+    /// sequence alone and for one that is proved beside another of its order and shares the other's first rows.
+    fn bits(&self, report: &mut BenchReport) -> Result<(), EngineError> {
+        let (mut reference, mut usual) = (self.prover(ProofPlan::PLAIN)?, self.prover(ProofPlan::default())?);
+        let (mut compared, mut alone, mut beside, mut other_length, mut pairs) = (0, 0, 0, 0, 0);
+        let mut previous: Option<usize> = None;
+        for length in (31..1424).step_by(19) {
+            let tokens = self.rollout(length, 0);
+            let expected = reference.scaled_hidden_states(&tokens)?;
+            compared += 1;
+            alone += u32::from(usual.scaled_hidden_states(&tokens)? == expected);
+            let shorter = previous.replace(length);
+            let order = usual.order(length)?;
+            let shorter = match shorter {
+                Some(shorter) if usual.order(shorter)? == order => Some(shorter),
+                _ => None,
+            };
+            let mut is_same_beside = |company: usize| -> Result<bool, EngineError> {
+                let company = self.rollout(company, 1);
+                let pair = [&company, &tokens].map(|tokens| Sequence { tokens, prompt_length: 1 });
+                Ok(usual.scaled_hidden_states_together(&pair)?[1] == expected)
+            };
+            if order.is_some() {
+                beside += u32::from(is_same_beside(length)?);
+            }
+            if let Some(shorter) = shorter.filter(|_| order.is_some()) {
+                pairs += 1;
+                other_length += u32::from(is_same_beside(shorter)?);
+            }
+        }
+        let of = |count: u32, how: &str| format!("of {count}, {how} and as cuBLAS is called plainly");
+        let mut add = |found: u32, count: u32, how: &str| {
+            report.remark("lengths with the same bits", f64::from(found), "lengths", None, of(count, how));
+        };
+        add(alone, compared, "alone");
+        add(beside, compared, "beside another of its length");
+        add(other_length, pairs, "beside another of the next shorter length of its order");
         Ok(())
     }
 
@@ -145,6 +194,14 @@ impl Bench {
             .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % vocabulary)
             .map(|t| t as u32)
             .collect()
+    }
+
+    /// A rollout by formula, whose first [`PROMPT`] tokens all rollouts have in common.
+    fn rollout(&self, length: usize, rollout: u32) -> Vec<u32> {
+        let vocabulary = self.weights.config.vocab_size as u32;
+        let mut tokens = self.tokens(length);
+        tokens.iter_mut().skip(PROMPT.min(length / 2)).for_each(|token| *token = (*token + rollout) % vocabulary);
+        tokens
     }
 
     /// Operations of a forward without the head: linear layers, and both products of attention over all pairs of

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use grail_engine::EngineError;
 use grail_engine::cuda::driver::{Device, Kernels, Queue, Urgency};
 use grail_engine::cuda::weights::{ExactWeights, Model};
-use grail_engine::cuda::{ProofPlan, Prover, TorchProfile};
+use grail_engine::cuda::{ProofPlan, Prover, Sequence, TorchProfile};
 use grail_protocol::randomness::hash_u32s;
 use sha2::{Digest, Sha256};
 
@@ -105,9 +105,19 @@ impl DeviceProofs {
 const REHEARSAL_MODEL: &str = "rehearsal";
 
 fn compare(case: &mut Case, prover: &mut Prover, tokens: &[u32]) -> Result<(), GoldenError> {
-    let scaled = prover.scaled_hidden_states(tokens)?;
-    let bytes: Vec<u8> = scaled.iter().flat_map(|value| value.to_le_bytes()).collect();
-    case.compare("scaled_sha256", hex::encode(Sha256::digest(bytes)))?;
+    let digest = |scaled: Vec<i32>| {
+        let bytes: Vec<u8> = scaled.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hex::encode(Sha256::digest(bytes))
+    };
+    case.compare("scaled_sha256", digest(prover.scaled_hidden_states(tokens)?))?;
+    if prover.order(tokens.len()).map_err(EngineError::from)?.is_some() {
+        // Beside another rollout, whose first half it shares, it must be the same.
+        let mut company = tokens.to_vec();
+        company[tokens.len() / 2..].iter_mut().for_each(|token| *token ^= 1);
+        let pair = [&company[..], tokens].map(|tokens| Sequence { tokens, prompt_length: 1 });
+        let beside = prover.scaled_hidden_states_together(&pair)?.pop().unwrap_or_default();
+        case.compare("scaled_sha256", digest(beside))?;
+    }
     let pass = prover.pass(tokens, tokens.len() - 1, case.text("randomness")?)?;
     case.compare("s_vals", list(pass.s_vals))?;
     let logprob = pass.probabilities.last().map_or(f64::NAN, |p| p.ln());

@@ -117,6 +117,14 @@ pub enum EngineError {
         /// Longest sequence of the model.
         context: usize,
     },
+    /// Sequences that cuBLAS sums in different orders were to be proved together.
+    #[error("sequences of {first} and {other} tokens are not summed alike; prove them one by one")]
+    OrdersDiffer {
+        /// Tokens of the first.
+        first: usize,
+        /// Tokens of the one that does not fit it.
+        other: usize,
+    },
     /// The projection randomness is unusable.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),

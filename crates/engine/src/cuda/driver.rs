@@ -6,12 +6,14 @@
 #![allow(unsafe_code, reason = "the driver, cuBLAS and NVRTC are C libraries; no other module calls them")]
 
 mod blas;
+mod blas_lt;
 mod compiler;
 mod device;
 mod memory;
 mod queue;
 
 pub use blas::{Factors, HalfOutput, MatrixShape, StridedShape};
+pub use blas_lt::{Algorithm, Summation};
 pub use compiler::{Kernels, nvrtc_version};
 pub use device::{Device, device_count, forget_device};
 pub use memory::{Address, Buffer, Pinned, Plain};

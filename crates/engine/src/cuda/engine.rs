@@ -5,6 +5,7 @@
 //! groups begin again: their streams of draws are the same.
 
 mod ledger;
+mod pool;
 mod proving;
 mod turns;
 mod worker;

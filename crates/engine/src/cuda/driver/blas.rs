@@ -70,6 +70,25 @@ pub enum HalfOutput {
     Added,
 }
 
+impl MatrixShape {
+    /// The same product as a batch of one.
+    pub fn as_strided(self) -> StridedShape {
+        StridedShape {
+            is_first_transposed: true,
+            m_n_k: (self.outputs, self.rows, self.inner),
+            first: (self.inner, 0),
+            second: (self.inner, 0),
+            result: (self.outputs, 0),
+            count: 1,
+        }
+    }
+}
+
+/// The size of the workspace that PyTorch gives cuBLAS on this device.
+pub(super) fn workspace_bytes(device: &Device) -> usize {
+    if device.capability() == (9, 0) { WORKSPACE_BYTES_HOPPER } else { WORKSPACE_BYTES }
+}
+
 /// A handle with its workspace.
 #[derive(Debug)]
 pub(super) struct Blas {
@@ -80,7 +99,7 @@ pub(super) struct Blas {
 
 impl Blas {
     pub(super) fn new(device: &Device, stream: CUstream) -> Result<Self, CudaError> {
-        let bytes = if device.capability() == (9, 0) { WORKSPACE_BYTES_HOPPER } else { WORKSPACE_BYTES };
+        let bytes = workspace_bytes(device);
         let workspace = Buffer::zeroed(device, bytes, "cuBLAS's workspace")?;
         let mut handle = ptr::null_mut();
         // SAFETY: the context is current, since the buffer was just allocated; stream and workspace outlive the handle.

@@ -94,13 +94,17 @@ impl Device {
     }
 }
 
-/// All three libraries must be there; cudarc panics on one that is not.
+/// All libraries must be there; cudarc panics on one that is not.
 fn check_libraries() -> Result<(), CudaError> {
     // SAFETY: looks a library up and closes it again; initialisers of NVIDIA's libraries may run anywhere.
-    let (driver, blas, nvrtc) = unsafe {
-        (sys::is_culib_present(), cudarc::cublas::sys::is_culib_present(), cudarc::nvrtc::sys::is_culib_present())
+    let found = unsafe {
+        [
+            ("cuda", sys::is_culib_present()),
+            ("cublas", cudarc::cublas::sys::is_culib_present()),
+            ("cublasLt", cudarc::cublaslt::sys::is_culib_present()),
+            ("nvrtc", cudarc::nvrtc::sys::is_culib_present()),
+        ]
     };
-    let found = [("cuda", driver), ("cublas", blas), ("nvrtc", nvrtc)];
     match found.into_iter().find(|(_, present)| !present) {
         Some((library, _)) => Err(CudaError::LibraryMissing { library }),
         None => Ok(()),

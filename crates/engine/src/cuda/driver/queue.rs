@@ -6,6 +6,7 @@ use std::rc::Rc;
 use cudarc::driver::{result, sys};
 
 use super::blas::Blas;
+use super::blas_lt::BlasLt;
 use super::compiler::Kernels;
 use super::device::Device;
 use super::driver_error;
@@ -78,6 +79,7 @@ pub struct Queue {
     device: Device,
     pub(super) stream: sys::CUstream,
     pub(super) blas: Blas,
+    pub(super) blas_lt: BlasLt,
     kernels: Rc<Kernels>,
 }
 
@@ -93,8 +95,8 @@ impl Queue {
         let priority = if urgency == Urgency::High { greatest } else { 0 };
         let stream =
             result::stream::create_with_priority(result::stream::StreamKind::NonBlocking, priority).map_err(failed)?;
-        let blas = Blas::new(device, stream)?;
-        Ok(Self { device: device.clone(), stream, blas, kernels })
+        let (blas, blas_lt) = (Blas::new(device, stream)?, BlasLt::new()?);
+        Ok(Self { device: device.clone(), stream, blas, blas_lt, kernels })
     }
 
     /// Another queue of the same device and thread.
@@ -248,6 +250,7 @@ impl Drop for Queue {
         if self.device.bind().is_ok() {
             let _ = self.wait();
             self.blas.close();
+            self.blas_lt.close();
             // SAFETY: made by us, and nothing uses it any more.
             let _ = unsafe { result::stream::destroy(self.stream) };
         }

@@ -1,15 +1,18 @@
-//! Proving threads: each takes the next rollout that has ended.
+//! Proving threads: each takes the next rollouts that have ended and can be proved together.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 
 use grail_protocol::generation::ProofPass;
 
 use super::ledger::Finished;
+use super::pool::{Pool, sequence};
 use super::turns::Turns;
 use super::{CudaSettings, Message};
 use crate::cuda::driver::{Device, Kernels};
-use crate::cuda::proof::Prover;
+use crate::cuda::error::CudaError;
+use crate::cuda::proof::{PASS_ROWS_MAX, Prover, Sequence};
 use crate::cuda::weights::ExactWeights;
 use crate::error::EngineError;
 
@@ -20,48 +23,72 @@ pub(super) struct Proved {
     pub(super) pass: Result<ProofPass, EngineError>,
 }
 
-/// The rollouts to be proved, taken by whichever thread is free.
-pub(super) type Jobs = Arc<Mutex<mpsc::Receiver<Finished>>>;
-
 /// What a proving thread works with.
-pub(super) struct Proving {
+pub(super) struct Proving<'a> {
     pub(super) device: Device,
     pub(super) settings: CudaSettings,
     pub(super) weights: Arc<ExactWeights>,
     pub(super) eos_token: u32,
-    pub(super) jobs: Jobs,
+    pub(super) pool: &'a Pool,
     pub(super) results: mpsc::Sender<Message>,
-    pub(super) turns: Arc<Turns>,
+    pub(super) turns: &'a Turns,
 }
 
-impl Proving {
-    /// Prove until there will be no more jobs, or nobody hears the results.
+type Passes = Vec<Result<ProofPass, EngineError>>;
+
+impl Proving<'_> {
+    /// Prove until there will be no more rollouts, or nobody hears the results.
     pub(super) fn run(self) {
-        let mut prover = self.prover();
-        loop {
-            // The lock is held while waiting: whoever has it is the next to get a job.
-            let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(Finished { ticket, index, tokens, work }) = job else { return };
+        let mut prover = None;
+        let mut rows_max = PASS_ROWS_MAX;
+        while let Some(lengths) = self.pool.lengths() {
             self.turns.wait_to_prove();
-            let pass = match &mut prover {
-                Ok(prover) => prover.pass(&tokens, work.prompt.len(), &work.randomness),
-                Err(_) => {
-                    prover = self.prover();
-                    match &mut prover {
-                        Ok(prover) => prover.pass(&tokens, work.prompt.len(), &work.randomness),
-                        Err(error) => Err(EngineError::Cuda(error.clone())),
+            let orders = self.with(&mut prover, |prover| {
+                lengths.iter().map(|length| Ok((*length, prover.order(*length)?))).collect::<Result<_, CudaError>>()
+            });
+            // Whatever hinders finding orders out hinders proving too, which says it of the rollout.
+            let batch = self.pool.take(&orders.unwrap_or_else(|_| BTreeMap::new()), rows_max);
+            let Some(first) = batch.first() else { continue };
+            let sequences: Vec<Sequence<'_>> = batch.iter().map(sequence).collect();
+            let randomness = &first.work.randomness;
+            let passes = self.with(&mut prover, |prover| prover.passes(&sequences, randomness));
+            let passes = match passes {
+                Err(error) if batch.len() > 1 => {
+                    if matches!(error, EngineError::Cuda(CudaError::OutOfMemory { .. })) {
+                        // There is no room for so many at once.
+                        rows_max /= 2;
+                        prover = None;
                     }
+                    // One by one each meets with its own error, if it has one.
+                    sequences.iter().flat_map(|one| self.alone(&mut prover, *one, randomness)).collect()
                 }
+                other => other.unwrap_or_else(|error| vec![Err(error)]),
             };
-            if self.results.send(Message::Proved(Proved { ticket, index, pass })).is_err() {
-                return;
+            for (&Finished { ticket, index, .. }, pass) in batch.iter().zip(passes) {
+                let proved = Proved { ticket, index, pass };
+                if self.results.send(Message::Proved(proved)).is_err() {
+                    return;
+                }
             }
         }
     }
 
-    fn prover(&self) -> Result<Prover, crate::cuda::CudaError> {
-        let kernels = Rc::new(Kernels::load(&self.device, self.settings.kernel_cache.as_deref())?);
-        let CudaSettings { profile, plan, .. } = self.settings;
-        Prover::new(&self.device, kernels, self.weights.clone(), profile, plan, self.eos_token)
+    fn alone(&self, prover: &mut Option<Prover>, sequence: Sequence<'_>, randomness: &str) -> Passes {
+        self.with(prover, |prover| prover.passes(&[sequence], randomness)).unwrap_or_else(|error| vec![Err(error)])
+    }
+
+    /// Do something with the prover, which is made where there is none.
+    fn with<T, E: From<CudaError>>(
+        &self,
+        prover: &mut Option<Prover>,
+        work: impl FnOnce(&mut Prover) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if prover.is_none() {
+            let kernels = Rc::new(Kernels::load(&self.device, self.settings.kernel_cache.as_deref())?);
+            let CudaSettings { profile, plan, .. } = self.settings;
+            let weights = self.weights.clone();
+            *prover = Some(Prover::new(&self.device, kernels, weights, profile, plan, self.eos_token)?);
+        }
+        prover.as_mut().map_or_else(|| Err(CudaError::Ended.into()), work)
     }
 }

@@ -1,10 +1,11 @@
 //! The supervising thread: sets the device up, decodes, and sets it up again when it fails.
 
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use super::ledger::{Finished, Ledger};
+use super::ledger::Ledger;
+use super::pool::{Closing, Pool};
 use super::proving::Proving;
 use super::turns::{EndOfDrawing, Turns};
 use super::{CudaSettings, Message};
@@ -100,19 +101,19 @@ impl Worker {
         let exact = Arc::new(ExactWeights::load(&model.config, &queue, &mut *model.tensors)?);
         drop(model);
         let half = Arc::new(HalfWeights::of(&exact, &queue)?);
-        let (jobs, waiting_jobs) = mpsc::channel();
-        let waiting_jobs = Arc::new(Mutex::new(waiting_jobs));
-        let turns = Arc::new(Turns::default());
+        let (pool, turns) = (Pool::default(), Turns::default());
         std::thread::scope(|scope| {
+            // The scope waits for the proving threads, which end when the pool is closed.
+            let _closing = Closing(&pool);
             for _ in 0..self.settings.provers.max(1) {
                 let proving = Proving {
                     device: device.clone(),
                     settings: self.settings.clone(),
                     weights: exact.clone(),
                     eos_token: self.eos_token,
-                    jobs: waiting_jobs.clone(),
+                    pool: &pool,
                     results: self.messages.clone(),
-                    turns: turns.clone(),
+                    turns: &turns,
                 };
                 scope.spawn(move || proving.run());
             }
@@ -120,9 +121,7 @@ impl Worker {
             if let Some(started) = started.take() {
                 let _ = started.send(Ok(()));
             }
-            // Dropping `jobs` at the end of this closure ends the proving threads, which the scope waits for.
-            let jobs = jobs;
-            Ok(self.decode(decoder, inbox, &jobs, &turns))
+            Ok(self.decode(decoder, inbox, &pool, &turns))
         })
     }
 
@@ -147,13 +146,7 @@ impl Worker {
         }
     }
 
-    fn decode(
-        &mut self,
-        mut decoder: Decoder,
-        inbox: &mpsc::Receiver<Message>,
-        jobs: &mpsc::Sender<Finished>,
-        turns: &Turns,
-    ) -> Ending {
+    fn decode(&mut self, mut decoder: Decoder, inbox: &mpsc::Receiver<Message>, pool: &Pool, turns: &Turns) -> Ending {
         let _end = EndOfDrawing(turns);
         let mut rollouts_max = decoder.roster().slots();
         loop {
@@ -163,7 +156,7 @@ impl Worker {
             for slot in self.ledger.drop_cancelled() {
                 decoder.leave(slot);
             }
-            let done = self.admit(&mut decoder, rollouts_max, jobs).and_then(|()| self.step(&mut decoder, jobs));
+            let done = self.admit(&mut decoder, rollouts_max, pool).and_then(|()| self.step(&mut decoder, pool));
             turns.set_drawing(self.ledger.is_drawing());
             match done {
                 Ok(()) => {}
@@ -200,12 +193,7 @@ impl Worker {
         }
     }
 
-    fn admit(
-        &mut self,
-        decoder: &mut Decoder,
-        rollouts_max: usize,
-        jobs: &mpsc::Sender<Finished>,
-    ) -> Result<(), CudaError> {
+    fn admit(&mut self, decoder: &mut Decoder, rollouts_max: usize, pool: &Pool) -> Result<(), CudaError> {
         for _ in 0..ADMISSIONS_PER_STEP {
             let Some(work) = self.ledger.next_to_begin(self.settings.provers) else { return Ok(()) };
             let (rollouts, prompt, most) = (work.streams.len(), work.prompt.len(), work.new_tokens_max);
@@ -222,7 +210,7 @@ impl Worker {
             // A failure counts as an attempt of this group, so that it does not come round for ever.
             let slots: Vec<usize> = drawn.iter().flatten().map(|draw| draw.slot).collect();
             self.ledger.begin(&slots);
-            self.note(decoder, &drawn?, jobs);
+            self.note(decoder, &drawn?, pool);
         }
         Ok(())
     }
@@ -245,18 +233,17 @@ impl Worker {
         None
     }
 
-    fn step(&mut self, decoder: &mut Decoder, jobs: &mpsc::Sender<Finished>) -> Result<(), CudaError> {
+    fn step(&mut self, decoder: &mut Decoder, pool: &Pool) -> Result<(), CudaError> {
         let drawn = decoder.step()?;
-        self.note(decoder, &drawn, jobs);
+        self.note(decoder, &drawn, pool);
         Ok(())
     }
 
-    fn note(&mut self, decoder: &mut Decoder, drawn: &[Drawn], jobs: &mpsc::Sender<Finished>) {
+    fn note(&mut self, decoder: &mut Decoder, drawn: &[Drawn], pool: &Pool) {
         for Drawn { slot, token, logprob } in drawn {
             if let Some(finished) = self.ledger.draw(*slot, *token, *logprob, self.eos_token) {
                 decoder.leave(*slot);
-                // The proving threads live as long as the sender.
-                let _ = jobs.send(finished);
+                pool.put(finished);
             }
         }
     }

@@ -45,11 +45,6 @@ KERNEL proof_rotation(const float* inverse_frequencies, float* cosines, float* s
     sines[at] = sinf(angle);
 }
 
-KERNEL proof_embed(const u32* tokens, const float4* embedding, float4* states, u32 vectors) {
-    const float4* row = embedding + (u64)tokens[blockIdx.x] * vectors;
-    for (u32 i = threadIdx.x; i < vectors; i += blockDim.x) states[(u64)blockIdx.x * vectors + i] = row[i];
-}
-
 // One warp a row: states += update (where there is one), out = weight * norm(states). Where `sketch_input` is given it
 // gets round(out * 1024). VECTORS is the row's length in float4 divided by 32, so that a row stays in registers.
 template <int PROFILE, int VECTORS>
@@ -105,29 +100,36 @@ ADD_NORM(proof_add_norm_2560_torch_2_10, TORCH_2_10, 20)
 ADD_NORM(proof_add_norm_128_torch_2_8, TORCH_2_8, 1)
 ADD_NORM(proof_add_norm_128_torch_2_10, TORCH_2_10, 1)
 
-// One warp a head of 128. The heads of `queries` [tokens, heads, 128] are normed, rotated and scaled in place; those of
-// `keys` [tokens, key_heads, 128] likewise, into `keys_out` [heads, tokens, 128], once for each query head that reads
-// them; `values` are copied to `values_out` the same way.
+// Where a sequence's rows are: the first `shared` follow `lead`, the others `first`.
+__device__ __forceinline__ u32 row_of(u32 token, u32 shared, u32 lead, u32 first) {
+    return token < shared ? lead + token : first + token - shared;
+}
+
+// One warp a head of 128 of one sequence. The heads of its own `queries` [rows, heads, 128] are normed, rotated and scaled
+// in place; those of all its `keys` [rows, key_heads, 128] likewise, into `keys_out` [heads, tokens, 128], once for each
+// query head that reads them; `values` are copied to `values_out` the same way.
 template <int PROFILE>
 __device__ __forceinline__ void heads(float* queries, float* keys, const float* values, const float* query_norm,
                                       const float* key_norm, const float* cosines, const float* sines, float* keys_out,
-                                      float* values_out, u32 tokens, u32 query_heads, u32 key_heads, float scale,
-                                      float epsilon) {
-    u32 token = blockIdx.x, head = blockIdx.y * blockDim.y + threadIdx.y, lane = threadIdx.x;
+                                      float* values_out, u32 tokens, u32 shared, u32 lead, u32 first,
+                                      u32 query_heads, u32 key_heads, float scale, float epsilon) {
+    u32 token = blockIdx.x, row = row_of(token, shared, lead, first);
+    u32 head = blockIdx.y * blockDim.y + threadIdx.y, lane = threadIdx.x;
     if (head >= query_heads + 2 * key_heads) return;
     u32 group = query_heads / key_heads;
     if (head >= query_heads + key_heads) {
         u32 key_head = head - query_heads - key_heads;
-        float4 value = ((const float4*)(values + ((u64)token * key_heads + key_head) * 128))[lane];
+        float4 value = ((const float4*)(values + ((u64)row * key_heads + key_head) * 128))[lane];
         for (u32 i = 0; i < group; i++) {
             ((float4*)(values_out + ((u64)(key_head * group + i) * tokens + token) * 128))[lane] = value;
         }
         return;
     }
     bool is_query = head < query_heads;
+    if (is_query && token < shared) return;
     u32 key_head = head - query_heads;
-    float* in = is_query ? queries + ((u64)token * query_heads + head) * 128
-                         : keys + ((u64)token * key_heads + key_head) * 128;
+    float* in = is_query ? queries + ((u64)row * query_heads + head) * 128
+                         : keys + ((u64)row * key_heads + key_head) * 128;
     const float* weight = is_query ? query_norm : key_norm;
     float x[4], squares[4], out[4];
 #pragma unroll
@@ -161,20 +163,21 @@ __device__ __forceinline__ void heads(float* queries, float* keys, const float* 
 
 #define HEADS(NAME, PROFILE)                                                                                           \
     KERNEL NAME(float* queries, float* keys, const float* values, const float* query_norm, const float* key_norm,      \
-                const float* cosines, const float* sines, float* keys_out, float* values_out, u32 tokens,              \
-                u32 query_heads, u32 key_heads, float scale, float epsilon) {                                          \
+                const float* cosines, const float* sines, float* keys_out, float* values_out, u32 tokens, u32 shared,  \
+                u32 lead, u32 first, u32 query_heads, u32 key_heads, float scale, float epsilon) {                     \
         heads<PROFILE>(queries, keys, values, query_norm, key_norm, cosines, sines, keys_out, values_out, tokens,      \
-                       query_heads, key_heads, scale, epsilon);                                                        \
+                       shared, lead, first, query_heads, key_heads, scale, epsilon);                                   \
     }
 HEADS(proof_heads_torch_2_8, TORCH_2_8)
 HEADS(proof_heads_torch_2_10, TORCH_2_10)
 
-// Causal softmax in place, one warp a row of [heads, tokens, tokens]; a row stays in registers between its two passes.
+// Causal softmax in place, one warp a row of [heads, tokens - shared, tokens], whose first row is that of position
+// `shared`; a row stays in registers between its two passes.
 template <int PER_LANE>
-__device__ __forceinline__ void softmax(float* scores, u32 tokens, u64 rows) {
+__device__ __forceinline__ void softmax(float* scores, u32 tokens, u32 shared, u64 rows) {
     u64 row = (u64)blockIdx.x * blockDim.y + threadIdx.y;
     if (row >= rows) return;
-    int last = (int)(row % tokens), lane = threadIdx.x;
+    int last = (int)(shared + row % (tokens - shared)), lane = threadIdx.x;
     float* values = scores + row * tokens;
     float held[PER_LANE], largest = NEGATIVE_INFINITY, sum = 0.0f;
 #pragma unroll
@@ -201,7 +204,9 @@ __device__ __forceinline__ void softmax(float* scores, u32 tokens, u64 rows) {
 }
 
 #define SOFTMAX(PER_LANE)                                                                                              \
-    KERNEL proof_softmax_##PER_LANE(float* scores, u32 tokens, u64 rows) { softmax<PER_LANE>(scores, tokens, rows); }
+    KERNEL proof_softmax_##PER_LANE(float* scores, u32 tokens, u32 shared, u64 rows) {                                 \
+        softmax<PER_LANE>(scores, tokens, shared, rows);                                                               \
+    }
 SOFTMAX(4)
 SOFTMAX(8)
 SOFTMAX(12)
@@ -214,12 +219,18 @@ SOFTMAX(40)
 SOFTMAX(48)
 SOFTMAX(64)
 
-// [heads, tokens, 128] to [tokens, heads, 128].
-KERNEL proof_gather_heads(const float4* in, float4* out, u32 tokens, u32 heads_count) {
-    u32 token = blockIdx.x;
-    for (u32 head = threadIdx.y; head < heads_count; head += blockDim.y) {
-        out[((u64)token * heads_count + head) * 32 + threadIdx.x] = in[((u64)head * tokens + token) * 32 + threadIdx.x];
-    }
+// The rows of `in` that `rows` names, one behind the other.
+KERNEL proof_take_rows(const float4* in, const u32* rows, float4* out, u32 vectors) {
+    const float4* row = in + (u64)rows[blockIdx.x] * vectors;
+    for (u32 i = threadIdx.x; i < vectors; i += blockDim.x) out[(u64)blockIdx.x * vectors + i] = row[i];
+}
+
+// Adds to `differences` in how many places the bits of two arrays differ.
+KERNEL proof_differences(const u32* a, const u32* b, u64 count, u32* differences) {
+    u64 stride = (u64)gridDim.x * blockDim.x;
+    u32 found = 0;
+    for (u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += stride) found += a[i] != b[i];
+    if (found) atomicAdd(differences, found);
 }
 
 __device__ __forceinline__ float gated(float gate, float value) {

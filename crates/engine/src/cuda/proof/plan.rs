@@ -41,20 +41,20 @@ pub struct ProofPlan {
     /// Products that do not wait for each other run side by side, which fills the multiprocessors that a product's last
     /// wave of blocks leaves idle.
     pub parallel: bool,
-    /// The second product of attention writes straight to where the output layer reads.
-    pub direct: bool,
+    /// Linear layers take the fastest kernel that sums as the one that cuBLAS takes; sequences can be proved together.
+    pub named: bool,
     /// The launches of a length are recorded as a graph.
     pub graphs: bool,
 }
 
 impl ProofPlan {
     /// Nothing but what the reference does, in its order.
-    pub const PLAIN: Self = Self { parallel: false, direct: false, graphs: false };
+    pub const PLAIN: Self = Self { parallel: false, named: false, graphs: false };
 }
 
 impl Default for ProofPlan {
     fn default() -> Self {
-        Self { parallel: true, direct: true, ..Self::PLAIN }
+        Self { parallel: true, named: true, ..Self::PLAIN }
     }
 }
 

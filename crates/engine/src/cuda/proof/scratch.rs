@@ -1,14 +1,69 @@
-//! What the exact pass needs beside the weights, for sequences up to some length.
+//! What the exact pass needs beside the weights, for passes up to some size.
 
 use crate::config::Qwen3Config;
 use crate::cuda::driver::{Buffer, Device, Pinned, Queue};
 use crate::cuda::error::CudaError;
 
+use super::forward::LANES;
+use super::layout::{Layout, Seat};
 use super::{HEAD_ROWS, PROOF_TOKENS_MAX};
 
-/// Intermediate results. Fields named as in the forward; a buffer's length is for `tokens_max` tokens.
+/// Sizes are rounded up to a multiple of this, so that a slightly larger pass needs no new memory.
+const STEP: usize = 128;
+
+/// How large a pass may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    rows: usize,
+    /// Tokens of the longest sequence.
+    tokens: usize,
+    /// Scores of a head: own rows times tokens.
+    scores: usize,
+    /// Sequences whose attention is computed side by side.
+    lanes: usize,
+    /// Tokens whose probability is asked for.
+    asked: usize,
+}
+
+impl Room {
+    /// For nothing.
+    pub(super) const NONE: Self = Self { rows: 1, tokens: 1, scores: 1, lanes: 1, asked: 1 };
+
+    /// For this pass, and a little more.
+    pub(super) fn for_pass(layout: &Layout) -> Self {
+        let most = |size: fn(&Seat) -> usize| layout.seats.iter().map(size).max().unwrap_or(1);
+        let round = |count: usize| count.next_multiple_of(STEP);
+        Self {
+            rows: round(layout.rows),
+            tokens: round(most(|seat| seat.tokens)),
+            scores: most(|seat| seat.own().next_multiple_of(STEP) * seat.tokens.next_multiple_of(STEP)),
+            lanes: layout.seats.len().clamp(1, LANES),
+            asked: round(layout.seats.iter().map(|seat| seat.tokens).sum()),
+        }
+    }
+
+    /// As large as both.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.max(other.rows),
+            tokens: self.tokens.max(other.tokens),
+            scores: self.scores.max(other.scores),
+            lanes: self.lanes.max(other.lanes),
+            asked: self.asked.max(other.asked),
+        }
+    }
+}
+
+/// One sequence's attention.
+pub(super) struct AttentionScratch {
+    pub(super) repeated_keys: Buffer<f32>,
+    pub(super) repeated_values: Buffer<f32>,
+    pub(super) scores: Buffer<f32>,
+}
+
+/// Intermediate results. Fields named as in the forward.
 pub(super) struct Scratch {
-    tokens_max: usize,
+    pub(super) room: Room,
     pub(super) tokens: Buffer<u32>,
     host_tokens: Pinned<u32>,
     pub(super) cosines: Buffer<f32>,
@@ -17,11 +72,8 @@ pub(super) struct Scratch {
     pub(super) normed: Buffer<f32>,
     pub(super) update: Buffer<f32>,
     pub(super) queries_keys_values: Buffer<f32>,
-    pub(super) repeated_keys: Buffer<f32>,
-    pub(super) repeated_values: Buffer<f32>,
-    pub(super) scores: Buffer<f32>,
+    pub(super) attention: Vec<AttentionScratch>,
     pub(super) mixed: Buffer<f32>,
-    pub(super) gathered: Buffer<f32>,
     pub(super) gates_values: Buffer<f32>,
     pub(super) gated: Buffer<f32>,
     pub(super) hidden: Buffer<f32>,
@@ -29,53 +81,53 @@ pub(super) struct Scratch {
     pub(super) projection: Buffer<f32>,
     pub(super) dots: Buffer<f32>,
     pub(super) host_dots: Pinned<f32>,
+    /// Rows whose logits are asked for, then the tokens whose probability is.
+    pub(super) asked: Buffer<u32>,
+    pub(super) head_input: Buffer<f32>,
     pub(super) logits: Buffer<f32>,
     pub(super) probabilities: Buffer<f32>,
 }
 
 impl Scratch {
-    /// Room for nothing; replaced before it is used.
-    pub(super) fn empty(device: &Device, config: &Qwen3Config) -> Result<Self, CudaError> {
-        Self::new(device, config, 1)
-    }
-
-    pub(super) fn new(device: &Device, config: &Qwen3Config, tokens_max: usize) -> Result<Self, CudaError> {
+    pub(super) fn new(device: &Device, config: &Qwen3Config, size: Room) -> Result<Self, CudaError> {
         let room = |len: usize| Buffer::zeroed(device, len, "a proof's intermediate results");
-        let rows = |len: usize| room(tokens_max * len);
+        let rows = |len: usize| room(size.rows * len);
         let (hidden, inner, queries) = (config.hidden_size, config.intermediate_size, config.query_size());
+        let attention = |_| {
+            Ok(AttentionScratch {
+                repeated_keys: room(size.tokens * queries)?,
+                repeated_values: room(size.tokens * queries)?,
+                scores: room(config.heads * size.scores)?,
+            })
+        };
+        let head_rows = HEAD_ROWS.min(size.asked);
         Ok(Self {
-            tokens_max,
-            tokens: Buffer::zeroed(device, tokens_max + 1, "the tokens")?,
-            host_tokens: Pinned::zeroed(device, PROOF_TOKENS_MAX)?,
-            cosines: rows(config.head_dim / 2)?,
-            sines: rows(config.head_dim / 2)?,
+            room: size,
+            tokens: Buffer::zeroed(device, size.rows, "the tokens")?,
+            host_tokens: Pinned::zeroed(device, size.rows)?,
+            cosines: room(PROOF_TOKENS_MAX * config.head_dim / 2)?,
+            sines: room(PROOF_TOKENS_MAX * config.head_dim / 2)?,
             states: rows(hidden)?,
             normed: rows(hidden)?,
             update: rows(hidden)?,
             queries_keys_values: rows(queries + 2 * config.key_value_size())?,
-            repeated_keys: rows(queries)?,
-            repeated_values: rows(queries)?,
-            scores: room(config.heads * tokens_max * tokens_max)?,
+            attention: (0..size.lanes).map(attention).collect::<Result<_, CudaError>>()?,
             mixed: rows(queries)?,
-            gathered: rows(queries)?,
             gates_values: rows(2 * inner)?,
             gated: rows(inner)?,
             hidden: rows(hidden)?,
             scaled: rows(hidden)?,
             projection: room(hidden)?,
             dots: rows(1)?,
-            host_dots: Pinned::zeroed(device, tokens_max)?,
-            logits: room(HEAD_ROWS.min(tokens_max) * config.vocab_size)?,
-            probabilities: rows(2)?,
+            host_dots: Pinned::zeroed(device, size.rows)?,
+            asked: Buffer::zeroed(device, 2 * size.asked, "the tokens")?,
+            head_input: room(head_rows * hidden)?,
+            logits: room(head_rows * config.vocab_size)?,
+            probabilities: room(2 * size.asked)?,
         })
     }
 
-    /// Longest sequence there is room for.
-    pub(super) fn tokens_max(&self) -> usize {
-        self.tokens_max
-    }
-
-    /// Put in the copy of a sequence. What was put in before must be done with its own.
+    /// Put in the copy of all rows' tokens. What was put in before must be done with its own.
     pub(super) fn set_tokens(&mut self, queue: &Queue, tokens: &[u32]) -> Result<(), CudaError> {
         self.host_tokens.values_mut()[..tokens.len()].copy_from_slice(tokens);
         queue.send(self.tokens.address(), &self.host_tokens, tokens.len())
