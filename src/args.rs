@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use grail_engine::cuda::TorchProfile;
 use grail_miner::policy::UploadPolicy;
 
 use crate::device::DeviceChoice;
@@ -61,6 +62,9 @@ pub struct BenchArguments {
     /// Also do this many batches of a window's work, and say what a whole window would give.
     #[arg(long, value_name = "BATCHES", num_args = 0..=1, default_missing_value = "1")]
     pub window: Option<u32>,
+    /// Also work on groups of all lengths for so many seconds, and say whether memory grows.
+    #[arg(long, value_name = "SECONDS")]
+    pub soak: Option<u64>,
     /// Also time every arrangement of a proof, and say whether it keeps the bits.
     #[arg(long)]
     pub arrangements: bool,
@@ -96,8 +100,12 @@ pub struct ProveArguments {
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Whose bits, on a CUDA device: torch-2.8 or torch-2.10.
-    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
-    pub profile: String,
+    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE", value_parser = torch_profile)]
+    pub profile: TorchProfile,
+}
+
+fn torch_profile(name: &str) -> Result<TorchProfile, &'static str> {
+    TorchProfile::named(name).ok_or("write torch-2.8 (what the network's validators run) or torch-2.10")
 }
 
 /// `grail config`.
@@ -189,6 +197,10 @@ pub struct MineArguments {
     /// CUDA devices to spread groups over, by number.
     #[arg(long, value_delimiter = ',', default_value = "0", value_name = "0,1,...")]
     pub devices: Vec<usize>,
+    /// Whose bits the proofs have: torch-2.8, as the network's validators, or torch-2.10 for validators that run 2.10 or
+    /// newer.
+    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE", value_parser = torch_profile)]
+    pub profile: TorchProfile,
     /// Decode in fixed shapes, so that a seed gives the same tokens whatever else is in flight; slower.
     #[arg(long)]
     pub deterministic: bool,
@@ -334,9 +346,16 @@ pub struct VerifyArguments {
     /// The validator's randomness: what it opens and which groups it draws [default: from the block hash].
     #[arg(long, value_name = "HEX")]
     pub randomness: Option<String>,
-    /// The model: a folder with config.json, model.safetensors and tokenizer.json, or `rehearsal`.
+    /// The model: a folder with config.json, model.safetensors and tokenizer.json, or `rehearsal`; on a CUDA device also
+    /// a hub id.
     #[arg(long, default_value = "rehearsal", value_name = "DIR|rehearsal")]
     pub model: String,
+    /// Where to recompute: cpu, cuda, or cuda:1 for the second card. A proof has the bits of what computed it.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+    /// Whose bits, on a CUDA device: torch-2.8 or torch-2.10.
+    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE", value_parser = torch_profile)]
+    pub profile: TorchProfile,
     /// Check every rollout and go on after a failure.
     #[arg(long)]
     pub all: bool,

@@ -17,6 +17,7 @@ pub mod golden;
 pub mod hub;
 pub mod live;
 pub mod observe;
+pub mod prover;
 pub mod serve;
 pub mod tape;
 pub mod traces;

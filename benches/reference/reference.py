@@ -115,6 +115,7 @@ def report_ratios(path, measured, rate, window):
         ("700 tokens: hidden states / reference's forward", ours["proof, 700 tokens: hidden states"] / forward, "<= 0.82"),
         ("700 tokens: with self-check / reference's forward", ours["proof, 700 tokens: with self-check"] / forward, "<= 0.88"),
         ("700 tokens: with sketches / forward and sketches", ours["proof, 700 tokens: with sketches"] / (forward + sketch), "<= 0.60"),
+        ("  the same, each of 4 rollouts with a common prompt", ours["proof, 4 rollouts of 700 tokens with a prompt of 300, each: with sketches"] / (forward + sketch), "<= 0.60"),
         ("decode, 256 rollouts, tokens/s", ours["decode, 256 rollouts"], ">= 10000"),
         ("decode, 1 rollout / reference's", ours["decode, 1 rollouts"] / rate, ""),
     ]

@@ -13,6 +13,10 @@ use super::BenchReport;
 /// Tokens of a prompt and of a completion.
 const PROMPT: u32 = 330;
 const COMPLETION: usize = 400;
+/// The protocol's longest completion.
+const COMPLETION_MAX: usize = 1024;
+/// Tokens drawn to see whether they depend on the company.
+const FIXED_TOKENS: usize = 200;
 /// Tokens of a completion of the batch that is not counted.
 const WARM_UP: usize = 20;
 /// Seconds of a window that belong to generation.
@@ -31,9 +35,7 @@ type Answer = Result<Vec<GeneratedRollout>, EngineError>;
 /// # Errors
 /// Where the model cannot be loaded or the device fails.
 pub fn measure(report: &mut BenchReport, model: &str, ordinal: usize, batches: u32) -> Result<(), EngineError> {
-    let mut settings = CudaSettings::new(model, ordinal);
-    settings.profile = TorchProfile::Torch2_10;
-    settings.kernel_cache = crate::device::kernel_cache();
+    let settings = settings(model, ordinal);
     let groups = settings.decode.rollouts_max as u32 / GROUP;
     let engine = CudaEngine::start(settings)?;
     // Shapes are recorded when they first occur: a window is rarely the first that a miner works on.
@@ -53,6 +55,80 @@ pub fn measure(report: &mut BenchReport, model: &str, ordinal: usize, batches: u
         }
     }
     Ok(())
+}
+
+/// Work for `seconds` on groups whose completions have all lengths, a few hundred rollouts at a time, and add by how much
+/// the memory in use grew after the first batch.
+///
+/// # Errors
+/// As [`measure`].
+pub fn soak(report: &mut BenchReport, model: &str, ordinal: usize, seconds: u64) -> Result<(), EngineError> {
+    let settings = settings(model, ordinal);
+    let most = settings.decode.rollouts_max as u32 / GROUP;
+    let engine = CudaEngine::start(settings)?;
+    let (begin, mut from, mut rollouts, mut batches, mut free_before) = (Instant::now(), 0, 0, 0, None);
+    // The longest first: whatever grows with the length has grown then.
+    let mut longest = COMPLETION_MAX;
+    while batches < 2 || begin.elapsed().as_secs() < seconds {
+        let groups = most / (1 + batches % 3);
+        mixed_batch(&engine, from, groups, longest)?;
+        (from, rollouts, batches) = (from + groups, rollouts + groups * GROUP, batches + 1);
+        longest = if batches % 4 == 0 { COMPLETION_MAX } else { COMPLETION };
+        if batches == 1 {
+            free_before = Some(engine.free_memory()?);
+        }
+    }
+    let elapsed_s = begin.elapsed().as_secs_f64();
+    let growth = free_before.unwrap_or_default() as f64 - engine.free_memory()? as f64;
+    let what = format!("{batches} batches, {rollouts} rollouts of all lengths in {elapsed_s:.0} s");
+    report.remark("mixed load: growth of memory in use", growth / f64::from(1 << 20), "MiB", None, what);
+    Ok(())
+}
+
+/// Draw a group alone and in a crowd, in fixed shapes, and add how many of its tokens agree.
+///
+/// # Errors
+/// As [`measure`].
+pub fn fixed_shapes(report: &mut BenchReport, model: &str, ordinal: usize) -> Result<(), EngineError> {
+    let mut settings = settings(model, ordinal);
+    settings.decode.deterministic = true;
+    let engine = CudaEngine::start(settings)?;
+    let draw = |crowd: u32| -> Result<Vec<Vec<u32>>, EngineError> {
+        let (sender, answer) = mpsc::channel();
+        let (others_sender, others) = mpsc::channel();
+        let _crowd = (1..=crowd).map(|group| ask(&engine, group, WARM_UP + group as usize, &others_sender));
+        let _crowd = _crowd.collect::<Result<Vec<Ticket>, EngineError>>()?;
+        let _ticket = ask(&engine, 0, FIXED_TOKENS, &sender)?;
+        let rollouts = answer.recv().map_err(|_| CudaError::Ended)??;
+        (0..crowd).try_for_each(|_| others.recv().map_err(|_| CudaError::Ended)?.map(drop))?;
+        Ok(rollouts.into_iter().map(|rollout| rollout.tokens).collect())
+    };
+    let alone = draw(0)?;
+    for crowd in [3, 40] {
+        let beside = draw(crowd)?;
+        let pairs = alone.iter().flatten().zip(beside.iter().flatten());
+        let equal = pairs.filter(|(a, b)| a == b).count();
+        let all = alone.iter().map(Vec::len).sum::<usize>();
+        let remark = format!("of {all}, alone and beside {crowd} other groups, fixed shapes");
+        report.remark("equal tokens of a group", equal as f64, "tokens", None, remark);
+    }
+    Ok(())
+}
+
+fn settings(model: &str, ordinal: usize) -> CudaSettings {
+    let mut settings = CudaSettings::new(model, ordinal);
+    settings.profile = TorchProfile::Torch2_10;
+    settings.kernel_cache = crate::device::kernel_cache();
+    settings
+}
+
+/// A batch whose completions have lengths from a few tokens to `longest`.
+fn mixed_batch(engine: &CudaEngine, from: u32, groups: u32, longest: usize) -> Result<(), EngineError> {
+    let (sender, answers) = mpsc::channel();
+    let length = |group: u32| (group as usize).wrapping_mul(7919) % longest + 1;
+    let tickets = (from..from + groups).map(|group| ask(engine, group, length(group), &sender));
+    let _tickets = tickets.collect::<Result<Vec<Ticket>, EngineError>>()?;
+    (0..groups).try_for_each(|_| answers.recv().map_err(|_| CudaError::Ended)?.map(drop))
 }
 
 /// What a batch of groups took.

@@ -19,6 +19,10 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
     let mut report = Bench::new(device, kernels, &model)?.run(arguments.arrangements)?;
     if let Some(batches) = arguments.window {
         window::measure(&mut report, &model, ordinal, batches)?;
+        window::fixed_shapes(&mut report, &model, ordinal)?;
+    }
+    if let Some(seconds) = arguments.soak {
+        window::soak(&mut report, &model, ordinal, seconds)?;
     }
     output::line(&report);
     if arguments.json {

@@ -267,6 +267,7 @@ fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<Rc<dyn Engin
         Device::Cuda => {
             let settings = arguments.devices.iter().map(|&ordinal| CudaSettings {
                 decode: DecodeSettings { deterministic: arguments.deterministic, ..DecodeSettings::default() },
+                profile: arguments.profile,
                 kernel_cache: device::kernel_cache(),
                 ..CudaSettings::new(model, ordinal)
             });

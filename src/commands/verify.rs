@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use grail_engine::CpuEngine;
+use grail_protocol::generation::ModelLimits;
 use grail_protocol::hexadecimal::randomness_bytes;
 use grail_protocol::python_json::Value;
 use grail_protocol::randomness::challenge_randomness;
@@ -18,16 +19,29 @@ use std::rc::Rc;
 
 use super::output;
 use crate::args::VerifyArguments;
+use crate::device::DeviceChoice;
+use crate::prover::DeviceProver;
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     let document = read(&arguments.file)?;
-    let model: Rc<dyn Generator> = Rc::new(match arguments.model.as_str() {
-        "rehearsal" => CpuEngine::rehearsal()?,
-        folder => CpuEngine::from_folder(Path::new(folder))?,
-    });
-    let facts = facts(arguments, &document, &*model)?;
     let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
-    let report = verify_value(&document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope);
+    let report = match arguments.device {
+        DeviceChoice::Cpu => {
+            let model: Rc<dyn Generator> = Rc::new(match arguments.model.as_str() {
+                "rehearsal" => CpuEngine::rehearsal()?,
+                folder => CpuEngine::from_folder(Path::new(folder))?,
+            });
+            let facts = facts(arguments, &document, model.limits())?;
+            verify_value(&document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope)
+        }
+        DeviceChoice::Cuda(ordinal) => {
+            let prover = DeviceProver::open(&arguments.model, ordinal, arguments.profile)?;
+            let Some(tokenizer) = prover.tokenizer() else {
+                bail!("the model {} has no tokenizer, and prompts are text; use a folder or a hub id", arguments.model);
+            };
+            verify_value(&document, &facts(arguments, &document, prover.limits())?, tokenizer, &prover, scope)
+        }
+    };
     if arguments.json {
         output::line(json(&report));
     } else {
@@ -51,7 +65,7 @@ fn read(path: &Path) -> anyhow::Result<Value> {
     unpack(&bytes).with_context(|| format!("{shown} is no window file"))
 }
 
-fn facts(arguments: &VerifyArguments, document: &Value, model: &dyn Generator) -> anyhow::Result<WindowFacts> {
+fn facts(arguments: &VerifyArguments, document: &Value, limits: ModelLimits) -> anyhow::Result<WindowFacts> {
     let Value::Object(fields) = document else {
         bail!("the file holds {}; a window file is a JSON object with wallet and inferences", document.type_name());
     };
@@ -77,7 +91,7 @@ fn facts(arguments: &VerifyArguments, document: &Value, model: &dyn Generator) -
     let Some(window_start) = window else {
         bail!("the file's window_start is missing or no block number; write the window's first block");
     };
-    let (challenge_randomness, limits) = (randomness, model.limits());
+    let challenge_randomness = randomness;
     Ok(WindowFacts { hotkey, validator_hotkey, window_start, block_hash, challenge_randomness, limits })
 }
 

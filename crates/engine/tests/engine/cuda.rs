@@ -1,10 +1,11 @@
 //! The CUDA engine against the CPU's. Without a device there is nothing to compare, and the tests end at once.
 
-use std::sync::mpsc;
+use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use grail_engine::EngineError;
-use grail_engine::cuda::driver::device_count;
+use grail_engine::cuda::driver::{Buffer, Device, Grid, Kernels, Queue, Urgency, device_count};
 use grail_engine::cuda::{CudaEngine, CudaSettings, GroupWork};
 use grail_engine::sampling::{PROTOCOL_SAMPLING, penalise, temper, top_k, top_p};
 use grail_protocol::generation::{GeneratedRollout, StreamKey};
@@ -16,15 +17,18 @@ type Answer = mpsc::Receiver<Result<Vec<GeneratedRollout>, EngineError>>;
 /// Long enough for any of these; only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-fn engine(deterministic: bool) -> Option<CudaEngine> {
+/// An engine, and the right to the device: one of the tests breaks it, and another takes all of its memory.
+fn engine(deterministic: bool) -> Option<(CudaEngine, MutexGuard<'static, ()>)> {
+    static DEVICE: Mutex<()> = Mutex::new(());
     if device_count() == 0 {
         return None;
     }
+    let device = DEVICE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut settings = CudaSettings::new("rehearsal", 0);
     settings.kernel_cache = Some(std::env::temp_dir().join("grail-test-kernels"));
     settings.decode.deterministic = deterministic;
     settings.decode.rollouts_max = 64;
-    Some(CudaEngine::start(settings).unwrap())
+    Some((CudaEngine::start(settings).unwrap(), device))
 }
 
 fn ask(engine: &CudaEngine, prompt: &[u32], streams: Vec<StreamKey>) -> (grail_engine::cuda::engine::Ticket, Answer) {
@@ -55,7 +59,7 @@ fn processed_logprob(logits: &[f32], before: &[u32], token: u32) -> Option<f64> 
 
 #[test]
 fn rollouts_follow_the_distribution_that_the_cpu_computes_in_float32() {
-    let Some(engine) = engine(false) else { return };
+    let Some((engine, _device)) = engine(false) else { return };
     let asked: Vec<_> = (0..).zip(prompts()).map(|(group, prompt)| ask(&engine, &prompt, streams(group))).collect();
     let (mut distances, mut drawn, mut unlikely) = (0.0, 0, 0);
     for (_ticket, answer) in asked {
@@ -86,7 +90,7 @@ fn rollouts_follow_the_distribution_that_the_cpu_computes_in_float32() {
 
 #[test]
 fn in_fixed_shapes_a_seed_gives_the_same_rollouts_whatever_else_is_drawn() {
-    let Some(engine) = engine(true) else { return };
+    let Some((engine, _device)) = engine(true) else { return };
     let prompts = prompts();
     let alone = ask(&engine, &prompts[0], streams(0)).1.recv_timeout(PATIENCE).unwrap().unwrap();
     let crowd: Vec<_> = (1..12).map(|group| ask(&engine, &prompts[group % 3], streams(group as u32))).collect();
@@ -99,7 +103,7 @@ fn in_fixed_shapes_a_seed_gives_the_same_rollouts_whatever_else_is_drawn() {
 
 #[test]
 fn what_is_cancelled_is_not_answered_and_does_not_hold_up_the_rest() {
-    let Some(engine) = engine(false) else { return };
+    let Some((engine, _device)) = engine(false) else { return };
     let prompt = &prompts()[0];
     let (ticket, cancelled) = ask(&engine, prompt, streams(0));
     let (_kept, answer) = ask(&engine, prompt, streams(1));
@@ -111,9 +115,55 @@ fn what_is_cancelled_is_not_answered_and_does_not_hold_up_the_rest() {
 
 #[test]
 fn what_cannot_be_done_is_refused_with_its_reason() {
-    let Some(engine) = engine(false) else { return };
+    let Some((engine, _device)) = engine(false) else { return };
     for (prompt, reason) in [(vec![], "empty"), (vec![600], "vocabulary"), (vec![1; 2000], "context")] {
         let error = ask(&engine, &prompt, streams(0)).1.recv_timeout(PATIENCE).unwrap().unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }
+}
+
+#[test]
+fn a_lost_device_is_set_up_anew_and_every_group_is_answered() {
+    let Some((engine, _device)) = engine(false) else { return };
+    let prompts = prompts();
+    let asked: Vec<_> = (0..12).map(|group| ask(&engine, &prompts[group % 3], streams(group as u32))).collect();
+    // The process has one context per device, so whoever breaks it breaks it for all.
+    break_context();
+    for (_ticket, answer) in asked {
+        assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap().len(), 4);
+    }
+    let after = ask(&engine, &prompts[0], streams(0)).1.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(after.len(), 4);
+}
+
+/// Let a kernel read where no memory is.
+fn break_context() {
+    let device = Device::open(0).unwrap();
+    let kernels = Rc::new(Kernels::load(&device, None).unwrap());
+    let queue = Queue::new(&device, kernels, Urgency::Usual).unwrap();
+    let nowhere = 0xdead_0000_0000_u64;
+    let arguments = [nowhere.into(), nowhere.into(), nowhere.into(), 4u32.into()];
+    queue.launch("proof_take_rows", Grid::row(1, 32), &arguments).unwrap();
+    assert!(queue.wait().is_err());
+}
+
+#[test]
+fn without_memory_for_many_proofs_at_once_fewer_are_made_and_none_is_left_out() {
+    let Some((engine, _device)) = engine(false) else { return };
+    let gpu = Device::open(0).unwrap();
+    let mut hog = Vec::new();
+    for size in [1 << 30, 1 << 27, 1 << 24] {
+        while gpu.memory().unwrap().0 > size as u64 + (1 << 25) {
+            match Buffer::<u8>::zeroed(&gpu, size, "nothing") {
+                Ok(buffer) => hog.push(buffer),
+                Err(_) => break,
+            }
+        }
+    }
+    let prompts = prompts();
+    let asked: Vec<_> = (0..16).map(|group| ask(&engine, &prompts[group % 3], streams(group as u32))).collect();
+    for (_ticket, answer) in asked {
+        assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap().len(), 4);
+    }
+    drop(hog);
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::Prover;
-use super::forward::{mix, scores};
+use super::forward::{Lanes, mix, scores};
 use crate::config::Qwen3Config;
 use crate::cuda::driver::{
     Address, Algorithm, Buffer, Factors, Grid, Mark, MatrixShape, Queue, StridedShape, Summation,
@@ -48,6 +48,14 @@ impl Linear {
             Self::FeedForwardOutput => (config.intermediate_size, hidden),
         };
         MatrixShape { rows, inner, outputs }
+    }
+
+    /// How many products of this shape run side by side.
+    fn side_by_side(self) -> usize {
+        match self {
+            Self::KeysOrValues | Self::GatesOrValues => 2,
+            Self::Queries | Self::AttentionOutput | Self::FeedForwardOutput => 1,
+        }
     }
 
     /// A layer's first matrix of this shape.
@@ -174,7 +182,8 @@ impl Prover {
         let mut times = Vec::new();
         for kernel in &family.kernels {
             if queue.can(shape, kernel)? {
-                times.push((trial.time(shape, weights, kernel)?, *kernel));
+                let lanes = if self.plan.parallel { linear.side_by_side() } else { 1 };
+                times.push((trial.time(shape, weights, kernel, &self.lanes, lanes)?, *kernel));
             }
         }
         times.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -240,15 +249,27 @@ impl<'a> Trial<'a> {
         Ok(self.queue.download::<u32>(self.differences.address(), 1)?[0])
     }
 
-    /// Milliseconds that the product takes.
-    fn time(&self, shape: StridedShape, weights: Address, kernel: &Algorithm) -> Result<f32, CudaError> {
-        let factors = self.expected(weights);
+    /// Milliseconds that the product takes, as often side by side as there are `lanes`.
+    fn time(
+        &self,
+        shape: StridedShape,
+        weights: Address,
+        kernel: &Algorithm,
+        all: &Lanes,
+        lanes: usize,
+    ) -> Result<f32, CudaError> {
+        let run = || {
+            all.fork()?;
+            for (queue, result) in all.all().into_iter().zip(&self.results).take(lanes) {
+                let factors = Factors { result: result.address(), ..self.expected(weights) };
+                queue.product(shape, factors, kernel)?;
+            }
+            all.join()
+        };
         let [begin, end] = [Mark::new(self.queue.device())?, Mark::new(self.queue.device())?];
-        self.queue.product(shape, factors, kernel)?;
+        run()?;
         begin.record(self.queue)?;
-        for _ in 0..TIMED {
-            self.queue.product(shape, factors, kernel)?;
-        }
+        (0..TIMED).try_for_each(|_| run())?;
         end.record(self.queue)?;
         end.milliseconds_since(&begin)
     }

@@ -1,0 +1,70 @@
+//! A model on a CUDA device that proves what it is given, for the commands that look at single sequences.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use grail_engine::cuda::driver::{Queue, Urgency};
+use grail_engine::cuda::weights::{ExactWeights, Model};
+use grail_engine::cuda::{ProofPlan, Prover, TorchProfile};
+use grail_engine::{EngineError, HfTokenizer};
+use grail_protocol::generation::{ModelLimits, ProofPass};
+use grail_verify::{Recompute, RecomputeError};
+
+use crate::device;
+use crate::hub;
+
+/// The model with its tokenizer, where it has one.
+pub struct DeviceProver {
+    prover: RefCell<Prover>,
+    limits: ModelLimits,
+    tokenizer: Option<HfTokenizer>,
+}
+
+impl DeviceProver {
+    /// Bring a model (`rehearsal`, a folder, `synthetic:qwen3-4b:SEED`, or a hub id) onto CUDA device `ordinal`.
+    ///
+    /// # Errors
+    /// Where the model cannot be had, or the device cannot run it.
+    pub fn open(model: &str, ordinal: usize, profile: TorchProfile) -> anyhow::Result<Self> {
+        let (device, kernels) = device::open(ordinal)?;
+        let kernels = Rc::new(kernels);
+        let mut model = Model::open(&hub::local_name(model)?)?;
+        let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
+        let weights = Arc::new(ExactWeights::load(&model.config, &queue, &mut *model.tensors)?);
+        let own_eos = model.tokenizer.as_ref().and_then(HfTokenizer::eos_token);
+        let eos_token = own_eos.or(model.config.eos_token).unwrap_or_default();
+        let limits = ModelLimits {
+            vocabulary: model.config.vocab_size as u32,
+            context_tokens_max: model.config.context_tokens_max,
+            eos_token,
+        };
+        let prover = Prover::new(&device, kernels, weights, profile, ProofPlan::default(), eos_token)?;
+        Ok(Self { prover: RefCell::new(prover), limits, tokenizer: model.tokenizer })
+    }
+
+    /// The sketch of every position, and the raw probability of each token behind the prompt.
+    ///
+    /// # Errors
+    /// As [`Prover::pass`].
+    pub fn pass(&self, tokens: &[u32], prompt_length: usize, randomness: &str) -> Result<ProofPass, EngineError> {
+        self.prover.borrow_mut().pass(tokens, prompt_length, randomness)
+    }
+
+    /// What a validator checks tokens against.
+    pub fn limits(&self) -> ModelLimits {
+        self.limits
+    }
+
+    /// The model's tokenizer; synthetic models have none.
+    pub fn tokenizer(&self) -> Option<&HfTokenizer> {
+        self.tokenizer.as_ref()
+    }
+}
+
+impl Recompute for DeviceProver {
+    fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        let failed = |error: EngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
+        self.pass(tokens, 1, randomness).map_err(failed)
+    }
+}
