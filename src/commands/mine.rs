@@ -45,6 +45,8 @@ const STALLED: i32 = 75;
 const INTERRUPTED: i32 = 130;
 /// After so many block times without a single event, the event loop stands still.
 const STALLED_BLOCKS: u64 = 20;
+/// How often it is looked whether the engine is lost.
+const LOSS_CHECK: Duration = Duration::from_secs(1);
 /// Older tapes go once all of them together are larger.
 const TAPE_BYTES_MAX: u64 = 4 << 30;
 /// How long a server may take to answer a startup check, in milliseconds.
@@ -98,9 +100,30 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
         return Ok(ExitCode::from(UNUSABLE));
     }
     // Last, since a model takes long to load.
-    let engine = engine(arguments, &model)?;
-    let mining = Mining { arguments, config: &config, data_folder: &data_folder, wallet, engine, bars: &bars };
-    local.block_on(&runtime, mining.run())
+    let (engine, is_lost) = engine(arguments, &model)?;
+    let mining = Mining { arguments, config: &config, data_folder: &data_folder, wallet, engine, is_lost, bars: &bars };
+    match local.block_on(&runtime, mining.run())? {
+        Ending::Code(code) => Ok(code),
+        Ending::Restart => Err(restart()),
+    }
+}
+
+/// How mining ended.
+enum Ending {
+    /// For good.
+    Code(ExitCode),
+    /// To be begun again by the same program, or by the one that lies in its place now.
+    Restart,
+}
+
+/// Replace this process by a new one with the same arguments. Locks are released by that; what was clean is in the journal.
+/// Returns only if the system refuses.
+fn restart() -> anyhow::Error {
+    use std::os::unix::process::CommandExt;
+    let mut arguments = std::env::args_os();
+    let called = arguments.next().unwrap_or_else(|| "grail".into());
+    let error = std::process::Command::new(&called).args(arguments).exec();
+    anyhow!("cannot start {} again ({error}); start it by hand, nothing clean is lost", called.display())
 }
 
 /// Everything that is known before the first connection.
@@ -110,12 +133,17 @@ struct Mining<'a> {
     data_folder: &'a Path,
     wallet: Rc<HotkeyWallet>,
     engine: Rc<dyn Engine>,
+    is_lost: Lost,
     bars: &'a MultiProgress,
 }
 
+/// Says whether the engine cannot work any more in this process.
+type Lost = Box<dyn Fn() -> bool>;
+
 impl Mining<'_> {
-    async fn run(self) -> anyhow::Result<ExitCode> {
+    async fn run(self) -> anyhow::Result<Ending> {
         let stop = stop_signals()?;
+        let hangup = restart_signal()?;
         let instance = InstanceId::of(self.data_folder)?;
         let ports = self.ports()?;
         let block_ms = self.config.chain.block_ms;
@@ -123,7 +151,7 @@ impl Mining<'_> {
         let guard = BucketGuard::new(bucket, clock, self.wallet.address(), instance, block_ms);
         match guard.take(self.arguments.take_over).await {
             Ok(()) => {}
-            Err(taken @ GuardError::Taken { .. }) => return Ok(refused(&taken)),
+            Err(taken @ GuardError::Taken { .. }) => return Ok(Ending::Code(refused(&taken))),
             Err(unknown @ GuardError::Unknown(_)) => tracing::warn!("{unknown}"),
         }
         let pulse = Pulse::default();
@@ -157,12 +185,18 @@ impl Mining<'_> {
         tokio::select! {
             () = mine => {}
             () = keep => {}
+            // Leaving the miner where it is loses no more than killing it, which is nothing that was clean.
+            () = hangup => return Ok(Ending::Restart),
+            () = engine_loss(&self.is_lost) => {
+                tracing::error!("the engine's devices are lost to this process; starting it again");
+                return Ok(Ending::Restart);
+            }
         }
         if lose.borrow().is_some() {
-            return Ok(ExitCode::from(TAKEN));
+            return Ok(Ending::Code(ExitCode::from(TAKEN)));
         }
         guard.release().await;
-        Ok(ExitCode::SUCCESS)
+        Ok(Ending::Code(ExitCode::SUCCESS))
     }
 
     fn ports(&self) -> anyhow::Result<Ports> {
@@ -262,7 +296,7 @@ fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Path>) -> anyh
     }
 }
 
-fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<Rc<dyn Engine>> {
+fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<(Rc<dyn Engine>, Lost)> {
     match arguments.device {
         Device::Cuda => {
             let settings = arguments.devices.iter().map(|&ordinal| CudaSettings {
@@ -271,7 +305,8 @@ fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<Rc<dyn Engin
                 kernel_cache: device::kernel_cache(),
                 ..CudaSettings::new(model, ordinal)
             });
-            Ok(Rc::new(CudaWorkers::start(settings.collect())?))
+            let workers = Rc::new(CudaWorkers::start(settings.collect())?);
+            Ok((workers.clone(), Box::new(move || workers.is_lost())))
         }
         Device::Cpu => {
             let engine = match model {
@@ -280,7 +315,8 @@ fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<Rc<dyn Engin
                     format!("GRAIL_MODEL_NAME is {name:?}; on a CPU set it to a model's folder, or to `rehearsal`")
                 })?,
             };
-            Ok(Rc::new(CpuWorker::start(engine).context("the engine's thread cannot be started")?))
+            let worker = CpuWorker::start(engine).context("the engine's thread cannot be started")?;
+            Ok((Rc::new(worker), Box::new(|| false)))
         }
     }
 }
@@ -309,6 +345,23 @@ fn stalled() {
         "grail: nothing happened for {STALLED_BLOCKS} block times, not even an error; ending, to be started again"
     );
     std::process::exit(STALLED);
+}
+
+/// Resolves when the engine is lost. An error that breaks a CUDA context breaks every later one of the process.
+async fn engine_loss(is_lost: &Lost) {
+    while !is_lost() {
+        tokio::time::sleep(LOSS_CHECK).await;
+    }
+}
+
+/// Resolves at SIGHUP: the operator wants the miner begun anew in place, say by a newer program.
+fn restart_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup()).context("the system gives no signal handler")?;
+    Ok(async move {
+        hangup.recv().await;
+        tracing::warn!("starting again in place; what is clean is in the journal");
+    })
 }
 
 /// Resolves at the first SIGINT or SIGTERM; the second one ends the process at once.

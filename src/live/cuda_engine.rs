@@ -55,9 +55,14 @@ impl CudaWorkers {
         Ok(Self { devices, tokenizer, limits })
     }
 
-    /// The device with the fewest groups in hand; of equals the first.
+    /// The device with the fewest groups in hand; of equals the first. Lost ones get no more.
     fn least_busy(&self) -> Option<&Share> {
-        self.devices.iter().min_by_key(|share| share.pending.get())
+        self.devices.iter().filter(|share| !share.engine.is_lost()).min_by_key(|share| share.pending.get())
+    }
+
+    /// Whether no device can be used any more in this process.
+    pub fn is_lost(&self) -> bool {
+        self.devices.iter().all(|share| share.engine.is_lost())
     }
 }
 

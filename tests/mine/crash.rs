@@ -139,3 +139,21 @@ fn a_kill_in_the_middle_of_an_upload_is_settled_by_the_next_process() {
         scene.join().expect("a scene failed, see above");
     }
 }
+
+#[test]
+fn begun_anew_in_place_the_miner_goes_on_with_its_window() {
+    let scene = Scene::new(260);
+    let miner = scene.mine(&["--policy", "all", "--groups-max", "4"]);
+    let window = scene.verdict().judgement.window_start + 2 * PROTOCOL.window_blocks;
+    scene.reach(window + 10);
+    let clean = format!("window {window}: group ");
+    let groups = miner.log().lines().filter(|line| line.contains(&clean) && line.contains("is clean")).count();
+    miner.signal("HUP");
+    miner.logged("starting again in place");
+    let verdict = scene.verdict_on(window);
+    assert!(verdict.is_accepted(), "{}\n{}", verdict.line(), miner.log());
+    assert!(verdict.judgement.rollouts >= groups * PROTOCOL.rollouts_per_group, "{groups} groups were clean");
+    let begun = miner.log().matches("mining as").count();
+    assert_eq!(begun, 2, "one process, begun twice\n{}", miner.log());
+    miner.stop();
+}

@@ -107,6 +107,7 @@ pub struct CudaEngine {
     tokenizer: Option<HfTokenizer>,
     groups_in_flight_max: usize,
     ordinal: usize,
+    is_lost: Arc<AtomicBool>,
 }
 
 impl CudaEngine {
@@ -129,10 +130,11 @@ impl CudaEngine {
         let ordinal = settings.ordinal;
         let (messages, inbox) = mpsc::channel();
         let (started, has_started) = mpsc::channel();
-        let worker = Worker::new(settings, eos_token, messages.clone());
+        let is_lost = Arc::new(AtomicBool::new(false));
+        let worker = Worker::new(settings, eos_token, messages.clone(), is_lost.clone());
         let worker = worker::spawn(worker, inbox, started)?;
         has_started.recv().map_err(|_| CudaError::Ended)??;
-        Ok(Self { messages, worker: Some(worker), limits, tokenizer, groups_in_flight_max, ordinal })
+        Ok(Self { messages, worker: Some(worker), limits, tokenizer, groups_in_flight_max, ordinal, is_lost })
     }
 
     /// Hand in work. Groups of lower index go first.
@@ -149,6 +151,12 @@ impl CudaEngine {
     /// How many groups it works on at a time, those being proved included.
     pub fn groups_in_flight_max(&self) -> usize {
         self.groups_in_flight_max
+    }
+
+    /// Whether the device failed and cannot be set up again by this process, as after an error that breaks its context;
+    /// another process may still use it.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
     }
 
     /// Free bytes of its device's memory.

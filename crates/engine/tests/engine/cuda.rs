@@ -122,18 +122,24 @@ fn what_cannot_be_done_is_refused_with_its_reason() {
     }
 }
 
+/// Breaks the device for the whole process: an error that breaks a context breaks every later one, so this runs only when
+/// it is asked for, alone.
 #[test]
-fn a_lost_device_is_set_up_anew_and_every_group_is_answered() {
+#[ignore = "breaks the device for the other tests of this process"]
+fn a_device_that_this_process_lost_is_told_and_every_group_is_answered() {
     let Some((engine, _device)) = engine(false) else { return };
     let prompts = prompts();
     let asked: Vec<_> = (0..12).map(|group| ask(&engine, &prompts[group % 3], streams(group as u32))).collect();
-    // The process has one context per device, so whoever breaks it breaks it for all.
+    assert!(!engine.is_lost());
     break_context();
     for (_ticket, answer) in asked {
-        assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap().len(), 4);
+        // What was done before is kept; the rest is told, so that it is asked for again.
+        if let Err(error) = answer.recv_timeout(PATIENCE).unwrap() {
+            assert!(error.to_string().contains("device"), "{error}");
+        }
     }
-    let after = ask(&engine, &prompts[0], streams(0)).1.recv_timeout(PATIENCE).unwrap().unwrap();
-    assert_eq!(after.len(), 4);
+    let refused = ask(&engine, &prompts[0], streams(0)).1.recv_timeout(PATIENCE).unwrap();
+    assert!(refused.is_err() && engine.is_lost());
 }
 
 /// Let a kernel read where no memory is.

@@ -1,8 +1,10 @@
 //! The supervising thread: sets the device up, decodes, and sets it up again when it fails.
 
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::ledger::Ledger;
 use super::pool::{Closing, Pool};
@@ -17,6 +19,9 @@ use crate::error::EngineError;
 
 /// Fewest rollouts that are worth decoding: one group.
 const ROLLOUTS_MIN: usize = 4;
+/// How often a device is set up again before it counts as lost, and the pause between.
+const SET_UPS_MAX: u32 = 3;
+const SET_UP_PAUSE: Duration = Duration::from_secs(1);
 /// Groups that join between two steps, so that those who sit need not wait long.
 const ADMISSIONS_PER_STEP: usize = 2;
 
@@ -27,6 +32,8 @@ pub(super) struct Worker {
     messages: mpsc::Sender<Message>,
     ledger: Ledger,
     is_stopping: bool,
+    /// Set while the device cannot be set up again.
+    is_lost: Arc<AtomicBool>,
 }
 
 /// Why decoding ended.
@@ -52,8 +59,13 @@ pub(super) fn spawn(
 }
 
 impl Worker {
-    pub(super) fn new(settings: CudaSettings, eos_token: u32, messages: mpsc::Sender<Message>) -> Self {
-        Self { settings, eos_token, messages, ledger: Ledger::default(), is_stopping: false }
+    pub(super) fn new(
+        settings: CudaSettings,
+        eos_token: u32,
+        messages: mpsc::Sender<Message>,
+        is_lost: Arc<AtomicBool>,
+    ) -> Self {
+        Self { settings, eos_token, messages, ledger: Ledger::default(), is_stopping: false, is_lost }
     }
 
     fn run(&mut self, inbox: &mpsc::Receiver<Message>, started: mpsc::Sender<Result<(), EngineError>>) {
@@ -77,8 +89,11 @@ impl Worker {
                     forget_device(self.settings.ordinal);
                     let text = error.to_string();
                     self.ledger.restart(|| lost(&text));
-                    if failures >= 3 {
+                    if failures >= SET_UPS_MAX {
+                        self.is_lost.store(true, Ordering::Relaxed);
                         self.refuse_all(inbox, &text);
+                    } else {
+                        pause();
                     }
                 }
             }
@@ -118,6 +133,7 @@ impl Worker {
                 scope.spawn(move || proving.run());
             }
             let decoder = self.decoder(&device, &kernels, &exact, &half)?;
+            self.is_lost.store(false, Ordering::Relaxed);
             if let Some(started) = started.take() {
                 let _ = started.send(Ok(()));
             }
@@ -258,6 +274,12 @@ impl Worker {
             Err(_) => self.is_stopping = true,
         }
     }
+}
+
+/// A card that resets itself is away for a moment.
+#[allow(clippy::disallowed_methods, reason = "a device is driven from threads of its own, outside the core")]
+fn pause() {
+    std::thread::sleep(SET_UP_PAUSE);
 }
 
 fn lost(text: &str) -> EngineError {
