@@ -17,6 +17,7 @@ mod version;
 use std::process::ExitCode;
 
 use crate::args::{Arguments, Command, SimCommand};
+use crate::terminal::printable;
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -51,5 +52,5 @@ fn one_line(error: &anyhow::Error) -> String {
             text.push_str(&cause);
         }
     }
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    printable(&text)
 }

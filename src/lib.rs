@@ -20,5 +20,6 @@ pub mod observe;
 pub mod prover;
 pub mod serve;
 pub mod tape;
+mod terminal;
 pub mod traces;
 pub mod wallet;

@@ -32,8 +32,3 @@ impl Observer for Observers {
         self.0.iter_mut().for_each(|observer| observer.handled(now, machine));
     }
 }
-
-/// Text from outside without control characters, which could move a terminal's cursor or forge lines.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}

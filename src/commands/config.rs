@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::args::{ConfigArguments, ConfigCommand, ConfigShowArguments};
 use crate::config::{self, Candidate, ConfigErrors, KEYS, MinerConfig, Notice, Origin, Shown, TypedConfig};
+use crate::terminal::printable;
 
 pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<ExitCode> {
     let ConfigCommand::Show(arguments) = &arguments.command;
@@ -48,7 +49,7 @@ fn line(typed: &TypedConfig, name: &str, with_origin: bool) -> String {
             line += &format!("  not {} [{}]", value(lost), lost.origin);
         }
     }
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    printable(&line)
 }
 
 /// Known names in their order, then what else was typed.

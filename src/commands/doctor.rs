@@ -1,6 +1,5 @@
 //! `grail doctor`.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -12,6 +11,7 @@ use crate::args::DoctorArguments;
 use crate::config::{self, MinerConfig, TypedConfig};
 use crate::doctor::{ConfigProblem, Examination, Limits, Subject, document, examine, page};
 use crate::live::assembly;
+use crate::terminal::may_colour;
 use crate::wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
 
 pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     let examination = examination(arguments, typed.as_ref(), config.as_ref())?;
     match arguments.json {
         true => super::output::line(document(&examination)),
-        false => super::output::line(page(&examination, is_in_colour()).trim_end()),
+        false => super::output::line(page(&examination, may_colour(&std::io::stdout())).trim_end()),
     }
     let has_failed = examination.failures().next().is_some();
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -68,9 +68,4 @@ fn open(config: &MinerConfig) -> Result<Rc<HotkeyWallet>, WalletError> {
     let prompt = |path: &Path| ask_terminal(path);
     let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
     HotkeyWallet::open(&config.wallet, &passwords).map(Rc::new)
-}
-
-/// Colour is for people, unless they do not want it: <https://no-color.org>.
-fn is_in_colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -29,10 +29,9 @@ use crate::live::engine::CpuWorker;
 use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
-use crate::observe::{
-    Log, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Watchdog, printable, start_logging,
-};
+use crate::observe::{Log, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Watchdog, start_logging};
 use crate::tape::{Header, Recorder, TapeFolder};
+use crate::terminal::printable;
 use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
 
 /// Something that only the operator can mend.

@@ -1,5 +1,6 @@
 //! One line of an examination.
 
+use crate::terminal::printable;
 use serde::Serialize;
 
 /// How a check ended.
@@ -77,9 +78,4 @@ impl Check {
     fn new(code: &'static str, status: Status, value: String, remedy: Option<String>) -> Self {
         Self { code, status, value: printable(&value), remedy: remedy.map(|text| printable(&text)), is_obstacle: false }
     }
-}
-
-/// Text from outside must not break the line or command the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -22,9 +22,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use grail_miner::ports::{Chain, ChainError, CommitError, Head, Signer};
 
-pub use settings::{
-    ChainPatience, ChainSettings, ChainSettingsError, FINNEY_ENDPOINTS, FINNEY_GENESIS, TEST_ENDPOINTS,
-};
+pub use settings::{ChainPatience, ChainSettings, ChainSettingsError, FINNEY_GENESIS};
 
 use connection::Connection;
 use failover::Failover;

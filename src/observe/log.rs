@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::terminal::{may_colour, printable};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report};
 use grail_miner::ports::Now;
@@ -10,8 +11,6 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
-
-use super::printable;
 
 /// How much is told. Warnings and errors always are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,14 +49,11 @@ pub fn start_logging(verbosity: Verbosity, bars: &MultiProgress) {
     let ours = ["grail", "grail_engine", "grail_miner", "grail_protocol", "grail_sim", "grail_verify"];
     let targets = Targets::new().with_default(LevelFilter::ERROR);
     let targets = targets.with_targets(ours.map(|target| (target, verbosity.level())));
-    let lines =
-        tracing_subscriber::fmt::layer().with_target(false).with_ansi(colours()).with_writer(AroundBars(bars.clone()));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_target(false)
+        .with_ansi(may_colour(&io::stderr()))
+        .with_writer(AroundBars(bars.clone()));
     let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
-}
-
-/// Whether standard error may be coloured: it is a terminal, and nobody asked for plain text.
-fn colours() -> bool {
-    io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[derive(Clone)]

@@ -5,13 +5,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::terminal::printable;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
 use indicatif::MultiProgress;
 use serde_json::json;
-
-use super::printable;
 
 /// How receipts are shown on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

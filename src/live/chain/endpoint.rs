@@ -9,6 +9,7 @@ use url::Url;
 
 use super::failure::Failure;
 use super::settings::ChainSettingsError;
+use crate::terminal::printable;
 
 /// Hosts of nodes that serve everyone, and therefore limit everyone.
 const PUBLIC_HOSTS: [&str; 2] = ["opentensor.ai", "latent.to"];
@@ -61,7 +62,7 @@ impl Endpoint {
         let query = url.query_pairs().map(|(_, value)| value.into_owned());
         let path = url.path_segments().into_iter().flatten().map(str::to_owned);
         let user = [url.username().to_owned(), url.password().unwrap_or_default().to_owned()];
-        let mut shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let mut shown = printable(text);
         for secret in query.chain(path).chain(user).filter(|part| part.len() >= SECRET_CHARS_MIN) {
             shown = shown.replace(&secret, "[hidden]");
         }

@@ -5,11 +5,6 @@ pub const FINNEY_GENESIS: [u8; 32] = [
     0x2f, 0x05, 0x55, 0xcc, 0x76, 0xfc, 0x28, 0x40, 0xa2, 0x5a, 0x6e, 0xa3, 0xb9, 0x63, 0x71, 0x46, 0x80, 0x6f, 0x1f,
     0x44, 0xb0, 0x90, 0xc1, 0x75, 0xff, 0xde, 0x2a, 0x7e, 0x5a, 0xb3, 0x6c, 0x03,
 ];
-/// Public nodes of the main network.
-pub const FINNEY_ENDPOINTS: [&str; 3] =
-    ["wss://entrypoint-finney.opentensor.ai:443", "wss://lite.chain.opentensor.ai:443", "wss://lite.sub.latent.to:443"];
-/// The public node of the test network.
-pub const TEST_ENDPOINTS: [&str; 1] = ["wss://test.finney.opentensor.ai:443"];
 
 /// Where the chain is, and which subnet of it is ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +20,6 @@ pub struct ChainSettings {
 }
 
 impl ChainSettings {
-    /// The main network by its public nodes.
-    pub fn finney(netuid: u16) -> Self {
-        Self { genesis: Some(FINNEY_GENESIS), ..Self::custom(FINNEY_ENDPOINTS, netuid) }
-    }
-
     /// A network that nothing is known of but its endpoints.
     pub fn custom(endpoints: impl IntoIterator<Item = impl Into<String>>, netuid: u16) -> Self {
         let endpoints = endpoints.into_iter().map(Into::into).collect();
