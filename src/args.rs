@@ -175,6 +175,12 @@ pub struct ReplayArguments {
     /// Print one JSON object per tape.
     #[arg(long)]
     pub json: bool,
+    /// Write one self-contained page for one tape: the first difference, and the timeline of every window.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Travel through one tape in the terminal: step by step, back, and to where a condition holds.
+    #[arg(long, conflicts_with_all = ["json", "html", "lenient", "until"])]
+    pub step: bool,
 }
 
 /// `grail mine`.
@@ -258,6 +264,9 @@ pub struct SimArguments {
     /// Record a tape of the run to this folder.
     #[arg(long, value_name = "DIR")]
     pub tape: Option<PathBuf>,
+    /// Write one self-contained page with the timeline of every window.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Write the uploaded window files to this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

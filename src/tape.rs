@@ -11,6 +11,8 @@ mod player;
 mod reader;
 mod recorder;
 mod redaction;
+pub mod timeline;
+pub mod travel;
 
 pub use divergence::{Class, Divergence, Line};
 pub use format::{FORMAT, Frame, Header, RecordedConfig, Step};

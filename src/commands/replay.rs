@@ -1,5 +1,7 @@
 //! `grail replay`, and `cargo xtask replay`.
 
+mod views;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,12 +14,22 @@ use crate::tape::{Mode, Replay, Tape, replay};
 
 /// Replay every tape that was named; the exit code says whether all of them are equal.
 pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
+    if arguments.step {
+        return views::step(&views::only(&tapes(&arguments.tapes)?, "--step")?);
+    }
     let mode = if arguments.lenient { Mode::Lenient } else { Mode::Strict };
     let mut is_equal = true;
-    for path in tapes(&arguments.tapes)? {
+    let tapes = tapes(&arguments.tapes)?;
+    if arguments.html.is_some() {
+        views::only(&tapes, "--html")?;
+    }
+    for path in tapes {
         let tape = Tape::read(&path)?;
         let found = replay(&tape, mode, arguments.until);
         is_equal &= found.divergences.is_empty();
+        if let Some(html) = &arguments.html {
+            views::page(html, &path, &tape, &found)?;
+        }
         output::line(if arguments.json { document(&path, &tape, &found) } else { page(&path, &found) });
     }
     Ok(if is_equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })

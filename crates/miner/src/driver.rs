@@ -3,6 +3,7 @@
 //! The same code runs live and simulated: all waiting goes through the [`Clock`] port, every call is bounded, and nothing
 //! is decided here.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -74,6 +75,21 @@ pub trait Observer {
     fn action(&mut self, now: Now, action: &Action);
     /// The machine has handled an event, and all that it asked for was told.
     fn handled(&mut self, _now: Now, _machine: &Machine) {}
+}
+
+/// For an owner who wants to look at it afterwards.
+impl<O: Observer + ?Sized> Observer for Rc<RefCell<O>> {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.borrow_mut().event(now, event);
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.borrow_mut().action(now, action);
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.borrow_mut().handled(now, machine);
+    }
 }
 
 /// Asks for a graceful stop.

@@ -15,6 +15,7 @@ pub mod receipt;
 mod settlement;
 mod timing;
 mod upload;
+pub mod view;
 mod window;
 
 use std::collections::BTreeMap;

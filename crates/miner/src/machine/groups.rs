@@ -8,6 +8,7 @@ use grail_protocol::rollout::Rollout;
 use super::action::{Action, GroupOrder};
 use super::event::{GroupId, JournalEntry, Timer};
 use super::receipt::{Area, Report};
+use super::view::{View, ranges};
 use super::window::Window;
 use super::{Actions, Machine, trouble};
 use crate::answers::{JournalError, JournalRecord, Now};
@@ -44,6 +45,30 @@ struct Waiting {
 }
 
 impl Groups {
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { clean, journalling, in_flight, waiting, next_fresh, rejections, engine_failures } = self;
+        view.line("groups.clean", clean.len());
+        view.line("groups.clean_prefix", self.clean_prefix());
+        view.line("groups.clean_indices", ranges(clean.keys().copied()));
+        view.line("groups.journalling", ranges(journalling.keys().copied()));
+        view.line("groups.in_flight", in_flight.len());
+        view.line("groups.waiting", waiting.len());
+        view.line("groups.next_fresh", next_fresh);
+        view.line("groups.engine_failures", engine_failures);
+        for (finding, count) in rejections {
+            view.line(format!("groups.rejections.{finding}"), count);
+        }
+        for (index, InFlight { attempt, since_ms, give_up_ms, kept }) in in_flight {
+            let kept = kept.len();
+            let value = format!("attempt {attempt} since {since_ms}, given up at {give_up_ms}, {kept} rollouts kept");
+            view.line(format!("groups.in_flight.{index}"), value);
+        }
+        for (index, Waiting { attempt, not_before_ms, kept }) in waiting {
+            let value = format!("attempt {attempt} not before {not_before_ms}, {} rollouts kept", kept.len());
+            view.line(format!("groups.waiting.{index}"), value);
+        }
+    }
+
     /// Take over what a crashed process had made durable.
     pub(super) fn restore(&mut self, groups: BTreeMap<u32, Vec<Rollout>>) {
         let last = groups.keys().next_back().copied();

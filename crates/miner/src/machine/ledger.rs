@@ -6,6 +6,7 @@
 use super::Actions;
 use super::action::Action;
 use super::event::JournalEntry;
+use super::view::View;
 use crate::answers::JournalRecord;
 
 /// Why a file is abandoned that the read key does not find.
@@ -33,6 +34,12 @@ enum Fate {
 }
 
 impl Ledger {
+    pub(super) fn describe(&self, section: &str, view: &mut View) {
+        for (number, Entry { digest, groups, fate }) in self.0.iter().enumerate() {
+            view.line(format!("{section}.files.{number}"), format!("{} {groups} groups {digest}", fate.name()));
+        }
+    }
+
     /// Take over a journalled fact about this window.
     pub(super) fn restore(&mut self, record: JournalRecord) {
         match record {
@@ -103,6 +110,16 @@ impl Ledger {
             let record =
                 JournalRecord::UploadAbandoned { window_start, digest: entry.digest.clone(), why: why.to_owned() };
             out.push(Action::AppendJournal { entry: JournalEntry::UploadAbandoned(window_start), record });
+        }
+    }
+}
+
+impl Fate {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Done => "done",
+            Self::Abandoned => "abandoned",
         }
     }
 }

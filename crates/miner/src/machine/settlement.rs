@@ -8,6 +8,7 @@ use super::action::Action;
 use super::event::JournalEntry;
 use super::ledger::{self, Ledger};
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
+use super::view::View;
 use super::{Actions, Machine, trouble};
 use crate::answers::{BucketError, Etag, JournalRecord};
 
@@ -23,6 +24,17 @@ pub(super) struct Unsettled {
     looks: u32,
     /// A look, or the upload itself, is not answered yet.
     waiting: bool,
+}
+
+impl Unsettled {
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { receipt, ledger, looks, waiting } = self;
+        view.line("unsettled.window", receipt.window_start);
+        view.line("unsettled.outcome", format!("{:?}", receipt.outcome));
+        view.line("unsettled.looks", looks);
+        view.line("unsettled.waiting", waiting);
+        ledger.describe("unsettled", view);
+    }
 }
 
 impl Machine {

@@ -3,6 +3,7 @@
 use grail_protocol::PROTOCOL;
 
 use super::estimate::Estimate;
+use super::view::View;
 use crate::answers::Head;
 
 /// The chain's pace as seen so far.
@@ -35,6 +36,15 @@ impl Timing {
             upload: Estimate::new(scaled(UPLOAD_INITIAL_MS), half_life_ms),
             safety_blocks,
         }
+    }
+
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { head, block, group, upload, safety_blocks: _ } = self;
+        view.line_if_some("timing.head", head.map(|(head, _)| head.number));
+        view.line_if_some("timing.head_seen_ms", head.map(|(_, seen_ms)| seen_ms));
+        view.line("timing.block", block);
+        view.line("timing.group", group);
+        view.line("timing.upload", upload);
     }
 
     pub(super) fn head(&self) -> Option<u64> {

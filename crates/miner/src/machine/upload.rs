@@ -1,5 +1,7 @@
 //! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
 
+mod description;
+
 use grail_protocol::rollout::Rollout;
 use grail_protocol::signature::Hotkey;
 use grail_protocol::window_file::{WindowFile, object_key};
