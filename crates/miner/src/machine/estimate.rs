@@ -1,7 +1,9 @@
 //! Estimates of durations that forget: one slow answer must not stop mining for good.
 
+use serde::{Deserialize, Serialize};
+
 /// A duration learnt from observations; without new ones it decays toward its initial value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Estimate {
     initial_ms: u64,
     value_ms: u64,

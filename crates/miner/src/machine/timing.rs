@@ -1,12 +1,13 @@
 //! When the window ends, and when its upload must begin.
 
 use grail_protocol::PROTOCOL;
+use serde::{Deserialize, Serialize};
 
 use super::estimate::Estimate;
 use crate::answers::Head;
 
 /// The chain's pace as seen so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Timing {
     /// The best head, and when it was seen.
     head: Option<(Head, u64)>,
