@@ -89,6 +89,11 @@ impl Past {
         }
     }
 
+    /// The process is killed now; `machine` is the one that the next process begins with.
+    pub fn crashed(self, machine: Machine) -> Self {
+        Self { machine, has_started: false, outstanding: Outstanding::default(), ..self }
+    }
+
     /// What was asked for and not answered, oldest first.
     pub(crate) fn outstanding(&self) -> Vec<Action> {
         self.outstanding.open().map(|((), action)| action.clone()).collect()

@@ -130,6 +130,28 @@ pub enum Timer {
 }
 
 impl Event {
+    /// Its kind by name.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::HeadMoved(_) => "head_moved",
+            Self::HeadFailed(_) => "head_failed",
+            Self::BlockHashRead { .. } => "block_hash_read",
+            Self::BeaconAnswered { .. } => "beacon_answered",
+            Self::RegistrationRead(_) => "registration_read",
+            Self::CommitmentRead(_) => "commitment_read",
+            Self::CommitmentAnswered(_) => "commitment_answered",
+            Self::GroupReady { .. } => "group_ready",
+            Self::GroupFailed { .. } => "group_failed",
+            Self::JournalAnswered { .. } => "journal_answered",
+            Self::UploadAnswered { .. } => "upload_answered",
+            Self::ObjectRead { .. } => "object_read",
+            Self::ObjectDeleted { .. } => "object_deleted",
+            Self::TimerFired(_) => "timer_fired",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
     /// One line that tells this event from every other; bulk stands in it by digest.
     pub fn summary(&self) -> String {
         match self {

@@ -35,6 +35,7 @@ impl Machine {
     /// A machine that goes on where another one was.
     pub fn restore(config: MachineConfig, snapshot: Snapshot) -> Self {
         let Snapshot { timing, account, recovered, window, unsettled, stopping, timers } = snapshot;
+        let timing = timing.configured(config.safety_blocks);
         Self { config, timing, account, recovered, window, unsettled, stopping, timers }
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Timing {
     pub(super) group: Estimate,
     /// One upload with its read-back.
     pub(super) upload: Estimate,
+    /// Of the configuration, and no part of the state.
+    #[serde(skip)]
     safety_blocks: u64,
 }
 
@@ -36,6 +38,11 @@ impl Timing {
             upload: Estimate::new(scaled(UPLOAD_INITIAL_MS), half_life_ms),
             safety_blocks,
         }
+    }
+
+    /// The same under a configuration.
+    pub(super) fn configured(self, safety_blocks: u64) -> Self {
+        Self { safety_blocks, ..self }
     }
 
     pub(super) fn head(&self) -> Option<u64> {
