@@ -1,5 +1,7 @@
 //! The command line as typed.
 
+mod tapes;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,11 @@ use grail_miner::policy::UploadPolicy;
 
 use crate::device::DeviceChoice;
 use crate::doctor::Device;
+
+pub use self::tapes::{
+    ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments,
+    TapeShowArguments,
+};
 
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
 ///
@@ -43,6 +50,8 @@ pub enum Command {
     Replay(ReplayArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
     Sim(SimArguments),
+    /// List recorded tapes, show their steps, or take a part out of one.
+    Tape(TapeArguments),
     /// Check a window file against all of the validator's rules.
     Verify(VerifyArguments),
     /// Show the version, and the protocol that it speaks.
@@ -158,29 +167,6 @@ pub struct EnvFileArgument {
     /// Read variables from this file [default: .env where there is one].
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-}
-
-/// `grail replay`. Exit codes: 0 equal, 1 diverged, 2 unreadable.
-#[derive(Debug, Args)]
-pub struct ReplayArguments {
-    /// Tapes, or folders of tapes.
-    #[arg(required = true, value_name = "TAPE")]
-    pub tapes: Vec<PathBuf>,
-    /// Go on after a difference.
-    #[arg(long)]
-    pub lenient: bool,
-    /// Replay this many steps only.
-    #[arg(long, value_name = "N")]
-    pub until: Option<usize>,
-    /// Print one JSON object per tape.
-    #[arg(long)]
-    pub json: bool,
-    /// Write one self-contained page for one tape: the first difference, and the timeline of every window.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-    /// Travel through one tape in the terminal: step by step, back, and to where a condition holds.
-    #[arg(long, conflicts_with_all = ["json", "html", "lenient", "until"])]
-    pub step: bool,
 }
 
 /// `grail mine`.

@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn recorder(folder: &Path, arguments: &SimArguments, config: &SimConfig) -> anyhow::Result<Recorder> {
-    let header = Header::of(&machine_config(config), arguments.engine.name());
+    let header = Header::of(&machine_config(config), arguments.engine.name()).simulated(config.seed);
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     // Named by its seed, for virtual time always begins alike.
     Ok(Recorder::begin(&folder, &header, config.seed)?)

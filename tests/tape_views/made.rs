@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail::tape::{Frame, Header, Recorder, Step, Tape, TapeFolder};
+use grail::tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 use grail_miner::machine::{Action, Event, GroupId, MachineConfig};
 use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::{BeaconRound, BeaconSchedule, Head};
@@ -50,13 +50,6 @@ pub(crate) fn parsed(bytes: &[u8]) -> Tape {
     Tape::parse(Path::new("test.tape"), bytes).unwrap()
 }
 
-pub(crate) fn steps(tape: &Tape) -> impl Iterator<Item = &Step> {
-    tape.frames.iter().filter_map(|frame| match frame {
-        Frame::Step(step) => Some(&**step),
-        Frame::State(_) => None,
-    })
-}
-
 pub(crate) fn steps_mut(tape: &mut Tape) -> impl Iterator<Item = &mut Step> {
     tape.frames.iter_mut().filter_map(|frame| match frame {
         Frame::Step(step) => Some(&mut **step),
@@ -68,16 +61,17 @@ pub(crate) fn steps_mut(tape: &mut Tape) -> impl Iterator<Item = &mut Step> {
 const BEGUN_MS: u64 = 1_753_000_002_000;
 
 /// A tape of these events, one after each pause, with the actions of this build.
-pub(crate) fn tape_of(config: MachineConfig, events: Vec<Event>, pause_ms: usize) -> Tape {
+pub(crate) fn tape_of(config: MachineConfig, events: Vec<Event>, pause_ms: u64) -> Tape {
     let header = Header::of(&config, "by hand");
     let mut machine = header.config.machine();
     let mut frames = Vec::new();
-    for (monotonic_ms, event) in (0..).step_by(pause_ms).zip(events) {
-        let mut step = Step { monotonic_ms, wall_ms: BEGUN_MS + monotonic_ms, event, actions: Vec::new() };
+    for (number, event) in (0..).zip(events) {
+        let monotonic_ms = number * pause_ms;
+        let mut step = Step { number, monotonic_ms, wall_ms: BEGUN_MS + monotonic_ms, event, actions: Vec::new() };
         step.actions = machine.handle(step.now(), step.event.clone()).iter().map(Action::summary).collect();
         frames.push(Frame::Step(Box::new(step)));
     }
-    Tape { header, frames, torn_bytes: 0 }
+    Tape { format: FORMAT, header, frames, torn_bytes: 0 }
 }
 
 pub(crate) fn config() -> MachineConfig {

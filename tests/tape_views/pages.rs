@@ -11,7 +11,7 @@ use grail_miner::machine::{Event, GroupId};
 use grail_miner::ports::{BeaconError, BucketError};
 use serde_json::Value;
 
-use crate::made::{WINDOW, beginning, config, failed, parsed, recorded, steps, steps_mut, tape_of};
+use crate::made::{WINDOW, beginning, config, failed, parsed, recorded, steps_mut, tape_of};
 
 /// What is planted wherever text comes from outside.
 const FOREIGN: &str = "</script><script>alert('planted')</script><img src=x onerror=alert(1)>&amp;\"'";
@@ -44,7 +44,7 @@ fn what_the_page_draws_is_what_the_tape_says() {
         // Another reading of the tape: the text of the recorded actions, and the events themselves.
         let mut expected: BTreeMap<u64, BTreeMap<(u64, u64, u64), (u64, &str)>> = BTreeMap::new();
         let (mut heads, mut puts) = (BTreeSet::new(), 0);
-        for step in steps(&tape) {
+        for step in tape.steps() {
             for order in step.actions.iter().filter_map(|action| action.strip_prefix("generate GroupId { ")) {
                 let number = |name: &str| -> u64 {
                     let (_, rest) = order.split_once(&format!("{name}: ")).unwrap();
@@ -90,7 +90,7 @@ fn what_the_page_draws_is_what_the_tape_says() {
             drawn_heads.extend(window["heads"].as_array().unwrap().iter().map(|head| head[1].as_u64().unwrap()));
             let calls = window["upload"].as_array().unwrap().iter();
             drawn_puts += calls.filter(|call| call["what"].as_str().unwrap().starts_with("put")).count();
-            let receipts = steps(&tape).flat_map(|step| &step.actions).filter(|action| {
+            let receipts = tape.steps().flat_map(|step| &step.actions).filter(|action| {
                 action.starts_with("Report(Receipt(") && action.contains(&format!("window_start: {start},"))
             });
             let receipts: Vec<&String> = receipts.collect();

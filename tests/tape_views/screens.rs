@@ -1,6 +1,6 @@
 //! What the screen shows, character by character.
 
-use grail::tape::travel::{Flow, Palette, Session, Travel, draw};
+use grail::tape::travel::{Flow, Journey, Palette, Travel, draw};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -11,7 +11,7 @@ use crate::made::{steps_mut, two_failures};
 fn screen(keys: &str, width: u16, height: u16) -> String {
     let mut tape = two_failures();
     steps_mut(&mut tape).nth(6).unwrap().actions[0].push('?');
-    let mut travel = Travel::new(Session::open(tape).unwrap(), "by-hand.tape".to_owned());
+    let mut travel = Travel::new(Journey::open(tape).unwrap(), "by-hand.tape".to_owned());
     for key in keys.chars() {
         let code = if key == '\n' { KeyCode::Enter } else { KeyCode::Char(key) };
         assert_eq!(travel.key(KeyEvent::new(code, KeyModifiers::NONE)), Flow::Continue, "{key:?}");

@@ -1,21 +1,21 @@
 //! The model of time travel against a plain run over the tape.
 
 use grail::tape::Tape;
-use grail::tape::travel::{Condition, Direction, NoSteps, Session};
+use grail::tape::travel::{Condition, Direction, Journey, NoSteps};
 use grail_miner::machine::view::View;
 use grail_miner::machine::{Action, Event};
 use proptest::prelude::*;
 
-use crate::made::{parsed, recorded, steps, steps_mut, two_failures};
+use crate::made::{parsed, recorded, steps_mut, two_failures};
 
 /// The state after each step, and the actions, from one run without going back.
 fn plain_run(tape: &Tape) -> Vec<(View, Vec<String>)> {
-    let mut machine = tape.header.config.machine();
+    let mut machine = tape.machine();
     let handled = |step: &grail::tape::Step| {
         let actions = machine.handle(step.now(), step.event.clone()).iter().map(Action::summary).collect();
         (machine.view(), actions)
     };
-    steps(tape).map(handled).collect()
+    tape.steps().map(handled).collect()
 }
 
 fn condition(text: &str) -> Condition {
@@ -24,14 +24,14 @@ fn condition(text: &str) -> Condition {
 
 /// The steps at which a condition stops, from the beginning or from the end.
 fn stops(tape: &Tape, text: &str, direction: Direction) -> Vec<usize> {
-    let mut session = Session::open(tape.clone()).unwrap();
-    session.stop_on(condition(text));
+    let mut journey = Journey::open(tape.clone()).unwrap();
+    journey.stop_on(condition(text));
     if direction == Direction::Back {
-        session.goto(usize::MAX);
+        journey.goto(usize::MAX);
     }
     let mut stops = Vec::new();
-    while session.run(direction).is_some() {
-        stops.push(session.number());
+    while journey.run(direction).is_some() {
+        stops.push(journey.number());
     }
     stops
 }
@@ -40,22 +40,22 @@ fn stops(tape: &Tape, text: &str, direction: Direction) -> Vec<usize> {
 fn wherever_one_goes_it_looks_as_it_did_on_the_way_there() {
     let tape = parsed(&recorded(5, 2, "random"));
     let plain = plain_run(&tape);
-    let session = std::cell::RefCell::new(Session::open(tape).unwrap());
+    let journey = std::cell::RefCell::new(Journey::open(tape).unwrap());
     let places = proptest::collection::vec((any::<prop::sample::Index>(), 0..4), 1..40);
     proptest!(ProptestConfig::with_cases(20), |(places in places)| {
-        let mut session = session.borrow_mut();
+        let mut journey = journey.borrow_mut();
         for (place, way) in places {
             match way {
-                0 => session.goto(place.index(plain.len())),
-                1 => session.go(Direction::Forward, 1),
-                2 => session.go(Direction::Back, 1),
-                _ => session.go(Direction::Back, place.index(30)),
+                0 => journey.goto(place.index(plain.len())),
+                1 => journey.go(Direction::Forward, 1),
+                2 => journey.go(Direction::Back, 1),
+                _ => journey.go(Direction::Back, place.index(30)),
             }
-            let (state, actions) = &plain[session.number()];
-            prop_assert_eq!(&session.state(), state);
-            prop_assert_eq!(session.actions().len(), actions.len());
-            let before = session.number().checked_sub(1).map(|number| plain[number].0.clone());
-            let (number, reference) = session.reference();
+            let (state, actions) = &plain[journey.number()];
+            prop_assert_eq!(&journey.state(), state);
+            prop_assert_eq!(journey.actions().len(), actions.len());
+            let before = journey.number().checked_sub(1).map(|number| plain[number].0.clone());
+            let (number, reference) = journey.reference();
             prop_assert_eq!((number.is_some(), number.map(|_| reference.clone())), (before.is_some(), before));
         }
     });
@@ -64,19 +64,19 @@ fn wherever_one_goes_it_looks_as_it_did_on_the_way_there() {
 #[test]
 fn one_step_back_costs_little_on_a_long_tape() {
     let tape = parsed(&recorded(6, 4, "none"));
-    let mut session = Session::open(tape).unwrap();
-    let count = session.steps().len();
+    let mut journey = Journey::open(tape).unwrap();
+    let count = journey.steps().len();
     assert!(count > 300, "{count} steps");
-    session.goto(count - 1);
-    let before = session.steps_run();
+    journey.goto(count - 1);
+    let before = journey.steps_run();
     let mut dearest = 0;
-    while session.number() > 0 {
-        let began = session.steps_run();
-        session.go(Direction::Back, 1);
-        dearest = dearest.max(session.steps_run() - began);
+    while journey.number() > 0 {
+        let began = journey.steps_run();
+        journey.go(Direction::Back, 1);
+        dearest = dearest.max(journey.steps_run() - began);
     }
     // From the beginning each time it would be half the square.
-    assert!(session.steps_run() - before < 8 * count, "{} steps for {count}", session.steps_run() - before);
+    assert!(journey.steps_run() - before < 8 * count, "{} steps for {count}", journey.steps_run() - before);
     assert!(dearest <= count / 16 + 2, "{dearest} steps at once of {count}");
 }
 
@@ -84,7 +84,7 @@ fn one_step_back_costs_little_on_a_long_tape() {
 fn conditions_stop_where_they_hold_both_ways() {
     let tape = parsed(&recorded(5, 2, "random"));
     let plain = plain_run(&tape);
-    let all: Vec<_> = steps(&tape).cloned().collect();
+    let all: Vec<_> = tape.steps().cloned().collect();
     let holding = |holds: &dyn Fn(usize) -> bool| (0..all.len()).filter(|number| holds(*number)).collect::<Vec<_>>();
     let clean = |number: usize| plain[number].0.get("groups.clean").map_or(0, |count| count.parse().unwrap_or(0));
     type Oracle<'a> = &'a dyn Fn(usize) -> bool;
@@ -111,37 +111,37 @@ fn conditions_stop_where_they_hold_both_ways() {
 fn differences_are_found_and_shown_on_both_sides() {
     let mut tape = two_failures();
     steps_mut(&mut tape).nth(6).unwrap().actions[0].push('?');
-    let mut session = Session::open(tape).unwrap();
-    assert_eq!(session.first_difference(), Some(6));
-    assert!(session.goto_difference(Direction::Forward));
-    assert_eq!(session.number(), 6);
-    assert!(!session.goto_difference(Direction::Forward));
-    session.goto(9);
-    assert!(session.goto_difference(Direction::Back));
-    let lines = format!("{:?}", session.actions());
+    let mut journey = Journey::open(tape).unwrap();
+    assert_eq!(journey.first_difference(), Some(6));
+    assert!(journey.goto_difference(Direction::Forward));
+    assert_eq!(journey.number(), 6);
+    assert!(!journey.goto_difference(Direction::Forward));
+    journey.goto(9);
+    assert!(journey.goto_difference(Direction::Back));
+    let lines = format!("{:?}", journey.actions());
     assert!(lines.contains("Recorded(") && lines.contains("Replayed("), "{lines}");
 }
 
 #[test]
 fn windows_are_gone_to_by_their_first_block() {
     let tape = parsed(&recorded(6, 3, "none"));
-    let mut session = Session::open(tape).unwrap();
-    let windows: Vec<u64> = session.windows().filter(|start| *start >= crate::made::WINDOW).collect();
+    let mut journey = Journey::open(tape).unwrap();
+    let windows: Vec<u64> = journey.windows().filter(|start| *start >= crate::made::WINDOW).collect();
     assert!(windows.len() >= 3, "{windows:?}");
     for start in windows.into_iter().rev() {
-        assert!(session.goto_window(start));
-        assert_eq!(session.state().get("window.start"), Some(start.to_string().as_str()));
-        let (_, before) = session.reference();
+        assert!(journey.goto_window(start));
+        assert_eq!(journey.state().get("window.start"), Some(start.to_string().as_str()));
+        let (_, before) = journey.reference();
         assert_ne!(before.get("window.start"), Some(start.to_string().as_str()));
     }
-    assert!(!session.goto_window(17));
+    assert!(!journey.goto_window(17));
 }
 
 #[test]
 fn a_tape_without_steps_is_refused() {
     let mut tape = two_failures();
     tape.frames.clear();
-    assert_eq!(Session::open(tape).err(), Some(NoSteps));
+    assert_eq!(Journey::open(tape).err(), Some(NoSteps));
 }
 
 #[test]

@@ -8,7 +8,6 @@ use grail_miner::ports::{Etag, Now};
 use grail_protocol::constants::window_start;
 use sha2::{Digest, Sha256};
 
-use super::super::format::Frame;
 use super::super::reader::Tape;
 use super::{ATTEMPTS_MAX, Attempt, Call, End, MARKS_MAX, TEXT_MAX, Timeline, WindowLanes};
 
@@ -28,9 +27,8 @@ impl Gatherer {
     /// What this build does on a tape's events.
     pub fn of_tape(tape: &Tape) -> Self {
         let mut gatherer = Self::default();
-        let mut machine = tape.header.config.machine();
-        for frame in &tape.frames {
-            let Frame::Step(step) = frame else { continue };
+        let mut machine = tape.machine();
+        for step in tape.steps() {
             let now = step.now();
             gatherer.event(now, &step.event);
             let actions = machine.handle(now, step.event.clone());

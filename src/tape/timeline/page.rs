@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use askama::Template;
 use grail_miner::machine::{WindowOutcome, WindowReceipt};
 
-use super::super::divergence::{Divergence, Line};
+use super::super::divergence::{Class, Divergence, Line};
 use super::super::format::Header;
 use super::super::player::Replay;
 use super::{End, Timeline, WindowLanes};
@@ -53,6 +53,8 @@ pub struct Page<'a> {
     is_good: bool,
     facts: Vec<(&'static str, String)>,
     divergence: Option<&'a Divergence>,
+    explanation: &'static str,
+    is_state_compared: bool,
     pairs: Vec<Pair>,
     rows: Vec<Row>,
     left_out: usize,
@@ -86,6 +88,8 @@ impl<'a> Page<'a> {
             is_good,
             facts,
             divergence,
+            explanation: divergence.map(|divergence| explanation(divergence.class)).unwrap_or_default(),
+            is_state_compared: divergence.is_some_and(|divergence| divergence.class == Class::ChangedState),
             pairs: divergence.map(|divergence| pairs(&divergence.lines)).unwrap_or_default(),
             rows: timeline.windows.iter().map(Row::of).collect(),
             left_out: timeline.left_out,
@@ -167,6 +171,40 @@ impl Row {
                 format!("{}, {} of {} valid", verdict.outcome, verdict.accepted, verdict.checked)
             }),
         }
+    }
+}
+
+/// A class in plain words.
+const fn explanation(class: Class) -> &'static str {
+    match class {
+        Class::RecordingGap => {
+            "The tape holds an answer to a question that nobody asked on it, or its steps are not numbered without \
+             a gap: something happened that was not recorded, and everything after it follows from that."
+        }
+        Class::NonDeterminism => {
+            "This build was run twice over the same events and did two different things. That must never be: some \
+             decision rests on something that is not an event."
+        }
+        Class::ReorderedActions => {
+            "This build asks for exactly the recorded actions, in another order. Whether that matters depends on \
+             whether one of them must come first, as the journal before the bucket."
+        }
+        Class::ChangedBehaviour => {
+            "Up to this event everything was the same. To this event, this build answers with other actions than the \
+             one that recorded the tape: a rule, a constant or a piece of code has changed in between."
+        }
+        Class::ChangedState => {
+            "Every action was the same, yet what the machine remembers is not. It will show later, when a decision \
+             rests on the part that differs."
+        }
+        Class::DifferentRounding => {
+            "For the same tokens the engine computes slightly other numbers than the one that recorded the tape. \
+             They are near enough for a validator."
+        }
+        Class::DifferentSketches => {
+            "For the same tokens the engine computes numbers so different that a validator would reject the proof."
+        }
+        Class::DifferentTokens => "From the same random streams the engine draws other tokens than were recorded.",
     }
 }
 

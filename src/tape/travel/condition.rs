@@ -294,7 +294,8 @@ mod tests {
     fn holds(text: &str) -> bool {
         let group = grail_miner::machine::GroupId { window_start: 60, generation: 0, index: 3, attempt: 1 };
         let event = Event::GroupFailed { group, why: "a timeout, or so".to_owned() };
-        let step = Step { monotonic_ms: 1_500, wall_ms: 0, event, actions: vec!["ReadBlockHash(60)".to_owned()] };
+        let step =
+            Step { number: 17, monotonic_ms: 1_500, wall_ms: 0, event, actions: vec!["ReadBlockHash(60)".to_owned()] };
         let machine = Machine::new(MachineConfig::new(Hotkey::from_bytes([0; 32]), Vec::new()));
         let replayed = vec!["Report".to_owned()];
         parsed(text).unwrap().holds(&Moment { number: 17, step: &step, replayed: &replayed, machine: &machine })

@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::session::{Direction, Session};
+use super::journey::{Direction, Journey};
 
 /// Steps that a page key goes.
 const PAGE_STEPS: usize = 20;
@@ -54,10 +54,10 @@ impl Question {
     }
 }
 
-/// A session as a person drives it.
+/// A journey as a person drives it.
 pub struct Travel {
     /// Where one is.
-    pub session: Session,
+    pub journey: Journey,
     /// What the tape is called.
     pub name: String,
     pub(super) pane: Pane,
@@ -69,10 +69,10 @@ pub struct Travel {
 }
 
 impl Travel {
-    /// Begin at the session's step.
-    pub fn new(session: Session, name: String) -> Self {
+    /// Begin at the journey's step.
+    pub fn new(journey: Journey, name: String) -> Self {
         let message = "? for help".to_owned();
-        Self { session, name, pane: Pane::State, scrolled: [0; 3], question: None, message, is_help_shown: false }
+        Self { journey, name, pane: Pane::State, scrolled: [0; 3], question: None, message, is_help_shown: false }
     }
 
     /// Take one key.
@@ -105,14 +105,14 @@ impl Travel {
             KeyCode::Char('w') => self.ask(Question::Window),
             KeyCode::Char('b') => self.ask(Question::Condition),
             KeyCode::Char('B') => {
-                self.session.clear_conditions();
+                self.journey.clear_conditions();
                 self.message = "it stops on nothing any more".to_owned();
             }
             KeyCode::Char('c') => self.run(Forward),
             KeyCode::Char('C') => self.run(Back),
             KeyCode::Char('d') => self.goto_difference(Forward),
             KeyCode::Char('D') => self.goto_difference(Back),
-            KeyCode::Char('m') => self.session.toggle_mark(),
+            KeyCode::Char('m') => self.journey.toggle_mark(),
             KeyCode::Tab => self.pane = self.pane.next(),
             KeyCode::Down => self.scroll(1),
             KeyCode::Up => self.scroll(-1),
@@ -137,8 +137,8 @@ impl Travel {
             (_, _) if text.is_empty() => {}
             (Question::Step, Ok(step)) => self.goto(usize::try_from(step).unwrap_or(usize::MAX)),
             (Question::Window, Ok(start)) => {
-                if !self.session.goto_window(start) {
-                    let windows: Vec<String> = self.session.windows().map(|start| start.to_string()).collect();
+                if !self.journey.goto_window(start) {
+                    let windows: Vec<String> = self.journey.windows().map(|start| start.to_string()).collect();
                     self.message = format!("no window begins at {start}; there are {}", windows.join(", "));
                 }
                 self.scrolled = [0; 3];
@@ -147,7 +147,7 @@ impl Travel {
             (Question::Condition, _) => match text.parse() {
                 Ok(condition) => {
                     self.message = format!("c goes on to {condition}, C back to it");
-                    self.session.stop_on(condition);
+                    self.journey.stop_on(condition);
                 }
                 Err(error) => self.message = super::ConditionError::to_string(&error),
             },
@@ -159,11 +159,11 @@ impl Travel {
     }
 
     fn run(&mut self, direction: Direction) {
-        if self.session.conditions().is_empty() {
+        if self.journey.conditions().is_empty() {
             self.message = "nothing to stop on yet: b sets a condition".to_owned();
             return;
         }
-        let stopped = self.session.run(direction);
+        let stopped = self.journey.run(direction);
         self.message = match stopped {
             Some(condition) => format!("stopped on {condition}"),
             None => "no condition holds up to the end that way".to_owned(),
@@ -172,19 +172,19 @@ impl Travel {
     }
 
     fn goto_difference(&mut self, direction: Direction) {
-        if !self.session.goto_difference(direction) {
+        if !self.journey.goto_difference(direction) {
             self.message = "no step differs that way".to_owned();
         }
         self.scrolled = [0; 3];
     }
 
     fn go(&mut self, direction: Direction, steps: usize) {
-        self.session.go(direction, steps);
+        self.journey.go(direction, steps);
         self.scrolled = [0; 3];
     }
 
     fn goto(&mut self, number: usize) {
-        self.session.goto(number);
+        self.journey.goto(number);
         self.scrolled = [0; 3];
     }
 

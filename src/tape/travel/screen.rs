@@ -85,13 +85,13 @@ pub fn draw(frame: &mut Frame<'_>, travel: &Travel, palette: Palette) {
 }
 
 fn title(travel: &Travel, palette: Palette) -> Paragraph<'static> {
-    let session = &travel.session;
-    let last = session.steps().len() - 1;
-    let verdict = match session.first_difference() {
+    let journey = &travel.journey;
+    let last = journey.steps().len() - 1;
+    let verdict = match journey.first_difference() {
         None => Span::styled("equal", palette.style(Color::Green)),
         Some(step) => Span::styled(format!("differs from step {step} on"), palette.style(Color::Red)),
     };
-    let place = format!("{}  step {} of 0-{last}  ", printable(&travel.name), session.number());
+    let place = format!("{}  step {} of 0-{last}  ", printable(&travel.name), journey.number());
     Paragraph::new(Text::from(vec![Span::raw(place), verdict])).style(Style::new().add_modifier(Modifier::BOLD))
 }
 
@@ -99,7 +99,7 @@ fn foot_line(travel: &Travel) -> Paragraph<'static> {
     let text = match &travel.question {
         Some((question, typed)) => format!("{}: {}_", question.text(), printable(typed)),
         None => {
-            let conditions: Vec<String> = travel.session.conditions().iter().map(ToString::to_string).collect();
+            let conditions: Vec<String> = travel.journey.conditions().iter().map(ToString::to_string).collect();
             let stops = if conditions.is_empty() { String::new() } else { format!("[{}] ", conditions.join(", ")) };
             stops + &printable(&travel.message)
         }
@@ -108,22 +108,22 @@ fn foot_line(travel: &Travel) -> Paragraph<'static> {
 }
 
 fn draw_events(frame: &mut Frame<'_>, area: Rect, travel: &Travel, palette: Palette) {
-    let session = &travel.session;
+    let journey = &travel.journey;
     let room = usize::from(area.height.saturating_sub(2));
-    let count = session.steps().len();
+    let count = journey.steps().len();
     // The step stays in the middle, but at the ends.
-    let first = session.number().saturating_sub(room / 2).min(count.saturating_sub(room));
+    let first = journey.number().saturating_sub(room / 2).min(count.saturating_sub(room));
     let lines = (first..count.min(first + room)).map(|number| {
-        let step = &session.steps()[number];
-        let sign = if session.differs(number) { '!' } else { ' ' };
+        let step = &journey.steps()[number];
+        let sign = if journey.differs(number) { '!' } else { ' ' };
         let (event, ms) = (printable(&step.event.summary()), step.monotonic_ms);
         let style = match () {
-            () if session.differs(number) => palette.style(Color::Red),
+            () if journey.differs(number) => palette.style(Color::Red),
             () if step.event.is_failure() => palette.style(Color::Yellow),
             () => Style::new(),
         };
         let (cursor, style) =
-            if number == session.number() { ('>', style.add_modifier(Modifier::REVERSED)) } else { (' ', style) };
+            if number == journey.number() { ('>', style.add_modifier(Modifier::REVERSED)) } else { (' ', style) };
         Text::styled(format!("{cursor}{sign}{number:>5} {ms:>8} {event}"), style)
     });
     let block = Block::bordered().title("Events (! differs)");
@@ -131,8 +131,8 @@ fn draw_events(frame: &mut Frame<'_>, area: Rect, travel: &Travel, palette: Pale
 }
 
 fn action_lines(travel: &Travel, palette: Palette) -> Vec<Text<'static>> {
-    let event = printable(&travel.session.step().event.summary());
-    let lines = travel.session.actions();
+    let event = printable(&travel.journey.step().event.summary());
+    let lines = travel.journey.actions();
     let shown = |line| match line {
         Line::Both(action) => Text::raw(format!("  {}", printable(&action))),
         Line::Recorded(action) => Text::styled(format!("- {}", printable(&action)), palette.style(Color::Red)),
@@ -144,18 +144,18 @@ fn action_lines(travel: &Travel, palette: Palette) -> Vec<Text<'static>> {
 }
 
 fn state_lines(travel: &Travel) -> Vec<Text<'static>> {
-    travel.session.state().lines().map(|(name, value)| Text::raw(format!("{name} = {}", printable(value)))).collect()
+    travel.journey.state().lines().map(|(name, value)| Text::raw(format!("{name} = {}", printable(value)))).collect()
 }
 
 fn draw_diff(frame: &mut Frame<'_>, area: Rect, travel: &Travel, palette: Palette) {
-    let session = &travel.session;
-    let (number, before) = session.reference();
+    let journey = &travel.journey;
+    let (number, before) = journey.reference();
     let title = match number {
-        Some(number) => format!("State: step {number} -> {}", session.number()),
-        None => format!("State: beginning -> {}", session.number()),
+        Some(number) => format!("State: step {number} -> {}", journey.number()),
+        None => format!("State: beginning -> {}", journey.number()),
     };
     let mut lines = Vec::new();
-    for change in before.changes(&session.state()) {
+    for change in before.changes(&journey.state()) {
         lines.push(Text::raw(change.name));
         for (sign, value, colour) in [('-', change.before, Color::Red), ('+', change.after, Color::Green)] {
             lines.extend(

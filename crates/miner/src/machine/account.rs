@@ -1,5 +1,7 @@
 //! Registration and the read credentials on chain.
 
+use serde::{Deserialize, Serialize};
+
 use super::action::Action;
 use super::event::Timer;
 use super::receipt::Area;
@@ -8,14 +10,14 @@ use super::{Actions, Machine, trouble};
 use crate::answers::{ChainError, CommitError, Now};
 
 /// What is known of our account.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Account {
     /// Whether the hotkey has a uid; unknown before the first answer.
     registered: Option<bool>,
     commitment: Commitment,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 enum Commitment {
     #[default]
     Unknown,

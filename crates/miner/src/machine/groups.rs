@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use grail_protocol::generation::GeneratedRollout;
 use grail_protocol::rollout::Rollout;
+use serde::{Deserialize, Serialize};
 
 use super::action::{Action, GroupOrder};
 use super::event::{GroupId, JournalEntry, Timer};
@@ -18,7 +19,7 @@ use crate::seal::SealedGroup;
 const PATIENCE: u64 = 6;
 
 /// Every group of a window by its index; an index is in one of the maps from its first order on.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Groups {
     clean: BTreeMap<u32, Vec<Rollout>>,
     journalling: BTreeMap<u32, Vec<Rollout>>,
@@ -29,7 +30,7 @@ pub(super) struct Groups {
     pub(super) engine_failures: u32,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct InFlight {
     attempt: u32,
     since_ms: u64,
@@ -37,7 +38,7 @@ struct InFlight {
     kept: BTreeMap<u32, GeneratedRollout>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Waiting {
     attempt: u32,
     not_before_ms: u64,

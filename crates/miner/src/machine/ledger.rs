@@ -3,6 +3,8 @@
 //! A file is journalled before it is sent. It is then exactly one of pending, done (the read key fetched it) and
 //! abandoned with a reason, and each change is journalled. No second file is sent while one is pending.
 
+use serde::{Deserialize, Serialize};
+
 use super::Actions;
 use super::action::Action;
 use super::event::JournalEntry;
@@ -13,11 +15,11 @@ use crate::answers::JournalRecord;
 pub(super) const NOT_THERE: &str = "it is not in the bucket";
 
 /// The files of one window, in the order in which they were packed.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ledger(Vec<Entry>);
 
 /// One file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// sha256 in hex.
     pub(super) digest: String,
@@ -26,7 +28,7 @@ pub(super) struct Entry {
     fate: Fate,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Fate {
     Pending,
     Done,

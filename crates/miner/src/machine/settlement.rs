@@ -3,6 +3,7 @@
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
+use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::event::JournalEntry;
@@ -16,7 +17,7 @@ use crate::answers::{BucketError, Etag, JournalRecord};
 const LOOKS_MAX: u32 = 5;
 
 /// A window that is over and has a pending upload.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Unsettled {
     /// The receipt if the pending file is not in the bucket.
     receipt: WindowReceipt,

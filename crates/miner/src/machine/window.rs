@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use grail_protocol::PROTOCOL;
 use grail_protocol::randomness::window_randomness;
 use grail_protocol::rollout::{Rollout, WindowContext};
+use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::event::{JournalEntry, Timer};
@@ -17,7 +18,7 @@ use super::{Actions, Machine, trouble};
 use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord, Now};
 
 /// What is known of the current window.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Window {
     pub(super) start: u64,
     /// How often the first block was replaced; work of an earlier generation is worthless.
@@ -35,7 +36,7 @@ pub(super) struct Window {
 }
 
 /// What a crashed process left behind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Recovered {
     context: WindowContext,
     groups: BTreeMap<u32, Vec<Rollout>>,

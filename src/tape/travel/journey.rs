@@ -1,8 +1,7 @@
 //! The model of time travel: where one is on a tape, and what is to be seen there.
 
+use grail_miner::machine::Machine;
 use grail_miner::machine::view::View;
-use grail_miner::machine::{Event, Machine};
-use grail_protocol::constants::window_start;
 
 use super::super::divergence::{Line, compared};
 use super::super::format::{Frame, Header, Step, line};
@@ -31,7 +30,7 @@ pub enum Direction {
 ///
 /// Back means to run from a machine that was kept on the way; at most 1 step in 256 of the tape is run again for one step
 /// back within the stretch that was run last.
-pub struct Session {
+pub struct Journey {
     header: Header,
     steps: Vec<Step>,
     /// Whether recorded and replayed actions differ.
@@ -56,32 +55,27 @@ struct Place {
     replayed: Vec<String>,
 }
 
-impl Session {
+impl Journey {
     /// Run over the whole tape once, and begin at its first step.
     ///
     /// # Errors
     /// [`NoSteps`].
     pub fn open(tape: Tape) -> Result<Self, NoSteps> {
+        let machine = tape.machine();
+        let windows = tape.windows().iter().map(|span| (span.window_start, span.first_step)).collect();
         let is_step = |frame| match frame {
             Frame::Step(step) => Some(*step),
             Frame::State(_) => None,
         };
         let steps: Vec<Step> = tape.frames.into_iter().filter_map(is_step).collect();
-        let machine = tape.header.config.machine();
         let spacing = steps.len().div_ceil(FAR_MAX).max(1);
-        let (mut far, mut differs, mut windows) = (Vec::new(), Vec::new(), Vec::<(u64, usize)>::new());
+        let (mut far, mut differs) = (Vec::new(), Vec::new());
         let mut running = machine.clone();
         for (number, step) in steps.iter().enumerate() {
             if number % spacing == 0 {
                 far.push((number, running.clone()));
             }
             differs.push(handled(&mut running, step) != step.actions);
-            if let Event::HeadMoved(head) = step.event {
-                let start = window_start(head.number);
-                if windows.last().is_none_or(|(last, _)| *last < start) {
-                    windows.push((start, number));
-                }
-            }
         }
         let here = Place::at(0, machine, steps.first().ok_or(NoSteps)?);
         let header = tape.header;
