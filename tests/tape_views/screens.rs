@@ -38,7 +38,11 @@ fn the_help_names_every_key_and_the_language() {
 
 #[test]
 fn what_is_typed_and_what_is_wrong_stand_in_the_last_line() {
-    let last = |keys: &str| screen(keys, 100, 24).lines().last().unwrap().trim_matches(['"', ' ']).to_owned();
+    let last = |keys: &str| {
+        let screen = screen(keys, 100, 24);
+        let last = screen.lines().last().unwrap();
+        last.strip_prefix('"').unwrap().strip_suffix('"').unwrap().trim_end().to_owned()
+    };
     assert_eq!(last("bkind=x"), "stop on: kind=x_");
     assert_eq!(last("g12x\n"), "\"12x\" is no number");
     assert_eq!(last("w17\n"), "no window begins at 17; there are 3000000");

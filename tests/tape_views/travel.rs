@@ -1,12 +1,12 @@
 //! The model of time travel against a plain run over the tape.
 
-use grail::tape::Tape;
 use grail::tape::travel::{Condition, Direction, Journey, NoSteps};
+use grail::tape::{Frame, Tape};
 use grail_miner::machine::view::View;
 use grail_miner::machine::{Action, Event};
 use proptest::prelude::*;
 
-use crate::made::{parsed, recorded, steps_mut, two_failures};
+use crate::made::{WINDOW, parsed, recorded, steps_mut, two_failures};
 
 /// The state after each step, and the actions, from one run without going back.
 fn plain_run(tape: &Tape) -> Vec<(View, Vec<String>)> {
@@ -135,6 +135,24 @@ fn windows_are_gone_to_by_their_first_block() {
         assert_ne!(before.get("window.start"), Some(start.to_string().as_str()));
     }
     assert!(!journey.goto_window(17));
+}
+
+#[test]
+fn after_a_gap_it_goes_on_from_the_next_recorded_state() {
+    let whole = parsed(&recorded(6, 2, "none"));
+    let mut tape = whole.clone();
+    let is_group = |frame: &Frame| matches!(frame, Frame::Step(step) if matches!(step.event, Event::GroupReady { .. }));
+    let gap = tape.frames.iter().position(is_group).unwrap();
+    let Frame::Step(lost) = tape.frames.remove(gap) else { unreachable!() };
+    let journey = Journey::open(tape).unwrap();
+    let gaps: Vec<usize> = (0..journey.steps().len()).filter(|number| journey.missing_before(*number) > 0).collect();
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(journey.steps()[gaps[0]].number, lost.number + 1);
+    assert!(journey.first_difference().is_some_and(|first| first >= gaps[0]));
+    let second = whole.windows().into_iter().find(|span| span.window_start == WINDOW + 30).unwrap();
+    // The state is recorded after the step that ends one window and begins the next.
+    let differing = (second.first_step + 1..journey.steps().len()).filter(|number| journey.differs(*number)).count();
+    assert_eq!(differing, 0, "the second window begins with a recorded state");
 }
 
 #[test]

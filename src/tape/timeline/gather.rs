@@ -9,6 +9,7 @@ use grail_protocol::constants::window_start;
 use sha2::{Digest, Sha256};
 
 use super::super::reader::Tape;
+use super::super::session::{Moment, Session};
 use super::{ATTEMPTS_MAX, Attempt, Call, End, MARKS_MAX, TEXT_MAX, Timeline, WindowLanes};
 
 /// Watches a miner, live or replayed, and makes a [`Timeline`] of what it sees.
@@ -27,17 +28,28 @@ impl Gatherer {
     /// What this build does on a tape's events.
     pub fn of_tape(tape: &Tape) -> Self {
         let mut gatherer = Self::default();
-        let mut machine = tape.machine();
-        for step in tape.steps() {
+        let mut session = Session::new(tape);
+        while let Some(moment) = session.advance() {
+            let Moment::Step { step, asked, missing, .. } = moment else { continue };
             let now = step.now();
             gatherer.event(now, &step.event);
-            let actions = machine.handle(now, step.event.clone());
-            actions.iter().for_each(|action| gatherer.action(now, action));
-            if gatherer.differs_at_ms.is_none() && !actions.iter().map(Action::summary).eq(step.actions.iter().cloned())
-            {
+            asked.iter().for_each(|asked| gatherer.action(now, &asked.action));
+            let is_equal = asked.iter().map(|asked| &asked.line).eq(&step.actions);
+            if missing > 0 {
+                let text = format!(
+                    "{missing} steps are missing on the tape; the next ones that are drawn are the next window's"
+                );
+                gatherer
+                    .here(now)
+                    .into_iter()
+                    .for_each(|window| push(&mut window.troubles, (now.monotonic_ms, "tape", text.clone())));
+            }
+            if gatherer.differs_at_ms.is_none() && (missing > 0 || !is_equal) {
                 gatherer.differs_at_ms = Some(now.monotonic_ms);
             }
-            gatherer.handled(now, &machine);
+            if missing > 0 && !session.skip_to_state() {
+                break;
+            }
         }
         gatherer
     }

@@ -1,11 +1,13 @@
 //! The model of time travel: where one is on a tape, and what is to be seen there.
 
 use grail_miner::machine::Machine;
+use std::collections::BTreeMap;
+
 use grail_miner::machine::view::View;
 
 use super::super::divergence::{Line, compared};
 use super::super::format::{Frame, Header, Step, line};
-use super::super::reader::Tape;
+use super::super::reader::{Tape, restored};
 use super::condition::{Condition, Moment};
 
 /// Machines that are kept over the whole tape.
@@ -41,11 +43,16 @@ pub struct Journey {
     far: Vec<(usize, Machine)>,
     /// The same, closer together, for the stretch that was run last.
     near: Vec<(usize, Machine)>,
+    /// Machines that go on after a gap in the recording, from the state that was recorded next.
+    restarts: Restarts,
     here: Place,
     mark: Option<(usize, View)>,
     conditions: Vec<Condition>,
     steps_run: usize,
 }
+
+/// By the number of the step that they go on with.
+type Restarts = BTreeMap<usize, Machine>;
 
 /// One step, handled.
 struct Place {
@@ -63,6 +70,7 @@ impl Journey {
     pub fn open(tape: Tape) -> Result<Self, NoSteps> {
         let machine = tape.machine();
         let windows = tape.windows().iter().map(|span| (span.window_start, span.first_step)).collect();
+        let restarts = restarts(&tape);
         let is_step = |frame| match frame {
             Frame::Step(step) => Some(*step),
             Frame::State(_) => None,
@@ -75,12 +83,13 @@ impl Journey {
             if number % spacing == 0 {
                 far.push((number, running.clone()));
             }
+            restart(&restarts, number, &mut running);
             differs.push(handled(&mut running, step) != step.actions);
         }
         let here = Place::at(0, machine, steps.first().ok_or(NoSteps)?);
         let header = tape.header;
         let (near, conditions) = (Vec::new(), Vec::new());
-        Ok(Self { header, steps, differs, windows, far, near, here, mark: None, conditions, steps_run: 0 })
+        Ok(Self { header, steps, differs, windows, far, near, restarts, here, mark: None, conditions, steps_run: 0 })
     }
 
     /// What the tape begins with.
@@ -106,6 +115,12 @@ impl Journey {
     /// Whether what this build does at a step differs from the tape.
     pub fn differs(&self, number: usize) -> bool {
         self.differs[number]
+    }
+
+    /// Steps that are missing on the tape right before a step.
+    pub fn missing_before(&self, number: usize) -> u64 {
+        let before = number.checked_sub(1).map(|before| self.steps[before].number + 1);
+        before.map_or(0, |expected| self.steps[number].number.saturating_sub(expected))
     }
 
     /// The first step that differs.
@@ -227,6 +242,7 @@ impl Journey {
         let mut machine = self.before(from);
         for number in from..to {
             let step = &self.steps[number];
+            restart(&self.restarts, number, &mut machine);
             let replayed = handled(&mut machine, step);
             self.steps_run += 1;
             let moment = Moment { number, step, replayed: &replayed, machine: &machine };
@@ -258,6 +274,7 @@ impl Journey {
                 passed.push((at, machine.clone()));
                 passed.drain(..passed.len().saturating_sub(NEAR_MAX));
             }
+            restart(&self.restarts, at, &mut machine);
             handled(&mut machine, step);
             at += 1;
             self.steps_run += 1;
@@ -268,7 +285,8 @@ impl Journey {
         machine
     }
 
-    fn arrive(&mut self, number: usize, machine: Machine) {
+    fn arrive(&mut self, number: usize, mut machine: Machine) {
+        restart(&self.restarts, number, &mut machine);
         self.here = Place::at(number, machine, &self.steps[number]);
         self.steps_run += 1;
     }
@@ -279,6 +297,32 @@ impl Place {
         let before = machine.view();
         let replayed = handled(&mut machine, step);
         Self { number, machine, before, replayed }
+    }
+}
+
+fn restarts(tape: &Tape) -> Restarts {
+    let (mut restarts, mut number, mut expected, mut is_gap) = (Restarts::new(), 0, None, false);
+    for frame in &tape.frames {
+        match frame {
+            Frame::Step(step) => {
+                is_gap |= expected.is_some_and(|expected| step.number > expected);
+                expected = Some(step.number + 1);
+                number += 1;
+            }
+            Frame::State(state) if is_gap => {
+                let machine = restored(tape.header.config.machine_config(0), state);
+                is_gap = machine.is_none();
+                restarts.extend(machine.map(|machine| (number, machine)));
+            }
+            Frame::State(_) => {}
+        }
+    }
+    restarts
+}
+
+fn restart(restarts: &Restarts, number: usize, machine: &mut Machine) {
+    if let Some(restart) = restarts.get(&number) {
+        machine.clone_from(restart);
     }
 }
 

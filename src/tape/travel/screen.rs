@@ -115,7 +115,11 @@ fn draw_events(frame: &mut Frame<'_>, area: Rect, travel: &Travel, palette: Pale
     let first = journey.number().saturating_sub(room / 2).min(count.saturating_sub(room));
     let lines = (first..count.min(first + room)).map(|number| {
         let step = &journey.steps()[number];
-        let sign = if journey.differs(number) { '!' } else { ' ' };
+        let sign = match () {
+            () if journey.missing_before(number) > 0 => '?',
+            () if journey.differs(number) => '!',
+            () => ' ',
+        };
         let (event, ms) = (printable(&step.event.summary()), step.monotonic_ms);
         let style = match () {
             () if journey.differs(number) => palette.style(Color::Red),
@@ -126,7 +130,7 @@ fn draw_events(frame: &mut Frame<'_>, area: Rect, travel: &Travel, palette: Pale
             if number == journey.number() { ('>', style.add_modifier(Modifier::REVERSED)) } else { (' ', style) };
         Text::styled(format!("{cursor}{sign}{number:>5} {ms:>8} {event}"), style)
     });
-    let block = Block::bordered().title("Events (! differs)");
+    let block = Block::bordered().title("Events (! differs, ? steps are missing before)");
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()).block(block), area);
 }
 
