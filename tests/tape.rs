@@ -349,7 +349,7 @@ fn another_rounding_is_told_from_other_sketches_and_other_tokens() {
     let tape = parsed(&recorded(SimConfig { groups_max: Some(2), ..config(7, "none") }));
     let by = |sketch_offset, seed_offset| {
         let mut altered = Altered { model: SyntheticModel::default(), sketch_offset, seed_offset };
-        recompute(&tape, &mut altered).unwrap()
+        recompute(&tape, 0..usize::MAX, &mut altered).unwrap()
     };
     let same = by(0, 0);
     assert_eq!(same.divergences, []);
@@ -407,4 +407,21 @@ fn what_the_disk_loses_is_a_gap_and_the_next_state_mends_it() {
 fn tapes_are_written_as_they_were_read() {
     let bytes = recorded(config(4, "random"));
     assert_eq!(parsed(&bytes).to_bytes().unwrap(), bytes);
+}
+
+#[test]
+fn tapes_that_are_too_old_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = std::time::Duration::from_secs(24 * 3_600);
+    for (name, age) in [("old.tape", 10 * day), ("young.tape", day / 2), ("old.txt", 10 * day)] {
+        let file = fs::File::create(folder.path().join(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - age).unwrap();
+    }
+    let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
+    let rotation = Rotation { keep_ms: 24 * 3_600_000, ..Rotation::NEVER };
+    let header = Header::of(&machine_config(&config(1, "none")), "synthetic");
+    drop(Recorder::begin_rotating(&tapes, rotation, &header, 7).unwrap());
+    let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["7-0.tape", "old.txt", "young.tape"]);
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use grail::tape::corpus::{Corpus, CorpusError};
-use grail::tape::{FORMAT, Frame, Tape};
+use grail::tape::{FORMAT, Frame, Step, Tape};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tapes")
@@ -37,6 +37,19 @@ fn every_format_has_a_tape_and_each_can_be_rewritten_in_the_present_one() {
     }
 }
 
+#[test]
+fn every_tape_shows_what_it_is_for() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    for (name, entry) in &corpus.entries {
+        let tape = Tape::read(&corpus.path(name)).unwrap();
+        let shows = |step: &Step| {
+            step.event.summary().contains(&entry.shows)
+                || step.actions.iter().any(|action| action.contains(&entry.shows))
+        };
+        assert!(!entry.shows.is_empty() && tape.steps().any(shows), "{name} does not show {:?}", entry.shows);
+    }
+}
+
 /// A copy of a corpus of one tape, whose first action is another one.
 fn altered() -> (tempfile::TempDir, Corpus) {
     let copy = tempfile::tempdir().unwrap();
@@ -48,7 +61,8 @@ fn altered() -> (tempfile::TempDir, Corpus) {
     step.unwrap().actions[0].push('?');
     fs::create_dir(copy.path().join("v2")).unwrap();
     fs::write(copy.path().join("v2/clean.tape"), tape.to_bytes().unwrap()).unwrap();
-    fs::write(copy.path().join("manifest.json"), r#"{"v2/clean.tape": {"what": "altered"}}"#).unwrap();
+    fs::write(copy.path().join("manifest.json"), r#"{"v2/clean.tape": {"what": "altered", "shows": "started"}}"#)
+        .unwrap();
     fs::write(copy.path().join("accepted.json"), "{}").unwrap();
     let corpus = Corpus::read(copy.path()).unwrap();
     (copy, corpus)

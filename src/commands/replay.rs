@@ -15,7 +15,9 @@ use serde_json::json;
 use self::environment::{Missing, OnCard, OnProcessor, is_tape};
 use super::output;
 use crate::args::{ReplayArguments, ReplayEngine};
-use crate::tape::{Behaviour, Fork, Mode, Options, Recomputation, Replay, Tape, TapeForkError, recompute, replay_with};
+use crate::tape::{
+    Behaviour, Fork, Mode, Numerics, Options, Recomputation, Replay, Tape, TapeForkError, recompute, replay_with,
+};
 
 /// How one tape came out; the exit code is that of the gravest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,13 +109,15 @@ fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow
 /// What the engine that was asked for makes of the recorded groups.
 fn recomputed(tape: &Tape, arguments: &ReplayArguments) -> anyhow::Result<Option<Recomputation>> {
     let model = arguments.model.as_deref();
-    Ok(match arguments.engine {
-        ReplayEngine::Recorded => None,
-        ReplayEngine::Cpu => {
-            Some(recompute(tape, &mut OnProcessor(environment::generator(&tape.header, model)?)).context("engine")?)
-        }
-        ReplayEngine::Cuda => Some(recompute(tape, &mut OnCard::open(&tape.header, model)?).context("engine")?),
-    })
+    let mut numerics: Box<dyn Numerics> = match arguments.engine {
+        ReplayEngine::Recorded => return Ok(None),
+        ReplayEngine::Cpu => Box::new(OnProcessor(environment::generator(&tape.header, model)?)),
+        ReplayEngine::Cuda => Box::new(OnCard::open(&tape.header, model)?),
+    };
+    let span = arguments.window.map(|window| tape.window(window)).transpose()?;
+    let steps = span.map_or(0..usize::MAX, |span| span.first_step..span.first_step + span.steps);
+    let steps = steps.start..steps.end.min(arguments.until.unwrap_or(usize::MAX));
+    Ok(Some(recompute(tape, steps, &mut *numerics).context("the engine fails")?))
 }
 
 /// The tapes themselves, and those in the folders, by name.

@@ -44,6 +44,8 @@ pub struct Corpus {
 pub struct Entry {
     /// What happens on it.
     pub what: String,
+    /// What stands in the lines of at least one step, so that the tape shows what it is for.
+    pub shows: String,
     /// The command that records it again; none for one that was live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,

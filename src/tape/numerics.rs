@@ -1,6 +1,7 @@
 //! The engine over a tape: recorded tokens are proved again, or where the seed is known drawn again, and compared.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use grail_miner::machine::{Action, Event, GroupId, GroupOrder};
 use grail_miner::ports::{EngineError, GroupRequest};
@@ -51,18 +52,24 @@ pub enum NumericsError {
     Draw(#[from] EngineError),
 }
 
-/// Compute every recorded group again.
+/// Compute the groups that were recorded in these steps again.
 ///
 /// # Errors
 /// [`NumericsError`] where the engine fails.
-pub fn recompute(tape: &Tape, numerics: &mut dyn Numerics) -> Result<Recomputation, NumericsError> {
+pub fn recompute(
+    tape: &Tape,
+    steps: Range<usize>,
+    numerics: &mut dyn Numerics,
+) -> Result<Recomputation, NumericsError> {
     let mut recomputation = Recomputation::default();
     let mut session = Session::new(tape);
     let mut orders: BTreeMap<GroupId, GroupOrder> = BTreeMap::new();
     while let Some(moment) = session.advance() {
         let Moment::Step { step, asked, .. } = moment else { continue };
-        if let Event::GroupReady { group, sealed } = &step.event {
-            let at = session.steps() - 1;
+        let at = session.steps() - 1;
+        if let Event::GroupReady { group, sealed } = &step.event
+            && steps.contains(&at)
+        {
             let order = orders.remove(group);
             let found = compare(tape, step, at, sealed, order.as_ref(), numerics, &mut recomputation)?;
             let causes = session.causes(at);

@@ -89,7 +89,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
     match chore {
         Chore::Golden { dir, device } => golden::run(root, dir.as_deref(), device),
         Chore::Replay { review: true, accept, reason, .. } => {
-            tape::review(&root.join("fixtures/tapes"), accept.as_deref().zip(reason.as_deref()))
+            tape::review(&root.join("fixtures"), accept.as_deref().zip(reason.as_deref()))
         }
         Chore::Replay { arguments, .. } => Ok(grail::commands::replay::run(&arguments)? == ExitCode::SUCCESS),
         Chore::Tape { chore } => tape::run(&root.join("fixtures"), &chore),

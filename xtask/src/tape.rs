@@ -60,10 +60,11 @@ fn migrate(old: &Path, new: &Path) -> anyhow::Result<bool> {
 }
 
 /// Replay the corpus, or accept what is pending of one tape; whether nothing waits for anybody.
-pub(crate) fn review(folder: &Path, accept: Option<(&str, &str)>) -> anyhow::Result<bool> {
-    let mut corpus = Corpus::read(folder)?;
+pub(crate) fn review(fixtures: &Path, accept: Option<(&str, &str)>) -> anyhow::Result<bool> {
+    let mut corpus = Corpus::read(&fixtures.join("tapes"))?;
     if let Some((tape, reason)) = accept {
         corpus.accept(tape, reason)?;
+        fixtures::run(fixtures, None, true)?;
     }
     let review = corpus.review()?;
     for (pending, path) in review.pending.iter().zip(corpus.write_pending(&review)?) {
