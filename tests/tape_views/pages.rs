@@ -36,13 +36,16 @@ pub(crate) fn many_failures(groups: u32, why: &str) -> Tape {
     tape_of(grail_miner::machine::MachineConfig { groups_in_flight_max: groups as usize, ..config() }, events, 50)
 }
 
+/// Index, attempt and generation, with when it was ordered and how it ended.
+type Attempts<'a> = BTreeMap<(u64, u64, u64), (u64, &'a str)>;
+
 #[test]
 fn what_the_page_draws_is_what_the_tape_says() {
     for (seed, faults) in [(3, "none"), (5, "random"), (8, "random")] {
         let tape = parsed(&recorded(seed, 2, faults));
         let data = data(&page(&tape));
         // Another reading of the tape: the text of the recorded actions, and the events themselves.
-        let mut expected: BTreeMap<u64, BTreeMap<(u64, u64, u64), (u64, &str)>> = BTreeMap::new();
+        let mut expected: BTreeMap<u64, Attempts<'_>> = BTreeMap::new();
         let (mut heads, mut puts) = (BTreeSet::new(), 0);
         for step in tape.steps() {
             for order in step.actions.iter().filter_map(|action| action.strip_prefix("generate GroupId { ")) {
@@ -76,7 +79,7 @@ fn what_the_page_draws_is_what_the_tape_says() {
         let windows = data["windows"].as_array().unwrap();
         let (mut drawn_heads, mut drawn_puts) = (BTreeSet::new(), 0);
         for window in windows {
-            let drawn: BTreeMap<(u64, u64, u64), (u64, &str)> = window["groups"]
+            let drawn: Attempts<'_> = window["groups"]
                 .as_array()
                 .unwrap()
                 .iter()

@@ -12,7 +12,7 @@ use super::super::format::Step;
 pub(super) const FIELDS: [(&str, &str); 10] = [
     ("step", "number of the step, from 0"),
     ("ms", "monotonic milliseconds"),
-    ("kind", "kind of the event, such as group_ready, or a closer one, such as upload_done, upload_deadline"),
+    ("kind", "kind of the event, as group_ready, or a closer one, as upload_done"),
     ("window", "first block of the window that the event names, or of the one being mined"),
     ("group", "index of the group that the event is about"),
     ("attempt", "number of the attempt at that group, from 0"),

@@ -65,14 +65,15 @@ pub struct Travel {
     pub(super) scrolled: [u16; 3],
     pub(super) question: Option<(Question, String)>,
     pub(super) message: String,
-    pub(super) is_help_shown: bool,
+    /// Lines that the help is scrolled by, while it is shown.
+    pub(super) help: Option<u16>,
 }
 
 impl Travel {
     /// Begin at the journey's step.
     pub fn new(journey: Journey, name: String) -> Self {
         let message = "? for help".to_owned();
-        Self { journey, name, pane: Pane::State, scrolled: [0; 3], question: None, message, is_help_shown: false }
+        Self { journey, name, pane: Pane::State, scrolled: [0; 3], question: None, message, help: None }
     }
 
     /// Take one key.
@@ -84,7 +85,13 @@ impl Travel {
         match (key.code, self.question.take()) {
             (KeyCode::Char('c' | 'd'), _) if is_control => return Flow::Quit,
             (code, Some((question, text))) => self.answer(code, question, text),
-            (_, None) if self.is_help_shown => self.is_help_shown = false,
+            (code, None) if self.help.is_some() => {
+                self.help = self.help.and_then(|scrolled| match code {
+                    KeyCode::Down => Some(scrolled.saturating_add(1)),
+                    KeyCode::Up => Some(scrolled.saturating_sub(1)),
+                    _ => None,
+                });
+            }
             (KeyCode::Char('q') | KeyCode::Esc, None) => return Flow::Quit,
             (code, None) => self.command(code),
         }
@@ -116,7 +123,7 @@ impl Travel {
             KeyCode::Tab => self.pane = self.pane.next(),
             KeyCode::Down => self.scroll(1),
             KeyCode::Up => self.scroll(-1),
-            KeyCode::Char('?') => self.is_help_shown = true,
+            KeyCode::Char('?') => self.help = Some(0),
             _ => self.message = "? for help".to_owned(),
         }
     }

@@ -76,11 +76,11 @@ pub fn draw(frame: &mut Frame<'_>, travel: &Travel, palette: Palette) {
         "Event, actions (- recorded, + replayed)",
         action_lines(travel, palette),
     );
-    draw_diff(frame, diff, travel, palette);
+    draw_diff(frame, diff, travel);
     draw_pane(frame, state, travel, Pane::State, "State after the step", state_lines(travel));
     frame.render_widget(foot_line(travel), foot);
-    if travel.is_help_shown {
-        draw_help(frame, area);
+    if let Some(scrolled) = travel.help {
+        draw_help(frame, area, scrolled);
     }
 }
 
@@ -151,22 +151,15 @@ fn state_lines(travel: &Travel) -> Vec<Text<'static>> {
     travel.journey.state().lines().map(|(name, value)| Text::raw(format!("{name} = {}", printable(value)))).collect()
 }
 
-fn draw_diff(frame: &mut Frame<'_>, area: Rect, travel: &Travel, palette: Palette) {
+fn draw_diff(frame: &mut Frame<'_>, area: Rect, travel: &Travel) {
     let journey = &travel.journey;
     let (number, before) = journey.reference();
     let title = match number {
         Some(number) => format!("State: step {number} -> {}", journey.number()),
         None => format!("State: beginning -> {}", journey.number()),
     };
-    let mut lines = Vec::new();
-    for change in before.changes(&journey.state()) {
-        lines.push(Text::raw(change.name));
-        for (sign, value, colour) in [('-', change.before, Color::Red), ('+', change.after, Color::Green)] {
-            lines.extend(
-                value.map(|value| Text::styled(format!("  {sign} {}", printable(&value)), palette.style(colour))),
-            );
-        }
-    }
+    let changes = before.changes(&journey.state());
+    let mut lines: Vec<Text<'_>> = changes.iter().map(|change| Text::raw(printable(&change.to_string()))).collect();
     if lines.is_empty() {
         lines.push(Text::raw("  no change"));
     }
@@ -200,7 +193,7 @@ fn wrapped(line: Text<'static>, width: u16) -> Vec<Text<'static>> {
     [styled(String::from_iter(first))].into_iter().chain(later).collect()
 }
 
-fn draw_help(frame: &mut Frame<'_>, area: Rect) {
+fn draw_help(frame: &mut Frame<'_>, area: Rect, scrolled: u16) {
     let key = |(key, what): &(&str, &str)| Text::raw(format!(" {key:<22} {what}"));
     let field = |(field, what): &(&str, &str)| Text::raw(format!(" {field:<22} {what}"));
     let lines: Vec<Text<'_>> = KEYS
@@ -211,7 +204,8 @@ fn draw_help(frame: &mut Frame<'_>, area: Rect) {
         .chain([Text::raw("")])
         .chain(FIELDS.iter().map(field))
         .collect();
-    let block = Block::bordered().title("Help (any key closes it)");
+    let block = Block::bordered().title("Help (up and down scroll it, any other key closes it)");
     frame.render_widget(Clear, area);
-    frame.render_widget(Paragraph::new(lines).block(block), area);
+    let hidden = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(area.height.saturating_sub(2));
+    frame.render_widget(Paragraph::new(lines).scroll((scrolled.min(hidden), 0)).block(block), area);
 }
