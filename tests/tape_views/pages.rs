@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 use askama::Template;
 use grail::tape::timeline::{Gatherer, Page, Source};
 use grail::tape::{Mode, Tape, replay};
-use grail_miner::machine::{Event, GroupId};
-use grail_miner::ports::{BeaconError, BucketError};
+use grail_miner::machine::{Event, GroupId, MachineConfig};
+use grail_miner::ports::{BeaconError, BucketError, Head};
 use serde_json::Value;
 
 use crate::made::{WINDOW, beginning, config, failed, parsed, recorded, steps_mut, tape_of};
@@ -33,7 +33,7 @@ fn data(html: &str) -> Value {
 pub(crate) fn many_failures(groups: u32, why: &str) -> Tape {
     let mut events = beginning();
     events.extend((0..groups).map(|index| failed(index, 0, why)));
-    tape_of(grail_miner::machine::MachineConfig { groups_in_flight_max: groups as usize, ..config() }, events, 50)
+    tape_of(MachineConfig { groups_in_flight_max: groups as usize, ..config() }, events, 50)
 }
 
 /// Index, attempt and generation, with when it was ordered and how it ended.
@@ -150,6 +150,11 @@ fn a_difference_comes_first_with_both_sides_and_what_led_there() {
     assert!(place("id=\"divergence\"") < place("id=\"windows\""));
     assert!(html.contains("<mark>-planted</mark>"));
     assert!(html.contains("diverged at step 6"));
+    for part in
+        ["Asked for in", "crates/miner/src/machine/groups.rs:", "What led there", "State: before and after the step"]
+    {
+        assert!(html.contains(part), "{part} is missing");
+    }
     assert_eq!(data(&html)["differs_at_ms"], 6_000);
     assert!(!page(&crate::made::two_failures()).contains("id=\"divergence\""));
 }
@@ -161,6 +166,24 @@ fn a_page_of_a_thousand_groups_is_of_moderate_size() {
     assert!(html.len() < 400_000, "{} bytes", html.len());
     // A text without end from outside does not make a page without end.
     assert!(page(&many_failures(100, &"long ".repeat(100_000))).len() < 400_000);
+}
+
+#[test]
+fn windows_that_make_a_page_too_large_are_left_out_and_it_says_so() {
+    let mut events = vec![Event::Started(Vec::new())];
+    for start in (0..42).map(|number| WINDOW + 30 * number) {
+        events.push(Event::HeadMoved(Head { number: start }));
+        events.push(Event::BlockHashRead { block: start, result: Ok(Some(format!("0x{start:064x}"))) });
+    }
+    let config = MachineConfig { groups_in_flight_max: 1_000, use_drand: false, ..config() };
+    let tape = tape_of(config, events, 180_000);
+    let timeline = Gatherer::of_tape(&tape).timeline();
+    let attempts: usize = timeline.windows.iter().map(|window| window.groups.len()).sum();
+    assert!(timeline.left_out > 0 && timeline.left_out + timeline.windows.len() == 42, "{}", timeline.left_out);
+    assert!((20_000..=40_000).contains(&attempts), "{attempts} attempts");
+    let html = page(&tape);
+    assert!(html.contains(&format!("{} later windows are left out", timeline.left_out)));
+    assert!(html.len() < 6_000_000, "{} bytes", html.len());
 }
 
 fn grail(folder: &Path, arguments: &[&str]) -> Output {

@@ -231,7 +231,7 @@
   watch(groups);
   // The window that the address names, or where the tape differs, or the first in which anything was made.
   const named = data.windows.findIndex(window => "#" + window.start === location.hash);
-  const differing = data.differs_at_ms == null ? -1 : data.windows.findIndex(window => window.to_ms >= data.differs_at_ms);
+  const differing = data.differs_at_ms == null ? -1 : data.windows.findLastIndex(window => window.from_ms <= data.differs_at_ms);
   const first = data.windows.findIndex(window => window.groups.length);
   choose([named, differing, first].find(number => number >= 0) ?? 0);
 })();
