@@ -1,5 +1,7 @@
 //! The command line as typed.
 
+mod tapes;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -8,6 +10,11 @@ use grail_miner::policy::UploadPolicy;
 
 use crate::device::DeviceChoice;
 use crate::doctor::Device;
+
+pub use self::tapes::{
+    ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments,
+    TapeShowArguments,
+};
 
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
 ///
@@ -44,6 +51,8 @@ pub enum Command {
     Replay(ReplayArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
     Sim(SimArguments),
+    /// List recorded tapes, show their steps, or take a part out of one.
+    Tape(TapeArguments),
     /// Check a window file against all of the validator's rules.
     Verify(VerifyArguments),
     /// Show the version, and the protocol that it speaks.
@@ -168,23 +177,6 @@ pub struct EnvFileArgument {
     pub env_file: Option<PathBuf>,
 }
 
-/// `grail replay`. Exit codes: 0 equal, 1 diverged, 2 unreadable.
-#[derive(Debug, Args)]
-pub struct ReplayArguments {
-    /// Tapes, or folders of tapes.
-    #[arg(required = true, value_name = "TAPE")]
-    pub tapes: Vec<PathBuf>,
-    /// Go on after a difference.
-    #[arg(long)]
-    pub lenient: bool,
-    /// Replay this many steps only.
-    #[arg(long, value_name = "N")]
-    pub until: Option<usize>,
-    /// Print one JSON object per tape.
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// `grail mine`.
 #[derive(Debug, Args)]
 pub struct MineArguments {
@@ -270,6 +262,9 @@ pub struct SimArguments {
     /// Record a tape of the run to this folder.
     #[arg(long, value_name = "DIR")]
     pub tape: Option<PathBuf>,
+    /// Write one self-contained page with the timeline of every window.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Write the uploaded window files to this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -11,6 +11,7 @@ pub mod replay;
 mod serve;
 pub(crate) mod sim;
 mod table;
+mod tape;
 mod verify;
 mod version;
 
@@ -33,6 +34,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
             None => sim::run(arguments),
         },
+        Command::Tape(arguments) => tape::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Version => version::run(),
     };

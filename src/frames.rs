@@ -78,6 +78,11 @@ pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// The version in a file's header, if it begins as such a file does.
+pub(crate) fn version(magic: &[u8; 8], bytes: &[u8]) -> Option<u32> {
+    bytes.starts_with(magic).then(|| word(bytes, 8)).flatten()
+}
+
 /// Find the whole frames of a file, and its torn tail if there is one.
 ///
 /// # Errors

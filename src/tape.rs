@@ -2,18 +2,33 @@
 //! run over it again, byte for byte.
 //!
 //! A tape is at the machine's boundary, so a recorded live window replays without network, wallet or GPU. It holds no
-//! secret: read credentials are replaced by a stand-in of the same length, and the sampling seed is left out, for nothing
-//! that the machine decides follows from it.
+//! secret: read credentials are replaced by a stand-in of the same length, and a live sampling seed is left out, for
+//! nothing that the machine decides follows from it.
 
+mod behaviour;
+pub mod corpus;
 mod divergence;
+mod fields;
+mod fork;
 mod format;
+mod numerics;
 mod player;
 mod reader;
 mod recorder;
 mod redaction;
+mod session;
+pub mod timeline;
+pub mod travel;
+mod windows;
 
+pub use behaviour::Behaviour;
 pub use divergence::{Class, Divergence, Line};
-pub use format::{FORMAT, Frame, Header, RecordedConfig, Step};
-pub use player::{Mode, Replay, replay};
+pub use fields::{FieldChange, between_actions, between_states};
+pub use fork::{Fork, TapeForkError};
+pub use format::{FORMAT, Frame, Header, RecordedConfig, Step, state_of};
+pub use numerics::{Numerics, NumericsError, Recomputation, recompute};
+pub use player::{Mode, NoSuchWindow, Options, Replay, replay, replay_with};
 pub use reader::{Tape, TapeError};
-pub use recorder::{Recorder, RecorderError, TapeFolder};
+pub use recorder::{Recorder, RecorderError, Rotation, TapeFolder};
+pub use session::{Asked, Cause, Core, Moment, Session, as_built};
+pub use windows::WindowSpan;

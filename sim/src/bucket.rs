@@ -35,6 +35,12 @@ impl SimBucket {
         self.0.borrow().get(key).map(|object| object.version)
     }
 
+    /// Let this lie under a key.
+    pub fn place(&self, key: &str, bytes: &[u8], version: u64) {
+        let object = Object { bytes: Rc::new(bytes.to_vec()), version };
+        self.0.borrow_mut().insert(key.to_owned(), object);
+    }
+
     fn etag(&self, key: &str) -> Option<Etag> {
         self.version(key).map(|version| Etag(version.to_string()))
     }
@@ -47,8 +53,7 @@ impl SimBucket {
         if !holds {
             return Err(BucketError::ConditionFailed);
         }
-        let object = Object { bytes: Rc::new(bytes.to_vec()), version };
-        self.0.borrow_mut().insert(key.to_owned(), object);
+        self.place(key, bytes, version);
         Ok(Etag(version.to_string()))
     }
 }
@@ -66,6 +71,12 @@ impl BucketLink {
     /// A connection to this bucket.
     pub fn new(bucket: SimBucket, time: VirtualTime, faults: Rc<FaultPlan>, seed: u64) -> Self {
         Self { bucket, time, faults, seed, calls: Cell::new(0) }
+    }
+
+    /// The same after so many calls; the next version is above that number.
+    pub fn after(self, calls: u64) -> Self {
+        self.calls.set(calls);
+        self
     }
 
     /// Number of the call, after its latency.

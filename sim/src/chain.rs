@@ -29,6 +29,8 @@ struct State {
     block_times: RefCell<BTreeMap<u64, u64>>,
     /// The first replaced block of each reorganisation.
     replaced_from: RefCell<Vec<u64>>,
+    /// Hashes that others have seen already.
+    known: RefCell<BTreeMap<u64, String>>,
     uids: RefCell<BTreeMap<String, u16>>,
     commitments: RefCell<BTreeMap<String, Vec<u8>>>,
 }
@@ -43,6 +45,7 @@ impl SimChain {
             moved: Notice::default(),
             block_times: RefCell::default(),
             replaced_from: RefCell::default(),
+            known: RefCell::default(),
             uids: RefCell::default(),
             commitments: RefCell::default(),
         }))
@@ -51,6 +54,16 @@ impl SimChain {
     /// Give a hotkey a uid.
     pub fn register(&self, hotkey: &str, uid: u16) {
         self.0.uids.borrow_mut().insert(hotkey.to_owned(), uid);
+    }
+
+    /// Let a block have this hash, until it is replaced.
+    pub fn know(&self, block: u64, hash: &str) {
+        self.0.known.borrow_mut().insert(block, hash.to_owned());
+    }
+
+    /// Let a hotkey have committed this.
+    pub fn commit(&self, hotkey: &str, credentials: &[u8]) {
+        self.0.commitments.borrow_mut().insert(hotkey.to_owned(), credentials.to_vec());
     }
 
     /// What a hotkey has committed.
@@ -71,6 +84,9 @@ impl SimChain {
     /// The present hash of a block.
     pub fn hash(&self, block: u64) -> String {
         let replacements = self.0.replaced_from.borrow().iter().filter(|from| **from <= block).count();
+        if let Some(known) = self.0.known.borrow().get(&block).filter(|_| replacements == 0) {
+            return known.clone();
+        }
         let material = format!("{}/block/{block}/{replacements}", self.0.seed);
         format!("0x{}", hex::encode(Sha256::digest(material)))
     }
@@ -155,7 +171,7 @@ impl Chain for ChainLink {
         if !self.chain.0.uids.borrow().contains_key(&self.hotkey) {
             return Err(CommitError::Refused("AccountNotAllowedCommit: the hotkey is not registered".to_owned()));
         }
-        self.chain.0.commitments.borrow_mut().insert(self.hotkey.clone(), credentials.to_vec());
+        self.chain.commit(&self.hotkey, credentials);
         Ok(())
     }
 

@@ -10,14 +10,21 @@ use grail_miner::ports::{Journal, JournalError, JournalRecord};
 #[derive(Clone, Default)]
 pub struct MemoryJournal(Rc<RefCell<Vec<JournalRecord>>>);
 
-#[async_trait(?Send)]
-impl Journal for MemoryJournal {
-    async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
+impl MemoryJournal {
+    /// Hold this record, too.
+    pub fn hold(&self, record: &JournalRecord) {
         let mut records = self.0.borrow_mut();
         if matches!(record, JournalRecord::Window(_)) {
             records.clear();
         }
         records.push(record.clone());
+    }
+}
+
+#[async_trait(?Send)]
+impl Journal for MemoryJournal {
+    async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
+        self.hold(record);
         Ok(())
     }
 

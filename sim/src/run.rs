@@ -28,7 +28,7 @@ use crate::validator::{Judgement, SimValidator, reading_begins};
 
 /// The first simulated window.
 pub const FIRST_WINDOW: u64 = 3_000_000;
-const MINER_UID: u16 = 1;
+pub(crate) const MINER_UID: u16 = 1;
 
 /// What to simulate.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ pub fn machine_config(config: &SimConfig) -> MachineConfig {
 }
 
 /// The trace, and whoever else looks.
-struct Watchers {
+pub(crate) struct Watchers {
     trace: Trace,
     other: Option<SharedObserver>,
 }
@@ -143,54 +143,58 @@ impl WindowResult {
 /// # Panics
 /// On a deadlock or a live-lock, naming the seed.
 pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> SimReport {
-    let world = Rc::new(World::new(config));
-    world.start();
-    // Results are handed out between windows, so that a caller can show them while the run goes on.
-    let windows = (0..config.windows).map(|number| {
-        let living = world.clone();
-        let result = world.time.run(config.seed, async move { living.window(number).await });
-        progress(&result);
-        result
+    let keypair = keypair(config.seed, "miner");
+    let beginning = Beginning { now_ms: 0, head: FIRST_WINDOW - 1, window: FIRST_WINDOW, window_ms: PROTOCOL.block_ms };
+    let world = Rc::new(World::new(config, keypair, &beginning));
+    world.chain.register(&world.keypair.hotkey().to_ss58(), MINER_UID);
+    let (machine, ports, limits) = (Machine::new(machine_config(config)), world.ports(0), World::limits());
+    let mut watchers = world.watchers();
+    world.time.spawn("miner", async move {
+        run(machine, ports, limits, &mut watchers, Box::pin(std::future::pending())).await;
     });
-    let windows = windows.collect();
-    world.time.end();
-    let mut violations = world.violations.borrow().clone();
-    violations.extend(world.audit.violations().iter().map(ToString::to_string));
-    SimReport {
-        windows,
-        trace_hash: world.trace.hash(),
-        trace: world.trace.lines(),
-        virtual_ms: world.time.now_ms(),
-        violations,
-    }
+    world.live(&mut progress)
+}
+
+/// Where a world begins.
+pub(crate) struct Beginning {
+    /// Virtual milliseconds.
+    pub(crate) now_ms: u64,
+    /// The newest block.
+    pub(crate) head: u64,
+    /// First block of the first window that is lived through.
+    pub(crate) window: u64,
+    /// About when that block comes, or came.
+    pub(crate) window_ms: u64,
 }
 
 /// Everything that exists in one simulation.
-struct World {
+pub(crate) struct World {
     config: SimConfig,
-    time: VirtualTime,
-    chain: SimChain,
+    first_window: u64,
+    pub(crate) time: VirtualTime,
+    pub(crate) chain: SimChain,
     beacon: Rc<SimBeacon>,
-    bucket: SimBucket,
+    pub(crate) bucket: SimBucket,
+    pub(crate) journal: MemoryJournal,
     faults: Rc<FaultPlan>,
-    trace: Trace,
+    pub(crate) trace: Trace,
     keypair: Keypair,
     validator: RefCell<SimValidator>,
     violations: RefCell<Vec<String>>,
-    audit: Audit,
+    pub(crate) audit: Audit,
     /// Version of each window's object that was checked last.
     checked_versions: RefCell<BTreeMap<u64, u64>>,
 }
 
 impl World {
-    fn new(config: &SimConfig) -> Self {
+    pub(crate) fn new(config: &SimConfig, keypair: Keypair, beginning: &Beginning) -> Self {
         let seed = config.seed;
-        let time = VirtualTime::default();
-        let chain = SimChain::new(seed, time.clone(), FIRST_WINDOW - 1);
+        let Beginning { now_ms, head, window, window_ms } = *beginning;
+        let time = VirtualTime::starting_at(now_ms);
+        let chain = SimChain::new(seed, time.clone(), head);
         let beacon = Rc::new(SimBeacon::new(seed));
         let bucket = SimBucket::default();
-        let plan = FaultPlan::draw(seed, &config.faults, FIRST_WINDOW, config.windows, PROTOCOL.block_ms);
-        let keypair = keypair(seed, "miner");
+        let plan = FaultPlan::draw(seed, &config.faults, window, config.windows, window_ms);
         let validator = SimValidator::new(
             keypair_address(seed, "validator"),
             chain.clone(),
@@ -198,13 +202,17 @@ impl World {
             beacon.clone(),
             config.generator.clone(),
         );
+        let faults = Rc::new(plan);
+        time.spawn("chain", chain.clone().produce(faults.clone()));
         Self {
             config: config.clone(),
+            first_window: window,
             time,
             chain,
             beacon,
             bucket,
-            faults: Rc::new(plan),
+            journal: MemoryJournal::default(),
+            faults,
             trace: if config.keep_trace { Trace::keeping_lines() } else { Trace::default() },
             keypair,
             validator: RefCell::new(validator),
@@ -214,19 +222,40 @@ impl World {
         }
     }
 
-    /// Start the chain and the miner.
-    fn start(&self) {
-        self.chain.register(&self.keypair.hotkey().to_ss58(), MINER_UID);
-        self.time.spawn("chain", self.chain.clone().produce(self.faults.clone()));
-        let (machine, ports) = (Machine::new(machine_config(&self.config)), self.ports());
-        let limits = Limits::for_block_ms(PROTOCOL.block_ms);
-        let mut watchers = Watchers { trace: self.trace.clone(), other: self.config.observer.clone() };
-        self.time.spawn("miner", async move {
-            run(machine, ports, limits, &mut watchers, Box::pin(std::future::pending())).await;
-        });
+    pub(crate) fn limits() -> Limits {
+        Limits::for_block_ms(PROTOCOL.block_ms)
     }
 
-    fn ports(&self) -> Ports {
+    /// Whoever sees what the miner is told and asks for.
+    pub(crate) fn watchers(&self) -> Watchers {
+        Watchers { trace: self.trace.clone(), other: self.config.observer.clone() }
+    }
+
+    /// Live through every window, and judge each.
+    pub(crate) fn live(self: Rc<Self>, progress: &mut dyn FnMut(&WindowResult)) -> SimReport {
+        // Results are handed out between windows, so that a caller can show them while the run goes on.
+        let windows = (0..self.config.windows).map(|number| {
+            let living = self.clone();
+            let window_start = self.first_window + number * PROTOCOL.window_blocks;
+            let result = self.time.run(self.config.seed, async move { living.window(window_start).await });
+            progress(&result);
+            result
+        });
+        let windows = windows.collect();
+        self.time.end();
+        let mut violations = self.violations.borrow().clone();
+        violations.extend(self.audit.violations().iter().map(ToString::to_string));
+        SimReport {
+            windows,
+            trace_hash: self.trace.hash(),
+            trace: self.trace.lines(),
+            virtual_ms: self.time.now_ms(),
+            violations,
+        }
+    }
+
+    /// The miner's view of this world; `versions` of objects are taken already.
+    pub(crate) fn ports(&self, versions: u64) -> Ports {
         let (time, faults, seed) = (self.time.clone(), self.faults.clone(), self.config.seed);
         let hotkey = self.keypair.hotkey().to_ss58();
         let generator = self.config.generator.clone();
@@ -234,16 +263,15 @@ impl World {
             clock: Rc::new(SimClock(time.clone())),
             chain: Rc::new(ChainLink::new(self.chain.clone(), hotkey, faults.clone())),
             beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), seed)),
-            bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), seed)),
+            bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), seed).after(versions)),
             engine: Rc::new(SimEngine::new(time, generator, self.config.profile, faults)),
-            journal: Rc::new(AuditedJournal { journal: MemoryJournal::default(), audit: self.audit.clone() }),
+            journal: Rc::new(AuditedJournal { journal: self.journal.clone(), audit: self.audit.clone() }),
             signer: Rc::new(self.keypair.clone()),
         }
     }
 
     /// Live through one window and judge it.
-    async fn window(self: Rc<Self>, number: u64) -> WindowResult {
-        let window_start = FIRST_WINDOW + number * PROTOCOL.window_blocks;
+    async fn window(self: Rc<Self>, window_start: u64) -> WindowResult {
         for block in window_start..reading_begins(window_start) {
             self.chain.reached(block).await;
             self.check_object(window_start, block);
@@ -263,7 +291,10 @@ impl World {
     }
 
     async fn receipt(&self, window_start: u64) -> WindowReceipt {
+        let patience_ms = self.time.now_ms() + 10 * PROTOCOL.window_blocks * PROTOCOL.block_ms;
         loop {
+            let seed = self.config.seed;
+            assert!(self.time.now_ms() < patience_ms, "seed {seed}: window {window_start} never got a receipt");
             let receipts = self.trace.receipts();
             if let Some(receipt) = receipts.into_iter().find(|receipt| receipt.window_start == window_start) {
                 return receipt;
@@ -312,7 +343,7 @@ impl World {
 }
 
 /// The key of a node: made up from the seed, of no worth anywhere.
-fn keypair(seed: u64, node: &str) -> Keypair {
+pub(crate) fn keypair(seed: u64, node: &str) -> Keypair {
     Keypair::from_seed(&Sha256::digest(format!("{seed}/{node}/key")).into())
 }
 

@@ -36,6 +36,13 @@ struct Task {
 }
 
 impl VirtualTime {
+    /// A world that goes on at this time.
+    pub fn starting_at(now_ms: u64) -> Self {
+        let time = Self::default();
+        time.0.now_ms.set(now_ms);
+        time
+    }
+
     /// Milliseconds since the simulation began.
     pub fn now_ms(&self) -> u64 {
         self.0.now_ms.get()

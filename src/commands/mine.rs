@@ -30,7 +30,7 @@ use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
 use crate::observe::{Log, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Watchdog, start_logging};
-use crate::tape::{Header, Recorder, TapeFolder};
+use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
 use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
 
@@ -240,7 +240,8 @@ impl Mining<'_> {
             Device::Cuda => "cuda",
         };
         let folder = TapeFolder { path, bytes_max: TAPE_BYTES_MAX };
-        let recorder = Recorder::begin(&folder, &Header::of(config, engine), clock.now().wall_ms)?;
+        let header = Header::of(config, engine).with_model(&self.config.model_name);
+        let recorder = Recorder::begin_rotating(&folder, Rotation::LIVE, &header, clock.now().wall_ms)?;
         tracing::info!("recording to {}", recorder.path().display());
         Ok(Some(Box::new(recorder)))
     }

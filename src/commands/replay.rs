@@ -1,30 +1,127 @@
 //! `grail replay`, and `cargo xtask replay`.
 
+mod environment;
+mod many;
+mod views;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use grail_sim::faults::Faults;
+use grail_sim::run::SimReport;
 use serde_json::json;
 
+use self::environment::{Missing, OnCard, OnProcessor, is_tape};
 use super::output;
-use crate::args::ReplayArguments;
-use crate::tape::{Mode, Replay, Tape, replay};
+use crate::args::{ReplayArguments, ReplayEngine};
+use crate::tape::{
+    Behaviour, Fork, Mode, Numerics, Options, Recomputation, Replay, Tape, TapeForkError, recompute, replay_with,
+};
 
-/// Replay every tape that was named; the exit code says whether all of them are equal.
+/// How one tape came out; the exit code is that of the gravest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Equal,
+    /// Something that it needs is not here.
+    OtherEnvironment,
+    Diverged,
+    Unreadable,
+}
+
+/// What there is to show of one tape.
+struct Outcome {
+    verdict: Verdict,
+    shown: String,
+}
+
+/// Replay every tape that was named; the exit code says how they came out.
 pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
-    let mode = if arguments.lenient { Mode::Lenient } else { Mode::Strict };
-    let mut is_equal = true;
-    for path in tapes(&arguments.tapes)? {
-        let tape = Tape::read(&path)?;
-        let found = replay(&tape, mode, arguments.until);
-        is_equal &= found.divergences.is_empty();
-        output::line(if arguments.json { document(&path, &tape, &found) } else { page(&path, &found) });
+    let faults: Faults = arguments.faults.parse()?;
+    if arguments.tapes.is_empty() {
+        bail!("name a tape, or a folder of tapes; `grail mine` records to `tapes` in its data folder");
     }
-    Ok(if is_equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let tapes = tapes(&arguments.tapes)?;
+    if arguments.step {
+        return views::step(views::only(&tapes, "--step")?);
+    }
+    if arguments.html.is_some() {
+        views::only(&tapes, "--html")?;
+    }
+    let outcomes = many::in_parallel(&tapes, |path| outcome(path, arguments, &faults));
+    for outcome in &outcomes {
+        match outcome.verdict {
+            Verdict::Unreadable | Verdict::OtherEnvironment => eprintln!("grail: {}", outcome.shown),
+            Verdict::Equal | Verdict::Diverged => output::line(&outcome.shown),
+        }
+    }
+    Ok(match outcomes.iter().map(|outcome| outcome.verdict).max().unwrap_or(Verdict::Equal) {
+        Verdict::Equal => ExitCode::SUCCESS,
+        Verdict::Diverged => ExitCode::FAILURE,
+        Verdict::Unreadable => ExitCode::from(2),
+        Verdict::OtherEnvironment => ExitCode::from(3),
+    })
+}
+
+fn outcome(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Outcome {
+    let outcome = examined(path, arguments, faults);
+    outcome.unwrap_or_else(|error| {
+        let is_elsewhere =
+            error.downcast_ref::<Missing>().is_some() || matches!(error.downcast_ref(), Some(TapeForkError::Unsigned));
+        let verdict = if is_elsewhere { Verdict::OtherEnvironment } else { Verdict::Unreadable };
+        let shown = error.to_string();
+        let named = path.display().to_string();
+        Outcome { verdict, shown: if shown.contains(&named) { shown } else { format!("{named}: {shown}") } }
+    })
+}
+
+fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow::Result<Outcome> {
+    let tape = Tape::read(path)?;
+    let unknown = Behaviour::unknown(&tape.header);
+    if !unknown.is_empty() {
+        bail!("recorded with the changes of behaviour {unknown:?}, which this build does not know; use a newer one");
+    }
+    if let Some(at) = arguments.fork_at {
+        let generator = environment::generator(&tape.header, arguments.model.as_deref())?;
+        let fork = Fork { at, seed: arguments.seed, faults: faults.clone(), generator };
+        let report = fork.run(&tape)?;
+        let verdict = if report.violations.is_empty() { Verdict::Equal } else { Verdict::Diverged };
+        return Ok(Outcome { verdict, shown: forked(path, arguments, &report) });
+    }
+    let mode = if arguments.lenient { Mode::Lenient } else { Mode::Strict };
+    let options = Options { until: arguments.until, window: arguments.window, ..Options::of(mode) };
+    let mut found = replay_with(&tape, &options)?;
+    let recomputation = recomputed(&tape, arguments)?;
+    if let Some(recomputation) = &recomputation {
+        found.divergences.extend(recomputation.divergences.iter().cloned());
+    }
+    if let Some(html) = &arguments.html {
+        views::page(html, path, &tape, &found)?;
+    }
+    let verdict = if found.divergences.is_empty() { Verdict::Equal } else { Verdict::Diverged };
+    let shown = match arguments.json {
+        true => document(path, &tape, &found, recomputation.as_ref()),
+        false => page(path, &tape, &found, recomputation.as_ref()),
+    };
+    Ok(Outcome { verdict, shown })
+}
+
+/// What the engine that was asked for makes of the recorded groups.
+fn recomputed(tape: &Tape, arguments: &ReplayArguments) -> anyhow::Result<Option<Recomputation>> {
+    let model = arguments.model.as_deref();
+    let mut numerics: Box<dyn Numerics> = match arguments.engine {
+        ReplayEngine::Recorded => return Ok(None),
+        ReplayEngine::Cpu => Box::new(OnProcessor(environment::generator(&tape.header, model)?)),
+        ReplayEngine::Cuda => Box::new(OnCard::open(&tape.header, model)?),
+    };
+    let span = arguments.window.map(|window| tape.window(window)).transpose()?;
+    let steps = span.map_or(0..usize::MAX, |span| span.first_step..span.first_step + span.steps);
+    let steps = steps.start..steps.end.min(arguments.until.unwrap_or(usize::MAX));
+    Ok(Some(recompute(tape, steps, &mut *numerics).context("the engine fails")?))
 }
 
 /// The tapes themselves, and those in the folders, by name.
-fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut tapes = Vec::new();
     for path in named {
         if !path.is_dir() {
@@ -33,32 +130,44 @@ fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
         let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut inside: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-        inside.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
+        inside.retain(|path| is_tape(path));
         inside.sort();
         if inside.is_empty() {
-            bail!("there is no tape in {}; `grail mine` records to `tapes` in its data folder", path.display());
+            return Err(anyhow!(
+                "there is no tape in {}; `grail mine` records to `tapes` in its data folder",
+                path.display()
+            ));
         }
         tapes.extend(inside);
     }
     Ok(tapes)
 }
 
-fn page(path: &Path, replay: &Replay) -> String {
+fn page(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
     let Replay { steps, actions, states, divergences, torn_bytes } = replay;
     let verdict = if divergences.is_empty() { "equal" } else { "DIVERGED" };
     let mut page = format!("{}: {verdict}: {steps} steps, {actions} actions, {states} states", path.display());
+    if let Some(Recomputation { proved, drawn, .. }) = recomputation {
+        page.push_str(&format!(", {proved} proofs computed and {drawn} rollouts drawn again"));
+    }
     if *torn_bytes > 0 {
         page.push_str(&format!("; its last {torn_bytes} bytes are an unfinished frame, as a crash leaves it"));
     }
     for divergence in divergences {
         page.push_str(&format!("\n{divergence}"));
     }
+    if !divergences.is_empty() {
+        for Behaviour { number, what } in Behaviour::since(&tape.header) {
+            page.push_str(&format!("\n  changed since it was recorded: behaviour {number}: {what}"));
+        }
+    }
     page
 }
 
-fn document(path: &Path, tape: &Tape, replay: &Replay) -> String {
+fn document(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
     json!({
         "tape": path.display().to_string(),
+        "format": tape.format,
         "program": tape.header.program,
         "engine": tape.header.engine,
         "equal": replay.divergences.is_empty(),
@@ -66,7 +175,40 @@ fn document(path: &Path, tape: &Tape, replay: &Replay) -> String {
         "actions": replay.actions,
         "states": replay.states,
         "torn_bytes": replay.torn_bytes,
+        "proved_again": recomputation.map(|recomputation| recomputation.proved),
+        "drawn_again": recomputation.map(|recomputation| recomputation.drawn),
         "divergences": replay.divergences,
     })
     .to_string()
+}
+
+fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> String {
+    let at = arguments.fork_at.unwrap_or(0);
+    let windows = report.windows.iter().map(|window| {
+        json!({ "window_start": window.receipt.window_start, "verdict": window.judgement.outcome(), "receipt": window.receipt })
+    });
+    if arguments.json {
+        return json!({
+            "tape": path.display().to_string(),
+            "fork_at": at,
+            "windows": windows.collect::<Vec<_>>(),
+            "trace_hash": report.trace_hash,
+            "violations": report.violations,
+        })
+        .to_string();
+    }
+    let mut page = format!("{}: goes on from step {at}", path.display());
+    for window in &report.windows {
+        let (receipt, outcome) = (&window.receipt, window.judgement.outcome());
+        let (clean, uploaded) = (receipt.groups_clean, receipt.groups_uploaded);
+        page.push_str(&format!(
+            "\n  window {}: {outcome}, {:?}, {uploaded} of {clean} groups uploaded",
+            receipt.window_start, receipt.outcome
+        ));
+    }
+    for violation in &report.violations {
+        page.push_str(&format!("\n  VIOLATION: {violation}"));
+    }
+    page.push_str(&format!("\n  trace {}", report.trace_hash));
+    page
 }

@@ -10,16 +10,19 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use grail_engine::CpuEngine;
+use grail_miner::driver::Observer;
 use grail_miner::machine::WindowOutcome;
 use grail_sim::engine::{Generator, SpeedProfile};
 use grail_sim::faults::Faults;
-use grail_sim::run::{SharedObserver, SimConfig, SimReport, WindowResult, machine_config, simulate};
+use grail_sim::run::{SimConfig, SimReport, WindowResult, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{output, table};
 use crate::args::{EngineChoice, SimArguments};
+use crate::observe::Observers;
+use crate::tape::timeline::{Gatherer, Page, Source, Verdict};
 use crate::tape::{Header, Recorder, TapeFolder};
 
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
@@ -38,10 +41,13 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     }
     let bar = progress_bar(arguments.windows);
     let mut write_error = None;
-    let config = match &arguments.tape {
-        Some(folder) => SimConfig { observer: Some(recorder(folder, arguments, &config)?), ..config },
-        None => config,
-    };
+    let gatherer = arguments.html.as_ref().map(|_| Rc::new(RefCell::new(Gatherer::default())));
+    let mut observers: Vec<Box<dyn Observer>> = Vec::new();
+    if let Some(folder) = &arguments.tape {
+        observers.push(Box::new(recorder(folder, arguments, &config)?));
+    }
+    observers.extend(gatherer.clone().map(|gatherer| Box::new(gatherer) as _));
+    let config = SimConfig { observer: Some(Rc::new(RefCell::new(Observers(observers)))), ..config };
     let report = simulate(&config, |window| {
         bar.inc(1);
         if !arguments.json {
@@ -59,6 +65,9 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     if let (Some(path), Some(mut file)) = (&arguments.trace, trace_file) {
         file.write_all(report.trace.concat().as_bytes()).map_err(|error| unusable("--trace", path, &error))?;
     }
+    if let (Some(path), Some(gatherer)) = (&arguments.html, gatherer) {
+        page(path, arguments, &gatherer.borrow(), &report)?;
+    }
     if arguments.json {
         output::line(json(arguments, &report, wall_seconds));
     } else {
@@ -70,11 +79,29 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn recorder(folder: &Path, arguments: &SimArguments, config: &SimConfig) -> anyhow::Result<SharedObserver> {
-    let header = Header::of(&machine_config(config), arguments.engine.name());
+fn recorder(folder: &Path, arguments: &SimArguments, config: &SimConfig) -> anyhow::Result<Recorder> {
+    let header = Header::of(&machine_config(config), arguments.engine.name()).simulated(config.seed);
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     // Named by its seed, for virtual time always begins alike.
-    Ok(Rc::new(RefCell::new(Recorder::begin(&folder, &header, config.seed)?)))
+    Ok(Recorder::begin(&folder, &header, config.seed)?)
+}
+
+fn page(path: &Path, arguments: &SimArguments, gatherer: &Gatherer, report: &SimReport) -> anyhow::Result<()> {
+    let verdict = |window: &WindowResult| {
+        let (checked, accepted) = window.checked_and_accepted();
+        let (outcome, weight) = (window.judgement.outcome().to_owned(), window.judgement.weight);
+        (window.receipt.window_start, Verdict { outcome, checked, accepted, weight })
+    };
+    let mut timeline = gatherer.timeline();
+    timeline.judged(report.windows.iter().map(verdict).collect());
+    let source = Source::Simulation {
+        seed: arguments.seed,
+        engine: arguments.engine.name(),
+        faults: &arguments.faults,
+        trace_hash: &report.trace_hash,
+        violations: &report.violations,
+    };
+    Ok(Page::new(&source, &timeline).write(path)?)
 }
 
 fn create(path: &Path) -> anyhow::Result<fs::File> {

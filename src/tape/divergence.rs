@@ -1,11 +1,15 @@
 //! Where a replay differs from its tape, and what kind of difference that is.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
+use super::fields::FieldChange;
 use super::format::Step;
+use super::session::Cause;
+
+/// Changed fields of a state that the text shows; JSON has all of them.
+const CHANGES_SHOWN: usize = 12;
 
 /// What kind of difference it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,6 +25,12 @@ pub enum Class {
     ChangedBehaviour,
     /// The actions are the same, and the state behind them is not.
     ChangedState,
+    /// The engine gives other sketches for the same tokens, near enough for a validator.
+    DifferentRounding,
+    /// The engine gives other sketches for the same tokens, and a validator would reject them.
+    DifferentSketches,
+    /// The engine samples other tokens from the same streams.
+    DifferentTokens,
 }
 
 /// One line of a comparison.
@@ -50,6 +60,48 @@ pub struct Divergence {
     pub lines: Vec<Line>,
     /// The steps before, newest last: time and event.
     pub before: Vec<String>,
+    /// What led to the step: the question that its event answers, the one that led to that, and so on.
+    pub causes: Vec<Cause>,
+    /// Where the first differing actions differ.
+    pub fields: Vec<FieldChange>,
+    /// Where states differ: recorded and replayed for another state; before and after the step for other actions.
+    pub state: Vec<FieldChange>,
+    /// Where in the source the replayed action was asked for, or else where its like was asked for last.
+    pub origin: Option<String>,
+    /// Steps that are missing on the tape right before.
+    pub missing: u64,
+}
+
+impl Divergence {
+    /// A difference at a step, of which nothing more is known.
+    pub(super) fn at(at: usize, step: &Step, replayed: &[String]) -> Self {
+        Self {
+            step: at,
+            monotonic_ms: step.monotonic_ms,
+            event: step.event.summary(),
+            class: Class::ChangedBehaviour,
+            lines: compared(&step.actions, replayed),
+            before: Vec::new(),
+            causes: Vec::new(),
+            fields: Vec::new(),
+            state: Vec::new(),
+            origin: None,
+            missing: 0,
+        }
+    }
+
+    /// The first action on the tape alone, and the first in the replay alone.
+    pub(super) fn first_pair(&self) -> (Option<String>, Option<String>) {
+        let recorded = self.lines.iter().find_map(|line| match line {
+            Line::Recorded(action) => Some(action.clone()),
+            Line::Both(_) | Line::Replayed(_) => None,
+        });
+        let replayed = self.lines.iter().find_map(|line| match line {
+            Line::Replayed(action) => Some(action.clone()),
+            Line::Both(_) | Line::Recorded(_) => None,
+        });
+        (recorded, replayed)
+    }
 }
 
 impl Class {
@@ -61,8 +113,15 @@ impl Class {
             Self::ReorderedActions => "this build asks for the same in another order: if that is meant, record it anew",
             Self::ChangedBehaviour => "this build decides otherwise: if that is meant, record it anew; else bisect",
             Self::ChangedState => {
-                "this build remembers otherwise: compare the state's fields before and after this step"
+                "this build remembers otherwise: if that is meant, record it anew; else look at these fields"
             }
+            Self::DifferentRounding => {
+                "validators accept it, but the numerics have moved: compare library, kernels and card with the recorder's"
+            }
+            Self::DifferentSketches => {
+                "validators reject such a proof: it is another model, other weights, or a numeric regression"
+            }
+            Self::DifferentTokens => "sampling has changed: if that is meant, record it anew",
         }
     }
 }
@@ -75,14 +134,20 @@ impl fmt::Display for Class {
             Self::ReorderedActions => "the same actions in another order",
             Self::ChangedBehaviour => "other actions",
             Self::ChangedState => "the same actions and another state",
+            Self::DifferentRounding => "another rounding",
+            Self::DifferentSketches => "other sketches",
+            Self::DifferentTokens => "other tokens",
         })
     }
 }
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { step, monotonic_ms, event, class, lines, before } = self;
+        let Self { step, monotonic_ms, event, class, lines, before, causes, fields, state, origin, missing } = self;
         writeln!(f, "step {step} at {monotonic_ms} ms: {class}")?;
+        if *missing > 0 {
+            writeln!(f, "  {missing} steps are missing right before it")?;
+        }
         for earlier in before {
             writeln!(f, "    {earlier}")?;
         }
@@ -93,6 +158,26 @@ impl fmt::Display for Divergence {
                 Line::Recorded(action) => writeln!(f, "    - {action}")?,
                 Line::Replayed(action) => writeln!(f, "    + {action}")?,
             }
+        }
+        for change in fields {
+            writeln!(f, "  field {change}")?;
+        }
+        if let Some(origin) = origin {
+            writeln!(f, "  asked for in {origin}")?;
+        }
+        for cause in causes {
+            writeln!(
+                f,
+                "  because step {} at {} ms, {}, asked: {}",
+                cause.step, cause.monotonic_ms, cause.event, cause.action
+            )?;
+        }
+        let what = if *class == Class::ChangedState { "state" } else { "the step changes" };
+        for change in state.iter().take(CHANGES_SHOWN) {
+            writeln!(f, "  {what} {change}")?;
+        }
+        if state.len() > CHANGES_SHOWN {
+            writeln!(f, "  and {} fields more", state.len() - CHANGES_SHOWN)?;
         }
         write!(f, "  {}", class.remedy())
     }
@@ -123,41 +208,15 @@ pub(super) fn is_reordered(recorded: &[String], replayed: &[String]) -> bool {
     sorted(recorded) == sorted(replayed)
 }
 
-/// Counts questions and answers on the tape itself: an answer that nothing asked for means that a step is missing.
-#[derive(Debug, Default)]
-pub(super) struct Questions(BTreeMap<&'static str, i64>);
-
-impl Questions {
-    /// Take note of a step as recorded; false if its event answers nothing that was asked before.
-    pub(super) fn note(&mut self, step: &Step) -> bool {
-        let event = format!("{:?}", step.event);
-        let answered = ANSWERS.iter().find(|(answer, _)| event.starts_with(answer)).map(|(_, question)| *question);
-        let is_asked = answered.is_none_or(|question| {
-            let open = self.0.entry(question).or_default();
-            *open -= 1;
-            *open >= 0
-        });
-        for action in &step.actions {
-            if let Some((_, question)) = ANSWERS.iter().find(|(_, question)| action.starts_with(question)) {
-                *self.0.entry(question).or_default() += 1;
-            }
-        }
-        is_asked
+/// What kind of difference one between actions is.
+pub(super) fn class_of(is_same_again: bool, is_asked: bool, recorded: &[String], replayed: &[String]) -> Class {
+    match () {
+        () if !is_same_again => Class::NonDeterminism,
+        () if !is_asked => Class::RecordingGap,
+        () if is_reordered(recorded, replayed) => Class::ReorderedActions,
+        () => Class::ChangedBehaviour,
     }
 }
-
-/// How the text of an answer begins, and that of the action that asks for it.
-const ANSWERS: [(&str, &str); 9] = [
-    ("BlockHashRead", "ReadBlockHash"),
-    ("BeaconAnswered", "FetchBeacon"),
-    ("RegistrationRead", "ReadRegistration"),
-    ("CommitmentRead", "ReadCommitment"),
-    ("CommitmentAnswered", "commit "),
-    ("JournalAnswered", "append "),
-    ("UploadAnswered", "upload "),
-    ("ObjectRead", "ReadObject"),
-    ("ObjectDeleted", "DeleteObject"),
-];
 
 #[cfg(test)]
 mod tests {

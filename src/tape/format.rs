@@ -1,18 +1,26 @@
-//! What lies on a tape: a header, then steps, and digests of the machine's state between windows.
+//! What lies on a tape: a header, then steps, and the machine's state between windows.
+//!
+//! Each format has a number and a decoder of its own, for ever; the newest also has an encoder.
 
-use grail_miner::machine::{Action, Event, Machine, MachineConfig};
+pub(super) mod v1;
+pub(super) mod v2;
+
+use grail_miner::machine::{Action, Event, Machine, MachineConfig, Snapshot};
 use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::{BeaconSchedule, Now};
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Hotkey;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::behaviour::Behaviour;
 use super::redaction::stand_in;
 use crate::frames::FileKind;
 
-/// The format that this build writes; each has a decoder of its own, for ever.
-pub const FORMAT: u32 = 1;
-pub(super) const KIND: FileKind = FileKind { magic: *b"GRAILTAP", version: FORMAT };
+/// The format that this build writes.
+pub const FORMAT: u32 = v2::FORMAT;
+pub(super) const MAGIC: [u8; 8] = *b"GRAILTAP";
+pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
 /// Payloads above this size are compressed.
 const COMPRESSED_FROM_BYTES: usize = 256;
 /// The fastest level that still halves token lists.
@@ -29,6 +37,15 @@ pub struct Header {
     pub behaviour: Vec<u32>,
     /// What made the rollouts.
     pub engine: String,
+    /// The model that it ran, as it was named.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// In a simulation the seed from which everything follows, the made-up key too; live seeds are secret.
+    #[serde(default)]
+    pub simulated_seed: Option<u64>,
+    /// The tape that this one goes on from, where a run has several.
+    #[serde(default)]
+    pub continues: Option<String>,
     /// How the machine was configured.
     pub config: RecordedConfig,
 }
@@ -54,6 +71,8 @@ pub struct RecordedConfig {
 /// One event, and what the machine made of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
+    /// Its number in the run, from 0; one that is left out was lost.
+    pub number: u64,
     /// Monotonic milliseconds.
     pub monotonic_ms: u64,
     /// Wall milliseconds.
@@ -69,8 +88,9 @@ pub struct Step {
 pub enum Frame {
     /// An event and its actions.
     Step(Box<Step>),
-    /// Digest of the machine's state after the step before, at a window's end.
-    State(String),
+    /// What the machine knows between two windows: after the step before, or at the beginning of a tape that goes on
+    /// from another one.
+    State(Value),
 }
 
 impl Header {
@@ -79,10 +99,23 @@ impl Header {
         Self {
             program: concat!("grail ", env!("CARGO_PKG_VERSION")).to_owned(),
             protocol: PROTOCOL.reference_release.to_owned(),
-            behaviour: Vec::new(),
+            behaviour: Behaviour::ALL.iter().map(|behaviour| behaviour.number).collect(),
             engine: engine.to_owned(),
+            model: None,
+            simulated_seed: None,
+            continues: None,
             config: RecordedConfig::of(config),
         }
+    }
+
+    /// The same for rollouts of this model.
+    pub fn with_model(self, model: &str) -> Self {
+        Self { model: Some(model.to_owned()), ..self }
+    }
+
+    /// The same for a simulation under this seed.
+    pub fn simulated(self, seed: u64) -> Self {
+        Self { simulated_seed: Some(seed), ..self }
     }
 }
 
@@ -106,8 +139,13 @@ impl RecordedConfig {
 
     /// The machine that was recorded, before its first event.
     pub fn machine(&self) -> Machine {
-        Machine::new(MachineConfig {
-            seed: 0,
+        Machine::new(self.machine_config(0))
+    }
+
+    /// The configuration, with a sampling seed in the place of the one that is not recorded.
+    pub fn machine_config(&self, seed: u64) -> MachineConfig {
+        MachineConfig {
+            seed,
             use_drand: self.use_drand,
             beacon: self.beacon,
             policy: self.policy,
@@ -118,7 +156,7 @@ impl RecordedConfig {
             early_upload_ms: self.early_upload_ms,
             block_ms: self.block_ms,
             ..MachineConfig::new(self.hotkey, self.read_credentials.clone())
-        })
+        }
     }
 }
 
@@ -127,6 +165,15 @@ impl Step {
     pub const fn now(&self) -> Now {
         Now { monotonic_ms: self.monotonic_ms, wall_ms: self.wall_ms }
     }
+}
+
+/// What the machine knows, as a tape has it and as it can be shown.
+pub fn state_of(machine: &Machine) -> Value {
+    state(&machine.snapshot())
+}
+
+pub(super) fn state(snapshot: &Snapshot) -> Value {
+    serde_json::to_value(snapshot).expect("plain data with text for keys")
 }
 
 /// An action as a tape has it: as [`Action::summary`] tells it.

@@ -1,11 +1,13 @@
 //! The player: runs the core over a tape's events and compares what it asks for with what it asked for then.
 
-use grail_miner::machine::Machine;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::divergence::{Class, Divergence, Questions, compared, is_reordered};
-use super::format::{Frame, Step, line};
+use super::divergence::{Class, Divergence, class_of};
+use super::fields::{FieldChange, between_actions, between_states};
+use super::format::Step;
 use super::reader::Tape;
+use super::session::{Asked, Core, Moment, Session, as_built};
 
 /// Steps that a divergence shows before its own.
 const STEPS_BEFORE: usize = 8;
@@ -19,6 +21,18 @@ pub enum Mode {
     Lenient,
 }
 
+/// How to replay.
+pub struct Options<'a> {
+    /// What to do at a difference.
+    pub mode: Mode,
+    /// Replay so many steps of the tape only.
+    pub until: Option<usize>,
+    /// Compare this window only.
+    pub window: Option<u64>,
+    /// What handles the events.
+    pub core: &'a Core<'a>,
+}
+
 /// What a replay found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Replay {
@@ -26,7 +40,7 @@ pub struct Replay {
     pub steps: usize,
     /// Actions that were compared.
     pub actions: usize,
-    /// State digests that were compared.
+    /// States that were compared.
     pub states: usize,
     /// The differences; at most one in strict mode.
     pub divergences: Vec<Divergence>,
@@ -34,68 +48,178 @@ pub struct Replay {
     pub torn_bytes: usize,
 }
 
+/// A window that is not on a tape.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("window {window} is not on this tape; it has {known:?}")]
+pub struct NoSuchWindow {
+    /// What was asked for.
+    pub window: u64,
+    /// The windows that it has.
+    pub known: Vec<u64>,
+}
+
+impl Options<'_> {
+    /// Everything, by the core as it is.
+    pub const fn of(mode: Mode) -> Self {
+        Self { mode, until: None, window: None, core: &as_built }
+    }
+}
+
 /// Replay a tape up to step `until`, or all of it.
 pub fn replay(tape: &Tape, mode: Mode, until: Option<usize>) -> Replay {
+    replay_with(tape, &Options { until, ..Options::of(mode) }).expect("no window was asked for")
+}
+
+/// Replay a tape.
+///
+/// # Errors
+/// [`NoSuchWindow`].
+pub fn replay_with(tape: &Tape, options: &Options<'_>) -> Result<Replay, NoSuchWindow> {
     let mut replay = Replay { steps: 0, actions: 0, states: 0, divergences: Vec::new(), torn_bytes: tape.torn_bytes };
-    let mut machine = tape.header.config.machine();
-    let mut questions = Questions::default();
-    let mut steps: Vec<&Step> = Vec::new();
-    for frame in &tape.frames {
-        let found = match frame {
-            Frame::Step(_) if until.is_some_and(|until| steps.len() >= until) => break,
-            Frame::Step(step) => {
-                steps.push(step);
+    let (begin, end) = range(tape, options)?;
+    let mut session = Session::with_core(tape, options.core);
+    session.skip_to_state_before(begin);
+    while session.frame() < end {
+        let is_compared = session.frame() >= begin;
+        let at = session.steps();
+        let Some(moment) = session.advance() else { break };
+        if !is_compared {
+            continue;
+        }
+        let is_gap = matches!(moment, Moment::Step { missing, .. } if missing > 0);
+        let player = Player { tape, session: &session };
+        let found = match moment {
+            Moment::Step { missing, .. } if missing > 0 => Some(player.gap(at, missing)),
+            Moment::Step { step, asked, is_asked, .. } => {
                 replay.steps += 1;
                 replay.actions += step.actions.len();
-                let is_asked = questions.note(step);
-                let replayed = handled(&mut machine, step);
-                (replayed != step.actions).then(|| {
-                    let class = class(tape, &steps, is_asked, &replayed);
-                    divergence(&steps, class, &replayed)
-                })
+                player.compare_actions(at, step, &asked, is_asked)
             }
-            Frame::State(digest) => {
+            Moment::State(recorded) => {
                 replay.states += 1;
-                let step = steps.last().copied();
-                step.filter(|_| machine.digest() != *digest)
-                    .map(|step| divergence(&steps, Class::ChangedState, &step.actions))
+                player.compare_states(at, recorded)
             }
         };
         replay.divergences.extend(found);
-        if mode == Mode::Strict && !replay.divergences.is_empty() {
+        if options.mode == Mode::Strict && !replay.divergences.is_empty() || is_gap && !session.skip_to_state() {
             break;
         }
     }
-    replay
+    Ok(replay)
 }
 
-/// What the machine asks for at a step, as the tape would have it.
-fn handled(machine: &mut Machine, step: &Step) -> Vec<String> {
-    let actions = machine.handle(step.now(), step.event.clone());
-    actions.iter().map(line).collect()
+/// First and last frame that are compared.
+fn range(tape: &Tape, options: &Options<'_>) -> Result<(usize, usize), NoSuchWindow> {
+    let frame_of = |steps: usize| {
+        let mut seen = 0;
+        let is_beyond = |frame: &super::format::Frame| {
+            let is_step = matches!(frame, super::format::Frame::Step(_));
+            seen += usize::from(is_step);
+            is_step && seen > steps
+        };
+        tape.frames.iter().position(is_beyond).unwrap_or(tape.frames.len())
+    };
+    let end = options.until.map_or(tape.frames.len(), frame_of);
+    let Some(window) = options.window else { return Ok((0, end)) };
+    let windows = tape.windows();
+    let first = tape.window(window)?.first_frame;
+    let next =
+        windows.iter().find(|span| span.window_start > window).map_or(tape.frames.len(), |next| next.first_frame);
+    Ok((first, next.min(end)))
 }
 
-fn class(tape: &Tape, steps: &[&Step], is_asked: bool, replayed: &[String]) -> Class {
-    let Some((last, before)) = steps.split_last() else { return Class::ChangedBehaviour };
-    let mut again = tape.header.config.machine();
-    before.iter().for_each(|step| drop(handled(&mut again, step)));
-    match () {
-        () if handled(&mut again, last) != replayed => Class::NonDeterminism,
-        () if !is_asked => Class::RecordingGap,
-        () if is_reordered(&last.actions, replayed) => Class::ReorderedActions,
-        () => Class::ChangedBehaviour,
+/// A session that stands right behind something doubtful.
+struct Player<'a, 's> {
+    tape: &'a Tape,
+    session: &'s Session<'a>,
+}
+
+impl Player<'_, '_> {
+    fn compare_actions(&self, at: usize, step: &Step, asked: &[Asked], is_asked: bool) -> Option<Divergence> {
+        let replayed: Vec<String> = asked.iter().map(|asked| asked.line.clone()).collect();
+        if replayed == step.actions {
+            return None;
+        }
+        let again = self.again(at);
+        let is_same = again.actions == replayed;
+        let class = class_of(is_same, is_asked, &step.actions, &replayed);
+        let mut divergence = Divergence { class, ..self.divergence(at, &replayed) };
+        let only = divergence.first_pair();
+        if let (Some(recorded), Some(replayed)) = &only {
+            divergence.fields = between_actions(recorded, replayed);
+        }
+        let differing = only.1.and_then(|line| asked.iter().find(|asked| asked.line == line));
+        divergence.origin =
+            differing.map(|asked| asked.origin).or_else(|| self.origin_of(only.0.as_deref())).map(shown);
+        divergence.state = again.changes;
+        Some(divergence)
+    }
+
+    fn compare_states(&self, steps: usize, recorded: &Value) -> Option<Divergence> {
+        let state = between_states(recorded, &self.session.state());
+        if state.is_empty() {
+            return None;
+        }
+        let at = steps.checked_sub(1)?;
+        let class = Class::ChangedState;
+        Some(Divergence { class, state, ..self.divergence(at, &self.step(at)?.actions) })
+    }
+
+    fn gap(&self, at: usize, missing: u64) -> Divergence {
+        let recorded = self.step(at).map(|step| step.actions.clone()).unwrap_or_default();
+        Divergence { class: Class::RecordingGap, missing, ..self.divergence(at, &recorded) }
+    }
+
+    fn step(&self, at: usize) -> Option<&Step> {
+        self.tape.steps().nth(at)
+    }
+
+    fn divergence(&self, at: usize, replayed: &[String]) -> Divergence {
+        let step = self.step(at).expect("a divergence is at a step");
+        let told = |step: &Step| format!("{} {}", step.monotonic_ms, step.event.summary());
+        let first = at.saturating_sub(STEPS_BEFORE);
+        let before = self.tape.steps().skip(first).take(at - first).map(told).collect();
+        Divergence { causes: self.session.causes(at), before, ..Divergence::at(at, step, replayed) }
+    }
+
+    /// A second run over the same steps: what it asks for in step `at`, and how that step changes its state.
+    fn again(&self, at: usize) -> Again {
+        let mut session = self.session.again();
+        session.go_to(at);
+        let before = session.state();
+        let mut actions = Vec::new();
+        while let Some(moment) = session.advance() {
+            if let Moment::Step { asked, .. } = moment {
+                actions = asked.into_iter().map(|asked| asked.line).collect();
+                break;
+            }
+        }
+        Again { actions, changes: between_states(&before, &session.state()) }
+    }
+
+    /// Where this kind of action was asked for last before: where it should have been asked for again.
+    fn origin_of(&self, recorded: Option<&str>) -> Option<&'static std::panic::Location<'static>> {
+        let kind = |line: &str| line.chars().take_while(|c| c.is_alphanumeric()).collect::<String>();
+        let wanted = kind(recorded?);
+        let mut session = self.session.again();
+        let mut origin = None;
+        while session.steps() < self.session.steps() {
+            match session.advance()? {
+                Moment::Step { asked, .. } => {
+                    origin = asked.iter().rfind(|asked| kind(&asked.line) == wanted).map(|a| a.origin).or(origin);
+                }
+                Moment::State(_) => {}
+            }
+        }
+        origin
     }
 }
 
-fn divergence(steps: &[&Step], class: Class, replayed: &[String]) -> Divergence {
-    let (step, before) = steps.split_last().expect("a divergence is at a step");
-    let told = |step: &&Step| format!("{} {}", step.monotonic_ms, step.event.summary());
-    Divergence {
-        step: before.len(),
-        monotonic_ms: step.monotonic_ms,
-        event: step.event.summary(),
-        class,
-        lines: compared(&step.actions, replayed),
-        before: before[before.len().saturating_sub(STEPS_BEFORE)..].iter().map(told).collect(),
-    }
+struct Again {
+    actions: Vec<String>,
+    changes: Vec<FieldChange>,
+}
+
+fn shown(origin: &std::panic::Location<'_>) -> String {
+    format!("{}:{}", origin.file(), origin.line())
 }

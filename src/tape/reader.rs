@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
+use grail_miner::machine::{Machine, MachineConfig, Snapshot};
+use serde_json::Value;
 
-use super::format::{Frame, Header, KIND, unpacked};
-use crate::frames::{FrameDamage, PAYLOAD_BYTES_MAX, Scan, scan};
+use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, unpacked, v1, v2};
+use crate::frames::{FileKind, FrameDamage, PAYLOAD_BYTES_MAX, Scan, scan, version};
 
 /// A tape in memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Tape {
     pub frames: Vec<Frame>,
     /// Bytes at the end that a crash left unfinished.
     pub torn_bytes: usize,
+    /// The format that it was written in.
+    pub format: u32,
 }
 
 /// Why a tape cannot be read.
@@ -70,17 +73,58 @@ impl Tape {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
         let path = || path.to_owned();
         let damaged = |damage| TapeError::Damaged { path: path(), damage };
-        let Scan { payloads, torn_bytes, .. } = scan(&KIND, bytes).map_err(damaged)?;
+        let version = version(&MAGIC, bytes).unwrap_or(FORMAT);
+        let kind = FileKind { version: if version == v1::FORMAT { version } else { FORMAT }, ..KIND };
+        let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
         let mut payloads = payloads.into_iter().enumerate();
         let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
         let undecodable = |number| TapeError::Frame { path: path(), number };
         let header = unpacked(&bytes[at], PAYLOAD_BYTES_MAX).and_then(|json| serde_json::from_slice(&json).ok());
         let header = header.ok_or_else(|| undecodable(0))?;
-        let frames = payloads.map(|(number, at)| decoded(&bytes[at]).ok_or_else(|| undecodable(number)));
-        Ok(Self { header, frames: frames.collect::<Result<_, _>>()?, torn_bytes })
+        let payloads = payloads.map(|(number, at)| {
+            let payload = unpacked(&bytes[at], PAYLOAD_BYTES_MAX).ok_or_else(|| undecodable(number))?;
+            Ok((number, payload))
+        });
+        let payloads: Vec<(usize, Vec<u8>)> = payloads.collect::<Result<_, _>>()?;
+        let frames = match kind.version {
+            v1::FORMAT => v1::decode(payloads),
+            _ => v2::decode(payloads),
+        };
+        Ok(Self { header, frames: frames.map_err(undecodable)?, torn_bytes, format: kind.version })
+    }
+
+    /// The machine before the first step: a new one, or restored where the tape goes on from another one.
+    pub fn machine(&self) -> Machine {
+        let config = self.header.config.machine_config(0);
+        match self.frames.first() {
+            Some(Frame::State(state)) => restored(config, state).unwrap_or_else(|| self.header.config.machine()),
+            _ => Machine::new(config),
+        }
+    }
+
+    /// The steps, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.frames.iter().filter_map(|frame| match frame {
+            Frame::Step(step) => Some(&**step),
+            Frame::State(_) => None,
+        })
+    }
+
+    /// The bytes of a tape of the present format.
+    ///
+    /// # Errors
+    /// Where compression fails.
+    pub fn to_bytes(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = v2::beginning(&self.header)?;
+        for frame in &self.frames {
+            bytes.extend(v2::encoded(frame)?);
+        }
+        Ok(bytes)
     }
 }
 
-fn decoded<T: DeserializeOwned>(packed: &[u8]) -> Option<T> {
-    postcard::from_bytes(&unpacked(packed, PAYLOAD_BYTES_MAX)?).ok()
+/// A machine that goes on from a recorded state; none where this build does not understand it.
+pub(super) fn restored(config: MachineConfig, state: &Value) -> Option<Machine> {
+    let snapshot: Snapshot = serde_json::from_value(state.clone()).ok()?;
+    Some(Machine::restore(config, snapshot))
 }

@@ -1,19 +1,21 @@
 //! The recorder: sees what the driver sees, and writes it from a thread of its own.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+mod writer;
+
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Machine, Report};
+use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
-use super::format::{Frame, Header, KIND, Step, line, packed};
+use self::writer::{Message, Writer};
+use super::format::{Header, Step, line};
 use super::redaction::{redacted, redacted_action};
-use crate::frames::frame;
+
+/// Messages that may wait for the writer; a window of hundreds of groups gives a few thousand.
+const QUEUE: usize = 4096;
 
 /// Where tapes lie, and how many bytes of them stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,132 +26,131 @@ pub struct TapeFolder {
     pub bytes_max: u64,
 }
 
+/// When a run goes on with another tape, and how long tapes stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// A tape this large ends with its window.
+    pub tape_bytes_max: u64,
+    /// So does one that this many milliseconds of wall time lie on.
+    pub tape_ms_max: u64,
+    /// Tapes that were last written this many milliseconds ago go.
+    pub keep_ms: u64,
+    /// What happens when the disk cannot follow: wait for it, or lose steps, which the tape then shows.
+    pub waits: bool,
+}
+
+impl Rotation {
+    /// One tape a run, kept for ever, complete at any price: for simulations.
+    pub const NEVER: Self = Self { tape_bytes_max: u64::MAX, tape_ms_max: u64::MAX, keep_ms: u64::MAX, waits: true };
+    /// For mining, which never waits for a disk.
+    pub const LIVE: Self =
+        Self { tape_bytes_max: 256 << 20, tape_ms_max: 6 * 3_600_000, keep_ms: 14 * 24 * 3_600_000, waits: false };
+}
+
 /// Why nothing is recorded.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot record to {} ({source}); give --tape a folder that can be written, or --tape off", path.display())]
 pub struct RecorderError {
     path: PathBuf,
-    source: io::Error,
+    source: std::io::Error,
 }
 
 /// Records one run of a miner.
 ///
-/// Encoding happens on the caller's thread, since the machine's data does not leave it; compressing and writing do not. A
-/// tape that cannot be written any more is told once, and mining goes on without it.
+/// The caller's thread only copies what it sees; encoding, compressing and writing do not hold it up. A tape that cannot
+/// be written any more is told once, and mining goes on without it.
 pub struct Recorder {
-    frames: Option<mpsc::Sender<Vec<u8>>>,
+    messages: Option<SyncSender<Message>>,
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
     step: Option<Step>,
-    window_ended: bool,
+    number: u64,
+    /// The window that the machine was in after the step before.
+    window: Option<u64>,
+    waits: bool,
+    lost: bool,
 }
 
 impl Recorder {
-    /// Begin a tape in this folder, named by the time of its beginning.
+    /// Begin a tape in this folder, named by the time of its beginning; the whole run lies on it.
     ///
     /// # Errors
     /// [`RecorderError`] where the folder or the file cannot be written.
     pub fn begin(folder: &TapeFolder, header: &Header, wall_ms: u64) -> Result<Self, RecorderError> {
-        let failed = |source| RecorderError { path: folder.path.clone(), source };
-        fs::create_dir_all(&folder.path).map_err(failed)?;
-        discard_oldest(folder).map_err(failed)?;
-        let (path, mut file) = create(&folder.path, wall_ms).map_err(failed)?;
-        let json = serde_json::to_vec(header).map_err(|error| failed(io::Error::from(error)))?;
-        let head = [KIND.header().to_vec(), frame(&packed(&json).map_err(failed)?)].concat();
-        file.write_all(&head).map_err(failed)?;
-        let (frames, inbox) = mpsc::channel();
-        let shown = path.clone();
-        let writer =
-            std::thread::Builder::new().name("tape".to_owned()).spawn(move || write(&mut file, &inbox, &shown));
-        let writer = Some(writer.map_err(failed)?);
-        Ok(Self { frames: Some(frames), writer, path, step: None, window_ended: false })
+        Self::begin_rotating(folder, Rotation::NEVER, header, wall_ms)
     }
 
-    /// The tape.
+    /// The same, going on with another tape between windows.
+    ///
+    /// # Errors
+    /// [`RecorderError`] where the folder or the file cannot be written.
+    pub fn begin_rotating(
+        folder: &TapeFolder,
+        rotation: Rotation,
+        header: &Header,
+        wall_ms: u64,
+    ) -> Result<Self, RecorderError> {
+        let failed = |source| RecorderError { path: folder.path.clone(), source };
+        let writer = Writer::begin(folder.clone(), rotation, header.clone(), wall_ms).map_err(failed)?;
+        let path = writer.path().to_owned();
+        let (messages, inbox) = mpsc::sync_channel(QUEUE);
+        let thread = std::thread::Builder::new().name("tape".to_owned()).spawn(move || writer.write(&inbox));
+        let writer = Some(thread.map_err(failed)?);
+        let waits = rotation.waits;
+        let messages = Some(messages);
+        Ok(Self { messages, writer, path, step: None, number: 0, window: None, waits, lost: false })
+    }
+
+    /// The tape, or the first of them.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn put(&self, frame: &Frame) {
-        let payload = postcard::to_allocvec(frame).expect("plain data has an encoding");
+    fn put(&mut self, message: Message) {
+        let Some(messages) = &self.messages else { return };
         // The writer ends where it cannot write, and has said so.
-        let _ = self.frames.as_ref().map(|frames| frames.send(payload));
+        if self.waits {
+            let _ = messages.send(message);
+        } else if let Err(TrySendError::Full(_)) = messages.try_send(message) {
+            if !self.lost {
+                tracing::warn!("the disk cannot follow: steps are missing on the tape {}", self.path.display());
+            }
+            self.lost = true;
+        }
     }
 }
 
 impl Observer for Recorder {
     fn event(&mut self, now: Now, event: &Event) {
         let Now { monotonic_ms, wall_ms } = now;
-        self.step = Some(Step { monotonic_ms, wall_ms, event: redacted(event), actions: Vec::new() });
+        let number = self.number;
+        self.step = Some(Step { number, monotonic_ms, wall_ms, event: redacted(event), actions: Vec::new() });
     }
 
     fn action(&mut self, _: Now, action: &Action) {
         if let Some(step) = &mut self.step {
             step.actions.push(line(&redacted_action(action)));
         }
-        self.window_ended |= matches!(action, Action::Report(Report::Receipt(_)));
     }
 
-    fn handled(&mut self, _: Now, machine: &Machine) {
-        if let Some(step) = self.step.take() {
-            self.put(&Frame::Step(Box::new(step)));
-        }
-        // Between windows there is little to digest.
-        if std::mem::take(&mut self.window_ended) {
-            self.put(&Frame::State(machine.digest()));
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        let Some(step) = self.step.take() else { return };
+        self.number += 1;
+        self.put(Message::Step(Box::new(step)));
+        // Between windows there is little to copy.
+        if machine.window_start() != self.window {
+            self.window = machine.window_start();
+            self.put(Message::State { wall_ms: now.wall_ms, snapshot: Box::new(machine.snapshot()) });
         }
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        drop(self.frames.take());
+        drop(self.messages.take());
         if let Some(writer) = self.writer.take() {
             // A writer that panicked has said so.
             let _ = writer.join();
         }
     }
-}
-
-fn write(file: &mut File, inbox: &mpsc::Receiver<Vec<u8>>, path: &Path) {
-    for payload in inbox {
-        let written = packed(&payload).and_then(|packed| file.write_all(&frame(&packed)));
-        if let Err(error) = written {
-            tracing::warn!("the tape {} ends here ({error}); free the disk: mining goes on", path.display());
-            return;
-        }
-    }
-}
-
-fn create(folder: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
-    for number in 0.. {
-        let path = folder.join(format!("{wall_ms}-{number}.tape"));
-        match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => return other.map(|file| (path, file)),
-        }
-    }
-    unreachable!("there is a free number")
-}
-
-/// Remove tapes, oldest first, until the others are small enough.
-fn discard_oldest(folder: &TapeFolder) -> io::Result<()> {
-    let mut tapes = Vec::new();
-    for entry in fs::read_dir(&folder.path)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "tape") {
-            let metadata = fs::metadata(&path)?;
-            tapes.push((metadata.modified()?, metadata.len(), path));
-        }
-    }
-    tapes.sort();
-    let mut bytes: u64 = tapes.iter().map(|(_, length, _)| length).sum();
-    for (_, length, path) in tapes {
-        if bytes <= folder.bytes_max {
-            break;
-        }
-        fs::remove_file(path)?;
-        bytes -= length;
-    }
-    Ok(())
 }

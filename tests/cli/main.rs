@@ -5,4 +5,5 @@ mod process;
 mod serve;
 mod sim;
 mod streams;
+mod tape;
 mod verify;

@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod golden;
+mod tape;
 mod tidy;
 mod traces;
 
@@ -31,7 +32,26 @@ enum Chore {
         device: DeviceChoice,
     },
     /// Replay tapes with this build of the core; fails where it decides otherwise.
-    Replay(ReplayArguments),
+    Replay {
+        /// As `grail replay`.
+        #[command(flatten)]
+        arguments: Box<ReplayArguments>,
+        /// Replay fixtures/tapes instead: differences become pending, and tapes that nothing names are listed.
+        #[arg(long)]
+        review: bool,
+        /// Accept the pending differences of this tape.
+        #[arg(long, value_name = "NAME", requires = "review", requires = "reason")]
+        accept: Option<String>,
+        /// Why they are meant.
+        #[arg(long, value_name = "TEXT", requires = "accept")]
+        reason: Option<String>,
+    },
+    /// Tapes of the fixtures, and old formats.
+    Tape {
+        /// What to do.
+        #[command(subcommand)]
+        chore: tape::TapeChore,
+    },
     /// Check layout and style; fails on any finding.
     Tidy,
     /// Verify fixtures/ against fixtures/SHA256SUMS.
@@ -68,7 +88,11 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
     let root = root.parent().expect("xtask is a folder of the workspace");
     match chore {
         Chore::Golden { dir, device } => golden::run(root, dir.as_deref(), device),
-        Chore::Replay(arguments) => Ok(grail::commands::replay::run(&arguments)? == ExitCode::SUCCESS),
+        Chore::Replay { review: true, accept, reason, .. } => {
+            tape::review(&root.join("fixtures"), accept.as_deref().zip(reason.as_deref()))
+        }
+        Chore::Replay { arguments, .. } => Ok(grail::commands::replay::run(&arguments)? == ExitCode::SUCCESS),
+        Chore::Tape { chore } => tape::run(&root.join("fixtures"), &chore),
         Chore::Tidy => tidy::run(root),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
         Chore::Traces { record } => traces::run(&root.join("fixtures"), record),

@@ -3,6 +3,7 @@
 //! The same code runs live and simulated: all waiting goes through the [`Clock`] port, every call is bounded, and nothing
 //! is decided here.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -15,7 +16,7 @@ use grail_protocol::prompt::prompt;
 use grail_protocol::rollout::GroupOrigin;
 use sha2::{Digest, Sha256};
 
-use crate::machine::{Action, Actions, Event, GroupId, GroupOrder, Machine, Timer};
+use crate::machine::{Action, Event, GroupId, GroupOrder, Machine, Timer};
 use crate::ports::{
     Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, Clock, CommitError, Engine, EngineError, Etag,
     GroupRequest, Journal, JournalError, Now, PutCondition, Signer, within,
@@ -76,41 +77,44 @@ pub trait Observer {
     fn handled(&mut self, _now: Now, _machine: &Machine) {}
 }
 
+/// For an owner who wants to look at it afterwards.
+impl<O: Observer + ?Sized> Observer for Rc<RefCell<O>> {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.borrow_mut().event(now, event);
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.borrow_mut().action(now, action);
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.borrow_mut().handled(now, machine);
+    }
+}
+
 /// Asks for a graceful stop.
 pub type Stop = LocalBoxFuture<'static, ()>;
 
 /// Run a machine until it exits: after `stop` resolved, and what was clean is uploaded.
-pub async fn run(mut machine: Machine, ports: Ports, limits: Limits, observer: &mut dyn Observer, stop: Stop) {
-    let mut driver = Driver {
-        ports,
-        limits,
-        pending: FuturesUnordered::new(),
-        groups: BTreeMap::new(),
-        timers: BTreeMap::new(),
-        appends: 0,
-    };
-    let journal = driver.ports.journal.clone();
+pub async fn run(machine: Machine, ports: Ports, limits: Limits, observer: &mut dyn Observer, stop: Stop) {
+    let journal = ports.journal.clone();
+    let driver = Driver::new(ports, limits);
     driver.pending.push(Box::pin(async move { Some(Event::Started(journal.load().await.unwrap_or_default())) }));
-    driver.pending.push(Box::pin(async move {
-        stop.await;
-        Some(Event::Shutdown)
-    }));
-    while let Some(answer) = driver.pending.next().await {
-        let Some(event) = answer.filter(|event| driver.is_wanted(event)) else {
-            continue;
-        };
-        let now = driver.ports.clock.now();
-        observer.event(now, &event);
-        let actions: Actions = machine.handle(now, event);
-        actions.iter().for_each(|action| observer.action(now, action));
-        observer.handled(now, &machine);
-        for action in actions {
-            if action == Action::Exit {
-                return driver.finish_journal().await;
-            }
-            driver.carry_out(action);
-        }
-    }
+    driver.drive(machine, observer, stop).await;
+}
+
+/// Run a machine on that has handled events before; `outstanding` is what it asked for and was not answered.
+pub async fn resume(
+    machine: Machine,
+    outstanding: Vec<Action>,
+    ports: Ports,
+    limits: Limits,
+    observer: &mut dyn Observer,
+    stop: Stop,
+) {
+    let mut driver = Driver::new(ports, limits);
+    outstanding.into_iter().for_each(|action| driver.carry_out(action));
+    driver.drive(machine, observer, stop).await;
 }
 
 /// What is pending: an event, or none where the call was cancelled.
@@ -128,6 +132,40 @@ struct Driver {
 }
 
 impl Driver {
+    fn new(ports: Ports, limits: Limits) -> Self {
+        Self {
+            ports,
+            limits,
+            pending: FuturesUnordered::new(),
+            groups: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            appends: 0,
+        }
+    }
+
+    async fn drive(mut self, mut machine: Machine, observer: &mut dyn Observer, stop: Stop) {
+        self.pending.push(Box::pin(async move {
+            stop.await;
+            Some(Event::Shutdown)
+        }));
+        while let Some(answer) = self.pending.next().await {
+            let Some(event) = answer.filter(|event| self.is_wanted(event)) else {
+                continue;
+            };
+            let now = self.ports.clock.now();
+            observer.event(now, &event);
+            let actions = machine.handle(now, event);
+            actions.iter().for_each(|action| observer.action(now, action));
+            observer.handled(now, &machine);
+            for action in actions {
+                if action == Action::Exit {
+                    return self.finish_journal().await;
+                }
+                self.carry_out(action);
+            }
+        }
+    }
+
     fn is_wanted(&mut self, event: &Event) -> bool {
         match event {
             Event::TimerFired(timer) => self.timers.remove(timer).is_some(),

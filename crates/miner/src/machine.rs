@@ -6,6 +6,7 @@
 
 mod account;
 pub mod action;
+mod actions;
 mod choice;
 mod estimate;
 pub mod event;
@@ -13,8 +14,10 @@ mod groups;
 mod ledger;
 pub mod receipt;
 mod settlement;
+mod snapshot;
 mod timing;
 mod upload;
+pub mod view;
 mod window;
 
 use std::collections::BTreeMap;
@@ -32,11 +35,10 @@ use crate::answers::{BeaconSchedule, ChainError, Head, Now};
 use crate::policy::UploadPolicy;
 
 pub use self::action::{Action, GroupOrder};
+pub use self::actions::Actions;
 pub use self::event::{Event, GroupId, JournalEntry, Timer};
 pub use self::receipt::{Area, Report, Trouble, WindowOutcome, WindowReceipt};
-
-/// What to do, in order.
-pub type Actions = Vec<Action>;
+pub use self::snapshot::Snapshot;
 
 /// What an operator decides.
 #[derive(Clone, PartialEq)]
@@ -159,7 +161,7 @@ impl Machine {
 
     /// Take one event and tell what to do.
     pub fn handle(&mut self, now: Now, event: Event) -> Actions {
-        let mut actions = Actions::new();
+        let mut actions = Actions::default();
         let out = &mut actions;
         match event {
             Event::Started(records) => {

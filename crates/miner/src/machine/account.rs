@@ -1,20 +1,23 @@
 //! Registration and the read credentials on chain.
 
+use serde::{Deserialize, Serialize};
+
 use super::action::Action;
 use super::event::Timer;
 use super::receipt::Area;
+use super::view::View;
 use super::{Actions, Machine, trouble};
 use crate::answers::{ChainError, CommitError, Now};
 
 /// What is known of our account.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Account {
     /// Whether the hotkey has a uid; unknown before the first answer.
     registered: Option<bool>,
     commitment: Commitment,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 enum Commitment {
     #[default]
     Unknown,
@@ -24,9 +27,29 @@ enum Commitment {
 }
 
 impl Account {
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { registered, commitment } = self;
+        view.line(
+            "account.registered",
+            registered.map_or("unknown".to_owned(), |is_registered| is_registered.to_string()),
+        );
+        view.line("account.commitment", commitment.name());
+    }
+
     /// Whether mining is known to be pointless.
     pub(super) fn is_unregistered(&self) -> bool {
         self.registered == Some(false)
+    }
+}
+
+impl Commitment {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Reading => "reading",
+            Self::Writing => "writing",
+            Self::Equal => "equal",
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! How many of a window's clean groups to upload, and what that is worth.
 
 use grail_protocol::PROTOCOL;
+use serde::{Deserialize, Serialize};
 
 use super::window::Window;
 use crate::policy::{UploadPolicy, expected_unique};
 
 /// A run of groups from 0.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Choice {
     pub(super) groups: usize,
     /// Comparable between choices of one window under one policy.

@@ -1,7 +1,11 @@
 //! Estimates of durations that forget: one slow answer must not stop mining for good.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 /// A duration learnt from observations; without new ones it decays toward its initial value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Estimate {
     initial_ms: u64,
     value_ms: u64,
@@ -28,6 +32,13 @@ impl Estimate {
         let old = self.at(now_ms);
         self.value_ms = if duration_ms > old { old + (duration_ms - old) / 2 } else { old - (old - duration_ms) / 4 };
         self.observed_at_ms = now_ms;
+    }
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { initial_ms: _, value_ms, observed_at_ms, half_life_ms: _ } = self;
+        write!(f, "{value_ms} ms as of {observed_at_ms}")
     }
 }
 

@@ -130,6 +130,77 @@ pub enum Timer {
 }
 
 impl Event {
+    /// What kind of event it is, as one word.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::HeadMoved(_) => "head_moved",
+            Self::HeadFailed(_) => "head_failed",
+            Self::BlockHashRead { .. } => "block_hash_read",
+            Self::BeaconAnswered { .. } => "beacon_answered",
+            Self::RegistrationRead(_) => "registration_read",
+            Self::CommitmentRead(_) => "commitment_read",
+            Self::CommitmentAnswered(_) => "commitment_answered",
+            Self::GroupReady { .. } => "group_ready",
+            Self::GroupFailed { .. } => "group_failed",
+            Self::JournalAnswered { .. } => "journal_answered",
+            Self::UploadAnswered { .. } => "upload_answered",
+            Self::ObjectRead { .. } => "object_read",
+            Self::ObjectDeleted { .. } => "object_deleted",
+            Self::TimerFired(_) => "timer_fired",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// A closer kind: which append the journal answered, which timer fired.
+    pub const fn closer_kind(&self) -> Option<&'static str> {
+        match self {
+            Self::JournalAnswered { entry, .. } => Some(entry.kind()),
+            Self::TimerFired(timer) => Some(timer.name()),
+            _ => None,
+        }
+    }
+
+    /// First block of the window that it belongs to, where it names one.
+    pub const fn window_start(&self) -> Option<u64> {
+        match self {
+            Self::GroupReady { group, .. } | Self::GroupFailed { group, .. } => Some(group.window_start),
+            Self::JournalAnswered { entry, .. } => Some(entry.window_start()),
+            Self::UploadAnswered { window_start, .. }
+            | Self::ObjectRead { window_start, .. }
+            | Self::ObjectDeleted { window_start, .. } => Some(*window_start),
+            _ => None,
+        }
+    }
+
+    /// The group that it is about.
+    pub const fn group(&self) -> Option<&GroupId> {
+        match self {
+            Self::GroupReady { group, .. }
+            | Self::GroupFailed { group, .. }
+            | Self::JournalAnswered { entry: JournalEntry::Group(group), .. } => Some(group),
+            _ => None,
+        }
+    }
+
+    /// Whether it says that something went wrong.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::HeadFailed(_) | Self::GroupFailed { .. } => true,
+            Self::GroupReady { sealed, .. } => !sealed.findings.is_empty(),
+            Self::BlockHashRead { result, .. } => result.is_err(),
+            Self::BeaconAnswered { result, .. } => result.is_err(),
+            Self::RegistrationRead(result) => result.is_err(),
+            Self::CommitmentRead(result) => result.is_err(),
+            Self::CommitmentAnswered(result) => result.is_err(),
+            Self::JournalAnswered { result, .. } => result.is_err(),
+            Self::UploadAnswered { result, .. } => result.is_err(),
+            Self::ObjectRead { result, .. } => result.is_err(),
+            Self::ObjectDeleted { result, .. } => result.is_err(),
+            Self::Started(_) | Self::HeadMoved(_) | Self::TimerFired(_) | Self::Shutdown => false,
+        }
+    }
+
     /// One line that tells this event from every other; bulk stands in it by digest.
     pub fn summary(&self) -> String {
         match self {
@@ -143,6 +214,43 @@ impl Event {
                 format!("commitment_read {:?}", found.as_deref().map(|bytes| hex::encode(Sha256::digest(bytes))))
             }
             other => format!("{other:?}"),
+        }
+    }
+}
+
+impl JournalEntry {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Window(_) => "window_begun",
+            Self::Group(_) => "group_durable",
+            Self::UploadStarted(_) => "upload_started",
+            Self::UploadDone(_) => "upload_done",
+            Self::UploadAbandoned(_) => "upload_abandoned",
+            Self::WindowClosed(_) => "window_closed",
+        }
+    }
+
+    const fn window_start(&self) -> u64 {
+        match self {
+            Self::Group(group) => group.window_start,
+            Self::Window(start)
+            | Self::UploadStarted(start)
+            | Self::UploadDone(start)
+            | Self::UploadAbandoned(start)
+            | Self::WindowClosed(start) => *start,
+        }
+    }
+}
+
+impl Timer {
+    /// Its name as one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UploadDeadline => "upload_deadline",
+            Self::Retry => "retry",
+            Self::Groups => "groups",
+            Self::Head => "head",
+            Self::Account => "account",
         }
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use grail_protocol::generation::GeneratedRollout;
 use grail_protocol::rollout::Rollout;
+use serde::{Deserialize, Serialize};
 
 use super::action::{Action, GroupOrder};
 use super::event::{GroupId, JournalEntry, Timer};
 use super::receipt::{Area, Report};
+use super::view::{View, ranges};
 use super::window::Window;
 use super::{Actions, Machine, trouble};
 use crate::answers::{JournalError, JournalRecord, Now};
@@ -17,7 +19,7 @@ use crate::seal::SealedGroup;
 const PATIENCE: u64 = 6;
 
 /// Every group of a window by its index; an index is in one of the maps from its first order on.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Groups {
     clean: BTreeMap<u32, Vec<Rollout>>,
     journalling: BTreeMap<u32, Vec<Rollout>>,
@@ -28,7 +30,7 @@ pub(super) struct Groups {
     pub(super) engine_failures: u32,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct InFlight {
     attempt: u32,
     since_ms: u64,
@@ -36,7 +38,7 @@ struct InFlight {
     kept: BTreeMap<u32, GeneratedRollout>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Waiting {
     attempt: u32,
     not_before_ms: u64,
@@ -44,6 +46,30 @@ struct Waiting {
 }
 
 impl Groups {
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { clean, journalling, in_flight, waiting, next_fresh, rejections, engine_failures } = self;
+        view.line("groups.clean", clean.len());
+        view.line("groups.clean_prefix", self.clean_prefix());
+        view.line("groups.clean_indices", ranges(clean.keys().copied()));
+        view.line("groups.journalling", ranges(journalling.keys().copied()));
+        view.line("groups.in_flight", in_flight.len());
+        view.line("groups.waiting", waiting.len());
+        view.line("groups.next_fresh", next_fresh);
+        view.line("groups.engine_failures", engine_failures);
+        for (finding, count) in rejections {
+            view.line(format!("groups.rejections.{finding}"), count);
+        }
+        for (index, InFlight { attempt, since_ms, give_up_ms, kept }) in in_flight {
+            let kept = kept.len();
+            let value = format!("attempt {attempt} since {since_ms}, given up at {give_up_ms}, {kept} rollouts kept");
+            view.line(format!("groups.in_flight.{index}"), value);
+        }
+        for (index, Waiting { attempt, not_before_ms, kept }) in waiting {
+            let value = format!("attempt {attempt} not before {not_before_ms}, {} rollouts kept", kept.len());
+            view.line(format!("groups.waiting.{index}"), value);
+        }
+    }
+
     /// Take over what a crashed process had made durable.
     pub(super) fn restore(&mut self, groups: BTreeMap<u32, Vec<Rollout>>) {
         let last = groups.keys().next_back().copied();

@@ -3,20 +3,23 @@
 //! A file is journalled before it is sent. It is then exactly one of pending, done (the read key fetched it) and
 //! abandoned with a reason, and each change is journalled. No second file is sent while one is pending.
 
+use serde::{Deserialize, Serialize};
+
 use super::Actions;
 use super::action::Action;
 use super::event::JournalEntry;
+use super::view::View;
 use crate::answers::JournalRecord;
 
 /// Why a file is abandoned that the read key does not find.
 pub(super) const NOT_THERE: &str = "it is not in the bucket";
 
 /// The files of one window, in the order in which they were packed.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ledger(Vec<Entry>);
 
 /// One file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// sha256 in hex.
     pub(super) digest: String,
@@ -25,7 +28,7 @@ pub(super) struct Entry {
     fate: Fate,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Fate {
     Pending,
     Done,
@@ -33,6 +36,12 @@ enum Fate {
 }
 
 impl Ledger {
+    pub(super) fn describe(&self, section: &str, view: &mut View) {
+        for (number, Entry { digest, groups, fate }) in self.0.iter().enumerate() {
+            view.line(format!("{section}.files.{number}"), format!("{} {groups} groups {digest}", fate.name()));
+        }
+    }
+
     /// Take over a journalled fact about this window.
     pub(super) fn restore(&mut self, record: JournalRecord) {
         match record {
@@ -103,6 +112,16 @@ impl Ledger {
             let record =
                 JournalRecord::UploadAbandoned { window_start, digest: entry.digest.clone(), why: why.to_owned() };
             out.push(Action::AppendJournal { entry: JournalEntry::UploadAbandoned(window_start), record });
+        }
+    }
+}
+
+impl Fate {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Done => "done",
+            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +79,7 @@ impl Area {
 }
 
 /// How a window ended; there is exactly one per window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", content = "why", rename_all = "snake_case")]
 pub enum WindowOutcome {
     /// The file was fetched with the read key and is what was uploaded.
@@ -97,7 +97,7 @@ pub enum WindowOutcome {
 }
 
 /// The record of one window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowReceipt {
     /// First block of the window.
     pub window_start: u64,

@@ -3,11 +3,13 @@
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
+use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::event::JournalEntry;
 use super::ledger::{self, Ledger};
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
+use super::view::View;
 use super::{Actions, Machine, trouble};
 use crate::answers::{BucketError, Etag, JournalRecord};
 
@@ -15,7 +17,7 @@ use crate::answers::{BucketError, Etag, JournalRecord};
 const LOOKS_MAX: u32 = 5;
 
 /// A window that is over and has a pending upload.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Unsettled {
     /// The receipt if the pending file is not in the bucket.
     receipt: WindowReceipt,
@@ -23,6 +25,17 @@ pub(super) struct Unsettled {
     looks: u32,
     /// A look, or the upload itself, is not answered yet.
     waiting: bool,
+}
+
+impl Unsettled {
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { receipt, ledger, looks, waiting } = self;
+        view.line("unsettled.window", receipt.window_start);
+        view.line("unsettled.outcome", format!("{:?}", receipt.outcome));
+        view.line("unsettled.looks", looks);
+        view.line("unsettled.waiting", waiting);
+        ledger.describe("unsettled", view);
+    }
 }
 
 impl Machine {

@@ -1,12 +1,14 @@
 //! When the window ends, and when its upload must begin.
 
 use grail_protocol::PROTOCOL;
+use serde::{Deserialize, Serialize};
 
 use super::estimate::Estimate;
+use super::view::View;
 use crate::answers::Head;
 
 /// The chain's pace as seen so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Timing {
     /// The best head, and when it was seen.
     head: Option<(Head, u64)>,
@@ -15,6 +17,8 @@ pub(super) struct Timing {
     pub(super) group: Estimate,
     /// One upload with its read-back.
     pub(super) upload: Estimate,
+    /// Of the configuration, and no part of the state.
+    #[serde(skip)]
     safety_blocks: u64,
 }
 
@@ -35,6 +39,20 @@ impl Timing {
             upload: Estimate::new(scaled(UPLOAD_INITIAL_MS), half_life_ms),
             safety_blocks,
         }
+    }
+
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { head, block, group, upload, safety_blocks: _ } = self;
+        view.line_if_some("timing.head", head.map(|(head, _)| head.number));
+        view.line_if_some("timing.head_seen_ms", head.map(|(_, seen_ms)| seen_ms));
+        view.line("timing.block", block);
+        view.line("timing.group", group);
+        view.line("timing.upload", upload);
+    }
+
+    /// The same under a configuration.
+    pub(super) fn configured(self, safety_blocks: u64) -> Self {
+        Self { safety_blocks, ..self }
     }
 
     pub(super) fn head(&self) -> Option<u64> {

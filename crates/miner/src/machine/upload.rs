@@ -1,8 +1,11 @@
 //! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
 
+mod description;
+
 use grail_protocol::rollout::Rollout;
 use grail_protocol::signature::Hotkey;
 use grail_protocol::window_file::{WindowFile, object_key};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::action::Action;
@@ -18,7 +21,7 @@ use crate::policy::{UploadPolicy, is_more};
 const MISSING_READS_MAX: u32 = 5;
 
 /// The state of a window's object.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Upload {
     job: Option<Job>,
     confirmed: Option<Confirmed>,
@@ -38,7 +41,7 @@ pub(super) struct Upload {
 }
 
 /// A file that was read back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Confirmed {
     pub(super) groups: usize,
     pub(super) digest: String,
@@ -47,7 +50,7 @@ pub(super) struct Confirmed {
     worth: f64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Job {
     choice: Choice,
     stage: Stage,
@@ -58,7 +61,7 @@ struct Job {
     given_up: bool,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Stage {
     /// The block hash is being read again.
     Confirming,

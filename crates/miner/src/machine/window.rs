@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use grail_protocol::PROTOCOL;
 use grail_protocol::randomness::window_randomness;
 use grail_protocol::rollout::{Rollout, WindowContext};
+use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::event::{JournalEntry, Timer};
@@ -12,11 +13,12 @@ use super::groups::Groups;
 use super::ledger::Ledger;
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
 use super::upload::Upload;
+use super::view::{View, ranges};
 use super::{Actions, Machine, trouble};
 use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord, Now};
 
 /// What is known of the current window.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Window {
     pub(super) start: u64,
     /// How often the first block was replaced; work of an earlier generation is worthless.
@@ -34,7 +36,7 @@ pub(super) struct Window {
 }
 
 /// What a crashed process left behind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Recovered {
     context: WindowContext,
     groups: BTreeMap<u32, Vec<Rollout>>,
@@ -76,7 +78,47 @@ impl Recovered {
     }
 }
 
+impl Window {
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self {
+            start,
+            generation,
+            hash,
+            hash_being_read,
+            hash_final,
+            beacon_round,
+            context,
+            groups,
+            upload,
+            closing,
+        } = self;
+        view.line("window.start", start);
+        view.line("window.generation", generation);
+        view.line_if_some("window.hash", hash.as_ref());
+        view.line("window.hash_being_read", hash_being_read);
+        view.line("window.hash_final", hash_final);
+        view.line_if_some("window.beacon_round", *beacon_round);
+        if let Some(WindowContext { hotkey: _, window_start: _, randomness, block_hash, use_drand }) = context {
+            view.line("window.context", block_hash);
+            view.line("window.randomness", randomness);
+            view.line("window.with_beacon", use_drand);
+        }
+        view.line("window.closing", closing);
+        groups.describe(view);
+        upload.describe(view);
+    }
+}
+
 impl Recovered {
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { context, groups, ledger, closed } = self;
+        view.line("recovered.window", context.window_start);
+        view.line("recovered.groups", groups.len());
+        view.line("recovered.indices", ranges(groups.keys().copied()));
+        view.line("recovered.closed", closed);
+        ledger.describe("recovered", view);
+    }
+
     pub(super) const fn window_start(&self) -> u64 {
         self.context.window_start
     }

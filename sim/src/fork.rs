@@ -1,0 +1,96 @@
+//! A recorded run goes on in a simulated world: what was asked for and not answered is asked again, and from there on
+//! seed and faults decide.
+
+use std::rc::Rc;
+
+use grail_miner::driver::{Observer, resume, run};
+use grail_miner::machine::{Action, Report};
+use grail_protocol::PROTOCOL;
+use grail_protocol::constants::window_start;
+use grail_protocol::signature::{Hotkey, Keypair};
+
+use crate::past::Past;
+use crate::run::{Beginning, MINER_UID, SimConfig, SimReport, World, keypair};
+use crate::stream::Stream;
+
+/// Windows that a fork lives through: the one that it begins in, and the next.
+pub const WINDOWS: u64 = 2;
+
+/// Why a run cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ForkError {
+    /// There is nothing left that could go on.
+    #[error("the miner had ended by then; fork at an earlier event")]
+    Ended,
+    /// Nothing says which block the chain is at.
+    #[error("no block is known; fork a tape on which a head is seen")]
+    NoHead,
+}
+
+/// The key of the miner that was simulated under this seed, if it has this hotkey.
+pub fn simulated_key(seed: u64, hotkey: &Hotkey) -> Option<Keypair> {
+    Some(keypair(seed, "miner")).filter(|keypair| keypair.hotkey() == *hotkey)
+}
+
+/// Let `past` go on in the world of `config`, until the window that it is in and the next are judged. `first_head` is the
+/// first head that the log shows, for a past that ends before it.
+///
+/// # Errors
+/// [`ForkError`] where there is nothing to go on from.
+pub fn fork(past: Past, first_head: Option<u64>, keypair: Keypair, config: &SimConfig) -> Result<SimReport, ForkError> {
+    if past.has_exited {
+        return Err(ForkError::Ended);
+    }
+    let before_first = first_head.and_then(|head| head.checked_sub(1));
+    let head = past.head.or(before_first).ok_or(ForkError::NoHead)?;
+    let now_ms = past.now.monotonic_ms;
+    let window = match past.head {
+        Some(head) => window_start(head),
+        None => window_start(head + 1),
+    };
+    let window_ms = past.window_ms.unwrap_or(now_ms + PROTOCOL.block_ms);
+    let config = SimConfig { windows: WINDOWS, ..config.clone() };
+    let hotkey = keypair.hotkey().to_ss58();
+    let world = Rc::new(World::new(&config, keypair, &Beginning { now_ms, head, window, window_ms }));
+    let mut watchers = world.watchers();
+    bring(&world, &past, &hotkey, config.seed);
+    for receipt in &past.receipts {
+        watchers.action(past.now, &Action::Report(Report::Receipt(receipt.clone())));
+    }
+    let outstanding = past.outstanding();
+    let ports = world.ports(past.versions + 1);
+    world.time.spawn("miner", async move {
+        let stop = Box::pin(std::future::pending());
+        if past.has_started {
+            resume(past.machine, outstanding, ports, World::limits(), &mut watchers, stop).await;
+        } else {
+            run(past.machine, ports, World::limits(), &mut watchers, stop).await;
+        }
+    });
+    Ok(world.live(&mut |_| {}))
+}
+
+/// Bring a world to what the past implies.
+fn bring(world: &World, past: &Past, hotkey: &str, seed: u64) {
+    if past.is_registered != Some(false) {
+        world.chain.register(hotkey, MINER_UID);
+    }
+    if let Some(credentials) = &past.commitment {
+        world.chain.commit(hotkey, credentials);
+    }
+    for (block, hash) in &past.hashes {
+        world.chain.know(*block, hash);
+    }
+    for record in &past.journal {
+        world.journal.hold(record);
+        world.audit.note(record);
+    }
+    for (key, (bytes, version)) in &past.objects {
+        world.bucket.place(key, bytes, *version);
+    }
+    // It took place or not, and nobody has looked yet.
+    let took_place = Stream::new(seed, "fork/uncertain-write", past.now.monotonic_ms).one_in(2);
+    if let Some((key, bytes)) = past.uncertain.as_ref().filter(|_| took_place) {
+        world.bucket.place(key, bytes, past.versions + 1);
+    }
+}

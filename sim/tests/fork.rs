@@ -1,0 +1,123 @@
+//! A run that goes on from any of its events, under any faults, keeps every promise.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the number of seeds may be raised by a variable"
+)]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Event, Machine};
+use grail_miner::policy::UploadPolicy;
+use grail_miner::ports::Now;
+use grail_sim::engine::SpeedProfile;
+use grail_sim::faults::Faults;
+use grail_sim::fork::{ForkError, fork, simulated_key};
+use grail_sim::past::Past;
+use grail_sim::run::{FIRST_WINDOW, SimConfig, SimReport, machine_config, simulate};
+use grail_sim::synthetic::SyntheticModel;
+
+/// Fault seeds for each event; `GRAIL_FORK_SEEDS` raises them.
+const SEEDS: u64 = 1;
+const RECORDED_SEED: u64 = 7;
+
+#[derive(Default)]
+struct Log(Vec<(Now, Event)>);
+
+impl Observer for Log {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.0.push((now, event.clone()));
+    }
+
+    fn action(&mut self, _: Now, _: &Action) {}
+}
+
+fn config(seed: u64, faults: Faults) -> SimConfig {
+    SimConfig {
+        seed,
+        windows: 1,
+        generator: Rc::new(SyntheticModel::default()),
+        profile: SpeedProfile::named("reference").unwrap(),
+        groups_max: Some(2),
+        faults,
+        use_drand: true,
+        policy: UploadPolicy::Score,
+        keep_trace: false,
+        observer: None,
+    }
+}
+
+/// Every event of a run of one window.
+fn recorded(faults: &str) -> Vec<(Now, Event)> {
+    let log = Rc::new(RefCell::new(Log::default()));
+    let config = config(RECORDED_SEED, faults.parse().unwrap());
+    let report = simulate(&SimConfig { observer: Some(log.clone()), ..config }, |_| {});
+    assert_eq!(report.violations, [] as [String; 0]);
+    log.take().0
+}
+
+fn forked(events: &[(Now, Event)], at: usize, config: &SimConfig) -> Result<SimReport, ForkError> {
+    // What the new world draws must not be what the old one drew.
+    let machine = Machine::new(grail_miner::machine::MachineConfig {
+        seed: config.seed,
+        ..machine_config(&SimConfig { seed: RECORDED_SEED, ..config.clone() })
+    });
+    let mut past = Past::new(machine);
+    events[..at].iter().for_each(|(now, event)| past.tell(*now, event.clone()));
+    let hotkey = machine_config(&SimConfig { seed: RECORDED_SEED, ..config.clone() }).hotkey;
+    fork(past, Some(FIRST_WINDOW), simulated_key(RECORDED_SEED, &hotkey).unwrap(), config)
+}
+
+fn seeds() -> u64 {
+    std::env::var("GRAIL_FORK_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
+}
+
+#[test]
+fn without_faults_the_window_is_won_from_every_event() {
+    let events = recorded("none");
+    for at in (0..=events.len()).step_by(3) {
+        let report = forked(&events, at, &config(9, Faults::None)).unwrap();
+        assert_eq!(report.violations, [] as [String; 0], "from event {at}");
+        // The world begins with the last block of a window that nobody can win.
+        for window in report.windows.iter().filter(|window| window.receipt.window_start >= FIRST_WINDOW) {
+            assert_eq!(window.judgement.outcome(), "accepted", "from event {at}: {:?}", window.receipt);
+        }
+    }
+}
+
+#[test]
+fn faults_from_any_event_on_break_no_promise() {
+    let events = recorded("none");
+    let mut forks = 0;
+    for at in 0..=events.len() {
+        for seed in 0..seeds() {
+            let report = forked(&events, at, &config(1_000 + seed + at as u64, Faults::Random)).unwrap();
+            assert_eq!(report.violations, [] as [String; 0], "from event {at}, seed {}", 1_000 + seed + at as u64);
+            forks += 1;
+        }
+    }
+    println!("{forks} forks from {} events", events.len());
+}
+
+#[test]
+fn a_run_that_was_in_trouble_goes_on_as_well() {
+    for faults in ["upload-error-after", "reorganisation", "random"] {
+        let events = recorded(faults);
+        for at in (0..=events.len()).step_by(5) {
+            let seed = 50 + at as u64;
+            let report = forked(&events, at, &config(seed, Faults::Random)).unwrap();
+            assert_eq!(report.violations, [] as [String; 0], "{faults}: from event {at}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn one_seed_goes_on_in_one_way_and_another_in_another() {
+    let events = recorded("none");
+    let hash = |seed| forked(&events, 20, &config(seed, Faults::Random)).unwrap().trace_hash;
+    assert_eq!(hash(3), hash(3));
+    assert_ne!(hash(3), hash(4));
+}

@@ -1,0 +1,121 @@
+//! What a tape needs beside itself: the model that its rollouts came from, here and now.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use grail_engine::CpuEngine;
+use grail_engine::cuda::driver::{Queue, Urgency};
+use grail_engine::cuda::weights::{ExactWeights, Model};
+use grail_engine::cuda::{ProofPlan, Prover, TorchProfile};
+use grail_miner::ports::{EngineError, GroupRequest};
+use grail_protocol::generation::{GeneratedRollout, ProofPass};
+use grail_sim::engine::Generator;
+use grail_sim::synthetic::SyntheticModel;
+use grail_verify::RecomputeError;
+
+use crate::config;
+use crate::device;
+use crate::tape::{Header, Numerics};
+
+/// Something that the replay needs and that is not here; no fault of the tape or of this build.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Missing {
+    /// The tape does not name its model, or names one that is not here.
+    #[error("the model {0} is not on this machine; name its folder with --model, or replay with --engine recorded")]
+    Model(String),
+    /// The engine cannot run that model.
+    #[error("{engine} cannot run the model {model}; replay with --engine {instead}")]
+    Engine {
+        /// What was asked for.
+        engine: &'static str,
+        /// The model.
+        model: String,
+        /// What can run it.
+        instead: &'static str,
+    },
+    /// No card, or one that cannot be used.
+    #[error("no CUDA device can be used here ({0}); replay with --engine recorded")]
+    Device(String),
+}
+
+/// The name of the tape's model.
+fn model_of(header: &Header, named: Option<&str>) -> String {
+    let implied = match header.engine.as_str() {
+        "synthetic" => Some("synthetic formula"),
+        "tiny" => Some("rehearsal"),
+        _ => None,
+    };
+    let recorded = named.or(implied).or(header.model.as_deref());
+    recorded.unwrap_or("(the tape does not name it)").to_owned()
+}
+
+/// The tape's model on this processor.
+pub(super) fn generator(header: &Header, named: Option<&str>) -> Result<Rc<dyn Generator>, Missing> {
+    let model = model_of(header, named);
+    match model.as_str() {
+        "synthetic formula" => Ok(Rc::new(SyntheticModel::default())),
+        "rehearsal" => CpuEngine::rehearsal().map(|engine| Rc::new(engine) as _).map_err(|_| Missing::Model(model)),
+        name => {
+            let cache = config::hub_cache(&config::process_environment());
+            let folder = config::model_folder(name, cache.as_deref()).ok_or_else(|| Missing::Model(name.to_owned()))?;
+            let engine = CpuEngine::from_folder(&folder).map_err(|_| Missing::Model(name.to_owned()))?;
+            Ok(Rc::new(engine))
+        }
+    }
+}
+
+/// A generator that computes again.
+pub(super) struct OnProcessor(pub(super) Rc<dyn Generator>);
+
+impl Numerics for OnProcessor {
+    fn pass(&mut self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        self.0.pass(tokens, randomness)
+    }
+
+    fn generate(&mut self, request: &GroupRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
+        Some(self.0.generate(request))
+    }
+}
+
+/// The exact pass on a card. What it draws depends on what else is in flight, so it draws nothing again.
+pub(super) struct OnCard(Prover);
+
+impl OnCard {
+    /// The tape's model on the first card.
+    pub(super) fn open(header: &Header, named: Option<&str>) -> Result<Self, Missing> {
+        let model = model_of(header, named);
+        if ["synthetic formula", "rehearsal"].contains(&model.as_str()) {
+            return Err(Missing::Engine { engine: "cuda", model, instead: "cpu" });
+        }
+        let unusable = |error: &dyn std::fmt::Display| Missing::Device(error.to_string());
+        let (device, kernels) = device::open(0).map_err(|error| unusable(&error))?;
+        let cache = config::hub_cache(&config::process_environment());
+        let local = config::model_folder(&model, cache.as_deref()).map(|folder| folder.display().to_string());
+        let local = local.or_else(|| model.starts_with("synthetic:").then(|| model.clone()));
+        let local = local.ok_or_else(|| Missing::Model(model.clone()))?;
+        let mut opened = Model::open(&local).map_err(|_| Missing::Model(model))?;
+        let kernels = Rc::new(kernels);
+        let queue = Queue::new(&device, kernels.clone(), Urgency::Usual).map_err(|error| unusable(&error))?;
+        let weights = ExactWeights::load(&opened.config, &queue, &mut *opened.tensors);
+        let weights = Arc::new(weights.map_err(|error| unusable(&error))?);
+        let prover = Prover::new(&device, kernels, weights, TorchProfile::default(), ProofPlan::default(), 0);
+        Ok(Self(prover.map_err(|error| unusable(&error))?))
+    }
+}
+
+impl Numerics for OnCard {
+    fn pass(&mut self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        let failed = |error: &dyn std::fmt::Display| RecomputeError { tokens: tokens.len(), why: error.to_string() };
+        self.0.pass(tokens, tokens.len(), randomness).map_err(|error| failed(&error))
+    }
+
+    fn generate(&mut self, _: &GroupRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
+        None
+    }
+}
+
+/// Whether a path names a tape.
+pub(super) fn is_tape(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tape")
+}

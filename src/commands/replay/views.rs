@@ -1,0 +1,42 @@
+//! One tape to look at: in the terminal, or as a page.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use crate::tape::timeline::{Gatherer, Page, Source};
+use crate::tape::travel::{Journey, Travel, travel};
+use crate::tape::{Replay, Tape};
+
+/// The one tape that was named.
+pub(super) fn only<'a>(tapes: &'a [PathBuf], option: &str) -> anyhow::Result<&'a Path> {
+    match tapes {
+        [tape] => Ok(tape),
+        _ => bail!("{option} shows one tape, and there are {}; name one of them", tapes.len()),
+    }
+}
+
+/// Let a person travel through a tape; the exit code says whether it is equal.
+pub(super) fn step(path: &Path) -> anyhow::Result<ExitCode> {
+    let journey =
+        Journey::open(Tape::read(path)?).with_context(|| format!("cannot travel through {}", path.display()))?;
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        bail!("--step needs a terminal for input and output; run it in one, or use --html FILE or --json");
+    }
+    let is_equal = journey.first_difference().is_none();
+    travel(Travel::new(journey, name(path))).context("the terminal cannot be used; use --html FILE or --json")?;
+    Ok(if is_equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Write a tape's page.
+pub(super) fn page(html: &Path, path: &Path, tape: &Tape, replay: &Replay) -> anyhow::Result<()> {
+    let timeline = Gatherer::of_tape(tape).timeline();
+    let source = Source::Tape { name: &name(path), header: &tape.header, replay };
+    Ok(Page::new(&source, &timeline).write(html)?)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

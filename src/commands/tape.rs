@@ -1,0 +1,172 @@
+//! `grail tape`.
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::{Context, anyhow, bail};
+use serde_json::json;
+
+use super::replay::tapes;
+use super::{output, table};
+use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments, TapeShowArguments};
+use crate::tape::{Step, Tape};
+
+pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        TapeCommand::List(arguments) => list(arguments),
+        TapeCommand::Show(arguments) => show(arguments),
+        TapeCommand::Export(arguments) => export(arguments),
+    }
+}
+
+fn list(arguments: &TapeListArguments) -> anyhow::Result<ExitCode> {
+    let mut rows = Vec::new();
+    let mut is_readable = true;
+    for path in tapes(&arguments.tapes)? {
+        let tape = match Tape::read(&path) {
+            Ok(tape) => tape,
+            Err(error) => {
+                eprintln!("grail: {error}");
+                is_readable = false;
+                continue;
+            }
+        };
+        let metadata = std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let age_s = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        let age_s = age_s.unwrap_or_default().as_secs();
+        let (windows, steps) = (tape.windows(), tape.steps().count());
+        if arguments.json {
+            output::line(json!({
+                "tape": path.display().to_string(),
+                "bytes": metadata.len(),
+                "age_seconds": age_s,
+                "format": tape.format,
+                "program": tape.header.program,
+                "engine": tape.header.engine,
+                "model": tape.header.model,
+                "continues": tape.header.continues,
+                "steps": steps,
+                "torn_bytes": tape.torn_bytes,
+                "windows": windows,
+            }));
+            continue;
+        }
+        let shown = [
+            path.display().to_string(),
+            format!("{:.1}", metadata.len() as f64 / 1024.0),
+            age(age_s),
+            tape.header.program.clone(),
+            tape.header.engine.clone(),
+        ];
+        let empty = || ["", "", "", "", ""].map(str::to_owned);
+        for (number, window) in windows.iter().enumerate() {
+            let tape = if number == 0 { shown.clone() } else { empty() };
+            let outcome = window.outcome.clone().unwrap_or_else(|| "-".to_owned());
+            rows.push(
+                tape.into_iter().chain([window.window_start.to_string(), window.steps.to_string(), outcome]).collect(),
+            );
+        }
+        if windows.is_empty() {
+            rows.push(shown.into_iter().chain(["-".to_owned(), steps.to_string(), "-".to_owned()]).collect());
+        }
+    }
+    if !arguments.json {
+        let headings = ["tape", "KiB", "age", "program", "engine", "window", "steps", "outcome"];
+        output::line(table::render(&headings, &rows));
+    }
+    Ok(if is_readable { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn show(arguments: &TapeShowArguments) -> anyhow::Result<ExitCode> {
+    let tape = Tape::read(&arguments.tape)?;
+    for (number, step) in chosen(&tape, &arguments.filter)? {
+        let mut text = format!("{number} {} {}", step.monotonic_ms, step.event.summary());
+        for action in &step.actions {
+            text.push_str(&format!("\n      {action}"));
+        }
+        output::line(text);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export(arguments: &TapeExportArguments) -> anyhow::Result<ExitCode> {
+    let tape = Tape::read(&arguments.tape)?;
+    let Some(out) = &arguments.out else {
+        lines(&tape, &arguments.filter, &mut io::stdout().lock())?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let unusable =
+        |error: io::Error| anyhow!("cannot write {} ({error}); give --out a path that can be written", out.display());
+    if out.extension().is_some_and(|extension| extension == "tape") {
+        let window = arguments.filter.window.filter(|_| {
+            let StepFilter { event, from, to, .. } = &arguments.filter;
+            event.is_none() && from.is_none() && to.is_none()
+        });
+        let Some(window) = window else {
+            bail!("a tape with steps left out cannot be replayed; give --window alone, or --out a name without .tape");
+        };
+        std::fs::write(out, tape.excerpt(window)?.to_bytes()?).map_err(unusable)?;
+    } else {
+        let mut file = BufWriter::new(std::fs::File::create(out).map_err(unusable)?);
+        lines(&tape, &arguments.filter, &mut file)?;
+        file.flush().map_err(unusable)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines(tape: &Tape, filter: &StepFilter, out: &mut dyn Write) -> anyhow::Result<()> {
+    for (number, step) in chosen(tape, filter)? {
+        let line = json!({
+            "step": number,
+            "monotonic_ms": step.monotonic_ms,
+            "wall_ms": step.wall_ms,
+            "kind": step.event.kind(),
+            "event": step.event,
+            "actions": step.actions,
+        });
+        match writeln!(out, "{line}") {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other.context("cannot write the steps; give --out a path that can be written")?,
+        }
+    }
+    Ok(())
+}
+
+/// The steps that a filter lets through, with their numbers on the tape.
+fn chosen<'a>(tape: &'a Tape, filter: &StepFilter) -> anyhow::Result<Vec<(usize, &'a Step)>> {
+    let range = match filter.window {
+        Some(window) => {
+            let span = tape.window(window)?;
+            span.first_step..span.first_step + span.steps
+        }
+        None => 0..usize::MAX,
+    };
+    let (from, to) = (filter.from.unwrap_or(0), filter.to.unwrap_or(u64::MAX));
+    let is_chosen = |(number, step): &(usize, &Step)| {
+        range.contains(number)
+            && (from..=to).contains(&step.monotonic_ms)
+            && filter.event.as_ref().is_none_or(|kind| step.event.kind() == kind)
+    };
+    Ok(tape.steps().enumerate().filter(is_chosen).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_the_unit_that_fits() {
+        let told = [5, 119, 3_599, 7_200, 3 * 86_400].map(age);
+        assert_eq!(told, ["5 s", "119 s", "59 min", "2 h", "3 days"]);
+    }
+}

@@ -1,0 +1,107 @@
+//! `grail tape` and `grail replay`: what is listed, and what each exit code means.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use crate::process::{folder, grail};
+
+const BLOCK: &str = "3000000";
+
+/// A folder with the tapes of two simulations.
+static TAPES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = folder("tapes");
+    for seed in ["1", "2"] {
+        let sim = ["sim", "--engine", "synthetic", "--profile", "reference", "--windows", "1", "--groups-max", "1"];
+        let finished = grail(&folder, &[&sim[..], &["--seed", seed, "--tape", "tapes"]].concat());
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+    folder
+});
+
+fn run(arguments: &[&str]) -> crate::process::Finished {
+    grail(&TAPES, arguments)
+}
+
+#[test]
+fn a_folder_is_replayed_whole_and_told_by_name() {
+    let finished = run(&["replay", "tapes"]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].starts_with("tapes/1-0.tape: equal: ") && lines[1].starts_with("tapes/2-0.tape: equal: "));
+    let finished = run(&["replay", "tapes/1-0.tape", "--engine", "cpu", "--window", BLOCK]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stdout.contains("4 proofs computed and 4 rollouts drawn again"), "{finished:?}");
+}
+
+#[test]
+fn a_damaged_tape_is_unreadable_and_the_others_are_told_all_the_same() {
+    let mixed = TAPES.join("mixed");
+    fs::create_dir_all(&mixed).unwrap();
+    fs::copy(TAPES.join("tapes/1-0.tape"), mixed.join("a.tape")).unwrap();
+    let mut damaged = fs::read(TAPES.join("tapes/2-0.tape")).unwrap();
+    damaged[100] ^= 1;
+    fs::write(mixed.join("b.tape"), damaged).unwrap();
+    let finished = run(&["replay", "mixed"]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.stdout.starts_with("mixed/a.tape: equal") && finished.stderr.contains("mixed/b.tape"));
+    assert_eq!(finished.stderr.lines().count(), 1);
+}
+
+#[test]
+fn what_is_not_here_is_another_environment_and_no_divergence() {
+    for engine in [&["--engine", "cuda"][..], &["--engine", "cpu", "--model", "no/such-model"]] {
+        let finished = run(&[&["replay", "tapes/1-0.tape"], engine].concat());
+        assert_eq!(finished.code, Some(3), "{finished:?}");
+        assert_eq!((finished.stdout.as_str(), finished.stderr.lines().count()), ("", 1));
+    }
+}
+
+#[test]
+fn a_fork_tells_what_followed() {
+    let fork = ["replay", "tapes/1-0.tape", "--fork-at", "20", "--seed", "5", "--faults", "random", "--json"];
+    let finished = run(&fork);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let report = finished.json();
+    assert_eq!(report["violations"], serde_json::json!([]));
+    assert_eq!(report["windows"].as_array().map(Vec::len), Some(2));
+    assert_eq!(run(&fork).stdout, finished.stdout, "one seed, one continuation");
+    let finished = run(&["replay", "tapes/1-0.tape", "--fork-at", "100000"]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    let finished = run(&["replay", "tapes/1-0.tape", "--fork-at", "1", "--faults", "fire"]);
+    assert!(finished.code == Some(2) && finished.stderr.contains("fire"), "{finished:?}");
+}
+
+#[test]
+fn tapes_are_listed_with_their_windows() {
+    let finished = run(&["tape", "list", "tapes"]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    for shown in ["tapes/1-0.tape", "grail 0.1.0", "synthetic", BLOCK, "Uploaded"] {
+        assert!(finished.stdout.contains(shown), "{shown}: {}", finished.stdout);
+    }
+    let listed = run(&["tape", "list", "tapes", "--json"]).json();
+    assert_eq!(listed["windows"][1]["outcome"], "Uploaded");
+}
+
+#[test]
+fn steps_are_chosen_by_window_kind_and_time() {
+    let finished = run(&["tape", "show", "tapes/1-0.tape", "--event", "group_ready"]);
+    assert_eq!(finished.stdout.lines().filter(|line| line.contains("group_ready")).count(), 1, "{finished:?}");
+    let lines = run(&["tape", "export", "tapes/1-0.tape", "--window", BLOCK, "--from", "20000", "--to", "90000"]);
+    let steps: Vec<serde_json::Value> = lines.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(steps.len() > 5);
+    assert!(steps.iter().all(|step| (20_000..=90_000).contains(&step["monotonic_ms"].as_u64().unwrap())));
+}
+
+#[test]
+fn one_window_becomes_a_tape_of_its_own() {
+    let exported = run(&["tape", "export", "tapes/2-0.tape", "--window", BLOCK, "--out", "window.tape"]);
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    let finished = run(&["replay", "window.tape"]);
+    assert!(finished.code == Some(0) && finished.stdout.contains("equal"), "{finished:?}");
+    let refused = run(&["tape", "export", "tapes/2-0.tape", "--event", "group_ready", "--out", "groups.tape"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("--window"), "{refused:?}");
+    let refused = run(&["tape", "export", "tapes/2-0.tape", "--window", "30", "--out", "window.tape"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains(BLOCK), "{refused:?}");
+}

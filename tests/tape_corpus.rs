@@ -1,0 +1,105 @@
+//! The tapes of the fixtures, of every format, replay; what waits for somebody to look at it fails.
+
+#![allow(clippy::disallowed_types, reason = "tests read and write files")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use grail::tape::corpus::{Corpus, CorpusError};
+use grail::tape::{FORMAT, Frame, Step, Tape};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tapes")
+}
+
+#[test]
+fn every_tape_replays_and_nothing_is_pending() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    let review = corpus.review().unwrap();
+    let pending: Vec<_> = review.pending.iter().map(|pending| (&pending.tape, &pending.differences)).collect();
+    assert!(pending.is_empty(), "look at them with `cargo xtask replay --review`: {pending:#?}");
+    assert_eq!((review.unreferenced, review.stale), (vec![], vec![]), "see `cargo xtask replay --review`");
+    assert!(!corpus.has_pending_files(), "`cargo xtask replay --review` left something pending");
+    assert!(review.equal + review.accepted >= 12);
+    assert!(corpus.accepted.values().all(|accepted| accepted.reason.len() > 10));
+}
+
+#[test]
+fn every_format_has_a_tape_and_each_can_be_rewritten_in_the_present_one() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    let tapes: Vec<Tape> = corpus.entries.keys().map(|name| Tape::read(&corpus.path(name)).unwrap()).collect();
+    for format in 1..=FORMAT {
+        assert!(tapes.iter().any(|tape| tape.format == format), "format {format} needs a tape in the fixtures");
+    }
+    for tape in tapes {
+        let again = Tape::parse(Path::new("migrated.tape"), &tape.to_bytes().unwrap()).unwrap();
+        assert_eq!((again.format, &again.header, &again.frames), (FORMAT, &tape.header, &tape.frames));
+    }
+}
+
+#[test]
+fn every_tape_shows_what_it_is_for() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    for (name, entry) in &corpus.entries {
+        let tape = Tape::read(&corpus.path(name)).unwrap();
+        let shows = |step: &Step| {
+            step.event.summary().contains(&entry.shows)
+                || step.actions.iter().any(|action| action.contains(&entry.shows))
+        };
+        assert!(!entry.shows.is_empty() && tape.steps().any(shows), "{name} does not show {:?}", entry.shows);
+    }
+}
+
+/// A copy of a corpus of one tape, whose first action is another one.
+fn altered() -> (tempfile::TempDir, Corpus) {
+    let copy = tempfile::tempdir().unwrap();
+    let mut tape = Tape::read(&folder().join("v2/clean.tape")).unwrap();
+    let step = tape.frames.iter_mut().find_map(|frame| match frame {
+        Frame::Step(step) if !step.actions.is_empty() => Some(step),
+        _ => None,
+    });
+    step.unwrap().actions[0].push('?');
+    fs::create_dir(copy.path().join("v2")).unwrap();
+    fs::write(copy.path().join("v2/clean.tape"), tape.to_bytes().unwrap()).unwrap();
+    fs::write(copy.path().join("manifest.json"), r#"{"v2/clean.tape": {"what": "altered", "shows": "started"}}"#)
+        .unwrap();
+    fs::write(copy.path().join("accepted.json"), "{}").unwrap();
+    let corpus = Corpus::read(copy.path()).unwrap();
+    (copy, corpus)
+}
+
+#[test]
+fn a_difference_is_pending_until_it_is_accepted_with_a_reason() {
+    let (copy, mut corpus) = altered();
+    let review = corpus.review().unwrap();
+    assert_eq!((review.pending.len(), review.equal, review.accepted), (1, 0, 0));
+    corpus.write_pending(&review).unwrap();
+    assert!(corpus.has_pending_files());
+    assert!(matches!(corpus.accept("v2/clean.tape", " "), Err(CorpusError::NoReason)));
+    assert!(matches!(corpus.accept("v2/other.tape", "meant"), Err(CorpusError::NotPending(_))));
+    corpus.accept("v2/clean.tape", "the first question is asked in another way").unwrap();
+    let corpus = Corpus::read(copy.path()).unwrap();
+    let review = corpus.review().unwrap();
+    assert_eq!((review.pending.len(), review.accepted, corpus.has_pending_files()), (0, 1, false));
+    // What was accepted was this difference and no other.
+    let mut tape = Tape::read(&corpus.path("v2/clean.tape")).unwrap();
+    tape.header.config.safety_blocks += 3;
+    fs::write(corpus.path("v2/clean.tape"), tape.to_bytes().unwrap()).unwrap();
+    assert_eq!(corpus.review().unwrap().pending.len(), 1);
+}
+
+#[test]
+fn a_tape_that_nothing_names_and_a_name_without_a_tape_are_told() {
+    let (copy, corpus) = altered();
+    fs::rename(copy.path().join("v2/clean.tape"), copy.path().join("v2/other.tape")).unwrap();
+    let review = corpus.review().unwrap();
+    assert_eq!(review.unreferenced, ["v2/other.tape"]);
+    assert_eq!(review.stale, ["v2/clean.tape"]);
+}
+
+#[test]
+fn an_old_tape_that_cannot_be_read_is_a_failure() {
+    let (copy, corpus) = altered();
+    fs::write(copy.path().join("v2/clean.tape"), b"no tape").unwrap();
+    assert!(matches!(corpus.review(), Err(CorpusError::Tape(_))));
+}

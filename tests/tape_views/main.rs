@@ -1,0 +1,10 @@
+//! What tapes and rehearsals show a person: time travel in a terminal, and pages.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests run programs and read files")]
+
+mod browser;
+mod made;
+mod pages;
+mod pseudo_terminal;
+mod screens;
+mod travel;

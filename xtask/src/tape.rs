@@ -1,0 +1,85 @@
+//! `cargo xtask tape` and `cargo xtask replay --review`: the tapes of the fixtures, their differences, old formats.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use grail::tape::corpus::Corpus;
+use grail::tape::{FORMAT, Mode, Tape, replay};
+
+use crate::fixtures;
+
+/// The subcommands of `cargo xtask tape`.
+#[derive(Subcommand)]
+pub(crate) enum TapeChore {
+    /// Record every tape of fixtures/tapes again whose command the manifest names.
+    Record {
+        /// Only these.
+        names: Vec<String>,
+    },
+    /// Rewrite an old tape in the present format, and prove by replaying both that they say the same.
+    Migrate {
+        /// The old tape.
+        old: PathBuf,
+        /// The new one.
+        new: PathBuf,
+    },
+}
+
+/// Do a chore; whether all is well.
+pub(crate) fn run(fixtures: &Path, chore: &TapeChore) -> anyhow::Result<bool> {
+    match chore {
+        TapeChore::Record { names } => record(fixtures, names),
+        TapeChore::Migrate { old, new } => migrate(old, new),
+    }
+}
+
+fn record(fixtures: &Path, names: &[String]) -> anyhow::Result<bool> {
+    let corpus = Corpus::read(&fixtures.join("tapes"))?;
+    for (name, entry) in corpus.entries.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
+        match corpus.record(name, entry)? {
+            Some(tape) => println!("{name}: {} steps", tape.steps().count()),
+            None => println!("{name}: kept, it was live or is of an old format"),
+        }
+    }
+    fixtures::run(fixtures, None, true)
+}
+
+fn migrate(old: &Path, new: &Path) -> anyhow::Result<bool> {
+    let tape = Tape::read(old)?;
+    std::fs::write(new, tape.to_bytes()?).with_context(|| format!("cannot write {}", new.display()))?;
+    let migrated = Tape::read(new)?;
+    if migrated.header != tape.header || migrated.frames != tape.frames {
+        bail!("{} does not say what {} says; keep the old one", new.display(), old.display());
+    }
+    let (before, after) = (replay(&tape, Mode::Lenient, None), replay(&migrated, Mode::Lenient, None));
+    let is_equal = before.divergences == after.divergences && before.steps == after.steps;
+    let verdict = if is_equal { "both replay alike" } else { "THEY REPLAY DIFFERENTLY" };
+    println!("format {} -> {FORMAT}: {} steps, {verdict}", tape.format, after.steps);
+    Ok(is_equal)
+}
+
+/// Replay the corpus, or accept what is pending of one tape; whether nothing waits for anybody.
+pub(crate) fn review(fixtures: &Path, accept: Option<(&str, &str)>) -> anyhow::Result<bool> {
+    let mut corpus = Corpus::read(&fixtures.join("tapes"))?;
+    if let Some((tape, reason)) = accept {
+        corpus.accept(tape, reason)?;
+        fixtures::run(fixtures, None, true)?;
+    }
+    let review = corpus.review()?;
+    for (pending, path) in review.pending.iter().zip(corpus.write_pending(&review)?) {
+        println!("pending: {}\n{}\n  in {}", pending.tape, pending.differences.join("\n"), path.display());
+    }
+    for name in &review.unreferenced {
+        println!("unreferenced: {name}; name it in manifest.json, or remove it");
+    }
+    for name in &review.stale {
+        println!("stale: {name}; take it out of the list");
+    }
+    let waiting = review.pending.len() + review.unreferenced.len() + review.stale.len();
+    println!("review: {} equal, {} accepted, {waiting} to be looked at", review.equal, review.accepted);
+    if !review.pending.is_empty() {
+        println!("accept one with `cargo xtask replay --review --accept TAPE --reason TEXT`");
+    }
+    Ok(waiting == 0)
+}
