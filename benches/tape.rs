@@ -19,6 +19,7 @@ use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
+use grail_sim::time::EPOCH_WALL_MS;
 
 /// Name, speed profile, most groups per window.
 const CONFIGURATIONS: [(&str, &str, Option<u32>); 3] =
@@ -77,7 +78,7 @@ fn recorded(config: &SimConfig) -> Recorded {
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
     let rotation = Rotation { waits: true, ..Rotation::LIVE };
     let header = Header::of(&machine_config(config), "synthetic");
-    let recorder = Recorder::begin_rotating(&tapes, rotation, &header, 0).expect("a writable folder");
+    let recorder = Recorder::begin_rotating(&tapes, rotation, &header, EPOCH_WALL_MS).expect("a writable folder");
     let path = recorder.path().to_owned();
     let timed = Rc::new(RefCell::new(Timed { recorder, spent: Duration::ZERO, events: 0 }));
     drop(simulate(&SimConfig { observer: Some(timed.clone()), ..config.clone() }, |_| {}));

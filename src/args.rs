@@ -20,7 +20,8 @@ pub use self::tapes::{
 ///
 /// Exit codes: 0 all is well; 1 the answer is no (a rejected file, a violation in a simulation, a configuration that
 /// cannot mine, a prerequisite that is missing); 2 the command or its input cannot be used; 3 another miner has the
-/// hotkey; 75 the miner stood still and may be started again; 130 it was stopped by a second signal, without waiting.
+/// hotkey, or what a replay needs is not here; 75 the miner stood still and may be started again; 130 it was stopped by
+/// a second signal, without waiting.
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {

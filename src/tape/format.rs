@@ -193,7 +193,12 @@ pub(super) fn packed(payload: &[u8]) -> std::io::Result<Vec<u8>> {
 pub(super) fn unpacked(packed: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
     match packed.split_first()? {
         (0, payload) => Some(payload.to_vec()),
-        (1, compressed) => zstd::bulk::decompress(compressed, bytes_max).ok(),
+        (1, compressed) => {
+            // The frame says how much it holds; room for the most that it could hold is slow to get.
+            let bytes = zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten();
+            let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(bytes_max);
+            zstd::bulk::decompress(compressed, bytes.min(bytes_max)).ok()
+        }
         _ => None,
     }
 }
