@@ -110,12 +110,8 @@ pub struct ProveArguments {
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Whose bits, on a CUDA device: torch-2.8 or torch-2.10.
-    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE", value_parser = torch_profile)]
+    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
     pub profile: TorchProfile,
-}
-
-fn torch_profile(name: &str) -> Result<TorchProfile, &'static str> {
-    TorchProfile::named(name).ok_or("write torch-2.8 (what the network's validators run) or torch-2.10")
 }
 
 /// `grail config`.
@@ -192,7 +188,7 @@ pub struct MineArguments {
     pub devices: Vec<usize>,
     /// Whose bits the proofs have: torch-2.8, as the network's validators, or torch-2.10 for validators that run 2.10 or
     /// newer.
-    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE", value_parser = torch_profile)]
+    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
     pub profile: TorchProfile,
     /// Decode in fixed shapes, so that a seed gives the same tokens whatever else is in flight; slower.
     #[arg(long)]
@@ -350,7 +346,7 @@ pub struct VerifyArguments {
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Whose bits, on a CUDA device: torch-2.8 or torch-2.10.
-    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE", value_parser = torch_profile)]
+    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
     pub profile: TorchProfile,
     /// Check every rollout and go on after a failure.
     #[arg(long)]

@@ -9,7 +9,7 @@ use ratatui::widgets::{Block, Clear, Paragraph};
 use super::super::divergence::Line;
 use super::condition::FIELDS;
 use super::keys::{Pane, Travel};
-use crate::observe::printable;
+use crate::terminal::printable;
 
 /// Below this nothing can be read.
 const WIDTH_MIN: u16 = 60;

@@ -35,6 +35,22 @@ impl TorchProfile {
     }
 }
 
+/// Not the name of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is no profile; write torch-2.8, as the network's validators run, or torch-2.10")]
+pub struct ProfileNameError {
+    /// What was typed.
+    pub name: String,
+}
+
+impl std::str::FromStr for TorchProfile {
+    type Err = ProfileNameError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::named(name).ok_or_else(|| ProfileNameError { name: name.to_owned() })
+    }
+}
+
 /// How the work of a proof is arranged. Every arrangement that is on by default was measured to keep the bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProofPlan {
@@ -81,6 +97,6 @@ mod tests {
         for profile in [TorchProfile::Torch2_8, TorchProfile::Torch2_10] {
             assert_eq!(TorchProfile::named(profile.name()), Some(profile));
         }
-        assert_eq!(TorchProfile::named("torch-3"), None);
+        assert!("torch-3".parse::<TorchProfile>().unwrap_err().to_string().contains("torch-2.8"));
     }
 }
