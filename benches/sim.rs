@@ -37,6 +37,7 @@ fn config(profile: &str, windows: u64, groups_max: Option<u32>) -> SimConfig {
         faults: Faults::None,
         use_drand: true,
         policy: UploadPolicy::Score,
+        knobs: Default::default(),
         keep_trace: false,
         observer: None,
     }

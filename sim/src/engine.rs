@@ -12,7 +12,7 @@ use grail_protocol::randomness::hash_u32s;
 use grail_verify::{Recompute, RecomputeError};
 use sha2::{Digest, Sha256};
 
-use crate::faults::FaultPlan;
+use crate::faults::{FaultKind, FaultPlan};
 use crate::time::VirtualTime;
 
 /// Where rollouts come from; a validator recomputes with the same.
@@ -103,6 +103,29 @@ impl SimEngine {
         longest * 1000 * sequences / self.profile.tokens_per_s
     }
 
+    /// The rollouts as the engine's faults leave them.
+    fn spoiled(&self, mut rollouts: Vec<GeneratedRollout>) -> Result<Vec<GeneratedRollout>, EngineError> {
+        let strikes = |kind| self.faults.strikes(kind, self.time.now_ms()).is_some();
+        if strikes(FaultKind::EngineOutOfMemory) {
+            return Err(EngineError("out of memory".to_owned()));
+        }
+        let is_short = rollouts.len() % 2 == 0;
+        if strikes(FaultKind::BadGroup) {
+            let last = rollouts.pop();
+            rollouts.extend(last.filter(|_| !is_short).map(|mut last| {
+                last.pass.s_vals.truncate(last.prompt_length);
+                last
+            }));
+        }
+        if strikes(FaultKind::NanHidden) {
+            rollouts.iter_mut().flat_map(|rollout| rollout.token_logprobs.last_mut()).for_each(|p| *p = f64::NAN);
+        }
+        if strikes(FaultKind::ImprobableEos) {
+            rollouts.iter_mut().for_each(|rollout| rollout.pass.eos_probability = 0.001);
+        }
+        Ok(rollouts)
+    }
+
     fn proof_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
         rollouts.iter().map(|r| r.tokens.len() as u64).sum::<u64>() * self.profile.proof_us_per_token / 1000
     }
@@ -122,6 +145,9 @@ impl SimEngine {
 #[async_trait(?Send)]
 impl Engine for SimEngine {
     async fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+        if self.faults.strikes(FaultKind::StalledEngine, self.time.now_ms()).is_some() {
+            return std::future::pending().await;
+        }
         let rollouts = self.generator.generate(request)?;
         self.work(self.decode_ms(&rollouts)).await;
         let proof_ms = self.proof_ms(&rollouts);
@@ -129,7 +155,7 @@ impl Engine for SimEngine {
         self.proofs_free_ms.set(begin_ms + proof_ms);
         self.time.sleep_until(begin_ms).await;
         self.work(proof_ms).await;
-        Ok(rollouts)
+        self.spoiled(rollouts)
     }
 
     fn groups_in_flight_max(&self) -> usize {

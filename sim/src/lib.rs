@@ -5,16 +5,21 @@
 
 pub mod beacon;
 pub mod bucket;
+pub mod case;
 pub mod chain;
+pub mod clock;
 pub mod engine;
 pub mod faults;
 pub mod health;
 pub mod journal;
 pub mod ledger;
+mod node;
 pub mod run;
+pub mod safety;
 pub mod stream;
 pub mod synthetic;
 pub mod time;
 pub mod tiny;
 pub mod trace;
 pub mod validator;
+mod world;

@@ -4,31 +4,24 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use grail_miner::driver::{Limits, Observer, Ports, run};
-use grail_miner::machine::{Action, Event, Machine, MachineConfig, WindowReceipt};
+use grail_miner::driver::Observer;
+use grail_miner::machine::{MachineConfig, WindowReceipt};
 use grail_miner::policy::UploadPolicy;
-use grail_miner::ports::{BeaconSchedule, Now};
-use grail_protocol::PROTOCOL;
+use grail_miner::ports::BeaconSchedule;
 use grail_protocol::signature::Keypair;
-use grail_protocol::window_file::object_key;
 use grail_verify::Verdict;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::beacon::{BeaconLink, SimBeacon};
-use crate::bucket::{BucketLink, SimBucket};
-use crate::chain::{ChainLink, SimChain};
-use crate::engine::{Generator, SimEngine, SpeedProfile};
-use crate::faults::{FaultPlan, Faults};
-use crate::health::{HEALTHY_STRETCH_MS, longest_healthy_stretch_ms};
-use crate::journal::MemoryJournal;
-use crate::ledger::{Audit, AuditedJournal};
-use crate::time::{SimClock, VirtualTime};
-use crate::trace::Trace;
-use crate::validator::{Judgement, SimValidator, reading_begins};
+use crate::clock::ClockOffset;
+use crate::engine::{Generator, SpeedProfile};
+use crate::faults::{FaultKind, Faults};
+use crate::health::Health;
+use crate::validator::Judgement;
+use crate::world::World;
 
 /// The first simulated window.
 pub const FIRST_WINDOW: u64 = 3_000_000;
-const MINER_UID: u16 = 1;
 
 /// What to simulate.
 #[derive(Clone)]
@@ -49,10 +42,43 @@ pub struct SimConfig {
     pub use_drand: bool,
     /// How many clean groups are uploaded.
     pub policy: UploadPolicy,
+    /// What is seldom turned, by operators or by the swarm.
+    pub knobs: Knobs,
     /// Keep the trace's lines beside its hash.
     pub keep_trace: bool,
     /// Sees the miner's events and actions as well.
     pub observer: Option<SharedObserver>,
+}
+
+/// What is seldom turned: how the miner is set up, and how its host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Knobs {
+    /// Validators that judge each window.
+    pub validators: u32,
+    /// Blocks before the window's end that belong to the upload.
+    pub safety_blocks: u64,
+    /// Shortest time between two uploads, in milliseconds; without it only the deadline uploads.
+    pub early_upload_ms: Option<u64>,
+    /// Depth from which on a block counts as final.
+    pub reorganisation_blocks_max: u64,
+    /// How far the host's clocks are off.
+    pub clock: ClockOffset,
+    /// Kill the miner after this many events and effects, once, and start it again.
+    pub crash_at_step: Option<u64>,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            validators: 1,
+            safety_blocks: 1,
+            early_upload_ms: Some(60_000),
+            reorganisation_blocks_max: 6,
+            clock: ClockOffset::default(),
+            crash_at_step: None,
+        }
+    }
 }
 
 /// An observer that its owner keeps a hold on.
@@ -67,29 +93,10 @@ pub fn machine_config(config: &SimConfig) -> MachineConfig {
         policy: config.policy,
         groups_in_flight_max: config.profile.groups_in_flight,
         groups_max: config.groups_max,
+        safety_blocks: config.knobs.safety_blocks,
+        reorganisation_blocks_max: config.knobs.reorganisation_blocks_max,
+        early_upload_ms: config.knobs.early_upload_ms,
         ..MachineConfig::new(keypair(config.seed, "miner").hotkey(), read_credentials(config.seed))
-    }
-}
-
-/// The trace, and whoever else looks.
-struct Watchers {
-    trace: Trace,
-    other: Option<SharedObserver>,
-}
-
-impl Observer for Watchers {
-    fn event(&mut self, now: Now, event: &Event) {
-        self.trace.event(now, event);
-        self.other.iter().for_each(|other| other.borrow_mut().event(now, event));
-    }
-
-    fn action(&mut self, now: Now, action: &Action) {
-        self.trace.action(now, action);
-        self.other.iter().for_each(|other| other.borrow_mut().action(now, action));
-    }
-
-    fn handled(&mut self, now: Now, machine: &Machine) {
-        self.other.iter().for_each(|other| other.borrow_mut().handled(now, machine));
     }
 }
 
@@ -100,8 +107,10 @@ pub struct WindowResult {
     pub receipt: WindowReceipt,
     /// The validator's judgement.
     pub judgement: Judgement,
-    /// The longest stretch without faults, in virtual milliseconds.
-    pub healthy_ms: u64,
+    /// What further validators found.
+    pub further: Vec<Judgement>,
+    /// How long nothing was wrong.
+    pub health: Health,
     /// The file in the bucket when the window was judged.
     pub file: Option<Rc<Vec<u8>>>,
 }
@@ -119,6 +128,12 @@ pub struct SimReport {
     pub virtual_ms: u64,
     /// What must never happen, and did.
     pub violations: Vec<String>,
+    /// How often each rare branch was taken.
+    pub marks: BTreeMap<String, u64>,
+    /// How often each fault had an effect.
+    pub effects: BTreeMap<FaultKind, u64>,
+    /// Events that the miner handled and effects that it had.
+    pub steps: u64,
 }
 
 impl WindowResult {
@@ -154,174 +169,26 @@ pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> 
     });
     let windows = windows.collect();
     world.time.end();
-    let mut violations = world.violations.borrow().clone();
-    violations.extend(world.audit.violations().iter().map(ToString::to_string));
-    SimReport {
-        windows,
-        trace_hash: world.trace.hash(),
-        trace: world.trace.lines(),
-        virtual_ms: world.time.now_ms(),
-        violations,
-    }
-}
-
-/// Everything that exists in one simulation.
-struct World {
-    config: SimConfig,
-    time: VirtualTime,
-    chain: SimChain,
-    beacon: Rc<SimBeacon>,
-    bucket: SimBucket,
-    faults: Rc<FaultPlan>,
-    trace: Trace,
-    keypair: Keypair,
-    validator: RefCell<SimValidator>,
-    violations: RefCell<Vec<String>>,
-    audit: Audit,
-    /// Version of each window's object that was checked last.
-    checked_versions: RefCell<BTreeMap<u64, u64>>,
-}
-
-impl World {
-    fn new(config: &SimConfig) -> Self {
-        let seed = config.seed;
-        let time = VirtualTime::default();
-        let chain = SimChain::new(seed, time.clone(), FIRST_WINDOW - 1);
-        let beacon = Rc::new(SimBeacon::new(seed));
-        let bucket = SimBucket::default();
-        let plan = FaultPlan::draw(seed, &config.faults, FIRST_WINDOW, config.windows, PROTOCOL.block_ms);
-        let keypair = keypair(seed, "miner");
-        let validator = SimValidator::new(
-            keypair_address(seed, "validator"),
-            chain.clone(),
-            bucket.clone(),
-            beacon.clone(),
-            config.generator.clone(),
-        );
-        Self {
-            config: config.clone(),
-            time,
-            chain,
-            beacon,
-            bucket,
-            faults: Rc::new(plan),
-            trace: if config.keep_trace { Trace::keeping_lines() } else { Trace::default() },
-            keypair,
-            validator: RefCell::new(validator),
-            violations: RefCell::default(),
-            audit: Audit::default(),
-            checked_versions: RefCell::default(),
-        }
-    }
-
-    /// Start the chain and the miner.
-    fn start(&self) {
-        self.chain.register(&self.keypair.hotkey().to_ss58(), MINER_UID);
-        self.time.spawn("chain", self.chain.clone().produce(self.faults.clone()));
-        let (machine, ports) = (Machine::new(machine_config(&self.config)), self.ports());
-        let limits = Limits::for_block_ms(PROTOCOL.block_ms);
-        let mut watchers = Watchers { trace: self.trace.clone(), other: self.config.observer.clone() };
-        self.time.spawn("miner", async move {
-            run(machine, ports, limits, &mut watchers, Box::pin(std::future::pending())).await;
-        });
-    }
-
-    fn ports(&self) -> Ports {
-        let (time, faults, seed) = (self.time.clone(), self.faults.clone(), self.config.seed);
-        let hotkey = self.keypair.hotkey().to_ss58();
-        let generator = self.config.generator.clone();
-        Ports {
-            clock: Rc::new(SimClock(time.clone())),
-            chain: Rc::new(ChainLink::new(self.chain.clone(), hotkey, faults.clone())),
-            beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), seed)),
-            bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), seed)),
-            engine: Rc::new(SimEngine::new(time, generator, self.config.profile, faults)),
-            journal: Rc::new(AuditedJournal { journal: MemoryJournal::default(), audit: self.audit.clone() }),
-            signer: Rc::new(self.keypair.clone()),
-        }
-    }
-
-    /// Live through one window and judge it.
-    async fn window(self: Rc<Self>, number: u64) -> WindowResult {
-        let window_start = FIRST_WINDOW + number * PROTOCOL.window_blocks;
-        for block in window_start..reading_begins(window_start) {
-            self.chain.reached(block).await;
-            self.check_object(window_start, block);
-        }
-        self.chain.reached(reading_begins(window_start)).await;
-        // The receipt follows the head within the link's latency; a silent endpoint delays it.
-        let receipt = self.receipt(window_start).await;
-        let hotkey = self.keypair.hotkey().to_ss58();
-        let now_ms = self.time.now_ms();
-        let judgement = self.validator.borrow_mut().judge(&hotkey, MINER_UID, window_start, now_ms);
-        self.trace.line(now_ms, "judgement", &format!("{judgement:?}"));
-        let healthy_ms = longest_healthy_stretch_ms(&self.chain, &self.faults, window_start);
-        let file = self.bucket.object(&object_key(&hotkey, window_start));
-        let result = WindowResult { receipt, judgement, healthy_ms, file };
-        self.check_result(&result);
-        result
-    }
-
-    async fn receipt(&self, window_start: u64) -> WindowReceipt {
-        loop {
-            let receipts = self.trace.receipts();
-            if let Some(receipt) = receipts.into_iter().find(|receipt| receipt.window_start == window_start) {
-                return receipt;
-            }
-            self.time.sleep(100).await;
-        }
-    }
-
-    /// What lies in the bucket must be a file that every validator accepts whole.
-    fn check_object(&self, window_start: u64, block: u64) {
-        let hotkey = self.keypair.hotkey().to_ss58();
-        let key = object_key(&hotkey, window_start);
-        let Some((bytes, version)) = self.bucket.object(&key).zip(self.bucket.version(&key)) else { return };
-        if self.checked_versions.borrow_mut().insert(window_start, version) == Some(version) {
-            return;
-        }
-        let now_ms = self.time.now_ms();
-        let report = self.validator.borrow().report_everything(&bytes, &hotkey, window_start, now_ms);
-        match report.map(|report| report.verdict) {
-            Some(Verdict::Accepted { .. }) => {}
-            other => self.violation(format!("block {block}: an upload that a validator does not accept: {other:?}")),
-        }
-    }
-
-    fn check_result(&self, result: &WindowResult) {
-        let WindowResult { receipt, judgement, healthy_ms, file } = result;
-        let window = receipt.window_start;
-        let stored = file.as_ref().map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
-        if let Err(violation) = self.audit.settle(window, stored.as_deref(), std::slice::from_ref(receipt)) {
-            self.violation(violation.to_string());
-        }
-        match &judgement.verdict {
-            Some(Verdict::Accepted { .. }) | None => {}
-            Some(other) => self.violation(format!("window {window}: judged {other:?}")),
-        }
-        if *healthy_ms >= HEALTHY_STRETCH_MS && judgement.outcome() != "accepted" {
-            let outcome = &receipt.outcome;
-            self.violation(format!("window {window}: {healthy_ms} ms without faults and no upload ({outcome:?})"));
-        }
-    }
-
-    fn violation(&self, text: String) {
-        self.trace.line(self.time.now_ms(), "violation", &text);
-        self.violations.borrow_mut().push(text);
-    }
+    world.report(windows)
 }
 
 /// The key of a node: made up from the seed, of no worth anywhere.
-fn keypair(seed: u64, node: &str) -> Keypair {
+pub(crate) fn keypair(seed: u64, node: &str) -> Keypair {
     Keypair::from_seed(&Sha256::digest(format!("{seed}/{node}/key")).into())
-}
-
-fn keypair_address(seed: u64, node: &str) -> String {
-    keypair(seed, node).hotkey().to_ss58()
 }
 
 /// Account, key id and secret of a made-up read key, padded as they stand on chain.
 fn read_credentials(seed: u64) -> Vec<u8> {
-    let hex = |what: &str| hex::encode(Sha256::digest(format!("{seed}/bucket/{what}")));
-    format!("{:<32}{:<32}{:<64}", &hex("account")[..32], &hex("key")[..32], hex("secret")).into_bytes()
+    format!("{:<32}{:<32}{:<64}", &made_up(seed, "account")[..32], &made_up(seed, "key")[..32], made_up(seed, "secret"))
+        .into_bytes()
 }
+
+/// What no output of the miner may hold.
+pub(crate) fn secrets(seed: u64) -> Vec<String> {
+    vec![made_up(seed, "secret")]
+}
+
+fn made_up(seed: u64, what: &str) -> String {
+    hex::encode(Sha256::digest(format!("{seed}/bucket/{what}")))
+}
+

@@ -65,7 +65,7 @@ impl SimValidator {
     /// Judge one miner's window that is over, at a virtual time.
     pub fn judge(&mut self, miner: &str, uid: u16, window_start: u64, now_ms: u64) -> Judgement {
         // Validators find the bucket through the credentials on chain; without them there is no file.
-        let committed = self.chain.commitment_of(miner).is_some();
+        let committed = self.chain.commitment_of(miner).is_some() && self.chain.uid(miner).is_some();
         let file = self.bucket.object(&object_key(miner, window_start)).filter(|_| committed);
         let facts = self.facts(miner, window_start, now_ms);
         self.judge.judge(uid, file.as_ref().map(|bytes| bytes.as_slice()), facts)

@@ -109,6 +109,7 @@ pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
         faults,
         use_drand: !arguments.no_drand,
         policy: arguments.policy.into(),
+        knobs: Default::default(),
         keep_trace: arguments.trace.is_some(),
         observer: None,
     })

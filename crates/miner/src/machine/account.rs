@@ -12,6 +12,8 @@ pub(super) struct Account {
     /// Whether the hotkey has a uid; unknown before the first answer.
     registered: Option<bool>,
     commitment: Commitment,
+    /// It was found to be right before.
+    was_equal: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,8 +48,13 @@ impl Machine {
             Ok(uid) => {
                 self.account.registered = Some(uid.is_some());
                 if uid.is_some() {
+                    // Another tool, or the loss of the uid, may have changed it since it was read.
+                    if self.account.commitment == Commitment::Equal {
+                        self.account.commitment = Commitment::Unknown;
+                    }
                     self.read_commitment(actions);
                 } else {
+                    self.marks.sometimes("hotkey-is-not-registered");
                     let text = "the hotkey is not registered on the subnet; register it, mining starts by itself then";
                     actions.push(trouble(Area::Chain, text));
                     self.account_later(now, actions);
@@ -69,8 +76,12 @@ impl Machine {
         match result {
             Ok(found) if found.as_ref() == Some(&self.config.read_credentials) => {
                 self.account.commitment = Commitment::Equal;
+                self.account.was_equal = true;
             }
             Ok(_) => {
+                if self.account.was_equal {
+                    self.marks.sometimes("commitment-differs-from-what-was-read-before");
+                }
                 self.account.commitment = Commitment::Writing;
                 actions.push(Action::Commit(self.config.read_credentials.clone()));
             }

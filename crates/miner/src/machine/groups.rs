@@ -164,6 +164,7 @@ impl Machine {
             let Some(flight) = groups.in_flight.remove(&index) else {
                 continue;
             };
+            self.marks.sometimes("group-takes-too-long");
             self.timing.group.observe(now_ms - flight.since_ms, now_ms);
             groups.engine_failures += 1;
             let attempt = flight.attempt;
@@ -187,6 +188,7 @@ impl Machine {
             out.push(Action::AppendJournal { entry: JournalEntry::Group(id), record });
             return;
         }
+        self.marks.sometimes("rollout-is-sampled-again");
         for finding in &sealed.findings {
             let finding = format!("{}/{}", finding.check, finding.reason);
             *window.groups.rejections.entry(finding.clone()).or_default() += 1;
@@ -202,6 +204,7 @@ impl Machine {
         };
         let Some(flight) = window.groups.land(&id) else { return };
         out.push(trouble(Area::Engine, format!("group {}: {why}", id.index)));
+        self.marks.sometimes("group-waits-for-the-engine");
         window.groups.engine_failures += 1;
         let pause_ms = (self.config.block_ms / 48) << id.attempt.min(5);
         window.groups.wait(id.index, id.attempt + 1, now.monotonic_ms + pause_ms, flight.kept);
@@ -209,9 +212,11 @@ impl Machine {
 
     pub(super) fn group_journalled(&mut self, id: GroupId, result: Result<(), JournalError>, out: &mut Actions) {
         if let Err(error) = result {
+            self.marks.sometimes("journal-does-not-work");
             out.push(trouble(Area::Journal, error));
         }
         let Some(window) = self.window.as_mut().filter(|window| window.is_home_of(&id)) else {
+            self.marks.sometimes("old-generation-answers");
             return;
         };
         let Some(rollouts) = window.groups.journalling.remove(&id.index) else {

@@ -23,6 +23,8 @@ pub(super) struct Unsettled {
     looks: u32,
     /// A look, or the upload itself, is not answered yet.
     waiting: bool,
+    /// The digest of something that is none of our files.
+    strange: Option<String>,
 }
 
 impl Machine {
@@ -34,7 +36,8 @@ impl Machine {
             give(receipt, out);
             return;
         }
-        self.unsettled = Some(Unsettled { receipt, ledger, looks: 0, waiting: in_flight });
+        self.marks.sometimes("window-ends-with-a-pending-upload");
+        self.unsettled = Some(Unsettled { receipt, ledger, looks: 0, waiting: in_flight, strange: None });
         self.read_unsettled(out);
     }
 
@@ -66,6 +69,11 @@ impl Machine {
         let is_asked = |unsettled: &Unsettled| unsettled.receipt.window_start == window_start;
         let Some(unsettled) = self.unsettled.as_mut().filter(|unsettled| is_asked(unsettled)) else { return };
         match result {
+            Ok(Some((digest, _))) if !unsettled.ledger.knows(&digest) && unsettled.strange.as_ref() != Some(&digest) => {
+                // Bytes may be altered on their way; what another writer wrote is the same when it is read again.
+                unsettled.strange = Some(digest);
+                self.look_again(out);
+            }
             Ok(found) => {
                 let done = found.and_then(|(digest, _)| unsettled.ledger.done(window_start, &digest, out));
                 unsettled.ledger.abandon_pending(window_start, ledger::NOT_THERE, out);
@@ -82,12 +90,18 @@ impl Machine {
             }
             Err(error) => {
                 out.push(trouble(Area::Bucket, error));
-                unsettled.waiting = false;
-                unsettled.looks += 1;
-                if unsettled.looks >= LOOKS_MAX || self.stopping {
-                    self.give_unsettled(out);
-                }
+                self.look_again(out);
             }
+        }
+    }
+
+    /// A look told nothing: another one follows with the next head, up to a number of them.
+    fn look_again(&mut self, out: &mut Actions) {
+        let Some(unsettled) = self.unsettled.as_mut() else { return };
+        unsettled.waiting = false;
+        unsettled.looks += 1;
+        if unsettled.looks >= LOOKS_MAX || self.stopping {
+            self.give_unsettled(out);
         }
     }
 
@@ -97,6 +111,7 @@ impl Machine {
         if recovered.is_closed() {
             return;
         }
+        self.marks.sometimes("recovered-window-is-over");
         let (context, groups_clean, ledger) = recovered.into_parts();
         let done = ledger.newest_done();
         let groups_uploaded = done.map_or(0, |done| done.groups);

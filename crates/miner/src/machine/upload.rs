@@ -66,8 +66,9 @@ enum Stage {
     Journalling { bytes: Vec<u8> },
     /// The file is being written.
     Putting,
-    /// The object is being read; `written` if the write was acknowledged.
-    Reading { written: bool, missing: u32 },
+    /// The object is being read; `written` if the write was acknowledged, `strange` the digest of something that is none
+    /// of our files.
+    Reading { written: bool, missing: u32, strange: Option<String> },
     /// The object of an earlier generation is being removed.
     Deleting,
     /// Waiting to go on.
@@ -149,7 +150,8 @@ impl Machine {
         if let Some(pending) = window.upload.ledger.pending().filter(|_| window.upload.refused.is_none()) {
             // A process that crashed has sent it, or not.
             let choice = Choice { groups: pending.groups, worth: 0.0 };
-            let reading = Stage::Reading { written: false, missing: 0 };
+            self.marks.sometimes("upload-of-a-crashed-process-is-looked-for");
+            let reading = Stage::reading(false);
             let digest = pending.digest.clone();
             window.upload.job = Some(Job { digest, ..Job::new(choice, reading, now_ms) });
             self.read_object(out);
@@ -258,7 +260,7 @@ impl Machine {
         match result {
             Ok(etag) => {
                 window.upload.etag = Some(etag);
-                job.stage = Stage::Reading { written: true, missing: 0 };
+                job.stage = Stage::reading(true);
                 self.read_object(out);
             }
             Err(error) => {
@@ -270,7 +272,7 @@ impl Machine {
                         self.pause_upload(now, Stage::Confirming, out);
                     }
                     BucketError::Unknown(_) | BucketError::ConditionFailed => {
-                        job.stage = Stage::Reading { written: false, missing: 0 };
+                        job.stage = Stage::reading(false);
                         self.read_object(out);
                     }
                     BucketError::Refused(why) => {
@@ -293,7 +295,7 @@ impl Machine {
             return self.late_object_read(window_start, result, out);
         };
         let Some(job) = window.upload.job.as_mut() else { return };
-        let Stage::Reading { written, missing } = job.stage else {
+        let Stage::Reading { written, missing, strange } = job.stage.clone() else {
             return;
         };
         match result {
@@ -305,19 +307,28 @@ impl Machine {
                 window.upload.etag = Some(etag);
                 if written {
                     // The write was acknowledged and is not visible yet.
-                    self.pause_upload(now, Stage::Reading { written, missing }, out);
+                    self.marks.sometimes("acknowledged-write-is-not-visible");
+                    self.pause_upload(now, Stage::Reading { written, missing, strange: None }, out);
                 } else {
+                    self.marks.sometimes("known-file-shows-after-an-unknown-outcome");
                     window.confirm_older(self.config.policy, &digest, out);
                     self.pause_upload(now, Stage::Confirming, out);
                 }
             }
+            Ok(Some((digest, _))) if strange.as_ref() != Some(&digest) => {
+                // Bytes may be altered on their way; what another writer wrote is the same when it is read again.
+                self.marks.sometimes("object-is-not-what-was-written");
+                self.pause_upload(now, Stage::Reading { written, missing, strange: Some(digest) }, out);
+            }
             Ok(Some(_)) => {
+                self.marks.sometimes("another-writer-is-in-the-bucket");
                 let error = BucketError::ConditionFailed.to_string();
                 window.upload.ledger.abandon_pending(window_start, &error, out);
                 self.refuse(error);
             }
             Ok(None) if written && missing < MISSING_READS_MAX => {
-                self.pause_upload(now, Stage::Reading { written, missing: missing + 1 }, out);
+                self.marks.sometimes("acknowledged-write-is-not-visible");
+                self.pause_upload(now, Stage::Reading { written, missing: missing + 1, strange }, out);
             }
             Ok(None) => {
                 window.upload.etag = None;
@@ -331,7 +342,7 @@ impl Machine {
             Err(error) => {
                 out.push(trouble(Area::Bucket, &error));
                 window.upload.last_trouble = Some(error.to_string());
-                self.pause_upload(now, Stage::Reading { written, missing }, out);
+                self.pause_upload(now, Stage::Reading { written, missing, strange }, out);
             }
         }
     }
@@ -354,6 +365,7 @@ impl Machine {
                 window.upload.job = None;
                 window.upload.must_delete = false;
                 window.upload.etag = None;
+                self.marks.sometimes("worthless-file-is-removed");
                 window.upload.ledger.removed(window_start, "the window's first block was replaced", out);
             }
             Err(error) => {
@@ -390,6 +402,7 @@ impl Machine {
         let Some(window) = self.window.as_mut() else { return };
         let Some(job) = window.upload.job.take() else { return };
         let now_ms = now.monotonic_ms;
+        self.marks.sometimes("upload-is-confirmed");
         self.timing.upload.observe(now_ms - job.began_ms, now_ms);
         let slack_ms = self.timing.end_ms(window.start, now_ms).saturating_sub(now_ms);
         if let Some(entry) = window.upload.ledger.done(window.start, &job.digest, out) {
@@ -399,6 +412,7 @@ impl Machine {
     }
 
     fn refuse(&mut self, why: String) {
+        self.marks.sometimes("upload-is-refused");
         if let Some(window) = self.window.as_mut() {
             window.upload.job = None;
             window.upload.refused = Some(why);
@@ -416,7 +430,9 @@ impl Machine {
         // Worthless work is removed even late; anything else that validators would not read in time is not sent.
         job.given_up = at_ms >= self.timing.end_ms(window.start, now_ms) && next != Stage::Deleting;
         job.stage = Stage::Pausing(Box::new(next));
-        if !job.given_up {
+        if job.given_up {
+            self.marks.sometimes("upload-has-no-time-left");
+        } else {
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         }
     }
@@ -472,6 +488,12 @@ impl super::window::Window {
         let Entry { digest, groups, .. } = entry.clone();
         let worth = self.worth_of(policy, groups);
         self.upload.confirmed = Some(Confirmed { groups, digest, slack_ms, worth });
+    }
+}
+
+impl Stage {
+    const fn reading(written: bool) -> Self {
+        Self::Reading { written, missing: 0, strange: None }
     }
 }
 

@@ -166,6 +166,7 @@ impl Machine {
             let at_ms = now.monotonic_ms + self.config.block_ms / 8;
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         } else {
+            self.marks.sometimes("block-hash-is-not-confirmed-in-time");
             self.confirmation_failed(now, out);
         }
     }
@@ -175,12 +176,14 @@ impl Machine {
         window.hash = Some(hash.clone());
         if let Some(Recovered { context, groups, ledger, .. }) = self.recovered.take() {
             if context.block_hash == hash {
+                self.marks.sometimes("recovered-window-goes-on");
                 window.groups.restore(groups);
                 window.restore_upload(self.config.policy, ledger);
                 report_opened(&context, out);
                 window.context = Some(context);
                 return;
             }
+            self.marks.sometimes("recovered-window-is-of-another-hash");
             window.upload.disown(ledger);
         }
         let round = self.config.beacon.round_at(now.wall_ms);
@@ -200,6 +203,7 @@ impl Machine {
         match result {
             Ok(round) => self.begin(Some(&round.randomness), out),
             Err(error) => {
+                self.marks.sometimes("no-beacon");
                 out.push(trouble(Area::Beacon, error));
                 self.begin(None, out);
             }
@@ -229,6 +233,7 @@ impl Machine {
     /// The first block was replaced: everything made under the old hash is worthless.
     fn reorganised(&mut self, now: Now, hash: String, out: &mut Actions) {
         let Some(window) = self.window.as_mut() else { return };
+        self.marks.sometimes("block-is-reorganised-away");
         let text = format!("block {} was replaced; the window's work begins anew under its new hash", window.start);
         out.push(trouble(Area::Chain, text));
         window.groups.abandon(window.start, window.generation, out);
