@@ -1,5 +1,7 @@
 //! The command line as typed.
 
+pub mod swarm;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -225,7 +227,7 @@ pub struct MineArguments {
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct SimArguments {
-    /// Serve the world instead.
+    /// Serve the world, or run many of them, instead.
     #[command(subcommand)]
     pub command: Option<SimCommand>,
     /// Everything random follows from this number.
@@ -252,6 +254,9 @@ pub struct SimArguments {
     /// Use the block hash alone as randomness.
     #[arg(long)]
     pub no_drand: bool,
+    /// Run the world in this file, as `grail sim swarm` writes it, whatever else is said.
+    #[arg(long, value_name = "FILE")]
+    pub case: Option<PathBuf>,
     /// Write every event and action to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -275,6 +280,10 @@ pub enum SimCommand {
     /// A validator judges each window that began after the miner's commitment. While it runs, lines on standard input
     /// switch faults: `fault NAME [for SECONDS|until off]`, `heal [NAME]`, `list`.
     Serve(ServeArguments),
+    /// Run many worlds drawn by seed, each with its own faults and settings, and make those that fail small.
+    Swarm(swarm::SwarmArguments),
+    /// Run a world in two processes, and say where they part if they do.
+    Check(swarm::CheckArguments),
 }
 
 /// `grail sim serve`.

@@ -1,6 +1,7 @@
 //! One thin file per subcommand: read what was typed, call one operation, show the outcome.
 
 mod bench;
+mod check;
 mod config;
 mod doctor;
 mod golden;
@@ -10,6 +11,7 @@ mod prove;
 pub mod replay;
 mod serve;
 pub(crate) mod sim;
+mod swarm;
 mod table;
 mod verify;
 mod version;
@@ -30,6 +32,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Sim(arguments) => match &arguments.command {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
+            Some(SimCommand::Swarm(arguments)) => swarm::run(arguments),
+            Some(SimCommand::Check(arguments)) => check::run(arguments),
             None => sim::run(arguments),
         },
         Command::Verify(arguments) => verify::run(arguments),

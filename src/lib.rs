@@ -18,6 +18,7 @@ pub mod hub;
 pub mod live;
 pub mod observe;
 pub mod serve;
+pub mod swarm;
 pub mod tape;
 pub mod traces;
 pub mod wallet;

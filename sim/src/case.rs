@@ -77,6 +77,7 @@ impl Case {
             reorganisation_blocks_max: stream.between(6, 8),
             clock,
             crash_at_step: stream.one_in(8).then(|| stream.between(1, STEPS)),
+            log_waits: false,
         };
         Self {
             format: FORMAT,

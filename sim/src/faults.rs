@@ -15,6 +15,9 @@ pub use kind::{Aftermath, FaultKind, Placement};
 /// One window of this many has a fault of a kind, where faults are random.
 const RANDOM_ONE_IN: u64 = 15;
 
+/// How long into a window its first block is final, and the first upload follows.
+const UPLOAD_MS: u64 = 6 * PROTOCOL.block_ms;
+
 /// Which faults a run has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Faults {
@@ -171,13 +174,14 @@ impl Fault {
             kind.traits();
         let duration_ms = stream.between(shortest, longest);
         let anywhere = |stream: &mut Stream| start_ms + stream.below(length_ms - duration_ms);
-        let at_an_end = stream.one_in(2);
-        // What happens at the ends of a window hurts most, so half of the faults strike there.
+        let third = stream.below(3);
+        // What happens at the ends of a window or while an upload is due hurts most, so most faults strike there.
         let from_ms = match placement {
             Placement::Before => start_ms.saturating_sub(PROTOCOL.block_ms),
             Placement::Start => start_ms,
-            Placement::StartOrAnywhere if at_an_end => start_ms,
-            Placement::EndOrAnywhere if at_an_end => start_ms + length_ms - duration_ms,
+            Placement::StartOrAnywhere if third > 0 => start_ms,
+            Placement::UploadOrAnywhere if third == 1 => start_ms + UPLOAD_MS,
+            Placement::UploadOrAnywhere if third == 2 => start_ms + length_ms - duration_ms,
             _ => anywhere(stream),
         };
         let strength = stream.between(weakest, strongest);

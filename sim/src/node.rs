@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use grail_miner::driver::{Limits, Observer, Ports, run};
-use grail_miner::machine::{Action, Event, Machine, MachineConfig};
+use grail_miner::machine::{Action, Event, Machine, MachineConfig, Report};
 use grail_miner::ports::{Bucket, BucketError, Etag, Journal, JournalError, JournalRecord, Now, PutCondition};
 use grail_protocol::PROTOCOL;
 
@@ -141,6 +141,7 @@ pub(crate) struct Watchers {
     pub(crate) safety: Rc<RefCell<Safety>>,
     pub(crate) steps: Steps,
     pub(crate) other: Option<SharedObserver>,
+    pub(crate) window_ended: bool,
 }
 
 impl Observer for Watchers {
@@ -152,11 +153,16 @@ impl Observer for Watchers {
 
     fn action(&mut self, now: Now, action: &Action) {
         self.trace.action(now, action);
+        self.window_ended |= matches!(action, Action::Report(Report::Receipt(_)));
         self.safety.borrow_mut().action(now, action);
         self.other.iter().for_each(|other| other.borrow_mut().action(now, action));
     }
 
     fn handled(&mut self, now: Now, machine: &Machine) {
+        // Between windows there is little to digest.
+        if std::mem::take(&mut self.window_ended) {
+            self.trace.line(now.monotonic_ms, "state", &machine.digest());
+        }
         self.safety.borrow_mut().handled(now, machine);
         let violations = self.safety.borrow_mut().take_violations();
         violations.iter().for_each(|violation| self.trace.violation(self.time.now_ms(), violation));

@@ -66,6 +66,9 @@ pub struct Knobs {
     pub clock: ClockOffset,
     /// Kill the miner after this many events and effects, once, and start it again.
     pub crash_at_step: Option<u64>,
+    /// Keep every wait with its line in the source among the trace's lines; its hash stays as it is.
+    #[serde(skip)]
+    pub log_waits: bool,
 }
 
 impl Default for Knobs {
@@ -77,6 +80,7 @@ impl Default for Knobs {
             reorganisation_blocks_max: 6,
             clock: ClockOffset::default(),
             crash_at_step: None,
+            log_waits: false,
         }
     }
 }

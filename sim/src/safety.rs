@@ -8,6 +8,8 @@ use grail_miner::ports::{JournalRecord, Now};
 
 /// Questions that a miner may ask within a minute; more is a loop that does not pause.
 const QUESTIONS_MAX: usize = 600;
+/// Commitments that a miner may send within a minute: each costs a fee, and one that is not included yet has the nonce.
+const COMMITMENTS_MAX: usize = 6;
 /// A group may be in flight for this long, in milliseconds; the slowest simulated engine takes a tenth of it.
 const IN_FLIGHT_MS_MAX: u64 = 600_000;
 
@@ -44,6 +46,7 @@ struct ProcessFacts {
     /// Digests that the read key found.
     seen: BTreeSet<String>,
     questions: (u64, usize),
+    commitments: (u64, usize),
     /// Rare branches that its machine took so far.
     marked: u64,
 }
@@ -121,10 +124,7 @@ impl Safety {
     }
 
     fn check_question(&mut self, now: Now) {
-        let minute = now.monotonic_ms / 60_000;
-        let (last, count) = self.process.questions;
-        let count = if last == minute { count + 1 } else { 1 };
-        self.process.questions = (minute, count);
+        let count = counted(&mut self.process.questions, now);
         self.check(now, count != QUESTIONS_MAX, || format!("{QUESTIONS_MAX} questions within a minute"));
     }
 
@@ -165,7 +165,9 @@ impl Observer for Safety {
             }
             Action::Commit(_) => {
                 let pending = std::mem::replace(&mut self.process.committing, true);
+                let count = counted(&mut self.process.commitments, now);
                 self.check(now, !pending, || "a second commitment while one is pending".to_owned());
+                self.check(now, count != COMMITMENTS_MAX, || format!("{COMMITMENTS_MAX} commitments within a minute"));
             }
             Action::Upload { .. } => {
                 let pending = std::mem::replace(&mut self.process.uploading, true);
@@ -216,6 +218,14 @@ impl ProcessFacts {
         }
         facts
     }
+}
+
+/// Count something, by the minute.
+fn counted((minute, count): &mut (u64, usize), now: Now) -> usize {
+    let this = now.monotonic_ms / 60_000;
+    *count = if *minute == this { *count + 1 } else { 1 };
+    *minute = this;
+    *count
 }
 
 /// Which answer of a port an event is, and how it failed.

@@ -48,6 +48,13 @@ impl Trace {
         self.0.borrow().kept.clone().unwrap_or_default()
     }
 
+    /// Keep a line without folding it in.
+    pub fn aside(&self, at_ms: u64, text: &str) {
+        if let Some(kept) = &mut self.0.borrow_mut().kept {
+            kept.push(format!("{at_ms} {text}\n"));
+        }
+    }
+
     /// Fold in what must never happen, and did.
     pub fn violation(&self, at_ms: u64, text: &str) {
         self.line(at_ms, "violation", text);

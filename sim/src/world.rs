@@ -1,6 +1,7 @@
 //! Everything that exists in one simulation, and what is looked at after each window.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use grail_miner::driver::Ports;
@@ -20,6 +21,7 @@ use crate::faults::FaultPlan;
 use crate::health::Health;
 use crate::journal::DiskJournal;
 use crate::ledger::Audit;
+use crate::marks;
 use crate::node::{Node, Watchers};
 use crate::run::{FIRST_WINDOW, SimConfig, SimReport, WindowResult, keypair, machine_config, secrets};
 use crate::safety::{Safety, SafetyLimits};
@@ -90,6 +92,9 @@ impl World {
     pub(crate) fn start(&self) {
         let hotkey = self.keypair.hotkey().to_ss58();
         self.chain.register(&hotkey, MINER_UID);
+        if self.config.knobs.log_waits {
+            self.time.log_to(self.trace.clone());
+        }
         self.time.spawn("chain", self.chain.clone().produce(self.faults.clone()));
         self.time.spawn("account", self.chain.clone().deregister(hotkey, self.faults.clone()));
         self.steps.kill_at(self.config.knobs.crash_at_step);
@@ -108,6 +113,7 @@ impl World {
             safety: self.safety.clone(),
             steps: self.steps.clone(),
             other: self.config.observer.clone(),
+            window_ended: false,
         };
         let ports = self.ports(&node);
         self.time.spawn("miner", node.mine(machine_config(&self.config), ports, watchers));
@@ -233,6 +239,13 @@ impl World {
         self.trace.violation(self.time.now_ms(), text);
     }
 
+    /// Every mark that was reached, those of the faults too.
+    fn marks(&self) -> BTreeMap<String, u64> {
+        let mut marks = self.safety.borrow().marks().clone();
+        marks.extend(self.faults.effects().into_iter().map(|(kind, count)| (marks::fault(kind), count)));
+        marks
+    }
+
     /// What came of it all.
     pub(crate) fn report(&self, windows: Vec<WindowResult>) -> SimReport {
         let mut violations = self.trace.violations();
@@ -243,7 +256,7 @@ impl World {
             trace: self.trace.lines(),
             virtual_ms: self.time.now_ms(),
             violations,
-            marks: self.safety.borrow().marks().clone(),
+            marks: self.marks(),
             effects: self.faults.effects(),
             steps: self.steps.done(),
         }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use grail_engine::CpuEngine;
 use grail_miner::machine::WindowOutcome;
+use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{Generator, SpeedProfile};
 use grail_sim::faults::Faults;
 use grail_sim::run::{SharedObserver, SimConfig, SimReport, WindowResult, machine_config, simulate};
@@ -87,6 +88,13 @@ fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error 
 
 /// The simulation that was asked for.
 pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
+    if let Some(path) = &arguments.case {
+        let case = read_case(path)?;
+        return Ok(SimConfig {
+            keep_trace: arguments.trace.is_some(),
+            ..case.config(Rc::new(SyntheticModel::default()))
+        });
+    }
     let names = || SpeedProfile::ALL.map(|profile| profile.name).join(", ");
     let profile = SpeedProfile::named(&arguments.profile)
         .ok_or_else(|| anyhow!("unknown speed profile {:?}; use one of {}", arguments.profile, names()))?;
@@ -113,6 +121,17 @@ pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
         keep_trace: arguments.trace.is_some(),
         observer: None,
     })
+}
+
+/// A world as a swarm wrote it.
+pub(crate) fn read_case(path: &Path) -> anyhow::Result<Case> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).with_context(|| format!("{shown} cannot be read; name a .case file"))?;
+    let case: Case = serde_json::from_str(&text).with_context(|| format!("{shown} is no .case file of this version"))?;
+    if case.format != FORMAT || case.windows == 0 {
+        return Err(anyhow!("{shown} is of format {}; this version reads {FORMAT}", case.format));
+    }
+    Ok(case)
 }
 
 fn introduction(arguments: &SimArguments, config: &SimConfig) -> String {

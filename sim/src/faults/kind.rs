@@ -13,8 +13,8 @@ pub enum Placement {
     Anywhere,
     /// Half of them with the window, the others anywhere.
     StartOrAnywhere,
-    /// Half of them so that they end with the window, the others anywhere.
-    EndOrAnywhere,
+    /// A third of them when the first upload is due, a third so that they end with the window, the others anywhere.
+    UploadOrAnywhere,
 }
 
 /// What a fault may cost beyond its own duration.
@@ -76,9 +76,9 @@ const SOON: Aftermath = Lasts(20_000);
 
 kinds! {
     BeaconOutage "beacon-outage" Start (30_000, 200_000), (1, 1), Lasts(0), "no beacon relay answers";
-    UploadErrorBefore "upload-error-before" EndOrAnywhere (5_000, 60_000), (1, 1), SOON,
+    UploadErrorBefore "upload-error-before" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON,
         "uploads are answered with 503 before anything is written";
-    UploadErrorAfter "upload-error-after" EndOrAnywhere (5_000, 60_000), (1, 1), SOON,
+    UploadErrorAfter "upload-error-after" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON,
         "uploads are written, and the answer is lost";
     EndpointSilence "endpoint-silence" StartOrAnywhere (10_000, 90_000), (1, 1), CHAIN,
         "the chain's endpoint takes calls and does not answer";
@@ -119,21 +119,21 @@ kinds! {
         "this many of the three relays lie";
     BeaconCatchUp "beacon-catch-up" Start (30_000, 200_000), (1, 40), Lasts(0),
         "after an outage the relays are still this many rounds behind";
-    PartialUpload "partial-upload" EndOrAnywhere (5_000, 60_000), (1, 1), SOON,
+    PartialUpload "partial-upload" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON,
         "the connection breaks between two parts of an upload; nothing becomes visible";
-    BucketRateLimit "bucket-rate-limit" EndOrAnywhere (5_000, 60_000), (1, 1), SOON,
+    BucketRateLimit "bucket-rate-limit" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON,
         "the bucket answers every request with 429";
-    SlowBucket "slow-bucket" EndOrAnywhere (10_000, 90_000), (1_000, 20_000), Lasts(40_000),
+    SlowBucket "slow-bucket" UploadOrAnywhere (10_000, 90_000), (1_000, 20_000), Lasts(40_000),
         "every request to the bucket takes this many milliseconds longer";
-    ReadLag "read-lag" Anywhere (20_000, 120_000), (1_000, 8_000), SOON,
+    ReadLag "read-lag" UploadOrAnywhere (20_000, 120_000), (1_000, 8_000), SOON,
         "reads show a write only this many milliseconds later";
-    ReadError "read-error" EndOrAnywhere (5_000, 60_000), (1, 1), SOON, "reads from the bucket break off";
-    ReadCorruption "read-corruption" EndOrAnywhere (2_000, 30_000), (1, 1), SOON, "bytes are altered on their way from the bucket";
-    ExpiredWriteKey "expired-write-key" EndOrAnywhere (5_000, 60_000), (1, 1), SpoilsTheWindow,
+    ReadError "read-error" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON, "reads from the bucket break off";
+    ReadCorruption "read-corruption" UploadOrAnywhere (2_000, 30_000), (1, 1), SOON, "bytes are altered on their way from the bucket";
+    ExpiredWriteKey "expired-write-key" UploadOrAnywhere (5_000, 60_000), (1, 1), SpoilsTheWindow,
         "the bucket refuses the write key as expired";
-    ExpiredReadKey "expired-read-key" EndOrAnywhere (5_000, 60_000), (1, 1), SpoilsTheWindow,
+    ExpiredReadKey "expired-read-key" UploadOrAnywhere (5_000, 60_000), (1, 1), SpoilsTheWindow,
         "the bucket refuses the read key as expired";
-    ClockSkewRefusal "clock-skew-refusal" Anywhere (5_000, 60_000), (960, 7_200), SpoilsTheWindow,
+    ClockSkewRefusal "clock-skew-refusal" UploadOrAnywhere (5_000, 60_000), (960, 7_200), SpoilsTheWindow,
         "the wall clock is this many seconds off, and the bucket refuses every request";
     ClockStep "clock-step" StartOrAnywhere (20_000, 300_000), (1, 600), Lasts(0),
         "the wall clock is set back by this many seconds, and forth again";

@@ -6,6 +6,9 @@ use super::receipt::Area;
 use super::{Actions, Machine, trouble};
 use crate::answers::{ChainError, CommitError, Now};
 
+/// A commitment that is not included after this many blocks will not be.
+const INCLUSION_BLOCKS_MAX: u64 = 5;
+
 /// What is known of our account.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Account {
@@ -14,6 +17,8 @@ pub(super) struct Account {
     commitment: Commitment,
     /// It was found to be right before.
     was_equal: bool,
+    /// Until when a commitment whose outcome is unknown may still be included, in monotonic milliseconds.
+    on_its_way_until_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +83,12 @@ impl Machine {
                 self.account.commitment = Commitment::Equal;
                 self.account.was_equal = true;
             }
+            Ok(_) if now.monotonic_ms < self.account.on_its_way_until_ms => {
+                // Another one would race with it for the nonce.
+                self.marks.sometimes("commitment-is-on-its-way");
+                self.account.commitment = Commitment::Unknown;
+                self.account_later(now, actions);
+            }
             Ok(_) => {
                 if self.account.was_equal {
                     self.marks.sometimes("commitment-differs-from-what-was-read-before");
@@ -100,6 +111,7 @@ impl Machine {
             Ok(()) => self.read_commitment(actions),
             Err(error @ CommitError::Unknown(_)) => {
                 actions.push(trouble(Area::Commitment, error));
+                self.account.on_its_way_until_ms = now.monotonic_ms + INCLUSION_BLOCKS_MAX * self.config.block_ms;
                 self.read_commitment(actions);
             }
             Err(error @ CommitError::Refused(_)) => {

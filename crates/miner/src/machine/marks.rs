@@ -10,6 +10,7 @@ pub const MARKS: &[&str] = &[
     "block-hash-is-not-confirmed-in-time",
     "block-is-reorganised-away",
     "commitment-differs-from-what-was-read-before",
+    "commitment-is-on-its-way",
     "group-takes-too-long",
     "group-waits-for-the-engine",
     "head-does-not-move",
