@@ -7,7 +7,7 @@ use grail_miner::machine::{Action, Event, GroupId, GroupOrder, Machine, Report, 
 use grail_miner::ports::{JournalRecord, Now};
 
 /// Questions that a miner may ask within a minute; more is a loop that does not pause.
-const QUESTIONS_MAX: usize = 600;
+const QUESTIONS_MAX: usize = 300;
 /// Commitments that a miner may send within a minute: each costs a fee, and one that is not included yet has the nonce.
 const COMMITMENTS_MAX: usize = 6;
 /// A group may be in flight for this long, in milliseconds; the slowest simulated engine takes a tenth of it.

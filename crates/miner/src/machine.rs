@@ -31,6 +31,7 @@ use self::settlement::Unsettled;
 use self::timing::Timing;
 use self::window::{Recovered, Window};
 use crate::answers::{BeaconSchedule, ChainError, Head, Now};
+use crate::mutants::{Mutant, planted};
 use crate::policy::UploadPolicy;
 
 pub use self::action::{Action, GroupOrder};
@@ -227,7 +228,13 @@ impl Machine {
     fn head_failed(&mut self, now: Now, error: ChainError, out: &mut Actions) {
         self.marks.sometimes("head-does-not-move");
         out.push(trouble(Area::Chain, error));
-        out.push(Action::ReconnectChain);
+        if !planted(Mutant::StandingHeadUnnoticed) {
+            out.push(Action::ReconnectChain);
+        }
+        if planted(Mutant::HeadRetriedAtOnce) {
+            out.push(Action::WatchHead { after: self.timing.head().unwrap_or(0) });
+            return;
+        }
         out.push(Action::SetTimer { timer: Timer::Head, at_ms: now.monotonic_ms + self.config.block_ms / 4 });
     }
 

@@ -5,6 +5,7 @@ use super::event::Timer;
 use super::receipt::Area;
 use super::{Actions, Machine, trouble};
 use crate::answers::{ChainError, CommitError, Now};
+use crate::mutants::{Mutant, planted};
 
 /// A commitment that is not included after this many blocks will not be.
 const INCLUSION_BLOCKS_MAX: u64 = 5;
@@ -54,7 +55,7 @@ impl Machine {
                 self.account.registered = Some(uid.is_some());
                 if uid.is_some() {
                     // Another tool, or the loss of the uid, may have changed it since it was read.
-                    if self.account.commitment == Commitment::Equal {
+                    if self.account.commitment == Commitment::Equal && !planted(Mutant::CommitmentReadOnce) {
                         self.account.commitment = Commitment::Unknown;
                     }
                     self.read_commitment(actions);
@@ -83,7 +84,7 @@ impl Machine {
                 self.account.commitment = Commitment::Equal;
                 self.account.was_equal = true;
             }
-            Ok(_) if now.monotonic_ms < self.account.on_its_way_until_ms => {
+            Ok(_) if now.monotonic_ms < self.account.on_its_way_until_ms && !planted(Mutant::CommitsWithoutPause) => {
                 // Another one would race with it for the nonce.
                 self.marks.sometimes("commitment-is-on-its-way");
                 self.account.commitment = Commitment::Unknown;
@@ -116,13 +117,17 @@ impl Machine {
             }
             Err(error @ CommitError::Refused(_)) => {
                 actions.push(trouble(Area::Commitment, error));
+                if planted(Mutant::SecretTold) {
+                    let told = String::from_utf8_lossy(&self.config.read_credentials).into_owned();
+                    actions.push(trouble(Area::Commitment, told));
+                }
                 self.account_later(now, actions);
             }
         }
     }
 
     fn read_commitment(&mut self, actions: &mut Actions) {
-        if self.account.commitment == Commitment::Unknown {
+        if self.account.commitment == Commitment::Unknown || planted(Mutant::CommitsTwice) {
             self.account.commitment = Commitment::Reading;
             actions.push(Action::ReadCommitment);
         }

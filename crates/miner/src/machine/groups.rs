@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use grail_protocol::generation::GeneratedRollout;
 use grail_protocol::rollout::Rollout;
+use grail_verify::{Check, OwnFinding};
 
 use super::action::{Action, GroupOrder};
 use super::event::{GroupId, JournalEntry, Timer};
@@ -11,6 +12,7 @@ use super::receipt::{Area, Report};
 use super::window::Window;
 use super::{Actions, Machine, trouble};
 use crate::answers::{JournalError, JournalRecord, Now};
+use crate::mutants::{Mutant, planted};
 use crate::seal::SealedGroup;
 
 /// A group is given up and tried again when it takes this many times the estimate.
@@ -56,6 +58,9 @@ impl Groups {
 
     /// Length of the run of clean groups from 0.
     pub(super) fn clean_prefix(&self) -> usize {
+        if planted(Mutant::IndexAdvancesOnFailure) {
+            return self.clean.len();
+        }
         self.clean.keys().zip(0u32..).take_while(|(index, expected)| *index == expected).count()
     }
 
@@ -88,7 +93,9 @@ impl Groups {
 
     /// As `cancel_all`, for a window that ends.
     pub(super) fn cancel_all_of(&self, window: &Window, out: &mut Actions) {
-        self.clone().cancel_all(window.start, window.generation, out);
+        if !planted(Mutant::CancelForgotten) {
+            self.clone().cancel_all(window.start, window.generation, out);
+        }
     }
 
     fn wait(&mut self, index: u32, attempt: u32, not_before_ms: u64, kept: BTreeMap<u32, GeneratedRollout>) {
@@ -98,6 +105,7 @@ impl Groups {
     /// The next index to order: one that waits and is due, or a fresh one.
     fn next(&self, now_ms: u64, groups_max: Option<u32>) -> Option<u32> {
         let due = self.waiting.iter().find(|(_, waiting)| waiting.not_before_ms <= now_ms).map(|(index, _)| *index);
+        let groups_max = groups_max.filter(|_| !planted(Mutant::GroupsBeyondTheLimit));
         due.or_else(|| Some(self.next_fresh).filter(|fresh| groups_max.is_none_or(|max| *fresh < max)))
     }
 
@@ -113,7 +121,7 @@ impl Groups {
 impl Machine {
     /// Keep the engine busy with what can still finish, low indices first.
     pub(super) fn order_groups(&mut self, now: Now, out: &mut Actions) {
-        if self.stopping || self.account.is_unregistered() {
+        if self.stopping || self.account.is_unregistered() && !planted(Mutant::UnregisteredMinesOn) {
             return;
         }
         let Some(window) = self.window.as_mut().filter(|window| !window.closing) else {
@@ -122,7 +130,7 @@ impl Machine {
         let Some(context) = &window.context else { return };
         let now_ms = now.monotonic_ms;
         let groups = &mut window.groups;
-        while groups.in_flight.len() < self.config.groups_in_flight_max
+        while groups.in_flight.len() < self.config.groups_in_flight_max + usize::from(planted(Mutant::OneGroupTooMany))
             && self.timing.group_can_finish(window.start, now_ms)
         {
             let Some(index) = groups.next(now_ms, self.config.groups_max) else {
@@ -154,6 +162,9 @@ impl Machine {
         let now_ms = now.monotonic_ms;
         let Some(window) = self.window.as_mut() else { return };
         let groups = &mut window.groups;
+        if planted(Mutant::StuckGroupsKept) {
+            return;
+        }
         let late: Vec<u32> = groups
             .in_flight
             .iter()
@@ -181,6 +192,7 @@ impl Machine {
         };
         let Some(flight) = window.groups.land(&id) else { return };
         self.timing.group.observe(now.monotonic_ms - flight.since_ms, now.monotonic_ms);
+        let sealed = overlooked(sealed);
         if sealed.findings.is_empty() {
             let (window_start, rollouts) = (window.start, sealed.rollouts);
             let record = JournalRecord::Group { window_start, rollouts: rollouts.clone() };
@@ -195,7 +207,8 @@ impl Machine {
             out.push(Action::Report(Report::RolloutRejected { index: id.index, finding }));
         }
         let kept = fine_rollouts(sealed);
-        window.groups.wait(id.index, id.attempt + 1, now.monotonic_ms, kept);
+        let attempt = id.attempt + u32::from(!planted(Mutant::SameAttemptAgain));
+        window.groups.wait(id.index, attempt, now.monotonic_ms, kept);
     }
 
     pub(super) fn group_failed(&mut self, now: Now, id: GroupId, why: String, out: &mut Actions) {
@@ -206,6 +219,9 @@ impl Machine {
         out.push(trouble(Area::Engine, format!("group {}: {why}", id.index)));
         self.marks.sometimes("group-waits-for-the-engine");
         window.groups.engine_failures += 1;
+        if planted(Mutant::IndexAdvancesOnFailure) {
+            return;
+        }
         let pause_ms = (self.config.block_ms / 48) << id.attempt.min(5);
         window.groups.wait(id.index, id.attempt + 1, now.monotonic_ms + pause_ms, flight.kept);
     }
@@ -239,12 +255,23 @@ impl Window {
     }
 }
 
+/// What is left of the findings where a planted bug overlooks some.
+fn overlooked(mut sealed: SealedGroup) -> SealedGroup {
+    let stays = |finding: &OwnFinding| {
+        !planted(Mutant::FindingsIgnored)
+            && !(planted(Mutant::ImprobableEosUploaded) && finding.check == Check::Termination)
+    };
+    sealed.findings.retain(stays);
+    sealed
+}
+
 /// The rollouts that nothing was found about; none where the finding is the whole group's.
 fn fine_rollouts(sealed: SealedGroup) -> BTreeMap<u32, GeneratedRollout> {
     if sealed.findings.iter().any(|finding| finding.rollout.is_none()) {
         return BTreeMap::new();
     }
-    let fine = |index: &u32| !sealed.findings.iter().any(|finding| finding.rollout == Some(*index));
+    let wanted = planted(Mutant::BadRolloutKept);
+    let fine = |index: &u32| sealed.findings.iter().any(|finding| finding.rollout == Some(*index)) == wanted;
     (0u32..).zip(sealed.generated).filter(|(index, _)| fine(index)).collect()
 }
 

@@ -29,7 +29,6 @@ pub const MARKS: &[&str] = &[
     "upload-is-refused",
     "upload-of-a-crashed-process-is-looked-for",
     "window-ends-with-a-pending-upload",
-    "worthless-file-is-removed",
 ];
 
 /// How often each branch was taken.

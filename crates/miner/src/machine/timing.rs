@@ -4,6 +4,7 @@ use grail_protocol::PROTOCOL;
 
 use super::estimate::Estimate;
 use crate::answers::Head;
+use crate::mutants::{Mutant, planted};
 
 /// The chain's pace as seen so far.
 #[derive(Debug, Clone)]
@@ -64,12 +65,15 @@ impl Timing {
 
     /// When generation must end so that the upload, tried twice, is confirmed in time.
     pub(super) fn upload_ms(&self, window_start: u64, now_ms: u64) -> u64 {
+        if planted(Mutant::DeadlineIgnored) {
+            return self.end_ms(window_start, now_ms);
+        }
         let margin = self.safety_blocks * self.block.at(now_ms) + 2 * self.upload.at(now_ms);
         self.end_ms(window_start, now_ms).saturating_sub(margin)
     }
 
     /// Whether a group that starts now is expected to be ready for the upload.
     pub(super) fn group_can_finish(&self, window_start: u64, now_ms: u64) -> bool {
-        now_ms + self.group.at(now_ms) <= self.upload_ms(window_start, now_ms)
+        planted(Mutant::LastBlocksUsed) || now_ms + self.group.at(now_ms) <= self.upload_ms(window_start, now_ms)
     }
 }

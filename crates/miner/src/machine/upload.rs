@@ -12,6 +12,7 @@ use super::ledger::{Entry, Ledger};
 use super::receipt::{Area, WindowOutcome};
 use super::{Actions, Machine, ledger, trouble};
 use crate::answers::{BucketError, Etag, JournalError, Now, PutCondition};
+use crate::mutants::{Mutant, planted};
 use crate::policy::{UploadPolicy, is_more};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
@@ -147,7 +148,8 @@ impl Machine {
             });
             return;
         }
-        if let Some(pending) = window.upload.ledger.pending().filter(|_| window.upload.refused.is_none()) {
+        let pending = window.upload.ledger.pending().filter(|_| !planted(Mutant::PendingForgotten));
+        if let Some(pending) = pending.filter(|_| window.upload.refused.is_none()) {
             // A process that crashed has sent it, or not.
             let choice = Choice { groups: pending.groups, worth: 0.0 };
             self.marks.sometimes("upload-of-a-crashed-process-is-looked-for");
@@ -188,6 +190,10 @@ impl Machine {
         let bytes = WindowFile::new(&hotkey, window.start, rollouts, now.wall_ms as f64 / 1000.0).pack();
         job.digest = hex::encode(Sha256::digest(&bytes));
         job.stage = Stage::Journalling { bytes };
+        if planted(Mutant::PutBeforeJournal) {
+            let window_start = window.start;
+            return self.put(now, window_start, out);
+        }
         window.upload.ledger.start(window.start, &job.digest, job.choice.groups, out);
     }
 
@@ -211,6 +217,9 @@ impl Machine {
             JournalEntry::UploadStarted(window_start) => {
                 if let Err(error) = result {
                     out.push(trouble(Area::Journal, error));
+                    if planted(Mutant::JournalErrorStops) {
+                        return;
+                    }
                 }
                 self.put(now, window_start, out);
             }
@@ -260,13 +269,21 @@ impl Machine {
         match result {
             Ok(etag) => {
                 window.upload.etag = Some(etag);
+                if planted(Mutant::SuccessWithoutReadBack) {
+                    return self.confirm(now, out);
+                }
                 job.stage = Stage::reading(true);
                 self.read_object(out);
             }
+            Err(_) if planted(Mutant::UploadErrorSwallowed) => self.confirm(now, out),
             Err(error) => {
                 out.push(trouble(Area::Bucket, &error));
                 window.upload.last_trouble = Some(error.to_string());
                 match error {
+                    error @ BucketError::Transient(_) if planted(Mutant::TransientIsFinal) => {
+                        window.upload.ledger.abandon_pending(window_start, ledger::NOT_THERE, out);
+                        self.refuse(error.to_string());
+                    }
                     BucketError::Transient(why) => {
                         window.upload.ledger.abandon_pending(window_start, &why, out);
                         self.pause_upload(now, Stage::Confirming, out);
@@ -315,7 +332,7 @@ impl Machine {
                     self.pause_upload(now, Stage::Confirming, out);
                 }
             }
-            Ok(Some((digest, _))) if strange.as_ref() != Some(&digest) => {
+            Ok(Some((digest, _))) if strange.as_ref() != Some(&digest) && !planted(Mutant::CorruptReadIsFinal) => {
                 // Bytes may be altered on their way; what another writer wrote is the same when it is read again.
                 self.marks.sometimes("object-is-not-what-was-written");
                 self.pause_upload(now, Stage::Reading { written, missing, strange: Some(digest) }, out);
@@ -365,7 +382,6 @@ impl Machine {
                 window.upload.job = None;
                 window.upload.must_delete = false;
                 window.upload.etag = None;
-                self.marks.sometimes("worthless-file-is-removed");
                 window.upload.ledger.removed(window_start, "the window's first block was replaced", out);
             }
             Err(error) => {

@@ -14,6 +14,7 @@ use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
 use super::upload::Upload;
 use super::{Actions, Machine, trouble};
 use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord, Now};
+use crate::mutants::{Mutant, planted};
 
 /// What is known of the current window.
 #[derive(Debug, Clone)]
@@ -146,6 +147,10 @@ impl Machine {
                     window.hash_final |= head >= final_from;
                     self.hash_confirmed(now, out);
                 }
+                Some(_) if planted(Mutant::ReorganisationIgnored) => {
+                    window.hash_final |= head >= final_from;
+                    self.hash_confirmed(now, out);
+                }
                 Some(_) => self.reorganised(now, hash, out),
                 None => self.hash_known(now, hash, out),
             },
@@ -163,6 +168,9 @@ impl Machine {
             // It was read when nothing could replace it any more; the upload need not wait for another reading.
             self.hash_confirmed(now, out);
         } else if window.hash.is_none() {
+            if planted(Mutant::HashRetriedNever) {
+                return;
+            }
             let at_ms = now.monotonic_ms + self.config.block_ms / 8;
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         } else {
@@ -174,8 +182,9 @@ impl Machine {
     fn hash_known(&mut self, now: Now, hash: String, out: &mut Actions) {
         let Some(window) = self.window.as_mut() else { return };
         window.hash = Some(hash.clone());
+        window.hash_final |= planted(Mutant::HashNotReadAgain);
         if let Some(Recovered { context, groups, ledger, .. }) = self.recovered.take() {
-            if context.block_hash == hash {
+            if context.block_hash == hash || planted(Mutant::RecoveredUnderAnyHash) {
                 self.marks.sometimes("recovered-window-goes-on");
                 window.groups.restore(groups);
                 window.restore_upload(self.config.policy, ledger);
@@ -205,7 +214,9 @@ impl Machine {
             Err(error) => {
                 self.marks.sometimes("no-beacon");
                 out.push(trouble(Area::Beacon, error));
-                self.begin(None, out);
+                if !planted(Mutant::BeaconFailureStops) {
+                    self.begin(None, out);
+                }
             }
         }
     }
@@ -236,7 +247,11 @@ impl Machine {
         self.marks.sometimes("block-is-reorganised-away");
         let text = format!("block {} was replaced; the window's work begins anew under its new hash", window.start);
         out.push(trouble(Area::Chain, text));
-        window.groups.abandon(window.start, window.generation, out);
+        if planted(Mutant::ReorganisedWorkKept) {
+            window.groups.cancel_all(window.start, window.generation, out);
+        } else {
+            window.groups.abandon(window.start, window.generation, out);
+        }
         window.upload.reorganised(out);
         window.generation += 1;
         window.context = None;
