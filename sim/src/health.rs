@@ -11,6 +11,9 @@ use crate::faults::{Aftermath, FaultKind, FaultPlan};
 /// window's first block cannot be replaced any more, and for a minute since the upload before.
 pub const HEALTHY_STRETCH_MS: u64 = 180_000;
 
+/// How long validators go on reading a window that is over, in virtual milliseconds.
+const READING_MS: u64 = 30_000;
+
 /// How long nothing was wrong in a window, in virtual milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {
@@ -36,7 +39,7 @@ impl Health {
                 }
                 (FaultKind::Reorganisation, _) => continue,
                 (_, Aftermath::Lasts(ms)) => (fault.from_ms, fault.until_ms + ms),
-                (_, Aftermath::SpoilsTheWindow) if fault.from_ms < end_ms && start_ms < fault.until_ms => {
+                (_, Aftermath::SpoilsTheWindow) if fault.from_ms < end_ms + READING_MS && start_ms < fault.until_ms => {
                     return Self::default();
                 }
                 (_, Aftermath::SpoilsTheWindow) => continue,

@@ -172,6 +172,8 @@ pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> 
         result
     });
     let windows = windows.collect();
+    let living = world.clone();
+    world.time.run(config.seed, living.finish());
     world.time.end();
     world.report(windows)
 }

@@ -4,17 +4,16 @@ use crate::case::{Case, Speed};
 use crate::faults::{Fault, FaultKind};
 use crate::run::Knobs;
 
-/// What two failures of the same kind have in common: the first violation without its numbers.
+/// What two failures of the same kind have in common: the first violation without its numbers and digests.
 pub fn failure_key(violation: &str) -> String {
     const LENGTH_MAX: usize = 72;
-    let mut key = String::new();
-    for letter in violation.chars() {
-        let letter = if letter.is_ascii_digit() { '#' } else { letter };
-        if letter != '#' || !key.ends_with('#') {
-            key.push(letter);
-        }
-    }
-    key.chars().take(LENGTH_MAX).collect()
+    let changes = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
+    let words = violation.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric());
+    let key = words.map(|word| {
+        let text = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+        if changes(text) { format!("#{}", &word[text.len()..]) } else { word.to_owned() }
+    });
+    key.collect::<String>().chars().take(LENGTH_MAX).collect()
 }
 
 /// The smallest case found for which `fails` still holds, asked at most `tries_max` times.
