@@ -15,6 +15,7 @@ pub mod journal;
 pub mod ledger;
 pub mod marks;
 mod node;
+pub mod rivals;
 pub mod run;
 pub mod safety;
 pub mod shrink;

@@ -65,7 +65,6 @@ mutants! {
     ReceiptTwice false "a restarted process closes a window again that was closed";
     RecoveredUnderAnyHash false "a restarted process goes on with groups of another block hash";
     DeadlineIgnored false "the upload begins when the window is over";
-    LastBlocksUsed false "groups are ordered that cannot finish, and nothing is left for the upload";
     StuckGroupsKept false "a group that never comes back is waited for";
     SameAttemptAgain false "a rejected group is sampled again with the same numbers";
     BadRolloutKept false "the rollout that was rejected is kept, and the good ones are sampled again";

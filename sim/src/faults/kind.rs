@@ -76,7 +76,7 @@ const SOON: Aftermath = Lasts(20_000);
 
 kinds! {
     BeaconOutage "beacon-outage" Start (30_000, 200_000), (1, 1), Lasts(0), "no beacon relay answers";
-    UploadErrorBefore "upload-error-before" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON,
+    UploadErrorBefore "upload-error-before" UploadOrAnywhere (5_000, 200_000), (1, 1), SOON,
         "uploads are answered with 503 before anything is written";
     UploadErrorAfter "upload-error-after" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON,
         "uploads are written, and the answer is lost";
@@ -119,15 +119,15 @@ kinds! {
         "this many of the three relays lie";
     BeaconCatchUp "beacon-catch-up" Start (30_000, 200_000), (1, 40), Lasts(0),
         "after an outage the relays are still this many rounds behind";
-    PartialUpload "partial-upload" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON,
+    PartialUpload "partial-upload" UploadOrAnywhere (5_000, 200_000), (1, 1), SOON,
         "the connection breaks between two parts of an upload; nothing becomes visible";
-    BucketRateLimit "bucket-rate-limit" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON,
+    BucketRateLimit "bucket-rate-limit" UploadOrAnywhere (5_000, 200_000), (1, 1), SOON,
         "the bucket answers every request with 429";
     SlowBucket "slow-bucket" UploadOrAnywhere (10_000, 90_000), (1_000, 20_000), Lasts(40_000),
         "every request to the bucket takes this many milliseconds longer";
     ReadLag "read-lag" UploadOrAnywhere (20_000, 120_000), (1_000, 8_000), SOON,
         "reads show a write only this many milliseconds later";
-    ReadError "read-error" UploadOrAnywhere (5_000, 60_000), (1, 1), SOON, "reads from the bucket break off";
+    ReadError "read-error" UploadOrAnywhere (5_000, 200_000), (1, 1), SOON, "reads from the bucket break off";
     ReadCorruption "read-corruption" UploadOrAnywhere (2_000, 30_000), (1, 1), SOON, "bytes are altered on their way from the bucket";
     ExpiredWriteKey "expired-write-key" UploadOrAnywhere (5_000, 60_000), (1, 1), SpoilsTheWindow,
         "the bucket refuses the write key as expired";

@@ -86,16 +86,16 @@ impl Groups {
     pub(super) fn cancel_all(&mut self, window_start: u64, generation: u32, out: &mut Actions) {
         for (index, flight) in std::mem::take(&mut self.in_flight) {
             let group = GroupId { window_start, generation, index, attempt: flight.attempt };
-            out.push(Action::CancelGroup(group));
+            if !planted(Mutant::CancelForgotten) {
+                out.push(Action::CancelGroup(group));
+            }
         }
         self.waiting.clear();
     }
 
     /// As `cancel_all`, for a window that ends.
     pub(super) fn cancel_all_of(&self, window: &Window, out: &mut Actions) {
-        if !planted(Mutant::CancelForgotten) {
-            self.clone().cancel_all(window.start, window.generation, out);
-        }
+        self.clone().cancel_all(window.start, window.generation, out);
     }
 
     fn wait(&mut self, index: u32, attempt: u32, not_before_ms: u64, kept: BTreeMap<u32, GeneratedRollout>) {

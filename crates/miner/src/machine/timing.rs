@@ -74,6 +74,6 @@ impl Timing {
 
     /// Whether a group that starts now is expected to be ready for the upload.
     pub(super) fn group_can_finish(&self, window_start: u64, now_ms: u64) -> bool {
-        planted(Mutant::LastBlocksUsed) || now_ms + self.group.at(now_ms) <= self.upload_ms(window_start, now_ms)
+        now_ms + self.group.at(now_ms) <= self.upload_ms(window_start, now_ms)
     }
 }
