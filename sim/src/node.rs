@@ -23,6 +23,9 @@ use crate::trace::Trace;
 /// How long a killed process takes to come back where the plan does not say.
 const RESTART_MS: u64 = 5_000;
 
+/// Events that a miner may handle without any progress of time.
+const EVENTS_PER_INSTANT_MAX: u64 = 1_000;
+
 /// Everything that outlives the miner's process.
 pub(crate) struct Node {
     pub(crate) time: VirtualTime,
@@ -142,10 +145,15 @@ pub(crate) struct Watchers {
     pub(crate) steps: Steps,
     pub(crate) other: Option<SharedObserver>,
     pub(crate) window_ended: bool,
+    /// An instant, and the events that were handled in it.
+    pub(crate) instant: (u64, u64),
 }
 
 impl Observer for Watchers {
     fn event(&mut self, now: Now, event: &Event) {
+        let (at_ms, events) = self.instant;
+        self.instant = (now.monotonic_ms, if at_ms == now.monotonic_ms { events + 1 } else { 1 });
+        assert!(events < EVENTS_PER_INSTANT_MAX, "live-lock of the miner at {at_ms} ms, with {}", event.summary());
         self.trace.event(now, event);
         self.safety.borrow_mut().event(now, event);
         self.other.iter().for_each(|other| other.borrow_mut().event(now, event));

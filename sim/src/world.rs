@@ -116,6 +116,7 @@ impl World {
             steps: self.steps.clone(),
             other: self.config.observer.clone(),
             window_ended: false,
+            instant: (0, 0),
         };
         let ports = self.ports(&node);
         self.time.spawn("miner", node.mine(machine_config(&self.config), ports, watchers));
