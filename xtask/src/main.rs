@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod golden;
+mod mutants;
 mod tidy;
 mod traces;
 
@@ -43,6 +44,8 @@ enum Chore {
         #[arg(long)]
         record: bool,
     },
+    /// Plant each bug in the miner, count the seeds until the simulator finds it, and write docs/mutants.md.
+    Mutants,
     /// Verify fixtures/trace-hashes.json against what the simulations give.
     Traces {
         /// Record the hashes and the fixtures' sums, after a change of behaviour that was meant.
@@ -69,6 +72,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
     match chore {
         Chore::Golden { dir, device } => golden::run(root, dir.as_deref(), device),
         Chore::Replay(arguments) => Ok(grail::commands::replay::run(&arguments)? == ExitCode::SUCCESS),
+        Chore::Mutants => mutants::run(root),
         Chore::Tidy => tidy::run(root),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
         Chore::Traces { record } => traces::run(&root.join("fixtures"), record),
