@@ -79,9 +79,8 @@ pub struct SubnetWindow {
 impl Subnet {
     /// Miners of these conducts under uids from 0, and this many validators.
     pub fn new(seed: u64, conducts: &[Conduct], validators: usize, generator: Rc<dyn Generator>) -> Self {
-        let key = |role: &str, number: usize| {
-            Keypair::from_seed(&Sha256::digest(format!("{seed}/{role}/{number}")).into())
-        };
+        let key =
+            |role: &str, number: usize| Keypair::from_seed(&Sha256::digest(format!("{seed}/{role}/{number}")).into());
         let rival = |(number, conduct): (usize, &Conduct)| {
             let keypair = key("rival", number);
             Rival { address: keypair.hotkey().to_ss58(), keypair, conduct: *conduct }

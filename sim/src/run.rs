@@ -197,4 +197,3 @@ pub(crate) fn secrets(seed: u64) -> Vec<String> {
 fn made_up(seed: u64, what: &str) -> String {
     hex::encode(Sha256::digest(format!("{seed}/bucket/{what}")))
 }
-

@@ -120,7 +120,9 @@ impl Safety {
         }
         let before = self.receipts.insert(receipt.window_start, receipt.clone());
         let agrees = before.is_none_or(|before| before.digest == receipt.digest);
-        self.check(now, agrees, || format!("a second receipt contradicts the first of window {}", receipt.window_start));
+        self.check(now, agrees, || {
+            format!("a second receipt contradicts the first of window {}", receipt.window_start)
+        });
     }
 
     fn check_question(&mut self, now: Now) {
@@ -129,7 +131,8 @@ impl Safety {
     }
 
     fn check_waiting(&mut self, now: Now) {
-        let overdue = self.process.in_flight.extract_if(.., |_, since_ms| *since_ms + IN_FLIGHT_MS_MAX < now.monotonic_ms);
+        let overdue =
+            self.process.in_flight.extract_if(.., |_, since_ms| *since_ms + IN_FLIGHT_MS_MAX < now.monotonic_ms);
         let overdue: Vec<GroupId> = overdue.map(|(id, _)| id).collect();
         self.check(now, overdue.is_empty(), || format!("groups in flight for ever: {overdue:?}"));
     }
@@ -246,40 +249,58 @@ fn event_mark(event: &Event) -> String {
         Event::Started(records) => ("started", if records.is_empty() { "fresh" } else { "recovered" }),
         Event::HeadMoved(_) => ("head", "moved"),
         Event::HeadFailed(error) => ("head", chain(error)),
-        Event::BlockHashRead { result, .. } => ("block-hash", match result {
-            Ok(Some(_)) => "read",
-            Ok(None) => "not-there",
-            Err(error) => chain(error),
-        }),
-        Event::BeaconAnswered { result, .. } => ("beacon", match result {
-            Ok(_) => "answered",
-            Err(BeaconError::Unreachable(_)) => "unreachable",
-            Err(BeaconError::Invalid(_)) => "invalid",
-        }),
-        Event::RegistrationRead(result) => ("registration", match result {
-            Ok(Some(_)) => "registered",
-            Ok(None) => "not-registered",
-            Err(error) => chain(error),
-        }),
-        Event::CommitmentRead(result) => ("commitment", match result {
-            Ok(Some(_)) => "read",
-            Ok(None) => "not-there",
-            Err(error) => chain(error),
-        }),
-        Event::CommitmentAnswered(result) => ("commit", match result {
-            Ok(()) => "done",
-            Err(CommitError::Refused(_)) => "refused",
-            Err(CommitError::Unknown(_)) => "unknown",
-        }),
+        Event::BlockHashRead { result, .. } => (
+            "block-hash",
+            match result {
+                Ok(Some(_)) => "read",
+                Ok(None) => "not-there",
+                Err(error) => chain(error),
+            },
+        ),
+        Event::BeaconAnswered { result, .. } => (
+            "beacon",
+            match result {
+                Ok(_) => "answered",
+                Err(BeaconError::Unreachable(_)) => "unreachable",
+                Err(BeaconError::Invalid(_)) => "invalid",
+            },
+        ),
+        Event::RegistrationRead(result) => (
+            "registration",
+            match result {
+                Ok(Some(_)) => "registered",
+                Ok(None) => "not-registered",
+                Err(error) => chain(error),
+            },
+        ),
+        Event::CommitmentRead(result) => (
+            "commitment",
+            match result {
+                Ok(Some(_)) => "read",
+                Ok(None) => "not-there",
+                Err(error) => chain(error),
+            },
+        ),
+        Event::CommitmentAnswered(result) => (
+            "commit",
+            match result {
+                Ok(()) => "done",
+                Err(CommitError::Refused(_)) => "refused",
+                Err(CommitError::Unknown(_)) => "unknown",
+            },
+        ),
         Event::GroupReady { sealed, .. } => ("group", if sealed.findings.is_empty() { "clean" } else { "rejected" }),
         Event::GroupFailed { .. } => ("group", "failed"),
         Event::JournalAnswered { result, .. } => ("journal", if result.is_ok() { "synced" } else { "failed" }),
         Event::UploadAnswered { result, .. } => ("upload", result.as_ref().map_or_else(bucket, |_| "done")),
-        Event::ObjectRead { result, .. } => ("read-back", match result {
-            Ok(Some(_)) => "found",
-            Ok(None) => "not-there",
-            Err(error) => bucket(error),
-        }),
+        Event::ObjectRead { result, .. } => (
+            "read-back",
+            match result {
+                Ok(Some(_)) => "found",
+                Ok(None) => "not-there",
+                Err(error) => bucket(error),
+            },
+        ),
         Event::ObjectDeleted { result, .. } => ("delete", result.as_ref().map_or_else(bucket, |()| "done")),
         Event::TimerFired(_) => ("timer", "fired"),
         Event::Shutdown => ("shutdown", "asked"),

@@ -90,10 +90,10 @@ impl Shrinker<'_> {
 
     /// Shorter and weaker faults.
     fn soften_faults(&mut self) {
-        let softer: [&dyn Fn(&mut Fault); 2] = [
-            &|fault| fault.until_ms = fault.from_ms + (fault.until_ms - fault.from_ms) / 2,
-            &|fault| fault.strength = (fault.strength / 2).max(1),
-        ];
+        let softer: [&dyn Fn(&mut Fault); 2] =
+            [&|fault| fault.until_ms = fault.from_ms + (fault.until_ms - fault.from_ms) / 2, &|fault| {
+                fault.strength = (fault.strength / 2).max(1)
+            }];
         for at in 0..self.best.faults.len() {
             for soften in softer {
                 let mut case = self.best.clone();
@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn what_does_not_matter_goes_and_what_matters_stays() {
-        let case = (0..).map(|seed| Case::drawn(seed, 3)).find(|case| case.faults.len() > 5).expect("some seed has six");
+        let case =
+            (0..).map(|seed| Case::drawn(seed, 3)).find(|case| case.faults.len() > 5).expect("some seed has six");
         let needed = case.faults[3].kind;
         let mut fails = |case: &Case| case.faults.iter().any(|fault| fault.kind == needed) && case.groups_max > 0;
         let shrunk = shrink(&case, 500, &mut fails);

@@ -179,7 +179,8 @@ impl World {
         let last_ms = self.time.now_ms() + RECEIPT_MS_MAX;
         loop {
             let receipt = self.safety.borrow().receipt(window_start).cloned();
-            let is_given_up = self.time.now_ms() + RECEIPT_MS_MAX >= last_ms + 120_000 && self.has_crashed_at_end_of(window_start);
+            let is_given_up =
+                self.time.now_ms() + RECEIPT_MS_MAX >= last_ms + 120_000 && self.has_crashed_at_end_of(window_start);
             if receipt.is_some() || self.time.now_ms() >= last_ms || is_given_up {
                 return receipt;
             }

@@ -10,8 +10,10 @@ use grail_sim::synthetic::SyntheticModel;
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/cases");
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder).expect("the cases are there").map(|entry| entry.expect("a readable folder").path()).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the cases are there")
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "case"));
     paths.sort();
     paths

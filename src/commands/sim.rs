@@ -127,7 +127,8 @@ pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
 pub(crate) fn read_case(path: &Path) -> anyhow::Result<Case> {
     let shown = path.display();
     let text = fs::read_to_string(path).with_context(|| format!("{shown} cannot be read; name a .case file"))?;
-    let case: Case = serde_json::from_str(&text).with_context(|| format!("{shown} is no .case file of this version"))?;
+    let case: Case =
+        serde_json::from_str(&text).with_context(|| format!("{shown} is no .case file of this version"))?;
     if case.format != FORMAT || case.windows == 0 {
         return Err(anyhow!("{shown} is of format {}; this version reads {FORMAT}", case.format));
     }

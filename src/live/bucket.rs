@@ -51,7 +51,8 @@ pub struct S3Bucket {
 }
 
 /// The wire of the bucket for another use of the same library.
-pub(crate) fn plain_connector() -> Result<impl object_store::client::HttpConnector, super::http_client::HttpClientError> {
+pub(crate) fn plain_connector() -> Result<impl object_store::client::HttpConnector, super::http_client::HttpClientError>
+{
     Ok(Transport::new(http_client(10_000, 60_000)?, ServerClock::default()))
 }
 

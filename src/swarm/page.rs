@@ -17,9 +17,15 @@ impl Summary {
              <h1>Swarm</h1><pre>{}</pre>",
             escaped(&self.text())
         );
-        let _ = write!(page, "<p>Build {}, format {}, seeds {}..{}, {} windows each.</p>",
-            self.manifest.build, self.manifest.format, self.manifest.seeds.start, self.manifest.seeds.end,
-            self.manifest.windows);
+        let _ = write!(
+            page,
+            "<p>Build {}, format {}, seeds {}..{}, {} windows each.</p>",
+            self.manifest.build,
+            self.manifest.format,
+            self.manifest.seeds.start,
+            self.manifest.seeds.end,
+            self.manifest.windows
+        );
         page.push_str("<h2>Seeds per second, by batch</h2>");
         page.push_str(&line_chart(&self.pace));
         page.push_str("<h2>Windows by fault</h2><p>Won and lost in worlds in which the fault had an effect.</p>");

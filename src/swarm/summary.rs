@@ -116,11 +116,8 @@ impl Summary {
     /// What there is to say, as text.
     pub fn text(&self) -> String {
         let (judged, won) = self.windows;
-        let mut text = format!(
-            "{} seeds, {} failures; {won} of {judged} windows won\n",
-            self.seeds,
-            self.failures.len()
-        );
+        let mut text =
+            format!("{} seeds, {} failures; {won} of {judged} windows won\n", self.seeds, self.failures.len());
         let ratio = self.virtual_s / self.process_s.max(1e-3);
         let _ = writeln!(text, "{:.1} seeds/s and process, {ratio:.0} times real time", self.pace_per_process());
         if self.wall_s > 0.0 {
@@ -157,7 +154,14 @@ mod tests {
             shards: 2,
         };
         let marks = BTreeMap::from([("trouble/chain".to_owned(), 1)]);
-        let batch = Batch { seeds: seeds.to_vec(), wall_ms: 500, virtual_ms: 1_000_000, windows: (6, 5), marks, ..Batch::default() };
+        let batch = Batch {
+            seeds: seeds.to_vec(),
+            wall_ms: 500,
+            virtual_ms: 1_000_000,
+            windows: (6, 5),
+            marks,
+            ..Batch::default()
+        };
         ShardFile { manifest, batches: vec![batch] }
     }
 

@@ -87,9 +87,8 @@ fn keep(
         std::fs::write(&path, text).with_context(|| format!("{} cannot be written; free the disk", path.display()))
     };
     write(&case)?;
-    let mut fails = |smaller: &Case| {
-        run_case(smaller, generator).is_err_and(|failed| failure_key(&failed.violations[0]) == key)
-    };
+    let mut fails =
+        |smaller: &Case| run_case(smaller, generator).is_err_and(|failed| failure_key(&failed.violations[0]) == key);
     write(&shrink(&case, arguments.shrink, &mut fails))?;
     let reproduce = format!("grail sim --case {}", path.display());
     told(&format!("seed {}: {violation}; reproduce: {reproduce}", case.seed));

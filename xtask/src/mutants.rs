@@ -20,7 +20,18 @@ forbidden happens. A bug that 2,000 seeds do not find fails `cargo xtask mutants
 /// Hunt for every bug; whether each was found.
 pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
     let mut hunt = Command::new(env!("CARGO"))
-        .args(["test", "--release", "-p", "grail-sim", "--features", "mutants", "--test", "mutants", "--", "--nocapture"])
+        .args([
+            "test",
+            "--release",
+            "-p",
+            "grail-sim",
+            "--features",
+            "mutants",
+            "--test",
+            "mutants",
+            "--",
+            "--nocapture",
+        ])
         .current_dir(root)
         .stdout(Stdio::piped())
         .spawn()
@@ -43,7 +54,8 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
 }
 
 fn table(found: &BTreeMap<String, (String, String)>) -> String {
-    let mut text = format!("{OPENING}\n| bug | what is wrong | of the reference | seeds | found by |\n|---|---|---|---|---|\n");
+    let mut text =
+        format!("{OPENING}\n| bug | what is wrong | of the reference | seeds | found by |\n|---|---|---|---|---|\n");
     for mutant in Mutant::ALL {
         let (seeds, how) = found.get(mutant.name()).map_or(("not found", ""), |(seeds, how)| (seeds, how));
         let reference = if mutant.is_of_the_reference() { "yes" } else { "" };

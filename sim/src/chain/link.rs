@@ -75,7 +75,8 @@ impl ChainLink {
     fn age_connection(&self) {
         let now_ms = self.chain.0.time.now_ms();
         let mut connection = self.connection.get();
-        let began = |kind| self.faults.newest_begun(kind, now_ms).is_some_and(|fault| fault.from_ms > connection.since_ms);
+        let began =
+            |kind| self.faults.newest_begun(kind, now_ms).is_some_and(|fault| fault.from_ms > connection.since_ms);
         let (dead, outdated) = (began(FaultKind::HalfDeadSocket), began(FaultKind::RuntimeUpgrade));
         let frozen = began(FaultKind::FrozenHead);
         connection.dead |= dead;

@@ -74,7 +74,9 @@ impl Machine {
         let is_asked = |unsettled: &Unsettled| unsettled.receipt.window_start == window_start;
         let Some(unsettled) = self.unsettled.as_mut().filter(|unsettled| is_asked(unsettled)) else { return };
         match result {
-            Ok(Some((digest, _))) if !unsettled.ledger.knows(&digest) && unsettled.strange.as_ref() != Some(&digest) => {
+            Ok(Some((digest, _)))
+                if !unsettled.ledger.knows(&digest) && unsettled.strange.as_ref() != Some(&digest) =>
+            {
                 // Bytes may be altered on their way; what another writer wrote is the same when it is read again.
                 unsettled.strange = Some(digest);
                 self.look_again(out);
