@@ -35,6 +35,11 @@ impl SimBucket {
         self.0.borrow().get(key).map(|object| object.version)
     }
 
+    /// Remove what lies under a key, as a bucket's own rule on old objects does.
+    pub fn remove(&self, key: &str) {
+        self.0.borrow_mut().remove(key);
+    }
+
     fn etag(&self, key: &str) -> Option<Etag> {
         self.version(key).map(|version| Etag(version.to_string()))
     }

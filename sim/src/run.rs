@@ -29,6 +29,8 @@ use crate::validator::{Judgement, SimValidator, reading_begins};
 /// The first simulated window.
 pub const FIRST_WINDOW: u64 = 3_000_000;
 const MINER_UID: u16 = 1;
+/// Windows before the present one that stay in the world as a whole: a miner may settle an upload of the last one.
+const KEPT_WINDOWS: u64 = 3;
 
 /// What to simulate.
 #[derive(Clone)]
@@ -102,7 +104,7 @@ pub struct WindowResult {
     pub judgement: Judgement,
     /// The longest stretch without faults, in virtual milliseconds.
     pub healthy_ms: u64,
-    /// The file in the bucket when the window was judged.
+    /// The file in the bucket when the window was judged; told to `progress`, and not kept in the report.
     pub file: Option<Rc<Vec<u8>>>,
 }
 
@@ -150,7 +152,8 @@ pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> 
         let living = world.clone();
         let result = world.time.run(config.seed, async move { living.window(number).await });
         progress(&result);
-        result
+        // A run of a month would otherwise end with every file of it in memory.
+        WindowResult { file: None, ..result }
     });
     let windows = windows.collect();
     world.time.end();
@@ -259,13 +262,21 @@ impl World {
         let file = self.bucket.object(&object_key(&hotkey, window_start));
         let result = WindowResult { receipt, judgement, healthy_ms, file };
         self.check_result(&result);
+        self.forget_before(window_start.saturating_sub(KEPT_WINDOWS * PROTOCOL.window_blocks));
         result
+    }
+
+    /// Forget what lies so far back that nobody asks for it any more.
+    fn forget_before(&self, window_start: u64) {
+        self.chain.forget_before(window_start);
+        let before = window_start.saturating_sub(PROTOCOL.window_blocks);
+        self.bucket.remove(&object_key(&self.keypair.hotkey().to_ss58(), before));
+        self.checked_versions.borrow_mut().remove(&before);
     }
 
     async fn receipt(&self, window_start: u64) -> WindowReceipt {
         loop {
-            let receipts = self.trace.receipts();
-            if let Some(receipt) = receipts.into_iter().find(|receipt| receipt.window_start == window_start) {
+            if let Some(receipt) = self.trace.take_receipt(window_start) {
                 return receipt;
             }
             self.time.sleep(100).await;

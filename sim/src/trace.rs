@@ -48,9 +48,11 @@ impl Trace {
         self.0.borrow().kept.clone().unwrap_or_default()
     }
 
-    /// The receipts that the miner wrote so far.
-    pub fn receipts(&self) -> Vec<WindowReceipt> {
-        self.0.borrow().receipts.clone()
+    /// Take the receipt of a window out, once the miner has written it; those of earlier windows go with it.
+    pub fn take_receipt(&self, window_start: u64) -> Option<WindowReceipt> {
+        let receipts = &mut self.0.borrow_mut().receipts;
+        let at = receipts.iter().position(|receipt| receipt.window_start == window_start)?;
+        receipts.drain(..=at).next_back()
     }
 }
 
