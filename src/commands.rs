@@ -7,7 +7,9 @@ mod golden;
 mod mine;
 mod output;
 mod prove;
+mod rehearse;
 pub mod replay;
+mod scenario;
 mod serve;
 pub(crate) mod sim;
 mod table;
@@ -30,6 +32,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Sim(arguments) => match &arguments.command {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
+            None if arguments.list => scenario::list(),
+            None if rehearse::is_wanted(arguments) => rehearse::run(arguments),
             None => sim::run(arguments),
         },
         Command::Verify(arguments) => verify::run(arguments),

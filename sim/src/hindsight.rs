@@ -22,8 +22,9 @@ use crate::run::SimReport;
 pub struct Hindsight {
     profile: SpeedProfile,
     groups_max: Option<u32>,
-    /// Distinct solutions of each clean group, by window and index.
-    solutions: BTreeMap<u64, BTreeMap<u32, usize>>,
+    /// By window: how many clean groups had none, one, two … distinct solutions. A group that is made anew after a
+    /// reorganisation counts again, which only widens the bound.
+    groups_with: BTreeMap<u64, [u32; PROTOCOL.rollouts_per_group + 1]>,
     /// The fastest group of the run: milliseconds of decoding and of proving.
     fastest_ms: Option<(u64, u64)>,
 }
@@ -43,7 +44,7 @@ pub struct Earnings {
 impl Hindsight {
     /// For a run at this speed.
     pub const fn new(profile: SpeedProfile, groups_max: Option<u32>) -> Self {
-        Self { profile, groups_max, solutions: BTreeMap::new(), fastest_ms: None }
+        Self { profile, groups_max, groups_with: BTreeMap::new(), fastest_ms: None }
     }
 
     /// Compare a run with the best that could have been made of it.
@@ -74,13 +75,15 @@ impl Hindsight {
 
     /// The most distinct solutions that a validator could have counted in a window.
     fn unique_best(&self, window_start: u64) -> usize {
-        let none = BTreeMap::new();
-        let made = self.solutions.get(&window_start).unwrap_or(&none);
-        let possible = self.groups_possible().max(made.len());
-        let mut worth: Vec<usize> = made.values().copied().collect();
-        worth.resize(possible, PROTOCOL.rollouts_per_group);
-        worth.sort_unstable_by(|a, b| b.cmp(a));
-        let best_of = |checked: usize| worth.iter().take(checked).sum::<usize>();
+        let mut groups_with = self.groups_with.get(&window_start).copied().unwrap_or_default();
+        let made: usize = groups_with.iter().map(|count| *count as usize).sum();
+        let possible = self.groups_possible().max(made);
+        groups_with[PROTOCOL.rollouts_per_group] += (possible - made) as u32;
+        let worth = || {
+            let classes = groups_with.iter().enumerate().rev();
+            classes.flat_map(|(distinct, count)| std::iter::repeat_n(distinct, *count as usize))
+        };
+        let best_of = |checked: usize| worth().take(checked).sum::<usize>();
         let checked = |groups: usize| groups_checked(groups, groups * PROTOCOL.rollouts_per_group);
         (1..=possible).map(|groups| best_of(checked(groups))).max().unwrap_or(0)
     }
@@ -98,13 +101,15 @@ impl Hindsight {
 impl Observer for Hindsight {
     fn event(&mut self, _: Now, event: &Event) {
         let Event::GroupReady { group, sealed } = event else { return };
-        let (decode_ms, proof_ms) = (self.profile.decode_ms(&sealed.generated), self.profile.proof_ms(&sealed.generated));
+        let (decode_ms, proof_ms) =
+            (self.profile.decode_ms(&sealed.generated), self.profile.proof_ms(&sealed.generated));
         let (decode_best_ms, proof_best_ms) = self.fastest_ms.unwrap_or((u64::MAX, u64::MAX));
         self.fastest_ms = Some((decode_ms.min(decode_best_ms), proof_ms.min(proof_best_ms)));
         if sealed.findings.is_empty() {
             let claims = sealed.rollouts.iter().map(|rollout| &rollout.commit.rollout);
-            let distinct: BTreeSet<_> = claims.filter(|claims| claims.success).map(|claims| &claims.assignment).collect();
-            self.solutions.entry(group.window_start).or_default().insert(group.index, distinct.len());
+            let distinct: BTreeSet<_> =
+                claims.filter(|claims| claims.success).map(|claims| &claims.assignment).collect();
+            self.groups_with.entry(group.window_start).or_default()[distinct.len()] += 1;
         }
     }
 

@@ -12,6 +12,7 @@ pub mod health;
 pub mod hindsight;
 pub mod journal;
 pub mod ledger;
+pub mod rehearsal;
 pub mod run;
 pub mod scenario;
 pub mod stream;

@@ -173,7 +173,8 @@ impl Scenario {
 impl Expect {
     /// Every promise that was not kept.
     pub fn unmet(&self, report: &SimReport) -> Vec<String> {
-        let count = |holds: &dyn Fn(&crate::run::WindowResult) -> bool| report.windows.iter().filter(|w| holds(w)).count();
+        let count =
+            |holds: &dyn Fn(&crate::run::WindowResult) -> bool| report.windows.iter().filter(|w| holds(w)).count();
         let minima = [
             ("uploads", self.uploads_min, count(&|w| w.receipt.outcome == WindowOutcome::Uploaded)),
             ("accepted files", self.accepted_min, count(&|w| w.judgement.outcome() == "accepted")),

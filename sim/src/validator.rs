@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use grail_protocol::PROTOCOL;
-use grail_protocol::randomness::challenge_randomness;
 use grail_protocol::python_json::Value;
+use grail_protocol::randomness::challenge_randomness;
 use grail_protocol::window_file::{object_key, unpack};
 use grail_verify::score::{History, WindowRecord, weights};
 use grail_verify::{Memory, Report, Scope, Verdict, WindowFacts, verify_remembering};

@@ -58,7 +58,8 @@ impl<'a> WindowFile<'a> {
     pub fn pack(&self) -> Vec<u8> {
         // In one write: the encoder pays for each of serde's small ones with a sweep over its buffer.
         let tokens: usize = self.inferences.iter().map(|rollout| rollout.commit.tokens.len()).sum();
-        let mut json = Vec::with_capacity(JSON_BYTES_PER_TOKEN * tokens + JSON_BYTES_PER_ROLLOUT * self.inferences.len());
+        let mut json =
+            Vec::with_capacity(JSON_BYTES_PER_TOKEN * tokens + JSON_BYTES_PER_ROLLOUT * self.inferences.len());
         serde_json::to_writer(&mut json, self).expect("rollouts are plain data, and a Vec takes every write");
         let mut gzip = GzEncoder::new(Vec::with_capacity(json.len()), Compression::new(1));
         gzip.write_all(&json).and_then(|()| gzip.finish()).expect("a Vec takes every write")
