@@ -152,8 +152,9 @@ pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> 
         let living = world.clone();
         let result = world.time.run(config.seed, async move { living.window(number).await });
         progress(&result);
-        // A run of a month would otherwise end with every file of it in memory.
-        WindowResult { file: None, ..result }
+        // A run of a month would otherwise end with every file of it in memory. What is kept is a copy, made when the
+        // window's large buffers are free again: among them it would keep the heap from being used anew.
+        WindowResult { file: None, ..result.clone() }
     });
     let windows = windows.collect();
     world.time.end();

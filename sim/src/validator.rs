@@ -124,6 +124,7 @@ impl Judge {
         let verdict = report.map(|report| report.verdict);
         self.recompute.forget();
         self.memory.forget();
+        *self.read.borrow_mut() = None;
         let windows = self.history.entry(miner.clone()).or_default();
         match &verdict {
             Some(Verdict::Accepted { metrics, .. }) => {
