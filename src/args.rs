@@ -242,9 +242,25 @@ pub struct SimArguments {
     /// What goes wrong: none, random, or a comma-separated list of faults.
     #[arg(long, default_value = "none", value_name = "none|LIST|random")]
     pub faults: String,
-    /// What generation costs in virtual time: a100, h200 or reference.
+    /// What generation costs in virtual time: a100, h200 or reference. With gpu=a100|h100|h200, tokens_per_s=N, proof_ms=N (a
+    /// token), prompt_tokens=N, completion_tokens=N, solved=SHARE or refused=SHARE: a report of what such a card would earn.
     #[arg(long, default_value = "a100")]
     pub profile: String,
+    /// Rival miners in that report [default: 40].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=255))]
+    pub rivals: Option<u32>,
+    /// Write that report to this file as a page.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Run a scenario, by name or from a file; it says what else to simulate, and what must come of it.
+    #[arg(
+        long, value_name = "NAME|FILE",
+        conflicts_with_all = ["seed", "windows", "engine", "faults", "profile", "rivals", "html", "groups_max", "policy", "no_drand"]
+    )]
+    pub scenario: Option<String>,
+    /// Show every scenario, and do nothing else.
+    #[arg(long)]
+    pub list: bool,
     /// Most groups per window; 0 for as many as the profile allows [default: 5 with tiny, 0 with synthetic].
     #[arg(long)]
     pub groups_max: Option<u32>,

@@ -8,7 +8,9 @@ mod golden;
 mod mine;
 mod output;
 mod prove;
+mod rehearse;
 pub mod replay;
+mod scenario;
 mod serve;
 pub(crate) mod sim;
 mod swarm;
@@ -34,6 +36,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
             Some(SimCommand::Swarm(arguments)) => swarm::run(arguments),
             Some(SimCommand::Check(arguments)) => check::run(arguments),
+            None if arguments.list => scenario::list(),
+            None if rehearse::is_wanted(arguments) => rehearse::run(arguments),
             None => sim::run(arguments),
         },
         Command::Verify(arguments) => verify::run(arguments),

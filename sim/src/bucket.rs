@@ -45,6 +45,11 @@ impl SimBucket {
         self.0.objects.borrow().get(key).map(|object| object.version)
     }
 
+    /// Remove what lies under a key, as a bucket's own rule on old objects does.
+    pub fn remove(&self, key: &str) {
+        self.0.objects.borrow_mut().remove(key);
+    }
+
     fn etag(&self, key: &str) -> Option<Etag> {
         self.version(key).map(|version| Etag(version.to_string()))
     }
@@ -52,11 +57,6 @@ impl SimBucket {
     /// Everything that was written since the last call, in order.
     pub fn take_writes(&self) -> Vec<(String, Rc<Vec<u8>>)> {
         self.0.writes.take()
-    }
-
-    /// Forget what lies under a key.
-    pub fn forget(&self, key: &str) {
-        self.0.objects.borrow_mut().remove(key);
     }
 
     /// What reads show that lag behind writes by this long.
@@ -172,7 +172,7 @@ impl Bucket for BucketLink {
         if self.struck(FaultKind::UploadErrorBefore).is_some() {
             return Err(BucketError::Transient("503 Slow Down".to_owned()));
         }
-        self.bucket.forget(key);
+        self.bucket.remove(key);
         Ok(())
     }
 }

@@ -89,6 +89,12 @@ impl SimChain {
         self.0.block_times.borrow().get(&block).copied()
     }
 
+    /// Forget when blocks before this one came.
+    pub fn forget_before(&self, block: u64) {
+        let mut times = self.0.block_times.borrow_mut();
+        *times = times.split_off(&block);
+    }
+
     /// The present hash of a block.
     pub fn hash(&self, block: u64) -> String {
         let replacements = self.0.replaced_from.borrow().iter().filter(|from| **from <= block).count();

@@ -1,11 +1,33 @@
 //! The trace: every event and action of a run in order, folded into one rolling hash.
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event};
+use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::rc::Rc;
+
+use crate::run::SharedObserver;
+
+/// Two observers in the place of one.
+pub struct Both(pub SharedObserver, pub SharedObserver);
+
+impl Observer for Both {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.0.borrow_mut().event(now, event);
+        self.1.borrow_mut().event(now, event);
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.0.borrow_mut().action(now, action);
+        self.1.borrow_mut().action(now, action);
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.0.borrow_mut().handled(now, machine);
+        self.1.borrow_mut().handled(now, machine);
+    }
+}
 
 /// Lines of a run, hashed as they come.
 #[derive(Clone, Default)]

@@ -32,6 +32,8 @@ use crate::validator::{Judgement, SimValidator, reading_begins};
 const MINER_UID: u16 = 1;
 /// Validators read a window one after another, this far apart.
 const READING_GAP_MS: u64 = 4_000;
+/// Windows before the present one that stay in the world as a whole: a miner may settle an upload of the last one.
+const KEPT_WINDOWS: u64 = 3;
 /// What was journalled with a receipt is on disk after this long.
 const SETTLING_MS: u64 = 15_000;
 /// A receipt that has not come this long after its window will not come.
@@ -153,7 +155,15 @@ impl World {
         let receipt = receipt.unwrap_or_else(|| no_receipt(window_start));
         let result = WindowResult { receipt, judgement, further, health, file };
         self.check_result(&result, is_missing);
+        self.forget_before(window_start.saturating_sub(KEPT_WINDOWS * PROTOCOL.window_blocks));
         result
+    }
+
+    /// Forget what lies so far back that nobody asks for it any more.
+    fn forget_before(&self, window_start: u64) {
+        self.chain.forget_before(window_start);
+        let before = window_start.saturating_sub(PROTOCOL.window_blocks);
+        self.bucket.remove(&object_key(&self.keypair.hotkey().to_ss58(), before));
     }
 
     /// What each validator finds when it reads the window.

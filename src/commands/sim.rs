@@ -14,12 +14,14 @@ use grail_miner::machine::WindowOutcome;
 use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{Generator, SpeedProfile};
 use grail_sim::faults::Faults;
+use grail_sim::hindsight::{Earnings, Hindsight};
 use grail_sim::run::{SharedObserver, SimConfig, SimReport, WindowResult, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
+use grail_sim::trace::Both;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{output, table};
+use super::{output, scenario, table};
 use crate::args::{EngineChoice, SimArguments};
 use crate::tape::{Header, Recorder, TapeFolder};
 
@@ -27,7 +29,12 @@ use crate::tape::{Header, Recorder, TapeFolder};
 const TINY_GROUPS_MAX: u32 = 5;
 
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
-    let config = config(arguments)?;
+    let scenario = arguments.scenario.as_deref().map(scenario::find).transpose()?;
+    let engine = if scenario.is_some() { EngineChoice::Synthetic } else { arguments.engine };
+    let config = match &scenario {
+        Some(scenario) => SimConfig { keep_trace: arguments.trace.is_some(), ..scenario.config()? },
+        None => config(arguments)?,
+    };
     if let Some(folder) = &arguments.out {
         fs::create_dir_all(folder).map_err(|error| unusable("--out", folder, &error))?;
     }
@@ -35,14 +42,16 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     let trace_file = arguments.trace.as_deref().map(create).transpose()?;
     let began = Instant::now();
     if !arguments.json {
-        output::line(introduction(arguments, &config));
+        output::line(introduction(engine, &config));
     }
-    let bar = progress_bar(arguments.windows);
+    let bar = progress_bar(config.windows);
     let mut write_error = None;
-    let config = match &arguments.tape {
-        Some(folder) => SimConfig { observer: Some(recorder(folder, arguments, &config)?), ..config },
-        None => config,
+    let hindsight = Rc::new(RefCell::new(Hindsight::new(config.profile, config.groups_max)));
+    let observer: SharedObserver = match &arguments.tape {
+        Some(folder) => Rc::new(RefCell::new(Both(hindsight.clone(), recorder(folder, engine, &config)?))),
+        None => hindsight.clone(),
     };
+    let config = SimConfig { observer: Some(observer), ..config };
     let report = simulate(&config, |window| {
         bar.inc(1);
         if !arguments.json {
@@ -60,19 +69,30 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     if let (Some(path), Some(mut file)) = (&arguments.trace, trace_file) {
         file.write_all(report.trace.concat().as_bytes()).map_err(|error| unusable("--trace", path, &error))?;
     }
+    let earnings = hindsight.borrow().earnings(&report);
+    let unmet = scenario.as_ref().map_or(Vec::new(), |scenario| scenario.expect.unmet(&report));
     if arguments.json {
-        output::line(json(arguments, &report, wall_seconds));
+        let mut object = json(engine, &config, &report, &earnings, wall_seconds);
+        if let Some(name) = &arguments.scenario {
+            object["scenario"] = json!({ "name": name, "unmet": unmet });
+        }
+        output::line(object);
     } else {
-        output::line(summary(&report, wall_seconds));
+        output::line(summary(&report, &earnings, wall_seconds));
     }
     for violation in &report.violations {
         eprintln!("violation: {violation}");
     }
-    Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    for promise in &unmet {
+        eprintln!("not as the scenario promises: {promise}");
+    }
+    // A scenario says itself how many violations are right.
+    let is_well = if scenario.is_some() { unmet.is_empty() } else { report.violations.is_empty() };
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn recorder(folder: &Path, arguments: &SimArguments, config: &SimConfig) -> anyhow::Result<SharedObserver> {
-    let header = Header::of(&machine_config(config), arguments.engine.name());
+fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::Result<SharedObserver> {
+    let header = Header::of(&machine_config(config), engine.name());
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     // Named by its seed, for virtual time always begins alike.
     Ok(Rc::new(RefCell::new(Recorder::begin(&folder, &header, config.seed)?)))
@@ -135,8 +155,8 @@ pub(crate) fn read_case(path: &Path) -> anyhow::Result<Case> {
     Ok(case)
 }
 
-fn introduction(arguments: &SimArguments, config: &SimConfig) -> String {
-    let model = match arguments.engine {
+fn introduction(engine: EngineChoice, config: &SimConfig) -> String {
+    let model = match engine {
         EngineChoice::Tiny => "the embedded rehearsal model, run on this CPU",
         EngineChoice::Synthetic => "answers by seed and proofs by formula",
     };
@@ -144,7 +164,7 @@ fn introduction(arguments: &SimArguments, config: &SimConfig) -> String {
     let SpeedProfile { name, what, .. } = config.profile;
     format!(
         "Rehearsing {} windows, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
-        arguments.windows, arguments.seed
+        config.windows, config.seed
     )
 }
 
@@ -189,7 +209,7 @@ fn why(outcome: &WindowOutcome) -> String {
     }
 }
 
-fn summary(report: &SimReport, wall_seconds: f64) -> String {
+fn summary(report: &SimReport, earnings: &Earnings, wall_seconds: f64) -> String {
     let headings =
         ["window", "generated", "uploaded", "checked", "accepted", "solved", "unique", "verdict", "weight", "slack s"];
     let rows: Vec<Vec<String>> = report
@@ -216,19 +236,34 @@ fn summary(report: &SimReport, wall_seconds: f64) -> String {
     let virtual_seconds = report.virtual_ms as f64 / 1000.0;
     format!(
         "\n{}\ngroups generated and uploaded; rollouts checked, accepted, solved\n\
+         {} distinct solutions counted of {} with hindsight; weight {:.1} % of the best possible\n\
          virtual time {virtual_seconds:.0} s, real time {wall_seconds:.2} s, {:.0} times real time\ntrace {}",
         table::render(&headings, &rows),
+        earnings.unique,
+        earnings.unique_best,
+        100.0 * earnings.weight_share,
         virtual_seconds / wall_seconds,
         report.trace_hash,
     )
 }
 
-fn json(arguments: &SimArguments, report: &SimReport, wall_seconds: f64) -> serde_json::Value {
+fn json(
+    engine: EngineChoice,
+    config: &SimConfig,
+    report: &SimReport,
+    earnings: &Earnings,
+    wall_seconds: f64,
+) -> serde_json::Value {
     let windows: Vec<serde_json::Value> = report.windows.iter().map(window_json).collect();
     json!({
-        "seed": arguments.seed,
+        "seed": config.seed,
         "windows": windows,
-        "engine": arguments.engine.name(),
+        "engine": engine.name(),
+        "hindsight": {
+            "unique": earnings.unique,
+            "unique_best": earnings.unique_best,
+            "weight_share": earnings.weight_share,
+        },
         "trace_hash": report.trace_hash,
         "virtual_seconds": report.virtual_ms as f64 / 1000.0,
         "wall_seconds": wall_seconds,
