@@ -48,6 +48,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
         }
     }
     let is_complete = hunt.wait()?.success();
+    std::fs::create_dir_all(root.join("docs"))?;
     std::fs::write(root.join(FILE), table(&found)).with_context(|| format!("{FILE} cannot be written"))?;
     println!("mutants: {} of {} found; the table is in {FILE}", found.len(), Mutant::ALL.len());
     Ok(is_complete && found.len() == Mutant::ALL.len())

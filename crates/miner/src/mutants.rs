@@ -73,7 +73,6 @@ mutants! {
     JournalErrorStops false "an upload whose beginning cannot be journalled is not made";
     CorruptReadIsFinal false "bytes altered on their way count as another writer's";
     HeadRetriedAtOnce false "a failed look at the head is repeated without a pause";
-    HashRetriedNever false "a block hash that could not be read is not asked for again";
     GroupsBeyondTheLimit false "more groups are made than were asked for";
     OneGroupTooMany false "one group more is in flight than the engine takes";
     CancelForgotten false "groups in flight are not cancelled when their window ends";

@@ -168,9 +168,6 @@ impl Machine {
             // It was read when nothing could replace it any more; the upload need not wait for another reading.
             self.hash_confirmed(now, out);
         } else if window.hash.is_none() {
-            if planted(Mutant::HashRetriedNever) {
-                return;
-            }
             let at_ms = now.monotonic_ms + self.config.block_ms / 8;
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         } else {
