@@ -137,7 +137,8 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
         fault.until_ms = fault.until_ms.min(healed_ms.max(fault.from_ms + 1));
         let spoils = |fault: &Fault| fault.kind.aftermath() == Aftermath::SpoilsTheWindow;
         let is_twice = faults.iter().any(|other| other.kind == kind && other.window_start == fault.window_start);
-        if !is_twice && !(spoils(&fault) && faults.iter().any(spoils)) {
+        let is_too_much = spoils(&fault) && faults.iter().any(spoils);
+        if !is_twice && !is_too_much {
             faults.push(fault);
         }
     }

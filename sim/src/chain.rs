@@ -142,7 +142,9 @@ impl SimChain {
             if fault.kind == FaultKind::Deregistration {
                 let uid = self.0.uids.borrow_mut().remove(&hotkey);
                 self.0.time.sleep_until(fault.until_ms).await;
-                uid.map(|uid| self.register(&hotkey, uid));
+                if let Some(uid) = uid {
+                    self.register(&hotkey, uid);
+                }
             }
         }
     }

@@ -112,7 +112,7 @@ impl SimEngine {
         if strikes(FaultKind::EngineOutOfMemory) {
             return Err(EngineError("out of memory".to_owned()));
         }
-        let is_short = rollouts.len() % 2 == 0;
+        let is_short = rollouts.len().is_multiple_of(2);
         if strikes(FaultKind::BadGroup) {
             let last = rollouts.pop();
             rollouts.extend(last.filter(|_| !is_short).map(|mut last| {

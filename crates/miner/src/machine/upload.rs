@@ -1,5 +1,7 @@
 //! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
 
+mod confirmed;
+
 use grail_protocol::rollout::Rollout;
 use grail_protocol::signature::Hotkey;
 use grail_protocol::window_file::{WindowFile, object_key};
@@ -8,12 +10,11 @@ use sha2::{Digest, Sha256};
 use super::action::Action;
 use super::choice::Choice;
 use super::event::{JournalEntry, Timer};
-use super::ledger::{Entry, Ledger};
+use super::ledger::Ledger;
 use super::receipt::{Area, WindowOutcome};
 use super::{Actions, Machine, ledger, trouble};
 use crate::answers::{BucketError, Etag, JournalError, Now, PutCondition};
 use crate::mutants::{Mutant, planted};
-use crate::policy::{UploadPolicy, is_more};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
 const MISSING_READS_MAX: u32 = 5;
@@ -464,47 +465,6 @@ fn jittered(pause_ms: u64, hotkey: &Hotkey, job: &Job) -> u64 {
     let digest: [u8; 32] = drawn.finalize().into();
     let draw = u64::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]));
     1 + pause_ms * draw / u64::from(u32::MAX)
-}
-
-impl super::window::Window {
-    /// The choice of groups that is worth more than what was confirmed.
-    fn better_choice(&mut self, policy: UploadPolicy) -> Option<Choice> {
-        let available = self.groups.clean_prefix();
-        if available != self.upload.considered {
-            self.upload.considered = available;
-            self.upload.choice = self.choose(policy, available);
-        }
-        let better = |choice: &Choice| match &self.upload.confirmed {
-            None => choice.groups > 0,
-            Some(confirmed) => is_more(choice.worth, confirmed.worth),
-        };
-        self.upload.choice.filter(better)
-    }
-
-    /// Take over what a crashed process knew of this window's files.
-    pub(super) fn restore_upload(&mut self, policy: UploadPolicy, ledger: Ledger) {
-        let done = ledger.newest_done().cloned();
-        self.upload.ledger = ledger;
-        if let Some(done) = done {
-            self.confirmed(policy, &done, None);
-        }
-    }
-
-    /// Another file than the one that was to be written is there, and it is ours.
-    fn confirm_older(&mut self, policy: UploadPolicy, digest: &str, out: &mut Actions) {
-        if let Some(entry) = self.upload.ledger.done(self.start, digest, out) {
-            let slack_ms = self.upload.confirmed.as_ref().filter(|known| known.digest == digest);
-            let slack_ms = slack_ms.and_then(|known| known.slack_ms);
-            self.confirmed(policy, &entry, slack_ms);
-        }
-        self.upload.ledger.abandon_pending(self.start, ledger::NOT_THERE, out);
-    }
-
-    fn confirmed(&mut self, policy: UploadPolicy, entry: &Entry, slack_ms: Option<u64>) {
-        let Entry { digest, groups, .. } = entry.clone();
-        let worth = self.worth_of(policy, groups);
-        self.upload.confirmed = Some(Confirmed { groups, digest, slack_ms, worth });
-    }
 }
 
 impl Stage {
