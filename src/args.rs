@@ -44,7 +44,7 @@ pub enum Command {
     /// Run the core over recorded tapes, and say where and why it decides otherwise.
     Replay(ReplayArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
-    Sim(SimArguments),
+    Sim(Box<SimArguments>),
     /// Check a window file against all of the validator's rules.
     Verify(VerifyArguments),
     /// Show the version, and the protocol that it speaks.

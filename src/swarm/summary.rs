@@ -98,7 +98,7 @@ impl Summary {
 
     /// Whether nothing is wrong; with `all_marks`, also that everything was reached.
     pub fn is_clean(&self, all_marks: bool) -> bool {
-        self.failures.is_empty() && !(all_marks && !self.never_reached.is_empty())
+        self.failures.is_empty() && (!all_marks || self.never_reached.is_empty())
     }
 
     /// Seeds per second of one process.
