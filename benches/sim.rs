@@ -1,7 +1,8 @@
-//! Speed of the simulated world with the synthetic engine: one miner, one validator, no faults.
+//! Speed of the simulated world with the synthetic engine: one miner, one validator, no faults, one thread.
 //!
-//! Before criterion measures, one run of each configuration is printed with its ratio of virtual to real time, and the
-//! cost of each stage of a window of 20 rollouts.
+//! Before criterion measures, one run of each configuration is printed with its ratio of virtual to real time, then the
+//! cost of each stage of a window, and how much memory a day and a month of windows take. Real time is what the thread was
+//! running, where the system tells, so that a busy machine does not count.
 
 #![allow(clippy::disallowed_types, reason = "a benchmark reads the real clock")]
 
@@ -12,18 +13,20 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use grail_miner::policy::UploadPolicy;
+use grail_protocol::rollout::{GroupOrigin, assemble_group};
 use grail_protocol::window_file::unpack;
 use grail_sim::engine::{Generator, SpeedProfile};
 use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
-use grail_verify::{Scope, verify_value};
+use grail_verify::{Scope, check_own_group, verify_value};
 use honest_window::{GROUPS, HonestWindow};
 
 /// Name, speed profile, windows, most groups per window.
-const CONFIGURATIONS: [(&str, &str, u64, Option<u32>); 3] = [
-    ("reference_5_groups", "reference", 10, Some(GROUPS)),
-    ("a100_5_groups", "a100", 10, Some(GROUPS)),
+const CONFIGURATIONS: [(&str, &str, u64, Option<u32>); 4] = [
+    ("a100_1_group", "a100", 240, Some(1)),
+    ("a100_5_groups", "a100", 60, Some(GROUPS)),
+    ("reference_5_groups", "reference", 60, Some(GROUPS)),
     ("a100_all_groups", "a100", 1, None),
 ];
 
@@ -37,6 +40,7 @@ fn config(profile: &str, windows: u64, groups_max: Option<u32>) -> SimConfig {
         faults: Faults::None,
         use_drand: true,
         policy: UploadPolicy::Score,
+        knobs: Default::default(),
         keep_trace: false,
         observer: None,
     }
@@ -44,56 +48,98 @@ fn config(profile: &str, windows: u64, groups_max: Option<u32>) -> SimConfig {
 
 /// Elements are windows.
 fn windows(criterion: &mut Criterion) {
+    memory();
+    for (name, profile, windows, groups_max) in CONFIGURATIONS {
+        let (real, report) = timed(|| simulate(&config(profile, windows, groups_max), |_| {}));
+        describe(name, real, &report);
+    }
+    stages();
     let mut group = criterion.benchmark_group("simulate");
     for (name, profile, windows, groups_max) in CONFIGURATIONS {
-        let config = config(profile, windows, groups_max);
-        let (real, report) = timed(|| simulate(&config, |_| {}));
-        describe(name, real, &report);
-        group.sample_size(10).throughput(Throughput::Elements(windows));
+        let config = config(profile, windows.min(10), groups_max);
+        group.sample_size(10).throughput(Throughput::Elements(config.windows));
         group.bench_function(name, |bencher| bencher.iter(|| simulate(&config, |_| {})));
     }
     group.finish();
-    stages();
 }
 
 fn describe(name: &str, real: Duration, report: &SimReport) {
     assert_eq!(report.violations, Vec::<String>::new());
-    let generated: usize = report.windows.iter().map(|window| window.receipt.groups_clean).sum();
+    let windows = report.windows.len();
     let checked: usize = report.windows.iter().map(|window| window.checked_and_accepted().0).sum();
-    let virtual_seconds = report.virtual_ms as f64 / 1000.0;
     println!(
-        "{name}: {} windows, {generated} groups, {checked} rollouts checked; {virtual_seconds:.0} s of virtual time in \
-         {:.3} s, {:.0} times real time",
-        report.windows.len(),
-        real.as_secs_f64(),
-        virtual_seconds / real.as_secs_f64(),
+        "{name}: {windows} windows, {} rollouts checked in each; {:.2} ms a window, {:.0} times real time",
+        checked / windows,
+        1000.0 * real.as_secs_f64() / windows as f64,
+        report.virtual_ms as f64 / 1000.0 / real.as_secs_f64(),
     );
 }
 
-/// What a window of 20 rollouts costs, stage by stage.
+/// What the rollouts of a window cost, stage by stage.
 fn stages() {
     let window = HonestWindow::new();
+    let tokens: Vec<usize> = window.rollouts().iter().map(|rollout| rollout.commit.tokens.len()).collect();
+    println!("rollouts of {} to {} tokens", tokens.iter().min().unwrap_or(&0), tokens.iter().max().unwrap_or(&0));
     let requests: Vec<_> = (0..GROUPS).map(|group| window.request(group, 0)).collect();
     let (bytes, facts, tokenizer) = (window.pack(), window.facts(), window.model.tokenizer());
     let document = unpack(&bytes).expect("what is packed is a window file");
     let generate = || requests.iter().map(|request| window.model.generate(request).map_or(0, |r| r.len())).sum();
-    let stages: [(&str, &dyn Fn() -> usize); 5] = [
+    let sign = |message: &[u8]| window.keypair.sign(message);
+    let assemble = |at: usize| {
+        let origin = GroupOrigin { group: at as u32, block: 303, timestamp: 1_758_700_000.25 };
+        assemble_group(&window.context, origin, &window.groups[at].generated, tokenizer, &sign).map_or(0, |r| r.len())
+    };
+    let check = |at: usize| {
+        let sealed = &window.groups[at];
+        let passes: Vec<_> = sealed.generated.iter().map(|rollout| &rollout.pass).collect();
+        check_own_group(&sealed.rollouts, &passes, &facts, tokenizer).len()
+    };
+    let groups = window.groups.len();
+    let stages: [(&str, &dyn Fn() -> usize); 6] = [
         ("generate", &generate),
-        ("generate, assemble, sign, self-check", &|| (0..GROUPS).map(|g| window.seal(g, 0).rollouts.len()).sum()),
+        ("assemble and sign", &|| (0..groups).map(assemble).sum()),
+        ("check before upload", &|| (0..groups).map(check).sum()),
         ("pack", &|| window.pack().len()),
         ("unpack", &|| usize::from(unpack(&bytes).is_ok())),
         ("verify", &|| verify_value(&document, &facts, tokenizer, &window, Scope::Everything).rollouts.len()),
     ];
     for (name, stage) in stages {
-        let (real, _) = timed(|| (0..10).map(|_| std::hint::black_box(stage())).sum::<usize>());
-        println!("stage of a window of 20 rollouts: {:.2} ms to {name}", real.as_secs_f64() * 100.0);
+        let (real, _) = timed(|| (0..20).map(|_| std::hint::black_box(stage())).sum::<usize>());
+        println!("stage of a window of 20 rollouts: {:.2} ms to {name}", real.as_secs_f64() * 50.0);
     }
+}
+
+/// Resident memory after a simulated day, and after thirty.
+fn memory() {
+    let mut resident = Vec::new();
+    let mut window = 0;
+    simulate(&config("a100", 30 * 240, Some(1)), |_| {
+        window += 1;
+        if [240, 30 * 240].contains(&window) {
+            resident.push(status("VmRSS:").unwrap_or(0));
+        }
+    });
+    println!("resident memory: {} kB after a day of windows, {} kB after 30", resident[0], resident[1]);
+}
+
+/// A number out of what the system says of this process.
+fn status(name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+}
+
+/// How long this thread has been running, or since `began` where the system does not tell.
+fn running(began: Instant) -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = text.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    nanoseconds.map_or_else(|| began.elapsed(), Duration::from_nanos)
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let began = Instant::now();
+    let before = running(began);
     let done = work();
-    (began.elapsed(), done)
+    (running(began).saturating_sub(before), done)
 }
 
 criterion_group!(benches, windows);

@@ -17,7 +17,7 @@ use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::Now;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
-use grail_sim::run::{SimConfig, machine_config, simulate};
+use grail_sim::run::{Knobs, SimConfig, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_sim::time::EPOCH_WALL_MS;
 
@@ -67,6 +67,7 @@ fn config(profile: &str, groups_max: Option<u32>) -> SimConfig {
         faults: Faults::None,
         use_drand: true,
         policy: UploadPolicy::Score,
+        knobs: Knobs::default(),
         keep_trace: false,
         observer: None,
     }

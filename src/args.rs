@@ -1,5 +1,6 @@
 //! The command line as typed.
 
+pub mod swarm;
 mod tapes;
 
 use std::path::PathBuf;
@@ -51,7 +52,7 @@ pub enum Command {
     /// Run the core over recorded tapes, and say where and why it decides otherwise.
     Replay(ReplayArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
-    Sim(SimArguments),
+    Sim(Box<SimArguments>),
     /// List recorded tapes, show their steps, or take a part out of one.
     Tape(TapeArguments),
     /// Check a window file against all of the validator's rules.
@@ -226,7 +227,7 @@ pub struct MineArguments {
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct SimArguments {
-    /// Serve the world instead.
+    /// Serve the world, or run many of them, instead.
     #[command(subcommand)]
     pub command: Option<SimCommand>,
     /// Everything random follows from this number.
@@ -241,9 +242,25 @@ pub struct SimArguments {
     /// What goes wrong: none, random, or a comma-separated list of faults.
     #[arg(long, default_value = "none", value_name = "none|LIST|random")]
     pub faults: String,
-    /// What generation costs in virtual time: a100, h200 or reference.
+    /// What generation costs in virtual time: a100, h200 or reference. With gpu=a100|h100|h200, tokens_per_s=N, proof_ms=N (a
+    /// token), prompt_tokens=N, completion_tokens=N, solved=SHARE or refused=SHARE: a report of what such a card would earn.
     #[arg(long, default_value = "a100")]
     pub profile: String,
+    /// Rival miners in that report [default: 40].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=255))]
+    pub rivals: Option<u32>,
+    /// Write one self-contained page: the timeline of every window, or that report.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Run a scenario, by name or from a file; it says what else to simulate, and what must come of it.
+    #[arg(
+        long, value_name = "NAME|FILE",
+        conflicts_with_all = ["seed", "windows", "engine", "faults", "profile", "rivals", "groups_max", "policy", "no_drand"]
+    )]
+    pub scenario: Option<String>,
+    /// Show every scenario, and do nothing else.
+    #[arg(long)]
+    pub list: bool,
     /// Most groups per window; 0 for as many as the profile allows [default: 5 with tiny, 0 with synthetic].
     #[arg(long)]
     pub groups_max: Option<u32>,
@@ -253,15 +270,15 @@ pub struct SimArguments {
     /// Use the block hash alone as randomness.
     #[arg(long)]
     pub no_drand: bool,
+    /// Run the world in this file, as `grail sim swarm` writes it, whatever else is said.
+    #[arg(long, value_name = "FILE")]
+    pub case: Option<PathBuf>,
     /// Write every event and action to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
     /// Record a tape of the run to this folder.
     #[arg(long, value_name = "DIR")]
     pub tape: Option<PathBuf>,
-    /// Write one self-contained page with the timeline of every window.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
     /// Write the uploaded window files to this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -279,6 +296,10 @@ pub enum SimCommand {
     /// A validator judges each window that began after the miner's commitment. While it runs, lines on standard input
     /// switch faults: `fault NAME [for SECONDS|until off]`, `heal [NAME]`, `list`.
     Serve(ServeArguments),
+    /// Run many worlds drawn by seed, each with its own faults and settings, and make those that fail small.
+    Swarm(swarm::SwarmArguments),
+    /// Run a world in two processes, and say where they part if they do.
+    Check(swarm::CheckArguments),
 }
 
 /// `grail sim serve`.

@@ -1,15 +1,19 @@
 //! One thin file per subcommand: read what was typed, call one operation, show the outcome.
 
 mod bench;
+mod check;
 mod config;
 mod doctor;
 mod golden;
 mod mine;
 mod output;
 mod prove;
+mod rehearse;
 pub mod replay;
+mod scenario;
 mod serve;
 pub(crate) mod sim;
+mod swarm;
 mod table;
 mod tape;
 mod verify;
@@ -32,6 +36,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Sim(arguments) => match &arguments.command {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
+            Some(SimCommand::Swarm(arguments)) => swarm::run(arguments),
+            Some(SimCommand::Check(arguments)) => check::run(arguments),
+            None if arguments.list => scenario::list(),
+            None if rehearse::is_wanted(arguments) => rehearse::run(arguments),
             None => sim::run(arguments),
         },
         Command::Tape(arguments) => tape::run(arguments),

@@ -19,6 +19,7 @@ pub mod live;
 pub mod observe;
 pub mod prover;
 pub mod serve;
+pub mod swarm;
 pub mod tape;
 mod terminal;
 pub mod traces;

@@ -39,6 +39,7 @@ fn config(seed: u64, faults: &str) -> SimConfig {
         faults: faults.parse().unwrap(),
         use_drand: true,
         policy: UploadPolicy::Score,
+        knobs: Default::default(),
         keep_trace: false,
         observer: None,
     }

@@ -45,7 +45,10 @@ impl SimBeacon {
     }
 }
 
-/// One node's relay: it verifies what it passes on.
+/// Relays that a node asks.
+const RELAYS: u64 = 3;
+
+/// One node's relays: what it passes on is verified.
 pub struct BeaconLink {
     beacon: Rc<SimBeacon>,
     public_key: Hotkey,
@@ -54,27 +57,67 @@ pub struct BeaconLink {
     seed: u64,
 }
 
+/// What a relay answers before anybody has looked at it.
+struct Answer {
+    round: u64,
+    signature: [u8; 64],
+}
+
 impl BeaconLink {
-    /// A relay to this beacon.
+    /// Relays to this beacon.
     pub fn new(beacon: Rc<SimBeacon>, time: VirtualTime, faults: Rc<FaultPlan>, seed: u64) -> Self {
         Self { public_key: beacon.public_key(), beacon, time, faults, seed }
+    }
+
+    fn struck(&self, kind: FaultKind) -> Option<u64> {
+        self.faults.strikes(kind, self.time.now_ms()).map(|fault| fault.strength)
+    }
+
+    /// What one relay answers.
+    fn ask(&self, relay: u64, round: u64) -> Result<Answer, BeaconError> {
+        let behind = self.struck(FaultKind::BeaconCatchUp).unwrap_or(0);
+        if round == 0 || round + behind > self.beacon.newest_round(self.time.now_ms()) {
+            return Err(BeaconError::Invalid(format!("round {round} is not due yet")));
+        }
+        if self.struck(FaultKind::BeaconMissing).is_some() {
+            return Err(BeaconError::Invalid(format!("404: no round {round}")));
+        }
+        let is_liar = self.struck(FaultKind::BeaconDisagreement).is_some_and(|liars| relay < liars);
+        let given = round.saturating_sub(self.struck(FaultKind::BeaconWrongRound).unwrap_or(0));
+        let mut signature = self.beacon.signature(given);
+        if is_liar || self.struck(FaultKind::BeaconWrongSignature).is_some() {
+            signature[7] ^= 1;
+        }
+        Ok(Answer { round: given, signature })
+    }
+
+    /// The answer, if it is the network's and to what was asked.
+    fn verified(&self, round: u64, answer: &Answer) -> Result<BeaconRound, BeaconError> {
+        if answer.round != round {
+            return Err(BeaconError::Invalid(format!("round {} came instead of {round}", answer.round)));
+        }
+        if !self.public_key.verifies(&round.to_be_bytes(), &answer.signature) {
+            return Err(BeaconError::Invalid(format!("the signature of round {round} does not verify")));
+        }
+        Ok(BeaconRound { round, randomness: hex::encode(Sha256::digest(answer.signature)) })
     }
 }
 
 #[async_trait(?Send)]
 impl Beacon for BeaconLink {
     async fn round(&self, round: u64) -> Result<BeaconRound, BeaconError> {
-        self.time.sleep(Stream::new(self.seed, "beacon/latency", round).between(30, 300)).await;
-        if self.faults.active(FaultKind::BeaconOutage, self.time.now_ms()).is_some() {
+        let late_ms = self.struck(FaultKind::BeaconLate).unwrap_or(0);
+        self.time.sleep(late_ms + Stream::new(self.seed, "beacon/latency", round).between(30, 300)).await;
+        if self.struck(FaultKind::BeaconOutage).is_some() {
             return Err(BeaconError::Unreachable("every relay refused the connection".to_owned()));
         }
-        if round == 0 || round > self.beacon.newest_round(self.time.now_ms()) {
-            return Err(BeaconError::Invalid(format!("round {round} is not due yet")));
+        let mut last = BeaconError::Unreachable("there is no relay".to_owned());
+        for relay in 0..RELAYS {
+            match self.ask(relay, round).and_then(|answer| self.verified(round, &answer)) {
+                Ok(round) => return Ok(round),
+                Err(error) => last = error,
+            }
         }
-        let signature = self.beacon.signature(round);
-        if !self.public_key.verifies(&round.to_be_bytes(), &signature) {
-            return Err(BeaconError::Invalid(format!("the signature of round {round} does not verify")));
-        }
-        Ok(BeaconRound { round, randomness: hex::encode(Sha256::digest(signature)) })
+        Err(last)
     }
 }

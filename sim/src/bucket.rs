@@ -16,36 +16,68 @@ const BYTES_PER_MS: u64 = 5_000;
 
 /// The bucket itself.
 #[derive(Clone, Default)]
-pub struct SimBucket(Rc<RefCell<BTreeMap<String, Object>>>);
+pub struct SimBucket(Rc<Contents>);
+
+#[derive(Default)]
+struct Contents {
+    objects: RefCell<BTreeMap<String, Object>>,
+    /// Key and content of each write, until somebody looks at them.
+    writes: RefCell<Vec<(String, Rc<Vec<u8>>)>>,
+}
 
 #[derive(Clone)]
 struct Object {
     bytes: Rc<Vec<u8>>,
     version: u64,
+    written_ms: u64,
+    /// What reads showed before.
+    before: Option<(Rc<Vec<u8>>, u64)>,
 }
 
 impl SimBucket {
     /// What lies under a key.
     pub fn object(&self, key: &str) -> Option<Rc<Vec<u8>>> {
-        self.0.borrow().get(key).map(|object| object.bytes.clone())
+        self.0.objects.borrow().get(key).map(|object| object.bytes.clone())
     }
 
     /// Version of what lies under a key; each write gives a new one.
     pub fn version(&self, key: &str) -> Option<u64> {
-        self.0.borrow().get(key).map(|object| object.version)
+        self.0.objects.borrow().get(key).map(|object| object.version)
+    }
+
+    /// Remove what lies under a key, as a bucket's own rule on old objects does.
+    pub fn remove(&self, key: &str) {
+        self.0.objects.borrow_mut().remove(key);
     }
 
     /// Let this lie under a key.
     pub fn place(&self, key: &str, bytes: &[u8], version: u64) {
-        let object = Object { bytes: Rc::new(bytes.to_vec()), version };
-        self.0.borrow_mut().insert(key.to_owned(), object);
+        let object = Object { bytes: Rc::new(bytes.to_vec()), version, written_ms: 0, before: None };
+        self.0.objects.borrow_mut().insert(key.to_owned(), object);
     }
 
     fn etag(&self, key: &str) -> Option<Etag> {
         self.version(key).map(|version| Etag(version.to_string()))
     }
 
-    fn write(&self, key: &str, bytes: &[u8], condition: &PutCondition, version: u64) -> Result<Etag, BucketError> {
+    /// Everything that was written since the last call, in order.
+    pub fn take_writes(&self) -> Vec<(String, Rc<Vec<u8>>)> {
+        self.0.writes.take()
+    }
+
+    /// What reads show that lag behind writes by this long.
+    fn lagging(&self, key: &str, now_ms: u64, lag_ms: u64) -> Option<(Rc<Vec<u8>>, u64)> {
+        let object = self.0.objects.borrow().get(key).cloned()?;
+        if object.written_ms + lag_ms > now_ms { object.before } else { Some((object.bytes, object.version)) }
+    }
+
+    fn write(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        condition: &PutCondition,
+        (version, now_ms): (u64, u64),
+    ) -> Result<Etag, BucketError> {
         let holds = match condition {
             PutCondition::Absent => self.etag(key).is_none(),
             PutCondition::Matches(etag) => self.etag(key).as_ref() == Some(etag),
@@ -53,7 +85,10 @@ impl SimBucket {
         if !holds {
             return Err(BucketError::ConditionFailed);
         }
-        self.place(key, bytes, version);
+        let before = self.0.objects.borrow().get(key).map(|object| (object.bytes.clone(), object.version));
+        let bytes = Rc::new(bytes.to_vec());
+        self.0.writes.borrow_mut().push((key.to_owned(), bytes.clone()));
+        self.0.objects.borrow_mut().insert(key.to_owned(), Object { bytes, version, written_ms: now_ms, before });
         Ok(Etag(version.to_string()))
     }
 }
@@ -84,12 +119,27 @@ impl BucketLink {
         let call = self.calls.get() + 1;
         self.calls.set(call);
         let latency = Stream::new(self.seed, "bucket/latency", call).between(40, 250);
-        self.time.sleep(latency + bytes as u64 / BYTES_PER_MS).await;
+        let slow_ms = self.struck(FaultKind::SlowBucket).unwrap_or(0);
+        self.time.sleep(latency + slow_ms + bytes as u64 / BYTES_PER_MS).await;
         call
     }
 
-    fn failing(&self, kind: FaultKind) -> bool {
-        self.faults.active(kind, self.time.now_ms()).is_some()
+    fn struck(&self, kind: FaultKind) -> Option<u64> {
+        self.faults.strikes(kind, self.time.now_ms()).map(|fault| fault.strength)
+    }
+
+    /// Why a request is refused before anything is done; `key` is the kind of fault of the key that it is signed with.
+    fn refusal(&self, key: FaultKind) -> Result<(), BucketError> {
+        if self.struck(FaultKind::BucketRateLimit).is_some() {
+            return Err(BucketError::Transient("429 Too Many Requests".to_owned()));
+        }
+        if self.struck(FaultKind::ClockSkewRefusal).is_some() {
+            return Err(BucketError::Refused("RequestTimeTooSkewed: the host's clock is wrong".to_owned()));
+        }
+        if self.struck(key).is_some() {
+            return Err(BucketError::Refused("ExpiredToken: the key is not valid any more".to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -97,28 +147,44 @@ impl BucketLink {
 impl Bucket for BucketLink {
     async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, _: u64) -> Result<Etag, BucketError> {
         let call = self.call(bytes.len()).await;
-        if self.failing(FaultKind::UploadErrorBefore) {
+        self.refusal(FaultKind::ExpiredWriteKey)?;
+        if self.struck(FaultKind::UploadErrorBefore).is_some() {
             return Err(BucketError::Transient("503 Slow Down".to_owned()));
         }
-        let written = self.bucket.write(key, bytes, condition, call)?;
-        if self.failing(FaultKind::UploadErrorAfter) {
+        if self.struck(FaultKind::PartialUpload).is_some() {
+            return Err(BucketError::Unknown("the connection broke after part 1 of 2".to_owned()));
+        }
+        let written = self.bucket.write(key, bytes, condition, (call, self.time.now_ms()))?;
+        if self.struck(FaultKind::UploadErrorAfter).is_some() {
             return Err(BucketError::Unknown("the connection was reset".to_owned()));
         }
         Ok(written)
     }
 
     async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
-        let bytes = self.bucket.object(key);
-        self.call(bytes.map_or(0, |bytes| bytes.len())).await;
-        Ok(self.bucket.object(key).zip(self.bucket.etag(key)).map(|(bytes, etag)| (bytes.to_vec(), etag)))
+        let size = self.bucket.object(key).map_or(0, |bytes| bytes.len());
+        let call = self.call(size).await;
+        self.refusal(FaultKind::ExpiredReadKey)?;
+        if self.struck(FaultKind::ReadError).is_some() {
+            return Err(BucketError::Unknown("the connection was reset".to_owned()));
+        }
+        let lag_ms = self.struck(FaultKind::ReadLag).unwrap_or(0);
+        let Some((bytes, version)) = self.bucket.lagging(key, self.time.now_ms(), lag_ms) else { return Ok(None) };
+        let mut bytes = bytes.to_vec();
+        if self.struck(FaultKind::ReadCorruption).is_some() {
+            let at = Stream::new(self.seed, "bucket/corruption", call).below(bytes.len().max(1) as u64) as usize;
+            bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 0x20);
+        }
+        Ok(Some((bytes, Etag(version.to_string()))))
     }
 
     async fn delete(&self, key: &str) -> Result<(), BucketError> {
         self.call(0).await;
-        if self.failing(FaultKind::UploadErrorBefore) {
+        self.refusal(FaultKind::ExpiredWriteKey)?;
+        if self.struck(FaultKind::UploadErrorBefore).is_some() {
             return Err(BucketError::Transient("503 Slow Down".to_owned()));
         }
-        self.bucket.0.borrow_mut().remove(key);
+        self.bucket.remove(key);
         Ok(())
     }
 }

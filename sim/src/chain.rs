@@ -1,17 +1,19 @@
 //! A chain of one subnet: blocks with jitter, hashes that may be replaced, uids and commitments.
 
+mod link;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use async_trait::async_trait;
-use grail_miner::ports::{Chain, ChainError, CommitError, Head};
 use grail_protocol::PROTOCOL;
 use sha2::{Digest, Sha256};
 
-use crate::faults::{FaultKind, FaultPlan};
+use crate::faults::{Fault, FaultKind, FaultPlan};
 use crate::stream::Stream;
 use crate::time::{Notice, VirtualTime};
+
+pub use link::ChainLink;
 
 /// Jitter of a block's time to either side, in milliseconds.
 const JITTER_MS: u64 = 900;
@@ -61,9 +63,23 @@ impl SimChain {
         self.0.known.borrow_mut().insert(block, hash.to_owned());
     }
 
-    /// Let a hotkey have committed this.
-    pub fn commit(&self, hotkey: &str, credentials: &[u8]) {
-        self.0.commitments.borrow_mut().insert(hotkey.to_owned(), credentials.to_vec());
+    /// The uid of a hotkey; none while it is deregistered.
+    pub fn uid(&self, hotkey: &str) -> Option<u16> {
+        self.0.uids.borrow().get(hotkey).copied()
+    }
+
+    /// Commit for a hotkey; false where it has no uid.
+    pub fn commit(&self, hotkey: &str, credentials: &[u8]) -> bool {
+        let is_registered = self.uid(hotkey).is_some();
+        if is_registered {
+            self.0.commitments.borrow_mut().insert(hotkey.to_owned(), credentials.to_vec());
+        }
+        is_registered
+    }
+
+    /// Forget what a hotkey has committed.
+    fn forget_commitment(&self, hotkey: &str) {
+        self.0.commitments.borrow_mut().remove(hotkey);
     }
 
     /// What a hotkey has committed.
@@ -79,6 +95,12 @@ impl SimChain {
     /// When a block came, if it has.
     pub fn block_time_ms(&self, block: u64) -> Option<u64> {
         self.0.block_times.borrow().get(&block).copied()
+    }
+
+    /// Forget when blocks before this one came.
+    pub fn forget_before(&self, block: u64) {
+        let mut times = self.0.block_times.borrow_mut();
+        *times = times.split_off(&block);
     }
 
     /// The present hash of a block.
@@ -98,13 +120,18 @@ impl SimChain {
         }
     }
 
-    /// Produce blocks for ever, replacing a window's first block where the plan says so.
+    /// Produce blocks for ever, with everything that the plan does to them.
     pub async fn produce(self, faults: Rc<FaultPlan>) {
         let start_ms = self.0.time.now_ms();
-        for count in 1.. {
+        for slot in 1.. {
             let block = self.head() + 1;
-            let jitter = Stream::new(self.0.seed, "chain/jitter", block).below(2 * JITTER_MS);
-            self.0.time.sleep_until(start_ms + count * PROTOCOL.block_ms + jitter).await;
+            let slot_ms = start_ms + slot * PROTOCOL.block_ms;
+            let late_ms = faults.strikes(FaultKind::BlockJitter, slot_ms).map_or(2 * JITTER_MS, |fault| fault.strength);
+            let jitter = Stream::new(self.0.seed, "chain/jitter", block).below(late_ms);
+            self.0.time.sleep_until(slot_ms + jitter).await;
+            if faults.strikes(FaultKind::StalledChain, slot_ms).is_some() {
+                continue;
+            }
             if let Some(from) = faults.replaced_at(block) {
                 self.0.replaced_from.borrow_mut().push(from);
             }
@@ -113,69 +140,23 @@ impl SimChain {
             self.0.moved.notify();
         }
     }
-}
 
-/// One node's connection to the chain.
-pub struct ChainLink {
-    chain: SimChain,
-    hotkey: String,
-    faults: Rc<FaultPlan>,
-    calls: Cell<u64>,
-}
-
-impl ChainLink {
-    /// A connection for the node of this hotkey.
-    pub fn new(chain: SimChain, hotkey: String, faults: Rc<FaultPlan>) -> Self {
-        Self { chain, hotkey, faults, calls: Cell::new(0) }
-    }
-
-    /// What a call costs: latency, and silence for as long as the endpoint is silent.
-    async fn call(&self) {
-        let State { time, seed, .. } = &*self.chain.0;
-        let call = self.calls.get();
-        self.calls.set(call + 1);
-        time.sleep(Stream::new(*seed, "chain/latency", call).between(20, 150)).await;
-        while let Some(until_ms) = self.faults.active(FaultKind::EndpointSilence, time.now_ms()) {
-            time.sleep_until(until_ms).await;
+    /// Take the hotkey's uid and commitment away, and give the uid back, when the plan says so.
+    pub async fn deregister(self, hotkey: String, faults: Rc<FaultPlan>) {
+        let mut changes: Vec<&Fault> =
+            faults.of(FaultKind::Deregistration).chain(faults.of(FaultKind::CommitmentLost)).collect();
+        changes.sort_by_key(|fault| fault.from_ms);
+        for fault in changes {
+            self.0.time.sleep_until(fault.from_ms).await;
+            faults.took_effect(fault.kind);
+            self.forget_commitment(&hotkey);
+            if fault.kind == FaultKind::Deregistration {
+                let uid = self.0.uids.borrow_mut().remove(&hotkey);
+                self.0.time.sleep_until(fault.until_ms).await;
+                if let Some(uid) = uid {
+                    self.register(&hotkey, uid);
+                }
+            }
         }
-    }
-}
-
-#[async_trait(?Send)]
-impl Chain for ChainLink {
-    async fn next_head(&self, after: u64) -> Result<Head, ChainError> {
-        self.chain.reached(after + 1).await;
-        self.call().await;
-        Ok(Head { number: self.chain.head() })
-    }
-
-    async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError> {
-        self.call().await;
-        Ok(Some(block).filter(|block| *block <= self.chain.head()).map(|block| self.chain.hash(block)))
-    }
-
-    async fn registration(&self) -> Result<Option<u16>, ChainError> {
-        self.call().await;
-        Ok(self.chain.0.uids.borrow().get(&self.hotkey).copied())
-    }
-
-    async fn commitment(&self) -> Result<Option<Vec<u8>>, ChainError> {
-        self.call().await;
-        Ok(self.chain.commitment_of(&self.hotkey))
-    }
-
-    async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {
-        self.call().await;
-        // An extrinsic takes effect with the next block.
-        self.chain.reached(self.chain.head() + 1).await;
-        if !self.chain.0.uids.borrow().contains_key(&self.hotkey) {
-            return Err(CommitError::Refused("AccountNotAllowedCommit: the hotkey is not registered".to_owned()));
-        }
-        self.chain.commit(&self.hotkey, credentials);
-        Ok(())
-    }
-
-    async fn reconnect(&self) {
-        self.calls.set(self.calls.get() + 1);
     }
 }

@@ -8,11 +8,9 @@ use async_trait::async_trait;
 use grail_miner::ports::{Engine, EngineError, GroupRequest};
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, Tokenizer};
-use grail_protocol::randomness::hash_u32s;
 use grail_verify::{Recompute, RecomputeError};
-use sha2::{Digest, Sha256};
 
-use crate::faults::FaultPlan;
+use crate::faults::{FaultKind, FaultPlan};
 use crate::time::VirtualTime;
 
 /// Where rollouts come from; a validator recomputes with the same.
@@ -74,6 +72,18 @@ impl SpeedProfile {
         },
     ];
 
+    /// Milliseconds that decoding takes at full speed: sequences run side by side, the longest decides.
+    pub fn decode_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
+        let longest = rollouts.iter().map(|r| r.tokens.len() - r.prompt_length).max().unwrap_or(0) as u64;
+        let sequences = (self.groups_in_flight * PROTOCOL.rollouts_per_group) as u64;
+        longest * 1000 * sequences / self.tokens_per_s
+    }
+
+    /// Milliseconds that the proofs of a group take at full speed.
+    pub fn proof_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
+        rollouts.iter().map(|r| r.tokens.len() as u64).sum::<u64>() * self.proof_us_per_token / 1000
+    }
+
     /// The profile of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|profile| profile.name == name)
@@ -96,15 +106,27 @@ impl SimEngine {
         Self { time, generator, profile, faults, proofs_free_ms: Cell::new(0) }
     }
 
-    /// Milliseconds that decoding takes at full speed: sequences run side by side, the longest decides.
-    fn decode_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
-        let longest = rollouts.iter().map(|r| r.tokens.len() - r.prompt_length).max().unwrap_or(0) as u64;
-        let sequences = (self.profile.groups_in_flight * PROTOCOL.rollouts_per_group) as u64;
-        longest * 1000 * sequences / self.profile.tokens_per_s
-    }
-
-    fn proof_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
-        rollouts.iter().map(|r| r.tokens.len() as u64).sum::<u64>() * self.profile.proof_us_per_token / 1000
+    /// The rollouts as the engine's faults leave them.
+    fn spoiled(&self, mut rollouts: Vec<GeneratedRollout>) -> Result<Vec<GeneratedRollout>, EngineError> {
+        let strikes = |kind| self.faults.strikes(kind, self.time.now_ms()).is_some();
+        if strikes(FaultKind::EngineOutOfMemory) {
+            return Err(EngineError("out of memory".to_owned()));
+        }
+        let is_short = rollouts.len().is_multiple_of(2);
+        if strikes(FaultKind::BadGroup) {
+            let last = rollouts.pop();
+            rollouts.extend(last.filter(|_| !is_short).map(|mut last| {
+                last.pass.s_vals.truncate(last.prompt_length);
+                last
+            }));
+        }
+        if strikes(FaultKind::NanHidden) {
+            rollouts.iter_mut().flat_map(|rollout| rollout.token_logprobs.last_mut()).for_each(|p| *p = f64::NAN);
+        }
+        if strikes(FaultKind::ImprobableEos) {
+            rollouts.iter_mut().for_each(|rollout| rollout.pass.eos_probability = 0.001);
+        }
+        Ok(rollouts)
     }
 
     /// Spend this much time of the engine at full speed, longer while it is slow.
@@ -122,14 +144,17 @@ impl SimEngine {
 #[async_trait(?Send)]
 impl Engine for SimEngine {
     async fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+        if self.faults.strikes(FaultKind::StalledEngine, self.time.now_ms()).is_some() {
+            return std::future::pending().await;
+        }
         let rollouts = self.generator.generate(request)?;
-        self.work(self.decode_ms(&rollouts)).await;
-        let proof_ms = self.proof_ms(&rollouts);
+        self.work(self.profile.decode_ms(&rollouts)).await;
+        let proof_ms = self.profile.proof_ms(&rollouts);
         let begin_ms = self.proofs_free_ms.get().max(self.time.now_ms());
         self.proofs_free_ms.set(begin_ms + proof_ms);
         self.time.sleep_until(begin_ms).await;
         self.work(proof_ms).await;
-        Ok(rollouts)
+        self.spoiled(rollouts)
     }
 
     fn groups_in_flight_max(&self) -> usize {
@@ -148,7 +173,8 @@ impl Engine for SimEngine {
 /// The validator's side of a generator; a sequence is computed once, however often it is looked at.
 pub struct Recomputed {
     generator: Rc<dyn Generator>,
-    passes: RefCell<BTreeMap<[u8; 32], ProofPass>>,
+    /// By the tokens, with the randomness that was projected with.
+    passes: RefCell<BTreeMap<Vec<u32>, (String, ProofPass)>>,
 }
 
 impl Recomputed {
@@ -170,12 +196,11 @@ impl Recomputed {
 
 impl Recompute for Recomputed {
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        let key = Sha256::new().chain_update(hash_u32s(tokens)).chain_update(randomness).finalize().into();
-        if let Some(pass) = self.passes.borrow().get(&key) {
+        if let Some((_, pass)) = self.passes.borrow().get(tokens).filter(|(with, _)| with == randomness) {
             return Ok(pass.clone());
         }
         let pass = self.generator.pass(tokens, randomness)?;
-        self.passes.borrow_mut().insert(key, pass.clone());
+        self.passes.borrow_mut().insert(tokens.to_vec(), (randomness.to_owned(), pass.clone()));
         Ok(pass)
     }
 }

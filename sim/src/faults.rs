@@ -1,60 +1,22 @@
 //! Faults: what goes wrong in a simulated world, and when.
 
+mod kind;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use grail_protocol::PROTOCOL;
+use serde::{Deserialize, Serialize};
 
 use crate::stream::Stream;
 
-/// A kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FaultKind {
-    /// No beacon relay answers.
-    BeaconOutage,
-    /// Uploads are refused before anything is written.
-    UploadErrorBefore,
-    /// Uploads are written, but the answer is lost.
-    UploadErrorAfter,
-    /// The chain's endpoint accepts calls and does not answer.
-    EndpointSilence,
-    /// The window's first block is replaced a few blocks later.
-    Reorganisation,
-    /// The engine runs at a fraction of its speed.
-    SlowEngine,
-}
+pub use kind::{Aftermath, FaultKind, Placement};
 
-impl FaultKind {
-    /// Every kind.
-    pub const ALL: [Self; 6] = [
-        Self::BeaconOutage,
-        Self::UploadErrorBefore,
-        Self::UploadErrorAfter,
-        Self::EndpointSilence,
-        Self::Reorganisation,
-        Self::SlowEngine,
-    ];
+/// One window of this many has a fault of a kind, where faults are random.
+const RANDOM_ONE_IN: u64 = 15;
 
-    /// The name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BeaconOutage => "beacon-outage",
-            Self::UploadErrorBefore => "upload-error-before",
-            Self::UploadErrorAfter => "upload-error-after",
-            Self::EndpointSilence => "endpoint-silence",
-            Self::Reorganisation => "reorganisation",
-            Self::SlowEngine => "slow-engine",
-        }
-    }
-
-    /// Shortest and longest duration in milliseconds.
-    const fn duration_ms(self) -> (u64, u64) {
-        match self {
-            Self::BeaconOutage => (30_000, 200_000),
-            Self::UploadErrorBefore | Self::UploadErrorAfter => (5_000, 60_000),
-            Self::EndpointSilence => (10_000, 90_000),
-            Self::Reorganisation => (0, 0),
-            Self::SlowEngine => (30_000, 150_000),
-        }
-    }
-}
+/// How long into a window its first block is final, and the first upload follows.
+const UPLOAD_MS: u64 = 6 * PROTOCOL.block_ms;
 
 /// Which faults a run has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,8 +26,10 @@ pub enum Faults {
     None,
     /// These, in every window.
     Listed(Vec<FaultKind>),
-    /// Each kind in one window of three.
+    /// Each kind in one window of fifteen.
     Random,
+    /// Exactly these.
+    Scheduled(Vec<Fault>),
 }
 
 impl std::str::FromStr for Faults {
@@ -76,10 +40,22 @@ impl std::str::FromStr for Faults {
             "none" => Ok(Self::None),
             "random" => Ok(Self::Random),
             list => {
-                let kind = |name: &str| FaultKind::ALL.into_iter().find(|kind| kind.name() == name);
+                let kind = |name: &str| FaultKind::ALL.iter().copied().find(|kind| kind.name() == name);
                 let kinds = list.split(',').map(|name| kind(name).ok_or_else(|| UnknownFault(name.to_owned())));
                 Ok(Self::Listed(kinds.collect::<Result<_, _>>()?))
             }
+        }
+    }
+}
+
+/// As it is written on the command line; a schedule by its number of faults.
+impl std::fmt::Display for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Random => f.write_str("random"),
+            Self::Listed(kinds) => f.write_str(&kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(",")),
+            Self::Scheduled(faults) => write!(f, "a schedule of {}", faults.len()),
         }
     }
 }
@@ -98,7 +74,7 @@ impl std::fmt::Display for UnknownFault {
 impl std::error::Error for UnknownFault {}
 
 /// One fault at its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fault {
     /// What.
     pub kind: FaultKind,
@@ -106,38 +82,48 @@ pub struct Fault {
     pub from_ms: u64,
     /// Until when.
     pub until_ms: u64,
-    /// Strength: the divisor of a slow engine's speed, the depth of a reorganisation in blocks.
+    /// How strong; its kind's meaning says in what.
     pub strength: u64,
     /// First block of the window it was drawn for.
     pub window_start: u64,
 }
 
-/// Every fault of a run; drawn before it starts.
+/// Every fault of a run; known before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FaultPlan {
     faults: Vec<Fault>,
+    /// How often each kind had an effect.
+    effects: RefCell<BTreeMap<FaultKind, u64>>,
 }
 
 impl FaultPlan {
     /// Draw the faults of `windows` windows; the first begins with block `first_window` about `first_ms` into the run.
     pub fn draw(seed: u64, faults: &Faults, first_window: u64, windows: u64, first_ms: u64) -> Self {
-        let mut plan = Self::default();
+        if let Faults::Scheduled(faults) = faults {
+            return Self::scheduled(faults.clone());
+        }
+        let mut plan = Vec::new();
         for number in 0..windows {
             let window_start = first_window + number * PROTOCOL.window_blocks;
             let start_ms = first_ms + number * PROTOCOL.window_blocks * PROTOCOL.block_ms;
-            for kind in FaultKind::ALL {
+            for &kind in FaultKind::ALL {
                 let mut stream = Stream::new(seed, kind.name(), window_start);
                 let happens = match faults {
-                    Faults::None => false,
+                    Faults::None | Faults::Scheduled(_) => false,
                     Faults::Listed(kinds) => kinds.contains(&kind),
-                    Faults::Random => stream.one_in(3),
+                    Faults::Random => stream.one_in(RANDOM_ONE_IN),
                 };
                 if happens {
-                    plan.faults.push(drawn(kind, window_start, start_ms, &mut stream));
+                    plan.push(Fault::drawn(kind, window_start, start_ms, &mut stream));
                 }
             }
         }
-        plan
+        Self::scheduled(plan)
+    }
+
+    /// Exactly these faults.
+    pub fn scheduled(faults: Vec<Fault>) -> Self {
+        Self { faults, effects: RefCell::default() }
     }
 
     /// Every fault, in order of window and kind.
@@ -145,46 +131,74 @@ impl FaultPlan {
         &self.faults
     }
 
-    /// Until when a fault of this kind lasts, if one is active.
-    pub fn active(&self, kind: FaultKind, now_ms: u64) -> Option<u64> {
-        self.active_fault(kind, now_ms).map(|fault| fault.until_ms)
+    /// How often each kind had an effect so far.
+    pub fn effects(&self) -> BTreeMap<FaultKind, u64> {
+        self.effects.borrow().clone()
+    }
+
+    /// A fault of this kind that is active, and has an effect now.
+    pub fn strikes(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
+        let fault = self.active(kind, now_ms);
+        if fault.is_some() {
+            self.took_effect(kind);
+        }
+        fault
+    }
+
+    /// Note that a fault of this kind had an effect.
+    pub fn took_effect(&self, kind: FaultKind) {
+        *self.effects.borrow_mut().entry(kind).or_default() += 1;
+    }
+
+    /// A fault of this kind that is active.
+    pub fn active(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
+        self.of(kind).find(|fault| (fault.from_ms..fault.until_ms).contains(&now_ms))
+    }
+
+    /// Every fault of this kind.
+    pub fn of(&self, kind: FaultKind) -> impl Iterator<Item = &Fault> {
+        self.faults.iter().filter(move |fault| fault.kind == kind)
+    }
+
+    /// The newest fault of this kind that has begun.
+    pub fn newest_begun(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
+        self.of(kind).filter(|fault| fault.from_ms <= now_ms).max_by_key(|fault| fault.from_ms)
     }
 
     /// By what the engine's speed is divided now.
     pub fn slowness(&self, now_ms: u64) -> u64 {
-        self.active_fault(FaultKind::SlowEngine, now_ms).map_or(1, |fault| fault.strength)
+        self.strikes(FaultKind::SlowEngine, now_ms).map_or(1, |fault| fault.strength)
     }
 
     /// The first block that is replaced when `block` arrives, if one is.
     pub fn replaced_at(&self, block: u64) -> Option<u64> {
-        let replaces =
-            |fault: &&Fault| fault.kind == FaultKind::Reorganisation && fault.window_start + fault.strength == block;
-        self.faults.iter().find(replaces).map(|fault| fault.window_start)
-    }
-
-    fn active_fault(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
-        self.faults.iter().find(|fault| fault.kind == kind && (fault.from_ms..fault.until_ms).contains(&now_ms))
+        let replaced = self.of(FaultKind::Reorganisation).find(|fault| fault.window_start + fault.strength == block)?;
+        self.took_effect(FaultKind::Reorganisation);
+        Some(replaced.window_start)
     }
 }
 
-fn drawn(kind: FaultKind, window_start: u64, start_ms: u64, stream: &mut Stream) -> Fault {
-    let length_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
-    let (shortest, longest) = kind.duration_ms();
-    let duration_ms = stream.between(shortest, longest);
-    let offset_ms = match kind {
-        // What happens at the ends of a window hurts most, so half of the faults strike there.
-        FaultKind::BeaconOutage => 0,
-        FaultKind::UploadErrorBefore | FaultKind::UploadErrorAfter if stream.one_in(2) => length_ms - duration_ms,
-        FaultKind::EndpointSilence if stream.one_in(2) => 0,
-        _ => stream.below(length_ms - duration_ms),
-    };
-    let strength = match kind {
-        FaultKind::SlowEngine => stream.between(2, 10),
-        FaultKind::Reorganisation => stream.between(1, 3),
-        _ => 1,
-    };
-    let from_ms = start_ms + offset_ms;
-    Fault { kind, from_ms, until_ms: from_ms + duration_ms, strength, window_start }
+impl Fault {
+    /// A fault of this kind somewhere in the window that begins about `start_ms`.
+    pub fn drawn(kind: FaultKind, window_start: u64, start_ms: u64, stream: &mut Stream) -> Self {
+        let length_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
+        let kind::Traits { placement, duration_ms: (shortest, longest), strength: (weakest, strongest), .. } =
+            kind.traits();
+        let duration_ms = stream.between(shortest, longest);
+        let anywhere = |stream: &mut Stream| start_ms + stream.below(length_ms - duration_ms);
+        let third = stream.below(3);
+        // What happens at the ends of a window or while an upload is due hurts most, so most faults strike there.
+        let from_ms = match placement {
+            Placement::Before => start_ms.saturating_sub(PROTOCOL.block_ms),
+            Placement::Start => start_ms,
+            Placement::StartOrAnywhere if third > 0 => start_ms,
+            Placement::UploadOrAnywhere if third == 1 => start_ms + UPLOAD_MS,
+            Placement::UploadOrAnywhere if third == 2 => start_ms + length_ms - duration_ms,
+            _ => anywhere(stream),
+        };
+        let strength = stream.between(weakest, strongest);
+        Self { kind, from_ms, until_ms: from_ms + duration_ms, strength, window_start }
+    }
 }
 
 #[cfg(test)]
@@ -194,19 +208,30 @@ mod tests {
     #[test]
     fn a_kind_of_fault_leaves_the_others_where_they_are() {
         let all = FaultPlan::draw(5, &Faults::Listed(FaultKind::ALL.to_vec()), 300, 4, 12_000);
-        for kind in FaultKind::ALL {
+        for &kind in FaultKind::ALL {
             let alone = FaultPlan::draw(5, &Faults::Listed(vec![kind]), 300, 4, 12_000);
-            let among: Vec<_> = all.faults().iter().filter(|fault| fault.kind == kind).copied().collect();
+            let among: Vec<_> = all.of(kind).copied().collect();
             assert_eq!(alone.faults(), among);
         }
     }
 
     #[test]
     fn names_are_read_back_and_unknown_ones_named() {
-        for kind in FaultKind::ALL {
+        for &kind in FaultKind::ALL {
             assert_eq!(kind.name().parse(), Ok(Faults::Listed(vec![kind])));
         }
         let error = "beacon-outage,fire".parse::<Faults>().expect_err("fire is no fault");
         assert!(error.to_string().contains("\"fire\"") && error.to_string().contains("slow-engine"));
+    }
+
+    #[test]
+    fn a_fault_that_strikes_is_counted_and_one_that_is_looked_at_is_not() {
+        let fault = Fault { kind: FaultKind::ReadLag, from_ms: 10, until_ms: 20, strength: 5, window_start: 0 };
+        let plan = FaultPlan::scheduled(vec![fault]);
+        assert_eq!(plan.active(FaultKind::ReadLag, 10), Some(&fault));
+        assert_eq!(plan.strikes(FaultKind::ReadLag, 20), None);
+        assert_eq!(plan.effects(), BTreeMap::new());
+        assert!(plan.strikes(FaultKind::ReadLag, 19).is_some());
+        assert_eq!(plan.effects(), BTreeMap::from([(FaultKind::ReadLag, 1)]));
     }
 }

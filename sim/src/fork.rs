@@ -3,15 +3,17 @@
 
 use std::rc::Rc;
 
-use grail_miner::driver::{Observer, resume, run};
+use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Report};
 use grail_protocol::PROTOCOL;
 use grail_protocol::constants::window_start;
 use grail_protocol::signature::{Hotkey, Keypair};
 
+use crate::node::{Life, Node};
 use crate::past::Past;
-use crate::run::{Beginning, MINER_UID, SimConfig, SimReport, World, keypair};
+use crate::run::{SimConfig, SimReport, keypair};
 use crate::stream::Stream;
+use crate::world::{Beginning, MINER_UID, World};
 
 /// Windows that a fork lives through: the one that it begins in, and the next.
 pub const WINDOWS: u64 = 2;
@@ -52,26 +54,23 @@ pub fn fork(past: Past, first_head: Option<u64>, keypair: Keypair, config: &SimC
     let config = SimConfig { windows: WINDOWS, ..config.clone() };
     let hotkey = keypair.hotkey().to_ss58();
     let world = Rc::new(World::new(&config, keypair, &Beginning { now_ms, head, window, window_ms }));
+    let node = world.node();
+    bring(&world, &node, &past, &hotkey, config.seed);
     let mut watchers = world.watchers();
-    bring(&world, &past, &hotkey, config.seed);
     for receipt in &past.receipts {
         watchers.action(past.now, &Action::Report(Report::Receipt(receipt.clone())));
     }
-    let outstanding = past.outstanding();
-    let ports = world.ports(past.versions + 1);
-    world.time.spawn("miner", async move {
-        let stop = Box::pin(std::future::pending());
-        if past.has_started {
-            resume(past.machine, outstanding, ports, World::limits(), &mut watchers, stop).await;
-        } else {
-            run(past.machine, ports, World::limits(), &mut watchers, stop).await;
-        }
-    });
+    let (outstanding, versions) = (past.outstanding(), past.versions + 1);
+    let life = match past.has_started {
+        true => Life::Resumed(past.machine, outstanding),
+        false => Life::Begun(past.machine),
+    };
+    world.start(node, life, versions);
     Ok(world.live(&mut |_| {}))
 }
 
 /// Bring a world to what the past implies.
-fn bring(world: &World, past: &Past, hotkey: &str, seed: u64) {
+fn bring(world: &World, node: &Node, past: &Past, hotkey: &str, seed: u64) {
     if past.is_registered != Some(false) {
         world.chain.register(hotkey, MINER_UID);
     }
@@ -82,8 +81,7 @@ fn bring(world: &World, past: &Past, hotkey: &str, seed: u64) {
         world.chain.know(*block, hash);
     }
     for record in &past.journal {
-        world.journal.hold(record);
-        world.audit.note(record);
+        node.journal.hold(record);
     }
     for (key, (bytes, version)) in &past.objects {
         world.bucket.place(key, bytes, *version);

@@ -1,10 +1,15 @@
-//! A journal in memory; what it holds outlives the miner that wrote it.
+//! Journals: one in memory that is always durable, and one on a disk that is not before it is synced.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use async_trait::async_trait;
 use grail_miner::ports::{Journal, JournalError, JournalRecord};
+
+use crate::faults::{FaultKind, FaultPlan};
+use crate::ledger::Audit;
+use crate::stream::Stream;
+use crate::time::VirtualTime;
 
 /// Keeps the records of the last window context; older ones can never matter again.
 #[derive(Clone, Default)]
@@ -30,5 +35,88 @@ impl Journal for MemoryJournal {
 
     async fn load(&self) -> Result<Vec<JournalRecord>, JournalError> {
         Ok(self.0.borrow().clone())
+    }
+}
+
+/// A journal on a simulated disk: a record is written at once, durable only after a sync, and until then a crash may
+/// keep it, tear it, or lose it. A torn record ends what can be read.
+#[derive(Clone)]
+pub struct DiskJournal {
+    durable: MemoryJournal,
+    cached: Rc<RefCell<Vec<JournalRecord>>>,
+    audit: Audit,
+    time: VirtualTime,
+    faults: Rc<FaultPlan>,
+    seed: u64,
+    /// Syncs so far, and crashes.
+    counts: Rc<Cell<(u64, u64)>>,
+    /// Something that the miner believes was never written.
+    is_behind: Rc<Cell<bool>>,
+}
+
+impl DiskJournal {
+    /// An empty journal, whose durable records `audit` hears of.
+    pub fn new(time: VirtualTime, faults: Rc<FaultPlan>, audit: Audit, seed: u64) -> Self {
+        Self {
+            durable: MemoryJournal::default(),
+            cached: Rc::default(),
+            audit,
+            time,
+            faults,
+            seed,
+            counts: Rc::default(),
+            is_behind: Rc::default(),
+        }
+    }
+
+    /// Hold this record, too, as one that was synced.
+    pub fn hold(&self, record: &JournalRecord) {
+        self.make_durable(record);
+    }
+
+    /// The power goes: of what was not synced, a beginning survives. Gives the number of records that did not.
+    pub fn crash(&self) -> usize {
+        let (syncs, crashes) = self.counts.get();
+        self.counts.set((syncs, crashes + 1));
+        let cached = self.cached.take();
+        let survivors = Stream::new(self.seed, "journal/survivors", crashes).below(cached.len() as u64 + 1) as usize;
+        cached[..survivors].iter().for_each(|record| self.make_durable(record));
+        if self.is_behind.take() {
+            self.audit.forgive();
+        }
+        cached.len() - survivors
+    }
+
+    fn make_durable(&self, record: &JournalRecord) {
+        if matches!(record, JournalRecord::Window(_)) {
+            // The miner knows nothing of earlier windows any more that this journal does not.
+            self.is_behind.set(false);
+        }
+        self.durable.hold(record);
+        self.audit.note(record);
+    }
+}
+
+#[async_trait(?Send)]
+impl Journal for DiskJournal {
+    async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
+        if self.faults.strikes(FaultKind::DiskFull, self.time.now_ms()).is_some() {
+            // What the miner goes on believing; a crash makes it forget.
+            self.is_behind.set(true);
+            self.audit.note(record);
+            return Err(JournalError("no space left on device".to_owned()));
+        }
+        self.cached.borrow_mut().push(record.clone());
+        let (syncs, crashes) = self.counts.get();
+        self.counts.set((syncs + 1, crashes));
+        let slow_ms = self.faults.strikes(FaultKind::SlowDisk, self.time.now_ms()).map_or(0, |fault| fault.strength);
+        self.time.sleep(slow_ms + Stream::new(self.seed, "journal/sync", syncs).between(1, 8)).await;
+        // A sync takes everything along that was written before it.
+        self.cached.take().iter().for_each(|record| self.make_durable(record));
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<Vec<JournalRecord>, JournalError> {
+        self.durable.load().await
     }
 }

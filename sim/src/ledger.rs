@@ -22,6 +22,8 @@ pub struct Violation(String);
 struct Facts {
     windows: BTreeMap<u64, Window>,
     violations: Vec<Violation>,
+    /// Something was lost that nobody could keep; nothing can be held against the miner any more.
+    is_forgiven: bool,
 }
 
 #[derive(Debug, Default)]
@@ -44,9 +46,17 @@ impl Audit {
     /// Take note of a record that is durable.
     pub fn note(&self, record: &JournalRecord) {
         let mut facts = self.0.borrow_mut();
+        if facts.is_forgiven {
+            return;
+        }
         if let Err(violation) = facts.note(record) {
             facts.violations.push(violation);
         }
+    }
+
+    /// A crash took what a full disk had not kept: from here on nothing is audited.
+    pub fn forgive(&self) {
+        self.0.borrow_mut().is_forgiven = true;
     }
 
     /// What was wrong so far.
@@ -61,6 +71,9 @@ impl Audit {
     /// What does not fit.
     pub fn settle(&self, window_start: u64, object: Option<&str>, receipts: &[WindowReceipt]) -> Result<(), Violation> {
         let facts = self.0.borrow();
+        if facts.is_forgiven {
+            return Ok(());
+        }
         let none = Window::default();
         let window = facts.windows.get(&window_start).unwrap_or(&none);
         let newest = |fate| window.files.iter().rfind(|(_, other)| *other == fate).map(|(digest, _)| digest.as_str());

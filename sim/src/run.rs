@@ -4,31 +4,26 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use grail_miner::driver::{Limits, Observer, Ports, run};
-use grail_miner::machine::{Action, Event, Machine, MachineConfig, WindowReceipt};
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Machine, MachineConfig, WindowReceipt};
 use grail_miner::policy::UploadPolicy;
-use grail_miner::ports::{BeaconSchedule, Now};
+use grail_miner::ports::BeaconSchedule;
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Keypair;
-use grail_protocol::window_file::object_key;
 use grail_verify::Verdict;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::beacon::{BeaconLink, SimBeacon};
-use crate::bucket::{BucketLink, SimBucket};
-use crate::chain::{ChainLink, SimChain};
-use crate::engine::{Generator, SimEngine, SpeedProfile};
-use crate::faults::{FaultPlan, Faults};
-use crate::health::{HEALTHY_STRETCH_MS, longest_healthy_stretch_ms};
-use crate::journal::MemoryJournal;
-use crate::ledger::{Audit, AuditedJournal};
-use crate::time::{SimClock, VirtualTime};
-use crate::trace::Trace;
-use crate::validator::{Judgement, SimValidator, reading_begins};
+use crate::clock::ClockOffset;
+use crate::engine::{Generator, SpeedProfile};
+use crate::faults::{FaultKind, Faults};
+use crate::health::Health;
+use crate::node::Life;
+use crate::validator::Judgement;
+use crate::world::{Beginning, MINER_UID, World};
 
 /// The first simulated window.
 pub const FIRST_WINDOW: u64 = 3_000_000;
-pub(crate) const MINER_UID: u16 = 1;
 
 /// What to simulate.
 #[derive(Clone)]
@@ -49,10 +44,47 @@ pub struct SimConfig {
     pub use_drand: bool,
     /// How many clean groups are uploaded.
     pub policy: UploadPolicy,
+    /// What is seldom turned, by operators or by the swarm.
+    pub knobs: Knobs,
     /// Keep the trace's lines beside its hash.
     pub keep_trace: bool,
     /// Sees the miner's events and actions as well.
     pub observer: Option<SharedObserver>,
+}
+
+/// What is seldom turned: how the miner is set up, and how its host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Knobs {
+    /// Validators that judge each window.
+    pub validators: u32,
+    /// Blocks before the window's end that belong to the upload.
+    pub safety_blocks: u64,
+    /// Shortest time between two uploads, in milliseconds; without it only the deadline uploads.
+    pub early_upload_ms: Option<u64>,
+    /// Depth from which on a block counts as final.
+    pub reorganisation_blocks_max: u64,
+    /// How far the host's clocks are off.
+    pub clock: ClockOffset,
+    /// Kill the miner after this many events and effects, once, and start it again.
+    pub crash_at_step: Option<u64>,
+    /// Keep every wait with its line in the source among the trace's lines; its hash stays as it is.
+    #[serde(skip)]
+    pub log_waits: bool,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            validators: 1,
+            safety_blocks: 1,
+            early_upload_ms: Some(60_000),
+            reorganisation_blocks_max: 6,
+            clock: ClockOffset::default(),
+            crash_at_step: None,
+            log_waits: false,
+        }
+    }
 }
 
 /// An observer that its owner keeps a hold on.
@@ -67,29 +99,10 @@ pub fn machine_config(config: &SimConfig) -> MachineConfig {
         policy: config.policy,
         groups_in_flight_max: config.profile.groups_in_flight,
         groups_max: config.groups_max,
+        safety_blocks: config.knobs.safety_blocks,
+        reorganisation_blocks_max: config.knobs.reorganisation_blocks_max,
+        early_upload_ms: config.knobs.early_upload_ms,
         ..MachineConfig::new(keypair(config.seed, "miner").hotkey(), read_credentials(config.seed))
-    }
-}
-
-/// The trace, and whoever else looks.
-pub(crate) struct Watchers {
-    trace: Trace,
-    other: Option<SharedObserver>,
-}
-
-impl Observer for Watchers {
-    fn event(&mut self, now: Now, event: &Event) {
-        self.trace.event(now, event);
-        self.other.iter().for_each(|other| other.borrow_mut().event(now, event));
-    }
-
-    fn action(&mut self, now: Now, action: &Action) {
-        self.trace.action(now, action);
-        self.other.iter().for_each(|other| other.borrow_mut().action(now, action));
-    }
-
-    fn handled(&mut self, now: Now, machine: &Machine) {
-        self.other.iter().for_each(|other| other.borrow_mut().handled(now, machine));
     }
 }
 
@@ -100,9 +113,11 @@ pub struct WindowResult {
     pub receipt: WindowReceipt,
     /// The validator's judgement.
     pub judgement: Judgement,
-    /// The longest stretch without faults, in virtual milliseconds.
-    pub healthy_ms: u64,
-    /// The file in the bucket when the window was judged.
+    /// What further validators found.
+    pub further: Vec<Judgement>,
+    /// How long nothing was wrong.
+    pub health: Health,
+    /// The file in the bucket when the window was judged; told to `progress`, and not kept in the report.
     pub file: Option<Rc<Vec<u8>>>,
 }
 
@@ -119,6 +134,12 @@ pub struct SimReport {
     pub virtual_ms: u64,
     /// What must never happen, and did.
     pub violations: Vec<String>,
+    /// How often each rare branch was taken.
+    pub marks: BTreeMap<String, u64>,
+    /// How often each fault had an effect.
+    pub effects: BTreeMap<FaultKind, u64>,
+    /// Events that the miner handled and effects that it had.
+    pub steps: u64,
 }
 
 impl WindowResult {
@@ -143,203 +164,12 @@ impl WindowResult {
 /// # Panics
 /// On a deadlock or a live-lock, naming the seed.
 pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> SimReport {
-    let keypair = keypair(config.seed, "miner");
     let beginning = Beginning { now_ms: 0, head: FIRST_WINDOW - 1, window: FIRST_WINDOW, window_ms: PROTOCOL.block_ms };
-    let world = Rc::new(World::new(config, keypair, &beginning));
+    let world = Rc::new(World::new(config, keypair(config.seed, "miner"), &beginning));
     world.chain.register(&world.keypair.hotkey().to_ss58(), MINER_UID);
-    let (machine, ports, limits) = (Machine::new(machine_config(config)), world.ports(0), World::limits());
-    let mut watchers = world.watchers();
-    world.time.spawn("miner", async move {
-        run(machine, ports, limits, &mut watchers, Box::pin(std::future::pending())).await;
-    });
+    let node = world.node();
+    world.start(node, Life::Begun(Machine::new(machine_config(config))), 0);
     world.live(&mut progress)
-}
-
-/// Where a world begins.
-pub(crate) struct Beginning {
-    /// Virtual milliseconds.
-    pub(crate) now_ms: u64,
-    /// The newest block.
-    pub(crate) head: u64,
-    /// First block of the first window that is lived through.
-    pub(crate) window: u64,
-    /// About when that block comes, or came.
-    pub(crate) window_ms: u64,
-}
-
-/// Everything that exists in one simulation.
-pub(crate) struct World {
-    config: SimConfig,
-    first_window: u64,
-    pub(crate) time: VirtualTime,
-    pub(crate) chain: SimChain,
-    beacon: Rc<SimBeacon>,
-    pub(crate) bucket: SimBucket,
-    pub(crate) journal: MemoryJournal,
-    faults: Rc<FaultPlan>,
-    pub(crate) trace: Trace,
-    keypair: Keypair,
-    validator: RefCell<SimValidator>,
-    violations: RefCell<Vec<String>>,
-    pub(crate) audit: Audit,
-    /// Version of each window's object that was checked last.
-    checked_versions: RefCell<BTreeMap<u64, u64>>,
-}
-
-impl World {
-    pub(crate) fn new(config: &SimConfig, keypair: Keypair, beginning: &Beginning) -> Self {
-        let seed = config.seed;
-        let Beginning { now_ms, head, window, window_ms } = *beginning;
-        let time = VirtualTime::starting_at(now_ms);
-        let chain = SimChain::new(seed, time.clone(), head);
-        let beacon = Rc::new(SimBeacon::new(seed));
-        let bucket = SimBucket::default();
-        let plan = FaultPlan::draw(seed, &config.faults, window, config.windows, window_ms);
-        let validator = SimValidator::new(
-            keypair_address(seed, "validator"),
-            chain.clone(),
-            bucket.clone(),
-            beacon.clone(),
-            config.generator.clone(),
-        );
-        let faults = Rc::new(plan);
-        time.spawn("chain", chain.clone().produce(faults.clone()));
-        Self {
-            config: config.clone(),
-            first_window: window,
-            time,
-            chain,
-            beacon,
-            bucket,
-            journal: MemoryJournal::default(),
-            faults,
-            trace: if config.keep_trace { Trace::keeping_lines() } else { Trace::default() },
-            keypair,
-            validator: RefCell::new(validator),
-            violations: RefCell::default(),
-            audit: Audit::default(),
-            checked_versions: RefCell::default(),
-        }
-    }
-
-    pub(crate) fn limits() -> Limits {
-        Limits::for_block_ms(PROTOCOL.block_ms)
-    }
-
-    /// Whoever sees what the miner is told and asks for.
-    pub(crate) fn watchers(&self) -> Watchers {
-        Watchers { trace: self.trace.clone(), other: self.config.observer.clone() }
-    }
-
-    /// Live through every window, and judge each.
-    pub(crate) fn live(self: Rc<Self>, progress: &mut dyn FnMut(&WindowResult)) -> SimReport {
-        // Results are handed out between windows, so that a caller can show them while the run goes on.
-        let windows = (0..self.config.windows).map(|number| {
-            let living = self.clone();
-            let window_start = self.first_window + number * PROTOCOL.window_blocks;
-            let result = self.time.run(self.config.seed, async move { living.window(window_start).await });
-            progress(&result);
-            result
-        });
-        let windows = windows.collect();
-        self.time.end();
-        let mut violations = self.violations.borrow().clone();
-        violations.extend(self.audit.violations().iter().map(ToString::to_string));
-        SimReport {
-            windows,
-            trace_hash: self.trace.hash(),
-            trace: self.trace.lines(),
-            virtual_ms: self.time.now_ms(),
-            violations,
-        }
-    }
-
-    /// The miner's view of this world; `versions` of objects are taken already.
-    pub(crate) fn ports(&self, versions: u64) -> Ports {
-        let (time, faults, seed) = (self.time.clone(), self.faults.clone(), self.config.seed);
-        let hotkey = self.keypair.hotkey().to_ss58();
-        let generator = self.config.generator.clone();
-        Ports {
-            clock: Rc::new(SimClock(time.clone())),
-            chain: Rc::new(ChainLink::new(self.chain.clone(), hotkey, faults.clone())),
-            beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), seed)),
-            bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), seed).after(versions)),
-            engine: Rc::new(SimEngine::new(time, generator, self.config.profile, faults)),
-            journal: Rc::new(AuditedJournal { journal: self.journal.clone(), audit: self.audit.clone() }),
-            signer: Rc::new(self.keypair.clone()),
-        }
-    }
-
-    /// Live through one window and judge it.
-    async fn window(self: Rc<Self>, window_start: u64) -> WindowResult {
-        for block in window_start..reading_begins(window_start) {
-            self.chain.reached(block).await;
-            self.check_object(window_start, block);
-        }
-        self.chain.reached(reading_begins(window_start)).await;
-        // The receipt follows the head within the link's latency; a silent endpoint delays it.
-        let receipt = self.receipt(window_start).await;
-        let hotkey = self.keypair.hotkey().to_ss58();
-        let now_ms = self.time.now_ms();
-        let judgement = self.validator.borrow_mut().judge(&hotkey, MINER_UID, window_start, now_ms);
-        self.trace.line(now_ms, "judgement", &format!("{judgement:?}"));
-        let healthy_ms = longest_healthy_stretch_ms(&self.chain, &self.faults, window_start);
-        let file = self.bucket.object(&object_key(&hotkey, window_start));
-        let result = WindowResult { receipt, judgement, healthy_ms, file };
-        self.check_result(&result);
-        result
-    }
-
-    async fn receipt(&self, window_start: u64) -> WindowReceipt {
-        let patience_ms = self.time.now_ms() + 10 * PROTOCOL.window_blocks * PROTOCOL.block_ms;
-        loop {
-            let seed = self.config.seed;
-            assert!(self.time.now_ms() < patience_ms, "seed {seed}: window {window_start} never got a receipt");
-            let receipts = self.trace.receipts();
-            if let Some(receipt) = receipts.into_iter().find(|receipt| receipt.window_start == window_start) {
-                return receipt;
-            }
-            self.time.sleep(100).await;
-        }
-    }
-
-    /// What lies in the bucket must be a file that every validator accepts whole.
-    fn check_object(&self, window_start: u64, block: u64) {
-        let hotkey = self.keypair.hotkey().to_ss58();
-        let key = object_key(&hotkey, window_start);
-        let Some((bytes, version)) = self.bucket.object(&key).zip(self.bucket.version(&key)) else { return };
-        if self.checked_versions.borrow_mut().insert(window_start, version) == Some(version) {
-            return;
-        }
-        let now_ms = self.time.now_ms();
-        let report = self.validator.borrow().report_everything(&bytes, &hotkey, window_start, now_ms);
-        match report.map(|report| report.verdict) {
-            Some(Verdict::Accepted { .. }) => {}
-            other => self.violation(format!("block {block}: an upload that a validator does not accept: {other:?}")),
-        }
-    }
-
-    fn check_result(&self, result: &WindowResult) {
-        let WindowResult { receipt, judgement, healthy_ms, file } = result;
-        let window = receipt.window_start;
-        let stored = file.as_ref().map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
-        if let Err(violation) = self.audit.settle(window, stored.as_deref(), std::slice::from_ref(receipt)) {
-            self.violation(violation.to_string());
-        }
-        match &judgement.verdict {
-            Some(Verdict::Accepted { .. }) | None => {}
-            Some(other) => self.violation(format!("window {window}: judged {other:?}")),
-        }
-        if *healthy_ms >= HEALTHY_STRETCH_MS && judgement.outcome() != "accepted" {
-            let outcome = &receipt.outcome;
-            self.violation(format!("window {window}: {healthy_ms} ms without faults and no upload ({outcome:?})"));
-        }
-    }
-
-    fn violation(&self, text: String) {
-        self.trace.line(self.time.now_ms(), "violation", &text);
-        self.violations.borrow_mut().push(text);
-    }
 }
 
 /// The key of a node: made up from the seed, of no worth anywhere.
@@ -347,12 +177,17 @@ pub(crate) fn keypair(seed: u64, node: &str) -> Keypair {
     Keypair::from_seed(&Sha256::digest(format!("{seed}/{node}/key")).into())
 }
 
-fn keypair_address(seed: u64, node: &str) -> String {
-    keypair(seed, node).hotkey().to_ss58()
-}
-
 /// Account, key id and secret of a made-up read key, padded as they stand on chain.
 fn read_credentials(seed: u64) -> Vec<u8> {
-    let hex = |what: &str| hex::encode(Sha256::digest(format!("{seed}/bucket/{what}")));
-    format!("{:<32}{:<32}{:<64}", &hex("account")[..32], &hex("key")[..32], hex("secret")).into_bytes()
+    format!("{:<32}{:<32}{:<64}", &made_up(seed, "account")[..32], &made_up(seed, "key")[..32], made_up(seed, "secret"))
+        .into_bytes()
+}
+
+/// What no output of the miner may hold.
+pub(crate) fn secrets(seed: u64) -> Vec<String> {
+    vec![made_up(seed, "secret")]
+}
+
+fn made_up(seed: u64, what: &str) -> String {
+    hex::encode(Sha256::digest(format!("{seed}/bucket/{what}")))
 }

@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use async_trait::async_trait;
 use grail_miner::ports::{Clock, Now};
 
+use crate::trace::Trace;
+
 /// Wall time at which every simulation begins, in milliseconds since 1970.
 pub const EPOCH_WALL_MS: u64 = 1_758_700_800_000;
 /// Polls without any progress of time after which a run counts as live-locked.
@@ -28,6 +30,7 @@ struct Inner {
     sleepers: RefCell<BTreeMap<(u64, u64), Waker>>,
     ready: Arc<ReadyQueue>,
     tasks: RefCell<BTreeMap<u64, Task>>,
+    log: RefCell<Option<Trace>>,
 }
 
 struct Task {
@@ -95,12 +98,22 @@ impl VirtualTime {
         drop(tasks);
     }
 
+    /// Keep every wait from now on, with its line in the source, in this trace.
+    pub fn log_to(&self, trace: Trace) {
+        *self.0.log.borrow_mut() = Some(trace);
+    }
+
     /// Wait until this time; at once if it has passed.
+    #[track_caller]
     pub fn sleep_until(&self, at_ms: u64) -> Sleep {
+        if let Some(trace) = &*self.0.log.borrow() {
+            trace.aside(self.now_ms(), &format!("wait until {at_ms} in {}", std::panic::Location::caller()));
+        }
         Sleep { time: self.clone(), at_ms, key: None }
     }
 
     /// Wait this long.
+    #[track_caller]
     pub fn sleep(&self, ms: u64) -> Sleep {
         self.sleep_until(self.now_ms() + ms)
     }

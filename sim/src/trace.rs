@@ -1,7 +1,7 @@
 //! The trace: every event and action of a run in order, folded into one rolling hash.
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Report, WindowReceipt};
+use grail_miner::machine::{Action, Event};
 use grail_miner::ports::Now;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
@@ -15,7 +15,7 @@ pub struct Trace(Rc<RefCell<Inner>>);
 struct Inner {
     hash: Sha256,
     lines: u64,
-    receipts: Vec<WindowReceipt>,
+    violations: Vec<String>,
     kept: Option<Vec<String>>,
 }
 
@@ -48,9 +48,22 @@ impl Trace {
         self.0.borrow().kept.clone().unwrap_or_default()
     }
 
-    /// The receipts that the miner wrote so far.
-    pub fn receipts(&self) -> Vec<WindowReceipt> {
-        self.0.borrow().receipts.clone()
+    /// Keep a line without folding it in.
+    pub fn aside(&self, at_ms: u64, text: &str) {
+        if let Some(kept) = &mut self.0.borrow_mut().kept {
+            kept.push(format!("{at_ms} {text}\n"));
+        }
+    }
+
+    /// Fold in what must never happen, and did.
+    pub fn violation(&self, at_ms: u64, text: &str) {
+        self.line(at_ms, "violation", text);
+        self.0.borrow_mut().violations.push(text.to_owned());
+    }
+
+    /// What was wrong so far.
+    pub fn violations(&self) -> Vec<String> {
+        self.0.borrow().violations.clone()
     }
 }
 
@@ -61,8 +74,5 @@ impl Observer for Trace {
 
     fn action(&mut self, now: Now, action: &Action) {
         self.line(now.monotonic_ms, "action", &action.summary());
-        if let Action::Report(Report::Receipt(receipt)) = action {
-            self.0.borrow_mut().receipts.push(receipt.clone());
-        }
     }
 }

@@ -1,12 +1,14 @@
 //! A validator by the reference's rules: after each window it fetches, recomputes, scores and sets weights.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use grail_protocol::PROTOCOL;
+use grail_protocol::python_json::Value;
 use grail_protocol::randomness::challenge_randomness;
-use grail_protocol::window_file::object_key;
+use grail_protocol::window_file::{object_key, unpack};
 use grail_verify::score::{History, WindowRecord, weights};
-use grail_verify::{Report, Scope, Verdict, WindowFacts, verify_bytes};
+use grail_verify::{Memory, Report, Scope, Verdict, WindowFacts, verify_remembering};
 
 use crate::beacon::SimBeacon;
 use crate::bucket::SimBucket;
@@ -25,7 +27,15 @@ pub struct SimValidator {
 pub struct Judge {
     hotkey: String,
     recompute: Recomputed,
+    memory: Memory,
+    /// The file that was read last; the oracle and the validator look at the same one.
+    read: RefCell<Option<ReadFile>>,
     history: History,
+}
+
+struct ReadFile {
+    bytes: Vec<u8>,
+    document: Rc<Value>,
 }
 
 /// What a validator found in a miner's window.
@@ -65,7 +75,7 @@ impl SimValidator {
     /// Judge one miner's window that is over, at a virtual time.
     pub fn judge(&mut self, miner: &str, uid: u16, window_start: u64, now_ms: u64) -> Judgement {
         // Validators find the bucket through the credentials on chain; without them there is no file.
-        let committed = self.chain.commitment_of(miner).is_some();
+        let committed = self.chain.commitment_of(miner).is_some() && self.chain.uid(miner).is_some();
         let file = self.bucket.object(&object_key(miner, window_start)).filter(|_| committed);
         let facts = self.facts(miner, window_start, now_ms);
         self.judge.judge(uid, file.as_ref().map(|bytes| bytes.as_slice()), facts)
@@ -85,7 +95,13 @@ impl SimValidator {
 impl Judge {
     /// A validator of this address, which recomputes with this model.
     pub fn new(hotkey: String, generator: Rc<dyn Generator>) -> Self {
-        Self { hotkey, recompute: Recomputed::new(generator), history: History::new() }
+        Self {
+            hotkey,
+            recompute: Recomputed::new(generator),
+            memory: Memory::default(),
+            read: RefCell::default(),
+            history: History::new(),
+        }
     }
 
     /// What it knows of a miner's window, from the hash of the window's first block and a beacon's randomness.
@@ -107,6 +123,8 @@ impl Judge {
         let report = file.and_then(|bytes| self.report(bytes, &facts, Scope::Validator));
         let verdict = report.map(|report| report.verdict);
         self.recompute.forget();
+        self.memory.forget();
+        *self.read.borrow_mut() = None;
         let windows = self.history.entry(miner.clone()).or_default();
         match &verdict {
             Some(Verdict::Accepted { metrics, .. }) => {
@@ -127,7 +145,20 @@ impl Judge {
     }
 
     fn report(&self, bytes: &[u8], facts: &WindowFacts, scope: Scope) -> Option<Report> {
-        verify_bytes(bytes, facts, self.recompute.generator().tokenizer(), &self.recompute, scope).ok()
+        let document = self.document(bytes)?;
+        let tokenizer = self.recompute.generator().tokenizer();
+        Some(verify_remembering(&document, facts, tokenizer, &self.recompute, scope, &self.memory))
+    }
+
+    /// The document of a file; none where it cannot be read.
+    fn document(&self, bytes: &[u8]) -> Option<Rc<Value>> {
+        let mut read = self.read.borrow_mut();
+        if let Some(file) = read.as_ref().filter(|file| file.bytes == bytes) {
+            return Some(file.document.clone());
+        }
+        let document = Rc::new(unpack(bytes).ok()?);
+        *read = Some(ReadFile { bytes: bytes.to_vec(), document: document.clone() });
+        Some(document)
     }
 }
 

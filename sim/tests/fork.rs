@@ -17,7 +17,7 @@ use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::fork::{ForkError, fork, simulated_key};
 use grail_sim::past::Past;
-use grail_sim::run::{FIRST_WINDOW, SimConfig, SimReport, machine_config, simulate};
+use grail_sim::run::{FIRST_WINDOW, Knobs, SimConfig, SimReport, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
 /// Fault seeds for each event; `GRAIL_FORK_SEEDS` raises them.
@@ -45,6 +45,7 @@ fn config(seed: u64, faults: Faults) -> SimConfig {
         faults,
         use_drand: true,
         policy: UploadPolicy::Score,
+        knobs: Knobs::default(),
         keep_trace: false,
         observer: None,
     }

@@ -12,14 +12,16 @@ use anyhow::{Context, anyhow};
 use grail_engine::CpuEngine;
 use grail_miner::driver::Observer;
 use grail_miner::machine::WindowOutcome;
+use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{Generator, SpeedProfile};
 use grail_sim::faults::Faults;
+use grail_sim::hindsight::{Earnings, Hindsight};
 use grail_sim::run::{SimConfig, SimReport, WindowResult, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{output, table};
+use super::{output, scenario, table};
 use crate::args::{EngineChoice, SimArguments};
 use crate::observe::Observers;
 use crate::tape::timeline::{Gatherer, Page, Source, Verdict};
@@ -29,7 +31,12 @@ use crate::tape::{Header, Recorder, TapeFolder};
 const TINY_GROUPS_MAX: u32 = 5;
 
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
-    let config = config(arguments)?;
+    let scenario = arguments.scenario.as_deref().map(scenario::find).transpose()?;
+    let engine = if scenario.is_some() { EngineChoice::Synthetic } else { arguments.engine };
+    let config = match &scenario {
+        Some(scenario) => SimConfig { keep_trace: arguments.trace.is_some(), ..scenario.config()? },
+        None => config(arguments)?,
+    };
     if let Some(folder) = &arguments.out {
         fs::create_dir_all(folder).map_err(|error| unusable("--out", folder, &error))?;
     }
@@ -37,14 +44,15 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     let trace_file = arguments.trace.as_deref().map(create).transpose()?;
     let began = Instant::now();
     if !arguments.json {
-        output::line(introduction(arguments, &config));
+        output::line(introduction(engine, &config));
     }
-    let bar = progress_bar(arguments.windows);
+    let bar = progress_bar(config.windows);
     let mut write_error = None;
+    let hindsight = Rc::new(RefCell::new(Hindsight::new(config.profile, config.groups_max)));
     let gatherer = arguments.html.as_ref().map(|_| Rc::new(RefCell::new(Gatherer::default())));
-    let mut observers: Vec<Box<dyn Observer>> = Vec::new();
+    let mut observers: Vec<Box<dyn Observer>> = vec![Box::new(hindsight.clone())];
     if let Some(folder) = &arguments.tape {
-        observers.push(Box::new(recorder(folder, arguments, &config)?));
+        observers.push(Box::new(recorder(folder, engine, &config)?));
     }
     observers.extend(gatherer.clone().map(|gatherer| Box::new(gatherer) as _));
     let config = SimConfig { observer: Some(Rc::new(RefCell::new(Observers(observers)))), ..config };
@@ -66,27 +74,44 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
         file.write_all(report.trace.concat().as_bytes()).map_err(|error| unusable("--trace", path, &error))?;
     }
     if let (Some(path), Some(gatherer)) = (&arguments.html, gatherer) {
-        page(path, arguments, &gatherer.borrow(), &report)?;
+        page(path, engine, &config, &gatherer.borrow(), &report)?;
     }
+    let earnings = hindsight.borrow().earnings(&report);
+    let unmet = scenario.as_ref().map_or(Vec::new(), |scenario| scenario.expect.unmet(&report));
     if arguments.json {
-        output::line(json(arguments, &report, wall_seconds));
+        let mut object = json(engine, &config, &report, &earnings, wall_seconds);
+        if let Some(name) = &arguments.scenario {
+            object["scenario"] = json!({ "name": name, "unmet": unmet });
+        }
+        output::line(object);
     } else {
-        output::line(summary(&report, wall_seconds));
+        output::line(summary(&report, &earnings, wall_seconds));
     }
     for violation in &report.violations {
         eprintln!("violation: {violation}");
     }
-    Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    for promise in &unmet {
+        eprintln!("not as the scenario promises: {promise}");
+    }
+    // A scenario says itself how many violations are right.
+    let is_well = if scenario.is_some() { unmet.is_empty() } else { report.violations.is_empty() };
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn recorder(folder: &Path, arguments: &SimArguments, config: &SimConfig) -> anyhow::Result<Recorder> {
-    let header = Header::of(&machine_config(config), arguments.engine.name()).simulated(config.seed);
+fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::Result<Recorder> {
+    let header = Header::of(&machine_config(config), engine.name()).simulated(config.seed);
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     // Named by its seed, for virtual time always begins alike.
     Ok(Recorder::begin(&folder, &header, config.seed)?)
 }
 
-fn page(path: &Path, arguments: &SimArguments, gatherer: &Gatherer, report: &SimReport) -> anyhow::Result<()> {
+fn page(
+    path: &Path,
+    engine: EngineChoice,
+    config: &SimConfig,
+    gatherer: &Gatherer,
+    report: &SimReport,
+) -> anyhow::Result<()> {
     let verdict = |window: &WindowResult| {
         let (checked, accepted) = window.checked_and_accepted();
         let (outcome, weight) = (window.judgement.outcome().to_owned(), window.judgement.weight);
@@ -95,9 +120,9 @@ fn page(path: &Path, arguments: &SimArguments, gatherer: &Gatherer, report: &Sim
     let mut timeline = gatherer.timeline();
     timeline.judged(report.windows.iter().map(verdict).collect());
     let source = Source::Simulation {
-        seed: arguments.seed,
-        engine: arguments.engine.name(),
-        faults: &arguments.faults,
+        seed: config.seed,
+        engine: engine.name(),
+        faults: &config.faults.to_string(),
         trace_hash: &report.trace_hash,
         violations: &report.violations,
     };
@@ -114,6 +139,13 @@ fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error 
 
 /// The simulation that was asked for.
 pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
+    if let Some(path) = &arguments.case {
+        let case = read_case(path)?;
+        return Ok(SimConfig {
+            keep_trace: arguments.trace.is_some(),
+            ..case.config(Rc::new(SyntheticModel::default()))
+        });
+    }
     let names = || SpeedProfile::ALL.map(|profile| profile.name).join(", ");
     let profile = SpeedProfile::named(&arguments.profile)
         .ok_or_else(|| anyhow!("unknown speed profile {:?}; use one of {}", arguments.profile, names()))?;
@@ -136,13 +168,26 @@ pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
         faults,
         use_drand: !arguments.no_drand,
         policy: arguments.policy.into(),
+        knobs: Default::default(),
         keep_trace: arguments.trace.is_some(),
         observer: None,
     })
 }
 
-fn introduction(arguments: &SimArguments, config: &SimConfig) -> String {
-    let model = match arguments.engine {
+/// A world as a swarm wrote it.
+pub(crate) fn read_case(path: &Path) -> anyhow::Result<Case> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).with_context(|| format!("{shown} cannot be read; name a .case file"))?;
+    let case: Case =
+        serde_json::from_str(&text).with_context(|| format!("{shown} is no .case file of this version"))?;
+    if case.format != FORMAT || case.windows == 0 {
+        return Err(anyhow!("{shown} is of format {}; this version reads {FORMAT}", case.format));
+    }
+    Ok(case)
+}
+
+fn introduction(engine: EngineChoice, config: &SimConfig) -> String {
+    let model = match engine {
         EngineChoice::Tiny => "the embedded rehearsal model, run on this CPU",
         EngineChoice::Synthetic => "answers by seed and proofs by formula",
     };
@@ -150,7 +195,7 @@ fn introduction(arguments: &SimArguments, config: &SimConfig) -> String {
     let SpeedProfile { name, what, .. } = config.profile;
     format!(
         "Rehearsing {} windows, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
-        arguments.windows, arguments.seed
+        config.windows, config.seed
     )
 }
 
@@ -195,7 +240,7 @@ fn why(outcome: &WindowOutcome) -> String {
     }
 }
 
-fn summary(report: &SimReport, wall_seconds: f64) -> String {
+fn summary(report: &SimReport, earnings: &Earnings, wall_seconds: f64) -> String {
     let headings =
         ["window", "generated", "uploaded", "checked", "accepted", "solved", "unique", "verdict", "weight", "slack s"];
     let rows: Vec<Vec<String>> = report
@@ -222,19 +267,34 @@ fn summary(report: &SimReport, wall_seconds: f64) -> String {
     let virtual_seconds = report.virtual_ms as f64 / 1000.0;
     format!(
         "\n{}\ngroups generated and uploaded; rollouts checked, accepted, solved\n\
+         {} distinct solutions counted of {} with hindsight; weight {:.1} % of the best possible\n\
          virtual time {virtual_seconds:.0} s, real time {wall_seconds:.2} s, {:.0} times real time\ntrace {}",
         table::render(&headings, &rows),
+        earnings.unique,
+        earnings.unique_best,
+        100.0 * earnings.weight_share,
         virtual_seconds / wall_seconds,
         report.trace_hash,
     )
 }
 
-fn json(arguments: &SimArguments, report: &SimReport, wall_seconds: f64) -> serde_json::Value {
+fn json(
+    engine: EngineChoice,
+    config: &SimConfig,
+    report: &SimReport,
+    earnings: &Earnings,
+    wall_seconds: f64,
+) -> serde_json::Value {
     let windows: Vec<serde_json::Value> = report.windows.iter().map(window_json).collect();
     json!({
-        "seed": arguments.seed,
+        "seed": config.seed,
         "windows": windows,
-        "engine": arguments.engine.name(),
+        "engine": engine.name(),
+        "hindsight": {
+            "unique": earnings.unique,
+            "unique_best": earnings.unique_best,
+            "weight_share": earnings.weight_share,
+        },
         "trace_hash": report.trace_hash,
         "virtual_seconds": report.virtual_ms as f64 / 1000.0,
         "wall_seconds": wall_seconds,

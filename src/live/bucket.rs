@@ -50,6 +50,12 @@ pub struct S3Bucket {
     server_clock: ServerClock,
 }
 
+/// The wire of the bucket for another use of the same library.
+pub(crate) fn plain_connector() -> Result<impl object_store::client::HttpConnector, super::http_client::HttpClientError>
+{
+    Ok(Transport::new(http_client(10_000, 60_000)?, ServerClock::default()))
+}
+
 /// The write key over one HTTP client.
 struct Writer {
     transport: Transport,

@@ -8,7 +8,7 @@ use grail_sim::engine::{Generator, SpeedProfile};
 use grail_sim::faults::Faults;
 use grail_sim::fork::{fork, simulated_key};
 use grail_sim::past::Past;
-use grail_sim::run::{SimConfig, SimReport};
+use grail_sim::run::{Knobs, SimConfig, SimReport};
 
 use super::format::Frame;
 use super::reader::Tape;
@@ -88,6 +88,12 @@ impl Fork {
             faults: self.faults.clone(),
             use_drand: recorded.use_drand,
             policy,
+            knobs: Knobs {
+                safety_blocks: recorded.safety_blocks,
+                reorganisation_blocks_max: recorded.reorganisation_blocks_max,
+                early_upload_ms: recorded.early_upload_ms,
+                ..Knobs::default()
+            },
             keep_trace: false,
             observer: None,
         }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod process;
+mod scenario;
 mod serve;
 mod sim;
 mod streams;

@@ -11,7 +11,7 @@ use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::{BeaconRound, BeaconSchedule, Head};
 use grail_protocol::signature::Hotkey;
 use grail_sim::engine::SpeedProfile;
-use grail_sim::run::{SimConfig, machine_config, simulate};
+use grail_sim::run::{Knobs, SimConfig, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
 pub(crate) const WINDOW: u64 = 3_000_000;
@@ -34,6 +34,7 @@ pub(crate) fn recorded_at(profile: SpeedProfile, seed: u64, windows: u64, faults
         faults: faults.parse().unwrap(),
         use_drand: true,
         policy: UploadPolicy::Score,
+        knobs: Knobs::default(),
         keep_trace: false,
         observer: None,
     };

@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod golden;
+mod mutants;
 mod tape;
 mod tidy;
 mod traces;
@@ -63,6 +64,8 @@ enum Chore {
         #[arg(long)]
         record: bool,
     },
+    /// Plant each bug in the miner, count the seeds until the simulator finds it, and write docs/mutants.md.
+    Mutants,
     /// Verify fixtures/trace-hashes.json against what the simulations give.
     Traces {
         /// Record the hashes and the fixtures' sums, after a change of behaviour that was meant.
@@ -93,6 +96,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         }
         Chore::Replay { arguments, .. } => Ok(grail::commands::replay::run(&arguments)? == ExitCode::SUCCESS),
         Chore::Tape { chore } => tape::run(&root.join("fixtures"), &chore),
+        Chore::Mutants => mutants::run(root),
         Chore::Tidy => tidy::run(root),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
         Chore::Traces { record } => traces::run(&root.join("fixtures"), record),

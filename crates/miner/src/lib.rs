@@ -8,6 +8,7 @@ pub mod answers;
 pub mod contract;
 pub mod driver;
 pub mod machine;
+pub mod mutants;
 pub mod outstanding;
 pub mod policy;
 pub mod ports;

@@ -12,6 +12,7 @@ mod estimate;
 pub mod event;
 mod groups;
 mod ledger;
+pub mod marks;
 pub mod receipt;
 mod settlement;
 mod snapshot;
@@ -28,10 +29,12 @@ use grail_protocol::signature::Hotkey;
 use sha2::{Digest, Sha256};
 
 use self::account::Account;
+use self::marks::Marks;
 use self::settlement::Unsettled;
 use self::timing::Timing;
 use self::window::{Recovered, Window};
 use crate::answers::{BeaconSchedule, ChainError, Head, Now};
+use crate::mutants::{Mutant, planted};
 use crate::policy::UploadPolicy;
 
 pub use self::action::{Action, GroupOrder};
@@ -133,6 +136,7 @@ pub struct Machine {
     /// A window that is over, and whose last upload has no known outcome yet.
     unsettled: Option<Unsettled>,
     stopping: bool,
+    marks: Marks,
     /// What each timer is set to, so that one is set anew only where its time changes.
     timers: BTreeMap<Timer, u64>,
 }
@@ -149,8 +153,14 @@ impl Machine {
             window: None,
             unsettled: None,
             stopping: false,
+            marks: Marks::default(),
             timers: BTreeMap::new(),
         }
+    }
+
+    /// Which rare branches it took.
+    pub const fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// Digest of everything that it knows, to compare two machines by: sha256 in hex.
@@ -218,8 +228,15 @@ impl Machine {
     }
 
     fn head_failed(&mut self, now: Now, error: ChainError, out: &mut Actions) {
+        self.marks.sometimes("head-does-not-move");
         out.push(trouble(Area::Chain, error));
-        out.push(Action::ReconnectChain);
+        if !planted(Mutant::StandingHeadUnnoticed) {
+            out.push(Action::ReconnectChain);
+        }
+        if planted(Mutant::HeadRetriedAtOnce) {
+            out.push(Action::WatchHead { after: self.timing.head().unwrap_or(0) });
+            return;
+        }
         out.push(Action::SetTimer { timer: Timer::Head, at_ms: now.monotonic_ms + self.config.block_ms / 4 });
     }
 

@@ -46,7 +46,7 @@ pub fn expected_unique(groups: &Solutions<'_>, rollouts_per_group: usize) -> f64
     groups_with.values().map(|&with| 1.0 - miss_probability(groups.len(), with, checked)).sum()
 }
 
-/// The lengths at which the expectation can be highest: all checked, and each step of one more checked group.
+/// The best of the lengths at which all groups are checked, or one more than for a shorter file; or all.
 fn best_prefix(groups: &Solutions<'_>, rollouts_per_group: usize) -> usize {
     let mut best = (0, 0.0);
     for length in candidates(groups.len(), rollouts_per_group) {
@@ -64,7 +64,8 @@ pub(crate) fn is_more(a: f64, b: f64) -> bool {
     a > b + 1e-9
 }
 
-fn candidates(available: usize, rollouts_per_group: usize) -> Vec<usize> {
+/// The lengths that are considered where so many groups are clean, ascending.
+pub fn candidates(available: usize, rollouts_per_group: usize) -> Vec<usize> {
     let checked = |length: usize| groups_checked(length, length * rollouts_per_group);
     let all_checked = (1..=available).take_while(|&length| checked(length) == length);
     let steps = (1..=available).filter(|&length| checked(length) > 1 && checked(length) > checked(length - 1));

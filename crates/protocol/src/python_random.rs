@@ -4,11 +4,23 @@ use sha2::{Digest, Sha512};
 
 const WORDS: usize = 624;
 const MIDDLE: usize = 397;
+/// What `init_by_array` begins with, whatever the key: `init_genrand(19650218)`.
+const ARRAY_SEED: [u32; WORDS] = {
+    let mut state = [0u32; WORDS];
+    state[0] = 19_650_218;
+    let mut i = 1;
+    while i < WORDS {
+        state[i] = 1_812_433_253u32.wrapping_mul(state[i - 1] ^ state[i - 1] >> 30).wrapping_add(i as u32);
+        i += 1;
+    }
+    state
+};
 
 /// A generator that draws what CPython draws from the same seed.
 #[derive(Clone)]
 pub struct PythonRandom {
     state: [u32; WORDS],
+    /// The word that is drawn next; those before it are already of the next round.
     next: usize,
 }
 
@@ -119,17 +131,13 @@ impl PythonRandom {
 
     /// `init_by_array` of the published MT19937.
     fn from_key(key: &[u32]) -> Self {
-        let mut state = [0u32; WORDS];
-        state[0] = 19_650_218;
-        for i in 1..WORDS {
-            state[i] = 1_812_433_253u32.wrapping_mul(state[i - 1] ^ state[i - 1] >> 30).wrapping_add(i as u32);
-        }
+        let mut state = ARRAY_SEED;
         let (mut i, mut j) = (1, 0);
         for _ in 0..WORDS.max(key.len()) {
             let mixed = (state[i - 1] ^ state[i - 1] >> 30).wrapping_mul(1_664_525);
             state[i] = (state[i] ^ mixed).wrapping_add(key[j]).wrapping_add(j as u32);
             i += 1;
-            j = (j + 1) % key.len();
+            j = if j + 1 < key.len() { j + 1 } else { 0 };
             if i == WORDS {
                 state[0] = state[WORDS - 1];
                 i = 1;
@@ -149,24 +157,23 @@ impl PythonRandom {
     }
 
     fn word(&mut self) -> u32 {
-        if self.next == WORDS {
-            self.twist();
-        }
-        let mut y = self.state[self.next];
-        self.next += 1;
+        let mut y = self.twisted();
         y ^= y >> 11;
         y ^= y << 7 & 0x9d2c_5680;
         y ^= y << 15 & 0xefc6_0000;
         y ^ y >> 18
     }
 
-    fn twist(&mut self) {
-        for i in 0..WORDS {
-            let y = self.state[i] & 0x8000_0000 | self.state[(i + 1) % WORDS] & 0x7fff_ffff;
-            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
-            self.state[i] = self.state[(i + MIDDLE) % WORDS] ^ y >> 1 ^ odd;
-        }
-        self.next = 0;
+    /// The next word of the state, brought to its next round only now: most generators draw a few words and are done.
+    fn twisted(&mut self) -> u32 {
+        let i = if self.next == WORDS { 0 } else { self.next };
+        let following = if i + 1 < WORDS { i + 1 } else { 0 };
+        let middle = if i + MIDDLE < WORDS { i + MIDDLE } else { i + MIDDLE - WORDS };
+        let y = self.state[i] & 0x8000_0000 | self.state[following] & 0x7fff_ffff;
+        let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
+        self.state[i] = self.state[middle] ^ y >> 1 ^ odd;
+        self.next = i + 1;
+        self.state[i]
     }
 }
 

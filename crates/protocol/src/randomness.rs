@@ -85,11 +85,9 @@ pub fn open(tokens: &[u32], randomness: &str, positions: usize) -> Result<Vec<us
 
 /// sha256 over numbers as big-endian u32.
 pub fn hash_u32s(values: &[u32]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for value in values {
-        Digest::update(&mut hash, value.to_be_bytes());
-    }
-    hash.finalize().into()
+    // In one piece: the hash takes whole blocks much faster than four bytes at a time.
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_be_bytes()).collect();
+    Sha256::digest(bytes).into()
 }
 
 /// The window's randomness: the block hash's text with the beacon's, or the block hash as it is without a beacon.

@@ -1,5 +1,10 @@
 //! Hotkeys: sr25519 signatures, SS58 addresses, and the binding that commits a rollout.
 
+mod batch;
+
+use std::sync::LazyLock;
+
+use schnorrkel::context::SigningContext;
 use schnorrkel::{ExpansionMode, MiniSecretKey, PublicKey, SecretKey, Signature};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -7,6 +12,8 @@ use sha2::{Digest, Sha256};
 use crate::constants::PROTOCOL;
 use crate::hexadecimal::HexError;
 use crate::randomness::hash_u32s;
+
+pub use batch::SignatureClaim;
 
 /// Why an address or a key is not usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +27,7 @@ pub enum KeyError {
 }
 
 /// A public sr25519 key, and the address that stands for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Hotkey([u8; 32]);
 
 /// A secret sr25519 key that signs deterministically: the nonce comes from key and message alone.
@@ -70,7 +77,7 @@ impl Hotkey {
         let (Ok(key), Ok(signature)) = (PublicKey::from_bytes(&self.0), Signature::from_bytes(signature)) else {
             return false;
         };
-        let verified = |text: &[u8]| key.verify_simple(PROTOCOL.signing_context, text, &signature).is_ok();
+        let verified = |text: &[u8]| key.verify(CONTEXT.bytes(text), &signature).is_ok();
         verified(message) || verified(&[b"<Bytes>", message, b"</Bytes>"].concat())
     }
 }
@@ -97,8 +104,7 @@ impl Keypair {
 
     /// Sign bytes as they are; the same key and message give the same signature.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        let context = schnorrkel::signing_context(PROTOCOL.signing_context);
-        let transcript = schnorrkel::context::attach_rng(context.bytes(message), NoOutsideEntropy);
+        let transcript = schnorrkel::context::attach_rng(CONTEXT.bytes(message), NoOutsideEntropy);
         self.secret.sign(transcript, &self.public).to_bytes()
     }
 
@@ -154,6 +160,9 @@ pub fn binding_of(tokens: &[u32], s_vals: &[u32], randomness: &[u8]) -> [u8; 32]
     let (tokens, s_vals) = (hash_u32s(tokens), hash_u32s(s_vals));
     commit_binding(&tokens, randomness, PROTOCOL.model_name, PROTOCOL.layer_index, &s_vals)
 }
+
+/// The context that every signature is made under, absorbed once.
+static CONTEXT: LazyLock<SigningContext> = LazyLock::new(|| SigningContext::new(PROTOCOL.signing_context));
 
 /// Supplies nothing, so that the signing nonce depends on key and message only.
 struct NoOutsideEntropy;

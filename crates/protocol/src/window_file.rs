@@ -12,6 +12,10 @@ use crate::rollout::Rollout;
 /// Most bytes of JSON that a window file may unpack to; beyond it a file is refused rather than read.
 pub const UNPACKED_BYTES_MAX: u64 = 512 << 20;
 
+/// About what a token with its sketch value and log probability takes, and the rest of a rollout; to allocate once.
+const JSON_BYTES_PER_TOKEN: usize = 38;
+const JSON_BYTES_PER_ROLLOUT: usize = 3_000;
+
 /// A window's rollouts of one hotkey, as uploaded.
 #[derive(Debug, Clone, Serialize)]
 pub struct WindowFile<'a> {
@@ -53,8 +57,11 @@ impl<'a> WindowFile<'a> {
     /// The bytes to upload: JSON under gzip level 1.
     pub fn pack(&self) -> Vec<u8> {
         // In one write: the encoder pays for each of serde's small ones with a sweep over its buffer.
-        let json = serde_json::to_vec(self).expect("rollouts are plain data");
-        let mut gzip = GzEncoder::new(Vec::with_capacity(json.len() / 2), Compression::new(1));
+        let tokens: usize = self.inferences.iter().map(|rollout| rollout.commit.tokens.len()).sum();
+        let mut json =
+            Vec::with_capacity(JSON_BYTES_PER_TOKEN * tokens + JSON_BYTES_PER_ROLLOUT * self.inferences.len());
+        serde_json::to_writer(&mut json, self).expect("rollouts are plain data, and a Vec takes every write");
+        let mut gzip = GzEncoder::new(Vec::with_capacity(json.len()), Compression::new(1));
         gzip.write_all(&json).and_then(|()| gzip.finish()).expect("a Vec takes every write")
     }
 }
@@ -76,13 +83,19 @@ fn unpack_at_most(limit: u64, bytes: &[u8]) -> Result<Value, WindowFileError> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(python_json::parse(bytes)?);
     }
-    let mut json = Vec::new();
+    let mut json = Vec::with_capacity(capacity(bytes).min(limit) as usize);
     let mut reader = MultiGzDecoder::new(bytes).take(limit + 1);
     reader.read_to_end(&mut json).map_err(WindowFileError::Gzip)?;
     if json.len() as u64 > limit {
         return Err(WindowFileError::TooLarge);
     }
     Ok(python_json::parse(&json)?)
+}
+
+/// How much a gzip stream says at its end that it unpacks to, as far as that can be believed of this many bytes.
+fn capacity(gzip: &[u8]) -> u64 {
+    let stated = gzip.last_chunk().map_or(0, |tail| u32::from_le_bytes(*tail));
+    u64::from(stated).min(16 * gzip.len() as u64)
 }
 
 #[cfg(test)]

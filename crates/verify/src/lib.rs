@@ -6,6 +6,7 @@
 
 pub mod checks;
 mod facts;
+mod memory;
 mod own_group;
 mod process;
 pub mod sampling;
@@ -14,8 +15,9 @@ mod verdict;
 
 pub use checks::distribution;
 pub use facts::{Recompute, RecomputeError, WindowFacts};
+pub use memory::Memory;
 pub use own_group::{OwnFinding, check_own_group};
-pub use process::{Scope, verify_bytes, verify_value};
+pub use process::{Scope, verify_bytes, verify_remembering, verify_value};
 pub use verdict::{
     Check, Failure, GiveUp, IgnoreReason, Metrics, Reason, Report, RolloutOutcome, RolloutReport, Verdict,
 };

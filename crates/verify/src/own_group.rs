@@ -1,12 +1,13 @@
 //! The same rules over a group of our own, before it may be uploaded.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use grail_protocol::generation::{ProofPass, Tokenizer};
 use grail_protocol::rollout::Rollout;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Recompute, RecomputeError, WindowFacts};
+use crate::memory::Memory;
 use crate::process::FileCheck;
 use crate::verdict::{Check, Reason, RolloutOutcome};
 
@@ -33,7 +34,8 @@ pub fn check_own_group(
 ) -> Vec<OwnFinding> {
     let values: Vec<_> = rollouts.iter().map(Rollout::to_value).collect();
     let known = Passes { rollouts, passes };
-    let check = FileCheck { facts, tokenizer, recompute: &known, canonical: RefCell::default() };
+    let memory = &Memory::default();
+    let check = FileCheck { facts, tokenizer, recompute: &known, memory, were_batched: Cell::default() };
     let Some(index) = rollouts.first().map(|rollout| rollout.rollout_group) else {
         return vec![OwnFinding { rollout: None, check: Check::Group, reason: Reason::GroupSize }];
     };

@@ -1,12 +1,12 @@
 //! A whole window file: what is checked, in which order, and what comes of it.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use grail_protocol::generation::Tokenizer;
-use grail_protocol::problem::Problem;
-use grail_protocol::prompt::prompt;
 use grail_protocol::python_json::Value;
+use grail_protocol::signature::SignatureClaim;
 use grail_protocol::window_file::{WindowFileError, unpack};
 
 use crate::checks::group::{self, GroupStop};
@@ -14,6 +14,7 @@ use crate::checks::rollout::Nonces;
 use crate::checks::{Claims, Stop, distribution, problem, prompt as prompt_check, proof, rollout};
 use crate::checks::{solution, termination, tokens};
 use crate::facts::{Recompute, WindowFacts};
+use crate::memory::{Canonical, Memory};
 use crate::sampling::{Groups, select_in};
 use crate::verdict::{
     Check, Failure, GiveUp, IgnoreReason, Metrics, Reason, Report, RolloutOutcome, RolloutReport, Verdict,
@@ -56,9 +57,21 @@ pub fn verify_value(
     recompute: &dyn Recompute,
     scope: Scope,
 ) -> Report {
+    verify_remembering(document, facts, tokenizer, recompute, scope, &Memory::default())
+}
+
+/// As [`verify_value`], with what was established by earlier looks at files under the same tokenizer.
+pub fn verify_remembering(
+    document: &Value,
+    facts: &WindowFacts,
+    tokenizer: &dyn Tokenizer,
+    recompute: &dyn Recompute,
+    scope: Scope,
+    memory: &Memory,
+) -> Report {
     let mut rollouts = Vec::new();
     let verdict = match inferences_of(document, facts) {
-        Ok(inferences) => FileCheck { facts, tokenizer, recompute, canonical: RefCell::default() }
+        Ok(inferences) => FileCheck { facts, tokenizer, recompute, memory, were_batched: Cell::default() }
             .run(inferences, scope, &mut rollouts)
             .unwrap_or_else(Verdict::GaveUp),
         Err(verdict) => verdict,
@@ -96,8 +109,9 @@ pub(crate) struct FileCheck<'a> {
     pub(crate) facts: &'a WindowFacts,
     pub(crate) tokenizer: &'a dyn Tokenizer,
     pub(crate) recompute: &'a dyn Recompute,
-    /// Problem and prompt tokens of the groups seen so far.
-    pub(crate) canonical: RefCell<BTreeMap<u32, (Problem, Vec<u32>)>>,
+    pub(crate) memory: &'a Memory,
+    /// Whether all signatures were tried at once.
+    pub(crate) were_batched: Cell<bool>,
 }
 
 /// A rollout that joined its group: its commit, and the canonical seed if it got as far as being given one.
@@ -130,10 +144,11 @@ impl FileCheck<'_> {
         let mut tally = Tally::default();
         let mut nonces = Nonces::default();
         let mut joined: Vec<(String, Vec<Member<'_>>)> = Vec::new();
-        for position in positions {
-            let inference = &inferences[position];
+        let drawn: Vec<&Value> = positions.iter().map(|position| &inferences[*position]).collect();
+        for (position, inference) in positions.into_iter().zip(&drawn) {
             tally.checked += usize::from(tally.failure.is_none());
-            let outcome = self.rollout(inference, &groups, &mut nonces, &mut joined);
+            let holds = |claim| self.holds(claim, &drawn);
+            let outcome = self.rollout(inference, &groups, &mut nonces, &mut joined, &holds);
             tally.note(position, inference, &outcome, soft_limit);
             reports.push(RolloutReport { position, outcome });
             if tally.failure.is_some() && scope == Scope::Validator {
@@ -151,8 +166,10 @@ impl FileCheck<'_> {
         let name = inferences.first().and_then(|first| first.get("rollout_group")).map(Value::python_str);
         let groups = Groups::single(name.unwrap_or_default(), index);
         let (mut nonces, mut joined) = (Nonces::default(), Vec::new());
-        let outcomes =
-            inferences.iter().map(|inference| self.rollout(inference, &groups, &mut nonces, &mut joined)).collect();
+        let drawn: Vec<&Value> = inferences.iter().collect();
+        let holds = |claim| self.holds(claim, &drawn);
+        let rollout = |inference| self.rollout(inference, &groups, &mut nonces, &mut joined, &holds);
+        let outcomes = inferences.iter().map(rollout).collect();
         let failure = match group_failure(&joined) {
             Ok(failure) => failure.map(|failure| failure.reason),
             Err(_) => Some(Reason::None),
@@ -167,18 +184,19 @@ impl FileCheck<'_> {
         groups: &Groups,
         nonces: &mut Nonces,
         joined: &mut Vec<(String, Vec<Member<'a>>)>,
+        holds: &dyn Fn(SignatureClaim) -> bool,
     ) -> RolloutOutcome {
-        if let Err(stop) = rollout::check(inference, self.facts, nonces) {
+        if let Err(stop) = rollout::check(inference, self.facts, nonces, self.memory, holds) {
             return stop.into();
         }
         let commit = inference.get("commit").unwrap_or(&NULL);
         let name = inference.get("rollout_group").unwrap_or(&NULL).python_str();
         // A group named by null is in no map of the validator's and counts as the first.
         let index = groups.order.get(&name).copied().unwrap_or(0);
-        let outcome = self.join_and_check(inference, commit, index);
+        let outcome = self.join_and_check(inference, commit, index, holds);
         let seed = match &outcome {
             Err(NotJoined) => None,
-            Ok(_) => Some(self.problem_of(index).origin.seed),
+            Ok(_) => Some(self.canonical(index).problem.origin.seed.clone()),
         };
         let member = Member { commit, seed };
         match joined.iter_mut().find(|(known, _)| *known == name) {
@@ -188,13 +206,19 @@ impl FileCheck<'_> {
         outcome.unwrap_or(RolloutOutcome::Skipped("the commit or its sat_problem is no object"))
     }
 
-    fn join_and_check(&self, inference: &Value, commit: &Value, index: u32) -> Result<RolloutOutcome, NotJoined> {
+    fn join_and_check(
+        &self,
+        inference: &Value,
+        commit: &Value,
+        index: u32,
+        holds: &dyn Fn(SignatureClaim) -> bool,
+    ) -> Result<RolloutOutcome, NotJoined> {
         // The validator writes the canonical seed into the commit's problem, which throws where that has no fields.
         match commit {
             Value::Object(fields) if matches!(fields.get("sat_problem"), None | Some(Value::Object(_))) => {}
             _ => return Err(NotJoined),
         }
-        Ok(match self.hard_checks(inference, commit, index) {
+        Ok(match self.hard_checks(inference, commit, index, holds) {
             Err(stop) => stop.into(),
             Ok(probabilities) => match distribution::check(&probabilities) {
                 Ok(()) => RolloutOutcome::Valid,
@@ -204,30 +228,46 @@ impl FileCheck<'_> {
     }
 
     /// Checks 2 to 7; gives the probabilities of the completion's tokens for the soft check.
-    fn hard_checks(&self, inference: &Value, commit: &Value, index: u32) -> Result<Vec<f64>, Stop> {
+    fn hard_checks(
+        &self,
+        inference: &Value,
+        commit: &Value,
+        index: u32,
+        holds: &dyn Fn(SignatureClaim) -> bool,
+    ) -> Result<Vec<f64>, Stop> {
         let tokens = tokens::check(commit, &self.facts.limits)?;
         let listed = inference.get("proof").unwrap_or(&NULL);
-        let pass = proof::check(commit, listed, &tokens, self.facts, self.recompute)?;
-        self.problem_of(index);
-        let canonical = self.canonical.borrow();
-        let (canonical_problem, canonical_prompt) = &canonical[&index];
-        problem::check(commit, canonical_problem)?;
-        let completion_length = prompt_check::check(commit, &tokens, canonical_prompt)?;
+        let hotkey = self.memory.hotkey(&self.facts.hotkey);
+        let pass = proof::check(commit, listed, &tokens, self.facts, self.recompute, hotkey, holds)?;
+        let canonical = self.canonical(index);
+        problem::check(commit, &canonical.problem)?;
+        let completion_length = prompt_check::check(commit, &tokens, &canonical.prompt)?;
         termination::check(commit, &tokens, &pass, &self.facts.limits)?;
         let prompt_length = tokens.len() - completion_length;
-        solution::check(commit, &tokens[prompt_length..], canonical_problem, self.tokenizer)?;
+        solution::check(commit, &tokens[prompt_length..], &canonical.problem, self.tokenizer)?;
         Ok(pass.probabilities.get(prompt_length - 1..).unwrap_or(&[]).to_vec())
     }
 
-    /// The canonical problem of a position in the file; its prompt is tokenised once.
-    fn problem_of(&self, index: u32) -> Problem {
-        let mut canonical = self.canonical.borrow_mut();
-        let (problem, _) = canonical.entry(index).or_insert_with(|| {
-            let problem = Problem::canonical(&self.facts.hotkey, &self.facts.block_hash, index);
-            let prompt = self.tokenizer.encode(&prompt(&problem));
-            (problem, prompt)
-        });
-        problem.clone()
+    /// The canonical problem of a position in the file, and its prompt.
+    fn canonical(&self, index: u32) -> Rc<Canonical> {
+        self.memory.canonical(self.facts, index, self.tokenizer)
+    }
+
+    /// Whether a signature holds; the first one that is looked at has those of all drawn rollouts tried at once.
+    fn holds(&self, claim: SignatureClaim, drawn: &[&Value]) -> bool {
+        if !self.memory.knows(&claim) && !self.were_batched.replace(true) {
+            self.memory.learn(drawn.iter().flat_map(|inference| self.claims(inference)).collect());
+        }
+        self.memory.holds(claim)
+    }
+
+    /// The signatures that will be looked at if nothing stops the checks of this rollout before.
+    fn claims(&self, inference: &Value) -> Vec<SignatureClaim> {
+        let commit = inference.get("commit").unwrap_or(&NULL);
+        let tokens = tokens::check(commit, &self.facts.limits);
+        let binding = tokens.ok().zip(self.memory.hotkey(&self.facts.hotkey));
+        let binding = binding.and_then(|(tokens, hotkey)| proof::claim(commit, &tokens, hotkey));
+        rollout::claim(inference, self.memory).into_iter().chain(binding).collect()
     }
 }
 

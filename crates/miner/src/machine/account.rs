@@ -8,6 +8,10 @@ use super::receipt::Area;
 use super::view::View;
 use super::{Actions, Machine, trouble};
 use crate::answers::{ChainError, CommitError, Now};
+use crate::mutants::{Mutant, planted};
+
+/// A commitment that is not included after this many blocks will not be.
+const INCLUSION_BLOCKS_MAX: u64 = 5;
 
 /// What is known of our account.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -15,6 +19,12 @@ pub(super) struct Account {
     /// Whether the hotkey has a uid; unknown before the first answer.
     registered: Option<bool>,
     commitment: Commitment,
+    /// It was found to be right before.
+    #[serde(default)]
+    was_equal: bool,
+    /// Until when a commitment whose outcome is unknown may still be included, in monotonic milliseconds.
+    #[serde(default)]
+    on_its_way_until_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,12 +38,14 @@ enum Commitment {
 
 impl Account {
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { registered, commitment } = self;
+        let Self { registered, commitment, was_equal, on_its_way_until_ms } = self;
         view.line(
             "account.registered",
             registered.map_or("unknown".to_owned(), |is_registered| is_registered.to_string()),
         );
         view.line("account.commitment", commitment.name());
+        view.line("account.was_equal", was_equal);
+        view.line("account.on_its_way_until_ms", on_its_way_until_ms);
     }
 
     /// Whether mining is known to be pointless.
@@ -69,8 +81,13 @@ impl Machine {
             Ok(uid) => {
                 self.account.registered = Some(uid.is_some());
                 if uid.is_some() {
+                    // Another tool, or the loss of the uid, may have changed it since it was read.
+                    if self.account.commitment == Commitment::Equal && !planted(Mutant::CommitmentReadOnce) {
+                        self.account.commitment = Commitment::Unknown;
+                    }
                     self.read_commitment(actions);
                 } else {
+                    self.marks.sometimes("hotkey-is-not-registered");
                     let text = "the hotkey is not registered on the subnet; register it, mining starts by itself then";
                     actions.push(trouble(Area::Chain, text));
                     self.account_later(now, actions);
@@ -92,8 +109,18 @@ impl Machine {
         match result {
             Ok(found) if found.as_ref() == Some(&self.config.read_credentials) => {
                 self.account.commitment = Commitment::Equal;
+                self.account.was_equal = true;
+            }
+            Ok(_) if now.monotonic_ms < self.account.on_its_way_until_ms && !planted(Mutant::CommitsWithoutPause) => {
+                // Another one would race with it for the nonce.
+                self.marks.sometimes("commitment-is-on-its-way");
+                self.account.commitment = Commitment::Unknown;
+                self.account_later(now, actions);
             }
             Ok(_) => {
+                if self.account.was_equal {
+                    self.marks.sometimes("commitment-differs-from-what-was-read-before");
+                }
                 self.account.commitment = Commitment::Writing;
                 actions.push(Action::Commit(self.config.read_credentials.clone()));
             }
@@ -112,17 +139,22 @@ impl Machine {
             Ok(()) => self.read_commitment(actions),
             Err(error @ CommitError::Unknown(_)) => {
                 actions.push(trouble(Area::Commitment, error));
+                self.account.on_its_way_until_ms = now.monotonic_ms + INCLUSION_BLOCKS_MAX * self.config.block_ms;
                 self.read_commitment(actions);
             }
             Err(error @ CommitError::Refused(_)) => {
                 actions.push(trouble(Area::Commitment, error));
+                if planted(Mutant::SecretTold) {
+                    let told = String::from_utf8_lossy(&self.config.read_credentials).into_owned();
+                    actions.push(trouble(Area::Commitment, told));
+                }
                 self.account_later(now, actions);
             }
         }
     }
 
     fn read_commitment(&mut self, actions: &mut Actions) {
-        if self.account.commitment == Commitment::Unknown {
+        if self.account.commitment == Commitment::Unknown || planted(Mutant::CommitsTwice) {
             self.account.commitment = Commitment::Reading;
             actions.push(Action::ReadCommitment);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use grail_protocol::generation::GeneratedRollout;
 use grail_protocol::rollout::Rollout;
+use grail_verify::{Check, OwnFinding};
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, GroupOrder};
@@ -13,6 +14,7 @@ use super::view::{View, ranges};
 use super::window::Window;
 use super::{Actions, Machine, trouble};
 use crate::answers::{JournalError, JournalRecord, Now};
+use crate::mutants::{Mutant, planted};
 use crate::seal::SealedGroup;
 
 /// A group is given up and tried again when it takes this many times the estimate.
@@ -82,6 +84,9 @@ impl Groups {
 
     /// Length of the run of clean groups from 0.
     pub(super) fn clean_prefix(&self) -> usize {
+        if planted(Mutant::IndexAdvancesOnFailure) {
+            return self.clean.len();
+        }
         self.clean.keys().zip(0u32..).take_while(|(index, expected)| *index == expected).count()
     }
 
@@ -107,7 +112,9 @@ impl Groups {
     pub(super) fn cancel_all(&mut self, window_start: u64, generation: u32, out: &mut Actions) {
         for (index, flight) in std::mem::take(&mut self.in_flight) {
             let group = GroupId { window_start, generation, index, attempt: flight.attempt };
-            out.push(Action::CancelGroup(group));
+            if !planted(Mutant::CancelForgotten) {
+                out.push(Action::CancelGroup(group));
+            }
         }
         self.waiting.clear();
     }
@@ -124,6 +131,7 @@ impl Groups {
     /// The next index to order: one that waits and is due, or a fresh one.
     fn next(&self, now_ms: u64, groups_max: Option<u32>) -> Option<u32> {
         let due = self.waiting.iter().find(|(_, waiting)| waiting.not_before_ms <= now_ms).map(|(index, _)| *index);
+        let groups_max = groups_max.filter(|_| !planted(Mutant::GroupsBeyondTheLimit));
         due.or_else(|| Some(self.next_fresh).filter(|fresh| groups_max.is_none_or(|max| *fresh < max)))
     }
 
@@ -139,7 +147,7 @@ impl Groups {
 impl Machine {
     /// Keep the engine busy with what can still finish, low indices first.
     pub(super) fn order_groups(&mut self, now: Now, out: &mut Actions) {
-        if self.stopping || self.account.is_unregistered() {
+        if self.stopping || self.account.is_unregistered() && !planted(Mutant::UnregisteredMinesOn) {
             return;
         }
         let Some(window) = self.window.as_mut().filter(|window| !window.closing) else {
@@ -148,7 +156,7 @@ impl Machine {
         let Some(context) = &window.context else { return };
         let now_ms = now.monotonic_ms;
         let groups = &mut window.groups;
-        while groups.in_flight.len() < self.config.groups_in_flight_max
+        while groups.in_flight.len() < self.config.groups_in_flight_max + usize::from(planted(Mutant::OneGroupTooMany))
             && self.timing.group_can_finish(window.start, now_ms)
         {
             let Some(index) = groups.next(now_ms, self.config.groups_max) else {
@@ -180,6 +188,9 @@ impl Machine {
         let now_ms = now.monotonic_ms;
         let Some(window) = self.window.as_mut() else { return };
         let groups = &mut window.groups;
+        if planted(Mutant::StuckGroupsKept) {
+            return;
+        }
         let late: Vec<u32> = groups
             .in_flight
             .iter()
@@ -190,6 +201,7 @@ impl Machine {
             let Some(flight) = groups.in_flight.remove(&index) else {
                 continue;
             };
+            self.marks.sometimes("group-takes-too-long");
             self.timing.group.observe(now_ms - flight.since_ms, now_ms);
             groups.engine_failures += 1;
             let attempt = flight.attempt;
@@ -206,6 +218,7 @@ impl Machine {
         };
         let Some(flight) = window.groups.land(&id) else { return };
         self.timing.group.observe(now.monotonic_ms - flight.since_ms, now.monotonic_ms);
+        let sealed = overlooked(sealed);
         if sealed.findings.is_empty() {
             let (window_start, rollouts) = (window.start, sealed.rollouts);
             let record = JournalRecord::Group { window_start, rollouts: rollouts.clone() };
@@ -213,13 +226,15 @@ impl Machine {
             out.push(Action::AppendJournal { entry: JournalEntry::Group(id), record });
             return;
         }
+        self.marks.sometimes("rollout-is-sampled-again");
         for finding in &sealed.findings {
             let finding = format!("{}/{}", finding.check, finding.reason);
             *window.groups.rejections.entry(finding.clone()).or_default() += 1;
             out.push(Action::Report(Report::RolloutRejected { index: id.index, finding }));
         }
         let kept = fine_rollouts(sealed);
-        window.groups.wait(id.index, id.attempt + 1, now.monotonic_ms, kept);
+        let attempt = id.attempt + u32::from(!planted(Mutant::SameAttemptAgain));
+        window.groups.wait(id.index, attempt, now.monotonic_ms, kept);
     }
 
     pub(super) fn group_failed(&mut self, now: Now, id: GroupId, why: String, out: &mut Actions) {
@@ -228,16 +243,22 @@ impl Machine {
         };
         let Some(flight) = window.groups.land(&id) else { return };
         out.push(trouble(Area::Engine, format!("group {}: {why}", id.index)));
+        self.marks.sometimes("group-waits-for-the-engine");
         window.groups.engine_failures += 1;
+        if planted(Mutant::IndexAdvancesOnFailure) {
+            return;
+        }
         let pause_ms = (self.config.block_ms / 48) << id.attempt.min(5);
         window.groups.wait(id.index, id.attempt + 1, now.monotonic_ms + pause_ms, flight.kept);
     }
 
     pub(super) fn group_journalled(&mut self, id: GroupId, result: Result<(), JournalError>, out: &mut Actions) {
         if let Err(error) = result {
+            self.marks.sometimes("journal-does-not-work");
             out.push(trouble(Area::Journal, error));
         }
         let Some(window) = self.window.as_mut().filter(|window| window.is_home_of(&id)) else {
+            self.marks.sometimes("old-generation-answers");
             return;
         };
         let Some(rollouts) = window.groups.journalling.remove(&id.index) else {
@@ -260,12 +281,24 @@ impl Window {
     }
 }
 
+/// What is left of the findings where a planted bug overlooks some.
+fn overlooked(mut sealed: SealedGroup) -> SealedGroup {
+    let stays = |finding: &OwnFinding| {
+        let is_overlooked = planted(Mutant::FindingsIgnored)
+            || planted(Mutant::ImprobableEosUploaded) && finding.check == Check::Termination;
+        !is_overlooked
+    };
+    sealed.findings.retain(stays);
+    sealed
+}
+
 /// The rollouts that nothing was found about; none where the finding is the whole group's.
 fn fine_rollouts(sealed: SealedGroup) -> BTreeMap<u32, GeneratedRollout> {
     if sealed.findings.iter().any(|finding| finding.rollout.is_none()) {
         return BTreeMap::new();
     }
-    let fine = |index: &u32| !sealed.findings.iter().any(|finding| finding.rollout == Some(*index));
+    let wanted = planted(Mutant::BadRolloutKept);
+    let fine = |index: &u32| sealed.findings.iter().any(|finding| finding.rollout == Some(*index)) == wanted;
     (0u32..).zip(sealed.generated).filter(|(index, _)| fine(index)).collect()
 }
 

@@ -12,6 +12,7 @@ use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
 use super::view::View;
 use super::{Actions, Machine, trouble};
 use crate::answers::{BucketError, Etag, JournalRecord};
+use crate::mutants::{Mutant, planted};
 
 /// Failed looks at the bucket after which a receipt is given as things stand.
 const LOOKS_MAX: u32 = 5;
@@ -25,15 +26,19 @@ pub(super) struct Unsettled {
     looks: u32,
     /// A look, or the upload itself, is not answered yet.
     waiting: bool,
+    /// The digest of something that is none of our files.
+    #[serde(default)]
+    strange: Option<String>,
 }
 
 impl Unsettled {
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { receipt, ledger, looks, waiting } = self;
+        let Self { receipt, ledger, looks, waiting, strange } = self;
         view.line("unsettled.window", receipt.window_start);
         view.line("unsettled.outcome", format!("{:?}", receipt.outcome));
         view.line("unsettled.looks", looks);
         view.line("unsettled.waiting", waiting);
+        view.line_if_some("unsettled.strange", strange.as_deref());
         ledger.describe("unsettled", view);
     }
 }
@@ -43,11 +48,16 @@ impl Machine {
     /// still in flight nobody can look.
     pub(super) fn give_receipt(&mut self, receipt: WindowReceipt, ledger: Ledger, in_flight: bool, out: &mut Actions) {
         self.give_unsettled(out);
+        if let Some(pending) = ledger.pending().filter(|_| planted(Mutant::PendingCountsAsDone)) {
+            let (outcome, digest) = (WindowOutcome::Uploaded, Some(pending.digest.clone()));
+            return give(WindowReceipt { outcome, digest, ..receipt }, out);
+        }
         if ledger.pending().is_none() {
             give(receipt, out);
             return;
         }
-        self.unsettled = Some(Unsettled { receipt, ledger, looks: 0, waiting: in_flight });
+        self.marks.sometimes("window-ends-with-a-pending-upload");
+        self.unsettled = Some(Unsettled { receipt, ledger, looks: 0, waiting: in_flight, strange: None });
         self.read_unsettled(out);
     }
 
@@ -79,6 +89,13 @@ impl Machine {
         let is_asked = |unsettled: &Unsettled| unsettled.receipt.window_start == window_start;
         let Some(unsettled) = self.unsettled.as_mut().filter(|unsettled| is_asked(unsettled)) else { return };
         match result {
+            Ok(Some((digest, _)))
+                if !unsettled.ledger.knows(&digest) && unsettled.strange.as_ref() != Some(&digest) =>
+            {
+                // Bytes may be altered on their way; what another writer wrote is the same when it is read again.
+                unsettled.strange = Some(digest);
+                self.look_again(out);
+            }
             Ok(found) => {
                 let done = found.and_then(|(digest, _)| unsettled.ledger.done(window_start, &digest, out));
                 unsettled.ledger.abandon_pending(window_start, ledger::NOT_THERE, out);
@@ -95,21 +112,28 @@ impl Machine {
             }
             Err(error) => {
                 out.push(trouble(Area::Bucket, error));
-                unsettled.waiting = false;
-                unsettled.looks += 1;
-                if unsettled.looks >= LOOKS_MAX || self.stopping {
-                    self.give_unsettled(out);
-                }
+                self.look_again(out);
             }
+        }
+    }
+
+    /// A look told nothing: another one follows with the next head, up to a number of them.
+    fn look_again(&mut self, out: &mut Actions) {
+        let Some(unsettled) = self.unsettled.as_mut() else { return };
+        unsettled.waiting = false;
+        unsettled.looks += 1;
+        if unsettled.looks >= LOOKS_MAX || self.stopping {
+            self.give_unsettled(out);
         }
     }
 
     /// Give the receipt of a window that a crash interrupted and that is over by now.
     pub(super) fn close_recovered(&mut self, start: u64, out: &mut Actions) {
         let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() != start) else { return };
-        if recovered.is_closed() {
+        if recovered.is_closed() && !planted(Mutant::ReceiptTwice) {
             return;
         }
+        self.marks.sometimes("recovered-window-is-over");
         let (context, groups_clean, ledger) = recovered.into_parts();
         let done = ledger.newest_done();
         let groups_uploaded = done.map_or(0, |done| done.groups);

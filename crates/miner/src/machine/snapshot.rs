@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::event::Timer;
+use super::marks::Marks;
 use super::settlement::Unsettled;
 use super::timing::Timing;
 use super::window::{Recovered, Window};
@@ -28,7 +29,8 @@ pub struct Snapshot {
 impl Machine {
     /// The state as it is now.
     pub fn snapshot(&self) -> Snapshot {
-        let Self { config: _, timing, account, recovered, window, unsettled, stopping, timers } = self.clone();
+        let Self { config: _, timing, account, recovered, window, unsettled, stopping, timers, marks: _ } =
+            self.clone();
         Snapshot { timing, account, recovered, window, unsettled, stopping, timers }
     }
 
@@ -36,7 +38,8 @@ impl Machine {
     pub fn restore(config: MachineConfig, snapshot: Snapshot) -> Self {
         let Snapshot { timing, account, recovered, window, unsettled, stopping, timers } = snapshot;
         let timing = timing.configured(config.safety_blocks);
-        Self { config, timing, account, recovered, window, unsettled, stopping, timers }
+        let marks = Marks::default();
+        Self { config, timing, account, recovered, window, unsettled, stopping, timers, marks }
     }
 
     /// First block of the window that is mined.

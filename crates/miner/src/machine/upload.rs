@@ -1,5 +1,6 @@
 //! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
 
+mod confirmed;
 mod description;
 
 use grail_protocol::rollout::Rollout;
@@ -11,11 +12,11 @@ use sha2::{Digest, Sha256};
 use super::action::Action;
 use super::choice::Choice;
 use super::event::{JournalEntry, Timer};
-use super::ledger::{Entry, Ledger};
+use super::ledger::Ledger;
 use super::receipt::{Area, WindowOutcome};
 use super::{Actions, Machine, ledger, trouble};
 use crate::answers::{BucketError, Etag, JournalError, Now, PutCondition};
-use crate::policy::{UploadPolicy, is_more};
+use crate::mutants::{Mutant, planted};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
 const MISSING_READS_MAX: u32 = 5;
@@ -69,8 +70,14 @@ enum Stage {
     Journalling { bytes: Vec<u8> },
     /// The file is being written.
     Putting,
-    /// The object is being read; `written` if the write was acknowledged.
-    Reading { written: bool, missing: u32 },
+    /// The object is being read; `written` if the write was acknowledged, `strange` the digest of something that is none
+    /// of our files.
+    Reading {
+        written: bool,
+        missing: u32,
+        #[serde(default)]
+        strange: Option<String>,
+    },
     /// The object of an earlier generation is being removed.
     Deleting,
     /// Waiting to go on.
@@ -149,10 +156,12 @@ impl Machine {
             });
             return;
         }
-        if let Some(pending) = window.upload.ledger.pending().filter(|_| window.upload.refused.is_none()) {
+        let pending = window.upload.ledger.pending().filter(|_| !planted(Mutant::PendingForgotten));
+        if let Some(pending) = pending.filter(|_| window.upload.refused.is_none()) {
             // A process that crashed has sent it, or not.
             let choice = Choice { groups: pending.groups, worth: 0.0 };
-            let reading = Stage::Reading { written: false, missing: 0 };
+            self.marks.sometimes("upload-of-a-crashed-process-is-looked-for");
+            let reading = Stage::reading(false);
             let digest = pending.digest.clone();
             window.upload.job = Some(Job { digest, ..Job::new(choice, reading, now_ms) });
             self.read_object(out);
@@ -189,6 +198,10 @@ impl Machine {
         let bytes = WindowFile::new(&hotkey, window.start, rollouts, now.wall_ms as f64 / 1000.0).pack();
         job.digest = hex::encode(Sha256::digest(&bytes));
         job.stage = Stage::Journalling { bytes };
+        if planted(Mutant::PutBeforeJournal) {
+            let window_start = window.start;
+            return self.put(now, window_start, out);
+        }
         window.upload.ledger.start(window.start, &job.digest, job.choice.groups, out);
     }
 
@@ -212,6 +225,9 @@ impl Machine {
             JournalEntry::UploadStarted(window_start) => {
                 if let Err(error) = result {
                     out.push(trouble(Area::Journal, error));
+                    if planted(Mutant::JournalErrorStops) {
+                        return;
+                    }
                 }
                 self.put(now, window_start, out);
             }
@@ -261,19 +277,27 @@ impl Machine {
         match result {
             Ok(etag) => {
                 window.upload.etag = Some(etag);
-                job.stage = Stage::Reading { written: true, missing: 0 };
+                if planted(Mutant::SuccessWithoutReadBack) {
+                    return self.confirm(now, out);
+                }
+                job.stage = Stage::reading(true);
                 self.read_object(out);
             }
+            Err(_) if planted(Mutant::UploadErrorSwallowed) => self.confirm(now, out),
             Err(error) => {
                 out.push(trouble(Area::Bucket, &error));
                 window.upload.last_trouble = Some(error.to_string());
                 match error {
+                    error @ BucketError::Transient(_) if planted(Mutant::TransientIsFinal) => {
+                        window.upload.ledger.abandon_pending(window_start, ledger::NOT_THERE, out);
+                        self.refuse(error.to_string());
+                    }
                     BucketError::Transient(why) => {
                         window.upload.ledger.abandon_pending(window_start, &why, out);
                         self.pause_upload(now, Stage::Confirming, out);
                     }
                     BucketError::Unknown(_) | BucketError::ConditionFailed => {
-                        job.stage = Stage::Reading { written: false, missing: 0 };
+                        job.stage = Stage::reading(false);
                         self.read_object(out);
                     }
                     BucketError::Refused(why) => {
@@ -296,7 +320,7 @@ impl Machine {
             return self.late_object_read(window_start, result, out);
         };
         let Some(job) = window.upload.job.as_mut() else { return };
-        let Stage::Reading { written, missing } = job.stage else {
+        let Stage::Reading { written, missing, strange } = job.stage.clone() else {
             return;
         };
         match result {
@@ -308,19 +332,28 @@ impl Machine {
                 window.upload.etag = Some(etag);
                 if written {
                     // The write was acknowledged and is not visible yet.
-                    self.pause_upload(now, Stage::Reading { written, missing }, out);
+                    self.marks.sometimes("acknowledged-write-is-not-visible");
+                    self.pause_upload(now, Stage::Reading { written, missing, strange: None }, out);
                 } else {
+                    self.marks.sometimes("known-file-shows-after-an-unknown-outcome");
                     window.confirm_older(self.config.policy, &digest, out);
                     self.pause_upload(now, Stage::Confirming, out);
                 }
             }
+            Ok(Some((digest, _))) if strange.as_ref() != Some(&digest) && !planted(Mutant::CorruptReadIsFinal) => {
+                // Bytes may be altered on their way; what another writer wrote is the same when it is read again.
+                self.marks.sometimes("object-is-not-what-was-written");
+                self.pause_upload(now, Stage::Reading { written, missing, strange: Some(digest) }, out);
+            }
             Ok(Some(_)) => {
+                self.marks.sometimes("another-writer-is-in-the-bucket");
                 let error = BucketError::ConditionFailed.to_string();
                 window.upload.ledger.abandon_pending(window_start, &error, out);
                 self.refuse(error);
             }
             Ok(None) if written && missing < MISSING_READS_MAX => {
-                self.pause_upload(now, Stage::Reading { written, missing: missing + 1 }, out);
+                self.marks.sometimes("acknowledged-write-is-not-visible");
+                self.pause_upload(now, Stage::Reading { written, missing: missing + 1, strange }, out);
             }
             Ok(None) => {
                 window.upload.etag = None;
@@ -334,7 +367,7 @@ impl Machine {
             Err(error) => {
                 out.push(trouble(Area::Bucket, &error));
                 window.upload.last_trouble = Some(error.to_string());
-                self.pause_upload(now, Stage::Reading { written, missing }, out);
+                self.pause_upload(now, Stage::Reading { written, missing, strange }, out);
             }
         }
     }
@@ -393,6 +426,7 @@ impl Machine {
         let Some(window) = self.window.as_mut() else { return };
         let Some(job) = window.upload.job.take() else { return };
         let now_ms = now.monotonic_ms;
+        self.marks.sometimes("upload-is-confirmed");
         self.timing.upload.observe(now_ms - job.began_ms, now_ms);
         let slack_ms = self.timing.end_ms(window.start, now_ms).saturating_sub(now_ms);
         if let Some(entry) = window.upload.ledger.done(window.start, &job.digest, out) {
@@ -402,6 +436,7 @@ impl Machine {
     }
 
     fn refuse(&mut self, why: String) {
+        self.marks.sometimes("upload-is-refused");
         if let Some(window) = self.window.as_mut() {
             window.upload.job = None;
             window.upload.refused = Some(why);
@@ -419,7 +454,9 @@ impl Machine {
         // Worthless work is removed even late; anything else that validators would not read in time is not sent.
         job.given_up = at_ms >= self.timing.end_ms(window.start, now_ms) && next != Stage::Deleting;
         job.stage = Stage::Pausing(Box::new(next));
-        if !job.given_up {
+        if job.given_up {
+            self.marks.sometimes("upload-has-no-time-left");
+        } else {
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         }
     }
@@ -437,44 +474,9 @@ fn jittered(pause_ms: u64, hotkey: &Hotkey, job: &Job) -> u64 {
     1 + pause_ms * draw / u64::from(u32::MAX)
 }
 
-impl super::window::Window {
-    /// The choice of groups that is worth more than what was confirmed.
-    fn better_choice(&mut self, policy: UploadPolicy) -> Option<Choice> {
-        let available = self.groups.clean_prefix();
-        if available != self.upload.considered {
-            self.upload.considered = available;
-            self.upload.choice = self.choose(policy, available);
-        }
-        let better = |choice: &Choice| match &self.upload.confirmed {
-            None => choice.groups > 0,
-            Some(confirmed) => is_more(choice.worth, confirmed.worth),
-        };
-        self.upload.choice.filter(better)
-    }
-
-    /// Take over what a crashed process knew of this window's files.
-    pub(super) fn restore_upload(&mut self, policy: UploadPolicy, ledger: Ledger) {
-        let done = ledger.newest_done().cloned();
-        self.upload.ledger = ledger;
-        if let Some(done) = done {
-            self.confirmed(policy, &done, None);
-        }
-    }
-
-    /// Another file than the one that was to be written is there, and it is ours.
-    fn confirm_older(&mut self, policy: UploadPolicy, digest: &str, out: &mut Actions) {
-        if let Some(entry) = self.upload.ledger.done(self.start, digest, out) {
-            let slack_ms = self.upload.confirmed.as_ref().filter(|known| known.digest == digest);
-            let slack_ms = slack_ms.and_then(|known| known.slack_ms);
-            self.confirmed(policy, &entry, slack_ms);
-        }
-        self.upload.ledger.abandon_pending(self.start, ledger::NOT_THERE, out);
-    }
-
-    fn confirmed(&mut self, policy: UploadPolicy, entry: &Entry, slack_ms: Option<u64>) {
-        let Entry { digest, groups, .. } = entry.clone();
-        let worth = self.worth_of(policy, groups);
-        self.upload.confirmed = Some(Confirmed { groups, digest, slack_ms, worth });
+impl Stage {
+    const fn reading(written: bool) -> Self {
+        Self::Reading { written, missing: 0, strange: None }
     }
 }
 

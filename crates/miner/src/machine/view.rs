@@ -74,7 +74,7 @@ impl Display for Change {
 impl Machine {
     /// Everything that it knows and has not from its configuration.
     pub fn view(&self) -> View {
-        let Self { config: _, timing, account, recovered, window, unsettled, stopping, timers } = self;
+        let Self { config: _, timing, account, recovered, window, unsettled, stopping, timers, marks: _ } = self;
         let mut view = View::default();
         view.line("stopping", stopping);
         account.describe(&mut view);

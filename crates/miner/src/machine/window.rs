@@ -16,6 +16,7 @@ use super::upload::Upload;
 use super::view::{View, ranges};
 use super::{Actions, Machine, trouble};
 use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord, Now};
+use crate::mutants::{Mutant, planted};
 
 /// What is known of the current window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -188,6 +189,10 @@ impl Machine {
                     window.hash_final |= head >= final_from;
                     self.hash_confirmed(now, out);
                 }
+                Some(_) if planted(Mutant::ReorganisationIgnored) => {
+                    window.hash_final |= head >= final_from;
+                    self.hash_confirmed(now, out);
+                }
                 Some(_) => self.reorganised(now, hash, out),
                 None => self.hash_known(now, hash, out),
             },
@@ -208,6 +213,7 @@ impl Machine {
             let at_ms = now.monotonic_ms + self.config.block_ms / 8;
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         } else {
+            self.marks.sometimes("block-hash-is-not-confirmed-in-time");
             self.confirmation_failed(now, out);
         }
     }
@@ -215,14 +221,17 @@ impl Machine {
     fn hash_known(&mut self, now: Now, hash: String, out: &mut Actions) {
         let Some(window) = self.window.as_mut() else { return };
         window.hash = Some(hash.clone());
+        window.hash_final |= planted(Mutant::HashNotReadAgain);
         if let Some(Recovered { context, groups, ledger, .. }) = self.recovered.take() {
-            if context.block_hash == hash {
+            if context.block_hash == hash || planted(Mutant::RecoveredUnderAnyHash) {
+                self.marks.sometimes("recovered-window-goes-on");
                 window.groups.restore(groups);
                 window.restore_upload(self.config.policy, ledger);
                 report_opened(&context, out);
                 window.context = Some(context);
                 return;
             }
+            self.marks.sometimes("recovered-window-is-of-another-hash");
             window.upload.disown(ledger);
         }
         let round = self.config.beacon.round_at(now.wall_ms);
@@ -242,8 +251,11 @@ impl Machine {
         match result {
             Ok(round) => self.begin(Some(&round.randomness), out),
             Err(error) => {
+                self.marks.sometimes("no-beacon");
                 out.push(trouble(Area::Beacon, error));
-                self.begin(None, out);
+                if !planted(Mutant::BeaconFailureStops) {
+                    self.begin(None, out);
+                }
             }
         }
     }
@@ -271,9 +283,14 @@ impl Machine {
     /// The first block was replaced: everything made under the old hash is worthless.
     fn reorganised(&mut self, now: Now, hash: String, out: &mut Actions) {
         let Some(window) = self.window.as_mut() else { return };
+        self.marks.sometimes("block-is-reorganised-away");
         let text = format!("block {} was replaced; the window's work begins anew under its new hash", window.start);
         out.push(trouble(Area::Chain, text));
-        window.groups.abandon(window.start, window.generation, out);
+        if planted(Mutant::ReorganisedWorkKept) {
+            window.groups.cancel_all(window.start, window.generation, out);
+        } else {
+            window.groups.abandon(window.start, window.generation, out);
+        }
         window.upload.reorganised(out);
         window.generation += 1;
         window.context = None;

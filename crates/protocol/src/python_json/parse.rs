@@ -8,6 +8,8 @@ use super::Value;
 const DEPTH_MAX: usize = 512;
 /// Most digits of an integer; Python refuses longer ones.
 const DIGITS_MAX: usize = 4300;
+/// Any integer of so many digits fits 64 bits, which is faster to read than the text in general.
+const SHORT_DIGITS_MAX: usize = 18;
 
 /// Why a text is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +29,7 @@ pub struct JsonError {
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| JsonError { offset: error.valid_up_to(), what: "not UTF-8 text; write the file as UTF-8" })?;
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0 };
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, items: Vec::new() };
     reader.skip_space();
     let value = reader.value(0)?;
     reader.skip_space();
@@ -41,6 +43,8 @@ struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// Items of the lists that are open, so that each list is allocated once and in its size.
+    items: Vec<Value>,
 }
 
 impl Reader<'_> {
@@ -52,7 +56,8 @@ impl Reader<'_> {
             Some(b'{') => self.object(depth),
             Some(b'[') => self.list(depth),
             Some(b'"') => self.string().map(Value::Text),
-            Some(b'-' | b'0'..=b'9') if !self.looking_at("-Infinity") => self.number(),
+            Some(b'0'..=b'9') => self.number(),
+            Some(b'-') if !self.looking_at("-Infinity") => self.number(),
             _ => self.word(),
         }
     }
@@ -83,20 +88,42 @@ impl Reader<'_> {
     }
 
     fn list(&mut self, depth: usize) -> Result<Value, JsonError> {
-        let mut items = Vec::new();
+        let first = self.items.len();
         self.at += 1;
         self.skip_space();
         if self.take(b']') {
-            return Ok(Value::List(items));
+            return Ok(Value::List(Vec::new()));
         }
         loop {
+            self.short_integers();
             self.skip_space();
-            items.push(self.value(depth + 1)?);
+            let item = self.value(depth + 1)?;
+            self.items.push(item);
             self.skip_space();
             if self.take(b']') {
-                return Ok(Value::List(items));
+                return Ok(Value::List(self.items.drain(first..).collect()));
             }
             self.expect(b',', "a comma or a closing bracket must stand here")?;
+        }
+    }
+
+    /// Take the items of a list as long as each is a short integer that a comma follows at once: most of a window file.
+    fn short_integers(&mut self) {
+        loop {
+            let (mut value, mut at) = (0, self.at);
+            while let Some(digit @ b'0'..=b'9') = self.bytes.get(at) {
+                if at - self.at == SHORT_DIGITS_MAX {
+                    return;
+                }
+                value = 10 * value + i64::from(digit - b'0');
+                at += 1;
+            }
+            let has_leading_zero = at - self.at > 1 && self.bytes[self.at] == b'0';
+            if at == self.at || has_leading_zero || self.bytes.get(at) != Some(&b',') {
+                return;
+            }
+            self.items.push(Value::Int(i128::from(value)));
+            self.at = at + 1;
         }
     }
 
@@ -128,6 +155,11 @@ impl Reader<'_> {
         let text = &self.text[start..self.at];
         if is_float {
             return Ok(Value::Float(text.parse().map_err(|_| self.error("not a number"))?));
+        }
+        if integer_end - digits_start <= SHORT_DIGITS_MAX {
+            let digits = &self.bytes[digits_start..integer_end];
+            let magnitude = digits.iter().fold(0, |sum, digit| 10 * sum + i64::from(digit - b'0'));
+            return Ok(Value::Int(i128::from(if digits_start > start { -magnitude } else { magnitude })));
         }
         if integer_end - digits_start > DIGITS_MAX {
             return Err(self.error("an integer of more than 4300 digits"));

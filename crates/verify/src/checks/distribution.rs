@@ -55,7 +55,7 @@ pub fn metrics(probabilities: &[f64]) -> DistributionMetrics {
         (moment(3) / (variance * variance.sqrt() + 1e-12), moment(4) / (variance * variance + 1e-12))
     };
     let mut sorted = probabilities.to_vec();
-    sorted.sort_by(f64::total_cmp);
+    sorted.sort_unstable_by(f64::total_cmp);
     DistributionMetrics {
         n,
         mean,

@@ -5,7 +5,7 @@ use grail_protocol::generation::ProofPass;
 use grail_protocol::hexadecimal::{bytes_fromhex, cleaned_bytes, randomness_bytes};
 use grail_protocol::python_json::Value;
 use grail_protocol::randomness::{hash_u32s, open};
-use grail_protocol::signature::{Hotkey, commit_binding};
+use grail_protocol::signature::{Hotkey, SignatureClaim, commit_binding};
 use grail_protocol::sketch::agrees;
 
 use super::Stop;
@@ -19,9 +19,15 @@ pub(crate) fn check(
     tokens: &[u32],
     facts: &WindowFacts,
     recompute: &dyn Recompute,
+    hotkey: Option<Hotkey>,
+    holds: &dyn Fn(SignatureClaim) -> bool,
 ) -> Result<ProofPass, Stop> {
     let s_vals = sketch_values(commit, tokens.len())?;
-    let randomness = check_binding(commit, tokens, s_vals, &facts.hotkey)?;
+    let binding = Binding::of(commit, tokens, s_vals)?;
+    if !hotkey.is_some_and(|hotkey| holds(binding.claim(hotkey))) {
+        return Err(failed(Reason::CommitSignatureInvalid));
+    }
+    let randomness = binding.check()?;
     if randomness_bytes(randomness).is_err() {
         return Err(Stop::Skipped("the beacon's randomness is empty"));
     }
@@ -52,43 +58,67 @@ fn sketch_values(commit: &Value, tokens: usize) -> Result<&[Value], Stop> {
     Ok(s_vals)
 }
 
-/// Signature, model and layer; gives the randomness that the sketch was projected with.
-fn check_binding<'a>(commit: &'a Value, tokens: &[u32], s_vals: &[Value], hotkey: &str) -> Result<&'a str, Stop> {
-    let invalid = failed(Reason::CommitSignatureInvalid);
-    let beacon = commit.get("beacon").or_else(|| commit.get("round_R"));
-    let randomness = beacon.and_then(|beacon| beacon.get("randomness")).ok_or(invalid)?;
-    let Some(Value::Object(model)) = commit.get("model") else {
-        return Err(invalid);
-    };
-    let layer = model.get("layer_index").and_then(Value::python_int);
-    let layer = match (layer, model.get("layer_index")) {
-        (Some(layer), _) => i32::try_from(layer).map_err(|_| Stop::Skipped("the layer index is no 32-bit integer"))?,
-        (None, Some(Value::BigInt(_))) => return Err(Stop::Skipped("the layer index is no 32-bit integer")),
-        (None, _) => return Err(invalid),
-    };
-    let signature = commit.get("signature").and_then(Value::as_text).ok_or(invalid)?;
-    let signature = bytes_fromhex(signature).map_err(|_| invalid)?;
+/// The commit's signature, if it gets as far as being verified.
+pub(crate) fn claim(commit: &Value, tokens: &[u32], hotkey: Hotkey) -> Option<SignatureClaim> {
+    let s_vals = sketch_values(commit, tokens.len()).ok()?;
+    Some(Binding::of(commit, tokens, s_vals).ok()?.claim(hotkey))
+}
 
-    let bytes = randomness.as_text().and_then(|text| cleaned_bytes(text).ok());
-    let bytes = bytes.ok_or(Stop::Skipped("the beacon's randomness is not hexadecimal text"))?;
-    let name = match model.get("name") {
-        Some(Value::Text(name)) => name.as_str(),
-        Some(other) if other.is_truthy() => return Err(Stop::Skipped("the model's name is no text")),
-        _ => "",
-    };
-    let low_bits: Option<Vec<u32>> = s_vals.iter().map(Value::low_32_bits).collect();
-    let s_vals_hash = hash_u32s(&low_bits.ok_or(Stop::Skipped("a sketch value is no integer"))?);
-    let binding = commit_binding(&hash_u32s(tokens), &bytes, name, layer, &s_vals_hash);
-    if !Hotkey::from_ss58(hotkey).is_ok_and(|hotkey| hotkey.verifies(&binding, &signature)) {
-        return Err(invalid);
+/// What the signature binds together.
+struct Binding<'a> {
+    message: [u8; 32],
+    signature: Vec<u8>,
+    randomness: &'a Value,
+    model: Option<&'a Value>,
+    layer: i32,
+}
+
+impl<'a> Binding<'a> {
+    fn of(commit: &'a Value, tokens: &[u32], s_vals: &[Value]) -> Result<Self, Stop> {
+        let invalid = failed(Reason::CommitSignatureInvalid);
+        let beacon = commit.get("beacon").or_else(|| commit.get("round_R"));
+        let randomness = beacon.and_then(|beacon| beacon.get("randomness")).ok_or(invalid)?;
+        let Some(Value::Object(model)) = commit.get("model") else {
+            return Err(invalid);
+        };
+        let layer = model.get("layer_index").and_then(Value::python_int);
+        let layer = match (layer, model.get("layer_index")) {
+            (Some(layer), _) => {
+                i32::try_from(layer).map_err(|_| Stop::Skipped("the layer index is no 32-bit integer"))?
+            }
+            (None, Some(Value::BigInt(_))) => return Err(Stop::Skipped("the layer index is no 32-bit integer")),
+            (None, _) => return Err(invalid),
+        };
+        let signature = commit.get("signature").and_then(Value::as_text).ok_or(invalid)?;
+        let signature = bytes_fromhex(signature).map_err(|_| invalid)?;
+
+        let bytes = randomness.as_text().and_then(|text| cleaned_bytes(text).ok());
+        let bytes = bytes.ok_or(Stop::Skipped("the beacon's randomness is not hexadecimal text"))?;
+        let name = match model.get("name") {
+            Some(Value::Text(name)) => name.as_str(),
+            Some(other) if other.is_truthy() => return Err(Stop::Skipped("the model's name is no text")),
+            _ => "",
+        };
+        let low_bits: Option<Vec<u32>> = s_vals.iter().map(Value::low_32_bits).collect();
+        let s_vals_hash = hash_u32s(&low_bits.ok_or(Stop::Skipped("a sketch value is no integer"))?);
+        let message = commit_binding(&hash_u32s(tokens), &bytes, name, layer, &s_vals_hash);
+        Ok(Self { message, signature, randomness, model: model.get("name"), layer })
     }
-    if model.get("name").and_then(Value::as_text) != Some(PROTOCOL.model_name) {
-        return Err(failed(Reason::ModelMismatch));
+
+    fn claim(&self, hotkey: Hotkey) -> SignatureClaim {
+        SignatureClaim { hotkey, message: self.message.to_vec(), signature: self.signature.clone() }
     }
-    if layer != PROTOCOL.layer_index {
-        return Err(failed(Reason::LayerMismatch));
+
+    /// Model and layer; gives the randomness that the sketch was projected with.
+    fn check(&self) -> Result<&'a str, Stop> {
+        if self.model.and_then(Value::as_text) != Some(PROTOCOL.model_name) {
+            return Err(failed(Reason::ModelMismatch));
+        }
+        if self.layer != PROTOCOL.layer_index {
+            return Err(failed(Reason::LayerMismatch));
+        }
+        self.randomness.as_text().ok_or(Stop::Skipped("the beacon's randomness is not hexadecimal text"))
     }
-    randomness.as_text().ok_or(Stop::Skipped("the beacon's randomness is not hexadecimal text"))
 }
 
 /// `len(proof.get("indices", []))`, or 0 where that has no length.

@@ -6,10 +6,11 @@ use grail_protocol::answer::REWARD_BOUNDS;
 use grail_protocol::hexadecimal::bytes_fromhex;
 use grail_protocol::python_json::Value;
 use grail_protocol::rollout::sat_seed;
-use grail_protocol::signature::{Hotkey, signed_text_bytes};
+use grail_protocol::signature::{SignatureClaim, signed_text_bytes};
 
 use super::{Claims, Stop};
 use crate::facts::WindowFacts;
+use crate::memory::Memory;
 use crate::verdict::{Check, Reason};
 
 const FIELDS: [&str; 10] = [
@@ -50,7 +51,13 @@ impl Nonces {
 }
 
 /// Everything up to the reward's bounds; a reward that is no number skips the rollout before it joins its group.
-pub(crate) fn check(inference: &Value, facts: &WindowFacts, nonces: &mut Nonces) -> Result<(), Stop> {
+pub(crate) fn check(
+    inference: &Value,
+    facts: &WindowFacts,
+    nonces: &mut Nonces,
+    memory: &Memory,
+    holds: &dyn Fn(SignatureClaim) -> bool,
+) -> Result<(), Stop> {
     let failed = |reason| Err(Stop::Failed(Check::Rollout, reason));
     let Value::Object(fields) = inference else {
         return Err(Stop::Skipped("the rollout is no object"));
@@ -68,7 +75,7 @@ pub(crate) fn check(inference: &Value, facts: &WindowFacts, nonces: &mut Nonces)
     if !nonces.insert(nonce)? {
         return failed(Reason::DuplicateNonce);
     }
-    if !signature_verifies(&fields["challenge"], &fields["hotkey"], &fields["signature"]) {
+    if !claim(inference, memory).is_some_and(holds) {
         return failed(Reason::SignatureInvalid);
     }
     let seed = sat_seed(&facts.hotkey, &facts.block_hash, nonce.python_str());
@@ -78,18 +85,14 @@ pub(crate) fn check(inference: &Value, facts: &WindowFacts, nonces: &mut Nonces)
     check_reward(&fields["commit"])
 }
 
-fn signature_verifies(challenge: &Value, hotkey: &Value, signature: &Value) -> bool {
-    let (Some(challenge), Some(hotkey), Some(signature)) = (challenge.as_text(), hotkey.as_text(), signature.as_text())
-    else {
-        return false;
-    };
-    if challenge.is_empty() || signature.is_empty() {
-        return false;
-    }
-    match (Hotkey::from_ss58(hotkey), signed_text_bytes(challenge), bytes_fromhex(signature)) {
-        (Ok(hotkey), Ok(message), Ok(signature)) => hotkey.verifies(&message, &signature),
-        _ => false,
-    }
+/// The challenge's signature, if it is one.
+pub(crate) fn claim(inference: &Value, memory: &Memory) -> Option<SignatureClaim> {
+    let text = |field| inference.get(field).and_then(Value::as_text).filter(|text| !text.is_empty());
+    Some(SignatureClaim {
+        hotkey: memory.hotkey(text("hotkey")?)?,
+        message: signed_text_bytes(text("challenge")?).ok()?,
+        signature: bytes_fromhex(text("signature")?).ok()?,
+    })
 }
 
 fn check_reward(commit: &Value) -> Result<(), Stop> {

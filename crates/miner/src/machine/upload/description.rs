@@ -50,9 +50,10 @@ impl Stage {
             Self::Confirming => "confirming".to_owned(),
             Self::Journalling { bytes } => format!("journalling {} bytes", bytes.len()),
             Self::Putting => "putting".to_owned(),
-            Self::Reading { written, missing } => {
+            Self::Reading { written, missing, strange } => {
                 let written = if *written { "written" } else { "unknown" };
-                format!("reading, {written}, missing {missing} times")
+                let strange = if strange.is_some() { ", something else was there" } else { "" };
+                format!("reading, {written}, missing {missing} times{strange}")
             }
             Self::Deleting => "deleting".to_owned(),
             Self::Pausing(next) => format!("pausing before {}", next.name()),

@@ -1,0 +1,164 @@
+//! A whole world as plain data: what the swarm draws from a seed, what shrinking takes things away from, and what a
+//! `.case` file holds.
+
+use std::rc::Rc;
+
+use grail_miner::policy::UploadPolicy;
+use grail_protocol::PROTOCOL;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::ClockOffset;
+use crate::engine::{Generator, SpeedProfile};
+use crate::faults::{Aftermath, Fault, FaultKind, Faults, Placement};
+use crate::run::{FIRST_WINDOW, Knobs, SimConfig};
+use crate::stream::Stream;
+
+/// The number of this format; another meaning of any field, or of the seed, takes the next one.
+pub const FORMAT: u32 = 1;
+/// Most faults of one world.
+const FAULTS_MAX: u64 = 7;
+/// Tokens of a completion of the synthetic engine, about.
+const COMPLETION_TOKENS: u64 = 300;
+/// About as many events and effects as a miner has in two windows with faults.
+const STEPS: u64 = 260;
+
+/// One world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Everything that is not listed here follows from this.
+    pub seed: u64,
+    /// Windows to mine and judge.
+    pub windows: u64,
+    /// How fast the engine is.
+    pub speed: Speed,
+    /// Most groups per window.
+    pub groups_max: u32,
+    /// Whether the beacon enters the randomness.
+    pub use_drand: bool,
+    /// How many clean groups are uploaded.
+    pub policy: UploadPolicy,
+    /// Settings of miner and host.
+    pub knobs: Knobs,
+    /// What goes wrong, and when.
+    pub faults: Vec<Fault>,
+}
+
+/// How fast an engine is, as in [`SpeedProfile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Speed {
+    /// Groups worked on at a time.
+    pub groups_in_flight: usize,
+    /// Tokens per second over all sequences.
+    pub tokens_per_s: u64,
+    /// Microseconds of proof per token.
+    pub proof_us_per_token: u64,
+}
+
+impl Case {
+    /// The world of a seed: survivable, as each kind of fault is alone, and with nothing wrong in its last window.
+    pub fn drawn(seed: u64, windows: u64) -> Self {
+        let mut stream = Stream::new(seed, "swarm/settings", 0);
+        let groups_in_flight = stream.between(1, 3) as usize;
+        let sequences = (groups_in_flight * PROTOCOL.rollouts_per_group) as u64;
+        let group_s = stream.between(3, 20);
+        let groups_max = if stream.one_in(16) { 6 } else { stream.between(1, 3) as u32 };
+        let clock = ClockOffset {
+            wall_ms: [0, -40, 700, -2_500, 90_000, -3_600_000][stream.below(6) as usize],
+            monotonic_ms: [0, 1, 86_400_000][stream.below(3) as usize],
+        };
+        let knobs = Knobs {
+            validators: stream.between(1, 3) as u32,
+            safety_blocks: stream.between(1, 3),
+            early_upload_ms: [Some(60_000), Some(60_000), Some(20_000), None][stream.below(4) as usize],
+            reorganisation_blocks_max: stream.between(6, 8),
+            clock,
+            crash_at_step: stream.one_in(8).then(|| stream.between(1, STEPS)),
+            log_waits: false,
+        };
+        Self {
+            format: FORMAT,
+            seed,
+            windows,
+            speed: Speed {
+                groups_in_flight,
+                tokens_per_s: COMPLETION_TOKENS * sequences / group_s,
+                proof_us_per_token: stream.between(50, 1_000),
+            },
+            groups_max,
+            use_drand: !stream.one_in(8),
+            policy: if stream.one_in(4) { UploadPolicy::All } else { UploadPolicy::Score },
+            knobs,
+            faults: drawn_faults(seed, windows),
+        }
+    }
+
+    /// The simulation of this world.
+    pub fn config(&self, generator: Rc<dyn Generator>) -> SimConfig {
+        let Speed { groups_in_flight, tokens_per_s, proof_us_per_token } = self.speed;
+        SimConfig {
+            seed: self.seed,
+            windows: self.windows,
+            generator,
+            profile: SpeedProfile {
+                name: "case",
+                what: "as the case says",
+                groups_in_flight,
+                tokens_per_s,
+                proof_us_per_token,
+            },
+            groups_max: Some(self.groups_max),
+            faults: Faults::Scheduled(self.faults.clone()),
+            use_drand: self.use_drand,
+            policy: self.policy,
+            knobs: self.knobs,
+            keep_trace: false,
+            observer: None,
+        }
+    }
+}
+
+/// Faults within the budget: at most seven, one that may cost its window by itself, none in the last window.
+fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
+    let window_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
+    let healed_ms = PROTOCOL.block_ms + (windows - 1) * window_ms;
+    let mut stream = Stream::new(seed, "swarm/faults", 0);
+    let count = stream.between(0, FAULTS_MAX);
+    let mut faults: Vec<Fault> = Vec::new();
+    for number in 0..count {
+        let kind = FaultKind::ALL[stream.below(FaultKind::ALL.len() as u64) as usize];
+        let window = if kind.placement() == Placement::Before { 0 } else { stream.below(windows - 1) };
+        let mut own = Stream::new(seed, kind.name(), format!("swarm/{number}"));
+        let start_ms = PROTOCOL.block_ms + window * window_ms;
+        let mut fault = Fault::drawn(kind, FIRST_WINDOW + window * PROTOCOL.window_blocks, start_ms, &mut own);
+        fault.until_ms = fault.until_ms.min(healed_ms.max(fault.from_ms + 1));
+        let spoils = |fault: &Fault| fault.kind.aftermath() == Aftermath::SpoilsTheWindow;
+        let is_twice = faults.iter().any(|other| other.kind == kind && other.window_start == fault.window_start);
+        let is_too_much = spoils(&fault) && faults.iter().any(spoils);
+        if !is_twice && !is_too_much {
+            faults.push(fault);
+        }
+    }
+    faults.sort_unstable_by_key(|fault| (fault.from_ms, fault.kind));
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_world_is_within_the_budget_and_every_kind_is_drawn() {
+        let cases: Vec<Case> = (0..2_000).map(|seed| Case::drawn(seed, 3)).collect();
+        let healed_ms = PROTOCOL.block_ms + 2 * PROTOCOL.window_blocks * PROTOCOL.block_ms;
+        for case in &cases {
+            assert!(case.faults.len() <= FAULTS_MAX as usize);
+            assert!(case.faults.iter().all(|fault| fault.until_ms <= healed_ms), "{case:?}");
+        }
+        let drawn = |kind: &FaultKind| cases.iter().flat_map(|case| &case.faults).any(|fault| fault.kind == *kind);
+        assert!(FaultKind::ALL.iter().all(drawn));
+    }
+}

@@ -1,0 +1,194 @@
+//! One node: the miner's process with its ports, killed and started again as the plan says.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use async_trait::async_trait;
+use futures_util::future::LocalBoxFuture;
+use grail_miner::driver::{Limits, Observer, Ports, resume, run};
+use grail_miner::machine::{Action, Event, Machine, MachineConfig, Report};
+use grail_miner::ports::{Bucket, BucketError, Etag, Journal, JournalError, JournalRecord, Now, PutCondition};
+use grail_protocol::PROTOCOL;
+
+use crate::clock::{NodeClock, Process, Steps};
+use crate::faults::{FaultKind, FaultPlan};
+use crate::journal::DiskJournal;
+use crate::run::SharedObserver;
+use crate::safety::Safety;
+use crate::time::VirtualTime;
+use crate::trace::Trace;
+
+/// How long a killed process takes to come back where the plan does not say.
+const RESTART_MS: u64 = 5_000;
+
+/// Events that a miner may handle without any progress of time.
+const EVENTS_PER_INSTANT_MAX: u64 = 1_000;
+
+/// How a process begins.
+pub(crate) enum Life {
+    /// From the start.
+    Begun(Machine),
+    /// In the middle: with what was asked for and not answered yet.
+    Resumed(Machine, Vec<Action>),
+}
+
+/// Everything that outlives the miner's process.
+pub(crate) struct Node {
+    pub(crate) time: VirtualTime,
+    pub(crate) faults: Rc<FaultPlan>,
+    pub(crate) clock: NodeClock,
+    pub(crate) journal: DiskJournal,
+    pub(crate) steps: Steps,
+    /// When the process was killed, in virtual milliseconds.
+    pub(crate) crashes: Rc<RefCell<Vec<u64>>>,
+}
+
+impl Node {
+    /// Run the miner for ever; what is killed begins again with a machine of this configuration.
+    pub(crate) async fn mine(self, config: MachineConfig, first: Life, ports: Ports, mut watchers: Watchers) {
+        let mut first = Some(first);
+        loop {
+            let life = first.take().unwrap_or_else(|| Life::Begun(Machine::new(config.clone())));
+            let limits = Limits::for_block_ms(PROTOCOL.block_ms);
+            let ports = Ports {
+                journal: Rc::new(Mortal { port: self.journal.clone(), steps: self.steps.clone() }),
+                bucket: Rc::new(Mortal { port: ports.bucket.clone(), steps: self.steps.clone() }),
+                ..ports.clone()
+            };
+            let stop = Box::pin(std::future::pending());
+            let miner: LocalBoxFuture<'_, ()> = match life {
+                Life::Begun(machine) => Box::pin(run(machine, ports, limits, &mut watchers, stop)),
+                Life::Resumed(machine, open) => Box::pin(resume(machine, open, ports, limits, &mut watchers, stop)),
+            };
+            let restart_ms = self.until_killed(Process::new(self.clock.clone(), miner)).await;
+            self.crashes.borrow_mut().push(self.time.now_ms());
+            let lost = self.journal.crash();
+            watchers.trace.line(self.time.now_ms(), "crash", &format!("{lost} records lost"));
+            self.time.sleep_until(restart_ms).await;
+        }
+    }
+
+    /// When to start again, once the process is dead.
+    async fn until_killed(&self, miner: impl Future<Output = ()>) -> u64 {
+        let now_ms = self.time.now_ms();
+        let planned = self.faults.of(FaultKind::Crash).filter(|crash| crash.from_ms > now_ms);
+        let planned = planned.min_by_key(|crash| crash.from_ms).copied();
+        let mut miner = pin!(miner);
+        let mut killed = pin!(async {
+            match planned {
+                Some(crash) => self.time.sleep_until(crash.from_ms).await,
+                None => std::future::pending().await,
+            }
+        });
+        poll_fn(|context| {
+            if killed.as_mut().poll(context).is_ready() {
+                self.faults.took_effect(FaultKind::Crash);
+                return Poll::Ready(planned.map_or(self.time.now_ms(), |crash| crash.until_ms));
+            }
+            let has_ended = miner.as_mut().poll(context).is_ready();
+            if has_ended || self.steps.take_killed() {
+                return Poll::Ready(self.time.now_ms() + RESTART_MS);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// A port whose effects count as steps, and which has none any more once its process is dead.
+struct Mortal<P> {
+    port: P,
+    steps: Steps,
+}
+
+impl<P> Mortal<P> {
+    /// Wait for ever if the process is dead.
+    async fn alive(&self) {
+        if self.steps.is_killed() {
+            std::future::pending().await
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Journal for Mortal<DiskJournal> {
+    async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
+        self.alive().await;
+        let result = self.port.append(record).await;
+        self.steps.count();
+        self.alive().await;
+        result
+    }
+
+    async fn load(&self) -> Result<Vec<JournalRecord>, JournalError> {
+        self.port.load().await
+    }
+}
+
+#[async_trait(?Send)]
+impl Bucket for Mortal<Rc<dyn Bucket>> {
+    async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, limit_ms: u64) -> Result<Etag, BucketError> {
+        self.alive().await;
+        let result = self.port.put(key, bytes, condition, limit_ms).await;
+        self.steps.count();
+        self.alive().await;
+        result
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
+        self.port.get(key).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), BucketError> {
+        self.alive().await;
+        let result = self.port.delete(key).await;
+        self.steps.count();
+        self.alive().await;
+        result
+    }
+}
+
+/// The trace, the oracle, and whoever else looks.
+pub(crate) struct Watchers {
+    pub(crate) time: VirtualTime,
+    pub(crate) trace: Trace,
+    pub(crate) safety: Rc<RefCell<Safety>>,
+    pub(crate) steps: Steps,
+    pub(crate) other: Option<SharedObserver>,
+    pub(crate) window_ended: bool,
+    /// An instant, and the events that were handled in it.
+    pub(crate) instant: (u64, u64),
+}
+
+impl Observer for Watchers {
+    fn event(&mut self, now: Now, event: &Event) {
+        let (at_ms, events) = self.instant;
+        self.instant = (now.monotonic_ms, if at_ms == now.monotonic_ms { events + 1 } else { 1 });
+        assert!(events < EVENTS_PER_INSTANT_MAX, "live-lock of the miner at {at_ms} ms, with {}", event.summary());
+        self.trace.event(now, event);
+        self.safety.borrow_mut().event(now, event);
+        self.other.iter().for_each(|other| other.borrow_mut().event(now, event));
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.trace.action(now, action);
+        self.window_ended |= matches!(action, Action::Report(Report::Receipt(_)));
+        self.safety.borrow_mut().action(now, action);
+        self.other.iter().for_each(|other| other.borrow_mut().action(now, action));
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        // Between windows there is little to digest.
+        if std::mem::take(&mut self.window_ended) {
+            self.trace.line(now.monotonic_ms, "state", &machine.digest());
+        }
+        self.safety.borrow_mut().handled(now, machine);
+        let violations = self.safety.borrow_mut().take_violations();
+        violations.iter().for_each(|violation| self.trace.violation(self.time.now_ms(), violation));
+        self.other.iter().for_each(|other| other.borrow_mut().handled(now, machine));
+        self.steps.count();
+    }
+}

@@ -1,0 +1,153 @@
+//! What a miner runs on: speeds as stated, or those of a card that is known by name.
+
+use grail_protocol::PROTOCOL;
+
+/// Speeds and habits of a miner.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Card {
+    /// Tokens per second over all sequences.
+    pub tokens_per_s: f64,
+    /// Milliseconds of proof per token of a sequence.
+    pub proof_ms: f64,
+    /// Tokens of a prompt, on average.
+    pub prompt_tokens: f64,
+    /// Tokens of a completion, on average.
+    pub completion_tokens: f64,
+    /// Share of the rollouts that solve their problem.
+    pub solved: f64,
+    /// Share of the rollouts that the miner's own check refuses, and that are drawn again.
+    pub refused: f64,
+}
+
+/// A card that is known by name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Preset {
+    /// The name.
+    pub name: &'static str,
+    /// Tokens per second over all sequences.
+    pub tokens_per_s: f64,
+    /// Milliseconds of proof per token.
+    pub proof_ms: f64,
+    /// Where the numbers are from.
+    pub source: &'static str,
+}
+
+/// Every card that is known by name; the last is the one that was measured.
+pub const PRESETS: [Preset; 3] = [
+    Preset {
+        name: "a100",
+        tokens_per_s: 8_400.0,
+        proof_ms: 0.63,
+        source: "estimate: the H200's figures by the data sheets' float32 rate (19.5 of 67 TFLOP/s) and bandwidth (2.04 of 4.8 TB/s)",
+    },
+    Preset {
+        name: "h100",
+        tokens_per_s: 13_700.0,
+        proof_ms: 0.184,
+        source: "estimate: the H200's figures by the data sheets' float32 rate (the same) and bandwidth (3.35 of 4.8 TB/s)",
+    },
+    Preset {
+        name: "h200",
+        tokens_per_s: 19_700.0,
+        proof_ms: 0.184,
+        source: "measured: 256 rollouts at a time, 134 ms of proof for 730 tokens (crates/engine/src/cuda/NOTES.md)",
+    },
+];
+
+/// Why a card cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CardError {
+    /// No card has this name.
+    #[error("unknown gpu {0:?}; use one of a100, h100, h200, or state tokens_per_s and proof_ms")]
+    Preset(String),
+    /// A key that means nothing.
+    #[error("unknown key `{key}` in the profile; did you mean `{nearest}`?")]
+    Key {
+        /// As written.
+        key: String,
+        /// The most similar key.
+        nearest: &'static str,
+    },
+    /// A value out of its range.
+    #[error("{key}={value:?} is not a number from {least} to {most}")]
+    Value {
+        /// Its key.
+        key: &'static str,
+        /// As written.
+        value: String,
+        /// The smallest that makes sense.
+        least: String,
+        /// The largest.
+        most: String,
+    },
+    /// Neither a card nor its speeds.
+    #[error("the profile says neither gpu=a100|h100|h200 nor both tokens_per_s and proof_ms")]
+    Speeds,
+}
+
+/// Each key with the range of its values.
+const KEYS: [(&str, f64, f64); 6] = [
+    ("tokens_per_s", 1.0, 1e7),
+    ("proof_ms", 1e-4, 1e4),
+    ("prompt_tokens", 1.0, 4096.0),
+    ("completion_tokens", 1.0, 1024.0),
+    ("solved", 0.0, 1.0),
+    ("refused", 0.0, 0.9),
+];
+
+impl Card {
+    /// A card of these speeds, with the prompts and completions that the measured card was measured with.
+    pub const fn of(tokens_per_s: f64, proof_ms: f64) -> Self {
+        Self { tokens_per_s, proof_ms, prompt_tokens: 330.0, completion_tokens: 400.0, solved: 0.6, refused: 0.01 }
+    }
+
+    /// Read `gpu=a100,tokens_per_s=7000,…`; what is stated wins over what is known of the card.
+    ///
+    /// # Errors
+    /// [`CardError`] for unknown names and keys, values out of range, and missing speeds.
+    pub fn parse(text: &str) -> Result<Self, CardError> {
+        let mut preset = None;
+        let mut stated = [None; KEYS.len()];
+        for part in text.split(',') {
+            let (key, value) = part.split_once('=').unwrap_or(("gpu", part));
+            if key == "gpu" {
+                let known = PRESETS.into_iter().find(|preset| preset.name == value);
+                preset = Some(known.ok_or_else(|| CardError::Preset(value.to_owned()))?);
+                continue;
+            }
+            let Some(at) = KEYS.iter().position(|(known, _, _)| *known == key) else {
+                let names = KEYS.iter().map(|(known, _, _)| *known).chain(["gpu"]);
+                let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(key, known)).unwrap_or("");
+                return Err(CardError::Key { key: key.to_owned(), nearest });
+            };
+            let (key, least, most) = KEYS[at];
+            let number = value.parse().ok().filter(|number| (least..=most).contains(number));
+            let wrong =
+                || CardError::Value { key, value: value.to_owned(), least: least.to_string(), most: most.to_string() };
+            stated[at] = Some(number.ok_or_else(wrong)?);
+        }
+        let speed = |at: usize, known: Option<f64>| stated[at].or(known).ok_or(CardError::Speeds);
+        let tokens_per_s = speed(0, preset.map(|preset| preset.tokens_per_s))?;
+        let plain = Self::of(tokens_per_s, speed(1, preset.map(|preset| preset.proof_ms))?);
+        Ok(Self {
+            prompt_tokens: stated[2].unwrap_or(plain.prompt_tokens),
+            completion_tokens: stated[3].unwrap_or(plain.completion_tokens),
+            solved: stated[4].unwrap_or(plain.solved),
+            refused: stated[5].unwrap_or(plain.refused),
+            ..plain
+        })
+    }
+
+    /// The same at so many percent of the speed.
+    pub fn at_speed(self, percent: u64) -> Self {
+        let factor = percent as f64 / 100.0;
+        Self { tokens_per_s: self.tokens_per_s * factor, proof_ms: self.proof_ms / factor, ..self }
+    }
+
+    /// Milliseconds that the card is busy with one group; drawing and proving take turns.
+    pub fn group_ms(&self) -> f64 {
+        let rollouts = PROTOCOL.rollouts_per_group as f64 / (1.0 - self.refused);
+        let draw_ms = self.completion_tokens * 1000.0 / self.tokens_per_s;
+        rollouts * (draw_ms + (self.prompt_tokens + self.completion_tokens) * self.proof_ms)
+    }
+}

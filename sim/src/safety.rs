@@ -1,0 +1,309 @@
+//! What must never happen, looked at after every event of the miner.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Event, GroupId, GroupOrder, Machine, Report, WindowOutcome, WindowReceipt};
+use grail_miner::ports::{JournalRecord, Now};
+
+/// Questions that a miner may ask within a minute; more is a loop that does not pause.
+const QUESTIONS_MAX: usize = 300;
+/// Commitments that a miner may send within a minute: each costs a fee, and one that is not included yet has the nonce.
+const COMMITMENTS_MAX: usize = 6;
+/// A group may be in flight for this long, in milliseconds; the slowest simulated engine takes a tenth of it.
+const IN_FLIGHT_MS_MAX: u64 = 600_000;
+
+/// What the miner was told to keep to, and what it must keep to itself.
+#[derive(Debug, Clone, Default)]
+pub struct SafetyLimits {
+    /// Groups that the engine takes at a time.
+    pub groups_in_flight_max: usize,
+    /// Most groups per window.
+    pub groups_max: Option<u32>,
+    /// Texts that no output may hold.
+    pub secrets: Vec<String>,
+}
+
+/// Watches one miner across its restarts.
+#[derive(Debug, Default)]
+pub struct Safety {
+    limits: SafetyLimits,
+    violations: Vec<String>,
+    marks: BTreeMap<String, u64>,
+    process: ProcessFacts,
+    receipts: BTreeMap<u64, WindowReceipt>,
+}
+
+/// What one process began; it goes with the process.
+#[derive(Debug, Default)]
+struct ProcessFacts {
+    in_flight: BTreeMap<GroupId, u64>,
+    /// One above the highest index ordered so far, by window and generation.
+    ordered: BTreeMap<(u64, u32), u32>,
+    committing: bool,
+    uploading: bool,
+    unregistered: bool,
+    /// Digests that the read key found.
+    seen: BTreeSet<String>,
+    questions: (u64, usize),
+    commitments: (u64, usize),
+    /// Rare branches that its machine took so far.
+    marked: u64,
+}
+
+impl Safety {
+    /// For a miner with these limits.
+    pub fn new(limits: SafetyLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// What was wrong since the last call.
+    pub fn take_violations(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.violations)
+    }
+
+    /// How often each branch was taken.
+    pub const fn marks(&self) -> &BTreeMap<String, u64> {
+        &self.marks
+    }
+
+    /// The newest receipt of a window.
+    pub fn receipt(&self, window_start: u64) -> Option<&WindowReceipt> {
+        self.receipts.get(&window_start)
+    }
+
+    fn mark(&mut self, mark: impl Into<String>) {
+        *self.marks.entry(mark.into()).or_default() += 1;
+    }
+
+    fn check(&mut self, now: Now, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.violations.push(format!("safety: {} (at {} ms)", what(), now.monotonic_ms));
+        }
+    }
+
+    fn check_secrets(&mut self, now: Now, line: &str) {
+        let told = self.limits.secrets.iter().any(|secret| line.contains(secret.as_str()));
+        self.check(now, !told, || "a secret stands in an output".to_owned());
+    }
+
+    fn check_order(&mut self, now: Now, order: &GroupOrder) {
+        let GroupOrder { id, .. } = order;
+        let ordered = self.process.ordered.entry((id.window_start, id.generation)).or_default();
+        let expected = *ordered;
+        *ordered = expected.max(id.index + 1);
+        let is_new = self.process.in_flight.insert(id.clone(), now.monotonic_ms).is_none();
+        let in_flight = self.process.in_flight.len();
+        let SafetyLimits { groups_in_flight_max, groups_max, .. } = self.limits;
+        self.check(now, id.index <= expected, || format!("group {} was ordered before group {expected}", id.index));
+        self.check(now, groups_max.is_none_or(|max| id.index < max), || "more groups than asked for".to_owned());
+        self.check(now, !self.process.unregistered, || "a group was ordered for a hotkey without a uid".to_owned());
+        self.check(now, is_new, || "a group was ordered that is in flight".to_owned());
+        self.check(now, in_flight <= groups_in_flight_max, || {
+            format!("{in_flight} groups in flight, and the engine takes {groups_in_flight_max}")
+        });
+    }
+
+    fn check_receipt(&mut self, now: Now, receipt: &WindowReceipt) {
+        let outcome = match &receipt.outcome {
+            WindowOutcome::Uploaded => "uploaded",
+            WindowOutcome::KeptBack(_) => "kept-back",
+            WindowOutcome::NothingReady => "nothing-ready",
+            WindowOutcome::NotRegistered => "not-registered",
+            WindowOutcome::Reorganised => "reorganised",
+            WindowOutcome::Lost(_) => "lost",
+        };
+        self.mark(format!("receipt/{outcome}"));
+        if receipt.outcome == WindowOutcome::Uploaded {
+            let was_seen = receipt.digest.as_ref().is_some_and(|digest| self.process.seen.contains(digest));
+            self.check(now, was_seen, || "success was claimed for a file that nobody read back".to_owned());
+        }
+        let before = self.receipts.insert(receipt.window_start, receipt.clone());
+        let agrees = before.is_none_or(|before| before.digest == receipt.digest);
+        self.check(now, agrees, || {
+            format!("a second receipt contradicts the first of window {}", receipt.window_start)
+        });
+    }
+
+    fn check_question(&mut self, now: Now) {
+        let count = counted(&mut self.process.questions, now);
+        self.check(now, count != QUESTIONS_MAX, || format!("{QUESTIONS_MAX} questions within a minute"));
+    }
+
+    fn check_waiting(&mut self, now: Now) {
+        let overdue =
+            self.process.in_flight.extract_if(.., |_, since_ms| *since_ms + IN_FLIGHT_MS_MAX < now.monotonic_ms);
+        let overdue: Vec<GroupId> = overdue.map(|(id, _)| id).collect();
+        self.check(now, overdue.is_empty(), || format!("groups in flight for ever: {overdue:?}"));
+    }
+}
+
+impl Observer for Safety {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.mark(event_mark(event));
+        self.check_secrets(now, &event.summary());
+        match event {
+            Event::Started(records) => self.process = ProcessFacts::recovered(records),
+            Event::CommitmentAnswered(_) => self.process.committing = false,
+            Event::UploadAnswered { .. } => self.process.uploading = false,
+            Event::RegistrationRead(Ok(uid)) => self.process.unregistered = uid.is_none(),
+            Event::GroupReady { group, .. } | Event::GroupFailed { group, .. } => {
+                self.process.in_flight.remove(group);
+            }
+            Event::ObjectRead { result: Ok(Some((digest, _))), .. } => {
+                self.process.seen.insert(digest.clone());
+            }
+            _ => {}
+        }
+        self.check_waiting(now);
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.check_secrets(now, &action.summary());
+        match action {
+            Action::Generate(order) => self.check_order(now, order),
+            Action::CancelGroup(id) => {
+                let was_in_flight = self.process.in_flight.remove(id).is_some();
+                self.check(now, was_in_flight, || "a group was cancelled without being in flight".to_owned());
+            }
+            Action::Commit(_) => {
+                let pending = std::mem::replace(&mut self.process.committing, true);
+                let count = counted(&mut self.process.commitments, now);
+                self.check(now, !pending, || "a second commitment while one is pending".to_owned());
+                self.check(now, count != COMMITMENTS_MAX, || format!("{COMMITMENTS_MAX} commitments within a minute"));
+            }
+            Action::Upload { .. } => {
+                let pending = std::mem::replace(&mut self.process.uploading, true);
+                self.check(now, !pending, || "a second upload while one is pending".to_owned());
+            }
+            Action::Report(Report::Receipt(receipt)) => self.check_receipt(now, receipt),
+            Action::Report(Report::Trouble(trouble)) => self.mark(format!("trouble/{}", trouble.area.name())),
+            Action::Report(Report::RolloutRejected { finding, .. }) => self.mark(format!("rejected/{finding}")),
+            Action::WatchHead { .. }
+            | Action::ReadBlockHash(_)
+            | Action::FetchBeacon(_)
+            | Action::ReadRegistration
+            | Action::ReadCommitment
+            | Action::ReadObject { .. }
+            | Action::DeleteObject { .. } => self.check_question(now),
+            _ => {}
+        }
+    }
+
+    fn handled(&mut self, _: Now, machine: &Machine) {
+        if self.process.marked == machine.marks().total() {
+            return;
+        }
+        self.process.marked = machine.marks().total();
+        for (mark, count) in machine.marks().iter() {
+            let known = self.marks.entry(format!("machine/{mark}")).or_default();
+            *known = (*count).max(*known);
+        }
+    }
+}
+
+impl ProcessFacts {
+    /// What a new process knows from these records.
+    fn recovered(records: &[JournalRecord]) -> Self {
+        let mut facts = Self::default();
+        for record in records {
+            match record {
+                JournalRecord::Group { window_start, rollouts } => {
+                    let above = rollouts.first().map_or(0, |rollout| rollout.rollout_group + 1);
+                    let ordered = facts.ordered.entry((*window_start, 0)).or_default();
+                    *ordered = above.max(*ordered);
+                }
+                JournalRecord::UploadDone { digest, .. } => {
+                    facts.seen.insert(digest.clone());
+                }
+                _ => {}
+            }
+        }
+        facts
+    }
+}
+
+/// Count something, by the minute.
+fn counted((minute, count): &mut (u64, usize), now: Now) -> usize {
+    let this = now.monotonic_ms / 60_000;
+    *count = if *minute == this { *count + 1 } else { 1 };
+    *minute = this;
+    *count
+}
+
+/// Which answer of a port an event is, and how it failed.
+fn event_mark(event: &Event) -> String {
+    use grail_miner::ports::{BeaconError, BucketError, ChainError, CommitError};
+    let chain = |error: &ChainError| match error {
+        ChainError::Unreachable(_) => "unreachable",
+        ChainError::RateLimited => "rate-limited",
+        ChainError::Malformed(_) => "malformed",
+    };
+    let bucket = |error: &BucketError| match error {
+        BucketError::Transient(_) => "transient",
+        BucketError::Unknown(_) => "unknown",
+        BucketError::ConditionFailed => "condition-failed",
+        BucketError::Refused(_) => "refused",
+    };
+    let (what, how) = match event {
+        Event::Started(records) => ("started", if records.is_empty() { "fresh" } else { "recovered" }),
+        Event::HeadMoved(_) => ("head", "moved"),
+        Event::HeadFailed(error) => ("head", chain(error)),
+        Event::BlockHashRead { result, .. } => (
+            "block-hash",
+            match result {
+                Ok(Some(_)) => "read",
+                Ok(None) => "not-there",
+                Err(error) => chain(error),
+            },
+        ),
+        Event::BeaconAnswered { result, .. } => (
+            "beacon",
+            match result {
+                Ok(_) => "answered",
+                Err(BeaconError::Unreachable(_)) => "unreachable",
+                Err(BeaconError::Invalid(_)) => "invalid",
+            },
+        ),
+        Event::RegistrationRead(result) => (
+            "registration",
+            match result {
+                Ok(Some(_)) => "registered",
+                Ok(None) => "not-registered",
+                Err(error) => chain(error),
+            },
+        ),
+        Event::CommitmentRead(result) => (
+            "commitment",
+            match result {
+                Ok(Some(_)) => "read",
+                Ok(None) => "not-there",
+                Err(error) => chain(error),
+            },
+        ),
+        Event::CommitmentAnswered(result) => (
+            "commit",
+            match result {
+                Ok(()) => "done",
+                Err(CommitError::Refused(_)) => "refused",
+                Err(CommitError::Unknown(_)) => "unknown",
+            },
+        ),
+        Event::GroupReady { sealed, .. } => ("group", if sealed.findings.is_empty() { "clean" } else { "rejected" }),
+        Event::GroupFailed { .. } => ("group", "failed"),
+        Event::JournalAnswered { result, .. } => ("journal", if result.is_ok() { "synced" } else { "failed" }),
+        Event::UploadAnswered { result, .. } => ("upload", result.as_ref().map_or_else(bucket, |_| "done")),
+        Event::ObjectRead { result, .. } => (
+            "read-back",
+            match result {
+                Ok(Some(_)) => "found",
+                Ok(None) => "not-there",
+                Err(error) => bucket(error),
+            },
+        ),
+        Event::ObjectDeleted { result, .. } => ("delete", result.as_ref().map_or_else(bucket, |()| "done")),
+        Event::TimerFired(_) => ("timer", "fired"),
+        Event::Shutdown => ("shutdown", "asked"),
+    };
+    format!("event/{what}/{how}")
+}

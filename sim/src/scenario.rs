@@ -1,0 +1,219 @@
+//! Scenarios: worlds with a name, and what is promised in each, as TOML files in `sim/scenarios`.
+
+use std::rc::Rc;
+
+use grail_miner::machine::WindowOutcome;
+use grail_miner::policy::UploadPolicy;
+use serde::Deserialize;
+
+use crate::engine::SpeedProfile;
+use crate::faults::Faults;
+use crate::run::{SimConfig, SimReport};
+use crate::synthetic::SyntheticModel;
+
+/// A world and its promises.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Scenario {
+    /// What happens, in a line.
+    pub title: String,
+    /// Everything random follows from this.
+    #[serde(default)]
+    pub seed: u64,
+    /// Windows to mine and judge.
+    pub windows: u64,
+    /// What goes wrong: a list of faults, or `["random"]`.
+    pub faults: Vec<String>,
+    /// What generation costs in virtual time.
+    #[serde(default = "default_profile")]
+    pub profile: String,
+    /// Most groups per window; without it, as many as fit.
+    pub groups_max: Option<u32>,
+    /// Which of the clean groups are uploaded.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Whether the beacon enters the randomness.
+    #[serde(default = "default_drand")]
+    pub use_drand: bool,
+    /// What must come of it.
+    pub expect: Expect,
+}
+
+/// Which of the clean groups are uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// The prefix with the best expected score.
+    #[default]
+    Score,
+    /// All of them.
+    All,
+}
+
+/// What must come of a scenario; counts are of windows.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct Expect {
+    /// Exactly this many violations.
+    #[serde(default)]
+    pub violations: usize,
+    /// At least this many uploads that the read key confirmed.
+    #[serde(default)]
+    pub uploads_min: usize,
+    /// At least this many files that the validator accepted.
+    #[serde(default)]
+    pub accepted_min: usize,
+    /// At least this many mined on the block hash alone, because no beacon answered.
+    #[serde(default)]
+    pub without_beacon_min: usize,
+    /// At least this many whose first block was replaced.
+    #[serde(default)]
+    pub reorganised_min: usize,
+}
+
+/// Every scenario that comes with the simulator: name and file.
+pub const EMBEDDED: [(&str, &str); 6] = [
+    ("bad-week", include_str!("../scenarios/bad-week.toml")),
+    ("beacon-outage", include_str!("../scenarios/beacon-outage.toml")),
+    ("bucket-errors", include_str!("../scenarios/bucket-errors.toml")),
+    ("chain-reorganisation", include_str!("../scenarios/chain-reorganisation.toml")),
+    ("chain-silence", include_str!("../scenarios/chain-silence.toml")),
+    ("engine-slow", include_str!("../scenarios/engine-slow.toml")),
+];
+
+const KEYS: [&str; 9] =
+    ["title", "seed", "windows", "faults", "profile", "groups_max", "policy", "use_drand", "expect"];
+const EXPECT_KEYS: [&str; 5] = ["violations", "uploads_min", "accepted_min", "without_beacon_min", "reorganised_min"];
+
+/// Why a scenario cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScenarioError {
+    /// Not TOML, or a value of the wrong type.
+    #[error("{0}")]
+    Toml(String),
+    /// A key that means nothing.
+    #[error("unknown key `{key}`; did you mean `{nearest}`?")]
+    UnknownKey {
+        /// As written.
+        key: String,
+        /// The most similar key.
+        nearest: &'static str,
+    },
+    /// No scenario has this name.
+    #[error("there is no scenario `{name}`; did you mean `{nearest}`? `grail sim --list` shows all")]
+    UnknownName {
+        /// As written.
+        name: String,
+        /// The most similar name.
+        nearest: &'static str,
+    },
+    /// A fault or profile that does not exist.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl Scenario {
+    /// The embedded scenario of this name.
+    ///
+    /// # Errors
+    /// [`ScenarioError::UnknownName`] with the nearest name.
+    pub fn named(name: &str) -> Result<Self, ScenarioError> {
+        match EMBEDDED.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Self::parse(text),
+            None => {
+                let nearest = nearest(name, EMBEDDED.iter().map(|(known, _)| *known));
+                Err(ScenarioError::UnknownName { name: name.to_owned(), nearest })
+            }
+        }
+    }
+
+    /// Read a scenario's file.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] for what is no TOML, unknown keys, and values that mean nothing.
+    pub fn parse(text: &str) -> Result<Self, ScenarioError> {
+        let invalid = |error: toml::de::Error| ScenarioError::Toml(error.to_string().trim_end().to_owned());
+        let table: toml::Table = toml::from_str(text).map_err(invalid)?;
+        check_keys(&table, &KEYS)?;
+        if let Some(toml::Value::Table(expect)) = table.get("expect") {
+            check_keys(expect, &EXPECT_KEYS)?;
+        }
+        let scenario: Self = toml::from_str(text).map_err(invalid)?;
+        scenario.config()?;
+        Ok(scenario)
+    }
+
+    /// The simulation that it describes.
+    ///
+    /// # Errors
+    /// [`ScenarioError::Value`] for an unknown profile or fault.
+    pub fn config(&self) -> Result<SimConfig, ScenarioError> {
+        let names = || SpeedProfile::ALL.map(|profile| profile.name).join(", ");
+        let unknown = || ScenarioError::Value(format!("unknown profile {:?}; use one of {}", self.profile, names()));
+        if self.windows == 0 {
+            return Err(ScenarioError::Value("`windows` is 0; simulate at least 1".to_owned()));
+        }
+        let faults = if self.faults.is_empty() { "none".to_owned() } else { self.faults.join(",") };
+        Ok(SimConfig {
+            seed: self.seed,
+            windows: self.windows,
+            generator: Rc::new(SyntheticModel::default()),
+            profile: SpeedProfile::named(&self.profile).ok_or_else(unknown)?,
+            groups_max: self.groups_max,
+            faults: faults.parse::<Faults>().map_err(|error| ScenarioError::Value(error.to_string()))?,
+            use_drand: self.use_drand,
+            policy: match self.policy {
+                Policy::Score => UploadPolicy::Score,
+                Policy::All => UploadPolicy::All,
+            },
+            knobs: Default::default(),
+            keep_trace: false,
+            observer: None,
+        })
+    }
+}
+
+impl Expect {
+    /// Every promise that was not kept.
+    pub fn unmet(&self, report: &SimReport) -> Vec<String> {
+        let count =
+            |holds: &dyn Fn(&crate::run::WindowResult) -> bool| report.windows.iter().filter(|w| holds(w)).count();
+        let minima = [
+            ("uploads", self.uploads_min, count(&|w| w.receipt.outcome == WindowOutcome::Uploaded)),
+            ("accepted files", self.accepted_min, count(&|w| w.judgement.outcome() == "accepted")),
+            ("windows without a beacon", self.without_beacon_min, count(&|w| !w.receipt.with_beacon)),
+            ("reorganised windows", self.reorganised_min, count(&|w| w.receipt.reorganisations > 0)),
+        ];
+        let mut unmet: Vec<String> = minima
+            .into_iter()
+            .filter(|(_, least, found)| found < least)
+            .map(|(what, least, found)| format!("{found} {what}, and at least {least} were expected"))
+            .collect();
+        if report.violations.len() != self.violations {
+            unmet.push(format!("{} violations, and {} were expected", report.violations.len(), self.violations));
+        }
+        unmet
+    }
+}
+
+fn check_keys(table: &toml::Table, known: &[&'static str]) -> Result<(), ScenarioError> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => {
+            let nearest = nearest(key, known.iter().copied());
+            Err(ScenarioError::UnknownKey { key: key.clone(), nearest })
+        }
+    }
+}
+
+/// The most similar of some names.
+fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> &'static str {
+    let distance = |other: &&str| strsim::damerau_levenshtein(name, other);
+    known.min_by_key(distance).unwrap_or("")
+}
+
+fn default_profile() -> String {
+    SpeedProfile::ALL[0].name.to_owned()
+}
+
+const fn default_drand() -> bool {
+    true
+}

@@ -1,0 +1,142 @@
+//! Shrinking: from a world in which something forbidden happens to the smallest one in which it still does.
+
+use crate::case::{Case, Speed};
+use crate::faults::{Fault, FaultKind};
+use crate::run::Knobs;
+
+/// What two failures of the same kind have in common: the first violation without its numbers and digests.
+pub fn failure_key(violation: &str) -> String {
+    const LENGTH_MAX: usize = 72;
+    let changes = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
+    let words = violation.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric());
+    let key = words.map(|word| {
+        let text = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+        if changes(text) { format!("#{}", &word[text.len()..]) } else { word.to_owned() }
+    });
+    key.collect::<String>().chars().take(LENGTH_MAX).collect()
+}
+
+/// The smallest case found for which `fails` still holds, asked at most `tries_max` times.
+pub fn shrink(case: &Case, tries_max: usize, fails: &mut dyn FnMut(&Case) -> bool) -> Case {
+    let mut shrinker = Shrinker { best: case.clone(), tries_left: tries_max, fails };
+    loop {
+        let before = shrinker.best.clone();
+        shrinker.drop_faults();
+        shrinker.simplify_settings();
+        shrinker.soften_faults();
+        if shrinker.best == before || shrinker.tries_left == 0 {
+            return shrinker.best;
+        }
+    }
+}
+
+struct Shrinker<'a> {
+    best: Case,
+    tries_left: usize,
+    fails: &'a mut dyn FnMut(&Case) -> bool,
+}
+
+impl Shrinker<'_> {
+    /// Take a simpler case if it still fails.
+    fn offer(&mut self, case: Case) -> bool {
+        if case == self.best || self.tries_left == 0 {
+            return false;
+        }
+        self.tries_left -= 1;
+        let fails = (self.fails)(&case);
+        if fails {
+            self.best = case;
+        }
+        fails
+    }
+
+    /// Leave out runs of faults, long ones first.
+    fn drop_faults(&mut self) {
+        let mut length = self.best.faults.len();
+        while length > 0 {
+            let mut at = 0;
+            while at < self.best.faults.len() {
+                let mut case = self.best.clone();
+                case.faults.drain(at..(at + length).min(case.faults.len()));
+                if !self.offer(case) {
+                    at += length;
+                }
+            }
+            length /= 2;
+        }
+    }
+
+    fn simplify_settings(&mut self) {
+        let plain = Knobs::default();
+        let simpler: [&dyn Fn(&mut Case); 11] = [
+            &|case| case.knobs.crash_at_step = None,
+            &|case| case.knobs.validators = plain.validators,
+            &|case| case.knobs.clock = plain.clock,
+            &|case| case.knobs.safety_blocks = plain.safety_blocks,
+            &|case| case.knobs.early_upload_ms = plain.early_upload_ms,
+            &|case| case.knobs.reorganisation_blocks_max = plain.reorganisation_blocks_max,
+            &|case| case.groups_max = 1,
+            &|case| case.policy = Default::default(),
+            &|case| case.use_drand = true,
+            &|case| case.windows = (case.windows - 1).max(1),
+            &|case| case.speed = Speed { groups_in_flight: 1, tokens_per_s: 400, proof_us_per_token: 100 },
+        ];
+        for simplify in simpler {
+            let mut case = self.best.clone();
+            simplify(&mut case);
+            self.offer(case);
+        }
+    }
+
+    /// Shorter and weaker faults.
+    fn soften_faults(&mut self) {
+        let softer: [&dyn Fn(&mut Fault); 2] =
+            [&|fault| fault.until_ms = fault.from_ms + (fault.until_ms - fault.from_ms) / 2, &|fault| {
+                fault.strength = (fault.strength / 2).max(1)
+            }];
+        for at in 0..self.best.faults.len() {
+            for soften in softer {
+                let mut case = self.best.clone();
+                soften(&mut case.faults[at]);
+                // A fault without duration is none, except where it strikes with a block.
+                let is_one = case.faults[at].until_ms > case.faults[at].from_ms;
+                if is_one || case.faults[at].kind == FaultKind::Reorganisation {
+                    self.offer(case);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_matter_goes_and_what_matters_stays() {
+        let case =
+            (0..).map(|seed| Case::drawn(seed, 3)).find(|case| case.faults.len() > 5).expect("some seed has six");
+        let needed = case.faults[3].kind;
+        let mut fails = |case: &Case| case.faults.iter().any(|fault| fault.kind == needed) && case.groups_max > 0;
+        let shrunk = shrink(&case, 500, &mut fails);
+        assert!(shrunk.faults.iter().all(|fault| fault.kind == needed) && shrunk.faults.len() == 1, "{shrunk:?}");
+        assert_eq!((shrunk.knobs, shrunk.windows, shrunk.groups_max), (Knobs::default(), 1, 1));
+    }
+
+    #[test]
+    fn it_stops_after_its_tries() {
+        let mut tries = 0;
+        let mut fails = |_: &Case| {
+            tries += 1;
+            false
+        };
+        shrink(&Case::drawn(1, 3), 7, &mut fails);
+        assert!(tries <= 7);
+    }
+
+    #[test]
+    fn a_key_has_no_numbers() {
+        assert_eq!(failure_key("safety: 12 of 345 (at 6 ms)"), failure_key("safety: 9 of 1 (at 77777 ms)"));
+        assert_ne!(failure_key("safety: a"), failure_key("liveness: a"));
+    }
+}

@@ -1,0 +1,47 @@
+//! Worlds drawn by seed: whatever goes wrong within the budget, nothing forbidden happens, and healthy windows are won.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use grail_sim::case::Case;
+use grail_sim::run::{SimReport, simulate};
+use grail_sim::synthetic::SyntheticModel;
+
+const SEEDS: u64 = 150;
+
+fn run(case: &Case) -> SimReport {
+    simulate(&case.config(Rc::new(SyntheticModel::default())), |_| {})
+}
+
+/// `GRAIL_SWARM_SEEDS` runs more.
+#[allow(clippy::disallowed_methods, reason = "a test may be asked for more than its usual number of seeds")]
+fn seeds() -> u64 {
+    std::env::var("GRAIL_SWARM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
+}
+
+#[test]
+fn no_drawn_world_breaks_the_miner() {
+    let mut broken = BTreeMap::new();
+    for seed in 0..seeds() {
+        let case = Case::drawn(seed, 3);
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(&case).violations));
+        let violations = outcome.unwrap_or_else(|_| vec![format!("seed {seed}: it panicked")]);
+        if !violations.is_empty() {
+            let kinds: Vec<_> = case.faults.iter().map(|fault| fault.kind.name()).collect();
+            broken.insert(seed, (violations, kinds));
+        }
+    }
+    assert!(broken.is_empty(), "{} seeds: {broken:#?}", broken.len());
+}
+
+#[test]
+fn worlds_reach_most_of_what_can_be_reached() {
+    let reached: BTreeSet<String> = (0..120).flat_map(|seed| run(&Case::drawn(seed, 3)).marks.into_keys()).collect();
+    let all = grail_sim::marks::all();
+    let missing: Vec<&String> = all.iter().filter(|mark| !reached.contains(*mark)).collect();
+    assert!(missing.len() < all.len() / 4, "of {} marks: {missing:?}", all.len());
+    let unknown: Vec<&String> =
+        reached.iter().filter(|mark| !all.contains(mark) && !mark.starts_with("rejected/")).collect();
+    assert_eq!(unknown, Vec::<&String>::new(), "marks that the list does not have");
+}

@@ -1,0 +1,116 @@
+//! `grail sim swarm` and `grail sim check` as typed.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `grail sim swarm`. Exit codes: 0 nothing found, 1 something found, 2 cannot run.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct SwarmArguments {
+    /// Merge the results of shards instead.
+    #[command(subcommand)]
+    pub command: Option<SwarmCommand>,
+    /// Which worlds: from A up to and without B.
+    #[arg(long, value_name = "A..B", value_parser = seeds, default_value = "0..1000")]
+    pub seeds: Range<u64>,
+    /// Processes at a time [default: one for each core].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub jobs: Option<u64>,
+    /// The share of the seeds to run here: the I-th of N, counted from 0.
+    #[arg(long, value_name = "I/N", value_parser = shard, default_value = "0/1")]
+    pub shard: Shard,
+    /// Where results lie; what is there already is not run again.
+    #[arg(long, value_name = "DIR", default_value = "swarm")]
+    pub dir: PathBuf,
+    /// Windows of each world.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(2..=1_000))]
+    pub windows: u64,
+    /// Simulations spent on making a failing world smaller.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub shrink: usize,
+    /// Fail if something is never reached.
+    #[arg(long)]
+    pub require_marks: bool,
+    /// Leave the summary to the process that started this one.
+    #[arg(long, hide = true)]
+    pub worker: bool,
+    /// Print one JSON object as the last line of standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The subcommands of `grail sim swarm`.
+#[derive(Debug, Subcommand)]
+pub enum SwarmCommand {
+    /// Read the results of all shards of a swarm, say what they found, and write summary.json and summary.html.
+    Merge(MergeArguments),
+}
+
+/// `grail sim swarm merge`.
+#[derive(Debug, Args)]
+pub struct MergeArguments {
+    /// A folder, or a place in an object store whose keys are in the environment as its own tools want them.
+    #[arg(value_name = "DIR|s3://BUCKET/PATH")]
+    pub from: String,
+    /// Where the summary goes [default: the folder itself, or the present one].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Fail if something is never reached.
+    #[arg(long)]
+    pub require_marks: bool,
+    /// Print one JSON object as the last line of standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One share of the seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which.
+    pub index: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// `grail sim check`. Exit codes: 0 the same twice, 1 not, 2 cannot run.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The world to run twice, in two processes.
+    #[arg(long)]
+    pub seed: u64,
+    /// Windows to mine and judge.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(2..=1_000))]
+    pub windows: u64,
+    /// Run it once, and write its log to this file.
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, clap::Error> {
+    let wrong = || clap::Error::raw(clap::error::ErrorKind::ValueValidation, "give a range like 0..1000\n");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let range = from.parse().map_err(|_| wrong())?..to.parse().map_err(|_| wrong())?;
+    if range.is_empty() { Err(wrong()) } else { Ok(range) }
+}
+
+fn shard(text: &str) -> Result<Shard, clap::Error> {
+    let wrong = || clap::Error::raw(clap::error::ErrorKind::ValueValidation, "give a share like 0/4\n");
+    let (index, of) = text.split_once('/').ok_or_else(wrong)?;
+    let shard = Shard { index: index.parse().map_err(|_| wrong())?, of: of.parse().map_err(|_| wrong())? };
+    if shard.index < shard.of { Ok(shard) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_and_shares_are_read_and_wrong_ones_refused() {
+        assert_eq!(seeds("5..9").expect("a range"), 5..9);
+        assert_eq!(shard("3/4").expect("a share"), Shard { index: 3, of: 4 });
+        assert!(["", "5", "9..5", "5..", "a..b"].iter().all(|text| seeds(text).is_err()));
+        assert!(["", "4/4", "1", "-1/2"].iter().all(|text| shard(text).is_err()));
+    }
+}
