@@ -27,12 +27,15 @@ pub struct NodeClock {
     time: VirtualTime,
     faults: Rc<FaultPlan>,
     offset: ClockOffset,
+    /// When the node came to be: it did not stand still before.
+    since_ms: u64,
 }
 
 impl NodeClock {
     /// Clocks that are this far off.
     pub fn new(time: VirtualTime, faults: Rc<FaultPlan>, offset: ClockOffset) -> Self {
-        Self { time, faults, offset }
+        let since_ms = time.now_ms();
+        Self { time, faults, offset, since_ms }
     }
 
     /// Until when the node stands still, if it does.
@@ -43,7 +46,8 @@ impl NodeClock {
     fn monotonic_ms(&self) -> u64 {
         let now_ms = self.time.now_ms();
         let stood_still = |(from_ms, until_ms): (u64, u64)| until_ms.min(now_ms).saturating_sub(from_ms);
-        let stretches = self.faults.of(FaultKind::Suspend).map(|fault| (fault.from_ms, fault.until_ms));
+        let stretches =
+            self.faults.of(FaultKind::Suspend).map(|fault| (fault.from_ms.max(self.since_ms), fault.until_ms));
         self.offset.monotonic_ms + now_ms - merged(stretches.collect()).into_iter().map(stood_still).sum::<u64>()
     }
 

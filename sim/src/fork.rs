@@ -3,8 +3,6 @@
 
 use std::rc::Rc;
 
-use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Report};
 use grail_protocol::PROTOCOL;
 use grail_protocol::constants::window_start;
 use grail_protocol::signature::{Hotkey, Keypair};
@@ -56,11 +54,8 @@ pub fn fork(past: Past, first_head: Option<u64>, keypair: Keypair, config: &SimC
     let world = Rc::new(World::new(&config, keypair, &Beginning { now_ms, head, window, window_ms }));
     let node = world.node();
     bring(&world, &node, &past, &hotkey, config.seed);
-    let mut watchers = world.watchers();
-    for receipt in &past.receipts {
-        watchers.action(past.now, &Action::Report(Report::Receipt(receipt.clone())));
-    }
     let (outstanding, versions) = (past.outstanding(), past.versions + 1);
+    world.has_seen(past.safety);
     let life = match past.has_started {
         true => Life::Resumed(past.machine, outstanding),
         false => Life::Begun(past.machine),

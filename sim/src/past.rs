@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, Report, WindowReceipt};
 use grail_miner::outstanding::{Outstanding, Relation};
 use grail_miner::ports::{BucketError, JournalRecord, Now};
 use sha2::{Digest, Sha256};
+
+use crate::safety::{Safety, SafetyLimits};
 
 /// A machine after some events, and the world around it.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct Past {
     pub(crate) has_started: bool,
     /// Whether it ended.
     pub(crate) has_exited: bool,
+    /// What watched it.
+    pub(crate) safety: Safety,
     outstanding: Outstanding<()>,
     sent: BTreeMap<String, Vec<u8>>,
 }
@@ -61,6 +66,7 @@ impl Past {
             receipts: Vec::new(),
             has_started: false,
             has_exited: false,
+            safety: Safety::new(SafetyLimits { groups_in_flight_max: usize::MAX, ..SafetyLimits::default() }),
             outstanding: Outstanding::default(),
             sent: BTreeMap::new(),
         }
@@ -70,6 +76,7 @@ impl Past {
     pub fn tell(&mut self, now: Now, event: Event) {
         self.now = now;
         self.has_started = true;
+        self.safety.event(now, &event);
         if let Relation::Answers((), question) = self.outstanding.told(&event) {
             self.answered(&question, &event);
         } else if let Event::Started(records) = &event {
@@ -77,6 +84,7 @@ impl Past {
         }
         let window = self.machine.window_start();
         for action in self.machine.handle(now, event) {
+            self.safety.action(now, &action);
             self.outstanding.asked(&action, ());
             match action {
                 Action::Report(Report::Receipt(receipt)) => self.receipts.push(receipt),
@@ -84,6 +92,7 @@ impl Past {
                 _ => {}
             }
         }
+        self.safety.handled(now, &self.machine);
         if self.machine.window_start() != window {
             self.window_ms = Some(now.monotonic_ms);
         }

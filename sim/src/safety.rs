@@ -25,7 +25,7 @@ pub struct SafetyLimits {
 }
 
 /// Watches one miner across its restarts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Safety {
     limits: SafetyLimits,
     violations: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Safety {
 }
 
 /// What one process began; it goes with the process.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct ProcessFacts {
     in_flight: BTreeMap<GroupId, u64>,
     /// One above the highest index ordered so far, by window and generation.
@@ -55,6 +55,12 @@ impl Safety {
     /// For a miner with these limits.
     pub fn new(limits: SafetyLimits) -> Self {
         Self { limits, ..Self::default() }
+    }
+
+    /// One that has seen what `past` saw.
+    #[must_use]
+    pub fn after(self, past: Self) -> Self {
+        Self { limits: self.limits, ..past }
     }
 
     /// What was wrong since the last call.

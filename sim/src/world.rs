@@ -133,6 +133,12 @@ impl World {
         }
     }
 
+    /// Let its oracle have seen what this one saw.
+    pub(crate) fn has_seen(&self, past: Safety) {
+        let safety = self.safety.take();
+        self.safety.replace(safety.after(past));
+    }
+
     /// Start the chain and the miner; `versions` of objects are taken already.
     pub(crate) fn start(&self, node: Node, life: Life, versions: u64) {
         let hotkey = self.keypair.hotkey().to_ss58();
