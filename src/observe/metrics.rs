@@ -30,8 +30,8 @@ type Gauge = AnyGauge<f64, AtomicU64>;
 type Label = [(&'static str, &'static str); 1];
 type Rejection = [(&'static str, String); 2];
 
-/// The reward of a rollout lies between 0 and 1, with steps where clauses are satisfied.
-const REWARD_BUCKETS: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+/// What does not solve its problem earns up to 0.135 for its form, or less than nothing; what solves it 1 and more.
+const REWARD_BUCKETS: [f64; 9] = [-0.1, 0.0, 0.05, 0.1, 0.15, 1.0, 1.05, 1.1, 1.15];
 /// From a bucket next door to one that takes two blocks.
 const UPLOAD_BUCKETS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0];
 const AREAS: [Area; 6] = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal, Area::Commitment];

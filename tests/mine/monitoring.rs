@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use grail::serve::ServeFault;
 use serde_json::Value;
 
 use crate::scene::{Miner, Scene};
@@ -120,13 +121,20 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     };
     assert!(crowd.iter().rev().take(4).all(closed));
     drop(crowd);
-    scene.served.world().switch_on(grail::serve::ServeFault::StalledChain);
-    miner.logged("no new block arrives");
-    let told = std::iter::repeat_with(|| {
-        std::thread::sleep(Duration::from_millis(50));
-        TcpStream::connect(address).is_ok().then(|| get(address, "/readyz"))
-    });
-    let (status, why) = told.flatten().find(|(status, _)| *status == 503).unwrap();
-    assert!(status == 503 && why.contains("no new block arrives"), "{why}");
+    let not_ready = |because: &str| {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            match get(address, "/readyz") {
+                (503, why) if why.contains(because) => return,
+                told => assert!(Instant::now() < end, "{because}: {told:?}\n{}", miner.log()),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    scene.served.world().switch_on(ServeFault::Deregistration);
+    not_ready("not registered");
+    assert_eq!(value(&get(address, "/metrics").1, "grail_registered"), 0.0);
+    scene.served.world().switch_on(ServeFault::StalledChain);
+    not_ready("no new block arrives");
     assert!(value(&get(address, "/metrics").1, "grail_telemetry_dropped_total{sink=\"prometheus\"}") >= 4.0);
 }
