@@ -3,6 +3,7 @@
 pub mod swarm;
 mod tapes;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -218,6 +219,13 @@ pub struct MineArguments {
     /// Mine although another installation mined with this hotkey a short while ago.
     #[arg(long)]
     pub take_over: bool,
+    /// Serve /metrics, /healthz and /readyz here, port 0 for a free one [default with
+    /// GRAIL_MONITORING_BACKEND=prometheus: 127.0.0.1:9464].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Let --metrics-listen name an address that other machines reach; whoever reaches it may read.
+    #[arg(long, requires = "metrics_listen")]
+    pub metrics_public: bool,
     /// Print each window's receipt as a JSON object.
     #[arg(long)]
     pub json: bool,

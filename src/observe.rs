@@ -1,18 +1,25 @@
-//! What a running miner tells: log lines, progress on a terminal, a receipt per window, and whether it makes progress.
+//! What a running miner tells: log lines, progress on a terminal, a receipt per window, metrics, and whether it makes
+//! progress.
 
+mod endpoint;
 pub mod health;
 mod log;
+mod metrics;
 mod progress;
 mod receipts;
+mod vitals;
 mod watchdog;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
+pub use endpoint::{Endpoint, EndpointError};
 pub use log::{Log, Verbosity, start_logging};
+pub use metrics::{Exposition, Metrics};
 pub use progress::Progress;
 pub use receipts::{ReceiptFormat, Receipts, receipt_line};
+pub use vitals::Vitals;
 pub use watchdog::{Pulse, Watchdog};
 
 /// Several observers, each of which sees everything, in order.

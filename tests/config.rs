@@ -68,7 +68,7 @@ fn what_is_needed_suffices() {
     assert_eq!(config.storage.name(), ACCOUNT);
     assert_eq!(config.storage.endpoint.expose(), format!("https://{ACCOUNT}.r2.cloudflarestorage.com"));
     assert_eq!((config.storage.region.as_str(), config.storage.force_path_style), ("auto", false));
-    assert!(matches!(config.monitoring, Monitoring::Null));
+    assert!(matches!(config.monitoring, Monitoring { prometheus: false, wandb: None }));
     assert_eq!(config.notices, []);
 }
 
@@ -164,7 +164,8 @@ fn malformed_values_are_refused() {
         ("R2_ACCOUNT_ID", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
         ("R2_ENDPOINT_URL", "s3.example"),
         ("R2_FORCE_PATH_STYLE", "maybe"),
-        ("GRAIL_MONITORING_BACKEND", "prometheus"),
+        ("GRAIL_MONITORING_BACKEND", "statsd"),
+        ("GRAIL_MONITORING_BACKEND", "prometheus,"),
         ("WANDB_MODE", "on"),
     ];
     for (name, value) in malformed {
@@ -205,8 +206,24 @@ fn contradictions_are_refused_with_their_remedy() {
     let wandb = ("GRAIL_MONITORING_BACKEND", "wandb");
     assert_eq!(errors(&[wandb]), [ConfigError::WandbWithoutKey]);
     let config = meant(&[wandb, ("WANDB_MODE", "offline")]).unwrap();
-    assert!(matches!(config.monitoring, Monitoring::Wandb(wandb) if wandb.offline && wandb.project == "grail"));
-    assert!(matches!(meant(&[wandb, ("WANDB_MODE", "disabled")]).unwrap().monitoring, Monitoring::Null));
+    let sent = config.monitoring.wandb.expect("wandb was asked for");
+    assert!(sent.offline && sent.project == "grail");
+    let told = config.notices.iter().any(|notice| notice.to_string().contains("sends nothing to Weights & Biases"));
+    assert!(told, "{:?}", config.notices);
+    let disabled = meant(&[wandb, ("WANDB_MODE", "disabled")]).unwrap().monitoring;
+    assert!(matches!(disabled, Monitoring { prometheus: false, wandb: None }));
+}
+
+#[test]
+fn metrics_may_go_to_several_places() {
+    let several = ("GRAIL_MONITORING_BACKEND", "prometheus, wandb");
+    let monitoring = meant(&[several, ("WANDB_MODE", "offline")]).unwrap().monitoring;
+    assert!(monitoring.prometheus && monitoring.wandb.is_some());
+    for (value, prometheus) in [("prometheus", true), ("null,prometheus", true), ("none", false)] {
+        let config = meant(&[("GRAIL_MONITORING_BACKEND", value)]).unwrap();
+        assert_eq!((config.monitoring.prometheus, config.monitoring.wandb.is_some()), (prometheus, false), "{value}");
+        assert_eq!(config.notices, Vec::<Notice>::new());
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `grail mine`.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -29,7 +30,9 @@ use crate::live::engine::CpuWorker;
 use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
-use crate::observe::{Log, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Watchdog, start_logging};
+use crate::observe::{
+    Endpoint, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Watchdog, start_logging,
+};
 use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
 use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
@@ -50,6 +53,8 @@ const LOSS_CHECK: Duration = Duration::from_secs(1);
 const TAPE_BYTES_MAX: u64 = 4 << 30;
 /// How long a server may take to answer a startup check, in milliseconds.
 const CHECK_MS: u64 = 5_000;
+/// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
+const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
@@ -69,6 +74,9 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
     let data_folder = arguments.data_dir.clone().or_else(|| config::data_folder(&environment));
     let data_folder =
         data_folder.ok_or_else(|| anyhow!("no home folder is known; say where the journal may lie with --data-dir"))?;
+    // Before anything that takes long, since only the operator can mend a port that is taken.
+    let metrics_listen = arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN));
+    let endpoint = metrics_listen.map(|address| Endpoint::listen(address, arguments.metrics_public)).transpose()?;
     let wallet = Rc::new(open_wallet(&config)?);
     let _lock = match HotkeyLock::take(wallet.path()) {
         Err(taken @ HotkeyLockError::Taken { .. }) => return Ok(refused(&taken)),
@@ -100,7 +108,8 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
     }
     // Last, since a model takes long to load.
     let (engine, is_lost) = engine(arguments, &model)?;
-    let mining = Mining { arguments, config: &config, data_folder: &data_folder, wallet, engine, is_lost, bars: &bars };
+    let (config, data_folder, bars) = (&config, &data_folder, &bars);
+    let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, bars, endpoint };
     match local.block_on(&runtime, mining.run())? {
         Ending::Code(code) => Ok(code),
         Ending::Restart => Err(restart()),
@@ -134,13 +143,14 @@ struct Mining<'a> {
     engine: Rc<dyn Engine>,
     is_lost: Lost,
     bars: &'a MultiProgress,
+    endpoint: Option<Endpoint>,
 }
 
 /// Says whether the engine cannot work any more in this process.
 type Lost = Box<dyn Fn() -> bool>;
 
 impl Mining<'_> {
-    async fn run(self) -> anyhow::Result<Ending> {
+    async fn run(mut self) -> anyhow::Result<Ending> {
         let stop = stop_signals()?;
         let hangup = restart_signal()?;
         let instance = InstanceId::of(self.data_folder)?;
@@ -214,13 +224,20 @@ impl Mining<'_> {
         })
     }
 
-    fn observers(&self, pulse: Pulse) -> anyhow::Result<Observers> {
+    fn observers(&mut self, pulse: Pulse) -> anyhow::Result<Observers> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
         let receipts = Receipts::new(format, self.data_folder, self.bars).with_context(|| {
             format!("cannot write receipts in {}; check that the folder is yours", self.data_folder.display())
         })?;
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
-        observers.0.push(Box::new(Health::new(self.config.chain.block_ms)));
+        let health = Health::new(self.config.chain.block_ms);
+        if let Some(endpoint) = self.endpoint.take() {
+            let (metrics, exposition) = Metrics::new(health.vitals(), Some(self.data_folder.to_owned()));
+            tracing::info!("metrics on http://{}/metrics, also /healthz and /readyz", endpoint.address());
+            endpoint.serve(exposition)?;
+            observers.0.push(Box::new(metrics));
+        }
+        observers.0.push(Box::new(health));
         if !self.bars.is_hidden() {
             observers.0.push(Box::new(Progress::new(self.bars)));
         }

@@ -3,10 +3,13 @@
 //! Health is derived from what was achieved, never from a loop that goes round.
 
 use std::fmt;
+use std::sync::Arc;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome};
 use grail_miner::ports::Now;
+
+use super::vitals::Vitals;
 
 /// After so many block times without a new head, the chain is stale.
 const BLOCKS_WITHOUT_HEAD_MAX: u64 = 6;
@@ -36,11 +39,12 @@ pub struct Health {
     groups_in_work: usize,
     windows_without_upload: u64,
     ailing: Vec<Ailment>,
+    vitals: Arc<Vitals>,
 }
 
 impl Health {
     /// The health of a miner that has just started, on a chain with this block time.
-    pub const fn new(block_ms: u64) -> Self {
+    pub fn new(block_ms: u64) -> Self {
         Self {
             block_ms,
             head_ms: None,
@@ -48,7 +52,13 @@ impl Health {
             groups_in_work: 0,
             windows_without_upload: 0,
             ailing: Vec::new(),
+            vitals: Arc::new(Vitals::new(block_ms)),
         }
+    }
+
+    /// What other threads may know of it.
+    pub fn vitals(&self) -> Arc<Vitals> {
+        self.vitals.clone()
     }
 
     /// What does not make progress as of the last event.
@@ -83,6 +93,7 @@ impl Health {
                 _ => {}
             }
         }
+        self.vitals.set_ailing(&self.ailing);
     }
 
     fn group_left(&mut self, now: Now, came: bool) {
@@ -97,9 +108,14 @@ impl Health {
 
 impl Observer for Health {
     fn event(&mut self, now: Now, event: &Event) {
+        self.vitals.event_came();
         match event {
             Event::Started(_) => self.head_ms = Some(now.monotonic_ms),
-            Event::HeadMoved(_) => self.head_ms = Some(now.monotonic_ms),
+            Event::HeadMoved(_) => {
+                self.head_ms = Some(now.monotonic_ms);
+                self.vitals.head_came();
+            }
+            Event::RegistrationRead(Ok(uid)) => self.vitals.registration_read(uid.is_some()),
             Event::GroupReady { .. } => self.group_left(now, true),
             Event::GroupFailed { .. } => self.group_left(now, false),
             _ => {}
@@ -114,6 +130,7 @@ impl Observer for Health {
                 self.waiting_for_group_since_ms.get_or_insert(now.monotonic_ms);
             }
             Action::CancelGroup(_) => self.group_left(now, false),
+            Action::Report(Report::GroupClean { .. }) => self.vitals.group_is_clean(),
             Action::Report(Report::Receipt(receipt)) => match receipt.outcome {
                 WindowOutcome::Uploaded => self.windows_without_upload = 0,
                 // That the hotkey is not registered is told by itself, and no upload can follow.

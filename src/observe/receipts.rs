@@ -81,20 +81,32 @@ pub fn receipt_line(receipt: &WindowReceipt) -> String {
     }
 }
 
+/// The names of all outcomes.
+pub(super) const OUTCOMES: [&str; 6] =
+    ["uploaded", "kept_back", "nothing_ready", "not_registered", "reorganised", "lost"];
+
+/// An outcome's name in records and metrics.
+pub(super) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
+    match outcome {
+        WindowOutcome::Uploaded => OUTCOMES[0],
+        WindowOutcome::KeptBack(_) => OUTCOMES[1],
+        WindowOutcome::NothingReady => OUTCOMES[2],
+        WindowOutcome::NotRegistered => OUTCOMES[3],
+        WindowOutcome::Reorganised => OUTCOMES[4],
+        WindowOutcome::Lost(_) => OUTCOMES[5],
+    }
+}
+
 fn record(now: Now, receipt: &WindowReceipt) -> String {
-    let (outcome, why) = match &receipt.outcome {
-        WindowOutcome::Uploaded => ("uploaded", None),
-        WindowOutcome::KeptBack(why) => ("kept_back", Some(why)),
-        WindowOutcome::NothingReady => ("nothing_ready", None),
-        WindowOutcome::NotRegistered => ("not_registered", None),
-        WindowOutcome::Reorganised => ("reorganised", None),
-        WindowOutcome::Lost(why) => ("lost", Some(why)),
+    let why = match &receipt.outcome {
+        WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => Some(why),
+        _ => None,
     };
     json!({
         "record": "window",
         "window": receipt.window_start,
         "ended_at": now.wall_ms as f64 / 1000.0,
-        "outcome": outcome,
+        "outcome": outcome_name(&receipt.outcome),
         "why": why,
         "groups_clean": receipt.groups_clean,
         "groups_uploaded": receipt.groups_uploaded,

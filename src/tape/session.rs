@@ -82,6 +82,11 @@ pub enum Moment<'a> {
     State(&'a Value),
 }
 
+/// Whether the process was killed before this step: the next one begins with nothing but its journal.
+pub(super) const fn begins_anew(steps_before: usize, event: &Event) -> bool {
+    steps_before > 0 && matches!(event, Event::Started(_))
+}
+
 impl<'a> Session<'a> {
     /// Before the first step.
     pub fn new(tape: &'a Tape) -> Self {
@@ -118,6 +123,10 @@ impl<'a> Session<'a> {
     fn handle(&mut self, step: &'a Step) -> Moment<'a> {
         let missing = self.next_number.map_or(0, |next| step.number.saturating_sub(next));
         self.next_number = Some(step.number + 1);
+        if begins_anew(self.steps, &step.event) {
+            self.machine = self.tape.header.config.machine();
+            self.outstanding = Outstanding::default();
+        }
         let relation = self.outstanding.told(&step.event);
         let is_asked = !self.sees_questions || relation != Relation::Unasked;
         self.causes.push(match relation {

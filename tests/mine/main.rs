@@ -5,6 +5,7 @@
 
 mod crash;
 mod faults;
+mod monitoring;
 mod plain;
 mod scene;
 mod secrets;

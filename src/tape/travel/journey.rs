@@ -8,6 +8,7 @@ use grail_miner::machine::view::View;
 use super::super::divergence::{Line, compared};
 use super::super::format::{Frame, Header, Step, line};
 use super::super::reader::{Tape, restored};
+use super::super::session::begins_anew;
 use super::condition::{Condition, Moment};
 
 /// Machines that are kept over the whole tape.
@@ -307,6 +308,9 @@ fn restarts(tape: &Tape) -> Restarts {
             Frame::Step(step) => {
                 is_gap |= expected.is_some_and(|expected| step.number > expected);
                 expected = Some(step.number + 1);
+                if begins_anew(number, &step.event) {
+                    restarts.insert(number, tape.header.config.machine());
+                }
                 number += 1;
             }
             Frame::State(state) if is_gap => {

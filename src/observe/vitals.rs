@@ -1,0 +1,154 @@
+//! What other threads may know of the miner's health: plain atomics, written by the event loop, read by whoever asks.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::health::Ailment;
+
+/// After so many block times without any event the loop stands still: a failed wait for a head is an event, too.
+const BLOCKS_WITHOUT_EVENT_MAX: u64 = 10;
+/// Fast chains are not asked for more than this.
+const PATIENCE_MIN: Duration = Duration::from_secs(30);
+const NEVER: u64 = u64::MAX;
+const REGISTERED: u8 = 1;
+const NOT_REGISTERED: u8 = 2;
+
+/// What was achieved, and when, on this process's own clock.
+#[derive(Debug)]
+pub struct Vitals {
+    begun: Instant,
+    patience: Duration,
+    event_ms: AtomicU64,
+    head_ms: AtomicU64,
+    ailing: AtomicU8,
+    has_clean_group: AtomicBool,
+    registration: AtomicU8,
+}
+
+impl Vitals {
+    pub(super) fn new(block_ms: u64) -> Self {
+        Self {
+            begun: Instant::now(),
+            patience: Duration::from_millis(BLOCKS_WITHOUT_EVENT_MAX * block_ms).max(PATIENCE_MIN),
+            event_ms: AtomicU64::new(0),
+            head_ms: AtomicU64::new(NEVER),
+            ailing: AtomicU8::new(0),
+            has_clean_group: AtomicBool::new(false),
+            registration: AtomicU8::new(0),
+        }
+    }
+
+    pub(super) fn event_came(&self) {
+        self.event_ms.store(self.now_ms(), Relaxed);
+    }
+
+    pub(super) fn head_came(&self) {
+        self.head_ms.store(self.now_ms(), Relaxed);
+    }
+
+    pub(super) fn group_is_clean(&self) {
+        self.has_clean_group.store(true, Relaxed);
+    }
+
+    pub(super) fn registration_read(&self, registered: bool) {
+        self.registration.store(if registered { REGISTERED } else { NOT_REGISTERED }, Relaxed);
+    }
+
+    pub(super) fn set_ailing(&self, ailing: &[Ailment]) {
+        self.ailing.store(ailing.iter().fold(0, |bits, ailment| bits | bit(*ailment)), Relaxed);
+    }
+
+    /// Whether it does not make progress.
+    pub fn is_ailing(&self, ailment: Ailment) -> bool {
+        self.ailing.load(Relaxed) & bit(ailment) != 0
+    }
+
+    /// Whether the hotkey has a uid, once that was read.
+    pub fn is_registered(&self) -> Option<bool> {
+        match self.registration.load(Relaxed) {
+            REGISTERED => Some(true),
+            NOT_REGISTERED => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Since when no new head came; none before the first.
+    pub fn head_age(&self) -> Option<Duration> {
+        let head_ms = Some(self.head_ms.load(Relaxed)).filter(|ms| *ms != NEVER)?;
+        Some(Duration::from_millis(self.now_ms().saturating_sub(head_ms)))
+    }
+
+    /// Why a restart may be what helps; empty while the process is alive and at work.
+    pub fn illnesses(&self) -> Vec<String> {
+        self.illnesses_after(Duration::from_millis(self.now_ms().saturating_sub(self.event_ms.load(Relaxed))))
+    }
+
+    fn illnesses_after(&self, without_event: Duration) -> Vec<String> {
+        let mut found = Vec::new();
+        if without_event > self.patience {
+            found.push(format!("no event for {} s: the event loop stands still", without_event.as_secs()));
+        }
+        found.extend(self.is_ailing(Ailment::Engine).then(|| Ailment::Engine.to_string()));
+        found
+    }
+
+    /// Why no upload is to be expected; empty once a group is clean and as long as everything makes progress.
+    pub fn hindrances(&self) -> Vec<String> {
+        let mut found = self.illnesses();
+        let others = [Ailment::Chain, Ailment::Upload].into_iter().filter(|ailment| self.is_ailing(*ailment));
+        found.extend(others.map(|ailment| ailment.to_string()));
+        if self.is_registered() == Some(false) {
+            found.push("the hotkey is not registered: run `grail doctor`".to_owned());
+        }
+        if self.head_age().is_none() {
+            found.push("no block has arrived yet".to_owned());
+        } else if !self.has_clean_group.load(Relaxed) {
+            found.push("no group is clean yet; the first window to begin brings one".to_owned());
+        }
+        found
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+}
+
+const fn bit(ailment: Ailment) -> u8 {
+    match ailment {
+        Ailment::Chain => 1,
+        Ailment::Engine => 2,
+        Ailment::Upload => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_miner_is_ready_only_once_it_achieved_something_and_while_nothing_ails() {
+        let vitals = Vitals::new(12_000);
+        assert_eq!(vitals.hindrances(), ["no block has arrived yet"]);
+        vitals.head_came();
+        assert!(vitals.hindrances()[0].starts_with("no group is clean yet"));
+        vitals.group_is_clean();
+        assert_eq!(vitals.hindrances(), [] as [String; 0]);
+        vitals.registration_read(false);
+        assert!(vitals.hindrances()[0].contains("not registered"));
+        vitals.registration_read(true);
+        vitals.set_ailing(&[Ailment::Chain, Ailment::Upload]);
+        assert_eq!(vitals.hindrances().len(), 2);
+        assert_eq!(vitals.illnesses(), [] as [String; 0], "no restart mends a chain");
+        vitals.set_ailing(&[Ailment::Engine]);
+        assert_eq!((vitals.hindrances().len(), vitals.illnesses().len()), (1, 1));
+        vitals.set_ailing(&[]);
+        assert_eq!(vitals.hindrances(), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_loop_that_stands_still_is_ill_and_one_that_waits_for_a_head_is_not() {
+        let vitals = Vitals::new(12_000);
+        assert_eq!(vitals.illnesses_after(Duration::from_secs(120)), [] as [String; 0]);
+        assert_eq!(vitals.illnesses_after(Duration::from_secs(121)).len(), 1);
+    }
+}
