@@ -18,7 +18,7 @@ const RIVALS: u32 = 40;
 
 /// Whether these arguments ask for a rehearsal on paper: a profile with stated speeds, or rivals.
 pub(super) fn is_wanted(arguments: &SimArguments) -> bool {
-    arguments.rivals.is_some() || arguments.html.is_some() || arguments.profile.contains('=')
+    arguments.rivals.is_some() || arguments.profile.contains('=')
 }
 
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
