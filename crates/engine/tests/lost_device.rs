@@ -6,33 +6,15 @@
 mod fixtures;
 
 use std::rc::Rc;
-use std::sync::mpsc;
 use std::time::Duration;
 
-use grail_engine::EngineError;
 use grail_engine::cuda::driver::{Device, Grid, Kernels, Queue, Urgency, device_count};
-use grail_engine::cuda::engine::Ticket;
-use grail_engine::cuda::{CudaEngine, CudaSettings, GroupWork};
-use grail_protocol::generation::{GeneratedRollout, StreamKey};
+use grail_engine::cuda::{CudaEngine, CudaSettings};
 
-use fixtures::{NEW_TOKENS_MAX, RANDOMNESS, prompts, streams};
-
-type Answer = mpsc::Receiver<Result<Vec<GeneratedRollout>, EngineError>>;
+use fixtures::{ask, prompts, streams};
 
 /// Long enough for any of these; only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-fn ask(engine: &CudaEngine, prompt: &[u32], streams: Vec<StreamKey>) -> (Ticket, Answer) {
-    let (sender, receiver) = mpsc::channel();
-    let work = GroupWork {
-        prompt: prompt.to_vec(),
-        streams,
-        randomness: RANDOMNESS.to_owned(),
-        new_tokens_max: NEW_TOKENS_MAX,
-    };
-    let reply = Box::new(move |outcome| sender.send(outcome).unwrap_or_default());
-    (engine.submit(work, reply).unwrap(), receiver)
-}
 
 #[test]
 fn a_device_that_this_process_lost_is_told_and_every_group_is_answered() {

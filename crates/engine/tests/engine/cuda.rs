@@ -1,17 +1,13 @@
 //! The CUDA engine against the CPU's. Without a device there is nothing to compare, and the tests end at once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use grail_engine::EngineError;
 use grail_engine::cuda::driver::{Buffer, Device, device_count};
-use grail_engine::cuda::{CudaEngine, CudaSettings, GroupWork};
+use grail_engine::cuda::{CudaEngine, CudaSettings};
 use grail_engine::sampling::{PROTOCOL_SAMPLING, penalise, temper, top_k, top_p};
-use grail_protocol::generation::{GeneratedRollout, StreamKey};
 
-use crate::fixtures::{ENGINE, NEW_TOKENS_MAX, RANDOMNESS, prompts, streams};
-
-type Answer = mpsc::Receiver<Result<Vec<GeneratedRollout>, EngineError>>;
+use crate::fixtures::{ENGINE, RANDOMNESS, ask, prompts, streams};
 
 /// Long enough for any of these; only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -28,18 +24,6 @@ fn engine(deterministic: bool) -> Option<(CudaEngine, MutexGuard<'static, ()>)> 
     settings.decode.deterministic = deterministic;
     settings.decode.rollouts_max = 64;
     Some((CudaEngine::start(settings).unwrap(), device))
-}
-
-fn ask(engine: &CudaEngine, prompt: &[u32], streams: Vec<StreamKey>) -> (grail_engine::cuda::engine::Ticket, Answer) {
-    let (sender, receiver) = mpsc::channel();
-    let work = GroupWork {
-        prompt: prompt.to_vec(),
-        streams,
-        randomness: RANDOMNESS.to_owned(),
-        new_tokens_max: NEW_TOKENS_MAX,
-    };
-    let reply = Box::new(move |outcome| sender.send(outcome).unwrap_or_default());
-    (engine.submit(work, reply).unwrap(), receiver)
 }
 
 /// ln of a token's probability under the protocol's chain, given float32 logits.
