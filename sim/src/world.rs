@@ -38,6 +38,8 @@ const KEPT_WINDOWS: u64 = 3;
 const SETTLING_MS: u64 = 15_000;
 /// A receipt that has not come this long after its window will not come.
 const RECEIPT_MS_MAX: u64 = 2 * PROTOCOL.window_blocks * PROTOCOL.block_ms;
+/// The same where the process was killed, which may have taken the receipt with it.
+const CRASHED_RECEIPT_MS_MAX: u64 = 120_000;
 
 /// Where a world begins.
 pub(crate) struct Beginning {
@@ -233,12 +235,12 @@ impl World {
     }
 
     async fn receipt(&self, window_start: u64) -> Option<WindowReceipt> {
-        let last_ms = self.time.now_ms() + RECEIPT_MS_MAX;
+        let began_ms = self.time.now_ms();
         loop {
             let receipt = self.safety.borrow().receipt(window_start).cloned();
-            let is_given_up =
-                self.time.now_ms() + RECEIPT_MS_MAX >= last_ms + 120_000 && self.has_crashed_at_end_of(window_start);
-            if receipt.is_some() || self.time.now_ms() >= last_ms || is_given_up {
+            let waited_ms = self.time.now_ms() - began_ms;
+            let is_given_up = waited_ms >= CRASHED_RECEIPT_MS_MAX && self.has_crashed_at_end_of(window_start);
+            if receipt.is_some() || waited_ms >= RECEIPT_MS_MAX || is_given_up {
                 return receipt;
             }
             self.time.sleep(100).await;
