@@ -252,12 +252,12 @@ impl Mining<'_> {
             Some(folder) => folder.clone(),
             None => self.data_folder.join("tapes"),
         };
-        let engine = match self.arguments.device {
-            Device::Cpu => "cpu",
-            Device::Cuda => "cuda",
-        };
         let folder = TapeFolder { path, bytes_max: TAPE_BYTES_MAX };
-        let header = Header::of(config, engine).with_model(&self.config.model_name);
+        let header = match self.arguments.device {
+            Device::Cpu => Header::of(config, "cpu"),
+            Device::Cuda => Header::of(config, "cuda").with_numerics(self.arguments.profile.name()),
+        };
+        let header = header.with_model(&self.config.model_name);
         let recorder = Recorder::begin_rotating(&folder, Rotation::LIVE, &header, clock.now().wall_ms)?;
         tracing::info!("recording to {}", recorder.path().display());
         Ok(Some(Box::new(recorder)))

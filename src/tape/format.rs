@@ -40,6 +40,9 @@ pub struct Header {
     /// The model that it ran, as it was named.
     #[serde(default)]
     pub model: Option<String>,
+    /// Whose bits the proofs have, where a CUDA device made them: `torch-2.8` or `torch-2.10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numerics: Option<String>,
     /// In a simulation the seed from which everything follows, the made-up key too; live seeds are secret.
     #[serde(default)]
     pub simulated_seed: Option<u64>,
@@ -102,6 +105,7 @@ impl Header {
             behaviour: Behaviour::ALL.iter().map(|behaviour| behaviour.number).collect(),
             engine: engine.to_owned(),
             model: None,
+            numerics: None,
             simulated_seed: None,
             continues: None,
             config: RecordedConfig::of(config),
@@ -111,6 +115,11 @@ impl Header {
     /// The same for rollouts of this model.
     pub fn with_model(self, model: &str) -> Self {
         Self { model: Some(model.to_owned()), ..self }
+    }
+
+    /// The same for proofs with the bits of this profile.
+    pub fn with_numerics(self, profile: &str) -> Self {
+        Self { numerics: Some(profile.to_string()), ..self }
     }
 
     /// The same for a simulation under this seed.

@@ -15,4 +15,4 @@ pub mod weights;
 pub use decode::{DecodeSettings, Decoder};
 pub use engine::{CudaEngine, CudaSettings, GroupWork};
 pub use error::CudaError;
-pub use proof::{ProofPlan, Prover, Sequence, TorchProfile};
+pub use proof::{ProfileNameError, ProofPlan, Prover, Sequence, TorchProfile};

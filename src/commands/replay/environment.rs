@@ -2,12 +2,9 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use grail_engine::CpuEngine;
-use grail_engine::cuda::driver::{Queue, Urgency};
-use grail_engine::cuda::weights::{ExactWeights, Model};
-use grail_engine::cuda::{ProofPlan, Prover, TorchProfile};
+use grail_engine::cuda::{ProfileNameError, TorchProfile};
 use grail_miner::ports::{EngineError, GroupRequest};
 use grail_protocol::generation::{GeneratedRollout, ProofPass};
 use grail_sim::engine::Generator;
@@ -15,7 +12,7 @@ use grail_sim::synthetic::SyntheticModel;
 use grail_verify::RecomputeError;
 
 use crate::config;
-use crate::device;
+use crate::prover::DeviceProver;
 use crate::tape::{Header, Numerics};
 
 /// Something that the replay needs and that is not here; no fault of the tape or of this build.
@@ -34,6 +31,9 @@ pub(super) enum Missing {
         /// What can run it.
         instead: &'static str,
     },
+    /// A profile that this build does not have.
+    #[error("the tape's proofs: {0}; replay with --engine recorded")]
+    Numerics(ProfileNameError),
     /// No card, or one that cannot be used.
     #[error("no CUDA device can be used here ({0}); replay with --engine recorded")]
     Device(String),
@@ -79,28 +79,23 @@ impl Numerics for OnProcessor {
 }
 
 /// The exact pass on a card. What it draws depends on what else is in flight, so it draws nothing again.
-pub(super) struct OnCard(Prover);
+pub(super) struct OnCard(DeviceProver);
 
 impl OnCard {
-    /// The tape's model on the first card.
-    pub(super) fn open(header: &Header, named: Option<&str>) -> Result<Self, Missing> {
+    /// The tape's model on the first card, with the bits of the tape's profile.
+    pub(super) fn open(header: &Header, named: Option<&str>) -> anyhow::Result<Self> {
         let model = model_of(header, named);
-        if ["synthetic formula", "rehearsal"].contains(&model.as_str()) {
-            return Err(Missing::Engine { engine: "cuda", model, instead: "cpu" });
+        if model == "synthetic formula" {
+            return Err(Missing::Engine { engine: "cuda", model, instead: "cpu" }.into());
         }
-        let unusable = |error: &dyn std::fmt::Display| Missing::Device(error.to_string());
-        let (device, kernels) = device::open(0).map_err(|error| unusable(&error))?;
+        let profile = header.numerics.as_deref().map_or(Ok(TorchProfile::default()), str::parse);
+        let profile = profile.map_err(Missing::Numerics)?;
         let cache = config::hub_cache(&config::process_environment());
-        let local = config::model_folder(&model, cache.as_deref()).map(|folder| folder.display().to_string());
-        let local = local.or_else(|| model.starts_with("synthetic:").then(|| model.clone()));
-        let local = local.ok_or_else(|| Missing::Model(model.clone()))?;
-        let mut opened = Model::open(&local).map_err(|_| Missing::Model(model))?;
-        let kernels = Rc::new(kernels);
-        let queue = Queue::new(&device, kernels.clone(), Urgency::Usual).map_err(|error| unusable(&error))?;
-        let weights = ExactWeights::load(&opened.config, &queue, &mut *opened.tensors);
-        let weights = Arc::new(weights.map_err(|error| unusable(&error))?);
-        let prover = Prover::new(&device, kernels, weights, TorchProfile::default(), ProofPlan::default(), 0);
-        Ok(Self(prover.map_err(|error| unusable(&error))?))
+        let folder = config::model_folder(&model, cache.as_deref()).map(|folder| folder.display().to_string());
+        let is_made_here = model == "rehearsal" || model.starts_with("synthetic:");
+        let local = folder.or_else(|| is_made_here.then(|| model.clone())).ok_or(Missing::Model(model))?;
+        let prover = DeviceProver::open(&local, 0, profile);
+        Ok(Self(prover.map_err(|error| Missing::Device(format!("{error:#}")))?))
     }
 }
 

@@ -27,7 +27,7 @@ use forward::{Lanes, Pass};
 pub use layout::{Layout, Seat, Sequence};
 pub use orders::Order;
 use orders::Orders;
-pub use plan::{ProofPlan, TorchProfile};
+pub use plan::{ProfileNameError, ProofPlan, TorchProfile};
 use scratch::{Room, Scratch};
 
 /// Longest sequence: beyond it PyTorch's softmax takes another kernel. No rollout is that long.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 
 use grail_protocol::generation::ProofPass;
 
@@ -32,6 +32,8 @@ pub(super) struct Proving<'a> {
     pub(super) pool: &'a Pool,
     pub(super) results: mpsc::Sender<Message>,
     pub(super) turns: &'a Turns,
+    /// Where all provers and the decoder's maker meet, once each prover has what it needs.
+    pub(super) ready: &'a Barrier,
 }
 
 type Passes = Vec<Result<ProofPass, EngineError>>;
@@ -40,6 +42,9 @@ impl Proving<'_> {
     /// Prove until there will be no more rollouts, or nobody hears the results.
     pub(super) fn run(self) {
         let mut prover = None;
+        // Before the decoder takes what memory is left. Where it fails, the first rollout says why.
+        let _ = self.with(&mut prover, |_| Ok::<(), CudaError>(()));
+        self.ready.wait();
         let mut rows_max = PASS_ROWS_MAX;
         while let Some(lengths) = self.pool.lengths() {
             self.turns.wait_to_prove();

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -117,10 +117,12 @@ impl Worker {
         drop(model);
         let half = Arc::new(HalfWeights::of(&exact, &queue)?);
         let (pool, turns) = (Pool::default(), Turns::default());
+        let provers = self.settings.provers.max(1);
+        let ready = Barrier::new(provers + 1);
         std::thread::scope(|scope| {
             // The scope waits for the proving threads, which end when the pool is closed.
             let _closing = Closing(&pool);
-            for _ in 0..self.settings.provers.max(1) {
+            for _ in 0..provers {
                 let proving = Proving {
                     device: device.clone(),
                     settings: self.settings.clone(),
@@ -129,9 +131,11 @@ impl Worker {
                     pool: &pool,
                     results: self.messages.clone(),
                     turns: &turns,
+                    ready: &ready,
                 };
                 scope.spawn(move || proving.run());
             }
+            ready.wait();
             let decoder = self.decoder(&device, &kernels, &exact, &half)?;
             self.is_lost.store(false, Ordering::Relaxed);
             if let Some(started) = started.take() {
