@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use grail::config::{EnvFile, KEYS, Kind};
 use grail::serve::ServeFault;
 use grail_protocol::signature::Keypair;
@@ -22,9 +24,13 @@ fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
         .collect();
     let seed = scene.served.world().miner_seed();
     secrets.push(("the wallet's seed".to_owned(), seed.to_vec()));
-    secrets.push(("the wallet's seed in hex".to_owned(), hex::encode(seed).into_bytes()));
     let keypair = Keypair::from_seed(seed);
     assert_eq!(keypair.hotkey(), scene.served.world().miner());
+    let in_hex = secrets.iter().map(|(name, value)| (format!("{name} in hex"), hex::encode(value).into_bytes()));
+    let in_base64 =
+        secrets.iter().map(|(name, value)| (format!("{name} in base64"), BASE64.encode(value).into_bytes()));
+    let encoded: Vec<_> = in_hex.chain(in_base64).collect();
+    secrets.extend(encoded);
     secrets
 }
 
