@@ -53,6 +53,8 @@ enum Chore {
         #[command(subcommand)]
         chore: tape::TapeChore,
     },
+    /// Write docs/messages.md, every message of every error type; tidy compares it.
+    Messages,
     /// Check layout and style; fails on any finding.
     Tidy,
     /// Verify fixtures/ against fixtures/SHA256SUMS.
@@ -97,6 +99,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Replay { arguments, .. } => Ok(grail::commands::replay::run(&arguments)? == ExitCode::SUCCESS),
         Chore::Tape { chore } => tape::run(&root.join("fixtures"), &chore),
         Chore::Mutants => mutants::run(root),
+        Chore::Messages => tidy::messages::record(root),
         Chore::Tidy => tidy::run(root),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
         Chore::Traces { record } => traces::run(&root.join("fixtures"), record),

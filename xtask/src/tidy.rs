@@ -3,6 +3,7 @@
 mod documents;
 mod edges;
 mod machine_paths;
+pub(crate) mod messages;
 mod sources;
 mod tree;
 
@@ -35,6 +36,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
 
 fn findings_in(files: &[TreeFile]) -> Vec<Finding> {
     let mut findings = documents::findings(files);
+    findings.extend(messages::findings(files));
     for file in files {
         findings.extend(sources::findings(file));
         findings.extend(machine_paths::findings(file));
