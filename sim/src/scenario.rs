@@ -151,12 +151,9 @@ impl Scenario {
         if self.windows == 0 {
             return Err(ScenarioError::Value("`windows` is 0; simulate at least 1".to_owned()));
         }
+        let profile = SpeedProfile::named(&self.profile).ok_or_else(unknown)?;
         let faults = if self.faults.is_empty() { "none".to_owned() } else { self.faults.join(",") };
         Ok(SimConfig {
-            seed: self.seed,
-            windows: self.windows,
-            generator: Rc::new(SyntheticModel::default()),
-            profile: SpeedProfile::named(&self.profile).ok_or_else(unknown)?,
             groups_max: self.groups_max,
             faults: faults.parse::<Faults>().map_err(|error| ScenarioError::Value(error.to_string()))?,
             use_drand: self.use_drand,
@@ -164,9 +161,7 @@ impl Scenario {
                 Policy::Score => UploadPolicy::Score,
                 Policy::All => UploadPolicy::All,
             },
-            knobs: Default::default(),
-            keep_trace: false,
-            observer: None,
+            ..SimConfig::new(Rc::new(SyntheticModel::default()), profile, self.seed, self.windows)
         })
     }
 }

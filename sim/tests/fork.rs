@@ -11,7 +11,6 @@ use std::rc::Rc;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
-use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::Now;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
@@ -37,17 +36,9 @@ impl Observer for Log {
 
 fn config(seed: u64, faults: Faults) -> SimConfig {
     SimConfig {
-        seed,
-        windows: 1,
-        generator: Rc::new(SyntheticModel::default()),
-        profile: SpeedProfile::named("reference").unwrap(),
         groups_max: Some(2),
         faults,
-        use_drand: true,
-        policy: UploadPolicy::Score,
-        knobs: Knobs::default(),
-        keep_trace: false,
-        observer: None,
+        ..SimConfig::new(Rc::new(SyntheticModel::default()), SpeedProfile::named("reference").unwrap(), seed, 1)
     }
 }
 

@@ -160,17 +160,12 @@ pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
         (some, _) => some,
     };
     Ok(SimConfig {
-        seed: arguments.seed,
-        windows: arguments.windows,
-        generator,
-        profile,
         groups_max,
         faults,
         use_drand: !arguments.no_drand,
         policy: arguments.policy.into(),
-        knobs: Default::default(),
         keep_trace: arguments.trace.is_some(),
-        observer: None,
+        ..SimConfig::new(generator, profile, arguments.seed, arguments.windows)
     })
 }
 
