@@ -87,7 +87,7 @@ pub struct Knobs {
     pub clock: ClockOffset,
     /// Kill the miner after this many events and effects, once, and start it again.
     pub crash_at_step: Option<u64>,
-    /// Keep every wait with its line in the source among the trace's lines; its hash stays as it is.
+    /// Keep the line in the source of every wait and action among the trace's lines; its hash stays as it is.
     #[serde(skip)]
     pub log_waits: bool,
 }

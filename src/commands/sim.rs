@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
         page(path, engine, &config, &gatherer.borrow(), &report)?;
     }
     let earnings = hindsight.borrow().earnings(&report);
-    let unmet = scenario.as_ref().map_or(Vec::new(), |scenario| scenario.expect.unmet(&report));
+    let unmet = scenario.as_ref().map_or(Vec::new(), |scenario| scenario.unmet(&report));
     if arguments.json {
         let mut object = json(engine, &config, &report, &earnings, wall_seconds);
         if let Some(name) = &arguments.scenario {
