@@ -48,6 +48,9 @@ fn worlds_reach_most_of_what_can_be_reached() {
     assert_eq!(unknown, Vec::<&String>::new(), "marks that the list does not have");
 }
 
+/// Whether a world is one that should reach a mark.
+type LeadsThere<'a> = &'a dyn Fn(&Case) -> bool;
+
 /// What no single short trouble leads to: a world in which two troubles of these kinds meet in one window leads there.
 #[test]
 fn troubles_that_last_for_a_window_lead_where_short_ones_do_not() {
@@ -62,7 +65,7 @@ fn troubles_that_last_for_a_window_lead_where_short_ones_do_not() {
         lasts(case, kinds).is_some_and(is_there)
     };
     let dead_engine = [FaultKind::EngineOutOfMemory, FaultKind::NanHidden];
-    let expected: [(&str, &dyn Fn(&Case) -> bool); 3] = [
+    let expected: [(&str, LeadsThere<'_>); 3] = [
         ("receipt/not-registered", &|case| lasts(case, &[FaultKind::Deregistration]).is_some()),
         ("receipt/reorganised", &|case| with_reorganisation(case, &dead_engine)),
         ("machine/old-generation-answers", &|case| with_reorganisation(case, &[FaultKind::SlowDisk])),
