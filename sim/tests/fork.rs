@@ -16,7 +16,7 @@ use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::fork::{ForkError, fork, simulated_key};
 use grail_sim::past::Past;
-use grail_sim::run::{FIRST_WINDOW, Knobs, SimConfig, SimReport, machine_config, simulate};
+use grail_sim::run::{FIRST_WINDOW, SimConfig, SimReport, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
 /// Fault seeds for each event; `GRAIL_FORK_SEEDS` raises them.
