@@ -12,11 +12,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use grail_miner::policy::UploadPolicy;
 use grail_protocol::rollout::{GroupOrigin, assemble_group};
 use grail_protocol::window_file::unpack;
 use grail_sim::engine::{Generator, SpeedProfile};
-use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_verify::{Scope, check_own_group, verify_value};
@@ -32,17 +30,13 @@ const CONFIGURATIONS: [(&str, &str, u64, Option<u32>); 4] = [
 
 fn config(profile: &str, windows: u64, groups_max: Option<u32>) -> SimConfig {
     SimConfig {
-        seed: 1,
-        windows,
-        generator: Rc::new(SyntheticModel::default()),
-        profile: SpeedProfile::named(profile).expect("a known profile"),
         groups_max,
-        faults: Faults::None,
-        use_drand: true,
-        policy: UploadPolicy::Score,
-        knobs: Default::default(),
-        keep_trace: false,
-        observer: None,
+        ..SimConfig::new(
+            Rc::new(SyntheticModel::default()),
+            SpeedProfile::named(profile).expect("a known profile"),
+            1,
+            windows,
+        )
     }
 }
 

@@ -13,11 +13,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use grail::tape::{Header, Mode, Recorder, Rotation, Tape, TapeFolder, replay};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
-use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::Now;
 use grail_sim::engine::SpeedProfile;
-use grail_sim::faults::Faults;
-use grail_sim::run::{Knobs, SimConfig, machine_config, simulate};
+use grail_sim::run::{SimConfig, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_sim::time::EPOCH_WALL_MS;
 
@@ -59,17 +57,13 @@ impl Observer for Timed {
 
 fn config(profile: &str, groups_max: Option<u32>) -> SimConfig {
     SimConfig {
-        seed: 1,
-        windows: 1,
-        generator: Rc::new(SyntheticModel::default()),
-        profile: SpeedProfile::named(profile).expect("a known profile"),
         groups_max,
-        faults: Faults::None,
-        use_drand: true,
-        policy: UploadPolicy::Score,
-        knobs: Knobs::default(),
-        keep_trace: false,
-        observer: None,
+        ..SimConfig::new(
+            Rc::new(SyntheticModel::default()),
+            SpeedProfile::named(profile).expect("a known profile"),
+            1,
+            1,
+        )
     }
 }
 

@@ -9,11 +9,10 @@ use grail::observe::health::Health;
 use grail::observe::{Endpoint, EndpointError, Exposition, Metrics};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
-use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::Now;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
-use grail_sim::run::{Knobs, SimConfig, simulate};
+use grail_sim::run::{SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
 /// Plain bookkeeping beside the metrics.
@@ -64,18 +63,16 @@ fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
     let (metrics, exposition) = Metrics::new(health.vitals(), Some(std::env::temp_dir()));
     let watched = Rc::new(RefCell::new(Watched { metrics, health, book: Book::default() }));
     let config = SimConfig {
-        seed,
-        windows: 3,
-        generator: Rc::new(SyntheticModel::default()),
-        profile: SpeedProfile::named("reference").expect("a known profile"),
         // So few that a validator checks them all.
         groups_max: Some(5),
         faults,
-        use_drand: true,
-        policy: UploadPolicy::Score,
-        knobs: Knobs::default(),
-        keep_trace: false,
         observer: Some(watched.clone()),
+        ..SimConfig::new(
+            Rc::new(SyntheticModel::default()),
+            SpeedProfile::named("reference").expect("a known profile"),
+            seed,
+            3,
+        )
     };
     simulate(&config, |_| {});
     (exposition, watched)

@@ -16,7 +16,6 @@ use grail::tape::{
     TapeFolder, TapeForkError, recompute, replay, replay_with,
 };
 use grail_miner::machine::{Event, Machine};
-use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::{EngineError, GroupRequest, Now};
 use grail_protocol::generation::{GeneratedRollout, ProofPass};
 use grail_sim::engine::Generator;
@@ -31,17 +30,8 @@ const SEEDS: u64 = 40;
 
 fn config(seed: u64, faults: &str) -> SimConfig {
     SimConfig {
-        seed,
-        windows: 2,
-        generator: Rc::new(SyntheticModel::default()),
-        profile: SpeedProfile::named("reference").unwrap(),
-        groups_max: None,
         faults: faults.parse().unwrap(),
-        use_drand: true,
-        policy: UploadPolicy::Score,
-        knobs: Default::default(),
-        keep_trace: false,
-        observer: None,
+        ..SimConfig::new(Rc::new(SyntheticModel::default()), SpeedProfile::named("reference").unwrap(), seed, 2)
     }
 }
 

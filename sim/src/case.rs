@@ -19,6 +19,22 @@ pub const FORMAT: u32 = 1;
 const FAULTS_MAX: u64 = 7;
 /// Tokens of a completion of the synthetic engine, about.
 const COMPLETION_TOKENS: u64 = 300;
+/// In one world of this many a fault lasts for its whole window.
+const LONG_ONE_IN: u64 = 8;
+/// What may last for a whole window: a process that works all the time must give a receipt of it nevertheless.
+const LONG: [FaultKind; 11] = [
+    FaultKind::Deregistration,
+    FaultKind::UploadErrorBefore,
+    FaultKind::BucketRateLimit,
+    FaultKind::ReadError,
+    FaultKind::DiskFull,
+    FaultKind::SlowDisk,
+    FaultKind::SlowEngine,
+    FaultKind::EngineOutOfMemory,
+    FaultKind::BadGroup,
+    FaultKind::NanHidden,
+    FaultKind::ImprobableEos,
+];
 /// About as many events and effects as a miner has in two windows with faults.
 const STEPS: u64 = 260;
 
@@ -99,29 +115,23 @@ impl Case {
     /// The simulation of this world.
     pub fn config(&self, generator: Rc<dyn Generator>) -> SimConfig {
         let Speed { groups_in_flight, tokens_per_s, proof_us_per_token } = self.speed;
+        let profile =
+            SpeedProfile { name: "case", what: "as the case says", groups_in_flight, tokens_per_s, proof_us_per_token };
         SimConfig {
-            seed: self.seed,
-            windows: self.windows,
-            generator,
-            profile: SpeedProfile {
-                name: "case",
-                what: "as the case says",
-                groups_in_flight,
-                tokens_per_s,
-                proof_us_per_token,
-            },
             groups_max: Some(self.groups_max),
             faults: Faults::Scheduled(self.faults.clone()),
             use_drand: self.use_drand,
             policy: self.policy,
             knobs: self.knobs,
-            keep_trace: false,
-            observer: None,
+            ..SimConfig::new(generator, profile, self.seed, self.windows)
         }
     }
 }
 
 /// Faults within the budget: at most seven, one that may cost its window by itself, none in the last window.
+///
+/// Some last for a whole window, half of those together with a reorganisation: what only long troubles lead to, a window
+/// without a uid or one that was begun anew and never got a group, must be met as well.
 fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
     let window_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
     let healed_ms = PROTOCOL.block_ms + (windows - 1) * window_ms;
@@ -135,15 +145,34 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
         let start_ms = PROTOCOL.block_ms + window * window_ms;
         let mut fault = Fault::drawn(kind, FIRST_WINDOW + window * PROTOCOL.window_blocks, start_ms, &mut own);
         fault.until_ms = fault.until_ms.min(healed_ms.max(fault.from_ms + 1));
-        let spoils = |fault: &Fault| fault.kind.aftermath() == Aftermath::SpoilsTheWindow;
-        let is_twice = faults.iter().any(|other| other.kind == kind && other.window_start == fault.window_start);
-        let is_too_much = spoils(&fault) && faults.iter().any(spoils);
-        if !is_twice && !is_too_much {
-            faults.push(fault);
+        add(&mut faults, fault);
+    }
+    let mut stream = Stream::new(seed, "swarm/long", 0);
+    if stream.one_in(LONG_ONE_IN) {
+        let number = stream.below(windows - 1);
+        let window_start = FIRST_WINDOW + number * PROTOCOL.window_blocks;
+        let start_ms = PROTOCOL.block_ms + number * window_ms;
+        let kind = LONG[stream.below(LONG.len() as u64) as usize];
+        let long = Fault::drawn(kind, window_start, start_ms, &mut stream);
+        let (from_ms, until_ms) = (start_ms - PROTOCOL.block_ms, start_ms + window_ms + PROTOCOL.block_ms);
+        faults.retain(|other| (other.kind, other.window_start) != (kind, window_start));
+        add(&mut faults, Fault { from_ms, until_ms: until_ms.min(healed_ms), ..long });
+        if stream.one_in(2) {
+            add(&mut faults, Fault::drawn(FaultKind::Reorganisation, window_start, start_ms, &mut stream));
         }
     }
     faults.sort_unstable_by_key(|fault| (fault.from_ms, fault.kind));
     faults
+}
+
+/// Add a fault where the budget allows it.
+fn add(faults: &mut Vec<Fault>, fault: Fault) {
+    let spoils = |fault: &Fault| fault.kind.aftermath() == Aftermath::SpoilsTheWindow;
+    let is_twice = faults.iter().any(|other| (other.kind, other.window_start) == (fault.kind, fault.window_start));
+    let is_too_much = spoils(&fault) && faults.iter().any(spoils) || faults.len() >= FAULTS_MAX as usize;
+    if !is_twice && !is_too_much {
+        faults.push(fault);
+    }
 }
 
 #[cfg(test)]
@@ -160,5 +189,8 @@ mod tests {
         }
         let drawn = |kind: &FaultKind| cases.iter().flat_map(|case| &case.faults).any(|fault| fault.kind == *kind);
         assert!(FaultKind::ALL.iter().all(drawn));
+        let is_long = |fault: &Fault| fault.until_ms - fault.from_ms > PROTOCOL.window_blocks * PROTOCOL.block_ms;
+        let long = |kind: &FaultKind| cases.iter().flat_map(|case| &case.faults).any(|f| f.kind == *kind && is_long(f));
+        assert!(LONG.iter().all(long));
     }
 }

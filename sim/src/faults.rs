@@ -92,8 +92,18 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FaultPlan {
     faults: Vec<Fault>,
+    /// The same by kind, in the order in which they begin.
+    by_kind: BTreeMap<FaultKind, OfAKind>,
     /// How often each kind had an effect.
     effects: RefCell<BTreeMap<FaultKind, u64>>,
+}
+
+/// Every fault of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct OfAKind {
+    faults: Vec<Fault>,
+    /// How long the longest lasts.
+    longest_ms: u64,
 }
 
 impl FaultPlan {
@@ -123,7 +133,14 @@ impl FaultPlan {
 
     /// Exactly these faults.
     pub fn scheduled(faults: Vec<Fault>) -> Self {
-        Self { faults, effects: RefCell::default() }
+        let mut by_kind: BTreeMap<FaultKind, OfAKind> = BTreeMap::new();
+        for fault in &faults {
+            let of_a_kind = by_kind.entry(fault.kind).or_default();
+            of_a_kind.faults.push(*fault);
+            of_a_kind.longest_ms = of_a_kind.longest_ms.max(fault.until_ms.saturating_sub(fault.from_ms));
+        }
+        by_kind.values_mut().for_each(|of_a_kind| of_a_kind.faults.sort_by_key(|fault| fault.from_ms));
+        Self { faults, by_kind, effects: RefCell::default() }
     }
 
     /// Every fault, in order of window and kind.
@@ -152,17 +169,21 @@ impl FaultPlan {
 
     /// A fault of this kind that is active.
     pub fn active(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
-        self.of(kind).find(|fault| (fault.from_ms..fault.until_ms).contains(&now_ms))
+        let OfAKind { faults, longest_ms } = self.by_kind.get(&kind)?;
+        // What began longer ago than the longest lasts is over; a month has thousands of those.
+        let first = faults.partition_point(|fault| fault.from_ms + longest_ms <= now_ms);
+        faults[first..].iter().take_while(|fault| fault.from_ms <= now_ms).find(|fault| now_ms < fault.until_ms)
     }
 
-    /// Every fault of this kind.
+    /// Every fault of this kind, in the order in which they begin.
     pub fn of(&self, kind: FaultKind) -> impl Iterator<Item = &Fault> {
-        self.faults.iter().filter(move |fault| fault.kind == kind)
+        self.by_kind.get(&kind).into_iter().flat_map(|of_a_kind| &of_a_kind.faults)
     }
 
     /// The newest fault of this kind that has begun.
     pub fn newest_begun(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
-        self.of(kind).filter(|fault| fault.from_ms <= now_ms).max_by_key(|fault| fault.from_ms)
+        let faults = &self.by_kind.get(&kind)?.faults;
+        faults[..faults.partition_point(|fault| fault.from_ms <= now_ms)].last()
     }
 
     /// By what the engine's speed is divided now.
@@ -212,6 +233,34 @@ mod tests {
             let alone = FaultPlan::draw(5, &Faults::Listed(vec![kind]), 300, 4, 12_000);
             let among: Vec<_> = all.of(kind).copied().collect();
             assert_eq!(alone.faults(), among);
+        }
+    }
+
+    #[test]
+    fn what_is_active_is_found_as_by_looking_at_every_fault() {
+        let kinds = [FaultKind::SlowDisk, FaultKind::Suspend];
+        let mut stream = Stream::new(1, "test/plan", 0);
+        for _ in 0..200 {
+            let mut drawn = |_| {
+                let from_ms = stream.below(60);
+                let kind = kinds[stream.below(2) as usize];
+                Fault { kind, from_ms, until_ms: from_ms + stream.below(30), strength: 1, window_start: 0 }
+            };
+            let faults: Vec<Fault> = (0..8).map(&mut drawn).collect();
+            let plan = FaultPlan::scheduled(faults.clone());
+            for (now_ms, kind) in (0..100).flat_map(|now_ms| kinds.map(|kind| (now_ms, kind))) {
+                let is_active =
+                    |fault: &&Fault| fault.kind == kind && (fault.from_ms..fault.until_ms).contains(&now_ms);
+                let begun = faults.iter().filter(|fault| fault.kind == kind && fault.from_ms <= now_ms);
+                assert_eq!(
+                    plan.active(kind, now_ms).map(|fault| fault.from_ms),
+                    faults.iter().filter(is_active).map(|fault| fault.from_ms).min()
+                );
+                assert_eq!(
+                    plan.newest_begun(kind, now_ms).map(|fault| fault.from_ms),
+                    begun.map(|fault| fault.from_ms).max()
+                );
+            }
         }
     }
 

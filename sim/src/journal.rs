@@ -43,7 +43,8 @@ impl Journal for MemoryJournal {
 #[derive(Clone)]
 pub struct DiskJournal {
     durable: MemoryJournal,
-    cached: Rc<RefCell<Vec<JournalRecord>>>,
+    /// What is not synced yet, in the order in which it was written, with what the disk had no space for.
+    cached: Rc<RefCell<Vec<Cached>>>,
     audit: Audit,
     time: VirtualTime,
     faults: Rc<FaultPlan>,
@@ -52,6 +53,13 @@ pub struct DiskJournal {
     counts: Rc<Cell<(u64, u64)>>,
     /// Something that the miner believes was never written.
     is_behind: Rc<Cell<bool>>,
+}
+
+/// A record that was written, or should have been.
+#[derive(Clone)]
+struct Cached {
+    record: JournalRecord,
+    has_space: bool,
 }
 
 impl DiskJournal {
@@ -80,11 +88,18 @@ impl DiskJournal {
         self.counts.set((syncs, crashes + 1));
         let cached = self.cached.take();
         let survivors = Stream::new(self.seed, "journal/survivors", crashes).below(cached.len() as u64 + 1) as usize;
-        cached[..survivors].iter().for_each(|record| self.make_durable(record));
+        self.synced(&cached[..survivors]);
         if self.is_behind.take() {
             self.audit.forgive();
         }
         cached.len() - survivors
+    }
+
+    /// These have reached the disk, but for those that it had no space for: of them only the miner knows.
+    fn synced(&self, cached: &[Cached]) {
+        for Cached { record, has_space } in cached {
+            if *has_space { self.make_durable(record) } else { self.audit.note(record) }
+        }
     }
 
     fn make_durable(&self, record: &JournalRecord) {
@@ -103,16 +118,20 @@ impl Journal for DiskJournal {
         if self.faults.strikes(FaultKind::DiskFull, self.time.now_ms()).is_some() {
             // What the miner goes on believing; a crash makes it forget.
             self.is_behind.set(true);
-            self.audit.note(record);
+            self.cached.borrow_mut().push(Cached { record: record.clone(), has_space: false });
+            // What was written before is told first, once it is synced.
+            if self.cached.borrow().iter().all(|cached| !cached.has_space) {
+                self.synced(&self.cached.take());
+            }
             return Err(JournalError("no space left on device".to_owned()));
         }
-        self.cached.borrow_mut().push(record.clone());
+        self.cached.borrow_mut().push(Cached { record: record.clone(), has_space: true });
         let (syncs, crashes) = self.counts.get();
         self.counts.set((syncs + 1, crashes));
         let slow_ms = self.faults.strikes(FaultKind::SlowDisk, self.time.now_ms()).map_or(0, |fault| fault.strength);
         self.time.sleep(slow_ms + Stream::new(self.seed, "journal/sync", syncs).between(1, 8)).await;
         // A sync takes everything along that was written before it.
-        self.cached.take().iter().for_each(|record| self.make_durable(record));
+        self.synced(&self.cached.take());
         Ok(())
     }
 

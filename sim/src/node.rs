@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::panic::Location;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -159,6 +160,8 @@ pub(crate) struct Watchers {
     pub(crate) steps: Steps,
     pub(crate) other: Option<SharedObserver>,
     pub(crate) window_ended: bool,
+    /// Whether the place in the source of each action is kept among the trace's lines.
+    pub(crate) log_places: bool,
     /// An instant, and the events that were handled in it.
     pub(crate) instant: (u64, u64),
 }
@@ -171,6 +174,12 @@ impl Observer for Watchers {
         self.trace.event(now, event);
         self.safety.borrow_mut().event(now, event);
         self.other.iter().for_each(|other| other.borrow_mut().event(now, event));
+    }
+
+    fn origin(&mut self, now: Now, place: &'static Location<'static>) {
+        if self.log_places {
+            self.trace.aside(now.monotonic_ms, &format!("asked for in {place}"));
+        }
     }
 
     fn action(&mut self, now: Now, action: &Action) {

@@ -52,6 +52,25 @@ pub struct SimConfig {
     pub observer: Option<SharedObserver>,
 }
 
+impl SimConfig {
+    /// A miner that is set up as by default, with as many groups as fit, in a world in which nothing goes wrong.
+    pub fn new(generator: Rc<dyn Generator>, profile: SpeedProfile, seed: u64, windows: u64) -> Self {
+        Self {
+            seed,
+            windows,
+            generator,
+            profile,
+            groups_max: None,
+            faults: Faults::None,
+            use_drand: true,
+            policy: UploadPolicy::Score,
+            knobs: Knobs::default(),
+            keep_trace: false,
+            observer: None,
+        }
+    }
+}
+
 /// What is seldom turned: how the miner is set up, and how its host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,7 +87,7 @@ pub struct Knobs {
     pub clock: ClockOffset,
     /// Kill the miner after this many events and effects, once, and start it again.
     pub crash_at_step: Option<u64>,
-    /// Keep every wait with its line in the source among the trace's lines; its hash stays as it is.
+    /// Keep the line in the source of every wait and action among the trace's lines; its hash stays as it is.
     #[serde(skip)]
     pub log_waits: bool,
 }

@@ -67,21 +67,27 @@ pub struct Expect {
     /// At least this many whose first block was replaced.
     #[serde(default)]
     pub reorganised_min: usize,
+    /// Each listed fault had an effect at least this often.
+    #[serde(default)]
+    pub strikes_min: usize,
 }
 
 /// Every scenario that comes with the simulator: name and file.
-pub const EMBEDDED: [(&str, &str); 6] = [
+pub const EMBEDDED: [(&str, &str); 8] = [
     ("bad-week", include_str!("../scenarios/bad-week.toml")),
     ("beacon-outage", include_str!("../scenarios/beacon-outage.toml")),
     ("bucket-errors", include_str!("../scenarios/bucket-errors.toml")),
     ("chain-reorganisation", include_str!("../scenarios/chain-reorganisation.toml")),
     ("chain-silence", include_str!("../scenarios/chain-silence.toml")),
+    ("clock-wrong", include_str!("../scenarios/clock-wrong.toml")),
     ("engine-slow", include_str!("../scenarios/engine-slow.toml")),
+    ("process-crash", include_str!("../scenarios/process-crash.toml")),
 ];
 
 const KEYS: [&str; 9] =
     ["title", "seed", "windows", "faults", "profile", "groups_max", "policy", "use_drand", "expect"];
-const EXPECT_KEYS: [&str; 5] = ["violations", "uploads_min", "accepted_min", "without_beacon_min", "reorganised_min"];
+const EXPECT_KEYS: [&str; 6] =
+    ["violations", "uploads_min", "accepted_min", "without_beacon_min", "reorganised_min", "strikes_min"];
 
 /// Why a scenario cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -151,12 +157,9 @@ impl Scenario {
         if self.windows == 0 {
             return Err(ScenarioError::Value("`windows` is 0; simulate at least 1".to_owned()));
         }
+        let profile = SpeedProfile::named(&self.profile).ok_or_else(unknown)?;
         let faults = if self.faults.is_empty() { "none".to_owned() } else { self.faults.join(",") };
         Ok(SimConfig {
-            seed: self.seed,
-            windows: self.windows,
-            generator: Rc::new(SyntheticModel::default()),
-            profile: SpeedProfile::named(&self.profile).ok_or_else(unknown)?,
             groups_max: self.groups_max,
             faults: faults.parse::<Faults>().map_err(|error| ScenarioError::Value(error.to_string()))?,
             use_drand: self.use_drand,
@@ -164,31 +167,35 @@ impl Scenario {
                 Policy::Score => UploadPolicy::Score,
                 Policy::All => UploadPolicy::All,
             },
-            knobs: Default::default(),
-            keep_trace: false,
-            observer: None,
+            ..SimConfig::new(Rc::new(SyntheticModel::default()), profile, self.seed, self.windows)
         })
     }
 }
 
-impl Expect {
+impl Scenario {
     /// Every promise that was not kept.
     pub fn unmet(&self, report: &SimReport) -> Vec<String> {
+        let Expect { uploads_min, accepted_min, without_beacon_min, reorganised_min, violations, strikes_min } =
+            self.expect;
+        let struck =
+            |name: &String| report.effects.iter().find(|(kind, _)| kind.name() == name).map_or(0, |(_, n)| *n as usize);
+        let strikes = self.faults.iter().map(struck).min().unwrap_or(0);
         let count =
             |holds: &dyn Fn(&crate::run::WindowResult) -> bool| report.windows.iter().filter(|w| holds(w)).count();
         let minima = [
-            ("uploads", self.uploads_min, count(&|w| w.receipt.outcome == WindowOutcome::Uploaded)),
-            ("accepted files", self.accepted_min, count(&|w| w.judgement.outcome() == "accepted")),
-            ("windows without a beacon", self.without_beacon_min, count(&|w| !w.receipt.with_beacon)),
-            ("reorganised windows", self.reorganised_min, count(&|w| w.receipt.reorganisations > 0)),
+            ("uploads", uploads_min, count(&|w| w.receipt.outcome == WindowOutcome::Uploaded)),
+            ("accepted files", accepted_min, count(&|w| w.judgement.outcome() == "accepted")),
+            ("windows without a beacon", without_beacon_min, count(&|w| !w.receipt.with_beacon)),
+            ("reorganised windows", reorganised_min, count(&|w| w.receipt.reorganisations > 0)),
+            ("strikes of each fault", strikes_min, strikes),
         ];
         let mut unmet: Vec<String> = minima
             .into_iter()
             .filter(|(_, least, found)| found < least)
             .map(|(what, least, found)| format!("{found} {what}, and at least {least} were expected"))
             .collect();
-        if report.violations.len() != self.violations {
-            unmet.push(format!("{} violations, and {} were expected", report.violations.len(), self.violations));
+        if report.violations.len() != violations {
+            unmet.push(format!("{} violations, and {} were expected", report.violations.len(), violations));
         }
         unmet
     }

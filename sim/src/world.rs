@@ -131,6 +131,7 @@ impl World {
             steps: self.steps.clone(),
             other: self.config.observer.clone(),
             window_ended: false,
+            log_places: self.config.knobs.log_waits,
             instant: (0, 0),
         }
     }

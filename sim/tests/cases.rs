@@ -41,6 +41,7 @@ fn each_case_fails_with_the_bug_that_it_was_found_for() {
     let bugs = [
         ("a-late-commitment-is-not-sent-again-and-again", Mutant::CommitsWithoutPause),
         ("a-commitment-that-another-tool-overwrote-is-made-again", Mutant::CommitmentReadOnce),
+        ("two-stuck-groups-in-a-row-cost-no-window", Mutant::EstimateNeverDecays),
         ("bytes-altered-on-their-way-are-read-again", Mutant::CorruptReadIsFinal),
     ];
     for (name, mutant) in bugs {

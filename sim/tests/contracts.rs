@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
+use futures_util::future::join;
 use grail_engine::CpuEngine;
 use grail_miner::contract;
-use grail_miner::ports::{GroupRequest, JournalRecord};
+use grail_miner::ports::{GroupRequest, Journal, JournalRecord};
 use grail_protocol::generation::StreamKey;
 use grail_protocol::problem::Problem;
 use grail_protocol::prompt::prompt;
@@ -14,8 +15,9 @@ use grail_sim::beacon::{BeaconLink, SimBeacon};
 use grail_sim::bucket::{BucketLink, SimBucket};
 use grail_sim::chain::{ChainLink, SimChain};
 use grail_sim::engine::{Generator, SimEngine, SpeedProfile};
-use grail_sim::faults::FaultPlan;
-use grail_sim::journal::MemoryJournal;
+use grail_sim::faults::{Fault, FaultKind, FaultPlan};
+use grail_sim::journal::{DiskJournal, MemoryJournal};
+use grail_sim::ledger::Audit;
 use grail_sim::synthetic::SyntheticModel;
 use grail_sim::time::{SimClock, VirtualTime};
 
@@ -78,17 +80,45 @@ fn both_simulated_engines_keep_the_contract() {
 fn the_memory_journal_and_the_keypair_keep_their_contracts() {
     let keypair = Keypair::from_seed(&[3; 32]);
     contract::signer(&keypair);
-    let context = WindowContext {
+    let records = [
+        JournalRecord::Window(context(&keypair)),
+        JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned(), groups: 1 },
+        JournalRecord::UploadDone { window_start: 30, digest: "ef".to_owned() },
+    ];
+    VirtualTime::default().run(1, async move { contract::journal(&MemoryJournal::default(), &records).await });
+}
+
+fn context(keypair: &Keypair) -> WindowContext {
+    WindowContext {
         hotkey: keypair.hotkey(),
         window_start: 30,
         block_hash: format!("0x{}", "ab".repeat(32)),
         randomness: "cd".repeat(32),
         use_drand: true,
-    };
-    let records = [
-        JournalRecord::Window(context),
-        JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned(), groups: 1 },
-        JournalRecord::UploadDone { window_start: 30, digest: "ef".to_owned() },
-    ];
-    VirtualTime::default().run(1, async move { contract::journal(&MemoryJournal::default(), &records).await });
+    }
+}
+
+/// Seed 730: the disk was full before it had synced what was written earlier, and the audit heard of the later record first.
+#[test]
+fn an_audit_hears_of_records_in_the_order_in_which_they_were_written() {
+    let fault = |kind, from_ms, strength| Fault { kind, from_ms, until_ms: 9_000, strength, window_start: 30 };
+    let plan = [fault(FaultKind::SlowDisk, 0, 5_000), fault(FaultKind::DiskFull, 1_000, 1)];
+    let (time, audit) = (VirtualTime::default(), Audit::default());
+    let journal = DiskJournal::new(time.clone(), Rc::new(FaultPlan::scheduled(plan.to_vec())), audit.clone(), 1);
+    journal.hold(&JournalRecord::Window(context(&Keypair::from_seed(&[3; 32]))));
+    let started = JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned(), groups: 0 };
+    let why = "the bucket refused".to_owned();
+    let abandoned = JournalRecord::UploadAbandoned { window_start: 30, digest: "ef".to_owned(), why };
+    let clock = time.clone();
+    let (synced, refused, kept) = time.run(1, async move {
+        let later = async {
+            clock.sleep(2_000).await;
+            journal.append(&abandoned).await
+        };
+        let (synced, refused) = join(journal.append(&started), later).await;
+        (synced, refused, journal.load().await.expect("it is in memory"))
+    });
+    assert!(synced.is_ok() && refused.is_err());
+    assert_eq!(kept.len(), 2, "what the disk had no space for is not on it: {kept:?}");
+    assert_eq!(audit.violations(), []);
 }

@@ -11,13 +11,12 @@ use std::rc::Rc;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
-use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::Now;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::fork::{ForkError, fork, simulated_key};
 use grail_sim::past::Past;
-use grail_sim::run::{FIRST_WINDOW, Knobs, SimConfig, SimReport, machine_config, simulate};
+use grail_sim::run::{FIRST_WINDOW, SimConfig, SimReport, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
 /// Fault seeds for each event; `GRAIL_FORK_SEEDS` raises them.
@@ -37,17 +36,9 @@ impl Observer for Log {
 
 fn config(seed: u64, faults: Faults) -> SimConfig {
     SimConfig {
-        seed,
-        windows: 1,
-        generator: Rc::new(SyntheticModel::default()),
-        profile: SpeedProfile::named("reference").unwrap(),
         groups_max: Some(2),
         faults,
-        use_drand: true,
-        policy: UploadPolicy::Score,
-        knobs: Knobs::default(),
-        keep_trace: false,
-        observer: None,
+        ..SimConfig::new(Rc::new(SyntheticModel::default()), SpeedProfile::named("reference").unwrap(), seed, 1)
     }
 }
 

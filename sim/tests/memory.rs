@@ -2,9 +2,7 @@
 
 use std::rc::Rc;
 
-use grail_miner::policy::UploadPolicy;
 use grail_sim::engine::SpeedProfile;
-use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
@@ -19,17 +17,13 @@ fn resident_kb() -> Option<u64> {
 #[test]
 fn memory_stays_flat_over_hundreds_of_windows() {
     let config = SimConfig {
-        seed: 1,
-        windows: 400,
-        generator: Rc::new(SyntheticModel::default()),
-        profile: SpeedProfile::named("a100").expect("a known profile"),
         groups_max: Some(1),
-        faults: Faults::None,
-        use_drand: true,
-        policy: UploadPolicy::Score,
-        knobs: Default::default(),
-        keep_trace: false,
-        observer: None,
+        ..SimConfig::new(
+            Rc::new(SyntheticModel::default()),
+            SpeedProfile::named("a100").expect("a known profile"),
+            1,
+            400,
+        )
     };
     let mut resident = Vec::new();
     let report = simulate(&config, |_| resident.push(resident_kb()));

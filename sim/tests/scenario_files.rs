@@ -27,7 +27,7 @@ fn run(name: &str) -> (Scenario, SimReport) {
 fn every_scenario_keeps_its_promises() {
     for (name, _) in EMBEDDED {
         let (scenario, report) = run(name);
-        assert_eq!(scenario.expect.unmet(&report), Vec::<String>::new(), "{name}: {:?}", report.violations);
+        assert_eq!(scenario.unmet(&report), Vec::<String>::new(), "{name}: {:?}", report.violations);
     }
 }
 
@@ -36,7 +36,13 @@ fn without_its_faults_a_scenario_does_not_show_what_they_do() {
     for name in ["beacon-outage", "chain-reorganisation"] {
         let scenario = Scenario { faults: Vec::new(), ..Scenario::named(name).unwrap() };
         let report = simulate(&scenario.config().unwrap(), |_| {});
-        assert_eq!(scenario.expect.unmet(&report).len(), 1, "{name}");
+        assert_eq!(scenario.unmet(&report).len(), 1, "{name}");
+    }
+    // The clocks' and the process's faults show in nothing but that they struck.
+    for name in ["clock-wrong", "process-crash"] {
+        let scenario = Scenario::named(name).unwrap();
+        let report = simulate(&Scenario { faults: Vec::new(), ..scenario.clone() }.config().unwrap(), |_| {});
+        assert_eq!(scenario.unmet(&report), ["0 strikes of each fault, and at least 6 were expected"], "{name}");
     }
 }
 

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use grail_miner::machine::WindowOutcome;
-use grail_miner::policy::UploadPolicy;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::{FaultKind, Faults};
 use grail_sim::run::{SimConfig, SimReport, simulate};
@@ -11,17 +10,14 @@ use grail_sim::synthetic::SyntheticModel;
 
 fn config(seed: u64, faults: Faults) -> SimConfig {
     SimConfig {
-        seed,
-        windows: 3,
-        generator: Rc::new(SyntheticModel::default()),
-        profile: SpeedProfile::named("reference").expect("a known profile"),
         groups_max: Some(12),
         faults,
-        use_drand: true,
-        policy: UploadPolicy::Score,
-        knobs: Default::default(),
-        keep_trace: false,
-        observer: None,
+        ..SimConfig::new(
+            Rc::new(SyntheticModel::default()),
+            SpeedProfile::named("reference").expect("a known profile"),
+            seed,
+            3,
+        )
     }
 }
 

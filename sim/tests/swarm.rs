@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use grail_protocol::PROTOCOL;
 use grail_sim::case::Case;
+use grail_sim::faults::{Fault, FaultKind};
 use grail_sim::run::{SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
@@ -44,4 +46,32 @@ fn worlds_reach_most_of_what_can_be_reached() {
     let unknown: Vec<&String> =
         reached.iter().filter(|mark| !all.contains(mark) && !mark.starts_with("rejected/")).collect();
     assert_eq!(unknown, Vec::<&String>::new(), "marks that the list does not have");
+}
+
+/// Whether a world is one that should reach a mark.
+type LeadsThere<'a> = &'a dyn Fn(&Case) -> bool;
+
+/// What no single short trouble leads to: a world in which two troubles of these kinds meet in one window leads there.
+#[test]
+fn troubles_that_last_for_a_window_lead_where_short_ones_do_not() {
+    let window_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
+    let lasts = |case: &Case, kinds: &[FaultKind]| {
+        let is_one = |fault: &&Fault| kinds.contains(&fault.kind) && fault.until_ms - fault.from_ms > window_ms;
+        case.faults.iter().find(is_one).map(|fault| fault.window_start)
+    };
+    let with_reorganisation = |case: &Case, kinds: &[FaultKind]| {
+        let is_there =
+            |window| case.faults.iter().any(|f| (f.kind, f.window_start) == (FaultKind::Reorganisation, window));
+        lasts(case, kinds).is_some_and(is_there)
+    };
+    let dead_engine = [FaultKind::EngineOutOfMemory, FaultKind::NanHidden];
+    let expected: [(&str, LeadsThere<'_>); 3] = [
+        ("receipt/not-registered", &|case| lasts(case, &[FaultKind::Deregistration]).is_some()),
+        ("receipt/reorganised", &|case| with_reorganisation(case, &dead_engine)),
+        ("machine/old-generation-answers", &|case| with_reorganisation(case, &[FaultKind::SlowDisk])),
+    ];
+    for (mark, leads_there) in expected {
+        let mut cases = (0..8_000).map(|seed| Case::drawn(seed, 3)).filter(|case| leads_there(case)).take(40);
+        assert!(cases.any(|case| run(&case).marks.contains_key(mark)), "{mark}");
+    }
 }

@@ -22,5 +22,8 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     for (process, line) in ["first ", "second"].iter().zip(&difference.lines) {
         output::line(format!("{process}: {}", line.as_deref().unwrap_or("(over)")));
     }
+    for place in difference.places() {
+        output::line(format!("source: {place}"));
+    }
     Ok(ExitCode::FAILURE)
 }

@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
         page(path, engine, &config, &gatherer.borrow(), &report)?;
     }
     let earnings = hindsight.borrow().earnings(&report);
-    let unmet = scenario.as_ref().map_or(Vec::new(), |scenario| scenario.expect.unmet(&report));
+    let unmet = scenario.as_ref().map_or(Vec::new(), |scenario| scenario.unmet(&report));
     if arguments.json {
         let mut object = json(engine, &config, &report, &earnings, wall_seconds);
         if let Some(name) = &arguments.scenario {
@@ -160,17 +160,12 @@ pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
         (some, _) => some,
     };
     Ok(SimConfig {
-        seed: arguments.seed,
-        windows: arguments.windows,
-        generator,
-        profile,
         groups_max,
         faults,
         use_drand: !arguments.no_drand,
         policy: arguments.policy.into(),
-        knobs: Default::default(),
         keep_trace: arguments.trace.is_some(),
-        observer: None,
+        ..SimConfig::new(generator, profile, arguments.seed, arguments.windows)
     })
 }
 

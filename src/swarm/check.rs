@@ -29,10 +29,14 @@ pub struct Difference {
 }
 
 impl Log {
-    /// Run the world of a seed and log it: every event and action, and every wait with its line in the source.
+    /// Run the world of a seed and log it: every event and action, and every wait, with the lines in the source.
     pub fn of(seed: u64, windows: u64) -> Self {
-        let case = Case::drawn(seed, windows);
-        let mut config = SimConfig { keep_trace: true, ..case.config(Rc::new(SyntheticModel::default())) };
+        Self::of_run(Case::drawn(seed, windows).config(Rc::new(SyntheticModel::default())))
+    }
+
+    /// The same of any simulation.
+    pub fn of_run(config: SimConfig) -> Self {
+        let mut config = SimConfig { keep_trace: true, ..config };
         config.knobs.log_waits = true;
         Self::from_lines(simulate(&config, |_| {}).trace.iter().map(|line| line.trim_end().to_owned()))
     }
@@ -50,6 +54,16 @@ impl Log {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).context("a run's log cannot be read; is the disk full?")?;
         Ok(Self::from_lines(text.lines().map(str::to_owned)))
+    }
+
+    /// Write it to a file.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let mut text = Vec::new();
+        self.lines.iter().for_each(|(_, line)| writeln!(text, "{line}").expect("memory takes everything"));
+        std::fs::write(path, text).with_context(|| format!("{} cannot be written; free the disk", path.display()))
     }
 
     /// The hash over the whole run.
@@ -74,15 +88,37 @@ impl Log {
     }
 }
 
-/// The logs of a world in two processes with other hash keys, another layout of addresses, and other thread counts.
+impl Difference {
+    /// Where in the source the runs part: what waited there, or what asked for an action.
+    pub fn places(&self) -> Vec<&str> {
+        let is_action = |line: &&String| line.split(' ').nth(1) == Some("action");
+        let asked = self.before.last().filter(|_| self.lines.iter().flatten().any(|line| is_action(&line)));
+        let of_line = |line: &'_ String| line.contains(" wait until ") || line.contains(" asked for in ");
+        let lines = self.lines.iter().flatten().chain(asked).filter(|line| of_line(line));
+        let mut places: Vec<&str> = lines.filter_map(|line| Some(line.rsplit_once(" in ")?.1)).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+}
+
+/// The logs of a world in two processes, each begun as `grail sim check --log` would be.
 pub fn two_processes(seed: u64, windows: u64) -> anyhow::Result<[Log; 2]> {
     let program = std::env::current_exe().context("this program's own file cannot be found")?;
+    let (seed, windows) = (seed.to_string(), windows.to_string());
+    in_two_processes(&seed, |path| {
+        let mut command = Command::new(&program);
+        command.args(["sim", "check", "--seed", &seed, "--windows", &windows, "--log"]).arg(path);
+        command
+    })
+}
+
+/// The logs that two processes write, with other hash keys, another layout of addresses, and other thread counts.
+fn in_two_processes(name: &str, command: impl Fn(&Path) -> Command) -> anyhow::Result<[Log; 2]> {
     let folder = std::env::temp_dir();
     let run = |threads: &str, ballast: usize| {
-        let path = folder.join(format!("grail-check-{}-{seed}-{threads}.log", std::process::id()));
-        let status = Command::new(&program)
-            .args(["sim", "check", "--seed", &seed.to_string(), "--windows", &windows.to_string(), "--log"])
-            .arg(&path)
+        let path = folder.join(format!("grail-check-{}-{name}-{threads}.log", std::process::id()));
+        let status = command(&path)
             .env("RAYON_NUM_THREADS", threads)
             // What stands in the environment lies below the stack and moves it.
             .env("GRAIL_CHECK_BALLAST", "x".repeat(ballast))
@@ -99,14 +135,17 @@ pub fn two_processes(seed: u64, windows: u64) -> anyhow::Result<[Log; 2]> {
 
 /// Write the log of one run to a file.
 pub fn write_log(seed: u64, windows: u64, path: &Path) -> anyhow::Result<()> {
-    let log = Log::of(seed, windows);
-    let mut text = Vec::new();
-    log.lines.iter().for_each(|(_, line)| writeln!(text, "{line}").expect("memory takes everything"));
-    std::fs::write(path, text).with_context(|| format!("{} cannot be written; free the disk", path.display()))
+    Log::of(seed, windows).write(path)
 }
 
 #[cfg(test)]
 mod tests {
+    use grail_miner::ports::{EngineError, GroupRequest};
+    use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, Tokenizer};
+    use grail_sim::engine::Generator;
+    use grail_sim::run::FIRST_WINDOW;
+    use grail_verify::RecomputeError;
+
     use super::*;
 
     fn log(lines: &[&str]) -> Log {
@@ -129,11 +168,84 @@ mod tests {
         assert_eq!((found.at, found.lines[0].as_deref(), &found.lines[1]), (60, Some("60"), &None));
     }
 
+    /// Where the process that a test starts writes its log.
+    const LOG: &str = "GRAIL_TEST_CHECK_LOG";
+
+    /// An engine with a fault that no seed decides: how much it writes depends on where in memory it lies.
+    struct Misplaced(SyntheticModel, Box<u8>);
+
+    impl Generator for Misplaced {
+        fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+            let address = &raw const *self.1 as usize;
+            let cut = GroupRequest { new_tokens_max: 100 + address / 16 % 5_000 / 10, ..request.clone() };
+            self.0.generate(if request.streams[0].window_start > FIRST_WINDOW { &cut } else { request })
+        }
+
+        fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+            self.0.pass(tokens, randomness)
+        }
+
+        fn limits(&self) -> ModelLimits {
+            self.0.limits()
+        }
+
+        fn tokenizer(&self) -> &dyn Tokenizer {
+            self.0.tokenizer()
+        }
+    }
+
+    /// One of the two processes of the test below; by itself it does nothing.
+    #[test]
+    fn planted_process() {
+        let Some(path) = std::env::var_os(LOG) else { return };
+        let case = Case { faults: Vec::new(), ..Case::drawn(3, 2) };
+        let generator = Misplaced(SyntheticModel::default(), Box::new(0));
+        Log::of_run(case.config(Rc::new(generator))).write(Path::new(&path)).expect("the log is written");
+    }
+
+    #[test]
+    fn what_depends_on_an_address_is_found_and_bisected_to_the_line_where_it_shows() {
+        let program = std::env::current_exe().expect("this test's own file");
+        // Two layouts may agree by chance, in one pair of several hundred.
+        let difference = (0..5).find_map(|attempt| {
+            let logs = in_two_processes(&format!("planted-{attempt}"), |path| {
+                let mut command = Command::new(&program);
+                command.args(["--exact", "swarm::check::tests::planted_process"]).env(LOG, path);
+                command
+            });
+            let [first, second] = logs.expect("both processes run");
+            first.difference(&second)
+        });
+        let difference = difference.expect("another layout of addresses is another run");
+        // The seed decides the first window; the second differs when the engine has decoded for another time.
+        let decoded = |line: &Option<String>| line.as_ref().is_some_and(|line| line.contains(" wait until "));
+        assert!(difference.lines.iter().all(decoded), "{difference:?}");
+        let places = difference.places();
+        assert_eq!(places.len(), 1, "{difference:?}");
+        let (file, place) = places[0].split_once(':').expect("a file and a line");
+        assert_eq!(file, "sim/src/engine.rs");
+        let line: usize = place.split(':').next().and_then(|line| line.parse().ok()).expect("a line");
+        let source = include_str!("../../sim/src/engine.rs").lines().nth(line - 1).expect("the file has that line");
+        assert!(source.contains("self.time.sleep(slice_ms * slowness)"), "{source}");
+    }
+
+    #[test]
+    fn an_action_that_differs_is_named_with_the_line_that_asked_for_it() {
+        let asked = "5 asked for in crates/miner/src/machine/groups.rs:185:17";
+        let found = log(&[asked, "5 action a"]).difference(&log(&[asked, "5 action b"])).expect("they differ");
+        assert_eq!(found.places(), ["crates/miner/src/machine/groups.rs:185:17"]);
+        let found = log(&[asked, "6 event a"]).difference(&log(&[asked, "6 event b"])).expect("they differ");
+        assert_eq!(found.places(), Vec::<&str>::new());
+    }
+
     #[test]
     fn a_world_logs_the_same_twice_and_names_the_source_of_each_wait() {
         let logs = [Log::of(3, 2), Log::of(3, 2)];
         assert_eq!(logs[0].difference(&logs[1]), None);
         assert!(logs[0].lines.iter().any(|(_, line)| line.contains("sim/src/bucket.rs:")), "{}", logs[0].hash());
+        assert!(
+            logs[0].lines.iter().any(|(_, line)| line.contains("asked for in crates/miner/src/machine/upload.rs:"))
+        );
         assert!(logs[0].lines.iter().any(|(_, line)| line.contains("state ")));
     }
 }

@@ -28,6 +28,11 @@ impl Summary {
         );
         page.push_str("<h2>Seeds per second, by batch</h2>");
         page.push_str(&line_chart(&self.pace));
+        page.push_str(
+            "<h2>Weight against hindsight</h2><p>Worlds by their weight, in parts of the most that anybody \
+                       could have had who knew everything beforehand.</p>",
+        );
+        page.push_str(&self.weight_chart());
         page.push_str("<h2>Windows by fault</h2><p>Won and lost in worlds in which the fault had an effect.</p>");
         page.push_str(&self.fault_chart());
         page.push_str("<h2>Worlds that reached each mark</h2>");
@@ -41,6 +46,21 @@ impl Summary {
             let _ = write!(page, "<p class=bad>Seed {seed}: {violation}<br><code>{reproduce}</code></p>");
         }
         page + "</html>\n"
+    }
+
+    fn weight_chart(&self) -> String {
+        let most = self.weight_shares.iter().copied().max().unwrap_or(1).max(1);
+        let mut rows = String::from("<table id=weight><tr><th>weight<th>worlds<th>");
+        for (tenth, worlds) in self.weight_shares.iter().enumerate() {
+            let (from, width) = (tenth * 10, worlds * 400 / most);
+            let _ = write!(
+                rows,
+                "<tr><td>{from}–{} %<td class=n>{worlds}<td><svg width=402 height=14><rect width={width} height=14 \
+                 fill=#3a7/></svg>",
+                from + 10
+            );
+        }
+        rows + "</table>"
     }
 
     fn fault_chart(&self) -> String {

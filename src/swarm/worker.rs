@@ -1,5 +1,6 @@
 //! One process of a swarm: its seeds one after another, failing ones first.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -8,7 +9,8 @@ use std::time::Instant;
 use anyhow::Context;
 use grail_sim::case::Case;
 use grail_sim::engine::Generator;
-use grail_sim::run::{SimReport, simulate};
+use grail_sim::hindsight::{Earnings, Hindsight};
+use grail_sim::run::{SimConfig, SimReport, simulate};
 use grail_sim::shrink::{failure_key, shrink};
 use grail_sim::synthetic::SyntheticModel;
 
@@ -36,8 +38,10 @@ pub(super) fn run(arguments: &SwarmArguments, told: &mut impl FnMut(&str)) -> an
         let mut batch = Batch { seeds: seeds.to_vec(), ..Batch::default() };
         for &seed in seeds {
             let case = Case::drawn(seed, arguments.windows);
-            match run_case(&case, &generator) {
-                Ok(report) => batch.add(&report),
+            let config = case.config(generator.clone());
+            let hindsight = Rc::new(RefCell::new(Hindsight::new(config.profile, config.groups_max)));
+            match run_watched(&SimConfig { observer: Some(hindsight.clone()), ..config }) {
+                Ok(report) => batch.add(&report, hindsight.borrow().earnings(&report)),
                 Err(failed) => batch.failures.push(keep(arguments, case, &failed, &generator, told)?),
             }
         }
@@ -59,8 +63,11 @@ pub struct FailedCase {
 /// # Errors
 /// [`FailedCase`] where something forbidden happened.
 pub fn run_case(case: &Case, generator: &Rc<dyn Generator>) -> Result<SimReport, FailedCase> {
-    let config = case.config(generator.clone());
-    match catch_unwind(AssertUnwindSafe(|| simulate(&config, |_| {}))) {
+    run_watched(&case.config(generator.clone()))
+}
+
+fn run_watched(config: &SimConfig) -> Result<SimReport, FailedCase> {
+    match catch_unwind(AssertUnwindSafe(|| simulate(config, |_| {}))) {
         Ok(report) if report.violations.is_empty() => Ok(report),
         Ok(report) => Err(FailedCase { violations: report.violations }),
         Err(panic) => {
@@ -96,7 +103,10 @@ fn keep(
 }
 
 impl Batch {
-    fn add(&mut self, report: &SimReport) {
+    fn add(&mut self, report: &SimReport, earnings: Earnings) {
+        let Earnings { unique, unique_best, weight_share } = earnings;
+        self.solutions = (self.solutions.0 + unique as u64, self.solutions.1 + unique_best as u64);
+        self.weight_shares[((weight_share * 10.0) as usize).min(9)] += 1;
         self.virtual_ms += report.virtual_ms;
         let won = report.windows.iter().filter(|window| window.judgement.outcome() == "accepted").count() as u64;
         let lost = report.windows.len() as u64 - won;

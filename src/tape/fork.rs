@@ -80,10 +80,6 @@ impl Fork {
         let profile = SpeedProfile::ALL.into_iter().find(is_alike).unwrap_or(SpeedProfile::ALL[0]);
         let policy: UploadPolicy = recorded.policy;
         SimConfig {
-            seed,
-            windows: grail_sim::fork::WINDOWS,
-            generator: self.generator.clone(),
-            profile,
             groups_max: recorded.groups_max,
             faults: self.faults.clone(),
             use_drand: recorded.use_drand,
@@ -94,8 +90,7 @@ impl Fork {
                 early_upload_ms: recorded.early_upload_ms,
                 ..Knobs::default()
             },
-            keep_trace: false,
-            observer: None,
+            ..SimConfig::new(self.generator.clone(), profile, seed, grail_sim::fork::WINDOWS)
         }
     }
 }

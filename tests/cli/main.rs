@@ -1,10 +1,15 @@
 //! The `grail` command as its users meet it: a process with arguments, standard streams and an exit code.
 
 mod bad_input;
+#[path = "../page_in_browser/mod.rs"]
+mod page_in_browser;
 mod process;
+#[path = "../s3_server/mod.rs"]
+mod s3_server;
 mod scenario;
 mod serve;
 mod sim;
 mod streams;
+mod swarm;
 mod tape;
 mod verify;

@@ -1,7 +1,6 @@
 //! The page in a real browser, where there is one.
 
 use std::path::Path;
-use std::process::Command;
 
 use grail::tape::Tape;
 use grail::tape::timeline::Gatherer;
@@ -10,26 +9,15 @@ use grail_sim::engine::SpeedProfile;
 use crate::made::{parsed, recorded_at};
 use crate::pages::{many_failures, page};
 
-const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// Tokens a second of the rehearsed card; with 25000 a window has more than 1,000 groups.
 const TOKENS_PER_S: &str = "GRAIL_TEST_TOKENS_PER_S";
 
 /// The document after its script ran; none where there is no browser.
 fn drawn(tape: &Tape, name: &str) -> Option<String> {
-    let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
-    let Some(browser) = NAMES.iter().find(is_there) else {
-        eprintln!("skipped: none of {} is here; install chromium to draw the page", NAMES.join(", "));
-        return None;
-    };
     // It stays there for a person to look at.
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, page(tape)).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=3000"];
-    let profile = format!("--user-data-dir={}", folder.path().display());
-    let url = format!("file://{}", path.display());
-    let output = Command::new(browser).args(arguments).args([&profile, &url]).output().unwrap();
-    Some(String::from_utf8(output.stdout).unwrap())
+    crate::page_in_browser::dom(&path)
 }
 
 fn assert_drawn(dom: &str, tape: &Tape, window: usize) {

@@ -7,11 +7,10 @@ use std::rc::Rc;
 
 use grail::tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 use grail_miner::machine::{Action, Event, GroupId, MachineConfig};
-use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::{BeaconRound, BeaconSchedule, Head};
 use grail_protocol::signature::Hotkey;
 use grail_sim::engine::SpeedProfile;
-use grail_sim::run::{Knobs, SimConfig, machine_config, simulate};
+use grail_sim::run::{SimConfig, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
 pub(crate) const WINDOW: u64 = 3_000_000;
@@ -26,17 +25,8 @@ pub(crate) fn recorded_at(profile: SpeedProfile, seed: u64, windows: u64, faults
     let folder = tempfile::tempdir().unwrap();
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
     let config = SimConfig {
-        seed,
-        windows,
-        generator: Rc::new(SyntheticModel::default()),
-        profile,
-        groups_max: None,
         faults: faults.parse().unwrap(),
-        use_drand: true,
-        policy: UploadPolicy::Score,
-        knobs: Knobs::default(),
-        keep_trace: false,
-        observer: None,
+        ..SimConfig::new(Rc::new(SyntheticModel::default()), profile, seed, windows)
     };
     let recorder = Recorder::begin(&tapes, &Header::of(&machine_config(&config), "synthetic"), seed).unwrap();
     let path = recorder.path().to_owned();

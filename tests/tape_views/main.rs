@@ -4,6 +4,8 @@
 
 mod browser;
 mod made;
+#[path = "../page_in_browser/mod.rs"]
+mod page_in_browser;
 mod pages;
 mod pseudo_terminal;
 mod screens;

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, Abortable, LocalBoxFuture};
@@ -74,6 +75,8 @@ pub trait Observer {
     fn event(&mut self, now: Now, event: &Event);
     /// The machine asked for this.
     fn action(&mut self, now: Now, action: &Action);
+    /// The machine asked for the next action at this place of its source.
+    fn origin(&mut self, _now: Now, _place: &'static Location<'static>) {}
     /// The machine has handled an event, and all that it asked for was told.
     fn handled(&mut self, _now: Now, _machine: &Machine) {}
 }
@@ -82,6 +85,10 @@ pub trait Observer {
 impl<O: Observer + ?Sized> Observer for Rc<RefCell<O>> {
     fn event(&mut self, now: Now, event: &Event) {
         self.borrow_mut().event(now, event);
+    }
+
+    fn origin(&mut self, now: Now, place: &'static Location<'static>) {
+        self.borrow_mut().origin(now, place);
     }
 
     fn action(&mut self, now: Now, action: &Action) {
@@ -156,7 +163,10 @@ impl Driver {
             let now = self.ports.clock.now();
             observer.event(now, &event);
             let actions = machine.handle(now, event);
-            actions.iter().for_each(|action| observer.action(now, action));
+            for (action, place) in actions.iter().zip(actions.origins()) {
+                observer.origin(now, place);
+                observer.action(now, action);
+            }
             observer.handled(now, &machine);
             for action in actions {
                 if action == Action::Exit {

@@ -202,7 +202,10 @@ impl Machine {
                 continue;
             };
             self.marks.sometimes("group-takes-too-long");
-            self.timing.group.observe(now_ms - flight.since_ms, now_ms);
+            let waited_ms = now_ms - flight.since_ms;
+            // Longer than expected is all that is known: how long one stuck group was waited for says nothing of the next.
+            let known_ms = waited_ms.min(2 * self.timing.group.at(now_ms));
+            self.timing.group.observe(if planted(Mutant::EstimateNeverDecays) { waited_ms } else { known_ms }, now_ms);
             groups.engine_failures += 1;
             let attempt = flight.attempt;
             let id = GroupId { window_start: window.start, generation: window.generation, index, attempt };
