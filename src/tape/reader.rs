@@ -116,6 +116,14 @@ impl Tape {
         })
     }
 
+    /// Whether this text stands in the lines of a step.
+    pub fn shows(&self, text: &str) -> bool {
+        let shows = |step: &Step| {
+            step.event.summary().contains(text) || step.actions.iter().any(|action| action.contains(text))
+        };
+        self.steps().any(shows)
+    }
+
     /// The bytes of a tape of the present format.
     ///
     /// # Errors

@@ -4,35 +4,70 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use grail::tape::Tape;
 
+/// What the command of a live tape begins with.
+pub(crate) const COMMAND: &str = "grail sim serve ";
+/// How often chance may keep a fault from striking.
+const ATTEMPTS: usize = 3;
 /// How the miner of every live tape is started.
 const MINER: [&str; 5] = ["mine", "--device", "cpu", "--groups-max", "1"];
 
-/// Record a tape in the world that this `grail sim serve` command serves; it lies in `folder`, which must not be there.
-pub(crate) fn record(folder: &Path, served: &str) -> anyhow::Result<PathBuf> {
+/// Record a tape anew in the world of this command: one judged window, and what the tape is there to show.
+pub(crate) fn record(target: &Path, served: &str, shows: &str) -> anyhow::Result<Tape> {
     let grail = built()?;
-    let arguments: Vec<&str> = served.split(' ').collect();
-    let ["grail", "sim", "serve", rest @ ..] = arguments.as_slice() else {
-        bail!("{served:?} serves no world; the manifest takes `grail sim serve` commands");
-    };
+    let folder = target.with_extension("recording");
+    for _ in 0..ATTEMPTS {
+        let path = run(&grail, &folder, served)?;
+        let tape = Tape::read(&path)?;
+        let is_shown = tape.shows(shows);
+        if is_shown {
+            fs::rename(&path, target)?;
+        }
+        fs::remove_dir_all(&folder)?;
+        if is_shown {
+            return Ok(tape);
+        }
+    }
+    bail!("{ATTEMPTS} runs did not show {shows:?}; give the command another seed")
+}
+
+/// One run; its tape lies in the folder.
+fn run(grail: &Path, folder: &Path, served: &str) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let (world, data) = (folder.join("world"), folder.join("data"));
-    let mut serve = Command::new(&grail);
-    serve.args(["sim", "serve"]).args(rest).arg("--dir").arg(&world).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut serve = Command::new(grail);
+    serve.args(served.split(' ').skip(1)).arg("--dir").arg(&world).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut serve = Ended(serve.spawn().context("the world cannot be started")?);
     let output = serve.0.stdout.take().context("the world has no output")?;
     let mut lines = BufReader::new(output).lines();
     while !lines.next().context("the world ended before it said how to mine in it")??.starts_with("Start it with") {}
-    let mut miner = Command::new(&grail);
+    let mut miner = Command::new(grail);
     // Variables of this process would win over the world's file.
     miner.env_clear().env("HOME", &data).args(MINER).arg("--env-file").arg(world.join(".env"));
     miner.arg("--data-dir").arg(&data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut miner = Ended(miner.spawn().context("the miner cannot be started")?);
+    let (sender, verdicts) = mpsc::channel();
+    std::thread::spawn(move || {
+        let judged = lines.map_while(Result::ok).filter(|line| line.starts_with("window "));
+        // Who no longer listens has one already.
+        judged.map_while(|verdict| sender.send(verdict).ok()).for_each(drop);
+    });
     // Whatever the verdict: a fault may cost the window.
-    let judged = lines.find(|line| line.as_ref().map_or(true, |line| line.starts_with("window ")));
-    println!("{}", judged.context("the world ended before it judged a window")??);
+    let verdict = loop {
+        match verdicts.recv_timeout(Duration::from_secs(1)) {
+            Ok(verdict) => break verdict,
+            Err(RecvTimeoutError::Timeout) => {
+                ensure!(miner.0.try_wait()?.is_none(), "the miner ended; let the fault strike later, by another seed");
+            }
+            Err(RecvTimeoutError::Disconnected) => bail!("the world ended before it judged a window"),
+        }
+    };
+    println!("{verdict}");
     // The world goes last, as the miner has something to finish in it.
     let stopped = Command::new("kill").arg("-TERM").arg(miner.0.id().to_string()).status()?;
     ensure!(stopped.success(), "the miner had ended before its world did");
