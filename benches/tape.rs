@@ -114,13 +114,14 @@ fn read(file: &[u8]) -> Tape {
     Tape::parse(Path::new("bench.tape"), file).expect("a whole tape")
 }
 
-/// Processor time of recording alone: every step of a tape, from the recorder's first call to its end.
-fn written(tape: &Tape) -> Duration {
+/// Processor time of some work, the mean of several runs.
+fn cost(work: impl Fn()) -> Duration {
     let began = process_time();
-    (0..RUNS).for_each(|_| write(tape));
+    (0..RUNS).for_each(|_| work());
     (process_time() - began) / RUNS
 }
 
+/// Record every step of a tape again, from the recorder's first call to its end; the core decides again as well.
 fn write(tape: &Tape) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
@@ -135,14 +136,10 @@ fn write(tape: &Tape) {
     }
 }
 
-/// Processor time of the core alone over the same steps, which [`written`] has to do as well.
-fn decided(tape: &Tape) -> Duration {
-    let began = process_time();
-    for _ in 0..RUNS {
-        let mut session = Session::new(tape);
-        while session.advance().is_some() {}
-    }
-    (process_time() - began) / RUNS
+/// What [`write`] does, but the recording.
+fn decide(tape: &Tape) {
+    let mut session = Session::new(tape);
+    while session.advance().is_some() {}
 }
 
 fn describe(name: &str, config: &SimConfig) -> Tape {
@@ -151,34 +148,24 @@ fn describe(name: &str, config: &SimConfig) -> Tape {
     let mined = process_time() - began;
     let Recorded { file, spent } = recorded(config);
     let tape = read(&file);
-    let recording = written(&tape).saturating_sub(decided(&tape));
+    let recording = cost(|| write(&tape)).saturating_sub(cost(|| decide(&tape)));
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     println!(
-        "{name}: {} events, {:.1} KiB a window; recording takes {:.2} ms of the processor: {:.4} % of a window's 360 s, and \
-         {:.2} % of the {:.0} ms that mining takes; of it {:.1} us an event on the core's thread, of 99 in 100 at most {:.1} us; \
-         read in {:.1} ms, replayed in {:.1} ms",
+        "{name}: {} events, {:.1} KiB a window; recording takes {:.2} ms of the processor: {:.4} % of a window's 360 s, beside \
+         {:.0} ms for all else {:.2} %; of it {:.1} us an event on the core's thread, of 99 in 100 at most {:.1} us; \
+         read in {:.1} ms and replayed in {:.1} ms of the processor",
         spent.len(),
         file.len() as f64 / 1024.0,
         ms(recording),
         ms(recording) / WINDOW_MS * 100.0,
-        ms(recording) / ms(mined) * 100.0,
         ms(mined),
+        ms(recording) / ms(mined) * 100.0,
         ms(spent.iter().sum()) * 1e3 / spent.len() as f64,
         ms(spent[spent.len() * 99 / 100]) * 1e3,
-        ms(best(|| drop(read(&file)))),
-        ms(best(|| assert_eq!(replay(&tape, Mode::Strict, None).divergences, []))),
+        ms(cost(|| drop(read(&file)))),
+        ms(cost(|| assert_eq!(replay(&tape, Mode::Strict, None).divergences, []))),
     );
     tape
-}
-
-/// The shortest of some runs: what else happens on the machine only makes them longer.
-fn best(work: impl Fn()) -> Duration {
-    let timed = || {
-        let began = Instant::now();
-        work();
-        began.elapsed()
-    };
-    (0..RUNS).map(|_| timed()).min().expect("there are runs")
 }
 
 /// The same with the rehearsal model on this processor, where inference takes its part as it does in `grail mine`.
