@@ -1,16 +1,19 @@
 //! What recording costs, and how fast a window replays.
 //!
-//! Before criterion measures, one run of each configuration is printed: what the recorder takes of the core's thread and
-//! altogether, beside the 360 seconds that such a window lasts, and how long its replay takes.
+//! Before criterion measures, each configuration is printed: what the recorder takes of the core's thread and altogether,
+//! beside the 360 seconds that such a window lasts and the processor time that mining it takes, and how long it takes to
+//! read the tape and to replay it. Costs are processor time, which other programs on the machine do not raise.
 
 #![allow(clippy::disallowed_types, reason = "a benchmark reads the real clock and writes files")]
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use grail::tape::{Header, Mode, Recorder, Rotation, Tape, TapeFolder, replay};
+use grail::tape::{Header, Mode, Moment, Recorder, Rotation, Session, Tape, TapeFolder, replay};
+use grail_engine::CpuEngine;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
@@ -23,26 +26,37 @@ use grail_sim::time::EPOCH_WALL_MS;
 const CONFIGURATIONS: [(&str, &str, Option<u32>); 3] =
     [("reference", "reference", None), ("a100_5_groups", "a100", Some(5)), ("a100_all_groups", "a100", None)];
 const WINDOW_MS: f64 = 360_000.0;
+/// Runs behind each figure.
+const RUNS: u32 = 10;
 
 /// A recorder, and how long its caller was held up.
 struct Timed {
     recorder: Recorder,
-    spent: Duration,
-    events: u32,
+    /// Of each event.
+    spent: Vec<Duration>,
 }
 
 impl Timed {
     fn held<T>(&mut self, work: impl FnOnce(&mut Recorder) -> T) -> T {
         let began = Instant::now();
         let done = work(&mut self.recorder);
-        self.spent += began.elapsed();
+        *self.spent.last_mut().expect("an event comes first") += began.elapsed();
         done
     }
 }
 
+/// Processor time of this process, of threads that ended too.
+fn process_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/self/stat").expect("Linux tells it");
+    // The name, in parentheses, may hold blanks; user and system time are the 14th and 15th field.
+    let fields = text.rsplit(')').next().expect("a name").split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.map(|field| field.parse::<u64>().expect("ticks")).sum();
+    Duration::from_millis(10 * ticks)
+}
+
 impl Observer for Timed {
     fn event(&mut self, now: Now, event: &Event) {
-        self.events += 1;
+        self.spent.push(Duration::ZERO);
         self.held(|recorder| recorder.event(now, event));
     }
 
@@ -75,67 +89,88 @@ fn recorded(config: &SimConfig) -> Recorded {
     let header = Header::of(&machine_config(config), "synthetic");
     let recorder = Recorder::begin_rotating(&tapes, rotation, &header, EPOCH_WALL_MS).expect("a writable folder");
     let path = recorder.path().to_owned();
-    let timed = Rc::new(RefCell::new(Timed { recorder, spent: Duration::ZERO, events: 0 }));
+    let timed = Rc::new(RefCell::new(Timed { recorder, spent: Vec::new() }));
     drop(simulate(&SimConfig { observer: Some(timed.clone()), ..config.clone() }, |_| {}));
     let timed = Rc::into_inner(timed).expect("the run is over").into_inner();
-    let Timed { recorder, spent, events } = timed;
+    let Timed { recorder, mut spent } = timed;
     // Writing ends with the recorder.
     drop(recorder);
-    let bytes = std::fs::metadata(&path).expect("it was written").len();
-    Recorded { tape: Tape::read(&path).expect("a whole tape"), bytes, spent, events }
+    spent.sort();
+    Recorded { file: std::fs::read(&path).expect("it was written"), spent }
 }
 
 struct Recorded {
-    tape: Tape,
-    bytes: u64,
-    spent: Duration,
-    events: u32,
+    file: Vec<u8>,
+    spent: Vec<Duration>,
 }
 
-/// How long writing alone takes: every step of a tape, from the recorder's first call to its end.
-fn written(tape: &Tape) -> Duration {
+fn read(file: &[u8]) -> Tape {
+    Tape::parse(Path::new("bench.tape"), file).expect("a whole tape")
+}
+
+/// Processor time of some work, the mean of several runs.
+fn cost(work: impl Fn()) -> Duration {
+    let began = process_time();
+    (0..RUNS).for_each(|_| work());
+    (process_time() - began) / RUNS
+}
+
+/// Record every step of a tape again, from the recorder's first call to its end; the core decides again as well.
+fn write(tape: &Tape) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
-    let machine = tape.machine();
-    let began = Instant::now();
+    let mut session = Session::new(tape);
     let mut recorder = Recorder::begin(&tapes, &tape.header, 0).expect("a writable folder");
-    for step in tape.steps() {
-        recorder.event(step.now(), &step.event);
-        recorder.handled(step.now(), &machine);
+    while let Some(moment) = session.advance() {
+        if let Moment::Step { step, asked, .. } = moment {
+            recorder.event(step.now(), &step.event);
+            asked.iter().for_each(|asked| recorder.action(step.now(), &asked.action));
+            recorder.handled(step.now(), session.machine());
+        }
     }
-    drop(recorder);
-    began.elapsed()
+}
+
+/// What [`write`] does, but the recording.
+fn decide(tape: &Tape) {
+    let mut session = Session::new(tape);
+    while session.advance().is_some() {}
 }
 
 fn describe(name: &str, config: &SimConfig) -> Tape {
-    let began = Instant::now();
+    let began = process_time();
     drop(simulate(config, |_| {}));
-    let without = began.elapsed();
-    let began = Instant::now();
-    let Recorded { tape, bytes, spent, events } = recorded(config);
-    let with = began.elapsed();
-    let (written, ms) = (written(&tape), |duration: Duration| duration.as_secs_f64() * 1e3);
-    let began = Instant::now();
-    assert_eq!(replay(&tape, Mode::Strict, None).divergences, []);
-    let replayed = began.elapsed();
+    let mined = process_time() - began;
+    let Recorded { file, spent } = recorded(config);
+    let tape = read(&file);
+    let recording = cost(|| write(&tape)).saturating_sub(cost(|| decide(&tape)));
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     println!(
-        "{name}: {} events, {:.1} KiB a window; {:.1} us of the core's thread an event, {:.5} % of a live window; \
-         encoding and writing {:.1} ms, {:.4} % of one; simulated {:.0} ms without and {:.0} ms with recording and reading \
-         back; replayed in {:.1} ms",
-        events,
-        bytes as f64 / 1024.0,
-        spent.as_secs_f64() * 1e6 / f64::from(events),
-        ms(spent) / WINDOW_MS * 100.0,
-        ms(written),
-        ms(written) / WINDOW_MS * 100.0,
-        ms(without),
-        ms(with),
-        ms(replayed),
+        "{name}: {} events, {:.1} KiB a window; recording takes {:.2} ms of the processor: {:.4} % of a window's 360 s, beside \
+         {:.0} ms for all else {:.2} %; of it {:.1} us an event on the core's thread, of 99 in 100 at most {:.1} us; \
+         read in {:.1} ms and replayed in {:.1} ms of the processor",
+        spent.len(),
+        file.len() as f64 / 1024.0,
+        ms(recording),
+        ms(recording) / WINDOW_MS * 100.0,
+        ms(mined),
+        ms(recording) / ms(mined) * 100.0,
+        ms(spent.iter().sum()) * 1e3 / spent.len() as f64,
+        ms(spent[spent.len() * 99 / 100]) * 1e3,
+        ms(cost(|| drop(read(&file)))),
+        ms(cost(|| assert_eq!(replay(&tape, Mode::Strict, None).divergences, []))),
     );
     tape
 }
 
+/// The same with the rehearsal model on this processor, where inference takes its part as it does in `grail mine`.
+fn with_inference() {
+    let engine = CpuEngine::rehearsal().expect("the embedded model loads");
+    let config = SimConfig { generator: Rc::new(engine), ..config("reference", Some(5)) };
+    describe("rehearsal_model_5_groups", &config);
+}
+
 fn tapes(criterion: &mut Criterion) {
+    with_inference();
     let mut group = criterion.benchmark_group("tape");
     group.sample_size(10);
     for (name, profile, groups_max) in CONFIGURATIONS {

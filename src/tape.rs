@@ -5,12 +5,12 @@
 //! secret: read credentials are replaced by a stand-in of the same length, and a live sampling seed is left out, for
 //! nothing that the machine decides follows from it.
 
-mod behaviour;
 pub mod corpus;
 mod divergence;
 mod fields;
 mod fork;
 mod format;
+mod many;
 mod numerics;
 mod player;
 mod reader;
@@ -21,11 +21,11 @@ pub mod timeline;
 pub mod travel;
 mod windows;
 
-pub use behaviour::Behaviour;
 pub use divergence::{Class, Divergence, Line};
 pub use fields::{FieldChange, between_actions, between_states};
 pub use fork::{Fork, TapeForkError};
 pub use format::{FORMAT, Frame, Header, RecordedConfig, Step, state_of};
+pub(crate) use many::in_parallel;
 pub use numerics::{Numerics, NumericsError, Recomputation, recompute};
 pub use player::{Mode, NoSuchWindow, Options, Replay, replay, replay_with};
 pub use reader::{Tape, TapeError};

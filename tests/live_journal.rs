@@ -91,7 +91,7 @@ fn records() -> Vec<JournalRecord> {
     let digest = "0f".repeat(32);
     vec![
         window(30),
-        JournalRecord::Group { window_start: 30, rollouts: vec![rollout(0), rollout(1)] },
+        JournalRecord::Group { window_start: 30, rollouts: vec![rollout(0), rollout(1)].into() },
         JournalRecord::UploadStarted { window_start: 30, digest: digest.clone(), groups: 7 },
         JournalRecord::UploadDone { window_start: 30, digest: digest.clone() },
         JournalRecord::UploadAbandoned { window_start: 30, digest, why: "it is not in the bucket".to_owned() },

@@ -244,7 +244,7 @@ fn every_state_is_enough_to_go_on_from() {
             let Moment::Step { step, asked, .. } = moment else { continue };
             // Restored from text at each event, it decides as the one that was never interrupted.
             let snapshot = serde_json::from_value(grail::tape::state_of(&machine)).unwrap();
-            machine = Machine::restore(tape.header.config.machine_config(0), snapshot);
+            machine = Machine::restore(tape.header.machine_config(0), snapshot);
             let actions = machine.handle(step.now(), step.event.clone());
             let expected: Vec<_> = asked.iter().map(|asked| asked.action.clone()).collect();
             assert_eq!(actions.to_vec(), expected, "seed {seed}, step {}", step.number);

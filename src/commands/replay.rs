@@ -1,7 +1,6 @@
 //! `grail replay`, and `cargo xtask replay`.
 
 mod environment;
-mod many;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use self::environment::{Missing, OnCard, OnProcessor, is_tape};
 use super::output;
 use crate::args::{ReplayArguments, ReplayEngine};
 use crate::tape::{
-    Behaviour, Fork, Mode, Numerics, Options, Recomputation, Replay, Tape, TapeForkError, recompute, replay_with,
+    Fork, Mode, Numerics, Options, Recomputation, Replay, Tape, TapeForkError, in_parallel, recompute, replay_with,
 };
 
 /// How one tape came out; the exit code is that of the gravest.
@@ -48,7 +47,7 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
     if arguments.html.is_some() {
         views::only(&tapes, "--html")?;
     }
-    let outcomes = many::in_parallel(&tapes, |path| outcome(path, arguments, &faults));
+    let outcomes = in_parallel(&tapes, |path| outcome(path, arguments, &faults));
     for outcome in &outcomes {
         match outcome.verdict {
             Verdict::Unreadable | Verdict::OtherEnvironment => eprintln!("grail: {}", outcome.shown),
@@ -77,7 +76,7 @@ fn outcome(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Outcome
 
 fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow::Result<Outcome> {
     let tape = Tape::read(path)?;
-    let unknown = Behaviour::unknown(&tape.header);
+    let unknown = tape.header.unknown_behaviour();
     if !unknown.is_empty() {
         bail!("recorded with the changes of behaviour {unknown:?}, which this build does not know; use a newer one");
     }
@@ -101,7 +100,7 @@ fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow
     let verdict = if found.divergences.is_empty() { Verdict::Equal } else { Verdict::Diverged };
     let shown = match arguments.json {
         true => document(path, &tape, &found, recomputation.as_ref()),
-        false => page(path, &tape, &found, recomputation.as_ref()),
+        false => page(path, &found, recomputation.as_ref()),
     };
     Ok(Outcome { verdict, shown })
 }
@@ -143,7 +142,7 @@ pub(crate) fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(tapes)
 }
 
-fn page(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
+fn page(path: &Path, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
     let Replay { steps, actions, states, divergences, torn_bytes } = replay;
     let verdict = if divergences.is_empty() { "equal" } else { "DIVERGED" };
     let mut page = format!("{}: {verdict}: {steps} steps, {actions} actions, {states} states", path.display());
@@ -155,11 +154,6 @@ fn page(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Recomp
     }
     for divergence in divergences {
         page.push_str(&format!("\n{divergence}"));
-    }
-    if !divergences.is_empty() {
-        for Behaviour { number, what } in Behaviour::since(&tape.header) {
-            page.push_str(&format!("\n  changed since it was recorded: behaviour {number}: {what}"));
-        }
     }
     page
 }

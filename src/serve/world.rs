@@ -260,6 +260,7 @@ impl World {
 pub(super) async fn follow_schedule(world: &World, faults: &[ServeFault], seed: u64) {
     let mut changes = world.chain.changes();
     let mut begun: BTreeSet<ServeFault> = BTreeSet::new();
+    let mut stalled_at = None;
     while changes.changed().await.is_ok() {
         let head = world.chain.state().head();
         for fault in faults {
@@ -271,7 +272,8 @@ pub(super) async fn follow_schedule(world: &World, faults: &[ServeFault], seed: 
             } else if !is_due && begun.remove(fault) {
                 world.switch_off(*fault);
             }
-            if *fault == ServeFault::StalledChain && head == from {
+            // Something other than a new block may have changed: once at each.
+            if *fault == ServeFault::StalledChain && head == from && stalled_at.replace(from) != Some(from) {
                 stall(world, until - from).await;
             }
         }

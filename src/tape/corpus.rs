@@ -46,7 +46,7 @@ pub struct Entry {
     pub what: String,
     /// What stands in the lines of at least one step, so that the tape shows what it is for.
     pub shows: String,
-    /// The command that records it again; none for one that was live.
+    /// The command that records it again; of a live one, the command of the world that the miner mined in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// The miner is killed after so many steps of the command's run, and the tape is that of the next process.

@@ -65,7 +65,7 @@ impl Fork {
         let recorded_seed = tape.header.simulated_seed.ok_or(TapeForkError::Unsigned)?;
         let keypair = simulated_key(recorded_seed, &recorded.hotkey).ok_or(TapeForkError::Unsigned)?;
         let seed = self.seed.unwrap_or(recorded_seed);
-        let mut past = Past::new(Machine::new(recorded.machine_config(seed)));
+        let mut past = Past::new(Machine::new(tape.header.machine_config(seed)));
         tape.steps().take(self.at).for_each(|step| past.tell(step.now(), step.event.clone()));
         let first_head = tape.steps().find_map(|step| match step.event {
             Event::HeadMoved(head) => Some(head.number),

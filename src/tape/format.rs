@@ -5,6 +5,7 @@
 pub(super) mod v1;
 pub(super) mod v2;
 
+use grail_miner::behaviour::Behaviour;
 use grail_miner::machine::{Action, Event, Machine, MachineConfig, Snapshot};
 use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::{BeaconSchedule, Now};
@@ -13,7 +14,6 @@ use grail_protocol::signature::Hotkey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::behaviour::Behaviour;
 use super::redaction::stand_in;
 use crate::frames::FileKind;
 
@@ -102,7 +102,7 @@ impl Header {
         Self {
             program: concat!("grail ", env!("CARGO_PKG_VERSION")).to_owned(),
             protocol: PROTOCOL.reference_release.to_owned(),
-            behaviour: Behaviour::ALL.iter().map(|behaviour| behaviour.number).collect(),
+            behaviour: config.behaviours.iter().map(|behaviour| behaviour.number()).collect(),
             engine: engine.to_owned(),
             model: None,
             numerics: None,
@@ -126,6 +126,23 @@ impl Header {
     pub fn simulated(self, seed: u64) -> Self {
         Self { simulated_seed: Some(seed), ..self }
     }
+
+    /// The machine that was recorded, before its first event.
+    pub fn machine(&self) -> Machine {
+        Machine::new(self.machine_config(0))
+    }
+
+    /// Its configuration, with a sampling seed in the place of the one that is not recorded. It decides by the changes of
+    /// behaviour that were in force then.
+    pub fn machine_config(&self, seed: u64) -> MachineConfig {
+        let behaviours = self.behaviour.iter().filter_map(|number| Behaviour::numbered(*number)).collect();
+        MachineConfig { behaviours, ..self.config.machine_config(seed) }
+    }
+
+    /// Numbers of changes of behaviour that this build does not know.
+    pub fn unknown_behaviour(&self) -> Vec<u32> {
+        self.behaviour.iter().copied().filter(|number| Behaviour::numbered(*number).is_none()).collect()
+    }
 }
 
 impl RecordedConfig {
@@ -146,13 +163,7 @@ impl RecordedConfig {
         }
     }
 
-    /// The machine that was recorded, before its first event.
-    pub fn machine(&self) -> Machine {
-        Machine::new(self.machine_config(0))
-    }
-
-    /// The configuration, with a sampling seed in the place of the one that is not recorded.
-    pub fn machine_config(&self, seed: u64) -> MachineConfig {
+    fn machine_config(&self, seed: u64) -> MachineConfig {
         MachineConfig {
             seed,
             use_drand: self.use_drand,

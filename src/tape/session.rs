@@ -124,7 +124,7 @@ impl<'a> Session<'a> {
         let missing = self.next_number.map_or(0, |next| step.number.saturating_sub(next));
         self.next_number = Some(step.number + 1);
         if begins_anew(self.steps, &step.event) {
-            self.machine = self.tape.header.config.machine();
+            self.machine = self.tape.header.machine();
             self.outstanding = Outstanding::default();
         }
         let relation = self.outstanding.told(&step.event);
@@ -180,7 +180,7 @@ impl<'a> Session<'a> {
             self.frame += 1;
             match frame {
                 Frame::State(state) if is_there(self.frame - 1, state) => {
-                    let config = self.tape.header.config.machine_config(0);
+                    let config = self.tape.header.machine_config(0);
                     let Some(machine) = restored(config, state) else { continue };
                     self.machine = machine;
                     self.restored_at = Some(self.frame - 1);

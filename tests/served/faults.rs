@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use grail::serve::{ServeFault, World};
+use grail::serve::{ServeFault, ServeOptions, Served, World};
 use grail_miner::contract;
 use grail_miner::ports::{Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, CommitError, PutCondition};
 
@@ -48,6 +48,21 @@ fn the_healthy_servers_keep_the_contracts_of_the_ports() {
         soon(contract::chain(&chain(world), &[b'x'; 128])).await;
         assert_eq!(soon(chain(world).registration()).await, Ok(Some(1)));
     });
+}
+
+#[test]
+fn a_listed_stall_ends_and_the_chain_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        ServeOptions { block_ms: 100, faults: vec![ServeFault::StalledChain], ..ServeOptions::new(folder.path()) };
+    let served = Served::start(&options).unwrap();
+    // There is one in every window, so this is beyond the first.
+    let is_beyond = async {
+        while served.world().chain.state().head() < 35 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    block_on(async { soon(is_beyond).await });
 }
 
 #[test]

@@ -54,7 +54,7 @@ const BEGUN_MS: u64 = 1_753_000_002_000;
 /// A tape of these events, one after each pause, with the actions of this build.
 pub(crate) fn tape_of(config: MachineConfig, events: Vec<Event>, pause_ms: u64) -> Tape {
     let header = Header::of(&config, "by hand");
-    let mut machine = header.config.machine();
+    let mut machine = header.machine();
     let mut frames = Vec::new();
     for (number, event) in (0..).zip(events) {
         let monotonic_ms = number * pause_ms;

@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod golden;
+mod live;
 mod mutants;
 mod tape;
 mod tidy;

@@ -7,14 +7,14 @@ use clap::Subcommand;
 use grail::tape::corpus::Corpus;
 use grail::tape::{FORMAT, Mode, Tape, replay};
 
-use crate::fixtures;
+use crate::{fixtures, live};
 
 /// The subcommands of `cargo xtask tape`.
 #[derive(Subcommand)]
 pub(crate) enum TapeChore {
-    /// Record every tape of fixtures/tapes again whose command the manifest names.
+    /// Record the simulated tapes of fixtures/tapes again, as the manifest says.
     Record {
-        /// Only these.
+        /// Only these; a live one is recorded again only where it is named.
         names: Vec<String>,
     },
     /// Rewrite an old tape in the present format, and prove by replaying both that they say the same.
@@ -37,7 +37,15 @@ pub(crate) fn run(fixtures: &Path, chore: &TapeChore) -> anyhow::Result<bool> {
 fn record(fixtures: &Path, names: &[String]) -> anyhow::Result<bool> {
     let corpus = Corpus::read(&fixtures.join("tapes"))?;
     for (name, entry) in corpus.entries.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
-        match corpus.record(name, entry)? {
+        let is_live = entry.command.as_ref().is_some_and(|command| command.starts_with(live::COMMAND));
+        let recorded = match &entry.command {
+            Some(command) if is_live && names.contains(name) => {
+                Some(live::record(&corpus.path(name), command, &entry.shows)?)
+            }
+            Some(_) if is_live => None,
+            _ => corpus.record(name, entry)?,
+        };
+        match recorded {
             Some(tape) => println!("{name}: {} steps", tape.steps().count()),
             None => println!("{name}: kept, it was live or is of an old format"),
         }

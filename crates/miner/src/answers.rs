@@ -4,6 +4,8 @@ use grail_protocol::generation::StreamKey;
 use grail_protocol::rollout::{Rollout, WindowContext};
 use serde::{Deserialize, Serialize};
 
+use crate::shared::Shared;
+
 /// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
@@ -145,7 +147,7 @@ pub enum JournalRecord {
         /// First block of the window.
         window_start: u64,
         /// The group's rollouts; their `rollout_group` is its index.
-        rollouts: Vec<Rollout>,
+        rollouts: Shared<Rollout>,
     },
     /// A file of this digest is about to be uploaded.
     UploadStarted {

@@ -5,6 +5,7 @@
 //! and simulated. [`contract`] is the test suite that every implementation of a port must pass.
 
 pub mod answers;
+pub mod behaviour;
 pub mod contract;
 pub mod driver;
 pub mod machine;
@@ -13,3 +14,4 @@ pub mod outstanding;
 pub mod policy;
 pub mod ports;
 pub mod seal;
+pub mod shared;

@@ -34,6 +34,7 @@ use self::settlement::Unsettled;
 use self::timing::Timing;
 use self::window::{Recovered, Window};
 use crate::answers::{BeaconSchedule, ChainError, Head, Now};
+use crate::behaviour::Behaviour;
 use crate::mutants::{Mutant, planted};
 use crate::policy::UploadPolicy;
 
@@ -70,6 +71,8 @@ pub struct MachineConfig {
     pub read_credentials: Vec<u8>,
     /// Expected time between two blocks, in milliseconds.
     pub block_ms: u64,
+    /// The intended changes of behaviour that are in force: all of them, but where an older run is replayed.
+    pub behaviours: Vec<Behaviour>,
 }
 
 impl MachineConfig {
@@ -88,6 +91,7 @@ impl MachineConfig {
             early_upload_ms: Some(60_000),
             read_credentials,
             block_ms: PROTOCOL.block_ms,
+            behaviours: Behaviour::ALL.to_vec(),
         }
     }
 }
@@ -108,6 +112,8 @@ impl fmt::Debug for MachineConfig {
             early_upload_ms,
             read_credentials,
             block_ms,
+            // They say which decisions are taken, and a state is compared under one set of them.
+            behaviours: _,
         } = self;
         f.debug_struct("MachineConfig")
             .field("hotkey", hotkey)

@@ -7,14 +7,15 @@ use grail_verify::{OwnFinding, WindowFacts, check_own_group};
 use serde::{Deserialize, Serialize};
 
 use crate::ports::Signer;
+use crate::shared::Shared;
 
 /// A group as the machine sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SealedGroup {
     /// The signed rollouts.
-    pub rollouts: Vec<Rollout>,
+    pub rollouts: Shared<Rollout>,
     /// What they were made from; a rollout that is fine is kept when another one is sampled again.
-    pub generated: Vec<GeneratedRollout>,
+    pub generated: Shared<GeneratedRollout>,
     /// What a validator would find; empty for a group that may be uploaded.
     pub findings: Vec<OwnFinding>,
 }
@@ -43,5 +44,5 @@ pub fn seal(
     };
     let passes: Vec<_> = generated.iter().map(|rollout| &rollout.pass).collect();
     let findings = check_own_group(&rollouts, &passes, &facts, tokenizer);
-    Ok(SealedGroup { rollouts, generated, findings })
+    Ok(SealedGroup { rollouts: rollouts.into(), generated: generated.into(), findings })
 }

@@ -32,7 +32,7 @@ pub(super) fn encode(record: &JournalRecord) -> Result<Vec<u8>, postcard::Error>
             use_drand: context.use_drand,
         },
         JournalRecord::Group { window_start, rollouts } => {
-            Stored::Group { window_start: *window_start, rollouts: rollouts.as_slice().into() }
+            Stored::Group { window_start: *window_start, rollouts: rollouts[..].into() }
         }
         JournalRecord::UploadStarted { window_start, digest, groups } => {
             Stored::UploadStarted { window_start: *window_start, digest: digest.as_str().into(), groups: *groups }
@@ -69,7 +69,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<JournalRecord, postcard::Error> {
             })
         }
         Stored::Group { window_start, rollouts } => {
-            JournalRecord::Group { window_start, rollouts: rollouts.into_owned() }
+            JournalRecord::Group { window_start, rollouts: rollouts.into_owned().into() }
         }
         Stored::UploadStarted { window_start, digest, groups } => {
             JournalRecord::UploadStarted { window_start, digest: digest.into_owned(), groups }

@@ -22,19 +22,25 @@ struct Step1 {
     actions: Vec<String>,
 }
 
-/// The frames of these numbered payloads, or the number of one that is none.
-pub(in crate::tape) fn decode(payloads: Vec<(usize, Vec<u8>)>) -> Result<Vec<Frame>, usize> {
-    let mut frames = Vec::new();
-    for (number, payload) in payloads {
-        match postcard::from_bytes(&payload).map_err(|_| number)? {
-            Frame1::Step(step) => {
-                let Step1 { monotonic_ms, wall_ms, event, actions } = *step;
-                let number = frames.len() as u64;
-                frames.push(Frame::Step(Box::new(Step { number, monotonic_ms, wall_ms, event, actions })));
-            }
-            // It hashes a text with the names of the machine's fields, so no later build can be held to it.
-            Frame1::State(_) => {}
+/// The frame of a payload, without its number, or nothing for a state; none where it holds something else.
+pub(in crate::tape) fn decode(payload: &[u8]) -> Option<Option<Frame>> {
+    Some(match postcard::from_bytes(payload).ok()? {
+        Frame1::Step(step) => {
+            let Step1 { monotonic_ms, wall_ms, event, actions } = *step;
+            Some(Frame::Step(Box::new(Step { number: 0, monotonic_ms, wall_ms, event, actions })))
         }
+        // It hashes a text with the names of the machine's fields, so no later build can be held to it.
+        Frame1::State(_) => None,
+    })
+}
+
+/// Number the steps by their place.
+pub(in crate::tape) fn number(frames: &mut [Frame]) {
+    let steps = frames.iter_mut().filter_map(|frame| match frame {
+        Frame::Step(step) => Some(step),
+        Frame::State(_) => None,
+    });
+    for (step, number) in steps.zip(0..) {
+        step.number = number;
     }
-    Ok(frames)
 }

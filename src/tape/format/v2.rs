@@ -7,10 +7,9 @@ use crate::frames::frame;
 
 pub(in crate::tape) const FORMAT: u32 = 2;
 
-/// The frames of these numbered payloads, or the number of one that is none.
-pub(in crate::tape) fn decode(payloads: Vec<(usize, Vec<u8>)>) -> Result<Vec<Frame>, usize> {
-    let frame = |(number, payload): (usize, Vec<u8>)| ciborium::from_reader(payload.as_slice()).map_err(|_| number);
-    payloads.into_iter().map(frame).collect()
+/// The frame of a payload; none where it holds something else.
+pub(in crate::tape) fn decode(payload: &[u8]) -> Option<Frame> {
+    ciborium::from_reader(payload).ok()
 }
 
 /// What a file begins with.

@@ -309,12 +309,12 @@ fn restarts(tape: &Tape) -> Restarts {
                 is_gap |= expected.is_some_and(|expected| step.number > expected);
                 expected = Some(step.number + 1);
                 if begins_anew(number, &step.event) {
-                    restarts.insert(number, tape.header.config.machine());
+                    restarts.insert(number, tape.header.machine());
                 }
                 number += 1;
             }
             Frame::State(state) if is_gap => {
-                let machine = restored(tape.header.config.machine_config(0), state);
+                let machine = restored(tape.header.machine_config(0), state);
                 is_gap = machine.is_none();
                 restarts.extend(machine.map(|machine| (number, machine)));
             }

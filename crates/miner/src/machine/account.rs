@@ -8,6 +8,7 @@ use super::receipt::Area;
 use super::view::View;
 use super::{Actions, Machine, trouble};
 use crate::answers::{ChainError, CommitError, Now};
+use crate::behaviour::Behaviour;
 use crate::mutants::{Mutant, planted};
 
 /// A commitment that is not included after this many blocks will not be.
@@ -82,7 +83,9 @@ impl Machine {
                 self.account.registered = Some(uid.is_some());
                 if uid.is_some() {
                     // Another tool, or the loss of the uid, may have changed it since it was read.
-                    if self.account.commitment == Commitment::Equal && !planted(Mutant::CommitmentReadOnce) {
+                    let is_read_again = self.config.behaviours.contains(&Behaviour::CommitmentReadAgain);
+                    let is_read_again = is_read_again && !planted(Mutant::CommitmentReadOnce);
+                    if self.account.commitment == Commitment::Equal && is_read_again {
                         self.account.commitment = Commitment::Unknown;
                     }
                     self.read_commitment(actions);

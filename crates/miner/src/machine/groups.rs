@@ -16,6 +16,7 @@ use super::{Actions, Machine, trouble};
 use crate::answers::{JournalError, JournalRecord, Now};
 use crate::mutants::{Mutant, planted};
 use crate::seal::SealedGroup;
+use crate::shared::Shared;
 
 /// A group is given up and tried again when it takes this many times the estimate.
 const PATIENCE: u64 = 6;
@@ -23,8 +24,8 @@ const PATIENCE: u64 = 6;
 /// Every group of a window by its index; an index is in one of the maps from its first order on.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Groups {
-    clean: BTreeMap<u32, Vec<Rollout>>,
-    journalling: BTreeMap<u32, Vec<Rollout>>,
+    clean: BTreeMap<u32, Shared<Rollout>>,
+    journalling: BTreeMap<u32, Shared<Rollout>>,
     in_flight: BTreeMap<u32, InFlight>,
     waiting: BTreeMap<u32, Waiting>,
     next_fresh: u32,
@@ -73,7 +74,7 @@ impl Groups {
     }
 
     /// Take over what a crashed process had made durable.
-    pub(super) fn restore(&mut self, groups: BTreeMap<u32, Vec<Rollout>>) {
+    pub(super) fn restore(&mut self, groups: BTreeMap<u32, Shared<Rollout>>) {
         let last = groups.keys().next_back().copied();
         self.next_fresh = last.map_or(0, |last| last + 1);
         for index in (0..self.next_fresh).filter(|index| !groups.contains_key(index)) {
@@ -95,7 +96,7 @@ impl Groups {
     }
 
     /// The first `count` groups.
-    pub(super) fn prefix(&self, count: usize) -> impl Iterator<Item = &Vec<Rollout>> {
+    pub(super) fn prefix(&self, count: usize) -> impl Iterator<Item = &Shared<Rollout>> {
         self.clean.values().take(count)
     }
 
@@ -302,7 +303,7 @@ fn fine_rollouts(sealed: SealedGroup) -> BTreeMap<u32, GeneratedRollout> {
     }
     let wanted = planted(Mutant::BadRolloutKept);
     let fine = |index: &u32| sealed.findings.iter().any(|finding| finding.rollout == Some(*index)) == wanted;
-    (0u32..).zip(sealed.generated).filter(|(index, _)| fine(index)).collect()
+    (0u32..).zip(sealed.generated.iter().cloned()).filter(|(index, _)| fine(index)).collect()
 }
 
 /// Wake up when the next attempt is due or overdue.

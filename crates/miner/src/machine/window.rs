@@ -17,6 +17,7 @@ use super::view::{View, ranges};
 use super::{Actions, Machine, trouble};
 use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord, Now};
 use crate::mutants::{Mutant, planted};
+use crate::shared::Shared;
 
 /// What is known of the current window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ pub(super) struct Window {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Recovered {
     context: WindowContext,
-    groups: BTreeMap<u32, Vec<Rollout>>,
+    groups: BTreeMap<u32, Shared<Rollout>>,
     ledger: Ledger,
     /// Its receipt was given.
     closed: bool,

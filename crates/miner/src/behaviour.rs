@@ -1,0 +1,52 @@
+//! The register of intended changes of behaviour: what the core decides otherwise than builds before.
+//!
+//! A tape carries the numbers that were in force when it was recorded, and the core decides by those: as before where a
+//! number is missing.
+
+/// One intended change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Number 1.
+    CommitmentReadAgain,
+}
+
+impl Behaviour {
+    /// Every change, oldest first.
+    pub const ALL: &'static [Self] = &[Self::CommitmentReadAgain];
+
+    /// Its number: one more than the last, never used again, also where the change was taken back.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::CommitmentReadAgain => 1,
+        }
+    }
+
+    /// The change with this number.
+    pub fn numbered(number: u32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|behaviour| behaviour.number() == number)
+    }
+
+    /// What is decided otherwise.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::CommitmentReadAgain => {
+                "a commitment that was right once is read again whenever the account is looked at"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_rise_and_are_never_used_again() {
+        assert!(Behaviour::ALL.is_sorted_by(|one, next| one.number() < next.number()));
+        for behaviour in Behaviour::ALL {
+            assert_eq!(Behaviour::numbered(behaviour.number()), Some(*behaviour));
+            assert!(!behaviour.what().is_empty());
+        }
+        assert_eq!(Behaviour::numbered(0), None);
+    }
+}
