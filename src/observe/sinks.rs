@@ -1,0 +1,78 @@
+//! Every sink of a miner: begun one by one, ended together.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::log::{Loki, LokiError};
+use super::metrics::row::Row;
+use super::sink::{Courier, Dropped, Outbox};
+use super::vitals::Vitals;
+use super::wandb::{WandbError, WandbLimits, start_wandb};
+use super::watchtower::{WatchtowerError, start_watchtower};
+use crate::config::{AlertsConfig, LokiConfig, WandbConfig};
+
+/// The sinks that were begun, and what all of them dropped.
+#[derive(Debug, Default)]
+pub struct Sinks {
+    dropped: Dropped,
+    /// In the order in which they end: the log is heard last.
+    couriers: Vec<Courier>,
+}
+
+impl Sinks {
+    /// What sinks drop.
+    pub fn dropped(&self) -> &Dropped {
+        &self.dropped
+    }
+
+    /// Loki, where it is configured; to be given to the log.
+    ///
+    /// # Errors
+    /// [`LokiError`].
+    pub fn loki(&mut self, config: Option<&LokiConfig>) -> Result<Option<Loki>, LokiError> {
+        let Some(config) = config else { return Ok(None) };
+        let (loki, couriers) = Loki::start(config, &self.dropped)?;
+        self.couriers.extend(couriers);
+        Ok(Some(loki))
+    }
+
+    /// Weights & Biases; rows are to be offered to what comes back.
+    ///
+    /// # Errors
+    /// [`WandbError`].
+    pub fn wandb(
+        &mut self,
+        config: &WandbConfig,
+        told: BTreeMap<String, Value>,
+        data_folder: &Path,
+    ) -> Result<Outbox<Row>, WandbError> {
+        let (rows, courier) = start_wandb(config, told, data_folder, &self.dropped, WandbLimits::LIVE)?;
+        self.couriers.insert(0, courier);
+        Ok(rows)
+    }
+
+    /// The watchtower.
+    ///
+    /// # Errors
+    /// [`WatchtowerError`].
+    pub fn watchtower(
+        &mut self,
+        config: &AlertsConfig,
+        miner: &str,
+        block_ms: u64,
+        vitals: Arc<Vitals>,
+        data_folder: &Path,
+    ) -> Result<(), WatchtowerError> {
+        let couriers = start_watchtower(config, miner, block_ms, vitals, data_folder.to_owned(), &self.dropped)?;
+        self.couriers.splice(0..0, couriers);
+        Ok(())
+    }
+
+    /// Let each deliver what is left.
+    pub fn finish(self) {
+        self.couriers.into_iter().for_each(Courier::finish);
+    }
+}
