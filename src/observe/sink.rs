@@ -2,14 +2,14 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 
-/// How long the end of the process waits for one sink's last words.
+/// How long the end of the process waits for the sinks' last words.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// Every sink, so that its series is there from the start.
 const SINKS: [&str; 4] = ["prometheus", "wandb", "loki", "watchtower"];
@@ -85,11 +85,20 @@ impl Courier {
         Ok(Self { stop, done })
     }
 
-    /// Let it deliver what is left, for as long as [`LAST_WORDS`] at most.
-    pub fn finish(self) {
-        let _ = self.stop.send(());
-        // Nothing is ever sent: the thread's end closes the channel.
-        let _ = self.done.recv_timeout(LAST_WORDS);
+    /// Let all of them deliver what is left, for as long as [`LAST_WORDS`] at most.
+    pub fn finish_all(couriers: Vec<Self>) {
+        let end = Instant::now() + LAST_WORDS;
+        let told: Vec<Receiver<()>> = couriers
+            .into_iter()
+            .map(|Self { stop, done }| {
+                let _ = stop.send(());
+                done
+            })
+            .collect();
+        for done in told {
+            // Nothing is ever sent: the thread's end closes the channel.
+            let _ = done.recv_timeout(end.saturating_duration_since(Instant::now()));
+        }
     }
 }
 

@@ -18,8 +18,9 @@ use crate::config::{AlertsConfig, LokiConfig, WandbConfig};
 #[derive(Debug, Default)]
 pub struct Sinks {
     dropped: Dropped,
-    /// In the order in which they end: the log is heard last.
     couriers: Vec<Courier>,
+    /// Apart from the others, since the log is heard last.
+    log: Vec<Courier>,
 }
 
 impl Sinks {
@@ -35,7 +36,7 @@ impl Sinks {
     pub fn loki(&mut self, config: Option<&LokiConfig>) -> Result<Option<Loki>, LokiError> {
         let Some(config) = config else { return Ok(None) };
         let (loki, couriers) = Loki::start(config, &self.dropped)?;
-        self.couriers.extend(couriers);
+        self.log.extend(couriers);
         Ok(Some(loki))
     }
 
@@ -50,7 +51,7 @@ impl Sinks {
         data_folder: &Path,
     ) -> Result<Outbox<Row>, WandbError> {
         let (rows, courier) = start_wandb(config, told, data_folder, &self.dropped, WandbLimits::LIVE)?;
-        self.couriers.insert(0, courier);
+        self.couriers.push(courier);
         Ok(rows)
     }
 
@@ -67,12 +68,13 @@ impl Sinks {
         data_folder: &Path,
     ) -> Result<(), WatchtowerError> {
         let couriers = start_watchtower(config, miner, block_ms, vitals, data_folder.to_owned(), &self.dropped)?;
-        self.couriers.splice(0..0, couriers);
+        self.couriers.extend(couriers);
         Ok(())
     }
 
     /// Let each deliver what is left.
     pub fn finish(self) {
-        self.couriers.into_iter().for_each(Courier::finish);
+        Courier::finish_all(self.couriers);
+        Courier::finish_all(self.log);
     }
 }

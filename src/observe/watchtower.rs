@@ -68,8 +68,7 @@ pub fn start_watchtower(
     let tower = Tower::new(Bounds { block_ms, disk_free_min: config.disk_free_min });
     let pause = Duration::from_millis(block_ms).clamp(LOOK_MIN, LOOK_MAX);
     let watch = Watch { tower, vitals, data_folder, outboxes, miner: miner.to_owned(), pause };
-    // It ends before the services' threads, so that nothing is told behind their back.
-    couriers.insert(0, Courier::start("watchtower", move |stop| watch.run(stop))?);
+    couriers.push(Courier::start("watchtower", move |stop| watch.run(stop))?);
     Ok(couriers)
 }
 

@@ -89,7 +89,11 @@ impl Delivery {
             }
             let attempt = tokio::select! {
                 attempt = self.deliver() => attempt,
-                _ = &mut stop => break,
+                _ = &mut stop => {
+                    // What was under way may have arrived, so the service is asked again.
+                    self.link = None;
+                    break;
+                }
             };
             match attempt {
                 Ok(()) => next = Instant::now() + HEARTBEAT,
@@ -190,17 +194,21 @@ impl Delivery {
         send_all(&self.service, &mut link, other, &self.dropped).await
     }
 
-    /// Count what comes, until the process ends.
+    /// Count what waits and what comes, until the process ends.
     async fn give_up(self, mut inbox: Receiver<Row>, mut stop: Stop) {
         self.dropped.inc_by(self.own.waiting().len() as u64);
+        self.own.remove();
         loop {
             tokio::select! {
                 row = inbox.recv() => match row {
                     Some(_) => drop(self.dropped.inc()),
                     None => return,
                 },
-                _ = &mut stop => return,
+                _ = &mut stop => break,
             }
+        }
+        while inbox.try_recv().is_ok() {
+            self.dropped.inc();
         }
     }
 }
