@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use grail::config::{
-    ConfigError, ConfigErrors, CredentialsError, EnvFile, EnvFileError, Environment, KEYS, LogFormat, MinerConfig, Monitoring,
-    Network, Notice, Origin, Shown, TypedConfig, load,
+    ConfigError, ConfigErrors, CredentialsError, EnvFile, EnvFileError, Environment, KEYS, LogFormat, MinerConfig,
+    Monitoring, Network, Notice, Origin, Resume, Shown, TypedConfig, load,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -249,10 +249,15 @@ fn a_run_is_described_as_its_own_client_has_it() {
         ("WANDB_DIR", "/runs"),
     ];
     let sent = meant(&[&wandb[..], &described].concat()).unwrap().monitoring.wandb.unwrap();
-    assert_eq!((sent.run_id.as_deref(), sent.resume, sent.name.as_deref()), (Some("run-1_a"), Resume::Must, Some("first card")));
+    assert_eq!(
+        (sent.run_id.as_deref(), sent.resume, sent.name.as_deref()),
+        (Some("run-1_a"), Resume::Must, Some("first card"))
+    );
     assert_eq!((sent.tags, sent.notes.as_deref()), (vec!["a".to_owned(), "b".to_owned()], Some("why")));
     assert_eq!((sent.base_url.expose(), sent.folder.as_deref()), ("http://127.0.0.1:8080", Some(Path::new("/runs"))));
-    for (name, value) in [("WANDB_RUN_ID", "../x"), ("WANDB_RESUME", "yes"), ("WANDB_BASE_URL", "wandb.ai"), ("WANDB_PROJECT", "a/b")] {
+    for (name, value) in
+        [("WANDB_RUN_ID", "../x"), ("WANDB_RESUME", "yes"), ("WANDB_BASE_URL", "wandb.ai"), ("WANDB_PROJECT", "a/b")]
+    {
         let found = errors(&[&wandb[..], &[(name, value)]].concat());
         assert!(matches!(&found[..], [ConfigError::Invalid { name: told, .. }] if *told == name), "{name}: {found:?}");
     }

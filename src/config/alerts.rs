@@ -79,8 +79,7 @@ fn read_telegram(reader: &mut Reader<'_>) -> Option<Option<TelegramConfig>> {
     let api = reader.parsed("GRAIL_ALERT_TELEGRAM_API", expected, |text| Endpoint::parse(text, &["http", "https"]));
     // It becomes a part of an address.
     let expected = "the token as BotFather shows it, digits, a colon, then letters, digits, - and _";
-    let is_token =
-        |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_'));
+    let is_token = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_'));
     let token = optional(reader, TOKEN, expected, |text| is_token(text).then(|| SecretString::from(text)));
     match (token?, reader.text(CHAT).map(str::to_owned)) {
         (Some(token), Some(chat)) => Some(Some(TelegramConfig { api: api?, token, chat })),

@@ -59,7 +59,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Logging> {
         "json" => Some(LogFormat::Json),
         _ => None,
     });
-    let expected = "the http:// or https:// address of Loki's push, …/loki/api/v1/push, or several with a comma between";
+    let expected =
+        "the http:// or https:// address of Loki's push, …/loki/api/v1/push, or several with a comma between";
     let urls = optional(reader, URL, expected, |text| {
         text.split(',').map(|part| Endpoint::parse(part.trim(), &["http", "https"])).collect::<Option<Vec<_>>>()
     });

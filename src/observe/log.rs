@@ -123,7 +123,11 @@ impl Observer for Log {
         };
         match report {
             Report::WindowOpened { window_start: window, with_beacon: true } => {
-                tracing::info!(window, with_beacon = true, "window {window}: begun, randomness from block hash and beacon");
+                tracing::info!(
+                    window,
+                    with_beacon = true,
+                    "window {window}: begun, randomness from block hash and beacon"
+                );
             }
             Report::WindowOpened { window_start: window, with_beacon: false } => {
                 self.windows_without_beacon += 1;

@@ -49,11 +49,8 @@ pub struct WandbLimits {
 
 impl WandbLimits {
     /// A month of windows, and a server that comes back is noticed within a minute.
-    pub const LIVE: Self = Self {
-        spool_bytes: 16 << 20,
-        pause_first: Duration::from_secs(1),
-        pause_longest: Duration::from_secs(60),
-    };
+    pub const LIVE: Self =
+        Self { spool_bytes: 16 << 20, pause_first: Duration::from_secs(1), pause_longest: Duration::from_secs(60) };
 }
 
 /// Why nothing is sent to Weights & Biases.

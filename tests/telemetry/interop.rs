@@ -25,7 +25,7 @@ fn the_official_client_syncs_the_file() {
     let run = write_run(folder.path(), 250);
     let service = Service::start();
     let output = Command::new(python)
-        .args(["-m", "wandb", "sync", "--include-offline"])
+        .args(["-m", "wandb", "sync"])
         .arg(&run)
         .current_dir(folder.path())
         .env("HOME", folder.path())

@@ -142,11 +142,13 @@ fn an_outage_loses_and_doubles_nothing() {
 fn what_a_process_could_not_deliver_the_next_one_does() {
     let (service, folder) = (Service::start(), tempfile::tempdir().unwrap());
     let config = config(&service.server.url(""));
-    service.set(Mood::LosesAnswers);
     let first = Sending::start(&config, folder.path(), LIMITS);
-    first.offer(0..4);
-    // The service has them, and the process ends without having heard so.
-    wait("the run", || service.runs.lock().unwrap().len() == 1);
+    first.offer(0..1);
+    wait("the first row", || service.runs.lock().unwrap().values().any(|run| run.history.len() == 1));
+    service.set(Mood::LosesAnswers);
+    first.offer(1..4);
+    // The service has some of them, and the process ends without having heard so.
+    wait("another row", || service.only().history.len() > 1);
     service.set(Mood::Broken);
     first.offer(4..6);
     first.finish();

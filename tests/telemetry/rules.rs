@@ -9,7 +9,14 @@ const BOUNDS: Bounds = Bounds { block_ms: 12_000, disk_free_min: 2_000 };
 
 fn facts() -> impl Strategy<Value = Facts> {
     let head_age = prop_oneof![Just(None), (0u64..240_000).prop_map(Some), Just(Some(120_000)), Just(Some(120_001))];
-    let disk = prop_oneof![Just(None), (0u64..5_000).prop_map(Some), Just(Some(1_999)), Just(Some(2_000)), Just(Some(2_199)), Just(Some(2_200))];
+    let disk = prop_oneof![
+        Just(None),
+        (0u64..5_000).prop_map(Some),
+        Just(Some(1_999)),
+        Just(Some(2_000)),
+        Just(Some(2_199)),
+        Just(Some(2_200))
+    ];
     (0u64..4, 0u64..40, head_age, any::<Option<bool>>(), disk, any::<Option<bool>>()).prop_map(
         |(windows_missed, uploads, head_age_ms, is_weighted, disk_free, is_registered)| Facts {
             windows_missed,

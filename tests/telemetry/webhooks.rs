@@ -53,7 +53,9 @@ fn every_service_is_told_once_and_told_of_the_end() {
     registration(&mut health, Some(7));
     wait("the end", || posts(&server).len() == 6);
     Courier::finish_all(couriers);
-    for (path, field) in [("/slack/planted", "text"), ("/discord/planted", "content"), ("/bot1:planted/sendMessage", "text")] {
+    for (path, field) in
+        [("/slack/planted", "text"), ("/discord/planted", "content"), ("/bot1:planted/sendMessage", "text")]
+    {
         let all = posts(&server);
         let told: Vec<_> = all.iter().filter(|request| request.path == path).collect();
         assert_eq!(told.len(), 2, "{path}");

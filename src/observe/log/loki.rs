@@ -128,9 +128,7 @@ impl Pusher {
             // The log lasts as long as the process.
             return std::future::pending().await;
         }
-        let rest = async {
-            while batch.len() < most && inbox.recv_many(batch, most - batch.len()).await > 0 {}
-        };
+        let rest = async { while batch.len() < most && inbox.recv_many(batch, most - batch.len()).await > 0 {} };
         let _ = timeout(self.config.interval, rest).await;
     }
 
@@ -192,7 +190,9 @@ impl Pusher {
         match request.send().await {
             Ok(response) => match response.status() {
                 status if status.is_success() => Pushed::Taken,
-                status @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => Pushed::Later(status.to_string()),
+                status @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => {
+                    Pushed::Later(status.to_string())
+                }
                 // The operator may mend these, and lines wait meanwhile.
                 status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Pushed::Later(status.to_string()),
                 status if status.is_client_error() => Pushed::Refused(status.to_string()),

@@ -76,7 +76,10 @@ impl Metrics {
         let tokens: u64 = groups().map(|group| group.tokens).sum();
         let duration = handles.window_duration.get();
         row.number("grail.tokens_per_second", ratio(tokens as f64, duration));
-        row.count("grail.window_rejections", receipt.self_check_rejections.values().map(|count| u64::from(*count)).sum());
+        row.count(
+            "grail.window_rejections",
+            receipt.self_check_rejections.values().map(|count| u64::from(*count)).sum(),
+        );
         let rewards: Vec<f64> = groups().flat_map(|group| group.rewards.iter().copied()).collect();
         row.value("mining.reward_distribution", histogram(&rewards, &REWARD_BUCKETS));
         row

@@ -107,17 +107,24 @@ impl Delivery {
         while let Ok(row) = inbox.try_recv() {
             self.keep(row);
         }
-        let last_words = async {
-            self.deliver().await.map_err(drop)?;
-            let Some(Link { place, .. }) = &self.link else { return Err(()) };
-            self.service.stream(place, &self.own.run, None, true).await.map_err(drop)
-        };
-        if timeout(LAST_WORDS, last_words).await == Ok(Ok(())) && self.own.waiting().is_empty() {
+        let outcome = timeout(LAST_WORDS, self.last_words()).await;
+        if let Ok(Err(Failure::Run(why))) = outcome {
+            tracing::warn!("{} rows are not sent to Weights & Biases: {why}", self.own.waiting().len());
+            self.dropped.inc_by(self.own.waiting().len() as u64);
             self.own.remove();
-        } else if !self.own.waiting().is_empty() {
+        } else if self.own.waiting().is_empty() {
+            self.own.remove();
+        } else {
             let waiting = self.own.waiting().len();
             tracing::warn!("{waiting} rows wait for Weights & Biases on disk; the next start sends them");
         }
+    }
+
+    /// Everything that is left, and that the run is over.
+    async fn last_words(&mut self) -> Result<(), Failure> {
+        self.deliver().await?;
+        let Some(Link { place, .. }) = &self.link else { return Ok(()) };
+        Ok(self.service.stream(place, &self.own.run, None, true).await?)
     }
 
     fn keep(&mut self, row: Row) {
@@ -160,7 +167,9 @@ impl Delivery {
 
     async fn deliver_own(&mut self) -> Result<(), Failure> {
         let fresh = new_names(&self.own, &self.names);
-        if self.link.is_none() || !fresh.is_empty() {
+        let is_fresh = !fresh.is_empty();
+        self.names.extend(fresh);
+        if self.link.is_none() {
             let known = self.service.known(&self.own.run).await?;
             if !self.is_begun {
                 match (self.resume, &known) {
@@ -173,9 +182,11 @@ impl Delivery {
                     _ => {}
                 }
             }
-            self.names.extend(fresh);
             self.link = Some(link(&self.service, &self.own.run, known, &self.names).await?);
             self.is_begun = true;
+        } else if is_fresh {
+            let names: Vec<String> = self.names.iter().cloned().collect();
+            self.service.upsert(&self.own.run, &names).await?;
         }
         let Some(link) = &mut self.link else { return Ok(()) };
         if self.own.waiting().is_empty() {
@@ -244,12 +255,7 @@ async fn link(
 
 /// Send what waits, in batches. A batch that the service will never take is dropped and counted, so that it does not keep the
 /// others from it.
-async fn send_all(
-    service: &Service,
-    link: &mut Link,
-    spool: &mut Spool,
-    dropped: &Counter,
-) -> Result<(), Failure> {
+async fn send_all(service: &Service, link: &mut Link, spool: &mut Spool, dropped: &Counter) -> Result<(), Failure> {
     if let Some(last) = link.last_timestamp.take() {
         let are_there = |waiting: &&super::spool::Waiting| waiting.may_be_there && waiting.timestamp() <= last;
         let there = spool.waiting().iter().take_while(are_there).count();

@@ -10,7 +10,9 @@ use prost::Message;
 use serde_json::{Map, Value};
 
 use super::framing::RecordWriter;
-use super::records::{Exit, Header, History, Item, Items, Kind, Metric, MetricOptions, Record, Step, Time, VersionInfo};
+use super::records::{
+    Exit, Header, History, Item, Items, Kind, Metric, MetricOptions, Record, Step, Time, VersionInfo,
+};
 use super::run::{Run, plotted};
 use crate::observe::metrics::row::{BLOCK, Row, TIMESTAMP, WINDOW};
 

@@ -54,9 +54,9 @@ pub(super) fn channels(config: &AlertsConfig) -> Vec<Channel> {
                 telegram.api.expose(),
                 telegram.token.expose_secret()
             )),
-            body: Box::new(move |text| {
-                json!({ "chat_id": chat, "text": text, "link_preview_options": { "is_disabled": true } })
-            }),
+            body: Box::new(
+                move |text| json!({ "chat_id": chat, "text": text, "link_preview_options": { "is_disabled": true } }),
+            ),
         }
     });
     [slack, discord, telegram].into_iter().flatten().collect()
