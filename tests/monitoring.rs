@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use grail::live::engine::CpuWorker;
 use grail::observe::health::Health;
@@ -72,6 +72,7 @@ impl Observer for Watched {
 }
 
 fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
+    listen();
     let health = Health::new(12_000);
     let dropped = Dropped::default();
     let (mut metrics, exposition) = Metrics::new(health.vitals(), Some(std::env::temp_dir()), &dropped);
@@ -239,19 +240,29 @@ fn rows_have_the_documented_names_and_add_up_as_the_metrics_do() {
     assert_eq!(Some(sum), last["mining.rollouts_generated"].as_f64());
 }
 
-/// Lines that a log wrote.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread logged.
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl std::io::Write for Lines {
+/// Writes for the thread that logs, so that tests beside each other do not mix.
+struct Logged;
+
+impl std::io::Write for Logged {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
+        LOGGED.with_borrow_mut(|logged| logged.extend(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// Keep what is logged, from before the first line on: whether anybody listens to a line is settled when it is first come by.
+fn listen() {
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| tracing_subscriber::registry().with(JsonLines(|| Logged)).init());
 }
 
 fn receipt(outcome: WindowOutcome, window_start: u64) -> Action {
@@ -274,22 +285,17 @@ fn receipt(outcome: WindowOutcome, window_start: u64) -> Action {
 
 #[test]
 fn log_fields_are_documented_and_dashboards_and_the_shipper_name_no_other() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let log = tracing_subscriber::registry().with(JsonLines(move || writer.clone()));
-    tracing::subscriber::with_default(log, || {
-        let (_, watched) = rehearsed(0, Faults::None);
-        // What this run brings about by itself is no trouble.
-        let planted = [
-            Action::Report(Report::RolloutRejected { index: 0, finding: "proof_valid/\u{1b}[2Jplanted\n".to_owned() }),
-            Action::Report(Report::Trouble(Trouble { area: Area::Chain, text: "\u{202e}planted".to_owned() })),
-            receipt(WindowOutcome::Lost("planted\r".to_owned()), 990),
-            receipt(WindowOutcome::NothingReady, 1020),
-            receipt(WindowOutcome::Uploaded, 1050),
-        ];
-        planted.iter().for_each(|action| watched.borrow_mut().action(Now::default(), action));
-    });
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let (_, watched) = rehearsed(0, Faults::None);
+    // What this run brings about by itself is no trouble.
+    let planted = [
+        Action::Report(Report::RolloutRejected { index: 0, finding: "proof_valid/\u{1b}[2Jplanted\n".to_owned() }),
+        Action::Report(Report::Trouble(Trouble { area: Area::Chain, text: "\u{202e}planted".to_owned() })),
+        receipt(WindowOutcome::Lost("planted\r".to_owned()), 990),
+        receipt(WindowOutcome::NothingReady, 1020),
+        receipt(WindowOutcome::Uploaded, 1050),
+    ];
+    planted.iter().for_each(|action| watched.borrow_mut().action(Now::default(), action));
+    let text = String::from_utf8(LOGGED.take()).unwrap();
     let entries: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']) && !text.contains("\\u001b"), "nothing forges a line");
     let fields: BTreeSet<&str> =
@@ -335,11 +341,13 @@ fn named_fields(document: &str) -> BTreeSet<&str> {
         for (_, after) in plain.match_indices("{{.").map(|(at, found)| plain.split_at(at + found.len())) {
             named.extend(after.split("}}").next().map(str::trim));
         }
-        for (_, after) in ["by (", "unwrap "].into_iter().flat_map(|word| {
-            plain.match_indices(word).map(|(at, found)| plain.split_at(at + found.len())).collect::<Vec<_>>()
-        }) {
-            let inside = after.split([')', ' ', '[']).next().unwrap();
-            named.extend(inside.split(',').map(str::trim).filter(|name| is_name(name)));
+        let after =
+            |word: &str| plain.match_indices(word).map(|(at, found)| &plain[at + found.len()..]).collect::<Vec<_>>();
+        for inside in after("by (") {
+            named.extend(inside.split(')').next().unwrap().split(',').map(str::trim).filter(|name| is_name(name)));
+        }
+        for inside in after("unwrap ") {
+            named.extend(inside.split([')', ' ', '[']).next().filter(|name| is_name(name)));
         }
     }
     named
