@@ -296,7 +296,7 @@ impl Mining<'_> {
     fn watch(&mut self, vitals: Arc<Vitals>) -> anyhow::Result<()> {
         let block_ms = self.config.chain.block_ms;
         let (miner, folder) = (self.wallet.address(), self.data_folder);
-        self.sinks.watchtower(&self.config.alerts, &miner, block_ms, vitals.clone(), folder)?;
+        self.sinks.watchtower(&self.config.alerts, miner, block_ms, vitals.clone(), folder)?;
         let chain = assembly::chain(&self.config.chain, self.wallet.clone())?;
         let (limit, pause) = (Duration::from_millis(CHECK_MS), Duration::from_millis(WEIGHT_BLOCKS * block_ms));
         tokio::task::spawn_local(async move {
