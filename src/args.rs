@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use grail_engine::cuda::TorchProfile;
 use grail_miner::policy::UploadPolicy;
 
+use crate::config::LogFormat;
 use crate::device::DeviceChoice;
 use crate::doctor::Device;
 
@@ -27,7 +28,7 @@ pub use self::tapes::{
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {
-    /// Tell more: -v what happens in a window, -vv every event and action. Warnings and errors are always told.
+    /// Tell more: -v what happens in a window, -vv every event and action, and samples of what is generated. Warnings and errors are always told.
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
     /// What to do.
@@ -226,6 +227,9 @@ pub struct MineArguments {
     /// Let --metrics-listen name an address that other machines reach; whoever reaches it may read.
     #[arg(long, requires = "metrics_listen")]
     pub metrics_public: bool,
+    /// What the log on standard error looks like [default: GRAIL_LOG_FORMAT].
+    #[arg(long, value_enum, value_name = "text|json")]
+    pub log_format: Option<LogFormat>,
     /// Print each window's receipt as a JSON object.
     #[arg(long)]
     pub json: bool,

@@ -2,12 +2,14 @@
 //!
 //! The environment comes in as a map; [`process_environment`] is the one place that reads the process's own.
 
+mod alerts;
 mod beacon;
 mod dotenv;
 mod endpoint;
 mod error;
 mod folders;
 mod keys;
+mod logging;
 mod meant;
 mod monitoring;
 mod network;
@@ -22,14 +24,16 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+pub use self::alerts::{AlertsConfig, TelegramConfig};
 pub use self::beacon::BeaconConfig;
 pub use self::dotenv::{Entry, EnvFile, EnvFileError, Mistake};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::folders::{data_folder, hub_cache, model_folder};
 pub use self::keys::{KEYS, Key, Kind};
+pub use self::logging::{LogFormat, Logging, LokiConfig};
 pub use self::meant::MinerConfig;
-pub use self::monitoring::{Monitoring, WandbConfig};
+pub use self::monitoring::{Monitoring, Resume, WandbConfig};
 pub use self::network::{ChainConfig, Network};
 pub use self::notice::Notice;
 pub use self::shown::Shown;

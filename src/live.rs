@@ -7,7 +7,7 @@ pub mod chain;
 pub mod clock;
 pub mod cuda_engine;
 pub mod engine;
-mod http_client;
+pub(crate) mod http_client;
 pub mod instance;
 pub mod journal;
 mod server_clock;

@@ -7,20 +7,29 @@ mod log;
 mod metrics;
 mod progress;
 mod receipts;
+mod sink;
+mod sinks;
 mod vitals;
+mod wandb;
 mod watchdog;
+mod watchtower;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
 pub use endpoint::{Endpoint, EndpointError};
-pub use log::{Log, Verbosity, start_logging};
+pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
+pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
 pub use progress::Progress;
 pub use receipts::{ReceiptFormat, Receipts, receipt_line};
+pub use sink::{Courier, Dropped, Outbox};
+pub use sinks::Sinks;
 pub use vitals::Vitals;
+pub use wandb::{WandbError, WandbLimits, start_wandb};
 pub use watchdog::{Pulse, Watchdog};
+pub use watchtower::{Alarm, Bounds, Facts, Notice, Tower, WatchtowerError, start_watchtower};
 
 /// Several observers, each of which sees everything, in order.
 #[derive(Default)]

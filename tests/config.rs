@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use grail::config::{
-    ConfigError, ConfigErrors, CredentialsError, EnvFile, EnvFileError, Environment, KEYS, MinerConfig, Monitoring,
-    Network, Notice, Origin, Shown, TypedConfig, load,
+    ConfigError, ConfigErrors, CredentialsError, EnvFile, EnvFileError, Environment, KEYS, LogFormat, MinerConfig,
+    Monitoring, Network, Notice, Origin, Resume, Shown, TypedConfig, load,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -69,6 +69,7 @@ fn what_is_needed_suffices() {
     assert_eq!(config.storage.endpoint.expose(), format!("https://{ACCOUNT}.r2.cloudflarestorage.com"));
     assert_eq!((config.storage.region.as_str(), config.storage.force_path_style), ("auto", false));
     assert!(matches!(config.monitoring, Monitoring { prometheus: false, wandb: None }));
+    assert!(config.logging.loki.is_none() && config.alerts.is_empty());
     assert_eq!(config.notices, []);
 }
 
@@ -114,7 +115,7 @@ fn the_environment_wins_unless_the_file_says_otherwise() {
 
 #[test]
 fn names_that_mean_nothing_are_told() {
-    let file = "BT_WALLET_NAME=a\nHF_TOKEN=b\nGRAIL_TRAINER_LR=c\nWANDB_PROJET=d\nGRAIL_XYZZY=e\nWANDB_TAGS=f\n";
+    let file = "BT_WALLET_NAME=a\nHF_TOKEN=b\nGRAIL_TRAINER_LR=c\nWANDB_PROJET=d\nGRAIL_XYZZY=e\nWANDB_CACHE_DIR=f\n";
     let typed = merged(&[("R2_BUKET_ID", "g"), ("NETUI", "h"), ("PATH", "i"), ("BT_PW_X", "j")], file);
     let told: Vec<(String, &str, String)> =
         typed.notices().iter().map(|notice| (notice.name().to_owned(), notice.kind(), notice.to_string())).collect();
@@ -123,8 +124,8 @@ fn names_that_mean_nothing_are_told() {
         ("GRAIL_TRAINER_LR", "dead", "trainer"),
         ("GRAIL_XYZZY", "unknown", ".env.example"),
         ("R2_BUKET_ID", "unknown", "did you mean R2_BUCKET_ID?"),
+        ("WANDB_CACHE_DIR", "dead", "Python client"),
         ("WANDB_PROJET", "unknown", "did you mean WANDB_PROJECT?"),
-        ("WANDB_TAGS", "dead", "Python client"),
     ];
     assert_eq!(told.len(), expected.len(), "{told:?}");
     for ((name, kind, text), expected) in told.iter().zip(expected) {
@@ -167,6 +168,16 @@ fn malformed_values_are_refused() {
         ("GRAIL_MONITORING_BACKEND", "statsd"),
         ("GRAIL_MONITORING_BACKEND", "prometheus,"),
         ("WANDB_MODE", "on"),
+        ("GRAIL_LOG_FORMAT", "yaml"),
+        ("GRAIL_OBS_LOKI_URL", "loki:3100"),
+        ("GRAIL_OBS_LOKI_URL", "http://loki:3100/loki/api/v1/push,"),
+        ("GRAIL_OBS_LOKI_LABELS", "level=info"),
+        ("GRAIL_OBS_LOKI_BATCH_SIZE", "0"),
+        ("GRAIL_OBS_LOKI_TIMEOUT_S", "inf"),
+        ("GRAIL_ALERT_SLACK_URL", "hooks.slack.com/services/planted"),
+        ("GRAIL_ALERT_TELEGRAM_TOKEN", "1:a/../b"),
+        ("GRAIL_ALERT_PING_INTERVAL_S", "0"),
+        ("GRAIL_ALERT_DISK_FREE_GB", "-1"),
     ];
     for (name, value) in malformed {
         let found = errors(&[(name, value)]);
@@ -207,9 +218,8 @@ fn contradictions_are_refused_with_their_remedy() {
     assert_eq!(errors(&[wandb]), [ConfigError::WandbWithoutKey]);
     let config = meant(&[wandb, ("WANDB_MODE", "offline")]).unwrap();
     let sent = config.monitoring.wandb.expect("wandb was asked for");
-    assert!(sent.offline && sent.project == "grail");
-    let told = config.notices.iter().any(|notice| notice.to_string().contains("sends nothing to Weights & Biases"));
-    assert!(told, "{:?}", config.notices);
+    assert!(sent.offline && sent.project == "grail" && sent.resume == Resume::Allow);
+    assert_eq!((config.notices, sent.base_url.expose()), (Vec::<Notice>::new(), "https://api.wandb.ai"));
     let disabled = meant(&[wandb, ("WANDB_MODE", "disabled")]).unwrap().monitoring;
     assert!(matches!(disabled, Monitoring { prometheus: false, wandb: None }));
 }
@@ -223,6 +233,66 @@ fn metrics_may_go_to_several_places() {
         let config = meant(&[("GRAIL_MONITORING_BACKEND", value)]).unwrap();
         assert_eq!((config.monitoring.prometheus, config.monitoring.wandb.is_some()), (prometheus, false), "{value}");
         assert_eq!(config.notices, Vec::<Notice>::new());
+    }
+}
+
+#[test]
+fn a_run_is_described_as_its_own_client_has_it() {
+    let wandb = [("GRAIL_MONITORING_BACKEND", "wandb"), ("WANDB_API_KEY", "planted0key")];
+    let described = [
+        ("WANDB_RUN_ID", "run-1_a"),
+        ("WANDB_RESUME", "must"),
+        ("WANDB_NAME", "first card"),
+        ("WANDB_TAGS", "a, b,,"),
+        ("WANDB_NOTES", "why"),
+        ("WANDB_BASE_URL", "http://127.0.0.1:8080/"),
+        ("WANDB_DIR", "/runs"),
+    ];
+    let sent = meant(&[&wandb[..], &described].concat()).unwrap().monitoring.wandb.unwrap();
+    assert_eq!(
+        (sent.run_id.as_deref(), sent.resume, sent.name.as_deref()),
+        (Some("run-1_a"), Resume::Must, Some("first card"))
+    );
+    assert_eq!((sent.tags, sent.notes.as_deref()), (vec!["a".to_owned(), "b".to_owned()], Some("why")));
+    assert_eq!((sent.base_url.expose(), sent.folder.as_deref()), ("http://127.0.0.1:8080", Some(Path::new("/runs"))));
+    for (name, value) in
+        [("WANDB_RUN_ID", "../x"), ("WANDB_RESUME", "yes"), ("WANDB_BASE_URL", "wandb.ai"), ("WANDB_PROJECT", "a/b")]
+    {
+        let found = errors(&[&wandb[..], &[(name, value)]].concat());
+        assert!(matches!(&found[..], [ConfigError::Invalid { name: told, .. }] if *told == name), "{name}: {found:?}");
+    }
+    let found = errors(&[&wandb[..], &[("WANDB_RESUME", "must")]].concat());
+    assert!(matches!(&found[..], [ConfigError::Missing { name: "WANDB_RUN_ID", .. }]), "{found:?}");
+}
+
+#[test]
+fn log_and_alerts_are_read_and_no_webhook_is_shown() {
+    let typed = [
+        ("GRAIL_LOG_FORMAT", "json"),
+        ("GRAIL_OBS_LOKI_URL", "http://127.0.0.1:3100/loki/api/v1/push, https://logs.example/loki/api/v1/push"),
+        ("GRAIL_OBS_LOKI_LABELS", "env=dev"),
+        ("GRAIL_OBS_LOKI_USERNAME", "user"),
+        ("GRAIL_OBS_LOKI_PASSWORD", "planted"),
+        ("GRAIL_ALERT_SLACK_URL", "https://hooks.slack.com/services/planted"),
+        ("GRAIL_ALERT_TELEGRAM_TOKEN", "1:planted"),
+        ("GRAIL_ALERT_TELEGRAM_CHAT", "-100"),
+        ("GRAIL_ALERT_PING_URL", "https://hc-ping.com/planted"),
+    ];
+    let config = meant(&typed).unwrap();
+    let loki = config.logging.loki.as_ref().unwrap();
+    assert_eq!((config.logging.format, loki.urls.len(), loki.labels["env"].as_str()), (LogFormat::Json, 2, "dev"));
+    assert_eq!(config.alerts.telegram.as_ref().unwrap().chat, "-100");
+    assert_eq!(config.alerts.disk_free_min, 2_000_000_000);
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("planted"), "{shown}");
+    for (name, other) in [
+        ("GRAIL_ALERT_TELEGRAM_TOKEN", "GRAIL_ALERT_TELEGRAM_CHAT"),
+        ("GRAIL_ALERT_TELEGRAM_CHAT", "GRAIL_ALERT_TELEGRAM_TOKEN"),
+        ("GRAIL_OBS_LOKI_USERNAME", "GRAIL_OBS_LOKI_PASSWORD"),
+        ("GRAIL_OBS_LOKI_PASSWORD", "GRAIL_OBS_LOKI_USERNAME"),
+    ] {
+        let found = errors(&[(name, "1:planted")]);
+        assert!(matches!(&found[..], [ConfigError::Missing { name: told, .. }] if *told == other), "{name}: {found:?}");
     }
 }
 

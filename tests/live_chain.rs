@@ -8,6 +8,9 @@ use grail::live::chain::{ChainPatience, ChainSettings, SubtensorChain};
 use grail::serve::chain::{Node, Runtime, State};
 use grail_miner::contract;
 use grail_miner::ports::{Chain, ChainError, CommitError};
+use sp_crypto_hashing::twox_128;
+use subxt::ext::codec::Encode;
+
 use loopback_chain::{NETUID, credentials, hotkey, soon};
 
 async fn registered_node(name: &str) -> Node {
@@ -56,6 +59,32 @@ async fn an_unregistered_hotkey_is_told_so() {
     node.state().register(NETUID, hotkey().hotkey(), 3);
     assert_eq!(soon(chain.commit(&credentials(2))).await, Ok(()));
     assert_eq!(soon(chain.commitment()).await, Ok(Some(credentials(2))));
+}
+
+#[tokio::test]
+async fn a_weight_is_seen_whichever_validator_gives_it() {
+    let node = registered_node("weights").await;
+    let chain = chain_by(&settings(&node));
+    assert_eq!(soon(chain.is_weighted()).await, Ok(None), "nobody has set any");
+    // SubtensorModule.Weights, by subnet and validator.
+    let entry = [twox_128(b"SubtensorModule"), twox_128(b"Weights")].concat();
+    let set = |validator: u16, weights: &[(u16, u16)]| {
+        let key = [&entry[..], &NETUID.to_le_bytes(), &validator.to_le_bytes()].concat();
+        node.state().storage.insert(key, weights.encode());
+    };
+    set(0, &[(7, 0)]);
+    assert_eq!(soon(chain.is_weighted()).await, Ok(None), "weights of nothing say nothing");
+    set(1, &[(3, 65_535), (7, 0)]);
+    assert_eq!(soon(chain.is_weighted()).await, Ok(Some(false)));
+    set(2, &[(3, 65_535), (7, 1)]);
+    set(3, &[(3, 65_535)]);
+    assert_eq!(soon(chain.is_weighted()).await, Ok(Some(true)));
+    // What a node makes up is an error, not a weight.
+    let odd = [&entry[..], &NETUID.to_le_bytes(), &[9, 0]].concat();
+    node.state().storage.insert(odd, vec![8, 1]);
+    assert!(matches!(soon(chain.is_weighted()).await, Err(ChainError::Malformed(_))));
+    node.state().deregister(NETUID, hotkey().hotkey());
+    assert_eq!(soon(chain.is_weighted()).await, Ok(None), "who has no uid has no weight to be read");
 }
 
 #[tokio::test]

@@ -4,16 +4,22 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Once;
 
+use grail::live::engine::CpuWorker;
 use grail::observe::health::Health;
-use grail::observe::{Endpoint, EndpointError, Exposition, Metrics};
+use grail::observe::{Dropped, Endpoint, EndpointError, Exposition, JsonLines, Log, Metrics, Outbox, Row, Samples};
+use grail_engine::CpuEngine;
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{Action, Area, Event, Report, Trouble, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
+use serde_json::Value;
+use tokio::sync::mpsc::Receiver;
+use tracing_subscriber::prelude::*;
 
 /// Plain bookkeeping beside the metrics.
 #[derive(Default)]
@@ -40,8 +46,11 @@ impl Observer for Book {
 
 struct Watched {
     metrics: Metrics,
+    rows: Receiver<Row>,
     health: Health,
     book: Book,
+    log: Log,
+    samples: Samples,
 }
 
 impl Observer for Watched {
@@ -49,19 +58,29 @@ impl Observer for Watched {
         self.metrics.event(now, event);
         self.health.event(now, event);
         self.book.event(now, event);
+        self.log.event(now, event);
+        self.samples.event(now, event);
     }
 
     fn action(&mut self, now: Now, action: &Action) {
         self.metrics.action(now, action);
         self.health.action(now, action);
         self.book.action(now, action);
+        self.log.action(now, action);
     }
 }
 
 fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
+    listen();
     let health = Health::new(12_000);
-    let (metrics, exposition) = Metrics::new(health.vitals(), Some(std::env::temp_dir()));
-    let watched = Rc::new(RefCell::new(Watched { metrics, health, book: Book::default() }));
+    let dropped = Dropped::default();
+    let (mut metrics, exposition) = Metrics::new(health.vitals(), Some(std::env::temp_dir()), &dropped);
+    let (outbox, rows) = Outbox::new(100, dropped.of("wandb"));
+    metrics.offer_rows(outbox);
+    let engine = CpuWorker::start(CpuEngine::rehearsal().unwrap()).unwrap();
+    let samples = Samples::new(Rc::new(engine));
+    let watched = Watched { metrics, rows, health, book: Book::default(), log: Log::default(), samples };
+    let watched = Rc::new(RefCell::new(watched));
     let config = SimConfig {
         // So few that a validator checks them all.
         groups_max: Some(5),
@@ -162,6 +181,183 @@ fn a_name_or_a_label_that_does_not_exist_is_found() {
     let known = series("grail_windows_total{outcome=\"lost\"} 1\ngrail_ready 1");
     let text = r#"grail_ready grail_windows_total{outcome=\"lost\"} grail_gone grail_windows_total{outcome!="lots"}"#;
     assert_eq!(unknown(text, &known), ["grail_gone", "outcome!=\"lots\""]);
+}
+
+/// The names between backticks that begin so.
+fn quoted<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
+    let quotes = text.split('`').skip(1).step_by(2);
+    quotes.filter(|quote| beginnings.iter().any(|beginning| quote.starts_with(beginning))).collect()
+}
+
+#[test]
+fn rows_have_the_documented_names_and_add_up_as_the_metrics_do() {
+    let (exposition, watched) = rehearsed(0, Faults::None);
+    let text = exposition.render().unwrap();
+    let watched = &mut *watched.borrow_mut();
+    let mut rows = Vec::new();
+    while let Ok(Row(row)) = watched.rows.try_recv() {
+        rows.push(row);
+    }
+    let windows: Vec<u64> = rows.iter().map(|row| row["window_number"].as_u64().unwrap()).collect();
+    let ended: Vec<u64> = watched.book.receipts.iter().map(|receipt| receipt.window_start).collect();
+    assert_eq!(windows, ended, "one row a window");
+    let names: BTreeSet<&str> = rows.iter().flat_map(|row| row.keys().map(String::as_str)).collect();
+    let (_, readme) = documents().into_iter().find(|(path, _)| path.ends_with("README.md")).unwrap();
+    let explained = quoted(&readme, &["mining.", "grail.", "block_number", "window_number"]);
+    let told: BTreeSet<&str> = names.iter().copied().filter(|name| !name.starts_with('_')).collect();
+    assert_eq!(told, explained, "docs/monitoring/README.md explains every name of a row, and no other");
+    // The last row tells what a scrape at its time does.
+    let last = rows.last().unwrap();
+    let same = [
+        ("mining.successful_rollouts", "grail_mining_successful_rollouts_total"),
+        ("mining.failed_rollouts", "grail_mining_failed_rollouts_total"),
+        ("mining.rollouts_generated", "grail_mining_rollouts_generated_total"),
+        ("mining.problems_processed", "grail_mining_problems_processed_total"),
+        ("mining.windows_completed", "grail_mining_windows_completed_total"),
+        ("mining.successful_uploads", "grail_mining_successful_uploads_total"),
+        ("mining.success_rate", "grail_mining_success_ratio"),
+        ("mining.uploaded_rollouts", "grail_mining_uploaded_rollouts"),
+        ("grail.expected_score", "grail_expected_score"),
+        ("grail.window_deadline_slack_seconds", "grail_window_deadline_slack_seconds"),
+    ];
+    for (name, metric) in same {
+        assert_eq!(last[name].as_f64(), Some(value(&text, metric)), "{name}");
+    }
+    for row in &rows {
+        let counts = row["mining.reward_distribution"]["values"].as_array().unwrap();
+        let counted: u64 = counts.iter().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(Some(counted as f64), row["mining.total_rollouts_in_window"].as_f64(), "{row:?}");
+        let bins = row["mining.reward_distribution"]["bins"].as_array().unwrap();
+        assert_eq!(
+            (bins.len(), row["mining.reward_distribution"]["_type"].as_str()),
+            (counts.len() + 1, Some("histogram"))
+        );
+    }
+    let sum: f64 = rows.iter().map(|row| row["mining.total_rollouts_in_window"].as_f64().unwrap()).sum();
+    assert_eq!(Some(sum), last["mining.rollouts_generated"].as_f64());
+}
+
+thread_local! {
+    /// What this thread logged.
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes for the thread that logs, so that tests beside each other do not mix.
+struct Logged;
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOGGED.with_borrow_mut(|logged| logged.extend(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keep what is logged, from before the first line on: whether anybody listens to a line is settled when it is first come by.
+fn listen() {
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| tracing_subscriber::registry().with(JsonLines(|| Logged)).init());
+}
+
+fn receipt(outcome: WindowOutcome, window_start: u64) -> Action {
+    let receipt = WindowReceipt {
+        window_start,
+        outcome,
+        groups_clean: 1,
+        groups_uploaded: 0,
+        rollouts_uploaded: 0,
+        slack_ms: None,
+        read_back: false,
+        digest: None,
+        self_check_rejections: BTreeMap::new(),
+        engine_failures: 0,
+        reorganisations: 0,
+        with_beacon: true,
+    };
+    Action::Report(Report::Receipt(receipt))
+}
+
+#[test]
+fn log_fields_are_documented_and_dashboards_and_the_shipper_name_no_other() {
+    let (_, watched) = rehearsed(0, Faults::None);
+    // What this run brings about by itself is no trouble.
+    let planted = [
+        Action::Report(Report::RolloutRejected { index: 0, finding: "proof_valid/\u{1b}[2Jplanted\n".to_owned() }),
+        Action::Report(Report::Trouble(Trouble { area: Area::Chain, text: "\u{202e}planted".to_owned() })),
+        receipt(WindowOutcome::Lost("planted\r".to_owned()), 990),
+        receipt(WindowOutcome::NothingReady, 1020),
+        receipt(WindowOutcome::Uploaded, 1050),
+    ];
+    planted.iter().for_each(|action| watched.borrow_mut().action(Now::default(), action));
+    let text = String::from_utf8(LOGGED.take()).unwrap();
+    let entries: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']) && !text.contains("\\u001b"), "nothing forges a line");
+    let fields: BTreeSet<&str> =
+        entries.iter().flat_map(|entry| entry.as_object().unwrap().keys().map(String::as_str)).collect();
+    let documents = documents();
+    let readme = &documents.iter().find(|(path, _)| path.ends_with("README.md")).unwrap().1;
+    let (_, section) = readme.split_once("## Log").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(
+        rows.collect::<BTreeSet<&str>>(),
+        fields,
+        "docs/monitoring/README.md explains every field, and no other"
+    );
+    let known: BTreeSet<&str> = fields.iter().copied().chain(["app", "job", "unit"]).collect();
+    for (path, document) in &documents {
+        let named = named_fields(document);
+        assert!(named.is_subset(&known), "{path} names {:?}", named.difference(&known));
+    }
+    // Of each window no more samples than that.
+    let samples = entries.iter().filter(|entry| entry["level"] == "trace");
+    let mut told: BTreeMap<u64, u32> = BTreeMap::new();
+    samples.for_each(|sample| *told.entry(sample["window"].as_u64().unwrap()).or_default() += 1);
+    assert!(told.len() >= 3 && told.values().all(|count| (1..=5).contains(count)), "{told:?}");
+}
+
+/// The log fields that a shipper extracts and that a query of Loki compares or shows.
+fn named_fields(document: &str) -> BTreeSet<&str> {
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let mut named = BTreeSet::new();
+    for (_, after) in document.match_indices("expressions = {").map(|(at, found)| document.split_at(at + found.len())) {
+        let inside = after.split('}').next().unwrap();
+        named.extend(inside.split(',').filter_map(|pair| Some(pair.split_once('=')?.1.trim().trim_matches('"'))));
+    }
+    for line in document.lines().filter(|line| line.contains("| json")) {
+        let plain = line.split("\"expr\":").nth(1).unwrap_or(line);
+        for (at, _) in plain.match_indices(['=', '>', '<', '!']) {
+            let before = plain[..at].trim_end();
+            named.extend(
+                before.rsplit(|c: char| !c.is_ascii_lowercase() && c != '_').next().filter(|name| is_name(name)),
+            );
+        }
+        for (_, after) in plain.match_indices("{{.").map(|(at, found)| plain.split_at(at + found.len())) {
+            named.extend(after.split("}}").next().map(str::trim));
+        }
+        let after =
+            |word: &str| plain.match_indices(word).map(|(at, found)| &plain[at + found.len()..]).collect::<Vec<_>>();
+        for inside in after("by (") {
+            named.extend(inside.split(')').next().unwrap().split(',').map(str::trim).filter(|name| is_name(name)));
+        }
+        for inside in after("unwrap ") {
+            named.extend(inside.split([')', ' ', '[']).next().filter(|name| is_name(name)));
+        }
+    }
+    named
+}
+
+#[test]
+fn a_field_that_does_not_exist_is_found() {
+    let query = r#"{ "expr": "sum by (level, gone) (count_over_time({app=\"grail\"} | json | areas=\"chain\" | unwrap lost [5m]))" }"#;
+    assert_eq!(named_fields(query), BTreeSet::from(["app", "areas", "gone", "level", "lost"]));
+    assert_eq!(
+        named_fields("expressions = { level = \"level\", w = \"windows\" }"),
+        BTreeSet::from(["level", "windows"])
+    );
 }
 
 #[test]

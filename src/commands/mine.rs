@@ -1,9 +1,11 @@
 //! `grail mine`.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -15,11 +17,12 @@ use grail_miner::machine::{Machine, MachineConfig};
 use grail_miner::ports::{BeaconSchedule, Clock, Engine, Signer};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
-use crate::config::{self, MinerConfig, Network};
+use crate::config::{self, Environment, MinerConfig, Network, TypedConfig};
 use crate::device;
 use crate::doctor::{self, Device, Examination, Status, Subject, examine};
 use crate::hub;
@@ -31,7 +34,8 @@ use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
 use crate::observe::{
-    Endpoint, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Watchdog, start_logging,
+    Endpoint, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks, Verbosity, Vitals,
+    Watchdog, start_logging,
 };
 use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
@@ -55,6 +59,8 @@ const TAPE_BYTES_MAX: u64 = 4 << 30;
 const CHECK_MS: u64 = 5_000;
 /// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
 const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+/// Block times between two looks at what weight validators give.
+const WEIGHT_BLOCKS: u64 = 30;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
@@ -63,34 +69,54 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
     if arguments.json || !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
         bars.set_draw_target(ProgressDrawTarget::hidden());
     }
-    start_logging(Verbosity::of(verbose), &bars);
     let environment = config::process_environment();
     let typed = config::load(&environment, arguments.env_file.env_file.as_deref())?;
     let config = MinerConfig::from_typed(&typed)?;
+    let mut sinks = Sinks::default();
+    let loki = sinks.loki(config.logging.loki.as_ref())?;
+    let format = arguments.log_format.unwrap_or(config.logging.format);
+    start_logging(Verbosity::of(verbose), format, loki, &bars);
+    let ended = mine(arguments, &typed, &environment, &config, &bars, &mut sinks);
+    sinks.finish();
+    match ended? {
+        Ending::Code(code) => Ok(code),
+        Ending::Restart => Err(restart()),
+    }
+}
+
+/// Everything after the log, whose last lines the caller sends.
+fn mine(
+    arguments: &MineArguments,
+    typed: &TypedConfig,
+    environment: &Environment,
+    config: &MinerConfig,
+    bars: &MultiProgress,
+    sinks: &mut Sinks,
+) -> anyhow::Result<Ending> {
     for notice in &config.notices {
         tracing::warn!("{}", printable(&notice.to_string()));
     }
     refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
-    let data_folder = arguments.data_dir.clone().or_else(|| config::data_folder(&environment));
+    let data_folder = arguments.data_dir.clone().or_else(|| config::data_folder(environment));
     let data_folder =
         data_folder.ok_or_else(|| anyhow!("no home folder is known; say where the journal may lie with --data-dir"))?;
     // Before anything that takes long, since only the operator can mend a port that is taken.
     let metrics_listen = arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN));
     let endpoint = metrics_listen.map(|address| Endpoint::listen(address, arguments.metrics_public)).transpose()?;
-    let wallet = Rc::new(open_wallet(&config)?);
+    let wallet = Rc::new(open_wallet(config)?);
     let _lock = match HotkeyLock::take(wallet.path()) {
-        Err(taken @ HotkeyLockError::Taken { .. }) => return Ok(refused(&taken)),
+        Err(taken @ HotkeyLockError::Taken { .. }) => return Ok(Ending::Code(refused(&taken))),
         other => other?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
-    let hub_cache = config::hub_cache(&environment);
-    let model = model(arguments.device, &config, hub_cache.as_deref())?;
+    let hub_cache = config::hub_cache(environment);
+    let model = model(arguments.device, config, hub_cache.as_deref())?;
     let local = tokio::task::LocalSet::new();
     let examination = local.block_on(&runtime, async {
         let beacon = (!arguments.no_drand).then(|| assembly::beacon(config.beacon.as_ref())).transpose()?;
         let subject = Subject {
-            config: Ok(&config),
+            config: Ok(config),
             env_file: typed.file().map(PathBuf::as_path),
             wallet: Some(Ok(wallet.clone())),
             beacon: beacon.as_ref(),
@@ -104,16 +130,13 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
         anyhow::Ok(examine(&subject).await)
     })?;
     if !may_mine(&examination) {
-        return Ok(ExitCode::from(UNUSABLE));
+        return Ok(Ending::Code(ExitCode::from(UNUSABLE)));
     }
     // Last, since a model takes long to load.
     let (engine, is_lost) = engine(arguments, &model)?;
-    let (config, data_folder, bars) = (&config, &data_folder, &bars);
-    let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, bars, endpoint };
-    match local.block_on(&runtime, mining.run())? {
-        Ending::Code(code) => Ok(code),
-        Ending::Restart => Err(restart()),
-    }
+    let data_folder = &data_folder;
+    let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, bars, endpoint, sinks };
+    local.block_on(&runtime, mining.run())
 }
 
 /// How mining ended.
@@ -144,6 +167,7 @@ struct Mining<'a> {
     is_lost: Lost,
     bars: &'a MultiProgress,
     endpoint: Option<Endpoint>,
+    sinks: &'a mut Sinks,
 }
 
 /// Says whether the engine cannot work any more in this process.
@@ -231,18 +255,59 @@ impl Mining<'_> {
         })?;
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
         let health = Health::new(self.config.chain.block_ms);
+        let data_folder = Some(self.data_folder.to_owned());
+        let (mut metrics, exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
+        if let Some(wandb) = &self.config.monitoring.wandb {
+            metrics.offer_rows(self.sinks.wandb(wandb, self.told(), self.data_folder)?);
+        }
         if let Some(endpoint) = self.endpoint.take() {
-            let (metrics, exposition) = Metrics::new(health.vitals(), Some(self.data_folder.to_owned()));
             tracing::info!("metrics on http://{}/metrics, also /healthz and /readyz", endpoint.address());
             endpoint.serve(exposition)?;
-            observers.0.push(Box::new(metrics));
+        }
+        observers.0.push(Box::new(metrics));
+        if !self.config.alerts.is_empty() {
+            self.watch(health.vitals())?;
         }
         observers.0.push(Box::new(health));
+        observers.0.push(Box::new(Samples::new(self.engine.clone())));
         if !self.bars.is_hidden() {
             observers.0.push(Box::new(Progress::new(self.bars)));
         }
         observers.0.push(Box::new(receipts));
         Ok(observers)
+    }
+
+    /// What the miner was set to, as a run at Weights & Biases says it. None of it is a secret.
+    fn told(&self) -> BTreeMap<String, Value> {
+        let told = [
+            ("version", json!(env!("CARGO_PKG_VERSION"))),
+            ("network", json!(self.config.chain.network.name())),
+            ("netuid", json!(self.config.chain.netuid)),
+            ("hotkey", json!(self.wallet.address())),
+            ("model", json!(self.config.model_name)),
+            ("rollouts_per_problem", json!(self.config.rollouts_per_group)),
+            ("safety_blocks", json!(self.config.safety_blocks)),
+        ];
+        told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+
+    /// Begin to watch, and to read whether validators give a weight: over a connection of its own, since nothing of mining
+    /// waits for the answer.
+    fn watch(&mut self, vitals: Arc<Vitals>) -> anyhow::Result<()> {
+        let block_ms = self.config.chain.block_ms;
+        let (miner, folder) = (self.wallet.address(), self.data_folder);
+        self.sinks.watchtower(&self.config.alerts, miner, block_ms, vitals.clone(), folder)?;
+        let chain = assembly::chain(&self.config.chain, self.wallet.clone())?;
+        let (limit, pause) = (Duration::from_millis(CHECK_MS), Duration::from_millis(WEIGHT_BLOCKS * block_ms));
+        tokio::task::spawn_local(async move {
+            loop {
+                if let Ok(Ok(Some(is_weighted))) = tokio::time::timeout(limit, chain.is_weighted()).await {
+                    vitals.weight_read(is_weighted);
+                }
+                tokio::time::sleep(pause).await;
+            }
+        });
+        Ok(())
     }
 
     /// The recorder, unless it was switched off.

@@ -6,8 +6,10 @@ use std::str::FromStr;
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Hotkey;
 
+use super::alerts::{self, AlertsConfig};
 use super::beacon::{self, BeaconConfig};
 use super::error::{ConfigError, ConfigErrors};
+use super::logging::{self, Logging};
 use super::monitoring::{self, Monitoring};
 use super::network::{self, ChainConfig, Network};
 use super::notice::Notice;
@@ -39,6 +41,10 @@ pub struct MinerConfig {
     pub storage: StorageConfig,
     /// Where metrics go.
     pub monitoring: Monitoring,
+    /// The log.
+    pub logging: Logging,
+    /// Who is told when something goes wrong.
+    pub alerts: AlertsConfig,
     /// What is worth telling before mining starts.
     pub notices: Vec<Notice>,
 }
@@ -73,6 +79,8 @@ fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
     });
     let storage = storage::read(reader, network);
     let monitoring = monitoring::read(reader);
+    let logging = logging::read(reader);
+    let alerts = alerts::read(reader);
     Some(MinerConfig {
         chain: chain?,
         beacon,
@@ -84,6 +92,8 @@ fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
         safety_blocks: safety_blocks?,
         storage: storage?,
         monitoring: monitoring?,
+        logging: logging?,
+        alerts: alerts?,
         notices: Vec::new(),
     })
 }

@@ -1,12 +1,18 @@
-//! Where metrics are reported.
+//! Where metrics are reported, and what a run at Weights & Biases is called.
+
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 
+use super::endpoint::Endpoint;
 use super::error::ConfigError;
 use super::keys::KEYS;
 use super::notice::Notice;
 use super::reader::Reader;
 use super::typed::Origin;
+
+/// Longest id of a run, as the service has it.
+const RUN_ID_MAX: usize = 64;
 
 /// Where metrics are reported; nowhere by default.
 #[derive(Debug, Clone, Default)]
@@ -17,17 +23,44 @@ pub struct Monitoring {
     pub wandb: Option<WandbConfig>,
 }
 
-/// Weights & Biases.
+/// Weights & Biases, by the variables of its own client (<https://docs.wandb.ai/guides/track/environment-variables/>).
 #[derive(Debug, Clone)]
 pub struct WandbConfig {
     /// The key; there is one unless it works offline.
     pub api_key: Option<SecretString>,
+    /// The server.
+    pub base_url: Endpoint,
     /// The project.
     pub project: String,
     /// User or team; the key's own where there is none.
     pub entity: Option<String>,
     /// Whether runs stay on this machine.
     pub offline: bool,
+    /// The run's id; a new one where there is none.
+    pub run_id: Option<String>,
+    /// What to do where a run of this id is there already.
+    pub resume: Resume,
+    /// The name that is shown.
+    pub name: Option<String>,
+    /// Tags of the run.
+    pub tags: Vec<String>,
+    /// Notes on the run.
+    pub notes: Option<String>,
+    /// Where the folder `wandb` goes; the data folder where there is none.
+    pub folder: Option<PathBuf>,
+}
+
+/// What to do where a run of the same id is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// Go on with it, or begin it.
+    Allow,
+    /// Go on with it; there must be one.
+    Must,
+    /// Begin it; there must be none.
+    Never,
+    /// Go on with the last run of this data folder.
+    Auto,
 }
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Monitoring> {
@@ -46,16 +79,68 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Monitoring> {
         tell_idle_keys(reader);
         return Some(Monitoring { prometheus, wandb: None });
     }
-    let what = "names wandb, and this release sends nothing to Weights & Biases: use prometheus".to_owned();
-    reader.notices.push(Notice::Doubtful { name: "GRAIL_MONITORING_BACKEND", what });
+    let wandb = read_wandb(reader, mode == "offline")?;
+    Some(Monitoring { prometheus, wandb: Some(wandb) })
+}
+
+fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
     let api_key = reader.text("WANDB_API_KEY").map(SecretString::from);
-    let offline = mode == "offline";
     if api_key.is_none() && !offline {
         reader.errors.push(ConfigError::WandbWithoutKey);
     }
-    let project = reader.text("WANDB_PROJECT")?.to_owned();
-    let entity = reader.text("WANDB_ENTITY").map(str::to_owned);
-    Some(Monitoring { prometheus, wandb: Some(WandbConfig { api_key, project, entity, offline }) })
+    let expected = "the http:// or https:// address of a W&B server, or take it out for wandb.ai";
+    let base_url = reader.parsed("WANDB_BASE_URL", expected, |text| Endpoint::parse(text, &["http", "https"]));
+    let resume = reader.parsed("WANDB_RESUME", "allow, must, never or auto", |text| match text {
+        "allow" => Some(Resume::Allow),
+        "must" => Some(Resume::Must),
+        "never" => Some(Resume::Never),
+        "auto" => Some(Resume::Auto),
+        _ => None,
+    });
+    // It names a folder, a file and a part of an address.
+    let expected = "up to 64 letters, digits, hyphens and underscores";
+    let is_id = |text: &str| {
+        text.len() <= RUN_ID_MAX && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    let run_id = optional(reader, "WANDB_RUN_ID", expected, |text| is_id(text).then(|| text.to_owned()))?;
+    if resume == Some(Resume::Must) && run_id.is_none() {
+        reader.errors.push(ConfigError::Missing {
+            name: "WANDB_RUN_ID",
+            remedy: "WANDB_RESUME=must goes on with a run that it names; set it, or set WANDB_RESUME=allow",
+        });
+    }
+    let tags = reader.text("WANDB_TAGS").unwrap_or_default().split(',').map(str::trim);
+    let tags = tags.filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+    let expected = "a name without / and beginning with something other than a dot";
+    let is_name = |text: &str| !text.contains(['/', '\\', '?', '#', '%']) && !text.starts_with('.');
+    let project = reader.parsed("WANDB_PROJECT", expected, |text| is_name(text).then(|| text.to_owned()));
+    let entity = optional(reader, "WANDB_ENTITY", expected, |text| is_name(text).then(|| text.to_owned()))?;
+    Some(WandbConfig {
+        api_key,
+        base_url: base_url?,
+        project: project?,
+        entity,
+        offline,
+        run_id,
+        resume: resume?,
+        name: reader.text("WANDB_NAME").map(str::to_owned),
+        tags,
+        notes: reader.text("WANDB_NOTES").map(str::to_owned),
+        folder: reader.text("WANDB_DIR").map(PathBuf::from),
+    })
+}
+
+/// A value that need not be there; `None` where it is there and cannot be used.
+pub(super) fn optional<T>(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    expected: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Option<Option<T>> {
+    if reader.typed.get(name).is_none() {
+        return Some(None);
+    }
+    reader.parsed(name, expected, parse).map(Some)
 }
 
 /// Keys of Weights & Biases that are set while it is off.

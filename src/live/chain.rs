@@ -30,6 +30,9 @@ use failure::Failure;
 use runtime::Runtime;
 use submission::Submission;
 
+/// No subnet has more validators, nor neurons.
+const VALIDATORS_MAX: u32 = 256;
+
 /// Subtensor through a list of endpoints, one of which is connected at a time.
 ///
 /// Every call makes at most one attempt to connect and asks each question once; trying again is the caller's decision,
@@ -60,6 +63,29 @@ impl SubtensorChain {
             let stored = self.stored(connection, &storage::time_key()).await?;
             let time = stored.map(|stored| storage::time_of(&stored)).transpose();
             time.map_err(|failure| connection.named(failure))
+        };
+        self.read(question).await
+    }
+
+    /// Whether any validator gives our hotkey a weight above nothing; none where no validator has set any, or we have no uid.
+    ///
+    /// # Errors
+    /// As every read of [`Chain`].
+    pub async fn is_weighted(&self) -> Result<Option<bool>, ChainError> {
+        let Some(uid) = self.registration().await? else { return Ok(None) };
+        let prefix = format!("0x{}", hex::encode(storage::weights_prefix(self.netuid)));
+        let question = async |connection: &Connection| {
+            let page = vec![prefix.into(), VALIDATORS_MAX.into()];
+            let keys = json::keys_of(&connection.call("state_getKeysPaged", page).await?);
+            let mut weighted = None;
+            for key in keys.map_err(|failure| connection.named(failure))? {
+                let Some(stored) = self.stored(connection, &key).await? else { continue };
+                let weights = storage::weights_of(&stored).map_err(|failure| connection.named(failure))?;
+                let ours = weights.iter().any(|(of, weight)| *of == uid && *weight > 0);
+                let any = weights.iter().any(|(_, weight)| *weight > 0);
+                weighted = if any { Some(weighted == Some(true) || ours) } else { weighted };
+            }
+            Ok(weighted)
         };
         self.read(question).await
     }

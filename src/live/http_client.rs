@@ -13,12 +13,12 @@ pub struct HttpClientError {
 }
 
 /// A client that gives up a connection attempt after `connect_ms` and a whole request after `request_ms`.
-pub(super) fn http_client(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
+pub(crate) fn http_client(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
     built(builder(connect_ms, request_ms))
 }
 
 /// The same, with a new connection for every request.
-pub(super) fn http_client_without_pool(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
+pub(crate) fn http_client_without_pool(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
     built(builder(connect_ms, request_ms).pool_max_idle_per_host(0))
 }
 
@@ -40,7 +40,7 @@ fn built(builder: ClientBuilder) -> Result<Client, HttpClientError> {
 }
 
 /// What the error at the bottom says; those above it only say that something below went wrong.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -79,16 +79,16 @@ impl Health {
 
     /// Look at everything, and tell what changed.
     fn examine(&mut self, now: Now) {
-        for ailment in [Ailment::Chain, Ailment::Engine, Ailment::Upload] {
+        for ailment in Ailment::ALL {
             let (was, is) = (self.ailing.contains(&ailment), self.is_ailing(ailment, now.monotonic_ms));
             match (was, is) {
                 (false, true) => {
                     self.ailing.push(ailment);
-                    tracing::warn!("{ailment}");
+                    tracing::warn!(ailing = ailment.name(), "{ailment}");
                 }
                 (true, false) => {
                     self.ailing.retain(|other| *other != ailment);
-                    tracing::warn!("{}", ailment.recovery());
+                    tracing::warn!(recovered = ailment.name(), "{}", ailment.recovery());
                 }
                 _ => {}
             }
@@ -131,12 +131,16 @@ impl Observer for Health {
             }
             Action::CancelGroup(_) => self.group_left(now, false),
             Action::Report(Report::GroupClean { .. }) => self.vitals.group_is_clean(),
-            Action::Report(Report::Receipt(receipt)) => match receipt.outcome {
-                WindowOutcome::Uploaded => self.windows_without_upload = 0,
-                // That the hotkey is not registered is told by itself, and no upload can follow.
-                WindowOutcome::NotRegistered => {}
-                _ => self.windows_without_upload += 1,
-            },
+            Action::Report(Report::Receipt(receipt)) => {
+                match receipt.outcome {
+                    WindowOutcome::Uploaded => self.windows_without_upload = 0,
+                    // That the hotkey is not registered is told by itself, and no upload can follow.
+                    WindowOutcome::NotRegistered => {}
+                    _ => self.windows_without_upload += 1,
+                }
+                let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
+                self.vitals.window_ended(self.windows_without_upload, is_uploaded);
+            }
             _ => return,
         }
         self.examine(now);
@@ -144,6 +148,18 @@ impl Observer for Health {
 }
 
 impl Ailment {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Chain, Self::Engine, Self::Upload];
+
+    /// Its name in metrics and logs.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Chain => "chain",
+            Self::Engine => "engine",
+            Self::Upload => "upload",
+        }
+    }
+
     const fn recovery(self) -> &'static str {
         match self {
             Self::Chain => "blocks arrive again",

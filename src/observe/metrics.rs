@@ -2,6 +2,8 @@
 //!
 //! Counting is a matter of atomics and short locks in memory; nothing is held while a socket is written to.
 
+pub(super) mod row;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +24,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use self::row::Row;
 use super::health::Ailment;
 use super::receipts::{OUTCOMES, outcome_name};
+use super::sink::{Dropped, Outbox};
 use super::vitals::Vitals;
 
 type Gauge = AnyGauge<f64, AtomicU64>;
@@ -35,10 +39,6 @@ const REWARD_BUCKETS: [f64; 9] = [-0.1, 0.0, 0.05, 0.1, 0.15, 1.0, 1.05, 1.1, 1.
 /// From a bucket next door to one that takes two blocks.
 const UPLOAD_BUCKETS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0];
 const AREAS: [Area; 6] = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal, Area::Commitment];
-const AILMENTS: [(Ailment, &str); 3] =
-    [(Ailment::Chain, "chain"), (Ailment::Engine, "engine"), (Ailment::Upload, "upload")];
-/// The sink that scrapes are served by.
-const SINK: Label = [("sink", "prometheus")];
 
 /// What the observer writes to; clones write to the same.
 #[derive(Clone)]
@@ -160,6 +160,10 @@ pub struct Metrics {
     groups: BTreeMap<(u64, u32), Group>,
     opened_ms: BTreeMap<u64, u64>,
     uploads_ms: BTreeMap<u64, u64>,
+    /// How long the last upload took.
+    upload_seconds: Option<f64>,
+    /// Where a row of each window goes.
+    rows: Option<Outbox<Row>>,
 }
 
 /// What is counted of a group.
@@ -191,14 +195,19 @@ struct Sums {
 }
 
 impl Metrics {
-    /// The observer, and what it counts as text. The free space of `data_folder` is told as well.
-    pub fn new(vitals: Arc<Vitals>, data_folder: Option<PathBuf>) -> (Self, Exposition) {
+    /// The observer, and what it counts as text. The free space of `data_folder` and what sinks drop are told as well.
+    pub fn new(vitals: Arc<Vitals>, data_folder: Option<PathBuf>, dropped: &Dropped) -> (Self, Exposition) {
         let mut registry = Registry::with_prefix("grail");
         registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let handles = Handles::register(&mut registry);
-        let exposition = Exposition::new(registry, vitals, data_folder);
+        let exposition = Exposition::new(registry, vitals, data_folder, dropped);
         let (groups, opened_ms, uploads_ms) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        (Self { handles, groups, opened_ms, uploads_ms }, exposition)
+        (Self { handles, groups, opened_ms, uploads_ms, upload_seconds: None, rows: None }, exposition)
+    }
+
+    /// Offer a row of figures at the end of each window.
+    pub fn offer_rows(&mut self, rows: Outbox<Row>) {
+        self.rows = Some(rows);
     }
 
     fn group_clean(&mut self, now: Now, window: u64, index: u32) {
@@ -220,8 +229,7 @@ impl Metrics {
     }
 
     fn sums(&self, window: u64) -> Sums {
-        let groups = self.groups.range((window, 0)..=(window, u32::MAX)).map(|(_, group)| group);
-        groups.filter(|group| group.is_clean).fold(Sums::default(), |sums, group| Sums {
+        self.clean_groups(window).fold(Sums::default(), |sums, group| Sums {
             rollouts: sums.rollouts + group.rewards.len(),
             successes: sums.successes + group.solutions.len(),
             reward: sums.reward + group.rewards.iter().sum::<f64>(),
@@ -252,10 +260,18 @@ impl Metrics {
         if receipt.outcome == WindowOutcome::Uploaded {
             handles.expected_score.set(self.expected_score(receipt).unwrap_or(f64::NAN));
         }
+        if let Some(rows) = &self.rows {
+            rows.offer(self.row(now, receipt));
+        }
         let next = receipt.window_start + 1;
         self.groups = self.groups.split_off(&(next, 0));
         self.opened_ms = self.opened_ms.split_off(&next);
         self.uploads_ms = self.uploads_ms.split_off(&next);
+    }
+
+    fn clean_groups(&self, window: u64) -> impl Iterator<Item = &Group> {
+        let groups = self.groups.range((window, 0)..=(window, u32::MAX)).map(|(_, group)| group);
+        groups.filter(|group| group.is_clean)
     }
 
     /// None where not every group of the file was seen.
@@ -296,6 +312,7 @@ impl Observer for Metrics {
             }
             Event::UploadAnswered { window_start, .. } => {
                 if let Some(since_ms) = self.uploads_ms.remove(window_start) {
+                    self.upload_seconds = Some(seconds(now, since_ms));
                     self.handles.upload_duration.observe(seconds(now, since_ms));
                 }
             }
@@ -344,15 +361,15 @@ impl Exposition {
     /// The media type of the text.
     pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    fn new(mut registry: Registry, vitals: Arc<Vitals>, data_folder: Option<PathBuf>) -> Self {
+    fn new(mut registry: Registry, vitals: Arc<Vitals>, data_folder: Option<PathBuf>, dropped: &Dropped) -> Self {
         let mut on = Registering(&mut registry);
         let head_age = on.seconds("head_age", "Time since the newest block came");
         let ailing = on.plain("ailing", "1 for what ought to make progress and does not");
         let registered = on.gauge("registered", "Whether the hotkey has a uid, 1 or 0");
         let ready = on.gauge("ready", "Whether an upload is to be expected, 1 or 0, as /readyz says");
-        let dropped: Family<Label, Counter> = on.plain("telemetry_dropped", "Answers that a sink could not deliver");
-        let dropped = dropped.get_or_create_owned(&SINK);
         let disk_free = unknown();
+        dropped.register(&mut registry);
+        let dropped = dropped.of("prometheus");
         let help = "Free space where journal and receipts lie";
         registry.register_with_unit("data_folder_free", help, Unit::Bytes, disk_free.clone());
         Self { registry, vitals, data_folder, head_age, ailing, registered, ready, disk_free, dropped }
@@ -374,8 +391,8 @@ impl Exposition {
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let whether = |yes: bool| f64::from(u8::from(yes));
         self.head_age.set(self.vitals.head_age().map_or(f64::NAN, |age| age.as_secs_f64()));
-        for (ailment, what) in AILMENTS {
-            self.ailing.get_or_create(&[("what", what)]).set(whether(self.vitals.is_ailing(ailment)));
+        for ailment in Ailment::ALL {
+            self.ailing.get_or_create(&[("what", ailment.name())]).set(whether(self.vitals.is_ailing(ailment)));
         }
         self.registered.set(self.vitals.is_registered().map_or(f64::NAN, whether));
         self.ready.set(whether(self.vitals.hindrances().is_empty()));

@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::health::Ailment;
+use super::watchtower::Facts;
 
 /// After so many block times without any event the loop stands still: a failed wait for a head is an event, too.
 const BLOCKS_WITHOUT_EVENT_MAX: u64 = 10;
 /// Fast chains are not asked for more than this.
 const PATIENCE_MIN: Duration = Duration::from_secs(30);
 const NEVER: u64 = u64::MAX;
-const REGISTERED: u8 = 1;
-const NOT_REGISTERED: u8 = 2;
+const YES: u8 = 1;
+const NO: u8 = 2;
 
 /// What was achieved, and when, on this process's own clock.
 #[derive(Debug)]
@@ -23,6 +24,9 @@ pub struct Vitals {
     ailing: AtomicU8,
     has_clean_group: AtomicBool,
     registration: AtomicU8,
+    windows_missed: AtomicU64,
+    uploads: AtomicU64,
+    weight: AtomicU8,
 }
 
 impl Vitals {
@@ -35,6 +39,9 @@ impl Vitals {
             ailing: AtomicU8::new(0),
             has_clean_group: AtomicBool::new(false),
             registration: AtomicU8::new(0),
+            windows_missed: AtomicU64::new(0),
+            uploads: AtomicU64::new(0),
+            weight: AtomicU8::new(0),
         }
     }
 
@@ -51,11 +58,33 @@ impl Vitals {
     }
 
     pub(super) fn registration_read(&self, registered: bool) {
-        self.registration.store(if registered { REGISTERED } else { NOT_REGISTERED }, Relaxed);
+        self.registration.store(if registered { YES } else { NO }, Relaxed);
     }
 
     pub(super) fn set_ailing(&self, ailing: &[Ailment]) {
         self.ailing.store(ailing.iter().fold(0, |bits, ailment| bits | bit(*ailment)), Relaxed);
+    }
+
+    pub(super) fn window_ended(&self, missed: u64, is_uploaded: bool) {
+        self.windows_missed.store(missed, Relaxed);
+        self.uploads.fetch_add(u64::from(is_uploaded), Relaxed);
+    }
+
+    /// Whether any validator gives the hotkey a weight, as it was last read.
+    pub fn weight_read(&self, is_weighted: bool) {
+        self.weight.store(if is_weighted { YES } else { NO }, Relaxed);
+    }
+
+    /// What the watchtower goes by; free space is not among it.
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            windows_missed: self.windows_missed.load(Relaxed),
+            uploads: self.uploads.load(Relaxed),
+            head_age_ms: self.head_age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            is_weighted: known(&self.weight),
+            disk_free: None,
+            is_registered: self.is_registered(),
+        }
     }
 
     /// Whether it does not make progress.
@@ -65,11 +94,7 @@ impl Vitals {
 
     /// Whether the hotkey has a uid, once that was read.
     pub fn is_registered(&self) -> Option<bool> {
-        match self.registration.load(Relaxed) {
-            REGISTERED => Some(true),
-            NOT_REGISTERED => Some(false),
-            _ => None,
-        }
+        known(&self.registration)
     }
 
     /// Since when no new head came; none before the first.
@@ -110,6 +135,14 @@ impl Vitals {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+}
+
+fn known(answer: &AtomicU8) -> Option<bool> {
+    match answer.load(Relaxed) {
+        YES => Some(true),
+        NO => Some(false),
+        _ => None,
     }
 }
 

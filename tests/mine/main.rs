@@ -9,4 +9,8 @@ mod monitoring;
 mod plain;
 mod scene;
 mod secrets;
+#[allow(dead_code, reason = "other tests need its bad manners")]
+#[path = "../telemetry/server.rs"]
+mod server;
 mod startup;
+mod telemetry;

@@ -37,6 +37,18 @@ impl Scene {
         Miner::start(self.served.env_file(), self.data.path(), extra)
     }
 
+    /// Start a miner whose `.env` says this too.
+    pub(crate) fn mine_with(&self, more: &str, extra: &[&str]) -> Miner {
+        let env_file = self.data.path().join("more.env");
+        let text = std::fs::read_to_string(self.served.env_file()).unwrap();
+        std::fs::write(&env_file, format!("{text}\n{more}")).unwrap();
+        let miner = Miner::start(&env_file, self.data.path(), extra);
+        miner.logged("mining as");
+        // It holds secrets, and a test may look for those.
+        std::fs::remove_file(&env_file).unwrap();
+        miner
+    }
+
     /// The next window that the validator judges.
     pub(crate) fn verdict(&self) -> WindowVerdict {
         loop {

@@ -34,7 +34,7 @@ fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     secrets
 }
 
-fn files_under(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn files_under(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .flat_map(|path| match path.is_dir() {

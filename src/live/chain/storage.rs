@@ -26,6 +26,11 @@ pub(super) fn commitment_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
     [&entry("Commitments", "CommitmentOf")[..], &netuid.to_le_bytes(), &hashed].concat()
 }
 
+/// SubtensorModule.Weights: what each validator of a subnet has set; the prefix of their keys.
+pub(super) fn weights_prefix(netuid: u16) -> Vec<u8> {
+    [&entry("SubtensorModule", "Weights")[..], &netuid.to_le_bytes()].concat()
+}
+
 /// Timestamp.Now: when the block was made.
 pub(super) fn time_key() -> Vec<u8> {
     entry("Timestamp", "Now").to_vec()
@@ -53,6 +58,11 @@ pub(super) fn uid_of(stored: &[u8]) -> Result<u16, Failure> {
 pub(super) fn time_of(stored: &[u8]) -> Result<u64, Failure> {
     let bytes = stored.try_into().map_err(|_| Failure::malformed(format!("a time of {} bytes", stored.len())))?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+/// Weights by uid, as they are stored.
+pub(super) fn weights_of(mut stored: &[u8]) -> Result<Vec<(u16, u16)>, Failure> {
+    Vec::decode(&mut stored).map_err(|_| Failure::malformed("weights that are cut short"))
 }
 
 /// The bytes of a stored commitment's first field: deposit, block, count of fields, fields.
