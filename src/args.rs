@@ -1,5 +1,6 @@
 //! The command line as typed.
 
+mod operator;
 pub mod swarm;
 mod tapes;
 
@@ -13,6 +14,7 @@ use grail_miner::policy::UploadPolicy;
 use crate::device::DeviceChoice;
 use crate::doctor::Device;
 
+pub use self::operator::{BundleArguments, MinerArgument, StopArguments, TopArguments, WhyArguments};
 pub use self::tapes::{
     ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments,
     TapeShowArguments,
@@ -20,10 +22,9 @@ pub use self::tapes::{
 
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
 ///
-/// Exit codes: 0 all is well; 1 the answer is no (a rejected file, a violation in a simulation, a configuration that
-/// cannot mine, a prerequisite that is missing); 2 the command or its input cannot be used; 3 another miner has the
-/// hotkey, or what a replay needs is not here; 75 the miner stood still and may be started again; 130 it was stopped by
-/// a second signal, without waiting.
+/// Exit codes: 0 all is well; 1 the answer is no; 2 the command or its input cannot be used; 3 another miner has the
+/// hotkey, what a replay needs is not here, or no miner runs; 67 the hotkey is not registered; 75 time heals it, start it
+/// again; 76 another network or protocol; 77 a wallet or key; 78 the configuration; 130 a second signal.
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {
@@ -40,6 +41,8 @@ pub struct Arguments {
 pub enum Command {
     /// Measure proofs and decoding on a CUDA device, each beside the card's own limit.
     Bench(BenchArguments),
+    /// Pack one window into an archive without secrets, which `grail replay` takes as it is.
+    Bundle(BundleArguments),
     /// Show the configuration: what holds, and where it was typed.
     Config(ConfigArguments),
     /// Examine every prerequisite of mining, and say what to do where one is missing.
@@ -54,10 +57,18 @@ pub enum Command {
     Replay(ReplayArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
     Sim(Box<SimArguments>),
+    /// Stop a running miner: at once, or after its window's upload.
+    Stop(StopArguments),
     /// List recorded tapes, show their steps, or take a part out of one.
     Tape(TapeArguments),
+    /// Watch a running miner: window, groups, uploads, health, endpoints, speeds.
+    Top(TopArguments),
     /// Check a window file against all of the validator's rules.
     Verify(VerifyArguments),
+    /// What became of a window: receipt, journal, bucket, our own verifier, weight on chain, exclusion.
+    ///
+    /// Exit codes: 0 it is well, 1 it is not, 3 that is not known.
+    Why(WhyArguments),
     /// Show the version, and the protocol that it speaks.
     Version,
 }

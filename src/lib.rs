@@ -8,13 +8,18 @@
 
 pub mod args;
 pub mod bench;
+pub mod bundle;
 pub mod commands;
 pub mod config;
+pub mod contract;
+pub mod control;
 pub mod device;
 pub mod doctor;
+pub mod exit;
 mod frames;
 pub mod golden;
 pub mod hub;
+pub mod judge;
 pub mod live;
 pub mod observe;
 pub mod prover;
@@ -22,5 +27,7 @@ pub mod serve;
 pub mod swarm;
 pub mod tape;
 mod terminal;
+pub mod top;
 pub mod traces;
 pub mod wallet;
+pub mod why;

@@ -7,6 +7,7 @@ mod log;
 mod metrics;
 mod progress;
 mod receipts;
+mod tally;
 mod vitals;
 mod watchdog;
 
@@ -18,7 +19,9 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use log::{Log, Verbosity, start_logging};
 pub use metrics::{Exposition, Metrics};
 pub use progress::Progress;
+pub(crate) use receipts::outcome_name;
 pub use receipts::{ReceiptFormat, Receipts, receipt_line};
+pub(crate) use tally::Tally;
 pub use vitals::Vitals;
 pub use watchdog::{Pulse, Watchdog};
 

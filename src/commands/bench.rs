@@ -1,16 +1,16 @@
 //! `grail bench`.
 
-use std::process::ExitCode;
-
 use anyhow::bail;
 
 use super::output;
 use crate::args::BenchArguments;
 use crate::bench::{Bench, window};
+use crate::contract::Schema;
 use crate::device::{self, DeviceChoice};
+use crate::exit::Exit;
 use crate::hub;
 
-pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
     let DeviceChoice::Cuda(ordinal) = arguments.device else {
         bail!("grail bench measures a CUDA device; give --device cuda, or use cargo bench for the processor");
     };
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
     }
     output::line(&report);
     if arguments.json {
-        output::line(report.json());
+        output::line(Schema::Bench.stamp(report.json()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Success)
 }

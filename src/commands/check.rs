@@ -1,26 +1,25 @@
 //! `grail sim check`.
 
-use std::process::ExitCode;
-
 use super::output;
 use crate::args::swarm::CheckArguments;
+use crate::exit::Exit;
 use crate::swarm::check::{two_processes, write_log};
 
-pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     let CheckArguments { seed, windows, log } = arguments;
     if let Some(path) = log {
         write_log(*seed, *windows, path)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Success);
     }
     let [first, second] = two_processes(*seed, *windows)?;
     let Some(difference) = first.difference(&second) else {
         output::line(format!("seed {seed}: the same in both processes, {}", first.hash()));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Success);
     };
     output::line(format!("seed {seed}: the processes part at line {}; before it:", difference.at));
     difference.before.iter().for_each(|line| output::line(format!("    {line}")));
     for (process, line) in ["first ", "second"].iter().zip(&difference.lines) {
         output::line(format!("{process}: {}", line.as_deref().unwrap_or("(over)")));
     }
-    Ok(ExitCode::FAILURE)
+    Ok(Exit::No)
 }

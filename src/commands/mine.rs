@@ -2,11 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use grail_engine::CpuEngine;
 use grail_engine::cuda::CudaSettings;
 use grail_engine::cuda::decode::DecodeSettings;
@@ -20,10 +20,13 @@ use tokio::sync::watch;
 
 use crate::args::MineArguments;
 use crate::config::{self, MinerConfig, Network};
+use crate::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_path};
 use crate::device;
-use crate::doctor::{self, Device, Examination, Status, Subject, examine};
+use crate::doctor::{self, Check, Device, Examination, Status, Subject, examine};
+use crate::exit::{Exit, Told};
 use crate::hub;
 use crate::live::assembly;
+use crate::live::chain::SubtensorChain;
 use crate::live::clock::SystemClock;
 use crate::live::cuda_engine::CudaWorkers;
 use crate::live::engine::CpuWorker;
@@ -31,20 +34,13 @@ use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
 use crate::observe::{
-    Endpoint, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Watchdog, start_logging,
+    Endpoint, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Verbosity, Vitals, Watchdog,
+    start_logging,
 };
 use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
 use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
 
-/// Something that only the operator can mend.
-const UNUSABLE: u8 = 2;
-/// Another process or machine mines with the hotkey.
-const TAKEN: u8 = 3;
-/// What sysexits calls a temporary failure: a supervisor may start the miner again.
-const STALLED: i32 = 75;
-/// What the shell reports for a process that SIGINT ended.
-const INTERRUPTED: i32 = 130;
 /// After so many block times without a single event, the event loop stands still.
 const STALLED_BLOCKS: u64 = 20;
 /// How often it is looked whether the engine is lost.
@@ -55,10 +51,11 @@ const TAPE_BYTES_MAX: u64 = 4 << 30;
 const CHECK_MS: u64 = 5_000;
 /// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
 const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
-pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit> {
     let bars = MultiProgress::new();
     if arguments.json || !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
         bars.set_draw_target(ProgressDrawTarget::hidden());
@@ -72,8 +69,7 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
     }
     refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
     let data_folder = arguments.data_dir.clone().or_else(|| config::data_folder(&environment));
-    let data_folder =
-        data_folder.ok_or_else(|| anyhow!("no home folder is known; say where the journal may lie with --data-dir"))?;
+    let data_folder = data_folder.ok_or_else(|| Told::new(Exit::Configuration, NO_HOME))?;
     // Before anything that takes long, since only the operator can mend a port that is taken.
     let metrics_listen = arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN));
     let endpoint = metrics_listen.map(|address| Endpoint::listen(address, arguments.metrics_public)).transpose()?;
@@ -83,7 +79,9 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
         other => other?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let runtime = runtime.map_err(|_| {
+        Told::new(Exit::Retry, "no asynchronous runtime; the system gives no more file descriptors or threads")
+    })?;
     let hub_cache = config::hub_cache(&environment);
     let model = model(arguments.device, &config, hub_cache.as_deref())?;
     let local = tokio::task::LocalSet::new();
@@ -103,11 +101,12 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
         };
         anyhow::Ok(examine(&subject).await)
     })?;
-    if !may_mine(&examination) {
-        return Ok(ExitCode::from(UNUSABLE));
+    if let Some(obstacle) = told(&examination) {
+        return Ok(Exit::of_check(obstacle.code));
     }
     // Last, since a model takes long to load.
-    let (engine, is_lost) = engine(arguments, &model)?;
+    let (engine, is_lost) =
+        engine(arguments, &model).map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
     let (config, data_folder, bars) = (&config, &data_folder, &bars);
     let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, bars, endpoint };
     match local.block_on(&runtime, mining.run())? {
@@ -119,7 +118,7 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
 /// How mining ended.
 enum Ending {
     /// For good.
-    Code(ExitCode),
+    Code(Exit),
     /// To be begun again by the same program, or by the one that lies in its place now.
     Restart,
 }
@@ -154,7 +153,8 @@ impl Mining<'_> {
         let stop = stop_signals()?;
         let hangup = restart_signal()?;
         let instance = InstanceId::of(self.data_folder)?;
-        let ports = self.ports()?;
+        let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
+        let ports = self.ports(chain.clone())?;
         let block_ms = self.config.chain.block_ms;
         let (bucket, clock) = (ports.bucket.clone(), ports.clock.clone());
         let guard = BucketGuard::new(bucket, clock, self.wallet.address(), instance, block_ms);
@@ -167,7 +167,14 @@ impl Mining<'_> {
         let patience = Duration::from_millis(STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
         let config = self.machine_config()?;
-        let mut observers = self.observers(pulse)?;
+        let health = Health::new(block_ms);
+        let board = self.board(health.vitals(), chain);
+        let mut asked = board.stop();
+        // Kept until the miner ends: with it goes the socket.
+        let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
+            .inspect_err(|error| tracing::warn!("{error}"));
+        let mut observers = self.observers(pulse, health)?;
+        observers.0.push(Box::new(board));
         observers.0.extend(self.recorder(&config, &*ports.clock)?);
         let machine = Machine::new(config);
         tracing::info!(
@@ -181,6 +188,7 @@ impl Mining<'_> {
         let ended = async move {
             tokio::select! {
                 () = stop => {}
+                _ = asked.wait_for(|stopping| *stopping == Stopping::Now) => {}
                 _ = lost.wait_for(Option::is_some) => {}
             }
         };
@@ -202,20 +210,20 @@ impl Mining<'_> {
             }
         }
         if lose.borrow().is_some() {
-            return Ok(Ending::Code(ExitCode::from(TAKEN)));
+            return Ok(Ending::Code(Exit::Elsewhere));
         }
         guard.release().await;
-        Ok(Ending::Code(ExitCode::SUCCESS))
+        Ok(Ending::Code(Exit::Success))
     }
 
-    fn ports(&self) -> anyhow::Result<Ports> {
+    fn ports(&self, chain: Rc<SubtensorChain>) -> anyhow::Result<Ports> {
         let journal = FileJournal::open(self.data_folder, self.wallet.hotkey(), JournalOptions::default())?;
         if journal.opened().torn_bytes > 0 {
             tracing::warn!("journal: {} bytes that a crash left unfinished were cut off", journal.opened().torn_bytes);
         }
         Ok(Ports {
             clock: Rc::new(SystemClock::new()),
-            chain: Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?),
+            chain,
             beacon: Rc::new(assembly::beacon(self.config.beacon.as_ref())?),
             bucket: Rc::new(assembly::bucket(&self.config.storage)?),
             engine: self.engine.clone(),
@@ -224,13 +232,29 @@ impl Mining<'_> {
         })
     }
 
-    fn observers(&mut self, pulse: Pulse) -> anyhow::Result<Observers> {
+    fn board(&self, vitals: Arc<Vitals>, chain: Rc<SubtensorChain>) -> Board {
+        let identity = Identity {
+            hotkey: self.wallet.address().to_owned(),
+            wallet: self.wallet.name().to_owned(),
+            network: self.config.chain.network.name().to_owned(),
+        };
+        let standing = |(name, in_use): (String, Option<bool>)| {
+            let state = match in_use {
+                Some(true) => "connected",
+                Some(false) => "failing",
+                None => "standby",
+            };
+            EndpointStatus { kind: "chain".to_owned(), name, state: state.to_owned(), detail: String::new() }
+        };
+        Board::new(identity, vitals, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
+    }
+
+    fn observers(&mut self, pulse: Pulse, health: Health) -> anyhow::Result<Observers> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
         let receipts = Receipts::new(format, self.data_folder, self.bars).with_context(|| {
             format!("cannot write receipts in {}; check that the folder is yours", self.data_folder.display())
         })?;
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
-        let health = Health::new(self.config.chain.block_ms);
         if let Some(endpoint) = self.endpoint.take() {
             let (metrics, exposition) = Metrics::new(health.vitals(), Some(self.data_folder.to_owned()));
             tracing::info!("metrics on http://{}/metrics, also /healthz and /readyz", endpoint.address());
@@ -281,8 +305,8 @@ impl Mining<'_> {
     }
 }
 
-/// Tell what the startup checks found, and whether mining may begin. What waiting may heal does not keep it from that.
-fn may_mine(examination: &Examination) -> bool {
+/// Tell what the startup checks found; the first obstacle keeps mining from beginning. What waiting may heal does not.
+fn told(examination: &Examination) -> Option<&Check> {
     for check in examination.checks.iter().filter(|check| matches!(check.status, Status::Warning | Status::Failure)) {
         let remedy = check.remedy.as_deref().unwrap_or_default();
         match check.is_obstacle {
@@ -290,16 +314,19 @@ fn may_mine(examination: &Examination) -> bool {
             false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
         }
     }
-    examination.obstacles().next().is_none()
+    examination.obstacles().next()
 }
 
 /// A proof from a CPU has other bits than the validators' cards, so every window would be rejected.
-fn refuse_cpu_on_public_networks(device: Device, network: Network) -> anyhow::Result<()> {
+fn refuse_cpu_on_public_networks(device: Device, network: Network) -> Result<(), Told> {
     match (device, network) {
-        (Device::Cpu, Network::Finney | Network::Test) => bail!(
-            "--device cpu on {}: validators reject proofs that a CPU computed; use a CUDA card, or a custom network",
-            network.name()
-        ),
+        (Device::Cpu, Network::Finney | Network::Test) => Err(Told::new(
+            Exit::Configuration,
+            format!(
+                "--device cpu on {}: validators reject proofs that a CPU computed; use a CUDA card, or a custom network",
+                network.name()
+            ),
+        )),
         (Device::Cpu, Network::Custom) | (Device::Cuda, _) => Ok(()),
     }
 }
@@ -352,16 +379,16 @@ fn sampling_seed(config: &MinerConfig) -> u64 {
     u64::from_be_bytes(*first)
 }
 
-fn refused(why: &dyn std::fmt::Display) -> ExitCode {
+fn refused(why: &dyn std::fmt::Display) -> Exit {
     eprintln!("grail: {}", printable(&why.to_string()));
-    ExitCode::from(TAKEN)
+    Exit::Elsewhere
 }
 
 fn stalled() {
     eprintln!(
         "grail: nothing happened for {STALLED_BLOCKS} block times, not even an error; ending, to be started again"
     );
-    std::process::exit(STALLED);
+    std::process::exit(Exit::Retry.code().into());
 }
 
 /// Resolves when the engine is lost. An error that breaks a CUDA context breaks every later one of the process.
@@ -397,7 +424,7 @@ fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
         tracing::warn!("stopping: what is clean is uploaded first; a second signal ends at once");
         tokio::task::spawn_local(async move {
             either(&mut interrupt, &mut terminate).await;
-            std::process::exit(INTERRUPTED);
+            std::process::exit(Exit::Interrupted.code().into());
         });
     })
 }

@@ -5,7 +5,6 @@ mod many;
 mod views;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use grail_sim::faults::Faults;
@@ -15,6 +14,8 @@ use serde_json::json;
 use self::environment::{Missing, OnCard, OnProcessor, is_tape};
 use super::output;
 use crate::args::{ReplayArguments, ReplayEngine};
+use crate::contract::Schema;
+use crate::exit::Exit;
 use crate::tape::{
     Behaviour, Fork, Mode, Numerics, Options, Recomputation, Replay, Tape, TapeForkError, recompute, replay_with,
 };
@@ -36,7 +37,7 @@ struct Outcome {
 }
 
 /// Replay every tape that was named; the exit code says how they came out.
-pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     let faults: Faults = arguments.faults.parse()?;
     if arguments.tapes.is_empty() {
         bail!("name a tape, or a folder of tapes; `grail mine` records to `tapes` in its data folder");
@@ -56,10 +57,10 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(match outcomes.iter().map(|outcome| outcome.verdict).max().unwrap_or(Verdict::Equal) {
-        Verdict::Equal => ExitCode::SUCCESS,
-        Verdict::Diverged => ExitCode::FAILURE,
-        Verdict::Unreadable => ExitCode::from(2),
-        Verdict::OtherEnvironment => ExitCode::from(3),
+        Verdict::Equal => Exit::Success,
+        Verdict::Diverged => Exit::No,
+        Verdict::Unreadable => Exit::Usage,
+        Verdict::OtherEnvironment => Exit::Elsewhere,
     })
 }
 
@@ -76,7 +77,16 @@ fn outcome(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Outcome
 }
 
 fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow::Result<Outcome> {
-    let tape = Tape::read(path)?;
+    let mut outcomes = Tape::read_all(path)?.into_iter().map(|tape| examined_one(path, &tape, arguments, faults));
+    let first = outcomes.next().ok_or_else(|| anyhow!("there is no tape in {}", path.display()))??;
+    outcomes.try_fold(first, |all, next| {
+        let next = next?;
+        let shown = format!("{}\n{}", all.shown, next.shown);
+        Ok(Outcome { verdict: all.verdict.max(next.verdict), shown })
+    })
+}
+
+fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &Faults) -> anyhow::Result<Outcome> {
     let unknown = Behaviour::unknown(&tape.header);
     if !unknown.is_empty() {
         bail!("recorded with the changes of behaviour {unknown:?}, which this build does not know; use a newer one");
@@ -84,24 +94,24 @@ fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow
     if let Some(at) = arguments.fork_at {
         let generator = environment::generator(&tape.header, arguments.model.as_deref())?;
         let fork = Fork { at, seed: arguments.seed, faults: faults.clone(), generator };
-        let report = fork.run(&tape)?;
+        let report = fork.run(tape)?;
         let verdict = if report.violations.is_empty() { Verdict::Equal } else { Verdict::Diverged };
         return Ok(Outcome { verdict, shown: forked(path, arguments, &report) });
     }
     let mode = if arguments.lenient { Mode::Lenient } else { Mode::Strict };
     let options = Options { until: arguments.until, window: arguments.window, ..Options::of(mode) };
-    let mut found = replay_with(&tape, &options)?;
-    let recomputation = recomputed(&tape, arguments)?;
+    let mut found = replay_with(tape, &options)?;
+    let recomputation = recomputed(tape, arguments)?;
     if let Some(recomputation) = &recomputation {
         found.divergences.extend(recomputation.divergences.iter().cloned());
     }
     if let Some(html) = &arguments.html {
-        views::page(html, path, &tape, &found)?;
+        views::page(html, path, tape, &found)?;
     }
     let verdict = if found.divergences.is_empty() { Verdict::Equal } else { Verdict::Diverged };
     let shown = match arguments.json {
-        true => document(path, &tape, &found, recomputation.as_ref()),
-        false => page(path, &tape, &found, recomputation.as_ref()),
+        true => document(path, tape, &found, recomputation.as_ref()),
+        false => page(path, tape, &found, recomputation.as_ref()),
     };
     Ok(Outcome { verdict, shown })
 }
@@ -165,7 +175,7 @@ fn page(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Recomp
 }
 
 fn document(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
-    json!({
+    let document = json!({
         "tape": path.display().to_string(),
         "format": tape.format,
         "program": tape.header.program,
@@ -178,8 +188,8 @@ fn document(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Re
         "proved_again": recomputation.map(|recomputation| recomputation.proved),
         "drawn_again": recomputation.map(|recomputation| recomputation.drawn),
         "divergences": replay.divergences,
-    })
-    .to_string()
+    });
+    Schema::Replay.stamp(document).to_string()
 }
 
 fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> String {
@@ -188,14 +198,14 @@ fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> Strin
         json!({ "window_start": window.receipt.window_start, "verdict": window.judgement.outcome(), "receipt": window.receipt })
     });
     if arguments.json {
-        return json!({
+        let document = json!({
             "tape": path.display().to_string(),
             "fork_at": at,
             "windows": windows.collect::<Vec<_>>(),
             "trace_hash": report.trace_hash,
             "violations": report.violations,
-        })
-        .to_string();
+        });
+        return Schema::ReplayFork.stamp(document).to_string();
     }
     let mut page = format!("{}: goes on from step {at}", path.display());
     for window in &report.windows {

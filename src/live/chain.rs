@@ -21,7 +21,9 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use grail_miner::ports::{Chain, ChainError, CommitError, Head, Signer};
+use grail_protocol::signature::Hotkey;
 
+pub use connection::OTHER_NETWORK;
 pub use settings::{ChainPatience, ChainSettings, ChainSettingsError, FINNEY_GENESIS};
 
 use connection::Connection;
@@ -29,6 +31,9 @@ use failover::Failover;
 use failure::Failure;
 use runtime::Runtime;
 use submission::Submission;
+
+/// More validators than a subnet has.
+const VALIDATORS_MAX: u32 = 256;
 
 /// Subtensor through a list of endpoints, one of which is connected at a time.
 ///
@@ -62,6 +67,37 @@ impl SubtensorChain {
             time.map_err(|failure| connection.named(failure))
         };
         self.read(question).await
+    }
+
+    /// A hotkey's uid, and the share of each validator's weights that is set for it; none where it has no uid.
+    ///
+    /// # Errors
+    /// As every read of [`Chain`].
+    pub async fn weights_for(&self, hotkey: Hotkey) -> Result<Option<(u16, Vec<(u16, f64)>)>, ChainError> {
+        let (uid_key, prefix) = (storage::uid_key(self.netuid, hotkey.bytes()), storage::weights_prefix(self.netuid));
+        let question = async |connection: &Connection| {
+            let Some(stored) = self.stored(connection, &uid_key).await? else { return Ok(None) };
+            let uid = storage::uid_of(&stored).map_err(|failure| connection.named(failure))?;
+            let hex = format!("0x{}", hex::encode(&prefix));
+            let answer = connection.call("state_getKeysPaged", vec![hex.into(), VALIDATORS_MAX.into()]).await?;
+            let keys = json::list_of_bytes(&answer).map_err(|failure| connection.named(failure))?;
+            let mut shares = Vec::new();
+            for key in keys.iter().filter(|key| key.len() == prefix.len() + 2 && key.starts_with(&prefix)) {
+                let Some(stored) = self.stored(connection, key).await? else { continue };
+                let weights = storage::weights_of(&stored).map_err(|failure| connection.named(failure))?;
+                let sum: f64 = weights.iter().map(|(_, weight)| f64::from(*weight)).sum();
+                let ours: f64 = weights.iter().filter(|(to, _)| *to == uid).map(|(_, weight)| f64::from(*weight)).sum();
+                let validator = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
+                shares.push((validator, if sum > 0.0 { ours / sum } else { 0.0 }));
+            }
+            Ok(Some((uid, shares)))
+        };
+        self.read(question).await
+    }
+
+    /// Each endpoint's name without secrets, with whether it is connected where it is the one in use.
+    pub fn endpoints(&self) -> Vec<(String, Option<bool>)> {
+        self.failover.standing()
     }
 
     async fn stored(&self, connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {

@@ -6,6 +6,7 @@ use grail_miner::machine::{Machine, MachineConfig, Snapshot};
 use serde_json::Value;
 
 use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, unpacked, v1, v2};
+use crate::bundle::{BundleError, is_bundle, tapes_in};
 use crate::frames::{FileKind, FrameDamage, PAYLOAD_BYTES_MAX, Scan, scan, version};
 
 /// A tape in memory.
@@ -32,6 +33,9 @@ pub enum TapeError {
         /// Why.
         source: std::io::Error,
     },
+    /// An archive without a tape, or none at all.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// The file is not a tape, or damaged.
     #[error("the tape {} is damaged: {damage}; replay a copy of it, or another tape", path.display())]
     Damaged {
@@ -57,13 +61,24 @@ pub enum TapeError {
 }
 
 impl Tape {
-    /// Read the tape in this file.
+    /// Read the tape in this file, or the first one of a bundle.
     ///
     /// # Errors
     /// [`TapeError`]; a tape that ends in the middle of a frame is read up to that frame.
     pub fn read(path: &Path) -> Result<Self, TapeError> {
+        Ok(Self::read_all(path)?.swap_remove(0))
+    }
+
+    /// The tape in this file, or every tape in this bundle; there is at least one.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_all(path: &Path) -> Result<Vec<Self>, TapeError> {
         let bytes = std::fs::read(path).map_err(|source| TapeError::Io { path: path.to_owned(), source })?;
-        Self::parse(path, &bytes)
+        if !is_bundle(&bytes) {
+            return Ok(vec![Self::parse(path, &bytes)?]);
+        }
+        tapes_in(path, &bytes)?.into_iter().map(|(name, bytes)| Self::parse(&path.join(name), &bytes)).collect()
     }
 
     /// The tape that these bytes are; `path` is for errors.
@@ -83,7 +98,7 @@ impl Tape {
         let header = header.ok_or_else(|| undecodable(0))?;
         let payloads = payloads.map(|(number, at)| {
             let payload = unpacked(&bytes[at], PAYLOAD_BYTES_MAX).ok_or_else(|| undecodable(number))?;
-            Ok((number, payload))
+            Ok::<_, TapeError>((number, payload))
         });
         let payloads: Vec<(usize, Vec<u8>)> = payloads.collect::<Result<_, _>>()?;
         let frames = match kind.version {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests run processes in real time")]
 
+mod control;
 mod crash;
 mod faults;
 mod monitoring;

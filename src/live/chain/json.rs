@@ -23,6 +23,12 @@ pub(super) fn bytes_of(answer: &Value) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
+/// A list of bytes.
+pub(super) fn list_of_bytes(answer: &Value) -> Result<Vec<Vec<u8>>, Failure> {
+    let list = answer.as_array().ok_or_else(|| unexpected("a list", answer))?;
+    Ok(list.iter().map(bytes_of).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
 /// The number of a block, from its header.
 pub(super) fn number_of(header: &Value) -> Result<u64, Failure> {
     let text = header.get("number").and_then(Value::as_str).ok_or_else(|| unexpected("a header", header))?;

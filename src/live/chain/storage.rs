@@ -26,6 +26,16 @@ pub(super) fn commitment_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
     [&entry("Commitments", "CommitmentOf")[..], &netuid.to_le_bytes(), &hashed].concat()
 }
 
+/// SubtensorModule.Weights of a subnet: the keys of its validators, whose uids are the last two bytes, begin so.
+pub(super) fn weights_prefix(netuid: u16) -> Vec<u8> {
+    [&entry("SubtensorModule", "Weights")[..], &netuid.to_le_bytes()].concat()
+}
+
+/// Weights as they are stored: pairs of uid and weight.
+pub(super) fn weights_of(mut stored: &[u8]) -> Result<Vec<(u16, u16)>, Failure> {
+    Vec::decode(&mut stored).map_err(|_| Failure::malformed("weights that are cut short"))
+}
+
 /// Timestamp.Now: when the block was made.
 pub(super) fn time_key() -> Vec<u8> {
     entry("Timestamp", "Now").to_vec()
