@@ -14,7 +14,7 @@ use grail_miner::policy::UploadPolicy;
 use crate::device::DeviceChoice;
 use crate::doctor::Device;
 
-pub use self::operator::{BundleArguments, MinerArgument, StopArguments, TopArguments, WhyArguments};
+pub use self::operator::{BundleArguments, MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments};
 pub use self::tapes::{
     ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments,
     TapeShowArguments,
@@ -55,6 +55,8 @@ pub enum Command {
     Prove(ProveArguments),
     /// Run the core over recorded tapes, and say where and why it decides otherwise.
     Replay(ReplayArguments),
+    /// Write the last windows as a page: outcomes, scores, margins, rejections, speeds.
+    Report(ReportArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
     Sim(Box<SimArguments>),
     /// Stop a running miner: at once, or after its window's upload.
@@ -91,6 +93,9 @@ pub struct BenchArguments {
     /// Also time every arrangement of a proof, and say whether it keeps the bits.
     #[arg(long)]
     pub arrangements: bool,
+    /// Compare with what an earlier run printed with --json; exit code 1 where something became slower.
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
     /// Print one JSON object as the last line.
     #[arg(long)]
     pub json: bool,

@@ -11,6 +11,7 @@ mod output;
 mod prove;
 mod rehearse;
 pub mod replay;
+mod report;
 mod scenario;
 mod serve;
 pub(crate) mod sim;
@@ -41,6 +42,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         Command::Mine(mine) => mine::run(mine, arguments.verbose),
         Command::Prove(arguments) => prove::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
         Command::Sim(arguments) => match &arguments.command {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
             Some(SimCommand::Swarm(arguments)) => swarm::run(arguments),

@@ -10,7 +10,7 @@ mod receipts;
 use serde::Serialize;
 
 pub use self::conclusion::Conclusion;
-pub use self::gather::{Sources, gather};
+pub use self::gather::{Sources, gather, weight_now};
 pub use self::page::page;
 pub use self::receipts::{Receipt, receipts};
 

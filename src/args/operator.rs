@@ -1,6 +1,7 @@
 //! What the commands of a miner's operator take: `top`, `stop`, `why`, `bundle` and `report`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 use grail_engine::cuda::TorchProfile;
@@ -89,4 +90,74 @@ pub struct BundleArguments {
     /// Where to [default: grail-bundle-WINDOW.tar.gz].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// `grail report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// Which miner.
+    #[command(flatten)]
+    pub miner: MinerArgument,
+    /// Where the configuration is: the chain is asked for the weights that are set.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// Only windows that ended in the last such time: 90m, 24h or 7d [default: all of them].
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Since>,
+    /// Where to [default: grail-report.html].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A time that is over: a number with its unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Since {
+    /// In seconds.
+    pub seconds: f64,
+    count: u32,
+    unit: char,
+}
+
+impl Since {
+    /// As it was typed.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.count, self.unit)
+    }
+}
+
+/// Not a time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no time; write a number with s, m, h or d, such as 24h")]
+pub struct SinceError(String);
+
+impl FromStr for Since {
+    type Err = SinceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let malformed = || SinceError(text.to_owned());
+        let unit = text.chars().last().ok_or_else(malformed)?;
+        let each = match unit {
+            's' => 1.0,
+            'm' => 60.0,
+            'h' => 3_600.0,
+            'd' => 86_400.0,
+            _ => return Err(malformed()),
+        };
+        let count: u32 = text[..text.len() - 1].parse().map_err(|_| malformed())?;
+        Ok(Self { seconds: f64::from(count) * each, count, unit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        let seconds = |text: &str| text.parse::<Since>().map(|since| since.seconds);
+        assert_eq!([seconds("90m"), seconds("24h"), seconds("7d")], [Ok(5_400.0), Ok(86_400.0), Ok(604_800.0)]);
+        for wrong in ["", "h", "24", "-1h", "1.5h", "ü", "24 h", "1w"] {
+            assert!(wrong.parse::<Since>().unwrap_err().to_string().contains("24h"), "{wrong}");
+        }
+    }
 }

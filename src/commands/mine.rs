@@ -13,7 +13,7 @@ use grail_engine::cuda::decode::DecodeSettings;
 use grail_miner::driver::{Limits, Observer, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
 use grail_miner::ports::{BeaconSchedule, Clock, Engine, Signer};
-use indicatif::{MultiProgress, ProgressDrawTarget};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -51,6 +51,8 @@ const TAPE_BYTES_MAX: u64 = 4 << 30;
 const CHECK_MS: u64 = 5_000;
 /// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
 const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+/// How often a spinner turns.
+const SPIN: Duration = Duration::from_millis(200);
 const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
@@ -105,14 +107,25 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
         return Ok(Exit::of_check(obstacle.code));
     }
     // Last, since a model takes long to load.
+    let loading = spinner(&bars, "loading the model; kernels are compiled where this card has none yet");
     let (engine, is_lost) =
         engine(arguments, &model).map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
+    loading.finish_and_clear();
     let (config, data_folder, bars) = (&config, &data_folder, &bars);
     let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, bars, endpoint };
     match local.block_on(&runtime, mining.run())? {
         Ending::Code(code) => Ok(code),
         Ending::Restart => Err(restart()),
     }
+}
+
+/// Something that takes a while, with the time that it took so far.
+fn spinner(bars: &MultiProgress, what: &'static str) -> ProgressBar {
+    let spinner = bars.add(ProgressBar::new_spinner()).with_message(what);
+    let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
+    spinner.set_style(style.expect("the template is a constant that parses"));
+    spinner.enable_steady_tick(SPIN);
+    spinner
 }
 
 /// How mining ended.

@@ -19,6 +19,7 @@ pub struct Progress {
 struct Shown {
     opened_ms: u64,
     deadline_ms: u64,
+    groups_done: usize,
     groups_ready: usize,
     groups_in_work: usize,
     doing: &'static str,
@@ -36,12 +37,14 @@ impl Progress {
     }
 
     fn show(&self, now: Now) {
-        let Shown { opened_ms, deadline_ms, groups_ready, groups_in_work, doing } = &self.shown;
+        let Shown { opened_ms, deadline_ms, groups_done, groups_ready, groups_in_work, doing } = &self.shown;
         self.bar.set_length(deadline_ms.saturating_sub(*opened_ms));
         self.bar.set_position(now.monotonic_ms.saturating_sub(*opened_ms));
         let left_s = deadline_ms.saturating_sub(now.monotonic_ms) / 1000;
         let doing = if doing.is_empty() { String::new() } else { format!(", {doing}") };
-        self.bar.set_message(format!("{groups_ready} groups ready, {groups_in_work} in work, {left_s} s left{doing}"));
+        self.bar.set_message(format!(
+            "{groups_done} groups done, {groups_in_work} in flight, {groups_ready} ready in a row, {left_s} s left{doing}"
+        ));
     }
 }
 
@@ -65,7 +68,10 @@ impl Observer for Progress {
                 self.shown = Shown { opened_ms: now.monotonic_ms, deadline_ms, ..Shown::default() };
                 self.bar.set_prefix(format!("window {window_start}"));
             }
-            Action::Report(Report::GroupClean { clean_prefix, .. }) => self.shown.groups_ready = *clean_prefix,
+            Action::Report(Report::GroupClean { clean_prefix, .. }) => {
+                self.shown.groups_done += 1;
+                self.shown.groups_ready = *clean_prefix;
+            }
             Action::Report(Report::Receipt(_)) => {
                 self.shown = Shown::default();
                 self.bar.set_prefix("waiting for a window");

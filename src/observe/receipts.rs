@@ -152,3 +152,45 @@ fn record(now: Now, receipt: &WindowReceipt, tally: &Tally) -> String {
 fn slack_seconds(receipt: &WindowReceipt) -> Option<f64> {
     receipt.slack_ms.map(|slack_ms| slack_ms as f64 / 1000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(outcome: WindowOutcome) -> WindowReceipt {
+        WindowReceipt {
+            window_start: 90,
+            outcome,
+            groups_clean: 3,
+            groups_uploaded: 0,
+            rollouts_uploaded: 0,
+            slack_ms: None,
+            read_back: false,
+            digest: None,
+            self_check_rejections: Default::default(),
+            engine_failures: 0,
+            reorganisations: 0,
+            with_beacon: true,
+        }
+    }
+
+    #[test]
+    fn every_window_that_was_not_uploaded_names_the_command_that_says_why() {
+        let now = Now { monotonic_ms: 0, wall_ms: 0 };
+        let outcomes = [
+            WindowOutcome::KeptBack("a hash".to_owned()),
+            WindowOutcome::NothingReady,
+            WindowOutcome::NotRegistered,
+            WindowOutcome::Reorganised,
+            WindowOutcome::Lost("a bucket".to_owned()),
+        ];
+        for outcome in outcomes {
+            let receipt = receipt(outcome);
+            assert!(told(&receipt).ends_with("; `grail why 90` tells more"), "{}", told(&receipt));
+            let record: serde_json::Value = serde_json::from_str(&record(now, &receipt, &Tally::default())).unwrap();
+            assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
+        }
+        let uploaded = receipt(WindowOutcome::Uploaded);
+        assert!(!told(&uploaded).contains("grail why"));
+    }
+}

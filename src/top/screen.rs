@@ -34,7 +34,9 @@ pub fn draw(frame: &mut Frame<'_>, status: Option<&Status>, gone: Option<&str>, 
     let [health, nodes] = Layout::vertical([Constraint::Fill(1), Constraint::Length(endpoints)]).areas(right);
     pane(frame, left, "Windows, newest first", uploads(status, palette));
     pane(frame, health, "Health and troubles", health_lines(status, palette));
-    pane(frame, nodes, "Endpoints", status.endpoints.iter().map(|one| endpoint(one, palette)).collect());
+    // One line each, cut at the border: the room is counted in lines.
+    let lines: Vec<Line<'_>> = status.endpoints.iter().map(|one| endpoint(one, palette)).collect();
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title("Endpoints")), nodes);
 }
 
 fn pane(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
@@ -66,7 +68,7 @@ fn draw_window(frame: &mut Frame<'_>, area: Rect, status: &Status, palette: Pale
         }
         _ => (1.0, "the upload is due".to_owned()),
     };
-    let style = palette.style(Color::Green).add_modifier(Modifier::REVERSED);
+    let style = palette.style(Color::Green);
     frame.render_widget(Gauge::default().ratio(share).label(label).gauge_style(style), bar);
     frame.render_widget(Paragraph::new(groups_line(window)), groups);
     frame.render_widget(Paragraph::new(speeds_line(status, window)), speeds);

@@ -53,7 +53,7 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     let hotkey: Finding<String> = hotkey(sources).into();
     let address = hotkey.value().map(String::as_str);
     let journal: Finding<JournalFacts> = journal(sources.data_folder, address, window).into();
-    let (object, chain) = tokio::join!(object(sources, address, window), chain(sources, address, window));
+    let (object, chain) = tokio::join!(object(sources, address, window), chain(&sources.config, address, window));
     let verdict = match (&object, address) {
         (Ok(Some(bytes)), Some(address)) => verdict(bytes, address, window, chain.as_ref().ok(), sources).into(),
         (Ok(None), _) => Finding::unknown("there is no object to judge"),
@@ -77,6 +77,14 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     let object: Finding<ObjectFacts> = object.into();
     let conclusion = Conclusion::of(window, &receipt, &journal, &object, &verdict);
     Why { window, hotkey, receipt, journal, object, verdict, weight, exclusion, conclusion }
+}
+
+/// What validators have set for a hotkey by now.
+pub async fn weight_now(config: &anyhow::Result<MinerConfig>, hotkey: Option<&str>) -> Finding<WeightFacts> {
+    match chain(config, hotkey, 0).await {
+        Ok(chain) => weight(&chain).into(),
+        Err(why) => Finding::unknown(why),
+    }
 }
 
 fn last_receipt(data_folder: &Path, window: u64) -> anyhow::Result<Receipt> {
@@ -138,8 +146,8 @@ fn object_facts(hotkey: &str, window: u64, bytes: Option<&[u8]>, receipt: Option
     }
 }
 
-async fn chain(sources: &Sources<'_>, hotkey: Option<&str>, window: u64) -> Result<ChainFacts, String> {
-    let config = sources.config.as_ref().map_err(|error| format!("{error:#}"))?;
+async fn chain(config: &anyhow::Result<MinerConfig>, hotkey: Option<&str>, window: u64) -> Result<ChainFacts, String> {
+    let config = config.as_ref().map_err(|error| format!("{error:#}"))?;
     let hotkey = hotkey.ok_or("it is not known whose")?;
     let hotkey = Hotkey::from_ss58(hotkey).map_err(|error| error.to_string())?;
     // Nothing is signed: any key will do to ask.

@@ -3,6 +3,9 @@
 mod bad_input;
 mod process;
 mod scenario;
+#[path = "../schema/mod.rs"]
+mod schema;
+mod schemas;
 mod serve;
 mod sim;
 mod streams;

@@ -4,4 +4,5 @@
 
 #[path = "../in_terminal/mod.rs"]
 mod in_terminal;
+mod report;
 mod top;

@@ -126,6 +126,8 @@ fn what_changes_is_shown_and_the_rest_is_left_alone() {
     let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[]);
     terminal.shows("41 groups done, 24 in flight, 39 ready in a row");
     terminal.shows("no new block arrives");
+    // What is drawn last.
+    terminal.shows("q ends this view");
     assert!(terminal.screen.screen().alternate_screen());
     let first = terminal.bytes();
     status.lock().unwrap().as_mut().unwrap().window.as_mut().unwrap().groups_done = 42;
