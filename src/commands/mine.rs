@@ -1,5 +1,8 @@
 //! `grail mine`.
 
+mod parts;
+mod signals;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -7,29 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use grail_engine::CpuEngine;
-use grail_engine::cuda::CudaSettings;
-use grail_engine::cuda::decode::DecodeSettings;
 use grail_miner::driver::{Limits, Observer, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
 use grail_miner::ports::{BeaconSchedule, Clock, Engine, Signer};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
-use crate::config::{self, MinerConfig, Network};
+use crate::config::{self, MinerConfig};
 use crate::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_path};
-use crate::device;
 use crate::doctor::{self, Check, Device, Examination, Status, Subject, examine};
 use crate::exit::{Exit, Told};
-use crate::hub;
 use crate::live::assembly;
 use crate::live::chain::SubtensorChain;
 use crate::live::clock::SystemClock;
-use crate::live::cuda_engine::CudaWorkers;
-use crate::live::engine::CpuWorker;
 use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
@@ -39,7 +33,10 @@ use crate::observe::{
 };
 use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
-use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
+use crate::wallet::HotkeyWallet;
+
+use self::parts::{Lost, engine, model, open_wallet, refuse_cpu_on_public_networks, sampling_seed, spinner};
+use self::signals::{restart_signal, stop_signals};
 
 /// After so many block times without a single event, the event loop stands still.
 const STALLED_BLOCKS: u64 = 20;
@@ -51,8 +48,6 @@ const TAPE_BYTES_MAX: u64 = 4 << 30;
 const CHECK_MS: u64 = 5_000;
 /// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
 const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
-/// How often a spinner turns.
-const SPIN: Duration = Duration::from_millis(200);
 const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
@@ -119,15 +114,6 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
     }
 }
 
-/// Something that takes a while, with the time that it took so far.
-fn spinner(bars: &MultiProgress, what: &'static str) -> ProgressBar {
-    let spinner = bars.add(ProgressBar::new_spinner()).with_message(what);
-    let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
-    spinner.set_style(style.expect("the template is a constant that parses"));
-    spinner.enable_steady_tick(SPIN);
-    spinner
-}
-
 /// How mining ended.
 enum Ending {
     /// For good.
@@ -157,9 +143,6 @@ struct Mining<'a> {
     bars: &'a MultiProgress,
     endpoint: Option<Endpoint>,
 }
-
-/// Says whether the engine cannot work any more in this process.
-type Lost = Box<dyn Fn() -> bool>;
 
 impl Mining<'_> {
     async fn run(mut self) -> anyhow::Result<Ending> {
@@ -330,68 +313,6 @@ fn told(examination: &Examination) -> Option<&Check> {
     examination.obstacles().next()
 }
 
-/// A proof from a CPU has other bits than the validators' cards, so every window would be rejected.
-fn refuse_cpu_on_public_networks(device: Device, network: Network) -> Result<(), Told> {
-    match (device, network) {
-        (Device::Cpu, Network::Finney | Network::Test) => Err(Told::new(
-            Exit::Configuration,
-            format!(
-                "--device cpu on {}: validators reject proofs that a CPU computed; use a CUDA card, or a custom network",
-                network.name()
-            ),
-        )),
-        (Device::Cpu, Network::Custom) | (Device::Cuda, _) => Ok(()),
-    }
-}
-
-/// The model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
-fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
-    match (device, config::model_folder(&config.model_name, hub_cache)) {
-        (_, Some(folder)) => Ok(folder.display().to_string()),
-        (Device::Cuda, None) => Ok(hub::local_name(&config.model_name)?),
-        (Device::Cpu, None) => Ok(config.model_name.clone()),
-    }
-}
-
-fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<(Rc<dyn Engine>, Lost)> {
-    match arguments.device {
-        Device::Cuda => {
-            let settings = arguments.devices.iter().map(|&ordinal| CudaSettings {
-                decode: DecodeSettings { deterministic: arguments.deterministic, ..DecodeSettings::default() },
-                profile: arguments.profile,
-                kernel_cache: device::kernel_cache(),
-                ..CudaSettings::new(model, ordinal)
-            });
-            let workers = Rc::new(CudaWorkers::start(settings.collect())?);
-            Ok((workers.clone(), Box::new(move || workers.is_lost())))
-        }
-        Device::Cpu => {
-            let engine = match model {
-                "rehearsal" => CpuEngine::rehearsal()?,
-                name => CpuEngine::from_folder(Path::new(name)).with_context(|| {
-                    format!("GRAIL_MODEL_NAME is {name:?}; on a CPU set it to a model's folder, or to `rehearsal`")
-                })?,
-            };
-            let worker = CpuWorker::start(engine).context("the engine's thread cannot be started")?;
-            Ok((Rc::new(worker), Box::new(|| false)))
-        }
-    }
-}
-
-fn open_wallet(config: &MinerConfig) -> anyhow::Result<HotkeyWallet> {
-    let prompt = |path: &Path| ask_terminal(path);
-    let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
-    Ok(HotkeyWallet::open(&config.wallet, &passwords)?)
-}
-
-/// A seed that other miners do not know: nobody can foretell which rollouts this one samples.
-fn sampling_seed(config: &MinerConfig) -> u64 {
-    let secret = config.storage.write.secret.expose_secret();
-    let digest: [u8; 32] = Sha256::new().chain_update("grail-sampling-seed").chain_update(secret).finalize().into();
-    let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-    u64::from_be_bytes(*first)
-}
-
 fn refused(why: &dyn std::fmt::Display) -> Exit {
     eprintln!("grail: {}", printable(&why.to_string()));
     Exit::Elsewhere
@@ -409,35 +330,4 @@ async fn engine_loss(is_lost: &Lost) {
     while !is_lost() {
         tokio::time::sleep(LOSS_CHECK).await;
     }
-}
-
-/// Resolves at SIGHUP: the operator wants the miner begun anew in place, say by a newer program.
-fn restart_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup()).context("the system gives no signal handler")?;
-    Ok(async move {
-        hangup.recv().await;
-        tracing::warn!("starting again in place; what is clean is in the journal");
-    })
-}
-
-/// Resolves at the first SIGINT or SIGTERM; the second one ends the process at once.
-fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{Signal, SignalKind, signal};
-    let listen = |kind| signal(kind).context("the system gives no signal handler");
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-    Ok(async move {
-        either(&mut interrupt, &mut terminate).await;
-        tracing::warn!("stopping: what is clean is uploaded first; a second signal ends at once");
-        tokio::task::spawn_local(async move {
-            either(&mut interrupt, &mut terminate).await;
-            std::process::exit(Exit::Interrupted.code().into());
-        });
-    })
 }

@@ -65,18 +65,26 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
     assert_eq!(validator, world.validator_uid());
     assert!((share.as_f64().unwrap() - f64::from(ours) / sum).abs() < 0.2, "{share} of {stored:?}");
     miner.stop();
-    // Somebody else writes another valid file there: that of the same window with a rollout less.
+    // Somebody else writes other bytes of the same content there.
     let path = object_file(scene.served.env_file().parent().unwrap(), &key);
     let mut unpacked = String::new();
     flate2::read::GzDecoder::new(fs::read(&path).unwrap().as_slice()).read_to_string(&mut unpacked).unwrap();
-    fs::write(&path, unpacked.replacen("\"success\": true", "\"success\": false", 1)).unwrap();
+    fs::write(&path, &unpacked).unwrap();
+    let (code, why_other) = why(&scene, window);
+    assert_eq!((code, &why_other["conclusion"]["kind"]), (Some(1), &"replaced".into()), "{why_other:#}");
+    assert_eq!(why_other["verdict"]["value"]["outcome"], "accepted");
+    // And then a file with a claim that nobody signed.
+    let claim = unpacked.find("\"success\"").unwrap();
+    let (before, after) = unpacked.split_at(claim);
+    let altered = match after.find("true").unwrap() < after.find("false").unwrap_or(usize::MAX) {
+        true => after.replacen("true", "false", 1),
+        false => after.replacen("false", "true", 1),
+    };
+    fs::write(&path, format!("{before}{altered}")).unwrap();
     let (code, why_bad) = why(&scene, window);
-    assert_eq!(code, Some(1), "{why_bad:#}");
+    assert_eq!((code, &why_bad["conclusion"]["kind"]), (Some(1), &"rejected".into()), "{why_bad:#}");
     assert_eq!(why_bad["object"]["value"]["as_receipt"], false);
-    assert_eq!(
-        (&why_bad["verdict"]["value"]["outcome"], &why_bad["conclusion"]["kind"]),
-        (&"rejected".into(), &"rejected".into())
-    );
+    assert_eq!(why_bad["verdict"]["value"]["outcome"], "rejected");
     let until = window + 12 * PROTOCOL.window_blocks;
     let exclusion = &why_bad["exclusion"]["value"];
     assert_eq!((&exclusion["excludes"], exclusion["until_block"].as_u64()), (&true.into(), Some(until)));
