@@ -55,7 +55,9 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     let journal: Finding<JournalFacts> = journal(sources.data_folder, address, window).into();
     let (object, chain) = tokio::join!(object(sources, address, window), chain(&sources.config, address, window));
     let verdict = match (&object, address) {
-        (Ok(Some(bytes)), Some(address)) => verdict(bytes, address, window, chain.as_ref().ok(), sources).into(),
+        (Ok(Some(bytes)), Some(address)) => {
+            verdict(bytes, address, window, chain.as_ref().ok(), sources).map_err(|error| format!("{error:#}")).into()
+        }
         (Ok(None), _) => Finding::unknown("there is no object to judge"),
         (Err(why), _) => Finding::unknown(format!("the object cannot be read: {why}")),
         (_, None) => Finding::unknown("it is not known whose window it is"),
@@ -125,13 +127,11 @@ fn journal(folder: &Path, hotkey: Option<&str>, window: u64) -> anyhow::Result<J
     Ok(facts)
 }
 
-async fn object(sources: &Sources<'_>, hotkey: Option<&str>, window: u64) -> Result<Option<Vec<u8>>, String> {
-    let config = sources.config.as_ref().map_err(|error| format!("{error:#}"))?;
-    let hotkey = hotkey.ok_or("it is not known whose")?;
-    let bucket = assembly::bucket(&config.storage).map_err(|error| error.to_string())?;
-    let read = timeout(PATIENCE, bucket.get(&object_key(hotkey, window))).await;
-    let read = read.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
-    Ok(read.map_err(|error| error.to_string())?.map(|(bytes, _)| bytes))
+async fn object(sources: &Sources<'_>, hotkey: Option<&str>, window: u64) -> anyhow::Result<Option<Vec<u8>>> {
+    let config = sources.config.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+    let hotkey = hotkey.ok_or_else(|| anyhow!("it is not known whose"))?;
+    let read = timeout(PATIENCE, assembly::bucket(&config.storage)?.get(&object_key(hotkey, window))).await;
+    Ok(read.map_err(|_| anyhow!("no answer within {} s", PATIENCE.as_secs()))??.map(|(bytes, _)| bytes))
 }
 
 fn object_facts(hotkey: &str, window: u64, bytes: Option<&[u8]>, receipt: Option<&Receipt>) -> ObjectFacts {
@@ -146,13 +146,11 @@ fn object_facts(hotkey: &str, window: u64, bytes: Option<&[u8]>, receipt: Option
     }
 }
 
-async fn chain(config: &anyhow::Result<MinerConfig>, hotkey: Option<&str>, window: u64) -> Result<ChainFacts, String> {
-    let config = config.as_ref().map_err(|error| format!("{error:#}"))?;
-    let hotkey = hotkey.ok_or("it is not known whose")?;
-    let hotkey = Hotkey::from_ss58(hotkey).map_err(|error| error.to_string())?;
+async fn chain(config: &anyhow::Result<MinerConfig>, hotkey: Option<&str>, window: u64) -> anyhow::Result<ChainFacts> {
+    let config = config.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+    let hotkey = Hotkey::from_ss58(hotkey.ok_or_else(|| anyhow!("it is not known whose"))?)?;
     // Nothing is signed: any key will do to ask.
-    let chain = assembly::chain(&config.chain, Rc::new(Keypair::from_seed(&[0; 32])));
-    let chain: SubtensorChain = chain.map_err(|error| error.to_string())?;
+    let chain: SubtensorChain = assembly::chain(&config.chain, Rc::new(Keypair::from_seed(&[0; 32])))?;
     let late = || ChainError::Unreachable(format!("no answer within {} s", PATIENCE.as_secs()));
     let head = timeout(PATIENCE, chain.next_head(0)).await.unwrap_or_else(|_| Err(late()));
     let block_hash = timeout(PATIENCE, chain.block_hash(window)).await.unwrap_or_else(|_| Err(late()));

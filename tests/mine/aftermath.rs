@@ -73,14 +73,9 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
     let (code, why_other) = why(&scene, window);
     assert_eq!((code, &why_other["conclusion"]["kind"]), (Some(1), &"replaced".into()), "{why_other:#}");
     assert_eq!(why_other["verdict"]["value"]["outcome"], "accepted");
-    // And then a file with a claim that nobody signed.
-    let claim = unpacked.find("\"success\"").unwrap();
-    let (before, after) = unpacked.split_at(claim);
-    let altered = match after.find("true").unwrap() < after.find("false").unwrap_or(usize::MAX) {
-        true => after.replacen("true", "false", 1),
-        false => after.replacen("false", "true", 1),
-    };
-    fs::write(&path, format!("{before}{altered}")).unwrap();
+    // And then a file with a token that nobody signed.
+    let (before, after) = unpacked.split_at(unpacked.find("\"tokens\"").unwrap());
+    fs::write(&path, format!("{before}{}", after.replacen('[', "[1, ", 1))).unwrap();
     let (code, why_bad) = why(&scene, window);
     assert_eq!((code, &why_bad["conclusion"]["kind"]), (Some(1), &"rejected".into()), "{why_bad:#}");
     assert_eq!(why_bad["object"]["value"]["as_receipt"], false);
