@@ -35,6 +35,15 @@ use submission::Submission;
 /// More validators than a subnet has.
 const VALIDATORS_MAX: u32 = 256;
 
+/// What validators have set for a hotkey.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetWeights {
+    /// The hotkey's uid.
+    pub uid: u16,
+    /// Each validator's uid, with the share of its weights that is the hotkey's.
+    pub shares: Vec<(u16, f64)>,
+}
+
 /// Subtensor through a list of endpoints, one of which is connected at a time.
 ///
 /// Every call makes at most one attempt to connect and asks each question once; trying again is the caller's decision,
@@ -73,7 +82,7 @@ impl SubtensorChain {
     ///
     /// # Errors
     /// As every read of [`Chain`].
-    pub async fn weights_for(&self, hotkey: Hotkey) -> Result<Option<(u16, Vec<(u16, f64)>)>, ChainError> {
+    pub async fn weights_for(&self, hotkey: Hotkey) -> Result<Option<SetWeights>, ChainError> {
         let (uid_key, prefix) = (storage::uid_key(self.netuid, hotkey.bytes()), storage::weights_prefix(self.netuid));
         let question = async |connection: &Connection| {
             let Some(stored) = self.stored(connection, &uid_key).await? else { return Ok(None) };
@@ -90,7 +99,7 @@ impl SubtensorChain {
                 let validator = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
                 shares.push((validator, if sum > 0.0 { ours / sum } else { 0.0 }));
             }
-            Ok(Some((uid, shares)))
+            Ok(Some(SetWeights { uid, shares }))
         };
         self.read(question).await
     }

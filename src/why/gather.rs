@@ -22,7 +22,7 @@ use super::{
 use crate::config::MinerConfig;
 use crate::judge::{Judging, judge};
 use crate::live::assembly;
-use crate::live::chain::SubtensorChain;
+use crate::live::chain::{SetWeights, SubtensorChain};
 use crate::live::journal::{hotkeys, records_of};
 
 /// How long a server may take.
@@ -44,7 +44,7 @@ pub struct Sources<'a> {
 struct ChainFacts {
     head: Result<u64, ChainError>,
     block_hash: Result<Option<String>, ChainError>,
-    weights: Result<Option<(u16, Vec<(u16, f64)>)>, ChainError>,
+    weights: Result<Option<SetWeights>, ChainError>,
 }
 
 /// Find out everything about a window.
@@ -202,7 +202,7 @@ fn verdict_facts(report: &Report) -> VerdictFacts {
 
 fn weight(chain: &ChainFacts) -> anyhow::Result<WeightFacts> {
     match chain.weights.clone()? {
-        Some((uid, validators)) => Ok(WeightFacts { uid, validators }),
+        Some(SetWeights { uid, shares }) => Ok(WeightFacts { uid, validators: shares }),
         None => Err(anyhow!("the hotkey has no uid, so there is nothing to set")),
     }
 }
