@@ -1,5 +1,6 @@
 //! The command line as typed.
 
+mod operator;
 pub mod swarm;
 mod tapes;
 
@@ -14,6 +15,7 @@ use crate::config::LogFormat;
 use crate::device::DeviceChoice;
 use crate::doctor::Device;
 
+pub use self::operator::{BundleArguments, MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments};
 pub use self::tapes::{
     ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments,
     TapeShowArguments,
@@ -21,10 +23,9 @@ pub use self::tapes::{
 
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
 ///
-/// Exit codes: 0 all is well; 1 the answer is no (a rejected file, a violation in a simulation, a configuration that
-/// cannot mine, a prerequisite that is missing); 2 the command or its input cannot be used; 3 another miner has the
-/// hotkey, or what a replay needs is not here; 75 the miner stood still and may be started again; 130 it was stopped by
-/// a second signal, without waiting.
+/// Exit codes: 0 all is well; 1 the answer is no; 2 the command or its input cannot be used; 3 another miner has the
+/// hotkey, what a replay needs is not here, or no miner runs; 67 the hotkey is not registered; 75 time heals it, start it
+/// again; 76 another network or protocol; 77 a wallet or key; 78 the configuration; 130 a second signal.
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {
@@ -41,6 +42,8 @@ pub struct Arguments {
 pub enum Command {
     /// Measure proofs and decoding on a CUDA device, each beside the card's own limit.
     Bench(BenchArguments),
+    /// Pack one window into an archive without secrets, which `grail replay` takes as it is.
+    Bundle(BundleArguments),
     /// Show the configuration: what holds, and where it was typed.
     Config(ConfigArguments),
     /// Examine every prerequisite of mining, and say what to do where one is missing.
@@ -53,12 +56,22 @@ pub enum Command {
     Prove(ProveArguments),
     /// Run the core over recorded tapes, and say where and why it decides otherwise.
     Replay(ReplayArguments),
+    /// Write the last windows as a page: outcomes, scores, margins, rejections, speeds.
+    Report(ReportArguments),
     /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
     Sim(Box<SimArguments>),
+    /// Stop a running miner: at once, or after its window's upload.
+    Stop(StopArguments),
     /// List recorded tapes, show their steps, or take a part out of one.
     Tape(TapeArguments),
+    /// Watch a running miner: window, groups, uploads, health, endpoints, speeds.
+    Top(TopArguments),
     /// Check a window file against all of the validator's rules.
     Verify(VerifyArguments),
+    /// What became of a window: receipt, journal, bucket, our own verifier, weight on chain, exclusion.
+    ///
+    /// Exit codes: 0 it is well, 1 it is not, 3 that is not known.
+    Why(WhyArguments),
     /// Show the version, and the protocol that it speaks.
     Version,
 }
@@ -81,6 +94,9 @@ pub struct BenchArguments {
     /// Also time every arrangement of a proof, and say whether it keeps the bits.
     #[arg(long)]
     pub arrangements: bool,
+    /// Compare with what an earlier run printed with --json; exit code 1 where something became slower.
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
     /// Print one JSON object as the last line.
     #[arg(long)]
     pub json: bool,

@@ -1,5 +1,6 @@
 //! Measurements on a CUDA device, each beside the limit that the same card's own copies and products set.
 
+pub mod compare;
 mod decode;
 mod limits;
 mod proof;

@@ -1,6 +1,7 @@
 //! One thin file per subcommand: read what was typed, call one operation, show the outcome.
 
 mod bench;
+mod bundle;
 mod check;
 mod config;
 mod doctor;
@@ -10,30 +11,38 @@ mod output;
 mod prove;
 mod rehearse;
 pub mod replay;
+mod report;
 mod scenario;
 mod serve;
 pub(crate) mod sim;
+mod stop;
 mod swarm;
 mod table;
 mod tape;
+mod top;
 mod verify;
 mod version;
+mod why;
 
-use std::process::ExitCode;
+use serde_json::json;
 
 use crate::args::{Arguments, Command, SimCommand};
+use crate::contract::Schema;
+use crate::exit::Exit;
 use crate::terminal::printable;
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub fn run(arguments: &Arguments) -> Exit {
     let outcome = match &arguments.command {
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Bundle(arguments) => bundle::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Golden(arguments) => golden::run(arguments),
         Command::Mine(mine) => mine::run(mine, arguments.verbose),
         Command::Prove(arguments) => prove::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
         Command::Sim(arguments) => match &arguments.command {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
             Some(SimCommand::Swarm(arguments)) => swarm::run(arguments),
@@ -42,14 +51,45 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             None if rehearse::is_wanted(arguments) => rehearse::run(arguments),
             None => sim::run(arguments),
         },
+        Command::Stop(arguments) => stop::run(arguments),
         Command::Tape(arguments) => tape::run(arguments),
+        Command::Top(arguments) => top::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Why(arguments) => why::run(arguments),
         Command::Version => version::run(),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("grail: {}", one_line(&error));
-        ExitCode::from(2)
+        let (exit, text) = (Exit::of(&error), one_line(&error));
+        eprintln!("grail: {text}");
+        if is_json_wanted() {
+            output::line(failure(exit, &text));
+        }
+        exit
     })
+}
+
+/// An error for programs.
+fn failure(exit: Exit, text: &str) -> serde_json::Value {
+    Schema::Error.stamp(json!({ "error": { "code": exit.code(), "kind": exit.name(), "text": text } }))
+}
+
+/// Every command that prints JSON is asked for it in the same way, so this holds where the rest is not understood, too.
+fn is_json_wanted() -> bool {
+    std::env::args_os().any(|argument| argument == "--json")
+}
+
+/// What a command line that cannot be understood ends with.
+pub fn misunderstood(error: &clap::Error) -> Exit {
+    // To a terminal that is gone nothing can be told.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return Exit::Success;
+    }
+    if is_json_wanted() {
+        let text = printable(error.to_string().lines().next().unwrap_or_default());
+        output::line(failure(Exit::Usage, text.trim_start_matches("error: ")));
+    }
+    Exit::Usage
 }
 
 /// The error and its causes on one line; what came from outside must not break it.

@@ -4,7 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use grail::args::Arguments;
+use grail::commands;
 
 fn main() -> ExitCode {
-    grail::commands::run(&Arguments::parse())
+    match Arguments::try_parse() {
+        Ok(arguments) => commands::run(&arguments),
+        Err(error) => commands::misunderstood(&error),
+    }
+    .into()
 }

@@ -80,8 +80,8 @@ fn what_is_wrong_decides_the_exit_code() {
     assert!(shown.contains("error: R2_READ_ACCESS_KEY_ID equals R2_WRITE_ACCESS_KEY_ID"), "{shown}");
     fs::write(folder.path().join(".env"), "\nplanted\n").unwrap();
     let output = show(folder.path(), &[], &[]);
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(78));
     assert!(text(&output).starts_with("grail: .env:2: there is no `=`"), "{}", text(&output));
     let output = show(folder.path(), &["--env-file", "absent.env"], &[]);
-    assert!(output.status.code() == Some(2) && text(&output).contains("absent.env"), "{}", text(&output));
+    assert!(output.status.code() == Some(78) && text(&output).contains("absent.env"), "{}", text(&output));
 }

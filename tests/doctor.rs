@@ -100,10 +100,10 @@ async fn a_hotkey_that_others_can_read_is_refused() {
 }
 
 #[tokio::test]
-async fn an_unregistered_hotkey_is_told_and_may_wait() {
+async fn an_unregistered_hotkey_is_told_and_keeps_the_miner_from_starting() {
     let world = World::unregistered("unregistered").await;
     let examination = world.examined().await;
-    assert_fails(&examination, "chain.registration", false);
+    assert_fails(&examination, "chain.registration", true);
     assert!(check(&examination, "chain.registration").remedy.as_ref().unwrap().contains("btcli subnet register"));
     assert_eq!(check(&examination, "chain.commitment").status, Status::Warning, "there is none yet");
 }
@@ -260,7 +260,7 @@ async fn the_command_says_so_and_exits_accordingly() {
     let output = unregistered.run(&["--json"]).await;
     assert_eq!(output.status.code(), Some(1));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&document["summary"]["failure"], &document["summary"]["may_mine"]), (&1.into(), &true.into()));
+    assert_eq!((&document["summary"]["failure"], &document["summary"]["may_mine"]), (&1.into(), &false.into()));
     std::fs::write(unregistered.folder.path().join(".env"), "no value\n").unwrap();
     let output = unregistered.run(&[]).await;
     assert_eq!(output.status.code(), Some(1));

@@ -55,6 +55,11 @@ impl BenchReport {
         self.measurements.push(Measurement { what: what.into(), value, unit, limit, remark });
     }
 
+    /// The card's name.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
     /// The same as one JSON object.
     pub fn json(&self) -> Value {
         let measurement = |m: &Measurement| json!({ "what": m.what, "value": m.value, "unit": m.unit, "limit": m.limit, "remark": m.remark });
@@ -80,8 +85,13 @@ impl fmt::Display for BenchReport {
 }
 
 #[cfg(test)]
+#[path = "../../tests/schema/mod.rs"]
+mod schema;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Schema;
 
     #[test]
     fn a_time_and_a_rate_both_show_how_near_they_come_to_their_limit() {
@@ -93,5 +103,6 @@ mod tests {
         let text = report.to_string();
         assert!(text.contains("50 %") && text.contains("75 %  x"), "{text}");
         assert_eq!(report.json()["measurements"][1]["limit"], 4.0);
+        schema::assert_valid(&Schema::Bench.stamp(report.json()), Schema::Bench.id());
     }
 }

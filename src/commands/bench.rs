@@ -1,19 +1,25 @@
 //! `grail bench`.
 
-use std::process::ExitCode;
+use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use serde_json::Value;
 
 use super::output;
 use crate::args::BenchArguments;
+use crate::bench::compare::{Comparison, configuration};
 use crate::bench::{Bench, window};
+use crate::contract::Schema;
 use crate::device::{self, DeviceChoice};
+use crate::exit::Exit;
 use crate::hub;
 
-pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
     let DeviceChoice::Cuda(ordinal) = arguments.device else {
         bail!("grail bench measures a CUDA device; give --device cuda, or use cargo bench for the processor");
     };
+    // Before the run, whose result would be lost with it.
+    let older = arguments.compare.as_deref().map(read).transpose()?;
     let model = hub::local_name(&arguments.model)?;
     let (device, kernels) = device::open(ordinal)?;
     let mut report = Bench::new(device, kernels, &model)?.run(arguments.arrangements)?;
@@ -25,8 +31,25 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<ExitCode> {
         window::soak(&mut report, &model, ordinal, seconds)?;
     }
     output::line(&report);
-    if arguments.json {
-        output::line(report.json());
+    let comparison = older
+        .map(|older| Comparison::of(&older, report.device(), &report.measurements).context("--compare"))
+        .transpose()?;
+    if let Some(comparison) = &comparison {
+        output::line(comparison);
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(configuration) = configuration(&report.measurements) {
+        output::line(format!("what such a card earns: {configuration}"));
+    }
+    if arguments.json {
+        output::line(Schema::Bench.stamp(report.json()));
+    }
+    let is_slower = comparison.is_some_and(|comparison| comparison.regressions().next().is_some());
+    Ok(if is_slower { Exit::No } else { Exit::Success })
+}
+
+/// What an earlier run printed: its JSON is the last line.
+fn read(path: &Path) -> anyhow::Result<Value> {
+    let unusable = || format!("cannot use {}; give --compare what `grail bench --json` printed", path.display());
+    let text = std::fs::read_to_string(path).with_context(unusable)?;
+    serde_json::from_str(text.trim_end().lines().last().unwrap_or_default()).with_context(unusable)
 }

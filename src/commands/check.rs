@@ -1,21 +1,20 @@
 //! `grail sim check`.
 
-use std::process::ExitCode;
-
 use super::output;
 use crate::args::swarm::CheckArguments;
+use crate::exit::Exit;
 use crate::swarm::check::{two_processes, write_log};
 
-pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     let CheckArguments { seed, windows, log } = arguments;
     if let Some(path) = log {
         write_log(*seed, *windows, path)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Success);
     }
     let [first, second] = two_processes(*seed, *windows)?;
     let Some(difference) = first.difference(&second) else {
         output::line(format!("seed {seed}: the same in both processes, {}", first.hash()));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Success);
     };
     output::line(format!("seed {seed}: the processes part at line {}; before it:", difference.at));
     difference.before.iter().for_each(|line| output::line(format!("    {line}")));
@@ -25,5 +24,5 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     for place in difference.places() {
         output::line(format!("source: {place}"));
     }
-    Ok(ExitCode::FAILURE)
+    Ok(Exit::No)
 }

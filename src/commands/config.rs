@@ -1,20 +1,20 @@
 //! `grail config show`.
 
-use std::process::ExitCode;
-
 use serde_json::{Value, json};
 
 use crate::args::{ConfigArguments, ConfigCommand, ConfigShowArguments};
 use crate::config::{self, Candidate, ConfigErrors, KEYS, MinerConfig, Notice, Origin, Shown, TypedConfig};
+use crate::contract::Schema;
+use crate::exit::Exit;
 use crate::terminal::printable;
 
-pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
     let ConfigCommand::Show(arguments) = &arguments.command;
     let typed = config::load(&config::process_environment(), arguments.env_file.env_file.as_deref())?;
     let meant = MinerConfig::from_typed(&typed);
-    let outcome = if meant.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let outcome = if meant.is_ok() { Exit::Success } else { Exit::No };
     if arguments.json {
-        super::output::line(document(&typed, &meant));
+        super::output::line(Schema::ConfigShow.stamp(document(&typed, &meant)));
     } else {
         print!("{}", page(&typed, &meant, arguments));
     }
@@ -63,7 +63,7 @@ fn notices(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>) -> Ve
     meant.as_ref().map_or_else(|_| typed.notices(), |config| config.notices.clone())
 }
 
-fn document(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>) -> Value {
+pub(super) fn document(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>) -> Value {
     let key = |name: &str| match typed.get(name) {
         None => json!({ "name": name, "value": null }),
         Some(setting) => {

@@ -1,7 +1,6 @@
 //! `grail doctor`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -9,20 +8,22 @@ use grail_protocol::PROTOCOL;
 
 use crate::args::DoctorArguments;
 use crate::config::{self, MinerConfig, TypedConfig};
+use crate::contract::Schema;
 use crate::doctor::{ConfigProblem, Examination, Limits, Subject, document, examine, page};
+use crate::exit::Exit;
 use crate::live::assembly;
 use crate::terminal::may_colour;
 use crate::wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
 
-pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
     let (typed, config) = load(arguments.env_file.env_file.as_deref());
     let examination = examination(arguments, typed.as_ref(), config.as_ref())?;
     match arguments.json {
-        true => super::output::line(document(&examination)),
+        true => super::output::line(Schema::Doctor.stamp(document(&examination))),
         false => super::output::line(page(&examination, may_colour(&std::io::stdout())).trim_end()),
     }
     let has_failed = examination.failures().next().is_some();
-    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if has_failed { Exit::No } else { Exit::Success })
 }
 
 /// What was typed, as far as it can be read, and what it means.

@@ -1,15 +1,14 @@
 //! `grail golden`.
 
-use std::process::ExitCode;
-
 use grail_engine::cuda::ProofPlan;
 
 use super::output;
 use crate::args::GoldenArguments;
 use crate::device::{self, DeviceChoice};
+use crate::exit::Exit;
 use crate::golden::{DeviceProofs, GoldenRunner};
 
-pub(super) fn run(arguments: &GoldenArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &GoldenArguments) -> anyhow::Result<Exit> {
     let runner = GoldenRunner::new("fixtures");
     let runner = match arguments.device {
         DeviceChoice::Cpu => runner,
@@ -20,5 +19,5 @@ pub(super) fn run(arguments: &GoldenArguments) -> anyhow::Result<ExitCode> {
     };
     let report = runner.check_directory(&arguments.dir)?;
     output::line(&report);
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_clean() { Exit::Success } else { Exit::No })
 }

@@ -1,35 +1,31 @@
 //! `grail mine`.
 
+mod parts;
+mod signals;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use grail_engine::CpuEngine;
-use grail_engine::cuda::CudaSettings;
-use grail_engine::cuda::decode::DecodeSettings;
+use anyhow::{Context, anyhow};
 use grail_miner::driver::{Limits, Observer, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
 use grail_miner::ports::{BeaconSchedule, Clock, Engine, Signer};
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
-use crate::config::{self, Environment, MinerConfig, Network, TypedConfig};
-use crate::device;
-use crate::doctor::{self, Device, Examination, Status, Subject, examine};
-use crate::hub;
+use crate::config::{self, Environment, MinerConfig, TypedConfig};
+use crate::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_path};
+use crate::doctor::{self, Check, Device, Examination, Status, Subject, examine};
+use crate::exit::{Exit, Told};
 use crate::live::assembly;
+use crate::live::chain::SubtensorChain;
 use crate::live::clock::SystemClock;
-use crate::live::cuda_engine::CudaWorkers;
-use crate::live::engine::CpuWorker;
 use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
@@ -39,16 +35,11 @@ use crate::observe::{
 };
 use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
-use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
+use crate::wallet::HotkeyWallet;
 
-/// Something that only the operator can mend.
-const UNUSABLE: u8 = 2;
-/// Another process or machine mines with the hotkey.
-const TAKEN: u8 = 3;
-/// What sysexits calls a temporary failure: a supervisor may start the miner again.
-const STALLED: i32 = 75;
-/// What the shell reports for a process that SIGINT ended.
-const INTERRUPTED: i32 = 130;
+use self::parts::{Lost, engine, model, open_wallet, refuse_cpu_on_public_networks, sampling_seed, spinner};
+use self::signals::{restart_signal, stop_signals};
+
 /// After so many block times without a single event, the event loop stands still.
 const STALLED_BLOCKS: u64 = 20;
 /// How often it is looked whether the engine is lost.
@@ -59,12 +50,13 @@ const TAPE_BYTES_MAX: u64 = 4 << 30;
 const CHECK_MS: u64 = 5_000;
 /// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
 const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
 /// Block times between two looks at what weight validators give.
 const WEIGHT_BLOCKS: u64 = 30;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
-pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit> {
     let bars = MultiProgress::new();
     if arguments.json || !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
         bars.set_draw_target(ProgressDrawTarget::hidden());
@@ -98,8 +90,7 @@ fn mine(
     }
     refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
     let data_folder = arguments.data_dir.clone().or_else(|| config::data_folder(environment));
-    let data_folder =
-        data_folder.ok_or_else(|| anyhow!("no home folder is known; say where the journal may lie with --data-dir"))?;
+    let data_folder = data_folder.ok_or_else(|| Told::new(Exit::Configuration, NO_HOME))?;
     // Before anything that takes long, since only the operator can mend a port that is taken.
     let metrics_listen = arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN));
     let endpoint = metrics_listen.map(|address| Endpoint::listen(address, arguments.metrics_public)).transpose()?;
@@ -109,7 +100,9 @@ fn mine(
         other => other?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let runtime = runtime.map_err(|_| {
+        Told::new(Exit::Retry, "no asynchronous runtime; the system gives no more file descriptors or threads")
+    })?;
     let hub_cache = config::hub_cache(environment);
     let model = model(arguments.device, config, hub_cache.as_deref())?;
     let local = tokio::task::LocalSet::new();
@@ -129,11 +122,14 @@ fn mine(
         };
         anyhow::Ok(examine(&subject).await)
     })?;
-    if !may_mine(&examination) {
-        return Ok(Ending::Code(ExitCode::from(UNUSABLE)));
+    if let Some(obstacle) = told(&examination) {
+        return Ok(Ending::Code(Exit::of_check(obstacle.code)));
     }
     // Last, since a model takes long to load.
-    let (engine, is_lost) = engine(arguments, &model)?;
+    let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
+    let (engine, is_lost) =
+        engine(arguments, &model).map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
+    loading.finish_and_clear();
     let data_folder = &data_folder;
     let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, bars, endpoint, sinks };
     local.block_on(&runtime, mining.run())
@@ -142,7 +138,7 @@ fn mine(
 /// How mining ended.
 enum Ending {
     /// For good.
-    Code(ExitCode),
+    Code(Exit),
     /// To be begun again by the same program, or by the one that lies in its place now.
     Restart,
 }
@@ -170,15 +166,13 @@ struct Mining<'a> {
     sinks: &'a mut Sinks,
 }
 
-/// Says whether the engine cannot work any more in this process.
-type Lost = Box<dyn Fn() -> bool>;
-
 impl Mining<'_> {
     async fn run(mut self) -> anyhow::Result<Ending> {
         let stop = stop_signals()?;
         let hangup = restart_signal()?;
         let instance = InstanceId::of(self.data_folder)?;
-        let ports = self.ports()?;
+        let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
+        let ports = self.ports(chain.clone())?;
         let block_ms = self.config.chain.block_ms;
         let (bucket, clock) = (ports.bucket.clone(), ports.clock.clone());
         let guard = BucketGuard::new(bucket, clock, self.wallet.address(), instance, block_ms);
@@ -191,7 +185,14 @@ impl Mining<'_> {
         let patience = Duration::from_millis(STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
         let config = self.machine_config()?;
-        let mut observers = self.observers(pulse)?;
+        let health = Health::new(block_ms);
+        let board = self.board(health.vitals(), chain);
+        let mut asked = board.stop();
+        // Kept until the miner ends: with it goes the socket.
+        let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
+            .inspect_err(|error| tracing::warn!("{error}"));
+        let mut observers = self.observers(pulse, health)?;
+        observers.0.push(Box::new(board));
         observers.0.extend(self.recorder(&config, &*ports.clock)?);
         let machine = Machine::new(config);
         tracing::info!(
@@ -205,6 +206,7 @@ impl Mining<'_> {
         let ended = async move {
             tokio::select! {
                 () = stop => {}
+                _ = asked.wait_for(|stopping| *stopping == Stopping::Now) => {}
                 _ = lost.wait_for(Option::is_some) => {}
             }
         };
@@ -226,20 +228,20 @@ impl Mining<'_> {
             }
         }
         if lose.borrow().is_some() {
-            return Ok(Ending::Code(ExitCode::from(TAKEN)));
+            return Ok(Ending::Code(Exit::Elsewhere));
         }
         guard.release().await;
-        Ok(Ending::Code(ExitCode::SUCCESS))
+        Ok(Ending::Code(Exit::Success))
     }
 
-    fn ports(&self) -> anyhow::Result<Ports> {
+    fn ports(&self, chain: Rc<SubtensorChain>) -> anyhow::Result<Ports> {
         let journal = FileJournal::open(self.data_folder, self.wallet.hotkey(), JournalOptions::default())?;
         if journal.opened().torn_bytes > 0 {
             tracing::warn!("journal: {} bytes that a crash left unfinished were cut off", journal.opened().torn_bytes);
         }
         Ok(Ports {
             clock: Rc::new(SystemClock::new()),
-            chain: Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?),
+            chain,
             beacon: Rc::new(assembly::beacon(self.config.beacon.as_ref())?),
             bucket: Rc::new(assembly::bucket(&self.config.storage)?),
             engine: self.engine.clone(),
@@ -248,13 +250,29 @@ impl Mining<'_> {
         })
     }
 
-    fn observers(&mut self, pulse: Pulse) -> anyhow::Result<Observers> {
+    fn board(&self, vitals: Arc<Vitals>, chain: Rc<SubtensorChain>) -> Board {
+        let identity = Identity {
+            hotkey: self.wallet.address().to_owned(),
+            wallet: self.wallet.name().to_owned(),
+            network: self.config.chain.network.name().to_owned(),
+        };
+        let standing = |(name, in_use): (String, Option<bool>)| {
+            let state = match in_use {
+                Some(true) => "connected",
+                Some(false) => "failing",
+                None => "standby",
+            };
+            EndpointStatus { kind: "chain".to_owned(), name, state: state.to_owned(), detail: String::new() }
+        };
+        Board::new(identity, vitals, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
+    }
+
+    fn observers(&mut self, pulse: Pulse, health: Health) -> anyhow::Result<Observers> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
         let receipts = Receipts::new(format, self.data_folder, self.bars).with_context(|| {
             format!("cannot write receipts in {}; check that the folder is yours", self.data_folder.display())
         })?;
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
-        let health = Health::new(self.config.chain.block_ms);
         let data_folder = Some(self.data_folder.to_owned());
         let (mut metrics, exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
         if let Some(wandb) = &self.config.monitoring.wandb {
@@ -346,8 +364,8 @@ impl Mining<'_> {
     }
 }
 
-/// Tell what the startup checks found, and whether mining may begin. What waiting may heal does not keep it from that.
-fn may_mine(examination: &Examination) -> bool {
+/// Tell what the startup checks found; the first obstacle keeps mining from beginning. What waiting may heal does not.
+fn told(examination: &Examination) -> Option<&Check> {
     for check in examination.checks.iter().filter(|check| matches!(check.status, Status::Warning | Status::Failure)) {
         let remedy = check.remedy.as_deref().unwrap_or_default();
         match check.is_obstacle {
@@ -355,78 +373,19 @@ fn may_mine(examination: &Examination) -> bool {
             false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
         }
     }
-    examination.obstacles().next().is_none()
+    examination.obstacles().next()
 }
 
-/// A proof from a CPU has other bits than the validators' cards, so every window would be rejected.
-fn refuse_cpu_on_public_networks(device: Device, network: Network) -> anyhow::Result<()> {
-    match (device, network) {
-        (Device::Cpu, Network::Finney | Network::Test) => bail!(
-            "--device cpu on {}: validators reject proofs that a CPU computed; use a CUDA card, or a custom network",
-            network.name()
-        ),
-        (Device::Cpu, Network::Custom) | (Device::Cuda, _) => Ok(()),
-    }
-}
-
-/// The model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
-fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
-    match (device, config::model_folder(&config.model_name, hub_cache)) {
-        (_, Some(folder)) => Ok(folder.display().to_string()),
-        (Device::Cuda, None) => Ok(hub::local_name(&config.model_name)?),
-        (Device::Cpu, None) => Ok(config.model_name.clone()),
-    }
-}
-
-fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<(Rc<dyn Engine>, Lost)> {
-    match arguments.device {
-        Device::Cuda => {
-            let settings = arguments.devices.iter().map(|&ordinal| CudaSettings {
-                decode: DecodeSettings { deterministic: arguments.deterministic, ..DecodeSettings::default() },
-                profile: arguments.profile,
-                kernel_cache: device::kernel_cache(),
-                ..CudaSettings::new(model, ordinal)
-            });
-            let workers = Rc::new(CudaWorkers::start(settings.collect())?);
-            Ok((workers.clone(), Box::new(move || workers.is_lost())))
-        }
-        Device::Cpu => {
-            let engine = match model {
-                "rehearsal" => CpuEngine::rehearsal()?,
-                name => CpuEngine::from_folder(Path::new(name)).with_context(|| {
-                    format!("GRAIL_MODEL_NAME is {name:?}; on a CPU set it to a model's folder, or to `rehearsal`")
-                })?,
-            };
-            let worker = CpuWorker::start(engine).context("the engine's thread cannot be started")?;
-            Ok((Rc::new(worker), Box::new(|| false)))
-        }
-    }
-}
-
-fn open_wallet(config: &MinerConfig) -> anyhow::Result<HotkeyWallet> {
-    let prompt = |path: &Path| ask_terminal(path);
-    let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
-    Ok(HotkeyWallet::open(&config.wallet, &passwords)?)
-}
-
-/// A seed that other miners do not know: nobody can foretell which rollouts this one samples.
-fn sampling_seed(config: &MinerConfig) -> u64 {
-    let secret = config.storage.write.secret.expose_secret();
-    let digest: [u8; 32] = Sha256::new().chain_update("grail-sampling-seed").chain_update(secret).finalize().into();
-    let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-    u64::from_be_bytes(*first)
-}
-
-fn refused(why: &dyn std::fmt::Display) -> ExitCode {
+fn refused(why: &dyn std::fmt::Display) -> Exit {
     eprintln!("grail: {}", printable(&why.to_string()));
-    ExitCode::from(TAKEN)
+    Exit::Elsewhere
 }
 
 fn stalled() {
     eprintln!(
         "grail: nothing happened for {STALLED_BLOCKS} block times, not even an error; ending, to be started again"
     );
-    std::process::exit(STALLED);
+    std::process::exit(Exit::Retry.code().into());
 }
 
 /// Resolves when the engine is lost. An error that breaks a CUDA context breaks every later one of the process.
@@ -434,35 +393,4 @@ async fn engine_loss(is_lost: &Lost) {
     while !is_lost() {
         tokio::time::sleep(LOSS_CHECK).await;
     }
-}
-
-/// Resolves at SIGHUP: the operator wants the miner begun anew in place, say by a newer program.
-fn restart_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup()).context("the system gives no signal handler")?;
-    Ok(async move {
-        hangup.recv().await;
-        tracing::warn!("starting again in place; what is clean is in the journal");
-    })
-}
-
-/// Resolves at the first SIGINT or SIGTERM; the second one ends the process at once.
-fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{Signal, SignalKind, signal};
-    let listen = |kind| signal(kind).context("the system gives no signal handler");
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-    Ok(async move {
-        either(&mut interrupt, &mut terminate).await;
-        tracing::warn!("stopping: what is clean is uploaded first; a second signal ends at once");
-        tokio::task::spawn_local(async move {
-            either(&mut interrupt, &mut terminate).await;
-            std::process::exit(INTERRUPTED);
-        });
-    })
 }

@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Write};
 
+use crate::exit::Exit;
+
 /// Write text and a line's end.
 ///
 /// Where that fails the process ends with code 2, since its answer was not heard; silently if nobody reads any more.
@@ -10,6 +12,6 @@ pub(super) fn line(text: impl std::fmt::Display) {
         if error.kind() != ErrorKind::BrokenPipe {
             eprintln!("grail: cannot write to standard output ({error}); free its disk or send it elsewhere");
         }
-        std::process::exit(2);
+        std::process::exit(Exit::Usage.code().into());
     }
 }

@@ -1,7 +1,6 @@
 //! `grail prove`.
 
 use std::io::Read;
-use std::process::ExitCode;
 
 use anyhow::Context;
 use grail_engine::CpuEngine;
@@ -11,9 +10,10 @@ use serde_json::json;
 use super::output;
 use crate::args::ProveArguments;
 use crate::device::DeviceChoice;
+use crate::exit::Exit;
 use crate::prover::DeviceProver;
 
-pub(super) fn run(arguments: &ProveArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &ProveArguments) -> anyhow::Result<Exit> {
     let tokens = tokens(&arguments.tokens)?;
     let pass = match arguments.device {
         DeviceChoice::Cpu => on_the_processor(arguments, &tokens)?,
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &ProveArguments) -> anyhow::Result<ExitCode> {
         }
     };
     output::line(json!({ "s_vals": pass.s_vals }));
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Success)
 }
 
 fn on_the_processor(arguments: &ProveArguments, tokens: &[u32]) -> anyhow::Result<ProofPass> {

@@ -4,7 +4,6 @@ mod page;
 
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::anyhow;
 use grail_sim::rehearsal::{Card, Outcome, PRESETS, Rehearsal, Report, Variant};
@@ -12,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::{output, table};
 use crate::args::SimArguments;
+use crate::contract::Schema;
+use crate::exit::Exit;
 
 /// Rivals where none are stated.
 const RIVALS: u32 = 40;
@@ -21,7 +22,7 @@ pub(super) fn is_wanted(arguments: &SimArguments) -> bool {
     arguments.rivals.is_some() || arguments.profile.contains('=')
 }
 
-pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     let card = Card::parse(&arguments.profile).map_err(|error| anyhow!("--profile: {error}"))?;
     let rehearsal = Rehearsal {
         seed: arguments.seed,
@@ -36,11 +37,11 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
         write(path, &page::page(&arguments.profile, &rehearsal, &report))?;
     }
     if arguments.json {
-        output::line(object(&arguments.profile, &rehearsal, &report));
+        output::line(Schema::Rehearsal.stamp(object(&arguments.profile, &rehearsal, &report)));
     } else {
         output::line(text(&arguments.profile, &rehearsal, &report));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Success)
 }
 
 fn write(path: &Path, page: &str) -> anyhow::Result<()> {

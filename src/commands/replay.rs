@@ -4,7 +4,6 @@ mod environment;
 mod views;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use grail_sim::faults::Faults;
@@ -14,6 +13,8 @@ use serde_json::json;
 use self::environment::{Missing, OnCard, OnProcessor, is_tape};
 use super::output;
 use crate::args::{ReplayArguments, ReplayEngine};
+use crate::contract::Schema;
+use crate::exit::Exit;
 use crate::tape::{
     Fork, Mode, Numerics, Options, Recomputation, Replay, Tape, TapeForkError, in_parallel, recompute, replay_with,
 };
@@ -35,7 +36,7 @@ struct Outcome {
 }
 
 /// Replay every tape that was named; the exit code says how they came out.
-pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     let faults: Faults = arguments.faults.parse()?;
     if arguments.tapes.is_empty() {
         bail!("name a tape, or a folder of tapes; `grail mine` records to `tapes` in its data folder");
@@ -55,10 +56,10 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(match outcomes.iter().map(|outcome| outcome.verdict).max().unwrap_or(Verdict::Equal) {
-        Verdict::Equal => ExitCode::SUCCESS,
-        Verdict::Diverged => ExitCode::FAILURE,
-        Verdict::Unreadable => ExitCode::from(2),
-        Verdict::OtherEnvironment => ExitCode::from(3),
+        Verdict::Equal => Exit::Success,
+        Verdict::Diverged => Exit::No,
+        Verdict::Unreadable => Exit::Usage,
+        Verdict::OtherEnvironment => Exit::Elsewhere,
     })
 }
 
@@ -75,7 +76,16 @@ fn outcome(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Outcome
 }
 
 fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow::Result<Outcome> {
-    let tape = Tape::read(path)?;
+    let mut outcomes = Tape::read_all(path)?.into_iter().map(|tape| examined_one(path, &tape, arguments, faults));
+    let first = outcomes.next().ok_or_else(|| anyhow!("there is no tape in {}", path.display()))??;
+    outcomes.try_fold(first, |all, next| {
+        let next = next?;
+        let shown = format!("{}\n{}", all.shown, next.shown);
+        Ok(Outcome { verdict: all.verdict.max(next.verdict), shown })
+    })
+}
+
+fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &Faults) -> anyhow::Result<Outcome> {
     let unknown = tape.header.unknown_behaviour();
     if !unknown.is_empty() {
         bail!("recorded with the changes of behaviour {unknown:?}, which this build does not know; use a newer one");
@@ -83,23 +93,23 @@ fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow
     if let Some(at) = arguments.fork_at {
         let generator = environment::generator(&tape.header, arguments.model.as_deref())?;
         let fork = Fork { at, seed: arguments.seed, faults: faults.clone(), generator };
-        let report = fork.run(&tape)?;
+        let report = fork.run(tape)?;
         let verdict = if report.violations.is_empty() { Verdict::Equal } else { Verdict::Diverged };
         return Ok(Outcome { verdict, shown: forked(path, arguments, &report) });
     }
     let mode = if arguments.lenient { Mode::Lenient } else { Mode::Strict };
     let options = Options { until: arguments.until, window: arguments.window, ..Options::of(mode) };
-    let mut found = replay_with(&tape, &options)?;
-    let recomputation = recomputed(&tape, arguments)?;
+    let mut found = replay_with(tape, &options)?;
+    let recomputation = recomputed(tape, arguments)?;
     if let Some(recomputation) = &recomputation {
         found.divergences.extend(recomputation.divergences.iter().cloned());
     }
     if let Some(html) = &arguments.html {
-        views::page(html, path, &tape, &found)?;
+        views::page(html, path, tape, &found)?;
     }
     let verdict = if found.divergences.is_empty() { Verdict::Equal } else { Verdict::Diverged };
     let shown = match arguments.json {
-        true => document(path, &tape, &found, recomputation.as_ref()),
+        true => document(path, tape, &found, recomputation.as_ref()),
         false => page(path, &found, recomputation.as_ref()),
     };
     Ok(Outcome { verdict, shown })
@@ -159,7 +169,7 @@ fn page(path: &Path, replay: &Replay, recomputation: Option<&Recomputation>) -> 
 }
 
 fn document(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
-    json!({
+    let document = json!({
         "tape": path.display().to_string(),
         "format": tape.format,
         "program": tape.header.program,
@@ -172,8 +182,8 @@ fn document(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Re
         "proved_again": recomputation.map(|recomputation| recomputation.proved),
         "drawn_again": recomputation.map(|recomputation| recomputation.drawn),
         "divergences": replay.divergences,
-    })
-    .to_string()
+    });
+    Schema::Replay.stamp(document).to_string()
 }
 
 fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> String {
@@ -182,14 +192,14 @@ fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> Strin
         json!({ "window_start": window.receipt.window_start, "verdict": window.judgement.outcome(), "receipt": window.receipt })
     });
     if arguments.json {
-        return json!({
+        let document = json!({
             "tape": path.display().to_string(),
             "fork_at": at,
             "windows": windows.collect::<Vec<_>>(),
             "trace_hash": report.trace_hash,
             "violations": report.violations,
-        })
-        .to_string();
+        });
+        return Schema::ReplayFork.stamp(document).to_string();
     }
     let mut page = format!("{}: goes on from step {at}", path.display());
     for window in &report.windows {

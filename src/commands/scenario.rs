@@ -2,21 +2,21 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use grail_sim::scenario::{EMBEDDED, Scenario};
 
 use super::output;
+use crate::exit::Exit;
 
 /// Print every scenario with what happens in it.
-pub(super) fn list() -> anyhow::Result<ExitCode> {
+pub(super) fn list() -> anyhow::Result<Exit> {
     let width = EMBEDDED.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, text) in EMBEDDED {
         let Scenario { title, windows, .. } = Scenario::parse(text).with_context(|| format!("scenario {name}"))?;
         output::line(format!("{name:width$}  {windows:>4} windows  {title}"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Success)
 }
 
 /// The scenario of this name, or in this file: what has a dot or a slash is a path.

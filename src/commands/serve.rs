@@ -1,22 +1,23 @@
 //! `grail sim serve`.
 
 use std::io::BufRead;
-use std::process::ExitCode;
 use std::sync::mpsc;
 
 use anyhow::{Context, anyhow};
 
 use super::output;
 use crate::args::{RuntimeChoice, ServeArguments};
+use crate::contract::Schema;
+use crate::exit::Exit;
 use crate::serve::chain::Runtime;
 use crate::serve::{ConsoleCommand, ServeEvent, ServeFault, ServeOptions, Served, WindowVerdict, parse_list};
 
-pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
     if arguments.list_faults {
         for fault in ServeFault::ALL {
             output::line(format!("{:<24}{}", fault.name(), fault.meaning()));
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Success);
     }
     let served = Served::start(&options(arguments)?)?;
     introduce(arguments, &served);
@@ -54,7 +55,7 @@ fn introduce(arguments: &ServeArguments, served: &Served) {
 }
 
 /// Show what happens until it is over.
-fn follow(arguments: &ServeArguments, served: &Served) -> ExitCode {
+fn follow(arguments: &ServeArguments, served: &Served) -> Exit {
     let (mut judged, mut accepted) = (0, 0);
     while let Some(event) = served.next_event(None) {
         match event {
@@ -72,11 +73,11 @@ fn follow(arguments: &ServeArguments, served: &Served) -> ExitCode {
     }
     notice(arguments, format!("{accepted} of {judged} judged windows accepted"));
     let is_short = arguments.windows.is_some_and(|windows| judged < windows);
-    if accepted < judged || is_short { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if accepted < judged || is_short { Exit::No } else { Exit::Success }
 }
 
 fn show(arguments: &ServeArguments, verdict: &WindowVerdict) {
-    if arguments.json { output::line(verdict.json()) } else { output::line(verdict.line()) }
+    if arguments.json { output::line(Schema::ServeWindow.stamp(verdict.json())) } else { output::line(verdict.line()) }
 }
 
 /// Something for people: beside the output where that is for programs.

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -23,6 +22,8 @@ use serde_json::json;
 
 use super::{output, scenario, table};
 use crate::args::{EngineChoice, SimArguments};
+use crate::contract::Schema;
+use crate::exit::Exit;
 use crate::observe::Observers;
 use crate::tape::timeline::{Gatherer, Page, Source, Verdict};
 use crate::tape::{Header, Recorder, TapeFolder};
@@ -30,7 +31,7 @@ use crate::tape::{Header, Recorder, TapeFolder};
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
 const TINY_GROUPS_MAX: u32 = 5;
 
-pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     let scenario = arguments.scenario.as_deref().map(scenario::find).transpose()?;
     let engine = if scenario.is_some() { EngineChoice::Synthetic } else { arguments.engine };
     let config = match &scenario {
@@ -83,7 +84,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
         if let Some(name) = &arguments.scenario {
             object["scenario"] = json!({ "name": name, "unmet": unmet });
         }
-        output::line(object);
+        output::line(Schema::Sim.stamp(object));
     } else {
         output::line(summary(&report, &earnings, wall_seconds));
     }
@@ -95,7 +96,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<ExitCode> {
     }
     // A scenario says itself how many violations are right.
     let is_well = if scenario.is_some() { unmet.is_empty() } else { report.violations.is_empty() };
-    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_well { Exit::Success } else { Exit::No })
 }
 
 fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::Result<Recorder> {

@@ -1,15 +1,16 @@
 //! `grail sim swarm`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Context;
 
 use super::output;
 use crate::args::swarm::{MergeArguments, SwarmArguments, SwarmCommand};
+use crate::contract::Schema;
+use crate::exit::Exit;
 use crate::swarm::{self, Summary};
 
-pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<Exit> {
     if let Some(SwarmCommand::Merge(arguments)) = &arguments.command {
         return merge(arguments);
     }
@@ -20,7 +21,7 @@ pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<ExitCode> {
     Ok(exit_code(&summary, arguments.require_marks))
 }
 
-fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
+fn merge(arguments: &MergeArguments) -> anyhow::Result<Exit> {
     let summary = swarm::merge(&arguments.from)?;
     let own = if arguments.from.contains("://") { PathBuf::from(".") } else { PathBuf::from(&arguments.from) };
     show(&summary, arguments.out.as_deref().unwrap_or(&own), arguments.json)?;
@@ -29,7 +30,8 @@ fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
 
 /// Say what was found, and write it down.
 fn show(summary: &Summary, dir: &Path, json: bool) -> anyhow::Result<()> {
-    let document = serde_json::to_string(summary).context("plain data has an encoding")?;
+    let document = serde_json::to_value(summary).context("plain data has an encoding")?;
+    let document = Schema::Swarm.stamp(document).to_string();
     for (name, content) in [("summary.json", document.clone() + "\n"), ("summary.html", summary.html())] {
         let path = dir.join(name);
         let unusable = || format!("cannot write {}; give --out a folder that can be written", path.display());
@@ -39,6 +41,6 @@ fn show(summary: &Summary, dir: &Path, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn exit_code(summary: &Summary, require_marks: bool) -> ExitCode {
-    if summary.is_clean(require_marks) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+fn exit_code(summary: &Summary, require_marks: bool) -> Exit {
+    if summary.is_clean(require_marks) { Exit::Success } else { Exit::No }
 }

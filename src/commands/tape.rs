@@ -1,7 +1,6 @@
 //! `grail tape`.
 
 use std::io::{self, BufWriter, Write};
-use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, bail};
@@ -10,9 +9,11 @@ use serde_json::json;
 use super::replay::tapes;
 use super::{output, table};
 use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments, TapeShowArguments};
+use crate::contract::Schema;
+use crate::exit::Exit;
 use crate::tape::{Step, Tape};
 
-pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         TapeCommand::List(arguments) => list(arguments),
         TapeCommand::Show(arguments) => show(arguments),
@@ -20,7 +21,7 @@ pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn list(arguments: &TapeListArguments) -> anyhow::Result<ExitCode> {
+fn list(arguments: &TapeListArguments) -> anyhow::Result<Exit> {
     let mut rows = Vec::new();
     let mut is_readable = true;
     for path in tapes(&arguments.tapes)? {
@@ -37,7 +38,7 @@ fn list(arguments: &TapeListArguments) -> anyhow::Result<ExitCode> {
         let age_s = age_s.unwrap_or_default().as_secs();
         let (windows, steps) = (tape.windows(), tape.steps().count());
         if arguments.json {
-            output::line(json!({
+            output::line(Schema::TapeList.stamp(json!({
                 "tape": path.display().to_string(),
                 "bytes": metadata.len(),
                 "age_seconds": age_s,
@@ -49,7 +50,7 @@ fn list(arguments: &TapeListArguments) -> anyhow::Result<ExitCode> {
                 "steps": steps,
                 "torn_bytes": tape.torn_bytes,
                 "windows": windows,
-            }));
+            })));
             continue;
         }
         let shown = [
@@ -75,7 +76,7 @@ fn list(arguments: &TapeListArguments) -> anyhow::Result<ExitCode> {
         let headings = ["tape", "KiB", "age", "program", "engine", "window", "steps", "outcome"];
         output::line(table::render(&headings, &rows));
     }
-    Ok(if is_readable { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(if is_readable { Exit::Success } else { Exit::Usage })
 }
 
 fn age(seconds: u64) -> String {
@@ -87,7 +88,7 @@ fn age(seconds: u64) -> String {
     }
 }
 
-fn show(arguments: &TapeShowArguments) -> anyhow::Result<ExitCode> {
+fn show(arguments: &TapeShowArguments) -> anyhow::Result<Exit> {
     let tape = Tape::read(&arguments.tape)?;
     for (number, step) in chosen(&tape, &arguments.filter)? {
         let mut text = format!("{number} {} {}", step.monotonic_ms, step.event.summary());
@@ -96,14 +97,14 @@ fn show(arguments: &TapeShowArguments) -> anyhow::Result<ExitCode> {
         }
         output::line(text);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Success)
 }
 
-fn export(arguments: &TapeExportArguments) -> anyhow::Result<ExitCode> {
+fn export(arguments: &TapeExportArguments) -> anyhow::Result<Exit> {
     let tape = Tape::read(&arguments.tape)?;
     let Some(out) = &arguments.out else {
         lines(&tape, &arguments.filter, &mut io::stdout().lock())?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Success);
     };
     let unusable =
         |error: io::Error| anyhow!("cannot write {} ({error}); give --out a path that can be written", out.display());
@@ -121,19 +122,19 @@ fn export(arguments: &TapeExportArguments) -> anyhow::Result<ExitCode> {
         lines(&tape, &arguments.filter, &mut file)?;
         file.flush().map_err(unusable)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Success)
 }
 
 fn lines(tape: &Tape, filter: &StepFilter, out: &mut dyn Write) -> anyhow::Result<()> {
     for (number, step) in chosen(tape, filter)? {
-        let line = json!({
+        let line = Schema::TapeStep.stamp(json!({
             "step": number,
             "monotonic_ms": step.monotonic_ms,
             "wall_ms": step.wall_ms,
             "kind": step.event.kind(),
             "event": step.event,
             "actions": step.actions,
-        });
+        }));
         match writeln!(out, "{line}") {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             other => other.context("cannot write the steps; give --out a path that can be written")?,

@@ -2,55 +2,37 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
-use grail_engine::CpuEngine;
 use grail_protocol::generation::ModelLimits;
 use grail_protocol::hexadecimal::randomness_bytes;
 use grail_protocol::python_json::Value;
 use grail_protocol::randomness::challenge_randomness;
 use grail_protocol::signature::Hotkey;
 use grail_protocol::window_file::{UNPACKED_BYTES_MAX, unpack};
-use grail_sim::engine::{Generator, Recomputed};
-use grail_verify::{Report, RolloutOutcome, RolloutReport, Scope, Verdict, WindowFacts, verify_value};
+use grail_verify::{Report, RolloutOutcome, RolloutReport, Scope, Verdict, WindowFacts};
 use serde_json::json;
-use std::rc::Rc;
 
 use super::output;
 use crate::args::VerifyArguments;
-use crate::device::DeviceChoice;
-use crate::prover::DeviceProver;
+use crate::contract::Schema;
+use crate::exit::Exit;
+use crate::judge::{Judging, judge};
 
-pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
     let document = read(&arguments.file)?;
     let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
-    let report = match arguments.device {
-        DeviceChoice::Cpu => {
-            let model: Rc<dyn Generator> = Rc::new(match arguments.model.as_str() {
-                "rehearsal" => CpuEngine::rehearsal()?,
-                folder => CpuEngine::from_folder(Path::new(folder))?,
-            });
-            let facts = facts(arguments, &document, model.limits())?;
-            verify_value(&document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope)
-        }
-        DeviceChoice::Cuda(ordinal) => {
-            let prover = DeviceProver::open(&arguments.model, ordinal, arguments.profile)?;
-            let Some(tokenizer) = prover.tokenizer() else {
-                bail!("the model {} has no tokenizer, and prompts are text; use a folder or a hub id", arguments.model);
-            };
-            verify_value(&document, &facts(arguments, &document, prover.limits())?, tokenizer, &prover, scope)
-        }
-    };
+    let judging = Judging { device: arguments.device, model: &arguments.model, profile: arguments.profile };
+    let report = judge(&document, &judging, scope, |limits| facts(arguments, &document, limits))?;
     if arguments.json {
-        output::line(json(&report));
+        output::line(Schema::Verify.stamp(json(&report)));
     } else {
         show(&report, &document);
     }
     Ok(match report.verdict {
-        Verdict::Accepted { .. } => ExitCode::SUCCESS,
-        Verdict::Rejected { .. } => ExitCode::FAILURE,
-        Verdict::Ignored(_) | Verdict::GaveUp(_) => ExitCode::from(2),
+        Verdict::Accepted { .. } => Exit::Success,
+        Verdict::Rejected { .. } => Exit::No,
+        Verdict::Ignored(_) | Verdict::GaveUp(_) => Exit::Usage,
     })
 }
 

@@ -1,14 +1,13 @@
 //! `grail version`.
 
-use std::process::ExitCode;
-
 use grail_protocol::PROTOCOL;
 
 use super::output;
+use crate::exit::Exit;
 
-pub(super) fn run() -> anyhow::Result<ExitCode> {
+pub(super) fn run() -> anyhow::Result<Exit> {
     let version = env!("CARGO_PKG_VERSION");
     output::line(format!("grail {version} (protocol of the reference {})", PROTOCOL.reference_release));
     output::line(format!("model {}", PROTOCOL.model_name));
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Success)
 }

@@ -13,7 +13,7 @@ use super::configuration::VALUES;
 use super::wallet::HOTKEY;
 use super::{Subject, clock};
 use crate::config::{ChainConfig, Endpoint, MinerConfig, Network};
-use crate::live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, SubtensorChain};
+use crate::live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, OTHER_NETWORK, SubtensorChain};
 use crate::live::unix_ms;
 
 const ENDPOINT: &str = "chain.endpoint";
@@ -27,6 +27,9 @@ const AGE_BLOCKS_MAX: u64 = 5;
 const AGE_BLOCKS_FAILURE: u64 = 25;
 const ENDPOINT_REMEDY: &str =
     "see whether the node runs and is reachable, or set BT_CHAIN_ENDPOINT to another; mining tries it again by itself";
+
+const FOREIGN_REMEDY: &str =
+    "set BT_NETWORK to the node's network, or BT_CHAIN_ENDPOINT to a node of the network meant";
 
 /// A node that answers.
 struct Reached {
@@ -45,6 +48,13 @@ enum Unreached {
     Late { call_ms: u64 },
 }
 
+impl Unreached {
+    /// A node of another network, which no waiting changes.
+    fn is_foreign(&self) -> bool {
+        matches!(self, Self::Chain(ChainError::Malformed(why)) if why.contains(OTHER_NETWORK))
+    }
+}
+
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.config() else {
         return [ENDPOINT, HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, VALUES)).into();
@@ -57,7 +67,9 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let attempts: Vec<Result<Reached, Unreached>> = join_all(attempts).await;
     let is_reached = attempts.iter().any(Result::is_ok);
     let named = config.chain.endpoints.iter().zip(&attempts);
-    let mut checks: Vec<Check> = named.map(|(endpoint, attempt)| told(endpoint, attempt, is_reached)).collect();
+    let is_foreign = attempts.iter().all(|attempt| matches!(attempt, Err(why) if why.is_foreign()));
+    let mut checks: Vec<Check> =
+        named.map(|(endpoint, attempt)| told(endpoint, attempt, is_reached, is_foreign)).collect();
     match attempts.into_iter().find_map(Result::ok) {
         Some(node) => checks.extend(asked(subject, config, &node).await),
         None => checks.extend([HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, ENDPOINT))),
@@ -82,7 +94,7 @@ async fn reach(
 }
 
 /// One of several endpoints may be missed.
-fn told(endpoint: &Endpoint, attempt: &Result<Reached, Unreached>, is_reached: bool) -> Check {
+fn told(endpoint: &Endpoint, attempt: &Result<Reached, Unreached>, is_reached: bool, is_foreign: bool) -> Check {
     match attempt {
         Ok(_) => Check::ok(ENDPOINT, format!("{endpoint} answers")),
         Err(why) => {
@@ -91,6 +103,7 @@ fn told(endpoint: &Endpoint, attempt: &Result<Reached, Unreached>, is_reached: b
             let value = if why.starts_with(&endpoint.to_string()) { why } else { format!("{endpoint}: {why}") };
             match is_reached {
                 true => Check::warning(ENDPOINT, value, ENDPOINT_REMEDY),
+                false if is_foreign => Check::obstacle(ENDPOINT, value, FOREIGN_REMEDY),
                 false => Check::failure(ENDPOINT, value, ENDPOINT_REMEDY),
             }
         }
@@ -151,7 +164,7 @@ fn registered(config: &MinerConfig, name: &str, uid: Result<Option<u16>, ChainEr
             let remedy = format!(
                 "run `btcli subnet register --netuid {netuid} --wallet.name {cold} --wallet.hotkey {hot}` where the coldkey lies"
             );
-            Check::failure(REGISTRATION, format!("{name} is not registered on subnet {netuid}"), remedy)
+            Check::obstacle(REGISTRATION, format!("{name} is not registered on subnet {netuid}"), remedy)
         }
         Err(error) => Check::failure(REGISTRATION, worded(&error), ENDPOINT_REMEDY),
     }

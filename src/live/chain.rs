@@ -21,7 +21,9 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use grail_miner::ports::{Chain, ChainError, CommitError, Head, Signer};
+use grail_protocol::signature::Hotkey;
 
+pub use connection::OTHER_NETWORK;
 pub use settings::{ChainPatience, ChainSettings, ChainSettingsError, FINNEY_GENESIS};
 
 use connection::Connection;
@@ -30,8 +32,17 @@ use failure::Failure;
 use runtime::Runtime;
 use submission::Submission;
 
-/// No subnet has more validators, nor neurons.
+/// More validators than a subnet has.
 const VALIDATORS_MAX: u32 = 256;
+
+/// What validators have set for a hotkey.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetWeights {
+    /// The hotkey's uid.
+    pub uid: u16,
+    /// Each validator's uid, with the share of its weights that is the hotkey's.
+    pub shares: Vec<(u16, f64)>,
+}
 
 /// Subtensor through a list of endpoints, one of which is connected at a time.
 ///
@@ -67,27 +78,48 @@ impl SubtensorChain {
         self.read(question).await
     }
 
-    /// Whether any validator gives our hotkey a weight above nothing; none where no validator has set any, or we have no uid.
+    /// Whether any validator gives our hotkey a weight above nothing; none where no validator has set any, or we have no
+    /// uid.
     ///
     /// # Errors
     /// As every read of [`Chain`].
     pub async fn is_weighted(&self) -> Result<Option<bool>, ChainError> {
-        let Some(uid) = self.registration().await? else { return Ok(None) };
-        let prefix = format!("0x{}", hex::encode(storage::weights_prefix(self.netuid)));
+        let set = self.weights_for(self.signer.hotkey()).await?.filter(|set| !set.shares.is_empty());
+        Ok(set.map(|set| set.shares.iter().any(|(_, share)| *share > 0.0)))
+    }
+
+    /// A hotkey's uid, and the share of each validator's weights that is set for it; none where it has no uid. Validators
+    /// that give nobody anything are left out.
+    ///
+    /// # Errors
+    /// As every read of [`Chain`].
+    pub async fn weights_for(&self, hotkey: Hotkey) -> Result<Option<SetWeights>, ChainError> {
+        let (uid_key, prefix) = (storage::uid_key(self.netuid, hotkey.bytes()), storage::weights_prefix(self.netuid));
         let question = async |connection: &Connection| {
-            let page = vec![prefix.into(), VALIDATORS_MAX.into()];
-            let keys = json::keys_of(&connection.call("state_getKeysPaged", page).await?);
-            let mut weighted = None;
-            for key in keys.map_err(|failure| connection.named(failure))? {
-                let Some(stored) = self.stored(connection, &key).await? else { continue };
+            let Some(stored) = self.stored(connection, &uid_key).await? else { return Ok(None) };
+            let uid = storage::uid_of(&stored).map_err(|failure| connection.named(failure))?;
+            let hex = format!("0x{}", hex::encode(&prefix));
+            let answer = connection.call("state_getKeysPaged", vec![hex.into(), VALIDATORS_MAX.into()]).await?;
+            let keys = json::list_of_bytes(&answer).map_err(|failure| connection.named(failure))?;
+            let mut shares = Vec::new();
+            for key in keys.iter().filter(|key| key.len() == prefix.len() + 2 && key.starts_with(&prefix)) {
+                let Some(stored) = self.stored(connection, key).await? else { continue };
                 let weights = storage::weights_of(&stored).map_err(|failure| connection.named(failure))?;
-                let ours = weights.iter().any(|(of, weight)| *of == uid && *weight > 0);
-                let any = weights.iter().any(|(_, weight)| *weight > 0);
-                weighted = if any { Some(weighted == Some(true) || ours) } else { weighted };
+                let sum: f64 = weights.iter().map(|(_, weight)| f64::from(*weight)).sum();
+                let ours: f64 = weights.iter().filter(|(to, _)| *to == uid).map(|(_, weight)| f64::from(*weight)).sum();
+                let validator = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
+                if sum > 0.0 {
+                    shares.push((validator, ours / sum));
+                }
             }
-            Ok(weighted)
+            Ok(Some(SetWeights { uid, shares }))
         };
         self.read(question).await
+    }
+
+    /// Each endpoint's name without secrets, with whether it is connected where it is the one in use.
+    pub fn endpoints(&self) -> Vec<(String, Option<bool>)> {
+        self.failover.standing()
     }
 
     async fn stored(&self, connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {

@@ -3,6 +3,7 @@
 mod error;
 mod files;
 mod lock;
+mod look;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 
 pub use crate::frames::FrameDamage;
 pub use error::JournalFileError;
+pub use look::{hotkeys, records_of};
 
 use files::{Files, Wrap};
 use writer::{Writer, window_of};

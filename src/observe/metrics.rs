@@ -11,10 +11,7 @@ use std::sync::atomic::AtomicU64;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Area, Event, Report, WindowOutcome, WindowReceipt};
-use grail_miner::policy::expected_unique;
-use grail_miner::ports::{JournalRecord, Now};
-use grail_protocol::PROTOCOL;
-use grail_protocol::rollout::Rollout;
+use grail_miner::ports::Now;
 use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -28,6 +25,7 @@ use self::row::Row;
 use super::health::Ailment;
 use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, Outbox};
+use super::tally::Tally;
 use super::vitals::Vitals;
 
 type Gauge = AnyGauge<f64, AtomicU64>;
@@ -156,42 +154,12 @@ fn unknown() -> Gauge {
 /// Counts what passes the driver.
 pub struct Metrics {
     handles: Handles,
-    /// Groups that wait for the journal, then those that are clean, by window and index.
-    groups: BTreeMap<(u64, u32), Group>,
-    opened_ms: BTreeMap<u64, u64>,
+    tally: Tally,
     uploads_ms: BTreeMap<u64, u64>,
     /// How long the last upload took.
     upload_seconds: Option<f64>,
     /// Where a row of each window goes.
     rows: Option<Outbox<Row>>,
-}
-
-/// What is counted of a group.
-struct Group {
-    is_clean: bool,
-    rewards: Vec<f64>,
-    tokens: u64,
-    solutions: Vec<Vec<bool>>,
-}
-
-impl Group {
-    fn of(rollouts: &[Rollout], is_clean: bool) -> Self {
-        let claims = || rollouts.iter().map(|rollout| &rollout.commit.rollout);
-        Self {
-            is_clean,
-            rewards: claims().map(|claims| claims.total_reward).collect(),
-            tokens: claims().map(|claims| claims.completion_length as u64).sum(),
-            solutions: claims().filter(|claims| claims.success).map(|claims| claims.assignment.clone()).collect(),
-        }
-    }
-}
-
-/// Sums over the clean groups of a window.
-#[derive(Default)]
-struct Sums {
-    rollouts: usize,
-    successes: usize,
-    reward: f64,
 }
 
 impl Metrics {
@@ -201,8 +169,8 @@ impl Metrics {
         registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let handles = Handles::register(&mut registry);
         let exposition = Exposition::new(registry, vitals, data_folder, dropped);
-        let (groups, opened_ms, uploads_ms) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        (Self { handles, groups, opened_ms, uploads_ms, upload_seconds: None, rows: None }, exposition)
+        let tally = Tally::default();
+        (Self { handles, tally, uploads_ms: BTreeMap::new(), upload_seconds: None, rows: None }, exposition)
     }
 
     /// Offer a row of figures at the end of each window.
@@ -210,10 +178,8 @@ impl Metrics {
         self.rows = Some(rows);
     }
 
-    fn group_clean(&mut self, now: Now, window: u64, index: u32) {
-        // A group of a tape that begins later was never seen.
-        let Some(group) = self.groups.get_mut(&(window, index)) else { return };
-        group.is_clean = true;
+    fn group_clean(&self, now: Now, window: u64, index: u32) {
+        let Some(group) = self.tally.clean_group(window, index) else { return };
         let (rollouts, successes) = (group.rewards.len() as u64, group.solutions.len() as u64);
         self.handles.problems_processed.inc();
         self.handles.rollouts_generated.inc_by(rollouts);
@@ -221,19 +187,11 @@ impl Metrics {
         self.handles.failed_rollouts.inc_by(rollouts - successes);
         self.handles.tokens.inc_by(group.tokens);
         group.rewards.iter().for_each(|reward| self.handles.reward_distribution.observe(*reward));
-        let sums = self.sums(window);
+        let sums = self.tally.sums(window);
         self.handles.success_ratio.set(ratio(sums.successes as f64, sums.rollouts as f64));
-        if let Some(opened_ms) = self.opened_ms.get(&window) {
-            self.handles.rollouts_per_second.set(ratio(sums.rollouts as f64, seconds(now, *opened_ms)));
+        if let Some(seconds) = self.tally.seconds_open(now, window) {
+            self.handles.rollouts_per_second.set(ratio(sums.rollouts as f64, seconds));
         }
-    }
-
-    fn sums(&self, window: u64) -> Sums {
-        self.clean_groups(window).fold(Sums::default(), |sums, group| Sums {
-            rollouts: sums.rollouts + group.rewards.len(),
-            successes: sums.successes + group.solutions.len(),
-            reward: sums.reward + group.rewards.iter().sum::<f64>(),
-        })
     }
 
     fn receipt(&mut self, now: Now, receipt: &WindowReceipt) {
@@ -246,43 +204,25 @@ impl Metrics {
             WindowOutcome::NothingReady => handles.empty_windows.inc(),
             WindowOutcome::KeptBack(_) | WindowOutcome::NotRegistered | WindowOutcome::Reorganised => 0,
         };
-        let sums = self.sums(receipt.window_start);
+        let sums = self.tally.sums(receipt.window_start);
         handles.window_rollouts.set(sums.rollouts as f64);
         handles.final_success_ratio.set(ratio(sums.successes as f64, sums.rollouts as f64));
         handles.average_reward.set(ratio(sums.reward, sums.rollouts as f64));
         handles.uploaded_rollouts.set(receipt.rollouts_uploaded as f64);
-        if let Some(opened_ms) = self.opened_ms.get(&receipt.window_start) {
-            handles.window_duration.set(seconds(now, *opened_ms));
+        if let Some(seconds) = self.tally.seconds_open(now, receipt.window_start) {
+            handles.window_duration.set(seconds);
         }
         if let Some(slack_ms) = receipt.slack_ms {
             handles.slack.set(slack_ms as f64 / 1000.0);
         }
         if receipt.outcome == WindowOutcome::Uploaded {
-            handles.expected_score.set(self.expected_score(receipt).unwrap_or(f64::NAN));
+            handles.expected_score.set(self.tally.expected_score(receipt).unwrap_or(f64::NAN));
         }
         if let Some(rows) = &self.rows {
             rows.offer(self.row(now, receipt));
         }
-        let next = receipt.window_start + 1;
-        self.groups = self.groups.split_off(&(next, 0));
-        self.opened_ms = self.opened_ms.split_off(&next);
-        self.uploads_ms = self.uploads_ms.split_off(&next);
-    }
-
-    fn clean_groups(&self, window: u64) -> impl Iterator<Item = &Group> {
-        let groups = self.groups.range((window, 0)..=(window, u32::MAX)).map(|(_, group)| group);
-        groups.filter(|group| group.is_clean)
-    }
-
-    /// None where not every group of the file was seen.
-    fn expected_score(&self, receipt: &WindowReceipt) -> Option<f64> {
-        let solutions: Option<Vec<Vec<&[bool]>>> = (0..u32::try_from(receipt.groups_uploaded).ok()?)
-            .map(|index| {
-                let group = self.groups.get(&(receipt.window_start, index)).filter(|group| group.is_clean)?;
-                Some(group.solutions.iter().map(Vec::as_slice).collect())
-            })
-            .collect();
-        Some(expected_unique(&solutions?, PROTOCOL.rollouts_per_group))
+        self.tally.forget_through(receipt.window_start);
+        self.uploads_ms = self.uploads_ms.split_off(&(receipt.window_start + 1));
     }
 }
 
@@ -297,19 +237,10 @@ fn seconds(now: Now, since_ms: u64) -> f64 {
 
 impl Observer for Metrics {
     fn event(&mut self, now: Now, event: &Event) {
+        // What an earlier process counted is in the tally, and is not counted again.
+        self.tally.event(event);
         match event {
-            // What an earlier process counted is not counted again, but it is part of the window's file.
-            Event::Started(records) => {
-                for record in records {
-                    let JournalRecord::Group { window_start, rollouts } = record else { continue };
-                    let Some(first) = rollouts.first() else { continue };
-                    self.groups.insert((*window_start, first.rollout_group), Group::of(rollouts, true));
-                }
-            }
             Event::HeadMoved(head) => drop(self.handles.head_block.set(head.number as f64)),
-            Event::GroupReady { group, sealed } if sealed.findings.is_empty() => {
-                self.groups.insert((group.window_start, group.index), Group::of(&sealed.rollouts, false));
-            }
             Event::UploadAnswered { window_start, .. } => {
                 if let Some(since_ms) = self.uploads_ms.remove(window_start) {
                     self.upload_seconds = Some(seconds(now, since_ms));
@@ -321,10 +252,10 @@ impl Observer for Metrics {
     }
 
     fn action(&mut self, now: Now, action: &Action) {
+        self.tally.action(now, action);
         match action {
             Action::Upload { window_start, .. } => drop(self.uploads_ms.insert(*window_start, now.monotonic_ms)),
             Action::Report(Report::WindowOpened { window_start, .. }) => {
-                self.opened_ms.insert(*window_start, now.monotonic_ms);
                 self.handles.window.set(*window_start as f64);
             }
             Action::Report(Report::GroupClean { window_start, index, .. }) => {

@@ -19,6 +19,7 @@ pub struct Progress {
 struct Shown {
     opened_ms: u64,
     deadline_ms: u64,
+    groups_done: usize,
     groups_ready: usize,
     groups_in_work: usize,
     doing: &'static str,
@@ -36,12 +37,20 @@ impl Progress {
     }
 
     fn show(&self, now: Now) {
-        let Shown { opened_ms, deadline_ms, groups_ready, groups_in_work, doing } = &self.shown;
-        self.bar.set_length(deadline_ms.saturating_sub(*opened_ms));
-        self.bar.set_position(now.monotonic_ms.saturating_sub(*opened_ms));
+        self.bar.set_length(self.shown.deadline_ms.saturating_sub(self.shown.opened_ms));
+        self.bar.set_position(now.monotonic_ms.saturating_sub(self.shown.opened_ms));
+        self.bar.set_message(self.shown.message(now));
+    }
+}
+
+impl Shown {
+    fn message(&self, now: Now) -> String {
+        let Self { deadline_ms, groups_done, groups_ready, groups_in_work, doing, .. } = self;
         let left_s = deadline_ms.saturating_sub(now.monotonic_ms) / 1000;
         let doing = if doing.is_empty() { String::new() } else { format!(", {doing}") };
-        self.bar.set_message(format!("{groups_ready} groups ready, {groups_in_work} in work, {left_s} s left{doing}"));
+        format!(
+            "{groups_done} groups done, {groups_in_work} in flight, {groups_ready} ready in a row, {left_s} s left{doing}"
+        )
     }
 }
 
@@ -65,7 +74,10 @@ impl Observer for Progress {
                 self.shown = Shown { opened_ms: now.monotonic_ms, deadline_ms, ..Shown::default() };
                 self.bar.set_prefix(format!("window {window_start}"));
             }
-            Action::Report(Report::GroupClean { clean_prefix, .. }) => self.shown.groups_ready = *clean_prefix,
+            Action::Report(Report::GroupClean { clean_prefix, .. }) => {
+                self.shown.groups_done += 1;
+                self.shown.groups_ready = *clean_prefix;
+            }
             Action::Report(Report::Receipt(_)) => {
                 self.shown = Shown::default();
                 self.bar.set_prefix("waiting for a window");
@@ -77,5 +89,39 @@ impl Observer for Progress {
             _ => return,
         }
         self.show(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::ProgressDrawTarget;
+
+    use super::*;
+
+    fn at(monotonic_ms: u64) -> Now {
+        Now { monotonic_ms, wall_ms: 0 }
+    }
+
+    #[test]
+    fn the_bar_tells_groups_done_and_in_a_row_and_the_time_left() {
+        let mut progress = Progress::new(&MultiProgress::with_draw_target(ProgressDrawTarget::hidden()));
+        progress.action(at(0), &Action::SetTimer { timer: Timer::UploadDeadline, at_ms: 300_000 });
+        progress.action(at(5_000), &Action::Report(Report::WindowOpened { window_start: 30, with_beacon: true }));
+        for (index, clean_prefix) in [(1, 0), (0, 2), (3, 2)] {
+            let report = Report::GroupClean { window_start: 30, index, clean_prefix, successes: 1 };
+            progress.action(at(100_000), &Action::Report(report));
+        }
+        let message = progress.shown.message(at(100_000));
+        assert_eq!(message, "3 groups done, 0 in flight, 2 ready in a row, 200 s left");
+        assert_eq!((progress.bar.length(), progress.bar.position()), (Some(295_000), 95_000));
+        let upload = Action::Upload {
+            window_start: 30,
+            key: "k".to_owned(),
+            bytes: Vec::new(),
+            condition: grail_miner::ports::PutCondition::Absent,
+            limit_ms: 1,
+        };
+        progress.action(at(290_000), &upload);
+        assert!(progress.shown.message(at(290_000)).ends_with("10 s left, uploading"));
     }
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::tally::Tally;
+use crate::contract::Schema;
 use crate::terminal::printable;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
@@ -27,6 +29,7 @@ pub struct Receipts {
     bars: MultiProgress,
     path: PathBuf,
     file: File,
+    tally: Tally,
 }
 
 impl Receipts {
@@ -37,7 +40,7 @@ impl Receipts {
     pub fn new(format: ReceiptFormat, data_folder: &Path, bars: &MultiProgress) -> io::Result<Self> {
         let path = data_folder.join("receipts.jsonl");
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
-        Ok(Self { format, bars: bars.clone(), path, file })
+        Ok(Self { format, bars: bars.clone(), path, file, tally: Tally::default() })
     }
 
     fn keep(&mut self, record: &str) {
@@ -49,18 +52,31 @@ impl Receipts {
 }
 
 impl Observer for Receipts {
-    fn event(&mut self, _: Now, _: &Event) {}
+    fn event(&mut self, _: Now, event: &Event) {
+        self.tally.event(event);
+    }
 
     fn action(&mut self, now: Now, action: &Action) {
+        self.tally.action(now, action);
         let Action::Report(Report::Receipt(receipt)) = action else { return };
-        let record = record(now, receipt);
+        let record = record(now, receipt, &self.tally);
+        self.tally.forget_through(receipt.window_start);
         self.keep(&record);
         let line = match self.format {
-            ReceiptFormat::Text => receipt_line(receipt),
+            ReceiptFormat::Text => told(receipt),
             ReceiptFormat::Json => record,
         };
         // A reader that went away must not end the miner.
         self.bars.suspend(|| drop(writeln!(io::stdout(), "{line}")));
+    }
+}
+
+/// A receipt as an operator is told it: a window that was not uploaded names the command that says why.
+fn told(receipt: &WindowReceipt) -> String {
+    let line = receipt_line(receipt);
+    match receipt.outcome {
+        WindowOutcome::Uploaded => line,
+        _ => format!("{line}; `grail why {}` tells more", receipt.window_start),
     }
 }
 
@@ -86,7 +102,7 @@ pub(super) const OUTCOMES: [&str; 6] =
     ["uploaded", "kept_back", "nothing_ready", "not_registered", "reorganised", "lost"];
 
 /// An outcome's name in records and metrics.
-pub(super) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
+pub(crate) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
     match outcome {
         WindowOutcome::Uploaded => OUTCOMES[0],
         WindowOutcome::KeptBack(_) => OUTCOMES[1],
@@ -97,12 +113,16 @@ pub(super) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
     }
 }
 
-fn record(now: Now, receipt: &WindowReceipt) -> String {
+fn record(now: Now, receipt: &WindowReceipt, tally: &Tally) -> String {
+    let sums = tally.sums(receipt.window_start);
+    let seconds = tally.seconds_open(now, receipt.window_start);
+    let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
     let why = match &receipt.outcome {
         WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => Some(why),
         _ => None,
     };
     json!({
+        "schema": Schema::Receipt.id(),
         "record": "window",
         "window": receipt.window_start,
         "ended_at": now.wall_ms as f64 / 1000.0,
@@ -118,10 +138,59 @@ fn record(now: Now, receipt: &WindowReceipt) -> String {
         "self_check_rejections": receipt.self_check_rejections,
         "engine_failures": receipt.engine_failures,
         "reorganisations": receipt.reorganisations,
+        "rollouts_clean": sums.rollouts,
+        "rollouts_solved": sums.successes,
+        "tokens": sums.tokens,
+        "seconds": seconds,
+        "reward_mean": (sums.rollouts > 0).then(|| sums.reward / sums.rollouts as f64),
+        "expected_score": if is_uploaded { tally.expected_score(receipt) } else { Some(0.0) },
+        "remedy": (!is_uploaded).then(|| format!("grail why {}", receipt.window_start)),
     })
     .to_string()
 }
 
 fn slack_seconds(receipt: &WindowReceipt) -> Option<f64> {
     receipt.slack_ms.map(|slack_ms| slack_ms as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(outcome: WindowOutcome) -> WindowReceipt {
+        WindowReceipt {
+            window_start: 90,
+            outcome,
+            groups_clean: 3,
+            groups_uploaded: 0,
+            rollouts_uploaded: 0,
+            slack_ms: None,
+            read_back: false,
+            digest: None,
+            self_check_rejections: Default::default(),
+            engine_failures: 0,
+            reorganisations: 0,
+            with_beacon: true,
+        }
+    }
+
+    #[test]
+    fn every_window_that_was_not_uploaded_names_the_command_that_says_why() {
+        let now = Now { monotonic_ms: 0, wall_ms: 0 };
+        let outcomes = [
+            WindowOutcome::KeptBack("a hash".to_owned()),
+            WindowOutcome::NothingReady,
+            WindowOutcome::NotRegistered,
+            WindowOutcome::Reorganised,
+            WindowOutcome::Lost("a bucket".to_owned()),
+        ];
+        for outcome in outcomes {
+            let receipt = receipt(outcome);
+            assert!(told(&receipt).ends_with("; `grail why 90` tells more"), "{}", told(&receipt));
+            let record: serde_json::Value = serde_json::from_str(&record(now, &receipt, &Tally::default())).unwrap();
+            assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
+        }
+        let uploaded = receipt(WindowOutcome::Uploaded);
+        assert!(!told(&uploaded).contains("grail why"));
+    }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, unpacked, v1, v2};
 use super::many::in_parallel;
+use crate::bundle::{BundleError, is_bundle, tapes_in};
 use crate::frames::{FileKind, FrameDamage, PAYLOAD_BYTES_MAX, Scan, scan, version};
 
 /// A tape in memory.
@@ -33,6 +34,9 @@ pub enum TapeError {
         /// Why.
         source: std::io::Error,
     },
+    /// An archive without a tape, or none at all.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// The file is not a tape, or damaged.
     #[error("the tape {} is damaged: {damage}; replay a copy of it, or another tape", path.display())]
     Damaged {
@@ -58,13 +62,24 @@ pub enum TapeError {
 }
 
 impl Tape {
-    /// Read the tape in this file.
+    /// Read the tape in this file, or the first one of a bundle.
     ///
     /// # Errors
     /// [`TapeError`]; a tape that ends in the middle of a frame is read up to that frame.
     pub fn read(path: &Path) -> Result<Self, TapeError> {
+        Ok(Self::read_all(path)?.swap_remove(0))
+    }
+
+    /// The tape in this file, or every tape in this bundle; there is at least one.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_all(path: &Path) -> Result<Vec<Self>, TapeError> {
         let bytes = std::fs::read(path).map_err(|source| TapeError::Io { path: path.to_owned(), source })?;
-        Self::parse(path, &bytes)
+        if !is_bundle(&bytes) {
+            return Ok(vec![Self::parse(path, &bytes)?]);
+        }
+        tapes_in(path, &bytes)?.into_iter().map(|(name, bytes)| Self::parse(&path.join(name), &bytes)).collect()
     }
 
     /// The tape that these bytes are; `path` is for errors.

@@ -7,6 +7,9 @@ mod process;
 #[path = "../s3_server/mod.rs"]
 mod s3_server;
 mod scenario;
+#[path = "../schema/mod.rs"]
+mod schema;
+mod schemas;
 mod serve;
 mod sim;
 mod streams;

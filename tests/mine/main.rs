@@ -3,11 +3,15 @@
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests run processes in real time")]
 
+mod aftermath;
+mod control;
 mod crash;
 mod faults;
 mod monitoring;
 mod plain;
 mod scene;
+#[path = "../schema/mod.rs"]
+mod schema;
 mod secrets;
 #[allow(dead_code, reason = "other tests need its bad manners")]
 #[path = "../telemetry/server.rs"]

@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use grail::exit::Exit;
+use grail_protocol::PROTOCOL;
+
 use crate::scene::Scene;
 
 fn grail(scene: &Scene, changes: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
@@ -28,7 +31,7 @@ fn a_cpu_mines_on_networks_of_ones_own_alone() {
     let kept: Vec<&str> = text.lines().filter(|line| !without.clone().any(|name| line.starts_with(name))).collect();
     fs::write(scene.served.env_file(), kept.join("\n")).unwrap();
     let (code, stderr) = grail(&scene, &public, &["--device", "cpu"]);
-    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
     assert!(stderr.contains("validators reject proofs that a CPU computed"), "{stderr}");
 }
 
@@ -37,7 +40,7 @@ fn what_only_the_operator_can_mend_is_told_with_its_code_and_remedy() {
     let scene = Scene::new(401);
     let wrong = [("R2_WRITE_SECRET_ACCESS_KEY", "0123456789012345678901234567890123456789")];
     let (code, stderr) = grail(&scene, &wrong, &["--device", "cpu"]);
-    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(code, Some(Exit::Credentials.code().into()), "{stderr}");
     assert!(stderr.contains("R2_WRITE_SECRET_ACCESS_KEY"), "{stderr}");
     let text = fs::read_to_string(scene.served.env_file()).unwrap();
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap().to_owned();
@@ -45,7 +48,7 @@ fn what_only_the_operator_can_mend_is_told_with_its_code_and_remedy() {
     let hotkey = format!("{folder}/{}/hotkeys/{}", value("BT_WALLET_COLD"), value("BT_WALLET_HOT"));
     fs::set_permissions(&hotkey, fs::Permissions::from_mode(0o644)).unwrap();
     let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
-    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(code, Some(Exit::Credentials.code().into()), "{stderr}");
     assert!(stderr.contains("chmod 600"), "{stderr}");
 }
 
@@ -64,4 +67,49 @@ fn a_second_miner_on_the_same_hotkey_is_refused() {
     let (code, stderr) = grail(&scene, &[], &arguments);
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("--take-over"), "{stderr}");
+}
+
+#[test]
+fn a_hotkey_without_a_uid_does_not_begin_to_mine() {
+    let scene = Scene::new(403);
+    let world = scene.served.world();
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::NotRegistered.code().into()), "{stderr}");
+    assert!(stderr.contains("btcli subnet register"), "{stderr}");
+}
+
+#[test]
+fn a_node_of_another_network_is_no_matter_of_waiting() {
+    let scene = Scene::new(404);
+    let text = fs::read_to_string(scene.served.env_file()).unwrap();
+    let kept: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            !["GRAIL_BLOCK_TIME", "GRAIL_DRAND", "GRAIL_MODEL_NAME"].iter().any(|name| line.starts_with(name))
+        })
+        .collect();
+    fs::write(scene.served.env_file(), kept.join("\n")).unwrap();
+    // A cache with the network's model in it, so that nothing is downloaded.
+    let repository = scene.data.path().join("models--Qwen--Qwen3-4B-Instruct-2507");
+    fs::create_dir_all(repository.join("snapshots/1")).unwrap();
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    fs::write(repository.join("refs/main"), "1").unwrap();
+    let changes = [("BT_NETWORK", "finney"), ("HF_HUB_CACHE", scene.data.path().to_str().unwrap())];
+    let (code, stderr) = grail(&scene, &changes, &["--device", "cuda", "--no-drand"]);
+    assert_eq!(code, Some(Exit::Protocol.code().into()), "{stderr}");
+    assert!(stderr.contains("it serves another network"), "{stderr}");
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_has_a_code_of_its_own() {
+    let scene = Scene::new(405);
+    let wrong = [("BT_CHAIN_ENDPOINT", "no address")];
+    let (code, stderr) = grail(&scene, &wrong, &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
+    assert!(stderr.contains("BT_CHAIN_ENDPOINT"), "{stderr}");
+    // A data folder that is a file.
+    let file = scene.served.env_file().to_str().unwrap();
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu", "--data-dir", file]);
+    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
 }

@@ -97,7 +97,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Replay { review: true, accept, reason, .. } => {
             tape::review(&root.join("fixtures"), accept.as_deref().zip(reason.as_deref()))
         }
-        Chore::Replay { arguments, .. } => Ok(grail::commands::replay::run(&arguments)? == ExitCode::SUCCESS),
+        Chore::Replay { arguments, .. } => Ok(grail::commands::replay::run(&arguments)? == grail::exit::Exit::Success),
         Chore::Tape { chore } => tape::run(&root.join("fixtures"), &chore),
         Chore::Mutants => mutants::run(root),
         Chore::Messages => tidy::messages::record(root),

@@ -2,10 +2,10 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use crate::exit::Exit;
 use crate::tape::timeline::{Gatherer, Page, Source};
 use crate::tape::travel::{Journey, Travel, travel};
 use crate::tape::{Replay, Tape};
@@ -19,7 +19,7 @@ pub(super) fn only<'a>(tapes: &'a [PathBuf], option: &str) -> anyhow::Result<&'a
 }
 
 /// Let a person travel through a tape; the exit code says whether it is equal.
-pub(super) fn step(path: &Path) -> anyhow::Result<ExitCode> {
+pub(super) fn step(path: &Path) -> anyhow::Result<Exit> {
     let journey =
         Journey::open(Tape::read(path)?).with_context(|| format!("cannot travel through {}", path.display()))?;
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
@@ -27,7 +27,7 @@ pub(super) fn step(path: &Path) -> anyhow::Result<ExitCode> {
     }
     let is_equal = journey.first_difference().is_none();
     travel(Travel::new(journey, name(path))).context("the terminal cannot be used; use --html FILE or --json")?;
-    Ok(if is_equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_equal { Exit::Success } else { Exit::No })
 }
 
 /// Write a tape's page.

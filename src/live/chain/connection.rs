@@ -27,6 +27,9 @@ const WAITING_REQUESTS_MAX: usize = 64;
 /// Notifications that wait for us; more end the subscription.
 const NOTIFICATIONS_MAX: usize = 64;
 
+/// What is wrong with a node whose genesis is not the one that is meant.
+pub const OTHER_NETWORK: &str = "it serves another network";
+
 /// An open connection. Dropping a call's future at any time is safe.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -88,7 +91,7 @@ impl Connection {
         match wanted {
             Some(wanted) if wanted != found => {
                 let (wanted, found) = (hex::encode(wanted), hex::encode(found));
-                let what = format!("it serves another network: its genesis is 0x{found}, and 0x{wanted} is meant");
+                let what = format!("{OTHER_NETWORK}: its genesis is 0x{found}, and 0x{wanted} is meant");
                 Err(self.named(Failure::malformed(what)))
             }
             _ => Ok(found),

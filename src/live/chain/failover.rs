@@ -109,6 +109,14 @@ impl Failover {
         }
     }
 
+    /// Each endpoint's name, and whether it is the one in use: connected, or being tried.
+    pub(super) fn standing(&self) -> Vec<(String, Option<bool>)> {
+        let state = self.state.borrow();
+        let is_connected = state.connection.as_ref().is_some_and(|connection| connection.is_usable());
+        let standing = |at: usize| (at == state.index).then_some(is_connected);
+        self.endpoints.iter().enumerate().map(|(at, endpoint)| (endpoint.name(), standing(at))).collect()
+    }
+
     fn present(&self) -> Option<Rc<Connection>> {
         let present = self.state.borrow().connection.clone()?;
         if present.is_usable() {

@@ -23,10 +23,10 @@ pub(super) fn bytes_of(answer: &Value) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
-/// Storage keys.
-pub(super) fn keys_of(answer: &Value) -> Result<Vec<Vec<u8>>, Failure> {
-    let list = answer.as_array().ok_or_else(|| unexpected("a list of keys", answer))?;
-    list.iter().map(|key| bytes_of(key)?.ok_or_else(|| unexpected("a key", key))).collect()
+/// A list of bytes.
+pub(super) fn list_of_bytes(answer: &Value) -> Result<Vec<Vec<u8>>, Failure> {
+    let list = answer.as_array().ok_or_else(|| unexpected("a list", answer))?;
+    Ok(list.iter().map(bytes_of).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// The number of a block, from its header.

@@ -26,7 +26,7 @@ pub(super) fn commitment_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
     [&entry("Commitments", "CommitmentOf")[..], &netuid.to_le_bytes(), &hashed].concat()
 }
 
-/// SubtensorModule.Weights: what each validator of a subnet has set; the prefix of their keys.
+/// SubtensorModule.Weights of a subnet: the keys of its validators, whose uids are the last two bytes, begin so.
 pub(super) fn weights_prefix(netuid: u16) -> Vec<u8> {
     [&entry("SubtensorModule", "Weights")[..], &netuid.to_le_bytes()].concat()
 }

@@ -48,6 +48,15 @@ impl Files {
         Ok(Self { folder: folder.to_owned(), name: name.to_owned() })
     }
 
+    /// The files of this name that are there, oldest first; nothing is made.
+    pub(super) fn all(folder: &Path, name: &str) -> Vec<PathBuf> {
+        let files = Self { folder: folder.to_owned(), name: name.to_owned() };
+        let mut all: Vec<PathBuf> = (1..).map(|age| files.old(age)).take_while(|path| path.exists()).collect();
+        all.reverse();
+        all.extend(Some(files.current()).filter(|path| path.exists()));
+        all
+    }
+
     pub(super) fn current(&self) -> PathBuf {
         self.folder.join(format!("{}.journal", self.name))
     }

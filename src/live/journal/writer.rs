@@ -9,7 +9,7 @@ use super::record::decode;
 use super::{JournalOptions, Opened};
 use crate::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
 
-const KIND: FileKind = FileKind { magic: *b"GRAILJNL", version: 1 };
+pub(super) const KIND: FileKind = FileKind { magic: *b"GRAILJNL", version: 1 };
 
 /// Owns the lock and the open file.
 pub(super) struct Writer {

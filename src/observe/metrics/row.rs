@@ -72,15 +72,15 @@ impl Metrics {
         ];
         gauges.into_iter().for_each(|(name, gauge)| row.number(name, gauge.get()));
         row.number("mining.upload_duration", self.upload_seconds.unwrap_or(f64::NAN));
-        let groups = || self.clean_groups(receipt.window_start);
-        let tokens: u64 = groups().map(|group| group.tokens).sum();
+        let tokens = self.tally.sums(receipt.window_start).tokens;
         let duration = handles.window_duration.get();
         row.number("grail.tokens_per_second", ratio(tokens as f64, duration));
         row.count(
             "grail.window_rejections",
             receipt.self_check_rejections.values().map(|count| u64::from(*count)).sum(),
         );
-        let rewards: Vec<f64> = groups().flat_map(|group| group.rewards.iter().copied()).collect();
+        let rewards: Vec<f64> =
+            self.tally.clean_groups(receipt.window_start).flat_map(|group| group.rewards.clone()).collect();
         row.value("mining.reward_distribution", histogram(&rewards, &REWARD_BUCKETS));
         row
     }

@@ -45,7 +45,13 @@ pub enum Palette {
 }
 
 impl Palette {
-    fn style(self, colour: Color) -> Style {
+    /// As the environment wants it (<https://no-color.org>).
+    pub fn of_environment() -> Self {
+        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if is_plain { Self::Plain } else { Self::Colours }
+    }
+
+    pub(crate) fn style(self, colour: Color) -> Style {
         match self {
             Self::Colours => Style::new().fg(colour),
             Self::Plain => Style::new(),

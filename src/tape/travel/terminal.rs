@@ -24,8 +24,7 @@ pub fn travel(mut travel: Travel) -> io::Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, is_asked_to_end.clone())?;
     }
-    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let palette = if is_plain { Palette::Plain } else { Palette::Colours };
+    let palette = Palette::of_environment();
     in_terminal(|terminal| {
         while !is_asked_to_end.load(Ordering::Relaxed) {
             terminal.draw(|frame| draw(frame, &travel, palette))?;

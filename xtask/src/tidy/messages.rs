@@ -79,12 +79,12 @@ mod tests {
     fn messages_are_read_as_the_compiler_reads_them() {
         #[derive(Debug, thiserror::Error)]
         enum Sample {
-            #[error("a \"quoted\" word, \
-                     broken; write `{{`")]
-            Plain,
             #[error(
-                "one on a line of its own"
+                "a \"quoted\" word, \
+                     broken; write `{{`"
             )]
+            Plain,
+            #[error("one on a line of its own")]
             OnItsOwn,
             #[error("{0}")]
             Handed(String),

@@ -1,0 +1,163 @@
+//! What the commands of a miner's operator take: `top`, `stop`, `why`, `bundle` and `report`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use grail_engine::cuda::TorchProfile;
+
+use super::EnvFileArgument;
+use crate::device::DeviceChoice;
+
+/// Which running miner.
+#[derive(Debug, Args)]
+pub struct MinerArgument {
+    /// The miner's data folder [default: $XDG_DATA_HOME/grail or ~/.local/share/grail].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The beginning of its hotkey's address, where several miners share the folder.
+    #[arg(long, value_name = "ADDRESS")]
+    pub hotkey: Option<String>,
+}
+
+/// `grail stop`.
+#[derive(Debug, Args)]
+pub struct StopArguments {
+    /// Which miner.
+    #[command(flatten)]
+    pub miner: MinerArgument,
+    /// Let it go on to the end of the window and upload that; without this, what is clean is uploaded at once.
+    #[arg(long)]
+    pub after_window: bool,
+    /// Return at once, and not when it has ended.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `grail top`.
+#[derive(Debug, Args)]
+pub struct TopArguments {
+    /// Which miner.
+    #[command(flatten)]
+    pub miner: MinerArgument,
+    /// Print how it is now as one JSON object, and end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `grail why`.
+#[derive(Debug, Args)]
+pub struct WhyArguments {
+    /// The window's first block.
+    pub window: u64,
+    /// Which miner.
+    #[command(flatten)]
+    pub miner: MinerArgument,
+    /// Where the configuration of bucket and chain is.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// Where proofs are computed again: cuda, cuda:1 for the second card, or cpu. A proof has the bits of what computed it.
+    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+    /// The model [default: GRAIL_MODEL_NAME].
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Whose bits, on a CUDA device: torch-2.8 or torch-2.10.
+    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
+    pub profile: TorchProfile,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `grail bundle`.
+#[derive(Debug, Args)]
+pub struct BundleArguments {
+    /// The window's first block.
+    pub window: u64,
+    /// Which miner.
+    #[command(flatten)]
+    pub miner: MinerArgument,
+    /// Where the configuration is: it is shown without secrets, and they are looked for everywhere else.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// Where the tapes lie [default: `tapes` in the data folder].
+    #[arg(long, value_name = "DIR")]
+    pub tapes: Option<PathBuf>,
+    /// A file that the miner's log was written to; its last 2 MiB go into the archive.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Where to [default: grail-bundle-WINDOW.tar.gz].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `grail report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// Which miner.
+    #[command(flatten)]
+    pub miner: MinerArgument,
+    /// Where the configuration is: the chain is asked for the weights that are set.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// Only windows that ended in the last such time: 90m, 24h or 7d [default: all of them].
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Since>,
+    /// Where to [default: grail-report.html].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A time that is over: a number with its unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Since {
+    /// In seconds.
+    pub seconds: f64,
+    count: u32,
+    unit: char,
+}
+
+impl Since {
+    /// As it was typed.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.count, self.unit)
+    }
+}
+
+/// Not a time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no time; write a number with s, m, h or d, such as 24h")]
+pub struct SinceError(String);
+
+impl FromStr for Since {
+    type Err = SinceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let malformed = || SinceError(text.to_owned());
+        let unit = text.chars().last().ok_or_else(malformed)?;
+        let each = match unit {
+            's' => 1.0,
+            'm' => 60.0,
+            'h' => 3_600.0,
+            'd' => 86_400.0,
+            _ => return Err(malformed()),
+        };
+        let count: u32 = text[..text.len() - 1].parse().map_err(|_| malformed())?;
+        Ok(Self { seconds: f64::from(count) * each, count, unit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        let seconds = |text: &str| text.parse::<Since>().map(|since| since.seconds);
+        assert_eq!([seconds("90m"), seconds("24h"), seconds("7d")], [Ok(5_400.0), Ok(86_400.0), Ok(604_800.0)]);
+        for wrong in ["", "h", "24", "-1h", "1.5h", "ü", "24 h", "1w"] {
+            assert!(wrong.parse::<Since>().unwrap_err().to_string().contains("24h"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `grail stop`.
+
+use std::time::Duration;
+
+use crate::args::{MinerArgument, StopArguments};
+use crate::control::{Asking, Request, Status, Stopping};
+use crate::exit::Exit;
+
+/// How often it is looked whether it has ended.
+const LOOK_AROUND: Duration = Duration::from_millis(200);
+
+pub(super) fn run(arguments: &StopArguments) -> anyhow::Result<Exit> {
+    let mut asking = find(&arguments.miner)?;
+    let request = if arguments.after_window { Request::StopAfterWindow } else { Request::Stop };
+    let status = asking.ask(request)?;
+    eprintln!("{}", told(&status));
+    // What no longer answers has ended.
+    while !arguments.no_wait && asking.ask(Request::Status).is_ok() {
+        std::thread::sleep(LOOK_AROUND);
+    }
+    Ok(Exit::Success)
+}
+
+/// The miner that was meant.
+pub(super) fn find(miner: &MinerArgument) -> anyhow::Result<Asking> {
+    let folder = super::why::data_folder(miner.data_dir.clone())?;
+    Ok(Asking::find(&folder, miner.hotkey.as_deref())?)
+}
+
+fn told(status: &Status) -> String {
+    match (status.stopping, &status.window) {
+        (Stopping::AfterWindow, Some(window)) => format!(
+            "the miner ends after the upload of window {}, which begins in {:.0} s",
+            window.start,
+            window.deadline_seconds.unwrap_or(0.0)
+        ),
+        _ => "the miner uploads what is clean, and ends".to_owned(),
+    }
+}

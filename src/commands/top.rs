@@ -1,0 +1,25 @@
+//! `grail top`.
+
+use std::io::IsTerminal;
+
+use anyhow::{Context, anyhow, bail};
+
+use super::{output, stop};
+use crate::args::TopArguments;
+use crate::control::Request;
+use crate::exit::Exit;
+use crate::top::watch;
+
+pub(super) fn run(arguments: &TopArguments) -> anyhow::Result<Exit> {
+    let mut asking = stop::find(&arguments.miner)?;
+    if arguments.json {
+        let status = asking.ask(Request::Status)?;
+        output::line(serde_json::to_string(&status).context("plain data has an encoding")?);
+        return Ok(Exit::Success);
+    }
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        bail!("grail top needs a terminal for input and output; run it in one, or use --json");
+    }
+    watch(asking).map_err(|error| anyhow!("the terminal cannot be used ({error}); use --json"))?;
+    Ok(Exit::Success)
+}

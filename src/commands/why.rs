@@ -1,0 +1,56 @@
+//! `grail why`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::output;
+use crate::args::WhyArguments;
+use crate::config::{self, MinerConfig};
+use crate::contract::Schema;
+use crate::exit::{Exit, Told};
+use crate::judge::Judging;
+use crate::why::{Sources, Why, gather, page};
+
+pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
+    let why = find_out(arguments)?;
+    if arguments.json {
+        output::line(Schema::Why.stamp(serde_json::to_value(&why).context("plain data has an encoding")?));
+    } else {
+        output::line(page(&why));
+    }
+    Ok(match why.conclusion.kind {
+        "well" => Exit::Success,
+        "unknown" => Exit::Elsewhere,
+        _ => Exit::No,
+    })
+}
+
+/// Everything that can be found out.
+fn find_out(arguments: &WhyArguments) -> anyhow::Result<Why> {
+    let environment = config::process_environment();
+    let config = config::load(&environment, arguments.env_file.env_file.as_deref())
+        .map_err(anyhow::Error::from)
+        .and_then(|typed| Ok(MinerConfig::from_typed(&typed)?));
+    let data_folder = data_folder(arguments.miner.data_dir.clone())?;
+    let named = arguments.model.clone().or_else(|| config.as_ref().ok().map(|config| config.model_name.clone()));
+    let named = named.unwrap_or_else(|| "rehearsal".to_owned());
+    let folder = config::model_folder(&named, config::hub_cache(&environment).as_deref());
+    let model = folder.map_or(named, |folder| folder.display().to_string());
+    let sources = Sources {
+        data_folder: &data_folder,
+        hotkey: arguments.miner.hotkey.as_deref(),
+        config,
+        judging: Judging { device: arguments.device, model: &model, profile: arguments.profile },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    Ok(runtime.block_on(tokio::task::LocalSet::new().run_until(gather(arguments.window, &sources))))
+}
+
+/// The miner's data folder.
+pub(super) fn data_folder(named: Option<PathBuf>) -> Result<PathBuf, Told> {
+    named.or_else(|| config::data_folder(&config::process_environment())).ok_or_else(|| {
+        Told::new(Exit::Configuration, "no home folder is known; name the miner's data folder with --data-dir")
+    })
+}

@@ -1,0 +1,82 @@
+//! The contract with programs: each JSON object names the schema that it keeps to.
+//!
+//! A schema lies in `docs/schemas` under its name. A field may be added within a version; one that goes, or changes its
+//! meaning, makes a new one.
+
+use serde_json::Value;
+
+/// A shape of JSON that a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is what the command of this name prints")]
+pub enum Schema {
+    Bench,
+    ConfigShow,
+    Doctor,
+    /// What any command prints that was asked for JSON and fails.
+    Error,
+    /// A window's receipt, as `grail mine --json` prints it and `receipts.jsonl` keeps it.
+    Receipt,
+    Rehearsal,
+    Replay,
+    ReplayFork,
+    /// A window that the validator of `grail sim serve` judged.
+    ServeWindow,
+    Sim,
+    /// What `grail top --json` prints, and the control socket answers.
+    Status,
+    Swarm,
+    TapeList,
+    TapeStep,
+    Verify,
+    Why,
+}
+
+impl Schema {
+    /// All of them, by name.
+    pub const ALL: [Self; 16] = [
+        Self::Bench,
+        Self::ConfigShow,
+        Self::Doctor,
+        Self::Error,
+        Self::Receipt,
+        Self::Rehearsal,
+        Self::Replay,
+        Self::ReplayFork,
+        Self::ServeWindow,
+        Self::Sim,
+        Self::Status,
+        Self::Swarm,
+        Self::TapeList,
+        Self::TapeStep,
+        Self::Verify,
+        Self::Why,
+    ];
+
+    /// Name and version: `docs/schemas/NAME.json` has the schema.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Bench => "bench.v1",
+            Self::ConfigShow => "config-show.v1",
+            Self::Doctor => "doctor.v1",
+            Self::Error => "error.v1",
+            Self::Receipt => "receipt.v1",
+            Self::Rehearsal => "rehearsal.v1",
+            Self::Replay => "replay.v1",
+            Self::ReplayFork => "replay-fork.v1",
+            Self::ServeWindow => "serve-window.v1",
+            Self::Sim => "sim.v1",
+            Self::Status => "status.v1",
+            Self::Swarm => "swarm.v1",
+            Self::TapeList => "tape-list.v1",
+            Self::TapeStep => "tape-step.v1",
+            Self::Verify => "verify.v1",
+            Self::Why => "why.v1",
+        }
+    }
+
+    /// The object with its schema's name in it.
+    pub fn stamp(self, mut object: Value) -> Value {
+        object["schema"] = self.id().into();
+        object
+    }
+}

@@ -1,0 +1,44 @@
+//! How a running miner is asked how it is, and asked to stop: a socket in its data folder that only its owner may use.
+//!
+//! A request is a JSON object on a line, and so is its answer. The miner's thread only ever writes to memory; whoever asks,
+//! however slowly, waits for the socket's own thread.
+
+mod board;
+mod client;
+mod socket;
+mod status;
+
+use std::path::{Path, PathBuf};
+
+use grail_protocol::signature::Hotkey;
+use serde::{Deserialize, Serialize};
+
+pub use self::board::{Board, Identity, Sampler};
+pub use self::client::{Asking, ControlError};
+pub use self::socket::{Control, SocketError};
+pub use self::status::{
+    EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
+};
+
+const PREFIX: &str = "control-";
+const ENDING: &str = ".sock";
+/// Characters of the address in a socket's name: a socket's path is short by the system's rules.
+const HOTKEY_CHARS: usize = 12;
+
+/// What may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// How is it going?
+    Status,
+    /// Upload what is clean, and end.
+    Stop,
+    /// Go on to the end of the window, and end after its upload.
+    StopAfterWindow,
+}
+
+/// Where the miner of a hotkey listens.
+pub fn socket_path(data_folder: &Path, hotkey: Hotkey) -> PathBuf {
+    let address = hotkey.to_ss58();
+    data_folder.join(format!("{PREFIX}{}{ENDING}", &address[..HOTKEY_CHARS]))
+}

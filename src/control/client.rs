@@ -1,0 +1,110 @@
+//! Asking a running miner.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::status::Status;
+use super::{ENDING, PREFIX, Request};
+
+/// A miner answers from memory; what takes longer is no answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A miner that answers.
+#[derive(Debug)]
+pub struct Asking {
+    stream: BufReader<UnixStream>,
+    socket: PathBuf,
+}
+
+/// Why no miner answers.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// There is none.
+    #[error(
+        "no miner runs with the data folder {}; start one with `grail mine`, or name its folder with --data-dir",
+        folder.display()
+    )]
+    None {
+        /// Where one was looked for.
+        folder: PathBuf,
+    },
+    /// There are several.
+    #[error("{} miners run with the data folder {}; name one with --hotkey: {}", hotkeys.len(), folder.display(), hotkeys.join(", "))]
+    Several {
+        /// Where.
+        folder: PathBuf,
+        /// The beginnings of their hotkeys' addresses.
+        hotkeys: Vec<String>,
+    },
+    /// It was there, and went away or does not answer.
+    #[error("the miner at {} does not answer ({why}); see whether its process still runs", socket.display())]
+    Gone {
+        /// Its socket.
+        socket: PathBuf,
+        /// What the system says.
+        why: String,
+    },
+}
+
+impl Asking {
+    /// The miner in this data folder, by the beginning of its hotkey's address where there are several.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn find(folder: &Path, hotkey: Option<&str>) -> Result<Self, ControlError> {
+        let mut found: Vec<(String, Self)> = sockets(folder)
+            .into_iter()
+            .filter(|(name, _)| {
+                hotkey.is_none_or(|wanted| wanted.starts_with(name.as_str()) || name.starts_with(wanted))
+            })
+            .filter_map(|(name, path)| Some((name, Self::connect(path)?)))
+            .collect();
+        if found.len() > 1 {
+            let hotkeys = found.into_iter().map(|(name, _)| name).collect();
+            return Err(ControlError::Several { folder: folder.to_owned(), hotkeys });
+        }
+        found.pop().map(|(_, asking)| asking).ok_or_else(|| ControlError::None { folder: folder.to_owned() })
+    }
+
+    /// None where nobody listens: a process that was killed leaves its socket behind.
+    fn connect(socket: PathBuf) -> Option<Self> {
+        let stream = UnixStream::connect(&socket).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_write_timeout(Some(PATIENCE)).ok()?;
+        Some(Self { stream: BufReader::new(stream), socket })
+    }
+
+    /// Ask; every request is answered with how the miner is then.
+    ///
+    /// # Errors
+    /// [`ControlError::Gone`].
+    pub fn ask(&mut self, request: Request) -> Result<Status, ControlError> {
+        self.exchange(request).map_err(|why| ControlError::Gone { socket: self.socket.clone(), why: why.to_string() })
+    }
+
+    fn exchange(&mut self, request: Request) -> io::Result<Status> {
+        let line = serde_json::to_string(&request)? + "\n";
+        self.stream.get_mut().write_all(line.as_bytes())?;
+        let mut answer = String::new();
+        if self.stream.read_line(&mut answer)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(serde_json::from_str(&answer)?)
+    }
+}
+
+/// Every socket in a folder, with the beginning of the hotkey's address.
+fn sockets(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut sockets: Vec<(String, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let hotkey = name.strip_prefix(PREFIX)?.strip_suffix(ENDING)?.to_owned();
+            Some((hotkey, entry.path()))
+        })
+        .collect();
+    sockets.sort();
+    sockets
+}

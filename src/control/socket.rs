@@ -1,0 +1,129 @@
+//! The socket: in the data folder, for its owner alone.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+
+use super::Request;
+use super::board::{Board, Shared};
+
+/// Longest request, its line's end included.
+const REQUEST_BYTES_MAX: u64 = 1 << 10;
+/// Who asks nothing for so long is left.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Askers at a time.
+const CONNECTIONS_MAX: usize = 16;
+/// How long to wait before more connections where the system gives no more descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A socket that is listened on; its file goes with it.
+#[derive(Debug)]
+pub struct Control {
+    path: PathBuf,
+}
+
+/// Why nobody can ask. Mining goes on without.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no control socket at {} ({why}), so `grail top` and `grail stop` cannot reach this miner; choose a shorter path or \
+     another disk with --data-dir",
+    path.display()
+)]
+pub struct SocketError {
+    /// Where.
+    path: PathBuf,
+    /// What the system says.
+    why: io::Error,
+}
+
+impl Control {
+    /// Answer about this miner until the value is dropped. Whatever lies at `path` is from a process that ended: the
+    /// hotkey's lock is held.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn serve(path: &Path, board: &Board) -> Result<Self, SocketError> {
+        let started = start(path, board.shared());
+        started.map_err(|why| SocketError { path: path.to_owned(), why })?;
+        Ok(Self { path: path.to_owned() })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // It may be gone with its folder.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn start(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    // Between the two lines above others might have connected: each is asked who it is.
+    let owner = fs::metadata(path)?.uid();
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _entered = runtime.enter();
+        tokio::net::UnixListener::from_std(listener)?
+    };
+    let thread = std::thread::Builder::new().name("control".to_owned());
+    thread.spawn(move || runtime.block_on(accept(listener, owner, shared))).map(drop)
+}
+
+async fn accept(listener: tokio::net::UnixListener, owner: u32, shared: Arc<Shared>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let is_ours = stream.peer_cred().is_ok_and(|peer| [0, owner].contains(&peer.uid()));
+        let Some(place) = places.clone().try_acquire_owned().ok().filter(|_| is_ours) else { continue };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            // Who hung up has nothing more to hear.
+            let _ = converse(stream, &shared).await;
+            drop(place);
+        });
+    }
+}
+
+async fn converse(stream: UnixStream, shared: &Shared) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = String::new();
+        let mut bounded = (&mut reader).take(REQUEST_BYTES_MAX);
+        let read = tokio::time::timeout(IDLE_MAX, bounded.read_line(&mut line)).await;
+        if !read.is_ok_and(|read| read.is_ok_and(|count| count > 0)) || !line.ends_with('\n') {
+            return Ok(());
+        }
+        let mut answer = answer(&line, shared);
+        answer.push('\n');
+        let written = tokio::time::timeout(IDLE_MAX, writer.write_all(answer.as_bytes())).await;
+        written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    }
+}
+
+fn answer(line: &str, shared: &Shared) -> String {
+    match serde_json::from_str(line) {
+        Ok(Request::Status) => {}
+        Ok(Request::Stop) => drop(shared.ask_to_stop(false)),
+        Ok(Request::StopAfterWindow) => drop(shared.ask_to_stop(true)),
+        Err(_) => return r#"{"error":"not understood; ask status, stop or stop_after_window"}"#.to_owned(),
+    }
+    serde_json::to_string(&shared.status()).unwrap_or_default()
+}

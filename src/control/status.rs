@@ -1,0 +1,139 @@
+//! How a miner is, at one moment.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that `grail top` shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Name of the schema.
+    pub schema: String,
+    /// Which program answers.
+    pub program: String,
+    /// Its process.
+    pub pid: u32,
+    /// Address of the hotkey.
+    pub hotkey: String,
+    /// Name of the wallet.
+    pub wallet: String,
+    /// Name of the network.
+    pub network: String,
+    /// Seconds since it began.
+    pub uptime_seconds: f64,
+    /// The newest block; none before the first came.
+    pub head: Option<HeadStatus>,
+    /// The window that is being mined.
+    pub window: Option<WindowStatus>,
+    /// The last windows' receipts, newest first.
+    pub uploads: Vec<UploadStatus>,
+    /// Whether it makes progress.
+    pub health: HealthStatus,
+    /// Everything that it talks to.
+    pub endpoints: Vec<EndpointStatus>,
+    /// How fast it is in this window.
+    pub speeds: Speeds,
+    /// What went wrong last, newest first.
+    pub troubles: Vec<TroubleStatus>,
+    /// Whether it was asked to stop.
+    pub stopping: Stopping,
+}
+
+/// The newest block.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HeadStatus {
+    /// Its number.
+    pub block: u64,
+    /// Seconds since it came.
+    pub age_seconds: f64,
+}
+
+/// The window that is being mined.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WindowStatus {
+    /// Its first block.
+    pub start: u64,
+    /// Whether the beacon entered its randomness; none before the randomness is known.
+    pub with_beacon: Option<bool>,
+    /// Groups that are clean and journalled.
+    pub groups_done: usize,
+    /// Groups that are being generated and proved.
+    pub groups_in_flight: usize,
+    /// The run of clean groups from 0, which is what an upload can hold.
+    pub clean_prefix: usize,
+    /// Seconds until the last upload must begin; none once it has.
+    pub deadline_seconds: Option<f64>,
+    /// Seconds from the window's beginning to that deadline.
+    pub whole_seconds: Option<f64>,
+    /// What its upload is at: `none`, `uploading`, `reading_back` or `confirmed`.
+    pub upload: String,
+}
+
+/// A window's receipt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UploadStatus {
+    /// Its first block.
+    pub window: u64,
+    /// The outcome's name, as in receipts.
+    pub outcome: String,
+    /// The receipt in a line.
+    pub line: String,
+    /// Distinct solutions that a validator is expected to find; none where that is unknown.
+    pub expected_score: Option<f64>,
+}
+
+/// Whether it makes progress.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthStatus {
+    /// Whether an upload is to be expected.
+    pub ready: bool,
+    /// What is against that.
+    pub reasons: Vec<String>,
+    /// Whether the hotkey has a uid, once that was read.
+    pub registered: Option<bool>,
+}
+
+/// Something that it talks to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// `chain`, `beacon` or `bucket`.
+    pub kind: String,
+    /// Its address without secrets, or what it is.
+    pub name: String,
+    /// `connected`, `standby`, `ok`, `failing` or `unknown`.
+    pub state: String,
+    /// What it failed with last; nothing where it works.
+    pub detail: String,
+}
+
+/// How fast it is in this window; none before there is anything to divide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Speeds {
+    /// Completion tokens of clean groups a second.
+    pub tokens_per_second: Option<f64>,
+    /// Clean groups a minute.
+    pub groups_per_minute: Option<f64>,
+    /// Share of clean rollouts that solve their problem.
+    pub solved_share: Option<f64>,
+}
+
+/// Something that failed, and was tried again or done without.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TroubleStatus {
+    /// Seconds since.
+    pub age_seconds: f64,
+    /// Where.
+    pub area: String,
+    /// What.
+    pub text: String,
+}
+
+/// Whether it was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopping {
+    /// No.
+    No,
+    /// After this window's upload.
+    AfterWindow,
+    /// At once: what is clean is being uploaded.
+    Now,
+}

@@ -1,0 +1,55 @@
+//! A window file before our own verifier, with the model on the processor or on a card.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::bail;
+use grail_engine::CpuEngine;
+use grail_engine::cuda::TorchProfile;
+use grail_protocol::generation::ModelLimits;
+use grail_protocol::python_json::Value;
+use grail_sim::engine::{Generator, Recomputed};
+use grail_verify::{Report, Scope, WindowFacts, verify_value};
+
+use crate::device::DeviceChoice;
+use crate::prover::DeviceProver;
+
+/// What computes proofs again.
+#[derive(Debug, Clone, Copy)]
+pub struct Judging<'a> {
+    /// Where.
+    pub device: DeviceChoice,
+    /// The model: a folder, or `rehearsal`; on a card also a hub id.
+    pub model: &'a str,
+    /// Whose bits, on a card.
+    pub profile: TorchProfile,
+}
+
+/// Judge a window file; `facts` are what a validator knows, given the model's limits.
+///
+/// # Errors
+/// Where the model or the device cannot be used, and what `facts` gives.
+pub fn judge(
+    document: &Value,
+    judging: &Judging<'_>,
+    scope: Scope,
+    facts: impl FnOnce(ModelLimits) -> anyhow::Result<WindowFacts>,
+) -> anyhow::Result<Report> {
+    match judging.device {
+        DeviceChoice::Cpu => {
+            let model: Rc<dyn Generator> = Rc::new(match judging.model {
+                "rehearsal" => CpuEngine::rehearsal()?,
+                folder => CpuEngine::from_folder(Path::new(folder))?,
+            });
+            let facts = facts(model.limits())?;
+            Ok(verify_value(document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope))
+        }
+        DeviceChoice::Cuda(ordinal) => {
+            let prover = DeviceProver::open(judging.model, ordinal, judging.profile)?;
+            let Some(tokenizer) = prover.tokenizer() else {
+                bail!("the model {} has no tokenizer, and prompts are text; use a folder or a hub id", judging.model);
+            };
+            Ok(verify_value(document, &facts(prover.limits())?, tokenizer, &prover, scope))
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The last windows as one page: outcomes, scores, margins, rejections and speeds, from what the miner kept.
+
+use std::collections::BTreeMap;
+
+use crate::plots::{STYLE, bars, escaped, line_plot, short};
+use crate::why::{Finding, Receipt, WeightFacts};
+
+/// Windows that are listed one by one.
+const ROWS_MAX: usize = 500;
+const UNKNOWN: &str = "unknown";
+
+/// What there is to report.
+pub struct Report<'a> {
+    /// Receipts in the order in which they were given.
+    pub receipts: &'a [Receipt],
+    /// What they are the last of, such as "24 h".
+    pub since: &'a str,
+    /// What validators have set by now.
+    pub weight: &'a Finding<WeightFacts>,
+}
+
+impl Report<'_> {
+    /// The whole page.
+    pub fn page(&self) -> String {
+        let all = self.receipts;
+        let uploaded = all.iter().filter(|receipt| is_uploaded(receipt)).count();
+        let mean = |values: Vec<f64>| {
+            let count = values.len();
+            if count == 0 { UNKNOWN.to_owned() } else { short(values.iter().sum::<f64>() / count as f64) }
+        };
+        let expected = |receipt: &Receipt| receipt.expected_score.filter(|_| is_uploaded(receipt));
+        let cards = [
+            (format!("{uploaded} of {}", all.len()), "windows uploaded and read back"),
+            (mean(all.iter().filter_map(expected).collect()), "distinct solutions expected a file"),
+            (self.set(), "of the weights set now"),
+            (all.iter().map(|receipt| receipt.rollouts_uploaded).sum::<u64>().to_string(), "rollouts uploaded"),
+            (mean(all.iter().filter_map(|receipt| receipt.slack_seconds).collect()), "seconds to spare"),
+        ];
+        let cards: String = cards
+            .iter()
+            .map(|(value, what)| format!("<div class=card><b>{}</b><span>{what}</span></div>", escaped(value)))
+            .collect();
+        let ends = [all.first(), all.last()].map(|end| end.map_or_else(String::new, |end| end.window.to_string()));
+        let ends = [ends[0].as_str(), ends[1].as_str()];
+        let line = |title: &str, value: &dyn Fn(&Receipt) -> Option<f64>| {
+            line_plot(title, &all.iter().map(value).collect::<Vec<_>>(), ends)
+        };
+        let plots = [
+            line("Score expected of each window", &|receipt| receipt.expected_score),
+            line("Seconds to spare at the upload", &|receipt| receipt.slack_seconds),
+            line("Rollouts uploaded", &|receipt| Some(receipt.rollouts_uploaded as f64)),
+            line("Clean rollouts a second", &|receipt| per_second(receipt.rollouts_clean?, receipt.seconds?)),
+            line("Completion tokens a second", &|receipt| per_second(receipt.tokens?, receipt.seconds?)),
+            counted("Self-check rejections by reason", &rejections(all)),
+            counted("Windows by outcome", &outcomes(all)),
+        ];
+        format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+             <title>grail: the last windows</title><style>{STYLE}</style>\
+             <h1>The last windows</h1><p class=lead>{count} windows, {since}.</p>\
+             <div class=cards>{cards}</div><p class=lead>{weight}</p><h2>Plots</h2><div class=plots>{plots}</div>\
+             <h2>Windows, newest first</h2>{table}</html>\n",
+            count = all.len(),
+            since = escaped(self.since),
+            weight = escaped(&self.weight_told()),
+            plots = plots.concat(),
+            table = table(all),
+        )
+    }
+
+    /// The largest share that a validator has set.
+    fn set(&self) -> String {
+        let facts = self.weight.value();
+        let most = facts.and_then(|facts| facts.validators.iter().map(|(_, share)| *share).reduce(f64::max));
+        most.map_or_else(|| UNKNOWN.to_owned(), |share| format!("{:.3} %", share * 100.0))
+    }
+
+    fn weight_told(&self) -> String {
+        match self.weight {
+            Finding::Unknown { why } => format!("The weight that is set is unknown: {why}."),
+            Finding::Known { value } if value.validators.is_empty() => "No validator has set weights.".to_owned(),
+            Finding::Known { value } => {
+                let share = |(uid, share): &(u16, f64)| format!("{:.3} % by uid {uid}", share * 100.0);
+                let shares: Vec<String> = value.validators.iter().map(share).collect();
+                format!("Set now for uid {}, over all its windows: {}.", value.uid, shares.join(", "))
+            }
+        }
+    }
+}
+
+fn is_uploaded(receipt: &Receipt) -> bool {
+    receipt.outcome == "uploaded"
+}
+
+fn per_second(count: u64, seconds: f64) -> Option<f64> {
+    (seconds > 0.0).then(|| count as f64 / seconds)
+}
+
+fn rejections(receipts: &[Receipt]) -> BTreeMap<&str, u64> {
+    let mut counts = BTreeMap::new();
+    for (reason, count) in receipts.iter().flat_map(|receipt| &receipt.self_check_rejections) {
+        *counts.entry(reason.as_str()).or_default() += count;
+    }
+    counts
+}
+
+fn outcomes(receipts: &[Receipt]) -> BTreeMap<&str, u64> {
+    let mut counts = BTreeMap::new();
+    for receipt in receipts {
+        *counts.entry(receipt.outcome.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+fn counted(title: &str, counts: &BTreeMap<&str, u64>) -> String {
+    let counts: Vec<(&str, f64)> = counts.iter().map(|(name, count)| (*name, *count as f64)).collect();
+    bars(title, &counts)
+}
+
+fn table(receipts: &[Receipt]) -> String {
+    const HEADINGS: [&str; 9] =
+        ["window", "outcome", "groups", "uploaded", "solved", "score expected", "to spare", "rollouts/s", "why"];
+    let number = |value: Option<f64>| value.map_or_else(|| UNKNOWN.to_owned(), short);
+    let row = |receipt: &Receipt| {
+        let why = match (is_uploaded(receipt), &receipt.why) {
+            (true, _) => String::new(),
+            (false, why) => format!("{} (grail why {})", why.as_deref().unwrap_or_default(), receipt.window),
+        };
+        let speed = receipt.rollouts_clean.zip(receipt.seconds).and_then(|(count, seconds)| per_second(count, seconds));
+        let cells = [
+            receipt.window.to_string(),
+            receipt.outcome.clone(),
+            receipt.groups_clean.to_string(),
+            receipt.groups_uploaded.to_string(),
+            receipt.rollouts_solved.map_or_else(|| UNKNOWN.to_owned(), |solved| solved.to_string()),
+            number(receipt.expected_score),
+            receipt.slack_seconds.map_or_else(|| "-".to_owned(), |slack| format!("{slack:.1} s")),
+            number(speed),
+            why,
+        ];
+        let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
+        format!("<tr>{cells}</tr>")
+    };
+    let head: String = HEADINGS.iter().map(|heading| format!("<th>{heading}</th>")).collect();
+    let rows: String = receipts.iter().rev().take(ROWS_MAX).map(row).collect();
+    let left_out = receipts.len().saturating_sub(ROWS_MAX);
+    let more =
+        if left_out > 0 { format!("<p>{left_out} older windows are in the plots alone.</p>") } else { String::new() };
+    format!("<table><tr>{head}</tr>{rows}</table>{more}")
+}

@@ -1,0 +1,94 @@
+//! The page of the last windows: what is in it, and that a browser draws it.
+
+use std::path::Path;
+use std::process::Command;
+
+use grail::report::Report;
+use grail::why::{Finding, Receipt, WeightFacts};
+
+const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+const PLANTED: &str = "</td><script>document.title='planted'</script>";
+
+fn receipt(window: u64, outcome: &str, why: Option<&str>) -> Receipt {
+    let is_uploaded = outcome == "uploaded";
+    Receipt {
+        window,
+        ended_at: 1_700_000_000.0 + window as f64,
+        outcome: outcome.to_owned(),
+        why: why.map(str::to_owned),
+        groups_clean: 12,
+        groups_uploaded: if is_uploaded { 10 } else { 0 },
+        rollouts_uploaded: if is_uploaded { 40 } else { 0 },
+        slack_seconds: is_uploaded.then_some(31.25),
+        sha256: None,
+        with_beacon: true,
+        self_check_rejections: [("proof_valid/sketch".to_owned(), 2), (PLANTED.to_owned(), 1)].into(),
+        engine_failures: 0,
+        rollouts_clean: Some(48),
+        rollouts_solved: Some(30),
+        tokens: Some(24_000),
+        seconds: Some(300.0),
+        expected_score: Some(if is_uploaded { 20.5 } else { 0.0 }),
+    }
+}
+
+fn page() -> String {
+    let receipts = [
+        receipt(30, "uploaded", None),
+        receipt(60, "lost", Some(PLANTED)),
+        // As a miner of an earlier release kept it.
+        Receipt {
+            rollouts_clean: None,
+            tokens: None,
+            seconds: None,
+            expected_score: None,
+            ..receipt(90, "uploaded", None)
+        },
+        receipt(120, "uploaded", None),
+    ];
+    let weight = Finding::Known { value: WeightFacts { uid: 7, validators: vec![(1, 0.0125)] } };
+    Report { receipts: &receipts, since: PLANTED, weight: &weight }.page()
+}
+
+#[test]
+fn the_page_says_what_the_receipts_say_and_nothing_from_outside_enters_it() {
+    let page = page();
+    for told in ["3 of 4", "1.250 %", "grail why 60", "31.2 s", "proof_valid/sketch", "80"] {
+        assert!(page.contains(told), "{told}");
+    }
+    for foreign in ["<script", "http:", "https:", "NaN", "inf"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert_eq!(page.matches("<svg").count(), 7);
+    // What an earlier miner did not keep breaks the line of speeds, and is unknown in the table.
+    assert!(page.contains("<td>unknown</td>"));
+    let nothing: Finding<WeightFacts> = Finding::Unknown { why: "the chain is silent".to_owned() };
+    let empty = Report { receipts: &[], since: "24h", weight: &nothing }.page();
+    assert!(empty.contains("The weight that is set is unknown: the chain is silent.") && !empty.contains("NaN"));
+}
+
+#[test]
+fn a_browser_draws_it_and_runs_nothing() {
+    let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
+    let Some(browser) = NAMES.iter().find(is_there) else {
+        eprintln!("skipped: none of {} is here; install chromium to draw the page", NAMES.join(", "));
+        return;
+    };
+    // It stays there for a person to look at.
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report.html");
+    std::fs::write(&path, page()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let profile = format!("--user-data-dir={}", folder.path().display());
+    let url = format!("file://{}", path.display());
+    let arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", &profile, &url];
+    let output = Command::new(browser).args(arguments).output().unwrap();
+    let dom = String::from_utf8(output.stdout).unwrap();
+    assert!(dom.contains("<title>grail: the last windows</title>"), "{dom}");
+    assert_eq!(
+        dom.matches("<polyline").count() + dom.matches("<circle").count(),
+        // Five lines; four of them have a gap where a window tells nothing, and so two parts.
+        5 + 4,
+        "{dom}"
+    );
+    assert_eq!(dom.matches("<tr>").count(), 5);
+}
