@@ -52,6 +52,7 @@ fn run(grail: &Path, folder: &Path, served: &str) -> anyhow::Result<PathBuf> {
     miner.arg("--data-dir").arg(&data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut miner = Ended(miner.spawn().context("the miner cannot be started")?);
     let (sender, verdicts) = mpsc::channel();
+    #[allow(clippy::disallowed_methods, reason = "the processes of a world run in real time, outside the core")]
     std::thread::spawn(move || {
         let judged = lines.map_while(Result::ok).filter(|line| line.starts_with("window "));
         // Who no longer listens has one already.

@@ -8,16 +8,19 @@
 pub enum Behaviour {
     /// Number 1.
     CommitmentReadAgain,
+    /// Number 2.
+    StuckGroupsTellLittle,
 }
 
 impl Behaviour {
     /// Every change, oldest first.
-    pub const ALL: &'static [Self] = &[Self::CommitmentReadAgain];
+    pub const ALL: &'static [Self] = &[Self::CommitmentReadAgain, Self::StuckGroupsTellLittle];
 
     /// Its number: one more than the last, never used again, also where the change was taken back.
     pub const fn number(self) -> u32 {
         match self {
             Self::CommitmentReadAgain => 1,
+            Self::StuckGroupsTellLittle => 2,
         }
     }
 
@@ -32,6 +35,7 @@ impl Behaviour {
             Self::CommitmentReadAgain => {
                 "a commitment that was right once is read again whenever the account is looked at"
             }
+            Self::StuckGroupsTellLittle => "a group that is given up counts as at most twice the expected duration",
         }
     }
 }

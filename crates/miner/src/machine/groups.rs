@@ -14,6 +14,7 @@ use super::view::{View, ranges};
 use super::window::Window;
 use super::{Actions, Machine, trouble};
 use crate::answers::{JournalError, JournalRecord, Now};
+use crate::behaviour::Behaviour;
 use crate::mutants::{Mutant, planted};
 use crate::seal::SealedGroup;
 use crate::shared::Shared;
@@ -205,8 +206,10 @@ impl Machine {
             self.marks.sometimes("group-takes-too-long");
             let waited_ms = now_ms - flight.since_ms;
             // Longer than expected is all that is known: how long one stuck group was waited for says nothing of the next.
-            let known_ms = waited_ms.min(2 * self.timing.group.at(now_ms));
-            self.timing.group.observe(if planted(Mutant::EstimateNeverDecays) { waited_ms } else { known_ms }, now_ms);
+            let is_told_little = self.config.behaviours.contains(&Behaviour::StuckGroupsTellLittle)
+                && !planted(Mutant::EstimateNeverDecays);
+            let known_ms = if is_told_little { 2 * self.timing.group.at(now_ms) } else { waited_ms };
+            self.timing.group.observe(waited_ms.min(known_ms), now_ms);
             groups.engine_failures += 1;
             let attempt = flight.attempt;
             let id = GroupId { window_start: window.start, generation: window.generation, index, attempt };
