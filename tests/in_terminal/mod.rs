@@ -75,6 +75,11 @@ impl InTerminal {
         self.wait(text, |screen| screen.contents().contains(text));
     }
 
+    /// Close the terminal under the program.
+    pub(crate) fn close(self) -> Box<dyn Child + Send + Sync> {
+        self.child
+    }
+
     /// Wait for its end; its exit code. The terminal must be as it was before.
     pub(crate) fn ends(&mut self) -> u32 {
         let code = self.child.wait().unwrap().exit_code();

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use grail::control::{
     EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
@@ -142,6 +143,27 @@ fn what_changes_is_shown_and_the_rest_is_left_alone() {
     terminal.shows("42 groups done");
     terminal.type_in("q");
     assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = Arc::new(Mutex::new(Some(scripted())));
+    play(folder.path(), status.clone());
+    let arguments = ["top", "--data-dir", folder.path().to_str().unwrap()];
+    let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[]);
+    terminal.shows("q ends this view");
+    let mut child = terminal.close();
+    for _ in 0..600 {
+        if child.try_wait().unwrap().is_some() {
+            return;
+        }
+        // What still holds the terminal lets go of it with the next thing that is drawn.
+        status.lock().unwrap().as_mut().unwrap().window.as_mut().unwrap().groups_done += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    panic!("it goes on without a terminal");
 }
 
 #[test]

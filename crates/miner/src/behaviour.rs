@@ -35,7 +35,9 @@ impl Behaviour {
             Self::CommitmentReadAgain => {
                 "a commitment that was right once is read again whenever the account is looked at"
             }
-            Self::StuckGroupsTellLittle => "a group that is given up counts as at most twice the expected duration",
+            Self::StuckGroupsTellLittle => {
+                "a group that is given up counts as at most four times the expected duration"
+            }
         }
     }
 }

@@ -208,7 +208,7 @@ impl Machine {
             // Longer than expected is all that is known: how long one stuck group was waited for says nothing of the next.
             let is_told_little = self.config.behaviours.contains(&Behaviour::StuckGroupsTellLittle)
                 && !planted(Mutant::EstimateNeverDecays);
-            let known_ms = if is_told_little { 2 * self.timing.group.at(now_ms) } else { waited_ms };
+            let known_ms = if is_told_little { 4 * self.timing.group.at(now_ms) } else { waited_ms };
             self.timing.group.observe(waited_ms.min(known_ms), now_ms);
             groups.engine_failures += 1;
             let attempt = flight.attempt;
