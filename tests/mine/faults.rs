@@ -46,9 +46,15 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
     let scene = Scene::new(100 + number);
     let miner = scene.mine(&["--groups-max", "2"]);
     let describe = |what: &str| Failure(format!("{}: {what}\n{}", fault.name(), miner.log()));
-    let clean = scene.verdict();
-    if !clean.is_accepted() {
-        return Err(describe(&format!("before the fault: {}", clean.line())));
+    // On a slow machine the first windows may pass before a group is done; a rejected one is never in order.
+    for number in 0.. {
+        let clean = scene.verdict();
+        if clean.is_accepted() {
+            break;
+        }
+        if number == 3 || matches!(clean.judgement.verdict, Some(Verdict::Rejected { .. })) {
+            return Err(describe(&format!("before the fault: {}", clean.line())));
+        }
     }
     // Only once the window before is judged: many faults keep the validator from reading as well.
     let judged_early = std::iter::repeat_with(|| scene.verdict().judgement.window_start + PROTOCOL.window_blocks)
