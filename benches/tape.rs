@@ -38,11 +38,16 @@ struct Timed {
 
 impl Timed {
     fn held<T>(&mut self, work: impl FnOnce(&mut Recorder) -> T) -> T {
-        let began = Instant::now();
+        let began = thread_time();
         let done = work(&mut self.recorder);
-        *self.spent.last_mut().expect("an event comes first") += began.elapsed();
+        *self.spent.last_mut().expect("an event comes first") += thread_time() - began;
         done
     }
+}
+
+/// Processor time of this thread.
+fn thread_time() -> Duration {
+    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).try_into().expect("it counts from zero")
 }
 
 /// Processor time of this process, of threads that ended too.

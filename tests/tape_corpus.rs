@@ -123,6 +123,26 @@ fn a_tape_is_replayed_under_the_behaviour_that_was_in_force() {
 }
 
 #[test]
+fn every_change_of_behaviour_decides_a_tape_of_the_present_format() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    let present = format!("v{FORMAT}/");
+    let tapes: Vec<Tape> = corpus
+        .entries
+        .keys()
+        .filter(|name| name.starts_with(&present))
+        .map(|name| Tape::read(&corpus.path(name)).unwrap())
+        .collect();
+    for behaviour in Behaviour::ALL {
+        let is_decided = |tape: &Tape| {
+            let mut older = tape.clone();
+            older.header.behaviour.retain(|number| *number != behaviour.number());
+            older.header != tape.header && !replay(&older, Mode::Strict, None).divergences.is_empty()
+        };
+        assert!(tapes.iter().any(is_decided), "no tape differs without {behaviour:?}: {}", behaviour.what());
+    }
+}
+
+#[test]
 fn every_tape_shows_what_it_is_for() {
     let corpus = Corpus::read(&folder()).unwrap();
     for (name, entry) in &corpus.entries {

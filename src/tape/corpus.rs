@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::divergence::Divergence;
-use super::format::Header;
+use super::format::{FORMAT, Header};
 use super::player::{Mode, replay};
 use super::reader::{Tape, TapeError};
 use super::recorder::{Recorder, RecorderError, TapeFolder};
@@ -213,7 +213,9 @@ impl Corpus {
     /// # Errors
     /// Where the command is none, or the file cannot be written.
     pub fn record(&self, name: &str, entry: &Entry) -> Result<Option<Tape>, CorpusError> {
-        let Some(command) = &entry.command else { return Ok(None) };
+        // What older builds wrote is there to be read.
+        let is_present = name.starts_with(&format!("v{FORMAT}/"));
+        let Some(command) = entry.command.as_ref().filter(|_| is_present) else { return Ok(None) };
         let config = simulation(command)?;
         let folder = self.folder.join("recording");
         let path = record(&folder, &config, entry.killed_at)?;

@@ -4,6 +4,7 @@
 
 pub(super) mod v1;
 pub(super) mod v2;
+pub(super) mod v3;
 
 use grail_miner::behaviour::Behaviour;
 use grail_miner::machine::{Action, Event, Machine, MachineConfig, Snapshot};
@@ -18,7 +19,7 @@ use super::redaction::stand_in;
 use crate::frames::FileKind;
 
 /// The format that this build writes.
-pub const FORMAT: u32 = v2::FORMAT;
+pub const FORMAT: u32 = v3::FORMAT;
 pub(super) const MAGIC: [u8; 8] = *b"GRAILTAP";
 pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
 /// Payloads above this size are compressed.

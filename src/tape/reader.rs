@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use grail_miner::machine::{Machine, MachineConfig, Snapshot};
 use serde_json::Value;
 
-use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, unpacked, v1, v2};
+use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, unpacked, v1, v2, v3};
 use super::many::in_parallel;
 use crate::bundle::{BundleError, is_bundle, tapes_in};
 use crate::frames::{FileKind, FrameDamage, PAYLOAD_BYTES_MAX, Scan, scan, version};
@@ -90,7 +90,8 @@ impl Tape {
         let path = || path.to_owned();
         let damaged = |damage| TapeError::Damaged { path: path(), damage };
         let version = version(&MAGIC, bytes).unwrap_or(FORMAT);
-        let kind = FileKind { version: if version == v1::FORMAT { version } else { FORMAT }, ..KIND };
+        let is_known = [v1::FORMAT, v2::FORMAT].contains(&version);
+        let kind = FileKind { version: if is_known { version } else { FORMAT }, ..KIND };
         let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
         let mut payloads = payloads.into_iter().enumerate();
         let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
@@ -103,7 +104,8 @@ impl Tape {
             let payload = unpacked(&bytes[at.clone()], PAYLOAD_BYTES_MAX);
             let frame = payload.and_then(|payload| match kind.version {
                 v1::FORMAT => v1::decode(&payload),
-                _ => v2::decode(&payload).map(Some),
+                v2::FORMAT => v2::decode(&payload).map(Some),
+                _ => v3::decode(&payload).map(Some),
             });
             frame.ok_or_else(|| undecodable(*number))
         });
@@ -144,9 +146,9 @@ impl Tape {
     /// # Errors
     /// Where compression fails.
     pub fn to_bytes(&self) -> std::io::Result<Vec<u8>> {
-        let mut bytes = v2::beginning(&self.header)?;
+        let mut bytes = v3::beginning(&self.header)?;
         for frame in &self.frames {
-            bytes.extend(v2::encoded(frame)?);
+            bytes.extend(v3::encoded(frame)?);
         }
         Ok(bytes)
     }

@@ -10,17 +10,21 @@ pub enum Behaviour {
     CommitmentReadAgain,
     /// Number 2.
     StuckGroupsTellLittle,
+    /// Number 3.
+    GroupsArePackedOnce,
 }
 
 impl Behaviour {
     /// Every change, oldest first.
-    pub const ALL: &'static [Self] = &[Self::CommitmentReadAgain, Self::StuckGroupsTellLittle];
+    pub const ALL: &'static [Self] =
+        &[Self::CommitmentReadAgain, Self::StuckGroupsTellLittle, Self::GroupsArePackedOnce];
 
     /// Its number: one more than the last, never used again, also where the change was taken back.
     pub const fn number(self) -> u32 {
         match self {
             Self::CommitmentReadAgain => 1,
             Self::StuckGroupsTellLittle => 2,
+            Self::GroupsArePackedOnce => 3,
         }
     }
 
@@ -38,6 +42,7 @@ impl Behaviour {
             Self::StuckGroupsTellLittle => {
                 "a group that is given up counts as at most four times the expected duration"
             }
+            Self::GroupsArePackedOnce => "each group of a window file is compressed by itself, once",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The file of a window: gzip over JSON, under a fixed object key.
 
+mod packed;
+
 use std::io::{Read, Write};
 
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
@@ -9,12 +11,16 @@ use crate::constants::PROTOCOL;
 use crate::python_json::{self, JsonError, Value};
 use crate::rollout::Rollout;
 
+pub use self::packed::PackedGroup;
+
 /// Most bytes of JSON that a window file may unpack to; beyond it a file is refused rather than read.
 pub const UNPACKED_BYTES_MAX: u64 = 512 << 20;
 
 /// About what a token with its sketch value and log probability takes, and the rest of a rollout; to allocate once.
 const JSON_BYTES_PER_TOKEN: usize = 38;
 const JSON_BYTES_PER_ROLLOUT: usize = 3_000;
+
+const LEVEL: Compression = Compression::new(1);
 
 /// A window's rollouts of one hotkey, as uploaded.
 #[derive(Debug, Clone, Serialize)]
@@ -61,7 +67,7 @@ impl<'a> WindowFile<'a> {
         let mut json =
             Vec::with_capacity(JSON_BYTES_PER_TOKEN * tokens + JSON_BYTES_PER_ROLLOUT * self.inferences.len());
         serde_json::to_writer(&mut json, self).expect("rollouts are plain data, and a Vec takes every write");
-        let mut gzip = GzEncoder::new(Vec::with_capacity(json.len()), Compression::new(1));
+        let mut gzip = GzEncoder::new(Vec::with_capacity(json.len()), LEVEL);
         gzip.write_all(&json).and_then(|()| gzip.finish()).expect("a Vec takes every write")
     }
 }

@@ -1,5 +1,8 @@
 //! A group assembled from generated rollouts: what it claims, what it signs, and how it stands in the file.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::{GeneratedRollout, ProofPass, Tokenizer};
 use grail_protocol::hexadecimal::randomness_bytes;
@@ -8,7 +11,7 @@ use grail_protocol::python_json::{self, Value};
 use grail_protocol::randomness::open;
 use grail_protocol::rollout::{AssembleError, GroupOrigin, Rollout, WindowContext, assemble_group};
 use grail_protocol::signature::{Keypair, binding_of};
-use grail_protocol::window_file::{WindowFile, unpack};
+use grail_protocol::window_file::{PackedGroup, WindowFile, unpack};
 
 const PROMPT_LENGTH: usize = 20;
 
@@ -61,6 +64,27 @@ fn a_rollout_as_a_value_is_what_its_file_reads_as() {
     }
     let plain = python_json::parse(&serde_json::to_vec(&file).unwrap()).unwrap();
     assert_eq!(plain, read);
+}
+
+#[test]
+fn groups_packed_one_by_one_unpack_to_the_same_json_as_the_file_packed_whole() {
+    let groups: Vec<Vec<Rollout>> =
+        [false, true, false].iter().map(|bit| assemble(&completions(&[*bit])).unwrap()).collect();
+    let packed: Vec<PackedGroup> = (0..).zip(&groups).map(|(index, group)| PackedGroup::new(index, group)).collect();
+    for count in 0..=groups.len() {
+        let joined = PackedGroup::join(&packed[..count].iter().collect::<Vec<_>>(), "5", 300, 1.5);
+        let whole = WindowFile::new("5", 300, groups[..count].iter().flatten().collect(), 1.5).pack();
+        // One member, as every reader of gzip takes it; the trailing checksum and length are verified by the reader.
+        let unzipped = |bytes: &[u8]| {
+            let mut json = String::new();
+            GzDecoder::new(bytes).read_to_string(&mut json).map(|_| json)
+        };
+        let expected = unzipped(&whole).unwrap();
+        assert_eq!(unzipped(&joined).unwrap(), expected, "{count} groups");
+        let mut other_length = joined.clone();
+        *other_length.last_mut().unwrap() ^= 1;
+        unzipped(&other_length).unwrap_err();
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use grail_miner::machine::Snapshot;
 
 use super::{Rotation, TapeFolder};
-use crate::tape::format::{Frame, Header, Step, state, v2};
+use crate::tape::format::{Frame, Header, Step, state, v3};
 
 /// What the core's thread hands over.
 pub(super) enum Message {
@@ -41,7 +41,7 @@ impl Writer {
         fs::create_dir_all(&folder.path)?;
         discard(&folder, rotation, None)?;
         let (path, mut file) = create(&folder.path, wall_ms)?;
-        let beginning = v2::beginning(&header)?;
+        let beginning = v3::beginning(&header)?;
         file.write_all(&beginning)?;
         let bytes = beginning.len() as u64;
         Ok(Self { folder, rotation, header, file, path, bytes, began_ms: wall_ms })
@@ -81,14 +81,14 @@ impl Writer {
         let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
         let header = Header { continues: name, ..self.header.clone() };
         let (path, mut file) = create(&self.folder.path, wall_ms)?;
-        let beginning = v2::beginning(&header)?;
+        let beginning = v3::beginning(&header)?;
         file.write_all(&beginning)?;
         (self.path, self.file, self.bytes, self.began_ms) = (path, file, beginning.len() as u64, wall_ms);
         discard(&self.folder, self.rotation, Some(&self.path))
     }
 
     fn put(&mut self, frame: &Frame) -> io::Result<()> {
-        let bytes = v2::encoded(frame)?;
+        let bytes = v3::encoded(frame)?;
         self.bytes += bytes.len() as u64;
         self.file.write_all(&bytes)
     }

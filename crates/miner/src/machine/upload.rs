@@ -5,7 +5,7 @@ mod description;
 
 use grail_protocol::rollout::Rollout;
 use grail_protocol::signature::Hotkey;
-use grail_protocol::window_file::{WindowFile, object_key};
+use grail_protocol::window_file::{PackedGroup, WindowFile, object_key};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,6 +16,7 @@ use super::ledger::Ledger;
 use super::receipt::{Area, WindowOutcome};
 use super::{Actions, Machine, ledger, trouble};
 use crate::answers::{BucketError, Etag, JournalError, Now, PutCondition};
+use crate::behaviour::Behaviour;
 use crate::mutants::{Mutant, planted};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
@@ -194,8 +195,13 @@ impl Machine {
             self.pause_upload(now, Stage::Confirming, out);
             return;
         }
-        let rollouts: Vec<&Rollout> = window.groups.prefix(job.choice.groups).flatten().collect();
-        let bytes = WindowFile::new(&hotkey, window.start, rollouts, now.wall_ms as f64 / 1000.0).pack();
+        let (count, timestamp) = (job.choice.groups, now.wall_ms as f64 / 1000.0);
+        let bytes = if self.config.behaviours.contains(&Behaviour::GroupsArePackedOnce) {
+            PackedGroup::join(&window.groups.packed_prefix(count), &hotkey, window.start, timestamp)
+        } else {
+            let rollouts: Vec<&Rollout> = window.groups.prefix(count).flatten().collect();
+            WindowFile::new(&hotkey, window.start, rollouts, timestamp).pack()
+        };
         job.digest = hex::encode(Sha256::digest(&bytes));
         job.stage = Stage::Journalling { bytes };
         if planted(Mutant::PutBeforeJournal) {
