@@ -30,8 +30,8 @@ use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
 use crate::observe::{
-    Endpoint, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks, Verbosity, Vitals,
-    Watchdog, start_logging,
+    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks,
+    Verbosity, Vitals, Watchdog, start_logging,
 };
 use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
@@ -127,11 +127,13 @@ fn mine(
     }
     // Last, since a model takes long to load.
     let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
-    let (engine, is_lost) =
-        engine(arguments, &model).map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
+    let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
+    let meter = EngineMeter::on_cards(cards);
+    let (engine, is_lost) = engine(arguments, &model, &meter.watch())
+        .map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
     loading.finish_and_clear();
     let data_folder = &data_folder;
-    let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, bars, endpoint, sinks };
+    let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, meter, bars, endpoint, sinks };
     local.block_on(&runtime, mining.run())
 }
 
@@ -161,6 +163,7 @@ struct Mining<'a> {
     wallet: Rc<HotkeyWallet>,
     engine: Rc<dyn Engine>,
     is_lost: Lost,
+    meter: EngineMeter,
     bars: &'a MultiProgress,
     endpoint: Option<Endpoint>,
     sinks: &'a mut Sinks,
@@ -274,10 +277,11 @@ impl Mining<'_> {
         })?;
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
         let data_folder = Some(self.data_folder.to_owned());
-        let (mut metrics, exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
+        let (mut metrics, mut exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
         if let Some(wandb) = &self.config.monitoring.wandb {
             metrics.offer_rows(self.sinks.wandb(wandb, self.told(), self.data_folder)?);
         }
+        exposition.show_engine(self.meter.clone());
         if let Some(endpoint) = self.endpoint.take() {
             tracing::info!("metrics on http://{}/metrics, also /healthz and /readyz", endpoint.address());
             endpoint.serve(exposition)?;

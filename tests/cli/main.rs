@@ -11,6 +11,7 @@ mod scenario;
 mod schema;
 mod schemas;
 mod serve;
+mod shell;
 mod sim;
 mod streams;
 mod swarm;

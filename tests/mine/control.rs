@@ -5,11 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use grail::contract::Schema;
 use grail::control::socket_path;
 use grail::exit::Exit;
 use serde_json::Value;
 
 use crate::scene::{Scene, receipts};
+use crate::schema::assert_valid;
 
 fn grail(scene: &Scene, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
@@ -59,6 +61,7 @@ fn its_owner_alone_is_told_how_it_is_and_nobody_once_it_was_killed() {
     assert_eq!(mode & 0o777, 0o600);
     let output = grail(&scene, &["top", "--json"]);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_valid(&status, Schema::Status.id());
     let world = scene.served.world();
     assert_eq!(status["hotkey"], world.miner().to_ss58());
     let head = status["head"]["block"].as_u64().unwrap();

@@ -95,6 +95,11 @@ fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
     assert!(value(&text, "grail_mining_upload_duration_seconds_count") >= uploaded.len() as f64);
     assert_eq!((value(&text, "grail_registered"), value(&text, "grail_ready")), (1.0, 1.0));
     assert!(value(&text, "grail_data_folder_free_bytes") > 0.0);
+    assert!(value(&text, "grail_proof_duration_seconds_count") >= generated);
+    for port in ["chain", "beacon", "engine", "bucket", "journal"] {
+        assert_eq!(value(&text, &format!("grail_port_up{{port=\"{port}\"}}")), 1.0, "{port}");
+    }
+    assert!(!text.contains("device="), "there is no card");
     assert!(value(&text, "grail_head_block") <= scene.head() as f64);
     let ended = miner.stop();
     assert!(ended.status.success(), "{}", ended.stderr.join("\n"));
