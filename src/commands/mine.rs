@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use grail_miner::driver::{Limits, Observer, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
-use grail_miner::ports::{BeaconSchedule, Clock, Engine, Signer};
+use grail_miner::ports::{BeaconSchedule, Chain, Clock, Engine, Signer};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use crate::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_
 use crate::doctor::{self, Check, Device, Examination, Status, Subject, examine};
 use crate::exit::{Exit, Told};
 use crate::live::assembly;
-use crate::live::chain::SubtensorChain;
+use crate::live::chain::{SetWeights, SubtensorChain};
 use crate::live::clock::SystemClock;
 use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use crate::live::journal::{FileJournal, JournalOptions};
@@ -36,6 +36,7 @@ use crate::observe::{
 use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
 use crate::wallet::HotkeyWallet;
+use crate::weights::WeightReading;
 
 use self::parts::{Lost, engine, model, open_wallet, refuse_cpu_on_public_networks, sampling_seed, spinner};
 use self::signals::{restart_signal, stop_signals};
@@ -51,7 +52,7 @@ const CHECK_MS: u64 = 5_000;
 /// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
 const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
-/// Block times between two looks at what weight validators give.
+/// Block times between two looks at what weight validators give: one in each window.
 const WEIGHT_BLOCKS: u64 = 30;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
@@ -288,8 +289,10 @@ impl Mining<'_> {
         }
         observers.0.push(Box::new(metrics));
         if !self.config.alerts.is_empty() {
-            self.watch(health.vitals())?;
+            let (miner, block_ms) = (self.wallet.address(), self.config.chain.block_ms);
+            self.sinks.watchtower(&self.config.alerts, miner, block_ms, health.vitals(), self.data_folder)?;
         }
+        self.read_weights(health.vitals())?;
         observers.0.push(Box::new(health));
         observers.0.push(Box::new(Samples::new(self.engine.clone())));
         if !self.bars.is_hidden() {
@@ -313,18 +316,28 @@ impl Mining<'_> {
         told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
 
-    /// Begin to watch, and to read whether validators give a weight: over a connection of its own, since nothing of mining
-    /// waits for the answer.
-    fn watch(&mut self, vitals: Arc<Vitals>) -> anyhow::Result<()> {
-        let block_ms = self.config.chain.block_ms;
-        let (miner, folder) = (self.wallet.address(), self.data_folder);
-        self.sinks.watchtower(&self.config.alerts, miner, block_ms, vitals.clone(), folder)?;
+    /// Read once a window what validators give us, keep it for `grail report`, and tell the watchtower: over a connection of
+    /// its own, since nothing of mining waits for the answer.
+    fn read_weights(&self, vitals: Arc<Vitals>) -> anyhow::Result<()> {
         let chain = assembly::chain(&self.config.chain, self.wallet.clone())?;
-        let (limit, pause) = (Duration::from_millis(CHECK_MS), Duration::from_millis(WEIGHT_BLOCKS * block_ms));
+        let (hotkey, folder) = (self.wallet.hotkey(), self.data_folder.to_owned());
+        let limit = Duration::from_millis(CHECK_MS);
+        let pause = Duration::from_millis(WEIGHT_BLOCKS * self.config.chain.block_ms);
         tokio::task::spawn_local(async move {
             loop {
-                if let Ok(Ok(Some(is_weighted))) = tokio::time::timeout(limit, chain.is_weighted()).await {
-                    vitals.weight_read(is_weighted);
+                let reading = tokio::time::timeout(limit, async {
+                    let head = chain.next_head(0).await?;
+                    anyhow::Ok((head.number, chain.weights_for(hotkey).await?))
+                });
+                // What cannot be read now is read in the next window.
+                if let Ok(Ok((block, Some(set)))) = reading.await {
+                    if let Some(is_weighted) = set.is_weighted() {
+                        vitals.weight_read(is_weighted);
+                    }
+                    let SetWeights { uid, shares } = set;
+                    let kept = WeightReading { block, uid, validators: shares }.keep(&folder);
+                    let _ =
+                        kept.inspect_err(|error| tracing::debug!("the weight of block {block} is not kept: {error}"));
                 }
                 tokio::time::sleep(pause).await;
             }

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use grail::contract::Schema;
 use grail::control::socket_path;
 use grail::exit::Exit;
+use grail::weights::readings;
 use serde_json::Value;
 
 use crate::scene::{Scene, receipts};
@@ -32,7 +33,7 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
     let scene = Scene::new(600);
     let miner = scene.mine(&["--groups-max", "3"]);
     // Not in the window in which it commits.
-    scene.verdict();
+    let first = scene.verdict();
     let window = scene.head() / 30 * 30 + 30;
     scene.reach(window + 5);
     let told = grail(&scene, &["stop", "--after-window"]);
@@ -45,6 +46,10 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
     assert!(head > window + 15, "it returned at block {head}, with most of the window to come");
     assert!(scene.verdict_on(window).is_accepted());
     assert!(!socket(&scene).exists(), "the socket goes with the miner");
+    // It read in each window what the validator had set.
+    let kept = readings(scene.data.path());
+    assert!(kept.iter().all(|reading| reading.uid == scene.served.world().miner_uid()), "{kept:?}");
+    assert!(kept.iter().any(|reading| reading.most() > Some(0.0)) || !first.is_accepted(), "{kept:?}");
 }
 
 #[test]
