@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use grail_engine::cuda::TorchProfile;
 use grail_miner::policy::UploadPolicy;
 
@@ -44,10 +45,14 @@ pub enum Command {
     Bench(BenchArguments),
     /// Pack one window into an archive without secrets, which `grail replay` takes as it is.
     Bundle(BundleArguments),
+    /// Print what makes a shell complete this command.
+    Completions(CompletionsArguments),
     /// Show the configuration: what holds, and where it was typed.
     Config(ConfigArguments),
     /// Examine every prerequisite of mining, and say what to do where one is missing.
     Doctor(DoctorArguments),
+    /// Write the manual pages, one for each command.
+    Man(ManArguments),
     /// Mine: generate, prove, upload, window after window, until a signal ends it.
     Mine(MineArguments),
     /// Run golden vectors and golden proofs against this machine.
@@ -102,12 +107,28 @@ pub struct BenchArguments {
     pub json: bool,
 }
 
+/// `grail completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `grail man`.
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// The folder to write them to, such as /usr/local/share/man/man1; it is made where it is missing.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
 /// `grail golden`.
 #[derive(Debug, Args)]
 pub struct GoldenArguments {
-    /// Run every vector below this folder.
-    #[arg(long, default_value = "fixtures", value_name = "DIR")]
-    pub dir: PathBuf,
+    /// Run every vector below this folder [default: the vectors in fixtures].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     /// Where golden proofs are computed: cpu (within a tolerance), cuda or cuda:1 (bit by bit).
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,

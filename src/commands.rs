@@ -14,6 +14,7 @@ pub mod replay;
 mod report;
 mod scenario;
 mod serve;
+mod shell;
 pub(crate) mod sim;
 mod stop;
 mod swarm;
@@ -36,9 +37,11 @@ pub fn run(arguments: &Arguments) -> Exit {
     let outcome = match &arguments.command {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Bundle(arguments) => bundle::run(arguments),
+        Command::Completions(arguments) => shell::completions(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Golden(arguments) => golden::run(arguments),
+        Command::Man(arguments) => shell::man(arguments),
         Command::Mine(mine) => mine::run(mine, arguments.verbose),
         Command::Prove(arguments) => prove::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),

@@ -32,4 +32,5 @@ mod terminal;
 pub mod top;
 pub mod traces;
 pub mod wallet;
+pub mod weights;
 pub mod why;

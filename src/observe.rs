@@ -21,6 +21,7 @@ use grail_miner::ports::Now;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
+pub use metrics::engine::{CardMemory, EngineMeter, MemoryProbe};
 pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
 pub use progress::Progress;

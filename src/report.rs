@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::plots::{STYLE, bars, escaped, line_plot, short};
+use crate::weights::{WeightReading, set_after};
 use crate::why::{Finding, Receipt, WeightFacts};
 
 /// Windows that are listed one by one.
@@ -17,6 +18,8 @@ pub struct Report<'a> {
     pub since: &'a str,
     /// What validators have set by now.
     pub weight: &'a Finding<WeightFacts>,
+    /// What they had set before, as the miner read it.
+    pub readings: &'a [WeightReading],
 }
 
 impl Report<'_> {
@@ -47,6 +50,7 @@ impl Report<'_> {
         };
         let plots = [
             line("Score expected of each window", &|receipt| receipt.expected_score),
+            line("Weight set after each window, %", &|receipt| Some(set_share(self.readings, receipt)? * 100.0)),
             line("Seconds to spare at the upload", &|receipt| receipt.slack_seconds),
             line("Rollouts uploaded", &|receipt| Some(receipt.rollouts_uploaded as f64)),
             line("Clean rollouts a second", &|receipt| per_second(receipt.rollouts_clean?, receipt.seconds?)),
@@ -64,7 +68,7 @@ impl Report<'_> {
             since = escaped(self.since),
             weight = escaped(&self.weight_told()),
             plots = plots.concat(),
-            table = table(all),
+            table = table(all, self.readings),
         )
     }
 
@@ -72,7 +76,7 @@ impl Report<'_> {
     fn set(&self) -> String {
         let facts = self.weight.value();
         let most = facts.and_then(|facts| facts.validators.iter().map(|(_, share)| *share).reduce(f64::max));
-        most.map_or_else(|| UNKNOWN.to_owned(), |share| format!("{:.3} %", share * 100.0))
+        percent(most).unwrap_or_else(|| UNKNOWN.to_owned())
     }
 
     fn weight_told(&self) -> String {
@@ -86,6 +90,15 @@ impl Report<'_> {
             }
         }
     }
+}
+
+/// The largest share of a validator's weights once it could have judged this window, which sums over twelve.
+fn set_share(readings: &[WeightReading], receipt: &Receipt) -> Option<f64> {
+    set_after(readings, receipt.window)?.most()
+}
+
+fn percent(share: Option<f64>) -> Option<String> {
+    share.map(|share| format!("{:.3} %", share * 100.0))
 }
 
 fn is_uploaded(receipt: &Receipt) -> bool {
@@ -117,9 +130,19 @@ fn counted(title: &str, counts: &BTreeMap<&str, u64>) -> String {
     bars(title, &counts)
 }
 
-fn table(receipts: &[Receipt]) -> String {
-    const HEADINGS: [&str; 9] =
-        ["window", "outcome", "groups", "uploaded", "solved", "score expected", "to spare", "rollouts/s", "why"];
+fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
+    const HEADINGS: [&str; 10] = [
+        "window",
+        "outcome",
+        "groups",
+        "uploaded",
+        "solved",
+        "score expected",
+        "weight set after it",
+        "to spare",
+        "rollouts/s",
+        "why",
+    ];
     let number = |value: Option<f64>| value.map_or_else(|| UNKNOWN.to_owned(), short);
     let row = |receipt: &Receipt| {
         let why = match (is_uploaded(receipt), &receipt.why) {
@@ -134,6 +157,7 @@ fn table(receipts: &[Receipt]) -> String {
             receipt.groups_uploaded.to_string(),
             receipt.rollouts_solved.map_or_else(|| UNKNOWN.to_owned(), |solved| solved.to_string()),
             number(receipt.expected_score),
+            percent(set_share(readings, receipt)).unwrap_or_else(|| UNKNOWN.to_owned()),
             receipt.slack_seconds.map_or_else(|| "-".to_owned(), |slack| format!("{slack:.1} s")),
             number(speed),
             why,

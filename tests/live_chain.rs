@@ -65,7 +65,11 @@ async fn an_unregistered_hotkey_is_told_so() {
 async fn a_weight_is_seen_whichever_validator_gives_it() {
     let node = registered_node("weights").await;
     let chain = chain_by(&settings(&node));
-    assert_eq!(soon(chain.is_weighted()).await, Ok(None), "nobody has set any");
+    let weighted = async || {
+        let set = soon(chain.weights_for(hotkey().hotkey())).await?;
+        Ok(set.and_then(|set| set.is_weighted()))
+    };
+    assert_eq!(weighted().await, Ok(None), "nobody has set any");
     // SubtensorModule.Weights, by subnet and validator.
     let entry = [twox_128(b"SubtensorModule"), twox_128(b"Weights")].concat();
     let set = |validator: u16, weights: &[(u16, u16)]| {
@@ -73,18 +77,18 @@ async fn a_weight_is_seen_whichever_validator_gives_it() {
         node.state().storage.insert(key, weights.encode());
     };
     set(0, &[(7, 0)]);
-    assert_eq!(soon(chain.is_weighted()).await, Ok(None), "weights of nothing say nothing");
+    assert_eq!(weighted().await, Ok(None), "weights of nothing say nothing");
     set(1, &[(3, 65_535), (7, 0)]);
-    assert_eq!(soon(chain.is_weighted()).await, Ok(Some(false)));
+    assert_eq!(weighted().await, Ok(Some(false)));
     set(2, &[(3, 65_535), (7, 1)]);
     set(3, &[(3, 65_535)]);
-    assert_eq!(soon(chain.is_weighted()).await, Ok(Some(true)));
+    assert_eq!(weighted().await, Ok(Some(true)));
     // What a node makes up is an error, not a weight.
     let odd = [&entry[..], &NETUID.to_le_bytes(), &[9, 0]].concat();
     node.state().storage.insert(odd, vec![8, 1]);
-    assert!(matches!(soon(chain.is_weighted()).await, Err(ChainError::Malformed(_))));
+    assert!(matches!(weighted().await, Err(ChainError::Malformed(_))));
     node.state().deregister(NETUID, hotkey().hotkey());
-    assert_eq!(soon(chain.is_weighted()).await, Ok(None), "who has no uid has no weight to be read");
+    assert_eq!(weighted().await, Ok(None), "who has no uid has no weight to be read");
 }
 
 #[tokio::test]

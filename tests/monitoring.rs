@@ -4,15 +4,19 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Once;
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
 
 use grail::live::engine::CpuWorker;
 use grail::observe::health::Health;
-use grail::observe::{Dropped, Endpoint, EndpointError, Exposition, JsonLines, Log, Metrics, Outbox, Row, Samples};
+use grail::observe::{
+    CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Outbox, Row,
+    Samples,
+};
 use grail_engine::CpuEngine;
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Area, Event, Report, Trouble, WindowOutcome, WindowReceipt};
-use grail_miner::ports::Now;
+use grail_miner::machine::{Action, Area, Event, GroupId, JournalEntry, Report, Trouble, WindowOutcome, WindowReceipt};
+use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, simulate};
@@ -74,10 +78,12 @@ fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
     listen();
     let health = Health::new(12_000);
     let dropped = Dropped::default();
-    let (mut metrics, exposition) = Metrics::new(health.vitals(), Some(std::env::temp_dir()), &dropped);
+    let (mut metrics, mut exposition) = Metrics::new(health.vitals(), Some(std::env::temp_dir()), &dropped);
     let (outbox, rows) = Outbox::new(100, dropped.of("wandb"));
     metrics.offer_rows(outbox);
-    let engine = CpuWorker::start(CpuEngine::rehearsal().unwrap()).unwrap();
+    let meter = EngineMeter::new(Arc::new(|| vec![CardMemory { ordinal: 0, free: 3 << 30, total: 80 << 30 }]));
+    exposition.show_engine(meter.clone());
+    let engine = CpuWorker::start_watched(CpuEngine::rehearsal().unwrap(), meter.watch()).unwrap();
     let samples = Samples::new(Rc::new(engine));
     let watched = Watched { metrics, rows, health, book: Book::default(), log: Log::default(), samples };
     let watched = Rc::new(RefCell::new(watched));
@@ -172,8 +178,59 @@ fn docs_dashboard_and_alerts_name_what_a_run_renders_and_everything_is_documente
         assert!(is_shown('`') || is_shown('{'), "docs/monitoring/README.md does not explain {name} ({kind})");
     }
     let labels: BTreeSet<&str> = known.values().flatten().map(|label| label.split('=').next().unwrap()).collect();
-    let allowed = BTreeSet::from(["area", "check", "le", "outcome", "reason", "sink", "version", "what"]);
+    let allowed =
+        BTreeSet::from(["area", "check", "device", "le", "outcome", "port", "reason", "sink", "version", "what"]);
     assert!(labels.is_subset(&allowed), "{labels:?}");
+}
+
+#[test]
+fn proofs_and_cards_are_told_and_a_card_that_does_not_answer_has_no_figures() {
+    let cards = Arc::new(Mutex::new(vec![CardMemory { ordinal: 1, free: 3 << 30, total: 80 << 30 }]));
+    let asked = cards.clone();
+    let meter = EngineMeter::new(Arc::new(move || asked.lock().unwrap().clone()));
+    let (_, mut exposition) = Metrics::new(Health::new(12_000).vitals(), None, &Dropped::default());
+    exposition.show_engine(meter.clone());
+    // Four rollouts together, then one alone.
+    meter.watch()(Duration::from_millis(400), 4);
+    meter.watch()(Duration::from_millis(700), 1);
+    let text = exposition.render().unwrap();
+    assert_eq!(value(&text, "grail_proof_duration_seconds_count"), 5.0);
+    assert!((value(&text, "grail_proof_duration_seconds_sum") - 1.1).abs() < 1e-9, "{text}");
+    assert_eq!(value(&text, "grail_proof_duration_seconds_bucket{le=\"0.1\"}"), 4.0);
+    assert_eq!(value(&text, "grail_gpu_memory_used_bytes{device=\"1\"}"), (77u64 << 30) as f64);
+    assert_eq!(value(&text, "grail_gpu_memory_free_bytes{device=\"1\"}"), (3u64 << 30) as f64);
+    cards.lock().unwrap().clear();
+    assert!(!exposition.render().unwrap().contains("device="));
+    let (_, mut without) = Metrics::new(Health::new(12_000).vitals(), None, &Dropped::default());
+    without.show_engine(EngineMeter::on_cards(Vec::new()));
+    assert!(!without.render().unwrap().contains("device="));
+}
+
+#[test]
+fn a_port_is_up_while_its_last_answer_is_as_it_should_be() {
+    let (mut metrics, exposition) = Metrics::new(Health::new(12_000).vitals(), None, &Dropped::default());
+    let up = |port: &str| value(&exposition.render().unwrap(), &format!("grail_port_up{{port=\"{port}\"}}"));
+    assert!(["chain", "beacon", "engine", "bucket", "journal"].iter().all(|port| up(port).is_nan()));
+    let group = GroupId { window_start: 30, generation: 0, index: 0, attempt: 0 };
+    let silent = || ChainError::Unreachable("silent".to_owned());
+    let upload = |error| Event::UploadAnswered { window_start: 30, result: Err(error) };
+    let steps = [
+        (Event::HeadMoved(Head { number: 31 }), "chain", 1.0),
+        (Event::RegistrationRead(Err(silent())), "chain", 0.0),
+        (Event::BlockHashRead { block: 30, result: Ok(None) }, "chain", 1.0),
+        (Event::HeadFailed(silent()), "chain", 0.0),
+        // A refusal of what was committed is no trouble of the chain's.
+        (Event::CommitmentAnswered(Ok(())), "chain", 0.0),
+        (Event::BeaconAnswered { round: 1, result: Err(BeaconError::Invalid("x".to_owned())) }, "beacon", 0.0),
+        (Event::GroupFailed { group, why: "no memory".to_owned() }, "engine", 0.0),
+        (upload(BucketError::Transient("503".to_owned())), "bucket", 0.0),
+        (upload(BucketError::ConditionFailed), "bucket", 1.0),
+        (Event::JournalAnswered { entry: JournalEntry::Window(30), result: Ok(()) }, "journal", 1.0),
+    ];
+    for (event, port, expected) in steps {
+        metrics.event(Now::default(), &event);
+        assert_eq!(up(port), expected, "{event:?}");
+    }
 }
 
 #[test]

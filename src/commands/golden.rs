@@ -17,7 +17,10 @@ pub(super) fn run(arguments: &GoldenArguments) -> anyhow::Result<Exit> {
             runner.on_device(DeviceProofs::new(device, kernels, ProofPlan::default())?)
         }
     };
-    let report = runner.check_directory(&arguments.dir)?;
+    let report = match &arguments.dir {
+        Some(dir) => runner.check_directory(dir)?,
+        None => runner.check_fixtures()?,
+    };
     output::line(&report);
     Ok(if report.is_clean() { Exit::Success } else { Exit::No })
 }

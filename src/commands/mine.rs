@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use grail_miner::driver::{Limits, Observer, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
-use grail_miner::ports::{BeaconSchedule, Clock, Engine, Signer};
+use grail_miner::ports::{BeaconSchedule, Chain, Clock, Engine, Signer};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -24,18 +24,19 @@ use crate::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_
 use crate::doctor::{self, Check, Device, Examination, Status, Subject, examine};
 use crate::exit::{Exit, Told};
 use crate::live::assembly;
-use crate::live::chain::SubtensorChain;
+use crate::live::chain::{SetWeights, SubtensorChain};
 use crate::live::clock::SystemClock;
 use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
 use crate::observe::{
-    Endpoint, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks, Verbosity, Vitals,
-    Watchdog, start_logging,
+    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks,
+    Verbosity, Vitals, Watchdog, start_logging,
 };
 use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
 use crate::wallet::HotkeyWallet;
+use crate::weights::WeightReading;
 
 use self::parts::{Lost, engine, model, open_wallet, refuse_cpu_on_public_networks, sampling_seed, spinner};
 use self::signals::{restart_signal, stop_signals};
@@ -51,7 +52,7 @@ const CHECK_MS: u64 = 5_000;
 /// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
 const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
-/// Block times between two looks at what weight validators give.
+/// Block times between two looks at what weight validators give: one in each window.
 const WEIGHT_BLOCKS: u64 = 30;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
@@ -127,11 +128,13 @@ fn mine(
     }
     // Last, since a model takes long to load.
     let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
-    let (engine, is_lost) =
-        engine(arguments, &model).map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
+    let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
+    let meter = EngineMeter::on_cards(cards);
+    let (engine, is_lost) = engine(arguments, &model, &meter.watch())
+        .map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
     loading.finish_and_clear();
     let data_folder = &data_folder;
-    let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, bars, endpoint, sinks };
+    let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, meter, bars, endpoint, sinks };
     local.block_on(&runtime, mining.run())
 }
 
@@ -161,6 +164,7 @@ struct Mining<'a> {
     wallet: Rc<HotkeyWallet>,
     engine: Rc<dyn Engine>,
     is_lost: Lost,
+    meter: EngineMeter,
     bars: &'a MultiProgress,
     endpoint: Option<Endpoint>,
     sinks: &'a mut Sinks,
@@ -274,18 +278,21 @@ impl Mining<'_> {
         })?;
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
         let data_folder = Some(self.data_folder.to_owned());
-        let (mut metrics, exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
+        let (mut metrics, mut exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
         if let Some(wandb) = &self.config.monitoring.wandb {
             metrics.offer_rows(self.sinks.wandb(wandb, self.told(), self.data_folder)?);
         }
+        exposition.show_engine(self.meter.clone());
         if let Some(endpoint) = self.endpoint.take() {
             tracing::info!("metrics on http://{}/metrics, also /healthz and /readyz", endpoint.address());
             endpoint.serve(exposition)?;
         }
         observers.0.push(Box::new(metrics));
         if !self.config.alerts.is_empty() {
-            self.watch(health.vitals())?;
+            let (miner, block_ms) = (self.wallet.address(), self.config.chain.block_ms);
+            self.sinks.watchtower(&self.config.alerts, miner, block_ms, health.vitals(), self.data_folder)?;
         }
+        self.read_weights(health.vitals())?;
         observers.0.push(Box::new(health));
         observers.0.push(Box::new(Samples::new(self.engine.clone())));
         if !self.bars.is_hidden() {
@@ -309,18 +316,28 @@ impl Mining<'_> {
         told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
 
-    /// Begin to watch, and to read whether validators give a weight: over a connection of its own, since nothing of mining
-    /// waits for the answer.
-    fn watch(&mut self, vitals: Arc<Vitals>) -> anyhow::Result<()> {
-        let block_ms = self.config.chain.block_ms;
-        let (miner, folder) = (self.wallet.address(), self.data_folder);
-        self.sinks.watchtower(&self.config.alerts, miner, block_ms, vitals.clone(), folder)?;
+    /// Read once a window what validators give us, keep it for `grail report`, and tell the watchtower: over a connection of
+    /// its own, since nothing of mining waits for the answer.
+    fn read_weights(&self, vitals: Arc<Vitals>) -> anyhow::Result<()> {
         let chain = assembly::chain(&self.config.chain, self.wallet.clone())?;
-        let (limit, pause) = (Duration::from_millis(CHECK_MS), Duration::from_millis(WEIGHT_BLOCKS * block_ms));
+        let (hotkey, folder) = (self.wallet.hotkey(), self.data_folder.to_owned());
+        let limit = Duration::from_millis(CHECK_MS);
+        let pause = Duration::from_millis(WEIGHT_BLOCKS * self.config.chain.block_ms);
         tokio::task::spawn_local(async move {
             loop {
-                if let Ok(Ok(Some(is_weighted))) = tokio::time::timeout(limit, chain.is_weighted()).await {
-                    vitals.weight_read(is_weighted);
+                let reading = tokio::time::timeout(limit, async {
+                    let head = chain.next_head(0).await?;
+                    anyhow::Ok((head.number, chain.weights_for(hotkey).await?))
+                });
+                // What cannot be read now is read in the next window.
+                if let Ok(Ok((block, Some(set)))) = reading.await {
+                    if let Some(is_weighted) = set.is_weighted() {
+                        vitals.weight_read(is_weighted);
+                    }
+                    let SetWeights { uid, shares } = set;
+                    let kept = WeightReading { block, uid, validators: shares }.keep(&folder);
+                    let _ =
+                        kept.inspect_err(|error| tracing::debug!("the weight of block {block} is not kept: {error}"));
                 }
                 tokio::time::sleep(pause).await;
             }

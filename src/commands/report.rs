@@ -11,6 +11,7 @@ use crate::config::{self, MinerConfig};
 use crate::exit::Exit;
 use crate::live::journal::hotkeys;
 use crate::report::Report;
+use crate::weights::readings;
 use crate::why::{Receipt, receipts, weight_now};
 
 pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
@@ -36,7 +37,8 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     let since = arguments
         .since
         .map_or_else(|| "all that the miner kept".to_owned(), |since| format!("the last {}", since.text()));
-    let page = Report { receipts: &chosen, since: &since, weight: &weight }.page();
+    let readings = readings(&data_folder);
+    let page = Report { receipts: &chosen, since: &since, weight: &weight, readings: &readings }.page();
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("grail-report.html"));
     std::fs::write(&out, page)
         .with_context(|| format!("cannot write {}; give --out a path that can be written", out.display()))?;

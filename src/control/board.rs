@@ -73,6 +73,7 @@ struct Window {
     clean_prefix: usize,
     deadline: Option<Instant>,
     upload: &'static str,
+    upload_bytes: Option<usize>,
 }
 
 impl Board {
@@ -178,6 +179,7 @@ impl Window {
             clean_prefix: 0,
             deadline: None,
             upload: "none",
+            upload_bytes: None,
         }
     }
 
@@ -192,6 +194,7 @@ impl Window {
             deadline_seconds: self.deadline.map(left),
             whole_seconds: self.deadline.map(|at| at.saturating_duration_since(self.begun).as_secs_f64()),
             upload: self.upload.to_owned(),
+            upload_bytes: self.upload_bytes,
         }
     }
 }
@@ -258,7 +261,9 @@ impl Observer for Board {
             Action::ClearTimer(Timer::UploadDeadline) => window.deadline = None,
             Action::Generate(_) => window.groups_in_flight += 1,
             Action::CancelGroup(_) => window.groups_in_flight = window.groups_in_flight.saturating_sub(1),
-            Action::Upload { .. } => window.upload = "uploading",
+            Action::Upload { bytes, .. } => {
+                (window.upload, window.upload_bytes) = ("uploading", Some(bytes.len()));
+            }
             _ => {}
         }
     }

@@ -65,6 +65,8 @@ pub struct WindowStatus {
     pub whole_seconds: Option<f64>,
     /// What its upload is at: `none`, `uploading`, `reading_back` or `confirmed`.
     pub upload: String,
+    /// Size of the last file that was sent; none before. How much of it has arrived is not known before the answer.
+    pub upload_bytes: Option<usize>,
 }
 
 /// A window's receipt.

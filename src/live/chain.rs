@@ -44,6 +44,13 @@ pub struct SetWeights {
     pub shares: Vec<(u16, f64)>,
 }
 
+impl SetWeights {
+    /// Whether any validator gives a weight above nothing; none where none has set any.
+    pub fn is_weighted(&self) -> Option<bool> {
+        (!self.shares.is_empty()).then(|| self.shares.iter().any(|(_, share)| *share > 0.0))
+    }
+}
+
 /// Subtensor through a list of endpoints, one of which is connected at a time.
 ///
 /// Every call makes at most one attempt to connect and asks each question once; trying again is the caller's decision,
@@ -76,16 +83,6 @@ impl SubtensorChain {
             time.map_err(|failure| connection.named(failure))
         };
         self.read(question).await
-    }
-
-    /// Whether any validator gives our hotkey a weight above nothing; none where no validator has set any, or we have no
-    /// uid.
-    ///
-    /// # Errors
-    /// As every read of [`Chain`].
-    pub async fn is_weighted(&self) -> Result<Option<bool>, ChainError> {
-        let set = self.weights_for(self.signer.hotkey()).await?.filter(|set| !set.shares.is_empty());
-        Ok(set.map(|set| set.shares.iter().any(|(_, share)| *share > 0.0)))
     }
 
     /// A hotkey's uid, and the share of each validator's weights that is set for it; none where it has no uid. Validators

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use async_trait::async_trait;
 use grail_engine::HfTokenizer;
-use grail_engine::cuda::{CudaEngine, CudaSettings, GroupWork};
+use grail_engine::cuda::{CudaEngine, CudaSettings, GroupWork, ProofWatch};
 use grail_miner::ports::{Engine, EngineError, GroupRequest};
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 use tokio::sync::oneshot;
@@ -40,16 +40,17 @@ pub enum CudaWorkersError {
 }
 
 impl CudaWorkers {
-    /// Start an engine for each settings; they differ in the device alone.
+    /// Start an engine for each settings, which differ in the device alone; `watch` hears what proofs take.
     ///
     /// # Errors
     /// [`CudaWorkersError`] where one cannot start.
-    pub fn start(settings: Vec<CudaSettings>) -> Result<Self, CudaWorkersError> {
+    pub fn start(settings: Vec<CudaSettings>, watch: &ProofWatch) -> Result<Self, CudaWorkersError> {
         let first = settings.first().ok_or(CudaWorkersError::NoDevice)?;
         let model = first.model.clone();
         let tokenizer = grail_engine::cuda::weights::Model::open(&model)?.tokenizer;
         let tokenizer = tokenizer.ok_or(CudaWorkersError::NoTokenizer { model })?;
-        let start = |settings| Ok(Share { engine: CudaEngine::start(settings)?, pending: Cell::new(0) });
+        let start =
+            |settings| Ok(Share { engine: CudaEngine::start_watched(settings, watch.clone())?, pending: Cell::new(0) });
         let devices = settings.into_iter().map(start).collect::<Result<Vec<Share>, CudaWorkersError>>()?;
         let limits = devices.first().ok_or(CudaWorkersError::NoDevice)?.engine.limits();
         Ok(Self { devices, tokenizer, limits })
@@ -128,8 +129,9 @@ mod tests {
 
     #[test]
     fn without_a_device_nothing_starts() {
-        assert!(CudaWorkers::start(Vec::new()).err().unwrap().to_string().contains("--devices"));
-        let error = CudaWorkers::start(vec![CudaSettings::new("synthetic:tiny:1", 0)]).err().unwrap();
+        let watch: ProofWatch = std::sync::Arc::new(|_, _| {});
+        assert!(CudaWorkers::start(Vec::new(), &watch).err().unwrap().to_string().contains("--devices"));
+        let error = CudaWorkers::start(vec![CudaSettings::new("synthetic:tiny:1", 0)], &watch).err().unwrap();
         assert!(error.to_string().contains("no tokenizer"), "{error}");
     }
 }

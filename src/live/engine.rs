@@ -1,9 +1,12 @@
 //! The CPU engine on a thread of its own, so that inference holds up nothing else.
 
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use grail_engine::CpuEngine;
+use grail_engine::cpu::SampledRollout;
+use grail_engine::cuda::ProofWatch;
 use grail_miner::ports::{Engine, EngineError, GroupRequest};
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 use tokio::sync::oneshot;
@@ -28,10 +31,18 @@ impl CpuWorker {
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(engine: CpuEngine) -> std::io::Result<Self> {
+        Self::start_watched(engine, Arc::new(|_, _| {}))
+    }
+
+    /// As [`CpuWorker::start`], and tell what proofs take.
+    ///
+    /// # Errors
+    /// As [`CpuWorker::start`].
+    pub fn start_watched(engine: CpuEngine, watch: ProofWatch) -> std::io::Result<Self> {
         let engine = Arc::new(engine);
         let (requests, inbox) = mpsc::channel();
         let worker = engine.clone();
-        std::thread::Builder::new().name("engine".to_owned()).spawn(move || serve(&worker, &inbox))?;
+        std::thread::Builder::new().name("engine".to_owned()).spawn(move || serve(&worker, &inbox, &watch))?;
         Ok(Self { engine, requests })
     }
 }
@@ -58,14 +69,29 @@ impl Engine for CpuWorker {
     }
 }
 
-fn serve(engine: &CpuEngine, inbox: &mpsc::Receiver<Request>) {
+fn serve(engine: &CpuEngine, inbox: &mpsc::Receiver<Request>, watch: &ProofWatch) {
     for Request { group, reply } in inbox {
         if reply.is_closed() {
             continue;
         }
-        let GroupRequest { prompt, streams, randomness, new_tokens_max } = &group;
-        let rollouts = engine.generate_group(prompt, streams, randomness, *new_tokens_max);
         // Nobody may wait for the answer any more.
-        let _ = reply.send(rollouts.map_err(|error| EngineError(error.to_string())));
+        let _ = reply.send(work(engine, &group, watch).map_err(|error| EngineError(error.to_string())));
     }
+}
+
+/// As [`CpuEngine::generate_group`], with an eye on the clock.
+fn work(
+    engine: &CpuEngine,
+    group: &GroupRequest,
+    watch: &ProofWatch,
+) -> Result<Vec<GeneratedRollout>, grail_engine::EngineError> {
+    let prove = |rollout: SampledRollout| {
+        let began = Instant::now();
+        let pass = engine.proof_pass(&rollout.tokens, &group.randomness)?;
+        watch(began.elapsed(), 1);
+        let SampledRollout { tokens, prompt_length, token_logprobs } = rollout;
+        Ok(GeneratedRollout { tokens, prompt_length, token_logprobs, pass })
+    };
+    let sampled = engine.generate_tokens(&group.prompt, &group.streams, group.new_tokens_max)?;
+    sampled.into_iter().map(prove).collect()
 }

@@ -2,6 +2,7 @@
 //!
 //! Counting is a matter of atomics and short locks in memory; nothing is held while a socket is written to.
 
+pub(super) mod engine;
 pub(super) mod row;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Area, Event, Report, WindowOutcome, WindowReceipt};
-use grail_miner::ports::Now;
+use grail_miner::ports::{BucketError, Now};
 use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
 use super::health::Ailment;
 use super::receipts::{OUTCOMES, outcome_name};
@@ -38,6 +40,9 @@ const REWARD_BUCKETS: [f64; 9] = [-0.1, 0.0, 0.05, 0.1, 0.15, 1.0, 1.05, 1.1, 1.
 const UPLOAD_BUCKETS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0];
 const AREAS: [Area; 6] = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal, Area::Commitment];
 
+/// What answers, and can fail to. A commitment that the chain refuses says nothing about the chain's health.
+const PORTS: [Area; 5] = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal];
+
 /// What the observer writes to; clones write to the same.
 #[derive(Clone)]
 struct Handles {
@@ -53,6 +58,7 @@ struct Handles {
     windows: Family<Label, Counter>,
     trouble: Family<Label, Counter>,
     rejections: Family<Rejection, Counter>,
+    port_up: Family<Label, Gauge>,
     rollouts_per_second: Gauge,
     success_ratio: Gauge,
     window_duration: Gauge,
@@ -86,6 +92,7 @@ impl Handles {
             windows: on.plain("windows", "Windows by outcome, as their receipts say it"),
             trouble: on.plain("trouble", "Failures that were tried again or done without, by area"),
             rejections: on.plain("self_check_rejections", "Rollouts that the self-check rejected, by check and reason"),
+            port_up: on.plain("port_up", "Whether what the miner talks to answered as it should the last time, 1 or 0"),
             rollouts_per_second: on
                 .gauge("mining_rollouts_per_second", "Clean rollouts per second of the current window"),
             success_ratio: on.gauge("mining_success_ratio", "Share of solved rollouts in the current window so far"),
@@ -114,6 +121,9 @@ impl Handles {
         // A series that is there from the start can be seen to grow.
         OUTCOMES.iter().for_each(|name| drop(handles.windows.get_or_create(&[("outcome", name)])));
         AREAS.iter().for_each(|area| drop(handles.trouble.get_or_create(&[("area", area.name())])));
+        for port in PORTS {
+            handles.port_up.get_or_create(&[("port", port.name())]).set(f64::NAN);
+        }
         handles
     }
 }
@@ -226,6 +236,24 @@ impl Metrics {
     }
 }
 
+/// Which port an event answers for, and whether as it should.
+fn answer(event: &Event) -> Option<(Area, bool)> {
+    let area = match event {
+        Event::HeadMoved(_) | Event::HeadFailed(_) | Event::BlockHashRead { .. } => Area::Chain,
+        Event::RegistrationRead(_) | Event::CommitmentRead(_) => Area::Chain,
+        Event::BeaconAnswered { .. } => Area::Beacon,
+        // What the self-check rejects was generated all the same.
+        Event::GroupReady { .. } => return Some((Area::Engine, true)),
+        Event::GroupFailed { .. } => Area::Engine,
+        // A condition that does not hold is an answer.
+        Event::UploadAnswered { result: Err(BucketError::ConditionFailed), .. } => return Some((Area::Bucket, true)),
+        Event::UploadAnswered { .. } | Event::ObjectRead { .. } | Event::ObjectDeleted { .. } => Area::Bucket,
+        Event::JournalAnswered { .. } => Area::Journal,
+        Event::Started(_) | Event::CommitmentAnswered(_) | Event::TimerFired(_) | Event::Shutdown => return None,
+    };
+    Some((area, !event.is_failure()))
+}
+
 /// One number as a share of another; not a number where there is nothing to share.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { f64::NAN }
@@ -239,6 +267,9 @@ impl Observer for Metrics {
     fn event(&mut self, now: Now, event: &Event) {
         // What an earlier process counted is in the tally, and is not counted again.
         self.tally.event(event);
+        if let Some((port, is_up)) = answer(event) {
+            self.handles.port_up.get_or_create(&[("port", port.name())]).set(f64::from(u8::from(is_up)));
+        }
         match event {
             Event::HeadMoved(head) => drop(self.handles.head_block.set(head.number as f64)),
             Event::UploadAnswered { window_start, .. } => {
@@ -286,6 +317,7 @@ pub struct Exposition {
     ready: Gauge,
     disk_free: Gauge,
     dropped: Counter,
+    engine: Option<EngineMetrics>,
 }
 
 impl Exposition {
@@ -303,7 +335,12 @@ impl Exposition {
         let dropped = dropped.of("prometheus");
         let help = "Free space where journal and receipts lie";
         registry.register_with_unit("data_folder_free", help, Unit::Bytes, disk_free.clone());
-        Self { registry, vitals, data_folder, head_age, ailing, registered, ready, disk_free, dropped }
+        Self { registry, vitals, data_folder, head_age, ailing, registered, ready, disk_free, dropped, engine: None }
+    }
+
+    /// Tell of the engine, too.
+    pub fn show_engine(&mut self, meter: EngineMeter) {
+        self.engine = Some(EngineMetrics::register(&mut self.registry, meter));
     }
 
     /// How the miner is.
@@ -329,6 +366,7 @@ impl Exposition {
         self.ready.set(whether(self.vitals.hindrances().is_empty()));
         let free = self.data_folder.as_ref().and_then(|folder| fs4::available_space(folder).ok());
         self.disk_free.set(free.map_or(f64::NAN, |bytes| bytes as f64));
+        self.engine.iter().for_each(EngineMetrics::refresh);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -22,7 +22,7 @@ struct Shown {
     groups_done: usize,
     groups_ready: usize,
     groups_in_work: usize,
-    doing: &'static str,
+    doing: String,
 }
 
 impl Progress {
@@ -60,8 +60,8 @@ impl Observer for Progress {
             Event::GroupReady { .. } | Event::GroupFailed { .. } => {
                 self.shown.groups_in_work = self.shown.groups_in_work.saturating_sub(1);
             }
-            Event::UploadAnswered { .. } => self.shown.doing = "reading back",
-            Event::ObjectRead { .. } => self.shown.doing = "",
+            Event::UploadAnswered { .. } => self.shown.doing = "reading back".to_owned(),
+            Event::ObjectRead { .. } => self.shown.doing.clear(),
             _ => {}
         }
         self.show(now);
@@ -85,7 +85,8 @@ impl Observer for Progress {
             Action::Generate(_) => self.shown.groups_in_work += 1,
             Action::CancelGroup(_) => self.shown.groups_in_work = self.shown.groups_in_work.saturating_sub(1),
             Action::SetTimer { timer: Timer::UploadDeadline, at_ms } => self.shown.deadline_ms = *at_ms,
-            Action::Upload { .. } => self.shown.doing = "uploading",
+            // How much of it has arrived is not known before the answer.
+            Action::Upload { bytes, .. } => self.shown.doing = format!("uploading {:.1} MB", bytes.len() as f64 / 1e6),
             _ => return,
         }
         self.show(now);
@@ -117,11 +118,11 @@ mod tests {
         let upload = Action::Upload {
             window_start: 30,
             key: "k".to_owned(),
-            bytes: Vec::new(),
+            bytes: vec![0; 1_250_000],
             condition: grail_miner::ports::PutCondition::Absent,
             limit_ms: 1,
         };
         progress.action(at(290_000), &upload);
-        assert!(progress.shown.message(at(290_000)).ends_with("10 s left, uploading"));
+        assert!(progress.shown.message(at(290_000)).ends_with("10 s left, uploading 1.2 MB"));
     }
 }

@@ -85,7 +85,7 @@ impl Courier {
         Ok(Self { stop, done })
     }
 
-    /// Let all of them deliver what is left, for as long as [`LAST_WORDS`] at most.
+    /// Let all of them deliver what is left, for ten seconds at most.
     pub fn finish_all(couriers: Vec<Self>) {
         let end = Instant::now() + LAST_WORDS;
         let told: Vec<Receiver<()>> = couriers

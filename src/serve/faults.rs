@@ -125,6 +125,21 @@ impl ServeFault {
         }
     }
 
+    /// Whether a window in which it strikes may be lost through no failing of the miner's; the next one may not.
+    pub const fn may_cost_its_window(self) -> bool {
+        match self {
+            Self::BeaconOutage | Self::BeaconWrongSignature | Self::BeaconLate | Self::BeaconMissing => false,
+            Self::UploadErrorBefore | Self::UploadErrorAfter | Self::SlowBucket | Self::BucketRateLimit => false,
+            Self::EndpointDown | Self::SocketCut | Self::RuntimeUpgrade | Self::Reorganisation => false,
+            // A key that stopped working is not tried again in the same window: only the operator can mend it.
+            Self::ExpiredWriteKey | Self::ExpiredReadKey | Self::ReadOnlyWriteKey => true,
+            // With blocks of a quarter of a second, noticing a silent socket takes much of a window.
+            Self::EndpointSilence | Self::HalfDeadSocket | Self::ChainRateLimit => true,
+            Self::FrozenHead | Self::StalledChain => true,
+            Self::UploadTimeOutAfter | Self::Deregistration | Self::SlowEngine => true,
+        }
+    }
+
     /// The block of a window at which it strikes where it was listed at the start, and the one at which it ends.
     pub fn stretch(self, seed: u64, window: u64) -> (u64, u64) {
         let blocks = PROTOCOL.window_blocks;

@@ -76,11 +76,12 @@ fn draw_window(frame: &mut Frame<'_>, area: Rect, status: &Status, palette: Pale
 
 fn groups_line(window: &WindowStatus) -> String {
     let WindowStatus { groups_done, groups_in_flight, clean_prefix, .. } = window;
+    let size = window.upload_bytes.map_or_else(String::new, |bytes| format!(" {:.1} MB", bytes as f64 / 1e6));
     let upload = match window.upload.as_str() {
-        "uploading" => "uploading",
-        "reading_back" => "reading back",
-        "confirmed" => "uploaded and read back",
-        _ => "nothing uploaded yet",
+        "uploading" => format!("uploading{size}"),
+        "reading_back" => format!("reading back{size}"),
+        "confirmed" => format!("uploaded and read back{size}"),
+        _ => "nothing uploaded yet".to_owned(),
     };
     format!("{groups_done} groups done, {groups_in_flight} in flight, {clean_prefix} ready in a row; {upload}")
 }

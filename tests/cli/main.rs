@@ -1,6 +1,7 @@
 //! The `grail` command as its users meet it: a process with arguments, standard streams and an exit code.
 
 mod bad_input;
+mod golden;
 #[path = "../page_in_browser/mod.rs"]
 mod page_in_browser;
 mod process;
@@ -11,6 +12,7 @@ mod scenario;
 mod schema;
 mod schemas;
 mod serve;
+mod shell;
 mod sim;
 mod streams;
 mod swarm;

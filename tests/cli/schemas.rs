@@ -1,5 +1,9 @@
 //! Every command's JSON against its schema.
 
+use std::collections::BTreeSet;
+
+use clap::CommandFactory;
+use grail::args::Arguments;
 use grail::contract::Schema;
 use serde_json::Value;
 
@@ -90,5 +94,56 @@ fn a_failure_is_told_to_programs_as_well() {
         assert_eq!((finished.code.map(|code| code as u64), &error["error"]["kind"]), (Some(code), &kind.into()));
         assert_eq!(error["error"]["code"], code, "{arguments:?}");
         assert!(!finished.stderr.is_empty() && finished.stdout.lines().count() == 1, "{finished:?}");
+    }
+}
+
+/// Every command that can be asked for JSON, as its words.
+fn commands_with_json() -> BTreeSet<String> {
+    fn gather(command: &clap::Command, words: &str, found: &mut BTreeSet<String>) {
+        if command.get_arguments().any(|argument| argument.get_long() == Some("json")) {
+            found.insert(words.to_owned());
+        }
+        for below in command.get_subcommands() {
+            gather(below, format!("{words} {}", below.get_name()).trim(), found);
+        }
+    }
+    let mut found = BTreeSet::new();
+    gather(&Arguments::command(), "", &mut found);
+    found
+}
+
+#[test]
+fn every_command_that_prints_json_has_a_schema_that_a_test_holds_it_to() {
+    // With the schemas that a test of this name's command asserts: here, in tests/mine, or beside `bench`, which needs a card.
+    let held: [(&str, &[Schema]); 13] = [
+        ("bench", &[Schema::Bench]),
+        ("config show", &[Schema::ConfigShow]),
+        ("doctor", &[Schema::Doctor]),
+        ("mine", &[Schema::Receipt]),
+        ("replay", &[Schema::Replay, Schema::ReplayFork]),
+        ("sim", &[Schema::Sim, Schema::Rehearsal]),
+        ("sim serve", &[Schema::ServeWindow]),
+        ("sim swarm", &[Schema::Swarm]),
+        ("sim swarm merge", &[Schema::Swarm]),
+        ("tape list", &[Schema::TapeList]),
+        ("top", &[Schema::Status]),
+        ("verify", &[Schema::Verify]),
+        ("why", &[Schema::Why]),
+    ];
+    assert_eq!(held.iter().map(|(words, _)| (*words).to_owned()).collect::<BTreeSet<_>>(), commands_with_json());
+    let named: BTreeSet<&str> = held.iter().flat_map(|(_, schemas)| *schemas).map(|schema| schema.id()).collect();
+    // `tape export` prints nothing else, and needs no asking; errors have a schema of their own.
+    let rest = BTreeSet::from([Schema::TapeStep.id(), Schema::Error.id()]);
+    assert_eq!(&named | &rest, Schema::ALL.iter().map(|schema| schema.id()).collect());
+}
+
+#[test]
+fn every_command_that_prints_json_tells_its_failures_so() {
+    let folder = folder("json-failures");
+    for words in commands_with_json() {
+        let arguments: Vec<&str> = words.split(' ').chain(["--json", "--no-such-option"]).collect();
+        let finished = grail(&folder, &arguments);
+        assert_valid(&last(&finished.stdout), Schema::Error.id());
+        assert_eq!((finished.code, finished.stdout.lines().count()), (Some(2), 1), "{words}: {finished:?}");
     }
 }

@@ -5,11 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use grail::contract::Schema;
 use grail::control::socket_path;
 use grail::exit::Exit;
+use grail::weights::readings;
 use serde_json::Value;
 
 use crate::scene::{Scene, receipts};
+use crate::schema::assert_valid;
 
 fn grail(scene: &Scene, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
@@ -30,7 +33,7 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
     let scene = Scene::new(600);
     let miner = scene.mine(&["--groups-max", "3"]);
     // Not in the window in which it commits.
-    scene.verdict();
+    let first = scene.verdict();
     let window = scene.head() / 30 * 30 + 30;
     scene.reach(window + 5);
     let told = grail(&scene, &["stop", "--after-window"]);
@@ -43,6 +46,10 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
     assert!(head > window + 15, "it returned at block {head}, with most of the window to come");
     assert!(scene.verdict_on(window).is_accepted());
     assert!(!socket(&scene).exists(), "the socket goes with the miner");
+    // It read in each window what the validator had set.
+    let kept = readings(scene.data.path());
+    assert!(kept.iter().all(|reading| reading.uid == scene.served.world().miner_uid()), "{kept:?}");
+    assert!(kept.iter().any(|reading| reading.most() > Some(0.0)) || !first.is_accepted(), "{kept:?}");
 }
 
 #[test]
@@ -59,6 +66,7 @@ fn its_owner_alone_is_told_how_it_is_and_nobody_once_it_was_killed() {
     assert_eq!(mode & 0o777, 0o600);
     let output = grail(&scene, &["top", "--json"]);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_valid(&status, Schema::Status.id());
     let world = scene.served.world();
     assert_eq!(status["hotkey"], world.miner().to_ss58());
     let head = status["head"]["block"].as_u64().unwrap();

@@ -13,31 +13,6 @@ use crate::scene::Scene;
 /// Scenarios at a time; each keeps a fraction of a core busy.
 const SCENES_AT_A_TIME: usize = 5;
 
-/// How a window fares during which a fault is on for half of it, and the miner has to survive it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expected {
-    /// The window is accepted all the same.
-    Accepted,
-    /// The window may be lost; the one after it is accepted.
-    Survived,
-}
-
-fn expected(fault: ServeFault) -> Expected {
-    use ServeFault as F;
-    match fault {
-        F::BeaconOutage | F::BeaconWrongSignature | F::BeaconLate | F::BeaconMissing => Expected::Accepted,
-        F::UploadErrorBefore | F::UploadErrorAfter | F::SlowBucket | F::BucketRateLimit => Expected::Accepted,
-        F::EndpointDown | F::SocketCut | F::RuntimeUpgrade | F::Reorganisation => Expected::Accepted,
-        // A key that stopped working is not tried again in the same window: only the operator can mend it.
-        F::ExpiredWriteKey | F::ExpiredReadKey | F::ReadOnlyWriteKey => Expected::Survived,
-        // With blocks of a quarter of a second, noticing a silent socket takes much of a window.
-        F::EndpointSilence | F::HalfDeadSocket | F::ChainRateLimit | F::FrozenHead | F::StalledChain => {
-            Expected::Survived
-        }
-        F::UploadTimeOutAfter | F::Deregistration | F::SlowEngine => Expected::Survived,
-    }
-}
-
 /// What went wrong, with the log.
 struct Failure(String);
 
@@ -86,7 +61,7 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
         }
         match (window.cmp(&struck), verdict.is_accepted()) {
             (std::cmp::Ordering::Less, _) => {}
-            (std::cmp::Ordering::Equal, false) if expected(fault) == Expected::Accepted => {
+            (std::cmp::Ordering::Equal, false) if !fault.may_cost_its_window() => {
                 return Err(describe(&verdict.line()));
             }
             (std::cmp::Ordering::Greater, true) => break,

@@ -23,13 +23,19 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 fn send(address: SocketAddr, request: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
+    try_send(address, request).unwrap()
+}
+
+/// As `send`; an error where there is no place for one more.
+fn try_send(address: SocketAddr, request: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let status = head.split(' ').nth(1).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    Ok((status.parse().unwrap(), body.to_owned()))
 }
 
 /// The value of a series, written as in the text.
@@ -95,6 +101,11 @@ fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
     assert!(value(&text, "grail_mining_upload_duration_seconds_count") >= uploaded.len() as f64);
     assert_eq!((value(&text, "grail_registered"), value(&text, "grail_ready")), (1.0, 1.0));
     assert!(value(&text, "grail_data_folder_free_bytes") > 0.0);
+    assert!(value(&text, "grail_proof_duration_seconds_count") >= generated);
+    for port in ["chain", "beacon", "engine", "bucket", "journal"] {
+        assert_eq!(value(&text, &format!("grail_port_up{{port=\"{port}\"}}")), 1.0, "{port}");
+    }
+    assert!(!text.contains("device="), "there is no card");
     assert!(value(&text, "grail_head_block") <= scene.head() as f64);
     let ended = miner.stop();
     assert!(ended.status.success(), "{}", ended.stderr.join("\n"));
@@ -121,6 +132,12 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     };
     assert!(crowd.iter().rev().take(4).all(closed));
     drop(crowd);
+    // Their places are free once the endpoint has noticed.
+    let end = Instant::now() + Duration::from_secs(60);
+    while try_send(address, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").is_err() {
+        assert!(Instant::now() < end, "nobody is answered any more");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let not_ready = |because: &str| {
         let end = Instant::now() + Duration::from_secs(60);
         loop {

@@ -113,3 +113,13 @@ fn what_is_wrong_with_the_configuration_has_a_code_of_its_own() {
     let (code, stderr) = grail(&scene, &[], &["--device", "cpu", "--data-dir", file]);
     assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
 }
+
+#[test]
+fn a_model_that_cannot_be_fetched_now_is_a_matter_of_waiting() {
+    let scene = Scene::new(405);
+    // Nobody listens there: the hub is out of reach.
+    let unreachable = [("GRAIL_MODEL_NAME", PROTOCOL.model_name), ("HF_ENDPOINT", "http://127.0.0.1:1")];
+    let (code, stderr) = grail(&scene, &unreachable, &[]);
+    assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
+    assert!(stderr.contains(PROTOCOL.model_name), "{stderr}");
+}

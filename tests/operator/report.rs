@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use grail::report::Report;
+use grail::weights::WeightReading;
 use grail::why::{Finding, Receipt, WeightFacts};
 
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -47,23 +48,30 @@ fn page() -> String {
         receipt(120, "uploaded", None),
     ];
     let weight = Finding::Known { value: WeightFacts { uid: 7, validators: vec![(1, 0.0125)] } };
-    Report { receipts: &receipts, since: PLANTED, weight: &weight }.page()
+    // What was read one window after the first is its weight; nothing was read for the later ones.
+    let readings = [
+        WeightReading { block: 89, uid: 7, validators: vec![(1, 0.5)] },
+        WeightReading { block: 92, uid: 7, validators: vec![(1, 0.0375), (2, 0.01)] },
+    ];
+    Report { receipts: &receipts, since: PLANTED, weight: &weight, readings: &readings }.page()
 }
 
 #[test]
 fn the_page_says_what_the_receipts_say_and_nothing_from_outside_enters_it() {
     let page = page();
-    for told in ["3 of 4", "1.250 %", "grail why 60", "31.2 s", "proof_valid/sketch", "80"] {
+    for told in ["3 of 4", "1.250 %", "<td>3.750 %</td>", "grail why 60", "31.2 s", "proof_valid/sketch", "80"] {
         assert!(page.contains(told), "{told}");
     }
     for foreign in ["<script", "http:", "https:", "NaN", "inf"] {
         assert!(!page.contains(foreign), "{foreign}");
     }
-    assert_eq!(page.matches("<svg").count(), 7);
+    assert_eq!(page.matches("<svg").count(), 8);
+    assert_eq!(page.matches("3.750 %").count(), 1, "one window's alone");
+    assert!(!page.contains("50.000 %"), "read before validators could judge it");
     // What an earlier miner did not keep breaks the line of speeds, and is unknown in the table.
     assert!(page.contains("<td>unknown</td>"));
     let nothing: Finding<WeightFacts> = Finding::Unknown { why: "the chain is silent".to_owned() };
-    let empty = Report { receipts: &[], since: "24h", weight: &nothing }.page();
+    let empty = Report { receipts: &[], since: "24h", weight: &nothing, readings: &[] }.page();
     assert!(empty.contains("The weight that is set is unknown: the chain is silent.") && !empty.contains("NaN"));
 }
 
@@ -86,8 +94,8 @@ fn a_browser_draws_it_and_runs_nothing() {
     assert!(dom.contains("<title>grail: the last windows</title>"), "{dom}");
     assert_eq!(
         dom.matches("<polyline").count() + dom.matches("<circle").count(),
-        // Five lines; four of them have a gap where a window tells nothing, and so two parts.
-        5 + 4,
+        // Five lines, four of which have a gap where a window tells nothing, and so two parts; one with a single point.
+        5 + 4 + 1,
         "{dom}"
     );
     assert_eq!(dom.matches("<tr>").count(), 5);

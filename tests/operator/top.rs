@@ -47,6 +47,7 @@ fn scripted() -> Status {
             deadline_seconds: Some(75.0),
             whole_seconds: Some(300.0),
             upload: "confirmed".to_owned(),
+            upload_bytes: Some(2_345_678),
         }),
         uploads: vec![
             upload(3_000_000, "uploaded", "window 3000000: uploaded 60 of 64 groups", Some(118.25)),

@@ -82,7 +82,7 @@ fn run(grail: &Path, folder: &Path, served: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// The command, built as this one is.
-fn built() -> anyhow::Result<PathBuf> {
+pub(crate) fn built() -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe()?;
     let folder = here.parent().context("this program lies in a folder")?;
     let mut build = Command::new(env!("CARGO"));
@@ -95,7 +95,7 @@ fn built() -> anyhow::Result<PathBuf> {
 }
 
 /// A process that does not outlive us.
-struct Ended(Child);
+pub(crate) struct Ended(pub(crate) Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {

@@ -1,5 +1,6 @@
 //! The project's chores: golden vectors, layout checks, fixtures.
 
+mod endurance;
 mod fixtures;
 mod golden;
 mod live;
@@ -58,6 +59,8 @@ enum Chore {
     Messages,
     /// Check layout and style; fails on any finding.
     Tidy,
+    /// Mine for simulated days in a served world with faults, and say what grows and which windows were lost.
+    Endurance(endurance::EnduranceArguments),
     /// Verify fixtures/ against fixtures/SHA256SUMS.
     Fixtures {
         /// Copy the fixtures from this folder first and record their sums.
@@ -102,6 +105,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Mutants => mutants::run(root),
         Chore::Messages => tidy::messages::record(root),
         Chore::Tidy => tidy::run(root),
+        Chore::Endurance(arguments) => endurance::run(&arguments),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
         Chore::Traces { record } => traces::run(&root.join("fixtures"), record),
     }

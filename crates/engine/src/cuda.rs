@@ -13,6 +13,6 @@ pub mod proof;
 pub mod weights;
 
 pub use decode::{DecodeSettings, Decoder};
-pub use engine::{CudaEngine, CudaSettings, GroupWork};
+pub use engine::{CudaEngine, CudaSettings, GroupWork, ProofWatch};
 pub use error::CudaError;
 pub use proof::{ProfileNameError, ProofPlan, Prover, Sequence, TorchProfile};

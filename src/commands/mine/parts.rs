@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use grail_engine::CpuEngine;
-use grail_engine::cuda::CudaSettings;
 use grail_engine::cuda::decode::DecodeSettings;
+use grail_engine::cuda::{CudaSettings, ProofWatch};
 use grail_miner::ports::Engine;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use secrecy::ExposeSecret;
@@ -49,8 +49,12 @@ pub(super) fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Pat
     }
 }
 
-/// What generates and proves, and whether it is lost to this process.
-pub(super) fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<(Rc<dyn Engine>, Lost)> {
+/// What generates and proves, and whether it is lost to this process; `watch` hears what proofs take.
+pub(super) fn engine(
+    arguments: &MineArguments,
+    model: &str,
+    watch: &ProofWatch,
+) -> anyhow::Result<(Rc<dyn Engine>, Lost)> {
     match arguments.device {
         Device::Cuda => {
             let settings = arguments.devices.iter().map(|&ordinal| CudaSettings {
@@ -59,7 +63,7 @@ pub(super) fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<(
                 kernel_cache: device::kernel_cache(),
                 ..CudaSettings::new(model, ordinal)
             });
-            let workers = Rc::new(CudaWorkers::start(settings.collect())?);
+            let workers = Rc::new(CudaWorkers::start(settings.collect(), watch)?);
             Ok((workers.clone(), Box::new(move || workers.is_lost())))
         }
         Device::Cpu => {
@@ -69,7 +73,8 @@ pub(super) fn engine(arguments: &MineArguments, model: &str) -> anyhow::Result<(
                     format!("GRAIL_MODEL_NAME is {name:?}; on a CPU set it to a model's folder, or to `rehearsal`")
                 })?,
             };
-            let worker = CpuWorker::start(engine).context("the engine's thread cannot be started")?;
+            let worker =
+                CpuWorker::start_watched(engine, watch.clone()).context("the engine's thread cannot be started")?;
             Ok((Rc::new(worker), Box::new(|| false)))
         }
     }

@@ -1,4 +1,4 @@
-//! Rules for documents: fixtures are all named with their provenance, and links lead somewhere.
+//! Rules for documents: fixtures are all named with their provenance, and links and paths lead somewhere.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,9 @@ const FIXTURES_README: &str = "fixtures/README.md";
 
 pub(super) fn findings(files: &[TreeFile]) -> Vec<Finding> {
     let mut findings = unnamed_fixtures(files);
-    for file in files.iter().filter(|file| has_checked_links(&file.path)) {
+    for file in files.iter().filter(|file| file.path.ends_with(".md")) {
         findings.extend(broken_links(file, files));
+        findings.extend(broken_paths(file, files));
     }
     findings
 }
@@ -42,16 +43,32 @@ fn names(text: &str, name: &str) -> bool {
     })
 }
 
-fn has_checked_links(path: &str) -> bool {
-    matches!(path, "README.md" | "ARCHITECTURE.md") || path.starts_with("docs/") && path.ends_with(".md")
-}
-
 fn broken_links(file: &TreeFile, files: &[TreeFile]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (i, line) in file.text.as_deref().unwrap_or_default().lines().enumerate() {
         for target in link_targets(line).filter(|target| !exists(&resolve(&file.path, target), files)) {
             let what = format!("the link to {target} leads nowhere");
             findings.push(Finding::new(&file.path, i + 1, what, "mend the path or take the link out"));
+        }
+    }
+    findings
+}
+
+/// Paths between backticks that begin with a folder of the root.
+fn broken_paths(file: &TreeFile, files: &[TreeFile]) -> Vec<Finding> {
+    let folders: BTreeSet<&str> = files.iter().filter_map(|file| Some(file.path.split_once('/')?.0)).collect();
+    let is_path = |text: &str| {
+        let of_paths = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        text.chars().all(of_paths) && text.split_once('/').is_some_and(|(first, _)| folders.contains(first))
+    };
+    let mut findings = Vec::new();
+    let mut is_output = false;
+    for (i, line) in file.text.as_deref().unwrap_or_default().lines().enumerate() {
+        is_output ^= line.starts_with("```");
+        let quoted = line.split('`').skip(1).step_by(2).filter(|text| !is_output && is_path(text));
+        for path in quoted.filter(|path| !exists(path.trim_end_matches('/'), files)) {
+            let what = format!("there is no {path}");
+            findings.push(Finding::new(&file.path, i + 1, what, "mend the path or take it out"));
         }
     }
     findings
@@ -125,11 +142,20 @@ mod tests {
             "README.md:2: the link to gone.png",
             "README.md:2: the link to ../out.md",
             "docs/a.md:1: the link to ./b.md",
+            "notes.md:1: the link to nowhere",
         ];
         let findings = found(&files);
         assert_eq!(findings.len(), expected.len(), "{findings:?}");
         for (finding, expected) in findings.iter().zip(expected) {
             assert!(finding.starts_with(expected), "{finding}");
         }
+    }
+    #[test]
+    fn paths_from_the_root_must_exist_and_others_are_not_looked_for() {
+        let text = "`src/a.rs`, `src/`, `src/gone.rs`, `a.rs`, `src/*.rs`, `data/x`\n```\n`src/printed`\n```\n`src/b`";
+        let files = [("notes.md", text), ("src/a.rs", "")];
+        assert_eq!(found(&files).len(), 2, "{:?}", found(&files));
+        assert!(found(&files)[0].starts_with("notes.md:1: there is no src/gone.rs"));
+        assert!(found(&files)[1].starts_with("notes.md:5: there is no src/b"));
     }
 }

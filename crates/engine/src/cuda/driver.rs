@@ -1,6 +1,6 @@
 //! The thin layer over CUDA: the only place where the driver, cuBLAS and NVRTC are called.
 //!
-//! Its types own what they hold and answer with [`CudaError`](super::CudaError). What they cannot check is that a kernel's
+//! Its types own what they hold and answer with [`CudaError`]. What they cannot check is that a kernel's
 //! arguments are those it was written for; each kernel is therefore called from one place.
 
 #![allow(unsafe_code, reason = "the driver, cuBLAS and NVRTC are C libraries; no other module calls them")]

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, StreamKey};
 
@@ -77,6 +78,9 @@ pub struct GroupWork {
 /// Called once with what became of a group; from a thread of the engine, so it must not wait.
 pub type Reply = Box<dyn FnOnce(Result<Vec<GeneratedRollout>, EngineError>) + Send>;
 
+/// Hears how long it took to prove so many rollouts together; from a thread of the engine, so it must not wait.
+pub type ProofWatch = Arc<dyn Fn(Duration, usize) + Send + Sync>;
+
 /// Work that was handed in. Dropping it cancels the work; nobody is answered then.
 #[derive(Debug)]
 pub struct Ticket {
@@ -116,6 +120,14 @@ impl CudaEngine {
     /// # Errors
     /// Where the model cannot be read, the device is none that it runs on, or the memory does not suffice.
     pub fn start(settings: CudaSettings) -> Result<Self, EngineError> {
+        Self::start_watched(settings, Arc::new(|_, _| {}))
+    }
+
+    /// As [`CudaEngine::start`], and tell what proofs take.
+    ///
+    /// # Errors
+    /// As [`CudaEngine::start`].
+    pub fn start_watched(settings: CudaSettings, watch: ProofWatch) -> Result<Self, EngineError> {
         let Model { config, tokenizer, .. } = Model::open(&settings.model)?;
         let fail =
             |problem: &str| EngineError::Tokenizer { origin: settings.model.clone(), problem: problem.to_owned() };
@@ -131,7 +143,7 @@ impl CudaEngine {
         let (messages, inbox) = mpsc::channel();
         let (started, has_started) = mpsc::channel();
         let is_lost = Arc::new(AtomicBool::new(false));
-        let worker = Worker::new(settings, eos_token, messages.clone(), is_lost.clone());
+        let worker = Worker::new(settings, eos_token, messages.clone(), is_lost.clone(), watch);
         let worker = worker::spawn(worker, inbox, started)?;
         has_started.recv().map_err(|_| CudaError::Ended)??;
         Ok(Self { messages, worker: Some(worker), limits, tokenizer, groups_in_flight_max, ordinal, is_lost })

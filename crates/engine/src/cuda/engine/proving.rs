@@ -9,7 +9,7 @@ use grail_protocol::generation::ProofPass;
 use super::ledger::Finished;
 use super::pool::{Pool, sequence};
 use super::turns::Turns;
-use super::{CudaSettings, Message};
+use super::{CudaSettings, Message, ProofWatch};
 use crate::cuda::driver::{Device, Kernels};
 use crate::cuda::error::CudaError;
 use crate::cuda::proof::{PASS_ROWS_MAX, Prover, Sequence};
@@ -32,6 +32,8 @@ pub(super) struct Proving<'a> {
     pub(super) pool: &'a Pool,
     pub(super) results: mpsc::Sender<Message>,
     pub(super) turns: &'a Turns,
+    /// Hears what proofs take.
+    pub(super) watch: ProofWatch,
     /// Where all provers and the decoder's maker meet, once each prover has what it needs.
     pub(super) ready: &'a Barrier,
 }
@@ -56,7 +58,15 @@ impl Proving<'_> {
             let Some(first) = batch.first() else { continue };
             let sequences: Vec<Sequence<'_>> = batch.iter().map(sequence).collect();
             let randomness = &first.work.randomness;
+            #[allow(
+                clippy::disallowed_types,
+                reason = "nothing is decided by what a proof took; it is shown to people"
+            )]
+            let began = std::time::Instant::now();
             let passes = self.with(&mut prover, |prover| prover.passes(&sequences, randomness));
+            if passes.is_ok() {
+                (self.watch)(began.elapsed(), batch.len());
+            }
             let passes = match passes {
                 Err(error) if batch.len() > 1 => {
                     if matches!(error, EngineError::Cuda(CudaError::OutOfMemory { .. })) {

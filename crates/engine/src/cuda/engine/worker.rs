@@ -10,7 +10,7 @@ use super::ledger::Ledger;
 use super::pool::{Closing, Pool};
 use super::proving::Proving;
 use super::turns::{EndOfDrawing, Turns};
-use super::{CudaSettings, Message};
+use super::{CudaSettings, Message, ProofWatch};
 use crate::cuda::decode::{DecodeSettings, Decoder, Drawn};
 use crate::cuda::driver::{Device, Kernels, Queue, Urgency, forget_device};
 use crate::cuda::error::CudaError;
@@ -34,6 +34,7 @@ pub(super) struct Worker {
     is_stopping: bool,
     /// Set while the device cannot be set up again.
     is_lost: Arc<AtomicBool>,
+    watch: ProofWatch,
 }
 
 /// Why decoding ended.
@@ -64,8 +65,9 @@ impl Worker {
         eos_token: u32,
         messages: mpsc::Sender<Message>,
         is_lost: Arc<AtomicBool>,
+        watch: ProofWatch,
     ) -> Self {
-        Self { settings, eos_token, messages, ledger: Ledger::default(), is_stopping: false, is_lost }
+        Self { settings, eos_token, messages, ledger: Ledger::default(), is_stopping: false, is_lost, watch }
     }
 
     fn run(&mut self, inbox: &mpsc::Receiver<Message>, started: mpsc::Sender<Result<(), EngineError>>) {
@@ -131,6 +133,7 @@ impl Worker {
                     pool: &pool,
                     results: self.messages.clone(),
                     turns: &turns,
+                    watch: self.watch.clone(),
                     ready: &ready,
                 };
                 scope.spawn(move || proving.run());
