@@ -114,7 +114,8 @@ impl World {
         let (time, faults, seed) = (self.time.clone(), self.faults.clone(), self.config.seed);
         Node {
             clock: NodeClock::new(time.clone(), faults.clone(), self.config.knobs.clock),
-            journal: DiskJournal::new(time.clone(), faults.clone(), self.audit.clone(), seed).counted(self.config.calls.clone()),
+            journal: DiskJournal::new(time.clone(), faults.clone(), self.audit.clone(), seed)
+                .counted(self.config.calls.clone()),
             steps: self.steps.clone(),
             crashes: self.crashes.clone(),
             time,
