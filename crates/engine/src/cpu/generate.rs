@@ -12,7 +12,7 @@ use crate::sampling::{PROTOCOL_SAMPLING, Sampler};
 /// A rollout, and what a proof of it must compute again.
 pub(super) struct Decoded {
     pub(super) rollout: SampledRollout,
-    /// The sum over the hidden state of each token but the last.
+    /// The sum over the hidden state of each token.
     pub(super) state_sums: Vec<BitSum>,
 }
 
@@ -63,25 +63,28 @@ pub(super) fn generate(
         if step + 1 == new_tokens_max || rollouts.iter().all(|rollout| rollout.ended) {
             break;
         }
-        logits = advance(network, &mut rollouts);
+        let mut unfinished: Vec<_> = rollouts.iter_mut().filter(|rollout| !rollout.ended).collect();
+        logits = network.logits(&advance(network, &mut unfinished));
+    }
+    // Nothing is drawn behind the last tokens, but their states are proved like all others.
+    if new_tokens_max > 0 && !rollouts.is_empty() {
+        advance(network, &mut rollouts.iter_mut().collect::<Vec<_>>());
     }
     let decoded = |Decoding { rollout, state_sums, .. }| Decoded { rollout, state_sums };
     Ok(rollouts.into_iter().map(decoded).collect())
 }
 
-/// The next logits of the rollouts that have not ended, in order. Some have not; a row's bits do not depend on how many.
-fn advance(network: &Qwen3, rollouts: &mut [Decoding<'_>]) -> Vec<f32> {
+/// The hidden state behind the last token of each of these rollouts, in order; a row's bits do not depend on how many.
+fn advance(network: &Qwen3, rollouts: &mut [&mut Decoding<'_>]) -> Vec<f32> {
     let (tokens, mut sequences): (Vec<u32>, Vec<&mut Sequence<'_>>) = rollouts
         .iter_mut()
-        .filter(|rollout| !rollout.ended)
         .map(|rollout| (rollout.rollout.tokens[rollout.rollout.tokens.len() - 1], &mut rollout.sequence))
         .unzip();
     let hidden = network.forward(&tokens, &mut sequences);
-    let states = hidden.chunks_exact(network.config().hidden_size);
-    for (rollout, state) in rollouts.iter_mut().filter(|rollout| !rollout.ended).zip(states) {
+    for (rollout, state) in rollouts.iter_mut().zip(hidden.chunks_exact(network.config().hidden_size)) {
         rollout.state_sums.push(BitSum::of(state));
     }
-    network.logits(&hidden)
+    hidden
 }
 
 impl<'a> Decoding<'a> {
