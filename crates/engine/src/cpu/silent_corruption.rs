@@ -53,6 +53,7 @@ impl Outcomes {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "how long to look is asked of whoever runs the test")]
 fn count() -> usize {
     std::env::var(FLIPS_VARIABLE).map_or(FLIPS, |count| count.parse().expect("a number of flips"))
 }
