@@ -81,6 +81,13 @@ pub enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether it reads keys or other secrets.
+    pub fn holds_secrets(&self) -> bool {
+        matches!(self, Self::Bundle(_) | Self::Config(_) | Self::Doctor(_) | Self::Mine(_) | Self::Why(_))
+    }
+}
+
 /// `grail bench`.
 #[derive(Debug, Args)]
 pub struct BenchArguments {

@@ -30,10 +30,16 @@ use serde_json::json;
 use crate::args::{Arguments, Command, SimCommand};
 use crate::contract::Schema;
 use crate::exit::Exit;
+use crate::process::keep_memory_private;
 use crate::terminal::printable;
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> Exit {
+    if arguments.command.holds_secrets()
+        && let Err(error) = keep_memory_private()
+    {
+        eprintln!("grail: core dumps cannot be switched off ({error}), and may hold keys; set `ulimit -c 0`");
+    }
     let outcome = match &arguments.command {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Bundle(arguments) => bundle::run(arguments),

@@ -202,6 +202,16 @@ mod tests {
     }
 
     #[test]
+    fn a_length_that_no_file_has_is_no_reason_to_make_room() {
+        for length in [PAYLOAD_BYTES_MAX as u32, PAYLOAD_BYTES_MAX as u32 + 1, u32::MAX] {
+            let mut head = [&MARK[..], &length.to_le_bytes(), &[0; 4]].concat();
+            head.extend(crc32fast::hash(&head).to_le_bytes());
+            let bytes = [file(&[b"one"]), head].concat();
+            assert_eq!(scan(&KIND, &bytes).map(|scan| (scan.payloads.len(), scan.torn_bytes)), Ok((1, HEAD_BYTES)));
+        }
+    }
+
+    #[test]
     fn a_tail_of_zeros_is_torn() {
         for zeros in [1, 12, 16, 17, 4096] {
             let bytes = [file(&[b"one"]), vec![0; zeros]].concat();

@@ -23,6 +23,7 @@ pub mod judge;
 pub mod live;
 pub mod observe;
 mod plots;
+mod process;
 pub mod prover;
 pub mod report;
 pub mod serve;

@@ -7,6 +7,7 @@ mod document;
 mod error;
 mod file;
 mod form;
+mod locked;
 mod password;
 mod phrase;
 
@@ -19,6 +20,8 @@ pub use self::error::{SecretError, WalletError};
 pub use self::form::Form;
 pub use self::password::{Passwords, Prompt, ask_terminal, password_variable};
 pub use self::phrase::PhraseError;
+
+use self::locked::Locked;
 
 /// Where a hotkey's files lie: `{folder}/{cold}/hotkeys/{hot}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +46,13 @@ impl WalletLocation {
     }
 }
 
-/// An opened hotkey. Its secret half is wiped from memory when it is dropped.
+/// An opened hotkey. Its secret half is not swapped to disk where that can be had, and wiped when it is dropped.
 #[derive(Debug)]
 pub struct HotkeyWallet {
     name: String,
     path: PathBuf,
     form: Form,
-    keypair: Keypair,
+    keypair: Locked<Keypair>,
     address: String,
 }
 
@@ -68,7 +71,13 @@ impl HotkeyWallet {
             document::check_public(&location.hotkey_public_path(), &public, keypair.hotkey())?;
         }
         let address = keypair.hotkey().to_ss58();
-        Ok(Self { name: format!("{}/{}", location.cold, location.hot), path, form, keypair, address })
+        Ok(Self {
+            name: format!("{}/{}", location.cold, location.hot),
+            path,
+            form,
+            keypair: Locked::new(keypair),
+            address,
+        })
     }
 
     /// Coldkey's and hotkey's name with a slash between.
@@ -92,7 +101,7 @@ impl HotkeyWallet {
     }
 
     /// The keys, for a caller that signs what a [`Signer`] does not, such as extrinsics.
-    pub const fn keypair(&self) -> &Keypair {
+    pub fn keypair(&self) -> &Keypair {
         &self.keypair
     }
 }
@@ -105,6 +114,12 @@ impl Signer for HotkeyWallet {
     fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.keypair.sign(message)
     }
+}
+
+/// The hotkey in a file with this content; `path` is for errors and for the name of the password's variable.
+#[doc(hidden)]
+pub fn hotkey_in(path: &Path, content: &[u8], passwords: &Passwords<'_>) -> Result<Hotkey, WalletError> {
+    Ok(keypair_from(path, content, passwords)?.0.hotkey())
 }
 
 fn keypair_from(path: &Path, content: &[u8], passwords: &Passwords<'_>) -> Result<(Keypair, Form), WalletError> {

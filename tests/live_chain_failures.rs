@@ -181,3 +181,62 @@ fn no_answer_makes_the_adapter_panic() {
         });
     });
 }
+
+/// Wait until a node has made this block.
+async fn made(node: &Node, block: u64) {
+    while node.state().head() < block {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn two_endpoints_that_contradict_each_other_give_no_hash() {
+    let (honest, lying) = (node("honest").await, node("lying").await);
+    let chain = chain(&[honest.address(), lying.address()]);
+    soon(async { tokio::join!(made(&honest, 3), made(&lying, 3)) }).await;
+    for _ in 0..2 {
+        let Err(error @ ChainError::Disagreement { .. }) = soon(chain.block_hash(3)).await else {
+            panic!("a hash that is not confirmed")
+        };
+        let told = error.to_string();
+        for node in [&honest, &lying] {
+            let hash =
+                soon(self::chain(&[node.address()]).block_hash(3)).await.expect("it answers").expect("it has it");
+            assert!(told.contains(&format!("{} says {hash}", node.address())), "{told}");
+        }
+    }
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)), "nothing else is held up");
+}
+
+#[tokio::test]
+async fn the_second_opinion_is_never_that_of_the_endpoint_in_use() {
+    let (gone, honest, lying) =
+        (trouble::refusing("503 Service Unavailable").await, node("honest").await, node("lying").await);
+    let chain = chain(&[&gone, honest.address(), lying.address()]);
+    soon(async { tokio::join!(made(&honest, 3), made(&lying, 3)) }).await;
+    assert!(soon(chain.block_hash(3)).await.is_err(), "the first is gone");
+    let answer = soon(chain.block_hash(3)).await;
+    assert!(matches!(answer, Err(ChainError::Disagreement { .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
+    let mut state = State::new("one chain");
+    state.register(NETUID, hotkey().hotkey(), 7);
+    let node = Node::start(state, loopback_chain::BLOCK_MS, 2).await.expect("a free port");
+    let doors: Vec<&str> = node.doors().iter().map(|door| door.address()).collect();
+    soon(made(&node, 3)).await;
+    let alone = soon(chain(&doors[..1]).block_hash(3)).await;
+    assert!(matches!(alone, Ok(Some(_))), "{alone:?}");
+    let asked = node.calls("chain_getBlockHash");
+    assert_eq!(soon(chain(&doors).block_hash(3)).await, alone);
+    // Each connection looks at the genesis, and both are asked for the block.
+    assert_eq!(node.calls("chain_getBlockHash"), asked + 4);
+    node.doors()[1].freeze(true);
+    let frozen_at = node.state().head();
+    soon(made(&node, frozen_at + 3)).await;
+    let young = soon(chain(&doors).block_hash(frozen_at + 2)).await;
+    assert!(matches!(young, Ok(Some(_))), "{young:?}");
+    let silent = trouble::silent().await;
+    assert_eq!(soon(chain(&[doors[0], &silent]).block_hash(3)).await, alone);
+}

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use grail_miner::ports::{Journal, JournalError, JournalRecord};
 
+use crate::calls::Calls;
 use crate::faults::{FaultKind, FaultPlan};
 use crate::ledger::Audit;
 use crate::stream::Stream;
@@ -53,6 +54,7 @@ pub struct DiskJournal {
     counts: Rc<Cell<(u64, u64)>>,
     /// Something that the miner believes was never written.
     is_behind: Rc<Cell<bool>>,
+    calls: Calls,
 }
 
 /// A record that was written, or should have been.
@@ -74,7 +76,13 @@ impl DiskJournal {
             seed,
             counts: Rc::default(),
             is_behind: Rc::default(),
+            calls: Calls::default(),
         }
+    }
+
+    /// The same, whose appends are counted there.
+    pub fn counted(self, calls: Calls) -> Self {
+        Self { calls, ..self }
     }
 
     /// Hold this record, too, as one that was synced.
@@ -115,7 +123,8 @@ impl DiskJournal {
 #[async_trait(?Send)]
 impl Journal for DiskJournal {
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
-        if self.faults.strikes(FaultKind::DiskFull, self.time.now_ms()).is_some() {
+        let is_made_to_fail = self.calls.fails("journal.append");
+        if is_made_to_fail || self.faults.strikes(FaultKind::DiskFull, self.time.now_ms()).is_some() {
             // What the miner goes on believing; a crash makes it forget.
             self.is_behind.set(true);
             self.cached.borrow_mut().push(Cached { record: record.clone(), has_space: false });

@@ -5,6 +5,7 @@
 
 pub mod beacon;
 pub mod bucket;
+pub mod calls;
 pub mod case;
 pub mod chain;
 pub mod clock;

@@ -14,6 +14,7 @@ use grail_verify::Verdict;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::calls::Calls;
 use crate::clock::ClockOffset;
 use crate::engine::{Generator, SpeedProfile};
 use crate::faults::{FaultKind, Faults};
@@ -50,6 +51,8 @@ pub struct SimConfig {
     pub keep_trace: bool,
     /// Sees the miner's events and actions as well.
     pub observer: Option<SharedObserver>,
+    /// Counts the calls of ports, and may let one fail.
+    pub calls: Calls,
 }
 
 impl SimConfig {
@@ -67,6 +70,7 @@ impl SimConfig {
             knobs: Knobs::default(),
             keep_trace: false,
             observer: None,
+            calls: Calls::default(),
         }
     }
 }

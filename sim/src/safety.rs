@@ -243,7 +243,8 @@ fn event_mark(event: &Event) -> String {
     let chain = |error: &ChainError| match error {
         ChainError::Unreachable(_) => "unreachable",
         ChainError::RateLimited => "rate-limited",
-        ChainError::Malformed(_) => "malformed",
+        // No simulated node contradicts another one, and to the machine it is the same.
+        ChainError::Malformed(_) | ChainError::Disagreement { .. } => "malformed",
     };
     let bucket = |error: &BucketError| match error {
         BucketError::Transient(_) => "transient",

@@ -114,7 +114,8 @@ impl World {
         let (time, faults, seed) = (self.time.clone(), self.faults.clone(), self.config.seed);
         Node {
             clock: NodeClock::new(time.clone(), faults.clone(), self.config.knobs.clock),
-            journal: DiskJournal::new(time.clone(), faults.clone(), self.audit.clone(), seed),
+            journal: DiskJournal::new(time.clone(), faults.clone(), self.audit.clone(), seed)
+                .counted(self.config.calls.clone()),
             steps: self.steps.clone(),
             crashes: self.crashes.clone(),
             time,
@@ -178,7 +179,7 @@ impl World {
         let (time, faults, seed) = (self.time.clone(), self.faults.clone(), self.config.seed);
         let hotkey = self.keypair.hotkey().to_ss58();
         let generator = self.config.generator.clone();
-        Ports {
+        let ports = Ports {
             clock: Rc::new(node.clock.clone()),
             chain: Rc::new(ChainLink::new(self.chain.clone(), hotkey, faults.clone())),
             beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), seed)),
@@ -186,7 +187,8 @@ impl World {
             engine: Rc::new(SimEngine::new(time, generator, self.config.profile, faults)),
             journal: Rc::new(node.journal.clone()),
             signer: Rc::new(self.keypair.clone()),
-        }
+        };
+        self.config.calls.counted(ports)
     }
 
     /// Live through one window and judge it.

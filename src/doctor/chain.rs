@@ -207,6 +207,7 @@ fn late<T>() -> Result<T, ChainError> {
 fn worded(error: &ChainError) -> String {
     match error {
         ChainError::Unreachable(why) | ChainError::Malformed(why) => why.clone(),
+        ChainError::Disagreement { .. } => error.to_string(),
         ChainError::RateLimited => "the endpoint limits our rate".to_owned(),
     }
 }

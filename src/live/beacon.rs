@@ -12,6 +12,8 @@ use grail_miner::ports::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
 pub use super::http_client::HttpClientError;
 pub use network::{DrandNetwork, NetworkError};
 pub use relay::RelayFailure;
+#[doc(hidden)]
+pub use relay::read_answer;
 
 use super::http_client::http_client;
 use relay::Relay;

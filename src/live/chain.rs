@@ -5,6 +5,8 @@ mod endpoint;
 mod extrinsic;
 mod failover;
 mod failure;
+#[doc(hidden)]
+pub mod foreign;
 mod heads;
 mod json;
 mod outcome;
@@ -15,6 +17,7 @@ mod storage;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,6 +34,7 @@ use failover::Failover;
 use failure::Failure;
 use runtime::Runtime;
 use submission::Submission;
+use witness::{Witness, hash_at};
 
 /// More validators than a subnet has.
 const VALIDATORS_MAX: u32 = 256;
@@ -51,12 +55,14 @@ impl SetWeights {
     }
 }
 
-/// Subtensor through a list of endpoints, one of which is connected at a time.
+/// Subtensor through a list of endpoints, one of which is asked; where there are several, another one must not contradict
+/// it about a block's hash.
 ///
 /// Every call makes at most one attempt to connect and asks each question once; trying again is the caller's decision,
 /// and so is how long to wait. A call's future may be dropped at any time.
 pub struct SubtensorChain {
     failover: Failover,
+    witness: Option<Witness>,
     signer: Rc<dyn Signer>,
     netuid: u16,
     known_runtime: RefCell<Option<Rc<Runtime>>>,
@@ -69,7 +75,8 @@ impl SubtensorChain {
     /// [`ChainSettingsError`] where there is no endpoint, or one is malformed.
     pub fn new(settings: &ChainSettings, signer: Rc<dyn Signer>) -> Result<Self, ChainSettingsError> {
         let failover = Failover::new(settings, *signer.hotkey().bytes())?;
-        Ok(Self { failover, signer, netuid: settings.netuid, known_runtime: RefCell::default() })
+        let witness = Witness::beside(&failover);
+        Ok(Self { failover, witness, signer, netuid: settings.netuid, known_runtime: RefCell::default() })
     }
 
     /// When the best block was made, in milliseconds since 1970 by its author's clock; none where the chain keeps no time.
@@ -142,11 +149,12 @@ impl Chain for SubtensorChain {
     async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError> {
         // Nodes count blocks in 32 bits and refuse a longer number.
         let Ok(block) = u32::try_from(block) else { return Ok(None) };
-        let question = async |connection: &Connection| {
-            let answer = connection.call("chain_getBlockHash", vec![block.into()]).await?;
-            json::hash_of(&answer).map_err(|failure| connection.named(failure))
-        };
-        let hash = self.read(question).await?;
+        let connection = self.failover.connection().await?;
+        let answer = hash_at(&connection, block).await;
+        let hash = self.failover.settle(&connection, answer)?;
+        if let (Some(hash), Some(witness)) = (hash, &self.witness) {
+            witness.hear(&connection, block, hash).await?;
+        }
         Ok(hash.map(|hash| format!("0x{}", hex::encode(hash))))
     }
 

@@ -21,7 +21,9 @@ use tokio::sync::oneshot;
 
 pub use crate::frames::FrameDamage;
 pub use error::JournalFileError;
-pub use look::{hotkeys, records_of};
+pub use look::{hotkeys, records_in, records_of};
+#[doc(hidden)]
+pub use record::{decode as decode_record, encode as encode_record};
 
 use files::{Files, Wrap};
 use writer::{Writer, window_of};

@@ -6,6 +6,8 @@ pub(super) mod v1;
 pub(super) mod v2;
 pub(super) mod v3;
 
+use std::io::Read;
+
 use grail_miner::behaviour::Behaviour;
 use grail_miner::machine::{Action, Event, Machine, MachineConfig, Snapshot};
 use grail_miner::policy::UploadPolicy;
@@ -24,6 +26,8 @@ pub(super) const MAGIC: [u8; 8] = *b"GRAILTAP";
 pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
 /// Payloads above this size are compressed.
 const COMPRESSED_FROM_BYTES: usize = 256;
+/// Token lists become a fifth; what claims to become a thousandth may do so, but gets room only as it comes.
+const BELIEVED_RATIO_MAX: usize = 64;
 /// The fastest level that still halves token lists.
 const COMPRESSION_LEVEL: i32 = 1;
 
@@ -215,11 +219,47 @@ pub(super) fn unpacked(packed: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
     match packed.split_first()? {
         (0, payload) => Some(payload.to_vec()),
         (1, compressed) => {
-            // The frame says how much it holds; room for the most that it could hold is slow to get.
-            let bytes = zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten();
-            let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(bytes_max);
-            zstd::bulk::decompress(compressed, bytes.min(bytes_max)).ok()
+            let stated = zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten();
+            let stated = stated.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes <= bytes_max)?;
+            if stated <= compressed.len().saturating_mul(BELIEVED_RATIO_MAX) {
+                return zstd::bulk::decompress(compressed, stated).ok();
+            }
+            // No room is made on a stranger's word alone.
+            let mut payload = Vec::new();
+            let mut reader = zstd::Decoder::new(compressed).ok()?.take(stated as u64 + 1);
+            reader.read_to_end(&mut payload).ok().filter(|bytes| *bytes == stated)?;
+            Some(payload)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES_MAX: usize = 1 << 20;
+
+    #[test]
+    fn what_is_packed_comes_back_however_small_it_became() {
+        for payload in [vec![7; 10], (0..=255).collect(), vec![0; BYTES_MAX]] {
+            assert_eq!(unpacked(&packed(&payload).unwrap(), BYTES_MAX), Some(payload));
+        }
+    }
+
+    #[test]
+    fn more_than_the_limit_is_refused_by_what_is_said_and_by_what_comes() {
+        let bomb = packed(&vec![0; BYTES_MAX + 1]).unwrap();
+        assert!(bomb.len() < 200, "{} bytes", bomb.len());
+        assert_eq!(unpacked(&bomb, BYTES_MAX), None);
+        // A frame of one raw block that says that it holds 2^62 bytes, and one that says 512 and holds 3.
+        let stating = |bytes: u64| {
+            let frame =
+                [&[0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0x40], &bytes.to_le_bytes()[..], &[0x19, 0, 0], b"abc"].concat();
+            [vec![1], frame].concat()
+        };
+        assert_eq!(unpacked(&stating(1 << 62), BYTES_MAX), None);
+        assert_eq!(unpacked(&stating(BYTES_MAX as u64), BYTES_MAX), None);
+        assert_eq!(unpacked(&stating(512), BYTES_MAX), None);
     }
 }

@@ -49,6 +49,15 @@ impl Scene {
         miner
     }
 
+    /// Start a miner that may leave a core dump of any size, in the folder in which it works.
+    pub(crate) fn mine_with_cores_allowed(&self, works_in: &Path) -> Miner {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_grail")])
+            .current_dir(works_in);
+        Miner::start_with(command, self.served.env_file(), self.data.path(), &[])
+    }
+
     /// The next window that the validator judges.
     pub(crate) fn verdict(&self) -> WindowVerdict {
         loop {
@@ -118,7 +127,10 @@ pub(crate) struct Ended {
 
 impl Miner {
     fn start(env_file: &Path, data: &Path, extra: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
+        Self::start_with(Command::new(env!("CARGO_BIN_EXE_grail")), env_file, data, extra)
+    }
+
+    fn start_with(mut command: Command, env_file: &Path, data: &Path, extra: &[&str]) -> Self {
         // Nothing of this process's environment may take part: variables win over the file.
         command.env_clear().env("HOME", data).args(["mine", "--device", "cpu", "--json", "-v"]);
         command.arg("--env-file").arg(env_file).arg("--data-dir").arg(data).args(extra);
@@ -126,6 +138,11 @@ impl Miner {
         let (stdout, read_stdout) = lines(child.stdout.take().unwrap());
         let (stderr, read_stderr) = lines(child.stderr.take().unwrap());
         Self { child, stdout, stderr, readers: vec![read_stdout, read_stderr] }
+    }
+
+    /// What Linux tells of the process, by the name of the file under `/proc/PID`.
+    pub(crate) fn told_by_linux(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
     }
 
     /// The receipts so far.

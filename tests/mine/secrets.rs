@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD as BASE64;
+use base64::prelude::{BASE64_STANDARD as BASE64, BASE64_URL_SAFE_NO_PAD as FOR_URLS};
+use bip39::Mnemonic;
 use grail::config::{EnvFile, KEYS, Kind};
 use grail::serve::ServeFault;
-use grail_protocol::signature::Keypair;
+use grail_protocol::signature::{Hotkey, Keypair};
 use secrecy::ExposeSecret;
 
 use crate::scene::Scene;
@@ -26,10 +27,22 @@ fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     secrets.push(("the wallet's seed".to_owned(), seed.to_vec()));
     let keypair = Keypair::from_seed(seed);
     assert_eq!(keypair.hotkey(), scene.served.world().miner());
+    // As an address, and as the words that stand for it, where it has the length of a key.
+    let keys: Vec<(String, [u8; 32])> =
+        secrets.iter().filter_map(|(name, value)| Some((name.clone(), value.as_slice().try_into().ok()?))).collect();
+    for (name, key) in &keys {
+        secrets.push((format!("{name} as an address"), Hotkey::from_bytes(*key).to_ss58().into_bytes()));
+        let words = Mnemonic::from_entropy(key).unwrap().to_string();
+        secrets.push((format!("{name} in words"), words.into_bytes()));
+    }
+    assert!(keys.iter().any(|(name, _)| name == "the wallet's seed"));
     let in_hex = secrets.iter().map(|(name, value)| (format!("{name} in hex"), hex::encode(value).into_bytes()));
     let in_base64 =
         secrets.iter().map(|(name, value)| (format!("{name} in base64"), BASE64.encode(value).into_bytes()));
-    let encoded: Vec<_> = in_hex.chain(in_base64).collect();
+    let in_capitals =
+        secrets.iter().map(|(name, value)| (format!("{name} in HEX"), hex::encode_upper(value).into_bytes()));
+    let for_urls = secrets.iter().map(|(name, value)| (format!("{name} in URLs"), FOR_URLS.encode(value).into_bytes()));
+    let encoded: Vec<_> = in_hex.chain(in_base64).chain(in_capitals).chain(for_urls).collect();
     secrets.extend(encoded);
     secrets
 }
@@ -76,4 +89,37 @@ fn secrets_are_in_no_output() {
         }
     }
     assert!(ended.stderr.len() > 100, "-vv tells everything, here {} lines", ended.stderr.len());
+}
+
+/// A miner that aborts, though its surroundings allow cores of any size: none is written, and its keys are not swapped.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abort_leaves_no_core() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    let folder = tempfile::tempdir().unwrap();
+    let control = "ulimit -c unlimited && kill -ABRT $$";
+    let control = Command::new("sh").args(["-c", control]).current_dir(folder.path()).status().unwrap();
+    // Where the system keeps no cores at all, there is nothing to see.
+    let cores_are_kept = control.core_dumped();
+    files_under(folder.path()).iter().for_each(|(core, _)| fs::remove_file(core).unwrap());
+
+    let scene = Scene::new(301);
+    let miner = scene.mine_with_cores_allowed(folder.path());
+    miner.logged("mining as");
+    let limits = miner.told_by_linux("limits");
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(limit("Max core file size")[..2], ["0", "0"], "neither now nor by a later change");
+    let status = miner.told_by_linux("status");
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap().trim();
+    assert!(locked != "0 kB" || limit("Max locked memory")[0] == "0", "no memory is locked");
+    miner.signal("ABRT");
+    let ended = miner.end();
+    assert_eq!(ended.status.signal(), Some(6), "{}", ended.stderr.join("\n"));
+    assert!(!ended.status.core_dumped(), "cores are kept here: {cores_are_kept}");
+    assert_eq!(files_under(folder.path()).len(), 0, "a core file");
 }

@@ -15,13 +15,18 @@ mod elementwise;
 mod forward;
 mod generate;
 mod layer;
+mod memory_check;
 mod network;
 mod panels;
 mod product;
 mod prove;
+#[cfg(test)]
+mod silent_corruption;
 
 pub use attention::{KeyValueCache, Sequence};
+use generate::Decoded;
 pub use generate::SampledRollout;
+use memory_check::BitSum;
 pub use network::Qwen3;
 pub(crate) use network::inverse_frequencies;
 
@@ -32,6 +37,8 @@ pub(crate) use network::inverse_frequencies;
 #[derive(Debug)]
 pub struct CpuEngine {
     network: Qwen3,
+    /// What the weights summed up to when they were loaded.
+    weights_sum: BitSum,
     tokenizer: HfTokenizer,
     eos_token: u32,
 }
@@ -73,7 +80,8 @@ impl CpuEngine {
         // Base models name another end token in their configuration; the protocol's is the tokenizer's.
         let eos_token = tokenizer.eos_token().or(config.eos_token);
         let eos_token = eos_token.ok_or_else(|| fail("neither it nor config.json has an end token".to_string()))?;
-        Ok(Self { network: Qwen3::load(config, weights)?, tokenizer, eos_token })
+        let network = Qwen3::load(config, weights)?;
+        Ok(Self { weights_sum: network.weights_sum(), network, tokenizer, eos_token })
     }
 
     /// What a validator checks tokens against.
@@ -109,13 +117,15 @@ impl CpuEngine {
         new_tokens_max: usize,
     ) -> Result<Vec<SampledRollout>, EngineError> {
         self.check(prompt, new_tokens_max)?;
-        generate::generate(&self.network, self.eos_token, prompt, streams, new_tokens_max)
+        let decoded = generate::generate(&self.network, self.eos_token, prompt, streams, new_tokens_max)?;
+        Ok(decoded.into_iter().map(|decoded| decoded.rollout).collect())
     }
 
     /// Sample one rollout of `prompt` for each stream, each with its proof pass.
     ///
     /// # Errors
-    /// As [`CpuEngine::generate_tokens`] and [`CpuEngine::proof_pass`].
+    /// As [`CpuEngine::generate_tokens`] and [`CpuEngine::proof_pass`], and [`EngineError::WeightsChanged`] or
+    /// [`EngineError::StatesDiffer`] where memory does not hold what it held.
     pub fn generate_group(
         &self,
         prompt: &[u32],
@@ -123,12 +133,24 @@ impl CpuEngine {
         projection_randomness: &str,
         new_tokens_max: usize,
     ) -> Result<Vec<GeneratedRollout>, EngineError> {
-        let prove = |rollout: SampledRollout| {
-            let pass = self.proof_pass(&rollout.tokens, projection_randomness)?;
-            let SampledRollout { tokens, prompt_length, token_logprobs } = rollout;
+        self.check(prompt, new_tokens_max)?;
+        let decoded = generate::generate(&self.network, self.eos_token, prompt, streams, new_tokens_max)?;
+        let prove = |decoded: Decoded| {
+            let SampledRollout { tokens, prompt_length, token_logprobs } = decoded.rollout;
+            let hidden = self.hidden_states(&tokens)?;
+            let states = hidden.chunks_exact(self.hidden_size()).zip(&decoded.state_sums);
+            if let Some(position) = states.map(|(state, sum)| BitSum::of(state) == *sum).position(|same| !same) {
+                return Err(EngineError::StatesDiffer { position });
+            }
+            let pass = prove::proof_pass(&self.network, self.eos_token, &tokens, &hidden, projection_randomness)?;
             Ok(GeneratedRollout { tokens, prompt_length, token_logprobs, pass })
         };
-        self.generate_tokens(prompt, streams, new_tokens_max)?.into_iter().map(prove).collect()
+        let group = decoded.into_iter().map(prove).collect::<Result<_, _>>()?;
+        // Last: what changed before or meanwhile is seen as well.
+        if self.network.weights_sum() != self.weights_sum {
+            return Err(EngineError::WeightsChanged);
+        }
+        Ok(group)
     }
 
     /// One forward of the whole sequence: sketches and raw probabilities.

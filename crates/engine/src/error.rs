@@ -145,6 +145,17 @@ pub enum EngineError {
         /// Position in the sequence.
         position: usize,
     },
+    /// The weights in memory are not those that were loaded.
+    #[error("the weights in memory changed since they were loaded; have the memory tested, and start again")]
+    WeightsChanged,
+    /// Decoding and proof, which compute the same, did not.
+    #[error(
+        "decoding and proof give another hidden state at position {position}, which must not be: have the memory tested"
+    )]
+    StatesDiffer {
+        /// Position in the sequence.
+        position: usize,
+    },
     /// A hidden state has no sketch.
     #[error(transparent)]
     Sketch(#[from] SketchError),

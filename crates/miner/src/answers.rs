@@ -34,6 +34,19 @@ pub enum ChainError {
     /// An answer that is not what was asked for.
     #[error("the chain endpoint gave a malformed answer ({0}); use another endpoint")]
     Malformed(String),
+    /// Two endpoints contradict each other; nothing is done under either's answer.
+    #[error(
+        "two chain endpoints contradict each other about block {block} ({first}, {second}); if it does not pass within \
+         a minute, leave out of BT_CHAIN_ENDPOINT the one that lies"
+    )]
+    Disagreement {
+        /// The block.
+        block: u64,
+        /// What the endpoint in use says.
+        first: String,
+        /// What another one says.
+        second: String,
+    },
 }
 
 /// Why a commitment was not made.

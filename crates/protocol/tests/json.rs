@@ -217,3 +217,17 @@ fn finite_float() -> impl Strategy<Value = f64> {
     use proptest::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
     POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO
 }
+
+/// Python refuses more than 4300 digits, and so do we: before anything is computed of them, or held twice.
+#[test]
+fn a_number_of_many_million_digits_is_refused() {
+    let digits = |count: usize| "7".repeat(count);
+    assert!(parse(digits(4300).as_bytes()).is_ok());
+    for count in [4301, 20_000_000] {
+        for number in [digits(count), format!("-{}", digits(count)), format!("[{}", digits(count))] {
+            assert!(parse(number.as_bytes()).is_err(), "{count} digits");
+        }
+        // A float is read digit by digit and rounded, whatever its length.
+        assert_eq!(parse(format!("0.{}", digits(count)).as_bytes()).unwrap(), Value::Float(7.0 / 9.0));
+    }
+}

@@ -99,16 +99,7 @@ impl Relay {
         let mut url = self.base.clone();
         let path = format!("{}/{}/public/{round}", self.base.path().trim_end_matches('/'), network.chain_hash());
         url.set_path(&path);
-        let answer = parsed(&self.content(client, url).await?)?;
-        if answer.round != round {
-            return Err(RelayFailure::Round { asked: round, found: answer.round });
-        }
-        let signature = hex::decode(&answer.signature).map_err(|_| RelayFailure::Signature)?;
-        let verified = network.verified(round, &signature)?;
-        match verified.randomness.eq_ignore_ascii_case(&answer.randomness) {
-            true => Ok(verified),
-            false => Err(RelayFailure::Randomness),
-        }
+        read_answer(network, round, &self.content(client, url).await?)
     }
 
     async fn content(&self, client: &Client, url: Url) -> Result<Vec<u8>, RelayFailure> {
@@ -125,6 +116,21 @@ impl Relay {
             }
         }
         Ok(content)
+    }
+}
+
+/// The round that an answer proves, if it is the one asked for.
+#[doc(hidden)]
+pub fn read_answer(network: &DrandNetwork, round: u64, content: &[u8]) -> Result<BeaconRound, RelayFailure> {
+    let answer = parsed(content)?;
+    if answer.round != round {
+        return Err(RelayFailure::Round { asked: round, found: answer.round });
+    }
+    let signature = hex::decode(&answer.signature).map_err(|_| RelayFailure::Signature)?;
+    let verified = network.verified(round, &signature)?;
+    match verified.randomness.eq_ignore_ascii_case(&answer.randomness) {
+        true => Ok(verified),
+        false => Err(RelayFailure::Randomness),
     }
 }
 

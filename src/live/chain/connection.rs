@@ -117,6 +117,16 @@ impl Connection {
         self.client.is_connected() && !*self.given_up.borrow() && self.unanswered.get() < UNANSWERED_MAX
     }
 
+    /// Whether both lead to the same endpoint.
+    pub(super) fn is_to_the_same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.endpoint, &other.endpoint)
+    }
+
+    /// The endpoint's name, without secrets.
+    pub(super) fn name(&self) -> String {
+        self.endpoint.name()
+    }
+
     /// End all calls that are under way, and allow no new ones.
     pub(super) fn give_up(&self) {
         self.given_up.send_replace(true);

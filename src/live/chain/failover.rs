@@ -63,6 +63,24 @@ impl Failover {
         })
     }
 
+    /// The same endpoints, but for the first to begin with; none where there is only one.
+    pub(super) fn beginning_with_the_second(&self) -> Option<Self> {
+        let Self { ref endpoints, genesis, patience, jitter_seed, .. } = *self;
+        (endpoints.len() > 1).then(|| Self {
+            endpoints: endpoints.clone(),
+            genesis,
+            patience,
+            jitter_seed,
+            state: RefCell::new(State { index: 1, ..State::default() }),
+            changes: watch::Sender::new(0),
+            opening: Mutex::new(()),
+        })
+    }
+
+    pub(super) const fn patience(&self) -> &ChainPatience {
+        &self.patience
+    }
+
     /// The connection, made now if there is none.
     pub(super) async fn connection(&self) -> Result<Rc<Connection>, Failure> {
         if let Some(present) = self.present() {

@@ -34,6 +34,8 @@ pub struct ChainPatience {
     pub connect_ms: u64,
     /// After this long without an answer, a connection is dead.
     pub request_ms: u64,
+    /// How much longer than the first answer a second endpoint's opinion on a block's hash may take.
+    pub witness_ms: u64,
     /// Between two looks at the head, where it cannot be subscribed to.
     pub poll_ms: u64,
     /// Before the second attempt to connect; doubles once every endpoint has failed again.
@@ -49,6 +51,7 @@ impl Default for ChainPatience {
         Self {
             connect_ms: 4_000,
             request_ms: 20_000,
+            witness_ms: 700,
             poll_ms: 2_000,
             backoff_ms_min: 250,
             backoff_ms_max: 8_000,

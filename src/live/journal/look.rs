@@ -18,16 +18,24 @@ pub fn records_of(folder: &Path, hotkey: &str, window: u64) -> Result<Vec<Journa
     let mut records = Vec::new();
     for path in Files::all(folder, hotkey) {
         let content = std::fs::read(&path).map_err(|source| JournalFileError::io("reading", &path, source))?;
-        let damaged = |damage| JournalFileError::Damaged { path: path.clone(), damage };
-        for (number, payload) in (1..).zip(scan(&KIND, &content).map_err(damaged)?.payloads) {
-            let unreadable = |source| JournalFileError::Unreadable { path: path.clone(), number, source };
-            let record = decode(&content[payload]).map_err(unreadable)?;
-            if window_of(&record) == window {
-                records.push(record);
-            }
-        }
+        records.extend(records_in(&path, &content)?.into_iter().filter(|record| window_of(record) == window));
     }
     Ok(records)
+}
+
+/// Every whole record of a journal's file; `path` is for errors.
+///
+/// # Errors
+/// [`JournalFileError`] where the file is damaged before its tail.
+pub fn records_in(path: &Path, content: &[u8]) -> Result<Vec<JournalRecord>, JournalFileError> {
+    let damaged = |damage| JournalFileError::Damaged { path: path.to_owned(), damage };
+    let payloads = (1..).zip(scan(&KIND, content).map_err(damaged)?.payloads);
+    payloads
+        .map(|(number, payload)| {
+            let unreadable = |source| JournalFileError::Unreadable { path: path.to_owned(), number, source };
+            decode(&content[payload]).map_err(unreadable)
+        })
+        .collect()
 }
 
 /// The addresses whose journals are in a folder, in order.

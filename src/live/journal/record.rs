@@ -22,7 +22,7 @@ enum Stored<'a> {
 ///
 /// # Errors
 /// [`postcard::Error`], which plain data does not give.
-pub(super) fn encode(record: &JournalRecord) -> Result<Vec<u8>, postcard::Error> {
+pub fn encode(record: &JournalRecord) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_allocvec(&match record {
         JournalRecord::Window(context) => Stored::Window {
             hotkey: *context.hotkey.bytes(),
@@ -53,7 +53,7 @@ pub(super) fn encode(record: &JournalRecord) -> Result<Vec<u8>, postcard::Error>
 ///
 /// # Errors
 /// [`postcard::Error`] where they are none, or more than one.
-pub(super) fn decode(bytes: &[u8]) -> Result<JournalRecord, postcard::Error> {
+pub fn decode(bytes: &[u8]) -> Result<JournalRecord, postcard::Error> {
     let (stored, rest) = postcard::take_from_bytes(bytes)?;
     if !rest.is_empty() {
         return Err(postcard::Error::DeserializeBadEncoding);

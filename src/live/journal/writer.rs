@@ -5,7 +5,7 @@ use grail_miner::ports::JournalRecord;
 use super::error::JournalFileError;
 use super::files::{Appending, Files, Wrap};
 use super::lock::Lock;
-use super::record::decode;
+use super::look::records_in;
 use super::{JournalOptions, Opened};
 use crate::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
 
@@ -38,7 +38,7 @@ impl Writer {
         let lock = Lock::take(&files.lock())?;
         let content = files.read(None)?;
         let Scan { payloads, whole_bytes, torn_bytes } = checked(&files, &content)?;
-        let records = decoded(&files, &content)?;
+        let records = records_in(&files.current(), &content)?;
         let file = match whole_bytes {
             0 => files.replace(&[&KIND.header()], 0, &mut wrap)?,
             _ => wrap(files.open_cut(whole_bytes as u64)?),
@@ -82,7 +82,7 @@ impl Writer {
     /// # Errors
     /// [`JournalFileError`] if the file cannot be read, or is damaged by now.
     pub(super) fn load(&self) -> Result<Vec<JournalRecord>, JournalFileError> {
-        decoded(&self.files, &self.files.read(Some(self.durable_bytes))?)
+        records_in(&self.files.current(), &self.files.read(Some(self.durable_bytes))?)
     }
 
     fn write(&mut self, frame: &[u8]) -> Result<(), JournalFileError> {
@@ -110,10 +110,4 @@ pub(super) fn window_of(record: &JournalRecord) -> Option<u64> {
 
 fn checked(files: &Files, content: &[u8]) -> Result<Scan, JournalFileError> {
     scan(&KIND, content).map_err(|damage| JournalFileError::Damaged { path: files.current(), damage })
-}
-
-fn decoded(files: &Files, content: &[u8]) -> Result<Vec<JournalRecord>, JournalFileError> {
-    let unreadable = |at, source| JournalFileError::Unreadable { path: files.current(), number: at + 1, source };
-    let payloads = checked(files, content)?.payloads.into_iter().enumerate();
-    payloads.map(|(at, payload)| decode(&content[payload]).map_err(|source| unreadable(at, source))).collect()
 }

@@ -3,6 +3,8 @@
 use super::attention::{Sequence, attend};
 use super::elementwise::{add, gated, rms_norm, rms_norm_in_place, rotate};
 use super::layer::Layer;
+#[cfg(test)]
+use super::memory_check::flips;
 use super::product::linear;
 use crate::config::Qwen3Config;
 
@@ -49,6 +51,8 @@ impl<'a, 'b, 'c> Forward<'a, 'b, 'c> {
         let buffers = &mut self.buffers;
         norm_rows(self.config, &self.states, &layer.input_norm, &mut buffers.normed);
         linear(&buffers.normed, &layer.queries_keys_values, &mut buffers.queries_keys_values);
+        #[cfg(test)]
+        flips::pass(&mut buffers.queries_keys_values);
         self.store(index, layer);
         let buffers = &mut self.buffers;
         let block = self.rotations.len() / self.sequences.len() * self.config.query_size();
@@ -57,6 +61,8 @@ impl<'a, 'b, 'c> Forward<'a, 'b, 'c> {
             attend(self.config, index, sequence, queries, out);
         }
         linear(&buffers.attended, &layer.attention_output, &mut buffers.delta);
+        #[cfg(test)]
+        flips::pass(&mut buffers.delta);
         add(&mut self.states, &buffers.delta);
     }
 
@@ -65,12 +71,16 @@ impl<'a, 'b, 'c> Forward<'a, 'b, 'c> {
         let buffers = &mut self.buffers;
         norm_rows(self.config, &self.states, &layer.feed_forward_norm, &mut buffers.normed);
         linear(&buffers.normed, &layer.gates_and_values, &mut buffers.gates_and_values);
+        #[cfg(test)]
+        flips::pass(&mut buffers.gates_and_values);
         let size = self.config.intermediate_size;
         let rows = buffers.gates_and_values.chunks_exact(2 * size);
         for (gates_and_values, out) in rows.zip(buffers.activated.chunks_exact_mut(size)) {
             gated(gates_and_values, out);
         }
         linear(&buffers.activated, &layer.feed_forward_output, &mut buffers.delta);
+        #[cfg(test)]
+        flips::pass(&mut buffers.delta);
         add(&mut self.states, &buffers.delta);
     }
 
@@ -81,6 +91,8 @@ impl<'a, 'b, 'c> Forward<'a, 'b, 'c> {
             sequence.own.advance(each);
         }
         norm_rows(self.config, &self.states, norm, &mut self.buffers.normed);
+        #[cfg(test)]
+        flips::pass(&mut self.buffers.normed);
         self.buffers.normed
     }
 

@@ -3,10 +3,18 @@
 use grail_protocol::generation::StreamKey;
 
 use super::attention::{KeyValueCache, Sequence};
+use super::memory_check::BitSum;
 use super::network::Qwen3;
 use crate::error::EngineError;
 use crate::philox::DrawStream;
 use crate::sampling::{PROTOCOL_SAMPLING, Sampler};
+
+/// A rollout, and what a proof of it must compute again.
+pub(super) struct Decoded {
+    pub(super) rollout: SampledRollout,
+    /// The sum over the hidden state of each token.
+    pub(super) state_sums: Vec<BitSum>,
+}
 
 /// One sampled rollout, not yet proved.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +30,7 @@ pub struct SampledRollout {
 /// A rollout while it grows.
 struct Decoding<'a> {
     rollout: SampledRollout,
+    state_sums: Vec<BitSum>,
     sampler: Sampler,
     draws: DrawStream,
     sequence: Sequence<'a>,
@@ -35,13 +44,14 @@ pub(super) fn generate(
     prompt: &[u32],
     streams: &[StreamKey],
     new_tokens_max: usize,
-) -> Result<Vec<SampledRollout>, EngineError> {
+) -> Result<Vec<Decoded>, EngineError> {
     let config = network.config();
     let mut prefill = Sequence { prefix: None, own: KeyValueCache::new(config, prompt.len()) };
     let hidden = network.forward(prompt, &mut [&mut prefill]);
     let prefix = prefill.own;
     let first_logits = network.logits(&hidden[hidden.len() - config.hidden_size..]);
-    let begin = |stream| Decoding::new(network, prompt, &prefix, stream, new_tokens_max);
+    let prompt_sums: Vec<BitSum> = hidden.chunks_exact(config.hidden_size).map(BitSum::of).collect();
+    let begin = |stream| Decoding::new(network, prompt, (&prefix, &prompt_sums), stream, new_tokens_max);
     let mut rollouts: Vec<Decoding<'_>> = streams.iter().map(begin).collect();
 
     let mut logits = first_logits.repeat(rollouts.len());
@@ -53,26 +63,35 @@ pub(super) fn generate(
         if step + 1 == new_tokens_max || rollouts.iter().all(|rollout| rollout.ended) {
             break;
         }
-        logits = advance(network, &mut rollouts);
+        let mut unfinished: Vec<_> = rollouts.iter_mut().filter(|rollout| !rollout.ended).collect();
+        logits = network.logits(&advance(network, &mut unfinished));
     }
-    Ok(rollouts.into_iter().map(|decoding| decoding.rollout).collect())
+    // Nothing is drawn behind the last tokens, but their states are proved like all others.
+    if new_tokens_max > 0 && !rollouts.is_empty() {
+        advance(network, &mut rollouts.iter_mut().collect::<Vec<_>>());
+    }
+    let decoded = |Decoding { rollout, state_sums, .. }| Decoded { rollout, state_sums };
+    Ok(rollouts.into_iter().map(decoded).collect())
 }
 
-/// The next logits of the rollouts that have not ended, in order. Some have not; a row's bits do not depend on how many.
-fn advance(network: &Qwen3, rollouts: &mut [Decoding<'_>]) -> Vec<f32> {
+/// The hidden state behind the last token of each of these rollouts, in order; a row's bits do not depend on how many.
+fn advance(network: &Qwen3, rollouts: &mut [&mut Decoding<'_>]) -> Vec<f32> {
     let (tokens, mut sequences): (Vec<u32>, Vec<&mut Sequence<'_>>) = rollouts
         .iter_mut()
-        .filter(|rollout| !rollout.ended)
         .map(|rollout| (rollout.rollout.tokens[rollout.rollout.tokens.len() - 1], &mut rollout.sequence))
         .unzip();
-    network.logits(&network.forward(&tokens, &mut sequences))
+    let hidden = network.forward(&tokens, &mut sequences);
+    for (rollout, state) in rollouts.iter_mut().zip(hidden.chunks_exact(network.config().hidden_size)) {
+        rollout.state_sums.push(BitSum::of(state));
+    }
+    hidden
 }
 
 impl<'a> Decoding<'a> {
     fn new(
         network: &Qwen3,
         prompt: &[u32],
-        prefix: &'a KeyValueCache,
+        (prefix, prompt_sums): (&'a KeyValueCache, &[BitSum]),
         stream: &StreamKey,
         new_tokens_max: usize,
     ) -> Self {
@@ -83,6 +102,7 @@ impl<'a> Decoding<'a> {
                 prompt_length: prompt.len(),
                 token_logprobs: vec![0.0; prompt.len()],
             },
+            state_sums: prompt_sums.to_vec(),
             sampler: Sampler::new(PROTOCOL_SAMPLING, config.vocab_size, prompt),
             draws: DrawStream::new(stream),
             sequence: Sequence { prefix: Some(prefix), own: KeyValueCache::new(config, new_tokens_max) },

@@ -50,4 +50,20 @@ impl Layer {
             feed_forward_output: Panels::transposed(inner, &[take("mlp.down_proj", &[hidden, inner])?]),
         })
     }
+
+    /// All weights, in runs.
+    pub(super) fn values(&self) -> [&[f32]; 8] {
+        let Self { input_norm, query_norm, key_norm, feed_forward_norm, .. } = self;
+        let Self { queries_keys_values, attention_output, gates_and_values, feed_forward_output, .. } = self;
+        [
+            input_norm,
+            queries_keys_values.values(),
+            query_norm,
+            key_norm,
+            attention_output.values(),
+            feed_forward_norm,
+            gates_and_values.values(),
+            feed_forward_output.values(),
+        ]
+    }
 }

@@ -3,6 +3,7 @@
 use super::attention::Sequence;
 use super::forward::{Forward, Rotation};
 use super::layer::Layer;
+use super::memory_check::BitSum;
 use super::panels::Panels;
 use super::product::linear;
 use crate::config::Qwen3Config;
@@ -36,6 +37,28 @@ impl Qwen3 {
         let final_norm = weights.take("model.norm.weight", &[hidden])?;
         let inverse_frequencies = inverse_frequencies(config.rope_theta, config.head_dim);
         Ok(Self { config, embedding, layers, final_norm, untied_head, inverse_frequencies })
+    }
+
+    /// The sum over everything that was loaded.
+    pub(super) fn weights_sum(&self) -> BitSum {
+        let layers = self.layers.iter().flat_map(Layer::values);
+        let head = self.untied_head.as_ref().map(Panels::values);
+        let others = [self.embedding.values(), &self.final_norm, &self.inverse_frequencies];
+        layers.chain(others).chain(head).fold(BitSum::default(), BitSum::and)
+    }
+
+    /// The weights that most of the work is done with, to damage them.
+    #[cfg(test)]
+    pub(super) fn matrices_mut(&mut self) -> Vec<&mut [f32]> {
+        let layers = self.layers.iter_mut().flat_map(|layer| {
+            [
+                layer.queries_keys_values.values_mut(),
+                layer.attention_output.values_mut(),
+                layer.gates_and_values.values_mut(),
+                layer.feed_forward_output.values_mut(),
+            ]
+        });
+        layers.chain([self.embedding.values_mut()]).collect()
     }
 
     /// The network's shape.

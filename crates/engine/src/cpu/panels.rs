@@ -31,6 +31,17 @@ impl Panels {
         panels
     }
 
+    /// Everything that is stored, padding too.
+    pub(super) fn values(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The same, to damage it.
+    #[cfg(test)]
+    pub(super) fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
     /// Rows of the matrix: the dimension that products sum over.
     pub(super) fn depth(&self) -> usize {
         self.depth

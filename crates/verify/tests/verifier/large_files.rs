@@ -88,6 +88,21 @@ fn a_validator_stops_at_the_first_of_many_failures() {
     );
 }
 
+/// A problem of a million clauses is another one than the position's, which is seen without solving or sorting anything.
+#[test]
+fn a_million_clauses_are_a_mismatch() {
+    let rollouts = distinct(4, |_| {});
+    let clause = || Value::List(vec![1.into(), 2.into(), 3.into()]);
+    let clauses = Value::List((0..1_000_000).map(|_| clause()).collect());
+    let mut values: Vec<Value> = rollouts.iter().map(Rollout::to_value).collect();
+    let Some(Value::Object(fields)) = values.first_mut() else { panic!("a rollout is an object") };
+    let Some(Value::Object(commit)) = fields.get_mut("commit") else { panic!("a commit is an object") };
+    let Some(Value::Object(problem)) = commit.get_mut("sat_problem") else { panic!("a problem is an object") };
+    problem.insert("clauses".to_owned(), clauses);
+    let (report, _) = judge(&document(values), Scope::Validator);
+    assert_failure(&report, Check::Problem, Reason::Mismatch);
+}
+
 /// Copies of one honest rollout, altered, under nonces of their own and in groups of this size.
 fn distinct(group_size: usize, alter: fn(&mut Rollout)) -> Vec<Rollout> {
     let window = SignedWindow::shared();

@@ -1,0 +1,22 @@
+//! A journal: raw bytes, or a payload in a frame that is whole. A record that is read is written and read again alike.
+#![no_main]
+
+use std::path::Path;
+
+use grail::live::journal::{decode_record, encode_record, records_in};
+use grail_fuzz::framed;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((how, rest)) = data.split_first() else { return };
+    let file = match how % 2 {
+        0 => rest.to_vec(),
+        _ => framed(b"GRAILJNL", 1, &[rest]),
+    };
+    for record in records_in(Path::new("fuzz.journal"), &file).unwrap_or_default() {
+        let written = encode_record(&record).expect("plain data");
+        let again = decode_record(&written).expect("a record that was written can be read");
+        // By bytes, as a number that is none equals nothing.
+        assert!(encode_record(&again).expect("plain data") == written, "a record changed by being written");
+    }
+});

@@ -1,0 +1,28 @@
+//! A tape: raw bytes, or payloads in frames that are whole. What is read is written and read again alike.
+#![no_main]
+
+use std::path::Path;
+
+use grail::tape::Tape;
+use grail_fuzz::framed;
+use libfuzzer_sys::fuzz_target;
+
+const HEADER: &[u8] = include_bytes!("../seeds/tape_header.json");
+
+fuzz_target!(|data: &[u8]| {
+    let Some((how, rest)) = data.split_first() else { return };
+    let header = [&[0], HEADER].concat();
+    let file = match how % 4 {
+        0 => rest.to_vec(),
+        1 => framed(b"GRAILTAP", 1, &[&header, rest]),
+        2 => framed(b"GRAILTAP", 2, &[&header, rest]),
+        _ => framed(b"GRAILTAP", 2, &[rest]),
+    };
+    let path = Path::new("fuzz.tape");
+    let Ok(tape) = Tape::parse(path, &file) else { return };
+    tape.machine();
+    let written = tape.to_bytes().expect("a tape that was read can be written");
+    let again = Tape::parse(path, &written).expect("a tape that was written can be read");
+    // By bytes, as a number that is none equals nothing.
+    assert!(again.to_bytes().expect("as before") == written, "a tape changed by being written");
+});
