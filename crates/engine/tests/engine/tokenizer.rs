@@ -59,3 +59,16 @@ fn what_is_no_tokenizer_is_refused() {
         assert!(error.contains("here.json"), "{error}");
     }
 }
+
+/// The library panics where a file breaks off within its decoder, and at a precompiled normalizer that is none.
+#[test]
+fn a_damaged_or_foreign_file_is_refused_without_a_panic() {
+    let whole = std::fs::read_to_string(path("model/tokenizer.json")).unwrap();
+    let decoder = whole.find(r#""decoder""#).unwrap();
+    for length in (0..decoder + 400).step_by(53).chain(decoder..decoder + 120) {
+        assert!(HfTokenizer::from_bytes(&whole.as_bytes()[..length], "cut.json").is_err(), "cut at {length}");
+    }
+    let precompiled = whole.replacen(r#""NFC""#, r#""Precompiled","precompiled_charsmap":"AAA""#, 1);
+    assert!(precompiled != whole);
+    assert!(HfTokenizer::from_bytes(precompiled.as_bytes(), "foreign.json").is_err());
+}
