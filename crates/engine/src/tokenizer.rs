@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use grail_protocol::generation::Tokenizer;
-use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::{DecoderWrapper, ModelWrapper};
 
 use crate::error::EngineError;
@@ -14,13 +14,6 @@ const EOS_TEXT: &str = "<|im_end|>";
 
 /// How JSON names the kind of normalizer that SentencePiece's models have.
 const PRECOMPILED: &str = r#""Precompiled""#;
-
-/// What is looked at before the library is.
-#[derive(Deserialize)]
-struct Outline {
-    #[serde(default)]
-    normalizer: serde_json::Value,
-}
 
 /// A byte-level BPE tokenizer as Qwen's models have it.
 #[derive(Debug)]
@@ -36,9 +29,10 @@ impl HfTokenizer {
     /// [`EngineError::Tokenizer`] if it is malformed, or of a kind that cannot encode every text or not always the same.
     pub fn from_bytes(json: &[u8], origin: &str) -> Result<Self, EngineError> {
         let fail = |problem| EngineError::Tokenizer { origin: origin.to_string(), problem };
-        // The library panics where a file ends within its decoder, and at precompiled normalizers that are none.
-        let outline: Outline = serde_json::from_slice(json).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
-        if outline.normalizer.to_string().contains(PRECOMPILED) {
+        // The library panics at what is no JSON within a decoder, and at precompiled normalizers that are none. All of it
+        // is read, since what is merely skipped is not looked at closely.
+        let document: Value = serde_json::from_slice(json).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
+        if document["normalizer"].to_string().contains(PRECOMPILED) {
             return Err(fail("not a byte-level BPE tokenizer: its normalizer is precompiled".to_string()));
         }
         let mut tokenizer =

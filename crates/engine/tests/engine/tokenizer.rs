@@ -68,6 +68,11 @@ fn a_damaged_or_foreign_file_is_refused_without_a_panic() {
     for length in (0..decoder + 400).step_by(53).chain(decoder..decoder + 120) {
         assert!(HfTokenizer::from_bytes(&whole.as_bytes()[..length], "cut.json").is_err(), "cut at {length}");
     }
+    let strange = whole.replacen(r#""ByteLevel""#, r#""Byte\ud800Level""#, 8);
+    assert!(strange != whole && HfTokenizer::from_bytes(strange.as_bytes(), "strange.json").is_err());
+    let mut no_text = whole.clone().into_bytes();
+    no_text[decoder + 30..].iter_mut().find(|byte| byte.is_ascii_alphabetic()).map(|byte| *byte = 0xff).unwrap();
+    assert!(HfTokenizer::from_bytes(&no_text, "no-text.json").is_err());
     let precompiled = whole.replacen(r#""NFC""#, r#""Precompiled","precompiled_charsmap":"AAA""#, 1);
     assert!(precompiled != whole);
     assert!(HfTokenizer::from_bytes(precompiled.as_bytes(), "foreign.json").is_err());
