@@ -35,6 +35,10 @@ impl HfTokenizer {
         if document["normalizer"].to_string().contains(PRECOMPILED) {
             return Err(fail("not a byte-level BPE tokenizer: its normalizer is precompiled".to_string()));
         }
+        // It cuts as much off the second part of each merge, however short that is.
+        if document["model"]["continuing_subword_prefix"].as_str().is_some_and(|prefix| !prefix.is_empty()) {
+            return Err(fail("not a byte-level BPE tokenizer: it marks where words go on".to_string()));
+        }
         let mut tokenizer =
             tokenizers::Tokenizer::from_bytes(json).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
         tokenizer.with_padding(None);

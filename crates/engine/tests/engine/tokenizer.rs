@@ -73,6 +73,9 @@ fn a_damaged_or_foreign_file_is_refused_without_a_panic() {
     let mut no_text = whole.clone().into_bytes();
     no_text[decoder + 30..].iter_mut().find(|byte| byte.is_ascii_alphabetic()).map(|byte| *byte = 0xff).unwrap();
     assert!(HfTokenizer::from_bytes(&no_text, "no-text.json").is_err());
+    let mut marking: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    marking["model"]["continuing_subword_prefix"] = "a long prefix".into();
+    assert!(HfTokenizer::from_bytes(marking.to_string().as_bytes(), "marking.json").is_err());
     let precompiled = whole.replacen(r#""NFC""#, r#""Precompiled","precompiled_charsmap":"AAA""#, 1);
     assert!(precompiled != whole);
     assert!(HfTokenizer::from_bytes(precompiled.as_bytes(), "foreign.json").is_err());
