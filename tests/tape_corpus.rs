@@ -11,6 +11,7 @@ use grail::tape::corpus::{Corpus, CorpusError};
 use grail::tape::{FORMAT, Frame, Header, Line, Mode, Tape, replay};
 use grail_miner::behaviour::Behaviour;
 use grail_miner::policy::UploadPolicy;
+use grail_sim::calls::Calls;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::{FaultKind, Faults};
 use grail_sim::run::{Knobs, SimConfig, simulate};
@@ -88,6 +89,7 @@ fn the_faults_of_simulated_tapes_strike() {
             knobs: Knobs::default(),
             keep_trace: false,
             observer: None,
+            calls: Calls::default(),
         };
         let Faults::Listed(kinds) = faults else { continue };
         let effects = simulate(&config, |_| {}).effects;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use grail_protocol::generation::Tokenizer;
+use serde_json::Value;
 use tokenizers::{DecoderWrapper, ModelWrapper};
 
 use crate::error::EngineError;
@@ -10,6 +11,9 @@ use crate::weights::read;
 
 /// The token that ends a completion.
 const EOS_TEXT: &str = "<|im_end|>";
+
+/// How JSON names the kind of normalizer that SentencePiece's models have.
+const PRECOMPILED: &str = r#""Precompiled""#;
 
 /// A byte-level BPE tokenizer as Qwen's models have it.
 #[derive(Debug)]
@@ -25,6 +29,16 @@ impl HfTokenizer {
     /// [`EngineError::Tokenizer`] if it is malformed, or of a kind that cannot encode every text or not always the same.
     pub fn from_bytes(json: &[u8], origin: &str) -> Result<Self, EngineError> {
         let fail = |problem| EngineError::Tokenizer { origin: origin.to_string(), problem };
+        // The library panics at what is no JSON within a decoder, and at precompiled normalizers that are none. All of it
+        // is read, since what is merely skipped is not looked at closely.
+        let document: Value = serde_json::from_slice(json).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
+        if document["normalizer"].to_string().contains(PRECOMPILED) {
+            return Err(fail("not a byte-level BPE tokenizer: its normalizer is precompiled".to_string()));
+        }
+        // It cuts as much off the second part of each merge, however short that is.
+        if document["model"]["continuing_subword_prefix"].as_str().is_some_and(|prefix| !prefix.is_empty()) {
+            return Err(fail("not a byte-level BPE tokenizer: it marks where words go on".to_string()));
+        }
         let mut tokenizer =
             tokenizers::Tokenizer::from_bytes(json).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
         tokenizer.with_padding(None);

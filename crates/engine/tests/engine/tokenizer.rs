@@ -59,3 +59,24 @@ fn what_is_no_tokenizer_is_refused() {
         assert!(error.contains("here.json"), "{error}");
     }
 }
+
+/// The library panics where a file breaks off within its decoder, and at a precompiled normalizer that is none.
+#[test]
+fn a_damaged_or_foreign_file_is_refused_without_a_panic() {
+    let whole = std::fs::read_to_string(path("model/tokenizer.json")).unwrap();
+    let decoder = whole.find(r#""decoder""#).unwrap();
+    for length in (0..decoder + 400).step_by(53).chain(decoder..decoder + 120) {
+        assert!(HfTokenizer::from_bytes(&whole.as_bytes()[..length], "cut.json").is_err(), "cut at {length}");
+    }
+    let strange = whole.replacen(r#""ByteLevel""#, r#""Byte\ud800Level""#, 8);
+    assert!(strange != whole && HfTokenizer::from_bytes(strange.as_bytes(), "strange.json").is_err());
+    let mut no_text = whole.clone().into_bytes();
+    no_text[decoder + 30..].iter_mut().find(|byte| byte.is_ascii_alphabetic()).map(|byte| *byte = 0xff).unwrap();
+    assert!(HfTokenizer::from_bytes(&no_text, "no-text.json").is_err());
+    let mut marking: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    marking["model"]["continuing_subword_prefix"] = "a long prefix".into();
+    assert!(HfTokenizer::from_bytes(marking.to_string().as_bytes(), "marking.json").is_err());
+    let precompiled = whole.replacen(r#""NFC""#, r#""Precompiled","precompiled_charsmap":"AAA""#, 1);
+    assert!(precompiled != whole);
+    assert!(HfTokenizer::from_bytes(precompiled.as_bytes(), "foreign.json").is_err());
+}
