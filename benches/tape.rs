@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use grail::tape::{Header, Mode, Moment, Recorder, Rotation, Session, Tape, TapeFolder, replay};
