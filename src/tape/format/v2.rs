@@ -1,4 +1,4 @@
-//! Format 2, of release 0.1.0: as format 3, in CBOR.
+//! Format 2, before 0.1.0 was released: as format 3, in CBOR.
 
 use super::Frame;
 
