@@ -214,23 +214,41 @@ pub(super) fn packed(payload: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok([vec![1], zstd::bulk::compress(payload, COMPRESSION_LEVEL)?].concat())
 }
 
-/// What `packed` made of a payload, undone.
-pub(super) fn unpacked(packed: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
-    match packed.split_first()? {
-        (0, payload) => Some(payload.to_vec()),
-        (1, compressed) => {
-            let stated = zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten();
-            let stated = stated.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes <= bytes_max)?;
-            if stated <= compressed.len().saturating_mul(BELIEVED_RATIO_MAX) {
-                return zstd::bulk::decompress(compressed, stated).ok();
-            }
-            // No room is made on a stranger's word alone.
-            let mut payload = Vec::new();
-            let mut reader = zstd::Decoder::new(compressed).ok()?.take(stated as u64 + 1);
-            reader.read_to_end(&mut payload).ok().filter(|bytes| *bytes == stated)?;
-            Some(payload)
+/// Undoes [`packed`]; keeps its decompressor and its buffer from one payload to the next.
+pub(super) struct Unpacker {
+    zstd: zstd::bulk::Decompressor<'static>,
+    payload: Vec<u8>,
+}
+
+impl Unpacker {
+    pub(super) fn new() -> Self {
+        let zstd = zstd::bulk::Decompressor::new().expect("it wants nothing but memory");
+        Self { zstd, payload: Vec::new() }
+    }
+
+    /// The payload; none where it is damaged or longer than `bytes_max`.
+    pub(super) fn unpack<'a>(&'a mut self, packed: &'a [u8], bytes_max: usize) -> Option<&'a [u8]> {
+        match packed.split_first()? {
+            (0, payload) => Some(payload),
+            (1, compressed) => self.decompress(compressed, bytes_max),
+            _ => None,
         }
-        _ => None,
+    }
+
+    fn decompress(&mut self, compressed: &[u8], bytes_max: usize) -> Option<&[u8]> {
+        let Self { zstd, payload } = self;
+        let stated = zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten();
+        let stated = stated.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes <= bytes_max)?;
+        payload.clear();
+        if stated <= compressed.len().saturating_mul(BELIEVED_RATIO_MAX) {
+            payload.reserve(stated);
+            zstd.decompress_to_buffer(compressed, payload).ok()?;
+        } else {
+            // No room is made on a stranger's word alone.
+            let mut reader = zstd::Decoder::new(compressed).ok()?.take(stated as u64 + 1);
+            reader.read_to_end(payload).ok()?;
+        }
+        (payload.len() == stated).then_some(payload.as_slice())
     }
 }
 
@@ -240,10 +258,14 @@ mod tests {
 
     const BYTES_MAX: usize = 1 << 20;
 
+    fn unpacked(packed: &[u8]) -> Option<Vec<u8>> {
+        Unpacker::new().unpack(packed, BYTES_MAX).map(<[u8]>::to_vec)
+    }
+
     #[test]
     fn what_is_packed_comes_back_however_small_it_became() {
         for payload in [vec![7; 10], (0..=255).collect(), vec![0; BYTES_MAX]] {
-            assert_eq!(unpacked(&packed(&payload).unwrap(), BYTES_MAX), Some(payload));
+            assert_eq!(unpacked(&packed(&payload).unwrap()), Some(payload));
         }
     }
 
@@ -251,15 +273,15 @@ mod tests {
     fn more_than_the_limit_is_refused_by_what_is_said_and_by_what_comes() {
         let bomb = packed(&vec![0; BYTES_MAX + 1]).unwrap();
         assert!(bomb.len() < 200, "{} bytes", bomb.len());
-        assert_eq!(unpacked(&bomb, BYTES_MAX), None);
+        assert_eq!(unpacked(&bomb), None);
         // A frame of one raw block that says that it holds 2^62 bytes, and one that says 512 and holds 3.
         let stating = |bytes: u64| {
             let frame =
                 [&[0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0x40], &bytes.to_le_bytes()[..], &[0x19, 0, 0], b"abc"].concat();
             [vec![1], frame].concat()
         };
-        assert_eq!(unpacked(&stating(1 << 62), BYTES_MAX), None);
-        assert_eq!(unpacked(&stating(BYTES_MAX as u64), BYTES_MAX), None);
-        assert_eq!(unpacked(&stating(512), BYTES_MAX), None);
+        assert_eq!(unpacked(&stating(1 << 62)), None);
+        assert_eq!(unpacked(&stating(BYTES_MAX as u64)), None);
+        assert_eq!(unpacked(&stating(512)), None);
     }
 }

@@ -4,14 +4,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What `work` gives for each item; as many at a time as there are processors.
 pub(crate) fn in_parallel<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
+    in_parallel_with(items, || (), |(), item| work(item))
+}
+
+/// The same with tools that each thread makes once.
+pub(crate) fn in_parallel_with<I: Sync, W, T: Send>(
+    items: &[I],
+    tools: impl Fn() -> W + Sync,
+    work: impl Fn(&mut W, &I) -> T + Sync,
+) -> Vec<T> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let next = AtomicUsize::new(0);
     let one_worker = || {
-        let mut done = Vec::new();
+        let (mut tools, mut done) = (tools(), Vec::new());
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(at) else { return done };
-            done.push((at, work(item)));
+            done.push((at, work(&mut tools, item)));
         }
     };
     let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {

@@ -1,11 +1,17 @@
 //! The player: runs the core over a tape's events and compares what it asks for with what it asked for then.
 
+use std::ops::Range;
+
+use grail_miner::behaviour::Behaviour;
+use grail_miner::group::SignedGroup;
+use grail_miner::machine::Event;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::divergence::{Class, Divergence, class_of};
 use super::fields::{FieldChange, between_actions, between_states};
-use super::format::Step;
+use super::format::{Frame, Step};
+use super::many::in_parallel;
 use super::reader::Tape;
 use super::session::{Asked, Core, Moment, Session, as_built};
 
@@ -77,6 +83,7 @@ pub fn replay(tape: &Tape, mode: Mode, until: Option<usize>) -> Replay {
 pub fn replay_with(tape: &Tape, options: &Options<'_>) -> Result<Replay, NoSuchWindow> {
     let mut replay = Replay { steps: 0, actions: 0, states: 0, divergences: Vec::new(), torn_bytes: tape.torn_bytes };
     let (begin, end) = range(tape, options)?;
+    pack_ahead(tape, begin..end);
     let mut session = Session::with_core(tape, options.core);
     session.skip_to_state_before(begin);
     while session.frame() < end {
@@ -108,12 +115,30 @@ pub fn replay_with(tape: &Tape, options: &Options<'_>) -> Result<Replay, NoSuchW
     Ok(replay)
 }
 
+/// Pack the groups that go into files, on all processors: it is most of the work of a replay.
+fn pack_ahead<'a>(tape: &'a Tape, frames: Range<usize>) {
+    if !tape.header.machine_config(0).behaviours.contains(&Behaviour::GroupsArePackedOnce) {
+        return;
+    }
+    let clean = |frame: &'a Frame| match frame {
+        Frame::Step(step) => match &step.event {
+            Event::GroupReady { sealed, .. } if sealed.findings.is_empty() => Some(&sealed.rollouts),
+            _ => None,
+        },
+        Frame::State(_) => None,
+    };
+    let groups: Vec<&SignedGroup> = tape.frames[frames].iter().filter_map(clean).collect();
+    in_parallel(&groups, |group| {
+        group.packed();
+    });
+}
+
 /// First and last frame that are compared.
 fn range(tape: &Tape, options: &Options<'_>) -> Result<(usize, usize), NoSuchWindow> {
     let frame_of = |steps: usize| {
         let mut seen = 0;
-        let is_beyond = |frame: &super::format::Frame| {
-            let is_step = matches!(frame, super::format::Frame::Step(_));
+        let is_beyond = |frame: &Frame| {
+            let is_step = matches!(frame, Frame::Step(_));
             seen += usize::from(is_step);
             is_step && seen > steps
         };

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use grail_miner::machine::{Machine, MachineConfig, Snapshot};
 use serde_json::Value;
 
-use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, unpacked, v1, v2, v3};
-use super::many::in_parallel;
+use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, Unpacker, v1, v2, v3};
+use super::many::in_parallel_with;
 use crate::bundle::{BundleError, is_bundle, tapes_in};
 use crate::frames::{FileKind, FrameDamage, PAYLOAD_BYTES_MAX, Scan, scan, version};
 
@@ -96,16 +96,18 @@ impl Tape {
         let mut payloads = payloads.into_iter().enumerate();
         let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
         let undecodable = |number| TapeError::Frame { path: path(), number };
-        let header = unpacked(&bytes[at], PAYLOAD_BYTES_MAX).and_then(|json| serde_json::from_slice(&json).ok());
+        let mut unpacker = Unpacker::new();
+        let header = unpacker.unpack(&bytes[at], PAYLOAD_BYTES_MAX);
+        let header = header.and_then(|json| serde_json::from_slice(json).ok());
         let header = header.ok_or_else(|| undecodable(0))?;
         let payloads: Vec<_> = payloads.collect();
         // Nearly all of the time goes into this.
-        let decoded = in_parallel(&payloads, |(number, at)| {
-            let payload = unpacked(&bytes[at.clone()], PAYLOAD_BYTES_MAX);
+        let decoded = in_parallel_with(&payloads, Unpacker::new, |unpacker, (number, at)| {
+            let payload = unpacker.unpack(&bytes[at.clone()], PAYLOAD_BYTES_MAX);
             let frame = payload.and_then(|payload| match kind.version {
-                v1::FORMAT => v1::decode(&payload),
-                v2::FORMAT => v2::decode(&payload).map(Some),
-                _ => v3::decode(&payload).map(Some),
+                v1::FORMAT => v1::decode(payload),
+                v2::FORMAT => v2::decode(payload).map(Some),
+                _ => v3::decode(payload).map(Some),
             });
             frame.ok_or_else(|| undecodable(*number))
         });

@@ -1,10 +1,10 @@
 //! What the ports ask for and answer, as plain data: all that the machine ever sees of the world.
 
 use grail_protocol::generation::StreamKey;
-use grail_protocol::rollout::{Rollout, WindowContext};
+use grail_protocol::rollout::WindowContext;
 use serde::{Deserialize, Serialize};
 
-use crate::shared::Shared;
+use crate::group::SignedGroup;
 
 /// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,7 +160,7 @@ pub enum JournalRecord {
         /// First block of the window.
         window_start: u64,
         /// The group's rollouts; their `rollout_group` is its index.
-        rollouts: Shared<Rollout>,
+        rollouts: SignedGroup,
     },
     /// A file of this digest is about to be uploaded.
     UploadStarted {

@@ -1,11 +1,12 @@
 //! From generated rollouts to a signed group that was checked with the validator's own rules.
 
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
-use grail_protocol::rollout::{AssembleError, GroupOrigin, Rollout, WindowContext, assemble_group};
+use grail_protocol::rollout::{AssembleError, GroupOrigin, WindowContext, assemble_group};
 use grail_verify::{OwnFinding, WindowFacts, check_own_group};
 
 use serde::{Deserialize, Serialize};
 
+use crate::group::SignedGroup;
 use crate::ports::Signer;
 use crate::shared::Shared;
 
@@ -13,7 +14,7 @@ use crate::shared::Shared;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SealedGroup {
     /// The signed rollouts.
-    pub rollouts: Shared<Rollout>,
+    pub rollouts: SignedGroup,
     /// What they were made from; a rollout that is fine is kept when another one is sampled again.
     pub generated: Shared<GeneratedRollout>,
     /// What a validator would find; empty for a group that may be uploaded.
@@ -44,5 +45,10 @@ pub fn seal(
     };
     let passes: Vec<_> = generated.iter().map(|rollout| &rollout.pass).collect();
     let findings = check_own_group(&rollouts, &passes, &facts, tokenizer);
-    Ok(SealedGroup { rollouts: rollouts.into(), generated: generated.into(), findings })
+    let rollouts = SignedGroup::from(rollouts);
+    if findings.is_empty() {
+        // Here rather than in the core, which does nothing else meanwhile.
+        rollouts.packed();
+    }
+    Ok(SealedGroup { rollouts, generated: generated.into(), findings })
 }

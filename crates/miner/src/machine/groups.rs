@@ -1,11 +1,8 @@
 //! The groups of a window: which are ordered, in flight, waiting to be tried again, and clean.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use grail_protocol::generation::GeneratedRollout;
-use grail_protocol::rollout::Rollout;
-use grail_protocol::window_file::PackedGroup;
 use grail_verify::{Check, OwnFinding};
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +14,9 @@ use super::window::Window;
 use super::{Actions, Machine, trouble};
 use crate::answers::{JournalError, JournalRecord, Now};
 use crate::behaviour::Behaviour;
+use crate::group::SignedGroup;
 use crate::mutants::{Mutant, planted};
 use crate::seal::SealedGroup;
-use crate::shared::Shared;
 
 /// A group is given up and tried again when it takes this many times the estimate.
 const PATIENCE: u64 = 6;
@@ -27,26 +24,13 @@ const PATIENCE: u64 = 6;
 /// Every group of a window by its index; an index is in one of the maps from its first order on.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Groups {
-    clean: BTreeMap<u32, Shared<Rollout>>,
-    #[serde(skip)]
-    packed: Packed,
-    journalling: BTreeMap<u32, Shared<Rollout>>,
+    clean: BTreeMap<u32, SignedGroup>,
+    journalling: BTreeMap<u32, SignedGroup>,
     in_flight: BTreeMap<u32, InFlight>,
     waiting: BTreeMap<u32, Waiting>,
     next_fresh: u32,
     pub(super) rejections: BTreeMap<String, u32>,
     pub(super) engine_failures: u32,
-}
-
-/// Clean groups as they go into files; made when a group becomes clean, or when it is first wanted.
-#[derive(Clone, Default)]
-struct Packed(BTreeMap<u32, PackedGroup>);
-
-impl fmt::Debug for Packed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It follows from the groups, so it is no part of the state, nor of its digest.
-        f.write_str("Packed")
-    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,7 +50,7 @@ struct Waiting {
 
 impl Groups {
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { clean, packed: _, journalling, in_flight, waiting, next_fresh, rejections, engine_failures } = self;
+        let Self { clean, journalling, in_flight, waiting, next_fresh, rejections, engine_failures } = self;
         view.line("groups.clean", clean.len());
         view.line("groups.clean_prefix", self.clean_prefix());
         view.line("groups.clean_indices", ranges(clean.keys().copied()));
@@ -90,7 +74,7 @@ impl Groups {
     }
 
     /// Take over what a crashed process had made durable.
-    pub(super) fn restore(&mut self, groups: BTreeMap<u32, Shared<Rollout>>) {
+    pub(super) fn restore(&mut self, groups: BTreeMap<u32, SignedGroup>) {
         let last = groups.keys().next_back().copied();
         self.next_fresh = last.map_or(0, |last| last + 1);
         for index in (0..self.next_fresh).filter(|index| !groups.contains_key(index)) {
@@ -112,16 +96,8 @@ impl Groups {
     }
 
     /// The first `count` groups.
-    pub(super) fn prefix(&self, count: usize) -> impl Iterator<Item = &Shared<Rollout>> {
+    pub(super) fn prefix(&self, count: usize) -> impl Iterator<Item = &SignedGroup> {
         self.clean.values().take(count)
-    }
-
-    /// The first `count` groups as they go into a file.
-    pub(super) fn packed_prefix(&mut self, count: usize) -> Vec<&PackedGroup> {
-        for (index, rollouts) in self.clean.iter().take(count) {
-            self.packed.0.entry(*index).or_insert_with(|| PackedGroup::new(*index, rollouts));
-        }
-        self.packed.0.values().take(count).collect()
     }
 
     /// Give up everything in flight, and forget everything that was made.
@@ -295,10 +271,6 @@ impl Machine {
             return;
         };
         let successes = rollouts.iter().filter(|rollout| rollout.commit.rollout.success).count();
-        if self.config.behaviours.contains(&Behaviour::GroupsArePackedOnce) {
-            // Not all at once before the upload: nothing else happens while a file is packed.
-            window.groups.packed.0.insert(id.index, PackedGroup::new(id.index, &rollouts));
-        }
         window.groups.clean.insert(id.index, rollouts);
         out.push(Action::Report(Report::GroupClean {
             window_start: window.start,

@@ -17,6 +17,7 @@ use super::receipt::{Area, WindowOutcome};
 use super::{Actions, Machine, ledger, trouble};
 use crate::answers::{BucketError, Etag, JournalError, Now, PutCondition};
 use crate::behaviour::Behaviour;
+use crate::group::SignedGroup;
 use crate::mutants::{Mutant, planted};
 
 /// Read-backs that may find nothing after a write that was acknowledged.
@@ -197,7 +198,8 @@ impl Machine {
         }
         let (count, timestamp) = (job.choice.groups, now.wall_ms as f64 / 1000.0);
         let bytes = if self.config.behaviours.contains(&Behaviour::GroupsArePackedOnce) {
-            PackedGroup::join(&window.groups.packed_prefix(count), &hotkey, window.start, timestamp)
+            let groups: Vec<_> = window.groups.prefix(count).map(SignedGroup::packed).collect();
+            PackedGroup::join(&groups, &hotkey, window.start, timestamp)
         } else {
             let rollouts: Vec<&Rollout> = window.groups.prefix(count).flatten().collect();
             WindowFile::new(&hotkey, window.start, rollouts, timestamp).pack()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::randomness::window_randomness;
-use grail_protocol::rollout::{Rollout, WindowContext};
+use grail_protocol::rollout::WindowContext;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
@@ -16,8 +16,8 @@ use super::upload::Upload;
 use super::view::{View, ranges};
 use super::{Actions, Machine, trouble};
 use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord, Now};
+use crate::group::SignedGroup;
 use crate::mutants::{Mutant, planted};
-use crate::shared::Shared;
 
 /// What is known of the current window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub(super) struct Window {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Recovered {
     context: WindowContext,
-    groups: BTreeMap<u32, Shared<Rollout>>,
+    groups: BTreeMap<u32, SignedGroup>,
     ledger: Ledger,
     /// Its receipt was given.
     closed: bool,

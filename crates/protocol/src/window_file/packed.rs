@@ -1,9 +1,9 @@
 //! A window file put together from groups that were compressed one by one.
 
-use std::io::Write;
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use flate2::write::DeflateEncoder;
+use flate2::{Compress, FlushCompress};
 
 use super::{LEVEL, WindowFile};
 use crate::rollout::Rollout;
@@ -22,13 +22,10 @@ pub struct PackedGroup {
 }
 
 impl PackedGroup {
-    /// The group with this index in its file.
-    pub fn new(index: u32, rollouts: &[Rollout]) -> Self {
-        let mut json = serde_json::to_vec(rollouts).expect("rollouts are plain data");
-        // The list's brackets are the file's; a comma stands between this group and the one before.
-        json.pop();
-        json[0] = b',';
-        Self { part: Part::new(&json[usize::from(index == 0)..]), rollouts: rollouts.len() }
+    /// The part of these rollouts; they say which group they are.
+    pub fn new(rollouts: &[Rollout]) -> Self {
+        let is_first = rollouts.first().is_some_and(|rollout| rollout.rollout_group == 0);
+        PACKER.with_borrow_mut(|packer| packer.group(is_first, rollouts))
     }
 
     /// The bytes to upload: groups 0, 1, 2 … in order, under one gzip header.
@@ -39,7 +36,8 @@ impl PackedGroup {
         let frame = WindowFile { inference_count, ..WindowFile::new(wallet, window_start, Vec::new(), timestamp) };
         let frame = serde_json::to_string(&frame).expect("a frame is plain data");
         let (before, after) = frame.rsplit_once("[]").expect("its list of rollouts is empty");
-        let (before, after) = (Part::new(format!("{before}[").as_bytes()), Part::new(format!("]{after}").as_bytes()));
+        let part = |text: String| PACKER.with_borrow_mut(|packer| packer.part(text.as_bytes()));
+        let (before, after) = (part(format!("{before}[")), part(format!("]{after}")));
         let parts = || std::iter::once(&before).chain(groups.iter().map(|group| &group.part)).chain([&after]);
 
         let mut file = GZIP_HEADER.to_vec();
@@ -67,12 +65,54 @@ struct Part {
     bytes: usize,
 }
 
-impl Part {
-    fn new(content: &[u8]) -> Self {
-        let mut deflate = DeflateEncoder::new(Vec::with_capacity(content.len() / 2 + 64), LEVEL);
-        deflate.write_all(content).and_then(|()| deflate.flush()).expect("a Vec takes every write");
+thread_local! {
+    static PACKER: RefCell<Packer> = RefCell::default();
+}
+
+/// Makes parts. It is kept from group to group: the pages of a compressor and of its buffers take longer than compressing.
+struct Packer {
+    deflate: Compress,
+    json: Vec<u8>,
+    deflated: Vec<u8>,
+}
+
+impl Packer {
+    fn group(&mut self, is_first: bool, rollouts: &[Rollout]) -> PackedGroup {
+        let mut json = std::mem::take(&mut self.json);
+        json.clear();
+        serde_json::to_writer(&mut json, rollouts).expect("rollouts are plain data, and a Vec takes every write");
+        // The list's brackets are the file's; a comma stands between this group and the one before.
+        json.pop();
+        json[0] = b',';
+        let part = self.part(&json[usize::from(is_first)..]);
+        self.json = json;
+        PackedGroup { part, rollouts: rollouts.len() }
+    }
+
+    fn part(&mut self, content: &[u8]) -> Part {
+        let Self { deflate, deflated, json: _ } = self;
+        deflate.reset();
+        deflated.clear();
+        deflated.reserve(content.len() + 64);
+        loop {
+            let rest = &content[deflate.total_in() as usize..];
+            deflate
+                .compress_vec(rest, deflated, FlushCompress::Sync)
+                .expect("a stream that was reset takes everything");
+            // With room left over, everything was taken and flushed.
+            if deflated.len() < deflated.capacity() {
+                break;
+            }
+            deflated.reserve(content.len() + 64);
+        }
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(content);
-        Self { deflated: deflate.get_ref().as_slice().into(), checksum, bytes: content.len() }
+        Part { deflated: deflated.as_slice().into(), checksum, bytes: content.len() }
+    }
+}
+
+impl Default for Packer {
+    fn default() -> Self {
+        Self { deflate: Compress::new(LEVEL, false), json: Vec::new(), deflated: Vec::new() }
     }
 }
