@@ -12,11 +12,10 @@ const HEADER: &[u8] = include_bytes!("../seeds/tape_header.json");
 fuzz_target!(|data: &[u8]| {
     let Some((how, rest)) = data.split_first() else { return };
     let header = [&[0], HEADER].concat();
-    let file = match how % 4 {
+    let file = match how % 5 {
         0 => rest.to_vec(),
-        1 => framed(b"GRAILTAP", 1, &[&header, rest]),
-        2 => framed(b"GRAILTAP", 2, &[&header, rest]),
-        _ => framed(b"GRAILTAP", 2, &[rest]),
+        format @ 1..=3 => framed(b"GRAILTAP", u32::from(format), &[&header, rest]),
+        _ => framed(b"GRAILTAP", 3, &[rest]),
     };
     let path = Path::new("fuzz.tape");
     let Ok(tape) = Tape::parse(path, &file) else { return };

@@ -80,7 +80,7 @@ impl DiskJournal {
         }
     }
 
-    /// The same, whose appends are counted there.
+    /// The same, whose calls are counted there.
     pub fn counted(self, calls: Calls) -> Self {
         Self { calls, ..self }
     }
@@ -145,6 +145,9 @@ impl Journal for DiskJournal {
     }
 
     async fn load(&self) -> Result<Vec<JournalRecord>, JournalError> {
+        if self.calls.fails("journal.load") {
+            return Err(JournalError("the disk does not answer".to_owned()));
+        }
         self.durable.load().await
     }
 }

@@ -59,6 +59,12 @@ impl Audit {
         self.0.borrow_mut().is_forgiven = true;
     }
 
+    /// Forget windows before this one: nothing more is journalled of them.
+    pub fn forget_before(&self, window_start: u64) {
+        let windows = &mut self.0.borrow_mut().windows;
+        *windows = windows.split_off(&window_start);
+    }
+
     /// What was wrong so far.
     pub fn violations(&self) -> Vec<Violation> {
         self.0.borrow().violations.clone()

@@ -43,8 +43,8 @@ struct ProcessFacts {
     committing: bool,
     uploading: bool,
     unregistered: bool,
-    /// Digests that the read key found.
-    seen: BTreeSet<String>,
+    /// Windows, and digests that the read key found for them.
+    seen: BTreeSet<(u64, String)>,
     questions: (u64, usize),
     commitments: (u64, usize),
     /// Rare branches that its machine took so far.
@@ -66,6 +66,14 @@ impl Safety {
     /// What was wrong since the last call.
     pub fn take_violations(&mut self) -> Vec<String> {
         std::mem::take(&mut self.violations)
+    }
+
+    /// Forget windows before this one: the miner has nothing more to say of them.
+    pub fn forget_before(&mut self, window_start: u64) {
+        let Self { process: ProcessFacts { ordered, seen, .. }, receipts, .. } = self;
+        *ordered = ordered.split_off(&(window_start, 0));
+        *seen = seen.split_off(&(window_start, String::new()));
+        *receipts = receipts.split_off(&window_start);
     }
 
     /// How often each branch was taken.
@@ -121,7 +129,8 @@ impl Safety {
         };
         self.mark(format!("receipt/{outcome}"));
         if receipt.outcome == WindowOutcome::Uploaded {
-            let was_seen = receipt.digest.as_ref().is_some_and(|digest| self.process.seen.contains(digest));
+            let seen = |digest: &String| self.process.seen.contains(&(receipt.window_start, digest.clone()));
+            let was_seen = receipt.digest.as_ref().is_some_and(seen);
             self.check(now, was_seen, || "success was claimed for a file that nobody read back".to_owned());
         }
         let before = self.receipts.insert(receipt.window_start, receipt.clone());
@@ -156,8 +165,8 @@ impl Observer for Safety {
             Event::GroupReady { group, .. } | Event::GroupFailed { group, .. } => {
                 self.process.in_flight.remove(group);
             }
-            Event::ObjectRead { result: Ok(Some((digest, _))), .. } => {
-                self.process.seen.insert(digest.clone());
+            Event::ObjectRead { window_start, result: Ok(Some((digest, _))) } => {
+                self.process.seen.insert((*window_start, digest.clone()));
             }
             _ => {}
         }
@@ -219,8 +228,8 @@ impl ProcessFacts {
                     let ordered = facts.ordered.entry((*window_start, 0)).or_default();
                     *ordered = above.max(*ordered);
                 }
-                JournalRecord::UploadDone { digest, .. } => {
-                    facts.seen.insert(digest.clone());
+                JournalRecord::UploadDone { window_start, digest } => {
+                    facts.seen.insert((*window_start, digest.clone()));
                 }
                 _ => {}
             }

@@ -214,6 +214,8 @@ impl World {
     /// Forget what lies so far back that nobody asks for it any more.
     fn forget_before(&self, window_start: u64) {
         self.chain.forget_before(window_start);
+        self.safety.borrow_mut().forget_before(window_start);
+        self.audit.forget_before(window_start);
         let before = window_start.saturating_sub(PROTOCOL.window_blocks);
         self.bucket.remove(&object_key(&self.keypair.hotkey().to_ss58(), before));
     }

@@ -1,26 +1,17 @@
 //! Crash at every event and every effect of a window: whatever was clean and durable is uploaded by the next process.
 
+mod worlds;
+
 use std::rc::Rc;
 
 use grail_miner::machine::WindowOutcome;
-use grail_miner::policy::UploadPolicy;
-use grail_sim::case::{Case, FORMAT, Speed};
+use grail_sim::case::Case;
 use grail_sim::run::{Knobs, SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
-/// One window of three groups with an early upload and one at the end, and the window after it.
 fn world(crash_at_step: Option<u64>) -> Case {
-    Case {
-        format: FORMAT,
-        seed: 11,
-        windows: 2,
-        speed: Speed { groups_in_flight: 1, tokens_per_s: 60, proof_us_per_token: 100 },
-        groups_max: 3,
-        use_drand: true,
-        policy: UploadPolicy::All,
-        knobs: Knobs { crash_at_step, ..Knobs::default() },
-        faults: Vec::new(),
-    }
+    let world = worlds::two_windows();
+    Case { knobs: Knobs { crash_at_step, ..world.knobs }, ..world }
 }
 
 fn run(crash_at_step: Option<u64>) -> SimReport {

@@ -35,12 +35,17 @@ impl HfTokenizer {
         if document["normalizer"].to_string().contains(PRECOMPILED) {
             return Err(fail("not a byte-level BPE tokenizer: its normalizer is precompiled".to_string()));
         }
+        // It makes room for the longest token, and joins a merge's parts in it before it looks whether that is one.
+        if let Some(merge) = too_long(&document["model"]) {
+            return Err(fail(format!("malformed tokenizer: the merge {merge} is longer than every token")));
+        }
         // It cuts as much off the second part of each merge, however short that is.
         if document["model"]["continuing_subword_prefix"].as_str().is_some_and(|prefix| !prefix.is_empty()) {
             return Err(fail("not a byte-level BPE tokenizer: it marks where words go on".to_string()));
         }
-        let mut tokenizer =
-            tokenizers::Tokenizer::from_bytes(json).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
+        // Written anew, so that it is what was looked at: a key that stands twice stands once there.
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(document.to_string())
+            .map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
         let encodes_any_text = match tokenizer.get_model() {
@@ -71,6 +76,17 @@ impl HfTokenizer {
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab(true).into_values().max().map_or(0, |highest| highest as usize + 1)
     }
+}
+
+/// A merge whose two parts together are longer than every token, so that they cannot give one.
+fn too_long(model: &Value) -> Option<&Value> {
+    let longest = model["vocab"].as_object()?.keys().map(String::len).max().unwrap_or(0);
+    let length = |merge: &Value| match merge {
+        Value::String(parts) => parts.len().saturating_sub(1),
+        Value::Array(parts) => parts.iter().filter_map(Value::as_str).map(str::len).sum(),
+        _ => 0,
+    };
+    model["merges"].as_array()?.iter().find(|merge| length(merge) > longest)
 }
 
 impl Tokenizer for HfTokenizer {

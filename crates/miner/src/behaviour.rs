@@ -12,12 +12,18 @@ pub enum Behaviour {
     StuckGroupsTellLittle,
     /// Number 3.
     GroupsArePackedOnce,
+    /// Number 4.
+    UnconfirmedWindowEndsOnce,
 }
 
 impl Behaviour {
     /// Every change, oldest first.
-    pub const ALL: &'static [Self] =
-        &[Self::CommitmentReadAgain, Self::StuckGroupsTellLittle, Self::GroupsArePackedOnce];
+    pub const ALL: &'static [Self] = &[
+        Self::CommitmentReadAgain,
+        Self::StuckGroupsTellLittle,
+        Self::GroupsArePackedOnce,
+        Self::UnconfirmedWindowEndsOnce,
+    ];
 
     /// Its number: one more than the last, never used again, also where the change was taken back.
     pub const fn number(self) -> u32 {
@@ -25,6 +31,7 @@ impl Behaviour {
             Self::CommitmentReadAgain => 1,
             Self::StuckGroupsTellLittle => 2,
             Self::GroupsArePackedOnce => 3,
+            Self::UnconfirmedWindowEndsOnce => 4,
         }
     }
 
@@ -43,6 +50,9 @@ impl Behaviour {
                 "a group that is given up counts as at most four times the expected duration"
             }
             Self::GroupsArePackedOnce => "each group of a window file is compressed by itself, once",
+            Self::UnconfirmedWindowEndsOnce => {
+                "what a crash left of a window gets the one receipt, also where the window's hash was never read again"
+            }
         }
     }
 }

@@ -21,9 +21,13 @@ use crate::machine::{Action, Event, GroupId, GroupOrder, Machine, Timer};
 use crate::mutants::{Mutant, planted};
 use crate::ports::{
     Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, Clock, CommitError, Engine, EngineError, Etag,
-    GroupRequest, Journal, JournalError, Now, PutCondition, Signer, within,
+    GroupRequest, Journal, JournalError, JournalRecord, Now, PutCondition, Signer, within,
 };
 use crate::seal::seal;
+
+/// Attempts at reading the journal, and the pause after one that failed.
+const LOADS_MAX: u32 = 5;
+const LOAD_PAUSE_MS: u64 = 1_000;
 
 /// The world, one trait object per port.
 #[derive(Clone)]
@@ -105,10 +109,23 @@ pub type Stop = LocalBoxFuture<'static, ()>;
 
 /// Run a machine until it exits: after `stop` resolved, and what was clean is uploaded.
 pub async fn run(machine: Machine, ports: Ports, limits: Limits, observer: &mut dyn Observer, stop: Stop) {
-    let journal = ports.journal.clone();
+    let (journal, clock) = (ports.journal.clone(), ports.clock.clone());
     let driver = Driver::new(ports, limits);
-    driver.pending.push(Box::pin(async move { Some(Event::Started(journal.load().await.unwrap_or_default())) }));
+    driver
+        .pending
+        .push(Box::pin(async move { Some(Event::Started(loaded(&*journal, &*clock, limits.journal_ms).await)) }));
     driver.drive(machine, observer, stop).await;
+}
+
+/// What the journal holds. Where a disk does not answer for good, mining without a memory earns more than not mining.
+async fn loaded(journal: &dyn Journal, clock: &dyn Clock, limit_ms: u64) -> Vec<JournalRecord> {
+    for _ in 0..LOADS_MAX {
+        if let Some(Ok(records)) = within(clock, limit_ms, journal.load()).await {
+            return records;
+        }
+        clock.sleep_until(clock.now().monotonic_ms + LOAD_PAUSE_MS).await;
+    }
+    Vec::new()
 }
 
 /// Run a machine on that has handled events before; `outstanding` is what it asked for and was not answered.

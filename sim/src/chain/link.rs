@@ -149,6 +149,9 @@ impl Chain for ChainLink {
 
     async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError> {
         self.call().await?;
+        if self.strikes(FaultKind::HashesRefused) {
+            return Err(ChainError::RateLimited);
+        }
         match self.lie() {
             Some(Lie::Malformed) => return Err(ChainError::Malformed("a hash that is none".to_owned())),
             Some(Lie::Nothing) => return Ok(None),

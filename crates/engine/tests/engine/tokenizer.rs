@@ -76,6 +76,20 @@ fn a_damaged_or_foreign_file_is_refused_without_a_panic() {
     let mut marking: serde_json::Value = serde_json::from_str(&whole).unwrap();
     marking["model"]["continuing_subword_prefix"] = "a long prefix".into();
     assert!(HfTokenizer::from_bytes(marking.to_string().as_bytes(), "marking.json").is_err());
+    for merge in [serde_json::json!(["a".repeat(99), "b"]), serde_json::json!("a b")] {
+        let mut long: serde_json::Value = serde_json::from_str(&whole).unwrap();
+        long["model"]["vocab"] = serde_json::json!({"a": 0, "b": 1, "a".repeat(99): 2});
+        long["model"]["merges"] = serde_json::json!([merge]);
+        if merge.is_string() {
+            long["model"]["vocab"] = serde_json::json!({"a": 0, "b": 1});
+        }
+        let error = HfTokenizer::from_bytes(long.to_string().as_bytes(), "long.json").unwrap_err().to_string();
+        assert!(error.contains("longer than every token"), "{error}");
+        // What stands before a key of the same name is not looked at.
+        let twice = whole.replacen(r#""model":"#, &format!(r#""model":{},"model":"#, long["model"]), 1);
+        assert!(twice.len() > whole.len());
+        assert!(HfTokenizer::from_bytes(twice.as_bytes(), "twice.json").is_ok());
+    }
     let precompiled = whole.replacen(r#""NFC""#, r#""Precompiled","precompiled_charsmap":"AAA""#, 1);
     assert!(precompiled != whole);
     assert!(HfTokenizer::from_bytes(precompiled.as_bytes(), "foreign.json").is_err());

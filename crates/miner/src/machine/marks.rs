@@ -23,6 +23,7 @@ pub const MARKS: &[&str] = &[
     "recovered-window-goes-on",
     "recovered-window-is-of-another-hash",
     "recovered-window-is-over",
+    "recovered-window-ends-before-its-hash-is-known",
     "rollout-is-sampled-again",
     "upload-has-no-time-left",
     "upload-is-confirmed",

@@ -10,8 +10,10 @@ use super::event::JournalEntry;
 use super::ledger::{self, Ledger};
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
 use super::view::View;
+use super::window::Recovered;
 use super::{Actions, Machine, trouble};
 use crate::answers::{BucketError, Etag, JournalRecord};
+use crate::behaviour::Behaviour;
 use crate::mutants::{Mutant, planted};
 
 /// Failed looks at the bucket after which a receipt is given as things stand.
@@ -129,7 +131,23 @@ impl Machine {
 
     /// Give the receipt of a window that a crash interrupted and that is over by now.
     pub(super) fn close_recovered(&mut self, start: u64, out: &mut Actions) {
-        let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() != start) else { return };
+        if let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() != start) {
+            self.settle_recovered(recovered, "the miner was not running when the window ended", out);
+        }
+    }
+
+    /// Give the receipt of a window that ends before its hash told whether what a crash left of it is of this chain;
+    /// false where nothing was left.
+    pub(super) fn close_unconfirmed(&mut self, start: u64, out: &mut Actions) -> bool {
+        let is_told_once = self.config.behaviours.contains(&Behaviour::UnconfirmedWindowEndsOnce);
+        let recovered = self.recovered.take_if(|recovered| is_told_once && recovered.window_start() == start);
+        let Some(recovered) = recovered else { return false };
+        self.marks.sometimes("recovered-window-ends-before-its-hash-is-known");
+        self.settle_recovered(recovered, "the hash of its first block could not be read after a restart", out);
+        true
+    }
+
+    fn settle_recovered(&mut self, recovered: Recovered, why: &str, out: &mut Actions) {
         if recovered.is_closed() && !planted(Mutant::ReceiptTwice) {
             return;
         }
@@ -140,7 +158,7 @@ impl Machine {
         let outcome = match (done, groups_clean) {
             (Some(_), _) => WindowOutcome::Uploaded,
             (None, 0) => WindowOutcome::NothingReady,
-            (None, _) => WindowOutcome::Lost("the miner was not running when the window ended".to_owned()),
+            (None, _) => WindowOutcome::Lost(why.to_owned()),
         };
         let receipt = WindowReceipt {
             window_start: context.window_start,

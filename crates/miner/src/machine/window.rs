@@ -320,6 +320,9 @@ impl Machine {
     /// Write the receipt of the window that ends.
     pub(super) fn close_window(&mut self, out: &mut Actions) {
         let Some(window) = self.window.take() else { return };
+        if self.close_unconfirmed(window.start, out) {
+            return;
+        }
         window.groups.cancel_all_of(&window, out);
         let uploaded = window.upload.confirmed();
         let receipt = WindowReceipt {

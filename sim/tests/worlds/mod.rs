@@ -1,0 +1,21 @@
+//! Worlds that several tests look into.
+
+use grail_miner::policy::UploadPolicy;
+use grail_sim::case::{Case, FORMAT, Speed};
+use grail_sim::run::Knobs;
+
+/// One window of three groups with an early upload and one at the end, and the window after it, in which is settled what
+/// the first one left.
+pub(crate) fn two_windows() -> Case {
+    Case {
+        format: FORMAT,
+        seed: 11,
+        windows: 2,
+        speed: Speed { groups_in_flight: 1, tokens_per_s: 60, proof_us_per_token: 100 },
+        groups_max: 3,
+        use_drand: true,
+        policy: UploadPolicy::All,
+        knobs: Knobs::default(),
+        faults: Vec::new(),
+    }
+}
