@@ -69,8 +69,8 @@ fn a_rollout_as_a_value_is_what_its_file_reads_as() {
 #[test]
 fn groups_packed_one_by_one_unpack_to_the_same_json_as_the_file_packed_whole() {
     let groups: Vec<Vec<Rollout>> =
-        [false, true, false].iter().map(|bit| assemble(&completions(&[*bit])).unwrap()).collect();
-    let packed: Vec<PackedGroup> = (0..).zip(&groups).map(|(index, group)| PackedGroup::new(index, group)).collect();
+        (0..).zip([false, true, false]).map(|(index, bit)| assemble_as(index, &completions(&[bit])).unwrap()).collect();
+    let packed: Vec<PackedGroup> = groups.iter().map(|group| PackedGroup::new(group)).collect();
     for count in 0..=groups.len() {
         let joined = PackedGroup::join(&packed[..count].iter().collect::<Vec<_>>(), "5", 300, 1.5);
         let whole = WindowFile::new("5", 300, groups[..count].iter().flatten().collect(), 1.5).pack();
@@ -142,8 +142,12 @@ fn problem() -> Problem {
 }
 
 fn assemble(generated: &[GeneratedRollout]) -> Result<Vec<Rollout>, AssembleError> {
+    assemble_as(7, generated)
+}
+
+fn assemble_as(group: u32, generated: &[GeneratedRollout]) -> Result<Vec<Rollout>, AssembleError> {
     let keypair = keypair();
-    let origin = GroupOrigin { group: 7, block: 305, timestamp: 1_758_700_000.25 };
+    let origin = GroupOrigin { group, block: 305, timestamp: 1_758_700_000.25 };
     assemble_group(&window(), origin, generated, &Characters, &|message| keypair.sign(message))
 }
 
