@@ -70,6 +70,18 @@ async fn an_endpoint_that_never_shakes_hands_is_left() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_announced_too_long_is_not_waited_for() {
+    const LONGEST: u64 = 16 * 1024 * 1024;
+    let (waited_for, too_long) = (trouble::announcing(LONGEST).await, trouble::announcing(LONGEST + 1).await);
+    assert!(is_silent(chain(&[&waited_for]).registration()).await);
+    let node = node("second").await;
+    let chain = chain(&[&too_long, node.address()]);
+    let answer = soon(chain.registration()).await;
+    assert!(matches!(answer, Err(ChainError::Unreachable(_))), "{answer:?}");
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+}
+
+#[tokio::test]
 async fn an_endpoint_that_falls_silent_is_left() {
     let (first, second) = (node("first").await, node("second").await);
     let chain = chain(&[first.address(), second.address()]);

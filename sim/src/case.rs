@@ -35,6 +35,10 @@ const LONG: [FaultKind; 11] = [
     FaultKind::NanHidden,
     FaultKind::ImprobableEos,
 ];
+/// In one world of this many the miner is killed, and the one after it learns no block hash until the window is over.
+const TOGETHER_ONE_IN: u64 = 32;
+/// How long a process that was killed stays away there.
+const CRASH_MS: u64 = 2_000;
 /// About as many events and effects as a miner has in two windows with faults.
 const STEPS: u64 = 260;
 
@@ -160,6 +164,19 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
         if stream.one_in(2) {
             add(&mut faults, Fault::drawn(FaultKind::Reorganisation, window_start, start_ms, &mut stream));
         }
+    }
+    let mut stream = Stream::new(seed, "swarm/together", 0);
+    if stream.one_in(TOGETHER_ONE_IN) {
+        let number = stream.below(windows - 1);
+        let window_start = FIRST_WINDOW + number * PROTOCOL.window_blocks;
+        let start_ms = PROTOCOL.block_ms + number * window_ms;
+        let from_ms = start_ms + stream.between(window_ms / 4, window_ms * 3 / 4);
+        let crash = Fault::drawn(FaultKind::Crash, window_start, start_ms, &mut stream);
+        let silence = Fault::drawn(FaultKind::HashesRefused, window_start, start_ms, &mut stream);
+        let until_ms = (start_ms + window_ms + PROTOCOL.block_ms).min(healed_ms);
+        faults.retain(|other| other.window_start != window_start || ![crash.kind, silence.kind].contains(&other.kind));
+        add(&mut faults, Fault { from_ms, until_ms, ..silence });
+        add(&mut faults, Fault { from_ms, until_ms: from_ms + CRASH_MS, ..crash });
     }
     faults.sort_unstable_by_key(|fault| (fault.from_ms, fault.kind));
     faults

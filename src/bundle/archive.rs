@@ -53,8 +53,12 @@ pub(super) fn packed(folder: &str, files: &[(String, Vec<u8>)]) -> io::Result<Ve
 /// # Errors
 /// [`BundleError`].
 pub fn tapes_in(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
+    tapes_within(path, bytes, UNPACKED_BYTES_MAX)
+}
+
+fn tapes_within(path: &Path, bytes: &[u8], limit: u64) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
     let damaged = |source| BundleError::Damaged { path: path.to_owned(), source };
-    let mut archive = tar::Archive::new(GzDecoder::new(bytes).take(UNPACKED_BYTES_MAX));
+    let mut archive = tar::Archive::new(Limited { inner: GzDecoder::new(bytes), left: limit, limit });
     let mut tapes = Vec::new();
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
@@ -64,10 +68,72 @@ pub fn tapes_in(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Bun
         }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(damaged)?;
+        if bytes.len() as u64 != entry.size() {
+            return Err(damaged(io::ErrorKind::UnexpectedEof.into()));
+        }
         tapes.push((name, bytes));
     }
     if tapes.is_empty() {
         return Err(BundleError::NoTape { path: path.to_owned() });
     }
     Ok(tapes)
+}
+
+/// Fails where another reader would go on beyond its limit.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+    limit: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let too_much = || {
+            io::Error::new(io::ErrorKind::InvalidData, format!("it unpacks to more than {} bytes", self.limit))
+        };
+        self.left = self.left.checked_sub(count as u64).ok_or_else(too_much)?;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(archive: &[u8], limit: u64) -> Result<Vec<(String, Vec<u8>)>, String> {
+        tapes_within(Path::new("b.tar.gz"), archive, limit).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_bundle_that_unpacks_to_more_than_its_limit_is_refused() {
+        let files = [("notes.txt".to_owned(), vec![b'n'; 3_000_000]), ("a.tape".to_owned(), vec![b't'; 1_000_000])];
+        let archive = packed("bundle", &files).unwrap();
+        assert!(archive.len() < 20_000, "{}", archive.len());
+        let unpacked = GzDecoder::new(archive.as_slice()).bytes().count() as u64;
+        assert_eq!(read(&archive, unpacked).unwrap(), [("bundle/a.tape".to_owned(), vec![b't'; 1_000_000])]);
+        for limit in [0, 2_999_999, 3_999_999] {
+            let refusal = read(&archive, limit).unwrap_err();
+            assert!(refusal.contains(&format!("it unpacks to more than {limit} bytes")), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_that_was_cut_is_refused() {
+        let archive = packed("bundle", &[("a.tape".to_owned(), vec![b't'; 1_000])]).unwrap();
+        for length in 0..archive.len() {
+            assert!(read(&archive[..length], 1_000_000).is_err(), "{length} of {} bytes", archive.len());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_shorter_than_announced_is_refused() {
+        let mut unpacked = Vec::new();
+        GzDecoder::new(packed("bundle", &[("a.tape".to_owned(), vec![b't'; 2_000])]).unwrap().as_slice())
+            .read_to_end(&mut unpacked)
+            .unwrap();
+        let mut cut = GzEncoder::new(Vec::new(), Compression::default());
+        io::Write::write_all(&mut cut, &unpacked[..512 + 1_000]).unwrap();
+        assert!(read(&cut.finish().unwrap(), 1_000_000).is_err());
+    }
 }

@@ -72,15 +72,26 @@ pub(crate) async fn closing(code: u16) -> String {
     let (listener, address) = listener().await;
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
-            let request = request(&mut socket).await;
-            let key = request.lines().find(|line| line.to_lowercase().starts_with("sec-websocket-key"));
-            let key = key.and_then(|line| line.split_once(": ")).expect("a handshake has a key").1;
-            let accept = STANDARD.encode(Sha1::digest(format!("{}{WEBSOCKET_GUID}", key.trim())));
-            let head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade";
-            let _ = socket.write_all(format!("{head}\r\nsec-websocket-accept: {accept}\r\n\r\n").as_bytes()).await;
+            shake_hands(&mut socket).await;
             let _ = socket.read(&mut [0; 1024]).await;
             let _ = socket.write_all(&[&[0x88, 0x02][..], &code.to_be_bytes()].concat()).await;
             let _ = socket.read(&mut [0; 1024]).await;
+        }
+    });
+    address
+}
+
+/// An endpoint that shakes hands, waits for a message, and announces an answer of so many bytes, of which none comes.
+pub(crate) async fn announcing(bytes: u64) -> String {
+    let (listener, address) = listener().await;
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                shake_hands(&mut socket).await;
+                let _ = socket.read(&mut [0; 1024]).await;
+                let _ = socket.write_all(&[&[0x81, 0x7f][..], &bytes.to_be_bytes()].concat()).await;
+                while socket.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
+            });
         }
     });
     address
@@ -101,4 +112,14 @@ async fn request(socket: &mut TcpStream) -> String {
         }
     }
     String::from_utf8_lossy(&request).into_owned()
+}
+
+/// The server's part of a websocket's handshake.
+async fn shake_hands(socket: &mut TcpStream) {
+    let request = request(socket).await;
+    let key = request.lines().find(|line| line.to_lowercase().starts_with("sec-websocket-key"));
+    let key = key.and_then(|line| line.split_once(": ")).expect("a handshake has a key").1;
+    let accept = STANDARD.encode(Sha1::digest(format!("{}{WEBSOCKET_GUID}", key.trim())));
+    let head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade";
+    let _ = socket.write_all(format!("{head}\r\nsec-websocket-accept: {accept}\r\n\r\n").as_bytes()).await;
 }

@@ -14,6 +14,10 @@ pub enum Behaviour {
     GroupsArePackedOnce,
     /// Number 4.
     UnconfirmedWindowEndsOnce,
+    /// Number 5.
+    UploadMarginIsBounded,
+    /// Number 6.
+    HiddenWriteIsAwaited,
 }
 
 impl Behaviour {
@@ -23,6 +27,8 @@ impl Behaviour {
         Self::StuckGroupsTellLittle,
         Self::GroupsArePackedOnce,
         Self::UnconfirmedWindowEndsOnce,
+        Self::UploadMarginIsBounded,
+        Self::HiddenWriteIsAwaited,
     ];
 
     /// Its number: one more than the last, never used again, also where the change was taken back.
@@ -32,6 +38,8 @@ impl Behaviour {
             Self::StuckGroupsTellLittle => 2,
             Self::GroupsArePackedOnce => 3,
             Self::UnconfirmedWindowEndsOnce => 4,
+            Self::UploadMarginIsBounded => 5,
+            Self::HiddenWriteIsAwaited => 6,
         }
     }
 
@@ -52,6 +60,11 @@ impl Behaviour {
             Self::GroupsArePackedOnce => "each group of a window file is compressed by itself, once",
             Self::UnconfirmedWindowEndsOnce => {
                 "what a crash left of a window gets the one receipt, also where the window's hash was never read again"
+            }
+            Self::UploadMarginIsBounded => "however slow the uploads were, half of each window is left to generation",
+            Self::HiddenWriteIsAwaited => {
+                "a window's pending file is looked for several times before the receipt says that it is not there, and a \
+                 file of the same groups is not written again"
             }
         }
     }

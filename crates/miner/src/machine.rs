@@ -150,7 +150,7 @@ pub struct Machine {
 impl Machine {
     /// A machine that has seen nothing yet; its first event is [`Event::Started`].
     pub fn new(config: MachineConfig) -> Self {
-        let timing = Timing::new(config.block_ms, config.safety_blocks);
+        let timing = Timing::new(&config);
         Self {
             config,
             timing,

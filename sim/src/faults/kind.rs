@@ -89,7 +89,7 @@ kinds! {
         "the present connection to the chain never answers again; a new one does";
     ChainRateLimit "chain-rate-limit" StartOrAnywhere (5_000, 60_000), (1, 1), CHAIN,
         "the chain's endpoint limits the rate of calls";
-    HashesRefused "hashes-refused" Anywhere (20_000, 240_000), (1, 1), CHAIN,
+    HashesRefused "hashes-refused" StartOrAnywhere (20_000, 240_000), (1, 1), CHAIN,
         "the chain's endpoint shows new blocks and refuses to tell their hashes";
     FrozenHead "frozen-head" Anywhere (1_000, 1_000), (1, 1), CHAIN,
         "the present connection shows no new block any more; a new one does";

@@ -34,6 +34,11 @@ pub(super) struct Unsettled {
 }
 
 impl Unsettled {
+    /// Whether this is the file whose fate is not known.
+    fn shows_pending(&self, found: Option<&(String, Etag)>) -> bool {
+        self.ledger.pending().is_some_and(|pending| found.is_some_and(|(digest, _)| *digest == pending.digest))
+    }
+
     pub(super) fn describe(&self, view: &mut View) {
         let Self { receipt, ledger, looks, waiting, strange } = self;
         view.line("unsettled.window", receipt.window_start);
@@ -89,6 +94,7 @@ impl Machine {
         out: &mut Actions,
     ) {
         let is_asked = |unsettled: &Unsettled| unsettled.receipt.window_start == window_start;
+        let is_awaited = self.config.behaviours.contains(&Behaviour::HiddenWriteIsAwaited);
         let Some(unsettled) = self.unsettled.as_mut().filter(|unsettled| is_asked(unsettled)) else { return };
         match result {
             Ok(Some((digest, _)))
@@ -96,6 +102,11 @@ impl Machine {
             {
                 // Bytes may be altered on their way; what another writer wrote is the same when it is read again.
                 unsettled.strange = Some(digest);
+                self.look_again(out);
+            }
+            // It may have been written and not be visible yet, or be on its way.
+            Ok(found) if is_awaited && unsettled.looks + 1 < LOOKS_MAX && !unsettled.shows_pending(found.as_ref()) => {
+                self.marks.sometimes("pending-file-does-not-show-at-once");
                 self.look_again(out);
             }
             Ok(found) => {

@@ -37,7 +37,7 @@ impl Machine {
     /// A machine that goes on where another one was.
     pub fn restore(config: MachineConfig, snapshot: Snapshot) -> Self {
         let Snapshot { timing, account, recovered, window, unsettled, stopping, timers } = snapshot;
-        let timing = timing.configured(config.safety_blocks);
+        let timing = timing.configured(&config);
         let marks = Marks::default();
         Self { config, timing, account, recovered, window, unsettled, stopping, timers, marks }
     }

@@ -30,14 +30,16 @@ impl Window {
         }
     }
 
-    /// Another file than the one that was to be written is there, and it is ours.
-    pub(super) fn confirm_older(&mut self, policy: UploadPolicy, digest: &str, out: &mut Actions) {
-        if let Some(entry) = self.upload.ledger.done(self.start, digest, out) {
+    /// Another file than the one that was to be written is there, and it is ours; the groups in it.
+    pub(super) fn confirm_older(&mut self, policy: UploadPolicy, digest: &str, out: &mut Actions) -> Option<usize> {
+        let found = self.upload.ledger.done(self.start, digest, out);
+        if let Some(entry) = &found {
             let slack_ms = self.upload.confirmed.as_ref().filter(|known| known.digest == digest);
             let slack_ms = slack_ms.and_then(|known| known.slack_ms);
-            self.confirmed(policy, &entry, slack_ms);
+            self.confirmed(policy, entry, slack_ms);
         }
         self.upload.ledger.abandon_pending(self.start, ledger::NOT_THERE, out);
+        found.map(|entry| entry.groups)
     }
 
     pub(super) fn confirmed(&mut self, policy: UploadPolicy, entry: &Entry, slack_ms: Option<u64>) {
