@@ -72,7 +72,8 @@ fn every_fault_of_both_worlds_has_a_tape_of_its_own() {
 fn the_faults_of_simulated_tapes_strike() {
     let corpus = Corpus::read(&folder()).unwrap();
     for (name, entry) in &corpus.entries {
-        let Some(command) = entry.command.as_deref().filter(|command| command.starts_with("grail sim --engine ")) else {
+        let Some(command) = entry.command.as_deref().filter(|command| command.starts_with("grail sim --engine "))
+        else {
             continue;
         };
         let faults: Faults = option(command, "--faults").unwrap().parse().unwrap();

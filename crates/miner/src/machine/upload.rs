@@ -345,9 +345,8 @@ impl Machine {
                 } else {
                     self.marks.sometimes("known-file-shows-after-an-unknown-outcome");
                     let groups = job.choice.groups;
-                    let is_as_good = window.confirm_older(self.config.policy, &digest, out) == Some(groups)
-                        && self.config.behaviours.contains(&Behaviour::HiddenWriteIsAwaited);
-                    if is_as_good {
+                    let found = window.confirm_older(self.config.policy, &digest, out);
+                    if found == Some(groups) && self.config.behaviours.contains(&Behaviour::HiddenWriteIsAwaited) {
                         window.upload.job = None;
                     } else {
                         self.pause_upload(now, Stage::Confirming, out);
