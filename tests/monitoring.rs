@@ -320,20 +320,7 @@ fn listen() {
 }
 
 fn receipt(outcome: WindowOutcome, window_start: u64) -> Action {
-    let receipt = WindowReceipt {
-        window_start,
-        outcome,
-        groups_clean: 1,
-        groups_uploaded: 0,
-        rollouts_uploaded: 0,
-        slack_ms: None,
-        read_back: false,
-        digest: None,
-        self_check_rejections: BTreeMap::new(),
-        engine_failures: 0,
-        reorganisations: 0,
-        with_beacon: true,
-    };
+    let receipt = WindowReceipt { groups_clean: 1, with_beacon: true, ..WindowReceipt::of(window_start, outcome) };
     Action::Report(Report::Receipt(receipt))
 }
 

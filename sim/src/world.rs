@@ -353,18 +353,5 @@ impl World {
 
 /// Stands for a receipt that never came.
 fn no_receipt(window_start: u64) -> WindowReceipt {
-    WindowReceipt {
-        window_start,
-        outcome: WindowOutcome::Lost("the process was killed before it could tell".to_owned()),
-        groups_clean: 0,
-        groups_uploaded: 0,
-        rollouts_uploaded: 0,
-        slack_ms: None,
-        read_back: false,
-        digest: None,
-        self_check_rejections: Default::default(),
-        engine_failures: 0,
-        reorganisations: 0,
-        with_beacon: false,
-    }
+    WindowReceipt::of(window_start, WindowOutcome::Lost("the process was killed before it could tell".to_owned()))
 }

@@ -24,6 +24,7 @@ use crate::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_
 use crate::doctor::{self, Check, Device, Examination, Status, Subject, examine};
 use crate::exit::{Exit, Told};
 use crate::live::assembly;
+use crate::live::bucket::{S3Bucket, UploadProgress};
 use crate::live::chain::{SetWeights, SubtensorChain};
 use crate::live::clock::SystemClock;
 use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
@@ -176,10 +177,13 @@ impl Mining<'_> {
         let hangup = restart_signal()?;
         let instance = InstanceId::of(self.data_folder)?;
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
-        let ports = self.ports(chain.clone())?;
+        let bucket = assembly::bucket(&self.config.storage)?;
+        let upload = bucket.progress();
+        let ports = self.ports(chain.clone(), bucket)?;
         let block_ms = self.config.chain.block_ms;
-        let (bucket, clock) = (ports.bucket.clone(), ports.clock.clone());
-        let guard = BucketGuard::new(bucket, clock, self.wallet.address(), instance, block_ms);
+        // Not the miner's own bucket, whose uploads are shown as they progress.
+        let bucket = Rc::new(assembly::bucket(&self.config.storage)?);
+        let guard = BucketGuard::new(bucket, ports.clock.clone(), self.wallet.address(), instance, block_ms);
         match guard.take(self.arguments.take_over).await {
             Ok(()) => {}
             Err(taken @ GuardError::Taken { .. }) => return Ok(Ending::Code(refused(&taken))),
@@ -190,12 +194,12 @@ impl Mining<'_> {
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
         let config = self.machine_config()?;
         let health = Health::new(block_ms);
-        let board = self.board(health.vitals(), chain);
+        let board = self.board(health.vitals(), upload.clone(), chain);
         let mut asked = board.stop();
         // Kept until the miner ends: with it goes the socket.
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
-        let mut observers = self.observers(pulse, health)?;
+        let mut observers = self.observers(pulse, health, upload)?;
         observers.0.push(Box::new(board));
         observers.0.extend(self.recorder(&config, &*ports.clock)?);
         let machine = Machine::new(config);
@@ -238,7 +242,7 @@ impl Mining<'_> {
         Ok(Ending::Code(Exit::Success))
     }
 
-    fn ports(&self, chain: Rc<SubtensorChain>) -> anyhow::Result<Ports> {
+    fn ports(&self, chain: Rc<SubtensorChain>, bucket: S3Bucket) -> anyhow::Result<Ports> {
         let journal = FileJournal::open(self.data_folder, self.wallet.hotkey(), JournalOptions::default())?;
         if journal.opened().torn_bytes > 0 {
             tracing::warn!("journal: {} bytes that a crash left unfinished were cut off", journal.opened().torn_bytes);
@@ -247,14 +251,14 @@ impl Mining<'_> {
             clock: Rc::new(SystemClock::new()),
             chain,
             beacon: Rc::new(assembly::beacon(self.config.beacon.as_ref())?),
-            bucket: Rc::new(assembly::bucket(&self.config.storage)?),
+            bucket: Rc::new(bucket),
             engine: self.engine.clone(),
             journal: Rc::new(journal),
             signer: self.wallet.clone(),
         })
     }
 
-    fn board(&self, vitals: Arc<Vitals>, chain: Rc<SubtensorChain>) -> Board {
+    fn board(&self, vitals: Arc<Vitals>, upload: UploadProgress, chain: Rc<SubtensorChain>) -> Board {
         let identity = Identity {
             hotkey: self.wallet.address().to_owned(),
             wallet: self.wallet.name().to_owned(),
@@ -268,10 +272,10 @@ impl Mining<'_> {
             };
             EndpointStatus { kind: "chain".to_owned(), name, state: state.to_owned(), detail: String::new() }
         };
-        Board::new(identity, vitals, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
+        Board::new(identity, vitals, upload, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
     }
 
-    fn observers(&mut self, pulse: Pulse, health: Health) -> anyhow::Result<Observers> {
+    fn observers(&mut self, pulse: Pulse, health: Health, upload: UploadProgress) -> anyhow::Result<Observers> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
         let receipts = Receipts::new(format, self.data_folder, self.bars).with_context(|| {
             format!("cannot write receipts in {}; check that the folder is yours", self.data_folder.display())
@@ -296,7 +300,7 @@ impl Mining<'_> {
         observers.0.push(Box::new(health));
         observers.0.push(Box::new(Samples::new(self.engine.clone())));
         if !self.bars.is_hidden() {
-            observers.0.push(Box::new(Progress::new(self.bars)));
+            observers.0.push(Box::new(Progress::new(self.bars, upload)));
         }
         observers.0.push(Box::new(receipts));
         Ok(observers)

@@ -14,6 +14,7 @@ use super::status::{
     EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
 };
 use crate::contract::Schema;
+use crate::live::bucket::UploadProgress;
 use crate::observe::{Tally, Vitals, outcome_name, receipt_line};
 use crate::terminal::printable;
 
@@ -48,6 +49,7 @@ pub struct Board {
 pub(super) struct Shared {
     identity: Identity,
     vitals: Arc<Vitals>,
+    upload: UploadProgress,
     stop: watch::Sender<Stopping>,
     known: Mutex<Known>,
 }
@@ -77,8 +79,8 @@ struct Window {
 }
 
 impl Board {
-    /// A board about this miner; `vitals` say how it is, `sampler` how its nodes are.
-    pub fn new(identity: Identity, vitals: Arc<Vitals>, sampler: Sampler) -> Self {
+    /// A board about this miner; `vitals` say how it is, `upload` what has been sent, `sampler` how its nodes are.
+    pub fn new(identity: Identity, vitals: Arc<Vitals>, upload: UploadProgress, sampler: Sampler) -> Self {
         let other = |kind: &str, name: &str| EndpointStatus {
             kind: kind.to_owned(),
             name: name.to_owned(),
@@ -96,7 +98,8 @@ impl Board {
             speeds: Speeds::default(),
             troubles: VecDeque::new(),
         };
-        let shared = Shared { identity, vitals, stop: watch::Sender::new(Stopping::No), known: Mutex::new(known) };
+        let shared =
+            Shared { identity, vitals, upload, stop: watch::Sender::new(Stopping::No), known: Mutex::new(known) };
         Self { shared: Arc::new(shared), sampler, sampled_ms: None, tally: Tally::default() }
     }
 
@@ -151,7 +154,7 @@ impl Shared {
             network,
             uptime_seconds: known.begun.elapsed().as_secs_f64(),
             head: known.head.map(|(block, at)| HeadStatus { block, age_seconds: at.elapsed().as_secs_f64() }),
-            window: known.window.as_ref().map(Window::status),
+            window: known.window.as_ref().map(|window| window.status(&self.upload)),
             uploads: known.uploads.iter().cloned().collect(),
             health,
             endpoints,
@@ -183,7 +186,7 @@ impl Window {
         }
     }
 
-    fn status(&self) -> WindowStatus {
+    fn status(&self, upload: &UploadProgress) -> WindowStatus {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now()).as_secs_f64();
         WindowStatus {
             start: self.start,
@@ -195,6 +198,7 @@ impl Window {
             whole_seconds: self.deadline.map(|at| at.saturating_duration_since(self.begun).as_secs_f64()),
             upload: self.upload.to_owned(),
             upload_bytes: self.upload_bytes,
+            upload_sent_bytes: upload.sent_of().map(|(sent, _)| sent),
         }
     }
 }

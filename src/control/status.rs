@@ -65,8 +65,10 @@ pub struct WindowStatus {
     pub whole_seconds: Option<f64>,
     /// What its upload is at: `none`, `uploading`, `reading_back` or `confirmed`.
     pub upload: String,
-    /// Size of the last file that was sent; none before. How much of it has arrived is not known before the answer.
+    /// Size of the last file that was sent; none before.
     pub upload_bytes: Option<usize>,
+    /// Bytes of it that the connection has taken; none where no upload is under way.
+    pub upload_sent_bytes: Option<u64>,
 }
 
 /// A window's receipt.

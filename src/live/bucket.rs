@@ -4,6 +4,7 @@ mod config;
 mod failure;
 mod hedge;
 mod multipart;
+mod progress;
 mod transport;
 
 use std::fmt;
@@ -21,10 +22,12 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 pub use config::{AccessKey, Addressing, BucketConfig, BucketConfigError};
+pub use progress::UploadProgress;
 
 use super::http_client::{http_client, http_client_without_pool};
 use super::server_clock::ServerClock;
 use failure::{Failures, Operation};
+use progress::Sent;
 use transport::Transport;
 
 /// The metadata that holds an object's sha256.
@@ -48,12 +51,13 @@ pub struct S3Bucket {
     reader: AmazonS3,
     failures: Failures,
     server_clock: ServerClock,
+    progress: UploadProgress,
 }
 
 /// The wire of the bucket for another use of the same library.
 pub(crate) fn plain_connector() -> Result<impl object_store::client::HttpConnector, super::http_client::HttpClientError>
 {
-    Ok(Transport::new(http_client(10_000, 60_000)?, ServerClock::default()))
+    Ok(Transport::new(http_client(10_000, 60_000)?, ServerClock::default(), Sent::default()))
 }
 
 /// The write key over one HTTP client.
@@ -79,11 +83,12 @@ impl S3Bucket {
     pub fn new(config: BucketConfig) -> Result<Self, BucketConfigError> {
         let endpoint = config.checked_endpoint()?;
         let server_clock = ServerClock::default();
-        let clients = [
-            http_client(config.connect_ms, config.request_ms)?,
-            http_client_without_pool(config.connect_ms, config.request_ms)?,
-        ];
-        let [transport, second_transport] = clients.map(|client| Transport::new(client, server_clock.clone()));
+        let progress = UploadProgress::default();
+        let [sent, second_sent] = progress.attempts();
+        let client = http_client(config.connect_ms, config.request_ms)?;
+        let transport = Transport::new(client, server_clock.clone(), sent);
+        let client = http_client_without_pool(config.connect_ms, config.request_ms)?;
+        let second_transport = Transport::new(client, server_clock.clone(), second_sent);
         let writer = |transport: Transport| {
             let store = store(&config, &endpoint, &config.write_key, transport.clone())?;
             Ok::<_, BucketConfigError>(Writer { transport, store })
@@ -91,12 +96,17 @@ impl S3Bucket {
         let reader = store(&config, &endpoint, &config.read_key, transport.clone())?;
         let (writer, second_writer) = (writer(transport)?, writer(second_transport)?);
         let failures = Failures::new([&config.write_key, &config.read_key]);
-        Ok(Self { config, endpoint, writer, second_writer, reader, failures, server_clock })
+        Ok(Self { config, endpoint, writer, second_writer, reader, failures, server_clock, progress })
     }
 
     /// How far the store's clock is ahead of ours, in milliseconds, by its last answer; answers tell whole seconds.
     pub fn server_offset_ms(&self) -> Option<i64> {
         self.server_clock.offset_ms()
+    }
+
+    /// How much of the `put` that is under way has been sent. One at a time is shown: two at once share the counters.
+    pub fn progress(&self) -> UploadProgress {
+        self.progress.clone()
     }
 
     async fn put_whole(&self, writer: &Writer, write: &Write<'_>) -> Result<Etag, BucketError> {
@@ -132,6 +142,7 @@ impl Bucket for S3Bucket {
             return Err(BucketError::ConditionFailed);
         }
         let digest = hex::encode(Sha256::digest(bytes));
+        let _under_way = self.progress.begin(bytes.len());
         self.put_hedged(&Write { path, bytes, digest, condition }, Duration::from_millis(limit_ms)).await
     }
 

@@ -195,20 +195,7 @@ mod tests {
     }
 
     fn receipt(outcome: WindowOutcome) -> Action {
-        let receipt = WindowReceipt {
-            window_start: 0,
-            outcome,
-            groups_clean: 0,
-            groups_uploaded: 0,
-            rollouts_uploaded: 0,
-            slack_ms: None,
-            read_back: false,
-            digest: None,
-            self_check_rejections: Default::default(),
-            engine_failures: 0,
-            reorganisations: 0,
-            with_beacon: true,
-        };
+        let receipt = WindowReceipt { with_beacon: true, ..WindowReceipt::of(0, outcome) };
         Action::Report(Report::Receipt(receipt))
     }
 

@@ -1,11 +1,14 @@
 //! Progress on a terminal: one bar for the current window, which fills up towards the upload.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, Timer};
 use grail_miner::ports::Now;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+
+use crate::live::bucket::UploadProgress;
 
 /// The bar of the current window.
 #[derive(Debug)]
@@ -26,11 +29,17 @@ struct Shown {
 }
 
 impl Progress {
-    /// A bar among `bars`, which may be hidden.
-    pub fn new(bars: &MultiProgress) -> Self {
+    /// A bar among `bars`, which may be hidden; `upload` is asked at each tick how much has been sent.
+    pub fn new(bars: &MultiProgress, upload: UploadProgress) -> Self {
         let bar = bars.add(ProgressBar::new(0));
-        let style = ProgressStyle::with_template("{prefix} {bar:24} {msg}");
-        bar.set_style(style.expect("the template is a constant that parses"));
+        let style = ProgressStyle::with_template("{prefix} {bar:24} {msg}{sent}");
+        let style = style.expect("the template is a constant that parses");
+        bar.set_style(style.with_key("sent", move |_: &ProgressState, out: &mut dyn Write| {
+            if let Some((sent, _)) = upload.sent_of() {
+                // A bar that cannot be drawn is no reason to fail.
+                let _ = write!(out, ", {:.1} MB sent", sent as f64 / 1e6);
+            }
+        }));
         bar.enable_steady_tick(Duration::from_secs(1));
         bar.set_prefix("waiting for a window");
         Self { bar, shown: Shown::default() }
@@ -85,7 +94,6 @@ impl Observer for Progress {
             Action::Generate(_) => self.shown.groups_in_work += 1,
             Action::CancelGroup(_) => self.shown.groups_in_work = self.shown.groups_in_work.saturating_sub(1),
             Action::SetTimer { timer: Timer::UploadDeadline, at_ms } => self.shown.deadline_ms = *at_ms,
-            // How much of it has arrived is not known before the answer.
             Action::Upload { bytes, .. } => self.shown.doing = format!("uploading {:.1} MB", bytes.len() as f64 / 1e6),
             _ => return,
         }
@@ -105,7 +113,8 @@ mod tests {
 
     #[test]
     fn the_bar_tells_groups_done_and_in_a_row_and_the_time_left() {
-        let mut progress = Progress::new(&MultiProgress::with_draw_target(ProgressDrawTarget::hidden()));
+        let mut progress =
+            Progress::new(&MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), UploadProgress::default());
         progress.action(at(0), &Action::SetTimer { timer: Timer::UploadDeadline, at_ms: 300_000 });
         progress.action(at(5_000), &Action::Report(Report::WindowOpened { window_start: 30, with_beacon: true }));
         for (index, clean_prefix) in [(1, 0), (0, 2), (3, 2)] {

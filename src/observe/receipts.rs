@@ -158,20 +158,7 @@ mod tests {
     use super::*;
 
     fn receipt(outcome: WindowOutcome) -> WindowReceipt {
-        WindowReceipt {
-            window_start: 90,
-            outcome,
-            groups_clean: 3,
-            groups_uploaded: 0,
-            rollouts_uploaded: 0,
-            slack_ms: None,
-            read_back: false,
-            digest: None,
-            self_check_rejections: Default::default(),
-            engine_failures: 0,
-            reorganisations: 0,
-            with_beacon: true,
-        }
+        WindowReceipt { groups_clean: 3, with_beacon: true, ..WindowReceipt::of(90, outcome) }
     }
 
     #[test]

@@ -76,9 +76,11 @@ fn draw_window(frame: &mut Frame<'_>, area: Rect, status: &Status, palette: Pale
 
 fn groups_line(window: &WindowStatus) -> String {
     let WindowStatus { groups_done, groups_in_flight, clean_prefix, .. } = window;
-    let size = window.upload_bytes.map_or_else(String::new, |bytes| format!(" {:.1} MB", bytes as f64 / 1e6));
+    let megabytes = |bytes: f64| format!(" {:.1} MB", bytes / 1e6);
+    let size = window.upload_bytes.map_or_else(String::new, |bytes| megabytes(bytes as f64));
+    let sent = window.upload_sent_bytes.map_or_else(String::new, |bytes| format!(",{} sent", megabytes(bytes as f64)));
     let upload = match window.upload.as_str() {
-        "uploading" => format!("uploading{size}"),
+        "uploading" => format!("uploading{size}{sent}"),
         "reading_back" => format!("reading back{size}"),
         "confirmed" => format!("uploaded and read back{size}"),
         _ => "nothing uploaded yet".to_owned(),

@@ -48,6 +48,7 @@ fn scripted() -> Status {
             whole_seconds: Some(300.0),
             upload: "confirmed".to_owned(),
             upload_bytes: Some(2_345_678),
+            upload_sent_bytes: None,
         }),
         uploads: vec![
             upload(3_000_000, "uploaded", "window 3000000: uploaded 60 of 64 groups", Some(118.25)),
@@ -73,6 +74,14 @@ fn screen(status: Option<&Status>, gone: Option<&str>, width: u16, height: u16) 
 #[test]
 fn everything_that_is_known_is_on_the_screen() {
     insta::assert_snapshot!(screen(Some(&scripted()), None, 110, 24));
+}
+
+#[test]
+fn an_upload_that_is_under_way_shows_how_much_of_it_has_been_sent() {
+    let mut status = scripted();
+    let window = status.window.as_mut().unwrap();
+    (window.upload, window.upload_sent_bytes) = ("uploading".to_owned(), Some(1_100_000));
+    assert!(screen(Some(&status), None, 110, 24).contains("uploading 2.3 MB, 1.1 MB sent"));
 }
 
 #[test]

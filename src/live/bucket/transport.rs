@@ -1,16 +1,19 @@
 //! The wire under the S3 library: sees every answer before the library does, and reports refusals whole.
 
+use std::convert::Infallible;
 use std::error::Error;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body_util::BodyExt;
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
 
 use super::super::server_clock::ServerClock;
+use super::progress::Sent;
 
 /// Answers other than an object are a few hundred bytes of XML.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -33,18 +36,33 @@ pub(super) struct Refusal {
 pub(super) struct Transport {
     client: reqwest::Client,
     server_clock: ServerClock,
+    sent: Sent,
     /// Sent along when parts become an object: the library has no way to put a condition on that.
     completion_condition: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Transport {
-    pub(super) const fn new(client: reqwest::Client, server_clock: ServerClock) -> Self {
-        Self { client, server_clock, completion_condition: None }
+    pub(super) const fn new(client: reqwest::Client, server_clock: ServerClock, sent: Sent) -> Self {
+        Self { client, server_clock, sent, completion_condition: None }
     }
 
     /// The same wire, on which parts become an object only under a condition.
     pub(super) fn completing_under(&self, name: HeaderName, value: HeaderValue) -> Self {
         Self { completion_condition: Some((name, value)), ..self.clone() }
+    }
+
+    /// Send what is written in pieces that are counted, and everything else as the library does.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if request.method() != Method::PUT {
+            return self.client.call(request).await;
+        }
+        let (parts, body) = request.into_parts();
+        let pieces = self.sent.counted(body.collect().await?.to_bytes()).map(Ok::<_, Infallible>);
+        let request = http::Request::from_parts(parts, reqwest::Body::wrap_stream(pieces));
+        let broken = |error: reqwest::Error| HttpError::new(HttpErrorKind::Unknown, error);
+        let request = request.try_into().map_err(broken)?;
+        let response: http::Response<reqwest::Body> = self.client.execute(request).await.map_err(broken)?.into();
+        Ok(response.map(|body| HttpResponseBody::new(body.map_err(broken))))
     }
 }
 
@@ -62,7 +80,7 @@ impl HttpService for Transport {
             request.headers_mut().insert(name, value.clone());
         }
         let reads = request.method() == Method::GET;
-        let (parts, body) = self.client.call(request).await?.into_parts();
+        let (parts, body) = self.send(request).await?.into_parts();
         self.server_clock.note(&parts.headers);
         if reads && parts.status == StatusCode::OK {
             return Ok(HttpResponse::from_parts(parts, body));

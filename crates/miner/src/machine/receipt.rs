@@ -125,3 +125,23 @@ pub struct WindowReceipt {
     /// Whether the beacon entered the randomness.
     pub with_beacon: bool,
 }
+
+impl WindowReceipt {
+    /// The receipt of a window of which nothing is known but how it ended.
+    pub const fn of(window_start: u64, outcome: WindowOutcome) -> Self {
+        Self {
+            window_start,
+            outcome,
+            groups_clean: 0,
+            groups_uploaded: 0,
+            rollouts_uploaded: 0,
+            slack_ms: None,
+            read_back: false,
+            digest: None,
+            self_check_rejections: BTreeMap::new(),
+            engine_failures: 0,
+            reorganisations: 0,
+            with_beacon: false,
+        }
+    }
+}

@@ -172,18 +172,13 @@ impl Machine {
             (None, _) => WindowOutcome::Lost(why.to_owned()),
         };
         let receipt = WindowReceipt {
-            window_start: context.window_start,
-            outcome,
             groups_clean,
             groups_uploaded,
             rollouts_uploaded: groups_uploaded * PROTOCOL.rollouts_per_group,
-            slack_ms: None,
             read_back: done.is_some(),
             digest: done.map(|done| done.digest.clone()),
-            self_check_rejections: std::collections::BTreeMap::new(),
-            engine_failures: 0,
-            reorganisations: 0,
             with_beacon: context.use_drand,
+            ..WindowReceipt::of(context.window_start, outcome)
         };
         self.give_receipt(receipt, ledger, false, out);
     }
