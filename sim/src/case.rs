@@ -39,6 +39,8 @@ const LONG: [FaultKind; 11] = [
 const TOGETHER_ONE_IN: u64 = 32;
 /// How long a process that was killed stays away there.
 const CRASH_MS: u64 = 2_000;
+/// In one world of this many the engine stalls in two windows in a row.
+const STALLS_ONE_IN: u64 = 32;
 /// About as many events and effects as a miner has in two windows with faults.
 const STEPS: u64 = 260;
 
@@ -177,6 +179,15 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
         faults.retain(|other| other.window_start != window_start || ![crash.kind, silence.kind].contains(&other.kind));
         add(&mut faults, Fault { from_ms, until_ms, ..silence });
         add(&mut faults, Fault { from_ms, until_ms: from_ms + CRASH_MS, ..crash });
+    }
+    let mut stream = Stream::new(seed, "swarm/stalls", 0);
+    if windows > 2 && stream.one_in(STALLS_ONE_IN) {
+        let number = stream.below(windows - 2);
+        for window in [number, number + 1] {
+            let window_start = FIRST_WINDOW + window * PROTOCOL.window_blocks;
+            let start_ms = PROTOCOL.block_ms + window * window_ms;
+            add(&mut faults, Fault::drawn(FaultKind::StalledEngine, window_start, start_ms, &mut stream));
+        }
     }
     faults.sort_unstable_by_key(|fault| (fault.from_ms, fault.kind));
     faults

@@ -19,23 +19,6 @@ const SCENES_MANY: u64 = 8;
 const KILLS: u64 = 8;
 const KILLS_VARIABLE: &str = "GRAIL_TEST_KILLS";
 
-/// Groups of a window that the journal holds, and the digests of its uploads.
-fn journalled(records: &[JournalRecord], window: u64) -> (usize, Vec<String>) {
-    let mut groups = 0;
-    let mut digests = Vec::new();
-    for record in records {
-        match record {
-            JournalRecord::Window(context) if context.window_start == window => groups = 0,
-            JournalRecord::Group { window_start, .. } if *window_start == window => groups += 1,
-            JournalRecord::UploadStarted { window_start, digest, .. } if *window_start == window => {
-                digests.push(digest.clone());
-            }
-            _ => {}
-        }
-    }
-    (groups, digests)
-}
-
 /// Kill the miner once in each of these windows, at moments that follow from the seed.
 fn kills(scene_number: u64, count: u64) -> (u64, u64) {
     let scene = Scene::new(200 + scene_number);
@@ -52,7 +35,7 @@ fn kills(scene_number: u64, count: u64) -> (u64, u64) {
         let moment = Duration::from_millis(400 + (scene_number * 977 + number * 613) % 3_600);
         std::thread::sleep(moment.saturating_sub(began.elapsed()));
         let killed = miner.kill();
-        let (groups, _) = journalled(&scene.journal(), window);
+        let groups = scene.groups_journalled(window);
         miner = scene.mine(&arguments);
         let verdict = scene.verdict_on(window);
         let told = |ended: &Ended| ended.stderr.join("\n");

@@ -6,6 +6,7 @@
 mod aftermath;
 mod control;
 mod crash;
+mod failing_calls;
 mod faults;
 mod monitoring;
 mod plain;

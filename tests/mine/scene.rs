@@ -49,13 +49,18 @@ impl Scene {
         miner
     }
 
+    /// Start a miner by this command, to which its arguments are added.
+    pub(crate) fn mine_by(&self, command: Command, extra: &[&str]) -> Miner {
+        Miner::start_with(command, self.served.env_file(), self.data.path(), extra)
+    }
+
     /// Start a miner that may leave a core dump of any size, in the folder in which it works.
     pub(crate) fn mine_with_cores_allowed(&self, works_in: &Path) -> Miner {
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_grail")])
             .current_dir(works_in);
-        Miner::start_with(command, self.served.env_file(), self.data.path(), &[])
+        self.mine_by(command, &[])
     }
 
     /// The next window that the validator judges.
@@ -107,6 +112,16 @@ impl Scene {
             FileJournal::open(self.data.path(), self.served.world().miner(), JournalOptions::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(journal.load()).unwrap()
+    }
+
+    /// Groups of a window that the journal holds; the miner must not be running.
+    pub(crate) fn groups_journalled(&self, window: u64) -> usize {
+        let count = |groups, record: &JournalRecord| match record {
+            JournalRecord::Window(context) if context.window_start == window => 0,
+            JournalRecord::Group { window_start, .. } if *window_start == window => groups + 1,
+            _ => groups,
+        };
+        self.journal().iter().fold(0, count)
     }
 }
 
@@ -171,6 +186,11 @@ impl Miner {
     /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.stderr.lock().unwrap().join("\n")
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Kill it as an operating system out of memory would.
