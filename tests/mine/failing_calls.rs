@@ -84,8 +84,9 @@ fn mine(scene: &Scene, case: Case, library: &Path, log: &Path) -> Miner {
 fn built(folder: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mine/failing_calls/interpose.c");
     let library = folder.join("interpose.so");
-    let compiler = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
-    assert!({ compiler }.status().unwrap().success());
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+    assert!(compiler.status().expect("a C compiler").success());
     library
 }
 
