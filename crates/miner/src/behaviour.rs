@@ -18,6 +18,8 @@ pub enum Behaviour {
     UploadMarginIsBounded,
     /// Number 6.
     HiddenWriteIsAwaited,
+    /// Number 7.
+    StuckGroupsTellOnce,
 }
 
 impl Behaviour {
@@ -29,6 +31,7 @@ impl Behaviour {
         Self::UnconfirmedWindowEndsOnce,
         Self::UploadMarginIsBounded,
         Self::HiddenWriteIsAwaited,
+        Self::StuckGroupsTellOnce,
     ];
 
     /// Its number: one more than the last, never used again, also where the change was taken back.
@@ -40,6 +43,7 @@ impl Behaviour {
             Self::UnconfirmedWindowEndsOnce => 4,
             Self::UploadMarginIsBounded => 5,
             Self::HiddenWriteIsAwaited => 6,
+            Self::StuckGroupsTellOnce => 7,
         }
     }
 
@@ -66,6 +70,7 @@ impl Behaviour {
                 "a window's pending file is looked for several times before the receipt says that it is not there, and a \
                  file of the same groups is not written again"
             }
+            Self::StuckGroupsTellOnce => "groups that were stuck together count as one, and not each for itself",
         }
     }
 }

@@ -208,7 +208,13 @@ impl Machine {
             let is_told_little = self.config.behaviours.contains(&Behaviour::StuckGroupsTellLittle)
                 && !planted(Mutant::EstimateNeverDecays);
             let known_ms = if is_told_little { 4 * self.timing.group.at(now_ms) } else { waited_ms };
-            self.timing.group.observe(waited_ms.min(known_ms), now_ms);
+            // What was expected when it was ordered: more is expected now where another stuck group has told already.
+            let expected_ms = (flight.give_up_ms - flight.since_ms) / PATIENCE;
+            let is_known = self.config.behaviours.contains(&Behaviour::StuckGroupsTellOnce)
+                && self.timing.group.at(now_ms) > expected_ms;
+            if !is_known {
+                self.timing.group.observe(waited_ms.min(known_ms), now_ms);
+            }
             groups.engine_failures += 1;
             let attempt = flight.attempt;
             let id = GroupId { window_start: window.start, generation: window.generation, index, attempt };
