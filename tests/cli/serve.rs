@@ -64,7 +64,8 @@ fn what_cannot_be_served_is_refused_on_one_line() {
 #[test]
 fn lines_switch_faults_and_a_signal_ends_it() {
     let folder = folder("serve-lines");
-    let mut server = Server::start(&folder, &[]);
+    // A window of a minute is over on no machine before this is.
+    let mut server = Server::start(&folder, &["--block-time", "2"]);
     let mut shown = BufReader::new(server.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut until = |part: &str| shown.by_ref().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part}"));
     assert!(until("grail mine --env-file").contains(".env"));
@@ -90,7 +91,7 @@ fn lines_switch_faults_and_a_signal_ends_it() {
 #[test]
 fn an_end_before_the_windows_were_judged_is_no_success() {
     let folder = folder("serve-short");
-    let mut server = Server::start(&folder, &["--windows", "1", "--json"]);
+    let mut server = Server::start(&folder, &["--windows", "1", "--json", "--block-time", "2"]);
     let mut notices = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(notices.any(|line| line.contains("grail mine --env-file")));
     server.terminate();
