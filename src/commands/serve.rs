@@ -4,6 +4,7 @@ use std::io::BufRead;
 use std::sync::mpsc;
 
 use anyhow::{Context, anyhow};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::output;
 use crate::args::{RuntimeChoice, ServeArguments};
@@ -20,8 +21,8 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         return Ok(Exit::Success);
     }
     let served = Served::start(&options(arguments)?)?;
-    introduce(arguments, &served);
     listen_for_signals(served.sender())?;
+    introduce(arguments, &served);
     read_lines(served.sender())?;
     Ok(follow(arguments, &served))
 }
@@ -111,29 +112,25 @@ fn read_lines(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// SIGINT and SIGTERM are caught from here on, not only once the thread that waits for them runs.
 fn listen_for_signals(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let [mut interrupt, mut terminate] = {
+        let _within = runtime.enter();
+        let caught = |kind| signal(kind).context("the system gives no signal handler");
+        [caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?]
+    };
     let listen = move || {
-        runtime.block_on(signal());
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
         // Who no longer listens is ending already.
         let _ = sender.send(ServeEvent::Interrupted);
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(listen).context("the system gives no thread")?;
     Ok(())
-}
-
-/// Resolves at SIGINT or SIGTERM.
-async fn signal() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        return;
-    }
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
