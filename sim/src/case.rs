@@ -141,6 +141,7 @@ impl Case {
 fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
     let window_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
     let healed_ms = PROTOCOL.block_ms + (windows - 1) * window_ms;
+    let begin = |window: u64| (FIRST_WINDOW + window * PROTOCOL.window_blocks, PROTOCOL.block_ms + window * window_ms);
     let mut stream = Stream::new(seed, "swarm/faults", 0);
     let count = stream.between(0, FAULTS_MAX);
     let mut faults: Vec<Fault> = Vec::new();
@@ -148,16 +149,14 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
         let kind = FaultKind::ALL[stream.below(FaultKind::ALL.len() as u64) as usize];
         let window = if kind.placement() == Placement::Before { 0 } else { stream.below(windows - 1) };
         let mut own = Stream::new(seed, kind.name(), format!("swarm/{number}"));
-        let start_ms = PROTOCOL.block_ms + window * window_ms;
-        let mut fault = Fault::drawn(kind, FIRST_WINDOW + window * PROTOCOL.window_blocks, start_ms, &mut own);
+        let (window_start, start_ms) = begin(window);
+        let mut fault = Fault::drawn(kind, window_start, start_ms, &mut own);
         fault.until_ms = fault.until_ms.min(healed_ms.max(fault.from_ms + 1));
         add(&mut faults, fault);
     }
     let mut stream = Stream::new(seed, "swarm/long", 0);
     if stream.one_in(LONG_ONE_IN) {
-        let number = stream.below(windows - 1);
-        let window_start = FIRST_WINDOW + number * PROTOCOL.window_blocks;
-        let start_ms = PROTOCOL.block_ms + number * window_ms;
+        let (window_start, start_ms) = begin(stream.below(windows - 1));
         let kind = LONG[stream.below(LONG.len() as u64) as usize];
         let long = Fault::drawn(kind, window_start, start_ms, &mut stream);
         let (from_ms, until_ms) = (start_ms - PROTOCOL.block_ms, start_ms + window_ms + PROTOCOL.block_ms);
@@ -169,9 +168,7 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
     }
     let mut stream = Stream::new(seed, "swarm/together", 0);
     if stream.one_in(TOGETHER_ONE_IN) {
-        let number = stream.below(windows - 1);
-        let window_start = FIRST_WINDOW + number * PROTOCOL.window_blocks;
-        let start_ms = PROTOCOL.block_ms + number * window_ms;
+        let (window_start, start_ms) = begin(stream.below(windows - 1));
         let from_ms = start_ms + stream.between(window_ms / 4, window_ms * 3 / 4);
         let crash = Fault::drawn(FaultKind::Crash, window_start, start_ms, &mut stream);
         let silence = Fault::drawn(FaultKind::HashesRefused, window_start, start_ms, &mut stream);
@@ -184,8 +181,7 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
     if windows > 2 && stream.one_in(STALLS_ONE_IN) {
         let number = stream.below(windows - 2);
         for window in [number, number + 1] {
-            let window_start = FIRST_WINDOW + window * PROTOCOL.window_blocks;
-            let start_ms = PROTOCOL.block_ms + window * window_ms;
+            let (window_start, start_ms) = begin(window);
             add(&mut faults, Fault::drawn(FaultKind::StalledEngine, window_start, start_ms, &mut stream));
         }
     }
