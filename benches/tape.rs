@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use grail::tape::{Header, Mode, Moment, Recorder, Rotation, Session, Tape, TapeFolder, replay};
+use grail_tape::{Header, Mode, Moment, Recorder, Rotation, Session, Tape, TapeFolder, replay};
 use grail_engine::CpuEngine;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};

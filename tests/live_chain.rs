@@ -4,8 +4,8 @@ mod loopback_chain;
 
 use std::rc::Rc;
 
-use grail::live::chain::{ChainPatience, ChainSettings, SubtensorChain};
-use grail::serve::chain::{Node, Runtime, State};
+use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
+use grail_serve::chain::{Node, Runtime, State};
 use grail_miner::contract;
 use grail_miner::ports::{Chain, ChainError, CommitError};
 use sp_crypto_hashing::twox_128;

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
-use grail::live::engine::CpuWorker;
-use grail::observe::health::Health;
-use grail::observe::{
+use grail_live::engine::CpuWorker;
+use grail_observe::health::Health;
+use grail_observe::{
     CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Outbox, Row,
     Samples,
 };

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use grail::wallet::{Form, HotkeyWallet, Passwords, WalletError, WalletLocation, password_variable};
+use grail_wallet::{Form, HotkeyWallet, Passwords, WalletError, WalletLocation, password_variable};
 use grail_miner::ports::Signer;
 use secrecy::SecretString;
 use tempfile::TempDir;

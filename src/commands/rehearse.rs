@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{output, table};
 use crate::args::SimArguments;
-use crate::contract::Schema;
+use grail_observe::contract::Schema;
 use crate::exit::Exit;
 
 /// Rivals where none are stated.

@@ -13,9 +13,9 @@ use serde_json::json;
 use self::environment::{Missing, OnCard, OnProcessor, is_tape};
 use super::output;
 use crate::args::{ReplayArguments, ReplayEngine};
-use crate::contract::Schema;
+use grail_observe::contract::Schema;
 use crate::exit::Exit;
-use crate::tape::{
+use grail_tape::{
     Fork, Mode, Numerics, Options, Recomputation, Replay, Tape, TapeForkError, in_parallel, recompute, replay_with,
 };
 

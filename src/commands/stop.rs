@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::args::{MinerArgument, StopArguments};
-use crate::control::{Asking, Request, Status, Stopping};
+use grail_observe::control::{Asking, Request, Status, Stopping};
 use crate::exit::Exit;
 
 /// How often it is looked whether it has ended.

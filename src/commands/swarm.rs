@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::output;
 use crate::args::swarm::{MergeArguments, SwarmArguments, SwarmCommand};
-use crate::contract::Schema;
+use grail_observe::contract::Schema;
 use crate::exit::Exit;
 use crate::swarm::{self, Summary};
 

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::output;
 use crate::args::VerifyArguments;
-use crate::contract::Schema;
+use grail_observe::contract::Schema;
 use crate::exit::Exit;
 use crate::judge::{Judging, judge};
 

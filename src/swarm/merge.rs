@@ -10,7 +10,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::record::ShardFile;
 use super::summary::Summary;
-use crate::live::bucket::plain_connector;
+use grail_live::bucket::plain_connector;
 
 /// What all shards in a folder or below an `s3://` address came to.
 pub fn merge(from: &str) -> anyhow::Result<Summary> {

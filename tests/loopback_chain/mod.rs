@@ -7,7 +7,7 @@ pub(crate) mod trouble;
 use std::future::Future;
 use std::time::Duration;
 
-use grail::serve::chain::{Node, State};
+use grail_serve::chain::{Node, State};
 use grail_protocol::signature::Keypair;
 
 /// The subnet.

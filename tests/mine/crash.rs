@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use grail::serve::ServeFault;
-use grail::tape::{Mode, replay};
+use grail_serve::ServeFault;
+use grail_tape::{Mode, replay};
 use grail_miner::ports::JournalRecord;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use grail::serve::ServeFault;
+use grail_serve::ServeFault;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
 use grail_verify::Verdict;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use grail::live::journal::{FileJournal, JournalOptions};
-use grail::serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
-use grail::tape::Tape;
+use grail_live::journal::{FileJournal, JournalOptions};
+use grail_serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
+use grail_tape::Tape;
 use grail_miner::ports::{Journal, JournalRecord};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use grail::tape::Tape;
-use grail::tape::timeline::Gatherer;
+use grail_tape::Tape;
+use grail_debugger::timeline::Gatherer;
 use grail_sim::engine::SpeedProfile;
 
 use crate::made::{parsed, recorded_at};

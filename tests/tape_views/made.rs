@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail::tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
+use grail_tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 use grail_miner::machine::{Action, Event, GroupId, MachineConfig};
 use grail_miner::ports::{BeaconRound, BeaconSchedule, Head};
 use grail_protocol::signature::Hotkey;

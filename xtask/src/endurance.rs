@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use grail::serve::{ServeEvent, ServeFault, ServeOptions, Served};
+use grail_serve::{ServeEvent, ServeFault, ServeOptions, Served};
 use grail_protocol::PROTOCOL;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use grail::device::{self, DeviceChoice};
-use grail::golden::{DeviceProofs, GoldenRunner};
+use grail_golden::{DeviceProofs, GoldenRunner};
 use grail_engine::cuda::ProofPlan;
 
 /// Print the report; whether every case that could be compared agrees.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use grail::tape::corpus::Corpus;
-use grail::tape::{FORMAT, Mode, Tape, replay};
+use crate::corpus::Corpus;
+use grail_tape::{FORMAT, Mode, Tape, replay};
 
 use crate::{fixtures, live};
 

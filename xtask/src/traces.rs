@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use grail::traces::{FILE, REMEDY, TraceHashes};
+use crate::trace_hashes::{FILE, REMEDY, TraceHashes};
 
 use crate::fixtures;
 
