@@ -12,8 +12,8 @@ use clap_complete::Shell;
 use grail_engine::cuda::TorchProfile;
 use grail_miner::policy::UploadPolicy;
 
-use grail_config::LogFormat;
 use crate::device::DeviceChoice;
+use grail_config::LogFormat;
 use grail_operator::doctor::Device;
 
 pub use self::operator::{BundleArguments, MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments};

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use grail_miner::ports::Signer;
 use grail_protocol::signature::Keypair;
 
+use grail_config::{BeaconConfig, ChainConfig, Network, StorageConfig};
 use grail_live::beacon::{DrandNetwork, DrandRelays, NetworkError, RelayPatience, RelaysError};
 use grail_live::bucket::{AccessKey, Addressing, BucketConfig, BucketConfigError, S3Bucket};
 use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, SubtensorChain};
-use grail_config::{BeaconConfig, ChainConfig, Network, StorageConfig};
 
 /// Why the beacon cannot be asked.
 #[derive(Debug, thiserror::Error)]

@@ -28,9 +28,9 @@ mod why;
 use serde_json::json;
 
 use crate::args::{Arguments, Command, SimCommand};
-use grail_observe::contract::Schema;
 use crate::exit::Exit;
 use crate::process::keep_memory_private;
+use grail_observe::contract::Schema;
 use grail_terminal::printable;
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.

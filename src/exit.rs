@@ -4,15 +4,15 @@
 
 use std::process::ExitCode;
 
-use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
-use grail_observe::control::ControlError;
-use grail_live::hub::HubError;
 use crate::assembly::BeaconSetupError;
+use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
 use grail_live::bucket::BucketConfigError;
 use grail_live::chain::ChainSettingsError;
+use grail_live::hub::HubError;
 use grail_live::instance::HotkeyLockError;
 use grail_live::journal::JournalFileError;
 use grail_observe::EndpointError;
+use grail_observe::control::ControlError;
 use grail_wallet::WalletError;
 
 /// How a command ended.

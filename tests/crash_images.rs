@@ -9,7 +9,6 @@ use std::path::Path;
 use std::rc::Rc;
 
 use grail_live::journal::{FileJournal, JournalOptions, records_in};
-use grail_tape::{Frame, Header, Tape, state_of};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, MachineConfig};
 use grail_miner::policy::UploadPolicy;
@@ -19,6 +18,7 @@ use grail_sim::ledger::Audit;
 use grail_sim::run::{Knobs, SimConfig, machine_config, simulate};
 use grail_sim::stream::Stream;
 use grail_sim::synthetic::SyntheticModel;
+use grail_tape::{Frame, Header, Tape, state_of};
 
 /// Images of all kinds, unless the environment asks for more.
 const IMAGES: u64 = 3_000;

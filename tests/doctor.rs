@@ -13,8 +13,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use doctor_world::{PHRASE, World, codes};
 use drand_relay::{honest, json, randomness, signature};
-use grail_operator::doctor::{Device, Examination, Limits, Status, document, page};
 use grail_miner::ports::{Chain, Signer};
+use grail_operator::doctor::{Device, Examination, Limits, Status, document, page};
 use loopback_chain::{NETUID, trouble};
 use s3_server::{BUCKET, READ, ReadKey, S3Server, WRITE};
 use scripted::{Answer, Server, dead_url, response};

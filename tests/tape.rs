@@ -11,10 +11,6 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail_tape::{
-    Class, Fork, Frame, Header, Mode, Moment, Numerics, Options, Recorder, Rotation, Session, Step, Tape, TapeError,
-    TapeFolder, TapeForkError, recompute, replay, replay_with,
-};
 use grail_miner::machine::{Event, Machine};
 use grail_miner::ports::{EngineError, GroupRequest, Now};
 use grail_protocol::generation::{GeneratedRollout, ProofPass};
@@ -23,6 +19,10 @@ use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
+use grail_tape::{
+    Class, Fork, Frame, Header, Mode, Moment, Numerics, Options, Recorder, Rotation, Session, Step, Tape, TapeError,
+    TapeFolder, TapeForkError, recompute, replay, replay_with,
+};
 use grail_verify::RecomputeError;
 
 /// Seeds that are recorded and replayed; `GRAIL_TAPE_SEEDS` raises them.

@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::output;
 use crate::args::BundleArguments;
-use grail_operator::bundle::{Bundle, Redactor, Sources};
-use grail_config::MinerConfig;
 use crate::exit::Exit;
+use grail_config::MinerConfig;
 use grail_live::journal::hotkeys;
+use grail_operator::bundle::{Bundle, Redactor, Sources};
 
 pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
     let typed = grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref());

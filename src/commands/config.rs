@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::args::{ConfigArguments, ConfigCommand, ConfigShowArguments};
+use crate::exit::Exit;
 use grail_config::{Candidate, ConfigErrors, KEYS, MinerConfig, Notice, Origin, Shown, TypedConfig};
 use grail_observe::contract::Schema;
-use crate::exit::Exit;
 use grail_terminal::printable;
 
 pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<Exit> {

@@ -7,11 +7,11 @@ use anyhow::Context;
 use grail_protocol::PROTOCOL;
 
 use crate::args::DoctorArguments;
+use crate::assembly;
+use crate::exit::Exit;
 use grail_config::{MinerConfig, TypedConfig};
 use grail_observe::contract::Schema;
 use grail_operator::doctor::{ConfigProblem, Examination, Limits, Subject, document, examine, page};
-use crate::exit::Exit;
-use crate::assembly;
 use grail_terminal::may_colour;
 use grail_wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
 

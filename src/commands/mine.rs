@@ -19,27 +19,28 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
-use grail_config::{Environment, MinerConfig, TypedConfig};
-use grail_observe::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_path};
-use grail_operator::doctor::{self, Check, Device, Examination, Status, Subject, examine};
-use crate::exit::{Exit, Told};
 use crate::assembly;
+use crate::exit::{Exit, Told};
+use grail_config::{Environment, MinerConfig, TypedConfig};
 use grail_live::bucket::S3Bucket;
 use grail_live::chain::{SetWeights, SubtensorChain};
 use grail_live::clock::SystemClock;
 use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use grail_live::journal::{FileJournal, JournalOptions};
+use grail_live::unix_ms;
+use grail_observe::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_path};
 use grail_observe::health::Health;
 use grail_observe::{
-    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks, UploadProbe,
-    Verbosity, Vitals, Watchdog, start_logging,
+    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks,
+    UploadProbe, Verbosity, Vitals, Watchdog, start_logging,
 };
+use grail_operator::doctor::{self, Check, Device, Examination, Status, Subject, examine};
+use grail_operator::weights::WeightReading;
 use grail_tape::{Header, Recorder, Rotation, TapeFolder};
 use grail_terminal::printable;
 use grail_wallet::HotkeyWallet;
-use grail_operator::weights::WeightReading;
 
-use self::parts::{Lost, engine, model, open_wallet, refuse_cpu_on_public_networks, sampling_seed, spinner};
+use self::parts::{Lost, engine, memory_of, model, open_wallet, refuse_cpu_on_public_networks, sampling_seed, spinner};
 use self::signals::{restart_signal, stop_signals};
 
 /// After so many block times without a single event, the event loop stands still.

@@ -8,8 +8,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::output;
 use crate::args::{RuntimeChoice, ServeArguments};
-use grail_observe::contract::Schema;
 use crate::exit::Exit;
+use grail_observe::contract::Schema;
 use grail_serve::chain::Runtime;
 use grail_serve::{ConsoleCommand, ServeEvent, ServeFault, ServeOptions, Served, WindowVerdict, parse_list};
 

@@ -22,10 +22,10 @@ use serde_json::json;
 
 use super::{output, scenario, table};
 use crate::args::{EngineChoice, SimArguments};
-use grail_observe::contract::Schema;
 use crate::exit::Exit;
-use grail_observe::Observers;
 use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
+use grail_observe::Observers;
+use grail_observe::contract::Schema;
 use grail_tape::{Header, Recorder, TapeFolder};
 
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::replay::tapes;
 use super::{output, table};
 use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments, TapeShowArguments};
-use grail_observe::contract::Schema;
 use crate::exit::Exit;
+use grail_observe::contract::Schema;
 use grail_tape::{Step, Tape};
 
 pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<Exit> {

@@ -6,8 +6,8 @@ use anyhow::{Context, anyhow, bail};
 
 use super::{output, stop};
 use crate::args::TopArguments;
-use grail_observe::control::Request;
 use crate::exit::Exit;
+use grail_observe::control::Request;
 use grail_operator::top::watch;
 
 pub(super) fn run(arguments: &TopArguments) -> anyhow::Result<Exit> {

@@ -9,11 +9,11 @@ use grail_verify::Scope;
 
 use super::output;
 use crate::args::WhyArguments;
+use crate::assembly;
+use crate::exit::{Exit, Told};
+use crate::judge::{Judging, judge};
 use grail_config::MinerConfig;
 use grail_observe::contract::Schema;
-use crate::exit::{Exit, Told};
-use crate::assembly;
-use crate::judge::{Judging, judge};
 use grail_operator::why::{Sources, Why, gather, page};
 
 pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {

@@ -9,12 +9,12 @@ use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use grail_config::{Environment, MinerConfig};
-use grail_operator::doctor::{ConfigProblem, Device, Examination, Limits, Status, Subject, document, examine, page};
 use grail_live::beacon::{DrandRelays, RelayPatience};
 use grail_live::chain::{ChainSettings, SubtensorChain};
+use grail_miner::ports::{BeaconSchedule, Chain, Signer};
+use grail_operator::doctor::{ConfigProblem, Device, Examination, Limits, Status, Subject, document, examine, page};
 use grail_serve::chain::{Node, State};
 use grail_wallet::{HotkeyWallet, Passwords, WalletLocation};
-use grail_miner::ports::{BeaconSchedule, Chain, Signer};
 use tempfile::TempDir;
 
 use crate::drand_relay::{self, honest};

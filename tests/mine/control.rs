@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use grail::exit::Exit;
 use grail_observe::contract::Schema;
 use grail_observe::control::socket_path;
-use grail::exit::Exit;
 use grail_operator::weights::readings;
 use serde_json::Value;
 

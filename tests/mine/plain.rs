@@ -2,10 +2,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use grail_tape::{Class, Mode, Options, Tape, replay, replay_with};
 use grail_miner::machine::{Event, Machine};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
+use grail_tape::{Class, Mode, Options, Tape, replay, replay_with};
 
 use crate::scene::{Scene, receipts};
 

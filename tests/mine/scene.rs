@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use grail_live::journal::{FileJournal, JournalOptions};
+use grail_miner::ports::{Journal, JournalRecord};
 use grail_serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
 use grail_tape::Tape;
-use grail_miner::ports::{Journal, JournalRecord};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use grail_debugger::travel::Palette;
 use grail_observe::control::{
     EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
     socket_path,
 };
-use grail_debugger::travel::Palette;
 use grail_operator::top::draw;
 use grail_protocol::signature::Hotkey;
 use ratatui::Terminal;

@@ -7,8 +7,8 @@ use grail_config::{Environment, MinerConfig};
 use grail_live::beacon::{DrandNetwork, DrandRelays, RelayPatience};
 use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
 use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
-use grail_serve::{ServeOptions, Served, World};
 use grail_protocol::signature::Keypair;
+use grail_serve::{ServeOptions, Served, World};
 
 /// A world that ends with this.
 pub(crate) struct Rehearsal {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use grail_tape::Tape;
 use grail_debugger::timeline::Gatherer;
 use grail_sim::engine::SpeedProfile;
+use grail_tape::Tape;
 
 use crate::made::{parsed, recorded_at};
 use crate::pages::{many_failures, page};

@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use askama::Template;
 use grail_debugger::timeline::{Gatherer, Page, Source};
-use grail_tape::{Mode, Tape, replay};
 use grail_miner::machine::{Event, GroupId, MachineConfig};
 use grail_miner::ports::{BeaconError, BucketError, Head};
+use grail_tape::{Mode, Tape, replay};
 use serde_json::Value;
 
 use crate::made::{WINDOW, beginning, config, failed, parsed, recorded, steps_mut, tape_of};

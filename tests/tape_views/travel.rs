@@ -1,9 +1,9 @@
 //! The model of time travel against a plain run over the tape.
 
 use grail_debugger::travel::{Condition, Direction, Journey, NoSteps};
-use grail_tape::{Frame, Tape};
 use grail_miner::machine::view::View;
 use grail_miner::machine::{Action, Event};
+use grail_tape::{Frame, Tape};
 use proptest::prelude::*;
 
 use crate::made::{WINDOW, parsed, recorded, steps_mut, two_failures};

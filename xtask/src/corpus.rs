@@ -15,13 +15,13 @@ use grail_sim::run::{SimConfig, machine_config, simulate};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use grail::args::{Arguments, Command};
+use grail::commands::sim;
 use grail_tape::Divergence;
 use grail_tape::{FORMAT, Header};
 use grail_tape::{Mode, replay};
-use grail_tape::{Tape, TapeError};
 use grail_tape::{Recorder, RecorderError, TapeFolder};
-use grail::args::{Arguments, Command};
-use grail::commands::sim;
+use grail_tape::{Tape, TapeError};
 
 const MANIFEST: &str = "manifest.json";
 const ACCEPTED: &str = "accepted.json";

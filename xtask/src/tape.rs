@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::corpus::Corpus;
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use crate::corpus::Corpus;
 use grail_tape::{FORMAT, Mode, Tape, replay};
 
 use crate::{fixtures, live};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use crate::trace_hashes::{FILE, REMEDY, TraceHashes};
+use anyhow::Context;
 
 use crate::fixtures;
 

@@ -12,5 +12,5 @@ mod terminal;
 pub use condition::{Condition, ConditionError};
 pub use journey::{Direction, Journey, NoSteps};
 pub use keys::{Flow, Travel};
-pub use screen::{Palette, draw};
-pub use terminal::{in_terminal, travel};
+pub use screen::draw;
+pub use terminal::travel;

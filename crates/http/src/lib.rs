@@ -9,6 +9,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use object_store::ClientOptions;
+use object_store::client::{HttpClient, HttpConnector};
 use reqwest::{Client, ClientBuilder, redirect::Policy};
 
 /// Why there is no HTTP client.
@@ -43,6 +45,16 @@ fn builder(connect_ms: u64, request_ms: u64) -> ClientBuilder {
 
 fn built(builder: ClientBuilder) -> Result<Client, HttpClientError> {
     builder.build().map_err(|error| HttpClientError { why: innermost(&error) })
+}
+
+/// Hands a client to the S3 library.
+#[derive(Debug, Clone)]
+pub struct Connector(pub Client);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
+    }
 }
 
 /// What the error at the bottom says; those above it only say that something below went wrong.

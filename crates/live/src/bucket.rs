@@ -24,10 +24,9 @@ use sha2::{Digest, Sha256};
 pub use config::{AccessKey, Addressing, BucketConfig, BucketConfigError};
 pub use progress::UploadProgress;
 
-use super::http_client::{http_client, http_client_without_pool};
 use super::server_clock::ServerClock;
 use failure::{Failures, Operation};
-use progress::Sent;
+use grail_http::{http_client, http_client_without_pool};
 use transport::Transport;
 
 /// The metadata that holds an object's sha256.
@@ -52,12 +51,6 @@ pub struct S3Bucket {
     failures: Failures,
     server_clock: ServerClock,
     progress: UploadProgress,
-}
-
-/// The wire of the bucket for another use of the same library.
-pub(crate) fn plain_connector() -> Result<impl object_store::client::HttpConnector, super::http_client::HttpClientError>
-{
-    Ok(Transport::new(http_client(10_000, 60_000)?, ServerClock::default(), Sent::default()))
 }
 
 /// The write key over one HTTP client.

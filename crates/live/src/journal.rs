@@ -19,8 +19,8 @@ use grail_miner::ports::{Journal, JournalError, JournalRecord};
 use grail_protocol::signature::Hotkey;
 use tokio::sync::oneshot;
 
-pub use grail_miner::frames::FrameDamage;
 pub use error::JournalFileError;
+pub use grail_miner::frames::FrameDamage;
 pub use look::{hotkeys, records_in, records_of};
 #[doc(hidden)]
 pub use record::{decode as decode_record, encode as encode_record};

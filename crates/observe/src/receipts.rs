@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::tally::Tally;
 use crate::contract::Schema;
-use grail_terminal::printable;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
+use grail_terminal::printable;
 use indicatif::MultiProgress;
 use serde_json::json;
 

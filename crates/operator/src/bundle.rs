@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-pub use grail_tape::archive::{BundleError, is_bundle, tapes_in};
 pub use self::redaction::Redactor;
-use grail_live::journal::records_of;
-use grail_tape::{NoSuchWindow, Tape};
 use crate::why::receipts;
+use grail_live::journal::records_of;
 use grail_miner::ports::JournalRecord;
+use grail_tape::archive::packed;
+use grail_tape::{NoSuchWindow, Tape};
 
 /// The end of a log is what matters, and it must not dwarf the rest.
 const LOG_BYTES_MAX: usize = 2 << 20;
@@ -78,8 +78,7 @@ impl Bundle {
         ];
         files.extend(texts.map(|(name, text)| (name.to_owned(), redactor.redacted(&text).into_bytes())));
         files.extend(log.map(|log| ("log.txt".to_owned(), redactor.redacted(&log).into_bytes())));
-        let bytes =
-            archive::packed(&format!("grail-bundle-{window}"), &files).context("the archive cannot be packed")?;
+        let bytes = packed(&format!("grail-bundle-{window}"), &files).context("the archive cannot be packed")?;
         let files = files.into_iter().map(|(name, bytes)| (name, bytes.len())).collect();
         Ok(Self { bytes, files, missing })
     }

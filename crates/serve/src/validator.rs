@@ -5,16 +5,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use grail_engine::CpuEngine;
-use grail_http::http_client;
+use grail_http::{Connector, http_client};
 use grail_protocol::PROTOCOL;
 use grail_protocol::constants::window_start;
 use grail_protocol::window_file::object_key;
 use grail_sim::validator::{Judge, Judgement};
 use grail_verify::Verdict;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::client::{HttpClient, HttpConnector};
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStoreExt, RetryConfig};
+use object_store::{ObjectStoreExt, RetryConfig};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -219,16 +218,6 @@ impl Validator<'_> {
 
 async fn read(bucket: &AmazonS3, key: &Path) -> object_store::Result<Vec<u8>> {
     Ok(bucket.get(key).await?.bytes().await?.to_vec())
-}
-
-/// Hands the project's HTTP client to the S3 library.
-#[derive(Debug)]
-struct Connector(reqwest::Client);
-
-impl HttpConnector for Connector {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.0.clone()))
-    }
 }
 
 /// Why a validator has no file to judge.

@@ -184,7 +184,7 @@ impl fmt::Display for Divergence {
 }
 
 /// The lines of both, aligned: the common beginning and end once, what lies between as removed and added.
-pub(super) fn compared(recorded: &[String], replayed: &[String]) -> Vec<Line> {
+pub fn compared(recorded: &[String], replayed: &[String]) -> Vec<Line> {
     let shorter = recorded.len().min(replayed.len());
     let head = (0..shorter).take_while(|&i| recorded[i] == replayed[i]).count();
     let from_end = |i: usize| recorded[recorded.len() - 1 - i] == replayed[replayed.len() - 1 - i];

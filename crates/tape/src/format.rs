@@ -202,7 +202,7 @@ pub(super) fn state(snapshot: &Snapshot) -> Value {
 }
 
 /// An action as a tape has it: as [`Action::summary`] tells it.
-pub(super) fn line(action: &Action) -> String {
+pub fn line(action: &Action) -> String {
     action.summary()
 }
 

@@ -8,7 +8,7 @@ pub fn in_parallel<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync)
 }
 
 /// The same with tools that each thread makes once.
-pub fn in_parallel_with<I: Sync, W, T: Send>(
+pub(crate) fn in_parallel_with<I: Sync, W, T: Send>(
     items: &[I],
     tools: impl Fn() -> W + Sync,
     work: impl Fn(&mut W, &I) -> T + Sync,

@@ -157,7 +157,7 @@ impl Tape {
 }
 
 /// A machine that goes on from a recorded state; none where this build does not understand it.
-pub(super) fn restored(config: MachineConfig, state: &Value) -> Option<Machine> {
+pub fn restored(config: MachineConfig, state: &Value) -> Option<Machine> {
     let snapshot: Snapshot = serde_json::from_value(state.clone()).ok()?;
     Some(Machine::restore(config, snapshot))
 }

@@ -83,7 +83,7 @@ pub enum Moment<'a> {
 }
 
 /// Whether the process was killed before this step: the next one begins with nothing but its journal.
-pub(super) const fn begins_anew(steps_before: usize, event: &Event) -> bool {
+pub const fn begins_anew(steps_before: usize, event: &Event) -> bool {
     steps_before > 0 && matches!(event, Event::Started(_))
 }
 

@@ -6,7 +6,11 @@
     reason = "this crate is at the boundary: real time and the environment may enter here"
 )]
 
+mod screen;
+
 use std::io::IsTerminal;
+
+pub use screen::{Palette, in_terminal};
 
 /// Text from outside without what could move a cursor, forge a line or turn the reading direction: each such character is a
 /// space.

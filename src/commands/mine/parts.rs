@@ -6,23 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use grail_engine::{CpuEngine, cuda};
 use grail_engine::cuda::decode::DecodeSettings;
 use grail_engine::cuda::{CudaSettings, ProofWatch};
+use grail_engine::{CpuEngine, cuda};
 use grail_miner::ports::Engine;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
-use grail_config::{MinerConfig, Network};
 use crate::device;
-use grail_operator::doctor::Device;
 use crate::exit::{Exit, Told};
-use grail_live::hub;
-use grail_observe::{CardMemory, MemoryProbe};
+use grail_config::{MinerConfig, Network};
 use grail_live::cuda_engine::CudaWorkers;
 use grail_live::engine::CpuWorker;
+use grail_live::hub;
+use grail_observe::{CardMemory, MemoryProbe};
+use grail_operator::doctor::Device;
 use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
 
 /// How often a spinner turns.

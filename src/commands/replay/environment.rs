@@ -57,7 +57,8 @@ pub(super) fn generator(header: &Header, named: Option<&str>) -> Result<Rc<dyn G
         "rehearsal" => CpuEngine::rehearsal().map(|engine| Rc::new(engine) as _).map_err(|_| Missing::Model(model)),
         name => {
             let cache = grail_config::hub_cache(&grail_config::process_environment());
-            let folder = grail_config::model_folder(name, cache.as_deref()).ok_or_else(|| Missing::Model(name.to_owned()))?;
+            let folder =
+                grail_config::model_folder(name, cache.as_deref()).ok_or_else(|| Missing::Model(name.to_owned()))?;
             let engine = CpuEngine::from_folder(&folder).map_err(|_| Missing::Model(name.to_owned()))?;
             Ok(Rc::new(engine))
         }

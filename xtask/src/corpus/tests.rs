@@ -4,16 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use grail_serve::ServeFault;
 use super::{Corpus, CorpusError};
-use grail_tape::{FORMAT, Frame, Header, Line, Mode, Tape, replay};
 use grail_miner::behaviour::Behaviour;
 use grail_miner::policy::UploadPolicy;
+use grail_serve::ServeFault;
 use grail_sim::calls::Calls;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::{FaultKind, Faults};
 use grail_sim::run::{Knobs, SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
+use grail_tape::{FORMAT, Frame, Header, Line, Mode, Tape, replay};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/tapes")

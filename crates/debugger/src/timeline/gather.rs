@@ -8,9 +8,9 @@ use grail_miner::ports::{Etag, Now};
 use grail_protocol::constants::window_start;
 use sha2::{Digest, Sha256};
 
+use super::{ATTEMPTS_MAX, Attempt, Call, End, MARKS_MAX, TEXT_MAX, Timeline, WindowLanes};
 use grail_tape::Tape;
 use grail_tape::{Moment, Session};
-use super::{ATTEMPTS_MAX, Attempt, Call, End, MARKS_MAX, TEXT_MAX, Timeline, WindowLanes};
 
 /// Watches a miner, live or replayed, and makes a [`Timeline`] of what it sees.
 #[derive(Debug, Default)]

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use askama::Template;
 use grail_miner::machine::{WindowOutcome, WindowReceipt};
 
-use grail_tape::{Class, Divergence, Line};
+use super::{End, Timeline, WindowLanes};
 use grail_tape::Header;
 use grail_tape::Replay;
-use super::{End, Timeline, WindowLanes};
+use grail_tape::{Class, Divergence, Line};
 
 /// What is shown.
 pub enum Source<'a> {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use grail_miner::machine::view::View;
 
-use grail_tape::{Line, compared};
-use grail_tape::{Frame, Header, Step, line};
-use grail_tape::{Tape, restored};
-use grail_tape::begins_anew;
 use super::condition::{Condition, Moment};
+use grail_tape::begins_anew;
+use grail_tape::{Frame, Header, Step, line};
+use grail_tape::{Line, compared};
+use grail_tape::{Tape, restored};
 
 /// Machines that are kept over the whole tape.
 const FAR_MAX: usize = 16;

@@ -6,10 +6,10 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Block, Clear, Paragraph};
 
-use grail_tape::Line;
 use super::condition::FIELDS;
 use super::keys::{Pane, Travel};
-use grail_terminal::printable;
+use grail_tape::Line;
+use grail_terminal::{Palette, printable};
 
 /// Below this nothing can be read.
 const WIDTH_MIN: u16 = 60;
@@ -34,30 +34,6 @@ const LANGUAGE: [&str; 3] = [
     "& | ! and ( ) combine, \"...\" quotes, and a name alone means that it is true:",
     "kind=group_failed & window=3000030    groups.clean>3    text~timeout | differs",
 ];
-
-/// Colours, or none where the operator wants none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Palette {
-    /// Colours of the terminal's own palette.
-    Colours,
-    /// Only signs, bold and reverse.
-    Plain,
-}
-
-impl Palette {
-    /// As the environment wants it (<https://no-color.org>).
-    pub fn of_environment() -> Self {
-        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if is_plain { Self::Plain } else { Self::Colours }
-    }
-
-    pub(crate) fn style(self, colour: Color) -> Style {
-        match self {
-            Self::Colours => Style::new().fg(colour),
-            Self::Plain => Style::new(),
-        }
-    }
-}
 
 /// Draw everything.
 pub fn draw(frame: &mut Frame<'_>, travel: &Travel, palette: Palette) {

@@ -4,10 +4,10 @@ use grail_miner::ports::BeaconRound;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
-use super::super::http_client::innermost;
 use super::super::server_clock::ServerClock;
 use super::RelaysError;
 use super::network::DrandNetwork;
+use grail_http::innermost;
 
 /// A round takes some 300 bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 10;

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::super::http_client::HttpClientError;
+use grail_http::HttpClientError;
 
 /// One pair of S3 credentials; neither half is ever shown.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::error::Error;
 use grail_miner::ports::BucketError;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::super::http_client::innermost;
 use super::config::AccessKey;
 use super::transport::{Refusal, is_unsent, refusal_in};
+use grail_http::innermost;
 
 /// What was asked of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

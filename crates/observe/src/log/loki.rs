@@ -15,9 +15,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::entry::{Entry, level_name, nanoseconds};
+use crate::sink::{Courier, Dropped, Outbox, Pause, Stop};
 use grail_config::{Endpoint, LokiConfig};
 use grail_http::{HttpClientError, http_client, innermost};
-use crate::sink::{Courier, Dropped, Outbox, Pause, Stop};
 
 /// Lines that wait for a server; more are counted as dropped.
 const WAITING_MAX: usize = 4096;

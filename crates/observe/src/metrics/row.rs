@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use super::{AREAS, Gauge, Metrics, REWARD_BUCKETS, ratio};
 
 /// What block the chain had reached, as x axis.
-pub(in crate) const BLOCK: &str = "block_number";
+pub(crate) const BLOCK: &str = "block_number";
 /// First block of the window, as x axis.
-pub(in crate) const WINDOW: &str = "window_number";
+pub(crate) const WINDOW: &str = "window_number";
 /// When it was, in seconds since 1970.
-pub(in crate) const TIMESTAMP: &str = "_timestamp";
+pub(crate) const TIMESTAMP: &str = "_timestamp";
 
 /// Figures by name.
 #[derive(Debug, Clone, PartialEq)]

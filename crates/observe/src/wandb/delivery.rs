@@ -12,9 +12,9 @@ use super::file::numbered;
 use super::run::Run;
 use super::service::{Known, Place, Service, ServiceError};
 use super::spool::Spool;
-use grail_config::Resume;
 use crate::metrics::row::Row;
 use crate::sink::{Pause, Stop};
+use grail_config::Resume;
 
 /// Most rows in a request.
 const BATCH_MAX: usize = 200;

@@ -8,8 +8,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use grail_config::{Resume, WandbConfig};
 use crate::metrics::row::{BLOCK, WINDOW};
+use grail_config::{Resume, WandbConfig};
 
 /// Letters of a new run's id.
 const ID_LETTERS: usize = 8;

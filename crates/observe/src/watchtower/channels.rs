@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::sleep;
 
+use crate::sink::{Pause, Stop};
 use grail_config::AlertsConfig;
 use grail_http::innermost;
-use crate::sink::{Pause, Stop};
 
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LONGEST: Duration = Duration::from_secs(60);

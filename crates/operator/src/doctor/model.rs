@@ -68,7 +68,8 @@ fn rehearsal(network: Network) -> Check {
 }
 
 fn examined(model: &str, cache: Option<&Path>) -> Result<String, ModelProblem> {
-    let folder = grail_config::model_folder(model, cache).ok_or_else(|| ModelProblem::Absent { model: model.to_owned() })?;
+    let folder =
+        grail_config::model_folder(model, cache).ok_or_else(|| ModelProblem::Absent { model: model.to_owned() })?;
     let mut all = Sha256::new();
     let mut bytes_total = 0;
     let names = names(&folder)?;

@@ -7,8 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Gauge, Paragraph, Wrap};
 
 use grail_observe::control::{EndpointStatus, Status, Stopping, WindowStatus};
-use grail_debugger::travel::Palette;
-use grail_terminal::printable;
+use grail_terminal::{Palette, printable};
 
 /// Below this nothing can be read.
 const WIDTH_MIN: u16 = 60;

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::screen::draw;
 use grail_observe::control::{Asking, Request, Status};
-use grail_debugger::travel::{Palette, in_terminal};
+use grail_terminal::{Palette, in_terminal};
 
 /// How often the miner is asked.
 const REFRESH: Duration = Duration::from_millis(500);

@@ -57,7 +57,10 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     let hotkey: Finding<String> = hotkey(sources).into();
     let address = hotkey.value().map(String::as_str);
     let journal: Finding<JournalFacts> = journal(sources.data_folder, address, window).into();
-    let (object, chain) = tokio::join!(object(sources, address, window), facts_of(sources.ports.as_ref().map(|(_, chain)| chain), address, window));
+    let (object, chain) = tokio::join!(
+        object(sources, address, window),
+        facts_of(sources.ports.as_ref().map(|(_, chain)| chain), address, window)
+    );
     let verdict = match (&object, address) {
         (Ok(Some(bytes)), Some(address)) => {
             verdict(bytes, address, window, chain.as_ref().ok(), sources).map_err(|error| format!("{error:#}")).into()

@@ -44,10 +44,10 @@ impl Runtime {
     pub const fn metadata(self) -> &'static [u8] {
         match self {
             Self::Spec365 => {
-                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chain/finney-spec365.scale"))
+                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/chain/finney-spec365.scale"))
             }
             Self::Spec461 => {
-                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/chain/localnet-spec461.scale"))
+                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/chain/localnet-spec461.scale"))
             }
         }
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{Frame, Step};
 
-pub(in crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// As it was written. [`Event`] is read by position here: a change of its order needs a copy of the old one in this file.
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct Step1 {
 }
 
 /// The frame of a payload, without its number, or nothing for a state; none where it holds something else.
-pub(in crate) fn decode(payload: &[u8]) -> Option<Option<Frame>> {
+pub(crate) fn decode(payload: &[u8]) -> Option<Option<Frame>> {
     Some(match postcard::from_bytes(payload).ok()? {
         Frame1::Step(step) => {
             let Step1 { monotonic_ms, wall_ms, event, actions } = *step;
@@ -35,7 +35,7 @@ pub(in crate) fn decode(payload: &[u8]) -> Option<Option<Frame>> {
 }
 
 /// Number the steps by their place.
-pub(in crate) fn number(frames: &mut [Frame]) {
+pub(crate) fn number(frames: &mut [Frame]) {
     let steps = frames.iter_mut().filter_map(|frame| match frame {
         Frame::Step(step) => Some(step),
         Frame::State(_) => None,

@@ -2,9 +2,9 @@
 
 use super::Frame;
 
-pub(in crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 2;
 
 /// The frame of a payload; none where it holds something else.
-pub(in crate) fn decode(payload: &[u8]) -> Option<Frame> {
+pub(crate) fn decode(payload: &[u8]) -> Option<Frame> {
     ciborium::from_reader(payload).ok()
 }

@@ -6,21 +6,21 @@ use std::io;
 use super::{Frame, Header, KIND, packed};
 use grail_miner::frames::frame;
 
-pub(in crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 3;
 
 /// The frame of a payload; none where it holds something else.
-pub(in crate) fn decode(payload: &[u8]) -> Option<Frame> {
+pub(crate) fn decode(payload: &[u8]) -> Option<Frame> {
     rmp_serde::from_slice(payload).ok()
 }
 
 /// What a file begins with.
-pub(in crate) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
+pub(crate) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(header)?;
     Ok([KIND.header().to_vec(), frame(&packed(&json)?)].concat())
 }
 
 /// A frame as it is written.
-pub(in crate) fn encoded(content: &Frame) -> io::Result<Vec<u8>> {
+pub(crate) fn encoded(content: &Frame) -> io::Result<Vec<u8>> {
     let payload = rmp_serde::to_vec_named(content).map_err(io::Error::other)?;
     Ok(frame(&packed(&payload)?))
 }
