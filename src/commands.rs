@@ -15,7 +15,7 @@ mod report;
 mod scenario;
 mod serve;
 mod shell;
-pub(crate) mod sim;
+pub mod sim;
 mod stop;
 mod swarm;
 mod table;

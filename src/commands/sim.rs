@@ -139,7 +139,7 @@ fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error 
 }
 
 /// The simulation that was asked for.
-pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
+pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
     if let Some(path) = &arguments.case {
         let case = read_case(path)?;
         return Ok(SimConfig {
