@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use grail_engine::Qwen3Config;
+use grail_engine::philox::DrawStream;
 use grail_protocol::generation::StreamKey;
 
 use super::driver::{Device, Graph, Kernels, Queue, Urgency};
 use super::error::CudaError;
 use super::weights::{ExactWeights, HalfWeights};
-use crate::config::Qwen3Config;
-use crate::philox::DrawStream;
 use classes::{CONTEXT_TOKENS_MAX, chunk_class, row_class};
 use network::Scratch;
 pub use pages::PAGE_TOKENS;

@@ -10,6 +10,7 @@ mod blas_lt;
 mod compiler;
 mod device;
 mod memory;
+mod products;
 mod queue;
 
 pub use blas::{Factors, HalfOutput, MatrixShape, StridedShape};

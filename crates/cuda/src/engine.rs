@@ -16,15 +16,14 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use grail_engine::{EngineError, HfTokenizer};
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, StreamKey};
 
 use super::decode::DecodeSettings;
 use super::driver::Device;
-use super::error::CudaError;
+use super::error::{CudaEngineError, CudaError};
 use super::proof::{ProofPlan, TorchProfile};
 use super::weights::Model;
-use crate::error::EngineError;
-use crate::tokenizer::HfTokenizer;
 pub use ledger::Ledger;
 use worker::Worker;
 
@@ -76,7 +75,7 @@ pub struct GroupWork {
 }
 
 /// Called once with what became of a group; from a thread of the engine, so it must not wait.
-pub type Reply = Box<dyn FnOnce(Result<Vec<GeneratedRollout>, EngineError>) + Send>;
+pub type Reply = Box<dyn FnOnce(Result<Vec<GeneratedRollout>, CudaEngineError>) + Send>;
 
 /// Hears how long it took to prove so many rollouts together; from a thread of the engine, so it must not wait.
 pub type ProofWatch = Arc<dyn Fn(Duration, usize) + Send + Sync>;
@@ -119,7 +118,7 @@ impl CudaEngine {
     ///
     /// # Errors
     /// Where the model cannot be read, the device is none that it runs on, or the memory does not suffice.
-    pub fn start(settings: CudaSettings) -> Result<Self, EngineError> {
+    pub fn start(settings: CudaSettings) -> Result<Self, CudaEngineError> {
         Self::start_watched(settings, Arc::new(|_, _| {}))
     }
 
@@ -127,7 +126,7 @@ impl CudaEngine {
     ///
     /// # Errors
     /// As [`CudaEngine::start`].
-    pub fn start_watched(settings: CudaSettings, watch: ProofWatch) -> Result<Self, EngineError> {
+    pub fn start_watched(settings: CudaSettings, watch: ProofWatch) -> Result<Self, CudaEngineError> {
         let Model { config, tokenizer, .. } = Model::open(&settings.model)?;
         let fail =
             |problem: &str| EngineError::Tokenizer { origin: settings.model.clone(), problem: problem.to_owned() };
@@ -153,7 +152,7 @@ impl CudaEngine {
     ///
     /// # Errors
     /// [`CudaError::Ended`] where the engine's thread is gone.
-    pub fn submit(&self, work: GroupWork, reply: Reply) -> Result<Ticket, EngineError> {
+    pub fn submit(&self, work: GroupWork, reply: Reply) -> Result<Ticket, CudaEngineError> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let message = Message::Group { work, reply, cancelled: cancelled.clone() };
         self.messages.send(message).map_err(|_| CudaError::Ended)?;
@@ -175,7 +174,7 @@ impl CudaEngine {
     ///
     /// # Errors
     /// Where the driver does not say.
-    pub fn free_memory(&self) -> Result<u64, EngineError> {
+    pub fn free_memory(&self) -> Result<u64, CudaEngineError> {
         Ok(Device::open(self.ordinal)?.memory()?.0)
     }
 

@@ -1,6 +1,8 @@
-//! What can go wrong on a CUDA device, split by who must act.
+//! Errors of work on a CUDA device, split by who must act.
 
 use std::path::PathBuf;
+
+use grail_engine::EngineError;
 
 /// Why the CUDA engine cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +111,25 @@ pub enum CudaError {
     /// The worker thread has ended.
     #[error("the engine's thread has ended; restart the miner")]
     Ended,
+}
+
+/// Why work on a CUDA device failed: the device, the model, or the request.
+#[derive(Debug, thiserror::Error)]
+pub enum CudaEngineError {
+    /// The model or the request is wrong on every device, the CPU included.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The device cannot do it.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    /// Sequences that cuBLAS sums in different orders were to be proved together.
+    #[error("sequences of {first} and {other} tokens are not summed alike; prove them one by one")]
+    OrdersDiffer {
+        /// Tokens of the first.
+        first: usize,
+        /// Tokens of the one that does not fit it.
+        other: usize,
+    },
 }
 
 impl CudaError {

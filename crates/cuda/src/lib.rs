@@ -1,9 +1,11 @@
-//! The engine on CUDA devices: proofs with PyTorch's own bits, and rollouts at the speed of the memory.
+//! Runs the Qwen3 network of `grail-engine` on CUDA devices: rollouts in bfloat16 at the speed of the memory, and float32
+//! proofs with PyTorch's own bits. It holds all unsafe code of the workspace, in [`driver`] and where [`weights`] maps
+//! files; it may not touch the network, the chain, the environment or the miner's state. It builds without CUDA: the
+//! driver, cuBLAS and NVRTC are loaded when a device is opened, and the kernels are compiled then.
 //!
-//! Nothing of CUDA is needed to build it: driver, cuBLAS and NVRTC are loaded when a device is opened, and the kernels
-//! are compiled then. [`driver`] is the layer that calls them; [`weights`] brings a model onto a device; [`proof`] is the
-//! exact float32 pass, [`decode`] samples
-//! rollouts, and [`engine`] runs both for many groups at a time.
+//! [`CudaEngine`] samples and proves many groups at a time; [`Prover`] alone gives the exact pass of given tokens, and
+//! [`driver::Device`] is a device with its context. [`CudaEngineError`] says whether the device ([`CudaError`]), the model
+//! or the request is to blame.
 
 pub mod decode;
 pub mod driver;
@@ -14,5 +16,5 @@ pub mod weights;
 
 pub use decode::{DecodeSettings, Decoder};
 pub use engine::{CudaEngine, CudaSettings, GroupWork, ProofWatch};
-pub use error::CudaError;
+pub use error::{CudaEngineError, CudaError};
 pub use proof::{ProfileNameError, ProofPlan, Prover, Sequence, TorchProfile};

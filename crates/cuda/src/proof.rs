@@ -5,9 +5,11 @@
 //! common once (`layout.rs`). Everything around the products is fused as far as each step keeps its own rounding.
 
 mod forward;
+mod lanes;
 mod layout;
 mod orders;
 mod plan;
+mod products;
 mod scratch;
 
 use std::cell::RefCell;
@@ -15,15 +17,16 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use grail_engine::EngineError;
 use grail_protocol::generation::ProofPass;
 use grail_protocol::randomness::r_vec;
 use grail_protocol::sketch::{SketchError, projection, reduce};
 
 use super::driver::{Algorithm, Device, Factors, Graph, Grid, Kernels, Mark, MatrixShape, Queue, Urgency};
-use super::error::CudaError;
+use super::error::{CudaEngineError, CudaError};
 use super::weights::ExactWeights;
-use crate::error::EngineError;
-use forward::{Lanes, Pass};
+use forward::Pass;
+use lanes::{LANES, Lanes};
 pub use layout::{Layout, Seat, Sequence};
 pub use orders::Order;
 use orders::Orders;
@@ -95,9 +98,14 @@ impl Prover {
     /// # Errors
     /// If the sequence is empty, too long, or has a token outside the vocabulary; if the randomness is not hexadecimal; if
     /// the network gives what is no number; or where the device fails.
-    pub fn pass(&mut self, tokens: &[u32], prompt_length: usize, randomness: &str) -> Result<ProofPass, EngineError> {
+    pub fn pass(
+        &mut self,
+        tokens: &[u32],
+        prompt_length: usize,
+        randomness: &str,
+    ) -> Result<ProofPass, CudaEngineError> {
         let mut passes = self.passes(&[Sequence { tokens, prompt_length }], randomness)?;
-        passes.pop().unwrap_or(Err(EngineError::EmptySequence))
+        passes.pop().unwrap_or(Err(EngineError::EmptySequence.into()))
     }
 
     /// [`Prover::pass`] of several sequences together. They must be of one order ([`Prover::order`]), unless it is one.
@@ -109,7 +117,7 @@ impl Prover {
         &mut self,
         sequences: &[Sequence<'_>],
         randomness: &str,
-    ) -> Result<Vec<Result<ProofPass, EngineError>>, EngineError> {
+    ) -> Result<Vec<Result<ProofPass, CudaEngineError>>, CudaEngineError> {
         let layout = self.put_in(sequences)?;
         self.put_in_sketches(layout.rows, randomness)?;
         let rows = self.probabilities(sequences, &layout)?;
@@ -121,9 +129,9 @@ impl Prover {
                 dot if dot.is_finite() => Ok(reduce(dot)),
                 _ => Err(EngineError::from(SketchError::NotFinite { position })),
             };
-            let s_vals = (0..seat.tokens).map(sketch).collect::<Result<_, _>>()?;
+            let s_vals = (0..seat.tokens).map(sketch).collect::<Result<_, EngineError>>()?;
             if let Some(row) = rows.iter().position(|row| row[0].is_nan()) {
-                return Err(EngineError::LogitsNotFinite { position: first_row + row });
+                return Err(EngineError::LogitsNotFinite { position: first_row + row }.into());
             }
             let mut probabilities = vec![1.0; first_row];
             probabilities.extend(rows.iter().map(|row| f64::from(row[0])));
@@ -137,7 +145,7 @@ impl Prover {
     ///
     /// # Errors
     /// As [`Prover::pass`].
-    pub fn put_in_hidden_states(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
+    pub fn put_in_hidden_states(&mut self, tokens: &[u32]) -> Result<(), CudaEngineError> {
         self.put_in(&[Sequence { tokens, prompt_length: 1 }]).map(drop)
     }
 
@@ -145,7 +153,7 @@ impl Prover {
     ///
     /// # Errors
     /// As [`Prover::pass`].
-    pub fn put_in(&mut self, sequences: &[Sequence<'_>]) -> Result<Layout, EngineError> {
+    pub fn put_in(&mut self, sequences: &[Sequence<'_>]) -> Result<Layout, CudaEngineError> {
         sequences.iter().try_for_each(|sequence| self.check(sequence.tokens))?;
         let layout = Layout::of(sequences);
         let pass = self.arrange(layout, sequences)?;
@@ -168,12 +176,12 @@ impl Prover {
     }
 
     /// Which kernels a pass takes.
-    fn arrange(&mut self, layout: Layout, sequences: &[Sequence<'_>]) -> Result<Pass, EngineError> {
-        let Some(first) = sequences.first() else { return Err(EngineError::EmptySequence) };
+    fn arrange(&mut self, layout: Layout, sequences: &[Sequence<'_>]) -> Result<Pass, CudaEngineError> {
+        let Some(first) = sequences.first() else { return Err(EngineError::EmptySequence.into()) };
         let order = self.order(first.tokens.len())?;
         for other in sequences {
             if sequences.len() > 1 && (order.is_none() || self.order(other.tokens.len())? != order) {
-                return Err(EngineError::OrdersDiffer { first: first.tokens.len(), other: other.tokens.len() });
+                return Err(CudaEngineError::OrdersDiffer { first: first.tokens.len(), other: other.tokens.len() });
             }
         }
         let chosen = match order {
@@ -181,7 +189,7 @@ impl Prover {
             None => None,
         };
         if chosen.is_none() && sequences.len() > 1 {
-            return Err(EngineError::OrdersDiffer { first: first.tokens.len(), other: layout.rows });
+            return Err(CudaEngineError::OrdersDiffer { first: first.tokens.len(), other: layout.rows });
         }
         let attention = layout.seats.iter().map(|seat| self.kernels_of_attention(seat)).collect::<Result<_, _>>()?;
         Ok(Pass { layout, chosen, attention })
@@ -197,17 +205,20 @@ impl Prover {
             let nameless = || CudaError::Blas { call: "cublasLtMatmulAlgoGetHeuristic", status: format!("{shape:?}") };
             self.lanes.main.preferred(shape)?.ok_or_else(nameless)
         };
-        Ok(Some([whole(forward::scores)?, whole(forward::mix)?]))
+        Ok(Some([whole(products::scores)?, whole(products::mix)?]))
     }
 
     /// Put in the sketches of the hidden states of `rows` rows.
     ///
     /// # Errors
     /// If the randomness is not hexadecimal, or where the device fails.
-    pub fn put_in_sketches(&mut self, rows: usize, randomness: &str) -> Result<(), EngineError> {
+    pub fn put_in_sketches(&mut self, rows: usize, randomness: &str) -> Result<(), CudaEngineError> {
         let hidden = self.weights.config.hidden_size;
         if self.projected.as_deref() != Some(randomness) {
-            self.scratch.set_projection(&self.lanes.main, &projection(&r_vec(randomness, hidden)?))?;
+            self.scratch.set_projection(
+                &self.lanes.main,
+                &projection(&r_vec(randomness, hidden).map_err(EngineError::from)?),
+            )?;
             self.projected = Some(randomness.to_owned());
         }
         let places = Factors {
@@ -215,7 +226,7 @@ impl Prover {
             second: self.scratch.projection.address(),
             result: self.scratch.dots.address(),
         };
-        let lanes = if self.plan.parallel { forward::LANES } else { 1 };
+        let lanes = if self.plan.parallel { LANES } else { 1 };
         self.lanes.fork()?;
         for (lane, queue) in self.lanes.all().into_iter().enumerate().take(lanes) {
             queue.dots(rows, hidden, places, lane, lanes)?;
@@ -264,7 +275,7 @@ impl Prover {
     ///
     /// # Errors
     /// As [`Prover::pass`].
-    pub fn scaled_hidden_states(&mut self, tokens: &[u32]) -> Result<Vec<i32>, EngineError> {
+    pub fn scaled_hidden_states(&mut self, tokens: &[u32]) -> Result<Vec<i32>, CudaEngineError> {
         let all = self.scaled_hidden_states_together(&[Sequence { tokens, prompt_length: 1 }])?;
         Ok(all.into_iter().flatten().collect())
     }
@@ -273,7 +284,10 @@ impl Prover {
     ///
     /// # Errors
     /// As [`Prover::passes`].
-    pub fn scaled_hidden_states_together(&mut self, sequences: &[Sequence<'_>]) -> Result<Vec<Vec<i32>>, EngineError> {
+    pub fn scaled_hidden_states_together(
+        &mut self,
+        sequences: &[Sequence<'_>],
+    ) -> Result<Vec<Vec<i32>>, CudaEngineError> {
         let layout = self.put_in(sequences)?;
         let hidden = self.weights.config.hidden_size;
         let scaled: Vec<f32> = self.lanes.main.download(self.scratch.scaled.address(), layout.rows * hidden)?;
@@ -286,7 +300,7 @@ impl Prover {
     ///
     /// # Errors
     /// As [`Prover::pass`].
-    pub fn step_times(&mut self, tokens: &[u32]) -> Result<Vec<(&'static str, f32)>, EngineError> {
+    pub fn step_times(&mut self, tokens: &[u32]) -> Result<Vec<(&'static str, f32)>, CudaEngineError> {
         self.put_in_hidden_states(tokens)?;
         self.lanes.main.wait()?;
         *self.timeline.borrow_mut() = Some(Vec::new());

@@ -7,10 +7,10 @@ mod source;
 pub use files::TensorFiles;
 pub use source::{Model, TensorSource};
 
+use grail_engine::Qwen3Config;
+
 use super::driver::{Address, Buffer, Device, Grid, Queue};
-use super::error::CudaError;
-use crate::config::Qwen3Config;
-use crate::error::EngineError;
+use super::error::{CudaEngineError, CudaError};
 
 /// Length of a head's vectors that the kernels are written for.
 pub const HEAD_DIM: usize = 128;
@@ -86,7 +86,7 @@ impl ExactWeights {
     ///
     /// # Errors
     /// Where one is missing or of another shape, the shape is not one that the kernels run, or memory does not suffice.
-    pub fn load(config: &Qwen3Config, queue: &Queue, source: &mut dyn TensorSource) -> Result<Self, EngineError> {
+    pub fn load(config: &Qwen3Config, queue: &Queue, source: &mut dyn TensorSource) -> Result<Self, CudaEngineError> {
         check_shape(config)?;
         let mut loader = Loader { queue, source };
         let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
@@ -153,7 +153,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn layer(&mut self, config: &Qwen3Config, index: usize) -> Result<ExactLayer, EngineError> {
+    fn layer(&mut self, config: &Qwen3Config, index: usize) -> Result<ExactLayer, CudaEngineError> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (queries, keys) = (config.query_size(), config.key_value_size());
         let named = |name: &str| format!("model.layers.{index}.{name}");
@@ -171,14 +171,14 @@ impl Loader<'_> {
         })
     }
 
-    fn vector(&mut self, name: &str, len: usize) -> Result<Buffer<f32>, EngineError> {
+    fn vector(&mut self, name: &str, len: usize) -> Result<Buffer<f32>, CudaEngineError> {
         let buffer = Buffer::zeroed(self.queue.device(), len, "the norms")?;
         self.source.place(self.queue, &format!("{name}.weight"), &[len], buffer.address())?;
         Ok(buffer)
     }
 
     /// Matrices of equal row length, one behind the other.
-    fn matrices(&mut self, names: &[&str], rows: &[usize], columns: usize) -> Result<Buffer<f32>, EngineError> {
+    fn matrices(&mut self, names: &[&str], rows: &[usize], columns: usize) -> Result<Buffer<f32>, CudaEngineError> {
         let total: usize = rows.iter().sum();
         let buffer = Buffer::zeroed(self.queue.device(), total * columns, "the float32 weights")?;
         let mut start = 0;

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
+use grail_cuda::decode::DecodeSettings;
+use grail_cuda::{CudaSettings, ProofWatch};
 use grail_engine::CpuEngine;
-use grail_engine::cuda::decode::DecodeSettings;
-use grail_engine::cuda::{CudaSettings, ProofWatch};
 use grail_miner::ports::Engine;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use secrecy::ExposeSecret;

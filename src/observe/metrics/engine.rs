@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use grail_engine::cuda::ProofWatch;
-use grail_engine::cuda::driver::Device;
+use grail_cuda::ProofWatch;
+use grail_cuda::driver::Device;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};

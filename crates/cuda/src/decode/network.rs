@@ -1,13 +1,14 @@
 //! The network in bfloat16, launch by launch: rows of tokens in, logits out.
 
+use grail_engine::Qwen3Config;
+
 use super::classes::{CHUNKS_MAX, CONTEXT_TOKENS_MAX};
 use super::pages::PAGE_TOKENS;
 use super::rows::Rows;
 use super::{Decoder, PREFILL_ROWS};
-use crate::config::Qwen3Config;
-use crate::cuda::driver::{Address, Argument, Buffer, Factors, Grid, HalfOutput, MatrixShape, Queue};
-use crate::cuda::error::CudaError;
-use crate::cuda::weights::{ExactLayer, ExactWeights, HalfLayer};
+use crate::driver::{Address, Argument, Buffer, Factors, Grid, HalfOutput, MatrixShape, Queue};
+use crate::error::CudaError;
+use crate::weights::{ExactLayer, ExactWeights, HalfLayer};
 
 /// Pages of the longest sequence.
 const PAGES_PER_SLOT: usize = CONTEXT_TOKENS_MAX / PAGE_TOKENS;

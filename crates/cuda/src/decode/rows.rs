@@ -1,7 +1,7 @@
 //! The rows of a step on the device: each row's token, its position, and the slot of its sequence.
 
-use crate::cuda::driver::{Buffer, Device, Pinned, Queue};
-use crate::cuda::error::CudaError;
+use crate::driver::{Buffer, Device, Pinned, Queue};
+use crate::error::CudaError;
 
 /// The slot of a row that only fills a batch up.
 const NO_SLOT: u32 = u32::MAX;

@@ -1,11 +1,12 @@
 //! The sampling chain on the device: what each slot has seen, its stream of draws, and what was drawn.
 
+use grail_engine::Qwen3Config;
+use grail_engine::sampling::{PROTOCOL_SAMPLING, SamplingSettings};
+
 use super::Drawn;
 use super::rows::Rows;
-use crate::config::Qwen3Config;
-use crate::cuda::driver::{Address, Argument, Buffer, Device, Grid, Pinned, Queue};
-use crate::cuda::error::CudaError;
-use crate::sampling::{PROTOCOL_SAMPLING, SamplingSettings};
+use crate::driver::{Address, Argument, Buffer, Device, Grid, Pinned, Queue};
+use crate::error::CudaError;
 
 /// Threads that the kernel is written for.
 const THREADS: u32 = 1024;

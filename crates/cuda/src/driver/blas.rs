@@ -11,8 +11,7 @@ use cudarc::driver::sys::CUstream;
 
 use super::device::Device;
 use super::memory::{Address, Buffer};
-use super::queue::Queue;
-use crate::cuda::error::CudaError;
+use crate::error::CudaError;
 
 /// What PyTorch gives cuBLAS on compute capability 9.0 …
 const WORKSPACE_BYTES_HOPPER: usize = 32 << 20;
@@ -92,7 +91,7 @@ pub(super) fn workspace_bytes(device: &Device) -> usize {
 /// A handle with its workspace.
 #[derive(Debug)]
 pub(super) struct Blas {
-    handle: sys::cublasHandle_t,
+    pub(super) handle: sys::cublasHandle_t,
     /// Owned for the handle.
     _workspace: Buffer<u8>,
 }
@@ -128,134 +127,15 @@ impl Blas {
         }
     }
 
-    fn point_to(&self, mode: sys::cublasPointerMode_t) -> Result<(), CudaError> {
+    /// Say where scalars and single results are.
+    pub(super) fn point_to(&self, mode: sys::cublasPointerMode_t) -> Result<(), CudaError> {
         // SAFETY: the handle is live.
         check("cublasSetPointerMode", unsafe { sys::cublasSetPointerMode_v2(self.handle, mode) })
     }
 }
 
-impl Queue {
-    /// Put in a linear layer in float32: `result[r, o] = Σ first[o, i] · second[r, i]`.
-    ///
-    /// # Errors
-    /// Where cuBLAS refuses.
-    pub fn linear(&self, shape: MatrixShape, factors: Factors) -> Result<(), CudaError> {
-        let MatrixShape { rows, inner, outputs } = shape;
-        let (one, zero) = (1f32, 0f32);
-        let Factors { first, second, result } = factors;
-        // SAFETY: the places hold matrices of this shape; the two constants are read before the call returns.
-        check("cublasSgemm", unsafe {
-            sys::cublasSgemm_v2(
-                self.blas.handle,
-                sys::cublasOperation_t::CUBLAS_OP_T,
-                sys::cublasOperation_t::CUBLAS_OP_N,
-                outputs as i32,
-                rows as i32,
-                inner as i32,
-                &one,
-                first.0 as *const f32,
-                inner as i32,
-                second.0 as *const f32,
-                inner as i32,
-                &zero,
-                result.0 as *mut f32,
-                outputs as i32,
-            )
-        })
-    }
-
-    /// Put in a batch of products in float32.
-    ///
-    /// # Errors
-    /// Where cuBLAS refuses.
-    pub fn strided(&self, shape: StridedShape, factors: Factors) -> Result<(), CudaError> {
-        let (one, zero) = (1f32, 0f32);
-        let transposed = sys::cublasOperation_t::CUBLAS_OP_T;
-        let as_stored = sys::cublasOperation_t::CUBLAS_OP_N;
-        let (m, n, k) = shape.m_n_k;
-        // SAFETY: as for `linear`.
-        check("cublasSgemmStridedBatched", unsafe {
-            sys::cublasSgemmStridedBatched(
-                self.blas.handle,
-                if shape.is_first_transposed { transposed } else { as_stored },
-                as_stored,
-                m as i32,
-                n as i32,
-                k as i32,
-                &one,
-                factors.first.0 as *const f32,
-                shape.first.0 as i32,
-                shape.first.1 as i64,
-                factors.second.0 as *const f32,
-                shape.second.0 as i32,
-                shape.second.1 as i64,
-                &zero,
-                factors.result.0 as *mut f32,
-                shape.result.0 as i32,
-                shape.result.1 as i64,
-                shape.count as i32,
-            )
-        })
-    }
-
-    /// Put in one dot product for each of `rows` vectors of `len` float32 from `first` on with the vector at `second`;
-    /// every `step`-th is taken, beginning with `from`.
-    ///
-    /// # Errors
-    /// Where cuBLAS refuses.
-    pub fn dots(&self, rows: usize, len: usize, factors: Factors, from: usize, step: usize) -> Result<(), CudaError> {
-        self.blas.point_to(sys::cublasPointerMode_t::CUBLAS_POINTER_MODE_DEVICE)?;
-        let done = (from..rows).step_by(step).try_for_each(|row| {
-            let vector = factors.first.plus::<f32>(row * len).0 as *const f32;
-            let result = factors.result.plus::<f32>(row).0 as *mut f32;
-            // SAFETY: each row and its result lie within the places given.
-            check("cublasSdot", unsafe {
-                let other = factors.second.0 as *const f32;
-                sys::cublasSdot_v2(self.blas.handle, len as i32, vector, 1, other, 1, result)
-            })
-        });
-        self.blas.point_to(sys::cublasPointerMode_t::CUBLAS_POINTER_MODE_HOST)?;
-        done
-    }
-
-    /// Put in a linear layer over bfloat16 with float32 sums.
-    ///
-    /// # Errors
-    /// Where cuBLAS refuses.
-    pub fn half_linear(&self, shape: MatrixShape, factors: Factors, output: HalfOutput) -> Result<(), CudaError> {
-        let MatrixShape { rows, inner, outputs } = shape;
-        let one = 1f32;
-        let onto = if output == HalfOutput::Added { 1f32 } else { 0f32 };
-        let half = sys::cudaDataType_t::CUDA_R_16BF;
-        let out = if output == HalfOutput::Half { half } else { sys::cudaDataType_t::CUDA_R_32F };
-        // SAFETY: as for `linear`.
-        check("cublasGemmEx", unsafe {
-            sys::cublasGemmEx(
-                self.blas.handle,
-                sys::cublasOperation_t::CUBLAS_OP_T,
-                sys::cublasOperation_t::CUBLAS_OP_N,
-                outputs as i32,
-                rows as i32,
-                inner as i32,
-                (&raw const one).cast(),
-                factors.first.0 as *const c_void,
-                half,
-                inner as i32,
-                factors.second.0 as *const c_void,
-                half,
-                inner as i32,
-                (&raw const onto).cast(),
-                factors.result.0 as *mut c_void,
-                out,
-                outputs as i32,
-                sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
-                sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
-            )
-        })
-    }
-}
-
-fn check(call: &'static str, status: sys::cublasStatus_t) -> Result<(), CudaError> {
+/// cuBLAS's answer as an error that says who must act.
+pub(super) fn check(call: &'static str, status: sys::cublasStatus_t) -> Result<(), CudaError> {
     match status {
         sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS => Ok(()),
         sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED => Err(CudaError::OutOfMemory { what: call, bytes: 0 }),

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::device::Device;
 use super::driver_error;
-use crate::cuda::error::CudaError;
+use crate::error::CudaError;
 
 /// One program: every source after the one it builds on.
 const SOURCE: &str = concat!(

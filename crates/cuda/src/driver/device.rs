@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, result, sys};
 
 use super::driver_error;
-use crate::cuda::error::CudaError;
+use crate::error::CudaError;
 
 /// A device with its context. Clones share the context.
 #[derive(Debug, Clone)]

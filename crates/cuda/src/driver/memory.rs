@@ -6,7 +6,7 @@ use cudarc::driver::result;
 
 use super::device::Device;
 use super::driver_error;
-use crate::cuda::error::CudaError;
+use crate::error::CudaError;
 
 /// Types that are plain bits: any bytes are a value.
 pub trait Plain: Copy + Default + 'static {}

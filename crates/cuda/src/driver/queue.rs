@@ -11,7 +11,7 @@ use super::compiler::Kernels;
 use super::device::Device;
 use super::driver_error;
 use super::memory::{Address, Buffer, Pinned, Plain};
-use crate::cuda::error::CudaError;
+use crate::error::CudaError;
 
 /// What a kernel is given.
 #[derive(Debug, Clone, Copy)]

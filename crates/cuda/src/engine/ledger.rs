@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use grail_protocol::generation::{GeneratedRollout, ProofPass};
 
 use super::{GroupWork, Reply};
-use crate::error::EngineError;
+use crate::error::CudaEngineError;
 
 /// How often a group is begun before its error is handed back.
 const ATTEMPTS_MAX: u32 = 4;
@@ -151,7 +151,7 @@ impl Ledger {
     }
 
     /// A rollout was proved, or could not be; answers whoever waits once the group is complete.
-    pub fn proved(&mut self, ticket: (u64, u32, u64, u32), index: usize, pass: Result<ProofPass, EngineError>) {
+    pub fn proved(&mut self, ticket: (u64, u32, u64, u32), index: usize, pass: Result<ProofPass, CudaEngineError>) {
         let order = (ticket.0, ticket.1, ticket.2);
         let Some(entry) = self.entries.get_mut(&order).filter(|entry| entry.attempts == ticket.3) else { return };
         match pass {
@@ -172,7 +172,7 @@ impl Ledger {
     }
 
     /// The next group cannot be done at all.
-    pub fn refuse_next(&mut self, error: EngineError) {
+    pub fn refuse_next(&mut self, error: CudaEngineError) {
         let waiting = self.entries.iter().find(|(_, entry)| entry.is_waiting).map(|(order, _)| *order);
         if let Some(entry) = waiting.and_then(|order| self.entries.remove(&order)) {
             answer(entry.reply, Err(error));
@@ -181,7 +181,7 @@ impl Ledger {
 
     /// Everything that was begun begins again, since the device failed or its memory holds nonsense; what failed too often
     /// is answered with the error. Gives the slots that are free now.
-    pub fn restart(&mut self, error: impl Fn() -> EngineError) -> Vec<usize> {
+    pub fn restart(&mut self, error: impl Fn() -> CudaEngineError) -> Vec<usize> {
         let begun: Vec<Order> =
             self.entries.iter().filter(|(_, entry)| !entry.is_waiting).map(|(order, _)| *order).collect();
         let slots = self.seats.keys().copied().collect();
@@ -191,7 +191,7 @@ impl Ledger {
         slots
     }
 
-    fn retry(&mut self, order: Order, error: EngineError) {
+    fn retry(&mut self, order: Order, error: CudaEngineError) {
         self.seats.retain(|_, (seated, _)| *seated != order);
         let Some(entry) = self.entries.get_mut(&order) else { return };
         entry.attempts += 1;
@@ -205,7 +205,7 @@ impl Ledger {
     }
 }
 
-fn answer(reply: Option<Reply>, outcome: Result<Vec<GeneratedRollout>, EngineError>) {
+fn answer(reply: Option<Reply>, outcome: Result<Vec<GeneratedRollout>, CudaEngineError>) {
     if let Some(reply) = reply {
         reply(outcome);
     }

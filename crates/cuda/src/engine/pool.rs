@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::ledger::Finished;
-use crate::cuda::proof::{Layout, Order, Sequence};
+use crate::proof::{Layout, Order, Sequence};
 
 /// Shared by the thread that draws and those that prove.
 #[derive(Debug, Default)]

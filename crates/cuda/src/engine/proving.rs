@@ -10,17 +10,16 @@ use super::ledger::Finished;
 use super::pool::{Pool, sequence};
 use super::turns::Turns;
 use super::{CudaSettings, Message, ProofWatch};
-use crate::cuda::driver::{Device, Kernels};
-use crate::cuda::error::CudaError;
-use crate::cuda::proof::{PASS_ROWS_MAX, Prover, Sequence};
-use crate::cuda::weights::ExactWeights;
-use crate::error::EngineError;
+use crate::driver::{Device, Kernels};
+use crate::error::{CudaEngineError, CudaError};
+use crate::proof::{PASS_ROWS_MAX, Prover, Sequence};
+use crate::weights::ExactWeights;
 
 /// What became of a rollout.
 pub(super) struct Proved {
     pub(super) ticket: (u64, u32, u64, u32),
     pub(super) index: usize,
-    pub(super) pass: Result<ProofPass, EngineError>,
+    pub(super) pass: Result<ProofPass, CudaEngineError>,
 }
 
 /// What a proving thread works with.
@@ -38,7 +37,7 @@ pub(super) struct Proving<'a> {
     pub(super) ready: &'a Barrier,
 }
 
-type Passes = Vec<Result<ProofPass, EngineError>>;
+type Passes = Vec<Result<ProofPass, CudaEngineError>>;
 
 impl Proving<'_> {
     /// Prove until there will be no more rollouts, or nobody hears the results.
@@ -69,7 +68,7 @@ impl Proving<'_> {
             }
             let passes = match passes {
                 Err(error) if batch.len() > 1 => {
-                    if matches!(error, EngineError::Cuda(CudaError::OutOfMemory { .. })) {
+                    if matches!(error, CudaEngineError::Cuda(CudaError::OutOfMemory { .. })) {
                         // There is no room for so many at once.
                         rows_max /= 2;
                         prover = None;

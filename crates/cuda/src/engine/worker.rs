@@ -6,16 +6,17 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use grail_engine::EngineError;
+
 use super::ledger::Ledger;
 use super::pool::{Closing, Pool};
 use super::proving::Proving;
 use super::turns::{EndOfDrawing, Turns};
 use super::{CudaSettings, Message, ProofWatch};
-use crate::cuda::decode::{DecodeSettings, Decoder, Drawn};
-use crate::cuda::driver::{Device, Kernels, Queue, Urgency, forget_device};
-use crate::cuda::error::CudaError;
-use crate::cuda::weights::{ExactWeights, HalfWeights, Model, check_memory};
-use crate::error::EngineError;
+use crate::decode::{DecodeSettings, Decoder, Drawn};
+use crate::driver::{Device, Kernels, Queue, Urgency, forget_device};
+use crate::error::{CudaEngineError, CudaError};
+use crate::weights::{ExactWeights, HalfWeights, Model, check_memory};
 
 /// Fewest rollouts that are worth decoding: one group.
 const ROLLOUTS_MIN: usize = 4;
@@ -53,8 +54,8 @@ enum Ending {
 pub(super) fn spawn(
     mut worker: Worker,
     inbox: mpsc::Receiver<Message>,
-    started: mpsc::Sender<Result<(), EngineError>>,
-) -> Result<JoinHandle<()>, EngineError> {
+    started: mpsc::Sender<Result<(), CudaEngineError>>,
+) -> Result<JoinHandle<()>, CudaEngineError> {
     let thread = std::thread::Builder::new().name("cuda".to_owned());
     thread.spawn(move || worker.run(&inbox, started)).map_err(|_| CudaError::Ended.into())
 }
@@ -70,7 +71,7 @@ impl Worker {
         Self { settings, eos_token, messages, ledger: Ledger::default(), is_stopping: false, is_lost, watch }
     }
 
-    fn run(&mut self, inbox: &mpsc::Receiver<Message>, started: mpsc::Sender<Result<(), EngineError>>) {
+    fn run(&mut self, inbox: &mpsc::Receiver<Message>, started: mpsc::Sender<Result<(), CudaEngineError>>) {
         let mut started = Some(started);
         let mut failures = 0;
         loop {
@@ -108,8 +109,8 @@ impl Worker {
     fn set_up_and_decode(
         &mut self,
         inbox: &mpsc::Receiver<Message>,
-        started: &mut Option<mpsc::Sender<Result<(), EngineError>>>,
-    ) -> Result<Ending, EngineError> {
+        started: &mut Option<mpsc::Sender<Result<(), CudaEngineError>>>,
+    ) -> Result<Ending, CudaEngineError> {
         let device = Device::open(self.settings.ordinal)?;
         let kernels = Rc::new(Kernels::load(&device, self.settings.kernel_cache.as_deref())?);
         let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
@@ -221,7 +222,7 @@ impl Worker {
             let Some(work) = self.ledger.next_to_begin(self.settings.provers) else { return Ok(()) };
             let (rollouts, prompt, most) = (work.streams.len(), work.prompt.len(), work.new_tokens_max);
             if let Some(error) = self.problem(decoder, &work) {
-                self.ledger.refuse_next(error);
+                self.ledger.refuse_next(error.into());
                 continue;
             }
             let sitting = decoder.roster().occupied().len();
@@ -289,6 +290,6 @@ fn pause() {
     std::thread::sleep(SET_UP_PAUSE);
 }
 
-fn lost(text: &str) -> EngineError {
+fn lost(text: &str) -> CudaEngineError {
     CudaError::DeviceLost { call: "setting the device up again", name: text.to_owned() }.into()
 }

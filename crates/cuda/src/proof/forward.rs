@@ -1,50 +1,15 @@
 //! The forward of a pass, launch by launch.
 
 use super::layout::{Layout, Seat};
-use super::orders::{Chosen, Linear};
+use super::products::{Chosen, Linear, mix, scores};
 use super::scratch::AttentionScratch;
 use super::{Prover, TorchProfile};
-use crate::config::Qwen3Config;
-use crate::cuda::driver::{Address, Algorithm, Argument, Factors, Grid, Mark, Queue, StridedShape};
-use crate::cuda::error::CudaError;
-use crate::cuda::weights::ExactLayer;
-
-/// Queues that work side by side.
-pub(super) const LANES: usize = 3;
+use crate::driver::{Address, Algorithm, Argument, Factors, Grid, Queue, StridedShape};
+use crate::error::CudaError;
+use crate::weights::ExactLayer;
 
 /// 128 to the power of −1/4, which queries and keys are each multiplied with, as PyTorch rounds it.
 const HEAD_SCALE: f32 = f32::from_bits(0x3e98_37f0);
-
-/// A main queue, and two beside it for products that need not wait for each other.
-pub(super) struct Lanes {
-    pub(super) main: Queue,
-    beside: [Queue; 2],
-    forked: Mark,
-    joined: [Mark; 2],
-}
-
-impl Lanes {
-    pub(super) fn new(main: Queue) -> Result<Self, CudaError> {
-        let beside = [main.beside()?, main.beside()?];
-        let device = main.device();
-        let (forked, joined) = (Mark::new(device)?, [Mark::new(device)?, Mark::new(device)?]);
-        Ok(Self { forked, joined, main, beside })
-    }
-
-    pub(super) fn all(&self) -> [&Queue; LANES] {
-        [&self.main, &self.beside[0], &self.beside[1]]
-    }
-
-    /// Let the queues beside wait for the main one.
-    pub(super) fn fork(&self) -> Result<(), CudaError> {
-        self.beside.iter().try_for_each(|queue| queue.after(&self.main, &self.forked))
-    }
-
-    /// Let the main queue wait for those beside.
-    pub(super) fn join(&self) -> Result<(), CudaError> {
-        self.beside.iter().zip(&self.joined).try_for_each(|(queue, mark)| self.main.after(queue, mark))
-    }
-}
 
 /// What a pass computes, and by which kernels.
 #[derive(Debug)]
@@ -61,32 +26,6 @@ struct Heads {
     queries: Address,
     keys: Address,
     values: Address,
-}
-
-/// scores[h, t, s] = queries[t, h] · keys[h, s], for the last `own` of the tokens.
-pub(super) fn scores(config: &Qwen3Config, tokens: usize, own: usize) -> StridedShape {
-    let dim = config.head_dim;
-    StridedShape {
-        is_first_transposed: true,
-        m_n_k: (tokens, own, dim),
-        first: (dim, dim * tokens),
-        second: (config.query_size(), dim),
-        result: (tokens, tokens * own),
-        count: config.heads,
-    }
-}
-
-/// The values under the scores, written as the output layer reads them: [own, queries].
-pub(super) fn mix(config: &Qwen3Config, tokens: usize, own: usize) -> StridedShape {
-    let dim = config.head_dim;
-    StridedShape {
-        is_first_transposed: false,
-        m_n_k: (dim, own, tokens),
-        first: (dim, dim * tokens),
-        second: (tokens, tokens * own),
-        result: (config.query_size(), dim),
-        count: config.heads,
-    }
 }
 
 impl Prover {

@@ -7,14 +7,13 @@
 
 use std::collections::BTreeMap;
 
+use grail_engine::Qwen3Config;
+
 use super::Prover;
-use super::forward::{Lanes, mix, scores};
-use crate::config::Qwen3Config;
-use crate::cuda::driver::{
-    Address, Algorithm, Buffer, Factors, Grid, Mark, MatrixShape, Queue, StridedShape, Summation,
-};
-use crate::cuda::error::CudaError;
-use crate::cuda::weights::ExactLayer;
+use super::lanes::Lanes;
+use super::products::{Chosen, Linear, mix, scores};
+use crate::driver::{Address, Algorithm, Buffer, Factors, Grid, Mark, MatrixShape, Queue, StridedShape, Summation};
+use crate::error::CudaError;
 
 /// Kernels that are timed again for another number of vectors.
 const SHORTLIST: usize = 5;
@@ -22,53 +21,6 @@ const SHORTLIST: usize = 5;
 const ROWS_STEP: usize = 256;
 /// How often a kernel is timed.
 const TIMED: u32 = 2;
-
-/// The linear layers, by the shape of their matrices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Linear {
-    Queries,
-    KeysOrValues,
-    AttentionOutput,
-    GatesOrValues,
-    FeedForwardOutput,
-}
-
-impl Linear {
-    const ALL: [Self; 5] =
-        [Self::Queries, Self::KeysOrValues, Self::AttentionOutput, Self::GatesOrValues, Self::FeedForwardOutput];
-
-    /// Its product for so many vectors.
-    pub(super) fn shape(self, config: &Qwen3Config, rows: usize) -> MatrixShape {
-        let (hidden, queries) = (config.hidden_size, config.query_size());
-        let (inner, outputs) = match self {
-            Self::Queries => (hidden, queries),
-            Self::KeysOrValues => (hidden, config.key_value_size()),
-            Self::AttentionOutput => (queries, hidden),
-            Self::GatesOrValues => (hidden, config.intermediate_size),
-            Self::FeedForwardOutput => (config.intermediate_size, hidden),
-        };
-        MatrixShape { rows, inner, outputs }
-    }
-
-    /// How many products of this shape run side by side.
-    fn side_by_side(self) -> usize {
-        match self {
-            Self::KeysOrValues | Self::GatesOrValues => 2,
-            Self::Queries | Self::AttentionOutput | Self::FeedForwardOutput => 1,
-        }
-    }
-
-    /// A layer's first matrix of this shape.
-    fn weights(self, layer: &ExactLayer, config: &Qwen3Config) -> Address {
-        match self {
-            Self::Queries => layer.queries_keys_values.address(),
-            Self::KeysOrValues => layer.queries_keys_values.at(config.query_size() * config.hidden_size),
-            Self::AttentionOutput => layer.attention_output.address(),
-            Self::GatesOrValues => layer.gates_values.address(),
-            Self::FeedForwardOutput => layer.feed_forward_output.address(),
-        }
-    }
-}
 
 /// Which family of kernels each linear layer's products are summed by. Lengths of one order can be computed together.
 pub type Order = [u8; 5];
@@ -87,16 +39,6 @@ struct Family {
 pub(super) struct Orders {
     lengths: BTreeMap<usize, Option<Order>>,
     families: [Vec<Family>; 5],
-}
-
-/// The kernel of each linear layer for a pass, by [`Linear`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Chosen([Algorithm; 5]);
-
-impl Chosen {
-    pub(super) fn kernel(&self, linear: Linear) -> &Algorithm {
-        &self.0[linear as usize]
-    }
 }
 
 impl Prover {

@@ -1,10 +1,11 @@
 //! What the exact pass needs beside the weights, for passes up to some size.
 
-use crate::config::Qwen3Config;
-use crate::cuda::driver::{Buffer, Device, Pinned, Queue};
-use crate::cuda::error::CudaError;
+use grail_engine::Qwen3Config;
 
-use super::forward::LANES;
+use crate::driver::{Buffer, Device, Pinned, Queue};
+use crate::error::CudaError;
+
+use super::lanes::LANES;
 use super::layout::{Layout, Seat};
 use super::{HEAD_ROWS, PROOF_TOKENS_MAX};
 

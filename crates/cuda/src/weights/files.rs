@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use grail_engine::EngineError;
+use grail_engine::weights::{parts, read};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
 use super::source::TensorSource;
 use super::sweep;
-use crate::cuda::driver::{Address, Buffer, Queue};
-use crate::cuda::error::CudaError;
-use crate::error::EngineError;
-use crate::weights::{parts, read};
+use crate::driver::{Address, Buffer, Queue};
+use crate::error::{CudaEngineError, CudaError};
 
 /// Bytes that are copied at a time.
 const PIECE_BYTES: usize = 64 << 20;
@@ -44,7 +44,7 @@ impl TensorFiles {
     ///
     /// # Errors
     /// Where it is no safetensors file.
-    pub fn from_bytes(bytes: Vec<u8>, origin: &str) -> Result<Self, EngineError> {
+    pub fn from_bytes(bytes: Vec<u8>, origin: &str) -> Result<Self, CudaEngineError> {
         let mut files = Self::empty(origin.to_owned());
         files.add(Content::Owned(bytes), Path::new(origin))?;
         Ok(files)
@@ -54,7 +54,7 @@ impl TensorFiles {
     ///
     /// # Errors
     /// Where a file cannot be read or is damaged.
-    pub fn from_folder(folder: &Path) -> Result<Self, EngineError> {
+    pub fn from_folder(folder: &Path) -> Result<Self, CudaEngineError> {
         let (index, whole) = (folder.join("model.safetensors.index.json"), folder.join("model.safetensors"));
         let mut files = Self::empty(folder.display().to_string());
         let paths: Vec<PathBuf> = if whole.exists() || !index.exists() {
@@ -97,15 +97,15 @@ impl TensorFiles {
 }
 
 impl TensorSource for TensorFiles {
-    fn place(&mut self, queue: &Queue, name: &str, shape: &[usize], to: Address) -> Result<(), EngineError> {
+    fn place(&mut self, queue: &Queue, name: &str, shape: &[usize], to: Address) -> Result<(), CudaEngineError> {
         let staging = self.staging(queue)?;
         let Some(place) = self.tensors.get(name) else {
-            return Err(EngineError::TensorMissing { origin: self.origin.clone(), name: name.to_owned() });
+            return Err(EngineError::TensorMissing { origin: self.origin.clone(), name: name.to_owned() }.into());
         };
         if place.shape != shape {
             let (found, expected) = (place.shape.clone(), shape.to_vec());
             let (origin, name) = (self.origin.clone(), name.to_owned());
-            return Err(EngineError::TensorShape { origin, name, found, expected });
+            return Err(EngineError::TensorShape { origin, name, found, expected }.into());
         }
         let kernel = match place.kind {
             Dtype::F32 => None,
@@ -156,12 +156,13 @@ mod tests {
 
     #[test]
     fn a_files_tensors_are_found_at_their_place() {
-        let files = TensorFiles::from_bytes(crate::rehearsal::safetensors().unwrap(), "test").unwrap();
+        let files = TensorFiles::from_bytes(grail_engine::rehearsal::safetensors().unwrap(), "test").unwrap();
         let place = &files.tensors["model.embed_tokens.weight"];
         assert_eq!((place.shape.as_slice(), place.kind), ([512, 128].as_slice(), Dtype::BF16));
         assert_eq!(place.bytes.len(), 512 * 128 * 2);
-        let mut widened = crate::rehearsal::weights().unwrap();
-        let expected = crate::weights::WeightSource::take(&mut widened, "model.embed_tokens.weight", &[512, 128]);
+        let mut widened = grail_engine::rehearsal::weights().unwrap();
+        let expected =
+            grail_engine::weights::WeightSource::take(&mut widened, "model.embed_tokens.weight", &[512, 128]);
         let bytes = &files.files[0].bytes()[place.bytes.clone()];
         let ours = bytes.chunks(2).map(|pair| f32::from_bits(u32::from(u16::from_le_bytes([pair[0], pair[1]])) << 16));
         assert!(ours.eq(expected.unwrap()));

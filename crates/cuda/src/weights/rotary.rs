@@ -1,6 +1,6 @@
 //! The rotary frequencies as a server's vectorised host code computes them: part of the proof's bits.
 
-use crate::cpu::inverse_frequencies;
+use grail_engine::cpu::inverse_frequencies;
 
 /// Theta 5,000,000 and heads of 128, as float32 bits: Qwen3-4B. Scalar host code differs at index 19 by one unit.
 const QWEN3_4B: [u32; 64] = [

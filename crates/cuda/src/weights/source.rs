@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
+use grail_engine::synthetic::{Spread, SyntheticModel, stream};
+use grail_engine::weights::read;
+use grail_engine::{HfTokenizer, Qwen3Config, rehearsal};
+
 use super::TensorFiles;
 use super::sweep;
-use crate::config::Qwen3Config;
-use crate::cuda::driver::{Address, Queue};
-use crate::cuda::error::CudaError;
-use crate::error::EngineError;
-use crate::rehearsal;
-use crate::synthetic::{Spread, SyntheticModel, stream};
-use crate::tokenizer::HfTokenizer;
-use crate::weights::read;
+use crate::driver::{Address, Queue};
+use crate::error::{CudaEngineError, CudaError};
 
 /// Puts tensors into device memory, widened to float32 in row-major order.
 pub trait TensorSource {
@@ -19,7 +17,7 @@ pub trait TensorSource {
     ///
     /// # Errors
     /// If there is no such tensor, it has another shape, or it cannot be widened.
-    fn place(&mut self, queue: &Queue, name: &str, shape: &[usize], to: Address) -> Result<(), EngineError>;
+    fn place(&mut self, queue: &Queue, name: &str, shape: &[usize], to: Address) -> Result<(), CudaEngineError>;
 }
 
 /// A model that can be brought onto a device.
@@ -37,7 +35,7 @@ impl Model {
     ///
     /// # Errors
     /// Where a file cannot be read or is damaged, or the name is not understood.
-    pub fn open(name: &str) -> Result<Self, EngineError> {
+    pub fn open(name: &str) -> Result<Self, CudaEngineError> {
         if name == "rehearsal" {
             let tensors = Box::new(TensorFiles::from_bytes(rehearsal::safetensors()?, "model.safetensors.zst")?);
             return Ok(Self { config: rehearsal::config()?, tokenizer: Some(rehearsal::tokenizer()?), tensors });
@@ -53,7 +51,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::open`].
-    pub fn from_folder(folder: &Path) -> Result<Self, EngineError> {
+    pub fn from_folder(folder: &Path) -> Result<Self, CudaEngineError> {
         let config = folder.join("config.json");
         let config = Qwen3Config::from_json(&read(&config)?, &config.display().to_string())?;
         let tokenizer = Some(HfTokenizer::from_file(&folder.join("tokenizer.json"))?);
@@ -62,7 +60,7 @@ impl Model {
 }
 
 impl TensorSource for SyntheticModel {
-    fn place(&mut self, queue: &Queue, name: &str, shape: &[usize], to: Address) -> Result<(), EngineError> {
+    fn place(&mut self, queue: &Queue, name: &str, shape: &[usize], to: Address) -> Result<(), CudaEngineError> {
         Ok(fill(queue, to, shape.iter().product(), stream(name, self.seed), Spread::of(name))?)
     }
 }

@@ -1,25 +1,16 @@
 //! The CUDA engine against the CPU's. Without a device there is nothing to compare, and the tests end at once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::MutexGuard;
 
-use grail_engine::EngineError;
-use grail_engine::cuda::driver::{Buffer, Device, device_count};
-use grail_engine::cuda::{CudaEngine, CudaError, CudaSettings};
+use grail_cuda::driver::{Buffer, Device};
+use grail_cuda::{CudaEngine, CudaEngineError, CudaError, CudaSettings};
 use grail_engine::sampling::{PROTOCOL_SAMPLING, penalise, temper, top_k, top_p};
 
-use crate::fixtures::{ENGINE, RANDOMNESS, ask, prompts, streams};
+use crate::fixtures::{CPU, PATIENCE, RANDOMNESS, ask, device, prompts, streams};
 
-/// Long enough for any of these; only a hang takes longer.
-const PATIENCE: Duration = Duration::from_secs(300);
-
-/// An engine, and the right to the device: one of the tests takes all of its memory.
+/// An engine, and the right to use the device.
 fn engine(deterministic: bool) -> Option<(CudaEngine, MutexGuard<'static, ()>)> {
-    static DEVICE: Mutex<()> = Mutex::new(());
-    if device_count() == 0 {
-        return None;
-    }
-    let device = DEVICE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = device()?;
     let mut settings = CudaSettings::new("rehearsal", 0);
     settings.kernel_cache = Some(std::env::temp_dir().join("grail-test-kernels"));
     settings.decode.deterministic = deterministic;
@@ -48,8 +39,8 @@ fn rollouts_follow_the_distribution_that_the_cpu_computes_in_float32() {
     let (mut distances, mut drawn, mut unlikely) = (0.0, 0, 0);
     for (_ticket, answer) in asked {
         for rollout in answer.recv_timeout(PATIENCE).unwrap().unwrap() {
-            let hidden = ENGINE.hidden_states(&rollout.tokens).unwrap();
-            let logits = ENGINE.network().logits(&hidden);
+            let hidden = CPU.hidden_states(&rollout.tokens).unwrap();
+            let logits = CPU.network().logits(&hidden);
             for position in rollout.prompt_length..rollout.tokens.len() {
                 let row = &logits[(position - 1) * 512..position * 512];
                 let before = &rollout.tokens[..position];
@@ -60,7 +51,7 @@ fn rollouts_follow_the_distribution_that_the_cpu_computes_in_float32() {
                     None => unlikely += 1,
                 }
             }
-            let pass = ENGINE.proof_pass(&rollout.tokens, RANDOMNESS).unwrap();
+            let pass = CPU.proof_pass(&rollout.tokens, RANDOMNESS).unwrap();
             let both = pass.probabilities.iter().zip(&rollout.pass.probabilities).skip(rollout.prompt_length - 1);
             let worst = both.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(worst < 1e-3, "raw probabilities differ by {worst}");
@@ -125,7 +116,7 @@ fn without_memory_groups_are_proved_fewer_at_a_time_or_refused_and_with_memory_a
     for (group, (_ticket, answer)) in asked.into_iter().enumerate() {
         match answer.recv_timeout(PATIENCE).unwrap() {
             Ok(rollouts) => assert_eq!(rollouts.len(), 4),
-            Err(EngineError::Cuda(CudaError::OutOfMemory { .. })) => refused.push(group),
+            Err(CudaEngineError::Cuda(CudaError::OutOfMemory { .. })) => refused.push(group),
             Err(error) => panic!("{error}"),
         }
     }

@@ -1,26 +1,32 @@
-//! A device that is lost: in a process of its own, since an error that breaks a context breaks every later one of it.
-//! Without a device there is nothing to lose, and the test ends at once.
+//! A device that is lost. Without a device there is nothing to lose, and the test ends at once.
 
-#[path = "engine/fixtures.rs"]
-#[allow(dead_code, reason = "shared with the other tests of the engine")]
-mod fixtures;
-
+use std::process::Command;
 use std::rc::Rc;
-use std::time::Duration;
 
-use grail_engine::cuda::driver::{Device, Grid, Kernels, Queue, Urgency, device_count};
-use grail_engine::cuda::{CudaEngine, CudaSettings};
+use grail_cuda::driver::{Device, Grid, Kernels, Queue, Urgency};
+use grail_cuda::{CudaEngine, CudaSettings};
 
-use fixtures::{ask, prompts, streams};
+use crate::fixtures::{PATIENCE, ask, device, prompts, streams};
 
-/// Long enough for any of these; only a hang takes longer.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Set in the process that breaks the device's context.
+const OWN_PROCESS: &str = "GRAIL_TEST_OWN_PROCESS";
+const NAME: &str = "lost_device::a_device_that_this_process_lost_is_told_and_every_group_is_answered";
 
+/// Runs in a process of its own: a broken context breaks every later context of the same process.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "the variable says only which of its two processes a test runs in")]
 fn a_device_that_this_process_lost_is_told_and_every_group_is_answered() {
-    if device_count() == 0 {
-        return;
+    let Some(_device) = device() else { return };
+    if std::env::var_os(OWN_PROCESS).is_some() {
+        return lose_the_device();
     }
+    let mut own = Command::new(std::env::current_exe().unwrap());
+    let output = own.args(["--exact", NAME]).env(OWN_PROCESS, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn lose_the_device() {
     let engine = CudaEngine::start(CudaSettings::new("rehearsal", 0)).unwrap();
     let prompts = prompts();
     let asked: Vec<_> = (0..12).map(|group| ask(&engine, &prompts[group % 3], streams(group as u32))).collect();

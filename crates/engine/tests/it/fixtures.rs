@@ -1,12 +1,10 @@
 //! The files under `fixtures/` that several tests read, and inputs made from them.
 
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, mpsc};
+use std::sync::LazyLock;
 
-use grail_engine::cuda::engine::Ticket;
-use grail_engine::cuda::{CudaEngine, GroupWork};
-use grail_engine::{CpuEngine, EngineError};
-use grail_protocol::generation::{GeneratedRollout, StreamKey, Tokenizer};
+use grail_engine::CpuEngine;
+use grail_protocol::generation::{StreamKey, Tokenizer};
 use sha2::{Digest, Sha256};
 
 /// Most new tokens that the tests ask for; the rehearsal model needs fewer.
@@ -57,20 +55,4 @@ pub(crate) fn streams(group: u32) -> Vec<StreamKey> {
 pub(crate) fn sha256_of_tokens(tokens: &[u32]) -> String {
     let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_be_bytes()).collect();
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What a group's asker hears.
-pub(crate) type Answer = mpsc::Receiver<Result<Vec<GeneratedRollout>, EngineError>>;
-
-/// Ask a CUDA engine for a group.
-pub(crate) fn ask(engine: &CudaEngine, prompt: &[u32], streams: Vec<StreamKey>) -> (Ticket, Answer) {
-    let (sender, receiver) = mpsc::channel();
-    let work = GroupWork {
-        prompt: prompt.to_vec(),
-        streams,
-        randomness: RANDOMNESS.to_owned(),
-        new_tokens_max: NEW_TOKENS_MAX,
-    };
-    let reply = Box::new(move |outcome| sender.send(outcome).unwrap_or_default());
-    (engine.submit(work, reply).unwrap(), receiver)
 }

@@ -1,7 +1,6 @@
 //! Tests of the engine through its public interface.
 
 mod candle_oracle;
-mod cuda;
 mod determinism;
 mod fixtures;
 mod generation;

@@ -1,6 +1,5 @@
 //! Inputs that cannot be worked on, and weights that give nonsense.
 
-use grail_engine::cuda::weights::TensorFiles;
 use grail_engine::weights::{Checkpoint, WeightSource};
 use grail_engine::{CpuEngine, EngineError, rehearsal};
 
@@ -68,27 +67,5 @@ fn weights_that_give_no_numbers_are_noticed() {
         let sampled = engine.generate_tokens(&[1, 2, 3], &streams(0), 5);
         assert!(matches!(sampled, Err(EngineError::Sampling { position: 3, .. })), "{sampled:?}");
         assert!(matches!(engine.proof_pass(&[1, 2, 3], RANDOMNESS), Err(EngineError::Sketch(_))));
-    }
-}
-
-/// Headers and shapes that announce more than there is: both readers refuse before they make room for it.
-#[test]
-fn weight_files_that_announce_too_much_are_refused() {
-    let file = |length: u64, header: &str| [&length.to_le_bytes(), header.as_bytes()].concat();
-    let of_header = |header: &str| file(header.len() as u64, header);
-    let tensor =
-        |shape: &str, end: u64| format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#);
-    let files = [
-        file(u64::MAX, "{}"),
-        file(1 << 40, "{}"),
-        file(100_000_001, "{}"),
-        of_header(&tensor("[4611686018427387904,4]", 16)),
-        of_header(&tensor("[4611686018427387904]", u64::MAX)),
-        of_header(&tensor("[2,2]", 16)),
-        of_header(&format!("{}1", "[".repeat(100_000))),
-    ];
-    for (number, file) in files.into_iter().enumerate() {
-        assert!(Checkpoint::from_bytes(&file, "foreign").is_err(), "file {number}");
-        assert!(TensorFiles::from_bytes(file, "foreign").is_err(), "file {number}");
     }
 }

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
+use grail_engine::philox::DrawStream;
+use grail_engine::sampling::Sampler;
+use grail_engine::synthetic::qwen3_4b;
 use grail_protocol::generation::StreamKey;
 
 use super::*;
-use crate::cuda::driver::{Kernels, Urgency, device_count};
-use crate::philox::DrawStream;
-use crate::sampling::Sampler;
-use crate::synthetic::qwen3_4b;
+use crate::driver::{Kernels, Urgency, device_count};
 
 /// Rows drawn together.
 const ROWS: usize = 64;
@@ -63,7 +63,7 @@ fn streams(count: usize, attempt: u32) -> Vec<DrawStream> {
 
 /// Numbers by counter, so that a failure can be repeated.
 fn noise(count: usize, seed: u64) -> impl Iterator<Item = f32> {
-    use crate::synthetic::{Spread, weight};
+    use grail_engine::synthetic::{Spread, weight};
     (0..count as u64).map(move |index| weight(Spread::Linear, seed, index) / 0.035)
 }
 

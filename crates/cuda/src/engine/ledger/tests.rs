@@ -5,10 +5,10 @@ use std::sync::mpsc;
 use grail_protocol::generation::StreamKey;
 
 use super::*;
-use crate::cuda::CudaError;
+use crate::CudaError;
 
 const EOS: u32 = 99;
-type Answer = Result<Vec<GeneratedRollout>, EngineError>;
+type Answer = Result<Vec<GeneratedRollout>, CudaEngineError>;
 
 fn work(group: u32, new_tokens_max: usize) -> GroupWork {
     let stream = |rollout| StreamKey { seed: 1, window_start: 300, group, rollout, attempt: 0 };
@@ -28,7 +28,7 @@ fn added(ledger: &mut Ledger, group: u32) -> (mpsc::Receiver<Answer>, Arc<Atomic
     (receiver, cancelled)
 }
 
-fn broken() -> EngineError {
+fn broken() -> CudaEngineError {
     CudaError::Ended.into()
 }
 
