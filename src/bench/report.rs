@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use grail_engine::cuda::driver::Device;
+use grail_cuda::driver::Device;
 use serde_json::{Value, json};
 
 use super::Limits;
