@@ -16,7 +16,6 @@ pub mod control;
 pub mod device;
 pub mod doctor;
 pub mod exit;
-mod frames;
 pub mod golden;
 pub mod hub;
 pub mod judge;

@@ -19,7 +19,6 @@ use grail_miner::ports::{Journal, JournalError, JournalRecord};
 use grail_protocol::signature::Hotkey;
 use tokio::sync::oneshot;
 
-pub use crate::frames::FrameDamage;
 pub use error::JournalFileError;
 pub use look::{hotkeys, records_in, records_of};
 #[doc(hidden)]

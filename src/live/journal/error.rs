@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::frames::FrameDamage;
+use grail_miner::frames::FrameDamage;
 
 /// Why a journal cannot be opened or written.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,9 @@
 
 use std::io;
 
+use grail_miner::frames::frame;
+
 use super::{Frame, Header, KIND, packed};
-use crate::frames::frame;
 
 pub(in crate::tape) const FORMAT: u32 = 3;
 

@@ -7,31 +7,31 @@
 use std::ops::Range;
 
 /// Length of a file's header in bytes.
-pub(crate) const HEADER_BYTES: usize = 16;
+pub const HEADER_BYTES: usize = 16;
 /// Longest payload in bytes; a window of hundreds of groups appends a few hundred KiB at a time.
-pub(crate) const PAYLOAD_BYTES_MAX: usize = 256 << 20;
+pub const PAYLOAD_BYTES_MAX: usize = 256 << 20;
 
 const MARK: [u8; 4] = *b"\xf7Rec";
 const HEAD_BYTES: usize = 16;
 
 /// What kind of file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileKind {
+pub struct FileKind {
     /// The first bytes.
-    pub(crate) magic: [u8; 8],
+    pub magic: [u8; 8],
     /// The version of the payloads that this build writes.
-    pub(crate) version: u32,
+    pub version: u32,
 }
 
 /// What lies in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Scan {
+pub struct Scan {
     /// Where each payload lies.
-    pub(crate) payloads: Vec<Range<usize>>,
+    pub payloads: Vec<Range<usize>>,
     /// Bytes up to the end of the last whole frame.
-    pub(crate) whole_bytes: usize,
+    pub whole_bytes: usize,
     /// Bytes after that.
-    pub(crate) torn_bytes: usize,
+    pub torn_bytes: usize,
 }
 
 /// Why a file cannot be trusted.
@@ -61,13 +61,16 @@ pub enum FrameDamage {
 
 impl FileKind {
     /// The first bytes of every file.
-    pub(crate) fn header(&self) -> [u8; HEADER_BYTES] {
+    pub fn header(&self) -> [u8; HEADER_BYTES] {
         header_of(&self.magic, self.version)
     }
 }
 
 /// A payload as it is written.
-pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
+///
+/// # Panics
+/// If the payload has 4 GiB or more; those above [`PAYLOAD_BYTES_MAX`] are never read back.
+pub fn frame(payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("payloads are below PAYLOAD_BYTES_MAX");
     let mut frame = Vec::with_capacity(HEAD_BYTES + payload.len());
     frame.extend_from_slice(&MARK);
@@ -79,7 +82,7 @@ pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
 }
 
 /// The version in a file's header, if it begins as such a file does.
-pub(crate) fn version(magic: &[u8; 8], bytes: &[u8]) -> Option<u32> {
+pub fn version(magic: &[u8; 8], bytes: &[u8]) -> Option<u32> {
     bytes.starts_with(magic).then(|| word(bytes, 8)).flatten()
 }
 
@@ -87,7 +90,7 @@ pub(crate) fn version(magic: &[u8; 8], bytes: &[u8]) -> Option<u32> {
 ///
 /// # Errors
 /// [`FrameDamage`] where something is broken that a crash cannot have broken.
-pub(crate) fn scan(kind: &FileKind, bytes: &[u8]) -> Result<Scan, FrameDamage> {
+pub fn scan(kind: &FileKind, bytes: &[u8]) -> Result<Scan, FrameDamage> {
     let mut scan = Scan { payloads: Vec::new(), whole_bytes: 0, torn_bytes: bytes.len() };
     if kind.header().starts_with(bytes) && bytes.len() < HEADER_BYTES {
         return Ok(scan);
