@@ -9,8 +9,7 @@ use grail_miner::ports::Bucket;
 use grail_protocol::PROTOCOL;
 use grail_protocol::constants::window_start;
 use grail_protocol::window_file::object_key;
-use grail_sim::validator::{Judge, Judgement};
-use grail_verify::Verdict;
+use grail_verify::{Judge, Judgement, Verdict};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
