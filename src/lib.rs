@@ -26,7 +26,6 @@ mod process;
 pub mod prover;
 pub mod report;
 pub mod serve;
-pub mod swarm;
 pub mod tape;
 mod terminal;
 pub mod top;

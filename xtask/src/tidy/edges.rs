@@ -14,7 +14,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-engine", &["grail-protocol"]),
     ("grail-miner", &["grail-protocol", "grail-verify"]),
     ("grail-sim", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine"]),
-    ("grail", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine", "grail-sim"]),
+    ("grail-swarm", &["grail-sim"]),
+    ("grail", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine", "grail-sim", "grail-swarm"]),
 ];
 const FREE: &str = "xtask";
 
