@@ -25,7 +25,7 @@ const IMAGES: u64 = 3_000;
 const IMAGES_VARIABLE: &str = "GRAIL_TEST_IMAGES";
 const WRITES_LOST_MAX: u64 = 3;
 const SECTOR_BYTES: usize = 512;
-/// Length of a file's header and of a frame's head, as `src/frames.rs` describes them.
+/// Length of a file's header and of a frame's head, as `crates/miner/src/frames.rs` describes them.
 const HEADER_BYTES: usize = 16;
 const HEAD_BYTES: usize = 16;
 

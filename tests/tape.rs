@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use grail_miner::machine::{Event, Machine};
 use grail_miner::ports::{EngineError, GroupRequest, Now};
-use grail_protocol::generation::{GeneratedRollout, ProofPass};
+use grail_protocol::generation::{GeneratedRollout, ProofModel, ProofPass};
 use grail_sim::engine::Generator;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;

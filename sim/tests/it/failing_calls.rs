@@ -1,8 +1,6 @@
 //! Every call of a port in a window and its aftermath fails in turn, once and for good: no panic, no hang, and nothing
 //! that was clean is lost.
 
-mod worlds;
-
 use std::rc::Rc;
 
 use grail_sim::calls::{Calls, FailAt};
@@ -10,6 +8,8 @@ use grail_sim::case::Case;
 use grail_sim::faults::{Fault, FaultKind};
 use grail_sim::run::{FIRST_WINDOW, Knobs, SimConfig, SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
+
+use crate::worlds;
 
 /// Nothing happens.
 fn plain() -> Case {

@@ -11,7 +11,7 @@ use grail_sim::case::FORMAT;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::args::swarm::{Shard, SwarmArguments};
+use super::{Shard, SwarmOptions};
 
 /// What was to be run; it is written before anything is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,15 +80,15 @@ pub struct ShardFile {
 }
 
 impl Manifest {
-    /// What these arguments ask this process for.
-    pub fn of(arguments: &SwarmArguments) -> anyhow::Result<Self> {
-        let Shard { index, of } = arguments.shard;
+    /// What these options ask this process for.
+    pub fn of(options: &SwarmOptions) -> anyhow::Result<Self> {
+        let Shard { index, of } = options.shard;
         Ok(Self {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build: build()?,
-            seeds: arguments.seeds.clone(),
-            windows: arguments.windows,
+            seeds: options.seeds.clone(),
+            windows: options.windows,
             shard: index,
             shards: of,
         })
@@ -117,6 +117,24 @@ impl ShardFile {
         let batches = lines.map(serde_json::from_str).collect::<Result<_, _>>();
         Ok(Self { manifest, batches: batches.with_context(|| format!("{name} is damaged; {remedy}"))? })
     }
+}
+
+/// Every shard's file in a folder.
+///
+/// # Errors
+/// Where the folder or one of its results cannot be read.
+pub fn read_folder(dir: &Path) -> anyhow::Result<Vec<ShardFile>> {
+    let unreadable = || format!("{} cannot be read; name the folder that --dir named", dir.display());
+    let mut shards = Vec::new();
+    for entry in std::fs::read_dir(dir).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let text = std::fs::read_to_string(&path).with_context(unreadable)?;
+            shards.push(ShardFile::parse(&text, &path.display().to_string())?);
+        }
+    }
+    shards.sort_by_key(|shard| (shard.manifest.shards, shard.manifest.shard));
+    Ok(shards)
 }
 
 /// A shard's file that is written to.

@@ -2,6 +2,7 @@
 
 mod foreign_values;
 mod garbage;
+mod judge;
 mod large_files;
 mod mutations;
 mod oracle;

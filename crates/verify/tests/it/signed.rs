@@ -57,7 +57,7 @@ impl SignedWindow {
         let (tokenizer, rollouts, packed) = (Characters, Vec::new(), Vec::new());
         let mut window = Self { facts, tokenizer, rollouts, packed, keypair, context };
         window.rollouts = (0..2).flat_map(|group| window.assemble(group, &window.generated(group))).collect();
-        window.packed = window.file(&window.rollouts).pack();
+        window.packed = window.pack(&window.rollouts);
         window
     }
 
@@ -117,7 +117,11 @@ impl SignedWindow {
     }
 
     pub(crate) fn document(&self, rollouts: &[Rollout]) -> Value {
-        unpack(&self.file(rollouts).pack()).unwrap()
+        unpack(&self.pack(rollouts)).unwrap()
+    }
+
+    pub(crate) fn pack(&self, rollouts: &[Rollout]) -> Vec<u8> {
+        self.file(rollouts).pack()
     }
 
     pub(crate) fn judge(&self, document: &Value, scope: Scope) -> Report {

@@ -102,19 +102,12 @@ impl Difference {
     }
 }
 
-/// The logs of a world in two processes, each begun as `grail sim check --log` would be.
-pub fn two_processes(seed: u64, windows: u64) -> anyhow::Result<[Log; 2]> {
-    let program = std::env::current_exe().context("this program's own file cannot be found")?;
-    let (seed, windows) = (seed.to_string(), windows.to_string());
-    in_two_processes(&seed, |path| {
-        let mut command = Command::new(&program);
-        command.args(["sim", "check", "--seed", &seed, "--windows", &windows, "--log"]).arg(path);
-        command
-    })
-}
-
-/// The logs that two processes write, with other hash keys, another layout of addresses, and other thread counts.
-fn in_two_processes(name: &str, command: impl Fn(&Path) -> Command) -> anyhow::Result<[Log; 2]> {
+/// The logs that two processes write, with other hash keys, another layout of addresses, and other thread counts; `command`
+/// writes one to a path as [`write_log`] does, and `name` keeps files of different calls apart.
+///
+/// # Errors
+/// Where a process cannot be started or fails, or its log cannot be read.
+pub fn two_processes(name: &str, command: impl Fn(&Path) -> Command) -> anyhow::Result<[Log; 2]> {
     let folder = std::env::temp_dir();
     let run = |threads: &str, ballast: usize| {
         let path = folder.join(format!("grail-check-{}-{name}-{threads}.log", std::process::id()));
@@ -134,6 +127,9 @@ fn in_two_processes(name: &str, command: impl Fn(&Path) -> Command) -> anyhow::R
 }
 
 /// Write the log of one run to a file.
+///
+/// # Errors
+/// Where the file cannot be written.
 pub fn write_log(seed: u64, windows: u64, path: &Path) -> anyhow::Result<()> {
     Log::of(seed, windows).write(path)
 }
@@ -143,10 +139,9 @@ mod tests {
     use std::hash::{BuildHasher, RandomState};
 
     use grail_miner::ports::{EngineError, GroupRequest};
-    use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, Tokenizer};
+    use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofModel, ProofPass, RecomputeError, Tokenizer};
     use grail_sim::engine::Generator;
     use grail_sim::run::FIRST_WINDOW;
-    use grail_verify::RecomputeError;
 
     use super::*;
 
@@ -183,7 +178,9 @@ mod tests {
             let cut = GroupRequest { new_tokens_max: 20 + (hash % 80) as usize, ..request.clone() };
             self.0.generate(if request.streams[0].window_start > FIRST_WINDOW { &cut } else { request })
         }
+    }
 
+    impl ProofModel for Unseeded {
         fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
             self.0.pass(tokens, randomness)
         }
@@ -211,9 +208,9 @@ mod tests {
         let program = std::env::current_exe().expect("this test's own file");
         // Two processes may agree by chance, in one pair of eighty.
         let difference = (0..5).find_map(|attempt| {
-            let logs = in_two_processes(&format!("planted-{attempt}"), |path| {
+            let logs = two_processes(&format!("planted-{attempt}"), |path| {
                 let mut command = Command::new(&program);
-                command.args(["--exact", "swarm::check::tests::planted_process"]).env(LOG, path);
+                command.args(["--exact", "check::tests::planted_process"]).env(LOG, path);
                 command
             });
             let [first, second] = logs.expect("both processes run");
@@ -228,7 +225,7 @@ mod tests {
         let (file, place) = places[0].split_once(':').expect("a file and a line");
         assert_eq!(file, "sim/src/engine.rs");
         let line: usize = place.split(':').next().and_then(|line| line.parse().ok()).expect("a line");
-        let source = include_str!("../../sim/src/engine.rs").lines().nth(line - 1).expect("the file has that line");
+        let source = include_str!("../../../sim/src/engine.rs").lines().nth(line - 1).expect("the file has that line");
         assert!(source.contains("self.time.sleep(slice_ms * slowness)"), "{source}");
     }
 

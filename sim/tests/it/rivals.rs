@@ -6,10 +6,10 @@ use grail_protocol::PROTOCOL;
 use grail_protocol::randomness::{challenge_randomness, window_randomness};
 use grail_protocol::rollout::WindowContext;
 use grail_protocol::signature::Keypair;
-use grail_sim::engine::{Generator, Recomputed};
+use grail_sim::engine::Generator;
 use grail_sim::rivals::{Bench, Cheat, Conduct, HOTKEYS_MAX, Subnet};
 use grail_sim::synthetic::SyntheticModel;
-use grail_verify::{Scope, Verdict, WindowFacts, verify_bytes};
+use grail_verify::{Recomputed, Scope, Verdict, WindowFacts, verify_bytes};
 
 const FIRST: u64 = 3_000_000;
 const WINDOWS: u64 = 16;

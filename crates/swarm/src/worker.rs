@@ -14,19 +14,18 @@ use grail_sim::run::{SimConfig, SimReport, simulate};
 use grail_sim::shrink::{failure_key, shrink};
 use grail_sim::synthetic::SyntheticModel;
 
-use super::case_path;
 use super::record::{Batch, Failure, Manifest, Writer};
-use crate::args::swarm::SwarmArguments;
+use super::{SwarmOptions, case_path};
 
 /// Seeds whose results are written together.
 const BATCH: usize = 50;
 
 /// Run this share.
-pub(super) fn run(arguments: &SwarmArguments, told: &mut impl FnMut(&str)) -> anyhow::Result<()> {
-    let manifest = Manifest::of(arguments)?;
-    let (mut writer, done, failing) = Writer::open(&arguments.dir, &manifest)?;
+pub(super) fn run(options: &SwarmOptions, told: &mut impl FnMut(&str)) -> anyhow::Result<()> {
+    let manifest = Manifest::of(options)?;
+    let (mut writer, done, failing) = Writer::open(&options.dir, &manifest)?;
     let done: BTreeSet<u64> = done.into_iter().flat_map(|batch| batch.seeds).collect();
-    let own = arguments.seeds.clone().filter(|seed| seed % manifest.shards == manifest.shard && !done.contains(seed));
+    let own = options.seeds.clone().filter(|seed| seed % manifest.shards == manifest.shard && !done.contains(seed));
     let mut seeds: Vec<u64> = own.collect();
     let failing: BTreeSet<u64> = failing.into_iter().collect();
     seeds.sort_by_key(|seed| !failing.contains(seed));
@@ -37,12 +36,12 @@ pub(super) fn run(arguments: &SwarmArguments, told: &mut impl FnMut(&str)) -> an
         let began = Instant::now();
         let mut batch = Batch { seeds: seeds.to_vec(), ..Batch::default() };
         for &seed in seeds {
-            let case = Case::drawn(seed, arguments.windows);
+            let case = Case::drawn(seed, options.windows);
             let config = case.config(generator.clone());
             let hindsight = Rc::new(RefCell::new(Hindsight::new(config.profile, config.groups_max)));
             match run_watched(&SimConfig { observer: Some(hindsight.clone()), ..config }) {
                 Ok(report) => batch.add(&report, hindsight.borrow().earnings(&report)),
-                Err(failed) => batch.failures.push(keep(arguments, case, &failed, &generator, told)?),
+                Err(failed) => batch.failures.push(keep(options, case, &failed, &generator, told)?),
             }
         }
         batch.wall_ms = began.elapsed().as_millis() as u64;
@@ -80,7 +79,7 @@ fn run_watched(config: &SimConfig) -> Result<SimReport, FailedCase> {
 
 /// Make a failing world smaller, and keep it.
 fn keep(
-    arguments: &SwarmArguments,
+    options: &SwarmOptions,
     case: Case,
     failed: &FailedCase,
     generator: &Rc<dyn Generator>,
@@ -88,7 +87,7 @@ fn keep(
 ) -> anyhow::Result<Failure> {
     let violation = failed.violations[0].clone();
     let key = failure_key(&violation);
-    let path = case_path(&arguments.dir, case.seed);
+    let path = case_path(&options.dir, case.seed);
     let write = |case: &Case| {
         let text = serde_json::to_string_pretty(case).expect("plain data has an encoding") + "\n";
         std::fs::write(&path, text).with_context(|| format!("{} cannot be written; free the disk", path.display()))
@@ -96,7 +95,7 @@ fn keep(
     write(&case)?;
     let mut fails =
         |smaller: &Case| run_case(smaller, generator).is_err_and(|failed| failure_key(&failed.violations[0]) == key);
-    write(&shrink(&case, arguments.shrink, &mut fails))?;
+    write(&shrink(&case, options.shrink, &mut fails))?;
     let reproduce = format!("grail sim --case {}", path.display());
     told(&format!("seed {}: {violation}; reproduce: {reproduce}", case.seed));
     Ok(Failure { seed: case.seed, key, violation, reproduce })

@@ -1,13 +1,13 @@
 //! Crash at every event and every effect of a window: whatever was clean and durable is uploaded by the next process.
 
-mod worlds;
-
 use std::rc::Rc;
 
 use grail_miner::machine::WindowOutcome;
 use grail_sim::case::Case;
 use grail_sim::run::{Knobs, SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
+
+use crate::worlds;
 
 fn world(crash_at_step: Option<u64>) -> Case {
     let world = worlds::two_windows();

@@ -13,14 +13,14 @@ use grail_miner::ports::{
     BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, GroupRequest, Head, JournalError, Now,
 };
 use grail_miner::seal::seal;
-use grail_protocol::generation::StreamKey;
+use grail_protocol::generation::{ProofModel, StreamKey};
 use grail_protocol::problem::Problem;
 use grail_protocol::prompt::prompt;
 use grail_protocol::rollout::GroupOrigin;
 use grail_protocol::signature::Keypair;
-use grail_sim::engine::{Generator, Recomputed};
+use grail_sim::engine::Generator;
 use grail_sim::synthetic::SyntheticModel;
-use grail_verify::{Scope, Verdict, WindowFacts, verify_bytes};
+use grail_verify::{Recomputed, Scope, Verdict, WindowFacts, verify_bytes};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use sha2::{Digest, Sha256};

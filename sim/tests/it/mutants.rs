@@ -1,7 +1,6 @@
 //! The simulator's own test: each bug that is planted in the miner must be found within a number of seeds.
 //!
 //! `cargo xtask mutants` runs this and writes the table; each line of output that begins with `mutant` is one of its rows.
-#![cfg(feature = "mutants")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
