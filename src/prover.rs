@@ -11,7 +11,7 @@ use grail_engine::HfTokenizer;
 use grail_protocol::generation::{ModelLimits, ProofPass};
 use grail_verify::{Recompute, RecomputeError};
 
-use crate::device;
+use grail_live::device;
 use grail_live::hub;
 
 /// The model with its tokenizer, where it has one.

@@ -9,8 +9,8 @@ use super::output;
 use crate::args::BenchArguments;
 use crate::bench::compare::{Comparison, configuration};
 use crate::bench::{Bench, window};
-use crate::device::{self, DeviceChoice};
 use crate::exit::Exit;
+use grail_live::device::{self, DeviceChoice};
 use grail_live::hub;
 use grail_observe::contract::Schema;
 

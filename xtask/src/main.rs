@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use grail::args::ReplayArguments;
-use grail::device::DeviceChoice;
+use grail_live::device::DeviceChoice;
 
 #[derive(Parser)]
 #[command(about, bin_name = "cargo xtask")]

@@ -1,6 +1,9 @@
-//! Configuration: names and values as typed, with their sources, and what they mean for a miner.
+//! Reads the configuration: names and values from the environment and a `.env` file, checked, and what they mean for a
+//! miner.
 //!
-//! The environment comes in as a map; [`process_environment`] is the one place that reads the process's own.
+//! It touches files that are named to it and nothing else: the environment comes in as a map, and
+//! [`process_environment`] is the one function that reads the process's own. [`load`] gives a [`TypedConfig`] with the
+//! source of each value, and [`MinerConfig`] is what follows from it, secrets included.
 
 #![allow(
     clippy::disallowed_types,

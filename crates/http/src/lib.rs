@@ -1,4 +1,8 @@
-//! The HTTP client of the adapters: rustls over ring with the host's certificates, no redirects, no retries of its own.
+//! The HTTP client of everything that speaks HTTP: rustls over ring with the host's certificates.
+//!
+//! It follows no redirect and retries nothing, since only the caller knows its deadline. It knows no service, no
+//! configuration and no secret. [`http_client`] makes a client, [`Connector`] hands it to the S3 library, and
+//! [`innermost`] gives the message at the bottom of an error.
 
 #![allow(
     clippy::disallowed_types,

@@ -15,10 +15,10 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
-use crate::device;
 use crate::exit::{Exit, Told};
 use grail_config::{MinerConfig, Network};
 use grail_live::cuda_engine::CudaWorkers;
+use grail_live::device;
 use grail_live::engine::CpuWorker;
 use grail_live::hub;
 use grail_observe::{CardMemory, MemoryProbe};

@@ -10,12 +10,64 @@ use super::Finding;
 /// The crates that each crate may depend on; `xtask` is free.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-protocol", &[]),
+    ("grail-terminal", &[]),
+    ("grail-http", &[]),
     ("grail-verify", &["grail-protocol"]),
     ("grail-engine", &["grail-protocol"]),
     ("grail-cuda", &["grail-protocol", "grail-engine"]),
     ("grail-miner", &["grail-protocol", "grail-verify"]),
+    ("grail-golden", &["grail-protocol", "grail-verify", "grail-engine", "grail-cuda"]),
+    ("grail-wallet", &["grail-protocol", "grail-miner"]),
+    ("grail-config", &["grail-protocol", "grail-miner", "grail-wallet"]),
+    ("grail-live", &["grail-protocol", "grail-miner", "grail-engine", "grail-cuda", "grail-http", "grail-terminal"]),
+    ("grail-tape", &["grail-protocol", "grail-verify", "grail-miner"]),
+    (
+        "grail-observe",
+        &["grail-protocol", "grail-verify", "grail-miner", "grail-config", "grail-http", "grail-terminal"],
+    ),
     ("grail-sim", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine"]),
-    ("grail", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine", "grail-cuda", "grail-sim"]),
+    ("grail-swarm", &["grail-sim"]),
+    ("grail-serve", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine", "grail-sim", "grail-http"]),
+    ("grail-loopback", &["grail-protocol", "grail-serve"]),
+    ("grail-debugger", &["grail-protocol", "grail-verify", "grail-miner", "grail-sim", "grail-tape", "grail-terminal"]),
+    ("grail-operator", OPERATOR),
+    ("grail", ALL),
+];
+/// Everything but the served world and what only the command needs.
+const OPERATOR: &[&str] = &[
+    "grail-protocol",
+    "grail-verify",
+    "grail-miner",
+    "grail-wallet",
+    "grail-config",
+    "grail-live",
+    "grail-tape",
+    "grail-observe",
+    "grail-sim",
+    "grail-debugger",
+    "grail-terminal",
+    "grail-http",
+];
+/// Everything but what only tests may use.
+const ALL: &[&str] = &[
+    "grail-protocol",
+    "grail-verify",
+    "grail-miner",
+    "grail-engine",
+    "grail-cuda",
+    "grail-golden",
+    "grail-wallet",
+    "grail-config",
+    "grail-live",
+    "grail-tape",
+    "grail-observe",
+    "grail-sim",
+    "grail-swarm",
+    "grail-serve",
+    "grail-debugger",
+    "grail-operator",
+    "grail-terminal",
+    "grail-http",
 ];
 const FREE: &str = "xtask";
 
