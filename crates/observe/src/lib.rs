@@ -11,6 +11,7 @@
     reason = "this crate is at the boundary: real time and the environment may enter here"
 )]
 
+mod ailment;
 pub mod contract;
 pub mod control;
 mod endpoint;
