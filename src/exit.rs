@@ -130,7 +130,8 @@ impl Exit {
             });
         }
         if let Some(error) = cause.downcast_ref::<HubError>() {
-            return Some(if matches!(error, HubError::Download { .. }) { Self::Retry } else { Self::Configuration });
+            let is_passing = matches!(error, HubError::Download { .. } | HubError::Start(_));
+            return Some(if is_passing { Self::Retry } else { Self::Configuration });
         }
         if let Some(error) = cause.downcast_ref::<EndpointError>() {
             return Some(if matches!(error, EndpointError::Start(_)) { Self::Retry } else { Self::Configuration });

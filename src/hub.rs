@@ -1,24 +1,39 @@
 //! Models by hub id: downloaded once into the usual cache, continued where a download broke off, and checked.
 
+mod download;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use url::Url;
+
+pub use self::download::DownloadError;
+use self::download::Repository;
+use crate::config::{self, Environment};
+use crate::live::http_client::HttpClientError;
 
 /// The index of a model whose weights are in parts.
 const INDEX: &str = "model.safetensors.index.json";
+const WHOLE: &str = "model.safetensors";
 /// What every model has beside its weights.
 const ALWAYS: [&str; 2] = ["config.json", "tokenizer.json"];
-/// How often a broken download is continued before it is given up.
-const RETRIES_MAX: usize = 5;
 
-/// Where models are downloaded from and to.
+/// Models of a hub, and the cache that they are downloaded to.
 pub struct Hub {
-    api: Api,
+    places: HubPlaces,
+    show_progress: bool,
+}
+
+/// Where models are downloaded from and to, and as whom.
+struct HubPlaces {
+    endpoint: Url,
+    cache: Option<PathBuf>,
+    token: Option<SecretString>,
 }
 
 /// A model that is complete on this machine.
@@ -50,11 +65,37 @@ pub enum HubError {
         /// The file.
         file: String,
         /// What went wrong.
-        source: Box<ApiError>,
+        source: DownloadError,
     },
-    /// The client cannot be set up.
-    #[error("the hub's cache cannot be used ({0}); check that the home folder can be written, or give a folder")]
-    Setup(Box<ApiError>),
+    /// Nothing says where models are to lie.
+    #[error("no home folder is known to download {model} to; set HF_HOME to a folder for models, or give a folder")]
+    NoHome {
+        /// The model's id.
+        model: String,
+    },
+    /// The hub's address is no address.
+    #[error("the hub {endpoint:?} is no URL ({source}); set HF_ENDPOINT as in https://huggingface.co, or unset it")]
+    Endpoint {
+        /// The address as given.
+        endpoint: String,
+        /// What is wrong with it.
+        source: url::ParseError,
+    },
+    /// There is no client to ask the hub with.
+    #[error("the hub cannot be asked: {0}")]
+    Client(HttpClientError),
+    /// The system gives no thread to download with.
+    #[error("the download cannot be started ({0}); free memory, threads and file descriptors, and start again")]
+    Start(std::io::Error),
+    /// The cache cannot be written.
+    #[error("{}: cannot be written ({source}); free the disk, or set HF_HOME to a folder that this user may write",
+        path.display())]
+    Cache {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A downloaded file cannot be read.
     #[error("{}: cannot be read ({source}); free the disk and start again", path.display())]
     Read {
@@ -83,26 +124,42 @@ pub enum HubError {
     },
 }
 
+impl HubPlaces {
+    fn new(environment: &Environment) -> Result<Self, HubError> {
+        let value = |name: &str| environment.get(name).filter(|value| !value.expose_secret().is_empty());
+        let endpoint = value("HF_ENDPOINT").map_or("https://huggingface.co", |value| value.expose_secret());
+        let stored = || {
+            let text = fs::read_to_string(config::hub_home(environment)?.join("token")).ok()?;
+            Some(SecretString::from(text.trim())).filter(|token| !token.expose_secret().is_empty())
+        };
+        Ok(Self {
+            endpoint: endpoint_of(endpoint)?,
+            cache: config::hub_cache(environment),
+            token: value("HF_TOKEN").cloned().or_else(stored),
+        })
+    }
+}
+
+fn endpoint_of(text: &str) -> Result<Url, HubError> {
+    Url::parse(text).map_err(|source| HubError::Endpoint { endpoint: text.to_owned(), source })
+}
+
 impl Hub {
-    /// The usual hub and cache, as the environment names them.
+    /// The hub and the cache that the environment names.
     ///
     /// # Errors
-    /// [`HubError::Setup`].
-    pub fn usual(show_progress: bool) -> Result<Self, HubError> {
-        Self::new(ApiBuilder::from_env(), show_progress)
+    /// [`HubError::Endpoint`].
+    pub fn usual(environment: &Environment, show_progress: bool) -> Result<Self, HubError> {
+        Ok(Self { places: HubPlaces::new(environment)?, show_progress })
     }
 
     /// Another server and cache.
     ///
     /// # Errors
-    /// [`HubError::Setup`].
+    /// [`HubError::Endpoint`].
     pub fn at(endpoint: &str, cache: &Path) -> Result<Self, HubError> {
-        Self::new(ApiBuilder::new().with_endpoint(endpoint.to_owned()).with_cache_dir(cache.to_owned()), false)
-    }
-
-    fn new(builder: ApiBuilder, show_progress: bool) -> Result<Self, HubError> {
-        let api = builder.with_progress(show_progress).with_retries(RETRIES_MAX).build();
-        Ok(Self { api: api.map_err(|error| HubError::Setup(Box::new(error)))? })
+        let places = HubPlaces { endpoint: endpoint_of(endpoint)?, cache: Some(cache.to_owned()), token: None };
+        Ok(Self { places, show_progress: false })
     }
 
     /// Download what is missing of a model, and check all of it.
@@ -110,36 +167,71 @@ impl Hub {
     /// # Errors
     /// [`HubError`] where a file cannot be had or is damaged.
     pub fn fetch(&self, model: &str) -> Result<FetchedModel, HubError> {
-        let repository = self.api.model(model.to_owned());
-        let mut names: Vec<String> = ALWAYS.iter().map(|name| (*name).to_owned()).collect();
-        names.extend(self.weights(model, &repository)?);
-        let mut files = Vec::new();
-        let mut folder = PathBuf::new();
-        for name in names {
-            let path = get(model, &repository, &name)?;
-            files.push(FetchedFile { sha256: checked(&path)?, name });
-            folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        }
+        let cache = self.places.cache.as_deref().ok_or_else(|| HubError::NoHome { model: model.to_owned() })?;
+        let cached = config::model_folder(model, Some(cache)).filter(|folder| is_complete(model, folder));
+        let folder = match cached {
+            Some(folder) => folder,
+            None => self.download(model, cache)?,
+        };
+        let mut names = ALWAYS.map(str::to_owned).to_vec();
+        names.extend(weights(model, &folder)?);
+        let file = |name: String| Ok(FetchedFile { sha256: checked(&folder.join(&name))?, name });
+        let files = names.into_iter().map(file).collect::<Result<_, _>>()?;
         Ok(FetchedModel { folder, files })
     }
 
-    /// Names of the files that hold the weights.
-    fn weights(&self, model: &str, repository: &ApiRepo) -> Result<Vec<String>, HubError> {
-        let whole = || Ok(vec!["model.safetensors".to_owned()]);
-        let path = match get(model, repository, INDEX) {
-            Ok(path) => path,
-            Err(HubError::Download { source, .. }) if is_not_found(&source) => return whole(),
-            Err(error) => return Err(error),
+    /// Download the newest revision of a model, what is there of it left out; the folder of its files.
+    ///
+    /// On a thread of its own, so that callers may be inside or outside of an asynchronous runtime.
+    fn download(&self, model: &str, cache: &Path) -> Result<PathBuf, HubError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HubError::Start)?;
+        let repository = Repository::new(model, cache, &self.places, self.show_progress)?;
+        let work = async {
+            let folder = repository.get(ALWAYS[0], None).await?;
+            repository.get(ALWAYS[1], Some(&folder)).await?;
+            match repository.get(INDEX, Some(&folder)).await {
+                Err(HubError::Download { source: DownloadError::Status(404), .. }) => {
+                    repository.get(WHOLE, Some(&folder)).await?;
+                }
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    for part in weights(model, &folder)?.iter().filter(|name| *name != INDEX) {
+                        repository.get(part, Some(&folder)).await?;
+                    }
+                }
+            }
+            // Last, since whoever looks for the model takes what this names for complete.
+            repository.name_revision(&folder)?;
+            Ok(folder)
         };
-        let text = std::fs::read(&path).map_err(|source| HubError::Read { path, source })?;
-        let malformed = |problem: String| HubError::Index { model: model.to_owned(), problem };
-        let index: Index = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
-        let parts: BTreeSet<String> = index.weight_map.into_values().collect();
-        match parts.iter().find(|part| part.contains(['/', '\\']) || part.is_empty()) {
-            Some(part) => Err(malformed(format!("{part:?} is not the name of a file beside it"))),
-            None => Ok([INDEX.to_owned()].into_iter().chain(parts).collect()),
-        }
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("download".to_owned());
+            let handle = thread.spawn_scoped(scope, || runtime.block_on(work)).map_err(HubError::Start)?;
+            handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
+}
+
+/// Names of the files in a model's folder that hold the weights, and of their index.
+fn weights(model: &str, folder: &Path) -> Result<Vec<String>, HubError> {
+    let path = folder.join(INDEX);
+    if folder.join(WHOLE).exists() || !path.exists() {
+        return Ok(vec![WHOLE.to_owned()]);
+    }
+    let text = fs::read(&path).map_err(|source| HubError::Read { path, source })?;
+    let malformed = |problem: String| HubError::Index { model: model.to_owned(), problem };
+    let index: Index = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+    let parts: BTreeSet<String> = index.weight_map.into_values().collect();
+    match parts.iter().find(|part| part.contains(['/', '\\']) || part.is_empty()) {
+        Some(part) => Err(malformed(format!("{part:?} is not the name of a file beside it"))),
+        None => Ok([INDEX.to_owned()].into_iter().chain(parts).collect()),
+    }
+}
+
+fn is_complete(model: &str, folder: &Path) -> bool {
+    let is_there = |name: &str| folder.join(name).exists();
+    ALWAYS.into_iter().all(is_there)
+        && weights(model, folder).is_ok_and(|names| names.iter().all(|name| is_there(name)))
 }
 
 /// The folder of a model, downloaded if `name` is a hub id; any other name as it is.
@@ -150,7 +242,7 @@ pub fn local_name(name: &str) -> Result<String, HubError> {
     if !is_hub_id(name) || Path::new(name).exists() {
         return Ok(name.to_owned());
     }
-    Ok(Hub::usual(true)?.fetch(name)?.folder.display().to_string())
+    Ok(Hub::usual(&config::process_environment(), true)?.fetch(name)?.folder.display().to_string())
 }
 
 /// Whether a name is an owner and a model, rather than a path or one of the engine's own names.
@@ -168,21 +260,10 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-fn get(model: &str, repository: &ApiRepo, file: &str) -> Result<PathBuf, HubError> {
-    let failed =
-        |source| HubError::Download { model: model.to_owned(), file: file.to_owned(), source: Box::new(source) };
-    repository.get(file).map_err(failed)
-}
-
-fn is_not_found(error: &ApiError) -> bool {
-    let text = error.to_string();
-    text.contains("404") || text.to_lowercase().contains("not found")
-}
-
 /// sha256 of a file. Large files are kept under the sha256 that the hub names: they must be what they are called.
 fn checked(path: &Path) -> Result<String, HubError> {
     let unreadable = |source| HubError::Read { path: path.to_owned(), source };
-    let content = std::fs::canonicalize(path).map_err(unreadable)?;
+    let content = fs::canonicalize(path).map_err(unreadable)?;
     let mut file = File::open(&content).map_err(unreadable)?;
     let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
@@ -197,7 +278,7 @@ fn checked(path: &Path) -> Result<String, HubError> {
     if is_sha256 && called != found {
         // Left in place it would be taken for the file again.
         for path in [&content, path] {
-            let _ = std::fs::remove_file(path);
+            let _ = fs::remove_file(path);
         }
         return Err(HubError::Damaged { path: path.to_owned(), expected: called, found });
     }

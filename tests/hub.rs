@@ -1,11 +1,13 @@
-//! Downloads from a hub on loopback: whole, in parts, continued, and damaged.
+//! Downloads from a hub on loopback: whole, in parts, continued, damaged, and from where the hub sends us.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use grail::config::Environment;
 use grail::hub::{Hub, HubError};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 /// A file that the server gives: its etag and its content.
@@ -14,32 +16,44 @@ type Files = BTreeMap<&'static str, (String, Vec<u8>)>;
 /// A server for one test; it ends with the process.
 struct Server {
     endpoint: String,
-    ranges: Arc<Mutex<Vec<(String, usize)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// A question for a file, with where it was to start and whether it told a token.
+struct Seen {
+    name: String,
+    start: usize,
+    has_token: bool,
 }
 
 impl Server {
-    #[allow(clippy::disallowed_methods, reason = "a server that answers while the test waits needs a thread")]
     fn start(files: Files) -> Self {
+        Self::sending(files, None)
+    }
+
+    /// A hub that has large files elsewhere.
+    #[allow(clippy::disallowed_methods, reason = "a server that answers while the test waits needs a thread")]
+    fn sending(files: Files, elsewhere: Option<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let ranges = Arc::new(Mutex::new(Vec::new()));
-        let seen = ranges.clone();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let told = seen.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                serve(stream.unwrap(), &files, &seen);
+                serve(stream.unwrap(), &files, elsewhere.as_deref(), &told);
             }
         });
-        Self { endpoint, ranges }
+        Self { endpoint, seen }
     }
 
     /// From where on a file was asked for, the questions for its size left out.
     fn starts_of(&self, file: &str) -> Vec<usize> {
-        self.ranges.lock().unwrap().iter().filter(|(name, _)| name == file).map(|(_, start)| *start).collect()
+        self.seen.lock().unwrap().iter().filter(|seen| seen.name == file).map(|seen| seen.start).collect()
     }
 }
 
 /// Answer one request: `GET /owner/model/resolve/main/FILE` with a range.
-fn serve(mut stream: TcpStream, files: &Files, seen: &Mutex<Vec<(String, usize)>>) {
+fn serve(mut stream: TcpStream, files: &Files, elsewhere: Option<&str>, seen: &Mutex<Vec<Seen>>) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
     let Some(request) = lines.next() else { return };
     let name = request.split(' ').nth(1).unwrap().rsplit('/').next().unwrap().to_owned();
@@ -53,7 +67,18 @@ fn serve(mut stream: TcpStream, files: &Files, seen: &Mutex<Vec<(String, usize)>
     let start: usize = start.parse().unwrap();
     let end = end.parse().map_or(content.len(), |last: usize| last + 1).min(content.len());
     if end != 1 {
-        seen.lock().unwrap().push((name, start));
+        let has_token = headers.iter().any(|line| line == "authorization: bearer secret");
+        seen.lock().unwrap().push(Seen { name: name.clone(), start, has_token });
+    }
+    if let (Some(elsewhere), true) = (elsewhere, name.ends_with(".safetensors")) {
+        write!(
+            stream,
+            "HTTP/1.1 302 Found\r\nLocation: {elsewhere}/{name}\r\nX-Linked-Etag: \"{etag}\"\r\n\
+             X-Linked-Size: {}\r\nX-Repo-Commit: c0ffee\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            content.len(),
+        )
+        .unwrap();
+        return;
     }
     let body = &content[start..end];
     let total = content.len();
@@ -110,14 +135,78 @@ fn a_model_in_one_file_needs_no_index() {
 #[test]
 fn a_download_that_broke_off_is_continued() {
     let content = b"the first half, and the second half";
-    let server = Server::start(files(&[("model.safetensors", content)], None));
+    for ending in [".part", ".incomplete"] {
+        let server = Server::start(files(&[("model.safetensors", content)], None));
+        let cache = tempfile::tempdir().unwrap();
+        let blobs = cache.path().join("models--owner--model/blobs");
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::write(blobs.join(sha256(content) + ending), &content[..16]).unwrap();
+        let fetched = Hub::at(&server.endpoint, cache.path()).unwrap().fetch("owner/model").unwrap();
+        assert_eq!(server.starts_of("model.safetensors"), [16]);
+        assert_eq!(std::fs::read(fetched.folder.join("model.safetensors")).unwrap(), content);
+        assert_eq!(std::fs::read_dir(blobs).unwrap().count(), 3, "what was unfinished is gone");
+    }
+}
+
+#[test]
+fn the_cache_is_laid_out_as_hugging_faces_tools_lay_it_out() {
+    let server = Server::start(files(&[("model.safetensors", b"all of it")], None));
     let cache = tempfile::tempdir().unwrap();
-    let blobs = cache.path().join("models--owner--model/blobs");
-    std::fs::create_dir_all(&blobs).unwrap();
-    std::fs::write(blobs.join(sha256(content) + ".part"), &content[..16]).unwrap();
     let fetched = Hub::at(&server.endpoint, cache.path()).unwrap().fetch("owner/model").unwrap();
-    assert_eq!(server.starts_of("model.safetensors"), [16]);
-    assert_eq!(std::fs::read(fetched.folder.join("model.safetensors")).unwrap(), content);
+    let repository = cache.path().join("models--owner--model");
+    assert_eq!(fetched.folder, repository.join("snapshots/c0ffee"));
+    assert_eq!(std::fs::read_to_string(repository.join("refs/main")).unwrap(), "c0ffee");
+    let link = std::fs::read_link(fetched.folder.join("model.safetensors")).unwrap();
+    assert_eq!(link.to_str().unwrap(), format!("../../blobs/{}", sha256(b"all of it")));
+}
+
+#[test]
+fn a_model_of_which_a_file_is_missing_is_not_taken_for_complete() {
+    let mut served = files(&[("model.safetensors", b"all of it")], None);
+    let tokenizer = served.remove("tokenizer.json").unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let server = Server::start(served.clone());
+    Hub::at(&server.endpoint, cache.path()).unwrap().fetch("owner/model").unwrap_err();
+    assert_eq!(grail::config::model_folder("owner/model", Some(cache.path())), None);
+    served.insert("tokenizer.json", tokenizer);
+    let server = Server::start(served);
+    let fetched = Hub::at(&server.endpoint, cache.path()).unwrap().fetch("owner/model").unwrap();
+    assert_eq!(server.starts_of("config.json"), [0usize; 0], "what was fetched is kept");
+    assert_eq!(grail::config::model_folder("owner/model", Some(cache.path())), Some(fetched.folder));
+}
+
+#[test]
+fn where_the_hub_sends_us_is_not_told_the_token() {
+    let weights: [(&str, &[u8]); 1] = [("model.safetensors", b"kept elsewhere")];
+    let elsewhere = Server::start(files(&weights, None));
+    let server = Server::sending(files(&weights, None), Some(elsewhere.endpoint.clone()));
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("token"), "secret\n").unwrap();
+    let home = home.path().to_str().unwrap();
+    let environment = environment(&[("HF_HOME", home), ("HF_ENDPOINT", &server.endpoint)]);
+    let fetched = Hub::usual(&environment, false).unwrap().fetch("owner/model").unwrap();
+    assert_eq!(fetched.files.last().unwrap().sha256, sha256(b"kept elsewhere"));
+    assert!(fetched.folder.starts_with(grail::config::hub_cache(&environment).unwrap()));
+    let tokens = |server: &Server| server.seen.lock().unwrap().iter().map(|seen| seen.has_token).collect::<Vec<_>>();
+    assert_eq!(tokens(&server), [true; 3]);
+    assert_eq!(tokens(&elsewhere), [false]);
+}
+
+#[test]
+fn places_that_do_not_serve_are_named() {
+    let fetch = |variables: &[(&str, &str)]| Hub::usual(&environment(variables), false)?.fetch("owner/model");
+    let error = fetch(&[]).unwrap_err();
+    assert!(matches!(error, HubError::NoHome { .. }), "{error}");
+    let error = fetch(&[("HF_ENDPOINT", "my-mirror")]).unwrap_err();
+    assert!(matches!(&error, HubError::Endpoint { endpoint, .. } if endpoint == "my-mirror"), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let error = fetch(&[("HF_HUB_CACHE", path), ("HF_ENDPOINT", "http://127.0.0.1:1")]).unwrap_err();
+    assert!(matches!(&error, HubError::Cache { path, .. } if path.starts_with(file.path())), "{error}");
+}
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect()
 }
 
 #[test]
