@@ -20,7 +20,8 @@ use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{output, scenario, table};
+use super::{output, scenario};
+use grail_terminal::table;
 use crate::args::{EngineChoice, SimArguments};
 use crate::exit::Exit;
 use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};

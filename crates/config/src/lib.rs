@@ -39,7 +39,7 @@ pub use self::beacon::BeaconConfig;
 pub use self::dotenv::{Entry, EnvFile, EnvFileError, Mistake};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConfigError, ConfigErrors, CredentialsError};
-pub use self::folders::{data_folder, hub_cache, model_folder};
+pub use self::folders::{data_folder, hub_cache, hub_home, model_folder};
 pub use self::keys::{KEYS, Key, Kind};
 pub use self::logging::{LogFormat, Logging, LokiConfig};
 pub use self::meant::MinerConfig;

@@ -2,8 +2,7 @@
 //!
 //! An adapter does what the core asks once, and never retries on its own: only the core knows the deadline. It may use
 //! sockets, files, clocks and GPUs; it knows no configuration names and decides nothing. [`chain::SubtensorChain`],
-//! [`bucket::S3Bucket`], [`beacon::DrandRelays`] and [`journal::FileJournal`] are the ports, and [`hub::Hub`] downloads
-//! models.
+//! [`bucket::S3Bucket`], [`beacon::DrandRelays`] and [`journal::FileJournal`] are the ports.
 
 #![allow(
     clippy::disallowed_types,
@@ -18,7 +17,6 @@ pub mod clock;
 pub mod cuda_engine;
 pub mod device;
 pub mod engine;
-pub mod hub;
 pub mod instance;
 pub mod journal;
 mod server_clock;
