@@ -4,6 +4,7 @@
 //! sketches, signatures and the window file. Nothing here performs I/O, reads a clock or draws randomness of its own.
 
 pub mod answer;
+pub mod budget;
 pub mod constants;
 pub mod generation;
 pub mod hexadecimal;
