@@ -7,7 +7,6 @@ mod config;
 mod doctor;
 mod golden;
 mod mine;
-mod output;
 mod prove;
 mod rehearse;
 pub mod replay;
@@ -25,22 +24,51 @@ mod verify;
 mod version;
 mod why;
 
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde_json::json;
 
 use crate::args::{Arguments, Command, SimCommand};
 use crate::contract::Schema;
-use crate::exit::Exit;
+use crate::exit::{Exit, Told};
 use crate::process::keep_memory_private;
 use crate::terminal::printable;
+use crate::{defect, output};
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> Exit {
     if arguments.command.holds_secrets()
         && let Err(error) = keep_memory_private()
     {
-        eprintln!("grail: core dumps cannot be switched off ({error}), and may hold keys; set `ulimit -c 0`");
+        output::aside(format_args!(
+            "grail: core dumps cannot be switched off ({error}), and may hold keys; set `ulimit -c 0`"
+        ));
     }
-    let outcome = match &arguments.command {
+    ended(|| carried_out(arguments))
+}
+
+/// How a command ends; what it fails with is told, a panic included.
+pub(crate) fn ended(work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|_| Err(panicked().into())).unwrap_or_else(|error| {
+        let (exit, text) = (Exit::of(&error), one_line(&error));
+        output::aside(format_args!("grail: {text}"));
+        if is_json_wanted() {
+            output::line(failure(exit, &text));
+        }
+        exit
+    })
+}
+
+/// What a panic amounts to.
+fn panicked() -> Told {
+    let what = defect::first().unwrap_or("a thread panicked");
+    Told::new(Exit::Defect, format!("{what}; this is a defect of grail: start it again, and report this line"))
+}
+
+fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
+    match &arguments.command {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Bundle(arguments) => bundle::run(arguments),
         Command::Completions(arguments) => shell::completions(arguments),
@@ -66,15 +94,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Why(arguments) => why::run(arguments),
         Command::Version => version::run(),
-    };
-    outcome.unwrap_or_else(|error| {
-        let (exit, text) = (Exit::of(&error), one_line(&error));
-        eprintln!("grail: {text}");
-        if is_json_wanted() {
-            output::line(failure(exit, &text));
-        }
-        exit
-    })
+    }
 }
 
 /// An error for programs.
@@ -89,10 +109,10 @@ fn is_json_wanted() -> bool {
 
 /// What a command line that cannot be understood ends with.
 pub fn misunderstood(error: &clap::Error) -> Exit {
-    // To a terminal that is gone nothing can be told.
-    let _ = error.print();
+    // The help is an answer; of a mistake, nothing can be told to a terminal that is gone.
+    let printed = error.print().and_then(|()| io::stdout().flush());
     if !error.use_stderr() {
-        return Exit::Success;
+        return printed.map_or_else(|error| output::unheard(&error), |()| Exit::Success);
     }
     if is_json_wanted() {
         let text = printable(error.to_string().lines().next().unwrap_or_default());

@@ -25,7 +25,7 @@ pub use metrics::engine::{CardMemory, EngineMeter, MemoryProbe};
 pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
 pub use progress::Progress;
-pub(crate) use receipts::outcome_name;
+pub(crate) use receipts::{INTERRUPTED, outcome_name};
 pub use receipts::{ReceiptFormat, Receipts, receipt_line};
 pub use sink::{Courier, Dropped, Outbox};
 pub use sinks::Sinks;

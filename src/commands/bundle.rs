@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
     file.and_then(|mut file| file.write_all(&bundle.bytes))
         .with_context(|| format!("cannot write {}; give --out a path that can be written", out.display()))?;
     for missing in &bundle.missing {
-        eprintln!("not in it: {missing}");
+        output::aside(format_args!("not in it: {missing}"));
     }
     for (name, bytes) in &bundle.files {
         output::line(format!("{bytes:>10}  {name}"));

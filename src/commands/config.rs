@@ -16,7 +16,7 @@ pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
     if arguments.json {
         super::output::line(Schema::ConfigShow.stamp(document(&typed, &meant)));
     } else {
-        print!("{}", page(&typed, &meant, arguments));
+        super::output::text(page(&typed, &meant, arguments));
     }
     Ok(outcome)
 }

@@ -51,7 +51,9 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     let outcomes = in_parallel(&tapes, |path| outcome(path, arguments, &faults));
     for outcome in &outcomes {
         match outcome.verdict {
-            Verdict::Unreadable | Verdict::OtherEnvironment => eprintln!("grail: {}", outcome.shown),
+            Verdict::Unreadable | Verdict::OtherEnvironment => {
+                output::aside(format_args!("grail: {}", outcome.shown));
+            }
             Verdict::Equal | Verdict::Diverged => output::line(&outcome.shown),
         }
     }

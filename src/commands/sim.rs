@@ -89,10 +89,10 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
         output::line(summary(&report, &earnings, wall_seconds));
     }
     for violation in &report.violations {
-        eprintln!("violation: {violation}");
+        output::aside(format_args!("violation: {violation}"));
     }
     for promise in &unmet {
-        eprintln!("not as the scenario promises: {promise}");
+        output::aside(format_args!("not as the scenario promises: {promise}"));
     }
     // A scenario says itself how many violations are right.
     let is_well = if scenario.is_some() { unmet.is_empty() } else { report.violations.is_empty() };

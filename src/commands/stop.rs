@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::args::{MinerArgument, StopArguments};
 use crate::control::{Asking, Request, Status, Stopping};
 use crate::exit::Exit;
+use crate::output;
 
 /// How often it is looked whether it has ended.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
@@ -13,7 +14,7 @@ pub(super) fn run(arguments: &StopArguments) -> anyhow::Result<Exit> {
     let mut asking = find(&arguments.miner)?;
     let request = if arguments.after_window { Request::StopAfterWindow } else { Request::Stop };
     let status = asking.ask(request)?;
-    eprintln!("{}", told(&status));
+    output::aside(told(&status));
     // What no longer answers has ended.
     while !arguments.no_wait && asking.ask(Request::Status).is_ok() {
         std::thread::sleep(LOOK_AROUND);

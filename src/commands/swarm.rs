@@ -14,7 +14,7 @@ pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<Exit> {
     if let Some(SwarmCommand::Merge(arguments)) = &arguments.command {
         return merge(arguments);
     }
-    let summary = swarm::run(arguments, |line| eprintln!("{line}"))?;
+    let summary = swarm::run(arguments, |line| output::aside(line))?;
     if !arguments.worker {
         show(&summary, &arguments.dir, arguments.json)?;
     }

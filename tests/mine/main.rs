@@ -2,6 +2,7 @@
 //! started again as often as it takes.
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests run processes in real time")]
+#![allow(clippy::print_stdout, reason = "figures for the documents")]
 
 mod aftermath;
 mod control;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use grail::device::{self, DeviceChoice};
 use grail::golden::{DeviceProofs, GoldenRunner};
+use grail::output;
 use grail_engine::cuda::ProofPlan;
 
 /// Print the report; whether every case that could be compared agrees.
@@ -17,6 +18,6 @@ pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -
         Some(directory) => runner.check_directory(directory)?,
         None => runner.check_fixtures()?,
     };
-    println!("{report}");
+    output::line(report);
     Ok(report.is_clean())
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use grail::args::ReplayArguments;
 use grail::device::DeviceChoice;
+use grail::output;
 
 #[derive(Parser)]
 #[command(about, bin_name = "cargo xtask")]
@@ -85,7 +86,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::aside(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

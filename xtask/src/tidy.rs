@@ -10,6 +10,7 @@ mod tree;
 use std::fmt;
 use std::path::Path;
 
+use grail::output;
 use tree::TreeFile;
 
 /// Something out of order: where, what, and what to do.
@@ -28,9 +29,9 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
     findings.extend(edges::findings(root)?);
     findings.sort();
     for finding in &findings {
-        println!("{finding}");
+        output::line(finding);
     }
-    println!("tidy: {} files, {} findings", files.len(), findings.len());
+    output::line(format_args!("tidy: {} files, {} findings", files.len(), findings.len()));
     Ok(findings.is_empty())
 }
 

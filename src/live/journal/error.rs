@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::folder::FolderError;
 use crate::frames::FrameDamage;
 
 /// Why a journal cannot be opened or written.
@@ -16,6 +17,9 @@ pub enum JournalFileError {
         /// Who holds it.
         holder: String,
     },
+    /// The folder is not this user's alone.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// There is no room left.
     #[error("the disk that holds {} is full; free some space and start again", .path.display())]
     DiskFull {
@@ -34,7 +38,8 @@ pub enum JournalFileError {
     },
     /// The file is not what was written once.
     #[error(
-        "{} cannot be trusted: {damage}; move it away to begin anew, which loses the groups of the window in it",
+        "{} cannot be trusted: {damage}; the miner's next start moves it aside and begins anew, which loses the groups of \
+         the window in it",
         .path.display()
     )]
     Damaged {
@@ -44,7 +49,10 @@ pub enum JournalFileError {
         damage: FrameDamage,
     },
     /// A record is whole, but not one of ours.
-    #[error("record {number} of {} cannot be read ({source}); move the file away to begin anew", .path.display())]
+    #[error(
+        "record {number} of {} cannot be read ({source}); the miner's next start moves the file aside and begins anew",
+        .path.display()
+    )]
     Unreadable {
         /// The journal.
         path: PathBuf,
@@ -74,6 +82,15 @@ pub enum JournalFileError {
 }
 
 impl JournalFileError {
+    /// What is wrong with the file's content, if that is what is wrong.
+    pub(super) fn damage(&self) -> Option<String> {
+        match self {
+            Self::Damaged { damage, .. } => Some(damage.to_string()),
+            Self::Unreadable { number, source, .. } => Some(format!("its record {number} cannot be read ({source})")),
+            _ => None,
+        }
+    }
+
     pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {

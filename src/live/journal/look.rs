@@ -8,6 +8,7 @@ use super::error::JournalFileError;
 use super::files::Files;
 use super::record::decode;
 use super::writer::KIND;
+use crate::folder;
 use crate::frames::scan;
 
 /// Records of one window in the journal of the hotkey with this address, whichever of its files they are in.
@@ -17,7 +18,7 @@ use crate::frames::scan;
 pub fn records_of(folder: &Path, hotkey: &str, window: u64) -> Result<Vec<JournalRecord>, JournalFileError> {
     let mut records = Vec::new();
     for path in Files::all(folder, hotkey) {
-        let content = std::fs::read(&path).map_err(|source| JournalFileError::io("reading", &path, source))?;
+        let content = folder::read(&path).map_err(|source| JournalFileError::io("reading", &path, source))?;
         records.extend(records_in(&path, &content)?.into_iter().filter(|record| window_of(record) == window));
     }
     Ok(records)

@@ -1,8 +1,7 @@
 //! The thread that writes tapes: encodes, compresses, goes on with another file, and discards old ones.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::SystemTime;
@@ -10,6 +9,7 @@ use std::time::SystemTime;
 use grail_miner::machine::Snapshot;
 
 use super::{Rotation, TapeFolder};
+use crate::folder;
 use crate::tape::format::{Frame, Header, Step, state, v3};
 
 /// What the core's thread hands over.
@@ -94,10 +94,10 @@ impl Writer {
     }
 }
 
-fn create(folder: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
+fn create(tapes: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
     for number in 0.. {
-        let path = folder.join(format!("{wall_ms}-{number}.tape"));
-        match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
+        let path = tapes.join(format!("{wall_ms}-{number}.tape"));
+        match folder::open(&path, folder::options().append(true).create_new(true)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.map(|file| (path, file)),
         }
@@ -105,14 +105,17 @@ fn create(folder: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
     unreachable!("there is a free number")
 }
 
-/// Remove tapes that are too old; then others, oldest first, until the rest is small enough. `written` stays.
+/// Remove tapes that are too old; then others, oldest first, until the rest is small enough. `written` stays, and so does
+/// what is no regular file.
 fn discard(folder: &TapeFolder, rotation: Rotation, written: Option<&Path>) -> io::Result<()> {
     let mut tapes = Vec::new();
     for entry in fs::read_dir(&folder.path)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "tape") && Some(path.as_path()) != written {
-            let metadata = fs::metadata(&path)?;
-            tapes.push((metadata.modified()?, metadata.len(), path));
+            let metadata = fs::symlink_metadata(&path)?;
+            if metadata.is_file() {
+                tapes.push((metadata.modified()?, metadata.len(), path));
+            }
         }
     }
     tapes.sort();
