@@ -24,6 +24,7 @@ mod verify;
 mod version;
 mod why;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,7 +34,7 @@ use crate::args::{Arguments, Command, SimCommand};
 use crate::contract::Schema;
 use crate::exit::{Exit, Told};
 use crate::process::keep_memory_private;
-use crate::terminal::printable;
+use crate::terminal::{escaped, printable};
 use crate::{defect, output};
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
@@ -110,7 +111,7 @@ fn is_json_wanted() -> bool {
 /// What a command line that cannot be understood ends with.
 pub fn misunderstood(error: &clap::Error) -> Exit {
     // The help is an answer; of a mistake, nothing can be told to a terminal that is gone.
-    let printed = error.print().and_then(|()| io::stdout().flush());
+    let printed = print(error).and_then(|()| io::stdout().flush());
     if !error.use_stderr() {
         return printed.map_or_else(|error| output::unheard(&error), |()| Exit::Success);
     }
@@ -119,6 +120,18 @@ pub fn misunderstood(error: &clap::Error) -> Exit {
         output::line(failure(Exit::Usage, text.trim_start_matches("error: ")));
     }
     Exit::Usage
+}
+
+/// Print it as the library does, in colors; what was typed stands in it, and may be anything.
+fn print(error: &clap::Error) -> io::Result<()> {
+    let text = error.render().to_string();
+    match escaped(&text) {
+        Cow::Borrowed(_) => error.print(),
+        Cow::Owned(text) => {
+            output::aside(text.trim_end());
+            Ok(())
+        }
+    }
 }
 
 /// The error and its causes on one line; what came from outside must not break it.

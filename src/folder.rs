@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::bounded;
+
 /// Permission bits by which other users may write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Permission bits of other users.
@@ -178,6 +180,14 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     open(path, options().read(true))?.read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// The content of a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// As [`open`], and [`io::ErrorKind::FileTooLarge`].
+pub(crate) fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    bounded::read_from(open(path, options().read(true))?, limit)
 }
 
 /// Whether anything lies there, a link to nowhere included.

@@ -8,6 +8,7 @@
 
 pub mod args;
 pub mod bench;
+mod bounded;
 pub mod bundle;
 pub mod commands;
 pub mod config;

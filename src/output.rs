@@ -1,26 +1,34 @@
 //! Standard output and standard error, which may be closed or full: neither is a reason to panic.
 //!
-//! Every command prints through this module. The macros of the standard library panic where a write fails.
+//! Every command prints through this module, which lets no character through that could deceive a reader: see
+//! [`escaped`]. The macros of the standard library do, and panic where a write fails. Text from outside that stands within
+//! a line passes `printable` as well, or it could begin a line of its own.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use crate::exit::Exit;
+use crate::terminal::escaped;
 
 /// Writes text and a line's end to standard output. Ends the process where that fails, since the answer was not heard:
 /// as [`Exit::Unread`] and quietly where nobody reads any more, otherwise as [`Exit::Usage`] with a message.
 pub fn line(text: impl Display) {
-    written(|stdout| writeln!(stdout, "{text}"));
+    styled(escaped(&text.to_string()));
 }
 
 /// As [`line()`], for text that has its line's end.
 pub fn text(text: impl Display) {
-    written(|stdout| write!(stdout, "{text}"));
+    written(|stdout| write!(stdout, "{}", escaped(&text.to_string())));
+}
+
+/// As [`line()`], for text that has been escaped already and holds colors of ours.
+pub(crate) fn styled(text: impl Display) {
+    written(|stdout| writeln!(stdout, "{text}"));
 }
 
 /// Writes a line to standard error. Where that fails there is nobody to tell.
 pub fn aside(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", escaped(&text.to_string()));
 }
 
 /// How a command ends whose answer could not be written; says so, unless nobody reads any more.

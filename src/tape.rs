@@ -10,6 +10,7 @@ mod divergence;
 mod fields;
 mod fork;
 mod format;
+pub mod limits;
 mod many;
 mod numerics;
 mod player;

@@ -12,6 +12,7 @@ use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, T
 use crate::contract::Schema;
 use crate::exit::Exit;
 use crate::tape::{Step, Tape};
+use crate::terminal::{escaped, printable};
 
 pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<Exit> {
     match &arguments.command {
@@ -28,7 +29,7 @@ fn list(arguments: &TapeListArguments) -> anyhow::Result<Exit> {
         let tape = match Tape::read(&path) {
             Ok(tape) => tape,
             Err(error) => {
-                output::aside(format_args!("grail: {error}"));
+                output::aside(format_args!("grail: {}", printable(&error.to_string())));
                 is_readable = false;
                 continue;
             }
@@ -91,9 +92,9 @@ fn age(seconds: u64) -> String {
 fn show(arguments: &TapeShowArguments) -> anyhow::Result<Exit> {
     let tape = Tape::read(&arguments.tape)?;
     for (number, step) in chosen(&tape, &arguments.filter)? {
-        let mut text = format!("{number} {} {}", step.monotonic_ms, step.event.summary());
+        let mut text = format!("{number} {} {}", step.monotonic_ms, printable(&step.event.summary()));
         for action in &step.actions {
-            text.push_str(&format!("\n      {action}"));
+            text.push_str(&format!("\n      {}", printable(action)));
         }
         output::line(text);
     }
@@ -122,7 +123,7 @@ fn export(arguments: &TapeExportArguments) -> anyhow::Result<Exit> {
     } else {
         let mut file = BufWriter::new(std::fs::File::create(out).map_err(unusable)?);
         for line in lines(&tape, &arguments.filter)? {
-            writeln!(file, "{line}").map_err(unusable)?;
+            writeln!(file, "{}", escaped(&line.to_string())).map_err(unusable)?;
         }
         file.flush().map_err(unusable)?;
     }

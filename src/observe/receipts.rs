@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::tally::Tally;
 use crate::contract::Schema;
 use crate::folder::{self, FolderError};
-use crate::terminal::printable;
+use crate::terminal::{escaped, printable};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
@@ -64,9 +64,10 @@ impl Receipts {
 
     /// Keep a receipt, and show it.
     fn give(&mut self, record: String, line: String) {
+        let record = escaped(&record);
         self.keep(&record);
         let shown = match self.format {
-            ReceiptFormat::Text => line,
+            ReceiptFormat::Text => escaped(&line),
             ReceiptFormat::Json => record,
         };
         // A reader that went away must not end the miner.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::fields::FieldChange;
 use super::format::Step;
 use super::session::Cause;
+use crate::terminal::printable;
 
 /// Changed fields of a state that the text shows; JSON has all of them.
 const CHANGES_SHOWN: usize = 12;
@@ -149,14 +150,14 @@ impl fmt::Display for Divergence {
             writeln!(f, "  {missing} steps are missing right before it")?;
         }
         for earlier in before {
-            writeln!(f, "    {earlier}")?;
+            writeln!(f, "    {}", printable(earlier))?;
         }
-        writeln!(f, "  > {monotonic_ms} {event}")?;
+        writeln!(f, "  > {monotonic_ms} {}", printable(event))?;
         for line in lines {
             match line {
-                Line::Both(action) => writeln!(f, "      {action}")?,
-                Line::Recorded(action) => writeln!(f, "    - {action}")?,
-                Line::Replayed(action) => writeln!(f, "    + {action}")?,
+                Line::Both(action) => writeln!(f, "      {}", printable(action))?,
+                Line::Recorded(action) => writeln!(f, "    - {}", printable(action))?,
+                Line::Replayed(action) => writeln!(f, "    + {}", printable(action))?,
             }
         }
         for change in fields {
@@ -166,11 +167,8 @@ impl fmt::Display for Divergence {
             writeln!(f, "  asked for in {origin}")?;
         }
         for cause in causes {
-            writeln!(
-                f,
-                "  because step {} at {} ms, {}, asked: {}",
-                cause.step, cause.monotonic_ms, cause.event, cause.action
-            )?;
+            let (event, action) = (printable(&cause.event), printable(&cause.action));
+            writeln!(f, "  because step {} at {} ms, {event}, asked: {action}", cause.step, cause.monotonic_ms)?;
         }
         let what = if *class == Class::ChangedState { "state" } else { "the step changes" };
         for change in state.iter().take(CHANGES_SHOWN) {

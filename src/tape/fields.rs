@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::terminal::printable;
+
 /// Longest value that is shown.
 const SHOWN_CHARS: usize = 120;
 
@@ -23,7 +25,8 @@ pub struct FieldChange {
 impl fmt::Display for FieldChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-        write!(f, "{}: {} -> {}", self.path, shown(&self.recorded), shown(&self.replayed))
+        let (path, recorded, replayed) = (&self.path, shown(&self.recorded), shown(&self.replayed));
+        f.write_str(&printable(&format!("{path}: {recorded} -> {replayed}")))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The `grail` command as its users meet it: a process with arguments, standard streams and an exit code.
 
 mod bad_input;
+mod bombs;
+mod escapes;
 mod golden;
 #[path = "../page_in_browser/mod.rs"]
 mod page_in_browser;

@@ -2,6 +2,7 @@
 
 mod documents;
 mod edges;
+mod limits;
 mod machine_paths;
 pub(crate) mod messages;
 mod sources;
@@ -38,6 +39,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
 fn findings_in(files: &[TreeFile]) -> Vec<Finding> {
     let mut findings = documents::findings(files);
     findings.extend(messages::findings(files));
+    findings.extend(limits::findings(files));
     for file in files {
         findings.extend(sources::findings(file));
         findings.extend(machine_paths::findings(file));

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::folder::FolderError;
 use crate::frames::FrameDamage;
 
+/// What is done to a file whose content is wanted.
+pub(super) const READING: &str = "reading";
+
 /// Why a journal cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalFileError {
@@ -61,6 +64,14 @@ pub enum JournalFileError {
         /// Why it cannot be read.
         source: postcard::Error,
     },
+    /// It is longer, or takes more memory, than a window's records.
+    #[error("{} is no journal of a window: {why}; the miner's next start moves it aside and begins anew", .path.display())]
+    TooLong {
+        /// The journal.
+        path: PathBuf,
+        /// What is too much.
+        why: String,
+    },
     /// A record that cannot be stored.
     #[error("a record of {bytes} bytes is too large for the journal; this is a defect, please report it")]
     TooLarge {
@@ -87,6 +98,7 @@ impl JournalFileError {
         match self {
             Self::Damaged { damage, .. } => Some(damage.to_string()),
             Self::Unreadable { number, source, .. } => Some(format!("its record {number} cannot be read ({source})")),
+            Self::TooLong { why, .. } => Some(why.clone()),
             _ => None,
         }
     }
@@ -95,6 +107,7 @@ impl JournalFileError {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::FileTooLarge if doing == READING => Self::TooLong { path, why: source.to_string() },
             _ => Self::Io { doing, path, source },
         }
     }

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::error::JournalFileError;
+use super::error::{JournalFileError, READING};
+use super::look::FILE_BYTES_MAX;
 use crate::folder;
 
 /// A file as the journal writes it.
@@ -69,10 +70,10 @@ impl Files {
     /// The current file's first `bytes`, or all of it.
     pub(super) fn read(&self, bytes: Option<u64>) -> Result<Vec<u8>, JournalFileError> {
         let path = self.current();
-        let mut content = match folder::read(&path) {
+        let mut content = match folder::read_at_most(&path, FILE_BYTES_MAX) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(JournalFileError::io("reading", &path, error)),
+            Err(error) => return Err(JournalFileError::io(READING, &path, error)),
         };
         if let Some(bytes) = bytes {
             content.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));

@@ -11,6 +11,7 @@ use grail_miner::machine::Snapshot;
 use super::{Rotation, TapeFolder};
 use crate::folder;
 use crate::tape::format::{Frame, Header, Step, state, v3};
+use crate::tape::limits::RECORDED_BYTES_MAX;
 
 /// What the core's thread hands over.
 pub(super) enum Message {
@@ -33,6 +34,8 @@ pub(super) struct Writer {
     file: File,
     path: PathBuf,
     bytes: u64,
+    /// What its frames have before they are compressed.
+    unpacked_bytes: usize,
     began_ms: u64,
 }
 
@@ -44,7 +47,7 @@ impl Writer {
         let beginning = v3::beginning(&header)?;
         file.write_all(&beginning)?;
         let bytes = beginning.len() as u64;
-        Ok(Self { folder, rotation, header, file, path, bytes, began_ms: wall_ms })
+        Ok(Self { folder, rotation, header, file, path, bytes, unpacked_bytes: 0, began_ms: wall_ms })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -67,7 +70,8 @@ impl Writer {
                 let state = Frame::State(state(&snapshot));
                 self.put(&state)?;
                 let age_ms = wall_ms.saturating_sub(self.began_ms);
-                if self.bytes < self.rotation.tape_bytes_max && age_ms < self.rotation.tape_ms_max {
+                let is_readable = self.unpacked_bytes < RECORDED_BYTES_MAX;
+                if is_readable && self.bytes < self.rotation.tape_bytes_max && age_ms < self.rotation.tape_ms_max {
                     return Ok(());
                 }
                 self.go_on(wall_ms)?;
@@ -84,12 +88,14 @@ impl Writer {
         let beginning = v3::beginning(&header)?;
         file.write_all(&beginning)?;
         (self.path, self.file, self.bytes, self.began_ms) = (path, file, beginning.len() as u64, wall_ms);
+        self.unpacked_bytes = 0;
         discard(&self.folder, self.rotation, Some(&self.path))
     }
 
     fn put(&mut self, frame: &Frame) -> io::Result<()> {
-        let bytes = v3::encoded(frame)?;
+        let v3::Encoded { bytes, unpacked_bytes } = v3::encoded(frame)?;
         self.bytes += bytes.len() as u64;
+        self.unpacked_bytes += unpacked_bytes;
         self.file.write_all(&bytes)
     }
 }
