@@ -22,7 +22,7 @@ pub use self::loki::{Loki, LokiError};
 pub use self::samples::Samples;
 use super::receipts::{outcome_name, receipt_line};
 use crate::config::LogFormat;
-use crate::terminal::{may_colour, printable};
+use crate::terminal::{may_colour, printable, printable_start};
 
 /// The target of receipts, which standard output has already.
 const RECEIPT: &str = "grail::receipt";
@@ -67,7 +67,7 @@ pub fn start_logging(verbosity: Verbosity, format: LogFormat, loki: Option<Loki>
     let text = (format == LogFormat::Text).then(|| {
         let message = debug_fn(|writer, field, value| match field.name() {
             // Fields are in the message as well, as words.
-            entry::MESSAGE => writer.write_str(&printable(&format!("{value:?}"))),
+            entry::MESSAGE => writer.write_str(&printable_start(&format!("{value:?}"), entry::TEXT_MAX)),
             _ => Ok(()),
         });
         let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(may_colour(&io::stderr()));
