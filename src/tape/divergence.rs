@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::fields::FieldChange;
 use super::format::Step;
+use super::limits::beginning;
 use super::session::Cause;
 use crate::terminal::printable;
 
@@ -79,7 +80,7 @@ impl Divergence {
         Self {
             step: at,
             monotonic_ms: step.monotonic_ms,
-            event: step.event.summary(),
+            event: beginning(&step.event.summary()).to_owned(),
             class: Class::ChangedBehaviour,
             lines: compared(&step.actions, replayed),
             before: Vec::new(),
@@ -187,9 +188,10 @@ pub(super) fn compared(recorded: &[String], replayed: &[String]) -> Vec<Line> {
     let head = (0..shorter).take_while(|&i| recorded[i] == replayed[i]).count();
     let from_end = |i: usize| recorded[recorded.len() - 1 - i] == replayed[replayed.len() - 1 - i];
     let tail = (0..shorter - head).take_while(|&i| from_end(i)).count();
-    let both = |lines: &[String]| lines.iter().cloned().map(Line::Both).collect::<Vec<_>>();
-    let only_recorded = recorded[head..recorded.len() - tail].iter().cloned().map(Line::Recorded);
-    let only_replayed = replayed[head..replayed.len() - tail].iter().cloned().map(Line::Replayed);
+    let shown = |line: &String| beginning(line).to_owned();
+    let both = |lines: &[String]| lines.iter().map(shown).map(Line::Both).collect::<Vec<_>>();
+    let only_recorded = recorded[head..recorded.len() - tail].iter().map(shown).map(Line::Recorded);
+    let only_replayed = replayed[head..replayed.len() - tail].iter().map(shown).map(Line::Replayed);
     let mut lines = both(&recorded[..head]);
     lines.extend(only_recorded.chain(only_replayed));
     lines.extend(both(&recorded[recorded.len() - tail..]));

@@ -12,12 +12,21 @@ pub const UNPACKED_BYTES_MAX: usize = 1 << 30;
 pub const DECODED_BYTES_MAX: usize = 1280 << 20;
 /// Longest header of a tape; ours have a kilobyte.
 pub const HEADER_BYTES_MAX: usize = 1 << 20;
+/// Longest step but that of a start, which holds a whole journal; a group of four rollouts has 150 KB.
+pub const STEP_BYTES_MAX: usize = 16 << 20;
+/// How much of a text a replay keeps to show; texts of ours are shorter.
+const SHOWN_BYTES: usize = 64 << 10;
 /// A recorder goes on with another tape from here on, so that a tape with the window in which it ends, and what a crash
 /// gave back of another one, can be read.
 pub(super) const RECORDED_BYTES_MAX: usize = 384 << 20;
 
 /// What a frame takes beside its content.
 const FRAME_BYTES: usize = size_of::<Step>() + 128;
+
+/// The beginning of a text that may be of any length.
+pub(super) fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SHOWN_BYTES)]
+}
 
 /// What is left to all tapes of a file.
 pub(super) struct Limits {

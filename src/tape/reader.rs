@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use grail_miner::machine::{Machine, MachineConfig, Snapshot};
+use grail_miner::machine::{Event, Machine, MachineConfig, Snapshot};
 use grail_protocol::budget::OverBudget;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, Unpacker, v1, v2, v3};
-use super::limits::{FILE_BYTES_MAX, HEADER_BYTES_MAX, Limits};
+use super::limits::{FILE_BYTES_MAX, HEADER_BYTES_MAX, Limits, STEP_BYTES_MAX};
 use super::many::in_parallel_with;
 use crate::bounded;
 use crate::bundle::{BundleError, is_bundle, tapes_in};
@@ -129,10 +129,13 @@ impl Tape {
         // Nearly all of the time goes into this.
         let decoded = in_parallel_with(&payloads, Unpacker::new, |unpacker, (number, at)| {
             let payload = unpacker.unpack(&bytes[at.clone()], &limits.unpacked);
-            let frame = payload.and_then(|payload| match kind.version {
-                v1::FORMAT => v1::decode(payload, &limits.decoded),
-                v2::FORMAT => v2::decode(payload, &limits.decoded).map(Some),
-                _ => v3::decode(payload, &limits.decoded).map(Some),
+            let frame = payload.and_then(|payload| {
+                let frame = match kind.version {
+                    v1::FORMAT => v1::decode(payload, &limits.decoded),
+                    v2::FORMAT => v2::decode(payload, &limits.decoded).map(Some),
+                    _ => v3::decode(payload, &limits.decoded).map(Some),
+                };
+                frame.filter(|frame| payload.len() <= STEP_BYTES_MAX || frame.as_ref().is_none_or(may_be_long))
             });
             frame.ok_or_else(|| undecodable(*number))
         });
@@ -181,6 +184,17 @@ impl Tape {
     }
 }
 
+/// Whether there may be much of this.
+fn may_be_long(frame: &Frame) -> bool {
+    match frame {
+        Frame::State(_) => true,
+        Frame::Step(step) => {
+            let actions: usize = step.actions.iter().map(String::len).sum();
+            matches!(step.event, Event::Started(_)) && actions <= STEP_BYTES_MAX
+        }
+    }
+}
+
 /// A machine that goes on from a recorded state; none where this build does not understand it.
 pub(super) fn restored(config: MachineConfig, state: &Value) -> Option<Machine> {
     let snapshot = Snapshot::deserialize(state).ok()?;
@@ -189,6 +203,7 @@ pub(super) fn restored(config: MachineConfig, state: &Value) -> Option<Machine> 
 
 #[cfg(test)]
 mod tests {
+    use grail_miner::ports::{ChainError, JournalRecord};
     use grail_protocol::signature::Hotkey;
 
     use super::*;
@@ -247,6 +262,27 @@ mod tests {
         let bytes = tape(FORMAT, 0, &vec![Vec::new(); 10_000]);
         assert!(matches!(read(&Limits::new(MIB, MIB), &bytes), Err(TapeError::TooLarge { .. })));
         assert!(matches!(read(&Limits::new(MIB, 100 * MIB), &bytes), Err(TapeError::Frame { number: 1, .. })));
+    }
+
+    #[test]
+    fn only_a_start_is_long() {
+        let step = |event, action: &str| {
+            let step = Step { number: 0, monotonic_ms: 0, wall_ms: 0, event, actions: vec![action.to_owned()] };
+            tape(FORMAT, 0, &[rmp_serde::to_vec_named(&Frame::Step(Box::new(step))).unwrap()])
+        };
+        let long = "a".repeat(STEP_BYTES_MAX);
+        let record = JournalRecord::UploadAbandoned { window_start: 0, digest: String::new(), why: long.clone() };
+        let failed = Event::HeadFailed(ChainError::Unreachable(long.clone()));
+        for (event, action, is_read) in [
+            (Event::Started(vec![record]), "", true),
+            (Event::Started(Vec::new()), long.as_str(), true),
+            (Event::Shutdown, &long[100..], true),
+            (Event::Shutdown, &long, false),
+            (failed, "", false),
+        ] {
+            let kind = event.kind();
+            assert_eq!(read(&Limits::default(), &step(event, action)).is_ok(), is_read, "{kind}");
+        }
     }
 
     #[test]
