@@ -214,7 +214,7 @@ pub struct DoctorArguments {
 }
 
 /// For commands that read the configuration.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct EnvFileArgument {
     /// Read variables from this file [default: .env where there is one].
     #[arg(long, value_name = "FILE")]
@@ -222,7 +222,7 @@ pub struct EnvFileArgument {
 }
 
 /// `grail mine`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MineArguments {
     /// Where the file is.
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! What a running miner tells: log lines, progress on a terminal, a receipt per window, metrics, and whether it makes
 //! progress.
 
+mod bars;
 mod endpoint;
 pub mod health;
 mod log;
@@ -19,6 +20,7 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
+pub use bars::bars;
 pub use endpoint::{Endpoint, EndpointError};
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
 pub use metrics::engine::{CardMemory, EngineMeter, MemoryProbe};

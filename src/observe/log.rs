@@ -88,12 +88,15 @@ fn targets(level: LevelFilter) -> Targets {
 struct AroundBars(MultiProgress);
 
 impl Write for AroundBars {
+    /// A log that cannot be written, as its terminal is gone or its disk is full, must not end the miner. Told of an error,
+    /// the log's library would print to where the error came from, and panic.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(bytes))
+        self.0.suspend(|| drop(io::stderr().write_all(bytes)));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 
