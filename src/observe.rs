@@ -3,6 +3,7 @@
 
 mod bars;
 mod endpoint;
+mod exposition;
 pub mod health;
 mod log;
 mod metrics;
@@ -22,6 +23,7 @@ use grail_miner::ports::Now;
 
 pub use bars::bars;
 pub use endpoint::{Endpoint, EndpointError};
+pub use exposition::TextFormat;
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
 pub use metrics::engine::{CardMemory, EngineMeter, MemoryProbe};
 pub use metrics::row::Row;
