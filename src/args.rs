@@ -376,9 +376,10 @@ pub struct ServeArguments {
     /// Show every fault and what it means, and do nothing else.
     #[arg(long)]
     pub list_faults: bool,
-    /// The made-up keys, and when the listed faults strike, follow from this number.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// The made-up keys, and when the listed faults strike, follow from this number, for tests: whoever knows it has the keys
+    /// [default: random keys].
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// The runtime that the chain begins with, by its spec version.
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Spec461)]
     pub metadata: RuntimeChoice,

@@ -11,6 +11,7 @@ use crate::terminal::printable;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
+use grail_protocol::constants::window_start;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 
@@ -30,8 +31,10 @@ pub struct Receipts {
     path: PathBuf,
     file: File,
     tally: Tally,
-    /// The window that is open.
+    /// The window that the chain is in, unless it has its receipt.
     window: Option<u64>,
+    /// The newest window with a receipt.
+    given: Option<u64>,
 }
 
 impl Receipts {
@@ -43,13 +46,14 @@ impl Receipts {
         let path = data_folder.join("receipts.jsonl");
         let opened = folder::open(&path, folder::options().append(true).create(true));
         let file = opened.map_err(FolderError::io("open", &path))?;
-        Ok(Self { format, bars: bars.clone(), path, file, tally: Tally::default(), window: None })
+        Ok(Self { format, bars: bars.clone(), path, file, tally: Tally::default(), window: None, given: None })
     }
 
     /// The miner ends in the middle of a window, because of a defect: the window gets a receipt that says so. The next start
     /// goes on with it and gives it another one.
     pub fn interrupted(&mut self, now: Now, why: &str) {
         let Some(window) = self.window.take() else { return };
+        self.given = Some(window);
         let groups_clean = self.tally.sums(window).groups;
         // Everything but the outcome's name is as in a receipt of the core.
         let receipt = WindowReceipt { groups_clean, ..WindowReceipt::of(window, WindowOutcome::Lost(why.to_owned())) };
@@ -84,19 +88,16 @@ impl Receipts {
 impl Observer for Receipts {
     fn event(&mut self, _: Now, event: &Event) {
         self.tally.event(event);
+        if let Event::HeadMoved(head) = event {
+            self.window = Some(window_start(head.number)).filter(|window| Some(*window) > self.given);
+        }
     }
 
     fn action(&mut self, now: Now, action: &Action) {
         self.tally.action(now, action);
-        let receipt = match action {
-            Action::Report(Report::WindowOpened { window_start, .. }) => {
-                self.window = Some(*window_start);
-                return;
-            }
-            Action::Report(Report::Receipt(receipt)) => receipt,
-            _ => return,
-        };
-        self.window = self.window.filter(|window| *window > receipt.window_start);
+        let Action::Report(Report::Receipt(receipt)) = action else { return };
+        self.given = self.given.max(Some(receipt.window_start));
+        self.window = self.window.filter(|window| Some(*window) > self.given);
         let record = record(now, receipt, &self.tally).to_string();
         self.tally.forget_through(receipt.window_start);
         self.give(record, told(receipt));
@@ -189,6 +190,8 @@ fn slack_seconds(receipt: &WindowReceipt) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use grail_miner::ports::Head;
+
     use super::*;
 
     fn receipt(outcome: WindowOutcome) -> WindowReceipt {
@@ -216,18 +219,20 @@ mod tests {
     }
 
     #[test]
-    fn an_open_window_is_interrupted_once_and_one_that_is_over_is_not() {
+    fn a_window_is_interrupted_once_and_one_that_has_its_receipt_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let bars = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
         let mut receipts = Receipts::new(ReceiptFormat::Json, folder.path(), &bars).unwrap();
         let now = Now { monotonic_ms: 0, wall_ms: 7_000 };
-        let opened = |window_start| Action::Report(Report::WindowOpened { window_start, with_beacon: true });
-        receipts.interrupted(now, "no window is open");
-        receipts.action(now, &opened(60));
+        let reached = |number| Event::HeadMoved(Head { number });
+        receipts.interrupted(now, "no block has come");
+        receipts.event(now, &reached(65));
         receipts.action(now, &Action::Report(Report::Receipt(WindowReceipt::of(60, WindowOutcome::NothingReady))));
+        receipts.event(now, &reached(89));
         receipts.interrupted(now, "it is over");
-        receipts.action(now, &opened(90));
+        receipts.event(now, &reached(90));
         receipts.interrupted(now, "a thread panicked");
+        receipts.event(now, &reached(91));
         receipts.interrupted(now, "it has its receipt");
         let text = std::fs::read_to_string(folder.path().join("receipts.jsonl")).unwrap();
         let kept: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -14,7 +14,7 @@ def seen(parse, path):
     with open(path) as file:
         families = list(parse(file.read()))
     samples = {
-        sample.name + "".join(f"|{name}={value}" for name, value in sorted(sample.labels.items())): str(sample.value)
+        sample.name + "".join(f"|{name}={value}" for name, value in sorted(sample.labels.items())): str(float(sample.value))
         for family in families
         for sample in family.samples
     }
