@@ -12,9 +12,9 @@ use clap_complete::Shell;
 use grail_engine::cuda::TorchProfile;
 use grail_miner::policy::UploadPolicy;
 
-use crate::config::LogFormat;
 use crate::device::DeviceChoice;
-use crate::doctor::Device;
+use grail_config::LogFormat;
+use grail_operator::doctor::Device;
 
 pub use self::operator::{BundleArguments, MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments};
 pub use self::tapes::{
@@ -25,8 +25,9 @@ pub use self::tapes::{
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
 ///
 /// Exit codes: 0 all is well; 1 the answer is no; 2 the command or its input cannot be used; 3 another miner has the
-/// hotkey, what a replay needs is not here, or no miner runs; 67 the hotkey is not registered; 75 time heals it, start it
-/// again; 76 another network or protocol; 77 a wallet or key; 78 the configuration; 130 a second signal.
+/// hotkey, what a replay needs is not here, or no miner runs; 67 the hotkey is not registered; 70 a defect of this program,
+/// start it again; 75 time heals it, start it again; 76 another network or protocol; 77 a wallet or key; 78 the configuration;
+/// 130 a second signal; 141 nobody reads the output.
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {

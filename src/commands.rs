@@ -14,7 +14,7 @@ mod report;
 mod scenario;
 mod serve;
 mod shell;
-pub(crate) mod sim;
+pub mod sim;
 mod stop;
 mod swarm;
 mod table;
@@ -31,11 +31,11 @@ use grail_miner::driver::Ports;
 use serde_json::json;
 
 use crate::args::{Arguments, Command, MineArguments, SimCommand};
-use crate::contract::Schema;
 use crate::exit::{Exit, Told};
 use crate::process::keep_memory_private;
-use crate::terminal::printable;
 use crate::{defect, output};
+use grail_observe::contract::Schema;
+use grail_terminal::printable;
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> Exit {

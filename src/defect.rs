@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::exit::Exit;
 use crate::output;
-use crate::terminal::printable;
+use grail_terminal::printable;
 
 /// How long a process that is to end after a panic may take to end by itself.
 const LAST_RESORT: Duration = Duration::from_secs(30);

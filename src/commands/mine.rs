@@ -24,30 +24,31 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
-use crate::config::{self, Environment, MinerConfig, TypedConfig};
-use crate::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
-use crate::doctor::Device;
 use crate::exit::{Exit, Told};
-use crate::live::assembly;
-use crate::live::bucket::{S3Bucket, UploadProgress};
-use crate::live::chain::{SetWeights, SubtensorChain};
-use crate::live::clock::SystemClock;
-use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
-use crate::live::journal::{FileJournal, JournalFileError, JournalOptions};
-use crate::observe::health::Health;
-use crate::observe::{
+use crate::{assembly, defect, output};
+use grail_config::{Environment, MinerConfig, TypedConfig};
+use grail_folder as folder;
+use grail_live::bucket::S3Bucket;
+use grail_live::chain::{SetWeights, SubtensorChain};
+use grail_live::clock::SystemClock;
+use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
+use grail_live::journal::{FileJournal, JournalFileError, JournalOptions};
+use grail_live::unix_ms;
+use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
+use grail_observe::health::Health;
+use grail_observe::{
     Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks,
-    Verbosity, Vitals, Watchdog, bars, start_logging,
+    UploadProbe, Verbosity, Vitals, Watchdog, bars, start_logging,
 };
-use crate::tape::{Header, Recorder, Rotation, TapeFolder};
-use crate::terminal::printable;
-use crate::wallet::{HotkeyWallet, Inputs};
-use crate::weights::WeightReading;
-use crate::{defect, folder, output};
+use grail_operator::doctor::Device;
+use grail_operator::weights::WeightReading;
+use grail_tape::{Header, Recorder, Rotation, TapeFolder};
+use grail_terminal::printable;
+use grail_wallet::{HotkeyWallet, Inputs};
 
 use self::parts::{
-    CHECK_MS, Lost, data_folder, engine, examined, metrics_listen, model, open_wallet, refuse_cpu_on_public_networks,
-    runtime, sampling_seed, spinner,
+    CHECK_MS, Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet,
+    refuse_cpu_on_public_networks, runtime, sampling_seed, spinner,
 };
 use self::restart::{HandedOver, Present, Program, Ready, proven};
 use self::signals::{Hangups, stop_signals};
@@ -97,8 +98,8 @@ struct Life<'a> {
 /// Read the configuration, begin the log, and mine.
 fn begin(arguments: &MineArguments, verbose: u8, life: &Life<'_>) -> anyhow::Result<Ending> {
     let bars = bars(!arguments.json);
-    let environment = config::process_environment();
-    let typed = config::load_with(&environment, arguments.env_file.env_file.as_deref(), &life.inputs)?;
+    let environment = grail_config::process_environment();
+    let typed = grail_config::load_with(&environment, arguments.env_file.env_file.as_deref(), &life.inputs)?;
     let config = MinerConfig::from_typed(&typed)?;
     let mut sinks = Sinks::default();
     let loki = sinks.loki(config.logging.loki.as_ref())?;
@@ -144,7 +145,7 @@ fn mine(
     let journal = Rc::new(dying::taken(open, is_locked, answers)?);
     tell_of(&journal);
     let runtime = runtime()?;
-    let hub_cache = config::hub_cache(environment);
+    let hub_cache = grail_config::hub_cache(environment);
     let model = model(arguments.device, config, hub_cache.as_deref())?;
     let local = tokio::task::LocalSet::new();
     let examination =
@@ -155,7 +156,7 @@ fn mine(
     // Last, since a model takes long to load.
     let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
     let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
-    let meter = EngineMeter::on_cards(cards);
+    let meter = EngineMeter::new(memory_of(cards));
     // A device that was lost a moment ago may come back by itself.
     let exit = if life.after_loss { Exit::Retry } else { Exit::Configuration };
     let (engine, is_lost) =
@@ -211,7 +212,8 @@ impl Mining<'_> {
         let instance = InstanceId::of(self.data_folder)?;
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
         let bucket = assembly::bucket(&self.config.storage)?;
-        let upload = bucket.progress();
+        let sent = bucket.progress();
+        let upload: UploadProbe = Arc::new(move || sent.sent_of());
         let ports = (self.life.wrap)(self.ports(chain.clone(), bucket)?);
         let clock = ports.clock.clone();
         let block_ms = self.config.chain.block_ms;
@@ -342,7 +344,7 @@ impl Mining<'_> {
         }
     }
 
-    fn board(&self, vitals: Arc<Vitals>, upload: UploadProgress, chain: Rc<SubtensorChain>) -> Board {
+    fn board(&self, vitals: Arc<Vitals>, upload: UploadProbe, chain: Rc<SubtensorChain>) -> Board {
         let identity = Identity {
             hotkey: self.wallet.address().to_owned(),
             wallet: self.wallet.name().to_owned(),
@@ -364,7 +366,7 @@ impl Mining<'_> {
         &mut self,
         pulse: Pulse,
         health: Health,
-        upload: UploadProgress,
+        upload: UploadProbe,
     ) -> anyhow::Result<(Observers, Rc<RefCell<Receipts>>)> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
         let receipts = Rc::new(RefCell::new(Receipts::new(format, self.data_folder, self.bars)?));
@@ -372,7 +374,7 @@ impl Mining<'_> {
         let data_folder = Some(self.data_folder.to_owned());
         let (mut metrics, mut exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
         if let Some(wandb) = &self.config.monitoring.wandb {
-            metrics.offer_rows(self.sinks.wandb(wandb, self.told(), self.data_folder)?);
+            metrics.offer_rows(self.sinks.wandb(wandb, self.told(), self.data_folder, unix_ms)?);
         }
         exposition.show_engine(self.meter.clone());
         if let Some(endpoint) = self.endpoint.take() {

@@ -8,7 +8,7 @@ mod metrics;
 
 use std::process::Command;
 
-use grail::serve::{ServeOptions, Served};
+use grail_serve::{ServeOptions, Served};
 use serde_json::Value;
 
 const NETUID: u16 = 81;

@@ -5,11 +5,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grail::observe::health::Health;
-use grail::observe::{CardMemory, Dropped, EngineMeter, Metrics, TextFormat};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{Head, Now};
+use grail_observe::health::Health;
+use grail_observe::{CardMemory, Dropped, EngineMeter, Metrics, TextFormat};
 use serde_json::Value;
 
 use crate::{python, told};

@@ -13,9 +13,9 @@ use clap::Parser;
 use grail::args::{Arguments, Command as Subcommand};
 use grail::commands::mine_through;
 use grail::exit::Exit;
-use grail::live::engine::CpuWorker;
 use grail_engine::CpuEngine;
 use grail_engine::cuda::ProofWatch;
+use grail_live::engine::CpuWorker;
 use grail_miner::driver::Ports;
 use grail_miner::ports::{
     Beacon, BeaconError, BeaconRound, Bucket, BucketError, Chain, ChainError, CommitError, Engine, Etag, Head, Journal,

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use grail::exit::Exit;
-use grail::live::instance::HotkeyLock;
-use grail::serve::ServeFault;
+use grail_live::instance::HotkeyLock;
 use grail_protocol::PROTOCOL;
+use grail_serve::ServeFault;
 
 use crate::scene::Scene;
 

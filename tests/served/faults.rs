@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use grail::config::{self, EnvFileError, Environment};
-use grail::live::instance::{HotkeyLock, HotkeyLockError};
-use grail::serve::{ServeFault, ServeOptions, Served, World};
+use grail_config::{self as config, EnvFileError, Environment};
+use grail_live::instance::{HotkeyLock, HotkeyLockError};
 use grail_miner::contract;
 use grail_miner::ports::{Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, CommitError, PutCondition};
+use grail_serve::{ServeFault, ServeOptions, Served, World};
 
 use crate::world::{Rehearsal, beacon, bucket, chain};
 

@@ -16,12 +16,13 @@ use super::parts::{
     data_folder, examined, loads, metrics_listen, model, open_wallet, refuse_cpu_on_public_networks, runtime,
 };
 use crate::args::MineArguments;
-use crate::config::{self, MinerConfig};
+use crate::defect;
 use crate::exit::{Exit, Told};
-use crate::live::instance::HotkeyLock;
-use crate::observe::Endpoint;
-use crate::wallet::Inputs;
-use crate::{defect, folder};
+use grail_config::{self as config, MinerConfig};
+use grail_folder as folder;
+use grail_live::instance::HotkeyLock;
+use grail_observe::Endpoint;
+use grail_wallet::Inputs;
 
 /// Says to the next process that its standard input is what this one hands over; the value is the process's id, which stays
 /// the same.

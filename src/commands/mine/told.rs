@@ -1,10 +1,10 @@
 //! What a miner says about its start and its end.
 
-use crate::doctor::{Check, Examination, Status};
 use crate::exit::Exit;
-use crate::live::journal::{FileJournal, SetAside};
 use crate::output;
-use crate::terminal::printable;
+use grail_live::journal::{FileJournal, SetAside};
+use grail_operator::doctor::{Check, Examination, Status};
+use grail_terminal::printable;
 
 /// After so many block times without a single event, the event loop stands still.
 pub(super) const STALLED_BLOCKS: u64 = 20;
