@@ -14,7 +14,7 @@ mod report;
 mod scenario;
 mod serve;
 mod shell;
-pub(crate) mod sim;
+pub mod sim;
 mod stop;
 mod swarm;
 mod table;
@@ -28,14 +28,16 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use grail_miner::driver::Ports;
 use serde_json::json;
 
-use crate::args::{Arguments, Command, SimCommand};
-use crate::contract::Schema;
+use crate::args::{Arguments, Command, MineArguments, SimCommand};
 use crate::exit::{Exit, Told};
 use crate::process::keep_memory_private;
-use crate::terminal::{escaped, printable};
+use grail_terminal::{escaped, printable};
 use crate::{defect, output};
+use grail_observe::contract::Schema;
+use grail_terminal::printable;
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> Exit {
@@ -49,8 +51,14 @@ pub fn run(arguments: &Arguments) -> Exit {
     ended(|| carried_out(arguments))
 }
 
+/// `grail mine` with its ports wrapped, for tests that plant failures behind them.
+#[doc(hidden)]
+pub fn mine_through(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> Exit {
+    ended(|| mine::run(arguments, verbose, wrap))
+}
+
 /// How a command ends; what it fails with is told, a panic included.
-pub(crate) fn ended(work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
+fn ended(work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
     let outcome = catch_unwind(AssertUnwindSafe(work));
     outcome.unwrap_or_else(|_| Err(panicked().into())).unwrap_or_else(|error| {
         let (exit, text) = (Exit::of(&error), one_line(&error));
@@ -64,7 +72,7 @@ pub(crate) fn ended(work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
 
 /// What a panic amounts to.
 fn panicked() -> Told {
-    let what = defect::first().unwrap_or("a thread panicked");
+    let what = defect::last().unwrap_or_else(|| "a thread panicked".to_owned());
     Told::new(Exit::Defect, format!("{what}; this is a defect of grail: start it again, and report this line"))
 }
 
@@ -77,7 +85,7 @@ fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Golden(arguments) => golden::run(arguments),
         Command::Man(arguments) => shell::man(arguments),
-        Command::Mine(mine) => mine::run(mine, arguments.verbose),
+        Command::Mine(mine) => mine::run(mine, arguments.verbose, &|ports| ports),
         Command::Prove(arguments) => prove::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Report(arguments) => report::run(arguments),

@@ -9,8 +9,8 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::pin::pin;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use tokio::sync::Notify;
 
 use crate::exit::Exit;
 use crate::output;
-use crate::terminal::printable;
+use grail_terminal::printable;
 
 /// How long a process that is to end after a panic may take to end by itself.
 const LAST_RESORT: Duration = Duration::from_secs(30);
 
-static FIRST: OnceLock<String> = OnceLock::new();
+static LAST: Mutex<Option<String>> = Mutex::new(None);
 static NOTICED: Notify = Notify::const_new();
 static ENDS_THE_PROCESS: AtomicBool = AtomicBool::new(false);
 
@@ -44,7 +44,7 @@ pub fn watch() {
         if IS_AN_ATTEMPT.get() {
             return;
         }
-        let is_first = FIRST.set(told).is_ok();
+        let is_first = slot().replace(told).is_none();
         NOTICED.notify_one();
         if is_first && ENDS_THE_PROCESS.load(Ordering::Relaxed) {
             // Without a thread for it, the watchdog is what is left.
@@ -56,16 +56,23 @@ pub fn watch() {
     }));
 }
 
-/// The first panic of this process, with its thread and its place.
-pub fn first() -> Option<&'static str> {
-    FIRST.get().map(String::as_str)
+/// The last panic on any thread, with its thread and its place.
+pub fn last() -> Option<String> {
+    slot().clone()
 }
 
-/// Resolves at the next panic on any thread. From the first call on, a panic ends the process after half a minute at the
-/// latest.
-pub async fn noticed() {
+/// From now on a panic on any thread ends the process, after half a minute at the latest. What was survived before is
+/// forgotten.
+pub fn end_at_the_next() {
+    *slot() = None;
     ENDS_THE_PROCESS.store(true, Ordering::Relaxed);
-    NOTICED.notified().await;
+}
+
+/// Resolves once there was a panic.
+pub async fn noticed() {
+    while slot().is_none() {
+        NOTICED.notified().await;
+    }
 }
 
 /// What a future gives; none where it panics, after which it is not polled again.
@@ -84,6 +91,10 @@ pub fn attempted<T>(work: impl FnOnce() -> T) -> Option<T> {
     let outcome = catch_unwind(AssertUnwindSafe(work));
     IS_AN_ATTEMPT.set(false);
     outcome.ok()
+}
+
+fn slot() -> MutexGuard<'static, Option<String>> {
+    LAST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn told(panic: &PanicHookInfo<'_>) -> String {

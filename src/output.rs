@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use crate::exit::Exit;
-use crate::terminal::escaped;
+use grail_terminal::escaped;
 
 /// Writes text and a line's end to standard output. Ends the process where that fails, since the answer was not heard:
 /// as [`Exit::Unread`] and quietly where nobody reads any more, otherwise as [`Exit::Usage`] with a message.

@@ -6,8 +6,8 @@ use anyhow::{Context, anyhow};
 use grail_sim::scenario::{EMBEDDED, Scenario};
 
 use super::output;
-use crate::bounded;
 use crate::exit::Exit;
+use grail_folder::bounded;
 
 /// Longest scenario; ours have a few KB.
 const SCENARIO_BYTES_MAX: usize = 1 << 20;

@@ -22,12 +22,12 @@ use serde_json::json;
 
 use super::{output, scenario, table};
 use crate::args::{EngineChoice, SimArguments};
-use crate::bounded;
-use crate::contract::Schema;
 use crate::exit::Exit;
-use crate::observe::Observers;
-use crate::tape::timeline::{Gatherer, Page, Source, Verdict};
-use crate::tape::{Header, Recorder, TapeFolder};
+use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
+use grail_observe::Observers;
+use grail_folder::bounded;
+use grail_observe::contract::Schema;
+use grail_tape::{Header, Recorder, TapeFolder};
 
 /// Longest .case file; a swarm's have a few KB.
 const CASE_BYTES_MAX: usize = 16 << 20;
@@ -144,7 +144,7 @@ fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error 
 }
 
 /// The simulation that was asked for.
-pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
+pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
     if let Some(path) = &arguments.case {
         let case = read_case(path)?;
         return Ok(SimConfig {

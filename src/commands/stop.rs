@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::args::{MinerArgument, StopArguments};
-use crate::control::{Asking, Request, Status, Stopping};
+use crate::exit::Exit;
 use crate::exit::Exit;
 use crate::output;
+use grail_observe::control::{Asking, Request, Status, Stopping};
 
 /// How often it is looked whether it has ended.
 const LOOK_AROUND: Duration = Duration::from_millis(200);

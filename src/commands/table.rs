@@ -1,6 +1,6 @@
 //! Plain text tables.
 
-use crate::terminal::printable;
+use grail_terminal::printable;
 
 /// Columns aligned to the right, one line per row, headings first. A cell may hold foreign text.
 pub(super) fn render(headings: &[&str], rows: &[Vec<String>]) -> String {

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::replay::tapes;
 use super::{output, table};
 use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments, TapeShowArguments};
-use crate::contract::Schema;
 use crate::exit::Exit;
-use crate::tape::{Step, Tape};
-use crate::terminal::{escaped, printable};
+use grail_observe::contract::Schema;
+use grail_tape::{Step, Tape};
+use grail_terminal::{escaped, printable};
 
 pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<Exit> {
     match &arguments.command {

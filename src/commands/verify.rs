@@ -14,11 +14,11 @@ use serde_json::json;
 
 use super::output;
 use crate::args::VerifyArguments;
-use crate::bounded;
-use crate::contract::Schema;
 use crate::exit::Exit;
 use crate::judge::{Judging, judge};
-use crate::terminal::printable_start;
+use grail_folder::bounded;
+use grail_observe::contract::Schema;
+use grail_terminal::printable_start;
 
 /// How much of a text that a stranger wrote is shown.
 const SHOWN_CHARS: usize = 40;

@@ -7,10 +7,15 @@
 mod aftermath;
 mod control;
 mod crash;
+mod defects;
 mod failing_calls;
 mod faults;
+mod folder;
+#[path = "../in_terminal/mod.rs"]
+mod in_terminal;
 mod monitoring;
 mod plain;
+mod restart;
 mod scene;
 #[path = "../schema/mod.rs"]
 mod schema;

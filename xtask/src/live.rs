@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use grail::output;
-use grail::tape::Tape;
+use grail_tape::Tape;
 
 /// What the command of a live tape begins with.
 pub(crate) const COMMAND: &str = "grail sim serve ";

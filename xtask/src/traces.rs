@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::trace_hashes::{FILE, REMEDY, TraceHashes};
 use anyhow::Context;
 use grail::output;
-use grail::traces::{FILE, REMEDY, TraceHashes};
 
 use crate::fixtures;
 

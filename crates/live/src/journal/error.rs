@@ -1,0 +1,114 @@
+//! Why a journal cannot be opened or written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use grail_folder::FolderError;
+use grail_miner::frames::FrameDamage;
+
+/// What is done to a file whose content is wanted.
+pub(super) const READING: &str = "reading";
+
+/// Why a journal cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalFileError {
+    /// Another process writes this journal.
+    #[error("{} is in use by {holder}; stop it first, as one hotkey is mined by one process", .path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it.
+        holder: String,
+    },
+    /// The folder is not this user's alone.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// There is no room left.
+    #[error("the disk that holds {} is full; free some space and start again", .path.display())]
+    DiskFull {
+        /// What was being written.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("{doing} {} failed ({source}); see to the disk and to the folder's permissions, then start again", .path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The file is not what was written once.
+    #[error(
+        "{} cannot be trusted: {damage}; the miner's next start moves it aside and begins anew, which loses the groups of \
+         the window in it",
+        .path.display()
+    )]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong.
+        damage: FrameDamage,
+    },
+    /// A record is whole, but not one of ours.
+    #[error(
+        "record {number} of {} cannot be read ({source}); the miner's next start moves the file aside and begins anew",
+        .path.display()
+    )]
+    Unreadable {
+        /// The journal.
+        path: PathBuf,
+        /// Its place, from 1.
+        number: usize,
+        /// Why it cannot be read.
+        source: postcard::Error,
+    },
+    /// It is longer, or takes more memory, than a window's records.
+    #[error("{} is no journal of a window: {why}; the miner's next start moves it aside and begins anew", .path.display())]
+    TooLong {
+        /// The journal.
+        path: PathBuf,
+        /// What is too much.
+        why: String,
+    },
+    /// A record that cannot be stored.
+    #[error("a record of {bytes} bytes is too large for the journal; this is a defect, please report it")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A record that cannot be encoded.
+    #[error("a record cannot be encoded ({0}); this is a defect, please report it")]
+    Encoding(#[source] postcard::Error),
+    /// An earlier write failed. What reached the disk is then unknown, and a later success would prove nothing.
+    #[error("an earlier write failed: {first}")]
+    Poisoned {
+        /// The first failure.
+        first: String,
+    },
+    /// The thread that writes is gone.
+    #[error("the journal's thread has ended; start again")]
+    Ended,
+}
+
+impl JournalFileError {
+    /// What is wrong with the file's content, if that is what is wrong.
+    pub(super) fn damage(&self) -> Option<String> {
+        match self {
+            Self::Damaged { damage, .. } => Some(damage.to_string()),
+            Self::Unreadable { number, source, .. } => Some(format!("its record {number} cannot be read ({source})")),
+            Self::TooLong { why, .. } => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::FileTooLarge if doing == READING => Self::TooLong { path, why: source.to_string() },
+            _ => Self::Io { doing, path, source },
+        }
+    }
+}

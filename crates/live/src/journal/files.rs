@@ -1,0 +1,151 @@
+//! The files of one journal: the current one, the older ones, and how one takes another's place.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::{JournalFileError, READING};
+use super::look::FILE_BYTES_MAX;
+use grail_folder as folder;
+
+/// A file as the journal writes it.
+pub(super) trait Appending: Send {
+    /// Write all of these bytes at the end.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Return once everything written is on the disk.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Appending for File {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Write::write_all(self, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Makes the journal's file of an open one; tests put failures in between.
+pub(super) type Wrap = Box<dyn FnMut(File) -> Box<dyn Appending> + Send>;
+
+/// Where the files lie.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    folder: PathBuf,
+    name: String,
+}
+
+impl Files {
+    /// The files of this name; makes the folder, for its owner alone.
+    ///
+    /// # Errors
+    /// [`JournalFileError::Folder`] where the folder cannot be made, or is not its owner's alone.
+    pub(super) fn new(folder: &Path, name: &str) -> Result<Self, JournalFileError> {
+        folder::claim(folder)?;
+        Ok(Self { folder: folder.to_owned(), name: name.to_owned() })
+    }
+
+    /// The files of this name that are there, oldest first; nothing is made.
+    pub(super) fn all(folder: &Path, name: &str) -> Vec<PathBuf> {
+        let files = Self { folder: folder.to_owned(), name: name.to_owned() };
+        let mut all: Vec<PathBuf> = (1..).map(|age| files.old(age)).take_while(|path| folder::is_there(path)).collect();
+        all.reverse();
+        all.extend(Some(files.current()).filter(|path| folder::is_there(path)));
+        all
+    }
+
+    pub(super) fn current(&self) -> PathBuf {
+        self.folder.join(format!("{}.journal", self.name))
+    }
+
+    pub(super) fn lock(&self) -> PathBuf {
+        self.folder.join(format!("{}.lock", self.name))
+    }
+
+    fn old(&self, age: usize) -> PathBuf {
+        self.folder.join(format!("{}.journal.{age}", self.name))
+    }
+
+    /// The current file's first `bytes`, or all of it.
+    pub(super) fn read(&self, bytes: Option<u64>) -> Result<Vec<u8>, JournalFileError> {
+        let path = self.current();
+        let mut content = match folder::read_at_most(&path, FILE_BYTES_MAX) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(JournalFileError::io(READING, &path, error)),
+        };
+        if let Some(bytes) = bytes {
+            content.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        Ok(content)
+    }
+
+    /// Open the current file to append, after cutting it to `bytes`.
+    pub(super) fn open_cut(&self, bytes: u64) -> Result<File, JournalFileError> {
+        let path = self.current();
+        let failed = |source| JournalFileError::io("opening", &path, source);
+        let file = folder::open(&path, folder::options().append(true)).map_err(failed)?;
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(failed)?;
+        if file.metadata().map_err(failed)?.len() != bytes {
+            file.set_len(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+        }
+        Ok(file)
+    }
+
+    /// Write `content` into a new file that becomes the current one, at once or not at all; up to `keep` older ones stay.
+    pub(super) fn replace(
+        &self,
+        content: &[&[u8]],
+        keep: usize,
+        wrap: &mut Wrap,
+    ) -> Result<Box<dyn Appending>, JournalFileError> {
+        let new = self.folder.join(format!("{}.journal.new", self.name));
+        let failed = |source| JournalFileError::io("writing", &new, source);
+        // Left over by a crash; opening it could meet a file of other permissions.
+        remove(&new).map_err(failed)?;
+        let made = folder::open(&new, folder::options().append(true).create_new(true));
+        let mut file = wrap(made.map_err(failed)?);
+        content.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync()).map_err(failed)?;
+        let moved = self.age(keep).and_then(|()| fs::rename(&new, self.current())).and_then(|()| self.sync_folder());
+        moved.map_err(|source| JournalFileError::io("replacing", &self.current(), source))?;
+        Ok(file)
+    }
+
+    /// Let the current file become the first of the older ones, while it stays the current one.
+    fn age(&self, keep: usize) -> io::Result<()> {
+        if keep == 0 || !folder::is_there(&self.current()) {
+            return Ok(());
+        }
+        remove(&self.old(keep))?;
+        for age in (1..keep).rev().filter(|age| folder::is_there(&self.old(*age))) {
+            fs::rename(self.old(age), self.old(age + 1))?;
+        }
+        // A second name leaves no moment without a current file; not every file system has second names.
+        fs::hard_link(self.current(), self.old(1)).or_else(|_| {
+            let content = folder::read(&self.current())?;
+            let mut copy = folder::open(&self.old(1), folder::options().append(true).create_new(true))?;
+            Write::write_all(&mut copy, &content)
+        })
+    }
+
+    /// Move the current file out of the way, and give its new place; what was moved there before is replaced.
+    pub(super) fn set_aside(&self) -> Result<PathBuf, JournalFileError> {
+        let (path, aside) = (self.current(), self.folder.join(format!("{}.journal.damaged", self.name)));
+        let moved = fs::rename(&path, &aside).and_then(|()| self.sync_folder());
+        moved.map_err(|source| JournalFileError::io("moving", &path, source))?;
+        Ok(aside)
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        if cfg!(unix) { File::open(&self.folder)?.sync_all() } else { Ok(()) }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,244 @@
+//! The HTTP endpoint: `/metrics`, `/healthz` and `/readyz`, on a thread of its own.
+//!
+//! The miner's thread only ever writes to atomics; whoever asks here, however slowly, waits for this thread alone.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, VARY};
+use http::uri::Authority;
+use http::{Method, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::task::AbortHandle;
+
+use super::exposition::TextFormat;
+use super::metrics::Exposition;
+
+/// Longest request head that is read.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+/// Connections at a time; for one more, the oldest is closed.
+const CONNECTIONS_MAX: usize = 16;
+/// How long a request's head may take.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long a connection may last, from its first byte to the last one of the answer.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long to wait before more connections where the system gives no more descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Where metrics may be asked for.
+#[derive(Debug)]
+pub struct Endpoint {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Why there is no endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// An address that others reach, and nobody said that they may.
+    #[error(
+        "--metrics-listen {0} can be reached from other machines, and the endpoint asks nobody who they are: listen on \
+         127.0.0.1, or add --metrics-public if a firewall stands before it"
+    )]
+    NotLoopback(SocketAddr),
+    /// The system refuses the address.
+    #[error(
+        "cannot listen on {address} for metrics ({why}): choose another port with --metrics-listen, or 0 for a free one"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// No thread or runtime to serve it.
+    #[error("the metrics endpoint cannot be started ({0}); the system gives no more threads or file descriptors")]
+    Start(io::Error),
+}
+
+impl Endpoint {
+    /// Listen. An address that other machines reach needs `public`.
+    ///
+    /// # Errors
+    /// [`EndpointError`], with what to do.
+    pub fn listen(address: SocketAddr, public: bool) -> Result<Self, EndpointError> {
+        if !address.ip().is_loopback() && !public {
+            return Err(EndpointError::NotLoopback(address));
+        }
+        let failed = |why| EndpointError::Listen { address, why };
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answer until the process ends.
+    ///
+    /// # Errors
+    /// [`EndpointError::Start`].
+    pub fn serve(self, exposition: Exposition) -> Result<(), EndpointError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(EndpointError::Start)?;
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::TcpListener::from_std(self.listener).map_err(EndpointError::Start)?
+        };
+        let is_private = self.address.ip().is_loopback();
+        let thread = std::thread::Builder::new().name("metrics".to_owned());
+        let serving = thread.spawn(move || runtime.block_on(accept(listener, Arc::new(exposition), is_private)));
+        serving.map(drop).map_err(EndpointError::Start)
+    }
+}
+
+/// Whoever is slow makes way for whoever comes: a scrape is answered as soon as its head is there.
+async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, is_private: bool) {
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+            exposition.dropped().inc();
+        }
+        let exposition = exposition.clone();
+        let connection = tokio::spawn(async move {
+            let service = service_fn(|request: Request<_>| {
+                let is_ours = !is_private || names_this_machine(&request);
+                let response = if is_ours { answer(&request, &exposition) } else { misdirected() };
+                std::future::ready(Ok::<_, Infallible>(response))
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .max_buf_size(HEAD_BYTES_MAX)
+                .keep_alive(false)
+                .header_read_timeout(HEAD_TIME_MAX)
+                .serve_connection(TokioIo::new(stream), service);
+            if !matches!(tokio::time::timeout(CONNECTION_TIME_MAX, connection).await, Ok(Ok(()))) {
+                exposition.dropped().inc();
+            }
+        });
+        open.push_back(connection.abort_handle());
+    }
+}
+
+/// Whether a request is for this machine by a name that means it everywhere. A page in a browser here can have another name
+/// lead to this address, and read what is answered to it. A browser always says whom it asks.
+fn names_this_machine<B>(request: &Request<B>) -> bool {
+    let named = |text: &HeaderValue| text.to_str().ok()?.parse::<Authority>().ok();
+    let hosts = request.headers().get_all(HOST).iter().map(named);
+    hosts.chain(request.uri().authority().cloned().map(Some)).all(|authority| {
+        authority.is_some_and(|authority| {
+            let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost"
+                || name.ends_with(".localhost")
+                || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        })
+    })
+}
+
+fn misdirected() -> Response<Full<Bytes>> {
+    let text = "ask for localhost, or for the address that --metrics-listen names\n".to_owned();
+    response(StatusCode::MISDIRECTED_REQUEST, PLAIN, text)
+}
+
+fn answer<B>(request: &Request<B>, exposition: &Exposition) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET and HEAD are answered\n".to_owned());
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    let vitals = exposition.vitals();
+    match request.uri().path() {
+        "/metrics" => match metrics(request, exposition) {
+            Ok(response) => response,
+            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "a metric cannot be written\n".to_owned()),
+        },
+        "/healthz" => state("healthy", &vitals.illnesses()),
+        "/readyz" => state("ready", &vitals.hindrances()),
+        _ => response(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /healthz and /readyz\n".to_owned()),
+    }
+}
+
+/// The metrics in the format that is asked for.
+fn metrics<B>(request: &Request<B>, exposition: &Exposition) -> Result<Response<Full<Bytes>>, std::fmt::Error> {
+    let accept: Vec<&str> = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = TextFormat::accepted((!accept.is_empty()).then(|| accept.join(",")).as_deref());
+    let mut response = response(StatusCode::OK, format.media_type(), exposition.render_as(format)?);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+/// 200 where nothing is against it, otherwise 503 with a line for each reason.
+fn state(well: &str, reasons: &[String]) -> Response<Full<Bytes>> {
+    match reasons {
+        [] => response(StatusCode::OK, PLAIN, format!("{well}\n")),
+        reasons => response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{}\n", reasons.join("\n"))),
+    }
+}
+
+fn response(status: StatusCode, media_type: &'static str, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_ours(uri: &str, hosts: &[&str]) -> bool {
+        let mut request = Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        names_this_machine(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn only_names_that_mean_this_machine_everywhere_are_answered() {
+        let ours = [
+            "localhost",
+            "LOCALHOST:9464",
+            "localhost.:1",
+            "a.localhost",
+            "127.0.0.1:9464",
+            "127.8.9.1",
+            "[::1]:9464",
+            "[::ffff:127.0.0.1]",
+        ];
+        for host in ours {
+            assert!(is_ours("/metrics", &[host]), "{host}");
+        }
+        for host in
+            ["example.org", "localhost.example.org", "127.0.0.1.example.org", "10.0.0.1", "[::2]", "0.0.0.0", "", "a b"]
+        {
+            assert!(!is_ours("/metrics", &[host]), "{host}");
+        }
+        assert!(is_ours("/metrics", &[]), "no browser leaves it out");
+        assert!(!is_ours("/metrics", &["localhost", "example.org"]));
+        assert!(!is_ours("http://example.org/metrics", &["localhost"]) && is_ours("http://localhost:9464/", &[]));
+    }
+}

@@ -1,0 +1,392 @@
+//! Metrics for Prometheus: what the driver's observer counts, and the text that a scrape is given.
+//!
+//! Counting is a matter of atomics and short locks in memory; nothing is held while a socket is written to.
+
+pub(super) mod engine;
+pub(super) mod row;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Area, Event, Report, WindowOutcome, WindowReceipt};
+use grail_miner::ports::{BucketError, Now};
+use grail_protocol::answer::REWARD_BOUNDS;
+use prometheus_client::encoding::EncodeMetric;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge as AnyGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use self::engine::{EngineMeter, EngineMetrics};
+use self::row::Row;
+use super::exposition::{TextFormat, as_prometheus};
+use super::health::Ailment;
+use super::receipts::{OUTCOMES, outcome_name};
+use super::sink::{Dropped, Outbox};
+use super::tally::Tally;
+use super::vitals::Vitals;
+
+type Gauge = AnyGauge<f64, AtomicU64>;
+type Label = [(&'static str, &'static str); 1];
+type Rejection = [(&'static str, String); 2];
+
+/// What does not solve its problem earns up to 0.135 for its form, or less than nothing; what solves it 1 and more.
+const REWARD_BUCKETS: [f64; 9] = [-0.1, 0.0, 0.05, 0.1, 0.15, 1.0, 1.05, 1.1, 1.15];
+/// The same above the least reward: OpenMetrics has no sum where a bucket is below zero, and a sum that falls is none.
+const SHIFTED_REWARD_BUCKETS: [f64; 9] = [0.1, 0.2, 0.25, 0.3, 0.35, 1.2, 1.25, 1.3, 1.35];
+/// From a bucket next door to one that takes two blocks.
+const UPLOAD_BUCKETS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0];
+const AREAS: [Area; 6] = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal, Area::Commitment];
+
+/// What answers, and can fail to. A commitment that the chain refuses says nothing about the chain's health.
+const PORTS: [Area; 5] = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal];
+
+/// What the observer writes to; clones write to the same.
+#[derive(Clone)]
+struct Handles {
+    successful_rollouts: Counter,
+    failed_rollouts: Counter,
+    rollouts_generated: Counter,
+    problems_processed: Counter,
+    tokens: Counter,
+    windows_completed: Counter,
+    successful_uploads: Counter,
+    failed_uploads: Counter,
+    empty_windows: Counter,
+    windows: Family<Label, Counter>,
+    trouble: Family<Label, Counter>,
+    rejections: Family<Rejection, Counter>,
+    port_up: Family<Label, Gauge>,
+    rollouts_per_second: Gauge,
+    success_ratio: Gauge,
+    window_duration: Gauge,
+    window_rollouts: Gauge,
+    final_success_ratio: Gauge,
+    average_reward: Gauge,
+    uploaded_rollouts: Gauge,
+    expected_score: Gauge,
+    slack: Gauge,
+    window: Gauge,
+    head_block: Gauge,
+    reward_distribution: Histogram,
+    upload_duration: Histogram,
+}
+
+impl Handles {
+    fn register(registry: &mut Registry) -> Self {
+        let mut on = Registering(registry);
+        let handles = Self {
+            successful_rollouts: on
+                .plain("mining_successful_rollouts", "Rollouts of clean groups that solve their problem"),
+            failed_rollouts: on
+                .plain("mining_failed_rollouts", "Rollouts of clean groups that do not solve their problem"),
+            rollouts_generated: on.plain("mining_rollouts_generated", "Rollouts of clean groups"),
+            problems_processed: on.plain("mining_problems_processed", "Clean groups; each is one problem"),
+            tokens: on.plain("completion_tokens", "Completion tokens of clean groups"),
+            windows_completed: on.plain("mining_windows_completed", "Windows that ended with a receipt"),
+            successful_uploads: on.plain("mining_successful_uploads", "Windows whose file was read back"),
+            failed_uploads: on.plain("mining_failed_uploads", "Windows that were lost although groups were clean"),
+            empty_windows: on.plain("mining_empty_windows", "Windows in which nothing was ready in time"),
+            windows: on.plain("windows", "Windows by outcome, as their receipts say it"),
+            trouble: on.plain("trouble", "Failures that were tried again or done without, by area"),
+            rejections: on.plain("self_check_rejections", "Rollouts that the self-check rejected, by check and reason"),
+            port_up: on.plain("port_up", "Whether what the miner talks to answered as it should the last time, 1 or 0"),
+            rollouts_per_second: on
+                .gauge("mining_rollouts_per_second", "Clean rollouts per second of the current window"),
+            success_ratio: on.gauge("mining_success_ratio", "Share of solved rollouts in the current window so far"),
+            window_duration: on.seconds("mining_window_duration", "From the last window's opening to its receipt"),
+            window_rollouts: on.gauge("mining_window_rollouts", "Clean rollouts of the last window"),
+            final_success_ratio: on.gauge("mining_final_success_ratio", "Share of solved rollouts in the last window"),
+            average_reward: on.gauge("mining_average_reward", "Mean reward of the last window's clean rollouts"),
+            uploaded_rollouts: on.gauge("mining_uploaded_rollouts", "Rollouts in the last window's confirmed file"),
+            expected_score: on.gauge(
+                "expected_score",
+                "Distinct solutions that a validator is expected to find in the last confirmed file",
+            ),
+            slack: on.seconds("window_deadline_slack", "Time between the last confirmed upload and its window's end"),
+            window: on.gauge("window_start_block", "First block of the current window"),
+            head_block: on.gauge("head_block", "Newest block"),
+            reward_distribution: on.kept(
+                "mining_reward_distribution",
+                "Rewards of clean rollouts plus 0.2, so that none is below zero",
+                Histogram::new(SHIFTED_REWARD_BUCKETS),
+            ),
+            upload_duration: {
+                let histogram = Histogram::new(UPLOAD_BUCKETS);
+                on.in_seconds("mining_upload_duration", "From an upload's order to its answer", histogram)
+            },
+        };
+        // A series that is there from the start can be seen to grow.
+        OUTCOMES.iter().for_each(|name| drop(handles.windows.get_or_create(&[("outcome", name)])));
+        AREAS.iter().for_each(|area| drop(handles.trouble.get_or_create(&[("area", area.name())])));
+        for port in PORTS {
+            handles.port_up.get_or_create(&[("port", port.name())]).set(f64::NAN);
+        }
+        handles
+    }
+}
+
+struct Registering<'a>(&'a mut Registry);
+
+impl Registering<'_> {
+    fn kept<M: EncodeMetric + Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn plain<M: EncodeMetric + Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        self.kept(name, help, M::default())
+    }
+
+    /// A gauge that is not a number until it is known.
+    fn gauge(&mut self, name: &str, help: &str) -> Gauge {
+        self.kept(name, help, unknown())
+    }
+
+    fn seconds(&mut self, name: &str, help: &str) -> Gauge {
+        self.in_seconds(name, help, unknown())
+    }
+
+    fn in_seconds<M: EncodeMetric + Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        metric
+    }
+}
+
+fn unknown() -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(f64::NAN);
+    gauge
+}
+
+/// Counts what passes the driver.
+pub struct Metrics {
+    handles: Handles,
+    tally: Tally,
+    uploads_ms: BTreeMap<u64, u64>,
+    /// How long the last upload took.
+    upload_seconds: Option<f64>,
+    /// Where a row of each window goes.
+    rows: Option<Outbox<Row>>,
+}
+
+impl Metrics {
+    /// The observer, and what it counts as text. The free space of `data_folder` and what sinks drop are told as well.
+    pub fn new(vitals: Arc<Vitals>, data_folder: Option<PathBuf>, dropped: &Dropped) -> (Self, Exposition) {
+        let mut registry = Registry::with_prefix("grail");
+        registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let handles = Handles::register(&mut registry);
+        let exposition = Exposition::new(registry, vitals, data_folder, dropped);
+        let tally = Tally::default();
+        (Self { handles, tally, uploads_ms: BTreeMap::new(), upload_seconds: None, rows: None }, exposition)
+    }
+
+    /// Offer a row of figures at the end of each window.
+    pub fn offer_rows(&mut self, rows: Outbox<Row>) {
+        self.rows = Some(rows);
+    }
+
+    fn group_clean(&self, now: Now, window: u64, index: u32) {
+        let Some(group) = self.tally.clean_group(window, index) else { return };
+        let (rollouts, successes) = (group.rewards.len() as u64, group.solutions.len() as u64);
+        self.handles.problems_processed.inc();
+        self.handles.rollouts_generated.inc_by(rollouts);
+        self.handles.successful_rollouts.inc_by(successes);
+        self.handles.failed_rollouts.inc_by(rollouts - successes);
+        self.handles.tokens.inc_by(group.tokens);
+        group.rewards.iter().for_each(|reward| self.handles.reward_distribution.observe(shifted(*reward)));
+        let sums = self.tally.sums(window);
+        self.handles.success_ratio.set(ratio(sums.successes as f64, sums.rollouts as f64));
+        if let Some(seconds) = self.tally.seconds_open(now, window) {
+            self.handles.rollouts_per_second.set(ratio(sums.rollouts as f64, seconds));
+        }
+    }
+
+    fn receipt(&mut self, now: Now, receipt: &WindowReceipt) {
+        let handles = &self.handles;
+        handles.windows_completed.inc();
+        handles.windows.get_or_create(&[("outcome", outcome_name(&receipt.outcome))]).inc();
+        match receipt.outcome {
+            WindowOutcome::Uploaded => handles.successful_uploads.inc(),
+            WindowOutcome::Lost(_) => handles.failed_uploads.inc(),
+            WindowOutcome::NothingReady => handles.empty_windows.inc(),
+            WindowOutcome::KeptBack(_) | WindowOutcome::NotRegistered | WindowOutcome::Reorganised => 0,
+        };
+        let sums = self.tally.sums(receipt.window_start);
+        handles.window_rollouts.set(sums.rollouts as f64);
+        handles.final_success_ratio.set(ratio(sums.successes as f64, sums.rollouts as f64));
+        handles.average_reward.set(ratio(sums.reward, sums.rollouts as f64));
+        handles.uploaded_rollouts.set(receipt.rollouts_uploaded as f64);
+        if let Some(seconds) = self.tally.seconds_open(now, receipt.window_start) {
+            handles.window_duration.set(seconds);
+        }
+        if let Some(slack_ms) = receipt.slack_ms {
+            handles.slack.set(slack_ms as f64 / 1000.0);
+        }
+        if receipt.outcome == WindowOutcome::Uploaded {
+            handles.expected_score.set(self.tally.expected_score(receipt).unwrap_or(f64::NAN));
+        }
+        if let Some(rows) = &self.rows {
+            rows.offer(self.row(now, receipt));
+        }
+        self.tally.forget_through(receipt.window_start);
+        self.uploads_ms = self.uploads_ms.split_off(&(receipt.window_start + 1));
+    }
+}
+
+/// Which port an event answers for, and whether as it should.
+fn answer(event: &Event) -> Option<(Area, bool)> {
+    let area = match event {
+        Event::HeadMoved(_) | Event::HeadFailed(_) | Event::BlockHashRead { .. } => Area::Chain,
+        Event::RegistrationRead(_) | Event::CommitmentRead(_) => Area::Chain,
+        Event::BeaconAnswered { .. } => Area::Beacon,
+        // What the self-check rejects was generated all the same.
+        Event::GroupReady { .. } => return Some((Area::Engine, true)),
+        Event::GroupFailed { .. } => Area::Engine,
+        // A condition that does not hold is an answer.
+        Event::UploadAnswered { result: Err(BucketError::ConditionFailed), .. } => return Some((Area::Bucket, true)),
+        Event::UploadAnswered { .. } | Event::ObjectRead { .. } | Event::ObjectDeleted { .. } => Area::Bucket,
+        Event::JournalAnswered { .. } => Area::Journal,
+        Event::Started(_) | Event::CommitmentAnswered(_) | Event::TimerFired(_) | Event::Shutdown => return None,
+    };
+    Some((area, !event.is_failure()))
+}
+
+/// A reward above the least one, rounded, so that one that equals a bound counts below it and none is below zero.
+fn shifted(reward: f64) -> f64 {
+    ((reward - REWARD_BOUNDS.0).max(0.0) * 1e9).round() / 1e9
+}
+
+/// One number as a share of another; not a number where there is nothing to share.
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { f64::NAN }
+}
+
+fn seconds(now: Now, since_ms: u64) -> f64 {
+    now.monotonic_ms.saturating_sub(since_ms) as f64 / 1000.0
+}
+
+impl Observer for Metrics {
+    fn event(&mut self, now: Now, event: &Event) {
+        // What an earlier process counted is in the tally, and is not counted again.
+        self.tally.event(event);
+        if let Some((port, is_up)) = answer(event) {
+            self.handles.port_up.get_or_create(&[("port", port.name())]).set(f64::from(u8::from(is_up)));
+        }
+        match event {
+            Event::HeadMoved(head) => drop(self.handles.head_block.set(head.number as f64)),
+            Event::UploadAnswered { window_start, .. } => {
+                if let Some(since_ms) = self.uploads_ms.remove(window_start) {
+                    self.upload_seconds = Some(seconds(now, since_ms));
+                    self.handles.upload_duration.observe(seconds(now, since_ms));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.tally.action(now, action);
+        match action {
+            Action::Upload { window_start, .. } => drop(self.uploads_ms.insert(*window_start, now.monotonic_ms)),
+            Action::Report(Report::WindowOpened { window_start, .. }) => {
+                self.handles.window.set(*window_start as f64);
+            }
+            Action::Report(Report::GroupClean { window_start, index, .. }) => {
+                self.group_clean(now, *window_start, *index);
+            }
+            Action::Report(Report::RolloutRejected { finding, .. }) => {
+                let (check, reason) = finding.split_once('/').unwrap_or((finding, ""));
+                let labels = [("check", check.to_owned()), ("reason", reason.to_owned())];
+                self.handles.rejections.get_or_create(&labels).inc();
+            }
+            Action::Report(Report::Trouble(trouble)) => {
+                self.handles.trouble.get_or_create(&[("area", trouble.area.name())]).inc();
+            }
+            Action::Report(Report::Receipt(receipt)) => self.receipt(now, receipt),
+            _ => {}
+        }
+    }
+}
+
+/// Everything that is counted, as text; and how the miner is.
+pub struct Exposition {
+    registry: Registry,
+    vitals: Arc<Vitals>,
+    data_folder: Option<PathBuf>,
+    head_age: Gauge,
+    ailing: Family<Label, Gauge>,
+    registered: Gauge,
+    ready: Gauge,
+    disk_free: Gauge,
+    dropped: Counter,
+    engine: Option<EngineMetrics>,
+}
+
+impl Exposition {
+    fn new(mut registry: Registry, vitals: Arc<Vitals>, data_folder: Option<PathBuf>, dropped: &Dropped) -> Self {
+        let mut on = Registering(&mut registry);
+        let head_age = on.seconds("head_age", "Time since the newest block came");
+        let ailing = on.plain("ailing", "1 for what ought to make progress and does not");
+        let registered = on.gauge("registered", "Whether the hotkey has a uid, 1 or 0");
+        let ready = on.gauge("ready", "Whether an upload is to be expected, 1 or 0, as /readyz says");
+        let disk_free = unknown();
+        dropped.register(&mut registry);
+        let dropped = dropped.of("prometheus");
+        let help = "Free space where journal and receipts lie";
+        registry.register_with_unit("data_folder_free", help, Unit::Bytes, disk_free.clone());
+        Self { registry, vitals, data_folder, head_age, ailing, registered, ready, disk_free, dropped, engine: None }
+    }
+
+    /// Tell of the engine, too.
+    pub fn show_engine(&mut self, meter: EngineMeter) {
+        self.engine = Some(EngineMetrics::register(&mut self.registry, meter));
+    }
+
+    /// How the miner is.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    pub(super) fn dropped(&self) -> &Counter {
+        &self.dropped
+    }
+
+    /// The text of this moment.
+    ///
+    /// # Errors
+    /// Where a metric cannot be written as text, which a metric of these kinds always can.
+    pub fn render_as(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
+        let text = self.render()?;
+        Ok(match format {
+            TextFormat::OpenMetrics => text,
+            TextFormat::Prometheus => as_prometheus(&text),
+        })
+    }
+
+    /// OpenMetrics text of this moment.
+    ///
+    /// # Errors
+    /// As [`Self::render_as`].
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let whether = |yes: bool| f64::from(u8::from(yes));
+        self.head_age.set(self.vitals.head_age().map_or(f64::NAN, |age| age.as_secs_f64()));
+        for ailment in Ailment::ALL {
+            self.ailing.get_or_create(&[("what", ailment.name())]).set(whether(self.vitals.is_ailing(ailment)));
+        }
+        self.registered.set(self.vitals.is_registered().map_or(f64::NAN, whether));
+        self.ready.set(whether(self.vitals.hindrances().is_empty()));
+        let free = self.data_folder.as_ref().and_then(|folder| fs4::available_space(folder).ok());
+        self.disk_free.set(free.map_or(f64::NAN, |bytes| bytes as f64));
+        self.engine.iter().for_each(EngineMetrics::refresh);
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,118 @@
+//! What follows from the findings, and what to do.
+
+use serde::Serialize;
+
+use super::{Finding, JournalFacts, ObjectFacts, Receipt, VerdictFacts};
+use grail_observe::INTERRUPTED;
+
+/// What became of a window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Conclusion {
+    /// `well`, `not_uploaded`, `missing`, `replaced`, `rejected` or `unknown`.
+    pub kind: &'static str,
+    /// In a sentence.
+    pub text: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Conclusion {
+    fn new(kind: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), remedy: remedy.into() }
+    }
+
+    /// The gravest thing that is known.
+    pub(super) fn of(
+        window: u64,
+        receipt: &Finding<Receipt>,
+        journal: &Finding<JournalFacts>,
+        object: &Finding<ObjectFacts>,
+        verdict: &Finding<VerdictFacts>,
+    ) -> Self {
+        let told = receipt.value();
+        if let Some(verdict) = verdict.value().filter(|verdict| verdict.outcome != "accepted") {
+            let failure = verdict.failure.as_deref().unwrap_or("no reason is known");
+            let remedy = verdict.remedy.clone().unwrap_or_else(|| format!("send us `grail bundle {window}`"));
+            return Self::new("rejected", format!("the file in the bucket is {}: {failure}", verdict.outcome), remedy);
+        }
+        if let Some(told) = told.filter(|told| told.outcome != "uploaded") {
+            return not_uploaded(told);
+        }
+        let uploaded = told.is_some();
+        match object.value() {
+            Some(object) if uploaded && !object.exists => Self::new(
+                "missing",
+                "it was uploaded and read back, and is not in the bucket any more",
+                "see whether a rule of the bucket removes objects, and whether somebody else has the write key",
+            ),
+            Some(object) if object.as_receipt == Some(false) => Self::new(
+                "replaced",
+                "the object in the bucket is not the one that was read back",
+                "somebody else writes to the bucket: revoke the write key, and see that one miner alone uses it",
+            ),
+            Some(_) if uploaded && verdict.value().is_some() => Self::new(
+                "well",
+                "it was uploaded, lies there unchanged, and our verifier accepts it",
+                "nothing is to be done",
+            ),
+            _ if uploaded => Self::new(
+                "unknown",
+                "it was uploaded and read back; whether it would be accepted is not known",
+                "see above what is unknown, and why",
+            ),
+            _ => unreceipted(journal),
+        }
+    }
+}
+
+fn not_uploaded(receipt: &Receipt) -> Conclusion {
+    let why = receipt.why.as_deref().unwrap_or_default();
+    let (text, remedy) = match receipt.outcome.as_str() {
+        "kept_back" => (
+            format!("{} clean groups were kept back: {why}", receipt.groups_clean),
+            "nothing is to be done unless it happens again: a file under a wrong block hash would have cost twelve windows",
+        ),
+        "nothing_ready" => (
+            "no group was clean before the deadline".to_owned(),
+            "see whether the engine failed or was slow: `grail bench`, and the self-check's rejections above",
+        ),
+        "not_registered" => {
+            ("the hotkey had no uid".to_owned(), "run `grail doctor`; it names the command that registers it")
+        }
+        "reorganised" => (
+            "the window's first block was replaced, and no time was left".to_owned(),
+            "nothing is to be done: the chain did it, and it is rare",
+        ),
+        INTERRUPTED => (
+            format!(
+                "a defect of grail ended the miner with {} groups clean, and no miner went on: {why}",
+                receipt.groups_clean
+            ),
+            "report it with `grail bundle`; a supervisor that starts the miner again would have saved the window",
+        ),
+        _ => (
+            format!("{} clean groups were lost: {why}", receipt.groups_clean),
+            "run `grail doctor`; it examines bucket and keys",
+        ),
+    };
+    Conclusion::new("not_uploaded", text, remedy)
+}
+
+/// Without a receipt the journal may tell how far it came.
+fn unreceipted(journal: &Finding<JournalFacts>) -> Conclusion {
+    match journal.value() {
+        Some(facts) if !facts.closed => Conclusion::new(
+            "unknown",
+            format!(
+                "{} groups are in the journal, and there is no receipt yet: it goes on, or the miner was killed",
+                facts.groups
+            ),
+            "see `grail top`; started again, the miner settles it",
+        ),
+        _ => Conclusion::new(
+            "unknown",
+            "nothing here is about that window: no miner ran with this data folder then",
+            "name the data folder with --data-dir, or a window that `grail report` shows",
+        ),
+    }
+}

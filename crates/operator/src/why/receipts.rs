@@ -1,0 +1,108 @@
+//! Receipts as the miner kept them.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use grail_folder as folder;
+use grail_observe::INTERRUPTED;
+
+/// One line of `receipts.jsonl`; fields that an older miner did not write are none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// First block of the window.
+    pub window: u64,
+    /// When it was over, in seconds since 1970.
+    pub ended_at: f64,
+    /// How it ended.
+    pub outcome: String,
+    /// Why it was not uploaded.
+    pub why: Option<String>,
+    /// Groups that were clean.
+    pub groups_clean: u64,
+    /// Groups in the confirmed file.
+    pub groups_uploaded: u64,
+    /// Rollouts in it.
+    pub rollouts_uploaded: u64,
+    /// Seconds between the confirmation and the window's end.
+    pub slack_seconds: Option<f64>,
+    /// sha256 of the file in hex.
+    pub sha256: Option<String>,
+    /// Whether the beacon entered the randomness.
+    pub with_beacon: bool,
+    /// Rollouts that the self-check rejected, by check and reason.
+    pub self_check_rejections: BTreeMap<String, u64>,
+    /// Attempts that the engine failed.
+    pub engine_failures: u64,
+    /// Rollouts of clean groups.
+    #[serde(default)]
+    pub rollouts_clean: Option<u64>,
+    /// Those that solve their problem.
+    #[serde(default)]
+    pub rollouts_solved: Option<u64>,
+    /// Their completion tokens.
+    #[serde(default)]
+    pub tokens: Option<u64>,
+    /// Seconds that the window was open.
+    #[serde(default)]
+    pub seconds: Option<f64>,
+    /// Distinct solutions that a validator is expected to find.
+    #[serde(default)]
+    pub expected_score: Option<f64>,
+}
+
+/// Every receipt in a data folder, in the order in which they were given. Left out are lines that a crash cut, and an
+/// interrupted window's first receipt where the window went on and has another one.
+///
+/// # Errors
+/// Where there is no file of receipts.
+pub fn receipts(data_folder: &Path) -> anyhow::Result<Vec<Receipt>> {
+    let path = data_folder.join("receipts.jsonl");
+    let text = match folder::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(anyhow!(
+                "no receipts in {}; name the miner's data folder with --data-dir",
+                data_folder.display()
+            ));
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let mut receipts: Vec<Receipt> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let last: BTreeMap<u64, usize> = receipts.iter().enumerate().map(|(at, receipt)| (receipt.window, at)).collect();
+    let mut places = 0..;
+    receipts.retain(|receipt| {
+        let at = places.next();
+        receipt.outcome != INTERRUPTED || at == last.get(&receipt.window).copied()
+    });
+    Ok(receipts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_window_that_went_on_has_its_last_receipt_alone() {
+        let line = |window: u64, outcome: &str| {
+            format!(
+                r#"{{"window":{window},"ended_at":1.0,"outcome":"{outcome}","why":null,"groups_clean":1,"groups_uploaded":0,"rollouts_uploaded":0,"slack_seconds":null,"sha256":null,"with_beacon":true,"self_check_rejections":{{}},"engine_failures":0}}"#
+            )
+        };
+        let lines = [
+            line(30, "interrupted"),
+            line(30, "interrupted"),
+            line(30, "uploaded"),
+            line(60, "lost"),
+            line(90, "interrupted"),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("receipts.jsonl"), lines.join("\n") + "\n{\"window\":12").unwrap();
+        let read: Vec<(u64, String)> =
+            receipts(folder.path()).unwrap().into_iter().map(|receipt| (receipt.window, receipt.outcome)).collect();
+        let expected = [(30, "uploaded"), (60, "lost"), (90, "interrupted")];
+        assert_eq!(read, expected.map(|(window, outcome)| (window, outcome.to_owned())));
+    }
+}

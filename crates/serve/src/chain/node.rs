@@ -1,0 +1,189 @@
+//! A node: makes blocks at a steady pace and serves them through one or more doors.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jsonrpsee::server::{ServerBuilder, ServerHandle};
+use jsonrpsee::types::ErrorObjectOwned;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tower::ServiceBuilder;
+
+use super::FINALITY_BLOCKS;
+use super::methods::methods;
+use super::origin::RefuseOrigins;
+use super::state::State;
+
+/// A node that makes blocks while it is held.
+pub struct Node {
+    shared: Arc<Shared>,
+    doors: Vec<Door>,
+    _maker: JoinSet<()>,
+}
+
+/// One address under which a node is reached.
+pub struct Door {
+    address: String,
+    socket_address: SocketAddr,
+    view: Arc<View>,
+    _server: ServerHandle,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[error("no port on loopback can be listened on ({0}); free some ports or file descriptors")]
+pub struct NodeError(#[from] std::io::Error);
+
+/// What all doors of a node see.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// How often the chain changed.
+    changes: watch::Sender<u64>,
+}
+
+/// The chain as one door shows it.
+pub(super) struct View {
+    shared: Arc<Shared>,
+    /// The newest block that is shown, where the door has fallen behind.
+    frozen_at: Mutex<Option<u64>>,
+}
+
+impl Node {
+    /// Start one on free ports of loopback, with a block every `block_ms`.
+    ///
+    /// # Errors
+    /// [`NodeError`] where nothing can be listened on.
+    pub async fn start(state: State, block_ms: u64, doors: usize) -> Result<Self, NodeError> {
+        let shared = Arc::new(Shared { state: Mutex::new(state), changes: watch::Sender::new(0) });
+        let mut opened = Vec::new();
+        for _ in 0..doors {
+            opened.push(Door::open(shared.clone()).await?);
+        }
+        let mut maker = JoinSet::new();
+        maker.spawn(make_blocks(shared.clone(), block_ms));
+        Ok(Self { shared, doors: opened, _maker: maker })
+    }
+
+    /// Where it is reached; each door has an address of its own.
+    pub fn doors(&self) -> &[Door] {
+        &self.doors
+    }
+
+    /// The address of the first door.
+    pub fn address(&self) -> &str {
+        self.doors[0].address()
+    }
+
+    /// Look at the state, or change it.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    /// Replace the blocks from this one on, and announce the new ones.
+    pub fn replace_from(&self, first: u64) {
+        self.state().replace_from(first);
+        self.shared.changed();
+    }
+
+    /// Tells each time that the chain changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// How often a method was called.
+    pub fn calls(&self, method: &str) -> u32 {
+        self.state().calls.get(method).copied().unwrap_or_default()
+    }
+}
+
+impl Door {
+    async fn open(shared: Arc<Shared>) -> Result<Self, NodeError> {
+        let view = Arc::new(View { shared, frozen_at: Mutex::default() });
+        let programs_alone = ServiceBuilder::new().layer(RefuseOrigins);
+        let server = ServerBuilder::default().set_http_middleware(programs_alone).build("127.0.0.1:0").await?;
+        let socket_address = server.local_addr()?;
+        let address = format!("ws://{socket_address}");
+        Ok(Self { address, socket_address, _server: server.start(methods(view.clone())), view })
+    }
+
+    /// Where it is reached.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Where it listens.
+    pub fn socket_address(&self) -> SocketAddr {
+        self.socket_address
+    }
+
+    /// Show no block after the present one, or all again.
+    pub fn freeze(&self, is_frozen: bool) {
+        let head = is_frozen.then(|| self.view.shared.state().head());
+        *self.view.frozen_at.lock().expect("no holder panicked") = head;
+        self.view.shared.changed();
+    }
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panicked")
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+}
+
+impl View {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// The newest block that this door shows.
+    pub(super) fn head(&self, state: &State) -> u64 {
+        let frozen_at = *self.frozen_at.lock().expect("no holder panicked");
+        frozen_at.unwrap_or(u64::MAX).min(state.head())
+    }
+
+    /// The newest block that is final.
+    pub(super) fn finalized(&self, state: &State) -> u64 {
+        self.head(state).saturating_sub(FINALITY_BLOCKS)
+    }
+
+    /// Count the call, and wait for ever or fail if that is the method's part.
+    pub(super) async fn admit(&self, method: &str) -> Result<(), ErrorObjectOwned> {
+        let (is_mute, error) = {
+            let mut state = self.state();
+            *state.calls.entry(method.to_owned()).or_default() += 1;
+            let error = state.errors.get(method).or(state.error_for_all.as_ref()).cloned();
+            (state.is_mute || state.mute.contains(method), error)
+        };
+        if is_mute {
+            std::future::pending::<()>().await;
+        }
+        error.map_or(Ok(()), |(code, text)| Err(ErrorObjectOwned::owned(code, text, None::<()>)))
+    }
+}
+
+async fn make_blocks(shared: Arc<Shared>, block_ms: u64) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(block_ms));
+    // A host that was busy makes up for nothing: blocks never come faster than they are meant to.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        {
+            let mut state = shared.state();
+            if state.stands_still {
+                continue;
+            }
+            state.make_block();
+        }
+        shared.changed();
+    }
+}

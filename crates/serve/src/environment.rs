@@ -1,0 +1,76 @@
+//! The `.env` of a served world: what it says, and that a fault can break it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use grail_protocol::PROTOCOL;
+
+use super::ServeError;
+use super::folder::{WALLET, replace};
+use super::world::World;
+
+const HEAD: &str = "# A rehearsal on this machine alone: every key below is made up. The servers run until `grail sim serve` \
+                    ends; `grail why` reads this file afterwards too.\n";
+/// What somebody might leave behind who edits the file.
+const MISTAKE: &str = "NETUID 81\n";
+
+/// The file, whole at any time.
+pub(super) struct EnvironmentFile {
+    path: PathBuf,
+    text: String,
+    is_broken: AtomicBool,
+}
+
+impl EnvironmentFile {
+    /// Write the file, whole or not at all.
+    pub(super) fn write(path: PathBuf, lines: &[(&str, String)]) -> Result<Self, ServeError> {
+        let lines: String = lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let text = format!("{HEAD}{lines}");
+        replace(&path, &text)?;
+        Ok(Self { path, text, is_broken: AtomicBool::new(false) })
+    }
+
+    /// Put a line into it that nobody can read, or take it out again.
+    pub(super) fn set_broken(&self, is_broken: bool) {
+        if self.is_broken.swap(is_broken, Ordering::Relaxed) != is_broken {
+            let mistake = if is_broken { MISTAKE } else { "" };
+            // A fault that cannot strike does not.
+            let _ = replace(&self.path, &format!("{}{mistake}", self.text));
+        }
+    }
+}
+
+/// Names and values, in the order in which they are written.
+pub(super) fn lines(world: &World, wallets: &Path) -> Vec<(&'static str, String)> {
+    let (account, network) = (world.bucket.account(), world.beacon.network());
+    let schedule = network.schedule();
+    vec![
+        ("BT_NETWORK", "custom".to_owned()),
+        ("BT_CHAIN_ENDPOINT", world.chain_endpoints().join(",")),
+        ("NETUID", PROTOCOL.netuid.to_string()),
+        ("BT_WALLET_COLD", WALLET.0.to_owned()),
+        ("BT_WALLET_HOT", WALLET.1.to_owned()),
+        ("BT_WALLET_PATH", quoted(&wallets.display().to_string())),
+        ("GRAIL_MODEL_NAME", "rehearsal".to_owned()),
+        ("GRAIL_BLOCK_TIME", (world.block_ms() as f64 / 1000.0).to_string()),
+        ("GRAIL_DRAND_URLS", world.beacon_url()),
+        ("GRAIL_DRAND_CHAIN_HASH", network.chain_hash().to_owned()),
+        ("GRAIL_DRAND_PUBLIC_KEY", network.public_key().to_owned()),
+        ("GRAIL_DRAND_GENESIS", schedule.genesis_s.to_string()),
+        ("GRAIL_DRAND_PERIOD", schedule.period_s.to_string()),
+        ("R2_ACCOUNT_ID", account.account_id.clone()),
+        ("R2_BUCKET_ID", account.account_id.clone()),
+        ("R2_ENDPOINT_URL", world.bucket_url()),
+        ("R2_REGION", "us-east-1".to_owned()),
+        ("R2_FORCE_PATH_STYLE", "true".to_owned()),
+        ("R2_READ_ACCESS_KEY_ID", account.read_key.id.clone()),
+        ("R2_READ_SECRET_ACCESS_KEY", account.read_key.secret.clone()),
+        ("R2_WRITE_ACCESS_KEY_ID", account.write_key.id.clone()),
+        ("R2_WRITE_SECRET_ACCESS_KEY", account.write_key.secret.clone()),
+    ]
+}
+
+/// A value that may hold white space and characters with a meaning.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
+}

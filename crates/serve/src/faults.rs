@@ -1,0 +1,229 @@
+//! Faults of the served world: what each one means, and when a listed one strikes.
+
+use std::str::FromStr;
+
+use grail_protocol::PROTOCOL;
+use grail_sim::stream::Stream;
+
+/// A fault; while it is on, the servers behave as its meaning says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "`meaning` documents each, for readers and for users")]
+pub enum ServeFault {
+    BeaconOutage,
+    BeaconWrongSignature,
+    BeaconLate,
+    BeaconMissing,
+    UploadErrorBefore,
+    UploadErrorAfter,
+    UploadTimeOutAfter,
+    SlowBucket,
+    BucketRateLimit,
+    ExpiredWriteKey,
+    ExpiredReadKey,
+    ReadOnlyWriteKey,
+    EndpointSilence,
+    EndpointDown,
+    HalfDeadSocket,
+    SocketCut,
+    ChainRateLimit,
+    FrozenHead,
+    StalledChain,
+    Reorganisation,
+    RuntimeUpgrade,
+    Deregistration,
+    SlowEngine,
+    BrokenConfiguration,
+    HeldLock,
+}
+
+/// A fault that is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown fault {0:?}; `grail sim serve --list-faults` shows all of them")]
+pub struct UnknownServeFault(pub String);
+
+impl ServeFault {
+    /// Every fault.
+    pub const ALL: &[Self] = &[
+        Self::BeaconOutage,
+        Self::BeaconWrongSignature,
+        Self::BeaconLate,
+        Self::BeaconMissing,
+        Self::UploadErrorBefore,
+        Self::UploadErrorAfter,
+        Self::UploadTimeOutAfter,
+        Self::SlowBucket,
+        Self::BucketRateLimit,
+        Self::ExpiredWriteKey,
+        Self::ExpiredReadKey,
+        Self::ReadOnlyWriteKey,
+        Self::EndpointSilence,
+        Self::EndpointDown,
+        Self::HalfDeadSocket,
+        Self::SocketCut,
+        Self::ChainRateLimit,
+        Self::FrozenHead,
+        Self::StalledChain,
+        Self::Reorganisation,
+        Self::RuntimeUpgrade,
+        Self::Deregistration,
+        Self::SlowEngine,
+        Self::BrokenConfiguration,
+        Self::HeldLock,
+    ];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BeaconOutage => "beacon-outage",
+            Self::BeaconWrongSignature => "beacon-wrong-signature",
+            Self::BeaconLate => "beacon-late",
+            Self::BeaconMissing => "beacon-missing",
+            Self::UploadErrorBefore => "upload-error-before",
+            Self::UploadErrorAfter => "upload-error-after",
+            Self::UploadTimeOutAfter => "upload-time-out-after",
+            Self::SlowBucket => "slow-bucket",
+            Self::BucketRateLimit => "bucket-rate-limit",
+            Self::ExpiredWriteKey => "expired-write-key",
+            Self::ExpiredReadKey => "expired-read-key",
+            Self::ReadOnlyWriteKey => "read-only-write-key",
+            Self::EndpointSilence => "endpoint-silence",
+            Self::EndpointDown => "endpoint-down",
+            Self::HalfDeadSocket => "half-dead-socket",
+            Self::SocketCut => "socket-cut",
+            Self::ChainRateLimit => "chain-rate-limit",
+            Self::FrozenHead => "frozen-head",
+            Self::StalledChain => "stalled-chain",
+            Self::Reorganisation => "reorganisation",
+            Self::RuntimeUpgrade => "runtime-upgrade",
+            Self::Deregistration => "deregistration",
+            Self::SlowEngine => "slow-engine",
+            Self::BrokenConfiguration => "broken-configuration",
+            Self::HeldLock => "held-lock",
+        }
+    }
+
+    /// What it does.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::BeaconOutage => "the relay closes every connection",
+            Self::BeaconWrongSignature => "the relay signs rounds with a key that is not the network's",
+            Self::BeaconLate => "the relay has each round a minute after it was due",
+            Self::BeaconMissing => "the relay answers, and has no round",
+            Self::UploadErrorBefore => "uploads are answered with 503 before anything is written",
+            Self::UploadErrorAfter => "uploads are written, and the connection is closed instead of an answer",
+            Self::UploadTimeOutAfter => "uploads are written, and the answer never comes",
+            Self::SlowBucket => "every request to the bucket takes one and a half blocks longer",
+            Self::BucketRateLimit => "the bucket answers every request with 429",
+            Self::ExpiredWriteKey => "the bucket refuses the write key as expired",
+            Self::ExpiredReadKey => "the bucket refuses the read key as expired",
+            Self::ReadOnlyWriteKey => "the write key may no longer write",
+            Self::EndpointSilence => "both chain endpoints take calls and never answer them",
+            Self::EndpointDown => "the first chain endpoint closes every connection",
+            Self::HalfDeadSocket => "the first chain endpoint accepts connections and says nothing; open ones go dead",
+            Self::SocketCut => "every open connection to the chain is cut, once; new ones are accepted",
+            Self::ChainRateLimit => "both chain endpoints answer 429, and calls on open connections error -32005",
+            Self::FrozenHead => "the first chain endpoint shows no new block",
+            Self::StalledChain => "no block is made",
+            Self::Reorganisation => "each window's first block is replaced two blocks later",
+            Self::RuntimeUpgrade => "the other of the two runtimes is in force",
+            Self::Deregistration => "the miner's hotkey has no uid",
+            Self::SlowEngine => "busy threads compete with the miner's engine, one for each core",
+            Self::BrokenConfiguration => {
+                "the world's .env has a line that cannot be read, which SIGHUP makes a miner meet"
+            }
+            Self::HeldLock => {
+                "the lock on the hotkey's file stays held when its miner is gone, as if that were still dying"
+            }
+        }
+    }
+
+    /// Whether a window in which it strikes may be lost through no failing of the miner's; the next one may not.
+    pub const fn may_cost_its_window(self) -> bool {
+        match self {
+            Self::BeaconOutage | Self::BeaconWrongSignature | Self::BeaconLate | Self::BeaconMissing => false,
+            Self::UploadErrorBefore | Self::UploadErrorAfter | Self::SlowBucket | Self::BucketRateLimit => false,
+            Self::EndpointDown | Self::SocketCut | Self::RuntimeUpgrade | Self::Reorganisation => false,
+            Self::BrokenConfiguration => false,
+            // A key that stopped working is not tried again in the same window: only the operator can mend it.
+            Self::ExpiredWriteKey | Self::ExpiredReadKey | Self::ReadOnlyWriteKey => true,
+            // With blocks of a quarter of a second, noticing a silent socket takes much of a window.
+            Self::EndpointSilence | Self::HalfDeadSocket | Self::ChainRateLimit => true,
+            Self::FrozenHead | Self::StalledChain => true,
+            Self::UploadTimeOutAfter | Self::Deregistration | Self::SlowEngine | Self::HeldLock => true,
+        }
+    }
+
+    /// The block of a window at which it strikes where it was listed at the start, and the one at which it ends.
+    pub fn stretch(self, seed: u64, window: u64) -> (u64, u64) {
+        let blocks = PROTOCOL.window_blocks;
+        let mut stream = Stream::new(seed, self.name(), window);
+        let length = stream.between(blocks / 10, blocks / 3);
+        let from = match self {
+            // These matter at a window's beginning, or only there.
+            Self::BeaconOutage | Self::BeaconWrongSignature | Self::BeaconLate | Self::BeaconMissing => 0,
+            Self::Reorganisation => 0,
+            // Half of these strike at the end, where an upload is due.
+            Self::UploadErrorBefore | Self::UploadErrorAfter | Self::UploadTimeOutAfter | Self::SlowBucket
+                if stream.one_in(2) =>
+            {
+                blocks - length
+            }
+            _ => stream.below(blocks - length),
+        };
+        (window + from, window + from + length)
+    }
+}
+
+impl FromStr for ServeFault {
+    type Err = UnknownServeFault;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.iter().copied().find(|fault| fault.name() == text.trim());
+        found.ok_or_else(|| UnknownServeFault(text.trim().to_owned()))
+    }
+}
+
+/// The faults in a list with commas between; `none` or nothing is none, `all` all.
+///
+/// # Errors
+/// [`UnknownServeFault`] with the first name that is not one.
+pub fn parse_list(text: &str) -> Result<Vec<ServeFault>, UnknownServeFault> {
+    match text.trim() {
+        "" | "none" => Ok(Vec::new()),
+        "all" => Ok(ServeFault::ALL.to_vec()),
+        list => list.split(',').map(str::parse).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use grail_sim::faults::FaultKind;
+
+    use super::*;
+
+    #[test]
+    fn names_differ_and_are_read_back() {
+        let names: BTreeSet<_> = ServeFault::ALL.iter().map(|fault| fault.name()).collect();
+        assert_eq!(names.len(), ServeFault::ALL.len());
+        assert!(ServeFault::ALL.iter().all(|fault| fault.name().parse() == Ok(*fault)));
+        assert_eq!(parse_list("socket-cut, fire"), Err(UnknownServeFault("fire".to_owned())));
+    }
+
+    #[test]
+    fn what_both_worlds_can_do_has_one_name() {
+        let shared = FaultKind::ALL.iter().filter(|kind| kind.name().parse::<ServeFault>().is_ok()).count();
+        assert!(shared >= 17, "{shared} names are shared");
+    }
+
+    #[test]
+    fn a_stretch_lies_within_its_window() {
+        for fault in ServeFault::ALL {
+            for (seed, window) in (0..50).map(|number| (number, 30 * number)) {
+                let (from, until) = fault.stretch(seed, window);
+                assert!(window <= from && from < until && until <= window + 30, "{fault:?} {from} {until}");
+            }
+        }
+    }
+}

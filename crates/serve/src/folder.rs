@@ -1,0 +1,98 @@
+//! The folder of a served world: the lock, the wallet, and the `.env` that a miner is started with.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use grail_protocol::signature::{Hotkey, Keypair};
+use serde_json::json;
+
+use super::ServeError;
+
+/// Names of coldkey and hotkey of the wallet.
+pub(super) const WALLET: (&str, &str) = ("rehearsal", "miner");
+
+/// The folder, held by this process alone.
+pub(super) struct WorldFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl WorldFolder {
+    /// Take the folder; a `.env` of an earlier world is removed, so that a miner is started with this one's alone.
+    pub(super) fn take(path: &Path) -> Result<Self, ServeError> {
+        let unusable = |source| ServeError::Folder { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(unusable)?;
+        // A miner reads the file from wherever it is started.
+        let path = path.canonicalize().map_err(unusable)?;
+        let lock = File::create(path.join("serve.lock")).map_err(unusable)?;
+        match fs4::FileExt::try_lock(&lock) {
+            Ok(()) => {}
+            Err(fs4::TryLockError::WouldBlock) => return Err(ServeError::InUse { path }),
+            Err(fs4::TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+        let folder = Self { path, _lock: lock };
+        match fs::remove_file(folder.env_file()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
+            _ => Ok(folder),
+        }
+    }
+
+    pub(super) fn env_file(&self) -> PathBuf {
+        self.path.join(".env")
+    }
+
+    pub(super) fn wallets(&self) -> PathBuf {
+        self.path.join("wallets")
+    }
+
+    pub(super) fn objects(&self) -> PathBuf {
+        self.path.join("s3")
+    }
+
+    /// Write the miner's hotkey as a wallet file that every tool of bittensor reads.
+    pub(super) fn write_wallet(&self, seed: &[u8; 32]) -> Result<(), ServeError> {
+        let hotkey = Keypair::from_seed(seed).hotkey();
+        let folder = self.wallets().join(WALLET.0).join("hotkeys");
+        fs::create_dir_all(&folder).map_err(|source| ServeError::Folder { path: folder.clone(), source })?;
+        let key = hex::encode(hotkey.bytes());
+        let secret = json!({
+            "accountId": format!("0x{key}"), "publicKey": format!("0x{key}"), "privateKey": null, "secretPhrase": null,
+            "secretSeed": format!("0x{}", hex::encode(seed)), "ss58Address": hotkey.to_ss58(),
+        });
+        replace(&folder.join(WALLET.1), &secret.to_string())?;
+        replace(&folder.join(format!("{}pub.txt", WALLET.1)), &public(hotkey))
+    }
+
+    /// The miner's hotkey file.
+    pub(super) fn hotkey(&self) -> PathBuf {
+        self.wallets().join(WALLET.0).join("hotkeys").join(WALLET.1)
+    }
+}
+
+fn public(hotkey: Hotkey) -> String {
+    let key = format!("0x{}", hex::encode(hotkey.bytes()));
+    json!({ "accountId": key, "publicKey": key, "ss58Address": hotkey.to_ss58() }).to_string()
+}
+
+/// Write a file that only its owner may read, so that nobody ever sees half of it.
+pub(super) fn replace(path: &Path, content: &str) -> Result<(), ServeError> {
+    let part = path.with_extension("part");
+    let written = private_file().open(&part).and_then(|mut file| {
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    });
+    written.map_err(|source| ServeError::Folder { path: path.to_owned(), source })
+}
+
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options
+}

@@ -1,0 +1,111 @@
+//! A TCP gate before a server: passes connections on, cuts them, swallows them, or turns them away.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Longest request head that is read before it is turned away.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+/// How long to wait before more connections where the system gives no more descriptors.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+const TURNED_AWAY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// What happens to connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Passage {
+    /// They are passed on.
+    #[default]
+    Open,
+    /// They are closed as soon as they are accepted; open ones are cut.
+    Shut,
+    /// They are accepted and nothing is said; open ones go dead without being closed.
+    Dead,
+    /// The HTTP request that begins them is answered with 429; open ones are cut.
+    TurnedAway,
+}
+
+/// A gate; it closes when it is dropped.
+pub struct Gate {
+    address: SocketAddr,
+    passage: watch::Sender<Passage>,
+    _acceptor: JoinSet<()>,
+}
+
+impl Gate {
+    /// A gate on a free port of loopback, before the server at `target`.
+    ///
+    /// # Errors
+    /// Where nothing can be listened on.
+    pub async fn before(target: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let passage = watch::Sender::new(Passage::Open);
+        let mut acceptor = JoinSet::new();
+        acceptor.spawn(accept(listener, target, passage.clone()));
+        Ok(Self { address, passage, _acceptor: acceptor })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Treat connections in this way from now on.
+    pub fn set(&self, passage: Passage) {
+        self.passage.send_if_modified(|now| std::mem::replace(now, passage) != passage);
+    }
+
+    /// Cut what is open; new connections are treated as before.
+    pub fn cut(&self) {
+        self.passage.send_modify(|_| {});
+    }
+}
+
+async fn accept(listener: TcpListener, target: SocketAddr, passage: watch::Sender<Passage>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => { connections.spawn(treat(client, target, passage.subscribe())); }
+                // Out of file descriptors, for a while: those of connections that end come free.
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn treat(mut client: TcpStream, target: SocketAddr, mut passage: watch::Receiver<Passage>) {
+    let now = *passage.borrow_and_update();
+    match now {
+        Passage::Open => {
+            let Ok(mut server) = TcpStream::connect(target).await else { return };
+            // Small messages go back and forth; waiting for more to send would slow each of them.
+            let _ = (client.set_nodelay(true), server.set_nodelay(true));
+            let ended = tokio::select! {
+                _ = copy_bidirectional(&mut client, &mut server) => true,
+                _ = passage.changed() => false,
+            };
+            if !ended && *passage.borrow_and_update() == Passage::Dead {
+                // Neither side learns that nobody listens any more.
+                let _ = passage.changed().await;
+            }
+        }
+        Passage::Shut => {}
+        Passage::Dead => {
+            let _ = passage.changed().await;
+        }
+        Passage::TurnedAway => {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") && head.len() < HEAD_BYTES_MAX {
+                let Ok(byte) = client.read_u8().await else { return };
+                head.push(byte);
+            }
+            let _ = client.write_all(TURNED_AWAY).await;
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Reading a tape, whole or up to where a crash cut it.
+
+use std::path::{Path, PathBuf};
+
+use grail_miner::machine::{Event, Machine, MachineConfig, Snapshot};
+use grail_protocol::budget::OverBudget;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, Unpacker, v1, v2, v3};
+use super::limits::{FILE_BYTES_MAX, HEADER_BYTES_MAX, Limits, STEP_BYTES_MAX};
+use super::many::in_parallel_with;
+use crate::archive::{BundleError, is_bundle, tapes_in};
+use grail_folder::bounded;
+use grail_miner::frames::{FileKind, FrameDamage, Scan, scan, version};
+
+/// A tape in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tape {
+    /// What it begins with.
+    pub header: Header,
+    /// What follows, in order.
+    pub frames: Vec<Frame>,
+    /// Bytes at the end that a crash left unfinished.
+    pub torn_bytes: usize,
+    /// The format that it was written in.
+    pub format: u32,
+}
+
+/// Why a tape cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TapeError {
+    /// The operating system refuses.
+    #[error("cannot read the tape {} ({source}); check the path", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An archive without a tape, or none at all.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The file is not a tape, or damaged.
+    #[error("the tape {} is damaged: {damage}; replay a copy of it, or another tape", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How.
+        damage: FrameDamage,
+    },
+    /// There is no header: the recorder was killed before it wrote one.
+    #[error("the tape {} ends before its header; nothing was recorded", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It unpacks or decodes to more than any recorder writes, or the other tapes of its bundle do.
+    #[error("the tape {} is no recording of a miner: {excess}; ask for it again where it comes from", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What it takes.
+        excess: OverBudget,
+    },
+    /// A frame whose checksum holds and whose content makes no sense.
+    #[error("frame {number} of the tape {} cannot be decoded; it was written by another build of this format", path.display())]
+    Frame {
+        /// The file.
+        path: PathBuf,
+        /// Its number, from 0 for the header.
+        number: usize,
+    },
+}
+
+impl Tape {
+    /// Read the tape in this file, or the first one of a bundle.
+    ///
+    /// # Errors
+    /// [`TapeError`]; a tape that ends in the middle of a frame is read up to that frame.
+    pub fn read(path: &Path) -> Result<Self, TapeError> {
+        Ok(Self::read_all(path)?.swap_remove(0))
+    }
+
+    /// The tape in this file, or every tape in this bundle; there is at least one.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_all(path: &Path) -> Result<Vec<Self>, TapeError> {
+        let bytes =
+            bounded::read(path, FILE_BYTES_MAX).map_err(|source| TapeError::Io { path: path.to_owned(), source })?;
+        let limits = Limits::default();
+        if !is_bundle(&bytes) {
+            return Ok(vec![Self::parse_within(&limits, path, &bytes)?]);
+        }
+        let tapes = tapes_in(path, &bytes)?.into_iter();
+        tapes.map(|(name, bytes)| Self::parse_within(&limits, &path.join(name), &bytes)).collect()
+    }
+
+    /// The tape that these bytes are; `path` is for errors.
+    ///
+    /// # Errors
+    /// [`TapeError`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
+        Self::parse_within(&Limits::default(), path, bytes)
+    }
+
+    pub(super) fn parse_within(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
+        let path = || path.to_owned();
+        let damaged = |damage| TapeError::Damaged { path: path(), damage };
+        let version = version(&MAGIC, bytes).unwrap_or(FORMAT);
+        let is_known = [v1::FORMAT, v2::FORMAT].contains(&version);
+        let kind = FileKind { version: if is_known { version } else { FORMAT }, ..KIND };
+        let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
+        let mut payloads = payloads.into_iter().enumerate();
+        let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
+        let too_large = |excess| TapeError::TooLarge { path: path(), excess };
+        // What fails once the budget is used up fails for that reason.
+        let undecodable = |number| {
+            let excess = limits.check().err();
+            excess.map_or_else(|| TapeError::Frame { path: path(), number }, too_large)
+        };
+        let mut unpacker = Unpacker::new();
+        let header = unpacker.unpack(&bytes[at], &limits.unpacked).filter(|json| json.len() <= HEADER_BYTES_MAX);
+        let header = header.and_then(|json| serde_json::from_slice(json).ok());
+        let header = header.ok_or_else(|| undecodable(0))?;
+        limits.frames(payloads.len()).map_err(too_large)?;
+        let payloads: Vec<_> = payloads.collect();
+        // Nearly all of the time goes into this.
+        let decoded = in_parallel_with(&payloads, Unpacker::new, |unpacker, (number, at)| {
+            let payload = unpacker.unpack(&bytes[at.clone()], &limits.unpacked);
+            let frame = payload.and_then(|payload| {
+                let frame = match kind.version {
+                    v1::FORMAT => v1::decode(payload, &limits.decoded),
+                    v2::FORMAT => v2::decode(payload, &limits.decoded).map(Some),
+                    _ => v3::decode(payload, &limits.decoded).map(Some),
+                };
+                frame.filter(|frame| payload.len() <= STEP_BYTES_MAX || frame.as_ref().is_none_or(may_be_long))
+            });
+            frame.ok_or_else(|| undecodable(*number))
+        });
+        let mut frames = decoded.into_iter().filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+        if kind.version == v1::FORMAT {
+            v1::number(&mut frames);
+        }
+        Ok(Self { header, frames, torn_bytes, format: kind.version })
+    }
+
+    /// The machine before the first step: a new one, or restored where the tape goes on from another one.
+    pub fn machine(&self) -> Machine {
+        let config = self.header.machine_config(0);
+        match self.frames.first() {
+            Some(Frame::State(state)) => restored(config, state).unwrap_or_else(|| self.header.machine()),
+            _ => Machine::new(config),
+        }
+    }
+
+    /// The steps, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.frames.iter().filter_map(|frame| match frame {
+            Frame::Step(step) => Some(&**step),
+            Frame::State(_) => None,
+        })
+    }
+
+    /// Whether this text stands in the lines of a step.
+    pub fn shows(&self, text: &str) -> bool {
+        let shows = |step: &Step| {
+            step.event.summary().contains(text) || step.actions.iter().any(|action| action.contains(text))
+        };
+        self.steps().any(shows)
+    }
+
+    /// The bytes of a tape of the present format.
+    ///
+    /// # Errors
+    /// Where compression fails.
+    pub fn to_bytes(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = v3::beginning(&self.header)?;
+        for frame in &self.frames {
+            bytes.extend(v3::encoded(frame)?.bytes);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Whether there may be much of this.
+fn may_be_long(frame: &Frame) -> bool {
+    match frame {
+        Frame::State(_) => true,
+        Frame::Step(step) => {
+            let actions: usize = step.actions.iter().map(String::len).sum();
+            matches!(step.event, Event::Started(_)) && actions <= STEP_BYTES_MAX
+        }
+    }
+}
+
+/// A machine that goes on from a recorded state; none where this build does not understand it.
+pub fn restored(config: MachineConfig, state: &Value) -> Option<Machine> {
+    let snapshot = Snapshot::deserialize(state).ok()?;
+    Some(Machine::restore(config, snapshot))
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_miner::ports::{ChainError, JournalRecord};
+    use grail_protocol::signature::Hotkey;
+
+    use super::*;
+    use grail_miner::frames::frame;
+    use crate::format::packed;
+
+    const MIB: usize = 1 << 20;
+
+    /// A tape of these payloads, with a header that is this much longer than it needs to be.
+    fn tape(version: u32, padding: usize, payloads: &[Vec<u8>]) -> Vec<u8> {
+        let config = MachineConfig::new(Hotkey::from_bytes([7; 32]), vec![0; 128]);
+        let header = Header::of(&config, "synthetic").with_model(&" ".repeat(padding));
+        let header = serde_json::to_vec(&header).unwrap();
+        let frames = payloads.iter().flat_map(|payload| frame(&packed(payload).unwrap()));
+        let kind = FileKind { version, ..KIND };
+        kind.header().into_iter().chain(frame(&packed(&header).unwrap())).chain(frames).collect()
+    }
+
+    fn read(limits: &Limits, bytes: &[u8]) -> Result<usize, TapeError> {
+        Tape::parse_within(limits, Path::new("a.tape"), bytes).map(|tape| tape.frames.len())
+    }
+
+    fn state(content: &Value) -> Vec<u8> {
+        rmp_serde::to_vec_named(&Frame::State(content.clone())).unwrap()
+    }
+
+    #[test]
+    fn the_tapes_of_a_file_share_one_budget() {
+        let text = tape(FORMAT, 0, &vec![state(&"a".repeat(MIB).into()); 2]);
+        let numbers = tape(FORMAT, 0, &[state(&vec![0; 10_000].into())]);
+        let limits = Limits::new(8 * MIB, MIB);
+        // 10,000 values of 32 bytes fit three times.
+        for _ in 0..3 {
+            assert_eq!(read(&limits, &numbers).unwrap(), 1);
+        }
+        assert!(matches!(read(&limits, &numbers), Err(TapeError::TooLarge { excess: OverBudget { limit: MIB }, .. })));
+        let limits = Limits::new(5 * MIB, usize::MAX);
+        for _ in 0..2 {
+            assert_eq!(read(&limits, &text).unwrap(), 2);
+        }
+        let excess = OverBudget { limit: 5 * MIB };
+        assert!(matches!(read(&limits, &text), Err(TapeError::TooLarge { excess: found, .. }) if found == excess));
+    }
+
+    #[test]
+    fn formats_that_do_not_tell_their_values_are_charged_for_the_most() {
+        let mut cbor = Vec::new();
+        ciborium::into_writer(&Frame::State(vec![0; 1000].into()), &mut cbor).unwrap();
+        let bytes = tape(v2::FORMAT, 0, &[cbor]);
+        assert_eq!(read(&Limits::new(MIB, MIB), &bytes).unwrap(), 1);
+        assert!(matches!(read(&Limits::new(MIB, 200_000), &bytes), Err(TapeError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn many_frames_of_nothing_are_counted_before_they_are_read() {
+        let bytes = tape(FORMAT, 0, &vec![Vec::new(); 10_000]);
+        assert!(matches!(read(&Limits::new(MIB, MIB), &bytes), Err(TapeError::TooLarge { .. })));
+        assert!(matches!(read(&Limits::new(MIB, 100 * MIB), &bytes), Err(TapeError::Frame { number: 1, .. })));
+    }
+
+    #[test]
+    fn only_a_start_is_long() {
+        let step = |event, action: &str| {
+            let step = Step { number: 0, monotonic_ms: 0, wall_ms: 0, event, actions: vec![action.to_owned()] };
+            tape(FORMAT, 0, &[rmp_serde::to_vec_named(&Frame::Step(Box::new(step))).unwrap()])
+        };
+        let long = "a".repeat(STEP_BYTES_MAX);
+        let record = JournalRecord::UploadAbandoned { window_start: 0, digest: String::new(), why: long.clone() };
+        let failed = Event::HeadFailed(ChainError::Unreachable(long.clone()));
+        for (event, action, is_read) in [
+            (Event::Started(vec![record]), "", true),
+            (Event::Started(Vec::new()), long.as_str(), true),
+            (Event::Shutdown, &long[100..], true),
+            (Event::Shutdown, &long, false),
+            (failed, "", false),
+        ] {
+            let kind = event.kind();
+            assert_eq!(read(&Limits::default(), &step(event, action)).is_ok(), is_read, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_short() {
+        assert_eq!(read(&Limits::default(), &tape(FORMAT, 0, &[])).unwrap(), 0);
+        let long = tape(FORMAT, HEADER_BYTES_MAX, &[]);
+        assert!(matches!(read(&Limits::default(), &long), Err(TapeError::Frame { number: 0, .. })));
+    }
+
+    #[test]
+    fn a_state_is_nested_no_deeper_than_a_machines() {
+        let nested = |depth: usize| (0..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+        assert_eq!(read(&Limits::default(), &tape(FORMAT, 0, &[state(&nested(100))])).unwrap(), 1);
+        let deep = tape(FORMAT, 0, &[state(&nested(200))]);
+        assert!(matches!(read(&Limits::default(), &deep), Err(TapeError::Frame { number: 1, .. })));
+    }
+}
