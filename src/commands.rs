@@ -34,10 +34,10 @@ use serde_json::json;
 use crate::args::{Arguments, Command, MineArguments, SimCommand};
 use crate::exit::{Exit, Told};
 use crate::process::keep_memory_private;
-use grail_terminal::{escaped, printable};
 use crate::{defect, output};
 use grail_observe::contract::Schema;
 use grail_terminal::printable;
+use grail_terminal::{escaped, printable};
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> Exit {

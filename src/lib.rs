@@ -17,4 +17,3 @@ pub mod judge;
 pub mod output;
 mod process;
 pub mod prover;
-pub mod swarm;

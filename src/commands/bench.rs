@@ -11,8 +11,8 @@ use crate::bench::compare::{Comparison, configuration};
 use crate::bench::{Bench, window};
 use crate::device::{self, DeviceChoice};
 use crate::exit::Exit;
-use grail_live::hub;
 use grail_folder::bounded;
+use grail_live::hub;
 use grail_observe::contract::Schema;
 
 pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {

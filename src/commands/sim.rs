@@ -24,8 +24,8 @@ use super::{output, scenario, table};
 use crate::args::{EngineChoice, SimArguments};
 use crate::exit::Exit;
 use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
-use grail_observe::Observers;
 use grail_folder::bounded;
+use grail_observe::Observers;
 use grail_observe::contract::Schema;
 use grail_tape::{Header, Recorder, TapeFolder};
 

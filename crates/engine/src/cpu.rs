@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, StreamKey};
+use grail_protocol::generation::{
+    GeneratedRollout, ModelLimits, ProofModel, ProofPass, RecomputeError, StreamKey, Tokenizer,
+};
 
 use crate::config::Qwen3Config;
 use crate::error::EngineError;
 use crate::rehearsal;
 use crate::tokenizer::HfTokenizer;
-use crate::weights::{Checkpoint, WeightSource, read};
+use crate::weights::{Checkpoint, WeightSource, read_json};
 
 mod attention;
 mod elementwise;
@@ -27,8 +29,7 @@ pub use attention::{KeyValueCache, Sequence};
 use generate::Decoded;
 pub use generate::SampledRollout;
 use memory_check::BitSum;
-pub use network::Qwen3;
-pub(crate) use network::inverse_frequencies;
+pub use network::{Qwen3, inverse_frequencies};
 
 /// A Qwen3 network with its tokenizer, ready to sample and prove.
 ///
@@ -58,7 +59,7 @@ impl CpuEngine {
     /// If a file cannot be read, is malformed, or does not belong to the others.
     pub fn from_folder(folder: &Path) -> Result<Self, EngineError> {
         let config = folder.join("config.json");
-        let config = Qwen3Config::from_json(&read(&config)?, &config.display().to_string())?;
+        let config = Qwen3Config::from_json(&read_json(&config)?, &config.display().to_string())?;
         let tokenizer = HfTokenizer::from_file(&folder.join("tokenizer.json"))?;
         Self::new(config, &mut Checkpoint::from_folder(folder)?, tokenizer)
     }
@@ -191,5 +192,20 @@ impl CpuEngine {
         }
         let total = tokens.len().saturating_add(new_tokens_max);
         if total > context { Err(EngineError::SequenceTooLong { tokens: total, context }) } else { Ok(()) }
+    }
+}
+
+impl ProofModel for CpuEngine {
+    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        let failed = |error: EngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
+        self.proof_pass(tokens, randomness).map_err(failed)
+    }
+
+    fn limits(&self) -> ModelLimits {
+        Self::limits(self)
+    }
+
+    fn tokenizer(&self) -> &dyn Tokenizer {
+        Self::tokenizer(self)
     }
 }

@@ -5,12 +5,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use grail_folder::bounded;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 /// The index of a model whose weights are in parts.
 const INDEX: &str = "model.safetensors.index.json";
+/// Longest index; one of a thousand tensors has 100 KB.
+const INDEX_BYTES_MAX: usize = 16 << 20;
 /// What every model has beside its weights.
 const ALWAYS: [&str; 2] = ["config.json", "tokenizer.json"];
 /// How often a broken download is continued before it is given up.
@@ -131,7 +134,7 @@ impl Hub {
             Err(HubError::Download { source, .. }) if is_not_found(&source) => return whole(),
             Err(error) => return Err(error),
         };
-        let text = std::fs::read(&path).map_err(|source| HubError::Read { path, source })?;
+        let text = bounded::read(&path, INDEX_BYTES_MAX).map_err(|source| HubError::Read { path, source })?;
         let malformed = |problem: String| HubError::Index { model: model.to_owned(), problem };
         let index: Index = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
         let parts: BTreeSet<String> = index.weight_map.into_values().collect();

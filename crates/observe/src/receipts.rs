@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use super::tally::Tally;
 use crate::contract::Schema;
 use grail_folder::{self as folder, FolderError};
-use grail_terminal::{escaped, printable};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
 use grail_protocol::constants::window_start;
-use grail_terminal::printable;
+use grail_terminal::{escaped, printable};
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 

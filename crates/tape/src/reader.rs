@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use grail_folder::bounded;
+use grail_miner::frames::{FileKind, FrameDamage, Scan, scan, version};
 use grail_miner::machine::{Event, Machine, MachineConfig, Snapshot};
 use grail_protocol::budget::OverBudget;
 use serde::Deserialize;
@@ -11,8 +13,6 @@ use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, Unpacker, v1, v2, 
 use super::limits::{FILE_BYTES_MAX, HEADER_BYTES_MAX, Limits, STEP_BYTES_MAX};
 use super::many::in_parallel_with;
 use crate::archive::{BundleError, is_bundle, tapes_in};
-use grail_folder::bounded;
-use grail_miner::frames::{FileKind, FrameDamage, Scan, scan, version};
 
 /// A tape in memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -207,8 +207,8 @@ mod tests {
     use grail_protocol::signature::Hotkey;
 
     use super::*;
-    use grail_miner::frames::frame;
     use crate::format::packed;
+    use grail_miner::frames::frame;
 
     const MIB: usize = 1 << 20;
 

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use grail_folder as folder;
+use grail_miner::frames::scan;
 use grail_miner::ports::JournalRecord;
 use grail_protocol::budget::{Budget, OverBudget};
 
@@ -10,13 +12,11 @@ use super::error::{JournalFileError, READING};
 use super::files::Files;
 use super::record::decode;
 use super::writer::KIND;
-use grail_folder as folder;
-use grail_miner::frames::scan;
 
 /// Longest file of a journal; a window of 20,000 rollouts has 300 MB.
-pub const FILE_BYTES_MAX: usize = 1 << 30;
+pub(super) const FILE_BYTES_MAX: usize = 1 << 30;
 /// Most memory that the records of a file take.
-pub const DECODED_BYTES_MAX: usize = 1536 << 20;
+pub(super) const DECODED_BYTES_MAX: usize = 1536 << 20;
 
 /// Records of one window in the journal of the hotkey with this address, whichever of its files they are in.
 ///

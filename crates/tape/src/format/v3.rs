@@ -3,10 +3,10 @@
 
 use std::io;
 
+use grail_miner::frames::frame;
 use grail_protocol::budget::Budget;
 
 use super::{Frame, Header, KIND, packed};
-use grail_miner::frames::frame;
 
 pub(crate) const FORMAT: u32 = 3;
 /// Deepest nesting that is read; a state has a dozen levels.
