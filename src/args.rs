@@ -25,8 +25,9 @@ pub use self::tapes::{
 /// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
 ///
 /// Exit codes: 0 all is well; 1 the answer is no; 2 the command or its input cannot be used; 3 another miner has the
-/// hotkey, what a replay needs is not here, or no miner runs; 67 the hotkey is not registered; 75 time heals it, start it
-/// again; 76 another network or protocol; 77 a wallet or key; 78 the configuration; 130 a second signal.
+/// hotkey, what a replay needs is not here, or no miner runs; 67 the hotkey is not registered; 70 a defect of this program,
+/// start it again; 75 time heals it, start it again; 76 another network or protocol; 77 a wallet or key; 78 the configuration;
+/// 130 a second signal; 141 nobody reads the output.
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {
@@ -214,7 +215,7 @@ pub struct DoctorArguments {
 }
 
 /// For commands that read the configuration.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct EnvFileArgument {
     /// Read variables from this file [default: .env where there is one].
     #[arg(long, value_name = "FILE")]
@@ -222,7 +223,7 @@ pub struct EnvFileArgument {
 }
 
 /// `grail mine`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MineArguments {
     /// Where the file is.
     #[command(flatten)]
@@ -376,9 +377,10 @@ pub struct ServeArguments {
     /// Show every fault and what it means, and do nothing else.
     #[arg(long)]
     pub list_faults: bool,
-    /// The made-up keys, and when the listed faults strike, follow from this number.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// The made-up keys, and when the listed faults strike, follow from this number, for tests: whoever knows it has the keys
+    /// [default: random keys].
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// The runtime that the chain begins with, by its spec version.
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Spec461)]
     pub metadata: RuntimeChoice,

@@ -7,7 +7,6 @@ mod config;
 mod doctor;
 mod golden;
 mod mine;
-mod output;
 mod prove;
 mod rehearse;
 pub mod replay;
@@ -24,22 +23,60 @@ mod verify;
 mod version;
 mod why;
 
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use grail_miner::driver::Ports;
 use serde_json::json;
 
-use crate::args::{Arguments, Command, SimCommand};
-use crate::exit::Exit;
+use crate::args::{Arguments, Command, MineArguments, SimCommand};
+use crate::exit::{Exit, Told};
 use crate::process::keep_memory_private;
+use crate::{defect, output};
 use grail_observe::contract::Schema;
 use grail_terminal::printable;
+use grail_terminal::{escaped, printable};
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> Exit {
     if arguments.command.holds_secrets()
         && let Err(error) = keep_memory_private()
     {
-        eprintln!("grail: core dumps cannot be switched off ({error}), and may hold keys; set `ulimit -c 0`");
+        output::aside(format_args!(
+            "grail: core dumps cannot be switched off ({error}), and may hold keys; set `ulimit -c 0`"
+        ));
     }
-    let outcome = match &arguments.command {
+    ended(|| carried_out(arguments))
+}
+
+/// `grail mine` with its ports wrapped, for tests that plant failures behind them.
+#[doc(hidden)]
+pub fn mine_through(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> Exit {
+    ended(|| mine::run(arguments, verbose, wrap))
+}
+
+/// How a command ends; what it fails with is told, a panic included.
+fn ended(work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|_| Err(panicked().into())).unwrap_or_else(|error| {
+        let (exit, text) = (Exit::of(&error), one_line(&error));
+        output::aside(format_args!("grail: {text}"));
+        if is_json_wanted() {
+            output::line(failure(exit, &text));
+        }
+        exit
+    })
+}
+
+/// What a panic amounts to.
+fn panicked() -> Told {
+    let what = defect::last().unwrap_or_else(|| "a thread panicked".to_owned());
+    Told::new(Exit::Defect, format!("{what}; this is a defect of grail: start it again, and report this line"))
+}
+
+fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
+    match &arguments.command {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Bundle(arguments) => bundle::run(arguments),
         Command::Completions(arguments) => shell::completions(arguments),
@@ -47,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Golden(arguments) => golden::run(arguments),
         Command::Man(arguments) => shell::man(arguments),
-        Command::Mine(mine) => mine::run(mine, arguments.verbose),
+        Command::Mine(mine) => mine::run(mine, arguments.verbose, &|ports| ports),
         Command::Prove(arguments) => prove::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Report(arguments) => report::run(arguments),
@@ -65,15 +102,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Why(arguments) => why::run(arguments),
         Command::Version => version::run(),
-    };
-    outcome.unwrap_or_else(|error| {
-        let (exit, text) = (Exit::of(&error), one_line(&error));
-        eprintln!("grail: {text}");
-        if is_json_wanted() {
-            output::line(failure(exit, &text));
-        }
-        exit
-    })
+    }
 }
 
 /// An error for programs.
@@ -88,16 +117,28 @@ fn is_json_wanted() -> bool {
 
 /// What a command line that cannot be understood ends with.
 pub fn misunderstood(error: &clap::Error) -> Exit {
-    // To a terminal that is gone nothing can be told.
-    let _ = error.print();
+    // The help is an answer; of a mistake, nothing can be told to a terminal that is gone.
+    let printed = print(error).and_then(|()| io::stdout().flush());
     if !error.use_stderr() {
-        return Exit::Success;
+        return printed.map_or_else(|error| output::unheard(&error), |()| Exit::Success);
     }
     if is_json_wanted() {
         let text = printable(error.to_string().lines().next().unwrap_or_default());
         output::line(failure(Exit::Usage, text.trim_start_matches("error: ")));
     }
     Exit::Usage
+}
+
+/// Print it as the library does, in colors; what was typed stands in it, and may be anything.
+fn print(error: &clap::Error) -> io::Result<()> {
+    let text = error.render().to_string();
+    match escaped(&text) {
+        Cow::Borrowed(_) => error.print(),
+        Cow::Owned(text) => {
+            output::aside(text.trim_end());
+            Ok(())
+        }
+    }
 }
 
 /// The error and its causes on one line; what came from outside must not break it.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::assembly::BeaconSetupError;
 use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
 use grail_hub::HubError;
+use grail_folder::FolderError;
 use grail_live::bucket::BucketConfigError;
 use grail_live::chain::ChainSettingsError;
 use grail_live::instance::HotkeyLockError;
@@ -28,6 +29,8 @@ pub enum Exit {
     Elsewhere,
     /// The hotkey has no uid on the subnet.
     NotRegistered,
+    /// A panic: a defect of this program.
+    Defect,
     /// Something that time heals.
     Retry,
     /// The other side speaks another protocol, or is another network.
@@ -38,21 +41,25 @@ pub enum Exit {
     Configuration,
     /// A second signal.
     Interrupted,
+    /// Whoever read the output has closed it.
+    Unread,
 }
 
 impl Exit {
     /// All of them, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Success,
         Self::No,
         Self::Usage,
         Self::Elsewhere,
         Self::NotRegistered,
+        Self::Defect,
         Self::Retry,
         Self::Protocol,
         Self::Credentials,
         Self::Configuration,
         Self::Interrupted,
+        Self::Unread,
     ];
 
     /// The process's exit code.
@@ -63,11 +70,14 @@ impl Exit {
             Self::Usage => 2,
             Self::Elsewhere => 3,
             Self::NotRegistered => 67,
+            Self::Defect => 70,
             Self::Retry => 75,
             Self::Protocol => 76,
             Self::Credentials => 77,
             Self::Configuration => 78,
             Self::Interrupted => 130,
+            // As if SIGPIPE had ended it, which this program does not let happen.
+            Self::Unread => 141,
         }
     }
 
@@ -79,11 +89,13 @@ impl Exit {
             Self::Usage => "usage",
             Self::Elsewhere => "elsewhere",
             Self::NotRegistered => "not_registered",
+            Self::Defect => "defect",
             Self::Retry => "retry",
             Self::Protocol => "protocol",
             Self::Credentials => "credentials",
             Self::Configuration => "configuration",
             Self::Interrupted => "interrupted",
+            Self::Unread => "unread",
         }
     }
 
@@ -97,17 +109,19 @@ impl Exit {
                 "another miner has the hotkey; what a replay needs is not here; no miner runs that could be asked"
             }
             Self::NotRegistered => "the hotkey has no uid on the subnet",
+            Self::Defect => "a defect of this program: start it again, and report what it says",
             Self::Retry => "something that time heals: start it again",
             Self::Protocol => "every node is of another network, or speaks another protocol",
             Self::Credentials => "a wallet, a key or its permissions",
             Self::Configuration => "the configuration, the model, the device or the data folder",
             Self::Interrupted => "ended by a second signal, without waiting",
+            Self::Unread => "whoever read the output has closed it, as `head` does",
         }
     }
 
-    /// Whether a supervisor should start the command again: nothing but time is needed.
+    /// Whether a supervisor should start the command again: nothing but time is needed, or another start.
     pub const fn heals(self) -> bool {
-        matches!(self, Self::Retry | Self::Interrupted)
+        matches!(self, Self::Defect | Self::Retry | Self::Interrupted)
     }
 
     /// What an error that ends a command amounts to.
@@ -148,7 +162,8 @@ impl Exit {
             || cause.is::<CredentialsError>()
             || cause.is::<ChainSettingsError>()
             || cause.is::<BucketConfigError>()
-            || cause.is::<BeaconSetupError>();
+            || cause.is::<BeaconSetupError>()
+            || cause.is::<FolderError>();
         match () {
             () if cause.is::<WalletError>() => Some(Self::Credentials),
             () if is_configuration => Some(Self::Configuration),

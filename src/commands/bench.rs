@@ -12,6 +12,7 @@ use crate::bench::{Bench, window};
 use crate::exit::Exit;
 use grail_hub::local_name;
 use grail_live::device::{self, DeviceChoice};
+use grail_folder::bounded;
 use grail_observe::contract::Schema;
 
 pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
@@ -47,9 +48,12 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
     Ok(if is_slower { Exit::No } else { Exit::Success })
 }
 
+/// Longest output of an earlier run that is read.
+const REPORT_BYTES_MAX: usize = 64 << 20;
+
 /// What an earlier run printed: its JSON is the last line.
 fn read(path: &Path) -> anyhow::Result<Value> {
     let unusable = || format!("cannot use {}; give --compare what `grail bench --json` printed", path.display());
-    let text = std::fs::read_to_string(path).with_context(unusable)?;
+    let text = bounded::read_text(path, REPORT_BYTES_MAX).with_context(unusable)?;
     serde_json::from_str(text.trim_end().lines().last().unwrap_or_default()).with_context(unusable)
 }

@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use grail_config::MinerConfig;
 use grail_live::journal::hotkeys;
 use grail_operator::bundle::{Bundle, Redactor, Sources};
+use grail_terminal::printable;
 
 pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
     let typed = grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref());
@@ -40,7 +41,7 @@ pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
     file.and_then(|mut file| file.write_all(&bundle.bytes))
         .with_context(|| format!("cannot write {}; give --out a path that can be written", out.display()))?;
     for missing in &bundle.missing {
-        eprintln!("not in it: {missing}");
+        output::aside(format_args!("not in it: {}", printable(missing)));
     }
     for (name, bytes) in &bundle.files {
         output::line(format!("{bytes:>10}  {name}"));

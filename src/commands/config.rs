@@ -16,7 +16,7 @@ pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
     if arguments.json {
         super::output::line(Schema::ConfigShow.stamp(document(&typed, &meant)));
     } else {
-        print!("{}", page(&typed, &meant, arguments));
+        super::output::text(page(&typed, &meant, arguments));
     }
     Ok(outcome)
 }
@@ -27,14 +27,14 @@ fn page(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>, argument
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut page = String::new();
     for name in names {
-        page += format!("{name:<width$}  {}", line(typed, name, arguments.origin)).trim_end();
+        page += format!("{:<width$}  {}", printable(name), line(typed, name, arguments.origin)).trim_end();
         page.push('\n');
     }
     for notice in notices(typed, meant) {
-        page += &format!("warning: {notice}\n");
+        page += &format!("warning: {}\n", printable(&notice.to_string()));
     }
     for error in meant.as_ref().err().map_or(&[][..], |errors| &errors.0) {
-        page += &format!("error: {error}\n");
+        page += &format!("error: {}\n", printable(&error.to_string()));
     }
     page
 }

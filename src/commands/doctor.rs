@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
     let examination = examination(arguments, typed.as_ref(), config.as_ref())?;
     match arguments.json {
         true => super::output::line(Schema::Doctor.stamp(document(&examination))),
-        false => super::output::line(page(&examination, may_colour(&std::io::stdout())).trim_end()),
+        false => super::output::styled(page(&examination, may_colour(&std::io::stdout())).trim_end()),
     }
     let has_failed = examination.failures().next().is_some();
     Ok(if has_failed { Exit::No } else { Exit::Success })

@@ -1,82 +1,113 @@
 //! `grail mine`.
 
+mod dying;
 mod parts;
+mod restart;
 mod signals;
+mod told;
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use grail_miner::driver::{Limits, Observer, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
 use grail_miner::ports::{BeaconSchedule, Chain, Clock, Engine, Signer};
-use indicatif::{MultiProgress, ProgressDrawTarget};
+use indicatif::MultiProgress;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
-use crate::assembly;
 use crate::exit::{Exit, Told};
+use crate::{assembly, defect, output};
 use grail_config::{Environment, MinerConfig, TypedConfig};
+use grail_folder as folder;
 use grail_live::bucket::S3Bucket;
 use grail_live::chain::{SetWeights, SubtensorChain};
 use grail_live::clock::SystemClock;
 use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
-use grail_live::journal::{FileJournal, JournalOptions};
+use grail_live::journal::{FileJournal, JournalFileError, JournalOptions};
 use grail_live::unix_ms;
-use grail_observe::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_path};
+use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
 use grail_observe::health::Health;
 use grail_observe::{
     Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks,
-    UploadProbe, Verbosity, Vitals, Watchdog, start_logging,
+    UploadProbe, Verbosity, Vitals, Watchdog, bars, start_logging,
 };
-use grail_operator::doctor::{self, Check, Device, Examination, Status, Subject, examine};
+use grail_operator::doctor::Device;
 use grail_operator::weights::WeightReading;
 use grail_tape::{Header, Recorder, Rotation, TapeFolder};
 use grail_terminal::printable;
-use grail_wallet::HotkeyWallet;
+use grail_wallet::{HotkeyWallet, Inputs};
 
-use self::parts::{Lost, engine, memory_of, model, open_wallet, refuse_cpu_on_public_networks, sampling_seed, spinner};
-use self::signals::{restart_signal, stop_signals};
+use self::parts::{
+    CHECK_MS, Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet,
+    refuse_cpu_on_public_networks, runtime, sampling_seed, spinner,
+};
+use self::restart::{HandedOver, Present, Program, Ready, proven};
+use self::signals::{Hangups, stop_signals};
+use self::told::{found, refused, stalled, tell_of};
 
-/// After so many block times without a single event, the event loop stands still.
-const STALLED_BLOCKS: u64 = 20;
 /// How often it is looked whether the engine is lost.
 const LOSS_CHECK: Duration = Duration::from_secs(1);
 /// Older tapes go once all of them together are larger.
 const TAPE_BYTES_MAX: u64 = 4 << 30;
-/// How long a server may take to answer a startup check, in milliseconds.
-const CHECK_MS: u64 = 5_000;
-/// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
-const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
-const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
 /// Block times between two looks at what weight validators give: one in each window.
 const WEIGHT_BLOCKS: u64 = 30;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
-pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit> {
-    let bars = MultiProgress::new();
-    if arguments.json || !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-        bars.set_draw_target(ProgressDrawTarget::hidden());
+/// Mines until something ends it; `wrap` may put something before the ports.
+pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> anyhow::Result<Exit> {
+    let hangups = Hangups::listen()?;
+    let HandedOver { inputs, before, after_loss } = HandedOver::taken()?;
+    let life = Life { inputs, hangups, after_loss, has_begun: Cell::new(false), wrap };
+    let ended = catch_unwind(AssertUnwindSafe(|| begin(arguments, verbose, &life)));
+    let ended = ended.unwrap_or_else(|_| Err(super::panicked().into()));
+    match (ended, before) {
+        (Ok(Ending::Restart(ready)), _) => Err(ready.go().into()),
+        // It was proven, and fails all the same: a model may not fit, or something has changed since.
+        (failed, Some(before)) if !life.has_begun.get() && !matches!(failed, Ok(Ending::Code(Exit::Success))) => {
+            let why = failed.err().map_or_else(|| "see above".to_owned(), |error| super::one_line(&error));
+            output::aside(format_args!("grail: the miner does not start as it is configured now ({why}); going back"));
+            let back = HandedOver { inputs: before, before: None, after_loss };
+            Err(back.ready(Program::Present)?.go().into())
+        }
+        (Ok(Ending::Code(code)), _) => Ok(code),
+        (Err(error), _) => Err(error),
     }
+}
+
+/// What an attempt at mining is given, and what it leaves behind.
+struct Life<'a> {
+    inputs: Inputs,
+    hangups: Hangups,
+    /// Whether this process took the place of one that had lost its devices.
+    after_loss: bool,
+    /// Whether it came to mining.
+    has_begun: Cell<bool>,
+    wrap: &'a dyn Fn(Ports) -> Ports,
+}
+
+/// Read the configuration, begin the log, and mine.
+fn begin(arguments: &MineArguments, verbose: u8, life: &Life<'_>) -> anyhow::Result<Ending> {
+    let bars = bars(!arguments.json);
     let environment = grail_config::process_environment();
-    let typed = grail_config::load(&environment, arguments.env_file.env_file.as_deref())?;
+    let typed = grail_config::load_with(&environment, arguments.env_file.env_file.as_deref(), &life.inputs)?;
     let config = MinerConfig::from_typed(&typed)?;
     let mut sinks = Sinks::default();
     let loki = sinks.loki(config.logging.loki.as_ref())?;
     let format = arguments.log_format.unwrap_or(config.logging.format);
     start_logging(Verbosity::of(verbose), format, loki, &bars);
-    let ended = mine(arguments, &typed, &environment, &config, &bars, &mut sinks);
+    let ended = mine(arguments, &typed, &environment, &config, &bars, &mut sinks, life);
     sinks.finish();
-    match ended? {
-        Ending::Code(code) => Ok(code),
-        Ending::Restart => Err(restart()),
-    }
+    ended
 }
 
 /// Everything after the log, whose last lines the caller sends.
@@ -87,56 +118,65 @@ fn mine(
     config: &MinerConfig,
     bars: &MultiProgress,
     sinks: &mut Sinks,
+    life: &Life<'_>,
 ) -> anyhow::Result<Ending> {
     for notice in &config.notices {
         tracing::warn!("{}", printable(&notice.to_string()));
     }
     refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
-    let data_folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
-    let data_folder = data_folder.ok_or_else(|| Told::new(Exit::Configuration, NO_HOME))?;
+    let data_folder = data_folder(arguments, environment)?;
+    folder::claim(&data_folder)?;
     // Before anything that takes long, since only the operator can mend a port that is taken.
-    let metrics_listen = arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN));
+    let metrics_listen = metrics_listen(arguments, config);
     let endpoint = metrics_listen.map(|address| Endpoint::listen(address, arguments.metrics_public)).transpose()?;
-    let wallet = Rc::new(open_wallet(config)?);
-    let _lock = match HotkeyLock::take(wallet.path()) {
-        Err(taken @ HotkeyLockError::Taken { .. }) => return Ok(Ending::Code(refused(&taken))),
+    let wallet = Rc::new(open_wallet(config, &life.inputs, true)?);
+    // A miner that answers is not dying.
+    let answers = || {
+        let status = Asking::find(&data_folder, Some(wallet.address())).and_then(|mut it| it.ask(Request::Status));
+        status.is_ok_and(|status| status.stopping == Stopping::No)
+    };
+    let is_taken = |error: &HotkeyLockError| matches!(error, HotkeyLockError::Taken { .. });
+    let _lock = match dying::taken(|| HotkeyLock::take(wallet.path()), is_taken, answers) {
+        Err(taken) if is_taken(&taken) => return Ok(Ending::Code(refused(&taken))),
         other => other?,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|_| {
-        Told::new(Exit::Retry, "no asynchronous runtime; the system gives no more file descriptors or threads")
-    })?;
+    let open = || FileJournal::open(&data_folder, wallet.hotkey(), JournalOptions::default());
+    let is_locked = |error: &JournalFileError| matches!(error, JournalFileError::Locked { .. });
+    let journal = Rc::new(dying::taken(open, is_locked, answers)?);
+    tell_of(&journal);
+    let runtime = runtime()?;
     let hub_cache = grail_config::hub_cache(environment);
     let model = model(arguments.device, config, hub_cache.as_deref())?;
     let local = tokio::task::LocalSet::new();
-    let examination = local.block_on(&runtime, async {
-        let beacon = (!arguments.no_drand).then(|| assembly::beacon(config.beacon.as_ref())).transpose()?;
-        let subject = Subject {
-            config: Ok(config),
-            env_file: typed.file().map(PathBuf::as_path),
-            wallet: Some(Ok(wallet.clone())),
-            beacon: beacon.as_ref(),
-            device: arguments.device,
-            model: None,
-            hub_cache: hub_cache.as_deref(),
-            data_folder: Some(&data_folder),
-            block_ms: config.chain.block_ms,
-            limits: doctor::Limits { call_ms: CHECK_MS, model_ms: CHECK_MS, ..doctor::Limits::default() },
-        };
-        anyhow::Ok(examine(&subject).await)
-    })?;
-    if let Some(obstacle) = told(&examination) {
+    let examination =
+        local.block_on(&runtime, examined(arguments, typed, config, &wallet, hub_cache.as_deref(), &data_folder))?;
+    if let Some(obstacle) = found(&examination) {
         return Ok(Ending::Code(Exit::of_check(obstacle.code)));
     }
     // Last, since a model takes long to load.
     let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
     let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
     let meter = EngineMeter::new(memory_of(cards));
-    let (engine, is_lost) = engine(arguments, &model, &meter.watch())
-        .map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
+    // A device that was lost a moment ago may come back by itself.
+    let exit = if life.after_loss { Exit::Retry } else { Exit::Configuration };
+    let (engine, is_lost) =
+        engine(arguments, &model, &meter.watch()).map_err(|error| Told::new(exit, super::one_line(&error)))?;
     loading.finish_and_clear();
-    let data_folder = &data_folder;
-    let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, meter, bars, endpoint, sinks };
+    let mining = Mining {
+        arguments,
+        config,
+        data_folder: &data_folder,
+        wallet,
+        journal,
+        engine,
+        is_lost,
+        meter,
+        bars,
+        metrics: endpoint.as_ref().map(Endpoint::address),
+        endpoint,
+        sinks,
+        life,
+    };
     local.block_on(&runtime, mining.run())
 }
 
@@ -144,18 +184,8 @@ fn mine(
 enum Ending {
     /// For good.
     Code(Exit),
-    /// To be begun again by the same program, or by the one that lies in its place now.
-    Restart,
-}
-
-/// Replace this process by a new one with the same arguments. Locks are released by that; what was clean is in the journal.
-/// Returns only if the system refuses.
-fn restart() -> anyhow::Error {
-    use std::os::unix::process::CommandExt;
-    let mut arguments = std::env::args_os();
-    let called = arguments.next().unwrap_or_else(|| "grail".into());
-    let error = std::process::Command::new(&called).args(arguments).exec();
-    anyhow!("cannot start {} again ({error}); start it by hand, nothing clean is lost", called.display())
+    /// To be begun again in place.
+    Restart(Ready),
 }
 
 /// Everything that is known before the first connection.
@@ -164,24 +194,28 @@ struct Mining<'a> {
     config: &'a MinerConfig,
     data_folder: &'a Path,
     wallet: Rc<HotkeyWallet>,
+    journal: Rc<FileJournal>,
     engine: Rc<dyn Engine>,
     is_lost: Lost,
     meter: EngineMeter,
     bars: &'a MultiProgress,
+    metrics: Option<SocketAddr>,
     endpoint: Option<Endpoint>,
     sinks: &'a mut Sinks,
+    life: &'a Life<'a>,
 }
 
 impl Mining<'_> {
     async fn run(mut self) -> anyhow::Result<Ending> {
+        defect::end_at_the_next();
         let stop = stop_signals()?;
-        let hangup = restart_signal()?;
         let instance = InstanceId::of(self.data_folder)?;
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
         let bucket = assembly::bucket(&self.config.storage)?;
         let sent = bucket.progress();
         let upload: UploadProbe = Arc::new(move || sent.sent_of());
-        let ports = self.ports(chain.clone(), bucket)?;
+        let ports = (self.life.wrap)(self.ports(chain.clone(), bucket)?);
+        let clock = ports.clock.clone();
         let block_ms = self.config.chain.block_ms;
         // Not the miner's own bucket, whose uploads are shown as they progress.
         let bucket = Rc::new(assembly::bucket(&self.config.storage)?);
@@ -192,16 +226,16 @@ impl Mining<'_> {
             Err(unknown @ GuardError::Unknown(_)) => tracing::warn!("{unknown}"),
         }
         let pulse = Pulse::default();
-        let patience = Duration::from_millis(STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
+        let patience = Duration::from_millis(told::STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
         let config = self.machine_config()?;
         let health = Health::new(block_ms);
         let board = self.board(health.vitals(), upload.clone(), chain);
-        let mut asked = board.stop();
+        let (mut asked, asked_too) = (board.stop(), board.stop());
         // Kept until the miner ends: with it goes the socket.
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
-        let mut observers = self.observers(pulse, health, upload)?;
+        let (mut observers, receipts) = self.observers(pulse, health, upload)?;
         observers.0.push(Box::new(board));
         observers.0.extend(self.recorder(&config, &*ports.clock)?);
         let machine = Machine::new(config);
@@ -212,14 +246,19 @@ impl Mining<'_> {
             self.config.chain.network.name(),
             self.data_folder.display()
         );
+        self.life.has_begun.set(true);
         let (lose, mut lost) = watch::channel(None);
+        let is_told = Rc::new(Cell::new(false));
+        let told = is_told.clone();
         let ended = async move {
             tokio::select! {
                 () = stop => {}
                 _ = asked.wait_for(|stopping| *stopping == Stopping::Now) => {}
                 _ = lost.wait_for(Option::is_some) => {}
             }
+            told.set(true);
         };
+        let is_stopping = || is_told.get() || *asked_too.borrow() != Stopping::No;
         let mine = drive(machine, ports, Limits::for_block_ms(block_ms), &mut observers, Box::pin(ended));
         let keep = async {
             let loss = guard.keep().await;
@@ -227,15 +266,27 @@ impl Mining<'_> {
             lose.send_replace(Some(()));
             std::future::pending::<()>().await;
         };
-        tokio::select! {
-            () = mine => {}
-            () = keep => {}
-            // Leaving the miner where it is loses no more than killing it, which is nothing that was clean.
-            () = hangup => return Ok(Ending::Restart),
-            () = engine_loss(&self.is_lost) => {
-                tracing::error!("the engine's devices are lost to this process; starting it again");
-                return Ok(Ending::Restart);
+        // Leaving the miner where it is loses no more than killing it, which is nothing that was clean.
+        let ended = defect::caught(async {
+            tokio::select! {
+                () = mine => None,
+                () = keep => None,
+                () = defect::noticed() => None,
+                ready = self.reloaded(is_stopping) => Some(Ok(ready)),
+                () = self.engine_lost(is_stopping) => {
+                    tracing::error!("the engine's devices are lost to this process; starting it again");
+                    let inputs = self.life.inputs.whole();
+                    Some(HandedOver { inputs, before: None, after_loss: true }.ready(Program::Running))
+                }
             }
+        });
+        if let Some(Some(ready)) = ended.await {
+            return Ok(Ending::Restart(ready?));
+        }
+        if let Some(panicked) = defect::last() {
+            tracing::error!("a defect ends the miner: {panicked}");
+            receipts.borrow_mut().interrupted(clock.now(), &panicked);
+            return Err(super::panicked().into());
         }
         if lose.borrow().is_some() {
             return Ok(Ending::Code(Exit::Elsewhere));
@@ -245,19 +296,52 @@ impl Mining<'_> {
     }
 
     fn ports(&self, chain: Rc<SubtensorChain>, bucket: S3Bucket) -> anyhow::Result<Ports> {
-        let journal = FileJournal::open(self.data_folder, self.wallet.hotkey(), JournalOptions::default())?;
-        if journal.opened().torn_bytes > 0 {
-            tracing::warn!("journal: {} bytes that a crash left unfinished were cut off", journal.opened().torn_bytes);
-        }
         Ok(Ports {
             clock: Rc::new(SystemClock::new()),
             chain,
             beacon: Rc::new(assembly::beacon(self.config.beacon.as_ref())?),
             bucket: Rc::new(bucket),
             engine: self.engine.clone(),
-            journal: Rc::new(journal),
+            journal: self.journal.clone(),
             signer: self.wallet.clone(),
         })
+    }
+
+    /// Resolves once a SIGHUP came and a miner that begins anew is proven to come to mine; then everything is ready for it.
+    async fn reloaded(&self, is_stopping: impl Fn() -> bool) -> Ready {
+        self.life.hangups.next().await;
+        loop {
+            let inputs = self.life.inputs.once();
+            let present = Present { metrics: self.metrics, hotkey: self.wallet.path().to_owned() };
+            let ready = tokio::select! {
+                proven = proven(self.arguments, &inputs, present) => proven.and_then(|()| {
+                    let before = Some(self.life.inputs.whole());
+                    HandedOver { inputs: inputs.whole(), before, after_loss: false }.ready(Program::Present)
+                }),
+                // Asked again, perhaps because something was corrected: the check that is under way is left behind.
+                () = self.life.hangups.next() => continue,
+            };
+            match ready {
+                Ok(_) if is_stopping() => tracing::warn!("SIGHUP changes nothing any more: the miner is stopping"),
+                Ok(ready) => {
+                    tracing::warn!("starting again in place; what is clean is in the journal");
+                    return ready;
+                }
+                Err(error) => tracing::error!(
+                    "not starting again: {}; mining goes on with what it began with: correct this, then send SIGHUP again",
+                    super::one_line(&error)
+                ),
+            }
+            self.life.hangups.next().await;
+        }
+    }
+
+    /// Resolves when the engine is lost, unless what is clean is being uploaded already. An error that breaks a CUDA context
+    /// breaks every later one of the process.
+    async fn engine_lost(&self, is_stopping: impl Fn() -> bool) {
+        while !(self.is_lost)() || is_stopping() {
+            tokio::time::sleep(LOSS_CHECK).await;
+        }
     }
 
     fn board(&self, vitals: Arc<Vitals>, upload: UploadProbe, chain: Rc<SubtensorChain>) -> Board {
@@ -277,11 +361,15 @@ impl Mining<'_> {
         Board::new(identity, vitals, upload, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
     }
 
-    fn observers(&mut self, pulse: Pulse, health: Health, upload: UploadProbe) -> anyhow::Result<Observers> {
+    /// Everything that watches; and the receipts, since a defect gives one that the core does not know of.
+    fn observers(
+        &mut self,
+        pulse: Pulse,
+        health: Health,
+        upload: UploadProbe,
+    ) -> anyhow::Result<(Observers, Rc<RefCell<Receipts>>)> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
-        let receipts = Receipts::new(format, self.data_folder, self.bars).with_context(|| {
-            format!("cannot write receipts in {}; check that the folder is yours", self.data_folder.display())
-        })?;
+        let receipts = Rc::new(RefCell::new(Receipts::new(format, self.data_folder, self.bars)?));
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
         let data_folder = Some(self.data_folder.to_owned());
         let (mut metrics, mut exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
@@ -304,8 +392,8 @@ impl Mining<'_> {
         if !self.bars.is_hidden() {
             observers.0.push(Box::new(Progress::new(self.bars, upload)));
         }
-        observers.0.push(Box::new(receipts));
-        Ok(observers)
+        observers.0.push(Box::new(receipts.clone()));
+        Ok((observers, receipts))
     }
 
     /// What the miner was set to, as a run at Weights & Biases says it. None of it is a secret.
@@ -364,7 +452,14 @@ impl Mining<'_> {
             Device::Cuda => Header::of(config, "cuda").with_numerics(self.arguments.profile.name()),
         };
         let header = header.with_model(&self.config.model_name);
-        let recorder = Recorder::begin_rotating(&folder, Rotation::LIVE, &header, clock.now().wall_ms)?;
+        let recorder = match Recorder::begin_rotating(&folder, Rotation::LIVE, &header, clock.now().wall_ms) {
+            // Nobody asked for a tape, and windows are worth more than their record.
+            Err(error) if self.arguments.tape.is_none() => {
+                tracing::warn!("{error}; mining without a tape");
+                return Ok(None);
+            }
+            other => other?,
+        };
         tracing::info!("recording to {}", recorder.path().display());
         Ok(Some(Box::new(recorder)))
     }
@@ -384,36 +479,5 @@ impl Mining<'_> {
             block_ms,
             ..MachineConfig::new(self.wallet.hotkey(), credentials)
         })
-    }
-}
-
-/// Tell what the startup checks found; the first obstacle keeps mining from beginning. What waiting may heal does not.
-fn told(examination: &Examination) -> Option<&Check> {
-    for check in examination.checks.iter().filter(|check| matches!(check.status, Status::Warning | Status::Failure)) {
-        let remedy = check.remedy.as_deref().unwrap_or_default();
-        match check.is_obstacle {
-            true => tracing::error!("{}: {}: {remedy}", check.code, check.value),
-            false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
-        }
-    }
-    examination.obstacles().next()
-}
-
-fn refused(why: &dyn std::fmt::Display) -> Exit {
-    eprintln!("grail: {}", printable(&why.to_string()));
-    Exit::Elsewhere
-}
-
-fn stalled() {
-    eprintln!(
-        "grail: nothing happened for {STALLED_BLOCKS} block times, not even an error; ending, to be started again"
-    );
-    std::process::exit(Exit::Retry.code().into());
-}
-
-/// Resolves when the engine is lost. An error that breaks a CUDA context breaks every later one of the process.
-async fn engine_loss(is_lost: &Lost) {
-    while !is_lost() {
-        tokio::time::sleep(LOSS_CHECK).await;
     }
 }

@@ -1,6 +1,6 @@
 //! `grail prove`.
 
-use std::io::Read;
+use std::path::Path;
 
 use anyhow::Context;
 use grail_engine::CpuEngine;
@@ -12,6 +12,10 @@ use crate::args::ProveArguments;
 use crate::exit::Exit;
 use crate::prover::DeviceProver;
 use grail_live::device::DeviceChoice;
+use grail_folder::bounded;
+
+/// Longest list of tokens; a context of 40,960 has 300 KB.
+const TOKENS_BYTES_MAX: usize = 16 << 20;
 
 pub(super) fn run(arguments: &ProveArguments) -> anyhow::Result<Exit> {
     let tokens = tokens(&arguments.tokens)?;
@@ -36,11 +40,11 @@ fn on_the_processor(arguments: &ProveArguments, tokens: &[u32]) -> anyhow::Resul
 
 /// Token ids as a JSON list, from a file or from standard input.
 fn tokens(source: &str) -> anyhow::Result<Vec<u32>> {
-    let mut text = String::new();
-    if source == "-" {
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-    } else {
-        text = std::fs::read_to_string(source).with_context(|| format!("cannot read {source}; name a file or -"))?;
-    }
-    serde_json::from_str(&text).with_context(|| format!("{source} holds no JSON list of token ids, such as [1, 2, 3]"))
+    let text = match source {
+        "-" => bounded::read_from(std::io::stdin().lock(), TOKENS_BYTES_MAX),
+        path => bounded::read(Path::new(path), TOKENS_BYTES_MAX),
+    };
+    let text = text.with_context(|| format!("cannot read {source}; name a file or -"))?;
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{source} holds no JSON list of token ids, such as [1, 2, 3]"))
 }

@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use grail_debugger::{Fork, TapeForkError};
 use grail_observe::contract::Schema;
 use grail_tape::{Mode, Numerics, Options, Recomputation, Replay, Tape, in_parallel, recompute, replay_with};
+use grail_terminal::printable;
 
 /// How one tape came out; the exit code is that of the gravest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +51,9 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     let outcomes = in_parallel(&tapes, |path| outcome(path, arguments, &faults));
     for outcome in &outcomes {
         match outcome.verdict {
-            Verdict::Unreadable | Verdict::OtherEnvironment => eprintln!("grail: {}", outcome.shown),
+            Verdict::Unreadable | Verdict::OtherEnvironment => {
+                output::aside(format_args!("grail: {}", printable(&outcome.shown)));
+            }
             Verdict::Equal | Verdict::Diverged => output::line(&outcome.shown),
         }
     }
@@ -151,10 +154,15 @@ pub(crate) fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(tapes)
 }
 
+/// A tape's path on a line; its name is whatever somebody gave it.
+fn named(path: &Path) -> String {
+    printable(&path.display().to_string())
+}
+
 fn page(path: &Path, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
     let Replay { steps, actions, states, divergences, torn_bytes } = replay;
     let verdict = if divergences.is_empty() { "equal" } else { "DIVERGED" };
-    let mut page = format!("{}: {verdict}: {steps} steps, {actions} actions, {states} states", path.display());
+    let mut page = format!("{}: {verdict}: {steps} steps, {actions} actions, {states} states", named(path));
     if let Some(Recomputation { proved, drawn, .. }) = recomputation {
         page.push_str(&format!(", {proved} proofs computed and {drawn} rollouts drawn again"));
     }
@@ -200,17 +208,18 @@ fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> Strin
         });
         return Schema::ReplayFork.stamp(document).to_string();
     }
-    let mut page = format!("{}: goes on from step {at}", path.display());
+    let mut page = format!("{}: goes on from step {at}", named(path));
     for window in &report.windows {
         let (receipt, outcome) = (&window.receipt, window.judgement.outcome());
         let (clean, uploaded) = (receipt.groups_clean, receipt.groups_uploaded);
         page.push_str(&format!(
-            "\n  window {}: {outcome}, {:?}, {uploaded} of {clean} groups uploaded",
-            receipt.window_start, receipt.outcome
+            "\n  window {}: {outcome}, {}, {uploaded} of {clean} groups uploaded",
+            receipt.window_start,
+            printable(&format!("{:?}", receipt.outcome))
         ));
     }
     for violation in &report.violations {
-        page.push_str(&format!("\n  VIOLATION: {violation}"));
+        page.push_str(&format!("\n  VIOLATION: {}", printable(violation)));
     }
     page.push_str(&format!("\n  trace {}", report.trace_hash));
     page

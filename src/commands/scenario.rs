@@ -1,6 +1,5 @@
 //! `grail sim --scenario` and `--list`.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
@@ -8,6 +7,10 @@ use grail_sim::scenario::{EMBEDDED, Scenario};
 
 use super::output;
 use crate::exit::Exit;
+use grail_folder::bounded;
+
+/// Longest scenario; ours have a few KB.
+const SCENARIO_BYTES_MAX: usize = 1 << 20;
 
 /// Print every scenario with what happens in it.
 pub(super) fn list() -> anyhow::Result<Exit> {
@@ -24,7 +27,7 @@ pub(super) fn find(name: &str) -> anyhow::Result<Scenario> {
     if !name.contains(['.', '/']) {
         return Ok(Scenario::named(name)?);
     }
-    let text = fs::read_to_string(Path::new(name)).map_err(|error| {
+    let text = bounded::read_text(Path::new(name), SCENARIO_BYTES_MAX).map_err(|error| {
         anyhow!("cannot read {name} ({error}); give --scenario a name that `grail sim --list` shows, or a file")
     })?;
     Scenario::parse(&text).map_err(|error| anyhow!("{name}: {}", error.to_string().replace('\n', "; ")))

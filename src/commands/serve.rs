@@ -83,7 +83,7 @@ fn show(arguments: &ServeArguments, verdict: &WindowVerdict) {
 
 /// Something for people: beside the output where that is for programs.
 fn notice(arguments: &ServeArguments, text: String) {
-    if arguments.json { eprintln!("{text}") } else { output::line(text) }
+    if arguments.json { output::aside(text) } else { output::line(text) }
 }
 
 /// Do what was typed; the answer says what holds now.

@@ -25,16 +25,21 @@ use grail_terminal::table;
 use crate::args::{EngineChoice, SimArguments};
 use crate::exit::Exit;
 use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
+use grail_folder::bounded;
 use grail_observe::Observers;
 use grail_observe::contract::Schema;
 use grail_tape::{Header, Recorder, TapeFolder};
 
+/// Longest .case file; a swarm's have a few KB.
+const CASE_BYTES_MAX: usize = 16 << 20;
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
 const TINY_GROUPS_MAX: u32 = 5;
 
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     let scenario = arguments.scenario.as_deref().map(scenario::find).transpose()?;
-    let engine = if scenario.is_some() { EngineChoice::Synthetic } else { arguments.engine };
+    // Scenarios and cases were drawn for the synthetic engine, and run on it whatever --engine says.
+    let is_given = scenario.is_some() || arguments.case.is_some();
+    let engine = if is_given { EngineChoice::Synthetic } else { arguments.engine };
     let config = match &scenario {
         Some(scenario) => SimConfig { keep_trace: arguments.trace.is_some(), ..scenario.config()? },
         None => config(arguments)?,
@@ -90,10 +95,10 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
         output::line(summary(&report, &earnings, wall_seconds));
     }
     for violation in &report.violations {
-        eprintln!("violation: {violation}");
+        output::aside(format_args!("violation: {violation}"));
     }
     for promise in &unmet {
-        eprintln!("not as the scenario promises: {promise}");
+        output::aside(format_args!("not as the scenario promises: {promise}"));
     }
     // A scenario says itself how many violations are right.
     let is_well = if scenario.is_some() { unmet.is_empty() } else { report.violations.is_empty() };
@@ -174,9 +179,10 @@ pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
 /// A world as a swarm wrote it.
 pub(crate) fn read_case(path: &Path) -> anyhow::Result<Case> {
     let shown = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("{shown} cannot be read; name a .case file"))?;
+    let text =
+        bounded::read(path, CASE_BYTES_MAX).with_context(|| format!("{shown} cannot be read; name a .case file"))?;
     let case: Case =
-        serde_json::from_str(&text).with_context(|| format!("{shown} is no .case file of this version"))?;
+        serde_json::from_slice(&text).with_context(|| format!("{shown} is no .case file of this version"))?;
     if case.format != FORMAT || case.windows == 0 {
         return Err(anyhow!("{shown} is of format {}; this version reads {FORMAT}", case.format));
     }

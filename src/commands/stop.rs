@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::args::{MinerArgument, StopArguments};
 use crate::exit::Exit;
+use crate::exit::Exit;
+use crate::output;
 use grail_observe::control::{Asking, Request, Status, Stopping};
 
 /// How often it is looked whether it has ended.
@@ -13,7 +15,7 @@ pub(super) fn run(arguments: &StopArguments) -> anyhow::Result<Exit> {
     let mut asking = find(&arguments.miner)?;
     let request = if arguments.after_window { Request::StopAfterWindow } else { Request::Stop };
     let status = asking.ask(request)?;
-    eprintln!("{}", told(&status));
+    output::aside(told(&status));
     // What no longer answers has ended.
     while !arguments.no_wait && asking.ask(Request::Status).is_ok() {
         std::thread::sleep(LOOK_AROUND);

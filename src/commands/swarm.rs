@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, anyhow};
-use futures_util::TryStreamExt;
+use anyhow::{Context, anyhow, bail};
+use futures_util::{StreamExt, TryStreamExt};
 use grail_swarm::{Shard, ShardFile, Summary, SwarmOptions, read_folder};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as ObjectPath;
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<Exit> {
     }
     let program = std::env::current_exe().context("this program's own file cannot be found")?;
     let options = options(arguments);
-    let summary = grail_swarm::run(&options, |shard| worker(&program, &options, shard), |line| eprintln!("{line}"))?;
+    let summary = grail_swarm::run(&options, |shard| worker(&program, &options, shard), |line| output::aside(line))?;
     if !arguments.worker {
         show(&summary, &arguments.dir, arguments.json)?;
     }
@@ -81,6 +81,11 @@ fn exit_code(summary: &Summary, require_marks: bool) -> Exit {
     if summary.is_clean(require_marks) { Exit::Success } else { Exit::No }
 }
 
+/// Most objects that are looked at below an address.
+const SHARDS_MAX: usize = 10_000;
+/// Longest file of a shard; a million seeds have some MB.
+const SHARD_BYTES_MAX: u64 = 256 << 20;
+
 /// Every shard's file below an address; keys, region and endpoint come from the AWS variables of the environment.
 fn read_store(address: &str) -> anyhow::Result<Vec<ShardFile>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -93,10 +98,18 @@ fn read_store(address: &str) -> anyhow::Result<Vec<ShardFile>> {
             .with_context(unreadable)?;
         let prefix = address.trim_start_matches("s3://").split_once('/').map_or("", |(_, path)| path);
         let prefix = ObjectPath::parse(prefix.trim_matches('/')).map_err(|error| anyhow!("{address}: {error}"))?;
-        let objects: Vec<_> = store.list(Some(&prefix)).try_collect().await.with_context(unreadable)?;
+        let listed = store.list(Some(&prefix)).take(SHARDS_MAX + 1);
+        let objects: Vec<_> = listed.try_collect().await.with_context(unreadable)?;
+        if objects.len() > SHARDS_MAX {
+            bail!("{address} holds more than {SHARDS_MAX} objects; name the folder of the shards alone");
+        }
         let mut shards = Vec::new();
         for object in objects.iter().filter(|object| object.location.as_ref().ends_with(".jsonl")) {
-            let bytes = store.get(&object.location).await.with_context(unreadable)?.bytes().await?;
+            let shard = store.get(&object.location).await.with_context(unreadable)?;
+            if shard.meta.size > SHARD_BYTES_MAX {
+                bail!("{} has {} bytes, and no shard is that large; remove it", object.location, shard.meta.size);
+            }
+            let bytes = shard.bytes().await?;
             shards.push(ShardFile::parse(&String::from_utf8_lossy(&bytes), object.location.as_ref())?);
         }
         shards.sort_by_key(|shard| (shard.manifest.shards, shard.manifest.shard));

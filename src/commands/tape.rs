@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::output;
 use super::replay::tapes;
@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use grail_observe::contract::Schema;
 use grail_tape::{Step, Tape};
 use grail_terminal::table;
+use grail_terminal::{escaped, printable};
 
 pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<Exit> {
     match &arguments.command {
@@ -29,7 +30,7 @@ fn list(arguments: &TapeListArguments) -> anyhow::Result<Exit> {
         let tape = match Tape::read(&path) {
             Ok(tape) => tape,
             Err(error) => {
-                eprintln!("grail: {error}");
+                output::aside(format_args!("grail: {}", printable(&error.to_string())));
                 is_readable = false;
                 continue;
             }
@@ -92,9 +93,9 @@ fn age(seconds: u64) -> String {
 fn show(arguments: &TapeShowArguments) -> anyhow::Result<Exit> {
     let tape = Tape::read(&arguments.tape)?;
     for (number, step) in chosen(&tape, &arguments.filter)? {
-        let mut text = format!("{number} {} {}", step.monotonic_ms, step.event.summary());
+        let mut text = format!("{number} {} {}", step.monotonic_ms, printable(&step.event.summary()));
         for action in &step.actions {
-            text.push_str(&format!("\n      {action}"));
+            text.push_str(&format!("\n      {}", printable(action)));
         }
         output::line(text);
     }
@@ -104,7 +105,9 @@ fn show(arguments: &TapeShowArguments) -> anyhow::Result<Exit> {
 fn export(arguments: &TapeExportArguments) -> anyhow::Result<Exit> {
     let tape = Tape::read(&arguments.tape)?;
     let Some(out) = &arguments.out else {
-        lines(&tape, &arguments.filter, &mut io::stdout().lock())?;
+        for line in lines(&tape, &arguments.filter)? {
+            output::line(line);
+        }
         return Ok(Exit::Success);
     };
     let unusable =
@@ -120,28 +123,27 @@ fn export(arguments: &TapeExportArguments) -> anyhow::Result<Exit> {
         std::fs::write(out, tape.excerpt(window)?.to_bytes()?).map_err(unusable)?;
     } else {
         let mut file = BufWriter::new(std::fs::File::create(out).map_err(unusable)?);
-        lines(&tape, &arguments.filter, &mut file)?;
+        for line in lines(&tape, &arguments.filter)? {
+            writeln!(file, "{}", escaped(&line.to_string())).map_err(unusable)?;
+        }
         file.flush().map_err(unusable)?;
     }
     Ok(Exit::Success)
 }
 
-fn lines(tape: &Tape, filter: &StepFilter, out: &mut dyn Write) -> anyhow::Result<()> {
-    for (number, step) in chosen(tape, filter)? {
-        let line = Schema::TapeStep.stamp(json!({
+/// The steps that a filter lets through, as JSON lines.
+fn lines<'a>(tape: &'a Tape, filter: &StepFilter) -> anyhow::Result<impl Iterator<Item = Value> + use<'a>> {
+    let line = |(number, step): (usize, &Step)| {
+        Schema::TapeStep.stamp(json!({
             "step": number,
             "monotonic_ms": step.monotonic_ms,
             "wall_ms": step.wall_ms,
             "kind": step.event.kind(),
             "event": step.event,
             "actions": step.actions,
-        }));
-        match writeln!(out, "{line}") {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            other => other.context("cannot write the steps; give --out a path that can be written")?,
-        }
-    }
-    Ok(())
+        }))
+    };
+    Ok(chosen(tape, filter)?.into_iter().map(line))
 }
 
 /// The steps that a filter lets through, with their numbers on the tape.

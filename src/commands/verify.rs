@@ -1,6 +1,5 @@
 //! `grail verify`.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
@@ -17,7 +16,12 @@ use super::output;
 use crate::args::VerifyArguments;
 use crate::exit::Exit;
 use crate::judge::{Judging, judge};
+use grail_folder::bounded;
 use grail_observe::contract::Schema;
+use grail_terminal::printable_start;
+
+/// How much of a text that a stranger wrote is shown.
+const SHOWN_CHARS: usize = 40;
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
     let document = read(&arguments.file)?;
@@ -39,11 +43,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
 fn read(path: &Path) -> anyhow::Result<Value> {
     let shown = path.display();
     let unreadable = |error| anyhow!("cannot read {shown} ({error}); give the path of a window file");
-    let size = fs::metadata(path).map_err(unreadable)?.len();
-    if size > UNPACKED_BYTES_MAX {
-        bail!("{shown} has {size} bytes; no window file is that large: give the path of a window file");
-    }
-    let bytes = fs::read(path).map_err(unreadable)?;
+    let bytes = bounded::read(path, UNPACKED_BYTES_MAX).map_err(unreadable)?;
     unpack(&bytes).with_context(|| format!("{shown} is no window file"))
 }
 
@@ -92,7 +92,7 @@ fn show(report: &Report, document: &Value) {
         Verdict::Rejected { failure, checked, total } => {
             let place = match (&failure.rollout, &failure.group) {
                 (Some(position), _) => format!("rollout {position}"),
-                (None, Some(group)) => format!("group {}", escaped(group)),
+                (None, Some(group)) => format!("group {}", printable_start(group, SHOWN_CHARS)),
                 (None, None) => "the file".to_owned(),
             };
             let (check, reason) = (failure.check, failure.reason);
@@ -112,7 +112,8 @@ fn show(report: &Report, document: &Value) {
 
 fn rollout_line(rollout: &RolloutReport, document: &Value) -> String {
     let inference = document.get("inferences").and_then(Value::as_list).and_then(|list| list.get(rollout.position));
-    let field = |name: &str| inference.and_then(|i| i.get(name)).map_or("?".to_owned(), |v| escaped(&v.python_str()));
+    let shown = |value: &Value| printable_start(&value.python_str(), SHOWN_CHARS);
+    let field = |name: &str| inference.and_then(|i| i.get(name)).map_or("?".to_owned(), shown);
     let what = match &rollout.outcome {
         RolloutOutcome::Valid => "valid".to_owned(),
         RolloutOutcome::Soft(reason) => format!("soft failure: token_distribution_valid ({reason})"),
@@ -120,11 +121,6 @@ fn rollout_line(rollout: &RolloutReport, document: &Value) -> String {
         RolloutOutcome::Failed(check, reason) => format!("FAILED {check} ({reason})"),
     };
     format!("rollout {:>4}  group {}  nonce {}  {what}", rollout.position, field("rollout_group"), field("nonce"))
-}
-
-/// What a stranger wrote, short and without control characters.
-fn escaped(text: &str) -> String {
-    text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn json(report: &Report) -> serde_json::Value {

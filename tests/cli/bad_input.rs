@@ -53,9 +53,9 @@ fn files_that_are_no_window_files() {
     empty
       grail: empty is no window file: not valid JSON at byte 0: the text ends too early; a window file is one JSON object, gzipped or plain
     truncated.gz
-      grail: truncated.gz is no window file: the gzip data is damaged or cut short (incomplete deflate stream); fetch or write the file again
+      grail: truncated.gz is no window file: the gzip member at byte 0 is cut short; fetch or write the file again
     not-deflated.gz
-      grail: not-deflated.gz is no window file: the gzip data is damaged or cut short (corrupt deflate stream); fetch or write the file again
+      grail: not-deflated.gz is no window file: the compressed data of the gzip member at byte 0 is damaged; fetch or write the file again
     plain-text
       grail: plain-text is no window file: not valid JSON at byte 0: a value must stand here; a window file is one JSON object, gzipped or plain
     not-utf-8

@@ -222,6 +222,15 @@ async fn folders_that_are_full_absent_or_no_folders_are_told() {
     let absent = world.folder.path().join("not/yet/there");
     let examination = world.examined_in(&absent).await;
     assert!(check(&examination, "disk.folder").value.ends_with("not/yet/there will be made"));
+    let open = world.folder.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let examination = world.examined_in(&open).await;
+    assert_fails(&examination, "disk.folder", true);
+    assert!(check(&examination, "disk.folder").remedy.as_ref().unwrap().contains("chmod 700"));
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", open.join("receipts.jsonl")).unwrap();
+    assert_fails(&world.examined_in(&open).await, "disk.folder", true);
     assert!(!absent.exists(), "looking made it");
     let below_a_file = world.folder.path().join(".env/journal");
     assert_fails(&world.examined_in(&below_a_file).await, "disk.folder", true);

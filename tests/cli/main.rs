@@ -3,10 +3,12 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests run processes in real time")]
 
 mod bad_input;
+mod bombs;
 mod config_show;
 mod conversion;
 mod doctor;
 mod doctor_world;
+mod escapes;
 mod golden;
 mod pages;
 mod process;

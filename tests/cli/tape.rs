@@ -105,3 +105,20 @@ fn one_window_becomes_a_tape_of_its_own() {
     let refused = run(&["tape", "export", "tapes/2-0.tape", "--window", "30", "--out", "window.tape"]);
     assert!(refused.code == Some(2) && refused.stderr.contains(BLOCK), "{refused:?}");
 }
+
+/// A world that a swarm drew was drawn for the synthetic engine, and its tape must say so.
+#[test]
+fn the_tape_of_a_case_names_the_engine_that_ran() {
+    let folder = folder("tapes-of-cases");
+    let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cases");
+    for case in fs::read_dir(cases).unwrap() {
+        let case = case.unwrap().path();
+        let (case, name) = (case.to_str().unwrap(), case.file_stem().unwrap().to_str().unwrap());
+        let recorded = grail(&folder, &["sim", "--case", case, "--tape", name, "--json"]);
+        assert_eq!((recorded.code, &recorded.json()["engine"]), (Some(0), &"synthetic".into()), "{recorded:?}");
+        let replayed = grail(&folder, &["replay", name, "--engine", "cpu", "--json"]);
+        let report = replayed.json();
+        assert_eq!((replayed.code, &report["engine"]), (Some(0), &"synthetic".into()), "{name}: {report:#}");
+        assert!(report["proved_again"].as_u64() > Some(0), "{name}: {report:#}");
+    }
+}

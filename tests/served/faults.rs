@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use grail_config::{self as config, EnvFileError, Environment};
+use grail_live::instance::{HotkeyLock, HotkeyLockError};
 use grail_miner::contract;
 use grail_miner::ports::{Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, CommitError, PutCondition};
 use grail_serve::{ServeFault, ServeOptions, Served, World};
@@ -208,4 +210,31 @@ fn faults_of_the_chain() {
         .await;
         assert_eq!(after, world.chain.state().hash(window), "there is one chain");
     });
+}
+
+#[test]
+fn faults_of_the_machine_that_mines() {
+    let rehearsal = Rehearsal::start(250);
+    let (world, env_file) = (rehearsal.world(), rehearsal.served.env_file());
+    let load = || config::load(&Environment::default(), Some(env_file));
+    world.switch_on(ServeFault::BrokenConfiguration);
+    assert!(matches!(load(), Err(EnvFileError::Syntax { .. })));
+    world.switch_off(ServeFault::BrokenConfiguration);
+    assert!(load().is_ok());
+
+    let hotkey = rehearsal.config().wallet.hotkey_path();
+    let is_held = || matches!(HotkeyLock::take(&hotkey), Err(HotkeyLockError::Taken { .. }));
+    let comes = |wanted: bool| {
+        block_on(soon(async {
+            while is_held() != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }));
+    };
+    let miner = HotkeyLock::take(&hotkey).unwrap();
+    world.switch_on(ServeFault::HeldLock);
+    drop(miner);
+    comes(true);
+    world.heal();
+    comes(false);
 }

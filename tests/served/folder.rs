@@ -3,7 +3,7 @@
 use grail_serve::{ServeError, ServeOptions, Served};
 use grail_wallet::{HotkeyWallet, Passwords};
 
-use crate::world::Rehearsal;
+use crate::world::{Rehearsal, read};
 
 #[test]
 fn the_env_file_is_private_and_says_what_a_miner_needs() {
@@ -21,7 +21,21 @@ fn the_env_file_is_private_and_says_what_a_miner_needs() {
     assert_eq!(wallet.keypair().hotkey(), rehearsal.world().miner());
     let env_file = rehearsal.served.env_file().to_owned();
     drop(rehearsal.served);
-    assert!(!env_file.exists(), "it points to nobody");
+    // What looks at the world's windows afterwards needs it still.
+    assert_eq!(read(&env_file).chain.endpoints.len(), 2);
+}
+
+#[test]
+fn keys_follow_from_a_seed_that_is_asked_for_and_from_nothing_else() {
+    let miner = |seed| {
+        let folder = tempfile::tempdir().unwrap();
+        let served = Served::start(&ServeOptions { seed, ..ServeOptions::new(folder.path()) }).unwrap();
+        (served.world().miner(), served.world().beacon.network().public_key().to_owned())
+    };
+    assert_eq!(miner(Some(7)), miner(Some(7)));
+    let [one, other, default] = [miner(None), miner(None), miner(Some(0))];
+    assert!(one.0 != other.0 && one.0 != default.0, "{one:?} {other:?} {default:?}");
+    assert!(one.1 != other.1 && one.1 != default.1, "{one:?} {other:?} {default:?}");
 }
 
 #[test]

@@ -4,4 +4,5 @@ mod faults;
 mod folder;
 mod mine;
 mod sdk;
+mod strangers;
 mod world;

@@ -1,4 +1,5 @@
-//! The served chain read by bittensor's own SDK; skipped, with a notice, where Python has no `bittensor`.
+//! What we serve, read by others' clients in Python: the chain by bittensor's own SDK, metrics by Prometheus's own parsers.
+//! Each test is skipped, with a notice, where Python lacks its package.
 
 use std::process::Command;
 
@@ -7,35 +8,41 @@ use serde_json::Value;
 
 const NETUID: u16 = 81;
 
-/// The interpreter that has the SDK, if one has.
-fn python() -> Option<String> {
+/// The interpreter that has a package, if one has.
+fn python(package: &str) -> Option<String> {
     let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let imported = Command::new(&python).args(["-c", "import bittensor"]).output();
-    imported.is_ok_and(|output| output.status.success()).then_some(python)
+    let imported = Command::new(&python).arg("-c").arg(format!("import {package}")).output();
+    let found = imported.is_ok_and(|output| output.status.success()).then_some(python);
+    if found.is_none() {
+        eprintln!("skipped: no Python with {package}; name one in GRAIL_TEST_PYTHON");
+    }
+    found
+}
+
+/// The last line that a script prints, which is JSON.
+fn told(script: &mut Command) -> Value {
+    let output = script.output().unwrap();
+    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}\n{errors}");
+    serde_json::from_str(told.lines().last().unwrap_or_default())
+        .unwrap_or_else(|error| panic!("{error}: {told}\n{errors}"))
 }
 
 #[test]
 fn the_sdk_reads_commits_and_sets_weights() {
-    let Some(python) = python() else {
-        eprintln!("skipped: no Python with bittensor; name one in GRAIL_TEST_PYTHON");
-        return;
-    };
+    let Some(python) = python("bittensor") else { return };
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(&ServeOptions::new(folder.path())).unwrap();
     let world = served.world();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/served/sdk.py");
-    let output = Command::new(python)
-        .arg(script)
-        .arg(&world.chain_endpoints()[0])
-        .arg(folder.path().join("wallets"))
-        .args(["rehearsal", "miner", &NETUID.to_string()])
-        .env("HOME", folder.path())
-        .output()
-        .unwrap();
-    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{told}\n{errors}");
-    let seen: Value = serde_json::from_str(told.lines().last().unwrap_or_default())
-        .unwrap_or_else(|error| panic!("{error}: {told}\n{errors}"));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/sdk.py");
+    let seen = told(
+        Command::new(python)
+            .arg(script)
+            .arg(&world.chain_endpoints()[0])
+            .arg(folder.path().join("wallets"))
+            .args(["rehearsal", "miner", &NETUID.to_string()])
+            .env("HOME", folder.path()),
+    );
 
     let state = world.chain.state();
     let block = seen["block"].as_u64().unwrap();

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use grail::output;
 use grail_protocol::PROTOCOL;
 use grail_serve::{ServeEvent, ServeFault, ServeOptions, Served};
 use serde_json::Value;
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: &EnduranceArguments) -> anyhow::Result<bool> {
     let windows = Windows::new(run.windows.into_values(), window_seconds);
     fs::write(dir.join("windows.csv"), windows.csv())?;
     fs::write(dir.join("samples.csv"), run.samples.csv())?;
-    print!("{}{}", windows.summary(), run.samples.summary());
+    output::text(format_args!("{}{}", windows.summary(), run.samples.summary()));
     Ok(!windows.has_lost_what_was_winnable() && !run.samples.has_grown())
 }
 
@@ -105,7 +106,7 @@ impl Run {
             }
             self.strike();
             if let Some(ServeEvent::Judged(verdict)) = self.served.next_event(Some(Duration::from_millis(50))) {
-                println!("{}", verdict.line());
+                output::line(verdict.line());
                 let window = self.windows.entry(verdict.judgement.window_start);
                 window.and_modify(|window| window.judged = Some(verdict.is_accepted()));
             }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use grail::output;
 use sha2::{Digest, Sha256};
 
 /// The list of sums, in the format of `sha256sum`.
@@ -43,9 +44,9 @@ pub(crate) fn run(fixtures: &Path, source: Option<&Path>, record: bool) -> anyho
         .context("fixtures/SHA256SUMS cannot be read; record it with `cargo xtask fixtures --record`")?;
     let differences = differences(&parse_sums(&recorded), &sums_of(fixtures)?);
     for difference in &differences {
-        println!("{difference}");
+        output::line(difference);
     }
-    println!("fixtures: {} files, {} differences", recorded.lines().count(), differences.len());
+    output::line(format_args!("fixtures: {} files, {} differences", recorded.lines().count(), differences.len()));
     Ok(differences.is_empty())
 }
 

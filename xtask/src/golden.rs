@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use grail::output;
 use grail_cuda::ProofPlan;
 use grail_golden::{DeviceProofs, GoldenRunner};
 use grail_live::device::{self, DeviceChoice};
@@ -17,6 +18,6 @@ pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -
         Some(directory) => runner.check_directory(directory)?,
         None => runner.check_fixtures()?,
     };
-    println!("{report}");
+    output::line(report);
     Ok(report.is_clean())
 }

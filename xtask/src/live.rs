@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use grail::output;
 use grail_tape::Tape;
 
 /// What the command of a live tape begins with.
@@ -68,7 +69,7 @@ fn run(grail: &Path, folder: &Path, served: &str) -> anyhow::Result<PathBuf> {
             Err(RecvTimeoutError::Disconnected) => bail!("the world ended before it judged a window"),
         }
     };
-    println!("{verdict}");
+    output::line(verdict);
     // The world goes last, as the miner has something to finish in it.
     let stopped = Command::new("kill").arg("-TERM").arg(miner.0.id().to_string()).status()?;
     ensure!(stopped.success(), "the miner had ended before its world did");

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use grail::args::ReplayArguments;
 use grail_live::device::DeviceChoice;
+use grail::output;
 
 #[derive(Parser)]
 #[command(about, bin_name = "cargo xtask")]
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::aside(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
+use grail::output;
 use grail_miner::mutants::Mutant;
 
 const FILE: &str = "docs/mutants.md";
@@ -44,14 +45,14 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
         // The harness may begin a line of its own before ours.
         let row = line.find("mutant|").map(|at| line[at..].split('|').map(str::to_owned).collect::<Vec<_>>());
         if let Some([_, name, seeds, how]) = row.as_deref() {
-            println!("{name}: {seeds} seeds, {how}");
+            output::line(format_args!("{name}: {seeds} seeds, {how}"));
             found.insert(name.clone(), (seeds.clone(), how.clone()));
         }
     }
     let is_complete = hunt.wait()?.success();
     std::fs::create_dir_all(root.join("docs"))?;
     std::fs::write(root.join(FILE), table(&found)).with_context(|| format!("{FILE} cannot be written"))?;
-    println!("mutants: {} of {} found; the table is in {FILE}", found.len(), Mutant::ALL.len());
+    output::line(format_args!("mutants: {} of {} found; the table is in {FILE}", found.len(), Mutant::ALL.len()));
     Ok(is_complete && found.len() == Mutant::ALL.len())
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::corpus::Corpus;
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use grail::output;
 use grail_tape::{FORMAT, Mode, Tape, replay};
 
 use crate::{fixtures, live};
@@ -46,8 +47,8 @@ fn record(fixtures: &Path, names: &[String]) -> anyhow::Result<bool> {
             _ => corpus.record(name, entry)?,
         };
         match recorded {
-            Some(tape) => println!("{name}: {} steps", tape.steps().count()),
-            None => println!("{name}: kept, it was live or is of an old format"),
+            Some(tape) => output::line(format_args!("{name}: {} steps", tape.steps().count())),
+            None => output::line(format_args!("{name}: kept, it was live or is of an old format")),
         }
     }
     fixtures::run(fixtures, None, true)
@@ -63,7 +64,7 @@ fn migrate(old: &Path, new: &Path) -> anyhow::Result<bool> {
     let (before, after) = (replay(&tape, Mode::Lenient, None), replay(&migrated, Mode::Lenient, None));
     let is_equal = before.divergences == after.divergences && before.steps == after.steps;
     let verdict = if is_equal { "both replay alike" } else { "THEY REPLAY DIFFERENTLY" };
-    println!("format {} -> {FORMAT}: {} steps, {verdict}", tape.format, after.steps);
+    output::line(format_args!("format {} -> {FORMAT}: {} steps, {verdict}", tape.format, after.steps));
     Ok(is_equal)
 }
 
@@ -76,18 +77,26 @@ pub(crate) fn review(fixtures: &Path, accept: Option<(&str, &str)>) -> anyhow::R
     }
     let review = corpus.review()?;
     for (pending, path) in review.pending.iter().zip(corpus.write_pending(&review)?) {
-        println!("pending: {}\n{}\n  in {}", pending.tape, pending.differences.join("\n"), path.display());
+        output::line(format_args!(
+            "pending: {}\n{}\n  in {}",
+            pending.tape,
+            pending.differences.join("\n"),
+            path.display()
+        ));
     }
     for name in &review.unreferenced {
-        println!("unreferenced: {name}; name it in manifest.json, or remove it");
+        output::line(format_args!("unreferenced: {name}; name it in manifest.json, or remove it"));
     }
     for name in &review.stale {
-        println!("stale: {name}; take it out of the list");
+        output::line(format_args!("stale: {name}; take it out of the list"));
     }
     let waiting = review.pending.len() + review.unreferenced.len() + review.stale.len();
-    println!("review: {} equal, {} accepted, {waiting} to be looked at", review.equal, review.accepted);
+    output::line(format_args!(
+        "review: {} equal, {} accepted, {waiting} to be looked at",
+        review.equal, review.accepted
+    ));
     if !review.pending.is_empty() {
-        println!("accept one with `cargo xtask replay --review --accept TAPE --reason TEXT`");
+        output::line(format_args!("accept one with `cargo xtask replay --review --accept TAPE --reason TEXT`"));
     }
     Ok(waiting == 0)
 }

@@ -3,6 +3,7 @@
 mod documents;
 mod edges;
 mod features;
+mod limits;
 mod machine_paths;
 pub(crate) mod messages;
 mod sources;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use grail::output;
 use tree::TreeFile;
 
 /// Something out of order: where, what, and what to do.
@@ -32,15 +34,16 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
     findings.extend(features::findings(root)?);
     findings.sort();
     for finding in &findings {
-        println!("{finding}");
+        output::line(finding);
     }
-    println!("tidy: {} files, {} findings", files.len(), findings.len());
+    output::line(format_args!("tidy: {} files, {} findings", files.len(), findings.len()));
     Ok(findings.is_empty())
 }
 
 fn findings_in(files: &[TreeFile]) -> Vec<Finding> {
     let mut findings = documents::findings(files);
     findings.extend(messages::findings(files));
+    findings.extend(limits::findings(files));
     for file in files {
         findings.extend(sources::findings(file));
         findings.extend(machine_paths::findings(file));

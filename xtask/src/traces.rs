@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::trace_hashes::{FILE, REMEDY, TraceHashes};
 use anyhow::Context;
+use grail::output;
 
 use crate::fixtures;
 
@@ -16,11 +17,11 @@ pub(crate) fn run(fixtures: &Path, record: bool) -> anyhow::Result<bool> {
     }
     let differences = now.differences(&TraceHashes::read(fixtures)?);
     for difference in &differences {
-        println!("{difference}");
+        output::line(difference);
     }
-    println!("traces: {} differences", differences.len());
+    output::line(format_args!("traces: {} differences", differences.len()));
     if !differences.is_empty() {
-        println!("{REMEDY}");
+        output::line(REMEDY);
     }
     Ok(differences.is_empty())
 }

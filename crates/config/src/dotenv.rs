@@ -3,11 +3,17 @@
 //! Crates that read this format lose the line, quote the whole line in their errors, and substitute from the process's
 //! environment.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
+
+use grail_wallet::{Inputs, is_there_once};
+
+/// No file of variables is larger.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// A parsed file.
 #[derive(Debug, Clone)]
@@ -82,17 +88,19 @@ pub enum Mistake {
 }
 
 impl EnvFile {
-    /// Read the file; `None` where there is none.
+    /// Read the file; `None` where there is none. What `inputs` holds is not read again, and what is read is kept there.
     ///
     /// # Errors
     /// [`EnvFileError`], with the line.
-    pub fn read(path: &Path) -> Result<Option<Self>, EnvFileError> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(EnvFileError::Unreadable { path: path.to_owned(), source }),
+    pub fn read(path: &Path, inputs: &Inputs) -> Result<Option<Self>, EnvFileError> {
+        let unreadable = |source| EnvFileError::Unreadable { path: path.to_owned(), source };
+        let content = match inputs.held(path) {
+            Some(held) => held,
+            None => content(path, inputs).map_err(unreadable)?,
         };
-        Self::parse(path, &text).map(Some)
+        let Some(content) = content else { return Ok(None) };
+        let text = std::str::from_utf8(&content).map_err(|error| unreadable(io::Error::other(error)))?;
+        Self::parse(path, text).map(Some)
     }
 
     /// Parse the text of the file at `path`.
@@ -109,6 +117,27 @@ impl EnvFile {
         }
         Ok(Self { path: path.to_owned(), entries })
     }
+}
+
+/// The content of a file; none where there is no file.
+fn content(path: &Path, inputs: &Inputs) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            inputs.keep(path, None, false);
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let is_once = is_there_once(path, &file.metadata()?);
+    // Reserved as a whole, because a buffer that grows leaves copies behind that nobody wipes.
+    let mut content = Zeroizing::new(Vec::with_capacity(BYTES_MAX as usize + 1));
+    file.take(BYTES_MAX + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    inputs.keep(path, Some(&content), is_once);
+    Ok(Some(content))
 }
 
 /// What is still to be read, and the number of the line read last.

@@ -34,6 +34,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use grail_wallet::Inputs;
+
 pub use self::alerts::{AlertsConfig, TelegramConfig};
 pub use self::beacon::BeaconConfig;
 pub use self::dotenv::{Entry, EnvFile, EnvFileError, Mistake};
@@ -67,8 +69,20 @@ pub fn process_environment() -> Environment {
 /// # Errors
 /// [`EnvFileError`] where the file cannot be read or parsed.
 pub fn load(environment: &Environment, env_file: Option<&Path>) -> Result<TypedConfig, EnvFileError> {
+    load_with(environment, env_file, &Inputs::default())
+}
+
+/// As [`load`]. What `inputs` holds is not read again, and what is read is kept there.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    environment: &Environment,
+    env_file: Option<&Path>,
+    inputs: &Inputs,
+) -> Result<TypedConfig, EnvFileError> {
     let path = env_file.map_or_else(|| PathBuf::from(ENV_FILE_DEFAULT), Path::to_owned);
-    let file = EnvFile::read(&path)?;
+    let file = EnvFile::read(&path, inputs)?;
     match (file, env_file) {
         (None, Some(_)) => Err(EnvFileError::Missing { path }),
         (file, _) => Ok(TypedConfig::merge(environment, file.as_ref())),

@@ -10,7 +10,7 @@ use crate::config::Qwen3Config;
 use crate::error::EngineError;
 use crate::rehearsal;
 use crate::tokenizer::HfTokenizer;
-use crate::weights::{Checkpoint, WeightSource, read};
+use crate::weights::{Checkpoint, WeightSource, read_json};
 
 mod attention;
 mod elementwise;
@@ -59,7 +59,7 @@ impl CpuEngine {
     /// If a file cannot be read, is malformed, or does not belong to the others.
     pub fn from_folder(folder: &Path) -> Result<Self, EngineError> {
         let config = folder.join("config.json");
-        let config = Qwen3Config::from_json(&read(&config)?, &config.display().to_string())?;
+        let config = Qwen3Config::from_json(&read_json(&config)?, &config.display().to_string())?;
         let tokenizer = HfTokenizer::from_file(&folder.join("tokenizer.json"))?;
         Self::new(config, &mut Checkpoint::from_folder(folder)?, tokenizer)
     }

@@ -2,15 +2,19 @@
 
 use std::path::Path;
 
+use grail_protocol::budget::Budget;
 use grail_protocol::generation::Tokenizer;
 use serde_json::Value;
 use tokenizers::{DecoderWrapper, ModelWrapper};
 
 use crate::error::EngineError;
-use crate::weights::read;
+use crate::weights::read_json;
 
 /// The token that ends a completion.
 const EOS_TEXT: &str = "<|im_end|>";
+
+/// Most memory that a tokenizer's document takes; Qwen3's takes 60 MB.
+const VALUE_BYTES_MAX: usize = 512 << 20;
 
 /// How JSON names the kind of normalizer that SentencePiece's models have.
 const PRECOMPILED: &str = r#""Precompiled""#;
@@ -31,7 +35,10 @@ impl HfTokenizer {
         let fail = |problem| EngineError::Tokenizer { origin: origin.to_string(), problem };
         // The library panics at what is no JSON within a decoder, and at precompiled normalizers that are none. All of it
         // is read, since what is merely skipped is not looked at closely.
-        let document: Value = serde_json::from_slice(json).map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let document = Budget::new(VALUE_BYTES_MAX).decode::<Value, _>(&mut reader);
+        let document = document.and_then(|document| reader.end().map(|()| document));
+        let document = document.map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
         if document["normalizer"].to_string().contains(PRECOMPILED) {
             return Err(fail("not a byte-level BPE tokenizer: its normalizer is precompiled".to_string()));
         }
@@ -64,7 +71,7 @@ impl HfTokenizer {
     /// # Errors
     /// If the file cannot be read, and as [`HfTokenizer::from_bytes`].
     pub fn from_file(path: &Path) -> Result<Self, EngineError> {
-        Self::from_bytes(&read(path)?, &path.display().to_string())
+        Self::from_bytes(&read_json(path)?, &path.display().to_string())
     }
 
     /// The id of `<|im_end|>`, if the tokenizer has it.

@@ -1,6 +1,8 @@
 //! Where a network's weights come from: safetensors files, or a formula.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use half::{bf16, f16};
@@ -77,7 +79,7 @@ impl Checkpoint {
             return Self::from_bytes(&read(&whole)?, &whole.display().to_string());
         }
         let mut checkpoint = Self { origin: folder.display().to_string(), tensors: BTreeMap::new() };
-        for part in parts(&read(&index)?, &index.display().to_string())? {
+        for part in parts(&read_json(&index)?, &index.display().to_string())? {
             let path = folder.join(part);
             checkpoint.tensors.extend(Self::from_bytes(&read(&path)?, &path.display().to_string())?.tensors);
         }
@@ -132,12 +134,33 @@ fn float8(bits: u8) -> f32 {
     if bits & 0x80 == 0 { magnitude } else { -magnitude }
 }
 
+/// Longest JSON of a model folder: its configuration, tokenizer and index. Qwen3's tokenizer has 11 MB.
+pub const JSON_BYTES_MAX: usize = 64 << 20;
+
 /// Read a file of a model folder.
 ///
 /// # Errors
 /// [`EngineError::File`] with the path.
 pub fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
-    std::fs::read(path).map_err(|source| EngineError::File { path: path.to_path_buf(), source })
+    read_at_most(usize::MAX, path)
+}
+
+/// Read a JSON file of a model folder, of at most [`JSON_BYTES_MAX`] bytes.
+///
+/// # Errors
+/// [`EngineError::File`] with the path.
+pub fn read_json(path: &Path) -> Result<Vec<u8>, EngineError> {
+    read_at_most(JSON_BYTES_MAX, path)
+}
+
+fn read_at_most(limit: usize, path: &Path) -> Result<Vec<u8>, EngineError> {
+    let read = || {
+        let file = File::open(path)?;
+        let mut content = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or(0).min(limit));
+        file.take((limit as u64).saturating_add(1)).read_to_end(&mut content)?;
+        if content.len() > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
+    };
+    read().map_err(|source| EngineError::File { path: path.to_path_buf(), source })
 }
 
 /// The file names in a sharded model's index, each once. They must be plain names: an index that leads out of its

@@ -206,8 +206,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Compare an object bit for bit except for the numbers named, which are compared within a relative tolerance; the
-    /// caller says why bits cannot match.
+    /// Compare an object bit for bit except for the numbers named, which are compared within a tolerance: absolute below 1
+    /// and relative above it. The caller says why bits cannot match.
     pub(super) fn compare_except(
         &mut self,
         field: &'static str,
@@ -221,7 +221,8 @@ impl<'a> Case<'a> {
         for name in close {
             let number = |entries: &mut BTreeMap<String, Value>| entries.remove(*name)?.as_number();
             match (number(&mut expected), number(&mut got)) {
-                (Some(a), Some(b)) => self.compare_close(&format!("{field}.{name}"), a, b, tolerance),
+                (Some(a), Some(b)) if (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1.0) => {}
+                (Some(a), Some(b)) => self.miss(format!("{field}.{name}"), a.to_string(), b.to_string()),
                 _ => return Err(self.unreadable(field, "lacks a number")),
             }
         }

@@ -30,7 +30,7 @@ pub use device_proofs::DeviceProofs;
 pub use report::{FileReport, GoldenReport, Miss};
 
 /// The folders of the fixtures that hold vectors.
-pub const VECTOR_FOLDERS: [&str; 3] = ["golden", "golden-proofs", "wallets"];
+pub const VECTOR_FOLDERS: [&str; 4] = ["golden", "golden-proofs", "python", "wallets"];
 
 /// Runs vector files against this code.
 #[derive(Debug, Clone)]
@@ -90,7 +90,10 @@ const KINDS: &[(&str, Check)] = &[
     ("cpython_random", python::cpython_random),
     ("distribution_metrics", validators::distribution_metrics),
     ("group_sampling", validators::group_sampling),
+    ("gzip_decompress", python::gzip_decompress),
     ("indices", randomness::indices),
+    ("json_loads", python::json_loads),
+    ("numpy_metrics", validators::numpy_metrics),
     ("prf", randomness::prf),
     ("prompt_tokens", problems::prompt_tokens),
     ("r_vec", randomness::r_vec),

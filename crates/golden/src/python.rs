@@ -1,7 +1,8 @@
-//! Vectors of what the protocol takes from CPython: its random generator and its JSON text.
+//! Vectors of what the protocol takes from CPython: its random generator, its JSON text, and how it reads gzip and JSON.
 
-use grail_protocol::python_json::Value;
+use grail_protocol::python_json::{self, Value};
 use grail_protocol::python_random::PythonRandom;
+use grail_protocol::window_file::{UNPACKED_BYTES_MAX, gzip};
 use sha2::{Digest, Sha256};
 
 use super::GoldenError;
@@ -31,5 +32,23 @@ pub(super) fn canonical_json(file: &VectorFile) -> Result<FileReport, GoldenErro
         let text: String = Value::canonical_text(case.value("value")?);
         case.compare("sha256", hex::encode(Sha256::digest(&text)))?;
         case.compare("canonical", text)
+    })
+}
+
+pub(super) fn gzip_decompress(file: &VectorFile) -> Result<FileReport, GoldenError> {
+    file.each_case(|case| {
+        case.text("name")?;
+        let content = gzip::decompress(&case.bytes("file")?, UNPACKED_BYTES_MAX).ok();
+        let digest = content.as_ref().map(|content| hex::encode(Sha256::digest(content)));
+        case.compare("bytes", content.map_or(Value::Null, |content| content.len().into()))?;
+        case.compare("sha256", digest.map_or(Value::Null, Value::Text))
+    })
+}
+
+pub(super) fn json_loads(file: &VectorFile) -> Result<FileReport, GoldenError> {
+    file.each_case(|case| {
+        let loaded = python_json::parse(&case.bytes("document")?).ok();
+        case.compare("canonical", loaded.as_ref().map_or(Value::Null, |loaded| loaded.canonical_text().into()))?;
+        case.compare_if_recorded("str", loaded.map_or(Value::Null, |loaded| loaded.python_str().into()))
     })
 }

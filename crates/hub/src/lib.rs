@@ -25,10 +25,13 @@ use url::Url;
 pub use self::download::DownloadError;
 use self::download::Repository;
 use grail_config::Environment;
+use grail_folder::bounded;
 use grail_http::HttpClientError;
 
 /// The index of a model whose weights are in parts.
 const INDEX: &str = "model.safetensors.index.json";
+/// Longest index; one of a thousand tensors has 100 KB.
+const INDEX_BYTES_MAX: usize = 16 << 20;
 const WHOLE: &str = "model.safetensors";
 /// What every model has beside its weights.
 const ALWAYS: [&str; 2] = ["config.json", "tokenizer.json"];
@@ -228,7 +231,7 @@ fn weights(model: &str, folder: &Path) -> Result<Vec<String>, HubError> {
     if folder.join(WHOLE).exists() || !path.exists() {
         return Ok(vec![WHOLE.to_owned()]);
     }
-    let text = fs::read(&path).map_err(|source| HubError::Read { path, source })?;
+    let text = bounded::read(&path, INDEX_BYTES_MAX).map_err(|source| HubError::Read { path, source })?;
     let malformed = |problem: String| HubError::Index { model: model.to_owned(), problem };
     let index: Index = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
     let parts: BTreeSet<String> = index.weight_map.into_values().collect();

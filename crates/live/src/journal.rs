@@ -10,7 +10,7 @@ mod tests;
 mod writer;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -50,6 +50,15 @@ pub struct Opened {
     pub torn_bytes: u64,
 }
 
+/// A journal that could not be trusted, and was moved out of the way when another one was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it lies now.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// The journal of one hotkey.
 ///
 /// A window's record that names another window than the one before begins a new file; [`Journal::load`] gives the records
@@ -60,6 +69,7 @@ pub struct FileJournal {
     commands: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     opened: Opened,
+    set_aside: Option<SetAside>,
 }
 
 enum Command {
@@ -70,10 +80,11 @@ enum Command {
 type Reply<T> = oneshot::Sender<Result<T, JournalFileError>>;
 
 impl FileJournal {
-    /// Open the journal of `hotkey` in `folder`, or begin one; both are made for their owner alone.
+    /// Open the journal of `hotkey` in `folder`, or begin one; both are made for their owner alone. A journal that is damaged
+    /// before its tail is moved aside, and another one begun.
     ///
     /// # Errors
-    /// [`JournalFileError`] if another process writes it, if it is damaged before its tail, or cannot be read or written.
+    /// [`JournalFileError`] if another process writes it, or if it cannot be read or written.
     pub fn open(folder: &Path, hotkey: Hotkey, options: JournalOptions) -> Result<Self, JournalFileError> {
         Self::open_through(folder, hotkey, options, Box::new(|file| Box::new(file)))
     }
@@ -85,16 +96,21 @@ impl FileJournal {
         wrap: Wrap,
     ) -> Result<Self, JournalFileError> {
         let files = Files::new(folder, &hotkey.to_ss58())?;
-        let (writer, opened) = Writer::open(files, options, wrap)?;
+        let (writer, opened, set_aside) = Writer::open(files, options, wrap)?;
         let (commands, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || serve(writer, &inbox));
         let thread = thread.map_err(|source| JournalFileError::io("starting the thread for", folder, source))?;
-        Ok(Self { commands: Some(commands), thread: Some(thread), opened })
+        Ok(Self { commands: Some(commands), thread: Some(thread), opened, set_aside })
     }
 
     /// What was found when the journal was opened.
     pub const fn opened(&self) -> Opened {
         self.opened
+    }
+
+    /// The journal that lay there and could not be trusted.
+    pub const fn set_aside(&self) -> Option<&SetAside> {
+        self.set_aside.as_ref()
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, JournalFileError> {

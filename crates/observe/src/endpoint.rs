@@ -2,28 +2,33 @@
 //!
 //! The miner's thread only ever writes to atomics; whoever asks here, however slowly, waits for this thread alone.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, VARY};
+use http::uri::Authority;
 use http::{Method, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
+use super::exposition::TextFormat;
 use super::metrics::Exposition;
 
 /// Longest request head that is read.
 const HEAD_BYTES_MAX: usize = 8 << 10;
-/// Connections at a time; more are closed unanswered.
+/// Connections at a time; for one more, the oldest is closed.
 const CONNECTIONS_MAX: usize = 16;
+/// How long a request's head may take.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a connection may last, from its first byte to the last one of the answer.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long to wait before more connections where the system gives no more descriptors.
@@ -93,59 +98,95 @@ impl Endpoint {
             let _entered = runtime.enter();
             tokio::net::TcpListener::from_std(self.listener).map_err(EndpointError::Start)?
         };
+        let is_private = self.address.ip().is_loopback();
         let thread = std::thread::Builder::new().name("metrics".to_owned());
-        let serving = thread.spawn(move || runtime.block_on(accept(listener, Arc::new(exposition))));
+        let serving = thread.spawn(move || runtime.block_on(accept(listener, Arc::new(exposition), is_private)));
         serving.map(drop).map_err(EndpointError::Start)
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+/// Whoever is slow makes way for whoever comes: a scrape is answered as soon as its head is there.
+async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, is_private: bool) {
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let Ok(place) = places.clone().try_acquire_owned() else {
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
             exposition.dropped().inc();
-            continue;
-        };
+        }
         let exposition = exposition.clone();
-        tokio::spawn(async move {
+        let connection = tokio::spawn(async move {
             let service = service_fn(|request: Request<_>| {
-                let response = answer(request.method(), request.uri().path(), &exposition);
+                let is_ours = !is_private || names_this_machine(&request);
+                let response = if is_ours { answer(&request, &exposition) } else { misdirected() };
                 std::future::ready(Ok::<_, Infallible>(response))
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .max_buf_size(HEAD_BYTES_MAX)
                 .keep_alive(false)
-                .header_read_timeout(CONNECTION_TIME_MAX)
+                .header_read_timeout(HEAD_TIME_MAX)
                 .serve_connection(TokioIo::new(stream), service);
             if !matches!(tokio::time::timeout(CONNECTION_TIME_MAX, connection).await, Ok(Ok(()))) {
                 exposition.dropped().inc();
             }
-            drop(place);
         });
+        open.push_back(connection.abort_handle());
     }
 }
 
-fn answer(method: &Method, path: &str, exposition: &Exposition) -> Response<Full<Bytes>> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
+/// Whether a request is for this machine by a name that means it everywhere. A page in a browser here can have another name
+/// lead to this address, and read what is answered to it. A browser always says whom it asks.
+fn names_this_machine<B>(request: &Request<B>) -> bool {
+    let named = |text: &HeaderValue| text.to_str().ok()?.parse::<Authority>().ok();
+    let hosts = request.headers().get_all(HOST).iter().map(named);
+    hosts.chain(request.uri().authority().cloned().map(Some)).all(|authority| {
+        authority.is_some_and(|authority| {
+            let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost"
+                || name.ends_with(".localhost")
+                || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        })
+    })
+}
+
+fn misdirected() -> Response<Full<Bytes>> {
+    let text = "ask for localhost, or for the address that --metrics-listen names\n".to_owned();
+    response(StatusCode::MISDIRECTED_REQUEST, PLAIN, text)
+}
+
+fn answer<B>(request: &Request<B>, exposition: &Exposition) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET and HEAD are answered\n".to_owned());
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }
     let vitals = exposition.vitals();
-    match path {
-        "/metrics" => match exposition.render() {
-            Ok(text) => response(StatusCode::OK, Exposition::MEDIA_TYPE, text),
+    match request.uri().path() {
+        "/metrics" => match metrics(request, exposition) {
+            Ok(response) => response,
             Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "a metric cannot be written\n".to_owned()),
         },
         "/healthz" => state("healthy", &vitals.illnesses()),
         "/readyz" => state("ready", &vitals.hindrances()),
         _ => response(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /healthz and /readyz\n".to_owned()),
     }
+}
+
+/// The metrics in the format that is asked for.
+fn metrics<B>(request: &Request<B>, exposition: &Exposition) -> Result<Response<Full<Bytes>>, std::fmt::Error> {
+    let accept: Vec<&str> = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = TextFormat::accepted((!accept.is_empty()).then(|| accept.join(",")).as_deref());
+    let mut response = response(StatusCode::OK, format.media_type(), exposition.render_as(format)?);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    Ok(response)
 }
 
 /// 200 where nothing is against it, otherwise 503 with a line for each reason.
@@ -162,4 +203,42 @@ fn response(status: StatusCode, media_type: &'static str, text: String) -> Respo
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_ours(uri: &str, hosts: &[&str]) -> bool {
+        let mut request = Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        names_this_machine(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn only_names_that_mean_this_machine_everywhere_are_answered() {
+        let ours = [
+            "localhost",
+            "LOCALHOST:9464",
+            "localhost.:1",
+            "a.localhost",
+            "127.0.0.1:9464",
+            "127.8.9.1",
+            "[::1]:9464",
+            "[::ffff:127.0.0.1]",
+        ];
+        for host in ours {
+            assert!(is_ours("/metrics", &[host]), "{host}");
+        }
+        for host in
+            ["example.org", "localhost.example.org", "127.0.0.1.example.org", "10.0.0.1", "[::2]", "0.0.0.0", "", "a b"]
+        {
+            assert!(!is_ours("/metrics", &[host]), "{host}");
+        }
+        assert!(is_ours("/metrics", &[]), "no browser leaves it out");
+        assert!(!is_ours("/metrics", &["localhost", "example.org"]));
+        assert!(!is_ours("http://example.org/metrics", &["localhost"]) && is_ours("http://localhost:9464/", &[]));
+    }
 }

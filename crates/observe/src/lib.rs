@@ -12,9 +12,11 @@
 )]
 
 mod ailment;
+mod bars;
 pub mod contract;
 pub mod control;
 mod endpoint;
+mod exposition;
 pub mod health;
 mod log;
 mod metrics;
@@ -34,14 +36,16 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
+pub use bars::bars;
 pub use endpoint::{Endpoint, EndpointError};
+pub use exposition::TextFormat;
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
 pub use metrics::engine::{CardMemory, EngineMeter, MemoryProbe};
 pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
 pub use progress::Progress;
 pub(crate) use receipts::outcome_name;
-pub use receipts::{ReceiptFormat, Receipts, receipt_line};
+pub use receipts::{INTERRUPTED, ReceiptFormat, Receipts, receipt_line};
 pub use sink::{Courier, Dropped, Outbox};
 pub use sinks::Sinks;
 pub(crate) use tally::Tally;

@@ -22,7 +22,7 @@ pub use self::loki::{Loki, LokiError};
 pub use self::samples::Samples;
 use super::receipts::{outcome_name, receipt_line};
 use grail_config::LogFormat;
-use grail_terminal::{may_colour, printable};
+use grail_terminal::{may_colour, printable, printable_start};
 
 /// The target of receipts, which standard output has already.
 const RECEIPT: &str = "grail::receipt";
@@ -67,7 +67,7 @@ pub fn start_logging(verbosity: Verbosity, format: LogFormat, loki: Option<Loki>
     let text = (format == LogFormat::Text).then(|| {
         let message = debug_fn(|writer, field, value| match field.name() {
             // Fields are in the message as well, as words.
-            entry::MESSAGE => writer.write_str(&printable(&format!("{value:?}"))),
+            entry::MESSAGE => writer.write_str(&printable_start(&format!("{value:?}"), entry::TEXT_MAX)),
             _ => Ok(()),
         });
         let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(may_colour(&io::stderr()));
@@ -88,12 +88,15 @@ fn targets(level: LevelFilter) -> Targets {
 struct AroundBars(MultiProgress);
 
 impl Write for AroundBars {
+    /// A log that cannot be written, as its terminal is gone or its disk is full, must not end the miner. Told of an error,
+    /// the log's library would print to where the error came from, and panic.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(bytes))
+        self.0.suspend(|| drop(io::stderr().write_all(bytes)));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicU64;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Area, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{BucketError, Now};
+use grail_protocol::answer::REWARD_BOUNDS;
 use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -25,6 +26,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
 use super::ailment::Ailment;
+use super::exposition::{TextFormat, as_prometheus};
 use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, Outbox};
 use super::tally::Tally;
@@ -36,6 +38,8 @@ type Rejection = [(&'static str, String); 2];
 
 /// What does not solve its problem earns up to 0.135 for its form, or less than nothing; what solves it 1 and more.
 const REWARD_BUCKETS: [f64; 9] = [-0.1, 0.0, 0.05, 0.1, 0.15, 1.0, 1.05, 1.1, 1.15];
+/// The same above the least reward: OpenMetrics has no sum where a bucket is below zero, and a sum that falls is none.
+const SHIFTED_REWARD_BUCKETS: [f64; 9] = [0.1, 0.2, 0.25, 0.3, 0.35, 1.2, 1.25, 1.3, 1.35];
 /// From a bucket next door to one that takes two blocks.
 const UPLOAD_BUCKETS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0];
 const AREAS: [Area; 6] = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal, Area::Commitment];
@@ -110,8 +114,8 @@ impl Handles {
             head_block: on.gauge("head_block", "Newest block"),
             reward_distribution: on.kept(
                 "mining_reward_distribution",
-                "Rewards of clean rollouts",
-                Histogram::new(REWARD_BUCKETS),
+                "Rewards of clean rollouts plus 0.2, so that none is below zero",
+                Histogram::new(SHIFTED_REWARD_BUCKETS),
             ),
             upload_duration: {
                 let histogram = Histogram::new(UPLOAD_BUCKETS);
@@ -196,7 +200,7 @@ impl Metrics {
         self.handles.successful_rollouts.inc_by(successes);
         self.handles.failed_rollouts.inc_by(rollouts - successes);
         self.handles.tokens.inc_by(group.tokens);
-        group.rewards.iter().for_each(|reward| self.handles.reward_distribution.observe(*reward));
+        group.rewards.iter().for_each(|reward| self.handles.reward_distribution.observe(shifted(*reward)));
         let sums = self.tally.sums(window);
         self.handles.success_ratio.set(ratio(sums.successes as f64, sums.rollouts as f64));
         if let Some(seconds) = self.tally.seconds_open(now, window) {
@@ -252,6 +256,11 @@ fn answer(event: &Event) -> Option<(Area, bool)> {
         Event::Started(_) | Event::CommitmentAnswered(_) | Event::TimerFired(_) | Event::Shutdown => return None,
     };
     Some((area, !event.is_failure()))
+}
+
+/// A reward above the least one, rounded, so that one that equals a bound counts below it and none is below zero.
+fn shifted(reward: f64) -> f64 {
+    ((reward - REWARD_BOUNDS.0).max(0.0) * 1e9).round() / 1e9
 }
 
 /// One number as a share of another; not a number where there is nothing to share.
@@ -321,9 +330,6 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// The media type of the text.
-    pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
     fn new(mut registry: Registry, vitals: Arc<Vitals>, data_folder: Option<PathBuf>, dropped: &Dropped) -> Self {
         let mut on = Registering(&mut registry);
         let head_age = on.seconds("head_age", "Time since the newest block came");
@@ -352,10 +358,22 @@ impl Exposition {
         &self.dropped
     }
 
-    /// OpenMetrics text of this moment.
+    /// The text of this moment.
     ///
     /// # Errors
     /// Where a metric cannot be written as text, which a metric of these kinds always can.
+    pub fn render_as(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
+        let text = self.render()?;
+        Ok(match format {
+            TextFormat::OpenMetrics => text,
+            TextFormat::Prometheus => as_prometheus(&text),
+        })
+    }
+
+    /// OpenMetrics text of this moment.
+    ///
+    /// # Errors
+    /// As [`Self::render_as`].
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let whether = |yes: bool| f64::from(u8::from(yes));
         self.head_age.set(self.vitals.head_age().map_or(f64::NAN, |age| age.as_secs_f64()));

@@ -1,18 +1,19 @@
 //! One receipt per window: a line on standard output, and a JSON record in the data folder.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::tally::Tally;
 use crate::contract::Schema;
+use grail_folder::{self as folder, FolderError};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
-use grail_terminal::printable;
+use grail_protocol::constants::window_start;
+use grail_terminal::{escaped, printable};
 use indicatif::MultiProgress;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How receipts are shown on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +31,51 @@ pub struct Receipts {
     path: PathBuf,
     file: File,
     tally: Tally,
+    /// The window that the chain is in, unless it has its receipt.
+    window: Option<u64>,
+    /// The newest window with a receipt.
+    given: Option<u64>,
 }
 
 impl Receipts {
     /// Receipts on standard output, around whatever `bars` draw, and in `receipts.jsonl` in this folder.
     ///
     /// # Errors
-    /// What the operating system says where the file cannot be opened.
-    pub fn new(format: ReceiptFormat, data_folder: &Path, bars: &MultiProgress) -> io::Result<Self> {
+    /// [`FolderError`] where the file cannot be opened.
+    pub fn new(format: ReceiptFormat, data_folder: &Path, bars: &MultiProgress) -> Result<Self, FolderError> {
         let path = data_folder.join("receipts.jsonl");
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
-        Ok(Self { format, bars: bars.clone(), path, file, tally: Tally::default() })
+        let opened = folder::open(&path, folder::options().append(true).create(true));
+        let file = opened.map_err(FolderError::io("open", &path))?;
+        Ok(Self { format, bars: bars.clone(), path, file, tally: Tally::default(), window: None, given: None })
+    }
+
+    /// The miner ends in the middle of a window, because of a defect: the window gets a receipt that says so. The next start
+    /// goes on with it and gives it another one.
+    pub fn interrupted(&mut self, now: Now, why: &str) {
+        let Some(window) = self.window.take() else { return };
+        self.given = Some(window);
+        let groups_clean = self.tally.sums(window).groups;
+        // Everything but the outcome's name is as in a receipt of the core.
+        let receipt = WindowReceipt { groups_clean, ..WindowReceipt::of(window, WindowOutcome::Lost(why.to_owned())) };
+        let mut record = record(now, &receipt, &self.tally);
+        record["outcome"] = INTERRUPTED.into();
+        let line = format!(
+            "window {window}: {INTERRUPTED} with {groups_clean} groups clean: {}; the next start goes on with it",
+            printable(why)
+        );
+        self.give(record.to_string(), line);
+    }
+
+    /// Keep a receipt, and show it.
+    fn give(&mut self, record: String, line: String) {
+        let record = escaped(&record);
+        self.keep(&record);
+        let shown = match self.format {
+            ReceiptFormat::Text => escaped(&line),
+            ReceiptFormat::Json => record,
+        };
+        // A reader that went away must not end the miner.
+        self.bars.suspend(|| drop(writeln!(io::stdout(), "{shown}")));
     }
 
     fn keep(&mut self, record: &str) {
@@ -54,20 +89,19 @@ impl Receipts {
 impl Observer for Receipts {
     fn event(&mut self, _: Now, event: &Event) {
         self.tally.event(event);
+        if let Event::HeadMoved(head) = event {
+            self.window = Some(window_start(head.number)).filter(|window| Some(*window) > self.given);
+        }
     }
 
     fn action(&mut self, now: Now, action: &Action) {
         self.tally.action(now, action);
         let Action::Report(Report::Receipt(receipt)) = action else { return };
-        let record = record(now, receipt, &self.tally);
+        self.given = self.given.max(Some(receipt.window_start));
+        self.window = self.window.filter(|window| Some(*window) > self.given);
+        let record = record(now, receipt, &self.tally).to_string();
         self.tally.forget_through(receipt.window_start);
-        self.keep(&record);
-        let line = match self.format {
-            ReceiptFormat::Text => told(receipt),
-            ReceiptFormat::Json => record,
-        };
-        // A reader that went away must not end the miner.
-        self.bars.suspend(|| drop(writeln!(io::stdout(), "{line}")));
+        self.give(record, told(receipt));
     }
 }
 
@@ -97,7 +131,10 @@ pub fn receipt_line(receipt: &WindowReceipt) -> String {
     }
 }
 
-/// The names of all outcomes.
+/// The outcome of a window in which a defect ended the miner.
+pub const INTERRUPTED: &str = "interrupted";
+
+/// The names of all outcomes of the core.
 pub(super) const OUTCOMES: [&str; 6] =
     ["uploaded", "kept_back", "nothing_ready", "not_registered", "reorganised", "lost"];
 
@@ -113,7 +150,7 @@ pub(crate) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
     }
 }
 
-fn record(now: Now, receipt: &WindowReceipt, tally: &Tally) -> String {
+fn record(now: Now, receipt: &WindowReceipt, tally: &Tally) -> Value {
     let sums = tally.sums(receipt.window_start);
     let seconds = tally.seconds_open(now, receipt.window_start);
     let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
@@ -146,7 +183,6 @@ fn record(now: Now, receipt: &WindowReceipt, tally: &Tally) -> String {
         "expected_score": if is_uploaded { tally.expected_score(receipt) } else { Some(0.0) },
         "remedy": (!is_uploaded).then(|| format!("grail why {}", receipt.window_start)),
     })
-    .to_string()
 }
 
 fn slack_seconds(receipt: &WindowReceipt) -> Option<f64> {
@@ -155,6 +191,8 @@ fn slack_seconds(receipt: &WindowReceipt) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use grail_miner::ports::Head;
+
     use super::*;
 
     fn receipt(outcome: WindowOutcome) -> WindowReceipt {
@@ -174,10 +212,33 @@ mod tests {
         for outcome in outcomes {
             let receipt = receipt(outcome);
             assert!(told(&receipt).ends_with("; `grail why 90` tells more"), "{}", told(&receipt));
-            let record: serde_json::Value = serde_json::from_str(&record(now, &receipt, &Tally::default())).unwrap();
+            let record = record(now, &receipt, &Tally::default());
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
         }
         let uploaded = receipt(WindowOutcome::Uploaded);
         assert!(!told(&uploaded).contains("grail why"));
+    }
+
+    #[test]
+    fn a_window_is_interrupted_once_and_one_that_has_its_receipt_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let bars = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
+        let mut receipts = Receipts::new(ReceiptFormat::Json, folder.path(), &bars).unwrap();
+        let now = Now { monotonic_ms: 0, wall_ms: 7_000 };
+        let reached = |number| Event::HeadMoved(Head { number });
+        receipts.interrupted(now, "no block has come");
+        receipts.event(now, &reached(65));
+        receipts.action(now, &Action::Report(Report::Receipt(WindowReceipt::of(60, WindowOutcome::NothingReady))));
+        receipts.event(now, &reached(89));
+        receipts.interrupted(now, "it is over");
+        receipts.event(now, &reached(90));
+        receipts.interrupted(now, "a thread panicked");
+        receipts.event(now, &reached(91));
+        receipts.interrupted(now, "it has its receipt");
+        let text = std::fs::read_to_string(folder.path().join("receipts.jsonl")).unwrap();
+        let kept: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let outcomes: Vec<_> = kept.iter().map(|record| (&record["window"], &record["outcome"])).collect();
+        assert_eq!(outcomes, [(&60.into(), &"nothing_ready".into()), (&90.into(), &INTERRUPTED.into())]);
+        assert_eq!((&kept[1]["why"], &kept[1]["remedy"]), (&"a thread panicked".into(), &"grail why 90".into()));
     }
 }

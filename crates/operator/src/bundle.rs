@@ -2,6 +2,8 @@
 
 mod redaction;
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -130,10 +132,16 @@ fn journal(sources: &Sources<'_>, missing: &mut Vec<String>) -> Vec<Value> {
 }
 
 fn log_end(path: &Path) -> anyhow::Result<String> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("cannot read {}; give --log a log file", path.display()))?;
-    let end = &bytes[bytes.len().saturating_sub(LOG_BYTES_MAX)..];
-    Ok(String::from_utf8_lossy(end).into_owned())
+    let read = || {
+        let mut file = File::open(path)?;
+        let begin = file.metadata()?.len().saturating_sub(LOG_BYTES_MAX as u64);
+        file.seek(SeekFrom::Start(begin))?;
+        let mut end = Vec::new();
+        file.take(LOG_BYTES_MAX as u64).read_to_end(&mut end).map(|_| end)
+    };
+    let end: io::Result<Vec<u8>> = read();
+    let end = end.with_context(|| format!("cannot read {}; give --log a log file", path.display()))?;
+    Ok(String::from_utf8_lossy(&end).into_owned())
 }
 
 fn version() -> Value {

@@ -1,12 +1,12 @@
 //! Weights as they stood on the chain in each window: a chain tells what is set now, so the miner keeps what it read.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
+
+use grail_folder as folder;
 
 const FILE: &str = "weights.jsonl";
 
@@ -27,7 +27,7 @@ impl WeightReading {
     /// # Errors
     /// What the operating system says.
     pub fn keep(&self, data_folder: &Path) -> std::io::Result<()> {
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(data_folder.join(FILE))?;
+        let mut file = folder::open(&data_folder.join(FILE), folder::options().append(true).create(true))?;
         // In one write, so that a line is there whole or not at all.
         file.write_all(format!("{}\n", serde_json::to_string(self)?).as_bytes())
     }
@@ -40,7 +40,7 @@ impl WeightReading {
 
 /// Every reading in a data folder, in order; none where none was kept. A line that a crash cut is left out.
 pub fn readings(data_folder: &Path) -> Vec<WeightReading> {
-    let text = std::fs::read(data_folder.join(FILE)).unwrap_or_default();
+    let text = folder::read(&data_folder.join(FILE)).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 

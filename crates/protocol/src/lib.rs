@@ -6,6 +6,7 @@
 //! and [`generation::ProofModel`] for what both sides ask of a model.
 
 pub mod answer;
+pub mod budget;
 pub mod constants;
 pub mod generation;
 pub mod hexadecimal;

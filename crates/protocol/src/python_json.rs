@@ -4,9 +4,10 @@
 //! values are kept as Python would have them.
 
 mod parse;
+mod surrogate;
 mod text;
 
-pub use parse::{JsonError, parse};
+pub use parse::{JsonError, VALUE_BYTES_MAX, parse};
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ pub enum Value {
     BigInt(Box<str>),
     /// A float; JSON from Python may hold NaN and infinities.
     Float(f64),
-    /// A string.
+    /// A string; each surrogate without a partner is one of the last 2,048 characters of private use.
     Text(String),
     /// A list.
     List(Vec<Value>),

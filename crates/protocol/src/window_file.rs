@@ -1,20 +1,23 @@
 //! The file of a window: gzip over JSON, under a fixed object key.
 
+pub mod gzip;
 mod packed;
 
-use std::io::{Read, Write};
+use std::io::Write;
 
-use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 
 use crate::constants::PROTOCOL;
 use crate::python_json::{self, JsonError, Value};
 use crate::rollout::Rollout;
 
+use self::gzip::GzipError;
 pub use self::packed::PackedGroup;
 
-/// Most bytes of JSON that a window file may unpack to; beyond it a file is refused rather than read.
-pub const UNPACKED_BYTES_MAX: u64 = 512 << 20;
+/// Most bytes of JSON that a window file may unpack to, all its members together; beyond it a file is refused rather than
+/// read. [`python_json::VALUE_BYTES_MAX`] limits what the JSON's values take.
+pub const UNPACKED_BYTES_MAX: usize = 512 << 20;
 
 /// About what a token with its sketch value and log probability takes, and the rest of a rollout; to allocate once.
 const JSON_BYTES_PER_TOKEN: usize = 38;
@@ -42,13 +45,13 @@ pub struct WindowFile<'a> {
 /// Why a window file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum WindowFileError {
-    /// The gzip stream is damaged or cut short.
-    #[error("the gzip data is damaged or cut short ({0}); fetch or write the file again")]
-    Gzip(#[source] std::io::Error),
+    /// Python does not read the gzip data.
+    #[error("{0}; fetch or write the file again")]
+    Gzip(#[source] GzipError),
     /// More than [`UNPACKED_BYTES_MAX`] bytes come out.
-    #[error("the file unpacks to more than {} MiB; no honest window is that large", UNPACKED_BYTES_MAX >> 20)]
-    TooLarge,
-    /// The content is not JSON.
+    #[error("{0}; no honest window is that large")]
+    TooLarge(#[source] GzipError),
+    /// The content is not JSON, or its values take more than [`python_json::VALUE_BYTES_MAX`].
     #[error("{0}; a window file is one JSON object, gzipped or plain")]
     Json(#[from] JsonError),
 }
@@ -77,31 +80,31 @@ pub fn object_key(hotkey: &str, window_start: u64) -> String {
     format!("grail/windows/{hotkey}-window-{window_start}.json.gz")
 }
 
-/// Read a window file, gzipped or plain.
+/// Read a window file, gzipped or plain: a file that somebody has under any name.
 ///
 /// # Errors
-/// [`WindowFileError`] for damaged gzip, more than 512 MiB of content, and what is not JSON.
+/// [`WindowFileError`] for gzip data that Python refuses, more than 512 MiB of content, and what is not JSON.
 pub fn unpack(bytes: &[u8]) -> Result<Value, WindowFileError> {
+    match bytes.starts_with(&gzip::MAGIC) {
+        true => unpack_object(bytes),
+        false => Ok(python_json::parse(bytes)?),
+    }
+}
+
+/// Read what lies under an [`object_key`], as a validator does: gzip and nothing else.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_object(bytes: &[u8]) -> Result<Value, WindowFileError> {
     unpack_at_most(UNPACKED_BYTES_MAX, bytes)
 }
 
-fn unpack_at_most(limit: u64, bytes: &[u8]) -> Result<Value, WindowFileError> {
-    if !bytes.starts_with(&[0x1f, 0x8b]) {
-        return Ok(python_json::parse(bytes)?);
-    }
-    let mut json = Vec::with_capacity(capacity(bytes).min(limit) as usize);
-    let mut reader = MultiGzDecoder::new(bytes).take(limit + 1);
-    reader.read_to_end(&mut json).map_err(WindowFileError::Gzip)?;
-    if json.len() as u64 > limit {
-        return Err(WindowFileError::TooLarge);
-    }
+fn unpack_at_most(limit: usize, bytes: &[u8]) -> Result<Value, WindowFileError> {
+    let json = gzip::decompress(bytes, limit).map_err(|error| match error {
+        GzipError::TooLarge { .. } => WindowFileError::TooLarge(error),
+        error => WindowFileError::Gzip(error),
+    })?;
     Ok(python_json::parse(&json)?)
-}
-
-/// How much a gzip stream says at its end that it unpacks to, as far as that can be believed of this many bytes.
-fn capacity(gzip: &[u8]) -> u64 {
-    let stated = gzip.last_chunk().map_or(0, |tail| u32::from_le_bytes(*tail));
-    u64::from(stated).min(16 * gzip.len() as u64)
 }
 
 #[cfg(test)]
@@ -118,6 +121,7 @@ mod tests {
     fn gzipped_and_plain_files_read_alike() {
         let plain = br#"{"wallet": "5", "inferences": []}"#;
         assert_eq!(unpack(plain).unwrap(), unpack(&gzip(plain)).unwrap());
+        assert!(matches!(unpack_object(plain), Err(WindowFileError::Gzip(GzipError::Magic { offset: 0 }))));
     }
 
     #[test]
@@ -131,9 +135,9 @@ mod tests {
     fn unpacking_stops_at_the_limit() {
         let bomb = gzip(&vec![b' '; 4 << 20]);
         assert!(bomb.len() < 8 << 10, "{} bytes", bomb.len());
-        assert!(matches!(unpack_at_most(1 << 20, &bomb), Err(WindowFileError::TooLarge)));
+        assert!(matches!(unpack_at_most(1 << 20, &bomb), Err(WindowFileError::TooLarge(_))));
         let many_members = bomb.repeat(4);
-        assert!(matches!(unpack_at_most(8 << 20, &many_members), Err(WindowFileError::TooLarge)));
+        assert!(matches!(unpack_at_most(8 << 20, &many_members), Err(WindowFileError::TooLarge(_))));
         assert!(matches!(unpack_at_most(16 << 20, &many_members), Err(WindowFileError::Json(_))));
     }
 

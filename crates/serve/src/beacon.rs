@@ -1,6 +1,7 @@
 //! A drand relay with a network of its own: BLS signatures by a key of the seed, over HTTP.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,8 +53,8 @@ pub struct BeaconServer {
 }
 
 impl BeaconNetwork {
-    /// The network of this seed, with a round every `period_s`.
-    pub fn new(seed: u64, period_s: u64) -> Self {
+    /// The network of this seed, with a round every `period_s`. Whoever knows the seed can sign its rounds.
+    pub fn new(seed: impl Display, period_s: u64) -> Self {
         let secret = Scalar::from_bytes_wide(&Sha512::digest(format!("{seed}/serve/beacon")).into());
         let public_key = G2Affine::from(G2Projective::generator() * secret).to_compressed();
         let schedule = BeaconSchedule { genesis_s: unix_ms() / 1000 - AGE_S, period_s };

@@ -9,6 +9,7 @@ mod extrinsic;
 mod metadata_forms;
 mod methods;
 mod node;
+mod origin;
 mod runtime;
 mod runtime_api;
 mod state;

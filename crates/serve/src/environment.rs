@@ -1,11 +1,44 @@
-//! What the `.env` of a served world says.
+//! The `.env` of a served world: what it says, and that a fault can break it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use grail_protocol::PROTOCOL;
 
-use super::folder::WALLET;
+use super::ServeError;
+use super::folder::{WALLET, replace};
 use super::world::World;
+
+const HEAD: &str = "# A rehearsal on this machine alone: every key below is made up. The servers run until `grail sim serve` \
+                    ends; `grail why` reads this file afterwards too.\n";
+/// What somebody might leave behind who edits the file.
+const MISTAKE: &str = "NETUID 81\n";
+
+/// The file, whole at any time.
+pub(super) struct EnvironmentFile {
+    path: PathBuf,
+    text: String,
+    is_broken: AtomicBool,
+}
+
+impl EnvironmentFile {
+    /// Write the file, whole or not at all.
+    pub(super) fn write(path: PathBuf, lines: &[(&str, String)]) -> Result<Self, ServeError> {
+        let lines: String = lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let text = format!("{HEAD}{lines}");
+        replace(&path, &text)?;
+        Ok(Self { path, text, is_broken: AtomicBool::new(false) })
+    }
+
+    /// Put a line into it that nobody can read, or take it out again.
+    pub(super) fn set_broken(&self, is_broken: bool) {
+        if self.is_broken.swap(is_broken, Ordering::Relaxed) != is_broken {
+            let mistake = if is_broken { MISTAKE } else { "" };
+            // A fault that cannot strike does not.
+            let _ = replace(&self.path, &format!("{}{mistake}", self.text));
+        }
+    }
+}
 
 /// Names and values, in the order in which they are written.
 pub(super) fn lines(world: &World, wallets: &Path) -> Vec<(&'static str, String)> {

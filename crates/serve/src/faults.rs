@@ -32,6 +32,8 @@ pub enum ServeFault {
     RuntimeUpgrade,
     Deregistration,
     SlowEngine,
+    BrokenConfiguration,
+    HeldLock,
 }
 
 /// A fault that is not known.
@@ -65,6 +67,8 @@ impl ServeFault {
         Self::RuntimeUpgrade,
         Self::Deregistration,
         Self::SlowEngine,
+        Self::BrokenConfiguration,
+        Self::HeldLock,
     ];
 
     /// The name on the command line.
@@ -93,6 +97,8 @@ impl ServeFault {
             Self::RuntimeUpgrade => "runtime-upgrade",
             Self::Deregistration => "deregistration",
             Self::SlowEngine => "slow-engine",
+            Self::BrokenConfiguration => "broken-configuration",
+            Self::HeldLock => "held-lock",
         }
     }
 
@@ -122,6 +128,12 @@ impl ServeFault {
             Self::RuntimeUpgrade => "the other of the two runtimes is in force",
             Self::Deregistration => "the miner's hotkey has no uid",
             Self::SlowEngine => "busy threads compete with the miner's engine, one for each core",
+            Self::BrokenConfiguration => {
+                "the world's .env has a line that cannot be read, which SIGHUP makes a miner meet"
+            }
+            Self::HeldLock => {
+                "the lock on the hotkey's file stays held when its miner is gone, as if that were still dying"
+            }
         }
     }
 
@@ -131,12 +143,13 @@ impl ServeFault {
             Self::BeaconOutage | Self::BeaconWrongSignature | Self::BeaconLate | Self::BeaconMissing => false,
             Self::UploadErrorBefore | Self::UploadErrorAfter | Self::SlowBucket | Self::BucketRateLimit => false,
             Self::EndpointDown | Self::SocketCut | Self::RuntimeUpgrade | Self::Reorganisation => false,
+            Self::BrokenConfiguration => false,
             // A key that stopped working is not tried again in the same window: only the operator can mend it.
             Self::ExpiredWriteKey | Self::ExpiredReadKey | Self::ReadOnlyWriteKey => true,
             // With blocks of a quarter of a second, noticing a silent socket takes much of a window.
             Self::EndpointSilence | Self::HalfDeadSocket | Self::ChainRateLimit => true,
             Self::FrozenHead | Self::StalledChain => true,
-            Self::UploadTimeOutAfter | Self::Deregistration | Self::SlowEngine => true,
+            Self::UploadTimeOutAfter | Self::Deregistration | Self::SlowEngine | Self::HeldLock => true,
         }
     }
 

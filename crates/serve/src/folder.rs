@@ -19,7 +19,7 @@ pub(super) struct WorldFolder {
 }
 
 impl WorldFolder {
-    /// Take the folder; a `.env` of an earlier world is removed, as nobody listens where it points to.
+    /// Take the folder; a `.env` of an earlier world is removed, so that a miner is started with this one's alone.
     pub(super) fn take(path: &Path) -> Result<Self, ServeError> {
         let unusable = |source| ServeError::Folder { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(unusable)?;
@@ -64,18 +64,9 @@ impl WorldFolder {
         replace(&folder.join(format!("{}pub.txt", WALLET.1)), &public(hotkey))
     }
 
-    /// Write the `.env`, whole or not at all.
-    pub(super) fn write_env(&self, lines: &[(&str, String)]) -> Result<(), ServeError> {
-        let lines = lines.iter().map(|(name, value)| format!("{name}={value}\n"));
-        let head = "# A rehearsal on this machine alone: every key below is made up. It holds while the servers run.\n";
-        replace(&self.env_file(), &(head.to_owned() + &lines.collect::<String>()))
-    }
-}
-
-impl Drop for WorldFolder {
-    fn drop(&mut self) {
-        // It points to nobody from now on; if it cannot be removed, the next start says so.
-        let _ = fs::remove_file(self.env_file());
+    /// The miner's hotkey file.
+    pub(super) fn hotkey(&self) -> PathBuf {
+        self.wallets().join(WALLET.0).join("hotkeys").join(WALLET.1)
     }
 }
 
@@ -85,7 +76,7 @@ fn public(hotkey: Hotkey) -> String {
 }
 
 /// Write a file that only its owner may read, so that nobody ever sees half of it.
-fn replace(path: &Path, content: &str) -> Result<(), ServeError> {
+pub(super) fn replace(path: &Path, content: &str) -> Result<(), ServeError> {
     let part = path.with_extension("part");
     let written = private_file().open(&part).and_then(|mut file| {
         file.write_all(content.as_bytes())?;

@@ -1,6 +1,7 @@
 //! A TCP gate before a server: passes connections on, cuts them, swallows them, or turns them away.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -9,6 +10,8 @@ use tokio::task::JoinSet;
 
 /// Longest request head that is read before it is turned away.
 const HEAD_BYTES_MAX: usize = 8 << 10;
+/// How long to wait before more connections where the system gives no more descriptors.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const TURNED_AWAY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// What happens to connections.
@@ -69,7 +72,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, passage: watch::Sende
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => { connections.spawn(treat(client, target, passage.subscribe())); }
                 // Out of file descriptors, for a while: those of connections that end come free.
-                Err(_) => tokio::task::yield_now().await,
+                Err(_) => tokio::time::sleep(PAUSE).await,
             },
             Some(_) = connections.join_next() => {}
         }

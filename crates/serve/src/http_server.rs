@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::gate::PAUSE;
+
 /// A server; it ends, with its connections, when it is dropped.
 pub(super) struct HttpServer {
     pub(super) address: SocketAddr,
@@ -40,7 +42,7 @@ impl HttpServer {
                             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone());
                             connections.spawn(async move { drop(connection.await) });
                         }
-                        Err(_) => tokio::task::yield_now().await,
+                        Err(_) => tokio::time::sleep(PAUSE).await,
                     },
                     Some(_) = connections.join_next() => {}
                 }

@@ -15,6 +15,7 @@ pub mod bucket;
 mod busy;
 pub mod chain;
 mod console;
+mod dying;
 mod environment;
 mod faults;
 mod folder;
@@ -36,6 +37,7 @@ pub use faults::{ServeFault, UnknownServeFault, parse_list};
 pub use validator::WindowVerdict;
 pub use world::World;
 
+use environment::EnvironmentFile;
 use folder::WorldFolder;
 
 /// Block times that can be served, in milliseconds.
@@ -48,8 +50,9 @@ pub struct ServeOptions {
     pub folder: PathBuf,
     /// Milliseconds between two blocks, within [`BLOCK_MS`].
     pub block_ms: u64,
-    /// Keys and the times of listed faults follow from it.
-    pub seed: u64,
+    /// Keys and the times of listed faults follow from it, so whoever knows it has the keys: for tests. Without one they are
+    /// random.
+    pub seed: Option<u64>,
     /// The runtime that the chain begins with.
     pub runtime: chain::Runtime,
     /// Faults that strike in every window.
@@ -59,7 +62,13 @@ pub struct ServeOptions {
 impl ServeOptions {
     /// A world in this folder at its usual pace, without faults.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), block_ms: 250, seed: 0, runtime: chain::Runtime::default(), faults: Vec::new() }
+        Self {
+            folder: folder.into(),
+            block_ms: 250,
+            seed: None,
+            runtime: chain::Runtime::default(),
+            faults: Vec::new(),
+        }
     }
 }
 
@@ -74,6 +83,9 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The system gives no random keys.
+    #[error("the system gives no random numbers for keys ({0}); give --seed a number for a rehearsal without secrets")]
+    Random(#[from] getrandom::Error),
     /// Another process serves from it.
     #[error("{} is in use by a `grail sim serve` that runs; stop it, or give --dir another folder", path.display())]
     InUse {
@@ -221,7 +233,7 @@ fn serve(
         }
         tokio::select! {
             _ = over.wait_for(|over| *over) => {}
-            () = world::follow_schedule(&world, &options.faults, options.seed) => {}
+            () = world::follow_schedule(&world, &options.faults, options.seed.unwrap_or_default()) => {}
         }
     });
     // Connections that a fault left hanging are not waited for.
@@ -231,7 +243,7 @@ fn serve(
 async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, ServeError> {
     let world = World::start(options, folder).await?;
     folder.write_wallet(world.miner_seed())?;
-    folder.write_env(&environment::lines(&world, &folder.wallets()))?;
+    world.announce(EnvironmentFile::write(folder.env_file(), &environment::lines(&world, &folder.wallets()))?);
     Ok(world)
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use grail_protocol::PROTOCOL;
@@ -14,6 +15,8 @@ use super::beacon::{BeaconNetwork, BeaconServer, BeaconTrouble};
 use super::bucket::{BucketAccount, BucketServer, BucketTrouble};
 use super::busy::BusyThreads;
 use super::chain::{Node, Runtime, State};
+use super::dying::DyingHolder;
+use super::environment::EnvironmentFile;
 use super::faults::ServeFault;
 use super::folder::WorldFolder;
 use super::gate::{Gate, Passage};
@@ -46,6 +49,8 @@ pub struct World {
     validator: Keypair,
     runtime: Runtime,
     block_ms: u64,
+    hotkey_file: PathBuf,
+    environment: OnceLock<EnvironmentFile>,
     active: Mutex<Active>,
 }
 
@@ -55,25 +60,33 @@ struct Active {
     faults: BTreeMap<ServeFault, u64>,
     switchings: u64,
     busy: Option<BusyThreads>,
+    dying: Option<DyingHolder>,
 }
 
 impl World {
     pub(super) async fn start(options: &ServeOptions, folder: &WorldFolder) -> Result<Self, ServeError> {
-        let seed = options.seed;
+        let seed = match options.seed {
+            Some(seed) => seed.to_string(),
+            None => {
+                let mut random = [0; 32];
+                getrandom::fill(&mut random)?;
+                hex::encode(random)
+            }
+        };
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         // Two worlds in one folder share neither hashes nor objects, so nothing old is taken for new.
         let name = format!("{seed}/{unix_ms}");
-        let miner_seed = key_seed(seed, "miner");
-        let (miner, validator) = (Keypair::from_seed(&miner_seed).hotkey(), keypair(seed, "validator"));
+        let miner_seed = key_seed(&seed, "miner");
+        let (miner, validator) = (Keypair::from_seed(&miner_seed).hotkey(), keypair(&seed, "validator"));
         let mut state = State::new(&name);
         state.runtime = options.runtime;
         let neurons =
-            [(OWNER_UID, keypair(seed, "owner").hotkey()), (MINER_UID, miner), (VALIDATOR_UID, validator.hotkey())];
+            [(OWNER_UID, keypair(&seed, "owner").hotkey()), (MINER_UID, miner), (VALIDATOR_UID, validator.hotkey())];
         for (uid, hotkey) in neurons {
             state.register(PROTOCOL.netuid, hotkey, uid);
         }
         let chain = Node::start(state, options.block_ms, ENDPOINTS).await?;
-        let beacon = BeaconServer::start(BeaconNetwork::new(seed, BEACON_PERIOD_S)).await?;
+        let beacon = BeaconServer::start(BeaconNetwork::new(&seed, BEACON_PERIOD_S)).await?;
         let slow_ms = options.block_ms * 3 / 2;
         let bucket = BucketServer::start(&folder.objects(), BucketAccount::made_up(&name), slow_ms).await?;
         let mut chain_gates = Vec::new();
@@ -92,8 +105,16 @@ impl World {
             validator,
             runtime: options.runtime,
             block_ms: options.block_ms,
+            hotkey_file: folder.hotkey(),
+            environment: OnceLock::new(),
             active: Mutex::default(),
         })
+    }
+
+    /// The file that a miner is started with has been written.
+    pub(super) fn announce(&self, file: EnvironmentFile) {
+        // Nothing else announces one.
+        let _ = self.environment.set(file);
     }
 
     /// Addresses of the chain, best first.
@@ -235,6 +256,12 @@ impl World {
         self.apply_to_chain(&mut self.chain.state(), on);
         let is_busy = on(ServeFault::SlowEngine);
         active.busy = active.busy.take().filter(|_| is_busy).or_else(|| is_busy.then(BusyThreads::start));
+        let is_dying = on(ServeFault::HeldLock);
+        let hotkey = || DyingHolder::of(self.hotkey_file.clone());
+        active.dying = active.dying.take().filter(|_| is_dying).or_else(|| is_dying.then(hotkey));
+        if let Some(file) = self.environment.get() {
+            file.set_broken(on(ServeFault::BrokenConfiguration));
+        }
     }
 
     fn apply_to_chain(&self, state: &mut State, on: impl Fn(ServeFault) -> bool) {
@@ -287,11 +314,11 @@ async fn stall(world: &World, blocks: u64) {
     world.switch_off_if(ServeFault::StalledChain, switching);
 }
 
-fn key_seed(seed: u64, node: &str) -> [u8; 32] {
+fn key_seed(seed: &str, node: &str) -> [u8; 32] {
     Sha256::digest(format!("{seed}/serve/{node}/key")).into()
 }
 
-fn keypair(seed: u64, node: &str) -> Keypair {
+fn keypair(seed: &str, node: &str) -> Keypair {
     Keypair::from_seed(&key_seed(seed, node))
 }
 

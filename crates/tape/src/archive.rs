@@ -7,8 +7,10 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-/// No archive of ours unpacks to more.
-const UNPACKED_BYTES_MAX: u64 = 2 << 30;
+/// No archive of ours unpacks to more: it holds one window.
+pub const UNPACKED_BYTES_MAX: u64 = 512 << 20;
+/// Longest name of a file in an archive.
+const NAME_BYTES_MAX: usize = 4 << 10;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Why an archive cannot be used.
@@ -59,16 +61,23 @@ pub fn tapes_in(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Bun
 fn tapes_within(path: &Path, bytes: &[u8], limit: u64) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
     let damaged = |source| BundleError::Damaged { path: path.to_owned(), source };
     let mut archive = tar::Archive::new(Limited { inner: GzDecoder::new(bytes), left: limit });
+    let mut left = limit;
     let mut tapes = Vec::new();
     for entry in archive.entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
+        let entry = entry.map_err(damaged)?;
+        if entry.path_bytes().len() > NAME_BYTES_MAX {
+            return Err(damaged(io::ErrorKind::InvalidFilename.into()));
+        }
         let name = entry.path().map_err(damaged)?.display().to_string();
         if !name.ends_with(".tape") {
             continue;
         }
+        // The holes of a sparse file are no bytes of the archive, so its size has a limit of its own.
+        let size = entry.size();
+        left = left.checked_sub(size).ok_or_else(|| damaged(io::ErrorKind::FileTooLarge.into()))?;
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(damaged)?;
-        if bytes.len() as u64 != entry.size() {
+        entry.take(size).read_to_end(&mut bytes).map_err(damaged)?;
+        if bytes.len() as u64 != size {
             return Err(damaged(io::ErrorKind::UnexpectedEof.into()));
         }
         tapes.push((name, bytes));
@@ -114,6 +123,36 @@ mod tests {
             let refusal = read(&archive, limit).unwrap_err().to_string();
             assert!(refusal.contains("file too large"), "{limit}: {refusal}");
         }
+    }
+
+    /// GNU's form of a file with holes: 512 bytes of the archive that stand for as many as the header likes.
+    #[test]
+    fn a_file_of_holes_is_refused_by_its_size() {
+        let sparse = |size: u64| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::GNUSparse);
+            header.set_path("a.tape").unwrap();
+            header.set_size(512);
+            let gnu = header.as_gnu_mut().unwrap();
+            let octal = |number: u64| -> [u8; 12] { format!("{number:011o}\0").into_bytes().try_into().unwrap() };
+            (gnu.sparse[0].offset, gnu.sparse[0].numbytes) = (octal(size - 512), octal(512));
+            gnu.realsize = octal(size);
+            header.set_cksum();
+            let mut archive = GzEncoder::new(Vec::new(), Compression::default());
+            io::Write::write_all(&mut archive, &[header.as_bytes(), &[b't'; 512][..], &[0; 1024]].concat()).unwrap();
+            archive.finish().unwrap()
+        };
+        let tapes = read(&sparse(4096), 8_000).unwrap();
+        assert_eq!(tapes[0].1, [vec![0; 3584], vec![b't'; 512]].concat());
+        let refusal = read(&sparse(8_000_000_000), 8_000).unwrap_err().to_string();
+        assert!(refusal.contains("file too large"), "{refusal}");
+    }
+
+    #[test]
+    fn a_name_that_no_file_has_is_refused() {
+        let named = |length: usize| packed(&"n".repeat(length), &[("a.tape".to_owned(), vec![b't'; 10])]).unwrap();
+        assert_eq!(read(&named(NAME_BYTES_MAX - 7), 1_000_000).unwrap().len(), 1);
+        assert!(matches!(read(&named(NAME_BYTES_MAX), 1_000_000), Err(BundleError::Damaged { .. })));
     }
 
     #[test]

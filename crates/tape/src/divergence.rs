@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::fields::FieldChange;
 use super::format::Step;
+use super::limits::beginning;
 use super::session::Cause;
+use grail_terminal::printable;
 
 /// Changed fields of a state that the text shows; JSON has all of them.
 const CHANGES_SHOWN: usize = 12;
@@ -78,7 +80,7 @@ impl Divergence {
         Self {
             step: at,
             monotonic_ms: step.monotonic_ms,
-            event: step.event.summary(),
+            event: beginning(&step.event.summary()).to_owned(),
             class: Class::ChangedBehaviour,
             lines: compared(&step.actions, replayed),
             before: Vec::new(),
@@ -149,14 +151,14 @@ impl fmt::Display for Divergence {
             writeln!(f, "  {missing} steps are missing right before it")?;
         }
         for earlier in before {
-            writeln!(f, "    {earlier}")?;
+            writeln!(f, "    {}", printable(earlier))?;
         }
-        writeln!(f, "  > {monotonic_ms} {event}")?;
+        writeln!(f, "  > {monotonic_ms} {}", printable(event))?;
         for line in lines {
             match line {
-                Line::Both(action) => writeln!(f, "      {action}")?,
-                Line::Recorded(action) => writeln!(f, "    - {action}")?,
-                Line::Replayed(action) => writeln!(f, "    + {action}")?,
+                Line::Both(action) => writeln!(f, "      {}", printable(action))?,
+                Line::Recorded(action) => writeln!(f, "    - {}", printable(action))?,
+                Line::Replayed(action) => writeln!(f, "    + {}", printable(action))?,
             }
         }
         for change in fields {
@@ -166,11 +168,8 @@ impl fmt::Display for Divergence {
             writeln!(f, "  asked for in {origin}")?;
         }
         for cause in causes {
-            writeln!(
-                f,
-                "  because step {} at {} ms, {}, asked: {}",
-                cause.step, cause.monotonic_ms, cause.event, cause.action
-            )?;
+            let (event, action) = (printable(&cause.event), printable(&cause.action));
+            writeln!(f, "  because step {} at {} ms, {event}, asked: {action}", cause.step, cause.monotonic_ms)?;
         }
         let what = if *class == Class::ChangedState { "state" } else { "the step changes" };
         for change in state.iter().take(CHANGES_SHOWN) {
@@ -189,9 +188,10 @@ pub fn compared(recorded: &[String], replayed: &[String]) -> Vec<Line> {
     let head = (0..shorter).take_while(|&i| recorded[i] == replayed[i]).count();
     let from_end = |i: usize| recorded[recorded.len() - 1 - i] == replayed[replayed.len() - 1 - i];
     let tail = (0..shorter - head).take_while(|&i| from_end(i)).count();
-    let both = |lines: &[String]| lines.iter().cloned().map(Line::Both).collect::<Vec<_>>();
-    let only_recorded = recorded[head..recorded.len() - tail].iter().cloned().map(Line::Recorded);
-    let only_replayed = replayed[head..replayed.len() - tail].iter().cloned().map(Line::Replayed);
+    let shown = |line: &String| beginning(line).to_owned();
+    let both = |lines: &[String]| lines.iter().map(shown).map(Line::Both).collect::<Vec<_>>();
+    let only_recorded = recorded[head..recorded.len() - tail].iter().map(shown).map(Line::Recorded);
+    let only_replayed = replayed[head..replayed.len() - tail].iter().map(shown).map(Line::Replayed);
     let mut lines = both(&recorded[..head]);
     lines.extend(only_recorded.chain(only_replayed));
     lines.extend(both(&recorded[recorded.len() - tail..]));

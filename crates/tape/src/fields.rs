@@ -1,13 +1,18 @@
 //! Two texts or two states field by field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::limits::beginning;
+use grail_terminal::printable;
 
 /// Longest value that is shown.
 const SHOWN_CHARS: usize = 120;
+/// Most fields of a state that are compared once they differ; a state of ours has fewer.
+const CHANGES_MAX: usize = 10_000;
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,7 +28,8 @@ pub struct FieldChange {
 impl fmt::Display for FieldChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
-        write!(f, "{}: {} -> {}", self.path, shown(&self.recorded), shown(&self.replayed))
+        let (path, recorded, replayed) = (&self.path, shown(&self.recorded), shown(&self.replayed));
+        f.write_str(&printable(&format!("{path}: {recorded} -> {replayed}")))
     }
 }
 
@@ -31,17 +37,15 @@ type Fields = BTreeMap<String, String>;
 
 /// The fields in which two actions differ, from the one line that tells each.
 pub fn between_actions(recorded: &str, replayed: &str) -> Vec<FieldChange> {
-    changes(&fields_of(recorded), &fields_of(replayed))
+    changes(&fields_of(beginning(recorded)), &fields_of(beginning(replayed)))
 }
 
-/// The fields in which two states differ.
+/// The first fields in which two states differ, by path.
 pub fn between_states(recorded: &Value, replayed: &Value) -> Vec<FieldChange> {
-    let flat = |value: &Value| {
-        let mut fields = Fields::new();
-        flatten(value, String::new(), &mut fields);
-        fields
-    };
-    changes(&flat(recorded), &flat(replayed))
+    let mut found = Vec::new();
+    compare(Some(recorded), Some(replayed), "", &mut found);
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
 }
 
 fn changes(recorded: &Fields, replayed: &Fields) -> Vec<FieldChange> {
@@ -58,20 +62,43 @@ fn changes(recorded: &Fields, replayed: &Fields) -> Vec<FieldChange> {
     paths.into_iter().map(change).collect()
 }
 
-fn flatten(value: &Value, path: String, fields: &mut Fields) {
+/// Adds the fields below `path` that differ; a side that has nothing there is none.
+fn compare(recorded: Option<&Value>, replayed: Option<&Value>, path: &str, found: &mut Vec<FieldChange>) {
+    if found.len() >= CHANGES_MAX {
+        return;
+    }
+    let sides = [recorded, replayed];
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    match value {
-        Value::Object(members) if !members.is_empty() => {
-            members.iter().for_each(|(name, member)| flatten(member, below(name), fields));
-        }
-        // A list of plain values is one field; a difference of bulk is not shown token by token.
-        Value::Array(elements) if elements.iter().any(|element| element.is_object() || element.is_array()) => {
-            elements.iter().enumerate().for_each(|(i, element)| flatten(element, below(&i.to_string()), fields));
-        }
-        plain => {
-            fields.insert(path, plain.to_string());
+    let members = sides.map(|side| side.and_then(members_of));
+    for name in members.iter().flatten().flat_map(|members| members.keys()).collect::<BTreeSet<_>>() {
+        let [a, b] = members.map(|members| members?.get(name));
+        compare(a, b, &below(name), found);
+    }
+    let elements = sides.map(|side| side.and_then(elements_of));
+    for i in 0..elements.iter().flatten().map(|elements| elements.len()).max().unwrap_or(0) {
+        let [a, b] = elements.map(|elements| elements?.get(i));
+        compare(a, b, &below(&i.to_string()), found);
+        if found.len() >= CHANGES_MAX {
+            return;
         }
     }
+    let is_field = |value: &&Value| members_of(value).is_none() && elements_of(value).is_none();
+    let [recorded, replayed] = sides.map(|side| side.filter(is_field).map(Value::to_string));
+    if recorded != replayed {
+        let shown = |value: Option<String>| value.map(|value| value.chars().take(SHOWN_CHARS).collect());
+        let path = beginning(path).to_owned();
+        found.push(FieldChange { path, recorded: shown(recorded), replayed: shown(replayed) });
+    }
+}
+
+/// What an object has; one that is empty is a field itself.
+fn members_of(value: &Value) -> Option<&Map<String, Value>> {
+    value.as_object().filter(|members| !members.is_empty())
+}
+
+/// What a list has. One of plain values is a field itself: a difference of bulk is not shown token by token.
+fn elements_of(value: &Value) -> Option<&Vec<Value>> {
+    value.as_array().filter(|elements| elements.iter().any(|element| element.is_object() || element.is_array()))
 }
 
 /// The fields of an action's line: `word Name { field: value } key=value`.
@@ -182,5 +209,16 @@ mod tests {
         let found = between_states(&state(2), &state(3));
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].path.as_str(), found[0].recorded.as_deref()), ("window.groups.clean.0", Some("[1,2]")));
+    }
+
+    #[test]
+    fn a_state_of_another_shape_is_told_by_what_it_has() {
+        let found = between_states(&json!({"a": {"b": 1, "c": []}, "d": [[1], 2]}), &json!({"a": 7, "d": [[1]]}));
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["a: nothing -> 7", "a.b: 1 -> nothing", "a.c: [] -> nothing", "d.1: 2 -> nothing"]);
+        assert_eq!(between_states(&json!([[], {}, null]), &json!([[], {}, null])), []);
+        // As many as differ first.
+        let many = vec![json!([1]); 3 * CHANGES_MAX];
+        assert_eq!(between_states(&many.into(), &json!({})).len(), CHANGES_MAX);
     }
 }

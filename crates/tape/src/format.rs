@@ -9,11 +9,12 @@ pub(super) mod v3;
 use std::io::Read;
 
 use grail_miner::behaviour::Behaviour;
-use grail_miner::frames::FileKind;
+use grail_miner::frames::{FileKind, PAYLOAD_BYTES_MAX};
 use grail_miner::machine::{Action, Event, Machine, MachineConfig, Snapshot};
 use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::{BeaconSchedule, Now};
 use grail_protocol::PROTOCOL;
+use grail_protocol::budget::Budget;
 use grail_protocol::signature::Hotkey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
 const COMPRESSED_FROM_BYTES: usize = 256;
 /// Token lists become a fifth; what claims to become a thousandth may do so, but gets room only as it comes.
 const BELIEVED_RATIO_MAX: usize = 64;
+/// More of a buffer is given back before the next payload.
+const KEPT_BYTES_MAX: usize = 16 << 20;
 /// The fastest level that still halves token lists.
 const COMPRESSION_LEVEL: i32 = 1;
 
@@ -226,20 +229,23 @@ impl Unpacker {
         Self { zstd, payload: Vec::new() }
     }
 
-    /// The payload; none where it is damaged or longer than `bytes_max`.
-    pub(super) fn unpack<'a>(&'a mut self, packed: &'a [u8], bytes_max: usize) -> Option<&'a [u8]> {
+    /// The payload; none where it is damaged, or longer than what is left of the budget.
+    pub(super) fn unpack<'a>(&'a mut self, packed: &'a [u8], budget: &Budget) -> Option<&'a [u8]> {
         match packed.split_first()? {
-            (0, payload) => Some(payload),
-            (1, compressed) => self.decompress(compressed, bytes_max),
+            (0, payload) => budget.spend(payload.len()).is_ok().then_some(payload),
+            (1, compressed) => self.decompress(compressed, budget),
             _ => None,
         }
     }
 
-    fn decompress(&mut self, compressed: &[u8], bytes_max: usize) -> Option<&[u8]> {
+    fn decompress(&mut self, compressed: &[u8], budget: &Budget) -> Option<&[u8]> {
         let Self { zstd, payload } = self;
         let stated = zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten();
-        let stated = stated.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes <= bytes_max)?;
+        let stated =
+            stated.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes <= PAYLOAD_BYTES_MAX)?;
+        budget.spend(stated).ok()?;
         payload.clear();
+        payload.shrink_to(KEPT_BYTES_MAX);
         if stated <= compressed.len().saturating_mul(BELIEVED_RATIO_MAX) {
             payload.reserve(stated);
             zstd.decompress_to_buffer(compressed, payload).ok()?;
@@ -259,7 +265,7 @@ mod tests {
     const BYTES_MAX: usize = 1 << 20;
 
     fn unpacked(packed: &[u8]) -> Option<Vec<u8>> {
-        Unpacker::new().unpack(packed, BYTES_MAX).map(<[u8]>::to_vec)
+        Unpacker::new().unpack(packed, &Budget::new(BYTES_MAX)).map(<[u8]>::to_vec)
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod archive;
 mod divergence;
 mod fields;
 mod format;
+pub mod limits;
 mod many;
 mod numerics;
 mod player;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::divergence::{Class, Divergence, class_of};
 use super::fields::{FieldChange, between_actions, between_states};
 use super::format::{Frame, Step};
+use super::limits::beginning;
 use super::many::in_parallel;
 use super::reader::Tape;
 use super::session::{Asked, Core, Moment, Session, as_built};
@@ -201,7 +202,7 @@ impl Player<'_, '_> {
 
     fn divergence(&self, at: usize, replayed: &[String]) -> Divergence {
         let step = self.step(at).expect("a divergence is at a step");
-        let told = |step: &Step| format!("{} {}", step.monotonic_ms, step.event.summary());
+        let told = |step: &Step| format!("{} {}", step.monotonic_ms, beginning(&step.event.summary()));
         let first = at.saturating_sub(STEPS_BEFORE);
         let before = self.tape.steps().skip(first).take(at - first).map(told).collect();
         Divergence { causes: self.session.causes(at), before, ..Divergence::at(at, step, replayed) }

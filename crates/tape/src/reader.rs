@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use grail_miner::frames::{FileKind, FrameDamage, PAYLOAD_BYTES_MAX, Scan, scan, version};
-use grail_miner::machine::{Machine, MachineConfig, Snapshot};
+use grail_folder::bounded;
+use grail_miner::frames::{FileKind, FrameDamage, Scan, scan, version};
+use grail_miner::machine::{Event, Machine, MachineConfig, Snapshot};
+use grail_protocol::budget::OverBudget;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, Unpacker, v1, v2, v3};
+use super::limits::{FILE_BYTES_MAX, HEADER_BYTES_MAX, Limits, STEP_BYTES_MAX};
 use super::many::in_parallel_with;
 use crate::archive::{BundleError, is_bundle, tapes_in};
 
@@ -51,6 +55,14 @@ pub enum TapeError {
         /// The file.
         path: PathBuf,
     },
+    /// It unpacks or decodes to more than any recorder writes, or the other tapes of its bundle do.
+    #[error("the tape {} is no recording of a miner: {excess}; ask for it again where it comes from", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What it takes.
+        excess: OverBudget,
+    },
     /// A frame whose checksum holds and whose content makes no sense.
     #[error("frame {number} of the tape {} cannot be decoded; it was written by another build of this format", path.display())]
     Frame {
@@ -75,11 +87,14 @@ impl Tape {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_all(path: &Path) -> Result<Vec<Self>, TapeError> {
-        let bytes = std::fs::read(path).map_err(|source| TapeError::Io { path: path.to_owned(), source })?;
+        let bytes =
+            bounded::read(path, FILE_BYTES_MAX).map_err(|source| TapeError::Io { path: path.to_owned(), source })?;
+        let limits = Limits::default();
         if !is_bundle(&bytes) {
-            return Ok(vec![Self::parse(path, &bytes)?]);
+            return Ok(vec![Self::parse_within(&limits, path, &bytes)?]);
         }
-        tapes_in(path, &bytes)?.into_iter().map(|(name, bytes)| Self::parse(&path.join(name), &bytes)).collect()
+        let tapes = tapes_in(path, &bytes)?.into_iter();
+        tapes.map(|(name, bytes)| Self::parse_within(&limits, &path.join(name), &bytes)).collect()
     }
 
     /// The tape that these bytes are; `path` is for errors.
@@ -87,6 +102,10 @@ impl Tape {
     /// # Errors
     /// [`TapeError`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
+        Self::parse_within(&Limits::default(), path, bytes)
+    }
+
+    pub(super) fn parse_within(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
         let path = || path.to_owned();
         let damaged = |damage| TapeError::Damaged { path: path(), damage };
         let version = version(&MAGIC, bytes).unwrap_or(FORMAT);
@@ -95,19 +114,28 @@ impl Tape {
         let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
         let mut payloads = payloads.into_iter().enumerate();
         let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
-        let undecodable = |number| TapeError::Frame { path: path(), number };
+        let too_large = |excess| TapeError::TooLarge { path: path(), excess };
+        // What fails once the budget is used up fails for that reason.
+        let undecodable = |number| {
+            let excess = limits.check().err();
+            excess.map_or_else(|| TapeError::Frame { path: path(), number }, too_large)
+        };
         let mut unpacker = Unpacker::new();
-        let header = unpacker.unpack(&bytes[at], PAYLOAD_BYTES_MAX);
+        let header = unpacker.unpack(&bytes[at], &limits.unpacked).filter(|json| json.len() <= HEADER_BYTES_MAX);
         let header = header.and_then(|json| serde_json::from_slice(json).ok());
         let header = header.ok_or_else(|| undecodable(0))?;
+        limits.frames(payloads.len()).map_err(too_large)?;
         let payloads: Vec<_> = payloads.collect();
         // Nearly all of the time goes into this.
         let decoded = in_parallel_with(&payloads, Unpacker::new, |unpacker, (number, at)| {
-            let payload = unpacker.unpack(&bytes[at.clone()], PAYLOAD_BYTES_MAX);
-            let frame = payload.and_then(|payload| match kind.version {
-                v1::FORMAT => v1::decode(payload),
-                v2::FORMAT => v2::decode(payload).map(Some),
-                _ => v3::decode(payload).map(Some),
+            let payload = unpacker.unpack(&bytes[at.clone()], &limits.unpacked);
+            let frame = payload.and_then(|payload| {
+                let frame = match kind.version {
+                    v1::FORMAT => v1::decode(payload, &limits.decoded),
+                    v2::FORMAT => v2::decode(payload, &limits.decoded).map(Some),
+                    _ => v3::decode(payload, &limits.decoded).map(Some),
+                };
+                frame.filter(|frame| payload.len() <= STEP_BYTES_MAX || frame.as_ref().is_none_or(may_be_long))
             });
             frame.ok_or_else(|| undecodable(*number))
         });
@@ -150,14 +178,125 @@ impl Tape {
     pub fn to_bytes(&self) -> std::io::Result<Vec<u8>> {
         let mut bytes = v3::beginning(&self.header)?;
         for frame in &self.frames {
-            bytes.extend(v3::encoded(frame)?);
+            bytes.extend(v3::encoded(frame)?.bytes);
         }
         Ok(bytes)
     }
 }
 
+/// Whether there may be much of this.
+fn may_be_long(frame: &Frame) -> bool {
+    match frame {
+        Frame::State(_) => true,
+        Frame::Step(step) => {
+            let actions: usize = step.actions.iter().map(String::len).sum();
+            matches!(step.event, Event::Started(_)) && actions <= STEP_BYTES_MAX
+        }
+    }
+}
+
 /// A machine that goes on from a recorded state; none where this build does not understand it.
 pub fn restored(config: MachineConfig, state: &Value) -> Option<Machine> {
-    let snapshot: Snapshot = serde_json::from_value(state.clone()).ok()?;
+    let snapshot = Snapshot::deserialize(state).ok()?;
     Some(Machine::restore(config, snapshot))
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_miner::ports::{ChainError, JournalRecord};
+    use grail_protocol::signature::Hotkey;
+
+    use super::*;
+    use crate::format::packed;
+    use grail_miner::frames::frame;
+
+    const MIB: usize = 1 << 20;
+
+    /// A tape of these payloads, with a header that is this much longer than it needs to be.
+    fn tape(version: u32, padding: usize, payloads: &[Vec<u8>]) -> Vec<u8> {
+        let config = MachineConfig::new(Hotkey::from_bytes([7; 32]), vec![0; 128]);
+        let header = Header::of(&config, "synthetic").with_model(&" ".repeat(padding));
+        let header = serde_json::to_vec(&header).unwrap();
+        let frames = payloads.iter().flat_map(|payload| frame(&packed(payload).unwrap()));
+        let kind = FileKind { version, ..KIND };
+        kind.header().into_iter().chain(frame(&packed(&header).unwrap())).chain(frames).collect()
+    }
+
+    fn read(limits: &Limits, bytes: &[u8]) -> Result<usize, TapeError> {
+        Tape::parse_within(limits, Path::new("a.tape"), bytes).map(|tape| tape.frames.len())
+    }
+
+    fn state(content: &Value) -> Vec<u8> {
+        rmp_serde::to_vec_named(&Frame::State(content.clone())).unwrap()
+    }
+
+    #[test]
+    fn the_tapes_of_a_file_share_one_budget() {
+        let text = tape(FORMAT, 0, &vec![state(&"a".repeat(MIB).into()); 2]);
+        let numbers = tape(FORMAT, 0, &[state(&vec![0; 10_000].into())]);
+        let limits = Limits::new(8 * MIB, MIB);
+        // 10,000 values of 32 bytes fit three times.
+        for _ in 0..3 {
+            assert_eq!(read(&limits, &numbers).unwrap(), 1);
+        }
+        assert!(matches!(read(&limits, &numbers), Err(TapeError::TooLarge { excess: OverBudget { limit: MIB }, .. })));
+        let limits = Limits::new(5 * MIB, usize::MAX);
+        for _ in 0..2 {
+            assert_eq!(read(&limits, &text).unwrap(), 2);
+        }
+        let excess = OverBudget { limit: 5 * MIB };
+        assert!(matches!(read(&limits, &text), Err(TapeError::TooLarge { excess: found, .. }) if found == excess));
+    }
+
+    #[test]
+    fn formats_that_do_not_tell_their_values_are_charged_for_the_most() {
+        let mut cbor = Vec::new();
+        ciborium::into_writer(&Frame::State(vec![0; 1000].into()), &mut cbor).unwrap();
+        let bytes = tape(v2::FORMAT, 0, &[cbor]);
+        assert_eq!(read(&Limits::new(MIB, MIB), &bytes).unwrap(), 1);
+        assert!(matches!(read(&Limits::new(MIB, 200_000), &bytes), Err(TapeError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn many_frames_of_nothing_are_counted_before_they_are_read() {
+        let bytes = tape(FORMAT, 0, &vec![Vec::new(); 10_000]);
+        assert!(matches!(read(&Limits::new(MIB, MIB), &bytes), Err(TapeError::TooLarge { .. })));
+        assert!(matches!(read(&Limits::new(MIB, 100 * MIB), &bytes), Err(TapeError::Frame { number: 1, .. })));
+    }
+
+    #[test]
+    fn only_a_start_is_long() {
+        let step = |event, action: &str| {
+            let step = Step { number: 0, monotonic_ms: 0, wall_ms: 0, event, actions: vec![action.to_owned()] };
+            tape(FORMAT, 0, &[rmp_serde::to_vec_named(&Frame::Step(Box::new(step))).unwrap()])
+        };
+        let long = "a".repeat(STEP_BYTES_MAX);
+        let record = JournalRecord::UploadAbandoned { window_start: 0, digest: String::new(), why: long.clone() };
+        let failed = Event::HeadFailed(ChainError::Unreachable(long.clone()));
+        for (event, action, is_read) in [
+            (Event::Started(vec![record]), "", true),
+            (Event::Started(Vec::new()), long.as_str(), true),
+            (Event::Shutdown, &long[100..], true),
+            (Event::Shutdown, &long, false),
+            (failed, "", false),
+        ] {
+            let kind = event.kind();
+            assert_eq!(read(&Limits::default(), &step(event, action)).is_ok(), is_read, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_short() {
+        assert_eq!(read(&Limits::default(), &tape(FORMAT, 0, &[])).unwrap(), 0);
+        let long = tape(FORMAT, HEADER_BYTES_MAX, &[]);
+        assert!(matches!(read(&Limits::default(), &long), Err(TapeError::Frame { number: 0, .. })));
+    }
+
+    #[test]
+    fn a_state_is_nested_no_deeper_than_a_machines() {
+        let nested = |depth: usize| (0..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+        assert_eq!(read(&Limits::default(), &tape(FORMAT, 0, &[state(&nested(100))])).unwrap(), 1);
+        let deep = tape(FORMAT, 0, &[state(&nested(200))]);
+        assert!(matches!(read(&Limits::default(), &deep), Err(TapeError::Frame { number: 1, .. })));
+    }
 }

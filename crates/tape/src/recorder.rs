@@ -29,7 +29,7 @@ pub struct TapeFolder {
 /// When a run goes on with another tape, and how long tapes stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
-    /// A tape this large ends with its window.
+    /// A tape this large ends with its window; so does one that has become too long to be read again.
     pub tape_bytes_max: u64,
     /// So does one that this many milliseconds of wall time lie on.
     pub tape_ms_max: u64,

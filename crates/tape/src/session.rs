@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::format::{Frame, Step, line, state_of};
+use super::limits::beginning;
 use super::reader::{Tape, restored};
 
 /// Longest chain of causes that is told.
@@ -135,11 +136,12 @@ impl<'a> Session<'a> {
         });
         let actions = (self.core)(&mut self.machine, step.now(), step.event.clone());
         let origins = actions.origins().to_vec();
-        let (monotonic_ms, event) = (step.monotonic_ms, step.event.summary());
+        let (monotonic_ms, event) = (step.monotonic_ms, beginning(&step.event.summary()).to_owned());
         let mut asked = Vec::with_capacity(origins.len());
         for (action, origin) in actions.into_iter().zip(origins) {
             let line = line(&action);
-            let cause = Cause { step: self.steps, monotonic_ms, event: event.clone(), action: line.clone() };
+            let action_line = beginning(&line).to_owned();
+            let cause = Cause { step: self.steps, monotonic_ms, event: event.clone(), action: action_line };
             self.outstanding.asked(&action, cause);
             asked.push(Asked { line, origin, action });
         }

@@ -12,19 +12,58 @@
 mod screen;
 pub mod table;
 
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::io::IsTerminal;
 
 pub use screen::{Palette, in_terminal};
 
-/// Text from outside without what could move a cursor, forge a line or turn the reading direction: each such character is a
-/// space.
+/// Foreign text as part of a line, without what could move a cursor, begin another line or turn the reading direction: each
+/// such character is a space.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || turns_direction(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_deceptive(c) { ' ' } else { c }).collect()
 }
 
-/// Unicode's marks, embeddings, overrides and isolates of direction.
-fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// The beginning of foreign text that may be of any length, as [`printable`].
+pub fn printable_start(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => printable(&text[..end]) + "…",
+        None => printable(text),
+    }
+}
+
+/// Whole lines as they are printed, whatever is in them: each character that could deceive a reader is its JSON escape, so
+/// that a JSON document stays the same document. Line ends and tabs stay.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| matches!(c, '\n' | '\t') || !is_deceptive(c);
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    for c in text.chars() {
+        if is_plain(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(out, "\\u{unit:04x}").expect("a String takes every write");
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a character is not seen itself and changes how others are seen: controls (of C1 too), line and paragraph
+/// separators, Unicode's formatting of direction, and what has no width at all.
+fn is_deceptive(c: char) -> bool {
+    let turns_direction =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let separates = matches!(c, '\u{2028}' | '\u{2029}');
+    let has_no_width = matches!(
+        c,
+        '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{206a}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
+    c.is_control() || turns_direction || separates || has_no_width
 }
 
 /// Whether a stream may be coloured: it is a terminal, and nobody asked for plain text (<https://no-color.org>).
@@ -39,6 +78,33 @@ mod tests {
     #[test]
     fn a_stranger_can_neither_forge_a_line_nor_turn_it_round() {
         assert_eq!(printable("ok\r\nERROR\u{1b}[2Jx\u{202e}gpj.exe\u{2066}\u{9b}2J"), "ok  ERROR [2Jx gpj.exe  2J");
-        assert_eq!(printable("größer, 漢字"), "größer, 漢字");
+        assert_eq!(printable("a\u{2028}b\u{feff}c\u{e0041}"), "a b c ");
+        assert_eq!(printable("größer, 漢字 👩\u{200d}💻"), "größer, 漢字 👩\u{200d}💻");
+    }
+
+    #[test]
+    fn only_the_beginning_of_endless_text_is_shown() {
+        assert_eq!(printable_start("abc", 3), "abc");
+        assert_eq!(printable_start("ab\u{7}d", 3), "ab …");
+        assert_eq!(printable_start(&"ä".repeat(100_000), 2), "ää…");
+    }
+
+    #[test]
+    fn what_is_printed_keeps_its_lines_and_nothing_else_that_is_not_seen() {
+        let text = "größer\n\tequal";
+        assert!(matches!(escaped(text), Cow::Borrowed(same) if same == text));
+        let forged = "\u{1b}[2J\u{7}\r\u{7f}\u{9b}31m\u{202e}\u{2028}\u{e0041}";
+        assert_eq!(escaped(forged), r"\u001b[2J\u0007\u000d\u007f\u009b31m\u202e\u2028\udb40\udc41");
+    }
+
+    #[test]
+    fn a_json_document_stays_the_same() {
+        let text: String = (0..0x3000).filter_map(char::from_u32).chain(['\u{feff}', '\u{e0041}', '😀']).collect();
+        let document = serde_json::json!({ "a\u{9b}": [text] });
+        for json in [document.to_string(), format!("{document:#}")] {
+            let shown = escaped(&json);
+            assert!(shown.chars().all(|c| c == '\n' || !is_deceptive(c)));
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), document);
+        }
     }
 }

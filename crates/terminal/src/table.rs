@@ -1,7 +1,10 @@
 //! Plain text tables.
 
-/// Columns aligned to the right, one line per row, headings first.
+use crate::printable;
+
+/// Columns aligned to the right, one line per row, headings first. A cell may hold foreign text.
 pub fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
@@ -23,5 +26,10 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = vec![vec!["1".into(), "accepted".into()], vec!["22222".into(), "no".into()]];
         assert_eq!(render(&["a", "verdict"], &rows), "    a   verdict\n    1  accepted\n22222        no\n");
+    }
+
+    #[test]
+    fn a_cell_is_no_line() {
+        assert_eq!(render(&["a"], &[vec!["x\ny\u{1b}".into()]]), "   a\nx y \n");
     }
 }

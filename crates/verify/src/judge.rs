@@ -6,7 +6,7 @@ use std::rc::Rc;
 use grail_protocol::generation::ProofModel;
 use grail_protocol::python_json::Value;
 use grail_protocol::randomness::challenge_randomness;
-use grail_protocol::window_file::unpack;
+use grail_protocol::window_file::unpack_object;
 
 use crate::facts::WindowFacts;
 use crate::memory::Memory;
@@ -117,7 +117,7 @@ impl Judge {
         if let Some(file) = read.as_ref().filter(|file| file.bytes == bytes) {
             return Some(file.document.clone());
         }
-        let document = Rc::new(unpack(bytes).ok()?);
+        let document = Rc::new(unpack_object(bytes).ok()?);
         *read = Some(ReadFile { bytes: bytes.to_vec(), document: document.clone() });
         Some(document)
     }

@@ -6,25 +6,29 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::WalletLocation;
 use super::error::WalletError;
+use super::inputs::is_there_once;
+use super::{Inputs, WalletLocation};
 
 const BYTES_MAX: u64 = 64 * 1024;
 
 /// A secret file's content.
-pub(super) fn read_secret(path: &Path, location: &WalletLocation) -> Result<Zeroizing<Vec<u8>>, WalletError> {
-    let file = open(path)?.ok_or_else(|| WalletError::Missing {
+pub(super) fn read_secret(
+    path: &Path,
+    location: &WalletLocation,
+    inputs: &Inputs,
+) -> Result<Zeroizing<Vec<u8>>, WalletError> {
+    let content = read(path, inputs, |file| check_mode(path, file))?;
+    content.ok_or_else(|| WalletError::Missing {
         path: path.to_owned(),
         cold: location.cold.clone(),
         hot: location.hot.clone(),
-    })?;
-    check_mode(path, &file)?;
-    read(path, file)
+    })
 }
 
 /// A public file's content; `None` where there is none.
-pub(super) fn read_public(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, WalletError> {
-    open(path)?.map(|file| read(path, file)).transpose()
+pub(super) fn read_public(path: &Path, inputs: &Inputs) -> Result<Option<Zeroizing<Vec<u8>>>, WalletError> {
+    read(path, inputs, |_| Ok(()))
 }
 
 fn open(path: &Path) -> Result<Option<File>, WalletError> {
@@ -35,16 +39,31 @@ fn open(path: &Path) -> Result<Option<File>, WalletError> {
     }
 }
 
-fn read(path: &Path, file: File) -> Result<Zeroizing<Vec<u8>>, WalletError> {
+/// The content of a file that passes the check; what `inputs` holds has passed it. `None` where there is none.
+fn read(
+    path: &Path,
+    inputs: &Inputs,
+    check: impl FnOnce(&File) -> Result<(), WalletError>,
+) -> Result<Option<Zeroizing<Vec<u8>>>, WalletError> {
+    if let Some(held) = inputs.held(path) {
+        return Ok(held);
+    }
+    let Some(file) = open(path)? else {
+        inputs.keep(path, None, false);
+        return Ok(None);
+    };
+    check(&file)?;
     let unreadable = |source| WalletError::Unreadable { path: path.to_owned(), source };
-    let bytes = file.metadata().map_err(unreadable)?.len();
+    let metadata = file.metadata().map_err(unreadable)?;
+    // Reserved as a whole, because a buffer that grows leaves copies behind that nobody wipes.
+    let mut content = Zeroizing::new(Vec::with_capacity(BYTES_MAX as usize + 1));
+    file.take(BYTES_MAX + 1).read_to_end(&mut content).map_err(unreadable)?;
+    let bytes = metadata.len().max(content.len() as u64);
     if bytes > BYTES_MAX {
         return Err(WalletError::TooLarge { path: path.to_owned(), bytes });
     }
-    // Reserved as a whole, because a buffer that grows leaves copies behind that nobody wipes.
-    let mut content = Zeroizing::new(Vec::with_capacity(BYTES_MAX as usize));
-    file.take(BYTES_MAX).read_to_end(&mut content).map_err(unreadable)?;
-    Ok(content)
+    inputs.keep(path, Some(&content), is_there_once(path, &metadata));
+    Ok(Some(content))
 }
 
 #[cfg(unix)]

@@ -15,6 +15,7 @@ mod document;
 mod error;
 mod file;
 mod form;
+mod inputs;
 mod locked;
 mod password;
 mod phrase;
@@ -26,6 +27,7 @@ use grail_protocol::signature::{Hotkey, Keypair};
 
 pub use self::error::{SecretError, WalletError};
 pub use self::form::Form;
+pub use self::inputs::{Inputs, is_there_once};
 pub use self::password::{Passwords, Prompt, ask_terminal, password_variable};
 pub use self::phrase::PhraseError;
 
@@ -72,10 +74,22 @@ impl HotkeyWallet {
     /// # Errors
     /// [`WalletError`], with the file and the remedy.
     pub fn open(location: &WalletLocation, passwords: &Passwords<'_>) -> Result<Self, WalletError> {
+        Self::open_with(location, passwords, &Inputs::default())
+    }
+
+    /// As [`Self::open`]. What `inputs` holds is not read again, and what is read is kept there.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(
+        location: &WalletLocation,
+        passwords: &Passwords<'_>,
+        inputs: &Inputs,
+    ) -> Result<Self, WalletError> {
         let path = location.hotkey_path();
-        let content = file::read_secret(&path, location)?;
+        let content = file::read_secret(&path, location, inputs)?;
         let (keypair, form) = keypair_from(&path, &content, passwords)?;
-        if let Some(public) = file::read_public(&location.hotkey_public_path())? {
+        if let Some(public) = file::read_public(&location.hotkey_public_path(), inputs)? {
             document::check_public(&location.hotkey_public_path(), &public, keypair.hotkey())?;
         }
         let address = keypair.hotkey().to_ss58();

@@ -6,17 +6,27 @@ use std::ops::Deref;
 /// A value on pages that stay in memory, as far as the operating system grants it.
 ///
 /// Who may lock no memory (`ulimit -l`) gets it all the same, on ordinary pages.
-pub(super) struct Locked<T> {
-    // Dropped, and wiped if it does so, before its pages are unlocked.
-    value: Box<T>,
-    _lock: Option<region::LockGuard>,
-}
+pub(super) struct Locked<T>(Box<T>);
 
 impl<T> Locked<T> {
     pub(super) fn new(value: T) -> Self {
         let value = Box::new(value);
-        let _lock = region::lock(&raw const *value, size_of::<T>()).ok();
-        Self { value, _lock }
+        lock(&raw const *value, size_of::<T>());
+        Self(value)
+    }
+}
+
+/// Keep the pages of these bytes in memory, as far as the operating system grants it.
+pub(super) fn keep_in_memory(bytes: &[u8]) {
+    if !bytes.is_empty() {
+        lock(bytes.as_ptr(), bytes.len());
+    }
+}
+
+/// Never undone: another secret may lie on the same page, and what was there is wiped when it is dropped.
+fn lock<T>(address: *const T, size: usize) {
+    if let Ok(guard) = region::lock(address, size) {
+        std::mem::forget(guard);
     }
 }
 
@@ -24,12 +34,12 @@ impl<T> Deref for Locked<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.value
+        &self.0
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Locked<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
+        self.0.fmt(f)
     }
 }

@@ -1,6 +1,8 @@
 //! What a miner is made of before it starts: wallet, model, engine.
 
-use std::path::Path;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,15 +20,66 @@ use crate::args::MineArguments;
 use crate::exit::{Exit, Told};
 use grail_config::{MinerConfig, Network};
 use grail_hub::local_name;
+use crate::assembly;
+use grail_config::{Environment, MinerConfig, Network, TypedConfig};
 use grail_live::cuda_engine::CudaWorkers;
 use grail_live::device;
 use grail_live::engine::CpuWorker;
 use grail_observe::{CardMemory, MemoryProbe};
-use grail_operator::doctor::Device;
-use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
+use grail_operator::doctor::{self, Device, Examination, Subject, examine};
+use grail_wallet::{HotkeyWallet, Inputs, Passwords, ask_terminal};
 
 /// How often a spinner turns.
 const SPIN: Duration = Duration::from_millis(200);
+/// How long a server may take to answer a startup check, in milliseconds.
+pub(super) const CHECK_MS: u64 = 5_000;
+/// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
+const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
+
+/// Where the miner keeps what it must not lose.
+pub(super) fn data_folder(arguments: &MineArguments, environment: &Environment) -> Result<PathBuf, Told> {
+    let folder = arguments.data_dir.clone().or_else(|| config::data_folder(environment));
+    folder.ok_or_else(|| Told::new(Exit::Configuration, NO_HOME))
+}
+
+/// Where metrics are served; none where nobody wants them.
+pub(super) fn metrics_listen(arguments: &MineArguments, config: &MinerConfig) -> Option<SocketAddr> {
+    arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN))
+}
+
+/// What everything asynchronous runs on.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Told> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|_| {
+        Told::new(Exit::Retry, "no asynchronous runtime; the system gives no more file descriptors or threads")
+    })
+}
+
+/// The startup checks, which are those of `grail doctor`.
+pub(super) async fn examined(
+    arguments: &MineArguments,
+    typed: &TypedConfig,
+    config: &MinerConfig,
+    wallet: &Rc<HotkeyWallet>,
+    hub_cache: Option<&Path>,
+    data_folder: &Path,
+) -> anyhow::Result<Examination> {
+    let beacon = (!arguments.no_drand).then(|| assembly::beacon(config.beacon.as_ref())).transpose()?;
+    let subject = Subject {
+        config: Ok(config),
+        env_file: typed.file().map(PathBuf::as_path),
+        wallet: Some(Ok(wallet.clone())),
+        beacon: beacon.as_ref(),
+        device: arguments.device,
+        model: None,
+        hub_cache,
+        data_folder: Some(data_folder),
+        block_ms: config.chain.block_ms,
+        limits: doctor::Limits { call_ms: CHECK_MS, model_ms: CHECK_MS, ..doctor::Limits::default() },
+    };
+    Ok(examine(&subject).await)
+}
 
 /// A proof from a CPU has other bits than the validators' cards, so every window would be rejected.
 pub(super) fn refuse_cpu_on_public_networks(device: Device, network: Network) -> Result<(), Told> {
@@ -69,14 +122,8 @@ pub(super) fn engine(
             Ok((workers.clone(), Box::new(move || workers.is_lost())))
         }
         Device::Cpu => {
-            let engine = match model {
-                "rehearsal" => CpuEngine::rehearsal()?,
-                name => CpuEngine::from_folder(Path::new(name)).with_context(|| {
-                    format!("GRAIL_MODEL_NAME is {name:?}; on a CPU set it to a model's folder, or to `rehearsal`")
-                })?,
-            };
-            let worker =
-                CpuWorker::start_watched(engine, watch.clone()).context("the engine's thread cannot be started")?;
+            let worker = CpuWorker::start_watched(cpu_engine(model)?, watch.clone())
+                .context("the engine's thread cannot be started")?;
             Ok((Rc::new(worker), Box::new(|| false)))
         }
     }
@@ -92,11 +139,38 @@ pub(super) fn memory_of(ordinals: Vec<usize>) -> MemoryProbe {
     Arc::new(move || ordinals.iter().filter_map(ask).collect())
 }
 
-/// The hotkey; a person at a terminal is asked for its password.
-pub(super) fn open_wallet(config: &MinerConfig) -> anyhow::Result<HotkeyWallet> {
-    let prompt = |path: &Path| ask_terminal(path);
+/// A model can be read, as far as that is known before a device has loaded it: another engine may have the device's memory.
+pub(super) fn loads(device: Device, model: &str) -> anyhow::Result<()> {
+    match device {
+        Device::Cuda => drop(Model::open(model)?),
+        Device::Cpu => drop(cpu_engine(model)?),
+    }
+    Ok(())
+}
+
+fn cpu_engine(model: &str) -> anyhow::Result<CpuEngine> {
+    if model == "rehearsal" {
+        return Ok(CpuEngine::rehearsal()?);
+    }
+    CpuEngine::from_folder(Path::new(model)).with_context(|| {
+        format!("GRAIL_MODEL_NAME is {model:?}; on a CPU set it to a model's folder, or to `rehearsal`")
+    })
+}
+
+/// The hotkey. A password that was typed before is in the inputs; otherwise a person at a terminal is asked for it, if
+/// `may_ask`.
+pub(super) fn open_wallet(config: &MinerConfig, inputs: &Inputs, may_ask: bool) -> anyhow::Result<HotkeyWallet> {
+    let prompt = |path: &Path| match inputs.password(path) {
+        Some(typed) => Ok(typed),
+        None if !may_ask => Err(io::Error::other("nobody is asked while the miner runs")),
+        None => {
+            let typed = ask_terminal(path)?;
+            inputs.keep_password(path, &typed);
+            Ok(typed)
+        }
+    };
     let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
-    Ok(HotkeyWallet::open(&config.wallet, &passwords)?)
+    Ok(HotkeyWallet::open_with(&config.wallet, &passwords, inputs)?)
 }
 
 /// A seed that other miners do not know: nobody can foretell which rollouts this one samples.

@@ -1,17 +1,46 @@
 //! What signals ask of a miner.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use anyhow::Context;
+use signal_hook::consts::SIGHUP;
 
 use crate::exit::Exit;
 
-/// Resolves at SIGHUP: the operator wants the miner begun anew in place, say by a newer program.
-pub(super) fn restart_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangup = signal(SignalKind::hangup()).context("the system gives no signal handler")?;
-    Ok(async move {
-        hangup.recv().await;
-        tracing::warn!("starting again in place; what is clean is in the journal");
-    })
+/// How soon a SIGHUP is noticed.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// SIGHUPs, by which an operator wants the miner begun anew in place, with another configuration or a newer program.
+#[derive(Debug)]
+pub(super) struct Hangups(Arc<AtomicBool>);
+
+impl Hangups {
+    /// Takes note of SIGHUP from now on, so that none ends a miner that is still starting. Where it was ignored when the
+    /// process began, as `nohup` has it, it stays ignored.
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        let came = Arc::new(AtomicBool::new(false));
+        if !is_ignored(SIGHUP) {
+            signal_hook::flag::register(SIGHUP, came.clone()).context("the system gives no signal handler")?;
+        }
+        Ok(Self(came))
+    }
+
+    /// Resolves at the next SIGHUP, or at once where one came since the last.
+    pub(super) async fn next(&self) {
+        while !self.0.swap(false, Ordering::Relaxed) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Whether this process ignores a signal. Asked before anything handles it: a handler takes that back.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
 }
 
 /// Resolves at the first SIGINT or SIGTERM; the second one ends the process at once.

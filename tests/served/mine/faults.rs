@@ -8,7 +8,7 @@ use grail_serve::ServeFault;
 use grail_verify::Verdict;
 use sha2::{Digest, Sha256};
 
-use super::scene::Scene;
+use super::scene::{Miner, Scene};
 
 /// Scenarios at a time; each keeps a fraction of a core busy.
 const SCENES_AT_A_TIME: usize = 5;
@@ -19,8 +19,8 @@ struct Failure(String);
 /// Live through one fault: a clean window, one with the fault, and those that follow until one is accepted.
 fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
     let scene = Scene::new(100 + number);
-    let miner = scene.mine(&["--groups-max", "2"]);
-    let describe = |what: &str| Failure(format!("{}: {what}\n{}", fault.name(), miner.log()));
+    let mut miner = scene.mine(&["--groups-max", "2"]);
+    let describe = |miner: &Miner, what: &str| Failure(format!("{}: {what}\n{}", fault.name(), miner.log()));
     // On a slow machine the first windows may pass before a group is done; a rejected one is never in order.
     for number in 0.. {
         let clean = scene.verdict();
@@ -28,14 +28,22 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
             break;
         }
         if number == 3 || matches!(clean.judgement.verdict, Some(Verdict::Rejected { .. })) {
-            return Err(describe(&format!("before the fault: {}", clean.line())));
+            return Err(describe(&miner, &format!("before the fault: {}", clean.line())));
         }
     }
     // Only once the window before is judged: many faults keep the validator from reading as well.
     let judged_early = std::iter::repeat_with(|| scene.verdict().judgement.window_start + PROTOCOL.window_blocks)
         .find(|window| scene.head() < window + PROTOCOL.window_blocks / 3);
-    let Some(struck) = judged_early else { return Err(describe("no window is judged in time")) };
+    let Some(struck) = judged_early else { return Err(describe(&miner, "no window is judged in time")) };
     scene.served.world().switch_on(fault);
+    match fault {
+        ServeFault::BrokenConfiguration => miner.signal("HUP"),
+        ServeFault::HeldLock => {
+            miner.kill();
+            miner = scene.mine(&["--groups-max", "2"]);
+        }
+        _ => {}
+    }
     let until = Instant::now() + Duration::from_millis(scene.served.world().block_ms() * PROTOCOL.window_blocks / 2);
     // On a slow machine, too, it is over when the validator reads; a chain that stands still reaches no block.
     while Instant::now() < until && scene.head() < struck + PROTOCOL.window_blocks - 5 {
@@ -46,29 +54,29 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
         let verdict = scene.verdict();
         let window = verdict.judgement.window_start;
         if let Some(Verdict::Rejected { .. }) = verdict.judgement.verdict {
-            return Err(describe(&verdict.line()));
+            return Err(describe(&miner, &verdict.line()));
         }
         let receipts = miner.receipts();
         let receipt = receipts.iter().find(|receipt| receipt["window"] == window);
         let is_uploaded = receipt.is_some_and(|receipt| receipt["outcome"] == "uploaded");
         if receipt.is_some() && !is_uploaded && verdict.is_accepted() {
-            return Err(describe(&format!("the receipt says {receipt:?}, the validator {}", verdict.line())));
+            return Err(describe(&miner, &format!("the receipt says {receipt:?}, the validator {}", verdict.line())));
         }
         let key = object_key(&scene.served.world().miner().to_ss58(), window);
         let stored = scene.served.world().bucket.object(&key).map(|bytes| hex::encode(Sha256::digest(&bytes)));
         if is_uploaded && receipt.is_some_and(|receipt| receipt["sha256"].as_str() != stored.as_deref()) {
-            return Err(describe(&format!("the receipt says {receipt:?}, the bucket holds {stored:?}")));
+            return Err(describe(&miner, &format!("the receipt says {receipt:?}, the bucket holds {stored:?}")));
         }
         match (window.cmp(&struck), verdict.is_accepted()) {
             (std::cmp::Ordering::Less, _) => {}
             (std::cmp::Ordering::Equal, false) if !fault.may_cost_its_window() => {
-                return Err(describe(&verdict.line()));
+                return Err(describe(&miner, &verdict.line()));
             }
             (std::cmp::Ordering::Greater, true) => break,
             (std::cmp::Ordering::Greater, false) if window > struck + 2 * PROTOCOL.window_blocks => {
-                return Err(describe(&format!("no upload in two windows after the fault: {}", verdict.line())));
+                return Err(describe(&miner, &format!("no upload in two windows after the fault: {}", verdict.line())));
             }
-            _ if following > 8 => return Err(describe("windows go by")),
+            _ if following > 8 => return Err(describe(&miner, "windows go by")),
             _ => {}
         }
     }

@@ -4,10 +4,13 @@
 mod aftermath;
 mod control;
 mod crash;
+mod defects;
 mod failing_calls;
 mod faults;
+mod folder;
 mod monitoring;
 mod plain;
+mod restart;
 mod scene;
 mod secrets;
 mod startup;

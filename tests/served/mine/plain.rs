@@ -1,6 +1,8 @@
 //! Nothing goes wrong.
 
+use std::fs::OpenOptions;
 use std::hash::{BuildHasher, RandomState};
+use std::process::{Command, Stdio};
 
 use grail_miner::machine::{Event, Machine};
 use grail_miner::ports::Now;
@@ -72,6 +74,28 @@ fn a_stop_uploads_the_valid_prefix_and_lets_the_next_process_begin() {
     assert!(verdicts.iter().any(|verdict| verdict.is_accepted()), "{}", again.log());
     let given: Vec<_> = again.receipts().iter().filter(|receipt| receipt["window"] == window).cloned().collect();
     assert_eq!(given, [] as [serde_json::Value; 0], "a second receipt");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_and_receipts_that_cannot_be_written_cost_nothing() {
+    let scene = Scene::new(4);
+    for is_full in [true, false] {
+        let target = || -> Stdio {
+            if is_full {
+                return OpenOptions::new().write(true).open("/dev/full").unwrap().into();
+            }
+            std::io::pipe().unwrap().1.into()
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
+        command.env_clear().args(["-vv", "mine", "--device", "cpu", "--groups-max", "2", "--env-file"]);
+        command.arg(scene.served.env_file()).arg("--data-dir").arg(scene.data.path());
+        let mut miner = command.stdin(Stdio::null()).stdout(target()).stderr(target()).spawn().unwrap();
+        let accepted = (0..4).any(|_| scene.verdict().is_accepted());
+        assert!(accepted, "full: {is_full}, {:?}", miner.try_wait());
+        assert!(Command::new("kill").arg(miner.id().to_string()).status().unwrap().success());
+        assert!(miner.wait().unwrap().success(), "full: {is_full}");
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Scene {
     /// A world of its own for each seed.
     pub(crate) fn new(seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = ServeOptions { seed, ..ServeOptions::new(folder.path().join("world")) };
+        let options = ServeOptions { seed: Some(seed), ..ServeOptions::new(folder.path().join("world")) };
         Self { served: Served::start(&options).unwrap(), data: tempfile::tempdir().unwrap(), _folder: folder }
     }
 
@@ -47,6 +47,16 @@ impl Scene {
         // It holds secrets, and a test may look for those.
         std::fs::remove_file(&env_file).unwrap();
         miner
+    }
+
+    /// Start a miner that reads this file instead of the world's.
+    pub(crate) fn mine_from(&self, env_file: &Path, extra: &[&str]) -> Miner {
+        Miner::start(env_file, self.data.path(), extra)
+    }
+
+    /// What the world's `.env` says.
+    pub(crate) fn env_text(&self) -> String {
+        std::fs::read_to_string(self.served.env_file()).unwrap()
     }
 
     /// Start a miner by this command, to which its arguments are added.
@@ -141,7 +151,8 @@ pub(crate) struct Ended {
 }
 
 impl Miner {
-    fn start(env_file: &Path, data: &Path, extra: &[&str]) -> Self {
+    /// Start one with this file and this data folder.
+    pub(crate) fn start(env_file: &Path, data: &Path, extra: &[&str]) -> Self {
         Self::start_with(Command::new(env!("CARGO_BIN_EXE_grail")), env_file, data, extra)
     }
 
@@ -176,9 +187,14 @@ impl Miner {
 
     /// Wait until a line of the log holds this text.
     pub(crate) fn logged(&self, text: &str) {
+        self.logged_times(text, 1);
+    }
+
+    /// Wait until so many lines of the log hold this text.
+    pub(crate) fn logged_times(&self, text: &str, times: usize) {
         let end = Instant::now() + PATIENCE;
-        while !self.stderr.lock().unwrap().iter().any(|line| line.contains(text)) {
-            assert!(Instant::now() < end, "{text:?} was never logged:\n{}", self.log());
+        while self.stderr.lock().unwrap().iter().filter(|line| line.contains(text)).count() < times {
+            assert!(Instant::now() < end, "{text:?} was not logged {times} times:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }

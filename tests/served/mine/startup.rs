@@ -2,10 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use grail::exit::Exit;
+use grail_live::instance::HotkeyLock;
 use grail_protocol::PROTOCOL;
+use grail_serve::ServeFault;
 
 use super::scene::Scene;
 
@@ -15,6 +19,14 @@ fn grail(scene: &Scene, changes: &[(&str, &str)], arguments: &[&str]) -> (Option
     command.args(["mine", "--env-file"]).arg(scene.served.env_file()).args(arguments);
     let output = command.output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The file of the world's hotkey.
+pub(crate) fn hotkey_file(scene: &Scene) -> PathBuf {
+    let text = scene.env_text();
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap().to_owned();
+    let folder = value("BT_WALLET_PATH").trim_matches(['"', '\'']).to_owned();
+    format!("{folder}/{}/hotkeys/{}", value("BT_WALLET_COLD"), value("BT_WALLET_HOT")).into()
 }
 
 #[test]
@@ -42,10 +54,7 @@ fn what_only_the_operator_can_mend_is_told_with_its_code_and_remedy() {
     let (code, stderr) = grail(&scene, &wrong, &["--device", "cpu"]);
     assert_eq!(code, Some(Exit::Credentials.code().into()), "{stderr}");
     assert!(stderr.contains("R2_WRITE_SECRET_ACCESS_KEY"), "{stderr}");
-    let text = fs::read_to_string(scene.served.env_file()).unwrap();
-    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap().to_owned();
-    let folder = value("BT_WALLET_PATH").trim_matches(['"', '\'']).to_owned();
-    let hotkey = format!("{folder}/{}/hotkeys/{}", value("BT_WALLET_COLD"), value("BT_WALLET_HOT"));
+    let hotkey = hotkey_file(&scene);
     fs::set_permissions(&hotkey, fs::Permissions::from_mode(0o644)).unwrap();
     let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
     assert_eq!(code, Some(Exit::Credentials.code().into()), "{stderr}");
@@ -57,9 +66,11 @@ fn a_second_miner_on_the_same_hotkey_is_refused() {
     let scene = Scene::new(402);
     let miner = scene.mine(&["--groups-max", "1"]);
     miner.logged("mining as");
-    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
+    // One that answers is not dying, so nobody waits for its end.
+    let here = ["--device", "cpu", "--data-dir", scene.data.path().to_str().unwrap()];
+    let (code, stderr) = grail(&scene, &[], &here);
     assert_eq!(code, Some(3), "{stderr}");
-    assert!(stderr.contains("another process on this machine"), "{stderr}");
+    assert!(stderr.contains("another process on this machine") && !stderr.contains("waiting"), "{stderr}");
     miner.kill();
     // Another machine has another data folder, and a copy of the hotkey.
     let other = tempfile::tempdir().unwrap();
@@ -67,6 +78,33 @@ fn a_second_miner_on_the_same_hotkey_is_refused() {
     let (code, stderr) = grail(&scene, &[], &arguments);
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("--take-over"), "{stderr}");
+}
+
+#[test]
+fn a_lock_that_a_dying_process_holds_is_waited_for_and_not_for_ever() {
+    const WAITING: &str = "waiting up to 30 s";
+    let scene = Scene::new(406);
+    let world = scene.served.world();
+    world.switch_on(ServeFault::HeldLock);
+    let hotkey = hotkey_file(&scene);
+    while HotkeyLock::take(&hotkey).is_ok() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let miner = scene.mine(&["--groups-max", "1"]);
+    miner.logged(WAITING);
+    // It looks several times meanwhile, and says so once.
+    std::thread::sleep(Duration::from_secs(1));
+    world.heal();
+    miner.logged("mining as");
+    let ended = miner.stop();
+    assert!(ended.status.success());
+    assert_eq!(ended.stderr.join("\n").matches(WAITING).count(), 1);
+    world.switch_on(ServeFault::HeldLock);
+    let began = Instant::now();
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::Elsewhere.code().into()), "{stderr}");
+    assert!(stderr.contains(WAITING) && stderr.contains("another process on this machine"), "{stderr}");
+    assert!(began.elapsed() >= Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use grail_engine::EngineError;
-use grail_engine::weights::{parts, read};
+use grail_engine::weights::{parts, read_json};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
@@ -60,7 +60,10 @@ impl TensorFiles {
         let paths: Vec<PathBuf> = if whole.exists() || !index.exists() {
             vec![whole]
         } else {
-            parts(&read(&index)?, &index.display().to_string())?.into_iter().map(|part| folder.join(part)).collect()
+            parts(&read_json(&index)?, &index.display().to_string())?
+                .into_iter()
+                .map(|part| folder.join(part))
+                .collect()
         };
         for path in paths {
             files.add(Content::Mapped(map(&path)?), &path)?;

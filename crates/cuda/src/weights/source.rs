@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use grail_engine::synthetic::{Spread, SyntheticModel, stream};
-use grail_engine::weights::read;
+use grail_engine::weights::read_json;
 use grail_engine::{HfTokenizer, Qwen3Config, rehearsal};
 
 use super::TensorFiles;
@@ -53,7 +53,7 @@ impl Model {
     /// As [`Model::open`].
     pub fn from_folder(folder: &Path) -> Result<Self, CudaEngineError> {
         let config = folder.join("config.json");
-        let config = Qwen3Config::from_json(&read(&config)?, &config.display().to_string())?;
+        let config = Qwen3Config::from_json(&read_json(&config)?, &config.display().to_string())?;
         let tokenizer = Some(HfTokenizer::from_file(&folder.join("tokenizer.json"))?);
         Ok(Self { config, tokenizer, tensors: Box::new(TensorFiles::from_folder(folder)?) })
     }

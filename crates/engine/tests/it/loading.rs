@@ -100,6 +100,17 @@ fn a_folder_that_lacks_a_file_is_refused_with_its_name() {
 }
 
 #[test]
+fn json_of_a_model_has_a_limit() {
+    for file in ["config.json", "tokenizer.json"] {
+        let folder = Folder::new(&format!("long-{file}"));
+        let long = std::fs::OpenOptions::new().write(true).open(folder.0.join(file)).unwrap();
+        long.set_len(1 << 40).unwrap();
+        let error = folder.error().to_string();
+        assert!(error.contains(file) && error.contains("file too large"), "{error}");
+    }
+}
+
+#[test]
 fn tensors_that_do_not_fit_are_refused_with_their_name() {
     let name = "model.layers.2.mlp.down_proj.weight";
     let folder = Folder::new("misfit");

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::heads::HeadSource;
-use super::json::hash_of;
+use super::json::{Answer, hash_of};
 use super::settings::ChainPatience;
 use super::socket;
 
@@ -134,7 +134,8 @@ impl Connection {
 
     /// Call a method.
     pub(super) async fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, Failure> {
-        self.guarded(self.client.request(method, params)).await
+        let Answer(answer) = self.guarded(self.client.request(method, params)).await?;
+        Ok(answer)
     }
 
     /// Call a method that answers with a stream of notifications.
@@ -143,7 +144,7 @@ impl Connection {
         method: &str,
         params: Vec<Value>,
         unsubscribe: &str,
-    ) -> Result<Subscription<Value>, Failure> {
+    ) -> Result<Subscription<Answer>, Failure> {
         self.guarded(self.client.subscribe(method, params, unsubscribe)).await
     }
 

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use jsonrpsee::core::client::Subscription;
-use serde_json::Value;
 use tokio::sync::watch;
 
 use super::connection::Connection;
 use super::failure::Failure;
-use super::json::number_of;
+use super::json::{Answer, number_of};
 
 /// What is known of the head: nothing yet, its number, or that the announcement made no sense.
 type Announced = Option<Result<u64, Failure>>;
@@ -47,10 +46,10 @@ pub(super) async fn next_number(connection: &Connection, after: u64) -> Result<u
     }
 }
 
-async fn follow(mut subscription: Subscription<Value>, sender: watch::Sender<Announced>) {
+async fn follow(mut subscription: Subscription<Answer>, sender: watch::Sender<Announced>) {
     while let Some(header) = subscription.next().await {
         let number = match header {
-            Ok(header) => number_of(&header),
+            Ok(Answer(header)) => number_of(&header),
             Err(_) => Err(Failure::malformed("an announcement that is no JSON")),
         };
         if sender.send(Some(number)).is_err() {

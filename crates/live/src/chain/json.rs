@@ -1,8 +1,23 @@
 //! The JSON that nodes answer with. Nothing here trusts its shape.
 
+use grail_protocol::budget::Budget;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::failure::Failure;
+
+/// Most memory that the values of one answer take: one of 16 MiB could become a hundred times as much.
+const VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// An answer whose values fit.
+#[derive(Debug)]
+pub(super) struct Answer(pub(super) Value);
+
+impl<'de> Deserialize<'de> for Answer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Budget::new(VALUE_BYTES_MAX).decode(deserializer).map(Self)
+    }
+}
 
 /// A hash, or none for `null`.
 pub(super) fn hash_of(answer: &Value) -> Result<Option<[u8; 32]>, Failure> {
@@ -69,4 +84,23 @@ pub(super) fn unexpected(wanted: &str, found: &Value) -> Failure {
         Value::Object(_) => "an object of another shape",
     };
     Failure::malformed(format!("{wanted} was expected, and {kind} came"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_becomes_large_is_refused() {
+        let list = |item: &str, count: usize| format!("[{}{item}]", format!("{item},").repeat(count));
+        let read = |text: &str| serde_json::from_str::<Answer>(text);
+        for item in ["[]", "0", "{}", r#"{"":0}"#] {
+            let Answer(value) = read(&list(item, 10_000)).unwrap();
+            assert_eq!(value.as_array().map(Vec::len), Some(10_001));
+            let error = read(&list(item, 2_500_000)).unwrap_err().to_string();
+            assert!(error.contains("more than 64 MiB"), "{item}: {error}");
+        }
+        // Metadata in hex is one long text.
+        assert!(read(&format!("\"0x{}\"", "00".repeat(8 << 20))).is_ok());
+    }
 }

@@ -14,6 +14,9 @@ use super::json::{bytes_of, versions_of};
 /// The metadata version to ask for; older nodes only give the one that needs no asking.
 const METADATA_VERSION: u32 = 15;
 
+/// Longest description of a runtime; those of today have 0.4 MB, and each byte can take a hundred once decoded.
+const METADATA_BYTES_MAX: usize = 4 << 20;
+
 /// A runtime of one network.
 #[derive(Debug, Clone)]
 pub(super) struct Runtime {
@@ -30,6 +33,10 @@ impl Runtime {
         (spec_version, transaction_version): (u32, u32),
         metadata: &[u8],
     ) -> Result<Self, Failure> {
+        if metadata.len() > METADATA_BYTES_MAX {
+            let what = format!("metadata of {} bytes, and at most {METADATA_BYTES_MAX} are read", metadata.len());
+            return Err(Failure::malformed(what));
+        }
         // `Metadata::decode_from` recurses without end where the first bytes happen to be the length of the whole.
         let metadata = Metadata::decode(&mut &*metadata)
             .map_err(|error| Failure::malformed(format!("metadata of runtime {spec_version}: {error}")))?;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::connection::Connection;
 use super::extrinsic::{Anchor, CREDENTIALS_BYTES_MAX, signed_commitment};
 use super::failure::Failure;
-use super::json::{bytes_of, extrinsics_of, hash_of, nonce_of, number_of, unexpected};
+use super::json::{Answer, bytes_of, extrinsics_of, hash_of, nonce_of, number_of, unexpected};
 use super::outcome::{outcome, submission_error};
 use super::runtime::Runtime;
 use super::storage::events_key;
@@ -65,9 +65,9 @@ impl Submission<'_> {
     }
 
     /// The hash of the block that includes it.
-    async fn included(&self, mut updates: Subscription<Value>) -> Result<String, CommitError> {
+    async fn included(&self, mut updates: Subscription<Answer>) -> Result<String, CommitError> {
         while let Some(update) = updates.next().await {
-            let Ok(update) = update else {
+            let Ok(Answer(update)) = update else {
                 return Err(CommitError::Unknown("an update that is no JSON".to_owned()));
             };
             match Update::of(&update) {

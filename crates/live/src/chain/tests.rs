@@ -176,6 +176,13 @@ fn bytes_that_begin_with_their_own_length_are_no_metadata() {
 }
 
 #[test]
+fn metadata_that_no_runtime_has_is_refused_by_its_length() {
+    let long = [fixture(RUNTIMES[0].1), vec![0; 4 << 20]].concat();
+    let refusal = format!("{:?}", Runtime::new(GENESIS, (1, 1), &long).map(drop));
+    assert!(refusal.contains("and at most 4194304 are read"), "{refusal}");
+}
+
+#[test]
 fn every_shape_of_commitment_is_read() {
     let stored = |fields: &[u8]| [&[0; 12][..], fields].concat();
     let read = |fields: &[u8]| storage::committed_bytes(&stored(fields));

@@ -1,10 +1,11 @@
 //! What makes this installation one, and the lock on the hotkey's file.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use grail_folder::{self as folder, FolderError};
 
 const INSTANCE_BYTES: usize = 8;
 
@@ -15,7 +16,7 @@ pub struct InstanceId(String);
 /// Held while a process mines with a hotkey; the operating system lets go of it however the process ends.
 #[derive(Debug)]
 pub struct HotkeyLock {
-    _file: File,
+    _file: Option<File>,
 }
 
 /// Why this process may not mine.
@@ -31,7 +32,7 @@ pub enum HotkeyLockError {
         path: PathBuf,
     },
     /// The operating system refuses.
-    #[error("cannot {doing} {}: {source}; check that the folder exists and is yours", .path.display())]
+    #[error("cannot {doing} {}: {source}; check that the file exists and is yours", .path.display())]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -43,16 +44,19 @@ pub enum HotkeyLockError {
 }
 
 impl HotkeyLock {
-    /// Take the lock on a hotkey's file, at once or not at all.
+    /// Take the lock on a hotkey's file, at once or not at all. A pipe has no lock: opened again, it would take a key from
+    /// whoever reads it next. The journal's lock and the guard in the bucket remain.
     ///
     /// # Errors
     /// [`HotkeyLockError::Taken`] if another process has it, and what the operating system refuses.
     pub fn take(hotkey_path: &Path) -> Result<Self, HotkeyLockError> {
         let path = || hotkey_path.to_owned();
-        let file =
-            File::open(hotkey_path).map_err(|source| HotkeyLockError::Io { doing: "open", path: path(), source })?;
+        let opened = fs::metadata(hotkey_path)
+            .and_then(|metadata| metadata.is_file().then(|| File::open(hotkey_path)).transpose());
+        let opened = opened.map_err(|source| HotkeyLockError::Io { doing: "open", path: path(), source })?;
+        let Some(file) = opened else { return Ok(Self { _file: None }) };
         match fs4::FileExt::try_lock(&file) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { _file: Some(file) }),
             Err(fs4::TryLockError::WouldBlock) => Err(HotkeyLockError::Taken { path: path() }),
             Err(fs4::TryLockError::Error(source)) => Err(HotkeyLockError::Io { doing: "lock", path: path(), source }),
         }
@@ -63,27 +67,23 @@ impl InstanceId {
     /// The name kept in this data folder, or a new one.
     ///
     /// # Errors
-    /// [`HotkeyLockError::Io`] where the folder cannot be read or written.
-    pub fn of(data_folder: &Path) -> Result<Self, HotkeyLockError> {
+    /// [`FolderError`] where the folder is not its owner's alone, or cannot be read or written.
+    pub fn of(data_folder: &Path) -> Result<Self, FolderError> {
+        folder::claim(data_folder)?;
         let path = data_folder.join("instance-id");
-        let failed = |doing| {
-            let path = path.clone();
-            move |source| HotkeyLockError::Io { doing, path, source }
-        };
-        fs::create_dir_all(data_folder).map_err(failed("make the folder of"))?;
-        match fs::read_to_string(&path) {
-            Ok(text) if is_id(text.trim()) => return Ok(Self(text.trim().to_owned())),
+        match folder::read(&path).map(|content| String::from_utf8_lossy(&content).trim().to_owned()) {
+            Ok(text) if is_id(&text) => return Ok(Self(text)),
             // A crash may have left it empty; any name does, as long as it stays.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("read")(error)),
+            Err(error) => return Err(FolderError::io("read", &path)(error)),
         }
         let mut bytes = [0; INSTANCE_BYTES];
-        getrandom::fill(&mut bytes).map_err(|error| failed("draw a name for")(io::Error::from(error)))?;
+        getrandom::fill(&mut bytes).map_err(io::Error::from).map_err(FolderError::io("draw a name for", &path))?;
         let id = hex::encode(bytes);
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let written = file.as_mut().map_err(|error| io::Error::new(error.kind(), error.to_string()));
-        written.and_then(|file| file.write_all(id.as_bytes())).map_err(failed("write"))?;
+        let opened = folder::open(&path, folder::options().write(true).create(true).truncate(true));
+        let written = opened.and_then(|mut file| file.write_all(id.as_bytes()));
+        written.map_err(FolderError::io("write", &path))?;
         Ok(Self(id))
     }
 }
@@ -110,6 +110,13 @@ mod tests {
         assert_ne!(InstanceId::of(other.path()).unwrap(), id);
         fs::write(one.path().join("instance-id"), "").unwrap();
         assert!(is_id(&InstanceId::of(one.path()).unwrap().to_string()));
+    }
+
+    #[test]
+    fn what_is_no_file_of_ours_is_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("instance-id")).unwrap();
+        assert!(matches!(InstanceId::of(folder.path()), Err(FolderError::Strange { .. })));
     }
 
     #[test]

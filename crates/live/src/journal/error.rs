@@ -3,7 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use grail_folder::FolderError;
 use grail_miner::frames::FrameDamage;
+
+/// What is done to a file whose content is wanted.
+pub(super) const READING: &str = "reading";
 
 /// Why a journal cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +20,9 @@ pub enum JournalFileError {
         /// Who holds it.
         holder: String,
     },
+    /// The folder is not this user's alone.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// There is no room left.
     #[error("the disk that holds {} is full; free some space and start again", .path.display())]
     DiskFull {
@@ -34,7 +41,8 @@ pub enum JournalFileError {
     },
     /// The file is not what was written once.
     #[error(
-        "{} cannot be trusted: {damage}; move it away to begin anew, which loses the groups of the window in it",
+        "{} cannot be trusted: {damage}; the miner's next start moves it aside and begins anew, which loses the groups of \
+         the window in it",
         .path.display()
     )]
     Damaged {
@@ -44,7 +52,10 @@ pub enum JournalFileError {
         damage: FrameDamage,
     },
     /// A record is whole, but not one of ours.
-    #[error("record {number} of {} cannot be read ({source}); move the file away to begin anew", .path.display())]
+    #[error(
+        "record {number} of {} cannot be read ({source}); the miner's next start moves the file aside and begins anew",
+        .path.display()
+    )]
     Unreadable {
         /// The journal.
         path: PathBuf,
@@ -52,6 +63,14 @@ pub enum JournalFileError {
         number: usize,
         /// Why it cannot be read.
         source: postcard::Error,
+    },
+    /// It is longer, or takes more memory, than a window's records.
+    #[error("{} is no journal of a window: {why}; the miner's next start moves it aside and begins anew", .path.display())]
+    TooLong {
+        /// The journal.
+        path: PathBuf,
+        /// What is too much.
+        why: String,
     },
     /// A record that cannot be stored.
     #[error("a record of {bytes} bytes is too large for the journal; this is a defect, please report it")]
@@ -74,10 +93,21 @@ pub enum JournalFileError {
 }
 
 impl JournalFileError {
+    /// What is wrong with the file's content, if that is what is wrong.
+    pub(super) fn damage(&self) -> Option<String> {
+        match self {
+            Self::Damaged { damage, .. } => Some(damage.to_string()),
+            Self::Unreadable { number, source, .. } => Some(format!("its record {number} cannot be read ({source})")),
+            Self::TooLong { why, .. } => Some(why.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::FileTooLarge if doing == READING => Self::TooLong { path, why: source.to_string() },
             _ => Self::Io { doing, path, source },
         }
     }

@@ -1,10 +1,12 @@
 //! The files of one journal: the current one, the older ones, and how one takes another's place.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::error::JournalFileError;
+use super::error::{JournalFileError, READING};
+use super::look::FILE_BYTES_MAX;
+use grail_folder as folder;
 
 /// A file as the journal writes it.
 pub(super) trait Appending: Send {
@@ -38,22 +40,18 @@ impl Files {
     /// The files of this name; makes the folder, for its owner alone.
     ///
     /// # Errors
-    /// [`JournalFileError::Io`] where the folder cannot be made.
+    /// [`JournalFileError::Folder`] where the folder cannot be made, or is not its owner's alone.
     pub(super) fn new(folder: &Path, name: &str) -> Result<Self, JournalFileError> {
-        let mut builder = DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        let made = builder.recursive(true).create(folder);
-        made.map_err(|source| JournalFileError::io("making the folder", folder, source))?;
+        folder::claim(folder)?;
         Ok(Self { folder: folder.to_owned(), name: name.to_owned() })
     }
 
     /// The files of this name that are there, oldest first; nothing is made.
     pub(super) fn all(folder: &Path, name: &str) -> Vec<PathBuf> {
         let files = Self { folder: folder.to_owned(), name: name.to_owned() };
-        let mut all: Vec<PathBuf> = (1..).map(|age| files.old(age)).take_while(|path| path.exists()).collect();
+        let mut all: Vec<PathBuf> = (1..).map(|age| files.old(age)).take_while(|path| folder::is_there(path)).collect();
         all.reverse();
-        all.extend(Some(files.current()).filter(|path| path.exists()));
+        all.extend(Some(files.current()).filter(|path| folder::is_there(path)));
         all
     }
 
@@ -72,10 +70,10 @@ impl Files {
     /// The current file's first `bytes`, or all of it.
     pub(super) fn read(&self, bytes: Option<u64>) -> Result<Vec<u8>, JournalFileError> {
         let path = self.current();
-        let mut content = match fs::read(&path) {
+        let mut content = match folder::read_at_most(&path, FILE_BYTES_MAX) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(JournalFileError::io("reading", &path, error)),
+            Err(error) => return Err(JournalFileError::io(READING, &path, error)),
         };
         if let Some(bytes) = bytes {
             content.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -87,7 +85,7 @@ impl Files {
     pub(super) fn open_cut(&self, bytes: u64) -> Result<File, JournalFileError> {
         let path = self.current();
         let failed = |source| JournalFileError::io("opening", &path, source);
-        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        let file = folder::open(&path, folder::options().append(true)).map_err(failed)?;
         #[cfg(unix)]
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(failed)?;
         if file.metadata().map_err(failed)?.len() != bytes {
@@ -107,7 +105,8 @@ impl Files {
         let failed = |source| JournalFileError::io("writing", &new, source);
         // Left over by a crash; opening it could meet a file of other permissions.
         remove(&new).map_err(failed)?;
-        let mut file = wrap(private_file().append(true).create_new(true).open(&new).map_err(failed)?);
+        let made = folder::open(&new, folder::options().append(true).create_new(true));
+        let mut file = wrap(made.map_err(failed)?);
         content.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync()).map_err(failed)?;
         let moved = self.age(keep).and_then(|()| fs::rename(&new, self.current())).and_then(|()| self.sync_folder());
         moved.map_err(|source| JournalFileError::io("replacing", &self.current(), source))?;
@@ -116,28 +115,32 @@ impl Files {
 
     /// Let the current file become the first of the older ones, while it stays the current one.
     fn age(&self, keep: usize) -> io::Result<()> {
-        if keep == 0 || !self.current().exists() {
+        if keep == 0 || !folder::is_there(&self.current()) {
             return Ok(());
         }
         remove(&self.old(keep))?;
-        for age in (1..keep).rev().filter(|age| self.old(*age).exists()) {
+        for age in (1..keep).rev().filter(|age| folder::is_there(&self.old(*age))) {
             fs::rename(self.old(age), self.old(age + 1))?;
         }
         // A second name leaves no moment without a current file; not every file system has second names.
-        fs::hard_link(self.current(), self.old(1)).or_else(|_| fs::copy(self.current(), self.old(1)).map(drop))
+        fs::hard_link(self.current(), self.old(1)).or_else(|_| {
+            let content = folder::read(&self.current())?;
+            let mut copy = folder::open(&self.old(1), folder::options().append(true).create_new(true))?;
+            Write::write_all(&mut copy, &content)
+        })
+    }
+
+    /// Move the current file out of the way, and give its new place; what was moved there before is replaced.
+    pub(super) fn set_aside(&self) -> Result<PathBuf, JournalFileError> {
+        let (path, aside) = (self.current(), self.folder.join(format!("{}.journal.damaged", self.name)));
+        let moved = fs::rename(&path, &aside).and_then(|()| self.sync_folder());
+        moved.map_err(|source| JournalFileError::io("moving", &path, source))?;
+        Ok(aside)
     }
 
     fn sync_folder(&self) -> io::Result<()> {
         if cfg!(unix) { File::open(&self.folder)?.sync_all() } else { Ok(()) }
     }
-}
-
-/// Options for a file that its owner alone may read.
-pub(super) fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }
 
 fn remove(path: &Path) -> io::Result<()> {

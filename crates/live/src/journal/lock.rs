@@ -5,7 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use super::error::JournalFileError;
-use super::files::private_file;
+use grail_folder as folder;
 
 /// Held as long as this lives; the operating system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -21,7 +21,9 @@ impl Lock {
     pub(super) fn take(path: &Path) -> Result<Self, JournalFileError> {
         let failed = |source| JournalFileError::io("locking", path, source);
         // Not truncated: until the lock is ours, the content is its holder's.
-        let mut file = private_file().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let options = &mut folder::options();
+        let mut file =
+            folder::open(path, options.read(true).write(true).create(true).truncate(false)).map_err(failed)?;
         match fs4::FileExt::try_lock(&file) {
             Ok(()) => {}
             Err(fs4::TryLockError::WouldBlock) => {

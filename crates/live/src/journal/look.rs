@@ -1,14 +1,22 @@
 //! A look at a journal that another process may be writing: nothing is locked, cut or made.
 
+use std::ops::Range;
 use std::path::Path;
 
+use grail_folder as folder;
 use grail_miner::frames::scan;
 use grail_miner::ports::JournalRecord;
+use grail_protocol::budget::{Budget, OverBudget};
 
-use super::error::JournalFileError;
+use super::error::{JournalFileError, READING};
 use super::files::Files;
 use super::record::decode;
 use super::writer::KIND;
+
+/// Longest file of a journal; a window of 20,000 rollouts has 300 MB.
+pub(super) const FILE_BYTES_MAX: usize = 1 << 30;
+/// Most memory that the records of a file take.
+pub(super) const DECODED_BYTES_MAX: usize = 1536 << 20;
 
 /// Records of one window in the journal of the hotkey with this address, whichever of its files they are in.
 ///
@@ -17,7 +25,8 @@ use super::writer::KIND;
 pub fn records_of(folder: &Path, hotkey: &str, window: u64) -> Result<Vec<JournalRecord>, JournalFileError> {
     let mut records = Vec::new();
     for path in Files::all(folder, hotkey) {
-        let content = std::fs::read(&path).map_err(|source| JournalFileError::io("reading", &path, source))?;
+        let content = folder::read_at_most(&path, FILE_BYTES_MAX);
+        let content = content.map_err(|source| JournalFileError::io(READING, &path, source))?;
         records.extend(records_in(&path, &content)?.into_iter().filter(|record| window_of(record) == window));
     }
     Ok(records)
@@ -28,14 +37,21 @@ pub fn records_of(folder: &Path, hotkey: &str, window: u64) -> Result<Vec<Journa
 /// # Errors
 /// [`JournalFileError`] where the file is damaged before its tail.
 pub fn records_in(path: &Path, content: &[u8]) -> Result<Vec<JournalRecord>, JournalFileError> {
+    records_within(&Budget::new(DECODED_BYTES_MAX), path, content)
+}
+
+fn records_within(budget: &Budget, path: &Path, content: &[u8]) -> Result<Vec<JournalRecord>, JournalFileError> {
     let damaged = |damage| JournalFileError::Damaged { path: path.to_owned(), damage };
-    let payloads = (1..).zip(scan(&KIND, content).map_err(damaged)?.payloads);
-    payloads
-        .map(|(number, payload)| {
-            let unreadable = |source| JournalFileError::Unreadable { path: path.to_owned(), number, source };
-            decode(&content[payload]).map_err(unreadable)
+    let too_long = |excess: OverBudget| JournalFileError::TooLong { path: path.to_owned(), why: excess.to_string() };
+    let payloads = scan(&KIND, content).map_err(damaged)?.payloads;
+    budget.spend(payloads.len().saturating_mul(size_of::<JournalRecord>())).map_err(too_long)?;
+    let record = |(number, payload): (usize, Range<usize>)| {
+        decode(&content[payload], budget).map_err(|source| match budget.check() {
+            Err(excess) => too_long(excess),
+            Ok(()) => JournalFileError::Unreadable { path: path.to_owned(), number, source },
         })
-        .collect()
+    };
+    (1..).zip(payloads).map(record).collect()
 }
 
 /// The addresses whose journals are in a folder, in order.
@@ -56,5 +72,32 @@ fn window_of(record: &JournalRecord) -> u64 {
         | JournalRecord::UploadDone { window_start, .. }
         | JournalRecord::UploadAbandoned { window_start, .. }
         | JournalRecord::WindowClosed { window_start } => *window_start,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::encode;
+    use super::*;
+    use grail_miner::frames::frame;
+
+    #[test]
+    fn records_that_take_more_than_the_budget_are_refused() {
+        let closed = |window_start| JournalRecord::WindowClosed { window_start };
+        let file = |count: u64| {
+            let frames = (0..count).flat_map(|window| frame(&encode(&closed(window)).unwrap()));
+            KIND.header().into_iter().chain(frames).collect::<Vec<u8>>()
+        };
+        let read = |count, bytes| records_within(&Budget::new(bytes), Path::new("5abc.journal"), &file(count));
+        let enough = 10 * size_of::<JournalRecord>();
+        assert_eq!(read(10, enough).unwrap().len(), 10);
+        assert!(matches!(read(11, enough), Err(JournalFileError::TooLong { .. })));
+        // A text counts with its length.
+        let abandoned =
+            JournalRecord::UploadAbandoned { window_start: 0, digest: "d".repeat(5_000), why: "w".to_owned() };
+        let file = [&KIND.header()[..], &frame(&encode(&abandoned).unwrap())].concat();
+        let read = |bytes| records_within(&Budget::new(bytes), Path::new("5abc.journal"), &file);
+        assert!(matches!(read(5_000), Err(JournalFileError::TooLong { .. })));
+        assert_eq!(read(20_000).unwrap(), [abandoned.clone()]);
     }
 }

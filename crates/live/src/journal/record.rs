@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use grail_miner::ports::JournalRecord;
+use grail_protocol::budget::Budget;
 use grail_protocol::rollout::{Rollout, WindowContext};
 use grail_protocol::signature::Hotkey;
 use serde::{Deserialize, Serialize};
@@ -49,13 +50,14 @@ pub fn encode(record: &JournalRecord) -> Result<Vec<u8>, postcard::Error> {
     })
 }
 
-/// The record that these bytes are.
+/// The record that these bytes are; what it takes is taken out of the budget.
 ///
 /// # Errors
-/// [`postcard::Error`] where they are none, or more than one.
-pub fn decode(bytes: &[u8]) -> Result<JournalRecord, postcard::Error> {
-    let (stored, rest) = postcard::take_from_bytes(bytes)?;
-    if !rest.is_empty() {
+/// [`postcard::Error`] where they are none, or more than one, or take more than is left.
+pub fn decode(bytes: &[u8], budget: &Budget) -> Result<JournalRecord, postcard::Error> {
+    let mut deserializer = postcard::Deserializer::from_bytes(bytes);
+    let stored = budget.decode(&mut deserializer)?;
+    if !deserializer.finalize()?.is_empty() {
         return Err(postcard::Error::DeserializeBadEncoding);
     }
     Ok(match stored {

@@ -7,7 +7,7 @@ use super::error::JournalFileError;
 use super::files::{Appending, Files, Wrap};
 use super::lock::Lock;
 use super::look::records_in;
-use super::{JournalOptions, Opened};
+use super::{JournalOptions, Opened, SetAside};
 
 pub(super) const KIND: FileKind = FileKind { magic: *b"GRAILJNL", version: 1 };
 
@@ -26,19 +26,27 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Lock the journal, cut its torn tail off, and make ready to append.
+    /// Lock the journal, cut its torn tail off, and make ready to append. A damaged journal is moved aside: one window is at
+    /// stake, which is worth less than the windows that pass until somebody looks at it.
     ///
     /// # Errors
-    /// [`JournalFileError`] if it is in use, damaged, or cannot be read or written.
+    /// [`JournalFileError`] if it is in use, or cannot be read or written.
     pub(super) fn open(
         files: Files,
         options: JournalOptions,
         mut wrap: Wrap,
-    ) -> Result<(Self, Opened), JournalFileError> {
+    ) -> Result<(Self, Opened, Option<SetAside>), JournalFileError> {
         let lock = Lock::take(&files.lock())?;
         let content = files.read(None)?;
-        let Scan { payloads, whole_bytes, torn_bytes } = checked(&files, &content)?;
-        let records = records_in(&files.current(), &content)?;
+        let understood = checked(&files, &content).and_then(|scan| Ok((scan, records_in(&files.current(), &content)?)));
+        let ((Scan { payloads, whole_bytes, torn_bytes }, records), set_aside) = match understood {
+            Ok(understood) => (understood, None),
+            Err(error) => {
+                let Some(why) = error.damage() else { return Err(error) };
+                let nothing = Scan { payloads: Vec::new(), whole_bytes: 0, torn_bytes: 0 };
+                ((nothing, Vec::new()), Some(SetAside { path: files.set_aside()?, why }))
+            }
+        };
         let file = match whole_bytes {
             0 => files.replace(&[&KIND.header()], 0, &mut wrap)?,
             _ => wrap(files.open_cut(whole_bytes as u64)?),
@@ -53,7 +61,7 @@ impl Writer {
             wrap,
             file,
         };
-        Ok((writer, Opened { records: payloads.len(), torn_bytes: torn_bytes as u64 }))
+        Ok((writer, Opened { records: payloads.len(), torn_bytes: torn_bytes as u64 }, set_aside))
     }
 
     /// Append durably; `window` is set if the payload is the record of one.

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use grail_live::journal::{FileJournal, JournalFileError, JournalOptions, Opened};
+use grail_live::journal::{FileJournal, JournalFileError, JournalOptions, Opened, SetAside, records_in, records_of};
 use grail_miner::contract;
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_protocol::rollout::{
@@ -193,7 +194,7 @@ fn a_tail_whose_blocks_never_reached_the_disk_is_torn() {
 }
 
 #[test]
-fn a_flipped_byte_is_damage_or_in_the_last_record() {
+fn a_flipped_byte_costs_the_last_record_or_sets_the_journal_aside() {
     let (folder, content, ends) = written(&records());
     let before_last = records().len() - 1;
     let last = ends[before_last];
@@ -202,20 +203,41 @@ fn a_flipped_byte_is_damage_or_in_the_last_record() {
             let mut image = content.clone();
             image[at] ^= mask;
             crashed_with(folder.path(), &image);
-            match load(folder.path()) {
-                Ok((opened, loaded)) => {
+            let journal = open(folder.path()).unwrap();
+            let loaded = block_on(journal.load()).unwrap();
+            match journal.set_aside() {
+                None => {
                     assert!(at >= last, "byte {at} of {} was taken for a torn tail", content.len());
                     assert_eq!(loaded, records()[..before_last]);
-                    assert_eq!(opened.torn_bytes as usize, content.len() - last);
+                    assert_eq!(journal.opened().torn_bytes as usize, content.len() - last);
                 }
-                Err(JournalFileError::Damaged { path, .. }) => {
+                Some(SetAside { path, .. }) => {
                     assert!(at < last, "byte {at} of the tail was taken for damage");
                     assert_eq!(fs::read(path).unwrap(), image, "a damaged file was altered");
+                    assert_eq!((loaded, journal.opened()), (vec![], Opened { records: 0, torn_bytes: 0 }));
                 }
-                Err(other) => panic!("byte {at}: {other}"),
             }
         }
     }
+}
+
+#[test]
+fn after_damage_another_journal_begins_and_goes_on() {
+    let (folder, content, ends) = written(&records());
+    let mut image = content;
+    image[ends[1] + 20] ^= 1;
+    crashed_with(folder.path(), &image);
+    let journal = open(folder.path()).unwrap();
+    let SetAside { path, why } = journal.set_aside().unwrap().clone();
+    assert!(why.contains(&format!("the record at byte {} is damaged", ends[1])), "{why}");
+    block_on(journal.append(&window(60))).unwrap();
+    drop(journal);
+    let (opened, loaded) = load(folder.path()).unwrap();
+    assert_eq!((opened.records, loaded), (1, vec![window(60)]));
+    // Damaged once more: the disk is not filled with what cannot be read.
+    crashed_with(folder.path(), b"GRAILJNL and then something else");
+    assert_eq!(open(folder.path()).unwrap().set_aside().unwrap().path, path);
+    assert_eq!(fs::read(path).unwrap(), b"GRAILJNL and then something else");
 }
 
 #[test]
@@ -291,12 +313,37 @@ fn appends_that_nobody_waits_for_keep_their_order() {
 }
 
 #[test]
-fn what_is_no_journal_is_left_alone() {
+fn what_is_no_journal_is_moved_and_not_altered() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(file(folder.path()), b"my notes").unwrap();
-    let error = open(folder.path()).unwrap_err();
+    let journal = open(folder.path()).unwrap();
+    assert_eq!(fs::read(&journal.set_aside().unwrap().path).unwrap(), b"my notes");
+    // Read by others while the miner does not run, it says what is wrong with it.
+    let error = records_in(Path::new("5abc.journal"), b"my notes").unwrap_err();
     assert!(matches!(error, JournalFileError::Damaged { .. }), "{error}");
-    assert_eq!(fs::read(file(folder.path())).unwrap(), b"my notes");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_and_pipes_are_no_journal_and_what_they_lead_to_stays_as_it_is() {
+    use std::os::unix::fs::symlink;
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let victim = elsewhere.path().join("victim");
+    fs::write(&victim, b"important").unwrap();
+    for name in [".journal", ".journal.1", ".lock"] {
+        let folder = tempfile::tempdir().unwrap();
+        let planted = folder.path().join(format!("{}{name}", HOTKEY.to_ss58()));
+        symlink(&victim, &planted).unwrap();
+        assert!(matches!(open(folder.path()), Err(JournalFileError::Folder(_))), "{name}");
+        fs::remove_file(&planted).unwrap();
+        assert!(Command::new("mkfifo").arg(&planted).status().unwrap().success());
+        // Neither the writer nor a reader waits for somebody at the other end.
+        assert!(matches!(open(folder.path()), Err(JournalFileError::Folder(_))), "{name}");
+        let read = records_of(folder.path(), &HOTKEY.to_ss58(), 30);
+        assert!(read.is_err() || name == ".lock", "{name}: {read:?}");
+    }
+    assert_eq!(fs::read(&victim).unwrap(), b"important");
 }
 
 #[cfg(unix)]

@@ -1,21 +1,25 @@
 //! Asking a running miner.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::status::Status;
 use super::{ENDING, PREFIX, Request};
 
 /// A miner answers from memory; what takes longer is no answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest answer, its line's end included: a status has a few KiB.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+const CHUNK_BYTES: usize = 8 << 10;
 
 /// A miner that answers.
 #[derive(Debug)]
 pub struct Asking {
-    stream: BufReader<UnixStream>,
+    stream: UnixStream,
     socket: PathBuf,
+    patience: Duration,
 }
 
 /// Why no miner answers.
@@ -71,9 +75,8 @@ impl Asking {
     /// None where nobody listens: a process that was killed leaves its socket behind.
     fn connect(socket: PathBuf) -> Option<Self> {
         let stream = UnixStream::connect(&socket).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_write_timeout(Some(PATIENCE)).ok()?;
-        Some(Self { stream: BufReader::new(stream), socket })
+        Some(Self { stream, socket, patience: PATIENCE })
     }
 
     /// Ask; every request is answered with how the miner is then.
@@ -86,12 +89,31 @@ impl Asking {
 
     fn exchange(&mut self, request: Request) -> io::Result<Status> {
         let line = serde_json::to_string(&request)? + "\n";
-        self.stream.get_mut().write_all(line.as_bytes())?;
-        let mut answer = String::new();
-        if self.stream.read_line(&mut answer)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        self.stream.write_all(line.as_bytes())?;
+        Ok(serde_json::from_slice(&self.line()?)?)
+    }
+
+    /// The next line, which must not be too long and must come soon, however it comes.
+    fn line(&mut self) -> io::Result<Vec<u8>> {
+        let end = Instant::now() + self.patience;
+        let (mut line, mut chunk) = (Vec::new(), [0; CHUNK_BYTES]);
+        // Each answer is one line, so nothing follows it.
+        while line.last() != Some(&b'\n') {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            match self.stream.read(&mut chunk)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count if line.len() + count > ANSWER_BYTES_MAX => {
+                    let what = format!("its answer has more than {} KiB", ANSWER_BYTES_MAX >> 10);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
+                count => line.extend_from_slice(&chunk[..count]),
+            }
         }
-        Ok(serde_json::from_str(&answer)?)
+        Ok(line)
     }
 }
 
@@ -107,4 +129,42 @@ fn sockets(folder: &Path) -> Vec<(String, PathBuf)> {
         .collect();
     sockets.sort();
     sockets
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(300);
+
+    /// What is told of a socket that answers each question in this way.
+    fn told(answer: impl Fn(&mut UnixStream) + Send + 'static) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("control-5abc.sock")).unwrap();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            answer(&mut stream);
+        });
+        let mut asking = Asking { patience: SOON, ..Asking::find(folder.path(), None).unwrap() };
+        let error = asking.ask(Request::Status).unwrap_err().to_string();
+        drop(asking);
+        answering.join().unwrap();
+        error
+    }
+
+    #[test]
+    fn an_answer_without_end_is_not_read_to_its_end() {
+        let endless = |stream: &mut UnixStream| while stream.write_all(&[b'x'; 4096]).is_ok() {};
+        assert!(told(endless).contains("more than 1024 KiB"));
+        // A byte comes long before each wait for one is over.
+        let dripping = |stream: &mut UnixStream| {
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(SOON / 6);
+            }
+        };
+        assert!(told(dripping).contains("does not answer"));
+        assert!(told(|_| {}).contains("does not answer"), "it hangs up");
+    }
 }

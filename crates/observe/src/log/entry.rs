@@ -9,10 +9,10 @@ use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-use grail_terminal::printable;
+use grail_terminal::printable_start;
 
 /// Longest text of a field, in characters; the rest is cut off.
-const TEXT_MAX: usize = 8 << 10;
+pub(super) const TEXT_MAX: usize = 8 << 10;
 /// The field that holds what people read.
 pub(super) const MESSAGE: &str = "message";
 
@@ -72,8 +72,7 @@ impl Fields {
     }
 
     fn text(&mut self, field: &Field, text: &str) {
-        let cut = text.char_indices().nth(TEXT_MAX).map_or(text, |(at, _)| &text[..at]);
-        self.keep(field, Value::from(printable(cut)));
+        self.keep(field, Value::from(printable_start(text, TEXT_MAX)));
     }
 }
 

@@ -1,8 +1,7 @@
 //! A run: what it is called, and what it says of itself.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::metrics::row::{BLOCK, WINDOW};
 use grail_config::{Resume, WandbConfig};
+use grail_folder as folder;
 
 /// Letters of a new run's id.
 const ID_LETTERS: usize = 8;
@@ -33,21 +33,23 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// The run that the configuration asks for. Its id is kept in `folder`.
+    /// The run that the configuration asks for. Its id is kept in the folder `runs`.
     pub(super) fn begin(
         config: &WandbConfig,
         told: BTreeMap<String, Value>,
-        folder: &Path,
+        runs: &Path,
         begun_ms: u64,
     ) -> io::Result<Self> {
-        let path = folder.join(LAST_RUN);
-        let last = || fs::read_to_string(&path).ok().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+        let path = runs.join(LAST_RUN);
+        let read = || String::from_utf8(folder::read(&path).ok()?).ok();
+        let last = || read().map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
         let auto = (config.resume == Resume::Auto).then(last).flatten();
         let id = match config.run_id.clone().or(auto) {
             Some(id) => id,
             None => new_id()?,
         };
-        fs::write(&path, format!("{id}\n"))?;
+        let mut file = folder::open(&path, folder::options().write(true).create(true).truncate(true))?;
+        file.write_all(format!("{id}\n").as_bytes())?;
         Ok(Self {
             id,
             project: config.project.clone(),

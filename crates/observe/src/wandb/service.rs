@@ -17,7 +17,7 @@ const UPSERT: &str = "mutation UpsertBucket($name: String, $project: String, $en
     bucket { id name project { name entity { name } } } inserted } }";
 
 /// Longest answer that is read.
-const ANSWER_MAX: usize = 4 << 20;
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Why the service did not take something.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +138,7 @@ impl Service {
                 let mut bytes = Vec::new();
                 while let Some(chunk) = response.chunk().await.map_err(later)? {
                     bytes.extend_from_slice(&chunk);
-                    if bytes.len() > ANSWER_MAX {
+                    if bytes.len() > ANSWER_BYTES_MAX {
                         return Err(ServiceError::Later("its answer has no end".to_owned()));
                     }
                 }

@@ -1,15 +1,16 @@
 //! Rows that the service has not acknowledged: a bounded file for each run, so that neither an outage nor a crash loses them.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::run::Run;
 use crate::metrics::row::{Row, TIMESTAMP};
+use grail_folder as folder;
 
 /// The rows of one run that wait, oldest first.
 pub(super) struct Spool {
@@ -42,10 +43,10 @@ impl Spool {
     /// # Errors
     /// What the system says where the folder or the run's file cannot be used. A file of another run that cannot be read
     /// is left where it is.
-    pub(super) fn open(folder: &Path, run: Run) -> io::Result<(Self, Vec<Self>)> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let own = folder.join(format!("{}.jsonl", run.id));
-        let mut others: Vec<Self> = fs::read_dir(folder)?
+    pub(super) fn open(spools: &Path, run: Run) -> io::Result<(Self, Vec<Self>)> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(spools)?;
+        let own = spools.join(format!("{}.jsonl", run.id));
+        let mut others: Vec<Self> = fs::read_dir(spools)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| *path != own && path.extension().is_some_and(|extension| extension == "jsonl"))
             .filter_map(|path| Self::read(path).ok())
@@ -61,19 +62,19 @@ impl Spool {
     }
 
     fn begin(path: PathBuf, run: Run) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        let file = folder::open(&path, folder::options().append(true).create(true))?;
         Ok(Self { run, path, file, head: 0, bytes: 0, waiting: VecDeque::new() })
     }
 
     fn read(path: PathBuf) -> io::Result<Self> {
-        let text = fs::read_to_string(&path)?;
+        let text = String::from_utf8(folder::read(&path)?).map_err(|_| io::ErrorKind::InvalidData)?;
         let (head, rows) = text.split_once('\n').ok_or(io::ErrorKind::InvalidData)?;
         let run: Run = serde_json::from_str(head)?;
         // A crash may have left the last line unfinished.
         let rows = rows.lines().filter_map(|line| serde_json::from_str(line).ok());
         let waiting = rows.map(|row| Waiting { row: Row(row), may_be_there: true }).collect();
         let (head, bytes) = (head.len() as u64 + 1, text.len() as u64);
-        let file = OpenOptions::new().append(true).open(&path)?;
+        let file = folder::open(&path, folder::options().append(true))?;
         Ok(Self { run, path, file, head, bytes, waiting })
     }
 
@@ -85,10 +86,10 @@ impl Spool {
             text += &format!("{}\n", Value::Object(waiting.row.0.clone()));
         }
         let new = self.path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = folder::open(&new, folder::options().write(true).create(true).truncate(true))?;
         file.write_all(text.as_bytes())?;
         fs::rename(&new, &self.path)?;
-        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.file = folder::open(&self.path, folder::options().append(true))?;
         self.bytes = text.len() as u64;
         Ok(())
     }
@@ -135,6 +136,7 @@ impl Spool {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fs::OpenOptions;
 
     use serde_json::json;
 

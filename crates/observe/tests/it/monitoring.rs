@@ -427,7 +427,7 @@ fn counters_add_up_to_the_receipts_and_the_score_is_what_a_validator_finds() {
         // No reward lies beyond the buckets, and what solves its problem lies in others than what does not.
         let solved = value(&text, "grail_mining_successful_rollouts_total");
         let below = |bound: &str| value(&text, &format!("grail_mining_reward_distribution_bucket{{le=\"{bound}\"}}"));
-        assert_eq!((below("1.15"), below("0.15")), (4.0 * groups, 4.0 * groups - solved), "seed {seed}");
+        assert_eq!((below("1.35"), below("0.35")), (4.0 * groups, 4.0 * groups - solved), "seed {seed}");
         let last = receipts.last().unwrap();
         assert_eq!(value(&text, "grail_mining_uploaded_rollouts"), last.rollouts_uploaded as f64);
         let Some(confirmed) = receipts.iter().rfind(|receipt| receipt.outcome == WindowOutcome::Uploaded) else {

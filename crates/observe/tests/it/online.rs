@@ -114,7 +114,7 @@ fn a_run_is_described_and_its_rows_follow() {
 
 #[test]
 fn an_outage_loses_and_doubles_nothing() {
-    for mood in [Mood::Broken, Mood::LosesAnswers, Mood::RefusesKeys] {
+    for mood in [Mood::Broken, Mood::LosesAnswers, Mood::RefusesKeys, Mood::Endless] {
         let (service, folder) = (Service::start(), tempfile::tempdir().unwrap());
         let sending = Sending::start(&config(&service.server.url("")), folder.path(), LIMITS);
         sending.offer(0..2);

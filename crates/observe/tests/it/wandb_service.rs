@@ -35,6 +35,8 @@ pub(crate) enum Mood {
     RefusesRows,
     /// Takes connections, and says nothing.
     Silent,
+    /// Answers far more than there is to say.
+    Endless,
 }
 
 pub(crate) struct Service {
@@ -58,6 +60,7 @@ impl Service {
             match mood {
                 Mood::Broken => Answer::With(503, "overloaded".to_owned()),
                 Mood::Silent => Answer::Silence,
+                Mood::Endless => Answer::With(200, json!({ "data": "a".repeat(2 << 20) }).to_string()),
                 Mood::RefusesKeys => Answer::With(401, "{}".to_owned()),
                 Mood::RefusesRows if request.path.ends_with("file_stream") => Answer::With(400, "{}".to_owned()),
                 Mood::LosesAnswers => {

@@ -1,4 +1,4 @@
-//! The data folder can be written to, and its disk has room.
+//! The data folder is its owner's alone and can be written to, and its disk has room.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Subject;
 use super::aside::aside;
 use super::check::Check;
+use grail_folder as folder;
 
 const FOLDER: &str = "disk.folder";
 const FREE: &str = "disk.free";
@@ -33,9 +34,15 @@ fn look(folder: &Path, bytes_min: u64) -> Vec<Check> {
         return vec![Check::obstacle(FOLDER, value, "name a folder with --data-dir"), Check::skipped(FREE, FOLDER)];
     };
     let room = free(&existing, bytes_min);
+    // What the miner refuses at its start.
+    if folder.exists()
+        && let Err(error) = folder::examine(folder)
+    {
+        return vec![Check::obstacle_told(FOLDER, &error.to_string(), "; "), room];
+    }
     match try_writing(&existing) {
         Ok(()) => {
-            let value = match existing == folder {
+            let value = match folder.exists() {
                 true => format!("{} can be written to", folder.display()),
                 false => format!("{} will be made", folder.display()),
             };

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use grail_folder::bounded;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -19,6 +20,8 @@ const FILES: &str = "model.files";
 /// The model in the binary.
 const REHEARSAL: &str = "rehearsal";
 const INDEX: &str = "model.safetensors.index.json";
+/// Longest index; one of a thousand tensors has 100 KB.
+const INDEX_BYTES_MAX: usize = 16 << 20;
 const WHOLE: &str = "model.safetensors";
 const CHUNK_BYTES: usize = 1 << 20;
 const FINGERPRINT_DIGITS: usize = 16;
@@ -99,7 +102,8 @@ fn names(folder: &Path) -> Result<BTreeSet<String>, ModelProblem> {
         names.insert(WHOLE.to_owned());
         return Ok(names);
     }
-    let content = fs::read(&path).map_err(|source| ModelProblem::File { path: path.clone(), source })?;
+    let content = bounded::read(&path, INDEX_BYTES_MAX);
+    let content = content.map_err(|source| ModelProblem::File { path: path.clone(), source })?;
     let index: Index = serde_json::from_slice(&content).map_err(|_| ModelProblem::Index { path: path.clone() })?;
     if index.weight_map.values().any(|name| name.contains(['/', '\\'])) {
         return Err(ModelProblem::Index { path });

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Finding, JournalFacts, ObjectFacts, Receipt, VerdictFacts};
+use grail_observe::INTERRUPTED;
 
 /// What became of a window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,6 +82,13 @@ fn not_uploaded(receipt: &Receipt) -> Conclusion {
         "reorganised" => (
             "the window's first block was replaced, and no time was left".to_owned(),
             "nothing is to be done: the chain did it, and it is rare",
+        ),
+        INTERRUPTED => (
+            format!(
+                "a defect of grail ended the miner with {} groups clean, and no miner went on: {why}",
+                receipt.groups_clean
+            ),
+            "report it with `grail bundle`; a supervisor that starts the miner again would have saved the window",
         ),
         _ => (
             format!("{} clean groups were lost: {why}", receipt.groups_clean),

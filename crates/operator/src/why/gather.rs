@@ -12,7 +12,7 @@ use grail_protocol::generation::ModelLimits;
 use grail_protocol::python_json::Value;
 use grail_protocol::randomness::challenge_randomness;
 use grail_protocol::signature::Hotkey;
-use grail_protocol::window_file::{object_key, unpack};
+use grail_protocol::window_file::{object_key, unpack_object};
 use grail_verify::score::ROLLING_WINDOWS;
 use grail_verify::{Report, Verdict, WindowFacts};
 use sha2::{Digest, Sha256};
@@ -177,7 +177,7 @@ fn verdict(
     let chain = chain.ok_or_else(|| anyhow!("the hash of the window's first block is not known"))?;
     let block_hash = chain.block_hash.clone()?;
     let block_hash = block_hash.ok_or_else(|| anyhow!("the chain does not know block {window}"))?;
-    let document = unpack(bytes).context("the object is no window file")?;
+    let document = unpack_object(bytes).context("the object is no window file")?;
     let facts = |limits| {
         anyhow::Ok(WindowFacts {
             hotkey: hotkey.to_owned(),

@@ -6,6 +6,9 @@ use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use grail_folder as folder;
+use grail_observe::INTERRUPTED;
+
 /// One line of `receipts.jsonl`; fields that an older miner did not write are none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -50,13 +53,14 @@ pub struct Receipt {
     pub expected_score: Option<f64>,
 }
 
-/// Every receipt in a data folder, in the order in which they were given. A line that a crash cut is left out.
+/// Every receipt in a data folder, in the order in which they were given. Left out are lines that a crash cut, and an
+/// interrupted window's first receipt where the window went on and has another one.
 ///
 /// # Errors
 /// Where there is no file of receipts.
 pub fn receipts(data_folder: &Path) -> anyhow::Result<Vec<Receipt>> {
     let path = data_folder.join("receipts.jsonl");
-    let text = match std::fs::read(&path) {
+    let text = match folder::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(anyhow!(
@@ -66,5 +70,39 @@ pub fn receipts(data_folder: &Path) -> anyhow::Result<Vec<Receipt>> {
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    let mut receipts: Vec<Receipt> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let last: BTreeMap<u64, usize> = receipts.iter().enumerate().map(|(at, receipt)| (receipt.window, at)).collect();
+    let mut places = 0..;
+    receipts.retain(|receipt| {
+        let at = places.next();
+        receipt.outcome != INTERRUPTED || at == last.get(&receipt.window).copied()
+    });
+    Ok(receipts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_window_that_went_on_has_its_last_receipt_alone() {
+        let line = |window: u64, outcome: &str| {
+            format!(
+                r#"{{"window":{window},"ended_at":1.0,"outcome":"{outcome}","why":null,"groups_clean":1,"groups_uploaded":0,"rollouts_uploaded":0,"slack_seconds":null,"sha256":null,"with_beacon":true,"self_check_rejections":{{}},"engine_failures":0}}"#
+            )
+        };
+        let lines = [
+            line(30, "interrupted"),
+            line(30, "interrupted"),
+            line(30, "uploaded"),
+            line(60, "lost"),
+            line(90, "interrupted"),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("receipts.jsonl"), lines.join("\n") + "\n{\"window\":12").unwrap();
+        let read: Vec<(u64, String)> =
+            receipts(folder.path()).unwrap().into_iter().map(|receipt| (receipt.window, receipt.outcome)).collect();
+        let expected = [(30, "uploaded"), (60, "lost"), (90, "interrupted")];
+        assert_eq!(read, expected.map(|(window, outcome)| (window, outcome.to_owned())));
+    }
 }

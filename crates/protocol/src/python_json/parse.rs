@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::Value;
+use super::{Value, surrogate};
+use crate::budget::{ALLOCATION_BYTES, ENTRY_FACTOR, NODE_ENTRIES};
+
+/// Most memory that the values of one document may take, text by text and value by value; 40 million numbers do.
+pub const VALUE_BYTES_MAX: usize = 1280 << 20;
+const _: () = assert!(VALUE_BYTES_MAX == (40 << 20) * size_of::<Value>());
 
 /// Deepest nesting read; Python itself gives up near a thousand levels.
 const DEPTH_MAX: usize = 512;
@@ -10,6 +15,12 @@ const DEPTH_MAX: usize = 512;
 const DIGITS_MAX: usize = 4300;
 /// Any integer of so many digits fits 64 bits, which is faster to read than the text in general.
 const SHORT_DIGITS_MAX: usize = 18;
+/// A list that is longer leaves the stack of open lists, so that no more than this is copied when it ends.
+const STACKED_ITEMS_MAX: usize = 16 << 10;
+/// A map's entry.
+const ENTRY_BYTES: usize = size_of::<String>() + size_of::<Value>();
+
+const STAND_IN: &str = "one of the last 2048 characters of private use, which stand for lone surrogates here";
 
 /// Why a text is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,12 +35,16 @@ pub struct JsonError {
 /// Read one JSON document.
 ///
 /// # Errors
-/// [`JsonError`] names the byte and the reason; nesting beyond 512 levels, integers beyond 4,300 digits and lone
-/// surrogates are refused.
+/// [`JsonError`] names the byte and the reason; nesting beyond 512 levels, integers beyond 4,300 digits, characters
+/// that stand for lone surrogates here (the last 2,048 of private use) and values that take more than [`VALUE_BYTES_MAX`] are refused.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    parse_within(VALUE_BYTES_MAX, bytes)
+}
+
+fn parse_within(limit: usize, bytes: &[u8]) -> Result<Value, JsonError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| JsonError { offset: error.valid_up_to(), what: "not UTF-8 text; write the file as UTF-8" })?;
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, items: Vec::new() };
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, items: Vec::new(), left: limit };
     reader.skip_space();
     let value = reader.value(0)?;
     reader.skip_space();
@@ -45,6 +60,8 @@ struct Reader<'a> {
     at: usize,
     /// Items of the lists that are open, so that each list is allocated once and in its size.
     items: Vec<Value>,
+    /// Bytes of memory that values may still take.
+    left: usize,
 }
 
 impl Reader<'_> {
@@ -75,6 +92,8 @@ impl Reader<'_> {
                 return Err(self.error("a key in double quotes must stand here"));
             }
             let key = self.string()?;
+            let room = if entries.is_empty() { NODE_ENTRIES } else { ENTRY_FACTOR };
+            self.spend(room * ENTRY_BYTES)?;
             self.skip_space();
             self.expect(b':', "a colon must follow the key")?;
             self.skip_space();
@@ -94,37 +113,56 @@ impl Reader<'_> {
         if self.take(b']') {
             return Ok(Value::List(Vec::new()));
         }
+        self.spend(ALLOCATION_BYTES)?;
+        let mut begun = Vec::new();
         loop {
-            self.short_integers();
+            self.short_integers(first);
             self.skip_space();
             let item = self.value(depth + 1)?;
+            self.spend(size_of::<Value>())?;
             self.items.push(item);
+            if self.items.len() - first >= STACKED_ITEMS_MAX {
+                begun.extend(self.items.drain(first..));
+            }
             self.skip_space();
             if self.take(b']') {
-                return Ok(Value::List(self.items.drain(first..).collect()));
+                let items = self.items.drain(first..);
+                if begun.is_empty() {
+                    return Ok(Value::List(items.collect()));
+                }
+                begun.extend(items);
+                begun.shrink_to_fit();
+                return Ok(Value::List(begun));
             }
             self.expect(b',', "a comma or a closing bracket must stand here")?;
         }
     }
 
     /// Take the items of a list as long as each is a short integer that a comma follows at once: most of a window file.
-    fn short_integers(&mut self) {
-        loop {
-            let (mut value, mut at) = (0, self.at);
-            while let Some(digit @ b'0'..=b'9') = self.bytes.get(at) {
-                if at - self.at == SHORT_DIGITS_MAX {
-                    return;
-                }
-                value = 10 * value + i64::from(digit - b'0');
-                at += 1;
+    /// The list began at item `first`; it is left to its caller once it is long or the memory is used up.
+    fn short_integers(&mut self, first: usize) {
+        let begin = self.items.len();
+        let end = (begin + self.left / size_of::<Value>()).min(first + STACKED_ITEMS_MAX - 1);
+        while self.items.len() < end && self.short_integer() {}
+        self.left -= (self.items.len() - begin) * size_of::<Value>();
+    }
+
+    fn short_integer(&mut self) -> bool {
+        let (mut value, mut at) = (0, self.at);
+        while let Some(digit @ b'0'..=b'9') = self.bytes.get(at) {
+            if at - self.at == SHORT_DIGITS_MAX {
+                return false;
             }
-            let has_leading_zero = at - self.at > 1 && self.bytes[self.at] == b'0';
-            if at == self.at || has_leading_zero || self.bytes.get(at) != Some(&b',') {
-                return;
-            }
-            self.items.push(Value::Int(i128::from(value)));
-            self.at = at + 1;
+            value = 10 * value + i64::from(digit - b'0');
+            at += 1;
         }
+        let has_leading_zero = at - self.at > 1 && self.bytes[self.at] == b'0';
+        if at == self.at || has_leading_zero || self.bytes.get(at) != Some(&b',') {
+            return false;
+        }
+        self.items.push(Value::Int(i128::from(value)));
+        self.at = at + 1;
+        true
     }
 
     fn number(&mut self) -> Result<Value, JsonError> {
@@ -164,7 +202,12 @@ impl Reader<'_> {
         if integer_end - digits_start > DIGITS_MAX {
             return Err(self.error("an integer of more than 4300 digits"));
         }
-        Ok(text.parse().map_or_else(|_| Value::BigInt(text.into()), Value::Int))
+        if let Ok(value) = text.parse() {
+            return Ok(Value::Int(value));
+        }
+        let digits = text.into();
+        self.spend(self.at - start + ALLOCATION_BYTES)?;
+        Ok(Value::BigInt(digits))
     }
 
     fn word(&mut self) -> Result<Value, JsonError> {
@@ -193,10 +236,15 @@ impl Reader<'_> {
             while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1f)) {
                 self.at += 1;
             }
-            out.push_str(&self.text[start..self.at]);
+            let run = &self.text[start..self.at];
+            if run.contains(surrogate::is_stand_in) {
+                return Err(self.error(STAND_IN));
+            }
+            out.push_str(run);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
+                    self.spend(if out.is_empty() { 0 } else { out.len() + ALLOCATION_BYTES })?;
                     return Ok(out);
                 }
                 Some(b'\\') => out.push(self.escape()?),
@@ -221,19 +269,24 @@ impl Reader<'_> {
         })
     }
 
+    /// The character of an escape, or of two that are a pair of surrogates. Python keeps a surrogate that has no partner.
     fn unicode_escape(&mut self) -> Result<char, JsonError> {
-        let high = self.four_hex_digits()?;
-        let code = if (0xd800..0xdc00).contains(&high) && self.looking_at("\\u") {
+        let unit = self.four_hex_digits()?;
+        let Some(surrogate) = surrogate::stand_in(unit) else {
+            return char::from_u32(unit).ok_or_else(|| self.error("not a character"));
+        };
+        let after_unit = self.at;
+        if unit < 0xdc00 && self.looking_at("\\u") {
             self.at += 2;
             let low = self.four_hex_digits()?;
-            if !(0xdc00..0xe000).contains(&low) {
-                return Err(self.error("a lone surrogate is not text"));
+            if (0xdc00..0xe000).contains(&low) {
+                let code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                let pair = char::from_u32(code).filter(|pair| surrogate::of(*pair).is_none());
+                return pair.ok_or_else(|| self.error(STAND_IN));
             }
-            0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
-        } else {
-            high
-        };
-        char::from_u32(code).ok_or_else(|| self.error("a lone surrogate is not text"))
+            self.at = after_unit;
+        }
+        Ok(surrogate)
     }
 
     fn four_hex_digits(&mut self) -> Result<u32, JsonError> {
@@ -278,7 +331,53 @@ impl Reader<'_> {
         }
     }
 
+    fn spend(&mut self, bytes: usize) -> Result<(), JsonError> {
+        const WHAT: &str = "the values up to here take more than 1280 MiB of memory";
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| self.error(WHAT))?;
+        Ok(())
+    }
+
     fn error(&self, what: &'static str) -> JsonError {
         JsonError { offset: self.at.min(self.bytes.len()), what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest limit under which this is read.
+    fn cost(json: &str) -> usize {
+        let (mut refused, mut enough) = (0, VALUE_BYTES_MAX);
+        while enough - refused > 1 {
+            let middle = (refused + enough) / 2;
+            if parse_within(middle, json.as_bytes()).is_ok() { enough = middle } else { refused = middle }
+        }
+        enough
+    }
+
+    #[test]
+    fn every_value_takes_of_what_is_left() {
+        let (value, more) = (size_of::<Value>(), ALLOCATION_BYTES);
+        for count in [10, STACKED_ITEMS_MAX - 1, STACKED_ITEMS_MAX, STACKED_ITEMS_MAX + 1, 100_000] {
+            let list = |item: &str| format!("[{}{item}]", format!("{item},").repeat(count - 1));
+            assert_eq!(cost(&list("0")), more + count * value, "{count}");
+            assert_eq!(cost(&list("[]")), more + count * value, "{count}");
+            assert_eq!(cost(&list("\"a\"")), more + count * (value + 1 + more), "{count}");
+            assert_eq!(cost(&list("[1]")), more + count * (value + more + value), "{count}");
+            assert_eq!(cost(&list("{\"\":0}")), more + count * (value + NODE_ENTRIES * ENTRY_BYTES), "{count}");
+            let long = "7".repeat(100);
+            assert_eq!(cost(&list(&long)), more + count * (value + 100 + more), "{count}");
+        }
+    }
+
+    #[test]
+    fn long_lists_are_read_like_short_ones() {
+        let numbers = |count: usize| (0..count).map(|i| Value::Int(i as i128)).collect::<Vec<_>>();
+        for count in [STACKED_ITEMS_MAX - 1, STACKED_ITEMS_MAX, STACKED_ITEMS_MAX + 1, 3 * STACKED_ITEMS_MAX + 7] {
+            let inner = Value::List(numbers(count));
+            let expected = Value::List(vec![Value::Null, inner.clone(), Value::List(vec![inner]), Value::Bool(true)]);
+            assert_eq!(parse(expected.canonical_text().as_bytes()).unwrap(), expected, "{count}");
+        }
     }
 }

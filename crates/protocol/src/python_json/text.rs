@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Value;
+use super::{Value, surrogate};
 
 /// `json.dumps(value, sort_keys=True, separators=(",", ":"))` with ASCII escapes.
 pub(super) fn canonical(value: &Value) -> String {
@@ -85,6 +85,7 @@ fn write_json_string(out: &mut String, text: &str) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             ' '..='~' => out.push(c),
+            other if surrogate::is_stand_in(other) => push_surrogate(out, other),
             other => {
                 for unit in other.encode_utf16(&mut [0; 2]) {
                     push(out, format_args!("\\u{unit:04x}"));
@@ -107,10 +108,15 @@ fn write_repr_string(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             c if c == quote => push(out, format_args!("\\{c}")),
             c if (c as u32) < 0x20 || c as u32 == 0x7f => push(out, format_args!("\\x{:02x}", c as u32)),
+            c if surrogate::is_stand_in(c) => push_surrogate(out, c),
             c => out.push(c),
         }
     }
     out.push(quote);
+}
+
+fn push_surrogate(out: &mut String, stand_in: char) {
+    push(out, format_args!("\\u{:04x}", surrogate::of(stand_in).unwrap_or_default()));
 }
 
 fn json_float(f: f64) -> String {

@@ -8,8 +8,10 @@ use jsonrpsee::server::{ServerBuilder, ServerHandle};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
+use tower::ServiceBuilder;
 
 use super::methods::methods;
+use super::origin::RefuseOrigins;
 use super::state::State;
 use super::view::{Shared, View};
 
@@ -84,7 +86,8 @@ impl Node {
 impl Door {
     async fn open(shared: Arc<Shared>) -> Result<Self, NodeError> {
         let view = Arc::new(View { shared, frozen_at: Mutex::default() });
-        let server = ServerBuilder::default().build("127.0.0.1:0").await?;
+        let programs_alone = ServiceBuilder::new().layer(RefuseOrigins);
+        let server = ServerBuilder::default().set_http_middleware(programs_alone).build("127.0.0.1:0").await?;
         let socket_address = server.local_addr()?;
         let address = format!("ws://{socket_address}");
         Ok(Self { address, socket_address, _server: server.start(methods(view.clone())), view })

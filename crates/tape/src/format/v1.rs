@@ -1,6 +1,7 @@
 //! Format 1, of release 0.1.0: steps without numbers, as postcard, and digests of a debugging text.
 
 use grail_miner::machine::Event;
+use grail_protocol::budget::Budget;
 use serde::Deserialize;
 
 use super::{Frame, Step};
@@ -23,8 +24,8 @@ struct Step1 {
 }
 
 /// The frame of a payload, without its number, or nothing for a state; none where it holds something else.
-pub(crate) fn decode(payload: &[u8]) -> Option<Option<Frame>> {
-    Some(match postcard::from_bytes(payload).ok()? {
+pub(crate) fn decode(payload: &[u8], budget: &Budget) -> Option<Option<Frame>> {
+    Some(match budget.decode(&mut postcard::Deserializer::from_bytes(payload)).ok()? {
         Frame1::Step(step) => {
             let Step1 { monotonic_ms, wall_ms, event, actions } = *step;
             Some(Frame::Step(Box::new(Step { number: 0, monotonic_ms, wall_ms, event, actions })))

@@ -4,14 +4,19 @@
 use std::io;
 
 use grail_miner::frames::frame;
+use grail_protocol::budget::Budget;
 
 use super::{Frame, Header, KIND, packed};
 
 pub(crate) const FORMAT: u32 = 3;
+/// Deepest nesting that is read; a state has a dozen levels.
+const DEPTH_MAX: usize = 128;
 
 /// The frame of a payload; none where it holds something else.
-pub(crate) fn decode(payload: &[u8]) -> Option<Frame> {
-    rmp_serde::from_slice(payload).ok()
+pub(crate) fn decode(payload: &[u8], budget: &Budget) -> Option<Frame> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
+    deserializer.set_max_depth(DEPTH_MAX);
+    budget.decode(&mut deserializer).ok()
 }
 
 /// What a file begins with.
@@ -21,7 +26,13 @@ pub(crate) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
 }
 
 /// A frame as it is written.
-pub(crate) fn encoded(content: &Frame) -> io::Result<Vec<u8>> {
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    /// What its content has before it is compressed.
+    pub(crate) unpacked_bytes: usize,
+}
+
+pub(crate) fn encoded(content: &Frame) -> io::Result<Encoded> {
     let payload = rmp_serde::to_vec_named(content).map_err(io::Error::other)?;
-    Ok(frame(&packed(&payload)?))
+    Ok(Encoded { bytes: frame(&packed(&payload)?), unpacked_bytes: payload.len() })
 }

@@ -1,8 +1,7 @@
 //! The thread that writes tapes: encodes, compresses, goes on with another file, and discards old ones.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::SystemTime;
@@ -11,6 +10,8 @@ use grail_miner::machine::Snapshot;
 
 use super::{Rotation, TapeFolder};
 use crate::format::{Frame, Header, Step, state, v3};
+use crate::limits::RECORDED_BYTES_MAX;
+use grail_folder as folder;
 
 /// What the core's thread hands over.
 pub(super) enum Message {
@@ -33,6 +34,8 @@ pub(super) struct Writer {
     file: File,
     path: PathBuf,
     bytes: u64,
+    /// What its frames have before they are compressed.
+    unpacked_bytes: usize,
     began_ms: u64,
 }
 
@@ -44,7 +47,7 @@ impl Writer {
         let beginning = v3::beginning(&header)?;
         file.write_all(&beginning)?;
         let bytes = beginning.len() as u64;
-        Ok(Self { folder, rotation, header, file, path, bytes, began_ms: wall_ms })
+        Ok(Self { folder, rotation, header, file, path, bytes, unpacked_bytes: 0, began_ms: wall_ms })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -67,7 +70,8 @@ impl Writer {
                 let state = Frame::State(state(&snapshot));
                 self.put(&state)?;
                 let age_ms = wall_ms.saturating_sub(self.began_ms);
-                if self.bytes < self.rotation.tape_bytes_max && age_ms < self.rotation.tape_ms_max {
+                let is_readable = self.unpacked_bytes < RECORDED_BYTES_MAX;
+                if is_readable && self.bytes < self.rotation.tape_bytes_max && age_ms < self.rotation.tape_ms_max {
                     return Ok(());
                 }
                 self.go_on(wall_ms)?;
@@ -84,20 +88,22 @@ impl Writer {
         let beginning = v3::beginning(&header)?;
         file.write_all(&beginning)?;
         (self.path, self.file, self.bytes, self.began_ms) = (path, file, beginning.len() as u64, wall_ms);
+        self.unpacked_bytes = 0;
         discard(&self.folder, self.rotation, Some(&self.path))
     }
 
     fn put(&mut self, frame: &Frame) -> io::Result<()> {
-        let bytes = v3::encoded(frame)?;
+        let v3::Encoded { bytes, unpacked_bytes } = v3::encoded(frame)?;
         self.bytes += bytes.len() as u64;
+        self.unpacked_bytes += unpacked_bytes;
         self.file.write_all(&bytes)
     }
 }
 
-fn create(folder: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
+fn create(tapes: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
     for number in 0.. {
-        let path = folder.join(format!("{wall_ms}-{number}.tape"));
-        match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
+        let path = tapes.join(format!("{wall_ms}-{number}.tape"));
+        match folder::open(&path, folder::options().append(true).create_new(true)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.map(|file| (path, file)),
         }
@@ -105,14 +111,17 @@ fn create(folder: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
     unreachable!("there is a free number")
 }
 
-/// Remove tapes that are too old; then others, oldest first, until the rest is small enough. `written` stays.
+/// Remove tapes that are too old; then others, oldest first, until the rest is small enough. `written` stays, and so does
+/// what is no regular file.
 fn discard(folder: &TapeFolder, rotation: Rotation, written: Option<&Path>) -> io::Result<()> {
     let mut tapes = Vec::new();
     for entry in fs::read_dir(&folder.path)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "tape") && Some(path.as_path()) != written {
-            let metadata = fs::metadata(&path)?;
-            tapes.push((metadata.modified()?, metadata.len(), path));
+            let metadata = fs::symlink_metadata(&path)?;
+            if metadata.is_file() {
+                tapes.push((metadata.modified()?, metadata.len(), path));
+            }
         }
     }
     tapes.sort();

@@ -1,5 +1,7 @@
 //! Check `token_distribution_valid`, the soft one: do the chosen tokens' probabilities look like sampling?
 
+mod numpy;
+
 use crate::verdict::Reason;
 
 /// Statistics of chosen-token probabilities.
@@ -40,27 +42,33 @@ pub fn check(probabilities: &[f64]) -> Result<(), Reason> {
     if suspicious { Err(Reason::Suspicious) } else { Ok(()) }
 }
 
-/// The statistics that the reference computes, of at least one probability.
+/// The statistics that the reference computes with numpy, of at least one probability.
+///
+/// They have numpy's bits where numpy takes powers from the C library. On processors with AVX-512 it has a faster power of
+/// its own, which misses the last bit of one value in 40; then skew, kurtosis and bc may differ in the last bits.
 pub fn metrics(probabilities: &[f64]) -> DistributionMetrics {
     let n = probabilities.len() as f64;
     let share = |predicate: &dyn Fn(f64) -> bool| probabilities.iter().filter(|p| predicate(**p)).count() as f64 / n;
     let low_frac = share(&|p| p <= LOW_PROBABILITY);
     let high_frac = share(&|p| p >= HIGH_PROBABILITY);
-    let mean = mean_of(probabilities.iter().copied());
-    let moment = |power: i32| mean_of(probabilities.iter().map(|p| (p - mean).powi(power)));
-    let variance = moment(2);
+    let mean = numpy::mean(probabilities);
+    let mean_of =
+        |term: &dyn Fn(f64) -> f64| numpy::mean(&probabilities.iter().map(|p| term(p - mean)).collect::<Vec<_>>());
+    let variance = mean_of(&|distance| distance * distance);
     let (skew, kurtosis) = if variance <= 1e-12 {
         (0.0, 3.0)
     } else {
-        (moment(3) / (variance * variance.sqrt() + 1e-12), moment(4) / (variance * variance + 1e-12))
+        let moment = |exponent: f64| mean_of(&|distance| numpy::power(distance, exponent));
+        let skew = moment(3.0) / (numpy::power(variance, 1.5) + 1e-12);
+        (skew, moment(4.0) / (numpy::power(variance, 2.0) + 1e-12))
     };
     let mut sorted = probabilities.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     DistributionMetrics {
         n,
         mean,
-        median: quantile(&sorted, 0.5),
-        q10: quantile(&sorted, 0.10),
+        median: numpy::median(&sorted),
+        q10: numpy::quantile(&sorted, 0.10),
         low_frac,
         high_frac,
         mid_frac: (1.0 - low_frac - high_frac).max(0.0),
@@ -72,25 +80,6 @@ pub fn metrics(probabilities: &[f64]) -> DistributionMetrics {
 
 fn is_bimodal(metrics: &DistributionMetrics) -> bool {
     metrics.q10 <= LOW_QUANTILE_MAX && metrics.bc >= BIMODALITY_MIN
-}
-
-/// Linear interpolation between the two nearest of the sorted values.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    if sorted.is_empty() {
-        return 0.0;
-    }
-    let position = share * (sorted.len() - 1) as f64;
-    let below = position.floor() as usize;
-    let above = (below + 1).min(sorted.len() - 1);
-    let fraction = position - below as f64;
-    let span = sorted[above] - sorted[below];
-    // numpy interpolates from the nearer end.
-    if fraction >= 0.5 { sorted[above] - span * (1.0 - fraction) } else { sorted[below] + span * fraction }
-}
-
-fn mean_of(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len() as f64;
-    values.sum::<f64>() / count
 }
 
 #[cfg(test)]

@@ -1,0 +1,73 @@
+//! Bars on a terminal that may go away: what cannot be drawn is no reason to fail.
+
+use std::io::{self, IsTerminal};
+
+use console::Term;
+use indicatif::{MultiProgress, ProgressDrawTarget, TermLike};
+
+/// How often bars are drawn at most.
+const DRAWINGS_PER_S: u8 = 20;
+
+/// Bars on standard error, where that is a terminal and they are wanted.
+pub fn bars(are_wanted: bool) -> MultiProgress {
+    let is_shown = are_wanted && io::stderr().is_terminal();
+    let target = match is_shown {
+        true => ProgressDrawTarget::term_like_with_hz(Box::new(Unfailing(Term::buffered_stderr())), DRAWINGS_PER_S),
+        false => ProgressDrawTarget::hidden(),
+    };
+    MultiProgress::with_draw_target(target)
+}
+
+/// A terminal to which nothing fails: the bars' library panics where a terminal is gone.
+#[derive(Debug)]
+struct Unfailing(Term);
+
+impl TermLike for Unfailing {
+    fn width(&self) -> u16 {
+        self.0.size().1
+    }
+
+    fn height(&self) -> u16 {
+        self.0.size().0
+    }
+
+    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+        let _ = self.0.move_cursor_up(lines);
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+        let _ = self.0.move_cursor_down(lines);
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+        let _ = self.0.move_cursor_right(columns);
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+        let _ = self.0.move_cursor_left(columns);
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        let _ = self.0.write_line(text);
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        let _ = self.0.write_str(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        let _ = self.0.clear_line();
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
+    }
+}

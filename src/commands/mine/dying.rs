@@ -1,0 +1,55 @@
+//! Locks that another process holds, which may be dying.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// How long a process that was killed may take to die: a driver first takes a GPU's memory back.
+const DYING_MAX: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Take a lock. Where another process holds it, which `is_held` tells of the error, wait for as long as a killed process takes
+/// to die, unless its holder is known to be alive.
+pub(super) fn taken<T, E: Display>(
+    take: impl Fn() -> Result<T, E>,
+    is_held: impl Fn(&E) -> bool,
+    is_alive: impl Fn() -> bool,
+) -> Result<T, E> {
+    let end = Instant::now() + DYING_MAX;
+    let mut waits = false;
+    loop {
+        match take() {
+            Err(held) if is_held(&held) && Instant::now() < end && (waits || !is_alive()) => {
+                if !std::mem::replace(&mut waits, true) {
+                    tracing::warn!(
+                        "{held}: waiting up to {} s for it, as a killed process needs seconds to die",
+                        DYING_MAX.as_secs()
+                    );
+                }
+                std::thread::sleep(LOOK);
+            }
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_holder_that_lives_is_not_waited_for_and_one_that_dies_is() {
+        let tries = Cell::new(0);
+        let take = || {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 { Err("held") } else { Ok(()) }
+        };
+        assert_eq!(taken(take, |error| *error == "held", || true), Err("held"));
+        assert_eq!(tries.replace(0), 1);
+        assert_eq!(taken(take, |error| *error == "held", || false), Ok(()));
+        assert_eq!(tries.replace(0), 3);
+        assert_eq!(taken(take, |error| *error == "other", || false), Err("held"), "an error that no waiting mends");
+        assert_eq!(tries.get(), 1);
+    }
+}
