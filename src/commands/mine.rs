@@ -63,7 +63,7 @@ const WEIGHT_BLOCKS: u64 = 30;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
-/// Mines until something ends it; `wrap` may put something before the ports.
+/// Mines until something ends it; `wrap` may put something in front of the ports.
 pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> anyhow::Result<Exit> {
     let hangups = Hangups::listen()?;
     let HandedOver { inputs, before, after_loss } = HandedOver::taken()?;
@@ -84,13 +84,13 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -
     }
 }
 
-/// What an attempt at mining is given, and what it leaves behind.
+/// What a process starts with, and whether it has begun to mine.
 struct Life<'a> {
     inputs: Inputs,
     hangups: Hangups,
-    /// Whether this process took the place of one that had lost its devices.
+    /// Whether this process replaced one that had lost its devices.
     after_loss: bool,
-    /// Whether it came to mining.
+    /// Whether it has begun to mine.
     has_begun: Cell<bool>,
     wrap: &'a dyn Fn(Ports) -> Ports,
 }
@@ -307,7 +307,7 @@ impl Mining<'_> {
         })
     }
 
-    /// Resolves once a SIGHUP came and a miner that begins anew is proven to come to mine; then everything is ready for it.
+    /// Resolves after a SIGHUP, once a restart is proven to work and is prepared.
     async fn reloaded(&self, is_stopping: impl Fn() -> bool) -> Ready {
         self.life.hangups.next().await;
         loop {

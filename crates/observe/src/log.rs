@@ -88,8 +88,8 @@ fn targets(level: LevelFilter) -> Targets {
 struct AroundBars(MultiProgress);
 
 impl Write for AroundBars {
-    /// A log that cannot be written, as its terminal is gone or its disk is full, must not end the miner. Told of an error,
-    /// the log's library would print to where the error came from, and panic.
+    /// Ignores errors: a closed terminal or a full disk must not end the miner. The log's library answers an error with
+    /// `eprintln!`, which panics because standard error is what failed.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.suspend(|| drop(io::stderr().write_all(bytes)));
         Ok(bytes.len())

@@ -49,8 +49,8 @@ impl Receipts {
         Ok(Self { format, bars: bars.clone(), path, file, tally: Tally::default(), window: None, given: None })
     }
 
-    /// The miner ends in the middle of a window, because of a defect: the window gets a receipt that says so. The next start
-    /// goes on with it and gives it another one.
+    /// Gives the current window a receipt that says that a defect ended the miner. The next start goes on with the window and
+    /// gives it another receipt.
     pub fn interrupted(&mut self, now: Now, why: &str) {
         let Some(window) = self.window.take() else { return };
         self.given = Some(window);

@@ -12,14 +12,14 @@ use zeroize::Zeroizing;
 use super::error::WalletError;
 
 /// Asks for the password of a file.
-pub type Prompt = dyn Fn(&Path) -> io::Result<SecretString>;
+pub type Prompt<'a> = dyn Fn(&Path) -> io::Result<SecretString> + 'a;
 
 /// Where passwords come from: variables first, then a prompt.
 pub struct Passwords<'a> {
     /// Variables by name; those that do not begin with `BT_PW_` do no harm.
     pub variables: &'a BTreeMap<String, SecretString>,
     /// Whom to ask where no variable is set.
-    pub prompt: Option<&'a Prompt>,
+    pub prompt: Option<&'a Prompt<'a>>,
 }
 
 /// A password, and the variable that it came from.

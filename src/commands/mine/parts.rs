@@ -39,7 +39,7 @@ const NO_HOME: &str = "no home folder is known; say where the journal may lie wi
 
 /// Where the miner keeps what it must not lose.
 pub(super) fn data_folder(arguments: &MineArguments, environment: &Environment) -> Result<PathBuf, Told> {
-    let folder = arguments.data_dir.clone().or_else(|| config::data_folder(environment));
+    let folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
     folder.ok_or_else(|| Told::new(Exit::Configuration, NO_HOME))
 }
 

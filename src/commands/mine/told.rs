@@ -1,4 +1,4 @@
-//! What a miner says about its start and its end.
+//! Messages at a miner's start and end.
 
 use crate::exit::Exit;
 use crate::output;
@@ -9,7 +9,7 @@ use grail_terminal::printable;
 /// After so many block times without a single event, the event loop stands still.
 pub(super) const STALLED_BLOCKS: u64 = 20;
 
-/// What was found in the journal that an operator should know.
+/// Warns of what was wrong with the journal.
 pub(super) fn tell_of(journal: &FileJournal) {
     if let Some(SetAside { path, why }) = journal.set_aside() {
         tracing::warn!(
@@ -35,13 +35,13 @@ pub(super) fn found(examination: &Examination) -> Option<&Check> {
     examination.obstacles().next()
 }
 
-/// Another one has the hotkey.
+/// Says that another miner has the hotkey.
 pub(super) fn refused(why: &dyn std::fmt::Display) -> Exit {
     output::aside(format_args!("grail: {}", printable(&why.to_string())));
     Exit::Elsewhere
 }
 
-/// End the process, whose event loop stands still.
+/// Ends the process, whose event loop stands still.
 pub(super) fn stalled() {
     output::aside(format_args!(
         "grail: nothing happened for {STALLED_BLOCKS} block times, not even an error; ending, to be started again"

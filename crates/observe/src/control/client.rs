@@ -93,7 +93,7 @@ impl Asking {
         Ok(serde_json::from_slice(&self.line()?)?)
     }
 
-    /// The next line, which must not be too long and must come soon, however it comes.
+    /// Reads the next line, bounded in length and in total time.
     fn line(&mut self) -> io::Result<Vec<u8>> {
         let end = Instant::now() + self.patience;
         let (mut line, mut chunk) = (Vec::new(), [0; CHUNK_BYTES]);
