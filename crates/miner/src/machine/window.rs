@@ -81,6 +81,11 @@ impl Recovered {
 }
 
 impl Window {
+    /// Whether the hash of its first block was read, so that work on it may have begun.
+    pub(super) const fn has_hash(&self) -> bool {
+        self.hash.is_some()
+    }
+
     pub(super) fn describe(&self, view: &mut View) {
         let Self {
             start,
@@ -320,6 +325,7 @@ impl Machine {
     /// Write the receipt of the window that ends.
     pub(super) fn close_window(&mut self, out: &mut Actions) {
         let Some(window) = self.window.take() else { return };
+        self.note_ended(window.start);
         if self.close_unconfirmed(window.start, out) {
             return;
         }
