@@ -68,7 +68,11 @@ pub fn run(arguments: &Arguments) -> Exit {
         Command::Version => version::run(),
     };
     outcome.unwrap_or_else(|error| {
-        let (exit, text) = (Exit::of(&error), one_line(&error));
+        let exit = match &arguments.command {
+            Command::Mine(_) => Exit::of_service(&error),
+            _ => Exit::of(&error),
+        };
+        let text = one_line(&error);
         eprintln!("grail: {text}");
         if is_json_wanted() {
             output::line(failure(exit, &text));

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::args::MineArguments;
 use crate::config::{self, Environment, MinerConfig, TypedConfig};
 use crate::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_path};
-use crate::doctor::{self, Check, Device, Examination, Status, Subject, examine};
+use crate::doctor::{self, Device, Examination, Status, Subject, examine};
 use crate::exit::{Exit, Told};
 use crate::live::assembly;
 use crate::live::bucket::{S3Bucket, UploadProgress};
@@ -124,15 +124,16 @@ fn mine(
         };
         anyhow::Ok(examine(&subject).await)
     })?;
-    if let Some(obstacle) = told(&examination) {
-        return Ok(Ending::Code(Exit::of_check(obstacle.code)));
+    tell(&examination);
+    if let Some(exit) = Exit::of_examination(&examination) {
+        return Ok(Ending::Code(exit));
     }
     // Last, since a model takes long to load.
     let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
     let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
     let meter = EngineMeter::on_cards(cards);
     let (engine, is_lost) = engine(arguments, &model, &meter.watch())
-        .map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
+        .map_err(|error| Told::new(Exit::of_engine(&error), super::one_line(&error)))?;
     loading.finish_and_clear();
     let data_folder = &data_folder;
     let mining = Mining { arguments, config, data_folder, wallet, engine, is_lost, meter, bars, endpoint, sinks };
@@ -385,16 +386,15 @@ impl Mining<'_> {
     }
 }
 
-/// Tell what the startup checks found; the first obstacle keeps mining from beginning. What waiting may heal does not.
-fn told(examination: &Examination) -> Option<&Check> {
+/// Tell what the startup checks found.
+fn tell(examination: &Examination) {
     for check in examination.checks.iter().filter(|check| matches!(check.status, Status::Warning | Status::Failure)) {
         let remedy = check.remedy.as_deref().unwrap_or_default();
-        match check.is_obstacle {
+        match check.is_obstacle || check.is_passing {
             true => tracing::error!("{}: {}: {remedy}", check.code, check.value),
             false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
         }
     }
-    examination.obstacles().next()
 }
 
 fn refused(why: &dyn std::fmt::Display) -> Exit {
