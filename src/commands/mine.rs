@@ -194,7 +194,9 @@ impl Mining<'_> {
         let patience = Duration::from_millis(STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
         let config = self.machine_config()?;
-        let health = Health::new(block_ms);
+        let asked = chain.clone();
+        let is_connected = move || asked.endpoints().iter().any(|(_, in_use)| *in_use == Some(true));
+        let health = Health::new(block_ms).asking(Box::new(is_connected));
         let board = self.board(health.vitals(), upload.clone(), chain);
         let mut asked = board.stop();
         // Kept until the miner ends: with it goes the socket.

@@ -45,6 +45,8 @@ use witness::{Verdict, Witness, hash_at};
 const VALIDATORS_MAX: u32 = 256;
 /// For so many block times after a commitment was included, an endpoint that shows another one may be late.
 const INCLUDED_BLOCKS: u64 = 20;
+/// How long a commitment that was included by way of each endpoint holds against one that shows another.
+const INCLUSION_HOLDS: Duration = Duration::from_secs(3_600);
 
 /// What validators have set for a hotkey.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,8 +79,14 @@ pub struct SubtensorChain {
     known_runtime: RefCell<Option<Rc<Runtime>>>,
     /// The newest block that the caller knows to exist.
     known_head: Cell<u64>,
-    /// When a commitment was included.
-    included: Cell<Option<Instant>>,
+    included: RefCell<Vec<Inclusion>>,
+}
+
+/// A commitment that was included in a block, as an endpoint says.
+struct Inclusion {
+    at: Instant,
+    endpoint: String,
+    credentials: Vec<u8>,
 }
 
 impl SubtensorChain {
@@ -98,7 +106,7 @@ impl SubtensorChain {
             block_ms,
             known_runtime: RefCell::default(),
             known_head: Cell::default(),
-            included: Cell::default(),
+            included: RefCell::default(),
         })
     }
 
@@ -189,6 +197,34 @@ impl SubtensorChain {
         let key = storage::commitment_key(self.netuid, self.signer.hotkey().bytes());
         let bytes = stored(connection, &key).await?.map(|bytes| storage::committed_bytes(&bytes)).transpose();
         bytes.map(Option::flatten).map_err(|failure| connection.named(failure))
+    }
+
+    /// Two endpoints show different commitments, and nobody can tell which is right. To commit once more does no harm, and
+    /// once it was included by way of each endpoint, one of the two was honest about it.
+    fn contradicted(
+        &self,
+        first: &Rc<Connection>,
+        second: &str,
+        shown: [&Option<Vec<u8>>; 2],
+    ) -> Result<Option<Vec<u8>>, ChainError> {
+        let mut included = self.included.borrow_mut();
+        included.retain(|inclusion| inclusion.at.elapsed() < INCLUSION_HOLDS);
+        let by = |name: &str| included.iter().find(|inclusion| inclusion.endpoint == name);
+        let patience = Duration::from_millis(INCLUDED_BLOCKS * self.block_ms);
+        match (by(&first.name()), by(second)) {
+            (Some(ours), Some(_)) if shown.contains(&&Some(ours.credentials.clone())) => {
+                Ok(Some(ours.credentials.clone()))
+            }
+            (one, other) if one.into_iter().chain(other).any(|inclusion| inclusion.at.elapsed() < patience) => {
+                let what = format!("{} and {second} show different commitments", first.name());
+                Err(ChainError::Malformed(what))
+            }
+            (Some(_), _) => {
+                self.failover.leave(first);
+                Ok(None)
+            }
+            (None, _) => Ok(None),
+        }
     }
 
     async fn read<T>(&self, question: impl AsyncFnOnce(&Connection) -> Result<T, Failure>) -> Result<T, ChainError> {
@@ -295,16 +331,7 @@ impl Chain for SubtensorChain {
         let Some(witness) = &self.witness else { return Ok(committed) };
         match witness.on_entry(&connection, async |second| self.commitment_at(second).await).await {
             Some((second, other)) if other != committed => {
-                // Nobody can tell which is right, and to commit once more, by way of the other endpoint, does no harm.
-                self.failover.leave(&connection);
-                let patience = Duration::from_millis(INCLUDED_BLOCKS * self.block_ms);
-                match self.included.get().filter(|at| at.elapsed() < patience) {
-                    Some(_) => {
-                        let what = format!("{} and {second} show different commitments", connection.name());
-                        Err(ChainError::Malformed(what))
-                    }
-                    None => Ok(None),
-                }
+                self.contradicted(&connection, &second, [&committed, &other])
             }
             _ => Ok(committed),
         }
@@ -320,7 +347,10 @@ impl Chain for SubtensorChain {
         // How it ended is the caller's affair; whether the connection outlived it is ours.
         let _ = self.failover.settle(&connection, Ok(()));
         if outcome.is_ok() {
-            self.included.set(Some(Instant::now()));
+            let (at, endpoint) = (Instant::now(), connection.name());
+            let mut included = self.included.borrow_mut();
+            included.retain(|inclusion| inclusion.endpoint != endpoint && inclusion.credentials == credentials);
+            included.push(Inclusion { at, endpoint, credentials: credentials.to_vec() });
             leaving.stay();
         }
         outcome

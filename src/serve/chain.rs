@@ -16,7 +16,7 @@ mod subnet;
 mod subscriptions;
 
 pub use extrinsic::{Call, Extrinsic, Validity, signed_weights};
-pub use node::{Door, Node, NodeError};
+pub use node::{Door, Lie, Node, NodeError};
 pub use runtime::Runtime;
 pub use state::{Block, PoolRefusal, State};
 pub use storage_keys::events_key;

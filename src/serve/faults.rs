@@ -32,6 +32,9 @@ pub enum ServeFault {
     RuntimeUpgrade,
     Deregistration,
     SlowEngine,
+    FalseHead,
+    EndpointBehind,
+    LyingEndpoint,
 }
 
 /// A fault that is not known.
@@ -65,6 +68,9 @@ impl ServeFault {
         Self::RuntimeUpgrade,
         Self::Deregistration,
         Self::SlowEngine,
+        Self::FalseHead,
+        Self::EndpointBehind,
+        Self::LyingEndpoint,
     ];
 
     /// The name on the command line.
@@ -93,6 +99,9 @@ impl ServeFault {
             Self::RuntimeUpgrade => "runtime-upgrade",
             Self::Deregistration => "deregistration",
             Self::SlowEngine => "slow-engine",
+            Self::FalseHead => "false-head",
+            Self::EndpointBehind => "endpoint-behind",
+            Self::LyingEndpoint => "lying-endpoint",
         }
     }
 
@@ -122,6 +131,13 @@ impl ServeFault {
             Self::RuntimeUpgrade => "the other of the two runtimes is in force",
             Self::Deregistration => "the miner's hotkey has no uid",
             Self::SlowEngine => "busy threads compete with the miner's engine, one for each core",
+            Self::FalseHead => "the first chain endpoint announces one head that is a million blocks too high",
+            Self::EndpointBehind => {
+                "the first chain endpoint is syncing and a week behind: an old head, and nobody is registered"
+            }
+            Self::LyingEndpoint => {
+                "the first chain endpoint gives made-up hashes of blocks, and shows no uid and no commitment of anybody"
+            }
         }
     }
 
@@ -131,6 +147,7 @@ impl ServeFault {
             Self::BeaconOutage | Self::BeaconWrongSignature | Self::BeaconLate | Self::BeaconMissing => false,
             Self::UploadErrorBefore | Self::UploadErrorAfter | Self::SlowBucket | Self::BucketRateLimit => false,
             Self::EndpointDown | Self::SocketCut | Self::RuntimeUpgrade | Self::Reorganisation => false,
+            Self::FalseHead | Self::EndpointBehind | Self::LyingEndpoint => false,
             // A key that stopped working is not tried again in the same window: only the operator can mend it.
             Self::ExpiredWriteKey | Self::ExpiredReadKey | Self::ReadOnlyWriteKey => true,
             // With blocks of a quarter of a second, noticing a silent socket takes much of a window.

@@ -4,6 +4,7 @@
 
 use std::process::Command;
 
+use grail::serve::chain::Runtime;
 use grail::serve::{ServeOptions, Served};
 use serde_json::Value;
 
@@ -16,14 +17,21 @@ fn python() -> Option<String> {
     imported.is_ok_and(|output| output.status.success()).then_some(python)
 }
 
+/// At each of the two runtimes: the main network's metadata is recorded in a version that the SDK does not read.
 #[test]
 fn the_sdk_reads_commits_and_sets_weights() {
     let Some(python) = python() else {
         eprintln!("skipped: no Python with bittensor; name one in GRAIL_TEST_PYTHON");
         return;
     };
+    for runtime in Runtime::ALL {
+        reads_commits_and_sets_weights(&python, runtime);
+    }
+}
+
+fn reads_commits_and_sets_weights(python: &str, runtime: Runtime) {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(&ServeOptions::new(folder.path())).unwrap();
+    let served = Served::start(&ServeOptions { runtime, ..ServeOptions::new(folder.path()) }).unwrap();
     let world = served.world();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/sdk.py");
     let output = Command::new(python)
@@ -35,7 +43,7 @@ fn the_sdk_reads_commits_and_sets_weights() {
         .output()
         .unwrap();
     let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{told}\n{errors}");
+    assert!(output.status.success(), "{runtime:?}\n{told}\n{errors}");
     let seen: Value = serde_json::from_str(told.lines().last().unwrap_or_default())
         .unwrap_or_else(|error| panic!("{error}: {told}\n{errors}"));
 

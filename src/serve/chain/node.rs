@@ -1,11 +1,14 @@
 //! A node: makes blocks at a steady pace and serves them through one or more doors.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonrpsee::server::{ServerBuilder, ServerHandle};
 use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::Value;
+use subxt::ext::codec::Encode;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -13,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use super::FINALITY_BLOCKS;
 use super::methods::methods;
 use super::state::State;
+use super::storage_keys::now_key;
 
 /// A node that makes blocks while it is held.
 pub struct Node {
@@ -46,7 +50,19 @@ pub(super) struct View {
     shared: Arc<Shared>,
     /// The newest block that is shown, where the door has fallen behind.
     frozen_at: Mutex<Option<u64>>,
+    /// The storage of a node that is still syncing, in the place of the chain's.
+    syncing: Mutex<Option<BTreeMap<Vec<u8>, Vec<u8>>>>,
+    /// Heads that do not exist and were announced: how many, and the number of the last.
+    false_heads: Mutex<(u64, u64)>,
+    lie: Mutex<Option<Lie>>,
 }
+
+/// What a door answers to a method with these parameters instead of the truth, if it lies about that.
+pub type Lie = Arc<dyn Fn(&str, &[Value]) -> Option<Value> + Send + Sync>;
+
+/// The newest block that a node shows while it is syncing, and how old that is.
+const SYNCING_HEAD: u64 = 1;
+const SYNCING_AGE_MS: u64 = 7 * 24 * 3_600_000;
 
 impl Node {
     /// Start one on free ports of loopback, with a block every `block_ms`.
@@ -98,7 +114,14 @@ impl Node {
 
 impl Door {
     async fn open(shared: Arc<Shared>) -> Result<Self, NodeError> {
-        let view = Arc::new(View { shared, frozen_at: Mutex::default() });
+        let view = View {
+            shared,
+            frozen_at: Mutex::default(),
+            syncing: Mutex::default(),
+            false_heads: Mutex::default(),
+            lie: Mutex::default(),
+        };
+        let view = Arc::new(view);
         let server = ServerBuilder::default().build("127.0.0.1:0").await?;
         let socket_address = server.local_addr()?;
         let address = format!("ws://{socket_address}");
@@ -119,6 +142,29 @@ impl Door {
     pub fn freeze(&self, is_frozen: bool) {
         let head = is_frozen.then(|| self.view.shared.state().head());
         *self.view.frozen_at.lock().expect("no holder panicked") = head;
+        self.view.shared.changed();
+    }
+}
+
+impl Door {
+    /// Show the chain as a node does that is still syncing and a week behind: with nobody registered. Or as it is.
+    pub fn set_syncing(&self, is_syncing: bool) {
+        let storage = is_syncing.then(|| BTreeMap::from([(now_key(), (unix_ms() - SYNCING_AGE_MS).encode())]));
+        *self.view.syncing.lock().expect("no holder panicked") = storage;
+        self.view.shared.changed();
+    }
+
+    /// Lie from now on, or no more.
+    pub fn set_lie(&self, lie: Option<Lie>) {
+        *self.view.lie.lock().expect("no holder panicked") = lie;
+    }
+
+    /// Announce one head that is so many blocks too high to everybody who subscribed to heads.
+    pub fn announce_false_head(&self, blocks: u64) {
+        let number = self.view.shared.state().head() + blocks;
+        let mut false_heads = self.view.false_heads.lock().expect("no holder panicked");
+        *false_heads = (false_heads.0 + 1, number);
+        drop(false_heads);
         self.view.shared.changed();
     }
 }
@@ -145,7 +191,32 @@ impl View {
     /// The newest block that this door shows.
     pub(super) fn head(&self, state: &State) -> u64 {
         let frozen_at = *self.frozen_at.lock().expect("no holder panicked");
-        frozen_at.unwrap_or(u64::MAX).min(state.head())
+        let head = frozen_at.unwrap_or(u64::MAX).min(state.head());
+        if self.is_syncing() { SYNCING_HEAD.min(head) } else { head }
+    }
+
+    /// Whether it shows itself as a node that is still syncing.
+    pub(super) fn is_syncing(&self) -> bool {
+        self.syncing.lock().expect("no holder panicked").is_some()
+    }
+
+    /// What lies in the newest storage.
+    pub(super) fn stored(&self, state: &State, key: &[u8]) -> Option<Vec<u8>> {
+        match &*self.syncing.lock().expect("no holder panicked") {
+            Some(storage) => storage.get(key).cloned(),
+            None => state.storage.get(key).cloned(),
+        }
+    }
+
+    /// What is answered to this method instead of the truth.
+    pub(super) fn lie(&self, method: &str, params: &[Value]) -> Option<Value> {
+        let lie = self.lie.lock().expect("no holder panicked").clone()?;
+        lie(method, params)
+    }
+
+    /// How many heads were announced that do not exist, and the number of the last.
+    pub(super) fn false_heads(&self) -> (u64, u64) {
+        *self.false_heads.lock().expect("no holder panicked")
     }
 
     /// The newest block that is final.
@@ -166,6 +237,10 @@ impl View {
         }
         error.map_or(Ok(()), |(code, text)| Err(ErrorObjectOwned::owned(code, text, None::<()>)))
     }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 async fn make_blocks(shared: Arc<Shared>, block_ms: u64) {
