@@ -14,6 +14,8 @@ use std::os::unix::fs::PermissionsExt;
 use doctor_world::{PHRASE, World, codes};
 use drand_relay::{honest, json, randomness, signature};
 use grail::doctor::{Device, Examination, Limits, Status, document, page};
+use grail::exit::Exit;
+use grail::serve::chain::State;
 use grail_miner::ports::{Chain, Signer};
 use loopback_chain::{NETUID, trouble};
 use s3_server::{BUCKET, READ, ReadKey, S3Server, WRITE};
@@ -106,6 +108,41 @@ async fn an_unregistered_hotkey_is_told_and_keeps_the_miner_from_starting() {
     assert_fails(&examination, "chain.registration", true);
     assert!(check(&examination, "chain.registration").remedy.as_ref().unwrap().contains("btcli subnet register"));
     assert_eq!(check(&examination, "chain.commitment").status, Status::Warning, "there is none yet");
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
+    let world = World::unregistered("behind").await;
+    world.node.doors()[0].set_syncing(true);
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert!(check(&examination, "chain.registration").is_passing, "{shown}");
+    assert_eq!((examination.obstacles().count(), examination.may_mine()), (0, false), "{shown}");
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry));
+    // A good node decides, wherever it stands in the list.
+    let good = loopback_chain::start(State::new("good")).await;
+    good.state().register(NETUID, world.wallet().hotkey(), 7);
+    let both = format!("{},{}", world.node.address(), good.address());
+    let world = world.with("BT_CHAIN_ENDPOINT", &both);
+    let examination = world.examined().await;
+    assert_eq!(check(&examination, "chain.registration").value, "uid 7 on subnet 81");
+    assert!(examination.may_mine());
+    good.state().deregister(NETUID, world.wallet().hotkey());
+    let examination = world.examined().await;
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::NotRegistered), "{}", page(&examination, false));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_a_matter_of_waiting() {
+    let skewed = b"<Error><Code>RequestTimeTooSkewed</Code><Message>too large</Message></Error>";
+    let store = Server::always(response("403 Forbidden", "Content-Type: application/xml\r\n", skewed));
+    let world = World::healthy("skewed").await.with("R2_ENDPOINT_URL", &store.url());
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"], "{shown}");
+    assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("NTP"), "{shown}");
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry), "{shown}");
+    assert!(!examination.may_mine());
 }
 
 #[tokio::test]
