@@ -5,21 +5,19 @@
 use std::io;
 use std::process::ExitCode;
 
-use grail_engine::EngineError;
-use grail_engine::cuda::CudaError;
-
-use crate::config::{ConfigErrors, CredentialsError, EnvFileError};
-use crate::control::ControlError;
-use crate::doctor::{Check, Examination, env_file_passes, passes, wallet_passes};
-use crate::hub::HubError;
-use crate::live::assembly::BeaconSetupError;
-use crate::live::bucket::BucketConfigError;
-use crate::live::chain::ChainSettingsError;
-use crate::live::cuda_engine::CudaWorkersError;
-use crate::live::instance::HotkeyLockError;
-use crate::live::journal::JournalFileError;
-use crate::observe::{EndpointError, LokiError, WandbError, WatchtowerError};
-use crate::wallet::WalletError;
+use crate::assembly::BeaconSetupError;
+use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
+use grail_cuda::{CudaEngineError, CudaError};
+use grail_live::bucket::BucketConfigError;
+use grail_live::chain::ChainSettingsError;
+use grail_live::cuda_engine::CudaWorkersError;
+use grail_live::hub::HubError;
+use grail_live::instance::HotkeyLockError;
+use grail_live::journal::JournalFileError;
+use grail_observe::control::ControlError;
+use grail_observe::{EndpointError, LokiError, WandbError, WatchtowerError};
+use grail_operator::doctor::{Examination, env_file_passes, passes, wallet_passes};
+use grail_wallet::WalletError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,24 +165,18 @@ impl Exit {
 
     /// What an engine that does not start amounts to: another process may still hold the device or its memory.
     pub fn of_engine(error: &anyhow::Error) -> Self {
-        let is_passing = |cause: &(dyn std::error::Error + 'static)| {
-            let engine = match cause.downcast_ref::<CudaWorkersError>() {
-                Some(CudaWorkersError::Engine(engine)) => Some(engine),
-                _ => cause.downcast_ref::<EngineError>(),
-            };
-            match engine {
-                Some(EngineError::Cuda(
-                    CudaError::OutOfMemory { .. } | CudaError::DeviceLost { .. } | CudaError::Driver { .. },
-                )) => true,
-                _ => cause.downcast_ref::<io::Error>().is_some_and(passes),
+        let is_passing = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref() {
+            Some(CudaWorkersError::Engine(CudaEngineError::Cuda(error))) => {
+                matches!(error, CudaError::OutOfMemory { .. } | CudaError::DeviceLost { .. } | CudaError::Driver { .. })
             }
+            _ => cause.downcast_ref().is_some_and(passes),
         };
         if error.chain().any(is_passing) { Self::Retry } else { Self::Configuration }
     }
 
     /// How mining ends before it begins, by what the startup checks found; none if nothing keeps it from beginning.
     pub fn of_examination(examination: &Examination) -> Option<Self> {
-        let obstacle = examination.obstacles().next().map(|check: &Check| Self::of_check(check.code));
+        let obstacle = examination.obstacles().next().map(|check| Self::of_check(check.code));
         obstacle.or_else(|| examination.passing().next().map(|_| Self::Retry))
     }
 
@@ -345,7 +337,7 @@ mod tests {
         let unknown = |error: std::io::Error| Exit::of_service(&anyhow::Error::new(error).context("while starting"));
         assert_eq!((unknown(denied), unknown(full)), (Exit::Configuration, Exit::Retry));
         assert_eq!(Exit::of_service(&anyhow::anyhow!("nobody knows")), Exit::Retry);
-        let device = |error| Exit::of_engine(&CudaWorkersError::Engine(EngineError::Cuda(error)).into());
+        let device = |error| Exit::of_engine(&CudaWorkersError::Engine(CudaEngineError::Cuda(error)).into());
         assert_eq!(device(CudaError::OutOfMemory { what: "weights", bytes: 1 }), Exit::Retry);
         assert_eq!(device(CudaError::NoDevice { ordinal: 1, count: 1 }), Exit::Configuration);
     }

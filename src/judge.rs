@@ -4,8 +4,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::bail;
+use grail_cuda::TorchProfile;
 use grail_engine::CpuEngine;
-use grail_engine::cuda::TorchProfile;
 use grail_protocol::generation::ModelLimits;
 use grail_protocol::python_json::Value;
 use grail_sim::engine::{Generator, Recomputed};

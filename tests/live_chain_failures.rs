@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grail::live::chain::{ChainPatience, ChainSettings, Fitness, SubtensorChain};
-use grail::serve::chain::{Node, State};
+use grail_live::chain::{ChainPatience, ChainSettings, Fitness, SubtensorChain};
 use grail_miner::ports::{Chain, ChainError, CommitError, Head, LAG_BLOCKS_MAX};
+use grail_serve::chain::{Node, State};
 use loopback_chain::trouble::{self, Gate};
 use loopback_chain::{NETUID, credentials, hotkey, is_silent, soon};
 use proptest::prelude::*;

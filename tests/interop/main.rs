@@ -4,8 +4,8 @@
 
 use std::process::Command;
 
-use grail::serve::chain::Runtime;
-use grail::serve::{ServeOptions, Served};
+use grail_serve::chain::Runtime;
+use grail_serve::{ServeOptions, Served};
 use serde_json::Value;
 
 const NETUID: u16 = 81;

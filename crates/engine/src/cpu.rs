@@ -27,8 +27,7 @@ pub use attention::{KeyValueCache, Sequence};
 use generate::Decoded;
 pub use generate::SampledRollout;
 use memory_check::BitSum;
-pub use network::Qwen3;
-pub(crate) use network::inverse_frequencies;
+pub use network::{Qwen3, inverse_frequencies};
 
 /// A Qwen3 network with its tokenizer, ready to sample and prove.
 ///

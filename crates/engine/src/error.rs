@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use grail_protocol::randomness::RandomnessError;
 use grail_protocol::sketch::SketchError;
 
-use crate::cuda::CudaError;
 use crate::sampling::SamplingError;
+use crate::weights::WeightsProblem;
 
 /// Why the engine could not load a model, generate, or prove.
 ///
@@ -56,7 +56,7 @@ pub enum EngineError {
         /// The file, or the tensor in it.
         origin: String,
         /// What the reader said.
-        source: candle_core::Error,
+        source: WeightsProblem,
     },
     /// A tensor that the configuration asks for is not in the weights.
     #[error(
@@ -117,14 +117,6 @@ pub enum EngineError {
         /// Longest sequence of the model.
         context: usize,
     },
-    /// Sequences that cuBLAS sums in different orders were to be proved together.
-    #[error("sequences of {first} and {other} tokens are not summed alike; prove them one by one")]
-    OrdersDiffer {
-        /// Tokens of the first.
-        first: usize,
-        /// Tokens of the one that does not fit it.
-        other: usize,
-    },
     /// The projection randomness is unusable.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
@@ -159,8 +151,4 @@ pub enum EngineError {
     /// A hidden state has no sketch.
     #[error(transparent)]
     Sketch(#[from] SketchError),
-
-    /// A CUDA device cannot do it.
-    #[error(transparent)]
-    Cuda(#[from] CudaError),
 }
