@@ -103,7 +103,10 @@ async fn reach<'a>(
     let custom = ChainSettings::custom([endpoint.expose()], config.netuid);
     let settings = ChainSettings { genesis, block_ms: config.block_ms, ..custom };
     let chain = SubtensorChain::new(&settings, signer)?;
-    let asked = timeout(subject.limits.call(), async { Ok((chain.next_head(0).await?, chain.fitness().await?)) }).await;
+    let asked = timeout(subject.limits.call(), async {
+        Ok::<_, ChainError>((chain.next_head(0).await?, chain.fitness().await?))
+    })
+    .await;
     match asked {
         Ok(Ok((head, fitness))) => Ok(Reached { endpoint, chain, head: head.number, fitness }),
         Ok(Err(error)) => Err(Unreached::Chain(error)),
@@ -185,7 +188,7 @@ fn registered(config: &MinerConfig, name: &str, answers: &[(&Reached<'_>, Result
         let uids = answers.iter().filter(|(node, _)| is_wanted(node)).filter_map(|(_, answer)| answer.as_ref().ok());
         uids.flatten().copied().next()
     };
-    if let Some(uid) = shown(&Reached::is_up_to_date) {
+    if let Some(uid) = shown(&|node| node.is_up_to_date()) {
         return Check::ok(REGISTRATION, format!("uid {uid} on subnet {netuid}"));
     }
     if let Some((node, _)) = answers.iter().find(|(node, uid)| node.is_up_to_date() && matches!(uid, Ok(None))) {
