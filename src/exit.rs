@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use crate::assembly::BeaconSetupError;
 use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
 use grail_cuda::{CudaEngineError, CudaError};
+use grail_hub::HubError;
 use grail_live::bucket::BucketConfigError;
 use grail_live::chain::ChainSettingsError;
 use grail_live::cuda_engine::CudaWorkersError;
-use grail_live::hub::HubError;
 use grail_live::instance::HotkeyLockError;
 use grail_live::journal::JournalFileError;
 use grail_observe::control::ControlError;
@@ -198,9 +198,9 @@ impl Exit {
         if let Some(error) = cause.downcast_ref::<HubError>() {
             return Some(match error {
                 // A damaged file was removed, and is fetched again.
-                HubError::Download { .. } | HubError::Damaged { .. } => Self::Retry,
+                HubError::Download { .. } | HubError::Start(_) | HubError::Damaged { .. } => Self::Retry,
                 HubError::Read { source, .. } => Self::Configuration.unless(passes(source)),
-                HubError::Setup(_) | HubError::Index { .. } => Self::Configuration,
+                _ => Self::Configuration,
             });
         }
         if let Some(error) = cause.downcast_ref::<EndpointError>() {

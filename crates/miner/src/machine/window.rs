@@ -184,7 +184,7 @@ impl Machine {
         out: &mut Actions,
     ) {
         let head = self.timing.head().unwrap_or(0);
-        let final_from = block + self.config.reorganisation_blocks_max;
+        let final_from = block.saturating_add(self.config.reorganisation_blocks_max);
         let Some(window) = self.window.as_mut().filter(|window| window.start == block) else {
             return;
         };
