@@ -41,7 +41,7 @@ pub fn chain_to_ask(config: &ChainConfig) -> Result<SubtensorChain, ChainSetting
 pub fn chain_settings(config: &ChainConfig) -> ChainSettings {
     let endpoints = config.endpoints.iter().map(|endpoint| endpoint.expose().to_owned());
     let genesis = (config.network == Network::Finney).then_some(FINNEY_GENESIS);
-    ChainSettings { genesis, ..ChainSettings::custom(endpoints, config.netuid) }
+    ChainSettings { genesis, block_ms: config.block_ms, ..ChainSettings::custom(endpoints, config.netuid) }
 }
 
 /// The configured drand network, or quicknet by its public relays.

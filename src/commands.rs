@@ -35,7 +35,6 @@ use crate::exit::{Exit, Told};
 use crate::process::keep_memory_private;
 use crate::{defect, output};
 use grail_observe::contract::Schema;
-use grail_terminal::printable;
 use grail_terminal::{escaped, printable};
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
@@ -47,20 +46,21 @@ pub fn run(arguments: &Arguments) -> Exit {
             "grail: core dumps cannot be switched off ({error}), and may hold keys; set `ulimit -c 0`"
         ));
     }
-    ended(|| carried_out(arguments))
+    ended(matches!(arguments.command, Command::Mine(_)), || carried_out(arguments))
 }
 
 /// `grail mine` with its ports wrapped, for tests that plant failures behind them.
 #[doc(hidden)]
 pub fn mine_through(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> Exit {
-    ended(|| mine::run(arguments, verbose, wrap))
+    ended(true, || mine::run(arguments, verbose, wrap))
 }
 
 /// How a command ends; what it fails with is told, a panic included.
-fn ended(work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
+fn ended(is_service: bool, work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
     let outcome = catch_unwind(AssertUnwindSafe(work));
     outcome.unwrap_or_else(|_| Err(panicked().into())).unwrap_or_else(|error| {
-        let (exit, text) = (Exit::of(&error), one_line(&error));
+        let exit = if is_service { Exit::of_service(&error) } else { Exit::of(&error) };
+        let text = one_line(&error);
         output::aside(format_args!("grail: {text}"));
         if is_json_wanted() {
             output::line(failure(exit, &text));

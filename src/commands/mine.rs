@@ -150,17 +150,20 @@ fn mine(
     let local = tokio::task::LocalSet::new();
     let examination =
         local.block_on(&runtime, examined(arguments, typed, config, &wallet, hub_cache.as_deref(), &data_folder))?;
-    if let Some(obstacle) = found(&examination) {
-        return Ok(Ending::Code(Exit::of_check(obstacle.code)));
+    found(&examination);
+    if let Some(exit) = Exit::of_examination(&examination) {
+        return Ok(Ending::Code(exit));
     }
     // Last, since a model takes long to load.
     let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
     let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
     let meter = EngineMeter::new(memory_of(cards));
-    // A device that was lost a moment ago may come back by itself.
-    let exit = if life.after_loss { Exit::Retry } else { Exit::Configuration };
-    let (engine, is_lost) =
-        engine(arguments, &model, &meter.watch()).map_err(|error| Told::new(exit, super::one_line(&error)))?;
+    let failed = |error: anyhow::Error| {
+        // A device that was lost a moment ago may come back by itself.
+        let exit = if life.after_loss { Exit::Retry } else { Exit::of_engine(&error) };
+        Told::new(exit, super::one_line(&error))
+    };
+    let (engine, is_lost) = engine(arguments, &model, &meter.watch()).map_err(failed)?;
     loading.finish_and_clear();
     let mining = Mining {
         arguments,
@@ -229,7 +232,9 @@ impl Mining<'_> {
         let patience = Duration::from_millis(told::STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
         let config = self.machine_config()?;
-        let health = Health::new(block_ms);
+        let asked = chain.clone();
+        let is_connected = move || asked.endpoints().iter().any(|(_, in_use)| *in_use == Some(true));
+        let health = Health::new(block_ms).asking(Box::new(is_connected));
         let board = self.board(health.vitals(), upload.clone(), chain);
         let (mut asked, asked_too) = (board.stop(), board.stop());
         // Kept until the miner ends: with it goes the socket.

@@ -21,7 +21,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{output, scenario};
-use grail_terminal::table;
 use crate::args::{EngineChoice, SimArguments};
 use crate::exit::Exit;
 use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
@@ -29,6 +28,7 @@ use grail_folder::bounded;
 use grail_observe::Observers;
 use grail_observe::contract::Schema;
 use grail_tape::{Header, Recorder, TapeFolder};
+use grail_terminal::table;
 
 /// Longest .case file; a swarm's have a few KB.
 const CASE_BYTES_MAX: usize = 16 << 20;

@@ -3,12 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::doctor_world::{PHRASE, World, codes};
+use grail::exit::Exit;
 use grail_loopback::drand::{honest, json, randomness, signature};
 use grail_loopback::node::{NETUID, trouble};
 use grail_loopback::s3::{BUCKET, READ, ReadKey, S3Server, WRITE};
 use grail_loopback::scripted::{Answer, Server, dead_url, response};
 use grail_miner::ports::{Chain, Signer};
 use grail_operator::doctor::{Device, Examination, Limits, Status, document, page};
+use grail_serve::chain::State;
 
 /// The check of this code; there must be one.
 fn check<'a>(examination: &'a Examination, code: &str) -> &'a grail_operator::doctor::Check {
@@ -97,6 +99,41 @@ async fn an_unregistered_hotkey_is_told_and_keeps_the_miner_from_starting() {
     assert_fails(&examination, "chain.registration", true);
     assert!(check(&examination, "chain.registration").remedy.as_ref().unwrap().contains("btcli subnet register"));
     assert_eq!(check(&examination, "chain.commitment").status, Status::Warning, "there is none yet");
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
+    let world = World::unregistered("behind").await;
+    world.node.doors()[0].set_syncing(true);
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert!(check(&examination, "chain.registration").is_passing, "{shown}");
+    assert_eq!((examination.obstacles().count(), examination.may_mine()), (0, false), "{shown}");
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry));
+    // A good node decides, wherever it stands in the list.
+    let good = grail_loopback::node::start(State::new("good")).await;
+    good.state().register(NETUID, world.wallet().hotkey(), 7);
+    let both = format!("{},{}", world.node.address(), good.address());
+    let world = world.with("BT_CHAIN_ENDPOINT", &both);
+    let examination = world.examined().await;
+    assert_eq!(check(&examination, "chain.registration").value, "uid 7 on subnet 81");
+    assert!(examination.may_mine());
+    good.state().deregister(NETUID, world.wallet().hotkey());
+    let examination = world.examined().await;
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::NotRegistered), "{}", page(&examination, false));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_a_matter_of_waiting() {
+    let skewed = b"<Error><Code>RequestTimeTooSkewed</Code><Message>too large</Message></Error>";
+    let store = Server::always(response("403 Forbidden", "Content-Type: application/xml\r\n", skewed));
+    let world = World::healthy("skewed").await.with("R2_ENDPOINT_URL", &store.url());
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"], "{shown}");
+    assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("NTP"), "{shown}");
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry), "{shown}");
+    assert!(!examination.may_mine());
 }
 
 #[tokio::test]

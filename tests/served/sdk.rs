@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use grail_serve::chain::Runtime;
 use grail_serve::{ServeOptions, Served};
 use serde_json::Value;
 
@@ -28,13 +29,20 @@ fn told(script: &mut Command) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {told}\n{errors}"))
 }
 
+/// At each of the two runtimes: the main network's metadata is recorded in a version that the SDK does not read.
 #[test]
 fn the_sdk_reads_commits_and_sets_weights() {
     let Some(python) = python("bittensor") else { return };
+    for runtime in Runtime::ALL {
+        reads_commits_and_sets_weights(&python, runtime);
+    }
+}
+
+fn reads_commits_and_sets_weights(python: &str, runtime: Runtime) {
     let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(&ServeOptions::new(folder.path())).unwrap();
+    let served = Served::start(&ServeOptions { runtime, ..ServeOptions::new(folder.path()) }).unwrap();
     let world = served.world();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/sdk.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/served/sdk.py");
     let seen = told(
         Command::new(python)
             .arg(script)

@@ -11,6 +11,7 @@ mod disk;
 mod gpu;
 mod model;
 mod page;
+mod passing;
 mod wallet;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ use grail_wallet::{HotkeyWallet, WalletError};
 pub use self::check::{Check, Status};
 pub use self::gpu::Device;
 pub use self::page::{document, page};
+pub use self::passing::{env_file_passes, passes, wallet_passes};
 
 /// What is examined.
 #[derive(Debug)]
@@ -100,6 +102,16 @@ impl Examination {
     /// The failures that no waiting heals: mining must not start.
     pub fn obstacles(&self) -> impl Iterator<Item = &Check> {
         self.failures().filter(|check| check.is_obstacle)
+    }
+
+    /// The failures that pass by themselves, but before which mining cannot start.
+    pub fn passing(&self) -> impl Iterator<Item = &Check> {
+        self.failures().filter(|check| check.is_passing)
+    }
+
+    /// Whether mining would start now.
+    pub fn may_mine(&self) -> bool {
+        self.obstacles().chain(self.passing()).next().is_none()
     }
 
     /// How many checks ended so.

@@ -24,6 +24,7 @@ pub use runtime::Runtime;
 pub use state::{Block, PoolRefusal, State};
 pub use storage_keys::events_key;
 pub use subnet::Commitment;
+pub use view::Lie;
 
 /// Blocks by which the finalised head trails the best one.
 pub const FINALITY_BLOCKS: u64 = 2;

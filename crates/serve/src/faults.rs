@@ -34,6 +34,9 @@ pub enum ServeFault {
     SlowEngine,
     BrokenConfiguration,
     HeldLock,
+    FalseHead,
+    EndpointBehind,
+    LyingEndpoint,
 }
 
 /// A fault that is not known.
@@ -69,6 +72,9 @@ impl ServeFault {
         Self::SlowEngine,
         Self::BrokenConfiguration,
         Self::HeldLock,
+        Self::FalseHead,
+        Self::EndpointBehind,
+        Self::LyingEndpoint,
     ];
 
     /// The name on the command line.
@@ -99,6 +105,9 @@ impl ServeFault {
             Self::SlowEngine => "slow-engine",
             Self::BrokenConfiguration => "broken-configuration",
             Self::HeldLock => "held-lock",
+            Self::FalseHead => "false-head",
+            Self::EndpointBehind => "endpoint-behind",
+            Self::LyingEndpoint => "lying-endpoint",
         }
     }
 
@@ -134,6 +143,13 @@ impl ServeFault {
             Self::HeldLock => {
                 "the lock on the hotkey's file stays held when its miner is gone, as if that were still dying"
             }
+            Self::FalseHead => "the first chain endpoint announces one head that is a million blocks too high",
+            Self::EndpointBehind => {
+                "the first chain endpoint is syncing and a week behind: an old head, and nobody is registered"
+            }
+            Self::LyingEndpoint => {
+                "the first chain endpoint gives made-up hashes of blocks, and shows no uid and no commitment of anybody"
+            }
         }
     }
 
@@ -144,6 +160,7 @@ impl ServeFault {
             Self::UploadErrorBefore | Self::UploadErrorAfter | Self::SlowBucket | Self::BucketRateLimit => false,
             Self::EndpointDown | Self::SocketCut | Self::RuntimeUpgrade | Self::Reorganisation => false,
             Self::BrokenConfiguration => false,
+            Self::FalseHead | Self::EndpointBehind | Self::LyingEndpoint => false,
             // A key that stopped working is not tried again in the same window: only the operator can mend it.
             Self::ExpiredWriteKey | Self::ExpiredReadKey | Self::ReadOnlyWriteKey => true,
             // With blocks of a quarter of a second, noticing a silent socket takes much of a window.

@@ -3,7 +3,7 @@
 use crate::exit::Exit;
 use crate::output;
 use grail_live::journal::{FileJournal, SetAside};
-use grail_operator::doctor::{Check, Examination, Status};
+use grail_operator::doctor::{Examination, Status};
 use grail_terminal::printable;
 
 /// After so many block times without a single event, the event loop stands still.
@@ -23,16 +23,15 @@ pub(super) fn tell_of(journal: &FileJournal) {
     }
 }
 
-/// Tell what the startup checks found; the first obstacle keeps mining from beginning. What waiting may heal does not.
-pub(super) fn found(examination: &Examination) -> Option<&Check> {
+/// Logs what the startup checks found.
+pub(super) fn found(examination: &Examination) {
     for check in examination.checks.iter().filter(|check| matches!(check.status, Status::Warning | Status::Failure)) {
         let remedy = check.remedy.as_deref().unwrap_or_default();
-        match check.is_obstacle {
+        match check.is_obstacle || check.is_passing {
             true => tracing::error!("{}: {}: {remedy}", check.code, check.value),
             false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
         }
     }
-    examination.obstacles().next()
 }
 
 /// Says that another miner has the hotkey.

@@ -118,6 +118,34 @@ fn a_hotkey_without_a_uid_does_not_begin_to_mine() {
 }
 
 #[test]
+fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
+    let scene = Scene::new(406);
+    let world = scene.served.world();
+    world.switch_on(ServeFault::EndpointBehind);
+    let endpoints = world.chain_endpoints();
+    let (code, stderr) = grail(&scene, &[("BT_CHAIN_ENDPOINT", &endpoints[0])], &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
+    assert!(stderr.contains("cannot tell whether"), "{stderr}");
+    // Beside a good node nothing keeps it from mining, and the good one is mined on.
+    let miner = scene.mine(&["--groups-max", "1"]);
+    miner.logged("begun, randomness from");
+    miner.kill();
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::NotRegistered.code().into()), "the good node says so: {stderr}");
+}
+
+#[test]
+fn a_port_that_a_dying_process_may_still_have_is_a_matter_of_waiting() {
+    let scene = Scene::new(407);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu", "--metrics-listen", &address]);
+    assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
+    assert!(stderr.contains("choose another port"), "{stderr}");
+}
+
+#[test]
 fn a_node_of_another_network_is_no_matter_of_waiting() {
     let scene = Scene::new(404);
     let text = fs::read_to_string(scene.served.env_file()).unwrap();

@@ -14,6 +14,9 @@ pub const MARKS: &[&str] = &[
     "group-takes-too-long",
     "group-waits-for-the-engine",
     "head-does-not-move",
+    "head-goes-back",
+    "head-is-refuted",
+    "head-needs-confirmation",
     "hotkey-is-not-registered",
     "journal-does-not-work",
     "known-file-shows-after-an-unknown-outcome",
@@ -31,6 +34,7 @@ pub const MARKS: &[&str] = &[
     "upload-is-refused",
     "upload-of-a-crashed-process-is-looked-for",
     "window-ends-with-a-pending-upload",
+    "window-is-missed",
 ];
 
 /// How often each branch was taken.
@@ -75,6 +79,7 @@ mod tests {
             include_str!("../machine.rs"),
             include_str!("account.rs"),
             include_str!("groups.rs"),
+            include_str!("heads.rs"),
             include_str!("settlement.rs"),
             include_str!("upload.rs"),
             include_str!("window.rs"),

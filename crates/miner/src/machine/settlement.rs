@@ -16,6 +16,12 @@ use crate::answers::{BucketError, Etag, JournalRecord};
 use crate::behaviour::Behaviour;
 use crate::mutants::{Mutant, planted};
 
+/// Missed windows that get a receipt: those of a day.
+const MISSED_WINDOWS_MAX: u64 = 240;
+/// Why a missed window is lost.
+pub(super) const MISSED_WHY: &str =
+    "no block of this window was seen; the chain could not be reached, or this machine stood still";
+
 /// Failed looks at the bucket after which a receipt is given as things stand.
 const LOOKS_MAX: u32 = 5;
 
@@ -140,6 +146,22 @@ impl Machine {
         }
     }
 
+    /// Give a receipt to every window from `from` on that passed before `until` without a block of it being seen.
+    pub(super) fn give_missed(&mut self, from: u64, until: u64, out: &mut Actions) {
+        if from >= until || !self.config.behaviours.contains(&Behaviour::MissedWindowsHaveReceipts) {
+            return;
+        }
+        self.marks.sometimes("window-is-missed");
+        let is_unregistered = self.account.is_unregistered();
+        let from = from.max(until.saturating_sub(MISSED_WINDOWS_MAX * PROTOCOL.window_blocks));
+        for start in (from..until).step_by(PROTOCOL.window_blocks as usize) {
+            self.note_ended(start);
+            let outcome =
+                if is_unregistered { WindowOutcome::NotRegistered } else { WindowOutcome::Lost(MISSED_WHY.to_owned()) };
+            out.push(Action::Report(Report::Receipt(WindowReceipt::of(start, outcome))));
+        }
+    }
+
     /// Give the receipt of a window that a crash interrupted and that is over by now.
     pub(super) fn close_recovered(&mut self, start: u64, out: &mut Actions) {
         if let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() != start) {
@@ -159,6 +181,7 @@ impl Machine {
     }
 
     fn settle_recovered(&mut self, recovered: Recovered, why: &str, out: &mut Actions) {
+        self.note_ended(recovered.window_start());
         if recovered.is_closed() && !planted(Mutant::ReceiptTwice) {
             return;
         }

@@ -81,6 +81,11 @@ impl Recovered {
 }
 
 impl Window {
+    /// Whether the hash of its first block was read, so that work on it may have begun.
+    pub(super) const fn has_hash(&self) -> bool {
+        self.hash.is_some()
+    }
+
     pub(super) fn describe(&self, view: &mut View) {
         let Self {
             start,
@@ -179,7 +184,7 @@ impl Machine {
         out: &mut Actions,
     ) {
         let head = self.timing.head().unwrap_or(0);
-        let final_from = block + self.config.reorganisation_blocks_max;
+        let final_from = block.saturating_add(self.config.reorganisation_blocks_max);
         let Some(window) = self.window.as_mut().filter(|window| window.start == block) else {
             return;
         };
@@ -320,6 +325,7 @@ impl Machine {
     /// Write the receipt of the window that ends.
     pub(super) fn close_window(&mut self, out: &mut Actions) {
         let Some(window) = self.window.take() else { return };
+        self.note_ended(window.start);
         if self.close_unconfirmed(window.start, out) {
             return;
         }

@@ -72,6 +72,11 @@ impl Observer for Watched {
         self.book.action(now, action);
         self.log.action(now, action);
     }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.metrics.handled(now, machine);
+        self.health.handled(now, machine);
+    }
 }
 
 fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {

@@ -16,6 +16,8 @@ const READ_ONLY: &str = "bucket.read_only";
 const DELETE: &str = "bucket.delete";
 const CLOCK: &str = "clock.bucket";
 const CONTENT: &[u8] = b"`grail doctor` wrote this to see whether it can; it may be deleted";
+/// What stores say about a request whose time differs from theirs by a quarter of an hour.
+const CLOCK_REFUSAL: &str = "RequestTimeTooSkewed";
 const NETWORK_REMEDY: &str =
     "let the host reach the endpoint, and see whether the store is up; mining tries it again by itself";
 
@@ -148,6 +150,11 @@ impl Probe<'_> {
 
 fn failed(code: &'static str, error: &BucketError) -> Check {
     match error {
+        // NTP sets a clock right while nobody looks.
+        BucketError::Refused(text) if text.contains(CLOCK_REFUSAL) => {
+            let value = format!("refused: {CLOCK_REFUSAL}, since the host's clock is off");
+            Check::passing(code, value, clock::REMEDY)
+        }
         // The store's refusal stands in brackets after the remedy.
         BucketError::Refused(text) => match text.rsplit_once(" (") {
             Some((remedy, refusal)) => {

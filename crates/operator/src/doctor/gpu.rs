@@ -40,7 +40,12 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     if subject.device == Device::Cpu {
         return vec![processor(network)];
     }
-    match aside(subject.limits.call(), card).await.flatten() {
+    let Some(card) = aside(subject.limits.call(), card).await else {
+        let remedy = "see whether the driver is well with nvidia-smi; a card that is busy or starting needs a moment";
+        let device = Check::passing(DEVICE, "nvidia-smi does not answer", remedy);
+        return vec![device, Check::skipped(DRIVER, DEVICE), Check::skipped(CUBLAS, DEVICE)];
+    };
+    match card {
         None => {
             let remedy = match network {
                 Network::Custom => "mine on a machine with an NVIDIA card and its driver, or with --device cpu",

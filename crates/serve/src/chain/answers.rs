@@ -32,6 +32,5 @@ pub(super) fn refusal(PoolRefusal(why): PoolRefusal) -> ErrorObjectOwned {
 
 /// The metadata in the format of a version, encoded as the runtime's own call answers it.
 pub(super) fn metadata_at(state: &State, version: u32) -> Vec<u8> {
-    let metadata = (version == state.runtime.metadata_version()).then(|| state.runtime.versioned_metadata().to_vec());
-    metadata.encode()
+    state.runtime.metadata_in(version).map(<[u8]>::to_vec).encode()
 }

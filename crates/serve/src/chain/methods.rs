@@ -49,6 +49,9 @@ pub(super) fn methods(view: Arc<View>) -> RpcModule<Arc<View>> {
         let answer = move |params: Params<'static>, view: Arc<Arc<View>>, _| async move {
             view.admit(name).await?;
             let params: Vec<Value> = params.parse().unwrap_or_default();
+            if let Some(lie) = view.lie(name, &params) {
+                return Ok(lie);
+            }
             let mut state = view.state();
             match &state.nonsense {
                 Some(nonsense) if params != [json!(0)] => Ok(nonsense.clone()),
@@ -105,7 +108,7 @@ fn runtime_version(_: &View, state: &mut State, _: &[Value]) -> Answer {
 }
 
 fn metadata(_: &View, state: &mut State, _: &[Value]) -> Answer {
-    Ok(hex_text(state.runtime.unversioned_metadata()).into())
+    Ok(hex_text(state.runtime.metadata_in(14).unwrap_or_else(|| state.runtime.metadata())).into())
 }
 
 fn call(_: &View, state: &mut State, params: &[Value]) -> Answer {
@@ -118,22 +121,23 @@ fn call(_: &View, state: &mut State, params: &[Value]) -> Answer {
     answer.map(|bytes| hex_text(&bytes).into()).ok_or_else(refused)
 }
 
-fn storage(_: &View, state: &mut State, params: &[Value]) -> Answer {
-    Ok(stored(state, &decoded(text(params, 0)), text(params, 1)))
+fn storage(view: &View, state: &mut State, params: &[Value]) -> Answer {
+    Ok(stored(view, state, &decoded(text(params, 0)), text(params, 1)))
 }
 
-fn stored(state: &State, key: &[u8], block: &str) -> Value {
+fn stored(view: &View, state: &State, key: &[u8], block: &str) -> Value {
     let value = match state.block(block).or_else(|| Some((state.head(), state.blocks.last()?))) {
-        Some((_, block)) if key == events_key() => Some(&block.events),
-        _ => state.storage.get(key),
+        Some((_, block)) if key == events_key() => Some(block.events.clone()),
+        _ => view.stored(state, key),
     };
-    value.map_or(Value::Null, |value| hex_text(value).into())
+    value.map_or(Value::Null, |value| hex_text(&value).into())
 }
 
-fn query_storage(_: &View, state: &mut State, params: &[Value]) -> Answer {
+fn query_storage(view: &View, state: &mut State, params: &[Value]) -> Answer {
     let keys = params.first().and_then(Value::as_array).cloned().unwrap_or_default();
     let block = text(params, 1);
-    let changes = keys.iter().filter_map(Value::as_str).map(|key| json!([key, stored(state, &decoded(key), block)]));
+    let changes =
+        keys.iter().filter_map(Value::as_str).map(|key| json!([key, stored(view, state, &decoded(key), block)]));
     let block = if block.is_empty() { state.hash(state.head()).unwrap_or_default() } else { block.to_owned() };
     Ok(json!([{ "block": block, "changes": changes.collect::<Vec<_>>() }]))
 }
@@ -184,8 +188,8 @@ fn properties(_: &View, _: &mut State, _: &[Value]) -> Answer {
     Ok(json!({ "ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO" }))
 }
 
-fn health(_: &View, _: &mut State, _: &[Value]) -> Answer {
-    Ok(json!({ "peers": 1, "isSyncing": false, "shouldHavePeers": true }))
+fn health(view: &View, _: &mut State, _: &[Value]) -> Answer {
+    Ok(json!({ "peers": 1, "isSyncing": view.is_syncing(), "shouldHavePeers": true }))
 }
 
 fn text(params: &[Value], index: usize) -> &str {

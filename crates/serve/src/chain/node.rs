@@ -1,10 +1,12 @@
 //! A node: makes blocks at a steady pace and serves them through one or more doors.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonrpsee::server::{ServerBuilder, ServerHandle};
+use subxt::ext::codec::Encode;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -13,7 +15,8 @@ use tower::ServiceBuilder;
 use super::methods::methods;
 use super::origin::RefuseOrigins;
 use super::state::State;
-use super::view::{Shared, View};
+use super::storage_keys::now_key;
+use super::view::{Lie, Shared, View};
 
 /// A node that makes blocks while it is held.
 pub struct Node {
@@ -34,6 +37,9 @@ pub struct Door {
 #[derive(Debug, thiserror::Error)]
 #[error("no port on loopback can be listened on ({0}); free some ports or file descriptors")]
 pub struct NodeError(#[from] std::io::Error);
+
+/// How old the newest block of a node is that is still syncing.
+const SYNCING_AGE_MS: u64 = 7 * 24 * 3_600_000;
 
 impl Node {
     /// Start one on free ports of loopback, with a block every `block_ms`.
@@ -85,7 +91,14 @@ impl Node {
 
 impl Door {
     async fn open(shared: Arc<Shared>) -> Result<Self, NodeError> {
-        let view = Arc::new(View { shared, frozen_at: Mutex::default() });
+        let view = View {
+            shared,
+            frozen_at: Mutex::default(),
+            syncing: Mutex::default(),
+            false_heads: Mutex::default(),
+            lie: Mutex::default(),
+        };
+        let view = Arc::new(view);
         let programs_alone = ServiceBuilder::new().layer(RefuseOrigins);
         let server = ServerBuilder::default().set_http_middleware(programs_alone).build("127.0.0.1:0").await?;
         let socket_address = server.local_addr()?;
@@ -109,6 +122,33 @@ impl Door {
         *self.view.frozen_at.lock().expect("no holder panicked") = head;
         self.view.shared.changed();
     }
+}
+
+impl Door {
+    /// Show the chain as a node does that is still syncing and a week behind: with nobody registered. Or as it is.
+    pub fn set_syncing(&self, is_syncing: bool) {
+        let storage = is_syncing.then(|| BTreeMap::from([(now_key(), (unix_ms() - SYNCING_AGE_MS).encode())]));
+        *self.view.syncing.lock().expect("no holder panicked") = storage;
+        self.view.shared.changed();
+    }
+
+    /// Lie from now on, or no more.
+    pub fn set_lie(&self, lie: Option<Lie>) {
+        *self.view.lie.lock().expect("no holder panicked") = lie;
+    }
+
+    /// Announce one head that is so many blocks too high to everybody who subscribed to heads.
+    pub fn announce_false_head(&self, blocks: u64) {
+        let number = self.view.shared.state().head() + blocks;
+        let mut false_heads = self.view.false_heads.lock().expect("no holder panicked");
+        *false_heads = (false_heads.0 + 1, number);
+        drop(false_heads);
+        self.view.shared.changed();
+    }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 async fn make_blocks(shared: Arc<Shared>, block_ms: u64) {
