@@ -17,6 +17,7 @@ mod notice;
 mod reader;
 mod shown;
 mod storage;
+mod store_address;
 mod suggestion;
 mod typed;
 

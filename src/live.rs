@@ -5,6 +5,7 @@ pub mod beacon;
 pub mod bucket;
 pub mod chain;
 pub mod clock;
+pub mod committed;
 pub mod cuda_engine;
 pub mod engine;
 pub(crate) mod http_client;

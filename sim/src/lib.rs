@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod marks;
 mod node;
 pub mod past;
+mod reasons;
 pub mod rehearsal;
 pub mod rivals;
 pub mod run;

@@ -31,8 +31,8 @@ use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError
 use crate::live::journal::{FileJournal, JournalOptions};
 use crate::observe::health::Health;
 use crate::observe::{
-    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks,
-    Verbosity, Vitals, Watchdog, start_logging,
+    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReadPlace, ReceiptFormat, Receipts, Samples,
+    Sinks, Verbosity, Vitals, Watchdog, start_logging,
 };
 use crate::tape::{Header, Recorder, Rotation, TapeFolder};
 use crate::terminal::printable;
@@ -177,12 +177,14 @@ impl Mining<'_> {
         let hangup = restart_signal()?;
         let instance = InstanceId::of(self.data_folder)?;
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
-        let bucket = assembly::bucket(&self.config.storage)?;
+        let bucket = assembly::miners_bucket(&self.config.storage, chain.committed())?;
+        let hotkey = self.wallet.address().to_owned();
+        let read_place = ReadPlace { url: bucket.read_url().to_owned(), hotkey };
         let upload = bucket.progress();
         let ports = self.ports(chain.clone(), bucket)?;
         let block_ms = self.config.chain.block_ms;
         // Not the miner's own bucket, whose uploads are shown as they progress.
-        let bucket = Rc::new(assembly::bucket(&self.config.storage)?);
+        let bucket = Rc::new(assembly::guards_bucket(&self.config.storage)?);
         let guard = BucketGuard::new(bucket, ports.clock.clone(), self.wallet.address(), instance, block_ms);
         match guard.take(self.arguments.take_over).await {
             Ok(()) => {}
@@ -199,7 +201,7 @@ impl Mining<'_> {
         // Kept until the miner ends: with it goes the socket.
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
-        let mut observers = self.observers(pulse, health, upload)?;
+        let mut observers = self.observers(pulse, health, upload, read_place)?;
         observers.0.push(Box::new(board));
         observers.0.extend(self.recorder(&config, &*ports.clock)?);
         let machine = Machine::new(config);
@@ -275,9 +277,15 @@ impl Mining<'_> {
         Board::new(identity, vitals, upload, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
     }
 
-    fn observers(&mut self, pulse: Pulse, health: Health, upload: UploadProgress) -> anyhow::Result<Observers> {
+    fn observers(
+        &mut self,
+        pulse: Pulse,
+        health: Health,
+        upload: UploadProgress,
+        read_place: ReadPlace,
+    ) -> anyhow::Result<Observers> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
-        let receipts = Receipts::new(format, self.data_folder, self.bars).with_context(|| {
+        let receipts = Receipts::new(format, self.data_folder, self.bars, read_place).with_context(|| {
             format!("cannot write receipts in {}; check that the folder is yours", self.data_folder.display())
         })?;
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);

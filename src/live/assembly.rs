@@ -3,11 +3,16 @@
 use std::rc::Rc;
 
 use grail_miner::ports::Signer;
+use grail_protocol::read_credentials::ReadCredentials;
 
 use super::beacon::{DrandNetwork, DrandRelays, NetworkError, RelayPatience, RelaysError};
-use super::bucket::{AccessKey, Addressing, BucketConfig, BucketConfigError, S3Bucket};
+use super::bucket::{AccessKey, Addressing, BucketConfig, BucketConfigError, ReadAddress, S3Bucket};
 use super::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, SubtensorChain};
-use crate::config::{self, BeaconConfig, ChainConfig, Network, StorageConfig};
+use super::committed::Committed;
+use crate::config::{self, BeaconConfig, CREDENTIALS_BYTES, ChainConfig, Network, StorageConfig};
+
+/// Most bytes of the guard's object, which holds a name and a time.
+const GUARD_BYTES_MAX: u64 = 1 << 10;
 
 /// Why the beacon cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -48,19 +53,57 @@ pub fn beacon(config: Option<&BeaconConfig>) -> Result<DrandRelays, BeaconSetupE
     Ok(DrandRelays::new(network, &relays, RelayPatience::default())?)
 }
 
-/// The bucket; nothing is sent yet.
+/// The bucket, written where the configuration says and read where validators read; nothing is sent yet.
 ///
 /// # Errors
 /// [`BucketConfigError`] where its description cannot be right.
 pub fn bucket(storage: &StorageConfig) -> Result<S3Bucket, BucketConfigError> {
-    S3Bucket::new(bucket_config(storage))
+    S3Bucket::new(bucket_config(storage)?)
+}
+
+/// The same for the miner, to which an object is readable only while the chain holds our read key: validators read with
+/// what the chain holds and with nothing else.
+///
+/// # Errors
+/// As [`bucket`].
+pub fn miners_bucket(storage: &StorageConfig, committed: Committed) -> Result<S3Bucket, BucketConfigError> {
+    Ok(bucket(storage)?.readable_once_committed(committed, credentials(storage)?.to_vec()))
+}
+
+/// The bucket for the guard between installations: it is read where it is written, and holds a few words.
+///
+/// # Errors
+/// As [`bucket`].
+pub fn guards_bucket(storage: &StorageConfig) -> Result<S3Bucket, BucketConfigError> {
+    S3Bucket::new(BucketConfig { read_address: None, object_bytes_max: GUARD_BYTES_MAX, ..bucket_config(storage)? })
 }
 
 /// What the bucket's adapter needs to know.
-pub fn bucket_config(storage: &StorageConfig) -> BucketConfig {
+///
+/// # Errors
+/// [`BucketConfigError`] where the read key does not fit on the chain.
+pub fn bucket_config(storage: &StorageConfig) -> Result<BucketConfig, BucketConfigError> {
     let key = |key: &config::AccessKey| AccessKey { id: key.id.clone(), secret: key.secret.clone() };
     let (write_key, read_key) = (key(&storage.write), key(&storage.read));
     let addressing = if storage.force_path_style { Addressing::Path } else { Addressing::VirtualHost };
     let config = BucketConfig::s3(storage.endpoint.expose(), storage.name(), &storage.region, write_key, read_key);
-    BucketConfig { addressing, ..config }
+    Ok(BucketConfig { addressing, read_address: Some(read_address(storage)?), ..config })
+}
+
+/// Whether validators read from another server than the one that is written to.
+pub fn reads_elsewhere(storage: &StorageConfig) -> bool {
+    read_address(storage).is_ok_and(|address| address.endpoint != storage.endpoint.expose())
+}
+
+/// The address that a validator builds from the bytes that go on the chain.
+fn read_address(storage: &StorageConfig) -> Result<ReadAddress, BucketConfigError> {
+    let committed = ReadCredentials::parse(&credentials(storage)?).ok_or(BucketConfigError::Key("read"))?;
+    Ok(match &storage.validators_endpoint {
+        None => ReadAddress::public(&committed),
+        Some(endpoint) => ReadAddress::at(&committed, endpoint.expose(), &storage.region),
+    })
+}
+
+fn credentials(storage: &StorageConfig) -> Result<[u8; CREDENTIALS_BYTES], BucketConfigError> {
+    storage.read_credentials().map_err(|error| BucketConfigError::Store(error.to_string()))
 }

@@ -29,6 +29,7 @@ use grail_protocol::signature::Hotkey;
 pub use connection::OTHER_NETWORK;
 pub use settings::{ChainPatience, ChainSettings, ChainSettingsError, FINNEY_GENESIS};
 
+use super::committed::Committed;
 use connection::Connection;
 use failover::Failover;
 use failure::Failure;
@@ -66,6 +67,7 @@ pub struct SubtensorChain {
     signer: Rc<dyn Signer>,
     netuid: u16,
     known_runtime: RefCell<Option<Rc<Runtime>>>,
+    committed: Committed,
 }
 
 impl SubtensorChain {
@@ -76,7 +78,14 @@ impl SubtensorChain {
     pub fn new(settings: &ChainSettings, signer: Rc<dyn Signer>) -> Result<Self, ChainSettingsError> {
         let failover = Failover::new(settings, *signer.hotkey().bytes())?;
         let witness = Witness::beside(&failover);
-        Ok(Self { failover, witness, signer, netuid: settings.netuid, known_runtime: RefCell::default() })
+        Ok(Self {
+            failover,
+            witness,
+            signer,
+            netuid: settings.netuid,
+            known_runtime: RefCell::default(),
+            committed: Committed::default(),
+        })
     }
 
     /// When the best block was made, in milliseconds since 1970 by its author's clock; none where the chain keeps no time.
@@ -124,6 +133,11 @@ impl SubtensorChain {
     /// Each endpoint's name without secrets, with whether it is connected where it is the one in use.
     pub fn endpoints(&self) -> Vec<(String, Option<bool>)> {
         self.failover.standing()
+    }
+
+    /// What the chain held for our hotkey when [`Chain::commitment`] was last answered.
+    pub fn committed(&self) -> Committed {
+        self.committed.clone()
     }
 
     async fn stored(&self, connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
@@ -175,7 +189,9 @@ impl Chain for SubtensorChain {
             let bytes = stored.map(|stored| storage::committed_bytes(&stored)).transpose();
             bytes.map(Option::flatten).map_err(|failure| connection.named(failure))
         };
-        self.read(question).await
+        let bytes = self.read(question).await?;
+        self.committed.note(bytes.as_deref());
+        Ok(bytes)
     }
 
     async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {

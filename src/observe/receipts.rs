@@ -11,6 +11,7 @@ use crate::terminal::printable;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
+use grail_protocol::window_file::object_key;
 use indicatif::MultiProgress;
 use serde_json::json;
 
@@ -23,13 +24,30 @@ pub enum ReceiptFormat {
     Json,
 }
 
+/// Where validators read, and so where every file is read back.
+#[derive(Debug, Clone)]
+pub struct ReadPlace {
+    /// Server and bucket.
+    pub url: String,
+    /// Address of the hotkey whose windows are read.
+    pub hotkey: String,
+}
+
 /// Writes receipts.
 pub struct Receipts {
     format: ReceiptFormat,
+    read_place: ReadPlace,
     bars: MultiProgress,
     path: PathBuf,
     file: File,
     tally: Tally,
+}
+
+impl ReadPlace {
+    /// The address of a window's object.
+    fn object(&self, window_start: u64) -> String {
+        format!("{}/{}", self.url, object_key(&self.hotkey, window_start))
+    }
 }
 
 impl Receipts {
@@ -37,10 +55,15 @@ impl Receipts {
     ///
     /// # Errors
     /// What the operating system says where the file cannot be opened.
-    pub fn new(format: ReceiptFormat, data_folder: &Path, bars: &MultiProgress) -> io::Result<Self> {
+    pub fn new(
+        format: ReceiptFormat,
+        data_folder: &Path,
+        bars: &MultiProgress,
+        read_place: ReadPlace,
+    ) -> io::Result<Self> {
         let path = data_folder.join("receipts.jsonl");
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
-        Ok(Self { format, bars: bars.clone(), path, file, tally: Tally::default() })
+        Ok(Self { format, read_place, bars: bars.clone(), path, file, tally: Tally::default() })
     }
 
     fn keep(&mut self, record: &str) {
@@ -59,11 +82,11 @@ impl Observer for Receipts {
     fn action(&mut self, now: Now, action: &Action) {
         self.tally.action(now, action);
         let Action::Report(Report::Receipt(receipt)) = action else { return };
-        let record = record(now, receipt, &self.tally);
+        let record = record(now, receipt, &self.tally, &self.read_place);
         self.tally.forget_through(receipt.window_start);
         self.keep(&record);
         let line = match self.format {
-            ReceiptFormat::Text => told(receipt),
+            ReceiptFormat::Text => told(receipt, &self.read_place),
             ReceiptFormat::Json => record,
         };
         // A reader that went away must not end the miner.
@@ -71,11 +94,12 @@ impl Observer for Receipts {
     }
 }
 
-/// A receipt as an operator is told it: a window that was not uploaded names the command that says why.
-fn told(receipt: &WindowReceipt) -> String {
+/// A receipt as an operator is told it: a window that was uploaded with the address from which validators read it, any
+/// other one with the command that says why.
+fn told(receipt: &WindowReceipt, read_place: &ReadPlace) -> String {
     let line = receipt_line(receipt);
     match receipt.outcome {
-        WindowOutcome::Uploaded => line,
+        WindowOutcome::Uploaded => format!("{line}; read from {}", read_place.url),
         _ => format!("{line}; `grail why {}` tells more", receipt.window_start),
     }
 }
@@ -113,7 +137,7 @@ pub(crate) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
     }
 }
 
-fn record(now: Now, receipt: &WindowReceipt, tally: &Tally) -> String {
+fn record(now: Now, receipt: &WindowReceipt, tally: &Tally, read_place: &ReadPlace) -> String {
     let sums = tally.sums(receipt.window_start);
     let seconds = tally.seconds_open(now, receipt.window_start);
     let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
@@ -133,6 +157,7 @@ fn record(now: Now, receipt: &WindowReceipt, tally: &Tally) -> String {
         "rollouts_uploaded": receipt.rollouts_uploaded,
         "slack_seconds": slack_seconds(receipt),
         "read_back": receipt.read_back,
+        "address": receipt.read_back.then(|| read_place.object(receipt.window_start)),
         "sha256": receipt.digest,
         "with_beacon": receipt.with_beacon,
         "self_check_rejections": receipt.self_check_rejections,
@@ -161,6 +186,10 @@ mod tests {
         WindowReceipt { groups_clean: 3, with_beacon: true, ..WindowReceipt::of(90, outcome) }
     }
 
+    fn place() -> ReadPlace {
+        ReadPlace { url: "https://store.example/mine".to_owned(), hotkey: "5abc".to_owned() }
+    }
+
     #[test]
     fn every_window_that_was_not_uploaded_names_the_command_that_says_why() {
         let now = Now { monotonic_ms: 0, wall_ms: 0 };
@@ -173,11 +202,22 @@ mod tests {
         ];
         for outcome in outcomes {
             let receipt = receipt(outcome);
-            assert!(told(&receipt).ends_with("; `grail why 90` tells more"), "{}", told(&receipt));
-            let record: serde_json::Value = serde_json::from_str(&record(now, &receipt, &Tally::default())).unwrap();
+            assert!(told(&receipt, &place()).ends_with("; `grail why 90` tells more"), "{}", told(&receipt, &place()));
+            let record = record(now, &receipt, &Tally::default(), &place());
+            let record: serde_json::Value = serde_json::from_str(&record).unwrap();
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
+            assert_eq!(record["address"], serde_json::Value::Null, "nothing was read there");
         }
-        let uploaded = receipt(WindowOutcome::Uploaded);
-        assert!(!told(&uploaded).contains("grail why"));
+    }
+
+    #[test]
+    fn a_window_that_was_uploaded_names_the_address_that_validators_read() {
+        let uploaded = WindowReceipt { read_back: true, ..receipt(WindowOutcome::Uploaded) };
+        let line = told(&uploaded, &place());
+        assert!(line.ends_with("; read from https://store.example/mine") && !line.contains("grail why"), "{line}");
+        let now = Now { monotonic_ms: 0, wall_ms: 0 };
+        let record: serde_json::Value =
+            serde_json::from_str(&record(now, &uploaded, &Tally::default(), &place())).unwrap();
+        assert_eq!(record["address"], "https://store.example/mine/grail/windows/5abc-window-90.json.gz");
     }
 }

@@ -20,6 +20,8 @@ pub enum Behaviour {
     HiddenWriteIsAwaited,
     /// Number 7.
     StuckGroupsTellOnce,
+    /// Number 8.
+    OutcomeFollowsFromAttempts,
 }
 
 impl Behaviour {
@@ -32,6 +34,7 @@ impl Behaviour {
         Self::UploadMarginIsBounded,
         Self::HiddenWriteIsAwaited,
         Self::StuckGroupsTellOnce,
+        Self::OutcomeFollowsFromAttempts,
     ];
 
     /// Its number: one more than the last, never used again, also where the change was taken back.
@@ -44,6 +47,7 @@ impl Behaviour {
             Self::UploadMarginIsBounded => 5,
             Self::HiddenWriteIsAwaited => 6,
             Self::StuckGroupsTellOnce => 7,
+            Self::OutcomeFollowsFromAttempts => 8,
         }
     }
 
@@ -71,6 +75,9 @@ impl Behaviour {
                  file of the same groups is not written again"
             }
             Self::StuckGroupsTellOnce => "groups that were stuck together count as one, and not each for itself",
+            Self::OutcomeFollowsFromAttempts => {
+                "the outcome and reason of a window without an upload follow from everything that was tried in it"
+            }
         }
     }
 }

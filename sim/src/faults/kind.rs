@@ -152,6 +152,12 @@ kinds! {
     BadGroup "bad-group" Anywhere (10_000, 90_000), (1, 1), SOON, "groups come with a rollout too few, or cut short";
     NanHidden "nan-hidden" Anywhere (10_000, 90_000), (1, 1), SOON, "hidden states are not numbers";
     ImprobableEos "improbable-eos" Anywhere (10_000, 90_000), (1, 1), SOON, "every completion ends with an improbable token";
+    WebPage "web-page" UploadOrAnywhere (5_000, 200_000), (1, 1), SOON,
+        "a web page answers every request to the bucket in the store's place";
+    NoConditions "no-conditions" UploadOrAnywhere (5_000, 60_000), (1, 1), SpoilsTheWindow,
+        "the bucket refuses uploads that depend on a condition, as a store without conditional writes does";
+    WrongAddress "wrong-address" UploadOrAnywhere (5_000, 60_000), (1, 1), Lasts(60_000),
+        "uploads go to an address that takes them, and validators read from another one";
 }
 
 impl FaultKind {
