@@ -177,7 +177,7 @@ impl Mining<'_> {
         let hangup = restart_signal()?;
         let instance = InstanceId::of(self.data_folder)?;
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
-        let bucket = assembly::miners_bucket(&self.config.storage, chain.committed())?;
+        let bucket = assembly::bucket(&self.config.storage)?;
         let hotkey = self.wallet.address().to_owned();
         let read_place = ReadPlace { url: bucket.read_url().to_owned(), hotkey };
         let upload = bucket.progress();
@@ -245,6 +245,8 @@ impl Mining<'_> {
     }
 
     fn ports(&self, chain: Rc<SubtensorChain>, bucket: S3Bucket) -> anyhow::Result<Ports> {
+        let block_ms = self.config.chain.block_ms;
+        let bucket = assembly::committed_bucket(bucket, &self.config.storage, chain.clone(), block_ms)?;
         let journal = FileJournal::open(self.data_folder, self.wallet.hotkey(), JournalOptions::default())?;
         if journal.opened().torn_bytes > 0 {
             tracing::warn!("journal: {} bytes that a crash left unfinished were cut off", journal.opened().torn_bytes);

@@ -4,7 +4,7 @@
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use tokio::time::timeout;
 
-use super::check::Check;
+use super::check::{Check, Status};
 use super::configuration::VALUES;
 use super::{Limits, Subject, clock};
 use crate::config::{self, StorageConfig};
@@ -55,11 +55,11 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
         _ => probe.deleted().await,
     };
     let forbidden = Probe { bucket: &validators, key: format!("grail/doctor/probe-{stamp}-by-read-key"), limits };
-    let read_only = match (write.is_obstacle, &read.remedy) {
+    let read_only = match (write.is_obstacle, read.status) {
         // A store that refuses everybody tells nothing about a key.
         (true, _) => Check::skipped(READ_ONLY, WRITE),
-        (false, Some(_)) => Check::skipped(READ_ONLY, READ),
-        (false, None) => forbidden.refused(&probe).await,
+        (false, Status::Ok) => forbidden.refused(&probe).await,
+        (false, _) => Check::skipped(READ_ONLY, READ),
     };
     let offset_ms = ours.server_offset_ms().or(validators.server_offset_ms());
     let clock = offset_ms.map_or_else(|| Check::skipped(CLOCK, WRITE), |offset_ms| clock::check(CLOCK, offset_ms));

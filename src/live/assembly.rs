@@ -1,6 +1,7 @@
 //! Live ports from the configuration: one function per port.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use grail_miner::ports::Signer;
 use grail_protocol::read_credentials::ReadCredentials;
@@ -8,9 +9,12 @@ use grail_protocol::read_credentials::ReadCredentials;
 use super::beacon::{DrandNetwork, DrandRelays, NetworkError, RelayPatience, RelaysError};
 use super::bucket::{AccessKey, Addressing, BucketConfig, BucketConfigError, ReadAddress, S3Bucket};
 use super::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, SubtensorChain};
-use super::committed::Committed;
+use super::committed::CommittedBucket;
 use crate::config::{self, BeaconConfig, CREDENTIALS_BYTES, ChainConfig, Network, StorageConfig};
 
+/// How long a read from the bucket waits for the chain to say what it holds: a quarter of a block time within these.
+const COMMITMENT_PATIENCE_MIN: Duration = Duration::from_millis(250);
+const COMMITMENT_PATIENCE_MAX: Duration = Duration::from_secs(3);
 /// Most bytes of the guard's object, which holds a name and a time.
 const GUARD_BYTES_MAX: u64 = 1 << 10;
 
@@ -61,13 +65,19 @@ pub fn bucket(storage: &StorageConfig) -> Result<S3Bucket, BucketConfigError> {
     S3Bucket::new(bucket_config(storage)?)
 }
 
-/// The same for the miner, to which an object is readable only while the chain holds our read key: validators read with
-/// what the chain holds and with nothing else.
+/// The miner's view of its bucket: an object is readable only while the chain holds our read key.
 ///
 /// # Errors
 /// As [`bucket`].
-pub fn miners_bucket(storage: &StorageConfig, committed: Committed) -> Result<S3Bucket, BucketConfigError> {
-    Ok(bucket(storage)?.readable_once_committed(committed, credentials(storage)?.to_vec()))
+pub fn committed_bucket(
+    bucket: S3Bucket,
+    storage: &StorageConfig,
+    chain: Rc<SubtensorChain>,
+    block_ms: u64,
+) -> Result<CommittedBucket<S3Bucket>, BucketConfigError> {
+    let patience = Duration::from_millis(block_ms / 4).clamp(COMMITMENT_PATIENCE_MIN, COMMITMENT_PATIENCE_MAX);
+    let committed = chain.committed();
+    Ok(CommittedBucket::new(bucket, chain, committed, credentials(storage)?.to_vec(), patience))
 }
 
 /// The bucket for the guard between installations: it is read where it is written, and holds a few words.

@@ -28,7 +28,6 @@ use sha2::{Digest, Sha256};
 pub use config::{AccessKey, Addressing, BucketConfig, BucketConfigError, ReadAddress};
 pub use progress::UploadProgress;
 
-use super::committed::Committed;
 use super::http_client::{http_client, http_client_without_pool};
 use super::server_clock::ServerClock;
 use failure::{Failures, Operation};
@@ -55,8 +54,6 @@ pub struct S3Bucket {
     reader: AmazonS3,
     /// The address that is read, without the key.
     read_url: String,
-    /// What the chain holds, and what it must hold before anything read counts as readable for validators.
-    committed: Option<(Committed, Vec<u8>)>,
     sent_objects: RefCell<SentObjects>,
     failures: Failures,
     server_clock: ServerClock,
@@ -122,18 +119,11 @@ impl S3Bucket {
             second_writer,
             reader,
             read_url,
-            committed: None,
             sent_objects,
             failures,
             server_clock,
             progress,
         })
-    }
-
-    /// The same bucket, whose objects can be read only while the chain holds `ours`: without it no validator can read them.
-    #[must_use]
-    pub fn readable_once_committed(self, committed: Committed, ours: Vec<u8>) -> Self {
-        Self { committed: Some((committed, ours)), ..self }
     }
 
     /// The address that is read, without the key: server and bucket.
@@ -223,9 +213,6 @@ impl Bucket for S3Bucket {
 
     async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
         let path = path(key)?;
-        if let Some(why) = self.committed.as_ref().and_then(|(committed, ours)| committed.hindrance(ours)) {
-            return Err(BucketError::Transient(why.to_owned()));
-        }
         match self.read(key, &path).await {
             Ok((bytes, Some(tag))) => Ok(Some((bytes, tag))),
             Ok((_, None)) => Err(BucketError::Transient(NoVersion.to_string())),

@@ -18,4 +18,5 @@ mod secrets;
 #[path = "../telemetry/server.rs"]
 mod server;
 mod startup;
+mod store;
 mod telemetry;
