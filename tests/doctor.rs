@@ -164,7 +164,12 @@ async fn what_a_store_lacks_is_an_obstacle_by_name() {
         Some("HEAD") => Answer::Bytes(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n".to_vec()),
         _ => response("204 No Content", "", b""),
     };
-    let stores: [(Server, &str, &str, &str); 3] = [
+    let only_plainly = |head: &str| match head.to_ascii_lowercase().contains("if-none-match") {
+        true => response("400 Bad Request", "", b"<Error><Code>InvalidArgument</Code></Error>"),
+        false => response("200 OK", "ETag: \"1\"\r\n", b""),
+    };
+    let stores: [(Server, &str, &str, &str); 4] = [
+        (Server::start(only_plainly), "bucket.write", "not under the condition If-None-Match", "another store"),
         (Server::always(without_conditions), "bucket.write", "NotImplemented", "conditional writes"),
         (Server::start(versionless), "bucket.write", "ETag", "another store"),
         (

@@ -1,6 +1,8 @@
 //! The bucket: the write key writes and deletes under conditions, and validators read what it writes where they look for it;
 //! the key that they read with cannot write.
 
+use std::time::Duration;
+
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use tokio::time::timeout;
 
@@ -21,6 +23,9 @@ const DELETE: &str = "bucket.delete";
 const CLOCK: &str = "clock.bucket";
 const CONTENT: &[u8] = b"`grail doctor` wrote this to see whether it can; it may be deleted";
 const OTHER_CONTENT: &[u8] = b"`grail doctor` wrote this over it";
+/// How often, and how much later, a write that is not there is looked for again.
+const LATE_READS_MAX: usize = 3;
+const LATE_READ_PAUSE: Duration = Duration::from_millis(300);
 const NETWORK_REMEDY: &str =
     "let the host reach the endpoint, and see whether the store is up; mining tries it again by itself";
 const STORE_REMEDY: &str = "use another store, such as Cloudflare R2 or AWS S3; without conditional writes two miners \
@@ -45,7 +50,8 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let probe = Probe { bucket: &ours, key: format!("grail/doctor/probe-{stamp}"), limits };
     let written = probe.put(CONTENT, &PutCondition::Absent).await;
     let (read, is_there) = probe.read(&written, storage).await;
-    let write = probe.write_check(&written, is_there);
+    let plainly = matches!(written, Err(BucketError::Refused(_))) && probe.writes_plainly().await;
+    let write = probe.write_check(&written, is_there, plainly);
     let (conditions, multipart) = match &written {
         Ok(version) => (probe.conditions(version).await, probe.multipart().await),
         Err(_) => (Check::skipped(CONDITIONS, WRITE), Check::skipped(MULTIPART, WRITE)),
@@ -90,7 +96,8 @@ impl Probe<'_> {
         self.bucket.put(&self.key, content, condition, self.limits.call_ms).await
     }
 
-    fn write_check(&self, written: &Result<Etag, BucketError>, is_there: bool) -> Check {
+    /// How the write ended; `is_there` where it took place all the same, `plainly` where one without a condition succeeds.
+    fn write_check(&self, written: &Result<Etag, BucketError>, is_there: bool, plainly: bool) -> Check {
         match written {
             Ok(_) => Check::ok(WRITE, "the write key wrote an object that was not there"),
             Err(_) if is_there && self.bucket.saw_no_version() => {
@@ -98,32 +105,53 @@ impl Probe<'_> {
                     "the store wrote an object and named no version of it (ETag), which conditional writes need";
                 Check::obstacle(WRITE, value, STORE_REMEDY)
             }
+            Err(error) if plainly => {
+                let value = format!("the store writes, but not under the condition If-None-Match: {error}");
+                Check::obstacle(WRITE, value, STORE_REMEDY)
+            }
             Err(error) => failed(WRITE, error),
         }
+    }
+
+    /// Whether the store writes where it is told no condition.
+    async fn writes_plainly(&self) -> bool {
+        let key = format!("{}-without-condition", self.key);
+        self.bucket.try_without_condition(&key, CONTENT, self.limits.call_ms).await.is_ok()
     }
 
     /// Whether validators read what was written, and whether it is there; where nothing was written, whether they may read
     /// at all.
     async fn read(&self, written: &Result<Etag, BucketError>, storage: &StorageConfig) -> (Check, bool) {
-        let is_elsewhere = assembly::reads_elsewhere(storage);
-        if is_elsewhere && written.is_err() {
+        let (is_elsewhere, is_written) = (assembly::reads_elsewhere(storage), written.is_ok());
+        if is_elsewhere && !is_written {
             return (Check::skipped(READ, WRITE), false);
         }
         let address = self.bucket.read_url();
-        let check = match timeout(self.limits.call(), self.bucket.get(&self.key)).await {
+        let mut read = timeout(self.limits.call(), self.bucket.get(&self.key)).await;
+        for _ in 0..LATE_READS_MAX {
+            if !(is_written && matches!(read, Ok(Ok(None)))) {
+                break;
+            }
+            // Some stores show a write a little later.
+            tokio::time::sleep(LATE_READ_PAUSE).await;
+            read = timeout(self.limits.call(), self.bucket.get(&self.key)).await;
+        }
+        let check = match read {
             Err(_) => self.late(READ),
             Ok(Err(error)) => failed(READ, &error),
             Ok(Ok(Some((content, _)))) if content == CONTENT => {
-                let value = format!("validators read what was written, at {address}");
-                return (Check::ok(READ, value), true);
+                return (Check::ok(READ, format!("validators read what was written, at {address}")), true);
             }
-            Ok(Ok(None)) if written.is_err() => {
+            Ok(Ok(None)) if !is_written => {
                 Check::ok(READ, format!("validators may read at {address}; there was nothing to be read"))
             }
-            Ok(Ok(_)) if is_elsewhere => Check::obstacle(
+            Ok(Ok(_)) if self.bucket.write_url() != address => Check::obstacle(
                 READ,
                 format!("what was written at {} is not at {address}, where validators read", self.bucket.write_url()),
-                "take R2_ENDPOINT_URL out: validators build the address from the account id alone",
+                match is_elsewhere {
+                    true => "take R2_ENDPOINT_URL out: validators build the address from the account id alone",
+                    false => "set R2_FORCE_PATH_STYLE=true: validators read SERVER/BUCKET/OBJECT",
+                },
             ),
             Ok(Ok(_)) => Check::failure(
                 READ,

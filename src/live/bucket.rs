@@ -156,6 +156,19 @@ impl S3Bucket {
         put.and(deleted)
     }
 
+    /// Writes an object under no condition, and removes it again: whether a refusal is about the condition.
+    ///
+    /// # Errors
+    /// As [`Bucket::put`] and [`Bucket::delete`].
+    pub async fn try_without_condition(&self, key: &str, bytes: &[u8], limit_ms: u64) -> Result<(), BucketError> {
+        let path = path(key)?;
+        let payload = PutPayload::from_bytes(Bytes::copy_from_slice(bytes));
+        let put = tokio::time::timeout(Duration::from_millis(limit_ms), self.writer.store.put(&path, payload)).await;
+        let put = put.map(|put| put.map(drop).map_err(|error| self.failures.told(Operation::Put, &error)));
+        let put = put.unwrap_or_else(|_| Err(BucketError::Unknown(format!("no answer within {limit_ms} ms"))));
+        put.and(self.delete(key).await)
+    }
+
     /// How far the store's clock is ahead of ours, in milliseconds, by its last answer; answers tell whole seconds.
     pub fn server_offset_ms(&self) -> Option<i64> {
         self.server_clock.offset_ms()
