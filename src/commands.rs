@@ -15,7 +15,7 @@ mod report;
 mod scenario;
 mod serve;
 mod shell;
-pub(crate) mod sim;
+pub mod sim;
 mod stop;
 mod swarm;
 mod table;
@@ -28,10 +28,10 @@ mod why;
 use serde_json::json;
 
 use crate::args::{Arguments, Command, SimCommand};
-use crate::contract::Schema;
 use crate::exit::Exit;
 use crate::process::keep_memory_private;
-use crate::terminal::printable;
+use grail_observe::contract::Schema;
+use grail_terminal::printable;
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> Exit {

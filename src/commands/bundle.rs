@@ -10,13 +10,13 @@ use serde_json::json;
 
 use super::output;
 use crate::args::BundleArguments;
-use crate::bundle::{Bundle, Redactor, Sources};
-use crate::config::{self, MinerConfig};
 use crate::exit::Exit;
-use crate::live::journal::hotkeys;
+use grail_config::MinerConfig;
+use grail_live::journal::hotkeys;
+use grail_operator::bundle::{Bundle, Redactor, Sources};
 
 pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
-    let typed = config::load(&config::process_environment(), arguments.env_file.env_file.as_deref());
+    let typed = grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref());
     let redactor = typed.as_ref().map(Redactor::of).unwrap_or_default();
     let config = match &typed {
         Ok(typed) => super::config::document(typed, &MinerConfig::from_typed(typed)),

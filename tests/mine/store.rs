@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use grail::exit::Exit;
-use grail::serve::ServeFault;
+use grail_serve::ServeFault;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
 use serde_json::Value;

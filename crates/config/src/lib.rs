@@ -1,0 +1,72 @@
+//! Configuration: names and values as typed, with their sources, and what they mean for a miner.
+//!
+//! The environment comes in as a map; [`process_environment`] is the one place that reads the process's own.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this crate is at the boundary: real time and the environment may enter here"
+)]
+
+mod alerts;
+mod beacon;
+mod dotenv;
+mod endpoint;
+mod error;
+mod folders;
+mod keys;
+mod logging;
+mod meant;
+mod monitoring;
+mod network;
+mod notice;
+mod reader;
+mod shown;
+mod storage;
+mod store_address;
+mod suggestion;
+mod typed;
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+pub use self::alerts::{AlertsConfig, TelegramConfig};
+pub use self::beacon::BeaconConfig;
+pub use self::dotenv::{Entry, EnvFile, EnvFileError, Mistake};
+pub use self::endpoint::Endpoint;
+pub use self::error::{ConfigError, ConfigErrors};
+pub use self::folders::{data_folder, hub_cache, model_folder};
+pub use self::keys::{KEYS, Key, Kind};
+pub use self::logging::{LogFormat, Logging, LokiConfig};
+pub use self::meant::MinerConfig;
+pub use self::monitoring::{Monitoring, Resume, WandbConfig};
+pub use self::network::{ChainConfig, Network};
+pub use self::notice::Notice;
+pub use self::shown::Shown;
+pub use self::storage::{AccessKey, CREDENTIALS_BYTES, CredentialsError, ReadPlace, StorageConfig};
+pub use self::typed::{Candidate, Environment, Origin, Setting, TypedConfig};
+
+/// The file that is read where none is named.
+pub const ENV_FILE_DEFAULT: &str = ".env";
+
+/// The process's own environment. What is not UTF-8 is left out: no key of ours can hold it.
+pub fn process_environment() -> Environment {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, SecretString::from(value.into_string().ok()?)))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+/// What is typed in this environment and in the file: the one that is named, which must exist, or `.env` where there is one.
+///
+/// # Errors
+/// [`EnvFileError`] where the file cannot be read or parsed.
+pub fn load(environment: &Environment, env_file: Option<&Path>) -> Result<TypedConfig, EnvFileError> {
+    let path = env_file.map_or_else(|| PathBuf::from(ENV_FILE_DEFAULT), Path::to_owned);
+    let file = EnvFile::read(&path)?;
+    match (file, env_file) {
+        (None, Some(_)) => Err(EnvFileError::Missing { path }),
+        (file, _) => Ok(TypedConfig::merge(environment, file.as_ref())),
+    }
+}

@@ -1,0 +1,234 @@
+//! What a failed request means: who must act, and what may have happened.
+
+use std::error::Error;
+
+use grail_miner::ports::BucketError;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::config::AccessKey;
+use super::refusal::Refusal;
+use super::transport::{is_unsent, refusal_in};
+use grail_http::innermost;
+
+/// What was asked of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// Write an object, or make one of its parts.
+    Put,
+    /// Write what is no object yet.
+    Part,
+    /// Read an object.
+    Get,
+    /// Remove an object.
+    Delete,
+}
+
+impl Operation {
+    /// Whether a request of unknown fate may have changed an object.
+    const fn changes_objects(self) -> bool {
+        matches!(self, Self::Put | Self::Delete)
+    }
+
+    /// What a store lacks that does not know this operation as mining needs it.
+    const fn missing_feature(self) -> &'static str {
+        match self {
+            Self::Put => {
+                "the store has no conditional writes (If-None-Match, If-Match), which keep two miners from overwriting \
+                 each other's windows; use another store, such as Cloudflare R2 or AWS S3"
+            }
+            Self::Part => {
+                "the store takes no uploads in parts (multipart), which large windows need; use another store, such as \
+                 Cloudflare R2 or AWS S3"
+            }
+            Self::Get => "the store does not let objects be read as S3 does; use another store",
+            Self::Delete => "the store does not let objects be deleted; use another store",
+        }
+    }
+}
+
+/// Words failures, without the keys that a store may quote.
+pub(super) struct Failures {
+    secrets: Vec<SecretString>,
+}
+
+impl Failures {
+    pub(super) fn new(keys: [&AccessKey; 2]) -> Self {
+        Self { secrets: keys.iter().flat_map(|key| [key.secret.clone(), key.id.clone()]).collect() }
+    }
+
+    /// The port's error for the library's.
+    pub(super) fn told(&self, operation: Operation, error: &object_store::Error) -> BucketError {
+        match refusal_in(error) {
+            Some(Refusal::Store { status, code, message }) => self.refused(operation, *status, code, message),
+            Some(stranger @ Refusal::Stranger { status, .. }) => self.unclear(operation, *status, stranger),
+            None if matches!(error, object_store::Error::InvalidPath { .. }) => {
+                BucketError::Refused(self.hidden(&error.to_string()))
+            }
+            None => {
+                let text = self.hidden(&innermost(error));
+                match operation.changes_objects() && !is_unsent(error) {
+                    true => BucketError::Unknown(text),
+                    false => BucketError::Transient(text),
+                }
+            }
+        }
+    }
+
+    /// What a store's own error means.
+    fn refused(&self, operation: Operation, status: u16, code: &str, message: &str) -> BucketError {
+        if let Some(remedy) = remedy(operation, status, code) {
+            let brief = self.hidden(&format!("{code}, HTTP status {status}"));
+            return BucketError::Refused(format!("{remedy} ({brief})"));
+        }
+        let text = self.hidden(&format!("HTTP status {status}, {code}: {message}"));
+        match status {
+            // A store that asks for patience has done nothing.
+            408 | 429 | 503 => BucketError::Transient(text),
+            _ if matches!(code, "SlowDown" | "RequestTimeout" | "NoSuchUpload" | "TemporaryRedirect") => {
+                BucketError::Transient(text)
+            }
+            304 | 409 | 412 => BucketError::ConditionFailed,
+            404 if operation == Operation::Put => BucketError::ConditionFailed,
+            200..=299 | 500.. if operation.changes_objects() => BucketError::Unknown(text),
+            200..=299 | 500.. => BucketError::Transient(text),
+            _ => BucketError::Refused(format!("{text}; see the store's documentation of this error")),
+        }
+    }
+
+    /// What an answer means that may not be the store's: never that the operator must do something, and that a write did
+    /// not take place only where nothing is passed on under such a status.
+    fn unclear(&self, operation: Operation, status: u16, stranger: &Refusal) -> BucketError {
+        let text = self.hidden(&stranger.to_string());
+        match status {
+            304 | 412 => BucketError::ConditionFailed,
+            503 => BucketError::Transient(text),
+            200..=299 | 500.. if operation.changes_objects() => BucketError::Unknown(text),
+            _ => BucketError::Transient(text),
+        }
+    }
+
+    fn hidden(&self, text: &str) -> String {
+        let secrets = self.secrets.iter().map(ExposeSecret::expose_secret);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[key]"))
+    }
+}
+
+/// Whether the store says that there is no such object, in a bucket that there is.
+pub(super) fn is_missing_object(error: &(dyn Error + 'static)) -> bool {
+    match refusal_in(error) {
+        Some(Refusal::Store { status: 404, code, .. }) => remedy(Operation::Get, 404, code).is_none(),
+        _ => false,
+    }
+}
+
+/// The same for a request whose answer has no body, and so cannot name an error. Nobody may conclude more from it than that
+/// it is worth asking the store under a condition.
+pub(super) fn may_be_missing(error: &(dyn Error + 'static)) -> bool {
+    refusal_in(error).is_some_and(|refusal| refusal.status() == 404)
+}
+
+/// What the operator must do, for refusals that only the operator can lift.
+fn remedy(operation: Operation, status: u16, code: &str) -> Option<&'static str> {
+    Some(match (code, status) {
+        ("SignatureDoesNotMatch", _) => "the secret access key does not fit its id; copy both again",
+        ("InvalidAccessKeyId" | "NotSignedUp", _) => {
+            "the store does not know the access key id; copy it again, or make a new key"
+        }
+        ("ExpiredToken" | "TokenRefreshRequired", _) => "the key has expired; make a new one",
+        ("RequestTimeTooSkewed", _) => "the host's clock is wrong; set it, best by NTP",
+        ("NoSuchBucket", _) => "there is no such bucket; create it, or correct its name and account id",
+        ("InvalidBucketName", _) => "the bucket's name is not allowed; correct it",
+        ("AuthorizationHeaderMalformed" | "InvalidRegionName" | "PermanentRedirect", _) => {
+            "the bucket lies in another region or at another endpoint; correct R2_REGION (R2's is `auto`) and R2_ENDPOINT_URL"
+        }
+        ("EntityTooLarge", _) => "the store takes no object of this size; raise its limit",
+        ("QuotaExceeded" | "InsufficientStorage", _) | (_, 507) => "the bucket is full; delete old windows from it",
+        ("AccessDenied", _) | (_, 401 | 403) => {
+            "the key lacks permission; the write key needs to write and delete objects, the read key to read and list them"
+        }
+        ("NotImplemented", _) | (_, 501) => operation.missing_feature(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failures() -> Failures {
+        Failures::new([&AccessKey::new("ida", "sa"), &AccessKey::new("idb", "sb")])
+    }
+
+    fn told(operation: Operation, status: u16, code: &str) -> BucketError {
+        failures().refused(operation, status, code, "")
+    }
+
+    fn unclear(operation: Operation, status: u16) -> BucketError {
+        let stranger = Refusal::Stranger { status, server: "a proxy".to_owned(), words: String::new() };
+        failures().unclear(operation, status, &stranger)
+    }
+
+    #[test]
+    fn only_what_surely_did_nothing_is_transient() {
+        for operation in [Operation::Put, Operation::Delete] {
+            for (status, code) in
+                [(429, "TooManyRequests"), (503, "SlowDown"), (500, "SlowDown"), (400, "RequestTimeout")]
+            {
+                assert!(matches!(told(operation, status, code), BucketError::Transient(_)), "{status} {code}");
+            }
+            for (status, code) in [(500, "InternalError"), (200, "InternalError")] {
+                assert!(matches!(told(operation, status, code), BucketError::Unknown(_)), "{status} {code}");
+            }
+        }
+        for operation in [Operation::Get, Operation::Part] {
+            assert!(matches!(told(operation, 500, "InternalError"), BucketError::Transient(_)));
+        }
+    }
+
+    #[test]
+    fn nobody_but_the_store_can_refuse_for_good() {
+        for operation in [Operation::Put, Operation::Delete, Operation::Get, Operation::Part] {
+            for status in [301, 302, 307, 400, 401, 403, 404, 407, 408, 409, 413, 429, 451, 503] {
+                assert!(matches!(unclear(operation, status), BucketError::Transient(_)), "{operation:?} {status}");
+            }
+            for status in [200, 500, 501, 502, 504, 507, 520, 599] {
+                let is_open = matches!(unclear(operation, status), BucketError::Unknown(_));
+                assert_eq!(is_open, operation.changes_objects(), "{operation:?} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn conditions_fail_under_every_status_that_stores_use() {
+        for (status, code) in [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict"), (404, "NoSuchKey")] {
+            assert_eq!(told(Operation::Put, status, code), BucketError::ConditionFailed, "{status} {code}");
+        }
+        // These come without a body from some stores, and what lies there is read before anything is concluded.
+        for status in [304, 412] {
+            assert_eq!(unclear(Operation::Put, status), BucketError::ConditionFailed, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_must_mend_is_refused_with_the_remedy() {
+        for (status, code, remedy) in [
+            (403, "SignatureDoesNotMatch", "copy both again"),
+            (403, "AccessDenied", "permission"),
+            (403, "InvalidAccessKeyId", "does not know"),
+            (403, "RequestTimeTooSkewed", "clock"),
+            (404, "NoSuchBucket", "create it"),
+            (401, "Unauthorized", "permission"),
+            (301, "PermanentRedirect", "region"),
+            (400, "InvalidRegionName", "`auto`"),
+            (501, "NotImplemented", "conditional writes"),
+            (400, "InvalidRequest", "documentation"),
+        ] {
+            let error = told(Operation::Put, status, code);
+            assert!(matches!(&error, BucketError::Refused(text) if text.contains(remedy)), "{error}");
+        }
+        for (operation, feature) in [(Operation::Part, "multipart"), (Operation::Delete, "deleted")] {
+            let error = told(operation, 501, "NotImplemented");
+            assert!(matches!(&error, BucketError::Refused(text) if text.contains(feature)), "{error}");
+        }
+    }
+}

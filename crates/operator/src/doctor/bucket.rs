@@ -1,0 +1,258 @@
+//! The bucket: the write key writes and deletes under conditions, and validators read what it writes where they look for it;
+//! the key that they read with cannot write.
+
+use std::time::Duration;
+
+use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
+use tokio::time::timeout;
+
+use super::check::{Check, Status};
+use super::configuration::VALUES;
+use super::{Limits, Subject, clock};
+use grail_config::{CredentialsError, ReadPlace, StorageConfig};
+use grail_live::bucket::{AccessKey, Addressing, BucketConfig, ReadAddress, S3Bucket};
+use grail_live::unix_ms;
+
+const WRITE: &str = "bucket.write";
+const READ: &str = "bucket.read";
+const CONDITIONS: &str = "bucket.conditions";
+const MULTIPART: &str = "bucket.multipart";
+const READ_ONLY: &str = "bucket.read_only";
+const DELETE: &str = "bucket.delete";
+const CLOCK: &str = "clock.bucket";
+const CONTENT: &[u8] = b"`grail doctor` wrote this to see whether it can; it may be deleted";
+const OTHER_CONTENT: &[u8] = b"`grail doctor` wrote this over it";
+/// How often, and how much later, a write that is not there is looked for again.
+const LATE_READS_MAX: usize = 3;
+const LATE_READ_PAUSE: Duration = Duration::from_millis(300);
+const NETWORK_REMEDY: &str =
+    "let the host reach the endpoint, and see whether the store is up; mining tries it again by itself";
+const STORE_REMEDY: &str = "use another store, such as Cloudflare R2 or AWS S3; without conditional writes two miners \
+                            overwrite each other's windows";
+
+pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
+    let Some(config) = subject.config() else {
+        let codes = [WRITE, READ, CONDITIONS, MULTIPART, READ_ONLY, DELETE, CLOCK];
+        return codes.map(|code| Check::skipped(code, VALUES)).into();
+    };
+    let (storage, limits) = (&config.storage, subject.limits);
+    let bucket = |writer: &grail_config::AccessKey| -> anyhow::Result<S3Bucket> {
+        Ok(S3Bucket::new(described(storage, writer, limits)?)?)
+    };
+    let (ours, validators) = match bucket(&storage.write).and_then(|ours| Ok((ours, bucket(&storage.read)?))) {
+        Ok(buckets) => buckets,
+        Err(error) => {
+            let skipped = [READ, CONDITIONS, MULTIPART, READ_ONLY, DELETE, CLOCK];
+            let skipped = skipped.map(|code| Check::skipped(code, WRITE));
+            return [Check::obstacle_told(WRITE, &error.to_string(), "; ")].into_iter().chain(skipped).collect();
+        }
+    };
+    let stamp = unix_ms();
+    let probe = Probe { bucket: &ours, key: format!("grail/doctor/probe-{stamp}"), limits };
+    let written = probe.put(CONTENT, &PutCondition::Absent).await;
+    let (read, is_there) = probe.read(&written, storage).await;
+    let plainly = matches!(written, Err(BucketError::Refused(_))) && probe.writes_plainly().await;
+    let write = probe.write_check(&written, is_there, plainly);
+    let (conditions, multipart) = match &written {
+        Ok(version) => (probe.conditions(version).await, probe.multipart().await),
+        Err(_) => (Check::skipped(CONDITIONS, WRITE), Check::skipped(MULTIPART, WRITE)),
+    };
+    let delete = match &written {
+        Err(BucketError::Transient(_) | BucketError::Refused(_)) => Check::skipped(DELETE, WRITE),
+        _ => probe.deleted().await,
+    };
+    let forbidden = Probe { bucket: &validators, key: format!("grail/doctor/probe-{stamp}-by-read-key"), limits };
+    let read_only = match (write.is_obstacle, read.status) {
+        // A store that refuses everybody tells nothing about a key.
+        (true, _) => Check::skipped(READ_ONLY, WRITE),
+        (false, Status::Ok) => forbidden.refused(&probe).await,
+        (false, _) => Check::skipped(READ_ONLY, READ),
+    };
+    let offset_ms = ours.server_offset_ms().or(validators.server_offset_ms());
+    let clock = offset_ms.map_or_else(|| Check::skipped(CLOCK, WRITE), |offset_ms| clock::check(CLOCK, offset_ms));
+    vec![write, read, conditions, multipart, read_only, delete, clock]
+}
+
+/// The bucket as the miner has it, written with this key.
+fn described(
+    storage: &StorageConfig,
+    writer: &grail_config::AccessKey,
+    limits: Limits,
+) -> Result<BucketConfig, CredentialsError> {
+    let key = |key: &grail_config::AccessKey| AccessKey { id: key.id.clone(), secret: key.secret.clone() };
+    let addressing = if storage.force_path_style { Addressing::Path } else { Addressing::VirtualHost };
+    let (endpoint, region) = (storage.endpoint.expose(), &storage.region);
+    let config = BucketConfig::s3(endpoint, storage.name(), region, key(writer), key(&storage.read));
+    let ReadPlace { credentials, server, region } = storage.read_place()?;
+    let read_address = Some(ReadAddress::at(&credentials, server, region));
+    let connect_ms = limits.call_ms.min(config.connect_ms);
+    Ok(BucketConfig { addressing, read_address, request_ms: limits.call_ms, connect_ms, ..config })
+}
+
+/// Whether validators read from another server than the one that is written to.
+fn reads_elsewhere(storage: &StorageConfig) -> bool {
+    storage.read_place().is_ok_and(|place| place.server != storage.endpoint.expose())
+}
+
+/// An object that is there only for a moment.
+struct Probe<'a> {
+    bucket: &'a S3Bucket,
+    key: String,
+    limits: Limits,
+}
+
+impl Probe<'_> {
+    async fn put(&self, content: &[u8], condition: &PutCondition) -> Result<Etag, BucketError> {
+        self.bucket.put(&self.key, content, condition, self.limits.call_ms).await
+    }
+
+    /// How the write ended; `is_there` where it took place all the same, `plainly` where one without a condition succeeds.
+    fn write_check(&self, written: &Result<Etag, BucketError>, is_there: bool, plainly: bool) -> Check {
+        match written {
+            Ok(_) => Check::ok(WRITE, "the write key wrote an object that was not there"),
+            Err(_) if is_there && self.bucket.saw_no_version() => {
+                let value =
+                    "the store wrote an object and named no version of it (ETag), which conditional writes need";
+                Check::obstacle(WRITE, value, STORE_REMEDY)
+            }
+            Err(error) if plainly => {
+                let value = format!("the store writes, but not under the condition If-None-Match: {error}");
+                Check::obstacle(WRITE, value, STORE_REMEDY)
+            }
+            Err(error) => failed(WRITE, error),
+        }
+    }
+
+    /// Whether the store writes where it is told no condition.
+    async fn writes_plainly(&self) -> bool {
+        let key = format!("{}-without-condition", self.key);
+        self.bucket.try_without_condition(&key, CONTENT, self.limits.call_ms).await.is_ok()
+    }
+
+    /// Whether validators read what was written, and whether it is there; where nothing was written, whether they may read
+    /// at all.
+    async fn read(&self, written: &Result<Etag, BucketError>, storage: &StorageConfig) -> (Check, bool) {
+        let (is_elsewhere, is_written) = (reads_elsewhere(storage), written.is_ok());
+        if is_elsewhere && !is_written {
+            return (Check::skipped(READ, WRITE), false);
+        }
+        let address = self.bucket.read_url();
+        let mut read = timeout(self.limits.call(), self.bucket.get(&self.key)).await;
+        for _ in 0..LATE_READS_MAX {
+            if !(is_written && matches!(read, Ok(Ok(None)))) {
+                break;
+            }
+            // Some stores show a write a little later.
+            tokio::time::sleep(LATE_READ_PAUSE).await;
+            read = timeout(self.limits.call(), self.bucket.get(&self.key)).await;
+        }
+        let check = match read {
+            Err(_) => self.late(READ),
+            Ok(Err(error)) => failed(READ, &error),
+            Ok(Ok(Some((content, _)))) if content == CONTENT => {
+                return (Check::ok(READ, format!("validators read what was written, at {address}")), true);
+            }
+            Ok(Ok(None)) if !is_written => {
+                Check::ok(READ, format!("validators may read at {address}; there was nothing to be read"))
+            }
+            Ok(Ok(_)) if self.bucket.write_url() != address => Check::obstacle(
+                READ,
+                format!("what was written at {} is not at {address}, where validators read", self.bucket.write_url()),
+                match is_elsewhere {
+                    true => "take R2_ENDPOINT_URL out: validators build the address from the account id alone",
+                    false => "set R2_FORCE_PATH_STYLE=true: validators read SERVER/BUCKET/OBJECT",
+                },
+            ),
+            Ok(Ok(_)) => Check::failure(
+                READ,
+                format!("the read key does not find at {address} what the write key wrote"),
+                "make sure that both keys belong to the same account and bucket",
+            ),
+        };
+        (check, false)
+    }
+
+    /// Whether the store keeps the conditions under which the miner writes; leaves another content there.
+    async fn conditions(&self, first: &Etag) -> Check {
+        let lacks = |what: &str| Check::obstacle(CONDITIONS, format!("the store does not keep {what}"), STORE_REMEDY);
+        match self.put(OTHER_CONTENT, &PutCondition::Absent).await {
+            Err(BucketError::ConditionFailed) => {}
+            Ok(_) => return lacks("If-None-Match: it wrote over an object that was only to be created"),
+            Err(error) => return failed(CONDITIONS, &error),
+        }
+        match self.put(OTHER_CONTENT, &PutCondition::Matches(first.clone())).await {
+            Ok(second) if second != *first => {}
+            Ok(_) => return lacks("versions apart: two contents have the same ETag"),
+            Err(BucketError::ConditionFailed) => return lacks("If-Match: it refused the version that it had named"),
+            Err(error) => return failed(CONDITIONS, &error),
+        }
+        match self.put(CONTENT, &PutCondition::Matches(first.clone())).await {
+            Err(BucketError::ConditionFailed) => {
+                Check::ok(CONDITIONS, "the store keeps If-None-Match and If-Match, and names versions (ETag)")
+            }
+            Ok(_) => lacks("If-Match: it wrote over another version than the one that was named"),
+            Err(error) => failed(CONDITIONS, &error),
+        }
+    }
+
+    async fn multipart(&self) -> Check {
+        match self.bucket.try_parts(&format!("{}-in-parts", self.key), CONTENT, self.limits.call_ms).await {
+            Ok(()) => Check::ok(MULTIPART, "the store takes an object in parts"),
+            Err(error) => failed(MULTIPART, &error),
+        }
+    }
+
+    async fn deleted(&self) -> Check {
+        match timeout(self.limits.call(), self.bucket.delete(&self.key)).await {
+            Ok(Ok(())) => Check::ok(DELETE, "the write key deleted it again"),
+            Ok(Err(error)) => failed(DELETE, &error),
+            Err(_) => self.late(DELETE),
+        }
+    }
+
+    /// Whether this key is kept from writing; if it is not, `rightful` removes what it wrote.
+    async fn refused(&self, rightful: &Probe<'_>) -> Check {
+        match self.put(CONTENT, &PutCondition::Absent).await {
+            Err(BucketError::Refused(_)) => Check::ok(READ_ONLY, "the store does not let the read key write"),
+            Ok(_) => {
+                let wrongful = Probe { bucket: rightful.bucket, key: self.key.clone(), limits: self.limits };
+                let left = match wrongful.deleted().await.remedy {
+                    None => String::new(),
+                    Some(_) => format!("; delete the object {}", self.key),
+                };
+                Check::obstacle(
+                    READ_ONLY,
+                    "the read key can write, and it is published on the chain, so anybody could overwrite your windows",
+                    format!(
+                        "make an R2 token with the permission `Object Read only`, set R2_READ_* to its key, and revoke this one{left}"
+                    ),
+                )
+            }
+            Err(error) => {
+                let remedy = "run `grail doctor` again before you mine: a published key that can write is an open door";
+                Check::warning(
+                    READ_ONLY,
+                    format!("it could not be told whether the read key can write ({error})"),
+                    remedy,
+                )
+            }
+        }
+    }
+
+    fn late(&self, code: &'static str) -> Check {
+        Check::failure(code, format!("no answer within {} ms", self.limits.call_ms), NETWORK_REMEDY)
+    }
+}
+
+fn failed(code: &'static str, error: &BucketError) -> Check {
+    match error {
+        // The store's refusal stands in brackets after the remedy.
+        BucketError::Refused(text) => match text.rsplit_once(" (") {
+            Some((remedy, refusal)) => {
+                Check::obstacle(code, format!("refused: {}", refusal.trim_end_matches(')')), remedy)
+            }
+            None => Check::obstacle(code, text, "see the store's documentation of this error"),
+        },
+        error => Check::failure(code, error.to_string(), NETWORK_REMEDY),
+    }
+}
