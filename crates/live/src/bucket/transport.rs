@@ -180,7 +180,7 @@ pub(super) fn refusal_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Ref
 }
 
 /// The limit that an object exceeds, if that is the error.
-pub(super) fn too_large_in(error: &(dyn Error + 'static)) -> Option<&TooLarge> {
+pub(super) fn too_large_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TooLarge> {
     in_chain(error)
 }
 
