@@ -261,7 +261,8 @@ impl Exit {
             // An obstacle only where every node is of another network.
             "chain.endpoint" => Self::Protocol,
             "chain.commitment" => Self::Credentials,
-            "bucket.name" => Self::Configuration,
+            // Another store is needed, and no other key.
+            "bucket.name" | "bucket.conditions" | "bucket.multipart" => Self::Configuration,
             _ if code.starts_with("wallet.") || code.starts_with("bucket.") => Self::Credentials,
             _ => Self::Configuration,
         }

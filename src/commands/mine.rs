@@ -37,7 +37,7 @@ use grail_live::unix_ms;
 use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
 use grail_observe::health::Health;
 use grail_observe::{
-    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks,
+    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReadFrom, ReceiptFormat, Receipts, Samples, Sinks,
     UploadProbe, Verbosity, Vitals, Watchdog, bars, start_logging,
 };
 use grail_operator::doctor::Device;
@@ -215,13 +215,15 @@ impl Mining<'_> {
         let instance = InstanceId::of(self.data_folder)?;
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
         let bucket = assembly::bucket(&self.config.storage)?;
+        let hotkey = self.wallet.address().to_owned();
+        let read_from = ReadFrom { url: bucket.read_url().to_owned(), hotkey };
         let sent = bucket.progress();
         let upload: UploadProbe = Arc::new(move || sent.sent_of());
         let ports = (self.life.wrap)(self.ports(chain.clone(), bucket)?);
         let clock = ports.clock.clone();
         let block_ms = self.config.chain.block_ms;
         // Not the miner's own bucket, whose uploads are shown as they progress.
-        let bucket = Rc::new(assembly::bucket(&self.config.storage)?);
+        let bucket = Rc::new(assembly::guards_bucket(&self.config.storage)?);
         let guard = BucketGuard::new(bucket, ports.clock.clone(), self.wallet.address(), instance, block_ms);
         match guard.take(self.arguments.take_over).await {
             Ok(()) => {}
@@ -240,7 +242,7 @@ impl Mining<'_> {
         // Kept until the miner ends: with it goes the socket.
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
-        let (mut observers, receipts) = self.observers(pulse, health, upload)?;
+        let (mut observers, receipts) = self.observers(pulse, health, upload, read_from)?;
         observers.0.push(Box::new(board));
         observers.0.extend(self.recorder(&config, &*ports.clock)?);
         let machine = Machine::new(config);
@@ -301,6 +303,8 @@ impl Mining<'_> {
     }
 
     fn ports(&self, chain: Rc<SubtensorChain>, bucket: S3Bucket) -> anyhow::Result<Ports> {
+        let block_ms = self.config.chain.block_ms;
+        let bucket = assembly::committed_bucket(bucket, &self.config.storage, chain.clone(), block_ms)?;
         Ok(Ports {
             clock: Rc::new(SystemClock::new()),
             chain,
@@ -372,9 +376,10 @@ impl Mining<'_> {
         pulse: Pulse,
         health: Health,
         upload: UploadProbe,
+        read_from: ReadFrom,
     ) -> anyhow::Result<(Observers, Rc<RefCell<Receipts>>)> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
-        let receipts = Rc::new(RefCell::new(Receipts::new(format, self.data_folder, self.bars)?));
+        let receipts = Rc::new(RefCell::new(Receipts::new(format, self.data_folder, self.bars, read_from)?));
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
         let data_folder = Some(self.data_folder.to_owned());
         let (mut metrics, mut exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());

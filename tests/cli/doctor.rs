@@ -45,7 +45,9 @@ async fn a_healthy_world_is_found_so() {
     ok       beacon.relay        answers
     ok       beacon.signature    round [N] verifies
     ok       bucket.write        the write key wrote an object that was not there
-    ok       bucket.read         the read key reads what was written
+    ok       bucket.read         validators read what was written, at [store]/mine
+    ok       bucket.conditions   the store keeps If-None-Match and If-Match, and names versions (ETag)
+    ok       bucket.multipart    the store takes an object in parts
     ok       bucket.read_only    the store does not let the read key write
     ok       bucket.delete       the write key deleted it again
     ok       gpu.device          the CPU, which will do on a custom network
@@ -56,7 +58,7 @@ async fn a_healthy_world_is_found_so() {
     skipped  clock.beacon        needs beacon.relay
     ok       clock.bucket        our clock is right to a second
 
-    23 ok, 0 warnings, 0 failures, 1 skipped
+    25 ok, 0 warnings, 0 failures, 1 skipped
     ");
     assert_eq!(world.probes(), 0, "a probe was left");
 }
@@ -176,6 +178,72 @@ async fn an_endpoint_without_room_for_the_bucket_is_told() {
     let examination = world.examined().await;
     assert_fails(&examination, "bucket.write", true);
     assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("R2_FORCE_PATH_STYLE=true"));
+}
+
+#[tokio::test]
+async fn what_a_store_lacks_is_an_obstacle_by_name() {
+    let error = |code: &str| format!("<Error><Code>{code}</Code></Error>");
+    let missing = response("404 Not Found", "", error("NoSuchKey").as_bytes());
+    let written = || response("200 OK", "ETag: \"1\"\r\n", b"");
+    let without_conditions = response("501 Not Implemented", "", error("NotImplemented").as_bytes());
+    let versionless = |head: &str| match head.split(' ').next() {
+        Some("PUT") => response("200 OK", "", b""),
+        Some("GET") => response("200 OK", "", b"`grail doctor` wrote this to see whether it can; it may be deleted"),
+        Some("HEAD") => Answer::Bytes(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n".to_vec()),
+        _ => response("204 No Content", "", b""),
+    };
+    let only_plainly = |head: &str| match head.to_ascii_lowercase().contains("if-none-match") {
+        true => response("400 Bad Request", "", b"<Error><Code>InvalidArgument</Code></Error>"),
+        false => response("200 OK", "ETag: \"1\"\r\n", b""),
+    };
+    let stores: [(Server, &str, &str, &str); 4] = [
+        (Server::start(only_plainly), "bucket.write", "not under the condition If-None-Match", "another store"),
+        (Server::always(without_conditions), "bucket.write", "NotImplemented", "conditional writes"),
+        (Server::start(versionless), "bucket.write", "ETag", "another store"),
+        (
+            Server::start(move |head| if head.starts_with("PUT") { written() } else { missing.clone() }),
+            "bucket.conditions",
+            "does not keep If-None-Match",
+            "another store",
+        ),
+    ];
+    for (store, code, value, remedy) in stores {
+        let world = World::healthy("lacking").await.with("R2_ENDPOINT_URL", &store.url());
+        let examination = world.examined().await;
+        let check = check(&examination, code);
+        let shown = page(&examination, false);
+        assert!(check.is_obstacle && check.value.contains(value), "{code}: {shown}");
+        assert!(check.remedy.as_ref().unwrap().contains(remedy), "{code}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_in_the_stores_place_says_nothing_about_keys() {
+    let page_of_a_portal =
+        response("403 Forbidden", "Content-Type: text/html\r\nServer: portal\r\n", b"<p>Sign in</p>");
+    let store = Server::always(page_of_a_portal);
+    let world = World::healthy("portal").await.with("R2_ENDPOINT_URL", &store.url());
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"], "{shown}");
+    assert!(examination.obstacles().next().is_none(), "it may pass: {shown}");
+    let value = &check(&examination, "bucket.write").value;
+    assert!(value.contains("portal") && value.contains("Sign in") && !shown.contains("permission"), "{shown}");
+}
+
+#[tokio::test]
+async fn the_bucket_in_the_servers_address_is_told_and_harmless() {
+    let world = World::healthy("bucket in path").await;
+    let url = format!("http://{}/{BUCKET}", world.s3.address);
+    let world = world.with("R2_ENDPOINT_URL", &url);
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert_eq!(codes(&examination, Status::Failure), [""; 0], "{shown}");
+    assert_eq!(codes(&examination, Status::Warning), ["config.notice"], "{shown}");
+    assert!(check(&examination, "config.notice").value.contains("holds the bucket's name"), "{shown}");
+    assert!(check(&examination, "bucket.read").value.ends_with(&format!("http://{}/{BUCKET}", world.s3.address)));
+    let world = world.with("R2_ENDPOINT_URL", &format!("{url}/further"));
+    assert_fails(&world.examined().await, "config.values", true);
 }
 
 #[tokio::test]

@@ -130,6 +130,9 @@ pub enum CredentialsError {
         /// The field's length.
         bytes_max: usize,
     },
+    /// Nothing to read with.
+    #[error("R2_ACCOUNT_ID or one of R2_READ_* is empty: copy them again from the R2 dashboard")]
+    Empty,
     /// Spaces, control characters or letters beyond ASCII.
     #[error(
         "{name} holds a character other than printable ASCII, or a space: copy it again from the R2 dashboard, \

@@ -27,6 +27,7 @@ mod reader;
 mod setting;
 mod shown;
 mod storage;
+mod store_address;
 mod suggestion;
 mod typed;
 
@@ -50,8 +51,8 @@ pub use self::network::{ChainConfig, Network};
 pub use self::notice::Notice;
 pub use self::setting::{Candidate, Origin, Setting};
 pub use self::shown::Shown;
-pub use self::storage::{AccessKey, CREDENTIALS_BYTES, StorageConfig};
 pub use self::typed::{Environment, TypedConfig};
+pub use self::storage::{AccessKey, CREDENTIALS_BYTES, ReadPlace, StorageConfig};
 
 /// The file that is read where none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";

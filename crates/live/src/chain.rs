@@ -33,6 +33,7 @@ pub use connection::OTHER_NETWORK;
 pub use fitness::Fitness;
 pub use settings::{ChainPatience, ChainSettings, ChainSettingsError, FINNEY_GENESIS};
 
+use super::committed::Committed;
 use connection::Connection;
 use failover::Failover;
 use failure::Failure;
@@ -80,6 +81,7 @@ pub struct SubtensorChain {
     /// The newest block that the caller knows to exist.
     known_head: Cell<u64>,
     included: RefCell<Vec<Inclusion>>,
+    committed: Committed,
 }
 
 /// A commitment that was included in a block, as an endpoint says.
@@ -107,6 +109,7 @@ impl SubtensorChain {
             known_runtime: RefCell::default(),
             known_head: Cell::default(),
             included: RefCell::default(),
+            committed: Committed::default(),
         })
     }
 
@@ -163,6 +166,17 @@ impl SubtensorChain {
     /// Each endpoint's name without secrets, with whether it is connected where it is the one in use.
     pub fn endpoints(&self) -> Vec<(String, Option<bool>)> {
         self.failover.standing()
+    }
+
+    /// Keeps what the chain holds for whoever reads the bucket with it.
+    fn noted(&self, committed: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        self.committed.note(committed.as_deref());
+        committed
+    }
+
+    /// What the chain held for our hotkey when [`Chain::commitment`] was last answered.
+    pub fn committed(&self) -> Committed {
+        self.committed.clone()
     }
 
     /// Leave an endpoint that is behind, as long as another one may not be.
@@ -328,13 +342,14 @@ impl Chain for SubtensorChain {
         let connection = self.failover.connection().await?;
         let answer = self.commitment_at(&connection).await;
         let committed = self.settle(&connection, answer)?;
-        let Some(witness) = &self.witness else { return Ok(committed) };
-        match witness.on_entry(&connection, async |second| self.commitment_at(second).await).await {
+        let Some(witness) = &self.witness else { return Ok(self.noted(committed)) };
+        let committed = match witness.on_entry(&connection, async |second| self.commitment_at(second).await).await {
             Some((second, other)) if other != committed => {
-                self.contradicted(&connection, &second, [&committed, &other])
+                self.contradicted(&connection, &second, [&committed, &other])?
             }
-            _ => Ok(committed),
-        }
+            _ => committed,
+        };
+        Ok(self.noted(committed))
     }
 
     async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {

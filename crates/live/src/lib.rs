@@ -14,6 +14,7 @@ pub mod beacon;
 pub mod bucket;
 pub mod chain;
 pub mod clock;
+pub mod committed;
 pub mod cuda_engine;
 pub mod device;
 pub mod engine;

@@ -24,6 +24,8 @@ pub enum Behaviour {
     HeadsAreVetted,
     /// Number 9.
     MissedWindowsHaveReceipts,
+    /// Number 10.
+    OutcomeFollowsFromAttempts,
 }
 
 impl Behaviour {
@@ -38,6 +40,7 @@ impl Behaviour {
         Self::StuckGroupsTellOnce,
         Self::HeadsAreVetted,
         Self::MissedWindowsHaveReceipts,
+        Self::OutcomeFollowsFromAttempts,
     ];
 
     /// Its number: one more than the last, never used again, also where the change was taken back.
@@ -52,6 +55,7 @@ impl Behaviour {
             Self::StuckGroupsTellOnce => 7,
             Self::HeadsAreVetted => 8,
             Self::MissedWindowsHaveReceipts => 9,
+            Self::OutcomeFollowsFromAttempts => 10,
         }
     }
 
@@ -85,6 +89,9 @@ impl Behaviour {
             }
             Self::MissedWindowsHaveReceipts => {
                 "each window that passed without a block of it being seen gets a receipt"
+            }
+            Self::OutcomeFollowsFromAttempts => {
+                "the outcome and reason of a window without an upload follow from everything that was tried in it"
             }
         }
     }

@@ -45,7 +45,7 @@ pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
 pub use progress::Progress;
 pub(crate) use receipts::outcome_name;
-pub use receipts::{INTERRUPTED, ReceiptFormat, Receipts, receipt_line};
+pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line};
 pub use sink::{Courier, Dropped, Outbox};
 pub use sinks::Sinks;
 pub(crate) use tally::Tally;

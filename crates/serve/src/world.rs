@@ -251,6 +251,9 @@ impl World {
             (ServeFault::ExpiredWriteKey, BucketTrouble::WriteKeyExpired),
             (ServeFault::ExpiredReadKey, BucketTrouble::ReadKeyExpired),
             (ServeFault::ReadOnlyWriteKey, BucketTrouble::WriteKeyReadsOnly),
+            (ServeFault::WebPage, BucketTrouble::AnswersWithPage),
+            (ServeFault::NoConditions, BucketTrouble::LacksConditions),
+            (ServeFault::WrongAddress, BucketTrouble::WritesElsewhere),
         ];
         let bucket_troubles = bucket_troubles.into_iter().filter(|(fault, _)| on(*fault));
         self.bucket.set_troubles(bucket_troubles.map(|(_, trouble)| trouble).collect());

@@ -162,6 +162,12 @@ kinds! {
         "the present connection shows the chain as it was this many blocks ago; a new one does not";
     ChainOutage "chain-outage" End (380_000, 460_000), (1, 1), CHAIN,
         "no endpoint answers for longer than the next window";
+    WebPage "web-page" UploadOrAnywhere (5_000, 200_000), (1, 1), SOON,
+        "a web page answers every request to the bucket in the store's place";
+    NoConditions "no-conditions" UploadOrAnywhere (5_000, 60_000), (1, 1), SpoilsTheWindow,
+        "the bucket refuses uploads that depend on a condition, as a store without conditional writes does";
+    WrongAddress "wrong-address" UploadOrAnywhere (5_000, 60_000), (1, 1), Lasts(60_000),
+        "uploads go to an address that takes them, and validators read from another one";
 }
 
 impl FaultKind {

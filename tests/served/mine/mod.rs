@@ -14,4 +14,5 @@ mod restart;
 mod scene;
 mod secrets;
 mod startup;
+mod store;
 mod telemetry;

@@ -162,6 +162,9 @@ fn malformed_values_are_refused() {
         ("GRAIL_MAX_NEW_TOKENS", "many"),
         ("R2_ACCOUNT_ID", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
         ("R2_ENDPOINT_URL", "s3.example"),
+        ("R2_ENDPOINT_URL", "https://s3.example/another"),
+        ("R2_ENDPOINT_URL", "https://s3.example?region=x"),
+        ("R2_ENDPOINT_URL", "https://user:planted@s3.example"),
         ("R2_FORCE_PATH_STYLE", "maybe"),
         ("GRAIL_MONITORING_BACKEND", "statsd"),
         ("GRAIL_MONITORING_BACKEND", "prometheus,"),
@@ -302,6 +305,20 @@ fn doubtful_values_are_told() {
     assert_eq!(told, [("doubtful", "NETUID"), ("doubtful", "R2_ENDPOINT_URL"), ("dead", "WANDB_API_KEY")]);
     let test = [("BT_NETWORK", "test"), ("NETUID", "429")];
     assert_eq!(meant(&test).unwrap().notices, Vec::<Notice>::new());
+}
+
+#[test]
+fn the_bucket_in_the_servers_address_is_left_out_and_told() {
+    let url = format!("https://{ACCOUNT}.r2.cloudflarestorage.com/{ACCOUNT}");
+    let config = meant(&[("R2_ENDPOINT_URL", &url)]).unwrap();
+    assert_eq!(config.storage.endpoint.expose(), format!("https://{ACCOUNT}.r2.cloudflarestorage.com"));
+    let told: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
+    assert!(matches!(&told[..], [one] if one.contains("R2_ENDPOINT_URL holds the bucket's name")), "{told:?}");
+    // Where validators read follows from the account alone on a public network, and from this address on one's own.
+    assert_eq!(config.storage.validators_endpoint, None);
+    let own = format!("http://127.0.0.1:9000/{ACCOUNT}/");
+    let storage = meant(&[&CUSTOM[..], &[("R2_ENDPOINT_URL", own.as_str())]].concat()).unwrap().storage;
+    assert_eq!(storage.validators_endpoint.unwrap().expose(), "http://127.0.0.1:9000");
 }
 
 #[test]

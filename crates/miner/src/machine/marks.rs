@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Every rare branch of the machine; a mark that no simulated seed reaches is a branch that nothing tests.
 pub const MARKS: &[&str] = &[
+    "acknowledged-write-is-never-found",
     "acknowledged-write-is-not-visible",
     "another-writer-is-in-the-bucket",
     "block-hash-is-not-confirmed-in-time",

@@ -9,6 +9,7 @@ use super::action::Action;
 use super::event::JournalEntry;
 use super::ledger::{self, Ledger};
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
+use super::upload::Attempts;
 use super::view::View;
 use super::window::Recovered;
 use super::{Actions, Machine, trouble};
@@ -37,6 +38,9 @@ pub(super) struct Unsettled {
     /// The digest of something that is none of our files.
     #[serde(default)]
     strange: Option<String>,
+    /// What failed after the window's end.
+    #[serde(default, skip_serializing_if = "Attempts::is_empty")]
+    late: Attempts,
 }
 
 impl Unsettled {
@@ -46,12 +50,13 @@ impl Unsettled {
     }
 
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { receipt, ledger, looks, waiting, strange } = self;
+        let Self { receipt, ledger, looks, waiting, strange, late } = self;
         view.line("unsettled.window", receipt.window_start);
         view.line("unsettled.outcome", format!("{:?}", receipt.outcome));
         view.line("unsettled.looks", looks);
         view.line("unsettled.waiting", waiting);
         view.line_if_some("unsettled.strange", strange.as_deref());
+        late.describe("unsettled", view);
         ledger.describe("unsettled", view);
     }
 }
@@ -70,15 +75,24 @@ impl Machine {
             return;
         }
         self.marks.sometimes("window-ends-with-a-pending-upload");
-        self.unsettled = Some(Unsettled { receipt, ledger, looks: 0, waiting: in_flight, strange: None });
+        self.unsettled =
+            Some(Unsettled { receipt, ledger, looks: 0, waiting: in_flight, strange: None, late: Attempts::default() });
         self.read_unsettled(out);
     }
 
     /// The upload that was in flight when its window ended is over, however it went.
-    pub(super) fn late_upload_answered(&mut self, window_start: u64, out: &mut Actions) {
+    pub(super) fn late_upload_answered(
+        &mut self,
+        window_start: u64,
+        result: Result<Etag, BucketError>,
+        out: &mut Actions,
+    ) {
         let is_asked = |unsettled: &Unsettled| unsettled.receipt.window_start == window_start;
         if let Some(unsettled) = self.unsettled.as_mut().filter(|unsettled| is_asked(unsettled)) {
             unsettled.waiting = false;
+            if let Err(error) = result {
+                unsettled.late.bucket_failed(&error);
+            }
             self.read_unsettled(out);
         }
     }
@@ -130,6 +144,7 @@ impl Machine {
                 self.give_unsettled(out);
             }
             Err(error) => {
+                unsettled.late.bucket_failed(&error);
                 out.push(trouble(Area::Bucket, error));
                 self.look_again(out);
             }
@@ -207,9 +222,13 @@ impl Machine {
     }
 
     fn give_unsettled(&mut self, out: &mut Actions) {
-        if let Some(unsettled) = self.unsettled.take() {
-            give(unsettled.receipt, out);
+        let Some(Unsettled { mut receipt, late, .. }) = self.unsettled.take() else { return };
+        let is_told = self.config.behaviours.contains(&Behaviour::OutcomeFollowsFromAttempts);
+        if let (WindowOutcome::Lost(why), Some(failures)) = (&mut receipt.outcome, late.bucket().filter(|_| is_told)) {
+            why.push_str("; after the window's end ");
+            why.push_str(&failures);
         }
+        give(receipt, out);
     }
 }
 

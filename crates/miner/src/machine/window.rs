@@ -202,15 +202,16 @@ impl Machine {
                 Some(_) => self.reorganised(now, hash, out),
                 None => self.hash_known(now, hash, out),
             },
-            Ok(None) => self.hash_unreadable(now, out),
+            Ok(None) => self.hash_unreadable(now, "the chain endpoint does not know the block", out),
             Err(error) => {
+                let why = error.to_string();
                 out.push(trouble(Area::Chain, error));
-                self.hash_unreadable(now, out);
+                self.hash_unreadable(now, &why, out);
             }
         }
     }
 
-    fn hash_unreadable(&mut self, now: Now, out: &mut Actions) {
+    fn hash_unreadable(&mut self, now: Now, why: &str, out: &mut Actions) {
         let Some(window) = &self.window else { return };
         if window.hash_final {
             // It was read when nothing could replace it any more; the upload need not wait for another reading.
@@ -220,7 +221,7 @@ impl Machine {
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         } else {
             self.marks.sometimes("block-hash-is-not-confirmed-in-time");
-            self.confirmation_failed(now, out);
+            self.confirmation_failed(now, why, out);
         }
     }
 
@@ -355,7 +356,7 @@ impl Machine {
         } else if self.account.is_unregistered() {
             WindowOutcome::NotRegistered
         } else if window.groups.clean_prefix() > 0 {
-            window.upload.failure()
+            window.upload.failure(&self.config.behaviours)
         } else if window.generation > 0 {
             WindowOutcome::Reorganised
         } else {
