@@ -4,6 +4,7 @@
 
 mod alerts;
 mod beacon;
+mod charset;
 mod dotenv;
 mod endpoint;
 mod error;
@@ -26,7 +27,8 @@ use secrecy::SecretString;
 
 pub use self::alerts::{AlertsConfig, TelegramConfig};
 pub use self::beacon::BeaconConfig;
-pub use self::dotenv::{Entry, EnvFile, EnvFileError, Mistake};
+pub use self::charset::{Content, OddCharacter, invisible_in};
+pub use self::dotenv::{Bare, Entry, EnvFile, EnvFileError, Mistake};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::folders::{data_folder, hub_cache, model_folder};
@@ -43,10 +45,16 @@ pub use self::typed::{Candidate, Environment, Origin, Setting, TypedConfig};
 /// The file that is read where none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";
 
-/// The process's own environment. What is not UTF-8 is left out: no key of ours can hold it.
+/// The process's own environment. What is not UTF-8 is left out, except under names of ours: there it becomes characters
+/// that no value may hold, so that it is told.
 pub fn process_environment() -> Environment {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, SecretString::from(value.into_string().ok()?)))
+        let name = name.into_string().ok()?;
+        let value = value.into_string().or_else(|value| match notice::is_ours(&name, &Origin::Environment) {
+            true => Ok(value.to_string_lossy().into_owned()),
+            false => Err(value),
+        });
+        Some((name, SecretString::from(value.ok()?)))
     };
     std::env::vars_os().filter_map(text).collect()
 }

@@ -7,6 +7,9 @@ use grail::args::Arguments;
 use grail::commands;
 
 fn main() -> ExitCode {
+    if let Some(exit) = commands::refuse_invisible(std::env::args_os().skip(1)) {
+        return exit.into();
+    }
     match Arguments::try_parse() {
         Ok(arguments) => commands::run(&arguments),
         Err(error) => commands::misunderstood(&error),

@@ -162,7 +162,8 @@ fn registered(config: &MinerConfig, name: &str, uid: Result<Option<u16>, ChainEr
         Ok(None) => {
             let (cold, hot) = name.split_once('/').unwrap_or((name, name));
             let remedy = format!(
-                "run `btcli subnet register --netuid {netuid} --wallet.name {cold} --wallet.hotkey {hot}` where the coldkey lies"
+                "run `btcli subnet register --netuid {netuid} --wallet {cold} --wallet-hotkey {hot}` where the coldkey lies \
+                 (btcli 9 calls the option --wallet-name)"
             );
             Check::obstacle(REGISTRATION, format!("{name} is not registered on subnet {netuid}"), remedy)
         }
