@@ -65,7 +65,11 @@ pub fn process_environment() -> Environment {
 /// [`EnvFileError`] where the file cannot be read or parsed.
 pub fn load(environment: &Environment, env_file: Option<&Path>) -> Result<TypedConfig, EnvFileError> {
     let path = env_file.map_or_else(|| PathBuf::from(ENV_FILE_DEFAULT), Path::to_owned);
-    let file = EnvFile::read(&path)?;
+    let file = match env_file {
+        // Where the working folder itself cannot be looked into, nobody means a file in it; Python's search sees none either.
+        None if std::fs::metadata(&path).is_err() => None,
+        _ => EnvFile::read(&path)?,
+    };
     match (file, env_file) {
         (None, Some(_)) => Err(EnvFileError::Missing { path }),
         (file, _) => Ok(TypedConfig::merge(environment, file.as_ref())),

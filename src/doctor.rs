@@ -11,6 +11,7 @@ mod disk;
 mod gpu;
 mod model;
 mod page;
+mod proxy;
 mod wallet;
 
 use std::path::Path;
@@ -121,7 +122,9 @@ pub async fn examine(subject: &Subject<'_>) -> Examination {
         model::checks(subject),
         disk::checks(subject),
     );
-    let groups = [configuration::checks(subject), wallet::checks(subject), chain, beacon, bucket, gpu, model, disk];
+    let (configuration, wallet, proxy) =
+        (configuration::checks(subject), wallet::checks(subject), proxy::checks(subject));
+    let groups = [configuration, wallet, proxy, chain, beacon, bucket, gpu, model, disk];
     let (clocks, others): (Vec<Check>, Vec<Check>) =
         groups.into_iter().flatten().partition(|check| check.code.starts_with(clock::PREFIX));
     Examination { checks: others.into_iter().chain(clocks).collect() }

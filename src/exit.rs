@@ -2,6 +2,7 @@
 //!
 //! The numbers above 63 are those of `sysexits.h`, which supervisors and shells know.
 
+use std::io;
 use std::process::ExitCode;
 
 use crate::config::{ConfigErrors, CredentialsError, EnvFileError};
@@ -12,7 +13,7 @@ use crate::live::bucket::BucketConfigError;
 use crate::live::chain::ChainSettingsError;
 use crate::live::instance::HotkeyLockError;
 use crate::live::journal::JournalFileError;
-use crate::observe::EndpointError;
+use crate::observe::{EndpointError, WandbError};
 use crate::wallet::WalletError;
 
 /// How a command ended.
@@ -112,7 +113,18 @@ impl Exit {
 
     /// What an error that ends a command amounts to.
     pub fn of(error: &anyhow::Error) -> Self {
-        error.chain().find_map(Self::of_cause).unwrap_or(Self::Usage)
+        let is_wallet = error.chain().any(|cause| cause.is::<WalletError>());
+        let denied = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_denied);
+        match denied && !is_wallet {
+            // Whatever was to be done: no waiting gives a right to it.
+            true => Self::Configuration,
+            false => error.chain().find_map(Self::of_cause).unwrap_or(Self::Usage),
+        }
+    }
+
+    /// What an error of a file that was named amounts to.
+    pub fn of_file(error: &io::Error) -> Self {
+        if is_denied(error) { Self::Configuration } else { Self::Usage }
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
@@ -142,7 +154,8 @@ impl Exit {
                 Self::Credentials
             });
         }
-        let is_configuration = cause.is::<ConfigErrors>()
+        let is_configuration = cause.is::<WandbError>()
+            || cause.is::<ConfigErrors>()
             || cause.is::<EnvFileError>()
             || cause.is::<CredentialsError>()
             || cause.is::<ChainSettingsError>()
@@ -167,6 +180,11 @@ impl Exit {
             _ => Self::Configuration,
         }
     }
+}
+
+/// Whether the system refuses because of whose something is, or since it is only to be read.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 impl From<Exit> for ExitCode {
@@ -220,6 +238,21 @@ mod tests {
             .collect();
         let line = format!("RestartPreventExitStatus={}", kept_down.join(" "));
         assert!(readme.contains(&line), "README lacks {line}");
+    }
+
+    #[test]
+    fn what_the_system_denies_is_a_matter_of_configuration_whoever_met_it() {
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+            let error = anyhow::Error::new(io::Error::from(kind)).context("cannot write receipts in /data");
+            assert_eq!(Exit::of(&error), Exit::Configuration, "{kind}");
+            let path = || "/data/instance-id".into();
+            let error = HotkeyLockError::Io { doing: "write", path: path(), source: kind.into() };
+            assert_eq!(Exit::of(&error.into()), Exit::Configuration, "{kind}");
+            let error = WalletError::Unreadable { path: path(), source: kind.into() };
+            assert_eq!(Exit::of(&error.into()), Exit::Credentials, "{kind}");
+        }
+        let interrupted = io::Error::from(io::ErrorKind::Interrupted);
+        assert_eq!(Exit::of(&anyhow::Error::new(interrupted)), Exit::Usage);
     }
 
     #[test]

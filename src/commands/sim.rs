@@ -23,7 +23,7 @@ use serde_json::json;
 use super::{output, scenario, table};
 use crate::args::{EngineChoice, SimArguments};
 use crate::contract::Schema;
-use crate::exit::Exit;
+use crate::exit::{Exit, Told};
 use crate::observe::Observers;
 use crate::tape::timeline::{Gatherer, Page, Source, Verdict};
 use crate::tape::{Header, Recorder, TapeFolder};
@@ -135,7 +135,8 @@ fn create(path: &Path) -> anyhow::Result<fs::File> {
 }
 
 fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error {
-    anyhow!("cannot write {} ({error}); give {option} a path that can be written", path.display())
+    let text = format!("cannot write {} ({error}); give {option} a path that can be written", path.display());
+    Told::new(Exit::of_file(error), text).into()
 }
 
 /// The simulation that was asked for.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use grail_protocol::generation::ModelLimits;
 use grail_protocol::hexadecimal::randomness_bytes;
 use grail_protocol::python_json::Value;
@@ -16,7 +16,7 @@ use serde_json::json;
 use super::output;
 use crate::args::VerifyArguments;
 use crate::contract::Schema;
-use crate::exit::Exit;
+use crate::exit::{Exit, Told};
 use crate::judge::{Judging, judge};
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
@@ -38,7 +38,9 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
 
 fn read(path: &Path) -> anyhow::Result<Value> {
     let shown = path.display();
-    let unreadable = |error| anyhow!("cannot read {shown} ({error}); give the path of a window file");
+    let unreadable = |error| {
+        Told::new(Exit::of_file(&error), format!("cannot read {shown} ({error}); give the path of a window file"))
+    };
     let size = fs::metadata(path).map_err(unreadable)?.len();
     if size > UNPACKED_BYTES_MAX {
         bail!("{shown} has {size} bytes; no window file is that large: give the path of a window file");

@@ -17,6 +17,7 @@ mod storage;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod witness;
 
 use std::cell::RefCell;

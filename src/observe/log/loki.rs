@@ -16,7 +16,7 @@ use tracing_subscriber::layer::Context;
 
 use super::entry::{Entry, level_name, nanoseconds};
 use crate::config::{Endpoint, LokiConfig};
-use crate::live::http_client::{HttpClientError, http_client, innermost};
+use crate::live::http_client::{HttpClientError, http_client, told};
 use crate::observe::sink::{Courier, Dropped, Outbox, Pause, Stop};
 
 /// Lines that wait for a server; more are counted as dropped.
@@ -198,7 +198,7 @@ impl Pusher {
                 status if status.is_client_error() => Pushed::Refused(status.to_string()),
                 status => Pushed::Later(status.to_string()),
             },
-            Err(error) => Pushed::Later(innermost(&error.without_url())),
+            Err(error) => Pushed::Later(told(error)),
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::sleep;
 
 use crate::config::AlertsConfig;
-use crate::live::http_client::innermost;
+use crate::live::http_client::told;
 use crate::observe::sink::{Pause, Stop};
 
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -103,7 +103,7 @@ impl Channel {
                     Err((status.to_string(), waits || status.is_server_error()))
                 }
             },
-            Err(error) => Err((innermost(&error.without_url()), true)),
+            Err(error) => Err((told(error), true)),
         }
     }
 }
