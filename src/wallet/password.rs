@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 
 use super::error::WalletError;
 
+/// Begins the names of variables that hold passwords.
+const PREFIX: &str = "BT_PW_";
+
 /// Asks for the password of a file.
 pub type Prompt = dyn Fn(&Path) -> io::Result<SecretString>;
 
@@ -51,7 +54,7 @@ impl Passwords<'_> {
 /// `.` as `_`.
 pub fn password_variable(path: &Path) -> String {
     let path: String = path.to_string_lossy().chars().map(|c| if matches!(c, '/' | '.') { '_' } else { c }).collect();
-    format!("BT_PW_{}", path.to_uppercase())
+    format!("{PREFIX}{}", path.to_uppercase())
 }
 
 /// The same as a shell can set it, since it takes letters, digits and `_` alone: everything else is `_`.
@@ -66,6 +69,11 @@ pub fn shell_variable(path: &Path) -> String {
 /// Where there is no terminal, or it is closed.
 pub fn ask_terminal(path: &Path) -> io::Result<SecretString> {
     rpassword::prompt_password(format!("Password of {}: ", path.display())).map(SecretString::from)
+}
+
+/// The password that a variable of this name and value holds, where it is one of those and coded as it must be.
+pub fn decoded_password(name: &str, coded: &str) -> Option<SecretString> {
+    decode(coded, name).filter(|_| name.starts_with(PREFIX))
 }
 
 /// The password in a variable: base64 of its bytes XORed with the variable's name, repeated.

@@ -10,6 +10,7 @@ mod failing_calls;
 mod faults;
 mod monitoring;
 mod plain;
+mod proxies;
 mod scene;
 #[path = "../schema/mod.rs"]
 mod schema;

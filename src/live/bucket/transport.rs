@@ -12,6 +12,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
 
+use super::super::http_client::route;
 use super::super::server_clock::ServerClock;
 use super::progress::Sent;
 
@@ -80,6 +81,7 @@ impl HttpService for Transport {
             request.headers_mut().insert(name, value.clone());
         }
         let reads = request.method() == Method::GET;
+        let route = request.uri().to_string().parse().map_or_else(|_| String::new(), |url| route(&url));
         let (parts, body) = self.send(request).await?.into_parts();
         self.server_clock.note(&parts.headers);
         if reads && parts.status == StatusCode::OK {
@@ -95,7 +97,12 @@ impl HttpService for Transport {
         }
         let text = String::from_utf8_lossy(&content);
         if !parts.status.is_success() || text.contains("<Error>") {
-            return Err(HttpError::new(HttpErrorKind::Unknown, refusal(parts.status, &text)));
+            let mut refusal = refusal(parts.status, &text);
+            if refusal.code.is_empty() {
+                // It may not be the store that says so.
+                refusal.message.push_str(&route);
+            }
+            return Err(HttpError::new(HttpErrorKind::Unknown, refusal));
         }
         let mut response = HttpResponse::from_parts(parts, content.into());
         response.headers_mut().remove(header::TRANSFER_ENCODING);
