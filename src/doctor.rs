@@ -39,6 +39,8 @@ pub struct Subject<'a> {
     pub beacon: Option<&'a DrandRelays>,
     /// What is to generate.
     pub device: Device,
+    /// Numbers of the CUDA devices.
+    pub devices: &'a [usize],
     /// A folder, the hub id of a model in `hub_cache`, or `rehearsal`; the configured model where there is none.
     pub model: Option<&'a str>,
     /// Where the Hugging Face hub keeps models.

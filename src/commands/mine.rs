@@ -116,6 +116,7 @@ fn mine(
             wallet: Some(Ok(wallet.clone())),
             beacon: beacon.as_ref(),
             device: arguments.device,
+            devices: &arguments.devices,
             model: None,
             hub_cache: hub_cache.as_deref(),
             data_folder: Some(&data_folder),

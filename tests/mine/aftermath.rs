@@ -108,7 +108,7 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
 }
 
 /// The files of a gzipped tar.
-fn unpacked(path: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn unpacked(path: &Path) -> Vec<(String, Vec<u8>)> {
     let bytes = fs::read(path).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
     let entries = archive.entries().unwrap().map(|entry| {

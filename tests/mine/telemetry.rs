@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::scene::Scene;
 use crate::server::{Answer, Request, Server, wait};
 
-fn answer(request: &Request) -> Answer {
+pub(crate) fn answer(request: &Request) -> Answer {
     let project = json!({ "name": "grail", "entity": { "name": "team" } });
     match request.path.as_str() {
         // The run is not there yet, and then it is.
