@@ -461,6 +461,10 @@ fn names_without_a_value_and_names_that_hold_what_nobody_sees_are_told() {
         "{told:?}"
     );
     assert!(told.iter().all(|notice| !notice.contains("planted")), "{told:?}");
+    let forged = merged(&[("GRAIL_TRAIN\u{1b}[2J\u{202e}", "1"), ("R2_X\nERROR", "1")], "");
+    for notice in forged.notices() {
+        assert!(!notice.to_string().contains(|c: char| c.is_control() || c == '\u{202e}'), "{notice}");
+    }
 }
 
 #[test]

@@ -129,33 +129,34 @@ impl Notice {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever sets a variable chooses its name.
+        let name = self.name().escape_debug();
         match self {
-            Self::Unknown { name, origin, suggestion } => {
-                let shown = name.escape_debug();
-                let odd = invisible_in(name).map(|odd| format!(" and holds {odd}")).unwrap_or_default();
-                write!(f, "{shown} ({origin}) is not known{odd}: ")?;
+            Self::Unknown { origin, suggestion, .. } => {
+                let odd = invisible_in(self.name()).map(|odd| format!(" and holds {odd}")).unwrap_or_default();
+                write!(f, "{name} ({origin}) is not known{odd}: ")?;
                 match suggestion {
                     Some(meant) => write!(f, "did you mean {meant}?"),
                     None => f.write_str("take it out, or see .env.example for the names"),
                 }
             }
-            Self::Dead { name, origin, why } => write!(f, "{name} ({origin}) has no effect: {why}"),
-            Self::LeftOut { name, origin, character } => {
+            Self::Dead { origin, why, .. } => write!(f, "{name} ({origin}) has no effect: {why}"),
+            Self::LeftOut { origin, character, .. } => {
                 let code = u32::from(*character);
                 write!(
                     f,
                     "{name} ({origin}) has U+{code:04X} before or behind its value, which was left out: delete it"
                 )
             }
-            Self::NoValue { name, origin } => {
+            Self::NoValue { origin, .. } => {
                 write!(f, "{name} ({origin}) has no `=` and sets nothing: write NAME=value, or delete the line")
             }
-            Self::Overruled { name, won, lost } => {
+            Self::Overruled { won, lost, .. } => {
                 write!(f, "{name} has another value at {lost}, and the one from {won} holds: take one of them out")?;
                 let is_surprising = matches!((won, lost), (Origin::Environment, Origin::File { .. }));
                 if is_surprising { f.write_str(", or set GRAIL_ENV_OVERRIDE=1 to let the file win") } else { Ok(()) }
             }
-            Self::Doubtful { name, what } => write!(f, "{name} {what}"),
+            Self::Doubtful { what, .. } => write!(f, "{name} {what}"),
         }
     }
 }
