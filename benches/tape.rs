@@ -12,7 +12,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use grail::tape::{Header, Mode, Moment, Recorder, Rotation, Session, Tape, TapeFolder, replay};
 use grail_engine::CpuEngine;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
@@ -21,6 +20,7 @@ use grail_sim::engine::SpeedProfile;
 use grail_sim::run::{SimConfig, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_sim::time::EPOCH_WALL_MS;
+use grail_tape::{Header, Mode, Moment, Recorder, Rotation, Session, Tape, TapeFolder, replay};
 
 /// Name, speed profile, most groups per window.
 const CONFIGURATIONS: [(&str, &str, Option<u32>); 3] =

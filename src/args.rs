@@ -12,9 +12,9 @@ use clap_complete::Shell;
 use grail_engine::cuda::TorchProfile;
 use grail_miner::policy::UploadPolicy;
 
-use crate::config::LogFormat;
 use crate::device::DeviceChoice;
-use crate::doctor::Device;
+use grail_config::LogFormat;
+use grail_operator::doctor::Device;
 
 pub use self::operator::{BundleArguments, MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments};
 pub use self::tapes::{

@@ -15,7 +15,7 @@ mod report;
 mod scenario;
 mod serve;
 mod shell;
-pub(crate) mod sim;
+pub mod sim;
 mod stop;
 mod swarm;
 mod table;
@@ -31,11 +31,10 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::args::{Arguments, Command, SimCommand};
-use crate::config::invisible_in;
-use crate::contract::Schema;
 use crate::exit::Exit;
 use crate::process::keep_memory_private;
-use crate::terminal::printable;
+use grail_observe::contract::Schema;
+use grail_terminal::printable;
 
 /// Longer arguments are shown cut.
 const SHOWN_CHARS_MAX: usize = 80;
@@ -103,7 +102,7 @@ pub fn refuse_invisible(arguments: impl Iterator<Item = OsString>) -> Option<Exi
     };
     let odd = |argument: OsString| {
         let argument = argument.into_string().ok()?;
-        Some((invisible_in(&argument)?, argument)).filter(|(_, argument)| !is_file(argument))
+        Some((grail_config::invisible_in(&argument)?, argument)).filter(|(_, argument)| !is_file(argument))
     };
     let (number, (odd, argument)) =
         (1..).zip(arguments).find_map(|(number, argument)| Some((number, odd(argument)?)))?;

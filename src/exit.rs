@@ -5,16 +5,16 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::config::{ConfigErrors, CredentialsError, EnvFileError};
-use crate::control::ControlError;
-use crate::hub::HubError;
-use crate::live::assembly::BeaconSetupError;
-use crate::live::bucket::BucketConfigError;
-use crate::live::chain::ChainSettingsError;
-use crate::live::instance::HotkeyLockError;
-use crate::live::journal::JournalFileError;
-use crate::observe::{EndpointError, WandbError};
-use crate::wallet::WalletError;
+use crate::assembly::BeaconSetupError;
+use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
+use grail_live::bucket::BucketConfigError;
+use grail_live::chain::ChainSettingsError;
+use grail_live::hub::HubError;
+use grail_live::instance::HotkeyLockError;
+use grail_live::journal::JournalFileError;
+use grail_observe::control::ControlError;
+use grail_observe::{EndpointError, WandbError};
+use grail_wallet::WalletError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,31 +7,12 @@
 )]
 
 pub mod args;
+pub mod assembly;
 pub mod bench;
-pub mod bundle;
 pub mod commands;
-pub mod config;
-pub mod contract;
-pub mod control;
 pub mod device;
-pub mod doctor;
 pub mod exit;
-mod frames;
-pub mod golden;
-pub mod hub;
 pub mod judge;
-pub mod live;
-pub mod observe;
-mod plots;
 mod process;
 pub mod prover;
-pub mod report;
-pub mod serve;
 pub mod swarm;
-pub mod tape;
-mod terminal;
-pub mod top;
-pub mod traces;
-pub mod wallet;
-pub mod weights;
-pub mod why;

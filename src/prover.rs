@@ -12,7 +12,7 @@ use grail_protocol::generation::{ModelLimits, ProofPass};
 use grail_verify::{Recompute, RecomputeError};
 
 use crate::device;
-use crate::hub;
+use grail_live::hub;
 
 /// The model with its tokenizer, where it has one.
 pub struct DeviceProver {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use grail::config::{
+use grail_config::{
     ConfigError, ConfigErrors, CredentialsError, EnvFile, EnvFileError, Environment, KEYS, LogFormat, MinerConfig,
     Monitoring, Network, Notice, Origin, Resume, Shown, TypedConfig, load,
 };

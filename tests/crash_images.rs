@@ -8,8 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail::live::journal::{FileJournal, JournalOptions, records_in};
-use grail::tape::{Frame, Header, Tape, state_of};
+use grail_live::journal::{FileJournal, JournalOptions, records_in};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, MachineConfig};
 use grail_miner::policy::UploadPolicy;
@@ -19,6 +18,7 @@ use grail_sim::ledger::Audit;
 use grail_sim::run::{Knobs, SimConfig, machine_config, simulate};
 use grail_sim::stream::Stream;
 use grail_sim::synthetic::SyntheticModel;
+use grail_tape::{Frame, Header, Tape, state_of};
 
 /// Images of all kinds, unless the environment asks for more.
 const IMAGES: u64 = 3_000;
@@ -103,11 +103,11 @@ fn tape(config: &MachineConfig, steps: Vec<(Now, Event)>) -> Written<Frame> {
     let state = Frame::State(state_of(&Machine::new(config.clone())));
     let steps = (0..).zip(steps).map(|(number, (now, event))| {
         let Now { monotonic_ms, wall_ms } = now;
-        Frame::Step(Box::new(grail::tape::Step { number, monotonic_ms, wall_ms, event, actions: Vec::new() }))
+        Frame::Step(Box::new(grail_tape::Step { number, monotonic_ms, wall_ms, event, actions: Vec::new() }))
     });
     let frames: Vec<Frame> = std::iter::once(state).chain(steps).collect();
     let header = Header::of(config, "synthetic");
-    let written = Tape { header, frames, torn_bytes: 0, format: grail::tape::FORMAT };
+    let written = Tape { header, frames, torn_bytes: 0, format: grail_tape::FORMAT };
     let bytes = written.to_bytes().unwrap();
     let (mut writes, mut from, mut at) = (Vec::new(), 0, HEADER_BYTES);
     while at < bytes.len() {

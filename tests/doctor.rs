@@ -13,14 +13,14 @@ use std::os::unix::fs::PermissionsExt;
 
 use doctor_world::{PHRASE, World, codes};
 use drand_relay::{honest, json, randomness, signature};
-use grail::doctor::{Device, Examination, Limits, Status, document, page};
 use grail_miner::ports::{Chain, Signer};
+use grail_operator::doctor::{Device, Examination, Limits, Status, document, page};
 use loopback_chain::{NETUID, trouble};
 use s3_server::{BUCKET, READ, ReadKey, S3Server, WRITE};
 use scripted::{Answer, Server, dead_url, response};
 
 /// The check of this code; there must be one.
-fn check<'a>(examination: &'a Examination, code: &str) -> &'a grail::doctor::Check {
+fn check<'a>(examination: &'a Examination, code: &str) -> &'a grail_operator::doctor::Check {
     let found = examination.checks.iter().find(|check| check.code == code);
     found.unwrap_or_else(|| panic!("no {code} in\n{}", page(examination, false)))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use grail::golden::{FileReport, GoldenError, GoldenRunner};
+use grail_golden::{FileReport, GoldenError, GoldenRunner};
 use grail_protocol::python_json::{self, Value};
 
 /// Per kind, a file of it and the outputs that a case records.
@@ -112,7 +112,7 @@ fn a_folder_or_file_without_vectors_is_an_error() {
 /// The runner reads vectors with the protocol's own JSON reader; a fault in that could hide others.
 #[test]
 fn an_independent_reader_reads_the_same_vectors() {
-    for folder in grail::golden::VECTOR_FOLDERS {
+    for folder in grail_golden::VECTOR_FOLDERS {
         for entry in std::fs::read_dir(fixtures().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "json") {

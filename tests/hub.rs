@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use grail::hub::{Hub, HubError};
+use grail_live::hub::{Hub, HubError};
 use sha2::{Digest, Sha256};
 
 /// A file that the server gives: its etag and its content.

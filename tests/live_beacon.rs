@@ -8,7 +8,7 @@ mod scripted;
 use std::time::{Duration, Instant};
 
 use drand_relay::{NEWEST, honest, json, randomness, signature};
-use grail::live::beacon::{DrandNetwork, DrandRelays, RelayFailure, RelayPatience, RelaysError};
+use grail_live::beacon::{DrandNetwork, DrandRelays, RelayFailure, RelayPatience, RelaysError};
 use grail_miner::contract;
 use grail_miner::ports::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
 use scripted::{Answer, Server, dead_url, response};

@@ -4,7 +4,7 @@ mod s3_server;
 
 use std::path::Path;
 
-use grail::live::bucket::{BucketConfig, S3Bucket};
+use grail_live::bucket::{BucketConfig, S3Bucket};
 use grail_miner::contract;
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use s3_server::{BUCKET, READ, S3Server, WRITE, block_on};

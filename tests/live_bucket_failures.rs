@@ -2,7 +2,7 @@
 
 mod scripted;
 
-use grail::live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use scripted::{Answer, Server, dead_url, response};
 use sha2::{Digest, Sha256};

@@ -6,7 +6,7 @@ mod scripted;
 
 use std::time::{Duration, Instant};
 
-use grail::live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use scripted::{Answer, Server, response};
 use sha2::{Digest, Sha256};

@@ -4,10 +4,10 @@ mod loopback_chain;
 
 use std::rc::Rc;
 
-use grail::live::chain::{ChainPatience, ChainSettings, SubtensorChain};
-use grail::serve::chain::{Node, Runtime, State};
+use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
 use grail_miner::contract;
 use grail_miner::ports::{Chain, ChainError, CommitError};
+use grail_serve::chain::{Node, Runtime, State};
 use sp_crypto_hashing::twox_128;
 use subxt::ext::codec::Encode;
 

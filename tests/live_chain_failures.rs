@@ -4,9 +4,9 @@ mod loopback_chain;
 
 use std::rc::Rc;
 
-use grail::live::chain::{ChainPatience, ChainSettings, SubtensorChain};
-use grail::serve::chain::{Node, State};
+use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
 use grail_miner::ports::{Chain, ChainError, CommitError};
+use grail_serve::chain::{Node, State};
 use loopback_chain::trouble::{self, Gate};
 use loopback_chain::{NETUID, credentials, hotkey, is_silent, soon};
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! The host's clocks against the contract.
 
-use grail::live::clock::SystemClock;
+use grail_live::clock::SystemClock;
 use grail_miner::contract;
 use grail_miner::ports::{Clock, within};
 

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use grail::live::instance::{BucketGuard, GuardError, InstanceId, Lost};
+use grail_live::instance::{BucketGuard, GuardError, InstanceId, Lost};
 use grail_sim::bucket::{BucketLink, SimBucket};
 use grail_sim::faults::FaultPlan;
 use grail_sim::time::{SimClock, VirtualTime};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use grail::live::journal::{FileJournal, JournalFileError, JournalOptions, Opened};
+use grail_live::journal::{FileJournal, JournalFileError, JournalOptions, Opened};
 use grail_miner::contract;
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_protocol::rollout::{

@@ -7,16 +7,16 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
-use grail::live::engine::CpuWorker;
-use grail::observe::health::Health;
-use grail::observe::{
-    CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Outbox, Row,
-    Samples,
-};
 use grail_engine::CpuEngine;
+use grail_live::engine::CpuWorker;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Area, Event, GroupId, JournalEntry, Report, Trouble, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
+use grail_observe::health::Health;
+use grail_observe::{
+    CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Outbox, Row,
+    Samples,
+};
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, simulate};

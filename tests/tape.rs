@@ -11,10 +11,6 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail::tape::{
-    Class, Fork, Frame, Header, Mode, Moment, Numerics, Options, Recorder, Rotation, Session, Step, Tape, TapeError,
-    TapeFolder, TapeForkError, recompute, replay, replay_with,
-};
 use grail_miner::machine::{Event, Machine};
 use grail_miner::ports::{EngineError, GroupRequest, Now};
 use grail_protocol::generation::{GeneratedRollout, ProofPass};
@@ -23,6 +19,10 @@ use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
+use grail_tape::{
+    Class, Fork, Frame, Header, Mode, Moment, Numerics, Options, Recorder, Rotation, Session, Step, Tape, TapeError,
+    TapeFolder, TapeForkError, recompute, replay, replay_with,
+};
 use grail_verify::RecomputeError;
 
 /// Seeds that are recorded and replayed; `GRAIL_TAPE_SEEDS` raises them.
@@ -243,7 +243,7 @@ fn every_state_is_enough_to_go_on_from() {
         while let Some(moment) = session.advance() {
             let Moment::Step { step, asked, .. } = moment else { continue };
             // Restored from text at each event, it decides as the one that was never interrupted.
-            let snapshot = serde_json::from_value(grail::tape::state_of(&machine)).unwrap();
+            let snapshot = serde_json::from_value(grail_tape::state_of(&machine)).unwrap();
             machine = Machine::restore(tape.header.machine_config(0), snapshot);
             let actions = machine.handle(step.now(), step.event.clone());
             let expected: Vec<_> = asked.iter().map(|asked| asked.action.clone()).collect();

@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use grail::wallet::{Form, HotkeyWallet, Passwords, WalletError, WalletLocation, password_variable, shell_variable};
 use grail_miner::ports::Signer;
+use grail_wallet::{Form, HotkeyWallet, Passwords, WalletError, WalletLocation, password_variable};
 use secrecy::SecretString;
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use grail::live::chain::foreign::{read_as_everything, read_events};
+use grail_live::chain::foreign::{read_as_everything, read_events};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use grail::live::beacon::{DrandNetwork, read_answer};
+use grail_live::beacon::{DrandNetwork, read_answer};
 use libfuzzer_sys::fuzz_target;
 
 const ROUND: u64 = 123;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use grail::config::{EnvFile, Environment, MinerConfig, TypedConfig};
+use grail_config::{EnvFile, Environment, MinerConfig, TypedConfig};
 use libfuzzer_sys::fuzz_target;
 use secrecy::ExposeSecret;
 

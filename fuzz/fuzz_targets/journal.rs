@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use grail::live::journal::{decode_record, encode_record, records_in};
+use grail_live::journal::{decode_record, encode_record, records_in};
 use grail_fuzz::framed;
 use libfuzzer_sys::fuzz_target;
 

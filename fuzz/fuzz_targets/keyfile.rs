@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use grail::wallet::{Form, Passwords, hotkey_in, password_variable};
+use grail_wallet::{Form, Passwords, hotkey_in, password_variable};
 use grail_protocol::signature::Hotkey;
 use libfuzzer_sys::fuzz_target;
 use secrecy::SecretString;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use grail::tape::Tape;
+use grail_tape::Tape;
 use grail_fuzz::framed;
 use libfuzzer_sys::fuzz_target;
 

@@ -91,7 +91,7 @@ mod schema;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::Schema;
+    use grail_observe::contract::Schema;
 
     #[test]
     fn a_time_and_a_rate_both_show_how_near_they_come_to_their_limit() {

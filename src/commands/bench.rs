@@ -9,10 +9,10 @@ use super::output;
 use crate::args::BenchArguments;
 use crate::bench::compare::{Comparison, configuration};
 use crate::bench::{Bench, window};
-use crate::contract::Schema;
 use crate::device::{self, DeviceChoice};
 use crate::exit::Exit;
-use crate::hub;
+use grail_live::hub;
+use grail_observe::contract::Schema;
 
 pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
     let DeviceChoice::Cuda(ordinal) = arguments.device else {

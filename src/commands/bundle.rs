@@ -9,18 +9,18 @@ use anyhow::Context;
 
 use super::output;
 use crate::args::BundleArguments;
-use crate::bundle::{Bundle, Redactor, Sources};
-use crate::config::{self, MinerConfig};
 use crate::exit::{Exit, Told};
-use crate::live::journal::hotkeys;
+use grail_config::MinerConfig;
+use grail_live::journal::hotkeys;
+use grail_operator::bundle::{Bundle, Redactor, Sources};
 
 /// Whoever mines has set it.
 const WRITE_SECRET: &str = "R2_WRITE_SECRET_ACCESS_KEY";
 
 pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
-    let environment = config::process_environment();
+    let environment = grail_config::process_environment();
     // What is secret follows from the configuration: without it everything might be, and nothing would be found.
-    let typed = config::load(&environment, arguments.env_file.env_file.as_deref())
+    let typed = grail_config::load(&environment, arguments.env_file.env_file.as_deref())
         .context("nothing is packed, since secrets are found by the configuration")?;
     if typed.get(WRITE_SECRET).is_none() {
         let file = typed

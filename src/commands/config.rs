@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::args::{ConfigArguments, ConfigCommand, ConfigShowArguments};
-use crate::config::{self, Candidate, ConfigErrors, KEYS, MinerConfig, Notice, Origin, Shown, TypedConfig};
-use crate::contract::Schema;
 use crate::exit::Exit;
-use crate::terminal::printable;
+use grail_config::{Candidate, ConfigErrors, KEYS, MinerConfig, Notice, Origin, Shown, TypedConfig};
+use grail_observe::contract::Schema;
+use grail_terminal::printable;
 
 pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
     let ConfigCommand::Show(arguments) = &arguments.command;
-    let typed = config::load(&config::process_environment(), arguments.env_file.env_file.as_deref())?;
+    let typed = grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref())?;
     let meant = MinerConfig::from_typed(&typed);
     let outcome = if meant.is_ok() { Exit::Success } else { Exit::No };
     if arguments.json {

@@ -7,13 +7,13 @@ use anyhow::Context;
 use grail_protocol::PROTOCOL;
 
 use crate::args::DoctorArguments;
-use crate::config::{self, MinerConfig, TypedConfig};
-use crate::contract::Schema;
-use crate::doctor::{ConfigProblem, Examination, Limits, Subject, document, examine, page};
+use crate::assembly;
 use crate::exit::Exit;
-use crate::live::assembly;
-use crate::terminal::may_colour;
-use crate::wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
+use grail_config::{MinerConfig, TypedConfig};
+use grail_observe::contract::Schema;
+use grail_operator::doctor::{ConfigProblem, Examination, Limits, Subject, document, examine, page};
+use grail_terminal::may_colour;
+use grail_wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
 
 pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
     let (typed, config) = load(arguments.env_file.env_file.as_deref());
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
 
 /// What was typed, as far as it can be read, and what it means.
 fn load(env_file: Option<&Path>) -> (Option<TypedConfig>, Result<MinerConfig, ConfigProblem>) {
-    match config::load(&config::process_environment(), env_file) {
+    match grail_config::load(&grail_config::process_environment(), env_file) {
         Err(error) => (None, Err(error.into())),
         Ok(typed) => {
             let config = MinerConfig::from_typed(&typed).map_err(ConfigProblem::from);
@@ -43,9 +43,9 @@ fn examination(
     meant: Result<&MinerConfig, &ConfigProblem>,
 ) -> anyhow::Result<Examination> {
     let opened = meant.ok().map(open);
-    let environment = config::process_environment();
-    let data_folder = arguments.data_dir.clone().or_else(|| config::data_folder(&environment));
-    let hub_cache = config::hub_cache(&environment);
+    let environment = grail_config::process_environment();
+    let data_folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(&environment));
+    let hub_cache = grail_config::hub_cache(&environment);
     let own_beacon = meant.ok().and_then(|config| config.beacon.as_ref());
     let beacon = if arguments.no_drand { None } else { Some(assembly::beacon(own_beacon)?) };
     let subject = Subject {

@@ -6,7 +6,7 @@ use super::output;
 use crate::args::GoldenArguments;
 use crate::device::{self, DeviceChoice};
 use crate::exit::Exit;
-use crate::golden::{DeviceProofs, GoldenRunner};
+use grail_golden::{DeviceProofs, GoldenRunner};
 
 pub(super) fn run(arguments: &GoldenArguments) -> anyhow::Result<Exit> {
     let runner = GoldenRunner::new("fixtures");

@@ -19,27 +19,28 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
-use crate::config::{self, Environment, MinerConfig, TypedConfig};
-use crate::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_path};
-use crate::doctor::{self, Check, Device, Examination, Status, Subject, examine};
+use crate::assembly;
 use crate::exit::{Exit, Told};
-use crate::live::assembly;
-use crate::live::bucket::{S3Bucket, UploadProgress};
-use crate::live::chain::{SetWeights, SubtensorChain};
-use crate::live::clock::SystemClock;
-use crate::live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
-use crate::live::journal::{FileJournal, JournalOptions};
-use crate::observe::health::Health;
-use crate::observe::{
+use grail_config::{Environment, MinerConfig, TypedConfig};
+use grail_live::bucket::S3Bucket;
+use grail_live::chain::{SetWeights, SubtensorChain};
+use grail_live::clock::SystemClock;
+use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
+use grail_live::journal::{FileJournal, JournalOptions};
+use grail_live::unix_ms;
+use grail_observe::control::{Board, Control, EndpointStatus, Identity, Stopping, socket_path};
+use grail_observe::health::Health;
+use grail_observe::{
     Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks,
-    Verbosity, Vitals, Watchdog, start_logging,
+    UploadProbe, Verbosity, Vitals, Watchdog, start_logging,
 };
-use crate::tape::{Header, Recorder, Rotation, TapeFolder};
-use crate::terminal::printable;
-use crate::wallet::HotkeyWallet;
-use crate::weights::WeightReading;
+use grail_operator::doctor::{self, Check, Device, Examination, Status, Subject, examine};
+use grail_operator::weights::WeightReading;
+use grail_tape::{Header, Recorder, Rotation, TapeFolder};
+use grail_terminal::printable;
+use grail_wallet::HotkeyWallet;
 
-use self::parts::{Lost, engine, model, open_wallet, refuse_cpu_on_public_networks, sampling_seed, spinner};
+use self::parts::{Lost, engine, memory_of, model, open_wallet, refuse_cpu_on_public_networks, sampling_seed, spinner};
 use self::signals::{restart_signal, stop_signals};
 
 /// After so many block times without a single event, the event loop stands still.
@@ -63,8 +64,8 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8) -> anyhow::Result<Exit
     if arguments.json || !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
         bars.set_draw_target(ProgressDrawTarget::hidden());
     }
-    let environment = config::process_environment();
-    let typed = config::load(&environment, arguments.env_file.env_file.as_deref())?;
+    let environment = grail_config::process_environment();
+    let typed = grail_config::load(&environment, arguments.env_file.env_file.as_deref())?;
     let config = MinerConfig::from_typed(&typed)?;
     let mut sinks = Sinks::default();
     let loki = sinks.loki(config.logging.loki.as_ref())?;
@@ -91,7 +92,7 @@ fn mine(
         tracing::warn!("{}", printable(&notice.to_string()));
     }
     refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
-    let data_folder = arguments.data_dir.clone().or_else(|| config::data_folder(environment));
+    let data_folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
     let data_folder = data_folder.ok_or_else(|| Told::new(Exit::Configuration, NO_HOME))?;
     // Before anything that takes long, since only the operator can mend a port that is taken.
     let metrics_listen = arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN));
@@ -105,7 +106,7 @@ fn mine(
     let runtime = runtime.map_err(|_| {
         Told::new(Exit::Retry, "no asynchronous runtime; the system gives no more file descriptors or threads")
     })?;
-    let hub_cache = config::hub_cache(environment);
+    let hub_cache = grail_config::hub_cache(environment);
     let model = model(arguments.device, config, hub_cache.as_deref())?;
     let local = tokio::task::LocalSet::new();
     let examination = local.block_on(&runtime, async {
@@ -131,7 +132,7 @@ fn mine(
     // Last, since a model takes long to load.
     let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
     let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
-    let meter = EngineMeter::on_cards(cards);
+    let meter = EngineMeter::new(memory_of(cards));
     let (engine, is_lost) = engine(arguments, &model, &meter.watch())
         .map_err(|error| Told::new(Exit::Configuration, super::one_line(&error)))?;
     loading.finish_and_clear();
@@ -179,7 +180,8 @@ impl Mining<'_> {
         let instance = InstanceId::of(self.data_folder)?;
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
         let bucket = assembly::bucket(&self.config.storage)?;
-        let upload = bucket.progress();
+        let sent = bucket.progress();
+        let upload: UploadProbe = Arc::new(move || sent.sent_of());
         let ports = self.ports(chain.clone(), bucket)?;
         let block_ms = self.config.chain.block_ms;
         // Not the miner's own bucket, whose uploads are shown as they progress.
@@ -259,7 +261,7 @@ impl Mining<'_> {
         })
     }
 
-    fn board(&self, vitals: Arc<Vitals>, upload: UploadProgress, chain: Rc<SubtensorChain>) -> Board {
+    fn board(&self, vitals: Arc<Vitals>, upload: UploadProbe, chain: Rc<SubtensorChain>) -> Board {
         let identity = Identity {
             hotkey: self.wallet.address().to_owned(),
             wallet: self.wallet.name().to_owned(),
@@ -276,7 +278,7 @@ impl Mining<'_> {
         Board::new(identity, vitals, upload, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
     }
 
-    fn observers(&mut self, pulse: Pulse, health: Health, upload: UploadProgress) -> anyhow::Result<Observers> {
+    fn observers(&mut self, pulse: Pulse, health: Health, upload: UploadProbe) -> anyhow::Result<Observers> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
         let receipts = Receipts::new(format, self.data_folder, self.bars).with_context(|| {
             format!("cannot write receipts in {}; check that the folder is yours", self.data_folder.display())
@@ -285,7 +287,7 @@ impl Mining<'_> {
         let data_folder = Some(self.data_folder.to_owned());
         let (mut metrics, mut exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
         if let Some(wandb) = &self.config.monitoring.wandb {
-            metrics.offer_rows(self.sinks.wandb(wandb, self.told(), self.data_folder)?);
+            metrics.offer_rows(self.sinks.wandb(wandb, self.told(), self.data_folder, unix_ms)?);
         }
         exposition.show_engine(self.meter.clone());
         if let Some(endpoint) = self.endpoint.take() {

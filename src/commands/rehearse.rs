@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::{output, table};
 use crate::args::SimArguments;
-use crate::contract::Schema;
 use crate::exit::Exit;
+use grail_observe::contract::Schema;
 
 /// Rivals where none are stated.
 const RIVALS: u32 = 40;

@@ -13,11 +13,10 @@ use serde_json::json;
 use self::environment::{Missing, OnCard, OnProcessor, is_tape};
 use super::output;
 use crate::args::{ReplayArguments, ReplayEngine};
-use crate::contract::Schema;
 use crate::exit::Exit;
-use crate::tape::{
-    Fork, Mode, Numerics, Options, Recomputation, Replay, Tape, TapeForkError, in_parallel, recompute, replay_with,
-};
+use grail_debugger::{Fork, TapeForkError};
+use grail_observe::contract::Schema;
+use grail_tape::{Mode, Numerics, Options, Recomputation, Replay, Tape, in_parallel, recompute, replay_with};
 
 /// How one tape came out; the exit code is that of the gravest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

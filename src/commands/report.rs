@@ -7,12 +7,13 @@ use anyhow::{Context, bail};
 
 use super::output;
 use crate::args::ReportArguments;
-use crate::config::{self, MinerConfig};
+use crate::assembly;
 use crate::exit::Exit;
-use crate::live::journal::hotkeys;
-use crate::report::Report;
-use crate::weights::readings;
-use crate::why::{Receipt, receipts, weight_now};
+use grail_config::MinerConfig;
+use grail_live::journal::hotkeys;
+use grail_operator::report::Report;
+use grail_operator::weights::readings;
+use grail_operator::why::{Receipt, receipts, weight_now};
 
 pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
@@ -25,15 +26,16 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     if chosen.is_empty() {
         bail!("no window is over since then; give a longer --since, or none for all of them");
     }
-    let config = config::load(&config::process_environment(), arguments.env_file.env_file.as_deref())
+    let config = grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref())
         .map_err(anyhow::Error::from)
         .and_then(|typed| Ok(MinerConfig::from_typed(&typed)?));
+    let chain = config.and_then(|config| Ok(assembly::chain_to_ask(&config.chain)?));
     let known = hotkeys(&data_folder);
     let only = if let [only] = known.as_slice() { Some(only.as_str()) } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
     let hotkey = arguments.miner.hotkey.as_deref().or(only);
-    let weight = runtime.block_on(tokio::task::LocalSet::new().run_until(weight_now(&config, hotkey)));
+    let weight = runtime.block_on(tokio::task::LocalSet::new().run_until(weight_now(&chain, hotkey)));
     let since = arguments
         .since
         .map_or_else(|| "all that the miner kept".to_owned(), |since| format!("the last {}", since.text()));

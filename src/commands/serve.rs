@@ -8,10 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::output;
 use crate::args::{RuntimeChoice, ServeArguments};
-use crate::contract::Schema;
 use crate::exit::Exit;
-use crate::serve::chain::Runtime;
-use crate::serve::{ConsoleCommand, ServeEvent, ServeFault, ServeOptions, Served, WindowVerdict, parse_list};
+use grail_observe::contract::Schema;
+use grail_serve::chain::Runtime;
+use grail_serve::{ConsoleCommand, ServeEvent, ServeFault, ServeOptions, Served, WindowVerdict, parse_list};
 
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
     if arguments.list_faults {

@@ -22,11 +22,11 @@ use serde_json::json;
 
 use super::{output, scenario, table};
 use crate::args::{EngineChoice, SimArguments};
-use crate::contract::Schema;
 use crate::exit::{Exit, Told};
-use crate::observe::Observers;
-use crate::tape::timeline::{Gatherer, Page, Source, Verdict};
-use crate::tape::{Header, Recorder, TapeFolder};
+use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
+use grail_observe::Observers;
+use grail_observe::contract::Schema;
+use grail_tape::{Header, Recorder, TapeFolder};
 
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
 const TINY_GROUPS_MAX: u32 = 5;
@@ -140,7 +140,7 @@ fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error 
 }
 
 /// The simulation that was asked for.
-pub(crate) fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
+pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
     if let Some(path) = &arguments.case {
         let case = read_case(path)?;
         return Ok(SimConfig {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::args::{MinerArgument, StopArguments};
-use crate::control::{Asking, Request, Status, Stopping};
 use crate::exit::Exit;
+use grail_observe::control::{Asking, Request, Status, Stopping};
 
 /// How often it is looked whether it has ended.
 const LOOK_AROUND: Duration = Duration::from_millis(200);

@@ -6,9 +6,9 @@ use anyhow::Context;
 
 use super::output;
 use crate::args::swarm::{MergeArguments, SwarmArguments, SwarmCommand};
-use crate::contract::Schema;
 use crate::exit::Exit;
 use crate::swarm::{self, Summary};
+use grail_observe::contract::Schema;
 
 pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<Exit> {
     if let Some(SwarmCommand::Merge(arguments)) = &arguments.command {

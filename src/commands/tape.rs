@@ -9,9 +9,9 @@ use serde_json::json;
 use super::replay::tapes;
 use super::{output, table};
 use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments, TapeShowArguments};
-use crate::contract::Schema;
 use crate::exit::{Exit, Told};
-use crate::tape::{Step, Tape};
+use grail_observe::contract::Schema;
+use grail_tape::{Step, Tape};
 
 pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<Exit> {
     match &arguments.command {

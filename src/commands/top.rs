@@ -6,9 +6,9 @@ use anyhow::{Context, anyhow, bail};
 
 use super::{output, stop};
 use crate::args::TopArguments;
-use crate::control::Request;
 use crate::exit::Exit;
-use crate::top::watch;
+use grail_observe::control::Request;
+use grail_operator::top::watch;
 
 pub(super) fn run(arguments: &TopArguments) -> anyhow::Result<Exit> {
     let mut asking = stop::find(&arguments.miner)?;

@@ -15,9 +15,9 @@ use serde_json::json;
 
 use super::output;
 use crate::args::VerifyArguments;
-use crate::contract::Schema;
 use crate::exit::{Exit, Told};
 use crate::judge::{Judging, judge};
+use grail_observe::contract::Schema;
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
     let document = read(&arguments.file)?;

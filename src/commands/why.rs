@@ -1,16 +1,20 @@
 //! `grail why`.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use anyhow::Context;
+use grail_miner::ports::Bucket;
+use grail_verify::Scope;
 
 use super::output;
 use crate::args::WhyArguments;
-use crate::config::{self, MinerConfig};
-use crate::contract::Schema;
+use crate::assembly;
 use crate::exit::{Exit, Told};
-use crate::judge::Judging;
-use crate::why::{Sources, Why, gather, page};
+use crate::judge::{Judging, judge};
+use grail_config::MinerConfig;
+use grail_observe::contract::Schema;
+use grail_operator::why::{Sources, Why, gather, page};
 
 pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
     let why = find_out(arguments)?;
@@ -28,20 +32,24 @@ pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
 
 /// Everything that can be found out.
 fn find_out(arguments: &WhyArguments) -> anyhow::Result<Why> {
-    let environment = config::process_environment();
-    let config = config::load(&environment, arguments.env_file.env_file.as_deref())
+    let environment = grail_config::process_environment();
+    let config = grail_config::load(&environment, arguments.env_file.env_file.as_deref())
         .map_err(anyhow::Error::from)
         .and_then(|typed| Ok(MinerConfig::from_typed(&typed)?));
     let data_folder = data_folder(arguments.miner.data_dir.clone())?;
     let named = arguments.model.clone().or_else(|| config.as_ref().ok().map(|config| config.model_name.clone()));
     let named = named.unwrap_or_else(|| "rehearsal".to_owned());
-    let folder = config::model_folder(&named, config::hub_cache(&environment).as_deref());
+    let folder = grail_config::model_folder(&named, grail_config::hub_cache(&environment).as_deref());
     let model = folder.map_or(named, |folder| folder.display().to_string());
+    let judging = Judging { device: arguments.device, model: &model, profile: arguments.profile };
     let sources = Sources {
         data_folder: &data_folder,
         hotkey: arguments.miner.hotkey.as_deref(),
-        config,
-        judging: Judging { device: arguments.device, model: &model, profile: arguments.profile },
+        ports: config.and_then(|config| {
+            let bucket: Rc<dyn Bucket> = Rc::new(assembly::bucket(&config.storage)?);
+            Ok((bucket, assembly::chain_to_ask(&config.chain)?))
+        }),
+        judge: &|document, facts| judge(document, &judging, Scope::Everything, facts),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
@@ -50,7 +58,7 @@ fn find_out(arguments: &WhyArguments) -> anyhow::Result<Why> {
 
 /// The miner's data folder.
 pub(super) fn data_folder(named: Option<PathBuf>) -> Result<PathBuf, Told> {
-    named.or_else(|| config::data_folder(&config::process_environment())).ok_or_else(|| {
+    named.or_else(|| grail_config::data_folder(&grail_config::process_environment())).ok_or_else(|| {
         Told::new(Exit::Configuration, "no home folder is known; name the miner's data folder with --data-dir")
     })
 }

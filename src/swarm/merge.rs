@@ -10,7 +10,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::record::ShardFile;
 use super::summary::Summary;
-use crate::live::bucket::plain_connector;
+use grail_http::{Connector, http_client};
 
 /// What all shards in a folder or below an `s3://` address came to.
 pub fn merge(from: &str) -> anyhow::Result<Summary> {
@@ -39,7 +39,7 @@ fn read_store(address: &str) -> anyhow::Result<Vec<ShardFile>> {
     runtime.block_on(async {
         let store = AmazonS3Builder::from_env()
             .with_url(address)
-            .with_http_connector(plain_connector()?)
+            .with_http_connector(Connector(http_client(10_000, 60_000)?))
             .build()
             .with_context(unreadable)?;
         let prefix = address.trim_start_matches("s3://").split_once('/').map_or("", |(_, path)| path);

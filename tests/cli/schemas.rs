@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::CommandFactory;
 use grail::args::Arguments;
-use grail::contract::Schema;
+use grail_observe::contract::Schema;
 use serde_json::Value;
 
 use crate::process::{folder, grail};

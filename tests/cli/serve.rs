@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use grail::serve::ServeFault;
+use grail_serve::ServeFault;
 
 use crate::process::{command, folder, grail};
 

@@ -8,13 +8,13 @@ use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use grail::config::{self, Environment, MinerConfig};
-use grail::doctor::{ConfigProblem, Device, Examination, Limits, Status, Subject, document, examine, page};
-use grail::live::beacon::{DrandRelays, RelayPatience};
-use grail::live::chain::{ChainSettings, SubtensorChain};
-use grail::serve::chain::{Node, State};
-use grail::wallet::{HotkeyWallet, Passwords, WalletLocation};
+use grail_config::{Environment, MinerConfig};
+use grail_live::beacon::{DrandRelays, RelayPatience};
+use grail_live::chain::{ChainSettings, SubtensorChain};
 use grail_miner::ports::{BeaconSchedule, Chain, Signer};
+use grail_operator::doctor::{ConfigProblem, Device, Examination, Limits, Status, Subject, document, examine, page};
+use grail_serve::chain::{Node, State};
+use grail_wallet::{HotkeyWallet, Passwords, WalletLocation};
 use tempfile::TempDir;
 
 use crate::drand_relay::{self, honest};
@@ -206,7 +206,7 @@ impl World {
     }
 
     fn meant(&self) -> Result<MinerConfig, ConfigProblem> {
-        let typed = config::load(&Environment::new(), Some(&self.env_path()))?;
+        let typed = grail_config::load(&Environment::new(), Some(&self.env_path()))?;
         Ok(MinerConfig::from_typed(&typed)?)
     }
 

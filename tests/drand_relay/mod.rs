@@ -4,7 +4,7 @@
 
 use bls12_381::hash_to_curve::{ExpandMsgXmd, HashToCurve};
 use bls12_381::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
-use grail::live::beacon::DrandNetwork;
+use grail_live::beacon::DrandNetwork;
 use grail_miner::ports::BeaconSchedule;
 use sha2::{Digest, Sha256};
 

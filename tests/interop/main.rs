@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use grail::serve::{ServeOptions, Served};
+use grail_serve::{ServeOptions, Served};
 use serde_json::Value;
 
 const NETUID: u16 = 81;

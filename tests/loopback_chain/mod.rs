@@ -7,8 +7,8 @@ pub(crate) mod trouble;
 use std::future::Future;
 use std::time::Duration;
 
-use grail::serve::chain::{Node, State};
 use grail_protocol::signature::Keypair;
+use grail_serve::chain::{Node, State};
 
 /// The subnet.
 pub(crate) const NETUID: u16 = 81;

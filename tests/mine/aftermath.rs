@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use grail::config::{EnvFile, KEYS, Kind};
-use grail::contract::Schema;
+use grail_config::{EnvFile, KEYS, Kind};
+use grail_observe::contract::Schema;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
 use secrecy::ExposeSecret;
@@ -154,7 +154,7 @@ fn a_bundle_replays_as_it_is_and_holds_no_secret() {
     }
     for (name, bytes) in &files {
         let shown = match name.ends_with(".tape") {
-            true => format!("{:?}", grail::tape::Tape::parse(Path::new(name), bytes).unwrap()),
+            true => format!("{:?}", grail_tape::Tape::parse(Path::new(name), bytes).unwrap()),
             false => String::from_utf8(bytes.clone()).unwrap(),
         };
         for secret in &secrets {

@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use grail::contract::Schema;
-use grail::control::socket_path;
 use grail::exit::Exit;
-use grail::weights::readings;
+use grail_observe::contract::Schema;
+use grail_observe::control::socket_path;
+use grail_operator::weights::readings;
 use serde_json::Value;
 
 use crate::scene::{Scene, receipts};

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use grail::serve::ServeFault;
-use grail::tape::{Mode, replay};
 use grail_miner::ports::JournalRecord;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
+use grail_serve::ServeFault;
 use grail_sim::ledger::Audit;
+use grail_tape::{Mode, replay};
 use sha2::{Digest, Sha256};
 
 use crate::scene::{Ended, Scene, receipts};

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use grail::serve::ServeFault;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
+use grail_serve::ServeFault;
 use grail_verify::Verdict;
 use sha2::{Digest, Sha256};
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use grail::serve::ServeFault;
+use grail_serve::ServeFault;
 use serde_json::Value;
 
 use crate::scene::{Miner, Scene};

@@ -2,10 +2,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use grail::tape::{Class, Mode, Options, Tape, replay, replay_with};
 use grail_miner::machine::{Event, Machine};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
+use grail_tape::{Class, Mode, Options, Tape, replay, replay_with};
 
 use crate::scene::{Scene, receipts};
 
@@ -80,7 +80,7 @@ fn a_second_signal_ends_at_once() {
     let miner = scene.mine(&[]);
     miner.logged("group 0 is clean");
     // An upload that cannot end keeps a graceful stop waiting.
-    scene.served.world().switch_on(grail::serve::ServeFault::UploadErrorBefore);
+    scene.served.world().switch_on(grail_serve::ServeFault::UploadErrorBefore);
     miner.signal("INT");
     miner.logged("stopping");
     miner.signal("TERM");

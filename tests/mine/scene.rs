@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use grail::live::journal::{FileJournal, JournalOptions};
-use grail::serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
-use grail::tape::Tape;
+use grail_live::journal::{FileJournal, JournalOptions};
 use grail_miner::ports::{Journal, JournalRecord};
+use grail_serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
+use grail_tape::Tape;
 use serde_json::Value;
 use tempfile::TempDir;
 

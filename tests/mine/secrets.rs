@@ -7,9 +7,9 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD as BASE64, BASE64_URL_SAFE_NO_PAD as FOR_URLS};
 use bip39::Mnemonic;
-use grail::config::{EnvFile, KEYS, Kind};
-use grail::serve::ServeFault;
+use grail_config::{EnvFile, KEYS, Kind};
 use grail_protocol::signature::{Hotkey, Keypair};
+use grail_serve::ServeFault;
 use secrecy::ExposeSecret;
 
 use crate::scene::Scene;

@@ -1,6 +1,6 @@
 //! Everything that a real miner sends elsewhere, to one server on loopback.
 
-use grail::serve::ServeFault;
+use grail_serve::ServeFault;
 use serde_json::{Value, json};
 
 use crate::scene::Scene;

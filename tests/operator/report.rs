@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use grail::report::Report;
-use grail::weights::WeightReading;
-use grail::why::{Finding, Receipt, WeightFacts};
+use grail_operator::report::Report;
+use grail_operator::weights::WeightReading;
+use grail_operator::why::{Finding, Receipt, WeightFacts};
 
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 const PLANTED: &str = "</td><script>document.title='planted'</script>";

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grail::control::{
+use grail_debugger::travel::Palette;
+use grail_observe::control::{
     EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
     socket_path,
 };
-use grail::tape::travel::Palette;
-use grail::top::draw;
+use grail_operator::top::draw;
 use grail_protocol::signature::Hotkey;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

@@ -6,7 +6,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use async_trait::async_trait;
-use grail::live::bucket::{AccessKey, BucketConfig};
+use grail_live::bucket::{AccessKey, BucketConfig};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use s3s::access::{S3Access, S3AccessContext};

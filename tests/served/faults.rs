@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use grail::serve::{ServeFault, ServeOptions, Served, World};
 use grail_miner::contract;
 use grail_miner::ports::{Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, CommitError, PutCondition};
+use grail_serve::{ServeFault, ServeOptions, Served, World};
 
 use crate::world::{Rehearsal, beacon, bucket, chain};
 

@@ -1,7 +1,7 @@
 //! What the world leaves in its folder, and who may have it.
 
-use grail::serve::{ServeError, ServeOptions, Served};
-use grail::wallet::{HotkeyWallet, Passwords};
+use grail_serve::{ServeError, ServeOptions, Served};
+use grail_wallet::{HotkeyWallet, Passwords};
 
 use crate::world::Rehearsal;
 

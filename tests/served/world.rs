@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use grail::config::{self, Environment, MinerConfig};
-use grail::live::beacon::{DrandNetwork, DrandRelays, RelayPatience};
-use grail::live::bucket::{AccessKey, BucketConfig, S3Bucket};
-use grail::live::chain::{ChainPatience, ChainSettings, SubtensorChain};
-use grail::serve::{ServeOptions, Served, World};
+use grail_config::{Environment, MinerConfig};
+use grail_live::beacon::{DrandNetwork, DrandRelays, RelayPatience};
+use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
 use grail_protocol::signature::Keypair;
+use grail_serve::{ServeOptions, Served, World};
 
 /// A world that ends with this.
 pub(crate) struct Rehearsal {
@@ -34,7 +34,7 @@ impl Rehearsal {
 }
 
 pub(crate) fn read(env_file: &Path) -> MinerConfig {
-    let typed = config::load(&Environment::default(), Some(env_file)).unwrap();
+    let typed = grail_config::load(&Environment::default(), Some(env_file)).unwrap();
     MinerConfig::from_typed(&typed).unwrap()
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use grail::tape::Tape;
-use grail::tape::timeline::Gatherer;
+use grail_debugger::timeline::Gatherer;
 use grail_sim::engine::SpeedProfile;
+use grail_tape::Tape;
 
 use crate::made::{parsed, recorded_at};
 use crate::pages::{many_failures, page};

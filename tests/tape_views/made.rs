@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail::tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 use grail_miner::machine::{Action, Event, GroupId, MachineConfig};
 use grail_miner::ports::{BeaconRound, BeaconSchedule, Head};
 use grail_protocol::signature::Hotkey;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::run::{SimConfig, machine_config, simulate};
 use grail_sim::synthetic::SyntheticModel;
+use grail_tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 
 pub(crate) const WINDOW: u64 = 3_000_000;
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use askama::Template;
-use grail::tape::timeline::{Gatherer, Page, Source};
-use grail::tape::{Mode, Tape, replay};
+use grail_debugger::timeline::{Gatherer, Page, Source};
 use grail_miner::machine::{Event, GroupId, MachineConfig};
 use grail_miner::ports::{BeaconError, BucketError, Head};
+use grail_tape::{Mode, Tape, replay};
 use serde_json::Value;
 
 use crate::made::{WINDOW, beginning, config, failed, parsed, recorded, steps_mut, tape_of};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use grail::tape::travel::in_terminal;
+use grail_debugger::travel::in_terminal;
 
 use crate::in_terminal::InTerminal;
 use crate::made::recorded;

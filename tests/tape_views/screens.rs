@@ -1,6 +1,6 @@
 //! What the screen shows, character by character.
 
-use grail::tape::travel::{Flow, Journey, Palette, Travel, draw};
+use grail_debugger::travel::{Flow, Journey, Palette, Travel, draw};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};

@@ -1,9 +1,9 @@
 //! The model of time travel against a plain run over the tape.
 
-use grail::tape::travel::{Condition, Direction, Journey, NoSteps};
-use grail::tape::{Frame, Tape};
+use grail_debugger::travel::{Condition, Direction, Journey, NoSteps};
 use grail_miner::machine::view::View;
 use grail_miner::machine::{Action, Event};
+use grail_tape::{Frame, Tape};
 use proptest::prelude::*;
 
 use crate::made::{WINDOW, parsed, recorded, steps_mut, two_failures};
@@ -11,7 +11,7 @@ use crate::made::{WINDOW, parsed, recorded, steps_mut, two_failures};
 /// The state after each step, and the actions, from one run without going back.
 fn plain_run(tape: &Tape) -> Vec<(View, Vec<String>)> {
     let mut machine = tape.machine();
-    let handled = |step: &grail::tape::Step| {
+    let handled = |step: &grail_tape::Step| {
         let actions = machine.handle(step.now(), step.event.clone()).iter().map(Action::summary).collect();
         (machine.view(), actions)
     };

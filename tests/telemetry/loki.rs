@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grail::config::{Endpoint, LokiConfig};
-use grail::observe::{Courier, Dropped, Loki};
+use grail_config::{Endpoint, LokiConfig};
+use grail_observe::{Courier, Dropped, Loki};
 use secrecy::SecretString;
 use serde_json::Value;
 use tracing_subscriber::prelude::*;

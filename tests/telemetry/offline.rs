@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use grail::config::WandbConfig;
-use grail::observe::{Courier, Dropped, WandbLimits, start_wandb};
+use grail_config::WandbConfig;
+use grail_observe::{Courier, Dropped, WandbLimits, start_wandb};
 use serde_json::{Value, json};
 
 use crate::online::{config, row};

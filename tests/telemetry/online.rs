@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use grail::config::{Endpoint, Resume, WandbConfig};
-use grail::observe::{Courier, Dropped, Outbox, Row, WandbLimits, start_wandb};
+use grail_config::{Endpoint, Resume, WandbConfig};
+use grail_observe::{Courier, Dropped, Outbox, Row, WandbLimits, start_wandb};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 

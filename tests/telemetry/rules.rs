@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use grail::observe::{Alarm, Bounds, Facts, Notice, Tower};
+use grail_observe::{Alarm, Bounds, Facts, Notice, Tower};
 use proptest::prelude::*;
 
 const BOUNDS: Bounds = Bounds { block_ms: 12_000, disk_free_min: 2_000 };

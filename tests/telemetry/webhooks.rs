@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use grail::config::{AlertsConfig, Endpoint, TelegramConfig};
-use grail::observe::health::Health;
-use grail::observe::{Courier, Dropped, start_watchtower};
+use grail_config::{AlertsConfig, Endpoint, TelegramConfig};
 use grail_miner::driver::Observer;
 use grail_miner::machine::Event;
 use grail_miner::ports::Now;
+use grail_observe::health::Health;
+use grail_observe::{Courier, Dropped, start_watchtower};
 use secrecy::SecretString;
 
 use crate::server::{Answer, Server, wait};

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use grail::serve::{ServeEvent, ServeFault, ServeOptions, Served};
 use grail_protocol::PROTOCOL;
+use grail_serve::{ServeEvent, ServeFault, ServeOptions, Served};
 use serde_json::Value;
 
 use crate::live::{self, Ended};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use grail::device::{self, DeviceChoice};
-use grail::golden::{DeviceProofs, GoldenRunner};
 use grail_engine::cuda::ProofPlan;
+use grail_golden::{DeviceProofs, GoldenRunner};
 
 /// Print the report; whether every case that could be compared agrees.
 pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -> anyhow::Result<bool> {

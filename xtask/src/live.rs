@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use grail::tape::Tape;
+use grail_tape::Tape;
 
 /// What the command of a live tape begins with.
 pub(crate) const COMMAND: &str = "grail sim serve ";

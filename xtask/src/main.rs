@@ -1,5 +1,6 @@
 //! The project's chores: golden vectors, layout checks, fixtures.
 
+mod corpus;
 mod endurance;
 mod fixtures;
 mod golden;
@@ -7,6 +8,7 @@ mod live;
 mod mutants;
 mod tape;
 mod tidy;
+mod trace_hashes;
 mod traces;
 
 use std::path::{Path, PathBuf};

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::corpus::Corpus;
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use grail::tape::corpus::Corpus;
-use grail::tape::{FORMAT, Mode, Tape, replay};
+use grail_tape::{FORMAT, Mode, Tape, replay};
 
 use crate::{fixtures, live};
 

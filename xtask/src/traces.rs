@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::trace_hashes::{FILE, REMEDY, TraceHashes};
 use anyhow::Context;
-use grail::traces::{FILE, REMEDY, TraceHashes};
 
 use crate::fixtures;
 

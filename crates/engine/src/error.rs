@@ -7,6 +7,7 @@ use grail_protocol::sketch::SketchError;
 
 use crate::cuda::CudaError;
 use crate::sampling::SamplingError;
+use crate::weights::WeightsProblem;
 
 /// Why the engine could not load a model, generate, or prove.
 ///
@@ -56,7 +57,7 @@ pub enum EngineError {
         /// The file, or the tensor in it.
         origin: String,
         /// What the reader said.
-        source: candle_core::Error,
+        source: WeightsProblem,
     },
     /// A tensor that the configuration asks for is not in the weights.
     #[error(

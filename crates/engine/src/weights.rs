@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
 use crate::error::EngineError;
@@ -26,17 +27,43 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, Tensor>,
 }
 
+/// A tensor as its file stores it.
+#[derive(Debug)]
+struct Tensor {
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+    widen: Widening,
+}
+
+/// Makes float32 of the numbers in a tensor's bytes, each rounded once where it does not fit.
+type Widening = fn(&[u8]) -> Vec<f32>;
+
+/// Why a file of weights cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsProblem {
+    /// It is no safetensors file, or not a whole one.
+    #[error(transparent)]
+    Malformed(#[from] SafeTensorError),
+    /// It holds numbers that cannot be widened to float32.
+    #[error("unsupported safetensor dtype {0:?}")]
+    Format(Dtype),
+}
+
 impl Checkpoint {
     /// Read one safetensors file from memory; `origin` says in errors where it came from.
     ///
     /// # Errors
     /// [`EngineError::Weights`] if the bytes are no such file.
     pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self, EngineError> {
-        let origin = origin.to_string();
-        match candle_core::safetensors::load_buffer(bytes, &Device::Cpu) {
-            Ok(tensors) => Ok(Self { origin, tensors: tensors.into_iter().collect() }),
-            Err(source) => Err(EngineError::Weights { origin, source }),
+        let fail = |source| EngineError::Weights { origin: origin.to_string(), source };
+        let file = SafeTensors::deserialize(bytes).map_err(|error| fail(error.into()))?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.iter() {
+            let widen = widening(view.dtype()).map_err(fail)?;
+            tensors
+                .insert(name.to_string(), Tensor { shape: view.shape().to_vec(), bytes: view.data().to_vec(), widen });
         }
+        Ok(Self { origin: origin.to_string(), tensors })
     }
 
     /// Read `model.safetensors` of a folder, or the parts that its `model.safetensors.index.json` names.
@@ -64,13 +91,45 @@ impl WeightSource for Checkpoint {
         let Some(tensor) = self.tensors.remove(&name) else {
             return Err(EngineError::TensorMissing { origin, name });
         };
-        if tensor.dims() != shape {
-            let (found, expected) = (tensor.dims().to_vec(), shape.to_vec());
+        if tensor.shape != shape {
+            let (found, expected) = (tensor.shape, shape.to_vec());
             return Err(EngineError::TensorShape { origin, name, found, expected });
         }
-        let widened = tensor.to_dtype(DType::F32).and_then(|tensor| tensor.flatten_all()?.to_vec1());
-        widened.map_err(|source| EngineError::Weights { origin: format!("{origin}, tensor {name}"), source })
+        Ok((tensor.widen)(&tensor.bytes))
     }
+}
+
+fn widening(format: Dtype) -> Result<Widening, WeightsProblem> {
+    Ok(match format {
+        Dtype::BF16 => |bytes| each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::F16 => |bytes| each(bytes, |b| f16::from_le_bytes(b).to_f32()),
+        Dtype::F32 => |bytes| each(bytes, f32::from_le_bytes),
+        Dtype::F64 => |bytes| each(bytes, |b| f64::from_le_bytes(b) as f32),
+        Dtype::F8_E4M3 => |bytes| each(bytes, |[b]| float8(b)),
+        Dtype::U8 => |bytes| each(bytes, |[b]| f32::from(b)),
+        Dtype::U16 => |bytes| each(bytes, |b| f32::from(u16::from_le_bytes(b))),
+        Dtype::U32 => |bytes| each(bytes, |b| u32::from_le_bytes(b) as f32),
+        Dtype::I16 => |bytes| each(bytes, |b| f32::from(i16::from_le_bytes(b))),
+        Dtype::I32 => |bytes| each(bytes, |b| i32::from_le_bytes(b) as f32),
+        Dtype::I64 => |bytes| each(bytes, |b| i64::from_le_bytes(b) as f32),
+        other => return Err(WeightsProblem::Format(other)),
+    })
+}
+
+/// One number for each `N` bytes.
+fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|chunk| number(*chunk)).collect()
+}
+
+/// A number with 4 bits of exponent and 3 of mantissa. No number is infinite; all ones are no number.
+fn float8(bits: u8) -> f32 {
+    let (exponent, mantissa) = (i32::from(bits >> 3 & 15), f32::from(bits & 7));
+    let magnitude = match (exponent, bits & 7) {
+        (15, 7) => f32::NAN,
+        (0, _) => mantissa * 2f32.powi(-9),
+        _ => (8.0 + mantissa) * 2f32.powi(exponent - 10),
+    };
+    if bits & 0x80 == 0 { magnitude } else { -magnitude }
 }
 
 /// Read a file of a model folder.

@@ -8,6 +8,7 @@ pub mod answers;
 pub mod behaviour;
 pub mod contract;
 pub mod driver;
+pub mod frames;
 pub mod group;
 pub mod machine;
 pub mod mutants;

@@ -2,26 +2,28 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use grail_engine::CpuEngine;
 use grail_engine::cuda::decode::DecodeSettings;
 use grail_engine::cuda::{CudaSettings, ProofWatch};
+use grail_engine::{CpuEngine, cuda};
 use grail_miner::ports::Engine;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
-use crate::config::{self, MinerConfig, Network};
 use crate::device;
-use crate::doctor::Device;
 use crate::exit::{Exit, Told};
-use crate::hub;
-use crate::live::cuda_engine::CudaWorkers;
-use crate::live::engine::CpuWorker;
-use crate::wallet::{HotkeyWallet, Passwords, ask_terminal};
+use grail_config::{MinerConfig, Network};
+use grail_live::cuda_engine::CudaWorkers;
+use grail_live::engine::CpuWorker;
+use grail_live::hub;
+use grail_observe::{CardMemory, MemoryProbe};
+use grail_operator::doctor::Device;
+use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
 
 /// How often a spinner turns.
 const SPIN: Duration = Duration::from_millis(200);
@@ -42,7 +44,7 @@ pub(super) fn refuse_cpu_on_public_networks(device: Device, network: Network) ->
 
 /// The model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
 pub(super) fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
-    match (device, config::model_folder(&config.model_name, hub_cache)) {
+    match (device, grail_config::model_folder(&config.model_name, hub_cache)) {
         (_, Some(folder)) => Ok(folder.display().to_string()),
         (Device::Cuda, None) => Ok(hub::local_name(&config.model_name)?),
         (Device::Cpu, None) => Ok(config.model_name.clone()),
@@ -78,6 +80,16 @@ pub(super) fn engine(
             Ok((Rc::new(worker), Box::new(|| false)))
         }
     }
+}
+
+/// Asks these CUDA devices for their memory.
+pub(super) fn memory_of(ordinals: Vec<usize>) -> MemoryProbe {
+    // Opened each time: what was kept from before a failure would not answer any more.
+    let ask = |&ordinal: &usize| {
+        let (free, total) = cuda::driver::Device::open(ordinal).and_then(|device| device.memory()).ok()?;
+        Some(CardMemory { ordinal, free, total })
+    };
+    Arc::new(move || ordinals.iter().filter_map(ask).collect())
 }
 
 /// The hotkey; a person at a terminal is asked for its password.

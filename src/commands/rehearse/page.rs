@@ -3,7 +3,7 @@
 use grail_sim::rehearsal::{Card, Rehearsal, Report, Variant};
 
 use super::{HEADINGS, assumptions, percent, row, source};
-use crate::plots::{STYLE, bars, escaped, line_plot, short};
+use grail_operator::plots::{STYLE, bars, escaped, line_plot, short};
 
 /// The whole page.
 pub(super) fn page(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {

@@ -11,9 +11,8 @@ use grail_sim::engine::Generator;
 use grail_sim::synthetic::SyntheticModel;
 use grail_verify::RecomputeError;
 
-use crate::config;
 use crate::prover::DeviceProver;
-use crate::tape::{Header, Numerics};
+use grail_tape::{Header, Numerics};
 
 /// Something that the replay needs and that is not here; no fault of the tape or of this build.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +56,9 @@ pub(super) fn generator(header: &Header, named: Option<&str>) -> Result<Rc<dyn G
         "synthetic formula" => Ok(Rc::new(SyntheticModel::default())),
         "rehearsal" => CpuEngine::rehearsal().map(|engine| Rc::new(engine) as _).map_err(|_| Missing::Model(model)),
         name => {
-            let cache = config::hub_cache(&config::process_environment());
-            let folder = config::model_folder(name, cache.as_deref()).ok_or_else(|| Missing::Model(name.to_owned()))?;
+            let cache = grail_config::hub_cache(&grail_config::process_environment());
+            let folder =
+                grail_config::model_folder(name, cache.as_deref()).ok_or_else(|| Missing::Model(name.to_owned()))?;
             let engine = CpuEngine::from_folder(&folder).map_err(|_| Missing::Model(name.to_owned()))?;
             Ok(Rc::new(engine))
         }
@@ -90,8 +90,8 @@ impl OnCard {
         }
         let profile = header.numerics.as_deref().map_or(Ok(TorchProfile::default()), str::parse);
         let profile = profile.map_err(Missing::Numerics)?;
-        let cache = config::hub_cache(&config::process_environment());
-        let folder = config::model_folder(&model, cache.as_deref()).map(|folder| folder.display().to_string());
+        let cache = grail_config::hub_cache(&grail_config::process_environment());
+        let folder = grail_config::model_folder(&model, cache.as_deref()).map(|folder| folder.display().to_string());
         let is_made_here = model == "rehearsal" || model.starts_with("synthetic:");
         let local = folder.or_else(|| is_made_here.then(|| model.clone())).ok_or(Missing::Model(model))?;
         let prover = DeviceProver::open(&local, 0, profile);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use crate::exit::Exit;
-use crate::tape::timeline::{Gatherer, Page, Source};
-use crate::tape::travel::{Journey, Travel, travel};
-use crate::tape::{Replay, Tape};
+use grail_debugger::timeline::{Gatherer, Page, Source};
+use grail_debugger::travel::{Journey, Travel, travel};
+use grail_tape::{Replay, Tape};
 
 /// The one tape that was named.
 pub(super) fn only<'a>(tapes: &'a [PathBuf], option: &str) -> anyhow::Result<&'a Path> {

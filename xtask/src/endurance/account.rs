@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use grail::serve::ServeFault;
+use grail_serve::ServeFault;
 use serde_json::Value;
 
 /// A window in which the miner's threads waited for a processor for this share of its time or longer, all of them together,

@@ -1,0 +1,83 @@
+//! Configuration: names and values as typed, with their sources, and what they mean for a miner.
+//!
+//! The environment comes in as a map; [`process_environment`] is the one place that reads the process's own.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this crate is at the boundary: real time and the environment may enter here"
+)]
+
+mod alerts;
+mod beacon;
+mod charset;
+mod dotenv;
+mod endpoint;
+mod error;
+mod folders;
+mod keys;
+mod logging;
+mod meant;
+mod monitoring;
+mod network;
+mod notice;
+mod reader;
+mod shown;
+mod storage;
+mod suggestion;
+mod typed;
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+pub use self::alerts::{AlertsConfig, TelegramConfig};
+pub use self::beacon::BeaconConfig;
+pub use self::charset::{Content, OddCharacter, invisible_in};
+pub use self::dotenv::{Bare, Entry, EnvFile, EnvFileError, Mistake};
+pub use self::endpoint::Endpoint;
+pub use self::error::{ConfigError, ConfigErrors};
+pub use self::folders::{data_folder, hub_cache, model_folder};
+pub use self::keys::{KEYS, Key, Kind};
+pub use self::logging::{LogFormat, Logging, LokiConfig};
+pub use self::meant::MinerConfig;
+pub use self::monitoring::{Monitoring, Resume, WandbConfig};
+pub use self::network::{ChainConfig, Network};
+pub use self::notice::Notice;
+pub use self::shown::Shown;
+pub use self::storage::{AccessKey, CREDENTIALS_BYTES, CredentialsError, StorageConfig};
+pub use self::typed::{Candidate, Environment, Origin, Setting, TypedConfig};
+
+/// The file that is read where none is named.
+pub const ENV_FILE_DEFAULT: &str = ".env";
+
+/// The process's own environment. What is not UTF-8 is left out, except under names of ours: there it becomes characters
+/// that no value may hold, so that it is told.
+pub fn process_environment() -> Environment {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        let name = name.into_string().ok()?;
+        let value = value.into_string().or_else(|value| match notice::is_ours(&name, &Origin::Environment) {
+            true => Ok(value.to_string_lossy().into_owned()),
+            false => Err(value),
+        });
+        Some((name, SecretString::from(value.ok()?)))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+/// What is typed in this environment and in the file: the one that is named, which must exist, or `.env` where there is one.
+///
+/// # Errors
+/// [`EnvFileError`] where the file cannot be read or parsed.
+pub fn load(environment: &Environment, env_file: Option<&Path>) -> Result<TypedConfig, EnvFileError> {
+    let path = env_file.map_or_else(|| PathBuf::from(ENV_FILE_DEFAULT), Path::to_owned);
+    let file = match env_file {
+        // Where the working folder itself cannot be looked into, nobody means a file in it; Python's search sees none either.
+        None if std::fs::metadata(&path).is_err() => None,
+        _ => EnvFile::read(&path)?,
+    };
+    match (file, env_file) {
+        (None, Some(_)) => Err(EnvFileError::Missing { path }),
+        (file, _) => Ok(TypedConfig::merge(environment, file.as_ref())),
+    }
+}

@@ -1,0 +1,144 @@
+//! What the typed values mean for a miner.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use grail_protocol::PROTOCOL;
+use grail_protocol::signature::Hotkey;
+
+use super::alerts::{self, AlertsConfig};
+use super::beacon::{self, BeaconConfig};
+use super::error::{ConfigError, ConfigErrors};
+use super::keys::OVERRIDE;
+use super::logging::{self, Logging};
+use super::monitoring::{self, Monitoring};
+use super::network::{self, ChainConfig, Network};
+use super::notice::Notice;
+use super::reader::Reader;
+use super::storage::{self, StorageConfig};
+use super::typed::{Environment, TypedConfig, parse_switch};
+use grail_wallet::WalletLocation;
+
+/// Everything that mining needs to know.
+#[derive(Debug, Clone)]
+pub struct MinerConfig {
+    /// The chain and the subnet.
+    pub chain: ChainConfig,
+    /// The randomness beacon, where it is not drand's quicknet.
+    pub beacon: Option<BeaconConfig>,
+    /// Where the hotkey lies.
+    pub wallet: WalletLocation,
+    /// Variables that may hold its password.
+    pub wallet_passwords: Environment,
+    /// Hub id of the model.
+    pub model_name: String,
+    /// Most tokens of a completion.
+    pub new_tokens_max: usize,
+    /// Rollouts in a group.
+    pub rollouts_per_group: usize,
+    /// Blocks before the window's end that belong to the upload.
+    pub safety_blocks: u64,
+    /// Where window files go.
+    pub storage: StorageConfig,
+    /// Where metrics go.
+    pub monitoring: Monitoring,
+    /// The log.
+    pub logging: Logging,
+    /// Who is told when something goes wrong.
+    pub alerts: AlertsConfig,
+    /// What is worth telling before mining starts.
+    pub notices: Vec<Notice>,
+}
+
+impl MinerConfig {
+    /// The meaning of what was typed.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`], with everything that is missing, malformed or contradictory.
+    pub fn from_typed(typed: &TypedConfig) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(typed);
+        let config = read(&mut reader);
+        match config {
+            Some(config) if reader.errors.is_empty() => Ok(Self { notices: reader.notices, ..config }),
+            _ => Err(ConfigErrors(reader.errors)),
+        }
+    }
+}
+
+/// The configuration without its notices. Every part is read before one that is missing gives up, so that all errors
+/// are told at once.
+fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
+    let chain = network::read(reader);
+    let network = chain.as_ref().map(|chain| chain.network);
+    let beacon = beacon::read(reader, network);
+    let wallet = read_wallet(reader);
+    let model_name = constant(reader, network, "GRAIL_MODEL_NAME", PROTOCOL.model_name.to_owned());
+    let new_tokens_max = constant(reader, network, "GRAIL_MAX_NEW_TOKENS", PROTOCOL.new_tokens_max);
+    let rollouts_per_group = constant(reader, network, "GRAIL_ROLLOUTS_PER_PROBLEM", PROTOCOL.rollouts_per_group);
+    let safety_blocks = reader.parsed("GRAIL_MINER_SAFETY_BLOCKS", "a whole number from 1 to 29", |text| {
+        text.parse().ok().filter(|blocks| (1..PROTOCOL.window_blocks).contains(blocks))
+    });
+    let storage = storage::read(reader, network);
+    let monitoring = monitoring::read(reader);
+    let logging = logging::read(reader);
+    let alerts = alerts::read(reader);
+    // What it decides is decided by now; here it is seen that it is a switch.
+    reader.parsed(OVERRIDE, "true or false", parse_switch);
+    Some(MinerConfig {
+        chain: chain?,
+        beacon,
+        wallet: wallet?,
+        wallet_passwords: reader.typed.passwords(),
+        model_name: model_name?,
+        new_tokens_max: new_tokens_max?,
+        rollouts_per_group: rollouts_per_group?,
+        safety_blocks: safety_blocks?,
+        storage: storage?,
+        monitoring: monitoring?,
+        logging: logging?,
+        alerts: alerts?,
+        notices: Vec::new(),
+    })
+}
+
+/// A value that every miner of a public network shares.
+fn constant<T: FromStr + PartialEq + ToString>(
+    reader: &mut Reader<'_>,
+    network: Option<Network>,
+    name: &'static str,
+    shared: T,
+) -> Option<T> {
+    let value = reader.parsed(name, "the network's value, or take it out", |text| text.parse::<T>().ok())?;
+    // Where the network itself is unreadable, that is the error to tell.
+    if value != shared && !matches!(network, None | Some(Network::Custom)) {
+        let origin = reader.typed.get(name)?.won.origin.clone();
+        let (found, expected) = (value.to_string(), shared.to_string());
+        reader.errors.push(ConfigError::Constant { name, origin, found, expected });
+    }
+    Some(value)
+}
+
+fn read_wallet(reader: &mut Reader<'_>) -> Option<WalletLocation> {
+    let expected = "the name that the key was given when it was created, not its address or a path";
+    let cold = reader.parsed("BT_WALLET_COLD", expected, parse_key_name);
+    let hot = reader.parsed("BT_WALLET_HOT", expected, parse_key_name);
+    let home = reader.typed.home().map(PathBuf::as_path);
+    let folder = reader.text("BT_WALLET_PATH").map(|text| expand(text, home));
+    let folder = folder.and_then(|folder| reader.keep(folder));
+    Some(WalletLocation { folder: folder?, cold: cold?, hot: hot? })
+}
+
+fn parse_key_name(text: &str) -> Option<String> {
+    let is_name = !text.contains(['/', '\\']) && text != "." && text != ".." && Hotkey::from_ss58(text).is_err();
+    is_name.then(|| text.to_owned())
+}
+
+/// The path with `~` at its beginning replaced.
+fn expand(text: &str, home: Option<&Path>) -> Result<PathBuf, ConfigError> {
+    match text.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            Ok(home.ok_or(ConfigError::NoHome)?.join(rest.trim_start_matches('/')))
+        }
+        _ => Ok(PathBuf::from(text)),
+    }
+}

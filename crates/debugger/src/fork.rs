@@ -1,0 +1,96 @@
+//! A tape's run goes on in the simulated world from one of its events.
+
+use std::rc::Rc;
+
+use grail_miner::machine::{Event, Machine};
+use grail_miner::policy::UploadPolicy;
+use grail_sim::engine::{Generator, SpeedProfile};
+use grail_sim::faults::Faults;
+use grail_sim::fork::{fork, simulated_key};
+use grail_sim::past::Past;
+use grail_sim::run::{Knobs, SimConfig, SimReport};
+
+use grail_tape::Frame;
+use grail_tape::Tape;
+
+/// How to go on.
+pub struct Fork {
+    /// After so many steps of the tape.
+    pub at: usize,
+    /// What the world and its faults follow from; the recorded seed unless another one is given.
+    pub seed: Option<u64>,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Where rollouts come from.
+    pub generator: Rc<dyn Generator>,
+}
+
+/// Why a tape cannot be forked.
+#[derive(Debug, thiserror::Error)]
+pub enum TapeForkError {
+    /// Only the made-up keys of simulations are known.
+    #[error(
+        "the tape is not of a simulation, and what follows would have to be signed with its hotkey; \
+             fork a tape of `grail sim --tape`"
+    )]
+    Unsigned,
+    /// What came before is not on it.
+    #[error("the tape goes on from another one, so what was under way is not known; fork the run's first tape")]
+    Continued,
+    /// The tape is shorter.
+    #[error("the tape has {steps} steps; give --fork-at a number up to that")]
+    Beyond {
+        /// Its steps.
+        steps: usize,
+    },
+    /// The run cannot go on.
+    #[error(transparent)]
+    Run(#[from] grail_sim::fork::ForkError),
+}
+
+impl Fork {
+    /// Let the run go on until the window that it is in and the next are judged.
+    ///
+    /// # Errors
+    /// [`TapeForkError`].
+    pub fn run(&self, tape: &Tape) -> Result<SimReport, TapeForkError> {
+        if matches!(tape.frames.first(), Some(Frame::State(_))) {
+            return Err(TapeForkError::Continued);
+        }
+        let steps = tape.steps().count();
+        if self.at > steps {
+            return Err(TapeForkError::Beyond { steps });
+        }
+        let recorded = &tape.header.config;
+        let recorded_seed = tape.header.simulated_seed.ok_or(TapeForkError::Unsigned)?;
+        let keypair = simulated_key(recorded_seed, &recorded.hotkey).ok_or(TapeForkError::Unsigned)?;
+        let seed = self.seed.unwrap_or(recorded_seed);
+        let mut past = Past::new(Machine::new(tape.header.machine_config(seed)));
+        tape.steps().take(self.at).for_each(|step| past.tell(step.now(), step.event.clone()));
+        let first_head = tape.steps().find_map(|step| match step.event {
+            Event::HeadMoved(head) => Some(head.number),
+            _ => None,
+        });
+        Ok(fork(past, first_head, keypair, &self.config(tape, seed))?)
+    }
+
+    fn config(&self, tape: &Tape, seed: u64) -> SimConfig {
+        let recorded = &tape.header.config;
+        let is_alike = |profile: &SpeedProfile| profile.groups_in_flight == recorded.groups_in_flight_max;
+        let profile = SpeedProfile::ALL.into_iter().find(is_alike).unwrap_or(SpeedProfile::ALL[0]);
+        let policy: UploadPolicy = recorded.policy;
+        SimConfig {
+            groups_max: recorded.groups_max,
+            faults: self.faults.clone(),
+            use_drand: recorded.use_drand,
+            policy,
+            knobs: Knobs {
+                safety_blocks: recorded.safety_blocks,
+                reorganisation_blocks_max: recorded.reorganisation_blocks_max,
+                early_upload_ms: recorded.early_upload_ms,
+                ..Knobs::default()
+            },
+            ..SimConfig::new(self.generator.clone(), profile, seed, grail_sim::fork::WINDOWS)
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The bucket: any S3 endpoint, R2 above all; written with one key and read with another.
+
+mod config;
+mod failure;
+mod hedge;
+mod multipart;
+mod progress;
+mod transport;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig, UpdateVersion,
+};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+
+pub use config::{AccessKey, Addressing, BucketConfig, BucketConfigError};
+pub use progress::UploadProgress;
+
+use super::server_clock::ServerClock;
+use failure::{Failures, Operation};
+use grail_http::{http_client, http_client_without_pool};
+use transport::Transport;
+
+/// The metadata that holds an object's sha256.
+const DIGEST_NAME: &str = "sha256";
+/// Most bytes that a read takes in; no window file comes near.
+const OBJECT_BYTES_MAX: u64 = 1 << 30;
+
+/// One bucket behind an S3 endpoint.
+///
+/// Nothing is tried twice here but a `put` whose first attempt is silent or broke, and that only after a look at what
+/// lies there. An answer of 200 whose body is an error leaves a write's fate open like a broken connection does; some
+/// stores acknowledge what they then lose, so only a read-back with the read key proves a write. A store that refuses a
+/// condition before it has read the whole body may close the connection on it; then that, too, is unknown, and the
+/// look finds the other writer's object.
+pub struct S3Bucket {
+    config: BucketConfig,
+    endpoint: String,
+    writer: Writer,
+    /// For second attempts; it keeps no connections, so none of them is one that died unnoticed.
+    second_writer: Writer,
+    reader: AmazonS3,
+    failures: Failures,
+    server_clock: ServerClock,
+    progress: UploadProgress,
+}
+
+/// The write key over one HTTP client.
+struct Writer {
+    transport: Transport,
+    store: AmazonS3,
+}
+
+/// One object to write.
+struct Write<'a> {
+    path: Path,
+    bytes: &'a [u8],
+    /// sha256 in hex; it stands beside the object.
+    digest: String,
+    condition: &'a PutCondition,
+}
+
+impl S3Bucket {
+    /// The bucket that `config` describes; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`BucketConfigError`] where the description cannot be right.
+    pub fn new(config: BucketConfig) -> Result<Self, BucketConfigError> {
+        let endpoint = config.checked_endpoint()?;
+        let server_clock = ServerClock::default();
+        let progress = UploadProgress::default();
+        let [sent, second_sent] = progress.attempts();
+        let client = http_client(config.connect_ms, config.request_ms)?;
+        let transport = Transport::new(client, server_clock.clone(), sent);
+        let client = http_client_without_pool(config.connect_ms, config.request_ms)?;
+        let second_transport = Transport::new(client, server_clock.clone(), second_sent);
+        let writer = |transport: Transport| {
+            let store = store(&config, &endpoint, &config.write_key, transport.clone())?;
+            Ok::<_, BucketConfigError>(Writer { transport, store })
+        };
+        let reader = store(&config, &endpoint, &config.read_key, transport.clone())?;
+        let (writer, second_writer) = (writer(transport)?, writer(second_transport)?);
+        let failures = Failures::new([&config.write_key, &config.read_key]);
+        Ok(Self { config, endpoint, writer, second_writer, reader, failures, server_clock, progress })
+    }
+
+    /// How far the store's clock is ahead of ours, in milliseconds, by its last answer; answers tell whole seconds.
+    pub fn server_offset_ms(&self) -> Option<i64> {
+        self.server_clock.offset_ms()
+    }
+
+    /// How much of the `put` that is under way has been sent. One at a time is shown: two at once share the counters.
+    pub fn progress(&self) -> UploadProgress {
+        self.progress.clone()
+    }
+
+    async fn put_whole(&self, writer: &Writer, write: &Write<'_>) -> Result<Etag, BucketError> {
+        let mode = match write.condition {
+            PutCondition::Absent => PutMode::Create,
+            PutCondition::Matches(Etag(tag)) => {
+                PutMode::Update(UpdateVersion { e_tag: Some(tag.clone()), version: None })
+            }
+        };
+        let options = PutOptions { mode, attributes: write.attributes(), ..PutOptions::default() };
+        let payload = PutPayload::from_bytes(Bytes::copy_from_slice(write.bytes));
+        let result = writer.store.put_opts(&write.path, payload, options).await;
+        let tag = result.map_err(|error| self.failures.told(Operation::Put, &error))?.e_tag;
+        tag.map(Etag).ok_or_else(|| BucketError::Unknown("the answer names no version".to_owned()))
+    }
+
+    async fn read(&self, path: &Path) -> Result<(Vec<u8>, Etag), ReadError> {
+        let object = self.reader.get(path).await?;
+        if object.meta.size > OBJECT_BYTES_MAX {
+            return Err(ReadError::TooLarge(object.meta.size));
+        }
+        let tag = object.meta.e_tag.clone().ok_or(ReadError::NoVersion)?;
+        Ok((object.bytes().await?.to_vec(), Etag(tag)))
+    }
+}
+
+#[async_trait(?Send)]
+impl Bucket for S3Bucket {
+    async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, limit_ms: u64) -> Result<Etag, BucketError> {
+        let path = path(key)?;
+        // Stores answer such a version with a malformed-request error, and the library panics on some.
+        if matches!(condition, PutCondition::Matches(Etag(tag)) if !is_version(tag)) {
+            return Err(BucketError::ConditionFailed);
+        }
+        let digest = hex::encode(Sha256::digest(bytes));
+        let _under_way = self.progress.begin(bytes.len());
+        self.put_hedged(&Write { path, bytes, digest, condition }, Duration::from_millis(limit_ms)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
+        match self.read(&path(key)?).await {
+            Ok(object) => Ok(Some(object)),
+            Err(ReadError::Store(error)) if failure::is_missing_object(&error) => Ok(None),
+            Err(ReadError::Store(error)) => Err(self.failures.told(Operation::Get, &error)),
+            Err(ReadError::TooLarge(bytes)) => {
+                Err(BucketError::Refused(format!("{key} holds {bytes} bytes, far more than any window; delete it")))
+            }
+            Err(ReadError::NoVersion) => Err(BucketError::Transient("the answer names no version".to_owned())),
+        }
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), BucketError> {
+        match self.writer.store.delete(&path(key)?).await {
+            Err(error) if !failure::is_missing_object(&error) => Err(self.failures.told(Operation::Delete, &error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for S3Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Bucket")
+            .field("endpoint", &self.endpoint)
+            .field("bucket", &self.config.bucket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Write<'_> {
+    /// What stands beside the object. There is no content encoding: readers would then get the file unpacked.
+    fn attributes(&self) -> Attributes {
+        Attributes::from_iter([
+            (Attribute::ContentType, "application/gzip".to_owned()),
+            (Attribute::Metadata(DIGEST_NAME.into()), self.digest.clone()),
+        ])
+    }
+}
+
+enum ReadError {
+    Store(object_store::Error),
+    TooLarge(u64),
+    NoVersion,
+}
+
+impl From<object_store::Error> for ReadError {
+    fn from(error: object_store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn store(
+    config: &BucketConfig,
+    endpoint: &str,
+    key: &AccessKey,
+    transport: Transport,
+) -> Result<AmazonS3, BucketConfigError> {
+    let builder = AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_virtual_hosted_style_request(config.addressing == Addressing::VirtualHost)
+        .with_bucket_name(&config.bucket)
+        .with_region(&config.region)
+        .with_access_key_id(key.id.expose_secret())
+        .with_secret_access_key(key.secret.expose_secret())
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        // The bulk request reports failures in a body of 200, and not every store has it.
+        .with_disable_bulk_delete(true)
+        .with_http_connector(transport);
+    builder.build().map_err(|error| BucketConfigError::Store(error.to_string()))
+}
+
+/// Whether a store can have given this version: an entity tag of RFC 9110, or a bare one as some stores have it.
+fn is_version(tag: &str) -> bool {
+    let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+    let opaque = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(opaque);
+    // A bare `*` would match whatever is there.
+    opaque != "*" && !opaque.is_empty() && opaque.bytes().all(|b| b.is_ascii_graphic() && b != b'"')
+}
+
+fn path(key: &str) -> Result<Path, BucketError> {
+    Path::parse(key).map_err(|error| BucketError::Refused(format!("{key:?} is not an object key: {error}")))
+}

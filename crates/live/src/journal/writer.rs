@@ -1,0 +1,113 @@
+//! The one writer of a journal: appends, begins a new file per window, and stops at the first failure.
+
+use grail_miner::ports::JournalRecord;
+
+use super::error::JournalFileError;
+use super::files::{Appending, Files, Wrap};
+use super::lock::Lock;
+use super::look::records_in;
+use super::{JournalOptions, Opened};
+use grail_miner::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
+
+pub(super) const KIND: FileKind = FileKind { magic: *b"GRAILJNL", version: 1 };
+
+/// Owns the lock and the open file.
+pub(super) struct Writer {
+    files: Files,
+    options: JournalOptions,
+    wrap: Wrap,
+    file: Box<dyn Appending>,
+    /// Bytes that are known to be on the disk.
+    durable_bytes: u64,
+    /// First block of the window that the current file is about.
+    window: Option<u64>,
+    first_failure: Option<String>,
+    _lock: Lock,
+}
+
+impl Writer {
+    /// Lock the journal, cut its torn tail off, and make ready to append.
+    ///
+    /// # Errors
+    /// [`JournalFileError`] if it is in use, damaged, or cannot be read or written.
+    pub(super) fn open(
+        files: Files,
+        options: JournalOptions,
+        mut wrap: Wrap,
+    ) -> Result<(Self, Opened), JournalFileError> {
+        let lock = Lock::take(&files.lock())?;
+        let content = files.read(None)?;
+        let Scan { payloads, whole_bytes, torn_bytes } = checked(&files, &content)?;
+        let records = records_in(&files.current(), &content)?;
+        let file = match whole_bytes {
+            0 => files.replace(&[&KIND.header()], 0, &mut wrap)?,
+            _ => wrap(files.open_cut(whole_bytes as u64)?),
+        };
+        let writer = Self {
+            window: records.iter().rev().find_map(window_of),
+            durable_bytes: whole_bytes.max(HEADER_BYTES) as u64,
+            first_failure: None,
+            _lock: lock,
+            files,
+            options,
+            wrap,
+            file,
+        };
+        Ok((writer, Opened { records: payloads.len(), torn_bytes: torn_bytes as u64 }))
+    }
+
+    /// Append durably; `window` is set if the payload is the record of one.
+    ///
+    /// # Errors
+    /// [`JournalFileError`]; after a failed write, every later one is [`JournalFileError::Poisoned`].
+    pub(super) fn append(&mut self, window: Option<u64>, payload: &[u8]) -> Result<(), JournalFileError> {
+        if let Some(first) = &self.first_failure {
+            return Err(JournalFileError::Poisoned { first: first.clone() });
+        }
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(JournalFileError::TooLarge { bytes: payload.len() });
+        }
+        let frame = frame(payload);
+        let is_another = window.is_some() && self.window.is_some() && window != self.window;
+        let written = if is_another { self.begin_file(&frame) } else { self.write(&frame) };
+        match written {
+            Ok(()) => self.window = window.or(self.window),
+            Err(ref error) => self.first_failure = Some(error.to_string()),
+        }
+        written
+    }
+
+    /// Every record that is known to be on the disk.
+    ///
+    /// # Errors
+    /// [`JournalFileError`] if the file cannot be read, or is damaged by now.
+    pub(super) fn load(&self) -> Result<Vec<JournalRecord>, JournalFileError> {
+        records_in(&self.files.current(), &self.files.read(Some(self.durable_bytes))?)
+    }
+
+    fn write(&mut self, frame: &[u8]) -> Result<(), JournalFileError> {
+        let path = self.files.current();
+        self.file.write_all(frame).map_err(|source| JournalFileError::io("writing", &path, source))?;
+        self.file.sync().map_err(|source| JournalFileError::io("syncing", &path, source))?;
+        self.durable_bytes += frame.len() as u64;
+        Ok(())
+    }
+
+    fn begin_file(&mut self, frame: &[u8]) -> Result<(), JournalFileError> {
+        self.file = self.files.replace(&[&KIND.header(), frame], self.options.old_files_max, &mut self.wrap)?;
+        self.durable_bytes = (HEADER_BYTES + frame.len()) as u64;
+        Ok(())
+    }
+}
+
+/// The window that a record begins.
+pub(super) fn window_of(record: &JournalRecord) -> Option<u64> {
+    match record {
+        JournalRecord::Window(context) => Some(context.window_start),
+        _ => None,
+    }
+}
+
+fn checked(files: &Files, content: &[u8]) -> Result<Scan, JournalFileError> {
+    scan(&KIND, content).map_err(|damage| JournalFileError::Damaged { path: files.current(), damage })
+}

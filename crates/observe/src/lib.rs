@@ -1,0 +1,67 @@
+//! What a running miner tells: log lines, progress on a terminal, a receipt per window, metrics, and whether it makes
+//! progress.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this crate is at the boundary: real time and the environment may enter here"
+)]
+
+pub mod contract;
+pub mod control;
+mod endpoint;
+pub mod health;
+mod log;
+mod metrics;
+mod progress;
+mod receipts;
+mod sink;
+mod sinks;
+mod tally;
+mod vitals;
+mod wandb;
+mod watchdog;
+mod watchtower;
+
+use std::sync::Arc;
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Event, Machine};
+use grail_miner::ports::Now;
+
+pub use endpoint::{Endpoint, EndpointError};
+pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
+pub use metrics::engine::{CardMemory, EngineMeter, MemoryProbe};
+pub use metrics::row::Row;
+pub use metrics::{Exposition, Metrics};
+pub use progress::Progress;
+pub(crate) use receipts::outcome_name;
+pub use receipts::{ReceiptFormat, Receipts, receipt_line};
+pub use sink::{Courier, Dropped, Outbox};
+pub use sinks::Sinks;
+pub(crate) use tally::Tally;
+pub use vitals::Vitals;
+pub use wandb::{WandbError, WandbLimits, start_wandb};
+pub use watchdog::{Pulse, Watchdog};
+pub use watchtower::{Alarm, Bounds, Facts, Notice, Tower, WatchtowerError, start_watchtower};
+
+/// Asks for the bytes of the running upload that were sent, and for its size in bytes; `None` between uploads.
+pub type UploadProbe = Arc<dyn Fn() -> Option<(u64, u64)> + Send + Sync>;
+
+/// Several observers, each of which sees everything, in order.
+#[derive(Default)]
+pub struct Observers(pub Vec<Box<dyn Observer>>);
+
+impl Observer for Observers {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.0.iter_mut().for_each(|observer| observer.event(now, event));
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.0.iter_mut().for_each(|observer| observer.action(now, action));
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.0.iter_mut().for_each(|observer| observer.handled(now, machine));
+    }
+}

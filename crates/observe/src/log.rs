@@ -1,0 +1,178 @@
+//! The log: lines on standard error, each with time and level, and to Loki where one is named.
+
+mod entry;
+mod lines;
+mod loki;
+mod samples;
+
+use std::io::{self, Write};
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Event, Report, WindowOutcome};
+use grail_miner::ports::Now;
+use indicatif::MultiProgress;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::prelude::*;
+
+pub use self::lines::JsonLines;
+pub use self::loki::{Loki, LokiError};
+pub use self::samples::Samples;
+use super::receipts::{outcome_name, receipt_line};
+use grail_config::LogFormat;
+use grail_terminal::{may_colour, printable};
+
+/// The target of receipts, which standard output has already.
+const RECEIPT: &str = "grail::receipt";
+
+/// How much is told. Warnings and errors always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Warnings and errors.
+    Quiet,
+    /// What happens in a window, too.
+    Verbose,
+    /// Every event and action of the core, and samples of what is generated, too.
+    Everything,
+}
+
+impl Verbosity {
+    /// By how often `-v` was given.
+    pub const fn of(count: u8) -> Self {
+        match count {
+            0 => Self::Quiet,
+            1 => Self::Verbose,
+            _ => Self::Everything,
+        }
+    }
+
+    const fn level(self) -> LevelFilter {
+        match self {
+            Self::Quiet => LevelFilter::WARN,
+            Self::Verbose => LevelFilter::INFO,
+            Self::Everything => LevelFilter::TRACE,
+        }
+    }
+}
+
+/// Log from now on: to standard error, around whatever `bars` draw there, and to Loki. A second call changes nothing.
+///
+/// Libraries are heard only when they warn: what they say below that may hold requests with their signatures. Loki hears at
+/// least what happens in a window, however quiet the terminal is, and receipts, which a terminal has on standard output.
+pub fn start_logging(verbosity: Verbosity, format: LogFormat, loki: Option<Loki>, bars: &MultiProgress) {
+    let stderr = AroundBars(bars.clone());
+    let here = targets(verbosity.level()).with_target(RECEIPT, LevelFilter::OFF);
+    let text = (format == LogFormat::Text).then(|| {
+        let message = debug_fn(|writer, field, value| match field.name() {
+            // Fields are in the message as well, as words.
+            entry::MESSAGE => writer.write_str(&printable(&format!("{value:?}"))),
+            _ => Ok(()),
+        });
+        let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(may_colour(&io::stderr()));
+        lines.fmt_fields(message).with_writer(stderr.clone()).with_filter(here.clone())
+    });
+    let json = (format == LogFormat::Json).then(|| JsonLines(stderr).with_filter(here));
+    let there = targets(verbosity.level().max(LevelFilter::INFO));
+    let loki = loki.map(|loki| loki.with_filter(there));
+    let _ = tracing_subscriber::registry().with(text).with(json).with(loki).try_init();
+}
+
+fn targets(level: LevelFilter) -> Targets {
+    let ours = ["grail", "grail_engine", "grail_miner", "grail_protocol", "grail_sim", "grail_verify"];
+    Targets::new().with_default(LevelFilter::ERROR).with_targets(ours.map(|target| (target, level)))
+}
+
+#[derive(Clone)]
+struct AroundBars(MultiProgress);
+
+impl Write for AroundBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl MakeWriter<'_> for AroundBars {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Tells what the core does and what troubles it.
+#[derive(Debug, Default)]
+pub struct Log {
+    windows_without_beacon: u64,
+}
+
+impl Observer for Log {
+    fn event(&mut self, _: Now, event: &Event) {
+        tracing::debug!("< {}", printable(&event.summary()));
+    }
+
+    fn action(&mut self, _: Now, action: &Action) {
+        let Action::Report(report) = action else {
+            tracing::debug!("> {}", printable(&action.summary()));
+            return;
+        };
+        match report {
+            Report::WindowOpened { window_start: window, with_beacon: true } => {
+                tracing::info!(
+                    window,
+                    with_beacon = true,
+                    "window {window}: begun, randomness from block hash and beacon"
+                );
+            }
+            Report::WindowOpened { window_start: window, with_beacon: false } => {
+                self.windows_without_beacon += 1;
+                let count = self.windows_without_beacon;
+                tracing::info!(
+                    window,
+                    with_beacon = false,
+                    "window {window}: begun, randomness from the block hash alone ({count} so far)"
+                );
+            }
+            Report::GroupClean { window_start: window, index: group, clean_prefix, successes } => tracing::info!(
+                window,
+                group,
+                solved = successes,
+                groups_ready = clean_prefix,
+                "window {window}: group {group} is clean, {successes} of its rollouts solved; {clean_prefix} groups ready"
+            ),
+            Report::RolloutRejected { index: group, finding } => tracing::warn!(
+                group,
+                finding,
+                "group {group}: a rollout would fail {}; it is sampled again",
+                printable(finding)
+            ),
+            Report::Trouble(trouble) => {
+                tracing::warn!(area = trouble.area.name(), "{}: {}", trouble.area.name(), printable(&trouble.text));
+            }
+            // Receipts are data, and have a place of their own; where the log goes elsewhere, it has them too.
+            Report::Receipt(receipt) => {
+                let why = match &receipt.outcome {
+                    WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => Some(why.as_str()),
+                    _ => None,
+                };
+                tracing::info!(
+                    target: RECEIPT,
+                    window = receipt.window_start,
+                    outcome = outcome_name(&receipt.outcome),
+                    why,
+                    groups_clean = receipt.groups_clean,
+                    groups_uploaded = receipt.groups_uploaded,
+                    rollouts_uploaded = receipt.rollouts_uploaded,
+                    slack_seconds = receipt.slack_ms.map(|ms| ms as f64 / 1000.0),
+                    "{}",
+                    receipt_line(receipt)
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A log event as data: one JSON object, for a file, a shipper or Loki.
+
+use std::fmt::{Debug, Write};
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+use grail_terminal::printable;
+
+/// Longest text of a field, in characters; the rest is cut off.
+const TEXT_MAX: usize = 8 << 10;
+/// The field that holds what people read.
+pub(super) const MESSAGE: &str = "message";
+
+/// An event: its fields, with the message under its own name.
+pub(super) struct Entry {
+    pub(super) level: Level,
+    target: &'static str,
+    fields: Map<String, Value>,
+}
+
+impl Entry {
+    pub(super) fn of(event: &Event<'_>) -> Self {
+        let mut fields = Fields(Map::new());
+        event.record(&mut fields);
+        Self { level: *event.metadata().level(), target: event.metadata().target(), fields: fields.0 }
+    }
+
+    /// One line without its end. Time, level and target come first, then the message, then the event's own fields by name.
+    pub(super) fn line(mut self) -> String {
+        let mut timestamp = String::new();
+        // Writing to a string does not fail.
+        let _ = tracing_subscriber::fmt::time::SystemTime.format_time(&mut Writer::new(&mut timestamp));
+        let message = self.fields.remove(MESSAGE).unwrap_or_else(|| Value::from(""));
+        let mut line = String::new();
+        let level = level_name(self.level);
+        let _ = write!(line, r#"{{"timestamp":"{timestamp}","level":"{level}","target":{}"#, Value::from(self.target));
+        let _ = write!(line, r#","message":{message}"#);
+        for (name, value) in &self.fields {
+            let _ = write!(line, ",{}:{value}", Value::from(name.as_str()));
+        }
+        line.push('}');
+        line
+    }
+}
+
+/// A level as label and field.
+pub(super) fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+/// Nanoseconds since 1970, as Loki wants them.
+pub(super) fn nanoseconds(now: SystemTime) -> u128 {
+    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos())
+}
+
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn keep(&mut self, field: &Field, value: Value) {
+        self.0.insert(field.name().to_owned(), value);
+    }
+
+    fn text(&mut self, field: &Field, text: &str) {
+        let cut = text.char_indices().nth(TEXT_MAX).map_or(text, |(at, _)| &text[..at]);
+        self.keep(field, Value::from(printable(cut)));
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.keep(field, Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.keep(field, Value::from(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.keep(field, Value::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.keep(field, Value::from(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.text(field, &format!("{value:?}"));
+    }
+}

@@ -1,0 +1,81 @@
+//! Every sink of a miner: begun one by one, ended together.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::log::{Loki, LokiError};
+use super::metrics::row::Row;
+use super::sink::{Courier, Dropped, Outbox};
+use super::vitals::Vitals;
+use super::wandb::{WandbError, WandbLimits, start_wandb};
+use super::watchtower::{WatchtowerError, start_watchtower};
+use grail_config::{AlertsConfig, LokiConfig, WandbConfig};
+
+/// The sinks that were begun, and what all of them dropped.
+#[derive(Debug, Default)]
+pub struct Sinks {
+    dropped: Dropped,
+    couriers: Vec<Courier>,
+    /// Apart from the others, since the log is heard last.
+    log: Vec<Courier>,
+}
+
+impl Sinks {
+    /// What sinks drop.
+    pub fn dropped(&self) -> &Dropped {
+        &self.dropped
+    }
+
+    /// Loki, where it is configured; to be given to the log.
+    ///
+    /// # Errors
+    /// [`LokiError`].
+    pub fn loki(&mut self, config: Option<&LokiConfig>) -> Result<Option<Loki>, LokiError> {
+        let Some(config) = config else { return Ok(None) };
+        let (loki, couriers) = Loki::start(config, &self.dropped)?;
+        self.log.extend(couriers);
+        Ok(Some(loki))
+    }
+
+    /// Weights & Biases; rows are to be offered to what comes back.
+    ///
+    /// # Errors
+    /// [`WandbError`].
+    pub fn wandb(
+        &mut self,
+        config: &WandbConfig,
+        told: BTreeMap<String, Value>,
+        data_folder: &Path,
+        unix_ms: fn() -> u64,
+    ) -> Result<Outbox<Row>, WandbError> {
+        let (rows, courier) = start_wandb(config, told, data_folder, &self.dropped, WandbLimits::LIVE, unix_ms)?;
+        self.couriers.push(courier);
+        Ok(rows)
+    }
+
+    /// The watchtower.
+    ///
+    /// # Errors
+    /// [`WatchtowerError`].
+    pub fn watchtower(
+        &mut self,
+        config: &AlertsConfig,
+        miner: &str,
+        block_ms: u64,
+        vitals: Arc<Vitals>,
+        data_folder: &Path,
+    ) -> Result<(), WatchtowerError> {
+        let couriers = start_watchtower(config, miner, block_ms, vitals, data_folder.to_owned(), &self.dropped)?;
+        self.couriers.extend(couriers);
+        Ok(())
+    }
+
+    /// Let each deliver what is left.
+    pub fn finish(self) {
+        Courier::finish_all(self.couriers);
+        Courier::finish_all(self.log);
+    }
+}

@@ -1,0 +1,122 @@
+//! The watchtower: tells people when something goes wrong and when it is over, and lets a service notice that nobody is left
+//! to tell.
+//!
+//! It reads what other threads may know of the miner, from a thread of its own, and never waits for a service.
+
+mod channels;
+mod rules;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use reqwest::Client;
+use tokio::time::sleep;
+
+pub use self::rules::{Alarm, Bounds, Facts, Notice, Tower};
+
+use self::channels::channels;
+use super::sink::{Courier, Dropped, Outbox, Stop};
+use super::vitals::Vitals;
+use grail_config::{AlertsConfig, Endpoint};
+use grail_http::{HttpClientError, http_client_without_pool};
+
+/// Notices that wait for one service.
+const WAITING_MAX: usize = 64;
+const CONNECT_MS: u64 = 5_000;
+const REQUEST_MS: u64 = 10_000;
+/// It is looked once in a block, and never more often or more seldom than this.
+const LOOK_MIN: Duration = Duration::from_millis(100);
+const LOOK_MAX: Duration = Duration::from_secs(10);
+
+/// Why nobody watches.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchtowerError {
+    /// No client.
+    #[error(transparent)]
+    Client(#[from] HttpClientError),
+    /// No thread.
+    #[error("the watchtower's threads cannot be started ({0}); the system gives no more threads")]
+    Thread(#[from] io::Error),
+}
+
+/// Watch from now on. `miner` names it in what is told.
+///
+/// # Errors
+/// [`WatchtowerError`], with what to do.
+pub fn start_watchtower(
+    config: &AlertsConfig,
+    miner: &str,
+    block_ms: u64,
+    vitals: Arc<Vitals>,
+    data_folder: PathBuf,
+    dropped: &Dropped,
+) -> Result<Vec<Courier>, WatchtowerError> {
+    let (mut couriers, mut outboxes) = (Vec::new(), Vec::new());
+    for channel in channels(config) {
+        let (outbox, inbox) = Outbox::new(WAITING_MAX, dropped.of("watchtower"));
+        let (client, dropped) = (http_client_without_pool(CONNECT_MS, REQUEST_MS)?, dropped.of("watchtower"));
+        couriers.push(Courier::start(channel.name, move |stop| channel.run(client, inbox, stop, dropped))?);
+        outboxes.push(outbox);
+    }
+    if let Some(url) = config.ping.clone() {
+        let client = http_client_without_pool(CONNECT_MS, REQUEST_MS)?;
+        let (vitals, interval) = (vitals.clone(), config.ping_interval);
+        couriers.push(Courier::start("ping", move |stop| ping(client, url, interval, vitals, stop))?);
+    }
+    let tower = Tower::new(Bounds { block_ms, disk_free_min: config.disk_free_min });
+    let pause = Duration::from_millis(block_ms).clamp(LOOK_MIN, LOOK_MAX);
+    let watch = Watch { tower, vitals, data_folder, outboxes, miner: miner.to_owned(), pause };
+    couriers.push(Courier::start("watchtower", move |stop| watch.run(stop))?);
+    Ok(couriers)
+}
+
+struct Watch {
+    tower: Tower,
+    vitals: Arc<Vitals>,
+    data_folder: PathBuf,
+    outboxes: Vec<Outbox<String>>,
+    miner: String,
+    pause: Duration,
+}
+
+impl Watch {
+    async fn run(mut self, mut stop: Stop) {
+        let begun = Instant::now();
+        loop {
+            let now_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let disk_free = fs4::available_space(&self.data_folder).ok();
+            let facts = Facts { disk_free, ..self.vitals.facts() };
+            for notice in self.tower.look(now_ms, &facts) {
+                let time = httpdate::fmt_http_date(SystemTime::now());
+                let text = format!("grail {}: {notice} [{time}]", self.miner);
+                tracing::info!("told: {notice}");
+                self.outboxes.iter().for_each(|outbox| outbox.offer(text.clone()));
+            }
+            tokio::select! {
+                () = sleep(self.pause) => {}
+                _ = &mut stop => return,
+            }
+        }
+    }
+}
+
+/// Fetch an address for as long as the event loop goes on and the engine finishes groups, as `/healthz` says.
+async fn ping(client: Client, url: Endpoint, interval: Duration, vitals: Arc<Vitals>, mut stop: Stop) {
+    let mut is_failing = false;
+    loop {
+        if vitals.illnesses().is_empty() {
+            let answer = client.get(url.expose()).send().await;
+            let came = answer.is_ok_and(|answer| answer.status().is_success());
+            if !came && !std::mem::replace(&mut is_failing, true) {
+                tracing::warn!("{url} takes no ping; check GRAIL_ALERT_PING_URL, mining goes on");
+            }
+            is_failing &= !came;
+        }
+        tokio::select! {
+            () = sleep(interval) => {}
+            _ = &mut stop => return,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One window as an archive to hand on: enough to replay it elsewhere, and no secret.
+
+mod redaction;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+pub use self::redaction::Redactor;
+use crate::why::receipts;
+use grail_live::journal::records_of;
+use grail_miner::ports::JournalRecord;
+use grail_tape::archive::packed;
+use grail_tape::{NoSuchWindow, Tape};
+
+/// The end of a log is what matters, and it must not dwarf the rest.
+const LOG_BYTES_MAX: usize = 2 << 20;
+
+/// What an archive is made of.
+pub struct Sources<'a> {
+    /// First block of the window.
+    pub window: u64,
+    /// The miner's data folder.
+    pub data_folder: &'a Path,
+    /// Where its tapes lie.
+    pub tapes: &'a Path,
+    /// Address of the hotkey, where it is known.
+    pub hotkey: Option<&'a str>,
+    /// A file that the log was written to.
+    pub log: Option<&'a Path>,
+    /// The configuration as `grail config show --json` shows it.
+    pub config: Value,
+    /// Knows what must not be in it.
+    pub redactor: &'a Redactor,
+}
+
+/// An archive, and what is in it.
+pub struct Bundle {
+    /// The archive: gzipped tar.
+    pub bytes: Vec<u8>,
+    /// Names and sizes of its files.
+    pub files: Vec<(String, usize)>,
+    /// What is not in it, and why.
+    pub missing: Vec<String>,
+}
+
+impl Bundle {
+    /// Put everything that there is of a window into an archive.
+    ///
+    /// # Errors
+    /// Where nothing is known of the window, or a tape holds a secret.
+    pub fn of(sources: &Sources<'_>) -> anyhow::Result<Self> {
+        let Sources { window, redactor, .. } = sources;
+        let (mut files, mut missing) = (Vec::new(), Vec::new());
+        for (number, tape) in (1..).zip(tapes(sources, &mut missing)?) {
+            redactor.refuse(&format!("{tape:?}"))?;
+            files.push((format!("window-{window}-{number}.tape"), tape.to_bytes().context("a tape cannot be packed")?));
+        }
+        let receipts: Vec<_> = match receipts(sources.data_folder) {
+            Ok(all) => all.into_iter().filter(|receipt| receipt.window == *window).collect(),
+            Err(error) => {
+                missing.push(error.to_string());
+                Vec::new()
+            }
+        };
+        let journal = journal(sources, &mut missing);
+        if files.is_empty() && receipts.is_empty() && journal.is_empty() {
+            bail!("nothing is known of window {window}: {}", missing.join("; "));
+        }
+        let log = sources.log.map(log_end).transpose()?;
+        let texts = [
+            ("receipt.jsonl", lines(receipts.iter().map(|receipt| json!(receipt)))),
+            ("journal.jsonl", lines(journal.into_iter())),
+            ("config.json", format!("{:#}\n", sources.config)),
+            ("version.json", format!("{:#}\n", version())),
+            ("missing.txt", lines(missing.iter())),
+        ];
+        files.extend(texts.map(|(name, text)| (name.to_owned(), redactor.redacted(&text).into_bytes())));
+        files.extend(log.map(|log| ("log.txt".to_owned(), redactor.redacted(&log).into_bytes())));
+        let bytes = packed(&format!("grail-bundle-{window}"), &files).context("the archive cannot be packed")?;
+        let files = files.into_iter().map(|(name, bytes)| (name, bytes.len())).collect();
+        Ok(Self { bytes, files, missing })
+    }
+}
+
+/// The window out of every tape that has it: more than one where the miner was started again in it.
+fn tapes(sources: &Sources<'_>, missing: &mut Vec<String>) -> anyhow::Result<Vec<Tape>> {
+    let mut found = Vec::new();
+    for path in tapes_below(sources.tapes) {
+        let excerpt = Tape::read(&path).map(|tape| tape.excerpt(sources.window));
+        match excerpt {
+            Ok(Ok(tape)) => found.push(tape),
+            Ok(Err(NoSuchWindow { .. })) => {}
+            Err(error) => missing.push(error.to_string()),
+        }
+    }
+    if found.is_empty() {
+        missing.push(format!("no tape in {} has window {}", sources.tapes.display(), sources.window));
+    }
+    Ok(found)
+}
+
+fn tapes_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
+    paths.sort();
+    paths
+}
+
+/// The journal's records, rollouts by number alone: the tape has them.
+fn journal(sources: &Sources<'_>, missing: &mut Vec<String>) -> Vec<Value> {
+    let Some(hotkey) = sources.hotkey else {
+        missing.push("the journal: it is not known whose; name the hotkey with --hotkey".to_owned());
+        return Vec::new();
+    };
+    let records = records_of(sources.data_folder, hotkey, sources.window).unwrap_or_else(|error| {
+        missing.push(error.to_string());
+        Vec::new()
+    });
+    let told = |record| match record {
+        JournalRecord::Group { window_start, rollouts } => {
+            let index = rollouts.first().map(|rollout| rollout.rollout_group);
+            json!({ "Group": { "window_start": window_start, "index": index, "rollouts": rollouts.len() } })
+        }
+        other => json!(other),
+    };
+    records.into_iter().map(told).collect()
+}
+
+fn log_end(path: &Path) -> anyhow::Result<String> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("cannot read {}; give --log a log file", path.display()))?;
+    let end = &bytes[bytes.len().saturating_sub(LOG_BYTES_MAX)..];
+    Ok(String::from_utf8_lossy(end).into_owned())
+}
+
+fn version() -> Value {
+    json!({
+        "grail": env!("CARGO_PKG_VERSION"),
+        "protocol": grail_protocol::PROTOCOL.reference_release,
+        "model": grail_protocol::PROTOCOL.model_name,
+        "os": std::env::consts::OS,
+        "arch": std::env::consts::ARCH,
+    })
+}
+
+fn lines(items: impl Iterator<Item = impl std::fmt::Display>) -> String {
+    items.map(|item| format!("{item}\n")).collect()
+}

@@ -1,0 +1,143 @@
+//! Every prerequisite of mining, each measured, judged and given its remedy; `grail mine` asks the same before it starts.
+
+mod aside;
+mod beacon;
+mod bucket;
+mod chain;
+mod check;
+mod clock;
+mod configuration;
+mod disk;
+mod gpu;
+mod model;
+mod page;
+mod proxy;
+mod wallet;
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use grail_config::{ConfigErrors, EnvFileError, MinerConfig};
+use grail_live::beacon::DrandRelays;
+use grail_wallet::{HotkeyWallet, WalletError};
+
+pub use self::check::{Check, Status};
+pub use self::gpu::Device;
+pub use self::page::{document, page};
+
+/// What is examined.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// What the configuration means, or why it means nothing.
+    pub config: Result<&'a MinerConfig, &'a ConfigProblem>,
+    /// The file that it was read from.
+    pub env_file: Option<&'a Path>,
+    /// The opened hotkey, or why it does not open; none where the configuration does not tell which.
+    pub wallet: Option<Result<Rc<HotkeyWallet>, &'a WalletError>>,
+    /// The beacon's relays; none where the block hash alone is the randomness.
+    pub beacon: Option<&'a DrandRelays>,
+    /// What is to generate.
+    pub device: Device,
+    /// Numbers of the CUDA devices.
+    pub devices: &'a [usize],
+    /// A folder, the hub id of a model in `hub_cache`, or `rehearsal`; the configured model where there is none.
+    pub model: Option<&'a str>,
+    /// Where the Hugging Face hub keeps models.
+    pub hub_cache: Option<&'a Path>,
+    /// Where the journal will lie; none where it is not known.
+    pub data_folder: Option<&'a Path>,
+    /// Expected time between two blocks, in milliseconds.
+    pub block_ms: u64,
+    /// What is waited for, and what suffices.
+    pub limits: Limits,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigProblem {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] EnvFileError),
+    /// The values cannot be used.
+    #[error(transparent)]
+    Values(#[from] ConfigErrors),
+}
+
+/// What is waited for, and what suffices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// After this long without an answer, a server counts as silent.
+    pub call_ms: u64,
+    /// After this long, reading the model is given up.
+    pub model_ms: u64,
+    /// Less free disk than this is a failure.
+    pub disk_bytes_min: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { call_ms: 15_000, model_ms: 180_000, disk_bytes_min: 256 << 20 }
+    }
+}
+
+impl Limits {
+    const fn call(&self) -> Duration {
+        Duration::from_millis(self.call_ms)
+    }
+}
+
+/// What an examination found, in the order in which it is read best.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examination {
+    /// One or more for every code that applies.
+    pub checks: Vec<Check>,
+}
+
+impl Examination {
+    /// What must be mended.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.status == Status::Failure)
+    }
+
+    /// The failures that no waiting heals: mining must not start.
+    pub fn obstacles(&self) -> impl Iterator<Item = &Check> {
+        self.failures().filter(|check| check.is_obstacle)
+    }
+
+    /// How many checks ended so.
+    pub fn count(&self, status: Status) -> usize {
+        self.checks.iter().filter(|check| check.status == status).count()
+    }
+}
+
+/// Examine everything; what does not depend on each other is examined at the same time.
+///
+/// Needs a tokio runtime with its timer and I/O. Writes, reads and removes two objects under `grail/doctor/` in the bucket,
+/// and a file in the data folder. Ends within a few times the limits, whatever does not answer.
+pub async fn examine(subject: &Subject<'_>) -> Examination {
+    let (chain, beacon, bucket, gpu, model, disk) = tokio::join!(
+        chain::checks(subject),
+        beacon::checks(subject),
+        bucket::checks(subject),
+        gpu::checks(subject),
+        model::checks(subject),
+        disk::checks(subject),
+    );
+    let (configuration, wallet, proxy) =
+        (configuration::checks(subject), wallet::checks(subject), proxy::checks(subject));
+    let groups = [configuration, wallet, proxy, chain, beacon, bucket, gpu, model, disk];
+    let (clocks, others): (Vec<Check>, Vec<Check>) =
+        groups.into_iter().flatten().partition(|check| check.code.starts_with(clock::PREFIX));
+    Examination { checks: others.into_iter().chain(clocks).collect() }
+}
+
+impl<'a> Subject<'a> {
+    fn config(&self) -> Option<&'a MinerConfig> {
+        self.config.ok()
+    }
+
+    fn wallet(&self) -> Option<&Rc<HotkeyWallet>> {
+        self.wallet.as_ref().and_then(|wallet| wallet.as_ref().ok())
+    }
+}

@@ -1,0 +1,83 @@
+//! The configuration: that it can be used, what of it is doubtful, and who can read it.
+
+use std::path::Path;
+
+use super::check::Check;
+use super::{ConfigProblem, Subject};
+use grail_config::{ConfigError, ConfigErrors, MinerConfig};
+
+/// The check that everything needs which reads the configuration.
+pub(super) const VALUES: &str = "config.values";
+const FILE: &str = "config.file";
+const NOTICE: &str = "config.notice";
+const PERMISSIONS: &str = "config.permissions";
+const BUCKET_NAME: &str = "bucket.name";
+const BUCKET_KEYS: &str = "bucket.keys";
+
+pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
+    let mut checks = match subject.config {
+        Ok(config) => usable(config),
+        Err(ConfigProblem::File(error)) => {
+            let remedy = "correct the file, or name another one with --env-file";
+            vec![Check::obstacle(FILE, error.to_string(), remedy), Check::skipped(VALUES, FILE)]
+        }
+        Err(ConfigProblem::Values(errors)) => unusable(errors),
+    };
+    checks.extend(subject.env_file.and_then(permissions));
+    checks
+}
+
+fn usable(config: &MinerConfig) -> Vec<Check> {
+    let network = format!("network {}, subnet {}", config.chain.network.name(), config.chain.netuid);
+    let name = format!("{}, like the account id", config.storage.name());
+    let notices = config.notices.iter().map(|notice| {
+        let text = notice.to_string();
+        let (value, remedy) = text.rsplit_once(": ").unwrap_or((&text, "see .env.example for what can be set"));
+        Check::warning(NOTICE, value, remedy)
+    });
+    let usable = [
+        Check::ok(VALUES, network),
+        Check::ok(BUCKET_NAME, name),
+        Check::ok(BUCKET_KEYS, "the key that is published differs from the one that writes"),
+    ];
+    usable.into_iter().chain(notices).collect()
+}
+
+fn unusable(errors: &ConfigErrors) -> Vec<Check> {
+    let told = |error: &ConfigError| Check::obstacle_told(code_of(error), &error.to_string(), ": ");
+    let mut checks: Vec<Check> = errors.0.iter().map(told).collect();
+    // What others say they need must have a line of its own.
+    if let Some(first) = checks.first().filter(|_| checks.iter().all(|check| check.code != VALUES)) {
+        checks.push(Check::skipped(VALUES, first.code));
+    }
+    checks
+}
+
+/// Some mistakes are about the bucket, whichever way they are found.
+const fn code_of(error: &ConfigError) -> &'static str {
+    match error {
+        ConfigError::OtherBucket { .. } => BUCKET_NAME,
+        ConfigError::WriteKeyPublished { .. } | ConfigError::Credentials(_) => BUCKET_KEYS,
+        _ => VALUES,
+    }
+}
+
+#[cfg(unix)]
+fn permissions(path: &Path) -> Option<Check> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    let value = format!("{} has mode {mode:04o}", path.display());
+    Some(match mode & 0o077 {
+        0 => Check::ok(PERMISSIONS, value),
+        _ => {
+            let remedy = format!("it holds the bucket's keys; run `chmod 600 {}`", path.display());
+            Check::warning(PERMISSIONS, format!("{value}, so others can read it"), remedy)
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn permissions(_: &Path) -> Option<Check> {
+    None
+}

@@ -1,0 +1,72 @@
+//! The hotkey opens, belongs to its address and is nobody else's; the coldkey is better elsewhere.
+
+use std::path::Path;
+
+use super::Subject;
+use super::check::Check;
+use super::configuration::VALUES;
+use grail_wallet::{WalletError, WalletLocation};
+
+/// The check that everything needs which signs or asks for our own entries.
+pub(super) const HOTKEY: &str = "wallet.hotkey";
+const PERMISSIONS: &str = "wallet.permissions";
+const COLDKEY: &str = "wallet.coldkey";
+
+pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
+    let (Some(config), Some(wallet)) = (subject.config(), &subject.wallet) else {
+        return [HOTKEY, PERMISSIONS, COLDKEY].map(|code| Check::skipped(code, VALUES)).into();
+    };
+    let path = config.wallet.hotkey_path();
+    let [hotkey, permissions] = match wallet {
+        Ok(wallet) => {
+            let value = format!("{} is {} ({})", wallet.name(), wallet.address(), wallet.form());
+            [Check::ok(HOTKEY, value), permissions(&path)]
+        }
+        Err(error @ WalletError::OpenToOthers { .. }) => {
+            [Check::skipped(HOTKEY, PERMISSIONS), Check::obstacle_told(PERMISSIONS, &error.to_string(), "; ")]
+        }
+        Err(error) => [Check::obstacle_told(HOTKEY, &error.to_string(), "; "), Check::skipped(PERMISSIONS, HOTKEY)],
+    };
+    vec![hotkey, permissions, coldkey(&config.wallet)]
+}
+
+/// The file itself is refused when it is read; here it is whether others can put another one in its place.
+#[cfg(unix)]
+fn permissions(path: &Path) -> Check {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o7777);
+    let folder = path.parent().unwrap_or(path);
+    match (mode(path), mode(folder)) {
+        (Ok(_), Ok(folder_mode)) if folder_mode & 0o022 != 0 => Check::warning(
+            PERMISSIONS,
+            format!("the folder {} has mode {folder_mode:04o}, so others can exchange the key", folder.display()),
+            format!("run `chmod 700 {}`", folder.display()),
+        ),
+        (Ok(file_mode), Ok(folder_mode)) => {
+            Check::ok(PERMISSIONS, format!("file {file_mode:04o}, folder {folder_mode:04o}"))
+        }
+        (Err(error), _) | (_, Err(error)) => Check::warning(
+            PERMISSIONS,
+            format!("{} cannot be looked at ({error})", path.display()),
+            "run grail as the user who owns the wallet",
+        ),
+    }
+}
+
+#[cfg(not(unix))]
+fn permissions(_: &Path) -> Check {
+    Check::ok(PERMISSIONS, "not told by this system")
+}
+
+fn coldkey(location: &WalletLocation) -> Check {
+    let path = location.folder.join(&location.cold).join("coldkey");
+    match path.exists() {
+        false => Check::ok(COLDKEY, "absent, and not needed"),
+        true => Check::warning(
+            COLDKEY,
+            format!("{} lies on this machine", path.display()),
+            "mining does not need it: keep it on a machine that does not mine, and remove it here",
+        ),
+    }
+}

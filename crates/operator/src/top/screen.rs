@@ -1,0 +1,164 @@
+//! What is drawn: the window with its progress, then uploads, endpoints, and what is wrong.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Gauge, Paragraph, Wrap};
+
+use grail_observe::control::{EndpointStatus, Status, Stopping, WindowStatus};
+use grail_terminal::{Palette, printable};
+
+/// Below this nothing can be read.
+const WIDTH_MIN: u16 = 60;
+const HEIGHT_MIN: u16 = 16;
+
+/// Draw a miner; `gone` says why it no longer answers.
+pub fn draw(frame: &mut Frame<'_>, status: Option<&Status>, gone: Option<&str>, palette: Palette) {
+    let area = frame.area();
+    if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
+        let text = format!("The terminal is too small: make it at least {WIDTH_MIN} columns by {HEIGHT_MIN} lines.");
+        frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
+        return;
+    }
+    let [head, window, body, foot] =
+        Layout::vertical([Constraint::Length(1), Constraint::Length(5), Constraint::Fill(1), Constraint::Length(1)])
+            .areas(area);
+    frame.render_widget(foot_line(status, gone, palette), foot);
+    let Some(status) = status else { return };
+    frame.render_widget(title(status), head);
+    draw_window(frame, window, status, palette);
+    let [left, right] = Layout::horizontal([Constraint::Percentage(55), Constraint::Fill(1)]).areas(body);
+    let endpoints = u16::try_from(status.endpoints.len()).unwrap_or(u16::MAX).saturating_add(2);
+    let [health, nodes] = Layout::vertical([Constraint::Fill(1), Constraint::Length(endpoints)]).areas(right);
+    pane(frame, left, "Windows, newest first", uploads(status, palette));
+    pane(frame, health, "Health and troubles", health_lines(status, palette));
+    // One line each, cut at the border: the room is counted in lines.
+    let lines: Vec<Line<'_>> = status.endpoints.iter().map(|one| endpoint(one, palette)).collect();
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title("Endpoints")), nodes);
+}
+
+fn pane(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
+    let block = Block::bordered().title(title.to_owned());
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
+}
+
+fn title(status: &Status) -> Paragraph<'static> {
+    let head = status.head.map_or_else(
+        || "no block yet".to_owned(),
+        |head| format!("block {}, {} old", head.block, duration(head.age_seconds)),
+    );
+    let (wallet, network) = (printable(&status.wallet), printable(&status.network));
+    let text = format!("{wallet} on {network}  {head}  up {}  {}", duration(status.uptime_seconds), status.program);
+    Paragraph::new(text).style(Style::new().add_modifier(Modifier::BOLD))
+}
+
+fn draw_window(frame: &mut Frame<'_>, area: Rect, status: &Status, palette: Palette) {
+    let Some(window) = &status.window else {
+        return pane(frame, area, "Window", vec![Line::raw("The first block is awaited; the window follows from it.")]);
+    };
+    let block = Block::bordered().title(format!("Window {}", window.start));
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let [bar, groups, speeds] = Layout::vertical([Constraint::Length(1); 3]).areas(inner);
+    let (share, label) = match (window.deadline_seconds, window.whole_seconds) {
+        (Some(left), Some(whole)) if whole > 0.0 => {
+            ((1.0 - left / whole).clamp(0.0, 1.0), format!("{} left to the upload", duration(left)))
+        }
+        _ => (1.0, "the upload is due".to_owned()),
+    };
+    let style = palette.style(Color::Green);
+    frame.render_widget(Gauge::default().ratio(share).label(label).gauge_style(style), bar);
+    frame.render_widget(Paragraph::new(groups_line(window)), groups);
+    frame.render_widget(Paragraph::new(speeds_line(status, window)), speeds);
+}
+
+fn groups_line(window: &WindowStatus) -> String {
+    let WindowStatus { groups_done, groups_in_flight, clean_prefix, .. } = window;
+    let megabytes = |bytes: f64| format!(" {:.1} MB", bytes / 1e6);
+    let size = window.upload_bytes.map_or_else(String::new, |bytes| megabytes(bytes as f64));
+    let sent = window.upload_sent_bytes.map_or_else(String::new, |bytes| format!(",{} sent", megabytes(bytes as f64)));
+    let upload = match window.upload.as_str() {
+        "uploading" => format!("uploading{size}{sent}"),
+        "reading_back" => format!("reading back{size}"),
+        "confirmed" => format!("uploaded and read back{size}"),
+        _ => "nothing uploaded yet".to_owned(),
+    };
+    format!("{groups_done} groups done, {groups_in_flight} in flight, {clean_prefix} ready in a row; {upload}")
+}
+
+fn speeds_line(status: &Status, window: &WindowStatus) -> String {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+    let solved = status.speeds.solved_share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+    let randomness = match window.with_beacon {
+        None => "randomness is awaited",
+        Some(true) => "with beacon",
+        Some(false) => "block hash alone",
+    };
+    let speeds = status.speeds;
+    format!(
+        "{} tokens/s, {} groups/min, {solved} solved; {randomness}",
+        number(speeds.tokens_per_second),
+        number(speeds.groups_per_minute)
+    )
+}
+
+fn uploads<'a>(status: &Status, palette: Palette) -> Vec<Line<'a>> {
+    let lines = status.uploads.iter().map(|upload| {
+        let is_uploaded = upload.outcome == "uploaded";
+        let colour = if is_uploaded { Color::Green } else { Color::Red };
+        let sign = if is_uploaded { "+ " } else { "! " };
+        let score = upload.expected_score.map_or_else(String::new, |score| format!(", score {score:.1} expected"));
+        let why = if is_uploaded { String::new() } else { format!("; grail why {}", upload.window) };
+        let line = format!("{}{score}{why}", printable(&upload.line));
+        Line::from(vec![Span::styled(sign, palette.style(colour)), Span::raw(line)])
+    });
+    let lines: Vec<Line<'_>> = lines.collect();
+    if lines.is_empty() { vec![Line::raw("No window is over yet.")] } else { lines }
+}
+
+fn health_lines<'a>(status: &Status, palette: Palette) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    if status.health.ready {
+        lines.push(Line::styled("an upload is to be expected", palette.style(Color::Green)));
+    }
+    let warned = |text: &String| Line::styled(format!("! {}", printable(text)), palette.style(Color::Red));
+    lines.extend(status.health.reasons.iter().map(warned));
+    for trouble in &status.troubles {
+        let (area, text) = (printable(&trouble.area), printable(&trouble.text));
+        lines.push(Line::raw(format!("{} ago {area}: {text}", duration(trouble.age_seconds))));
+    }
+    lines
+}
+
+fn endpoint<'a>(endpoint: &EndpointStatus, palette: Palette) -> Line<'a> {
+    let colour = match endpoint.state.as_str() {
+        "connected" | "ok" => Color::Green,
+        "failing" => Color::Red,
+        _ => Color::Reset,
+    };
+    let state = Span::styled(format!("{:<10}", printable(&endpoint.state)), palette.style(colour));
+    let text = format!("{} {} {}", printable(&endpoint.kind), printable(&endpoint.name), printable(&endpoint.detail));
+    Line::from(vec![state, Span::raw(text)])
+}
+
+fn foot_line(status: Option<&Status>, gone: Option<&str>, palette: Palette) -> Paragraph<'static> {
+    if let Some(gone) = gone {
+        return Paragraph::new(printable(gone)).style(palette.style(Color::Red).add_modifier(Modifier::BOLD));
+    }
+    let stopping = match status.map_or(Stopping::No, |status| status.stopping) {
+        Stopping::No => "",
+        Stopping::AfterWindow => "ending after this window's upload   ",
+        Stopping::Now => "ending: what is clean is uploaded   ",
+    };
+    Paragraph::new(format!("{stopping}q ends this view; the miner goes on"))
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds as u64 {
+        0..120 => format!("{seconds:.0} s"),
+        whole @ 120..7_200 => format!("{} min", whole / 60),
+        whole @ 7_200..172_800 => format!("{} h", whole / 3_600),
+        whole => format!("{} days", whole / 86_400),
+    }
+}

@@ -1,0 +1,140 @@
+//! What became of a window: everything that is known here, in the bucket and on the chain, side by side.
+//!
+//! Nothing is guessed. What cannot be found out is unknown, with the reason.
+
+mod conclusion;
+mod gather;
+mod page;
+mod receipts;
+
+use serde::Serialize;
+
+pub use self::conclusion::Conclusion;
+pub use self::gather::{FactsOf, JudgeFile, Sources, gather, weight_now};
+pub use self::page::page;
+pub use self::receipts::{Receipt, receipts};
+
+/// Something that was to be found out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Finding<T> {
+    /// It was.
+    Known {
+        /// What it is.
+        value: T,
+    },
+    /// It was not.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+impl<T> Finding<T> {
+    pub(super) fn unknown(why: impl ToString) -> Self {
+        Self::Unknown { why: grail_terminal::printable(&why.to_string()) }
+    }
+
+    /// What it is, where that is known.
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Known { value } => Some(value),
+            Self::Unknown { .. } => None,
+        }
+    }
+}
+
+impl<T, E: ToString> From<Result<T, E>> for Finding<T> {
+    fn from(result: Result<T, E>) -> Self {
+        match result {
+            Ok(value) => Self::Known { value },
+            Err(why) => Self::unknown(why),
+        }
+    }
+}
+
+/// Everything about a window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Why {
+    /// Its first block.
+    pub window: u64,
+    /// Address of the hotkey.
+    pub hotkey: Finding<String>,
+    /// What the miner said when it was over.
+    pub receipt: Finding<Receipt>,
+    /// What the journal still holds of it.
+    pub journal: Finding<JournalFacts>,
+    /// What lies in the bucket, read with the read key.
+    pub object: Finding<ObjectFacts>,
+    /// What our own verifier says about it.
+    pub verdict: Finding<VerdictFacts>,
+    /// What validators have set for us by now, over all their windows.
+    pub weight: Finding<WeightFacts>,
+    /// For how long a rejection costs.
+    pub exclusion: Finding<Exclusion>,
+    /// What follows.
+    pub conclusion: Conclusion,
+}
+
+/// What the journal holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct JournalFacts {
+    /// Groups that were clean.
+    pub groups: usize,
+    /// Digests of files whose upload began, with their groups.
+    pub started: Vec<(String, usize)>,
+    /// Digests of files that were read back.
+    pub done: Vec<String>,
+    /// Digests of files that were given up, with the reason.
+    pub abandoned: Vec<(String, String)>,
+    /// Whether the receipt was given.
+    pub closed: bool,
+}
+
+/// What lies in the bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ObjectFacts {
+    /// Its key.
+    pub key: String,
+    /// Whether there is an object.
+    pub exists: bool,
+    /// Its size.
+    pub bytes: usize,
+    /// Its sha256 in hex.
+    pub sha256: Option<String>,
+    /// Whether that is what the receipt says; none without a receipt of an upload.
+    pub as_receipt: Option<bool>,
+}
+
+/// What our own verifier says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerdictFacts {
+    /// `accepted`, `rejected`, `ignored` or `error`.
+    pub outcome: String,
+    /// Rollouts in the file that were looked at.
+    pub rollouts: usize,
+    /// The failed check and its reason.
+    pub failure: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// What validators have set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WeightFacts {
+    /// Our uid.
+    pub uid: u16,
+    /// Each validator's uid, with the share of its weights that is ours.
+    pub validators: Vec<(u16, f64)>,
+}
+
+/// For how long a rejection costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Exclusion {
+    /// Whether the window excludes the miner from weights for the next eleven.
+    pub excludes: bool,
+    /// Windows, the present one among them, until it no longer counts.
+    pub windows_left: u64,
+    /// The first block of the first window that is free of it.
+    pub until_block: u64,
+}

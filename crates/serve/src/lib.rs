@@ -1,0 +1,244 @@
+//! The simulated world in real time: chain, beacon and bucket as servers on loopback, and a validator beside them.
+//!
+//! [`Served::start`] runs all of it on threads of its own, so that a miner can be driven against it from another process,
+//! or from a test. Faults are switched through [`World`].
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this crate is at the boundary: real time and the environment may enter here"
+)]
+
+pub mod beacon;
+pub mod bucket;
+mod busy;
+pub mod chain;
+mod console;
+mod environment;
+mod faults;
+mod folder;
+pub mod gate;
+mod http_server;
+mod validator;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use grail_engine::CpuEngine;
+use tokio::sync::watch;
+
+pub use console::{ConsoleCommand, ConsoleError};
+pub use faults::{ServeFault, UnknownServeFault, parse_list};
+pub use validator::WindowVerdict;
+pub use world::World;
+
+use folder::WorldFolder;
+
+/// Block times that can be served, in milliseconds.
+pub const BLOCK_MS: std::ops::RangeInclusive<u64> = 50..=60_000;
+
+/// What to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// Where `.env`, wallet and objects go.
+    pub folder: PathBuf,
+    /// Milliseconds between two blocks, within [`BLOCK_MS`].
+    pub block_ms: u64,
+    /// Keys and the times of listed faults follow from it.
+    pub seed: u64,
+    /// The runtime that the chain begins with.
+    pub runtime: chain::Runtime,
+    /// Faults that strike in every window.
+    pub faults: Vec<ServeFault>,
+}
+
+impl ServeOptions {
+    /// A world in this folder at its usual pace, without faults.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), block_ms: 250, seed: 0, runtime: chain::Runtime::default(), faults: Vec::new() }
+    }
+}
+
+/// Why a world does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The folder, or something in it, cannot be written.
+    #[error("cannot write {} ({source}); give --dir a folder that can be written", path.display())]
+    Folder {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process serves from it.
+    #[error("{} is in use by a `grail sim serve` that runs; stop it, or give --dir another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A block time that cannot be kept.
+    #[error(
+        "a block time of {} s cannot be served; give --block-time a number of seconds from {} to {}",
+        *.0 as f64 / 1000.0, *BLOCK_MS.start() as f64 / 1000.0, *BLOCK_MS.end() as f64 / 1000.0
+    )]
+    BlockTime(u64),
+    /// A server does not start.
+    #[error("the servers cannot be started ({0}); free some ports, file descriptors or threads")]
+    Server(#[from] std::io::Error),
+    /// The chain's node does not start.
+    #[error(transparent)]
+    Node(#[from] chain::NodeError),
+    /// The rehearsal model does not load.
+    #[error("the embedded rehearsal model is damaged; build the program again")]
+    Model(#[source] grail_engine::EngineError),
+    /// The servers' thread ended before they listened.
+    #[error("the servers ended while they were starting; look for the reason on standard error")]
+    Ended,
+}
+
+/// What happens in a world that runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServeEvent {
+    /// A window of our miner was judged.
+    Judged(Box<WindowVerdict>),
+    /// A line was typed; only who sends it says so.
+    Typed(String),
+    /// The world is asked to end; only who sends it says so.
+    Interrupted,
+}
+
+/// A world that runs until this is dropped.
+pub struct Served {
+    world: Arc<World>,
+    env_file: PathBuf,
+    events: mpsc::Receiver<ServeEvent>,
+    sender: mpsc::Sender<ServeEvent>,
+    over: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    runtime: tokio::runtime::Handle,
+}
+
+/// What the servers' thread hands over once everything listens.
+struct Started {
+    world: Arc<World>,
+    env_file: PathBuf,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Served {
+    /// Start the servers and the validator; returns when everything listens and the `.env` is written.
+    ///
+    /// # Errors
+    /// [`ServeError`], with the remedy.
+    pub fn start(options: &ServeOptions) -> Result<Self, ServeError> {
+        if !BLOCK_MS.contains(&options.block_ms) {
+            return Err(ServeError::BlockTime(options.block_ms));
+        }
+        let folder = WorldFolder::take(&options.folder)?;
+        let engine = CpuEngine::rehearsal().map_err(ServeError::Model)?;
+        let (over, is_over) = watch::channel(false);
+        let (started, when_started) = mpsc::channel();
+        let (options, end) = (options.clone(), is_over.clone());
+        let servers = thread("servers", move || serve(&options, folder, &started, end))?;
+        let Started { world, env_file, runtime } = when_started.recv().map_err(|_| ServeError::Ended)??;
+        let (sender, events) = mpsc::channel();
+        let (judged, judges) = (sender.clone(), world.clone());
+        let validator = thread("validator", move || judge(&judges, engine, is_over, &judged))?;
+        Ok(Self { world, env_file, events, sender, over, threads: vec![servers, validator], runtime })
+    }
+
+    /// The servers, and the switches of their faults.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What a miner is started with.
+    pub fn env_file(&self) -> &Path {
+        &self.env_file
+    }
+
+    /// Switch a fault on, and off again after a while.
+    pub fn fault_for(&self, fault: ServeFault, duration: Duration) {
+        let (world, switching) = (self.world.clone(), self.world.switch_on(fault));
+        self.runtime.spawn(async move {
+            tokio::time::sleep(duration).await;
+            world.switch_off_if(fault, switching);
+        });
+    }
+
+    /// The next event; none if there is none within `limit`.
+    pub fn next_event(&self, limit: Option<Duration>) -> Option<ServeEvent> {
+        match limit {
+            Some(limit) => self.events.recv_timeout(limit).ok(),
+            None => self.events.recv().ok(),
+        }
+    }
+
+    /// For who has events of their own to add.
+    pub fn sender(&self) -> mpsc::Sender<ServeEvent> {
+        self.sender.clone()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.over.send_replace(true);
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Runs the servers on this thread until `over`.
+fn serve(
+    options: &ServeOptions,
+    folder: WorldFolder,
+    started: &mpsc::Sender<Result<Started, ServeError>>,
+    mut over: watch::Receiver<bool>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(started.send(Err(error.into()))),
+    };
+    runtime.block_on(async {
+        let world = match begin(options, &folder).await {
+            Ok(world) => Arc::new(world),
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        let runtime = tokio::runtime::Handle::current();
+        let handed = Started { world: world.clone(), env_file: folder.env_file(), runtime };
+        if started.send(Ok(handed)).is_err() {
+            return;
+        }
+        tokio::select! {
+            _ = over.wait_for(|over| *over) => {}
+            () = world::follow_schedule(&world, &options.faults, options.seed) => {}
+        }
+    });
+    // Connections that a fault left hanging are not waited for.
+    runtime.shutdown_background();
+}
+
+async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, ServeError> {
+    let world = World::start(options, folder).await?;
+    folder.write_wallet(world.miner_seed())?;
+    folder.write_env(&environment::lines(&world, &folder.wallets()))?;
+    Ok(world)
+}
+
+/// Runs the validator on this thread until `over`.
+fn judge(world: &World, engine: CpuEngine, over: watch::Receiver<bool>, judged: &mpsc::Sender<ServeEvent>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(validator::validate(world, engine, over, |verdict| {
+        // Nobody may be interested any more.
+        let _ = judged.send(ServeEvent::Judged(Box::new(verdict)));
+    }));
+}

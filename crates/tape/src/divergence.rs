@@ -1,0 +1,244 @@
+//! Where a replay differs from its tape, and what kind of difference that is.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::fields::FieldChange;
+use super::format::Step;
+use super::session::Cause;
+
+/// Changed fields of a state that the text shows; JSON has all of them.
+const CHANGES_SHOWN: usize = 12;
+
+/// What kind of difference it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The tape answers what was never asked: an event is missing before this one.
+    RecordingGap,
+    /// Replaying once more gives yet another result.
+    NonDeterminism,
+    /// The same actions in another order.
+    ReorderedActions,
+    /// Other actions: this build decides otherwise.
+    ChangedBehaviour,
+    /// The actions are the same, and the state behind them is not.
+    ChangedState,
+    /// The engine gives other sketches for the same tokens, near enough for a validator.
+    DifferentRounding,
+    /// The engine gives other sketches for the same tokens, and a validator would reject them.
+    DifferentSketches,
+    /// The engine samples other tokens from the same streams.
+    DifferentTokens,
+}
+
+/// One line of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "in", content = "action", rename_all = "snake_case")]
+pub enum Line {
+    /// In both.
+    Both(String),
+    /// On the tape alone.
+    Recorded(String),
+    /// In the replay alone.
+    Replayed(String),
+}
+
+/// The first difference of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Divergence {
+    /// Number of the step, from 0.
+    pub step: usize,
+    /// Monotonic milliseconds of the event.
+    pub monotonic_ms: u64,
+    /// The event.
+    pub event: String,
+    /// What kind of difference it is.
+    pub class: Class,
+    /// Recorded and replayed actions side by side.
+    pub lines: Vec<Line>,
+    /// The steps before, newest last: time and event.
+    pub before: Vec<String>,
+    /// What led to the step: the question that its event answers, the one that led to that, and so on.
+    pub causes: Vec<Cause>,
+    /// Where the first differing actions differ.
+    pub fields: Vec<FieldChange>,
+    /// Where states differ: recorded and replayed for another state; before and after the step for other actions.
+    pub state: Vec<FieldChange>,
+    /// Where in the source the replayed action was asked for, or else where its like was asked for last.
+    pub origin: Option<String>,
+    /// Steps that are missing on the tape right before.
+    pub missing: u64,
+}
+
+impl Divergence {
+    /// A difference at a step, of which nothing more is known.
+    pub(super) fn at(at: usize, step: &Step, replayed: &[String]) -> Self {
+        Self {
+            step: at,
+            monotonic_ms: step.monotonic_ms,
+            event: step.event.summary(),
+            class: Class::ChangedBehaviour,
+            lines: compared(&step.actions, replayed),
+            before: Vec::new(),
+            causes: Vec::new(),
+            fields: Vec::new(),
+            state: Vec::new(),
+            origin: None,
+            missing: 0,
+        }
+    }
+
+    /// The first action on the tape alone, and the first in the replay alone.
+    pub(super) fn first_pair(&self) -> (Option<String>, Option<String>) {
+        let recorded = self.lines.iter().find_map(|line| match line {
+            Line::Recorded(action) => Some(action.clone()),
+            Line::Both(_) | Line::Replayed(_) => None,
+        });
+        let replayed = self.lines.iter().find_map(|line| match line {
+            Line::Replayed(action) => Some(action.clone()),
+            Line::Both(_) | Line::Recorded(_) => None,
+        });
+        (recorded, replayed)
+    }
+}
+
+impl Class {
+    /// What to do about it.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::RecordingGap => "the tape is incomplete: its recorder lost an event, so record it again",
+            Self::NonDeterminism => "something random decides: look for hash maps, clocks and threads in the core",
+            Self::ReorderedActions => "this build asks for the same in another order: if that is meant, record it anew",
+            Self::ChangedBehaviour => "this build decides otherwise: if that is meant, record it anew; else bisect",
+            Self::ChangedState => {
+                "this build remembers otherwise: if that is meant, record it anew; else look at these fields"
+            }
+            Self::DifferentRounding => {
+                "validators accept it, but the numerics have moved: compare library, kernels and card with the recorder's"
+            }
+            Self::DifferentSketches => {
+                "validators reject such a proof: it is another model, other weights, or a numeric regression"
+            }
+            Self::DifferentTokens => "sampling has changed: if that is meant, record it anew",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RecordingGap => "an event is missing on the tape",
+            Self::NonDeterminism => "two replays differ",
+            Self::ReorderedActions => "the same actions in another order",
+            Self::ChangedBehaviour => "other actions",
+            Self::ChangedState => "the same actions and another state",
+            Self::DifferentRounding => "another rounding",
+            Self::DifferentSketches => "other sketches",
+            Self::DifferentTokens => "other tokens",
+        })
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, monotonic_ms, event, class, lines, before, causes, fields, state, origin, missing } = self;
+        writeln!(f, "step {step} at {monotonic_ms} ms: {class}")?;
+        if *missing > 0 {
+            writeln!(f, "  {missing} steps are missing right before it")?;
+        }
+        for earlier in before {
+            writeln!(f, "    {earlier}")?;
+        }
+        writeln!(f, "  > {monotonic_ms} {event}")?;
+        for line in lines {
+            match line {
+                Line::Both(action) => writeln!(f, "      {action}")?,
+                Line::Recorded(action) => writeln!(f, "    - {action}")?,
+                Line::Replayed(action) => writeln!(f, "    + {action}")?,
+            }
+        }
+        for change in fields {
+            writeln!(f, "  field {change}")?;
+        }
+        if let Some(origin) = origin {
+            writeln!(f, "  asked for in {origin}")?;
+        }
+        for cause in causes {
+            writeln!(
+                f,
+                "  because step {} at {} ms, {}, asked: {}",
+                cause.step, cause.monotonic_ms, cause.event, cause.action
+            )?;
+        }
+        let what = if *class == Class::ChangedState { "state" } else { "the step changes" };
+        for change in state.iter().take(CHANGES_SHOWN) {
+            writeln!(f, "  {what} {change}")?;
+        }
+        if state.len() > CHANGES_SHOWN {
+            writeln!(f, "  and {} fields more", state.len() - CHANGES_SHOWN)?;
+        }
+        write!(f, "  {}", class.remedy())
+    }
+}
+
+/// The lines of both, aligned: the common beginning and end once, what lies between as removed and added.
+pub fn compared(recorded: &[String], replayed: &[String]) -> Vec<Line> {
+    let shorter = recorded.len().min(replayed.len());
+    let head = (0..shorter).take_while(|&i| recorded[i] == replayed[i]).count();
+    let from_end = |i: usize| recorded[recorded.len() - 1 - i] == replayed[replayed.len() - 1 - i];
+    let tail = (0..shorter - head).take_while(|&i| from_end(i)).count();
+    let both = |lines: &[String]| lines.iter().cloned().map(Line::Both).collect::<Vec<_>>();
+    let only_recorded = recorded[head..recorded.len() - tail].iter().cloned().map(Line::Recorded);
+    let only_replayed = replayed[head..replayed.len() - tail].iter().cloned().map(Line::Replayed);
+    let mut lines = both(&recorded[..head]);
+    lines.extend(only_recorded.chain(only_replayed));
+    lines.extend(both(&recorded[recorded.len() - tail..]));
+    lines
+}
+
+/// Whether two lists hold the same lines, each as often.
+pub(super) fn is_reordered(recorded: &[String], replayed: &[String]) -> bool {
+    let sorted = |lines: &[String]| {
+        let mut lines = lines.to_vec();
+        lines.sort();
+        lines
+    };
+    sorted(recorded) == sorted(replayed)
+}
+
+/// What kind of difference one between actions is.
+pub(super) fn class_of(is_same_again: bool, is_asked: bool, recorded: &[String], replayed: &[String]) -> Class {
+    match () {
+        () if !is_same_again => Class::NonDeterminism,
+        () if !is_asked => Class::RecordingGap,
+        () if is_reordered(recorded, replayed) => Class::ReorderedActions,
+        () => Class::ChangedBehaviour,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_common_is_shown_once() {
+        let found = compared(&lines(&["a", "b", "c", "d"]), &lines(&["a", "x", "d"]));
+        let [both, recorded, replayed] =
+            [Line::Both, Line::Recorded, Line::Replayed].map(|kind| move |text: &str| kind(text.to_owned()));
+        assert_eq!(found, [both("a"), recorded("b"), recorded("c"), replayed("x"), both("d")]);
+        assert_eq!(compared(&lines(&["a", "a"]), &lines(&["a"])).len(), 2);
+        assert_eq!(compared(&[], &[]), []);
+    }
+
+    #[test]
+    fn order_is_told_from_content() {
+        assert!(is_reordered(&lines(&["a", "b", "a"]), &lines(&["a", "a", "b"])));
+        assert!(!is_reordered(&lines(&["a", "b"]), &lines(&["a", "b", "b"])));
+    }
+}

@@ -1,0 +1,287 @@
+//! What lies on a tape: a header, then steps, and the machine's state between windows.
+//!
+//! Each format has a number and a decoder of its own, for ever; the newest also has an encoder.
+
+pub(super) mod v1;
+pub(super) mod v2;
+pub(super) mod v3;
+
+use std::io::Read;
+
+use grail_miner::behaviour::Behaviour;
+use grail_miner::machine::{Action, Event, Machine, MachineConfig, Snapshot};
+use grail_miner::policy::UploadPolicy;
+use grail_miner::ports::{BeaconSchedule, Now};
+use grail_protocol::PROTOCOL;
+use grail_protocol::signature::Hotkey;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::redaction::stand_in;
+use grail_miner::frames::FileKind;
+
+/// The format that this build writes.
+pub const FORMAT: u32 = v3::FORMAT;
+pub(super) const MAGIC: [u8; 8] = *b"GRAILTAP";
+pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
+/// Payloads above this size are compressed.
+const COMPRESSED_FROM_BYTES: usize = 256;
+/// Token lists become a fifth; what claims to become a thousandth may do so, but gets room only as it comes.
+const BELIEVED_RATIO_MAX: usize = 64;
+/// The fastest level that still halves token lists.
+const COMPRESSION_LEVEL: i32 = 1;
+
+/// What a tape begins with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The program that recorded it, with its version.
+    pub program: String,
+    /// The reference release whose protocol it speaks.
+    pub protocol: String,
+    /// Numbers of the intended changes of behaviour that were in force; none is ever used again.
+    pub behaviour: Vec<u32>,
+    /// What made the rollouts.
+    pub engine: String,
+    /// The model that it ran, as it was named.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Whose bits the proofs have, where a CUDA device made them: `torch-2.8` or `torch-2.10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numerics: Option<String>,
+    /// In a simulation the seed from which everything follows, the made-up key too; live seeds are secret.
+    #[serde(default)]
+    pub simulated_seed: Option<u64>,
+    /// The tape that this one goes on from, where a run has several.
+    #[serde(default)]
+    pub continues: Option<String>,
+    /// How the machine was configured.
+    pub config: RecordedConfig,
+}
+
+/// A [`MachineConfig`] without its secrets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each field is the one of that name in MachineConfig")]
+pub struct RecordedConfig {
+    pub hotkey: Hotkey,
+    pub use_drand: bool,
+    pub beacon: BeaconSchedule,
+    pub policy: UploadPolicy,
+    pub safety_blocks: u64,
+    pub reorganisation_blocks_max: u64,
+    pub groups_in_flight_max: usize,
+    pub groups_max: Option<u32>,
+    pub early_upload_ms: Option<u64>,
+    pub block_ms: u64,
+    /// A stand-in of the same length.
+    pub read_credentials: Vec<u8>,
+}
+
+/// One event, and what the machine made of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number in the run, from 0; one that is left out was lost.
+    pub number: u64,
+    /// Monotonic milliseconds.
+    pub monotonic_ms: u64,
+    /// Wall milliseconds.
+    pub wall_ms: u64,
+    /// What the machine was told.
+    pub event: Event,
+    /// What it asked for, one line each, bulk by digest.
+    pub actions: Vec<String>,
+}
+
+/// One frame after the header.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Frame {
+    /// An event and its actions.
+    Step(Box<Step>),
+    /// What the machine knows between two windows: after the step before, or at the beginning of a tape that goes on
+    /// from another one.
+    State(Value),
+}
+
+impl Header {
+    /// The header of what this build records.
+    pub fn of(config: &MachineConfig, engine: &str) -> Self {
+        Self {
+            program: concat!("grail ", env!("CARGO_PKG_VERSION")).to_owned(),
+            protocol: PROTOCOL.reference_release.to_owned(),
+            behaviour: config.behaviours.iter().map(|behaviour| behaviour.number()).collect(),
+            engine: engine.to_owned(),
+            model: None,
+            numerics: None,
+            simulated_seed: None,
+            continues: None,
+            config: RecordedConfig::of(config),
+        }
+    }
+
+    /// The same for rollouts of this model.
+    pub fn with_model(self, model: &str) -> Self {
+        Self { model: Some(model.to_owned()), ..self }
+    }
+
+    /// The same for proofs with the bits of this profile.
+    pub fn with_numerics(self, profile: &str) -> Self {
+        Self { numerics: Some(profile.to_string()), ..self }
+    }
+
+    /// The same for a simulation under this seed.
+    pub fn simulated(self, seed: u64) -> Self {
+        Self { simulated_seed: Some(seed), ..self }
+    }
+
+    /// The machine that was recorded, before its first event.
+    pub fn machine(&self) -> Machine {
+        Machine::new(self.machine_config(0))
+    }
+
+    /// Its configuration, with a sampling seed in the place of the one that is not recorded. It decides by the changes of
+    /// behaviour that were in force then.
+    pub fn machine_config(&self, seed: u64) -> MachineConfig {
+        let behaviours = self.behaviour.iter().filter_map(|number| Behaviour::numbered(*number)).collect();
+        MachineConfig { behaviours, ..self.config.machine_config(seed) }
+    }
+
+    /// Numbers of changes of behaviour that this build does not know.
+    pub fn unknown_behaviour(&self) -> Vec<u32> {
+        self.behaviour.iter().copied().filter(|number| Behaviour::numbered(*number).is_none()).collect()
+    }
+}
+
+impl RecordedConfig {
+    /// What may be recorded of a configuration.
+    pub fn of(config: &MachineConfig) -> Self {
+        Self {
+            hotkey: config.hotkey,
+            use_drand: config.use_drand,
+            beacon: config.beacon,
+            policy: config.policy,
+            safety_blocks: config.safety_blocks,
+            reorganisation_blocks_max: config.reorganisation_blocks_max,
+            groups_in_flight_max: config.groups_in_flight_max,
+            groups_max: config.groups_max,
+            early_upload_ms: config.early_upload_ms,
+            block_ms: config.block_ms,
+            read_credentials: stand_in(&config.read_credentials),
+        }
+    }
+
+    fn machine_config(&self, seed: u64) -> MachineConfig {
+        MachineConfig {
+            seed,
+            use_drand: self.use_drand,
+            beacon: self.beacon,
+            policy: self.policy,
+            safety_blocks: self.safety_blocks,
+            reorganisation_blocks_max: self.reorganisation_blocks_max,
+            groups_in_flight_max: self.groups_in_flight_max,
+            groups_max: self.groups_max,
+            early_upload_ms: self.early_upload_ms,
+            block_ms: self.block_ms,
+            ..MachineConfig::new(self.hotkey, self.read_credentials.clone())
+        }
+    }
+}
+
+impl Step {
+    /// When it was.
+    pub const fn now(&self) -> Now {
+        Now { monotonic_ms: self.monotonic_ms, wall_ms: self.wall_ms }
+    }
+}
+
+/// What the machine knows, as a tape has it and as it can be shown.
+pub fn state_of(machine: &Machine) -> Value {
+    state(&machine.snapshot())
+}
+
+pub(super) fn state(snapshot: &Snapshot) -> Value {
+    serde_json::to_value(snapshot).expect("plain data with text for keys")
+}
+
+/// An action as a tape has it: as [`Action::summary`] tells it.
+pub fn line(action: &Action) -> String {
+    action.summary()
+}
+
+/// A payload as it lies in its frame: a byte that tells whether it is compressed, then the bytes.
+pub(super) fn packed(payload: &[u8]) -> std::io::Result<Vec<u8>> {
+    if payload.len() < COMPRESSED_FROM_BYTES {
+        return Ok([&[0], payload].concat());
+    }
+    Ok([vec![1], zstd::bulk::compress(payload, COMPRESSION_LEVEL)?].concat())
+}
+
+/// Undoes [`packed`]; keeps its decompressor and its buffer from one payload to the next.
+pub(super) struct Unpacker {
+    zstd: zstd::bulk::Decompressor<'static>,
+    payload: Vec<u8>,
+}
+
+impl Unpacker {
+    pub(super) fn new() -> Self {
+        let zstd = zstd::bulk::Decompressor::new().expect("it wants nothing but memory");
+        Self { zstd, payload: Vec::new() }
+    }
+
+    /// The payload; none where it is damaged or longer than `bytes_max`.
+    pub(super) fn unpack<'a>(&'a mut self, packed: &'a [u8], bytes_max: usize) -> Option<&'a [u8]> {
+        match packed.split_first()? {
+            (0, payload) => Some(payload),
+            (1, compressed) => self.decompress(compressed, bytes_max),
+            _ => None,
+        }
+    }
+
+    fn decompress(&mut self, compressed: &[u8], bytes_max: usize) -> Option<&[u8]> {
+        let Self { zstd, payload } = self;
+        let stated = zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten();
+        let stated = stated.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes <= bytes_max)?;
+        payload.clear();
+        if stated <= compressed.len().saturating_mul(BELIEVED_RATIO_MAX) {
+            payload.reserve(stated);
+            zstd.decompress_to_buffer(compressed, payload).ok()?;
+        } else {
+            // No room is made on a stranger's word alone.
+            let mut reader = zstd::Decoder::new(compressed).ok()?.take(stated as u64 + 1);
+            reader.read_to_end(payload).ok()?;
+        }
+        (payload.len() == stated).then_some(payload.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES_MAX: usize = 1 << 20;
+
+    fn unpacked(packed: &[u8]) -> Option<Vec<u8>> {
+        Unpacker::new().unpack(packed, BYTES_MAX).map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn what_is_packed_comes_back_however_small_it_became() {
+        for payload in [vec![7; 10], (0..=255).collect(), vec![0; BYTES_MAX]] {
+            assert_eq!(unpacked(&packed(&payload).unwrap()), Some(payload));
+        }
+    }
+
+    #[test]
+    fn more_than_the_limit_is_refused_by_what_is_said_and_by_what_comes() {
+        let bomb = packed(&vec![0; BYTES_MAX + 1]).unwrap();
+        assert!(bomb.len() < 200, "{} bytes", bomb.len());
+        assert_eq!(unpacked(&bomb), None);
+        // A frame of one raw block that says that it holds 2^62 bytes, and one that says 512 and holds 3.
+        let stating = |bytes: u64| {
+            let frame =
+                [&[0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0x40], &bytes.to_le_bytes()[..], &[0x19, 0, 0], b"abc"].concat();
+            [vec![1], frame].concat()
+        };
+        assert_eq!(unpacked(&stating(1 << 62)), None);
+        assert_eq!(unpacked(&stating(BYTES_MAX as u64)), None);
+        assert_eq!(unpacked(&stating(512)), None);
+    }
+}

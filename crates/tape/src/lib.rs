@@ -1,0 +1,36 @@
+//! Tapes: every event that the core was told and every action that it asked for, recorded so that the same core can be
+//! run over it again, byte for byte.
+//!
+//! A tape is at the machine's boundary, so a recorded live window replays without network, wallet or GPU. It holds no
+//! secret: read credentials are replaced by a stand-in of the same length, and a live sampling seed is left out, for
+//! nothing that the machine decides follows from it.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this crate is at the boundary: real time and the environment may enter here"
+)]
+
+pub mod archive;
+mod divergence;
+mod fields;
+mod format;
+mod many;
+mod numerics;
+mod player;
+mod reader;
+mod recorder;
+mod redaction;
+mod session;
+mod windows;
+
+pub use divergence::{Class, Divergence, Line, compared};
+pub use fields::{FieldChange, between_actions, between_states};
+pub use format::{FORMAT, Frame, Header, RecordedConfig, Step, line, state_of};
+pub use many::in_parallel;
+pub use numerics::{Numerics, NumericsError, Recomputation, recompute};
+pub use player::{Mode, NoSuchWindow, Options, Replay, replay, replay_with};
+pub use reader::{Tape, TapeError, restored};
+pub use recorder::{Recorder, RecorderError, Rotation, TapeFolder};
+pub use session::{Asked, Cause, Core, Moment, Session, as_built, begins_anew};
+pub use windows::WindowSpan;

@@ -1,0 +1,132 @@
+//! The thread that writes tapes: encodes, compresses, goes on with another file, and discards old ones.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::time::SystemTime;
+
+use grail_miner::machine::Snapshot;
+
+use super::{Rotation, TapeFolder};
+use crate::format::{Frame, Header, Step, state, v3};
+
+/// What the core's thread hands over.
+pub(super) enum Message {
+    /// A step.
+    Step(Box<Step>),
+    /// What the machine knows between two windows.
+    State {
+        /// Wall time of the step before.
+        wall_ms: u64,
+        /// The state.
+        snapshot: Box<Snapshot>,
+    },
+}
+
+/// The file that is written, and what decides about the next one.
+pub(super) struct Writer {
+    folder: TapeFolder,
+    rotation: Rotation,
+    header: Header,
+    file: File,
+    path: PathBuf,
+    bytes: u64,
+    began_ms: u64,
+}
+
+impl Writer {
+    pub(super) fn begin(folder: TapeFolder, rotation: Rotation, header: Header, wall_ms: u64) -> io::Result<Self> {
+        fs::create_dir_all(&folder.path)?;
+        discard(&folder, rotation, None)?;
+        let (path, mut file) = create(&folder.path, wall_ms)?;
+        let beginning = v3::beginning(&header)?;
+        file.write_all(&beginning)?;
+        let bytes = beginning.len() as u64;
+        Ok(Self { folder, rotation, header, file, path, bytes, began_ms: wall_ms })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn write(mut self, inbox: &Receiver<Message>) {
+        for message in inbox {
+            if let Err(error) = self.take(message) {
+                tracing::warn!("the tape {} ends here ({error}); free the disk: mining goes on", self.path.display());
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) -> io::Result<()> {
+        match message {
+            Message::Step(step) => self.put(&Frame::Step(step)),
+            Message::State { wall_ms, snapshot } => {
+                let state = Frame::State(state(&snapshot));
+                self.put(&state)?;
+                let age_ms = wall_ms.saturating_sub(self.began_ms);
+                if self.bytes < self.rotation.tape_bytes_max && age_ms < self.rotation.tape_ms_max {
+                    return Ok(());
+                }
+                self.go_on(wall_ms)?;
+                self.put(&state)
+            }
+        }
+    }
+
+    /// Go on in another file; it begins with the state with which this one ends.
+    fn go_on(&mut self, wall_ms: u64) -> io::Result<()> {
+        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let header = Header { continues: name, ..self.header.clone() };
+        let (path, mut file) = create(&self.folder.path, wall_ms)?;
+        let beginning = v3::beginning(&header)?;
+        file.write_all(&beginning)?;
+        (self.path, self.file, self.bytes, self.began_ms) = (path, file, beginning.len() as u64, wall_ms);
+        discard(&self.folder, self.rotation, Some(&self.path))
+    }
+
+    fn put(&mut self, frame: &Frame) -> io::Result<()> {
+        let bytes = v3::encoded(frame)?;
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(&bytes)
+    }
+}
+
+fn create(folder: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
+    for number in 0.. {
+        let path = folder.join(format!("{wall_ms}-{number}.tape"));
+        match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other.map(|file| (path, file)),
+        }
+    }
+    unreachable!("there is a free number")
+}
+
+/// Remove tapes that are too old; then others, oldest first, until the rest is small enough. `written` stays.
+fn discard(folder: &TapeFolder, rotation: Rotation, written: Option<&Path>) -> io::Result<()> {
+    let mut tapes = Vec::new();
+    for entry in fs::read_dir(&folder.path)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "tape") && Some(path.as_path()) != written {
+            let metadata = fs::metadata(&path)?;
+            tapes.push((metadata.modified()?, metadata.len(), path));
+        }
+    }
+    tapes.sort();
+    let mut bytes: u64 = tapes.iter().map(|(_, length, _)| length).sum();
+    let is_old = |modified: SystemTime| {
+        let age = SystemTime::now().duration_since(modified).unwrap_or_default();
+        age.as_millis() > u128::from(rotation.keep_ms)
+    };
+    for (modified, length, path) in tapes {
+        if bytes <= folder.bytes_max && !is_old(modified) {
+            break;
+        }
+        fs::remove_file(path)?;
+        bytes -= length;
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! A session: the core over a tape's frames, one at a time, with what each answer answers.
+
+use std::panic::Location;
+
+use grail_miner::machine::{Action, Actions, Event, Machine};
+use grail_miner::outstanding::{Outstanding, Relation};
+use grail_miner::ports::Now;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::format::{Frame, Step, line, state_of};
+use super::reader::{Tape, restored};
+
+/// Longest chain of causes that is told.
+const CAUSES_MAX: usize = 16;
+
+/// What handles events: the core itself, or in a test one that something was done to.
+pub type Core<'a> = dyn Fn(&mut Machine, Now, Event) -> Actions + 'a;
+
+/// The core as it is.
+pub fn as_built(machine: &mut Machine, now: Now, event: Event) -> Actions {
+    machine.handle(now, event)
+}
+
+/// A run of the core over a tape.
+pub struct Session<'a> {
+    tape: &'a Tape,
+    core: &'a Core<'a>,
+    machine: Machine,
+    frame: usize,
+    /// The frame of the state that it went on from last.
+    restored_at: Option<usize>,
+    steps: usize,
+    outstanding: Outstanding<Cause>,
+    /// For each step the question that its event answers.
+    causes: Vec<Option<Cause>>,
+    /// Whether every question was seen: not where a session begins in the middle of a run.
+    sees_questions: bool,
+    /// The number that the next step should have.
+    next_number: Option<u64>,
+}
+
+/// What made a step happen: an earlier step, and what it asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// The earlier step.
+    pub step: usize,
+    /// Its time.
+    pub monotonic_ms: u64,
+    /// Its event.
+    pub event: String,
+    /// What the machine asked for there.
+    pub action: String,
+}
+
+/// An action of the replay.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// As a tape has it.
+    pub line: String,
+    /// Where in the source it was asked for.
+    pub origin: &'static Location<'static>,
+    /// The action itself; its credentials are the tape's stand-in.
+    pub action: Action,
+}
+
+/// What the next frame gave.
+#[derive(Debug)]
+pub enum Moment<'a> {
+    /// An event was handled.
+    Step {
+        /// The step as it was recorded.
+        step: &'a Step,
+        /// What the core asks for now.
+        asked: Vec<Asked>,
+        /// Whether the event answers something that was asked for; true where that cannot be known.
+        is_asked: bool,
+        /// Steps that are missing on the tape right before this one.
+        missing: u64,
+    },
+    /// A recorded state, to be compared with the machine's.
+    State(&'a Value),
+}
+
+/// Whether the process was killed before this step: the next one begins with nothing but its journal.
+pub const fn begins_anew(steps_before: usize, event: &Event) -> bool {
+    steps_before > 0 && matches!(event, Event::Started(_))
+}
+
+impl<'a> Session<'a> {
+    /// Before the first step.
+    pub fn new(tape: &'a Tape) -> Self {
+        Self::with_core(tape, &as_built)
+    }
+
+    /// The same with another core.
+    pub fn with_core(tape: &'a Tape, core: &'a Core<'a>) -> Self {
+        let goes_on = matches!(tape.frames.first(), Some(Frame::State(_)));
+        Self {
+            tape,
+            core,
+            machine: tape.machine(),
+            frame: usize::from(goes_on),
+            restored_at: None,
+            steps: 0,
+            outstanding: Outstanding::default(),
+            causes: Vec::new(),
+            sees_questions: !goes_on,
+            next_number: (!goes_on).then_some(0),
+        }
+    }
+
+    /// Handle the next frame; none at the tape's end.
+    pub fn advance(&mut self) -> Option<Moment<'a>> {
+        let frame = self.tape.frames.get(self.frame)?;
+        self.frame += 1;
+        match frame {
+            Frame::State(state) => Some(Moment::State(state)),
+            Frame::Step(step) => Some(self.handle(step)),
+        }
+    }
+
+    fn handle(&mut self, step: &'a Step) -> Moment<'a> {
+        let missing = self.next_number.map_or(0, |next| step.number.saturating_sub(next));
+        self.next_number = Some(step.number + 1);
+        if begins_anew(self.steps, &step.event) {
+            self.machine = self.tape.header.machine();
+            self.outstanding = Outstanding::default();
+        }
+        let relation = self.outstanding.told(&step.event);
+        let is_asked = !self.sees_questions || relation != Relation::Unasked;
+        self.causes.push(match relation {
+            Relation::Answers(cause, _) => Some(cause),
+            Relation::Unasked | Relation::Spontaneous => None,
+        });
+        let actions = (self.core)(&mut self.machine, step.now(), step.event.clone());
+        let origins = actions.origins().to_vec();
+        let (monotonic_ms, event) = (step.monotonic_ms, step.event.summary());
+        let mut asked = Vec::with_capacity(origins.len());
+        for (action, origin) in actions.into_iter().zip(origins) {
+            let line = line(&action);
+            let cause = Cause { step: self.steps, monotonic_ms, event: event.clone(), action: line.clone() };
+            self.outstanding.asked(&action, cause);
+            asked.push(Asked { line, origin, action });
+        }
+        self.steps += 1;
+        Moment::Step { step, asked, is_asked, missing }
+    }
+
+    /// Advance until `steps` steps were handled, or the tape ends.
+    pub fn go_to(&mut self, steps: usize) {
+        while self.steps < steps && self.advance().is_some() {}
+    }
+
+    /// Go on from the next recorded state, whatever lies before it; false where there is none.
+    pub fn skip_to_state(&mut self) -> bool {
+        self.skip_to(|_, _| true)
+    }
+
+    /// Go on from the last recorded state before frame `end`, if there is one further on.
+    pub(super) fn skip_to_state_before(&mut self, end: usize) {
+        let frames = &self.tape.frames[..end];
+        let last = frames.iter().rposition(|frame| matches!(frame, Frame::State(_)));
+        if let Some(last) = last.filter(|last| *last >= self.frame) {
+            self.skip_to(|at, _| at == last);
+        }
+    }
+
+    /// Another session that begins where this one began.
+    pub(super) fn again(&self) -> Self {
+        let mut session = Self::with_core(self.tape, self.core);
+        if let Some(frame) = self.restored_at {
+            session.skip_to(|at, _| at == frame);
+        }
+        session
+    }
+
+    fn skip_to(&mut self, is_there: impl Fn(usize, &Value) -> bool) -> bool {
+        while let Some(frame) = self.tape.frames.get(self.frame) {
+            self.frame += 1;
+            match frame {
+                Frame::State(state) if is_there(self.frame - 1, state) => {
+                    let config = self.tape.header.machine_config(0);
+                    let Some(machine) = restored(config, state) else { continue };
+                    self.machine = machine;
+                    self.restored_at = Some(self.frame - 1);
+                    (self.sees_questions, self.next_number) = (false, None);
+                    self.outstanding = Outstanding::default();
+                    return true;
+                }
+                Frame::State(_) => {}
+                Frame::Step(_) => {
+                    self.steps += 1;
+                    self.causes.push(None);
+                }
+            }
+        }
+        false
+    }
+
+    /// The machine after the last step.
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// What the machine knows after the last step.
+    pub fn state(&self) -> Value {
+        state_of(&self.machine)
+    }
+
+    /// Steps that were handled or skipped.
+    pub const fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Number of the next frame.
+    pub(super) const fn frame(&self) -> usize {
+        self.frame
+    }
+
+    /// What led to a step, nearest cause first.
+    pub fn causes(&self, step: usize) -> Vec<Cause> {
+        let of = |step: usize| self.causes.get(step).cloned().flatten();
+        std::iter::successors(of(step), |cause| of(cause.step)).take(CAUSES_MAX).collect()
+    }
+}

@@ -1,0 +1,58 @@
+//! The whole terminal for one program: its colors, and that it is given back.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use ratatui::DefaultTerminal;
+use ratatui::style::{Color, Style};
+
+/// How soon it is noticed that the terminal is gone.
+const LOOK_FOR_TERMINAL: Duration = Duration::from_millis(500);
+/// What shells say of a program that a hang-up ended.
+const HUNG_UP: i32 = 129;
+
+/// Colours, or none where the operator wants none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Palette {
+    /// Colours of the terminal's own palette.
+    Colours,
+    /// Only signs, bold and reverse.
+    Plain,
+}
+
+impl Palette {
+    /// As the environment wants it (<https://no-color.org>).
+    pub fn of_environment() -> Self {
+        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if is_plain { Self::Plain } else { Self::Colours }
+    }
+
+    /// The style of text in this color.
+    pub fn style(self, colour: Color) -> Style {
+        match self {
+            Self::Colours => Style::new().fg(colour),
+            Self::Plain => Style::new(),
+        }
+    }
+}
+
+/// Do something with the whole terminal, and give it back whether that returns or panics.
+///
+/// # Errors
+/// Where the terminal fails, or `act` does.
+pub fn in_terminal(act: impl FnOnce(&mut DefaultTerminal) -> io::Result<()>) -> io::Result<()> {
+    // A panic's message is told after the terminal is given back: `try_init` sees to it.
+    let mut terminal = ratatui::try_init()?;
+    std::thread::spawn(end_with_terminal);
+    let outcome = act(&mut terminal);
+    ratatui::try_restore()?;
+    outcome
+}
+
+/// End the process once its terminal was closed. Reading keys from such a terminal never returns, so nothing else can.
+fn end_with_terminal() {
+    while io::stdin().is_terminal() {
+        std::thread::sleep(LOOK_FOR_TERMINAL);
+    }
+    std::process::exit(HUNG_UP);
+}

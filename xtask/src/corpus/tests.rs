@@ -1,0 +1,207 @@
+//! The tapes of the fixtures, of every format, replay; what waits for somebody to look at it fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::{Corpus, CorpusError};
+use grail_miner::behaviour::Behaviour;
+use grail_miner::policy::UploadPolicy;
+use grail_serve::ServeFault;
+use grail_sim::calls::Calls;
+use grail_sim::engine::SpeedProfile;
+use grail_sim::faults::{FaultKind, Faults};
+use grail_sim::run::{Knobs, SimConfig, simulate};
+use grail_sim::synthetic::SyntheticModel;
+use grail_tape::{FORMAT, Frame, Header, Line, Mode, Tape, replay};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/tapes")
+}
+
+#[test]
+fn every_tape_replays_and_nothing_is_pending() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    let review = corpus.review().unwrap();
+    let pending: Vec<_> = review.pending.iter().map(|pending| (&pending.tape, &pending.differences)).collect();
+    assert!(pending.is_empty(), "look at them with `cargo xtask replay --review`: {pending:#?}");
+    assert_eq!((review.unreferenced, review.stale), (vec![], vec![]), "see `cargo xtask replay --review`");
+    assert!(!corpus.has_pending_files(), "`cargo xtask replay --review` left something pending");
+    assert!(review.equal + review.accepted >= 12);
+    assert!(corpus.accepted.values().all(|accepted| accepted.reason.len() > 10));
+}
+
+#[test]
+fn every_format_has_a_tape_and_each_can_be_rewritten_in_the_present_one() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    let tapes: Vec<Tape> = corpus.entries.keys().map(|name| Tape::read(&corpus.path(name)).unwrap()).collect();
+    for format in 1..=FORMAT {
+        assert!(tapes.iter().any(|tape| tape.format == format), "format {format} needs a tape in the fixtures");
+    }
+    for tape in tapes {
+        let again = Tape::parse(Path::new("migrated.tape"), &tape.to_bytes().unwrap()).unwrap();
+        assert_eq!((again.format, &again.header, &again.frames), (FORMAT, &tape.header, &tape.frames));
+        let (before, after) = (replay(&tape, Mode::Lenient, None), replay(&again, Mode::Lenient, None));
+        assert_eq!(before, after, "they replay alike");
+    }
+}
+
+/// What a command has behind an option.
+fn option<'a>(command: &'a str, name: &str) -> Option<&'a str> {
+    command.split(' ').skip_while(|word| *word != name).nth(1)
+}
+
+#[test]
+fn every_fault_of_both_worlds_has_a_tape_of_its_own() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    let commands: Vec<&str> = corpus.entries.values().filter_map(|entry| entry.command.as_deref()).collect();
+    let has = |world: &str, fault: &str| {
+        commands.iter().any(|command| command.starts_with(world) && option(command, "--faults") == Some(fault))
+    };
+    let missing =
+        |world: &str, names: Vec<&'static str>| names.into_iter().filter(|name| !has(world, name)).collect::<Vec<_>>();
+    let simulated = FaultKind::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(missing("grail sim --engine ", simulated), [""; 0]);
+    let served = ServeFault::ALL.iter().map(|fault| fault.name()).collect();
+    assert_eq!(missing("grail sim serve ", served), [""; 0]);
+}
+
+#[test]
+fn the_faults_of_simulated_tapes_strike() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    for (name, entry) in &corpus.entries {
+        let Some(command) = entry.command.as_deref().filter(|command| command.starts_with("grail sim --engine "))
+        else {
+            continue;
+        };
+        let faults: Faults = option(command, "--faults").unwrap().parse().unwrap();
+        let number = |option_name| option(command, option_name).unwrap().parse::<u64>().unwrap();
+        let config = SimConfig {
+            seed: number("--seed"),
+            windows: number("--windows"),
+            generator: Rc::new(SyntheticModel::default()),
+            profile: SpeedProfile::named("reference").unwrap(),
+            groups_max: Some(number("--groups-max") as u32),
+            faults: faults.clone(),
+            use_drand: true,
+            policy: UploadPolicy::Score,
+            knobs: Knobs::default(),
+            keep_trace: false,
+            observer: None,
+            calls: Calls::default(),
+        };
+        let Faults::Listed(kinds) = faults else { continue };
+        let effects = simulate(&config, |_| {}).effects;
+        for kind in kinds {
+            assert!(effects.contains_key(&kind), "{name}: {} does not strike under this seed", kind.name());
+        }
+    }
+}
+
+#[test]
+fn a_tape_is_replayed_under_the_behaviour_that_was_in_force() {
+    // Recorded by release 0.1.0, in which a commitment that was right once was not read again.
+    let mut tape = Tape::read(&folder().join("v1/clean.tape")).unwrap();
+    assert!(tape.header.behaviour.is_empty());
+    let of_the_commitment = |tape: &Tape| {
+        let divergences = replay(tape, Mode::Lenient, None).divergences;
+        let is_of_it = |line: &Line| match line {
+            Line::Recorded(action) | Line::Replayed(action) => action == "ReadCommitment",
+            Line::Both(_) => false,
+        };
+        divergences.iter().flat_map(|found| &found.lines).filter(|line| is_of_it(line)).count()
+    };
+    assert_eq!(of_the_commitment(&tape), 0);
+    // The same flags as a tape of today: now the core asks for what it did not ask for then.
+    tape.header.behaviour = vec![Behaviour::CommitmentReadAgain.number()];
+    assert!(of_the_commitment(&tape) > 0);
+    let today = Tape::read(&folder().join("v2/clean.tape")).unwrap();
+    assert_eq!(today.header.behaviour, [1]);
+    // And the other way round: an older core asks for less than was recorded.
+    let older = Tape { header: Header { behaviour: vec![], ..today.header.clone() }, ..today.clone() };
+    assert_eq!((of_the_commitment(&today), of_the_commitment(&older) > 0), (0, true));
+    assert_eq!(Header { behaviour: vec![1, 77], ..today.header }.unknown_behaviour(), [77]);
+}
+
+#[test]
+fn every_change_of_behaviour_decides_a_tape_of_the_present_format() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    let present = format!("v{FORMAT}/");
+    let tapes: Vec<Tape> = corpus
+        .entries
+        .keys()
+        .filter(|name| name.starts_with(&present))
+        .map(|name| Tape::read(&corpus.path(name)).unwrap())
+        .collect();
+    for behaviour in Behaviour::ALL {
+        let is_decided = |tape: &Tape| {
+            let mut older = tape.clone();
+            older.header.behaviour.retain(|number| *number != behaviour.number());
+            older.header != tape.header && !replay(&older, Mode::Strict, None).divergences.is_empty()
+        };
+        assert!(tapes.iter().any(is_decided), "no tape differs without {behaviour:?}: {}", behaviour.what());
+    }
+}
+
+#[test]
+fn every_tape_shows_what_it_is_for() {
+    let corpus = Corpus::read(&folder()).unwrap();
+    for (name, entry) in &corpus.entries {
+        let tape = Tape::read(&corpus.path(name)).unwrap();
+        assert!(!entry.shows.is_empty() && tape.shows(&entry.shows), "{name} does not show {:?}", entry.shows);
+    }
+}
+
+/// A copy of a corpus of one tape, whose first action is another one.
+fn altered() -> (tempfile::TempDir, Corpus) {
+    let copy = tempfile::tempdir().unwrap();
+    let mut tape = Tape::read(&folder().join("v2/clean.tape")).unwrap();
+    let step = tape.frames.iter_mut().find_map(|frame| match frame {
+        Frame::Step(step) if !step.actions.is_empty() => Some(step),
+        _ => None,
+    });
+    step.unwrap().actions[0].push('?');
+    fs::create_dir(copy.path().join("v2")).unwrap();
+    fs::write(copy.path().join("v2/clean.tape"), tape.to_bytes().unwrap()).unwrap();
+    fs::write(copy.path().join("manifest.json"), r#"{"v2/clean.tape": {"what": "altered", "shows": "started"}}"#)
+        .unwrap();
+    fs::write(copy.path().join("accepted.json"), "{}").unwrap();
+    let corpus = Corpus::read(copy.path()).unwrap();
+    (copy, corpus)
+}
+
+#[test]
+fn a_difference_is_pending_until_it_is_accepted_with_a_reason() {
+    let (copy, mut corpus) = altered();
+    let review = corpus.review().unwrap();
+    assert_eq!((review.pending.len(), review.equal, review.accepted), (1, 0, 0));
+    corpus.write_pending(&review).unwrap();
+    assert!(corpus.has_pending_files());
+    assert!(matches!(corpus.accept("v2/clean.tape", " "), Err(CorpusError::NoReason)));
+    assert!(matches!(corpus.accept("v2/other.tape", "meant"), Err(CorpusError::NotPending(_))));
+    corpus.accept("v2/clean.tape", "the first question is asked in another way").unwrap();
+    let corpus = Corpus::read(copy.path()).unwrap();
+    let review = corpus.review().unwrap();
+    assert_eq!((review.pending.len(), review.accepted, corpus.has_pending_files()), (0, 1, false));
+    // What was accepted was this difference and no other.
+    let mut tape = Tape::read(&corpus.path("v2/clean.tape")).unwrap();
+    tape.header.config.safety_blocks += 3;
+    fs::write(corpus.path("v2/clean.tape"), tape.to_bytes().unwrap()).unwrap();
+    assert_eq!(corpus.review().unwrap().pending.len(), 1);
+}
+
+#[test]
+fn a_tape_that_nothing_names_and_a_name_without_a_tape_are_told() {
+    let (copy, corpus) = altered();
+    fs::rename(copy.path().join("v2/clean.tape"), copy.path().join("v2/other.tape")).unwrap();
+    let review = corpus.review().unwrap();
+    assert_eq!(review.unreferenced, ["v2/other.tape"]);
+    assert_eq!(review.stale, ["v2/clean.tape"]);
+}
+
+#[test]
+fn an_old_tape_that_cannot_be_read_is_a_failure() {
+    let (copy, corpus) = altered();
+    fs::write(copy.path().join("v2/clean.tape"), b"no tape").unwrap();
+    assert!(matches!(corpus.review(), Err(CorpusError::Tape(_))));
+}
