@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use grail_engine::cuda::TorchProfile;
+use grail_cuda::TorchProfile;
 use grail_miner::policy::UploadPolicy;
 
 use crate::device::DeviceChoice;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use grail_engine::cuda::CudaError;
-use grail_engine::cuda::driver::{Device, Kernels};
+use grail_cuda::CudaError;
+use grail_cuda::driver::{Device, Kernels};
 
 /// The processor, or a CUDA device by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

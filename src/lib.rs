@@ -15,4 +15,3 @@ pub mod exit;
 pub mod judge;
 mod process;
 pub mod prover;
-pub mod swarm;

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use grail_engine::cuda::driver::{Queue, Urgency};
-use grail_engine::cuda::weights::{ExactWeights, Model};
-use grail_engine::cuda::{ProofPlan, Prover, TorchProfile};
-use grail_engine::{EngineError, HfTokenizer};
+use grail_cuda::driver::{Queue, Urgency};
+use grail_cuda::weights::{ExactWeights, Model};
+use grail_cuda::{CudaEngineError, ProofPlan, Prover, TorchProfile};
+use grail_engine::HfTokenizer;
 use grail_protocol::generation::{ModelLimits, ProofPass};
 use grail_verify::{Recompute, RecomputeError};
 
@@ -47,7 +47,7 @@ impl DeviceProver {
     ///
     /// # Errors
     /// As [`Prover::pass`].
-    pub fn pass(&self, tokens: &[u32], prompt_length: usize, randomness: &str) -> Result<ProofPass, EngineError> {
+    pub fn pass(&self, tokens: &[u32], prompt_length: usize, randomness: &str) -> Result<ProofPass, CudaEngineError> {
         self.prover.borrow_mut().pass(tokens, prompt_length, randomness)
     }
 
@@ -64,7 +64,7 @@ impl DeviceProver {
 
 impl Recompute for DeviceProver {
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        let failed = |error: EngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
+        let failed = |error: CudaEngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
         self.pass(tokens, 1, randomness).map_err(failed)
     }
 }

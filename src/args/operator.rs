@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use grail_engine::cuda::TorchProfile;
+use grail_cuda::TorchProfile;
 
 use super::EnvFileArgument;
 use crate::device::DeviceChoice;

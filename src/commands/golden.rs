@@ -1,6 +1,6 @@
 //! `grail golden`.
 
-use grail_engine::cuda::ProofPlan;
+use grail_cuda::ProofPlan;
 
 use super::output;
 use crate::args::GoldenArguments;

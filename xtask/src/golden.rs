@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use grail::device::{self, DeviceChoice};
-use grail_engine::cuda::ProofPlan;
+use grail_cuda::ProofPlan;
 use grail_golden::{DeviceProofs, GoldenRunner};
 
 /// Print the report; whether every case that could be compared agrees.

@@ -69,7 +69,7 @@ pub enum GoldenError {
     },
     /// The CUDA device cannot run a golden proof.
     #[error(transparent)]
-    Device(#[from] grail_engine::EngineError),
+    Device(#[from] grail_cuda::CudaEngineError),
     /// A vector file that is not shaped as its kind is.
     #[error("{}: {what}; fetch the file again, or teach its kind's check in src/golden the new shape", path.display())]
     Malformed {

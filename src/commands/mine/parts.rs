@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use grail_engine::cuda::decode::DecodeSettings;
-use grail_engine::cuda::{CudaSettings, ProofWatch};
-use grail_engine::{CpuEngine, cuda};
+use grail_cuda::decode::DecodeSettings;
+use grail_cuda::{CudaSettings, ProofWatch};
+use grail_engine::CpuEngine;
 use grail_miner::ports::Engine;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use secrecy::ExposeSecret;
@@ -86,7 +86,7 @@ pub(super) fn engine(
 pub(super) fn memory_of(ordinals: Vec<usize>) -> MemoryProbe {
     // Opened each time: what was kept from before a failure would not answer any more.
     let ask = |&ordinal: &usize| {
-        let (free, total) = cuda::driver::Device::open(ordinal).and_then(|device| device.memory()).ok()?;
+        let (free, total) = grail_cuda::driver::Device::open(ordinal).and_then(|device| device.memory()).ok()?;
         Some(CardMemory { ordinal, free, total })
     };
     Arc::new(move || ordinals.iter().filter_map(ask).collect())

@@ -12,9 +12,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-protocol", &[]),
     ("grail-verify", &["grail-protocol"]),
     ("grail-engine", &["grail-protocol"]),
+    ("grail-cuda", &["grail-protocol", "grail-engine"]),
     ("grail-miner", &["grail-protocol", "grail-verify"]),
     ("grail-sim", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine"]),
-    ("grail", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine", "grail-sim"]),
+    ("grail", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine", "grail-cuda", "grail-sim"]),
 ];
 const FREE: &str = "xtask";
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use grail_engine::cuda::CudaError;
-use grail_engine::cuda::driver::DeviceDescription;
+use grail_cuda::CudaError;
+use grail_cuda::driver::DeviceDescription;
 
 use super::Subject;
 use super::aside::aside;
