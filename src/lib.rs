@@ -10,7 +10,6 @@ pub mod args;
 pub mod assembly;
 pub mod bench;
 pub mod commands;
-pub mod device;
 pub mod exit;
 pub mod judge;
 mod process;

@@ -9,7 +9,7 @@ use super::error::ConfigError;
 use super::keys::KEYS;
 use super::notice::Notice;
 use super::reader::Reader;
-use super::typed::Origin;
+use super::setting::Origin;
 
 /// Longest id of a run and longest tag, as the service has them.
 const SHORT_CHARS_MAX: usize = 64;

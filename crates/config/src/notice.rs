@@ -6,9 +6,9 @@ use secrecy::ExposeSecret;
 
 use super::charset::invisible_in;
 use super::dotenv::{Bare, EnvFile};
-use super::keys::{DEAD, OF_THE_PROCESS, OUR_PREFIXES, PASSWORD_PREFIX};
+use super::keys::{DEAD, OF_THE_PROCESS, OUR_PREFIXES, PASSWORD_PREFIX, is_known};
+use super::setting::{Origin, Setting};
 use super::suggestion::suggestion;
-use super::typed::{Origin, Setting, is_known};
 
 /// Something to tell the operator; mining goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,12 +15,12 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
-use crate::device;
 use crate::exit::{Exit, Told};
 use grail_config::{MinerConfig, Network};
+use grail_hub::local_name;
 use grail_live::cuda_engine::CudaWorkers;
+use grail_live::device;
 use grail_live::engine::CpuWorker;
-use grail_live::hub;
 use grail_observe::{CardMemory, MemoryProbe};
 use grail_operator::doctor::Device;
 use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
@@ -46,7 +46,7 @@ pub(super) fn refuse_cpu_on_public_networks(device: Device, network: Network) ->
 pub(super) fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
     match (device, grail_config::model_folder(&config.model_name, hub_cache)) {
         (_, Some(folder)) => Ok(folder.display().to_string()),
-        (Device::Cuda, None) => Ok(hub::local_name(&config.model_name)?),
+        (Device::Cuda, None) => Ok(local_name(&config.model_name)?),
         (Device::Cpu, None) => Ok(config.model_name.clone()),
     }
 }

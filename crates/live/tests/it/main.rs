@@ -10,6 +10,5 @@ mod chain;
 mod chain_failures;
 mod clock;
 mod crash_images;
-mod hub;
 mod instance;
 mod journal;

@@ -76,7 +76,7 @@ fn a_rejected_window_takes_the_weight_of_an_accepted_one() {
     let (mut judge, _) = judge();
     assert_eq!(judged(&mut judge, Some(&window.packed), 0).weight, MINERS_SHARE);
     let mut altered: Vec<Rollout> = window.rollouts.clone();
-    altered[1].commit.s_vals[5] ^= 1 << 20;
+    altered[1].commit.s_vals.iter_mut().for_each(|sketch| *sketch ^= 1 << 20);
     window.sign(&mut altered[1]);
     let rejected = judged(&mut judge, Some(&window.pack(&altered)), 0);
     assert_eq!((rejected.outcome(), rejected.weight), ("rejected", 0.0));

@@ -1,7 +1,7 @@
 //! Plain text tables.
 
 /// Columns aligned to the right, one line per row, headings first.
-pub(super) fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
+pub fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
