@@ -156,7 +156,18 @@ impl Exit {
 
     /// What an error that ends a command amounts to.
     pub fn of(error: &anyhow::Error) -> Self {
-        error.chain().find_map(Self::of_cause).unwrap_or(Self::Usage)
+        let is_wallet = error.chain().any(|cause| cause.is::<WalletError>());
+        let denied = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_denied);
+        match denied && !is_wallet {
+            // Whatever was to be done: no waiting gives a right to it.
+            true => Self::Configuration,
+            false => error.chain().find_map(Self::of_cause).unwrap_or(Self::Usage),
+        }
+    }
+
+    /// What an error of a file that was named amounts to.
+    pub fn of_file(error: &io::Error) -> Self {
+        if is_denied(error) { Self::Configuration } else { Self::Usage }
     }
 
     /// The same for a command that a supervisor keeps running: an error that nobody knows is no reason to end for good.
@@ -269,6 +280,11 @@ impl Exit {
     }
 }
 
+/// Whether the system refuses because of whose something is, or since it is only to be read.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
@@ -356,6 +372,21 @@ mod tests {
         let device = |error| Exit::of_engine(&CudaWorkersError::Engine(CudaEngineError::Cuda(error)).into());
         assert_eq!(device(CudaError::OutOfMemory { what: "weights", bytes: 1 }), Exit::Retry);
         assert_eq!(device(CudaError::NoDevice { ordinal: 1, count: 1 }), Exit::Configuration);
+    }
+
+    #[test]
+    fn what_the_system_denies_is_a_matter_of_configuration_whoever_met_it() {
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+            let error = anyhow::Error::new(io::Error::from(kind)).context("cannot write receipts in /data");
+            assert_eq!(Exit::of(&error), Exit::Configuration, "{kind}");
+            let path = || "/data/instance-id".into();
+            let error = HotkeyLockError::Io { doing: "write", path: path(), source: kind.into() };
+            assert_eq!(Exit::of(&error.into()), Exit::Configuration, "{kind}");
+            let error = WalletError::Unreadable { path: path(), source: kind.into() };
+            assert_eq!(Exit::of(&error.into()), Exit::Credentials, "{kind}");
+        }
+        let interrupted = io::Error::from(io::ErrorKind::Interrupted);
+        assert_eq!(Exit::of(&anyhow::Error::new(interrupted)), Exit::Usage);
     }
 
     #[test]

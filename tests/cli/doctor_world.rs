@@ -195,6 +195,7 @@ impl World {
             wallet: wallet.as_ref().map(|wallet| wallet.as_ref().map(Rc::clone)),
             beacon: Some(&relays),
             device,
+            devices: &[0],
             model: Some(model),
             hub_cache: None,
             data_folder: Some(data_folder),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::charset::OddCharacter;
 use super::setting::Origin;
 
 /// Everything that is wrong, so that it can be mended at once.
@@ -42,6 +43,16 @@ pub enum ConfigError {
         found: Option<String>,
         /// What there must be.
         expected: &'static str,
+    },
+    /// A value with a character that it must not hold; nothing else of it is shown.
+    #[error("{name} ({origin}) holds {odd}: {remedy}", remedy = odd.remedy())]
+    Character {
+        /// The key.
+        name: String,
+        /// Where it was typed.
+        origin: Origin,
+        /// The character.
+        odd: OddCharacter,
     },
     /// A value that counts on substitution.
     #[error("{name} ({origin}) holds `${{`, and names are not replaced here: write the value out")]

@@ -13,6 +13,7 @@
 
 mod alerts;
 mod beacon;
+mod charset;
 mod dotenv;
 mod endpoint;
 mod error;
@@ -39,7 +40,8 @@ use grail_wallet::Inputs;
 
 pub use self::alerts::{AlertsConfig, TelegramConfig};
 pub use self::beacon::BeaconConfig;
-pub use self::dotenv::{Entry, EnvFile, EnvFileError, Mistake};
+pub use self::charset::{Content, OddCharacter, invisible_in};
+pub use self::dotenv::{Bare, Entry, EnvFile, EnvFileError, Mistake};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConfigError, ConfigErrors, CredentialsError};
 pub use self::folders::{data_folder, hub_cache, hub_home, model_folder};
@@ -57,10 +59,16 @@ pub use self::storage::{AccessKey, CREDENTIALS_BYTES, ReadPlace, StorageConfig};
 /// The file that is read where none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";
 
-/// The process's own environment. What is not UTF-8 is left out: no key of ours can hold it.
+/// The process's own environment. What is not UTF-8 is left out, except under names of ours: there it becomes characters
+/// that no value may hold, so that it is told.
 pub fn process_environment() -> Environment {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, SecretString::from(value.into_string().ok()?)))
+        let name = name.into_string().ok()?;
+        let value = value.into_string().or_else(|value| match notice::is_ours(&name, &Origin::Environment) {
+            true => Ok(value.to_string_lossy().into_owned()),
+            false => Err(value),
+        });
+        Some((name, SecretString::from(value.ok()?)))
     };
     std::env::vars_os().filter_map(text).collect()
 }
@@ -83,7 +91,11 @@ pub fn load_with(
     inputs: &Inputs,
 ) -> Result<TypedConfig, EnvFileError> {
     let path = env_file.map_or_else(|| PathBuf::from(ENV_FILE_DEFAULT), Path::to_owned);
-    let file = EnvFile::read(&path, inputs)?;
+    let file = match env_file {
+        // Where the working folder itself cannot be looked into, nobody means a file in it; Python's search sees none either.
+        None if std::fs::metadata(&path).is_err() => None,
+        _ => EnvFile::read(&path, inputs)?,
+    };
     match (file, env_file) {
         (None, Some(_)) => Err(EnvFileError::Missing { path }),
         (file, _) => Ok(TypedConfig::merge(environment, file.as_ref())),

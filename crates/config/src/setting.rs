@@ -28,6 +28,8 @@ pub struct Candidate {
     pub value: SecretString,
     /// Where it was typed.
     pub origin: Origin,
+    /// White space around it that does not look like a space, and was left out as spaces are.
+    pub left_out: Option<char>,
 }
 
 /// What was typed for one name.
@@ -47,9 +49,12 @@ impl Setting {
 }
 
 impl Candidate {
-    pub(super) fn new(value: &SecretString, origin: Origin) -> Option<Self> {
-        let value = value.expose_secret().trim();
-        (!value.is_empty()).then(|| Self { value: SecretString::from(value), origin })
+    pub(super) fn new(value: &SecretString, origin: Origin, left_out: Option<char>) -> Option<Self> {
+        let whole = value.expose_secret();
+        let value = Some(whole.trim()).filter(|value| !value.is_empty())?;
+        let (before, after) = whole.split_once(value)?;
+        let around = before.chars().chain(after.chars()).find(|c| !c.is_ascii_whitespace());
+        Some(Self { value: SecretString::from(value), origin, left_out: left_out.or(around) })
     }
 }
 

@@ -9,7 +9,7 @@ use super::network::Network;
 use super::notice::Notice;
 use super::reader::Reader;
 use super::store_address::StoreAddress;
-use super::typed::is_true;
+use super::typed::parse_switch;
 
 /// Length of the read credentials on the chain.
 pub const CREDENTIALS_BYTES: usize = 128;
@@ -118,10 +118,7 @@ pub(super) fn read(reader: &mut Reader<'_>, network: Option<Network>) -> Option<
     let account_id = read_account_id(reader);
     let endpoint = read_endpoint(reader, account_id.as_deref(), network);
     let region = read_region(reader);
-    let force_path_style = reader.parsed("R2_FORCE_PATH_STYLE", "true or false", |text| match is_true(text) {
-        true => Some(true),
-        false => ["0", "false", "no"].contains(&text.to_lowercase().as_str()).then_some(false),
-    });
+    let force_path_style = reader.parsed("R2_FORCE_PATH_STYLE", "true or false", parse_switch);
     let read = read_key(reader, [READ_ID, READ_SECRET], READ_REMEDY);
     let write = read_key(reader, [WRITE_ID, WRITE_SECRET], WRITE_REMEDY);
     check_keys_differ(reader);

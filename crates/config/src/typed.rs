@@ -19,6 +19,8 @@ pub struct TypedConfig {
     settings: BTreeMap<String, Setting>,
     home: Option<PathBuf>,
     file: Option<PathBuf>,
+    /// What the names in the file tell that are not settings.
+    others: Vec<Notice>,
 }
 
 impl TypedConfig {
@@ -28,11 +30,11 @@ impl TypedConfig {
         let entries = file.into_iter().flat_map(|file| file.entries.iter().rev().map(move |entry| (file, entry)));
         let from_file = entries.filter_map(|(file, entry)| {
             let origin = Origin::File { path: file.path.clone(), line: entry.line };
-            Some((entry.name.as_str(), Candidate::new(&entry.value, origin)?))
+            Some((entry.name.as_str(), Candidate::new(&entry.value, origin, entry.left_out)?))
         });
         let from_environment = environment
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), Candidate::new(value, Origin::Environment)?)));
+            .filter_map(|(name, value)| Some((name.as_str(), Candidate::new(value, Origin::Environment, None)?)));
         let mut candidates: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
         for (name, candidate) in from_environment.chain(from_file).filter(|(name, c)| is_ours(name, &c.origin)) {
             candidates.entry(name).or_default().push(candidate);
@@ -45,7 +47,8 @@ impl TypedConfig {
         let home = environment.get("HOME").map(|home| home.expose_secret()).filter(|home| !home.is_empty());
         let home = home.map(PathBuf::from);
         let settings = candidates.into_iter().map(|(name, typed)| (name.to_owned(), Setting::of(typed))).collect();
-        Self { settings, home, file: file.map(|file| file.path.clone()) }.with_defaults()
+        let others = file.into_iter().flat_map(Notice::about_file).collect();
+        Self { settings, home, file: file.map(|file| file.path.clone()), others }.with_defaults()
     }
 
     /// What was typed for a name, or its default.
@@ -76,13 +79,13 @@ impl TypedConfig {
 
     /// What is worth telling about the names themselves.
     pub fn notices(&self) -> Vec<Notice> {
-        self.settings().flat_map(|(name, setting)| Notice::about(name, setting)).collect()
+        self.settings().flat_map(|(name, setting)| Notice::about(name, setting)).chain(self.others.clone()).collect()
     }
 
     fn with_defaults(mut self) -> Self {
         for Key { name, default, .. } in KEYS {
             let Some(default) = default else { continue };
-            let won = Candidate { value: SecretString::from(*default), origin: Origin::Default };
+            let won = Candidate { value: SecretString::from(*default), origin: Origin::Default, left_out: None };
             self.settings.entry((*name).to_owned()).or_insert(Setting { won, lost: Vec::new() });
         }
         self
@@ -92,4 +95,11 @@ impl TypedConfig {
 /// Whether a switch is on, as the reference reads it.
 pub(super) fn is_true(text: &str) -> bool {
     ["1", "true", "yes"].contains(&text.to_lowercase().as_str())
+}
+
+/// A switch, where it is one.
+pub(super) fn parse_switch(text: &str) -> Option<bool> {
+    is_true(text)
+        .then_some(true)
+        .or_else(|| ["0", "false", "no"].contains(&text.to_lowercase().as_str()).then_some(false))
 }

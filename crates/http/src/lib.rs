@@ -10,12 +10,16 @@
     reason = "this crate is at the boundary: real time and the environment may enter here"
 )]
 
+pub mod proxy;
+
 use std::error::Error;
 use std::time::Duration;
 
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector};
-use reqwest::{Client, ClientBuilder, redirect::Policy};
+use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
+
+use self::proxy::Proxies;
 
 /// Why there is no HTTP client.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +51,27 @@ fn builder(connect_ms: u64) -> ClientBuilder {
         // Requests come minutes apart; a connection kept that long is as good as dead.
         .pool_idle_timeout(Duration::from_secs(10))
         .http1_only()
+        .proxy(proxied())
         .redirect(Policy::none())
         .user_agent(concat!("grail/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Everything goes through the proxies of the process's environment, by the one rule for all adapters.
+fn proxied() -> reqwest::Proxy {
+    let proxies = Proxies::of_process();
+    reqwest::Proxy::custom(move |url| proxies.for_url(url).map(|proxy| proxy.url()))
+}
+
+/// How an address is reached, for a message about a failure: empty, or the proxy in brackets.
+pub fn route(url: &Url) -> String {
+    Proxies::of_process().for_url(url).map(|proxy| format!(" ({proxy})")).unwrap_or_default()
+}
+
+/// What is told of a failed request: what the error at the bottom says, and which proxy it went through. The address is not
+/// shown, since it may hold a secret.
+pub fn failure_text(error: reqwest::Error) -> String {
+    let route = error.url().map(route).unwrap_or_default();
+    innermost(&error.without_url()) + &route
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, HttpClientError> {
@@ -65,11 +88,18 @@ impl HttpConnector for Connector {
     }
 }
 
-/// What the error at the bottom says; those above it only say that something below went wrong.
+/// What the error at the bottom says; those above it only say that something below went wrong. A request among them tells
+/// which proxy it went through.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+    let mut proxied = String::new();
+    loop {
+        if let Some(url) = innermost.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url) {
+            proxied = route(url);
+        }
+        match innermost.source() {
+            Some(source) => innermost = source,
+            None => return format!("{innermost}{proxied}"),
+        }
     }
-    innermost.to_string()
 }

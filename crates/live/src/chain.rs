@@ -18,6 +18,7 @@ mod storage;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod witness;
 
 use std::cell::{Cell, RefCell};

@@ -12,6 +12,7 @@ mod gpu;
 mod model;
 mod page;
 mod passing;
+mod proxy;
 mod wallet;
 
 use std::path::Path;
@@ -40,6 +41,8 @@ pub struct Subject<'a> {
     pub beacon: Option<&'a DrandRelays>,
     /// What is to generate.
     pub device: Device,
+    /// Numbers of the CUDA devices.
+    pub devices: &'a [usize],
     /// A folder, the hub id of a model in `hub_cache`, or `rehearsal`; the configured model where there is none.
     pub model: Option<&'a str>,
     /// Where the Hugging Face hub keeps models.
@@ -133,7 +136,9 @@ pub async fn examine(subject: &Subject<'_>) -> Examination {
         model::checks(subject),
         disk::checks(subject),
     );
-    let groups = [configuration::checks(subject), wallet::checks(subject), chain, beacon, bucket, gpu, model, disk];
+    let (configuration, wallet, proxy) =
+        (configuration::checks(subject), wallet::checks(subject), proxy::checks(subject));
+    let groups = [configuration, wallet, proxy, chain, beacon, bucket, gpu, model, disk];
     let (clocks, others): (Vec<Check>, Vec<Check>) =
         groups.into_iter().flatten().partition(|check| check.code.starts_with(clock::PREFIX));
     Examination { checks: others.into_iter().chain(clocks).collect() }

@@ -72,6 +72,7 @@ pub(super) async fn examined(
         wallet: Some(Ok(wallet.clone())),
         beacon: beacon.as_ref(),
         device: arguments.device,
+        devices: &arguments.devices,
         model: None,
         hub_cache,
         data_folder: Some(data_folder),

@@ -11,6 +11,7 @@ mod folder;
 mod monitoring;
 mod plain;
 mod restart;
+mod proxies;
 mod scene;
 mod secrets;
 mod startup;

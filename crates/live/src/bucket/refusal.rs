@@ -53,6 +53,14 @@ impl Refusal {
         Self::Stranger { status, server, words }
     }
 
+    /// Names the proxy that the request went through, since it may have answered in the store's place.
+    pub(super) fn by(mut self, route: &str) -> Self {
+        if let Self::Stranger { words, .. } = &mut self {
+            words.push_str(route);
+        }
+        self
+    }
+
     /// The HTTP status.
     pub(super) const fn status(&self) -> u16 {
         match self {

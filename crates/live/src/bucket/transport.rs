@@ -17,6 +17,7 @@ use object_store::client::{
 use super::super::server_clock::ServerClock;
 use super::progress::Sent;
 use super::refusal::Refusal;
+use grail_http::route;
 
 /// Answers other than an object are a few hundred bytes of XML.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -108,6 +109,7 @@ impl HttpService for Transport {
         }
         let method = request.method().clone();
         let bytes_max = request.extensions().get::<BytesMax>().map_or(OBJECT_BYTES_MAX, |most| most.0);
+        let route = request.uri().to_string().parse().map_or_else(|_| String::new(), |url| route(&url));
         let (mut parts, body) = self.send(request).await?.into_parts();
         self.server_clock.note(&parts.headers);
         let is_page = is_page(&parts.headers);
@@ -128,7 +130,7 @@ impl HttpService for Transport {
         }
         let text = String::from_utf8_lossy(&content);
         if !parts.status.is_success() || is_page || text.contains("<Error>") {
-            return Err(HttpError::new(HttpErrorKind::Unknown, Refusal::read(parts.status, &parts.headers, &text)));
+            return Err(HttpError::new(HttpErrorKind::Unknown, Refusal::read(parts.status, &parts.headers, &text).by(&route)));
         }
         if method == Method::PUT {
             self.note_version(&parts.headers).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;

@@ -52,11 +52,11 @@ impl Connection {
         genesis: Option<[u8; 32]>,
         patience: ChainPatience,
     ) -> Result<Self, Failure> {
-        let name = endpoint.name();
+        let (name, route) = (endpoint.name(), endpoint.route());
         endpoint.pace().turn().await;
         let limit = Duration::from_millis(patience.connect_ms);
         let greeted = timeout(limit, Self::greeted(endpoint, genesis, patience)).await;
-        greeted.unwrap_or_else(|_| Err(Failure::Broken("no connection in time".to_owned()).at(&name)))
+        greeted.unwrap_or_else(|_| Err(Failure::Broken(format!("no connection in time{route}")).at(&name)))
     }
 
     async fn greeted(

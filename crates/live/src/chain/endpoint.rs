@@ -9,6 +9,7 @@ use url::Url;
 
 use super::failure::Failure;
 use super::settings::ChainSettingsError;
+use grail_http::route;
 use grail_terminal::printable;
 
 /// Hosts of nodes that serve everyone, and therefore limit everyone.
@@ -68,6 +69,11 @@ impl Endpoint {
     pub(super) fn name(&self) -> String {
         let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}://{}{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
+    }
+
+    /// How it is reached, for a message: empty, or the proxy in brackets.
+    pub(super) fn route(&self) -> String {
+        route(&self.url)
     }
 
     /// Printable text, not too long, in which nothing of the address's path, query or user is left.

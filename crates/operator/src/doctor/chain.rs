@@ -194,7 +194,8 @@ fn registered(config: &MinerConfig, name: &str, answers: &[(&Reached<'_>, Result
     if let Some((node, _)) = answers.iter().find(|(node, uid)| node.is_up_to_date() && matches!(uid, Ok(None))) {
         let (cold, hot) = name.split_once('/').unwrap_or((name, name));
         let remedy = format!(
-            "run `btcli subnet register --netuid {netuid} --wallet.name {cold} --wallet.hotkey {hot}` where the coldkey lies"
+            "run `btcli subnet register --netuid {netuid} --wallet {cold} --wallet-hotkey {hot}` where the coldkey lies \
+             (btcli 9 calls the option --wallet-name)"
         );
         let value =
             format!("{name} is not registered on subnet {netuid}, as {} says, which is up to date", node.endpoint);
