@@ -28,9 +28,9 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use grail_miner::driver::Ports;
+use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
-use serde_json::json;
 
 use crate::args::{Arguments, Command, MineArguments, SimCommand};
 use crate::exit::{Exit, Told};

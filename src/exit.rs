@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use crate::assembly::BeaconSetupError;
 use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
 use grail_cuda::{CudaEngineError, CudaError};
-use grail_hub::HubError;
 use grail_folder::FolderError;
+use grail_hub::HubError;
 use grail_live::bucket::BucketConfigError;
 use grail_live::chain::ChainSettingsError;
 use grail_live::cuda_engine::CudaWorkersError;
@@ -133,6 +133,7 @@ impl Exit {
         Some(match self {
             Self::Success | Self::Defect | Self::Retry | Self::Interrupted => return None,
             Self::No => "the command's own verdict on what it was given; it would be the same again",
+            Self::Unread => "the system, which reports that the reader of the output has closed it",
             Self::Usage => "the command line and the files that it names, as they were read",
             Self::Elsewhere => {
                 "a lock that the system grants to a living process, or the guard in the bucket, renewed within the last \

@@ -10,9 +10,9 @@ use crate::args::BenchArguments;
 use crate::bench::compare::{Comparison, configuration};
 use crate::bench::{Bench, window};
 use crate::exit::Exit;
+use grail_folder::bounded;
 use grail_hub::local_name;
 use grail_live::device::{self, DeviceChoice};
-use grail_folder::bounded;
 use grail_observe::contract::Schema;
 
 pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {

@@ -53,8 +53,8 @@ pub use self::network::{ChainConfig, Network};
 pub use self::notice::Notice;
 pub use self::setting::{Candidate, Origin, Setting};
 pub use self::shown::Shown;
-pub use self::typed::{Environment, TypedConfig};
 pub use self::storage::{AccessKey, CREDENTIALS_BYTES, ReadPlace, StorageConfig};
+pub use self::typed::{Environment, TypedConfig};
 
 /// The file that is read where none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";

@@ -11,8 +11,8 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
 use grail_protocol::constants::window_start;
-use grail_terminal::{escaped, printable};
 use grail_protocol::window_file::object_key;
+use grail_terminal::{escaped, printable};
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 
@@ -69,7 +69,16 @@ impl Receipts {
         let path = data_folder.join("receipts.jsonl");
         let opened = folder::open(&path, folder::options().append(true).create(true));
         let file = opened.map_err(FolderError::io("open", &path))?;
-        Ok(Self { format, read_from, bars: bars.clone(), path, file, tally: Tally::default(), window: None, given: None })
+        Ok(Self {
+            format,
+            read_from,
+            bars: bars.clone(),
+            path,
+            file,
+            tally: Tally::default(),
+            window: None,
+            given: None,
+        })
     }
 
     /// Gives the current window a receipt that says that a defect ended the miner. The next start goes on with the window and

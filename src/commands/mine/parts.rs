@@ -17,11 +17,10 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
-use crate::exit::{Exit, Told};
-use grail_config::{MinerConfig, Network};
-use grail_hub::local_name;
 use crate::assembly;
+use crate::exit::{Exit, Told};
 use grail_config::{Environment, MinerConfig, Network, TypedConfig};
+use grail_hub::local_name;
 use grail_live::cuda_engine::CudaWorkers;
 use grail_live::device;
 use grail_live::engine::CpuWorker;
@@ -143,7 +142,7 @@ pub(super) fn memory_of(ordinals: Vec<usize>) -> MemoryProbe {
 /// A model can be read, as far as that is known before a device has loaded it: another engine may have the device's memory.
 pub(super) fn loads(device: Device, model: &str) -> anyhow::Result<()> {
     match device {
-        Device::Cuda => drop(Model::open(model)?),
+        Device::Cuda => drop(grail_cuda::weights::Model::open(model)?),
         Device::Cpu => drop(cpu_engine(model)?),
     }
     Ok(())

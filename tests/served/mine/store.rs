@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use grail::exit::Exit;
-use grail_serve::ServeFault;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
+use grail_serve::ServeFault;
 use serde_json::Value;
 
 use crate::scene::{Miner, Scene};

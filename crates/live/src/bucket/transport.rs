@@ -130,7 +130,10 @@ impl HttpService for Transport {
         }
         let text = String::from_utf8_lossy(&content);
         if !parts.status.is_success() || is_page || text.contains("<Error>") {
-            return Err(HttpError::new(HttpErrorKind::Unknown, Refusal::read(parts.status, &parts.headers, &text).by(&route)));
+            return Err(HttpError::new(
+                HttpErrorKind::Unknown,
+                Refusal::read(parts.status, &parts.headers, &text).by(&route),
+            ));
         }
         if method == Method::PUT {
             self.note_version(&parts.headers).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;

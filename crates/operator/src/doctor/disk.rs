@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::Subject;
 use super::aside::aside;
 use super::check::Check;
-use grail_folder as folder;
 use super::passing::passes;
+use grail_folder as folder;
 
 const FOLDER: &str = "disk.folder";
 const FREE: &str = "disk.free";
