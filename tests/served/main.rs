@@ -2,4 +2,6 @@
 
 mod faults;
 mod folder;
+mod mine;
+mod sdk;
 mod world;

@@ -28,8 +28,9 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
             "--features",
             "mutants",
             "--test",
-            "mutants",
+            "it",
             "--",
+            "mutants::",
             "--nocapture",
         ])
         .current_dir(root)

@@ -4,7 +4,7 @@ use grail_protocol::read_credentials::{PUBLIC_REGION, ReadCredentials};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoint::Endpoint;
-use super::error::ConfigError;
+use super::error::{ConfigError, CredentialsError};
 use super::network::Network;
 use super::notice::Notice;
 use super::reader::Reader;
@@ -65,36 +65,6 @@ pub struct AccessKey {
     pub id: SecretString,
     /// What signs with it.
     pub secret: SecretString,
-}
-
-/// Why read credentials do not fit on the chain.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialsError {
-    /// Longer than its field.
-    #[error(
-        "{name} has {bytes} characters, and its field on the chain has {bytes_max}: copy it again from the R2 \
-         dashboard, without anything around it"
-    )]
-    TooLong {
-        /// The key.
-        name: &'static str,
-        /// Its length.
-        bytes: usize,
-        /// The field's length.
-        bytes_max: usize,
-    },
-    /// Nothing to read with.
-    #[error("R2_ACCOUNT_ID or one of R2_READ_* is empty: copy them again from the R2 dashboard")]
-    Empty,
-    /// Spaces, control characters or letters beyond ASCII.
-    #[error(
-        "{name} holds a character other than printable ASCII, or a space: copy it again from the R2 dashboard, \
-         without anything around it"
-    )]
-    NotAscii {
-        /// The key.
-        name: &'static str,
-    },
 }
 
 impl StorageConfig {

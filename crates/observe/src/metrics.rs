@@ -24,7 +24,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
-use super::health::Ailment;
+use super::ailment::Ailment;
 use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, Outbox};
 use super::tally::Tally;

@@ -1,0 +1,15 @@
+//! The unmodified `grail mine` against a served world: real sockets, real signatures, real files, one process killed and
+//! started again as often as it takes.
+
+mod aftermath;
+mod control;
+mod crash;
+mod failing_calls;
+mod faults;
+mod monitoring;
+mod plain;
+mod scene;
+mod secrets;
+mod startup;
+mod store;
+mod telemetry;
