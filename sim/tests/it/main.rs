@@ -10,6 +10,7 @@ mod machine;
 mod memory;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod reasons;
 mod rehearsal;
 mod rivals;
 mod scenario_files;

@@ -8,7 +8,7 @@ use grail_protocol::window_file::object_key;
 use grail_serve::ServeFault;
 use serde_json::Value;
 
-use crate::scene::{Miner, Scene};
+use super::scene::{Miner, Scene};
 
 /// The window that has a fault from before its first block until after its last, once one before it was accepted.
 fn window_under(scene: &Scene, miner: &Miner, fault: ServeFault) -> (u64, Value) {

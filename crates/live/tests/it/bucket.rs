@@ -63,7 +63,7 @@ fn only_what_lies_where_validators_read_is_read() {
     let reading_from = |server: &S3Server| {
         let read_address = Some(validators_address(server));
         // The key here is not the one that is read with.
-        S3Bucket::new(BucketConfig { read_address, ..ours.config(WRITE, ("NOBODY", "nothing")) }).unwrap()
+        S3Bucket::new(BucketConfig { read_address, ..config(&ours, WRITE, ("NOBODY", "nothing")) }).unwrap()
     };
     let (right, wrong) = (reading_from(&ours), reading_from(&another));
     block_on(async {

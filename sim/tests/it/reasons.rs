@@ -1,7 +1,5 @@
 //! What a receipt says of a window in which one thing was wrong from its first block to its last.
 
-mod worlds;
-
 use std::rc::Rc;
 
 use grail_miner::machine::WindowOutcome;
@@ -10,6 +8,8 @@ use grail_sim::case::Case;
 use grail_sim::faults::{Fault, FaultKind};
 use grail_sim::run::{FIRST_WINDOW, SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
+
+use crate::worlds;
 
 /// A world whose first window has this fault all through, and whose second one has none.
 fn under(kinds: &[FaultKind]) -> SimReport {
