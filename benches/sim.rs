@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use grail_protocol::generation::ProofModel;
 use grail_protocol::rollout::{GroupOrigin, assemble_group};
 use grail_protocol::window_file::unpack;
 use grail_sim::engine::{Generator, SpeedProfile};

@@ -7,8 +7,8 @@ mod honest_window;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use grail_protocol::generation::ProofModel;
 use grail_protocol::window_file::unpack;
-use grail_sim::engine::Generator;
 use grail_verify::{Scope, Verdict, check_own_group, verify_bytes, verify_value};
 use honest_window::HonestWindow;
 

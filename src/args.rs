@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use grail_engine::cuda::TorchProfile;
+use grail_cuda::TorchProfile;
 use grail_miner::policy::UploadPolicy;
 
-use crate::device::DeviceChoice;
 use grail_config::LogFormat;
+use grail_live::device::DeviceChoice;
 use grail_operator::doctor::Device;
 
 pub use self::operator::{BundleArguments, MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments};

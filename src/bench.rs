@@ -10,9 +10,9 @@ pub mod window;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use grail_engine::EngineError;
-use grail_engine::cuda::driver::{Device, Kernels, Queue, Urgency};
-use grail_engine::cuda::weights::{ExactWeights, Model};
+use grail_cuda::CudaEngineError;
+use grail_cuda::driver::{Device, Kernels, Queue, Urgency};
+use grail_cuda::weights::{ExactWeights, Model};
 
 pub use limits::Limits;
 pub use report::{BenchReport, Measurement};
@@ -31,7 +31,7 @@ impl Bench {
     ///
     /// # Errors
     /// Where the model cannot be loaded or the device fails.
-    pub fn new(device: Device, kernels: Kernels, model: &str) -> Result<Self, EngineError> {
+    pub fn new(device: Device, kernels: Kernels, model: &str) -> Result<Self, CudaEngineError> {
         let kernels = Rc::new(kernels);
         let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
         let limits = Limits::measure(&queue)?;
@@ -44,7 +44,7 @@ impl Bench {
     ///
     /// # Errors
     /// Where the device fails.
-    pub fn run(&self, arrangements: bool) -> Result<BenchReport, EngineError> {
+    pub fn run(&self, arrangements: bool) -> Result<BenchReport, CudaEngineError> {
         let mut report = BenchReport::new(&self.device, self.queue.blas_version(), self.limits);
         self.proofs(&mut report)?;
         self.side_by_side(&mut report)?;

@@ -17,7 +17,6 @@ mod shell;
 pub mod sim;
 mod stop;
 mod swarm;
-mod table;
 mod tape;
 mod top;
 mod verify;

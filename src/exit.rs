@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use crate::assembly::BeaconSetupError;
 use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
 use grail_folder::FolderError;
+use grail_hub::HubError;
 use grail_live::bucket::BucketConfigError;
 use grail_live::chain::ChainSettingsError;
-use grail_live::hub::HubError;
 use grail_live::instance::HotkeyLockError;
 use grail_live::journal::JournalFileError;
 use grail_observe::EndpointError;
@@ -144,7 +144,8 @@ impl Exit {
             });
         }
         if let Some(error) = cause.downcast_ref::<HubError>() {
-            return Some(if matches!(error, HubError::Download { .. }) { Self::Retry } else { Self::Configuration });
+            let is_passing = matches!(error, HubError::Download { .. } | HubError::Start(_));
+            return Some(if is_passing { Self::Retry } else { Self::Configuration });
         }
         if let Some(error) = cause.downcast_ref::<EndpointError>() {
             return Some(if matches!(error, EndpointError::Start(_)) { Self::Retry } else { Self::Configuration });

@@ -4,15 +4,14 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::bail;
+use grail_cuda::TorchProfile;
 use grail_engine::CpuEngine;
-use grail_engine::cuda::TorchProfile;
-use grail_protocol::generation::ModelLimits;
+use grail_protocol::generation::{ModelLimits, ProofModel};
 use grail_protocol::python_json::Value;
-use grail_sim::engine::{Generator, Recomputed};
-use grail_verify::{Report, Scope, WindowFacts, verify_value};
+use grail_verify::{Recomputed, Report, Scope, WindowFacts, verify_value};
 
-use crate::device::DeviceChoice;
 use crate::prover::DeviceProver;
+use grail_live::device::DeviceChoice;
 
 /// What computes proofs again.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +36,7 @@ pub fn judge(
 ) -> anyhow::Result<Report> {
     match judging.device {
         DeviceChoice::Cpu => {
-            let model: Rc<dyn Generator> = Rc::new(match judging.model {
+            let model: Rc<dyn ProofModel> = Rc::new(match judging.model {
                 "rehearsal" => CpuEngine::rehearsal()?,
                 folder => CpuEngine::from_folder(Path::new(folder))?,
             });

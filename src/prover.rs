@@ -4,15 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use grail_engine::cuda::driver::{Queue, Urgency};
-use grail_engine::cuda::weights::{ExactWeights, Model};
-use grail_engine::cuda::{ProofPlan, Prover, TorchProfile};
-use grail_engine::{EngineError, HfTokenizer};
+use grail_cuda::driver::{Queue, Urgency};
+use grail_cuda::weights::{ExactWeights, Model};
+use grail_cuda::{CudaEngineError, ProofPlan, Prover, TorchProfile};
+use grail_engine::HfTokenizer;
 use grail_protocol::generation::{ModelLimits, ProofPass};
 use grail_verify::{Recompute, RecomputeError};
 
-use crate::device;
-use grail_live::hub;
+use grail_hub::local_name;
+use grail_live::device;
 
 /// The model with its tokenizer, where it has one.
 pub struct DeviceProver {
@@ -29,7 +29,7 @@ impl DeviceProver {
     pub fn open(model: &str, ordinal: usize, profile: TorchProfile) -> anyhow::Result<Self> {
         let (device, kernels) = device::open(ordinal)?;
         let kernels = Rc::new(kernels);
-        let mut model = Model::open(&hub::local_name(model)?)?;
+        let mut model = Model::open(&local_name(model)?)?;
         let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
         let weights = Arc::new(ExactWeights::load(&model.config, &queue, &mut *model.tensors)?);
         let own_eos = model.tokenizer.as_ref().and_then(HfTokenizer::eos_token);
@@ -47,7 +47,7 @@ impl DeviceProver {
     ///
     /// # Errors
     /// As [`Prover::pass`].
-    pub fn pass(&self, tokens: &[u32], prompt_length: usize, randomness: &str) -> Result<ProofPass, EngineError> {
+    pub fn pass(&self, tokens: &[u32], prompt_length: usize, randomness: &str) -> Result<ProofPass, CudaEngineError> {
         self.prover.borrow_mut().pass(tokens, prompt_length, randomness)
     }
 
@@ -64,7 +64,7 @@ impl DeviceProver {
 
 impl Recompute for DeviceProver {
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        let failed = |error: EngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
+        let failed = |error: CudaEngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
         self.pass(tokens, 1, randomness).map_err(failed)
     }
 }

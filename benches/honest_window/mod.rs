@@ -4,7 +4,7 @@
 
 use grail_miner::answers::GroupRequest;
 use grail_miner::seal::{SealedGroup, seal};
-use grail_protocol::generation::{ProofPass, StreamKey};
+use grail_protocol::generation::{ProofModel, ProofPass, StreamKey};
 use grail_protocol::problem::Problem;
 use grail_protocol::prompt::prompt;
 use grail_protocol::randomness::{challenge_randomness, window_randomness};

@@ -2,7 +2,7 @@
 #![no_main]
 
 use grail_engine::Qwen3Config;
-use grail_engine::cuda::weights::TensorFiles;
+use grail_cuda::weights::TensorFiles;
 use grail_engine::weights::Checkpoint;
 use libfuzzer_sys::fuzz_target;
 

@@ -8,9 +8,10 @@ use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::ClockOffset;
+use crate::config::{Knobs, SimConfig};
 use crate::engine::{Generator, SpeedProfile};
 use crate::faults::{Aftermath, Fault, FaultKind, Faults, Placement};
-use crate::run::{FIRST_WINDOW, Knobs, SimConfig};
+use crate::run::FIRST_WINDOW;
 use crate::stream::Stream;
 
 /// The number of this format; another meaning of any field, or of the seed, takes the next one.

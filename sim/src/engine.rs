@@ -1,34 +1,23 @@
 //! An engine whose rollouts are real and whose time is virtual: what work costs comes from a stated speed profile.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
 use grail_miner::ports::{Engine, EngineError, GroupRequest};
 use grail_protocol::PROTOCOL;
-use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, Tokenizer};
-use grail_verify::{Recompute, RecomputeError};
+use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofModel, Tokenizer};
 
 use crate::faults::{FaultKind, FaultPlan};
 use crate::time::VirtualTime;
 
 /// Where rollouts come from; a validator recomputes with the same.
-pub trait Generator {
+pub trait Generator: ProofModel {
     /// The rollouts of a request, without regard to time.
     ///
     /// # Errors
     /// Where the model cannot be run.
     fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError>;
-    /// The forward pass over a sequence.
-    ///
-    /// # Errors
-    /// Where the model cannot be run.
-    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
-    /// The model's limits.
-    fn limits(&self) -> ModelLimits;
-    /// The model's tokenizer.
-    fn tokenizer(&self) -> &dyn Tokenizer;
 }
 
 /// How fast a card is.
@@ -167,40 +156,5 @@ impl Engine for SimEngine {
 
     fn tokenizer(&self) -> &dyn Tokenizer {
         self.generator.tokenizer()
-    }
-}
-
-/// The validator's side of a generator; a sequence is computed once, however often it is looked at.
-pub struct Recomputed {
-    generator: Rc<dyn Generator>,
-    /// By the tokens, with the randomness that was projected with.
-    passes: RefCell<BTreeMap<Vec<u32>, (String, ProofPass)>>,
-}
-
-impl Recomputed {
-    /// A validator that runs this generator's model.
-    pub fn new(generator: Rc<dyn Generator>) -> Self {
-        Self { generator, passes: RefCell::default() }
-    }
-
-    /// The model.
-    pub fn generator(&self) -> &dyn Generator {
-        &*self.generator
-    }
-
-    /// Forget what was computed; sequences of another window never come back.
-    pub fn forget(&self) {
-        self.passes.borrow_mut().clear();
-    }
-}
-
-impl Recompute for Recomputed {
-    fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        if let Some((_, pass)) = self.passes.borrow().get(tokens).filter(|(with, _)| with == randomness) {
-            return Ok(pass.clone());
-        }
-        let pass = self.generator.pass(tokens, randomness)?;
-        self.passes.borrow_mut().insert(tokens.to_vec(), (randomness.to_owned(), pass.clone()));
-        Ok(pass)
     }
 }

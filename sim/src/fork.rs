@@ -7,9 +7,10 @@ use grail_protocol::PROTOCOL;
 use grail_protocol::constants::window_start;
 use grail_protocol::signature::{Hotkey, Keypair};
 
+use crate::config::{SimConfig, keypair};
 use crate::node::{Life, Node};
 use crate::past::Past;
-use crate::run::{SimConfig, SimReport, keypair};
+use crate::report::SimReport;
 use crate::stream::Stream;
 use crate::world::{Beginning, MINER_UID, World};
 

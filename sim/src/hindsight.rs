@@ -15,7 +15,7 @@ use grail_verify::sampling::groups_checked;
 use grail_verify::score::{ROLLING_WINDOWS, WindowRecord, score};
 
 use crate::engine::SpeedProfile;
-use crate::run::SimReport;
+use crate::report::SimReport;
 
 /// Watches which groups are made, and how long each takes at the engine's full speed.
 #[derive(Debug)]

@@ -1,7 +1,10 @@
-//! The simulated world: virtual time, a chain, a beacon, a bucket, a validator and faults around the real mining core.
+//! The simulated world: virtual time, a chain, a beacon, a bucket, validators and faults around the real driver and machine
+//! of `grail-miner`.
 //!
-//! [`run::simulate`] runs the real driver and machine of `grail-miner` against these, on one thread, with every draw from
-//! a named stream of the seed: the same configuration gives the same trace hash in any process and build.
+//! It runs on one thread without system time, files, sockets or outside randomness: every draw comes from a named stream of
+//! the seed, so the same configuration gives the same trace hash in any process and build. [`run::simulate`] makes a
+//! [`run::SimReport`] of a [`run::SimConfig`], [`case::Case`] is a world as data, [`faults::FaultKind`] lists what can go
+//! wrong, and [`engine::Generator`] is where rollouts come from.
 
 pub mod beacon;
 pub mod bucket;
@@ -9,6 +12,7 @@ pub mod calls;
 pub mod case;
 pub mod chain;
 pub mod clock;
+mod config;
 pub mod engine;
 pub mod faults;
 pub mod fork;
@@ -20,6 +24,7 @@ pub mod marks;
 mod node;
 pub mod past;
 pub mod rehearsal;
+mod report;
 pub mod rivals;
 pub mod run;
 pub mod safety;

@@ -15,9 +15,9 @@ use grail_miner::ports::{Bucket, BucketError, Etag, Journal, JournalError, Journ
 use grail_protocol::PROTOCOL;
 
 use crate::clock::{NodeClock, Process, Steps};
+use crate::config::SharedObserver;
 use crate::faults::{FaultKind, FaultPlan};
 use crate::journal::DiskJournal;
-use crate::run::SharedObserver;
 use crate::safety::Safety;
 use crate::time::VirtualTime;
 use crate::trace::Trace;

@@ -15,10 +15,10 @@ use grail_protocol::rollout::WindowContext;
 use grail_protocol::signature::Keypair;
 use grail_verify::sampling::select_miners;
 use grail_verify::score::{History, ROLLING_WINDOWS, WindowRecord, weights};
-use grail_verify::{Scope, Verdict, WindowFacts, verify_bytes};
+use grail_verify::{Recomputed, Scope, Verdict, WindowFacts, verify_bytes};
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Generator, Recomputed};
+use crate::engine::Generator;
 use crate::stream::Stream;
 
 pub use cheat::{Bench, Cheat};
@@ -60,6 +60,7 @@ pub struct Subnet {
     seed: u64,
     rivals: Vec<Rival>,
     validators: Vec<Memory>,
+    generator: Rc<dyn Generator>,
     recompute: Recomputed,
     /// The newest verdict on each kind, and the window that it was found in.
     verdicts: BTreeMap<Conduct, (u64, Option<Verdict>)>,
@@ -90,7 +91,8 @@ impl Subnet {
             seed,
             rivals: conducts.iter().take(HOTKEYS_MAX).enumerate().map(rival).collect(),
             validators: (0..validators).map(memory).collect(),
-            recompute: Recomputed::new(generator),
+            recompute: Recomputed::new(generator.clone()),
+            generator,
             verdicts: BTreeMap::new(),
         }
     }
@@ -165,7 +167,7 @@ impl Subnet {
             randomness: window_randomness(block_hash, Some(beacon)),
             use_drand: true,
         };
-        let generator = self.recompute.generator();
+        let generator = &*self.generator;
         let bench = Bench { keypair, window: &window, generator, seed: self.seed ^ index as u64 };
         let file = match conduct {
             Conduct::Honest(groups) => bench.honest(*groups),

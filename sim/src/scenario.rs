@@ -6,9 +6,10 @@ use grail_miner::machine::WindowOutcome;
 use grail_miner::policy::UploadPolicy;
 use serde::Deserialize;
 
+use crate::config::SimConfig;
 use crate::engine::SpeedProfile;
 use crate::faults::Faults;
-use crate::run::{SimConfig, SimReport};
+use crate::report::SimReport;
 use crate::synthetic::SyntheticModel;
 
 /// A world and its promises.
@@ -181,7 +182,7 @@ impl Scenario {
             |name: &String| report.effects.iter().find(|(kind, _)| kind.name() == name).map_or(0, |(_, n)| *n as usize);
         let strikes = self.faults.iter().map(struck).min().unwrap_or(0);
         let count =
-            |holds: &dyn Fn(&crate::run::WindowResult) -> bool| report.windows.iter().filter(|w| holds(w)).count();
+            |holds: &dyn Fn(&crate::report::WindowResult) -> bool| report.windows.iter().filter(|w| holds(w)).count();
         let minima = [
             ("uploads", uploads_min, count(&|w| w.receipt.outcome == WindowOutcome::Uploaded)),
             ("accepted files", accepted_min, count(&|w| w.judgement.outcome() == "accepted")),

@@ -1,8 +1,8 @@
 //! Shrinking: from a world in which something forbidden happens to the smallest one in which it still does.
 
 use crate::case::{Case, Speed};
+use crate::config::Knobs;
 use crate::faults::{Fault, FaultKind};
-use crate::run::Knobs;
 
 /// What two failures of the same kind have in common: the first violation without its numbers and digests.
 pub fn failure_key(violation: &str) -> String {

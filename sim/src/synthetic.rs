@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use grail_miner::ports::{EngineError, GroupRequest};
 use grail_protocol::PROTOCOL;
-use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, StreamKey, Tokenizer};
-use grail_verify::RecomputeError;
+use grail_protocol::generation::{
+    GeneratedRollout, ModelLimits, ProofModel, ProofPass, RecomputeError, StreamKey, Tokenizer,
+};
 use sha2::{Digest, Sha256};
 
 use crate::engine::Generator;
@@ -89,7 +90,9 @@ impl Generator for SyntheticModel {
         };
         Ok(request.streams.iter().map(rollout).collect())
     }
+}
 
+impl ProofModel for SyntheticModel {
     fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
         Ok(self.compute(tokens, randomness))
     }

@@ -2,8 +2,7 @@
 
 use grail_engine::CpuEngine;
 use grail_miner::ports::{EngineError, GroupRequest};
-use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, Tokenizer};
-use grail_verify::RecomputeError;
+use grail_protocol::generation::GeneratedRollout;
 
 use crate::engine::Generator;
 
@@ -12,18 +11,5 @@ impl Generator for CpuEngine {
         let GroupRequest { prompt, streams, randomness, new_tokens_max } = request;
         self.generate_group(prompt, streams, randomness, *new_tokens_max)
             .map_err(|error| EngineError(error.to_string()))
-    }
-
-    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        let failed = |why: String| RecomputeError { tokens: tokens.len(), why };
-        self.proof_pass(tokens, randomness).map_err(|error| failed(error.to_string()))
-    }
-
-    fn limits(&self) -> ModelLimits {
-        Self::limits(self)
-    }
-
-    fn tokenizer(&self) -> &dyn Tokenizer {
-        Self::tokenizer(self)
     }
 }

@@ -9,13 +9,14 @@ use grail_miner::machine::{MachineConfig, WindowOutcome, WindowReceipt};
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Keypair;
 use grail_protocol::window_file::object_key;
-use grail_verify::Verdict;
+use grail_verify::{Judgement, Verdict};
 use sha2::{Digest, Sha256};
 
 use crate::beacon::{BeaconLink, SimBeacon};
 use crate::bucket::{BucketLink, SimBucket};
 use crate::chain::{ChainLink, SimChain};
 use crate::clock::{NodeClock, Steps};
+use crate::config::{SimConfig, keypair, machine_config, secrets};
 use crate::engine::SimEngine;
 use crate::faults::FaultPlan;
 use crate::health::Health;
@@ -23,11 +24,11 @@ use crate::journal::DiskJournal;
 use crate::ledger::Audit;
 use crate::marks;
 use crate::node::{Life, Node, Watchers};
-use crate::run::{SimConfig, SimReport, WindowResult, keypair, machine_config, secrets};
+use crate::report::{SimReport, WindowResult};
 use crate::safety::{Safety, SafetyLimits};
 use crate::time::VirtualTime;
 use crate::trace::Trace;
-use crate::validator::{Judgement, SimValidator, reading_begins};
+use crate::validator::{SimValidator, reading_begins};
 
 pub(crate) const MINER_UID: u16 = 1;
 /// Validators read a window one after another, this far apart.

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use grail_engine::cuda::TorchProfile;
+use grail_cuda::TorchProfile;
 
 use super::EnvFileArgument;
-use crate::device::DeviceChoice;
+use grail_live::device::DeviceChoice;
 
 /// Which running miner.
 #[derive(Debug, Args)]

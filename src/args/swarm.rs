@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use grail_swarm::Shard;
 
 /// `grail sim swarm`. Exit codes: 0 nothing found, 1 something found, 2 cannot run.
 #[derive(Debug, Args)]
@@ -63,15 +64,6 @@ pub struct MergeArguments {
     /// Print one JSON object as the last line of standard output.
     #[arg(long)]
     pub json: bool,
-}
-
-/// One share of the seeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    /// Which.
-    pub index: u64,
-    /// Of how many.
-    pub of: u64,
 }
 
 /// `grail sim check`. Exit codes: 0 the same twice, 1 not, 2 cannot run.

@@ -3,11 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use grail_engine::EngineError;
-use grail_engine::cuda::decode::PAGE_TOKENS;
-use grail_engine::cuda::driver::{Kernels, Mark};
-use grail_engine::cuda::weights::HalfWeights;
-use grail_engine::cuda::{DecodeSettings, Decoder};
+use grail_cuda::decode::PAGE_TOKENS;
+use grail_cuda::driver::{Kernels, Mark};
+use grail_cuda::weights::HalfWeights;
+use grail_cuda::{CudaEngineError, DecodeSettings, Decoder};
 use grail_protocol::generation::StreamKey;
 
 use super::{Bench, BenchReport};
@@ -21,7 +20,7 @@ const WARM_UP: usize = 20;
 const STEPS: usize = 100;
 
 impl Bench {
-    pub(super) fn decoding(&self, report: &mut BenchReport) -> Result<(), EngineError> {
+    pub(super) fn decoding(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
         let half = Arc::new(HalfWeights::of(&self.weights, &self.queue)?);
         for deterministic in [false, true] {
             let settings = DecodeSettings { deterministic, rollouts_max: 256 };
@@ -41,13 +40,13 @@ impl Bench {
         Ok(())
     }
 
-    fn decoder(&self, half: &Arc<HalfWeights>, settings: DecodeSettings) -> Result<Decoder, EngineError> {
-        let kernels = Rc::new(Kernels::load(&self.device, crate::device::kernel_cache().as_deref())?);
+    fn decoder(&self, half: &Arc<HalfWeights>, settings: DecodeSettings) -> Result<Decoder, CudaEngineError> {
+        let kernels = Rc::new(Kernels::load(&self.device, grail_live::device::kernel_cache().as_deref())?);
         Ok(Decoder::new(&self.device, kernels, self.weights.clone(), half.clone(), settings)?)
     }
 
     /// Milliseconds of a step, everything included that happens between two of them.
-    fn step_ms(&self, decoder: &mut Decoder, rollouts: usize) -> Result<f64, EngineError> {
+    fn step_ms(&self, decoder: &mut Decoder, rollouts: usize) -> Result<f64, CudaEngineError> {
         let per_group = rollouts.min(4);
         for group in 0..rollouts / per_group {
             let stream = |rollout| StreamKey { seed: 5, window_start: 0, group: group as u32, rollout, attempt: 0 };

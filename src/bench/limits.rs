@@ -1,7 +1,7 @@
 //! What the card itself can do: bytes copied and products summed in a second.
 
-use grail_engine::cuda::CudaError;
-use grail_engine::cuda::driver::{Buffer, Factors, HalfOutput, Mark, MatrixShape, Queue};
+use grail_cuda::CudaError;
+use grail_cuda::driver::{Buffer, Factors, HalfOutput, Mark, MatrixShape, Queue};
 
 /// Side of the square matrices that rates are measured with.
 const SIDE: usize = 8192;

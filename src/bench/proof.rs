@@ -5,10 +5,9 @@ use std::sync::{Arc, Barrier};
 use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
-use grail_engine::EngineError;
-use grail_engine::cuda::driver::{Device, Kernels};
-use grail_engine::cuda::weights::ExactWeights;
-use grail_engine::cuda::{ProofPlan, Prover, Sequence, TorchProfile};
+use grail_cuda::driver::{Device, Kernels};
+use grail_cuda::weights::ExactWeights;
+use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchProfile};
 
 use super::limits::median_ms;
 use super::{Bench, BenchReport};
@@ -26,7 +25,7 @@ const ROLLOUTS: u32 = 4;
 const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
 
 impl Bench {
-    pub(super) fn proofs(&self, report: &mut BenchReport) -> Result<(), EngineError> {
+    pub(super) fn proofs(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
         let mut prover = self.prover(ProofPlan::default())?;
         for length in LENGTHS {
             let tokens = self.tokens(length);
@@ -50,7 +49,7 @@ impl Bench {
     }
 
     /// A group's rollouts proved together, which compute their prompt once: milliseconds for each.
-    fn together(&self, prover: &mut Prover, length: usize, report: &mut BenchReport) -> Result<(), EngineError> {
+    fn together(&self, prover: &mut Prover, length: usize, report: &mut BenchReport) -> Result<(), CudaEngineError> {
         let rollouts: Vec<Vec<u32>> = (0..ROLLOUTS).map(|rollout| self.rollout(length, rollout)).collect();
         let sequence = |tokens| Sequence { tokens, prompt_length: PROMPT };
         let sequences: Vec<Sequence<'_>> = rollouts.iter().map(|tokens| sequence(tokens)).collect();
@@ -67,14 +66,14 @@ impl Bench {
     }
 
     /// Milliseconds per proof where several provers share the device: each fills the gaps of the others.
-    pub(super) fn side_by_side(&self, report: &mut BenchReport) -> Result<(), EngineError> {
+    pub(super) fn side_by_side(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
         let tokens = self.tokens(SHARED_LENGTH);
         let operations = self.proof_operations(SHARED_LENGTH) + self.head_operations(SHARED_LENGTH);
         let limit_ms = operations / self.limits.single_flops * 1e3;
         let (device, weights) = (&self.device, &self.weights);
         for provers in 1..=3 {
             let barrier = Barrier::new(provers + 1);
-            let work = || -> Result<(), EngineError> {
+            let work = || -> Result<(), CudaEngineError> {
                 let ready = own_prover(device, weights).and_then(|mut prover| {
                     prover.pass(&tokens, PROMPT, RANDOMNESS)?;
                     Ok(prover)
@@ -87,11 +86,11 @@ impl Bench {
                 let threads: Vec<_> = (0..provers).map(|_| scope.spawn(work)).collect();
                 barrier.wait();
                 let begin = Instant::now();
-                let join = |thread: ScopedJoinHandle<'_, Result<(), EngineError>>| {
+                let join = |thread: ScopedJoinHandle<'_, Result<(), CudaEngineError>>| {
                     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 };
                 threads.into_iter().try_for_each(join)?;
-                Ok::<f64, EngineError>(begin.elapsed().as_secs_f64() * 1e3)
+                Ok::<f64, CudaEngineError>(begin.elapsed().as_secs_f64() * 1e3)
             })?;
             let each_ms = elapsed_ms / (provers * SHARED_PROOFS) as f64;
             let what = format!("proof, {SHARED_LENGTH} tokens: with self-check, {provers} side by side");
@@ -101,7 +100,7 @@ impl Bench {
     }
 
     /// Every arrangement's time, and whether its bits are those of the plain one.
-    pub(super) fn arrangements(&self, report: &mut BenchReport) -> Result<(), EngineError> {
+    pub(super) fn arrangements(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
         let plain = ProofPlan::PLAIN;
         let plans = [
             ("plain", plain),
@@ -128,7 +127,7 @@ impl Bench {
 
     /// Over many lengths, since cuBLAS picks its kernels by them: whether the bits are those of its own calls, for a
     /// sequence alone and for one that is proved beside another of its order and shares the other's first rows.
-    fn bits(&self, report: &mut BenchReport) -> Result<(), EngineError> {
+    fn bits(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
         let (mut reference, mut usual) = (self.prover(ProofPlan::PLAIN)?, self.prover(ProofPlan::default())?);
         let (mut compared, mut alone, mut beside, mut other_length, mut pairs) = (0, 0, 0, 0, 0);
         let mut previous: Option<usize> = None;
@@ -143,7 +142,7 @@ impl Bench {
                 Some(shorter) if usual.order(shorter)? == order => Some(shorter),
                 _ => None,
             };
-            let mut is_same_beside = |company: usize| -> Result<bool, EngineError> {
+            let mut is_same_beside = |company: usize| -> Result<bool, CudaEngineError> {
                 let company = self.rollout(company, 1);
                 let pair = [&company, &tokens].map(|tokens| Sequence { tokens, prompt_length: 1 });
                 Ok(usual.scaled_hidden_states_together(&pair)?[1] == expected)
@@ -166,7 +165,7 @@ impl Bench {
         Ok(())
     }
 
-    fn prover(&self, plan: ProofPlan) -> Result<Prover, EngineError> {
+    fn prover(&self, plan: ProofPlan) -> Result<Prover, CudaEngineError> {
         let (kernels, weights) = (self.kernels.clone(), self.weights.clone());
         Ok(Prover::new(&self.device, kernels, weights, TorchProfile::Torch2_10, plan, 0)?)
     }
@@ -174,12 +173,12 @@ impl Bench {
     fn time(
         &self,
         prover: &mut Prover,
-        mut work: impl FnMut(&mut Prover) -> Result<(), EngineError>,
-    ) -> Result<f64, EngineError> {
+        mut work: impl FnMut(&mut Prover) -> Result<(), CudaEngineError>,
+    ) -> Result<f64, CudaEngineError> {
         // The marks are set in the prover's own queue; the closure needs the prover, so its queue is taken by `median_ms`
         // through a queue that waits for it.
         let waiting = self.queue.beside()?;
-        let mark = grail_engine::cuda::driver::Mark::new(&self.device)?;
+        let mark = grail_cuda::driver::Mark::new(&self.device)?;
         median_ms(&waiting, || {
             prover.queue().after(&waiting, &mark)?;
             work(prover)?;
@@ -221,7 +220,7 @@ impl Bench {
 }
 
 /// A prover for the calling thread, with kernels of its own.
-fn own_prover(device: &Device, weights: &Arc<ExactWeights>) -> Result<Prover, EngineError> {
-    let kernels = Rc::new(Kernels::load(device, crate::device::kernel_cache().as_deref())?);
+fn own_prover(device: &Device, weights: &Arc<ExactWeights>) -> Result<Prover, CudaEngineError> {
+    let kernels = Rc::new(Kernels::load(device, grail_live::device::kernel_cache().as_deref())?);
     Ok(Prover::new(device, kernels, weights.clone(), TorchProfile::Torch2_10, ProofPlan::default(), 0)?)
 }

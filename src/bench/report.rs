@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use grail_engine::cuda::driver::Device;
+use grail_cuda::driver::Device;
 use serde_json::{Value, json};
 
 use super::Limits;
@@ -85,10 +85,6 @@ impl fmt::Display for BenchReport {
 }
 
 #[cfg(test)]
-#[path = "../../tests/schema/mod.rs"]
-mod schema;
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use grail_observe::contract::Schema;
@@ -103,6 +99,6 @@ mod tests {
         let text = report.to_string();
         assert!(text.contains("50 %") && text.contains("75 %  x"), "{text}");
         assert_eq!(report.json()["measurements"][1]["limit"], 4.0);
-        schema::assert_valid(&Schema::Bench.stamp(report.json()), Schema::Bench.id());
+        grail_loopback::schema::assert_valid(&Schema::Bench.stamp(report.json()), Schema::Bench.id());
     }
 }

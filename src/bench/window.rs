@@ -3,9 +3,8 @@
 use std::sync::mpsc;
 use std::time::Instant;
 
-use grail_engine::EngineError;
-use grail_engine::cuda::engine::Ticket;
-use grail_engine::cuda::{CudaEngine, CudaError, CudaSettings, GroupWork, TorchProfile};
+use grail_cuda::engine::Ticket;
+use grail_cuda::{CudaEngine, CudaEngineError, CudaError, CudaSettings, GroupWork, TorchProfile};
 use grail_protocol::generation::{GeneratedRollout, StreamKey};
 
 use super::BenchReport;
@@ -26,7 +25,7 @@ const GROUP: u32 = 4;
 /// Any randomness will do.
 const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
 
-type Answer = Result<Vec<GeneratedRollout>, EngineError>;
+type Answer = Result<Vec<GeneratedRollout>, CudaEngineError>;
 
 /// Do a batch of groups from their prompts to their proofs, and add how many rollouts a whole window gives at that pace.
 ///
@@ -34,7 +33,7 @@ type Answer = Result<Vec<GeneratedRollout>, EngineError>;
 ///
 /// # Errors
 /// Where the model cannot be loaded or the device fails.
-pub fn measure(report: &mut BenchReport, model: &str, ordinal: usize, batches: u32) -> Result<(), EngineError> {
+pub fn measure(report: &mut BenchReport, model: &str, ordinal: usize, batches: u32) -> Result<(), CudaEngineError> {
     let settings = settings(model, ordinal);
     let groups = settings.decode.rollouts_max as u32 / GROUP;
     let engine = CudaEngine::start(settings)?;
@@ -63,7 +62,7 @@ pub fn measure(report: &mut BenchReport, model: &str, ordinal: usize, batches: u
 ///
 /// # Errors
 /// As [`measure`].
-pub fn soak(report: &mut BenchReport, model: &str, ordinal: usize, seconds: u64) -> Result<(), EngineError> {
+pub fn soak(report: &mut BenchReport, model: &str, ordinal: usize, seconds: u64) -> Result<(), CudaEngineError> {
     let settings = settings(model, ordinal);
     let most = settings.decode.rollouts_max as u32 / GROUP;
     let engine = CudaEngine::start(settings)?;
@@ -95,15 +94,15 @@ pub fn soak(report: &mut BenchReport, model: &str, ordinal: usize, seconds: u64)
 ///
 /// # Errors
 /// As [`measure`].
-pub fn fixed_shapes(report: &mut BenchReport, model: &str, ordinal: usize) -> Result<(), EngineError> {
+pub fn fixed_shapes(report: &mut BenchReport, model: &str, ordinal: usize) -> Result<(), CudaEngineError> {
     let mut settings = settings(model, ordinal);
     settings.decode.deterministic = true;
     let engine = CudaEngine::start(settings)?;
-    let draw = |crowd: u32| -> Result<Vec<Vec<u32>>, EngineError> {
+    let draw = |crowd: u32| -> Result<Vec<Vec<u32>>, CudaEngineError> {
         let (sender, answer) = mpsc::channel();
         let (others_sender, others) = mpsc::channel();
         let _crowd = (1..=crowd).map(|group| ask(&engine, group, WARM_UP + group as usize, &others_sender));
-        let _crowd = _crowd.collect::<Result<Vec<Ticket>, EngineError>>()?;
+        let _crowd = _crowd.collect::<Result<Vec<Ticket>, CudaEngineError>>()?;
         let _ticket = ask(&engine, 0, FIXED_TOKENS, &sender)?;
         let rollouts = answer.recv().map_err(|_| CudaError::Ended)??;
         (0..crowd).try_for_each(|_| others.recv().map_err(|_| CudaError::Ended)?.map(drop))?;
@@ -124,16 +123,16 @@ pub fn fixed_shapes(report: &mut BenchReport, model: &str, ordinal: usize) -> Re
 fn settings(model: &str, ordinal: usize) -> CudaSettings {
     let mut settings = CudaSettings::new(model, ordinal);
     settings.profile = TorchProfile::Torch2_10;
-    settings.kernel_cache = crate::device::kernel_cache();
+    settings.kernel_cache = grail_live::device::kernel_cache();
     settings
 }
 
 /// A batch whose completions have lengths from a few tokens to `longest`.
-fn mixed_batch(engine: &CudaEngine, from: u32, groups: u32, longest: usize) -> Result<(), EngineError> {
+fn mixed_batch(engine: &CudaEngine, from: u32, groups: u32, longest: usize) -> Result<(), CudaEngineError> {
     let (sender, answers) = mpsc::channel();
     let length = |group: u32| (group as usize).wrapping_mul(7919) % longest + 1;
     let tickets = (from..from + groups).map(|group| ask(engine, group, length(group), &sender));
-    let _tickets = tickets.collect::<Result<Vec<Ticket>, EngineError>>()?;
+    let _tickets = tickets.collect::<Result<Vec<Ticket>, CudaEngineError>>()?;
     (0..groups).try_for_each(|_| answers.recv().map_err(|_| CudaError::Ended)?.map(drop))
 }
 
@@ -144,11 +143,11 @@ struct Outcome {
     all_s: f64,
 }
 
-fn batch(engine: &CudaEngine, from: u32, groups: u32, completion: usize) -> Result<Outcome, EngineError> {
+fn batch(engine: &CudaEngine, from: u32, groups: u32, completion: usize) -> Result<Outcome, CudaEngineError> {
     let (sender, answers) = mpsc::channel();
     let begin = Instant::now();
     let tickets = (from..from + groups).map(|group| ask(engine, group, completion, &sender));
-    let _tickets = tickets.collect::<Result<Vec<Ticket>, EngineError>>()?;
+    let _tickets = tickets.collect::<Result<Vec<Ticket>, CudaEngineError>>()?;
     let (mut tokens, mut first_s) = (0, None);
     for _ in 0..groups {
         let generated = answers.recv().map_err(|_| CudaError::Ended)??;
@@ -163,7 +162,7 @@ fn ask(
     group: u32,
     new_tokens_max: usize,
     sender: &mpsc::Sender<Answer>,
-) -> Result<Ticket, EngineError> {
+) -> Result<Ticket, CudaEngineError> {
     let stream = |rollout| StreamKey { seed: 5, window_start: 0, group, rollout, attempt: 0 };
     let work = GroupWork {
         prompt: (0..PROMPT).map(|i| i * 7919 % 150_000 + group % 97).collect(),

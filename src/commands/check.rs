@@ -1,9 +1,13 @@
 //! `grail sim check`.
 
+use std::process::Command;
+
+use anyhow::Context;
+use grail_swarm::check::{two_processes, write_log};
+
 use super::output;
 use crate::args::swarm::CheckArguments;
 use crate::exit::Exit;
-use crate::swarm::check::{two_processes, write_log};
 
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     let CheckArguments { seed, windows, log } = arguments;
@@ -11,7 +15,13 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
         write_log(*seed, *windows, path)?;
         return Ok(Exit::Success);
     }
-    let [first, second] = two_processes(*seed, *windows)?;
+    let program = std::env::current_exe().context("this program's own file cannot be found")?;
+    let (name, windows) = (seed.to_string(), windows.to_string());
+    let [first, second] = two_processes(&name, |path| {
+        let mut command = Command::new(&program);
+        command.args(["sim", "check", "--seed", &name, "--windows", &windows, "--log"]).arg(path);
+        command
+    })?;
     let Some(difference) = first.difference(&second) else {
         output::line(format!("seed {seed}: the same in both processes, {}", first.hash()));
         return Ok(Exit::Success);

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::output;
 use crate::args::ProveArguments;
-use crate::device::DeviceChoice;
 use crate::exit::Exit;
 use crate::prover::DeviceProver;
+use grail_live::device::DeviceChoice;
 
 pub(super) fn run(arguments: &ProveArguments) -> anyhow::Result<Exit> {
     let tokens = tokens(&arguments.tokens)?;

@@ -20,13 +20,14 @@ use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{output, scenario, table};
+use super::{output, scenario};
 use crate::args::{EngineChoice, SimArguments};
 use crate::exit::Exit;
 use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
 use grail_observe::Observers;
 use grail_observe::contract::Schema;
 use grail_tape::{Header, Recorder, TapeFolder};
+use grail_terminal::table;
 
 /// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
 const TINY_GROUPS_MAX: u32 = 5;

@@ -1,28 +1,64 @@
 //! `grail sim swarm`.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use futures_util::TryStreamExt;
+use grail_swarm::{Shard, ShardFile, Summary, SwarmOptions, read_folder};
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::output;
 use crate::args::swarm::{MergeArguments, SwarmArguments, SwarmCommand};
 use crate::exit::Exit;
-use crate::swarm::{self, Summary};
+use grail_http::{Connector, http_client};
 use grail_observe::contract::Schema;
 
 pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<Exit> {
     if let Some(SwarmCommand::Merge(arguments)) = &arguments.command {
         return merge(arguments);
     }
-    let summary = swarm::run(arguments, |line| output::aside(line))?;
+    let program = std::env::current_exe().context("this program's own file cannot be found")?;
+    let options = options(arguments);
+    let summary = grail_swarm::run(&options, |shard| worker(&program, &options, shard), |line| output::aside(line))?;
     if !arguments.worker {
         show(&summary, &arguments.dir, arguments.json)?;
     }
     Ok(exit_code(&summary, arguments.require_marks))
 }
 
+fn options(arguments: &SwarmArguments) -> SwarmOptions {
+    let SwarmArguments { seeds, jobs, shard, dir, windows, shrink, .. } = arguments;
+    SwarmOptions {
+        seeds: seeds.clone(),
+        jobs: *jobs,
+        shard: *shard,
+        dir: dir.clone(),
+        windows: *windows,
+        shrink: *shrink,
+    }
+}
+
+/// This program, for a share of what it was started for.
+fn worker(program: &Path, options: &SwarmOptions, shard: Shard) -> Command {
+    let SwarmOptions { seeds, dir, windows, shrink, .. } = options;
+    let mut command = Command::new(program);
+    command
+        .args(["sim", "swarm", "--worker", "--jobs", "1"])
+        .args(["--seeds", &format!("{}..{}", seeds.start, seeds.end)])
+        .args(["--shard", &format!("{}/{}", shard.index, shard.of)])
+        .arg("--dir")
+        .arg(dir)
+        .args(["--windows", &windows.to_string(), "--shrink", &shrink.to_string()]);
+    command
+}
+
 fn merge(arguments: &MergeArguments) -> anyhow::Result<Exit> {
-    let summary = swarm::merge(&arguments.from)?;
+    let from = &arguments.from;
+    let shards = if from.starts_with("s3://") { read_store(from)? } else { read_folder(Path::new(from))? };
+    let summary = Summary::of(&shards)?;
     let own = if arguments.from.contains("://") { PathBuf::from(".") } else { PathBuf::from(&arguments.from) };
     show(&summary, arguments.out.as_deref().unwrap_or(&own), arguments.json)?;
     Ok(exit_code(&summary, arguments.require_marks))
@@ -43,4 +79,27 @@ fn show(summary: &Summary, dir: &Path, json: bool) -> anyhow::Result<()> {
 
 fn exit_code(summary: &Summary, require_marks: bool) -> Exit {
     if summary.is_clean(require_marks) { Exit::Success } else { Exit::No }
+}
+
+/// Every shard's file below an address; keys, region and endpoint come from the AWS variables of the environment.
+fn read_store(address: &str) -> anyhow::Result<Vec<ShardFile>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let unreadable = || format!("{address} cannot be read; check its name and the AWS_* variables");
+    runtime.block_on(async {
+        let store = AmazonS3Builder::from_env()
+            .with_url(address)
+            .with_http_connector(Connector(http_client(10_000, 60_000)?))
+            .build()
+            .with_context(unreadable)?;
+        let prefix = address.trim_start_matches("s3://").split_once('/').map_or("", |(_, path)| path);
+        let prefix = ObjectPath::parse(prefix.trim_matches('/')).map_err(|error| anyhow!("{address}: {error}"))?;
+        let objects: Vec<_> = store.list(Some(&prefix)).try_collect().await.with_context(unreadable)?;
+        let mut shards = Vec::new();
+        for object in objects.iter().filter(|object| object.location.as_ref().ends_with(".jsonl")) {
+            let bytes = store.get(&object.location).await.with_context(unreadable)?.bytes().await?;
+            shards.push(ShardFile::parse(&String::from_utf8_lossy(&bytes), object.location.as_ref())?);
+        }
+        shards.sort_by_key(|shard| (shard.manifest.shards, shard.manifest.shard));
+        Ok(shards)
+    })
 }

@@ -6,12 +6,13 @@ use std::time::SystemTime;
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 
+use super::output;
 use super::replay::tapes;
-use super::{output, table};
 use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments, TapeShowArguments};
 use crate::exit::Exit;
 use grail_observe::contract::Schema;
 use grail_tape::{Step, Tape};
+use grail_terminal::table;
 
 pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<Exit> {
     match &arguments.command {

@@ -1,15 +1,16 @@
 //! The `grail` command as its users meet it: a process with arguments, standard streams and an exit code.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests run processes in real time")]
+
 mod bad_input;
+mod config_show;
+mod conversion;
+mod doctor;
+mod doctor_world;
 mod golden;
-#[path = "../page_in_browser/mod.rs"]
-mod page_in_browser;
+mod pages;
 mod process;
-#[path = "../s3_server/mod.rs"]
-mod s3_server;
 mod scenario;
-#[path = "../schema/mod.rs"]
-mod schema;
 mod schemas;
 mod serve;
 mod shell;
@@ -17,4 +18,6 @@ mod sim;
 mod streams;
 mod swarm;
 mod tape;
+mod top;
+mod travel;
 mod verify;

@@ -39,6 +39,15 @@ pub(crate) fn finish(command: &mut Command) -> Finished {
     finished
 }
 
+/// The tape of one simulated window with this seed, below `folder`.
+pub(crate) fn simulated_tape(folder: &Path, seed: u64) -> PathBuf {
+    let seed = seed.to_string();
+    let sim = ["sim", "--engine", "synthetic", "--profile", "reference", "--windows", "1", "--seed", &seed];
+    let finished = grail(folder, &[&sim[..], &["--tape", "simulated"]].concat());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    folder.join("simulated").join(format!("{seed}-0.tape"))
+}
+
 /// An empty folder under this name.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);

@@ -8,7 +8,7 @@ use grail_observe::contract::Schema;
 use serde_json::Value;
 
 use crate::process::{folder, grail};
-use crate::schema::{assert_valid, read};
+use grail_loopback::schema::{assert_valid, read};
 
 fn last(stdout: &str) -> Value {
     let line = stdout.lines().last().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::process::{Finished, command, finish, folder, grail};
-use crate::s3_server::{BUCKET, READ, S3Server};
+use grail_loopback::s3::{BUCKET, READ, S3Server};
 
 /// What a swarm finds in the first worlds, run here in two processes.
 fn swarm(folder: &Path, more: &[&str]) -> Finished {
@@ -137,7 +137,7 @@ fn a_browser_shows_the_summary_with_a_row_for_each_tenth() {
     let folder = folder("swarm-page");
     let summary = swarm(&folder, &["--jobs", "1"]).json();
     let page = folder.join("results/summary.html");
-    let Some(dom) = crate::page_in_browser::dom(&page) else { return };
+    let Some(dom) = grail_loopback::browser::dom(&page) else { return };
     let table = dom.split("<table id=\"weight\">").nth(1).and_then(|rest| rest.split("</table>").next()).unwrap();
     let rows: Vec<&str> = table.split("<tr>").skip(2).collect();
     assert_eq!(rows.len(), 10, "{table}");

@@ -2,5 +2,7 @@
 
 mod faults;
 mod folder;
+mod mine;
+mod sdk;
 mod strangers;
 mod world;

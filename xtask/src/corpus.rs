@@ -203,7 +203,8 @@ impl Corpus {
         Ok(())
     }
 
-    /// Files that wait for somebody.
+    /// Whether files wait for a person to look at them.
+    #[cfg(test)]
     pub(crate) fn has_pending_files(&self) -> bool {
         self.folder.join(PENDING).exists()
     }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use grail::device::{self, DeviceChoice};
 use grail::output;
-use grail_engine::cuda::ProofPlan;
+use grail_cuda::ProofPlan;
 use grail_golden::{DeviceProofs, GoldenRunner};
+use grail_live::device::{self, DeviceChoice};
 
 /// Print the report; whether every case that could be compared agrees.
 pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -> anyhow::Result<bool> {

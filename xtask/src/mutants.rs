@@ -29,8 +29,9 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
             "--features",
             "mutants",
             "--test",
-            "mutants",
+            "it",
             "--",
+            "mutants::",
             "--nocapture",
         ])
         .current_dir(root)

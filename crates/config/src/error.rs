@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::storage::CredentialsError;
-use super::typed::Origin;
+use super::setting::Origin;
 
 /// Everything that is wrong, so that it can be mended at once.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,4 +112,31 @@ pub enum ConfigError {
     /// `~` without a home.
     #[error("BT_WALLET_PATH begins with ~ and HOME is not set: write the folder out in BT_WALLET_PATH")]
     NoHome,
+}
+
+/// Why read credentials do not fit on the chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    /// Longer than its field.
+    #[error(
+        "{name} has {bytes} characters, and its field on the chain has {bytes_max}: copy it again from the R2 \
+         dashboard, without anything around it"
+    )]
+    TooLong {
+        /// The key.
+        name: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The field's length.
+        bytes_max: usize,
+    },
+    /// Spaces, control characters or letters beyond ASCII.
+    #[error(
+        "{name} holds a character other than printable ASCII, or a space: copy it again from the R2 dashboard, \
+         without anything around it"
+    )]
+    NotAscii {
+        /// The key.
+        name: &'static str,
+    },
 }

@@ -1,6 +1,9 @@
-//! Configuration: names and values as typed, with their sources, and what they mean for a miner.
+//! Reads the configuration: names and values from the environment and a `.env` file, checked, and what they mean for a
+//! miner.
 //!
-//! The environment comes in as a map; [`process_environment`] is the one place that reads the process's own.
+//! It touches files that are named to it and nothing else: the environment comes in as a map, and
+//! [`process_environment`] is the one function that reads the process's own. [`load`] gives a [`TypedConfig`] with the
+//! source of each value, and [`MinerConfig`] is what follows from it, secrets included.
 
 #![allow(
     clippy::disallowed_types,
@@ -21,6 +24,7 @@ mod monitoring;
 mod network;
 mod notice;
 mod reader;
+mod setting;
 mod shown;
 mod storage;
 mod suggestion;
@@ -36,17 +40,18 @@ pub use self::alerts::{AlertsConfig, TelegramConfig};
 pub use self::beacon::BeaconConfig;
 pub use self::dotenv::{Entry, EnvFile, EnvFileError, Mistake};
 pub use self::endpoint::Endpoint;
-pub use self::error::{ConfigError, ConfigErrors};
-pub use self::folders::{data_folder, hub_cache, model_folder};
+pub use self::error::{ConfigError, ConfigErrors, CredentialsError};
+pub use self::folders::{data_folder, hub_cache, hub_home, model_folder};
 pub use self::keys::{KEYS, Key, Kind};
 pub use self::logging::{LogFormat, Logging, LokiConfig};
 pub use self::meant::MinerConfig;
 pub use self::monitoring::{Monitoring, Resume, WandbConfig};
 pub use self::network::{ChainConfig, Network};
 pub use self::notice::Notice;
+pub use self::setting::{Candidate, Origin, Setting};
 pub use self::shown::Shown;
-pub use self::storage::{AccessKey, CREDENTIALS_BYTES, CredentialsError, StorageConfig};
-pub use self::typed::{Candidate, Environment, Origin, Setting, TypedConfig};
+pub use self::storage::{AccessKey, CREDENTIALS_BYTES, StorageConfig};
+pub use self::typed::{Environment, TypedConfig};
 
 /// The file that is read where none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";

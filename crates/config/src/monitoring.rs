@@ -9,7 +9,7 @@ use super::error::ConfigError;
 use super::keys::KEYS;
 use super::notice::Notice;
 use super::reader::Reader;
-use super::typed::Origin;
+use super::setting::Origin;
 
 /// Longest id of a run, as the service has it.
 const RUN_ID_MAX: usize = 64;

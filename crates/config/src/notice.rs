@@ -4,9 +4,9 @@ use std::fmt;
 
 use secrecy::ExposeSecret;
 
-use super::keys::{DEAD, OUR_PREFIXES, PASSWORD_PREFIX};
+use super::keys::{DEAD, OUR_PREFIXES, PASSWORD_PREFIX, is_known};
+use super::setting::{Origin, Setting};
 use super::suggestion::suggestion;
-use super::typed::{Origin, Setting, is_known};
 
 /// Something to tell the operator; mining goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::ConfigError;
 use super::keys::{Kind, key};
 use super::notice::Notice;
-use super::typed::{Setting, TypedConfig};
+use super::setting::Setting;
+use super::typed::TypedConfig;
 
 /// Reads values; a value that cannot be used is `None`, with an error kept.
 pub(super) struct Reader<'a> {

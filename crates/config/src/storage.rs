@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoint::Endpoint;
-use super::error::ConfigError;
+use super::error::{ConfigError, CredentialsError};
 use super::network::Network;
 use super::notice::Notice;
 use super::reader::Reader;
@@ -49,33 +49,6 @@ pub struct AccessKey {
     pub id: SecretString,
     /// What signs with it.
     pub secret: SecretString,
-}
-
-/// Why read credentials do not fit on the chain.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialsError {
-    /// Longer than its field.
-    #[error(
-        "{name} has {bytes} characters, and its field on the chain has {bytes_max}: copy it again from the R2 \
-         dashboard, without anything around it"
-    )]
-    TooLong {
-        /// The key.
-        name: &'static str,
-        /// Its length.
-        bytes: usize,
-        /// The field's length.
-        bytes_max: usize,
-    },
-    /// Spaces, control characters or letters beyond ASCII.
-    #[error(
-        "{name} holds a character other than printable ASCII, or a space: copy it again from the R2 dashboard, \
-         without anything around it"
-    )]
-    NotAscii {
-        /// The key.
-        name: &'static str,
-    },
 }
 
 impl StorageConfig {

@@ -1,51 +1,17 @@
 //! Names and values as typed: which source won, and which lost.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::dotenv::EnvFile;
-use super::keys::{KEYS, Key, OVERRIDE, PASSWORD_PREFIX, key};
+use super::keys::{KEYS, Key, OVERRIDE, PASSWORD_PREFIX};
 use super::notice::{Notice, is_ours};
+use super::setting::{Candidate, Origin, Setting};
 
 /// Variables by name.
 pub type Environment = BTreeMap<String, SecretString>;
-
-/// Where a value was typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// The process environment.
-    Environment,
-    /// A line of a file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// Nowhere.
-    Default,
-}
-
-/// A value and where it was typed.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// The value, without surrounding whitespace and not empty.
-    pub value: SecretString,
-    /// Where it was typed.
-    pub origin: Origin,
-}
-
-/// What was typed for one name.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    /// What holds.
-    pub won: Candidate,
-    /// What else was typed, strongest first.
-    pub lost: Vec<Candidate>,
-}
 
 /// Everything that was typed for names that are ours, known or not.
 #[derive(Debug, Clone)]
@@ -123,36 +89,7 @@ impl TypedConfig {
     }
 }
 
-impl Setting {
-    fn of(mut typed: Vec<Candidate>) -> Self {
-        let lost = typed.split_off(1);
-        Self { won: typed.remove(0), lost }
-    }
-}
-
-impl Candidate {
-    fn new(value: &SecretString, origin: Origin) -> Option<Self> {
-        let value = value.expose_secret().trim();
-        (!value.is_empty()).then(|| Self { value: SecretString::from(value), origin })
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Environment => f.write_str("environment"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
-
 /// Whether a switch is on, as the reference reads it.
 pub(super) fn is_true(text: &str) -> bool {
     ["1", "true", "yes"].contains(&text.to_lowercase().as_str())
-}
-
-/// Whether a name is one of [`KEYS`].
-pub(super) fn is_known(name: &str) -> bool {
-    key(name).is_some()
 }

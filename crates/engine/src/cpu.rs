@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofPass, StreamKey};
+use grail_protocol::generation::{
+    GeneratedRollout, ModelLimits, ProofModel, ProofPass, RecomputeError, StreamKey, Tokenizer,
+};
 
 use crate::config::Qwen3Config;
 use crate::error::EngineError;
@@ -27,8 +29,7 @@ pub use attention::{KeyValueCache, Sequence};
 use generate::Decoded;
 pub use generate::SampledRollout;
 use memory_check::BitSum;
-pub use network::Qwen3;
-pub(crate) use network::inverse_frequencies;
+pub use network::{Qwen3, inverse_frequencies};
 
 /// A Qwen3 network with its tokenizer, ready to sample and prove.
 ///
@@ -191,5 +192,20 @@ impl CpuEngine {
         }
         let total = tokens.len().saturating_add(new_tokens_max);
         if total > context { Err(EngineError::SequenceTooLong { tokens: total, context }) } else { Ok(()) }
+    }
+}
+
+impl ProofModel for CpuEngine {
+    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        let failed = |error: EngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
+        self.proof_pass(tokens, randomness).map_err(failed)
+    }
+
+    fn limits(&self) -> ModelLimits {
+        Self::limits(self)
+    }
+
+    fn tokenizer(&self) -> &dyn Tokenizer {
+        Self::tokenizer(self)
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use grail_protocol::randomness::RandomnessError;
 use grail_protocol::sketch::SketchError;
 
-use crate::cuda::CudaError;
 use crate::sampling::SamplingError;
 use crate::weights::WeightsProblem;
 
@@ -118,14 +117,6 @@ pub enum EngineError {
         /// Longest sequence of the model.
         context: usize,
     },
-    /// Sequences that cuBLAS sums in different orders were to be proved together.
-    #[error("sequences of {first} and {other} tokens are not summed alike; prove them one by one")]
-    OrdersDiffer {
-        /// Tokens of the first.
-        first: usize,
-        /// Tokens of the one that does not fit it.
-        other: usize,
-    },
     /// The projection randomness is unusable.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
@@ -160,8 +151,4 @@ pub enum EngineError {
     /// A hidden state has no sketch.
     #[error(transparent)]
     Sketch(#[from] SketchError),
-
-    /// A CUDA device cannot do it.
-    #[error(transparent)]
-    Cuda(#[from] CudaError),
 }

@@ -38,7 +38,11 @@ pub fn weights() -> Result<Checkpoint, EngineError> {
     Checkpoint::from_bytes(&safetensors()?, ORIGIN)
 }
 
-pub(crate) fn safetensors() -> Result<Vec<u8>, EngineError> {
+/// The weights as a safetensors file.
+///
+/// # Errors
+/// Only if the binary was built from damaged files.
+pub fn safetensors() -> Result<Vec<u8>, EngineError> {
     zstd::decode_all(model_file!("model.safetensors.zst").as_slice())
         .map_err(|source| EngineError::File { path: "model.safetensors.zst".into(), source })
 }

@@ -142,7 +142,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
 
 /// The file names in a sharded model's index, each once. They must be plain names: an index that leads out of its
 /// folder is damaged or hostile.
-pub(crate) fn parts(json: &[u8], origin: &str) -> Result<BTreeSet<String>, EngineError> {
+///
+/// # Errors
+/// [`EngineError::WeightIndex`] if the index is malformed or names a file outside its folder.
+pub fn parts(json: &[u8], origin: &str) -> Result<BTreeSet<String>, EngineError> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,

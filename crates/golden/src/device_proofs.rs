@@ -5,10 +5,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use grail_engine::EngineError;
-use grail_engine::cuda::driver::{Device, Kernels, Queue, Urgency};
-use grail_engine::cuda::weights::{ExactWeights, Model};
-use grail_engine::cuda::{ProofPlan, Prover, Sequence, TorchProfile};
+use grail_cuda::driver::{Device, Kernels, Queue, Urgency};
+use grail_cuda::weights::{ExactWeights, Model};
+use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchProfile};
 use grail_protocol::randomness::hash_u32s;
 use sha2::{Digest, Sha256};
 
@@ -49,7 +48,7 @@ impl DeviceProofs {
     ///
     /// # Errors
     /// Where the device has no room for a queue.
-    pub fn new(device: Device, kernels: Kernels, plan: ProofPlan) -> Result<Self, EngineError> {
+    pub fn new(device: Device, kernels: Kernels, plan: ProofPlan) -> Result<Self, CudaEngineError> {
         let kernels = Rc::new(kernels);
         let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
         Ok(Self { device, kernels, queue, plan, loaded: RefCell::new(None) })
@@ -77,7 +76,7 @@ impl DeviceProofs {
         let weights = self.weights(&name)?;
         let (kernels, plan) = (self.kernels.clone(), self.plan);
         let prover = Prover::new(&self.device, kernels, weights.clone(), profile, plan, 0);
-        let mut prover = prover.map_err(EngineError::from)?;
+        let mut prover = prover.map_err(CudaEngineError::from)?;
         file.single_case(|case| {
             case.skip(&IMPLIED);
             case.compare("config", shape(&weights.config))?;
@@ -87,7 +86,7 @@ impl DeviceProofs {
         })
     }
 
-    fn weights(&self, name: &str) -> Result<Arc<ExactWeights>, EngineError> {
+    fn weights(&self, name: &str) -> Result<Arc<ExactWeights>, CudaEngineError> {
         let mut loaded = self.loaded.borrow_mut();
         if let Some((_, weights)) = loaded.as_ref().filter(|(loaded, _)| loaded == name) {
             return Ok(weights.clone());
@@ -110,7 +109,7 @@ fn compare(case: &mut Case, prover: &mut Prover, tokens: &[u32]) -> Result<(), G
         hex::encode(Sha256::digest(bytes))
     };
     case.compare("scaled_sha256", digest(prover.scaled_hidden_states(tokens)?))?;
-    if prover.order(tokens.len()).map_err(EngineError::from)?.is_some() {
+    if prover.order(tokens.len()).map_err(CudaEngineError::from)?.is_some() {
         // Beside another rollout, whose first half it shares, it must be the same.
         let mut company = tokens.to_vec();
         company[tokens.len() / 2..].iter_mut().for_each(|token| *token ^= 1);

@@ -1,4 +1,8 @@
-//! The HTTP client of the adapters: rustls over ring with the host's certificates, no redirects, no retries of its own.
+//! The HTTP client of everything that speaks HTTP: rustls over ring with the host's certificates.
+//!
+//! It follows no redirect and retries nothing, since only the caller knows its deadline. It knows no service, no
+//! configuration and no secret. [`http_client`] makes a client, [`Connector`] hands it to the S3 library, and
+//! [`innermost`] gives the message at the bottom of an error.
 
 #![allow(
     clippy::disallowed_types,
@@ -22,20 +26,24 @@ pub struct HttpClientError {
 
 /// A client that gives up a connection attempt after `connect_ms` and a whole request after `request_ms`.
 pub fn http_client(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
-    built(builder(connect_ms, request_ms))
+    built(builder(connect_ms).timeout(Duration::from_millis(request_ms)))
 }
 
 /// The same, with a new connection for every request.
 pub fn http_client_without_pool(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
-    built(builder(connect_ms, request_ms).pool_max_idle_per_host(0))
+    built(builder(connect_ms).timeout(Duration::from_millis(request_ms)).pool_max_idle_per_host(0))
 }
 
-fn builder(connect_ms: u64, request_ms: u64) -> ClientBuilder {
+/// A client for what takes as long as it takes: it gives up where nothing comes for `silence_ms`.
+pub fn http_client_for_downloads(connect_ms: u64, silence_ms: u64) -> Result<Client, HttpClientError> {
+    built(builder(connect_ms).read_timeout(Duration::from_millis(silence_ms)))
+}
+
+fn builder(connect_ms: u64) -> ClientBuilder {
     // An error means that a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .connect_timeout(Duration::from_millis(connect_ms))
-        .timeout(Duration::from_millis(request_ms))
         // Requests come minutes apart; a connection kept that long is as good as dead.
         .pool_idle_timeout(Duration::from_secs(10))
         .http1_only()

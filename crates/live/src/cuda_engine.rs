@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use async_trait::async_trait;
+use grail_cuda::{CudaEngine, CudaSettings, GroupWork, ProofWatch};
 use grail_engine::HfTokenizer;
-use grail_engine::cuda::{CudaEngine, CudaSettings, GroupWork, ProofWatch};
 use grail_miner::ports::{Engine, EngineError, GroupRequest};
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 use tokio::sync::oneshot;
@@ -36,7 +36,7 @@ pub enum CudaWorkersError {
     },
     /// A device or the model cannot be used.
     #[error(transparent)]
-    Engine(#[from] grail_engine::EngineError),
+    Engine(#[from] grail_cuda::CudaEngineError),
 }
 
 impl CudaWorkers {
@@ -47,7 +47,7 @@ impl CudaWorkers {
     pub fn start(settings: Vec<CudaSettings>, watch: &ProofWatch) -> Result<Self, CudaWorkersError> {
         let first = settings.first().ok_or(CudaWorkersError::NoDevice)?;
         let model = first.model.clone();
-        let tokenizer = grail_engine::cuda::weights::Model::open(&model)?.tokenizer;
+        let tokenizer = grail_cuda::weights::Model::open(&model)?.tokenizer;
         let tokenizer = tokenizer.ok_or(CudaWorkersError::NoTokenizer { model })?;
         let start =
             |settings| Ok(Share { engine: CudaEngine::start_watched(settings, watch.clone())?, pending: Cell::new(0) });
@@ -78,7 +78,7 @@ impl Engine for CudaWorkers {
         let work = GroupWork { prompt, streams, randomness, new_tokens_max };
         // Nobody may wait for the answer any more.
         let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-        let failed = |error: grail_engine::EngineError| EngineError(error.to_string());
+        let failed = |error: grail_cuda::CudaEngineError| EngineError(error.to_string());
         let _ticket = share.engine.submit(work, reply).map_err(failed)?;
         answer.await.map_err(|_| ended())?.map_err(failed)
     }

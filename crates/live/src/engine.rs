@@ -4,9 +4,9 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use grail_cuda::ProofWatch;
 use grail_engine::CpuEngine;
 use grail_engine::cpu::SampledRollout;
-use grail_engine::cuda::ProofWatch;
 use grail_miner::ports::{Engine, EngineError, GroupRequest};
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 use tokio::sync::oneshot;

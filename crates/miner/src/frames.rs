@@ -67,6 +67,9 @@ impl FileKind {
 }
 
 /// A payload as it is written.
+///
+/// # Panics
+/// If the payload has 4 GiB or more; those above [`PAYLOAD_BYTES_MAX`] are never read back.
 pub fn frame(payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("payloads are below PAYLOAD_BYTES_MAX");
     let mut frame = Vec::with_capacity(HEAD_BYTES + payload.len());

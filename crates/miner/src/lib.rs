@@ -1,8 +1,8 @@
-//! The mining core: what to do when, decided by one deterministic state machine.
+//! The mining core: one deterministic state machine decides what to do and when, and a driver carries it out.
 //!
-//! [`machine::Machine`] takes events and gives actions; it performs no I/O, reads no clock and draws no randomness.
-//! [`driver`] carries actions out through the [`ports`] and brings their answers back as events; it is the same code live
-//! and simulated. [`contract`] is the test suite that every implementation of a port must pass.
+//! This crate performs no I/O, reads no clock and draws no randomness: the world is behind the [`ports`], and the machine
+//! sees only their [`answers`]. [`machine::Machine`] takes events and gives actions, [`driver`] connects it to the ports,
+//! live and simulated alike, and [`contract`] is the test suite that every implementation of a port must pass.
 
 pub mod answers;
 pub mod behaviour;

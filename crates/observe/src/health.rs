@@ -2,13 +2,13 @@
 //!
 //! Health is derived from what was achieved, never from a loop that goes round.
 
-use std::fmt;
 use std::sync::Arc;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome};
 use grail_miner::ports::Now;
 
+use super::ailment::Ailment;
 use super::vitals::Vitals;
 
 /// After so many block times without a new head, the chain is stale.
@@ -17,17 +17,6 @@ const BLOCKS_WITHOUT_HEAD_MAX: u64 = 6;
 const BLOCKS_WITHOUT_GROUP_MAX: u64 = 30;
 /// After so many windows in a row without a verified upload, something is wrong for good.
 const WINDOWS_WITHOUT_UPLOAD_MAX: u64 = 2;
-
-/// Something that ought to make progress and does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ailment {
-    /// No new head.
-    Chain,
-    /// No group.
-    Engine,
-    /// No verified upload.
-    Upload,
-}
 
 /// What was achieved when.
 #[derive(Debug)]
@@ -144,42 +133,6 @@ impl Observer for Health {
             _ => return,
         }
         self.examine(now);
-    }
-}
-
-impl Ailment {
-    /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Chain, Self::Engine, Self::Upload];
-
-    /// Its name in metrics and logs.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Chain => "chain",
-            Self::Engine => "engine",
-            Self::Upload => "upload",
-        }
-    }
-
-    const fn recovery(self) -> &'static str {
-        match self {
-            Self::Chain => "blocks arrive again",
-            Self::Engine => "the engine finishes groups again",
-            Self::Upload => "an upload was verified again",
-        }
-    }
-}
-
-impl fmt::Display for Ailment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Chain => "no new block arrives; every endpoint is tried in turn: run `grail doctor` if it lasts",
-            Self::Engine => {
-                "the engine has finished no group for a whole window; look at the GPU, or restart the miner"
-            }
-            Self::Upload => {
-                "no upload was verified for two windows; the receipts tell why, and `grail doctor` checks the bucket"
-            }
-        })
     }
 }
 

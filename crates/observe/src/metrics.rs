@@ -25,8 +25,8 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
+use super::ailment::Ailment;
 use super::exposition::{TextFormat, as_prometheus};
-use super::health::Ailment;
 use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, Outbox};
 use super::tally::Tally;

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_bar_tells_groups_done_and_in_a_row_and_the_time_left() {
         let mut progress =
-            Progress::new(&MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), Arc::new(|| None));
+            Progress::new(&MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), std::sync::Arc::new(|| None));
         progress.action(at(0), &Action::SetTimer { timer: Timer::UploadDeadline, at_ms: 300_000 });
         progress.action(at(5_000), &Action::Report(Report::WindowOpened { window_start: 30, with_beacon: true }));
         for (index, clean_prefix) in [(1, 0), (0, 2), (3, 2)] {

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::health::Ailment;
-use super::watchtower::Facts;
+use super::ailment::Ailment;
+use super::watchtower::rules::Facts;
 
 /// After so many block times without any event the loop stands still: a failed wait for a head is an event, too.
 const BLOCKS_WITHOUT_EVENT_MAX: u64 = 10;

@@ -32,6 +32,29 @@ pub struct ProofPass {
     pub eos_probability: f64,
 }
 
+/// A model that gives the float32 pass over any sequence: what an engine has and a validator recomputes with.
+pub trait ProofModel {
+    /// The forward pass over `tokens`, with sketches under the projection that `randomness` gives.
+    ///
+    /// # Errors
+    /// Where the model cannot be run.
+    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
+    /// The model's limits.
+    fn limits(&self) -> ModelLimits;
+    /// The model's tokenizer.
+    fn tokenizer(&self) -> &dyn Tokenizer;
+}
+
+/// Why the model could not be run on a sequence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the model could not be run on {tokens} tokens: {why}")]
+pub struct RecomputeError {
+    /// Length of the sequence.
+    pub tokens: usize,
+    /// What went wrong.
+    pub why: String,
+}
+
 /// One sampled rollout with its proof pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GeneratedRollout {

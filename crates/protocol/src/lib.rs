@@ -1,7 +1,9 @@
-//! The wire protocol of GRAIL, release 0.0.12, as pure functions.
+//! The wire protocol of GRAIL, release 0.0.12, as pure functions: everything that a miner and a validator must agree on to
+//! the byte.
 //!
-//! Everything that a miner and a validator must agree on to the byte: constants, randomness, problems, prompts, answers,
-//! sketches, signatures and the window file. Nothing here performs I/O, reads a clock or draws randomness of its own.
+//! Nothing here performs I/O, reads a clock, draws randomness of its own, or uses another crate of the workspace. Start
+//! with [`PROTOCOL`] for the numbers, [`rollout::assemble_group`] and [`window_file::WindowFile`] for what a miner writes,
+//! and [`generation::ProofModel`] for what both sides ask of a model.
 
 pub mod answer;
 pub mod constants;

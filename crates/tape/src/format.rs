@@ -9,6 +9,7 @@ pub(super) mod v3;
 use std::io::Read;
 
 use grail_miner::behaviour::Behaviour;
+use grail_miner::frames::FileKind;
 use grail_miner::machine::{Action, Event, Machine, MachineConfig, Snapshot};
 use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::{BeaconSchedule, Now};
@@ -18,7 +19,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::redaction::stand_in;
-use grail_miner::frames::FileKind;
 
 /// The format that this build writes.
 pub const FORMAT: u32 = v3::FORMAT;

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use grail_miner::frames::{FileKind, FrameDamage, PAYLOAD_BYTES_MAX, Scan, scan, version};
 use grail_miner::machine::{Machine, MachineConfig, Snapshot};
 use serde_json::Value;
 
 use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, Unpacker, v1, v2, v3};
 use super::many::in_parallel_with;
 use crate::archive::{BundleError, is_bundle, tapes_in};
-use grail_miner::frames::{FileKind, FrameDamage, PAYLOAD_BYTES_MAX, Scan, scan, version};
 
 /// A tape in memory.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! What a validator knows besides the file: the chain's facts, and the model's forward pass.
 
-use grail_protocol::generation::{ModelLimits, ProofPass};
+use grail_protocol::generation::{ModelLimits, ProofPass, RecomputeError};
 
 /// The window that a file is checked for, as the validator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +26,4 @@ pub trait Recompute {
     /// # Errors
     /// Where the forward fails; the rollout is then rejected for `inference_error`.
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
-}
-
-/// Why the model could not be run on a sequence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the model could not be run on {tokens} tokens: {why}")]
-pub struct RecomputeError {
-    /// Length of the sequence.
-    pub tokens: usize,
-    /// What went wrong.
-    pub why: String,
 }

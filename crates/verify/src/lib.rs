@@ -1,23 +1,32 @@
-//! A GRAIL validator's rules over data: given a window file, the chain's facts and what a forward pass gave, the verdict.
+//! A GRAIL validator's rules over data, as release 0.0.12 of the reference has them: from a window file, the chain's facts
+//! and a forward pass to a verdict, and from verdicts to a weight.
 //!
-//! The rules are the reference's, release 0.0.12, with its names of checks and reasons and its odd corners: a rollout on
-//! which a check throws is skipped, neither valid nor failed. One file per check stands under [`checks`]; no engine, no
-//! chain and no clock is known here.
+//! This crate may use the wire protocol alone: it knows no engine, chain, clock, file or socket. [`verify_value`] checks one
+//! file against [`WindowFacts`] and gives a [`Report`], [`Judge`] checks window after window and remembers the outcomes, and
+//! [`Recomputed`] makes a [`Recompute`] of any model.
+//!
+//! The trait for a model, `ProofModel`, is part of the protocol, so that engines implement it without depending on this
+//! crate: a change of a rule compiles no engine again, and this crate's tests may use an engine without a circle.
 
 pub mod checks;
 mod facts;
+mod judge;
 mod memory;
 mod own_group;
 mod process;
+mod recomputed;
 pub mod sampling;
 pub mod score;
 mod verdict;
 
 pub use checks::distribution;
-pub use facts::{Recompute, RecomputeError, WindowFacts};
+pub use facts::{Recompute, WindowFacts};
+pub use grail_protocol::generation::RecomputeError;
+pub use judge::{Judge, Judgement};
 pub use memory::Memory;
 pub use own_group::{OwnFinding, check_own_group};
 pub use process::{Scope, verify_bytes, verify_remembering, verify_value};
+pub use recomputed::Recomputed;
 pub use verdict::{
     Check, Failure, GiveUp, IgnoreReason, Metrics, Reason, Report, RolloutOutcome, RolloutReport, Verdict,
 };

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
-use grail_protocol::generation::{ProofPass, Tokenizer};
+use grail_protocol::generation::{ProofPass, RecomputeError, Tokenizer};
 use grail_protocol::rollout::Rollout;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Recompute, RecomputeError, WindowFacts};
+use crate::facts::{Recompute, WindowFacts};
 use crate::memory::Memory;
 use crate::process::FileCheck;
 use crate::verdict::{Check, Reason, RolloutOutcome};

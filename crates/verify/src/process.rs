@@ -1,4 +1,6 @@
 //! A whole window file: what is checked, in which order, and what comes of it.
+//!
+//! A rollout on which a check of the reference throws is skipped: it is neither valid nor failed.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

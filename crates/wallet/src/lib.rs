@@ -1,6 +1,8 @@
 //! Hotkeys from Bittensor wallet files: plain JSON in its variants, and the three encrypted forms.
 //!
-//! Mining needs the hotkey alone; the coldkey is never opened and may be absent.
+//! Mining needs the hotkey alone; the coldkey is never opened and may be absent. This crate reads the named files and may
+//! ask a terminal for a password; it touches no network. [`WalletLocation`] names the files, [`Passwords`] gives
+//! passwords, and [`HotkeyWallet`] signs.
 
 #![allow(
     clippy::disallowed_types,

@@ -50,7 +50,7 @@ pub const PRESETS: [Preset; 3] = [
         name: "h200",
         tokens_per_s: 19_700.0,
         proof_ms: 0.184,
-        source: "measured: 256 rollouts at a time, 134 ms of proof for 730 tokens (crates/engine/src/cuda/NOTES.md)",
+        source: "measured: 256 rollouts at a time, 134 ms of proof for 730 tokens (crates/cuda/NOTES.md)",
     },
 ];
 

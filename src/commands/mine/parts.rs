@@ -8,22 +8,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use grail_engine::cuda::decode::DecodeSettings;
-use grail_engine::cuda::weights::Model;
-use grail_engine::cuda::{CudaSettings, ProofWatch};
-use grail_engine::{CpuEngine, cuda};
+use grail_cuda::decode::DecodeSettings;
+use grail_cuda::weights::Model;
+use grail_cuda::{CudaSettings, ProofWatch};
+use grail_engine::CpuEngine;
 use grail_miner::ports::Engine;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
+use crate::assembly;
 use crate::exit::{Exit, Told};
-use crate::{assembly, device};
 use grail_config::{Environment, MinerConfig, Network, TypedConfig};
+use grail_hub::local_name;
 use grail_live::cuda_engine::CudaWorkers;
+use grail_live::device;
 use grail_live::engine::CpuWorker;
-use grail_live::hub;
 use grail_observe::{CardMemory, MemoryProbe};
 use grail_operator::doctor::{self, Device, Examination, Subject, examine};
 use grail_wallet::{HotkeyWallet, Inputs, Passwords, ask_terminal};
@@ -98,7 +99,7 @@ pub(super) fn refuse_cpu_on_public_networks(device: Device, network: Network) ->
 pub(super) fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
     match (device, grail_config::model_folder(&config.model_name, hub_cache)) {
         (_, Some(folder)) => Ok(folder.display().to_string()),
-        (Device::Cuda, None) => Ok(hub::local_name(&config.model_name)?),
+        (Device::Cuda, None) => Ok(local_name(&config.model_name)?),
         (Device::Cpu, None) => Ok(config.model_name.clone()),
     }
 }
@@ -132,7 +133,7 @@ pub(super) fn engine(
 pub(super) fn memory_of(ordinals: Vec<usize>) -> MemoryProbe {
     // Opened each time: what was kept from before a failure would not answer any more.
     let ask = |&ordinal: &usize| {
-        let (free, total) = cuda::driver::Device::open(ordinal).and_then(|device| device.memory()).ok()?;
+        let (free, total) = grail_cuda::driver::Device::open(ordinal).and_then(|device| device.memory()).ok()?;
         Some(CardMemory { ordinal, free, total })
     };
     Arc::new(move || ordinals.iter().filter_map(ask).collect())

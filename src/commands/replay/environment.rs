@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use grail_cuda::{ProfileNameError, TorchProfile};
 use grail_engine::CpuEngine;
-use grail_engine::cuda::{ProfileNameError, TorchProfile};
 use grail_miner::ports::{EngineError, GroupRequest};
 use grail_protocol::generation::{GeneratedRollout, ProofPass};
 use grail_sim::engine::Generator;

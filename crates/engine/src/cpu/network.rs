@@ -108,7 +108,7 @@ impl Qwen3 {
 }
 
 /// `1 / theta^(2j / head_dim)` for each pair of a head's dimensions, rounded to float32 where torch rounds.
-pub(crate) fn inverse_frequencies(theta: f64, head_dim: usize) -> Vec<f32> {
+pub fn inverse_frequencies(theta: f64, head_dim: usize) -> Vec<f32> {
     let exponents = (0..head_dim).step_by(2).map(|dimension| dimension as f32 / head_dim as f32);
     exponents.map(|exponent| 1.0 / libm::pow(theta, f64::from(exponent)) as f32).collect()
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use grail_folder as folder;
+use grail_miner::frames::scan;
 use grail_miner::ports::JournalRecord;
 
 use super::error::JournalFileError;
 use super::files::Files;
 use super::record::decode;
 use super::writer::KIND;
-use grail_folder as folder;
-use grail_miner::frames::scan;
 
 /// Records of one window in the journal of the hotkey with this address, whichever of its files they are in.
 ///

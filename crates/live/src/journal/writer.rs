@@ -1,5 +1,6 @@
 //! The one writer of a journal: appends, begins a new file per window, and stops at the first failure.
 
+use grail_miner::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
 use grail_miner::ports::JournalRecord;
 
 use super::error::JournalFileError;
@@ -7,7 +8,6 @@ use super::files::{Appending, Files, Wrap};
 use super::lock::Lock;
 use super::look::records_in;
 use super::{JournalOptions, Opened, SetAside};
-use grail_miner::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
 
 pub(super) const KIND: FileKind = FileKind { magic: *b"GRAILJNL", version: 1 };
 

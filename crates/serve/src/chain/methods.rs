@@ -6,11 +6,11 @@ use grail_protocol::signature::Hotkey;
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use serde_json::{Value, json};
-use subxt::ext::codec::Encode;
 
-use super::node::View;
-use super::state::{Block, PoolRefusal, State};
+use super::answers::{header_json, refusal, version_json};
+use super::state::{Block, State};
 use super::storage_keys::events_key;
+use super::view::View;
 use super::{decoded, hex_text, runtime_api, subscriptions};
 
 pub(super) type Answer = Result<Value, ErrorObjectOwned>;
@@ -59,24 +59,6 @@ pub(super) fn methods(view: Arc<View>) -> RpcModule<Arc<View>> {
     }
     subscriptions::register(&mut module);
     module
-}
-
-/// A header with every field that clients expect.
-pub(super) fn header_json(number: u64, block: &Block) -> Value {
-    let root = hex_text(&block.hash);
-    json!({
-        "number": format!("{number:#x}"), "parentHash": hex_text(&block.parent), "stateRoot": root,
-        "extrinsicsRoot": root, "digest": { "logs": [] },
-    })
-}
-
-/// The runtime's versions.
-pub(super) fn version_json(state: &State) -> Value {
-    json!({
-        "specName": "node-subtensor", "implName": "node-subtensor", "authoringVersion": 1,
-        "specVersion": state.runtime.spec_version(), "implVersion": 1, "apis": [], "transactionVersion": 1,
-        "stateVersion": 1,
-    })
 }
 
 fn block_hash(view: &View, state: &mut State, params: &[Value]) -> Answer {
@@ -177,11 +159,6 @@ fn submit(_: &View, state: &mut State, params: &[Value]) -> Answer {
     Ok(hex_text(&sp_crypto_hashing::blake2_256(&extrinsic)).into())
 }
 
-/// The pool's refusal as nodes word it.
-pub(super) fn refusal(PoolRefusal(why): PoolRefusal) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(1010, "Invalid Transaction", Some(why))
-}
-
 fn pending_extrinsics(_: &View, state: &mut State, _: &[Value]) -> Answer {
     Ok(state.pool.iter().map(|extrinsic| Value::from(hex_text(extrinsic))).collect())
 }
@@ -213,10 +190,4 @@ fn health(_: &View, _: &mut State, _: &[Value]) -> Answer {
 
 fn text(params: &[Value], index: usize) -> &str {
     params.get(index).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The metadata in the format of a version, encoded as the runtime's own call answers it.
-pub(super) fn metadata_at(state: &State, version: u32) -> Vec<u8> {
-    let metadata = (version == state.runtime.metadata_version()).then(|| state.runtime.versioned_metadata().to_vec());
-    metadata.encode()
 }

@@ -7,7 +7,7 @@ use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive};
 use subxt::Metadata;
 use subxt::ext::codec::{Compact, Decode, Encode};
 
-use super::methods::metadata_at;
+use super::answers::metadata_at;
 use super::state::State;
 
 /// Structures that describe one neuron each.

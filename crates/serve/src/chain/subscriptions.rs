@@ -9,10 +9,10 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use super::FINALITY_BLOCKS;
+use super::answers::{header_json, refusal, version_json};
 use super::decoded;
-use super::methods::{header_json, refusal, version_json};
-use super::node::View;
 use super::state::State;
+use super::view::View;
 
 /// The methods that begin a subscription.
 pub(super) const NAMES: [&str; 4] = [

@@ -3,8 +3,9 @@
 
 use std::io;
 
-use super::{Frame, Header, KIND, packed};
 use grail_miner::frames::frame;
+
+use super::{Frame, Header, KIND, packed};
 
 pub(crate) const FORMAT: u32 = 3;
 

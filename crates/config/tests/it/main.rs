@@ -1,0 +1,5 @@
+//! Configurations as people write them.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests read files and wait in real time")]
+
+mod config;

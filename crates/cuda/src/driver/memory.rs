@@ -1,0 +1,167 @@
+//! Memory on the device, and memory of the host that the device copies to and from without waiting.
+
+use std::marker::PhantomData;
+
+use cudarc::driver::result;
+
+use super::device::Device;
+use super::driver_error;
+use crate::error::CudaError;
+
+/// Types that are plain bits: any bytes are a value.
+pub trait Plain: Copy + Default + 'static {}
+
+impl Plain for u8 {}
+impl Plain for u16 {}
+impl Plain for u32 {}
+impl Plain for u64 {}
+impl Plain for i32 {}
+impl Plain for f32 {}
+impl Plain for f64 {}
+
+/// A place in the device's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub(super) u64);
+
+impl Address {
+    /// No place: what a kernel takes for an argument that is left out.
+    pub const NONE: Self = Self(0);
+
+    /// The place `count` values of `T` further on.
+    pub fn plus<T: Plain>(self, count: usize) -> Self {
+        Self(self.0 + (count * size_of::<T>()) as u64)
+    }
+}
+
+/// Memory of the device for `len` values of `T`; freed when dropped.
+#[derive(Debug)]
+pub struct Buffer<T: Plain> {
+    device: Device,
+    address: u64,
+    len: usize,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Plain> Buffer<T> {
+    /// Memory that holds zeros.
+    ///
+    /// # Errors
+    /// [`CudaError::OutOfMemory`] with `what`.
+    pub fn zeroed(device: &Device, len: usize, what: &'static str) -> Result<Self, CudaError> {
+        device.bind()?;
+        let bytes = (len * size_of::<T>()).max(16);
+        let out_of_memory = |error| match driver_error("allocating", error) {
+            CudaError::OutOfMemory { .. } => CudaError::OutOfMemory { what, bytes: bytes as u64 },
+            other => other,
+        };
+        // SAFETY: the context is current; the memory is freed once, on drop, and set before anyone reads it.
+        let address = unsafe { result::malloc_sync(bytes) }.map_err(out_of_memory)?;
+        let buffer = Self { device: device.clone(), address, len, kind: PhantomData };
+        // SAFETY: exactly the bytes allocated above.
+        unsafe { result::memset_d8_sync(address, 0, bytes) }.map_err(|error| driver_error("clearing memory", error))?;
+        settle()?;
+        Ok(buffer)
+    }
+
+    /// Memory that holds `values`.
+    ///
+    /// # Errors
+    /// As [`Buffer::zeroed`].
+    pub fn of(device: &Device, values: &[T], what: &'static str) -> Result<Self, CudaError> {
+        let buffer = Self::zeroed(device, values.len(), what)?;
+        // SAFETY: the buffer has room for `values`, and the copy has ended on return.
+        unsafe { result::memcpy_htod_sync(buffer.address, values) }
+            .map_err(|error| driver_error("copying to the device", error))?;
+        settle()?;
+        Ok(buffer)
+    }
+
+    /// Where it begins.
+    pub fn address(&self) -> Address {
+        Address(self.address)
+    }
+
+    /// Where value `index` is.
+    ///
+    /// # Panics
+    /// If it lies past the end.
+    pub fn at(&self, index: usize) -> Address {
+        assert!(index <= self.len, "value {index} of {}", self.len);
+        self.address().plus::<T>(index)
+    }
+
+    /// How many values it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<T: Plain> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if self.device.bind().is_ok() {
+            // SAFETY: allocated by us and freed once. An error means that the device is lost, and its memory with it.
+            let _ = unsafe { result::free_sync(self.address) };
+        }
+    }
+}
+
+/// Page-locked memory of the host.
+#[derive(Debug)]
+pub struct Pinned<T: Plain> {
+    device: Device,
+    pointer: *mut T,
+    len: usize,
+}
+
+// SAFETY: the memory belongs to this value alone, like a Vec's.
+unsafe impl<T: Plain> Send for Pinned<T> {}
+
+impl<T: Plain> Pinned<T> {
+    /// Memory that holds zeros.
+    ///
+    /// # Errors
+    /// Where the system has none left to lock.
+    pub fn zeroed(device: &Device, len: usize) -> Result<Self, CudaError> {
+        device.bind()?;
+        let bytes = (len * size_of::<T>()).max(16);
+        // SAFETY: freed once, on drop; zero bytes are a value of every plain type.
+        let pointer =
+            unsafe { result::malloc_host(bytes, 0) }.map_err(|error| driver_error("locking memory", error))?;
+        // SAFETY: exactly the bytes allocated above.
+        unsafe { std::ptr::write_bytes(pointer.cast::<u8>(), 0, bytes) };
+        Ok(Self { device: device.clone(), pointer: pointer.cast(), len })
+    }
+
+    /// The values. Copies to or from them must have ended.
+    pub fn values(&self) -> &[T] {
+        // SAFETY: `len` initialised values that live as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.pointer, self.len) }
+    }
+
+    /// The values, to be written. Copies to or from them must have ended.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and `self` is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer, self.len) }
+    }
+}
+
+impl<T: Plain> Drop for Pinned<T> {
+    fn drop(&mut self) {
+        if self.device.bind().is_ok() {
+            // SAFETY: allocated by us and freed once.
+            let _ = unsafe { result::free_host(self.pointer.cast()) };
+        }
+    }
+}
+
+/// Wait for the context's default stream. Clearing and copying go through it and return before they are done, and queues do
+/// not wait for it: without this, a buffer could be cleared after a kernel wrote to it.
+fn settle() -> Result<(), CudaError> {
+    // SAFETY: the default stream always exists.
+    unsafe { result::stream::synchronize(std::ptr::null_mut()) }.map_err(|error| driver_error("clearing memory", error))
+}

@@ -1,0 +1,200 @@
+//! The engine of one device: groups come in, are decoded together, proved as they finish, and handed back.
+//!
+//! A supervising thread owns the [`Ledger`] of what was asked for; inside it run a decoding thread and proving threads,
+//! which share the weights. When the device fails, the inside is torn down and set up anew, and the ledger's unfinished
+//! groups begin again: their streams of draws are the same.
+
+mod ledger;
+mod pool;
+mod proving;
+mod turns;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use grail_engine::{EngineError, HfTokenizer};
+use grail_protocol::generation::{GeneratedRollout, ModelLimits, StreamKey};
+
+use super::decode::DecodeSettings;
+use super::driver::Device;
+use super::error::{CudaEngineError, CudaError};
+use super::proof::{ProofPlan, TorchProfile};
+use super::weights::Model;
+pub use ledger::Ledger;
+use worker::Worker;
+
+/// How an engine works.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CudaSettings {
+    /// The model: `rehearsal`, `synthetic:<shape>:<seed>`, or a folder.
+    pub model: String,
+    /// Number of the device.
+    pub ordinal: usize,
+    /// Whose bits proofs have.
+    pub profile: TorchProfile,
+    /// How proofs are arranged.
+    pub plan: ProofPlan,
+    /// How decoding is arranged.
+    pub decode: DecodeSettings,
+    /// Sequences that are proved side by side.
+    pub provers: usize,
+    /// Where compiled kernels are kept.
+    pub kernel_cache: Option<PathBuf>,
+}
+
+impl CudaSettings {
+    /// The usual settings for a model on a device.
+    pub fn new(model: impl Into<String>, ordinal: usize) -> Self {
+        Self {
+            model: model.into(),
+            ordinal,
+            profile: TorchProfile::default(),
+            plan: ProofPlan::default(),
+            decode: DecodeSettings::default(),
+            provers: 2,
+            kernel_cache: None,
+        }
+    }
+}
+
+/// What is asked for: one rollout per stream behind a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupWork {
+    /// The prompt's tokens.
+    pub prompt: Vec<u32>,
+    /// One stream per rollout wanted.
+    pub streams: Vec<StreamKey>,
+    /// The randomness that sketches are projected with.
+    pub randomness: String,
+    /// Most new tokens per rollout.
+    pub new_tokens_max: usize,
+}
+
+/// Called once with what became of a group; from a thread of the engine, so it must not wait.
+pub type Reply = Box<dyn FnOnce(Result<Vec<GeneratedRollout>, CudaEngineError>) + Send>;
+
+/// Hears how long it took to prove so many rollouts together; from a thread of the engine, so it must not wait.
+pub type ProofWatch = Arc<dyn Fn(Duration, usize) + Send + Sync>;
+
+/// Work that was handed in. Dropping it cancels the work; nobody is answered then.
+#[derive(Debug)]
+pub struct Ticket {
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the supervising thread hears.
+enum Message {
+    /// New work.
+    Group { work: GroupWork, reply: Reply, cancelled: Arc<AtomicBool> },
+    /// A proof is done.
+    Proved(proving::Proved),
+    /// The engine is dropped.
+    Stop,
+}
+
+/// An engine on one device.
+pub struct CudaEngine {
+    messages: mpsc::Sender<Message>,
+    worker: Option<JoinHandle<()>>,
+    limits: ModelLimits,
+    tokenizer: Option<HfTokenizer>,
+    groups_in_flight_max: usize,
+    ordinal: usize,
+    is_lost: Arc<AtomicBool>,
+}
+
+impl CudaEngine {
+    /// Bring the model onto the device, and start.
+    ///
+    /// # Errors
+    /// Where the model cannot be read, the device is none that it runs on, or the memory does not suffice.
+    pub fn start(settings: CudaSettings) -> Result<Self, CudaEngineError> {
+        Self::start_watched(settings, Arc::new(|_, _| {}))
+    }
+
+    /// As [`CudaEngine::start`], and tell what proofs take.
+    ///
+    /// # Errors
+    /// As [`CudaEngine::start`].
+    pub fn start_watched(settings: CudaSettings, watch: ProofWatch) -> Result<Self, CudaEngineError> {
+        let Model { config, tokenizer, .. } = Model::open(&settings.model)?;
+        let fail =
+            |problem: &str| EngineError::Tokenizer { origin: settings.model.clone(), problem: problem.to_owned() };
+        let own_eos = tokenizer.as_ref().and_then(HfTokenizer::eos_token);
+        let eos_token = own_eos.or(config.eos_token).ok_or_else(|| fail("there is no end token"))?;
+        let limits = ModelLimits {
+            vocabulary: config.vocab_size as u32,
+            context_tokens_max: config.context_tokens_max,
+            eos_token,
+        };
+        let groups_in_flight_max = settings.decode.rollouts_max.div_ceil(4) + settings.provers;
+        let ordinal = settings.ordinal;
+        let (messages, inbox) = mpsc::channel();
+        let (started, has_started) = mpsc::channel();
+        let is_lost = Arc::new(AtomicBool::new(false));
+        let worker = Worker::new(settings, eos_token, messages.clone(), is_lost.clone(), watch);
+        let worker = worker::spawn(worker, inbox, started)?;
+        has_started.recv().map_err(|_| CudaError::Ended)??;
+        Ok(Self { messages, worker: Some(worker), limits, tokenizer, groups_in_flight_max, ordinal, is_lost })
+    }
+
+    /// Hand in work. Groups of lower index go first.
+    ///
+    /// # Errors
+    /// [`CudaError::Ended`] where the engine's thread is gone.
+    pub fn submit(&self, work: GroupWork, reply: Reply) -> Result<Ticket, CudaEngineError> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let message = Message::Group { work, reply, cancelled: cancelled.clone() };
+        self.messages.send(message).map_err(|_| CudaError::Ended)?;
+        Ok(Ticket { cancelled })
+    }
+
+    /// How many groups it works on at a time, those being proved included.
+    pub fn groups_in_flight_max(&self) -> usize {
+        self.groups_in_flight_max
+    }
+
+    /// Whether the device failed and cannot be set up again by this process, as after an error that breaks its context;
+    /// another process may still use it.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Free bytes of its device's memory.
+    ///
+    /// # Errors
+    /// Where the driver does not say.
+    pub fn free_memory(&self) -> Result<u64, CudaEngineError> {
+        Ok(Device::open(self.ordinal)?.memory()?.0)
+    }
+
+    /// What a validator checks tokens against.
+    pub fn limits(&self) -> ModelLimits {
+        self.limits
+    }
+
+    /// The model's tokenizer; synthetic models have none.
+    pub fn tokenizer(&self) -> Option<&HfTokenizer> {
+        self.tokenizer.as_ref()
+    }
+}
+
+impl Drop for CudaEngine {
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::Stop);
+        if let Some(worker) = self.worker.take() {
+            // What it panicked with was shown by its own hook.
+            let _ = worker.join();
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The ledger by itself, with draws and proofs made up.
+
+use std::sync::mpsc;
+
+use grail_protocol::generation::StreamKey;
+
+use super::*;
+use crate::CudaError;
+
+const EOS: u32 = 99;
+type Answer = Result<Vec<GeneratedRollout>, CudaEngineError>;
+
+fn work(group: u32, new_tokens_max: usize) -> GroupWork {
+    let stream = |rollout| StreamKey { seed: 1, window_start: 300, group, rollout, attempt: 0 };
+    GroupWork {
+        prompt: vec![1, 2, 3],
+        streams: (0..2).map(stream).collect(),
+        randomness: "00".to_owned(),
+        new_tokens_max,
+    }
+}
+
+fn added(ledger: &mut Ledger, group: u32) -> (mpsc::Receiver<Answer>, Arc<AtomicBool>) {
+    let (sender, receiver) = mpsc::channel();
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let reply = Box::new(move |outcome| sender.send(outcome).unwrap_or_default());
+    ledger.add(work(group, 3), reply, cancelled.clone());
+    (receiver, cancelled)
+}
+
+fn broken() -> CudaEngineError {
+    CudaError::Ended.into()
+}
+
+#[test]
+fn low_indices_go_first_whenever_they_came() {
+    let mut ledger = Ledger::default();
+    for group in [5, 2, 9] {
+        added(&mut ledger, group);
+    }
+    let mut begun = Vec::new();
+    while let Some(work) = ledger.next_waiting() {
+        begun.push(work.streams[0].group);
+        ledger.begin(&[begun.len() * 2, begun.len() * 2 + 1]);
+    }
+    assert_eq!(begun, [2, 5, 9]);
+}
+
+#[test]
+fn a_rollout_ends_with_eos_or_at_its_most_and_the_group_when_all_are_proved() {
+    let mut ledger = Ledger::default();
+    let (answer, _) = added(&mut ledger, 0);
+    ledger.begin(&[4, 7]);
+    assert_eq!(ledger.draw(4, 10, -0.5, EOS), None);
+    let short = ledger.draw(4, EOS, -0.25, EOS).unwrap();
+    assert_eq!((short.index, short.tokens.as_slice()), (0, [1, 2, 3, 10, EOS].as_slice()));
+    assert_eq!(ledger.draw(4, 11, 0.0, EOS), None, "who has left draws no more");
+    assert_eq!([10, 11].map(|token| ledger.draw(7, token, -1.0, EOS)), [None, None]);
+    let long = ledger.draw(7, 12, -1.0, EOS).unwrap();
+    assert!(!ledger.is_drawing());
+
+    let pass = |value| ProofPass { s_vals: vec![value], ..ProofPass::default() };
+    ledger.proved(long.ticket, long.index, Ok(pass(8)));
+    assert!(answer.try_recv().is_err());
+    ledger.proved(short.ticket, short.index, Ok(pass(7)));
+    let rollouts = answer.try_recv().unwrap().unwrap();
+    assert_eq!(rollouts.iter().map(|r| r.pass.s_vals[0]).collect::<Vec<_>>(), [7, 8]);
+    assert_eq!(rollouts[0].token_logprobs, [0.0, 0.0, 0.0, -0.5, -0.25]);
+    assert_eq!((rollouts[1].tokens.as_slice(), rollouts[1].prompt_length), ([1, 2, 3, 10, 11, 12].as_slice(), 3));
+    assert!(ledger.is_empty());
+}
+
+#[test]
+fn who_is_cancelled_leaves_his_slots_and_is_not_answered() {
+    let mut ledger = Ledger::default();
+    let (answer, cancelled) = added(&mut ledger, 0);
+    added(&mut ledger, 1);
+    ledger.begin(&[0, 1]);
+    ledger.begin(&[2, 3]);
+    cancelled.store(true, Ordering::Relaxed);
+    assert_eq!(ledger.drop_cancelled(), [0, 1]);
+    assert_eq!(ledger.drop_cancelled(), [] as [usize; 0]);
+    assert!(answer.recv().is_err(), "the reply was dropped without a call");
+    assert!(ledger.is_drawing());
+}
+
+#[test]
+fn after_a_failure_everything_begun_begins_again_and_old_proofs_count_no_more() {
+    let mut ledger = Ledger::default();
+    let (answer, _) = added(&mut ledger, 0);
+    added(&mut ledger, 1);
+    ledger.begin(&[0, 1]);
+    let finished = ledger.draw(0, EOS, 0.0, EOS).unwrap();
+    assert_eq!(ledger.restart(broken), [1]);
+    ledger.proved(finished.ticket, 0, Ok(ProofPass::default()));
+    assert_eq!(ledger.next_waiting().unwrap().streams[0].group, 0);
+    assert!(answer.try_recv().is_err() && !ledger.is_drawing());
+}
+
+#[test]
+fn what_fails_again_and_again_is_answered_with_its_error() {
+    let mut ledger = Ledger::default();
+    let (answer, _) = added(&mut ledger, 0);
+    for attempt in 1..=ATTEMPTS_MAX {
+        ledger.begin(&[0, 1]);
+        ledger.restart(broken);
+        assert_eq!(ledger.is_empty(), attempt == ATTEMPTS_MAX);
+    }
+    assert!(answer.try_recv().unwrap().is_err());
+}
+
+#[test]
+fn a_group_that_can_never_be_seated_is_refused() {
+    let mut ledger = Ledger::default();
+    let (answer, _) = added(&mut ledger, 0);
+    ledger.refuse_next(broken());
+    assert!(answer.try_recv().unwrap().is_err() && ledger.is_empty());
+}
+
+#[test]
+fn groups_wait_for_each_other_only_while_there_is_something_to_prove() {
+    let mut ledger = Ledger::default();
+    for group in 0..3 {
+        added(&mut ledger, group);
+    }
+    // All that wait when it is time are begun, also those whose turn comes when something was finished meanwhile.
+    assert!(ledger.next_to_begin(1).is_some());
+    ledger.begin(&[0, 1]);
+    let finished: Vec<Finished> = (0..2).map(|slot| ledger.draw(slot, EOS, 0.0, EOS).unwrap()).collect();
+    assert_eq!((ledger.unproved(), ledger.waiting()), (2, 2));
+    for slot in [2, 4] {
+        assert!(ledger.next_to_begin(1).is_some());
+        ledger.begin(&[slot, slot + 1]);
+    }
+    added(&mut ledger, 3);
+    assert!(ledger.next_to_begin(1).is_none(), "a late comer waits for the proofs");
+    ledger.proved(finished[0].ticket, finished[0].index, Ok(ProofPass::default()));
+    assert!(ledger.next_to_begin(1).is_some());
+}

@@ -1,0 +1,108 @@
+//! Proving threads: each takes the next rollouts that have ended and can be proved together.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Barrier, mpsc};
+
+use grail_protocol::generation::ProofPass;
+
+use super::ledger::Finished;
+use super::pool::{Pool, sequence};
+use super::turns::Turns;
+use super::{CudaSettings, Message, ProofWatch};
+use crate::driver::{Device, Kernels};
+use crate::error::{CudaEngineError, CudaError};
+use crate::proof::{PASS_ROWS_MAX, Prover, Sequence};
+use crate::weights::ExactWeights;
+
+/// What became of a rollout.
+pub(super) struct Proved {
+    pub(super) ticket: (u64, u32, u64, u32),
+    pub(super) index: usize,
+    pub(super) pass: Result<ProofPass, CudaEngineError>,
+}
+
+/// What a proving thread works with.
+pub(super) struct Proving<'a> {
+    pub(super) device: Device,
+    pub(super) settings: CudaSettings,
+    pub(super) weights: Arc<ExactWeights>,
+    pub(super) eos_token: u32,
+    pub(super) pool: &'a Pool,
+    pub(super) results: mpsc::Sender<Message>,
+    pub(super) turns: &'a Turns,
+    /// Hears what proofs take.
+    pub(super) watch: ProofWatch,
+    /// Where all provers and the decoder's maker meet, once each prover has what it needs.
+    pub(super) ready: &'a Barrier,
+}
+
+type Passes = Vec<Result<ProofPass, CudaEngineError>>;
+
+impl Proving<'_> {
+    /// Prove until there will be no more rollouts, or nobody hears the results.
+    pub(super) fn run(self) {
+        let mut prover = None;
+        // Before the decoder takes what memory is left. Where it fails, the first rollout says why.
+        let _ = self.with(&mut prover, |_| Ok::<(), CudaError>(()));
+        self.ready.wait();
+        let mut rows_max = PASS_ROWS_MAX;
+        while let Some(lengths) = self.pool.lengths() {
+            self.turns.wait_to_prove();
+            let orders = self.with(&mut prover, |prover| {
+                lengths.iter().map(|length| Ok((*length, prover.order(*length)?))).collect::<Result<_, CudaError>>()
+            });
+            // Whatever hinders finding orders out hinders proving too, which says it of the rollout.
+            let batch = self.pool.take(&orders.unwrap_or_else(|_| BTreeMap::new()), rows_max);
+            let Some(first) = batch.first() else { continue };
+            let sequences: Vec<Sequence<'_>> = batch.iter().map(sequence).collect();
+            let randomness = &first.work.randomness;
+            #[allow(
+                clippy::disallowed_types,
+                reason = "nothing is decided by what a proof took; it is shown to people"
+            )]
+            let began = std::time::Instant::now();
+            let passes = self.with(&mut prover, |prover| prover.passes(&sequences, randomness));
+            if passes.is_ok() {
+                (self.watch)(began.elapsed(), batch.len());
+            }
+            let passes = match passes {
+                Err(error) if batch.len() > 1 => {
+                    if matches!(error, CudaEngineError::Cuda(CudaError::OutOfMemory { .. })) {
+                        // There is no room for so many at once.
+                        rows_max /= 2;
+                        prover = None;
+                    }
+                    // One by one each meets with its own error, if it has one.
+                    sequences.iter().flat_map(|one| self.alone(&mut prover, *one, randomness)).collect()
+                }
+                other => other.unwrap_or_else(|error| vec![Err(error)]),
+            };
+            for (&Finished { ticket, index, .. }, pass) in batch.iter().zip(passes) {
+                let proved = Proved { ticket, index, pass };
+                if self.results.send(Message::Proved(proved)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn alone(&self, prover: &mut Option<Prover>, sequence: Sequence<'_>, randomness: &str) -> Passes {
+        self.with(prover, |prover| prover.passes(&[sequence], randomness)).unwrap_or_else(|error| vec![Err(error)])
+    }
+
+    /// Do something with the prover, which is made where there is none.
+    fn with<T, E: From<CudaError>>(
+        &self,
+        prover: &mut Option<Prover>,
+        work: impl FnOnce(&mut Prover) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if prover.is_none() {
+            let kernels = Rc::new(Kernels::load(&self.device, self.settings.kernel_cache.as_deref())?);
+            let CudaSettings { profile, plan, .. } = self.settings;
+            let weights = self.weights.clone();
+            *prover = Some(Prover::new(&self.device, kernels, weights, profile, plan, self.eos_token)?);
+        }
+        prover.as_mut().map_or_else(|| Err(CudaError::Ended.into()), work)
+    }
+}

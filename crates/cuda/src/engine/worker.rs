@@ -1,0 +1,295 @@
+//! The supervising thread: sets the device up, decodes, and sets it up again when it fails.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use grail_engine::EngineError;
+
+use super::ledger::Ledger;
+use super::pool::{Closing, Pool};
+use super::proving::Proving;
+use super::turns::{EndOfDrawing, Turns};
+use super::{CudaSettings, Message, ProofWatch};
+use crate::decode::{DecodeSettings, Decoder, Drawn};
+use crate::driver::{Device, Kernels, Queue, Urgency, forget_device};
+use crate::error::{CudaEngineError, CudaError};
+use crate::weights::{ExactWeights, HalfWeights, Model, check_memory};
+
+/// Fewest rollouts that are worth decoding: one group.
+const ROLLOUTS_MIN: usize = 4;
+/// How often a device is set up again before it counts as lost, and the pause between.
+const SET_UPS_MAX: u32 = 3;
+const SET_UP_PAUSE: Duration = Duration::from_secs(1);
+/// Groups that join between two steps, so that those who sit need not wait long.
+const ADMISSIONS_PER_STEP: usize = 2;
+
+/// What the thread works with.
+pub(super) struct Worker {
+    settings: CudaSettings,
+    eos_token: u32,
+    messages: mpsc::Sender<Message>,
+    ledger: Ledger,
+    is_stopping: bool,
+    /// Set while the device cannot be set up again.
+    is_lost: Arc<AtomicBool>,
+    watch: ProofWatch,
+}
+
+/// Why decoding ended.
+enum Ending {
+    /// The engine was dropped.
+    Stopped,
+    /// The device must be set up anew.
+    Failed(CudaError),
+}
+
+/// Run a worker on a thread of its own; `started` hears whether the device could be set up.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a device is driven from threads of its own, outside the deterministic core"
+)]
+pub(super) fn spawn(
+    mut worker: Worker,
+    inbox: mpsc::Receiver<Message>,
+    started: mpsc::Sender<Result<(), CudaEngineError>>,
+) -> Result<JoinHandle<()>, CudaEngineError> {
+    let thread = std::thread::Builder::new().name("cuda".to_owned());
+    thread.spawn(move || worker.run(&inbox, started)).map_err(|_| CudaError::Ended.into())
+}
+
+impl Worker {
+    pub(super) fn new(
+        settings: CudaSettings,
+        eos_token: u32,
+        messages: mpsc::Sender<Message>,
+        is_lost: Arc<AtomicBool>,
+        watch: ProofWatch,
+    ) -> Self {
+        Self { settings, eos_token, messages, ledger: Ledger::default(), is_stopping: false, is_lost, watch }
+    }
+
+    fn run(&mut self, inbox: &mpsc::Receiver<Message>, started: mpsc::Sender<Result<(), CudaEngineError>>) {
+        let mut started = Some(started);
+        let mut failures = 0;
+        loop {
+            match self.set_up_and_decode(inbox, &mut started) {
+                Ok(Ending::Stopped) => return,
+                Ok(Ending::Failed(error)) => {
+                    forget_device(self.settings.ordinal);
+                    self.ledger.restart(|| error.clone().into());
+                    failures = 0;
+                }
+                Err(error) => {
+                    if let Some(started) = started.take() {
+                        let _ = started.send(Err(error));
+                        return;
+                    }
+                    // The device does not come back: whoever waits hears it, and may ask again.
+                    failures += 1;
+                    forget_device(self.settings.ordinal);
+                    let text = error.to_string();
+                    self.ledger.restart(|| lost(&text));
+                    if failures >= SET_UPS_MAX {
+                        self.is_lost.store(true, Ordering::Relaxed);
+                        self.refuse_all(inbox, &text);
+                    } else {
+                        pause();
+                    }
+                }
+            }
+            if self.is_stopping {
+                return;
+            }
+        }
+    }
+
+    fn set_up_and_decode(
+        &mut self,
+        inbox: &mpsc::Receiver<Message>,
+        started: &mut Option<mpsc::Sender<Result<(), CudaEngineError>>>,
+    ) -> Result<Ending, CudaEngineError> {
+        let device = Device::open(self.settings.ordinal)?;
+        let kernels = Rc::new(Kernels::load(&device, self.settings.kernel_cache.as_deref())?);
+        let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
+        let mut model = Model::open(&self.settings.model)?;
+        check_memory(&model.config, &device, true)?;
+        let exact = Arc::new(ExactWeights::load(&model.config, &queue, &mut *model.tensors)?);
+        drop(model);
+        let half = Arc::new(HalfWeights::of(&exact, &queue)?);
+        let (pool, turns) = (Pool::default(), Turns::default());
+        let provers = self.settings.provers.max(1);
+        let ready = Barrier::new(provers + 1);
+        std::thread::scope(|scope| {
+            // The scope waits for the proving threads, which end when the pool is closed.
+            let _closing = Closing(&pool);
+            for _ in 0..provers {
+                let proving = Proving {
+                    device: device.clone(),
+                    settings: self.settings.clone(),
+                    weights: exact.clone(),
+                    eos_token: self.eos_token,
+                    pool: &pool,
+                    results: self.messages.clone(),
+                    turns: &turns,
+                    watch: self.watch.clone(),
+                    ready: &ready,
+                };
+                scope.spawn(move || proving.run());
+            }
+            ready.wait();
+            let decoder = self.decoder(&device, &kernels, &exact, &half)?;
+            self.is_lost.store(false, Ordering::Relaxed);
+            if let Some(started) = started.take() {
+                let _ = started.send(Ok(()));
+            }
+            Ok(self.decode(decoder, inbox, &pool, &turns))
+        })
+    }
+
+    /// A decoder for as many rollouts as fit.
+    fn decoder(
+        &self,
+        device: &Device,
+        kernels: &Rc<Kernels>,
+        exact: &Arc<ExactWeights>,
+        half: &Arc<HalfWeights>,
+    ) -> Result<Decoder, CudaError> {
+        let mut settings = self.settings.decode;
+        loop {
+            let (exact, half) = (exact.clone(), half.clone());
+            match Decoder::new(device, kernels.clone(), exact, half, settings) {
+                Err(CudaError::OutOfMemory { .. }) if settings.rollouts_max > ROLLOUTS_MIN => {
+                    settings =
+                        DecodeSettings { rollouts_max: (settings.rollouts_max / 2).max(ROLLOUTS_MIN), ..settings };
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn decode(&mut self, mut decoder: Decoder, inbox: &mpsc::Receiver<Message>, pool: &Pool, turns: &Turns) -> Ending {
+        let _end = EndOfDrawing(turns);
+        let mut rollouts_max = decoder.roster().slots();
+        loop {
+            if !self.hear(inbox) {
+                return Ending::Stopped;
+            }
+            for slot in self.ledger.drop_cancelled() {
+                decoder.leave(slot);
+            }
+            let done = self.admit(&mut decoder, rollouts_max, pool).and_then(|()| self.step(&mut decoder, pool));
+            turns.set_drawing(self.ledger.is_drawing());
+            match done {
+                Ok(()) => {}
+                Err(error @ CudaError::DeviceLost { .. }) => return Ending::Failed(error),
+                Err(error) => {
+                    // Nonsense or too little memory: all that sit begin again, fewer at a time.
+                    rollouts_max = (rollouts_max / 2).max(ROLLOUTS_MIN);
+                    decoder.clear();
+                    self.ledger.restart(|| error.clone().into());
+                }
+            }
+        }
+    }
+
+    /// Take in what was sent, waiting only while there is nothing to draw; false when the engine is dropped.
+    fn hear(&mut self, inbox: &mpsc::Receiver<Message>) -> bool {
+        if !self.ledger.is_drawing() && self.ledger.next_to_begin(self.settings.provers).is_none() {
+            match inbox.recv() {
+                Ok(message) => self.take_in(message),
+                Err(_) => self.is_stopping = true,
+            }
+        }
+        while let Ok(message) = inbox.try_recv() {
+            self.take_in(message);
+        }
+        !self.is_stopping
+    }
+
+    fn take_in(&mut self, message: Message) {
+        match message {
+            Message::Group { work, reply, cancelled } => self.ledger.add(work, reply, cancelled),
+            Message::Proved(proved) => self.ledger.proved(proved.ticket, proved.index, proved.pass),
+            Message::Stop => self.is_stopping = true,
+        }
+    }
+
+    fn admit(&mut self, decoder: &mut Decoder, rollouts_max: usize, pool: &Pool) -> Result<(), CudaError> {
+        for _ in 0..ADMISSIONS_PER_STEP {
+            let Some(work) = self.ledger.next_to_begin(self.settings.provers) else { return Ok(()) };
+            let (rollouts, prompt, most) = (work.streams.len(), work.prompt.len(), work.new_tokens_max);
+            if let Some(error) = self.problem(decoder, &work) {
+                self.ledger.refuse_next(error.into());
+                continue;
+            }
+            let sitting = decoder.roster().occupied().len();
+            if !decoder.roster().has_room(rollouts, prompt, most) || (sitting > 0 && sitting + rollouts > rollouts_max)
+            {
+                return Ok(());
+            }
+            let drawn = decoder.admit(&work.prompt, &work.streams, most);
+            // A failure counts as an attempt of this group, so that it does not come round for ever.
+            let slots: Vec<usize> = drawn.iter().flatten().map(|draw| draw.slot).collect();
+            self.ledger.begin(&slots);
+            self.note(decoder, &drawn?, pool);
+        }
+        Ok(())
+    }
+
+    /// What makes a request impossible, if anything does.
+    fn problem(&self, decoder: &Decoder, work: &super::GroupWork) -> Option<EngineError> {
+        let tokens = work.prompt.len() + work.new_tokens_max;
+        let vocabulary = decoder.vocabulary();
+        let outside = work.prompt.iter().position(|token| *token as usize >= vocabulary);
+        if work.prompt.is_empty() || work.streams.is_empty() || work.new_tokens_max == 0 {
+            return Some(EngineError::EmptySequence);
+        }
+        if let Some(position) = outside {
+            return Some(EngineError::TokenOutsideVocabulary { token: work.prompt[position], position, vocabulary });
+        }
+        let could = decoder.roster().could_ever_seat(work.streams.len(), work.prompt.len(), work.new_tokens_max);
+        if tokens > decoder.tokens_max() || !could {
+            return Some(EngineError::SequenceTooLong { tokens, context: decoder.tokens_max() });
+        }
+        None
+    }
+
+    fn step(&mut self, decoder: &mut Decoder, pool: &Pool) -> Result<(), CudaError> {
+        let drawn = decoder.step()?;
+        self.note(decoder, &drawn, pool);
+        Ok(())
+    }
+
+    fn note(&mut self, decoder: &mut Decoder, drawn: &[Drawn], pool: &Pool) {
+        for Drawn { slot, token, logprob } in drawn {
+            if let Some(finished) = self.ledger.draw(*slot, *token, *logprob, self.eos_token) {
+                decoder.leave(*slot);
+                pool.put(finished);
+            }
+        }
+    }
+
+    /// Answer everything with the error, until the engine is dropped or somebody asks again.
+    fn refuse_all(&mut self, inbox: &mpsc::Receiver<Message>, text: &str) {
+        while self.ledger.next_waiting().is_some() {
+            self.ledger.refuse_next(lost(text));
+        }
+        match inbox.recv() {
+            Ok(message) => self.take_in(message),
+            Err(_) => self.is_stopping = true,
+        }
+    }
+}
+
+/// A card that resets itself is away for a moment.
+#[allow(clippy::disallowed_methods, reason = "a device is driven from threads of its own, outside the core")]
+fn pause() {
+    std::thread::sleep(SET_UP_PAUSE);
+}
+
+fn lost(text: &str) -> CudaEngineError {
+    CudaError::DeviceLost { call: "setting the device up again", name: text.to_owned() }.into()
+}

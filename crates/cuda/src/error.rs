@@ -1,0 +1,140 @@
+//! Errors of work on a CUDA device, split by who must act.
+
+use std::path::PathBuf;
+
+use grail_engine::EngineError;
+
+/// Why the CUDA engine cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CudaError {
+    /// A library is not on this machine.
+    #[error(
+        "the library {library} cannot be loaded; install NVIDIA's driver and the CUDA 12 or 13 libraries (or put their \
+         folder into LD_LIBRARY_PATH), or choose the CPU"
+    )]
+    LibraryMissing {
+        /// Its name without prefix and ending.
+        library: &'static str,
+    },
+    /// There is no such device.
+    #[error("there is no CUDA device {ordinal}, only {count}; choose another with --devices")]
+    NoDevice {
+        /// The number asked for.
+        ordinal: usize,
+        /// How many devices there are.
+        count: usize,
+    },
+    /// The device is too old for the kernels.
+    #[error("{name} has compute capability {major}.{minor}; the kernels need 8.0 or newer: use another device")]
+    TooOld {
+        /// Name of the device.
+        name: String,
+        /// Major part of the capability.
+        major: i32,
+        /// Minor part.
+        minor: i32,
+    },
+    /// The kernels were not compiled. A bug, or an NVRTC too old for them.
+    #[error("NVRTC did not compile the kernels: {log}; update the CUDA libraries, or report this")]
+    Compile {
+        /// What the compiler said.
+        log: String,
+    },
+    /// The device's memory does not suffice.
+    #[error("{bytes} bytes for {what} do not fit the device's memory; free it, or work on fewer rollouts at a time")]
+    OutOfMemory {
+        /// What the memory was for.
+        what: &'static str,
+        /// How much was asked for.
+        bytes: u64,
+    },
+    /// The device fell off the bus, or a kernel broke its context: nothing works on it until it is opened anew.
+    #[error("the device failed during {call} ({name}); it is opened anew and the work repeated")]
+    DeviceLost {
+        /// What was called.
+        call: &'static str,
+        /// The driver's name for it.
+        name: String,
+    },
+    /// Another error of the driver.
+    #[error("{call} failed ({name}); check the driver with nvidia-smi, and report this if it persists")]
+    Driver {
+        /// What was called.
+        call: &'static str,
+        /// The driver's name for it.
+        name: String,
+    },
+    /// An error of cuBLAS.
+    #[error("{call} failed ({status}); check that driver and CUDA libraries belong together")]
+    Blas {
+        /// What was called.
+        call: &'static str,
+        /// cuBLAS's name for it.
+        status: String,
+    },
+    /// The network has a shape that the kernels are not written for.
+    #[error("the kernels do not run a network with {what}; use the CPU for it")]
+    Shape {
+        /// What they lack.
+        what: String,
+    },
+    /// A weight has a type that is neither float32, bfloat16 nor float16.
+    #[error("tensor {name} is of type {found}; convert the weights to bfloat16 or float32")]
+    WeightType {
+        /// Name of the tensor.
+        name: String,
+        /// Its type.
+        found: String,
+    },
+    /// A file of weights cannot be used.
+    #[error("{}: {problem}; download the model again", path.display())]
+    WeightFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Logits are no numbers, or none of them is above −∞.
+    #[error("the logits in slot {slot} are no numbers; the group is tried again with fewer beside it")]
+    LogitsNotFinite {
+        /// Where the rollout sat.
+        slot: usize,
+    },
+    /// More tokens tie for the last places of top-k than the device sorts.
+    #[error("over {limit} tokens tie in slot {slot}, more than the device sorts; the weights are damaged: reload them")]
+    TooManyTies {
+        /// Where the rollout sat.
+        slot: usize,
+        /// How many may tie.
+        limit: usize,
+    },
+    /// The worker thread has ended.
+    #[error("the engine's thread has ended; restart the miner")]
+    Ended,
+}
+
+/// Why work on a CUDA device failed: the device, the model, or the request.
+#[derive(Debug, thiserror::Error)]
+pub enum CudaEngineError {
+    /// The model or the request is wrong on every device, the CPU included.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The device cannot do it.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+    /// Sequences that cuBLAS sums in different orders were to be proved together.
+    #[error("sequences of {first} and {other} tokens are not summed alike; prove them one by one")]
+    OrdersDiffer {
+        /// Tokens of the first.
+        first: usize,
+        /// Tokens of the one that does not fit it.
+        other: usize,
+    },
+}
+
+impl CudaError {
+    /// Whether the device must be opened anew before anything else can work.
+    pub fn is_device_lost(&self) -> bool {
+        matches!(self, Self::DeviceLost { .. })
+    }
+}

@@ -1,0 +1,54 @@
+//! A device that is lost. Without a device there is nothing to lose, and the test ends at once.
+
+use std::process::Command;
+use std::rc::Rc;
+
+use grail_cuda::driver::{Device, Grid, Kernels, Queue, Urgency};
+use grail_cuda::{CudaEngine, CudaSettings};
+
+use crate::fixtures::{PATIENCE, ask, device, prompts, streams};
+
+/// Set in the process that breaks the device's context.
+const OWN_PROCESS: &str = "GRAIL_TEST_OWN_PROCESS";
+const NAME: &str = "lost_device::a_device_that_this_process_lost_is_told_and_every_group_is_answered";
+
+/// Runs in a process of its own: a broken context breaks every later context of the same process.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the variable says only which of its two processes a test runs in")]
+fn a_device_that_this_process_lost_is_told_and_every_group_is_answered() {
+    let Some(_device) = device() else { return };
+    if std::env::var_os(OWN_PROCESS).is_some() {
+        return lose_the_device();
+    }
+    let mut own = Command::new(std::env::current_exe().unwrap());
+    let output = own.args(["--exact", NAME]).env(OWN_PROCESS, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn lose_the_device() {
+    let engine = CudaEngine::start(CudaSettings::new("rehearsal", 0)).unwrap();
+    let prompts = prompts();
+    let asked: Vec<_> = (0..12).map(|group| ask(&engine, &prompts[group % 3], streams(group as u32))).collect();
+    assert!(!engine.is_lost());
+    break_context();
+    for (_ticket, answer) in asked {
+        // What was done before is kept; the rest is told, so that it is asked for again.
+        if let Err(error) = answer.recv_timeout(PATIENCE).unwrap() {
+            assert!(error.to_string().contains("device"), "{error}");
+        }
+    }
+    let refused = ask(&engine, &prompts[0], streams(0)).1.recv_timeout(PATIENCE).unwrap();
+    assert!(refused.is_err() && engine.is_lost());
+}
+
+/// Let a kernel read where no memory is.
+fn break_context() {
+    let device = Device::open(0).unwrap();
+    let kernels = Rc::new(Kernels::load(&device, None).unwrap());
+    let queue = Queue::new(&device, kernels, Urgency::Usual).unwrap();
+    let nowhere = 0xdead_0000_0000_u64;
+    let arguments = [nowhere.into(), nowhere.into(), nowhere.into(), 4u32.into()];
+    queue.launch("proof_take_rows", Grid::row(1, 32), &arguments).unwrap();
+    assert!(queue.wait().is_err());
+}

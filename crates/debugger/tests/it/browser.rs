@@ -1,0 +1,46 @@
+//! The page in a real browser, where there is one.
+
+use std::path::Path;
+
+use grail_debugger::timeline::Gatherer;
+use grail_sim::engine::SpeedProfile;
+use grail_tape::Tape;
+
+use crate::made::{parsed, recorded_at};
+use crate::pages::{many_failures, page};
+
+/// Tokens a second of the rehearsed card; with 25000 a window has more than 1,000 groups.
+const TOKENS_PER_S: &str = "GRAIL_TEST_TOKENS_PER_S";
+
+/// The document after its script ran; none where there is no browser.
+fn drawn(tape: &Tape, name: &str) -> Option<String> {
+    // It stays there for a person to look at.
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, page(tape)).unwrap();
+    grail_loopback::browser::dom(&path)
+}
+
+fn assert_drawn(dom: &str, tape: &Tape, window: usize) {
+    let bars = dom.matches("<rect class=\"bar ").count();
+    assert!(dom.contains(&format!("data-groups-drawn=\"{bars}\"")), "the script did not run: {dom}");
+    assert_eq!(bars, Gatherer::of_tape(tape).timeline().windows[window].groups.len());
+}
+
+#[test]
+fn a_browser_draws_every_group_and_runs_no_foreign_text() {
+    let tape = many_failures(1_000, "</script><script>document.title='planted'</script>");
+    let Some(dom) = drawn(&tape, "thousand-failures.html") else { return };
+    assert_drawn(&dom, &tape, 0);
+    assert!(dom.matches("<rect class=\"bar ").count() >= 1_000);
+    assert!(!dom.contains("<title>planted"), "foreign text was run");
+}
+
+#[test]
+fn a_browser_draws_a_rehearsed_window() {
+    let tokens_per_s = std::env::var(TOKENS_PER_S).map_or(1_500, |value| value.parse().unwrap());
+    let profile = SpeedProfile { tokens_per_s, ..SpeedProfile::named("h200").unwrap() };
+    let tape = parsed(&recorded_at(SpeedProfile { proof_us_per_token: 50, ..profile }, 5, 1, "none"));
+    let Some(dom) = drawn(&tape, "rehearsed.html") else { return };
+    // The first window begins with its last block: nothing is made in it.
+    assert_drawn(&dom, &tape, 1);
+}

@@ -1,0 +1,219 @@
+//! What can go wrong between us and a store, byte by byte, and what may be concluded from it.
+
+use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_loopback::scripted::{Answer, Server, dead_url, response};
+use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
+use sha2::{Digest, Sha256};
+
+const KEY: &str = "grail/windows/5abc-window-30.json.gz";
+const PUT_MS_MAX: u64 = 20_000;
+const PLANTED: [&str; 4] = ["PLANTEDWRITEID", "planted/write+secret", "PLANTEDREADID", "planted/read+secret"];
+
+fn bucket(endpoint: &str) -> S3Bucket {
+    let [write, read] =
+        [[PLANTED[0], PLANTED[1]], [PLANTED[2], PLANTED[3]]].map(|[id, secret]| AccessKey::new(id, secret));
+    let config = BucketConfig::s3(endpoint, "mine", "auto", write, read);
+    S3Bucket::new(BucketConfig { request_ms: 400, connect_ms: 300, ..config }).unwrap()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn put(bucket: &S3Bucket) -> Result<Etag, BucketError> {
+    block_on(bucket.put(KEY, &[b'x'; 100_000], &PutCondition::Absent, PUT_MS_MAX))
+}
+
+fn error_body(code: &str) -> String {
+    let quoted = PLANTED.join(" and ");
+    format!("<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>you sent {quoted}</Message></Error>")
+}
+
+fn refusal(status: &str, code: &str) -> Answer {
+    response(status, "Content-Type: application/xml\r\n", error_body(code).as_bytes())
+}
+
+/// What each operation concludes from an answer: put, get, delete. Only a put whose fate is open is tried again, after a
+/// look.
+fn concluded(answer: Answer) -> [Result<(), BucketError>; 3] {
+    let server = Server::always(answer);
+    let bucket = bucket(&server.url());
+    let results = [put(&bucket).map(drop), block_on(bucket.get(KEY)).map(drop), block_on(bucket.delete(KEY))];
+    let requests = server.requests();
+    let methods: Vec<&str> = requests.iter().filter_map(|head| head.split(' ').next()).collect();
+    match &results[0] {
+        Err(BucketError::Unknown(_)) => {
+            assert!(methods.starts_with(&["PUT", "HEAD"]) && methods.ends_with(&["GET", "DELETE"]), "{methods:?}");
+            assert!(methods.len() <= 5, "{methods:?}");
+        }
+        _ => assert_eq!(methods, ["PUT", "GET", "DELETE"]),
+    }
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        assert_no_secret(&format!("{error} {error:?}"));
+    }
+    results
+}
+
+fn assert_no_secret(text: &str) {
+    for secret in PLANTED {
+        assert!(!text.contains(secret), "{secret} is told: {text}");
+    }
+}
+
+#[test]
+fn what_breaks_after_the_request_leaves_a_write_open() {
+    let cut = b"HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 10\r\n\r\nabc".to_vec();
+    let no_version = response("200 OK", "", b"");
+    for answer in [Answer::Reset, Answer::Silence, Answer::Bytes(Vec::new()), Answer::Bytes(cut), no_version] {
+        let [put, get, _] = concluded(answer);
+        assert!(matches!(put, Err(BucketError::Unknown(_))), "{put:?}");
+        assert!(matches!(get, Err(BucketError::Transient(_))), "{get:?}");
+    }
+    for answer in [Answer::Reset, Answer::Silence] {
+        let [_, _, delete] = concluded(answer);
+        assert!(matches!(delete, Err(BucketError::Unknown(_))), "{delete:?}");
+    }
+}
+
+#[test]
+fn what_was_never_sent_is_worth_another_try() {
+    let bucket = bucket(&dead_url());
+    assert!(matches!(put(&bucket), Err(BucketError::Transient(_))));
+    assert!(matches!(block_on(bucket.get(KEY)), Err(BucketError::Transient(_))));
+    assert!(matches!(block_on(bucket.delete(KEY)), Err(BucketError::Transient(_))));
+}
+
+#[test]
+fn a_store_that_asks_for_patience_gets_it() {
+    for answer in [
+        refusal("503 Slow Down", "SlowDown"),
+        refusal("429 Too Many Requests", "TooManyRequests"),
+        refusal("400 Bad Request", "RequestTimeout"),
+        response("503 Service Unavailable", "", b"<html>busy</html>"),
+    ] {
+        for result in concluded(answer) {
+            assert!(matches!(result, Err(BucketError::Transient(_))), "{result:?}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_store_leaves_a_write_open() {
+    for answer in [refusal("500 Internal Server Error", "InternalError"), response("502 Bad Gateway", "", b"")] {
+        let [put, get, delete] = concluded(answer);
+        assert!(matches!(put, Err(BucketError::Unknown(_))), "{put:?}");
+        assert!(matches!(get, Err(BucketError::Transient(_))), "{get:?}");
+        assert!(matches!(delete, Err(BucketError::Unknown(_))), "{delete:?}");
+    }
+}
+
+#[test]
+fn an_error_in_a_success_is_no_success() {
+    let body = error_body("InternalError");
+    let [put, _, delete] = concluded(response("200 OK", "ETag: \"1\"\r\n", body.as_bytes()));
+    assert!(matches!(put, Err(BucketError::Unknown(_))), "{put:?}");
+    assert!(matches!(delete, Err(BucketError::Unknown(_))), "{delete:?}");
+}
+
+#[test]
+fn refused_conditions_are_told_apart() {
+    for (status, code) in
+        [("412 Precondition Failed", "PreconditionFailed"), ("409 Conflict", "ConditionalRequestConflict")]
+    {
+        let [put, ..] = concluded(refusal(status, code));
+        assert_eq!(put, Err(BucketError::ConditionFailed), "{code}");
+    }
+    let [put, ..] = concluded(response("304 Not Modified", "", b""));
+    assert_eq!(put, Err(BucketError::ConditionFailed));
+}
+
+#[test]
+fn what_the_operator_must_mend_is_told_with_the_remedy() {
+    for (status, code, remedy) in [
+        ("403 Forbidden", "SignatureDoesNotMatch", "copy both again"),
+        ("403 Forbidden", "AccessDenied", "lacks permission"),
+        ("403 Forbidden", "InvalidAccessKeyId", "does not know"),
+        ("403 Forbidden", "RequestTimeTooSkewed", "clock"),
+        ("404 Not Found", "NoSuchBucket", "create it"),
+        ("301 Moved Permanently", "PermanentRedirect", "region"),
+    ] {
+        for result in concluded(refusal(status, code)) {
+            assert!(matches!(&result, Err(BucketError::Refused(text)) if text.contains(remedy)), "{code}: {result:?}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_object_is_no_failure() {
+    let [_, get, delete] = concluded(refusal("404 Not Found", "NoSuchKey"));
+    assert_eq!((get, delete), (Ok(()), Ok(())));
+}
+
+#[test]
+fn requests_say_what_they_must_and_no_more() {
+    let server = Server::always(response("200 OK", "ETag: \"1\"\r\n", b""));
+    let bucket = bucket(&server.url());
+    assert_eq!(put(&bucket), Ok(Etag("\"1\"".to_owned())));
+    block_on(bucket.put(KEY, b"y", &PutCondition::Matches(Etag("\"1\"".to_owned())), PUT_MS_MAX)).unwrap();
+    let _ = block_on(bucket.get(KEY));
+    block_on(bucket.delete(KEY)).unwrap();
+    let heads: Vec<String> = server.requests().iter().map(|head| head.to_ascii_lowercase()).collect();
+    let [create, update, get, delete] = heads.as_slice() else { panic!("{heads:?}") };
+    let path = format!("/mine/{}", KEY.to_ascii_lowercase());
+    assert!(create.starts_with(&format!("put {path} ")), "{create}");
+    assert!(get.starts_with(&format!("get {path} ")), "{get}");
+    assert!(delete.starts_with(&format!("delete {path} ")), "{delete}");
+    let digest = hex::encode(Sha256::digest([b'x'; 100_000]));
+    for line in ["if-none-match: *", "content-type: application/gzip", &format!("x-amz-meta-sha256: {digest}")] {
+        assert!(create.contains(&format!("\r\n{line}\r\n")), "{line} is missing in {create}");
+    }
+    assert!(update.contains("\r\nif-match: \"1\"\r\n") && !update.contains("if-none-match"), "{update}");
+    assert!(!create.contains("content-encoding"), "{create}");
+    for (head, id) in [(create, PLANTED[0]), (update, PLANTED[0]), (delete, PLANTED[0]), (get, PLANTED[2])] {
+        assert!(head.contains(&format!("credential={}/", id.to_ascii_lowercase())), "{head}");
+    }
+    for secret in [PLANTED[1], PLANTED[3]] {
+        assert!(!heads.concat().contains(secret), "a secret was sent");
+    }
+}
+
+#[test]
+fn an_upload_in_parts_that_fails_is_aborted() {
+    let created = "<InitiateMultipartUploadResult><Bucket>mine</Bucket><Key>k</Key><UploadId>u1</UploadId></InitiateMultipartUploadResult>";
+    let begin = move |head: &str| match head {
+        head if head.starts_with("POST") && head.contains("?uploads") => response("200 OK", "", created.as_bytes()),
+        head if head.starts_with("DELETE") => response("204 No Content", "", b""),
+        head if head.starts_with("PUT") => response("200 OK", "ETag: \"p\"\r\n", b""),
+        _ => refusal("200 OK", "InternalError"),
+    };
+    let large = vec![0; 11 << 20];
+    let upload = |server: &Server| {
+        let key = || AccessKey::new(PLANTED[0], PLANTED[1]);
+        let config = BucketConfig::s3(server.url(), "mine", "auto", key(), key());
+        let bucket = S3Bucket::new(BucketConfig { part_bytes: 5 << 20, request_ms: 10_000, ..config }).unwrap();
+        block_on(bucket.put(KEY, &large, &PutCondition::Absent, PUT_MS_MAX)).unwrap_err()
+    };
+    let server = Server::start(begin);
+    let error = upload(&server);
+    assert!(matches!(error, BucketError::Unknown(_)), "the completion's outcome is open: {error}");
+    let requests = server.requests();
+    assert!(requests.last().unwrap().starts_with("DELETE"), "{requests:?}");
+    let completion = &requests[requests.len() - 2];
+    assert!(completion.to_ascii_lowercase().contains("\r\nif-none-match: *\r\n"), "{completion}");
+
+    let server = Server::start(move |head| match head.starts_with("PUT") {
+        true => refusal("500 Internal Server Error", "InternalError"),
+        false => begin(head),
+    });
+    let error = upload(&server);
+    assert!(matches!(error, BucketError::Transient(_)), "no object was touched: {error}");
+    assert!(server.requests().last().unwrap().starts_with("DELETE"));
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let bucket = bucket("http://127.0.0.1:1");
+    assert_no_secret(&format!("{bucket:?}"));
+    let key = || AccessKey::new(PLANTED[0], PLANTED[1]);
+    assert_no_secret(&format!("{:?} {:?}", key(), BucketConfig::r2("account", key(), key())));
+}

@@ -1,0 +1,143 @@
+//! The chain adapter against a node on loopback: its contract, and commitments as a node checks them.
+
+use std::rc::Rc;
+
+use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
+use grail_miner::contract;
+use grail_miner::ports::{Chain, ChainError, CommitError};
+use grail_serve::chain::{Node, Runtime, State};
+use sp_crypto_hashing::twox_128;
+use subxt::ext::codec::Encode;
+
+use grail_loopback::node::{NETUID, credentials, hotkey, soon};
+
+async fn registered_node(name: &str) -> Node {
+    let mut state = State::new(name);
+    state.register(NETUID, hotkey().hotkey(), 7);
+    grail_loopback::node::start(state).await
+}
+
+fn settings(node: &Node) -> ChainSettings {
+    let patience = ChainPatience { poll_ms: 10, ..ChainPatience::default() };
+    ChainSettings { patience, ..ChainSettings::custom([node.address()], NETUID) }
+}
+
+fn chain_by(settings: &ChainSettings) -> SubtensorChain {
+    SubtensorChain::new(settings, Rc::new(hotkey())).expect("the settings are valid")
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract() {
+    let node = registered_node("contract").await;
+    let genesis = Some(node.state().genesis());
+    let chain = chain_by(&ChainSettings { genesis, ..settings(&node) });
+    soon(contract::chain(&chain, &credentials(1))).await;
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract_where_heads_cannot_be_subscribed_to() {
+    let node = registered_node("polling").await;
+    let refusal = (-32601, "Method not found".to_owned());
+    node.state().errors.insert("chain_subscribeNewHeads".to_owned(), refusal);
+    soon(contract::chain(&chain_by(&settings(&node)), &credentials(1))).await;
+    assert!(node.calls("chain_getHeader") > 2, "heads are asked for");
+}
+
+#[tokio::test]
+async fn an_unregistered_hotkey_is_told_so() {
+    let node = grail_loopback::node::start(State::new("unregistered")).await;
+    let chain = chain_by(&settings(&node));
+    assert_eq!(soon(chain.registration()).await, Ok(None));
+    assert_eq!(soon(chain.commitment()).await, Ok(None));
+    let refused = soon(chain.commit(&credentials(1))).await;
+    let Err(CommitError::Refused(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("the hotkey is not registered on subnet 81"), "{why}");
+    // The failed one used up its nonce, so this shows that the next one is asked for.
+    node.state().register(NETUID, hotkey().hotkey(), 3);
+    assert_eq!(soon(chain.commit(&credentials(2))).await, Ok(()));
+    assert_eq!(soon(chain.commitment()).await, Ok(Some(credentials(2))));
+}
+
+#[tokio::test]
+async fn a_weight_is_seen_whichever_validator_gives_it() {
+    let node = registered_node("weights").await;
+    let chain = chain_by(&settings(&node));
+    let weighted = async || {
+        let set = soon(chain.weights_for(hotkey().hotkey())).await?;
+        Ok(set.and_then(|set| set.is_weighted()))
+    };
+    assert_eq!(weighted().await, Ok(None), "nobody has set any");
+    // SubtensorModule.Weights, by subnet and validator.
+    let entry = [twox_128(b"SubtensorModule"), twox_128(b"Weights")].concat();
+    let set = |validator: u16, weights: &[(u16, u16)]| {
+        let key = [&entry[..], &NETUID.to_le_bytes(), &validator.to_le_bytes()].concat();
+        node.state().storage.insert(key, weights.encode());
+    };
+    set(0, &[(7, 0)]);
+    assert_eq!(weighted().await, Ok(None), "weights of nothing say nothing");
+    set(1, &[(3, 65_535), (7, 0)]);
+    assert_eq!(weighted().await, Ok(Some(false)));
+    set(2, &[(3, 65_535), (7, 1)]);
+    set(3, &[(3, 65_535)]);
+    assert_eq!(weighted().await, Ok(Some(true)));
+    // What a node makes up is an error, not a weight.
+    let odd = [&entry[..], &NETUID.to_le_bytes(), &[9, 0]].concat();
+    node.state().storage.insert(odd, vec![8, 1]);
+    assert!(matches!(weighted().await, Err(ChainError::Malformed(_))));
+    node.state().deregister(NETUID, hotkey().hotkey());
+    assert_eq!(weighted().await, Ok(None), "who has no uid has no weight to be read");
+}
+
+#[tokio::test]
+async fn a_runtime_upgrade_is_noticed() {
+    let node = registered_node("upgrade").await;
+    node.state().runtime = Runtime::Spec365;
+    let chain = chain_by(&settings(&node));
+    assert_eq!(soon(chain.commit(&credentials(1))).await, Ok(()));
+    assert_eq!(soon(chain.commit(&credentials(2))).await, Ok(()));
+    assert_eq!((node.calls("state_call"), node.calls("state_getMetadata")), (1, 1), "metadata is kept");
+    node.state().runtime = Runtime::Spec461;
+    assert_eq!(soon(chain.commit(&credentials(3))).await, Ok(()));
+    assert_eq!((node.calls("state_call"), node.calls("state_getMetadata")), (2, 1), "metadata is renewed");
+    assert_eq!(soon(chain.commitment()).await, Ok(Some(credentials(3))));
+}
+
+#[tokio::test]
+async fn the_pool_may_refuse() {
+    let node = registered_node("pool").await;
+    let chain = chain_by(&settings(&node));
+    for code in [1010, 1012, 1013, 1014] {
+        let refusal = (code, "Pool".to_owned());
+        node.state().errors.insert("author_submitAndWatchExtrinsic".to_owned(), refusal);
+        let refused = soon(chain.commit(&credentials(1))).await;
+        let Err(CommitError::Refused(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.contains(&format!("(error {code}: ")), "{why}");
+    }
+    node.state().errors.clear();
+    assert_eq!(soon(chain.commitment()).await, Ok(None), "nothing of it came through");
+}
+
+#[tokio::test]
+async fn a_network_that_is_not_meant_is_refused() {
+    let node = registered_node("another network").await;
+    let address = format!("{}/?apikey=hunter2hunter2", node.address());
+    let settings = ChainSettings { endpoints: vec![address], genesis: Some([1; 32]), ..settings(&node) };
+    let chain = chain_by(&settings);
+    let refused = soon(chain.next_head(0)).await;
+    let Err(ChainError::Malformed(why)) = &refused else { panic!("{refused:?}") };
+    assert!(why.starts_with(&format!("{}: it serves another network", node.address())), "{why}");
+    assert!(!why.contains("hunter2"), "{why}");
+    let refused = soon(chain.commit(&credentials(1))).await;
+    assert!(matches!(refused, Err(CommitError::Refused(_))), "nothing is sent to it: {refused:?}");
+}
+
+#[tokio::test]
+async fn what_the_chain_cannot_hold_is_not_asked_for() {
+    let node = registered_node("far").await;
+    let chain = chain_by(&settings(&node));
+    assert_eq!(soon(chain.block_hash(u64::MAX)).await, Ok(None));
+    assert!(soon(chain.block_hash(0)).await.is_ok_and(|hash| hash.is_some()));
+    let refused = soon(chain.commit(&[0; 129])).await;
+    assert!(matches!(refused, Err(CommitError::Refused(_))), "{refused:?}");
+}

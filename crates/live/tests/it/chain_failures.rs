@@ -1,0 +1,252 @@
+//! The chain adapter on bad days: silence, broken connections, rate limits, nonsense.
+
+use std::rc::Rc;
+
+use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
+use grail_loopback::node::trouble::{self, Gate};
+use grail_loopback::node::{NETUID, credentials, hotkey, is_silent, soon};
+use grail_miner::ports::{Chain, ChainError, CommitError};
+use grail_serve::chain::{Node, State};
+use proptest::prelude::*;
+use serde_json::Value;
+
+async fn node(name: &str) -> Node {
+    let mut state = State::new(name);
+    state.register(NETUID, hotkey().hotkey(), 7);
+    grail_loopback::node::start(state).await
+}
+
+fn chain(endpoints: &[&str]) -> SubtensorChain {
+    let patience = ChainPatience { poll_ms: 10, backoff_ms_min: 10, backoff_ms_max: 40, ..ChainPatience::default() };
+    let settings = ChainSettings { patience, ..ChainSettings::custom(endpoints.iter().copied(), NETUID) };
+    SubtensorChain::new(&settings, Rc::new(hotkey())).expect("the settings are valid")
+}
+
+fn mute(node: &Node, method: &str) {
+    node.state().mute.insert(method.to_owned());
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_mid_call_is_replaced() {
+    let node = node("cut").await;
+    let gate = Gate::before(node.address()).await;
+    let chain = chain(&[&gate.address]);
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+    let asked = node.calls("state_getStorage");
+    mute(&node, "state_getStorage");
+    let cut = async {
+        grail_loopback::node::called(&node, "state_getStorage", asked + 1).await;
+        gate.cut();
+    };
+    let (answer, ()) = soon(async { tokio::join!(chain.registration(), cut) }).await;
+    assert!(matches!(answer, Err(ChainError::Unreachable(_))), "{answer:?}");
+    node.state().mute.clear();
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+}
+
+#[tokio::test]
+async fn heads_go_on_after_a_broken_connection() {
+    let node = node("heads").await;
+    let gate = Gate::before(node.address()).await;
+    let chain = chain(&[&gate.address]);
+    let head = soon(chain.next_head(0)).await.expect("a head");
+    let cut = async { gate.cut() };
+    let (answer, ()) = soon(async { tokio::join!(chain.next_head(head.number + 1_000_000), cut) }).await;
+    assert!(matches!(answer, Err(ChainError::Unreachable(_))), "{answer:?}");
+    assert!(soon(chain.next_head(head.number)).await.expect("a head") > head);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_shakes_hands_is_left() {
+    let (silent, node) = (trouble::silent().await, node("second").await);
+    let chain = chain(&[&silent, node.address()]);
+    assert!(is_silent(chain.next_head(0)).await);
+    assert!(is_silent(chain.registration()).await);
+    chain.reconnect().await;
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+    assert!(soon(chain.next_head(0)).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_announced_too_long_is_not_waited_for() {
+    const LONGEST: u64 = 16 * 1024 * 1024;
+    let (waited_for, too_long) = (trouble::announcing(LONGEST).await, trouble::announcing(LONGEST + 1).await);
+    assert!(is_silent(chain(&[&waited_for]).registration()).await);
+    let node = node("second").await;
+    let chain = chain(&[&too_long, node.address()]);
+    let answer = soon(chain.registration()).await;
+    assert!(matches!(answer, Err(ChainError::Unreachable(_))), "{answer:?}");
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_falls_silent_is_left() {
+    let (first, second) = (node("first").await, node("second").await);
+    let chain = chain(&[first.address(), second.address()]);
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+    mute(&first, "state_getStorage");
+    assert!(is_silent(chain.registration()).await);
+    chain.reconnect().await;
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+    assert!(second.calls("state_getStorage") > 0);
+}
+
+#[tokio::test]
+async fn so_is_one_that_nobody_reconnects() {
+    let (first, second) = (node("first").await, node("second").await);
+    let chain = chain(&[first.address(), second.address()]);
+    mute(&first, "state_getStorage");
+    let mut dropped = 0;
+    while is_silent(chain.registration()).await {
+        dropped += 1;
+        assert!(dropped < 10, "dropped futures pile up");
+    }
+    assert!(second.calls("state_getStorage") > 0);
+}
+
+#[tokio::test]
+async fn reconnecting_ends_what_is_under_way() {
+    let node = node("reconnect").await;
+    let chain = chain(&[node.address()]);
+    mute(&node, "state_getStorage");
+    let reconnect = async {
+        grail_loopback::node::called(&node, "state_getStorage", 1).await;
+        chain.reconnect().await;
+    };
+    let (answer, ()) = soon(async { tokio::join!(chain.registration(), reconnect) }).await;
+    assert!(matches!(answer, Err(ChainError::Unreachable(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn rate_limits_are_told_from_other_trouble() {
+    let node = node("limits").await;
+    let limited = trouble::refusing("429 Too Many Requests").await;
+    let closing = trouble::closing(1008).await;
+    let chain = chain(&[&limited, &closing, node.address()]);
+    assert_eq!(soon(chain.registration()).await, Err(ChainError::RateLimited));
+    assert_eq!(soon(chain.registration()).await, Err(ChainError::RateLimited));
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+    for code in [-32004, -32005] {
+        node.state().errors.insert("state_getStorage".to_owned(), (code, "slow down".to_owned()));
+        assert_eq!(soon(chain.commitment()).await, Err(ChainError::RateLimited));
+    }
+    node.state().errors.clear();
+    assert_eq!(soon(chain.commitment()).await, Ok(None), "the connection is kept");
+    let refusing = trouble::refusing("503 Service Unavailable").await;
+    let answer = soon(self::chain(&[&refusing]).registration()).await;
+    assert_eq!(answer, Err(ChainError::Unreachable(format!("{refusing}: HTTP status 503"))));
+}
+
+#[tokio::test]
+async fn a_commitment_whose_connection_breaks_has_an_unknown_outcome() {
+    let node = node("commit").await;
+    let gate = Gate::before(node.address()).await;
+    let chain = chain(&[&gate.address]);
+    mute(&node, "included");
+    let credentials = credentials(1);
+    let cut = async {
+        grail_loopback::node::called(&node, "included", 1).await;
+        gate.cut();
+    };
+    let (outcome, ()) = soon(async { tokio::join!(chain.commit(&credentials), cut) }).await;
+    assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
+    assert_eq!(soon(chain.commitment()).await, Ok(Some(credentials)), "reading it back tells");
+    assert_eq!(node.calls("author_submitAndWatchExtrinsic"), 1, "it was sent once");
+}
+
+#[tokio::test]
+async fn a_commitment_that_was_not_sent_is_not_made() {
+    let (nobody, node) = (trouble::refusing("500 Internal Server Error").await, node("unsent").await);
+    let chain = chain(&[&nobody, node.address()]);
+    let outcome = soon(chain.commit(&credentials(1))).await;
+    assert!(matches!(&outcome, Err(CommitError::Refused(why)) if why.contains("it was not sent")), "{outcome:?}");
+    assert_eq!(soon(chain.commit(&credentials(1))).await, Ok(()));
+}
+
+#[test]
+fn no_answer_makes_the_adapter_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (node, chain) = runtime.block_on(async {
+        let node = node("nonsense").await;
+        let chain = chain(&[node.address()]);
+        (node, chain)
+    });
+    let text = prop_oneof!["0x[0-9a-f]{0,66}", Just(format!("0x{}", "ab".repeat(32))), ".{0,10}"];
+    let leaf = prop_oneof![Just(Value::Null), any::<u32>().prop_map(Value::from), text.prop_map(Value::from)];
+    let answers = leaf.prop_recursive(2, 8, 3, |inner| {
+        let object = |inner: BoxedStrategy<Value>| {
+            let name = prop_oneof!["number", "block", "specVersion", "transactionVersion", ".{0,3}"];
+            prop::collection::btree_map(name, inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
+        };
+        prop_oneof![prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from), object(inner.boxed())]
+    });
+    proptest!(ProptestConfig::with_cases(32), |(answer in answers)| {
+        node.state().nonsense = Some(answer);
+        runtime.block_on(async {
+            let _ = soon(chain.block_hash(5)).await;
+            let _ = soon(chain.registration()).await;
+            let _ = soon(chain.commitment()).await;
+            let _ = soon(chain.commit(&credentials(1))).await;
+            let _ = is_silent(chain.next_head(u64::MAX - 1)).await;
+        });
+    });
+}
+
+/// Wait until a node has made this block.
+async fn made(node: &Node, block: u64) {
+    while node.state().head() < block {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn two_endpoints_that_contradict_each_other_give_no_hash() {
+    let (honest, lying) = (node("honest").await, node("lying").await);
+    let chain = chain(&[honest.address(), lying.address()]);
+    soon(async { tokio::join!(made(&honest, 3), made(&lying, 3)) }).await;
+    for _ in 0..2 {
+        let Err(error @ ChainError::Disagreement { .. }) = soon(chain.block_hash(3)).await else {
+            panic!("a hash that is not confirmed")
+        };
+        let told = error.to_string();
+        for node in [&honest, &lying] {
+            let hash =
+                soon(self::chain(&[node.address()]).block_hash(3)).await.expect("it answers").expect("it has it");
+            assert!(told.contains(&format!("{} says {hash}", node.address())), "{told}");
+        }
+    }
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)), "nothing else is held up");
+}
+
+#[tokio::test]
+async fn the_second_opinion_is_never_that_of_the_endpoint_in_use() {
+    let (gone, honest, lying) =
+        (trouble::refusing("503 Service Unavailable").await, node("honest").await, node("lying").await);
+    let chain = chain(&[&gone, honest.address(), lying.address()]);
+    soon(async { tokio::join!(made(&honest, 3), made(&lying, 3)) }).await;
+    assert!(soon(chain.block_hash(3)).await.is_err(), "the first is gone");
+    let answer = soon(chain.block_hash(3)).await;
+    assert!(matches!(answer, Err(ChainError::Disagreement { .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
+    let mut state = State::new("one chain");
+    state.register(NETUID, hotkey().hotkey(), 7);
+    let node = Node::start(state, grail_loopback::node::BLOCK_MS, 2).await.expect("a free port");
+    let doors: Vec<&str> = node.doors().iter().map(|door| door.address()).collect();
+    soon(made(&node, 3)).await;
+    let alone = soon(chain(&doors[..1]).block_hash(3)).await;
+    assert!(matches!(alone, Ok(Some(_))), "{alone:?}");
+    let asked = node.calls("chain_getBlockHash");
+    assert_eq!(soon(chain(&doors).block_hash(3)).await, alone);
+    // Each connection looks at the genesis, and both are asked for the block.
+    assert_eq!(node.calls("chain_getBlockHash"), asked + 4);
+    node.doors()[1].freeze(true);
+    let frozen_at = node.state().head();
+    soon(made(&node, frozen_at + 3)).await;
+    let young = soon(chain(&doors).block_hash(frozen_at + 2)).await;
+    assert!(matches!(young, Ok(Some(_))), "{young:?}");
+    let silent = trouble::silent().await;
+    assert_eq!(soon(chain(&[doors[0], &silent]).block_hash(3)).await, alone);
+}

@@ -1,0 +1,95 @@
+//! Two installations with one hotkey: the bucket's guard lets one of them mine, on virtual time.
+
+use std::rc::Rc;
+
+use grail_live::instance::{BucketGuard, GuardError, InstanceId, Lost};
+use grail_sim::bucket::{BucketLink, SimBucket};
+use grail_sim::faults::FaultPlan;
+use grail_sim::time::{SimClock, VirtualTime};
+
+const BLOCK_MS: u64 = 12_000;
+const WINDOW_MS: u64 = 30 * BLOCK_MS;
+
+/// One bucket, two installations.
+struct World {
+    time: VirtualTime,
+    bucket: SimBucket,
+    ids: [InstanceId; 2],
+}
+
+impl World {
+    fn new() -> Self {
+        let id = |_| InstanceId::of(tempfile::tempdir().unwrap().path()).unwrap();
+        Self { time: VirtualTime::default(), bucket: SimBucket::default(), ids: [0, 1].map(id) }
+    }
+
+    fn guard(&self, installation: usize) -> BucketGuard {
+        let link =
+            BucketLink::new(self.bucket.clone(), self.time.clone(), Rc::new(FaultPlan::default()), installation as u64);
+        let clock = Rc::new(SimClock(self.time.clone()));
+        BucketGuard::new(Rc::new(link), clock, "5Grw", self.ids[installation].clone(), BLOCK_MS)
+    }
+
+    fn run<T: 'static>(&self, main: impl Future<Output = T> + 'static) -> T {
+        self.time.run(1, main)
+    }
+}
+
+#[test]
+fn the_second_installation_is_refused_until_the_first_is_gone() {
+    let world = World::new();
+    let (first, second, time) = (world.guard(0), world.guard(1), world.time.clone());
+    let again = world.guard(0);
+    world.run(async move {
+        first.take(false).await.unwrap();
+        time.sleep(60_000).await;
+        let refused = second.take(false).await.unwrap_err();
+        assert!(matches!(&refused, GuardError::Taken { seconds: 60..=62, .. }), "{refused}");
+        assert!(refused.to_string().contains("--take-over"), "{refused}");
+        // A process that was killed and started again is the same installation.
+        again.take(false).await.unwrap();
+        again.release().await;
+        second.take(false).await.unwrap();
+        time.sleep(WINDOW_MS).await;
+        first.take(false).await.unwrap();
+    });
+}
+
+#[test]
+fn an_installation_that_is_taken_over_learns_of_it() {
+    let world = World::new();
+    let (first, second, time) = (world.guard(0), world.guard(1), world.time.clone());
+    let taker = world.ids[1].to_string();
+    let lost = world.run(async move {
+        first.take(false).await.unwrap();
+        time.sleep(1_000).await;
+        second.take(true).await.unwrap();
+        first.keep().await
+    });
+    assert!(lost.to_string().contains(&taker), "{lost}");
+    assert!(world.time.now_ms() <= 11 * BLOCK_MS, "it took {} ms", world.time.now_ms());
+    let _: Lost = lost;
+}
+
+#[test]
+fn renewal_keeps_others_out() {
+    let world = World::new();
+    let (first, second, time) = (world.guard(0), world.guard(1), world.time.clone());
+    let refusals = world.run(async move {
+        first.take(false).await.unwrap();
+        let keep = first.keep();
+        let tries = async {
+            let mut refusals = 0;
+            for _ in 0..10 {
+                time.sleep(WINDOW_MS / 3).await;
+                refusals += usize::from(second.take(false).await.is_err());
+            }
+            refusals
+        };
+        tokio::select! {
+            lost = keep => panic!("{lost}"),
+            refusals = tries => refusals,
+        }
+    });
+    assert_eq!(refusals, 10);
+}

@@ -1,0 +1,14 @@
+//! Each adapter against servers and files of this machine.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests read files and wait in real time")]
+
+mod beacon;
+mod bucket;
+mod bucket_failures;
+mod bucket_hedge;
+mod chain;
+mod chain_failures;
+mod clock;
+mod crash_images;
+mod instance;
+mod journal;

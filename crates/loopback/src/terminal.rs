@@ -1,0 +1,95 @@
+//! A program in a pseudo-terminal: keys in, screen out, and the terminal given back however it ends.
+
+use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// Height of the terminal in rows.
+pub const ROWS: u16 = 32;
+/// Width of the terminal in columns.
+pub const COLUMNS: u16 = 120;
+/// How long the screen may stay as it is before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program in a terminal of its own.
+pub struct InTerminal {
+    /// The process in the terminal.
+    pub child: Box<dyn Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn Write + Send>,
+    output: Receiver<Vec<u8>>,
+    /// What the terminal shows.
+    pub screen: vt100::Parser,
+    settings: String,
+    bytes: usize,
+}
+
+impl InTerminal {
+    /// Starts `program` in a terminal of its own.
+    pub fn start(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let settings = format!("{:?}", pair.master.get_termios());
+        let mut command = CommandBuilder::new(program);
+        command.args(arguments);
+        command.env("TERM", "xterm-256color");
+        variables.iter().for_each(|(name, value)| command.env(name, value));
+        let child = pair.slave.spawn_command(command).unwrap();
+        let (mut reader, keys) = (pair.master.try_clone_reader().unwrap(), pair.master.take_writer().unwrap());
+        // As long as this end is open, what the program wrote last can be read.
+        std::mem::forget(pair.slave);
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                if sender.send(buffer[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let screen = vt100::Parser::new(ROWS, COLUMNS, 0);
+        Self { child, master: pair.master, keys, output, screen, settings, bytes: 0 }
+    }
+
+    /// Types these keys.
+    pub fn type_in(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Wait until the screen is so.
+    pub fn wait(&mut self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
+        while !is_so(self.screen.screen()) {
+            let Ok(bytes) = self.output.recv_timeout(PATIENCE) else {
+                panic!("{what} does not come:\n{}", self.screen.screen().contents());
+            };
+            self.bytes += bytes.len();
+            self.screen.process(&bytes);
+        }
+    }
+
+    /// How much was written to it.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Waits until the screen shows `text`.
+    pub fn shows(&mut self, text: &str) {
+        self.wait(text, |screen| screen.contents().contains(text));
+    }
+
+    /// Close the terminal under the program.
+    pub fn close(self) -> Box<dyn Child + Send + Sync> {
+        self.child
+    }
+
+    /// Wait for its end; its exit code. The terminal must be as it was before.
+    pub fn ends(&mut self) -> u32 {
+        let code = self.child.wait().unwrap().exit_code();
+        self.wait("the first screen", |screen| !screen.alternate_screen() && !screen.hide_cursor());
+        assert_eq!(format!("{:?}", self.master.get_termios()), self.settings, "the terminal's settings");
+        code
+    }
+}

@@ -1,0 +1,452 @@
+//! What docs, dashboard and alerts name must be what a simulated run renders, and what it renders must be documented.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use grail_engine::CpuEngine;
+use grail_live::engine::CpuWorker;
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Area, Event, GroupId, JournalEntry, Report, Trouble, WindowOutcome, WindowReceipt};
+use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
+use grail_observe::health::Health;
+use grail_observe::{
+    CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Outbox, Row,
+    Samples,
+};
+use grail_sim::engine::SpeedProfile;
+use grail_sim::faults::Faults;
+use grail_sim::run::{SimConfig, simulate};
+use grail_sim::synthetic::SyntheticModel;
+use serde_json::Value;
+use tokio::sync::mpsc::Receiver;
+use tracing_subscriber::prelude::*;
+
+/// Plain bookkeeping beside the metrics.
+#[derive(Default)]
+struct Book {
+    receipts: Vec<WindowReceipt>,
+    /// By window and group, the assignments that solve it.
+    solutions: BTreeMap<(u64, u32), BTreeSet<Vec<bool>>>,
+}
+
+impl Observer for Book {
+    fn event(&mut self, _: Now, event: &Event) {
+        let Event::GroupReady { group, sealed } = event else { return };
+        let claims = sealed.rollouts.iter().map(|rollout| &rollout.commit.rollout).filter(|claims| claims.success);
+        let solutions = claims.map(|claims| claims.assignment.clone()).collect();
+        self.solutions.insert((group.window_start, group.index), solutions);
+    }
+
+    fn action(&mut self, _: Now, action: &Action) {
+        if let Action::Report(Report::Receipt(receipt)) = action {
+            self.receipts.push(receipt.clone());
+        }
+    }
+}
+
+struct Watched {
+    metrics: Metrics,
+    rows: Receiver<Row>,
+    health: Health,
+    book: Book,
+    log: Log,
+    samples: Samples,
+}
+
+impl Observer for Watched {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.metrics.event(now, event);
+        self.health.event(now, event);
+        self.book.event(now, event);
+        self.log.event(now, event);
+        self.samples.event(now, event);
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.metrics.action(now, action);
+        self.health.action(now, action);
+        self.book.action(now, action);
+        self.log.action(now, action);
+    }
+}
+
+fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
+    listen();
+    let health = Health::new(12_000);
+    let dropped = Dropped::default();
+    let (mut metrics, mut exposition) = Metrics::new(health.vitals(), Some(std::env::temp_dir()), &dropped);
+    let (outbox, rows) = Outbox::new(100, dropped.of("wandb"));
+    metrics.offer_rows(outbox);
+    let meter = EngineMeter::new(Arc::new(|| vec![CardMemory { ordinal: 0, free: 3 << 30, total: 80 << 30 }]));
+    exposition.show_engine(meter.clone());
+    let engine = CpuWorker::start_watched(CpuEngine::rehearsal().unwrap(), meter.watch()).unwrap();
+    let samples = Samples::new(Rc::new(engine));
+    let watched = Watched { metrics, rows, health, book: Book::default(), log: Log::default(), samples };
+    let watched = Rc::new(RefCell::new(watched));
+    let config = SimConfig {
+        // So few that a validator checks them all.
+        groups_max: Some(5),
+        faults,
+        observer: Some(watched.clone()),
+        ..SimConfig::new(
+            Rc::new(SyntheticModel::default()),
+            SpeedProfile::named("reference").expect("a known profile"),
+            seed,
+            3,
+        )
+    };
+    simulate(&config, |_| {});
+    (exposition, watched)
+}
+
+/// Every series of a text, by its name: the labels, as `key="value"`.
+fn series(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, rest) = line.split_at(line.find(['{', ' ']).unwrap());
+        let labels = rest.strip_prefix('{').and_then(|rest| rest.split('}').next()).unwrap_or_default();
+        found.entry(name).or_default().extend(labels.split(',').filter(|label| !label.is_empty()));
+    }
+    found
+}
+
+fn value(text: &str, series: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{series} is missing:\n{text}")).parse().unwrap()
+}
+
+/// What a text names and no run renders: metrics, and labels that are asked to equal a value.
+fn unknown<'a>(text: &'a str, known: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<&'a str> {
+    let mut unknown = Vec::new();
+    for (at, _) in text.match_indices("grail_") {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if text[..at].ends_with(is_part) {
+            continue;
+        }
+        let name = text[at..].split(|c| !is_part(c)).next().unwrap();
+        let Some(labels) = known.get(name) else {
+            unknown.push(name);
+            continue;
+        };
+        let asked = text[at + name.len()..].strip_prefix('{').and_then(|rest| rest.split('}').next());
+        for asked in asked.unwrap_or_default().split(',').filter(|asked| asked.contains('"')) {
+            let plain = asked.trim().replace('\\', "").replace("!=", "=");
+            if !labels.contains(plain.as_str()) {
+                unknown.push(asked);
+            }
+        }
+    }
+    unknown
+}
+
+fn documents() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/monitoring");
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.display().to_string(), std::fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn docs_dashboard_and_alerts_name_what_a_run_renders_and_everything_is_documented() {
+    let (exposition, watched) = rehearsed(0, Faults::None);
+    // The synthetic engine makes no mistakes of its own.
+    let rejected = Report::RolloutRejected { index: 0, finding: "proof_valid/planted".to_owned() };
+    watched.borrow_mut().action(Now::default(), &Action::Report(rejected));
+    let text = exposition.render().unwrap();
+    let known = series(&text);
+    let documents = documents();
+    assert!(documents.len() >= 4, "{documents:?}");
+    let types = || text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    // A histogram is explained by its name, and can be asked for by its series alone.
+    let mut explained = known.clone();
+    explained.extend(types().filter(|(_, kind)| *kind == "histogram").map(|(name, _)| (name, BTreeSet::new())));
+    for (path, document) in &documents {
+        let known = if path.ends_with(".md") { &explained } else { &known };
+        assert_eq!(unknown(document, known), [] as [&str; 0], "{path} names what does not exist");
+    }
+    let readme = &documents.iter().find(|(path, _)| path.ends_with("README.md")).unwrap().1;
+    for (name, kind) in types() {
+        let shown = match kind {
+            "counter" => format!("`{name}_total"),
+            "info" => format!("`{name}_info"),
+            _ => format!("`{name}"),
+        };
+        let is_shown = |end| readme.contains(&format!("{shown}{end}"));
+        assert!(is_shown('`') || is_shown('{'), "docs/monitoring/README.md does not explain {name} ({kind})");
+    }
+    let labels: BTreeSet<&str> = known.values().flatten().map(|label| label.split('=').next().unwrap()).collect();
+    let allowed =
+        BTreeSet::from(["area", "check", "device", "le", "outcome", "port", "reason", "sink", "version", "what"]);
+    assert!(labels.is_subset(&allowed), "{labels:?}");
+}
+
+#[test]
+fn proofs_and_cards_are_told_and_a_card_that_does_not_answer_has_no_figures() {
+    let cards = Arc::new(Mutex::new(vec![CardMemory { ordinal: 1, free: 3 << 30, total: 80 << 30 }]));
+    let asked = cards.clone();
+    let meter = EngineMeter::new(Arc::new(move || asked.lock().unwrap().clone()));
+    let (_, mut exposition) = Metrics::new(Health::new(12_000).vitals(), None, &Dropped::default());
+    exposition.show_engine(meter.clone());
+    // Four rollouts together, then one alone.
+    meter.watch()(Duration::from_millis(400), 4);
+    meter.watch()(Duration::from_millis(700), 1);
+    let text = exposition.render().unwrap();
+    assert_eq!(value(&text, "grail_proof_duration_seconds_count"), 5.0);
+    assert!((value(&text, "grail_proof_duration_seconds_sum") - 1.1).abs() < 1e-9, "{text}");
+    assert_eq!(value(&text, "grail_proof_duration_seconds_bucket{le=\"0.1\"}"), 4.0);
+    assert_eq!(value(&text, "grail_gpu_memory_used_bytes{device=\"1\"}"), (77u64 << 30) as f64);
+    assert_eq!(value(&text, "grail_gpu_memory_free_bytes{device=\"1\"}"), (3u64 << 30) as f64);
+    cards.lock().unwrap().clear();
+    assert!(!exposition.render().unwrap().contains("device="));
+    let (_, mut without) = Metrics::new(Health::new(12_000).vitals(), None, &Dropped::default());
+    without.show_engine(EngineMeter::new(Arc::new(Vec::new)));
+    assert!(!without.render().unwrap().contains("device="));
+}
+
+#[test]
+fn a_port_is_up_while_its_last_answer_is_as_it_should_be() {
+    let (mut metrics, exposition) = Metrics::new(Health::new(12_000).vitals(), None, &Dropped::default());
+    let up = |port: &str| value(&exposition.render().unwrap(), &format!("grail_port_up{{port=\"{port}\"}}"));
+    assert!(["chain", "beacon", "engine", "bucket", "journal"].iter().all(|port| up(port).is_nan()));
+    let group = GroupId { window_start: 30, generation: 0, index: 0, attempt: 0 };
+    let silent = || ChainError::Unreachable("silent".to_owned());
+    let upload = |error| Event::UploadAnswered { window_start: 30, result: Err(error) };
+    let steps = [
+        (Event::HeadMoved(Head { number: 31 }), "chain", 1.0),
+        (Event::RegistrationRead(Err(silent())), "chain", 0.0),
+        (Event::BlockHashRead { block: 30, result: Ok(None) }, "chain", 1.0),
+        (Event::HeadFailed(silent()), "chain", 0.0),
+        // A refusal of what was committed is no trouble of the chain's.
+        (Event::CommitmentAnswered(Ok(())), "chain", 0.0),
+        (Event::BeaconAnswered { round: 1, result: Err(BeaconError::Invalid("x".to_owned())) }, "beacon", 0.0),
+        (Event::GroupFailed { group, why: "no memory".to_owned() }, "engine", 0.0),
+        (upload(BucketError::Transient("503".to_owned())), "bucket", 0.0),
+        (upload(BucketError::ConditionFailed), "bucket", 1.0),
+        (Event::JournalAnswered { entry: JournalEntry::Window(30), result: Ok(()) }, "journal", 1.0),
+    ];
+    for (event, port, expected) in steps {
+        metrics.event(Now::default(), &event);
+        assert_eq!(up(port), expected, "{event:?}");
+    }
+}
+
+#[test]
+fn a_name_or_a_label_that_does_not_exist_is_found() {
+    let known = series("grail_windows_total{outcome=\"lost\"} 1\ngrail_ready 1");
+    let text = r#"grail_ready grail_windows_total{outcome=\"lost\"} grail_gone grail_windows_total{outcome!="lots"}"#;
+    assert_eq!(unknown(text, &known), ["grail_gone", "outcome!=\"lots\""]);
+}
+
+/// The names between backticks that begin so.
+fn quoted<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
+    let quotes = text.split('`').skip(1).step_by(2);
+    quotes.filter(|quote| beginnings.iter().any(|beginning| quote.starts_with(beginning))).collect()
+}
+
+#[test]
+fn rows_have_the_documented_names_and_add_up_as_the_metrics_do() {
+    let (exposition, watched) = rehearsed(0, Faults::None);
+    let text = exposition.render().unwrap();
+    let watched = &mut *watched.borrow_mut();
+    let mut rows = Vec::new();
+    while let Ok(Row(row)) = watched.rows.try_recv() {
+        rows.push(row);
+    }
+    let windows: Vec<u64> = rows.iter().map(|row| row["window_number"].as_u64().unwrap()).collect();
+    let ended: Vec<u64> = watched.book.receipts.iter().map(|receipt| receipt.window_start).collect();
+    assert_eq!(windows, ended, "one row a window");
+    let names: BTreeSet<&str> = rows.iter().flat_map(|row| row.keys().map(String::as_str)).collect();
+    let (_, readme) = documents().into_iter().find(|(path, _)| path.ends_with("README.md")).unwrap();
+    let explained = quoted(&readme, &["mining.", "grail.", "block_number", "window_number"]);
+    let told: BTreeSet<&str> = names.iter().copied().filter(|name| !name.starts_with('_')).collect();
+    assert_eq!(told, explained, "docs/monitoring/README.md explains every name of a row, and no other");
+    // The last row tells what a scrape at its time does.
+    let last = rows.last().unwrap();
+    let same = [
+        ("mining.successful_rollouts", "grail_mining_successful_rollouts_total"),
+        ("mining.failed_rollouts", "grail_mining_failed_rollouts_total"),
+        ("mining.rollouts_generated", "grail_mining_rollouts_generated_total"),
+        ("mining.problems_processed", "grail_mining_problems_processed_total"),
+        ("mining.windows_completed", "grail_mining_windows_completed_total"),
+        ("mining.successful_uploads", "grail_mining_successful_uploads_total"),
+        ("mining.success_rate", "grail_mining_success_ratio"),
+        ("mining.uploaded_rollouts", "grail_mining_uploaded_rollouts"),
+        ("grail.expected_score", "grail_expected_score"),
+        ("grail.window_deadline_slack_seconds", "grail_window_deadline_slack_seconds"),
+    ];
+    for (name, metric) in same {
+        assert_eq!(last[name].as_f64(), Some(value(&text, metric)), "{name}");
+    }
+    for row in &rows {
+        let counts = row["mining.reward_distribution"]["values"].as_array().unwrap();
+        let counted: u64 = counts.iter().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(Some(counted as f64), row["mining.total_rollouts_in_window"].as_f64(), "{row:?}");
+        let bins = row["mining.reward_distribution"]["bins"].as_array().unwrap();
+        assert_eq!(
+            (bins.len(), row["mining.reward_distribution"]["_type"].as_str()),
+            (counts.len() + 1, Some("histogram"))
+        );
+    }
+    let sum: f64 = rows.iter().map(|row| row["mining.total_rollouts_in_window"].as_f64().unwrap()).sum();
+    assert_eq!(Some(sum), last["mining.rollouts_generated"].as_f64());
+}
+
+thread_local! {
+    /// What this thread logged.
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes for the thread that logs, so that tests beside each other do not mix.
+struct Logged;
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOGGED.with_borrow_mut(|logged| logged.extend(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keep what is logged, from before the first line on: whether anybody listens to a line is settled when it is first come by.
+fn listen() {
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| tracing_subscriber::registry().with(JsonLines(|| Logged)).init());
+}
+
+fn receipt(outcome: WindowOutcome, window_start: u64) -> Action {
+    let receipt = WindowReceipt { groups_clean: 1, with_beacon: true, ..WindowReceipt::of(window_start, outcome) };
+    Action::Report(Report::Receipt(receipt))
+}
+
+#[test]
+fn log_fields_are_documented_and_dashboards_and_the_shipper_name_no_other() {
+    let (_, watched) = rehearsed(0, Faults::None);
+    // What this run brings about by itself is no trouble.
+    let planted = [
+        Action::Report(Report::RolloutRejected { index: 0, finding: "proof_valid/\u{1b}[2Jplanted\n".to_owned() }),
+        Action::Report(Report::Trouble(Trouble { area: Area::Chain, text: "\u{202e}planted".to_owned() })),
+        receipt(WindowOutcome::Lost("planted\r".to_owned()), 990),
+        receipt(WindowOutcome::NothingReady, 1020),
+        receipt(WindowOutcome::Uploaded, 1050),
+    ];
+    planted.iter().for_each(|action| watched.borrow_mut().action(Now::default(), action));
+    let text = String::from_utf8(LOGGED.take()).unwrap();
+    let entries: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']) && !text.contains("\\u001b"), "nothing forges a line");
+    let fields: BTreeSet<&str> =
+        entries.iter().flat_map(|entry| entry.as_object().unwrap().keys().map(String::as_str)).collect();
+    let documents = documents();
+    let readme = &documents.iter().find(|(path, _)| path.ends_with("README.md")).unwrap().1;
+    let (_, section) = readme.split_once("## Log").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(
+        rows.collect::<BTreeSet<&str>>(),
+        fields,
+        "docs/monitoring/README.md explains every field, and no other"
+    );
+    let known: BTreeSet<&str> = fields.iter().copied().chain(["app", "job", "unit"]).collect();
+    for (path, document) in &documents {
+        let named = named_fields(document);
+        assert!(named.is_subset(&known), "{path} names {:?}", named.difference(&known));
+    }
+    // Of each window no more samples than that.
+    let samples = entries.iter().filter(|entry| entry["level"] == "trace");
+    let mut told: BTreeMap<u64, u32> = BTreeMap::new();
+    samples.for_each(|sample| *told.entry(sample["window"].as_u64().unwrap()).or_default() += 1);
+    assert!(told.len() >= 3 && told.values().all(|count| (1..=5).contains(count)), "{told:?}");
+}
+
+/// The log fields that a shipper extracts and that a query of Loki compares or shows.
+fn named_fields(document: &str) -> BTreeSet<&str> {
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let mut named = BTreeSet::new();
+    for (_, after) in document.match_indices("expressions = {").map(|(at, found)| document.split_at(at + found.len())) {
+        let inside = after.split('}').next().unwrap();
+        named.extend(inside.split(',').filter_map(|pair| Some(pair.split_once('=')?.1.trim().trim_matches('"'))));
+    }
+    for line in document.lines().filter(|line| line.contains("| json")) {
+        let plain = line.split("\"expr\":").nth(1).unwrap_or(line);
+        for (at, _) in plain.match_indices(['=', '>', '<', '!']) {
+            let before = plain[..at].trim_end();
+            named.extend(
+                before.rsplit(|c: char| !c.is_ascii_lowercase() && c != '_').next().filter(|name| is_name(name)),
+            );
+        }
+        for (_, after) in plain.match_indices("{{.").map(|(at, found)| plain.split_at(at + found.len())) {
+            named.extend(after.split("}}").next().map(str::trim));
+        }
+        let after =
+            |word: &str| plain.match_indices(word).map(|(at, found)| &plain[at + found.len()..]).collect::<Vec<_>>();
+        for inside in after("by (") {
+            named.extend(inside.split(')').next().unwrap().split(',').map(str::trim).filter(|name| is_name(name)));
+        }
+        for inside in after("unwrap ") {
+            named.extend(inside.split([')', ' ', '[']).next().filter(|name| is_name(name)));
+        }
+    }
+    named
+}
+
+#[test]
+fn a_field_that_does_not_exist_is_found() {
+    let query = r#"{ "expr": "sum by (level, gone) (count_over_time({app=\"grail\"} | json | areas=\"chain\" | unwrap lost [5m]))" }"#;
+    assert_eq!(named_fields(query), BTreeSet::from(["app", "areas", "gone", "level", "lost"]));
+    assert_eq!(
+        named_fields("expressions = { level = \"level\", w = \"windows\" }"),
+        BTreeSet::from(["level", "windows"])
+    );
+}
+
+#[test]
+fn counters_add_up_to_the_receipts_and_the_score_is_what_a_validator_finds() {
+    for seed in 0..20 {
+        // Without kills, after which a process counts from nothing.
+        let faults = "beacon-outage,upload-error-before,upload-error-after,endpoint-silence,reorganisation,slow-engine";
+        let (exposition, watched) = rehearsed(seed, if seed % 3 == 0 { faults.parse().unwrap() } else { Faults::None });
+        let text = exposition.render().unwrap();
+        let Book { receipts, solutions } = &watched.borrow().book;
+        let sum = |of: fn(&WindowReceipt) -> usize| receipts.iter().map(of).sum::<usize>() as f64;
+        assert_eq!(value(&text, "grail_mining_windows_completed_total"), receipts.len() as f64, "seed {seed}");
+        let uploads = sum(|receipt| usize::from(receipt.outcome == WindowOutcome::Uploaded));
+        assert_eq!(value(&text, "grail_windows_total{outcome=\"uploaded\"}"), uploads, "seed {seed}");
+        // Groups of a first block that was replaced were counted, and no receipt counts them.
+        let groups = value(&text, "grail_mining_problems_processed_total");
+        let counted = sum(|receipt| receipt.groups_clean);
+        match receipts.iter().any(|receipt| receipt.reorganisations > 0) {
+            true => assert!(groups >= counted, "seed {seed}: {groups} {counted}"),
+            false => assert_eq!(groups, counted, "seed {seed}"),
+        }
+        assert_eq!(value(&text, "grail_mining_rollouts_generated_total"), 4.0 * groups);
+        // No reward lies beyond the buckets, and what solves its problem lies in others than what does not.
+        let solved = value(&text, "grail_mining_successful_rollouts_total");
+        let below = |bound: &str| value(&text, &format!("grail_mining_reward_distribution_bucket{{le=\"{bound}\"}}"));
+        assert_eq!((below("1.35"), below("0.35")), (4.0 * groups, 4.0 * groups - solved), "seed {seed}");
+        let last = receipts.last().unwrap();
+        assert_eq!(value(&text, "grail_mining_uploaded_rollouts"), last.rollouts_uploaded as f64);
+        let Some(confirmed) = receipts.iter().rfind(|receipt| receipt.outcome == WindowOutcome::Uploaded) else {
+            continue;
+        };
+        let groups = (0..confirmed.groups_uploaded as u32).map(|index| &solutions[&(confirmed.window_start, index)]);
+        let distinct: BTreeSet<_> = groups.flatten().collect();
+        assert_eq!(value(&text, "grail_expected_score"), distinct.len() as f64, "seed {seed}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
+
+#[test]
+fn only_loopback_is_listened_on_unless_it_is_asked_for() {
+    let everywhere = "0.0.0.0:0".parse().unwrap();
+    let refused = Endpoint::listen(everywhere, false).unwrap_err();
+    assert!(matches!(refused, EndpointError::NotLoopback(_)) && refused.to_string().contains("--metrics-public"));
+    assert!(Endpoint::listen(everywhere, true).is_ok());
+    let first = Endpoint::listen("127.0.0.1:0".parse().unwrap(), false).unwrap();
+    let taken = Endpoint::listen(first.address(), false).unwrap_err();
+    assert!(taken.to_string().contains("choose another port"), "{taken}");
+}

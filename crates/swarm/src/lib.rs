@@ -1,0 +1,133 @@
+//! Many simulated worlds: run in processes, resumed where they stopped, merged wherever they ran.
+//!
+//! It may use processes, files and the system's clock around the simulator, and changes nothing within a world; it knows
+//! no command line and no network. [`run`] carries out [`SwarmOptions`] and gives a [`Summary`], a [`ShardFile`] is what
+//! lies on disk, and [`check::Log`] compares two runs of one world.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this crate runs worlds in processes; only what happens within a world is deterministic"
+)]
+
+pub mod check;
+mod page;
+mod record;
+mod summary;
+mod worker;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+
+pub use record::{Batch, Failure, Manifest, ShardFile, read_folder};
+pub use summary::Summary;
+pub use worker::{FailedCase, run_case};
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SwarmOptions {
+    /// Which worlds, over all shards.
+    pub seeds: Range<u64>,
+    /// Processes at a time; one for each core where none is given.
+    pub jobs: Option<u64>,
+    /// The share of the seeds to run here.
+    pub shard: Shard,
+    /// Where results lie; what is there already is not run again.
+    pub dir: PathBuf,
+    /// Windows of each world.
+    pub windows: u64,
+    /// Simulations spent on making a failing world smaller.
+    pub shrink: usize,
+}
+
+/// One share of the seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which.
+    pub index: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// Run this process's share, by itself or in further processes, and give what all of it came to; `worker` is the command
+/// that runs a smaller share with one job and exits with 1 where it finds something.
+///
+/// # Errors
+/// Where results cannot be read or written, or a process cannot be started or is lost.
+pub fn run(
+    options: &SwarmOptions,
+    worker: impl Fn(Shard) -> Command,
+    mut told: impl FnMut(&str),
+) -> anyhow::Result<Summary> {
+    std::fs::create_dir_all(&options.dir).with_context(|| {
+        format!("cannot write to {}; give --dir a folder that can be written", options.dir.display())
+    })?;
+    let began = Instant::now();
+    let jobs = match options.jobs {
+        Some(jobs) => jobs,
+        None => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+    };
+    let share = (options.seeds.end - options.seeds.start) / options.shard.of;
+    let jobs = jobs.min(share.max(1));
+    if jobs == 1 {
+        worker::run(options, &mut told)?;
+    } else {
+        run_processes(options, jobs, worker, &mut told)?;
+    }
+    let mut summary = results(options)?;
+    summary.wall_s = began.elapsed().as_secs_f64();
+    Ok(summary)
+}
+
+/// One process per job, each with a share of this share.
+fn run_processes(
+    options: &SwarmOptions,
+    jobs: u64,
+    worker: impl Fn(Shard) -> Command,
+    told: &mut impl FnMut(&str),
+) -> anyhow::Result<()> {
+    let Shard { index, of } = options.shard;
+    let mut children = Vec::new();
+    for job in 0..jobs {
+        let shard = Shard { index: index + of * job, of: of * jobs };
+        let child = worker(shard).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        children.push(child.context("no further process can be started; use fewer --jobs")?);
+    }
+    let began = Instant::now();
+    let mut last_told = Duration::ZERO;
+    while children.iter_mut().any(|child| matches!(child.try_wait(), Ok(None))) {
+        std::thread::sleep(Duration::from_millis(200));
+        if began.elapsed() >= last_told + Duration::from_secs(10) {
+            last_told = began.elapsed();
+            // A file that is being written may be cut short for a moment.
+            if let Ok(summary) = results(options) {
+                told(&summary.progress(options.seeds.end - options.seeds.start));
+            }
+        }
+    }
+    for mut child in children {
+        let status = child.wait().context("a process of the swarm was lost; run the command again to go on")?;
+        // 1 is a finding, which lies in the results.
+        if !matches!(status.code(), Some(0 | 1)) {
+            return Err(anyhow!("a process of the swarm ended with {status}; run the command again to go on"));
+        }
+    }
+    Ok(())
+}
+
+/// What this program's processes wrote so far; results of other builds in the folder are left alone.
+fn results(options: &SwarmOptions) -> anyhow::Result<Summary> {
+    let manifest = Manifest::of(options)?;
+    let mut shards = read_folder(&options.dir)?;
+    shards.retain(|shard| shard.manifest.agrees_with(&manifest));
+    Summary::of(&shards)
+}
+
+/// Where a failing world is kept.
+fn case_path(dir: &Path, seed: u64) -> PathBuf {
+    dir.join(format!("seed-{seed}.case"))
+}

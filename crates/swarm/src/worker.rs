@@ -1,0 +1,122 @@
+//! One process of a swarm: its seeds one after another, failing ones first.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Instant;
+
+use anyhow::Context;
+use grail_sim::case::Case;
+use grail_sim::engine::Generator;
+use grail_sim::hindsight::{Earnings, Hindsight};
+use grail_sim::run::{SimConfig, SimReport, simulate};
+use grail_sim::shrink::{failure_key, shrink};
+use grail_sim::synthetic::SyntheticModel;
+
+use super::record::{Batch, Failure, Manifest, Writer};
+use super::{SwarmOptions, case_path};
+
+/// Seeds whose results are written together.
+const BATCH: usize = 50;
+
+/// Run this share.
+pub(super) fn run(options: &SwarmOptions, told: &mut impl FnMut(&str)) -> anyhow::Result<()> {
+    let manifest = Manifest::of(options)?;
+    let (mut writer, done, failing) = Writer::open(&options.dir, &manifest)?;
+    let done: BTreeSet<u64> = done.into_iter().flat_map(|batch| batch.seeds).collect();
+    let own = options.seeds.clone().filter(|seed| seed % manifest.shards == manifest.shard && !done.contains(seed));
+    let mut seeds: Vec<u64> = own.collect();
+    let failing: BTreeSet<u64> = failing.into_iter().collect();
+    seeds.sort_by_key(|seed| !failing.contains(seed));
+    let generator: Rc<dyn Generator> = Rc::new(SyntheticModel::default());
+    // What panics is told as a failure of its seed.
+    std::panic::set_hook(Box::new(|_| {}));
+    for seeds in seeds.chunks(BATCH) {
+        let began = Instant::now();
+        let mut batch = Batch { seeds: seeds.to_vec(), ..Batch::default() };
+        for &seed in seeds {
+            let case = Case::drawn(seed, options.windows);
+            let config = case.config(generator.clone());
+            let hindsight = Rc::new(RefCell::new(Hindsight::new(config.profile, config.groups_max)));
+            match run_watched(&SimConfig { observer: Some(hindsight.clone()), ..config }) {
+                Ok(report) => batch.add(&report, hindsight.borrow().earnings(&report)),
+                Err(failed) => batch.failures.push(keep(options, case, &failed, &generator, told)?),
+            }
+        }
+        batch.wall_ms = began.elapsed().as_millis() as u64;
+        writer.append(&batch)?;
+    }
+    Ok(())
+}
+
+/// What must never happen, in the order in which it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedCase {
+    /// At least one.
+    pub violations: Vec<String>,
+}
+
+/// Run a world; a panic is a violation too.
+///
+/// # Errors
+/// [`FailedCase`] where something forbidden happened.
+pub fn run_case(case: &Case, generator: &Rc<dyn Generator>) -> Result<SimReport, FailedCase> {
+    run_watched(&case.config(generator.clone()))
+}
+
+fn run_watched(config: &SimConfig) -> Result<SimReport, FailedCase> {
+    match catch_unwind(AssertUnwindSafe(|| simulate(config, |_| {}))) {
+        Ok(report) if report.violations.is_empty() => Ok(report),
+        Ok(report) => Err(FailedCase { violations: report.violations }),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(FailedCase { violations: vec![format!("panic: {}", text.unwrap_or_default())] })
+        }
+    }
+}
+
+/// Make a failing world smaller, and keep it.
+fn keep(
+    options: &SwarmOptions,
+    case: Case,
+    failed: &FailedCase,
+    generator: &Rc<dyn Generator>,
+    told: &mut impl FnMut(&str),
+) -> anyhow::Result<Failure> {
+    let violation = failed.violations[0].clone();
+    let key = failure_key(&violation);
+    let path = case_path(&options.dir, case.seed);
+    let write = |case: &Case| {
+        let text = serde_json::to_string_pretty(case).expect("plain data has an encoding") + "\n";
+        std::fs::write(&path, text).with_context(|| format!("{} cannot be written; free the disk", path.display()))
+    };
+    write(&case)?;
+    let mut fails =
+        |smaller: &Case| run_case(smaller, generator).is_err_and(|failed| failure_key(&failed.violations[0]) == key);
+    write(&shrink(&case, options.shrink, &mut fails))?;
+    let reproduce = format!("grail sim --case {}", path.display());
+    told(&format!("seed {}: {violation}; reproduce: {reproduce}", case.seed));
+    Ok(Failure { seed: case.seed, key, violation, reproduce })
+}
+
+impl Batch {
+    fn add(&mut self, report: &SimReport, earnings: Earnings) {
+        let Earnings { unique, unique_best, weight_share } = earnings;
+        self.solutions = (self.solutions.0 + unique as u64, self.solutions.1 + unique_best as u64);
+        self.weight_shares[((weight_share * 10.0) as usize).min(9)] += 1;
+        self.virtual_ms += report.virtual_ms;
+        let won = report.windows.iter().filter(|window| window.judgement.outcome() == "accepted").count() as u64;
+        let lost = report.windows.len() as u64 - won;
+        self.windows = (self.windows.0 + won + lost, self.windows.1 + won);
+        for mark in report.marks.keys() {
+            *self.marks.entry(mark.clone()).or_default() += 1;
+        }
+        for kind in report.effects.keys() {
+            let (all_won, all_lost) = self.faults.entry(kind.name().to_owned()).or_default();
+            *all_won += won;
+            *all_lost += lost;
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Tapes: recorded, read, replayed.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests read files and wait in real time")]
+
+mod tape;

@@ -1,0 +1,5 @@
+//! Hotkey files in every form.
+
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests read files and wait in real time")]
+
+mod wallet;

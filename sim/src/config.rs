@@ -1,0 +1,140 @@
+//! What to simulate, and what follows from it for the miner.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::MachineConfig;
+use grail_miner::policy::UploadPolicy;
+use grail_miner::ports::BeaconSchedule;
+use grail_protocol::signature::Keypair;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::calls::Calls;
+use crate::clock::ClockOffset;
+use crate::engine::{Generator, SpeedProfile};
+use crate::faults::Faults;
+
+/// What to simulate.
+#[derive(Clone)]
+pub struct SimConfig {
+    /// Everything random follows from this.
+    pub seed: u64,
+    /// Windows to mine and judge.
+    pub windows: u64,
+    /// Where rollouts come from.
+    pub generator: Rc<dyn Generator>,
+    /// How fast that is in virtual time.
+    pub profile: SpeedProfile,
+    /// Most groups per window.
+    pub groups_max: Option<u32>,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Whether the beacon enters the randomness.
+    pub use_drand: bool,
+    /// How many clean groups are uploaded.
+    pub policy: UploadPolicy,
+    /// What is seldom turned, by operators or by the swarm.
+    pub knobs: Knobs,
+    /// Keep the trace's lines beside its hash.
+    pub keep_trace: bool,
+    /// Sees the miner's events and actions as well.
+    pub observer: Option<SharedObserver>,
+    /// Counts the calls of ports, and may let one fail.
+    pub calls: Calls,
+}
+
+impl SimConfig {
+    /// A miner that is set up as by default, with as many groups as fit, in a world in which nothing goes wrong.
+    pub fn new(generator: Rc<dyn Generator>, profile: SpeedProfile, seed: u64, windows: u64) -> Self {
+        Self {
+            seed,
+            windows,
+            generator,
+            profile,
+            groups_max: None,
+            faults: Faults::None,
+            use_drand: true,
+            policy: UploadPolicy::Score,
+            knobs: Knobs::default(),
+            keep_trace: false,
+            observer: None,
+            calls: Calls::default(),
+        }
+    }
+}
+
+/// What is seldom turned: how the miner is set up, and how its host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Knobs {
+    /// Validators that judge each window.
+    pub validators: u32,
+    /// Blocks before the window's end that belong to the upload.
+    pub safety_blocks: u64,
+    /// Shortest time between two uploads, in milliseconds; without it only the deadline uploads.
+    pub early_upload_ms: Option<u64>,
+    /// Depth from which on a block counts as final.
+    pub reorganisation_blocks_max: u64,
+    /// How far the host's clocks are off.
+    pub clock: ClockOffset,
+    /// Kill the miner after this many events and effects, once, and start it again.
+    pub crash_at_step: Option<u64>,
+    /// Keep the line in the source of every wait and action among the trace's lines; its hash stays as it is.
+    #[serde(skip)]
+    pub log_waits: bool,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            validators: 1,
+            safety_blocks: 1,
+            early_upload_ms: Some(60_000),
+            reorganisation_blocks_max: 6,
+            clock: ClockOffset::default(),
+            crash_at_step: None,
+            log_waits: false,
+        }
+    }
+}
+
+/// An observer that its owner keeps a hold on.
+pub type SharedObserver = Rc<RefCell<dyn Observer>>;
+
+/// How the simulated miner is configured.
+pub fn machine_config(config: &SimConfig) -> MachineConfig {
+    MachineConfig {
+        seed: config.seed,
+        use_drand: config.use_drand,
+        beacon: BeaconSchedule::QUICKNET,
+        policy: config.policy,
+        groups_in_flight_max: config.profile.groups_in_flight,
+        groups_max: config.groups_max,
+        safety_blocks: config.knobs.safety_blocks,
+        reorganisation_blocks_max: config.knobs.reorganisation_blocks_max,
+        early_upload_ms: config.knobs.early_upload_ms,
+        ..MachineConfig::new(keypair(config.seed, "miner").hotkey(), read_credentials(config.seed))
+    }
+}
+
+/// The key of a node: made up from the seed, of no worth anywhere.
+pub(crate) fn keypair(seed: u64, node: &str) -> Keypair {
+    Keypair::from_seed(&Sha256::digest(format!("{seed}/{node}/key")).into())
+}
+
+/// Account, key id and secret of a made-up read key, padded as they stand on chain.
+fn read_credentials(seed: u64) -> Vec<u8> {
+    format!("{:<32}{:<32}{:<64}", &made_up(seed, "account")[..32], &made_up(seed, "key")[..32], made_up(seed, "secret"))
+        .into_bytes()
+}
+
+/// What no output of the miner may hold.
+pub(crate) fn secrets(seed: u64) -> Vec<String> {
+    vec![made_up(seed, "secret")]
+}
+
+fn made_up(seed: u64, what: &str) -> String {
+    hex::encode(Sha256::digest(format!("{seed}/bucket/{what}")))
+}

@@ -1,0 +1,63 @@
+//! What came of a simulation.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use grail_miner::machine::WindowReceipt;
+use grail_verify::{Judgement, Verdict};
+
+use crate::faults::FaultKind;
+use crate::health::Health;
+
+/// One window as miner and validator saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowResult {
+    /// The miner's receipt.
+    pub receipt: WindowReceipt,
+    /// The validator's judgement.
+    pub judgement: Judgement,
+    /// What further validators found.
+    pub further: Vec<Judgement>,
+    /// How long nothing was wrong.
+    pub health: Health,
+    /// The file in the bucket when the window was judged; told to `progress`, and not kept in the report.
+    pub file: Option<Rc<Vec<u8>>>,
+}
+
+/// The whole run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimReport {
+    /// Every window in order.
+    pub windows: Vec<WindowResult>,
+    /// The rolling hash over every event and action.
+    pub trace_hash: String,
+    /// The trace's lines, if they were to be kept.
+    pub trace: Vec<String>,
+    /// How long the world ran, in virtual milliseconds.
+    pub virtual_ms: u64,
+    /// What must never happen, and did.
+    pub violations: Vec<String>,
+    /// How often each rare branch was taken.
+    pub marks: BTreeMap<String, u64>,
+    /// How often each fault had an effect.
+    pub effects: BTreeMap<FaultKind, u64>,
+    /// Events that the miner handled and effects that it had.
+    pub steps: u64,
+}
+
+impl WindowResult {
+    /// Rollouts that a validator checked, and how many of them were valid.
+    pub fn checked_and_accepted(&self) -> (usize, usize) {
+        match &self.judgement.verdict {
+            Some(Verdict::Accepted { metrics, .. }) => (metrics.checked, metrics.valid),
+            Some(Verdict::Rejected { checked, .. }) => (*checked, 0),
+            _ => (0, 0),
+        }
+    }
+
+    /// Valid rollouts that solved their problem, and distinct solutions among them.
+    pub fn successful_and_unique(&self) -> (usize, usize) {
+        let metrics = self.judgement.verdict.as_ref().map(Verdict::metrics).unwrap_or_default();
+        (metrics.successful, metrics.unique)
+    }
+}

@@ -1,0 +1,39 @@
+//! Crash at every event and every effect of a window: whatever was clean and durable is uploaded by the next process.
+
+use std::rc::Rc;
+
+use grail_miner::machine::WindowOutcome;
+use grail_sim::case::Case;
+use grail_sim::run::{Knobs, SimReport, simulate};
+use grail_sim::synthetic::SyntheticModel;
+
+use crate::worlds;
+
+fn world(crash_at_step: Option<u64>) -> Case {
+    let world = worlds::two_windows();
+    Case { knobs: Knobs { crash_at_step, ..world.knobs }, ..world }
+}
+
+fn run(crash_at_step: Option<u64>) -> SimReport {
+    simulate(&world(crash_at_step).config(Rc::new(SyntheticModel::default())), |_| {})
+}
+
+#[test]
+fn a_crash_at_any_event_of_a_window_loses_nothing_clean() {
+    let whole = run(None);
+    assert_eq!(whole.violations, Vec::<String>::new());
+    // Steps of both windows; the second is there for what is settled after the first.
+    let steps = whole.steps / 2 + 10;
+    assert!(steps > 60, "{steps} steps");
+    for step in 1..=steps {
+        let report = run(Some(step));
+        assert_eq!(report.violations, Vec::<String>::new(), "killed at step {step}");
+        for window in &report.windows {
+            let receipt = &window.receipt;
+            assert_eq!(window.judgement.outcome(), "accepted", "killed at step {step}: {receipt:?}");
+            let (_, accepted) = window.checked_and_accepted();
+            assert_eq!(accepted, 12, "killed at step {step}: not all three groups");
+            assert!(matches!(receipt.outcome, WindowOutcome::Uploaded | WindowOutcome::Lost(_)), "{receipt:?}");
+        }
+    }
+}

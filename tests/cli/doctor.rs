@@ -1,0 +1,277 @@
+//! `grail doctor` against real servers on loopback: a healthy world, and one planted problem at a time.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::doctor_world::{PHRASE, World, codes};
+use grail_loopback::drand::{honest, json, randomness, signature};
+use grail_loopback::node::{NETUID, trouble};
+use grail_loopback::s3::{BUCKET, READ, ReadKey, S3Server, WRITE};
+use grail_loopback::scripted::{Answer, Server, dead_url, response};
+use grail_miner::ports::{Chain, Signer};
+use grail_operator::doctor::{Device, Examination, Limits, Status, document, page};
+
+/// The check of this code; there must be one.
+fn check<'a>(examination: &'a Examination, code: &str) -> &'a grail_operator::doctor::Check {
+    let found = examination.checks.iter().find(|check| check.code == code);
+    found.unwrap_or_else(|| panic!("no {code} in\n{}", page(examination, false)))
+}
+
+/// The one failure is this; whether mining must not start is as expected.
+fn assert_fails(examination: &Examination, code: &str, is_obstacle: bool) {
+    let shown = page(examination, false);
+    assert_eq!(codes(examination, Status::Failure), [code], "{shown}");
+    assert_eq!(examination.obstacles().next().is_some(), is_obstacle, "{shown}");
+    assert!(check(examination, code).remedy.as_ref().is_some_and(|remedy| !remedy.is_empty()), "{shown}");
+}
+
+#[tokio::test]
+async fn a_healthy_world_is_found_so() {
+    let world = World::healthy("healthy").await;
+    let examination = world.examined().await;
+    insta::assert_snapshot!(world.redacted(&page(&examination, false)), @r"
+    ok       config.values       network custom, subnet 81
+    ok       bucket.name         mine, like the account id
+    ok       bucket.keys         the key that is published differs from the one that writes
+    ok       config.permissions  [folder]/.env has mode 0600
+    ok       wallet.hotkey       cold/hot is 5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe (plain)
+    ok       wallet.permissions  file 0600, folder 0700
+    ok       wallet.coldkey      absent, and not needed
+    ok       chain.endpoint      [node] answers
+    ok       chain.head          block [N], [N] s old
+    ok       chain.registration  uid 7 on subnet 81
+    ok       chain.commitment    the chain holds our read key
+    ok       beacon.relay        answers
+    ok       beacon.signature    round [N] verifies
+    ok       bucket.write        the write key wrote an object that was not there
+    ok       bucket.read         the read key reads what was written
+    ok       bucket.read_only    the store does not let the read key write
+    ok       bucket.delete       the write key deleted it again
+    ok       gpu.device          the CPU, which will do on a custom network
+    ok       model.files         the rehearsal model, in the binary
+    ok       disk.folder         [folder] can be written to
+    ok       disk.free           [N] MiB
+    ok       clock.chain         our clock is not behind the newest block
+    skipped  clock.beacon        needs beacon.relay
+    ok       clock.bucket        our clock is right to a second
+
+    23 ok, 0 warnings, 0 failures, 1 skipped
+    ");
+    assert_eq!(world.probes(), 0, "a probe was left");
+}
+
+#[tokio::test]
+async fn the_document_has_the_same_content() {
+    let world = World::healthy("document").await;
+    let examination = world.examined().await;
+    let document = document(&examination);
+    assert_eq!((&document["version"], &document["grail"]), (&1.into(), &env!("CARGO_PKG_VERSION").into()));
+    let checks = document["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), examination.checks.len());
+    for (object, check) in checks.iter().zip(&examination.checks) {
+        let keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["code", "obstacle", "remedy", "status", "value"]);
+        assert_eq!((&object["code"], &object["value"]), (&check.code.into(), &check.value.clone().into()));
+        assert_eq!(object["status"], check.status.name());
+    }
+    let summary = &document["summary"];
+    assert_eq!((&summary["failure"], &summary["may_mine"]), (&0.into(), &true.into()));
+    let sum: u64 = ["ok", "warning", "failure", "skipped"].iter().map(|name| summary[name].as_u64().unwrap()).sum();
+    assert_eq!(sum, checks.len() as u64);
+}
+
+#[tokio::test]
+async fn a_hotkey_that_others_can_read_is_refused() {
+    let world = World::healthy("mode").await;
+    std::fs::set_permissions(world.hotkey_path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let examination = world.examined().await;
+    assert_fails(&examination, "wallet.permissions", true);
+    assert!(check(&examination, "wallet.permissions").remedy.as_ref().unwrap().contains("chmod 600"));
+    assert_eq!(check(&examination, "chain.registration").value, "needs wallet.hotkey");
+    assert_eq!(check(&examination, "chain.endpoint").status, Status::Ok, "nodes need no hotkey of ours");
+}
+
+#[tokio::test]
+async fn an_unregistered_hotkey_is_told_and_keeps_the_miner_from_starting() {
+    let world = World::unregistered("unregistered").await;
+    let examination = world.examined().await;
+    assert_fails(&examination, "chain.registration", true);
+    assert!(check(&examination, "chain.registration").remedy.as_ref().unwrap().contains("btcli subnet register"));
+    assert_eq!(check(&examination, "chain.commitment").status, Status::Warning, "there is none yet");
+}
+
+#[tokio::test]
+async fn another_commitment_is_told_and_a_published_write_key_refused() {
+    let world = World::healthy("commitment").await;
+    let chain = world.chain();
+    chain.commit(&grail_loopback::node::credentials(1)).await.unwrap();
+    let examination = world.examined().await;
+    assert_eq!(codes(&examination, Status::Warning), ["chain.commitment"]);
+    let published = format!("{:<32}{:<32}{:<64}", BUCKET, WRITE.0, WRITE.1);
+    chain.commit(published.as_bytes()).await.unwrap();
+    assert_fails(&world.examined().await, "chain.commitment", true);
+}
+
+#[tokio::test]
+async fn a_read_key_that_can_write_is_refused() {
+    let world = World::healthy("read key").await.with_s3(S3Server::start_with(ReadKey::Writes));
+    assert_fails(&world.examined().await, "bucket.read_only", true);
+    assert_eq!(world.probes(), 0, "a probe was left");
+}
+
+#[tokio::test]
+async fn keys_that_do_not_fit_are_told_apart() {
+    let write = World::healthy("write secret").await.with("R2_WRITE_SECRET_ACCESS_KEY", "planted-other-secret");
+    let examination = write.examined().await;
+    assert_fails(&examination, "bucket.write", true);
+    assert!(check(&examination, "bucket.write").value.contains("SignatureDoesNotMatch"));
+    let read = World::healthy("read secret").await.with("R2_READ_SECRET_ACCESS_KEY", "planted-other-secret");
+    assert_fails(&read.examined().await, "bucket.read", true);
+    let same = World::healthy("same").await.with("R2_READ_ACCESS_KEY_ID", WRITE.0);
+    let examination = same.examined().await;
+    assert_fails(&examination, "bucket.keys", true);
+    assert_eq!(check(&examination, "config.values").value, "needs bucket.keys");
+    assert_eq!(check(&examination, "chain.endpoint").value, "needs config.values");
+}
+
+#[tokio::test]
+async fn an_endpoint_without_room_for_the_bucket_is_told() {
+    let world = World::healthy("path style").await.with("R2_FORCE_PATH_STYLE", "false");
+    let examination = world.examined().await;
+    assert_fails(&examination, "bucket.write", true);
+    assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("R2_FORCE_PATH_STYLE=true"));
+}
+
+#[tokio::test]
+async fn a_missing_bucket_is_told() {
+    let world = World::healthy("bucket").await.with("R2_ACCOUNT_ID", "elsewhere");
+    let examination = world.examined().await;
+    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"]);
+    assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("create it"));
+    let named = World::healthy("named").await.with("R2_BUCKET_ID", "elsewhere");
+    assert_fails(&named.examined().await, "bucket.name", true);
+}
+
+#[tokio::test]
+async fn clocks_that_differ_are_told() {
+    let dated = "Date: Mon, 01 Jan 2001 00:00:00 GMT\r\n";
+    let store = Server::always(response("403 Forbidden", dated, b"<Error><Code>AccessDenied</Code></Error>"));
+    let relay = Server::start(move |head| match honest(head) {
+        Answer::Bytes(bytes) => {
+            let text = String::from_utf8(bytes).unwrap();
+            Answer::Bytes(text.replacen("\r\n", &format!("\r\n{dated}"), 1).into_bytes())
+        }
+        other => other,
+    });
+    let world = World::healthy("clocks").await.with("R2_ENDPOINT_URL", &store.url()).with_relay(relay);
+    world.set_chain_clock(3_600_000).await;
+    let examination = world.examined().await;
+    for code in ["clock.chain", "clock.beacon", "clock.bucket"] {
+        assert_eq!(check(&examination, code).status, Status::Failure, "{}", page(&examination, false));
+    }
+    assert!(check(&examination, "clock.chain").value.ends_with(" s behind"));
+    assert!(check(&examination, "clock.bucket").value.ends_with(" s ahead"));
+    world.set_chain_clock(-3_600_000).await;
+    let examination = world.examined().await;
+    assert_eq!(check(&examination, "chain.head").status, Status::Failure);
+    assert_eq!(check(&examination, "clock.chain").status, Status::Ok);
+}
+
+#[tokio::test]
+async fn a_beacon_that_lies_is_told_from_one_that_is_silent() {
+    let other = signature(1);
+    let liar = Server::start(move |head| {
+        let round = head.split("/public/").nth(1).and_then(|rest| rest.split(' ').next());
+        json(round.unwrap().parse().unwrap(), &randomness(&other), &hex::encode(&other))
+    });
+    let world = World::healthy("liar").await.with_relay(liar);
+    assert_fails(&world.examined().await, "beacon.signature", false);
+    let world = World::healthy("silent").await.with_relay(Server::always(Answer::Silence));
+    let examination = world.examined_within(Limits { call_ms: 600, ..Limits::default() }).await;
+    assert_eq!(codes(&examination, Status::Warning), ["beacon.relay"]);
+}
+
+#[tokio::test]
+async fn endpoints_that_do_not_answer_end_nothing() {
+    let limits = Limits { call_ms: 600, ..Limits::default() };
+    let dead = dead_url().replace("http", "ws");
+    let silent = trouble::silent().await;
+    let world = World::healthy("endpoints").await;
+    let good = world.node.address().to_owned();
+    for endpoint in [&dead, &silent] {
+        let world = World::healthy("endpoint").await.with("BT_CHAIN_ENDPOINT", endpoint);
+        let examination = world.examined_within(limits).await;
+        assert_fails(&examination, "chain.endpoint", false);
+        assert_eq!(check(&examination, "chain.commitment").value, "needs chain.endpoint");
+    }
+    let world = world.with("BT_CHAIN_ENDPOINT", &format!("{dead},{silent},{good}"));
+    let examination = world.examined_within(limits).await;
+    assert_eq!(codes(&examination, Status::Warning), ["chain.endpoint", "chain.endpoint"]);
+    assert_eq!(check(&examination, "chain.registration").status, Status::Ok, "{}", page(&examination, false));
+    let store = Server::always(Answer::Silence);
+    let world = World::healthy("store").await.with("R2_ENDPOINT_URL", &store.url());
+    let examination = world.examined_within(limits).await;
+    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read", "bucket.delete"]);
+    assert!(examination.obstacles().next().is_none(), "a silent store may heal");
+}
+
+#[tokio::test]
+async fn folders_that_are_full_absent_or_no_folders_are_told() {
+    let world = World::healthy("disk").await;
+    let full = world.examined_within(Limits { disk_bytes_min: u64::MAX, ..Limits::default() }).await;
+    assert_fails(&full, "disk.free", false);
+    let absent = world.folder.path().join("not/yet/there");
+    let examination = world.examined_in(&absent).await;
+    assert!(check(&examination, "disk.folder").value.ends_with("not/yet/there will be made"));
+    let open = world.folder.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let examination = world.examined_in(&open).await;
+    assert_fails(&examination, "disk.folder", true);
+    assert!(check(&examination, "disk.folder").remedy.as_ref().unwrap().contains("chmod 700"));
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", open.join("receipts.jsonl")).unwrap();
+    assert_fails(&world.examined_in(&open).await, "disk.folder", true);
+    assert!(!absent.exists(), "looking made it");
+    let below_a_file = world.folder.path().join(".env/journal");
+    assert_fails(&world.examined_in(&below_a_file).await, "disk.folder", true);
+}
+
+#[tokio::test]
+async fn public_networks_want_the_card_and_the_model() {
+    let world = World::healthy("public").await.with("BT_NETWORK", "test").with("R2_ENDPOINT_URL", &dead_url());
+    let examination = world.examined().await;
+    let obstacles: Vec<&str> = examination.obstacles().map(|check| check.code).collect();
+    assert_eq!(obstacles, ["gpu.device", "model.files"]);
+    let world = World::healthy("model").await;
+    let missing = world.examined_with(Device::Cpu, "no/such-model").await;
+    assert_fails(&missing, "model.files", true);
+}
+
+#[tokio::test]
+async fn the_command_says_so_and_exits_accordingly() {
+    let world = World::healthy("command").await;
+    let output = world.run(&[]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("ok       chain.registration  uid 7 on subnet 81\n"), "{text}");
+    assert!(text.trim_end().lines().last().unwrap().contains(" 0 failures"), "{text}");
+    assert!(!text.contains('\u{1b}'), "colour where nobody sees it");
+    let unregistered = World::unregistered("command unregistered").await;
+    let output = unregistered.run(&["--json"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&document["summary"]["failure"], &document["summary"]["may_mine"]), (&1.into(), &false.into()));
+    std::fs::write(unregistered.folder.path().join(".env"), "no value\n").unwrap();
+    let output = unregistered.run(&[]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("failure  config.file"));
+}
+
+#[tokio::test]
+async fn the_wallet_of_these_tests_holds_the_planted_phrase() {
+    let world = World::healthy("wallet").await;
+    assert!(std::fs::read_to_string(world.hotkey_path()).unwrap().contains(PHRASE));
+    let registered = world.chain().registration().await.unwrap();
+    assert_eq!(registered, Some(7), "{} on {NETUID}", world.wallet().hotkey().to_ss58());
+    assert_ne!(READ, WRITE);
+}

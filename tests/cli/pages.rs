@@ -1,0 +1,56 @@
+//! Pages that commands write of a simulation and of its tape.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::process::{command, simulated_tape};
+
+/// The data of a page.
+fn data(html: &str) -> Value {
+    let (_, rest) = html.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
+    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+}
+
+fn grail(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+#[test]
+fn a_rehearsal_and_its_tape_write_the_same_windows() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let rehearse = ["sim", "--engine", "synthetic", "--profile", "reference", "--windows", "2", "--seed", "4"];
+    let written = grail(folder, &[&rehearse[..], &["--html", "run.html", "--tape", "tapes"]].concat());
+    assert!(written.status.success(), "{written:?}");
+    let replayed = grail(folder, &["replay", "tapes", "--html", "tape.html"]);
+    assert!(replayed.status.success(), "{replayed:?}");
+    let read = |name: &str| data(&std::fs::read_to_string(folder.join(name)).unwrap());
+    let (mut run, tape) = (read("run.html"), read("tape.html"));
+    for window in run["windows"].as_array_mut().unwrap() {
+        // Only who runs the validator knows its word.
+        let verdict = window["verdict"].take();
+        assert!(verdict["outcome"] == "accepted" || verdict.is_null(), "{verdict}");
+    }
+    assert_eq!(run, tape);
+}
+
+#[test]
+fn what_cannot_be_shown_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for name in ["a.tape", "b.tape"] {
+        std::fs::copy(simulated_tape(folder, 3), folder.join(name)).unwrap();
+    }
+    let refused = |arguments: &[&str]| {
+        let output = grail(folder, arguments);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let html = refused(&["replay", ".", "--html", "x.html"]);
+    assert_eq!(html, "grail: --html shows one tape, and there are 2; name one of them\n");
+    assert!(refused(&["replay", "a.tape", "--step"]).contains("--step needs a terminal"));
+    let unwritable = refused(&["replay", "a.tape", "--html", "no/such/folder.html"]);
+    assert!(unwritable.contains("give --html a path that can be written"), "{unwritable}");
+}

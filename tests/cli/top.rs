@@ -1,0 +1,187 @@
+//! `grail top`, character by character, and in a pseudo-terminal against a scripted miner.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use grail_observe::control::{
+    EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
+    socket_path,
+};
+use grail_operator::top::draw;
+use grail_protocol::signature::Hotkey;
+use grail_terminal::Palette;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use grail_loopback::terminal::InTerminal;
+
+fn endpoint(kind: &str, name: &str, state: &str, detail: &str) -> EndpointStatus {
+    let [kind, name, state, detail] = [kind, name, state, detail].map(str::to_owned);
+    EndpointStatus { kind, name, state, detail }
+}
+
+fn upload(window: u64, outcome: &str, line: &str, expected_score: Option<f64>) -> UploadStatus {
+    UploadStatus { window, outcome: outcome.to_owned(), line: line.to_owned(), expected_score }
+}
+
+/// A miner in the middle of a window.
+fn scripted() -> Status {
+    Status {
+        schema: "status.v1".to_owned(),
+        program: "grail 0.1.0".to_owned(),
+        pid: 1,
+        hotkey: "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".to_owned(),
+        wallet: "cold/hot".to_owned(),
+        network: "custom".to_owned(),
+        uptime_seconds: 5_400.0,
+        head: Some(HeadStatus { block: 3_000_041, age_seconds: 3.0 }),
+        window: Some(WindowStatus {
+            start: 3_000_030,
+            with_beacon: Some(true),
+            groups_done: 41,
+            groups_in_flight: 24,
+            clean_prefix: 39,
+            deadline_seconds: Some(75.0),
+            whole_seconds: Some(300.0),
+            upload: "confirmed".to_owned(),
+            upload_bytes: Some(2_345_678),
+            upload_sent_bytes: None,
+        }),
+        uploads: vec![
+            upload(3_000_000, "uploaded", "window 3000000: uploaded 60 of 64 groups", Some(118.25)),
+            upload(2_999_970, "lost", "window 2999970: 12 groups LOST: the bucket refuses", None),
+        ],
+        health: HealthStatus { ready: false, reasons: vec!["no new block arrives".to_owned()], registered: Some(true) },
+        endpoints: vec![
+            endpoint("chain", "wss://node.example:443", "connected", ""),
+            endpoint("bucket", "object store", "failing", "slow\u{1b}[2J down"),
+        ],
+        speeds: Speeds { tokens_per_second: Some(5_931.0), groups_per_minute: Some(9.5), solved_share: Some(0.625) },
+        troubles: vec![TroubleStatus { age_seconds: 8.0, area: "bucket".to_owned(), text: "503, again".to_owned() }],
+        stopping: Stopping::No,
+    }
+}
+
+fn screen(status: Option<&Status>, gone: Option<&str>, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, status, gone, Palette::Plain)).unwrap();
+    terminal.backend().to_string()
+}
+
+#[test]
+fn everything_that_is_known_is_on_the_screen() {
+    insta::assert_snapshot!(screen(Some(&scripted()), None, 110, 24));
+}
+
+#[test]
+fn an_upload_that_is_under_way_shows_how_much_of_it_has_been_sent() {
+    let mut status = scripted();
+    let window = status.window.as_mut().unwrap();
+    (window.upload, window.upload_sent_bytes) = ("uploading".to_owned(), Some(1_100_000));
+    assert!(screen(Some(&status), None, 110, 24).contains("uploading 2.3 MB, 1.1 MB sent"));
+}
+
+#[test]
+fn a_miner_that_has_just_begun_has_little_to_show() {
+    let begun = Status {
+        head: None,
+        window: None,
+        uploads: Vec::new(),
+        troubles: Vec::new(),
+        speeds: Speeds::default(),
+        stopping: Stopping::AfterWindow,
+        ..scripted()
+    };
+    insta::assert_snapshot!(screen(Some(&begun), None, 80, 18));
+}
+
+#[test]
+fn every_size_can_be_drawn() {
+    for (width, height) in [(1, 1), (59, 40), (60, 16), (61, 17), (300, 100)] {
+        screen(Some(&scripted()), None, width, height);
+        screen(None, Some("gone"), width, height);
+    }
+    assert!(screen(Some(&scripted()), None, 40, 8).contains("The terminal is too small"));
+}
+
+/// Answers every request with what `status` is by then; ends with the test's process.
+fn play(folder: &Path, status: Arc<Mutex<Option<Status>>>) {
+    let listener = UnixListener::bind(socket_path(folder, Hotkey::from_bytes([7; 32]))).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let status = status.clone();
+            std::thread::spawn(move || {
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                for line in lines.map_while(Result::ok) {
+                    assert_eq!(line, r#"{"ask":"status"}"#);
+                    let Some(status) = status.lock().unwrap().clone() else { return };
+                    let answer = serde_json::to_string(&status).unwrap() + "\n";
+                    // Who ended his view reads no more.
+                    let _ = stream.write_all(answer.as_bytes());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_changes_is_shown_and_the_rest_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = Arc::new(Mutex::new(Some(scripted())));
+    play(folder.path(), status.clone());
+    let arguments = ["top", "--data-dir", folder.path().to_str().unwrap()];
+    let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[]);
+    terminal.shows("41 groups done, 24 in flight, 39 ready in a row");
+    terminal.shows("no new block arrives");
+    // What is drawn last.
+    terminal.shows("q ends this view");
+    assert!(terminal.screen.screen().alternate_screen());
+    let first = terminal.bytes();
+    status.lock().unwrap().as_mut().unwrap().window.as_mut().unwrap().groups_done = 42;
+    terminal.shows("42 groups done, 24 in flight, 39 ready in a row");
+    let then = terminal.bytes() - first;
+    assert!(then < first / 4, "a new number took {then} bytes, the whole screen {first}: it is drawn anew");
+    status.lock().unwrap().as_mut().unwrap().stopping = Stopping::AfterWindow;
+    terminal.shows("ending after this window's upload");
+    // The miner ends.
+    *status.lock().unwrap() = None;
+    terminal.shows("does not answer");
+    terminal.shows("42 groups done");
+    terminal.type_in("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = Arc::new(Mutex::new(Some(scripted())));
+    play(folder.path(), status.clone());
+    let arguments = ["top", "--data-dir", folder.path().to_str().unwrap()];
+    let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[]);
+    terminal.shows("q ends this view");
+    let mut child = terminal.close();
+    for _ in 0..600 {
+        if child.try_wait().unwrap().is_some() {
+            return;
+        }
+        // What still holds the terminal lets go of it with the next thing that is drawn.
+        status.lock().unwrap().as_mut().unwrap().window.as_mut().unwrap().groups_done += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    panic!("it goes on without a terminal");
+}
+
+#[test]
+fn without_a_miner_it_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["top", "--data-dir", folder.path().to_str().unwrap()];
+    let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[]);
+    terminal.shows("no miner runs with the data folder");
+    terminal.shows("start one with `grail mine`");
+    assert_eq!(terminal.ends(), 3);
+}

@@ -1,0 +1,210 @@
+//! Every call of the process on a file or on a socket fails in turn, once and for good.
+//!
+//! A library that is preloaded into the miner counts its calls and lets one of them fail: what is tried is what the
+//! program really does, whichever module or library asks for it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use grail_protocol::PROTOCOL;
+use grail_verify::Verdict;
+
+use super::scene::{Ended, Miner, Scene, receipts};
+
+const SCENES: u64 = 4;
+const SCENES_MANY: u64 = 8;
+/// Calls of each kind that fail, spread over a window, unless the environment asks for more.
+const CALLS: usize = 3;
+const CALLS_VARIABLE: &str = "GRAIL_TEST_CALLS";
+const ARGUMENTS: [&str; 4] = ["--policy", "all", "--groups-max", "3"];
+/// A miner that starts later in its window may not finish a group in it.
+const LATEST_START_BLOCKS: u64 = 6;
+/// What a miner takes that was told to end, and whose servers are out of reach.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PANIC: i32 = 101;
+
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Files,
+    Sockets,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    of: Of,
+    /// Which call fails; none where it is only counted.
+    fail_at: Option<usize>,
+    /// Whether all later ones fail as well.
+    for_good: bool,
+}
+
+impl Case {
+    fn prefix(self, library: &Path, scene: &Scene, log: &Path) -> Vec<OsString> {
+        let set = |name: &str, value: &dyn AsRef<std::ffi::OsStr>| {
+            let mut pair = OsString::from(format!("{name}="));
+            pair.push(value);
+            pair
+        };
+        let of = match self.of {
+            Of::Files => "files",
+            Of::Sockets => "sockets",
+        };
+        let mut words = vec![
+            set("LD_PRELOAD", &library),
+            set("GRAIL_CALLS_OF", &of),
+            set("GRAIL_CALLS_BELOW", &scene.data.path()),
+            set("GRAIL_CALLS_LOG", &log),
+        ];
+        words.extend(self.fail_at.map(|number| set("GRAIL_CALLS_FAIL_AT", &number.to_string())));
+        words.extend(self.for_good.then(|| set("GRAIL_CALLS_FAIL_ON", &"1")));
+        words
+    }
+}
+
+/// A world in which a read key has been committed and a window accepted.
+fn world(seed: u64) -> Scene {
+    let scene = Scene::new(seed);
+    let miner = scene.mine(&ARGUMENTS);
+    let verdict = scene.verdict();
+    assert!(verdict.is_accepted(), "{}\n{}", verdict.line(), miner.log());
+    miner.kill();
+    scene
+}
+
+/// A miner of this world in which the case happens.
+fn mine(scene: &Scene, case: Case, library: &Path, log: &Path) -> Miner {
+    let mut command = Command::new("/usr/bin/env");
+    command.args(case.prefix(library, scene, log)).arg(env!("CARGO_BIN_EXE_grail"));
+    scene.mine_by(command, &ARGUMENTS)
+}
+
+fn built(folder: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/served/mine/failing_calls/interpose.c");
+    let library = folder.join("interpose.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+    assert!(compiler.status().expect("a C compiler").success());
+    library
+}
+
+/// The beginning of a window with enough time left for a group.
+fn next_window(scene: &Scene) -> u64 {
+    let current = scene.head() / PROTOCOL.window_blocks * PROTOCOL.window_blocks;
+    let is_late = scene.head() > current + LATEST_START_BLOCKS;
+    let window = if is_late { current + PROTOCOL.window_blocks } else { current };
+    scene.reach(window + 1);
+    window
+}
+
+/// Wait until the window has its receipt, the miner has ended by itself, or the window is long over.
+fn live_through(scene: &Scene, miner: &mut Miner, window: u64) {
+    let given = |miner: &Miner| miner.receipts().iter().any(|receipt| receipt["window"] == window);
+    while !miner.has_ended() && !given(miner) && scene.head() < window + PROTOCOL.window_blocks + 10 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Live through one window with the case in it; the calls that were made.
+fn survive(scene: &Scene, case: Case, library: &Path) -> Vec<String> {
+    let log = scene.data.path().join("calls.log");
+    let _ = std::fs::remove_file(&log);
+    let window = next_window(scene);
+    let mut miner = mine(scene, case, library, &log);
+    live_through(scene, &mut miner, window);
+    let by_itself = miner.has_ended();
+    let began = Instant::now();
+    let ended = if by_itself { miner.end() } else { miner.stop() };
+    let told = format!("{case:?} in window {window}\n{}", ended.stderr.join("\n"));
+    assert!(began.elapsed() < PATIENCE, "it took {:?} to end: {told}", began.elapsed());
+    no_panic(&ended, by_itself, &told);
+    let receipts = receipts(&ended.stdout);
+    let outcome = receipts.iter().find(|receipt| receipt["window"] == window).map(|receipt| &receipt["outcome"]);
+    let claimed = outcome.is_some_and(|outcome| outcome == "uploaded");
+    // On a slow machine there may be no group in time.
+    let costs_nothing = outcome.is_some_and(|outcome| outcome == "uploaded" || outcome == "nothing_ready");
+    assert!(by_itself || case.for_good || costs_nothing, "one failing call cost the window: {outcome:?}, {told}");
+    // Whoever supervises it starts it again, and what was clean is still worth something until the window is over.
+    let groups = scene.groups_journalled(window);
+    let has_time = scene.head() < window + PROTOCOL.window_blocks * 2 / 3;
+    let again = (by_itself && has_time).then(|| {
+        let mut miner = scene.mine(&ARGUMENTS);
+        live_through(scene, &mut miner, window);
+        miner.kill()
+    });
+    let verdict = scene.verdict_on(window);
+    let told = format!("{told}\n-- again:\n{}", again.as_ref().map_or(String::new(), |ended| ended.stderr.join("\n")));
+    let is_rejected = matches!(verdict.judgement.verdict, Some(Verdict::Rejected { .. }));
+    assert!(!is_rejected, "{}: {told}", verdict.line());
+    assert!(verdict.is_accepted() || !claimed, "claimed, but {}: {told}", verdict.line());
+    let is_healed = if by_itself { again.is_some() } else { !case.for_good };
+    assert!(verdict.is_accepted() || groups == 0 || !is_healed, "{groups} groups, but {}: {told}", verdict.line());
+    let enough = verdict.judgement.rollouts >= groups * PROTOCOL.rollouts_per_group;
+    assert!(enough || !is_healed, "{groups} groups, but {} rollouts: {told}", verdict.judgement.rollouts);
+    let calls = std::fs::read_to_string(&log).unwrap_or_default();
+    calls.lines().map(str::to_owned).collect()
+}
+
+fn no_panic(ended: &Ended, by_itself: bool, told: &str) {
+    let code = ended.status.code().unwrap_or_else(|| panic!("ended by a signal: {told}"));
+    assert!(code != PANIC && !ended.stderr.iter().any(|line| line.contains("panicked at")), "{told}");
+    // Told to end, it may also have been about to.
+    assert!(!by_itself || code != 0, "it ended by itself as if all were well: {told}");
+    assert!(!by_itself || !ended.stderr.is_empty(), "it ended without a word: {told}");
+}
+
+/// As many numbers up to `count`, spread evenly.
+fn spread(count: usize, wanted: usize) -> Vec<usize> {
+    let wanted = wanted.min(count);
+    (0..wanted).map(|number| 1 + number * (count - 1) / (wanted - 1).max(1)).collect()
+}
+
+fn all_cases(library: &Path, wanted: usize) -> Vec<Case> {
+    let counted = [Of::Files, Of::Sockets].map(|of| {
+        let library = library.to_owned();
+        std::thread::spawn(move || {
+            let case = Case { of, fail_at: None, for_good: false };
+            let calls = survive(&world(270 + of as u64), case, &library);
+            assert!(calls.len() > 20, "{of:?}: {calls:?}");
+            (of, calls.len())
+        })
+    });
+    let counted = counted.map(|thread| thread.join().expect("it was to be counted only, see above"));
+    let cases = counted.iter().flat_map(|(of, count)| {
+        println!("{of:?}: {count} calls from start to receipt");
+        let once_and_for_good =
+            |number| [false, true].map(|for_good| Case { of: *of, fail_at: Some(number), for_good });
+        spread(*count, wanted).into_iter().flat_map(once_and_for_good)
+    });
+    cases.collect()
+}
+
+#[test]
+fn every_call_on_a_file_or_a_socket_fails_in_turn() {
+    let wanted = std::env::var(CALLS_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(CALLS);
+    let folder = tempfile::tempdir().unwrap();
+    let library = built(folder.path());
+    let cases = Mutex::new(all_cases(&library, wanted).into_iter());
+    let scenes = if wanted > 10 * CALLS { SCENES_MANY } else { SCENES };
+    let struck: usize = std::thread::scope(|scope| {
+        let run = |number: u64| {
+            let (cases, library) = (&cases, &library);
+            scope.spawn(move || {
+                let scene = world(280 + number);
+                let next = || cases.lock().unwrap().next();
+                let struck = std::iter::from_fn(next).filter(|case| {
+                    let calls = survive(&scene, *case, library);
+                    calls.iter().any(|call| call.contains(" FAILED "))
+                });
+                struck.count()
+            })
+        };
+        let running: Vec<_> = (0..scenes).map(run).collect();
+        running.into_iter().map(|scene| scene.join().expect("a scene failed, see above")).sum()
+    });
+    println!("{struck} cases struck");
+    // A life with fewer calls, say for want of a processor, does not reach the last ones of the count.
+    assert!(struck >= 2 * wanted.min(CALLS), "only {struck} cases struck");
+}

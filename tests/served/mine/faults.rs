@@ -1,0 +1,117 @@
+//! Everything goes wrong, one thing at a time.
+
+use std::time::{Duration, Instant};
+
+use grail_protocol::PROTOCOL;
+use grail_protocol::window_file::object_key;
+use grail_serve::ServeFault;
+use grail_verify::Verdict;
+use sha2::{Digest, Sha256};
+
+use super::scene::{Miner, Scene};
+
+/// Scenarios at a time; each keeps a fraction of a core busy.
+const SCENES_AT_A_TIME: usize = 5;
+
+/// What went wrong, with the log.
+struct Failure(String);
+
+/// Live through one fault: a clean window, one with the fault, and those that follow until one is accepted.
+fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
+    let scene = Scene::new(100 + number);
+    let mut miner = scene.mine(&["--groups-max", "2"]);
+    let describe = |miner: &Miner, what: &str| Failure(format!("{}: {what}\n{}", fault.name(), miner.log()));
+    // On a slow machine the first windows may pass before a group is done; a rejected one is never in order.
+    for number in 0.. {
+        let clean = scene.verdict();
+        if clean.is_accepted() {
+            break;
+        }
+        if number == 3 || matches!(clean.judgement.verdict, Some(Verdict::Rejected { .. })) {
+            return Err(describe(&miner, &format!("before the fault: {}", clean.line())));
+        }
+    }
+    // Only once the window before is judged: many faults keep the validator from reading as well.
+    let judged_early = std::iter::repeat_with(|| scene.verdict().judgement.window_start + PROTOCOL.window_blocks)
+        .find(|window| scene.head() < window + PROTOCOL.window_blocks / 3);
+    let Some(struck) = judged_early else { return Err(describe(&miner, "no window is judged in time")) };
+    scene.served.world().switch_on(fault);
+    match fault {
+        ServeFault::BrokenConfiguration => miner.signal("HUP"),
+        ServeFault::HeldLock => {
+            miner.kill();
+            miner = scene.mine(&["--groups-max", "2"]);
+        }
+        _ => {}
+    }
+    let until = Instant::now() + Duration::from_millis(scene.served.world().block_ms() * PROTOCOL.window_blocks / 2);
+    // On a slow machine, too, it is over when the validator reads; a chain that stands still reaches no block.
+    while Instant::now() < until && scene.head() < struck + PROTOCOL.window_blocks - 5 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    scene.served.world().heal();
+    for following in 0.. {
+        let verdict = scene.verdict();
+        let window = verdict.judgement.window_start;
+        if let Some(Verdict::Rejected { .. }) = verdict.judgement.verdict {
+            return Err(describe(&miner, &verdict.line()));
+        }
+        let receipts = miner.receipts();
+        let receipt = receipts.iter().find(|receipt| receipt["window"] == window);
+        let is_uploaded = receipt.is_some_and(|receipt| receipt["outcome"] == "uploaded");
+        if receipt.is_some() && !is_uploaded && verdict.is_accepted() {
+            return Err(describe(&miner, &format!("the receipt says {receipt:?}, the validator {}", verdict.line())));
+        }
+        let key = object_key(&scene.served.world().miner().to_ss58(), window);
+        let stored = scene.served.world().bucket.object(&key).map(|bytes| hex::encode(Sha256::digest(&bytes)));
+        if is_uploaded && receipt.is_some_and(|receipt| receipt["sha256"].as_str() != stored.as_deref()) {
+            return Err(describe(&miner, &format!("the receipt says {receipt:?}, the bucket holds {stored:?}")));
+        }
+        match (window.cmp(&struck), verdict.is_accepted()) {
+            (std::cmp::Ordering::Less, _) => {}
+            (std::cmp::Ordering::Equal, false) if !fault.may_cost_its_window() => {
+                return Err(describe(&miner, &verdict.line()));
+            }
+            (std::cmp::Ordering::Greater, true) => break,
+            (std::cmp::Ordering::Greater, false) if window > struck + 2 * PROTOCOL.window_blocks => {
+                return Err(describe(&miner, &format!("no upload in two windows after the fault: {}", verdict.line())));
+            }
+            _ if following > 8 => return Err(describe(&miner, "windows go by")),
+            _ => {}
+        }
+    }
+    let log = miner.log();
+    let ended = miner.stop();
+    if !ended.status.success() {
+        return Err(Failure(format!("{}: ended with {}\n{log}", fault.name(), ended.status)));
+    }
+    Ok(())
+}
+
+/// As `survive`; these windows last seven seconds, so a machine that stalls for two may spoil one scene, not two.
+fn survive_in_time(number: u64, fault: ServeFault) -> Result<(), Failure> {
+    survive(number, fault).or_else(|Failure(first)| {
+        survive(number + 50, fault).map_err(|Failure(second)| Failure(format!("{first}\n-- again:\n{second}")))
+    })
+}
+
+#[test]
+fn every_fault_is_survived_and_no_window_is_ever_invalid() {
+    let numbered: Vec<(u64, ServeFault)> = (0..).zip(ServeFault::ALL.iter().copied()).collect();
+    let failures: Vec<String> = numbered
+        .chunks(SCENES_AT_A_TIME)
+        .flat_map(|chunk| {
+            let scenes: Vec<_> = chunk
+                .iter()
+                .map(|&(number, fault)| std::thread::spawn(move || survive_in_time(number, fault)))
+                .collect();
+            let results: Vec<_> = scenes.into_iter().map(|scene| scene.join()).collect();
+            results.into_iter().zip(chunk).filter_map(|(result, (_, fault))| match result {
+                Ok(Ok(())) => None,
+                Ok(Err(Failure(what))) => Some(what),
+                Err(_) => Some(format!("{}: panicked, see above", fault.name())),
+            })
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}

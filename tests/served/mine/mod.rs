@@ -1,0 +1,17 @@
+//! The unmodified `grail mine` against a served world: real sockets, real signatures, real files, one process killed and
+//! started again as often as it takes.
+
+mod aftermath;
+mod control;
+mod crash;
+mod defects;
+mod failing_calls;
+mod faults;
+mod folder;
+mod monitoring;
+mod plain;
+mod restart;
+mod scene;
+mod secrets;
+mod startup;
+mod telemetry;

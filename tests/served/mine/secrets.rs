@@ -1,0 +1,125 @@
+//! No secret is written anywhere: not to a log at its most talkative, not to the journal, not to a receipt.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD as BASE64, BASE64_URL_SAFE_NO_PAD as FOR_URLS};
+use bip39::Mnemonic;
+use grail_config::{EnvFile, KEYS, Kind};
+use grail_protocol::signature::{Hotkey, Keypair};
+use grail_serve::ServeFault;
+use secrecy::ExposeSecret;
+
+use super::scene::Scene;
+
+/// Every secret of a world: what its `.env` holds, and the key in the wallet.
+fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
+    let path = scene.served.env_file();
+    let file = EnvFile::parse(path, &fs::read_to_string(path).unwrap()).unwrap();
+    let is_secret = |name: &str| KEYS.iter().any(|key| key.name == name && key.kind == Kind::Secret);
+    let typed = file.entries.iter().filter(|entry| is_secret(&entry.name));
+    let mut secrets: Vec<(String, Vec<u8>)> = typed
+        .map(|entry| (entry.name.clone(), entry.value.expose_secret().as_bytes().to_vec()))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    let seed = scene.served.world().miner_seed();
+    secrets.push(("the wallet's seed".to_owned(), seed.to_vec()));
+    let keypair = Keypair::from_seed(seed);
+    assert_eq!(keypair.hotkey(), scene.served.world().miner());
+    // As an address, and as the words that stand for it, where it has the length of a key.
+    let keys: Vec<(String, [u8; 32])> =
+        secrets.iter().filter_map(|(name, value)| Some((name.clone(), value.as_slice().try_into().ok()?))).collect();
+    for (name, key) in &keys {
+        secrets.push((format!("{name} as an address"), Hotkey::from_bytes(*key).to_ss58().into_bytes()));
+        let words = Mnemonic::from_entropy(key).unwrap().to_string();
+        secrets.push((format!("{name} in words"), words.into_bytes()));
+    }
+    assert!(keys.iter().any(|(name, _)| name == "the wallet's seed"));
+    let in_hex = secrets.iter().map(|(name, value)| (format!("{name} in hex"), hex::encode(value).into_bytes()));
+    let in_base64 =
+        secrets.iter().map(|(name, value)| (format!("{name} in base64"), BASE64.encode(value).into_bytes()));
+    let in_capitals =
+        secrets.iter().map(|(name, value)| (format!("{name} in HEX"), hex::encode_upper(value).into_bytes()));
+    let for_urls = secrets.iter().map(|(name, value)| (format!("{name} in URLs"), FOR_URLS.encode(value).into_bytes()));
+    let encoded: Vec<_> = in_hex.chain(in_base64).chain(in_capitals).chain(for_urls).collect();
+    secrets.extend(encoded);
+    secrets
+}
+
+pub(crate) fn files_under(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files_under(&path),
+            false => vec![(path.display().to_string(), fs::read(&path).unwrap())],
+        })
+        .collect()
+}
+
+#[test]
+fn secrets_are_in_no_output() {
+    let scene = Scene::new(300);
+    let miner = scene.mine(&["-vv", "--groups-max", "2"]);
+    scene.verdict();
+    // Refusals quote requests, and requests are signed with secrets.
+    for fault in [ServeFault::ExpiredWriteKey, ServeFault::BucketRateLimit, ServeFault::ChainRateLimit] {
+        scene.served.world().switch_on(fault);
+        let head = scene.head();
+        scene.reach(head + 12);
+        scene.served.world().heal();
+    }
+    scene.verdict();
+    let ended = miner.stop();
+    let secrets = planted(&scene);
+    assert!(secrets.len() >= 6, "{} secrets were planted", secrets.len());
+    let mut outputs = files_under(scene.data.path());
+    assert!(outputs.iter().any(|(name, _)| name.contains("receipts")), "{} files", outputs.len());
+    outputs.push(("standard output".to_owned(), ended.stdout.join("\n").into_bytes()));
+    outputs.push(("standard error".to_owned(), ended.stderr.join("\n").into_bytes()));
+    // Tapes are compressed; shown, they must not tell anything either.
+    outputs.extend(scene.tapes().iter().map(|tape| ("the tape".to_owned(), format!("{tape:?}").into_bytes())));
+    for (output, bytes) in &outputs {
+        for (secret, value) in &secrets {
+            let shown = format!("{value:?}").trim_matches(['[', ']']).to_owned().into_bytes();
+            for form in [value, &shown] {
+                let is_there = bytes.windows(form.len()).any(|window| window == form);
+                assert!(!is_there, "{secret} is in {output}");
+            }
+        }
+    }
+    assert!(ended.stderr.len() > 100, "-vv tells everything, here {} lines", ended.stderr.len());
+}
+
+/// A miner that aborts, though its surroundings allow cores of any size: none is written, and its keys are not swapped.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abort_leaves_no_core() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    let folder = tempfile::tempdir().unwrap();
+    let control = "ulimit -c unlimited && kill -ABRT $$";
+    let control = Command::new("sh").args(["-c", control]).current_dir(folder.path()).status().unwrap();
+    // Where the system keeps no cores at all, there is nothing to see.
+    let cores_are_kept = control.core_dumped();
+    files_under(folder.path()).iter().for_each(|(core, _)| fs::remove_file(core).unwrap());
+
+    let scene = Scene::new(301);
+    let miner = scene.mine_with_cores_allowed(folder.path());
+    miner.logged("mining as");
+    let limits = miner.told_by_linux("limits");
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(limit("Max core file size")[..2], ["0", "0"], "neither now nor by a later change");
+    let status = miner.told_by_linux("status");
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap().trim();
+    assert!(locked != "0 kB" || limit("Max locked memory")[0] == "0", "no memory is locked");
+    miner.signal("ABRT");
+    let ended = miner.end();
+    assert_eq!(ended.status.signal(), Some(6), "{}", ended.stderr.join("\n"));
+    assert!(!ended.status.core_dumped(), "cores are kept here: {cores_are_kept}");
+    assert_eq!(files_under(folder.path()).len(), 0, "a core file");
+}

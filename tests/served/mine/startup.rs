@@ -1,0 +1,163 @@
+//! What keeps a miner from starting, and what it says then.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use grail::exit::Exit;
+use grail_live::instance::HotkeyLock;
+use grail_protocol::PROTOCOL;
+use grail_serve::ServeFault;
+
+use super::scene::Scene;
+
+fn grail(scene: &Scene, changes: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
+    command.env_clear().env("HOME", scene.data.path()).envs(changes.iter().copied());
+    command.args(["mine", "--env-file"]).arg(scene.served.env_file()).args(arguments);
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The file of the world's hotkey.
+pub(crate) fn hotkey_file(scene: &Scene) -> PathBuf {
+    let text = scene.env_text();
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap().to_owned();
+    let folder = value("BT_WALLET_PATH").trim_matches(['"', '\'']).to_owned();
+    format!("{folder}/{}/hotkeys/{}", value("BT_WALLET_COLD"), value("BT_WALLET_HOT")).into()
+}
+
+#[test]
+fn a_cpu_mines_on_networks_of_ones_own_alone() {
+    let scene = Scene::new(400);
+    let public = [
+        ("BT_NETWORK", "test"),
+        ("BT_CHAIN_ENDPOINT", "wss://127.0.0.1:1"),
+        ("GRAIL_MODEL_NAME", "Qwen/Qwen3-4B-Instruct-2507"),
+    ];
+    let without = ["GRAIL_BLOCK_TIME", "GRAIL_DRAND_URLS", "GRAIL_DRAND_CHAIN_HASH", "GRAIL_DRAND_PUBLIC_KEY"];
+    let without = without.into_iter().chain(["GRAIL_DRAND_GENESIS", "GRAIL_DRAND_PERIOD"]);
+    let text = fs::read_to_string(scene.served.env_file()).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !without.clone().any(|name| line.starts_with(name))).collect();
+    fs::write(scene.served.env_file(), kept.join("\n")).unwrap();
+    let (code, stderr) = grail(&scene, &public, &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
+    assert!(stderr.contains("validators reject proofs that a CPU computed"), "{stderr}");
+}
+
+#[test]
+fn what_only_the_operator_can_mend_is_told_with_its_code_and_remedy() {
+    let scene = Scene::new(401);
+    let wrong = [("R2_WRITE_SECRET_ACCESS_KEY", "0123456789012345678901234567890123456789")];
+    let (code, stderr) = grail(&scene, &wrong, &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::Credentials.code().into()), "{stderr}");
+    assert!(stderr.contains("R2_WRITE_SECRET_ACCESS_KEY"), "{stderr}");
+    let hotkey = hotkey_file(&scene);
+    fs::set_permissions(&hotkey, fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::Credentials.code().into()), "{stderr}");
+    assert!(stderr.contains("chmod 600"), "{stderr}");
+}
+
+#[test]
+fn a_second_miner_on_the_same_hotkey_is_refused() {
+    let scene = Scene::new(402);
+    let miner = scene.mine(&["--groups-max", "1"]);
+    miner.logged("mining as");
+    // One that answers is not dying, so nobody waits for its end.
+    let here = ["--device", "cpu", "--data-dir", scene.data.path().to_str().unwrap()];
+    let (code, stderr) = grail(&scene, &[], &here);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("another process on this machine") && !stderr.contains("waiting"), "{stderr}");
+    miner.kill();
+    // Another machine has another data folder, and a copy of the hotkey.
+    let other = tempfile::tempdir().unwrap();
+    let arguments = ["--device", "cpu", "--data-dir", other.path().to_str().unwrap()];
+    let (code, stderr) = grail(&scene, &[], &arguments);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("--take-over"), "{stderr}");
+}
+
+#[test]
+fn a_lock_that_a_dying_process_holds_is_waited_for_and_not_for_ever() {
+    const WAITING: &str = "waiting up to 30 s";
+    let scene = Scene::new(406);
+    let world = scene.served.world();
+    world.switch_on(ServeFault::HeldLock);
+    let hotkey = hotkey_file(&scene);
+    while HotkeyLock::take(&hotkey).is_ok() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let miner = scene.mine(&["--groups-max", "1"]);
+    miner.logged(WAITING);
+    // It looks several times meanwhile, and says so once.
+    std::thread::sleep(Duration::from_secs(1));
+    world.heal();
+    miner.logged("mining as");
+    let ended = miner.stop();
+    assert!(ended.status.success());
+    assert_eq!(ended.stderr.join("\n").matches(WAITING).count(), 1);
+    world.switch_on(ServeFault::HeldLock);
+    let began = Instant::now();
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::Elsewhere.code().into()), "{stderr}");
+    assert!(stderr.contains(WAITING) && stderr.contains("another process on this machine"), "{stderr}");
+    assert!(began.elapsed() >= Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_hotkey_without_a_uid_does_not_begin_to_mine() {
+    let scene = Scene::new(403);
+    let world = scene.served.world();
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::NotRegistered.code().into()), "{stderr}");
+    assert!(stderr.contains("btcli subnet register"), "{stderr}");
+}
+
+#[test]
+fn a_node_of_another_network_is_no_matter_of_waiting() {
+    let scene = Scene::new(404);
+    let text = fs::read_to_string(scene.served.env_file()).unwrap();
+    let kept: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            !["GRAIL_BLOCK_TIME", "GRAIL_DRAND", "GRAIL_MODEL_NAME"].iter().any(|name| line.starts_with(name))
+        })
+        .collect();
+    fs::write(scene.served.env_file(), kept.join("\n")).unwrap();
+    // A cache with the network's model in it, so that nothing is downloaded.
+    let repository = scene.data.path().join("models--Qwen--Qwen3-4B-Instruct-2507");
+    fs::create_dir_all(repository.join("snapshots/1")).unwrap();
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    fs::write(repository.join("refs/main"), "1").unwrap();
+    let changes = [("BT_NETWORK", "finney"), ("HF_HUB_CACHE", scene.data.path().to_str().unwrap())];
+    let (code, stderr) = grail(&scene, &changes, &["--device", "cuda", "--no-drand"]);
+    assert_eq!(code, Some(Exit::Protocol.code().into()), "{stderr}");
+    assert!(stderr.contains("it serves another network"), "{stderr}");
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_has_a_code_of_its_own() {
+    let scene = Scene::new(405);
+    let wrong = [("BT_CHAIN_ENDPOINT", "no address")];
+    let (code, stderr) = grail(&scene, &wrong, &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
+    assert!(stderr.contains("BT_CHAIN_ENDPOINT"), "{stderr}");
+    // A data folder that is a file.
+    let file = scene.served.env_file().to_str().unwrap();
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu", "--data-dir", file]);
+    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
+}
+
+#[test]
+fn a_model_that_cannot_be_fetched_now_is_a_matter_of_waiting() {
+    let scene = Scene::new(405);
+    // Nobody listens there: the hub is out of reach.
+    let unreachable = [("GRAIL_MODEL_NAME", PROTOCOL.model_name), ("HF_ENDPOINT", "http://127.0.0.1:1")];
+    let (code, stderr) = grail(&scene, &unreachable, &[]);
+    assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
+    assert!(stderr.contains(PROTOCOL.model_name), "{stderr}");
+}

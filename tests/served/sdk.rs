@@ -1,0 +1,54 @@
+//! The served chain read by bittensor's own SDK; skipped, with a notice, where Python has no `bittensor`.
+
+use std::process::Command;
+
+use grail_serve::{ServeOptions, Served};
+use serde_json::Value;
+
+const NETUID: u16 = 81;
+
+/// The interpreter that has the SDK, if one has.
+fn python() -> Option<String> {
+    let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let imported = Command::new(&python).args(["-c", "import bittensor"]).output();
+    imported.is_ok_and(|output| output.status.success()).then_some(python)
+}
+
+#[test]
+fn the_sdk_reads_commits_and_sets_weights() {
+    let Some(python) = python() else {
+        eprintln!("skipped: no Python with bittensor; name one in GRAIL_TEST_PYTHON");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(&ServeOptions::new(folder.path())).unwrap();
+    let world = served.world();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/served/sdk.py");
+    let output = Command::new(python)
+        .arg(script)
+        .arg(&world.chain_endpoints()[0])
+        .arg(folder.path().join("wallets"))
+        .args(["rehearsal", "miner", &NETUID.to_string()])
+        .env("HOME", folder.path())
+        .output()
+        .unwrap();
+    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}\n{errors}");
+    let seen: Value = serde_json::from_str(told.lines().last().unwrap_or_default())
+        .unwrap_or_else(|error| panic!("{error}: {told}\n{errors}"));
+
+    let state = world.chain.state();
+    let block = seen["block"].as_u64().unwrap();
+    assert_eq!(seen["block_hash"].as_str(), state.hash(block).as_deref());
+    let hotkeys: Vec<String> =
+        (0..state.neurons(NETUID)).map(|uid| state.hotkey(NETUID, uid).unwrap().to_ss58()).collect();
+    assert_eq!(seen["hotkeys"], serde_json::json!(hotkeys));
+    assert_eq!(seen["uids"], serde_json::json!([0, 1, 2]));
+    assert_eq!(seen["committed"], true, "{seen}");
+    assert_eq!(state.commitment(NETUID, world.miner()).unwrap().bytes, [b'x'; 128]);
+    let committed = serde_json::json!(["Raw128", "x".repeat(128)]);
+    assert_eq!(seen["commitments"][world.miner().to_ss58()], committed, "{seen}");
+    assert_eq!(seen["weights_set"], true, "{seen}");
+    // The SDK scales the largest weight to 65535.
+    assert_eq!(state.weights(NETUID, world.miner_uid()).unwrap(), [(0, 65535), (1, 21845)]);
+}
