@@ -5,6 +5,7 @@
 use std::process::Command;
 
 use anyhow::Context;
+use grail::output;
 
 /// A test with the number of cases that it gets at night.
 struct Chore {
@@ -98,7 +99,7 @@ const CHORES: [Chore; 9] = [
 pub(crate) fn run() -> anyhow::Result<bool> {
     let mut failed = Vec::new();
     for Chore { package, target, test, variable, cases, why } in CHORES {
-        println!("== {package} {test}, {variable}={cases}: {why}");
+        output::line(format_args!("== {package} {test}, {variable}={cases}: {why}"));
         let mut command = Command::new("cargo");
         command.args(["test", "--release", "--package", package]);
         match target {
@@ -110,7 +111,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
             failed.push(format!("{package} {test}"));
         }
     }
-    println!("nightly: {} of {} passed", CHORES.len() - failed.len(), CHORES.len());
-    failed.iter().for_each(|name| println!("failed: {name}"));
+    output::line(format_args!("nightly: {} of {} passed", CHORES.len() - failed.len(), CHORES.len()));
+    failed.iter().for_each(|name| output::line(format_args!("failed: {name}")));
     Ok(failed.is_empty())
 }

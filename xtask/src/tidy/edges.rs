@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-protocol", &[]),
     ("grail-terminal", &[]),
     ("grail-http", &[]),
+    ("grail-folder", &[]),
     ("grail-verify", &["grail-protocol"]),
     ("grail-engine", &["grail-protocol"]),
     ("grail-cuda", &["grail-protocol", "grail-engine"]),
@@ -21,11 +22,30 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-wallet", &["grail-protocol", "grail-miner"]),
     ("grail-config", &["grail-protocol", "grail-miner", "grail-wallet"]),
     ("grail-hub", &["grail-config", "grail-http"]),
-    ("grail-live", &["grail-protocol", "grail-miner", "grail-engine", "grail-cuda", "grail-http", "grail-terminal"]),
-    ("grail-tape", &["grail-protocol", "grail-verify", "grail-miner"]),
+    (
+        "grail-live",
+        &[
+            "grail-protocol",
+            "grail-miner",
+            "grail-engine",
+            "grail-cuda",
+            "grail-http",
+            "grail-terminal",
+            "grail-folder",
+        ],
+    ),
+    ("grail-tape", &["grail-protocol", "grail-verify", "grail-miner", "grail-folder"]),
     (
         "grail-observe",
-        &["grail-protocol", "grail-verify", "grail-miner", "grail-config", "grail-http", "grail-terminal"],
+        &[
+            "grail-protocol",
+            "grail-verify",
+            "grail-miner",
+            "grail-config",
+            "grail-http",
+            "grail-terminal",
+            "grail-folder",
+        ],
     ),
     ("grail-sim", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine"]),
     ("grail-swarm", &["grail-sim"]),
@@ -50,6 +70,7 @@ const OPERATOR: &[&str] = &[
     "grail-terminal",
     "grail-http",
     "grail-hub",
+    "grail-folder",
 ];
 /// Everything but what only tests may use.
 const ALL: &[&str] = &[
@@ -72,6 +93,7 @@ const ALL: &[&str] = &[
     "grail-terminal",
     "grail-http",
     "grail-hub",
+    "grail-folder",
 ];
 const FREE: &str = "xtask";
 

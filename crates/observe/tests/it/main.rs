@@ -7,6 +7,7 @@ mod loki;
 mod monitoring;
 mod offline;
 mod online;
+mod parsers;
 mod rules;
 mod wandb_service;
 mod webhooks;
