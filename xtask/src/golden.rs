@@ -18,6 +18,6 @@ pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -
         Some(directory) => runner.check_directory(directory)?,
         None => runner.check_fixtures()?,
     };
-    output::line(report);
+    output::line(&report);
     Ok(report.is_clean())
 }

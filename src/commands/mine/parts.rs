@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use grail_cuda::decode::DecodeSettings;
-use grail_cuda::weights::Model;
 use grail_cuda::{CudaSettings, ProofWatch};
 use grail_engine::CpuEngine;
 use grail_miner::ports::Engine;

@@ -178,11 +178,10 @@ impl Observer for Gatherer {
     fn action(&mut self, now: Now, action: &Action) {
         let Now { monotonic_ms, .. } = now;
         match action {
-            Action::WatchHead { after } => {
-                if self.announced.take_if(|announced| announced == after).is_some() {
-                    self.head_counts(*after, now);
-                }
+            Action::WatchHead { after } if self.announced.take_if(|announced| announced == after).is_some() => {
+                self.head_counts(*after, now);
             }
+            Action::WatchHead { .. } => {}
             Action::ReadBlockHash(block) => {
                 let window = self.window(window_start(*block), now);
                 ask(&mut window.hash, format!("hash of block {block}"), now);

@@ -12,14 +12,11 @@ use super::error::{JournalFileError, READING};
 use super::files::Files;
 use super::record::decode;
 use super::writer::KIND;
-<<<<<<< HEAD
 
 /// Longest file of a journal; a window of 20,000 rollouts has 300 MB.
 pub(super) const FILE_BYTES_MAX: usize = 1 << 30;
 /// Most memory that the records of a file take.
 pub(super) const DECODED_BYTES_MAX: usize = 1536 << 20;
-=======
->>>>>>> h3
 
 /// Records of one window in the journal of the hotkey with this address, whichever of its files they are in.
 ///

@@ -10,7 +10,9 @@ use std::time::Duration;
 use grail_engine::CpuEngine;
 use grail_live::engine::CpuWorker;
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Area, Event, GroupId, JournalEntry, Report, Trouble, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{
+    Action, Area, Event, GroupId, JournalEntry, Machine, Report, Trouble, WindowOutcome, WindowReceipt,
+};
 use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
 use grail_observe::health::Health;
 use grail_observe::{

@@ -86,7 +86,9 @@ fn a_password_is_found_under_both_names_and_the_message_tells_the_one_that_can_b
     let [by_btcli, by_shell] = [password_variable(&path), shell_variable(&path)];
     assert!(by_btcli.ends_with("MY WALLET-1@GRÖSSE_HOTKEYS_HOT"), "{by_btcli}");
     assert!(by_shell.ends_with("MY_WALLET_1_GR_SSE_HOTKEYS_HOT"), "{by_shell}");
-    let open = |variables| HotkeyWallet::open(&location, &Passwords { variables, prompt: None });
+    let open = |variables: &BTreeMap<String, SecretString>| {
+        HotkeyWallet::open(&location, &Passwords { variables, prompt: None })
+    };
     let told = open(&BTreeMap::new()).unwrap_err().to_string();
     assert!(told.contains(&format!("set {by_shell} to")) && !told.contains(&by_btcli), "{told}");
     for name in [&by_btcli, &by_shell] {
