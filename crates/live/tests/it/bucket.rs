@@ -20,12 +20,12 @@ const MIB: usize = 1 << 20;
 const PUT_MS_MAX: u64 = 60_000;
 
 fn bucket(server: &S3Server) -> S3Bucket {
-    S3Bucket::new(config(&server, WRITE, READ)).unwrap()
+    S3Bucket::new(config(server, WRITE, READ)).unwrap()
 }
 
 /// A bucket that writes everything above 5 MiB in parts.
 fn in_parts(server: &S3Server) -> S3Bucket {
-    S3Bucket::new(BucketConfig { part_bytes: 5 * MIB, ..config(&server, WRITE, READ) }).unwrap()
+    S3Bucket::new(BucketConfig { part_bytes: 5 * MIB, ..config(server, WRITE, READ) }).unwrap()
 }
 
 fn random_bytes(length: usize) -> Vec<u8> {
