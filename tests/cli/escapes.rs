@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use grail::tape::{FORMAT, Frame, Header, Step, Tape};
 use grail_miner::machine::{Event, GroupId};
 use grail_miner::ports::{BeaconError, BucketError, ChainError, Head};
+use grail_tape::{FORMAT, Frame, Header, Step, Tape};
 use serde_json::{Value, json};
 
 use crate::process::{Finished, command, finish, folder, grail};
