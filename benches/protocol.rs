@@ -1,5 +1,7 @@
 //! Speed of the protocol's own arithmetic: problems, prompts, openings, projections, files and signatures.
 
+#![allow(clippy::print_stdout, reason = "a bench says what it measured")]
+
 mod honest_window;
 
 use std::hint::black_box;

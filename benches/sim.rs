@@ -4,6 +4,7 @@
 //! cost of each stage of a window, and how much memory a day and a month of windows take. Real time is what the thread was
 //! running, where the system tells, so that a busy machine does not count.
 
+#![allow(clippy::print_stdout, reason = "a bench says what it measured")]
 #![allow(clippy::disallowed_types, reason = "a benchmark reads the real clock")]
 
 mod honest_window;

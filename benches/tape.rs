@@ -4,6 +4,7 @@
 //! beside the 360 seconds that such a window lasts and the processor time that mining it takes, and how long it takes to
 //! read the tape and to replay it. Costs are processor time, which other programs on the machine do not raise.
 
+#![allow(clippy::print_stdout, reason = "a bench says what it measured")]
 #![allow(clippy::disallowed_types, reason = "a benchmark reads the real clock and writes files")]
 
 use std::cell::RefCell;

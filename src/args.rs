@@ -12,8 +12,8 @@ use clap_complete::Shell;
 use grail_cuda::TorchProfile;
 use grail_miner::policy::UploadPolicy;
 
-use crate::device::DeviceChoice;
 use grail_config::LogFormat;
+use grail_live::device::DeviceChoice;
 use grail_operator::doctor::Device;
 
 pub use self::operator::{BundleArguments, MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments};
@@ -200,6 +200,9 @@ pub struct DoctorArguments {
     /// What is to generate; anything but a card is for custom networks.
     #[arg(long, value_enum, default_value_t = Device::Cuda)]
     pub device: Device,
+    /// CUDA devices that are to generate, by number.
+    #[arg(long, value_delimiter = ',', default_value = "0", value_name = "0,1,...")]
+    pub devices: Vec<usize>,
     /// The model: a folder, the id of a model in the Hugging Face cache, or `rehearsal` [default: GRAIL_MODEL_NAME].
     #[arg(long, value_name = "DIR|ID|rehearsal")]
     pub model: Option<String>,

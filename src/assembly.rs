@@ -1,14 +1,22 @@
 //! Live ports from the configuration: one function per port.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use grail_miner::ports::Signer;
 use grail_protocol::signature::Keypair;
 
-use grail_config::{BeaconConfig, ChainConfig, Network, StorageConfig};
+use grail_config::{BeaconConfig, ChainConfig, CredentialsError, Network, ReadPlace, StorageConfig};
 use grail_live::beacon::{DrandNetwork, DrandRelays, NetworkError, RelayPatience, RelaysError};
-use grail_live::bucket::{AccessKey, Addressing, BucketConfig, BucketConfigError, S3Bucket};
+use grail_live::bucket::{AccessKey, Addressing, BucketConfig, BucketConfigError, ReadAddress, S3Bucket};
 use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, SubtensorChain};
+use grail_live::committed::CommittedBucket;
+
+/// How long a read from the bucket waits for the chain to say what it holds: a quarter of a block time within these.
+const COMMITMENT_PATIENCE_MIN: Duration = Duration::from_millis(250);
+const COMMITMENT_PATIENCE_MAX: Duration = Duration::from_secs(3);
+/// Most bytes of the guard's object, which holds a name and a time.
+const GUARD_BYTES_MAX: u64 = 1 << 10;
 
 /// Why the beacon cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +49,7 @@ pub fn chain_to_ask(config: &ChainConfig) -> Result<SubtensorChain, ChainSetting
 pub fn chain_settings(config: &ChainConfig) -> ChainSettings {
     let endpoints = config.endpoints.iter().map(|endpoint| endpoint.expose().to_owned());
     let genesis = (config.network == Network::Finney).then_some(FINNEY_GENESIS);
-    ChainSettings { genesis, ..ChainSettings::custom(endpoints, config.netuid) }
+    ChainSettings { genesis, block_ms: config.block_ms, ..ChainSettings::custom(endpoints, config.netuid) }
 }
 
 /// The configured drand network, or quicknet by its public relays.
@@ -57,19 +65,52 @@ pub fn beacon(config: Option<&BeaconConfig>) -> Result<DrandRelays, BeaconSetupE
     Ok(DrandRelays::new(network, &relays, RelayPatience::default())?)
 }
 
-/// The bucket; nothing is sent yet.
+/// The bucket, written where the configuration says and read where validators read; nothing is sent yet.
 ///
 /// # Errors
 /// [`BucketConfigError`] where its description cannot be right.
 pub fn bucket(storage: &StorageConfig) -> Result<S3Bucket, BucketConfigError> {
-    S3Bucket::new(bucket_config(storage))
+    S3Bucket::new(bucket_config(storage)?)
+}
+
+/// The miner's view of its bucket: an object is readable only while the chain holds our read key.
+///
+/// # Errors
+/// As [`bucket`].
+pub fn committed_bucket(
+    bucket: S3Bucket,
+    storage: &StorageConfig,
+    chain: Rc<SubtensorChain>,
+    block_ms: u64,
+) -> Result<CommittedBucket<S3Bucket>, BucketConfigError> {
+    let patience = Duration::from_millis(block_ms / 4).clamp(COMMITMENT_PATIENCE_MIN, COMMITMENT_PATIENCE_MAX);
+    let ours = storage.read_credentials().map_err(unpublishable)?.to_vec();
+    let committed = chain.committed();
+    Ok(CommittedBucket::new(bucket, chain, committed, ours, patience))
+}
+
+/// The bucket for the guard between installations: it is read where it is written, and holds a few words.
+///
+/// # Errors
+/// As [`bucket`].
+pub fn guards_bucket(storage: &StorageConfig) -> Result<S3Bucket, BucketConfigError> {
+    S3Bucket::new(BucketConfig { read_address: None, object_bytes_max: GUARD_BYTES_MAX, ..bucket_config(storage)? })
 }
 
 /// What the bucket's adapter needs to know.
-pub fn bucket_config(storage: &StorageConfig) -> BucketConfig {
+///
+/// # Errors
+/// [`BucketConfigError`] where the read key does not fit on the chain.
+pub fn bucket_config(storage: &StorageConfig) -> Result<BucketConfig, BucketConfigError> {
     let key = |key: &grail_config::AccessKey| AccessKey { id: key.id.clone(), secret: key.secret.clone() };
     let (write_key, read_key) = (key(&storage.write), key(&storage.read));
     let addressing = if storage.force_path_style { Addressing::Path } else { Addressing::VirtualHost };
     let config = BucketConfig::s3(storage.endpoint.expose(), storage.name(), &storage.region, write_key, read_key);
-    BucketConfig { addressing, ..config }
+    let ReadPlace { credentials, server, region } = storage.read_place().map_err(unpublishable)?;
+    let read_address = Some(ReadAddress::at(&credentials, server, region));
+    Ok(BucketConfig { addressing, read_address, ..config })
+}
+
+fn unpublishable(error: CredentialsError) -> BucketConfigError {
+    BucketConfigError::Store(error.to_string())
 }

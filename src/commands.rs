@@ -17,7 +17,6 @@ mod shell;
 pub mod sim;
 mod stop;
 mod swarm;
-mod table;
 mod tape;
 mod top;
 mod verify;
@@ -30,14 +29,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use grail_miner::driver::Ports;
 use serde_json::json;
+use std::ffi::OsString;
+use std::path::Path;
 
 use crate::args::{Arguments, Command, MineArguments, SimCommand};
 use crate::exit::{Exit, Told};
 use crate::process::keep_memory_private;
 use crate::{defect, output};
 use grail_observe::contract::Schema;
-use grail_terminal::printable;
 use grail_terminal::{escaped, printable};
+
+/// Longer arguments are shown cut.
+const SHOWN_CHARS_MAX: usize = 80;
 
 /// Carry out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> Exit {
@@ -48,20 +51,21 @@ pub fn run(arguments: &Arguments) -> Exit {
             "grail: core dumps cannot be switched off ({error}), and may hold keys; set `ulimit -c 0`"
         ));
     }
-    ended(|| carried_out(arguments))
+    ended(matches!(arguments.command, Command::Mine(_)), || carried_out(arguments))
 }
 
 /// `grail mine` with its ports wrapped, for tests that plant failures behind them.
 #[doc(hidden)]
 pub fn mine_through(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> Exit {
-    ended(|| mine::run(arguments, verbose, wrap))
+    ended(true, || mine::run(arguments, verbose, wrap))
 }
 
 /// How a command ends; what it fails with is told, a panic included.
-fn ended(work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
+fn ended(is_service: bool, work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
     let outcome = catch_unwind(AssertUnwindSafe(work));
     outcome.unwrap_or_else(|_| Err(panicked().into())).unwrap_or_else(|error| {
-        let (exit, text) = (Exit::of(&error), one_line(&error));
+        let exit = if is_service { Exit::of_service(&error) } else { Exit::of(&error) };
+        let text = one_line(&error);
         output::aside(format_args!("grail: {text}"));
         if is_json_wanted() {
             output::line(failure(exit, &text));
@@ -114,6 +118,28 @@ fn failure(exit: Exit, text: &str) -> serde_json::Value {
 /// Every command that prints JSON is asked for it in the same way, so this holds where the rest is not understood, too.
 fn is_json_wanted() -> bool {
     std::env::args_os().any(|argument| argument == "--json")
+}
+
+/// What a command line ends with in which something stands that nobody sees, as copying from a page brings it in: its own
+/// message would show the argument as if it were right. Names of files that there are may hold anything.
+pub fn refuse_invisible(arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
+    let is_file = |argument: &str| {
+        let value = argument.strip_prefix("--").and_then(|option| option.split_once('=')).map_or(argument, |(_, v)| v);
+        Path::new(value).exists()
+    };
+    let odd = |argument: OsString| {
+        let argument = argument.into_string().ok()?;
+        Some((grail_config::invisible_in(&argument)?, argument)).filter(|(_, argument)| !is_file(argument))
+    };
+    let (number, (odd, argument)) =
+        (1..).zip(arguments).find_map(|(number, argument)| Some((number, odd(argument)?)))?;
+    let shown: String = argument.escape_debug().take(SHOWN_CHARS_MAX).collect();
+    let text = format!("argument {number} (`{shown}`) holds {odd}; type it again without that character");
+    output::aside(format_args!("grail: {text}"));
+    if is_json_wanted() {
+        output::line(failure(Exit::Usage, &text));
+    }
+    Some(Exit::Usage)
 }
 
 /// What a command line that cannot be understood ends with.

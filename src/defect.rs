@@ -1,8 +1,8 @@
-//! Panics, which are defects: each is told on one line, and none is taken for an end in good order.
+//! Panics: each is reported on one line, and the process ends with [`Exit::Defect`].
 //!
-//! A panic on any thread ends the miner: a thread that is gone would be missed only when something waits for it. The miner
-//! waits for [`noticed`], gives the open window a receipt, and ends with [`Exit::Defect`](crate::exit::Exit::Defect). Should
-//! it not come to that, because the event loop is stuck, a thread ends the process all the same.
+//! A panic on any thread ends the miner, because a missing thread would otherwise be noticed only when something waits for
+//! it. The miner awaits [`noticed`], gives the current window a receipt, and ends. If its event loop is stuck, a thread ends
+//! the process after half a minute.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::output;
 use grail_terminal::printable;
 
-/// How long a process that is to end after a panic may take to end by itself.
+/// Time for the miner to end in good order after a panic.
 const LAST_RESORT: Duration = Duration::from_secs(30);
 
 static LAST: Mutex<Option<String>> = Mutex::new(None);
@@ -28,11 +28,11 @@ static NOTICED: Notify = Notify::const_new();
 static ENDS_THE_PROCESS: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// Whether what this thread does may fail in any way without harm to the rest.
+    /// Whether this thread runs something that may panic without ending the process.
     static IS_AN_ATTEMPT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Watches for panics from now on. Each is told on one line of standard error, with its thread and its place.
+/// Installs the panic hook, which prints one line with thread, place and message.
 pub fn watch() {
     std::panic::set_hook(Box::new(|panic| {
         let told = told(panic);
@@ -56,13 +56,12 @@ pub fn watch() {
     }));
 }
 
-/// The last panic on any thread, with its thread and its place.
+/// Returns the last panic on any thread, with thread, place and message.
 pub fn last() -> Option<String> {
     slot().clone()
 }
 
-/// From now on a panic on any thread ends the process, after half a minute at the latest. What was survived before is
-/// forgotten.
+/// Makes every later panic end the process within half a minute, and forgets earlier ones.
 pub fn end_at_the_next() {
     *slot() = None;
     ENDS_THE_PROCESS.store(true, Ordering::Relaxed);
@@ -75,7 +74,7 @@ pub async fn noticed() {
     }
 }
 
-/// What a future gives; none where it panics, after which it is not polled again.
+/// Returns the output of a future, or `None` if it panics.
 pub async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -85,7 +84,7 @@ pub async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// What `work` gives; none where it panics on this thread, which then is no reason for the process to end.
+/// Returns the result of `work`, or `None` if it panics on this thread; such a panic does not end the process.
 pub fn attempted<T>(work: impl FnOnce() -> T) -> Option<T> {
     IS_AN_ATTEMPT.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(work));

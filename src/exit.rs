@@ -2,18 +2,22 @@
 //!
 //! The numbers above 63 are those of `sysexits.h`, which supervisors and shells know.
 
+use std::io;
 use std::process::ExitCode;
 
 use crate::assembly::BeaconSetupError;
 use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
+use grail_cuda::{CudaEngineError, CudaError};
 use grail_folder::FolderError;
+use grail_hub::HubError;
 use grail_live::bucket::BucketConfigError;
 use grail_live::chain::ChainSettingsError;
-use grail_live::hub::HubError;
+use grail_live::cuda_engine::CudaWorkersError;
 use grail_live::instance::HotkeyLockError;
 use grail_live::journal::JournalFileError;
-use grail_observe::EndpointError;
 use grail_observe::control::ControlError;
+use grail_observe::{EndpointError, LokiError, WandbError, WatchtowerError};
+use grail_operator::doctor::{Examination, env_file_passes, passes, wallet_passes};
 use grail_wallet::WalletError;
 
 /// How a command ended.
@@ -124,9 +128,82 @@ impl Exit {
         matches!(self, Self::Defect | Self::Retry | Self::Interrupted)
     }
 
+    /// Who says that only a person can mend it, and why that can be believed; none where starting again may help.
+    pub const fn witness(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Success | Self::Defect | Self::Retry | Self::Interrupted => return None,
+            Self::No => "the command's own verdict on what it was given; it would be the same again",
+            Self::Unread => "the system, which reports that the reader of the output has closed it",
+            Self::Usage => "the command line and the files that it names, as they were read",
+            Self::Elsewhere => {
+                "a lock that the system grants to a living process, or the guard in the bucket, renewed within the last \
+                 30 block times"
+            }
+            Self::NotRegistered => {
+                "a chain endpoint of the right network that is not syncing and whose newest block is young, while no such \
+                 endpoint shows a uid"
+            }
+            Self::Protocol => "every configured endpoint: each answered, and each has another genesis than the network",
+            Self::Credentials => {
+                "the wallet's file on this disk; for the bucket the store itself, by an error code that names the key or \
+                 the permission; for a published write key the key"
+            }
+            Self::Configuration => {
+                "the configuration, the model's files or the data folder on this disk, or the driver of the device, which \
+                 answered"
+            }
+        })
+    }
+
     /// What an error that ends a command amounts to.
     pub fn of(error: &anyhow::Error) -> Self {
-        error.chain().find_map(Self::of_cause).unwrap_or(Self::Usage)
+        let is_wallet = error.chain().any(|cause| cause.is::<WalletError>());
+        let denied = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_denied);
+        match denied && !is_wallet {
+            // Whatever was to be done: no waiting gives a right to it.
+            true => Self::Configuration,
+            false => error.chain().find_map(Self::of_cause).unwrap_or(Self::Usage),
+        }
+    }
+
+    /// What an error of a file that was named amounts to.
+    pub fn of_file(error: &io::Error) -> Self {
+        if is_denied(error) { Self::Configuration } else { Self::Usage }
+    }
+
+    /// The same for a command that a supervisor keeps running: an error that nobody knows is no reason to end for good.
+    pub fn of_service(error: &anyhow::Error) -> Self {
+        let of_system = |cause: &(dyn std::error::Error + 'static)| {
+            let error = cause.downcast_ref::<io::Error>()?;
+            let is_lasting = matches!(
+                error.kind(),
+                io::ErrorKind::IsADirectory
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::NotFound
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::ReadOnlyFilesystem
+            );
+            is_lasting.then_some(Self::Configuration)
+        };
+        let known = error.chain().find_map(Self::of_cause);
+        known.or_else(|| error.chain().find_map(of_system)).unwrap_or(Self::Retry)
+    }
+
+    /// What an engine that does not start amounts to: another process may still hold the device or its memory.
+    pub fn of_engine(error: &anyhow::Error) -> Self {
+        let is_passing = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref() {
+            Some(CudaWorkersError::Engine(CudaEngineError::Cuda(error))) => {
+                matches!(error, CudaError::OutOfMemory { .. } | CudaError::DeviceLost { .. } | CudaError::Driver { .. })
+            }
+            _ => cause.downcast_ref().is_some_and(passes),
+        };
+        if error.chain().any(is_passing) { Self::Retry } else { Self::Configuration }
+    }
+
+    /// How mining ends before it begins, by what the startup checks found; none if nothing keeps it from beginning.
+    pub fn of_examination(examination: &Examination) -> Option<Self> {
+        let obstacle = examination.obstacles().next().map(|check| Self::of_check(check.code));
+        obstacle.or_else(|| examination.passing().next().map(|_| Self::Retry))
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
@@ -137,37 +214,56 @@ impl Exit {
             return Some(Self::Elsewhere);
         }
         if let Some(error) = cause.downcast_ref::<JournalFileError>() {
-            return Some(if matches!(error, JournalFileError::Locked { .. }) {
-                Self::Elsewhere
-            } else {
-                Self::Configuration
+            return Some(match error {
+                JournalFileError::Locked { .. } => Self::Elsewhere,
+                JournalFileError::DiskFull { .. } | JournalFileError::Ended => Self::Retry,
+                JournalFileError::Io { source, .. } => Self::Configuration.unless(passes(source)),
+                _ => Self::Configuration,
             });
         }
         if let Some(error) = cause.downcast_ref::<HubError>() {
-            return Some(if matches!(error, HubError::Download { .. }) { Self::Retry } else { Self::Configuration });
-        }
-        if let Some(error) = cause.downcast_ref::<EndpointError>() {
-            return Some(if matches!(error, EndpointError::Start(_)) { Self::Retry } else { Self::Configuration });
-        }
-        if let Some(error) = cause.downcast_ref::<HotkeyLockError>() {
-            return Some(if matches!(error, HotkeyLockError::Taken { .. }) {
-                Self::Elsewhere
-            } else {
-                Self::Credentials
+            return Some(match error {
+                // A damaged file was removed, and is fetched again.
+                HubError::Download { .. } | HubError::Start(_) | HubError::Damaged { .. } => Self::Retry,
+                HubError::Read { source, .. } => Self::Configuration.unless(passes(source)),
+                _ => Self::Configuration,
             });
         }
+        if let Some(error) = cause.downcast_ref::<EndpointError>() {
+            return Some(match error {
+                EndpointError::Start(_) => Self::Retry,
+                // A process that is ending may still have the port.
+                EndpointError::Listen { why, .. } => Self::Configuration.unless(passes(why)),
+                EndpointError::NotLoopback(_) => Self::Configuration,
+            });
+        }
+        if let Some(error) = cause.downcast_ref::<HotkeyLockError>() {
+            return Some(match error {
+                HotkeyLockError::Taken { .. } => Self::Elsewhere,
+                HotkeyLockError::Io { source, .. } => Self::Credentials.unless(passes(source)),
+            });
+        }
+        if let Some(error) = cause.downcast_ref::<WalletError>() {
+            return Some(Self::Credentials.unless(wallet_passes(error)));
+        }
+        if let Some(error) = cause.downcast_ref::<EnvFileError>() {
+            return Some(Self::Configuration.unless(env_file_passes(error)));
+        }
         let is_configuration = cause.is::<ConfigErrors>()
-            || cause.is::<EnvFileError>()
             || cause.is::<CredentialsError>()
             || cause.is::<ChainSettingsError>()
             || cause.is::<BucketConfigError>()
             || cause.is::<BeaconSetupError>()
-            || cause.is::<FolderError>();
-        match () {
-            () if cause.is::<WalletError>() => Some(Self::Credentials),
-            () if is_configuration => Some(Self::Configuration),
-            () => None,
-        }
+            || cause.is::<FolderError>()
+            || matches!(cause.downcast_ref(), Some(LokiError::Client(_)))
+            || matches!(cause.downcast_ref(), Some(WatchtowerError::Client(_)))
+            || matches!(cause.downcast_ref(), Some(WandbError::Client(_) | WandbError::Folder { .. }));
+        is_configuration.then_some(Self::Configuration)
+    }
+
+    /// This, unless the reason passes by itself.
+    const fn unless(self, passes: bool) -> Self {
+        if passes { Self::Retry } else { self }
     }
 
     /// What a failed check of `grail doctor` amounts to, by its code.
@@ -177,11 +273,17 @@ impl Exit {
             // An obstacle only where every node is of another network.
             "chain.endpoint" => Self::Protocol,
             "chain.commitment" => Self::Credentials,
-            "bucket.name" => Self::Configuration,
+            // Another store is needed, and no other key.
+            "bucket.name" | "bucket.conditions" | "bucket.multipart" => Self::Configuration,
             _ if code.starts_with("wallet.") || code.starts_with("bucket.") => Self::Credentials,
             _ => Self::Configuration,
         }
     }
+}
+
+/// Whether the system refuses because of whose something is, or since it is only to be read.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 impl From<Exit> for ExitCode {
@@ -212,16 +314,20 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_documented_table_is_this_one() {
-        let readme = include_str!("../README.md");
-        let table: Vec<&str> = readme
-            .lines()
-            .skip_while(|line| *line != "## Exit codes")
+    /// The rows of the first table below a heading.
+    fn table<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
+        page.lines()
+            .skip_while(|line| *line != heading)
             .skip_while(|line| !line.starts_with("|---"))
             .skip(1)
             .take_while(|line| line.starts_with('|'))
-            .collect();
+            .collect()
+    }
+
+    #[test]
+    fn the_documented_table_is_this_one() {
+        let readme = include_str!("../README.md");
+        let table = table(readme, "## Exit codes");
         let again = |exit: Exit| if exit.heals() { "yes" } else { "no" };
         let ours: Vec<String> = Exit::ALL
             .iter()
@@ -235,6 +341,53 @@ mod tests {
             .collect();
         let line = format!("RestartPreventExitStatus={}", kept_down.join(" "));
         assert!(readme.contains(&line), "README lacks {line}");
+    }
+
+    #[test]
+    fn every_code_that_must_not_be_restarted_has_its_witness_in_the_documents() {
+        let table = table(include_str!("../docs/exit-codes.md"), "# Exit codes and their witnesses");
+        let final_codes = Exit::ALL.iter().filter(|exit| !exit.heals() && exit.code() > 0);
+        let row = |exit: &Exit| {
+            let witness = exit.witness().unwrap_or_else(|| panic!("{} has no witness", exit.name()));
+            format!("| {} | `{}` | {} | {witness} |", exit.code(), exit.name(), exit.meaning())
+        };
+        assert_eq!(table, final_codes.map(row).collect::<Vec<_>>());
+        assert!(Exit::ALL.iter().filter(|exit| exit.heals()).all(|exit| exit.witness().is_none()));
+    }
+
+    #[test]
+    fn what_passes_is_no_reason_to_end_for_good() {
+        let [denied, full] = [13, 28].map(std::io::Error::from_raw_os_error);
+        let listen = |why| EndpointError::Listen { address: ([127, 0, 0, 1], 9464).into(), why };
+        assert_eq!(Exit::of(&listen(std::io::ErrorKind::AddrInUse.into()).into()), Exit::Retry);
+        assert_eq!(Exit::of(&listen(std::io::ErrorKind::PermissionDenied.into()).into()), Exit::Configuration);
+        let journal = |source| JournalFileError::Io { doing: "writing", path: "j".into(), source };
+        assert_eq!(Exit::of(&journal(std::io::ErrorKind::TimedOut.into()).into()), Exit::Retry);
+        assert_eq!(Exit::of(&JournalFileError::DiskFull { path: "j".into() }.into()), Exit::Retry);
+        let wallet = |source| WalletError::Unreadable { path: "w".into(), source };
+        assert_eq!(Exit::of(&wallet(std::io::Error::from_raw_os_error(5)).into()), Exit::Retry);
+        assert_eq!(Exit::of(&wallet(std::io::ErrorKind::PermissionDenied.into()).into()), Exit::Credentials);
+        let unknown = |error: std::io::Error| Exit::of_service(&anyhow::Error::new(error).context("while starting"));
+        assert_eq!((unknown(denied), unknown(full)), (Exit::Configuration, Exit::Retry));
+        assert_eq!(Exit::of_service(&anyhow::anyhow!("nobody knows")), Exit::Retry);
+        let device = |error| Exit::of_engine(&CudaWorkersError::Engine(CudaEngineError::Cuda(error)).into());
+        assert_eq!(device(CudaError::OutOfMemory { what: "weights", bytes: 1 }), Exit::Retry);
+        assert_eq!(device(CudaError::NoDevice { ordinal: 1, count: 1 }), Exit::Configuration);
+    }
+
+    #[test]
+    fn what_the_system_denies_is_a_matter_of_configuration_whoever_met_it() {
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
+            let error = anyhow::Error::new(io::Error::from(kind)).context("cannot write receipts in /data");
+            assert_eq!(Exit::of(&error), Exit::Configuration, "{kind}");
+            let path = || "/data/instance-id".into();
+            let error = HotkeyLockError::Io { doing: "write", path: path(), source: kind.into() };
+            assert_eq!(Exit::of(&error.into()), Exit::Configuration, "{kind}");
+            let error = WalletError::Unreadable { path: path(), source: kind.into() };
+            assert_eq!(Exit::of(&error.into()), Exit::Credentials, "{kind}");
+        }
+        let interrupted = io::Error::from(io::ErrorKind::Interrupted);
+        assert_eq!(Exit::of(&anyhow::Error::new(interrupted)), Exit::Usage);
     }
 
     #[test]

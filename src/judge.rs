@@ -10,8 +10,8 @@ use grail_protocol::generation::{ModelLimits, ProofModel};
 use grail_protocol::python_json::Value;
 use grail_verify::{Recomputed, Report, Scope, WindowFacts, verify_value};
 
-use crate::device::DeviceChoice;
 use crate::prover::DeviceProver;
+use grail_live::device::DeviceChoice;
 
 /// What computes proofs again.
 #[derive(Debug, Clone, Copy)]

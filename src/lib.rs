@@ -11,7 +11,6 @@ pub mod assembly;
 pub mod bench;
 pub mod commands;
 pub mod defect;
-pub mod device;
 pub mod exit;
 pub mod judge;
 pub mod output;

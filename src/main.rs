@@ -8,6 +8,9 @@ use grail::{commands, defect};
 
 fn main() -> ExitCode {
     defect::watch();
+    if let Some(exit) = commands::refuse_invisible(std::env::args_os().skip(1)) {
+        return exit.into();
+    }
     match Arguments::try_parse() {
         Ok(arguments) => commands::run(&arguments),
         Err(error) => commands::misunderstood(&error),

@@ -1,4 +1,4 @@
-//! Standard output and standard error, which may be closed or full: neither is a reason to panic.
+//! Printing for every command, without a panic when standard output or standard error is closed or full.
 //!
 //! Every command prints through this module, which lets no character through that could deceive a reader: see
 //! [`escaped`]. The macros of the standard library do, and panic where a write fails. Text from outside that stands within
@@ -10,13 +10,13 @@ use std::io::{self, ErrorKind, Write};
 use crate::exit::Exit;
 use grail_terminal::escaped;
 
-/// Writes text and a line's end to standard output. Ends the process where that fails, since the answer was not heard:
-/// as [`Exit::Unread`] and quietly where nobody reads any more, otherwise as [`Exit::Usage`] with a message.
+/// Writes a line to standard output. If that fails, ends the process: quietly as [`Exit::Unread`] if the reader has closed
+/// its end, otherwise as [`Exit::Usage`] with a message.
 pub fn line(text: impl Display) {
     styled(escaped(&text.to_string()));
 }
 
-/// As [`line()`], for text that has its line's end.
+/// As [`line()`], for text that ends with a line feed.
 pub fn text(text: impl Display) {
     written(|stdout| write!(stdout, "{}", escaped(&text.to_string())));
 }
@@ -26,12 +26,12 @@ pub(crate) fn styled(text: impl Display) {
     written(|stdout| writeln!(stdout, "{text}"));
 }
 
-/// Writes a line to standard error. Where that fails there is nobody to tell.
+/// Writes a line to standard error, and ignores a failure.
 pub fn aside(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{}", escaped(&text.to_string()));
 }
 
-/// How a command ends whose answer could not be written; says so, unless nobody reads any more.
+/// Returns how a command ends if its output cannot be written; prints the error unless the reader has closed its end.
 pub(crate) fn unheard(error: &io::Error) -> Exit {
     if error.kind() == ErrorKind::BrokenPipe {
         return Exit::Unread;

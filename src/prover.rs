@@ -11,8 +11,8 @@ use grail_engine::HfTokenizer;
 use grail_protocol::generation::{ModelLimits, ProofPass};
 use grail_verify::{Recompute, RecomputeError};
 
-use crate::device;
-use grail_live::hub;
+use grail_hub::local_name;
+use grail_live::device;
 
 /// The model with its tokenizer, where it has one.
 pub struct DeviceProver {
@@ -29,7 +29,7 @@ impl DeviceProver {
     pub fn open(model: &str, ordinal: usize, profile: TorchProfile) -> anyhow::Result<Self> {
         let (device, kernels) = device::open(ordinal)?;
         let kernels = Rc::new(kernels);
-        let mut model = Model::open(&hub::local_name(model)?)?;
+        let mut model = Model::open(&local_name(model)?)?;
         let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
         let weights = Arc::new(ExactWeights::load(&model.config, &queue, &mut *model.tensors)?);
         let own_eos = model.tokenizer.as_ref().and_then(HfTokenizer::eos_token);

@@ -96,6 +96,8 @@ impl SimBucket {
 /// One node's connection to the bucket.
 pub struct BucketLink {
     bucket: SimBucket,
+    /// What lies at an address that takes everything, and from which nobody reads.
+    elsewhere: SimBucket,
     time: VirtualTime,
     faults: Rc<FaultPlan>,
     seed: u64,
@@ -105,7 +107,7 @@ pub struct BucketLink {
 impl BucketLink {
     /// A connection to this bucket.
     pub fn new(bucket: SimBucket, time: VirtualTime, faults: Rc<FaultPlan>, seed: u64) -> Self {
-        Self { bucket, time, faults, seed, calls: Cell::new(0) }
+        Self { bucket, elsewhere: SimBucket::default(), time, faults, seed, calls: Cell::new(0) }
     }
 
     /// The same after so many calls; the next version is above that number.
@@ -130,6 +132,9 @@ impl BucketLink {
 
     /// Why a request is refused before anything is done; `key` is the kind of fault of the key that it is signed with.
     fn refusal(&self, key: FaultKind) -> Result<(), BucketError> {
+        if self.struck(FaultKind::WebPage).is_some() {
+            return Err(BucketError::Transient("HTTP status 403 without an S3 error, from a portal".to_owned()));
+        }
         if self.struck(FaultKind::BucketRateLimit).is_some() {
             return Err(BucketError::Transient("429 Too Many Requests".to_owned()));
         }
@@ -148,13 +153,18 @@ impl Bucket for BucketLink {
     async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, _: u64) -> Result<Etag, BucketError> {
         let call = self.call(bytes.len()).await;
         self.refusal(FaultKind::ExpiredWriteKey)?;
+        if self.struck(FaultKind::NoConditions).is_some() {
+            return Err(BucketError::Refused("the store has no conditional writes (NotImplemented)".to_owned()));
+        }
         if self.struck(FaultKind::UploadErrorBefore).is_some() {
             return Err(BucketError::Transient("503 Slow Down".to_owned()));
         }
         if self.struck(FaultKind::PartialUpload).is_some() {
             return Err(BucketError::Unknown("the connection broke after part 1 of 2".to_owned()));
         }
-        let written = self.bucket.write(key, bytes, condition, (call, self.time.now_ms()))?;
+        let is_elsewhere = self.struck(FaultKind::WrongAddress).is_some();
+        let bucket = if is_elsewhere { &self.elsewhere } else { &self.bucket };
+        let written = bucket.write(key, bytes, condition, (call, self.time.now_ms()))?;
         if self.struck(FaultKind::UploadErrorAfter).is_some() {
             return Err(BucketError::Unknown("the connection was reset".to_owned()));
         }

@@ -23,7 +23,7 @@ const COMPLETION_TOKENS: u64 = 300;
 /// In one world of this many a fault lasts for its whole window.
 const LONG_ONE_IN: u64 = 8;
 /// What may last for a whole window: a process that works all the time must give a receipt of it nevertheless.
-const LONG: [FaultKind; 11] = [
+const LONG: [FaultKind; 12] = [
     FaultKind::Deregistration,
     FaultKind::UploadErrorBefore,
     FaultKind::BucketRateLimit,
@@ -35,6 +35,7 @@ const LONG: [FaultKind; 11] = [
     FaultKind::BadGroup,
     FaultKind::NanHidden,
     FaultKind::ImprobableEos,
+    FaultKind::WebPage,
 ];
 /// In one world of this many the miner is killed, and the one after it learns no block hash until the window is over.
 const TOGETHER_ONE_IN: u64 = 32;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use grail_miner::behaviour::Behaviour;
 use grail_miner::driver::Observer;
 use grail_miner::machine::MachineConfig;
 use grail_miner::policy::UploadPolicy;
@@ -43,6 +44,8 @@ pub struct SimConfig {
     pub observer: Option<SharedObserver>,
     /// Counts the calls of ports, and may let one fail.
     pub calls: Calls,
+    /// The changes of behaviour that the miner decides by: all of them, unless a test shows what one is good for.
+    pub behaviours: Vec<Behaviour>,
 }
 
 impl SimConfig {
@@ -61,6 +64,7 @@ impl SimConfig {
             keep_trace: false,
             observer: None,
             calls: Calls::default(),
+            behaviours: Behaviour::ALL.to_vec(),
         }
     }
 }
@@ -115,6 +119,7 @@ pub fn machine_config(config: &SimConfig) -> MachineConfig {
         safety_blocks: config.knobs.safety_blocks,
         reorganisation_blocks_max: config.knobs.reorganisation_blocks_max,
         early_upload_ms: config.knobs.early_upload_ms,
+        behaviours: config.behaviours.clone(),
         ..MachineConfig::new(keypair(config.seed, "miner").hotkey(), read_credentials(config.seed))
     }
 }

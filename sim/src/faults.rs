@@ -212,6 +212,7 @@ impl Fault {
         let from_ms = match placement {
             Placement::Before => start_ms.saturating_sub(PROTOCOL.block_ms),
             Placement::Start => start_ms,
+            Placement::End => start_ms + length_ms - PROTOCOL.block_ms,
             Placement::StartOrAnywhere if third > 0 => start_ms,
             Placement::UploadOrAnywhere if third == 1 => start_ms + UPLOAD_MS,
             Placement::UploadOrAnywhere if third == 2 => start_ms + length_ms - duration_ms,

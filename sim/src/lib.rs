@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod marks;
 mod node;
 pub mod past;
+mod reasons;
 pub mod rehearsal;
 mod report;
 pub mod rivals;

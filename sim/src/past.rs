@@ -92,6 +92,7 @@ impl Past {
                 _ => {}
             }
         }
+        self.head = self.machine.head().or(self.head);
         self.safety.handled(now, &self.machine);
         if self.machine.window_start() != window {
             self.window_ms = Some(now.monotonic_ms);
@@ -110,7 +111,6 @@ impl Past {
 
     fn answered(&mut self, question: &Action, event: &Event) {
         match (question, event) {
-            (_, Event::HeadMoved(head)) => self.head = self.head.max(Some(head.number)),
             (_, Event::BlockHashRead { block, result: Ok(Some(hash)) }) => {
                 self.hashes.insert(*block, hash.clone());
             }

@@ -6,6 +6,8 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, GroupId, GroupOrder, Machine, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{JournalRecord, Now};
 
+use crate::reasons::Reasons;
+
 /// Questions that a miner may ask within a minute; more is a loop that does not pause.
 const QUESTIONS_MAX: usize = 300;
 /// Commitments that a miner may send within a minute: each costs a fee, and one that is not included yet has the nonce.
@@ -31,6 +33,7 @@ pub struct Safety {
     violations: Vec<String>,
     marks: BTreeMap<String, u64>,
     process: ProcessFacts,
+    reasons: Reasons,
     receipts: BTreeMap<u64, WindowReceipt>,
 }
 
@@ -133,6 +136,9 @@ impl Safety {
             let was_seen = receipt.digest.as_ref().is_some_and(seen);
             self.check(now, was_seen, || "success was claimed for a file that nobody read back".to_owned());
         }
+        if let Some(wrong) = self.reasons.settle(receipt) {
+            self.check(now, false, || format!("window {wrong}"));
+        }
         let before = self.receipts.insert(receipt.window_start, receipt.clone());
         let agrees = before.is_none_or(|before| before.digest == receipt.digest);
         self.check(now, agrees, || {
@@ -156,6 +162,7 @@ impl Safety {
 impl Observer for Safety {
     fn event(&mut self, now: Now, event: &Event) {
         self.mark(event_mark(event));
+        self.reasons.event(event);
         self.check_secrets(now, &event.summary());
         match event {
             Event::Started(records) => self.process = ProcessFacts::recovered(records),
@@ -175,6 +182,7 @@ impl Observer for Safety {
 
     fn action(&mut self, now: Now, action: &Action) {
         self.check_secrets(now, &action.summary());
+        self.reasons.action(action);
         match action {
             Action::Generate(order) => self.check_order(now, order),
             Action::CancelGroup(id) => {

@@ -18,7 +18,7 @@ use crate::chain::{ChainLink, SimChain};
 use crate::clock::{NodeClock, Steps};
 use crate::config::{SimConfig, keypair, machine_config, secrets};
 use crate::engine::SimEngine;
-use crate::faults::FaultPlan;
+use crate::faults::{FaultKind, FaultPlan};
 use crate::health::Health;
 use crate::journal::DiskJournal;
 use crate::ledger::Audit;
@@ -241,8 +241,12 @@ impl World {
     }
 
     async fn receipt(&self, window_start: u64) -> Option<WindowReceipt> {
-        let began_ms = self.time.now_ms();
+        let mut began_ms = self.time.now_ms();
         loop {
+            if self.faults.active(FaultKind::ChainOutage, self.time.now_ms()).is_some() {
+                // Without heads nobody knows that the window is over.
+                began_ms = self.time.now_ms();
+            }
             let receipt = self.safety.borrow().receipt(window_start).cloned();
             let waited_ms = self.time.now_ms() - began_ms;
             let is_given_up = waited_ms >= CRASHED_RECEIPT_MS_MAX && self.has_crashed_at_end_of(window_start);

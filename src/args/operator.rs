@@ -7,7 +7,7 @@ use clap::Args;
 use grail_cuda::TorchProfile;
 
 use super::EnvFileArgument;
-use crate::device::DeviceChoice;
+use grail_live::device::DeviceChoice;
 
 /// Which running miner.
 #[derive(Debug, Args)]

@@ -41,7 +41,7 @@ impl Bench {
     }
 
     fn decoder(&self, half: &Arc<HalfWeights>, settings: DecodeSettings) -> Result<Decoder, CudaEngineError> {
-        let kernels = Rc::new(Kernels::load(&self.device, crate::device::kernel_cache().as_deref())?);
+        let kernels = Rc::new(Kernels::load(&self.device, grail_live::device::kernel_cache().as_deref())?);
         Ok(Decoder::new(&self.device, kernels, self.weights.clone(), half.clone(), settings)?)
     }
 

@@ -221,6 +221,6 @@ impl Bench {
 
 /// A prover for the calling thread, with kernels of its own.
 fn own_prover(device: &Device, weights: &Arc<ExactWeights>) -> Result<Prover, CudaEngineError> {
-    let kernels = Rc::new(Kernels::load(device, crate::device::kernel_cache().as_deref())?);
+    let kernels = Rc::new(Kernels::load(device, grail_live::device::kernel_cache().as_deref())?);
     Ok(Prover::new(device, kernels, weights.clone(), TorchProfile::Torch2_10, ProofPlan::default(), 0)?)
 }

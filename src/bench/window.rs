@@ -123,7 +123,7 @@ pub fn fixed_shapes(report: &mut BenchReport, model: &str, ordinal: usize) -> Re
 fn settings(model: &str, ordinal: usize) -> CudaSettings {
     let mut settings = CudaSettings::new(model, ordinal);
     settings.profile = TorchProfile::Torch2_10;
-    settings.kernel_cache = crate::device::kernel_cache();
+    settings.kernel_cache = grail_live::device::kernel_cache();
     settings
 }
 

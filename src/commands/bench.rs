@@ -9,10 +9,10 @@ use super::output;
 use crate::args::BenchArguments;
 use crate::bench::compare::{Comparison, configuration};
 use crate::bench::{Bench, window};
-use crate::device::{self, DeviceChoice};
 use crate::exit::Exit;
 use grail_folder::bounded;
-use grail_live::hub;
+use grail_hub::local_name;
+use grail_live::device::{self, DeviceChoice};
 use grail_observe::contract::Schema;
 
 pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
     };
     // Before the run, whose result would be lost with it.
     let older = arguments.compare.as_deref().map(read).transpose()?;
-    let model = hub::local_name(&arguments.model)?;
+    let model = local_name(&arguments.model)?;
     let (device, kernels) = device::open(ordinal)?;
     let mut report = Bench::new(device, kernels, &model)?.run(arguments.arrangements)?;
     if let Some(batches) = arguments.window {

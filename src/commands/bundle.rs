@@ -6,23 +6,35 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use serde_json::json;
 
 use super::output;
 use crate::args::BundleArguments;
-use crate::exit::Exit;
+use crate::exit::{Exit, Told};
 use grail_config::MinerConfig;
 use grail_live::journal::hotkeys;
 use grail_operator::bundle::{Bundle, Redactor, Sources};
 use grail_terminal::printable;
 
+/// Whoever mines has set it.
+const WRITE_SECRET: &str = "R2_WRITE_SECRET_ACCESS_KEY";
+
 pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
-    let typed = grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref());
-    let redactor = typed.as_ref().map(Redactor::of).unwrap_or_default();
-    let config = match &typed {
-        Ok(typed) => super::config::document(typed, &MinerConfig::from_typed(typed)),
-        Err(error) => json!({ "error": error.to_string() }),
-    };
+    let environment = grail_config::process_environment();
+    // What is secret follows from the configuration: without it everything might be, and nothing would be found.
+    let typed = grail_config::load(&environment, arguments.env_file.env_file.as_deref())
+        .context("nothing is packed, since secrets are found by the configuration")?;
+    if typed.get(WRITE_SECRET).is_none() {
+        let file = typed
+            .file()
+            .map_or_else(|| "there is no .env here, and the environment".to_owned(), |file| file.display().to_string());
+        let text = format!(
+            "nothing is packed, since secrets are found by the configuration: {file} holds no {WRITE_SECRET}; name the \
+             miner's own .env with --env-file"
+        );
+        return Err(Told::new(Exit::Configuration, text).into());
+    }
+    let redactor = Redactor::of(&typed, &environment);
+    let config = super::config::document(&typed, &MinerConfig::from_typed(&typed));
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
     let known = hotkeys(&data_folder);
     let only = if let [only] = known.as_slice() { Some(only.as_str()) } else { None };

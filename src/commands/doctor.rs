@@ -54,6 +54,7 @@ fn examination(
         wallet: opened.as_ref().map(|opened| opened.as_ref().map(Rc::clone)),
         beacon: beacon.as_ref(),
         device: arguments.device,
+        devices: &arguments.devices,
         model: arguments.model.as_deref(),
         hub_cache: hub_cache.as_deref(),
         data_folder: data_folder.as_deref(),

@@ -4,9 +4,9 @@ use grail_cuda::ProofPlan;
 
 use super::output;
 use crate::args::GoldenArguments;
-use crate::device::{self, DeviceChoice};
 use crate::exit::Exit;
 use grail_golden::{DeviceProofs, GoldenRunner};
+use grail_live::device::{self, DeviceChoice};
 
 pub(super) fn run(arguments: &GoldenArguments) -> anyhow::Result<Exit> {
     let runner = GoldenRunner::new("fixtures");

@@ -37,7 +37,7 @@ use grail_live::unix_ms;
 use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
 use grail_observe::health::Health;
 use grail_observe::{
-    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReceiptFormat, Receipts, Samples, Sinks,
+    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReadFrom, ReceiptFormat, Receipts, Samples, Sinks,
     UploadProbe, Verbosity, Vitals, Watchdog, bars, start_logging,
 };
 use grail_operator::doctor::Device;
@@ -63,7 +63,7 @@ const WEIGHT_BLOCKS: u64 = 30;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
-/// Mines until something ends it; `wrap` may put something before the ports.
+/// Mines until something ends it; `wrap` may put something in front of the ports.
 pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> anyhow::Result<Exit> {
     let hangups = Hangups::listen()?;
     let HandedOver { inputs, before, after_loss } = HandedOver::taken()?;
@@ -84,13 +84,13 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -
     }
 }
 
-/// What an attempt at mining is given, and what it leaves behind.
+/// What a process starts with, and whether it has begun to mine.
 struct Life<'a> {
     inputs: Inputs,
     hangups: Hangups,
-    /// Whether this process took the place of one that had lost its devices.
+    /// Whether this process replaced one that had lost its devices.
     after_loss: bool,
-    /// Whether it came to mining.
+    /// Whether it has begun to mine.
     has_begun: Cell<bool>,
     wrap: &'a dyn Fn(Ports) -> Ports,
 }
@@ -150,17 +150,20 @@ fn mine(
     let local = tokio::task::LocalSet::new();
     let examination =
         local.block_on(&runtime, examined(arguments, typed, config, &wallet, hub_cache.as_deref(), &data_folder))?;
-    if let Some(obstacle) = found(&examination) {
-        return Ok(Ending::Code(Exit::of_check(obstacle.code)));
+    found(&examination);
+    if let Some(exit) = Exit::of_examination(&examination) {
+        return Ok(Ending::Code(exit));
     }
     // Last, since a model takes long to load.
     let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
     let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
     let meter = EngineMeter::new(memory_of(cards));
-    // A device that was lost a moment ago may come back by itself.
-    let exit = if life.after_loss { Exit::Retry } else { Exit::Configuration };
-    let (engine, is_lost) =
-        engine(arguments, &model, &meter.watch()).map_err(|error| Told::new(exit, super::one_line(&error)))?;
+    let failed = |error: anyhow::Error| {
+        // A device that was lost a moment ago may come back by itself.
+        let exit = if life.after_loss { Exit::Retry } else { Exit::of_engine(&error) };
+        Told::new(exit, super::one_line(&error))
+    };
+    let (engine, is_lost) = engine(arguments, &model, &meter.watch()).map_err(failed)?;
     loading.finish_and_clear();
     let mining = Mining {
         arguments,
@@ -212,13 +215,15 @@ impl Mining<'_> {
         let instance = InstanceId::of(self.data_folder)?;
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
         let bucket = assembly::bucket(&self.config.storage)?;
+        let hotkey = self.wallet.address().to_owned();
+        let read_from = ReadFrom { url: bucket.read_url().to_owned(), hotkey };
         let sent = bucket.progress();
         let upload: UploadProbe = Arc::new(move || sent.sent_of());
         let ports = (self.life.wrap)(self.ports(chain.clone(), bucket)?);
         let clock = ports.clock.clone();
         let block_ms = self.config.chain.block_ms;
         // Not the miner's own bucket, whose uploads are shown as they progress.
-        let bucket = Rc::new(assembly::bucket(&self.config.storage)?);
+        let bucket = Rc::new(assembly::guards_bucket(&self.config.storage)?);
         let guard = BucketGuard::new(bucket, ports.clock.clone(), self.wallet.address(), instance, block_ms);
         match guard.take(self.arguments.take_over).await {
             Ok(()) => {}
@@ -229,13 +234,15 @@ impl Mining<'_> {
         let patience = Duration::from_millis(told::STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
         let config = self.machine_config()?;
-        let health = Health::new(block_ms);
+        let asked = chain.clone();
+        let is_connected = move || asked.endpoints().iter().any(|(_, in_use)| *in_use == Some(true));
+        let health = Health::new(block_ms).asking(Box::new(is_connected));
         let board = self.board(health.vitals(), upload.clone(), chain);
         let (mut asked, asked_too) = (board.stop(), board.stop());
         // Kept until the miner ends: with it goes the socket.
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
-        let (mut observers, receipts) = self.observers(pulse, health, upload)?;
+        let (mut observers, receipts) = self.observers(pulse, health, upload, read_from)?;
         observers.0.push(Box::new(board));
         observers.0.extend(self.recorder(&config, &*ports.clock)?);
         let machine = Machine::new(config);
@@ -296,6 +303,8 @@ impl Mining<'_> {
     }
 
     fn ports(&self, chain: Rc<SubtensorChain>, bucket: S3Bucket) -> anyhow::Result<Ports> {
+        let block_ms = self.config.chain.block_ms;
+        let bucket = assembly::committed_bucket(bucket, &self.config.storage, chain.clone(), block_ms)?;
         Ok(Ports {
             clock: Rc::new(SystemClock::new()),
             chain,
@@ -307,7 +316,7 @@ impl Mining<'_> {
         })
     }
 
-    /// Resolves once a SIGHUP came and a miner that begins anew is proven to come to mine; then everything is ready for it.
+    /// Resolves after a SIGHUP, once a restart is proven to work and is prepared.
     async fn reloaded(&self, is_stopping: impl Fn() -> bool) -> Ready {
         self.life.hangups.next().await;
         loop {
@@ -367,9 +376,10 @@ impl Mining<'_> {
         pulse: Pulse,
         health: Health,
         upload: UploadProbe,
+        read_from: ReadFrom,
     ) -> anyhow::Result<(Observers, Rc<RefCell<Receipts>>)> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
-        let receipts = Rc::new(RefCell::new(Receipts::new(format, self.data_folder, self.bars)?));
+        let receipts = Rc::new(RefCell::new(Receipts::new(format, self.data_folder, self.bars, read_from)?));
         let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
         let data_folder = Some(self.data_folder.to_owned());
         let (mut metrics, mut exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());

@@ -20,14 +20,15 @@ use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{output, scenario, table};
+use super::{output, scenario};
 use crate::args::{EngineChoice, SimArguments};
-use crate::exit::Exit;
+use crate::exit::{Exit, Told};
 use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
 use grail_folder::bounded;
 use grail_observe::Observers;
 use grail_observe::contract::Schema;
 use grail_tape::{Header, Recorder, TapeFolder};
+use grail_terminal::table;
 
 /// Longest .case file; a swarm's have a few KB.
 const CASE_BYTES_MAX: usize = 16 << 20;
@@ -140,7 +141,8 @@ fn create(path: &Path) -> anyhow::Result<fs::File> {
 }
 
 fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error {
-    anyhow!("cannot write {} ({error}); give {option} a path that can be written", path.display())
+    let text = format!("cannot write {} ({error}); give {option} a path that can be written", path.display());
+    Told::new(Exit::of_file(error), text).into()
 }
 
 /// The simulation that was asked for.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::args::{MinerArgument, StopArguments};
 use crate::exit::Exit;
-use crate::exit::Exit;
 use crate::output;
 use grail_observe::control::{Asking, Request, Status, Stopping};
 

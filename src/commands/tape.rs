@@ -3,15 +3,16 @@
 use std::io::{self, BufWriter, Write};
 use std::time::SystemTime;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use super::output;
 use super::replay::tapes;
-use super::{output, table};
 use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments, TapeShowArguments};
-use crate::exit::Exit;
+use crate::exit::{Exit, Told};
 use grail_observe::contract::Schema;
 use grail_tape::{Step, Tape};
+use grail_terminal::table;
 use grail_terminal::{escaped, printable};
 
 pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<Exit> {
@@ -109,8 +110,10 @@ fn export(arguments: &TapeExportArguments) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Success);
     };
-    let unusable =
-        |error: io::Error| anyhow!("cannot write {} ({error}); give --out a path that can be written", out.display());
+    let unusable = |error: io::Error| {
+        let text = format!("cannot write {} ({error}); give --out a path that can be written", out.display());
+        Told::new(Exit::of_file(&error), text)
+    };
     if out.extension().is_some_and(|extension| extension == "tape") {
         let window = arguments.filter.window.filter(|_| {
             let StepFilter { event, from, to, .. } = &arguments.filter;

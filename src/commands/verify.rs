@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use grail_protocol::generation::ModelLimits;
 use grail_protocol::hexadecimal::randomness_bytes;
 use grail_protocol::python_json::Value;
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::output;
 use crate::args::VerifyArguments;
-use crate::exit::Exit;
+use crate::exit::{Exit, Told};
 use crate::judge::{Judging, judge};
 use grail_folder::bounded;
 use grail_observe::contract::Schema;
@@ -42,7 +42,9 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
 
 fn read(path: &Path) -> anyhow::Result<Value> {
     let shown = path.display();
-    let unreadable = |error| anyhow!("cannot read {shown} ({error}); give the path of a window file");
+    let unreadable = |error| {
+        Told::new(Exit::of_file(&error), format!("cannot read {shown} ({error}); give the path of a window file"))
+    };
     let bytes = bounded::read(path, UNPACKED_BYTES_MAX).map_err(unreadable)?;
     unpack(&bytes).with_context(|| format!("{shown} is no window file"))
 }

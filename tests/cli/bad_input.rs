@@ -77,7 +77,7 @@ fn files_that_are_no_window_files() {
     plain-text/file
       grail: cannot read plain-text/file (Not a directory (os error 20)); give the path of a window file
     line\nbreak
-      grail: cannot read line break (No such file or directory (os error 2)); give the path of a window file
+      grail: argument 2 (`line\nbreak`) holds U+000A (line break) as character 5 of 10; type it again without that character
     "#);
 }
 
@@ -262,6 +262,26 @@ fn options_of_sim_that_cannot_be_used() {
     --trace "a-missing-folder/trace"
       grail: cannot write a-missing-folder/trace (No such file or directory (os error 2)); give --trace a path that can be written
     "#);
+}
+
+/// What a page or a chat adds to a copied command line; a file of such a name is a file all the same.
+#[test]
+fn what_nobody_sees_in_an_argument_is_told_by_its_place() {
+    let folder = folder("invisible-arguments");
+    let options = [["--seed", "1\u{200b}"], ["--faults", "\u{feff}none"], ["--faults=no\u{a0}ne", "--json"]];
+    for ([first, second], told) in options.into_iter().zip([
+        "argument 3 (`1\\u{200b}`) holds U+200B (zero-width space) as character 2 of 2;",
+        "argument 3 (`\\u{feff}none`) holds U+FEFF (byte order mark) as character 1 of 5;",
+        "argument 2 (`--faults=no\\u{a0}ne`) holds U+00A0 (no-break space) as character 12 of 14;",
+    ]) {
+        let finished = grail(&folder, &["sim", first, second]);
+        assert!(finished.code == Some(2) && finished.stderr.starts_with(&format!("grail: {told}")), "{finished:?}");
+        assert_eq!(finished.stdout.contains("\"kind\":\"usage\""), second == "--json", "{finished:?}");
+    }
+    let name = "a\u{202f}picture.json";
+    std::fs::write(folder.join(name), "{}").unwrap();
+    let finished = verify(&folder, name);
+    assert!(finished.code == Some(2) && !finished.stderr.contains("argument 2"), "{finished:?}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn what_is_wrong_decides_the_exit_code() {
     let shown = text(&output);
     assert_eq!(output.status.code(), Some(1), "{shown}");
     assert!(shown.contains("error: R2_READ_ACCESS_KEY_ID equals R2_WRITE_ACCESS_KEY_ID"), "{shown}");
-    fs::write(folder.path().join(".env"), "\nplanted\n").unwrap();
+    fs::write(folder.path().join(".env"), "\nplanted secret\n").unwrap();
     let output = show(folder.path(), &[], &[]);
     assert_eq!(output.status.code(), Some(78));
     assert!(text(&output).starts_with("grail: .env:2: there is no `=`"), "{}", text(&output));

@@ -3,12 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::doctor_world::{PHRASE, World, codes};
+use grail::exit::Exit;
 use grail_loopback::drand::{honest, json, randomness, signature};
 use grail_loopback::node::{NETUID, trouble};
 use grail_loopback::s3::{BUCKET, READ, ReadKey, S3Server, WRITE};
 use grail_loopback::scripted::{Answer, Server, dead_url, response};
 use grail_miner::ports::{Chain, Signer};
 use grail_operator::doctor::{Device, Examination, Limits, Status, document, page};
+use grail_serve::chain::State;
 
 /// The check of this code; there must be one.
 fn check<'a>(examination: &'a Examination, code: &str) -> &'a grail_operator::doctor::Check {
@@ -43,7 +45,9 @@ async fn a_healthy_world_is_found_so() {
     ok       beacon.relay        answers
     ok       beacon.signature    round [N] verifies
     ok       bucket.write        the write key wrote an object that was not there
-    ok       bucket.read         the read key reads what was written
+    ok       bucket.read         validators read what was written, at [store]/mine
+    ok       bucket.conditions   the store keeps If-None-Match and If-Match, and names versions (ETag)
+    ok       bucket.multipart    the store takes an object in parts
     ok       bucket.read_only    the store does not let the read key write
     ok       bucket.delete       the write key deleted it again
     ok       gpu.device          the CPU, which will do on a custom network
@@ -54,7 +58,7 @@ async fn a_healthy_world_is_found_so() {
     skipped  clock.beacon        needs beacon.relay
     ok       clock.bucket        our clock is right to a second
 
-    23 ok, 0 warnings, 0 failures, 1 skipped
+    25 ok, 0 warnings, 0 failures, 1 skipped
     ");
     assert_eq!(world.probes(), 0, "a probe was left");
 }
@@ -100,6 +104,41 @@ async fn an_unregistered_hotkey_is_told_and_keeps_the_miner_from_starting() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
+    let world = World::unregistered("behind").await;
+    world.node.doors()[0].set_syncing(true);
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert!(check(&examination, "chain.registration").is_passing, "{shown}");
+    assert_eq!((examination.obstacles().count(), examination.may_mine()), (0, false), "{shown}");
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry));
+    // A good node decides, wherever it stands in the list.
+    let good = grail_loopback::node::start(State::new("good")).await;
+    good.state().register(NETUID, world.wallet().hotkey(), 7);
+    let both = format!("{},{}", world.node.address(), good.address());
+    let world = world.with("BT_CHAIN_ENDPOINT", &both);
+    let examination = world.examined().await;
+    assert_eq!(check(&examination, "chain.registration").value, "uid 7 on subnet 81");
+    assert!(examination.may_mine());
+    good.state().deregister(NETUID, world.wallet().hotkey());
+    let examination = world.examined().await;
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::NotRegistered), "{}", page(&examination, false));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_a_matter_of_waiting() {
+    let skewed = b"<Error><Code>RequestTimeTooSkewed</Code><Message>too large</Message></Error>";
+    let store = Server::always(response("403 Forbidden", "Content-Type: application/xml\r\n", skewed));
+    let world = World::healthy("skewed").await.with("R2_ENDPOINT_URL", &store.url());
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"], "{shown}");
+    assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("NTP"), "{shown}");
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry), "{shown}");
+    assert!(!examination.may_mine());
+}
+
+#[tokio::test]
 async fn another_commitment_is_told_and_a_published_write_key_refused() {
     let world = World::healthy("commitment").await;
     let chain = world.chain();
@@ -139,6 +178,72 @@ async fn an_endpoint_without_room_for_the_bucket_is_told() {
     let examination = world.examined().await;
     assert_fails(&examination, "bucket.write", true);
     assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("R2_FORCE_PATH_STYLE=true"));
+}
+
+#[tokio::test]
+async fn what_a_store_lacks_is_an_obstacle_by_name() {
+    let error = |code: &str| format!("<Error><Code>{code}</Code></Error>");
+    let missing = response("404 Not Found", "", error("NoSuchKey").as_bytes());
+    let written = || response("200 OK", "ETag: \"1\"\r\n", b"");
+    let without_conditions = response("501 Not Implemented", "", error("NotImplemented").as_bytes());
+    let versionless = |head: &str| match head.split(' ').next() {
+        Some("PUT") => response("200 OK", "", b""),
+        Some("GET") => response("200 OK", "", b"`grail doctor` wrote this to see whether it can; it may be deleted"),
+        Some("HEAD") => Answer::Bytes(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n".to_vec()),
+        _ => response("204 No Content", "", b""),
+    };
+    let only_plainly = |head: &str| match head.to_ascii_lowercase().contains("if-none-match") {
+        true => response("400 Bad Request", "", b"<Error><Code>InvalidArgument</Code></Error>"),
+        false => response("200 OK", "ETag: \"1\"\r\n", b""),
+    };
+    let stores: [(Server, &str, &str, &str); 4] = [
+        (Server::start(only_plainly), "bucket.write", "not under the condition If-None-Match", "another store"),
+        (Server::always(without_conditions), "bucket.write", "NotImplemented", "conditional writes"),
+        (Server::start(versionless), "bucket.write", "ETag", "another store"),
+        (
+            Server::start(move |head| if head.starts_with("PUT") { written() } else { missing.clone() }),
+            "bucket.conditions",
+            "does not keep If-None-Match",
+            "another store",
+        ),
+    ];
+    for (store, code, value, remedy) in stores {
+        let world = World::healthy("lacking").await.with("R2_ENDPOINT_URL", &store.url());
+        let examination = world.examined().await;
+        let check = check(&examination, code);
+        let shown = page(&examination, false);
+        assert!(check.is_obstacle && check.value.contains(value), "{code}: {shown}");
+        assert!(check.remedy.as_ref().unwrap().contains(remedy), "{code}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_in_the_stores_place_says_nothing_about_keys() {
+    let page_of_a_portal =
+        response("403 Forbidden", "Content-Type: text/html\r\nServer: portal\r\n", b"<p>Sign in</p>");
+    let store = Server::always(page_of_a_portal);
+    let world = World::healthy("portal").await.with("R2_ENDPOINT_URL", &store.url());
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"], "{shown}");
+    assert!(examination.obstacles().next().is_none(), "it may pass: {shown}");
+    let value = &check(&examination, "bucket.write").value;
+    assert!(value.contains("portal") && value.contains("Sign in") && !shown.contains("permission"), "{shown}");
+}
+
+#[tokio::test]
+async fn the_bucket_in_the_servers_address_is_told_and_harmless() {
+    let world = World::healthy("bucket in path").await;
+    let url = format!("http://{}/{BUCKET}", world.s3.address);
+    let world = world.with("R2_ENDPOINT_URL", &url);
+    let examination = world.examined().await;
+    let shown = page(&examination, false);
+    assert_eq!(codes(&examination, Status::Failure), [""; 0], "{shown}");
+    assert_eq!(codes(&examination, Status::Warning), ["config.notice"], "{shown}");
+    assert!(check(&examination, "config.notice").value.contains("holds the bucket's name"), "{shown}");
+    assert!(check(&examination, "bucket.read").value.ends_with(&format!("http://{}/{BUCKET}", world.s3.address)));
+    let world = world.with("R2_ENDPOINT_URL", &format!("{url}/further"));
+    assert_fails(&world.examined().await, "config.values", true);
 }
 
 #[tokio::test]

@@ -169,7 +169,8 @@ impl World {
     /// Without what differs from run to run.
     pub(crate) fn redacted(&self, page: &str) -> String {
         let folder = self.folder.path().display().to_string();
-        let page = page.replace(&folder, "[folder]").replace(self.node.address(), "[node]");
+        let store = format!("http://{}", self.s3.address);
+        let page = page.replace(&folder, "[folder]").replace(self.node.address(), "[node]").replace(&store, "[store]");
         let measured = ["chain.head", "beacon.signature", "disk.free"];
         let line = |line: &str| match measured.iter().any(|code| line.contains(code)) {
             true => without_numbers(line),
@@ -194,6 +195,7 @@ impl World {
             wallet: wallet.as_ref().map(|wallet| wallet.as_ref().map(Rc::clone)),
             beacon: Some(&relays),
             device,
+            devices: &[0],
             model: Some(model),
             hub_cache: None,
             data_folder: Some(data_folder),

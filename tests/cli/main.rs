@@ -1,6 +1,12 @@
 //! The `grail` command as its users meet it: a process with arguments, standard streams and an exit code.
 
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests run processes in real time")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests run processes in real time, and say what they measured"
+)]
 
 mod bad_input;
 mod bombs;

@@ -95,7 +95,7 @@ fn faults_of_the_bucket() {
     let bucket = bucket(world);
     let is_there = |key: &str| world.bucket.object(key).is_some();
     block_on(async {
-        let cases: [(ServeFault, Expected, bool); 6] = [
+        let cases: [(ServeFault, Expected, bool); 8] = [
             (ServeFault::UploadErrorBefore, |put| matches!(put, Err(BucketError::Transient(_))), false),
             (ServeFault::BucketRateLimit, |put| matches!(put, Err(BucketError::Transient(_))), false),
             // A look at the object tells what the answer did not.
@@ -111,6 +111,16 @@ fn faults_of_the_bucket() {
                 |put| matches!(put, Err(BucketError::Refused(text)) if text.contains("permission")),
                 false,
             ),
+            (
+                ServeFault::WebPage,
+                |put| matches!(put, Err(BucketError::Transient(text)) if text.contains("Sign in to the network")),
+                false,
+            ),
+            (
+                ServeFault::NoConditions,
+                |put| matches!(put, Err(BucketError::Refused(text)) if text.contains("conditional writes")),
+                false,
+            ),
         ];
         for (fault, is_expected, is_written) in cases {
             let key = format!("{KEY}-{}", fault.name());
@@ -123,6 +133,16 @@ fn faults_of_the_bucket() {
         let expired = under(world, ServeFault::ExpiredReadKey, async || bucket.get(KEY).await).await;
         assert!(matches!(&expired, Err(BucketError::Refused(text)) if text.contains("expired")), "{expired:?}");
         assert_eq!(under(world, ServeFault::SlowBucket, async || bucket.get(KEY).await).await, Ok(None));
+        let page = under(world, ServeFault::WebPage, async || bucket.get(KEY).await).await;
+        assert!(matches!(&page, Err(BucketError::Transient(text)) if text.contains("portal")), "{page:?}");
+        let key = format!("{KEY}-elsewhere");
+        let written = under(world, ServeFault::WrongAddress, async || {
+            (put(&bucket, &key).await, put(&bucket, &key).await, bucket.get(&key).await)
+        });
+        let (first, second, read) = written.await;
+        assert_eq!((first, second), (Ok(()), Err(BucketError::ConditionFailed)), "it is a bucket like another one");
+        assert_eq!((read, is_there(&key)), (Ok(None), false), "validators read from another one");
+        assert_eq!(put(&bucket, &key).await, Ok(()), "it is over");
     });
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use grail::device::{self, DeviceChoice};
 use grail::output;
 use grail_cuda::ProofPlan;
 use grail_golden::{DeviceProofs, GoldenRunner};
+use grail_live::device::{self, DeviceChoice};
 
 /// Print the report; whether every case that could be compared agrees.
 pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -> anyhow::Result<bool> {
@@ -18,6 +18,6 @@ pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -
         Some(directory) => runner.check_directory(directory)?,
         None => runner.check_fixtures()?,
     };
-    output::line(report);
+    output::line(&report);
     Ok(report.is_clean())
 }

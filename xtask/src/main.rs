@@ -6,6 +6,7 @@ mod fixtures;
 mod golden;
 mod live;
 mod mutants;
+mod nightly;
 mod tape;
 mod tidy;
 mod trace_hashes;
@@ -16,8 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use grail::args::ReplayArguments;
-use grail::device::DeviceChoice;
 use grail::output;
+use grail_live::device::DeviceChoice;
 
 #[derive(Parser)]
 #[command(about, bin_name = "cargo xtask")]
@@ -75,6 +76,8 @@ enum Chore {
     },
     /// Plant each bug in the miner, count the seeds until the simulator finds it, and write docs/mutants.md.
     Mutants,
+    /// Run the tests that CI samples with all of their cases, in a release build.
+    Nightly,
     /// Verify fixtures/trace-hashes.json against what the simulations give.
     Traces {
         /// Record the hashes and the fixtures' sums, after a change of behaviour that was meant.
@@ -106,6 +109,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Replay { arguments, .. } => Ok(grail::commands::replay::run(&arguments)? == grail::exit::Exit::Success),
         Chore::Tape { chore } => tape::run(&root.join("fixtures"), &chore),
         Chore::Mutants => mutants::run(root),
+        Chore::Nightly => nightly::run(),
         Chore::Messages => tidy::messages::record(root),
         Chore::Tidy => tidy::run(root),
         Chore::Endurance(arguments) => endurance::run(&arguments),

@@ -2,6 +2,7 @@
 
 mod documents;
 mod edges;
+mod features;
 mod limits;
 mod machine_paths;
 pub(crate) mod messages;
@@ -10,7 +11,9 @@ mod tree;
 
 use std::fmt;
 use std::path::Path;
+use std::process::Command;
 
+use anyhow::{Context, ensure};
 use grail::output;
 use tree::TreeFile;
 
@@ -28,6 +31,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
     let files = tree::read(root)?;
     let mut findings = findings_in(&files);
     findings.extend(edges::findings(root)?);
+    findings.extend(features::findings(root)?);
     findings.sort();
     for finding in &findings {
         output::line(finding);
@@ -45,6 +49,15 @@ fn findings_in(files: &[TreeFile]) -> Vec<Finding> {
         findings.extend(machine_paths::findings(file));
     }
     findings
+}
+
+/// What a program prints that is run in `root`.
+fn output_of(root: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program).args(arguments).current_dir(root).output();
+    let output = output.with_context(|| format!("{program} cannot be run; install it"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`{program} {}` fails: {}", arguments.join(" "), said.trim());
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 impl Finding {

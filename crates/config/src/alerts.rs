@@ -81,13 +81,14 @@ fn read_telegram(reader: &mut Reader<'_>) -> Option<Option<TelegramConfig>> {
     let expected = "the token as BotFather shows it, digits, a colon, then letters, digits, - and _";
     let is_token = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_'));
     let token = optional(reader, TOKEN, expected, |text| is_token(text).then(|| SecretString::from(text)));
-    match (token?, reader.text(CHAT).map(str::to_owned)) {
-        (Some(token), Some(chat)) => Some(Some(TelegramConfig { api: api?, token, chat })),
-        (None, None) => Some(None),
-        (token, _) => {
-            let (name, remedy) = match token {
-                Some(_) => (CHAT, "it says whom the bot writes to: a chat's number, or @channel"),
-                None => (TOKEN, "it is the bot's token, as BotFather shows it"),
+    let chat = reader.text(CHAT).map(str::to_owned);
+    match (reader.is_typed(TOKEN), reader.is_typed(CHAT)) {
+        (true, true) => Some(Some(TelegramConfig { api: api?, token: token??, chat: chat? })),
+        (false, false) => Some(None),
+        (has_token, _) => {
+            let (name, remedy) = match has_token {
+                true => (CHAT, "it says whom the bot writes to: a chat's number, or @channel"),
+                false => (TOKEN, "it is the bot's token, as BotFather shows it"),
             };
             reader.errors.push(ConfigError::Missing { name, remedy });
             None

@@ -1,4 +1,5 @@
-//! `.env` files, in the dialect of python-dotenv that the reference reads, with line numbers and without substitution.
+//! `.env` files, read as the reference's python-dotenv reads them, with line numbers and without substitution. A line that
+//! it would pass over with a warning is an error here, since a setting is lost with it.
 //!
 //! Crates that read this format lose the line, quote the whole line in their errors, and substitute from the process's
 //! environment.
@@ -22,6 +23,8 @@ pub struct EnvFile {
     pub path: PathBuf,
     /// Its assignments, in order.
     pub entries: Vec<Entry>,
+    /// Names that no `=` follows, which set nothing.
+    pub bare: Vec<Bare>,
 }
 
 /// One assignment.
@@ -33,6 +36,17 @@ pub struct Entry {
     pub name: String,
     /// The value, unquoted.
     pub value: SecretString,
+    /// White space around the value that does not look like a space, and was left out as spaces are.
+    pub left_out: Option<char>,
+}
+
+/// A name without a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bare {
+    /// The line, from 1.
+    pub line: usize,
+    /// The name, which may be a part of a secret that was wrapped.
+    pub name: String,
 }
 
 /// Why a file is not usable. Nothing of its content is carried.
@@ -47,8 +61,16 @@ pub enum EnvFileError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// The operating system refuses to hand it out, or it is not UTF-8.
-    #[error("{path} cannot be read; correct its permissions and save it as UTF-8", path = path.display())]
+    /// It is not UTF-8.
+    #[error("{path}:{line}: the file is not UTF-8 from here on; save it as UTF-8 text", path = path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// The first line that is no text, from 1.
+        line: usize,
+    },
+    /// The operating system refuses to hand it out.
+    #[error("{path} cannot be read; correct its permissions, or name another file with --env-file", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -99,7 +121,10 @@ impl EnvFile {
             None => content(path, inputs).map_err(unreadable)?,
         };
         let Some(content) = content else { return Ok(None) };
-        let text = std::str::from_utf8(&content).map_err(|error| unreadable(io::Error::other(error)))?;
+        let text = std::str::from_utf8(&content).map_err(|error| {
+            let line = 1 + content[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+            EnvFileError::Encoding { path: path.to_owned(), line }
+        })?;
         Self::parse(path, text).map(Some)
     }
 
@@ -108,14 +133,27 @@ impl EnvFile {
     /// # Errors
     /// [`EnvFileError::Syntax`] for the first malformed line.
     pub fn parse(path: &Path, text: &str) -> Result<Self, EnvFileError> {
-        let mut rest = Lines { text: text.strip_prefix('\u{feff}').unwrap_or(text), line: 0 };
-        let mut entries = Vec::new();
-        while let Some(content) = rest.next_line() {
+        // As Python opens text files.
+        let text = Zeroizing::new(text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n"));
+        let text = Zeroizing::new(text.replace('\r', "\n"));
+        let mut rest = Rest { text: &text, line: 1 };
+        let mut file = Self { path: path.to_owned(), entries: Vec::new(), bare: Vec::new() };
+        loop {
+            rest.take_while(is_space);
+            if rest.text.is_empty() {
+                return Ok(file);
+            }
             let line = rest.line;
             let syntax = |mistake| EnvFileError::Syntax { path: path.to_owned(), line, mistake };
-            entries.extend(entry(line, content, &mut rest).map_err(syntax)?);
+            match binding(&mut rest).map_err(syntax)? {
+                None => {}
+                Some((name, None)) => file.bare.push(Bare { line, name }),
+                Some((name, Some(Value { text, left_out }))) => {
+                    let value = SecretString::from(text.as_str());
+                    file.entries.push(Entry { line, name, value, left_out });
+                }
+            }
         }
-        Ok(Self { path: path.to_owned(), entries })
     }
 }
 
@@ -140,86 +178,143 @@ fn content(path: &Path, inputs: &Inputs) -> io::Result<Option<Zeroizing<Vec<u8>>
     Ok(Some(content))
 }
 
-/// What is still to be read, and the number of the line read last.
-struct Lines<'a> {
+/// What is still to be read, and the number of the line where it begins.
+struct Rest<'a> {
     text: &'a str,
     line: usize,
 }
 
-impl<'a> Lines<'a> {
-    fn next_line(&mut self) -> Option<&'a str> {
-        if self.text.is_empty() {
-            return None;
-        }
-        let (line, rest) = self.text.split_once('\n').unwrap_or((self.text, ""));
+/// A value as it is meant.
+struct Value {
+    text: Zeroizing<String>,
+    left_out: Option<char>,
+}
+
+impl<'a> Rest<'a> {
+    fn peek(&self) -> Option<char> {
+        self.text.chars().next()
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, rest) = self.text.split_at(bytes);
         self.text = rest;
-        self.line += 1;
-        Some(line.strip_suffix('\r').unwrap_or(line))
+        self.line += taken.matches('\n').count();
+        taken
     }
-}
 
-/// The assignment that begins on this line; a quoted value may take further lines.
-fn entry(line: usize, content: &str, rest: &mut Lines<'_>) -> Result<Option<Entry>, Mistake> {
-    let content = content.trim_start();
-    if content.is_empty() || content.starts_with('#') {
-        return Ok(None);
+    fn take_while(&mut self, holds: impl Fn(char) -> bool) -> &'a str {
+        self.take(self.text.find(|c| !holds(c)).unwrap_or(self.text.len()))
     }
-    let content = content.strip_prefix("export ").unwrap_or(content);
-    let (name, value) = content.split_once('=').ok_or(Mistake::NoAssignment)?;
-    let name = name.trim().to_owned();
-    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || "'\"#".contains(c)) {
-        return Err(Mistake::BadName);
-    }
-    let value = value.trim_start();
-    let value = match value.chars().next() {
-        Some(quote @ ('"' | '\'')) => quoted(quote, &value[1..], rest)?,
-        _ => Zeroizing::new(unquoted(value).to_owned()),
-    };
-    Ok(Some(Entry { line, name, value: SecretString::from(value.as_str()) }))
-}
 
-/// Up to a comment, which whitespace sets apart.
-fn unquoted(value: &str) -> &str {
-    let comment = value
-        .char_indices()
-        .find(|(at, c)| *c == '#' && value[..*at].chars().next_back().is_none_or(char::is_whitespace));
-    comment.map_or(value, |(at, _)| &value[..at]).trim_end()
-}
-
-fn quoted(quote: char, first: &str, rest: &mut Lines<'_>) -> Result<Zeroizing<String>, Mistake> {
-    let mut value = Zeroizing::new(String::with_capacity(first.len()));
-    let mut content = first;
-    loop {
-        let mut characters = content.chars();
-        while let Some(c) = characters.next() {
-            match c {
-                '\\' => unescape(quote, characters.next(), &mut value),
-                c if c == quote => {
-                    let after = characters.as_str().trim_start();
-                    let is_closed = after.is_empty() || after.starts_with('#');
-                    return if is_closed { Ok(value) } else { Err(Mistake::AfterQuote) };
-                }
-                c => value.push(c),
-            }
+    /// `export` with white space behind it, where the line begins so.
+    fn skip_export(&mut self) {
+        let Some(after) = self.text.strip_prefix("export") else { return };
+        if after.starts_with(is_blank) {
+            self.take("export".len());
+            self.take_while(is_blank);
         }
-        value.push('\n');
-        content = rest.next_line().ok_or(Mistake::OpenQuote)?;
     }
+}
+
+/// White space as Python has it.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// White space within a line.
+fn is_blank(c: char) -> bool {
+    is_space(c) && c != '\n'
+}
+
+/// The assignment that begins here, or the name alone; a quoted value may take further lines. None for a comment.
+fn binding(rest: &mut Rest<'_>) -> Result<Option<(String, Option<Value>)>, Mistake> {
+    rest.skip_export();
+    let name = match rest.peek() {
+        Some('#') => None,
+        _ => Some(name(rest)?),
+    };
+    rest.take_while(is_blank);
+    let (value, mistake) = match rest.peek() {
+        Some('=') => (Some(value(rest)?), Mistake::AfterQuote),
+        _ => (None, Mistake::NoAssignment),
+    };
+    rest.take_while(is_blank);
+    if rest.peek() == Some('#') {
+        rest.take_while(|c| c != '\n');
+    }
+    match rest.peek() {
+        None | Some('\n') => Ok(name.map(|name| (name, value))),
+        Some(_) => Err(mistake),
+    }
+}
+
+fn name(rest: &mut Rest<'_>) -> Result<String, Mistake> {
+    let name = if rest.peek() == Some('\'') {
+        rest.take(1);
+        let name = rest.take_while(|c| !matches!(c, '\'' | '\n'));
+        (rest.peek() == Some('\'')).then(|| rest.take(1)).ok_or(Mistake::BadName)?;
+        name
+    } else {
+        rest.take_while(|c| !is_space(c) && !matches!(c, '=' | '#'))
+    };
+    // Python takes double quotes for a part of the name, and the setting for another one.
+    if name.is_empty() || name.contains('"') { Err(Mistake::BadName) } else { Ok(name.to_owned()) }
+}
+
+fn value(rest: &mut Rest<'_>) -> Result<Value, Mistake> {
+    rest.take(1);
+    let blanks = rest.take_while(is_blank);
+    let odd = |blanks: &str| blanks.chars().find(|c| !matches!(c, ' ' | '\t'));
+    match rest.peek() {
+        Some(quote @ ('\'' | '"')) => Ok(Value { text: quoted(quote, rest)?, left_out: odd(blanks) }),
+        // A comment; `NAME=#value` is none.
+        Some('#') if !blanks.is_empty() => Ok(Value { text: Zeroizing::default(), left_out: None }),
+        _ => {
+            let whole = uncommented(rest.take_while(|c| c != '\n'));
+            let text = whole.trim_end_matches(is_space);
+            let left_out = odd(blanks).or_else(|| odd(&whole[text.len()..]));
+            Ok(Value { text: Zeroizing::new(text.to_owned()), left_out })
+        }
+    }
+}
+
+/// Up to a comment, which white space sets apart.
+fn uncommented(value: &str) -> &str {
+    let is_comment = |(at, _): &(usize, &str)| value[..*at].ends_with(is_space);
+    value.match_indices('#').find(is_comment).map_or(value, |(at, _)| &value[..at])
+}
+
+fn quoted(quote: char, rest: &mut Rest<'_>) -> Result<Zeroizing<String>, Mistake> {
+    let mut value = Zeroizing::new(String::with_capacity(rest.text.len()));
+    let mut characters = rest.text[1..].chars();
+    loop {
+        match characters.next().ok_or(Mistake::OpenQuote)? {
+            '\\' => unescape(quote, characters.next().ok_or(Mistake::OpenQuote)?, &mut value),
+            c if c == quote => break,
+            c => value.push(c),
+        }
+    }
+    rest.take(rest.text.len() - characters.as_str().len());
+    Ok(value)
 }
 
 /// What follows a backslash; what is no escape stays as it is.
-fn unescape(quote: char, next: Option<char>, value: &mut String) {
-    match next {
-        Some(c @ ('\\' | '\'')) => value.push(c),
-        Some('"') if quote == '"' => value.push('"'),
-        Some('n') if quote == '"' => value.push('\n'),
-        Some('r') if quote == '"' => value.push('\r'),
-        Some('t') if quote == '"' => value.push('\t'),
-        other => {
+fn unescape(quote: char, next: char, value: &mut String) {
+    let meant = match (quote, next) {
+        (_, '\\' | '\'') | ('"', '"') => next,
+        ('"', 'a') => '\u{7}',
+        ('"', 'b') => '\u{8}',
+        ('"', 'f') => '\u{c}',
+        ('"', 'n') => '\n',
+        ('"', 'r') => '\r',
+        ('"', 't') => '\t',
+        ('"', 'v') => '\u{b}',
+        _ => {
             value.push('\\');
-            value.extend(other);
+            next
         }
-    }
+    };
+    value.push(meant);
 }
 
 #[cfg(test)]
@@ -249,7 +344,8 @@ mod tests {
     fn comments_end_values_after_whitespace_alone() {
         assert_eq!(value("A=b # c"), "b");
         assert_eq!(value("A=b#c"), "b#c");
-        assert_eq!(value("A=#c"), "");
+        assert_eq!(value("A=#c"), "#c");
+        assert_eq!(value("A= #c"), "");
         assert_eq!(value("A='b # c' # d"), "b # c");
     }
 
@@ -263,11 +359,53 @@ mod tests {
     }
 
     #[test]
+    fn white_space_that_nobody_sees_is_kept_in_mind() {
+        let file = EnvFile::parse(Path::new(".env"), "A=b\u{a0}\nB= \u{3000}b\nC=b\t # c\nD='b' \n").unwrap();
+        let left_out: Vec<Option<char>> = file.entries.iter().map(|entry| entry.left_out).collect();
+        assert_eq!(left_out, [Some('\u{a0}'), Some('\u{3000}'), None, None]);
+        assert!(file.entries.iter().all(|entry| entry.value.expose_secret() == "b"));
+    }
+
+    /// Each form as python-dotenv itself read it: `fixtures/dotenv`.
+    #[test]
+    fn every_form_is_read_as_python_reads_it() {
+        #[derive(serde::Deserialize)]
+        struct Recorded {
+            forms: Vec<Form>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Form {
+            text: String,
+            entries: Vec<(usize, String, Option<String>)>,
+            unreadable: Vec<usize>,
+        }
+        let recorded: Recorded = serde_json::from_str(include_str!("../../../fixtures/dotenv/forms.json")).unwrap();
+        assert!(recorded.forms.len() > 700, "{} forms", recorded.forms.len());
+        for Form { text, entries, unreadable } in recorded.forms {
+            match (EnvFile::parse(Path::new(".env"), &text), unreadable.first()) {
+                (Err(EnvFileError::Syntax { line, .. }), Some(first)) => assert_eq!(line, *first, "{text:?}"),
+                // The one form that is refused although Python sets something, under a name that nobody means.
+                (Err(error), None) => assert_eq!(text, "\"A\"=1", "{error}"),
+                (Ok(file), None) => {
+                    let valued = file.entries.into_iter();
+                    let valued = valued.map(|e| (e.line, e.name, Some(e.value.expose_secret().to_owned())));
+                    let mut found: Vec<_> =
+                        valued.chain(file.bare.into_iter().map(|b| (b.line, b.name, None))).collect();
+                    found.sort();
+                    assert_eq!(found, entries, "{text:?}");
+                }
+                (outcome, expected) => panic!("{text:?}: {outcome:?}, {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn mistakes_are_told_by_line_and_without_content() {
         let mistakes = [
-            ("A=1\nplanted-secret", 2, "no `=`"),
+            ("A=1\nplanted secret", 2, "no `=`"),
             ("=planted-secret", 1, "no name"),
-            ("planted secret=x", 1, "no name"),
+            ("\"planted\"=secret", 1, "no name"),
+            ("'planted=secret", 1, "no name"),
             ("\n\nA='planted-secret\n", 3, "never closed"),
             ("A='planted-secret' x", 1, "follows"),
         ];

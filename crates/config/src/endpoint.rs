@@ -5,6 +5,9 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+/// Shorter parts of an address are no keys.
+const KEY_CHARS_MIN: usize = 8;
+
 /// An address. It shows scheme, host and port; user, path and query only as `…`.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -24,10 +27,36 @@ impl Endpoint {
         Some(Self { url: SecretString::from(text.trim_end_matches('/')), shown })
     }
 
+    /// User and password, as they are meant.
+    pub fn login(&self) -> Option<(String, SecretString)> {
+        let url = Url::parse(self.expose()).ok()?;
+        let meant = |text: &str| {
+            let text = format!("a={}", text.replace('+', "%2B"));
+            url::form_urlencoded::parse(text.as_bytes()).map(|(_, value)| value.into_owned()).collect::<String>()
+        };
+        Some((meant(url.username()), SecretString::from(meant(url.password()?))))
+    }
+
+    /// What of it is not shown, piece by piece: the password, and those parts that look like keys.
+    pub fn hidden_parts(&self) -> Vec<String> {
+        let Ok(url) = Url::parse(self.expose()) else { return Vec::new() };
+        let path = url.path_segments().into_iter().flatten().map(str::to_owned);
+        let query = url.query_pairs().map(|(_, value)| value.into_owned());
+        let keys = path.chain(query).chain([url.username().to_owned()]).filter(|part| is_like_a_key(part));
+        let password = self.login().map(|(_, password)| password.expose_secret().to_owned());
+        url.password().map(str::to_owned).into_iter().chain(password).chain(keys).collect()
+    }
+
     /// The whole address, for whoever connects to it.
     pub fn expose(&self) -> &str {
         self.url.expose_secret()
     }
+}
+
+/// Whether a part of an address is no word, as the names of interfaces are.
+fn is_like_a_key(part: &str) -> bool {
+    let is_word = part.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_' | b'.'));
+    part.len() >= KEY_CHARS_MIN && (!is_word || part.len() >= 2 * KEY_CHARS_MIN)
 }
 
 impl PartialEq for Endpoint {
@@ -61,6 +90,12 @@ mod tests {
             assert_eq!(shown(text).as_deref(), Some("wss://node.example/…"));
             assert_eq!(Endpoint::parse(text, &["wss"]).unwrap().expose(), text);
         }
+        let hidden = |text: &str| Endpoint::parse(text, &["https"]).unwrap().hidden_parts();
+        let slack = "https://hooks.slack.com/services/T0123ABCD/B0123ABCD/planted0Key";
+        assert_eq!(hidden(slack), ["T0123ABCD", "B0123ABCD", "planted0Key"]);
+        let parts = hidden("https://us%65r:p%40ss+word@node.example/webhooks/v2?apikey=0123456789&x=1");
+        assert_eq!(parts, ["p%40ss+word", "p@ss+word", "0123456789"]);
+        assert_eq!(hidden("https://0123456789abcdef@node.example"), ["0123456789abcdef"]);
         for text in ["https://node.example", "node.example:443", "", "wss://"] {
             assert_eq!(shown(text), None, "{text}");
         }

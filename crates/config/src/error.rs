@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::storage::CredentialsError;
-use super::typed::Origin;
+use super::charset::OddCharacter;
+use super::setting::Origin;
 
 /// Everything that is wrong, so that it can be mended at once.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +43,16 @@ pub enum ConfigError {
         found: Option<String>,
         /// What there must be.
         expected: &'static str,
+    },
+    /// A value with a character that it must not hold; nothing else of it is shown.
+    #[error("{name} ({origin}) holds {odd}: {remedy}", remedy = odd.remedy())]
+    Character {
+        /// The key.
+        name: String,
+        /// Where it was typed.
+        origin: Origin,
+        /// The character.
+        odd: OddCharacter,
     },
     /// A value that counts on substitution.
     #[error("{name} ({origin}) holds `${{`, and names are not replaced here: write the value out")]
@@ -113,4 +123,34 @@ pub enum ConfigError {
     /// `~` without a home.
     #[error("BT_WALLET_PATH begins with ~ and HOME is not set: write the folder out in BT_WALLET_PATH")]
     NoHome,
+}
+
+/// Why read credentials do not fit on the chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialsError {
+    /// Longer than its field.
+    #[error(
+        "{name} has {bytes} characters, and its field on the chain has {bytes_max}: copy it again from the R2 \
+         dashboard, without anything around it"
+    )]
+    TooLong {
+        /// The key.
+        name: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The field's length.
+        bytes_max: usize,
+    },
+    /// Nothing to read with.
+    #[error("R2_ACCOUNT_ID or one of R2_READ_* is empty: copy them again from the R2 dashboard")]
+    Empty,
+    /// Spaces, control characters or letters beyond ASCII.
+    #[error(
+        "{name} holds a character other than printable ASCII, or a space: copy it again from the R2 dashboard, \
+         without anything around it"
+    )]
+    NotAscii {
+        /// The key.
+        name: &'static str,
+    },
 }

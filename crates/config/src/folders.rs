@@ -13,11 +13,15 @@ pub fn data_folder(environment: &Environment) -> Option<PathBuf> {
     Some(data_home.or_else(|| Some(folder(environment, "HOME")?.join(".local/share")))?.join("grail"))
 }
 
-/// Where Python's hub client keeps models, by its own variables.
+/// Where Hugging Face's tools keep what is theirs, by their own variables.
+pub fn hub_home(environment: &Environment) -> Option<PathBuf> {
+    let caches = || folder(environment, "XDG_CACHE_HOME").or_else(|| Some(folder(environment, "HOME")?.join(".cache")));
+    folder(environment, "HF_HOME").or_else(|| Some(caches()?.join("huggingface")))
+}
+
+/// Where they keep models: whoever looks for a model, downloads or opens one asks here.
 pub fn hub_cache(environment: &Environment) -> Option<PathBuf> {
-    let hub_home =
-        || folder(environment, "HF_HOME").or_else(|| Some(folder(environment, "HOME")?.join(".cache/huggingface")));
-    folder(environment, "HF_HUB_CACHE").or_else(|| Some(hub_home()?.join("hub")))
+    folder(environment, "HF_HUB_CACHE").or_else(|| Some(hub_home(environment)?.join("hub")))
 }
 
 /// The folder of a model: the one that it names, or its newest snapshot in the hub's cache.
@@ -56,6 +60,8 @@ mod tests {
         assert_eq!(hub(&[("HOME", "/h")]), Some(PathBuf::from("/h/.cache/huggingface/hub")));
         assert_eq!(hub(&[("HOME", "/h"), ("HF_HOME", "/f")]), Some(PathBuf::from("/f/hub")));
         assert_eq!(hub(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/f")]), Some(PathBuf::from("/c")));
+        assert_eq!(hub(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]), Some(PathBuf::from("/x/huggingface/hub")));
+        assert_eq!(hub(&[("XDG_CACHE_HOME", "/x"), ("HF_HOME", "/f")]), Some(PathBuf::from("/f/hub")));
         assert_eq!(hub(&[]), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Every key that the configuration knows, and those of the reference that mean nothing here.
 
+use super::charset::Content;
+
 /// How a value may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -20,22 +22,24 @@ pub struct Key {
     pub default: Option<&'static str>,
     /// How its value may be shown.
     pub kind: Kind,
+    /// Which characters its value may hold.
+    pub content: Content,
 }
 
 /// The keys, in the order of `.env.example`.
 pub const KEYS: &[Key] = &[
     plain("BT_NETWORK", Some("finney")),
-    Key { name: "BT_CHAIN_ENDPOINT", default: None, kind: Kind::Endpoint },
+    endpoint("BT_CHAIN_ENDPOINT", None),
     plain("NETUID", Some("81")),
-    plain("BT_WALLET_COLD", Some("default")),
-    plain("BT_WALLET_HOT", Some("default")),
-    plain("BT_WALLET_PATH", Some("~/.bittensor/wallets")),
-    plain("GRAIL_MODEL_NAME", Some("Qwen/Qwen3-4B-Instruct-2507")),
+    text("BT_WALLET_COLD", Some("default")),
+    text("BT_WALLET_HOT", Some("default")),
+    text("BT_WALLET_PATH", Some("~/.bittensor/wallets")),
+    text("GRAIL_MODEL_NAME", Some("Qwen/Qwen3-4B-Instruct-2507")),
     plain("GRAIL_MAX_NEW_TOKENS", Some("1024")),
     plain("GRAIL_ROLLOUTS_PER_PROBLEM", Some("4")),
     plain("GRAIL_MINER_SAFETY_BLOCKS", Some("1")),
     plain("GRAIL_BLOCK_TIME", None),
-    Key { name: "GRAIL_DRAND_URLS", default: None, kind: Kind::Endpoint },
+    endpoint("GRAIL_DRAND_URLS", None),
     plain("GRAIL_DRAND_CHAIN_HASH", None),
     plain("GRAIL_DRAND_PUBLIC_KEY", None),
     plain("GRAIL_DRAND_GENESIS", None),
@@ -46,26 +50,26 @@ pub const KEYS: &[Key] = &[
     secret("R2_READ_SECRET_ACCESS_KEY"),
     secret("R2_WRITE_ACCESS_KEY_ID"),
     secret("R2_WRITE_SECRET_ACCESS_KEY"),
-    Key { name: "R2_ENDPOINT_URL", default: None, kind: Kind::Endpoint },
+    endpoint("R2_ENDPOINT_URL", None),
     plain("R2_REGION", Some("auto")),
     plain("R2_FORCE_PATH_STYLE", Some("false")),
-    plain("GRAIL_MONITORING_BACKEND", Some("null")),
+    Key { content: Content::Words, ..plain("GRAIL_MONITORING_BACKEND", Some("null")) },
     secret("WANDB_API_KEY"),
-    plain("WANDB_PROJECT", Some("grail")),
-    plain("WANDB_ENTITY", None),
+    text("WANDB_PROJECT", Some("grail")),
+    text("WANDB_ENTITY", None),
     plain("WANDB_MODE", Some("online")),
-    Key { name: "WANDB_BASE_URL", default: Some("https://api.wandb.ai"), kind: Kind::Endpoint },
+    endpoint("WANDB_BASE_URL", Some("https://api.wandb.ai")),
     plain("WANDB_RUN_ID", None),
     plain("WANDB_RESUME", Some("allow")),
-    plain("WANDB_NAME", None),
-    plain("WANDB_TAGS", None),
-    plain("WANDB_NOTES", None),
-    plain("WANDB_DIR", None),
+    text("WANDB_NAME", None),
+    text("WANDB_TAGS", None),
+    Key { content: Content::Lines, ..plain("WANDB_NOTES", None) },
+    text("WANDB_DIR", None),
     plain("GRAIL_LOG_FORMAT", Some("text")),
-    Key { name: "GRAIL_OBS_LOKI_URL", default: None, kind: Kind::Endpoint },
-    plain("GRAIL_OBS_LOKI_LABELS", None),
-    plain("GRAIL_OBS_LOKI_USERNAME", None),
-    secret("GRAIL_OBS_LOKI_PASSWORD"),
+    endpoint("GRAIL_OBS_LOKI_URL", None),
+    text("GRAIL_OBS_LOKI_LABELS", None),
+    text("GRAIL_OBS_LOKI_USERNAME", None),
+    Key { content: Content::Text, ..secret("GRAIL_OBS_LOKI_PASSWORD") },
     plain("GRAIL_OBS_LOKI_TIMEOUT_S", Some("5")),
     plain("GRAIL_OBS_LOKI_BATCH_SIZE", Some("100")),
     plain("GRAIL_OBS_LOKI_BATCH_INTERVAL_S", Some("1")),
@@ -73,7 +77,7 @@ pub const KEYS: &[Key] = &[
     secret("GRAIL_ALERT_DISCORD_URL"),
     secret("GRAIL_ALERT_TELEGRAM_TOKEN"),
     plain("GRAIL_ALERT_TELEGRAM_CHAT", None),
-    Key { name: "GRAIL_ALERT_TELEGRAM_API", default: Some("https://api.telegram.org"), kind: Kind::Endpoint },
+    endpoint("GRAIL_ALERT_TELEGRAM_API", Some("https://api.telegram.org")),
     secret("GRAIL_ALERT_PING_URL"),
     plain("GRAIL_ALERT_PING_INTERVAL_S", Some("60")),
     plain("GRAIL_ALERT_DISK_FREE_GB", Some("2")),
@@ -102,6 +106,24 @@ pub(super) const DEAD: &[(&str, &str)] = &[
     ("WANDB_DATA_DIR", "only wandb's Python client reads it"),
 ];
 
+/// Names that libraries and the system read in the process's environment, which python-dotenv would set from `.env`.
+pub(super) const OF_THE_PROCESS: &[&str] = &[
+    "ALL_PROXY",
+    "CUDA_VISIBLE_DEVICES",
+    "HF_ENDPOINT",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_TOKEN",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LD_LIBRARY_PATH",
+    "NO_PROXY",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+];
+
 /// Names from elsewhere that stand for one of ours, too different for an edit distance.
 pub(super) const ALIASES: &[(&str, &str)] = &[
     ("BT_NETUID", "NETUID"),
@@ -122,11 +144,24 @@ pub(super) fn key(name: &str) -> Option<&'static Key> {
 }
 
 const fn plain(name: &'static str, default: Option<&'static str>) -> Key {
-    Key { name, default, kind: Kind::Plain }
+    Key { name, default, kind: Kind::Plain, content: Content::Word }
+}
+
+const fn text(name: &'static str, default: Option<&'static str>) -> Key {
+    Key { name, default, kind: Kind::Plain, content: Content::Text }
+}
+
+const fn endpoint(name: &'static str, default: Option<&'static str>) -> Key {
+    Key { name, default, kind: Kind::Endpoint, content: Content::Words }
 }
 
 const fn secret(name: &'static str) -> Key {
-    Key { name, default: None, kind: Kind::Secret }
+    Key { name, default: None, kind: Kind::Secret, content: Content::Word }
+}
+
+/// Whether a name is one of [`KEYS`].
+pub(super) fn is_known(name: &str) -> bool {
+    key(name).is_some()
 }
 
 #[cfg(test)]

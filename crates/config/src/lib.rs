@@ -1,6 +1,9 @@
-//! Configuration: names and values as typed, with their sources, and what they mean for a miner.
+//! Reads the configuration: names and values from the environment and a `.env` file, checked, and what they mean for a
+//! miner.
 //!
-//! The environment comes in as a map; [`process_environment`] is the one place that reads the process's own.
+//! It touches files that are named to it and nothing else: the environment comes in as a map, and
+//! [`process_environment`] is the one function that reads the process's own. [`load`] gives a [`TypedConfig`] with the
+//! source of each value, and [`MinerConfig`] is what follows from it, secrets included.
 
 #![allow(
     clippy::disallowed_types,
@@ -10,6 +13,7 @@
 
 mod alerts;
 mod beacon;
+mod charset;
 mod dotenv;
 mod endpoint;
 mod error;
@@ -21,8 +25,10 @@ mod monitoring;
 mod network;
 mod notice;
 mod reader;
+mod setting;
 mod shown;
 mod storage;
+mod store_address;
 mod suggestion;
 mod typed;
 
@@ -34,27 +40,35 @@ use grail_wallet::Inputs;
 
 pub use self::alerts::{AlertsConfig, TelegramConfig};
 pub use self::beacon::BeaconConfig;
-pub use self::dotenv::{Entry, EnvFile, EnvFileError, Mistake};
+pub use self::charset::{Content, OddCharacter, invisible_in};
+pub use self::dotenv::{Bare, Entry, EnvFile, EnvFileError, Mistake};
 pub use self::endpoint::Endpoint;
-pub use self::error::{ConfigError, ConfigErrors};
-pub use self::folders::{data_folder, hub_cache, model_folder};
+pub use self::error::{ConfigError, ConfigErrors, CredentialsError};
+pub use self::folders::{data_folder, hub_cache, hub_home, model_folder};
 pub use self::keys::{KEYS, Key, Kind};
 pub use self::logging::{LogFormat, Logging, LokiConfig};
 pub use self::meant::MinerConfig;
 pub use self::monitoring::{Monitoring, Resume, WandbConfig};
 pub use self::network::{ChainConfig, Network};
 pub use self::notice::Notice;
+pub use self::setting::{Candidate, Origin, Setting};
 pub use self::shown::Shown;
-pub use self::storage::{AccessKey, CREDENTIALS_BYTES, CredentialsError, StorageConfig};
-pub use self::typed::{Candidate, Environment, Origin, Setting, TypedConfig};
+pub use self::storage::{AccessKey, CREDENTIALS_BYTES, ReadPlace, StorageConfig};
+pub use self::typed::{Environment, TypedConfig};
 
 /// The file that is read where none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";
 
-/// The process's own environment. What is not UTF-8 is left out: no key of ours can hold it.
+/// The process's own environment. What is not UTF-8 is left out, except under names of ours: there it becomes characters
+/// that no value may hold, so that it is told.
 pub fn process_environment() -> Environment {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, SecretString::from(value.into_string().ok()?)))
+        let name = name.into_string().ok()?;
+        let value = value.into_string().or_else(|value| match notice::is_ours(&name, &Origin::Environment) {
+            true => Ok(value.to_string_lossy().into_owned()),
+            false => Err(value),
+        });
+        Some((name, SecretString::from(value.ok()?)))
     };
     std::env::vars_os().filter_map(text).collect()
 }
@@ -77,7 +91,11 @@ pub fn load_with(
     inputs: &Inputs,
 ) -> Result<TypedConfig, EnvFileError> {
     let path = env_file.map_or_else(|| PathBuf::from(ENV_FILE_DEFAULT), Path::to_owned);
-    let file = EnvFile::read(&path, inputs)?;
+    let file = match env_file {
+        // Where the working folder itself cannot be looked into, nobody means a file in it; Python's search sees none either.
+        None if std::fs::metadata(&path).is_err() => None,
+        _ => EnvFile::read(&path, inputs)?,
+    };
     match (file, env_file) {
         (None, Some(_)) => Err(EnvFileError::Missing { path }),
         (file, _) => Ok(TypedConfig::merge(environment, file.as_ref())),

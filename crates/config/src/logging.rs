@@ -78,9 +78,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Logging> {
     });
     let login = match (reader.text(USERNAME), reader.text(PASSWORD)) {
         (Some(user), Some(password)) => Some((user.to_owned(), SecretString::from(password))),
-        (None, None) => None,
-        (user, _) => {
-            let name = if user.is_some() { PASSWORD } else { USERNAME };
+        _ if reader.is_typed(USERNAME) == reader.is_typed(PASSWORD) => None,
+        _ => {
+            let name = if reader.is_typed(USERNAME) { PASSWORD } else { USERNAME };
             reader.errors.push(ConfigError::Missing { name, remedy: "Loki's user and password belong together" });
             None
         }

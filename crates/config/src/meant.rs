@@ -9,13 +9,14 @@ use grail_protocol::signature::Hotkey;
 use super::alerts::{self, AlertsConfig};
 use super::beacon::{self, BeaconConfig};
 use super::error::{ConfigError, ConfigErrors};
+use super::keys::OVERRIDE;
 use super::logging::{self, Logging};
 use super::monitoring::{self, Monitoring};
 use super::network::{self, ChainConfig, Network};
 use super::notice::Notice;
 use super::reader::Reader;
 use super::storage::{self, StorageConfig};
-use super::typed::{Environment, TypedConfig};
+use super::typed::{Environment, TypedConfig, parse_switch};
 use grail_wallet::WalletLocation;
 
 /// Everything that mining needs to know.
@@ -81,6 +82,8 @@ fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
     let monitoring = monitoring::read(reader);
     let logging = logging::read(reader);
     let alerts = alerts::read(reader);
+    // What it decides is decided by now; here it is seen that it is a switch.
+    reader.parsed(OVERRIDE, "true or false", parse_switch);
     Some(MinerConfig {
         chain: chain?,
         beacon,

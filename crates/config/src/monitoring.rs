@@ -9,10 +9,12 @@ use super::error::ConfigError;
 use super::keys::KEYS;
 use super::notice::Notice;
 use super::reader::Reader;
-use super::typed::Origin;
+use super::setting::Origin;
 
-/// Longest id of a run, as the service has it.
-const RUN_ID_MAX: usize = 64;
+/// Longest id of a run and longest tag, as the service has them.
+const SHORT_CHARS_MAX: usize = 64;
+/// Longest name of a run, a project and an entity, as the service has them.
+const LONG_CHARS_MAX: usize = 128;
 
 /// Where metrics are reported; nowhere by default.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +87,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Monitoring> {
 
 fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
     let api_key = reader.text("WANDB_API_KEY").map(SecretString::from);
-    if api_key.is_none() && !offline {
+    if !reader.is_typed("WANDB_API_KEY") && !offline {
         reader.errors.push(ConfigError::WandbWithoutKey);
     }
     let expected = "the http:// or https:// address of a W&B server, or take it out for wandb.ai";
@@ -100,7 +102,7 @@ fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
     // It names a folder, a file and a part of an address.
     let expected = "up to 64 letters, digits, hyphens and underscores";
     let is_id = |text: &str| {
-        text.len() <= RUN_ID_MAX && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        text.len() <= SHORT_CHARS_MAX && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
     let run_id = optional(reader, "WANDB_RUN_ID", expected, |text| is_id(text).then(|| text.to_owned()))?;
     if resume == Some(Resume::Must) && run_id.is_none() {
@@ -109,22 +111,31 @@ fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
             remedy: "WANDB_RESUME=must goes on with a run that it names; set it, or set WANDB_RESUME=allow",
         });
     }
-    let tags = reader.text("WANDB_TAGS").unwrap_or_default().split(',').map(str::trim);
-    let tags = tags.filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-    let expected = "a name without / and beginning with something other than a dot";
-    let is_name = |text: &str| !text.contains(['/', '\\', '?', '#', '%']) && !text.starts_with('.');
+    // The service refuses a run with anything longer, and an offline run only when it is synced.
+    let expected = "tags of at most 64 characters each, with commas between";
+    let tags = optional(reader, "WANDB_TAGS", expected, |text| {
+        let tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned);
+        Some(tags.collect::<Vec<_>>()).filter(|tags| tags.iter().all(|tag| tag.chars().count() <= SHORT_CHARS_MAX))
+    });
+    let is_short = |text: &str| text.chars().count() <= LONG_CHARS_MAX;
+    let name = optional(reader, "WANDB_NAME", "a name of at most 128 characters", |text| {
+        is_short(text).then(|| text.to_owned())
+    });
+    let expected = "a name of at most 128 characters, without / \\ # ? % and :, that begins with no dot";
+    let is_name =
+        |text: &str| is_short(text) && !text.contains(['/', '\\', '#', '?', '%', ':']) && !text.starts_with('.');
     let project = reader.parsed("WANDB_PROJECT", expected, |text| is_name(text).then(|| text.to_owned()));
-    let entity = optional(reader, "WANDB_ENTITY", expected, |text| is_name(text).then(|| text.to_owned()))?;
+    let entity = optional(reader, "WANDB_ENTITY", expected, |text| is_name(text).then(|| text.to_owned()));
     Some(WandbConfig {
         api_key,
         base_url: base_url?,
         project: project?,
-        entity,
+        entity: entity?,
         offline,
         run_id,
         resume: resume?,
-        name: reader.text("WANDB_NAME").map(str::to_owned),
-        tags,
+        name: name?,
+        tags: tags?.unwrap_or_default(),
         notes: reader.text("WANDB_NOTES").map(str::to_owned),
         folder: reader.text("WANDB_DIR").map(PathBuf::from),
     })

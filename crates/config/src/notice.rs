@@ -4,9 +4,11 @@ use std::fmt;
 
 use secrecy::ExposeSecret;
 
-use super::keys::{DEAD, OUR_PREFIXES, PASSWORD_PREFIX};
+use super::charset::invisible_in;
+use super::dotenv::{Bare, EnvFile};
+use super::keys::{DEAD, OF_THE_PROCESS, OUR_PREFIXES, PASSWORD_PREFIX, is_known};
+use super::setting::{Origin, Setting};
 use super::suggestion::suggestion;
-use super::typed::{Origin, Setting, is_known};
 
 /// Something to tell the operator; mining goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +30,22 @@ pub enum Notice {
         origin: Origin,
         /// Why it has no effect.
         why: &'static str,
+    },
+    /// White space that does not look like a space stood around a value.
+    LeftOut {
+        /// The name.
+        name: String,
+        /// Where it was typed.
+        origin: Origin,
+        /// The white space.
+        character: char,
+    },
+    /// A name in the file that no `=` follows.
+    NoValue {
+        /// The name, where it is one of ours: anything else may be a part of a secret.
+        name: String,
+        /// Where it was typed.
+        origin: Origin,
     },
     /// Another value was typed for the same name.
     Overruled {
@@ -58,10 +76,30 @@ impl Notice {
                 None => Self::Unknown { suggestion: suggestion(&name), name, origin },
             }];
         }
+        let left_out = setting.won.left_out;
+        let left_out =
+            left_out.map(|character| Self::LeftOut { name: name.clone(), origin: origin.clone(), character });
         let won = setting.won.value.expose_secret();
         let others = setting.lost.iter().filter(|lost| lost.value.expose_secret() != won);
         let overruled = |lost: Origin| Self::Overruled { name: name.clone(), won: origin.clone(), lost };
-        others.map(|lost| overruled(lost.origin.clone())).collect()
+        left_out.into_iter().chain(others.map(|lost| overruled(lost.origin.clone()))).collect()
+    }
+
+    /// What names in a file tell that are no settings: those without a value, and those that libraries read in the process's
+    /// environment, to which the file adds nothing.
+    pub(super) fn about_file(file: &EnvFile) -> Vec<Self> {
+        let at = |line: usize| Origin::File { path: file.path.clone(), line };
+        let bare = file.bare.iter().map(|Bare { line, name }| {
+            let name = if is_ours(name, &Origin::Environment) { name.as_str() } else { "a name" };
+            Self::NoValue { name: name.to_owned(), origin: at(*line) }
+        });
+        let set = file.entries.iter().filter(|entry| !entry.value.expose_secret().trim().is_empty());
+        let of_the_process = set.filter(|entry| OF_THE_PROCESS.contains(&entry.name.to_uppercase().as_str()));
+        let of_the_process = of_the_process.map(|entry| {
+            let why = "it is read in the environment of the process alone; set it there, for example with export";
+            Self::Dead { name: entry.name.clone(), origin: at(entry.line), why }
+        });
+        bare.chain(of_the_process).collect()
     }
 
     /// A stable word for its kind.
@@ -69,6 +107,8 @@ impl Notice {
         match self {
             Self::Unknown { .. } => "unknown",
             Self::Dead { .. } => "dead",
+            Self::LeftOut { .. } => "left_out",
+            Self::NoValue { .. } => "no_value",
             Self::Overruled { .. } => "overruled",
             Self::Doubtful { .. } => "doubtful",
         }
@@ -77,7 +117,11 @@ impl Notice {
     /// The name that it is about.
     pub fn name(&self) -> &str {
         match self {
-            Self::Unknown { name, .. } | Self::Dead { name, .. } | Self::Overruled { name, .. } => name,
+            Self::Unknown { name, .. }
+            | Self::Dead { name, .. }
+            | Self::LeftOut { name, .. }
+            | Self::NoValue { name, .. }
+            | Self::Overruled { name, .. } => name,
             Self::Doubtful { name, .. } => name,
         }
     }
@@ -85,20 +129,34 @@ impl Notice {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever sets a variable chooses its name.
+        let name = self.name().escape_debug();
         match self {
-            Self::Unknown { name, origin, suggestion: Some(meant) } => {
-                write!(f, "{name} ({origin}) is not known: did you mean {meant}?")
+            Self::Unknown { origin, suggestion, .. } => {
+                let odd = invisible_in(self.name()).map(|odd| format!(" and holds {odd}")).unwrap_or_default();
+                write!(f, "{name} ({origin}) is not known{odd}: ")?;
+                match suggestion {
+                    Some(meant) => write!(f, "did you mean {meant}?"),
+                    None => f.write_str("take it out, or see .env.example for the names"),
+                }
             }
-            Self::Unknown { name, origin, suggestion: None } => {
-                write!(f, "{name} ({origin}) is not known: take it out, or see .env.example for the names")
+            Self::Dead { origin, why, .. } => write!(f, "{name} ({origin}) has no effect: {why}"),
+            Self::LeftOut { origin, character, .. } => {
+                let code = u32::from(*character);
+                write!(
+                    f,
+                    "{name} ({origin}) has U+{code:04X} before or behind its value, which was left out: delete it"
+                )
             }
-            Self::Dead { name, origin, why } => write!(f, "{name} ({origin}) has no effect: {why}"),
-            Self::Overruled { name, won, lost } => {
+            Self::NoValue { origin, .. } => {
+                write!(f, "{name} ({origin}) has no `=` and sets nothing: write NAME=value, or delete the line")
+            }
+            Self::Overruled { won, lost, .. } => {
                 write!(f, "{name} has another value at {lost}, and the one from {won} holds: take one of them out")?;
                 let is_surprising = matches!((won, lost), (Origin::Environment, Origin::File { .. }));
                 if is_surprising { f.write_str(", or set GRAIL_ENV_OVERRIDE=1 to let the file win") } else { Ok(()) }
             }
-            Self::Doubtful { name, what } => write!(f, "{name} {what}"),
+            Self::Doubtful { what, .. } => write!(f, "{name} {what}"),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::charset::Content;
 use super::error::ConfigError;
 use super::keys::{Kind, key};
 use super::notice::Notice;
-use super::typed::{Setting, TypedConfig};
+use super::setting::Setting;
+use super::typed::TypedConfig;
 
 /// Reads values; a value that cannot be used is `None`, with an error kept.
 pub(super) struct Reader<'a> {
@@ -24,10 +26,26 @@ impl<'a> Reader<'a> {
         let Setting { won, .. } = self.typed.get(name)?;
         let text = won.value.expose_secret();
         if text.contains("${") {
-            self.errors.push(ConfigError::Substitution { name, origin: won.origin.clone() });
+            self.refuse_with(ConfigError::Substitution { name, origin: won.origin.clone() });
             return None;
         }
-        Some(text)
+        let content = key(name).map_or(Content::Text, |key| key.content);
+        self.fits(name, content).then_some(text)
+    }
+
+    /// Whether what was typed holds nothing but such characters; where it does not, that is kept.
+    pub(super) fn fits(&mut self, name: &str, content: Content) -> bool {
+        let Some(Setting { won, .. }) = self.typed.get(name) else { return true };
+        let odd = content.odd_in(won.value.expose_secret());
+        if let Some(odd) = odd {
+            self.refuse_with(ConfigError::Character { name: name.to_owned(), origin: won.origin.clone(), odd });
+        }
+        odd.is_none()
+    }
+
+    /// Whether anything was typed, also if it cannot be used.
+    pub(super) fn is_typed(&self, name: &str) -> bool {
+        self.typed.get(name).is_some()
     }
 
     /// The value as `parse` reads it.
@@ -63,6 +81,13 @@ impl<'a> Reader<'a> {
         let is_plain = key(name).is_some_and(|key| key.kind == Kind::Plain);
         let found = is_plain.then(|| won.value.expose_secret().to_owned());
         self.errors.push(ConfigError::Invalid { name, origin: won.origin.clone(), found, expected });
+    }
+
+    /// Keep an error, once: a value may be read in several places.
+    fn refuse_with(&mut self, error: ConfigError) {
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
     }
 
     /// Keep an error unless there is none.

@@ -1,13 +1,15 @@
 //! The bucket: where it is, who may write, and the read credentials that go on the chain.
 
+use grail_protocol::read_credentials::{PUBLIC_REGION, ReadCredentials};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoint::Endpoint;
-use super::error::ConfigError;
+use super::error::{ConfigError, CredentialsError};
 use super::network::Network;
 use super::notice::Notice;
 use super::reader::Reader;
-use super::typed::is_true;
+use super::store_address::StoreAddress;
+use super::typed::parse_switch;
 
 /// Length of the read credentials on the chain.
 pub const CREDENTIALS_BYTES: usize = 128;
@@ -30,8 +32,11 @@ const WRITE_REMEDY: &str = "create an R2 token with the permission `Object Read 
 pub struct StorageConfig {
     /// The account, which is the bucket's name too: validators know no other.
     pub account_id: String,
-    /// The server.
+    /// The server that is written to.
     pub endpoint: Endpoint,
+    /// The server that validators read from, on a network of the operator's own. On a public network it follows from the
+    /// account alone.
+    pub validators_endpoint: Option<Endpoint>,
     /// The region that requests are signed for.
     pub region: String,
     /// Whether the bucket stands in the path instead of the host name.
@@ -42,6 +47,17 @@ pub struct StorageConfig {
     pub write: AccessKey,
 }
 
+/// Where validators read, and with what.
+#[derive(Debug, Clone)]
+pub struct ReadPlace {
+    /// What they take from the commitment.
+    pub credentials: ReadCredentials,
+    /// The server, to which they add `/BUCKET/OBJECT`.
+    pub server: String,
+    /// The region that they sign for.
+    pub region: String,
+}
+
 /// A key of the bucket.
 #[derive(Debug, Clone)]
 pub struct AccessKey {
@@ -49,33 +65,6 @@ pub struct AccessKey {
     pub id: SecretString,
     /// What signs with it.
     pub secret: SecretString,
-}
-
-/// Why read credentials do not fit on the chain.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialsError {
-    /// Longer than its field.
-    #[error(
-        "{name} has {bytes} characters, and its field on the chain has {bytes_max}: copy it again from the R2 \
-         dashboard, without anything around it"
-    )]
-    TooLong {
-        /// The key.
-        name: &'static str,
-        /// Its length.
-        bytes: usize,
-        /// The field's length.
-        bytes_max: usize,
-    },
-    /// Spaces, control characters or letters beyond ASCII.
-    #[error(
-        "{name} holds a character other than printable ASCII, or a space: copy it again from the R2 dashboard, \
-         without anything around it"
-    )]
-    NotAscii {
-        /// The key.
-        name: &'static str,
-    },
 }
 
 impl StorageConfig {
@@ -98,6 +87,21 @@ impl StorageConfig {
         fill(secret, READ_SECRET, self.read.secret.expose_secret())?;
         Ok(bytes)
     }
+
+    /// Where validators read: what follows from the committed bytes alone, and on a network of the operator's own from the
+    /// server that all of it share.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] where the read key does not fit on the chain.
+    pub fn read_place(&self) -> Result<ReadPlace, CredentialsError> {
+        let committed = self.read_credentials()?;
+        let credentials = ReadCredentials::parse(&committed).ok_or(CredentialsError::Empty)?;
+        let (server, region) = match &self.validators_endpoint {
+            None => (credentials.public_endpoint(), PUBLIC_REGION.to_owned()),
+            Some(endpoint) => (endpoint.expose().to_owned(), self.region.clone()),
+        };
+        Ok(ReadPlace { credentials, server, region })
+    }
 }
 
 fn fill(field: &mut [u8], name: &'static str, text: &str) -> Result<(), CredentialsError> {
@@ -114,16 +118,14 @@ pub(super) fn read(reader: &mut Reader<'_>, network: Option<Network>) -> Option<
     let account_id = read_account_id(reader);
     let endpoint = read_endpoint(reader, account_id.as_deref(), network);
     let region = read_region(reader);
-    let force_path_style = reader.parsed("R2_FORCE_PATH_STYLE", "true or false", |text| match is_true(text) {
-        true => Some(true),
-        false => ["0", "false", "no"].contains(&text.to_lowercase().as_str()).then_some(false),
-    });
+    let force_path_style = reader.parsed("R2_FORCE_PATH_STYLE", "true or false", parse_switch);
     let read = read_key(reader, [READ_ID, READ_SECRET], READ_REMEDY);
     let write = read_key(reader, [WRITE_ID, WRITE_SECRET], WRITE_REMEDY);
     check_keys_differ(reader);
     let storage = StorageConfig {
         account_id: account_id?,
-        endpoint: endpoint?,
+        endpoint: endpoint.clone()?,
+        validators_endpoint: endpoint.filter(|_| network == Some(Network::Custom)),
         region: region?,
         force_path_style: force_path_style?,
         read: read?,
@@ -153,19 +155,28 @@ fn read_account_id(reader: &mut Reader<'_>) -> Option<String> {
 }
 
 fn read_endpoint(reader: &mut Reader<'_>, account: Option<&str>, network: Option<Network>) -> Option<Endpoint> {
-    let expected = "the http:// or https:// address of an S3 server, or take it out for Cloudflare R2";
-    let parse = |text: &str| Endpoint::parse(text, &["http", "https"]);
-    let validators_read = Endpoint::parse(&format!("https://{}.r2.cloudflarestorage.com", account?), &["https"]);
+    let bucket = account?;
+    let validators_read = Endpoint::parse(&format!("https://{bucket}.r2.cloudflarestorage.com"), &["https"]);
     if reader.typed.get(ENDPOINT).is_none() {
         return validators_read;
     }
-    let typed = reader.parsed(ENDPOINT, expected, parse)?;
-    if network != Some(Network::Custom) && Some(&typed) != validators_read.as_ref() {
-        let what =
-            format!("is {typed}, and validators read from Cloudflare R2: take it out unless both are the same bucket");
+    let StoreAddress { server, named_bucket } = match StoreAddress::parse(reader.text(ENDPOINT)?, bucket) {
+        Ok(address) => address,
+        Err(mistake) => {
+            reader.refuse(ENDPOINT, mistake.expected());
+            return None;
+        }
+    };
+    if named_bucket {
+        let what = format!("holds the bucket's name, which belongs to no server and is left out: set it to {server}");
         reader.notices.push(Notice::Doubtful { name: ENDPOINT, what });
     }
-    Some(typed)
+    if network != Some(Network::Custom) && Some(&server) != validators_read.as_ref() {
+        let what =
+            format!("is {server}, and validators read from Cloudflare R2: take it out unless both are the same bucket");
+        reader.notices.push(Notice::Doubtful { name: ENDPOINT, what });
+    }
+    Some(server)
 }
 
 fn read_region(reader: &mut Reader<'_>) -> Option<String> {

@@ -1,51 +1,17 @@
 //! Names and values as typed: which source won, and which lost.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::dotenv::EnvFile;
-use super::keys::{KEYS, Key, OVERRIDE, PASSWORD_PREFIX, key};
+use super::keys::{KEYS, Key, OVERRIDE, PASSWORD_PREFIX};
 use super::notice::{Notice, is_ours};
+use super::setting::{Candidate, Origin, Setting};
 
 /// Variables by name.
 pub type Environment = BTreeMap<String, SecretString>;
-
-/// Where a value was typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// The process environment.
-    Environment,
-    /// A line of a file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// Nowhere.
-    Default,
-}
-
-/// A value and where it was typed.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// The value, without surrounding whitespace and not empty.
-    pub value: SecretString,
-    /// Where it was typed.
-    pub origin: Origin,
-}
-
-/// What was typed for one name.
-#[derive(Debug, Clone)]
-pub struct Setting {
-    /// What holds.
-    pub won: Candidate,
-    /// What else was typed, strongest first.
-    pub lost: Vec<Candidate>,
-}
 
 /// Everything that was typed for names that are ours, known or not.
 #[derive(Debug, Clone)]
@@ -53,6 +19,8 @@ pub struct TypedConfig {
     settings: BTreeMap<String, Setting>,
     home: Option<PathBuf>,
     file: Option<PathBuf>,
+    /// What the names in the file tell that are not settings.
+    others: Vec<Notice>,
 }
 
 impl TypedConfig {
@@ -62,11 +30,11 @@ impl TypedConfig {
         let entries = file.into_iter().flat_map(|file| file.entries.iter().rev().map(move |entry| (file, entry)));
         let from_file = entries.filter_map(|(file, entry)| {
             let origin = Origin::File { path: file.path.clone(), line: entry.line };
-            Some((entry.name.as_str(), Candidate::new(&entry.value, origin)?))
+            Some((entry.name.as_str(), Candidate::new(&entry.value, origin, entry.left_out)?))
         });
         let from_environment = environment
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), Candidate::new(value, Origin::Environment)?)));
+            .filter_map(|(name, value)| Some((name.as_str(), Candidate::new(value, Origin::Environment, None)?)));
         let mut candidates: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
         for (name, candidate) in from_environment.chain(from_file).filter(|(name, c)| is_ours(name, &c.origin)) {
             candidates.entry(name).or_default().push(candidate);
@@ -79,7 +47,8 @@ impl TypedConfig {
         let home = environment.get("HOME").map(|home| home.expose_secret()).filter(|home| !home.is_empty());
         let home = home.map(PathBuf::from);
         let settings = candidates.into_iter().map(|(name, typed)| (name.to_owned(), Setting::of(typed))).collect();
-        Self { settings, home, file: file.map(|file| file.path.clone()) }.with_defaults()
+        let others = file.into_iter().flat_map(Notice::about_file).collect();
+        Self { settings, home, file: file.map(|file| file.path.clone()), others }.with_defaults()
     }
 
     /// What was typed for a name, or its default.
@@ -110,40 +79,16 @@ impl TypedConfig {
 
     /// What is worth telling about the names themselves.
     pub fn notices(&self) -> Vec<Notice> {
-        self.settings().flat_map(|(name, setting)| Notice::about(name, setting)).collect()
+        self.settings().flat_map(|(name, setting)| Notice::about(name, setting)).chain(self.others.clone()).collect()
     }
 
     fn with_defaults(mut self) -> Self {
         for Key { name, default, .. } in KEYS {
             let Some(default) = default else { continue };
-            let won = Candidate { value: SecretString::from(*default), origin: Origin::Default };
+            let won = Candidate { value: SecretString::from(*default), origin: Origin::Default, left_out: None };
             self.settings.entry((*name).to_owned()).or_insert(Setting { won, lost: Vec::new() });
         }
         self
-    }
-}
-
-impl Setting {
-    fn of(mut typed: Vec<Candidate>) -> Self {
-        let lost = typed.split_off(1);
-        Self { won: typed.remove(0), lost }
-    }
-}
-
-impl Candidate {
-    fn new(value: &SecretString, origin: Origin) -> Option<Self> {
-        let value = value.expose_secret().trim();
-        (!value.is_empty()).then(|| Self { value: SecretString::from(value), origin })
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Environment => f.write_str("environment"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Default => f.write_str("default"),
-        }
     }
 }
 
@@ -152,7 +97,9 @@ pub(super) fn is_true(text: &str) -> bool {
     ["1", "true", "yes"].contains(&text.to_lowercase().as_str())
 }
 
-/// Whether a name is one of [`KEYS`].
-pub(super) fn is_known(name: &str) -> bool {
-    key(name).is_some()
+/// A switch, where it is one.
+pub(super) fn parse_switch(text: &str) -> Option<bool> {
+    is_true(text)
+        .then_some(true)
+        .or_else(|| ["0", "false", "no"].contains(&text.to_lowercase().as_str()).then_some(false))
 }

@@ -8,6 +8,7 @@
 mod blas;
 mod blas_lt;
 mod compiler;
+mod description;
 mod device;
 mod memory;
 mod products;
@@ -16,6 +17,7 @@ mod queue;
 pub use blas::{Factors, HalfOutput, MatrixShape, StridedShape};
 pub use blas_lt::{Algorithm, Summation};
 pub use compiler::{Kernels, nvrtc_version};
+pub use description::DeviceDescription;
 pub use device::{Device, device_count, forget_device};
 pub use memory::{Address, Buffer, Pinned, Plain};
 pub use queue::{Argument, Graph, Grid, Mark, Queue, Urgency};

@@ -1,4 +1,4 @@
-//! The data folder: its owner's alone, and its files opened without following links and without waiting for anybody.
+//! The data folder: owned by one user, with files that are opened without following links and without blocking.
 //!
 //! Another user who may write to the folder could put a link, a pipe or a device in the place of a file. The miner would
 //! then write to a file elsewhere, or wait forever. [`claim`] refuses such a folder before the miner uses it, and [`open`]
@@ -52,7 +52,7 @@ pub enum FolderError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Something that the miner would not have put there.
+    /// Something that the miner would not have created.
     #[error("{} is {what}, and the miner keeps regular files and folders of its own there; remove it", .path.display())]
     Strange {
         /// What lies there.
@@ -84,7 +84,7 @@ impl FolderError {
     }
 }
 
-/// Makes the folder, or takes one that is there: for its owner alone from now on.
+/// Creates the folder, or takes an existing one, and closes it to other users.
 ///
 /// # Errors
 /// [`FolderError`] where another user owns it or may write to it, or where something in it is not the miner's.
@@ -99,7 +99,7 @@ pub fn claim(folder: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Looks at a folder that is there, and changes nothing; gives its permission bits.
+/// Checks an existing folder without changing it, and returns its permission bits.
 ///
 /// # Errors
 /// As [`claim`].
@@ -145,7 +145,7 @@ pub fn examine(folder: &Path) -> Result<u32, FolderError> {
     }
 }
 
-/// Options for a file in the data folder: others may not read it, a link is not followed, and opening does not block.
+/// Returns options for a file in the data folder: private, no links followed, opening does not block.
 pub fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
@@ -172,7 +172,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     }
 }
 
-/// The content of a regular file.
+/// Reads a regular file.
 ///
 /// # Errors
 /// As [`open`].
@@ -190,7 +190,7 @@ pub fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     bounded::read_from(open(path, options().read(true))?, limit)
 }
 
-/// Whether anything lies there, a link to nowhere included.
+/// Returns whether anything exists at the path, including a dangling link.
 pub fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }

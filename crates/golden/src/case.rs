@@ -15,7 +15,7 @@ const SHOWN_CHARS: usize = 120;
 /// A vector file, read.
 ///
 /// Vectors are read with the protocol's own JSON reader: `serde_json` without its global `float_roundtrip` misses the last
-/// bits of some floats. Both readers are compared over every file in `tests/golden.rs`.
+/// bits of some floats. Both readers are compared over every file in `crates/golden/tests/it/vectors.rs`.
 pub(super) struct VectorFile {
     path: PathBuf,
     name: String,

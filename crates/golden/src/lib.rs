@@ -1,8 +1,8 @@
-//! The runner of golden vectors: what the reference implementation gave, compared with what this code gives.
+//! Runs the vectors that were recorded with the Python implementation and compares every output exactly.
 //!
-//! A vector file's kind follows from its name, that of a golden proof from its `what`. Every output of every case is
-//! compared exactly; where that is impossible the comparison says why. A file of an unknown kind is an error, so that
-//! no vector is passed over in silence.
+//! It reads vector files and may use any code that computes what the protocol fixes; it touches no network and no state of
+//! a miner. [`GoldenRunner`] runs a folder, and a [`FileReport`] says for each file what agrees. An unknown kind of file is
+//! an error, so that no vector is passed over.
 
 #![allow(
     clippy::disallowed_types,
@@ -71,7 +71,7 @@ pub enum GoldenError {
     #[error(transparent)]
     Device(#[from] grail_cuda::CudaEngineError),
     /// A vector file that is not shaped as its kind is.
-    #[error("{}: {what}; fetch the file again, or teach its kind's check in src/golden the new shape", path.display())]
+    #[error("{}: {what}; fetch the file again, or teach its kind's check in crates/golden/src the new shape", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

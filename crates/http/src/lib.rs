@@ -1,4 +1,8 @@
-//! The HTTP client of the adapters: rustls over ring with the host's certificates, no redirects, no retries of its own.
+//! The HTTP client of everything that speaks HTTP: rustls over ring with the host's certificates.
+//!
+//! It follows no redirect and retries nothing, since only the caller knows its deadline. It knows no service, no
+//! configuration and no secret. [`http_client`] makes a client, [`Connector`] hands it to the S3 library, and
+//! [`innermost`] gives the message at the bottom of an error.
 
 #![allow(
     clippy::disallowed_types,
@@ -6,12 +10,16 @@
     reason = "this crate is at the boundary: real time and the environment may enter here"
 )]
 
+pub mod proxy;
+
 use std::error::Error;
 use std::time::Duration;
 
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector};
-use reqwest::{Client, ClientBuilder, redirect::Policy};
+use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
+
+use self::proxy::Proxies;
 
 /// Why there is no HTTP client.
 #[derive(Debug, thiserror::Error)]
@@ -22,25 +30,48 @@ pub struct HttpClientError {
 
 /// A client that gives up a connection attempt after `connect_ms` and a whole request after `request_ms`.
 pub fn http_client(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
-    built(builder(connect_ms, request_ms))
+    built(builder(connect_ms).timeout(Duration::from_millis(request_ms)))
 }
 
 /// The same, with a new connection for every request.
 pub fn http_client_without_pool(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
-    built(builder(connect_ms, request_ms).pool_max_idle_per_host(0))
+    built(builder(connect_ms).timeout(Duration::from_millis(request_ms)).pool_max_idle_per_host(0))
 }
 
-fn builder(connect_ms: u64, request_ms: u64) -> ClientBuilder {
+/// A client for what takes as long as it takes: it gives up where nothing comes for `silence_ms`.
+pub fn http_client_for_downloads(connect_ms: u64, silence_ms: u64) -> Result<Client, HttpClientError> {
+    built(builder(connect_ms).read_timeout(Duration::from_millis(silence_ms)))
+}
+
+fn builder(connect_ms: u64) -> ClientBuilder {
     // An error means that a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .connect_timeout(Duration::from_millis(connect_ms))
-        .timeout(Duration::from_millis(request_ms))
         // Requests come minutes apart; a connection kept that long is as good as dead.
         .pool_idle_timeout(Duration::from_secs(10))
         .http1_only()
+        .proxy(proxied())
         .redirect(Policy::none())
         .user_agent(concat!("grail/", env!("CARGO_PKG_VERSION")))
+}
+
+/// Everything goes through the proxies of the process's environment, by the one rule for all adapters.
+fn proxied() -> reqwest::Proxy {
+    let proxies = Proxies::of_process();
+    reqwest::Proxy::custom(move |url| proxies.for_url(url).map(|proxy| proxy.url()))
+}
+
+/// How an address is reached, for a message about a failure: empty, or the proxy in brackets.
+pub fn route(url: &Url) -> String {
+    Proxies::of_process().for_url(url).map(|proxy| format!(" ({proxy})")).unwrap_or_default()
+}
+
+/// What is told of a failed request: what the error at the bottom says, and which proxy it went through. The address is not
+/// shown, since it may hold a secret.
+pub fn failure_text(error: reqwest::Error) -> String {
+    let route = error.url().map(route).unwrap_or_default();
+    innermost(&error.without_url()) + &route
 }
 
 fn built(builder: ClientBuilder) -> Result<Client, HttpClientError> {
@@ -57,11 +88,18 @@ impl HttpConnector for Connector {
     }
 }
 
-/// What the error at the bottom says; those above it only say that something below went wrong.
+/// What the error at the bottom says; those above it only say that something below went wrong. A request among them tells
+/// which proxy it went through.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+    let mut proxied = String::new();
+    loop {
+        if let Some(url) = innermost.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url) {
+            proxied = route(url);
+        }
+        match innermost.source() {
+            Some(source) => innermost = source,
+            None => return format!("{innermost}{proxied}"),
+        }
     }
-    innermost.to_string()
 }

@@ -5,8 +5,11 @@ mod failure;
 mod hedge;
 mod multipart;
 mod progress;
+mod refusal;
+mod sent_objects;
 mod transport;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::time::Duration;
 
@@ -16,25 +19,25 @@ use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig, UpdateVersion,
+    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig,
+    UpdateVersion,
 };
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-pub use config::{AccessKey, Addressing, BucketConfig, BucketConfigError};
+pub use config::{AccessKey, Addressing, BucketConfig, BucketConfigError, ReadAddress};
 pub use progress::UploadProgress;
 
 use super::server_clock::ServerClock;
 use failure::{Failures, Operation};
 use grail_http::{http_client, http_client_without_pool};
-use transport::Transport;
+use sent_objects::SentObjects;
+use transport::{BytesMax, NoVersion, Transport, too_large_in};
 
 /// The metadata that holds an object's sha256.
 const DIGEST_NAME: &str = "sha256";
-/// Most bytes that a read takes in; no window file comes near.
-const OBJECT_BYTES_MAX: u64 = 1 << 30;
 
-/// One bucket behind an S3 endpoint.
+/// One bucket behind an S3 endpoint, written with one key and read with another, from where validators read.
 ///
 /// Nothing is tried twice here but a `put` whose first attempt is silent or broke, and that only after a look at what
 /// lies there. An answer of 200 whose body is an error leaves a write's fate open like a broken connection does; some
@@ -48,6 +51,9 @@ pub struct S3Bucket {
     /// For second attempts; it keeps no connections, so none of them is one that died unnoticed.
     second_writer: Writer,
     reader: AmazonS3,
+    /// The address that is read, without the key.
+    read_url: String,
+    sent_objects: RefCell<SentObjects>,
     failures: Failures,
     server_clock: ServerClock,
     progress: UploadProgress,
@@ -86,10 +92,74 @@ impl S3Bucket {
             let store = store(&config, &endpoint, &config.write_key, transport.clone())?;
             Ok::<_, BucketConfigError>(Writer { transport, store })
         };
-        let reader = store(&config, &endpoint, &config.read_key, transport.clone())?;
+        let (reader, read_url) = match &config.read_address {
+            None => (store(&config, &endpoint, &config.read_key, transport.clone())?, config.url(&endpoint)),
+            Some(address) => {
+                let endpoint = address.checked_endpoint()?;
+                let addressing = Addressing::Path;
+                let (bucket, region) = (address.bucket.clone(), address.region.clone());
+                let config = BucketConfig { addressing, bucket, region, ..config.clone() };
+                (store(&config, &endpoint, &address.key, transport.clone())?, address.url())
+            }
+        };
         let (writer, second_writer) = (writer(transport)?, writer(second_transport)?);
         let failures = Failures::new([&config.write_key, &config.read_key]);
-        Ok(Self { config, endpoint, writer, second_writer, reader, failures, server_clock, progress })
+        let sent_objects = RefCell::default();
+        Ok(Self {
+            config,
+            endpoint,
+            writer,
+            second_writer,
+            reader,
+            read_url,
+            sent_objects,
+            failures,
+            server_clock,
+            progress,
+        })
+    }
+
+    /// The address that is read, without the key: server and bucket.
+    pub fn read_url(&self) -> &str {
+        &self.read_url
+    }
+
+    /// The address that is written to, without the key: server and bucket.
+    pub fn write_url(&self) -> String {
+        self.config.url(&self.endpoint)
+    }
+
+    /// Whether the store, or something before it, answered as if all were well and named no version of an object (ETag).
+    pub fn saw_no_version(&self) -> bool {
+        self.writer.transport.saw_no_version() || self.second_writer.transport.saw_no_version()
+    }
+
+    /// Writes an object in parts, whatever its size, and removes it again.
+    ///
+    /// # Errors
+    /// As [`Bucket::put`] and [`Bucket::delete`].
+    pub async fn try_parts(&self, key: &str, bytes: &[u8], limit_ms: u64) -> Result<(), BucketError> {
+        let digest = hex::encode(Sha256::digest(bytes));
+        let write = Write { path: path(key)?, bytes, digest, condition: &PutCondition::Absent };
+        let limit = Duration::from_millis(limit_ms);
+        let put = tokio::time::timeout(limit, self.put_in_parts(&self.writer, &write)).await;
+        let put = put.unwrap_or_else(|_| Err(BucketError::Unknown(format!("no answer within {limit_ms} ms"))));
+        // Also where it failed, since it may be there all the same.
+        let deleted = self.delete(key).await;
+        put.and(deleted)
+    }
+
+    /// Writes an object under no condition, and removes it again: whether a refusal is about the condition.
+    ///
+    /// # Errors
+    /// As [`Bucket::put`] and [`Bucket::delete`].
+    pub async fn try_without_condition(&self, key: &str, bytes: &[u8], limit_ms: u64) -> Result<(), BucketError> {
+        let path = path(key)?;
+        let payload = PutPayload::from_bytes(Bytes::copy_from_slice(bytes));
+        let put = tokio::time::timeout(Duration::from_millis(limit_ms), self.writer.store.put(&path, payload)).await;
+        let put = put.map(|put| put.map(drop).map_err(|error| self.failures.told(Operation::Put, &error)));
+        let put = put.unwrap_or_else(|_| Err(BucketError::Unknown(format!("no answer within {limit_ms} ms"))));
+        put.and(self.delete(key).await)
     }
 
     /// How far the store's clock is ahead of ours, in milliseconds, by its last answer; answers tell whole seconds.
@@ -113,16 +183,20 @@ impl S3Bucket {
         let payload = PutPayload::from_bytes(Bytes::copy_from_slice(write.bytes));
         let result = writer.store.put_opts(&write.path, payload, options).await;
         let tag = result.map_err(|error| self.failures.told(Operation::Put, &error))?.e_tag;
-        tag.map(Etag).ok_or_else(|| BucketError::Unknown("the answer names no version".to_owned()))
+        tag.map(Etag).ok_or_else(|| BucketError::Unknown(NoVersion.to_string()))
     }
 
-    async fn read(&self, path: &Path) -> Result<(Vec<u8>, Etag), ReadError> {
-        let object = self.reader.get(path).await?;
-        if object.meta.size > OBJECT_BYTES_MAX {
-            return Err(ReadError::TooLarge(object.meta.size));
-        }
-        let tag = object.meta.e_tag.clone().ok_or(ReadError::NoVersion)?;
-        Ok((object.bytes().await?.to_vec(), Etag(tag)))
+    /// An object's bytes, of which there can be no more than were sent, and its version. Validators need no version, so
+    /// bytes that are ours are taken without one; nothing can be written over them then.
+    async fn read(&self, key: &str, path: &Path) -> Result<(Vec<u8>, Option<Etag>), object_store::Error> {
+        let sent_max = self.sent_objects.borrow().bytes_max(key);
+        let mut options = GetOptions::default();
+        options.extensions.insert(BytesMax(sent_max.unwrap_or(self.config.object_bytes_max)));
+        let object = self.reader.get_opts(path, options).await?;
+        let tag = object.meta.e_tag.clone().map(Etag);
+        let bytes: Vec<u8> = object.bytes().await?.into();
+        let tag = tag.or_else(|| self.sent_objects.borrow().version(key, &hex::encode(Sha256::digest(&bytes))));
+        Ok((bytes, tag))
     }
 }
 
@@ -136,18 +210,27 @@ impl Bucket for S3Bucket {
         }
         let digest = hex::encode(Sha256::digest(bytes));
         let _under_way = self.progress.begin(bytes.len());
-        self.put_hedged(&Write { path, bytes, digest, condition }, Duration::from_millis(limit_ms)).await
+        self.sent_objects.borrow_mut().begin(key, bytes.len() as u64, &digest);
+        let written =
+            self.put_hedged(&Write { path, bytes, digest, condition }, Duration::from_millis(limit_ms)).await?;
+        self.sent_objects.borrow_mut().acknowledged(key, &written);
+        Ok(written)
     }
 
     async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
-        match self.read(&path(key)?).await {
-            Ok(object) => Ok(Some(object)),
-            Err(ReadError::Store(error)) if failure::is_missing_object(&error) => Ok(None),
-            Err(ReadError::Store(error)) => Err(self.failures.told(Operation::Get, &error)),
-            Err(ReadError::TooLarge(bytes)) => {
-                Err(BucketError::Refused(format!("{key} holds {bytes} bytes, far more than any window; delete it")))
-            }
-            Err(ReadError::NoVersion) => Err(BucketError::Transient("the answer names no version".to_owned())),
+        let path = path(key)?;
+        match self.read(key, &path).await {
+            Ok((bytes, Some(tag))) => Ok(Some((bytes, tag))),
+            Ok((_, None)) => Err(BucketError::Transient(NoVersion.to_string())),
+            Err(error) if failure::is_missing_object(&error) => Ok(None),
+            Err(error) => Err(match too_large_in(&error) {
+                // Another writer's, or bytes that something on the way made up: whoever asks again will see.
+                Some(limit) if self.sent_objects.borrow().bytes_max(key).is_some() => {
+                    BucketError::Transient(format!("{limit}, and no more than that was sent"))
+                }
+                Some(limit) => BucketError::Refused(format!("{key}: {limit}; delete it")),
+                None => self.failures.told(Operation::Get, &error),
+            }),
         }
     }
 
@@ -175,18 +258,6 @@ impl Write<'_> {
             (Attribute::ContentType, "application/gzip".to_owned()),
             (Attribute::Metadata(DIGEST_NAME.into()), self.digest.clone()),
         ])
-    }
-}
-
-enum ReadError {
-    Store(object_store::Error),
-    TooLarge(u64),
-    NoVersion,
-}
-
-impl From<object_store::Error> for ReadError {
-    fn from(error: object_store::Error) -> Self {
-        Self::Store(error)
     }
 }
 

@@ -5,6 +5,7 @@ mod endpoint;
 mod extrinsic;
 mod failover;
 mod failure;
+mod fitness;
 #[doc(hidden)]
 pub mod foreign;
 mod heads;
@@ -17,27 +18,37 @@ mod storage;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod witness;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use grail_miner::ports::{Chain, ChainError, CommitError, Head, Signer};
 use grail_protocol::signature::Hotkey;
+use tokio::time::Instant;
 
 pub use connection::OTHER_NETWORK;
+pub use fitness::Fitness;
 pub use settings::{ChainPatience, ChainSettings, ChainSettingsError, FINNEY_GENESIS};
 
+use super::committed::Committed;
 use connection::Connection;
 use failover::Failover;
 use failure::Failure;
+use fitness::{IN_USE, VERDICT, fitness};
 use runtime::Runtime;
 use submission::Submission;
-use witness::{Witness, hash_at};
+use witness::{Verdict, Witness, hash_at};
 
 /// More validators than a subnet has.
 const VALIDATORS_MAX: u32 = 256;
+/// For so many block times after a commitment was included, an endpoint that shows another one may be late.
+const INCLUDED_BLOCKS: u64 = 20;
+/// How long a commitment that was included by way of each endpoint holds against one that shows another.
+const INCLUSION_HOLDS: Duration = Duration::from_secs(3_600);
 
 /// What validators have set for a hotkey.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +66,9 @@ impl SetWeights {
     }
 }
 
-/// Subtensor through a list of endpoints, one of which is asked; where there are several, another one must not contradict
-/// it about a block's hash.
+/// Subtensor through a list of endpoints, one of which is asked. If there are several, another one is asked as well about
+/// everything that mining depends on: a hash, a block that no other answer has shown to exist, a missing uid, and what is
+/// committed. An endpoint that is refuted, or behind, is left for the next one.
 ///
 /// Every call makes at most one attempt to connect and asks each question once; trying again is the caller's decision,
 /// and so is how long to wait. A call's future may be dropped at any time.
@@ -65,7 +77,19 @@ pub struct SubtensorChain {
     witness: Option<Witness>,
     signer: Rc<dyn Signer>,
     netuid: u16,
+    block_ms: u64,
     known_runtime: RefCell<Option<Rc<Runtime>>>,
+    /// The newest block that the caller knows to exist.
+    known_head: Cell<u64>,
+    included: RefCell<Vec<Inclusion>>,
+    committed: Committed,
+}
+
+/// A commitment that was included in a block, as an endpoint says.
+struct Inclusion {
+    at: Instant,
+    endpoint: String,
+    credentials: Vec<u8>,
 }
 
 impl SubtensorChain {
@@ -76,7 +100,26 @@ impl SubtensorChain {
     pub fn new(settings: &ChainSettings, signer: Rc<dyn Signer>) -> Result<Self, ChainSettingsError> {
         let failover = Failover::new(settings, *signer.hotkey().bytes())?;
         let witness = Witness::beside(&failover);
-        Ok(Self { failover, witness, signer, netuid: settings.netuid, known_runtime: RefCell::default() })
+        let ChainSettings { netuid, block_ms, .. } = *settings;
+        Ok(Self {
+            failover,
+            witness,
+            signer,
+            netuid,
+            block_ms,
+            known_runtime: RefCell::default(),
+            known_head: Cell::default(),
+            included: RefCell::default(),
+            committed: Committed::default(),
+        })
+    }
+
+    /// Whether the endpoint in use is up to date.
+    ///
+    /// # Errors
+    /// As every read of [`Chain`].
+    pub async fn fitness(&self) -> Result<Fitness, ChainError> {
+        Ok(fitness(&*self.failover.connection().await?, VERDICT).await)
     }
 
     /// When the best block was made, in milliseconds since 1970 by its author's clock; none where the chain keeps no time.
@@ -85,7 +128,7 @@ impl SubtensorChain {
     /// As every read of [`Chain`].
     pub async fn block_time_ms(&self) -> Result<Option<u64>, ChainError> {
         let question = async |connection: &Connection| {
-            let stored = self.stored(connection, &storage::time_key()).await?;
+            let stored = stored(connection, &storage::time_key()).await?;
             let time = stored.map(|stored| storage::time_of(&stored)).transpose();
             time.map_err(|failure| connection.named(failure))
         };
@@ -100,15 +143,15 @@ impl SubtensorChain {
     pub async fn weights_for(&self, hotkey: Hotkey) -> Result<Option<SetWeights>, ChainError> {
         let (uid_key, prefix) = (storage::uid_key(self.netuid, hotkey.bytes()), storage::weights_prefix(self.netuid));
         let question = async |connection: &Connection| {
-            let Some(stored) = self.stored(connection, &uid_key).await? else { return Ok(None) };
-            let uid = storage::uid_of(&stored).map_err(|failure| connection.named(failure))?;
+            let Some(uid_bytes) = stored(connection, &uid_key).await? else { return Ok(None) };
+            let uid = storage::uid_of(&uid_bytes).map_err(|failure| connection.named(failure))?;
             let hex = format!("0x{}", hex::encode(&prefix));
             let answer = connection.call("state_getKeysPaged", vec![hex.into(), VALIDATORS_MAX.into()]).await?;
             let keys = json::list_of_bytes(&answer).map_err(|failure| connection.named(failure))?;
             let mut shares = Vec::new();
             for key in keys.iter().filter(|key| key.len() == prefix.len() + 2 && key.starts_with(&prefix)) {
-                let Some(stored) = self.stored(connection, key).await? else { continue };
-                let weights = storage::weights_of(&stored).map_err(|failure| connection.named(failure))?;
+                let Some(row) = stored(connection, key).await? else { continue };
+                let weights = storage::weights_of(&row).map_err(|failure| connection.named(failure))?;
                 let sum: f64 = weights.iter().map(|(_, weight)| f64::from(*weight)).sum();
                 let ours: f64 = weights.iter().filter(|(to, _)| *to == uid).map(|(_, weight)| f64::from(*weight)).sum();
                 let validator = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
@@ -126,10 +169,77 @@ impl SubtensorChain {
         self.failover.standing()
     }
 
-    async fn stored(&self, connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let key = format!("0x{}", hex::encode(key));
-        let answer = connection.call("state_getStorage", vec![key.into()]).await?;
-        json::bytes_of(&answer).map_err(|failure| connection.named(failure))
+    /// Keeps what the chain holds for whoever reads the bucket with it.
+    fn noted(&self, committed: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        self.committed.note(committed.as_deref());
+        committed
+    }
+
+    /// What the chain held for our hotkey when [`Chain::commitment`] was last answered.
+    pub fn committed(&self) -> Committed {
+        self.committed.clone()
+    }
+
+    /// Leave an endpoint that is behind, as long as another one may not be.
+    async fn leave_if_behind(&self, connection: &Rc<Connection>) -> Result<(), Failure> {
+        if self.failover.count() < 2 {
+            return Ok(());
+        }
+        match fitness(connection, IN_USE).await {
+            Fitness::Behind(why) if self.failover.has_better(connection) => {
+                self.failover.leave(connection);
+                Err(connection.named(Failure::Broken(format!("{why}; another endpoint is asked"))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An endpoint that answers with an error, or with something else than was asked for, is left for another one.
+    fn settle<T>(&self, connection: &Rc<Connection>, answer: Result<T, Failure>) -> Result<T, Failure> {
+        if matches!(answer, Err(Failure::Answered { .. } | Failure::Malformed(_))) {
+            self.failover.leave(connection);
+        }
+        self.failover.settle(connection, answer)
+    }
+
+    async fn uid_at(&self, connection: &Connection) -> Result<Option<u16>, Failure> {
+        let key = storage::uid_key(self.netuid, self.signer.hotkey().bytes());
+        let uid = stored(connection, &key).await?.map(|bytes| storage::uid_of(&bytes)).transpose();
+        uid.map_err(|failure| connection.named(failure))
+    }
+
+    async fn commitment_at(&self, connection: &Connection) -> Result<Option<Vec<u8>>, Failure> {
+        let key = storage::commitment_key(self.netuid, self.signer.hotkey().bytes());
+        let bytes = stored(connection, &key).await?.map(|bytes| storage::committed_bytes(&bytes)).transpose();
+        bytes.map(Option::flatten).map_err(|failure| connection.named(failure))
+    }
+
+    /// Two endpoints show different commitments, and nobody can tell which is right. To commit once more does no harm, and
+    /// once it was included by way of each endpoint, one of the two was honest about it.
+    fn contradicted(
+        &self,
+        first: &Rc<Connection>,
+        second: &str,
+        shown: [&Option<Vec<u8>>; 2],
+    ) -> Result<Option<Vec<u8>>, ChainError> {
+        let mut included = self.included.borrow_mut();
+        included.retain(|inclusion| inclusion.at.elapsed() < INCLUSION_HOLDS);
+        let by = |name: &str| included.iter().find(|inclusion| inclusion.endpoint == name);
+        let patience = Duration::from_millis(INCLUDED_BLOCKS * self.block_ms);
+        match (by(&first.name()), by(second)) {
+            (Some(ours), Some(_)) if shown.contains(&&Some(ours.credentials.clone())) => {
+                Ok(Some(ours.credentials.clone()))
+            }
+            (one, other) if one.into_iter().chain(other).any(|inclusion| inclusion.at.elapsed() < patience) => {
+                let what = format!("{} and {second} show different commitments", first.name());
+                Err(ChainError::Malformed(what))
+            }
+            (Some(_), _) => {
+                self.failover.leave(first);
+                Ok(None)
+            }
+            (None, _) => Ok(None),
+        }
     }
 
     async fn read<T>(&self, question: impl AsyncFnOnce(&Connection) -> Result<T, Failure>) -> Result<T, ChainError> {
@@ -139,10 +249,43 @@ impl SubtensorChain {
     }
 }
 
+async fn stored(connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    let key = format!("0x{}", hex::encode(key));
+    let answer = connection.call("state_getStorage", vec![key.into()]).await?;
+    json::bytes_of(&answer).map_err(|failure| connection.named(failure))
+}
+
+/// Leaves an endpoint unless it is told to stay: also where the call is dropped.
+struct Leaving<'a> {
+    failover: &'a Failover,
+    connection: Option<Rc<Connection>>,
+}
+
+impl Leaving<'_> {
+    fn stay(mut self) {
+        self.connection = None;
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.connection.iter().for_each(|connection| self.failover.leave(connection));
+    }
+}
+
 #[async_trait(?Send)]
 impl Chain for SubtensorChain {
     async fn next_head(&self, after: u64) -> Result<Head, ChainError> {
-        let number = self.read(async |connection| heads::next_number(connection, after).await).await?;
+        self.known_head.set(after);
+        let connection = self.failover.connection().await?;
+        self.leave_if_behind(&connection).await?;
+        let answer = heads::next_number(&connection, after).await;
+        let number = self.failover.settle(&connection, answer)?;
+        if after == 0 && self.block_hash(number).await?.is_none() {
+            self.failover.leave(&connection);
+            let what = format!("{} announces block {number} and does not have it", connection.name());
+            return Err(ChainError::Malformed(what));
+        }
         Ok(Head { number })
     }
 
@@ -151,40 +294,81 @@ impl Chain for SubtensorChain {
         let Ok(block) = u32::try_from(block) else { return Ok(None) };
         let connection = self.failover.connection().await?;
         let answer = hash_at(&connection, block).await;
-        let hash = self.failover.settle(&connection, answer)?;
-        if let (Some(hash), Some(witness)) = (hash, &self.witness) {
-            witness.hear(&connection, block, hash).await?;
+        let hash = self.settle(&connection, answer)?;
+        if let Some(witness) = &self.witness {
+            // Before the first head is known, only hashes can contradict each other.
+            let known_head = self.known_head.get();
+            let is_established = known_head == 0 || u64::from(block) <= known_head;
+            match witness.on_hash(&connection, block, hash, is_established).await {
+                Verdict::Upheld => {}
+                Verdict::Undecided(error) => return Err(error),
+                Verdict::Refuted(error) => {
+                    self.failover.leave(&connection);
+                    return Err(error);
+                }
+            }
         }
         Ok(hash.map(|hash| format!("0x{}", hex::encode(hash))))
     }
 
     async fn registration(&self) -> Result<Option<u16>, ChainError> {
-        let key = storage::uid_key(self.netuid, self.signer.hotkey().bytes());
-        let question = async |connection: &Connection| {
-            let stored = self.stored(connection, &key).await?;
-            let uid = stored.map(|stored| storage::uid_of(&stored)).transpose();
-            uid.map_err(|failure| connection.named(failure))
-        };
-        self.read(question).await
+        let connection = self.failover.connection().await?;
+        let answer = self.uid_at(&connection).await;
+        if let Some(uid) = self.settle(&connection, answer)? {
+            return Ok(Some(uid));
+        }
+        // A missing uid stops mining, so an endpoint that is behind cannot establish it, nor can one that is contradicted.
+        if let Some(witness) = &self.witness {
+            match witness.on_entry(&connection, async |second| self.uid_at(second).await).await {
+                Some((second, Some(_))) => {
+                    self.failover.leave(&connection);
+                    let what = format!("{} shows no uid of the hotkey, and {second} does", connection.name());
+                    return Err(ChainError::Malformed(what));
+                }
+                Some((_, None)) => return Ok(None),
+                None => {}
+            }
+        }
+        match fitness(&connection, VERDICT).await {
+            Fitness::Behind(why) => {
+                self.failover.leave(&connection);
+                let what = format!("{}: {why}, so that it cannot tell whether the uid is missing", connection.name());
+                Err(ChainError::Unreachable(what))
+            }
+            Fitness::UpToDate | Fitness::Unknown(_) => Ok(None),
+        }
     }
 
     async fn commitment(&self) -> Result<Option<Vec<u8>>, ChainError> {
-        let key = storage::commitment_key(self.netuid, self.signer.hotkey().bytes());
-        let question = async |connection: &Connection| {
-            let stored = self.stored(connection, &key).await?;
-            let bytes = stored.map(|stored| storage::committed_bytes(&stored)).transpose();
-            bytes.map(Option::flatten).map_err(|failure| connection.named(failure))
+        let connection = self.failover.connection().await?;
+        let answer = self.commitment_at(&connection).await;
+        let committed = self.settle(&connection, answer)?;
+        let Some(witness) = &self.witness else { return Ok(self.noted(committed)) };
+        let committed = match witness.on_entry(&connection, async |second| self.commitment_at(second).await).await {
+            Some((second, other)) if other != committed => {
+                self.contradicted(&connection, &second, [&committed, &other])?
+            }
+            _ => committed,
         };
-        self.read(question).await
+        Ok(self.noted(committed))
     }
 
     async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {
         let connection = self.failover.connection().await.map_err(Failure::before_sending)?;
+        // Whatever an endpoint says of a commitment that fails, it may be the endpoint's fault.
+        let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
         let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
         let submission = Submission { connection: &connection, signer, netuid, known_runtime };
         let outcome = submission.commit(credentials).await;
         // How it ended is the caller's affair; whether the connection outlived it is ours.
         let _ = self.failover.settle(&connection, Ok(()));
+        if outcome.is_ok() {
+            let (at, endpoint) = (Instant::now(), connection.name());
+            let mut included = self.included.borrow_mut();
+            included.retain(|inclusion| inclusion.endpoint != endpoint && inclusion.credentials == credentials);
+            included.push(Inclusion { at, endpoint, credentials: credentials.to_vec() });
+            leaving.stay();
+        }
         outcome
     }
 

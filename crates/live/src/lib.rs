@@ -1,4 +1,8 @@
-//! Adapters: each of the core's ports, against the real world.
+//! Adapters: each port of the mining core against the real world.
+//!
+//! An adapter does what the core asks once, and never retries on its own: only the core knows the deadline. It may use
+//! sockets, files, clocks and GPUs; it knows no configuration names and decides nothing. [`chain::SubtensorChain`],
+//! [`bucket::S3Bucket`], [`beacon::DrandRelays`] and [`journal::FileJournal`] are the ports.
 
 #![allow(
     clippy::disallowed_types,
@@ -10,9 +14,10 @@ pub mod beacon;
 pub mod bucket;
 pub mod chain;
 pub mod clock;
+pub mod committed;
 pub mod cuda_engine;
+pub mod device;
 pub mod engine;
-pub mod hub;
 pub mod instance;
 pub mod journal;
 mod server_clock;

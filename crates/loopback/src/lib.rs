@@ -4,6 +4,7 @@
 //! A development dependency only: nothing that mines may depend on it. It knows no adapter, so that adapters can be
 //! tested against it.
 
+#![cfg(feature = "servers")]
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,

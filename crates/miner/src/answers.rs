@@ -22,6 +22,9 @@ pub struct Head {
     pub number: u64,
 }
 
+/// A head this far below the known one is no mere delay of an endpoint: either of the two is wrong.
+pub const LAG_BLOCKS_MAX: u64 = 20;
+
 /// Why a read gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ChainError {

@@ -20,6 +20,12 @@ pub enum Behaviour {
     HiddenWriteIsAwaited,
     /// Number 7.
     StuckGroupsTellOnce,
+    /// Number 8.
+    HeadsAreVetted,
+    /// Number 9.
+    MissedWindowsHaveReceipts,
+    /// Number 10.
+    OutcomeFollowsFromAttempts,
 }
 
 impl Behaviour {
@@ -32,6 +38,9 @@ impl Behaviour {
         Self::UploadMarginIsBounded,
         Self::HiddenWriteIsAwaited,
         Self::StuckGroupsTellOnce,
+        Self::HeadsAreVetted,
+        Self::MissedWindowsHaveReceipts,
+        Self::OutcomeFollowsFromAttempts,
     ];
 
     /// Its number: one more than the last, never used again, also where the change was taken back.
@@ -44,6 +53,9 @@ impl Behaviour {
             Self::UploadMarginIsBounded => 5,
             Self::HiddenWriteIsAwaited => 6,
             Self::StuckGroupsTellOnce => 7,
+            Self::HeadsAreVetted => 8,
+            Self::MissedWindowsHaveReceipts => 9,
+            Self::OutcomeFollowsFromAttempts => 10,
         }
     }
 
@@ -71,6 +83,16 @@ impl Behaviour {
                  file of the same groups is not written again"
             }
             Self::StuckGroupsTellOnce => "groups that were stuck together count as one, and not each for itself",
+            Self::HeadsAreVetted => {
+                "a head that block time does not allow counts only once the chain shows the higher of the two blocks, and a \
+                 lower head is believed once it does not"
+            }
+            Self::MissedWindowsHaveReceipts => {
+                "each window that passed without a block of it being seen gets a receipt"
+            }
+            Self::OutcomeFollowsFromAttempts => {
+                "the outcome and reason of a window without an upload follow from everything that was tried in it"
+            }
         }
     }
 }

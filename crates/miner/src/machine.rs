@@ -11,6 +11,7 @@ mod choice;
 mod estimate;
 pub mod event;
 mod groups;
+mod heads;
 mod ledger;
 pub mod marks;
 pub mod receipt;
@@ -29,11 +30,12 @@ use grail_protocol::signature::Hotkey;
 use sha2::{Digest, Sha256};
 
 use self::account::Account;
+use self::heads::HeadCheck;
 use self::marks::Marks;
 use self::settlement::Unsettled;
 use self::timing::Timing;
 use self::window::{Recovered, Window};
-use crate::answers::{BeaconSchedule, ChainError, Head, Now};
+use crate::answers::{BeaconSchedule, ChainError, Now};
 use crate::behaviour::Behaviour;
 use crate::mutants::{Mutant, planted};
 use crate::policy::UploadPolicy;
@@ -132,10 +134,11 @@ impl fmt::Debug for MachineConfig {
 }
 
 /// The core.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Machine {
     config: MachineConfig,
     timing: Timing,
+    head_check: HeadCheck,
     account: Account,
     recovered: Option<Recovered>,
     window: Option<Window>,
@@ -147,6 +150,21 @@ pub struct Machine {
     timers: BTreeMap<Timer, u64>,
 }
 
+/// As derived, without a head check that is at rest: the digest of a state is the same as before there was one.
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, timing, head_check, account, recovered, window, unsettled, stopping, marks, timers } = self;
+        let mut shown = f.debug_struct("Machine");
+        shown.field("config", config).field("timing", timing);
+        if !head_check.is_at_rest() {
+            shown.field("head_check", head_check);
+        }
+        shown.field("account", account).field("recovered", recovered).field("window", window);
+        shown.field("unsettled", unsettled).field("stopping", stopping).field("marks", marks).field("timers", timers);
+        shown.finish()
+    }
+}
+
 impl Machine {
     /// A machine that has seen nothing yet; its first event is [`Event::Started`].
     pub fn new(config: MachineConfig) -> Self {
@@ -154,6 +172,7 @@ impl Machine {
         Self {
             config,
             timing,
+            head_check: HeadCheck::default(),
             account: Account::default(),
             recovered: None,
             window: None,
@@ -187,7 +206,10 @@ impl Machine {
             }
             Event::HeadMoved(head) => self.head_moved(now, head, out),
             Event::HeadFailed(error) => self.head_failed(now, error, out),
-            Event::BlockHashRead { block, result } => self.block_hash_read(now, block, result, out),
+            Event::BlockHashRead { block, result } => {
+                self.suspect_judged(now, block, &result, out);
+                self.block_hash_read(now, block, result, out);
+            }
             Event::BeaconAnswered { round, result } => self.beacon_answered(round, result, out),
             Event::RegistrationRead(result) => self.registration_read(now, result, out),
             Event::CommitmentRead(result) => self.commitment_read(now, result, out),
@@ -215,21 +237,6 @@ impl Machine {
             Action::SetTimer { timer, at_ms } => self.timers.insert(*timer, *at_ms) != Some(*at_ms),
             Action::ClearTimer(timer) => self.timers.remove(timer).is_some(),
             _ => true,
-        }
-    }
-
-    fn head_moved(&mut self, now: Now, head: Head, out: &mut Actions) {
-        out.push(Action::WatchHead { after: head.number });
-        if !self.timing.note_head(head, now.monotonic_ms) {
-            return;
-        }
-        self.read_unsettled(out);
-        let start = grail_protocol::constants::window_start(head.number);
-        if self.window.as_ref().is_none_or(|window| window.start < start) && !self.stopping {
-            self.close_window(out);
-            self.open_window(start, out);
-        } else {
-            self.confirm_young_hash(head.number, out);
         }
     }
 

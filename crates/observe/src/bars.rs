@@ -1,4 +1,4 @@
-//! Bars on a terminal that may go away: what cannot be drawn is no reason to fail.
+//! Progress bars on a terminal that may go away; a bar that cannot be drawn is no error.
 
 use std::io::{self, IsTerminal};
 
@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget, TermLike};
 /// How often bars are drawn at most.
 const DRAWINGS_PER_S: u8 = 20;
 
-/// Bars on standard error, where that is a terminal and they are wanted.
+/// Returns bars on standard error, hidden if it is no terminal or `are_wanted` is false.
 pub fn bars(are_wanted: bool) -> MultiProgress {
     let is_shown = are_wanted && io::stderr().is_terminal();
     let target = match is_shown {
@@ -18,7 +18,7 @@ pub fn bars(are_wanted: bool) -> MultiProgress {
     MultiProgress::with_draw_target(target)
 }
 
-/// A terminal to which nothing fails: the bars' library panics where a terminal is gone.
+/// A terminal whose operations never fail. `MultiProgress::suspend` panics when its terminal is gone.
 #[derive(Debug)]
 struct Unfailing(Term);
 

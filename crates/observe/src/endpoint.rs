@@ -105,7 +105,7 @@ impl Endpoint {
     }
 }
 
-/// Whoever is slow makes way for whoever comes: a scrape is answered as soon as its head is there.
+/// Accepts connections. A new one closes the oldest when all places are taken, so slow clients cannot block a scrape.
 async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, is_private: bool) {
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -141,8 +141,8 @@ async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, 
     }
 }
 
-/// Whether a request is for this machine by a name that means it everywhere. A page in a browser here can have another name
-/// lead to this address, and read what is answered to it. A browser always says whom it asks.
+/// Returns whether a request names this machine by a loopback name or address. A web page can make another name resolve to
+/// this address and read the answer; a browser always sends the name that it asked for.
 fn names_this_machine<B>(request: &Request<B>) -> bool {
     let named = |text: &HeaderValue| text.to_str().ok()?.parse::<Authority>().ok();
     let hosts = request.headers().get_all(HOST).iter().map(named);
@@ -180,7 +180,7 @@ fn answer<B>(request: &Request<B>, exposition: &Exposition) -> Response<Full<Byt
     }
 }
 
-/// The metrics in the format that is asked for.
+/// Renders the metrics in the format that the request prefers.
 fn metrics<B>(request: &Request<B>, exposition: &Exposition) -> Result<Response<Full<Bytes>>, std::fmt::Error> {
     let accept: Vec<&str> = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = TextFormat::accepted((!accept.is_empty()).then(|| accept.join(",")).as_deref());
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_that_mean_this_machine_everywhere_are_answered() {
+    fn only_loopback_names_and_addresses_are_answered() {
         let ours = [
             "localhost",
             "LOCALHOST:9464",

@@ -12,7 +12,7 @@ pub enum TextFormat {
 }
 
 impl TextFormat {
-    /// The format that an `Accept` header asks for. Whoever takes anything gets OpenMetrics.
+    /// Returns the format that an `Accept` header prefers; a scraper that accepts anything gets OpenMetrics.
     pub fn accepted(accept: Option<&str>) -> Self {
         let (mut open_metrics, mut prometheus): (Option<f64>, Option<f64>) = (None, None);
         for range in accept.unwrap_or("*/*").split(',') {
@@ -43,8 +43,8 @@ impl TextFormat {
     }
 }
 
-/// OpenMetrics text in Prometheus's own format. There a counter's family has the name of its samples, an `info` is a gauge,
-/// and units and the end are not told.
+/// Converts OpenMetrics text to Prometheus's own format, in which a counter's family has the name of its samples, an `info`
+/// is a gauge, and there are no lines for units and the end.
 pub(super) fn as_prometheus(open_metrics: &str) -> String {
     let types: BTreeMap<&str, &str> =
         open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();

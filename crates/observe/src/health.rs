@@ -2,13 +2,13 @@
 //!
 //! Health is derived from what was achieved, never from a loop that goes round.
 
-use std::fmt;
 use std::sync::Arc;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Report, WindowOutcome};
+use grail_miner::machine::{Action, Event, Machine, Report, WindowOutcome};
 use grail_miner::ports::Now;
 
+use super::ailment::Ailment;
 use super::vitals::Vitals;
 
 /// After so many block times without a new head, the chain is stale.
@@ -18,21 +18,15 @@ const BLOCKS_WITHOUT_GROUP_MAX: u64 = 30;
 /// After so many windows in a row without a verified upload, something is wrong for good.
 const WINDOWS_WITHOUT_UPLOAD_MAX: u64 = 2;
 
-/// Something that ought to make progress and does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ailment {
-    /// No new head.
-    Chain,
-    /// No group.
-    Engine,
-    /// No verified upload.
-    Upload,
-}
+/// Tells whether a connection to the chain is open.
+pub type IsConnected = Box<dyn Fn() -> bool>;
 
 /// What was achieved when.
-#[derive(Debug)]
 pub struct Health {
     block_ms: u64,
+    is_connected: IsConnected,
+    /// The newest block that counts, and when it came.
+    head: Option<u64>,
     head_ms: Option<u64>,
     /// Since when groups are in work without any coming out.
     waiting_for_group_since_ms: Option<u64>,
@@ -47,6 +41,8 @@ impl Health {
     pub fn new(block_ms: u64) -> Self {
         Self {
             block_ms,
+            is_connected: Box::new(|| false),
+            head: None,
             head_ms: None,
             waiting_for_group_since_ms: None,
             groups_in_work: 0,
@@ -54,6 +50,12 @@ impl Health {
             ailing: Vec::new(),
             vitals: Arc::new(Vitals::new(block_ms)),
         }
+    }
+
+    /// The same, told whether a connection to the chain is open.
+    #[must_use]
+    pub fn asking(self, is_connected: IsConnected) -> Self {
+        Self { is_connected, ..self }
     }
 
     /// What other threads may know of it.
@@ -111,16 +113,23 @@ impl Observer for Health {
         self.vitals.event_came();
         match event {
             Event::Started(_) => self.head_ms = Some(now.monotonic_ms),
-            Event::HeadMoved(_) => {
-                self.head_ms = Some(now.monotonic_ms);
-                self.vitals.head_came();
-            }
+            Event::HeadFailed(_) => self.vitals.head_failed((self.is_connected)()),
             Event::RegistrationRead(Ok(uid)) => self.vitals.registration_read(uid.is_some()),
             Event::GroupReady { .. } => self.group_left(now, true),
             Event::GroupFailed { .. } => self.group_left(now, false),
             _ => {}
         }
         self.examine(now);
+    }
+
+    /// A head counts once the machine believes it.
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        if machine.head() != self.head {
+            self.head = machine.head();
+            self.head_ms = Some(now.monotonic_ms);
+            self.vitals.head_came();
+            self.examine(now);
+        }
     }
 
     fn action(&mut self, now: Now, action: &Action) {
@@ -147,51 +156,37 @@ impl Observer for Health {
     }
 }
 
-impl Ailment {
-    /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Chain, Self::Engine, Self::Upload];
-
-    /// Its name in metrics and logs.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Chain => "chain",
-            Self::Engine => "engine",
-            Self::Upload => "upload",
-        }
-    }
-
-    const fn recovery(self) -> &'static str {
-        match self {
-            Self::Chain => "blocks arrive again",
-            Self::Engine => "the engine finishes groups again",
-            Self::Upload => "an upload was verified again",
-        }
-    }
-}
-
-impl fmt::Display for Ailment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Chain => "no new block arrives; every endpoint is tried in turn: run `grail doctor` if it lasts",
-            Self::Engine => {
-                "the engine has finished no group for a whole window; look at the GPU, or restart the miner"
-            }
-            Self::Upload => {
-                "no upload was verified for two windows; the receipts tell why, and `grail doctor` checks the bucket"
-            }
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use grail_miner::machine::WindowReceipt;
+    use grail_miner::machine::{MachineConfig, WindowReceipt};
     use grail_miner::ports::{ChainError, Head};
+    use grail_protocol::signature::Hotkey;
 
     use super::*;
 
     fn at(monotonic_ms: u64) -> Now {
         Now { monotonic_ms, wall_ms: 0 }
+    }
+
+    /// A miner, as far as health sees it.
+    struct Miner {
+        machine: Machine,
+        health: Health,
+    }
+
+    impl Miner {
+        fn new() -> Self {
+            let config =
+                MachineConfig { block_ms: 1_000, ..MachineConfig::new(Hotkey::from_bytes([1; 32]), Vec::new()) };
+            Self { machine: Machine::new(config), health: Health::new(1_000) }
+        }
+
+        fn tell(&mut self, ms: u64, event: Event) -> &[Ailment] {
+            self.health.event(at(ms), &event);
+            self.machine.handle(at(ms), event);
+            self.health.handled(at(ms), &self.machine);
+            self.health.ailing()
+        }
     }
 
     fn receipt(outcome: WindowOutcome) -> Action {
@@ -201,18 +196,28 @@ mod tests {
 
     #[test]
     fn a_chain_that_only_fails_is_stale_though_events_arrive() {
-        let mut health = Health::new(1_000);
-        health.event(at(0), &Event::Started(Vec::new()));
-        health.event(at(6_000), &Event::HeadMoved(Head { number: 1 }));
-        let failed = Event::HeadFailed(ChainError::RateLimited);
+        let mut miner = Miner::new();
+        miner.tell(0, Event::Started(Vec::new()));
+        miner.tell(6_000, Event::HeadMoved(Head { number: 1 }));
+        let failed = || Event::HeadFailed(ChainError::RateLimited);
         for ms in (7_000..=12_000).step_by(1_000) {
-            health.event(at(ms), &failed);
-            assert_eq!(health.ailing(), []);
+            assert_eq!(miner.tell(ms, failed()), []);
         }
-        health.event(at(12_001), &failed);
-        assert_eq!(health.ailing(), [Ailment::Chain]);
-        health.event(at(13_000), &Event::HeadMoved(Head { number: 2 }));
-        assert_eq!(health.ailing(), []);
+        assert_eq!(miner.tell(12_001, failed()), [Ailment::Chain]);
+        assert_eq!(miner.tell(13_000, Event::HeadMoved(Head { number: 2 })), []);
+    }
+
+    #[test]
+    fn a_head_that_is_not_believed_is_none() {
+        let mut miner = Miner::new();
+        miner.tell(0, Event::Started(Vec::new()));
+        miner.tell(1_000, Event::HeadMoved(Head { number: 1 }));
+        for number in 0..10 {
+            let ailing = miner.tell(7_001 + number, Event::HeadMoved(Head { number: 1_000_000 + number }));
+            assert_eq!(ailing, [Ailment::Chain]);
+            miner.tell(7_001 + number, Event::BlockHashRead { block: 1_000_000 + number, result: Ok(None) });
+        }
+        assert_eq!(miner.tell(8_000, Event::HeadMoved(Head { number: 2 })), []);
     }
 
     #[test]

@@ -1,5 +1,9 @@
-//! What a running miner tells: log lines, progress on a terminal, a receipt per window, metrics, and whether it makes
-//! progress.
+//! Shows what a running miner does: log, progress bar, receipts, metrics, health, alerts, and the status that `grail top`
+//! reads.
+//!
+//! It watches events and actions and changes nothing; mining never waits for it, so what is sent elsewhere goes through
+//! bounded queues to threads of its own. It may use files, sockets and threads, but no port of the miner. [`Observers`]
+//! joins several observers, [`Sinks`] sends to services, and [`control::Board`] answers questions.
 
 #![allow(
     clippy::disallowed_types,
@@ -7,6 +11,7 @@
     reason = "this crate is at the boundary: real time and the environment may enter here"
 )]
 
+mod ailment;
 mod bars;
 pub mod contract;
 pub mod control;
@@ -40,7 +45,7 @@ pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
 pub use progress::Progress;
 pub(crate) use receipts::outcome_name;
-pub use receipts::{INTERRUPTED, ReceiptFormat, Receipts, receipt_line};
+pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line};
 pub use sink::{Courier, Dropped, Outbox};
 pub use sinks::Sinks;
 pub(crate) use tally::Tally;

@@ -3,12 +3,13 @@
 mod entry;
 mod lines;
 mod loki;
+mod repeats;
 mod samples;
 
 use std::io::{self, Write};
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Report, WindowOutcome};
+use grail_miner::machine::{Action, Area, Event, Report, WindowOutcome};
 use grail_miner::ports::Now;
 use indicatif::MultiProgress;
 use tracing::level_filters::LevelFilter;
@@ -19,6 +20,7 @@ use tracing_subscriber::prelude::*;
 
 pub use self::lines::JsonLines;
 pub use self::loki::{Loki, LokiError};
+use self::repeats::{Over, Repeats};
 pub use self::samples::Samples;
 use super::receipts::{outcome_name, receipt_line};
 use grail_config::LogFormat;
@@ -88,8 +90,8 @@ fn targets(level: LevelFilter) -> Targets {
 struct AroundBars(MultiProgress);
 
 impl Write for AroundBars {
-    /// A log that cannot be written, as its terminal is gone or its disk is full, must not end the miner. Told of an error,
-    /// the log's library would print to where the error came from, and panic.
+    /// Ignores errors: a closed terminal or a full disk must not end the miner. The log's library answers an error with
+    /// `eprintln!`, which panics because standard error is what failed.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.suspend(|| drop(io::stderr().write_all(bytes)));
         Ok(bytes.len())
@@ -112,14 +114,31 @@ impl MakeWriter<'_> for AroundBars {
 #[derive(Debug, Default)]
 pub struct Log {
     windows_without_beacon: u64,
+    repeats: Repeats,
+}
+
+impl Log {
+    /// The text of a failure, with how many like it were left out since the last one; none if it is left out itself.
+    fn failed(&mut self, now: Now, area: Area, text: &str) -> Option<String> {
+        let untold = self.repeats.failed(now.monotonic_ms, area, text)?;
+        let left_out = match untold {
+            0 => String::new(),
+            untold => format!(" ({untold} more like it since the last line)"),
+        };
+        Some(printable(text) + &left_out)
+    }
 }
 
 impl Observer for Log {
-    fn event(&mut self, _: Now, event: &Event) {
+    fn event(&mut self, now: Now, event: &Event) {
         tracing::debug!("< {}", printable(&event.summary()));
+        if let Some(Over { area, failures, seconds }) = self.repeats.ended(now.monotonic_ms, event) {
+            let area = area.name();
+            tracing::warn!(area, "{area}: well again after {failures} failures in {seconds} s");
+        }
     }
 
-    fn action(&mut self, _: Now, action: &Action) {
+    fn action(&mut self, now: Now, action: &Action) {
         let Action::Report(report) = action else {
             tracing::debug!("> {}", printable(&action.summary()));
             return;
@@ -148,14 +167,17 @@ impl Observer for Log {
                 groups_ready = clean_prefix,
                 "window {window}: group {group} is clean, {successes} of its rollouts solved; {clean_prefix} groups ready"
             ),
-            Report::RolloutRejected { index: group, finding } => tracing::warn!(
-                group,
-                finding,
-                "group {group}: a rollout would fail {}; it is sampled again",
-                printable(finding)
-            ),
+            Report::RolloutRejected { index: group, finding } => {
+                let text = format!("group {group}: a rollout would fail {finding}; it is sampled again");
+                if let Some(text) = self.failed(now, Area::Engine, &text) {
+                    tracing::warn!(group, finding, "{text}");
+                }
+            }
             Report::Trouble(trouble) => {
-                tracing::warn!(area = trouble.area.name(), "{}: {}", trouble.area.name(), printable(&trouble.text));
+                if let Some(text) = self.failed(now, trouble.area, &trouble.text) {
+                    let area = trouble.area.name();
+                    tracing::warn!(area, "{area}: {text}");
+                }
             }
             // Receipts are data, and have a place of their own; where the log goes elsewhere, it has them too.
             Report::Receipt(receipt) => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Area, Event, Report, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{Action, Area, Event, Machine, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{BucketError, Now};
 use grail_protocol::answer::REWARD_BOUNDS;
 use prometheus_client::encoding::EncodeMetric;
@@ -25,8 +25,8 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
+use super::ailment::Ailment;
 use super::exposition::{TextFormat, as_prometheus};
-use super::health::Ailment;
 use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, Outbox};
 use super::tally::Tally;
@@ -241,7 +241,7 @@ impl Metrics {
 }
 
 /// Which port an event answers for, and whether as it should.
-fn answer(event: &Event) -> Option<(Area, bool)> {
+pub(super) fn answer(event: &Event) -> Option<(Area, bool)> {
     let area = match event {
         Event::HeadMoved(_) | Event::HeadFailed(_) | Event::BlockHashRead { .. } => Area::Chain,
         Event::RegistrationRead(_) | Event::CommitmentRead(_) => Area::Chain,
@@ -288,6 +288,13 @@ impl Observer for Metrics {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A head that was announced may not count.
+    fn handled(&mut self, _: Now, machine: &Machine) {
+        if let Some(head) = machine.head() {
+            self.handles.head_block.set(head as f64);
         }
     }
 

@@ -11,6 +11,7 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
 use grail_protocol::constants::window_start;
+use grail_protocol::window_file::object_key;
 use grail_terminal::{escaped, printable};
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
@@ -24,9 +25,19 @@ pub enum ReceiptFormat {
     Json,
 }
 
+/// Where validators read, and so where every file is read back.
+#[derive(Debug, Clone)]
+pub struct ReadFrom {
+    /// Server and bucket.
+    pub url: String,
+    /// Address of the hotkey whose windows are read.
+    pub hotkey: String,
+}
+
 /// Writes receipts.
 pub struct Receipts {
     format: ReceiptFormat,
+    read_from: ReadFrom,
     bars: MultiProgress,
     path: PathBuf,
     file: File,
@@ -37,27 +48,48 @@ pub struct Receipts {
     given: Option<u64>,
 }
 
+impl ReadFrom {
+    /// The address of a window's object.
+    fn object(&self, window_start: u64) -> String {
+        format!("{}/{}", self.url, object_key(&self.hotkey, window_start))
+    }
+}
+
 impl Receipts {
     /// Receipts on standard output, around whatever `bars` draw, and in `receipts.jsonl` in this folder.
     ///
     /// # Errors
     /// [`FolderError`] where the file cannot be opened.
-    pub fn new(format: ReceiptFormat, data_folder: &Path, bars: &MultiProgress) -> Result<Self, FolderError> {
+    pub fn new(
+        format: ReceiptFormat,
+        data_folder: &Path,
+        bars: &MultiProgress,
+        read_from: ReadFrom,
+    ) -> Result<Self, FolderError> {
         let path = data_folder.join("receipts.jsonl");
         let opened = folder::open(&path, folder::options().append(true).create(true));
         let file = opened.map_err(FolderError::io("open", &path))?;
-        Ok(Self { format, bars: bars.clone(), path, file, tally: Tally::default(), window: None, given: None })
+        Ok(Self {
+            format,
+            read_from,
+            bars: bars.clone(),
+            path,
+            file,
+            tally: Tally::default(),
+            window: None,
+            given: None,
+        })
     }
 
-    /// The miner ends in the middle of a window, because of a defect: the window gets a receipt that says so. The next start
-    /// goes on with it and gives it another one.
+    /// Gives the current window a receipt that says that a defect ended the miner. The next start goes on with the window and
+    /// gives it another receipt.
     pub fn interrupted(&mut self, now: Now, why: &str) {
         let Some(window) = self.window.take() else { return };
         self.given = Some(window);
         let groups_clean = self.tally.sums(window).groups;
         // Everything but the outcome's name is as in a receipt of the core.
         let receipt = WindowReceipt { groups_clean, ..WindowReceipt::of(window, WindowOutcome::Lost(why.to_owned())) };
-        let mut record = record(now, &receipt, &self.tally);
+        let mut record = record(now, &receipt, &self.tally, &self.read_from);
         record["outcome"] = INTERRUPTED.into();
         let line = format!(
             "window {window}: {INTERRUPTED} with {groups_clean} groups clean: {}; the next start goes on with it",
@@ -99,17 +131,18 @@ impl Observer for Receipts {
         let Action::Report(Report::Receipt(receipt)) = action else { return };
         self.given = self.given.max(Some(receipt.window_start));
         self.window = self.window.filter(|window| Some(*window) > self.given);
-        let record = record(now, receipt, &self.tally).to_string();
+        let record = record(now, receipt, &self.tally, &self.read_from).to_string();
         self.tally.forget_through(receipt.window_start);
-        self.give(record, told(receipt));
+        self.give(record, told(receipt, &self.read_from));
     }
 }
 
-/// A receipt as an operator is told it: a window that was not uploaded names the command that says why.
-fn told(receipt: &WindowReceipt) -> String {
+/// A receipt as an operator is told it: a window that was uploaded with the address from which validators read it, any
+/// other one with the command that says why.
+fn told(receipt: &WindowReceipt, read_from: &ReadFrom) -> String {
     let line = receipt_line(receipt);
     match receipt.outcome {
-        WindowOutcome::Uploaded => line,
+        WindowOutcome::Uploaded => format!("{line}; read from {}", read_from.url),
         _ => format!("{line}; `grail why {}` tells more", receipt.window_start),
     }
 }
@@ -150,7 +183,7 @@ pub(crate) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
     }
 }
 
-fn record(now: Now, receipt: &WindowReceipt, tally: &Tally) -> Value {
+fn record(now: Now, receipt: &WindowReceipt, tally: &Tally, read_from: &ReadFrom) -> Value {
     let sums = tally.sums(receipt.window_start);
     let seconds = tally.seconds_open(now, receipt.window_start);
     let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
@@ -170,6 +203,7 @@ fn record(now: Now, receipt: &WindowReceipt, tally: &Tally) -> Value {
         "rollouts_uploaded": receipt.rollouts_uploaded,
         "slack_seconds": slack_seconds(receipt),
         "read_back": receipt.read_back,
+        "address": receipt.read_back.then(|| read_from.object(receipt.window_start)),
         "sha256": receipt.digest,
         "with_beacon": receipt.with_beacon,
         "self_check_rejections": receipt.self_check_rejections,
@@ -199,6 +233,10 @@ mod tests {
         WindowReceipt { groups_clean: 3, with_beacon: true, ..WindowReceipt::of(90, outcome) }
     }
 
+    fn place() -> ReadFrom {
+        ReadFrom { url: "https://store.example/mine".to_owned(), hotkey: "5abc".to_owned() }
+    }
+
     #[test]
     fn every_window_that_was_not_uploaded_names_the_command_that_says_why() {
         let now = Now { monotonic_ms: 0, wall_ms: 0 };
@@ -211,19 +249,28 @@ mod tests {
         ];
         for outcome in outcomes {
             let receipt = receipt(outcome);
-            assert!(told(&receipt).ends_with("; `grail why 90` tells more"), "{}", told(&receipt));
-            let record = record(now, &receipt, &Tally::default());
+            assert!(told(&receipt, &place()).ends_with("; `grail why 90` tells more"), "{}", told(&receipt, &place()));
+            let record = record(now, &receipt, &Tally::default(), &place());
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
+            assert_eq!(record["address"], serde_json::Value::Null, "nothing was read there");
         }
-        let uploaded = receipt(WindowOutcome::Uploaded);
-        assert!(!told(&uploaded).contains("grail why"));
+    }
+
+    #[test]
+    fn a_window_that_was_uploaded_names_the_address_that_validators_read() {
+        let uploaded = WindowReceipt { read_back: true, ..receipt(WindowOutcome::Uploaded) };
+        let line = told(&uploaded, &place());
+        assert!(line.ends_with("; read from https://store.example/mine") && !line.contains("grail why"), "{line}");
+        let now = Now { monotonic_ms: 0, wall_ms: 0 };
+        let record = record(now, &uploaded, &Tally::default(), &place());
+        assert_eq!(record["address"], "https://store.example/mine/grail/windows/5abc-window-90.json.gz");
     }
 
     #[test]
     fn a_window_is_interrupted_once_and_one_that_has_its_receipt_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let bars = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
-        let mut receipts = Receipts::new(ReceiptFormat::Json, folder.path(), &bars).unwrap();
+        let mut receipts = Receipts::new(ReceiptFormat::Json, folder.path(), &bars, place()).unwrap();
         let now = Now { monotonic_ms: 0, wall_ms: 7_000 };
         let reached = |number| Event::HeadMoved(Head { number });
         receipts.interrupted(now, "no block has come");

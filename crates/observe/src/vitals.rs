@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::health::Ailment;
-use super::watchtower::Facts;
+use super::ailment::Ailment;
+use super::watchtower::rules::Facts;
 
 /// After so many block times without any event the loop stands still: a failed wait for a head is an event, too.
 const BLOCKS_WITHOUT_EVENT_MAX: u64 = 10;
+/// After so many block times without a new head, though a connection is open, something is wrong with what the nodes say.
+const BLOCKS_WITHOUT_HEAD_MAX: u64 = 20;
 /// Fast chains are not asked for more than this.
 const PATIENCE_MIN: Duration = Duration::from_secs(30);
 const NEVER: u64 = u64::MAX;
@@ -19,8 +21,11 @@ const NO: u8 = 2;
 pub struct Vitals {
     begun: Instant,
     patience: Duration,
+    head_patience: Duration,
     event_ms: AtomicU64,
     head_ms: AtomicU64,
+    /// Whether the last wait for a head failed over an open connection.
+    is_deaf: AtomicBool,
     ailing: AtomicU8,
     has_clean_group: AtomicBool,
     registration: AtomicU8,
@@ -35,7 +40,9 @@ impl Vitals {
             begun: Instant::now(),
             patience: Duration::from_millis(BLOCKS_WITHOUT_EVENT_MAX * block_ms).max(PATIENCE_MIN),
             event_ms: AtomicU64::new(0),
+            head_patience: Duration::from_millis(BLOCKS_WITHOUT_HEAD_MAX * block_ms).max(PATIENCE_MIN),
             head_ms: AtomicU64::new(NEVER),
+            is_deaf: AtomicBool::new(false),
             ailing: AtomicU8::new(0),
             has_clean_group: AtomicBool::new(false),
             registration: AtomicU8::new(0),
@@ -51,6 +58,11 @@ impl Vitals {
 
     pub(super) fn head_came(&self) {
         self.head_ms.store(self.now_ms(), Relaxed);
+        self.is_deaf.store(false, Relaxed);
+    }
+
+    pub(super) fn head_failed(&self, is_connected: bool) {
+        self.is_deaf.store(is_connected, Relaxed);
     }
 
     pub(super) fn group_is_clean(&self) {
@@ -105,11 +117,18 @@ impl Vitals {
 
     /// Why a restart may be what helps; empty while the process is alive and at work.
     pub fn illnesses(&self) -> Vec<String> {
-        self.illnesses_after(Duration::from_millis(self.now_ms().saturating_sub(self.event_ms.load(Relaxed))))
+        let now_ms = self.now_ms();
+        let since = |at_ms: u64| Duration::from_millis(now_ms.saturating_sub(at_ms));
+        let head_ms = Some(self.head_ms.load(Relaxed)).filter(|ms| *ms != NEVER).unwrap_or(0);
+        self.illnesses_after(since(self.event_ms.load(Relaxed)), since(head_ms))
     }
 
-    fn illnesses_after(&self, without_event: Duration) -> Vec<String> {
+    fn illnesses_after(&self, without_event: Duration, without_head: Duration) -> Vec<String> {
         let mut found = Vec::new();
+        if self.is_deaf.load(Relaxed) && without_head > self.head_patience {
+            let seconds = without_head.as_secs();
+            found.push(format!("no new block for {seconds} s although the chain's nodes answer: run `grail doctor`"));
+        }
         if without_event > self.patience {
             found.push(format!("no event for {} s: the event loop stands still", without_event.as_secs()));
         }
@@ -181,7 +200,23 @@ mod tests {
     #[test]
     fn a_loop_that_stands_still_is_ill_and_one_that_waits_for_a_head_is_not() {
         let vitals = Vitals::new(12_000);
-        assert_eq!(vitals.illnesses_after(Duration::from_secs(120)), [] as [String; 0]);
-        assert_eq!(vitals.illnesses_after(Duration::from_secs(121)).len(), 1);
+        let young = Duration::ZERO;
+        assert_eq!(vitals.illnesses_after(Duration::from_secs(120), young), [] as [String; 0]);
+        assert_eq!(vitals.illnesses_after(Duration::from_secs(121), young).len(), 1);
+    }
+
+    #[test]
+    fn a_chain_without_blocks_is_an_illness_only_while_its_nodes_answer() {
+        let vitals = Vitals::new(12_000);
+        let (young, old) = (Duration::from_secs(240), Duration::from_secs(241));
+        assert_eq!(vitals.illnesses_after(Duration::ZERO, old), [] as [String; 0], "it has not failed yet");
+        vitals.head_failed(true);
+        assert_eq!(vitals.illnesses_after(Duration::ZERO, young), [] as [String; 0]);
+        assert!(vitals.illnesses_after(Duration::ZERO, old)[0].starts_with("no new block for 241 s"));
+        vitals.head_failed(false);
+        assert_eq!(vitals.illnesses_after(Duration::ZERO, old), [] as [String; 0], "no restart mends a network");
+        vitals.head_failed(true);
+        vitals.head_came();
+        assert_eq!(vitals.illnesses_after(Duration::ZERO, old), [] as [String; 0]);
     }
 }

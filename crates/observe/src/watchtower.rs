@@ -4,7 +4,7 @@
 //! It reads what other threads may know of the miner, from a thread of its own, and never waits for a service.
 
 mod channels;
-mod rules;
+pub(super) mod rules;
 
 use std::io;
 use std::path::PathBuf;

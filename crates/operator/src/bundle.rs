@@ -31,7 +31,7 @@ pub struct Sources<'a> {
     pub hotkey: Option<&'a str>,
     /// A file that the log was written to.
     pub log: Option<&'a Path>,
-    /// The configuration as `grail config show --json` shows it, or why there is none.
+    /// The configuration as `grail config show --json` shows it.
     pub config: Value,
     /// Knows what must not be in it.
     pub redactor: &'a Redactor,

@@ -11,6 +11,8 @@ mod disk;
 mod gpu;
 mod model;
 mod page;
+mod passing;
+mod proxy;
 mod wallet;
 
 use std::path::Path;
@@ -24,6 +26,7 @@ use grail_wallet::{HotkeyWallet, WalletError};
 pub use self::check::{Check, Status};
 pub use self::gpu::Device;
 pub use self::page::{document, page};
+pub use self::passing::{env_file_passes, passes, wallet_passes};
 
 /// What is examined.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct Subject<'a> {
     pub beacon: Option<&'a DrandRelays>,
     /// What is to generate.
     pub device: Device,
+    /// Numbers of the CUDA devices.
+    pub devices: &'a [usize],
     /// A folder, the hub id of a model in `hub_cache`, or `rehearsal`; the configured model where there is none.
     pub model: Option<&'a str>,
     /// Where the Hugging Face hub keeps models.
@@ -102,6 +107,16 @@ impl Examination {
         self.failures().filter(|check| check.is_obstacle)
     }
 
+    /// The failures that pass by themselves, but before which mining cannot start.
+    pub fn passing(&self) -> impl Iterator<Item = &Check> {
+        self.failures().filter(|check| check.is_passing)
+    }
+
+    /// Whether mining would start now.
+    pub fn may_mine(&self) -> bool {
+        self.obstacles().chain(self.passing()).next().is_none()
+    }
+
     /// How many checks ended so.
     pub fn count(&self, status: Status) -> usize {
         self.checks.iter().filter(|check| check.status == status).count()
@@ -121,7 +136,9 @@ pub async fn examine(subject: &Subject<'_>) -> Examination {
         model::checks(subject),
         disk::checks(subject),
     );
-    let groups = [configuration::checks(subject), wallet::checks(subject), chain, beacon, bucket, gpu, model, disk];
+    let (configuration, wallet, proxy) =
+        (configuration::checks(subject), wallet::checks(subject), proxy::checks(subject));
+    let groups = [configuration, wallet, proxy, chain, beacon, bucket, gpu, model, disk];
     let (clocks, others): (Vec<Check>, Vec<Check>) =
         groups.into_iter().flatten().partition(|check| check.code.starts_with(clock::PREFIX));
     Examination { checks: others.into_iter().chain(clocks).collect() }

@@ -1,4 +1,8 @@
-//! Tools of an operator beside the miner: doctor, top, why, bundle, report.
+//! Tools of an operator beside the miner: doctor, top, why, bundle, report, and what a GPU would earn.
+//!
+//! They may read everything that a miner leaves, and ask chain and bucket; they never mine, and never change a miner's
+//! state. [`doctor::examine`] checks every prerequisite, [`why::gather`] joins what is known of a window, and
+//! [`bundle::Bundle`] packs it.
 
 #![allow(
     clippy::disallowed_types,
@@ -8,7 +12,8 @@
 
 pub mod bundle;
 pub mod doctor;
-pub mod plots;
+mod plots;
+pub mod rehearsal;
 pub mod report;
 pub mod top;
 pub mod weights;

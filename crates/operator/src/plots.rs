@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// The style of a page of figures.
-pub const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;color:#1d2430;background:#fff;max-width:1000px;margin:2em auto;padding:0 1em}\
+pub(crate) const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;color:#1d2430;background:#fff;max-width:1000px;margin:2em auto;padding:0 1em}\
 h1{font-size:1.5em;margin:0}h2{font-size:1.1em;margin:1.6em 0 .4em}.lead{color:#5a6474;margin:.2em 0 1.2em}\
 .cards{display:flex;gap:1em;flex-wrap:wrap}.card{flex:1;min-width:9em;border:1px solid #d9dee6;border-radius:8px;padding:.7em .9em}\
 .card b{display:block;font-size:1.6em}.card span{color:#5a6474;font-size:.9em}\
@@ -20,7 +20,7 @@ const BOTTOM: f64 = 26.0;
 const TOP: f64 = 12.0;
 
 /// A line through values in order; where one is not known the line is broken, and a lone one is a dot. `ends` name the first and the last.
-pub fn line_plot(title: &str, values: &[Option<f64>], ends: [&str; 2]) -> String {
+pub(crate) fn line_plot(title: &str, values: &[Option<f64>], ends: [&str; 2]) -> String {
     let most = ceiling(values.iter().flatten().copied().fold(0.0, f64::max));
     let step = WIDTH / values.len().saturating_sub(1).max(1) as f64;
     let mut body = String::new();
@@ -50,7 +50,7 @@ pub fn line_plot(title: &str, values: &[Option<f64>], ends: [&str; 2]) -> String
 }
 
 /// A bar for each name.
-pub fn bars(title: &str, bars: &[(&str, f64)]) -> String {
+pub(crate) fn bars(title: &str, bars: &[(&str, f64)]) -> String {
     let most = ceiling(bars.iter().map(|(_, value)| *value).fold(0.0, f64::max));
     let step = WIDTH / bars.len().max(1) as f64;
     let mut body = String::new();
@@ -114,7 +114,7 @@ fn ceiling(value: f64) -> f64 {
 }
 
 /// A number in as many digits as mean something.
-pub fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
         // Two digits that mean something.
@@ -125,7 +125,7 @@ pub fn short(value: f64) -> String {
 }
 
 /// Text that is nothing but text in a page.
-pub fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

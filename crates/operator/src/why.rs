@@ -14,6 +14,9 @@ pub use self::gather::{FactsOf, JudgeFile, Sources, gather, weight_now};
 pub use self::page::page;
 pub use self::receipts::{Receipt, receipts};
 
+/// Reasons for which files were given up that are told one by one.
+const REASONS_MAX: usize = 4;
+
 /// Something that was to be found out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -91,6 +94,22 @@ pub struct JournalFacts {
     pub closed: bool,
 }
 
+impl JournalFacts {
+    /// Why files were given up, each reason once with how often, in the order in which they came up first.
+    fn reasons(&self) -> Vec<String> {
+        let mut counted: Vec<(&str, usize)> = Vec::new();
+        for (_, why) in &self.abandoned {
+            match counted.iter_mut().find(|(known, _)| known == why) {
+                Some((_, times)) => *times += 1,
+                None => counted.push((why, 1)),
+            }
+        }
+        let further = counted.len().saturating_sub(REASONS_MAX);
+        let told = counted.iter().take(REASONS_MAX).map(|(why, times)| format!("{times} × {why}"));
+        told.chain((further > 0).then(|| format!("{further} other reasons"))).collect()
+    }
+}
+
 /// What lies in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ObjectFacts {
@@ -137,4 +156,20 @@ pub struct Exclusion {
     pub windows_left: u64,
     /// The first block of the first window that is free of it.
     pub until_block: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_in_their_order() {
+        let facts = |reasons: &[&str]| JournalFacts {
+            abandoned: reasons.iter().map(|why| ("digest".to_owned(), (*why).to_owned())).collect(),
+            ..JournalFacts::default()
+        };
+        assert_eq!(facts(&[]).reasons(), [""; 0]);
+        assert_eq!(facts(&["503", "reset", "503"]).reasons(), ["2 × 503", "1 × reset"]);
+        assert_eq!(facts(&["a", "b", "c", "d", "e", "f"]).reasons().last().unwrap(), "2 other reasons");
+    }
 }

@@ -15,6 +15,7 @@ pub mod prompt;
 pub mod python_json;
 pub mod python_random;
 pub mod randomness;
+pub mod read_credentials;
 pub mod rollout;
 pub mod signature;
 pub mod sketch;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use s3s::access::{S3Access, S3AccessContext};
@@ -58,6 +58,12 @@ pub enum BucketTrouble {
     ReadKeyExpired,
     /// The write key may no longer write.
     WriteKeyReadsOnly,
+    /// A web page answers every request.
+    AnswersWithPage,
+    /// Writes under a condition are answered with 501.
+    LacksConditions,
+    /// What the write key asks for happens in another bucket.
+    WritesElsewhere,
 }
 
 /// The server; it ends when it is dropped.
@@ -93,18 +99,28 @@ impl BucketServer {
     /// # Errors
     /// Where the folder cannot be made or nothing can be listened on.
     pub async fn start(folder: &Path, account: BucketAccount, slow_ms: u64) -> io::Result<Self> {
-        std::fs::create_dir_all(folder.join(&account.account_id))?;
-        let files = FileSystem::new(folder).map_err(|error| io::Error::other(format!("{error:?}")))?;
-        let troubles = Troubles::default();
-        let mut keys = SimpleAuth::new();
-        for key in [&account.write_key, &account.read_key] {
-            keys.register(key.id.clone(), key.secret.clone().into());
+        // Beside the folder, since every folder in it is a bucket.
+        let elsewhere = folder.with_file_name("elsewhere");
+        for folder in [folder, &elsewhere] {
+            std::fs::create_dir_all(folder.join(&account.account_id))?;
         }
-        let mut service = S3ServiceBuilder::new(files);
-        service.set_auth(keys);
-        service.set_access(Access { account: account.clone(), troubles: troubles.clone() });
+        let opened = |folder| FileSystem::new(folder).map_err(|error| io::Error::other(format!("{error:?}")));
+        let (files, elsewhere) = (opened(folder)?, opened(&elsewhere)?);
+        let troubles = Troubles::default();
+        let served = |files: FileSystem| {
+            let mut keys = SimpleAuth::new();
+            for key in [&account.write_key, &account.read_key] {
+                keys.register(key.id.clone(), key.secret.clone().into());
+            }
+            let mut service = S3ServiceBuilder::new(files);
+            service.set_auth(keys);
+            service.set_access(Access { account: account.clone(), troubles: troubles.clone() });
+            service.build()
+        };
         let front = Arc::new(Front {
-            service: service.build(),
+            service: served(files),
+            elsewhere: served(elsewhere),
+            write_key_id: account.write_key.id.clone(),
             troubles: troubles.clone(),
             slow: Duration::from_millis(slow_ms),
             writing: tokio::sync::Mutex::default(),
@@ -170,6 +186,9 @@ impl S3Access for Access {
 /// What stands before the store.
 struct Front {
     service: S3Service,
+    /// Another bucket with the same name and keys.
+    elsewhere: S3Service,
+    write_key_id: String,
     troubles: Troubles,
     slow: Duration,
     /// The store checks a condition and writes in two steps; between them nobody else may write.
@@ -183,32 +202,66 @@ impl Front {
         if has(BucketTrouble::IsSlow) {
             tokio::time::sleep(self.slow).await;
         }
-        if has(BucketTrouble::LimitsRate) {
-            return Ok(refusal(StatusCode::TOO_MANY_REQUESTS));
+        if has(BucketTrouble::AnswersWithPage) {
+            return Ok(page());
         }
+        if has(BucketTrouble::LimitsRate) {
+            return Ok(refusal(StatusCode::TOO_MANY_REQUESTS, "SlowDown"));
+        }
+        let is_elsewhere = has(BucketTrouble::WritesElsewhere) && self.is_by_write_key(&request);
+        let service = if is_elsewhere { &self.elsewhere } else { &self.service };
         if !writes {
-            return self.service.call(request.map(Body::from)).await.map_err(|_| LostAnswer);
+            return service.call(request.map(Body::from)).await.map_err(|_| LostAnswer);
+        }
+        let is_conditional =
+            [header::IF_MATCH, header::IF_NONE_MATCH].iter().any(|name| request.headers().contains_key(name));
+        if has(BucketTrouble::LacksConditions) && is_conditional {
+            return Ok(refusal(StatusCode::NOT_IMPLEMENTED, "NotImplemented"));
         }
         if has(BucketTrouble::RefusesUploads) {
-            return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE));
+            return Ok(refusal(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"));
         }
         let answer = {
             let _alone = self.writing.lock().await;
-            self.service.call(request.map(Body::from)).await.map_err(|_| LostAnswer)
+            service.call(request.map(Body::from)).await.map_err(|_| LostAnswer)
         };
         if has(BucketTrouble::WithholdsAnswers) {
             std::future::pending::<()>().await;
         }
         if has(BucketTrouble::LosesAnswers) { Err(LostAnswer) } else { answer }
     }
+
+    /// Whether a request says that it is signed with the write key.
+    fn is_by_write_key(&self, request: &http::Request<Incoming>) -> bool {
+        let signature = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        signature.is_some_and(|text| text.contains(&format!("Credential={}/", self.write_key_id)))
+    }
 }
 
-fn refusal(status: StatusCode) -> Response<Body> {
-    let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code>\
-                <Message>Please reduce your request rate.</Message></Error>";
-    let mut response = Response::new(Body::from(text.to_owned()));
+/// An answer of the store.
+fn refusal(status: StatusCode, code: &str) -> Response<Body> {
+    let message = match code {
+        "NotImplemented" => "A header you provided implies functionality that is not implemented.",
+        _ => "Please reduce your request rate.",
+    };
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    );
+    answer(status, "application/xml", text)
+}
+
+/// An answer of something that stands before the store.
+fn page() -> Response<Body> {
+    let text = "<!DOCTYPE html><html><head><title>Sign in to the network</title></head><body></body></html>";
+    let mut response = answer(StatusCode::FORBIDDEN, "text/html; charset=UTF-8", text.to_owned());
+    response.headers_mut().insert(header::SERVER, HeaderValue::from_static("portal"));
+    response
+}
+
+fn answer(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/xml"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 

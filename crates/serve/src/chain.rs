@@ -3,6 +3,7 @@
 //! It knows two calls, `set_commitment` and `set_weights`, and describes itself by the recorded metadata of a real runtime,
 //! so that clients built for subtensor need no special case.
 
+mod answers;
 mod block_content;
 mod extrinsic;
 mod metadata_forms;
@@ -15,6 +16,7 @@ mod state;
 mod storage_keys;
 mod subnet;
 mod subscriptions;
+mod view;
 
 pub use extrinsic::{Call, Extrinsic, Validity, signed_weights};
 pub use node::{Door, Node, NodeError};
@@ -22,6 +24,7 @@ pub use runtime::Runtime;
 pub use state::{Block, PoolRefusal, State};
 pub use storage_keys::events_key;
 pub use subnet::Commitment;
+pub use view::Lie;
 
 /// Blocks by which the finalised head trails the best one.
 pub const FINALITY_BLOCKS: u64 = 2;

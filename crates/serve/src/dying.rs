@@ -1,4 +1,4 @@
-//! A process that was killed and is still dying, as far as others notice: it holds its lock.
+//! Acts as a killed process that is still dying and so holds its lock.
 
 use std::fs::File;
 use std::path::PathBuf;

@@ -21,6 +21,9 @@ pub enum ServeFault {
     ExpiredWriteKey,
     ExpiredReadKey,
     ReadOnlyWriteKey,
+    WebPage,
+    NoConditions,
+    WrongAddress,
     EndpointSilence,
     EndpointDown,
     HalfDeadSocket,
@@ -34,6 +37,9 @@ pub enum ServeFault {
     SlowEngine,
     BrokenConfiguration,
     HeldLock,
+    FalseHead,
+    EndpointBehind,
+    LyingEndpoint,
 }
 
 /// A fault that is not known.
@@ -56,6 +62,9 @@ impl ServeFault {
         Self::ExpiredWriteKey,
         Self::ExpiredReadKey,
         Self::ReadOnlyWriteKey,
+        Self::WebPage,
+        Self::NoConditions,
+        Self::WrongAddress,
         Self::EndpointSilence,
         Self::EndpointDown,
         Self::HalfDeadSocket,
@@ -69,6 +78,9 @@ impl ServeFault {
         Self::SlowEngine,
         Self::BrokenConfiguration,
         Self::HeldLock,
+        Self::FalseHead,
+        Self::EndpointBehind,
+        Self::LyingEndpoint,
     ];
 
     /// The name on the command line.
@@ -86,6 +98,9 @@ impl ServeFault {
             Self::ExpiredWriteKey => "expired-write-key",
             Self::ExpiredReadKey => "expired-read-key",
             Self::ReadOnlyWriteKey => "read-only-write-key",
+            Self::WebPage => "web-page",
+            Self::NoConditions => "no-conditions",
+            Self::WrongAddress => "wrong-address",
             Self::EndpointSilence => "endpoint-silence",
             Self::EndpointDown => "endpoint-down",
             Self::HalfDeadSocket => "half-dead-socket",
@@ -99,6 +114,9 @@ impl ServeFault {
             Self::SlowEngine => "slow-engine",
             Self::BrokenConfiguration => "broken-configuration",
             Self::HeldLock => "held-lock",
+            Self::FalseHead => "false-head",
+            Self::EndpointBehind => "endpoint-behind",
+            Self::LyingEndpoint => "lying-endpoint",
         }
     }
 
@@ -117,6 +135,11 @@ impl ServeFault {
             Self::ExpiredWriteKey => "the bucket refuses the write key as expired",
             Self::ExpiredReadKey => "the bucket refuses the read key as expired",
             Self::ReadOnlyWriteKey => "the write key may no longer write",
+            Self::WebPage => "a web page with status 403 answers every request to the bucket in the store's place",
+            Self::NoConditions => "the bucket answers every upload that depends on a condition with 501 NotImplemented",
+            Self::WrongAddress => {
+                "what the write key asks for happens in another bucket, from which validators do not read"
+            }
             Self::EndpointSilence => "both chain endpoints take calls and never answer them",
             Self::EndpointDown => "the first chain endpoint closes every connection",
             Self::HalfDeadSocket => "the first chain endpoint accepts connections and says nothing; open ones go dead",
@@ -134,6 +157,13 @@ impl ServeFault {
             Self::HeldLock => {
                 "the lock on the hotkey's file stays held when its miner is gone, as if that were still dying"
             }
+            Self::FalseHead => "the first chain endpoint announces one head that is a million blocks too high",
+            Self::EndpointBehind => {
+                "the first chain endpoint is syncing and a week behind: an old head, and nobody is registered"
+            }
+            Self::LyingEndpoint => {
+                "the first chain endpoint gives made-up hashes of blocks, and shows no uid and no commitment of anybody"
+            }
         }
     }
 
@@ -142,10 +172,16 @@ impl ServeFault {
         match self {
             Self::BeaconOutage | Self::BeaconWrongSignature | Self::BeaconLate | Self::BeaconMissing => false,
             Self::UploadErrorBefore | Self::UploadErrorAfter | Self::SlowBucket | Self::BucketRateLimit => false,
+            Self::WebPage => false,
             Self::EndpointDown | Self::SocketCut | Self::RuntimeUpgrade | Self::Reorganisation => false,
             Self::BrokenConfiguration => false,
+            Self::FalseHead | Self::EndpointBehind | Self::LyingEndpoint => false,
             // A key that stopped working is not tried again in the same window: only the operator can mend it.
             Self::ExpiredWriteKey | Self::ExpiredReadKey | Self::ReadOnlyWriteKey => true,
+            // Neither is a store that has no conditional writes.
+            Self::NoConditions => true,
+            // A write that was acknowledged is looked for several times before it is sent again.
+            Self::WrongAddress => true,
             // With blocks of a quarter of a second, noticing a silent socket takes much of a window.
             Self::EndpointSilence | Self::HalfDeadSocket | Self::ChainRateLimit => true,
             Self::FrozenHead | Self::StalledChain => true,
@@ -163,7 +199,13 @@ impl ServeFault {
             Self::BeaconOutage | Self::BeaconWrongSignature | Self::BeaconLate | Self::BeaconMissing => 0,
             Self::Reorganisation => 0,
             // Half of these strike at the end, where an upload is due.
-            Self::UploadErrorBefore | Self::UploadErrorAfter | Self::UploadTimeOutAfter | Self::SlowBucket
+            Self::UploadErrorBefore
+            | Self::UploadErrorAfter
+            | Self::UploadTimeOutAfter
+            | Self::SlowBucket
+            | Self::WebPage
+            | Self::NoConditions
+            | Self::WrongAddress
                 if stream.one_in(2) =>
             {
                 blocks - length
@@ -214,7 +256,7 @@ mod tests {
     #[test]
     fn what_both_worlds_can_do_has_one_name() {
         let shared = FaultKind::ALL.iter().filter(|kind| kind.name().parse::<ServeFault>().is_ok()).count();
-        assert!(shared >= 17, "{shared} names are shared");
+        assert!(shared >= 20, "{shared} names are shared");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The simulated world in real time: chain, beacon and bucket as servers on loopback, and a validator beside them.
 //!
-//! [`Served::start`] runs all of it on threads of its own, so that a miner can be driven against it from another process,
-//! or from a test. Faults are switched through [`World`].
+//! It may use sockets, threads and a folder of its own; it knows no adapter of the miner, so that both sides of each
+//! protocol are separate code. [`Served::start`] runs everything on its own threads, for a miner in another process or for
+//! a test; [`World`] switches faults, and [`chain::Node`] is the chain alone.
 
 #![allow(
     clippy::disallowed_types,

@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::constants::window_start;
 use grail_protocol::signature::{Hotkey, Keypair};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::beacon::{BeaconNetwork, BeaconServer, BeaconTrouble};
 use super::bucket::{BucketAccount, BucketServer, BucketTrouble};
 use super::busy::BusyThreads;
-use super::chain::{Node, Runtime, State};
+use super::chain::{Lie, Node, Runtime, State, hex_text};
 use super::dying::DyingHolder;
 use super::environment::EnvironmentFile;
 use super::faults::ServeFault;
@@ -30,6 +31,8 @@ const BEACON_LATE_S: u64 = 60;
 const OWNER_UID: u16 = 0;
 const MINER_UID: u16 = 1;
 const VALIDATOR_UID: u16 = 2;
+/// A false head is so many blocks too high.
+const FALSE_HEAD_BLOCKS: u64 = 1_000_000;
 /// A reorganisation goes no deeper.
 const REPLACED_BLOCKS_MAX: u64 = 3;
 
@@ -215,6 +218,7 @@ impl World {
                 }
             }
             ServeFault::FrozenHead => self.chain.doors()[0].freeze(true),
+            ServeFault::FalseHead => self.chain.doors()[0].announce_false_head(FALSE_HEAD_BLOCKS),
             _ => {}
         }
     }
@@ -247,12 +251,17 @@ impl World {
             (ServeFault::ExpiredWriteKey, BucketTrouble::WriteKeyExpired),
             (ServeFault::ExpiredReadKey, BucketTrouble::ReadKeyExpired),
             (ServeFault::ReadOnlyWriteKey, BucketTrouble::WriteKeyReadsOnly),
+            (ServeFault::WebPage, BucketTrouble::AnswersWithPage),
+            (ServeFault::NoConditions, BucketTrouble::LacksConditions),
+            (ServeFault::WrongAddress, BucketTrouble::WritesElsewhere),
         ];
         let bucket_troubles = bucket_troubles.into_iter().filter(|(fault, _)| on(*fault));
         self.bucket.set_troubles(bucket_troubles.map(|(_, trouble)| trouble).collect());
         if !on(ServeFault::FrozenHead) {
             self.chain.doors()[0].freeze(false);
         }
+        self.chain.doors()[0].set_syncing(on(ServeFault::EndpointBehind));
+        self.chain.doors()[0].set_lie(on(ServeFault::LyingEndpoint).then(|| Arc::new(lie) as Lie));
         self.apply_to_chain(&mut self.chain.state(), on);
         let is_busy = on(ServeFault::SlowEngine);
         active.busy = active.busy.take().filter(|_| is_busy).or_else(|| is_busy.then(BusyThreads::start));
@@ -280,6 +289,17 @@ impl World {
 
     fn active(&self) -> MutexGuard<'_, Active> {
         self.active.lock().expect("no holder panicked")
+    }
+}
+
+/// What a lying endpoint answers; without a genesis of the network nobody would ask it anything.
+fn lie(method: &str, params: &[Value]) -> Option<Value> {
+    match (method, params.first()?) {
+        ("chain_getBlockHash", block) if block.as_u64() != Some(0) => {
+            Some(hex_text(&Sha256::digest(format!("lie/{block}"))).into())
+        }
+        ("state_getStorage", _) => Some(Value::Null),
+        _ => None,
     }
 }
 

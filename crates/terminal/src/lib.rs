@@ -1,4 +1,7 @@
-//! What may be written to a terminal or a log.
+//! What may be written to a terminal, and the whole terminal for one program.
+//!
+//! Text from outside passes [`printable`] before a person sees it. This crate touches the terminal and nothing else.
+//! [`Palette`] chooses colors, [`in_terminal`] takes the screen and gives it back, and [`table::render`] aligns columns.
 
 #![allow(
     clippy::disallowed_types,
@@ -7,6 +10,7 @@
 )]
 
 mod screen;
+pub mod table;
 
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -11,7 +11,7 @@ pub enum WalletError {
     /// The file does not exist.
     #[error(
         "there is no hotkey file {path}; correct BT_WALLET_COLD, BT_WALLET_HOT or BT_WALLET_PATH, or create it with \
-         `btcli wallet new_hotkey --wallet.name {cold} --wallet.hotkey {hot}`",
+         `btcli wallet new-hotkey --wallet {cold} --wallet-hotkey {hot}` (btcli 9 calls the first option --wallet-name)",
         path = path.display()
     )]
     Missing {
@@ -60,7 +60,7 @@ pub enum WalletError {
     /// Neither plain nor of a known encryption.
     #[error(
         "{path} is in no known form: it begins neither with `{{`, `$NACL`, `$ANSIBLE_VAULT` nor `gAAAAA`, and holds \
-         neither a phrase nor hex; restore the file from a backup or run `btcli wallet regen_hotkey`",
+         neither a phrase nor hex; restore the file from a backup or run `btcli wallet regen-hotkey`",
         path = path.display()
     )]
     UnknownForm {
@@ -70,7 +70,7 @@ pub enum WalletError {
     /// An encrypted file whose structure is broken.
     #[error(
         "the encrypted file {path} ({form}) is damaged: {what}; restore the file from a backup or run `btcli wallet \
-         regen_hotkey`",
+         regen-hotkey`",
         path = path.display()
     )]
     Damaged {
@@ -97,7 +97,8 @@ pub enum WalletError {
     },
     /// No password is to be had.
     #[error(
-        "{path} is encrypted and there is nobody to ask for its password; set {variable}, or start grail in a terminal",
+        "{path} is encrypted and there is nobody to ask for its password; set {variable} to base64 of the password XORed \
+         with that name, or start grail in a terminal",
         path = path.display()
     )]
     NoPassword {
@@ -129,7 +130,7 @@ pub enum WalletError {
     /// The file is no JSON of the expected shape.
     #[error(
         "{path} is not a key file's JSON: {what} at line {line}, column {column}; restore the file from a backup or \
-         run `btcli wallet regen_hotkey`",
+         run `btcli wallet regen-hotkey`",
         path = path.display()
     )]
     Json {
@@ -154,7 +155,7 @@ pub enum WalletError {
     },
     /// The secret is malformed.
     #[error(
-        "{field} in {path} is unusable: {source}; restore the file from a backup or run `btcli wallet regen_hotkey`",
+        "{field} in {path} is unusable: {source}; restore the file from a backup or run `btcli wallet regen-hotkey`",
         path = path.display()
     )]
     Secret {
@@ -168,7 +169,7 @@ pub enum WalletError {
     /// Another signature scheme.
     #[error(
         "{path} holds a key of cryptoType {crypto_type}, and GRAIL signs with sr25519 (cryptoType 1); create an \
-         sr25519 hotkey with `btcli wallet new_hotkey`",
+         sr25519 hotkey with `btcli wallet new-hotkey`",
         path = path.display()
     )]
     KeyType {
@@ -191,7 +192,7 @@ pub enum WalletError {
     /// The stored address belongs to another key.
     #[error(
         "the hotkey's secret gives the address {derived}, and {field} in {path} says {stored}; one of them was \
-         exchanged: restore both files from a backup or run `btcli wallet regen_hotkey`",
+         exchanged: restore both files from a backup or run `btcli wallet regen-hotkey`",
         path = path.display()
     )]
     OtherAddress {

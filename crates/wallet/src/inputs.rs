@@ -1,6 +1,6 @@
-//! What a process was given to begin with, kept for the process that takes its place.
+//! The inputs of a process, kept for the process that replaces it.
 //!
-//! A pipe can be read once, and a password is typed once. A miner that begins itself anew in place hands both over.
+//! A pipe can be read once, and a password is typed once. A miner that restarts in place hands both over.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -34,20 +34,20 @@ struct Input {
     is_once: bool,
 }
 
-/// Whether what a file holds can be read only once: it comes through a pipe, or through a descriptor of this process.
+/// Returns whether a file can be read only once: a pipe, or a descriptor of this process.
 pub fn is_there_once(path: &Path, metadata: &Metadata) -> bool {
     !metadata.is_file() || path.starts_with("/dev") || path.starts_with("/proc")
 }
 
 impl Inputs {
-    /// The content of a file that must not be read again; the inner one is none where there is no such file.
+    /// Returns the content of a file that must not be read again; the inner `None` means that there was no file.
     pub fn held(&self, path: &Path) -> Option<Option<Zeroizing<Vec<u8>>>> {
         let kept = self.kept();
         let input = kept.files.get(path)?;
         (input.is_once || kept.is_whole).then(|| input.content.clone())
     }
 
-    /// Keep what a file holds. `is_once` says that it cannot be read again.
+    /// Keeps the content of a file; `is_once` says that it cannot be read again.
     pub fn keep(&self, path: &Path, content: Option<&[u8]>, is_once: bool) {
         let content = content.map(|content| locked(Zeroizing::new(content.to_vec())));
         self.kept().files.insert(path.to_owned(), Input { content, is_once });
@@ -65,7 +65,7 @@ impl Inputs {
         self.kept().passwords.insert(path.to_owned(), password);
     }
 
-    /// What cannot be had again: everything else is read anew by whoever takes these.
+    /// Returns only what cannot be read again; a process with these inputs reads everything else from disk.
     pub fn once(&self) -> Self {
         let mut kept = self.kept().clone();
         kept.files.retain(|_, input| input.is_once);
@@ -73,7 +73,7 @@ impl Inputs {
         Self::of(kept)
     }
 
-    /// Everything: whoever takes these begins exactly as this process did, whatever lies on the disk by then.
+    /// Returns everything, so that a process with these inputs starts as this one did, whatever has changed on disk.
     pub fn whole(&self) -> Self {
         Self::of(Kept { is_whole: true, ..self.kept().clone() })
     }

@@ -1,6 +1,8 @@
 //! Hotkeys from Bittensor wallet files: plain JSON in its variants, and the three encrypted forms.
 //!
-//! Mining needs the hotkey alone; the coldkey is never opened and may be absent.
+//! Mining needs the hotkey alone; the coldkey is never opened and may be absent. This crate reads the named files and may
+//! ask a terminal for a password; it touches no network. [`WalletLocation`] names the files, [`Passwords`] gives
+//! passwords, and [`HotkeyWallet`] signs.
 
 #![allow(
     clippy::disallowed_types,
@@ -26,7 +28,7 @@ use grail_protocol::signature::{Hotkey, Keypair};
 pub use self::error::{SecretError, WalletError};
 pub use self::form::Form;
 pub use self::inputs::{Inputs, is_there_once};
-pub use self::password::{Passwords, Prompt, ask_terminal, password_variable};
+pub use self::password::{Passwords, Prompt, ask_terminal, decoded_password, password_variable, shell_variable};
 pub use self::phrase::PhraseError;
 
 use self::locked::Locked;

@@ -11,15 +11,18 @@ use zeroize::Zeroizing;
 
 use super::error::WalletError;
 
+/// Begins the names of variables that hold passwords.
+const PREFIX: &str = "BT_PW_";
+
 /// Asks for the password of a file.
-pub type Prompt = dyn Fn(&Path) -> io::Result<SecretString>;
+pub type Prompt<'a> = dyn Fn(&Path) -> io::Result<SecretString> + 'a;
 
 /// Where passwords come from: variables first, then a prompt.
 pub struct Passwords<'a> {
     /// Variables by name; those that do not begin with `BT_PW_` do no harm.
     pub variables: &'a BTreeMap<String, SecretString>,
     /// Whom to ask where no variable is set.
-    pub prompt: Option<&'a Prompt>,
+    pub prompt: Option<&'a Prompt<'a>>,
 }
 
 /// A password, and the variable that it came from.
@@ -30,13 +33,16 @@ pub(super) struct Password {
 
 impl Passwords<'_> {
     pub(super) fn password_for(&self, path: &Path) -> Result<Password, WalletError> {
-        let variable = password_variable(path);
-        if let Some(coded) = self.variables.get(&variable).filter(|coded| !coded.expose_secret().is_empty()) {
-            return match decode(coded.expose_secret(), &variable) {
+        let names = [password_variable(path), shell_variable(path)];
+        let coded = |name: &String| self.variables.get(name).map(ExposeSecret::expose_secret).filter(|c| !c.is_empty());
+        if let Some((name, coded)) = names.iter().find_map(|name| Some((name, coded(name)?))) {
+            let variable = name.clone();
+            return match decode(coded, &variable) {
                 Some(secret) => Ok(Password { secret, variable: Some(variable) }),
                 None => Err(WalletError::BadPasswordVariable { variable }),
             };
         }
+        let [_, variable] = names;
         let missing = |source| WalletError::NoPassword { path: path.to_owned(), variable: variable.clone(), source };
         let prompt = self.prompt.ok_or_else(|| missing(None))?;
         let secret = prompt(path).map_err(|error| missing(Some(error)))?;
@@ -44,10 +50,17 @@ impl Passwords<'_> {
     }
 }
 
-/// The variable that may hold the password of this file: `BT_PW_` and the path in upper case with `/` and `.` as `_`.
+/// The variable that may hold the password of this file, as btcli names it: `BT_PW_` and the path in upper case with `/` and
+/// `.` as `_`.
 pub fn password_variable(path: &Path) -> String {
     let path: String = path.to_string_lossy().chars().map(|c| if matches!(c, '/' | '.') { '_' } else { c }).collect();
-    format!("BT_PW_{}", path.to_uppercase())
+    format!("{PREFIX}{}", path.to_uppercase())
+}
+
+/// The same as a shell can set it, since it takes letters, digits and `_` alone: everything else is `_`.
+pub fn shell_variable(path: &Path) -> String {
+    let is_settable = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    password_variable(path).chars().map(|c| if is_settable(c) { c } else { '_' }).collect()
 }
 
 /// Ask on the terminal, without echo.
@@ -56,6 +69,11 @@ pub fn password_variable(path: &Path) -> String {
 /// Where there is no terminal, or it is closed.
 pub fn ask_terminal(path: &Path) -> io::Result<SecretString> {
     rpassword::prompt_password(format!("Password of {}: ", path.display())).map(SecretString::from)
+}
+
+/// The password that a variable of this name and value holds, where it is one of those and coded as it must be.
+pub fn decoded_password(name: &str, coded: &str) -> Option<SecretString> {
+    decode(coded, name).filter(|_| name.starts_with(PREFIX))
 }
 
 /// The password in a variable: base64 of its bytes XORed with the variable's name, repeated.
@@ -75,6 +93,8 @@ mod tests {
     fn the_variable_is_named_after_the_path() {
         let variable = password_variable(Path::new("/users/me/.bittensor/wallets/cold-1/hotkeys/hot"));
         assert_eq!(variable, "BT_PW__USERS_ME__BITTENSOR_WALLETS_COLD-1_HOTKEYS_HOT");
+        let variable = shell_variable(Path::new("/a b/größe-1/c@d.e"));
+        assert_eq!(variable, "BT_PW__A_B_GR_SSE_1_C_D_E");
     }
 
     #[test]

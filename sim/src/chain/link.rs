@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use grail_miner::ports::{Chain, ChainError, CommitError, Head};
+use grail_miner::ports::{Chain, ChainError, CommitError, Head, LAG_BLOCKS_MAX};
 use sha2::{Digest, Sha256};
 
 use super::{SimChain, State};
-use crate::faults::{FaultKind, FaultPlan};
+use crate::faults::{Fault, FaultKind, FaultPlan};
 use crate::stream::Stream;
 
 /// An endpoint on another fork is found out before its blocks are this deep.
@@ -21,6 +21,10 @@ pub struct ChainLink {
     faults: Rc<FaultPlan>,
     calls: Cell<u64>,
     connection: Cell<Connection>,
+    /// When the last false head was due that was announced.
+    lied_about_head_ms: Cell<Option<u64>>,
+    /// A block that does not exist, and for which the next question gets a made-up hash.
+    invented: Cell<Option<u64>>,
 }
 
 /// The state of the present connection; a new one knows nothing of the old one's troubles.
@@ -30,6 +34,8 @@ struct Connection {
     dead: bool,
     outdated: bool,
     frozen_at: Option<u64>,
+    /// Blocks by which it lags behind.
+    behind: Option<u64>,
 }
 
 /// How an endpoint that lies answers a call.
@@ -43,7 +49,15 @@ enum Lie {
 impl ChainLink {
     /// A connection for the node of this hotkey.
     pub fn new(chain: SimChain, hotkey: String, faults: Rc<FaultPlan>) -> Self {
-        Self { chain, hotkey, faults, calls: Cell::new(0), connection: Cell::default() }
+        Self {
+            chain,
+            hotkey,
+            faults,
+            calls: Cell::new(0),
+            connection: Cell::default(),
+            lied_about_head_ms: Cell::default(),
+            invented: Cell::default(),
+        }
     }
 
     /// What a call costs, and why it may have no answer.
@@ -52,7 +66,7 @@ impl ChainLink {
         let call = self.calls.get();
         self.calls.set(call + 1);
         time.sleep(Stream::new(*seed, "chain/latency", call).between(20, 150)).await;
-        while let Some(fault) = self.faults.strikes(FaultKind::EndpointSilence, time.now_ms()) {
+        while let Some(fault) = self.silence(time.now_ms()) {
             time.sleep_until(fault.until_ms).await;
         }
         self.age_connection();
@@ -71,19 +85,26 @@ impl ChainLink {
         Ok(())
     }
 
+    /// Why nothing is answered now.
+    fn silence(&self, now_ms: u64) -> Option<&Fault> {
+        [FaultKind::EndpointSilence, FaultKind::ChainOutage]
+            .into_iter()
+            .find_map(|kind| self.faults.strikes(kind, now_ms))
+    }
+
     /// Let the connection suffer what began since it was made.
     fn age_connection(&self) {
         let now_ms = self.chain.0.time.now_ms();
         let mut connection = self.connection.get();
-        let began =
-            |kind| self.faults.newest_begun(kind, now_ms).is_some_and(|fault| fault.from_ms > connection.since_ms);
-        let (dead, outdated) = (began(FaultKind::HalfDeadSocket), began(FaultKind::RuntimeUpgrade));
-        let frozen = began(FaultKind::FrozenHead);
-        connection.dead |= dead;
-        connection.outdated |= outdated;
-        if frozen && connection.frozen_at.is_none() {
+        let begun = |kind| self.faults.newest_begun(kind, now_ms).filter(|fault| fault.from_ms > connection.since_ms);
+        let (dead, outdated) = (begun(FaultKind::HalfDeadSocket), begun(FaultKind::RuntimeUpgrade));
+        let (frozen, behind) = (begun(FaultKind::FrozenHead), begun(FaultKind::EndpointBehind));
+        connection.dead |= dead.is_some();
+        connection.outdated |= outdated.is_some();
+        if frozen.is_some() && connection.frozen_at.is_none() {
             connection.frozen_at = Some(self.chain.head());
         }
+        connection.behind = connection.behind.or(behind.map(|fault| fault.strength));
         self.connection.set(connection);
     }
 
@@ -99,10 +120,42 @@ impl ChainLink {
         Some([Lie::Malformed, Lie::Nothing, Lie::OtherFork][stream.below(3) as usize])
     }
 
-    /// The newest block that the connection shows.
+    /// The newest block that some endpoint shows, as far as this connection does not stand still.
     fn shown_head(&self) -> u64 {
         let head = self.chain.head();
         self.connection.get().frozen_at.map_or(head, |frozen| frozen.min(head))
+    }
+
+    /// The newest block that the present endpoint announces.
+    fn announced_head(&self) -> u64 {
+        self.shown_head().saturating_sub(self.connection.get().behind.unwrap_or(0))
+    }
+
+    /// A head that does not exist, once for each fault.
+    fn false_head(&self) -> Option<u64> {
+        for kind in [FaultKind::FalseHead, FaultKind::InventedHead] {
+            let Some(fault) = self.faults.newest_begun(kind, self.chain.0.time.now_ms()) else { continue };
+            if self.lied_about_head_ms.get().is_some_and(|lied_ms| lied_ms >= fault.from_ms) {
+                continue;
+            }
+            self.lied_about_head_ms.set(Some(fault.from_ms));
+            self.faults.took_effect(kind);
+            let number = self.chain.head() + fault.strength;
+            self.invented.set(Some(number).filter(|_| kind == FaultKind::InventedHead));
+            return Some(number);
+        }
+        None
+    }
+
+    /// Wait until there is something to tell a miner that knows the block `after`.
+    async fn news(&self, after: u64) {
+        while self.chain.head() <= after && self.announced_head() + LAG_BLOCKS_MAX >= after {
+            self.chain.reached(self.chain.head() + 1).await;
+        }
+    }
+
+    fn made_up_hash(&self, why: &str, block: u64) -> String {
+        format!("0x{}", hex::encode(Sha256::digest(format!("{}/{why}/{block}", self.chain.0.seed))))
     }
 
     /// What a commitment comes to that is sent now; the answer is lost where that is none.
@@ -135,20 +188,35 @@ impl ChainLink {
 #[async_trait(?Send)]
 impl Chain for ChainLink {
     async fn next_head(&self, after: u64) -> Result<Head, ChainError> {
-        self.chain.reached(after + 1).await;
+        self.news(after).await;
         self.call().await?;
         if self.lie() == Some(Lie::Malformed) {
             return Err(ChainError::Malformed("a header that is none".to_owned()));
         }
-        if self.shown_head() <= after {
-            self.faults.took_effect(FaultKind::FrozenHead);
-            return std::future::pending().await;
+        // The first head of a process is one whose hash was read.
+        if after == 0 {
+            return Ok(Head { number: self.shown_head() });
         }
-        Ok(Head { number: self.shown_head() })
+        if let Some(number) = self.false_head() {
+            return Ok(Head { number });
+        }
+        let number = self.announced_head();
+        if number > after {
+            return Ok(Head { number });
+        }
+        if number + LAG_BLOCKS_MAX < after {
+            self.faults.took_effect(FaultKind::EndpointBehind);
+            return Ok(Head { number });
+        }
+        self.faults.took_effect(FaultKind::FrozenHead);
+        std::future::pending().await
     }
 
     async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError> {
         self.call().await?;
+        if self.invented.take() == Some(block) {
+            return Ok(Some(self.made_up_hash("invented", block)));
+        }
         if self.strikes(FaultKind::HashesRefused) {
             return Err(ChainError::RateLimited);
         }
@@ -156,8 +224,7 @@ impl Chain for ChainLink {
             Some(Lie::Malformed) => return Err(ChainError::Malformed("a hash that is none".to_owned())),
             Some(Lie::Nothing) => return Ok(None),
             Some(Lie::OtherFork) if self.chain.head() < block + FORK_BLOCKS_MAX => {
-                let other = Sha256::digest(format!("{}/other fork/{block}", self.chain.0.seed));
-                return Ok(Some(format!("0x{}", hex::encode(other))));
+                return Ok(Some(self.made_up_hash("other fork", block)));
             }
             Some(Lie::OtherFork) | None => {}
         }

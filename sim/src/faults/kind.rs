@@ -15,6 +15,8 @@ pub enum Placement {
     StartOrAnywhere,
     /// A third of them when the first upload is due, a third so that they end with the window, the others anywhere.
     UploadOrAnywhere,
+    /// A block before the window ends, so that a long one covers the next window.
+    End,
 }
 
 /// What a fault may cost beyond its own duration.
@@ -152,6 +154,20 @@ kinds! {
     BadGroup "bad-group" Anywhere (10_000, 90_000), (1, 1), SOON, "groups come with a rollout too few, or cut short";
     NanHidden "nan-hidden" Anywhere (10_000, 90_000), (1, 1), SOON, "hidden states are not numbers";
     ImprobableEos "improbable-eos" Anywhere (10_000, 90_000), (1, 1), SOON, "every completion ends with an improbable token";
+    FalseHead "false-head" StartOrAnywhere (1_000, 1_000), (25, 1_000_000), CHAIN,
+        "one head is announced that is this many blocks too high";
+    InventedHead "invented-head" StartOrAnywhere (1_000, 1_000), (25, 400), SpoilsTheWindow,
+        "one head is announced that is this many blocks too high, and a hash is made up for it";
+    EndpointBehind "endpoint-behind" StartOrAnywhere (1_000, 1_000), (25, 50_000), CHAIN,
+        "the present connection shows the chain as it was this many blocks ago; a new one does not";
+    ChainOutage "chain-outage" End (380_000, 460_000), (1, 1), CHAIN,
+        "no endpoint answers for longer than the next window";
+    WebPage "web-page" UploadOrAnywhere (5_000, 200_000), (1, 1), SOON,
+        "a web page answers every request to the bucket in the store's place";
+    NoConditions "no-conditions" UploadOrAnywhere (5_000, 60_000), (1, 1), SpoilsTheWindow,
+        "the bucket refuses uploads that depend on a condition, as a store without conditional writes does";
+    WrongAddress "wrong-address" UploadOrAnywhere (5_000, 60_000), (1, 1), Lasts(60_000),
+        "uploads go to an address that takes them, and validators read from another one";
 }
 
 impl FaultKind {

@@ -1,5 +1,13 @@
 //! The simulated world against its promises, and the miner in it.
 
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests run processes in real time, and say what they measured"
+)]
+
 mod cases;
 mod contracts;
 mod crashes;
@@ -10,6 +18,7 @@ mod machine;
 mod memory;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod reasons;
 mod rehearsal;
 mod rivals;
 mod scenario_files;

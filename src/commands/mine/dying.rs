@@ -1,14 +1,14 @@
-//! Locks that another process holds, which may be dying.
+//! Locks held by a process that may be dying.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-/// How long a process that was killed may take to die: a driver first takes a GPU's memory back.
+/// Longest time that a killed process may need to die: the driver first reclaims its GPU memory.
 const DYING_MAX: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Take a lock. Where another process holds it, which `is_held` tells of the error, wait for as long as a killed process takes
-/// to die, unless its holder is known to be alive.
+/// Takes a lock. If `is_held` says that another process holds it, waits as long as a killed process may need to die, unless
+/// `is_alive` says that the holder runs.
 pub(super) fn taken<T, E: Display>(
     take: impl Fn() -> Result<T, E>,
     is_held: impl Fn(&E) -> bool,

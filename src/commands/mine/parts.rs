@@ -17,12 +17,13 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
+use crate::assembly;
 use crate::exit::{Exit, Told};
-use crate::{assembly, device};
 use grail_config::{Environment, MinerConfig, Network, TypedConfig};
+use grail_hub::local_name;
 use grail_live::cuda_engine::CudaWorkers;
+use grail_live::device;
 use grail_live::engine::CpuWorker;
-use grail_live::hub;
 use grail_observe::{CardMemory, MemoryProbe};
 use grail_operator::doctor::{self, Device, Examination, Subject, examine};
 use grail_wallet::{HotkeyWallet, Inputs, Passwords, ask_terminal};
@@ -37,7 +38,7 @@ const NO_HOME: &str = "no home folder is known; say where the journal may lie wi
 
 /// Where the miner keeps what it must not lose.
 pub(super) fn data_folder(arguments: &MineArguments, environment: &Environment) -> Result<PathBuf, Told> {
-    let folder = arguments.data_dir.clone().or_else(|| config::data_folder(environment));
+    let folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
     folder.ok_or_else(|| Told::new(Exit::Configuration, NO_HOME))
 }
 
@@ -70,6 +71,7 @@ pub(super) async fn examined(
         wallet: Some(Ok(wallet.clone())),
         beacon: beacon.as_ref(),
         device: arguments.device,
+        devices: &arguments.devices,
         model: None,
         hub_cache,
         data_folder: Some(data_folder),
@@ -97,7 +99,7 @@ pub(super) fn refuse_cpu_on_public_networks(device: Device, network: Network) ->
 pub(super) fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
     match (device, grail_config::model_folder(&config.model_name, hub_cache)) {
         (_, Some(folder)) => Ok(folder.display().to_string()),
-        (Device::Cuda, None) => Ok(hub::local_name(&config.model_name)?),
+        (Device::Cuda, None) => Ok(local_name(&config.model_name)?),
         (Device::Cpu, None) => Ok(config.model_name.clone()),
     }
 }
@@ -140,7 +142,7 @@ pub(super) fn memory_of(ordinals: Vec<usize>) -> MemoryProbe {
 /// A model can be read, as far as that is known before a device has loaded it: another engine may have the device's memory.
 pub(super) fn loads(device: Device, model: &str) -> anyhow::Result<()> {
     match device {
-        Device::Cuda => drop(Model::open(model)?),
+        Device::Cuda => drop(grail_cuda::weights::Model::open(model)?),
         Device::Cpu => drop(cpu_engine(model)?),
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Beginning anew in place: what is proven before, and what the next process is handed.
+//! Restart in place: the checks before it, and what the old process hands to the new one.
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -24,34 +24,33 @@ use grail_live::instance::HotkeyLock;
 use grail_observe::Endpoint;
 use grail_wallet::Inputs;
 
-/// Says to the next process that its standard input is what this one hands over; the value is the process's id, which stays
-/// the same.
+/// Tells the next process that its standard input is a handover; the value is the process id, which `exec` keeps.
 const MARK: &str = "_GRAIL_HANDED_OVER";
-/// No handover is larger.
+/// Longest handover that is read.
 const BYTES_MAX: u64 = 16 << 20;
 
 /// What a process hands to the one that takes its place.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct HandedOver {
-    /// What it is to begin with.
+    /// The inputs that the new process starts with.
     pub(super) inputs: Inputs,
-    /// What the process before began with: a process that does not come to mining goes back to it.
+    /// The inputs of the process before; a process that fails before it mines goes back to them.
     pub(super) before: Option<Inputs>,
-    /// Whether the devices were lost to the process before.
+    /// Whether the process before lost its devices.
     pub(super) after_loss: bool,
 }
 
 /// Which program takes this one's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Program {
-    /// The one that lies there now, which may be newer.
+    /// The file at the program's path, which may be newer.
     Present,
-    /// The very one that runs, whatever lies in its place.
+    /// The running program, even if its file was replaced.
     Running,
 }
 
 impl HandedOver {
-    /// What the process before handed over; nothing where this one was started by somebody else.
+    /// Reads what the process before handed over; empty if nothing was.
     pub(super) fn taken() -> anyhow::Result<Self> {
         let is_ours = std::env::var(MARK).is_ok_and(|id| id == std::process::id().to_string());
         if !is_ours {
@@ -65,10 +64,10 @@ impl HandedOver {
         })
     }
 
-    /// Everything made ready for the next process, so that nothing but the exchange itself can fail.
+    /// Prepares the restart, so that afterwards only `exec` itself can fail.
     ///
     /// # Errors
-    /// Where the system gives no pipe for it.
+    /// If the system gives no pipe of the needed size.
     pub(super) fn ready(&self, program: Program) -> anyhow::Result<Ready> {
         let bytes = Zeroizing::new(postcard::to_allocvec(self).context("what was read has a path that is no text")?);
         let (reader, mut writer) = io::pipe().context("the system gives no pipe")?;
@@ -79,7 +78,7 @@ impl HandedOver {
     }
 }
 
-/// What the next process is handed, in the pipe from which it reads it.
+/// A prepared restart: the pipe from which the next process reads its handover.
 #[derive(Debug)]
 pub(super) struct Ready {
     pipe: PipeReader,
@@ -87,8 +86,8 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    /// Replace this process by a new one with the same arguments. Locks are released by that; what was clean is in the
-    /// journal. Returns only if the system refuses.
+    /// Replaces this process by a new one with the same arguments. That releases all locks; clean groups are in the journal.
+    /// Returns only if the system refuses.
     pub(super) fn go(self) -> Told {
         use std::os::unix::process::CommandExt;
         let (called, arguments) = called();
@@ -119,26 +118,26 @@ fn make_room(_: &PipeWriter, bytes: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// This program as it was called, and its arguments.
+/// Returns the path by which this program was called, and its arguments.
 fn called() -> (PathBuf, impl Iterator<Item = OsString>) {
     let mut arguments = std::env::args_os();
     let called = arguments.next().unwrap_or_else(|| "grail".into());
     (called.into(), arguments)
 }
 
-/// What belongs to the miner that runs, and is therefore no obstacle.
+/// What the running miner holds, which the checks must not count as taken.
 #[derive(Debug, Clone)]
 pub(super) struct Present {
-    /// Where its metrics are.
+    /// Address of its metrics.
     pub(super) metrics: Option<SocketAddr>,
-    /// The file of its hotkey.
+    /// Its hotkey file.
     pub(super) hotkey: PathBuf,
 }
 
-/// Prove on a thread of its own, beside mining, that a process which begins anew with these inputs would come to mine.
+/// Checks, on a thread beside mining, that a process which starts with these inputs would mine.
 ///
 /// # Errors
-/// What it would fail with.
+/// The error that the new process would end with.
 pub(super) async fn proven(arguments: &MineArguments, inputs: &Inputs, present: Present) -> anyhow::Result<()> {
     let (arguments, inputs) = (arguments.clone(), inputs.clone());
     let (sender, outcome) = oneshot::channel();
@@ -152,7 +151,7 @@ pub(super) async fn proven(arguments: &MineArguments, inputs: &Inputs, present: 
     outcome.await.unwrap_or_else(|_| Err(anyhow!("checking it ended without an answer")))
 }
 
-/// Everything that a miner does before it loads its model, and what can be known of the model.
+/// Does everything that a miner does before it loads its model, and reads the model's files.
 fn prove(arguments: &MineArguments, inputs: &Inputs, present: &Present) -> anyhow::Result<()> {
     runs()?;
     let environment = config::process_environment();
@@ -180,7 +179,7 @@ fn prove(arguments: &MineArguments, inputs: &Inputs, present: &Present) -> anyho
     }
 }
 
-/// The program that would take this one's place can be run at all: it may be copied by halves, or built for another machine.
+/// Checks that the program at this one's path runs: it may be half copied, or built for another machine.
 fn runs() -> anyhow::Result<()> {
     let (called, _) = called();
     let mut command = Command::new(&called);

@@ -12,13 +12,13 @@ use crate::exit::Exit;
 /// How soon a SIGHUP is noticed.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// SIGHUPs, by which an operator wants the miner begun anew in place, with another configuration or a newer program.
+/// SIGHUP: the operator wants the miner restarted in place, with another configuration or a newer program.
 #[derive(Debug)]
 pub(super) struct Hangups(Arc<AtomicBool>);
 
 impl Hangups {
-    /// Takes note of SIGHUP from now on, so that none ends a miner that is still starting. Where it was ignored when the
-    /// process began, as `nohup` has it, it stays ignored.
+    /// Handles SIGHUP from now on, so that it cannot end a miner that is still starting. If the process was started with
+    /// SIGHUP ignored, as `nohup` does, it stays ignored.
     pub(super) fn listen() -> anyhow::Result<Self> {
         let came = Arc::new(AtomicBool::new(false));
         if !is_ignored(SIGHUP) {
@@ -35,7 +35,7 @@ impl Hangups {
     }
 }
 
-/// Whether this process ignores a signal. Asked before anything handles it: a handler takes that back.
+/// Returns whether this process ignores a signal. Must be called before a handler is installed, which would undo it.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,15 +1,15 @@
-//! What a miner says about its start and its end.
+//! Messages at a miner's start and end.
 
 use crate::exit::Exit;
 use crate::output;
 use grail_live::journal::{FileJournal, SetAside};
-use grail_operator::doctor::{Check, Examination, Status};
+use grail_operator::doctor::{Examination, Status};
 use grail_terminal::printable;
 
 /// After so many block times without a single event, the event loop stands still.
 pub(super) const STALLED_BLOCKS: u64 = 20;
 
-/// What was found in the journal that an operator should know.
+/// Warns of what was wrong with the journal.
 pub(super) fn tell_of(journal: &FileJournal) {
     if let Some(SetAside { path, why }) = journal.set_aside() {
         tracing::warn!(
@@ -23,25 +23,24 @@ pub(super) fn tell_of(journal: &FileJournal) {
     }
 }
 
-/// Tell what the startup checks found; the first obstacle keeps mining from beginning. What waiting may heal does not.
-pub(super) fn found(examination: &Examination) -> Option<&Check> {
+/// Logs what the startup checks found.
+pub(super) fn found(examination: &Examination) {
     for check in examination.checks.iter().filter(|check| matches!(check.status, Status::Warning | Status::Failure)) {
         let remedy = check.remedy.as_deref().unwrap_or_default();
-        match check.is_obstacle {
+        match check.is_obstacle || check.is_passing {
             true => tracing::error!("{}: {}: {remedy}", check.code, check.value),
             false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
         }
     }
-    examination.obstacles().next()
 }
 
-/// Another one has the hotkey.
+/// Says that another miner has the hotkey.
 pub(super) fn refused(why: &dyn std::fmt::Display) -> Exit {
     output::aside(format_args!("grail: {}", printable(&why.to_string())));
     Exit::Elsewhere
 }
 
-/// End the process, whose event loop stands still.
+/// Ends the process, whose event loop stands still.
 pub(super) fn stalled() {
     output::aside(format_args!(
         "grail: nothing happened for {STALLED_BLOCKS} block times, not even an error; ending, to be started again"

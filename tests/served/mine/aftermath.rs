@@ -108,7 +108,7 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
 }
 
 /// The files of a gzipped tar.
-fn unpacked(path: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn unpacked(path: &Path) -> Vec<(String, Vec<u8>)> {
     let bytes = fs::read(path).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
     let entries = archive.entries().unwrap().map(|entry| {
@@ -171,6 +171,18 @@ fn a_bundle_replays_as_it_is_and_holds_no_secret() {
     let document: Value = serde_json::from_slice(&replayed.stdout).unwrap();
     assert_eq!((replayed.status.code(), &document["equal"]), (Some(0), &true.into()), "{document:#}");
     assert!(document["steps"].as_u64().unwrap() > 20);
+    // Without the list of secrets nothing is packed, by whichever way it is missing.
+    let unsafe_out = scene.data.path().join("unsafe.tar.gz");
+    for (env_file, why) in [(Some("mistyped.env"), "there is no file mistyped.env"), (None, "there is no .env here")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
+        command.env_clear().env("HOME", scene.data.path()).current_dir(scene.data.path());
+        command.args(["bundle", &window.to_string(), "--log", log, "--out"]).arg(&unsafe_out);
+        command.arg("--data-dir").arg(scene.data.path()).args(env_file.iter().flat_map(|file| ["--env-file", file]));
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{told}");
+        assert!(told.contains(why) && told.contains("--env-file") && !unsafe_out.exists(), "{told}");
+    }
     // A window of which there is nothing.
     let output = grail(&scene, &["bundle", "29970", "--out", shown]);
     assert!(

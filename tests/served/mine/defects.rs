@@ -193,7 +193,7 @@ fn ended_by_a_panic(scene: &Scene, place: &str) -> (Option<i32>, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env_clear().env("HOME", scene.data.path()).env(PLACE_VARIABLE, place);
     command.env(ARGUMENTS_VARIABLE, arguments.join("\n"));
-    command.args(["--exact", "defects::a_miner_with_a_planted_panic", "--nocapture", "--test-threads", "1"]);
+    command.args(["--exact", "mine::defects::a_miner_with_a_planted_panic", "--nocapture", "--test-threads", "1"]);
     let output = command.output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }

@@ -163,5 +163,11 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     assert_eq!(value(&get(address, "/metrics").1, "grail_registered"), 0.0);
     scene.served.world().switch_on(ServeFault::StalledChain);
     not_ready("no new block arrives");
+    // The nodes answer, and no block comes: after a while that is no mere outage.
+    let end = Instant::now() + Duration::from_secs(90);
+    while !matches!(get(address, "/healthz"), (503, why) if why.contains("although the chain's nodes answer")) {
+        assert!(Instant::now() < end, "{:?}\n{}", get(address, "/healthz"), miner.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
     assert!(value(&get(address, "/metrics").1, "grail_telemetry_dropped_total{sink=\"prometheus\"}") >= 4.0);
 }

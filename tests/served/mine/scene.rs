@@ -156,7 +156,8 @@ impl Miner {
         Self::start_with(Command::new(env!("CARGO_BIN_EXE_grail")), env_file, data, extra)
     }
 
-    fn start_with(mut command: Command, env_file: &Path, data: &Path, extra: &[&str]) -> Self {
+    /// Start a miner by this command, to which its arguments are added.
+    pub(crate) fn start_with(mut command: Command, env_file: &Path, data: &Path, extra: &[&str]) -> Self {
         // Nothing of this process's environment may take part: variables win over the file.
         command.env_clear().env("HOME", data).args(["mine", "--device", "cpu", "--json", "-v"]);
         command.arg("--env-file").arg(env_file).arg("--data-dir").arg(data).args(extra);
@@ -250,6 +251,11 @@ impl Drop for Miner {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where nobody listens.
+pub(crate) fn dead_address() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// The receipts among these lines.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD as BASE64, BASE64_URL_SAFE_NO_PAD as FOR_URLS};
@@ -12,6 +13,7 @@ use grail_serve::ServeFault;
 use secrecy::ExposeSecret;
 
 use super::scene::Scene;
+use grail_loopback::http::{Answer, Request, Server, wait};
 
 /// Every secret of a world: what its `.env` holds, and the key in the wallet.
 fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
@@ -91,12 +93,107 @@ fn secrets_are_in_no_output() {
     assert!(ended.stderr.len() > 100, "-vv tells everything, here {} lines", ended.stderr.len());
 }
 
+/// Everything that is sent elsewhere, and everything that commands print or write of a configuration in which each value
+/// that can be secret is one: addresses with keys in them, tokens, passwords, a proxy's login.
+#[test]
+fn nothing_that_is_sent_packed_or_printed_holds_a_secret() {
+    let scene = Scene::new(302);
+    // Refusals quote what was sent.
+    let refuse = |request: &Request| match request.path.contains("refused") {
+        true => Answer::With(
+            403,
+            format!("{} {:?} {}", request.path, request.headers, String::from_utf8_lossy(&request.body)),
+        ),
+        false => super::telemetry::answer(request),
+    };
+    let server = Server::start(refuse);
+    let url = server.url("");
+    let typed = tempfile::tempdir().unwrap();
+    let env_file = typed.path().join("all.env");
+    let text = fs::read_to_string(scene.served.env_file()).unwrap();
+    let nodes: Vec<String> = text
+        .lines()
+        .find_map(|line| line.strip_prefix("BT_CHAIN_ENDPOINT="))
+        .unwrap()
+        .split(',')
+        .map(|node| node.replace("ws://", "ws://user:planted0chain@") + "/planted0node?key=planted0query")
+        .collect();
+    let more = format!(
+        "BT_CHAIN_ENDPOINT={nodes}\nGRAIL_MONITORING_BACKEND=wandb\nWANDB_API_KEY=planted0wandb\nWANDB_BASE_URL={url}\n\
+         GRAIL_OBS_LOKI_URL={url}/loki/planted0loki,{url}/refused/planted0push\nGRAIL_OBS_LOKI_USERNAME=user\n\
+         GRAIL_OBS_LOKI_PASSWORD='planted0 password'\nGRAIL_ALERT_SLACK_URL={url}/refused/planted0slack\n\
+         GRAIL_ALERT_DISCORD_URL={url}/planted0discord\nGRAIL_ALERT_TELEGRAM_TOKEN=1:planted0telegram\n\
+         GRAIL_ALERT_TELEGRAM_CHAT=1\nGRAIL_ALERT_TELEGRAM_API={url}/refused\nGRAIL_ALERT_PING_URL={url}/planted0ping\n\
+         GRAIL_ALERT_PING_INTERVAL_S=0.2\nR2_SECRET_KEY=planted0misnamed\nBT_PW_A=planted0coded\n",
+        nodes = nodes.join(",")
+    );
+    fs::write(&env_file, format!("{text}\n{more}")).unwrap();
+    let variables = [("HTTPS_PROXY", "http://user:planted0proxy@127.0.0.1:1"), ("HF_TOKEN", "planted0hub")];
+    let command = |first: &str| {
+        let mut command = Command::new("/usr/bin/env");
+        command.arg("-i").args(variables.map(|(name, value)| format!("{name}={value}")));
+        command.arg(format!("HOME={}", scene.data.path().display())).arg(first);
+        command
+    };
+    let grail = env!("CARGO_BIN_EXE_grail");
+    let miner =
+        super::scene::Miner::start_with(command(grail), &env_file, scene.data.path(), &["-vv", "--groups-max", "2"]);
+    let verdict = scene.verdict();
+    assert!(verdict.is_accepted(), "{}", verdict.line());
+    let window = verdict.judgement.window_start;
+    miner.given_receipt(window);
+    scene.served.world().switch_on(ServeFault::Deregistration);
+    wait("the alarm", || server.requests().iter().any(|request| request.path.contains("planted0slack")));
+    let run = |arguments: &[&str]| {
+        let output = command(grail).args(arguments).current_dir(typed.path()).output().unwrap();
+        (arguments.join(" "), [output.stdout, output.stderr].concat())
+    };
+    let (data, typed_in) = (scene.data.path().to_str().unwrap(), env_file.to_str().unwrap());
+    let both = ["--data-dir", data, "--env-file", typed_in];
+    let mut outputs = vec![run(&["top", "--json", "--data-dir", data])];
+    outputs.push(run(&[&["doctor", "--device", "cpu"], &both[..]].concat()));
+    outputs.push(run(&[&["doctor", "--device", "cpu", "--json"], &both[..]].concat()));
+    scene.served.world().heal();
+    let ended = miner.stop();
+    let log = typed.path().join("miner.log");
+    fs::write(&log, ended.stderr.join("\n")).unwrap();
+    let (log, number) = (log.to_str().unwrap(), window.to_string());
+    for arguments in [
+        &["config", "show", "--origin", "--env-file", typed_in][..],
+        &["config", "show", "--json", "--env-file", typed_in],
+        &[&["why", &number, "--device", "cpu"], &both[..]].concat(),
+        &[&["why", &number, "--device", "cpu", "--json"], &both[..]].concat(),
+        &[&["report", "--out", "report.html"], &both[..]].concat(),
+        &[&["bundle", &number, "--log", log, "--out", "bundle.tar.gz"], &both[..]].concat(),
+    ] {
+        outputs.push(run(arguments));
+    }
+    outputs.push(("the report".to_owned(), fs::read(typed.path().join("report.html")).unwrap()));
+    outputs.extend(super::aftermath::unpacked(&typed.path().join("bundle.tar.gz")));
+    outputs.extend(scene.tapes().iter().map(|tape| ("a tape".to_owned(), format!("{tape:?}").into_bytes())));
+    outputs.extend(files_under(scene.data.path()));
+    outputs.push(("the log".to_owned(), ended.stderr.join("\n").into_bytes()));
+    outputs.push(("the receipts".to_owned(), ended.stdout.join("\n").into_bytes()));
+    outputs.extend(server.requests().into_iter().map(|request| (format!("what {} got", request.path), request.body)));
+    assert!(
+        ended.stderr.iter().any(|line| line.contains("403 Forbidden")),
+        "no sink refused:\n{}",
+        ended.stderr.join("\n")
+    );
+    for form in ["planted0".to_owned(), hex::encode("planted0"), BASE64.encode("planted0")[..10].to_owned()] {
+        for (output, bytes) in &outputs {
+            let is_there = bytes.windows(form.len()).any(|window| window == form.as_bytes());
+            assert!(!is_there, "{form} is in {output}: {}", String::from_utf8_lossy(bytes));
+        }
+    }
+    assert!(outputs.len() > 30, "{} outputs", outputs.len());
+}
+
 /// A miner that aborts, though its surroundings allow cores of any size: none is written, and its keys are not swapped.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_abort_leaves_no_core() {
     use std::os::unix::process::ExitStatusExt;
-    use std::process::Command;
 
     let folder = tempfile::tempdir().unwrap();
     let control = "ulimit -c unlimited && kill -ABRT $$";

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -118,6 +120,34 @@ fn a_hotkey_without_a_uid_does_not_begin_to_mine() {
 }
 
 #[test]
+fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
+    let scene = Scene::new(406);
+    let world = scene.served.world();
+    world.switch_on(ServeFault::EndpointBehind);
+    let endpoints = world.chain_endpoints();
+    let (code, stderr) = grail(&scene, &[("BT_CHAIN_ENDPOINT", &endpoints[0])], &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
+    assert!(stderr.contains("cannot tell whether"), "{stderr}");
+    // Beside a good node nothing keeps it from mining, and the good one is mined on.
+    let miner = scene.mine(&["--groups-max", "1"]);
+    miner.logged("begun, randomness from");
+    miner.kill();
+    world.chain.state().deregister(PROTOCOL.netuid, world.miner());
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
+    assert_eq!(code, Some(Exit::NotRegistered.code().into()), "the good node says so: {stderr}");
+}
+
+#[test]
+fn a_port_that_a_dying_process_may_still_have_is_a_matter_of_waiting() {
+    let scene = Scene::new(407);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, stderr) = grail(&scene, &[], &["--device", "cpu", "--metrics-listen", &address]);
+    assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
+    assert!(stderr.contains("choose another port"), "{stderr}");
+}
+
+#[test]
 fn a_node_of_another_network_is_no_matter_of_waiting() {
     let scene = Scene::new(404);
     let text = fs::read_to_string(scene.served.env_file()).unwrap();
@@ -150,6 +180,81 @@ fn what_is_wrong_with_the_configuration_has_a_code_of_its_own() {
     let file = scene.served.env_file().to_str().unwrap();
     let (code, stderr) = grail(&scene, &[], &["--device", "cpu", "--data-dir", file]);
     assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
+}
+
+/// The user that is denied something: this one, or where that is root, to whom nothing is denied, somebody else.
+fn somebody() -> u32 {
+    match rustix::process::geteuid() {
+        root if root.is_root() => 65_534,
+        other => other.as_raw(),
+    }
+}
+
+/// A user without a home and an entry in passwd, as containers start one, meets what is not his: no panic, 78, and the path.
+#[test]
+fn what_the_system_denies_is_told_by_its_path() {
+    let scene = Scene::new(406);
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let text = fs::read_to_string(scene.served.env_file()).unwrap();
+    let wallets =
+        text.lines().find_map(|line| line.strip_prefix("BT_WALLET_PATH=")).unwrap().trim_matches('\'').to_owned();
+    let own = folder.path().join("wallets");
+    let copied = Command::new("cp").arg("-r").args([&wallets.into(), &own]).status().unwrap();
+    assert!(copied.success());
+    let env_file = folder.path().join("miner.env");
+    fs::write(&env_file, format!("{text}\nBT_WALLET_PATH={}\n", own.display())).unwrap();
+    fs::set_permissions(&env_file, fs::Permissions::from_mode(0o600)).unwrap();
+    let grail = folder.path().join("grail");
+    fs::copy(env!("CARGO_BIN_EXE_grail"), &grail).unwrap();
+    let give = |path: &Path| {
+        let owner = somebody().to_string();
+        assert!(Command::new("chown").args(["-R", &owner]).arg(path).status().unwrap().success());
+    };
+    let run = |env_file: Option<&Path>, data: Option<&Path>| {
+        let mut command = Command::new(&grail);
+        if rustix::process::geteuid().is_root() {
+            command.uid(somebody()).gid(somebody());
+        }
+        command.env_clear().current_dir("/").args(["mine", "--device", "cpu"]);
+        command.args(env_file.iter().flat_map(|path| [Path::new("--env-file"), path]));
+        command.args(data.iter().flat_map(|path| [Path::new("--data-dir"), path]));
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!told.contains("panicked"), "{told}");
+        (output.status.code(), told)
+    };
+    give(folder.path());
+    let denied = Some(Exit::Configuration.code().into());
+    // No home, so nowhere to lie.
+    let (code, told) = run(Some(&env_file), None);
+    assert!(code == denied && told.contains("--data-dir"), "{code:?}: {told}");
+    // Each of these belongs to the user, who took the right away or never had it.
+    let data = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir(&path).unwrap();
+        path
+    };
+    let [closed, receipts, identity, tapes] = ["closed", "receipts", "identity", "tapes"].map(data);
+    fs::write(receipts.join("receipts.jsonl"), "").unwrap();
+    fs::write(identity.join("instance-id"), "0123456789abcdef").unwrap();
+    fs::create_dir(tapes.join("tapes")).unwrap();
+    let targets = [
+        (&closed, closed.clone(), 0o500),
+        (&receipts, receipts.join("receipts.jsonl"), 0o400),
+        (&identity, identity.join("instance-id"), 0o000),
+        (&tapes, tapes.join("tapes"), 0o500),
+    ];
+    for (data, target, mode) in targets {
+        give(data);
+        fs::set_permissions(data, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
+        let (code, told) = run(Some(&env_file), Some(data));
+        assert!(code == denied && told.contains(data.to_str().unwrap()), "{}: {code:?}: {told}", target.display());
+    }
+    fs::set_permissions(&env_file, fs::Permissions::from_mode(0o000)).unwrap();
+    let (code, told) = run(Some(&env_file), Some(&closed));
+    assert!(code == denied && told.contains("miner.env cannot be read"), "{code:?}: {told}");
 }
 
 #[test]

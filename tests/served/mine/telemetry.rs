@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::scene::Scene;
 use grail_loopback::http::{Answer, Request, Server, wait};
 
-fn answer(request: &Request) -> Answer {
+pub(crate) fn answer(request: &Request) -> Answer {
     let project = json!({ "name": "grail", "entity": { "name": "team" } });
     match request.path.as_str() {
         // The run is not there yet, and then it is.

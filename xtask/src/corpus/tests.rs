@@ -6,12 +6,10 @@ use std::rc::Rc;
 
 use super::{Corpus, CorpusError};
 use grail_miner::behaviour::Behaviour;
-use grail_miner::policy::UploadPolicy;
 use grail_serve::ServeFault;
-use grail_sim::calls::Calls;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::{FaultKind, Faults};
-use grail_sim::run::{Knobs, SimConfig, simulate};
+use grail_sim::run::{SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_tape::{FORMAT, Frame, Header, Line, Mode, Tape, replay};
 
@@ -76,19 +74,11 @@ fn the_faults_of_simulated_tapes_strike() {
         };
         let faults: Faults = option(command, "--faults").unwrap().parse().unwrap();
         let number = |option_name| option(command, option_name).unwrap().parse::<u64>().unwrap();
+        let (generator, profile) = (Rc::new(SyntheticModel::default()), SpeedProfile::named("reference").unwrap());
         let config = SimConfig {
-            seed: number("--seed"),
-            windows: number("--windows"),
-            generator: Rc::new(SyntheticModel::default()),
-            profile: SpeedProfile::named("reference").unwrap(),
             groups_max: Some(number("--groups-max") as u32),
             faults: faults.clone(),
-            use_drand: true,
-            policy: UploadPolicy::Score,
-            knobs: Knobs::default(),
-            keep_trace: false,
-            observer: None,
-            calls: Calls::default(),
+            ..SimConfig::new(generator, profile, number("--seed"), number("--windows"))
         };
         let Faults::Listed(kinds) = faults else { continue };
         let effects = simulate(&config, |_| {}).effects;

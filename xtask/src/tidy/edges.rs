@@ -3,19 +3,97 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use anyhow::Context;
+use serde_json::Value;
 
 use super::Finding;
 
 /// The crates that each crate may depend on; `xtask` is free.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-protocol", &[]),
+    ("grail-terminal", &[]),
+    ("grail-http", &[]),
+    ("grail-folder", &[]),
     ("grail-verify", &["grail-protocol"]),
     ("grail-engine", &["grail-protocol"]),
     ("grail-cuda", &["grail-protocol", "grail-engine"]),
     ("grail-miner", &["grail-protocol", "grail-verify"]),
+    ("grail-golden", &["grail-protocol", "grail-verify", "grail-engine", "grail-cuda"]),
+    ("grail-wallet", &["grail-protocol", "grail-miner"]),
+    ("grail-config", &["grail-protocol", "grail-miner", "grail-wallet"]),
+    ("grail-hub", &["grail-config", "grail-http"]),
+    (
+        "grail-live",
+        &[
+            "grail-protocol",
+            "grail-miner",
+            "grail-engine",
+            "grail-cuda",
+            "grail-http",
+            "grail-terminal",
+            "grail-folder",
+        ],
+    ),
+    ("grail-tape", &["grail-protocol", "grail-verify", "grail-miner", "grail-folder"]),
+    (
+        "grail-observe",
+        &[
+            "grail-protocol",
+            "grail-verify",
+            "grail-miner",
+            "grail-config",
+            "grail-http",
+            "grail-terminal",
+            "grail-folder",
+        ],
+    ),
     ("grail-sim", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine"]),
-    ("grail", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine", "grail-cuda", "grail-sim"]),
+    ("grail-swarm", &["grail-sim"]),
+    ("grail-serve", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine", "grail-sim", "grail-http"]),
+    ("grail-loopback", &["grail-protocol", "grail-serve"]),
+    ("grail-debugger", &["grail-protocol", "grail-verify", "grail-miner", "grail-sim", "grail-tape", "grail-terminal"]),
+    ("grail-operator", OPERATOR),
+    ("grail", ALL),
+];
+/// Everything but the served world and what only the command needs.
+const OPERATOR: &[&str] = &[
+    "grail-protocol",
+    "grail-verify",
+    "grail-miner",
+    "grail-wallet",
+    "grail-config",
+    "grail-live",
+    "grail-tape",
+    "grail-observe",
+    "grail-sim",
+    "grail-debugger",
+    "grail-terminal",
+    "grail-http",
+    "grail-hub",
+    "grail-folder",
+];
+/// Everything but what only tests may use.
+const ALL: &[&str] = &[
+    "grail-protocol",
+    "grail-verify",
+    "grail-miner",
+    "grail-engine",
+    "grail-cuda",
+    "grail-golden",
+    "grail-wallet",
+    "grail-config",
+    "grail-live",
+    "grail-tape",
+    "grail-observe",
+    "grail-sim",
+    "grail-swarm",
+    "grail-serve",
+    "grail-debugger",
+    "grail-operator",
+    "grail-terminal",
+    "grail-http",
+    "grail-hub",
+    "grail-folder",
 ];
 const FREE: &str = "xtask";
 
@@ -29,24 +107,31 @@ struct Member {
 }
 
 pub(super) fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
-    let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).no_deps().exec()?;
-    let packages = metadata.workspace_packages();
-    let names: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
-    let mut members = Vec::new();
-    for package in &packages {
-        let manifest = package.manifest_path.as_std_path();
-        let manifest = manifest.strip_prefix(&metadata.workspace_root).unwrap_or(manifest).display().to_string();
-        let mut member = Member { name: package.name.to_string(), manifest, ..Member::default() };
-        for dependency in package.dependencies.iter().filter(|dependency| names.contains(dependency.name.as_str())) {
-            let of_kind = match dependency.kind {
-                DependencyKind::Development => &mut member.development,
-                _ => &mut member.normal,
-            };
-            of_kind.insert(dependency.name.clone());
-        }
-        members.push(member);
-    }
+    let metadata = super::output_of(root, "cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
+    let members = members(&serde_json::from_str(&metadata)?).context("`cargo metadata` lacks a field")?;
     Ok(findings_among(&members))
+}
+
+/// The members that `cargo metadata` names.
+fn members(metadata: &Value) -> Option<Vec<Member>> {
+    let root = metadata["workspace_root"].as_str()?;
+    let packages = metadata["packages"].as_array()?;
+    let names: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let member = |package: &Value| {
+        let manifest = package["manifest_path"].as_str()?;
+        let manifest = manifest.strip_prefix(root).unwrap_or(manifest).trim_start_matches('/').to_owned();
+        let mut member = Member { name: package["name"].as_str()?.to_owned(), manifest, ..Member::default() };
+        for dependency in package["dependencies"].as_array()? {
+            let name = dependency["name"].as_str()?;
+            if names.contains(name) {
+                let is_development = dependency["kind"].as_str() == Some("dev");
+                let of_kind = if is_development { &mut member.development } else { &mut member.normal };
+                of_kind.insert(name.to_owned());
+            }
+        }
+        Some(member)
+    };
+    packages.iter().map(member).collect()
 }
 
 fn findings_among(members: &[Member]) -> Vec<Finding> {
@@ -111,6 +196,23 @@ mod tests {
         let mut members: Vec<Member> = ALLOWED.iter().map(|(name, allowed)| member(name, allowed, &[])).collect();
         members.push(member(FREE, &["grail", "grail-sim"], &[]));
         assert_eq!(findings_among(&members), []);
+    }
+
+    #[test]
+    fn members_are_read_with_their_kinds_of_edges() {
+        let metadata = serde_json::json!({"workspace_root": "/w", "packages": [
+            {"name": "a", "manifest_path": "/w/crates/a/Cargo.toml", "dependencies": [
+                {"name": "b", "kind": null}, {"name": "c", "kind": "dev"}, {"name": "serde", "kind": null},
+                {"name": "c", "kind": "build"},
+            ]},
+            {"name": "b", "manifest_path": "/w/Cargo.toml", "dependencies": []},
+            {"name": "c", "manifest_path": "/w/c/Cargo.toml", "dependencies": []},
+        ]});
+        let members = members(&metadata).unwrap();
+        assert_eq!(members[0].manifest, "crates/a/Cargo.toml");
+        assert_eq!(members[0].normal, BTreeSet::from(["b", "c"].map(str::to_owned)));
+        assert_eq!(members[0].development, BTreeSet::from(["c".to_owned()]));
+        assert_eq!(members[1].manifest, "Cargo.toml");
     }
 
     #[test]

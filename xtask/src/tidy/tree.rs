@@ -1,9 +1,9 @@
 //! The repository's files as tidy sees them: everything that git would not ignore.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
-use ignore::WalkBuilder;
 
 /// One file of the repository.
 pub(super) struct TreeFile {
@@ -25,28 +25,20 @@ impl TreeFile {
     }
 }
 
-/// Every file below `root` that `.gitignore` does not exclude, in order of path.
-///
-/// The working tree is walked rather than git asked, so that new files are checked before they are added.
+/// Every file below `root` that `.gitignore` does not exclude, in order of path: new ones before they are added, too.
 pub(super) fn read(root: &Path) -> anyhow::Result<Vec<TreeFile>> {
+    let listing = ["ls-files", "-z", "--cached", "--others", "--exclude-per-directory=.gitignore"];
+    let listed = super::output_of(root, "git", &listing)?;
+    let names: BTreeSet<&str> = listed.split_terminator('\0').collect();
     let mut files = Vec::new();
-    let walk = WalkBuilder::new(root)
-        .hidden(false)
-        .parents(false)
-        .git_global(false)
-        .git_exclude(false)
-        .require_git(false)
-        .filter_entry(|entry| entry.file_name() != ".git")
-        .sort_by_file_path(Path::cmp)
-        .build();
-    for entry in walk {
-        let entry = entry?;
-        if entry.file_type().is_some_and(|kind| kind.is_file()) {
-            let path = entry.path();
-            let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-            let parts: Vec<_> = path.strip_prefix(root)?.iter().map(|part| part.to_string_lossy()).collect();
-            files.push(TreeFile { path: parts.join("/"), text: String::from_utf8(bytes).ok() });
+    for name in names {
+        let path = root.join(name);
+        // Files that are deleted are listed until they are removed from the index.
+        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+            let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+            files.push(TreeFile { path: name.to_owned(), text: String::from_utf8(bytes).ok() });
         }
     }
+    files.sort_by(|one, other| Path::new(&one.path).cmp(Path::new(&other.path)));
     Ok(files)
 }

@@ -124,6 +124,8 @@ fn names_that_mean_nothing_are_told() {
         ("R2_BUKET_ID", "unknown", "did you mean R2_BUCKET_ID?"),
         ("WANDB_CACHE_DIR", "dead", "Python client"),
         ("WANDB_PROJET", "unknown", "did you mean WANDB_PROJECT?"),
+        // What Python would hand on to its libraries.
+        ("HF_TOKEN", "dead", "environment of the process"),
     ];
     assert_eq!(told.len(), expected.len(), "{told:?}");
     for ((name, kind, text), expected) in told.iter().zip(expected) {
@@ -162,6 +164,9 @@ fn malformed_values_are_refused() {
         ("GRAIL_MAX_NEW_TOKENS", "many"),
         ("R2_ACCOUNT_ID", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
         ("R2_ENDPOINT_URL", "s3.example"),
+        ("R2_ENDPOINT_URL", "https://s3.example/another"),
+        ("R2_ENDPOINT_URL", "https://s3.example?region=x"),
+        ("R2_ENDPOINT_URL", "https://user:planted@s3.example"),
         ("R2_FORCE_PATH_STYLE", "maybe"),
         ("GRAIL_MONITORING_BACKEND", "statsd"),
         ("GRAIL_MONITORING_BACKEND", "prometheus,"),
@@ -305,6 +310,20 @@ fn doubtful_values_are_told() {
 }
 
 #[test]
+fn the_bucket_in_the_servers_address_is_left_out_and_told() {
+    let url = format!("https://{ACCOUNT}.r2.cloudflarestorage.com/{ACCOUNT}");
+    let config = meant(&[("R2_ENDPOINT_URL", &url)]).unwrap();
+    assert_eq!(config.storage.endpoint.expose(), format!("https://{ACCOUNT}.r2.cloudflarestorage.com"));
+    let told: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
+    assert!(matches!(&told[..], [one] if one.contains("R2_ENDPOINT_URL holds the bucket's name")), "{told:?}");
+    // Where validators read follows from the account alone on a public network, and from this address on one's own.
+    assert_eq!(config.storage.validators_endpoint, None);
+    let own = format!("http://127.0.0.1:9000/{ACCOUNT}/");
+    let storage = meant(&[&CUSTOM[..], &[("R2_ENDPOINT_URL", own.as_str())]].concat()).unwrap().storage;
+    assert_eq!(storage.validators_endpoint.unwrap().expose(), "http://127.0.0.1:9000");
+}
+
+#[test]
 fn read_credentials_are_three_padded_fields() {
     let storage = meant(&[]).unwrap().storage;
     let expected = format!("{ACCOUNT:<32}{:<32}{READ_SECRET:<64}", "planted0read0id");
@@ -312,11 +331,10 @@ fn read_credentials_are_three_padded_fields() {
     let found = errors(&[("R2_READ_ACCESS_KEY_ID", &"a".repeat(33))]);
     let too_long = CredentialsError::TooLong { name: "R2_READ_ACCESS_KEY_ID", bytes: 33, bytes_max: 32 };
     assert_eq!(found, [ConfigError::Credentials(too_long)]);
-    for secret in ["sécret", "se cret", "se\tcret"] {
-        let found = errors(&[("R2_READ_SECRET_ACCESS_KEY", secret)]);
-        let not_ascii = CredentialsError::NotAscii { name: "R2_READ_SECRET_ACCESS_KEY" };
-        assert_eq!(found, [ConfigError::Credentials(not_ascii)]);
-    }
+    let mut beyond_ascii = storage.clone();
+    beyond_ascii.read.secret = SecretString::from("sécret");
+    let not_ascii = CredentialsError::NotAscii { name: "R2_READ_SECRET_ACCESS_KEY" };
+    assert_eq!(beyond_ascii.read_credentials(), Err(not_ascii));
     assert!(meant(&[("R2_READ_SECRET_ACCESS_KEY", &"a".repeat(64))]).is_ok());
 }
 
@@ -370,8 +388,120 @@ fn files_are_found_read_and_blamed() {
     let typed = load(&Environment::new(), Some(&path)).unwrap();
     assert_eq!(holds(&typed, "NETUID").1, Origin::File { path: path.clone(), line: 1 });
     assert_eq!(typed.file(), Some(&path));
-    fs::write(&path, b"\xff\xfe").unwrap();
-    assert!(matches!(load(&Environment::new(), Some(&path)), Err(EnvFileError::Unreadable { .. })));
+    fs::write(&path, b"A=1\nB=\xff\xfe\n").unwrap();
+    assert!(matches!(load(&Environment::new(), Some(&path)), Err(EnvFileError::Encoding { line: 2, .. })));
+}
+
+/// Characters that come along with copying, wrapping and `docker run --env-file`, in every key, from both sources.
+#[test]
+fn what_nobody_sees_in_a_value_is_told_by_name_place_and_code_point() {
+    let odd = [
+        ("a\u{200b}", "U+200B (zero-width space) as character 2 of 2"),
+        ("\u{feff}a", "U+FEFF (byte order mark) as character 1 of 2"),
+        ("a\u{2060}b", "U+2060 (word joiner) as character 2 of 3"),
+        ("a\u{a0}b", "U+00A0 (no-break space) as character 2 of 3"),
+        ("a\u{1b}[2J", "U+001B (escape) as character 2 of 5"),
+        ("\"a\"", "U+0022 (quotation mark) as character 1 of 3"),
+        ("“a”", "U+201C (left curly quotation mark) as character 1 of 3"),
+    ];
+    // So that every value is read.
+    let everything = [
+        ("GRAIL_MONITORING_BACKEND", "wandb"),
+        ("WANDB_API_KEY", "key"),
+        ("GRAIL_OBS_LOKI_URL", "http://127.0.0.1/push"),
+        ("GRAIL_OBS_LOKI_USERNAME", "user"),
+        ("GRAIL_OBS_LOKI_PASSWORD", "password"),
+        ("GRAIL_ALERT_TELEGRAM_TOKEN", "1:a"),
+        ("GRAIL_ALERT_TELEGRAM_CHAT", "1"),
+        ("R2_BUCKET_ID", ACCOUNT),
+        ("R2_ENDPOINT_URL", "http://127.0.0.1:9000"),
+        ("BT_NETWORK", "custom"),
+        ("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944"),
+        ("GRAIL_BLOCK_TIME", "1"),
+    ];
+    let everything = [&everything[..], &OWN_BEACON].concat();
+    assert!(meant(&everything).is_ok(), "{:?}", meant(&everything));
+    let told = |typed: &TypedConfig, name: &str, what: &str, value: &str| {
+        let found = MinerConfig::from_typed(typed).expect_err(name).0;
+        let (characters, others): (Vec<&ConfigError>, Vec<&ConfigError>) =
+            found.iter().partition(|error| matches!(error, ConfigError::Character { .. }));
+        assert_eq!((characters.len(), others.len()), (1, 0), "{name} {value:?}: {found:?}");
+        let text = characters[0].to_string();
+        assert!(text.starts_with(&format!("{name} (")) && text.contains(&format!("holds {what}: ")), "{text}");
+    };
+    for key in KEYS {
+        for (value, what) in odd {
+            let environment = environment(&[&NEEDED[..], &everything, &[(key.name, value)]].concat());
+            told(&TypedConfig::merge(&environment, None), key.name, what, value);
+            let escaped = format!("{}='{}'", key.name, value);
+            let file = EnvFile::parse(Path::new(".env"), &escaped).unwrap();
+            let others: Vec<_> =
+                [&NEEDED[..], &everything].concat().into_iter().filter(|(name, _)| *name != key.name).collect();
+            told(&TypedConfig::merge(&self::environment(&others), Some(&file)), key.name, what, value);
+        }
+    }
+    // Two lines in a variable, as `$(cat FILE)` puts them there; and bytes that are no text, which arrive so.
+    told(
+        &typed(&[("R2_WRITE_ACCESS_KEY_ID", "id\nsecret")]),
+        "R2_WRITE_ACCESS_KEY_ID",
+        "U+000A (line break) as character 3 of 9",
+        "",
+    );
+    let what = "U+FFFD (bytes that are not UTF-8) as character 1 of 1";
+    told(&typed(&[("R2_REGION", "\u{fffd}")]), "R2_REGION", what, "");
+    // Notes may have lines, and quotation marks within a text are meant.
+    let free = [("WANDB_NOTES", "one\n\ttwo"), ("WANDB_NAME", "the \"fast\" one"), ("WANDB_TAGS", "größer, it's")];
+    assert!(meant(&[&everything[..], &free].concat()).is_ok());
+}
+
+#[test]
+fn white_space_around_a_value_is_left_out_and_told_unless_it_is_a_space() {
+    let typed = merged(&[("R2_REGION", " auto\u{a0}"), ("NETUID", "\t81 ")], "BT_WALLET_HOT=\u{3000}hot\n");
+    assert_eq!((holds(&typed, "R2_REGION").0, holds(&typed, "BT_WALLET_HOT").0), ("auto".into(), "hot".into()));
+    let told: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("BT_WALLET_HOT (.env:1)") && told[0].contains("U+3000"), "{told:?}");
+    assert!(told[1].contains("R2_REGION (environment)") && told[1].contains("U+00A0"), "{told:?}");
+}
+
+#[test]
+fn names_without_a_value_and_names_that_hold_what_nobody_sees_are_told() {
+    let typed = merged(&[], "export NETUID\nplanted0rest0of0a0secret\nR2_REGION\u{200b}=auto\n");
+    let told: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("R2_REGION\\u{200b} (.env:3) is not known and holds U+200B"), "{told:?}");
+    assert!(told[0].ends_with("did you mean R2_REGION?"), "{told:?}");
+    assert!(
+        told[1].starts_with("NETUID (.env:1) has no `=`") && told[2].starts_with("a name (.env:2) has no"),
+        "{told:?}"
+    );
+    assert!(told.iter().all(|notice| !notice.contains("planted")), "{told:?}");
+    let forged = merged(&[("GRAIL_TRAIN\u{1b}[2J\u{202e}", "1"), ("R2_X\nERROR", "1")], "");
+    for notice in forged.notices() {
+        assert!(!notice.to_string().contains(|c: char| c.is_control() || c == '\u{202e}'), "{notice}");
+    }
+}
+
+#[test]
+fn what_the_service_of_runs_refuses_is_refused_at_the_start() {
+    let wandb = [("GRAIL_MONITORING_BACKEND", "wandb"), ("WANDB_MODE", "offline")];
+    let (long, longest, long_id) = ("ü".repeat(65), "n".repeat(129), "x".repeat(65));
+    let [tags, fitting] = [format!("a,{long}"), format!("a,{}", &long[2..])];
+    for (name, value) in [
+        ("WANDB_TAGS", tags.as_str()),
+        ("WANDB_NAME", longest.as_str()),
+        ("WANDB_PROJECT", longest.as_str()),
+        ("WANDB_PROJECT", "a:b"),
+        ("WANDB_ENTITY", longest.as_str()),
+        ("WANDB_ENTITY", "team/project"),
+        ("WANDB_RUN_ID", long_id.as_str()),
+    ] {
+        let found = errors(&[&wandb[..], &[(name, value)]].concat());
+        assert!(matches!(&found[..], [ConfigError::Invalid { name: told, .. }] if *told == name), "{name}: {found:?}");
+    }
+    let sent =
+        meant(&[&wandb[..], &[("WANDB_TAGS", fitting.as_str()), ("WANDB_NAME", &longest[1..])]].concat()).unwrap();
+    assert_eq!(sent.monitoring.wandb.unwrap().tags[1].chars().count(), 64);
 }
 
 #[test]

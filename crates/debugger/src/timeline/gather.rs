@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, GroupId, JournalEntry, Machine, Report, Timer};
-use grail_miner::ports::{Etag, Now};
+use grail_miner::ports::{Etag, LAG_BLOCKS_MAX, Now};
 use grail_protocol::constants::window_start;
 use sha2::{Digest, Sha256};
 
@@ -19,6 +19,8 @@ pub struct Gatherer {
     windows: BTreeMap<u64, WindowLanes>,
     /// The window that the head is in.
     current: Option<u64>,
+    /// A head that does not count yet.
+    announced: Option<u64>,
     /// Where the attempts that are open lie among their window's.
     open: BTreeMap<GroupId, usize>,
     differs_at_ms: Option<u64>,
@@ -70,6 +72,18 @@ impl Gatherer {
         }
     }
 
+    /// A head counts once the machine watches for the next one.
+    fn head_counts(&mut self, head: u64, now: Now) {
+        let start = window_start(head);
+        if self.current.is_none_or(|current| current < start || head + LAG_BLOCKS_MAX < current) {
+            self.current = Some(start);
+        }
+        // Late news of an old block belong to where we are.
+        if let Some(window) = self.here(now) {
+            push(&mut window.heads, (now.monotonic_ms, head));
+        }
+    }
+
     fn window(&mut self, start: u64, now: Now) -> &mut WindowLanes {
         let begin = || WindowLanes { start, from_ms: now.monotonic_ms, ..WindowLanes::default() };
         let window = self.windows.entry(start).or_insert_with(begin);
@@ -105,16 +119,7 @@ impl Observer for Gatherer {
         let Now { monotonic_ms, wall_ms } = now;
         self.wall_offset_ms.get_or_insert(wall_ms.cast_signed() - monotonic_ms.cast_signed());
         match event {
-            Event::HeadMoved(head) => {
-                let start = window_start(head.number);
-                if self.current.is_none_or(|current| current < start) {
-                    self.current = Some(start);
-                }
-                // Late news of an old block belong to where we are.
-                if let Some(window) = self.here(now) {
-                    push(&mut window.heads, (monotonic_ms, head.number));
-                }
-            }
+            Event::HeadMoved(head) => self.announced = Some(head.number),
             Event::BlockHashRead { block, result } => {
                 let block = *block;
                 let found = result.as_ref().map(|hash| hash.clone().unwrap_or_else(|| "no such block yet".to_owned()));
@@ -173,6 +178,10 @@ impl Observer for Gatherer {
     fn action(&mut self, now: Now, action: &Action) {
         let Now { monotonic_ms, .. } = now;
         match action {
+            Action::WatchHead { after } if self.announced.take_if(|announced| announced == after).is_some() => {
+                self.head_counts(*after, now);
+            }
+            Action::WatchHead { .. } => {}
             Action::ReadBlockHash(block) => {
                 let window = self.window(window_start(*block), now);
                 ask(&mut window.hash, format!("hash of block {block}"), now);

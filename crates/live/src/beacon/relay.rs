@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::super::server_clock::ServerClock;
 use super::RelaysError;
 use super::network::DrandNetwork;
-use grail_http::innermost;
+use grail_http::{innermost, route};
 
 /// A round takes some 300 bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
@@ -103,10 +103,14 @@ impl Relay {
     }
 
     async fn content(&self, client: &Client, url: Url) -> Result<Vec<u8>, RelayFailure> {
+        let route = route(&url);
         let mut response = client.get(url).send().await.map_err(|error| broken(&error))?;
         self.server_clock.note(response.headers());
-        if response.status() != StatusCode::OK {
-            return Err(RelayFailure::Status(response.status().as_u16()));
+        match response.status() {
+            StatusCode::OK => {}
+            status if route.is_empty() => return Err(RelayFailure::Status(status.as_u16())),
+            // It may be the proxy that says so.
+            status => return Err(RelayFailure::Unreachable(format!("HTTP status {}{route}", status.as_u16()))),
         }
         let mut content = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
@@ -140,8 +144,10 @@ fn parsed(content: &[u8]) -> Result<Answer, RelayFailure> {
 }
 
 fn broken(error: &reqwest::Error) -> RelayFailure {
+    let route = error.url().map(route).unwrap_or_default();
     match error.is_timeout() {
-        true => RelayFailure::Silent,
+        true if route.is_empty() => RelayFailure::Silent,
+        true => RelayFailure::Unreachable(format!("no answer in time{route}")),
         false => RelayFailure::Unreachable(innermost(error)),
     }
 }

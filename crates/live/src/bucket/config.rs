@@ -1,7 +1,9 @@
 //! What describes a bucket.
 
+use grail_protocol::read_credentials::ReadCredentials;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::transport::OBJECT_BYTES_MAX;
 use grail_http::HttpClientError;
 
 /// One pair of S3 credentials; neither half is ever shown.
@@ -30,6 +32,33 @@ pub enum Addressing {
     VirtualHost,
 }
 
+/// The place that validators read: it follows from what the chain holds, and not from where objects are written.
+#[derive(Debug, Clone)]
+pub struct ReadAddress {
+    /// The server.
+    pub endpoint: String,
+    /// The bucket's name, which is the first part of the path: validators know no other way.
+    pub bucket: String,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// The committed key.
+    pub key: AccessKey,
+}
+
+impl ReadAddress {
+    /// The address that validators build from what was committed, who read from this server and sign for this region.
+    pub fn at(committed: &ReadCredentials, endpoint: impl Into<String>, region: impl Into<String>) -> Self {
+        let ReadCredentials { account_id, access_key_id, secret_access_key } = committed.clone();
+        let key = AccessKey::new(access_key_id, secret_access_key);
+        Self { endpoint: endpoint.into(), bucket: account_id, region: region.into(), key }
+    }
+
+    /// The bucket's address, without its key.
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.endpoint.trim_end_matches('/'), self.bucket)
+    }
+}
+
 /// What describes a bucket.
 #[derive(Debug, Clone)]
 pub struct BucketConfig {
@@ -43,8 +72,12 @@ pub struct BucketConfig {
     pub addressing: Addressing,
     /// The key that writes and deletes.
     pub write_key: AccessKey,
-    /// The key that reads, as validators do.
+    /// The key that reads, where there is no other address to read from.
     pub read_key: AccessKey,
+    /// Where reads go; the place that is written to where there is none.
+    pub read_address: Option<ReadAddress>,
+    /// Most bytes of an object that is read, where it was not written here and may have any size.
+    pub object_bytes_max: u64,
     /// After this long without a connection, a request has failed.
     pub connect_ms: u64,
     /// After this long, a request has failed.
@@ -57,7 +90,9 @@ pub struct BucketConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum BucketConfigError {
     /// Not an address. It is not shown, as it may hold a password.
-    #[error("the endpoint is not the address of an S3 server; it must look like https://host, without user or query")]
+    #[error(
+        "the endpoint is not the address of an S3 server; it must look like https://host, without user, path or query"
+    )]
     Endpoint,
     /// The bucket's name cannot stand in front of such a host.
     #[error("a host that is an IP address has no place for the bucket's name; set R2_FORCE_PATH_STYLE=true")]
@@ -101,39 +136,72 @@ impl BucketConfig {
             addressing: Addressing::Path,
             write_key,
             read_key,
+            read_address: None,
+            object_bytes_max: OBJECT_BYTES_MAX,
             connect_ms: 5_000,
             request_ms: 60_000,
             part_bytes: 64 << 20,
         }
     }
 
+    /// The bucket's address behind its checked endpoint.
+    pub(super) fn url(&self, checked_endpoint: &str) -> String {
+        match self.addressing {
+            Addressing::Path => format!("{checked_endpoint}/{}", self.bucket),
+            Addressing::VirtualHost => checked_endpoint.to_owned(),
+        }
+    }
+
     /// The address that objects' paths are appended to, as the library wants it.
     pub(super) fn checked_endpoint(&self) -> Result<String, BucketConfigError> {
-        let name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
-        if self.bucket.is_empty() || !self.bucket.bytes().all(name) {
-            return Err(BucketConfigError::Bucket(self.bucket.clone()));
-        }
-        for (which, key) in [("write", &self.write_key), ("read", &self.read_key)] {
-            if key.id.expose_secret().is_empty() || key.secret.expose_secret().is_empty() {
-                return Err(BucketConfigError::Key(which));
-            }
-        }
+        check_bucket(&self.bucket)?;
+        check_key("write", &self.write_key)?;
+        check_key("read", &self.read_key)?;
         if self.part_bytes < 5 << 20 {
             return Err(BucketConfigError::PartBytes);
         }
-        self.addressed()
-    }
-
-    fn addressed(&self) -> Result<String, BucketConfigError> {
-        let mut url: reqwest::Url = self.endpoint.parse().map_err(|_| BucketConfigError::Endpoint)?;
-        let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        let host = url.host_str().filter(|_| bare && matches!(url.scheme(), "http" | "https"));
-        let host = host.ok_or(BucketConfigError::Endpoint)?;
+        let mut url = server(&self.endpoint)?;
         if self.addressing == Addressing::VirtualHost {
-            let host = format!("{}.{host}", self.bucket);
+            let host = format!("{}.{}", self.bucket, url.host_str().unwrap_or_default());
             url.set_host(Some(&host)).map_err(|_| BucketConfigError::VirtualHost)?;
         }
         Ok(url.as_str().trim_end_matches('/').to_owned())
+    }
+}
+
+impl ReadAddress {
+    /// The server's address as the library wants it.
+    pub(super) fn checked_endpoint(&self) -> Result<String, BucketConfigError> {
+        check_bucket(&self.bucket)?;
+        check_key("read", &self.key)?;
+        Ok(server(&self.endpoint)?.as_str().trim_end_matches('/').to_owned())
+    }
+}
+
+fn check_bucket(name: &str) -> Result<(), BucketConfigError> {
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+    match !name.is_empty() && name.bytes().all(is_allowed) {
+        true => Ok(()),
+        false => Err(BucketConfigError::Bucket(name.to_owned())),
+    }
+}
+
+fn check_key(which: &'static str, key: &AccessKey) -> Result<(), BucketConfigError> {
+    match key.id.expose_secret().is_empty() || key.secret.expose_secret().is_empty() {
+        true => Err(BucketConfigError::Key(which)),
+        false => Ok(()),
+    }
+}
+
+/// A server's address with nothing in it that is not part of one: whatever else there was would become part of each
+/// object's address, and nobody would look there.
+fn server(endpoint: &str) -> Result<reqwest::Url, BucketConfigError> {
+    let url: reqwest::Url = endpoint.parse().map_err(|_| BucketConfigError::Endpoint)?;
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    let is_bare = is_bare && url.fragment().is_none() && url.path() == "/";
+    match is_bare && url.host_str().is_some() && matches!(url.scheme(), "http" | "https") {
+        true => Ok(url),
+        false => Err(BucketConfigError::Endpoint),
     }
 }
 
@@ -154,6 +222,18 @@ mod tests {
     }
 
     #[test]
+    fn validators_read_by_path_whatever_is_written_how() {
+        let committed = format!("{:<32}{:<32}{:<64}", "0123abcd", "an-id", "a-secret");
+        let committed = ReadCredentials::parse(committed.as_bytes()).unwrap();
+        let own = ReadAddress::at(&committed, "http://127.0.0.1:9000/", "here");
+        assert_eq!((own.url().as_str(), own.region.as_str()), ("http://127.0.0.1:9000/0123abcd", "here"));
+        assert_eq!(own.key.id.expose_secret(), "an-id");
+        assert_eq!(own.checked_endpoint().unwrap(), "http://127.0.0.1:9000");
+        let wrong = ReadAddress::at(&committed, "http://127.0.0.1:9000/0123abcd", "here");
+        assert!(matches!(wrong.checked_endpoint(), Err(BucketConfigError::Endpoint)));
+    }
+
+    #[test]
     fn the_bucket_may_stand_in_the_host() {
         let mut config = config("https://s3.example.org:9000/", "mine");
         assert_eq!(config.checked_endpoint().unwrap(), "https://s3.example.org:9000");
@@ -165,7 +245,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_right_is_refused() {
-        for endpoint in ["", "s3.example.org", "ftp://s3.example.org", "https://me:pass@host", "https://host/?a=b"] {
+        for endpoint in ["", "s3.example.org", "ftp://s3.example.org", "https://me:pass@host", "https://host/?a=b"]
+            .into_iter()
+            .chain(["https://host/mine", "https://host/mine/", "https://host/#a"])
+        {
             let error = config(endpoint, "b").checked_endpoint().unwrap_err();
             assert!(matches!(error, BucketConfigError::Endpoint), "{endpoint}");
             assert!(!error.to_string().contains("pass"), "{error}");

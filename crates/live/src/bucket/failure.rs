@@ -6,7 +6,8 @@ use grail_miner::ports::BucketError;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::config::AccessKey;
-use super::transport::{Refusal, is_unsent, refusal_in};
+use super::refusal::Refusal;
+use super::transport::{is_unsent, refusal_in};
 use grail_http::innermost;
 
 /// What was asked of the store.
@@ -27,6 +28,22 @@ impl Operation {
     const fn changes_objects(self) -> bool {
         matches!(self, Self::Put | Self::Delete)
     }
+
+    /// What a store lacks that does not know this operation as mining needs it.
+    const fn missing_feature(self) -> &'static str {
+        match self {
+            Self::Put => {
+                "the store has no conditional writes (If-None-Match, If-Match), which keep two miners from overwriting \
+                 each other's windows; use another store, such as Cloudflare R2 or AWS S3"
+            }
+            Self::Part => {
+                "the store takes no uploads in parts (multipart), which large windows need; use another store, such as \
+                 Cloudflare R2 or AWS S3"
+            }
+            Self::Get => "the store does not let objects be read as S3 does; use another store",
+            Self::Delete => "the store does not let objects be deleted; use another store",
+        }
+    }
 }
 
 /// Words failures, without the keys that a store may quote.
@@ -42,7 +59,8 @@ impl Failures {
     /// The port's error for the library's.
     pub(super) fn told(&self, operation: Operation, error: &object_store::Error) -> BucketError {
         match refusal_in(error) {
-            Some(refusal) => self.refused(operation, refusal),
+            Some(Refusal::Store { status, code, message }) => self.refused(operation, *status, code, message),
+            Some(stranger @ Refusal::Stranger { status, .. }) => self.unclear(operation, *status, stranger),
             None if matches!(error, object_store::Error::InvalidPath { .. }) => {
                 BucketError::Refused(self.hidden(&error.to_string()))
             }
@@ -56,15 +74,17 @@ impl Failures {
         }
     }
 
-    fn refused(&self, operation: Operation, refusal: &Refusal) -> BucketError {
-        if let Some(remedy) = remedy(refusal) {
-            return BucketError::Refused(format!("{} ({})", remedy, self.hidden(&brief(refusal))));
+    /// What a store's own error means.
+    fn refused(&self, operation: Operation, status: u16, code: &str, message: &str) -> BucketError {
+        if let Some(remedy) = remedy(operation, status, code) {
+            let brief = self.hidden(&format!("{code}, HTTP status {status}"));
+            return BucketError::Refused(format!("{remedy} ({brief})"));
         }
-        let text = self.hidden(&refusal.to_string());
-        match refusal.status {
+        let text = self.hidden(&format!("HTTP status {status}, {code}: {message}"));
+        match status {
             // A store that asks for patience has done nothing.
             408 | 429 | 503 => BucketError::Transient(text),
-            _ if matches!(refusal.code.as_str(), "SlowDown" | "RequestTimeout" | "NoSuchUpload") => {
+            _ if matches!(code, "SlowDown" | "RequestTimeout" | "NoSuchUpload" | "TemporaryRedirect") => {
                 BucketError::Transient(text)
             }
             304 | 409 | 412 => BucketError::ConditionFailed,
@@ -72,6 +92,18 @@ impl Failures {
             200..=299 | 500.. if operation.changes_objects() => BucketError::Unknown(text),
             200..=299 | 500.. => BucketError::Transient(text),
             _ => BucketError::Refused(format!("{text}; see the store's documentation of this error")),
+        }
+    }
+
+    /// What an answer means that may not be the store's: never that the operator must do something, and that a write did
+    /// not take place only where nothing is passed on under such a status.
+    fn unclear(&self, operation: Operation, status: u16, stranger: &Refusal) -> BucketError {
+        let text = self.hidden(&stranger.to_string());
+        match status {
+            304 | 412 => BucketError::ConditionFailed,
+            503 => BucketError::Transient(text),
+            200..=299 | 500.. if operation.changes_objects() => BucketError::Unknown(text),
+            _ => BucketError::Transient(text),
         }
     }
 
@@ -83,12 +115,21 @@ impl Failures {
 
 /// Whether the store says that there is no such object, in a bucket that there is.
 pub(super) fn is_missing_object(error: &(dyn Error + 'static)) -> bool {
-    refusal_in(error).is_some_and(|refusal| refusal.status == 404 && remedy(refusal).is_none())
+    match refusal_in(error) {
+        Some(Refusal::Store { status: 404, code, .. }) => remedy(Operation::Get, 404, code).is_none(),
+        _ => false,
+    }
+}
+
+/// The same for a request whose answer has no body, and so cannot name an error. Nobody may conclude more from it than that
+/// it is worth asking the store under a condition.
+pub(super) fn may_be_missing(error: &(dyn Error + 'static)) -> bool {
+    refusal_in(error).is_some_and(|refusal| refusal.status() == 404)
 }
 
 /// What the operator must do, for refusals that only the operator can lift.
-fn remedy(refusal: &Refusal) -> Option<&'static str> {
-    Some(match (refusal.code.as_str(), refusal.status) {
+fn remedy(operation: Operation, status: u16, code: &str) -> Option<&'static str> {
+    Some(match (code, status) {
         ("SignatureDoesNotMatch", _) => "the secret access key does not fit its id; copy both again",
         ("InvalidAccessKeyId" | "NotSignedUp", _) => {
             "the store does not know the access key id; copy it again, or make a new key"
@@ -97,8 +138,7 @@ fn remedy(refusal: &Refusal) -> Option<&'static str> {
         ("RequestTimeTooSkewed", _) => "the host's clock is wrong; set it, best by NTP",
         ("NoSuchBucket", _) => "there is no such bucket; create it, or correct its name and account id",
         ("InvalidBucketName", _) => "the bucket's name is not allowed; correct it",
-        ("AuthorizationHeaderMalformed" | "InvalidRegionName" | "PermanentRedirect", _)
-        | ("", 300..=303 | 305..=399) => {
+        ("AuthorizationHeaderMalformed" | "InvalidRegionName" | "PermanentRedirect", _) => {
             "the bucket lies in another region or at another endpoint; correct R2_REGION (R2's is `auto`) and R2_ENDPOINT_URL"
         }
         ("EntityTooLarge", _) => "the store takes no object of this size; raise its limit",
@@ -106,33 +146,37 @@ fn remedy(refusal: &Refusal) -> Option<&'static str> {
         ("AccessDenied", _) | (_, 401 | 403) => {
             "the key lacks permission; the write key needs to write and delete objects, the read key to read and list them"
         }
+        ("NotImplemented", _) | (_, 501) => operation.missing_feature(),
         _ => return None,
     })
-}
-
-fn brief(refusal: &Refusal) -> String {
-    match refusal.code.as_str() {
-        "" => format!("HTTP status {}", refusal.status),
-        code => format!("{code}, HTTP status {}", refusal.status),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn failures() -> Failures {
+        Failures::new([&AccessKey::new("ida", "sa"), &AccessKey::new("idb", "sb")])
+    }
+
     fn told(operation: Operation, status: u16, code: &str) -> BucketError {
-        let failures = Failures::new([&AccessKey::new("ida", "sa"), &AccessKey::new("idb", "sb")]);
-        failures.refused(operation, &Refusal { status, code: code.to_owned(), message: String::new() })
+        failures().refused(operation, status, code, "")
+    }
+
+    fn unclear(operation: Operation, status: u16) -> BucketError {
+        let stranger = Refusal::Stranger { status, server: "a proxy".to_owned(), words: String::new() };
+        failures().unclear(operation, status, &stranger)
     }
 
     #[test]
     fn only_what_surely_did_nothing_is_transient() {
         for operation in [Operation::Put, Operation::Delete] {
-            for (status, code) in [(429, ""), (503, "SlowDown"), (500, "SlowDown"), (400, "RequestTimeout")] {
+            for (status, code) in
+                [(429, "TooManyRequests"), (503, "SlowDown"), (500, "SlowDown"), (400, "RequestTimeout")]
+            {
                 assert!(matches!(told(operation, status, code), BucketError::Transient(_)), "{status} {code}");
             }
-            for (status, code) in [(500, "InternalError"), (502, ""), (504, ""), (200, "InternalError")] {
+            for (status, code) in [(500, "InternalError"), (200, "InternalError")] {
                 assert!(matches!(told(operation, status, code), BucketError::Unknown(_)), "{status} {code}");
             }
         }
@@ -142,11 +186,26 @@ mod tests {
     }
 
     #[test]
+    fn nobody_but_the_store_can_refuse_for_good() {
+        for operation in [Operation::Put, Operation::Delete, Operation::Get, Operation::Part] {
+            for status in [301, 302, 307, 400, 401, 403, 404, 407, 408, 409, 413, 429, 451, 503] {
+                assert!(matches!(unclear(operation, status), BucketError::Transient(_)), "{operation:?} {status}");
+            }
+            for status in [200, 500, 501, 502, 504, 507, 520, 599] {
+                let is_open = matches!(unclear(operation, status), BucketError::Unknown(_));
+                assert_eq!(is_open, operation.changes_objects(), "{operation:?} {status}");
+            }
+        }
+    }
+
+    #[test]
     fn conditions_fail_under_every_status_that_stores_use() {
-        for (status, code) in
-            [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict"), (304, ""), (404, "NoSuchKey")]
-        {
+        for (status, code) in [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict"), (404, "NoSuchKey")] {
             assert_eq!(told(Operation::Put, status, code), BucketError::ConditionFailed, "{status} {code}");
+        }
+        // These come without a body from some stores, and what lies there is read before anything is concluded.
+        for status in [304, 412] {
+            assert_eq!(unclear(Operation::Put, status), BucketError::ConditionFailed, "{status}");
         }
     }
 
@@ -160,12 +219,16 @@ mod tests {
             (404, "NoSuchBucket", "create it"),
             (401, "Unauthorized", "permission"),
             (301, "PermanentRedirect", "region"),
-            (301, "", "region"),
             (400, "InvalidRegionName", "`auto`"),
+            (501, "NotImplemented", "conditional writes"),
             (400, "InvalidRequest", "documentation"),
         ] {
             let error = told(Operation::Put, status, code);
             assert!(matches!(&error, BucketError::Refused(text) if text.contains(remedy)), "{error}");
+        }
+        for (operation, feature) in [(Operation::Part, "multipart"), (Operation::Delete, "deleted")] {
+            let error = told(operation, 501, "NotImplemented");
+            assert!(matches!(&error, BucketError::Refused(text) if text.contains(feature)), "{error}");
         }
     }
 }

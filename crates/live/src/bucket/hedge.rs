@@ -9,6 +9,7 @@ use object_store::{Attribute, GetOptions, ObjectStore};
 use tokio::time::timeout;
 
 use super::failure::{self, Operation};
+use super::transport::NoVersion;
 use super::{DIGEST_NAME, S3Bucket, Write, Writer};
 
 /// The part of the time after which a first attempt without an answer is joined by a second one: late enough that a slow
@@ -76,12 +77,16 @@ impl S3Bucket {
         let look = GetOptions { head: true, ..GetOptions::default() };
         let object = match self.second_writer.store.get_opts(&write.path, look).await {
             Ok(object) => object,
-            Err(error) if failure::is_missing_object(&error) => return Ok(None),
+            Err(error) if failure::may_be_missing(&error) => return Ok(None),
             Err(error) => return Err(self.failures.told(Operation::Get, &error)),
         };
         let digest = object.attributes.get(&Attribute::Metadata(DIGEST_NAME.into()));
         let is_ours = object.meta.size == write.bytes.len() as u64
             && digest.is_some_and(|digest| digest.as_ref() == write.digest.as_str());
-        Ok(object.meta.e_tag.map(Etag).filter(|_| is_ours))
+        match object.meta.e_tag {
+            _ if !is_ours => Ok(None),
+            Some(tag) => Ok(Some(Etag(tag))),
+            None => Err(BucketError::Transient(NoVersion.to_string())),
+        }
     }
 }

@@ -10,6 +10,7 @@ use object_store::path::Path;
 use object_store::{MultipartId, PutMultipartOptions, PutPayload};
 
 use super::failure::Operation;
+use super::transport::NoVersion;
 use super::{S3Bucket, Write, Writer, store};
 
 const PARTS_IN_FLIGHT_MAX: usize = 3;
@@ -33,9 +34,7 @@ impl S3Bucket {
         };
         unfinished.id = None;
         match result {
-            Ok(result) => {
-                result.e_tag.map(Etag).ok_or_else(|| BucketError::Unknown("the answer names no version".to_owned()))
-            }
+            Ok(result) => result.e_tag.map(Etag).ok_or_else(|| BucketError::Unknown(NoVersion.to_string())),
             Err((operation, error)) => {
                 // The first failure is the one to tell; parts that stay are cleared away by the store in days.
                 let _ = store.abort_multipart(&write.path, &id).await;

@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
 use object_store::ClientOptions;
 use object_store::client::{
@@ -14,36 +16,62 @@ use object_store::client::{
 
 use super::super::server_clock::ServerClock;
 use super::progress::Sent;
+use super::refusal::Refusal;
+use grail_http::route;
 
 /// Answers other than an object are a few hundred bytes of XML.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-const MESSAGE_CHARS_MAX: usize = 200;
+/// Most bytes that a read takes in where nothing says how many there can be; no window file comes near.
+pub(super) const OBJECT_BYTES_MAX: u64 = 256 << 20;
+/// The metadata of an object that the bucket looks at.
+const DIGEST_HEADER: HeaderName = HeaderName::from_static("x-amz-meta-sha256");
 
-/// A refusal, as the store words it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("HTTP status {status}, {code}: {message}")]
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    /// S3's name of the error; empty if there is none.
-    pub(super) code: String,
-    pub(super) message: String,
+/// Most bytes that an object may have; a request carries it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BytesMax(pub(super) u64);
+
+/// An object that is larger than what is asked for can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the object there has more than {bytes_max} bytes")]
+pub(super) struct TooLarge {
+    pub(super) bytes_max: u64,
 }
+
+/// A write that was answered as if all were well, without a version of what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer names no version of the object (ETag)")]
+pub(super) struct NoVersion;
 
 /// Sends requests, and turns every answer that is not a plain success into an [`HttpError`] with a [`Refusal`] in it.
 ///
-/// The library takes a 200 with an error in its body for success; this does not.
+/// The library takes a 200 with an error in its body for success; this does not. The library wants headers of an object
+/// that not every store or proxy sends, such as its length; this reads the object to its end and counts.
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
     client: reqwest::Client,
     server_clock: ServerClock,
     sent: Sent,
+    /// Whether a version was missing where S3 names one.
+    saw_no_version: Arc<AtomicBool>,
     /// Sent along when parts become an object: the library has no way to put a condition on that.
     completion_condition: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Transport {
-    pub(super) const fn new(client: reqwest::Client, server_clock: ServerClock, sent: Sent) -> Self {
-        Self { client, server_clock, sent, completion_condition: None }
+    pub(super) fn new(client: reqwest::Client, server_clock: ServerClock, sent: Sent) -> Self {
+        Self { client, server_clock, sent, saw_no_version: Arc::default(), completion_condition: None }
+    }
+
+    /// Whether an answer about an object named no version, though all was well otherwise.
+    pub(super) fn saw_no_version(&self) -> bool {
+        self.saw_no_version.load(Relaxed)
+    }
+
+    /// The version that an answer names, of which there is one in every answer about an object.
+    fn note_version(&self, headers: &HeaderMap) -> Result<(), NoVersion> {
+        let has_version = headers.get(header::ETAG).is_some_and(|version| version.to_str().is_ok());
+        self.saw_no_version.fetch_or(!has_version, Relaxed);
+        if has_version { Ok(()) } else { Err(NoVersion) }
     }
 
     /// The same wire, on which parts become an object only under a condition.
@@ -79,11 +107,18 @@ impl HttpService for Transport {
             // Outside the signature, which covers the headers that it names and no others.
             request.headers_mut().insert(name, value.clone());
         }
-        let reads = request.method() == Method::GET;
-        let (parts, body) = self.send(request).await?.into_parts();
+        let method = request.method().clone();
+        let bytes_max = request.extensions().get::<BytesMax>().map_or(OBJECT_BYTES_MAX, |most| most.0);
+        let route = request.uri().to_string().parse().map_or_else(|_| String::new(), |url| route(&url));
+        let (mut parts, body) = self.send(request).await?.into_parts();
         self.server_clock.note(&parts.headers);
-        if reads && parts.status == StatusCode::OK {
-            return Ok(HttpResponse::from_parts(parts, body));
+        let is_page = is_page(&parts.headers);
+        if method == Method::GET && parts.status == StatusCode::OK && !is_page {
+            let content = object(&parts.headers, body, bytes_max).await?;
+            let _ = self.note_version(&parts.headers);
+            parts.headers = of_an_object(&parts.headers);
+            parts.headers.insert(header::CONTENT_LENGTH, content.len().into());
+            return Ok(HttpResponse::from_parts(parts, content.into()));
         }
         let mut content = Vec::new();
         let mut chunks = body.bytes_stream();
@@ -94,8 +129,18 @@ impl HttpService for Transport {
             }
         }
         let text = String::from_utf8_lossy(&content);
-        if !parts.status.is_success() || text.contains("<Error>") {
-            return Err(HttpError::new(HttpErrorKind::Unknown, refusal(parts.status, &text)));
+        if !parts.status.is_success() || is_page || text.contains("<Error>") {
+            return Err(HttpError::new(
+                HttpErrorKind::Unknown,
+                Refusal::read(parts.status, &parts.headers, &text).by(&route),
+            ));
+        }
+        if method == Method::PUT {
+            self.note_version(&parts.headers).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        }
+        if method == Method::HEAD {
+            let _ = self.note_version(&parts.headers);
+            parts.headers = of_an_object(&parts.headers);
         }
         let mut response = HttpResponse::from_parts(parts, content.into());
         response.headers_mut().remove(header::TRANSFER_ENCODING);
@@ -103,8 +148,44 @@ impl HttpService for Transport {
     }
 }
 
+/// An object's content, whether or not its length is announced.
+async fn object(headers: &HeaderMap, body: HttpResponseBody, bytes_max: u64) -> Result<Vec<u8>, HttpError> {
+    let too_large = || HttpError::new(HttpErrorKind::Unknown, TooLarge { bytes_max });
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > bytes_max) {
+        return Err(too_large());
+    }
+    let mut content = Vec::new();
+    let mut chunks = body.bytes_stream();
+    while let Some(chunk) = chunks.next().await.transpose()? {
+        content.extend_from_slice(&chunk);
+        if content.len() as u64 > bytes_max {
+            return Err(too_large());
+        }
+    }
+    Ok(content)
+}
+
+/// What the bucket wants to know of an object. The library refuses answers for headers that nothing here depends on.
+fn of_an_object(headers: &HeaderMap) -> HeaderMap {
+    let wanted = [header::ETAG, header::CONTENT_LENGTH, DIGEST_HEADER];
+    let readable = |name: &HeaderName| headers.get(name).filter(|value| value.to_str().is_ok()).cloned();
+    wanted.into_iter().filter_map(|name| readable(&name).map(|value| (name, value))).collect()
+}
+
+/// Whether the answer is a web page: none of our objects and none of a store's answers is one.
+fn is_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
+}
+
 /// The refusal inside the library's error, if the store refused.
 pub(super) fn refusal_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refusal> {
+    in_chain(error)
+}
+
+/// The limit that an object exceeds, if that is the error.
+pub(super) fn too_large_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TooLarge> {
     in_chain(error)
 }
 
@@ -126,13 +207,4 @@ fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
 
 fn completes_parts(request: &HttpRequest) -> bool {
     request.method() == Method::POST && request.uri().query().is_some_and(|query| query.starts_with("uploadId="))
-}
-
-fn refusal(status: StatusCode, body: &str) -> Refusal {
-    let tagged = |tag: &str| -> String {
-        let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
-        let content = body.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
-        content.map_or_else(String::new, |(content, _)| content.chars().take(MESSAGE_CHARS_MAX).collect())
-    };
-    Refusal { status: status.as_u16(), code: tagged("Code"), message: tagged("Message") }
 }

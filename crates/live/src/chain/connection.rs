@@ -1,6 +1,6 @@
 //! One connection to one node, which knows when it is dead.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use jsonrpsee::core::client::async_client::PingConfig;
 use jsonrpsee::core::client::{Client, ClientBuilder, ClientT, Error, Subscription, SubscriptionClientT};
 use serde_json::Value;
 use tokio::sync::{OnceCell, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::endpoint::Endpoint;
 use super::failure::Failure;
+use super::fitness::Fitness;
 use super::heads::HeadSource;
 use super::json::{Answer, hash_of};
 use super::settings::ChainPatience;
@@ -38,6 +39,8 @@ pub(super) struct Connection {
     genesis: [u8; 32],
     patience: ChainPatience,
     heads: OnceCell<HeadSource>,
+    /// How up to date the endpoint was when it was asked last.
+    fitness: RefCell<Option<(Instant, Fitness)>>,
     unanswered: Cell<u32>,
     given_up: watch::Sender<bool>,
 }
@@ -49,11 +52,11 @@ impl Connection {
         genesis: Option<[u8; 32]>,
         patience: ChainPatience,
     ) -> Result<Self, Failure> {
-        let name = endpoint.name();
+        let (name, route) = (endpoint.name(), endpoint.route());
         endpoint.pace().turn().await;
         let limit = Duration::from_millis(patience.connect_ms);
         let greeted = timeout(limit, Self::greeted(endpoint, genesis, patience)).await;
-        greeted.unwrap_or_else(|_| Err(Failure::Broken("no connection in time".to_owned()).at(&name)))
+        greeted.unwrap_or_else(|_| Err(Failure::Broken(format!("no connection in time{route}")).at(&name)))
     }
 
     async fn greeted(
@@ -77,6 +80,7 @@ impl Connection {
             genesis: [0; 32],
             patience,
             heads: OnceCell::new(),
+            fitness: RefCell::default(),
             unanswered: Cell::new(0),
             given_up: watch::Sender::new(false),
         };
@@ -110,6 +114,14 @@ impl Connection {
     /// Where heads come from; empty until someone asks for one.
     pub(super) const fn heads(&self) -> &OnceCell<HeadSource> {
         &self.heads
+    }
+
+    pub(super) const fn fitness(&self) -> &RefCell<Option<(Instant, Fitness)>> {
+        &self.fitness
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Whether it is worth another call.

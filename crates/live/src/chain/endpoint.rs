@@ -9,12 +9,15 @@ use url::Url;
 
 use super::failure::Failure;
 use super::settings::ChainSettingsError;
+use grail_http::route;
 use grail_terminal::printable;
 
 /// Hosts of nodes that serve everyone, and therefore limit everyone.
 const PUBLIC_HOSTS: [&str; 2] = ["opentensor.ai", "latent.to"];
 /// What a public node that limits us is spared, in its intervals.
 const PENALTY_INTERVALS: u32 = 4;
+/// How long an endpoint that is behind or out of reach is no alternative to another one.
+const POOR_FOR: Duration = Duration::from_secs(300);
 /// Shorter parts of an address are no secrets, and replacing them would garble messages.
 const SECRET_CHARS_MIN: usize = 4;
 
@@ -23,6 +26,8 @@ const SECRET_CHARS_MIN: usize = 4;
 pub(super) struct Endpoint {
     url: Url,
     pace: Pace,
+    /// When it was found to be behind, or out of reach.
+    poor_since: Cell<Option<Instant>>,
 }
 
 impl Endpoint {
@@ -32,7 +37,7 @@ impl Endpoint {
         let url = url.filter(|url| matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some());
         let url = url.ok_or(ChainSettingsError::Endpoint { position })?;
         let interval = if is_public(&url) { public_interval } else { Duration::ZERO };
-        Ok(Self { url, pace: Pace::new(interval) })
+        Ok(Self { url, pace: Pace::new(interval), poor_since: Cell::default() })
     }
 
     pub(super) const fn url(&self) -> &Url {
@@ -41,6 +46,16 @@ impl Endpoint {
 
     pub(super) const fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    /// Take note of whether it is behind or out of reach.
+    pub(super) fn set_poor(&self, is_poor: bool) {
+        self.poor_since.set(is_poor.then(Instant::now));
+    }
+
+    /// Whether it was behind or out of reach a short while ago.
+    pub(super) fn is_poor(&self) -> bool {
+        self.poor_since.get().is_some_and(|since| since.elapsed() < POOR_FOR)
     }
 
     /// Ask less often from now on, if that is what the failure says.
@@ -54,6 +69,11 @@ impl Endpoint {
     pub(super) fn name(&self) -> String {
         let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}://{}{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
+    }
+
+    /// How it is reached, for a message: empty, or the proxy in brackets.
+    pub(super) fn route(&self) -> String {
+        route(&self.url)
     }
 
     /// Printable text, not too long, in which nothing of the address's path, query or user is left.

@@ -13,6 +13,8 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::settings::{ChainPatience, ChainSettings, ChainSettingsError};
 
+/// The newest block of an endpoint that is up to date is at most this many block times old.
+const FRESH_BLOCKS: u64 = 5;
 /// Doublings of the back-off that are counted; the longest back-off is reached long before.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -55,7 +57,10 @@ impl Failover {
         Ok(Self {
             endpoints,
             genesis: settings.genesis,
-            patience: settings.patience,
+            patience: ChainPatience {
+                fresh_ms: settings.patience.fresh_ms.max(FRESH_BLOCKS * settings.block_ms),
+                ..settings.patience
+            },
             jitter_seed: hotkey,
             state: RefCell::default(),
             changes: watch::Sender::new(0),
@@ -75,6 +80,11 @@ impl Failover {
             changes: watch::Sender::new(0),
             opening: Mutex::new(()),
         })
+    }
+
+    /// How many endpoints there are.
+    pub(super) fn count(&self) -> usize {
+        self.endpoints.len()
     }
 
     pub(super) const fn patience(&self) -> &ChainPatience {
@@ -103,6 +113,8 @@ impl Failover {
                 Ok(connection)
             }
             Err(failure) => {
+                let index = self.state.borrow().index;
+                self.endpoints[index].set_poor(true);
                 self.advance();
                 Err(failure)
             }
@@ -118,6 +130,20 @@ impl Failover {
             self.state.borrow_mut().failures = 0;
         }
         result
+    }
+
+    /// Use another endpoint from now on, if there is one, and if `connection` is the one in use.
+    pub(super) fn leave(&self, connection: &Rc<Connection>) {
+        let is_present = self.state.borrow().connection.as_ref().is_some_and(|present| Rc::ptr_eq(present, connection));
+        if is_present && self.endpoints.len() > 1 {
+            self.advance();
+        }
+    }
+
+    /// Whether there may be a better endpoint than the one of `connection`.
+    pub(super) fn has_better(&self, connection: &Connection) -> bool {
+        let is_other = |endpoint: &&Rc<Endpoint>| !std::ptr::eq(&***endpoint, connection.endpoint());
+        self.endpoints.iter().filter(is_other).any(|endpoint| !endpoint.is_poor())
     }
 
     /// Give up the connection or the attempt at one; an endpoint that was never tried stays chosen.

@@ -87,6 +87,14 @@ impl Failure {
         }
     }
 
+    /// The same, with how the endpoint is reached.
+    pub(super) fn along(self, route: &str) -> Self {
+        match self {
+            Self::Broken(why) => Self::Broken(why + route),
+            other => other,
+        }
+    }
+
     /// Of a commitment that was not sent, so that it is certainly not made.
     pub(super) fn before_sending(self) -> CommitError {
         CommitError::Refused(format!("it was not sent, since {}; it is tried again", ChainError::from(self)))

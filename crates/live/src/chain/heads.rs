@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use grail_miner::ports::LAG_BLOCKS_MAX;
 use jsonrpsee::core::client::Subscription;
 use tokio::sync::watch;
 
@@ -37,13 +38,17 @@ impl HeadSource {
     }
 }
 
-/// The number of the best head once it exceeds `after`.
+/// The number of the best head once it exceeds `after`, or is so far below that `after` may never have existed.
 pub(super) async fn next_number(connection: &Connection, after: u64) -> Result<u64, Failure> {
     let source = connection.heads().get_or_try_init(|| HeadSource::of(connection)).await?;
     match source {
         HeadSource::Announced(receiver) => announced(connection, receiver.clone(), after).await,
         HeadSource::Asked => connection.unless_given_up(asked(connection, after)).await?,
     }
+}
+
+const fn is_news(number: u64, after: u64) -> bool {
+    number > after || number.saturating_add(LAG_BLOCKS_MAX) < after
 }
 
 async fn follow(mut subscription: Subscription<Answer>, sender: watch::Sender<Announced>) {
@@ -65,7 +70,7 @@ async fn announced(
 ) -> Result<u64, Failure> {
     let news = |head: &Announced| match head {
         None => false,
-        Some(Ok(number)) => *number > after,
+        Some(Ok(number)) => is_news(*number, after),
         Some(Err(_)) => true,
     };
     let head = connection.unless_given_up(receiver.wait_for(news)).await?;
@@ -87,7 +92,7 @@ async fn asked(connection: &Connection, after: u64) -> Result<u64, Failure> {
     loop {
         let header = connection.call("chain_getHeader", Vec::new()).await?;
         let number = number_of(&header).map_err(|failure| connection.named(failure))?;
-        if number > after {
+        if is_news(number, after) {
             return Ok(number);
         }
         tokio::time::sleep(Duration::from_millis(connection.patience().poll_ms)).await;

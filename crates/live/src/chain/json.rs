@@ -44,12 +44,12 @@ pub(super) fn list_of_bytes(answer: &Value) -> Result<Vec<Vec<u8>>, Failure> {
     Ok(list.iter().map(bytes_of).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-/// The number of a block, from its header.
+/// The number of a block, from its header. Nodes count blocks in 32 bits.
 pub(super) fn number_of(header: &Value) -> Result<u64, Failure> {
     let text = header.get("number").and_then(Value::as_str).ok_or_else(|| unexpected("a header", header))?;
     let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-    let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    number.ok_or_else(|| Failure::malformed("a header without a block number"))
+    let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    number.map(u64::from).ok_or_else(|| Failure::malformed("a header without a block number of 32 bits"))
 }
 
 /// A runtime's spec version and transaction version.

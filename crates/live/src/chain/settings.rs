@@ -1,5 +1,7 @@
 //! Which network is meant, and how patiently its endpoints are treated.
 
+use grail_protocol::PROTOCOL;
+
 /// Genesis of the main network.
 pub const FINNEY_GENESIS: [u8; 32] = [
     0x2f, 0x05, 0x55, 0xcc, 0x76, 0xfc, 0x28, 0x40, 0xa2, 0x5a, 0x6e, 0xa3, 0xb9, 0x63, 0x71, 0x46, 0x80, 0x6f, 0x1f,
@@ -15,6 +17,8 @@ pub struct ChainSettings {
     pub genesis: Option<[u8; 32]>,
     /// The subnet.
     pub netuid: u16,
+    /// Expected time between two blocks, in milliseconds.
+    pub block_ms: u64,
     /// How patiently endpoints are treated.
     pub patience: ChainPatience,
 }
@@ -23,7 +27,7 @@ impl ChainSettings {
     /// A network that nothing is known of but its endpoints.
     pub fn custom(endpoints: impl IntoIterator<Item = impl Into<String>>, netuid: u16) -> Self {
         let endpoints = endpoints.into_iter().map(Into::into).collect();
-        Self { endpoints, genesis: None, netuid, patience: ChainPatience::default() }
+        Self { endpoints, genesis: None, netuid, block_ms: PROTOCOL.block_ms, patience: ChainPatience::default() }
     }
 }
 
@@ -36,6 +40,8 @@ pub struct ChainPatience {
     pub request_ms: u64,
     /// How much longer than the first answer a second endpoint's opinion on a block's hash may take.
     pub witness_ms: u64,
+    /// An endpoint whose newest block is older than this, or than five blocks take, is behind.
+    pub fresh_ms: u64,
     /// Between two looks at the head, where it cannot be subscribed to.
     pub poll_ms: u64,
     /// Before the second attempt to connect; doubles once every endpoint has failed again.
@@ -52,6 +58,7 @@ impl Default for ChainPatience {
             connect_ms: 4_000,
             request_ms: 20_000,
             witness_ms: 700,
+            fresh_ms: 60_000,
             poll_ms: 2_000,
             backoff_ms_min: 250,
             backoff_ms_max: 8_000,

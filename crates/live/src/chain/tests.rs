@@ -1,4 +1,4 @@
-//! Keys, calls, extrinsics and answers against recorded ones. Whole conversations are in `tests/live_chain.rs`.
+//! Keys, calls, extrinsics and answers against recorded ones. Whole conversations are in `crates/live/tests/it/chain.rs`.
 
 use std::path::Path;
 

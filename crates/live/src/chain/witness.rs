@@ -1,18 +1,33 @@
-//! A second opinion on a block's hash: another of the configured endpoints, asked at the same time.
+//! A second opinion: another of the configured endpoints is asked about what mining depends on.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use grail_miner::ports::ChainError;
+use grail_miner::ports::{ChainError, LAG_BLOCKS_MAX};
 use tokio::time::{Instant, timeout};
 
 use super::connection::Connection;
 use super::failover::Failover;
 use super::failure::Failure;
-use super::json::hash_of;
+use super::fitness::{Fitness, VERDICT, fitness};
+use super::json::{hash_of, number_of};
 
-/// Whoever is asked for a hash besides the endpoint in use.
+/// Waiting times for a second opinion that a closer look may take.
+const EXAMINATION_FACTOR: u32 = 4;
+
+/// What another endpoint makes of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It agrees, says nothing, or is refuted itself.
+    Upheld,
+    /// The endpoint in use is wrong: another one should be used.
+    Refuted(ChainError),
+    /// Nothing shows which of the two is wrong.
+    Undecided(ChainError),
+}
+
+/// Whoever is asked besides the endpoint in use.
 #[derive(Debug)]
 pub(super) struct Witness {
     failover: Failover,
@@ -34,35 +49,119 @@ impl Witness {
         })
     }
 
-    /// See that the witness does not give another hash than `connection` did, which is `hash`.
+    /// Whether the hash of a block may be believed that `first` gave.
     ///
-    /// A witness that says nothing in time, or does not know the block yet, contradicts nobody.
-    ///
-    /// # Errors
-    /// [`ChainError::Disagreement`].
-    pub(super) async fn hear(&self, connection: &Connection, block: u32, hash: [u8; 32]) -> Result<(), ChainError> {
-        if self.rests_until.get().is_some_and(|until| Instant::now() < until) {
-            return Ok(());
-        }
-        let Ok(Ok((second, heard))) = timeout(self.patience, self.ask(connection, block)).await else {
-            self.rests_until.set(Some(Instant::now() + self.rest));
-            return Ok(());
-        };
-        match heard {
-            Some(heard) if heard != hash => Err(ChainError::Disagreement {
-                block: u64::from(block),
-                first: said(connection, hash),
-                second: said(&second, heard),
-            }),
-            _ => Ok(()),
+    /// A witness that says nothing in time, or does not know a young block yet, contradicts nobody. A block that
+    /// `is_established` is one that other answers have shown to exist.
+    pub(super) async fn on_hash(
+        &self,
+        first: &Connection,
+        block: u32,
+        said: Option<[u8; 32]>,
+        is_established: bool,
+    ) -> Verdict {
+        let asked = self.ask(first, self.patience, async |second| hash_at(second, block).await).await;
+        let Some((second, heard)) = asked else { return Verdict::Upheld };
+        match (said, heard) {
+            (Some(a), Some(b)) if a != b => self.examine(first, &second, block, a, b).await,
+            (Some(_), None) if !is_established => self.beyond(first, &second, block).await,
+            (None, Some(_)) if !self.is_behind(&second).await => {
+                let (first, second) = (first.name(), second.name());
+                Verdict::Refuted(ChainError::Malformed(format!("{first} does not show block {block}, {second} does")))
+            }
+            _ => Verdict::Upheld,
         }
     }
 
-    async fn ask(&self, first: &Connection, block: u32) -> Result<(Rc<Connection>, Option<[u8; 32]>), Failure> {
-        let second = self.another_than(first).await?;
-        let answer = hash_at(&second, block).await;
-        let heard = self.failover.settle(&second, answer)?;
-        Ok((second, heard))
+    /// What another endpoint says that is not behind; none if there is no answer in time.
+    pub(super) async fn on_entry<T>(
+        &self,
+        first: &Connection,
+        question: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Option<(String, T)> {
+        let (second, answer) = self.ask(first, self.patience, question).await?;
+        (!self.is_behind(&second).await).then(|| (second.name(), answer))
+    }
+
+    async fn ask<T>(
+        &self,
+        first: &Connection,
+        limit: Duration,
+        question: impl AsyncFnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Option<(Rc<Connection>, T)> {
+        if self.rests_until.get().is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let asked = timeout(limit, async {
+            let second = self.another_than(first).await?;
+            let answer = question(&second).await;
+            Ok::<_, Failure>((second.clone(), self.failover.settle(&second, answer)?))
+        });
+        let answer = asked.await.ok().and_then(Result::ok);
+        if answer.is_none() {
+            self.rests_until.set(Some(Instant::now() + self.rest));
+        }
+        answer
+    }
+
+    /// Two hashes of one block: an endpoint that knows the other one's block, while the other does not know its own, is
+    /// refuted. Who lies must lie about everything for this to be undecided, and then a third endpoint decides.
+    async fn examine(&self, first: &Connection, second: &Connection, block: u32, a: [u8; 32], b: [u8; 32]) -> Verdict {
+        let said = |connection: &Connection, hash| format!("{} says 0x{}", connection.name(), hex::encode(hash));
+        let contradiction =
+            ChainError::Disagreement { block: u64::from(block), first: said(first, a), second: said(second, b) };
+        let limit = self.patience * EXAMINATION_FACTOR;
+        let known = timeout(limit, async { tokio::join!(knows(first, block, b), knows(second, block, a)) }).await;
+        match known.unwrap_or((None, None)) {
+            (Some(false), Some(true)) => Verdict::Upheld,
+            (Some(true), Some(false)) => Verdict::Refuted(contradiction),
+            (Some(false), Some(false)) => match self.third_hash(first, second, block, limit).await {
+                Some(hash) if hash == a => Verdict::Upheld,
+                Some(hash) if hash == b => Verdict::Refuted(contradiction),
+                _ => Verdict::Undecided(contradiction),
+            },
+            _ => Verdict::Undecided(contradiction),
+        }
+    }
+
+    /// The hash that a third endpoint gives, if there is one.
+    async fn third_hash(
+        &self,
+        first: &Connection,
+        second: &Connection,
+        block: u32,
+        limit: Duration,
+    ) -> Option<[u8; 32]> {
+        if self.failover.count() < 3 {
+            return None;
+        }
+        self.failover.reconnect();
+        let (third, hash) = self.ask(first, limit, async |third| hash_at(third, block).await).await?;
+        hash.filter(|_| !third.is_to_the_same(second))
+    }
+
+    /// A block that the witness does not have: it may lag a little, or be behind; otherwise the block does not exist.
+    async fn beyond(&self, first: &Connection, second: &Connection, block: u32) -> Verdict {
+        let header = timeout(self.patience, second.call("chain_getHeader", Vec::new())).await;
+        let Some(number) = header.ok().and_then(Result::ok).and_then(|header| number_of(&header).ok()) else {
+            return Verdict::Upheld;
+        };
+        if number + LAG_BLOCKS_MAX >= u64::from(block) || self.is_behind(second).await {
+            return Verdict::Upheld;
+        }
+        let (first, second) = (first.name(), second.name());
+        Verdict::Refuted(ChainError::Malformed(format!(
+            "{first} shows block {block}, and the newest block of {second} is {number}"
+        )))
+    }
+
+    /// Whether the witness is behind; another one is asked the next time.
+    async fn is_behind(&self, second: &Connection) -> bool {
+        let is_behind = matches!(fitness(second, VERDICT).await, Fitness::Behind(_));
+        if is_behind && self.failover.count() > 2 {
+            self.failover.reconnect();
+        }
+        is_behind
     }
 
     async fn another_than(&self, first: &Connection) -> Result<Rc<Connection>, Failure> {
@@ -81,6 +180,9 @@ pub(super) async fn hash_at(connection: &Connection, block: u32) -> Result<Optio
     hash_of(&answer).map_err(|failure| connection.named(failure))
 }
 
-fn said(connection: &Connection, hash: [u8; 32]) -> String {
-    format!("{} says 0x{}", connection.name(), hex::encode(hash))
+/// Whether a node has a block of this number and hash; none if it does not say.
+async fn knows(connection: &Connection, block: u32, hash: [u8; 32]) -> Option<bool> {
+    let hash = format!("0x{}", hex::encode(hash));
+    let header = connection.call("chain_getHeader", vec![hash.into()]).await.ok()?;
+    Some(!header.is_null() && number_of(&header).ok()? == u64::from(block))
 }

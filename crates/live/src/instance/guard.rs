@@ -5,7 +5,7 @@ use std::rc::Rc;
 use grail_miner::ports::{Bucket, BucketError, Clock, Etag, PutCondition};
 use serde::{Deserialize, Serialize};
 
-use super::lock::InstanceId;
+use super::lock::{InstanceId, is_id};
 
 /// After so many blocks without renewal, a holder is gone.
 const STALE_BLOCKS: u64 = 30;
@@ -130,10 +130,11 @@ impl BucketGuard {
         self.bucket.put(&self.key, &bytes, condition, WRITE_MS).await
     }
 
-    /// The other installation that these bytes name, unless it is gone. What is no guard is nobody's.
+    /// The other installation that these bytes name, unless it is gone. Content that is no guard has no owner, and neither
+    /// has one whose name no installation can have.
     fn other(&self, bytes: &[u8]) -> Option<Holder> {
         let holder: Holder = serde_json::from_slice(bytes).ok()?;
-        let is_other = holder.instance != self.instance.to_string();
+        let is_other = is_id(&holder.instance) && holder.instance != self.instance.to_string();
         (is_other && self.age_ms(&holder) < STALE_BLOCKS * self.block_ms).then_some(holder)
     }
 

@@ -94,7 +94,8 @@ impl fmt::Display for InstanceId {
     }
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether a text is the name of an installation.
+pub(super) fn is_id(text: &str) -> bool {
     text.len() == 2 * INSTANCE_BYTES && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_live::bucket::{AccessKey, BucketConfig, ReadAddress, S3Bucket};
 use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE, block_on};
 use grail_miner::contract;
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
+use grail_protocol::read_credentials::ReadCredentials;
 use sha2::{Digest, Sha256};
 
 /// The server's bucket under these keys.
@@ -19,12 +20,12 @@ const MIB: usize = 1 << 20;
 const PUT_MS_MAX: u64 = 60_000;
 
 fn bucket(server: &S3Server) -> S3Bucket {
-    S3Bucket::new(config(&server, WRITE, READ)).unwrap()
+    S3Bucket::new(config(server, WRITE, READ)).unwrap()
 }
 
 /// A bucket that writes everything above 5 MiB in parts.
 fn in_parts(server: &S3Server) -> S3Bucket {
-    S3Bucket::new(BucketConfig { part_bytes: 5 * MIB, ..config(&server, WRITE, READ) }).unwrap()
+    S3Bucket::new(BucketConfig { part_bytes: 5 * MIB, ..config(server, WRITE, READ) }).unwrap()
 }
 
 fn random_bytes(length: usize) -> Vec<u8> {
@@ -47,6 +48,43 @@ fn the_object_lies_where_validators_look_and_says_what_it_is() {
     assert!(told.contains(&hex::encode(Sha256::digest(b"content"))), "{told}");
     assert!(told.contains("application/gzip"), "{told}");
     assert!(!told.contains("\"content_encoding\":\""), "{told}");
+}
+
+/// The address that a validator of a network with this server builds from the bytes that a miner commits.
+fn validators_address(server: &S3Server) -> ReadAddress {
+    let committed = format!("{BUCKET:<32}{:<32}{:<64}", READ.0, READ.1);
+    let committed = ReadCredentials::parse(committed.as_bytes()).unwrap();
+    ReadAddress::at(&committed, format!("http://{}", server.address), "us-east-1")
+}
+
+#[test]
+fn only_what_lies_where_validators_read_is_read() {
+    let [ours, another] = [S3Server::start(), S3Server::start()];
+    let reading_from = |server: &S3Server| {
+        let read_address = Some(validators_address(server));
+        // The key here is not the one that is read with.
+        S3Bucket::new(BucketConfig { read_address, ..config(&ours, WRITE, ("NOBODY", "nothing")) }).unwrap()
+    };
+    let (right, wrong) = (reading_from(&ours), reading_from(&another));
+    block_on(async {
+        right.put(KEY, b"content", &PutCondition::Absent, PUT_MS_MAX).await.unwrap();
+        assert_eq!(right.get(KEY).await.unwrap().unwrap().0, b"content");
+        // The write succeeds, its condition is kept, and no validator would find it.
+        wrong.put(&format!("{KEY}-2"), b"content", &PutCondition::Absent, PUT_MS_MAX).await.unwrap();
+        let again = wrong.put(&format!("{KEY}-2"), b"x", &PutCondition::Absent, PUT_MS_MAX).await;
+        assert_eq!(again, Err(BucketError::ConditionFailed));
+        assert_eq!(wrong.get(&format!("{KEY}-2")).await, Ok(None));
+    });
+    assert_eq!(right.read_url(), format!("http://{}/{BUCKET}", ours.address));
+    assert_eq!(wrong.read_url(), format!("http://{}/{BUCKET}", another.address));
+}
+
+#[test]
+fn an_object_can_be_written_in_parts_to_see_whether_it_can() {
+    let server = S3Server::start();
+    block_on(bucket(&server).try_parts(KEY, b"content", PUT_MS_MAX)).unwrap();
+    assert_eq!(block_on(bucket(&server).get(KEY)), Ok(None));
+    assert_eq!(server.bookkeeping(".upload"), [""; 0], "parts were left");
 }
 
 fn told_about_objects(folder: &Path) -> String {

@@ -144,6 +144,116 @@ fn what_the_operator_must_mend_is_told_with_the_remedy() {
 }
 
 #[test]
+fn nobody_but_the_store_can_refuse_for_good() {
+    let page = "<!DOCTYPE html><html><head><title>One moment</title></head><body>Blocked by a filter</body></html>";
+    for status in [
+        "302 Found",
+        "401 Unauthorized",
+        "403 Forbidden",
+        "404 Not Found",
+        "407 Proxy Authentication Required",
+        "451 Unavailable For Legal Reasons",
+        "502 Bad Gateway",
+        "511 Network Authentication Required",
+        // A portal may call this a success.
+        "200 OK",
+    ] {
+        let page = response(status, "Server: filter/1\r\nContent-Type: text/html; charset=UTF-8\r\n", page.as_bytes());
+        for result in concluded(page) {
+            let Err(BucketError::Transient(text) | BucketError::Unknown(text)) = result else {
+                panic!("{status}: {result:?}")
+            };
+            assert!(text.contains("filter/1") && text.contains("One moment Blocked by a filter"), "{text}");
+            assert!(!text.contains("permission") && !text.contains('<'), "{text}");
+        }
+    }
+    for empty in ["403 Forbidden", "400 Bad Request"] {
+        for result in concluded(response(empty, "", b"")) {
+            assert!(matches!(result, Err(BucketError::Transient(_))), "{empty}: {result:?}");
+        }
+    }
+}
+
+#[test]
+fn a_store_without_conditional_writes_is_told_by_name() {
+    let [put, ..] = concluded(refusal("501 Not Implemented", "NotImplemented"));
+    let Err(BucketError::Refused(text)) = &put else { panic!("{put:?}") };
+    assert!(text.contains("conditional writes (If-None-Match, If-Match)") && text.contains("another store"), "{text}");
+}
+
+fn get(answer: impl Fn(&str) -> Answer + Send + 'static) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
+    let server = Server::start(answer);
+    let bucket = bucket(&server.url());
+    block_on(bucket.put(KEY, CONTENT, &PutCondition::Absent, PUT_MS_MAX)).unwrap();
+    block_on(bucket.get(KEY))
+}
+
+const CONTENT: &[u8] = b"sixteen bytes it";
+
+/// Writes are acknowledged; reads get this.
+fn written_and(read: Answer) -> impl Fn(&str) -> Answer + Send + 'static {
+    move |head| match head.starts_with("PUT") {
+        true => response("200 OK", "ETag: \"1\"\r\n", b""),
+        false => read.clone(),
+    }
+}
+
+fn chunked(headers: &str, chunks: &[&[u8]]) -> Answer {
+    let mut bytes = format!("HTTP/1.1 200 OK\r\n{headers}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
+    for chunk in chunks.iter().chain(&[&b""[..]]) {
+        bytes.extend(format!("{:x}\r\n", chunk.len()).bytes().chain(chunk.iter().copied()).chain(*b"\r\n"));
+    }
+    Answer::Bytes(bytes)
+}
+
+#[test]
+fn an_object_is_read_whatever_the_answer_says_about_it() {
+    let whole = Ok(Some((CONTENT.to_vec(), Etag("\"1\"".to_owned()))));
+    let [first, second] = [&CONTENT[..5], &CONTENT[5..]];
+    for headers in [
+        "ETag: \"1\"\r\n",
+        // The version is the one that the write was acknowledged with.
+        "",
+        "ETag: \"1\"\r\nLast-Modified: yesterday\r\nContent-Disposition: \u{fc}\r\nx-amz-meta-note: \u{fc}\r\n",
+    ] {
+        assert_eq!(get(written_and(chunked(headers, &[first, second]))), whole, "{headers}");
+        assert_eq!(get(written_and(response("200 OK", headers, CONTENT))), whole, "{headers}");
+    }
+}
+
+#[test]
+fn an_object_without_a_version_is_taken_only_where_it_is_ours() {
+    let other = get(written_and(response("200 OK", "", b"another content!")));
+    assert!(matches!(&other, Err(BucketError::Transient(text)) if text.contains("ETag")), "{other:?}");
+}
+
+#[test]
+fn no_more_is_read_than_was_sent() {
+    let gibibyte = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 1073741824\r\n\r\n";
+    for too_much in [
+        // Nothing of this body ever comes.
+        Answer::Bytes(gibibyte.into()),
+        chunked("ETag: \"1\"\r\n", &[CONTENT, b"x"]),
+        response("200 OK", "ETag: \"1\"\r\n", b"seventeen bytes !"),
+    ] {
+        let result = get(written_and(too_much));
+        assert!(matches!(&result, Err(BucketError::Transient(text)) if text.contains("than 16 bytes")), "{result:?}");
+    }
+}
+
+#[test]
+fn what_was_not_sent_has_a_limit_too() {
+    let server = Server::always(response("200 OK", "ETag: \"1\"\r\n", &[b'x'; 1_025]));
+    let key = || AccessKey::new(PLANTED[0], PLANTED[1]);
+    let config = BucketConfig::s3(server.url(), "mine", "auto", key(), key());
+    let small = S3Bucket::new(BucketConfig { object_bytes_max: 1_024, ..config.clone() }).unwrap();
+    let result = block_on(small.get(KEY));
+    assert!(matches!(&result, Err(BucketError::Refused(text)) if text.contains("delete it")), "{result:?}");
+    let fitting = S3Bucket::new(BucketConfig { object_bytes_max: 1_025, ..config }).unwrap();
+    assert_eq!(block_on(fitting.get(KEY)).unwrap().unwrap().0.len(), 1_025);
+}
+
+#[test]
 fn a_missing_object_is_no_failure() {
     let [_, get, delete] = concluded(refusal("404 Not Found", "NoSuchKey"));
     assert_eq!((get, delete), (Ok(()), Ok(())));

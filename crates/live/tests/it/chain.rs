@@ -96,10 +96,16 @@ async fn a_runtime_upgrade_is_noticed() {
     let chain = chain_by(&settings(&node));
     assert_eq!(soon(chain.commit(&credentials(1))).await, Ok(()));
     assert_eq!(soon(chain.commit(&credentials(2))).await, Ok(()));
-    assert_eq!((node.calls("state_call"), node.calls("state_getMetadata")), (1, 1), "metadata is kept");
+    assert_eq!((node.calls("state_call"), node.calls("state_getMetadata")), (1, 0), "metadata is kept");
     node.state().runtime = Runtime::Spec461;
     assert_eq!(soon(chain.commit(&credentials(3))).await, Ok(()));
-    assert_eq!((node.calls("state_call"), node.calls("state_getMetadata")), (2, 1), "metadata is renewed");
+    assert_eq!((node.calls("state_call"), node.calls("state_getMetadata")), (2, 0), "metadata is renewed");
+    // A node without the runtime's own call gives version 14.
+    node.state().errors.insert("state_call".to_owned(), (-32601, "Method not found".to_owned()));
+    node.state().runtime = Runtime::Spec365;
+    assert_eq!(soon(chain.commit(&credentials(4))).await, Ok(()));
+    assert_eq!(node.calls("state_getMetadata"), 1);
+    assert_eq!(soon(chain.commit(&credentials(3))).await, Ok(()));
     assert_eq!(soon(chain.commitment()).await, Ok(Some(credentials(3))));
 }
 

@@ -1,14 +1,16 @@
 //! The chain adapter on bad days: silence, broken connections, rate limits, nonsense.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
+use grail_live::chain::{ChainPatience, ChainSettings, Fitness, SubtensorChain};
 use grail_loopback::node::trouble::{self, Gate};
 use grail_loopback::node::{NETUID, credentials, hotkey, is_silent, soon};
-use grail_miner::ports::{Chain, ChainError, CommitError};
+use grail_miner::ports::{Chain, ChainError, CommitError, Head, LAG_BLOCKS_MAX};
 use grail_serve::chain::{Node, State};
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 async fn node(name: &str) -> Node {
     let mut state = State::new(name);
@@ -51,7 +53,7 @@ async fn heads_go_on_after_a_broken_connection() {
     let chain = chain(&[&gate.address]);
     let head = soon(chain.next_head(0)).await.expect("a head");
     let cut = async { gate.cut() };
-    let (answer, ()) = soon(async { tokio::join!(chain.next_head(head.number + 1_000_000), cut) }).await;
+    let (answer, ()) = soon(async { tokio::join!(chain.next_head(head.number + LAG_BLOCKS_MAX), cut) }).await;
     assert!(matches!(answer, Err(ChainError::Unreachable(_))), "{answer:?}");
     assert!(soon(chain.next_head(head.number)).await.expect("a head") > head);
 }
@@ -249,4 +251,199 @@ async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
     assert!(matches!(young, Ok(Some(_))), "{young:?}");
     let silent = trouble::silent().await;
     assert_eq!(soon(chain(&[doors[0], &silent]).block_hash(3)).await, alone);
+}
+
+/// Two doors of one node on which our hotkey is registered.
+async fn two_doors(name: &str) -> Node {
+    let mut state = State::new(name);
+    state.register(NETUID, hotkey().hotkey(), 7);
+    let node = Node::start(state, grail_loopback::node::BLOCK_MS, 2).await.expect("a free port");
+    soon(made(&node, LAG_BLOCKS_MAX + 10)).await;
+    node
+}
+
+fn chain_of(node: &Node) -> SubtensorChain {
+    let doors: Vec<&str> = node.doors().iter().map(|door| door.address()).collect();
+    chain(&doors)
+}
+
+/// The answer once the adapter has found out which endpoint to ask.
+async fn at_last<T>(mut ask: impl AsyncFnMut() -> Result<T, ChainError>) -> T {
+    soon(async {
+        loop {
+            if let Ok(answer) = ask().await {
+                return answer;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_false_head_is_announced_once_and_its_block_is_nowhere() {
+    let node = two_doors("one false head").await;
+    let chain = chain_of(&node);
+    let Head { number: head } = soon(chain.next_head(0)).await.expect("a head");
+    let (false_head, ()) = soon(async {
+        tokio::join!(
+            async {
+                loop {
+                    let after = node.state().head();
+                    let Head { number } = chain.next_head(after).await.expect("a head");
+                    if number > head + 900_000 {
+                        return number;
+                    }
+                }
+            },
+            async { node.doors()[0].announce_false_head(1_000_000) },
+        )
+    })
+    .await;
+    assert_eq!(soon(chain.block_hash(false_head)).await, Ok(None));
+    // Whoever believes it is told the lower head with the next block.
+    let Head { number } = soon(chain.next_head(false_head)).await.expect("a head");
+    assert!((head..head + 10_000).contains(&number), "{number}");
+}
+
+#[tokio::test]
+async fn a_head_beyond_32_bits_is_malformed() {
+    let node = node("beyond").await;
+    let chain = chain(&[node.address()]);
+    let Head { number: head } = soon(chain.next_head(0)).await.expect("a head");
+    let answer = async {
+        loop {
+            match chain.next_head(node.state().head().max(head)).await {
+                Ok(_) => {}
+                Err(error) => return error,
+            }
+        }
+    };
+    let (answer, ()) =
+        soon(async { tokio::join!(answer, async { node.doors()[0].announce_false_head(1 << 32) }) }).await;
+    assert!(matches!(&answer, ChainError::Malformed(why) if why.contains("32 bits")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_behind_is_left_for_one_that_is_not() {
+    let node = two_doors("behind").await;
+    node.doors()[0].set_syncing(true);
+    let chain = chain_of(&node);
+    let Err(ChainError::Unreachable(why)) = soon(chain.next_head(0)).await else { panic!("it is behind") };
+    assert!(why.contains("it is still syncing"), "{why}");
+    let Head { number } = soon(chain.next_head(0)).await.expect("the other is not");
+    assert!(number > LAG_BLOCKS_MAX, "{number}");
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+    // Alone, it is asked all the same; it cannot tell that a uid is missing.
+    let alone = self::chain(&[node.address()]);
+    assert_eq!(soon(alone.next_head(0)).await, Ok(Head { number: 1 }));
+    assert!(matches!(soon(alone.registration()).await, Err(ChainError::Unreachable(_))));
+    assert_eq!(soon(alone.fitness()).await, Ok(Fitness::Behind("it is still syncing".to_owned())));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_falls_behind_does_not_take_the_chain_back() {
+    let node = two_doors("falls behind").await;
+    let chain = chain_of(&node);
+    let Head { number: head } = soon(chain.next_head(0)).await.expect("a head");
+    node.doors()[0].set_syncing(true);
+    // It shows an old head and no uid. The other endpoint has the block that is known, and shows the uid.
+    assert_eq!(soon(chain.next_head(head + LAG_BLOCKS_MAX + 1_000)).await, Ok(Head { number: 1 }));
+    let answer = soon(chain.block_hash(head)).await;
+    assert!(answer.is_err(), "{answer:?}");
+    assert_eq!(at_last(async || chain.block_hash(head).await).await, node.state().hash(head));
+    assert_eq!(at_last(async || chain.registration().await).await, Some(7));
+    assert!(at_last(async || chain.next_head(head).await).await > Head { number: head });
+}
+
+#[tokio::test]
+async fn a_missing_uid_is_believed_only_if_no_endpoint_shows_one() {
+    let node = two_doors("uid").await;
+    let chain = chain_of(&node);
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
+    node.state().deregister(NETUID, hotkey().hotkey());
+    assert_eq!(soon(chain.registration()).await, Ok(None), "both endpoints are up to date");
+    let (lying, honest) = (node_without_uid("lying").await, self::node("honest").await);
+    let chain = self::chain(&[lying.address(), honest.address()]);
+    let answer = soon(chain.registration()).await;
+    assert!(matches!(&answer, Err(ChainError::Malformed(why)) if why.contains("shows no uid")), "{answer:?}");
+    assert_eq!(soon(chain.registration()).await, Ok(Some(7)), "the honest one is in use");
+}
+
+async fn node_without_uid(name: &str) -> Node {
+    let node = grail_loopback::node::start(State::new(name)).await;
+    soon(made(&node, 1)).await;
+    node
+}
+
+/// Let the first of two doors lie.
+fn lie(node: &Node, lie: impl Fn(&str, &[Value]) -> Option<Value> + Send + Sync + 'static) {
+    node.doors()[0].set_lie(Some(Arc::new(lie)));
+}
+
+/// Whether a method is asked for the hash of another block than the genesis.
+fn asks_for_hash(method: &str, params: &[Value]) -> bool {
+    method == "chain_getBlockHash" && params != [Value::from(0)]
+}
+
+#[tokio::test]
+async fn an_endpoint_that_gives_false_hashes_is_refuted_by_its_own_headers() {
+    let node = two_doors("false hashes").await;
+    let hash = node.state().hash(5);
+    lie(&node, |method, params| asks_for_hash(method, params).then(|| format!("0x{}", "ab".repeat(32)).into()));
+    let doors: Vec<&str> = node.doors().iter().map(|door| door.address()).collect();
+    for endpoints in [[doors[0], doors[1]], [doors[1], doors[0]]] {
+        let chain = chain(&endpoints);
+        assert_eq!(at_last(async || chain.block_hash(5).await).await, hash, "{endpoints:?}");
+        assert_eq!(soon(chain.block_hash(5)).await, Ok(hash.clone()), "it stays so");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_hides_hashes_or_fails_is_left() {
+    let node = two_doors("no hashes").await;
+    let hash = node.state().hash(5);
+    for answer in [Value::Null, "no hash".into()] {
+        let told = answer.clone();
+        lie(&node, move |method, params| asks_for_hash(method, params).then(|| told.clone()));
+        let chain = chain_of(&node);
+        assert!(soon(chain.block_hash(5)).await.is_err(), "{answer}");
+        assert_eq!(at_last(async || chain.block_hash(5).await).await, hash, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_commitment_goes_through_although_one_endpoint_lies_about_all_that_it_takes() {
+    let node = two_doors("commitment").await;
+    for (number, (method, answer)) in (1..).zip([
+        ("state_getRuntimeVersion", json!({"specVersion": 9, "transactionVersion": 1})),
+        ("state_call", json!("0x00")),
+        ("system_accountNextIndex", json!(1_000_000)),
+        ("chain_getHeader", Value::Null),
+    ]) {
+        lie(&node, move |asked, _| (asked == method).then(|| answer.clone()));
+        let (chain, credentials) = (chain_of(&node), credentials(number));
+        // As the driver does: what takes too long is given up.
+        let attempt = || tokio::time::timeout(Duration::from_secs(1), chain.commit(&credentials));
+        soon(async { while !matches!(attempt().await, Ok(Ok(()))) {} }).await;
+        node.doors()[0].set_lie(None);
+        assert_eq!(at_last(async || chain.commitment().await).await, Some(credentials), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn endpoints_that_show_different_commitments_establish_none() {
+    let node = two_doors("two commitments").await;
+    let ours = credentials(1);
+    soon(chain(&[node.address()]).commit(&ours)).await.expect("a registered hotkey may commit");
+    // Of a chain on which another one was committed.
+    let other = self::node("another commitment").await;
+    soon(chain(&[other.address()]).commit(&credentials(2))).await.expect("a registered hotkey may commit");
+    let chain = chain(&[node.address(), other.address()]);
+    assert_eq!(soon(chain.commitment()).await, Ok(None), "it is to be made again");
+    assert_eq!(soon(chain.commit(&ours)).await, Ok(()));
+    let answer = at_last(async || match chain.commitment().await {
+        Err(ChainError::Malformed(why)) => Ok(why),
+        Ok(_) | Err(_) => Err(ChainError::RateLimited),
+    });
+    assert!(answer.await.contains("show different commitments"), "not again and again");
 }

@@ -72,6 +72,20 @@ fn an_installation_that_is_taken_over_learns_of_it() {
 }
 
 #[test]
+fn content_that_no_installation_writes_has_no_owner() {
+    for content in [
+        r#"{"instance": "\u001b]0;owned\u0007xxxxxxxxxxxxx", "seen_ms": 18446744073709551615}"#.to_owned(),
+        format!(r#"{{"instance": "{}", "seen_ms": 18446744073709551615}}"#, "f".repeat(500)),
+        "[".repeat(1_000),
+    ] {
+        let world = World::new();
+        world.bucket.place("grail/instances/5Grw.json", content.as_bytes(), 1);
+        let guard = world.guard(0);
+        world.run(async move { guard.take(false).await.unwrap() });
+    }
+}
+
+#[test]
 fn renewal_keeps_others_out() {
     let world = World::new();
     let (first, second, time) = (world.guard(0), world.guard(1), world.time.clone());

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Every rare branch of the machine; a mark that no simulated seed reaches is a branch that nothing tests.
 pub const MARKS: &[&str] = &[
+    "acknowledged-write-is-never-found",
     "acknowledged-write-is-not-visible",
     "another-writer-is-in-the-bucket",
     "block-hash-is-not-confirmed-in-time",
@@ -14,6 +15,9 @@ pub const MARKS: &[&str] = &[
     "group-takes-too-long",
     "group-waits-for-the-engine",
     "head-does-not-move",
+    "head-goes-back",
+    "head-is-refuted",
+    "head-needs-confirmation",
     "hotkey-is-not-registered",
     "journal-does-not-work",
     "known-file-shows-after-an-unknown-outcome",
@@ -31,6 +35,7 @@ pub const MARKS: &[&str] = &[
     "upload-is-refused",
     "upload-of-a-crashed-process-is-looked-for",
     "window-ends-with-a-pending-upload",
+    "window-is-missed",
 ];
 
 /// How often each branch was taken.
@@ -75,6 +80,7 @@ mod tests {
             include_str!("../machine.rs"),
             include_str!("account.rs"),
             include_str!("groups.rs"),
+            include_str!("heads.rs"),
             include_str!("settlement.rs"),
             include_str!("upload.rs"),
             include_str!("window.rs"),

@@ -92,7 +92,7 @@ pub enum WindowOutcome {
     NotRegistered,
     /// The window's first block was replaced and no time was left.
     Reorganised,
-    /// Something was clean, but no upload was confirmed.
+    /// Something was clean, but no upload was confirmed; or no block of the window was seen.
     Lost(String),
 }
 

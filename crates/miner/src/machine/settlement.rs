@@ -9,12 +9,19 @@ use super::action::Action;
 use super::event::JournalEntry;
 use super::ledger::{self, Ledger};
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
+use super::upload::Attempts;
 use super::view::View;
 use super::window::Recovered;
 use super::{Actions, Machine, trouble};
 use crate::answers::{BucketError, Etag, JournalRecord};
 use crate::behaviour::Behaviour;
 use crate::mutants::{Mutant, planted};
+
+/// Missed windows that get a receipt: those of a day.
+const MISSED_WINDOWS_MAX: u64 = 240;
+/// Why a missed window is lost.
+pub(super) const MISSED_WHY: &str =
+    "no block of this window was seen; the chain could not be reached, or this machine stood still";
 
 /// Failed looks at the bucket after which a receipt is given as things stand.
 const LOOKS_MAX: u32 = 5;
@@ -31,6 +38,9 @@ pub(super) struct Unsettled {
     /// The digest of something that is none of our files.
     #[serde(default)]
     strange: Option<String>,
+    /// What failed after the window's end.
+    #[serde(default, skip_serializing_if = "Attempts::is_empty")]
+    late: Attempts,
 }
 
 impl Unsettled {
@@ -40,12 +50,13 @@ impl Unsettled {
     }
 
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { receipt, ledger, looks, waiting, strange } = self;
+        let Self { receipt, ledger, looks, waiting, strange, late } = self;
         view.line("unsettled.window", receipt.window_start);
         view.line("unsettled.outcome", format!("{:?}", receipt.outcome));
         view.line("unsettled.looks", looks);
         view.line("unsettled.waiting", waiting);
         view.line_if_some("unsettled.strange", strange.as_deref());
+        late.describe("unsettled", view);
         ledger.describe("unsettled", view);
     }
 }
@@ -64,15 +75,24 @@ impl Machine {
             return;
         }
         self.marks.sometimes("window-ends-with-a-pending-upload");
-        self.unsettled = Some(Unsettled { receipt, ledger, looks: 0, waiting: in_flight, strange: None });
+        self.unsettled =
+            Some(Unsettled { receipt, ledger, looks: 0, waiting: in_flight, strange: None, late: Attempts::default() });
         self.read_unsettled(out);
     }
 
     /// The upload that was in flight when its window ended is over, however it went.
-    pub(super) fn late_upload_answered(&mut self, window_start: u64, out: &mut Actions) {
+    pub(super) fn late_upload_answered(
+        &mut self,
+        window_start: u64,
+        result: Result<Etag, BucketError>,
+        out: &mut Actions,
+    ) {
         let is_asked = |unsettled: &Unsettled| unsettled.receipt.window_start == window_start;
         if let Some(unsettled) = self.unsettled.as_mut().filter(|unsettled| is_asked(unsettled)) {
             unsettled.waiting = false;
+            if let Err(error) = result {
+                unsettled.late.bucket_failed(&error);
+            }
             self.read_unsettled(out);
         }
     }
@@ -124,6 +144,7 @@ impl Machine {
                 self.give_unsettled(out);
             }
             Err(error) => {
+                unsettled.late.bucket_failed(&error);
                 out.push(trouble(Area::Bucket, error));
                 self.look_again(out);
             }
@@ -137,6 +158,22 @@ impl Machine {
         unsettled.looks += 1;
         if unsettled.looks >= LOOKS_MAX || self.stopping {
             self.give_unsettled(out);
+        }
+    }
+
+    /// Give a receipt to every window from `from` on that passed before `until` without a block of it being seen.
+    pub(super) fn give_missed(&mut self, from: u64, until: u64, out: &mut Actions) {
+        if from >= until || !self.config.behaviours.contains(&Behaviour::MissedWindowsHaveReceipts) {
+            return;
+        }
+        self.marks.sometimes("window-is-missed");
+        let is_unregistered = self.account.is_unregistered();
+        let from = from.max(until.saturating_sub(MISSED_WINDOWS_MAX * PROTOCOL.window_blocks));
+        for start in (from..until).step_by(PROTOCOL.window_blocks as usize) {
+            self.note_ended(start);
+            let outcome =
+                if is_unregistered { WindowOutcome::NotRegistered } else { WindowOutcome::Lost(MISSED_WHY.to_owned()) };
+            out.push(Action::Report(Report::Receipt(WindowReceipt::of(start, outcome))));
         }
     }
 
@@ -159,6 +196,7 @@ impl Machine {
     }
 
     fn settle_recovered(&mut self, recovered: Recovered, why: &str, out: &mut Actions) {
+        self.note_ended(recovered.window_start());
         if recovered.is_closed() && !planted(Mutant::ReceiptTwice) {
             return;
         }
@@ -184,9 +222,13 @@ impl Machine {
     }
 
     fn give_unsettled(&mut self, out: &mut Actions) {
-        if let Some(unsettled) = self.unsettled.take() {
-            give(unsettled.receipt, out);
+        let Some(Unsettled { mut receipt, late, .. }) = self.unsettled.take() else { return };
+        let is_told = self.config.behaviours.contains(&Behaviour::OutcomeFollowsFromAttempts);
+        if let (WindowOutcome::Lost(why), Some(failures)) = (&mut receipt.outcome, late.bucket().filter(|_| is_told)) {
+            why.push_str("; after the window's end ");
+            why.push_str(&failures);
         }
+        give(receipt, out);
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::event::Timer;
+use super::heads::HeadCheck;
 use super::marks::Marks;
 use super::settlement::Unsettled;
 use super::timing::Timing;
@@ -18,6 +19,8 @@ use super::{Machine, MachineConfig};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Snapshot {
     timing: Timing,
+    #[serde(default, skip_serializing_if = "HeadCheck::is_unused")]
+    head_check: HeadCheck,
     account: Account,
     recovered: Option<Recovered>,
     window: Option<Window>,
@@ -29,17 +32,22 @@ pub struct Snapshot {
 impl Machine {
     /// The state as it is now.
     pub fn snapshot(&self) -> Snapshot {
-        let Self { config: _, timing, account, recovered, window, unsettled, stopping, timers, marks: _ } =
+        let Self { config: _, timing, head_check, account, recovered, window, unsettled, stopping, timers, marks: _ } =
             self.clone();
-        Snapshot { timing, account, recovered, window, unsettled, stopping, timers }
+        Snapshot { timing, head_check, account, recovered, window, unsettled, stopping, timers }
     }
 
     /// A machine that goes on where another one was.
     pub fn restore(config: MachineConfig, snapshot: Snapshot) -> Self {
-        let Snapshot { timing, account, recovered, window, unsettled, stopping, timers } = snapshot;
+        let Snapshot { timing, head_check, account, recovered, window, unsettled, stopping, timers } = snapshot;
         let timing = timing.configured(&config);
         let marks = Marks::default();
-        Self { config, timing, account, recovered, window, unsettled, stopping, timers, marks }
+        Self { config, timing, head_check, account, recovered, window, unsettled, stopping, timers, marks }
+    }
+
+    /// The newest block that counts.
+    pub fn head(&self) -> Option<u64> {
+        self.timing.head()
     }
 
     /// First block of the window that is mined.

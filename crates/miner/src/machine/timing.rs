@@ -69,6 +69,16 @@ impl Timing {
         self.head.map(|(head, _)| head.number)
     }
 
+    /// The best head, and when it was seen.
+    pub(super) const fn last_head(&self) -> Option<(Head, u64)> {
+        self.head
+    }
+
+    /// Take this head, which may be lower than the one before; nothing is learnt of block time by it.
+    pub(super) const fn set_head(&mut self, head: Head, now_ms: u64) {
+        self.head = Some((head, now_ms));
+    }
+
     /// Note a head; false if it is not newer than the one before.
     pub(super) fn note_head(&mut self, head: Head, now_ms: u64) -> bool {
         if let Some((before, seen_ms)) = self.head {

@@ -1,7 +1,9 @@
 //! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
 
+mod attempts;
 mod confirmed;
 mod description;
+mod outcome;
 
 use grail_protocol::rollout::Rollout;
 use grail_protocol::signature::Hotkey;
@@ -13,12 +15,18 @@ use super::action::Action;
 use super::choice::Choice;
 use super::event::{JournalEntry, Timer};
 use super::ledger::Ledger;
-use super::receipt::{Area, WindowOutcome};
+use super::receipt::Area;
 use super::{Actions, Machine, ledger, trouble};
 use crate::answers::{BucketError, Etag, JournalError, Now, PutCondition};
 use crate::behaviour::Behaviour;
 use crate::group::SignedGroup;
 use crate::mutants::{Mutant, planted};
+
+pub(super) use self::attempts::Attempts;
+
+/// What is told of a write that was acknowledged and that validators would not find.
+const NOT_WHERE_VALIDATORS_READ: &str = "a write was acknowledged, and there is no object where validators read; see that \
+                                         R2_ENDPOINT_URL and R2_ACCOUNT_ID name the same bucket";
 
 /// Read-backs that may find nothing after a write that was acknowledged.
 const MISSING_READS_MAX: u32 = 5;
@@ -37,6 +45,9 @@ pub(super) struct Upload {
     /// Why no further attempt can succeed.
     refused: Option<String>,
     last_trouble: Option<String>,
+    /// Everything that failed; nothing of it is kept where nothing did, as on tapes of before.
+    #[serde(default, skip_serializing_if = "Attempts::is_empty")]
+    attempts: Attempts,
     last_began_ms: Option<u64>,
     /// The length of the clean run for which `choice` was computed.
     considered: usize,
@@ -106,22 +117,6 @@ impl Upload {
         self.confirmed.as_ref()
     }
 
-    /// Why something clean was not uploaded.
-    pub(super) fn failure(&self) -> WindowOutcome {
-        if let Some(refused) = &self.refused {
-            return WindowOutcome::Lost(refused.clone());
-        }
-        let confirming = self.job.as_ref().is_some_and(|job| match &job.stage {
-            Stage::Pausing(next) => **next == Stage::Confirming,
-            stage => *stage == Stage::Confirming,
-        });
-        if confirming {
-            return WindowOutcome::KeptBack("the window's block hash could not be confirmed".to_owned());
-        }
-        let why = self.last_trouble.clone();
-        WindowOutcome::Lost(why.unwrap_or_else(|| "the upload was not confirmed before the window ended".to_owned()))
-    }
-
     /// What was uploaded under the old hash must not be found by a validator.
     pub(super) fn reorganised(&mut self, out: &mut Actions) {
         // A write in flight is answered before anything else is done with the object.
@@ -129,6 +124,7 @@ impl Upload {
             self.job = None;
             out.push(Action::ClearTimer(Timer::Retry));
         }
+        self.attempts = Attempts::default();
         self.must_delete = !self.ledger.is_empty();
         self.confirmed = None;
         self.considered = 0;
@@ -214,9 +210,10 @@ impl Machine {
     }
 
     /// The block hash could not be read, and may have changed.
-    pub(super) fn confirmation_failed(&mut self, now: Now, out: &mut Actions) {
-        let waits = |job: &Job| job.stage == Stage::Confirming;
-        if self.window.as_ref().and_then(|window| window.upload.job.as_ref()).is_some_and(waits) {
+    pub(super) fn confirmation_failed(&mut self, now: Now, why: &str, out: &mut Actions) {
+        let Some(window) = self.window.as_mut() else { return };
+        if window.upload.job.as_ref().is_some_and(|job| job.stage == Stage::Confirming) {
+            window.upload.attempts.hash_failed(why);
             self.pause_upload(now, Stage::Confirming, out);
         }
     }
@@ -273,7 +270,7 @@ impl Machine {
         out: &mut Actions,
     ) {
         let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
-            return self.late_upload_answered(window_start, out);
+            return self.late_upload_answered(window_start, result, out);
         };
         let Some(job) = window.upload.job.as_mut().filter(|job| job.stage == Stage::Putting) else {
             return;
@@ -295,6 +292,7 @@ impl Machine {
             Err(error) => {
                 out.push(trouble(Area::Bucket, &error));
                 window.upload.last_trouble = Some(error.to_string());
+                window.upload.attempts.bucket_failed(&error);
                 match error {
                     error @ BucketError::Transient(_) if planted(Mutant::TransientIsFinal) => {
                         window.upload.ledger.abandon_pending(window_start, ledger::NOT_THERE, out);
@@ -361,6 +359,7 @@ impl Machine {
             Ok(Some(_)) => {
                 self.marks.sometimes("another-writer-is-in-the-bucket");
                 let error = BucketError::ConditionFailed.to_string();
+                window.upload.attempts.bucket_failed(&BucketError::ConditionFailed);
                 window.upload.ledger.abandon_pending(window_start, &error, out);
                 self.refuse(error);
             }
@@ -369,17 +368,27 @@ impl Machine {
                 self.pause_upload(now, Stage::Reading { written, missing: missing + 1, strange }, out);
             }
             Ok(None) => {
+                if written {
+                    self.marks.sometimes("acknowledged-write-is-never-found");
+                    window.upload.attempts.bucket_is_wrong(NOT_WHERE_VALIDATORS_READ);
+                    if self.config.behaviours.contains(&Behaviour::OutcomeFollowsFromAttempts) {
+                        out.push(trouble(Area::Bucket, NOT_WHERE_VALIDATORS_READ));
+                    }
+                }
+                let why = window.upload.reason(&self.config.behaviours, ledger::NOT_THERE);
                 window.upload.etag = None;
-                window.upload.ledger.abandon_pending(window_start, ledger::NOT_THERE, out);
+                window.upload.ledger.abandon_pending(window_start, &why, out);
                 self.pause_upload(now, Stage::Confirming, out);
             }
             Err(error @ BucketError::Refused(_)) => {
                 out.push(trouble(Area::Bucket, &error));
+                window.upload.attempts.bucket_failed(&error);
                 self.refuse(error.to_string());
             }
             Err(error) => {
                 out.push(trouble(Area::Bucket, &error));
                 window.upload.last_trouble = Some(error.to_string());
+                window.upload.attempts.bucket_failed(&error);
                 self.pause_upload(now, Stage::Reading { written, missing, strange }, out);
             }
         }
@@ -407,6 +416,7 @@ impl Machine {
             }
             Err(error) => {
                 out.push(trouble(Area::Bucket, &error));
+                window.upload.attempts.bucket_failed(&error);
                 self.pause_upload(now, Stage::Deleting, out);
             }
         }
@@ -446,6 +456,7 @@ impl Machine {
             window.confirmed(self.config.policy, &entry, Some(slack_ms));
         }
         window.upload.last_trouble = None;
+        window.upload.attempts = Attempts::default();
     }
 
     fn refuse(&mut self, why: String) {

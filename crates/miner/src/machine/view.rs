@@ -74,7 +74,8 @@ impl Display for Change {
 impl Machine {
     /// Everything that it knows and has not from its configuration.
     pub fn view(&self) -> View {
-        let Self { config: _, timing, account, recovered, window, unsettled, stopping, timers, marks: _ } = self;
+        let Self { config: _, timing, head_check, account, recovered, window, unsettled, stopping, timers, marks: _ } =
+            self;
         let mut view = View::default();
         view.line("stopping", stopping);
         account.describe(&mut view);
@@ -88,6 +89,7 @@ impl Machine {
             unsettled.describe(&mut view);
         }
         timing.describe(&mut view);
+        head_check.describe(&mut view);
         for (timer, at_ms) in timers {
             view.line(format!("timers.{}", timer.name()), at_ms);
         }

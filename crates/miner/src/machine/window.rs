@@ -81,6 +81,11 @@ impl Recovered {
 }
 
 impl Window {
+    /// Whether the hash of its first block was read, so that work on it may have begun.
+    pub(super) const fn has_hash(&self) -> bool {
+        self.hash.is_some()
+    }
+
     pub(super) fn describe(&self, view: &mut View) {
         let Self {
             start,
@@ -179,7 +184,7 @@ impl Machine {
         out: &mut Actions,
     ) {
         let head = self.timing.head().unwrap_or(0);
-        let final_from = block + self.config.reorganisation_blocks_max;
+        let final_from = block.saturating_add(self.config.reorganisation_blocks_max);
         let Some(window) = self.window.as_mut().filter(|window| window.start == block) else {
             return;
         };
@@ -197,15 +202,16 @@ impl Machine {
                 Some(_) => self.reorganised(now, hash, out),
                 None => self.hash_known(now, hash, out),
             },
-            Ok(None) => self.hash_unreadable(now, out),
+            Ok(None) => self.hash_unreadable(now, "the chain endpoint does not know the block", out),
             Err(error) => {
+                let why = error.to_string();
                 out.push(trouble(Area::Chain, error));
-                self.hash_unreadable(now, out);
+                self.hash_unreadable(now, &why, out);
             }
         }
     }
 
-    fn hash_unreadable(&mut self, now: Now, out: &mut Actions) {
+    fn hash_unreadable(&mut self, now: Now, why: &str, out: &mut Actions) {
         let Some(window) = &self.window else { return };
         if window.hash_final {
             // It was read when nothing could replace it any more; the upload need not wait for another reading.
@@ -215,7 +221,7 @@ impl Machine {
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         } else {
             self.marks.sometimes("block-hash-is-not-confirmed-in-time");
-            self.confirmation_failed(now, out);
+            self.confirmation_failed(now, why, out);
         }
     }
 
@@ -320,6 +326,7 @@ impl Machine {
     /// Write the receipt of the window that ends.
     pub(super) fn close_window(&mut self, out: &mut Actions) {
         let Some(window) = self.window.take() else { return };
+        self.note_ended(window.start);
         if self.close_unconfirmed(window.start, out) {
             return;
         }
@@ -349,7 +356,7 @@ impl Machine {
         } else if self.account.is_unregistered() {
             WindowOutcome::NotRegistered
         } else if window.groups.clean_prefix() > 0 {
-            window.upload.failure()
+            window.upload.failure(&self.config.behaviours)
         } else if window.generation > 0 {
             WindowOutcome::Reorganised
         } else {

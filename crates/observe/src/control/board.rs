@@ -39,6 +39,8 @@ pub type Sampler = Box<dyn Fn() -> Vec<EndpointStatus>>;
 /// Keeps what is known, and says when a stop that waits for the window is due.
 pub struct Board {
     shared: Arc<Shared>,
+    /// What was known before a head came that may not count.
+    before_head: Option<BeforeHead>,
     sampler: Sampler,
     sampled_ms: Option<u64>,
     tally: Tally,
@@ -63,6 +65,12 @@ struct Known {
     bucket: EndpointStatus,
     speeds: Speeds,
     troubles: VecDeque<(Instant, String, String)>,
+}
+
+/// The head, and the window if the new head ended it.
+struct BeforeHead {
+    head: Option<(u64, Instant)>,
+    window: Option<Window>,
 }
 
 struct Window {
@@ -99,7 +107,7 @@ impl Board {
         };
         let shared =
             Shared { identity, vitals, upload, stop: watch::Sender::new(Stopping::No), known: Mutex::new(known) };
-        Self { shared: Arc::new(shared), sampler, sampled_ms: None, tally: Tally::default() }
+        Self { shared: Arc::new(shared), before_head: None, sampler, sampled_ms: None, tally: Tally::default() }
     }
 
     /// Says once the miner is to stop now.
@@ -214,13 +222,15 @@ impl Observer for Board {
         let mut known = self.shared.known();
         match event {
             Event::HeadMoved(head) => {
+                let mut before = BeforeHead { head: known.head, window: None };
                 known.head = Some((head.number, Instant::now()));
                 let start = window_start(head.number);
                 let is_new = known.window.as_ref().is_none_or(|window| window.start < start);
                 if is_new && *self.shared.stop.borrow() != Stopping::Now {
-                    known.window = Some(Window::new(start));
+                    before.window = known.window.replace(Window::new(start));
                     known.speeds = Speeds::default();
                 }
+                self.before_head = Some(before);
             }
             Event::BeaconAnswered { result, .. } => answered(&mut known.beacon, result.as_ref().err()),
             Event::UploadAnswered { result, .. } => {
@@ -271,7 +281,8 @@ impl Observer for Board {
         }
     }
 
-    fn handled(&mut self, now: Now, _: &Machine) {
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.believe(machine);
         let is_due = self.sampled_ms.is_none_or(|at| now.monotonic_ms >= at + SAMPLE_MS);
         if is_due {
             self.sampled_ms = Some(now.monotonic_ms);
@@ -286,6 +297,29 @@ impl Observer for Board {
 }
 
 impl Board {
+    /// Show the head and the window that count.
+    fn believe(&mut self, machine: &Machine) {
+        let before = self.before_head.take();
+        let mut known = self.shared.known();
+        let counts = |head: Option<(u64, Instant)>| head.is_some_and(|(number, _)| Some(number) == machine.head());
+        if counts(known.head) {
+            return;
+        }
+        match before {
+            Some(BeforeHead { head, window }) if counts(head) => {
+                known.head = head;
+                known.window = window.or(known.window.take());
+            }
+            _ => {
+                known.head = machine.head().map(|number| (number, Instant::now()));
+                let shown = known.window.as_ref().map(|window| window.start);
+                if let Some(start) = machine.window_start().filter(|start| Some(*start) != shown) {
+                    known.window = Some(Window::new(start));
+                }
+            }
+        }
+    }
+
     fn report(&self, known: &mut Known, now: Now, report: &Report) {
         match report {
             Report::WindowOpened { window_start, with_beacon } => {

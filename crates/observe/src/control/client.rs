@@ -42,6 +42,14 @@ pub enum ControlError {
         /// The beginnings of their hotkeys' addresses.
         hotkeys: Vec<String>,
     },
+    /// The system does not let this user look.
+    #[error("cannot look for a miner at {} ({source}); ask as the user who mines", path.display())]
+    Denied {
+        /// The folder or the socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// It was there, and went away or does not answer.
     #[error("the miner at {} does not answer ({why}); see whether its process still runs", socket.display())]
     Gone {
@@ -58,13 +66,12 @@ impl Asking {
     /// # Errors
     /// [`ControlError`].
     pub fn find(folder: &Path, hotkey: Option<&str>) -> Result<Self, ControlError> {
-        let mut found: Vec<(String, Self)> = sockets(folder)
-            .into_iter()
-            .filter(|(name, _)| {
-                hotkey.is_none_or(|wanted| wanted.starts_with(name.as_str()) || name.starts_with(wanted))
-            })
-            .filter_map(|(name, path)| Some((name, Self::connect(path)?)))
-            .collect();
+        let mut found: Vec<(String, Self)> = Vec::new();
+        for (name, path) in sockets(folder)? {
+            if hotkey.is_none_or(|wanted| wanted.starts_with(name.as_str()) || name.starts_with(wanted)) {
+                found.extend(Self::connect(path)?.map(|asking| (name, asking)));
+            }
+        }
         if found.len() > 1 {
             let hotkeys = found.into_iter().map(|(name, _)| name).collect();
             return Err(ControlError::Several { folder: folder.to_owned(), hotkeys });
@@ -73,10 +80,18 @@ impl Asking {
     }
 
     /// None where nobody listens: a process that was killed leaves its socket behind.
-    fn connect(socket: PathBuf) -> Option<Self> {
-        let stream = UnixStream::connect(&socket).ok()?;
-        stream.set_write_timeout(Some(PATIENCE)).ok()?;
-        Some(Self { stream, socket, patience: PATIENCE })
+    fn connect(socket: PathBuf) -> Result<Option<Self>, ControlError> {
+        let stream = UnixStream::connect(&socket).and_then(|stream| {
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok(stream)
+        });
+        match stream {
+            Ok(stream) => Ok(Some(Self { stream, socket, patience: PATIENCE })),
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Err(ControlError::Denied { path: socket, source })
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     /// Ask; every request is answered with how the miner is then.
@@ -93,7 +108,7 @@ impl Asking {
         Ok(serde_json::from_slice(&self.line()?)?)
     }
 
-    /// The next line, which must not be too long and must come soon, however it comes.
+    /// Reads the next line, bounded in length and in total time.
     fn line(&mut self) -> io::Result<Vec<u8>> {
         let end = Instant::now() + self.patience;
         let (mut line, mut chunk) = (Vec::new(), [0; CHUNK_BYTES]);
@@ -118,8 +133,13 @@ impl Asking {
 }
 
 /// Every socket in a folder, with the beginning of the hotkey's address.
-fn sockets(folder: &Path) -> Vec<(String, PathBuf)> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+fn sockets(folder: &Path) -> Result<Vec<(String, PathBuf)>, ControlError> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(ControlError::Denied { path: folder.to_owned(), source });
+        }
+        entries => entries.into_iter().flatten().flatten(),
+    };
     let mut sockets: Vec<(String, PathBuf)> = entries
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
@@ -128,7 +148,7 @@ fn sockets(folder: &Path) -> Vec<(String, PathBuf)> {
         })
         .collect();
     sockets.sort();
-    sockets
+    Ok(sockets)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::Context;
 use super::entry::{Entry, level_name, nanoseconds};
 use crate::sink::{Courier, Dropped, Outbox, Pause, Stop};
 use grail_config::{Endpoint, LokiConfig};
-use grail_http::{HttpClientError, http_client, innermost};
+use grail_http::{HttpClientError, failure_text, http_client};
 
 /// Lines that wait for a server; more are counted as dropped.
 const WAITING_MAX: usize = 4096;
@@ -198,7 +198,7 @@ impl Pusher {
                 status if status.is_client_error() => Pushed::Refused(status.to_string()),
                 status => Pushed::Later(status.to_string()),
             },
-            Err(error) => Pushed::Later(innermost(&error.without_url())),
+            Err(error) => Pushed::Later(failure_text(error)),
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::run::Run;
 use grail_config::Endpoint;
-use grail_http::innermost;
+use grail_http::failure_text;
 
 const RESUME_STATUS: &str = "query RunResumeStatus($project: String, $entity: String, $name: String!) { \
     model(name: $project, entityName: $entity) { bucket(name: $name, missingOk: true) { \
@@ -131,7 +131,7 @@ impl Service {
     async fn send(&self, request: RequestBuilder, body: &Value) -> Result<Vec<u8>, ServiceError> {
         let request = request.basic_auth("api", Some(self.key.expose_secret()));
         let request = request.header("content-type", "application/json").body(body.to_string());
-        let later = |error: reqwest::Error| ServiceError::Later(innermost(&error.without_url()));
+        let later = |error: reqwest::Error| ServiceError::Later(failure_text(error));
         let mut response = request.send().await.map_err(later)?;
         match response.status() {
             status if status.is_success() => {

@@ -11,8 +11,10 @@ use tokio::time::sleep;
 
 use crate::sink::{Pause, Stop};
 use grail_config::AlertsConfig;
-use grail_http::innermost;
+use grail_http::failure_text;
 
+/// Discord refuses more than 2,000 characters, the others more than 4,000.
+const TEXT_CHARS_MAX: usize = 2_000;
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 
@@ -93,7 +95,7 @@ impl Channel {
 
     /// One attempt; where it fails, why, and whether another one may succeed.
     async fn post(&self, client: &Client, text: &str) -> Result<(), (String, bool)> {
-        let body = (self.body)(text).to_string();
+        let body = (self.body)(cut(text)).to_string();
         let request = client.post(self.address.expose_secret()).header("content-type", "application/json").body(body);
         match request.send().await {
             Ok(response) => match response.status() {
@@ -103,7 +105,24 @@ impl Channel {
                     Err((status.to_string(), waits || status.is_server_error()))
                 }
             },
-            Err(error) => Err((innermost(&error.without_url()), true)),
+            Err(error) => Err((failure_text(error), true)),
         }
+    }
+}
+
+/// The text, as much of it as every service takes.
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(TEXT_CHARS_MAX).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_cut_where_a_service_would_refuse_it() {
+        let longest = "ü".repeat(TEXT_CHARS_MAX);
+        assert_eq!(cut(&longest), longest);
+        assert_eq!(cut(&format!("{longest}x")), longest);
     }
 }

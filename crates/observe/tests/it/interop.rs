@@ -8,19 +8,21 @@ use crate::offline::write_run;
 use crate::online::row;
 use crate::wandb_service::{KEY, Service};
 
-/// The interpreter that has the client, if one has.
-fn python() -> Option<String> {
+/// The interpreter that has a package, if one has.
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub(crate) fn python(package: &str) -> Option<String> {
     let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let imported = Command::new(&python).args(["-c", "import wandb"]).output();
-    imported.is_ok_and(|output| output.status.success()).then_some(python)
+    let imported = Command::new(&python).arg("-c").arg(format!("import {package}")).output();
+    let found = imported.is_ok_and(|output| output.status.success()).then_some(python);
+    if found.is_none() {
+        eprintln!("skipped: no Python with {package}; name one in GRAIL_TEST_PYTHON");
+    }
+    found
 }
 
 #[test]
 fn the_official_client_syncs_the_file() {
-    let Some(python) = python() else {
-        eprintln!("skipped: no Python with wandb; name one in GRAIL_TEST_PYTHON");
-        return;
-    };
+    let Some(python) = python("wandb") else { return };
     let folder = tempfile::tempdir().unwrap();
     let run = write_run(folder.path(), 250);
     let service = Service::start();

@@ -10,7 +10,9 @@ use std::time::Duration;
 use grail_engine::CpuEngine;
 use grail_live::engine::CpuWorker;
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Area, Event, GroupId, JournalEntry, Report, Trouble, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{
+    Action, Area, Event, GroupId, JournalEntry, Machine, Report, Trouble, WindowOutcome, WindowReceipt,
+};
 use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
 use grail_observe::health::Health;
 use grail_observe::{
@@ -71,6 +73,11 @@ impl Observer for Watched {
         self.health.action(now, action);
         self.book.action(now, action);
         self.log.action(now, action);
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.metrics.handled(now, machine);
+        self.health.handled(now, machine);
     }
 }
 

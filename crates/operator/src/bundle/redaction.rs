@@ -2,38 +2,56 @@
 
 use anyhow::bail;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::ExposeSecret;
 
-use grail_config::{Shown, TypedConfig};
+use grail_config::{Endpoint, Environment, Shown, TypedConfig};
 
 /// Shorter values are too common to be looked for.
-const CHARS_MIN: usize = 6;
+const CHARS_MIN: usize = 4;
+/// A tape is text of ours, in which a value as short as this may stand by chance.
+const REFUSED_CHARS_MIN: usize = 6;
 const STAND_IN: &str = "[secret]";
+const SCHEMES: [&str; 9] = ["http", "https", "ws", "wss", "socks", "socks4", "socks4a", "socks5", "socks5h"];
 
 /// Finds every secret that was typed, in each form that it may be written in.
-#[derive(Default)]
 pub struct Redactor {
     forms: Vec<String>,
 }
 
 impl Redactor {
-    /// Everything in the configuration that is not shown as it is, what lost against another value, too.
-    pub fn of(typed: &TypedConfig) -> Self {
+    /// Everything in the configuration that is not shown as it is, what lost against another value, too; and what libraries
+    /// read in the environment: proxies with their passwords, the hub's token.
+    pub fn of(typed: &TypedConfig, environment: &Environment) -> Self {
         let candidates = typed.settings().flat_map(|(name, setting)| {
             [&setting.won].into_iter().chain(&setting.lost).map(move |candidate| (name, &candidate.value))
         });
-        let mut forms = Vec::new();
+        let mut secrets = Vec::new();
         for (name, value) in candidates {
             let text = value.expose_secret();
-            let is_shown = Shown::of(name, value) == Shown::Plain(text.to_owned());
-            if !is_shown && text.len() >= CHARS_MIN {
-                let hex = hex::encode(text);
-                forms.extend([text.to_owned(), hex.to_uppercase(), hex, STANDARD.encode(text), bytes_shown(text)]);
+            if Shown::of(name, value) != Shown::Plain(text.to_owned()) {
+                secrets.push(text.to_owned());
+                secrets.extend(parts(text));
+                secrets.extend(
+                    grail_wallet::decoded_password(name, text).map(|password| password.expose_secret().to_owned()),
+                );
             }
         }
+        for (name, value) in environment {
+            let text = value.expose_secret();
+            if name.to_lowercase().ends_with("_proxy") {
+                // Its scheme may be left out.
+                let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+                secrets.extend(parts(&whole));
+            } else if name == "HF_TOKEN" {
+                secrets.push(text.to_owned());
+            }
+        }
+        secrets.retain(|secret| secret.len() >= CHARS_MIN);
+        let mut forms: Vec<String> = secrets.iter().flat_map(|secret| forms_of(secret)).collect();
         // A secret that holds another one goes first, or its rest would stay.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.dedup();
         Self { forms }
     }
 
@@ -47,7 +65,8 @@ impl Redactor {
     /// # Errors
     /// Where a secret is there.
     pub fn refuse(&self, text: &str) -> anyhow::Result<()> {
-        if self.forms.iter().any(|form| text.contains(form.as_str())) {
+        let mut forms = self.forms.iter().filter(|form| form.len() >= REFUSED_CHARS_MIN);
+        if forms.any(|form| text.contains(form.as_str())) {
             bail!(
                 "the tape holds a secret of the configuration, so nothing is written; this is a defect, please report it"
             );
@@ -56,7 +75,81 @@ impl Redactor {
     }
 }
 
+/// What is secret in addresses with commas between, piece by piece, and a login as HTTP sends it.
+fn parts(text: &str) -> Vec<String> {
+    let endpoints = text.split(',').filter_map(|address| Endpoint::parse(address.trim(), &SCHEMES));
+    let parts = endpoints.flat_map(|endpoint| {
+        let login = endpoint.login();
+        let login = login.map(|(user, password)| STANDARD.encode(format!("{user}:{}", password.expose_secret())));
+        endpoint.hidden_parts().into_iter().chain(login)
+    });
+    parts.collect()
+}
+
+/// A secret in every form that programs write it in.
+fn forms_of(secret: &str) -> Vec<String> {
+    let hex = hex::encode(secret);
+    let escaped = secret.escape_debug().to_string();
+    let percent: String = secret
+        .bytes()
+        .map(|byte| match byte {
+            byte if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    let base64 = [STANDARD.encode(secret), STANDARD_NO_PAD.encode(secret), URL_SAFE_NO_PAD.encode(secret)];
+    [secret.to_owned(), hex.to_uppercase(), hex, escaped, percent, bytes_shown(secret)]
+        .into_iter()
+        .chain(base64)
+        .collect()
+}
+
 /// Bytes as Rust shows them.
 fn bytes_shown(text: &str) -> String {
     format!("{:?}", text.as_bytes()).trim_matches(['[', ']']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    #[test]
+    fn every_secret_is_found_in_every_form_and_words_stay() {
+        let environment: Environment = [
+            ("R2_WRITE_SECRET_ACCESS_KEY", "planted/write+key"),
+            ("GRAIL_ALERT_SLACK_URL", "https://hooks.slack.com/services/T0123ABCD/planted0Hook"),
+            ("BT_CHAIN_ENDPOINT", "wss://node.example/v1/planted0Node, wss://user:planted0Chain@node.example"),
+            ("HTTPS_PROXY", "user:planted%40proxy@proxy.example:3128"),
+            ("HF_TOKEN", "planted0hub"),
+            // base64 of `planted0wallet`, each byte XORed with the name's.
+            ("BT_PW_A", "Mjg+PiM6JXIjPjw7OjU="),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), SecretString::from(value)))
+        .collect();
+        let redactor = Redactor::of(&TypedConfig::merge(&environment, None), &environment);
+        let secrets = [
+            "planted/write+key",
+            "planted0Hook",
+            "planted0Node",
+            "planted0Chain",
+            "planted@proxy",
+            "planted0hub",
+            "planted0wallet",
+        ];
+        for secret in secrets {
+            for form in forms_of(secret) {
+                let text = format!("services said {form}, and node.example {form}");
+                assert_eq!(redactor.redacted(&text), "services said [secret], and node.example [secret]", "{form}");
+                assert!(redactor.refuse(&text).is_err(), "{form}");
+            }
+        }
+        let login = STANDARD.encode("user:planted@proxy");
+        for text in [login.as_str(), "planted%40proxy", "planted%2Fwrite%2Bkey"] {
+            assert!(!redactor.redacted(text).contains(text), "{text}");
+        }
+        assert!(redactor.refuse("services, hooks.slack.com, node.example, user").is_ok());
+    }
 }

@@ -1,63 +1,99 @@
-//! The bucket: the write key writes and deletes, the read key reads what validators will read, and cannot write.
+//! The bucket: the write key writes and deletes under conditions, and validators read what it writes where they look for it;
+//! the key that they read with cannot write.
 
-use grail_miner::ports::{Bucket, BucketError, PutCondition};
+use std::time::Duration;
+
+use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use tokio::time::timeout;
 
-use super::check::Check;
+use super::check::{Check, Status};
 use super::configuration::VALUES;
 use super::{Limits, Subject, clock};
-use grail_config::StorageConfig;
-use grail_live::bucket::{AccessKey, Addressing, BucketConfig, S3Bucket};
+use grail_config::{CredentialsError, ReadPlace, StorageConfig};
+use grail_live::bucket::{AccessKey, Addressing, BucketConfig, ReadAddress, S3Bucket};
 use grail_live::unix_ms;
 
 const WRITE: &str = "bucket.write";
 const READ: &str = "bucket.read";
+const CONDITIONS: &str = "bucket.conditions";
+const MULTIPART: &str = "bucket.multipart";
 const READ_ONLY: &str = "bucket.read_only";
 const DELETE: &str = "bucket.delete";
 const CLOCK: &str = "clock.bucket";
 const CONTENT: &[u8] = b"`grail doctor` wrote this to see whether it can; it may be deleted";
+/// What stores say about a request whose time differs from theirs by a quarter of an hour.
+const CLOCK_REFUSAL: &str = "RequestTimeTooSkewed";
+const OTHER_CONTENT: &[u8] = b"`grail doctor` wrote this over it";
+/// How often, and how much later, a write that is not there is looked for again.
+const LATE_READS_MAX: usize = 3;
+const LATE_READ_PAUSE: Duration = Duration::from_millis(300);
 const NETWORK_REMEDY: &str =
     "let the host reach the endpoint, and see whether the store is up; mining tries it again by itself";
+const STORE_REMEDY: &str = "use another store, such as Cloudflare R2 or AWS S3; without conditional writes two miners \
+                            overwrite each other's windows";
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.config() else {
-        return [WRITE, READ, READ_ONLY, DELETE, CLOCK].map(|code| Check::skipped(code, VALUES)).into();
+        let codes = [WRITE, READ, CONDITIONS, MULTIPART, READ_ONLY, DELETE, CLOCK];
+        return codes.map(|code| Check::skipped(code, VALUES)).into();
     };
     let (storage, limits) = (&config.storage, subject.limits);
-    let buckets = S3Bucket::new(described(storage, &storage.write, limits))
-        .and_then(|ours| Ok((ours, S3Bucket::new(described(storage, &storage.read, limits))?)));
-    let (ours, validators) = match buckets {
+    let bucket = |writer: &grail_config::AccessKey| -> anyhow::Result<S3Bucket> {
+        Ok(S3Bucket::new(described(storage, writer, limits)?)?)
+    };
+    let (ours, validators) = match bucket(&storage.write).and_then(|ours| Ok((ours, bucket(&storage.read)?))) {
         Ok(buckets) => buckets,
         Err(error) => {
-            let skipped = [READ, READ_ONLY, DELETE, CLOCK].map(|code| Check::skipped(code, WRITE));
+            let skipped = [READ, CONDITIONS, MULTIPART, READ_ONLY, DELETE, CLOCK];
+            let skipped = skipped.map(|code| Check::skipped(code, WRITE));
             return [Check::obstacle_told(WRITE, &error.to_string(), "; ")].into_iter().chain(skipped).collect();
         }
     };
     let stamp = unix_ms();
     let probe = Probe { bucket: &ours, key: format!("grail/doctor/probe-{stamp}"), limits };
-    let write = probe.written().await;
-    let read = probe.read(write.is_ok()).await;
-    let delete = match &write {
-        Err(Unwritten { is_open: false, .. }) => Check::skipped(DELETE, WRITE),
+    let written = probe.put(CONTENT, &PutCondition::Absent).await;
+    let (read, is_there) = probe.read(&written, storage).await;
+    let plainly = matches!(written, Err(BucketError::Refused(_))) && probe.writes_plainly().await;
+    let write = probe.write_check(&written, is_there, plainly);
+    let (conditions, multipart) = match &written {
+        Ok(version) => (probe.conditions(version).await, probe.multipart().await),
+        Err(_) => (Check::skipped(CONDITIONS, WRITE), Check::skipped(MULTIPART, WRITE)),
+    };
+    let delete = match &written {
+        Err(BucketError::Transient(_) | BucketError::Refused(_)) => Check::skipped(DELETE, WRITE),
         _ => probe.deleted().await,
     };
     let forbidden = Probe { bucket: &validators, key: format!("grail/doctor/probe-{stamp}-by-read-key"), limits };
-    let read_only = match read.remedy {
-        None => forbidden.refused(&probe).await,
-        Some(_) => Check::skipped(READ_ONLY, READ),
+    let read_only = match (write.is_obstacle, read.status) {
+        // A store that refuses everybody tells nothing about a key.
+        (true, _) => Check::skipped(READ_ONLY, WRITE),
+        (false, Status::Ok) => forbidden.refused(&probe).await,
+        (false, _) => Check::skipped(READ_ONLY, READ),
     };
     let offset_ms = ours.server_offset_ms().or(validators.server_offset_ms());
     let clock = offset_ms.map_or_else(|| Check::skipped(CLOCK, WRITE), |offset_ms| clock::check(CLOCK, offset_ms));
-    let write = write.unwrap_or_else(|unwritten| unwritten.check);
-    vec![write, read, read_only, delete, clock]
+    vec![write, read, conditions, multipart, read_only, delete, clock]
 }
 
-fn described(storage: &StorageConfig, writer: &grail_config::AccessKey, limits: Limits) -> BucketConfig {
+/// The bucket as the miner has it, written with this key.
+fn described(
+    storage: &StorageConfig,
+    writer: &grail_config::AccessKey,
+    limits: Limits,
+) -> Result<BucketConfig, CredentialsError> {
     let key = |key: &grail_config::AccessKey| AccessKey { id: key.id.clone(), secret: key.secret.clone() };
     let addressing = if storage.force_path_style { Addressing::Path } else { Addressing::VirtualHost };
     let (endpoint, region) = (storage.endpoint.expose(), &storage.region);
     let config = BucketConfig::s3(endpoint, storage.name(), region, key(writer), key(&storage.read));
-    BucketConfig { addressing, request_ms: limits.call_ms, connect_ms: limits.call_ms.min(config.connect_ms), ..config }
+    let ReadPlace { credentials, server, region } = storage.read_place()?;
+    let read_address = Some(ReadAddress::at(&credentials, server, region));
+    let connect_ms = limits.call_ms.min(config.connect_ms);
+    Ok(BucketConfig { addressing, read_address, request_ms: limits.call_ms, connect_ms, ..config })
+}
+
+/// Whether validators read from another server than the one that is written to.
+fn reads_elsewhere(storage: &StorageConfig) -> bool {
+    storage.read_place().is_ok_and(|place| place.server != storage.endpoint.expose())
 }
 
 /// An object that is there only for a moment.
@@ -67,40 +103,104 @@ struct Probe<'a> {
     limits: Limits,
 }
 
-/// Why the probe was not written.
-struct Unwritten {
-    check: Check,
-    /// Whether it may be there all the same.
-    is_open: bool,
-}
-
 impl Probe<'_> {
-    async fn put(&self) -> Result<(), BucketError> {
-        self.bucket.put(&self.key, CONTENT, &PutCondition::Absent, self.limits.call_ms).await.map(drop)
+    async fn put(&self, content: &[u8], condition: &PutCondition) -> Result<Etag, BucketError> {
+        self.bucket.put(&self.key, content, condition, self.limits.call_ms).await
     }
 
-    async fn written(&self) -> Result<Check, Unwritten> {
-        match self.put().await {
-            Ok(()) => Ok(Check::ok(WRITE, "the write key wrote an object that was not there")),
-            Err(error) => {
-                let is_open = matches!(error, BucketError::Unknown(_));
-                Err(Unwritten { check: failed(WRITE, &error), is_open })
+    /// How the write ended; `is_there` where it took place all the same, `plainly` where one without a condition succeeds.
+    fn write_check(&self, written: &Result<Etag, BucketError>, is_there: bool, plainly: bool) -> Check {
+        match written {
+            Ok(_) => Check::ok(WRITE, "the write key wrote an object that was not there"),
+            Err(_) if is_there && self.bucket.saw_no_version() => {
+                let value =
+                    "the store wrote an object and named no version of it (ETag), which conditional writes need";
+                Check::obstacle(WRITE, value, STORE_REMEDY)
             }
+            Err(error) if plainly => {
+                let value = format!("the store writes, but not under the condition If-None-Match: {error}");
+                Check::obstacle(WRITE, value, STORE_REMEDY)
+            }
+            Err(error) => failed(WRITE, error),
         }
     }
 
-    /// Whether the read key reads what was written; where nothing was, whether it may read at all.
-    async fn read(&self, is_written: bool) -> Check {
-        match timeout(self.limits.call(), self.bucket.get(&self.key)).await {
+    /// Whether the store writes where it is told no condition.
+    async fn writes_plainly(&self) -> bool {
+        let key = format!("{}-without-condition", self.key);
+        self.bucket.try_without_condition(&key, CONTENT, self.limits.call_ms).await.is_ok()
+    }
+
+    /// Whether validators read what was written, and whether it is there; where nothing was written, whether they may read
+    /// at all.
+    async fn read(&self, written: &Result<Etag, BucketError>, storage: &StorageConfig) -> (Check, bool) {
+        let (is_elsewhere, is_written) = (reads_elsewhere(storage), written.is_ok());
+        if is_elsewhere && !is_written {
+            return (Check::skipped(READ, WRITE), false);
+        }
+        let address = self.bucket.read_url();
+        let mut read = timeout(self.limits.call(), self.bucket.get(&self.key)).await;
+        for _ in 0..LATE_READS_MAX {
+            if !(is_written && matches!(read, Ok(Ok(None)))) {
+                break;
+            }
+            // Some stores show a write a little later.
+            tokio::time::sleep(LATE_READ_PAUSE).await;
+            read = timeout(self.limits.call(), self.bucket.get(&self.key)).await;
+        }
+        let check = match read {
             Err(_) => self.late(READ),
             Ok(Err(error)) => failed(READ, &error),
-            Ok(Ok(Some((content, _)))) if content == CONTENT => Check::ok(READ, "the read key reads what was written"),
-            Ok(Ok(None)) if !is_written => Check::ok(READ, "the read key may read; there was nothing to be read"),
+            Ok(Ok(Some((content, _)))) if content == CONTENT => {
+                return (Check::ok(READ, format!("validators read what was written, at {address}")), true);
+            }
+            Ok(Ok(None)) if !is_written => {
+                Check::ok(READ, format!("validators may read at {address}; there was nothing to be read"))
+            }
+            Ok(Ok(_)) if self.bucket.write_url() != address => Check::obstacle(
+                READ,
+                format!("what was written at {} is not at {address}, where validators read", self.bucket.write_url()),
+                match is_elsewhere {
+                    true => "take R2_ENDPOINT_URL out: validators build the address from the account id alone",
+                    false => "set R2_FORCE_PATH_STYLE=true: validators read SERVER/BUCKET/OBJECT",
+                },
+            ),
             Ok(Ok(_)) => Check::failure(
                 READ,
-                "the read key does not find what the write key wrote",
+                format!("the read key does not find at {address} what the write key wrote"),
                 "make sure that both keys belong to the same account and bucket",
             ),
+        };
+        (check, false)
+    }
+
+    /// Whether the store keeps the conditions under which the miner writes; leaves another content there.
+    async fn conditions(&self, first: &Etag) -> Check {
+        let lacks = |what: &str| Check::obstacle(CONDITIONS, format!("the store does not keep {what}"), STORE_REMEDY);
+        match self.put(OTHER_CONTENT, &PutCondition::Absent).await {
+            Err(BucketError::ConditionFailed) => {}
+            Ok(_) => return lacks("If-None-Match: it wrote over an object that was only to be created"),
+            Err(error) => return failed(CONDITIONS, &error),
+        }
+        match self.put(OTHER_CONTENT, &PutCondition::Matches(first.clone())).await {
+            Ok(second) if second != *first => {}
+            Ok(_) => return lacks("versions apart: two contents have the same ETag"),
+            Err(BucketError::ConditionFailed) => return lacks("If-Match: it refused the version that it had named"),
+            Err(error) => return failed(CONDITIONS, &error),
+        }
+        match self.put(CONTENT, &PutCondition::Matches(first.clone())).await {
+            Err(BucketError::ConditionFailed) => {
+                Check::ok(CONDITIONS, "the store keeps If-None-Match and If-Match, and names versions (ETag)")
+            }
+            Ok(_) => lacks("If-Match: it wrote over another version than the one that was named"),
+            Err(error) => failed(CONDITIONS, &error),
+        }
+    }
+
+    async fn multipart(&self) -> Check {
+        match self.bucket.try_parts(&format!("{}-in-parts", self.key), CONTENT, self.limits.call_ms).await {
+            Ok(()) => Check::ok(MULTIPART, "the store takes an object in parts"),
+            Err(error) => failed(MULTIPART, &error),
         }
     }
 
@@ -114,9 +214,9 @@ impl Probe<'_> {
 
     /// Whether this key is kept from writing; if it is not, `rightful` removes what it wrote.
     async fn refused(&self, rightful: &Probe<'_>) -> Check {
-        match self.put().await {
+        match self.put(CONTENT, &PutCondition::Absent).await {
             Err(BucketError::Refused(_)) => Check::ok(READ_ONLY, "the store does not let the read key write"),
-            Ok(()) => {
+            Ok(_) => {
                 let wrongful = Probe { bucket: rightful.bucket, key: self.key.clone(), limits: self.limits };
                 let left = match wrongful.deleted().await.remedy {
                     None => String::new(),
@@ -148,6 +248,11 @@ impl Probe<'_> {
 
 fn failed(code: &'static str, error: &BucketError) -> Check {
     match error {
+        // NTP sets a clock right while nobody looks.
+        BucketError::Refused(text) if text.contains(CLOCK_REFUSAL) => {
+            let value = format!("refused: {CLOCK_REFUSAL}, since the host's clock is off");
+            Check::passing(code, value, clock::REMEDY)
+        }
         // The store's refusal stands in brackets after the remedy.
         BucketError::Refused(text) => match text.rsplit_once(" (") {
             Some((remedy, refusal)) => {

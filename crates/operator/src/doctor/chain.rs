@@ -13,7 +13,7 @@ use super::configuration::VALUES;
 use super::wallet::HOTKEY;
 use super::{Subject, clock};
 use grail_config::{ChainConfig, Endpoint, MinerConfig, Network};
-use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, OTHER_NETWORK, SubtensorChain};
+use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, Fitness, OTHER_NETWORK, SubtensorChain};
 use grail_live::unix_ms;
 
 const ENDPOINT: &str = "chain.endpoint";
@@ -28,13 +28,22 @@ const AGE_BLOCKS_FAILURE: u64 = 25;
 const ENDPOINT_REMEDY: &str =
     "see whether the node runs and is reachable, or set BT_CHAIN_ENDPOINT to another; mining tries it again by itself";
 
+const BEHIND_REMEDY: &str = "wait until the node has caught up, or set BT_CHAIN_ENDPOINT to one that is up to date";
 const FOREIGN_REMEDY: &str =
     "set BT_NETWORK to the node's network, or BT_CHAIN_ENDPOINT to a node of the network meant";
 
 /// A node that answers.
-struct Reached {
+struct Reached<'a> {
+    endpoint: &'a Endpoint,
     chain: SubtensorChain,
     head: u64,
+    fitness: Fitness,
+}
+
+impl Reached<'_> {
+    fn is_up_to_date(&self) -> bool {
+        self.fitness == Fitness::UpToDate
+    }
 }
 
 /// Why a node is none of those.
@@ -64,38 +73,53 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let signer = subject.wallet().map_or_else(anybody, |wallet| wallet.clone() as Rc<dyn Signer>);
     let attempts =
         config.chain.endpoints.iter().map(|endpoint| reach(subject, &config.chain, endpoint, signer.clone()));
-    let attempts: Vec<Result<Reached, Unreached>> = join_all(attempts).await;
+    let attempts: Vec<Result<Reached<'_>, Unreached>> = join_all(attempts).await;
     let is_reached = attempts.iter().any(Result::is_ok);
     let named = config.chain.endpoints.iter().zip(&attempts);
     let is_foreign = attempts.iter().all(|attempt| matches!(attempt, Err(why) if why.is_foreign()));
     let mut checks: Vec<Check> =
         named.map(|(endpoint, attempt)| told(endpoint, attempt, is_reached, is_foreign)).collect();
-    match attempts.into_iter().find_map(Result::ok) {
-        Some(node) => checks.extend(asked(subject, config, &node).await),
-        None => checks.extend([HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, ENDPOINT))),
+    let mut nodes: Vec<Reached<'_>> = attempts.into_iter().filter_map(Result::ok).collect();
+    // The best witness first; of equals the order of the configuration.
+    nodes.sort_by_key(|node| match node.fitness {
+        Fitness::UpToDate => 0,
+        Fitness::Unknown(_) => 1,
+        Fitness::Behind(_) => 2,
+    });
+    match nodes.as_slice() {
+        [best, ..] => checks.extend(asked(subject, config, best, &nodes).await),
+        [] => checks.extend([HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, ENDPOINT))),
     }
     checks
 }
 
-async fn reach(
+async fn reach<'a>(
     subject: &Subject<'_>,
     config: &ChainConfig,
-    endpoint: &Endpoint,
+    endpoint: &'a Endpoint,
     signer: Rc<dyn Signer>,
-) -> Result<Reached, Unreached> {
+) -> Result<Reached<'a>, Unreached> {
     let genesis = (config.network == Network::Finney).then_some(FINNEY_GENESIS);
-    let settings = ChainSettings { genesis, ..ChainSettings::custom([endpoint.expose()], config.netuid) };
+    let custom = ChainSettings::custom([endpoint.expose()], config.netuid);
+    let settings = ChainSettings { genesis, block_ms: config.block_ms, ..custom };
     let chain = SubtensorChain::new(&settings, signer)?;
-    match timeout(subject.limits.call(), chain.next_head(0)).await {
-        Ok(Ok(head)) => Ok(Reached { chain, head: head.number }),
+    let asked = timeout(subject.limits.call(), async {
+        Ok::<_, ChainError>((chain.next_head(0).await?, chain.fitness().await?))
+    })
+    .await;
+    match asked {
+        Ok(Ok((head, fitness))) => Ok(Reached { endpoint, chain, head: head.number, fitness }),
         Ok(Err(error)) => Err(Unreached::Chain(error)),
         Err(_) => Err(Unreached::Late { call_ms: subject.limits.call_ms }),
     }
 }
 
 /// One of several endpoints may be missed.
-fn told(endpoint: &Endpoint, attempt: &Result<Reached, Unreached>, is_reached: bool, is_foreign: bool) -> Check {
+fn told(endpoint: &Endpoint, attempt: &Result<Reached<'_>, Unreached>, is_reached: bool, is_foreign: bool) -> Check {
     match attempt {
+        Ok(Reached { fitness: Fitness::Behind(why), .. }) => {
+            Check::warning(ENDPOINT, format!("{endpoint} answers, but it is behind: {why}"), BEHIND_REMEDY)
+        }
         Ok(_) => Check::ok(ENDPOINT, format!("{endpoint} answers")),
         Err(why) => {
             // Most failures name their endpoint themselves.
@@ -110,20 +134,22 @@ fn told(endpoint: &Endpoint, attempt: &Result<Reached, Unreached>, is_reached: b
     }
 }
 
-async fn asked(subject: &Subject<'_>, config: &MinerConfig, node: &Reached) -> Vec<Check> {
+async fn asked(subject: &Subject<'_>, config: &MinerConfig, best: &Reached<'_>, nodes: &[Reached<'_>]) -> Vec<Check> {
     let limit = subject.limits.call();
-    let (time, registration, commitment) = tokio::join!(
-        timeout(limit, node.chain.block_time_ms()),
-        timeout(limit, node.chain.registration()),
-        timeout(limit, node.chain.commitment()),
+    let (time, registrations, commitments) = tokio::join!(
+        timeout(limit, best.chain.block_time_ms()),
+        join_all(nodes.iter().map(|node| timeout(limit, node.chain.registration()))),
+        join_all(nodes.iter().map(|node| timeout(limit, node.chain.commitment()))),
     );
-    let mut checks = head(subject, node.head, time.unwrap_or_else(|_| late()));
+    let mut checks = head(subject, best.head, time.unwrap_or_else(|_| late()));
     let ours = match subject.wallet() {
         None => [REGISTRATION, COMMITMENT].map(|code| Check::skipped(code, HOTKEY)),
-        Some(wallet) => [
-            registered(config, wallet.name(), registration.unwrap_or_else(|_| late())),
-            committed(config, commitment.unwrap_or_else(|_| late())),
-        ],
+        Some(wallet) => {
+            let uids = registrations.into_iter().map(|answer| answer.unwrap_or_else(|_| late()));
+            let answers: Vec<_> = nodes.iter().zip(uids).collect();
+            let commitments: Vec<_> = commitments.into_iter().map(|answer| answer.unwrap_or_else(|_| late())).collect();
+            [registered(config, wallet.name(), &answers), committed(config, &commitments)]
+        }
     };
     checks.extend(ours);
     checks
@@ -155,42 +181,71 @@ fn head(subject: &Subject<'_>, number: u64, time: Result<Option<u64>, ChainError
     vec![head, clock::check_by_block(CLOCK, age_ms)]
 }
 
-fn registered(config: &MinerConfig, name: &str, uid: Result<Option<u16>, ChainError>) -> Check {
+/// Only a node that is up to date may say that the hotkey has no uid; one that shows a uid contradicts it.
+fn registered(config: &MinerConfig, name: &str, answers: &[(&Reached<'_>, Result<Option<u16>, ChainError>)]) -> Check {
     let netuid = config.chain.netuid;
-    match uid {
-        Ok(Some(uid)) => Check::ok(REGISTRATION, format!("uid {uid} on subnet {netuid}")),
-        Ok(None) => {
-            let (cold, hot) = name.split_once('/').unwrap_or((name, name));
-            let remedy = format!(
-                "run `btcli subnet register --netuid {netuid} --wallet.name {cold} --wallet.hotkey {hot}` where the coldkey lies"
-            );
-            Check::obstacle(REGISTRATION, format!("{name} is not registered on subnet {netuid}"), remedy)
+    let shown = |is_wanted: &dyn Fn(&Reached<'_>) -> bool| {
+        let uids = answers.iter().filter(|(node, _)| is_wanted(node)).filter_map(|(_, answer)| answer.as_ref().ok());
+        uids.flatten().copied().next()
+    };
+    if let Some(uid) = shown(&|node| node.is_up_to_date()) {
+        return Check::ok(REGISTRATION, format!("uid {uid} on subnet {netuid}"));
+    }
+    if let Some((node, _)) = answers.iter().find(|(node, uid)| node.is_up_to_date() && matches!(uid, Ok(None))) {
+        let (cold, hot) = name.split_once('/').unwrap_or((name, name));
+        let remedy = format!(
+            "run `btcli subnet register --netuid {netuid} --wallet {cold} --wallet-hotkey {hot}` where the coldkey lies \
+             (btcli 9 calls the option --wallet-name)"
+        );
+        let value =
+            format!("{name} is not registered on subnet {netuid}, as {} says, which is up to date", node.endpoint);
+        return Check::obstacle(REGISTRATION, value, remedy);
+    }
+    if let Some(uid) = shown(&|_| true) {
+        return Check::ok(REGISTRATION, format!("uid {uid} on subnet {netuid}, as a node says that may be behind"));
+    }
+    let doubtful = answers.iter().find_map(|(node, uid)| match (&node.fitness, uid) {
+        (Fitness::Behind(why), _) | (Fitness::Unknown(why), Ok(None)) => Some((node.endpoint, why)),
+        _ => None,
+    });
+    match (doubtful, answers.iter().find_map(|(_, answer)| answer.as_ref().err())) {
+        (Some((endpoint, why)), _) => {
+            let value = format!("{endpoint} cannot tell whether {name} is registered on subnet {netuid}: {why}");
+            Check::passing(REGISTRATION, value, BEHIND_REMEDY)
         }
-        Err(error) => Check::failure(REGISTRATION, worded(&error), ENDPOINT_REMEDY),
+        (None, Some(error)) => Check::failure(REGISTRATION, worded(error), ENDPOINT_REMEDY),
+        (None, None) => Check::skipped(REGISTRATION, ENDPOINT),
     }
 }
 
 /// `grail mine` commits by itself, so only what it cannot mend is a failure. Nothing of what is committed is shown.
-fn committed(config: &MinerConfig, committed: Result<Option<Vec<u8>>, ChainError>) -> Check {
-    let committed = match committed {
-        Ok(committed) => committed,
-        Err(error) => return Check::failure(COMMITMENT, worded(&error), ENDPOINT_REMEDY),
-    };
-    let Some(committed) = committed else {
-        let remedy = "nothing is to be done: `grail mine` commits the read key once the hotkey is registered";
-        return Check::warning(COMMITMENT, "the chain holds no read key yet", remedy);
-    };
+///
+/// A node that shows the write key has it, however old or dishonest the node is.
+fn committed(config: &MinerConfig, answers: &[Result<Option<Vec<u8>>, ChainError>]) -> Check {
     let write = &config.storage.write;
-    let holds = |secret: &str| committed.windows(secret.len().max(1)).any(|bytes| bytes == secret.as_bytes());
-    if holds(write.id.expose_secret()) || holds(write.secret.expose_secret()) {
+    let secrets = [write.id.expose_secret(), write.secret.expose_secret()];
+    let is_published = |committed: &Vec<u8>| {
+        let holds = |secret: &str| committed.windows(secret.len().max(1)).any(|bytes| bytes == secret.as_bytes());
+        secrets.into_iter().any(holds)
+    };
+    if answers.iter().flatten().flatten().any(is_published) {
         return Check::obstacle(
             COMMITMENT,
             "the WRITE key is published on the chain, so anybody can overwrite your windows",
             "revoke that R2 token at once, make a new one, and set R2_WRITE_* to its key",
         );
     }
+    let committed = match answers.first() {
+        Some(Ok(Some(committed))) => committed,
+        Some(Ok(None)) => {
+            let remedy = "nothing is to be done: `grail mine` commits the read key once the hotkey is registered";
+            return Check::warning(COMMITMENT, "the chain holds no read key yet", remedy);
+        }
+        Some(Err(error)) => return Check::failure(COMMITMENT, worded(error), ENDPOINT_REMEDY),
+        None => return Check::skipped(COMMITMENT, ENDPOINT),
+    };
     match config.storage.read_credentials() {
-        Ok(ours) if committed == ours => Check::ok(COMMITMENT, "the chain holds our read key"),
+        Ok(ours) if *committed == ours => Check::ok(COMMITMENT, "the chain holds our read key"),
         _ => Check::warning(
             COMMITMENT,
             "the chain holds another read key than ours",

@@ -43,6 +43,9 @@ pub struct Check {
     /// Whether mining must not start before it is mended, because no waiting heals it.
     #[serde(rename = "obstacle")]
     pub is_obstacle: bool,
+    /// Whether mining cannot start now, and can once time has passed: nobody needs to mend anything here.
+    #[serde(skip)]
+    pub is_passing: bool,
 }
 
 impl Check {
@@ -59,7 +62,12 @@ impl Check {
         Self::new(code, Status::Failure, value.into(), Some(remedy.into()))
     }
 
-    /// Something that only the operator can mend.
+    /// Something that keeps mining from starting and passes by itself, or that no witness known to be fit has said.
+    pub(super) fn passing(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { is_passing: true, ..Self::failure(code, value, remedy) }
+    }
+
+    /// Something that only the operator can mend, as a witness says that is known to be fit: docs/exit-codes.md lists each.
     pub(super) fn obstacle(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { is_obstacle: true, ..Self::failure(code, value, remedy) }
     }
@@ -70,12 +78,24 @@ impl Check {
         Self::obstacle(code, value, remedy)
     }
 
+    /// The same, and passing instead of an obstacle if `passes`.
+    pub(super) fn passing_if(self, passes: bool) -> Self {
+        Self { is_obstacle: self.is_obstacle && !passes, is_passing: passes, ..self }
+    }
+
     /// Not examined, since the check `needed` did not end well.
     pub(super) fn skipped(code: &'static str, needed: &str) -> Self {
         Self::new(code, Status::Skipped, format!("needs {needed}"), None)
     }
 
     fn new(code: &'static str, status: Status, value: String, remedy: Option<String>) -> Self {
-        Self { code, status, value: printable(&value), remedy: remedy.map(|text| printable(&text)), is_obstacle: false }
+        Self {
+            code,
+            status,
+            value: printable(&value),
+            remedy: remedy.map(|text| printable(&text)),
+            is_obstacle: false,
+            is_passing: false,
+        }
     }
 }

@@ -8,7 +8,7 @@ pub(super) const PREFIX: &str = "clock.";
 const OFFSET_MS_MAX: i64 = 2_000;
 /// From here on rounds of the beacon are missed, and before long signatures are refused.
 const OFFSET_MS_FAILURE: i64 = 30_000;
-const REMEDY: &str = "set the host's clock by NTP, for example with `timedatectl set-ntp true`";
+pub(super) const REMEDY: &str = "set the host's clock by NTP, for example with `timedatectl set-ntp true`";
 
 /// Judge by how much another clock is ahead of ours.
 pub(super) fn check(code: &'static str, offset_ms: i64) -> Check {

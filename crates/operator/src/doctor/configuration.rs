@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::check::Check;
+use super::passing::env_file_passes;
 use super::{ConfigProblem, Subject};
 use grail_config::{ConfigError, ConfigErrors, MinerConfig};
 
@@ -19,7 +20,8 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
         Ok(config) => usable(config),
         Err(ConfigProblem::File(error)) => {
             let remedy = "correct the file, or name another one with --env-file";
-            vec![Check::obstacle(FILE, error.to_string(), remedy), Check::skipped(VALUES, FILE)]
+            let file = Check::obstacle(FILE, error.to_string(), remedy).passing_if(env_file_passes(error));
+            vec![file, Check::skipped(VALUES, FILE)]
         }
         Err(ConfigProblem::Values(errors)) => unusable(errors),
     };

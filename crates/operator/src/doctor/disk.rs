@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Subject;
 use super::aside::aside;
 use super::check::Check;
+use super::passing::passes;
 use grail_folder as folder;
 
 const FOLDER: &str = "disk.folder";
@@ -24,7 +25,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let looked = aside(subject.limits.call(), move || look(&folder, bytes_min)).await;
     looked.unwrap_or_else(|| {
         let remedy = "see whether the disk is well, or name another folder with --data-dir";
-        vec![Check::obstacle(FOLDER, "the disk does not answer", remedy), Check::skipped(FREE, FOLDER)]
+        vec![Check::passing(FOLDER, "the disk does not answer", remedy), Check::skipped(FREE, FOLDER)]
     })
 }
 
@@ -47,6 +48,10 @@ fn look(folder: &Path, bytes_min: u64) -> Vec<Check> {
                 false => format!("{} will be made", folder.display()),
             };
             vec![Check::ok(FOLDER, value), room]
+        }
+        Err(error) if passes(&error) => {
+            let value = format!("{} cannot be written to for now: {error}", existing.display());
+            vec![Check::passing(FOLDER, value, FREE_REMEDY), room]
         }
         Err(error) => {
             let value = format!("{} cannot be written to: {error}", existing.display());

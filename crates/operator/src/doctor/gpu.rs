@@ -1,8 +1,10 @@
-//! The GPU and its driver, as `nvidia-smi` tells them.
+//! The GPUs that are to generate, as the engine itself finds them: through the same libraries, by the same numbers.
 
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use clap::ValueEnum;
+use grail_cuda::CudaError;
+use grail_cuda::driver::DeviceDescription;
 
 use super::Subject;
 use super::aside::aside;
@@ -13,8 +15,12 @@ use grail_config::Network;
 const DEVICE: &str = "gpu.device";
 const DRIVER: &str = "gpu.driver";
 const CUBLAS: &str = "gpu.cublas";
-/// What the reference's torch calls; other versions may sum in another order.
+/// What the validators' torch calls; other versions may sum in another order.
 const CUBLAS_OF_PROOFS: &str = "12.8.4.1";
+/// GPUs and versions of cuBLAS for which there are golden proofs in the repository.
+const GOLDEN_PAIRS: [(&str, i32); 1] = [("NVIDIA H200", 130_100)];
+/// Opening a device takes seconds where there are many.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What generates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,13 +31,6 @@ pub enum Device {
     Cpu,
 }
 
-/// A card, as its driver tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Card {
-    name: String,
-    driver: String,
-}
-
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.config() else {
         return [DEVICE, DRIVER, CUBLAS].map(|code| Check::skipped(code, VALUES)).into();
@@ -40,24 +39,16 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     if subject.device == Device::Cpu {
         return vec![processor(network)];
     }
-    match aside(subject.limits.call(), card).await.flatten() {
+    let ordinals = subject.devices.to_vec();
+    let look = move || -> Result<Vec<_>, CudaError> { ordinals.into_iter().map(DeviceDescription::of).collect() };
+    match aside(PATIENCE, look).await {
+        Some(found) => told(found, network),
         None => {
-            let remedy = match network {
-                Network::Custom => "mine on a machine with an NVIDIA card and its driver, or with --device cpu",
-                _ => "mine on a machine with an NVIDIA card and its driver: proofs of anything else are rejected",
-            };
-            let device = Check::obstacle(DEVICE, "no CUDA device: nvidia-smi names none", remedy);
+            let value = format!("the driver does not answer within {} s", PATIENCE.as_secs());
+            let device =
+                Check::passing(DEVICE, value, "see what `nvidia-smi` says, and start the machine again if it hangs");
             vec![device, Check::skipped(DRIVER, DEVICE), Check::skipped(CUBLAS, DEVICE)]
         }
-        Some(Card { name, driver }) => vec![
-            Check::ok(DEVICE, name),
-            Check::ok(DRIVER, driver),
-            Check::warning(
-                CUBLAS,
-                "not measured: this build has no CUDA engine that could load it",
-                format!("proofs are exact with cuBLAS {CUBLAS_OF_PROOFS} on the validators' model of card"),
-            ),
-        ],
     }
 }
 
@@ -72,31 +63,137 @@ fn processor(network: Network) -> Check {
     }
 }
 
-/// The first card; none where there is no card, driver or tool.
-fn card() -> Option<Card> {
-    let mut query = Command::new("nvidia-smi");
-    query.args(["--query-gpu=name,driver_version", "--format=csv,noheader"]).stdin(Stdio::null());
-    let output = query.output().ok().filter(|output| output.status.success())?;
-    first_card(&String::from_utf8_lossy(&output.stdout))
+fn told(found: Result<Vec<DeviceDescription>, CudaError>, network: Network) -> Vec<Check> {
+    let devices = match found {
+        Ok(devices) => devices,
+        Err(error) => {
+            return vec![absent(&error, network), Check::skipped(DRIVER, DEVICE), Check::skipped(CUBLAS, DEVICE)];
+        }
+    };
+    let mut checks: Vec<Check> = devices.iter().map(described).collect();
+    // One driver and one cuBLAS serve all devices of a process.
+    if let Some(first) = devices.first() {
+        let (major, minor) = first.cuda;
+        let release = release().map(|release| format!(", driver {release}")).unwrap_or_default();
+        checks.push(Check::ok(DRIVER, format!("CUDA {major}.{minor}{release}")));
+    }
+    let mut pairs: Vec<(&str, &DeviceDescription)> =
+        devices.iter().map(|device| (device.name.as_str(), device)).collect();
+    pairs.dedup_by_key(|(name, _)| *name);
+    checks.extend(pairs.into_iter().map(|(_, device)| multiplied(device)));
+    checks
 }
 
-fn first_card(text: &str) -> Option<Card> {
-    let (name, driver) = text.lines().next()?.rsplit_once(',')?;
-    let [name, driver] = [name, driver].map(|text| text.trim().to_owned());
-    let is_version = driver.starts_with(|c: char| c.is_ascii_digit());
-    (is_version && !name.is_empty()).then_some(Card { name, driver })
+/// Why there is no device to generate on.
+fn absent(error: &CudaError, network: Network) -> Check {
+    let text = error.to_string();
+    let (value, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see what `nvidia-smi` says"));
+    let is_none = matches!(error, CudaError::LibraryMissing { library: "cuda" } | CudaError::NoDevice { count: 0, .. });
+    match (is_none, network) {
+        (false, _) => Check::obstacle(DEVICE, value, remedy),
+        (true, Network::Custom) => {
+            Check::obstacle(DEVICE, value, "mine on a machine with an NVIDIA card and its driver, or with --device cpu")
+        }
+        (true, _) => Check::obstacle(
+            DEVICE,
+            value,
+            "mine on a machine with an NVIDIA card and its driver: proofs of anything else are rejected",
+        ),
+    }
+}
+
+fn described(device: &DeviceDescription) -> Check {
+    let DeviceDescription { ordinal, name, capability: (major, minor), free_bytes, total_bytes, .. } = device;
+    let [free, total] = [free_bytes, total_bytes].map(|bytes| bytes >> 30);
+    let value = format!("{ordinal} is {name}, compute capability {major}.{minor}, {free} of {total} GiB free");
+    Check::ok(DEVICE, value)
+}
+
+/// Which cuBLAS multiplies, and whether proofs of this pair were recorded.
+fn multiplied(device: &DeviceDescription) -> Check {
+    let [major, minor, patch] = device.cublas;
+    let pair = format!("{major}.{minor}.{patch} on {}", device.name);
+    match GOLDEN_PAIRS.contains(&(device.name.as_str(), device.cublas_number())) {
+        true => Check::ok(CUBLAS, format!("{pair}, for which there are golden proofs")),
+        false => Check::warning(
+            CUBLAS,
+            format!("{pair}, for which there are no golden proofs"),
+            format!("proofs are exact with cuBLAS {CUBLAS_OF_PROOFS} on the validators' model of card"),
+        ),
+    }
+}
+
+/// The driver's release, where the kernel's module tells it.
+fn release() -> Option<String> {
+    release_in(&std::fs::read_to_string("/proc/driver/nvidia/version").ok()?)
+}
+
+fn release_in(text: &str) -> Option<String> {
+    let words = text.lines().next()?.split_whitespace();
+    let is_release = |word: &&str| word.contains('.') && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    words.into_iter().find(is_release).map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::Status;
     use super::*;
 
-    #[test]
-    fn the_first_card_is_taken_and_complaints_are_none() {
-        let card = first_card("NVIDIA H200, 580.65.06\nNVIDIA A100, 1\n").unwrap();
-        assert_eq!((card.name.as_str(), card.driver.as_str()), ("NVIDIA H200", "580.65.06"));
-        for text in ["", "No devices were found\n", "NVIDIA-SMI has failed, make sure\n", ", 580\n"] {
-            assert_eq!(first_card(text), None, "{text}");
+    fn device(ordinal: usize, name: &str, cublas: [i32; 3]) -> DeviceDescription {
+        DeviceDescription {
+            ordinal,
+            name: name.to_owned(),
+            capability: (9, 0),
+            free_bytes: 138 << 30,
+            total_bytes: 139 << 30,
+            cuda: (13, 0),
+            cublas,
         }
+    }
+
+    #[test]
+    fn every_device_that_is_named_is_told_and_whether_its_proofs_were_recorded() {
+        let two = vec![device(2, "NVIDIA H200", [13, 1, 0]), device(5, "NVIDIA H200", [13, 1, 0])];
+        let checks = told(Ok(two), Network::Finney);
+        let codes: Vec<&str> = checks.iter().map(|check| check.code).collect();
+        assert_eq!(codes, [DEVICE, DEVICE, DRIVER, CUBLAS]);
+        assert!(checks.iter().all(|check| check.status == Status::Ok), "{checks:?}");
+        assert_eq!(checks[1].value, "5 is NVIDIA H200, compute capability 9.0, 138 of 139 GiB free");
+        let other = told(Ok(vec![device(0, "NVIDIA A100", [12, 8, 4])]), Network::Finney);
+        assert_eq!(other[2].status, Status::Warning);
+        assert_eq!(other[2].value, "12.8.4 on NVIDIA A100, for which there are no golden proofs");
+    }
+
+    #[test]
+    fn why_there_is_none_is_told_by_what_is_missing() {
+        let remedy = |error, network| told(Err(error), network).remove(0).remedy.unwrap();
+        let none = || CudaError::LibraryMissing { library: "cuda" };
+        assert!(remedy(none(), Network::Custom).ends_with("or with --device cpu"));
+        assert!(!remedy(none(), Network::Finney).contains("cpu"));
+        assert!(remedy(CudaError::NoDevice { ordinal: 3, count: 2 }, Network::Finney).contains("--devices"));
+        assert!(remedy(CudaError::LibraryMissing { library: "cublas" }, Network::Finney).contains("LD_LIBRARY_PATH"));
+        assert!(told(Err(none()), Network::Finney)[0].is_obstacle);
+    }
+
+    #[test]
+    fn the_release_is_read_where_the_module_tells_it() {
+        let text =
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:09:26 UTC 2025\nGCC version: 12";
+        assert_eq!(release_in(text).as_deref(), Some("580.65.06"));
+        assert_eq!(release_in("NVRM version: NVIDIA UNIX Open Kernel Module\n"), None);
+    }
+
+    #[test]
+    fn the_pairs_are_those_of_the_recorded_proofs() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/golden-proofs");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let recorded: std::collections::BTreeSet<(String, i32)> = files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .map(|path| {
+                let proof: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+                (proof["gpu"].as_str().unwrap().to_owned(), proof["cublas"].as_i64().unwrap() as i32)
+            })
+            .collect();
+        assert_eq!(recorded, GOLDEN_PAIRS.map(|(gpu, cublas)| (gpu.to_owned(), cublas)).into());
     }
 }

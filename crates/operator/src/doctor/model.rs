@@ -14,6 +14,7 @@ use super::Subject;
 use super::aside::aside;
 use super::check::Check;
 use super::configuration::VALUES;
+use super::passing::passes;
 use grail_config::Network;
 
 const FILES: &str = "model.files";
@@ -41,6 +42,12 @@ enum ModelProblem {
     Absent { model: String },
 }
 
+impl ModelProblem {
+    fn passes(&self) -> bool {
+        matches!(self, Self::File { source, .. } if passes(source))
+    }
+}
+
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.config() else { return vec![Check::skipped(FILES, VALUES)] };
     let model = subject.model.unwrap_or(&config.model_name).to_owned();
@@ -51,6 +58,11 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let limit = Duration::from_millis(subject.limits.model_ms);
     vec![match aside(limit, move || examined(&model, cache.as_deref())).await {
         Some(Ok(value)) => Check::ok(FILES, value),
+        Some(Err(problem)) if problem.passes() => Check::passing(
+            FILES,
+            problem.to_string(),
+            "see whether the disk or the network that holds the model is well",
+        ),
         Some(Err(problem)) => Check::obstacle(FILES, problem.to_string(), DOWNLOAD_REMEDY),
         None => {
             let value = format!("reading the files took more than {} s", limit.as_secs());

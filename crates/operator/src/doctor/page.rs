@@ -32,7 +32,7 @@ pub fn document(examination: &Examination) -> Value {
             "warning": count(Status::Warning),
             "failure": count(Status::Failure),
             "skipped": count(Status::Skipped),
-            "may_mine": examination.obstacles().next().is_none(),
+            "may_mine": examination.may_mine(),
         },
     })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Subject;
 use super::check::Check;
 use super::configuration::VALUES;
+use super::passing::wallet_passes;
 use grail_wallet::{WalletError, WalletLocation};
 
 /// The check that everything needs which signs or asks for our own entries.
@@ -25,7 +26,10 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
         Err(error @ WalletError::OpenToOthers { .. }) => {
             [Check::skipped(HOTKEY, PERMISSIONS), Check::obstacle_told(PERMISSIONS, &error.to_string(), "; ")]
         }
-        Err(error) => [Check::obstacle_told(HOTKEY, &error.to_string(), "; "), Check::skipped(PERMISSIONS, HOTKEY)],
+        Err(error) => {
+            let hotkey = Check::obstacle_told(HOTKEY, &error.to_string(), "; ").passing_if(wallet_passes(error));
+            [hotkey, Check::skipped(PERMISSIONS, HOTKEY)]
+        }
     };
     vec![hotkey, permissions, coldkey(&config.wallet)]
 }

@@ -70,7 +70,8 @@ fn not_uploaded(receipt: &Receipt) -> Conclusion {
     let (text, remedy) = match receipt.outcome.as_str() {
         "kept_back" => (
             format!("{} clean groups were kept back: {why}", receipt.groups_clean),
-            "nothing is to be done unless it happens again: a file under a wrong block hash would have cost twelve windows",
+            "nothing is to be done unless it happens again, then run `grail doctor`: a file under a wrong block hash would \
+             have cost twelve windows",
         ),
         "nothing_ready" => (
             "no group was clean before the deadline".to_owned(),

@@ -21,12 +21,18 @@ pub fn page(why: &Why) -> String {
     let receipt = |receipt: &super::Receipt| {
         let why = receipt.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
         let (clean, uploaded) = (receipt.groups_clean, receipt.groups_uploaded);
-        format!("{}{why}; {clean} groups clean, {uploaded} uploaded", receipt.outcome)
+        let address =
+            receipt.address.as_ref().map_or_else(String::new, |address| format!(", read back from {address}"));
+        format!("{}{why}; {clean} groups clean, {uploaded} uploaded{address}", receipt.outcome)
     };
     let journal = |journal: &super::JournalFacts| {
         let (started, done, abandoned) = (journal.started.len(), journal.done.len(), journal.abandoned.len());
         let groups = journal.groups;
-        format!("{groups} groups; {started} uploads begun, {done} read back, {abandoned} given up")
+        let reasons = match journal.reasons().as_slice() {
+            [] => String::new(),
+            reasons => format!(": {}", reasons.join("; ")),
+        };
+        format!("{groups} groups; {started} uploads begun, {done} read back, {abandoned} given up{reasons}")
     };
     let verdict = |verdict: &super::VerdictFacts| {
         let failure = verdict.failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));

@@ -30,6 +30,9 @@ pub struct Receipt {
     pub slack_seconds: Option<f64>,
     /// sha256 of the file in hex.
     pub sha256: Option<String>,
+    /// The address from which the file was read back, as validators build it.
+    #[serde(default)]
+    pub address: Option<String>,
     /// Whether the beacon entered the randomness.
     pub with_beacon: bool,
     /// Rollouts that the self-check rejected, by check and reason.

@@ -1,5 +1,11 @@
 //! The pages of an operator.
 
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "tests read files and wait in real time")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests run processes in real time, and say what they measured"
+)]
 
 mod report;

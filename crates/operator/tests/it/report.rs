@@ -17,6 +17,7 @@ fn receipt(window: u64, outcome: &str, why: Option<&str>) -> Receipt {
         ended_at: 1_700_000_000.0 + window as f64,
         outcome: outcome.to_owned(),
         why: why.map(str::to_owned),
+        address: None,
         groups_clean: 12,
         groups_uploaded: if is_uploaded { 10 } else { 0 },
         rollouts_uploaded: if is_uploaded { 40 } else { 0 },

@@ -1,5 +1,13 @@
 //! The wire protocol against properties and independent implementations.
 
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests run processes in real time, and say what they measured"
+)]
+
 mod assembly;
 mod drawing;
 mod json;

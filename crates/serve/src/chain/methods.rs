@@ -6,11 +6,11 @@ use grail_protocol::signature::Hotkey;
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use serde_json::{Value, json};
-use subxt::ext::codec::Encode;
 
-use super::node::View;
-use super::state::{Block, PoolRefusal, State};
+use super::answers::{header_json, refusal, version_json};
+use super::state::{Block, State};
 use super::storage_keys::events_key;
+use super::view::View;
 use super::{decoded, hex_text, runtime_api, subscriptions};
 
 pub(super) type Answer = Result<Value, ErrorObjectOwned>;
@@ -49,6 +49,9 @@ pub(super) fn methods(view: Arc<View>) -> RpcModule<Arc<View>> {
         let answer = move |params: Params<'static>, view: Arc<Arc<View>>, _| async move {
             view.admit(name).await?;
             let params: Vec<Value> = params.parse().unwrap_or_default();
+            if let Some(lie) = view.lie(name, &params) {
+                return Ok(lie);
+            }
             let mut state = view.state();
             match &state.nonsense {
                 Some(nonsense) if params != [json!(0)] => Ok(nonsense.clone()),
@@ -59,24 +62,6 @@ pub(super) fn methods(view: Arc<View>) -> RpcModule<Arc<View>> {
     }
     subscriptions::register(&mut module);
     module
-}
-
-/// A header with every field that clients expect.
-pub(super) fn header_json(number: u64, block: &Block) -> Value {
-    let root = hex_text(&block.hash);
-    json!({
-        "number": format!("{number:#x}"), "parentHash": hex_text(&block.parent), "stateRoot": root,
-        "extrinsicsRoot": root, "digest": { "logs": [] },
-    })
-}
-
-/// The runtime's versions.
-pub(super) fn version_json(state: &State) -> Value {
-    json!({
-        "specName": "node-subtensor", "implName": "node-subtensor", "authoringVersion": 1,
-        "specVersion": state.runtime.spec_version(), "implVersion": 1, "apis": [], "transactionVersion": 1,
-        "stateVersion": 1,
-    })
 }
 
 fn block_hash(view: &View, state: &mut State, params: &[Value]) -> Answer {
@@ -123,7 +108,7 @@ fn runtime_version(_: &View, state: &mut State, _: &[Value]) -> Answer {
 }
 
 fn metadata(_: &View, state: &mut State, _: &[Value]) -> Answer {
-    Ok(hex_text(state.runtime.unversioned_metadata()).into())
+    Ok(hex_text(state.runtime.metadata_in(14).unwrap_or_else(|| state.runtime.metadata())).into())
 }
 
 fn call(_: &View, state: &mut State, params: &[Value]) -> Answer {
@@ -136,22 +121,23 @@ fn call(_: &View, state: &mut State, params: &[Value]) -> Answer {
     answer.map(|bytes| hex_text(&bytes).into()).ok_or_else(refused)
 }
 
-fn storage(_: &View, state: &mut State, params: &[Value]) -> Answer {
-    Ok(stored(state, &decoded(text(params, 0)), text(params, 1)))
+fn storage(view: &View, state: &mut State, params: &[Value]) -> Answer {
+    Ok(stored(view, state, &decoded(text(params, 0)), text(params, 1)))
 }
 
-fn stored(state: &State, key: &[u8], block: &str) -> Value {
+fn stored(view: &View, state: &State, key: &[u8], block: &str) -> Value {
     let value = match state.block(block).or_else(|| Some((state.head(), state.blocks.last()?))) {
-        Some((_, block)) if key == events_key() => Some(&block.events),
-        _ => state.storage.get(key),
+        Some((_, block)) if key == events_key() => Some(block.events.clone()),
+        _ => view.stored(state, key),
     };
-    value.map_or(Value::Null, |value| hex_text(value).into())
+    value.map_or(Value::Null, |value| hex_text(&value).into())
 }
 
-fn query_storage(_: &View, state: &mut State, params: &[Value]) -> Answer {
+fn query_storage(view: &View, state: &mut State, params: &[Value]) -> Answer {
     let keys = params.first().and_then(Value::as_array).cloned().unwrap_or_default();
     let block = text(params, 1);
-    let changes = keys.iter().filter_map(Value::as_str).map(|key| json!([key, stored(state, &decoded(key), block)]));
+    let changes =
+        keys.iter().filter_map(Value::as_str).map(|key| json!([key, stored(view, state, &decoded(key), block)]));
     let block = if block.is_empty() { state.hash(state.head()).unwrap_or_default() } else { block.to_owned() };
     Ok(json!([{ "block": block, "changes": changes.collect::<Vec<_>>() }]))
 }
@@ -175,11 +161,6 @@ fn submit(_: &View, state: &mut State, params: &[Value]) -> Answer {
     let extrinsic = decoded(text(params, 0));
     state.submit(&extrinsic).map_err(refusal)?;
     Ok(hex_text(&sp_crypto_hashing::blake2_256(&extrinsic)).into())
-}
-
-/// The pool's refusal as nodes word it.
-pub(super) fn refusal(PoolRefusal(why): PoolRefusal) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(1010, "Invalid Transaction", Some(why))
 }
 
 fn pending_extrinsics(_: &View, state: &mut State, _: &[Value]) -> Answer {
@@ -207,16 +188,10 @@ fn properties(_: &View, _: &mut State, _: &[Value]) -> Answer {
     Ok(json!({ "ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO" }))
 }
 
-fn health(_: &View, _: &mut State, _: &[Value]) -> Answer {
-    Ok(json!({ "peers": 1, "isSyncing": false, "shouldHavePeers": true }))
+fn health(view: &View, _: &mut State, _: &[Value]) -> Answer {
+    Ok(json!({ "peers": 1, "isSyncing": view.is_syncing(), "shouldHavePeers": true }))
 }
 
 fn text(params: &[Value], index: usize) -> &str {
     params.get(index).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The metadata in the format of a version, encoded as the runtime's own call answers it.
-pub(super) fn metadata_at(state: &State, version: u32) -> Vec<u8> {
-    let metadata = (version == state.runtime.metadata_version()).then(|| state.runtime.versioned_metadata().to_vec());
-    metadata.encode()
 }

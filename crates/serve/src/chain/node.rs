@@ -1,20 +1,22 @@
 //! A node: makes blocks at a steady pace and serves them through one or more doors.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonrpsee::server::{ServerBuilder, ServerHandle};
-use jsonrpsee::types::ErrorObjectOwned;
+use subxt::ext::codec::Encode;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tower::ServiceBuilder;
 
-use super::FINALITY_BLOCKS;
 use super::methods::methods;
 use super::origin::RefuseOrigins;
 use super::state::State;
+use super::storage_keys::now_key;
+use super::view::{Lie, Shared, View};
 
 /// A node that makes blocks while it is held.
 pub struct Node {
@@ -36,19 +38,8 @@ pub struct Door {
 #[error("no port on loopback can be listened on ({0}); free some ports or file descriptors")]
 pub struct NodeError(#[from] std::io::Error);
 
-/// What all doors of a node see.
-pub(super) struct Shared {
-    state: Mutex<State>,
-    /// How often the chain changed.
-    changes: watch::Sender<u64>,
-}
-
-/// The chain as one door shows it.
-pub(super) struct View {
-    shared: Arc<Shared>,
-    /// The newest block that is shown, where the door has fallen behind.
-    frozen_at: Mutex<Option<u64>>,
-}
+/// How old the newest block of a node is that is still syncing.
+const SYNCING_AGE_MS: u64 = 7 * 24 * 3_600_000;
 
 impl Node {
     /// Start one on free ports of loopback, with a block every `block_ms`.
@@ -100,7 +91,14 @@ impl Node {
 
 impl Door {
     async fn open(shared: Arc<Shared>) -> Result<Self, NodeError> {
-        let view = Arc::new(View { shared, frozen_at: Mutex::default() });
+        let view = View {
+            shared,
+            frozen_at: Mutex::default(),
+            syncing: Mutex::default(),
+            false_heads: Mutex::default(),
+            lie: Mutex::default(),
+        };
+        let view = Arc::new(view);
         let programs_alone = ServiceBuilder::new().layer(RefuseOrigins);
         let server = ServerBuilder::default().set_http_middleware(programs_alone).build("127.0.0.1:0").await?;
         let socket_address = server.local_addr()?;
@@ -126,49 +124,31 @@ impl Door {
     }
 }
 
-impl Shared {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no holder panicked")
+impl Door {
+    /// Show the chain as a node does that is still syncing and a week behind: with nobody registered. Or as it is.
+    pub fn set_syncing(&self, is_syncing: bool) {
+        let storage = is_syncing.then(|| BTreeMap::from([(now_key(), (unix_ms() - SYNCING_AGE_MS).encode())]));
+        *self.view.syncing.lock().expect("no holder panicked") = storage;
+        self.view.shared.changed();
     }
 
-    fn changed(&self) {
-        self.changes.send_modify(|changes| *changes += 1);
+    /// Lie from now on, or no more.
+    pub fn set_lie(&self, lie: Option<Lie>) {
+        *self.view.lie.lock().expect("no holder panicked") = lie;
+    }
+
+    /// Announce one head that is so many blocks too high to everybody who subscribed to heads.
+    pub fn announce_false_head(&self, blocks: u64) {
+        let number = self.view.shared.state().head() + blocks;
+        let mut false_heads = self.view.false_heads.lock().expect("no holder panicked");
+        *false_heads = (false_heads.0 + 1, number);
+        drop(false_heads);
+        self.view.shared.changed();
     }
 }
 
-impl View {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state()
-    }
-
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.changes.subscribe()
-    }
-
-    /// The newest block that this door shows.
-    pub(super) fn head(&self, state: &State) -> u64 {
-        let frozen_at = *self.frozen_at.lock().expect("no holder panicked");
-        frozen_at.unwrap_or(u64::MAX).min(state.head())
-    }
-
-    /// The newest block that is final.
-    pub(super) fn finalized(&self, state: &State) -> u64 {
-        self.head(state).saturating_sub(FINALITY_BLOCKS)
-    }
-
-    /// Count the call, and wait for ever or fail if that is the method's part.
-    pub(super) async fn admit(&self, method: &str) -> Result<(), ErrorObjectOwned> {
-        let (is_mute, error) = {
-            let mut state = self.state();
-            *state.calls.entry(method.to_owned()).or_default() += 1;
-            let error = state.errors.get(method).or(state.error_for_all.as_ref()).cloned();
-            (state.is_mute || state.mute.contains(method), error)
-        };
-        if is_mute {
-            std::future::pending::<()>().await;
-        }
-        error.map_or(Ok(()), |(code, text)| Err(ErrorObjectOwned::owned(code, text, None::<()>)))
-    }
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 async fn make_blocks(shared: Arc<Shared>, block_ms: u64) {

@@ -1,4 +1,4 @@
-//! Turns requests of web pages away: every page in a browser on this machine reaches a node on loopback, and says its origin.
+//! Refuses requests of web pages, which send an `Origin`: a page in a browser on this machine can reach a node on loopback.
 
 use std::future::{Ready, ready};
 

@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
-use super::metadata_forms;
+use super::metadata_forms::OlderForms;
 
 /// A runtime of subtensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Runtime {
-    /// Of the main network, with metadata in version 16.
+    /// Of the main network, recorded with metadata in version 16.
     Spec365,
-    /// Of a local network, with metadata in version 15.
+    /// Of a local network, recorded with metadata in version 15.
     #[default]
     Spec461,
 }
@@ -52,32 +52,46 @@ impl Runtime {
         }
     }
 
-    /// What a node answers to who names no version: version 14, or the recorded one where it cannot be brought to that.
-    pub fn unversioned_metadata(self) -> &'static [u8] {
-        static OLDER: LazyLock<Option<Vec<u8>>> =
-            LazyLock::new(|| metadata_forms::from_v15(Runtime::Spec461.metadata()));
-        self.reworked(&OLDER)
-    }
-
-    /// What a node answers to who names the version: the recorded metadata, readable for older clients too.
-    pub fn versioned_metadata(self) -> &'static [u8] {
-        static PLAIN: LazyLock<Option<Vec<u8>>> =
-            LazyLock::new(|| metadata_forms::with_plain_numbers(Runtime::Spec461.metadata()));
-        self.reworked(&PLAIN)
-    }
-
-    fn reworked(self, reworked: &'static LazyLock<Option<Vec<u8>>>) -> &'static [u8] {
-        match (self, &**reworked) {
-            (Self::Spec461, Some(reworked)) => reworked,
-            _ => self.metadata(),
+    /// The metadata in the format of a version, as SCALE with its prefix; none if the node does not offer that one.
+    ///
+    /// A node that is asked for no version answers with version 14.
+    pub fn metadata_in(self, version: u32) -> Option<&'static [u8]> {
+        static OF_365: LazyLock<Option<OlderForms>> = LazyLock::new(|| OlderForms::of(Runtime::Spec365.metadata()));
+        static OF_461: LazyLock<Option<OlderForms>> = LazyLock::new(|| OlderForms::of(Runtime::Spec461.metadata()));
+        let forms = match self {
+            Self::Spec365 => &OF_365,
+            Self::Spec461 => &OF_461,
+        };
+        match (version, &**forms) {
+            (14, Some(forms)) => Some(&forms.v14),
+            (15, Some(forms)) => Some(&forms.v15),
+            (16, _) if self == Self::Spec365 => Some(self.metadata()),
+            _ => None,
         }
     }
 
-    /// The version of the metadata's own format.
-    pub const fn metadata_version(self) -> u32 {
+    /// The versions of the metadata's own format that a node offers.
+    pub const fn metadata_versions(self) -> &'static [u32] {
         match self {
-            Self::Spec365 => 16,
-            Self::Spec461 => 15,
+            Self::Spec365 => &[14, 15, 16],
+            Self::Spec461 => &[14, 15],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_is_offered_that_is_named() {
+        for runtime in Runtime::ALL {
+            let offered: Vec<u32> = (0..20).filter(|version| runtime.metadata_in(*version).is_some()).collect();
+            assert_eq!(offered, runtime.metadata_versions());
+            for version in offered {
+                // The prefix `meta`, then the version.
+                assert_eq!(u32::from(runtime.metadata_in(version).unwrap()[4]), version);
+            }
         }
     }
 }

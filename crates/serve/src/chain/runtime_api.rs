@@ -7,7 +7,7 @@ use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive};
 use subxt::Metadata;
 use subxt::ext::codec::{Compact, Decode, Encode};
 
-use super::methods::metadata_at;
+use super::answers::metadata_at;
 use super::state::State;
 
 /// Structures that describe one neuron each.
@@ -42,7 +42,7 @@ pub(super) fn answer(state: &State, method: &str, arguments: &[u8]) -> Option<Ve
     let argument = |arguments: &[u8]| u32::decode(&mut &arguments[..]).ok();
     match method {
         "Metadata_metadata_at_version" => return Some(metadata_at(state, argument(arguments)?)),
-        "Metadata_metadata_versions" => return Some(vec![state.runtime.metadata_version()].encode()),
+        "Metadata_metadata_versions" => return Some(state.runtime.metadata_versions().to_vec().encode()),
         "AccountNonceApi_account_nonce" => {
             let account = <[u8; 32]>::decode(&mut &arguments[..]).ok()?;
             return Some((state.nonce(&account) as u32).encode());

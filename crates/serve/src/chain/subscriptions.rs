@@ -9,25 +9,22 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use super::FINALITY_BLOCKS;
+use super::answers::{header_json, refusal, version_json};
 use super::decoded;
-use super::methods::{header_json, refusal, version_json};
-use super::node::View;
-use super::state::State;
+use super::state::{Block, State};
+use super::view::View;
 
+const NEW_HEADS: &str = "chain_subscribeNewHeads";
 /// The methods that begin a subscription.
-pub(super) const NAMES: [&str; 4] = [
-    "author_submitAndWatchExtrinsic",
-    "chain_subscribeFinalizedHeads",
-    "chain_subscribeNewHeads",
-    "state_subscribeRuntimeVersion",
-];
+pub(super) const NAMES: [&str; 4] =
+    ["author_submitAndWatchExtrinsic", "chain_subscribeFinalizedHeads", NEW_HEADS, "state_subscribeRuntimeVersion"];
 
 type Module = RpcModule<Arc<View>>;
 /// What to tell of the chain as it is, if there is something.
 type Told = fn(&View, &State) -> Option<Value>;
 
 pub(super) fn register(module: &mut Module) {
-    let heads = ["chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads"];
+    let heads = [NEW_HEADS, "chain_newHead", "chain_unsubscribeNewHeads"];
     follow(module, heads, |view, state| told_block(state, view.head(state)));
     let finalized = ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"];
     follow(module, finalized, |view, state| told_block(state, view.finalized(state)));
@@ -57,8 +54,16 @@ fn follow(module: &mut Module, [subscribe, notify, unsubscribe]: [&'static str; 
         let mut changes = view.changes();
         changes.mark_changed();
         let mut last = None;
+        let (mut lies, _) = view.false_heads();
         while changes.changed().await.is_ok() {
             changes.mark_unchanged();
+            let (lies_now, false_head) = view.false_heads();
+            if std::mem::replace(&mut lies, lies_now) != lies_now && subscribe == NEW_HEADS {
+                let header = header_json(false_head, &Block::default());
+                if !sent(&sink, &header).await {
+                    return;
+                }
+            }
             let news = {
                 let state = view.state();
                 if state.is_mute { None } else { state.nonsense.clone().or_else(|| told(&view, &state)) }

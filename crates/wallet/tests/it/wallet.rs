@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use grail_miner::ports::Signer;
-use grail_wallet::{Form, HotkeyWallet, Passwords, WalletError, WalletLocation, password_variable};
+use grail_wallet::{Form, HotkeyWallet, Passwords, WalletError, WalletLocation, password_variable, shell_variable};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
@@ -73,6 +73,28 @@ impl Wallets {
         let variables = BTreeMap::from([(name.clone(), SecretString::from(masked(password, &name)))]);
         let prompt = |_: &Path| -> io::Result<SecretString> { panic!("nobody is asked where a variable is set") };
         HotkeyWallet::open(&self.location(), &Passwords { variables: &variables, prompt: Some(&prompt) })
+    }
+}
+
+/// btcli's name of the variable can hold what no shell can set; the name that a shell can set serves as well.
+#[test]
+fn a_password_is_found_under_both_names_and_the_message_tells_the_one_that_can_be_set() {
+    let wallets = Wallets::with_sample("hot1_ansible_vault");
+    let location = WalletLocation { cold: "my wallet-1@größe".into(), ..wallets.location() };
+    fs::rename(wallets.folder.path().join("cold"), wallets.folder.path().join(&location.cold)).unwrap();
+    let path = location.hotkey_path();
+    let [by_btcli, by_shell] = [password_variable(&path), shell_variable(&path)];
+    assert!(by_btcli.ends_with("MY WALLET-1@GRÖSSE_HOTKEYS_HOT"), "{by_btcli}");
+    assert!(by_shell.ends_with("MY_WALLET_1_GR_SSE_HOTKEYS_HOT"), "{by_shell}");
+    let open = |variables: &BTreeMap<String, SecretString>| {
+        HotkeyWallet::open(&location, &Passwords { variables, prompt: None })
+    };
+    let told = open(&BTreeMap::new()).unwrap_err().to_string();
+    assert!(told.contains(&format!("set {by_shell} to")) && !told.contains(&by_btcli), "{told}");
+    for name in [&by_btcli, &by_shell] {
+        let variables = BTreeMap::from([(name.clone(), SecretString::from(masked("legacy-Passw0rd", name)))]);
+        let opened = open(&variables);
+        assert_eq!(opened.as_ref().map(HotkeyWallet::address).map_err(shown), Ok(HOT1), "{name}");
     }
 }
 
@@ -200,7 +222,7 @@ fn a_missing_hotkey_names_path_and_command() {
     let location = WalletLocation { hot: "absent".into(), ..wallets.location() };
     let passwords = Passwords { variables: &BTreeMap::new(), prompt: None };
     let error = HotkeyWallet::open(&location, &passwords).unwrap_err().to_string();
-    let command = "btcli wallet new_hotkey --wallet.name cold --wallet.hotkey absent";
+    let command = "btcli wallet new-hotkey --wallet cold --wallet-hotkey absent";
     assert!(error.contains(command) && error.contains("cold/hotkeys/absent"), "{error}");
 }
 

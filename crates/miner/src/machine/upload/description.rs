@@ -13,6 +13,7 @@ impl Upload {
             must_delete,
             refused,
             last_trouble,
+            attempts,
             last_began_ms,
             considered,
             choice,
@@ -37,6 +38,7 @@ impl Upload {
         view.line("upload.must_delete", must_delete);
         view.line_if_some("upload.refused", refused.as_ref());
         view.line_if_some("upload.last_trouble", last_trouble.as_ref());
+        attempts.describe("upload", view);
         view.line_if_some("upload.last_began_ms", *last_began_ms);
         view.line("upload.considered", considered);
         view.line_if_some("upload.chosen_groups", choice.map(|choice| choice.groups));

@@ -3,10 +3,10 @@
 use grail_sim::rehearsal::{Card, Rehearsal, Report, Variant};
 
 use super::{HEADINGS, assumptions, percent, row, source};
-use grail_operator::plots::{STYLE, bars, escaped, line_plot, short};
+use crate::plots::{STYLE, bars, escaped, line_plot, short};
 
 /// The whole page.
-pub(super) fn page(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
+pub fn page(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
     let Card { tokens_per_s, proof_ms, .. } = rehearsal.card;
     let plain = &report.plain;
     let cards = [

@@ -1,9 +1,9 @@
 //! Plain text tables.
 
-use grail_terminal::printable;
+use crate::printable;
 
 /// Columns aligned to the right, one line per row, headings first. A cell may hold foreign text.
-pub(super) fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
+pub fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());

@@ -1,0 +1,314 @@
+//! Downloads models by their id on the Hugging Face hub, once, into the usual cache, and checks what came.
+//!
+//! A broken download continues where it stopped. This crate talks to the hub and writes its cache; it knows nothing of
+//! mining. [`Hub::fetch`] gives the folder of a model, and [`local_name`] turns any model name into one that an engine
+//! opens. It is a crate of its own since it reads the environment's rules for folders, which the adapters may not know.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this crate is at the boundary: files and threads enter here"
+)]
+
+mod download;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+pub use self::download::DownloadError;
+use self::download::Repository;
+use grail_config::Environment;
+use grail_folder::bounded;
+use grail_http::HttpClientError;
+
+/// The index of a model whose weights are in parts.
+const INDEX: &str = "model.safetensors.index.json";
+/// Longest index; one of a thousand tensors has 100 KB.
+const INDEX_BYTES_MAX: usize = 16 << 20;
+const WHOLE: &str = "model.safetensors";
+/// What every model has beside its weights.
+const ALWAYS: [&str; 2] = ["config.json", "tokenizer.json"];
+
+/// Models of a hub, and the cache that they are downloaded to.
+pub struct Hub {
+    places: HubPlaces,
+    show_progress: bool,
+}
+
+/// Where models are downloaded from and to, and as whom.
+struct HubPlaces {
+    endpoint: Url,
+    cache: Option<PathBuf>,
+    token: Option<SecretString>,
+}
+
+/// A model that is complete on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedModel {
+    /// The folder with all of its files.
+    pub folder: PathBuf,
+    /// What they are.
+    pub files: Vec<FetchedFile>,
+}
+
+/// A file of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedFile {
+    /// Its name in the folder.
+    pub name: String,
+    /// sha256 of its content, in hex.
+    pub sha256: String,
+}
+
+/// Why a model is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// The hub does not give the file.
+    #[error("{model}: {file} cannot be downloaded ({source}); check the id and the connection, or give a folder")]
+    Download {
+        /// The model's id.
+        model: String,
+        /// The file.
+        file: String,
+        /// What went wrong.
+        source: DownloadError,
+    },
+    /// Nothing says where models are to lie.
+    #[error("no home folder is known to download {model} to; set HF_HOME to a folder for models, or give a folder")]
+    NoHome {
+        /// The model's id.
+        model: String,
+    },
+    /// The hub's address is no address.
+    #[error("the hub {endpoint:?} is no URL ({source}); set HF_ENDPOINT as in https://huggingface.co, or unset it")]
+    Endpoint {
+        /// The address as given.
+        endpoint: String,
+        /// What is wrong with it.
+        source: url::ParseError,
+    },
+    /// There is no client to ask the hub with.
+    #[error("the hub cannot be asked: {0}")]
+    Client(HttpClientError),
+    /// The system gives no thread to download with.
+    #[error("the download cannot be started ({0}); free memory, threads and file descriptors, and start again")]
+    Start(std::io::Error),
+    /// The cache cannot be written.
+    #[error("{}: cannot be written ({source}); free the disk, or set HF_HOME to a folder that this user may write",
+        path.display())]
+    Cache {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A downloaded file cannot be read.
+    #[error("{}: cannot be read ({source}); free the disk and start again", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The list of the weights' parts is no such list.
+    #[error("{model}: {INDEX} is malformed ({problem}); report it to the model's owner, or give a folder")]
+    Index {
+        /// The model's id.
+        model: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file is not what the hub says it is.
+    #[error("{}: sha256 {found}, but the hub names {expected}; the file was removed: start again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+}
+
+impl HubPlaces {
+    fn new(environment: &Environment) -> Result<Self, HubError> {
+        let value = |name: &str| environment.get(name).filter(|value| !value.expose_secret().is_empty());
+        let endpoint = value("HF_ENDPOINT").map_or("https://huggingface.co", |value| value.expose_secret());
+        let stored = || {
+            let text = fs::read_to_string(grail_config::hub_home(environment)?.join("token")).ok()?;
+            Some(SecretString::from(text.trim())).filter(|token| !token.expose_secret().is_empty())
+        };
+        Ok(Self {
+            endpoint: endpoint_of(endpoint)?,
+            cache: grail_config::hub_cache(environment),
+            token: value("HF_TOKEN").cloned().or_else(stored),
+        })
+    }
+}
+
+fn endpoint_of(text: &str) -> Result<Url, HubError> {
+    Url::parse(text).map_err(|source| HubError::Endpoint { endpoint: text.to_owned(), source })
+}
+
+impl Hub {
+    /// The hub and the cache that the environment names.
+    ///
+    /// # Errors
+    /// [`HubError::Endpoint`].
+    pub fn usual(environment: &Environment, show_progress: bool) -> Result<Self, HubError> {
+        Ok(Self { places: HubPlaces::new(environment)?, show_progress })
+    }
+
+    /// Another server and cache.
+    ///
+    /// # Errors
+    /// [`HubError::Endpoint`].
+    pub fn at(endpoint: &str, cache: &Path) -> Result<Self, HubError> {
+        let places = HubPlaces { endpoint: endpoint_of(endpoint)?, cache: Some(cache.to_owned()), token: None };
+        Ok(Self { places, show_progress: false })
+    }
+
+    /// Download what is missing of a model, and check all of it.
+    ///
+    /// # Errors
+    /// [`HubError`] where a file cannot be had or is damaged.
+    pub fn fetch(&self, model: &str) -> Result<FetchedModel, HubError> {
+        let cache = self.places.cache.as_deref().ok_or_else(|| HubError::NoHome { model: model.to_owned() })?;
+        let cached = grail_config::model_folder(model, Some(cache)).filter(|folder| is_complete(model, folder));
+        let folder = match cached {
+            Some(folder) => folder,
+            None => self.download(model, cache)?,
+        };
+        let mut names = ALWAYS.map(str::to_owned).to_vec();
+        names.extend(weights(model, &folder)?);
+        let file = |name: String| Ok(FetchedFile { sha256: checked(&folder.join(&name))?, name });
+        let files = names.into_iter().map(file).collect::<Result<_, _>>()?;
+        Ok(FetchedModel { folder, files })
+    }
+
+    /// Download the newest revision of a model, what is there of it left out; the folder of its files.
+    ///
+    /// On a thread of its own, so that callers may be inside or outside of an asynchronous runtime.
+    fn download(&self, model: &str, cache: &Path) -> Result<PathBuf, HubError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HubError::Start)?;
+        let repository = Repository::new(model, cache, &self.places, self.show_progress)?;
+        let work = async {
+            let folder = repository.get(ALWAYS[0], None).await?;
+            repository.get(ALWAYS[1], Some(&folder)).await?;
+            match repository.get(INDEX, Some(&folder)).await {
+                Err(HubError::Download { source: DownloadError::Status(404), .. }) => {
+                    repository.get(WHOLE, Some(&folder)).await?;
+                }
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    for part in weights(model, &folder)?.iter().filter(|name| *name != INDEX) {
+                        repository.get(part, Some(&folder)).await?;
+                    }
+                }
+            }
+            // Last, since whoever looks for the model takes what this names for complete.
+            repository.name_revision(&folder)?;
+            Ok(folder)
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("download".to_owned());
+            let handle = thread.spawn_scoped(scope, || runtime.block_on(work)).map_err(HubError::Start)?;
+            handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+/// Names of the files in a model's folder that hold the weights, and of their index.
+fn weights(model: &str, folder: &Path) -> Result<Vec<String>, HubError> {
+    let path = folder.join(INDEX);
+    if folder.join(WHOLE).exists() || !path.exists() {
+        return Ok(vec![WHOLE.to_owned()]);
+    }
+    let text = bounded::read(&path, INDEX_BYTES_MAX).map_err(|source| HubError::Read { path, source })?;
+    let malformed = |problem: String| HubError::Index { model: model.to_owned(), problem };
+    let index: Index = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+    let parts: BTreeSet<String> = index.weight_map.into_values().collect();
+    match parts.iter().find(|part| part.contains(['/', '\\']) || part.is_empty()) {
+        Some(part) => Err(malformed(format!("{part:?} is not the name of a file beside it"))),
+        None => Ok([INDEX.to_owned()].into_iter().chain(parts).collect()),
+    }
+}
+
+fn is_complete(model: &str, folder: &Path) -> bool {
+    let is_there = |name: &str| folder.join(name).exists();
+    ALWAYS.into_iter().all(is_there)
+        && weights(model, folder).is_ok_and(|names| names.iter().all(|name| is_there(name)))
+}
+
+/// The folder of a model, downloaded if `name` is a hub id; any other name as it is.
+///
+/// # Errors
+/// As [`Hub::fetch`].
+pub fn local_name(name: &str) -> Result<String, HubError> {
+    if !is_hub_id(name) || Path::new(name).exists() {
+        return Ok(name.to_owned());
+    }
+    Ok(Hub::usual(&grail_config::process_environment(), true)?.fetch(name)?.folder.display().to_string())
+}
+
+/// Whether a name is an owner and a model, rather than a path or one of the engine's own names.
+fn is_hub_id(name: &str) -> bool {
+    let is_word = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    name.split_once('/').is_some_and(|(owner, model)| is_word(owner) && is_word(model))
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// sha256 of a file. Large files are kept under the sha256 that the hub names: they must be what they are called.
+fn checked(path: &Path) -> Result<String, HubError> {
+    let unreadable = |source| HubError::Read { path: path.to_owned(), source };
+    let content = fs::canonicalize(path).map_err(unreadable)?;
+    let mut file = File::open(&content).map_err(unreadable)?;
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut piece).map_err(unreadable)? {
+            0 => break,
+            count => hash.update(&piece[..count]),
+        }
+    }
+    let found = hex::encode(hash.finalize());
+    let called = content.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_sha256 = called.len() == 64 && called.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_sha256 && called != found {
+        // Left in place it would be taken for the file again.
+        for path in [&content, path] {
+            let _ = fs::remove_file(path);
+        }
+        return Err(HubError::Damaged { path: path.to_owned(), expected: called, found });
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_owner_and_a_model_are_a_hub_id() {
+        for id in ["Qwen/Qwen3-4B-Instruct-2507", "a/b_c.d"] {
+            assert!(is_hub_id(id), "{id}");
+        }
+        for path in ["rehearsal", "synthetic:qwen3-4b:1", "./model", "../x", "/models/qwen", "a/b/c", "a/", "/b"] {
+            assert!(!is_hub_id(path), "{path}");
+        }
+    }
+}

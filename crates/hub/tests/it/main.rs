@@ -1,0 +1,11 @@
+//! Downloads from a server on loopback that answers as the Hugging Face hub does.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests run processes in real time, and say what they measured"
+)]
+
+mod download;

@@ -1,0 +1,149 @@
+//! Warnings that repeat: the first at once, then one a minute with a count, and one line when it is over.
+
+use std::collections::BTreeMap;
+
+use grail_miner::machine::{Area, Event};
+
+use crate::metrics::answer;
+
+/// Between two lines of the same kind, and after the last failure until an area counts as well again.
+const PAUSE_MS: u64 = 60_000;
+/// Kinds that are told apart in one area; a stranger's text cannot make more.
+const KINDS_MAX: usize = 8;
+/// Characters of a text that make its kind.
+const KIND_CHARS_MAX: usize = 120;
+
+/// What fails again and again, by area.
+#[derive(Debug, Default)]
+pub(super) struct Repeats(BTreeMap<Area, Spell>);
+
+/// A time in which an area fails.
+#[derive(Debug)]
+struct Spell {
+    since_ms: u64,
+    last_ms: u64,
+    failures: u64,
+    kinds: BTreeMap<String, Kind>,
+}
+
+/// Failures of one kind.
+#[derive(Debug, Default)]
+struct Kind {
+    told_ms: Option<u64>,
+    untold: u64,
+}
+
+/// The end of a spell.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Over {
+    pub(super) area: Area,
+    pub(super) failures: u64,
+    pub(super) seconds: u64,
+}
+
+impl Repeats {
+    /// Something failed: how many of its kind were not told since the last line, if this one is to be told.
+    pub(super) fn failed(&mut self, now_ms: u64, area: Area, text: &str) -> Option<u64> {
+        let begun = Spell { since_ms: now_ms, last_ms: now_ms, failures: 0, kinds: BTreeMap::new() };
+        let spell = self.0.entry(area).or_insert(begun);
+        spell.last_ms = now_ms;
+        spell.failures += 1;
+        let mut kind = kind(text);
+        if spell.kinds.len() >= KINDS_MAX && !spell.kinds.contains_key(&kind) {
+            kind.clear();
+        }
+        let kind = spell.kinds.entry(kind).or_default();
+        if kind.told_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < PAUSE_MS) {
+            kind.untold += 1;
+            return None;
+        }
+        kind.told_ms = Some(now_ms);
+        Some(std::mem::take(&mut kind.untold))
+    }
+
+    /// An event came: the spell that it ends. A single failure ends without a word.
+    pub(super) fn ended(&mut self, now_ms: u64, event: &Event) -> Option<Over> {
+        let area = succeeded(event)?;
+        let is_over = |spell: &mut Spell| now_ms.saturating_sub(spell.last_ms) >= PAUSE_MS;
+        let Spell { since_ms, last_ms, failures, .. } = match self.0.get_mut(&area).is_some_and(is_over) {
+            true => self.0.remove(&area)?,
+            false => return None,
+        };
+        (failures > 1).then_some(Over { area, failures, seconds: (last_ms - since_ms) / 1_000 })
+    }
+}
+
+/// The area that an event shows to work.
+fn succeeded(event: &Event) -> Option<Area> {
+    match event {
+        Event::CommitmentRead(Ok(_)) | Event::CommitmentAnswered(Ok(())) => Some(Area::Commitment),
+        event => answer(event).filter(|(_, is_well)| *is_well).map(|(area, _)| area),
+    }
+}
+
+/// A text without what changes from one failure to the next: numbers, and what stands in brackets.
+fn kind(text: &str) -> String {
+    let mut depth = 0_usize;
+    let outside = text.chars().filter(|c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && !c.is_ascii_digit()
+    });
+    outside.take(KIND_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_miner::ports::{Etag, Head};
+
+    use super::*;
+
+    fn put() -> Event {
+        Event::UploadAnswered { window_start: 30, result: Ok(Etag("1".to_owned())) }
+    }
+
+    #[test]
+    fn of_hundreds_of_failures_one_a_minute_is_told_with_a_count() {
+        let mut repeats = Repeats::default();
+        let told: Vec<(u64, u64)> = (0..226)
+            .filter_map(|number| {
+                let (now_ms, text) =
+                    (number * 333, format!("the bucket refused for now (attempt {number}); trying again"));
+                Some((now_ms, repeats.failed(now_ms, Area::Bucket, &text)?))
+            })
+            .collect();
+        assert_eq!(told, [(0, 0), (60_273, 180)]);
+        assert_eq!(
+            repeats.failed(80_000, Area::Bucket, "the upload's outcome is unknown (x)"),
+            Some(0),
+            "another kind"
+        );
+        assert_eq!(repeats.failed(80_000, Area::Chain, "the bucket refused for now"), Some(0), "another area");
+    }
+
+    #[test]
+    fn the_end_is_told_once_nothing_failed_for_a_minute() {
+        let mut repeats = Repeats::default();
+        let head = Event::HeadMoved(Head { number: 1 });
+        for now_ms in [0, 10_000, 20_000] {
+            repeats.failed(now_ms, Area::Bucket, "x");
+        }
+        assert_eq!(repeats.ended(40_000, &put()), None, "it may fail again");
+        assert_eq!(repeats.ended(90_000, &head), None, "another area is well");
+        assert_eq!(repeats.ended(90_000, &put()), Some(Over { area: Area::Bucket, failures: 3, seconds: 20 }));
+        assert_eq!(repeats.ended(90_001, &put()), None);
+        assert_eq!(repeats.failed(90_002, Area::Bucket, "x"), Some(0), "a new spell begins");
+        assert_eq!(repeats.ended(200_000, &put()), None, "one failure was told when it happened");
+    }
+
+    #[test]
+    fn a_stranger_cannot_fill_the_log_with_ever_other_texts() {
+        let mut repeats = Repeats::default();
+        let text = |number: u32| format!("the chain refused the commitment: {}", "x".repeat(number as usize % 90));
+        let told = (0..10_000).filter(|number| repeats.failed(1, Area::Commitment, &text(*number)).is_some()).count();
+        assert_eq!(told, KINDS_MAX + 1);
+    }
+}

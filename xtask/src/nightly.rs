@@ -1,0 +1,117 @@
+//! `cargo xtask nightly`: the same tests as in CI with far more cases, in a release build.
+//!
+//! Each takes minutes to hours at these numbers and rarely breaks, so CI runs a small sample of it.
+
+use std::process::Command;
+
+use anyhow::Context;
+use grail::output;
+
+/// A test with the number of cases that it gets at night.
+struct Chore {
+    /// The package and its test binary; `lib` for the unit tests.
+    package: &'static str,
+    target: &'static str,
+    /// The test's name, or the beginning of several.
+    test: &'static str,
+    variable: &'static str,
+    cases: u32,
+    /// Why CI runs fewer.
+    why: &'static str,
+}
+
+const CHORES: [Chore; 9] = [
+    Chore {
+        package: "grail-sim",
+        target: "it",
+        test: "swarm",
+        variable: "GRAIL_SWARM_SEEDS",
+        cases: 20_000,
+        why: "seven minutes on two cores; CI runs a fixed sample of the seeds",
+    },
+    Chore {
+        package: "grail-sim",
+        target: "it",
+        test: "fork",
+        variable: "GRAIL_FORK_SEEDS",
+        cases: 100,
+        why: "forks from every event of a tape, a minute for 100 seeds",
+    },
+    Chore {
+        package: "grail-sim",
+        target: "it",
+        test: "rivals",
+        variable: "GRAIL_SUBNET_WINDOWS",
+        cases: 240,
+        why: "a whole day of a subnet of 256 hotkeys",
+    },
+    Chore {
+        package: "grail-tape",
+        target: "it",
+        test: "tape",
+        variable: "GRAIL_TAPE_SEEDS",
+        cases: 200,
+        why: "200 recorded worlds replayed; one world takes a second in a test build",
+    },
+    Chore {
+        package: "grail-live",
+        target: "it",
+        test: "crash_images",
+        variable: "GRAIL_TEST_IMAGES",
+        cases: 120_000,
+        why: "every way in which a disk can lose unsynced writes of a window, ten minutes",
+    },
+    Chore {
+        package: "grail",
+        target: "served",
+        test: "mine::crash::nothing_clean_is_lost",
+        variable: "GRAIL_TEST_KILLS",
+        cases: 1_000,
+        why: "kills of a running miner, half an hour of real windows",
+    },
+    Chore {
+        package: "grail",
+        target: "served",
+        test: "mine::failing_calls::every_call",
+        variable: "GRAIL_TEST_CALLS",
+        cases: 40,
+        why: "each case is a miner that lives through a window of real time",
+    },
+    Chore {
+        package: "grail-engine",
+        target: "lib",
+        test: "silent_corruption",
+        variable: "GRAIL_TEST_FLIPS",
+        cases: 1_000,
+        why: "each flipped bit costs a group of the toy model",
+    },
+    Chore {
+        package: "grail-debugger",
+        target: "it",
+        test: "browser",
+        variable: "GRAIL_TEST_TOKENS_PER_S",
+        cases: 30_000,
+        why: "a timeline of a fast GPU takes a browser a minute to draw",
+    },
+];
+
+/// Run every chore; whether all passed.
+pub(crate) fn run() -> anyhow::Result<bool> {
+    let mut failed = Vec::new();
+    for Chore { package, target, test, variable, cases, why } in CHORES {
+        output::line(format_args!("== {package} {test}, {variable}={cases}: {why}"));
+        let mut command = Command::new("cargo");
+        command.args(["test", "--release", "--package", package]);
+        match target {
+            "lib" => command.arg("--lib"),
+            target => command.args(["--test", target]),
+        };
+        let status = command.args([test, "--", "--nocapture"]).env(variable, cases.to_string()).status();
+        if !status.context("cargo cannot be started")?.success() {
+            failed.push(format!("{package} {test}"));
+        }
+    }
+    output::line(format_args!("nightly: {} of {} passed", CHORES.len() - failed.len(), CHORES.len()));
+    failed.iter().for_each(|name| output::line(format_args!("failed: {name}")));
+    Ok(failed.is_empty())
+}
