@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-golden", &["grail-protocol", "grail-verify", "grail-engine", "grail-cuda"]),
     ("grail-wallet", &["grail-protocol", "grail-miner"]),
     ("grail-config", &["grail-protocol", "grail-miner", "grail-wallet"]),
-    ("grail-hub", &["grail-config", "grail-http"]),
+    ("grail-hub", &["grail-config", "grail-http", "grail-folder"]),
     (
         "grail-live",
         &[
@@ -34,7 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "grail-folder",
         ],
     ),
-    ("grail-tape", &["grail-protocol", "grail-verify", "grail-miner", "grail-folder"]),
+    ("grail-tape", &["grail-protocol", "grail-verify", "grail-miner", "grail-terminal", "grail-folder"]),
     (
         "grail-observe",
         &[
