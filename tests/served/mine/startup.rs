@@ -235,15 +235,13 @@ fn what_the_system_denies_is_told_by_its_path() {
         fs::create_dir(&path).unwrap();
         path
     };
-    let [closed, receipts, identity, tapes] = ["closed", "receipts", "identity", "tapes"].map(data);
+    let [closed, receipts, identity] = ["closed", "receipts", "identity"].map(data);
     fs::write(receipts.join("receipts.jsonl"), "").unwrap();
     fs::write(identity.join("instance-id"), "0123456789abcdef").unwrap();
-    fs::create_dir(tapes.join("tapes")).unwrap();
     let targets = [
         (&closed, closed.clone(), 0o500),
         (&receipts, receipts.join("receipts.jsonl"), 0o400),
         (&identity, identity.join("instance-id"), 0o000),
-        (&tapes, tapes.join("tapes"), 0o500),
     ];
     for (data, target, mode) in targets {
         give(data);
