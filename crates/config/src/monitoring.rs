@@ -9,7 +9,6 @@ use super::error::ConfigError;
 use super::keys::{KEYS, Key};
 use super::notice::Notice;
 use super::reader::Reader;
-use super::setting::Origin;
 
 /// Longest id of a run and longest tag, as the service has them.
 const SHORT_CHARS_MAX: usize = 64;
