@@ -67,10 +67,6 @@ impl HeadCheck {
         view.line_if_some("timing.head_ahead_ms", Some(ahead_ms).filter(|ahead_ms| **ahead_ms > 0));
         view.line_if_some("timing.head_suspect", suspect.map(|head| head.number));
     }
-
-    fn has_ended(&self, window_start: u64) -> bool {
-        self.ended.contains(&window_start)
-    }
 }
 
 impl Machine {
@@ -145,6 +141,10 @@ impl Machine {
         }
     }
 
+    pub(super) fn has_ended(&self, window_start: u64) -> bool {
+        self.head_check.ended.contains(&window_start)
+    }
+
     fn head_confirmed(&mut self, now: Now, head: Head, out: &mut Actions) {
         self.head_check.ahead_ms = 0;
         self.timing.set_head(head, now.monotonic_ms);
@@ -158,7 +158,7 @@ impl Machine {
         self.read_unsettled(out);
         let start = window_start(head.number);
         let is_next = self.window.as_ref().is_none_or(|window| window.start < start);
-        if is_next && !self.stopping && !self.head_check.has_ended(start) {
+        if is_next && !self.stopping && !self.has_ended(start) {
             let missed_from = self.window.as_ref().map(|window| window.start + PROTOCOL.window_blocks);
             self.close_window(out);
             if let Some(missed_from) = missed_from.filter(|_| keeps_to_time) {

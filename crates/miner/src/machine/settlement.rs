@@ -161,7 +161,8 @@ impl Machine {
         }
     }
 
-    /// Give a receipt to every window from `from` on that passed before `until` without a block of it being seen.
+    /// Gives a receipt to every window from `from` on that passed before `until` without a block of it being seen. One that
+    /// this process has ended has its receipt, and one that a crash interrupted gets it from [`Self::close_recovered`].
     pub(super) fn give_missed(&mut self, from: u64, until: u64, out: &mut Actions) {
         if from >= until || !self.config.behaviours.contains(&Behaviour::MissedWindowsHaveReceipts) {
             return;
@@ -170,6 +171,10 @@ impl Machine {
         let is_unregistered = self.account.is_unregistered();
         let from = from.max(until.saturating_sub(MISSED_WINDOWS_MAX * PROTOCOL.window_blocks));
         for start in (from..until).step_by(PROTOCOL.window_blocks as usize) {
+            let is_recovered = self.recovered.as_ref().is_some_and(|recovered| recovered.window_start() == start);
+            if is_recovered || self.has_ended(start) {
+                continue;
+            }
             self.note_ended(start);
             let outcome =
                 if is_unregistered { WindowOutcome::NotRegistered } else { WindowOutcome::Lost(MISSED_WHY.to_owned()) };
