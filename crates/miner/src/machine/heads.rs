@@ -147,22 +147,25 @@ impl Machine {
 
     fn head_confirmed(&mut self, now: Now, head: Head, out: &mut Actions) {
         self.head_check.ahead_ms = 0;
+        let goes_back = self.timing.head().is_some_and(|known| head.number < known);
         self.timing.set_head(head, now.monotonic_ms);
         self.note_wall_time(now);
         out.push(Action::WatchHead { after: head.number });
-        self.head_is_new(head, false, out);
+        self.head_is_new(head, goes_back, out);
     }
 
-    /// Everything that follows from a head that counts; `keeps_to_time` unless only the chain's answer made it count.
-    fn head_is_new(&mut self, head: Head, keeps_to_time: bool, out: &mut Actions) {
+    /// Everything that follows from a head that counts. A high head is not certain: the endpoint that announced it may have
+    /// made up its hash as well, so it ends no window that nobody saw.
+    fn head_is_new(&mut self, head: Head, is_certain: bool, out: &mut Actions) {
         self.read_unsettled(out);
         let start = window_start(head.number);
         let is_next = self.window.as_ref().is_none_or(|window| window.start < start);
         if is_next && !self.stopping && !self.has_ended(start) {
-            let missed_from = self.window.as_ref().map(|window| window.start + PROTOCOL.window_blocks);
             self.close_window(out);
-            if let Some(missed_from) = missed_from.filter(|_| keeps_to_time) {
-                self.give_missed(missed_from, start, out);
+            // Also what an earlier head jumped over, which only the chain's answer made count.
+            let oldest = self.head_check.ended.first().copied().filter(|_| is_certain);
+            if let Some(oldest) = oldest {
+                self.give_missed(oldest + PROTOCOL.window_blocks, start, out);
             }
             self.open_window(start, out);
         } else {
