@@ -166,10 +166,13 @@ impl Machine {
         if from >= until || !self.config.behaviours.contains(&Behaviour::MissedWindowsHaveReceipts) {
             return;
         }
-        self.marks.sometimes("window-is-missed");
         let is_unregistered = self.account.is_unregistered();
         let from = from.max(until.saturating_sub(MISSED_WINDOWS_MAX * PROTOCOL.window_blocks));
         for start in (from..until).step_by(PROTOCOL.window_blocks as usize) {
+            if self.head_check.has_ended(start) {
+                continue;
+            }
+            self.marks.sometimes("window-is-missed");
             self.note_ended(start);
             let outcome =
                 if is_unregistered { WindowOutcome::NotRegistered } else { WindowOutcome::Lost(MISSED_WHY.to_owned()) };
