@@ -26,6 +26,7 @@ give() { [ -z "$is_root" ] || chown -R "$1:$1" "$2"; }
 # A world on this machine, a home folder with its wallet, and .env.example filled in.
 chmod 755 "$root"
 mkfifo "$root/input"
+: >"$root/served"
 sleep infinity >"$root/input" & pids+=($!)
 "$grail" sim serve --dir "$root/world" --block-time 0.5 <"$root/input" >"$root/served" 2>&1 & pids+=($!)
 for _ in $(seq 600); do grep -q 'Start it with' "$root/served" && break; sleep 0.1; done
@@ -36,10 +37,12 @@ cp "$root/world/wallets/rehearsal/hotkeys/miner" "$home/.bittensor/wallets/defau
 chmod 700 "$home/.bittensor" "$home/.bittensor/wallets" "$home/.bittensor/wallets/default" "$home/.bittensor/wallets/default/hotkeys"
 chmod 600 "$home/.bittensor/wallets/default/hotkeys/default"
 while IFS= read -r line; do
-    name=${line%%=*} given=$(sed -n "s/^${line%%=*}=//p" "$root/world/.env")
-    case $name in
+    case $line in
         '#'* | '' | BT_WALLET_*) echo "$line" ;;
-        *) echo "$name=${given:-${line#*=}}" ;;
+        *)
+            given=$(sed -n "s/^${line%%=*}=//p" "$root/world/.env")
+            echo "${line%%=*}=${given:-${line#*=}}"
+            ;;
     esac
 done <"$here/../.env.example" >"$root/.env"
 chmod 600 "$root/.env"
@@ -66,7 +69,7 @@ mines() {
 
 # `docker run` by its words: the image's environment, the files that are mounted, the entry, and the user.
 image() {
-    local user='' file='' environment=() arguments=() mounts=()
+    local user='' file='' environment=() arguments=() mounts=() line pair mount
     while [ $# -gt 0 ]; do
         case $1 in
             --rm | --gpus=*) shift ;;

@@ -221,6 +221,12 @@ impl Exit {
                 _ => Self::Configuration,
             });
         }
+        if let Some(error) = cause.downcast_ref::<FolderError>() {
+            return Some(match error {
+                FolderError::Io { source, .. } => Self::Configuration.unless(passes(source)),
+                _ => Self::Configuration,
+            });
+        }
         if let Some(error) = cause.downcast_ref::<HubError>() {
             return Some(match error {
                 // A damaged file was removed, and is fetched again.
@@ -254,7 +260,6 @@ impl Exit {
             || cause.is::<ChainSettingsError>()
             || cause.is::<BucketConfigError>()
             || cause.is::<BeaconSetupError>()
-            || cause.is::<FolderError>()
             || matches!(cause.downcast_ref(), Some(LokiError::Client(_)))
             || matches!(cause.downcast_ref(), Some(WatchtowerError::Client(_)))
             || matches!(cause.downcast_ref(), Some(WandbError::Client(_) | WandbError::Folder { .. }));

@@ -8,11 +8,8 @@
 
 pub mod args;
 pub mod assembly;
-pub mod bench;
 pub mod commands;
 pub mod defect;
 pub mod exit;
-pub mod judge;
 pub mod output;
 mod process;
-pub mod prover;

@@ -74,14 +74,16 @@ impl Reasons {
         let failures = self.windows.remove(&start).unwrap_or_default().failures;
         self.windows = self.windows.split_off(&start);
         self.hashes = self.hashes.split_off(&start);
-        let (first, last) = failures.first().zip(failures.last())?;
-        let is_told = |why: &str| why.contains(first.as_str()) && why.contains(last.as_str());
+        let last = failures.last()?;
+        // What was first and last may also be a condition that did not hold, or an object that was not there.
+        let is_told =
+            |why: &str| why.contains("the bucket failed") || failures.iter().any(|failure| why.contains(failure));
         match &receipt.outcome {
             WindowOutcome::KeptBack(why) => {
                 Some(format!("{start} is kept back ({why}), and the bucket failed {} times: {last}", failures.len()))
             }
             WindowOutcome::Lost(why) if !is_told(why) => {
-                Some(format!("{start} is lost ({why}), and the bucket failed with {first} first and {last} last"))
+                Some(format!("{start} is lost ({why}), and the bucket failed {} times: {last}", failures.len()))
             }
             _ => None,
         }
@@ -115,8 +117,9 @@ mod tests {
             reasons.event(&failed(why));
         }
         assert!(settled(&reasons, kept_back()).is_some());
-        assert!(settled(&reasons, lost("429")).is_some());
+        assert!(settled(&reasons, lost("the upload was not confirmed")).is_some());
         assert_eq!(settled(&reasons, lost("first: refused; last: 429")), None);
+        assert_eq!(settled(&reasons, lost("another writer; the bucket failed 3 times")), None);
         assert_eq!(settled(&reasons, WindowOutcome::Uploaded), None);
     }
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::output;
 use crate::args::BenchArguments;
-use crate::bench::compare::{Comparison, configuration};
-use crate::bench::{Bench, window};
 use crate::exit::Exit;
+use grail_bench::compare::{Comparison, configuration};
+use grail_bench::{Bench, window};
 use grail_folder::bounded;
 use grail_hub::local_name;
 use grail_live::device::{self, DeviceChoice};

@@ -242,9 +242,20 @@ impl Mining<'_> {
         // Kept until the miner ends: with it goes the socket.
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
-        let (mut observers, receipts) = self.observers(pulse, health, upload, read_from)?;
+        let made = self.observers(pulse, health, upload, read_from).and_then(|(observers, receipts)| {
+            let recorder = self.recorder(&config, &*ports.clock)?;
+            Ok((observers, receipts, recorder))
+        });
+        let (mut observers, receipts, recorder) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                // A miner that does not begin keeps no other one from it.
+                guard.release().await;
+                return Err(error);
+            }
+        };
         observers.0.push(Box::new(board));
-        observers.0.extend(self.recorder(&config, &*ports.clock)?);
+        observers.0.extend(recorder);
         let machine = Machine::new(config);
         tracing::info!(
             "mining as {} ({}) on {}, journal in {}",

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::output;
 use crate::args::ProveArguments;
 use crate::exit::Exit;
-use crate::prover::DeviceProver;
 use grail_folder::bounded;
 use grail_live::device::DeviceChoice;
+use grail_operator::prover::DeviceProver;
 
 /// Longest list of tokens; a context of 40,960 has 300 KB.
 const TOKENS_BYTES_MAX: usize = 16 << 20;

@@ -15,9 +15,9 @@ use serde_json::json;
 use super::output;
 use crate::args::VerifyArguments;
 use crate::exit::{Exit, Told};
-use crate::judge::{Judging, judge};
 use grail_folder::bounded;
 use grail_observe::contract::Schema;
+use grail_operator::judge::{Judging, judge};
 use grail_terminal::printable_start;
 
 /// How much of a text that a stranger wrote is shown.

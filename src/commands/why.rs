@@ -11,9 +11,9 @@ use super::output;
 use crate::args::WhyArguments;
 use crate::assembly;
 use crate::exit::{Exit, Told};
-use crate::judge::{Judging, judge};
 use grail_config::MinerConfig;
 use grail_observe::contract::Schema;
+use grail_operator::judge::{Judging, judge};
 use grail_operator::why::{Sources, Why, gather, page};
 
 pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {

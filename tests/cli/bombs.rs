@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use grail_miner::frames::frame;
 
 use crate::process::{Finished, finish, folder, grail};
 
@@ -67,7 +68,7 @@ fn a_file_within_its_budget_is_judged_within_it() {
     let folder = folder("window-of-nothing");
     let wallet = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
     let head = format!("{{\"wallet\":\"{wallet}\",\"window_start\":300,\"inferences\":[");
-    gzip(&folder.join("file"), &head, "{},", 100 * MIB, "{}]}");
+    gzip(&folder.join("file"), &head, "{\"rollout_group\":0},", 30 * MIB, "{}]}");
     let finished = limited(&folder, &["verify", "file", "--block-hash", BLOCK_HASH]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stdout.contains("rejected: rollout 0 fails"), "{finished:?}");
@@ -78,12 +79,7 @@ fn tape(folder: &Path, name: &str, count: usize, payload: &[u8]) {
     let honest = fs::read(folder.join("honest.tape")).unwrap();
     let header_bytes = u32::from_le_bytes(honest[20..24].try_into().unwrap()) as usize;
     let packed = [&[1][..], &zstd::bulk::compress(payload, 1).unwrap()].concat();
-    let mut frame = b"\xf7Rec".to_vec();
-    frame.extend((packed.len() as u32).to_le_bytes());
-    frame.extend(crc32fast::hash(&packed).to_le_bytes());
-    frame.extend(crc32fast::hash(&frame).to_le_bytes());
-    frame.extend(packed);
-    let file = [&honest[..32 + header_bytes], &frame.repeat(count)].concat();
+    let file = [&honest[..32 + header_bytes], &frame(&packed).repeat(count)].concat();
     assert!(file.len() < MIB, "{name} is not small");
     fs::write(folder.join(name), file).unwrap();
 }

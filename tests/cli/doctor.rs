@@ -228,7 +228,7 @@ async fn a_web_page_in_the_stores_place_says_nothing_about_keys() {
     assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"], "{shown}");
     assert!(examination.obstacles().next().is_none(), "it may pass: {shown}");
     let value = &check(&examination, "bucket.write").value;
-    assert!(value.contains("portal") && value.contains("Sign in") && !shown.contains("permission"), "{shown}");
+    assert!(value.contains("portal") && value.contains("Sign in") && !shown.contains("lacks permission"), "{shown}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 mod faults;
 mod folder;
 mod mine;
+mod packaging;
 mod sdk;
 mod strangers;
 mod world;

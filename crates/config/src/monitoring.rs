@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::endpoint::Endpoint;
 use super::error::ConfigError;
-use super::keys::KEYS;
+use super::keys::{KEYS, Key};
 use super::notice::Notice;
 use super::reader::Reader;
-use super::setting::Origin;
 
 /// Longest id of a run and longest tag, as the service has them.
 const SHORT_CHARS_MAX: usize = 64;
@@ -156,12 +155,14 @@ pub(super) fn optional<T>(
 
 /// Keys of Weights & Biases that are set while it is off.
 fn tell_idle_keys(reader: &mut Reader<'_>) {
-    let names = KEYS.iter().map(|key| key.name).filter(|name| name.starts_with("WANDB_") && *name != "WANDB_MODE");
-    for name in names {
-        let typed = reader.typed.get(name).map(|setting| setting.won.origin.clone());
-        if let Some(origin) = typed.filter(|origin| *origin != Origin::Default) {
+    for Key { name, default, .. } in
+        KEYS.iter().filter(|key| key.name.starts_with("WANDB_") && key.name != "WANDB_MODE")
+    {
+        // A copied .env.example writes every default out.
+        let typed = reader.typed.get(name).filter(|setting| Some(setting.won.value.expose_secret()) != *default);
+        if let Some(origin) = typed.map(|setting| setting.won.origin.clone()) {
             let why = "GRAIL_MONITORING_BACKEND does not name wandb";
-            reader.notices.push(Notice::Dead { name: name.to_owned(), origin, why });
+            reader.notices.push(Notice::Dead { name: (*name).to_owned(), origin, why });
         }
     }
 }

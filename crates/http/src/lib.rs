@@ -78,6 +78,21 @@ fn built(builder: ClientBuilder) -> Result<Client, HttpClientError> {
     builder.build().map_err(|error| HttpClientError { why: innermost(&error) })
 }
 
+/// An error of a request that does not know its address any more, with how that is reached.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}{route}")]
+pub struct Routed {
+    route: String,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl Routed {
+    /// `error` of a request whose address [`route`] knows.
+    pub fn new(route: &str, error: impl Error + Send + Sync + 'static) -> Self {
+        Self { route: route.to_owned(), source: Box::new(error) }
+    }
+}
+
 /// Hands a client to the S3 library.
 #[derive(Debug, Clone)]
 pub struct Connector(pub Client);
@@ -96,6 +111,8 @@ pub fn innermost(error: &(dyn Error + 'static)) -> String {
     loop {
         if let Some(url) = innermost.downcast_ref::<reqwest::Error>().and_then(reqwest::Error::url) {
             proxied = route(url);
+        } else if let Some(Routed { route, .. }) = innermost.downcast_ref() {
+            proxied.clone_from(route);
         }
         match innermost.source() {
             Some(source) => innermost = source,

@@ -27,6 +27,7 @@ use self::download::Repository;
 use grail_config::Environment;
 use grail_folder::bounded;
 use grail_http::HttpClientError;
+use grail_http::proxy::Proxies;
 
 /// The index of a model whose weights are in parts.
 const INDEX: &str = "model.safetensors.index.json";
@@ -93,6 +94,16 @@ pub enum HubError {
         endpoint: String,
         /// What is wrong with it.
         source: url::ParseError,
+    },
+    /// The variable for the hub's proxy holds no address of one.
+    #[error(
+        "{proxy}, and the hub can be reached through it alone; correct {variable} or unset it, or name the hub in NO_PROXY"
+    )]
+    Proxy {
+        /// What is wrong with it.
+        proxy: String,
+        /// The variable.
+        variable: &'static str,
     },
     /// There is no client to ask the hub with.
     #[error("the hub cannot be asked: {0}")]
@@ -197,6 +208,10 @@ impl Hub {
     ///
     /// On a thread of its own, so that callers may be inside or outside of an asynchronous runtime.
     fn download(&self, model: &str, cache: &Path) -> Result<PathBuf, HubError> {
+        let proxies = Proxies::of_process();
+        if let Some(proxy) = proxies.for_url(&self.places.endpoint).filter(|proxy| !proxy.is_usable()) {
+            return Err(HubError::Proxy { proxy: proxy.to_string(), variable: proxy.variable() });
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HubError::Start)?;
         let repository = Repository::new(model, cache, &self.places, self.show_progress)?;
         let work = async {

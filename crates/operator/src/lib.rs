@@ -12,7 +12,9 @@
 
 pub mod bundle;
 pub mod doctor;
+pub mod judge;
 mod plots;
+pub mod prover;
 pub mod rehearsal;
 pub mod report;
 pub mod top;

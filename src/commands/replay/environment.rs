@@ -11,7 +11,7 @@ use grail_sim::engine::Generator;
 use grail_sim::synthetic::SyntheticModel;
 use grail_verify::RecomputeError;
 
-use crate::prover::DeviceProver;
+use grail_operator::prover::DeviceProver;
 use grail_tape::{Header, Numerics};
 
 /// Something that the replay needs and that is not here; no fault of the tape or of this build.

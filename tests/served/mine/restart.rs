@@ -65,7 +65,8 @@ fn a_mistake_in_the_configuration_is_named_and_mining_goes_on() {
     miner.signal("HUP");
     miner.logged_times(NOT_ANEW, mistakes.len() + 1);
     assert!(!miner.has_ended());
-    let verdict = scene.verdict_on(scene.head() / PROTOCOL.window_blocks * PROTOCOL.window_blocks);
+    let next = (scene.head() / PROTOCOL.window_blocks + 1) * PROTOCOL.window_blocks;
+    let verdict = scene.verdict_on(next);
     assert!(verdict.is_accepted(), "{}\n{}", verdict.line(), miner.log());
     assert_eq!(miner.log().matches(BEGUN).count(), 1);
     write(&env_file, &right);

@@ -235,15 +235,13 @@ fn what_the_system_denies_is_told_by_its_path() {
         fs::create_dir(&path).unwrap();
         path
     };
-    let [closed, receipts, identity, tapes] = ["closed", "receipts", "identity", "tapes"].map(data);
+    let [closed, receipts, identity] = ["closed", "receipts", "identity"].map(data);
     fs::write(receipts.join("receipts.jsonl"), "").unwrap();
     fs::write(identity.join("instance-id"), "0123456789abcdef").unwrap();
-    fs::create_dir(tapes.join("tapes")).unwrap();
     let targets = [
         (&closed, closed.clone(), 0o500),
         (&receipts, receipts.join("receipts.jsonl"), 0o400),
         (&identity, identity.join("instance-id"), 0o000),
-        (&tapes, tapes.join("tapes"), 0o500),
     ];
     for (data, target, mode) in targets {
         give(data);
@@ -265,4 +263,9 @@ fn a_model_that_cannot_be_fetched_now_is_a_matter_of_waiting() {
     let (code, stderr) = grail(&scene, &unreachable, &[]);
     assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
     assert!(stderr.contains(PROTOCOL.model_name), "{stderr}");
+    // No waiting makes an address of what a variable holds.
+    let elsewhere = [unreachable[0], ("HF_ENDPOINT", "http://hub.example"), ("HTTP_PROXY", "not a url")];
+    let (code, stderr) = grail(&scene, &elsewhere, &[]);
+    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
+    assert!(stderr.contains("correct HTTP_PROXY or unset it"), "{stderr}");
 }

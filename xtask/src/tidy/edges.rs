@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-golden", &["grail-protocol", "grail-verify", "grail-engine", "grail-cuda"]),
     ("grail-wallet", &["grail-protocol", "grail-miner"]),
     ("grail-config", &["grail-protocol", "grail-miner", "grail-wallet"]),
-    ("grail-hub", &["grail-config", "grail-http"]),
+    ("grail-hub", &["grail-config", "grail-http", "grail-folder"]),
     (
         "grail-live",
         &[
@@ -34,7 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "grail-folder",
         ],
     ),
-    ("grail-tape", &["grail-protocol", "grail-verify", "grail-miner", "grail-folder"]),
+    ("grail-tape", &["grail-protocol", "grail-verify", "grail-miner", "grail-terminal", "grail-folder"]),
     (
         "grail-observe",
         &[
@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("grail-sim", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine"]),
+    ("grail-bench", &["grail-protocol", "grail-cuda", "grail-live"]),
     ("grail-swarm", &["grail-sim"]),
     ("grail-serve", &["grail-protocol", "grail-verify", "grail-miner", "grail-engine", "grail-sim", "grail-http"]),
     ("grail-loopback", &["grail-protocol", "grail-serve"]),
@@ -71,6 +72,8 @@ const OPERATOR: &[&str] = &[
     "grail-http",
     "grail-hub",
     "grail-folder",
+    "grail-engine",
+    "grail-cuda",
 ];
 /// Everything but what only tests may use.
 const ALL: &[&str] = &[
@@ -80,6 +83,7 @@ const ALL: &[&str] = &[
     "grail-engine",
     "grail-cuda",
     "grail-golden",
+    "grail-bench",
     "grail-wallet",
     "grail-config",
     "grail-live",

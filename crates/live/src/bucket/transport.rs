@@ -17,7 +17,7 @@ use object_store::client::{
 use super::super::server_clock::ServerClock;
 use super::progress::Sent;
 use super::refusal::Refusal;
-use grail_http::route;
+use grail_http::{Routed, route};
 
 /// Answers other than an object are a few hundred bytes of XML.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -110,7 +110,7 @@ impl HttpService for Transport {
         let method = request.method().clone();
         let bytes_max = request.extensions().get::<BytesMax>().map_or(OBJECT_BYTES_MAX, |most| most.0);
         let route = request.uri().to_string().parse().map_or_else(|_| String::new(), |url| route(&url));
-        let (mut parts, body) = self.send(request).await?.into_parts();
+        let (mut parts, body) = self.send(request).await.map_err(|error| along(error, &route))?.into_parts();
         self.server_clock.note(&parts.headers);
         let is_page = is_page(&parts.headers);
         if method == Method::GET && parts.status == StatusCode::OK && !is_page {
@@ -203,6 +203,11 @@ fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
         next = error.source();
     }
     None
+}
+
+/// The library drops the address from its errors, by which the proxy is known.
+fn along(error: HttpError, route: &str) -> HttpError {
+    if route.is_empty() { error } else { HttpError::new(error.kind(), Routed::new(route, error)) }
 }
 
 fn completes_parts(request: &HttpRequest) -> bool {

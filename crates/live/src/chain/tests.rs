@@ -21,7 +21,7 @@ const GENESIS: [u8; 32] = [0x2f; 32];
 const RUNTIMES: [(u32, &str); 2] = [(365, "finney-spec365.scale"), (461, "localnet-spec461.scale")];
 
 fn fixture(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/chain").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/chain").join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

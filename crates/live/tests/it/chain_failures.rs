@@ -312,7 +312,8 @@ async fn a_head_beyond_32_bits_is_malformed() {
     let Head { number: head } = soon(chain.next_head(0)).await.expect("a head");
     let answer = async {
         loop {
-            match chain.next_head(node.state().head().max(head)).await {
+            let shown = node.state().head();
+            match chain.next_head(shown.max(head)).await {
                 Ok(_) => {}
                 Err(error) => return error,
             }

@@ -118,7 +118,8 @@ impl Probe<'_> {
                 Check::obstacle(WRITE, value, STORE_REMEDY)
             }
             Err(error) if plainly => {
-                let value = format!("the store writes, but not under the condition If-None-Match: {error}");
+                let refusal = failed(WRITE, error).value;
+                let value = format!("the store writes, but not under the condition If-None-Match; {refusal}");
                 Check::obstacle(WRITE, value, STORE_REMEDY)
             }
             Err(error) => failed(WRITE, error),

@@ -1,4 +1,13 @@
-//! Measurements on a CUDA device, each beside the limit that the same card's own copies and products set.
+//! Measures the engine on a CUDA device, each figure beside the limit that the same device's own copies and products set.
+//!
+//! It may use the device and real time, and nothing else outside; it knows no miner. [`Bench`] is a device with a model on
+//! it, [`BenchReport`] holds what was measured, and [`compare::Comparison`] compares two reports.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this crate is at the boundary: it measures real time"
+)]
 
 pub mod compare;
 mod decode;
