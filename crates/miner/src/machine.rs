@@ -201,6 +201,11 @@ impl Machine {
         match event {
             Event::Started(records) => {
                 self.recovered = Recovered::from_records(records);
+                // Nothing more happens in a window that had its receipt.
+                let closed = self.recovered.as_ref().filter(|recovered| recovered.is_closed());
+                if let Some(closed) = closed.map(Recovered::window_start) {
+                    self.note_ended(closed);
+                }
                 out.push(Action::WatchHead { after: 0 });
                 self.check_account(out);
             }

@@ -35,6 +35,9 @@ pub(super) struct HeadCheck {
     /// The head that waits for the chain's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suspect: Option<Head>,
+    /// The first window that a confirmed head passed over, until the next head shows whether that head was right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jumped_from: Option<u64>,
     /// Wall time of the last accepted head: the monotonic clock stands still while a machine sleeps.
     #[serde(default, skip_serializing_if = "is_zero")]
     seen_wall_ms: u64,
@@ -46,8 +49,10 @@ pub(super) struct HeadCheck {
 /// What follows from the events alone is left out, so that the digest of a state tells what the machine waits for.
 impl fmt::Debug for HeadCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ahead_ms, suspect, seen_wall_ms: _, ended: _ } = self;
-        f.debug_struct("HeadCheck").field("ahead_ms", ahead_ms).field("suspect", suspect).finish_non_exhaustive()
+        let Self { ahead_ms, suspect, jumped_from, seen_wall_ms: _, ended: _ } = self;
+        let mut shown = f.debug_struct("HeadCheck");
+        shown.field("ahead_ms", ahead_ms).field("suspect", suspect).field("jumped_from", jumped_from);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -59,13 +64,18 @@ impl HeadCheck {
 
     /// Whether every head so far kept to block time and none waits for an answer.
     pub(super) const fn is_at_rest(&self) -> bool {
-        self.ahead_ms == 0 && self.suspect.is_none()
+        self.ahead_ms == 0 && self.suspect.is_none() && self.jumped_from.is_none()
     }
 
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { ahead_ms, suspect, seen_wall_ms: _, ended: _ } = self;
+        let Self { ahead_ms, suspect, jumped_from, seen_wall_ms: _, ended: _ } = self;
+        view.line_if_some("timing.head_jumped_from", *jumped_from);
         view.line_if_some("timing.head_ahead_ms", Some(ahead_ms).filter(|ahead_ms| **ahead_ms > 0));
         view.line_if_some("timing.head_suspect", suspect.map(|head| head.number));
+    }
+
+    pub(super) fn has_ended(&self, window_start: u64) -> bool {
+        self.ended.contains(&window_start)
     }
 }
 
@@ -107,6 +117,7 @@ impl Machine {
                 );
                 out.push(trouble(Area::Chain, text));
                 self.leave_window_after(head, out);
+                self.settle_jump(window_start(head.number), out);
                 self.head_confirmed(now, head, out);
             }
             answer => {
@@ -141,35 +152,39 @@ impl Machine {
         }
     }
 
-    pub(super) fn has_ended(&self, window_start: u64) -> bool {
-        self.head_check.ended.contains(&window_start)
-    }
-
     fn head_confirmed(&mut self, now: Now, head: Head, out: &mut Actions) {
         self.head_check.ahead_ms = 0;
-        let goes_back = self.timing.head().is_some_and(|known| head.number < known);
         self.timing.set_head(head, now.monotonic_ms);
         self.note_wall_time(now);
         out.push(Action::WatchHead { after: head.number });
-        self.head_is_new(head, goes_back, out);
+        self.head_is_new(head, false, out);
     }
 
-    /// Everything that follows from a head that counts. A high head is not certain: the endpoint that announced it may have
-    /// made up its hash as well, so it ends no window that nobody saw.
-    fn head_is_new(&mut self, head: Head, is_certain: bool, out: &mut Actions) {
+    /// Everything that follows from a head that counts; `keeps_to_time` unless only the chain's answer made it count.
+    fn head_is_new(&mut self, head: Head, keeps_to_time: bool, out: &mut Actions) {
         self.read_unsettled(out);
         let start = window_start(head.number);
         let is_next = self.window.as_ref().is_none_or(|window| window.start < start);
-        if is_next && !self.stopping && !self.has_ended(start) {
+        if is_next && !self.stopping && !self.head_check.has_ended(start) {
+            let missed_from = self.window.as_ref().map(|window| window.start + PROTOCOL.window_blocks);
             self.close_window(out);
-            // Also what an earlier head jumped over, which only the chain's answer made count.
-            let oldest = self.head_check.ended.first().copied().filter(|_| is_certain);
-            if let Some(oldest) = oldest {
-                self.give_missed(oldest + PROTOCOL.window_blocks, start, out);
+            self.head_check.jumped_from = self.head_check.jumped_from.or(missed_from);
+            if keeps_to_time {
+                self.settle_jump(start, out);
             }
             self.open_window(start, out);
         } else {
+            if keeps_to_time {
+                self.settle_jump(start, out);
+            }
             self.confirm_young_hash(head.number, out);
+        }
+    }
+
+    /// What was passed over before this window is over: the head is right that passed over it.
+    fn settle_jump(&mut self, start: u64, out: &mut Actions) {
+        if let Some(missed_from) = self.head_check.jumped_from.take() {
+            self.give_missed(missed_from, start, out);
         }
     }
 
@@ -230,9 +245,11 @@ const fn is_zero(value: &u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use grail_protocol::rollout::WindowContext;
     use grail_protocol::signature::Hotkey;
 
     use super::*;
+    use crate::answers::JournalRecord;
     use crate::machine::settlement::MISSED_WHY;
     use crate::machine::{Event, MachineConfig, Report, WindowOutcome};
 
@@ -374,6 +391,42 @@ mod tests {
             scene.head(number);
         }
         assert_eq!(scene.machine.window_start(), Some(WINDOW + 30));
+    }
+
+    #[test]
+    fn windows_that_a_confirmed_head_passed_over_have_receipts_once_the_next_head_comes() {
+        let mut scene = Scene::new();
+        scene.pass(BLOCK_MS);
+        let high = HEAD + 100;
+        scene.head(high);
+        scene.answer(high, true);
+        scene.pass(BLOCK_MS);
+        let next = scene.tell(Event::HeadMoved(Head { number: high + 1 }));
+        let missed: Vec<u64> = receipts(&next).iter().map(|(window, _)| *window).collect();
+        assert_eq!(missed, [WINDOW + 30, WINDOW + 60]);
+        scene.pass(BLOCK_MS);
+        assert_eq!(receipts(&scene.tell(Event::HeadMoved(Head { number: high + 2 }))), [], "once");
+    }
+
+    #[test]
+    fn a_window_that_had_its_receipt_is_not_begun_by_the_next_process() {
+        let config = MachineConfig::new(Hotkey::from_bytes([1; 32]), vec![b'c'; 128]);
+        let context = WindowContext {
+            hotkey: config.hotkey,
+            window_start: WINDOW,
+            randomness: "5a".repeat(32),
+            block_hash: format!("0x{}", "ab".repeat(32)),
+            use_drand: false,
+        };
+        let records = vec![JournalRecord::Window(context), JournalRecord::WindowClosed { window_start: WINDOW }];
+        let now = Now { monotonic_ms: 1_000, wall_ms: 1_758_700_800_000 };
+        let mut scene = Scene { machine: Machine::new(config), now };
+        scene.tell(Event::Started(records));
+        scene.head(HEAD);
+        assert_eq!(scene.machine.window_start(), None);
+        scene.pass(30 * BLOCK_MS);
+        let actions = scene.tell(Event::HeadMoved(Head { number: WINDOW + 30 }));
+        assert_eq!((scene.machine.window_start(), receipts(&actions)), (Some(WINDOW + 30), vec![]));
     }
 
     #[test]

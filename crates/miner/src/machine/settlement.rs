@@ -161,20 +161,20 @@ impl Machine {
         }
     }
 
-    /// Gives a receipt to every window from `from` on that passed before `until` without a block of it being seen. One that
-    /// this process has ended has its receipt, and one that a crash interrupted gets it from [`Self::close_recovered`].
+    /// Give a receipt to every window from `from` on that passed before `until` without a block of it being seen.
     pub(super) fn give_missed(&mut self, from: u64, until: u64, out: &mut Actions) {
         if from >= until || !self.config.behaviours.contains(&Behaviour::MissedWindowsHaveReceipts) {
             return;
         }
-        self.marks.sometimes("window-is-missed");
         let is_unregistered = self.account.is_unregistered();
         let from = from.max(until.saturating_sub(MISSED_WINDOWS_MAX * PROTOCOL.window_blocks));
         for start in (from..until).step_by(PROTOCOL.window_blocks as usize) {
+            // What a crash interrupted gets its receipt from `close_recovered`.
             let is_recovered = self.recovered.as_ref().is_some_and(|recovered| recovered.window_start() == start);
-            if is_recovered || self.has_ended(start) {
+            if is_recovered || self.head_check.has_ended(start) {
                 continue;
             }
+            self.marks.sometimes("window-is-missed");
             self.note_ended(start);
             let outcome =
                 if is_unregistered { WindowOutcome::NotRegistered } else { WindowOutcome::Lost(MISSED_WHY.to_owned()) };
