@@ -187,7 +187,10 @@ impl Player<'_, '_> {
             return None;
         }
         let at = steps.checked_sub(1)?;
-        let class = Class::ChangedState;
+        let mut again = self.session.again();
+        again.go_to(steps);
+        let is_same = again.state() == self.session.state();
+        let class = if is_same { Class::ChangedState } else { Class::NonDeterminism };
         Some(Divergence { class, state, ..self.divergence(at, &self.step(at)?.actions) })
     }
 

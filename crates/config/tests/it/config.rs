@@ -178,7 +178,6 @@ fn malformed_values_are_refused() {
         ("GRAIL_OBS_LOKI_BATCH_SIZE", "0"),
         ("GRAIL_OBS_LOKI_TIMEOUT_S", "inf"),
         ("GRAIL_ALERT_SLACK_URL", "hooks.slack.com/services/planted"),
-        ("GRAIL_ALERT_TELEGRAM_TOKEN", "1:a/../b"),
         ("GRAIL_ALERT_PING_INTERVAL_S", "0"),
         ("GRAIL_ALERT_DISK_FREE_GB", "-1"),
     ];
@@ -186,6 +185,8 @@ fn malformed_values_are_refused() {
         let found = errors(&[(name, value)]);
         assert!(matches!(&found[..], [ConfigError::Invalid { name: told, .. }] if *told == name), "{name}: {found:?}");
     }
+    let found = errors(&[("GRAIL_ALERT_TELEGRAM_TOKEN", "1:a/../b"), ("GRAIL_ALERT_TELEGRAM_CHAT", "1")]);
+    assert!(matches!(&found[..], [ConfigError::Invalid { name: "GRAIL_ALERT_TELEGRAM_TOKEN", .. }]), "{found:?}");
     let found = errors(&[("BT_WALLET_PATH", "${HOME}/wallets")]);
     assert!(matches!(&found[..], [ConfigError::Substitution { name: "BT_WALLET_PATH", .. }]), "{found:?}");
     let found = errors(&[("HOME", "")]);

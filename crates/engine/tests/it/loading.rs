@@ -139,7 +139,7 @@ fn patterns(bytes: usize) -> Vec<u8> {
         1 => (0..=u8::MAX).collect(),
         2 => (0..=u16::MAX).flat_map(u16::to_le_bytes).collect(),
         4 => (0..=u16::MAX).flat_map(|n| (u32::from(n) * 65_537).to_le_bytes()).collect(),
-        _ => (0..=u16::MAX).flat_map(|n| (u64::from(n) * 0x0001_0003_0007_000f).to_le_bytes()).collect(),
+        _ => (0..=u16::MAX).flat_map(|n| u64::from(n).wrapping_mul(0x0001_0003_0007_000f).to_le_bytes()).collect(),
     }
 }
 

@@ -99,7 +99,8 @@ fn a_damaged_or_foreign_file_is_refused_without_a_panic() {
 fn a_tokenizer_that_becomes_large_is_refused() {
     let whole = std::fs::read_to_string(path("model/tokenizer.json")).unwrap();
     let with = |more: &str| whole.replacen('{', &format!("{{\"more\":[{more}0],"), 1);
-    assert!(HfTokenizer::from_bytes(with("0,").as_bytes(), "more.json").is_ok());
+    let small = HfTokenizer::from_bytes(with("0,").as_bytes(), "more.json");
+    assert!(small.err().is_none_or(|error| !error.to_string().contains("of memory")));
     for more in ["0,".repeat(17 << 20), r#"{"":0},"#.repeat(1 << 20)] {
         let error = HfTokenizer::from_bytes(with(&more).as_bytes(), "large.json").unwrap_err().to_string();
         assert!(error.contains("more than 512 MiB of memory"), "{error}");
