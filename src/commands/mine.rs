@@ -7,7 +7,6 @@ mod signals;
 mod told;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -20,7 +19,6 @@ use grail_miner::driver::{Limits, Observer, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineConfig};
 use grail_miner::ports::{BeaconSchedule, Chain, Clock, Engine, Signer};
 use indicatif::MultiProgress;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
@@ -48,7 +46,7 @@ use grail_wallet::{HotkeyWallet, Inputs};
 
 use self::parts::{
     CHECK_MS, Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet,
-    refuse_cpu_on_public_networks, runtime, sampling_seed, spinner,
+    refuse_cpu_on_public_networks, run_settings, runtime, sampling_seed, spinner,
 };
 use self::restart::{HandedOver, Present, Program, Ready, proven};
 use self::signals::{Hangups, stop_signals};
@@ -395,7 +393,12 @@ impl Mining<'_> {
         let data_folder = Some(self.data_folder.to_owned());
         let (mut metrics, mut exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
         if let Some(wandb) = &self.config.monitoring.wandb {
-            metrics.offer_rows(self.sinks.wandb(wandb, self.told(), self.data_folder, unix_ms)?);
+            metrics.offer_rows(self.sinks.wandb(
+                wandb,
+                run_settings(self.config, self.wallet.address()),
+                self.data_folder,
+                unix_ms,
+            )?);
         }
         exposition.show_engine(self.meter.clone());
         if let Some(endpoint) = self.endpoint.take() {
@@ -415,20 +418,6 @@ impl Mining<'_> {
         }
         observers.0.push(Box::new(receipts.clone()));
         Ok((observers, receipts))
-    }
-
-    /// What the miner was set to, as a run at Weights & Biases says it. None of it is a secret.
-    fn told(&self) -> BTreeMap<String, Value> {
-        let told = [
-            ("version", json!(env!("CARGO_PKG_VERSION"))),
-            ("network", json!(self.config.chain.network.name())),
-            ("netuid", json!(self.config.chain.netuid)),
-            ("hotkey", json!(self.wallet.address())),
-            ("model", json!(self.config.model_name)),
-            ("rollouts_per_problem", json!(self.config.rollouts_per_group)),
-            ("safety_blocks", json!(self.config.safety_blocks)),
-        ];
-        told.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
     }
 
     /// Read once a window what validators give us, keep it for `grail report`, and tell the watchtower: over a connection of

@@ -1,5 +1,6 @@
 //! What a miner is made of before it starts: wallet, model, engine.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use grail_engine::CpuEngine;
 use grail_miner::ports::Engine;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
@@ -179,6 +181,20 @@ pub(super) fn sampling_seed(config: &MinerConfig) -> u64 {
     let digest: [u8; 32] = Sha256::new().chain_update("grail-sampling-seed").chain_update(secret).finalize().into();
     let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
     u64::from_be_bytes(*first)
+}
+
+/// What the miner was set to, as a run at Weights & Biases shows it. None of it is a secret.
+pub(super) fn run_settings(config: &MinerConfig, address: &str) -> BTreeMap<String, Value> {
+    let settings = [
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ("network", json!(config.chain.network.name())),
+        ("netuid", json!(config.chain.netuid)),
+        ("hotkey", json!(address)),
+        ("model", json!(config.model_name)),
+        ("rollouts_per_problem", json!(config.rollouts_per_group)),
+        ("safety_blocks", json!(config.safety_blocks)),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
 /// Something that takes a while, with the time that it took so far.

@@ -23,6 +23,16 @@ const NEEDED: [(&str, &str); 6] = [
     ("R2_WRITE_SECRET_ACCESS_KEY", "planted0write0secret"),
 ];
 
+pub(crate) const CUSTOM: [(&str, &str); 2] = [("BT_NETWORK", "custom"), ("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944")];
+pub(crate) const OWN_BEACON: [(&str, &str); 5] = [
+    ("GRAIL_DRAND_URLS", "http://127.0.0.1:81, http://127.0.0.1:82"),
+    ("GRAIL_DRAND_CHAIN_HASH", "52DB9BA70E0CC0F6EAF7803DD07447A1F5477735FD3F661792BA94600C84E971"),
+    ("GRAIL_DRAND_PUBLIC_KEY", QUICKNET_KEY),
+    ("GRAIL_DRAND_GENESIS", "1692803367"),
+    ("GRAIL_DRAND_PERIOD", "3"),
+];
+const QUICKNET_KEY: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a";
+
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect()
 }
@@ -32,11 +42,11 @@ fn typed(changes: &[(&str, &str)]) -> TypedConfig {
     TypedConfig::merge(&environment(&[&NEEDED[..], changes].concat()), None)
 }
 
-fn meant(changes: &[(&str, &str)]) -> Result<MinerConfig, ConfigErrors> {
+pub(crate) fn meant(changes: &[(&str, &str)]) -> Result<MinerConfig, ConfigErrors> {
     MinerConfig::from_typed(&typed(changes))
 }
 
-fn errors(changes: &[(&str, &str)]) -> Vec<ConfigError> {
+pub(crate) fn errors(changes: &[(&str, &str)]) -> Vec<ConfigError> {
     meant(changes).expect_err("the configuration should be refused").0
 }
 
@@ -484,28 +494,6 @@ fn names_without_a_value_and_names_that_hold_what_nobody_sees_are_told() {
 }
 
 #[test]
-fn what_the_service_of_runs_refuses_is_refused_at_the_start() {
-    let wandb = [("GRAIL_MONITORING_BACKEND", "wandb"), ("WANDB_MODE", "offline")];
-    let (long, longest, long_id) = ("ü".repeat(65), "n".repeat(129), "x".repeat(65));
-    let [tags, fitting] = [format!("a,{long}"), format!("a,{}", &long[2..])];
-    for (name, value) in [
-        ("WANDB_TAGS", tags.as_str()),
-        ("WANDB_NAME", longest.as_str()),
-        ("WANDB_PROJECT", longest.as_str()),
-        ("WANDB_PROJECT", "a:b"),
-        ("WANDB_ENTITY", longest.as_str()),
-        ("WANDB_ENTITY", "team/project"),
-        ("WANDB_RUN_ID", long_id.as_str()),
-    ] {
-        let found = errors(&[&wandb[..], &[(name, value)]].concat());
-        assert!(matches!(&found[..], [ConfigError::Invalid { name: told, .. }] if *told == name), "{name}: {found:?}");
-    }
-    let sent =
-        meant(&[&wandb[..], &[("WANDB_TAGS", fitting.as_str()), ("WANDB_NAME", &longest[1..])]].concat()).unwrap();
-    assert_eq!(sent.monitoring.wandb.unwrap().tags[1].chars().count(), 64);
-}
-
-#[test]
 fn the_example_names_every_key_and_no_other() {
     let text = include_str!("../../../../.env.example");
     let file = EnvFile::parse(Path::new(".env.example"), text).unwrap();
@@ -519,53 +507,4 @@ fn the_example_names_every_key_and_no_other() {
     let unchanged = TypedConfig::merge(&environment(&[("HOME", "/users/miner")]), Some(&file));
     let errors = MinerConfig::from_typed(&unchanged).unwrap_err();
     assert!(errors.0.iter().all(|error| matches!(error, ConfigError::Missing { .. })), "{errors}");
-}
-
-const CUSTOM: [(&str, &str); 2] = [("BT_NETWORK", "custom"), ("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944")];
-const OWN_BEACON: [(&str, &str); 5] = [
-    ("GRAIL_DRAND_URLS", "http://127.0.0.1:81, http://127.0.0.1:82"),
-    ("GRAIL_DRAND_CHAIN_HASH", "52DB9BA70E0CC0F6EAF7803DD07447A1F5477735FD3F661792BA94600C84E971"),
-    ("GRAIL_DRAND_PUBLIC_KEY", QUICKNET_KEY),
-    ("GRAIL_DRAND_GENESIS", "1692803367"),
-    ("GRAIL_DRAND_PERIOD", "3"),
-];
-const QUICKNET_KEY: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a";
-
-#[test]
-fn a_network_of_ones_own_has_its_own_pace_and_beacon() {
-    let config = meant(&[&CUSTOM[..], &OWN_BEACON, &[("GRAIL_BLOCK_TIME", "0.25")]].concat()).unwrap();
-    assert_eq!(config.chain.block_ms, 250);
-    let beacon = config.beacon.unwrap();
-    let relays: Vec<&str> = beacon.relays.iter().map(|relay| relay.expose()).collect();
-    assert_eq!(relays, ["http://127.0.0.1:81", "http://127.0.0.1:82"]);
-    assert_eq!((beacon.schedule.genesis_s, beacon.schedule.period_s), (1_692_803_367, 3));
-    assert!(beacon.chain_hash.starts_with("52db9ba7"), "{}", beacon.chain_hash);
-    let config = meant(&CUSTOM).unwrap();
-    assert_eq!((config.chain.block_ms, config.beacon), (12_000, None));
-}
-
-#[test]
-fn a_public_network_has_neither() {
-    let refused = |changes: &[(&str, &str)]| errors(changes);
-    assert_eq!(refused(&[("GRAIL_BLOCK_TIME", "1")]), [ConfigError::OnlyCustom { name: "GRAIL_BLOCK_TIME" }]);
-    assert_eq!(refused(&OWN_BEACON), [ConfigError::OnlyCustom { name: "GRAIL_DRAND_URLS" }]);
-}
-
-#[test]
-fn half_a_beacon_is_none() {
-    for left_out in 0..OWN_BEACON.len() {
-        let mut changes = [&CUSTOM[..], &OWN_BEACON].concat();
-        let (name, _) = changes.remove(CUSTOM.len() + left_out);
-        let errors = errors(&changes);
-        assert!(matches!(errors[..], [ConfigError::Missing { name: found, .. }] if found == name), "{errors:?}");
-    }
-    for (name, value) in [("GRAIL_DRAND_PERIOD", "0"), ("GRAIL_DRAND_GENESIS", "soon"), ("GRAIL_DRAND_CHAIN_HASH", "5")]
-    {
-        let errors = errors(&[&CUSTOM[..], &OWN_BEACON, &[(name, value)]].concat());
-        assert!(matches!(errors[..], [ConfigError::Invalid { name: found, .. }] if found == name), "{errors:?}");
-    }
-    for value in ["0", "61", "fast", "NaN"] {
-        let errors = errors(&[&CUSTOM[..], &[("GRAIL_BLOCK_TIME", value)]].concat());
-        assert!(matches!(errors[..], [ConfigError::Invalid { name: "GRAIL_BLOCK_TIME", .. }]), "{value}: {errors:?}");
-    }
 }

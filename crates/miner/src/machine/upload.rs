@@ -4,9 +4,9 @@ mod attempts;
 mod confirmed;
 mod description;
 mod outcome;
+mod pause;
 
 use grail_protocol::rollout::Rollout;
-use grail_protocol::signature::Hotkey;
 use grail_protocol::window_file::{PackedGroup, WindowFile, object_key};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,6 +23,7 @@ use crate::group::SignedGroup;
 use crate::mutants::{Mutant, planted};
 
 pub(super) use self::attempts::Attempts;
+use self::pause::jittered;
 
 /// What is told of a write that was acknowledged and that validators would not find.
 const NOT_WHERE_VALIDATORS_READ: &str = "a write was acknowledged, and there is no object where validators read; see that \
@@ -484,18 +485,6 @@ impl Machine {
             out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         }
     }
-}
-
-/// Anything up to `pause_ms`, so that miners that fail together do not come back together.
-fn jittered(pause_ms: u64, hotkey: &Hotkey, job: &Job) -> u64 {
-    let drawn = Sha256::new()
-        .chain_update("grail-upload-pause")
-        .chain_update(hotkey.bytes())
-        .chain_update(job.began_ms.to_be_bytes())
-        .chain_update(job.attempts.to_be_bytes());
-    let digest: [u8; 32] = drawn.finalize().into();
-    let draw = u64::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]));
-    1 + pause_ms * draw / u64::from(u32::MAX)
 }
 
 impl Stage {
