@@ -57,7 +57,7 @@ fn small_files_that_become_large_are_refused() {
     for (name, head, piece, bytes, tail, why) in bombs {
         let path = folder.join(name);
         gzip(&path, head, piece, bytes, tail);
-        assert!(fs::metadata(&path).unwrap().len() < 4 << 20, "{name} is not small");
+        assert!(fs::metadata(&path).unwrap().len() < 8 << 20, "{name} is not small");
         refused(name, &limited(&folder, &["verify", name, "--block-hash", BLOCK_HASH]), why);
         fs::remove_file(path).unwrap();
     }

@@ -127,8 +127,8 @@ fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f3
 fn float8(bits: u8) -> f32 {
     let (exponent, mantissa) = (i32::from(bits >> 3 & 15), f32::from(bits & 7));
     let magnitude = match (exponent, bits & 7) {
-        // With the payload that candle gives it.
-        (15, 7) => f32::from_bits(0x7fff_e000),
+        // Candle gives it this payload, and no sign.
+        (15, 7) => return f32::from_bits(0x7fff_e000),
         (0, _) => mantissa * 2f32.powi(-9),
         _ => (8.0 + mantissa) * 2f32.powi(exponent - 10),
     };
