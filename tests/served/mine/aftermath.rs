@@ -1,7 +1,7 @@
 //! What is left of a window: why, a bundle, a report, and the shape of everything that is printed for programs.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -69,13 +69,13 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
     let path = object_file(scene.served.env_file().parent().unwrap(), &key);
     let mut unpacked = String::new();
     flate2::read::GzDecoder::new(fs::read(&path).unwrap().as_slice()).read_to_string(&mut unpacked).unwrap();
-    fs::write(&path, &unpacked).unwrap();
+    fs::write(&path, gzipped(&unpacked)).unwrap();
     let (code, why_other) = why(&scene, window);
     assert_eq!((code, &why_other["conclusion"]["kind"]), (Some(1), &"replaced".into()), "{why_other:#}");
     assert_eq!(why_other["verdict"]["value"]["outcome"], "accepted");
     // And then a file with a token that nobody signed.
     let (before, after) = unpacked.split_at(unpacked.find("\"tokens\"").unwrap());
-    fs::write(&path, format!("{before}{}", after.replacen('[', "[1, ", 1))).unwrap();
+    fs::write(&path, gzipped(&format!("{before}{}", after.replacen('[', "[1, ", 1)))).unwrap();
     let (code, why_bad) = why(&scene, window);
     assert_eq!((code, &why_bad["conclusion"]["kind"]), (Some(1), &"rejected".into()), "{why_bad:#}");
     assert_eq!(why_bad["object"]["value"]["as_receipt"], false);
@@ -105,6 +105,13 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("receipt   uploaded") && text.contains("bucket    unknown: there is no file"), "{text}");
+}
+
+/// The text as another writer would pack it.
+fn gzipped(text: &str) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    gzip.write_all(text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
 }
 
 /// The files of a gzipped tar.

@@ -1,11 +1,11 @@
 /* Preloaded into a miner: counts its calls on files below a folder, or on sockets to servers, and lets one of them fail,
  * alone or with all that follow it.
  *
- * GRAIL_CALLS_OF       files or sockets
- * GRAIL_CALLS_BELOW    the folder of the files
- * GRAIL_CALLS_LOG      every counted call is appended to this file, a line each
- * GRAIL_CALLS_FAIL_AT  which call fails, from 1; without it none does
- * GRAIL_CALLS_FAIL_ON  set: every later call fails as well
+ * INTERPOSE_OF       files or sockets
+ * INTERPOSE_BELOW    the folder of the files
+ * INTERPOSE_LOG      every counted call is appended to this file, a line each
+ * INTERPOSE_FAIL_AT  which call fails, from 1; without it none does
+ * INTERPOSE_FAIL_ON  set: every later call fails as well
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -33,11 +33,11 @@ static atomic_long calls;
 static atomic_char watched[DESCRIPTORS];
 
 __attribute__((constructor)) static void begin(void) {
-    const char *of = getenv("GRAIL_CALLS_OF"), *at = getenv("GRAIL_CALLS_FAIL_AT"), *log = getenv("GRAIL_CALLS_LOG");
+    const char *of = getenv("INTERPOSE_OF"), *at = getenv("INTERPOSE_FAIL_AT"), *log = getenv("INTERPOSE_LOG");
     on_sockets = of && !strcmp(of, "sockets");
-    below = on_sockets ? NULL : getenv("GRAIL_CALLS_BELOW");
+    below = on_sockets ? NULL : getenv("INTERPOSE_BELOW");
     fail_at = at ? atol(at) : 0;
-    fail_on = getenv("GRAIL_CALLS_FAIL_ON") != NULL;
+    fail_on = getenv("INTERPOSE_FAIL_ON") != NULL;
     if (log) log_descriptor = REAL(open)(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
