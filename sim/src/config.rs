@@ -3,9 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use grail_miner::behaviour::Behaviour;
 use grail_miner::driver::Observer;
-use grail_miner::machine::MachineConfig;
+use grail_miner::machine::{Machine, MachineSecrets, MachineSettings};
 use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::BeaconSchedule;
 use grail_protocol::signature::Keypair;
@@ -44,8 +43,6 @@ pub struct SimConfig {
     pub observer: Option<SharedObserver>,
     /// Counts the calls of ports, and may let one fail.
     pub calls: Calls,
-    /// The changes of behaviour that the miner decides by: all of them, unless a test shows what one is good for.
-    pub behaviours: Vec<Behaviour>,
 }
 
 impl SimConfig {
@@ -64,7 +61,6 @@ impl SimConfig {
             keep_trace: false,
             observer: None,
             calls: Calls::default(),
-            behaviours: Behaviour::ALL.to_vec(),
         }
     }
 }
@@ -107,10 +103,14 @@ impl Default for Knobs {
 /// An observer that its owner keeps a hold on.
 pub type SharedObserver = Rc<RefCell<dyn Observer>>;
 
-/// How the simulated miner is configured.
-pub fn machine_config(config: &SimConfig) -> MachineConfig {
-    MachineConfig {
-        seed: config.seed,
+/// The simulated miner before its first event.
+pub fn machine(config: &SimConfig) -> Machine {
+    Machine::new(machine_settings(config), machine_secrets(config.seed))
+}
+
+/// The simulated miner's settings.
+pub fn machine_settings(config: &SimConfig) -> MachineSettings {
+    MachineSettings {
         use_drand: config.use_drand,
         beacon: BeaconSchedule::QUICKNET,
         policy: config.policy,
@@ -119,9 +119,13 @@ pub fn machine_config(config: &SimConfig) -> MachineConfig {
         safety_blocks: config.knobs.safety_blocks,
         reorganisation_blocks_max: config.knobs.reorganisation_blocks_max,
         early_upload_ms: config.knobs.early_upload_ms,
-        behaviours: config.behaviours.clone(),
-        ..MachineConfig::new(keypair(config.seed, "miner").hotkey(), read_credentials(config.seed))
+        ..MachineSettings::new(keypair(config.seed, "miner").hotkey())
     }
+}
+
+/// The simulated miner's secrets, which are made up.
+pub fn machine_secrets(seed: u64) -> MachineSecrets {
+    MachineSecrets { seed, read_credentials: read_credentials(seed) }
 }
 
 /// The key of a node: made up from the seed, of no worth anywhere.

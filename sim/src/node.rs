@@ -10,7 +10,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use futures_util::future::LocalBoxFuture;
 use grail_miner::driver::{Limits, Observer, Ports, resume, run};
-use grail_miner::machine::{Action, Event, Machine, MachineConfig, Report};
+use grail_miner::machine::{Action, Event, Machine, Report};
 use grail_miner::ports::{Bucket, BucketError, Etag, Journal, JournalError, JournalRecord, Now, PutCondition};
 use grail_protocol::PROTOCOL;
 
@@ -48,11 +48,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Run the miner for ever; what is killed begins again with a machine of this configuration.
-    pub(crate) async fn mine(self, config: MachineConfig, first: Life, ports: Ports, mut watchers: Watchers) {
+    /// Run the miner for ever; what is killed begins again with this machine.
+    pub(crate) async fn mine(self, new: Machine, first: Life, ports: Ports, mut watchers: Watchers) {
         let mut first = Some(first);
         loop {
-            let life = first.take().unwrap_or_else(|| Life::Begun(Machine::new(config.clone())));
+            let life = first.take().unwrap_or_else(|| Life::Begun(new.clone()));
             let limits = Limits::for_block_ms(PROTOCOL.block_ms);
             let ports = Ports {
                 journal: Rc::new(Mortal { port: self.journal.clone(), steps: self.steps.clone() }),

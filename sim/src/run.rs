@@ -2,14 +2,13 @@
 
 use std::rc::Rc;
 
-use grail_miner::machine::Machine;
 use grail_protocol::PROTOCOL;
 
 use crate::config::keypair;
 use crate::node::Life;
 use crate::world::{Beginning, MINER_UID, World};
 
-pub use crate::config::{Knobs, SharedObserver, SimConfig, machine_config};
+pub use crate::config::{Knobs, SharedObserver, SimConfig, machine, machine_secrets, machine_settings};
 pub use crate::report::{SimReport, WindowResult};
 
 /// The first simulated window.
@@ -24,6 +23,6 @@ pub fn simulate(config: &SimConfig, mut progress: impl FnMut(&WindowResult)) -> 
     let world = Rc::new(World::new(config, keypair(config.seed, "miner"), &beginning));
     world.chain.register(&world.keypair.hotkey().to_ss58(), MINER_UID);
     let node = world.node();
-    world.start(node, Life::Begun(Machine::new(machine_config(config))), 0);
+    world.start(node, Life::Begun(machine(config)), 0);
     world.live(&mut progress)
 }

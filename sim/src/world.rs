@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use grail_miner::driver::Ports;
-use grail_miner::machine::{MachineConfig, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{Machine, MachineSettings, WindowOutcome, WindowReceipt};
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Keypair;
 use grail_protocol::window_file::object_key;
@@ -16,7 +16,7 @@ use crate::beacon::{BeaconLink, SimBeacon};
 use crate::bucket::{BucketLink, SimBucket};
 use crate::chain::{ChainLink, SimChain};
 use crate::clock::{NodeClock, Steps};
-use crate::config::{SimConfig, keypair, machine_config, secrets};
+use crate::config::{SimConfig, keypair, machine_secrets, machine_settings, secrets};
 use crate::engine::SimEngine;
 use crate::faults::{FaultKind, FaultPlan};
 use crate::health::Health;
@@ -154,8 +154,9 @@ impl World {
         self.time.spawn("account", self.chain.clone().deregister(hotkey, self.faults.clone()));
         self.steps.kill_at(self.config.knobs.crash_at_step);
         let ports = self.ports(&node, versions);
-        let config = MachineConfig { hotkey: self.keypair.hotkey(), ..machine_config(&self.config) };
-        self.time.spawn("miner", node.mine(config, life, ports, self.watchers()));
+        let settings = MachineSettings { hotkey: self.keypair.hotkey(), ..machine_settings(&self.config) };
+        let machine = Machine::new(settings, machine_secrets(self.config.seed));
+        self.time.spawn("miner", node.mine(machine, life, ports, self.watchers()));
     }
 
     /// Live through every window, and judge each.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use grail_miner::driver::{Limits, Observer, Ports, run as drive};
-use grail_miner::machine::{Machine, MachineConfig};
+use grail_miner::machine::{Machine, MachineSecrets, MachineSettings};
 use grail_miner::ports::{BeaconSchedule, Chain, Clock, Engine, Signer};
 use indicatif::MultiProgress;
 use tokio::sync::watch;
@@ -231,7 +231,7 @@ impl Mining<'_> {
         let pulse = Pulse::default();
         let patience = Duration::from_millis(told::STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
-        let config = self.machine_config()?;
+        let (settings, secrets) = (self.machine_settings(), self.machine_secrets()?);
         let asked = chain.clone();
         let is_connected = move || asked.endpoints().iter().any(|(_, in_use)| *in_use == Some(true));
         let health = Health::new(block_ms).asking(Box::new(is_connected));
@@ -241,7 +241,7 @@ impl Mining<'_> {
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
         let made = self.observers(pulse, health, upload, read_from).and_then(|(observers, receipts)| {
-            let recorder = self.recorder(&config, &*ports.clock)?;
+            let recorder = self.recorder(&settings, &secrets, &*ports.clock)?;
             Ok((observers, receipts, recorder))
         });
         let (mut observers, receipts, recorder) = match made {
@@ -254,7 +254,7 @@ impl Mining<'_> {
         };
         observers.0.push(Box::new(board));
         observers.0.extend(recorder);
-        let machine = Machine::new(config);
+        let machine = Machine::new(settings, secrets);
         tracing::info!(
             "mining as {} ({}) on {}, journal in {}",
             self.wallet.address(),
@@ -450,7 +450,12 @@ impl Mining<'_> {
     }
 
     /// The recorder, unless it was switched off.
-    fn recorder(&self, config: &MachineConfig, clock: &dyn Clock) -> anyhow::Result<Option<Box<dyn Observer>>> {
+    fn recorder(
+        &self,
+        settings: &MachineSettings,
+        secrets: &MachineSecrets,
+        clock: &dyn Clock,
+    ) -> anyhow::Result<Option<Box<dyn Observer>>> {
         let path = match &self.arguments.tape {
             Some(off) if off.as_os_str() == "off" => return Ok(None),
             Some(folder) => folder.clone(),
@@ -458,8 +463,8 @@ impl Mining<'_> {
         };
         let folder = TapeFolder { path, bytes_max: TAPE_BYTES_MAX };
         let header = match self.arguments.device {
-            Device::Cpu => Header::of(config, "cpu"),
-            Device::Cuda => Header::of(config, "cuda").with_numerics(self.arguments.profile.name()),
+            Device::Cpu => Header::of(settings, secrets, "cpu"),
+            Device::Cuda => Header::of(settings, secrets, "cuda").with_numerics(self.arguments.profile.name()),
         };
         let header = header.with_model(&self.config.model_name);
         let recorder = match Recorder::begin_rotating(&folder, Rotation::LIVE, &header, clock.now().wall_ms) {
@@ -474,11 +479,14 @@ impl Mining<'_> {
         Ok(Some(Box::new(recorder)))
     }
 
-    fn machine_config(&self) -> anyhow::Result<MachineConfig> {
-        let credentials = self.config.storage.read_credentials()?.to_vec();
+    fn machine_secrets(&self) -> anyhow::Result<MachineSecrets> {
+        let seed = self.arguments.seed.unwrap_or_else(|| sampling_seed(self.config));
+        Ok(MachineSecrets { seed, read_credentials: self.config.storage.read_credentials()?.to_vec() })
+    }
+
+    fn machine_settings(&self) -> MachineSettings {
         let block_ms = self.config.chain.block_ms;
-        Ok(MachineConfig {
-            seed: self.arguments.seed.unwrap_or_else(|| sampling_seed(self.config)),
+        MachineSettings {
             use_drand: !self.arguments.no_drand,
             beacon: self.config.beacon.as_ref().map_or(BeaconSchedule::QUICKNET, |beacon| beacon.schedule),
             policy: self.arguments.policy.into(),
@@ -487,7 +495,7 @@ impl Mining<'_> {
             groups_max: self.arguments.groups_max,
             early_upload_ms: Some(EARLY_UPLOAD_BLOCKS * block_ms),
             block_ms,
-            ..MachineConfig::new(self.wallet.hotkey(), credentials)
-        })
+            ..MachineSettings::new(self.wallet.hotkey())
+        }
     }
 }

@@ -88,9 +88,9 @@ fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow
 }
 
 fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &Faults) -> anyhow::Result<Outcome> {
-    let unknown = tape.header.unknown_behaviour();
+    let unknown = tape.header.unknown_decisions();
     if !unknown.is_empty() {
-        bail!("recorded with the changes of behaviour {unknown:?}, which this build does not know; use a newer one");
+        bail!("recorded with the decision versions {unknown:?}, which this build does not know; use a newer one");
     }
     if let Some(at) = arguments.fork_at {
         let generator = environment::generator(&tape.header, arguments.model.as_deref())?;

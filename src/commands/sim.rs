@@ -15,7 +15,7 @@ use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{Generator, SpeedProfile};
 use grail_sim::faults::Faults;
 use grail_sim::hindsight::{Earnings, Hindsight};
-use grail_sim::run::{SimConfig, SimReport, WindowResult, machine_config, simulate};
+use grail_sim::run::{SimConfig, SimReport, WindowResult, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -106,7 +106,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
 }
 
 fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::Result<Recorder> {
-    let header = Header::of(&machine_config(config), engine.name()).simulated(config.seed);
+    let header = Header::of(&machine_settings(config), &machine_secrets(config.seed), engine.name()).simulated(config.seed);
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     // Named by its seed, for virtual time always begins alike.
     Ok(Recorder::begin(&folder, &header, config.seed)?)

@@ -11,7 +11,7 @@ use clap::Parser;
 use grail_miner::machine::Machine;
 use grail_sim::fork::{fork, simulated_key};
 use grail_sim::past::Past;
-use grail_sim::run::{SimConfig, machine_config, simulate};
+use grail_sim::run::{SimConfig, machine, machine_secrets, machine_settings, simulate};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -263,7 +263,7 @@ fn simulation(command: &str) -> Result<SimConfig, CorpusError> {
 
 /// The tape of a simulation, or of the process that follows one that is killed.
 fn record(folder: &Path, config: &SimConfig, killed_at: Option<usize>) -> Result<PathBuf, CorpusError> {
-    let header = Header::of(&machine_config(config), "synthetic").simulated(config.seed);
+    let header = Header::of(&machine_settings(config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);
     let tapes = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     let observed = |run: &dyn Fn(&SimConfig)| {
         let recorder = Rc::new(RefCell::new(Recorder::begin(&tapes, &header, config.seed)?));
@@ -275,10 +275,10 @@ fn record(folder: &Path, config: &SimConfig, killed_at: Option<usize>) -> Result
     let Some(killed_at) = killed_at else { return Ok(first) };
     let tape = Tape::read(&first)?;
     observed(&|config| {
-        let machine = || Machine::new(machine_config(config));
+        let machine = || machine(config);
         let mut past = Past::new(machine());
         tape.steps().take(killed_at).for_each(|step| past.tell(step.now(), step.event.clone()));
-        let hotkey = machine_config(config).hotkey;
+        let hotkey = machine_settings(config).hotkey;
         let keypair = simulated_key(config.seed, &hotkey).expect("the key follows from the seed");
         // It saw a head before it was killed.
         let _ = fork(past.crashed(machine()), None, keypair, config);

@@ -166,7 +166,7 @@ pub(super) fn is_known(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use grail_miner::machine::MachineConfig;
+    use grail_miner::machine::MachineSettings;
     use grail_protocol::PROTOCOL;
     use grail_protocol::signature::Hotkey;
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_protocol_and_core() {
-        let machine = MachineConfig::new(Hotkey::from_bytes([0; 32]), Vec::new());
+        let machine = MachineSettings::new(Hotkey::from_bytes([0; 32]));
         let expected = [
             ("NETUID", PROTOCOL.netuid.to_string()),
             ("GRAIL_MODEL_NAME", PROTOCOL.model_name.to_owned()),

@@ -61,11 +61,11 @@ impl Fork {
         if self.at > steps {
             return Err(TapeForkError::Beyond { steps });
         }
-        let recorded = &tape.header.config;
+        let recorded = &tape.header.settings;
         let recorded_seed = tape.header.simulated_seed.ok_or(TapeForkError::Unsigned)?;
         let keypair = simulated_key(recorded_seed, &recorded.hotkey).ok_or(TapeForkError::Unsigned)?;
         let seed = self.seed.unwrap_or(recorded_seed);
-        let mut past = Past::new(Machine::new(tape.header.machine_config(seed)));
+        let mut past = Past::new(Machine::new(tape.header.settings.clone(), tape.header.secrets(seed)));
         tape.steps().take(self.at).for_each(|step| past.tell(step.now(), step.event.clone()));
         let first_head = tape.steps().find_map(|step| match step.event {
             Event::HeadMoved(head) => Some(head.number),
@@ -75,7 +75,7 @@ impl Fork {
     }
 
     fn config(&self, tape: &Tape, seed: u64) -> SimConfig {
-        let recorded = &tape.header.config;
+        let recorded = &tape.header.settings;
         let is_alike = |profile: &SpeedProfile| profile.groups_in_flight == recorded.groups_in_flight_max;
         let profile = SpeedProfile::ALL.into_iter().find(is_alike).unwrap_or(SpeedProfile::ALL[0]);
         let policy: UploadPolicy = recorded.policy;

@@ -18,7 +18,6 @@ use grail_protocol::rollout::GroupOrigin;
 use sha2::{Digest, Sha256};
 
 use crate::machine::{Action, Event, GroupId, GroupOrder, Machine, Timer};
-use crate::mutants::{Mutant, planted};
 use crate::ports::{
     Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, Clock, CommitError, Engine, EngineError, Etag,
     GroupRequest, Journal, JournalError, JournalRecord, Now, PutCondition, Signer, within,
@@ -218,10 +217,7 @@ impl Driver {
 
     fn carry_out(&mut self, action: Action) {
         let Ports { clock, chain, beacon, bucket, journal, .. } = self.ports.clone();
-        let Limits { mut chain_read_ms, mut head_ms, commit_ms, beacon_ms, bucket_ms, journal_ms } = self.limits;
-        if planted(Mutant::ChainCallsUnbounded) {
-            (chain_read_ms, head_ms) = (u64::MAX / 2, u64::MAX / 2);
-        }
+        let Limits { chain_read_ms, head_ms, commit_ms, beacon_ms, bucket_ms, journal_ms } = self.limits;
         let unreachable = move |ms: u64| ChainError::Unreachable(format!("no answer within {ms} ms"));
         match action {
             Action::WatchHead { after } => self.ask(async move {
@@ -231,7 +227,6 @@ impl Driver {
                     None => Event::HeadFailed(unreachable(head_ms)),
                 }
             }),
-            Action::ReconnectChain if planted(Mutant::ReconnectKeepsTheConnection) => {}
             Action::ReconnectChain => self.pending.push(Box::pin(async move {
                 chain.reconnect().await;
                 None

@@ -5,13 +5,12 @@
 //! live and simulated alike, and [`contract`] is the test suite that every implementation of a port must pass.
 
 pub mod answers;
-pub mod behaviour;
 pub mod contract;
+pub mod decisions;
 pub mod driver;
 pub mod frames;
 pub mod group;
 pub mod machine;
-pub mod mutants;
 pub mod outstanding;
 pub mod policy;
 pub mod ports;

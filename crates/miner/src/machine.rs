@@ -3,184 +3,86 @@
 //! `handle` is called with the time and one event, and returns what to do, in order. Every port call that an action asks
 //! for is answered by exactly one event, or by none if the call was cancelled. Answers that belong to work given up since
 //! are recognised by window, generation and attempt, and ignored.
+//!
+//! The machine itself only routes. Each part owns its state and has its own inputs (`on_…`): [`heads`] judges heads,
+//! [`account`] keeps the read credentials on chain, a [`window`] has its [`hash`], its [`groups`] and its [`upload`], and
+//! the [`settlement`] owes the receipt of the window before. What they share, they get as a [`context`].
 
 mod account;
 pub mod action;
 mod actions;
 mod choice;
+mod context;
 mod estimate;
 pub mod event;
 mod groups;
+mod hash;
 mod heads;
 mod ledger;
 pub mod marks;
+mod passed;
 pub mod receipt;
+mod recovered;
+mod settings;
 mod settlement;
-mod snapshot;
+mod state;
+mod timers;
 mod timing;
 mod upload;
 pub mod view;
 mod window;
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use grail_protocol::PROTOCOL;
-use grail_protocol::signature::Hotkey;
-use sha2::{Digest, Sha256};
+use grail_protocol::constants::window_start;
+use serde::{Deserialize, Serialize};
 
 use self::account::Account;
-use self::heads::HeadCheck;
+use self::context::Context;
+use self::heads::{Heads, NewHead};
 use self::marks::Marks;
-use self::settlement::Unsettled;
-use self::timing::Timing;
-use self::window::{Recovered, Window};
-use crate::answers::{BeaconSchedule, ChainError, Now};
-use crate::behaviour::Behaviour;
-use crate::mutants::{Mutant, planted};
-use crate::policy::UploadPolicy;
+use self::passed::Passed;
+use self::recovered::Recovered;
+use self::settlement::Settlement;
+use self::view::View;
+use self::window::Window;
+use crate::answers::{ChainError, Head, JournalError, JournalRecord, Now};
 
 pub use self::action::{Action, GroupOrder};
 pub use self::actions::Actions;
 pub use self::event::{Event, GroupId, JournalEntry, Timer};
 pub use self::receipt::{Area, Report, Trouble, WindowOutcome, WindowReceipt};
-pub use self::snapshot::Snapshot;
-
-/// What an operator decides.
-#[derive(Clone, PartialEq)]
-pub struct MachineConfig {
-    /// Our hotkey.
-    pub hotkey: Hotkey,
-    /// Seed of the sampling streams.
-    pub seed: u64,
-    /// Whether the beacon enters the randomness.
-    pub use_drand: bool,
-    /// When the beacon's rounds are due.
-    pub beacon: BeaconSchedule,
-    /// How many of the clean groups to upload.
-    pub policy: UploadPolicy,
-    /// Blocks before the window's end that belong to the upload.
-    pub safety_blocks: u64,
-    /// Depth in blocks from which on a block is not replaced any more.
-    pub reorganisation_blocks_max: u64,
-    /// Groups that the engine works on at a time.
-    pub groups_in_flight_max: usize,
-    /// Most groups per window.
-    pub groups_max: Option<u32>,
-    /// Shortest time between two uploads of a window, in milliseconds; without it only the deadline uploads.
-    pub early_upload_ms: Option<u64>,
-    /// The 128 bytes of read credentials that belong on chain.
-    pub read_credentials: Vec<u8>,
-    /// Expected time between two blocks, in milliseconds.
-    pub block_ms: u64,
-    /// The intended changes of behaviour that are in force: all of them, but where an older run is replayed.
-    pub behaviours: Vec<Behaviour>,
-}
-
-impl MachineConfig {
-    /// The defaults for a hotkey that publishes these read credentials.
-    pub fn new(hotkey: Hotkey, read_credentials: Vec<u8>) -> Self {
-        Self {
-            hotkey,
-            seed: 0,
-            use_drand: true,
-            beacon: BeaconSchedule::QUICKNET,
-            policy: UploadPolicy::Score,
-            safety_blocks: 1,
-            reorganisation_blocks_max: 6,
-            groups_in_flight_max: 1,
-            groups_max: None,
-            early_upload_ms: Some(60_000),
-            read_credentials,
-            block_ms: PROTOCOL.block_ms,
-            behaviours: Behaviour::ALL.to_vec(),
-        }
-    }
-}
-
-impl fmt::Debug for MachineConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            hotkey,
-            // Whoever knows it can foretell what we sample.
-            seed: _,
-            use_drand,
-            beacon,
-            policy,
-            safety_blocks,
-            reorganisation_blocks_max,
-            groups_in_flight_max,
-            groups_max,
-            early_upload_ms,
-            read_credentials,
-            block_ms,
-            // They say which decisions are taken, and a state is compared under one set of them.
-            behaviours: _,
-        } = self;
-        f.debug_struct("MachineConfig")
-            .field("hotkey", hotkey)
-            .field("use_drand", use_drand)
-            .field("beacon", beacon)
-            .field("policy", policy)
-            .field("safety_blocks", safety_blocks)
-            .field("reorganisation_blocks_max", reorganisation_blocks_max)
-            .field("groups_in_flight_max", groups_in_flight_max)
-            .field("groups_max", groups_max)
-            .field("early_upload_ms", early_upload_ms)
-            .field("read_credentials", &format_args!("({} bytes)", read_credentials.len()))
-            .field("block_ms", block_ms)
-            .finish_non_exhaustive()
-    }
-}
+pub use self::settings::{MachineSecrets, MachineSettings};
+pub use self::state::Snapshot;
 
 /// The core.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Machine {
-    config: MachineConfig,
-    timing: Timing,
-    head_check: HeadCheck,
-    account: Account,
-    recovered: Option<Recovered>,
-    window: Option<Window>,
-    /// A window that is over, and whose last upload has no known outcome yet.
-    unsettled: Option<Unsettled>,
-    stopping: bool,
+    settings: MachineSettings,
+    secrets: MachineSecrets,
+    state: Snapshot,
     marks: Marks,
-    /// What each timer is set to, so that one is set anew only where its time changes.
-    timers: BTreeMap<Timer, u64>,
-}
-
-/// As derived, without a head check that is at rest: the digest of a state is the same as before there was one.
-impl fmt::Debug for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, timing, head_check, account, recovered, window, unsettled, stopping, marks, timers } = self;
-        let mut shown = f.debug_struct("Machine");
-        shown.field("config", config).field("timing", timing);
-        if !head_check.is_at_rest() {
-            shown.field("head_check", head_check);
-        }
-        shown.field("account", account).field("recovered", recovered).field("window", window);
-        shown.field("unsettled", unsettled).field("stopping", stopping).field("marks", marks).field("timers", timers);
-        shown.finish()
-    }
 }
 
 impl Machine {
     /// A machine that has seen nothing yet; its first event is [`Event::Started`].
-    pub fn new(config: MachineConfig) -> Self {
-        let timing = Timing::new(&config);
-        Self {
-            config,
-            timing,
-            head_check: HeadCheck::default(),
-            account: Account::default(),
-            recovered: None,
-            window: None,
-            unsettled: None,
-            stopping: false,
-            marks: Marks::default(),
-            timers: BTreeMap::new(),
-        }
+    pub fn new(settings: MachineSettings, secrets: MachineSecrets) -> Self {
+        let state = Snapshot::new(&settings);
+        Self::restore(settings, secrets, state)
+    }
+
+    /// A machine that goes on where another one was.
+    pub fn restore(settings: MachineSettings, secrets: MachineSecrets, state: Snapshot) -> Self {
+        Self { settings, secrets, state, marks: Marks::default() }
+    }
+
+    /// The state as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.state.clone()
+    }
+
+    /// Digest of the serialized state, to compare two machines by: sha256 in hex.
+    pub fn digest(&self) -> String {
+        self.state.digest()
     }
 
     /// Which rare branches it took.
@@ -188,120 +90,280 @@ impl Machine {
         &self.marks
     }
 
-    /// Digest of everything that it knows, to compare two machines by: sha256 in hex.
-    pub fn digest(&self) -> String {
-        // What Debug hides, secrets and seed, decides nothing that an event does not show.
-        hex::encode(Sha256::digest(format!("{self:?}")))
+    /// The newest block that counts.
+    pub fn head(&self) -> Option<u64> {
+        self.state.timing.head()
+    }
+
+    /// First block of the window that is mined.
+    pub fn window_start(&self) -> Option<u64> {
+        self.state.mining.window.as_ref().map(|window| window.start)
+    }
+
+    /// The state as lines.
+    pub fn view(&self) -> View {
+        let Snapshot { timing, timers, mining } = &self.state;
+        let mut view = View::default();
+        mining.describe(&mut view);
+        timing.describe(&mut view);
+        mining.passed.describe(&mut view);
+        mining.heads.describe(&mut view);
+        timers.describe(&mut view);
+        view
     }
 
     /// Take one event and tell what to do.
     pub fn handle(&mut self, now: Now, event: Event) -> Actions {
-        let mut actions = Actions::default();
-        let out = &mut actions;
+        let Self { settings, secrets, state: Snapshot { timing, timers, mining }, marks } = self;
+        if let Event::TimerFired(timer) = event {
+            timers.on_fired(timer);
+        }
+        mining.stopping |= matches!(event, Event::Shutdown);
+        let mut out = Actions::default();
+        let mut cx = Context { now, settings, secrets, timing, marks, out: &mut out, stopping: mining.stopping };
+        mining.on_event(&mut cx, event);
+        mining.advance(&mut cx);
+        out.retain(|action| timers.is_change(action));
+        out
+    }
+}
+
+/// The parts that decide.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Mining {
+    heads: Heads,
+    account: Account,
+    passed: Passed,
+    recovered: Option<Recovered>,
+    window: Option<Window>,
+    settlement: Settlement,
+    stopping: bool,
+}
+
+impl Mining {
+    fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
         match event {
-            Event::Started(records) => {
-                self.recovered = Recovered::from_records(records);
-                // Nothing more happens in a window that had its receipt.
-                let closed = self.recovered.as_ref().filter(|recovered| recovered.is_closed());
-                if let Some(closed) = closed.map(Recovered::window_start) {
-                    self.note_ended(closed);
+            Event::Started(records) => self.on_started(cx, records),
+            Event::HeadMoved(head) => {
+                if let Some(head) = self.heads.on_moved(cx, head) {
+                    self.on_new_head(cx, head);
                 }
-                out.push(Action::WatchHead { after: 0 });
-                self.check_account(out);
             }
-            Event::HeadMoved(head) => self.head_moved(now, head, out),
-            Event::HeadFailed(error) => self.head_failed(now, error, out),
-            Event::BlockHashRead { block, result } => {
-                self.suspect_judged(now, block, &result, out);
-                self.block_hash_read(now, block, result, out);
+            Event::HeadFailed(error) => self.heads.on_failed(cx, error),
+            Event::BlockHashRead { block, result } => self.on_block_hash(cx, block, result),
+            Event::BeaconAnswered { round, result } => {
+                if let Some(window) = &mut self.window {
+                    window.on_beacon_answered(cx, round, result);
+                }
             }
-            Event::BeaconAnswered { round, result } => self.beacon_answered(round, result, out),
-            Event::RegistrationRead(result) => self.registration_read(now, result, out),
-            Event::CommitmentRead(result) => self.commitment_read(now, result, out),
-            Event::CommitmentAnswered(result) => self.commitment_answered(now, result, out),
-            Event::GroupReady { group, sealed } => self.group_ready(now, group, *sealed, out),
-            Event::GroupFailed { group, why } => self.group_failed(now, group, why, out),
-            Event::JournalAnswered { entry, result } => self.journal_answered(now, entry, result, out),
-            Event::UploadAnswered { window_start, result } => self.upload_answered(now, window_start, result, out),
-            Event::ObjectRead { window_start, result } => self.object_read(now, window_start, result, out),
-            Event::ObjectDeleted { window_start, result } => self.object_deleted(now, window_start, result, out),
-            Event::TimerFired(timer) => {
-                self.timers.remove(&timer);
-                self.timer_fired(timer, out);
+            Event::RegistrationRead(result) => self.account.on_registration_read(cx, result),
+            Event::CommitmentRead(result) => self.account.on_commitment_read(cx, result),
+            Event::CommitmentAnswered(result) => self.account.on_commitment_answered(cx, result),
+            Event::GroupReady { group, sealed } => {
+                if let Some(window) = &mut self.window {
+                    window.groups.on_ready(cx, group, *sealed);
+                }
             }
-            Event::Shutdown => self.stopping = true,
+            Event::GroupFailed { group, why } => {
+                if let Some(window) = &mut self.window {
+                    window.groups.on_failed(cx, &group, &why);
+                }
+            }
+            Event::JournalAnswered { entry, result } => self.on_journal_answered(cx, entry, result),
+            Event::UploadAnswered { window_start, result } => match self.current(window_start) {
+                Some(window) => window.upload.on_put_answered(cx, result),
+                None => self.settlement.on_put_answered(cx, window_start, result),
+            },
+            Event::ObjectRead { window_start, result } => match self.current(window_start) {
+                Some(Window { upload, groups, .. }) => upload.on_object_read(cx, groups, result),
+                None => self.settlement.on_object_read(cx, window_start, result),
+            },
+            Event::ObjectDeleted { window_start, result } => {
+                if let Some(window) = self.current(window_start) {
+                    window.upload.on_object_deleted(cx, result);
+                }
+            }
+            Event::TimerFired(timer) => self.on_timer(cx, timer),
+            // `advance` uploads what is clean, and ends.
+            Event::Shutdown => {}
         }
-        self.advance(now, out);
-        actions.retain(|action| self.changes_something(action));
-        actions
     }
 
-    /// Whether an action sets or clears a timer that is not so already; every other action counts.
-    fn changes_something(&mut self, action: &Action) -> bool {
-        match action {
-            Action::SetTimer { timer, at_ms } => self.timers.insert(*timer, *at_ms) != Some(*at_ms),
-            Action::ClearTimer(timer) => self.timers.remove(timer).is_some(),
-            _ => true,
+    fn on_started(&mut self, cx: &mut Context<'_>, records: Vec<JournalRecord>) {
+        self.recovered = Recovered::from_records(records);
+        // Nothing more happens in a window that had its receipt.
+        if let Some(closed) = self.recovered.as_ref().filter(|recovered| recovered.is_closed()) {
+            self.passed.note_ended(closed.window_start());
+        }
+        cx.push(Action::WatchHead { after: 0 });
+        self.account.check(cx);
+    }
+
+    fn on_block_hash(&mut self, cx: &mut Context<'_>, block: u64, result: Result<Option<String>, ChainError>) {
+        if let Some(head) = self.heads.on_block_hash(cx, block, &result) {
+            self.on_new_head(cx, head);
+        }
+        if let Some(window) = self.window.as_mut().filter(|window| window.start == block) {
+            window.on_hash_read(cx, &mut self.recovered, result);
         }
     }
 
-    fn head_failed(&mut self, now: Now, error: ChainError, out: &mut Actions) {
-        self.marks.sometimes("head-does-not-move");
-        out.push(trouble(Area::Chain, error));
-        if !planted(Mutant::StandingHeadUnnoticed) {
-            out.push(Action::ReconnectChain);
+    fn on_journal_answered(&mut self, cx: &mut Context<'_>, entry: JournalEntry, result: Result<(), JournalError>) {
+        if let Err(error) = result {
+            if matches!(entry, JournalEntry::Group(_)) {
+                cx.sometimes("journal-does-not-work");
+            }
+            cx.trouble(Area::Journal, error);
         }
-        if planted(Mutant::HeadRetriedAtOnce) {
-            out.push(Action::WatchHead { after: self.timing.head().unwrap_or(0) });
-            return;
+        match entry {
+            JournalEntry::Group(id) => match &mut self.window {
+                Some(window) => window.groups.on_journalled(cx, &id),
+                None => cx.sometimes("old-generation-answers"),
+            },
+            JournalEntry::UploadStarted(window_start) => {
+                if let Some(window) = self.current(window_start) {
+                    window.upload.on_journalled(cx);
+                }
+            }
+            JournalEntry::Window(_)
+            | JournalEntry::UploadDone(_)
+            | JournalEntry::UploadAbandoned(_)
+            | JournalEntry::WindowClosed(_) => {}
         }
-        out.push(Action::SetTimer { timer: Timer::Head, at_ms: now.monotonic_ms + self.config.block_ms / 4 });
     }
 
-    fn timer_fired(&mut self, timer: Timer, out: &mut Actions) {
+    fn on_timer(&mut self, cx: &mut Context<'_>, timer: Timer) {
         match timer {
-            Timer::Head => out.push(Action::WatchHead { after: self.timing.head().unwrap_or(0) }),
-            Timer::Account => self.check_account(out),
-            Timer::Retry => self.retry(out),
+            Timer::Head => cx.push(Action::WatchHead { after: cx.head() }),
+            Timer::Account => self.account.check(cx),
+            Timer::Retry => {
+                if let Some(window) = &mut self.window {
+                    window.retry(cx);
+                }
+            }
             // Whatever is due is found by `advance`.
             Timer::UploadDeadline | Timer::Groups => {}
         }
     }
 
     /// Everything that follows from the state and the time, whatever the event was.
-    fn advance(&mut self, now: Now, out: &mut Actions) {
-        self.watch_deadline(now, out);
-        self.supervise_groups(now, out);
-        self.order_groups(now, out);
-        self.advance_upload(now, out);
-        if self.stopping && !self.upload_in_progress() {
-            self.close_window(out);
-            if self.unsettled.is_none() {
-                out.push(Action::Exit);
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        if let Some(window) = &mut self.window {
+            window.advance(cx, self.account.is_unregistered());
+        }
+        let is_uploading = self.window.as_ref().is_some_and(|window| window.upload.is_in_progress());
+        if self.stopping && !is_uploading {
+            self.close_window(cx);
+            if !self.settlement.is_open() {
+                cx.push(Action::Exit);
             }
         }
     }
-}
 
-/// A report of trouble.
-fn trouble(area: Area, text: impl std::fmt::Display) -> Action {
-    Action::Report(Report::Trouble(Trouble { area, text: text.to_string() }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neither_credentials_nor_the_sampling_seed_are_shown() {
-        let secret = b"planted read secret".to_vec();
-        let config =
-            MachineConfig { seed: 123_456_789, ..MachineConfig::new(Hotkey::from_bytes([0; 32]), secret.clone()) };
-        for shown in [format!("{config:?}"), format!("{:#?}", Machine::new(config.clone()))] {
-            assert!(shown.contains("(19 bytes)"), "{shown}");
-            for hidden in ["planted", "123456789", "112, 108, 97"] {
-                assert!(!shown.contains(hidden), "{shown}");
+    /// A head counts: it may begin a window, or be a reason to look at something again.
+    fn on_new_head(&mut self, cx: &mut Context<'_>, new: NewHead) {
+        let (head, is_in_time) = match new {
+            NewHead::InTime(head) => (head, true),
+            NewHead::Confirmed(head) => {
+                if head.number < cx.head() {
+                    self.leave_window_after(cx, head);
+                    self.settle_jump(cx, window_start(head.number));
+                }
+                self.heads.accept(cx, head);
+                (head, false)
             }
+        };
+        self.settlement.look(cx);
+        let start = window_start(head.number);
+        let is_next = self.window.as_ref().is_none_or(|window| window.start < start);
+        let begins = is_next && !self.stopping && !self.passed.has_ended(start);
+        if begins {
+            let after = self.window.as_ref().map(|window| window.start + PROTOCOL.window_blocks);
+            self.close_window(cx);
+            after.into_iter().for_each(|after| self.passed.note_jump(after));
         }
+        // A head that came in time proves that what was passed over before it is over.
+        if is_in_time {
+            self.settle_jump(cx, start);
+        }
+        if begins {
+            self.open_window(cx, start);
+        } else if let Some(window) = &mut self.window {
+            window.hash.on_head(cx, head.number);
+        }
+    }
+
+    fn settle_jump(&mut self, cx: &mut Context<'_>, until: u64) {
+        let recovered = self.recovered.as_ref().map(Recovered::window_start);
+        self.passed.settle_jump(cx, until, recovered, self.account.is_unregistered());
+    }
+
+    /// Leave a window whose first block does not exist. It has a receipt only if work on it began.
+    fn leave_window_after(&mut self, cx: &mut Context<'_>, head: Head) {
+        let Some(window) = self.window.as_ref().filter(|window| window.start > head.number) else { return };
+        if window.hash.known().is_some() {
+            self.close_window(cx);
+            return;
+        }
+        self.window = None;
+        for timer in [Timer::UploadDeadline, Timer::Retry, Timer::Groups] {
+            cx.push(Action::ClearTimer(timer));
+        }
+    }
+
+    fn open_window(&mut self, cx: &mut Context<'_>, start: u64) {
+        if let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() != start) {
+            self.close_recovered(cx, recovered, "the miner was not running when the window ended");
+        }
+        let window = self.window.insert(Window::new(start));
+        cx.push(Action::ClearTimer(Timer::Retry));
+        // First, as it holds up generation, and public nodes answer one question a second.
+        window.hash.read(cx);
+        self.account.check(cx);
+    }
+
+    /// Write the receipt of the window that ends.
+    fn close_window(&mut self, cx: &mut Context<'_>) {
+        let Some(mut window) = self.window.take() else { return };
+        self.passed.note_ended(window.start);
+        // It may end before its hash tells whether what a crash left of it is of this chain.
+        if let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() == window.start) {
+            cx.sometimes("recovered-window-ends-before-its-hash-is-known");
+            self.close_recovered(cx, recovered, "the hash of its first block could not be read after a restart");
+            return;
+        }
+        window.groups.cancel_all(cx);
+        let receipt = window.receipt(self.account.is_unregistered());
+        let in_flight = window.upload.put_in_flight();
+        self.settlement.settle(cx, receipt, window.upload.into_ledger(), in_flight);
+    }
+
+    /// Give the receipt of a window that a crash interrupted, unless the process before did.
+    fn close_recovered(&mut self, cx: &mut Context<'_>, recovered: Recovered, why: &str) {
+        self.passed.note_ended(recovered.window_start());
+        if recovered.is_closed() {
+            return;
+        }
+        cx.sometimes("recovered-window-is-over");
+        self.settlement.settle(cx, recovered.receipt(why), recovered.ledger, false);
+    }
+
+    /// The window if it is this one.
+    fn current(&mut self, window_start: u64) -> Option<&mut Window> {
+        self.window.as_mut().filter(|window| window.start == window_start)
+    }
+
+    fn describe(&self, view: &mut View) {
+        // The view tells about heads with timing.
+        let Self { heads: _, passed: _, account, recovered, window, settlement, stopping } = self;
+        view.line("stopping", stopping);
+        account.describe(view);
+        if let Some(recovered) = recovered {
+            recovered.describe(view);
+        }
+        if let Some(window) = window {
+            window.describe(view);
+        }
+        settlement.describe(view);
     }
 }

@@ -158,7 +158,7 @@ impl Observer for Health {
 
 #[cfg(test)]
 mod tests {
-    use grail_miner::machine::{MachineConfig, WindowReceipt};
+    use grail_miner::machine::{MachineSecrets, MachineSettings, WindowReceipt};
     use grail_miner::ports::{ChainError, Head};
     use grail_protocol::signature::Hotkey;
 
@@ -176,9 +176,9 @@ mod tests {
 
     impl Miner {
         fn new() -> Self {
-            let config =
-                MachineConfig { block_ms: 1_000, ..MachineConfig::new(Hotkey::from_bytes([1; 32]), Vec::new()) };
-            Self { machine: Machine::new(config), health: Health::new(1_000) }
+            let settings = MachineSettings { block_ms: 1_000, ..MachineSettings::new(Hotkey::from_bytes([1; 32])) };
+            let secrets = MachineSecrets { seed: 0, read_credentials: Vec::new() };
+            Self { machine: Machine::new(settings, secrets), health: Health::new(1_000) }
         }
 
         fn tell(&mut self, ms: u64, event: Event) -> &[Ailment] {

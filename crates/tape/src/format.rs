@@ -3,26 +3,22 @@
 //! Each format has a number and a decoder of its own, for ever; the newest also has an encoder.
 
 pub(super) mod v1;
-pub(super) mod v2;
-pub(super) mod v3;
 
 use std::io::Read;
 
-use grail_miner::behaviour::Behaviour;
+use grail_miner::decisions::VERSIONS;
 use grail_miner::frames::{FileKind, PAYLOAD_BYTES_MAX};
-use grail_miner::machine::{Action, Event, Machine, MachineConfig, Snapshot};
-use grail_miner::policy::UploadPolicy;
-use grail_miner::ports::{BeaconSchedule, Now};
+use grail_miner::machine::{Action, Event, Machine, MachineSecrets, MachineSettings, Snapshot};
+use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
 use grail_protocol::budget::Budget;
-use grail_protocol::signature::Hotkey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::redaction::stand_in;
 
 /// The format that this build writes.
-pub const FORMAT: u32 = v3::FORMAT;
+pub const FORMAT: u32 = v1::FORMAT;
 pub(super) const MAGIC: [u8; 8] = *b"GRAILTAP";
 pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
 /// Payloads above this size are compressed.
@@ -41,41 +37,19 @@ pub struct Header {
     pub program: String,
     /// The reference release whose protocol it speaks.
     pub protocol: String,
-    /// Numbers of the intended changes of behaviour that were in force; none is ever used again.
-    pub behaviour: Vec<u32>,
     /// What made the rollouts.
     pub engine: String,
     /// The model that it ran, as it was named.
-    #[serde(default)]
     pub model: Option<String>,
     /// Whose bits the proofs have, where a CUDA device made them: `torch-2.8` or `torch-2.10`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numerics: Option<String>,
     /// In a simulation the seed from which everything follows, the made-up key too; live seeds are secret.
-    #[serde(default)]
     pub simulated_seed: Option<u64>,
     /// The tape that this one goes on from, where a run has several.
-    #[serde(default)]
     pub continues: Option<String>,
-    /// How the machine was configured.
-    pub config: RecordedConfig,
-}
-
-/// A [`MachineConfig`] without its secrets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "each field is the one of that name in MachineConfig")]
-pub struct RecordedConfig {
-    pub hotkey: Hotkey,
-    pub use_drand: bool,
-    pub beacon: BeaconSchedule,
-    pub policy: UploadPolicy,
-    pub safety_blocks: u64,
-    pub reorganisation_blocks_max: u64,
-    pub groups_in_flight_max: usize,
-    pub groups_max: Option<u32>,
-    pub early_upload_ms: Option<u64>,
-    pub block_ms: u64,
-    /// A stand-in of the same length.
+    /// How the machine was configured, and which versions of decisions were in force.
+    pub settings: MachineSettings,
+    /// Stands for the read credentials: bytes of the same length that are equal where the credentials are.
     pub read_credentials: Vec<u8>,
 }
 
@@ -106,17 +80,17 @@ pub enum Frame {
 
 impl Header {
     /// The header of what this build records.
-    pub fn of(config: &MachineConfig, engine: &str) -> Self {
+    pub fn of(settings: &MachineSettings, secrets: &MachineSecrets, engine: &str) -> Self {
         Self {
             program: concat!("grail ", env!("CARGO_PKG_VERSION")).to_owned(),
             protocol: PROTOCOL.reference_release.to_owned(),
-            behaviour: config.behaviours.iter().map(|behaviour| behaviour.number()).collect(),
             engine: engine.to_owned(),
             model: None,
             numerics: None,
             simulated_seed: None,
             continues: None,
-            config: RecordedConfig::of(config),
+            settings: settings.clone(),
+            read_credentials: stand_in(&secrets.read_credentials),
         }
     }
 
@@ -137,54 +111,23 @@ impl Header {
 
     /// The machine that was recorded, before its first event.
     pub fn machine(&self) -> Machine {
-        Machine::new(self.machine_config(0))
+        Machine::new(self.settings.clone(), self.secrets(0))
     }
 
-    /// Its configuration, with a sampling seed in the place of the one that is not recorded. It decides by the changes of
-    /// behaviour that were in force then.
-    pub fn machine_config(&self, seed: u64) -> MachineConfig {
-        let behaviours = self.behaviour.iter().filter_map(|number| Behaviour::numbered(*number)).collect();
-        MachineConfig { behaviours, ..self.config.machine_config(seed) }
+    /// The recorded machine in a recorded state; none where this build does not understand the state.
+    pub fn machine_in(&self, state: &Value) -> Option<Machine> {
+        let snapshot = Snapshot::deserialize(state).ok()?;
+        Some(Machine::restore(self.settings.clone(), self.secrets(0), snapshot))
     }
 
-    /// Numbers of changes of behaviour that this build does not know.
-    pub fn unknown_behaviour(&self) -> Vec<u32> {
-        self.behaviour.iter().copied().filter(|number| Behaviour::numbered(*number).is_none()).collect()
-    }
-}
-
-impl RecordedConfig {
-    /// What may be recorded of a configuration.
-    pub fn of(config: &MachineConfig) -> Self {
-        Self {
-            hotkey: config.hotkey,
-            use_drand: config.use_drand,
-            beacon: config.beacon,
-            policy: config.policy,
-            safety_blocks: config.safety_blocks,
-            reorganisation_blocks_max: config.reorganisation_blocks_max,
-            groups_in_flight_max: config.groups_in_flight_max,
-            groups_max: config.groups_max,
-            early_upload_ms: config.early_upload_ms,
-            block_ms: config.block_ms,
-            read_credentials: stand_in(&config.read_credentials),
-        }
+    /// What stands for the machine's secrets: the sampling seed is not recorded.
+    pub fn secrets(&self, seed: u64) -> MachineSecrets {
+        MachineSecrets { seed, read_credentials: self.read_credentials.clone() }
     }
 
-    fn machine_config(&self, seed: u64) -> MachineConfig {
-        MachineConfig {
-            seed,
-            use_drand: self.use_drand,
-            beacon: self.beacon,
-            policy: self.policy,
-            safety_blocks: self.safety_blocks,
-            reorganisation_blocks_max: self.reorganisation_blocks_max,
-            groups_in_flight_max: self.groups_in_flight_max,
-            groups_max: self.groups_max,
-            early_upload_ms: self.early_upload_ms,
-            block_ms: self.block_ms,
-            ..MachineConfig::new(self.hotkey, self.read_credentials.clone())
-        }
+    /// Numbers of decision versions that this build does not know.
+    pub fn unknown_decisions(&self) -> Vec<u32> {
+        self.settings.decisions.unknown_to(VERSIONS)
     }
 }
 

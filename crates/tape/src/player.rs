@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use grail_miner::behaviour::Behaviour;
 use grail_miner::group::SignedGroup;
 use grail_miner::machine::Event;
 use serde::Serialize;
@@ -118,9 +117,6 @@ pub fn replay_with(tape: &Tape, options: &Options<'_>) -> Result<Replay, NoSuchW
 
 /// Pack the groups that go into files, on all processors: it is most of the work of a replay.
 fn pack_ahead<'a>(tape: &'a Tape, frames: Range<usize>) {
-    if !tape.header.machine_config(0).behaviours.contains(&Behaviour::GroupsArePackedOnce) {
-        return;
-    }
     let clean = |frame: &'a Frame| match frame {
         Frame::Step(step) => match &step.event {
             Event::GroupReady { sealed, .. } if sealed.findings.is_empty() => Some(&sealed.rollouts),

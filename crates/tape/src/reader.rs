@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 
 use grail_folder::bounded;
 use grail_miner::frames::{FileKind, FrameDamage, Scan, scan, version};
-use grail_miner::machine::{Event, Machine, MachineConfig, Snapshot};
-use grail_protocol::budget::OverBudget;
-use serde::Deserialize;
-use serde_json::Value;
+use grail_miner::machine::{Event, Machine};
+use grail_protocol::budget::{Budget, OverBudget};
 
-use super::format::{FORMAT, Frame, Header, KIND, MAGIC, Step, Unpacker, v1, v2, v3};
+use super::format::{Frame, Header, KIND, MAGIC, Step, Unpacker, v1};
 use super::limits::{FILE_BYTES_MAX, HEADER_BYTES_MAX, Limits, STEP_BYTES_MAX};
 use super::many::in_parallel_with;
 use crate::archive::{BundleError, is_bundle, tapes_in};
@@ -106,11 +104,17 @@ impl Tape {
     }
 
     pub(super) fn parse_within(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
+        Self::parse_by(FORMATS, limits, path, bytes)
+    }
+
+    /// As `parse`, where each of these formats is known; the last is the present one.
+    fn parse_by(formats: &[Format], limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
         let path = || path.to_owned();
         let damaged = |damage| TapeError::Damaged { path: path(), damage };
-        let version = version(&MAGIC, bytes).unwrap_or(FORMAT);
-        let is_known = [v1::FORMAT, v2::FORMAT].contains(&version);
-        let kind = FileKind { version: if is_known { version } else { FORMAT }, ..KIND };
+        let known = version(&MAGIC, bytes).and_then(|version| formats.iter().find(|format| format.number == version));
+        // What has another number is refused by `scan`, which names both.
+        let Format { number: version, decode } = *known.unwrap_or(&CURRENT);
+        let kind = FileKind { version, ..KIND };
         let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
         let mut payloads = payloads.into_iter().enumerate();
         let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
@@ -130,29 +134,22 @@ impl Tape {
         let decoded = in_parallel_with(&payloads, Unpacker::new, |unpacker, (number, at)| {
             let payload = unpacker.unpack(&bytes[at.clone()], &limits.unpacked);
             let frame = payload.and_then(|payload| {
-                let frame = match kind.version {
-                    v1::FORMAT => v1::decode(payload, &limits.decoded),
-                    v2::FORMAT => v2::decode(payload, &limits.decoded).map(Some),
-                    _ => v3::decode(payload, &limits.decoded).map(Some),
-                };
-                frame.filter(|frame| payload.len() <= STEP_BYTES_MAX || frame.as_ref().is_none_or(may_be_long))
+                let frame = decode(payload, &limits.decoded);
+                frame.filter(|frame| payload.len() <= STEP_BYTES_MAX || may_be_long(frame))
             });
             frame.ok_or_else(|| undecodable(*number))
         });
-        let mut frames = decoded.into_iter().filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-        if kind.version == v1::FORMAT {
-            v1::number(&mut frames);
-        }
+        let frames = decoded.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok(Self { header, frames, torn_bytes, format: kind.version })
     }
 
     /// The machine before the first step: a new one, or restored where the tape goes on from another one.
     pub fn machine(&self) -> Machine {
-        let config = self.header.machine_config(0);
-        match self.frames.first() {
-            Some(Frame::State(state)) => restored(config, state).unwrap_or_else(|| self.header.machine()),
-            _ => Machine::new(config),
-        }
+        let restored = match self.frames.first() {
+            Some(Frame::State(state)) => self.header.machine_in(state),
+            _ => None,
+        };
+        restored.unwrap_or_else(|| self.header.machine())
     }
 
     /// The steps, in order.
@@ -176,13 +173,24 @@ impl Tape {
     /// # Errors
     /// Where compression fails.
     pub fn to_bytes(&self) -> std::io::Result<Vec<u8>> {
-        let mut bytes = v3::beginning(&self.header)?;
+        let mut bytes = v1::beginning(&self.header)?;
         for frame in &self.frames {
-            bytes.extend(v3::encoded(frame)?.bytes);
+            bytes.extend(v1::encoded(frame)?.bytes);
         }
         Ok(bytes)
     }
 }
+
+/// A format of tapes: its number, and how a payload becomes a frame.
+#[derive(Clone, Copy)]
+struct Format {
+    number: u32,
+    decode: fn(&[u8], &Budget) -> Option<Frame>,
+}
+
+const CURRENT: Format = Format { number: v1::FORMAT, decode: v1::decode };
+/// Every format that this build reads. One that is succeeded by another stays, with its decoder.
+const FORMATS: &[Format] = &[CURRENT];
 
 /// Whether there may be much of this.
 fn may_be_long(frame: &Frame) -> bool {
@@ -195,27 +203,24 @@ fn may_be_long(frame: &Frame) -> bool {
     }
 }
 
-/// A machine that goes on from a recorded state; none where this build does not understand it.
-pub fn restored(config: MachineConfig, state: &Value) -> Option<Machine> {
-    let snapshot = Snapshot::deserialize(state).ok()?;
-    Some(Machine::restore(config, snapshot))
-}
-
 #[cfg(test)]
 mod tests {
+    use grail_miner::machine::{MachineSecrets, MachineSettings};
     use grail_miner::ports::{ChainError, JournalRecord};
     use grail_protocol::signature::Hotkey;
 
     use super::*;
-    use crate::format::packed;
+    use crate::format::{FORMAT, packed};
+    use serde_json::Value;
     use grail_miner::frames::frame;
 
     const MIB: usize = 1 << 20;
 
     /// A tape of these payloads, with a header that is this much longer than it needs to be.
     fn tape(version: u32, padding: usize, payloads: &[Vec<u8>]) -> Vec<u8> {
-        let config = MachineConfig::new(Hotkey::from_bytes([7; 32]), vec![0; 128]);
-        let header = Header::of(&config, "synthetic").with_model(&" ".repeat(padding));
+        let settings = MachineSettings::new(Hotkey::from_bytes([7; 32]));
+        let secrets = MachineSecrets { seed: 0, read_credentials: vec![0; 128] };
+        let header = Header::of(&settings, &secrets, "synthetic").with_model(&" ".repeat(padding));
         let header = serde_json::to_vec(&header).unwrap();
         let frames = payloads.iter().flat_map(|payload| frame(&packed(payload).unwrap()));
         let kind = FileKind { version, ..KIND };
@@ -249,12 +254,20 @@ mod tests {
     }
 
     #[test]
-    fn formats_that_do_not_tell_their_values_are_charged_for_the_most() {
-        let mut cbor = Vec::new();
-        ciborium::into_writer(&Frame::State(vec![0; 1000].into()), &mut cbor).unwrap();
-        let bytes = tape(v2::FORMAT, 0, &[cbor]);
-        assert_eq!(read(&Limits::new(MIB, MIB), &bytes).unwrap(), 1);
-        assert!(matches!(read(&Limits::new(MIB, 200_000), &bytes), Err(TapeError::TooLarge { .. })));
+    fn a_tape_of_another_format_is_read_by_its_own_decoder_and_of_an_unknown_one_refused() {
+        /// A format that exists in tests alone: each payload is the text of a state.
+        fn decode(payload: &[u8], _: &Budget) -> Option<Frame> {
+            Some(Frame::State(std::str::from_utf8(payload).ok()?.into()))
+        }
+        let formats = [Format { number: 77, decode }, CURRENT];
+        let parse = |bytes: &[u8]| Tape::parse_by(&formats, &Limits::default(), Path::new("a.tape"), bytes);
+        let old = parse(&tape(77, 0, &[b"as it was".to_vec()])).unwrap();
+        assert_eq!((old.format, &old.frames[..]), (77, &[Frame::State("as it was".into())][..]));
+        let new = parse(&tape(FORMAT, 0, &[state(&"as it is".into())])).unwrap();
+        assert_eq!((new.format, &new.frames[..]), (FORMAT, &[Frame::State("as it is".into())][..]));
+        for bytes in [tape(78, 0, &[]), tape(FORMAT + 1, 0, &[])] {
+            assert!(matches!(parse(&bytes), Err(TapeError::Damaged { .. })));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::format::{Frame, Step, line, state_of};
 use super::limits::beginning;
-use super::reader::{Tape, restored};
+use super::reader::Tape;
 
 /// Longest chain of causes that is told.
 const CAUSES_MAX: usize = 16;
@@ -182,8 +182,7 @@ impl<'a> Session<'a> {
             self.frame += 1;
             match frame {
                 Frame::State(state) if is_there(self.frame - 1, state) => {
-                    let config = self.tape.header.machine_config(0);
-                    let Some(machine) = restored(config, state) else { continue };
+                    let Some(machine) = self.tape.header.machine_in(state) else { continue };
                     self.machine = machine;
                     self.restored_at = Some(self.frame - 1);
                     (self.sees_questions, self.next_number) = (false, None);

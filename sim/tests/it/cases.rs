@@ -33,22 +33,3 @@ fn what_was_found_once_stays_repaired() {
         assert_eq!(violations(&path), Vec::<String>::new(), "grail sim --case {}", path.display());
     }
 }
-
-#[cfg(feature = "mutants")]
-#[test]
-fn each_case_fails_with_the_bug_that_it_was_found_for() {
-    use grail_miner::mutants::{Mutant, plant};
-    let bugs = [
-        ("a-late-commitment-is-not-sent-again-and-again", Mutant::CommitsWithoutPause),
-        ("a-commitment-that-another-tool-overwrote-is-made-again", Mutant::CommitmentReadOnce),
-        ("two-stuck-groups-in-a-row-cost-no-window", Mutant::EstimateNeverDecays),
-        ("bytes-altered-on-their-way-are-read-again", Mutant::CorruptReadIsFinal),
-    ];
-    for (name, mutant) in bugs {
-        let path = cases().into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == name)).expect(name);
-        plant(Some(mutant));
-        let violations = violations(&path);
-        plant(None);
-        assert!(!violations.is_empty(), "{name} does not find {mutant:?}");
-    }
-}

@@ -10,13 +10,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Machine};
+use grail_miner::machine::{Action, Event, Machine, MachineSecrets};
 use grail_miner::ports::Now;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
 use grail_sim::fork::{ForkError, fork, simulated_key};
 use grail_sim::past::Past;
-use grail_sim::run::{FIRST_WINDOW, SimConfig, SimReport, machine_config, simulate};
+use grail_sim::run::{FIRST_WINDOW, SimConfig, SimReport, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
 /// Fault seeds for each event; `GRAIL_FORK_SEEDS` raises them.
@@ -53,13 +53,11 @@ fn recorded(faults: &str) -> Vec<(Now, Event)> {
 
 fn forked(events: &[(Now, Event)], at: usize, config: &SimConfig) -> Result<SimReport, ForkError> {
     // What the new world draws must not be what the old one drew.
-    let machine = Machine::new(grail_miner::machine::MachineConfig {
-        seed: config.seed,
-        ..machine_config(&SimConfig { seed: RECORDED_SEED, ..config.clone() })
-    });
-    let mut past = Past::new(machine);
+    let settings = machine_settings(&SimConfig { seed: RECORDED_SEED, ..config.clone() });
+    let secrets = MachineSecrets { seed: config.seed, ..machine_secrets(RECORDED_SEED) };
+    let hotkey = settings.hotkey;
+    let mut past = Past::new(Machine::new(settings, secrets));
     events[..at].iter().for_each(|(now, event)| past.tell(*now, event.clone()));
-    let hotkey = machine_config(&SimConfig { seed: RECORDED_SEED, ..config.clone() }).hotkey;
     fork(past, Some(FIRST_WINDOW), simulated_key(RECORDED_SEED, &hotkey).unwrap(), config)
 }
 

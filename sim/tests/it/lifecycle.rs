@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use grail_miner::driver::{Limits, Observer, Ports, run};
-use grail_miner::machine::{Action, Event, Machine, MachineConfig, Report, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{Action, Event, Machine, MachineSecrets, MachineSettings, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Keypair;
@@ -85,8 +85,8 @@ impl Node {
             signer: Rc::new(self.keypair.clone()),
         };
         // Early uploads are off, so that only the stop or the deadline uploads.
-        let config =
-            MachineConfig { early_upload_ms: None, ..MachineConfig::new(self.keypair.hotkey(), vec![b'r'; 128]) };
+        let settings = MachineSettings { early_upload_ms: None, ..MachineSettings::new(self.keypair.hotkey()) };
+        let secrets = MachineSecrets { seed: 0, read_credentials: vec![b'r'; 128] };
         let log = Log::default();
         let (mut observer, clock) = (log.clone(), time.clone());
         time.run(1, async move {
@@ -98,7 +98,7 @@ impl Node {
                 }
             };
             let limits = Limits::for_block_ms(PROTOCOL.block_ms);
-            let miner = run(Machine::new(config), ports, limits, &mut observer, Box::pin(stop));
+            let miner = run(Machine::new(settings, secrets), ports, limits, &mut observer, Box::pin(stop));
             let killed = clock.sleep_until(kill_ms);
             futures_util::future::select(Box::pin(miner), Box::pin(killed)).await;
         });

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use grail_miner::machine::{
-    Action, Event, GroupId, GroupOrder, JournalEntry, Machine, MachineConfig, Report, Timer, WindowOutcome,
+    Action, Event, GroupId, GroupOrder, JournalEntry, Machine, MachineSecrets, MachineSettings, Report, Timer, WindowOutcome,
 };
 use grail_miner::ports::{
     BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, GroupRequest, Head, JournalError, Now,
@@ -70,14 +70,15 @@ struct Harness {
 impl Harness {
     fn new() -> Self {
         let keypair = Keypair::from_seed(&[9; 32]);
-        let config = MachineConfig {
+        let settings = MachineSettings {
             groups_in_flight_max: 3,
             early_upload_ms: Some(30_000),
             groups_max: Some(8),
-            ..MachineConfig::new(keypair.hotkey(), vec![b'c'; 128])
+            ..MachineSettings::new(keypair.hotkey())
         };
+        let secrets = MachineSecrets { seed: 0, read_credentials: vec![b'c'; 128] };
         Self {
-            machine: Machine::new(config),
+            machine: Machine::new(settings, secrets),
             keypair,
             model: Rc::new(SyntheticModel::default()),
             now_ms: 0,

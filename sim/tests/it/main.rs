@@ -16,8 +16,6 @@ mod fork;
 mod lifecycle;
 mod machine;
 mod memory;
-#[cfg(feature = "mutants")]
-mod mutants;
 mod reasons;
 mod rehearsal;
 mod rivals;

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use grail_miner::behaviour::Behaviour;
 use grail_miner::machine::WindowOutcome;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::{FaultKind, Faults};
@@ -56,21 +55,6 @@ fn each_fault_is_survived() {
     }
 }
 
-/// A miner that decides as it did before a change of behaviour.
-fn run_without(behaviour: Behaviour, fault: FaultKind) -> SimReport {
-    let behaviours = Behaviour::ALL.iter().copied().filter(|other| *other != behaviour).collect();
-    run(&SimConfig { behaviours, ..config(1, Faults::Listed(vec![fault])) })
-}
-
-#[test]
-fn one_false_head_stops_a_miner_that_believes_every_head() {
-    let violations = run_without(Behaviour::HeadsAreVetted, FaultKind::FalseHead).violations;
-    assert!(
-        violations.iter().any(|text| text.starts_with("liveness: no upload in a healthy window")),
-        "{violations:?}"
-    );
-}
-
 #[test]
 fn a_false_head_with_a_hash_is_given_up_with_the_next_block() {
     let report = run(&config(1, Faults::Listed(vec![FaultKind::InventedHead])));
@@ -85,8 +69,6 @@ fn a_window_that_an_outage_covers_has_a_receipt() {
         panic!("{:?}", report.windows[1].receipt)
     };
     assert!(why.contains("no block of this window was seen"), "{why}");
-    let violations = run_without(Behaviour::MissedWindowsHaveReceipts, FaultKind::ChainOutage).violations;
-    assert!(violations.iter().any(|text| text.ends_with("has no receipt")), "{violations:?}");
 }
 
 #[test]

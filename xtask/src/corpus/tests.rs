@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::{Corpus, CorpusError};
-use grail_miner::behaviour::Behaviour;
+use grail_miner::machine::MachineSettings;
 use grail_serve::ServeFault;
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::{FaultKind, Faults};
@@ -89,48 +89,12 @@ fn the_faults_of_simulated_tapes_strike() {
 }
 
 #[test]
-fn a_tape_is_replayed_under_the_behaviour_that_was_in_force() {
-    // Recorded by release 0.1.0, in which a commitment that was right once was not read again.
-    let mut tape = Tape::read(&folder().join("v1/clean.tape")).unwrap();
-    assert!(tape.header.behaviour.is_empty());
-    let of_the_commitment = |tape: &Tape| {
-        let divergences = replay(tape, Mode::Lenient, None).divergences;
-        let is_of_it = |line: &Line| match line {
-            Line::Recorded(action) | Line::Replayed(action) => action == "ReadCommitment",
-            Line::Both(_) => false,
-        };
-        divergences.iter().flat_map(|found| &found.lines).filter(|line| is_of_it(line)).count()
-    };
-    assert_eq!(of_the_commitment(&tape), 0);
-    // The same flags as a tape of today: now the core asks for what it did not ask for then.
-    tape.header.behaviour = vec![Behaviour::CommitmentReadAgain.number()];
-    assert!(of_the_commitment(&tape) > 0);
-    let today = Tape::read(&folder().join("v2/clean.tape")).unwrap();
-    assert_eq!(today.header.behaviour, [1]);
-    // And the other way round: an older core asks for less than was recorded.
-    let older = Tape { header: Header { behaviour: vec![], ..today.header.clone() }, ..today.clone() };
-    assert_eq!((of_the_commitment(&today), of_the_commitment(&older) > 0), (0, true));
-    assert_eq!(Header { behaviour: vec![1, 77], ..today.header }.unknown_behaviour(), [77]);
-}
-
-#[test]
-fn every_change_of_behaviour_decides_a_tape_of_the_present_format() {
-    let corpus = Corpus::read(&folder()).unwrap();
-    let present = format!("v{FORMAT}/");
-    let tapes: Vec<Tape> = corpus
-        .entries
-        .keys()
-        .filter(|name| name.starts_with(&present))
-        .map(|name| Tape::read(&corpus.path(name)).unwrap())
-        .collect();
-    for behaviour in Behaviour::ALL {
-        let is_decided = |tape: &Tape| {
-            let mut older = tape.clone();
-            older.header.behaviour.retain(|number| *number != behaviour.number());
-            older.header != tape.header && !replay(&older, Mode::Strict, None).divergences.is_empty()
-        };
-        assert!(tapes.iter().any(is_decided), "no tape differs without {behaviour:?}: {}", behaviour.what());
-    }
+fn a_tape_of_decisions_that_this_build_does_not_know_says_so() {
+    let tape = Tape::read(&folder().join("v1/clean.tape")).unwrap();
+    assert!(tape.header.unknown_decisions().is_empty());
+    let decisions = serde_json::from_str("[77]").unwrap();
+    let settings = MachineSettings { decisions, ..tape.header.settings.clone() };
+    assert_eq!(Header { settings, ..tape.header }.unknown_decisions(), [77]);
 }
 
 #[test]
@@ -175,7 +139,7 @@ fn a_difference_is_pending_until_it_is_accepted_with_a_reason() {
     assert_eq!((review.pending.len(), review.accepted, corpus.has_pending_files()), (0, 1, false));
     // What was accepted was this difference and no other.
     let mut tape = Tape::read(&corpus.path("v2/clean.tape")).unwrap();
-    tape.header.config.safety_blocks += 3;
+    tape.header.settings.safety_blocks += 3;
     fs::write(corpus.path("v2/clean.tape"), tape.to_bytes().unwrap()).unwrap();
     assert_eq!(corpus.review().unwrap().pending.len(), 1);
 }

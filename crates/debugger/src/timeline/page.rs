@@ -122,7 +122,7 @@ fn of_tape<'a>(name: &str, header: &Header, replay: &'a Replay) -> Head<'a> {
         ("recorded by", header.program.clone()),
         ("protocol", header.protocol.clone()),
         ("engine", header.engine.clone()),
-        ("hotkey", header.config.hotkey.to_ss58()),
+        ("hotkey", header.settings.hotkey.to_ss58()),
         ("replayed", format!("{steps} steps, {actions} actions, {states} states")),
     ];
     if *torn_bytes > 0 {

@@ -282,7 +282,7 @@ fn is_word(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use grail_miner::machine::{Event, MachineConfig};
+    use grail_miner::machine::{Event, MachineSecrets, MachineSettings};
     use grail_protocol::signature::Hotkey;
     use proptest::prelude::*;
 
@@ -296,7 +296,10 @@ mod tests {
         let event = Event::GroupFailed { group, why: "a timeout, or so".to_owned() };
         let step =
             Step { number: 17, monotonic_ms: 1_500, wall_ms: 0, event, actions: vec!["ReadBlockHash(60)".to_owned()] };
-        let machine = Machine::new(MachineConfig::new(Hotkey::from_bytes([0; 32]), Vec::new()));
+        let machine = Machine::new(
+            MachineSettings::new(Hotkey::from_bytes([0; 32])),
+            MachineSecrets { seed: 0, read_credentials: Vec::new() },
+        );
         let replayed = vec!["Report".to_owned()];
         parsed(text).unwrap().holds(&Moment { number: 17, step: &step, replayed: &replayed, machine: &machine })
     }

@@ -9,7 +9,7 @@ use super::condition::{Condition, Moment};
 use grail_tape::begins_anew;
 use grail_tape::{Frame, Header, Step, line};
 use grail_tape::{Line, compared};
-use grail_tape::{Tape, restored};
+use grail_tape::Tape;
 
 /// Machines that are kept over the whole tape.
 const FAR_MAX: usize = 16;
@@ -314,7 +314,7 @@ fn restarts(tape: &Tape) -> Restarts {
                 number += 1;
             }
             Frame::State(state) if is_gap => {
-                let machine = restored(tape.header.machine_config(0), state);
+                let machine = tape.header.machine_in(state);
                 is_gap = machine.is_none();
                 restarts.extend(machine.map(|machine| (number, machine)));
             }

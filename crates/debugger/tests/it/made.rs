@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail_miner::machine::{Action, Event, GroupId, MachineConfig};
+use grail_miner::machine::{Action, Event, GroupId, MachineSecrets, MachineSettings};
 use grail_miner::ports::{BeaconRound, BeaconSchedule, Head};
 use grail_protocol::signature::Hotkey;
 use grail_sim::engine::SpeedProfile;
-use grail_sim::run::{SimConfig, machine_config, simulate};
+use grail_sim::run::{SimConfig, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 
@@ -36,7 +36,7 @@ pub(crate) fn simulation(seed: u64, windows: u64, faults: &str) -> SimConfig {
 pub(crate) fn recorded_by(config: SimConfig) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
-    let header = Header::of(&machine_config(&config), "synthetic").simulated(config.seed);
+    let header = Header::of(&machine_settings(&config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);
     let recorder = Recorder::begin(&tapes, &header, config.seed).unwrap();
     let path = recorder.path().to_owned();
     let recorder = Rc::new(RefCell::new(recorder));
@@ -61,8 +61,9 @@ pub(crate) fn steps_mut(tape: &mut Tape) -> impl Iterator<Item = &mut Step> {
 const BEGUN_MS: u64 = 1_753_000_002_000;
 
 /// A tape of these events, one after each pause, with the actions of this build.
-pub(crate) fn tape_of(config: MachineConfig, events: Vec<Event>, pause_ms: u64) -> Tape {
-    let header = Header::of(&config, "by hand");
+pub(crate) fn tape_of(settings: MachineSettings, events: Vec<Event>, pause_ms: u64) -> Tape {
+    let secrets = MachineSecrets { seed: 0, read_credentials: b"planted read secret".to_vec() };
+    let header = Header::of(&settings, &secrets, "by hand");
     let mut machine = header.machine();
     let mut frames = Vec::new();
     for (number, event) in (0..).zip(events) {
@@ -74,11 +75,8 @@ pub(crate) fn tape_of(config: MachineConfig, events: Vec<Event>, pause_ms: u64) 
     Tape { format: FORMAT, header, frames, torn_bytes: 0 }
 }
 
-pub(crate) fn config() -> MachineConfig {
-    MachineConfig {
-        groups_in_flight_max: 2,
-        ..MachineConfig::new(Hotkey::from_bytes([7; 32]), b"planted read secret".to_vec())
-    }
+pub(crate) fn settings() -> MachineSettings {
+    MachineSettings { groups_in_flight_max: 2, ..MachineSettings::new(Hotkey::from_bytes([7; 32])) }
 }
 
 /// The beginning of a window.
@@ -106,5 +104,5 @@ pub(crate) fn two_failures() -> Tape {
     let mut events = beginning();
     events.extend([failed(1, 0, "a kernel timed out"), Event::HeadMoved(Head { number: WINDOW + 1 })]);
     events.extend([failed(0, 0, "out of memory"), Event::Shutdown]);
-    tape_of(config(), events, 1_000)
+    tape_of(settings(), events, 1_000)
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use grail_debugger::timeline::{Gatherer, Page, Source};
-use grail_miner::machine::{Event, GroupId, MachineConfig};
+use grail_miner::machine::{Event, GroupId, MachineSettings};
 use grail_miner::ports::{BeaconError, BucketError, Head};
 use grail_tape::{Mode, Tape, replay};
 use serde_json::Value;
 
-use crate::made::{WINDOW, beginning, config, failed, parsed, recorded, steps_mut, tape_of};
+use crate::made::{WINDOW, beginning, failed, parsed, recorded, settings, steps_mut, tape_of};
 
 /// What is planted wherever text comes from outside.
 const FOREIGN: &str = "</script><script>alert('planted')</script><img src=x onerror=alert(1)>&amp;\"'";
@@ -31,7 +31,7 @@ fn data(html: &str) -> Value {
 pub(crate) fn many_failures(groups: u32, why: &str) -> Tape {
     let mut events = beginning();
     events.extend((0..groups).map(|index| failed(index, 0, why)));
-    tape_of(MachineConfig { groups_in_flight_max: groups as usize, ..config() }, events, 50)
+    tape_of(MachineSettings { groups_in_flight_max: groups as usize, ..settings() }, events, 50)
 }
 
 /// Index, attempt and generation, with when it was ordered and how it ended.
@@ -173,7 +173,7 @@ fn windows_that_make_a_page_too_large_are_left_out_and_it_says_so() {
         events.push(Event::HeadMoved(Head { number: start }));
         events.push(Event::BlockHashRead { block: start, result: Ok(Some(format!("0x{start:064x}"))) });
     }
-    let config = MachineConfig { groups_in_flight_max: 1_000, use_drand: false, ..config() };
+    let config = MachineSettings { groups_in_flight_max: 1_000, use_drand: false, ..settings() };
     let tape = tape_of(config, events, 180_000);
     let timeline = Gatherer::of_tape(&tape).timeline();
     let attempts: usize = timeline.windows.iter().map(|window| window.groups.len()).sum();

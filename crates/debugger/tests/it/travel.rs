@@ -165,7 +165,7 @@ fn a_tape_without_steps_is_refused() {
 #[test]
 fn no_secret_is_in_any_state() {
     let tape = parsed(&recorded(11, 1, "none"));
-    let secret = tape.header.config.read_credentials.clone();
+    let secret = tape.header.read_credentials.clone();
     for (view, _) in plain_run(&tape) {
         let shown = format!("{view:?}");
         assert!(!shown.contains(&hex::encode(&secret[..16])) && !shown.contains(&format!("{:?}", &secret[..4])));

@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use grail_live::journal::{FileJournal, JournalOptions, records_in};
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Machine, MachineConfig};
+use grail_miner::machine::{Action, Event, Machine, MachineSecrets, MachineSettings};
 use grail_miner::policy::UploadPolicy;
 use grail_miner::ports::{Journal, JournalRecord, Now};
 use grail_sim::case::{Case, FORMAT, Speed};
 use grail_sim::ledger::Audit;
-use grail_sim::run::{Knobs, SimConfig, machine_config, simulate};
+use grail_sim::run::{Knobs, SimConfig, machine_secrets, machine_settings, simulate};
 use grail_sim::stream::Stream;
 use grail_sim::synthetic::SyntheticModel;
 use grail_tape::{Frame, Header, Tape, state_of};
@@ -46,7 +46,7 @@ impl Observer for Seen {
     }
 }
 
-fn lived() -> (MachineConfig, Seen) {
+fn lived() -> (MachineSettings, Seen) {
     let world = Case {
         format: FORMAT,
         seed: 5,
@@ -62,7 +62,11 @@ fn lived() -> (MachineConfig, Seen) {
     let config = world.config(Rc::new(SyntheticModel::default()));
     let report = simulate(&SimConfig { observer: Some(seen.clone()), ..config.clone() }, |_| {});
     assert_eq!(report.violations, Vec::<String>::new());
-    (machine_config(&config), seen.take())
+    (machine_settings(&config), seen.take())
+}
+
+fn secrets() -> MachineSecrets {
+    machine_secrets(5)
 }
 
 /// A file as a sequence of writes, each of which makes some things readable.
@@ -74,10 +78,10 @@ struct Written<T> {
 }
 
 /// The journal's files, one for each window, by what each append added to them.
-fn journals(config: &MachineConfig, records: &[JournalRecord]) -> Vec<Written<JournalRecord>> {
+fn journals(settings: &MachineSettings, records: &[JournalRecord]) -> Vec<Written<JournalRecord>> {
     let folder = tempfile::tempdir().unwrap();
-    let journal = FileJournal::open(folder.path(), config.hotkey, JournalOptions::default()).unwrap();
-    let path = folder.path().join(format!("{}.journal", config.hotkey.to_ss58()));
+    let journal = FileJournal::open(folder.path(), settings.hotkey, JournalOptions::default()).unwrap();
+    let path = folder.path().join(format!("{}.journal", settings.hotkey.to_ss58()));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (mut files, mut before): (Vec<Written<_>>, Vec<u8>) = (Vec::new(), Vec::new());
     for record in records {
@@ -97,14 +101,14 @@ fn journals(config: &MachineConfig, records: &[JournalRecord]) -> Vec<Written<Jo
 }
 
 /// A tape of all steps, written frame by frame.
-fn tape(config: &MachineConfig, steps: Vec<(Now, Event)>) -> Written<Frame> {
-    let state = Frame::State(state_of(&Machine::new(config.clone())));
+fn tape(settings: &MachineSettings, steps: Vec<(Now, Event)>) -> Written<Frame> {
+    let state = Frame::State(state_of(&Machine::new(settings.clone(), secrets())));
     let steps = (0..).zip(steps).map(|(number, (now, event))| {
         let Now { monotonic_ms, wall_ms } = now;
         Frame::Step(Box::new(grail_tape::Step { number, monotonic_ms, wall_ms, event, actions: Vec::new() }))
     });
     let frames: Vec<Frame> = std::iter::once(state).chain(steps).collect();
-    let header = Header::of(config, "synthetic");
+    let header = Header::of(settings, &secrets(), "synthetic");
     let written = Tape { header, frames, torn_bytes: 0, format: grail_tape::FORMAT };
     let bytes = written.to_bytes().unwrap();
     let (mut writes, mut from, mut at) = (Vec::new(), 0, HEADER_BYTES);
@@ -212,11 +216,11 @@ fn judge<'a, T: PartialEq + std::fmt::Debug, E: std::fmt::Display>(
 }
 
 /// The next process: it goes on with these records, and what it journals must fit to them.
-fn restarted(config: &MachineConfig, records: &[JournalRecord]) {
+fn restarted(settings: &MachineSettings, records: &[JournalRecord]) {
     let audit = Audit::default();
     records.iter().for_each(|record| audit.note(record));
     let now = Now { monotonic_ms: 1, wall_ms: 1_758_700_000_000 };
-    let mut machine = Machine::new(config.clone());
+    let mut machine = Machine::new(settings.clone(), secrets());
     for action in machine.handle(now, Event::Started(records.to_vec())) {
         if let Action::AppendJournal { record, .. } = action {
             audit.note(&record);

@@ -3,7 +3,7 @@
 use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
 
-use super::window::Window;
+use super::groups::Groups;
 use crate::policy::{UploadPolicy, expected_unique};
 
 /// A run of groups from 0.
@@ -14,7 +14,7 @@ pub(super) struct Choice {
     pub(super) worth: f64,
 }
 
-impl Window {
+impl Groups {
     /// The best choice among the first `available` groups; none where nothing is worth uploading.
     pub(super) fn choose(&self, policy: UploadPolicy, available: usize) -> Option<Choice> {
         let solutions = self.solutions(available);
@@ -29,8 +29,7 @@ impl Window {
 
     /// The assignments that solved their problem, for each of the first groups.
     fn solutions(&self, groups: usize) -> Vec<Vec<&[bool]>> {
-        self.groups
-            .prefix(groups)
+        self.prefix(groups)
             .map(|rollouts| {
                 let claims = rollouts.iter().map(|rollout| &rollout.commit.rollout);
                 claims.filter(|claims| claims.success).map(|claims| claims.assignment.as_slice()).collect()

@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::mutants::{Mutant, planted};
-
 /// A duration learnt from observations; without new ones it decays toward its initial value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Estimate {
@@ -23,9 +21,6 @@ impl Estimate {
 
     /// The estimate at a monotonic time.
     pub(super) fn at(&self, now_ms: u64) -> u64 {
-        if planted(Mutant::EstimateNeverDecays) {
-            return self.value_ms;
-        }
         let halvings = now_ms.saturating_sub(self.observed_at_ms) / self.half_life_ms;
         let distance = self.value_ms.abs_diff(self.initial_ms);
         let left = if halvings < 64 { distance >> halvings } else { 0 };
@@ -35,10 +30,6 @@ impl Estimate {
     /// Learn from one duration that ended now: a rise counts half, a fall a quarter.
     pub(super) fn observe(&mut self, duration_ms: u64, now_ms: u64) {
         let old = self.at(now_ms);
-        if planted(Mutant::EstimateNeverDecays) {
-            self.value_ms = if duration_ms > old { duration_ms } else { old };
-            return;
-        }
         self.value_ms = if duration_ms > old { old + (duration_ms - old) / 2 } else { old - (old - duration_ms) / 4 };
         self.observed_at_ms = now_ms;
     }

@@ -4,243 +4,146 @@
 //! asks for the hash of the higher of the two blocks. If the chain has that block, the higher head is right, otherwise the
 //! lower one. A suspect that is refuted changes nothing, and the chain is asked over another connection.
 
-use std::collections::BTreeSet;
-use std::fmt;
-
-use grail_protocol::PROTOCOL;
-use grail_protocol::constants::window_start;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
+use super::context::Context;
 use super::event::Timer;
 use super::receipt::Area;
 use super::view::View;
-use super::{Actions, Machine, trouble};
-use crate::answers::{ChainError, Head, LAG_BLOCKS_MAX, Now};
-use crate::behaviour::Behaviour;
+use crate::answers::{ChainError, Head, LAG_BLOCKS_MAX};
 
 /// Heads may run this many blocks ahead of block time before the next one needs a confirmation.
 const AHEAD_BLOCKS_MAX: u64 = 4;
 /// A head that comes early by less than this fraction of its time is ordinary jitter.
 const JITTER_FRACTION: u64 = 4;
-/// Windows whose end is remembered, so that none is opened again after the head went back.
-const ENDED_WINDOWS_MAX: usize = 32;
 
 /// What is needed to judge the next head.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct HeadCheck {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Heads {
     /// How far the accepted heads ran ahead of block time, in milliseconds.
-    #[serde(default, skip_serializing_if = "is_zero")]
     ahead_ms: u64,
     /// The head that waits for the chain's answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     suspect: Option<Head>,
-    /// The first window that a confirmed head passed over, until the next head shows whether that head was right.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    jumped_from: Option<u64>,
     /// Wall time of the last accepted head: the monotonic clock stands still while a machine sleeps.
-    #[serde(default, skip_serializing_if = "is_zero")]
     seen_wall_ms: u64,
-    /// Windows that this process has closed, newest last.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    ended: BTreeSet<u64>,
 }
 
-/// What follows from the events alone is left out, so that the digest of a state tells what the machine waits for.
-impl fmt::Debug for HeadCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ahead_ms, suspect, jumped_from, seen_wall_ms: _, ended: _ } = self;
-        let mut shown = f.debug_struct("HeadCheck");
-        shown.field("ahead_ms", ahead_ms).field("suspect", suspect).field("jumped_from", jumped_from);
-        shown.finish_non_exhaustive()
-    }
+/// A head that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NewHead {
+    /// Block time allows it.
+    InTime(Head),
+    /// The chain has shown its block, or that the higher block does not exist.
+    Confirmed(Head),
 }
 
-impl HeadCheck {
-    /// Whether nothing was recorded, as with a machine that does not vet heads.
-    pub(super) fn is_unused(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether every head so far kept to block time and none waits for an answer.
-    pub(super) const fn is_at_rest(&self) -> bool {
-        self.ahead_ms == 0 && self.suspect.is_none() && self.jumped_from.is_none()
-    }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        let Self { ahead_ms, suspect, jumped_from, seen_wall_ms: _, ended: _ } = self;
-        view.line_if_some("timing.head_jumped_from", *jumped_from);
-        view.line_if_some("timing.head_ahead_ms", Some(ahead_ms).filter(|ahead_ms| **ahead_ms > 0));
-        view.line_if_some("timing.head_suspect", suspect.map(|head| head.number));
-    }
-
-    pub(super) fn has_ended(&self, window_start: u64) -> bool {
-        self.ended.contains(&window_start)
-    }
-}
-
-impl Machine {
+impl Heads {
     /// A head was announced: it counts at once, or once the chain was asked.
-    pub(super) fn head_moved(&mut self, now: Now, head: Head, out: &mut Actions) {
-        if self.is_suspect(now, head) {
-            self.marks.sometimes("head-needs-confirmation");
-            self.head_check.suspect = Some(head);
-            out.push(Action::ReadBlockHash(self.disputed_block(head)));
-            return;
+    pub(super) fn on_moved(&mut self, cx: &mut Context<'_>, head: Head) -> Option<NewHead> {
+        if self.is_suspect(cx, head) {
+            cx.sometimes("head-needs-confirmation");
+            self.suspect = Some(head);
+            cx.push(Action::ReadBlockHash(disputed_block(cx, head)));
+            return None;
         }
-        out.push(Action::WatchHead { after: head.number });
-        if self.timing.note_head(head, now.monotonic_ms) {
-            self.note_wall_time(now);
-            self.head_is_new(head, true, out);
+        cx.push(Action::WatchHead { after: head.number });
+        if !cx.timing.note_head(head, cx.now.monotonic_ms) {
+            return None;
         }
+        self.seen_wall_ms = cx.now.wall_ms;
+        Some(NewHead::InTime(head))
     }
 
-    /// The chain answered whether the disputed block exists.
-    pub(super) fn suspect_judged(
+    /// Watching failed: ask over another connection, after a pause.
+    pub(super) fn on_failed(&self, cx: &mut Context<'_>, error: ChainError) {
+        cx.sometimes("head-does-not-move");
+        cx.trouble(Area::Chain, error);
+        watch_elsewhere(cx);
+    }
+
+    /// The chain answered about a block; the head that counts if the block was disputed.
+    pub(super) fn on_block_hash(
         &mut self,
-        now: Now,
+        cx: &mut Context<'_>,
         block: u64,
         result: &Result<Option<String>, ChainError>,
-        out: &mut Actions,
-    ) {
-        let Some(head) = self.head_check.suspect.filter(|head| self.disputed_block(*head) == block) else { return };
-        self.head_check.suspect = None;
-        let known = self.timing.head().unwrap_or(0);
+    ) -> Option<NewHead> {
+        let head = self.suspect.filter(|head| disputed_block(cx, *head) == block)?;
+        self.suspect = None;
+        let known = cx.head();
         let is_higher = head.number > known;
-        match result {
-            Ok(Some(_)) if is_higher => self.head_confirmed(now, head, out),
+        let text = match result {
+            Ok(Some(_)) if is_higher => return Some(NewHead::Confirmed(head)),
             Ok(None) if !is_higher => {
-                self.marks.sometimes("head-goes-back");
+                cx.sometimes("head-goes-back");
                 let text = format!(
                     "the newest block is {}; block {known}, which an endpoint had announced, does not exist",
                     head.number
                 );
-                out.push(trouble(Area::Chain, text));
-                self.leave_window_after(head, out);
-                self.settle_jump(window_start(head.number), out);
-                self.head_confirmed(now, head, out);
+                cx.trouble(Area::Chain, text);
+                return Some(NewHead::Confirmed(head));
             }
-            answer => {
-                self.marks.sometimes("head-is-refuted");
-                let text = match answer {
-                    Err(error) => format!("block {}, announced as the newest, is not confirmed: {error}", head.number),
-                    Ok(_) if is_higher => {
-                        format!(
-                            "an endpoint announced block {}, which does not exist; another one is asked",
-                            head.number
-                        )
-                    }
-                    Ok(_) => format!(
-                        "an endpoint shows block {} as the newest although block {known} exists; another one is asked",
-                        head.number
-                    ),
-                };
-                out.push(trouble(Area::Chain, text));
-                out.push(Action::ReconnectChain);
-                out.push(Action::SetTimer { timer: Timer::Head, at_ms: now.monotonic_ms + self.config.block_ms / 4 });
+            Err(error) => format!("block {}, announced as the newest, is not confirmed: {error}", head.number),
+            Ok(_) if is_higher => {
+                format!("an endpoint announced block {}, which does not exist; another one is asked", head.number)
             }
-        }
+            Ok(_) => format!(
+                "an endpoint shows block {} as the newest although block {known} exists; another one is asked",
+                head.number
+            ),
+        };
+        cx.sometimes("head-is-refuted");
+        cx.trouble(Area::Chain, text);
+        watch_elsewhere(cx);
+        None
     }
 
-    /// A window is over for this process; it is not opened again.
-    pub(super) fn note_ended(&mut self, window_start: u64) {
-        if self.vets_heads() {
-            self.head_check.ended.insert(window_start);
-            while self.head_check.ended.len() > ENDED_WINDOWS_MAX {
-                self.head_check.ended.pop_first();
-            }
-        }
-    }
-
-    fn head_confirmed(&mut self, now: Now, head: Head, out: &mut Actions) {
-        self.head_check.ahead_ms = 0;
-        self.timing.set_head(head, now.monotonic_ms);
-        self.note_wall_time(now);
-        out.push(Action::WatchHead { after: head.number });
-        self.head_is_new(head, false, out);
-    }
-
-    /// Everything that follows from a head that counts; `keeps_to_time` unless only the chain's answer made it count.
-    fn head_is_new(&mut self, head: Head, keeps_to_time: bool, out: &mut Actions) {
-        self.read_unsettled(out);
-        let start = window_start(head.number);
-        let is_next = self.window.as_ref().is_none_or(|window| window.start < start);
-        if is_next && !self.stopping && !self.head_check.has_ended(start) {
-            let missed_from = self.window.as_ref().map(|window| window.start + PROTOCOL.window_blocks);
-            self.close_window(out);
-            self.head_check.jumped_from = self.head_check.jumped_from.or(missed_from);
-            if keeps_to_time {
-                self.settle_jump(start, out);
-            }
-            self.open_window(start, out);
-        } else {
-            if keeps_to_time {
-                self.settle_jump(start, out);
-            }
-            self.confirm_young_hash(head.number, out);
-        }
-    }
-
-    /// What was passed over before this window is over: the head is right that passed over it.
-    fn settle_jump(&mut self, start: u64, out: &mut Actions) {
-        if let Some(missed_from) = self.head_check.jumped_from.take() {
-            self.give_missed(missed_from, start, out);
-        }
-    }
-
-    /// Leave a window whose first block does not exist. It has a receipt only if work on it began.
-    fn leave_window_after(&mut self, head: Head, out: &mut Actions) {
-        let Some(window) = self.window.as_ref().filter(|window| window.start > head.number) else { return };
-        if window.has_hash() {
-            self.close_window(out);
-            return;
-        }
-        self.window = None;
-        for timer in [Timer::UploadDeadline, Timer::Retry, Timer::Groups] {
-            out.push(Action::ClearTimer(timer));
-        }
-    }
-
-    fn vets_heads(&self) -> bool {
-        self.config.behaviours.contains(&Behaviour::HeadsAreVetted)
-    }
-
-    /// The higher of two blocks: whether it exists decides between them.
-    fn disputed_block(&self, head: Head) -> u64 {
-        head.number.max(self.timing.head().unwrap_or(0))
+    /// From now on a confirmed head is the newest.
+    pub(super) fn accept(&mut self, cx: &mut Context<'_>, head: Head) {
+        self.ahead_ms = 0;
+        cx.timing.set_head(head, cx.now.monotonic_ms);
+        self.seen_wall_ms = cx.now.wall_ms;
+        cx.push(Action::WatchHead { after: head.number });
     }
 
     /// Whether block time does not allow this head; one that it allows is noted.
-    fn is_suspect(&mut self, now: Now, head: Head) -> bool {
-        let Some((known, seen_ms)) = self.timing.last_head().filter(|_| self.vets_heads()) else { return false };
+    fn is_suspect(&mut self, cx: &Context<'_>, head: Head) -> bool {
+        let Some((known, seen_ms)) = cx.timing.last_head() else { return false };
         if head.number.saturating_add(LAG_BLOCKS_MAX) < known.number {
             return true;
         }
         let Some(steps) = head.number.checked_sub(known.number).filter(|steps| *steps > 0) else { return false };
-        let due_ms = steps.saturating_mul(self.config.block_ms);
-        let slept_ms = now.wall_ms.saturating_sub(self.head_check.seen_wall_ms);
-        let elapsed_ms = (now.monotonic_ms - seen_ms).max(slept_ms);
+        let due_ms = steps.saturating_mul(cx.settings.block_ms);
+        let slept_ms = cx.now.wall_ms.saturating_sub(self.seen_wall_ms);
+        let elapsed_ms = (cx.now_ms() - seen_ms).max(slept_ms);
         let early_ms = due_ms.saturating_sub(elapsed_ms);
         let ahead_ms = match early_ms > due_ms / JITTER_FRACTION {
-            true => self.head_check.ahead_ms.saturating_add(early_ms),
-            false => self.head_check.ahead_ms.saturating_sub(elapsed_ms.saturating_sub(due_ms)),
+            true => self.ahead_ms.saturating_add(early_ms),
+            false => self.ahead_ms.saturating_sub(elapsed_ms.saturating_sub(due_ms)),
         };
-        if ahead_ms > AHEAD_BLOCKS_MAX * self.config.block_ms {
+        if ahead_ms > AHEAD_BLOCKS_MAX * cx.settings.block_ms {
             return true;
         }
-        self.head_check.ahead_ms = ahead_ms;
+        self.ahead_ms = ahead_ms;
         false
     }
 
-    fn note_wall_time(&mut self, now: Now) {
-        if self.vets_heads() {
-            self.head_check.seen_wall_ms = now.wall_ms;
-        }
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { ahead_ms, suspect, seen_wall_ms: _ } = self;
+        view.line_if_some("timing.head_ahead_ms", Some(ahead_ms).filter(|ahead_ms| **ahead_ms > 0));
+        view.line_if_some("timing.head_suspect", suspect.map(|head| head.number));
     }
 }
 
-const fn is_zero(value: &u64) -> bool {
-    *value == 0
+/// The higher of two blocks: whether it exists decides between them.
+fn disputed_block(cx: &Context<'_>, head: Head) -> u64 {
+    head.number.max(cx.head())
+}
+
+fn watch_elsewhere(cx: &mut Context<'_>) {
+    cx.push(Action::ReconnectChain);
+    cx.set_timer_after(Timer::Head, cx.settings.block_ms / 4);
 }
 
 #[cfg(test)]
@@ -250,12 +153,19 @@ mod tests {
 
     use super::*;
     use crate::answers::JournalRecord;
-    use crate::machine::settlement::MISSED_WHY;
-    use crate::machine::{Event, MachineConfig, Report, WindowOutcome};
+    use crate::machine::passed::MISSED_WHY;
+    use crate::answers::Now;
+    use crate::machine::{Event, Machine, MachineSecrets, MachineSettings, Report, WindowOutcome};
+    use grail_protocol::constants::window_start;
 
     const BLOCK_MS: u64 = 12_000;
     const HEAD: u64 = 3_000_010;
     const WINDOW: u64 = 3_000_000;
+
+    fn machine() -> Machine {
+        let secrets = MachineSecrets { seed: 0, read_credentials: vec![b'c'; 128] };
+        Machine::new(MachineSettings::new(Hotkey::from_bytes([1; 32])), secrets)
+    }
 
     /// A machine that knows a head, and the time.
     struct Scene {
@@ -265,9 +175,8 @@ mod tests {
 
     impl Scene {
         fn new() -> Self {
-            let config = MachineConfig::new(Hotkey::from_bytes([1; 32]), vec![b'c'; 128]);
             let now = Now { monotonic_ms: 1_000, wall_ms: 1_758_700_800_000 };
-            let mut scene = Self { machine: Machine::new(config), now };
+            let mut scene = Self { machine: machine(), now };
             scene.tell(Event::Started(Vec::new()));
             assert_eq!(scene.head(HEAD), [Action::WatchHead { after: HEAD }]);
             scene
@@ -410,9 +319,8 @@ mod tests {
 
     #[test]
     fn a_window_that_had_its_receipt_is_not_begun_by_the_next_process() {
-        let config = MachineConfig::new(Hotkey::from_bytes([1; 32]), vec![b'c'; 128]);
         let context = WindowContext {
-            hotkey: config.hotkey,
+            hotkey: Hotkey::from_bytes([1; 32]),
             window_start: WINDOW,
             randomness: "5a".repeat(32),
             block_hash: format!("0x{}", "ab".repeat(32)),
@@ -420,7 +328,7 @@ mod tests {
         };
         let records = vec![JournalRecord::Window(context), JournalRecord::WindowClosed { window_start: WINDOW }];
         let now = Now { monotonic_ms: 1_000, wall_ms: 1_758_700_800_000 };
-        let mut scene = Scene { machine: Machine::new(config), now };
+        let mut scene = Scene { machine: machine(), now };
         scene.tell(Event::Started(records));
         scene.head(HEAD);
         assert_eq!(scene.machine.window_start(), None);

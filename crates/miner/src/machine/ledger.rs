@@ -10,7 +10,6 @@ use super::action::Action;
 use super::event::JournalEntry;
 use super::view::View;
 use crate::answers::JournalRecord;
-use crate::mutants::{Mutant, planted};
 
 /// Why a file is abandoned that the read key does not find.
 pub(super) const NOT_THERE: &str = "it is not in the bucket";
@@ -66,9 +65,7 @@ impl Ledger {
         if found.fate != Fate::Done {
             self.set(digest, Fate::Done);
             let record = JournalRecord::UploadDone { window_start, digest: digest.to_owned() };
-            if !planted(Mutant::DoneNotJournalled) {
-                out.push(Action::AppendJournal { entry: JournalEntry::UploadDone(window_start), record });
-            }
+            out.push(Action::AppendJournal { entry: JournalEntry::UploadDone(window_start), record });
         }
         Some(found)
     }

@@ -1,26 +1,25 @@
 //! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
 
 mod attempts;
-mod confirmed;
 mod description;
 mod outcome;
 mod pause;
 
-use grail_protocol::rollout::Rollout;
-use grail_protocol::window_file::{PackedGroup, WindowFile, object_key};
+use grail_protocol::window_file::PackedGroup;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::action::Action;
 use super::choice::Choice;
-use super::event::{JournalEntry, Timer};
-use super::ledger::Ledger;
+use super::context::Context;
+use super::event::Timer;
+use super::groups::Groups;
+use super::hash::Hash;
+use super::ledger::{self, Entry, Ledger};
 use super::receipt::Area;
-use super::{Actions, Machine, ledger, trouble};
-use crate::answers::{BucketError, Etag, JournalError, Now, PutCondition};
-use crate::behaviour::Behaviour;
+use crate::answers::{BucketError, Etag, PutCondition};
 use crate::group::SignedGroup;
-use crate::mutants::{Mutant, planted};
+use crate::policy::is_more;
 
 pub(super) use self::attempts::Attempts;
 use self::pause::jittered;
@@ -33,8 +32,9 @@ const NOT_WHERE_VALIDATORS_READ: &str = "a write was acknowledged, and there is 
 const MISSING_READS_MAX: u32 = 5;
 
 /// The state of a window's object.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Upload {
+    window_start: u64,
     job: Option<Job>,
     confirmed: Option<Confirmed>,
     /// Version of the object that is ours.
@@ -45,9 +45,7 @@ pub(super) struct Upload {
     must_delete: bool,
     /// Why no further attempt can succeed.
     refused: Option<String>,
-    last_trouble: Option<String>,
-    /// Everything that failed; nothing of it is kept where nothing did, as on tapes of before.
-    #[serde(default, skip_serializing_if = "Attempts::is_empty")]
+    /// Everything that failed since the last success.
     attempts: Attempts,
     last_began_ms: Option<u64>,
     /// The length of the clean run for which `choice` was computed.
@@ -89,7 +87,6 @@ enum Stage {
     Reading {
         written: bool,
         missing: u32,
-        #[serde(default)]
         strange: Option<String>,
     },
     /// The object of an earlier generation is being removed.
@@ -99,8 +96,48 @@ enum Stage {
 }
 
 impl Upload {
-    pub(super) const fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub(super) fn new(window_start: u64) -> Self {
+        Self {
+            window_start,
+            job: None,
+            confirmed: None,
+            etag: None,
+            ledger: Ledger::default(),
+            must_delete: false,
+            refused: None,
+            attempts: Attempts::default(),
+            last_began_ms: None,
+            considered: 0,
+            choice: None,
+        }
+    }
+
+    pub(super) const fn confirmed(&self) -> Option<&Confirmed> {
+        self.confirmed.as_ref()
+    }
+
+    /// Whether a write is on its way.
+    pub(super) fn put_in_flight(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.stage == Stage::Putting)
+    }
+
+    /// Whether there is more to do, and time to do it.
+    pub(super) fn is_in_progress(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| !job.given_up)
+    }
+
+    /// Every file that may have been written.
+    pub(super) fn into_ledger(self) -> Ledger {
+        self.ledger
+    }
+
+    /// Take over what a crashed process knew of this window's files.
+    pub(super) fn restore(&mut self, cx: &Context<'_>, groups: &Groups, ledger: Ledger) {
+        let done = ledger.newest_done().cloned();
+        self.ledger = ledger;
+        if let Some(done) = done {
+            self.note_confirmed(cx, groups, done, None);
+        }
     }
 
     /// Files of this window under another block hash must not be found by a validator.
@@ -109,21 +146,12 @@ impl Upload {
         self.ledger = ledger;
     }
 
-    /// Whether a write is on its way.
-    pub(super) fn put_in_flight(&self) -> bool {
-        self.job.as_ref().is_some_and(|job| job.stage == Stage::Putting)
-    }
-
-    pub(super) const fn confirmed(&self) -> Option<&Confirmed> {
-        self.confirmed.as_ref()
-    }
-
     /// What was uploaded under the old hash must not be found by a validator.
-    pub(super) fn reorganised(&mut self, out: &mut Actions) {
+    pub(super) fn on_reorganised(&mut self, cx: &mut Context<'_>) {
         // A write in flight is answered before anything else is done with the object.
         if !self.put_in_flight() {
             self.job = None;
-            out.push(Action::ClearTimer(Timer::Retry));
+            cx.push(Action::ClearTimer(Timer::Retry));
         }
         self.attempts = Attempts::default();
         self.must_delete = !self.ledger.is_empty();
@@ -131,358 +159,295 @@ impl Upload {
         self.considered = 0;
         self.choice = None;
     }
-}
-
-impl Machine {
-    pub(super) fn upload_in_progress(&self) -> bool {
-        let job = self.window.as_ref().and_then(|window| window.upload.job.as_ref());
-        job.is_some_and(|job| !job.given_up)
-    }
 
     /// Begin what is due: the removal of worthless work, or an upload that is worth more than what is there.
-    pub(super) fn advance_upload(&mut self, now: Now, out: &mut Actions) {
-        let now_ms = now.monotonic_ms;
-        let Some(window) = self.window.as_mut() else { return };
-        if window.upload.job.is_some() || window.context.is_none() && !window.upload.must_delete {
+    pub(super) fn advance(
+        &mut self,
+        cx: &mut Context<'_>,
+        hash: &mut Hash,
+        groups: &Groups,
+        is_open: bool,
+        is_closing: bool,
+    ) {
+        let now_ms = cx.now_ms();
+        if self.job.is_some() || !is_open && !self.must_delete {
             return;
         }
-        let end_ms = self.timing.end_ms(window.start, now_ms);
-        if window.upload.must_delete {
-            window.upload.job = Some(Job::new(Choice { groups: 0, worth: 0.0 }, Stage::Deleting, now_ms));
-            out.push(Action::DeleteObject {
-                window_start: window.start,
-                key: object_key(&self.config.hotkey.to_ss58(), window.start),
-            });
+        if self.must_delete {
+            self.job = Some(Job::new(Choice { groups: 0, worth: 0.0 }, Stage::Deleting, now_ms));
+            self.delete_object(cx);
             return;
         }
-        let pending = window.upload.ledger.pending().filter(|_| !planted(Mutant::PendingForgotten));
-        if let Some(pending) = pending.filter(|_| window.upload.refused.is_none()) {
+        if let Some(pending) = self.ledger.pending().filter(|_| self.refused.is_none()) {
             // A process that crashed has sent it, or not.
             let choice = Choice { groups: pending.groups, worth: 0.0 };
-            self.marks.sometimes("upload-of-a-crashed-process-is-looked-for");
-            let reading = Stage::reading(false);
+            cx.sometimes("upload-of-a-crashed-process-is-looked-for");
             let digest = pending.digest.clone();
-            window.upload.job = Some(Job { digest, ..Job::new(choice, reading, now_ms) });
-            self.read_object(out);
+            self.job = Some(Job { digest, ..Job::new(choice, Stage::reading(false), now_ms) });
+            self.read_object(cx);
             return;
         }
-        let soonest_ms =
-            window.upload.last_began_ms.zip(self.config.early_upload_ms).map_or(0, |(last, gap)| last + gap);
-        let early = self.config.early_upload_ms.is_some() && window.hash_final && now_ms >= soonest_ms;
-        let due = window.closing || early;
-        if !due || window.upload.refused.is_some() || now_ms >= end_ms {
+        let is_early = cx.settings.early_upload_ms.is_some_and(|gap_ms| {
+            hash.is_final() && now_ms >= self.last_began_ms.map_or(0, |last_ms| last_ms + gap_ms)
+        });
+        let is_due = is_closing || is_early;
+        if !is_due || self.refused.is_some() || now_ms >= cx.end_ms(self.window_start) {
             return;
         }
-        let Some(choice) = window.better_choice(self.config.policy) else {
+        let Some(choice) = self.better_choice(cx, groups) else {
             return;
         };
-        window.upload.last_began_ms = Some(now_ms);
-        window.upload.job = Some(Job::new(choice, Stage::Confirming, now_ms));
-        self.read_hash(out);
+        self.last_began_ms = Some(now_ms);
+        self.job = Some(Job::new(choice, Stage::Confirming, now_ms));
+        hash.read(cx);
+    }
+
+    /// The choice of groups that is worth more than what was confirmed.
+    fn better_choice(&mut self, cx: &Context<'_>, groups: &Groups) -> Option<Choice> {
+        let available = groups.clean_prefix();
+        if available != self.considered {
+            self.considered = available;
+            self.choice = groups.choose(cx.settings.policy, available);
+        }
+        self.choice.filter(|choice| match &self.confirmed {
+            None => choice.groups > 0,
+            Some(confirmed) => is_more(choice.worth, confirmed.worth),
+        })
     }
 
     /// The block hash is still the same; once nothing can replace it any more, the file is packed.
-    pub(super) fn hash_confirmed(&mut self, now: Now, out: &mut Actions) {
-        let hotkey = self.config.hotkey.to_ss58();
-        let Some(window) = self.window.as_mut() else { return };
-        let Some(job) = window.upload.job.as_mut().filter(|job| job.stage == Stage::Confirming) else {
+    pub(super) fn on_hash_confirmed(&mut self, cx: &mut Context<'_>, hash: &Hash, groups: &Groups) {
+        let Some(job) = self.job.as_mut().filter(|job| job.stage == Stage::Confirming) else {
             return;
         };
-        if !window.hash_final {
+        if !hash.is_final() {
             // A file under a hash that is replaced afterwards costs twelve windows; waiting costs seconds.
-            self.pause_upload(now, Stage::Confirming, out);
+            self.pause(cx, Stage::Confirming);
             return;
         }
-        let (count, timestamp) = (job.choice.groups, now.wall_ms as f64 / 1000.0);
-        let bytes = if self.config.behaviours.contains(&Behaviour::GroupsArePackedOnce) {
-            let groups: Vec<_> = window.groups.prefix(count).map(SignedGroup::packed).collect();
-            PackedGroup::join(&groups, &hotkey, window.start, timestamp)
-        } else {
-            let rollouts: Vec<&Rollout> = window.groups.prefix(count).flatten().collect();
-            WindowFile::new(&hotkey, window.start, rollouts, timestamp).pack()
-        };
+        let packed: Vec<_> = groups.prefix(job.choice.groups).map(SignedGroup::packed).collect();
+        let timestamp = cx.now.wall_ms as f64 / 1000.0;
+        let bytes = PackedGroup::join(&packed, &cx.settings.hotkey.to_ss58(), self.window_start, timestamp);
         job.digest = hex::encode(Sha256::digest(&bytes));
         job.stage = Stage::Journalling { bytes };
-        if planted(Mutant::PutBeforeJournal) {
-            let window_start = window.start;
-            return self.put(now, window_start, out);
-        }
-        window.upload.ledger.start(window.start, &job.digest, job.choice.groups, out);
+        self.ledger.start(self.window_start, &job.digest, job.choice.groups, cx.out);
     }
 
     /// The block hash could not be read, and may have changed.
-    pub(super) fn confirmation_failed(&mut self, now: Now, why: &str, out: &mut Actions) {
-        let Some(window) = self.window.as_mut() else { return };
-        if window.upload.job.as_ref().is_some_and(|job| job.stage == Stage::Confirming) {
-            window.upload.attempts.hash_failed(why);
-            self.pause_upload(now, Stage::Confirming, out);
+    pub(super) fn on_hash_failed(&mut self, cx: &mut Context<'_>, why: &str) {
+        if self.job.as_ref().is_some_and(|job| job.stage == Stage::Confirming) {
+            self.attempts.hash_failed(why);
+            self.pause(cx, Stage::Confirming);
         }
     }
 
-    pub(super) fn journal_answered(
-        &mut self,
-        now: Now,
-        entry: JournalEntry,
-        result: Result<(), JournalError>,
-        out: &mut Actions,
-    ) {
-        match entry {
-            JournalEntry::Group(id) => self.group_journalled(id, result, out),
-            JournalEntry::UploadStarted(window_start) => {
-                if let Err(error) = result {
-                    out.push(trouble(Area::Journal, error));
-                    if planted(Mutant::JournalErrorStops) {
-                        return;
-                    }
-                }
-                self.put(now, window_start, out);
-            }
-            JournalEntry::Window(_)
-            | JournalEntry::UploadDone(_)
-            | JournalEntry::UploadAbandoned(_)
-            | JournalEntry::WindowClosed(_) => {
-                if let Err(error) = result {
-                    out.push(trouble(Area::Journal, error));
-                }
-            }
-        }
+    /// The journal has answered. A file is sent even if the journal does not know it: an upload that is lost costs more
+    /// than one that a crash leaves unexplained.
+    pub(super) fn on_journalled(&mut self, cx: &mut Context<'_>) {
+        let Some(job) = self.job.as_mut().filter(|job| matches!(job.stage, Stage::Journalling { .. })) else { return };
+        let Stage::Journalling { bytes } = std::mem::replace(&mut job.stage, Stage::Putting) else { return };
+        let condition = self.etag.clone().map_or(PutCondition::Absent, PutCondition::Matches);
+        let limit_ms = cx.end_ms(self.window_start).saturating_sub(cx.now_ms());
+        let key = cx.key(self.window_start);
+        cx.push(Action::Upload { window_start: self.window_start, key, bytes, condition, limit_ms });
     }
 
-    fn put(&mut self, now: Now, window_start: u64, out: &mut Actions) {
-        let hotkey = self.config.hotkey.to_ss58();
-        let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
+    pub(super) fn on_put_answered(&mut self, cx: &mut Context<'_>, result: Result<Etag, BucketError>) {
+        let Some(job) = self.job.as_mut().filter(|job| job.stage == Stage::Putting) else {
             return;
         };
-        let Some(job) = window.upload.job.as_mut() else { return };
-        let Stage::Journalling { bytes } = std::mem::replace(&mut job.stage, Stage::Putting) else {
-            return;
-        };
-        let condition = window.upload.etag.clone().map_or(PutCondition::Absent, PutCondition::Matches);
-        let limit_ms = self.timing.end_ms(window_start, now.monotonic_ms).saturating_sub(now.monotonic_ms);
-        let key = object_key(&hotkey, window_start);
-        out.push(Action::Upload { window_start, key, bytes, condition, limit_ms });
-    }
-
-    pub(super) fn upload_answered(
-        &mut self,
-        now: Now,
-        window_start: u64,
-        result: Result<Etag, BucketError>,
-        out: &mut Actions,
-    ) {
-        let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
-            return self.late_upload_answered(window_start, result, out);
-        };
-        let Some(job) = window.upload.job.as_mut().filter(|job| job.stage == Stage::Putting) else {
-            return;
-        };
-        if window.upload.must_delete {
-            window.upload.job = None;
+        if self.must_delete {
+            self.job = None;
             return;
         }
         match result {
             Ok(etag) => {
-                window.upload.etag = Some(etag);
-                if planted(Mutant::SuccessWithoutReadBack) {
-                    return self.confirm(now, out);
-                }
+                self.etag = Some(etag);
                 job.stage = Stage::reading(true);
-                self.read_object(out);
+                self.read_object(cx);
             }
-            Err(_) if planted(Mutant::UploadErrorSwallowed) => self.confirm(now, out),
             Err(error) => {
-                out.push(trouble(Area::Bucket, &error));
-                window.upload.last_trouble = Some(error.to_string());
-                window.upload.attempts.bucket_failed(&error);
+                cx.trouble(Area::Bucket, &error);
+                self.attempts.bucket_failed(&error);
                 match error {
-                    error @ BucketError::Transient(_) if planted(Mutant::TransientIsFinal) => {
-                        window.upload.ledger.abandon_pending(window_start, ledger::NOT_THERE, out);
-                        self.refuse(error.to_string());
-                    }
                     BucketError::Transient(why) => {
-                        window.upload.ledger.abandon_pending(window_start, &why, out);
-                        self.pause_upload(now, Stage::Confirming, out);
+                        self.ledger.abandon_pending(self.window_start, &why, cx.out);
+                        self.pause(cx, Stage::Confirming);
                     }
+                    // It may be there: only the read key tells.
                     BucketError::Unknown(_) | BucketError::ConditionFailed => {
                         job.stage = Stage::reading(false);
-                        self.read_object(out);
+                        self.read_object(cx);
                     }
                     BucketError::Refused(why) => {
-                        window.upload.ledger.abandon_pending(window_start, &why, out);
-                        self.refuse(BucketError::Refused(why).to_string());
+                        self.ledger.abandon_pending(self.window_start, &why, cx.out);
+                        self.refuse(cx, BucketError::Refused(why).to_string());
                     }
                 }
             }
         }
     }
 
-    pub(super) fn object_read(
+    pub(super) fn on_object_read(
         &mut self,
-        now: Now,
-        window_start: u64,
+        cx: &mut Context<'_>,
+        groups: &Groups,
         result: Result<Option<(String, Etag)>, BucketError>,
-        out: &mut Actions,
     ) {
-        let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
-            return self.late_object_read(window_start, result, out);
-        };
-        let Some(job) = window.upload.job.as_mut() else { return };
+        let Some(job) = self.job.as_ref() else { return };
         let Stage::Reading { written, missing, strange } = job.stage.clone() else {
             return;
         };
         match result {
             Ok(Some((digest, etag))) if digest == job.digest => {
-                window.upload.etag = Some(etag);
-                self.confirm(now, out);
+                self.etag = Some(etag);
+                self.confirm(cx, groups);
             }
-            Ok(Some((digest, etag))) if window.upload.ledger.knows(&digest) => {
-                window.upload.etag = Some(etag);
+            Ok(Some((digest, etag))) if self.ledger.knows(&digest) => {
+                self.etag = Some(etag);
                 if written {
                     // The write was acknowledged and is not visible yet.
-                    self.marks.sometimes("acknowledged-write-is-not-visible");
-                    self.pause_upload(now, Stage::Reading { written, missing, strange: None }, out);
+                    cx.sometimes("acknowledged-write-is-not-visible");
+                    self.pause(cx, Stage::Reading { written, missing, strange: None });
+                    return;
+                }
+                cx.sometimes("known-file-shows-after-an-unknown-outcome");
+                let wanted = job.choice.groups;
+                if self.confirm_older(cx, groups, &digest) == Some(wanted) {
+                    // A file of the same groups is not written again.
+                    self.job = None;
                 } else {
-                    self.marks.sometimes("known-file-shows-after-an-unknown-outcome");
-                    let groups = job.choice.groups;
-                    let found = window.confirm_older(self.config.policy, &digest, out);
-                    if found == Some(groups) && self.config.behaviours.contains(&Behaviour::HiddenWriteIsAwaited) {
-                        window.upload.job = None;
-                    } else {
-                        self.pause_upload(now, Stage::Confirming, out);
-                    }
+                    self.pause(cx, Stage::Confirming);
                 }
             }
-            Ok(Some((digest, _))) if strange.as_ref() != Some(&digest) && !planted(Mutant::CorruptReadIsFinal) => {
+            Ok(Some((digest, _))) if strange.as_ref() != Some(&digest) => {
                 // Bytes may be altered on their way; what another writer wrote is the same when it is read again.
-                self.marks.sometimes("object-is-not-what-was-written");
-                self.pause_upload(now, Stage::Reading { written, missing, strange: Some(digest) }, out);
+                cx.sometimes("object-is-not-what-was-written");
+                self.pause(cx, Stage::Reading { written, missing, strange: Some(digest) });
             }
             Ok(Some(_)) => {
-                self.marks.sometimes("another-writer-is-in-the-bucket");
-                let error = BucketError::ConditionFailed.to_string();
-                window.upload.attempts.bucket_failed(&BucketError::ConditionFailed);
-                window.upload.ledger.abandon_pending(window_start, &error, out);
-                self.refuse(error);
+                cx.sometimes("another-writer-is-in-the-bucket");
+                let error = BucketError::ConditionFailed;
+                self.attempts.bucket_failed(&error);
+                self.ledger.abandon_pending(self.window_start, &error.to_string(), cx.out);
+                self.refuse(cx, error.to_string());
             }
             Ok(None) if written && missing < MISSING_READS_MAX => {
-                self.marks.sometimes("acknowledged-write-is-not-visible");
-                self.pause_upload(now, Stage::Reading { written, missing: missing + 1, strange }, out);
+                cx.sometimes("acknowledged-write-is-not-visible");
+                self.pause(cx, Stage::Reading { written, missing: missing + 1, strange });
             }
             Ok(None) => {
                 if written {
-                    self.marks.sometimes("acknowledged-write-is-never-found");
-                    window.upload.attempts.bucket_is_wrong(NOT_WHERE_VALIDATORS_READ);
-                    if self.config.behaviours.contains(&Behaviour::OutcomeFollowsFromAttempts) {
-                        out.push(trouble(Area::Bucket, NOT_WHERE_VALIDATORS_READ));
-                    }
+                    cx.sometimes("acknowledged-write-is-never-found");
+                    self.attempts.bucket_is_wrong(NOT_WHERE_VALIDATORS_READ);
+                    cx.trouble(Area::Bucket, NOT_WHERE_VALIDATORS_READ);
                 }
-                let why = window.upload.reason(&self.config.behaviours, ledger::NOT_THERE);
-                window.upload.etag = None;
-                window.upload.ledger.abandon_pending(window_start, &why, out);
-                self.pause_upload(now, Stage::Confirming, out);
-            }
-            Err(error @ BucketError::Refused(_)) => {
-                out.push(trouble(Area::Bucket, &error));
-                window.upload.attempts.bucket_failed(&error);
-                self.refuse(error.to_string());
+                let why = self.reason(ledger::NOT_THERE);
+                self.etag = None;
+                self.ledger.abandon_pending(self.window_start, &why, cx.out);
+                self.pause(cx, Stage::Confirming);
             }
             Err(error) => {
-                out.push(trouble(Area::Bucket, &error));
-                window.upload.last_trouble = Some(error.to_string());
-                window.upload.attempts.bucket_failed(&error);
-                self.pause_upload(now, Stage::Reading { written, missing, strange }, out);
+                cx.trouble(Area::Bucket, &error);
+                self.attempts.bucket_failed(&error);
+                match error {
+                    BucketError::Refused(_) => self.refuse(cx, error.to_string()),
+                    _ => self.pause(cx, Stage::Reading { written, missing, strange }),
+                }
             }
         }
     }
 
-    pub(super) fn object_deleted(
-        &mut self,
-        now: Now,
-        window_start: u64,
-        result: Result<(), BucketError>,
-        out: &mut Actions,
-    ) {
-        let Some(window) = self.window.as_mut().filter(|window| window.start == window_start) else {
+    pub(super) fn on_object_deleted(&mut self, cx: &mut Context<'_>, result: Result<(), BucketError>) {
+        if !self.job.as_ref().is_some_and(|job| job.stage == Stage::Deleting) {
             return;
-        };
-        let Some(Stage::Deleting) = window.upload.job.as_ref().map(|job| &job.stage) else {
-            return;
-        };
+        }
         match result {
             Ok(()) => {
-                window.upload.job = None;
-                window.upload.must_delete = false;
-                window.upload.etag = None;
-                window.upload.ledger.removed(window_start, "the window's first block was replaced", out);
+                self.job = None;
+                self.must_delete = false;
+                self.etag = None;
+                self.ledger.removed(self.window_start, "the window's first block was replaced", cx.out);
             }
             Err(error) => {
-                out.push(trouble(Area::Bucket, &error));
-                window.upload.attempts.bucket_failed(&error);
-                self.pause_upload(now, Stage::Deleting, out);
+                cx.trouble(Area::Bucket, &error);
+                self.attempts.bucket_failed(&error);
+                self.pause(cx, Stage::Deleting);
             }
         }
     }
 
     /// The retry timer fired: go on with the stage that waits.
-    pub(super) fn resume_upload(&mut self, out: &mut Actions) {
-        let Some(window) = self.window.as_mut() else { return };
-        let Some(job) = window.upload.job.as_mut() else { return };
+    pub(super) fn resume(&mut self, cx: &mut Context<'_>, hash: &mut Hash) {
+        let Some(job) = self.job.as_mut() else { return };
         let Stage::Pausing(next) = &job.stage else { return };
         job.stage = (**next).clone();
-        let (window_start, key) = (window.start, object_key(&self.config.hotkey.to_ss58(), window.start));
         match job.stage {
-            Stage::Confirming => self.read_hash(out),
-            Stage::Reading { .. } => out.push(Action::ReadObject { window_start, key }),
-            Stage::Deleting => out.push(Action::DeleteObject { window_start, key }),
+            Stage::Confirming => hash.read(cx),
+            Stage::Reading { .. } => self.read_object(cx),
+            Stage::Deleting => self.delete_object(cx),
             Stage::Journalling { .. } | Stage::Putting | Stage::Pausing(_) => {}
         }
     }
 
-    fn read_object(&mut self, out: &mut Actions) {
-        if let Some(window) = &self.window {
-            let key = object_key(&self.config.hotkey.to_ss58(), window.start);
-            out.push(Action::ReadObject { window_start: window.start, key });
-        }
+    fn read_object(&self, cx: &mut Context<'_>) {
+        cx.push(Action::ReadObject { window_start: self.window_start, key: cx.key(self.window_start) });
+    }
+
+    fn delete_object(&self, cx: &mut Context<'_>) {
+        cx.push(Action::DeleteObject { window_start: self.window_start, key: cx.key(self.window_start) });
     }
 
     /// The read key fetched exactly what was written.
-    fn confirm(&mut self, now: Now, out: &mut Actions) {
-        let Some(window) = self.window.as_mut() else { return };
-        let Some(job) = window.upload.job.take() else { return };
-        let now_ms = now.monotonic_ms;
-        self.marks.sometimes("upload-is-confirmed");
-        self.timing.upload.observe(now_ms - job.began_ms, now_ms);
-        let slack_ms = self.timing.end_ms(window.start, now_ms).saturating_sub(now_ms);
-        if let Some(entry) = window.upload.ledger.done(window.start, &job.digest, out) {
-            window.confirmed(self.config.policy, &entry, Some(slack_ms));
+    fn confirm(&mut self, cx: &mut Context<'_>, groups: &Groups) {
+        let Some(job) = self.job.take() else { return };
+        let now_ms = cx.now_ms();
+        cx.sometimes("upload-is-confirmed");
+        cx.timing.upload.observe(now_ms - job.began_ms, now_ms);
+        let slack_ms = cx.end_ms(self.window_start).saturating_sub(now_ms);
+        if let Some(entry) = self.ledger.done(self.window_start, &job.digest, cx.out) {
+            self.note_confirmed(cx, groups, entry, Some(slack_ms));
         }
-        window.upload.last_trouble = None;
-        window.upload.attempts = Attempts::default();
+        self.attempts = Attempts::default();
     }
 
-    fn refuse(&mut self, why: String) {
-        self.marks.sometimes("upload-is-refused");
-        if let Some(window) = self.window.as_mut() {
-            window.upload.job = None;
-            window.upload.refused = Some(why);
+    /// Another file than the one that was to be written is there, and it is ours; the groups in it.
+    fn confirm_older(&mut self, cx: &mut Context<'_>, groups: &Groups, digest: &str) -> Option<usize> {
+        let found = self.ledger.done(self.window_start, digest, cx.out);
+        let count = found.as_ref().map(|entry| entry.groups);
+        if let Some(entry) = found {
+            let slack_ms = self.confirmed.as_ref().filter(|known| known.digest == digest);
+            let slack_ms = slack_ms.and_then(|known| known.slack_ms);
+            self.note_confirmed(cx, groups, entry, slack_ms);
         }
+        self.ledger.abandon_pending(self.window_start, ledger::NOT_THERE, cx.out);
+        count
+    }
+
+    fn note_confirmed(&mut self, cx: &Context<'_>, groups: &Groups, entry: Entry, slack_ms: Option<u64>) {
+        let worth = groups.worth_of(cx.settings.policy, entry.groups);
+        self.confirmed = Some(Confirmed { groups: entry.groups, digest: entry.digest, slack_ms, worth });
+    }
+
+    fn refuse(&mut self, cx: &mut Context<'_>, why: String) {
+        cx.sometimes("upload-is-refused");
+        self.job = None;
+        self.refused = Some(why);
     }
 
     /// Wait a little and go on with `next`, unless the window ends before.
-    fn pause_upload(&mut self, now: Now, next: Stage, out: &mut Actions) {
-        let now_ms = now.monotonic_ms;
-        let Some(window) = self.window.as_mut() else { return };
-        let Some(job) = window.upload.job.as_mut() else { return };
-        let pause_ms = jittered((self.config.block_ms / 24) << job.attempts.min(4), &self.config.hotkey, job);
+    fn pause(&mut self, cx: &mut Context<'_>, next: Stage) {
+        let Some(job) = self.job.as_mut() else { return };
+        let pause_ms = jittered((cx.settings.block_ms / 24) << job.attempts.min(4), &cx.settings.hotkey, job);
         job.attempts += 1;
-        let at_ms = now_ms + pause_ms;
+        let at_ms = cx.now_ms() + pause_ms;
         // Worthless work is removed even late; anything else that validators would not read in time is not sent.
-        job.given_up = at_ms >= self.timing.end_ms(window.start, now_ms) && next != Stage::Deleting;
+        job.given_up = at_ms >= cx.end_ms(self.window_start) && next != Stage::Deleting;
         job.stage = Stage::Pausing(Box::new(next));
         if job.given_up {
-            self.marks.sometimes("upload-has-no-time-left");
+            cx.sometimes("upload-has-no-time-left");
         } else {
-            out.push(Action::SetTimer { timer: Timer::Retry, at_ms });
+            cx.push(Action::SetTimer { timer: Timer::Retry, at_ms });
         }
     }
 }

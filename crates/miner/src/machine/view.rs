@@ -5,8 +5,6 @@
 
 use std::fmt::{self, Display};
 
-use super::Machine;
-
 /// What the names of lines begin with.
 pub const SECTIONS: [&str; 9] =
     ["stopping", "account", "recovered", "window", "groups", "upload", "unsettled", "timing", "timers"];
@@ -71,32 +69,6 @@ impl Display for Change {
     }
 }
 
-impl Machine {
-    /// Everything that it knows and has not from its configuration.
-    pub fn view(&self) -> View {
-        let Self { config: _, timing, head_check, account, recovered, window, unsettled, stopping, timers, marks: _ } =
-            self;
-        let mut view = View::default();
-        view.line("stopping", stopping);
-        account.describe(&mut view);
-        if let Some(recovered) = recovered {
-            recovered.describe(&mut view);
-        }
-        if let Some(window) = window {
-            window.describe(&mut view);
-        }
-        if let Some(unsettled) = unsettled {
-            unsettled.describe(&mut view);
-        }
-        timing.describe(&mut view);
-        head_check.describe(&mut view);
-        for (timer, at_ms) in timers {
-            view.line(format!("timers.{}", timer.name()), at_ms);
-        }
-        view
-    }
-}
-
 /// Numbers in ascending order as ranges: `0-4, 6`.
 pub(super) fn ranges(numbers: impl Iterator<Item = u32>) -> String {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
@@ -116,7 +88,7 @@ mod tests {
 
     use super::*;
     use crate::answers::{Head, Now};
-    use crate::machine::{Event, MachineConfig};
+    use crate::machine::{Event, Machine, MachineSecrets, MachineSettings};
 
     fn view(lines: &[(&str, &str)]) -> View {
         View(lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
@@ -139,11 +111,8 @@ mod tests {
 
     #[test]
     fn names_are_distinct_begin_with_a_section_and_show_no_secret() {
-        let config = MachineConfig {
-            seed: 123_456_789,
-            ..MachineConfig::new(Hotkey::from_bytes([0; 32]), b"planted read secret".to_vec())
-        };
-        let mut machine = Machine::new(config);
+        let secrets = MachineSecrets { seed: 123_456_789, read_credentials: b"planted read secret".to_vec() };
+        let mut machine = Machine::new(MachineSettings::new(Hotkey::from_bytes([0; 32])), secrets);
         let now = |monotonic_ms| Now { monotonic_ms, wall_ms: 1_700_000_000_000 + monotonic_ms };
         machine.handle(now(0), Event::Started(Vec::new()));
         machine.handle(now(5), Event::HeadMoved(Head { number: 60 }));

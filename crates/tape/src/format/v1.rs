@@ -1,47 +1,37 @@
-//! Format 1, of release 0.1.0: steps without numbers, as postcard, and digests of a debugging text.
+//! Format 1: steps with numbers and whole states, as MessagePack with the names of all fields.
 
-use grail_miner::machine::Event;
+use std::io;
+
+use grail_miner::frames::frame;
 use grail_protocol::budget::Budget;
-use serde::Deserialize;
 
-use super::{Frame, Step};
+use super::{Frame, Header, KIND, packed};
 
 pub(crate) const FORMAT: u32 = 1;
+/// Deepest nesting that is read; a state has a dozen levels.
+const DEPTH_MAX: usize = 128;
 
-/// As it was written. [`Event`] is read by position here: a change of its order needs a copy of the old one in this file.
-#[derive(Deserialize)]
-enum Frame1 {
-    Step(Box<Step1>),
-    State(#[expect(dead_code, reason = "it is read past")] String),
+/// The frame of a payload; none where it holds something else.
+pub(crate) fn decode(payload: &[u8], budget: &Budget) -> Option<Frame> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
+    deserializer.set_max_depth(DEPTH_MAX);
+    budget.decode(&mut deserializer).ok()
 }
 
-#[derive(Deserialize)]
-struct Step1 {
-    monotonic_ms: u64,
-    wall_ms: u64,
-    event: Event,
-    actions: Vec<String>,
+/// What a file begins with.
+pub(crate) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(header)?;
+    Ok([KIND.header().to_vec(), frame(&packed(&json)?)].concat())
 }
 
-/// The frame of a payload, without its number, or nothing for a state; none where it holds something else.
-pub(crate) fn decode(payload: &[u8], budget: &Budget) -> Option<Option<Frame>> {
-    Some(match budget.decode(&mut postcard::Deserializer::from_bytes(payload)).ok()? {
-        Frame1::Step(step) => {
-            let Step1 { monotonic_ms, wall_ms, event, actions } = *step;
-            Some(Frame::Step(Box::new(Step { number: 0, monotonic_ms, wall_ms, event, actions })))
-        }
-        // It hashes a text with the names of the machine's fields, so no later build can be held to it.
-        Frame1::State(_) => None,
-    })
+/// A frame as it is written.
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    /// What its content has before it is compressed.
+    pub(crate) unpacked_bytes: usize,
 }
 
-/// Number the steps by their place.
-pub(crate) fn number(frames: &mut [Frame]) {
-    let steps = frames.iter_mut().filter_map(|frame| match frame {
-        Frame::Step(step) => Some(step),
-        Frame::State(_) => None,
-    });
-    for (step, number) in steps.zip(0..) {
-        step.number = number;
-    }
+pub(crate) fn encoded(content: &Frame) -> io::Result<Encoded> {
+    let payload = rmp_serde::to_vec_named(content).map_err(io::Error::other)?;
+    Ok(Encoded { bytes: frame(&packed(&payload)?), unpacked_bytes: payload.len() })
 }

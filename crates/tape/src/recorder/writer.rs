@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use grail_miner::machine::Snapshot;
 
 use super::{Rotation, TapeFolder};
-use crate::format::{Frame, Header, Step, state, v3};
+use crate::format::{Frame, Header, Step, state, v1};
 use crate::limits::RECORDED_BYTES_MAX;
 use grail_folder as folder;
 
@@ -44,7 +44,7 @@ impl Writer {
         fs::create_dir_all(&folder.path)?;
         discard(&folder, rotation, None)?;
         let (path, mut file) = create(&folder.path, wall_ms)?;
-        let beginning = v3::beginning(&header)?;
+        let beginning = v1::beginning(&header)?;
         file.write_all(&beginning)?;
         let bytes = beginning.len() as u64;
         Ok(Self { folder, rotation, header, file, path, bytes, unpacked_bytes: 0, began_ms: wall_ms })
@@ -85,7 +85,7 @@ impl Writer {
         let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
         let header = Header { continues: name, ..self.header.clone() };
         let (path, mut file) = create(&self.folder.path, wall_ms)?;
-        let beginning = v3::beginning(&header)?;
+        let beginning = v1::beginning(&header)?;
         file.write_all(&beginning)?;
         (self.path, self.file, self.bytes, self.began_ms) = (path, file, beginning.len() as u64, wall_ms);
         self.unpacked_bytes = 0;
@@ -93,7 +93,7 @@ impl Writer {
     }
 
     fn put(&mut self, frame: &Frame) -> io::Result<()> {
-        let v3::Encoded { bytes, unpacked_bytes } = v3::encoded(frame)?;
+        let v1::Encoded { bytes, unpacked_bytes } = v1::encoded(frame)?;
         self.bytes += bytes.len() as u64;
         self.unpacked_bytes += unpacked_bytes;
         self.file.write_all(&bytes)

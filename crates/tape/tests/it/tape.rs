@@ -10,7 +10,7 @@ use grail_miner::ports::{EngineError, GroupRequest, Now};
 use grail_protocol::generation::{GeneratedRollout, ProofModel, ProofPass};
 use grail_sim::engine::Generator;
 use grail_sim::engine::SpeedProfile;
-use grail_sim::run::{SimConfig, machine_config, simulate};
+use grail_sim::run::{SimConfig, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_tape::{
     Class, Frame, Header, Mode, Moment, Numerics, Options, Recorder, Rotation, Session, Step, Tape, TapeError,
@@ -32,7 +32,7 @@ fn config(seed: u64, faults: &str) -> SimConfig {
 fn recorded(config: SimConfig) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
-    let header = Header::of(&machine_config(&config), "synthetic").simulated(config.seed);
+    let header = Header::of(&machine_settings(&config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);
     let recorder = Recorder::begin(&tapes, &header, config.seed).unwrap();
     let path = recorder.path().to_owned();
     let recorder = Rc::new(RefCell::new(recorder));
@@ -79,7 +79,7 @@ fn what_was_recorded_replays_equal() {
 #[test]
 fn a_changed_constant_is_changed_behaviour_with_its_field_place_and_causes() {
     let mut tape = clean();
-    tape.header.config.safety_blocks += 3;
+    tape.header.settings.safety_blocks += 3;
     let found = replay(&tape, Mode::Strict, None).divergences.remove(0);
     assert_eq!(found.class, Class::ChangedBehaviour);
     let paths: Vec<&str> = found.fields.iter().map(|change| change.path.as_str()).collect();
@@ -216,7 +216,7 @@ fn a_corrupted_frame_is_damage_and_no_divergence() {
 #[test]
 fn no_secret_is_on_a_tape() {
     let config = config(11, "none");
-    let secrets = machine_config(&config);
+    let secrets = machine_secrets(config.seed);
     let bytes = recorded(config);
     let tape = parsed(&bytes);
     let everything = format!("{tape:?}");
@@ -226,7 +226,7 @@ fn no_secret_is_on_a_tape() {
     }
     let decimal = format!("{:?}", secrets.read_credentials);
     assert!(!everything.contains(decimal.trim_matches(['[', ']'])));
-    assert_ne!(tape.header.config.read_credentials, secrets.read_credentials);
+    assert_ne!(tape.header.read_credentials, secrets.read_credentials);
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn every_state_is_enough_to_go_on_from() {
             let Moment::Step { step, asked, .. } = moment else { continue };
             // Restored from text at each event, it decides as the one that was never interrupted.
             let snapshot = serde_json::from_value(grail_tape::state_of(&machine)).unwrap();
-            machine = Machine::restore(tape.header.machine_config(0), snapshot);
+            machine = Machine::restore(tape.header.settings.clone(), tape.header.secrets(0), snapshot);
             let actions = machine.handle(step.now(), step.event.clone());
             let expected: Vec<_> = asked.iter().map(|asked| asked.action.clone()).collect();
             assert_eq!(actions.to_vec(), expected, "seed {seed}, step {}", step.number);
@@ -252,7 +252,7 @@ fn every_state_is_enough_to_go_on_from() {
 fn a_rotated_run_lies_on_tapes_that_replay_by_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let config = SimConfig { windows: 4, groups_max: Some(2), ..config(5, "random") };
-    let header = Header::of(&machine_config(&config), "synthetic").simulated(5);
+    let header = Header::of(&machine_settings(&config), &machine_secrets(config.seed), "synthetic").simulated(5);
     let record = |rotation: Rotation, bytes_max: u64, path: &Path| {
         let tapes = TapeFolder { path: path.to_owned(), bytes_max };
         let recorder = Recorder::begin_rotating(&tapes, rotation, &header, 0).unwrap();
@@ -278,7 +278,7 @@ fn a_rotated_run_lies_on_tapes_that_replay_by_themselves() {
             assert_eq!(replay(tape, Mode::Strict, None).divergences, []);
             assert_eq!(tape.header.continues.is_some(), number > 0);
             let shown = format!("{tape:?}");
-            assert!(!shown.contains(std::str::from_utf8(&machine_config(&config).read_credentials[..32]).unwrap()));
+            assert!(!shown.contains(std::str::from_utf8(&machine_secrets(config.seed).read_credentials[..32]).unwrap()));
         }
     }
     // Only the newest stays where there is no room for more.
@@ -381,7 +381,7 @@ fn tapes_that_are_too_old_go() {
     }
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
     let rotation = Rotation { keep_ms: 24 * 3_600_000, ..Rotation::NEVER };
-    let header = Header::of(&machine_config(&config(1, "none")), "synthetic");
+    let header = Header::of(&machine_settings(&config(1, "none")), &machine_secrets(1), "synthetic");
     drop(Recorder::begin_rotating(&tapes, rotation, &header, 7).unwrap());
     let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();

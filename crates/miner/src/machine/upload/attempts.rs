@@ -24,10 +24,6 @@ struct Failures {
 }
 
 impl Attempts {
-    pub(in crate::machine) fn is_empty(&self) -> bool {
-        self.bucket.count == 0 && self.hash.count == 0
-    }
-
     /// The bucket did not do what it was asked for.
     pub(in crate::machine) fn bucket_failed(&mut self, error: &BucketError) {
         self.bucket.note(cause(error));
@@ -102,7 +98,6 @@ mod tests {
     #[test]
     fn failures_are_told_with_their_number_and_the_first_and_last_of_them() {
         let mut attempts = Attempts::default();
-        assert!(attempts.is_empty());
         assert_eq!((attempts.bucket(), attempts.hash()), (None, None));
         attempts.bucket_failed(&BucketError::Transient("HTTP status 503".to_owned()));
         assert_eq!(attempts.bucket().unwrap(), "the bucket failed once: HTTP status 503");

@@ -6,13 +6,13 @@ use crate::machine::view::View;
 impl Upload {
     pub(in crate::machine) fn describe(&self, view: &mut View) {
         let Self {
+            window_start: _,
             job,
             confirmed,
             etag,
             ledger,
             must_delete,
             refused,
-            last_trouble,
             attempts,
             last_began_ms,
             considered,
@@ -37,7 +37,6 @@ impl Upload {
         ledger.describe("upload", view);
         view.line("upload.must_delete", must_delete);
         view.line_if_some("upload.refused", refused.as_ref());
-        view.line_if_some("upload.last_trouble", last_trouble.as_ref());
         attempts.describe("upload", view);
         view.line_if_some("upload.last_began_ms", *last_began_ms);
         view.line("upload.considered", considered);

@@ -2,7 +2,6 @@
 
 use super::super::receipt::WindowOutcome;
 use super::{Stage, Upload};
-use crate::behaviour::Behaviour;
 
 const HASH_UNCONFIRMED: &str = "the window's block hash could not be confirmed";
 const NOT_CONFIRMED: &str = "the upload was not confirmed before the window ended";
@@ -10,22 +9,10 @@ const NOT_SHOWN: &str = "a write was acknowledged, and validators could not read
 
 impl Upload {
     /// Why something clean was not uploaded.
-    pub(in crate::machine) fn failure(&self, behaviours: &[Behaviour]) -> WindowOutcome {
-        if behaviours.contains(&Behaviour::OutcomeFollowsFromAttempts) {
-            return self.failure_of_attempts();
-        }
-        if let Some(refused) = &self.refused {
-            return WindowOutcome::Lost(refused.clone());
-        }
-        if self.is_confirming() {
-            return WindowOutcome::KeptBack(HASH_UNCONFIRMED.to_owned());
-        }
-        WindowOutcome::Lost(self.last_trouble.clone().unwrap_or_else(|| NOT_CONFIRMED.to_owned()))
-    }
-
+    ///
     /// The bucket's failures come first: before each attempt the hash is confirmed, so that the last stage alone says
     /// nothing about why there were that many.
-    fn failure_of_attempts(&self) -> WindowOutcome {
+    pub(in crate::machine) fn failure(&self) -> WindowOutcome {
         let hash = self.attempts.hash().filter(|_| self.is_confirming());
         match (self.failure_of_bucket(), hash) {
             (Some(bucket), None) => WindowOutcome::Lost(bucket),
@@ -48,9 +35,8 @@ impl Upload {
     }
 
     /// Why a pending file is given up, `says` being that it is not there.
-    pub(super) fn reason(&self, behaviours: &[Behaviour], says: &str) -> String {
-        let last = self.attempts.last_of_bucket();
-        match last.filter(|_| behaviours.contains(&Behaviour::OutcomeFollowsFromAttempts)) {
+    pub(super) fn reason(&self, says: &str) -> String {
+        match self.attempts.last_of_bucket() {
             Some(last) => format!("{says}: {last}"),
             None => says.to_owned(),
         }

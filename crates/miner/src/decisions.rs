@@ -1,0 +1,80 @@
+//! The register of decision versions: each intended change of what the core decides has a number.
+//!
+//! A tape records the numbers that were in force, and a replay decides by those: as before the change where its number is
+//! missing. The first release has none. A change adds a constant to [`VERSIONS`], and the core asks
+//! `settings.decisions.contains(NUMBER)` at the place that decides.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+/// One intended change of what the core decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecisionVersion {
+    /// One more than the last; never used again, also where the change was taken back.
+    pub number: u32,
+    /// What is decided differently.
+    pub what: &'static str,
+}
+
+/// Every change, oldest first.
+pub const VERSIONS: &[DecisionVersion] = &[];
+
+/// The numbers of the changes that are in force.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Decisions(BTreeSet<u32>);
+
+impl Decisions {
+    /// Every change of this build.
+    pub fn all() -> Self {
+        Self::of(VERSIONS)
+    }
+
+    /// Every change of a register.
+    pub fn of(register: &[DecisionVersion]) -> Self {
+        Self(register.iter().map(|version| version.number).collect())
+    }
+
+    /// Whether a change is in force.
+    pub fn contains(&self, number: u32) -> bool {
+        self.0.contains(&number)
+    }
+
+    /// The numbers that a register does not have: a build with this register cannot decide as they did.
+    pub fn unknown_to(&self, register: &[DecisionVersion]) -> Vec<u32> {
+        let known = Self::of(register);
+        self.0.difference(&known.0).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A register that exists in tests alone.
+    const REGISTER: &[DecisionVersion] = &[
+        DecisionVersion { number: 1, what: "a decision of these tests" },
+        DecisionVersion { number: 3, what: "another one; number 2 was taken back" },
+    ];
+
+    #[test]
+    fn numbers_of_the_register_rise_and_say_what_changed() {
+        for register in [VERSIONS, REGISTER] {
+            assert!(register.is_sorted_by(|one, next| one.number < next.number));
+            assert!(register.iter().all(|version| version.number > 0 && !version.what.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_recorded_set_decides_by_its_own_numbers_and_names_those_that_are_unknown() {
+        let all = Decisions::of(REGISTER);
+        assert!(all.contains(1) && !all.contains(2) && all.contains(3));
+        let recorded: Decisions = serde_json::from_str("[3, 9]").unwrap();
+        assert!(!recorded.contains(1) && recorded.contains(3));
+        assert_eq!(recorded.unknown_to(REGISTER), [9]);
+        assert_eq!(recorded.unknown_to(VERSIONS), [3, 9]);
+        assert!(Decisions::all().unknown_to(VERSIONS).is_empty());
+        assert_eq!(serde_json::to_string(&all).unwrap(), "[1,3]");
+    }
+}

@@ -1,0 +1,82 @@
+//! What every part of the machine may use while it handles one event.
+
+use std::fmt::Display;
+
+use grail_protocol::window_file::object_key;
+
+use super::action::Action;
+use super::actions::Actions;
+use super::event::Timer;
+use super::marks::Marks;
+use super::receipt::{Area, Report, Trouble};
+use super::settings::{MachineSecrets, MachineSettings};
+use super::timing::Timing;
+use crate::answers::Now;
+
+/// The time, the configuration, the chain's pace, and where actions go.
+pub(super) struct Context<'a> {
+    pub(super) now: Now,
+    pub(super) settings: &'a MachineSettings,
+    pub(super) secrets: &'a MachineSecrets,
+    pub(super) timing: &'a mut Timing,
+    pub(super) marks: &'a mut Marks,
+    pub(super) out: &'a mut Actions,
+    /// The process is to end: what is clean is uploaded, and nothing else begins.
+    pub(super) stopping: bool,
+}
+
+impl Context<'_> {
+    /// The monotonic time in milliseconds.
+    pub(super) const fn now_ms(&self) -> u64 {
+        self.now.monotonic_ms
+    }
+
+    /// Ask for one more action.
+    #[track_caller]
+    pub(super) fn push(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    /// Report that something failed.
+    #[track_caller]
+    pub(super) fn trouble(&mut self, area: Area, text: impl Display) {
+        self.push(Action::Report(Report::Trouble(Trouble { area, text: text.to_string() })));
+    }
+
+    /// Fire a timer after so many milliseconds.
+    #[track_caller]
+    pub(super) fn set_timer_after(&mut self, timer: Timer, after_ms: u64) {
+        let at_ms = self.now_ms() + after_ms;
+        self.push(Action::SetTimer { timer, at_ms });
+    }
+
+    /// This rare branch was taken.
+    pub(super) fn sometimes(&mut self, mark: &'static str) {
+        self.marks.sometimes(mark);
+    }
+
+    /// The newest block that counts; 0 before the first one.
+    pub(super) fn head(&self) -> u64 {
+        self.timing.head().unwrap_or(0)
+    }
+
+    /// When a window is expected to end.
+    pub(super) fn end_ms(&self, window_start: u64) -> u64 {
+        self.timing.end_ms(window_start, self.now_ms())
+    }
+
+    /// When generation in a window must end.
+    pub(super) fn upload_ms(&self, window_start: u64) -> u64 {
+        self.timing.upload_ms(self.settings, window_start, self.now_ms())
+    }
+
+    /// Whether a group that starts now is expected to be ready for the upload.
+    pub(super) fn group_can_finish(&self, window_start: u64) -> bool {
+        self.now_ms() + self.timing.group.at(self.now_ms()) <= self.upload_ms(window_start)
+    }
+
+    /// The key of a window's object.
+    pub(super) fn key(&self, window_start: u64) -> String {
+        object_key(&self.settings.hotkey.to_ss58(), window_start)
+    }
+}

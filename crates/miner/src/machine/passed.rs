@@ -1,0 +1,77 @@
+//! Windows that are over for this process, and windows that heads passed over.
+
+use std::collections::BTreeSet;
+
+use grail_protocol::PROTOCOL;
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::context::Context;
+use super::receipt::{Report, WindowOutcome, WindowReceipt};
+use super::view::View;
+
+/// Windows whose end is remembered, so that none is opened again after the head went back.
+const ENDED_WINDOWS_MAX: usize = 32;
+/// Missed windows that get a receipt: those of a day.
+const MISSED_WINDOWS_MAX: u64 = 240;
+/// Why a missed window is lost.
+pub(super) const MISSED_WHY: &str =
+    "no block of this window was seen; the chain could not be reached, or this machine stood still";
+
+/// What is known of windows before the current one.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Passed {
+    /// Windows that this process has closed.
+    ended: BTreeSet<u64>,
+    /// The first window that a confirmed head passed over, until the next head shows whether that head was right.
+    jumped_from: Option<u64>,
+}
+
+impl Passed {
+    /// A window is over for this process; it is not opened again.
+    pub(super) fn note_ended(&mut self, window_start: u64) {
+        self.ended.insert(window_start);
+        while self.ended.len() > ENDED_WINDOWS_MAX {
+            self.ended.pop_first();
+        }
+    }
+
+    pub(super) fn has_ended(&self, window_start: u64) -> bool {
+        self.ended.contains(&window_start)
+    }
+
+    /// Windows from this one on were passed over, if the head is right that did so.
+    pub(super) fn note_jump(&mut self, first_missed: u64) {
+        self.jumped_from.get_or_insert(first_missed);
+    }
+
+    /// Heads go on from the window that starts at `until`: what was passed over before it is over, and gets receipts. The
+    /// window of `recovered` gets its own.
+    pub(super) fn settle_jump(
+        &mut self,
+        cx: &mut Context<'_>,
+        until: u64,
+        recovered: Option<u64>,
+        is_unregistered: bool,
+    ) {
+        let Some(from) = self.jumped_from.take() else { return };
+        let from = from.max(until.saturating_sub(MISSED_WINDOWS_MAX * PROTOCOL.window_blocks));
+        for start in (from..until).step_by(PROTOCOL.window_blocks as usize) {
+            if recovered == Some(start) || self.has_ended(start) {
+                continue;
+            }
+            cx.sometimes("window-is-missed");
+            self.note_ended(start);
+            let outcome = match is_unregistered {
+                true => WindowOutcome::NotRegistered,
+                false => WindowOutcome::Lost(MISSED_WHY.to_owned()),
+            };
+            cx.push(Action::Report(Report::Receipt(WindowReceipt::of(start, outcome))));
+        }
+    }
+
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { ended: _, jumped_from } = self;
+        view.line_if_some("timing.head_jumped_from", *jumped_from);
+    }
+}

@@ -1,0 +1,54 @@
+//! What each timer is set to, so that one is set again only where its time changes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::event::Timer;
+use super::view::View;
+
+/// The times of the timers that are set, in monotonic milliseconds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Timers(BTreeMap<Timer, u64>);
+
+impl Timers {
+    /// A timer fired and is not set any more.
+    pub(super) fn on_fired(&mut self, timer: Timer) {
+        self.0.remove(&timer);
+    }
+
+    /// Whether an action changes a timer, or has nothing to do with timers.
+    pub(super) fn is_change(&mut self, action: &Action) -> bool {
+        match action {
+            Action::SetTimer { timer, at_ms } => self.0.insert(*timer, *at_ms) != Some(*at_ms),
+            Action::ClearTimer(timer) => self.0.remove(timer).is_some(),
+            _ => true,
+        }
+    }
+
+    pub(super) fn describe(&self, view: &mut View) {
+        for (timer, at_ms) in &self.0 {
+            view.line(format!("timers.{}", timer.name()), at_ms);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_changes_are_passed_on() {
+        let mut timers = Timers::default();
+        let set = |at_ms| Action::SetTimer { timer: Timer::Head, at_ms };
+        assert!(!timers.is_change(&Action::ClearTimer(Timer::Head)));
+        assert!(timers.is_change(&set(5)));
+        assert!(!timers.is_change(&set(5)));
+        assert!(timers.is_change(&set(6)));
+        timers.on_fired(Timer::Head);
+        assert!(timers.is_change(&set(6)), "a timer that fired is set again");
+        assert!(timers.is_change(&Action::ClearTimer(Timer::Head)));
+        assert!(timers.is_change(&Action::Exit));
+    }
+}
