@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::Parser;
-use grail_miner::machine::Machine;
 use grail_sim::fork::{fork, simulated_key};
 use grail_sim::past::Past;
 use grail_sim::run::{SimConfig, machine, machine_secrets, machine_settings, simulate};

@@ -74,8 +74,18 @@ enum Chore {
         #[arg(long)]
         record: bool,
     },
-    /// Plant each bug in the miner, count the seeds until the simulator finds it, and write docs/mutants.md.
-    Mutants,
+    /// Apply each patch of sim/mutants, count the worlds until the simulator finds the bug, and write docs/mutants.md.
+    Mutants {
+        /// Try this bug alone, and write no table.
+        #[arg(long, value_name = "NAME", conflicts_with = "generated")]
+        only: Option<String>,
+        /// Run `cargo mutants` over the core instead.
+        #[arg(long)]
+        generated: bool,
+        /// The share of the generated ones to try: K of N, counted from 0.
+        #[arg(long, value_name = "K/N", requires = "generated")]
+        shard: Option<String>,
+    },
     /// Run the tests that CI samples with all of their cases, in a release build.
     Nightly,
     /// Verify fixtures/trace-hashes.json against what the simulations give.
@@ -108,7 +118,8 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         }
         Chore::Replay { arguments, .. } => Ok(grail::commands::replay::run(&arguments)? == grail::exit::Exit::Success),
         Chore::Tape { chore } => tape::run(&root.join("fixtures"), &chore),
-        Chore::Mutants => mutants::run(root),
+        Chore::Mutants { generated: true, shard, .. } => mutants::generated(root, shard.as_deref()),
+        Chore::Mutants { only, .. } => mutants::run(root, only.as_deref()),
         Chore::Nightly => nightly::run(),
         Chore::Messages => tidy::messages::record(root),
         Chore::Tidy => tidy::run(root),

@@ -1,70 +1,146 @@
-//! `cargo xtask mutants`: plant each bug, count the seeds until the simulator finds it, and write the table.
+//! `cargo xtask mutants`: apply each patch of `sim/mutants` to a copy of the tree, count the worlds until the simulator finds
+//! the bug, and write the table. `--generated` runs `cargo mutants` over the core instead.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use grail::output;
-use grail_miner::mutants::Mutant;
 
 const FILE: &str = "docs/mutants.md";
+const PATCHES: &str = "sim/mutants";
+/// Where the tree is copied to, and where the copy is built: below `target`, so that git ignores both.
+const TREE: &str = "target/mutants/tree";
+const BUILD: &str = "target/mutants/build";
+/// Worlds after which a bug counts as not found.
+const SEEDS: &str = "2000";
 const OPENING: &str = "\
 # Planted bugs, and how soon the simulator finds them
 
-Each bug is planted in the miner behind the feature `mutants`, and worlds are drawn from seed 0 on until something \
-forbidden happens. A bug that 2,000 seeds do not find fails `cargo xtask mutants`, which writes this table.
-";
+Each bug is a patch in `sim/mutants`. `cargo xtask mutants` applies it to a copy of the tree and draws worlds from seed 0 on \
+until something forbidden happens. A bug that 2,000 worlds do not find fails the command, which writes this table.
 
-/// Hunt for every bug; whether each was found.
-pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
-    let mut hunt = Command::new(env!("CARGO"))
-        .args([
-            "test",
-            "--release",
-            "-p",
-            "grail-sim",
-            "--features",
-            "mutants",
-            "--test",
-            "it",
-            "--",
-            "mutants::",
-            "--nocapture",
-        ])
-        .current_dir(root)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cargo cannot be started")?;
-    let output = hunt.stdout.take().context("the hunt has no output")?;
-    let mut found = BTreeMap::new();
-    for line in BufReader::new(output).lines() {
-        let line = line?;
-        // The harness may begin a line of its own before ours.
-        let row = line.find("mutant|").map(|at| line[at..].split('|').map(str::to_owned).collect::<Vec<_>>());
-        if let Some([_, name, seeds, how]) = row.as_deref() {
-            output::line(format_args!("{name}: {seeds} seeds, {how}"));
-            found.insert(name.clone(), (seeds.clone(), how.clone()));
-        }
-    }
-    let is_complete = hunt.wait()?.success();
-    std::fs::create_dir_all(root.join("docs"))?;
-    std::fs::write(root.join(FILE), table(&found)).with_context(|| format!("{FILE} cannot be written"))?;
-    output::line(format_args!("mutants: {} of {} found; the table is in {FILE}", found.len(), Mutant::ALL.len()));
-    Ok(is_complete && found.len() == Mutant::ALL.len())
+| bug | what is wrong | of the reference | worlds | found by |
+|---|---|---|---|---|
+";
+const CLOSING: &str = "
+The reference's other faults, defaults that disagree and silence without -v, are none of the core's decisions; the tests of \
+the configuration and of the command line are about them.
+";
+/// What `cargo mutants` changes: everything that decides, and what it decides by.
+const GENERATED: [&str; 5] = [
+    "crates/miner/src/machine.rs",
+    "crates/miner/src/machine/**/*.rs",
+    "crates/miner/src/seal.rs",
+    "crates/miner/src/policy.rs",
+    "crates/miner/src/frames.rs",
+];
+
+/// A planted bug.
+struct Mutant {
+    name: String,
+    patch: PathBuf,
+    what: String,
+    is_of_the_reference: bool,
 }
 
-fn table(found: &BTreeMap<String, (String, String)>) -> String {
-    let mut text =
-        format!("{OPENING}\n| bug | what is wrong | of the reference | seeds | found by |\n|---|---|---|---|---|\n");
-    for mutant in Mutant::ALL {
-        let (seeds, how) = found.get(mutant.name()).map_or(("not found", ""), |(seeds, how)| (seeds, how));
-        let reference = if mutant.is_of_the_reference() { "yes" } else { "" };
-        let how = how.replace('|', "/");
-        let _ = writeln!(text, "| {} | {} | {reference} | {seeds} | {how} |", mutant.name(), mutant.what());
+impl Mutant {
+    fn read(patch: PathBuf) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(&patch).with_context(|| format!("{} cannot be read", patch.display()))?;
+        let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let what = field("What is wrong:").with_context(|| format!("{name} does not begin with `What is wrong:`"))?;
+        let (what, is_of_the_reference) = (what.to_owned(), field("Of the reference:").is_some());
+        Ok(Self { name, patch, what, is_of_the_reference })
     }
-    text + "\nThe reference's other faults, defaults that disagree and silence without -v, are none of the core's \
-            decisions; the tests of the configuration and of the command line are about them.\n"
+
+    /// The files that it changes, from the root.
+    fn files(&self) -> anyhow::Result<Vec<String>> {
+        let text = fs::read_to_string(&self.patch)?;
+        Ok(text.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(str::to_owned).collect())
+    }
+
+    /// How many worlds it took, and what was found; none where nothing was.
+    fn hunt(&self, root: &Path) -> anyhow::Result<Option<(u64, String)>> {
+        let applied = Command::new("git")
+            .args(["apply", &format!("--directory={TREE}")])
+            .arg(&self.patch)
+            .current_dir(root)
+            .status()
+            .context("git cannot be started")?;
+        ensure!(applied.success(), "{} does not apply; write it again for the present code", self.patch.display());
+        let hunted = Command::new(env!("CARGO"))
+            .args(["run", "--release", "--quiet", "--package", "grail-sim", "--example", "hunt", "--", SEEDS])
+            .current_dir(root.join(TREE))
+            .env("CARGO_TARGET_DIR", root.join(BUILD))
+            .output();
+        for file in self.files()? {
+            copy(root, &file)?;
+        }
+        let hunted = hunted.context("cargo cannot be started")?;
+        let found = String::from_utf8_lossy(&hunted.stdout);
+        match (hunted.status.code(), found.trim().split_once('|')) {
+            (Some(0), Some((seed, how))) => Ok(Some((seed.parse::<u64>()? + 1, how.to_owned()))),
+            (Some(1), None) => Ok(None),
+            _ => bail!("{} cannot be tried: {}", self.name, String::from_utf8_lossy(&hunted.stderr)),
+        }
+    }
+}
+
+/// Hunt for every bug, or for the one of that name; whether each was found.
+pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
+    let mut patches = Vec::new();
+    for entry in fs::read_dir(root.join(PATCHES)).with_context(|| format!("{PATCHES} cannot be read"))? {
+        patches.push(entry?.path());
+    }
+    patches.sort();
+    let mutants = patches.into_iter().map(Mutant::read).collect::<anyhow::Result<Vec<_>>>()?;
+    let wanted: Vec<&Mutant> = mutants.iter().filter(|mutant| only.is_none_or(|only| only == mutant.name)).collect();
+    ensure!(!wanted.is_empty(), "there is no such bug; see {PATCHES}");
+    let tracked = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
+    ensure!(tracked.status.success(), "git cannot list the files; run this in a checkout");
+    let tracked = String::from_utf8(tracked.stdout).context("a file's name is no text")?;
+    tracked.split_terminator('\0').try_for_each(|file| copy(root, file))?;
+    let (mut table, mut found) = (OPENING.to_owned(), 0);
+    for mutant in &wanted {
+        let result = mutant.hunt(root)?;
+        found += usize::from(result.is_some());
+        let (worlds, how) = result.map_or(("not found".to_owned(), String::new()), |(n, how)| (n.to_string(), how));
+        output::line(format_args!("{}: {worlds}, {how}", mutant.name));
+        let reference = if mutant.is_of_the_reference { "yes" } else { "" };
+        let how = how.replace('|', "/");
+        let _ = writeln!(table, "| {} | {} | {reference} | {worlds} | {how} |", mutant.name, mutant.what);
+    }
+    if only.is_none() {
+        fs::write(root.join(FILE), table + CLOSING).with_context(|| format!("{FILE} cannot be written"))?;
+        output::line(format_args!("mutants: {found} of {} found; the table is in {FILE}", wanted.len()));
+    }
+    Ok(found == wanted.len())
+}
+
+/// Run `cargo mutants` over the core, or the share `shard` of it, with the tests of core and simulator as its oracle.
+pub(crate) fn generated(root: &Path, shard: Option<&str>) -> anyhow::Result<bool> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["mutants", "--package", "grail-miner", "--output", "target/mutants"]);
+    command.args(["--test-package", "grail-miner", "--test-package", "grail-sim", "--test-package", "grail-tape"]);
+    command.args(GENERATED.iter().flat_map(|files| ["--file", files]));
+    command.args(shard.iter().flat_map(|shard| ["--shard", shard]));
+    let status = command.current_dir(root).status().context("cargo cannot be started")?;
+    if status.code() == Some(101) {
+        bail!("`cargo mutants` is not installed; run: cargo install --locked cargo-mutants");
+    }
+    Ok(status.success())
+}
+
+/// Copy a file into the tree, unless it is the same there: what is older than its build is not built again.
+fn copy(root: &Path, file: &str) -> anyhow::Result<()> {
+    let (from, to) = (root.join(file), root.join(TREE).join(file));
+    let Ok(bytes) = fs::read(&from) else { return Ok(()) };
+    if fs::read(&to).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    fs::create_dir_all(to.parent().unwrap_or(root))?;
+    fs::write(&to, bytes).with_context(|| format!("{} cannot be written", to.display()))
 }

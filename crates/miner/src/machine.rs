@@ -298,21 +298,24 @@ impl Mining {
         self.passed.settle_jump(cx, until, recovered, self.account.is_unregistered());
     }
 
-    /// Leave a window whose first block does not exist. It has a receipt only if work on it began.
+    /// Leave a window whose first block does not exist yet. Unless a file was sent for it, it is as if it had never begun:
+    /// no receipt, and it begins again once its first block is there.
     fn leave_window_after(&mut self, cx: &mut Context<'_>, head: Head) {
-        let Some(window) = self.window.as_ref().filter(|window| window.start > head.number) else { return };
-        if window.hash.known().is_some() {
+        let Some(mut window) = self.window.take_if(|window| window.start > head.number) else { return };
+        if window.upload.has_files() {
+            self.window = Some(window);
             self.close_window(cx);
             return;
         }
-        self.window = None;
+        window.groups.cancel_all(cx);
         for timer in [Timer::UploadDeadline, Timer::Retry, Timer::Groups] {
             cx.push(Action::ClearTimer(timer));
         }
     }
 
     fn open_window(&mut self, cx: &mut Context<'_>, start: u64) {
-        if let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() != start) {
+        // A later window began under a head that was false; it is still to come.
+        if let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() < start) {
             self.close_recovered(cx, recovered, "the miner was not running when the window ended");
         }
         let window = self.window.insert(Window::new(start));

@@ -11,7 +11,7 @@ use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::{FaultKind, Faults};
 use grail_sim::run::{SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
-use grail_tape::{FORMAT, Frame, Header, Line, Mode, Tape, replay};
+use grail_tape::{FORMAT, Frame, Header, Mode, Tape, replay};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/tapes")

@@ -25,6 +25,8 @@ pub(super) struct Heads {
     ahead_ms: u64,
     /// The head that waits for the chain's answer.
     suspect: Option<Head>,
+    /// The newest head that block time allowed, where the present one is only confirmed.
+    proven: Option<Head>,
     /// Wall time of the last accepted head: the monotonic clock stands still while a machine sleeps.
     seen_wall_ms: u64,
 }
@@ -51,6 +53,7 @@ impl Heads {
         if !cx.timing.note_head(head, cx.now.monotonic_ms) {
             return None;
         }
+        self.proven = None;
         self.seen_wall_ms = cx.now.wall_ms;
         Some(NewHead::InTime(head))
     }
@@ -74,9 +77,14 @@ impl Heads {
         let known = cx.head();
         let is_higher = head.number > known;
         let text = match result {
-            Ok(Some(_)) if is_higher => return Some(NewHead::Confirmed(head)),
+            Ok(Some(_)) if is_higher => {
+                self.proven = self.proven.or(cx.timing.last_head().map(|(head, _)| head));
+                return Some(NewHead::Confirmed(head));
+            }
             Ok(None) if !is_higher => {
                 cx.sometimes("head-goes-back");
+                // That the higher head was false makes no endpoint right that is behind what was proven before.
+                let head = self.proven.take().map_or(head, |proven| proven.max(head));
                 let text = format!(
                     "the newest block is {}; block {known}, which an endpoint had announced, does not exist",
                     head.number
@@ -130,9 +138,10 @@ impl Heads {
     }
 
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { ahead_ms, suspect, seen_wall_ms: _ } = self;
+        let Self { ahead_ms, suspect, proven, seen_wall_ms: _ } = self;
         view.line_if_some("timing.head_ahead_ms", Some(ahead_ms).filter(|ahead_ms| **ahead_ms > 0));
         view.line_if_some("timing.head_suspect", suspect.map(|head| head.number));
+        view.line_if_some("timing.head_proven", proven.map(|head| head.number));
     }
 }
 
@@ -300,6 +309,42 @@ mod tests {
             scene.head(number);
         }
         assert_eq!(scene.machine.window_start(), Some(WINDOW + 30));
+    }
+
+    #[test]
+    fn a_false_head_makes_no_endpoint_right_that_is_behind() {
+        let mut scene = Scene::new();
+        scene.pass(BLOCK_MS);
+        let high = HEAD + 100;
+        scene.head(high);
+        scene.answer(high, true);
+        // The next endpoint does not know that block, and is a week behind.
+        assert_eq!(scene.head(HEAD - 50_000), [Action::ReadBlockHash(high)]);
+        scene.answer(high, false);
+        assert_eq!((scene.machine.head(), scene.machine.window_start()), (Some(HEAD), None));
+        scene.pass(BLOCK_MS);
+        assert_eq!(scene.head(HEAD + 1), [Action::WatchHead { after: HEAD + 1 }]);
+    }
+
+    #[test]
+    fn a_window_that_a_false_head_began_begins_again_with_its_first_block() {
+        let next = WINDOW + 60;
+        let mut scene = Scene::new();
+        scene.pass(BLOCK_MS);
+        scene.head(next);
+        // One made-up hash confirms the head, and is taken for that of the window's first block.
+        assert_eq!(receipts(&scene.answer(next, true)).len(), 1);
+        scene.answer(next, true);
+        assert_eq!(scene.machine.window_start(), Some(next));
+        scene.pass(BLOCK_MS);
+        assert_eq!(scene.head(HEAD + 1), []);
+        let actions = scene.answer(next, false);
+        assert_eq!((receipts(&actions), scene.machine.window_start()), (vec![], None));
+        for number in HEAD + 2..=next {
+            scene.pass(BLOCK_MS);
+            scene.head(number);
+        }
+        assert_eq!(scene.machine.window_start(), Some(next));
     }
 
     #[test]

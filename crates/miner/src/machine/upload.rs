@@ -126,6 +126,11 @@ impl Upload {
         self.job.as_ref().is_some_and(|job| !job.given_up)
     }
 
+    /// Whether a file may have been written.
+    pub(super) const fn has_files(&self) -> bool {
+        !self.ledger.is_empty()
+    }
+
     /// Every file that may have been written.
     pub(super) fn into_ledger(self) -> Ledger {
         self.ledger
