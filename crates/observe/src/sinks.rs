@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::log::{Loki, LokiError};
 use super::metrics::row::Row;
 use super::sink::{Courier, Dropped, Outbox};
-use super::vitals::Vitals;
 use super::wandb::{WandbError, WandbLimits, start_wandb};
 use super::watchtower::{WatchtowerError, start_watchtower};
+use crate::SharedState;
 use grail_config::{AlertsConfig, LokiConfig, WandbConfig};
 
 /// The sinks that were begun, and what all of them dropped.
@@ -65,10 +64,10 @@ impl Sinks {
         config: &AlertsConfig,
         miner: &str,
         block_ms: u64,
-        vitals: Arc<Vitals>,
+        state: SharedState,
         data_folder: &Path,
     ) -> Result<(), WatchtowerError> {
-        let couriers = start_watchtower(config, miner, block_ms, vitals, data_folder.to_owned(), &self.dropped)?;
+        let couriers = start_watchtower(config, miner, block_ms, state, data_folder.to_owned(), &self.dropped)?;
         self.couriers.extend(couriers);
         Ok(())
     }
