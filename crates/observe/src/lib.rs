@@ -50,7 +50,7 @@ pub use progress::Progress;
 pub(crate) use receipts::outcome_name;
 pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line};
 pub use shared::{IsConnected, SharedState, StateObserver};
-pub use sink::{Courier, Dropped, Outbox};
+pub use sink::{Dropped, SinkSender, SinkWorker};
 pub use sinks::Sinks;
 pub use wandb::{WandbError, WandbLimits, start_wandb};
 pub use watchdog::{Pulse, Watchdog};

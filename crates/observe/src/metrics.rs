@@ -1,6 +1,6 @@
-//! Metrics for Prometheus: what the driver's observer counts, and the text that a scrape is given.
+//! Metrics for Prometheus: [`Metrics`] counts groups, windows and uploads, [`Exposition`] renders them for a scrape.
 //!
-//! Counting is a matter of atomics and short locks in memory; nothing is held while a socket is written to.
+//! Counters are atomics. The state is locked only while its facts are copied, never while a socket is written to.
 
 pub(super) mod engine;
 pub(super) mod row;
@@ -25,7 +25,7 @@ use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
 use super::exposition::{TextFormat, as_prometheus};
 use super::receipts::{OUTCOMES, outcome_name};
-use super::sink::{Dropped, Outbox};
+use super::sink::{Dropped, SinkSender};
 use crate::SharedState;
 use crate::health::{HealthIssue, HealthSnapshot};
 use crate::state::{EndedWindow, MinerState, WindowState};
@@ -156,16 +156,17 @@ fn unknown() -> Gauge {
     gauge
 }
 
-/// Counts what passes the driver.
+/// Counts groups, windows and uploads as they pass the driver.
 pub struct Metrics {
     handles: Handles,
     state: SharedState,
     /// Where a row of each window goes.
-    rows: Option<Outbox<Row>>,
+    rows: Option<SinkSender<Row>>,
 }
 
 impl Metrics {
-    /// The observer, and what it counts as text. The free space of `data_folder` and what sinks drop are told as well.
+    /// Returns the observer, and what renders its counters, this state, the free space of `data_folder`, and what sinks
+    /// dropped.
     pub fn new(state: SharedState, data_folder: Option<PathBuf>, dropped: &Dropped) -> (Self, Exposition) {
         let mut registry = Registry::with_prefix("grail");
         registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
@@ -174,8 +175,8 @@ impl Metrics {
         (Self { handles, state, rows: None }, exposition)
     }
 
-    /// Offer a row of figures at the end of each window.
-    pub fn offer_rows(&mut self, rows: Outbox<Row>) {
+    /// Sends a row of figures at the end of each window.
+    pub fn offer_rows(&mut self, rows: SinkSender<Row>) {
         self.rows = Some(rows);
     }
 
@@ -237,7 +238,7 @@ fn ratio(part: f64, whole: f64) -> f64 {
 impl Observer for Metrics {
     fn event(&mut self, _: Now, event: &Event) {
         if let Event::UploadAnswered { .. } = event
-            && let Some(ms) = self.state.read().last_upload_ms()
+            && let Some(ms) = self.state.read().last_upload_ms
         {
             self.handles.upload_duration.observe(ms as f64 / 1000.0);
         }
@@ -260,13 +261,13 @@ impl Observer for Metrics {
                 self.handles.trouble.get_or_create(&[("area", trouble.area.name())]).inc();
             }
             Report::Receipt(_) => {
-                state.receipts().take(1).for_each(|ended| self.window_ended(now, &state, ended));
+                state.receipts.front().into_iter().for_each(|ended| self.window_ended(now, &state, ended));
             }
         }
     }
 }
 
-/// Everything that is counted, as text; and how the miner is.
+/// Renders the metrics as text, and answers for the miner's health.
 pub struct Exposition {
     registry: Registry,
     state: SharedState,
@@ -319,7 +320,7 @@ impl Exposition {
         self.engine = Some(EngineMetrics::register(&mut self.registry, meter));
     }
 
-    /// How the miner is.
+    /// Returns the miner's health now.
     pub fn health(&self) -> HealthSnapshot {
         self.state.health()
     }
@@ -349,7 +350,7 @@ impl Exposition {
         let state = self.state.read();
         self.head_block.set(state.head_block().map_or(f64::NAN, |block| block as f64));
         for port in PORTS {
-            let is_up = state.ports().get(&port).map_or(f64::NAN, |answered| whether(answered.is_ok()));
+            let is_up = state.ports.get(&port).map_or(f64::NAN, |answered| whether(answered.is_ok()));
             self.port_up.get_or_create(&[("port", port.name())]).set(is_up);
         }
         drop(state);

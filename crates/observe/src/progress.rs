@@ -43,9 +43,9 @@ impl Progress {
             return;
         };
         self.bar.set_prefix(format!("window {start}"));
-        let begun_ms = window.begun_ms().unwrap_or(now.monotonic_ms);
+        let begun_ms = window.begun_ms.unwrap_or(now.monotonic_ms);
         // Once the deadline has passed, the bar is full.
-        self.bar.set_length(state.deadline_ms().unwrap_or(now.monotonic_ms).saturating_sub(begun_ms));
+        self.bar.set_length(state.deadline_ms.unwrap_or(now.monotonic_ms).saturating_sub(begun_ms));
         self.bar.set_position(now.monotonic_ms.saturating_sub(begun_ms));
         self.bar.set_message(message(&state, start, window, now));
     }
@@ -55,10 +55,10 @@ impl Progress {
 const WAITING: &str = "waiting for a window";
 
 fn message(state: &MinerState, start: u64, window: &WindowState, now: Now) -> String {
-    let left_s = state.deadline_ms().unwrap_or(0).saturating_sub(now.monotonic_ms) / 1000;
-    let doing = match window.upload_phase() {
+    let left_s = state.deadline_ms.unwrap_or(0).saturating_sub(now.monotonic_ms) / 1000;
+    let doing = match window.phase {
         UploadPhase::None | UploadPhase::Confirmed => String::new(),
-        UploadPhase::Uploading => format!(", uploading {:.1} MB", window.upload_bytes().unwrap_or(0) as f64 / 1e6),
+        UploadPhase::Uploading => format!(", uploading {:.1} MB", window.upload_bytes.unwrap_or(0) as f64 / 1e6),
         UploadPhase::ReadingBack => ", reading back".to_owned(),
     };
     let (done, in_flight, ready) = (window.sums().groups, state.groups_in_flight(start), window.clean_prefix());

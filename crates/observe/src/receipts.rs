@@ -117,7 +117,7 @@ impl Observer for Receipts {
     fn action(&mut self, now: Now, action: &Action) {
         let Action::Report(Report::Receipt(receipt)) = action else { return };
         let state = self.state.read();
-        let Some(ended) = state.receipts().next() else { return };
+        let Some(ended) = state.receipts.front() else { return };
         let record = record(now, ended, &state, &self.read_from).to_string();
         drop(state);
         self.give(record, told(receipt, &self.read_from));
@@ -230,7 +230,7 @@ mod tests {
     fn record_of(receipt: WindowReceipt) -> Value {
         let (now, mut state) = (Now { monotonic_ms: 0, wall_ms: 0 }, MinerState::new(12_000));
         state.action(now, &Action::Report(Report::Receipt(receipt)));
-        record(now, state.receipts().next().unwrap(), &state, &place())
+        record(now, state.receipts.front().unwrap(), &state, &place())
     }
 
     #[test]

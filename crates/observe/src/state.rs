@@ -9,7 +9,7 @@ mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use grail_miner::machine::{Action, Area, Event, GroupId, Report, Timer, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{Action, Area, Event, GroupId, Report, Timer, Trouble, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{JournalRecord, Now};
 use grail_protocol::constants::window_start;
 
@@ -33,76 +33,47 @@ pub struct EndedWindow {
     pub expected_score: Option<f64>,
 }
 
-/// A failure that the machine retried or worked around.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PastTrouble {
-    /// When, in monotonic milliseconds.
-    pub at_ms: u64,
-    /// Where.
-    pub area: Area,
-    /// The error's text.
-    pub text: String,
-}
-
-/// The facts about a running miner.
-#[derive(Debug, Clone)]
+/// The facts about a running miner. Times are the event loop's monotonic milliseconds.
+#[derive(Debug, Clone, Default)]
 pub struct MinerState {
     block_ms: u64,
     started_ms: Option<u64>,
     last_event_ms: u64,
     /// A head that the machine is handling, and may reject.
     announced: Option<u64>,
-    /// The newest block that counts, and when it came.
-    head: Option<(u64, u64)>,
+    /// The newest block that the machine believes, and when it came.
+    pub head: Option<(u64, u64)>,
     /// Whether the last wait for a head failed over an open connection.
     is_deaf: bool,
     is_registered: Option<bool>,
     is_weighted: Option<bool>,
     is_stopping: bool,
-    deadline_ms: Option<u64>,
+    /// When the current window's last upload must begin; none once it has.
+    pub deadline_ms: Option<u64>,
     in_flight: BTreeSet<GroupId>,
     /// Since when groups are in flight without one coming out.
     no_group_since_ms: Option<u64>,
     has_clean_group: bool,
-    ports: BTreeMap<Area, Result<(), String>>,
+    /// How each port answered last: as it should, or with this error.
+    pub ports: BTreeMap<Area, Result<(), String>>,
     window: Option<u64>,
     windows: BTreeMap<u64, WindowState>,
     /// The newest window that has its receipt.
     ended: Option<u64>,
-    receipts: VecDeque<EndedWindow>,
+    /// The last receipts, newest first.
+    pub receipts: VecDeque<EndedWindow>,
     windows_missed: u64,
     uploads: u64,
-    last_upload_ms: Option<u64>,
-    troubles: VecDeque<PastTrouble>,
+    /// How long the last upload took, from its order to its answer.
+    pub last_upload_ms: Option<u64>,
+    /// The last troubles, newest first, and when they came.
+    pub troubles: VecDeque<(u64, Trouble)>,
 }
 
 impl MinerState {
     /// Returns the state of a miner that has seen nothing yet, on a chain with this block time.
     pub fn new(block_ms: u64) -> Self {
-        Self {
-            block_ms,
-            started_ms: None,
-            last_event_ms: 0,
-            announced: None,
-            head: None,
-            is_deaf: false,
-            is_registered: None,
-            is_weighted: None,
-            is_stopping: false,
-            deadline_ms: None,
-            in_flight: BTreeSet::new(),
-            no_group_since_ms: None,
-            has_clean_group: false,
-            ports: BTreeMap::new(),
-            window: None,
-            windows: BTreeMap::new(),
-            ended: None,
-            receipts: VecDeque::new(),
-            windows_missed: 0,
-            uploads: 0,
-            last_upload_ms: None,
-            troubles: VecDeque::new(),
-        }
+        Self { block_ms, ..Self::default() }
     }
 
     /// Folds an event that the machine is about to handle. `is_connected` says whether a connection to the chain is open.
@@ -186,11 +157,6 @@ impl MinerState {
         self.announced.or(self.head.map(|(number, _)| number))
     }
 
-    /// Returns the newest block that the machine believes, and when it came, in monotonic milliseconds.
-    pub fn head(&self) -> Option<(u64, u64)> {
-        self.head
-    }
-
     /// Returns the first block of the current window, with what is known of it.
     pub fn current_window(&self) -> Option<(u64, &WindowState)> {
         let start = self.window?;
@@ -212,34 +178,9 @@ impl MinerState {
         Some(start) <= self.ended
     }
 
-    /// Returns when the current window's last upload must begin, in monotonic milliseconds; none once it has.
-    pub fn deadline_ms(&self) -> Option<u64> {
-        self.deadline_ms
-    }
-
     /// Returns how many groups of a window are in flight.
     pub fn groups_in_flight(&self, start: u64) -> usize {
         self.in_flight.iter().filter(|group| group.window_start == start).count()
-    }
-
-    /// Returns how each port that was asked answered last: nothing, or its error.
-    pub fn ports(&self) -> &BTreeMap<Area, Result<(), String>> {
-        &self.ports
-    }
-
-    /// Returns the last receipts, newest first.
-    pub fn receipts(&self) -> impl Iterator<Item = &EndedWindow> {
-        self.receipts.iter()
-    }
-
-    /// Returns the last troubles, newest first.
-    pub fn troubles(&self) -> impl Iterator<Item = &PastTrouble> {
-        self.troubles.iter()
-    }
-
-    /// Returns how long the last upload took in milliseconds, from its order to its answer.
-    pub fn last_upload_ms(&self) -> Option<u64> {
-        self.last_upload_ms
     }
 
     /// Returns what makes no progress at this time.
@@ -324,6 +265,7 @@ impl MinerState {
         match report {
             Report::WindowOpened { window_start, with_beacon } => {
                 let window = self.window_mut(*window_start);
+                window.begun_ms.get_or_insert(now_ms);
                 (window.opened_ms, window.with_beacon) = (Some(now_ms), Some(*with_beacon));
             }
             Report::GroupClean { window_start, index, .. } => {
@@ -337,7 +279,7 @@ impl MinerState {
             }
             Report::RolloutRejected { .. } => {}
             Report::Trouble(trouble) => {
-                self.troubles.push_front(PastTrouble { at_ms: now_ms, area: trouble.area, text: trouble.text.clone() });
+                self.troubles.push_front((now_ms, trouble.clone()));
                 self.troubles.truncate(LAST_MAX);
             }
             Report::Receipt(receipt) => self.window_ended(receipt),

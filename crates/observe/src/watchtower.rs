@@ -16,7 +16,7 @@ use tokio::time::sleep;
 pub use self::rules::{Alarm, AlertRules, Notice};
 
 use self::channels::channels;
-use super::sink::{Courier, Dropped, Outbox, Stop};
+use super::sink::{Dropped, SinkSender, SinkWorker, Stop};
 use crate::SharedState;
 use grail_config::{AlertsConfig, Endpoint};
 use grail_http::{HttpClientError, http_client_without_pool};
@@ -51,31 +51,31 @@ pub fn start_watchtower(
     state: SharedState,
     data_folder: PathBuf,
     dropped: &Dropped,
-) -> Result<Vec<Courier>, WatchtowerError> {
-    let (mut couriers, mut outboxes) = (Vec::new(), Vec::new());
+) -> Result<Vec<SinkWorker>, WatchtowerError> {
+    let (mut workers, mut senders) = (Vec::new(), Vec::new());
     for channel in channels(config) {
-        let (outbox, inbox) = Outbox::new(WAITING_MAX, dropped.of("watchtower"));
+        let (sender, inbox) = SinkSender::new(WAITING_MAX, dropped.of("watchtower"));
         let (client, dropped) = (http_client_without_pool(CONNECT_MS, REQUEST_MS)?, dropped.of("watchtower"));
-        couriers.push(Courier::start(channel.name, move |stop| channel.run(client, inbox, stop, dropped))?);
-        outboxes.push(outbox);
+        workers.push(SinkWorker::start(channel.name, move |stop| channel.run(client, inbox, stop, dropped))?);
+        senders.push(sender);
     }
     if let Some(url) = config.ping.clone() {
         let client = http_client_without_pool(CONNECT_MS, REQUEST_MS)?;
         let (state, interval) = (state.clone(), config.ping_interval);
-        couriers.push(Courier::start("ping", move |stop| ping(client, url, interval, state, stop))?);
+        workers.push(SinkWorker::start("ping", move |stop| ping(client, url, interval, state, stop))?);
     }
     let rules = AlertRules::new(config.disk_free_min);
     let pause = Duration::from_millis(block_ms).clamp(LOOK_MIN, LOOK_MAX);
-    let watch = Watch { rules, state, data_folder, outboxes, miner: miner.to_owned(), pause };
-    couriers.push(Courier::start("watchtower", move |stop| watch.run(stop))?);
-    Ok(couriers)
+    let watch = Watch { rules, state, data_folder, senders, miner: miner.to_owned(), pause };
+    workers.push(SinkWorker::start("watchtower", move |stop| watch.run(stop))?);
+    Ok(workers)
 }
 
 struct Watch {
     rules: AlertRules,
     state: SharedState,
     data_folder: PathBuf,
-    outboxes: Vec<Outbox<String>>,
+    senders: Vec<SinkSender<String>>,
     miner: String,
     pause: Duration,
 }
@@ -90,7 +90,7 @@ impl Watch {
                 let time = httpdate::fmt_http_date(SystemTime::now());
                 let text = format!("grail {}: {notice} [{time}]", self.miner);
                 tracing::info!("told: {notice}");
-                self.outboxes.iter().for_each(|outbox| outbox.offer(text.clone()));
+                self.senders.iter().for_each(|sender| sender.offer(text.clone()));
             }
             tokio::select! {
                 () = sleep(self.pause) => {}

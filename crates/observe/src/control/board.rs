@@ -16,10 +16,10 @@ use crate::state::{EndedWindow, MinerState, WindowState};
 use crate::{SharedState, UploadProbe, outcome_name, receipt_line};
 use grail_terminal::printable;
 
-/// The nodes are looked at so often at most, in milliseconds.
+/// Shortest time between two samples of the nodes, in milliseconds.
 const SAMPLE_MS: u64 = 500;
 
-/// Whose miner it is.
+/// Identifies the miner.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// Address of the hotkey.
@@ -30,10 +30,10 @@ pub struct Identity {
     pub network: String,
 }
 
-/// Tells how the chain's nodes are.
+/// Returns the status of the chain's nodes.
 pub type Sampler = Box<dyn Fn() -> Vec<EndpointStatus>>;
 
-/// Shows the state, and says when a stop that waits for the window is due.
+/// Makes a status of the state, and stops the miner after the window if somebody asked for that.
 pub struct Board {
     shared: Arc<Shared>,
     sampler: Sampler,
@@ -58,7 +58,7 @@ impl Board {
         Self { shared: Arc::new(shared), sampler, sampled_ms: None }
     }
 
-    /// Says once the miner is to stop now.
+    /// Returns a channel that says when the miner must stop now.
     pub fn stop(&self) -> watch::Receiver<Stopping> {
         self.shared.stop.subscribe()
     }
@@ -75,10 +75,10 @@ impl Shared {
     }
 
     fn has_time_left(&self) -> bool {
-        self.state.read().deadline_ms().is_some()
+        self.state.read().deadline_ms.is_some()
     }
 
-    /// Stop now, or once the window's last upload has begun: the core ends what has begun before it exits.
+    /// Asks to stop now, or after the window's last upload has begun: the core finishes that upload before it exits.
     pub(super) fn ask_to_stop(&self, after_window: bool) -> Stopping {
         let waits = after_window && self.has_time_left();
         let wanted = if waits { Stopping::AfterWindow } else { Stopping::Now };
@@ -102,8 +102,8 @@ impl Shared {
         endpoints.push(endpoint(&state, Area::Bucket, "object store"));
         let health = state.health(now_ms);
         let (reasons, registered) = (health.obstacles(), health.is_registered);
-        let troubles = state.troubles().map(|trouble| TroubleStatus {
-            age_seconds: age_seconds(trouble.at_ms),
+        let troubles = state.troubles.iter().map(|(at_ms, trouble)| TroubleStatus {
+            age_seconds: age_seconds(*at_ms),
             area: trouble.area.name().to_owned(),
             text: printable(&trouble.text),
         });
@@ -116,9 +116,9 @@ impl Shared {
             wallet,
             network,
             uptime_seconds: self.begun.elapsed().as_secs_f64(),
-            head: state.head().map(|(block, came_ms)| HeadStatus { block, age_seconds: age_seconds(came_ms) }),
+            head: state.head.map(|(block, came_ms)| HeadStatus { block, age_seconds: age_seconds(came_ms) }),
             window: window.map(|(start, window)| window_status(&state, start, window, now_ms, &self.upload)),
-            uploads: state.receipts().map(upload_status).collect(),
+            uploads: state.receipts.iter().map(upload_status).collect(),
             health: HealthStatus { ready: reasons.is_empty(), reasons, registered },
             endpoints,
             speeds: window.map(|(_, window)| speeds(window)).unwrap_or_default(),
@@ -135,17 +135,17 @@ fn window_status(
     now_ms: u64,
     upload: &UploadProbe,
 ) -> WindowStatus {
-    let until_deadline = |from_ms: u64| state.deadline_ms().map(|at_ms| at_ms.saturating_sub(from_ms) as f64 / 1000.0);
+    let until_deadline = |from_ms: u64| state.deadline_ms.map(|at_ms| at_ms.saturating_sub(from_ms) as f64 / 1000.0);
     WindowStatus {
         start,
-        with_beacon: window.with_beacon(),
+        with_beacon: window.with_beacon,
         groups_done: window.sums().groups,
         groups_in_flight: state.groups_in_flight(start),
         clean_prefix: window.clean_prefix(),
         deadline_seconds: until_deadline(now_ms),
-        whole_seconds: until_deadline(window.begun_ms().unwrap_or(now_ms)),
-        upload: window.upload_phase().name().to_owned(),
-        upload_bytes: window.upload_bytes(),
+        whole_seconds: until_deadline(window.begun_ms.unwrap_or(now_ms)),
+        upload: window.phase.name().to_owned(),
+        upload_bytes: window.upload_bytes,
         upload_sent_bytes: upload().map(|(sent, _)| sent),
     }
 }
@@ -171,7 +171,7 @@ fn upload_status(EndedWindow { receipt, expected_score }: &EndedWindow) -> Uploa
 
 /// Returns how something answered last.
 fn endpoint(state: &MinerState, area: Area, name: &str) -> EndpointStatus {
-    let (status, detail) = match state.ports().get(&area) {
+    let (status, detail) = match state.ports.get(&area) {
         None => ("unknown", String::new()),
         Some(Ok(())) => ("ok", String::new()),
         Some(Err(error)) => ("failing", printable(error)),

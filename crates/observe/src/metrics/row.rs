@@ -72,7 +72,7 @@ impl Metrics {
             ("grail.window_deadline_slack_seconds", &handles.slack),
         ];
         gauges.into_iter().for_each(|(name, gauge)| row.number(name, gauge.get()));
-        row.number("mining.upload_duration", state.last_upload_ms().map_or(f64::NAN, |ms| ms as f64 / 1000.0));
+        row.number("mining.upload_duration", state.last_upload_ms.map_or(f64::NAN, |ms| ms as f64 / 1000.0));
         let tokens = window.map(WindowState::sums).unwrap_or_default().tokens;
         let duration = handles.window_duration.get();
         row.number("grail.tokens_per_second", ratio(tokens as f64, duration));

@@ -1,6 +1,6 @@
 //! The state over sequences made by hand.
 
-use grail_miner::machine::{GroupOrder, JournalEntry, Trouble};
+use grail_miner::machine::{GroupOrder, JournalEntry};
 use grail_miner::ports::{BucketError, ChainError, Etag, Head, PutCondition};
 use grail_protocol::rollout::WindowContext;
 use grail_protocol::signature::Hotkey;
@@ -74,21 +74,21 @@ fn a_window_from_its_first_head_to_its_receipt() {
     state.event(at(0), &Event::Started(Vec::new()), false);
     assert_eq!((state.head_block(), state.unfinished_window()), (None, None));
     state.event(at(1_000), &Event::HeadMoved(Head { number: 30 }), false);
-    assert_eq!((state.head_block(), state.head()), (Some(30), None), "the machine has not believed it yet");
+    assert_eq!((state.head_block(), state.head), (Some(30), None), "the machine has not believed it yet");
     state.action(at(1_000), &Action::SetTimer { timer: Timer::UploadDeadline, at_ms: 28_000 });
     state.settled(at(1_000), Some(30));
-    assert_eq!((state.head(), state.deadline_ms()), (Some((30, 1_000)), Some(28_000)));
+    assert_eq!((state.head, state.deadline_ms), (Some((30, 1_000)), Some(28_000)));
     opened(&mut state, 2_000);
     (0..3).for_each(|index| state.action(at(2_000), &generate(index)));
     state.event(at(3_000), &failed(0), false);
     state.action(at(3_000), &Action::CancelGroup(group(2)));
     clean_groups(&mut state, at(4_000), 30, &[0, 1, 3]);
     let (start, window) = state.current_window().unwrap();
-    assert_eq!((start, window.begun_ms(), window.with_beacon()), (30, Some(1_000), Some(true)));
+    assert_eq!((start, window.begun_ms, window.with_beacon), (30, Some(1_000), Some(true)));
     assert_eq!((window.sums().groups, window.clean_prefix(), state.groups_in_flight(30)), (3, 2, 1));
     assert_eq!((window.sums().tokens, window.seconds_mined()), (30, Some(2.0)));
     state.event(at(28_000), &Event::TimerFired(Timer::UploadDeadline), false);
-    assert_eq!(state.deadline_ms(), None);
+    assert_eq!(state.deadline_ms, None);
     state.action(at(30_000), &receipt(30, WindowOutcome::Lost("a bucket".to_owned())));
     assert_eq!(state.window(30).unwrap().sums().groups, 3, "whoever shows the receipt can read the window");
     assert_eq!((state.unfinished_window(), state.is_ended(30), state.is_ended(60)), (None, true, false));
@@ -96,14 +96,14 @@ fn a_window_from_its_first_head_to_its_receipt() {
     assert_eq!(state.current_window().map(|(start, window)| (start, window.sums().groups)), Some((60, 0)));
     reached(&mut state, 32_000, 61);
     assert!(state.window(30).is_none());
-    assert_eq!(state.receipts().next().map(|ended| ended.receipt.window_start), Some(30));
+    assert_eq!(state.receipts.front().map(|ended| ended.receipt.window_start), Some(30));
 }
 
 #[test]
 fn an_upload_is_confirmed_only_by_the_machine() {
     let mut state = new();
     reached(&mut state, 0, 30);
-    let phase = |state: &MinerState| state.window(30).unwrap().upload_phase();
+    let phase = |state: &MinerState| state.window(30).unwrap().phase;
     let (digest, key) = ("cc".to_owned(), "k".to_owned());
     let upload = Action::Upload {
         window_start: 30,
@@ -114,9 +114,9 @@ fn an_upload_is_confirmed_only_by_the_machine() {
     };
     let (read, result) = (Action::ReadObject { window_start: 30, key }, Ok(Etag("1".to_owned())));
     state.action(at(1_000), &upload);
-    assert_eq!((phase(&state), state.window(30).unwrap().upload_bytes()), (UploadPhase::Uploading, Some(9)));
+    assert_eq!((phase(&state), state.window(30).unwrap().upload_bytes), (UploadPhase::Uploading, Some(9)));
     state.event(at(1_250), &Event::UploadAnswered { window_start: 30, result }, false);
-    assert_eq!(state.last_upload_ms(), Some(250));
+    assert_eq!(state.last_upload_ms, Some(250));
     state.action(at(1_250), &read);
     let strange = Ok(Some(("dd".to_owned(), Etag("2".to_owned()))));
     state.event(at(1_500), &Event::ObjectRead { window_start: 30, result: strange }, false);
@@ -126,7 +126,7 @@ fn an_upload_is_confirmed_only_by_the_machine() {
     state.action(at(3_000), &upload);
     let refused = Err(BucketError::Transient("503".to_owned()));
     state.event(at(3_100), &Event::UploadAnswered { window_start: 30, result: refused }, false);
-    assert!(state.ports()[&Area::Bucket].as_ref().unwrap_err().contains("503"));
+    assert!(state.ports[&Area::Bucket].as_ref().unwrap_err().contains("503"));
     let abandoned = JournalRecord::UploadAbandoned { window_start: 30, digest, why: "503".to_owned() };
     state.action(at(3_100), &journal(abandoned));
     assert_eq!(phase(&state), UploadPhase::Confirmed, "the earlier file is still there");
@@ -142,8 +142,8 @@ fn work_under_a_replaced_block_is_forgotten() {
     state.action(at(3_000), &journal(JournalRecord::Window(context())));
     opened(&mut state, 3_000);
     let window = state.window(30).unwrap();
-    assert_eq!((window.sums().groups, window.upload_phase()), (0, UploadPhase::None));
-    assert_eq!((window.begun_ms(), window.seconds_open(4_000)), (Some(0), Some(1.0)));
+    assert_eq!((window.sums().groups, window.phase), (0, UploadPhase::None));
+    assert_eq!((window.begun_ms, window.seconds_open(4_000)), (Some(0), Some(1.0)));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_miner_that_stops_begins_no_window() {
     state.event(at(500), &Event::Shutdown, false);
     reached(&mut state, 1_000, 60);
     assert_eq!(state.current_window().map(|(start, _)| start), Some(30));
-    assert_eq!(state.head(), Some((60, 1_000)));
+    assert_eq!(state.head, Some((60, 1_000)));
 }
 
 #[test]
@@ -232,6 +232,6 @@ fn only_the_last_troubles_are_kept() {
         let trouble = Trouble { area: Area::Chain, text: ms.to_string() };
         state.action(at(ms), &Action::Report(Report::Trouble(trouble)));
     }
-    let kept: Vec<u64> = state.troubles().map(|trouble| trouble.at_ms).collect();
+    let kept: Vec<u64> = state.troubles.iter().map(|(at_ms, _)| *at_ms).collect();
     assert_eq!((kept.len(), kept[0]), (LAST_MAX, 19));
 }

@@ -69,44 +69,27 @@ pub struct Sums {
     pub reward: f64,
 }
 
-/// The facts about one window.
+/// The facts about one window. Times are the event loop's monotonic milliseconds.
 #[derive(Debug, Clone, Default)]
 pub struct WindowState {
-    /// When its first head came; none for a window that was never the current one.
-    pub(super) begun_ms: Option<u64>,
+    /// When its first head came.
+    pub begun_ms: Option<u64>,
     /// When its randomness was known.
     pub(super) opened_ms: Option<u64>,
-    pub(super) with_beacon: Option<bool>,
+    /// Whether the beacon entered the randomness; none before the randomness is known.
+    pub with_beacon: Option<bool>,
     pub(super) groups: BTreeMap<u32, Group>,
     pub(super) last_clean_ms: Option<u64>,
-    pub(super) phase: UploadPhase,
+    /// What the miner is doing with the window's file.
+    pub phase: UploadPhase,
     /// Whether the bucket holds a file of this window that was read back.
     pub(super) is_confirmed: bool,
-    pub(super) upload_bytes: Option<usize>,
+    /// Size in bytes of the last file that was sent.
+    pub upload_bytes: Option<usize>,
     pub(super) upload_began_ms: Option<u64>,
 }
 
 impl WindowState {
-    /// Returns when the window began, in monotonic milliseconds.
-    pub fn begun_ms(&self) -> Option<u64> {
-        self.begun_ms.or(self.opened_ms)
-    }
-
-    /// Returns whether the beacon entered the randomness; none before the randomness is known.
-    pub fn with_beacon(&self) -> Option<bool> {
-        self.with_beacon
-    }
-
-    /// Returns what the miner is doing with the window's file.
-    pub fn upload_phase(&self) -> UploadPhase {
-        self.phase
-    }
-
-    /// Returns the size in bytes of the last file that was sent.
-    pub fn upload_bytes(&self) -> Option<usize> {
-        self.upload_bytes
-    }
-
     /// Returns the length of the run of clean groups from 0, which is what a file can hold.
     pub fn clean_prefix(&self) -> usize {
         (0..).take_while(|index| self.clean_group(*index).is_some()).count()

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::health::{HealthIssue, HealthSnapshot};
 use crate::thresholds::UPLOADS_WITHOUT_WEIGHT;
 
-/// What somebody may have to do something about.
+/// A condition that a person may have to act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
     /// No upload was verified for two windows in a row.
@@ -21,12 +21,12 @@ pub enum Alarm {
     RegistrationLost,
 }
 
-/// Something to tell.
+/// A message about an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Notice {
-    /// What about.
+    /// Its subject.
     pub alarm: Alarm,
-    /// For how many milliseconds it had lasted, where it is over.
+    /// Milliseconds that the alarm lasted, once it is over.
     pub over_after_ms: Option<u64>,
 }
 

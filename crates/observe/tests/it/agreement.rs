@@ -53,7 +53,7 @@ impl Observer for Checked {
                 self.receipts += 1;
                 let Some(window) = self.state.window(receipt.window_start) else { return };
                 assert_eq!(window.sums().groups, receipt.groups_clean, "{receipt:?}");
-                let is_confirmed = window.upload_phase() == UploadPhase::Confirmed;
+                let is_confirmed = window.phase == UploadPhase::Confirmed;
                 assert!(is_confirmed || receipt.outcome != WindowOutcome::Uploaded, "{receipt:?}");
             }
             _ => {}

@@ -15,8 +15,8 @@ use grail_miner::machine::{
 };
 use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
 use grail_observe::{
-    CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Outbox, Row,
-    Samples, StateObserver,
+    CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Row, Samples,
+    SinkSender, StateObserver,
 };
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
@@ -87,8 +87,8 @@ fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
     listen();
     let (state, dropped) = (observer(), Dropped::default());
     let (mut metrics, mut exposition) = Metrics::new(state.state(), Some(std::env::temp_dir()), &dropped);
-    let (outbox, rows) = Outbox::new(100, dropped.of("wandb"));
-    metrics.offer_rows(outbox);
+    let (sender, rows) = SinkSender::new(100, dropped.of("wandb"));
+    metrics.offer_rows(sender);
     let meter = EngineMeter::new(Arc::new(|| vec![CardMemory { ordinal: 0, free: 3 << 30, total: 80 << 30 }]));
     exposition.show_engine(meter.clone());
     let engine = CpuWorker::start_watched(CpuEngine::rehearsal().unwrap(), meter.watch()).unwrap();

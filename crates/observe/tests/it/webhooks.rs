@@ -7,7 +7,7 @@ use grail_config::{AlertsConfig, Endpoint, TelegramConfig};
 use grail_miner::driver::Observer;
 use grail_miner::machine::Event;
 use grail_miner::ports::Now;
-use grail_observe::{Courier, Dropped, StateObserver, start_watchtower};
+use grail_observe::{Dropped, SinkWorker, StateObserver, start_watchtower};
 use secrecy::SecretString;
 
 use grail_loopback::http::{Answer, Server, wait};
@@ -37,7 +37,7 @@ fn every_service_is_told_once_and_told_of_the_end() {
     let server = Server::start(|_| Answer::With(200, "ok".to_owned()));
     let mut observer = StateObserver::new(100, Box::new(|| false));
     let (dropped, folder) = (Dropped::default(), tempfile::tempdir().unwrap());
-    let couriers =
+    let workers =
         start_watchtower(&config(&server), "5Miner", 100, observer.state(), folder.path().to_owned(), &dropped)
             .unwrap();
     let posts = |server: &Server| -> Vec<_> {
@@ -53,7 +53,7 @@ fn every_service_is_told_once_and_told_of_the_end() {
     assert_eq!(posts(&server).len(), 3);
     registration(&mut observer, Some(7));
     wait("the end", || posts(&server).len() == 6);
-    Courier::finish_all(couriers);
+    SinkWorker::finish_all(workers);
     for (path, field) in
         [("/slack/planted", "text"), ("/discord/planted", "content"), ("/bot1:planted/sendMessage", "text")]
     {
@@ -80,7 +80,7 @@ fn a_service_that_is_down_gets_it_later_and_one_that_refuses_is_counted() {
     });
     let mut observer = StateObserver::new(100, Box::new(|| false));
     let (dropped, folder) = (Dropped::default(), tempfile::tempdir().unwrap());
-    let couriers =
+    let workers =
         start_watchtower(&config(&server), "5Miner", 100, observer.state(), folder.path().to_owned(), &dropped)
             .unwrap();
     registration(&mut observer, None);
@@ -92,5 +92,5 @@ fn a_service_that_is_down_gets_it_later_and_one_that_refuses_is_counted() {
     server.wait("the end at Slack", |requests| {
         requests.iter().filter(|request| request.path == "/slack/planted").count() == 4
     });
-    Courier::finish_all(couriers);
+    SinkWorker::finish_all(workers);
 }
