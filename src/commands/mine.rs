@@ -33,10 +33,9 @@ use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError,
 use grail_live::journal::{FileJournal, JournalFileError, JournalOptions};
 use grail_live::unix_ms;
 use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
-use grail_observe::health::Health;
 use grail_observe::{
-    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReadFrom, ReceiptFormat, Receipts, Samples, Sinks,
-    UploadProbe, Verbosity, Vitals, Watchdog, bars, start_logging,
+    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReadFrom, ReceiptFormat, Receipts, Samples,
+    SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, start_logging, thresholds,
 };
 use grail_operator::doctor::Device;
 use grail_operator::weights::WeightReading;
@@ -229,18 +228,18 @@ impl Mining<'_> {
             Err(unknown @ GuardError::Unknown(_)) => tracing::warn!("{unknown}"),
         }
         let pulse = Pulse::default();
-        let patience = Duration::from_millis(told::STALLED_BLOCKS * block_ms).max(Duration::from_secs(60));
+        let patience = Duration::from_millis(thresholds::STALLED_LOOP_BLOCKS * block_ms).max(Duration::from_secs(60));
         Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
         let (settings, secrets) = (self.machine_settings(), self.machine_secrets()?);
         let asked = chain.clone();
         let is_connected = move || asked.endpoints().iter().any(|(_, in_use)| *in_use == Some(true));
-        let health = Health::new(block_ms).asking(Box::new(is_connected));
-        let board = self.board(health.vitals(), upload.clone(), chain);
+        let folding = StateObserver::new(block_ms, Box::new(is_connected));
+        let board = self.board(folding.state(), upload.clone(), chain);
         let (mut asked, asked_too) = (board.stop(), board.stop());
         // Kept until the miner ends: with it goes the socket.
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
-        let made = self.observers(pulse, health, upload, read_from).and_then(|(observers, receipts)| {
+        let made = self.observers(pulse, folding, upload, read_from).and_then(|(observers, receipts)| {
             let recorder = self.recorder(&settings, &secrets, &*ports.clock)?;
             Ok((observers, receipts, recorder))
         });
@@ -362,7 +361,7 @@ impl Mining<'_> {
         }
     }
 
-    fn board(&self, vitals: Arc<Vitals>, upload: UploadProbe, chain: Rc<SubtensorChain>) -> Board {
+    fn board(&self, state: SharedState, upload: UploadProbe, chain: Rc<SubtensorChain>) -> Board {
         let identity = Identity {
             hotkey: self.wallet.address().to_owned(),
             wallet: self.wallet.name().to_owned(),
@@ -376,22 +375,25 @@ impl Mining<'_> {
             };
             EndpointStatus { kind: "chain".to_owned(), name, state: state.to_owned(), detail: String::new() }
         };
-        Board::new(identity, vitals, upload, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
+        Board::new(identity, state, upload, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
     }
 
     /// Everything that watches; and the receipts, since a defect gives one that the core does not know of.
     fn observers(
         &mut self,
         pulse: Pulse,
-        health: Health,
+        folding: StateObserver,
         upload: UploadProbe,
         read_from: ReadFrom,
     ) -> anyhow::Result<(Observers, Rc<RefCell<Receipts>>)> {
         let format = if self.arguments.json { ReceiptFormat::Json } else { ReceiptFormat::Text };
-        let receipts = Rc::new(RefCell::new(Receipts::new(format, self.data_folder, self.bars, read_from)?));
-        let mut observers = Observers(vec![Box::new(pulse), Box::new(Log::default())]);
+        let receipts =
+            Rc::new(RefCell::new(Receipts::new(format, self.data_folder, self.bars, read_from, folding.state())?));
+        let state = folding.state();
+        // The other observers read the state that this one writes.
+        let mut observers = Observers(vec![Box::new(pulse), Box::new(folding), Box::new(Log::default())]);
         let data_folder = Some(self.data_folder.to_owned());
-        let (mut metrics, mut exposition) = Metrics::new(health.vitals(), data_folder, self.sinks.dropped());
+        let (mut metrics, mut exposition) = Metrics::new(state.clone(), data_folder, self.sinks.dropped());
         if let Some(wandb) = &self.config.monitoring.wandb {
             metrics.offer_rows(self.sinks.wandb(
                 wandb,
@@ -408,13 +410,12 @@ impl Mining<'_> {
         observers.0.push(Box::new(metrics));
         if !self.config.alerts.is_empty() {
             let (miner, block_ms) = (self.wallet.address(), self.config.chain.block_ms);
-            self.sinks.watchtower(&self.config.alerts, miner, block_ms, health.vitals(), self.data_folder)?;
+            self.sinks.watchtower(&self.config.alerts, miner, block_ms, state.clone(), self.data_folder)?;
         }
-        self.read_weights(health.vitals())?;
-        observers.0.push(Box::new(health));
+        self.read_weights(state.clone())?;
         observers.0.push(Box::new(Samples::new(self.engine.clone())));
         if !self.bars.is_hidden() {
-            observers.0.push(Box::new(Progress::new(self.bars, upload)));
+            observers.0.push(Box::new(Progress::new(self.bars, state, upload)));
         }
         observers.0.push(Box::new(receipts.clone()));
         Ok((observers, receipts))
@@ -422,7 +423,7 @@ impl Mining<'_> {
 
     /// Read once a window what validators give us, keep it for `grail report`, and tell the watchtower: over a connection of
     /// its own, since nothing of mining waits for the answer.
-    fn read_weights(&self, vitals: Arc<Vitals>) -> anyhow::Result<()> {
+    fn read_weights(&self, state: SharedState) -> anyhow::Result<()> {
         let chain = assembly::chain(&self.config.chain, self.wallet.clone())?;
         let (hotkey, folder) = (self.wallet.hotkey(), self.data_folder.to_owned());
         let limit = Duration::from_millis(CHECK_MS);
@@ -436,7 +437,7 @@ impl Mining<'_> {
                 // What cannot be read now is read in the next window.
                 if let Ok(Ok((block, Some(set)))) = reading.await {
                     if let Some(is_weighted) = set.is_weighted() {
-                        vitals.weight_read(is_weighted);
+                        state.weight_read(is_weighted);
                     }
                     let SetWeights { uid, shares } = set;
                     let kept = WeightReading { block, uid, validators: shares }.keep(&folder);

@@ -168,14 +168,13 @@ fn answer<B>(request: &Request<B>, exposition: &Exposition) -> Response<Full<Byt
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }
-    let vitals = exposition.vitals();
     match request.uri().path() {
         "/metrics" => match metrics(request, exposition) {
             Ok(response) => response,
             Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "a metric cannot be written\n".to_owned()),
         },
-        "/healthz" => state("healthy", &vitals.illnesses()),
-        "/readyz" => state("ready", &vitals.hindrances()),
+        "/healthz" => state("healthy", &exposition.health().restart_reasons()),
+        "/readyz" => state("ready", &exposition.health().obstacles()),
         _ => response(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /healthz and /readyz\n".to_owned()),
     }
 }

@@ -1,236 +1,131 @@
 //! Whether the miner makes progress: blocks arrive, groups come, uploads are verified.
 //!
-//! Health is derived from what was achieved, never from a loop that goes round.
+//! Health follows from what was achieved, never from a loop that goes round.
 
-use std::sync::Arc;
+use std::fmt;
 
-use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Machine, Report, WindowOutcome};
-use grail_miner::ports::Now;
-
-use super::ailment::Ailment;
-use super::vitals::Vitals;
-
-/// After so many block times without a new head, the chain is stale.
-const BLOCKS_WITHOUT_HEAD_MAX: u64 = 6;
-/// After so many block times without a group, though some are in work, the engine stands still.
-const BLOCKS_WITHOUT_GROUP_MAX: u64 = 30;
-/// After so many windows in a row without a verified upload, something is wrong for good.
-const WINDOWS_WITHOUT_UPLOAD_MAX: u64 = 2;
-
-/// Tells whether a connection to the chain is open.
-pub type IsConnected = Box<dyn Fn() -> bool>;
-
-/// What was achieved when.
-pub struct Health {
-    block_ms: u64,
-    is_connected: IsConnected,
-    /// The newest block that counts, and when it came.
-    head: Option<u64>,
-    head_ms: Option<u64>,
-    /// Since when groups are in work without any coming out.
-    waiting_for_group_since_ms: Option<u64>,
-    groups_in_work: usize,
-    windows_without_upload: u64,
-    ailing: Vec<Ailment>,
-    vitals: Arc<Vitals>,
+/// Something that should make progress and does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HealthIssue {
+    /// No new head.
+    Chain,
+    /// No group.
+    Engine,
+    /// No verified upload.
+    Upload,
 }
 
-impl Health {
-    /// The health of a miner that has just started, on a chain with this block time.
-    pub fn new(block_ms: u64) -> Self {
-        Self {
-            block_ms,
-            is_connected: Box::new(|| false),
-            head: None,
-            head_ms: None,
-            waiting_for_group_since_ms: None,
-            groups_in_work: 0,
-            windows_without_upload: 0,
-            ailing: Vec::new(),
-            vitals: Arc::new(Vitals::new(block_ms)),
+impl HealthIssue {
+    /// Every issue.
+    pub const ALL: [Self; 3] = [Self::Chain, Self::Engine, Self::Upload];
+
+    /// Returns its name in metrics and logs.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Chain => "chain",
+            Self::Engine => "engine",
+            Self::Upload => "upload",
         }
     }
 
-    /// The same, told whether a connection to the chain is open.
-    #[must_use]
-    pub fn asking(self, is_connected: IsConnected) -> Self {
-        Self { is_connected, ..self }
-    }
-
-    /// What other threads may know of it.
-    pub fn vitals(&self) -> Arc<Vitals> {
-        self.vitals.clone()
-    }
-
-    /// What does not make progress as of the last event.
-    pub fn ailing(&self) -> &[Ailment] {
-        &self.ailing
-    }
-
-    fn is_ailing(&self, ailment: Ailment, now_ms: u64) -> bool {
-        let longer = |since: Option<u64>, blocks: u64| {
-            since.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > blocks * self.block_ms)
-        };
-        match ailment {
-            Ailment::Chain => longer(self.head_ms, BLOCKS_WITHOUT_HEAD_MAX),
-            Ailment::Engine => longer(self.waiting_for_group_since_ms, BLOCKS_WITHOUT_GROUP_MAX),
-            Ailment::Upload => self.windows_without_upload >= WINDOWS_WITHOUT_UPLOAD_MAX,
-        }
-    }
-
-    /// Look at everything, and tell what changed.
-    fn examine(&mut self, now: Now) {
-        for ailment in Ailment::ALL {
-            let (was, is) = (self.ailing.contains(&ailment), self.is_ailing(ailment, now.monotonic_ms));
-            match (was, is) {
-                (false, true) => {
-                    self.ailing.push(ailment);
-                    tracing::warn!(ailing = ailment.name(), "{ailment}");
-                }
-                (true, false) => {
-                    self.ailing.retain(|other| *other != ailment);
-                    tracing::warn!(recovered = ailment.name(), "{}", ailment.recovery());
-                }
-                _ => {}
-            }
-        }
-        self.vitals.set_ailing(&self.ailing);
-    }
-
-    fn group_left(&mut self, now: Now, came: bool) {
-        self.groups_in_work = self.groups_in_work.saturating_sub(1);
-        if self.groups_in_work == 0 {
-            self.waiting_for_group_since_ms = None;
-        } else if came {
-            self.waiting_for_group_since_ms = Some(now.monotonic_ms);
+    pub(crate) const fn recovery(self) -> &'static str {
+        match self {
+            Self::Chain => "blocks arrive again",
+            Self::Engine => "the engine finishes groups again",
+            Self::Upload => "an upload was verified again",
         }
     }
 }
 
-impl Observer for Health {
-    fn event(&mut self, now: Now, event: &Event) {
-        self.vitals.event_came();
-        match event {
-            Event::Started(_) => self.head_ms = Some(now.monotonic_ms),
-            Event::HeadFailed(_) => self.vitals.head_failed((self.is_connected)()),
-            Event::RegistrationRead(Ok(uid)) => self.vitals.registration_read(uid.is_some()),
-            Event::GroupReady { .. } => self.group_left(now, true),
-            Event::GroupFailed { .. } => self.group_left(now, false),
-            _ => {}
-        }
-        self.examine(now);
+impl fmt::Display for HealthIssue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chain => "no new block arrives; every endpoint is tried in turn: run `grail doctor` if it lasts",
+            Self::Engine => {
+                "the engine has finished no group for a whole window; look at the GPU, or restart the miner"
+            }
+            Self::Upload => {
+                "no upload was verified for two windows; the receipts tell why, and `grail doctor` checks the bucket"
+            }
+        })
+    }
+}
+
+/// The miner's health at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthSnapshot {
+    /// What does not make progress.
+    pub issues: Vec<HealthIssue>,
+    /// Milliseconds since the newest block came; none before the first.
+    pub head_age_ms: Option<u64>,
+    /// Milliseconds without a block although nodes are connected, once that is too long.
+    pub deaf_ms: Option<u64>,
+    /// Milliseconds without an event, once that is too long.
+    pub silent_ms: Option<u64>,
+    /// Whether a group was clean since the process started.
+    pub has_clean_group: bool,
+    /// Whether the hotkey has a uid; none before that was read.
+    pub is_registered: Option<bool>,
+    /// Whether any validator gives the hotkey a weight above zero; none before that was read.
+    pub is_weighted: Option<bool>,
+    /// Verified uploads since the process started.
+    pub uploads: u64,
+}
+
+impl HealthSnapshot {
+    /// Returns whether this makes no progress.
+    pub fn has(&self, issue: HealthIssue) -> bool {
+        self.issues.contains(&issue)
     }
 
-    /// A head counts once the machine believes it.
-    fn handled(&mut self, now: Now, machine: &Machine) {
-        if machine.head() != self.head {
-            self.head = machine.head();
-            self.head_ms = Some(now.monotonic_ms);
-            self.vitals.head_came();
-            self.examine(now);
-        }
+    /// Returns the reasons for which a restart may help; empty while the process is alive and at work.
+    pub fn restart_reasons(&self) -> Vec<String> {
+        let seconds = |ms: u64| ms / 1000;
+        let deaf = self.deaf_ms.map(|ms| {
+            format!("no new block for {} s although the chain's nodes answer: run `grail doctor`", seconds(ms))
+        });
+        let silent = self.silent_ms.map(|ms| format!("no event for {} s: the event loop stands still", seconds(ms)));
+        let engine = self.has(HealthIssue::Engine).then(|| HealthIssue::Engine.to_string());
+        [deaf, silent, engine].into_iter().flatten().collect()
     }
 
-    fn action(&mut self, now: Now, action: &Action) {
-        match action {
-            Action::Generate(_) => {
-                self.groups_in_work += 1;
-                self.waiting_for_group_since_ms.get_or_insert(now.monotonic_ms);
-            }
-            Action::CancelGroup(_) => self.group_left(now, false),
-            Action::Report(Report::GroupClean { .. }) => self.vitals.group_is_clean(),
-            Action::Report(Report::Receipt(receipt)) => {
-                match receipt.outcome {
-                    WindowOutcome::Uploaded => self.windows_without_upload = 0,
-                    // That the hotkey is not registered is told by itself, and no upload can follow.
-                    WindowOutcome::NotRegistered => {}
-                    _ => self.windows_without_upload += 1,
-                }
-                let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
-                self.vitals.window_ended(self.windows_without_upload, is_uploaded);
-            }
-            _ => return,
+    /// Returns the reasons for which no upload is to be expected; empty once a group is clean and while everything makes
+    /// progress.
+    pub fn obstacles(&self) -> Vec<String> {
+        let mut found = self.restart_reasons();
+        let others = [HealthIssue::Chain, HealthIssue::Upload].into_iter().filter(|issue| self.has(*issue));
+        found.extend(others.map(|issue| issue.to_string()));
+        if self.is_registered == Some(false) {
+            found.push("the hotkey is not registered: run `grail doctor`".to_owned());
         }
-        self.examine(now);
+        if self.head_age_ms.is_none() {
+            found.push("no block has arrived yet".to_owned());
+        } else if !self.has_clean_group {
+            found.push("no group is clean yet; the first window to begin brings one".to_owned());
+        }
+        found
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use grail_miner::machine::{MachineSecrets, MachineSettings, WindowReceipt};
-    use grail_miner::ports::{ChainError, Head};
-    use grail_protocol::signature::Hotkey;
-
     use super::*;
 
-    fn at(monotonic_ms: u64) -> Now {
-        Now { monotonic_ms, wall_ms: 0 }
-    }
-
-    /// A miner, as far as health sees it.
-    struct Miner {
-        machine: Machine,
-        health: Health,
-    }
-
-    impl Miner {
-        fn new() -> Self {
-            let settings = MachineSettings { block_ms: 1_000, ..MachineSettings::new(Hotkey::from_bytes([1; 32])) };
-            let secrets = MachineSecrets { seed: 0, read_credentials: Vec::new() };
-            Self { machine: Machine::new(settings, secrets), health: Health::new(1_000) }
-        }
-
-        fn tell(&mut self, ms: u64, event: Event) -> &[Ailment] {
-            self.health.event(at(ms), &event);
-            self.machine.handle(at(ms), event);
-            self.health.handled(at(ms), &self.machine);
-            self.health.ailing()
-        }
-    }
-
-    fn receipt(outcome: WindowOutcome) -> Action {
-        let receipt = WindowReceipt { with_beacon: true, ..WindowReceipt::of(0, outcome) };
-        Action::Report(Report::Receipt(receipt))
-    }
-
     #[test]
-    fn a_chain_that_only_fails_is_stale_though_events_arrive() {
-        let mut miner = Miner::new();
-        miner.tell(0, Event::Started(Vec::new()));
-        miner.tell(6_000, Event::HeadMoved(Head { number: 1 }));
-        let failed = || Event::HeadFailed(ChainError::RateLimited);
-        for ms in (7_000..=12_000).step_by(1_000) {
-            assert_eq!(miner.tell(ms, failed()), []);
-        }
-        assert_eq!(miner.tell(12_001, failed()), [Ailment::Chain]);
-        assert_eq!(miner.tell(13_000, Event::HeadMoved(Head { number: 2 })), []);
-    }
-
-    #[test]
-    fn a_head_that_is_not_believed_is_none() {
-        let mut miner = Miner::new();
-        miner.tell(0, Event::Started(Vec::new()));
-        miner.tell(1_000, Event::HeadMoved(Head { number: 1 }));
-        for number in 0..10 {
-            let ailing = miner.tell(7_001 + number, Event::HeadMoved(Head { number: 1_000_000 + number }));
-            assert_eq!(ailing, [Ailment::Chain]);
-            miner.tell(7_001 + number, Event::BlockHashRead { block: 1_000_000 + number, result: Ok(None) });
-        }
-        assert_eq!(miner.tell(8_000, Event::HeadMoved(Head { number: 2 })), []);
-    }
-
-    #[test]
-    fn only_windows_without_an_upload_in_a_row_count() {
-        let mut health = Health::new(1_000);
-        health.action(at(0), &receipt(WindowOutcome::NothingReady));
-        health.action(at(0), &receipt(WindowOutcome::Uploaded));
-        health.action(at(0), &receipt(WindowOutcome::Lost("x".to_owned())));
-        health.action(at(0), &receipt(WindowOutcome::NotRegistered));
-        assert_eq!(health.ailing(), []);
-        health.action(at(0), &receipt(WindowOutcome::NothingReady));
-        assert_eq!(health.ailing(), [Ailment::Upload]);
-        health.action(at(0), &receipt(WindowOutcome::Uploaded));
-        assert_eq!(health.ailing(), []);
+    fn the_miner_is_ready_only_after_a_clean_group_and_without_issues() {
+        let mut health = HealthSnapshot::default();
+        assert_eq!(health.obstacles(), ["no block has arrived yet"]);
+        health.head_age_ms = Some(0);
+        assert!(health.obstacles()[0].starts_with("no group is clean yet"));
+        health.has_clean_group = true;
+        assert_eq!(health.obstacles(), [] as [String; 0]);
+        health.is_registered = Some(false);
+        assert!(health.obstacles()[0].contains("not registered"));
+        health.is_registered = Some(true);
+        health.issues = vec![HealthIssue::Chain, HealthIssue::Upload];
+        assert_eq!(health.obstacles().len(), 2);
+        assert_eq!(health.restart_reasons(), [] as [String; 0], "a restart does not repair a chain");
+        health.issues = vec![HealthIssue::Engine];
+        assert_eq!((health.obstacles().len(), health.restart_reasons().len()), (1, 1));
     }
 }

@@ -2,8 +2,11 @@
 //! reads.
 //!
 //! It watches events and actions and changes nothing; mining never waits for it, so what is sent elsewhere goes through
-//! bounded queues to threads of its own. It may use files, sockets and threads, but no port of the miner. [`Observers`]
-//! joins several observers, [`Sinks`] sends to services, and [`control::Board`] answers questions.
+//! bounded queues to threads of its own. It may use files, sockets and threads, but no port of the miner.
+//!
+//! [`state::MinerState`] folds events and actions into facts, and everything else reads these facts through a
+//! [`SharedState`], so a [`StateObserver`] comes first among the [`Observers`]. [`Sinks`] sends to services, and
+//! [`control::Board`] answers questions.
 
 #![allow(
     clippy::disallowed_types,
@@ -11,7 +14,6 @@
     reason = "this crate is at the boundary: real time and the environment may enter here"
 )]
 
-mod ailment;
 mod bars;
 pub mod contract;
 pub mod control;
@@ -22,10 +24,11 @@ mod log;
 mod metrics;
 mod progress;
 mod receipts;
+mod shared;
 mod sink;
 mod sinks;
-mod tally;
-mod vitals;
+pub mod state;
+pub mod thresholds;
 mod wandb;
 mod watchdog;
 mod watchtower;
@@ -46,13 +49,12 @@ pub use metrics::{Exposition, Metrics};
 pub use progress::Progress;
 pub(crate) use receipts::outcome_name;
 pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line};
-pub use sink::{Courier, Dropped, Outbox};
+pub use shared::{IsConnected, SharedState, StateObserver};
+pub use sink::{Dropped, SinkSender, SinkWorker};
 pub use sinks::Sinks;
-pub(crate) use tally::Tally;
-pub use vitals::Vitals;
 pub use wandb::{WandbError, WandbLimits, start_wandb};
 pub use watchdog::{Pulse, Watchdog};
-pub use watchtower::{Alarm, Bounds, Facts, Notice, Tower, WatchtowerError, start_watchtower};
+pub use watchtower::{Alarm, AlertRules, Notice, WatchtowerError, start_watchtower};
 
 /// Asks for the bytes of the running upload that were sent, and for its size in bytes; `None` between uploads.
 pub type UploadProbe = Arc<dyn Fn() -> Option<(u64, u64)> + Send + Sync>;

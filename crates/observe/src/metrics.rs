@@ -1,18 +1,16 @@
-//! Metrics for Prometheus: what the driver's observer counts, and the text that a scrape is given.
+//! Metrics for Prometheus: [`Metrics`] counts groups, windows and uploads, [`Exposition`] renders them for a scrape.
 //!
-//! Counting is a matter of atomics and short locks in memory; nothing is held while a socket is written to.
+//! Counters are atomics. The state is locked only while its facts are copied, never while a socket is written to.
 
 pub(super) mod engine;
 pub(super) mod row;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Area, Event, Machine, Report, WindowOutcome, WindowReceipt};
-use grail_miner::ports::{BucketError, Now};
+use grail_miner::machine::{Action, Area, Event, Report, WindowOutcome};
+use grail_miner::ports::Now;
 use grail_protocol::answer::REWARD_BOUNDS;
 use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::encoding::text::encode;
@@ -25,12 +23,12 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::engine::{EngineMeter, EngineMetrics};
 use self::row::Row;
-use super::ailment::Ailment;
 use super::exposition::{TextFormat, as_prometheus};
 use super::receipts::{OUTCOMES, outcome_name};
-use super::sink::{Dropped, Outbox};
-use super::tally::Tally;
-use super::vitals::Vitals;
+use super::sink::{Dropped, SinkSender};
+use crate::SharedState;
+use crate::health::{HealthIssue, HealthSnapshot};
+use crate::state::{EndedWindow, MinerState, WindowState};
 
 type Gauge = AnyGauge<f64, AtomicU64>;
 type Label = [(&'static str, &'static str); 1];
@@ -62,7 +60,6 @@ struct Handles {
     windows: Family<Label, Counter>,
     trouble: Family<Label, Counter>,
     rejections: Family<Rejection, Counter>,
-    port_up: Family<Label, Gauge>,
     rollouts_per_second: Gauge,
     success_ratio: Gauge,
     window_duration: Gauge,
@@ -73,7 +70,6 @@ struct Handles {
     expected_score: Gauge,
     slack: Gauge,
     window: Gauge,
-    head_block: Gauge,
     reward_distribution: Histogram,
     upload_duration: Histogram,
 }
@@ -96,7 +92,6 @@ impl Handles {
             windows: on.plain("windows", "Windows by outcome, as their receipts say it"),
             trouble: on.plain("trouble", "Failures that were tried again or done without, by area"),
             rejections: on.plain("self_check_rejections", "Rollouts that the self-check rejected, by check and reason"),
-            port_up: on.plain("port_up", "Whether what the miner talks to answered as it should the last time, 1 or 0"),
             rollouts_per_second: on
                 .gauge("mining_rollouts_per_second", "Clean rollouts per second of the current window"),
             success_ratio: on.gauge("mining_success_ratio", "Share of solved rollouts in the current window so far"),
@@ -111,7 +106,6 @@ impl Handles {
             ),
             slack: on.seconds("window_deadline_slack", "Time between the last confirmed upload and its window's end"),
             window: on.gauge("window_start_block", "First block of the current window"),
-            head_block: on.gauge("head_block", "Newest block"),
             reward_distribution: on.kept(
                 "mining_reward_distribution",
                 "Rewards of clean rollouts plus 0.2, so that none is below zero",
@@ -125,9 +119,6 @@ impl Handles {
         // A series that is there from the start can be seen to grow.
         OUTCOMES.iter().for_each(|name| drop(handles.windows.get_or_create(&[("outcome", name)])));
         AREAS.iter().for_each(|area| drop(handles.trouble.get_or_create(&[("area", area.name())])));
-        for port in PORTS {
-            handles.port_up.get_or_create(&[("port", port.name())]).set(f64::NAN);
-        }
         handles
     }
 }
@@ -165,35 +156,32 @@ fn unknown() -> Gauge {
     gauge
 }
 
-/// Counts what passes the driver.
+/// Counts groups, windows and uploads as they pass the driver.
 pub struct Metrics {
     handles: Handles,
-    tally: Tally,
-    uploads_ms: BTreeMap<u64, u64>,
-    /// How long the last upload took.
-    upload_seconds: Option<f64>,
+    state: SharedState,
     /// Where a row of each window goes.
-    rows: Option<Outbox<Row>>,
+    rows: Option<SinkSender<Row>>,
 }
 
 impl Metrics {
-    /// The observer, and what it counts as text. The free space of `data_folder` and what sinks drop are told as well.
-    pub fn new(vitals: Arc<Vitals>, data_folder: Option<PathBuf>, dropped: &Dropped) -> (Self, Exposition) {
+    /// Returns the observer, and what renders its counters, this state, the free space of `data_folder`, and what sinks
+    /// dropped.
+    pub fn new(state: SharedState, data_folder: Option<PathBuf>, dropped: &Dropped) -> (Self, Exposition) {
         let mut registry = Registry::with_prefix("grail");
         registry.register("build", "This program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let handles = Handles::register(&mut registry);
-        let exposition = Exposition::new(registry, vitals, data_folder, dropped);
-        let tally = Tally::default();
-        (Self { handles, tally, uploads_ms: BTreeMap::new(), upload_seconds: None, rows: None }, exposition)
+        let exposition = Exposition::new(registry, state.clone(), data_folder, dropped);
+        (Self { handles, state, rows: None }, exposition)
     }
 
-    /// Offer a row of figures at the end of each window.
-    pub fn offer_rows(&mut self, rows: Outbox<Row>) {
+    /// Sends a row of figures at the end of each window.
+    pub fn offer_rows(&mut self, rows: SinkSender<Row>) {
         self.rows = Some(rows);
     }
 
-    fn group_clean(&self, now: Now, window: u64, index: u32) {
-        let Some(group) = self.tally.clean_group(window, index) else { return };
+    fn group_clean(&self, window: &WindowState, index: u32) {
+        let Some(group) = window.clean_group(index) else { return };
         let (rollouts, successes) = (group.rewards.len() as u64, group.solutions.len() as u64);
         self.handles.problems_processed.inc();
         self.handles.rollouts_generated.inc_by(rollouts);
@@ -201,15 +189,13 @@ impl Metrics {
         self.handles.failed_rollouts.inc_by(rollouts - successes);
         self.handles.tokens.inc_by(group.tokens);
         group.rewards.iter().for_each(|reward| self.handles.reward_distribution.observe(shifted(*reward)));
-        let sums = self.tally.sums(window);
+        let sums = window.sums();
         self.handles.success_ratio.set(ratio(sums.successes as f64, sums.rollouts as f64));
-        if let Some(seconds) = self.tally.seconds_open(now, window) {
-            self.handles.rollouts_per_second.set(ratio(sums.rollouts as f64, seconds));
-        }
+        self.handles.rollouts_per_second.set(window.seconds_mined().map_or(f64::NAN, |s| sums.rollouts as f64 / s));
     }
 
-    fn receipt(&mut self, now: Now, receipt: &WindowReceipt) {
-        let handles = &self.handles;
+    fn window_ended(&self, now: Now, state: &MinerState, ended: &EndedWindow) {
+        let (handles, EndedWindow { receipt, expected_score }) = (&self.handles, ended);
         handles.windows_completed.inc();
         handles.windows.get_or_create(&[("outcome", outcome_name(&receipt.outcome))]).inc();
         match receipt.outcome {
@@ -218,44 +204,25 @@ impl Metrics {
             WindowOutcome::NothingReady => handles.empty_windows.inc(),
             WindowOutcome::KeptBack(_) | WindowOutcome::NotRegistered | WindowOutcome::Reorganised => 0,
         };
-        let sums = self.tally.sums(receipt.window_start);
+        let window = state.window(receipt.window_start);
+        let sums = window.map(WindowState::sums).unwrap_or_default();
         handles.window_rollouts.set(sums.rollouts as f64);
         handles.final_success_ratio.set(ratio(sums.successes as f64, sums.rollouts as f64));
         handles.average_reward.set(ratio(sums.reward, sums.rollouts as f64));
         handles.uploaded_rollouts.set(receipt.rollouts_uploaded as f64);
-        if let Some(seconds) = self.tally.seconds_open(now, receipt.window_start) {
+        if let Some(seconds) = window.and_then(|window| window.seconds_open(now.monotonic_ms)) {
             handles.window_duration.set(seconds);
         }
         if let Some(slack_ms) = receipt.slack_ms {
             handles.slack.set(slack_ms as f64 / 1000.0);
         }
         if receipt.outcome == WindowOutcome::Uploaded {
-            handles.expected_score.set(self.tally.expected_score(receipt).unwrap_or(f64::NAN));
+            handles.expected_score.set(expected_score.unwrap_or(f64::NAN));
         }
         if let Some(rows) = &self.rows {
-            rows.offer(self.row(now, receipt));
+            rows.offer(self.row(now, state, receipt));
         }
-        self.tally.forget_through(receipt.window_start);
-        self.uploads_ms = self.uploads_ms.split_off(&(receipt.window_start + 1));
     }
-}
-
-/// Which port an event answers for, and whether as it should.
-pub(super) fn answer(event: &Event) -> Option<(Area, bool)> {
-    let area = match event {
-        Event::HeadMoved(_) | Event::HeadFailed(_) | Event::BlockHashRead { .. } => Area::Chain,
-        Event::RegistrationRead(_) | Event::CommitmentRead(_) => Area::Chain,
-        Event::BeaconAnswered { .. } => Area::Beacon,
-        // What the self-check rejects was generated all the same.
-        Event::GroupReady { .. } => return Some((Area::Engine, true)),
-        Event::GroupFailed { .. } => Area::Engine,
-        // A condition that does not hold is an answer.
-        Event::UploadAnswered { result: Err(BucketError::ConditionFailed), .. } => return Some((Area::Bucket, true)),
-        Event::UploadAnswered { .. } | Event::ObjectRead { .. } | Event::ObjectDeleted { .. } => Area::Bucket,
-        Event::JournalAnswered { .. } => Area::Journal,
-        Event::Started(_) | Event::CommitmentAnswered(_) | Event::TimerFired(_) | Event::Shutdown => return None,
-    };
-    Some((area, !event.is_failure()))
 }
 
 /// A reward above the least one, rounded, so that one that equals a bound counts below it and none is below zero.
@@ -268,65 +235,45 @@ fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { f64::NAN }
 }
 
-fn seconds(now: Now, since_ms: u64) -> f64 {
-    now.monotonic_ms.saturating_sub(since_ms) as f64 / 1000.0
-}
-
 impl Observer for Metrics {
-    fn event(&mut self, now: Now, event: &Event) {
-        // What an earlier process counted is in the tally, and is not counted again.
-        self.tally.event(event);
-        if let Some((port, is_up)) = answer(event) {
-            self.handles.port_up.get_or_create(&[("port", port.name())]).set(f64::from(u8::from(is_up)));
-        }
-        match event {
-            Event::HeadMoved(head) => drop(self.handles.head_block.set(head.number as f64)),
-            Event::UploadAnswered { window_start, .. } => {
-                if let Some(since_ms) = self.uploads_ms.remove(window_start) {
-                    self.upload_seconds = Some(seconds(now, since_ms));
-                    self.handles.upload_duration.observe(seconds(now, since_ms));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A head that was announced may not count.
-    fn handled(&mut self, _: Now, machine: &Machine) {
-        if let Some(head) = machine.head() {
-            self.handles.head_block.set(head as f64);
+    fn event(&mut self, _: Now, event: &Event) {
+        if let Event::UploadAnswered { .. } = event
+            && let Some(ms) = self.state.read().last_upload_ms
+        {
+            self.handles.upload_duration.observe(ms as f64 / 1000.0);
         }
     }
 
     fn action(&mut self, now: Now, action: &Action) {
-        self.tally.action(now, action);
-        match action {
-            Action::Upload { window_start, .. } => drop(self.uploads_ms.insert(*window_start, now.monotonic_ms)),
-            Action::Report(Report::WindowOpened { window_start, .. }) => {
-                self.handles.window.set(*window_start as f64);
+        let Action::Report(report) = action else { return };
+        let state = self.state.read();
+        match report {
+            Report::WindowOpened { window_start, .. } => drop(self.handles.window.set(*window_start as f64)),
+            Report::GroupClean { window_start, index, .. } => {
+                state.window(*window_start).into_iter().for_each(|window| self.group_clean(window, *index));
             }
-            Action::Report(Report::GroupClean { window_start, index, .. }) => {
-                self.group_clean(now, *window_start, *index);
-            }
-            Action::Report(Report::RolloutRejected { finding, .. }) => {
+            Report::RolloutRejected { finding, .. } => {
                 let (check, reason) = finding.split_once('/').unwrap_or((finding, ""));
                 let labels = [("check", check.to_owned()), ("reason", reason.to_owned())];
                 self.handles.rejections.get_or_create(&labels).inc();
             }
-            Action::Report(Report::Trouble(trouble)) => {
+            Report::Trouble(trouble) => {
                 self.handles.trouble.get_or_create(&[("area", trouble.area.name())]).inc();
             }
-            Action::Report(Report::Receipt(receipt)) => self.receipt(now, receipt),
-            _ => {}
+            Report::Receipt(_) => {
+                state.receipts.front().into_iter().for_each(|ended| self.window_ended(now, &state, ended));
+            }
         }
     }
 }
 
-/// Everything that is counted, as text; and how the miner is.
+/// Renders the metrics as text, and answers for the miner's health.
 pub struct Exposition {
     registry: Registry,
-    vitals: Arc<Vitals>,
+    state: SharedState,
     data_folder: Option<PathBuf>,
+    port_up: Family<Label, Gauge>,
+    head_block: Gauge,
     head_age: Gauge,
     ailing: Family<Label, Gauge>,
     registered: Gauge,
@@ -337,8 +284,11 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    fn new(mut registry: Registry, vitals: Arc<Vitals>, data_folder: Option<PathBuf>, dropped: &Dropped) -> Self {
+    fn new(mut registry: Registry, state: SharedState, data_folder: Option<PathBuf>, dropped: &Dropped) -> Self {
         let mut on = Registering(&mut registry);
+        let port_up =
+            on.plain("port_up", "Whether what the miner talks to answered as it should the last time, 1 or 0");
+        let head_block = on.gauge("head_block", "Newest block");
         let head_age = on.seconds("head_age", "Time since the newest block came");
         let ailing = on.plain("ailing", "1 for what ought to make progress and does not");
         let registered = on.gauge("registered", "Whether the hotkey has a uid, 1 or 0");
@@ -348,7 +298,21 @@ impl Exposition {
         let dropped = dropped.of("prometheus");
         let help = "Free space where journal and receipts lie";
         registry.register_with_unit("data_folder_free", help, Unit::Bytes, disk_free.clone());
-        Self { registry, vitals, data_folder, head_age, ailing, registered, ready, disk_free, dropped, engine: None }
+        let engine = None;
+        Self {
+            registry,
+            state,
+            data_folder,
+            port_up,
+            head_block,
+            head_age,
+            ailing,
+            registered,
+            ready,
+            disk_free,
+            dropped,
+            engine,
+        }
     }
 
     /// Tell of the engine, too.
@@ -356,9 +320,9 @@ impl Exposition {
         self.engine = Some(EngineMetrics::register(&mut self.registry, meter));
     }
 
-    /// How the miner is.
-    pub fn vitals(&self) -> &Vitals {
-        &self.vitals
+    /// Returns the miner's health now.
+    pub fn health(&self) -> HealthSnapshot {
+        self.state.health()
     }
 
     pub(super) fn dropped(&self) -> &Counter {
@@ -383,12 +347,20 @@ impl Exposition {
     /// As [`Self::render_as`].
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let whether = |yes: bool| f64::from(u8::from(yes));
-        self.head_age.set(self.vitals.head_age().map_or(f64::NAN, |age| age.as_secs_f64()));
-        for ailment in Ailment::ALL {
-            self.ailing.get_or_create(&[("what", ailment.name())]).set(whether(self.vitals.is_ailing(ailment)));
+        let state = self.state.read();
+        self.head_block.set(state.head_block().map_or(f64::NAN, |block| block as f64));
+        for port in PORTS {
+            let is_up = state.ports.get(&port).map_or(f64::NAN, |answered| whether(answered.is_ok()));
+            self.port_up.get_or_create(&[("port", port.name())]).set(is_up);
         }
-        self.registered.set(self.vitals.is_registered().map_or(f64::NAN, whether));
-        self.ready.set(whether(self.vitals.hindrances().is_empty()));
+        drop(state);
+        let health = self.health();
+        self.head_age.set(health.head_age_ms.map_or(f64::NAN, |ms| ms as f64 / 1000.0));
+        for issue in HealthIssue::ALL {
+            self.ailing.get_or_create(&[("what", issue.name())]).set(whether(health.has(issue)));
+        }
+        self.registered.set(health.is_registered.map_or(f64::NAN, whether));
+        self.ready.set(whether(health.obstacles().is_empty()));
         let free = self.data_folder.as_ref().and_then(|folder| fs4::available_space(folder).ok());
         self.disk_free.set(free.map_or(f64::NAN, |bytes| bytes as f64));
         self.engine.iter().for_each(EngineMetrics::refresh);

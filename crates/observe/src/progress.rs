@@ -4,33 +4,23 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Report, Timer};
+use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use crate::UploadProbe;
+use crate::state::{MinerState, UploadPhase, WindowState};
+use crate::{SharedState, UploadProbe};
 
 /// The bar of the current window.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
-    shown: Shown,
-}
-
-/// What the bar tells.
-#[derive(Debug, Default)]
-struct Shown {
-    opened_ms: u64,
-    deadline_ms: u64,
-    groups_done: usize,
-    groups_ready: usize,
-    groups_in_work: usize,
-    doing: String,
+    state: SharedState,
 }
 
 impl Progress {
-    /// A bar among `bars`, which may be hidden; `upload` is asked at each tick how much has been sent.
-    pub fn new(bars: &MultiProgress, upload: UploadProbe) -> Self {
+    /// Adds a bar about this state to `bars`, which may be hidden; `upload` is asked at each tick how much has been sent.
+    pub fn new(bars: &MultiProgress, state: SharedState, upload: UploadProbe) -> Self {
         let bar = bars.add(ProgressBar::new(0));
         let style = ProgressStyle::with_template("{prefix} {bar:24} {msg}{sent}");
         let style = style.expect("the template is a constant that parses");
@@ -41,97 +31,87 @@ impl Progress {
             }
         }));
         bar.enable_steady_tick(Duration::from_secs(1));
-        bar.set_prefix("waiting for a window");
-        Self { bar, shown: Shown::default() }
+        bar.set_prefix(WAITING);
+        Self { bar, state }
     }
 
     fn show(&self, now: Now) {
-        self.bar.set_length(self.shown.deadline_ms.saturating_sub(self.shown.opened_ms));
-        self.bar.set_position(now.monotonic_ms.saturating_sub(self.shown.opened_ms));
-        self.bar.set_message(self.shown.message(now));
+        let state = self.state.read();
+        let Some((start, window)) = state.current_window().filter(|(start, _)| !state.is_ended(*start)) else {
+            self.bar.set_prefix(WAITING);
+            self.bar.set_message("");
+            return;
+        };
+        self.bar.set_prefix(format!("window {start}"));
+        let begun_ms = window.begun_ms.unwrap_or(now.monotonic_ms);
+        // Once the deadline has passed, the bar is full.
+        self.bar.set_length(state.deadline_ms.unwrap_or(now.monotonic_ms).saturating_sub(begun_ms));
+        self.bar.set_position(now.monotonic_ms.saturating_sub(begun_ms));
+        self.bar.set_message(message(&state, start, window, now));
     }
 }
 
-impl Shown {
-    fn message(&self, now: Now) -> String {
-        let Self { deadline_ms, groups_done, groups_ready, groups_in_work, doing, .. } = self;
-        let left_s = deadline_ms.saturating_sub(now.monotonic_ms) / 1000;
-        let doing = if doing.is_empty() { String::new() } else { format!(", {doing}") };
-        format!(
-            "{groups_done} groups done, {groups_in_work} in flight, {groups_ready} ready in a row, {left_s} s left{doing}"
-        )
-    }
+/// What the bar says between windows.
+const WAITING: &str = "waiting for a window";
+
+fn message(state: &MinerState, start: u64, window: &WindowState, now: Now) -> String {
+    let left_s = state.deadline_ms.unwrap_or(0).saturating_sub(now.monotonic_ms) / 1000;
+    let doing = match window.phase {
+        UploadPhase::None | UploadPhase::Confirmed => String::new(),
+        UploadPhase::Uploading => format!(", uploading {:.1} MB", window.upload_bytes.unwrap_or(0) as f64 / 1e6),
+        UploadPhase::ReadingBack => ", reading back".to_owned(),
+    };
+    let (done, in_flight, ready) = (window.sums().groups, state.groups_in_flight(start), window.clean_prefix());
+    format!("{done} groups done, {in_flight} in flight, {ready} ready in a row, {left_s} s left{doing}")
 }
 
 impl Observer for Progress {
-    fn event(&mut self, now: Now, event: &Event) {
-        match event {
-            Event::GroupReady { .. } | Event::GroupFailed { .. } => {
-                self.shown.groups_in_work = self.shown.groups_in_work.saturating_sub(1);
-            }
-            Event::UploadAnswered { .. } => self.shown.doing = "reading back".to_owned(),
-            Event::ObjectRead { .. } => self.shown.doing.clear(),
-            _ => {}
-        }
-        self.show(now);
-    }
+    fn event(&mut self, _: Now, _: &Event) {}
 
-    fn action(&mut self, now: Now, action: &Action) {
-        match action {
-            Action::Report(Report::WindowOpened { window_start, .. }) => {
-                let deadline_ms = self.shown.deadline_ms;
-                self.shown = Shown { opened_ms: now.monotonic_ms, deadline_ms, ..Shown::default() };
-                self.bar.set_prefix(format!("window {window_start}"));
-            }
-            Action::Report(Report::GroupClean { clean_prefix, .. }) => {
-                self.shown.groups_done += 1;
-                self.shown.groups_ready = *clean_prefix;
-            }
-            Action::Report(Report::Receipt(_)) => {
-                self.shown = Shown::default();
-                self.bar.set_prefix("waiting for a window");
-            }
-            Action::Generate(_) => self.shown.groups_in_work += 1,
-            Action::CancelGroup(_) => self.shown.groups_in_work = self.shown.groups_in_work.saturating_sub(1),
-            Action::SetTimer { timer: Timer::UploadDeadline, at_ms } => self.shown.deadline_ms = *at_ms,
-            Action::Upload { bytes, .. } => self.shown.doing = format!("uploading {:.1} MB", bytes.len() as f64 / 1e6),
-            _ => return,
-        }
+    fn action(&mut self, _: Now, _: &Action) {}
+
+    fn handled(&mut self, now: Now, _: &Machine) {
         self.show(now);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use grail_miner::machine::Timer;
+    use grail_miner::ports::{Head, PutCondition};
     use indicatif::ProgressDrawTarget;
 
     use super::*;
+    use crate::StateObserver;
+    use crate::state::tests::clean_groups;
 
     fn at(monotonic_ms: u64) -> Now {
         Now { monotonic_ms, wall_ms: 0 }
     }
 
     #[test]
-    fn the_bar_tells_groups_done_and_in_a_row_and_the_time_left() {
-        let mut progress =
-            Progress::new(&MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), std::sync::Arc::new(|| None));
-        progress.action(at(0), &Action::SetTimer { timer: Timer::UploadDeadline, at_ms: 300_000 });
-        progress.action(at(5_000), &Action::Report(Report::WindowOpened { window_start: 30, with_beacon: true }));
-        for (index, clean_prefix) in [(1, 0), (0, 2), (3, 2)] {
-            let report = Report::GroupClean { window_start: 30, index, clean_prefix, successes: 1 };
-            progress.action(at(100_000), &Action::Report(report));
-        }
-        let message = progress.shown.message(at(100_000));
-        assert_eq!(message, "3 groups done, 0 in flight, 2 ready in a row, 200 s left");
+    fn the_bar_shows_groups_done_and_in_a_row_and_the_time_left() {
+        let mut observer = StateObserver::new(12_000, Box::new(|| false));
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let progress = Progress::new(&bars, observer.state(), std::sync::Arc::new(|| None));
+        observer.event(at(5_000), &Event::HeadMoved(Head { number: 30 }));
+        observer.fold(at(5_000), |state| state.settled(at(5_000), Some(30)));
+        observer.action(at(5_000), &Action::SetTimer { timer: Timer::UploadDeadline, at_ms: 300_000 });
+        observer.fold(at(100_000), |state| clean_groups(state, at(100_000), 30, &[1, 0, 3]));
+        progress.show(at(100_000));
+        assert_eq!(progress.bar.message(), "3 groups done, 0 in flight, 2 ready in a row, 200 s left");
         assert_eq!((progress.bar.length(), progress.bar.position()), (Some(295_000), 95_000));
-        let upload = Action::Upload {
-            window_start: 30,
-            key: "k".to_owned(),
-            bytes: vec![0; 1_250_000],
-            condition: grail_miner::ports::PutCondition::Absent,
-            limit_ms: 1,
-        };
-        progress.action(at(290_000), &upload);
-        assert!(progress.shown.message(at(290_000)).ends_with("10 s left, uploading 1.2 MB"));
+        observer.action(
+            at(290_000),
+            &Action::Upload {
+                window_start: 30,
+                key: "k".to_owned(),
+                bytes: vec![0; 1_250_000],
+                condition: PutCondition::Absent,
+                limit_ms: 1,
+            },
+        );
+        progress.show(at(290_000));
+        assert!(progress.bar.message().ends_with("10 s left, uploading 1.2 MB"), "{}", progress.bar.message());
     }
 }

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::tally::Tally;
+use crate::SharedState;
 use crate::contract::Schema;
+use crate::state::{EndedWindow, MinerState, WindowState};
 use grail_folder::{self as folder, FolderError};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
-use grail_protocol::constants::window_start;
 use grail_protocol::window_file::object_key;
 use grail_terminal::{escaped, printable};
 use indicatif::MultiProgress;
@@ -41,11 +41,9 @@ pub struct Receipts {
     bars: MultiProgress,
     path: PathBuf,
     file: File,
-    tally: Tally,
-    /// The window that the chain is in, unless it has its receipt.
-    window: Option<u64>,
-    /// The newest window with a receipt.
-    given: Option<u64>,
+    state: SharedState,
+    /// The last window that a defect interrupted.
+    interrupted: Option<u64>,
 }
 
 impl ReadFrom {
@@ -65,31 +63,26 @@ impl Receipts {
         data_folder: &Path,
         bars: &MultiProgress,
         read_from: ReadFrom,
+        state: SharedState,
     ) -> Result<Self, FolderError> {
         let path = data_folder.join("receipts.jsonl");
         let opened = folder::open(&path, folder::options().append(true).create(true));
         let file = opened.map_err(FolderError::io("open", &path))?;
-        Ok(Self {
-            format,
-            read_from,
-            bars: bars.clone(),
-            path,
-            file,
-            tally: Tally::default(),
-            window: None,
-            given: None,
-        })
+        Ok(Self { format, read_from, bars: bars.clone(), path, file, state, interrupted: None })
     }
 
     /// Gives the current window a receipt that says that a defect ended the miner. The next start goes on with the window and
     /// gives it another receipt.
     pub fn interrupted(&mut self, now: Now, why: &str) {
-        let Some(window) = self.window.take() else { return };
-        self.given = Some(window);
-        let groups_clean = self.tally.sums(window).groups;
+        let state = self.state.read();
+        let Some(window) = state.unfinished_window().filter(|window| Some(*window) > self.interrupted) else { return };
+        self.interrupted = Some(window);
+        let groups_clean = state.window(window).map_or(0, |window| window.sums().groups);
         // Everything but the outcome's name is as in a receipt of the core.
         let receipt = WindowReceipt { groups_clean, ..WindowReceipt::of(window, WindowOutcome::Lost(why.to_owned())) };
-        let mut record = record(now, &receipt, &self.tally, &self.read_from);
+        let ended = EndedWindow { receipt, expected_score: Some(0.0) };
+        let mut record = record(now, &ended, &state, &self.read_from);
+        drop(state);
         record["outcome"] = INTERRUPTED.into();
         let line = format!(
             "window {window}: {INTERRUPTED} with {groups_clean} groups clean: {}; the next start goes on with it",
@@ -119,20 +112,14 @@ impl Receipts {
 }
 
 impl Observer for Receipts {
-    fn event(&mut self, _: Now, event: &Event) {
-        self.tally.event(event);
-        if let Event::HeadMoved(head) = event {
-            self.window = Some(window_start(head.number)).filter(|window| Some(*window) > self.given);
-        }
-    }
+    fn event(&mut self, _: Now, _: &Event) {}
 
     fn action(&mut self, now: Now, action: &Action) {
-        self.tally.action(now, action);
         let Action::Report(Report::Receipt(receipt)) = action else { return };
-        self.given = self.given.max(Some(receipt.window_start));
-        self.window = self.window.filter(|window| Some(*window) > self.given);
-        let record = record(now, receipt, &self.tally, &self.read_from).to_string();
-        self.tally.forget_through(receipt.window_start);
+        let state = self.state.read();
+        let Some(ended) = state.receipts.front() else { return };
+        let record = record(now, ended, &state, &self.read_from).to_string();
+        drop(state);
         self.give(record, told(receipt, &self.read_from));
     }
 }
@@ -183,9 +170,11 @@ pub(crate) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
     }
 }
 
-fn record(now: Now, receipt: &WindowReceipt, tally: &Tally, read_from: &ReadFrom) -> Value {
-    let sums = tally.sums(receipt.window_start);
-    let seconds = tally.seconds_open(now, receipt.window_start);
+fn record(now: Now, ended: &EndedWindow, state: &MinerState, read_from: &ReadFrom) -> Value {
+    let EndedWindow { receipt, expected_score } = ended;
+    let window = state.window(receipt.window_start);
+    let sums = window.map(WindowState::sums).unwrap_or_default();
+    let seconds = window.and_then(|window| window.seconds_open(now.monotonic_ms));
     let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
     let why = match &receipt.outcome {
         WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => Some(why),
@@ -214,7 +203,7 @@ fn record(now: Now, receipt: &WindowReceipt, tally: &Tally, read_from: &ReadFrom
         "tokens": sums.tokens,
         "seconds": seconds,
         "reward_mean": (sums.rollouts > 0).then(|| sums.reward / sums.rollouts as f64),
-        "expected_score": if is_uploaded { tally.expected_score(receipt) } else { Some(0.0) },
+        "expected_score": expected_score,
         "remedy": (!is_uploaded).then(|| format!("grail why {}", receipt.window_start)),
     })
 }
@@ -228,6 +217,7 @@ mod tests {
     use grail_miner::ports::Head;
 
     use super::*;
+    use crate::StateObserver;
 
     fn receipt(outcome: WindowOutcome) -> WindowReceipt {
         WindowReceipt { groups_clean: 3, with_beacon: true, ..WindowReceipt::of(90, outcome) }
@@ -237,9 +227,14 @@ mod tests {
         ReadFrom { url: "https://store.example/mine".to_owned(), hotkey: "5abc".to_owned() }
     }
 
+    fn record_of(receipt: WindowReceipt) -> Value {
+        let (now, mut state) = (Now { monotonic_ms: 0, wall_ms: 0 }, MinerState::new(12_000));
+        state.action(now, &Action::Report(Report::Receipt(receipt)));
+        record(now, state.receipts.front().unwrap(), &state, &place())
+    }
+
     #[test]
     fn every_window_that_was_not_uploaded_names_the_command_that_says_why() {
-        let now = Now { monotonic_ms: 0, wall_ms: 0 };
         let outcomes = [
             WindowOutcome::KeptBack("a hash".to_owned()),
             WindowOutcome::NothingReady,
@@ -250,7 +245,7 @@ mod tests {
         for outcome in outcomes {
             let receipt = receipt(outcome);
             assert!(told(&receipt, &place()).ends_with("; `grail why 90` tells more"), "{}", told(&receipt, &place()));
-            let record = record(now, &receipt, &Tally::default(), &place());
+            let record = record_of(receipt);
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
             assert_eq!(record["address"], serde_json::Value::Null, "nothing was read there");
         }
@@ -261,8 +256,7 @@ mod tests {
         let uploaded = WindowReceipt { read_back: true, ..receipt(WindowOutcome::Uploaded) };
         let line = told(&uploaded, &place());
         assert!(line.ends_with("; read from https://store.example/mine") && !line.contains("grail why"), "{line}");
-        let now = Now { monotonic_ms: 0, wall_ms: 0 };
-        let record = record(now, &uploaded, &Tally::default(), &place());
+        let record = record_of(uploaded);
         assert_eq!(record["address"], "https://store.example/mine/grail/windows/5abc-window-90.json.gz");
     }
 
@@ -270,17 +264,20 @@ mod tests {
     fn a_window_is_interrupted_once_and_one_that_has_its_receipt_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let bars = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
-        let mut receipts = Receipts::new(ReceiptFormat::Json, folder.path(), &bars, place()).unwrap();
+        let mut observer = StateObserver::new(12_000, Box::new(|| false));
+        let mut receipts = Receipts::new(ReceiptFormat::Json, folder.path(), &bars, place(), observer.state()).unwrap();
         let now = Now { monotonic_ms: 0, wall_ms: 7_000 };
         let reached = |number| Event::HeadMoved(Head { number });
+        let over = Action::Report(Report::Receipt(WindowReceipt::of(60, WindowOutcome::NothingReady)));
         receipts.interrupted(now, "no block has come");
-        receipts.event(now, &reached(65));
-        receipts.action(now, &Action::Report(Report::Receipt(WindowReceipt::of(60, WindowOutcome::NothingReady))));
-        receipts.event(now, &reached(89));
+        observer.event(now, &reached(65));
+        observer.action(now, &over);
+        receipts.action(now, &over);
+        observer.event(now, &reached(89));
         receipts.interrupted(now, "it is over");
-        receipts.event(now, &reached(90));
+        observer.event(now, &reached(90));
         receipts.interrupted(now, "a thread panicked");
-        receipts.event(now, &reached(91));
+        observer.event(now, &reached(91));
         receipts.interrupted(now, "it has its receipt");
         let text = std::fs::read_to_string(folder.path().join("receipts.jsonl")).unwrap();
         let kept: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

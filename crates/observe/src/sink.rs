@@ -37,21 +37,21 @@ impl Dropped {
     }
 }
 
-/// The near end of a bounded queue. Offering never waits: what finds it full is counted and gone.
+/// The sending end of a bounded queue. It never waits: an item that does not fit is counted and dropped.
 #[derive(Debug)]
-pub struct Outbox<T> {
+pub struct SinkSender<T> {
     sender: mpsc::Sender<T>,
     dropped: Counter,
 }
 
-impl<T> Outbox<T> {
-    /// A queue for so many, and its far end.
+impl<T> SinkSender<T> {
+    /// Returns both ends of a queue of this capacity.
     pub fn new(capacity: usize, dropped: Counter) -> (Self, mpsc::Receiver<T>) {
         let (sender, receiver) = mpsc::channel(capacity);
         (Self { sender, dropped }, receiver)
     }
 
-    /// Put something in, or count that it is lost.
+    /// Sends an item, or counts it as dropped.
     pub fn offer(&self, item: T) {
         if self.sender.try_send(item).is_err() {
             self.dropped.inc();
@@ -62,15 +62,15 @@ impl<T> Outbox<T> {
 /// Resolves when the process ends and what is left should be delivered.
 pub(super) type Stop = oneshot::Receiver<()>;
 
-/// A thread that delivers.
+/// The thread of a sink.
 #[derive(Debug)]
-pub struct Courier {
+pub struct SinkWorker {
     stop: oneshot::Sender<()>,
     done: Receiver<()>,
 }
 
-impl Courier {
-    /// Carry out `work` on a thread of its own until it ends by itself; it should soon after [`Stop`] resolves.
+impl SinkWorker {
+    /// Runs `work` on a new thread until it returns, which it should soon after [`Stop`] resolves.
     pub(super) fn start<F: Future<Output = ()>>(
         name: &str,
         work: impl FnOnce(Stop) -> F + Send + 'static,
@@ -85,10 +85,10 @@ impl Courier {
         Ok(Self { stop, done })
     }
 
-    /// Let all of them deliver what is left, for ten seconds at most.
-    pub fn finish_all(couriers: Vec<Self>) {
+    /// Stops all workers, and waits at most 10 seconds until they have delivered what is left.
+    pub fn finish_all(workers: Vec<Self>) {
         let end = Instant::now() + LAST_WORDS;
-        let told: Vec<Receiver<()>> = couriers
+        let told: Vec<Receiver<()>> = workers
             .into_iter()
             .map(|Self { stop, done }| {
                 let _ = stop.send(());
@@ -102,15 +102,15 @@ impl Courier {
     }
 }
 
-/// A pause that doubles from failure to failure.
+/// A pause that doubles with each failure.
 #[derive(Debug)]
-pub(super) struct Pause {
+pub(super) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
-impl Pause {
+impl Backoff {
     pub(super) fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, next: first }
     }
@@ -136,11 +136,11 @@ mod tests {
     #[test]
     fn a_full_queue_counts_and_never_waits() {
         let dropped = Dropped::default();
-        let (outbox, mut inbox) = Outbox::new(2, dropped.of("loki"));
-        (0..5).for_each(|n| outbox.offer(n));
+        let (sender, mut inbox) = SinkSender::new(2, dropped.of("loki"));
+        (0..5).for_each(|n| sender.offer(n));
         assert_eq!((inbox.try_recv(), inbox.try_recv()), (Ok(0), Ok(1)));
         drop(inbox);
-        outbox.offer(5);
+        sender.offer(5);
         let mut registry = Registry::default();
         dropped.register(&mut registry);
         let mut text = String::new();
@@ -151,10 +151,10 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest_and_begin_anew() {
-        let mut pause = Pause::new(Duration::from_secs(1), Duration::from_secs(5));
-        let pauses: Vec<u64> = (0..5).map(|_| pause.after_failure().as_secs()).collect();
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
+        let pauses: Vec<u64> = (0..5).map(|_| backoff.after_failure().as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 5, 5]);
-        pause.after_success();
-        assert_eq!(pause.after_failure().as_secs(), 1);
+        backoff.after_success();
+        assert_eq!(backoff.after_failure().as_secs(), 1);
     }
 }

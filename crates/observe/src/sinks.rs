@@ -2,25 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::log::{Loki, LokiError};
 use super::metrics::row::Row;
-use super::sink::{Courier, Dropped, Outbox};
-use super::vitals::Vitals;
+use super::sink::{Dropped, SinkSender, SinkWorker};
 use super::wandb::{WandbError, WandbLimits, start_wandb};
 use super::watchtower::{WatchtowerError, start_watchtower};
+use crate::SharedState;
 use grail_config::{AlertsConfig, LokiConfig, WandbConfig};
 
 /// The sinks that were begun, and what all of them dropped.
 #[derive(Debug, Default)]
 pub struct Sinks {
     dropped: Dropped,
-    couriers: Vec<Courier>,
+    workers: Vec<SinkWorker>,
     /// Apart from the others, since the log is heard last.
-    log: Vec<Courier>,
+    log: Vec<SinkWorker>,
 }
 
 impl Sinks {
@@ -35,8 +34,8 @@ impl Sinks {
     /// [`LokiError`].
     pub fn loki(&mut self, config: Option<&LokiConfig>) -> Result<Option<Loki>, LokiError> {
         let Some(config) = config else { return Ok(None) };
-        let (loki, couriers) = Loki::start(config, &self.dropped)?;
-        self.log.extend(couriers);
+        let (loki, workers) = Loki::start(config, &self.dropped)?;
+        self.log.extend(workers);
         Ok(Some(loki))
     }
 
@@ -50,9 +49,9 @@ impl Sinks {
         told: BTreeMap<String, Value>,
         data_folder: &Path,
         unix_ms: fn() -> u64,
-    ) -> Result<Outbox<Row>, WandbError> {
-        let (rows, courier) = start_wandb(config, told, data_folder, &self.dropped, WandbLimits::LIVE, unix_ms)?;
-        self.couriers.push(courier);
+    ) -> Result<SinkSender<Row>, WandbError> {
+        let (rows, worker) = start_wandb(config, told, data_folder, &self.dropped, WandbLimits::LIVE, unix_ms)?;
+        self.workers.push(worker);
         Ok(rows)
     }
 
@@ -65,17 +64,17 @@ impl Sinks {
         config: &AlertsConfig,
         miner: &str,
         block_ms: u64,
-        vitals: Arc<Vitals>,
+        state: SharedState,
         data_folder: &Path,
     ) -> Result<(), WatchtowerError> {
-        let couriers = start_watchtower(config, miner, block_ms, vitals, data_folder.to_owned(), &self.dropped)?;
-        self.couriers.extend(couriers);
+        let workers = start_watchtower(config, miner, block_ms, state, data_folder.to_owned(), &self.dropped)?;
+        self.workers.extend(workers);
         Ok(())
     }
 
     /// Let each deliver what is left.
     pub fn finish(self) {
-        Courier::finish_all(self.couriers);
-        Courier::finish_all(self.log);
+        SinkWorker::finish_all(self.workers);
+        SinkWorker::finish_all(self.log);
     }
 }

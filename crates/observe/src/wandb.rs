@@ -26,7 +26,7 @@ use self::run::Run;
 use self::service::Service;
 use self::spool::Spool;
 use super::metrics::row::Row;
-use super::sink::{Courier, Dropped, Outbox, Pause, Stop};
+use super::sink::{Backoff, Dropped, SinkSender, SinkWorker, Stop};
 use grail_config::WandbConfig;
 use grail_http::{HttpClientError, http_client};
 
@@ -82,7 +82,7 @@ pub fn start_wandb(
     dropped: &Dropped,
     limits: WandbLimits,
     unix_ms: fn() -> u64,
-) -> Result<(Outbox<Row>, Courier), WandbError> {
+) -> Result<(SinkSender<Row>, SinkWorker), WandbError> {
     let state = data_folder.join("wandb");
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -91,12 +91,12 @@ pub fn start_wandb(
     std::fs::create_dir_all(&state).map_err(failed(&state))?;
     let run = Run::begin(config, told, &state, unix_ms()).map_err(failed(&state))?;
     let dropped = dropped.of("wandb");
-    let (outbox, inbox) = Outbox::new(WAITING_MAX, dropped.clone());
-    let courier = if config.offline {
+    let (sender, inbox) = SinkSender::new(WAITING_MAX, dropped.clone());
+    let worker = if config.offline {
         let folder = config.folder.as_deref().unwrap_or(data_folder);
         let file = RunFile::begin(folder, &run).map_err(failed(folder))?;
         tracing::info!("metrics into {}; `wandb sync` sends them", file.path().display());
-        Courier::start("wandb", move |stop| write(file, inbox, stop, dropped, unix_ms))
+        SinkWorker::start("wandb", move |stop| write(file, inbox, stop, dropped, unix_ms))
     } else {
         let spools = state.join("spool");
         tracing::info!("metrics to Weights & Biases at {}, run {}", config.base_url, run.id);
@@ -112,15 +112,15 @@ pub fn start_wandb(
             resume: config.resume,
             bytes_max: limits.spool_bytes,
             dropped,
-            pause: Pause::new(limits.pause_first, limits.pause_longest),
+            backoff: Backoff::new(limits.pause_first, limits.pause_longest),
             link: None,
             is_begun: false,
             names: BTreeSet::new(),
             is_failing: false,
         };
-        Courier::start("wandb", move |stop| delivery.run(inbox, stop))
+        SinkWorker::start("wandb", move |stop| delivery.run(inbox, stop))
     };
-    Ok((outbox, courier.map_err(WandbError::Thread)?))
+    Ok((sender, worker.map_err(WandbError::Thread)?))
 }
 
 /// Rows into the file until the process ends.

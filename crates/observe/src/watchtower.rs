@@ -8,17 +8,16 @@ pub(super) mod rules;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::Client;
 use tokio::time::sleep;
 
-pub use self::rules::{Alarm, Bounds, Facts, Notice, Tower};
+pub use self::rules::{Alarm, AlertRules, Notice};
 
 use self::channels::channels;
-use super::sink::{Courier, Dropped, Outbox, Stop};
-use super::vitals::Vitals;
+use super::sink::{Dropped, SinkSender, SinkWorker, Stop};
+use crate::SharedState;
 use grail_config::{AlertsConfig, Endpoint};
 use grail_http::{HttpClientError, http_client_without_pool};
 
@@ -49,34 +48,34 @@ pub fn start_watchtower(
     config: &AlertsConfig,
     miner: &str,
     block_ms: u64,
-    vitals: Arc<Vitals>,
+    state: SharedState,
     data_folder: PathBuf,
     dropped: &Dropped,
-) -> Result<Vec<Courier>, WatchtowerError> {
-    let (mut couriers, mut outboxes) = (Vec::new(), Vec::new());
+) -> Result<Vec<SinkWorker>, WatchtowerError> {
+    let (mut workers, mut senders) = (Vec::new(), Vec::new());
     for channel in channels(config) {
-        let (outbox, inbox) = Outbox::new(WAITING_MAX, dropped.of("watchtower"));
+        let (sender, inbox) = SinkSender::new(WAITING_MAX, dropped.of("watchtower"));
         let (client, dropped) = (http_client_without_pool(CONNECT_MS, REQUEST_MS)?, dropped.of("watchtower"));
-        couriers.push(Courier::start(channel.name, move |stop| channel.run(client, inbox, stop, dropped))?);
-        outboxes.push(outbox);
+        workers.push(SinkWorker::start(channel.name, move |stop| channel.run(client, inbox, stop, dropped))?);
+        senders.push(sender);
     }
     if let Some(url) = config.ping.clone() {
         let client = http_client_without_pool(CONNECT_MS, REQUEST_MS)?;
-        let (vitals, interval) = (vitals.clone(), config.ping_interval);
-        couriers.push(Courier::start("ping", move |stop| ping(client, url, interval, vitals, stop))?);
+        let (state, interval) = (state.clone(), config.ping_interval);
+        workers.push(SinkWorker::start("ping", move |stop| ping(client, url, interval, state, stop))?);
     }
-    let tower = Tower::new(Bounds { block_ms, disk_free_min: config.disk_free_min });
+    let rules = AlertRules::new(config.disk_free_min);
     let pause = Duration::from_millis(block_ms).clamp(LOOK_MIN, LOOK_MAX);
-    let watch = Watch { tower, vitals, data_folder, outboxes, miner: miner.to_owned(), pause };
-    couriers.push(Courier::start("watchtower", move |stop| watch.run(stop))?);
-    Ok(couriers)
+    let watch = Watch { rules, state, data_folder, senders, miner: miner.to_owned(), pause };
+    workers.push(SinkWorker::start("watchtower", move |stop| watch.run(stop))?);
+    Ok(workers)
 }
 
 struct Watch {
-    tower: Tower,
-    vitals: Arc<Vitals>,
+    rules: AlertRules,
+    state: SharedState,
     data_folder: PathBuf,
-    outboxes: Vec<Outbox<String>>,
+    senders: Vec<SinkSender<String>>,
     miner: String,
     pause: Duration,
 }
@@ -87,12 +86,11 @@ impl Watch {
         loop {
             let now_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let disk_free = fs4::available_space(&self.data_folder).ok();
-            let facts = Facts { disk_free, ..self.vitals.facts() };
-            for notice in self.tower.look(now_ms, &facts) {
+            for notice in self.rules.look(now_ms, &self.state.health(), disk_free) {
                 let time = httpdate::fmt_http_date(SystemTime::now());
                 let text = format!("grail {}: {notice} [{time}]", self.miner);
                 tracing::info!("told: {notice}");
-                self.outboxes.iter().for_each(|outbox| outbox.offer(text.clone()));
+                self.senders.iter().for_each(|sender| sender.offer(text.clone()));
             }
             tokio::select! {
                 () = sleep(self.pause) => {}
@@ -103,10 +101,10 @@ impl Watch {
 }
 
 /// Fetch an address for as long as the event loop goes on and the engine finishes groups, as `/healthz` says.
-async fn ping(client: Client, url: Endpoint, interval: Duration, vitals: Arc<Vitals>, mut stop: Stop) {
+async fn ping(client: Client, url: Endpoint, interval: Duration, state: SharedState, mut stop: Stop) {
     let mut is_failing = false;
     loop {
-        if vitals.illnesses().is_empty() {
+        if state.health().restart_reasons().is_empty() {
             let answer = client.get(url.expose()).send().await;
             let came = answer.is_ok_and(|answer| answer.status().is_success());
             if !came && !std::mem::replace(&mut is_failing, true) {

@@ -3,11 +3,9 @@
 use crate::exit::Exit;
 use crate::output;
 use grail_live::journal::{FileJournal, SetAside};
+use grail_observe::thresholds::STALLED_LOOP_BLOCKS;
 use grail_operator::doctor::{Examination, Status};
 use grail_terminal::printable;
-
-/// After so many block times without a single event, the event loop stands still.
-pub(super) const STALLED_BLOCKS: u64 = 20;
 
 /// Warns of what was wrong with the journal.
 pub(super) fn tell_of(journal: &FileJournal) {
@@ -43,7 +41,7 @@ pub(super) fn refused(why: &dyn std::fmt::Display) -> Exit {
 /// Ends the process, whose event loop stands still.
 pub(super) fn stalled() {
     output::aside(format_args!(
-        "grail: nothing happened for {STALLED_BLOCKS} block times, not even an error; ending, to be started again"
+        "grail: nothing happened for {STALLED_LOOP_BLOCKS} block times, not even an error; ending, to be started again"
     ));
     std::process::exit(Exit::Retry.code().into());
 }

@@ -15,7 +15,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::entry::{Entry, level_name, nanoseconds};
-use crate::sink::{Courier, Dropped, Outbox, Pause, Stop};
+use crate::sink::{Backoff, Dropped, SinkSender, SinkWorker, Stop};
 use grail_config::{Endpoint, LokiConfig};
 use grail_http::{HttpClientError, failure_text, http_client};
 
@@ -43,31 +43,31 @@ struct Line {
 }
 
 /// A layer that offers every event to each server's queue.
-pub struct Loki(Vec<Outbox<Line>>);
+pub struct Loki(Vec<SinkSender<Line>>);
 
 impl Loki {
     /// The layer, and the threads that push.
     ///
     /// # Errors
     /// [`LokiError`].
-    pub fn start(config: &LokiConfig, dropped: &Dropped) -> Result<(Self, Vec<Courier>), LokiError> {
-        let (mut outboxes, mut couriers) = (Vec::new(), Vec::new());
+    pub fn start(config: &LokiConfig, dropped: &Dropped) -> Result<(Self, Vec<SinkWorker>), LokiError> {
+        let (mut senders, mut workers) = (Vec::new(), Vec::new());
         for url in &config.urls {
             let request_ms = u64::try_from(config.timeout.as_millis()).unwrap_or(u64::MAX);
             let client = http_client(request_ms, request_ms)?;
-            let (outbox, inbox) = Outbox::new(WAITING_MAX, dropped.of("loki"));
+            let (sender, inbox) = SinkSender::new(WAITING_MAX, dropped.of("loki"));
             let pusher = Pusher {
                 client,
                 url: url.clone(),
                 config: config.clone(),
                 dropped: dropped.of("loki"),
-                pause: Pause::new(PAUSE_FIRST, PAUSE_LONGEST),
+                backoff: Backoff::new(PAUSE_FIRST, PAUSE_LONGEST),
                 is_failing: false,
             };
-            couriers.push(Courier::start("loki", move |stop| pusher.run(inbox, stop))?);
-            outboxes.push(outbox);
+            workers.push(SinkWorker::start("loki", move |stop| pusher.run(inbox, stop))?);
+            senders.push(sender);
         }
-        Ok((Self(outboxes), couriers))
+        Ok((Self(senders), workers))
     }
 }
 
@@ -76,8 +76,8 @@ impl<S: Subscriber> Layer<S> for Loki {
         let entry = Entry::of(event);
         let (nanoseconds, level) = (nanoseconds(SystemTime::now()), level_name(entry.level));
         let text = entry.line();
-        for outbox in &self.0 {
-            outbox.offer(Line { nanoseconds, level, text: text.clone() });
+        for sender in &self.0 {
+            sender.offer(Line { nanoseconds, level, text: text.clone() });
         }
     }
 }
@@ -87,7 +87,7 @@ struct Pusher {
     url: Endpoint,
     config: LokiConfig,
     dropped: Counter,
-    pause: Pause,
+    backoff: Backoff,
     is_failing: bool,
 }
 
@@ -156,7 +156,7 @@ impl Pusher {
         match self.attempt(batch).await {
             Pushed::Taken => {
                 batch.clear();
-                self.pause.after_success();
+                self.backoff.after_success();
                 if std::mem::take(&mut self.is_failing) {
                     tracing::warn!("{} takes the log again", self.url);
                 }
@@ -170,7 +170,7 @@ impl Pusher {
             }
             Pushed::Later(why) => {
                 self.tell(&why);
-                Some(self.pause.after_failure())
+                Some(self.backoff.after_failure())
             }
         }
     }

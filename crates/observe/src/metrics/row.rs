@@ -4,7 +4,8 @@ use grail_miner::machine::{Area, WindowReceipt};
 use grail_miner::ports::Now;
 use serde_json::{Map, Value, json};
 
-use super::{AREAS, Gauge, Metrics, REWARD_BUCKETS, ratio};
+use super::{AREAS, Metrics, REWARD_BUCKETS, ratio};
+use crate::state::{MinerState, WindowState};
 
 /// What block the chain had reached, as x axis.
 pub(crate) const BLOCK: &str = "block_number";
@@ -41,9 +42,9 @@ impl Row {
 
 impl Metrics {
     /// Everything of a window that is over, under the reference's names where it has one.
-    pub(super) fn row(&self, now: Now, receipt: &WindowReceipt) -> Row {
-        let handles = &self.handles;
-        let mut row = Row::new(now.wall_ms, known(&handles.head_block).unwrap_or_default(), receipt.window_start);
+    pub(super) fn row(&self, now: Now, state: &MinerState, receipt: &WindowReceipt) -> Row {
+        let (handles, window) = (&self.handles, state.window(receipt.window_start));
+        let mut row = Row::new(now.wall_ms, state.head_block().unwrap_or_default(), receipt.window_start);
         let counters = [
             ("mining.successful_rollouts", &handles.successful_rollouts),
             ("mining.failed_rollouts", &handles.failed_rollouts),
@@ -71,8 +72,8 @@ impl Metrics {
             ("grail.window_deadline_slack_seconds", &handles.slack),
         ];
         gauges.into_iter().for_each(|(name, gauge)| row.number(name, gauge.get()));
-        row.number("mining.upload_duration", self.upload_seconds.unwrap_or(f64::NAN));
-        let tokens = self.tally.sums(receipt.window_start).tokens;
+        row.number("mining.upload_duration", state.last_upload_ms.map_or(f64::NAN, |ms| ms as f64 / 1000.0));
+        let tokens = window.map(WindowState::sums).unwrap_or_default().tokens;
         let duration = handles.window_duration.get();
         row.number("grail.tokens_per_second", ratio(tokens as f64, duration));
         row.count(
@@ -80,7 +81,7 @@ impl Metrics {
             receipt.self_check_rejections.values().map(|count| u64::from(*count)).sum(),
         );
         let rewards: Vec<f64> =
-            self.tally.clean_groups(receipt.window_start).flat_map(|group| group.rewards.clone()).collect();
+            window.into_iter().flat_map(WindowState::clean_groups).flat_map(|group| group.rewards.clone()).collect();
         row.value("mining.reward_distribution", histogram(&rewards, &REWARD_BUCKETS));
         row
     }
@@ -96,12 +97,6 @@ const fn trouble_name(area: Area) -> &'static str {
         Area::Journal => "grail.trouble.journal",
         Area::Commitment => "grail.trouble.commitment",
     }
-}
-
-/// The whole number that a gauge holds, once it is known.
-fn known(gauge: &Gauge) -> Option<u64> {
-    let value = gauge.get();
-    (value >= 0.0).then_some(value as u64)
 }
 
 /// A histogram as Weights & Biases has it: one edge more than there are counts. What lies beyond the bounds counts in the

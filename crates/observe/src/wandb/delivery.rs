@@ -13,7 +13,7 @@ use super::run::Run;
 use super::service::{Known, Place, Service, ServiceError};
 use super::spool::Spool;
 use crate::metrics::row::Row;
-use crate::sink::{Pause, Stop};
+use crate::sink::{Backoff, Stop};
 use grail_config::Resume;
 
 /// Most rows in a request.
@@ -32,7 +32,7 @@ pub(super) struct Delivery {
     pub(super) resume: Resume,
     pub(super) bytes_max: u64,
     pub(super) dropped: Counter,
-    pub(super) pause: Pause,
+    pub(super) backoff: Backoff,
     pub(super) link: Option<Link>,
     /// Whether the run is known to be there, so that `resume` has been answered.
     pub(super) is_begun: bool,
@@ -145,7 +145,7 @@ impl Delivery {
             tracing::warn!("Weights & Biases at {server} takes nothing: {why}; rows are kept on disk, mining goes on");
         }
         self.link = None;
-        self.pause.after_failure()
+        self.backoff.after_failure()
     }
 
     /// Send everything that waits, or that the run goes on where nothing does.
@@ -161,7 +161,7 @@ impl Delivery {
         if std::mem::take(&mut self.is_failing) {
             tracing::warn!("Weights & Biases takes rows again; what waited was delivered");
         }
-        self.pause.after_success();
+        self.backoff.after_success();
         Ok(())
     }
 

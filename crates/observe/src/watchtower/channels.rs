@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::sleep;
 
-use crate::sink::{Pause, Stop};
+use crate::sink::{Backoff, Stop};
 use grail_config::AlertsConfig;
 use grail_http::failure_text;
 
@@ -67,7 +67,7 @@ pub(super) fn channels(config: &AlertsConfig) -> Vec<Channel> {
 impl Channel {
     /// Post what comes, each notice until the service takes it or will never take it.
     pub(super) async fn run(self, client: Client, mut inbox: Receiver<String>, mut stop: Stop, dropped: Counter) {
-        let mut pause = Pause::new(PAUSE_FIRST, PAUSE_LONGEST);
+        let mut backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
         let mut is_stopping = false;
         loop {
             let text = match is_stopping {
@@ -85,11 +85,11 @@ impl Channel {
                     break;
                 }
                 tokio::select! {
-                    () = sleep(pause.after_failure()) => {}
+                    () = sleep(backoff.after_failure()) => {}
                     _ = &mut stop => is_stopping = true,
                 }
             }
-            pause.after_success();
+            backoff.after_success();
         }
     }
 

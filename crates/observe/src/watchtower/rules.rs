@@ -1,16 +1,12 @@
-//! What is told, and when: facts in, notices out. No clock, no socket.
+//! Decides what people are told and when: health in, notices out. No clock, no socket.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// After so many missed windows in a row.
-const WINDOWS_MISSED_MAX: u64 = 2;
-/// After so many block times without a new head.
-const BLOCKS_WITHOUT_HEAD_MAX: u64 = 10;
-/// Without a weight after so many uploads: validators set weights once in twelve windows.
-const UPLOADS_WITHOUT_WEIGHT_MAX: u64 = 24;
+use crate::health::{HealthIssue, HealthSnapshot};
+use crate::thresholds::UPLOADS_WITHOUT_WEIGHT;
 
-/// What somebody may have to do something about.
+/// A condition that a person may have to act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Alarm {
     /// No upload was verified for two windows in a row.
@@ -25,62 +21,37 @@ pub enum Alarm {
     RegistrationLost,
 }
 
-/// What is known of a miner; `None` is not known.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Windows in a row without a verified upload.
-    pub windows_missed: u64,
-    /// Verified uploads since the start.
-    pub uploads: u64,
-    /// Milliseconds since the newest block came.
-    pub head_age_ms: Option<u64>,
-    /// Whether any validator gives the hotkey a weight above nothing.
-    pub is_weighted: Option<bool>,
-    /// Free bytes.
-    pub disk_free: Option<u64>,
-    /// Whether the hotkey has a uid.
-    pub is_registered: Option<bool>,
-}
-
-/// Bounds of what is well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// The chain's block time in milliseconds.
-    pub block_ms: u64,
-    /// Least free bytes.
-    pub disk_free_min: u64,
-}
-
-/// Something to tell.
+/// A message about an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Notice {
-    /// What about.
+    /// Its subject.
     pub alarm: Alarm,
-    /// For how many milliseconds it had lasted, where it is over.
+    /// Milliseconds that the alarm lasted, once it is over.
     pub over_after_ms: Option<u64>,
 }
 
-/// What was told. Each alarm is told when it begins and when it is over, and not in between.
+/// Turns health into notices. Each alarm is told when it begins and when it is over, and not in between.
 #[derive(Debug)]
-pub struct Tower {
-    bounds: Bounds,
+pub struct AlertRules {
+    /// Least free bytes on the disk of the data folder.
+    disk_free_min: u64,
     since_ms: BTreeMap<Alarm, u64>,
     was_weighted: bool,
 }
 
-impl Tower {
-    /// A tower that has told nothing yet.
-    pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, since_ms: BTreeMap::new(), was_weighted: false }
+impl AlertRules {
+    /// Returns rules that have told nothing yet; less than `disk_free_min` free bytes are an alarm.
+    pub fn new(disk_free_min: u64) -> Self {
+        Self { disk_free_min, since_ms: BTreeMap::new(), was_weighted: false }
     }
 
-    /// What changed. `now_ms` is of any clock that does not go back.
-    pub fn look(&mut self, now_ms: u64, facts: &Facts) -> Vec<Notice> {
-        self.was_weighted |= facts.is_weighted == Some(true);
+    /// Returns what changed. `now_ms` is of any clock that does not go back; `disk_free` is the free space in bytes.
+    pub fn look(&mut self, now_ms: u64, health: &HealthSnapshot, disk_free: Option<u64>) -> Vec<Notice> {
+        self.was_weighted |= health.is_weighted == Some(true);
         let mut notices = Vec::new();
         for alarm in Alarm::ALL {
             let told = self.since_ms.get(&alarm).copied();
-            match (told, self.holds(alarm, facts)) {
+            match (told, self.holds(alarm, health, disk_free)) {
                 (None, Some(true)) => {
                     self.since_ms.insert(alarm, now_ms);
                     notices.push(Notice { alarm, over_after_ms: None });
@@ -95,22 +66,22 @@ impl Tower {
         notices
     }
 
-    /// Whether it holds; what is not known changes nothing.
-    fn holds(&self, alarm: Alarm, facts: &Facts) -> Option<bool> {
-        let Bounds { block_ms, disk_free_min } = self.bounds;
+    /// Returns whether the alarm holds; an unknown fact changes nothing.
+    fn holds(&self, alarm: Alarm, health: &HealthSnapshot, disk_free: Option<u64>) -> Option<bool> {
+        let disk_free_min = self.disk_free_min;
         match alarm {
-            Alarm::WindowsMissed => Some(facts.windows_missed >= WINDOWS_MISSED_MAX),
-            Alarm::ChainStale => Some(facts.head_age_ms? > BLOCKS_WITHOUT_HEAD_MAX * block_ms),
+            Alarm::WindowsMissed => Some(health.has(HealthIssue::Upload)),
+            Alarm::ChainStale => Some(health.has(HealthIssue::Chain)),
             Alarm::Excluded => {
-                let could_be = self.was_weighted || facts.uploads >= UPLOADS_WITHOUT_WEIGHT_MAX;
-                Some(!facts.is_weighted? && could_be)
+                let could_be = self.was_weighted || health.uploads >= UPLOADS_WITHOUT_WEIGHT;
+                Some(!health.is_weighted? && could_be)
             }
             // It is over only with a tenth more, so that one file that comes and goes is not told each time.
             Alarm::DiskNearlyFull if self.since_ms.contains_key(&alarm) => {
-                Some(facts.disk_free? < disk_free_min.saturating_add(disk_free_min / 10))
+                Some(disk_free? < disk_free_min.saturating_add(disk_free_min / 10))
             }
-            Alarm::DiskNearlyFull => Some(facts.disk_free? < disk_free_min),
-            Alarm::RegistrationLost => Some(!facts.is_registered?),
+            Alarm::DiskNearlyFull => Some(disk_free? < disk_free_min),
+            Alarm::RegistrationLost => Some(!health.is_registered?),
         }
     }
 }

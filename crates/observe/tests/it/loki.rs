@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use grail_config::{Endpoint, LokiConfig};
-use grail_observe::{Courier, Dropped, Loki};
+use grail_observe::{Dropped, Loki, SinkWorker};
 use secrecy::SecretString;
 use serde_json::Value;
 use tracing_subscriber::prelude::*;
@@ -41,12 +41,12 @@ fn lines(pushes: &[Value]) -> Vec<(BTreeMap<String, String>, u128, Value)> {
 fn lines_arrive_as_objects_under_few_labels_and_forge_nothing() {
     let server = Server::start(|_| Answer::With(204, String::new()));
     let dropped = Dropped::default();
-    let (loki, couriers) = Loki::start(&config(&server), &dropped).unwrap();
+    let (loki, workers) = Loki::start(&config(&server), &dropped).unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(loki), || {
         tracing::info!(window = 30u64, with_beacon = true, "window {}: begun", 30);
         tracing::warn!(area = "chain", "a node says \u{1b}[2J\r\n{{\"level\":\"error\"}}\u{202e}");
     });
-    Courier::finish_all(couriers);
+    SinkWorker::finish_all(workers);
     let requests = server.requests();
     assert!(requests.iter().all(|request| request.path == "/loki/api/v1/push" && request.method == "POST"));
     assert_eq!(requests[0].headers["authorization"], "Basic dXNlcjpwbGFudGVk");
@@ -77,7 +77,7 @@ fn an_outage_holds_up_nothing_and_what_is_lost_is_counted() {
         false => Answer::With(500, String::new()),
     });
     let dropped = Dropped::default();
-    let (loki, couriers) = Loki::start(&config(&server), &dropped).unwrap();
+    let (loki, workers) = Loki::start(&config(&server), &dropped).unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(loki), || {
         // More than may wait; if writing a line waited for the server, this would not end.
         (0..6_000u64).for_each(|n| tracing::info!(n, "line"));
@@ -91,7 +91,7 @@ fn an_outage_holds_up_nothing_and_what_is_lost_is_counted() {
     assert!(dropped.of("loki").get() > 0 && numbers.contains(&0) && numbers.len() >= 4_096);
     let most = taken.lock().unwrap().iter().map(|push| lines(std::slice::from_ref(push)).len()).max();
     assert!(most <= Some(100), "{most:?}");
-    Courier::finish_all(couriers);
+    SinkWorker::finish_all(workers);
 }
 
 #[test]
@@ -101,10 +101,10 @@ fn lines_that_are_refused_keep_no_others_from_it() {
         Answer::With(if is_odd { 400 } else { 204 }, String::new())
     });
     let dropped = Dropped::default();
-    let (loki, couriers) = Loki::start(&LokiConfig { batch_max: 1, ..config(&server) }, &dropped).unwrap();
+    let (loki, workers) = Loki::start(&LokiConfig { batch_max: 1, ..config(&server) }, &dropped).unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(loki), || {
         ["even", "odd", "even"].into_iter().for_each(|text| tracing::info!("{text}"));
     });
-    Courier::finish_all(couriers);
+    SinkWorker::finish_all(workers);
     assert_eq!((server.requests().len(), dropped.of("loki").get()), (3, 1));
 }

@@ -8,6 +8,7 @@
     reason = "tests run processes in real time, and say what they measured"
 )]
 
+mod agreement;
 mod interop;
 mod loki;
 mod monitoring;

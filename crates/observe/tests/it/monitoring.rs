@@ -14,10 +14,9 @@ use grail_miner::machine::{
     Action, Area, Event, GroupId, JournalEntry, Machine, Report, Trouble, WindowOutcome, WindowReceipt,
 };
 use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
-use grail_observe::health::Health;
 use grail_observe::{
-    CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Outbox, Row,
-    Samples,
+    CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Row, Samples,
+    SinkSender, StateObserver,
 };
 use grail_sim::engine::SpeedProfile;
 use grail_sim::faults::Faults;
@@ -51,9 +50,9 @@ impl Observer for Book {
 }
 
 struct Watched {
+    state: StateObserver,
     metrics: Metrics,
     rows: Receiver<Row>,
-    health: Health,
     book: Book,
     log: Log,
     samples: Samples,
@@ -61,38 +60,40 @@ struct Watched {
 
 impl Observer for Watched {
     fn event(&mut self, now: Now, event: &Event) {
+        self.state.event(now, event);
         self.metrics.event(now, event);
-        self.health.event(now, event);
         self.book.event(now, event);
         self.log.event(now, event);
         self.samples.event(now, event);
     }
 
     fn action(&mut self, now: Now, action: &Action) {
+        self.state.action(now, action);
         self.metrics.action(now, action);
-        self.health.action(now, action);
         self.book.action(now, action);
         self.log.action(now, action);
     }
 
     fn handled(&mut self, now: Now, machine: &Machine) {
-        self.metrics.handled(now, machine);
-        self.health.handled(now, machine);
+        self.state.handled(now, machine);
     }
+}
+
+fn observer() -> StateObserver {
+    StateObserver::new(12_000, Box::new(|| false))
 }
 
 fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
     listen();
-    let health = Health::new(12_000);
-    let dropped = Dropped::default();
-    let (mut metrics, mut exposition) = Metrics::new(health.vitals(), Some(std::env::temp_dir()), &dropped);
-    let (outbox, rows) = Outbox::new(100, dropped.of("wandb"));
-    metrics.offer_rows(outbox);
+    let (state, dropped) = (observer(), Dropped::default());
+    let (mut metrics, mut exposition) = Metrics::new(state.state(), Some(std::env::temp_dir()), &dropped);
+    let (sender, rows) = SinkSender::new(100, dropped.of("wandb"));
+    metrics.offer_rows(sender);
     let meter = EngineMeter::new(Arc::new(|| vec![CardMemory { ordinal: 0, free: 3 << 30, total: 80 << 30 }]));
     exposition.show_engine(meter.clone());
     let engine = CpuWorker::start_watched(CpuEngine::rehearsal().unwrap(), meter.watch()).unwrap();
     let samples = Samples::new(Rc::new(engine));
-    let watched = Watched { metrics, rows, health, book: Book::default(), log: Log::default(), samples };
+    let watched = Watched { state, metrics, rows, book: Book::default(), log: Log::default(), samples };
     let watched = Rc::new(RefCell::new(watched));
     let config = SimConfig {
         // So few that a validator checks them all.
@@ -195,7 +196,7 @@ fn proofs_and_cards_are_told_and_a_card_that_does_not_answer_has_no_figures() {
     let cards = Arc::new(Mutex::new(vec![CardMemory { ordinal: 1, free: 3 << 30, total: 80 << 30 }]));
     let asked = cards.clone();
     let meter = EngineMeter::new(Arc::new(move || asked.lock().unwrap().clone()));
-    let (_, mut exposition) = Metrics::new(Health::new(12_000).vitals(), None, &Dropped::default());
+    let (_, mut exposition) = Metrics::new(observer().state(), None, &Dropped::default());
     exposition.show_engine(meter.clone());
     // Four rollouts together, then one alone.
     meter.watch()(Duration::from_millis(400), 4);
@@ -208,14 +209,15 @@ fn proofs_and_cards_are_told_and_a_card_that_does_not_answer_has_no_figures() {
     assert_eq!(value(&text, "grail_gpu_memory_free_bytes{device=\"1\"}"), (3u64 << 30) as f64);
     cards.lock().unwrap().clear();
     assert!(!exposition.render().unwrap().contains("device="));
-    let (_, mut without) = Metrics::new(Health::new(12_000).vitals(), None, &Dropped::default());
+    let (_, mut without) = Metrics::new(observer().state(), None, &Dropped::default());
     without.show_engine(EngineMeter::new(Arc::new(Vec::new)));
     assert!(!without.render().unwrap().contains("device="));
 }
 
 #[test]
 fn a_port_is_up_while_its_last_answer_is_as_it_should_be() {
-    let (mut metrics, exposition) = Metrics::new(Health::new(12_000).vitals(), None, &Dropped::default());
+    let mut observer = observer();
+    let (_, exposition) = Metrics::new(observer.state(), None, &Dropped::default());
     let up = |port: &str| value(&exposition.render().unwrap(), &format!("grail_port_up{{port=\"{port}\"}}"));
     assert!(["chain", "beacon", "engine", "bucket", "journal"].iter().all(|port| up(port).is_nan()));
     let group = GroupId { window_start: 30, generation: 0, index: 0, attempt: 0 };
@@ -235,7 +237,7 @@ fn a_port_is_up_while_its_last_answer_is_as_it_should_be() {
         (Event::JournalAnswered { entry: JournalEntry::Window(30), result: Ok(()) }, "journal", 1.0),
     ];
     for (event, port, expected) in steps {
-        metrics.event(Now::default(), &event);
+        observer.event(Now::default(), &event);
         assert_eq!(up(port), expected, "{event:?}");
     }
 }

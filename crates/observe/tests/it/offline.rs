@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use grail_config::WandbConfig;
-use grail_observe::{Courier, Dropped, WandbLimits, start_wandb};
+use grail_observe::{Dropped, SinkWorker, WandbLimits, start_wandb};
 use serde_json::{Value, json};
 
 use crate::online::{config, row};
@@ -20,11 +20,11 @@ pub(crate) fn write_run(folder: &Path, rows: u64) -> PathBuf {
     };
     let told = BTreeMap::from([("netuid".to_owned(), json!(81)), ("model".to_owned(), json!("größer"))]);
     let dropped = Dropped::default();
-    let (outbox, courier) =
+    let (sender, worker) =
         start_wandb(&offline, told, folder, &dropped, WandbLimits::LIVE, grail_live::unix_ms).unwrap();
     // No more than the queue holds.
-    (0..rows).for_each(|n| outbox.offer(row(n)));
-    Courier::finish_all(vec![courier]);
+    (0..rows).for_each(|n| sender.offer(row(n)));
+    SinkWorker::finish_all(vec![worker]);
     assert_eq!(dropped.of("wandb").get(), 0);
     run_folder(folder)
 }

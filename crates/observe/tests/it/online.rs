@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use grail_config::{Endpoint, Resume, WandbConfig};
-use grail_observe::{Courier, Dropped, Outbox, Row, WandbLimits, start_wandb};
+use grail_observe::{Dropped, Row, SinkSender, SinkWorker, WandbLimits, start_wandb};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -48,8 +48,8 @@ pub(crate) fn row(n: u64) -> Row {
 }
 
 struct Sending {
-    rows: Outbox<Row>,
-    courier: Courier,
+    rows: SinkSender<Row>,
+    worker: SinkWorker,
     dropped: Dropped,
 }
 
@@ -57,8 +57,8 @@ impl Sending {
     fn start(config: &WandbConfig, folder: &Path, limits: WandbLimits) -> Self {
         let dropped = Dropped::default();
         let told = BTreeMap::from([("netuid".to_owned(), json!(81))]);
-        let (rows, courier) = start_wandb(config, told, folder, &dropped, limits, grail_live::unix_ms).unwrap();
-        Self { rows, courier, dropped }
+        let (rows, worker) = start_wandb(config, told, folder, &dropped, limits, grail_live::unix_ms).unwrap();
+        Self { rows, worker, dropped }
     }
 
     fn offer(&self, numbers: std::ops::Range<u64>) {
@@ -70,7 +70,7 @@ impl Sending {
     }
 
     fn finish(self) {
-        Courier::finish_all(vec![self.courier]);
+        SinkWorker::finish_all(vec![self.worker]);
     }
 }
 

@@ -9,8 +9,7 @@ use std::time::Duration;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{Head, Now};
-use grail_observe::health::Health;
-use grail_observe::{CardMemory, Dropped, EngineMeter, Metrics, TextFormat};
+use grail_observe::{CardMemory, Dropped, EngineMeter, Metrics, StateObserver, TextFormat};
 use serde_json::Value;
 
 use crate::interop::python;
@@ -18,19 +17,25 @@ use crate::interop::python;
 #[test]
 fn the_official_parsers_take_both_formats_and_see_the_same() {
     let Some(python) = python("prometheus_client") else { return };
-    let (mut metrics, mut exposition) =
-        Metrics::new(Health::new(12_000).vitals(), Some(std::env::temp_dir()), &Dropped::default());
+    let mut observer = StateObserver::new(12_000, Box::new(|| false));
+    let (mut metrics, mut exposition) = Metrics::new(observer.state(), Some(std::env::temp_dir()), &Dropped::default());
     let meter = EngineMeter::new(Arc::new(|| vec![CardMemory { ordinal: 0, free: 3 << 30, total: 80 << 30 }]));
     exposition.show_engine(meter.clone());
     meter.watch()(Duration::from_millis(400), 4);
     // Every kind of metric has a sample, one with a label that must be escaped.
     let now = Now { monotonic_ms: 60_000, wall_ms: 1_758_700_000_000 };
-    metrics.event(now, &Event::HeadMoved(Head { number: 31 }));
+    observer.event(now, &Event::HeadMoved(Head { number: 31 }));
     let finding = "proof_valid/\"quoted\" and \\".to_owned();
-    metrics.action(now, &Action::Report(Report::RolloutRejected { index: 0, finding }));
-    metrics.action(now, &Action::Report(Report::WindowOpened { window_start: 30, with_beacon: true }));
     let lost = WindowReceipt::of(30, WindowOutcome::Lost("a bucket".to_owned()));
-    metrics.action(now, &Action::Report(Report::Receipt(lost)));
+    for report in [
+        Report::RolloutRejected { index: 0, finding },
+        Report::WindowOpened { window_start: 30, with_beacon: true },
+        Report::Receipt(lost),
+    ] {
+        let action = Action::Report(report);
+        observer.action(now, &action);
+        metrics.action(now, &action);
+    }
     let folder = tempfile::tempdir().unwrap();
     let files = [TextFormat::OpenMetrics, TextFormat::Prometheus].map(|format| {
         let path = folder.path().join(format!("{format:?}"));

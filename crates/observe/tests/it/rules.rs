@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use grail_observe::{Alarm, Bounds, Facts, Notice, Tower};
+use grail_observe::health::{HealthIssue, HealthSnapshot};
+use grail_observe::{Alarm, AlertRules, Notice};
 use proptest::prelude::*;
 
-const BOUNDS: Bounds = Bounds { block_ms: 12_000, disk_free_min: 2_000 };
+const DISK_FREE_MIN: u64 = 2_000;
+
+/// Health, and the free space on the disk.
+type Facts = (HealthSnapshot, Option<u64>);
 
 fn facts() -> impl Strategy<Value = Facts> {
-    let head_age = prop_oneof![Just(None), (0u64..240_000).prop_map(Some), Just(Some(120_000)), Just(Some(120_001))];
+    let issues = prop::sample::subsequence(HealthIssue::ALL.to_vec(), 0..=3);
     let disk = prop_oneof![
         Just(None),
         (0u64..5_000).prop_map(Some),
@@ -17,14 +21,9 @@ fn facts() -> impl Strategy<Value = Facts> {
         Just(Some(2_199)),
         Just(Some(2_200))
     ];
-    (0u64..4, 0u64..40, head_age, any::<Option<bool>>(), disk, any::<Option<bool>>()).prop_map(
-        |(windows_missed, uploads, head_age_ms, is_weighted, disk_free, is_registered)| Facts {
-            windows_missed,
-            uploads,
-            head_age_ms,
-            is_weighted,
-            disk_free,
-            is_registered,
+    (issues, 0u64..40, any::<Option<bool>>(), disk, any::<Option<bool>>()).prop_map(
+        |(issues, uploads, is_weighted, disk_free, is_registered)| {
+            (HealthSnapshot { issues, uploads, is_weighted, is_registered, ..HealthSnapshot::default() }, disk_free)
         },
     )
 }
@@ -32,21 +31,21 @@ fn facts() -> impl Strategy<Value = Facts> {
 /// Whether an alarm is on after this history, worked out from its beginning each time.
 fn is_on(alarm: Alarm, history: &[Facts]) -> bool {
     let mut on = false;
-    for (at, facts) in history.iter().enumerate() {
+    for (at, (health, disk_free)) in history.iter().enumerate() {
         let now = match alarm {
-            Alarm::WindowsMissed => Some(facts.windows_missed > 1),
-            Alarm::ChainStale => facts.head_age_ms.map(|age| age > 120_000),
-            Alarm::Excluded => facts.is_weighted.map(|weighted| {
-                let was = history[..=at].iter().any(|facts| facts.is_weighted == Some(true));
-                !weighted && (was || facts.uploads >= 24)
+            Alarm::WindowsMissed => Some(health.issues.contains(&HealthIssue::Upload)),
+            Alarm::ChainStale => Some(health.issues.contains(&HealthIssue::Chain)),
+            Alarm::Excluded => health.is_weighted.map(|weighted| {
+                let was = history[..=at].iter().any(|(health, _)| health.is_weighted == Some(true));
+                !weighted && (was || health.uploads >= 24)
             }),
             // Between the bounds it stays as it is.
-            Alarm::DiskNearlyFull => match facts.disk_free {
-                Some(free) if free < 2_000 => Some(true),
-                Some(free) if free >= 2_200 => Some(false),
+            Alarm::DiskNearlyFull => match disk_free {
+                Some(free) if *free < 2_000 => Some(true),
+                Some(free) if *free >= 2_200 => Some(false),
                 _ => None,
             },
-            Alarm::RegistrationLost => facts.is_registered.map(|registered| !registered),
+            Alarm::RegistrationLost => health.is_registered.map(|registered| !registered),
         };
         on = now.unwrap_or(on);
     }
@@ -56,11 +55,11 @@ fn is_on(alarm: Alarm, history: &[Facts]) -> bool {
 proptest! {
     #[test]
     fn each_alarm_is_told_once_when_it_begins_and_once_when_it_is_over(history in prop::collection::vec(facts(), 1..40)) {
-        let mut tower = Tower::new(BOUNDS);
+        let mut rules = AlertRules::new(DISK_FREE_MIN);
         let mut began: BTreeMap<Alarm, u64> = BTreeMap::new();
-        for (at, facts) in history.iter().enumerate() {
+        for (at, (health, disk_free)) in history.iter().enumerate() {
             let now_ms = 1_000 * at as u64;
-            let notices = tower.look(now_ms, facts);
+            let notices = rules.look(now_ms, health, *disk_free);
             for Notice { alarm, over_after_ms } in &notices {
                 match over_after_ms {
                     None => prop_assert_eq!(began.insert(*alarm, now_ms), None, "told twice"),
@@ -70,7 +69,7 @@ proptest! {
             for alarm in Alarm::ALL {
                 prop_assert_eq!(began.contains_key(&alarm), is_on(alarm, &history[..=at]), "{:?} at {}", alarm, at);
             }
-            prop_assert_eq!(tower.look(now_ms, facts), Vec::new(), "nothing is new in the same facts");
+            prop_assert_eq!(rules.look(now_ms, health, *disk_free), Vec::new(), "nothing is new in the same facts");
         }
     }
 }

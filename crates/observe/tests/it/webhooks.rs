@@ -7,8 +7,7 @@ use grail_config::{AlertsConfig, Endpoint, TelegramConfig};
 use grail_miner::driver::Observer;
 use grail_miner::machine::Event;
 use grail_miner::ports::Now;
-use grail_observe::health::Health;
-use grail_observe::{Courier, Dropped, start_watchtower};
+use grail_observe::{Dropped, SinkWorker, StateObserver, start_watchtower};
 use secrecy::SecretString;
 
 use grail_loopback::http::{Answer, Server, wait};
@@ -29,30 +28,32 @@ fn config(server: &Server) -> AlertsConfig {
     }
 }
 
-fn registration(health: &mut Health, uid: Option<u16>) {
-    health.event(Now::default(), &Event::RegistrationRead(Ok(uid)));
+fn registration(observer: &mut StateObserver, uid: Option<u16>) {
+    observer.event(Now::default(), &Event::RegistrationRead(Ok(uid)));
 }
 
 #[test]
 fn every_service_is_told_once_and_told_of_the_end() {
     let server = Server::start(|_| Answer::With(200, "ok".to_owned()));
-    let (mut health, dropped, folder) = (Health::new(100), Dropped::default(), tempfile::tempdir().unwrap());
-    let couriers =
-        start_watchtower(&config(&server), "5Miner", 100, health.vitals(), folder.path().to_owned(), &dropped).unwrap();
+    let mut observer = StateObserver::new(100, Box::new(|| false));
+    let (dropped, folder) = (Dropped::default(), tempfile::tempdir().unwrap());
+    let workers =
+        start_watchtower(&config(&server), "5Miner", 100, observer.state(), folder.path().to_owned(), &dropped)
+            .unwrap();
     let posts = |server: &Server| -> Vec<_> {
         server.requests().into_iter().filter(|request| request.method == "POST").collect()
     };
     server.wait("pings", |requests| requests.iter().filter(|request| request.path == "/ping/planted").count() > 2);
     assert!(posts(&server).is_empty(), "nothing is wrong yet");
-    registration(&mut health, None);
+    registration(&mut observer, None);
     wait("the alarm", || posts(&server).len() == 3);
     // It is looked many times, and told once.
     let pings = server.requests().len();
     server.wait("more pings", |requests| requests.len() > pings + 30);
     assert_eq!(posts(&server).len(), 3);
-    registration(&mut health, Some(7));
+    registration(&mut observer, Some(7));
     wait("the end", || posts(&server).len() == 6);
-    Courier::finish_all(couriers);
+    SinkWorker::finish_all(workers);
     for (path, field) in
         [("/slack/planted", "text"), ("/discord/planted", "content"), ("/bot1:planted/sendMessage", "text")]
     {
@@ -77,17 +78,19 @@ fn a_service_that_is_down_gets_it_later_and_one_that_refuses_is_counted() {
         "/discord/planted" => Answer::With(404, "{}".to_owned()),
         _ => Answer::With(200, "{}".to_owned()),
     });
-    let (mut health, dropped, folder) = (Health::new(100), Dropped::default(), tempfile::tempdir().unwrap());
-    let couriers =
-        start_watchtower(&config(&server), "5Miner", 100, health.vitals(), folder.path().to_owned(), &dropped).unwrap();
-    registration(&mut health, None);
+    let mut observer = StateObserver::new(100, Box::new(|| false));
+    let (dropped, folder) = (Dropped::default(), tempfile::tempdir().unwrap());
+    let workers =
+        start_watchtower(&config(&server), "5Miner", 100, observer.state(), folder.path().to_owned(), &dropped)
+            .unwrap();
+    registration(&mut observer, None);
     server.wait("three attempts at Slack", |requests| {
         requests.iter().filter(|request| request.path == "/slack/planted").count() == 3
     });
     wait("the refusal", || dropped.of("watchtower").get() == 1);
-    registration(&mut health, Some(7));
+    registration(&mut observer, Some(7));
     server.wait("the end at Slack", |requests| {
         requests.iter().filter(|request| request.path == "/slack/planted").count() == 4
     });
-    Courier::finish_all(couriers);
+    SinkWorker::finish_all(workers);
 }

@@ -1,0 +1,120 @@
+//! The state where the event loop writes it and other threads read it.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use grail_miner::driver::Observer;
+use grail_miner::machine::{Action, Event, Machine};
+use grail_miner::ports::Now;
+
+use crate::health::{HealthIssue, HealthSnapshot};
+use crate::state::MinerState;
+
+/// Says whether a connection to the chain is open.
+pub type IsConnected = Box<dyn Fn() -> bool>;
+
+/// A [`MinerState`] that threads share; clones are the same one. Every lock is held for a copy in memory, never while a
+/// socket is written to.
+#[derive(Debug, Clone)]
+pub struct SharedState(Arc<Mutex<Timed>>);
+
+#[derive(Debug)]
+struct Timed {
+    state: MinerState,
+    /// The event loop's time at the last event, and the same moment on this process's own clock.
+    now_ms: u64,
+    at: Instant,
+}
+
+/// The state while it is read; nobody else reads or writes it meanwhile.
+pub(crate) struct Reading<'a>(MutexGuard<'a, Timed>);
+
+impl SharedState {
+    fn timed(&self) -> MutexGuard<'_, Timed> {
+        // A panic in the fold ends the miner; until then a state that misses one event is better than none.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn read(&self) -> Reading<'_> {
+        Reading(self.timed())
+    }
+
+    /// Returns the miner's health now.
+    pub fn health(&self) -> HealthSnapshot {
+        let state = self.read();
+        state.health(state.now_ms())
+    }
+
+    /// Notes whether any validator gives the hotkey a weight above zero.
+    pub fn weight_read(&self, is_weighted: bool) {
+        self.timed().state.weight_read(is_weighted);
+    }
+}
+
+impl Reading<'_> {
+    /// Returns the event loop's monotonic time now, also if the loop stands still.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.0.now_ms.saturating_add(u64::try_from(self.0.at.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = MinerState;
+
+    fn deref(&self) -> &MinerState {
+        &self.0.state
+    }
+}
+
+/// Folds what passes the driver into a [`SharedState`], and logs what stops and resumes making progress.
+///
+/// It must be the first of the observers that read the state: each of them sees an event or action after it was folded.
+pub struct StateObserver {
+    state: SharedState,
+    is_connected: IsConnected,
+    issues: Vec<HealthIssue>,
+}
+
+impl StateObserver {
+    /// Returns the observer of a miner that has just started, on a chain with this block time.
+    pub fn new(block_ms: u64, is_connected: IsConnected) -> Self {
+        let timed = Timed { state: MinerState::new(block_ms), now_ms: 0, at: Instant::now() };
+        Self { state: SharedState(Arc::new(Mutex::new(timed))), is_connected, issues: Vec::new() }
+    }
+
+    /// Returns the state that it writes.
+    pub fn state(&self) -> SharedState {
+        self.state.clone()
+    }
+
+    pub(crate) fn fold(&mut self, now: Now, change: impl FnOnce(&mut MinerState)) {
+        let mut timed = self.state.timed();
+        (timed.now_ms, timed.at) = (now.monotonic_ms, Instant::now());
+        change(&mut timed.state);
+        let issues = timed.state.issues(now.monotonic_ms);
+        drop(timed);
+        for issue in issues.iter().filter(|issue| !self.issues.contains(issue)) {
+            tracing::warn!(ailing = issue.name(), "{issue}");
+        }
+        for issue in self.issues.iter().filter(|issue| !issues.contains(issue)) {
+            tracing::warn!(recovered = issue.name(), "{}", issue.recovery());
+        }
+        self.issues = issues;
+    }
+}
+
+impl Observer for StateObserver {
+    fn event(&mut self, now: Now, event: &Event) {
+        let is_connected = matches!(event, Event::HeadFailed(_)) && (self.is_connected)();
+        self.fold(now, |state| state.event(now, event, is_connected));
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.fold(now, |state| state.action(now, action));
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.fold(now, |state| state.settled(now, machine.head()));
+    }
+}
