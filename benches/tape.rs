@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_types, reason = "a benchmark reads the real clock and writes files")]
 
 use std::cell::RefCell;
+use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -72,6 +73,10 @@ impl Observer for Timed {
 
     fn handled(&mut self, now: Now, machine: &Machine) {
         self.held(|recorder| recorder.handled(now, machine));
+    }
+
+    fn origin(&mut self, now: Now, place: &'static Location<'static>) {
+        self.held(|recorder| recorder.origin(now, place));
     }
 }
 

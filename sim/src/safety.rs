@@ -1,6 +1,7 @@
 //! What must never happen, looked at after every event of the miner.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::Location;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, GroupId, GroupOrder, Machine, Report, WindowOutcome, WindowReceipt};
@@ -223,6 +224,8 @@ impl Observer for Safety {
             *known = (*count).max(*known);
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 impl ProcessFacts {

@@ -2,6 +2,7 @@
 //!
 //! Health is derived from what was achieved, never from a loop that goes round.
 
+use std::panic::Location;
 use std::sync::Arc;
 
 use grail_miner::driver::Observer;
@@ -154,6 +155,8 @@ impl Observer for Health {
         }
         self.examine(now);
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 #[cfg(test)]

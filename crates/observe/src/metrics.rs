@@ -6,6 +6,7 @@ pub(super) mod engine;
 pub(super) mod row;
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -320,6 +321,8 @@ impl Observer for Metrics {
             _ => {}
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 /// Everything that is counted, as text; and how the miner is.

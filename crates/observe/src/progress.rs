@@ -1,10 +1,11 @@
 //! Progress on a terminal: one bar for the current window, which fills up towards the upload.
 
 use std::fmt::Write;
+use std::panic::Location;
 use std::time::Duration;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Report, Timer};
+use grail_miner::machine::{Action, Event, Machine, Report, Timer};
 use grail_miner::ports::Now;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
@@ -99,6 +100,10 @@ impl Observer for Progress {
         }
         self.show(now);
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 #[cfg(test)]

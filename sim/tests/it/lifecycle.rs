@@ -1,6 +1,7 @@
 //! The driver's life: a graceful stop uploads what is clean, a crash loses nothing that was journalled.
 
 use std::cell::RefCell;
+use std::panic::Location;
 use std::rc::Rc;
 
 use grail_miner::driver::{Limits, Observer, Ports, run};
@@ -49,6 +50,10 @@ impl Observer for Log {
             _ => {}
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 impl Node {

@@ -1,6 +1,7 @@
 //! What a running miner knows of itself, kept by an observer and read by the socket's thread.
 
 use std::collections::VecDeque;
+use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -294,6 +295,8 @@ impl Observer for Board {
             self.shared.stop.send_replace(Stopping::Now);
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 impl Board {

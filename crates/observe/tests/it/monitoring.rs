@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, Once};
@@ -48,6 +49,10 @@ impl Observer for Book {
             self.receipts.push(receipt.clone());
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 struct Watched {
@@ -73,11 +78,23 @@ impl Observer for Watched {
         self.health.action(now, action);
         self.book.action(now, action);
         self.log.action(now, action);
+        self.samples.action(now, action);
     }
 
     fn handled(&mut self, now: Now, machine: &Machine) {
         self.metrics.handled(now, machine);
         self.health.handled(now, machine);
+        self.book.handled(now, machine);
+        self.log.handled(now, machine);
+        self.samples.handled(now, machine);
+    }
+
+    fn origin(&mut self, now: Now, place: &'static Location<'static>) {
+        self.metrics.origin(now, place);
+        self.health.origin(now, place);
+        self.book.origin(now, place);
+        self.log.origin(now, place);
+        self.samples.origin(now, place);
     }
 }
 
