@@ -264,7 +264,7 @@ fn event_mark(event: &Event) -> String {
         ChainError::Unreachable(_) => "unreachable",
         ChainError::RateLimited => "rate-limited",
         // No simulated node contradicts another one, and to the machine it is the same.
-        ChainError::Malformed(_) | ChainError::Disagreement { .. } => "malformed",
+        ChainError::Malformed(_) | ChainError::OtherNetwork(_) | ChainError::Disagreement { .. } => "malformed",
     };
     let bucket = |error: &BucketError| match error {
         BucketError::Transient(_) => "transient",
