@@ -90,7 +90,7 @@ fn the_simulated_journals_and_the_keypair_keep_their_contracts() {
     contract::signer(&keypair);
     let records = [
         JournalRecord::Window(context(&keypair)),
-        JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned(), groups: 1 },
+        JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned(), groups: 0 },
         JournalRecord::UploadDone { window_start: 30, digest: "ef".to_owned() },
     ];
     let audit = Audit::default();
