@@ -101,8 +101,10 @@ fn a_password_is_found_under_both_names_and_the_message_tells_the_one_that_can_b
 
 #[test]
 fn the_signers_contract_holds() {
-    for form in ["hot1", "hot1_ansible_vault"] {
-        let wallet = Wallets::with_sample(form).open_with("legacy-Passw0rd").unwrap();
+    let passwords =
+        [("hot1", ""), ("hot1_fernet_legacy", "fernet-Passw0rd"), ("hot1_ansible_vault", "legacy-Passw0rd")];
+    for (form, password) in passwords {
+        let wallet = Wallets::with_sample(form).open_with(password).unwrap();
         contract::signer(&wallet);
         assert_eq!(wallet.hotkey().to_ss58(), HOT1, "{form}");
     }
