@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_types, reason = "a benchmark reads the real clock and writes files")]
 
 use std::cell::RefCell;
+use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 use grail_sim::engine::SpeedProfile;
-use grail_sim::run::{SimConfig, machine_config, simulate};
+use grail_sim::run::{SimConfig, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_sim::time::EPOCH_WALL_MS;
 use grail_tape::{Header, Mode, Moment, Recorder, Rotation, Session, Tape, TapeFolder, replay};
@@ -73,6 +74,10 @@ impl Observer for Timed {
     fn handled(&mut self, now: Now, machine: &Machine) {
         self.held(|recorder| recorder.handled(now, machine));
     }
+
+    fn origin(&mut self, now: Now, place: &'static Location<'static>) {
+        self.held(|recorder| recorder.origin(now, place));
+    }
 }
 
 fn config(profile: &str, groups_max: Option<u32>) -> SimConfig {
@@ -92,7 +97,7 @@ fn recorded(config: &SimConfig) -> Recorded {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
     let rotation = Rotation { waits: true, ..Rotation::LIVE };
-    let header = Header::of(&machine_config(config), "synthetic");
+    let header = Header::of(&machine_settings(config), &machine_secrets(config.seed), "synthetic");
     let recorder = Recorder::begin_rotating(&tapes, rotation, &header, EPOCH_WALL_MS).expect("a writable folder");
     let path = recorder.path().to_owned();
     let timed = Rc::new(RefCell::new(Timed { recorder, spent: Vec::new() }));

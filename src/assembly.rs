@@ -1,8 +1,10 @@
 //! Live ports from the configuration: one function per port.
 
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use grail_engine::EngineError;
 use grail_miner::ports::Signer;
 use grail_protocol::signature::Keypair;
 
@@ -11,6 +13,7 @@ use grail_live::beacon::{DrandNetwork, DrandRelays, NetworkError, RelayPatience,
 use grail_live::bucket::{AccessKey, Addressing, BucketConfig, BucketConfigError, ReadAddress, S3Bucket};
 use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, SubtensorChain};
 use grail_live::committed::CommittedBucket;
+use grail_live::cuda_engine::CudaWorkersError;
 
 /// How long a read from the bucket waits for the chain to say what it holds: a quarter of a block time within these.
 const COMMITMENT_PATIENCE_MIN: Duration = Duration::from_millis(250);
@@ -27,6 +30,28 @@ pub enum BeaconSetupError {
     /// The relays are not usable.
     #[error(transparent)]
     Relays(#[from] RelaysError),
+}
+
+/// Why the engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineStartError {
+    /// The CUDA devices, or the model on them.
+    #[error(transparent)]
+    Cuda(#[from] CudaWorkersError),
+    /// The model in the binary.
+    #[error(transparent)]
+    Embedded(#[from] EngineError),
+    /// The model for a CPU.
+    #[error("GRAIL_MODEL_NAME is {model:?}; on a CPU set it to a model's folder, or to `rehearsal`")]
+    Folder {
+        /// As it was named.
+        model: String,
+        /// What is wrong with it.
+        source: EngineError,
+    },
+    /// The system gives no thread.
+    #[error("the engine's thread cannot be started")]
+    Thread(#[source] io::Error),
 }
 
 /// The chain as this hotkey sees it; connects on the first call.

@@ -5,9 +5,10 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::assembly::BeaconSetupError;
+use crate::assembly::{BeaconSetupError, EngineStartError};
 use grail_config::{ConfigErrors, CredentialsError, EnvFileError};
 use grail_cuda::{CudaEngineError, CudaError};
+use grail_engine::EngineError;
 use grail_folder::FolderError;
 use grail_hub::HubError;
 use grail_live::bucket::BucketConfigError;
@@ -17,7 +18,7 @@ use grail_live::instance::HotkeyLockError;
 use grail_live::journal::JournalFileError;
 use grail_observe::control::ControlError;
 use grail_observe::{EndpointError, LokiError, WandbError, WatchtowerError};
-use grail_operator::doctor::{Examination, env_file_passes, passes, wallet_passes};
+use grail_operator::doctor::{Examination, Hindrance, Obstacle, env_file_passes, passes, wallet_passes};
 use grail_wallet::WalletError;
 
 /// How a command ended.
@@ -149,8 +150,8 @@ impl Exit {
                  the permission; for a published write key the key"
             }
             Self::Configuration => {
-                "the configuration, the model's files or the data folder on this disk, or the driver of the device, which \
-                 answered"
+                "the configuration, the model's files or the data folder on this disk; the driver of the device, which \
+                 answered; or the store itself, by an error code that names the bucket, the region or what it lacks"
             }
         })
     }
@@ -190,20 +191,25 @@ impl Exit {
     }
 
     /// What an engine that does not start amounts to: another process may still hold the device or its memory.
-    pub fn of_engine(error: &anyhow::Error) -> Self {
-        let is_passing = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref() {
-            Some(CudaWorkersError::Engine(CudaEngineError::Cuda(error))) => {
-                matches!(error, CudaError::OutOfMemory { .. } | CudaError::DeviceLost { .. } | CudaError::Driver { .. })
+    pub fn of_engine(error: &EngineStartError) -> Self {
+        use CudaError::{DeviceLost, Driver, OutOfMemory};
+        use CudaWorkersError::Engine;
+
+        Self::Configuration.unless(match error {
+            EngineStartError::Cuda(Engine(CudaEngineError::Cuda(error))) => {
+                matches!(error, OutOfMemory { .. } | DeviceLost { .. } | Driver { .. })
             }
-            _ => cause.downcast_ref().is_some_and(passes),
-        };
-        if error.chain().any(is_passing) { Self::Retry } else { Self::Configuration }
+            EngineStartError::Cuda(Engine(CudaEngineError::Engine(EngineError::File { source, .. })))
+            | EngineStartError::Embedded(EngineError::File { source, .. })
+            | EngineStartError::Folder { source: EngineError::File { source, .. }, .. }
+            | EngineStartError::Thread(source) => passes(source),
+            _ => false,
+        })
     }
 
     /// How mining ends before it begins, by what the startup checks found; none if nothing keeps it from beginning.
     pub fn of_examination(examination: &Examination) -> Option<Self> {
-        let obstacle = examination.obstacles().next().map(|check| Self::of_check(check.code));
-        obstacle.or_else(|| examination.passing().next().map(|_| Self::Retry))
+        examination.hindrance().map(Self::from)
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
@@ -270,18 +276,16 @@ impl Exit {
     const fn unless(self, passes: bool) -> Self {
         if passes { Self::Retry } else { self }
     }
+}
 
-    /// What a failed check of `grail doctor` amounts to, by its code.
-    pub fn of_check(code: &str) -> Self {
-        match code {
-            "chain.registration" => Self::NotRegistered,
-            // An obstacle only where every node is of another network.
-            "chain.endpoint" => Self::Protocol,
-            "chain.commitment" => Self::Credentials,
-            // Another store is needed, and no other key.
-            "bucket.name" | "bucket.conditions" | "bucket.multipart" => Self::Configuration,
-            _ if code.starts_with("wallet.") || code.starts_with("bucket.") => Self::Credentials,
-            _ => Self::Configuration,
+impl From<Hindrance> for Exit {
+    fn from(hindrance: Hindrance) -> Self {
+        match hindrance {
+            Hindrance::Passing => Self::Retry,
+            Hindrance::Obstacle(Obstacle::NoUid) => Self::NotRegistered,
+            Hindrance::Obstacle(Obstacle::OtherNetwork) => Self::Protocol,
+            Hindrance::Obstacle(Obstacle::Credentials) => Self::Credentials,
+            Hindrance::Obstacle(Obstacle::Configuration) => Self::Configuration,
         }
     }
 }
@@ -376,6 +380,10 @@ mod tests {
         assert_eq!((unknown(denied), unknown(full)), (Exit::Configuration, Exit::Retry));
         assert_eq!(Exit::of_service(&anyhow::anyhow!("nobody knows")), Exit::Retry);
         let device = |error| Exit::of_engine(&CudaWorkersError::Engine(CudaEngineError::Cuda(error)).into());
+        let file = |source| EngineError::File { path: "m".into(), source };
+        let folder = |source| Exit::of_engine(&EngineStartError::Folder { model: "m".into(), source: file(source) });
+        assert_eq!(folder(io::ErrorKind::TimedOut.into()), Exit::Retry);
+        assert_eq!(folder(io::ErrorKind::NotFound.into()), Exit::Configuration);
         assert_eq!(device(CudaError::OutOfMemory { what: "weights", bytes: 1 }), Exit::Retry);
         assert_eq!(device(CudaError::NoDevice { ordinal: 1, count: 1 }), Exit::Configuration);
     }

@@ -6,9 +6,10 @@
 //! times in four ways, and the validator draws those groups that have most to show.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::Location;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event};
+use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
 use grail_verify::sampling::groups_checked;
@@ -114,4 +115,8 @@ impl Observer for Hindsight {
     }
 
     fn action(&mut self, _: Now, _: &Action) {}
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }

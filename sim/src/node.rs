@@ -180,6 +180,9 @@ impl Observer for Watchers {
         if self.log_places {
             self.trace.aside(now.monotonic_ms, &format!("asked for in {place}"));
         }
+        self.trace.origin(now, place);
+        self.safety.borrow_mut().origin(now, place);
+        self.other.iter().for_each(|other| other.borrow_mut().origin(now, place));
     }
 
     fn action(&mut self, now: Now, action: &Action) {
@@ -194,6 +197,7 @@ impl Observer for Watchers {
         if std::mem::take(&mut self.window_ended) {
             self.trace.line(now.monotonic_ms, "state", &machine.digest());
         }
+        self.trace.handled(now, machine);
         self.safety.borrow_mut().handled(now, machine);
         let violations = self.safety.borrow_mut().take_violations();
         violations.iter().for_each(|violation| self.trace.violation(self.time.now_ms(), violation));

@@ -1,6 +1,7 @@
 //! What must never happen, looked at after every event of the miner.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::Location;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, GroupId, GroupOrder, Machine, Report, WindowOutcome, WindowReceipt};
@@ -223,6 +224,8 @@ impl Observer for Safety {
             *known = (*count).max(*known);
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 impl ProcessFacts {
@@ -261,7 +264,7 @@ fn event_mark(event: &Event) -> String {
         ChainError::Unreachable(_) => "unreachable",
         ChainError::RateLimited => "rate-limited",
         // No simulated node contradicts another one, and to the machine it is the same.
-        ChainError::Malformed(_) | ChainError::Disagreement { .. } => "malformed",
+        ChainError::Malformed(_) | ChainError::OtherNetwork(_) | ChainError::Disagreement { .. } => "malformed",
     };
     let bucket = |error: &BucketError| match error {
         BucketError::Transient(_) => "transient",

@@ -1,10 +1,11 @@
 //! The trace: every event and action of a run in order, folded into one rolling hash.
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event};
+use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
+use std::panic::Location;
 use std::rc::Rc;
 
 /// Lines of a run, hashed as they come.
@@ -75,4 +76,8 @@ impl Observer for Trace {
     fn action(&mut self, now: Now, action: &Action) {
         self.line(now.monotonic_ms, "action", &action.summary());
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }

@@ -22,8 +22,9 @@ use indicatif::MultiProgress;
 use tokio::sync::watch;
 
 use crate::args::MineArguments;
+use crate::assembly::{self, EngineStartError};
 use crate::exit::{Exit, Told};
-use crate::{assembly, defect, output};
+use crate::{defect, output};
 use grail_config::{Environment, MinerConfig, TypedConfig};
 use grail_folder as folder;
 use grail_live::bucket::S3Bucket;
@@ -155,10 +156,10 @@ fn mine(
     let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
     let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
     let meter = EngineMeter::new(memory_of(cards));
-    let failed = |error: anyhow::Error| {
+    let failed = |error: EngineStartError| {
         // A device that was lost a moment ago may come back by itself.
         let exit = if life.after_loss { Exit::Retry } else { Exit::of_engine(&error) };
-        Told::new(exit, super::one_line(&error))
+        Told::new(exit, super::one_line(&error.into()))
     };
     let (engine, is_lost) = engine(arguments, &model, &meter.watch()).map_err(failed)?;
     loading.finish_and_clear();

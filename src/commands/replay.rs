@@ -65,20 +65,39 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     })
 }
 
+/// Why there is no outcome of a tape.
+#[derive(Debug, thiserror::Error)]
+enum Unreplayed {
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    #[error(transparent)]
+    Fork(#[from] TapeForkError),
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl Unreplayed {
+    const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Missing(_) | Self::Fork(TapeForkError::Unsigned) => Verdict::OtherEnvironment,
+            Self::Fork(_) | Self::Other(_) => Verdict::Unreadable,
+        }
+    }
+}
+
 fn outcome(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Outcome {
     let outcome = examined(path, arguments, faults);
     outcome.unwrap_or_else(|error| {
-        let is_elsewhere =
-            error.downcast_ref::<Missing>().is_some() || matches!(error.downcast_ref(), Some(TapeForkError::Unsigned));
-        let verdict = if is_elsewhere { Verdict::OtherEnvironment } else { Verdict::Unreadable };
+        let verdict = error.verdict();
         let shown = error.to_string();
         let named = path.display().to_string();
         Outcome { verdict, shown: if shown.contains(&named) { shown } else { format!("{named}: {shown}") } }
     })
 }
 
-fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow::Result<Outcome> {
-    let mut outcomes = Tape::read_all(path)?.into_iter().map(|tape| examined_one(path, &tape, arguments, faults));
+fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Result<Outcome, Unreplayed> {
+    let tapes = Tape::read_all(path).map_err(anyhow::Error::from)?;
+    let mut outcomes = tapes.into_iter().map(|tape| examined_one(path, &tape, arguments, faults));
     let first = outcomes.next().ok_or_else(|| anyhow!("there is no tape in {}", path.display()))??;
     outcomes.try_fold(first, |all, next| {
         let next = next?;
@@ -87,10 +106,11 @@ fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> anyhow
     })
 }
 
-fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &Faults) -> anyhow::Result<Outcome> {
+fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &Faults) -> Result<Outcome, Unreplayed> {
     let unknown = tape.header.unknown_decisions();
     if !unknown.is_empty() {
-        bail!("recorded with the decision versions {unknown:?}, which this build does not know; use a newer one");
+        let what = "which this build does not know; use a newer one";
+        return Err(anyhow!("recorded with the decision versions {unknown:?}, {what}").into());
     }
     if let Some(at) = arguments.fork_at {
         let generator = environment::generator(&tape.header, arguments.model.as_deref())?;
@@ -101,7 +121,7 @@ fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &
     }
     let mode = if arguments.lenient { Mode::Lenient } else { Mode::Strict };
     let options = Options { until: arguments.until, window: arguments.window, ..Options::of(mode) };
-    let mut found = replay_with(tape, &options)?;
+    let mut found = replay_with(tape, &options).map_err(anyhow::Error::from)?;
     let recomputation = recomputed(tape, arguments)?;
     if let Some(recomputation) = &recomputation {
         found.divergences.extend(recomputation.divergences.iter().cloned());
@@ -118,14 +138,14 @@ fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &
 }
 
 /// What the engine that was asked for makes of the recorded groups.
-fn recomputed(tape: &Tape, arguments: &ReplayArguments) -> anyhow::Result<Option<Recomputation>> {
+fn recomputed(tape: &Tape, arguments: &ReplayArguments) -> Result<Option<Recomputation>, Unreplayed> {
     let model = arguments.model.as_deref();
     let mut numerics: Box<dyn Numerics> = match arguments.engine {
         ReplayEngine::Recorded => return Ok(None),
         ReplayEngine::Cpu => Box::new(OnProcessor(environment::generator(&tape.header, model)?)),
         ReplayEngine::Cuda => Box::new(OnCard::open(&tape.header, model)?),
     };
-    let span = arguments.window.map(|window| tape.window(window)).transpose()?;
+    let span = arguments.window.map(|window| tape.window(window)).transpose().map_err(anyhow::Error::from)?;
     let steps = span.map_or(0..usize::MAX, |span| span.first_step..span.first_step + span.steps);
     let steps = steps.start..steps.end.min(arguments.until.unwrap_or(usize::MAX));
     Ok(Some(recompute(tape, steps, &mut *numerics).context("the engine fails")?))

@@ -106,7 +106,8 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
 }
 
 fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::Result<Recorder> {
-    let header = Header::of(&machine_settings(config), &machine_secrets(config.seed), engine.name()).simulated(config.seed);
+    let header =
+        Header::of(&machine_settings(config), &machine_secrets(config.seed), engine.name()).simulated(config.seed);
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     // Named by its seed, for virtual time always begins alike.
     Ok(Recorder::begin(&folder, &header, config.seed)?)

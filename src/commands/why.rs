@@ -14,7 +14,7 @@ use crate::exit::{Exit, Told};
 use grail_config::MinerConfig;
 use grail_observe::contract::Schema;
 use grail_operator::judge::{Judging, judge};
-use grail_operator::why::{Sources, Why, gather, page};
+use grail_operator::why::{ConclusionKind, Sources, Why, gather, page};
 
 pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
     let why = find_out(arguments)?;
@@ -24,8 +24,8 @@ pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
         output::line(page(&why));
     }
     Ok(match why.conclusion.kind {
-        "well" => Exit::Success,
-        "unknown" => Exit::Elsewhere,
+        ConclusionKind::Well => Exit::Success,
+        ConclusionKind::Unknown => Exit::Elsewhere,
         _ => Exit::No,
     })
 }

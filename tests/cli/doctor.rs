@@ -9,7 +9,7 @@ use grail_loopback::node::{NETUID, trouble};
 use grail_loopback::s3::{BUCKET, READ, ReadKey, S3Server, WRITE};
 use grail_loopback::scripted::{Answer, Server, dead_url, response};
 use grail_miner::ports::{Chain, Signer};
-use grail_operator::doctor::{Device, Examination, Limits, Status, document, page};
+use grail_operator::doctor::{Device, Examination, Hindrance, Limits, Obstacle, Status, document, page};
 use grail_serve::chain::State;
 
 /// The check of this code; there must be one.
@@ -109,7 +109,7 @@ async fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     world.node.doors()[0].set_syncing(true);
     let examination = world.examined().await;
     let shown = page(&examination, false);
-    assert!(check(&examination, "chain.registration").is_passing, "{shown}");
+    assert_eq!(check(&examination, "chain.registration").hindrance, Some(Hindrance::Passing), "{shown}");
     assert_eq!((examination.obstacles().count(), examination.may_mine()), (0, false), "{shown}");
     assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry));
     // A good node decides, wherever it stands in the list.
@@ -163,6 +163,7 @@ async fn keys_that_do_not_fit_are_told_apart() {
     let examination = write.examined().await;
     assert_fails(&examination, "bucket.write", true);
     assert!(check(&examination, "bucket.write").value.contains("SignatureDoesNotMatch"));
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::Credentials));
     let read = World::healthy("read secret").await.with("R2_READ_SECRET_ACCESS_KEY", "planted-other-secret");
     assert_fails(&read.examined().await, "bucket.read", true);
     let same = World::healthy("same").await.with("R2_READ_ACCESS_KEY_ID", WRITE.0);
@@ -212,8 +213,9 @@ async fn what_a_store_lacks_is_an_obstacle_by_name() {
         let examination = world.examined().await;
         let check = check(&examination, code);
         let shown = page(&examination, false);
-        assert!(check.is_obstacle && check.value.contains(value), "{code}: {shown}");
+        assert!(check.obstacle() == Some(Obstacle::Configuration) && check.value.contains(value), "{code}: {shown}");
         assert!(check.remedy.as_ref().unwrap().contains(remedy), "{code}: {shown}");
+        assert_eq!(Exit::of_examination(&examination), Some(Exit::Configuration), "another store is needed: {shown}");
     }
 }
 
@@ -252,6 +254,7 @@ async fn a_missing_bucket_is_told() {
     let examination = world.examined().await;
     assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"]);
     assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("create it"));
+    assert_eq!(Exit::of_examination(&examination), Some(Exit::Configuration));
     let named = World::healthy("named").await.with("R2_BUCKET_ID", "elsewhere");
     assert_fails(&named.examined().await, "bucket.name", true);
 }

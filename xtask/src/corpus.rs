@@ -262,7 +262,8 @@ fn simulation(command: &str) -> Result<SimConfig, CorpusError> {
 
 /// The tape of a simulation, or of the process that follows one that is killed.
 fn record(folder: &Path, config: &SimConfig, killed_at: Option<usize>) -> Result<PathBuf, CorpusError> {
-    let header = Header::of(&machine_settings(config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);
+    let header =
+        Header::of(&machine_settings(config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);
     let tapes = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     let observed = |run: &dyn Fn(&SimConfig)| {
         let recorder = Rc::new(RefCell::new(Recorder::begin(&tapes, &header, config.seed)?));

@@ -26,6 +26,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 pub use config::{AccessKey, Addressing, BucketConfig, BucketConfigError, ReadAddress};
+pub use failure::{RefusalCause, StoreRefusal};
 pub use progress::UploadProgress;
 
 use super::server_clock::ServerClock;
@@ -134,6 +135,12 @@ impl S3Bucket {
         self.writer.transport.saw_no_version() || self.second_writer.transport.saw_no_version()
     }
 
+    /// What the store refused in the last request that failed, if only the operator can lift it. Read it before the next
+    /// request.
+    pub fn refusal(&self) -> Option<StoreRefusal> {
+        self.failures.refusal()
+    }
+
     /// Writes an object in parts, whatever its size, and removes it again.
     ///
     /// # Errors
@@ -145,8 +152,7 @@ impl S3Bucket {
         let put = tokio::time::timeout(limit, self.put_in_parts(&self.writer, &write)).await;
         let put = put.unwrap_or_else(|_| Err(BucketError::Unknown(format!("no answer within {limit_ms} ms"))));
         // Also where it failed, since it may be there all the same.
-        let deleted = self.delete(key).await;
-        put.and(deleted)
+        self.removed_after(put.map(drop), key).await
     }
 
     /// Writes an object under no condition, and removes it again: whether a refusal is about the condition.
@@ -159,7 +165,17 @@ impl S3Bucket {
         let put = tokio::time::timeout(Duration::from_millis(limit_ms), self.writer.store.put(&path, payload)).await;
         let put = put.map(|put| put.map(drop).map_err(|error| self.failures.told(Operation::Put, &error)));
         let put = put.unwrap_or_else(|_| Err(BucketError::Unknown(format!("no answer within {limit_ms} ms"))));
-        put.and(self.delete(key).await)
+        self.removed_after(put, key).await
+    }
+
+    /// Removes the object; of two failures the first counts, and so does its refusal.
+    async fn removed_after(&self, put: Result<(), BucketError>, key: &str) -> Result<(), BucketError> {
+        let refusal = self.failures.refusal();
+        let deleted = self.delete(key).await;
+        if put.is_err() {
+            self.failures.remember(refusal);
+        }
+        put.and(deleted)
     }
 
     /// How far the store's clock is ahead of ours, in milliseconds, by its last answer; answers tell whole seconds.

@@ -30,7 +30,6 @@ use grail_miner::ports::{Chain, ChainError, CommitError, Head, Signer};
 use grail_protocol::signature::Hotkey;
 use tokio::time::Instant;
 
-pub use connection::OTHER_NETWORK;
 pub use fitness::Fitness;
 pub use settings::{ChainPatience, ChainSettings, ChainSettingsError, FINNEY_GENESIS};
 
@@ -196,7 +195,7 @@ impl SubtensorChain {
 
     /// An endpoint that answers with an error, or with something else than was asked for, is left for another one.
     fn settle<T>(&self, connection: &Rc<Connection>, answer: Result<T, Failure>) -> Result<T, Failure> {
-        if matches!(answer, Err(Failure::Answered { .. } | Failure::Malformed(_))) {
+        if matches!(answer, Err(Failure::Answered { .. } | Failure::Malformed(_) | Failure::OtherNetwork(_))) {
             self.failover.leave(connection);
         }
         self.failover.settle(connection, answer)

@@ -50,6 +50,21 @@ pub enum ChainError {
         /// What another one says.
         second: String,
     },
+    /// The endpoint serves another network, so none of its answers is about ours.
+    #[error("the chain endpoint gave a malformed answer ({0}); use another endpoint")]
+    OtherNetwork(OtherNetwork),
+}
+
+/// An endpoint of another network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{endpoint}: it serves another network: its genesis is {found}, and {wanted} is meant")]
+pub struct OtherNetwork {
+    /// The endpoint, as far as it may be shown.
+    pub endpoint: String,
+    /// Hash of its block 0.
+    pub found: String,
+    /// Hash of the network's block 0.
+    pub wanted: String,
 }
 
 /// Why a commitment was not made.

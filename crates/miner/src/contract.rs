@@ -2,6 +2,9 @@
 //!
 //! Each function panics with what was violated. The implementations must be healthy and fresh while they are examined.
 
+use futures_util::future::{Either, join, ready, select};
+use grail_protocol::generation::GeneratedRollout;
+
 use crate::ports::{
     Beacon, Bucket, BucketError, Chain, Clock, Engine, Etag, GroupRequest, Journal, JournalRecord, PutCondition, Signer,
 };
@@ -76,8 +79,13 @@ pub async fn bucket(bucket: &dyn Bucket, key: &str) {
     assert_eq!(read().await, None, "a deleted object is still there");
 }
 
-/// Examine an engine with a request of at least two streams.
-pub async fn engine(engine: &dyn Engine, request: &GroupRequest) {
+/// Checks what every engine keeps, with a request of at least two streams; returns the request's rollouts.
+pub async fn engine(engine: &dyn Engine, request: &GroupRequest) -> Vec<GeneratedRollout> {
+    assert!(engine.groups_in_flight_max() > 0, "an engine works on at least one group");
+    // The first poll hands the request over; `select` then drops the call.
+    let dropped = select(engine.generate(request), ready(())).await;
+    assert!(matches!(dropped, Either::Right(_)), "an engine does not work while it is polled");
+    drop(dropped);
     let rollouts = engine.generate(request).await.expect("a healthy engine generates");
     assert_eq!(rollouts.len(), request.streams.len(), "one rollout per stream");
     for rollout in &rollouts {
@@ -93,12 +101,20 @@ pub async fn engine(engine: &dyn Engine, request: &GroupRequest) {
             "a token outside the vocabulary"
         );
     }
+    rollouts
+}
+
+/// Checks an engine whose rollouts follow from the request alone, as [`engine`] and by repeating the request.
+pub async fn deterministic_engine(engine: &dyn Engine, request: &GroupRequest) {
+    let rollouts = self::engine(engine, request).await;
+    let last = GroupRequest { streams: request.streams[1..].to_vec(), ..request.clone() };
     let again = engine.generate(request).await.expect("a healthy engine generates");
     assert_eq!(again, rollouts, "the same request gave other rollouts");
-    let last = GroupRequest { streams: request.streams[1..].to_vec(), ..request.clone() };
     let alone = engine.generate(&last).await.expect("a healthy engine generates");
-    assert_eq!(alone, rollouts[1..], "a rollout depends on what is generated beside it");
-    assert!(engine.groups_in_flight_max() > 0, "an engine works on at least one group");
+    assert_eq!(alone, rollouts[1..], "a rollout depends on the other rollouts of its group");
+    let (again, last) = join(engine.generate(request), engine.generate(&last)).await;
+    assert_eq!(again.as_ref(), Ok(&rollouts), "a rollout depends on the other groups in flight");
+    assert_eq!(last.as_deref(), Ok(&rollouts[1..]), "a rollout depends on the other groups in flight");
 }
 
 /// Examine an empty journal with records of one window; leaves them there.

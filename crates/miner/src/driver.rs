@@ -73,15 +73,17 @@ impl Limits {
 }
 
 /// Sees every event and action as it passes: recorders, metrics, progress.
+///
+/// No method has a default body, so an observer that wraps others cannot forget to forward one.
 pub trait Observer {
     /// The machine is about to handle this event.
     fn event(&mut self, now: Now, event: &Event);
     /// The machine asked for this.
     fn action(&mut self, now: Now, action: &Action);
     /// The machine asked for the next action at this place of its source.
-    fn origin(&mut self, _now: Now, _place: &'static Location<'static>) {}
-    /// The machine has handled an event, and all that it asked for was told.
-    fn handled(&mut self, _now: Now, _machine: &Machine) {}
+    fn origin(&mut self, now: Now, place: &'static Location<'static>);
+    /// The machine has handled an event, and the observer has seen every action that it asked for.
+    fn handled(&mut self, now: Now, machine: &Machine);
 }
 
 /// For an owner who wants to look at it afterwards.

@@ -33,6 +33,7 @@ mod wandb;
 mod watchdog;
 mod watchtower;
 
+use std::panic::Location;
 use std::sync::Arc;
 
 use grail_miner::driver::Observer;
@@ -74,5 +75,9 @@ impl Observer for Observers {
 
     fn handled(&mut self, now: Now, machine: &Machine) {
         self.0.iter_mut().for_each(|observer| observer.handled(now, machine));
+    }
+
+    fn origin(&mut self, now: Now, place: &'static Location<'static>) {
+        self.0.iter_mut().for_each(|observer| observer.origin(now, place));
     }
 }

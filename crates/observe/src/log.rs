@@ -7,9 +7,10 @@ mod repeats;
 mod samples;
 
 use std::io::{self, Write};
+use std::panic::Location;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Area, Event, Report, WindowOutcome};
+use grail_miner::machine::{Action, Area, Event, Machine, Report, WindowOutcome};
 use grail_miner::ports::Now;
 use indicatif::MultiProgress;
 use tracing::level_filters::LevelFilter;
@@ -200,4 +201,8 @@ impl Observer for Log {
             }
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }

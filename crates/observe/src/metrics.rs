@@ -5,11 +5,12 @@
 pub(super) mod engine;
 pub(super) mod row;
 
+use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Area, Event, Report, WindowOutcome};
+use grail_miner::machine::{Action, Area, Event, Machine, Report, WindowOutcome};
 use grail_miner::ports::Now;
 use grail_protocol::answer::REWARD_BOUNDS;
 use prometheus_client::encoding::EncodeMetric;
@@ -265,6 +266,10 @@ impl Observer for Metrics {
             }
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 /// Renders the metrics as text, and answers for the miner's health.

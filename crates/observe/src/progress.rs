@@ -1,6 +1,7 @@
 //! Progress on a terminal: one bar for the current window, which fills up towards the upload.
 
 use std::fmt::Write;
+use std::panic::Location;
 use std::time::Duration;
 
 use grail_miner::driver::Observer;
@@ -73,6 +74,8 @@ impl Observer for Progress {
     fn handled(&mut self, now: Now, _: &Machine) {
         self.show(now);
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 #[cfg(test)]

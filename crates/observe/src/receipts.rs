@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 
 use crate::SharedState;
@@ -9,7 +10,7 @@ use crate::contract::Schema;
 use crate::state::{EndedWindow, MinerState, WindowState};
 use grail_folder::{self as folder, FolderError};
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Report, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{Action, Event, Machine, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::Now;
 use grail_protocol::window_file::object_key;
 use grail_terminal::{escaped, printable};
@@ -122,6 +123,10 @@ impl Observer for Receipts {
         drop(state);
         self.give(record, told(receipt, &self.read_from));
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 /// A receipt as an operator is told it: a window that was uploaded with the address from which validators read it, any

@@ -1,6 +1,7 @@
 //! The state where the event loop writes it and other threads read it.
 
 use std::ops::Deref;
+use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -117,4 +118,6 @@ impl Observer for StateObserver {
     fn handled(&mut self, now: Now, machine: &Machine) {
         self.fold(now, |state| state.settled(now, machine.head()));
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }

@@ -1,11 +1,12 @@
 //! A watchdog for the one thing that nothing inside the event loop can notice: that the loop itself stands still.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event};
+use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
 /// Counts the events that the core has handled.
@@ -18,6 +19,10 @@ impl Observer for Pulse {
     }
 
     fn action(&mut self, _: Now, _: &Action) {}
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 /// Watches a pulse from a thread of its own.

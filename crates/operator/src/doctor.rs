@@ -23,7 +23,7 @@ use grail_config::{ConfigErrors, EnvFileError, MinerConfig};
 use grail_live::beacon::DrandRelays;
 use grail_wallet::{HotkeyWallet, WalletError};
 
-pub use self::check::{Check, Status};
+pub use self::check::{Check, Hindrance, Obstacle, Status};
 pub use self::gpu::Device;
 pub use self::page::{document, page};
 pub use self::passing::{env_file_passes, passes, wallet_passes};
@@ -102,19 +102,20 @@ impl Examination {
         self.checks.iter().filter(|check| check.status == Status::Failure)
     }
 
-    /// The failures that no waiting heals: mining must not start.
+    /// What only the operator can fix: mining must not start.
     pub fn obstacles(&self) -> impl Iterator<Item = &Check> {
-        self.failures().filter(|check| check.is_obstacle)
+        self.failures().filter(|check| check.obstacle().is_some())
     }
 
-    /// The failures that pass by themselves, but before which mining cannot start.
-    pub fn passing(&self) -> impl Iterator<Item = &Check> {
-        self.failures().filter(|check| check.is_passing)
+    /// What prevents a start now: the first obstacle, or else something that passes by itself.
+    pub fn hindrance(&self) -> Option<Hindrance> {
+        let obstacle = self.obstacles().find_map(|check| check.hindrance);
+        obstacle.or_else(|| self.failures().find_map(|check| check.hindrance))
     }
 
     /// Whether mining would start now.
     pub fn may_mine(&self) -> bool {
-        self.obstacles().chain(self.passing()).next().is_none()
+        self.hindrance().is_none()
     }
 
     /// How many checks ended so.

@@ -9,7 +9,7 @@ mod receipts;
 
 use serde::Serialize;
 
-pub use self::conclusion::Conclusion;
+pub use self::conclusion::{Conclusion, ConclusionKind};
 pub use self::gather::{FactsOf, JudgeFile, Sources, gather, weight_now};
 pub use self::page::page;
 pub use self::receipts::{Receipt, receipts};

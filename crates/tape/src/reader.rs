@@ -211,8 +211,8 @@ mod tests {
 
     use super::*;
     use crate::format::{FORMAT, packed};
-    use serde_json::Value;
     use grail_miner::frames::frame;
+    use serde_json::Value;
 
     const MIB: usize = 1 << 20;
 

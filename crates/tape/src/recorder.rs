@@ -2,6 +2,7 @@
 
 mod writer;
 
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread::JoinHandle;
@@ -143,6 +144,8 @@ impl Observer for Recorder {
             self.put(Message::State { wall_ms: now.wall_ms, snapshot: Box::new(machine.snapshot()) });
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 impl Drop for Recorder {

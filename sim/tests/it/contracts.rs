@@ -14,10 +14,11 @@ use grail_protocol::signature::Keypair;
 use grail_sim::beacon::{BeaconLink, SimBeacon};
 use grail_sim::bucket::{BucketLink, SimBucket};
 use grail_sim::chain::{ChainLink, SimChain};
+use grail_sim::clock::{ClockOffset, NodeClock};
 use grail_sim::engine::{Generator, SimEngine, SpeedProfile};
 use grail_sim::faults::{Fault, FaultKind, FaultPlan};
 use grail_sim::journal::{DiskJournal, MemoryJournal};
-use grail_sim::ledger::Audit;
+use grail_sim::ledger::{Audit, AuditedJournal};
 use grail_sim::synthetic::SyntheticModel;
 use grail_sim::time::{SimClock, VirtualTime};
 
@@ -25,6 +26,13 @@ use grail_sim::time::{SimClock, VirtualTime};
 fn the_virtual_clock_keeps_the_contract() {
     let time = VirtualTime::default();
     let clock = SimClock(time.clone());
+    time.run(0, async move { contract::clock(&clock).await });
+}
+
+#[test]
+fn the_clock_of_a_node_keeps_the_contract() {
+    let time = VirtualTime::default();
+    let clock = NodeClock::new(time.clone(), Rc::new(FaultPlan::default()), ClockOffset::default());
     time.run(0, async move { contract::clock(&clock).await });
 }
 
@@ -72,20 +80,31 @@ fn both_simulated_engines_keep_the_contract() {
         };
         let profile = SpeedProfile::named("a100").expect("a known profile");
         let engine = SimEngine::new(time.clone(), generator, profile, Rc::new(FaultPlan::default()));
-        time.run(1, async move { contract::engine(&engine, &request).await });
+        time.run(1, async move { contract::deterministic_engine(&engine, &request).await });
     }
 }
 
 #[test]
-fn the_memory_journal_and_the_keypair_keep_their_contracts() {
+fn the_simulated_journals_and_the_keypair_keep_their_contracts() {
     let keypair = Keypair::from_seed(&[3; 32]);
     contract::signer(&keypair);
     let records = [
         JournalRecord::Window(context(&keypair)),
-        JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned(), groups: 1 },
+        JournalRecord::UploadStarted { window_start: 30, digest: "ef".to_owned(), groups: 0 },
         JournalRecord::UploadDone { window_start: 30, digest: "ef".to_owned() },
     ];
-    VirtualTime::default().run(1, async move { contract::journal(&MemoryJournal::default(), &records).await });
+    let audit = Audit::default();
+    let time = VirtualTime::default();
+    let journals: [Box<dyn Journal>; 3] = [
+        Box::new(MemoryJournal::default()),
+        Box::new(DiskJournal::new(time.clone(), Rc::new(FaultPlan::default()), audit.clone(), 1)),
+        Box::new(AuditedJournal { journal: MemoryJournal::default(), audit: Audit::default() }),
+    ];
+    for journal in journals {
+        let records = records.clone();
+        time.run(1, async move { contract::journal(&*journal, &records).await });
+    }
+    assert_eq!(audit.violations(), []);
 }
 
 fn context(keypair: &Keypair) -> WindowContext {

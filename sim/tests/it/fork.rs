@@ -7,6 +7,7 @@
 )]
 
 use std::cell::RefCell;
+use std::panic::Location;
 use std::rc::Rc;
 
 use grail_miner::driver::Observer;
@@ -32,6 +33,10 @@ impl Observer for Log {
     }
 
     fn action(&mut self, _: Now, _: &Action) {}
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 fn config(seed: u64, faults: Faults) -> SimConfig {

@@ -1,10 +1,13 @@
 //! The driver's life: a graceful stop uploads what is clean, a crash loses nothing that was journalled.
 
 use std::cell::RefCell;
+use std::panic::Location;
 use std::rc::Rc;
 
 use grail_miner::driver::{Limits, Observer, Ports, run};
-use grail_miner::machine::{Action, Event, Machine, MachineSecrets, MachineSettings, Report, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{
+    Action, Event, Machine, MachineSecrets, MachineSettings, Report, WindowOutcome, WindowReceipt,
+};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Keypair;
@@ -49,6 +52,10 @@ impl Observer for Log {
             _ => {}
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 impl Node {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use grail_miner::machine::{
-    Action, Event, GroupId, GroupOrder, JournalEntry, Machine, MachineSecrets, MachineSettings, Report, Timer, WindowOutcome,
+    Action, Event, GroupId, GroupOrder, JournalEntry, Machine, MachineSecrets, MachineSettings, Report, Timer,
+    WindowOutcome,
 };
 use grail_miner::ports::{
     BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, GroupRequest, Head, JournalError, Now,

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use grail_cuda::decode::DecodeSettings;
 use grail_cuda::{CudaSettings, ProofWatch};
 use grail_engine::CpuEngine;
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
-use crate::assembly;
+use crate::assembly::{self, EngineStartError};
 use crate::exit::{Exit, Told};
 use grail_config::{Environment, MinerConfig, Network, TypedConfig};
 use grail_hub::local_name;
@@ -111,7 +110,7 @@ pub(super) fn engine(
     arguments: &MineArguments,
     model: &str,
     watch: &ProofWatch,
-) -> anyhow::Result<(Rc<dyn Engine>, Lost)> {
+) -> Result<(Rc<dyn Engine>, Lost), EngineStartError> {
     match arguments.device {
         Device::Cuda => {
             let settings = arguments.devices.iter().map(|&ordinal| CudaSettings {
@@ -124,8 +123,8 @@ pub(super) fn engine(
             Ok((workers.clone(), Box::new(move || workers.is_lost())))
         }
         Device::Cpu => {
-            let worker = CpuWorker::start_watched(cpu_engine(model)?, watch.clone())
-                .context("the engine's thread cannot be started")?;
+            let worker = CpuWorker::start_watched(cpu_engine(model)?, watch.clone());
+            let worker = worker.map_err(EngineStartError::Thread)?;
             Ok((Rc::new(worker), Box::new(|| false)))
         }
     }
@@ -150,13 +149,12 @@ pub(super) fn loads(device: Device, model: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cpu_engine(model: &str) -> anyhow::Result<CpuEngine> {
+fn cpu_engine(model: &str) -> Result<CpuEngine, EngineStartError> {
     if model == "rehearsal" {
         return Ok(CpuEngine::rehearsal()?);
     }
-    CpuEngine::from_folder(Path::new(model)).with_context(|| {
-        format!("GRAIL_MODEL_NAME is {model:?}; on a CPU set it to a model's folder, or to `rehearsal`")
-    })
+    CpuEngine::from_folder(Path::new(model))
+        .map_err(|source| EngineStartError::Folder { model: model.to_owned(), source })
 }
 
 /// The hotkey. A password that was typed before is in the inputs; otherwise a person at a terminal is asked for it, if

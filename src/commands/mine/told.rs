@@ -25,7 +25,7 @@ pub(super) fn tell_of(journal: &FileJournal) {
 pub(super) fn found(examination: &Examination) {
     for check in examination.checks.iter().filter(|check| matches!(check.status, Status::Warning | Status::Failure)) {
         let remedy = check.remedy.as_deref().unwrap_or_default();
-        match check.is_obstacle || check.is_passing {
+        match check.hindrance.is_some() {
             true => tracing::error!("{}: {}: {remedy}", check.code, check.value),
             false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
         }

@@ -83,10 +83,10 @@ pub(super) struct OnCard(DeviceProver);
 
 impl OnCard {
     /// The tape's model on the first card, with the bits of the tape's profile.
-    pub(super) fn open(header: &Header, named: Option<&str>) -> anyhow::Result<Self> {
+    pub(super) fn open(header: &Header, named: Option<&str>) -> Result<Self, Missing> {
         let model = model_of(header, named);
         if model == "synthetic formula" {
-            return Err(Missing::Engine { engine: "cuda", model, instead: "cpu" }.into());
+            return Err(Missing::Engine { engine: "cuda", model, instead: "cpu" });
         }
         let profile = header.numerics.as_deref().map_or(Ok(TorchProfile::default()), str::parse);
         let profile = profile.map_err(Missing::Numerics)?;

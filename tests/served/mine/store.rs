@@ -84,7 +84,7 @@ fn a_store_without_conditional_writes_keeps_the_miner_from_starting() {
     scene.served.world().switch_on(ServeFault::NoConditions);
     let ended = scene.mine(&[]).end();
     let log = ended.stderr.join("\n");
-    assert_eq!(ended.status.code(), Some(Exit::Credentials.code().into()), "{log}");
+    assert_eq!(ended.status.code(), Some(Exit::Configuration.code().into()), "{log}");
     assert!(log.contains("conditional writes") && log.contains("use another store"), "{log}");
     assert!(!log.contains("tries it again"), "{log}");
 }

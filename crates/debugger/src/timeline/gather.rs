@@ -1,6 +1,7 @@
 //! From events and actions to lanes.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, GroupId, JournalEntry, Machine, Report, Timer};
@@ -240,6 +241,8 @@ impl Observer for Gatherer {
     }
 
     fn handled(&mut self, _: Now, _: &Machine) {}
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 impl WindowLanes {

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use grail_miner::machine::view::View;
 
 use super::condition::{Condition, Moment};
+use grail_tape::Tape;
 use grail_tape::begins_anew;
 use grail_tape::{Frame, Header, Step, line};
 use grail_tape::{Line, compared};
-use grail_tape::Tape;
 
 /// Machines that are kept over the whole tape.
 const FAR_MAX: usize = 16;

@@ -36,7 +36,8 @@ pub(crate) fn simulation(seed: u64, windows: u64, faults: &str) -> SimConfig {
 pub(crate) fn recorded_by(config: SimConfig) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
-    let header = Header::of(&machine_settings(&config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);
+    let header =
+        Header::of(&machine_settings(&config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);
     let recorder = Recorder::begin(&tapes, &header, config.seed).unwrap();
     let path = recorder.path().to_owned();
     let recorder = Rc::new(RefCell::new(recorder));

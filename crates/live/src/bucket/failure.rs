@@ -1,5 +1,6 @@
 //! What a failed request means: who must act, and what may have happened.
 
+use std::cell::RefCell;
 use std::error::Error;
 
 use grail_miner::ports::BucketError;
@@ -46,18 +47,57 @@ impl Operation {
     }
 }
 
+/// What a store's refusal is about, and so what the operator must change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalCause {
+    /// The key, or what it permits.
+    Key,
+    /// This machine's clock, which is too far from the store's.
+    Clock,
+    /// The bucket's name, region or endpoint.
+    Place,
+    /// The bucket is full, or takes no object of this size.
+    Room,
+    /// The store lacks an operation that mining needs.
+    Feature,
+}
+
+/// A refusal by the store itself that only the operator can lift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreRefusal {
+    /// What it is about.
+    pub cause: RefusalCause,
+    /// The store's error code and the HTTP status.
+    pub brief: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
 /// Words failures, without the keys that a store may quote.
 pub(super) struct Failures {
     secrets: Vec<SecretString>,
+    /// The refusal in the last failure, if it was one.
+    refusal: RefCell<Option<StoreRefusal>>,
 }
 
 impl Failures {
     pub(super) fn new(keys: [&AccessKey; 2]) -> Self {
-        Self { secrets: keys.iter().flat_map(|key| [key.secret.clone(), key.id.clone()]).collect() }
+        let secrets = keys.iter().flat_map(|key| [key.secret.clone(), key.id.clone()]).collect();
+        Self { secrets, refusal: RefCell::default() }
+    }
+
+    /// The refusal in the last failure, if it was one.
+    pub(super) fn refusal(&self) -> Option<StoreRefusal> {
+        self.refusal.borrow().clone()
+    }
+
+    pub(super) fn remember(&self, refusal: Option<StoreRefusal>) {
+        self.refusal.replace(refusal);
     }
 
     /// The port's error for the library's.
     pub(super) fn told(&self, operation: Operation, error: &object_store::Error) -> BucketError {
+        self.refusal.take();
         match refusal_in(error) {
             Some(Refusal::Store { status, code, message }) => self.refused(operation, *status, code, message),
             Some(stranger @ Refusal::Stranger { status, .. }) => self.unclear(operation, *status, stranger),
@@ -76,9 +116,11 @@ impl Failures {
 
     /// What a store's own error means.
     fn refused(&self, operation: Operation, status: u16, code: &str, message: &str) -> BucketError {
-        if let Some(remedy) = remedy(operation, status, code) {
+        if let Some((cause, remedy)) = remedy(operation, status, code) {
             let brief = self.hidden(&format!("{code}, HTTP status {status}"));
-            return BucketError::Refused(format!("{remedy} ({brief})"));
+            let text = format!("{remedy} ({brief})");
+            self.remember(Some(StoreRefusal { cause, brief, remedy }));
+            return BucketError::Refused(text);
         }
         let text = self.hidden(&format!("HTTP status {status}, {code}: {message}"));
         match status {
@@ -127,26 +169,33 @@ pub(super) fn may_be_missing(error: &(dyn Error + 'static)) -> bool {
     refusal_in(error).is_some_and(|refusal| refusal.status() == 404)
 }
 
-/// What the operator must do, for refusals that only the operator can lift.
-fn remedy(operation: Operation, status: u16, code: &str) -> Option<&'static str> {
+/// What a refusal is about and what the operator must do, for refusals that only the operator can lift.
+fn remedy(operation: Operation, status: u16, code: &str) -> Option<(RefusalCause, &'static str)> {
+    let (key, place, room) = (RefusalCause::Key, RefusalCause::Place, RefusalCause::Room);
     Some(match (code, status) {
-        ("SignatureDoesNotMatch", _) => "the secret access key does not fit its id; copy both again",
+        ("SignatureDoesNotMatch", _) => (key, "the secret access key does not fit its id; copy both again"),
         ("InvalidAccessKeyId" | "NotSignedUp", _) => {
-            "the store does not know the access key id; copy it again, or make a new key"
+            (key, "the store does not know the access key id; copy it again, or make a new key")
         }
-        ("ExpiredToken" | "TokenRefreshRequired", _) => "the key has expired; make a new one",
-        ("RequestTimeTooSkewed", _) => "the host's clock is wrong; set it, best by NTP",
-        ("NoSuchBucket", _) => "there is no such bucket; create it, or correct its name and account id",
-        ("InvalidBucketName", _) => "the bucket's name is not allowed; correct it",
+        ("ExpiredToken" | "TokenRefreshRequired", _) => (key, "the key has expired; make a new one"),
+        ("RequestTimeTooSkewed", _) => (RefusalCause::Clock, "the host's clock is wrong; set it, best by NTP"),
+        ("NoSuchBucket", _) => (place, "there is no such bucket; create it, or correct its name and account id"),
+        ("InvalidBucketName", _) => (place, "the bucket's name is not allowed; correct it"),
         ("AuthorizationHeaderMalformed" | "InvalidRegionName" | "PermanentRedirect", _) => {
-            "the bucket lies in another region or at another endpoint; correct R2_REGION (R2's is `auto`) and R2_ENDPOINT_URL"
+            let remedy = "the bucket lies in another region or at another endpoint; correct R2_REGION (R2's is `auto`) \
+                          and R2_ENDPOINT_URL";
+            (place, remedy)
         }
-        ("EntityTooLarge", _) => "the store takes no object of this size; raise its limit",
-        ("QuotaExceeded" | "InsufficientStorage", _) | (_, 507) => "the bucket is full; delete old windows from it",
+        ("EntityTooLarge", _) => (room, "the store takes no object of this size; raise its limit"),
+        ("QuotaExceeded" | "InsufficientStorage", _) | (_, 507) => {
+            (room, "the bucket is full; delete old windows from it")
+        }
         ("AccessDenied", _) | (_, 401 | 403) => {
-            "the key lacks permission; the write key needs to write and delete objects, the read key to read and list them"
+            let remedy = "the key lacks permission; the write key needs to write and delete objects, the read key to \
+                          read and list them";
+            (key, remedy)
         }
-        ("NotImplemented", _) | (_, 501) => operation.missing_feature(),
+        ("NotImplemented", _) | (_, 501) => (RefusalCause::Feature, operation.missing_feature()),
         _ => return None,
     })
 }
@@ -207,6 +256,27 @@ mod tests {
         for status in [304, 412] {
             assert_eq!(unclear(Operation::Put, status), BucketError::ConditionFailed, "{status}");
         }
+    }
+
+    #[test]
+    fn a_refusal_says_what_it_is_about_until_the_next_failure() {
+        use RefusalCause::{Clock, Feature, Key, Place, Room};
+        let failures = failures();
+        for (status, code, cause) in [
+            (403, "AccessDenied", Some(Key)),
+            (403, "RequestTimeTooSkewed", Some(Clock)),
+            (404, "NoSuchBucket", Some(Place)),
+            (507, "InsufficientStorage", Some(Room)),
+            (501, "NotImplemented", Some(Feature)),
+        ] {
+            let error = failures.refused(Operation::Put, status, code, "");
+            let refusal = failures.refusal().unwrap();
+            assert_eq!(Some(refusal.cause), cause, "{code}");
+            assert_eq!(error, BucketError::Refused(format!("{} ({})", refusal.remedy, refusal.brief)));
+        }
+        let broken = object_store::Error::Generic { store: "S3", source: "broken".into() };
+        failures.told(Operation::Get, &broken);
+        assert_eq!(failures.refusal(), None);
     }
 
     #[test]

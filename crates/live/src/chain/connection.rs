@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use grail_miner::ports::OtherNetwork;
 use jsonrpsee::core::client::async_client::PingConfig;
 use jsonrpsee::core::client::{Client, ClientBuilder, ClientT, Error, Subscription, SubscriptionClientT};
 use serde_json::Value;
@@ -27,9 +28,6 @@ const PONG_LIMIT: Duration = Duration::from_secs(25);
 const WAITING_REQUESTS_MAX: usize = 64;
 /// Notifications that wait for us; more end the subscription.
 const NOTIFICATIONS_MAX: usize = 64;
-
-/// What is wrong with a node whose genesis is not the one that is meant.
-pub const OTHER_NETWORK: &str = "it serves another network";
 
 /// An open connection. Dropping a call's future at any time is safe.
 #[derive(Debug)]
@@ -95,8 +93,8 @@ impl Connection {
         match wanted {
             Some(wanted) if wanted != found => {
                 let (wanted, found) = (hex::encode(wanted), hex::encode(found));
-                let what = format!("{OTHER_NETWORK}: its genesis is 0x{found}, and 0x{wanted} is meant");
-                Err(self.named(Failure::malformed(what)))
+                let [found, wanted] = [found, wanted].map(|hash| format!("0x{hash}"));
+                Err(Failure::OtherNetwork(OtherNetwork { endpoint: self.endpoint.name(), found, wanted }))
             }
             _ => Ok(found),
         }

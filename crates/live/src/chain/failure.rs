@@ -1,6 +1,6 @@
 //! What goes wrong between us and a node, told apart by what follows from it.
 
-use grail_miner::ports::{ChainError, CommitError};
+use grail_miner::ports::{ChainError, CommitError, OtherNetwork};
 use jsonrpsee::client_transport::ws::{WsError, WsHandshakeError};
 use jsonrpsee::core::client::Error;
 
@@ -28,6 +28,8 @@ pub(super) enum Failure {
     },
     /// It answered with something else than was asked for.
     Malformed(String),
+    /// It serves another network.
+    OtherNetwork(OtherNetwork),
 }
 
 impl Failure {
@@ -84,6 +86,7 @@ impl Failure {
             Self::Broken(why) => Self::Broken(format!("{endpoint}: {why}")),
             Self::Answered { code, text } => Self::Answered { code, text: format!("{endpoint}: {text}") },
             Self::Malformed(why) => Self::Malformed(format!("{endpoint}: {why}")),
+            Self::OtherNetwork(what) => Self::OtherNetwork(OtherNetwork { endpoint: endpoint.to_owned(), ..what }),
         }
     }
 
@@ -106,6 +109,7 @@ impl Failure {
             Self::RateLimited => "the endpoint limits our rate".to_owned(),
             Self::Broken(why) | Self::Malformed(why) => why,
             Self::Answered { code, text } => format!("error {code}: {text}"),
+            Self::OtherNetwork(what) => what.to_string(),
         })
     }
 }
@@ -116,6 +120,7 @@ impl From<Failure> for ChainError {
             Failure::RateLimited => Self::RateLimited,
             Failure::Broken(why) => Self::Unreachable(why),
             Failure::Malformed(what) => Self::Malformed(what),
+            Failure::OtherNetwork(what) => Self::OtherNetwork(what),
             Failure::Answered { code, text } => {
                 let text = format!("error {code}: {text}");
                 if NOT_SERVED_CODES.contains(&code) { Self::Malformed(text) } else { Self::Unreachable(text) }

@@ -131,8 +131,11 @@ async fn a_network_that_is_not_meant_is_refused() {
     let settings = ChainSettings { endpoints: vec![address], genesis: Some([1; 32]), ..settings(&node) };
     let chain = chain_by(&settings);
     let refused = soon(chain.next_head(0)).await;
-    let Err(ChainError::Malformed(why)) = &refused else { panic!("{refused:?}") };
-    assert!(why.starts_with(&format!("{}: it serves another network", node.address())), "{why}");
+    let Err(ChainError::OtherNetwork(why)) = &refused else { panic!("{refused:?}") };
+    assert_eq!(why.endpoint, node.address());
+    assert_eq!(why.wanted, format!("0x{}", "01".repeat(32)));
+    let why = refused.unwrap_err().to_string();
+    assert!(why.contains("it serves another network"), "{why}");
     assert!(!why.contains("hunter2"), "{why}");
     let refused = soon(chain.commit(&credentials(1))).await;
     assert!(matches!(refused, Err(CommitError::Refused(_))), "nothing is sent to it: {refused:?}");

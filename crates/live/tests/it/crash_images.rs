@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -44,6 +45,10 @@ impl Observer for Seen {
             self.records.push(record.clone());
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 fn lived() -> (MachineSettings, Seen) {

@@ -15,6 +15,8 @@ mod bucket_hedge;
 mod chain;
 mod chain_failures;
 mod clock;
+mod committed;
 mod crash_images;
+mod engine;
 mod instance;
 mod journal;

@@ -162,8 +162,8 @@ mod tests {
 
     use super::*;
     use crate::answers::JournalRecord;
-    use crate::machine::passed::MISSED_WHY;
     use crate::answers::Now;
+    use crate::machine::passed::MISSED_WHY;
     use crate::machine::{Event, Machine, MachineSecrets, MachineSettings, Report, WindowOutcome};
     use grail_protocol::constants::window_start;
 

@@ -56,7 +56,12 @@ impl Settlement {
     }
 
     /// The upload that was in flight when its window ended is over, however it went.
-    pub(super) fn on_put_answered(&mut self, cx: &mut Context<'_>, window_start: u64, result: Result<Etag, BucketError>) {
+    pub(super) fn on_put_answered(
+        &mut self,
+        cx: &mut Context<'_>,
+        window_start: u64,
+        result: Result<Etag, BucketError>,
+    ) {
         let Some(unsettled) = self.of(window_start) else { return };
         unsettled.waiting = false;
         if let Err(error) = result {

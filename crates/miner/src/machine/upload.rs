@@ -84,11 +84,7 @@ enum Stage {
     Putting,
     /// The object is being read; `written` if the write was acknowledged, `strange` the digest of something that is none
     /// of our files.
-    Reading {
-        written: bool,
-        missing: u32,
-        strange: Option<String>,
-    },
+    Reading { written: bool, missing: u32, strange: Option<String> },
     /// The object of an earlier generation is being removed.
     Deleting,
     /// Waiting to go on.

@@ -8,9 +8,15 @@ use crate::answers::{EngineError, GroupRequest};
 /// Rollouts by a model.
 ///
 /// # Contract
-/// `generate` gives one rollout per stream, in order; each begins with the prompt, and the same request gives the same
-/// rollouts whatever else is in flight. Dropping the future ends the work. Up to `groups_in_flight_max` calls may be
-/// pending; they are served first come, first served.
+/// - `generate` returns one rollout per stream, in order. Each rollout begins with the prompt.
+/// - A deterministic engine returns the same rollouts for the same request, whatever else is in flight. A CPU engine is
+///   always deterministic. A GPU engine is deterministic only with the setting `deterministic`: without it the shape of a
+///   batch follows from what else is in flight, other shapes sum in another order, and the sampled tokens can differ. The
+///   sketches of a rollout fit its own tokens either way.
+/// - Dropping the future ends the work, or discards its result where the engine cannot interrupt it.
+/// - Up to `groups_in_flight_max` calls may be pending. The engine serves them first come, first served.
+///
+/// [`crate::contract::engine`] checks every engine, [`crate::contract::deterministic_engine`] the deterministic ones.
 #[async_trait(?Send)]
 pub trait Engine {
     /// Generate and prove.

@@ -1,5 +1,6 @@
 //! The status of a running miner, read by the socket's thread.
 
+use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -195,4 +196,6 @@ impl Observer for Board {
             self.shared.stop.send_replace(Stopping::Now);
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }

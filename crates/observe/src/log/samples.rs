@@ -1,9 +1,10 @@
 //! Samples of what the model writes, for an operator who asks for everything.
 
+use std::panic::Location;
 use std::rc::Rc;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event};
+use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::{Engine, Now};
 
 use grail_terminal::printable;
@@ -57,4 +58,8 @@ impl Observer for Samples {
     }
 
     fn action(&mut self, _: Now, _: &Action) {}
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }

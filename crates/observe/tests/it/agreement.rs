@@ -1,6 +1,7 @@
 //! Board, metrics and receipts must tell the same of a simulated run, and the state must agree with the machine.
 
 use std::cell::RefCell;
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -66,6 +67,8 @@ impl Observer for Checked {
         let current = self.state.current_window().map(|(start, _)| start);
         assert!(machine.window_start().is_none() || machine.window_start() == current);
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, Once};
@@ -47,6 +48,10 @@ impl Observer for Book {
             self.receipts.push(receipt.clone());
         }
     }
+
+    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
+
+    fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
 struct Watched {
@@ -76,6 +81,12 @@ impl Observer for Watched {
 
     fn handled(&mut self, now: Now, machine: &Machine) {
         self.state.handled(now, machine);
+    }
+
+    fn origin(&mut self, now: Now, place: &'static Location<'static>) {
+        self.state.origin(now, place);
+        self.log.origin(now, place);
+        self.samples.origin(now, place);
     }
 }
 

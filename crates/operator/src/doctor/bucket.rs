@@ -6,11 +6,11 @@ use std::time::Duration;
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use tokio::time::timeout;
 
-use super::check::{Check, Status};
+use super::check::{Check, Obstacle, Status};
 use super::configuration::VALUES;
 use super::{Limits, Subject, clock};
 use grail_config::{CredentialsError, ReadPlace, StorageConfig};
-use grail_live::bucket::{AccessKey, Addressing, BucketConfig, ReadAddress, S3Bucket};
+use grail_live::bucket::{AccessKey, Addressing, BucketConfig, ReadAddress, RefusalCause, S3Bucket, StoreRefusal};
 use grail_live::unix_ms;
 
 const WRITE: &str = "bucket.write";
@@ -21,8 +21,6 @@ const READ_ONLY: &str = "bucket.read_only";
 const DELETE: &str = "bucket.delete";
 const CLOCK: &str = "clock.bucket";
 const CONTENT: &[u8] = b"`grail doctor` wrote this to see whether it can; it may be deleted";
-/// What stores say about a request whose time differs from theirs by a quarter of an hour.
-const CLOCK_REFUSAL: &str = "RequestTimeTooSkewed";
 const OTHER_CONTENT: &[u8] = b"`grail doctor` wrote this over it";
 /// How often, and how much later, a write that is not there is looked for again.
 const LATE_READS_MAX: usize = 3;
@@ -46,25 +44,28 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
         Err(error) => {
             let skipped = [READ, CONDITIONS, MULTIPART, READ_ONLY, DELETE, CLOCK];
             let skipped = skipped.map(|code| Check::skipped(code, WRITE));
-            return [Check::obstacle_told(WRITE, &error.to_string(), "; ")].into_iter().chain(skipped).collect();
+            return [Check::blocked_by(WRITE, Obstacle::Configuration, &error.to_string(), "; ")]
+                .into_iter()
+                .chain(skipped)
+                .collect();
         }
     };
     let stamp = unix_ms();
     let probe = Probe { bucket: &ours, key: format!("grail/doctor/probe-{stamp}"), limits };
     let written = probe.put(CONTENT, &PutCondition::Absent).await;
     let (read, is_there) = probe.read(&written, storage).await;
-    let plainly = matches!(written, Err(BucketError::Refused(_))) && probe.writes_plainly().await;
+    let plainly = matches!(written, Err(Failed { error: BucketError::Refused(_), .. })) && probe.writes_plainly().await;
     let write = probe.write_check(&written, is_there, plainly);
     let (conditions, multipart) = match &written {
         Ok(version) => (probe.conditions(version).await, probe.multipart().await),
         Err(_) => (Check::skipped(CONDITIONS, WRITE), Check::skipped(MULTIPART, WRITE)),
     };
     let delete = match &written {
-        Err(BucketError::Transient(_) | BucketError::Refused(_)) => Check::skipped(DELETE, WRITE),
+        Err(Failed { error: BucketError::Transient(_) | BucketError::Refused(_), .. }) => Check::skipped(DELETE, WRITE),
         _ => probe.deleted().await,
     };
     let forbidden = Probe { bucket: &validators, key: format!("grail/doctor/probe-{stamp}-by-read-key"), limits };
-    let read_only = match (write.is_obstacle, read.status) {
+    let read_only = match (write.obstacle().is_some(), read.status) {
         // A store that refuses everybody tells nothing about a key.
         (true, _) => Check::skipped(READ_ONLY, WRITE),
         (false, Status::Ok) => forbidden.refused(&probe).await,
@@ -104,25 +105,31 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    async fn put(&self, content: &[u8], condition: &PutCondition) -> Result<Etag, BucketError> {
-        self.bucket.put(&self.key, content, condition, self.limits.call_ms).await
+    async fn put(&self, content: &[u8], condition: &PutCondition) -> Result<Etag, Failed> {
+        let written = self.bucket.put(&self.key, content, condition, self.limits.call_ms).await;
+        written.map_err(|error| self.failed(error))
+    }
+
+    /// Must be called before the next request, which forgets the refusal.
+    fn failed(&self, error: BucketError) -> Failed {
+        Failed { error, refusal: self.bucket.refusal() }
     }
 
     /// How the write ended; `is_there` where it took place all the same, `plainly` where one without a condition succeeds.
-    fn write_check(&self, written: &Result<Etag, BucketError>, is_there: bool, plainly: bool) -> Check {
+    fn write_check(&self, written: &Result<Etag, Failed>, is_there: bool, plainly: bool) -> Check {
         match written {
             Ok(_) => Check::ok(WRITE, "the write key wrote an object that was not there"),
             Err(_) if is_there && self.bucket.saw_no_version() => {
                 let value =
                     "the store wrote an object and named no version of it (ETag), which conditional writes need";
-                Check::obstacle(WRITE, value, STORE_REMEDY)
+                Check::blocked(WRITE, Obstacle::Configuration, value, STORE_REMEDY)
             }
-            Err(error) if plainly => {
-                let refusal = failed(WRITE, error).value;
+            Err(failure) if plainly => {
+                let refusal = failure.check(WRITE).value;
                 let value = format!("the store writes, but not under the condition If-None-Match; {refusal}");
-                Check::obstacle(WRITE, value, STORE_REMEDY)
+                Check::blocked(WRITE, Obstacle::Configuration, value, STORE_REMEDY)
             }
-            Err(error) => failed(WRITE, error),
+            Err(failure) => failure.check(WRITE),
         }
     }
 
@@ -134,7 +141,7 @@ impl Probe<'_> {
 
     /// Whether validators read what was written, and whether it is there; where nothing was written, whether they may read
     /// at all.
-    async fn read(&self, written: &Result<Etag, BucketError>, storage: &StorageConfig) -> (Check, bool) {
+    async fn read(&self, written: &Result<Etag, Failed>, storage: &StorageConfig) -> (Check, bool) {
         let (is_elsewhere, is_written) = (reads_elsewhere(storage), written.is_ok());
         if is_elsewhere && !is_written {
             return (Check::skipped(READ, WRITE), false);
@@ -151,15 +158,16 @@ impl Probe<'_> {
         }
         let check = match read {
             Err(_) => self.late(READ),
-            Ok(Err(error)) => failed(READ, &error),
+            Ok(Err(error)) => self.failed(error).check(READ),
             Ok(Ok(Some((content, _)))) if content == CONTENT => {
                 return (Check::ok(READ, format!("validators read what was written, at {address}")), true);
             }
             Ok(Ok(None)) if !is_written => {
                 Check::ok(READ, format!("validators may read at {address}; there was nothing to be read"))
             }
-            Ok(Ok(_)) if self.bucket.write_url() != address => Check::obstacle(
+            Ok(Ok(_)) if self.bucket.write_url() != address => Check::blocked(
                 READ,
+                Obstacle::Configuration,
                 format!("what was written at {} is not at {address}, where validators read", self.bucket.write_url()),
                 match is_elsewhere {
                     true => "take R2_ENDPOINT_URL out: validators build the address from the account id alone",
@@ -177,38 +185,42 @@ impl Probe<'_> {
 
     /// Whether the store keeps the conditions under which the miner writes; leaves another content there.
     async fn conditions(&self, first: &Etag) -> Check {
-        let lacks = |what: &str| Check::obstacle(CONDITIONS, format!("the store does not keep {what}"), STORE_REMEDY);
+        let lacks = |what: &str| {
+            Check::blocked(CONDITIONS, Obstacle::Configuration, format!("the store does not keep {what}"), STORE_REMEDY)
+        };
         match self.put(OTHER_CONTENT, &PutCondition::Absent).await {
-            Err(BucketError::ConditionFailed) => {}
+            Err(Failed { error: BucketError::ConditionFailed, .. }) => {}
             Ok(_) => return lacks("If-None-Match: it wrote over an object that was only to be created"),
-            Err(error) => return failed(CONDITIONS, &error),
+            Err(failure) => return failure.check(CONDITIONS),
         }
         match self.put(OTHER_CONTENT, &PutCondition::Matches(first.clone())).await {
             Ok(second) if second != *first => {}
             Ok(_) => return lacks("versions apart: two contents have the same ETag"),
-            Err(BucketError::ConditionFailed) => return lacks("If-Match: it refused the version that it had named"),
-            Err(error) => return failed(CONDITIONS, &error),
+            Err(Failed { error: BucketError::ConditionFailed, .. }) => {
+                return lacks("If-Match: it refused the version that it had named");
+            }
+            Err(failure) => return failure.check(CONDITIONS),
         }
         match self.put(CONTENT, &PutCondition::Matches(first.clone())).await {
-            Err(BucketError::ConditionFailed) => {
+            Err(Failed { error: BucketError::ConditionFailed, .. }) => {
                 Check::ok(CONDITIONS, "the store keeps If-None-Match and If-Match, and names versions (ETag)")
             }
             Ok(_) => lacks("If-Match: it wrote over another version than the one that was named"),
-            Err(error) => failed(CONDITIONS, &error),
+            Err(failure) => failure.check(CONDITIONS),
         }
     }
 
     async fn multipart(&self) -> Check {
         match self.bucket.try_parts(&format!("{}-in-parts", self.key), CONTENT, self.limits.call_ms).await {
             Ok(()) => Check::ok(MULTIPART, "the store takes an object in parts"),
-            Err(error) => failed(MULTIPART, &error),
+            Err(error) => self.failed(error).check(MULTIPART),
         }
     }
 
     async fn deleted(&self) -> Check {
         match timeout(self.limits.call(), self.bucket.delete(&self.key)).await {
             Ok(Ok(())) => Check::ok(DELETE, "the write key deleted it again"),
-            Ok(Err(error)) => failed(DELETE, &error),
+            Ok(Err(error)) => self.failed(error).check(DELETE),
             Err(_) => self.late(DELETE),
         }
     }
@@ -216,22 +228,25 @@ impl Probe<'_> {
     /// Whether this key is kept from writing; if it is not, `rightful` removes what it wrote.
     async fn refused(&self, rightful: &Probe<'_>) -> Check {
         match self.put(CONTENT, &PutCondition::Absent).await {
-            Err(BucketError::Refused(_)) => Check::ok(READ_ONLY, "the store does not let the read key write"),
+            Err(Failed { error: BucketError::Refused(_), .. }) => {
+                Check::ok(READ_ONLY, "the store does not let the read key write")
+            }
             Ok(_) => {
                 let wrongful = Probe { bucket: rightful.bucket, key: self.key.clone(), limits: self.limits };
                 let left = match wrongful.deleted().await.remedy {
                     None => String::new(),
                     Some(_) => format!("; delete the object {}", self.key),
                 };
-                Check::obstacle(
+                Check::blocked(
                     READ_ONLY,
+                    Obstacle::Credentials,
                     "the read key can write, and it is published on the chain, so anybody could overwrite your windows",
                     format!(
                         "make an R2 token with the permission `Object Read only`, set R2_READ_* to its key, and revoke this one{left}"
                     ),
                 )
             }
-            Err(error) => {
+            Err(Failed { error, .. }) => {
                 let remedy = "run `grail doctor` again before you mine: a published key that can write is an open door";
                 Check::warning(
                     READ_ONLY,
@@ -247,20 +262,34 @@ impl Probe<'_> {
     }
 }
 
-fn failed(code: &'static str, error: &BucketError) -> Check {
-    match error {
-        // NTP sets a clock right while nobody looks.
-        BucketError::Refused(text) if text.contains(CLOCK_REFUSAL) => {
-            let value = format!("refused: {CLOCK_REFUSAL}, since the host's clock is off");
-            Check::passing(code, value, clock::REMEDY)
-        }
-        // The store's refusal stands in brackets after the remedy.
-        BucketError::Refused(text) => match text.rsplit_once(" (") {
-            Some((remedy, refusal)) => {
-                Check::obstacle(code, format!("refused: {}", refusal.trim_end_matches(')')), remedy)
+/// A request that did not succeed.
+struct Failed {
+    error: BucketError,
+    /// What the store itself said, if it refused.
+    refusal: Option<StoreRefusal>,
+}
+
+impl Failed {
+    fn check(&self, code: &'static str) -> Check {
+        match (&self.error, &self.refusal) {
+            (BucketError::Refused(_), Some(refusal)) => refused(code, refusal),
+            (BucketError::Refused(text), None) => {
+                Check::blocked(code, Obstacle::Configuration, text, "see the store's documentation of this error")
             }
-            None => Check::obstacle(code, text, "see the store's documentation of this error"),
-        },
-        error => Check::failure(code, error.to_string(), NETWORK_REMEDY),
+            (error, _) => Check::failure(code, error.to_string(), NETWORK_REMEDY),
+        }
     }
+}
+
+fn refused(code: &'static str, StoreRefusal { cause, brief, remedy }: &StoreRefusal) -> Check {
+    let obstacle = match cause {
+        // NTP sets a clock right while nobody looks.
+        RefusalCause::Clock => {
+            let value = "refused: RequestTimeTooSkewed, since the host's clock is off";
+            return Check::passing(code, value, clock::REMEDY);
+        }
+        RefusalCause::Key => Obstacle::Credentials,
+        RefusalCause::Place | RefusalCause::Room | RefusalCause::Feature => Obstacle::Configuration,
+    };
+    Check::blocked(code, obstacle, format!("refused: {brief}"), *remedy)
 }

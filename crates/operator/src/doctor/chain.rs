@@ -8,12 +8,12 @@ use grail_protocol::signature::Keypair;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use super::check::Check;
+use super::check::{Check, Obstacle};
 use super::configuration::VALUES;
 use super::wallet::HOTKEY;
 use super::{Subject, clock};
 use grail_config::{ChainConfig, Endpoint, MinerConfig, Network};
-use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, Fitness, OTHER_NETWORK, SubtensorChain};
+use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, Fitness, SubtensorChain};
 use grail_live::unix_ms;
 
 const ENDPOINT: &str = "chain.endpoint";
@@ -60,7 +60,7 @@ enum Unreached {
 impl Unreached {
     /// A node of another network, which no waiting changes.
     fn is_foreign(&self) -> bool {
-        matches!(self, Self::Chain(ChainError::Malformed(why)) if why.contains(OTHER_NETWORK))
+        matches!(self, Self::Chain(ChainError::OtherNetwork(_)))
     }
 }
 
@@ -127,7 +127,7 @@ fn told(endpoint: &Endpoint, attempt: &Result<Reached<'_>, Unreached>, is_reache
             let value = if why.starts_with(&endpoint.to_string()) { why } else { format!("{endpoint}: {why}") };
             match is_reached {
                 true => Check::warning(ENDPOINT, value, ENDPOINT_REMEDY),
-                false if is_foreign => Check::obstacle(ENDPOINT, value, FOREIGN_REMEDY),
+                false if is_foreign => Check::blocked(ENDPOINT, Obstacle::OtherNetwork, value, FOREIGN_REMEDY),
                 false => Check::failure(ENDPOINT, value, ENDPOINT_REMEDY),
             }
         }
@@ -199,7 +199,7 @@ fn registered(config: &MinerConfig, name: &str, answers: &[(&Reached<'_>, Result
         );
         let value =
             format!("{name} is not registered on subnet {netuid}, as {} says, which is up to date", node.endpoint);
-        return Check::obstacle(REGISTRATION, value, remedy);
+        return Check::blocked(REGISTRATION, Obstacle::NoUid, value, remedy);
     }
     if let Some(uid) = shown(&|_| true) {
         return Check::ok(REGISTRATION, format!("uid {uid} on subnet {netuid}, as a node says that may be behind"));
@@ -229,8 +229,9 @@ fn committed(config: &MinerConfig, answers: &[Result<Option<Vec<u8>>, ChainError
         secrets.into_iter().any(holds)
     };
     if answers.iter().flatten().flatten().any(is_published) {
-        return Check::obstacle(
+        return Check::blocked(
             COMMITMENT,
+            Obstacle::Credentials,
             "the WRITE key is published on the chain, so anybody can overwrite your windows",
             "revoke that R2 token at once, make a new one, and set R2_WRITE_* to its key",
         );
@@ -262,6 +263,7 @@ fn late<T>() -> Result<T, ChainError> {
 fn worded(error: &ChainError) -> String {
     match error {
         ChainError::Unreachable(why) | ChainError::Malformed(why) => why.clone(),
+        ChainError::OtherNetwork(what) => what.to_string(),
         ChainError::Disagreement { .. } => error.to_string(),
         ChainError::RateLimited => "the endpoint limits our rate".to_owned(),
     }

@@ -1,7 +1,7 @@
 //! One line of an examination.
 
 use grail_terminal::printable;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,6 +29,28 @@ impl Status {
     }
 }
 
+/// What only the operator can fix. The exit code of `grail mine` follows from this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The hotkey has no uid on the subnet.
+    NoUid,
+    /// Every endpoint serves another network.
+    OtherNetwork,
+    /// A wallet, a key or its permissions.
+    Credentials,
+    /// The configuration, the model, the device, the data folder, or a store that lacks what mining needs.
+    Configuration,
+}
+
+/// Why mining must not start yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// Waiting cannot fix it.
+    Obstacle(Obstacle),
+    /// It passes by itself: nobody needs to fix anything here.
+    Passing,
+}
+
 /// One thing that was examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
@@ -40,12 +62,13 @@ pub struct Check {
     pub value: String,
     /// What to do, where something is to be done.
     pub remedy: Option<String>,
-    /// Whether mining must not start before it is mended, because no waiting heals it.
-    #[serde(rename = "obstacle")]
-    pub is_obstacle: bool,
-    /// Whether mining cannot start now, and can once time has passed: nobody needs to mend anything here.
-    #[serde(skip)]
-    pub is_passing: bool,
+    /// Why mining must not start, where this check prevents it. JSON says only whether it is an obstacle.
+    #[serde(rename = "obstacle", serialize_with = "is_obstacle")]
+    pub hindrance: Option<Hindrance>,
+}
+
+fn is_obstacle<S: Serializer>(hindrance: &Option<Hindrance>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(matches!(hindrance, Some(Hindrance::Obstacle(_))))
 }
 
 impl Check {
@@ -57,6 +80,14 @@ impl Check {
         Self::new(code, Status::Warning, value.into(), Some(remedy.into()))
     }
 
+    /// Returns what only the operator can fix, if this check found something like that.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self.hindrance {
+            Some(Hindrance::Obstacle(obstacle)) => Some(obstacle),
+            Some(Hindrance::Passing) | None => None,
+        }
+    }
+
     /// Something that may heal while the miner waits.
     pub(super) fn failure(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(code, Status::Failure, value.into(), Some(remedy.into()))
@@ -64,23 +95,28 @@ impl Check {
 
     /// Something that keeps mining from starting and passes by itself, or that no witness known to be fit has said.
     pub(super) fn passing(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { is_passing: true, ..Self::failure(code, value, remedy) }
+        Self { hindrance: Some(Hindrance::Passing), ..Self::failure(code, value, remedy) }
     }
 
     /// Something that only the operator can mend, as a witness says that is known to be fit: docs/exit-codes.md lists each.
-    pub(super) fn obstacle(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { is_obstacle: true, ..Self::failure(code, value, remedy) }
+    pub(super) fn blocked(
+        code: &'static str,
+        obstacle: Obstacle,
+        value: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { hindrance: Some(Hindrance::Obstacle(obstacle)), ..Self::failure(code, value, remedy) }
     }
 
     /// A failure worded by an error that names its remedy after `separator`.
-    pub(super) fn obstacle_told(code: &'static str, text: &str, separator: &str) -> Self {
+    pub(super) fn blocked_by(code: &'static str, obstacle: Obstacle, text: &str, separator: &str) -> Self {
         let (value, remedy) = text.rsplit_once(separator).unwrap_or((text, "see above"));
-        Self::obstacle(code, value, remedy)
+        Self::blocked(code, obstacle, value, remedy)
     }
 
     /// The same, and passing instead of an obstacle if `passes`.
     pub(super) fn passing_if(self, passes: bool) -> Self {
-        Self { is_obstacle: self.is_obstacle && !passes, is_passing: passes, ..self }
+        Self { hindrance: if passes { Some(Hindrance::Passing) } else { self.hindrance }, ..self }
     }
 
     /// Not examined, since the check `needed` did not end well.
@@ -89,13 +125,6 @@ impl Check {
     }
 
     fn new(code: &'static str, status: Status, value: String, remedy: Option<String>) -> Self {
-        Self {
-            code,
-            status,
-            value: printable(&value),
-            remedy: remedy.map(|text| printable(&text)),
-            is_obstacle: false,
-            is_passing: false,
-        }
+        Self { code, status, value: printable(&value), remedy: remedy.map(|text| printable(&text)), hindrance: None }
     }
 }

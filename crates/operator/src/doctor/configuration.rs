@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::check::Check;
+use super::check::{Check, Obstacle};
 use super::passing::env_file_passes;
 use super::{ConfigProblem, Subject};
 use grail_config::{ConfigError, ConfigErrors, MinerConfig};
@@ -20,7 +20,8 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
         Ok(config) => usable(config),
         Err(ConfigProblem::File(error)) => {
             let remedy = "correct the file, or name another one with --env-file";
-            let file = Check::obstacle(FILE, error.to_string(), remedy).passing_if(env_file_passes(error));
+            let file = Check::blocked(FILE, Obstacle::Configuration, error.to_string(), remedy)
+                .passing_if(env_file_passes(error));
             vec![file, Check::skipped(VALUES, FILE)]
         }
         Err(ConfigProblem::Values(errors)) => unusable(errors),
@@ -46,7 +47,7 @@ fn usable(config: &MinerConfig) -> Vec<Check> {
 }
 
 fn unusable(errors: &ConfigErrors) -> Vec<Check> {
-    let told = |error: &ConfigError| Check::obstacle_told(code_of(error), &error.to_string(), ": ");
+    let told = |error: &ConfigError| Check::blocked_by(code_of(error), obstacle_of(error), &error.to_string(), ": ");
     let mut checks: Vec<Check> = errors.0.iter().map(told).collect();
     // What others say they need must have a line of its own.
     if let Some(first) = checks.first().filter(|_| checks.iter().all(|check| check.code != VALUES)) {
@@ -61,6 +62,13 @@ const fn code_of(error: &ConfigError) -> &'static str {
         ConfigError::OtherBucket { .. } => BUCKET_NAME,
         ConfigError::WriteKeyPublished { .. } | ConfigError::Credentials(_) => BUCKET_KEYS,
         _ => VALUES,
+    }
+}
+
+const fn obstacle_of(error: &ConfigError) -> Obstacle {
+    match error {
+        ConfigError::WriteKeyPublished { .. } | ConfigError::Credentials(_) => Obstacle::Credentials,
+        _ => Obstacle::Configuration,
     }
 }
 

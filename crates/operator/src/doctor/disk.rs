@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Subject;
 use super::aside::aside;
-use super::check::Check;
+use super::check::{Check, Obstacle};
 use super::passing::passes;
 use grail_folder as folder;
 
@@ -19,7 +19,10 @@ const FREE_REMEDY: &str = "free some of the disk, or name another folder with --
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(folder) = subject.data_folder.map(Path::to_owned) else {
         let remedy = "say where the journal may lie with --data-dir";
-        return vec![Check::obstacle(FOLDER, "no home folder is known", remedy), Check::skipped(FREE, FOLDER)];
+        return vec![
+            Check::blocked(FOLDER, Obstacle::Configuration, "no home folder is known", remedy),
+            Check::skipped(FREE, FOLDER),
+        ];
     };
     let bytes_min = subject.limits.disk_bytes_min;
     let looked = aside(subject.limits.call(), move || look(&folder, bytes_min)).await;
@@ -32,14 +35,17 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
 fn look(folder: &Path, bytes_min: u64) -> Vec<Check> {
     let Some(existing) = existing(folder) else {
         let value = format!("{} does not exist, nor does any folder above it", folder.display());
-        return vec![Check::obstacle(FOLDER, value, "name a folder with --data-dir"), Check::skipped(FREE, FOLDER)];
+        return vec![
+            Check::blocked(FOLDER, Obstacle::Configuration, value, "name a folder with --data-dir"),
+            Check::skipped(FREE, FOLDER),
+        ];
     };
     let room = free(&existing, bytes_min);
     // What the miner refuses at its start.
     if folder.exists()
         && let Err(error) = folder::examine(folder)
     {
-        return vec![Check::obstacle_told(FOLDER, &error.to_string(), "; "), room];
+        return vec![Check::blocked_by(FOLDER, Obstacle::Configuration, &error.to_string(), "; "), room];
     }
     match try_writing(&existing) {
         Ok(()) => {
@@ -56,7 +62,7 @@ fn look(folder: &Path, bytes_min: u64) -> Vec<Check> {
         Err(error) => {
             let value = format!("{} cannot be written to: {error}", existing.display());
             let remedy = "give grail's user the right to write there, or name another folder with --data-dir";
-            vec![Check::obstacle(FOLDER, value, remedy), room]
+            vec![Check::blocked(FOLDER, Obstacle::Configuration, value, remedy), room]
         }
     }
 }

@@ -8,7 +8,7 @@ use grail_cuda::driver::DeviceDescription;
 
 use super::Subject;
 use super::aside::aside;
-use super::check::Check;
+use super::check::{Check, Obstacle};
 use super::configuration::VALUES;
 use grail_config::Network;
 
@@ -55,8 +55,9 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
 fn processor(network: Network) -> Check {
     match network {
         Network::Custom => Check::ok(DEVICE, "the CPU, which will do on a custom network"),
-        _ => Check::obstacle(
+        _ => Check::blocked(
             DEVICE,
+            Obstacle::Configuration,
             format!("--device cpu on {}: validators reject proofs that a CPU computed", network.name()),
             "mine with an NVIDIA card, or on a custom network",
         ),
@@ -90,12 +91,16 @@ fn absent(error: &CudaError, network: Network) -> Check {
     let (value, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see what `nvidia-smi` says"));
     let is_none = matches!(error, CudaError::LibraryMissing { library: "cuda" } | CudaError::NoDevice { count: 0, .. });
     match (is_none, network) {
-        (false, _) => Check::obstacle(DEVICE, value, remedy),
-        (true, Network::Custom) => {
-            Check::obstacle(DEVICE, value, "mine on a machine with an NVIDIA card and its driver, or with --device cpu")
-        }
-        (true, _) => Check::obstacle(
+        (false, _) => Check::blocked(DEVICE, Obstacle::Configuration, value, remedy),
+        (true, Network::Custom) => Check::blocked(
             DEVICE,
+            Obstacle::Configuration,
+            value,
+            "mine on a machine with an NVIDIA card and its driver, or with --device cpu",
+        ),
+        (true, _) => Check::blocked(
+            DEVICE,
+            Obstacle::Configuration,
             value,
             "mine on a machine with an NVIDIA card and its driver: proofs of anything else are rejected",
         ),
@@ -172,7 +177,7 @@ mod tests {
         assert!(!remedy(none(), Network::Finney).contains("cpu"));
         assert!(remedy(CudaError::NoDevice { ordinal: 3, count: 2 }, Network::Finney).contains("--devices"));
         assert!(remedy(CudaError::LibraryMissing { library: "cublas" }, Network::Finney).contains("LD_LIBRARY_PATH"));
-        assert!(told(Err(none()), Network::Finney)[0].is_obstacle);
+        assert!(told(Err(none()), Network::Finney)[0].obstacle().is_some());
     }
 
     #[test]

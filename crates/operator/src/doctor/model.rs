@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::Subject;
 use super::aside::aside;
-use super::check::Check;
+use super::check::{Check, Obstacle};
 use super::configuration::VALUES;
 use super::passing::passes;
 use grail_config::Network;
@@ -63,7 +63,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
             problem.to_string(),
             "see whether the disk or the network that holds the model is well",
         ),
-        Some(Err(problem)) => Check::obstacle(FILES, problem.to_string(), DOWNLOAD_REMEDY),
+        Some(Err(problem)) => Check::blocked(FILES, Obstacle::Configuration, problem.to_string(), DOWNLOAD_REMEDY),
         None => {
             let value = format!("reading the files took more than {} s", limit.as_secs());
             Check::warning(FILES, value, "keep the model on a faster disk: it is read at every start")
@@ -74,8 +74,9 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
 fn rehearsal(network: Network) -> Check {
     match network {
         Network::Custom => Check::ok(FILES, "the rehearsal model, in the binary"),
-        _ => Check::obstacle(
+        _ => Check::blocked(
             FILES,
+            Obstacle::Configuration,
             format!("the rehearsal model on {}: validators reject what another model wrote", network.name()),
             "take --model out, or mine on a custom network",
         ),

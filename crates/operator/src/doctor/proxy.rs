@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Subject;
-use super::check::Check;
+use super::check::{Check, Obstacle};
 use grail_config::{Endpoint, MinerConfig};
 use grail_http::proxy::Proxies;
 use grail_live::beacon::PUBLIC_RELAYS;
@@ -23,8 +23,9 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
     }
     let told = used.into_iter().map(|(variable, (proxy, servers))| match proxy.is_usable() {
         true => Check::ok(PROXY, format!("{} {proxy}", servers.join(", "))),
-        false => Check::obstacle(
+        false => Check::blocked(
             PROXY,
+            Obstacle::Configuration,
             format!("{proxy}, and {} can be reached through it alone", servers.join(", ")),
             format!("correct {variable} or unset it, or name the servers in NO_PROXY"),
         ),

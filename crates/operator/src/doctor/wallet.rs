@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Subject;
-use super::check::Check;
+use super::check::{Check, Obstacle};
 use super::configuration::VALUES;
 use super::passing::wallet_passes;
 use grail_wallet::{WalletError, WalletLocation};
@@ -23,11 +23,13 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
             let value = format!("{} is {} ({})", wallet.name(), wallet.address(), wallet.form());
             [Check::ok(HOTKEY, value), permissions(&path)]
         }
-        Err(error @ WalletError::OpenToOthers { .. }) => {
-            [Check::skipped(HOTKEY, PERMISSIONS), Check::obstacle_told(PERMISSIONS, &error.to_string(), "; ")]
-        }
+        Err(error @ WalletError::OpenToOthers { .. }) => [
+            Check::skipped(HOTKEY, PERMISSIONS),
+            Check::blocked_by(PERMISSIONS, Obstacle::Credentials, &error.to_string(), "; "),
+        ],
         Err(error) => {
-            let hotkey = Check::obstacle_told(HOTKEY, &error.to_string(), "; ").passing_if(wallet_passes(error));
+            let hotkey = Check::blocked_by(HOTKEY, Obstacle::Credentials, &error.to_string(), "; ")
+                .passing_if(wallet_passes(error));
             [hotkey, Check::skipped(PERMISSIONS, HOTKEY)]
         }
     };

@@ -5,11 +5,29 @@ use serde::Serialize;
 use super::{Finding, JournalFacts, ObjectFacts, Receipt, VerdictFacts};
 use grail_observe::INTERRUPTED;
 
+/// What became of a window, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConclusionKind {
+    /// Its file is in the bucket, unchanged, and our verifier accepts it.
+    Well,
+    /// There is no file of it.
+    NotUploaded,
+    /// Its file was uploaded and is no longer in the bucket.
+    Missing,
+    /// Another file is in its place.
+    Replaced,
+    /// Our verifier does not accept its file.
+    Rejected,
+    /// Too little is known.
+    Unknown,
+}
+
 /// What became of a window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conclusion {
-    /// `well`, `not_uploaded`, `missing`, `replaced`, `rejected` or `unknown`.
-    pub kind: &'static str,
+    /// In one word.
+    pub kind: ConclusionKind,
     /// In a sentence.
     pub text: String,
     /// What to do.
@@ -17,7 +35,7 @@ pub struct Conclusion {
 }
 
 impl Conclusion {
-    fn new(kind: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+    fn new(kind: ConclusionKind, text: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { kind, text: text.into(), remedy: remedy.into() }
     }
 
@@ -33,7 +51,11 @@ impl Conclusion {
         if let Some(verdict) = verdict.value().filter(|verdict| verdict.outcome != "accepted") {
             let failure = verdict.failure.as_deref().unwrap_or("no reason is known");
             let remedy = verdict.remedy.clone().unwrap_or_else(|| format!("send us `grail bundle {window}`"));
-            return Self::new("rejected", format!("the file in the bucket is {}: {failure}", verdict.outcome), remedy);
+            return Self::new(
+                ConclusionKind::Rejected,
+                format!("the file in the bucket is {}: {failure}", verdict.outcome),
+                remedy,
+            );
         }
         if let Some(told) = told.filter(|told| told.outcome != "uploaded") {
             return not_uploaded(told);
@@ -41,22 +63,22 @@ impl Conclusion {
         let uploaded = told.is_some();
         match object.value() {
             Some(object) if uploaded && !object.exists => Self::new(
-                "missing",
+                ConclusionKind::Missing,
                 "it was uploaded and read back, and is not in the bucket any more",
                 "see whether a rule of the bucket removes objects, and whether somebody else has the write key",
             ),
             Some(object) if object.as_receipt == Some(false) => Self::new(
-                "replaced",
+                ConclusionKind::Replaced,
                 "the object in the bucket is not the one that was read back",
                 "somebody else writes to the bucket: revoke the write key, and see that one miner alone uses it",
             ),
             Some(_) if uploaded && verdict.value().is_some() => Self::new(
-                "well",
+                ConclusionKind::Well,
                 "it was uploaded, lies there unchanged, and our verifier accepts it",
                 "nothing is to be done",
             ),
             _ if uploaded => Self::new(
-                "unknown",
+                ConclusionKind::Unknown,
                 "it was uploaded and read back; whether it would be accepted is not known",
                 "see above what is unknown, and why",
             ),
@@ -96,14 +118,14 @@ fn not_uploaded(receipt: &Receipt) -> Conclusion {
             "run `grail doctor`; it examines bucket and keys",
         ),
     };
-    Conclusion::new("not_uploaded", text, remedy)
+    Conclusion::new(ConclusionKind::NotUploaded, text, remedy)
 }
 
 /// Without a receipt the journal may tell how far it came.
 fn unreceipted(journal: &Finding<JournalFacts>) -> Conclusion {
     match journal.value() {
         Some(facts) if !facts.closed => Conclusion::new(
-            "unknown",
+            ConclusionKind::Unknown,
             format!(
                 "{} groups are in the journal, and there is no receipt yet: it goes on, or the miner was killed",
                 facts.groups
@@ -111,7 +133,7 @@ fn unreceipted(journal: &Finding<JournalFacts>) -> Conclusion {
             "see `grail top`; started again, the miner settles it",
         ),
         _ => Conclusion::new(
-            "unknown",
+            ConclusionKind::Unknown,
             "nothing here is about that window: no miner ran with this data folder then",
             "name the data folder with --data-dir, or a window that `grail report` shows",
         ),

@@ -32,7 +32,8 @@ fn config(seed: u64, faults: &str) -> SimConfig {
 fn recorded(config: SimConfig) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
-    let header = Header::of(&machine_settings(&config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);
+    let header =
+        Header::of(&machine_settings(&config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);
     let recorder = Recorder::begin(&tapes, &header, config.seed).unwrap();
     let path = recorder.path().to_owned();
     let recorder = Rc::new(RefCell::new(recorder));
@@ -278,7 +279,9 @@ fn a_rotated_run_lies_on_tapes_that_replay_by_themselves() {
             assert_eq!(replay(tape, Mode::Strict, None).divergences, []);
             assert_eq!(tape.header.continues.is_some(), number > 0);
             let shown = format!("{tape:?}");
-            assert!(!shown.contains(std::str::from_utf8(&machine_secrets(config.seed).read_credentials[..32]).unwrap()));
+            assert!(
+                !shown.contains(std::str::from_utf8(&machine_secrets(config.seed).read_credentials[..32]).unwrap())
+            );
         }
     }
     // Only the newest stays where there is no room for more.

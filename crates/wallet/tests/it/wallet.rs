@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use grail_miner::contract;
 use grail_miner::ports::Signer;
 use grail_wallet::{Form, HotkeyWallet, Passwords, WalletError, WalletLocation, password_variable, shell_variable};
 use secrecy::SecretString;
@@ -95,6 +96,17 @@ fn a_password_is_found_under_both_names_and_the_message_tells_the_one_that_can_b
         let variables = BTreeMap::from([(name.clone(), SecretString::from(masked("legacy-Passw0rd", name)))]);
         let opened = open(&variables);
         assert_eq!(opened.as_ref().map(HotkeyWallet::address).map_err(shown), Ok(HOT1), "{name}");
+    }
+}
+
+#[test]
+fn the_signers_contract_holds() {
+    let passwords =
+        [("hot1", ""), ("hot1_fernet_legacy", "fernet-Passw0rd"), ("hot1_ansible_vault", "legacy-Passw0rd")];
+    for (form, password) in passwords {
+        let wallet = Wallets::with_sample(form).open_with(password).unwrap();
+        contract::signer(&wallet);
+        assert_eq!(wallet.hotkey().to_ss58(), HOT1, "{form}");
     }
 }
 

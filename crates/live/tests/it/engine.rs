@@ -1,0 +1,63 @@
+//! Every engine that mines against the contract of engines.
+
+use std::sync::Arc;
+
+use grail_cuda::driver::device_count;
+use grail_cuda::{CudaSettings, ProofWatch};
+use grail_engine::CpuEngine;
+use grail_live::cuda_engine::CudaWorkers;
+use grail_live::engine::CpuWorker;
+use grail_miner::contract;
+use grail_miner::ports::{Engine, GroupRequest};
+use grail_protocol::generation::StreamKey;
+use grail_protocol::problem::Problem;
+use grail_protocol::prompt::prompt;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn request(engine: &dyn Engine) -> GroupRequest {
+    let problem = Problem::canonical("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", "0xab", 0);
+    let stream = |rollout| StreamKey { seed: 1, window_start: 0, group: 0, rollout, attempt: 0 };
+    GroupRequest {
+        prompt: engine.tokenizer().encode(&prompt(&problem)),
+        streams: (0..4).map(stream).collect(),
+        randomness: "ab".to_owned(),
+        new_tokens_max: 400,
+    }
+}
+
+/// The toy model on every GPU of this machine; none, with a notice, where there is no GPU.
+fn gpus(deterministic: bool) -> Option<CudaWorkers> {
+    let count = device_count();
+    if count == 0 {
+        eprintln!("skipped: the contract of engines on a GPU, since this machine has none");
+        return None;
+    }
+    let settings = |ordinal| {
+        let mut settings = CudaSettings::new("rehearsal", ordinal);
+        settings.kernel_cache = Some(std::env::temp_dir().join("grail-test-kernels"));
+        settings.decode.deterministic = deterministic;
+        settings.decode.rollouts_max = 64;
+        settings
+    };
+    let watch: ProofWatch = Arc::new(|_, _| {});
+    Some(CudaWorkers::start((0..count).map(settings).collect(), &watch).unwrap())
+}
+
+#[test]
+fn the_contract_holds_on_a_cpu() {
+    let worker = CpuWorker::start(CpuEngine::rehearsal().unwrap()).unwrap();
+    block_on(contract::deterministic_engine(&worker, &request(&worker)));
+}
+
+#[test]
+fn the_contract_holds_on_a_gpu_and_with_deterministic_its_rollouts_repeat() {
+    if let Some(workers) = gpus(true) {
+        block_on(contract::deterministic_engine(&workers, &request(&workers)));
+    }
+    if let Some(workers) = gpus(false) {
+        block_on(contract::engine(&workers, &request(&workers)));
+    }
+}
