@@ -109,15 +109,15 @@ fn every_tape_shows_what_it_is_for() {
 /// A copy of a corpus of one tape, whose first action is another one.
 fn altered() -> (tempfile::TempDir, Corpus) {
     let copy = tempfile::tempdir().unwrap();
-    let mut tape = Tape::read(&folder().join("v2/clean.tape")).unwrap();
+    let mut tape = Tape::read(&folder().join("v1/clean.tape")).unwrap();
     let step = tape.frames.iter_mut().find_map(|frame| match frame {
         Frame::Step(step) if !step.actions.is_empty() => Some(step),
         _ => None,
     });
     step.unwrap().actions[0].push('?');
-    fs::create_dir(copy.path().join("v2")).unwrap();
-    fs::write(copy.path().join("v2/clean.tape"), tape.to_bytes().unwrap()).unwrap();
-    fs::write(copy.path().join("manifest.json"), r#"{"v2/clean.tape": {"what": "altered", "shows": "started"}}"#)
+    fs::create_dir(copy.path().join("v1")).unwrap();
+    fs::write(copy.path().join("v1/clean.tape"), tape.to_bytes().unwrap()).unwrap();
+    fs::write(copy.path().join("manifest.json"), r#"{"v1/clean.tape": {"what": "altered", "shows": "started"}}"#)
         .unwrap();
     fs::write(copy.path().join("accepted.json"), "{}").unwrap();
     let corpus = Corpus::read(copy.path()).unwrap();
@@ -131,31 +131,31 @@ fn a_difference_is_pending_until_it_is_accepted_with_a_reason() {
     assert_eq!((review.pending.len(), review.equal, review.accepted), (1, 0, 0));
     corpus.write_pending(&review).unwrap();
     assert!(corpus.has_pending_files());
-    assert!(matches!(corpus.accept("v2/clean.tape", " "), Err(CorpusError::NoReason)));
-    assert!(matches!(corpus.accept("v2/other.tape", "meant"), Err(CorpusError::NotPending(_))));
-    corpus.accept("v2/clean.tape", "the first question is asked in another way").unwrap();
+    assert!(matches!(corpus.accept("v1/clean.tape", " "), Err(CorpusError::NoReason)));
+    assert!(matches!(corpus.accept("v1/other.tape", "meant"), Err(CorpusError::NotPending(_))));
+    corpus.accept("v1/clean.tape", "the first question is asked in another way").unwrap();
     let corpus = Corpus::read(copy.path()).unwrap();
     let review = corpus.review().unwrap();
     assert_eq!((review.pending.len(), review.accepted, corpus.has_pending_files()), (0, 1, false));
     // What was accepted was this difference and no other.
-    let mut tape = Tape::read(&corpus.path("v2/clean.tape")).unwrap();
+    let mut tape = Tape::read(&corpus.path("v1/clean.tape")).unwrap();
     tape.header.settings.safety_blocks += 3;
-    fs::write(corpus.path("v2/clean.tape"), tape.to_bytes().unwrap()).unwrap();
+    fs::write(corpus.path("v1/clean.tape"), tape.to_bytes().unwrap()).unwrap();
     assert_eq!(corpus.review().unwrap().pending.len(), 1);
 }
 
 #[test]
 fn a_tape_that_nothing_names_and_a_name_without_a_tape_are_told() {
     let (copy, corpus) = altered();
-    fs::rename(copy.path().join("v2/clean.tape"), copy.path().join("v2/other.tape")).unwrap();
+    fs::rename(copy.path().join("v1/clean.tape"), copy.path().join("v1/other.tape")).unwrap();
     let review = corpus.review().unwrap();
-    assert_eq!(review.unreferenced, ["v2/other.tape"]);
-    assert_eq!(review.stale, ["v2/clean.tape"]);
+    assert_eq!(review.unreferenced, ["v1/other.tape"]);
+    assert_eq!(review.stale, ["v1/clean.tape"]);
 }
 
 #[test]
 fn an_old_tape_that_cannot_be_read_is_a_failure() {
     let (copy, corpus) = altered();
-    fs::write(copy.path().join("v2/clean.tape"), b"no tape").unwrap();
+    fs::write(copy.path().join("v1/clean.tape"), b"no tape").unwrap();
     assert!(matches!(corpus.review(), Err(CorpusError::Tape(_))));
 }
