@@ -10,11 +10,11 @@ use grail_config::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 const READ_SECRET: &str = "planted0read0secret";
 
 /// What a miner has to set, and nothing else.
-const NEEDED: [(&str, &str); 6] = [
+pub(crate) const NEEDED: [(&str, &str); 6] = [
     ("HOME", "/users/miner"),
     ("R2_ACCOUNT_ID", ACCOUNT),
     ("R2_READ_ACCESS_KEY_ID", "planted0read0id"),
@@ -33,12 +33,12 @@ pub(crate) const OWN_BEACON: [(&str, &str); 5] = [
 ];
 const QUICKNET_KEY: &str = "83cf0f2896adee7eb8b5f01fcad3912212c437e0073e911fb90022d3e760183c8c4b450b6a0a6c3ac6a5776a2d1064510d1fec758c921cc22b0e17e63aaf4bcb5ed66304de9cf809bd274ca73bab4af5a6e9c76a4bc09e76eae8991ef5ece45a";
 
-fn environment(variables: &[(&str, &str)]) -> Environment {
+pub(crate) fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect()
 }
 
 /// The needed variables with some exchanged or added; an empty one counts as none.
-fn typed(changes: &[(&str, &str)]) -> TypedConfig {
+pub(crate) fn typed(changes: &[(&str, &str)]) -> TypedConfig {
     TypedConfig::merge(&environment(&[&NEEDED[..], changes].concat()), None)
 }
 
@@ -50,16 +50,16 @@ pub(crate) fn errors(changes: &[(&str, &str)]) -> Vec<ConfigError> {
     meant(changes).expect_err("the configuration should be refused").0
 }
 
-fn merged(variables: &[(&str, &str)], text: &str) -> TypedConfig {
+pub(crate) fn merged(variables: &[(&str, &str)], text: &str) -> TypedConfig {
     TypedConfig::merge(&environment(variables), Some(&EnvFile::parse(Path::new(".env"), text).unwrap()))
 }
 
-fn line(line: usize) -> Origin {
+pub(crate) fn line(line: usize) -> Origin {
     Origin::File { path: PathBuf::from(".env"), line }
 }
 
 /// Value, origin, and the origins that lost.
-fn holds(typed: &TypedConfig, name: &str) -> (String, Origin, Vec<Origin>) {
+pub(crate) fn holds(typed: &TypedConfig, name: &str) -> (String, Origin, Vec<Origin>) {
     let setting = typed.get(name).unwrap();
     let lost = setting.lost.iter().map(|lost| lost.origin.clone()).collect();
     (setting.won.value.expose_secret().to_owned(), setting.won.origin.clone(), lost)
@@ -404,95 +404,6 @@ fn files_are_found_read_and_blamed() {
 }
 
 /// Characters that come along with copying, wrapping and `docker run --env-file`, in every key, from both sources.
-#[test]
-fn what_nobody_sees_in_a_value_is_told_by_name_place_and_code_point() {
-    let odd = [
-        ("a\u{200b}", "U+200B (zero-width space) as character 2 of 2"),
-        ("\u{feff}a", "U+FEFF (byte order mark) as character 1 of 2"),
-        ("a\u{2060}b", "U+2060 (word joiner) as character 2 of 3"),
-        ("a\u{a0}b", "U+00A0 (no-break space) as character 2 of 3"),
-        ("a\u{1b}[2J", "U+001B (escape) as character 2 of 5"),
-        ("\"a\"", "U+0022 (quotation mark) as character 1 of 3"),
-        ("“a”", "U+201C (left curly quotation mark) as character 1 of 3"),
-    ];
-    // So that every value is read.
-    let everything = [
-        ("GRAIL_MONITORING_BACKEND", "wandb"),
-        ("WANDB_API_KEY", "key"),
-        ("GRAIL_OBS_LOKI_URL", "http://127.0.0.1/push"),
-        ("GRAIL_OBS_LOKI_USERNAME", "user"),
-        ("GRAIL_OBS_LOKI_PASSWORD", "password"),
-        ("GRAIL_ALERT_TELEGRAM_TOKEN", "1:a"),
-        ("GRAIL_ALERT_TELEGRAM_CHAT", "1"),
-        ("R2_BUCKET_ID", ACCOUNT),
-        ("R2_ENDPOINT_URL", "http://127.0.0.1:9000"),
-        ("BT_NETWORK", "custom"),
-        ("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944"),
-        ("GRAIL_BLOCK_TIME", "1"),
-    ];
-    let everything = [&everything[..], &OWN_BEACON].concat();
-    assert!(meant(&everything).is_ok(), "{:?}", meant(&everything));
-    let told = |typed: &TypedConfig, name: &str, what: &str, value: &str| {
-        let found = MinerConfig::from_typed(typed).expect_err(name).0;
-        let (characters, others): (Vec<&ConfigError>, Vec<&ConfigError>) =
-            found.iter().partition(|error| matches!(error, ConfigError::Character { .. }));
-        assert_eq!((characters.len(), others.len()), (1, 0), "{name} {value:?}: {found:?}");
-        let text = characters[0].to_string();
-        assert!(text.starts_with(&format!("{name} (")) && text.contains(&format!("holds {what}: ")), "{text}");
-    };
-    for key in KEYS {
-        for (value, what) in odd {
-            let environment = environment(&[&NEEDED[..], &everything, &[(key.name, value)]].concat());
-            told(&TypedConfig::merge(&environment, None), key.name, what, value);
-            let escaped = format!("{}='{}'", key.name, value);
-            let file = EnvFile::parse(Path::new(".env"), &escaped).unwrap();
-            let others: Vec<_> =
-                [&NEEDED[..], &everything].concat().into_iter().filter(|(name, _)| *name != key.name).collect();
-            told(&TypedConfig::merge(&self::environment(&others), Some(&file)), key.name, what, value);
-        }
-    }
-    // Two lines in a variable, as `$(cat FILE)` puts them there; and bytes that are no text, which arrive so.
-    told(
-        &typed(&[("R2_WRITE_ACCESS_KEY_ID", "id\nsecret")]),
-        "R2_WRITE_ACCESS_KEY_ID",
-        "U+000A (line break) as character 3 of 9",
-        "",
-    );
-    let what = "U+FFFD (bytes that are not UTF-8) as character 1 of 1";
-    told(&typed(&[("R2_REGION", "\u{fffd}")]), "R2_REGION", what, "");
-    // Notes may have lines, and quotation marks within a text are meant.
-    let free = [("WANDB_NOTES", "one\n\ttwo"), ("WANDB_NAME", "the \"fast\" one"), ("WANDB_TAGS", "größer, it's")];
-    assert!(meant(&[&everything[..], &free].concat()).is_ok());
-}
-
-#[test]
-fn white_space_around_a_value_is_left_out_and_told_unless_it_is_a_space() {
-    let typed = merged(&[("R2_REGION", " auto\u{a0}"), ("NETUID", "\t81 ")], "BT_WALLET_HOT=\u{3000}hot\n");
-    assert_eq!((holds(&typed, "R2_REGION").0, holds(&typed, "BT_WALLET_HOT").0), ("auto".into(), "hot".into()));
-    let told: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].contains("BT_WALLET_HOT (.env:1)") && told[0].contains("U+3000"), "{told:?}");
-    assert!(told[1].contains("R2_REGION (environment)") && told[1].contains("U+00A0"), "{told:?}");
-}
-
-#[test]
-fn names_without_a_value_and_names_that_hold_what_nobody_sees_are_told() {
-    let typed = merged(&[], "export NETUID\nplanted0rest0of0a0secret\nR2_REGION\u{200b}=auto\n");
-    let told: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].starts_with("R2_REGION\\u{200b} (.env:3) is not known and holds U+200B"), "{told:?}");
-    assert!(told[0].ends_with("did you mean R2_REGION?"), "{told:?}");
-    assert!(
-        told[1].starts_with("NETUID (.env:1) has no `=`") && told[2].starts_with("a name (.env:2) has no"),
-        "{told:?}"
-    );
-    assert!(told.iter().all(|notice| !notice.contains("planted")), "{told:?}");
-    let forged = merged(&[("GRAIL_TRAIN\u{1b}[2J\u{202e}", "1"), ("R2_X\nERROR", "1")], "");
-    for notice in forged.notices() {
-        assert!(!notice.to_string().contains(|c: char| c.is_control() || c == '\u{202e}'), "{notice}");
-    }
-}
-
 #[test]
 fn the_example_names_every_key_and_no_other() {
     let text = include_str!("../../../../.env.example");
