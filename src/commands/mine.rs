@@ -241,7 +241,7 @@ impl Mining<'_> {
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
         let made = self.observers(pulse, folding, upload, read_from).and_then(|(observers, receipts)| {
-            let recorder = self.recorder(&settings, &secrets, &*ports.clock)?;
+            let recorder = self.recorder(self.header(&settings, &secrets), &*ports.clock)?;
             Ok((observers, receipts, recorder))
         });
         let (mut observers, receipts, recorder) = match made {
@@ -452,23 +452,13 @@ impl Mining<'_> {
     }
 
     /// The recorder, unless it was switched off.
-    fn recorder(
-        &self,
-        settings: &MachineSettings,
-        secrets: &MachineSecrets,
-        clock: &dyn Clock,
-    ) -> anyhow::Result<Option<Box<dyn Observer>>> {
+    fn recorder(&self, header: Header, clock: &dyn Clock) -> anyhow::Result<Option<Box<dyn Observer>>> {
         let path = match &self.arguments.tape {
             Some(off) if off.as_os_str() == "off" => return Ok(None),
             Some(folder) => folder.clone(),
             None => self.data_folder.join("tapes"),
         };
         let folder = TapeFolder { path, bytes_max: TAPE_BYTES_MAX };
-        let header = match self.arguments.device {
-            Device::Cpu => Header::of(settings, secrets, "cpu"),
-            Device::Cuda => Header::of(settings, secrets, "cuda").with_numerics(self.arguments.profile.name()),
-        };
-        let header = header.with_model(&self.config.model_name);
         let recorder = match Recorder::begin_rotating(&folder, Rotation::LIVE, &header, clock.now().wall_ms) {
             // Nobody asked for a tape, and windows are worth more than their record.
             Err(error) if self.arguments.tape.is_none() => {
@@ -479,6 +469,12 @@ impl Mining<'_> {
         };
         tracing::info!("recording to {}", recorder.path().display());
         Ok(Some(Box::new(recorder)))
+    }
+
+    fn header(&self, settings: &MachineSettings, secrets: &MachineSecrets) -> Header {
+        let engine = if self.arguments.device == Device::Cuda { "cuda" } else { "cpu" };
+        let header = Header::of(settings, secrets, engine).with_model(&self.config.model_name);
+        if engine == "cuda" { header.with_numerics(self.arguments.profile.name()) } else { header }
     }
 
     fn machine_secrets(&self) -> anyhow::Result<MachineSecrets> {

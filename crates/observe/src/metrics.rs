@@ -29,7 +29,7 @@ use super::receipts::{OUTCOMES, outcome_name};
 use super::sink::{Dropped, SinkSender};
 use crate::SharedState;
 use crate::health::{HealthIssue, HealthSnapshot};
-use crate::state::{EndedWindow, MinerState, WindowState};
+use crate::state::{EndedWindow, MinerState, PortAnswer, WindowState};
 
 type Gauge = AnyGauge<f64, AtomicU64>;
 type Label = [(&'static str, &'static str); 1];
@@ -355,7 +355,7 @@ impl Exposition {
         let state = self.state.read();
         self.head_block.set(state.head_block().map_or(f64::NAN, |block| block as f64));
         for port in PORTS {
-            let is_up = state.ports.get(&port).map_or(f64::NAN, |answered| whether(answered.is_ok()));
+            let is_up = state.ports.get(&port).map_or(f64::NAN, |answer| whether(*answer == PortAnswer::Fine));
             self.port_up.get_or_create(&[("port", port.name())]).set(is_up);
         }
         drop(state);

@@ -18,6 +18,7 @@ use crate::thresholds::{
     DEAF_BLOCKS, MISSED_WINDOWS, RESTART_AFTER_MIN_MS, SILENT_LOOP_BLOCKS, STALE_CHAIN_BLOCKS, STUCK_ENGINE_BLOCKS,
 };
 
+pub use self::ports::PortAnswer;
 pub(crate) use self::ports::answer;
 pub use self::window::{Sums, UploadPhase, WindowState};
 
@@ -54,8 +55,8 @@ pub struct MinerState {
     /// Since when groups are in flight without one coming out.
     no_group_since_ms: Option<u64>,
     has_clean_group: bool,
-    /// How each port answered last: as it should, or with this error.
-    pub ports: BTreeMap<Area, Result<(), String>>,
+    /// How each port answered last.
+    pub ports: BTreeMap<Area, PortAnswer>,
     window: Option<u64>,
     windows: BTreeMap<u64, WindowState>,
     /// The newest window that has its receipt.

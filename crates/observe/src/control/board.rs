@@ -13,7 +13,7 @@ use super::status::{
     EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
 };
 use crate::contract::Schema;
-use crate::state::{EndedWindow, MinerState, WindowState};
+use crate::state::{EndedWindow, MinerState, PortAnswer, WindowState};
 use crate::{SharedState, UploadProbe, outcome_name, receipt_line};
 use grail_terminal::printable;
 
@@ -174,8 +174,8 @@ fn upload_status(EndedWindow { receipt, expected_score }: &EndedWindow) -> Uploa
 fn endpoint(state: &MinerState, area: Area, name: &str) -> EndpointStatus {
     let (status, detail) = match state.ports.get(&area) {
         None => ("unknown", String::new()),
-        Some(Ok(())) => ("ok", String::new()),
-        Some(Err(error)) => ("failing", printable(error)),
+        Some(PortAnswer::Fine) => ("ok", String::new()),
+        Some(PortAnswer::Failed(error)) => ("failing", printable(error)),
     };
     EndpointStatus { kind: area.name().to_owned(), name: name.to_owned(), state: status.to_owned(), detail }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use grail_miner::machine::{Area, Event};
 
-use crate::state::answer;
+use crate::state::{PortAnswer, answer};
 
 /// Between two lines of the same kind, and after the last failure until an area counts as well again.
 const PAUSE_MS: u64 = 60_000;
@@ -77,7 +77,7 @@ impl Repeats {
 fn succeeded(event: &Event) -> Option<Area> {
     match event {
         Event::CommitmentRead(Ok(_)) | Event::CommitmentAnswered(Ok(())) => Some(Area::Commitment),
-        event => answer(event).filter(|(_, answered)| answered.is_ok()).map(|(area, _)| area),
+        event => answer(event).filter(|(_, answer)| *answer == PortAnswer::Fine).map(|(area, _)| area),
     }
 }
 

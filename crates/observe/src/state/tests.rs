@@ -126,7 +126,7 @@ fn an_upload_is_confirmed_only_by_the_machine() {
     state.action(at(3_000), &upload);
     let refused = Err(BucketError::Transient("503".to_owned()));
     state.event(at(3_100), &Event::UploadAnswered { window_start: 30, result: refused }, false);
-    assert!(state.ports[&Area::Bucket].as_ref().unwrap_err().contains("503"));
+    assert!(matches!(&state.ports[&Area::Bucket], PortAnswer::Failed(why) if why.contains("503")));
     let abandoned = JournalRecord::UploadAbandoned { window_start: 30, digest, why: "503".to_owned() };
     state.action(at(3_100), &journal(abandoned));
     assert_eq!(phase(&state), UploadPhase::Confirmed, "the earlier file is still there");
