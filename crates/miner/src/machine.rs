@@ -4,9 +4,9 @@
 //! for is answered by exactly one event, or by none if the call was cancelled. Answers that belong to work given up since
 //! are recognised by window, generation and attempt, and ignored.
 //!
-//! The machine itself only routes. Each part owns its state and has its own inputs (`on_…`): [`heads`] judges heads,
-//! [`account`] keeps the read credentials on chain, a [`window`] has its [`hash`], its [`groups`] and its [`upload`], and
-//! the [`settlement`] owes the receipt of the window before. What they share, they get as a [`context`].
+//! The machine itself only routes. Each part owns its state and has its own inputs (`on_…`): `heads` judges heads,
+//! `account` keeps the read credentials on chain, a `window` has its `hash`, its `groups` and its `upload`, and
+//! the `settlement` owes the receipt of the window before. What they share, they get as a `context`.
 
 mod account;
 pub mod action;
