@@ -44,6 +44,8 @@ struct Mutant {
     patch: PathBuf,
     what: String,
     is_of_the_reference: bool,
+    /// The case in `fixtures/cases` that was found by this bug, and must find it.
+    case: Option<String>,
 }
 
 impl Mutant {
@@ -53,7 +55,8 @@ impl Mutant {
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let what = field("What is wrong:").with_context(|| format!("{name} does not begin with `What is wrong:`"))?;
         let (what, is_of_the_reference) = (what.to_owned(), field("Of the reference:").is_some());
-        Ok(Self { name, patch, what, is_of_the_reference })
+        let case = field("Case:").map(str::to_owned);
+        Ok(Self { name, patch, what, is_of_the_reference, case })
     }
 
     /// The files that it changes, from the root.
@@ -62,7 +65,7 @@ impl Mutant {
         Ok(text.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(str::to_owned).collect())
     }
 
-    /// How many worlds it took, and what was found; none where nothing was.
+    /// How many worlds it took, and what was found; none where nothing was, or not by its case.
     fn hunt(&self, root: &Path) -> anyhow::Result<Option<(u64, String)>> {
         let applied = Command::new("git")
             .args(["apply", &format!("--directory={TREE}")])
@@ -71,18 +74,30 @@ impl Mutant {
             .status()
             .context("git cannot be started")?;
         ensure!(applied.success(), "{} does not apply; write it again for the present code", self.patch.display());
-        let hunted = Command::new(env!("CARGO"))
-            .args(["run", "--release", "--quiet", "--package", "grail-sim", "--example", "hunt", "--", SEEDS])
-            .current_dir(root.join(TREE))
-            .env("CARGO_TARGET_DIR", root.join(BUILD))
-            .output();
+        let by_case =
+            self.case.as_ref().map(|case| self.tried(root, &format!("fixtures/cases/{case}.case"))).transpose();
+        let found = self.tried(root, SEEDS);
         for file in self.files()? {
             copy(root, &file)?;
         }
-        let hunted = hunted.context("cargo cannot be started")?;
+        if by_case?.is_some_and(|found| found.is_none()) {
+            output::line(format_args!("{}: its case does not find it", self.name));
+            return Ok(None);
+        }
+        Ok(found?.map(|(seed, how)| (seed + 1, how)))
+    }
+
+    /// The seed of the world in which something forbidden happens, and what.
+    fn tried(&self, root: &Path, worlds: &str) -> anyhow::Result<Option<(u64, String)>> {
+        let hunted = Command::new("cargo")
+            .args(["run", "--release", "--quiet", "--package", "grail-sim", "--example", "hunt", "--", worlds])
+            .current_dir(root.join(TREE))
+            .env("CARGO_TARGET_DIR", root.join(BUILD))
+            .output()
+            .context("cargo cannot be started")?;
         let found = String::from_utf8_lossy(&hunted.stdout);
         match (hunted.status.code(), found.trim().split_once('|')) {
-            (Some(0), Some((seed, how))) => Ok(Some((seed.parse::<u64>()? + 1, how.to_owned()))),
+            (Some(0), Some((seed, how))) => Ok(Some((seed.parse()?, how.to_owned()))),
             (Some(1), None) => Ok(None),
             _ => bail!("{} cannot be tried: {}", self.name, String::from_utf8_lossy(&hunted.stderr)),
         }
@@ -102,6 +117,9 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
     let tracked = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
     ensure!(tracked.status.success(), "git cannot list the files; run this in a checkout");
     let tracked = String::from_utf8(tracked.stdout).context("a file's name is no text")?;
+    if root.join(TREE).exists() {
+        fs::remove_dir_all(root.join(TREE)).with_context(|| format!("{TREE} cannot be removed"))?;
+    }
     tracked.split_terminator('\0').try_for_each(|file| copy(root, file))?;
     let (mut table, mut found) = (OPENING.to_owned(), 0);
     for mutant in &wanted {
@@ -122,7 +140,7 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
 
 /// Run `cargo mutants` over the core, or the share `shard` of it, with the tests of core and simulator as its oracle.
 pub(crate) fn generated(root: &Path, shard: Option<&str>) -> anyhow::Result<bool> {
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = Command::new("cargo");
     command.args(["mutants", "--package", "grail-miner", "--output", "target/mutants"]);
     command.args(["--test-package", "grail-miner", "--test-package", "grail-sim", "--test-package", "grail-tape"]);
     command.args(GENERATED.iter().flat_map(|files| ["--file", files]));
@@ -134,13 +152,12 @@ pub(crate) fn generated(root: &Path, shard: Option<&str>) -> anyhow::Result<bool
     Ok(status.success())
 }
 
-/// Copy a file into the tree, unless it is the same there: what is older than its build is not built again.
+/// Copies a file into the tree; one that was removed and is still tracked is left out.
 fn copy(root: &Path, file: &str) -> anyhow::Result<()> {
     let (from, to) = (root.join(file), root.join(TREE).join(file));
-    let Ok(bytes) = fs::read(&from) else { return Ok(()) };
-    if fs::read(&to).is_ok_and(|there| there == bytes) {
+    if !from.exists() {
         return Ok(());
     }
     fs::create_dir_all(to.parent().unwrap_or(root))?;
-    fs::write(&to, bytes).with_context(|| format!("{} cannot be written", to.display()))
+    fs::write(&to, fs::read(&from)?).with_context(|| format!("{} cannot be written", to.display()))
 }

@@ -79,9 +79,12 @@ impl<B: Bucket> Bucket for CommittedBucket<B> {
 
 #[cfg(test)]
 mod tests {
+    use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE};
+    use grail_miner::contract;
     use grail_miner::ports::{ChainError, CommitError, Head};
 
     use super::*;
+    use crate::bucket::{AccessKey, BucketConfig, S3Bucket};
 
     /// A chain that holds this, or does not answer.
     #[derive(Clone, Default)]
@@ -132,6 +135,17 @@ mod tests {
         async fn delete(&self, _: &str) -> Result<(), BucketError> {
             Ok(())
         }
+    }
+
+    #[tokio::test]
+    async fn while_the_chain_holds_our_key_the_contract_of_buckets_holds() {
+        let server = S3Server::start();
+        let key = |(id, secret): (&str, &str)| AccessKey::new(id, secret);
+        let bucket = BucketConfig::s3(server.url(), BUCKET, "us-east-1", key(WRITE), key(READ));
+        let (chain, patience) = (Holding(Rc::new(RefCell::new(Some(Some(b"ours".to_vec()))))), Duration::from_secs(5));
+        let bucket = S3Bucket::new(bucket).unwrap();
+        let bucket = CommittedBucket::new(bucket, Rc::new(chain), Committed::default(), b"ours".to_vec(), patience);
+        contract::bucket(&bucket, "grail/windows/5abc-window-30.json.gz").await;
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! The state machine that decides: events in, actions out.
 //!
 //! `handle` is called with the time and one event, and returns what to do, in order. Every port call that an action asks
-//! for is answered by exactly one event, or by none if the call was cancelled. Answers that belong to work given up since
-//! are recognised by window, generation and attempt, and ignored.
+//! for is answered by exactly one event, or by none if the call was canceled. The machine ignores answers to work that it
+//! has given up: it knows them by window, generation and attempt.
 //!
 //! The machine itself only routes. Each part owns its state and has its own inputs (`on_…`): `heads` judges heads,
 //! `account` keeps the read credentials on chain, a `window` has its `hash`, its `groups` and its `upload`, and
@@ -260,7 +260,7 @@ impl Mining {
         }
     }
 
-    /// A head counts: it may begin a window, or be a reason to look at something again.
+    /// Opens a window if this head begins one, and looks again at what a new head may have changed.
     fn on_new_head(&mut self, cx: &mut Context<'_>, new: NewHead) {
         let (head, is_in_time) = match new {
             NewHead::InTime(head) => (head, true),
@@ -325,7 +325,7 @@ impl Mining {
         self.account.check(cx);
     }
 
-    /// Write the receipt of the window that ends.
+    /// Ends the window and gives its receipt, at once or after another look at the bucket.
     fn close_window(&mut self, cx: &mut Context<'_>) {
         let Some(mut window) = self.window.take() else { return };
         self.passed.note_ended(window.start);

@@ -15,7 +15,6 @@ mod bucket_hedge;
 mod chain;
 mod chain_failures;
 mod clock;
-mod committed;
 mod crash_images;
 mod engine;
 mod instance;

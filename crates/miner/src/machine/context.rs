@@ -21,7 +21,7 @@ pub(super) struct Context<'a> {
     pub(super) timing: &'a mut Timing,
     pub(super) marks: &'a mut Marks,
     pub(super) out: &'a mut Actions,
-    /// The process is to end: what is clean is uploaded, and nothing else begins.
+    /// Whether the process must end: the machine uploads what is clean and starts nothing else.
     pub(super) stopping: bool,
 }
 
@@ -31,26 +31,26 @@ impl Context<'_> {
         self.now.monotonic_ms
     }
 
-    /// Ask for one more action.
+    /// Adds an action.
     #[track_caller]
     pub(super) fn push(&mut self, action: Action) {
         self.out.push(action);
     }
 
-    /// Report that something failed.
+    /// Reports that something failed.
     #[track_caller]
     pub(super) fn trouble(&mut self, area: Area, text: impl Display) {
         self.push(Action::Report(Report::Trouble(Trouble { area, text: text.to_string() })));
     }
 
-    /// Fire a timer after so many milliseconds.
+    /// Sets a timer to fire after so many milliseconds.
     #[track_caller]
     pub(super) fn set_timer_after(&mut self, timer: Timer, after_ms: u64) {
         let at_ms = self.now_ms() + after_ms;
         self.push(Action::SetTimer { timer, at_ms });
     }
 
-    /// This rare branch was taken.
+    /// Counts that this rare branch was taken.
     pub(super) fn sometimes(&mut self, mark: &'static str) {
         self.marks.sometimes(mark);
     }

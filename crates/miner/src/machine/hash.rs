@@ -14,7 +14,7 @@ pub(super) struct Hash {
     block: u64,
     known: Option<String>,
     is_being_read: bool,
-    /// It was read when the block was too deep to be replaced.
+    /// Whether it was read when the block was too deep to be replaced.
     is_final: bool,
 }
 
@@ -44,7 +44,7 @@ impl Hash {
         self.is_final
     }
 
-    /// Ask for it, once at a time.
+    /// Asks for the hash, unless a reading is under way.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) {
         if !self.is_being_read {
             self.is_being_read = true;
@@ -52,7 +52,7 @@ impl Hash {
         }
     }
 
-    /// While the block may still be replaced, each new head is a reason to read it again.
+    /// Reads the hash again with each new head, as long as the block may still be replaced.
     pub(super) fn on_head(&mut self, cx: &mut Context<'_>, head: u64) {
         if !self.is_final && head >= self.block {
             self.read(cx);

@@ -41,7 +41,7 @@ pub(super) enum NewHead {
 }
 
 impl Heads {
-    /// A head was announced: it counts at once, or once the chain was asked.
+    /// Takes an announced head. Returns it if it counts at once; otherwise asks the chain about it.
     pub(super) fn on_moved(&mut self, cx: &mut Context<'_>, head: Head) -> Option<NewHead> {
         if self.is_suspect(cx, head) {
             cx.sometimes("head-needs-confirmation");
@@ -58,14 +58,14 @@ impl Heads {
         Some(NewHead::InTime(head))
     }
 
-    /// Watching failed: ask over another connection, after a pause.
+    /// Asks over another connection, after a pause, since watching failed.
     pub(super) fn on_failed(&self, cx: &mut Context<'_>, error: ChainError) {
         cx.sometimes("head-does-not-move");
         cx.trouble(Area::Chain, error);
         watch_elsewhere(cx);
     }
 
-    /// The chain answered about a block; the head that counts if the block was disputed.
+    /// Takes the chain's answer about a block. Returns the head that counts, if the block was disputed.
     pub(super) fn on_block_hash(
         &mut self,
         cx: &mut Context<'_>,
@@ -107,7 +107,7 @@ impl Heads {
         None
     }
 
-    /// From now on a confirmed head is the newest.
+    /// Makes a confirmed head the newest.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>, head: Head) {
         self.ahead_ms = 0;
         cx.timing.set_head(head, cx.now.monotonic_ms);

@@ -28,7 +28,7 @@ pub(super) struct Passed {
 }
 
 impl Passed {
-    /// A window is over for this process; it is not opened again.
+    /// Notes that a window is over for this process, so that it is not opened again.
     pub(super) fn note_ended(&mut self, window_start: u64) {
         self.ended.insert(window_start);
         while self.ended.len() > ENDED_WINDOWS_MAX {
@@ -40,13 +40,13 @@ impl Passed {
         self.ended.contains(&window_start)
     }
 
-    /// Windows from this one on were passed over, if the head is right that did so.
+    /// Notes that a confirmed head passed over the windows from this one on.
     pub(super) fn note_jump(&mut self, first_missed: u64) {
         self.jumped_from.get_or_insert(first_missed);
     }
 
-    /// Heads go on from the window that starts at `until`: what was passed over before it is over, and gets receipts. The
-    /// window of `recovered` gets its own.
+    /// Gives receipts to the windows before `until` that were passed over: the next head has shown that they are over. The
+    /// window `recovered` gets its receipt elsewhere.
     pub(super) fn settle_jump(
         &mut self,
         cx: &mut Context<'_>,

@@ -13,12 +13,12 @@ use super::view::View;
 pub(super) struct Timers(BTreeMap<Timer, u64>);
 
 impl Timers {
-    /// A timer fired and is not set any more.
+    /// Notes that a timer fired, so that it is not set any more.
     pub(super) fn on_fired(&mut self, timer: Timer) {
         self.0.remove(&timer);
     }
 
-    /// Whether an action changes a timer, or has nothing to do with timers.
+    /// Returns false for an action that sets a timer to the time it has, or clears one that is not set.
     pub(super) fn is_change(&mut self, action: &Action) -> bool {
         match action {
             Action::SetTimer { timer, at_ms } => self.0.insert(*timer, *at_ms) != Some(*at_ms),
