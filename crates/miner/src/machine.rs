@@ -265,11 +265,15 @@ impl Mining {
         let (head, is_in_time) = match new {
             NewHead::InTime(head) => (head, true),
             NewHead::Confirmed(head) => {
-                if head.number < cx.head() {
+                let is_lower = head.number < cx.head();
+                if is_lower {
                     self.leave_window_after(cx, head);
                     self.settle_jump(cx, window_start(head.number));
                 }
                 self.heads.accept(cx, head);
+                if let Some(window) = self.window.as_mut().filter(|_| is_lower) {
+                    window.on_head_lowered();
+                }
                 (head, false)
             }
         };

@@ -25,8 +25,10 @@ pub(super) struct Heads {
     ahead_ms: u64,
     /// The head that waits for the chain's answer.
     suspect: Option<Head>,
-    /// The newest head that block time allowed, where the present one is only confirmed.
-    proven: Option<Head>,
+    /// The newest head that block time allowed. The known head is another one while that is only confirmed.
+    in_time: Option<Head>,
+    /// The head that block time allowed before that one.
+    in_time_before: Option<Head>,
     /// Wall time of the last accepted head: the monotonic clock stands still while a machine sleeps.
     seen_wall_ms: u64,
 }
@@ -53,7 +55,7 @@ impl Heads {
         if !cx.timing.note_head(head, cx.now.monotonic_ms) {
             return None;
         }
-        self.proven = None;
+        self.in_time_before = self.in_time.replace(head);
         self.seen_wall_ms = cx.now.wall_ms;
         Some(NewHead::InTime(head))
     }
@@ -77,21 +79,8 @@ impl Heads {
         let known = cx.head();
         let is_higher = head.number > known;
         let text = match result {
-            Ok(Some(_)) if is_higher => {
-                self.proven = self.proven.or(cx.timing.last_head().map(|(head, _)| head));
-                return Some(NewHead::Confirmed(head));
-            }
-            Ok(None) if !is_higher => {
-                cx.sometimes("head-goes-back");
-                // That the higher head was false makes no endpoint right that is behind what was proven before.
-                let head = self.proven.take().map_or(head, |proven| proven.max(head));
-                let text = format!(
-                    "the newest block is {}; block {known}, which an endpoint had announced, does not exist",
-                    head.number
-                );
-                cx.trouble(Area::Chain, text);
-                return Some(NewHead::Confirmed(head));
-            }
+            Ok(Some(_)) if is_higher => return Some(NewHead::Confirmed(head)),
+            Ok(None) if !is_higher => return Some(NewHead::Confirmed(self.fall_back(cx, known, head))),
             Err(error) => format!("block {}, announced as the newest, is not confirmed: {error}", head.number),
             Ok(_) if is_higher => {
                 format!("an endpoint announced block {}, which does not exist; another one is asked", head.number)
@@ -105,6 +94,31 @@ impl Heads {
         cx.trouble(Area::Chain, text);
         watch_elsewhere(cx);
         None
+    }
+
+    /// The known head does not exist. Returns the head that counts instead of it.
+    ///
+    /// An endpoint that is behind denies every block above its own. So a head below one that block time allowed counts
+    /// only if a second connection denies that one, too.
+    fn fall_back(&mut self, cx: &mut Context<'_>, known: u64, announced: Head) -> Head {
+        cx.sometimes("head-goes-back");
+        let before = self.in_time_before.take();
+        if self.in_time.is_some_and(|in_time| in_time.number == known) {
+            self.in_time = before;
+        }
+        let head = self.in_time.filter(|in_time| in_time.number > announced.number.saturating_add(LAG_BLOCKS_MAX));
+        if head.is_some() {
+            cx.push(Action::ReconnectChain);
+        } else {
+            self.in_time = None;
+        }
+        let head = head.unwrap_or(announced);
+        let text = format!(
+            "the newest block is {}; block {known}, which an endpoint had announced, does not exist",
+            head.number
+        );
+        cx.trouble(Area::Chain, text);
+        head
     }
 
     /// Makes a confirmed head the newest.
@@ -138,10 +152,11 @@ impl Heads {
     }
 
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { ahead_ms, suspect, proven, seen_wall_ms: _ } = self;
+        let Self { ahead_ms, suspect, in_time, in_time_before, seen_wall_ms: _ } = self;
         view.line_if_some("timing.head_ahead_ms", Some(ahead_ms).filter(|ahead_ms| **ahead_ms > 0));
         view.line_if_some("timing.head_suspect", suspect.map(|head| head.number));
-        view.line_if_some("timing.head_proven", proven.map(|head| head.number));
+        view.line_if_some("timing.head_in_time", in_time.map(|head| head.number));
+        view.line_if_some("timing.head_in_time_before", in_time_before.map(|head| head.number));
     }
 }
 
@@ -324,6 +339,40 @@ mod tests {
         assert_eq!((scene.machine.head(), scene.machine.window_start()), (Some(HEAD), None));
         scene.pass(BLOCK_MS);
         assert_eq!(scene.head(HEAD + 1), [Action::WatchHead { after: HEAD + 1 }]);
+    }
+
+    #[test]
+    fn a_false_head_that_comes_in_time_makes_no_endpoint_right_that_is_behind() {
+        let mut scene = Scene::new();
+        scene.pass(BLOCK_MS);
+        scene.head(HEAD + 2);
+        let low = HEAD - 50_000;
+        assert_eq!(scene.head(low), [Action::ReadBlockHash(HEAD + 2)]);
+        assert!(scene.answer(HEAD + 2, false).contains(&Action::ReconnectChain), "another endpoint is asked");
+        assert_eq!((scene.machine.head(), scene.machine.window_start()), (Some(HEAD), Some(WINDOW)));
+        // A second connection that denies the block before it, too, is believed: the chain may have been reset.
+        assert_eq!(scene.head(low), [Action::ReadBlockHash(HEAD)]);
+        scene.answer(HEAD, false);
+        assert_eq!(scene.machine.head(), Some(low));
+    }
+
+    #[test]
+    fn a_deadline_that_passed_only_under_a_false_head_stops_nothing() {
+        let next = WINDOW + 30;
+        let mut scene = Scene::new();
+        for number in HEAD + 1..next {
+            scene.pass(BLOCK_MS);
+            scene.head(number);
+        }
+        scene.pass(BLOCK_MS);
+        let high = next + 29;
+        scene.head(high);
+        scene.answer(high, true);
+        assert_eq!(scene.machine.view().get("window.closing"), Some("true"));
+        assert_eq!(scene.head(next), [Action::ReadBlockHash(high)]);
+        scene.answer(high, false);
+        assert_eq!(scene.machine.window_start(), Some(next));
+        assert_eq!(scene.machine.view().get("window.closing"), Some("false"));
     }
 
     #[test]

@@ -148,6 +148,11 @@ impl Window {
         self.beacon_round = None;
     }
 
+    /// The head that the deadline was counted from was false: a deadline that has passed by it has not passed.
+    pub(super) const fn on_head_lowered(&mut self) {
+        self.closing = false;
+    }
+
     /// Stop generating once the upload must begin; until then keep the timer on that moment.
     pub(super) fn watch_deadline(&mut self, cx: &mut Context<'_>) {
         if self.closing {
