@@ -6,14 +6,15 @@ use crate::corpus::Corpus;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use grail::output;
-use grail_tape::{FORMAT, Mode, Tape, replay};
+use grail_tape::{FORMAT, Mode, Tape, replay, restated};
 
 use crate::{fixtures, live};
 
 /// The subcommands of `cargo xtask tape`.
 #[derive(Subcommand)]
 pub(crate) enum TapeChore {
-    /// Record the simulated tapes of fixtures/tapes again, as the manifest says.
+    /// Record the simulated tapes of fixtures/tapes again, as the manifest says. A live tape gets this build's states if
+    /// every action on it stays the same.
     Record {
         /// Only these; a live one is recorded again only where it is named.
         names: Vec<String>,
@@ -43,15 +44,23 @@ fn record(fixtures: &Path, names: &[String]) -> anyhow::Result<bool> {
             Some(command) if is_live && names.contains(name) => {
                 Some(live::record(&corpus.path(name), command, &entry.shows)?)
             }
-            Some(_) if is_live => None,
+            Some(_) if is_live => restate(&corpus.path(name))?,
             _ => corpus.record(name, entry)?,
         };
         match recorded {
             Some(tape) => output::line(format_args!("{name}: {} steps", tape.steps().count())),
-            None => output::line(format_args!("{name}: kept, it was live or is of an old format")),
+            None => output::line(format_args!(
+                "{name}: kept; it is of an old format, or was live and decides otherwise now"
+            )),
         }
     }
     fixtures::run(fixtures, None, true)
+}
+
+fn restate(path: &Path) -> anyhow::Result<Option<Tape>> {
+    let Some(tape) = restated(&Tape::read(path)?) else { return Ok(None) };
+    std::fs::write(path, tape.to_bytes()?).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Some(tape))
 }
 
 fn migrate(old: &Path, new: &Path) -> anyhow::Result<bool> {

@@ -31,7 +31,7 @@ pub use fields::{FieldChange, between_actions, between_states};
 pub use format::{FORMAT, Frame, Header, Step, line, state_of};
 pub use many::in_parallel;
 pub use numerics::{Numerics, NumericsError, Recomputation, recompute};
-pub use player::{Mode, NoSuchWindow, Options, Replay, replay, replay_with};
+pub use player::{Mode, NoSuchWindow, Options, Replay, replay, replay_with, restated};
 pub use reader::{Tape, TapeError};
 pub use recorder::{Recorder, RecorderError, Rotation, TapeFolder};
 pub use session::{Asked, Cause, Core, Moment, Session, as_built, begins_anew};

@@ -115,6 +115,26 @@ pub fn replay_with(tape: &Tape, options: &Options<'_>) -> Result<Replay, NoSuchW
     Ok(replay)
 }
 
+/// Returns the tape with the states that this build's core has, or none if the core asks for other actions on the way.
+///
+/// The shape of the state may change while every decision stays. A live tape then need not be recorded anew.
+pub fn restated(tape: &Tape) -> Option<Tape> {
+    let mut session = Session::with_core(tape, &as_built);
+    let mut frames = tape.frames.clone();
+    while let Some(moment) = session.advance() {
+        match moment {
+            Moment::Step { missing, .. } if missing > 0 => return None,
+            Moment::Step { step, asked, .. } => {
+                if !asked.iter().map(|asked| &asked.line).eq(&step.actions) {
+                    return None;
+                }
+            }
+            Moment::State(_) => frames[session.frame() - 1] = Frame::State(session.state()),
+        }
+    }
+    Some(Tape { frames, ..tape.clone() })
+}
+
 /// Pack the groups that go into files, on all processors: it is most of the work of a replay.
 fn pack_ahead<'a>(tape: &'a Tape, frames: Range<usize>) {
     let clean = |frame: &'a Frame| match frame {

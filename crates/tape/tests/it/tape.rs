@@ -14,7 +14,7 @@ use grail_sim::run::{SimConfig, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_tape::{
     Class, Frame, Header, Mode, Moment, Numerics, Options, Recorder, Rotation, Session, Step, Tape, TapeError,
-    TapeFolder, recompute, replay, replay_with,
+    TapeFolder, recompute, replay, replay_with, restated,
 };
 use grail_verify::RecomputeError;
 
@@ -168,6 +168,10 @@ fn another_state_behind_the_same_actions_is_found_at_the_window_s_end() {
     assert_eq!(found.class, Class::ChangedState);
     let changed: Vec<_> = found.state.iter().map(|c| (c.path.as_str(), c.recorded.as_deref())).collect();
     assert_eq!(changed, [("timing.group.value_ms", Some("1"))]);
+    // The decisions are the same, so the tape may have this build's states instead; not so if one action differs.
+    assert_eq!(restated(&tape), Some(clean()));
+    steps(&mut tape).find(|(_, step)| !step.actions.is_empty()).unwrap().1.actions[0].push('?');
+    assert_eq!(restated(&tape), None);
 }
 
 #[test]
