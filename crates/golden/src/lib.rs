@@ -100,6 +100,7 @@ const KINDS: &[(&str, Check)] = &[
     ("rewards", answers::rewards),
     ("sat_problem", problems::sat_problem),
     ("sat_problem_free", problems::sat_problem_free),
+    ("sdk_weights", validators::sdk_weights),
     ("signature_vectors", signatures::signature_vectors),
     ("verdicts", verdicts::verdicts),
     ("weights", validators::weights),

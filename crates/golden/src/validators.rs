@@ -62,6 +62,15 @@ pub(super) fn weights(file: &VectorFile) -> Result<FileReport, GoldenError> {
     })
 }
 
+pub(super) fn sdk_weights(file: &VectorFile) -> Result<FileReport, GoldenError> {
+    file.each_case(|case| {
+        let uids: Vec<u16> = case.ints("uids")?;
+        let weights: Vec<(u16, f64)> = uids.into_iter().zip(case.floats("weights")?).collect();
+        let emitted = score::emitted(&weights);
+        case.compare("emitted", list(emitted.into_iter().map(|(uid, value)| list([u32::from(uid), u32::from(value)]))))
+    })
+}
+
 fn history(case: &mut Case) -> Result<History, GoldenError> {
     let mut history = History::new();
     for entry in case.list("metrics")? {

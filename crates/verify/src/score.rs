@@ -9,7 +9,7 @@ pub const ROLLING_WINDOWS: u64 = 12;
 /// Share of all weight that goes to uid 0.
 pub const BURNT_SHARE: f64 = 0.8;
 /// The exponent on a miner's sum.
-const EXPONENT: i32 = 4;
+const EXPONENT: u32 = 4;
 
 /// What a validator remembers of one miner's window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,15 +24,37 @@ pub struct WindowRecord {
 pub type History = BTreeMap<String, BTreeMap<u64, WindowRecord>>;
 
 /// The weight of each of `miners` (address, uid) after `target_window`, in the same order.
+///
+/// Uid 0 gets [`BURNT_SHARE`] and the other miners share the rest in proportion to their scores. Where nobody scored, uid 0
+/// gets everything. Where uid 0 is not among `miners`, they share everything.
 pub fn weights(history: &History, miners: &[(&str, u16)], target_window: u64) -> Vec<f64> {
     let raw: Vec<f64> = miners.iter().map(|(hotkey, _)| score(history.get(*hotkey), target_window)).collect();
-    let total: f64 = raw.iter().sum();
-    let normalised: Vec<f64> = raw.iter().map(|score| if total > 0.0 { score / total } else { 0.0 }).collect();
-    // In this order the reference rounds: normalise over all, then scale what is not uid 0's to its share.
-    let others: f64 = normalised.iter().zip(miners).filter(|(_, (_, uid))| *uid != 0).map(|(share, _)| share).sum();
+    // Scores are whole numbers, so this sum is exact before it is rounded once, as Python's `math.fsum` is.
+    let total = raw.iter().map(|score| *score as u128).fold(0, u128::saturating_add) as f64;
+    let normalized: Vec<f64> = raw.iter().map(|score| if total > 0.0 { score / total } else { 0.0 }).collect();
+    if miners.iter().all(|(_, uid)| *uid != 0) {
+        return normalized;
+    }
+    let burnt = if total > 0.0 { BURNT_SHARE } else { 1.0 };
+    // In this order the reference rounds: normalize over all, then scale what is not uid 0's to its share.
+    let others: f64 = normalized.iter().zip(miners).filter(|(_, (_, uid))| *uid != 0).map(|(share, _)| share).sum();
     let factor = if others > 0.0 { (1.0 - BURNT_SHARE) / others } else { 0.0 };
-    let weight = |(share, (_, uid)): (&f64, &(&str, u16))| if *uid == 0 { BURNT_SHARE } else { share * factor };
-    normalised.iter().zip(miners).map(weight).collect()
+    let weight = |(share, (_, uid)): (&f64, &(&str, u16))| if *uid == 0 { burnt } else { share * factor };
+    normalized.iter().zip(miners).map(weight).collect()
+}
+
+/// The weights as the chain keeps them, `(uid, u16)`: each divided by the largest one and rounded to a whole number of
+/// 65535ths, zeros left out. Empty if no weight is above zero, and then there is nothing to set.
+///
+/// Source: `convert_weights_and_uids_for_emit` of the chain's Python SDK, which takes weights as float32.
+pub fn emitted(weights: &[(u16, f64)]) -> Vec<(u16, u16)> {
+    let single = |weight: f64| f64::from(weight as f32);
+    let largest = weights.iter().map(|(_, weight)| single(*weight)).fold(0.0, f64::max);
+    if largest <= 0.0 {
+        return Vec::new();
+    }
+    let rounded = |weight: f64| (single(weight) / largest * f64::from(u16::MAX)).round_ties_even() as u16;
+    weights.iter().map(|(uid, weight)| (*uid, rounded(*weight))).filter(|(_, value)| *value != 0).collect()
 }
 
 /// The sum of the last twelve windows to the fourth power; zero where one of them had a failure.
@@ -43,7 +65,8 @@ pub fn score(windows: Option<&BTreeMap<u64, WindowRecord>>, target_window: u64) 
     if recent.clone().any(|record| record.had_failure) {
         return 0.0;
     }
-    (recent.map(|record| record.unique).sum::<u64>() as f64).powi(EXPONENT)
+    let unique: u128 = recent.map(|record| u128::from(record.unique)).sum();
+    unique.saturating_pow(EXPONENT) as f64
 }
 
 #[cfg(test)]
@@ -98,8 +121,9 @@ mod tests {
     }
 
     #[test]
-    fn without_scores_only_the_burnt_share_is_given() {
-        assert_eq!(weights(&History::new(), &[("burn", 0), ("one", 1)], window(0)), [BURNT_SHARE, 0.0]);
+    fn uid_0_gets_everything_where_nobody_scored() {
+        assert_eq!(weights(&History::new(), &[("burn", 0), ("one", 1)], window(0)), [1.0, 0.0]);
+        assert_eq!(weights(&History::new(), &[("one", 1), ("two", 2)], window(0)), [0.0, 0.0]);
         assert_eq!(weights(&History::new(), &[], window(0)), Vec::<f64>::new());
     }
 }

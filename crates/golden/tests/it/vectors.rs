@@ -36,6 +36,7 @@ const OUTPUTS: &[(&str, &str, &[&str])] = &[
     ("rewards", "golden", &["parsed", "rewards", "total", "success", "satisfied"]),
     ("sat_problem", "golden", &["seed", "difficulty", "num_vars", "clauses", "prompt_sha256", "prompt"]),
     ("sat_problem_free", "golden", &["num_vars", "clauses"]),
+    ("sdk_weights", "python", &["emitted"]),
     (
         "signature_vectors",
         "wallets",
