@@ -5,7 +5,7 @@ pub mod swarm;
 mod tapes;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -217,6 +217,11 @@ pub struct DoctorArguments {
     pub json: bool,
 }
 
+/// Whether `--tape off` was typed, which records nothing.
+pub fn is_off(folder: &Path) -> bool {
+    folder.as_os_str() == "off"
+}
+
 /// For commands that read the configuration.
 #[derive(Debug, Clone, Args)]
 pub struct EnvFileArgument {
@@ -321,6 +326,9 @@ pub struct SimArguments {
     /// Show every scenario, and do nothing else.
     #[arg(long)]
     pub list: bool,
+    /// Show every fault and what it means, and do nothing else.
+    #[arg(long)]
+    pub list_faults: bool,
     /// Most groups per window; 0 for as many as the profile allows [default: 5 with tiny, 0 with synthetic].
     #[arg(long)]
     pub groups_max: Option<u32>,
@@ -336,8 +344,8 @@ pub struct SimArguments {
     /// Write every event and action to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Record a tape of the run to this folder.
-    #[arg(long, value_name = "DIR")]
+    /// Record a tape of the run to this folder [default: off].
+    #[arg(long, value_name = "off|DIR")]
     pub tape: Option<PathBuf>,
     /// Write the uploaded window files to this folder.
     #[arg(long, value_name = "DIR")]

@@ -66,12 +66,17 @@ fn ended(is_service: bool, work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit 
     outcome.unwrap_or_else(|_| Err(panicked().into())).unwrap_or_else(|error| {
         let exit = if is_service { Exit::of_service(&error) } else { Exit::of(&error) };
         let text = one_line(&error);
-        output::aside(format_args!("grail: {text}"));
-        if is_json_wanted() {
-            output::line(failure(exit, &text));
-        }
+        failed(exit, &text);
         exit
     })
+}
+
+/// Says that something failed: to people on standard error, and to programs that asked for JSON on standard output.
+fn failed(exit: Exit, text: &str) {
+    output::aside(format_args!("grail: {text}"));
+    if is_json_wanted() {
+        output::line(failure(exit, text));
+    }
 }
 
 /// What a panic amounts to.
@@ -97,7 +102,8 @@ fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
             Some(SimCommand::Serve(arguments)) => serve::run(arguments),
             Some(SimCommand::Swarm(arguments)) => swarm::run(arguments),
             Some(SimCommand::Check(arguments)) => check::run(arguments),
-            None if arguments.list => scenario::list(),
+            None if arguments.list => scenario::list(arguments.json),
+            None if arguments.list_faults => sim::list_faults(arguments.json),
             None if rehearse::is_wanted(arguments) => rehearse::run(arguments),
             None => sim::run(arguments),
         },
@@ -108,6 +114,17 @@ fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Why(arguments) => why::run(arguments),
         Command::Version => version::run(),
     }
+}
+
+/// Prints faults with their meanings.
+fn list_faults(faults: impl Iterator<Item = (&'static str, &'static str)>, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        let faults: Vec<_> = faults.map(|(name, meaning)| json!({ "name": name, "meaning": meaning })).collect();
+        output::line(Schema::FaultList.stamp(json!({ "faults": faults })));
+    } else {
+        faults.for_each(|(name, meaning)| output::line(format!("{name:<24}{meaning}")));
+    }
+    Ok(Exit::Success)
 }
 
 /// An error for programs.
@@ -135,10 +152,7 @@ pub fn refuse_invisible(arguments: impl Iterator<Item = OsString>) -> Option<Exi
         (1..).zip(arguments).find_map(|(number, argument)| Some((number, odd(argument)?)))?;
     let shown: String = argument.escape_debug().take(SHOWN_CHARS_MAX).collect();
     let text = format!("argument {number} (`{shown}`) holds {odd}; type it again without that character");
-    output::aside(format_args!("grail: {text}"));
-    if is_json_wanted() {
-        output::line(failure(Exit::Usage, &text));
-    }
+    failed(Exit::Usage, &text);
     Some(Exit::Usage)
 }
 
@@ -150,10 +164,16 @@ pub fn misunderstood(error: &clap::Error) -> Exit {
         return printed.map_or_else(|error| output::unheard(&error), |()| Exit::Success);
     }
     if is_json_wanted() {
-        let text = printable(error.to_string().lines().next().unwrap_or_default());
-        output::line(failure(Exit::Usage, text.trim_start_matches("error: ")));
+        output::line(failure(Exit::Usage, &message(&error.to_string())));
     }
     Exit::Usage
+}
+
+/// The message of the library on one line, without the usage below it.
+fn message(text: &str) -> String {
+    let is_message = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more information");
+    let lines: Vec<&str> = text.lines().take_while(is_message).map(str::trim).filter(|line| !line.is_empty()).collect();
+    printable(lines.join(" ").trim_start_matches("error: "))
 }
 
 /// Print it as the library does, in colors; what was typed stands in it, and may be anything.

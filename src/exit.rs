@@ -192,13 +192,14 @@ impl Exit {
 
     /// What an engine that does not start amounts to: another process may still hold the device or its memory.
     pub fn of_engine(error: &EngineStartError) -> Self {
-        use CudaError::{DeviceLost, Driver, OutOfMemory};
         use CudaWorkersError::Engine;
 
+        if let EngineStartError::Cuda(Engine(error)) = error
+            && let Some(exit) = Self::of_device(error)
+        {
+            return exit;
+        }
         Self::Configuration.unless(match error {
-            EngineStartError::Cuda(Engine(CudaEngineError::Cuda(error))) => {
-                matches!(error, OutOfMemory { .. } | DeviceLost { .. } | Driver { .. })
-            }
             EngineStartError::Cuda(Engine(CudaEngineError::Engine(EngineError::File { source, .. })))
             | EngineStartError::Embedded(EngineError::File { source, .. })
             | EngineStartError::Folder { source: EngineError::File { source, .. }, .. }
@@ -212,12 +213,26 @@ impl Exit {
         examination.hindrance().map(Self::from)
     }
 
+    /// What the failure of a CUDA device amounts to; another process may still hold its memory.
+    fn of_device(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        use CudaError::{DeviceLost, Driver, OutOfMemory};
+
+        let error = match cause.downcast_ref() {
+            Some(CudaEngineError::Cuda(error)) => error,
+            _ => cause.downcast_ref::<CudaError>()?,
+        };
+        Some(Self::Configuration.unless(matches!(error, OutOfMemory { .. } | DeviceLost { .. } | Driver { .. })))
+    }
+
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
         if let Some(told) = cause.downcast_ref::<Told>() {
             return Some(told.exit);
         }
         if cause.is::<ControlError>() {
             return Some(Self::Elsewhere);
+        }
+        if let Some(exit) = Self::of_device(cause) {
+            return Some(exit);
         }
         if let Some(error) = cause.downcast_ref::<JournalFileError>() {
             return Some(match error {
@@ -385,7 +400,13 @@ mod tests {
         assert_eq!(folder(io::ErrorKind::TimedOut.into()), Exit::Retry);
         assert_eq!(folder(io::ErrorKind::NotFound.into()), Exit::Configuration);
         assert_eq!(device(CudaError::OutOfMemory { what: "weights", bytes: 1 }), Exit::Retry);
-        assert_eq!(device(CudaError::NoDevice { ordinal: 1, count: 1 }), Exit::Configuration);
+        let none = || CudaError::NoDevice { ordinal: 1, count: 1 };
+        assert_eq!(device(none()), Exit::Configuration);
+        assert_eq!(Exit::of(&none().into()), Exit::Configuration);
+        assert_eq!(
+            Exit::of(&anyhow::Error::new(CudaEngineError::Cuda(none())).context("proving")),
+            Exit::Configuration
+        );
     }
 
     #[test]

@@ -11,5 +11,6 @@ pub mod assembly;
 pub mod commands;
 pub mod defect;
 pub mod exit;
+pub mod outfile;
 pub mod output;
 mod process;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
 
+use crate::nearest::similar;
 use crate::stream::Stream;
 
 pub use kind::{Aftermath, FaultKind, Placement};
@@ -66,8 +67,9 @@ pub struct UnknownFault(String);
 
 impl std::fmt::Display for UnknownFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = FaultKind::ALL.iter().map(|kind| kind.name()).collect();
-        write!(f, "unknown fault {:?}; use none, random, or a comma-separated list of {}", self.0, names.join(", "))
+        let meant = similar(&self.0, FaultKind::ALL.iter().map(|kind| kind.name()));
+        let meant = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+        write!(f, "unknown fault {:?}; {meant}use none, random, or names that `grail sim --list-faults` shows", self.0)
     }
 }
 
@@ -271,7 +273,9 @@ mod tests {
             assert_eq!(kind.name().parse(), Ok(Faults::Listed(vec![kind])));
         }
         let error = "beacon-outage,fire".parse::<Faults>().expect_err("fire is no fault");
-        assert!(error.to_string().contains("\"fire\"") && error.to_string().contains("slow-engine"));
+        assert!(error.to_string().contains("\"fire\"") && error.to_string().contains("--list-faults"));
+        let error = "slow-engin".parse::<Faults>().expect_err("a letter is missing");
+        assert!(error.to_string().contains("did you mean `slow-engine`?"), "{error}");
     }
 
     #[test]

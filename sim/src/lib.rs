@@ -21,6 +21,7 @@ pub mod hindsight;
 pub mod journal;
 pub mod ledger;
 pub mod marks;
+pub mod nearest;
 mod node;
 pub mod past;
 mod reasons;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::config::SimConfig;
 use crate::engine::SpeedProfile;
 use crate::faults::Faults;
+use crate::nearest::nearest;
 use crate::report::SimReport;
 use crate::synthetic::SyntheticModel;
 
@@ -210,12 +211,6 @@ fn check_keys(table: &toml::Table, known: &[&'static str]) -> Result<(), Scenari
             Err(ScenarioError::UnknownKey { key: key.clone(), nearest })
         }
     }
-}
-
-/// The most similar of some names.
-fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> &'static str {
-    let distance = |other: &&str| strsim::damerau_levenshtein(name, other);
-    known.min_by_key(distance).unwrap_or("")
 }
 
 fn default_profile() -> String {

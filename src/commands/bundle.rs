@@ -1,8 +1,5 @@
 //! `grail bundle`.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -10,6 +7,7 @@ use anyhow::Context;
 use super::output;
 use crate::args::BundleArguments;
 use crate::exit::{Exit, Told};
+use crate::outfile::OutFile;
 use grail_config::MinerConfig;
 use grail_live::journal::hotkeys;
 use grail_operator::bundle::{Bundle, Redactor, Sources};
@@ -19,6 +17,9 @@ use grail_terminal::printable;
 const WRITE_SECRET: &str = "R2_WRITE_SECRET_ACCESS_KEY";
 
 pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
+    let out =
+        arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("grail-bundle-{}.tar.gz", arguments.window)));
+    let file = OutFile::private(&out, "--out")?;
     let environment = grail_config::process_environment();
     // What is secret follows from the configuration: without it everything might be, and nothing would be found.
     let typed = grail_config::load(&environment, arguments.env_file.env_file.as_deref())
@@ -47,11 +48,7 @@ pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
         config,
         redactor: &redactor,
     })?;
-    let out =
-        arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("grail-bundle-{}.tar.gz", arguments.window)));
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&out);
-    file.and_then(|mut file| file.write_all(&bundle.bytes))
-        .with_context(|| format!("cannot write {}; give --out a path that can be written", out.display()))?;
+    file.write(&bundle.bytes)?;
     for missing in &bundle.missing {
         output::aside(format_args!("not in it: {}", printable(missing)));
     }

@@ -5,6 +5,7 @@ mod parts;
 mod restart;
 mod signals;
 mod told;
+mod weights;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -17,18 +18,18 @@ use std::time::Duration;
 use anyhow::Context;
 use grail_miner::driver::{Limits, Observer, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineSecrets, MachineSettings};
-use grail_miner::ports::{BeaconSchedule, Chain, Clock, Engine, Signer};
+use grail_miner::ports::{BeaconSchedule, Clock, Engine, Signer};
 use indicatif::MultiProgress;
 use tokio::sync::watch;
 
-use crate::args::MineArguments;
+use crate::args::{MineArguments, is_off};
 use crate::assembly::{self, EngineStartError};
 use crate::exit::{Exit, Told};
 use crate::{defect, output};
 use grail_config::{Environment, MinerConfig, TypedConfig};
 use grail_folder as folder;
 use grail_live::bucket::S3Bucket;
-use grail_live::chain::{SetWeights, SubtensorChain};
+use grail_live::chain::SubtensorChain;
 use grail_live::clock::SystemClock;
 use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use grail_live::journal::{FileJournal, JournalFileError, JournalOptions};
@@ -39,25 +40,23 @@ use grail_observe::{
     SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, start_logging, thresholds,
 };
 use grail_operator::doctor::Device;
-use grail_operator::weights::WeightReading;
 use grail_tape::{Header, Recorder, Rotation, TapeFolder};
 use grail_terminal::printable;
 use grail_wallet::{HotkeyWallet, Inputs};
 
 use self::parts::{
-    CHECK_MS, Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet,
-    refuse_cpu_on_public_networks, run_settings, runtime, sampling_seed, spinner,
+    Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet, refuse_cpu_on_public_networks,
+    run_settings, runtime, sampling_seed, spinner,
 };
 use self::restart::{HandedOver, Present, Program, Ready, proven};
 use self::signals::{Hangups, stop_signals};
-use self::told::{found, refused, stalled, tell_of};
+use self::told::{found, prevented, refused, stalled, tell_of};
+use self::weights::read_weights;
 
 /// How often it is looked whether the engine is lost.
 const LOSS_CHECK: Duration = Duration::from_secs(1);
 /// Older tapes go once all of them together are larger.
 const TAPE_BYTES_MAX: u64 = 4 << 30;
-/// Block times between two looks at what weight validators give: one in each window.
-const WEIGHT_BLOCKS: u64 = 30;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
@@ -150,6 +149,7 @@ fn mine(
         local.block_on(&runtime, examined(arguments, typed, config, &wallet, hub_cache.as_deref(), &data_folder))?;
     found(&examination);
     if let Some(exit) = Exit::of_examination(&examination) {
+        prevented(&examination, exit);
         return Ok(Ending::Code(exit));
     }
     // Last, since a model takes long to load.
@@ -214,7 +214,8 @@ impl Mining<'_> {
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
         let bucket = assembly::bucket(&self.config.storage)?;
         let hotkey = self.wallet.address().to_owned();
-        let read_from = ReadFrom { url: bucket.read_url().to_owned(), hotkey };
+        let network = self.config.chain.network.name().to_owned();
+        let read_from = ReadFrom { url: bucket.read_url().to_owned(), hotkey, network };
         let sent = bucket.progress();
         let upload: UploadProbe = Arc::new(move || sent.sent_of());
         let ports = (self.life.wrap)(self.ports(chain.clone(), bucket)?);
@@ -413,7 +414,8 @@ impl Mining<'_> {
             let (miner, block_ms) = (self.wallet.address(), self.config.chain.block_ms);
             self.sinks.watchtower(&self.config.alerts, miner, block_ms, state.clone(), self.data_folder)?;
         }
-        self.read_weights(state.clone())?;
+        let chain = assembly::chain(&self.config.chain, self.wallet.clone())?;
+        read_weights(chain, self.wallet.hotkey(), self.data_folder, self.config.chain.block_ms, state.clone());
         observers.0.push(Box::new(Samples::new(self.engine.clone())));
         if !self.bars.is_hidden() {
             observers.0.push(Box::new(Progress::new(self.bars, state, upload)));
@@ -422,39 +424,10 @@ impl Mining<'_> {
         Ok((observers, receipts))
     }
 
-    /// Read once a window what validators give us, keep it for `grail report`, and tell the watchtower: over a connection of
-    /// its own, since nothing of mining waits for the answer.
-    fn read_weights(&self, state: SharedState) -> anyhow::Result<()> {
-        let chain = assembly::chain(&self.config.chain, self.wallet.clone())?;
-        let (hotkey, folder) = (self.wallet.hotkey(), self.data_folder.to_owned());
-        let limit = Duration::from_millis(CHECK_MS);
-        let pause = Duration::from_millis(WEIGHT_BLOCKS * self.config.chain.block_ms);
-        tokio::task::spawn_local(async move {
-            loop {
-                let reading = tokio::time::timeout(limit, async {
-                    let head = chain.next_head(0).await?;
-                    anyhow::Ok((head.number, chain.weights_for(hotkey).await?))
-                });
-                // What cannot be read now is read in the next window.
-                if let Ok(Ok((block, Some(set)))) = reading.await {
-                    if let Some(is_weighted) = set.is_weighted() {
-                        state.weight_read(is_weighted);
-                    }
-                    let SetWeights { uid, shares } = set;
-                    let kept = WeightReading { block, uid, validators: shares }.keep(&folder);
-                    let _ =
-                        kept.inspect_err(|error| tracing::debug!("the weight of block {block} is not kept: {error}"));
-                }
-                tokio::time::sleep(pause).await;
-            }
-        });
-        Ok(())
-    }
-
     /// The recorder, unless it was switched off.
     fn recorder(&self, header: Header, clock: &dyn Clock) -> anyhow::Result<Option<Box<dyn Observer>>> {
         let path = match &self.arguments.tape {
-            Some(off) if off.as_os_str() == "off" => return Ok(None),
+            Some(folder) if is_off(folder) => return Ok(None),
             Some(folder) => folder.clone(),
             None => self.data_folder.join("tapes"),
         };

@@ -1,14 +1,12 @@
 //! `grail sim --profile gpu=…`: what a card would earn among rivals, as text, JSON and a page.
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::anyhow;
 use grail_sim::rehearsal::{Card, Rehearsal};
 
 use super::output;
 use crate::args::SimArguments;
 use crate::exit::Exit;
+use crate::outfile::OutFile;
 use grail_observe::contract::Schema;
 use grail_operator::rehearsal::{object, page, text};
 
@@ -22,6 +20,7 @@ pub(super) fn is_wanted(arguments: &SimArguments) -> bool {
 
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     let card = Card::parse(&arguments.profile).map_err(|error| anyhow!("--profile: {error}"))?;
+    let file = arguments.html.as_deref().map(|path| OutFile::open(path, "--html")).transpose()?;
     let rehearsal = Rehearsal {
         seed: arguments.seed,
         windows: arguments.windows,
@@ -31,8 +30,8 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
         policy: arguments.policy.into(),
     };
     let report = rehearsal.report();
-    if let Some(path) = &arguments.html {
-        write(path, &page(&arguments.profile, &rehearsal, &report))?;
+    if let Some(file) = file {
+        file.write(page(&arguments.profile, &rehearsal, &report).as_bytes())?;
     }
     if arguments.json {
         output::line(Schema::Rehearsal.stamp(object(&arguments.profile, &rehearsal, &report)));
@@ -40,9 +39,4 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
         output::line(text(&arguments.profile, &rehearsal, &report));
     }
     Ok(Exit::Success)
-}
-
-fn write(path: &Path, page: &str) -> anyhow::Result<()> {
-    fs::write(path, page)
-        .map_err(|error| anyhow!("cannot write {} ({error}); give --html a path that can be written", path.display()))
 }

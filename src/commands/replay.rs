@@ -14,6 +14,7 @@ use self::environment::{Missing, OnCard, OnProcessor, is_tape};
 use super::output;
 use crate::args::{ReplayArguments, ReplayEngine};
 use crate::exit::Exit;
+use crate::outfile::OutFile;
 use grail_debugger::{Fork, TapeForkError};
 use grail_observe::contract::Schema;
 use grail_tape::{Mode, Numerics, Options, Recomputation, Replay, Tape, in_parallel, recompute, replay_with};
@@ -25,6 +26,8 @@ enum Verdict {
     Equal,
     /// Something that it needs is not here.
     OtherEnvironment,
+    /// No CUDA device can be used.
+    NoDevice,
     Diverged,
     Unreadable,
 }
@@ -33,6 +36,8 @@ enum Verdict {
 struct Outcome {
     verdict: Verdict,
     shown: String,
+    /// The page, where one was asked for.
+    page: Option<String>,
 }
 
 /// Replay every tape that was named; the exit code says how they came out.
@@ -45,24 +50,36 @@ pub fn run(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     if arguments.step {
         return views::step(views::only(&tapes, "--step")?);
     }
-    if arguments.html.is_some() {
+    let page = arguments.html.as_ref().map(|path| {
         views::only(&tapes, "--html")?;
-    }
+        anyhow::Ok(OutFile::open(path, "--html")?)
+    });
+    let page = page.transpose()?;
     let outcomes = in_parallel(&tapes, |path| outcome(path, arguments, &faults));
     for outcome in &outcomes {
         match outcome.verdict {
-            Verdict::Unreadable | Verdict::OtherEnvironment => {
-                output::aside(format_args!("grail: {}", printable(&outcome.shown)));
+            Verdict::Unreadable | Verdict::OtherEnvironment | Verdict::NoDevice => {
+                super::failed(outcome.verdict.exit(), &printable(&outcome.shown));
             }
             Verdict::Equal | Verdict::Diverged => output::line(&outcome.shown),
         }
     }
-    Ok(match outcomes.iter().map(|outcome| outcome.verdict).max().unwrap_or(Verdict::Equal) {
-        Verdict::Equal => Exit::Success,
-        Verdict::Diverged => Exit::No,
-        Verdict::Unreadable => Exit::Usage,
-        Verdict::OtherEnvironment => Exit::Elsewhere,
-    })
+    if let (Some(file), Some(html)) = (page, outcomes.iter().find_map(|outcome| outcome.page.as_ref())) {
+        file.write(html.as_bytes())?;
+    }
+    Ok(outcomes.iter().map(|outcome| outcome.verdict).max().unwrap_or(Verdict::Equal).exit())
+}
+
+impl Verdict {
+    const fn exit(self) -> Exit {
+        match self {
+            Self::Equal => Exit::Success,
+            Self::Diverged => Exit::No,
+            Self::Unreadable => Exit::Usage,
+            Self::OtherEnvironment => Exit::Elsewhere,
+            Self::NoDevice => Exit::Configuration,
+        }
+    }
 }
 
 /// Why there is no outcome of a tape.
@@ -79,6 +96,7 @@ enum Unreplayed {
 impl Unreplayed {
     const fn verdict(&self) -> Verdict {
         match self {
+            Self::Missing(Missing::Device(_)) => Verdict::NoDevice,
             Self::Missing(_) | Self::Fork(TapeForkError::Unsigned) => Verdict::OtherEnvironment,
             Self::Fork(_) | Self::Other(_) => Verdict::Unreadable,
         }
@@ -91,7 +109,8 @@ fn outcome(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Outcome
         let verdict = error.verdict();
         let shown = error.to_string();
         let named = path.display().to_string();
-        Outcome { verdict, shown: if shown.contains(&named) { shown } else { format!("{named}: {shown}") } }
+        let shown = if shown.contains(&named) { shown } else { format!("{named}: {shown}") };
+        Outcome { verdict, shown, page: None }
     })
 }
 
@@ -102,7 +121,7 @@ fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Result
     outcomes.try_fold(first, |all, next| {
         let next = next?;
         let shown = format!("{}\n{}", all.shown, next.shown);
-        Ok(Outcome { verdict: all.verdict.max(next.verdict), shown })
+        Ok(Outcome { verdict: all.verdict.max(next.verdict), shown, page: all.page.or(next.page) })
     })
 }
 
@@ -117,7 +136,7 @@ fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &
         let fork = Fork { at, seed: arguments.seed, faults: faults.clone(), generator };
         let report = fork.run(tape)?;
         let verdict = if report.violations.is_empty() { Verdict::Equal } else { Verdict::Diverged };
-        return Ok(Outcome { verdict, shown: forked(path, arguments, &report) });
+        return Ok(Outcome { verdict, shown: forked(path, arguments, &report), page: None });
     }
     let mode = if arguments.lenient { Mode::Lenient } else { Mode::Strict };
     let options = Options { until: arguments.until, window: arguments.window, ..Options::of(mode) };
@@ -126,15 +145,13 @@ fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &
     if let Some(recomputation) = &recomputation {
         found.divergences.extend(recomputation.divergences.iter().cloned());
     }
-    if let Some(html) = &arguments.html {
-        views::page(html, path, tape, &found)?;
-    }
+    let html = arguments.html.as_ref().map(|_| views::page(path, tape, &found));
     let verdict = if found.divergences.is_empty() { Verdict::Equal } else { Verdict::Diverged };
     let shown = match arguments.json {
         true => document(path, tape, &found, recomputation.as_ref()),
-        false => page(path, &found, recomputation.as_ref()),
+        false => text(path, &found, recomputation.as_ref()),
     };
-    Ok(Outcome { verdict, shown })
+    Ok(Outcome { verdict, shown, page: html })
 }
 
 /// What the engine that was asked for makes of the recorded groups.
@@ -179,7 +196,7 @@ fn named(path: &Path) -> String {
     printable(&path.display().to_string())
 }
 
-fn page(path: &Path, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
+fn text(path: &Path, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
     let Replay { steps, actions, states, divergences, torn_bytes } = replay;
     let verdict = if divergences.is_empty() { "equal" } else { "DIVERGED" };
     let mut page = format!("{}: {verdict}: {steps} steps, {actions} actions, {states} states", named(path));

@@ -9,13 +9,17 @@ use super::output;
 use crate::args::ReportArguments;
 use crate::assembly;
 use crate::exit::Exit;
+use crate::outfile::OutFile;
 use grail_config::MinerConfig;
 use grail_live::journal::hotkeys;
 use grail_operator::report::Report;
 use grail_operator::weights::readings;
 use grail_operator::why::{Receipt, receipts, weight_now};
+use grail_terminal::counted;
 
 pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
+    let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("grail-report.html"));
+    let file = OutFile::open(&out, "--out")?;
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
     let all = receipts(&data_folder)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
@@ -41,9 +45,7 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
         .map_or_else(|| "all that the miner kept".to_owned(), |since| format!("the last {}", since.text()));
     let readings = readings(&data_folder);
     let page = Report { receipts: &chosen, since: &since, weight: &weight, readings: &readings }.page();
-    let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("grail-report.html"));
-    std::fs::write(&out, page)
-        .with_context(|| format!("cannot write {}; give --out a path that can be written", out.display()))?;
-    output::line(format!("{} windows in {}", chosen.len(), out.display()));
+    file.write(page.as_bytes())?;
+    output::line(format!("{} in {}", counted(chosen.len(), "window"), out.display()));
     Ok(Exit::Success)
 }

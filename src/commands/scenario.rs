@@ -4,20 +4,31 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use grail_sim::scenario::{EMBEDDED, Scenario};
+use serde_json::json;
 
 use super::output;
 use crate::exit::Exit;
 use grail_folder::bounded;
+use grail_observe::contract::Schema;
+use grail_terminal::counted;
 
 /// Longest scenario; ours have a few KB.
 const SCENARIO_BYTES_MAX: usize = 1 << 20;
 
-/// Print every scenario with what happens in it.
-pub(super) fn list() -> anyhow::Result<Exit> {
+/// Prints every scenario with what happens in it.
+pub(super) fn list(json: bool) -> anyhow::Result<Exit> {
     let width = EMBEDDED.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut scenarios = Vec::new();
     for (name, text) in EMBEDDED {
         let Scenario { title, windows, .. } = Scenario::parse(text).with_context(|| format!("scenario {name}"))?;
-        output::line(format!("{name:width$}  {windows:>4} windows  {title}"));
+        if json {
+            scenarios.push(json!({ "name": name, "windows": windows, "title": title }));
+        } else {
+            output::line(format!("{name:width$}  {:>12}  {title}", counted(windows, "window")));
+        }
+    }
+    if json {
+        output::line(Schema::ScenarioList.stamp(json!({ "scenarios": scenarios })));
     }
     Ok(Exit::Success)
 }

@@ -1,6 +1,7 @@
 //! `grail sim serve`.
 
 use std::io::BufRead;
+use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context, anyhow};
@@ -12,13 +13,12 @@ use crate::exit::Exit;
 use grail_observe::contract::Schema;
 use grail_serve::chain::Runtime;
 use grail_serve::{ConsoleCommand, ServeEvent, ServeFault, ServeOptions, Served, WindowVerdict, parse_list};
+use grail_terminal::counted;
 
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
     if arguments.list_faults {
-        for fault in ServeFault::ALL {
-            output::line(format!("{:<24}{}", fault.name(), fault.meaning()));
-        }
-        return Ok(Exit::Success);
+        let faults = ServeFault::ALL.iter().map(|fault| (fault.name(), fault.meaning()));
+        return super::list_faults(faults, arguments.json);
     }
     let served = Served::start(&options(arguments)?)?;
     listen_for_signals(served.sender())?;
@@ -45,14 +45,22 @@ fn introduce(arguments: &ServeArguments, served: &Served) {
         arguments,
         format!(
             "Serving on loopback: chain {}, beacon {}, bucket {}.\nMiner: {}, registered and without a commitment yet.\n\
-             Start it with: grail mine --env-file {} --device cpu",
+             Start it with: grail mine --env-file {env} --device cpu --data-dir {data}",
             world.chain_endpoints().join(" and "),
             world.beacon_url(),
             world.bucket_url(),
             world.miner().to_ss58(),
-            served.env_file().display(),
+            env = quoted(served.env_file()),
+            data = quoted(&served.env_file().with_file_name("data")),
         ),
     );
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Show what happens until it is over.
@@ -72,9 +80,20 @@ fn follow(arguments: &ServeArguments, served: &Served) -> Exit {
             ServeEvent::Interrupted => break,
         }
     }
-    notice(arguments, format!("{accepted} of {judged} judged windows accepted"));
+    notice(arguments, format!("{accepted} of {} accepted", counted(judged, "judged window")));
+    notice(arguments, resumption(served.env_file()));
     let is_short = arguments.windows.is_some_and(|windows| judged < windows);
     if accepted < judged || is_short { Exit::No } else { Exit::Success }
+}
+
+/// What stays in the folder, and how to go on with it.
+fn resumption(env_file: &Path) -> String {
+    let folder = env_file.parent().unwrap_or(env_file);
+    format!(
+        "{folder} keeps .env, the wallet, the objects and the miner's data; `grail sim serve --dir {folder}` starts another \
+         world there, with new keys and with the lines that you added to .env",
+        folder = quoted(folder)
+    )
 }
 
 fn show(arguments: &ServeArguments, verdict: &WindowVerdict) {

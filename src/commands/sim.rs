@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::WindowOutcome;
 use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{Generator, SpeedProfile};
-use grail_sim::faults::Faults;
+use grail_sim::faults::{FaultKind, Faults};
 use grail_sim::hindsight::{Earnings, Hindsight};
 use grail_sim::run::{SimConfig, SimReport, WindowResult, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
@@ -21,14 +21,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{output, scenario};
-use crate::args::{EngineChoice, SimArguments};
-use crate::exit::{Exit, Told};
+use crate::args::{EngineChoice, SimArguments, is_off};
+use crate::exit::Exit;
+use crate::outfile::{OutFile, unusable};
 use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
 use grail_folder::bounded;
 use grail_observe::Observers;
 use grail_observe::contract::Schema;
 use grail_tape::{Header, Recorder, TapeFolder};
-use grail_terminal::table;
+use grail_terminal::{counted, table};
 
 /// Longest .case file; a swarm's have a few KB.
 const CASE_BYTES_MAX: usize = 16 << 20;
@@ -47,8 +48,8 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     if let Some(folder) = &arguments.out {
         fs::create_dir_all(folder).map_err(|error| unusable("--out", folder, &error))?;
     }
-    // Before the run, whose result would be lost with it.
-    let trace_file = arguments.trace.as_deref().map(create).transpose()?;
+    let trace_file = arguments.trace.as_deref().map(|path| OutFile::open(path, "--trace")).transpose()?;
+    let page_file = arguments.html.as_deref().map(|path| OutFile::open(path, "--html")).transpose()?;
     let began = Instant::now();
     if !arguments.json {
         output::line(introduction(engine, &config));
@@ -58,7 +59,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     let hindsight = Rc::new(RefCell::new(Hindsight::new(config.profile, config.groups_max)));
     let gatherer = arguments.html.as_ref().map(|_| Rc::new(RefCell::new(Gatherer::default())));
     let mut observers: Vec<Box<dyn Observer>> = vec![Box::new(hindsight.clone())];
-    if let Some(folder) = &arguments.tape {
+    if let Some(folder) = arguments.tape.as_ref().filter(|folder| !is_off(folder)) {
         observers.push(Box::new(recorder(folder, engine, &config)?));
     }
     observers.extend(gatherer.clone().map(|gatherer| Box::new(gatherer) as _));
@@ -77,11 +78,11 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
         return Err(error);
     }
     let wall_seconds = began.elapsed().as_secs_f64();
-    if let (Some(path), Some(mut file)) = (&arguments.trace, trace_file) {
-        file.write_all(report.trace.concat().as_bytes()).map_err(|error| unusable("--trace", path, &error))?;
+    if let Some(file) = trace_file {
+        file.write(report.trace.concat().as_bytes())?;
     }
-    if let (Some(path), Some(gatherer)) = (&arguments.html, gatherer) {
-        page(path, engine, &config, &gatherer.borrow(), &report)?;
+    if let (Some(file), Some(gatherer)) = (page_file, gatherer) {
+        file.write(page(engine, &config, &gatherer.borrow(), &report).as_bytes())?;
     }
     let earnings = hindsight.borrow().earnings(&report);
     let unmet = scenario.as_ref().map_or(Vec::new(), |scenario| scenario.unmet(&report));
@@ -105,6 +106,11 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     Ok(if is_well { Exit::Success } else { Exit::No })
 }
 
+/// Prints every fault with its meaning.
+pub(super) fn list_faults(json: bool) -> anyhow::Result<Exit> {
+    super::list_faults(FaultKind::ALL.iter().map(|kind| (kind.name(), kind.meaning())), json)
+}
+
 fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::Result<Recorder> {
     let header =
         Header::of(&machine_settings(config), &machine_secrets(config.seed), engine.name()).simulated(config.seed);
@@ -113,13 +119,7 @@ fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::
     Ok(Recorder::begin(&folder, &header, config.seed)?)
 }
 
-fn page(
-    path: &Path,
-    engine: EngineChoice,
-    config: &SimConfig,
-    gatherer: &Gatherer,
-    report: &SimReport,
-) -> anyhow::Result<()> {
+fn page(engine: EngineChoice, config: &SimConfig, gatherer: &Gatherer, report: &SimReport) -> String {
     let verdict = |window: &WindowResult| {
         let (checked, accepted) = window.checked_and_accepted();
         let (outcome, weight) = (window.judgement.outcome().to_owned(), window.judgement.weight);
@@ -134,16 +134,7 @@ fn page(
         trace_hash: &report.trace_hash,
         violations: &report.violations,
     };
-    Ok(Page::new(&source, &timeline).write(path)?)
-}
-
-fn create(path: &Path) -> anyhow::Result<fs::File> {
-    fs::File::create(path).map_err(|error| unusable("--trace", path, &error))
-}
-
-fn unusable(option: &str, path: &Path, error: &std::io::Error) -> anyhow::Error {
-    let text = format!("cannot write {} ({error}); give {option} a path that can be written", path.display());
-    Told::new(Exit::of_file(error), text).into()
+    Page::new(&source, &timeline).html()
 }
 
 /// The simulation that was asked for.
@@ -196,11 +187,12 @@ fn introduction(engine: EngineChoice, config: &SimConfig) -> String {
         EngineChoice::Tiny => "the embedded rehearsal model, run on this CPU",
         EngineChoice::Synthetic => "answers by seed and proofs by formula",
     };
-    let limit = config.groups_max.map_or(String::new(), |max| format!(", at most {max} groups a window"));
+    let limit = config.groups_max.map_or(String::new(), |max| format!(", at most {} a window", counted(max, "group")));
     let SpeedProfile { name, what, .. } = config.profile;
     format!(
-        "Rehearsing {} windows, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
-        config.windows, config.seed
+        "Rehearsing {}, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
+        counted(config.windows, "window"),
+        config.seed
     )
 }
 
@@ -221,12 +213,14 @@ fn line(window: &WindowResult) -> String {
     let (successful, unique) = window.successful_and_unique();
     let miner = match &receipt.outcome {
         WindowOutcome::Uploaded => format!(
-            "{} of {} groups uploaded, {} s to spare",
+            "{} of {} uploaded, {} to spare",
             receipt.groups_uploaded,
-            receipt.groups_clean,
-            receipt.slack_ms.unwrap_or(0) / 1000
+            counted(receipt.groups_clean, "group"),
+            receipt.slack_ms.map_or_else(|| "unknown time".to_owned(), |ms| format!("{} s", ms / 1000))
         ),
-        other => format!("{} groups clean, not uploaded: {}", receipt.groups_clean, why(other)),
+        other => {
+            format!("{} clean, not uploaded: {}", counted(receipt.groups_clean, "group"), why(other))
+        }
     };
     format!(
         "window {}: {miner}; {}: {accepted}/{checked} checked rollouts valid, {successful} solved, {unique} distinct",
@@ -337,5 +331,5 @@ fn write_file(folder: &Path, window: &WindowResult) -> anyhow::Result<()> {
         facts.block_hash, facts.validator_hotkey, facts.challenge_randomness
     );
     let path = folder.join(format!("{name}.verify"));
-    fs::write(&path, command).map_err(|error| unusable("--out", &path, &error))
+    Ok(fs::write(&path, command).map_err(|error| unusable("--out", &path, &error))?)
 }

@@ -1,6 +1,6 @@
 //! `grail tape`.
 
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
@@ -10,10 +10,10 @@ use super::output;
 use super::replay::tapes;
 use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments, TapeShowArguments};
 use crate::exit::{Exit, Told};
+use crate::outfile::OutFile;
 use grail_observe::contract::Schema;
 use grail_tape::{Step, Tape};
-use grail_terminal::table;
-use grail_terminal::{escaped, printable};
+use grail_terminal::{counted, escaped, printable, table};
 
 pub(super) fn run(arguments: &TapeArguments) -> anyhow::Result<Exit> {
     match &arguments.command {
@@ -30,7 +30,7 @@ fn list(arguments: &TapeListArguments) -> anyhow::Result<Exit> {
         let tape = match Tape::read(&path) {
             Ok(tape) => tape,
             Err(error) => {
-                output::aside(format_args!("grail: {}", printable(&error.to_string())));
+                super::failed(Exit::Usage, &printable(&error.to_string()));
                 is_readable = false;
                 continue;
             }
@@ -86,7 +86,7 @@ fn age(seconds: u64) -> String {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),
         7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+        _ => counted(seconds / 86_400, "day"),
     }
 }
 
@@ -103,18 +103,15 @@ fn show(arguments: &TapeShowArguments) -> anyhow::Result<Exit> {
 }
 
 fn export(arguments: &TapeExportArguments) -> anyhow::Result<Exit> {
+    let out = arguments.out.as_deref().map(|path| Ok::<_, Told>((path, OutFile::open(path, "--out")?))).transpose()?;
     let tape = Tape::read(&arguments.tape)?;
-    let Some(out) = &arguments.out else {
+    let Some((path, out)) = out else {
         for line in lines(&tape, &arguments.filter)? {
             output::line(line);
         }
         return Ok(Exit::Success);
     };
-    let unusable = |error: io::Error| {
-        let text = format!("cannot write {} ({error}); give --out a path that can be written", out.display());
-        Told::new(Exit::of_file(&error), text)
-    };
-    if out.extension().is_some_and(|extension| extension == "tape") {
+    if path.extension().is_some_and(|extension| extension == "tape") {
         let window = arguments.filter.window.filter(|_| {
             let StepFilter { event, from, to, .. } = &arguments.filter;
             event.is_none() && from.is_none() && to.is_none()
@@ -122,13 +119,10 @@ fn export(arguments: &TapeExportArguments) -> anyhow::Result<Exit> {
         let Some(window) = window else {
             bail!("a tape with steps left out cannot be replayed; give --window alone, or --out a name without .tape");
         };
-        std::fs::write(out, tape.excerpt(window)?.to_bytes()?).map_err(unusable)?;
+        out.write(&tape.excerpt(window)?.to_bytes()?)?;
     } else {
-        let mut file = BufWriter::new(std::fs::File::create(out).map_err(unusable)?);
-        for line in lines(&tape, &arguments.filter)? {
-            writeln!(file, "{}", escaped(&line.to_string())).map_err(unusable)?;
-        }
-        file.flush().map_err(unusable)?;
+        let mut lines = lines(&tape, &arguments.filter)?;
+        out.write_with(|file| lines.try_for_each(|line| writeln!(file, "{}", escaped(&line.to_string()))))?;
     }
     Ok(Exit::Success)
 }

@@ -9,7 +9,8 @@ use grail_protocol::python_json::Value;
 use grail_protocol::randomness::challenge_randomness;
 use grail_protocol::signature::Hotkey;
 use grail_protocol::window_file::{UNPACKED_BYTES_MAX, unpack};
-use grail_verify::{Report, RolloutOutcome, RolloutReport, Scope, Verdict, WindowFacts};
+use grail_verify::{Reason, Report, RolloutOutcome, RolloutReport, Scope, Verdict, WindowFacts};
+use serde::Serialize;
 use serde_json::json;
 
 use super::output;
@@ -18,20 +19,37 @@ use crate::exit::{Exit, Told};
 use grail_folder::bounded;
 use grail_observe::contract::Schema;
 use grail_operator::judge::{Judging, judge};
-use grail_terminal::printable_start;
+use grail_terminal::{counted, printable_start};
 
 /// How much of a text that a stranger wrote is shown.
 const SHOWN_CHARS: usize = 40;
+/// `0x` and 64 digits, and a little more so that a longer text is seen to be longer.
+const HASH_CHARS: usize = 70;
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
     let document = read(&arguments.file)?;
     let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
     let judging = Judging { device: arguments.device, model: &arguments.model, profile: arguments.profile };
     let report = judge(&document, &judging, scope, |limits| facts(arguments, &document, limits))?;
+    let other_hash = other_hash(&report, &document);
     if arguments.json {
-        output::line(Schema::Verify.stamp(json(&report)));
+        let mut object = json(&report);
+        if scope == Scope::Everything {
+            object["looked_at"] = json!(Counts::of(&report.rollouts));
+        }
+        if let Some(in_file) = other_hash {
+            object["block_hash"] = json!({ "in_file": in_file, "given": arguments.block_hash });
+        }
+        output::line(Schema::Verify.stamp(object));
     } else {
-        show(&report, &document);
+        show(&report, &document, scope);
+        if let Some(in_file) = other_hash {
+            let in_file = printable_start(&in_file, HASH_CHARS);
+            output::line(format!(
+                "block hash in the file: {in_file}\nblock hash given:       {}",
+                arguments.block_hash
+            ));
+        }
     }
     Ok(match report.verdict {
         Verdict::Accepted { .. } => Exit::Success,
@@ -79,16 +97,51 @@ fn facts(arguments: &VerifyArguments, document: &Value, limits: ModelLimits) -> 
     Ok(WindowFacts { hotkey, validator_hotkey, window_start, block_hash, challenge_randomness, limits })
 }
 
-fn show(report: &Report, document: &Value) {
+/// The block hash that the file names, if a rollout was rejected because it is another one than was given.
+fn other_hash(report: &Report, document: &Value) -> Option<String> {
+    let is_other = |rollout: &&RolloutReport| matches!(rollout.outcome, RolloutOutcome::Failed(_, reason) if reason == Reason::BlockHashMismatch);
+    let position = report.rollouts.iter().find(is_other)?.position;
+    let inference = document.get("inferences").and_then(Value::as_list)?.get(position)?;
+    Some(inference.get("block_hash")?.python_str())
+}
+
+/// How many rollouts came out in which way.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Counts {
+    rollouts: usize,
+    valid: usize,
+    soft_failures: usize,
+    skipped: usize,
+    failed: usize,
+}
+
+impl Counts {
+    fn of(rollouts: &[RolloutReport]) -> Self {
+        let mut counts = Self { rollouts: rollouts.len(), ..Self::default() };
+        for rollout in rollouts {
+            *match rollout.outcome {
+                RolloutOutcome::Valid => &mut counts.valid,
+                RolloutOutcome::Soft(_) => &mut counts.soft_failures,
+                RolloutOutcome::Skipped(_) => &mut counts.skipped,
+                RolloutOutcome::Failed(..) => &mut counts.failed,
+            } += 1;
+        }
+        counts
+    }
+}
+
+fn show(report: &Report, document: &Value, scope: Scope) {
     for rollout in &report.rollouts {
         output::line(rollout_line(rollout, document));
     }
     match &report.verdict {
         Verdict::Accepted { metrics: m, soft_failures } => {
-            let (valid, solved) = (format!("{} of {} checked rollouts valid", m.valid, m.checked), m.successful);
+            let (valid, solved) =
+                (format!("{} of {} valid", m.valid, counted(m.checked, "checked rollout")), m.successful);
             let (total, distinct) = (m.total, m.unique);
             output::line(format!(
-                "accepted: {valid} ({total} in the file), {solved} solved, {distinct} distinct, {soft_failures} soft failures"
+                "accepted: {valid} ({total} in the file), {solved} solved, {distinct} distinct, {}",
+                counted(*soft_failures, "soft failure")
             ));
         }
         Verdict::Rejected { failure, checked, total } => {
@@ -98,9 +151,19 @@ fn show(report: &Report, document: &Value) {
                 (None, None) => "the file".to_owned(),
             };
             let (check, reason) = (failure.check, failure.reason);
-            output::line(format!(
-                "rejected: {place} fails {check} ({reason}); {checked} of {total} rollouts looked at"
-            ));
+            let counts = Counts::of(&report.rollouts);
+            let looked_at = match scope {
+                Scope::Validator => format!("{checked} of {} looked at", counted(total, "rollout")),
+                Scope::Everything => format!(
+                    "a validator stops after {checked} of {}; of all, {} valid, {} failed, {} skipped, {}",
+                    counted(total, "rollout"),
+                    counts.valid,
+                    counts.failed,
+                    counts.skipped,
+                    counted(counts.soft_failures, "soft failure")
+                ),
+            };
+            output::line(format!("rejected: {place} fails {check} ({reason}); {looked_at}"));
         }
         Verdict::Ignored(reason) => output::line(format!("ignored: {reason}")),
         Verdict::GaveUp(give_up) => {

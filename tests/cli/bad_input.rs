@@ -232,6 +232,7 @@ fn options_of_sim_that_cannot_be_used() {
     std::fs::write(folder.join("a-file"), "").unwrap();
     let options = [
         ("--faults", "fire"),
+        ("--faults", "becon-outage"),
         ("--faults", "slow-engine,,beacon-outage"),
         ("--faults", ""),
         ("--profile", "warp"),
@@ -246,11 +247,13 @@ fn options_of_sim_that_cannot_be_used() {
     }
     insta::assert_snapshot!(errors.0, @r#"
     --faults "fire"
-      grail: unknown fault "fire"; use none, random, or a comma-separated list of beacon-outage, upload-error-before, upload-error-after, endpoint-silence, reorganisation, slow-engine, half-dead-socket, chain-rate-limit, hashes-refused, frozen-head, lying-endpoint, stalled-chain, block-jitter, runtime-upgrade, deregistration, commitment-lost, dropped-extrinsic, late-extrinsic, nonce-race, beacon-late, beacon-missing, beacon-wrong-round, beacon-wrong-signature, beacon-disagreement, beacon-catch-up, partial-upload, bucket-rate-limit, slow-bucket, read-lag, read-error, read-corruption, expired-write-key, expired-read-key, clock-skew-refusal, clock-step, clock-drift, suspend, crash, disk-full, slow-disk, stalled-engine, engine-out-of-memory, bad-group, nan-hidden, improbable-eos, false-head, invented-head, endpoint-behind, chain-outage, web-page, no-conditions, wrong-address
+      grail: unknown fault "fire"; use none, random, or names that `grail sim --list-faults` shows
+    --faults "becon-outage"
+      grail: unknown fault "becon-outage"; did you mean `beacon-outage`? use none, random, or names that `grail sim --list-faults` shows
     --faults "slow-engine,,beacon-outage"
-      grail: unknown fault ""; use none, random, or a comma-separated list of beacon-outage, upload-error-before, upload-error-after, endpoint-silence, reorganisation, slow-engine, half-dead-socket, chain-rate-limit, hashes-refused, frozen-head, lying-endpoint, stalled-chain, block-jitter, runtime-upgrade, deregistration, commitment-lost, dropped-extrinsic, late-extrinsic, nonce-race, beacon-late, beacon-missing, beacon-wrong-round, beacon-wrong-signature, beacon-disagreement, beacon-catch-up, partial-upload, bucket-rate-limit, slow-bucket, read-lag, read-error, read-corruption, expired-write-key, expired-read-key, clock-skew-refusal, clock-step, clock-drift, suspend, crash, disk-full, slow-disk, stalled-engine, engine-out-of-memory, bad-group, nan-hidden, improbable-eos, false-head, invented-head, endpoint-behind, chain-outage, web-page, no-conditions, wrong-address
+      grail: unknown fault ""; use none, random, or names that `grail sim --list-faults` shows
     --faults ""
-      grail: unknown fault ""; use none, random, or a comma-separated list of beacon-outage, upload-error-before, upload-error-after, endpoint-silence, reorganisation, slow-engine, half-dead-socket, chain-rate-limit, hashes-refused, frozen-head, lying-endpoint, stalled-chain, block-jitter, runtime-upgrade, deregistration, commitment-lost, dropped-extrinsic, late-extrinsic, nonce-race, beacon-late, beacon-missing, beacon-wrong-round, beacon-wrong-signature, beacon-disagreement, beacon-catch-up, partial-upload, bucket-rate-limit, slow-bucket, read-lag, read-error, read-corruption, expired-write-key, expired-read-key, clock-skew-refusal, clock-step, clock-drift, suspend, crash, disk-full, slow-disk, stalled-engine, engine-out-of-memory, bad-group, nan-hidden, improbable-eos, false-head, invented-head, endpoint-behind, chain-outage, web-page, no-conditions, wrong-address
+      grail: unknown fault ""; use none, random, or names that `grail sim --list-faults` shows
     --profile "warp"
       grail: unknown speed profile "warp"; use one of a100, h200, reference
     --out "a-file"

@@ -51,6 +51,7 @@ fn what_cannot_be_served_is_refused_on_one_line() {
     for (arguments, remedy) in [
         (&["--dir", "file"][..], "give --dir a folder"),
         (&["--dir", "d", "--faults", "fire"], "--list-faults"),
+        (&["--dir", "d", "--faults", "socket-cot"], "did you mean `socket-cut`?"),
         (&["--dir", "d", "--block-time", "0"], "from 0.05 to 60"),
         (&["--dir", "d", "--block-time", "NaN"], "from 0.05 to 60"),
     ] {
@@ -93,7 +94,9 @@ fn an_end_before_the_windows_were_judged_is_no_success() {
     let folder = folder("serve-short");
     let mut server = Server::start(&folder, &["--windows", "1", "--json", "--block-time", "2"]);
     let mut notices = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(notices.any(|line| line.contains("grail mine --env-file")));
+    let start = notices.find(|line| line.contains("grail mine --env-file")).unwrap();
+    assert!(start.contains("--device cpu --data-dir ") && start.ends_with("serve-short/world/data"), "{start}");
     server.terminate();
+    assert!(notices.any(|line| line.contains("serve-short/world keeps .env") && line.contains("sim serve --dir")));
     assert_eq!(server.0.wait().unwrap().code(), Some(1));
 }

@@ -51,9 +51,10 @@ fn a_damaged_tape_is_unreadable_and_the_others_are_told_all_the_same() {
 
 #[test]
 fn what_is_not_here_is_another_environment_and_no_divergence() {
-    for engine in [&["--engine", "cuda"][..], &["--engine", "cpu", "--model", "no/such-model"]] {
+    let cuda = ["--engine", "cuda", "--model", "rehearsal"];
+    for (engine, code) in [(&cuda[..], 78), (&["--engine", "cpu", "--model", "no/such-model"], 3)] {
         let finished = run(&[&["replay", "tapes/1-0.tape"], engine].concat());
-        assert_eq!(finished.code, Some(3), "{finished:?}");
+        assert_eq!(finished.code, Some(code), "{finished:?}");
         assert_eq!((finished.stdout.as_str(), finished.stderr.lines().count()), ("", 1));
     }
 }
@@ -88,6 +89,8 @@ fn tapes_are_listed_with_their_windows() {
 fn steps_are_chosen_by_window_kind_and_time() {
     let finished = run(&["tape", "show", "tapes/1-0.tape", "--event", "group_ready"]);
     assert_eq!(finished.stdout.lines().filter(|line| line.contains("group_ready")).count(), 1, "{finished:?}");
+    let mistyped = run(&["tape", "show", "tapes/1-0.tape", "--event", "group_redy"]);
+    assert!(mistyped.code == Some(2) && mistyped.stderr.contains("'group_ready'"), "{mistyped:?}");
     let lines = run(&["tape", "export", "tapes/1-0.tape", "--window", BLOCK, "--from", "20000", "--to", "90000"]);
     let steps: Vec<serde_json::Value> = lines.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(steps.len() > 5);
@@ -104,6 +107,34 @@ fn one_window_becomes_a_tape_of_its_own() {
     assert!(refused.code == Some(2) && refused.stderr.contains("--window"), "{refused:?}");
     let refused = run(&["tape", "export", "tapes/2-0.tape", "--window", "30", "--out", "window.tape"]);
     assert!(refused.code == Some(2) && refused.stderr.contains(BLOCK), "{refused:?}");
+}
+
+/// What a command writes is opened before its work, and is left as it was where the work fails.
+#[test]
+fn a_result_that_cannot_be_written_is_refused_before_the_work() {
+    let old = TAPES.join("old.html");
+    fs::write(&old, "of yesterday").unwrap();
+    let failing = run(&["replay", "absent.tape", "--html", "old.html"]);
+    assert_eq!((failing.code, fs::read_to_string(&old).unwrap().as_str()), (Some(2), "of yesterday"));
+    let refused = run(&["sim", "--windows", "1000000", "--html", "no/such/folder.html"]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("give --html a path"), "{refused:?}");
+    let off = run(&["sim", "--engine", "synthetic", "--windows", "1", "--groups-max", "1", "--tape", "off"]);
+    assert!(off.code == Some(0) && !TAPES.join("off").exists(), "{off:?}");
+    assert!(off.stdout.starts_with("Rehearsing 1 window, seed 0"), "{off:?}");
+}
+
+/// Every kind of event on a tape can be asked for.
+#[test]
+fn every_kind_of_event_is_known_to_the_filter() {
+    let kinds: std::collections::BTreeSet<String> = run(&["tape", "export", "tapes/1-0.tape"])
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(kinds.len() > 8, "{kinds:?}");
+    for kind in kinds {
+        assert_eq!(run(&["tape", "show", "tapes/1-0.tape", "--event", &kind]).code, Some(0), "{kind}");
+    }
 }
 
 /// A world that a swarm drew was drawn for the synthetic engine, and its tape must say so.

@@ -28,7 +28,7 @@ fn upload(window: u64, outcome: &str, line: &str, expected_score: Option<f64>) -
 }
 
 /// A miner in the middle of a window.
-fn scripted() -> Status {
+pub(crate) fn scripted() -> Status {
     Status {
         schema: "status.v1".to_owned(),
         program: "grail 0.1.0".to_owned(),
@@ -108,7 +108,7 @@ fn every_size_can_be_drawn() {
 }
 
 /// Answers every request with what `status` is by then; ends with the test's process.
-fn play(folder: &Path, status: Arc<Mutex<Option<Status>>>) {
+pub(crate) fn play(folder: &Path, status: Arc<Mutex<Option<Status>>>) {
     let listener = UnixListener::bind(socket_path(folder, Hotkey::from_bytes([7; 32]))).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {

@@ -92,6 +92,13 @@ fn an_altered_token_is_rejected_with_check_reason_and_remedy() {
     let everything = beside.verify(&folder, "altered.json.gz", &["--all"]);
     assert_eq!(everything.code, Some(1));
     assert!(everything.stdout.lines().count() > finished.stdout.lines().count(), "{}", everything.stdout);
+    let counted = "a validator stops after 3 of 20 rollouts; of all, 19 valid, 1 failed, 0 skipped, 0 soft failures";
+    assert!(everything.stdout.contains(counted), "{}", everything.stdout);
+    let looked_at = &beside.verify(&folder, "altered.json.gz", &["--all", "--json"]).json()["looked_at"];
+    assert_eq!(
+        (&looked_at["rollouts"], &looked_at["valid"], &looked_at["failed"]),
+        (&20.into(), &19.into(), &1.into())
+    );
     let json = beside.verify(&folder, "altered.json.gz", &["--json"]);
     assert_eq!(json.code, Some(1));
     let failure = &json.json()["failure"];
@@ -122,6 +129,13 @@ fn a_file_checked_for_another_block_is_rejected() {
     let finished = grail(folder, &["verify", &beside.file, "--block-hash", &another]);
     assert_eq!(finished.code, Some(1));
     assert!(finished.stdout.contains("rollout (block_hash_mismatch)"), "{}", finished.stdout);
+    let document = unpack(&std::fs::read(folder.join(&beside.file)).unwrap()).unwrap();
+    let rollouts = document.get("inferences").and_then(Value::as_list).unwrap();
+    let in_file = rollouts[0].get("block_hash").and_then(Value::as_text).unwrap();
+    let both = format!("block hash in the file: {in_file}\nblock hash given:       {another}\n");
+    assert!(finished.stdout.contains(&both), "{}", finished.stdout);
+    let json = grail(folder, &["verify", &beside.file, "--block-hash", &another, "--json"]).json();
+    assert_eq!(json["block_hash"], serde_json::json!({ "in_file": in_file, "given": another }));
 }
 
 #[test]

@@ -52,6 +52,21 @@ fn a_folder_serves_one_world_at_a_time() {
 }
 
 #[test]
+fn what_somebody_added_to_the_env_file_outlives_the_world() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ServeOptions::new(folder.path());
+    let first = Served::start(&options).unwrap();
+    let env_file = first.env_file().to_owned();
+    let text = std::fs::read_to_string(&env_file).unwrap() + "GRAIL_SAFETY_BLOCKS=2\n";
+    std::fs::write(&env_file, &text).unwrap();
+    drop(first);
+    let second = Served::start(&options).unwrap();
+    let now = std::fs::read_to_string(second.env_file()).unwrap();
+    assert!(now.ends_with("GRAIL_SAFETY_BLOCKS=2\n") && now.matches("NETUID=").count() == 1, "{now}");
+    assert_eq!(std::fs::read_to_string(folder.path().join(".env.before")).unwrap(), text);
+}
+
+#[test]
 fn what_cannot_be_served_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

@@ -9,7 +9,7 @@ use grail_miner::machine::WindowReceipt;
 use serde::Serialize;
 
 pub use gather::Gatherer;
-pub use page::{Page, PageError, Source};
+pub use page::{Page, Source};
 
 /// Attempts at groups that a page shows at most; later windows are left out, and it says so.
 const ATTEMPTS_MAX: usize = 40_000;

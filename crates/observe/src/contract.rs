@@ -14,11 +14,15 @@ pub enum Schema {
     Doctor,
     /// What any command prints that was asked for JSON and fails.
     Error,
+    /// Faults with their meanings.
+    FaultList,
     /// A window's receipt, as `grail mine --json` prints it and `receipts.jsonl` keeps it.
     Receipt,
     Rehearsal,
     Replay,
     ReplayFork,
+    /// What `grail sim --list` shows.
+    ScenarioList,
     /// A window that the validator of `grail sim serve` judged.
     ServeWindow,
     Sim,
@@ -33,15 +37,17 @@ pub enum Schema {
 
 impl Schema {
     /// All of them, by name.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Bench,
         Self::ConfigShow,
         Self::Doctor,
         Self::Error,
+        Self::FaultList,
         Self::Receipt,
         Self::Rehearsal,
         Self::Replay,
         Self::ReplayFork,
+        Self::ScenarioList,
         Self::ServeWindow,
         Self::Sim,
         Self::Status,
@@ -59,10 +65,12 @@ impl Schema {
             Self::ConfigShow => "config-show.v1",
             Self::Doctor => "doctor.v1",
             Self::Error => "error.v1",
+            Self::FaultList => "fault-list.v1",
             Self::Receipt => "receipt.v1",
             Self::Rehearsal => "rehearsal.v1",
             Self::Replay => "replay.v1",
             Self::ReplayFork => "replay-fork.v1",
+            Self::ScenarioList => "scenario-list.v1",
             Self::ServeWindow => "serve-window.v1",
             Self::Sim => "sim.v1",
             Self::Status => "status.v1",

@@ -11,9 +11,9 @@ use crate::state::{EndedWindow, MinerState, WindowState};
 use grail_folder::{self as folder, FolderError};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, Report, WindowOutcome, WindowReceipt};
-use grail_miner::ports::Now;
+use grail_miner::ports::{BucketError, Now};
 use grail_protocol::window_file::object_key;
-use grail_terminal::{escaped, printable};
+use grail_terminal::{counted, escaped, printable};
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 
@@ -33,6 +33,8 @@ pub struct ReadFrom {
     pub url: String,
     /// Address of the hotkey whose windows are read.
     pub hotkey: String,
+    /// Name of the network.
+    pub network: String,
 }
 
 /// Writes receipts.
@@ -86,7 +88,8 @@ impl Receipts {
         drop(state);
         record["outcome"] = INTERRUPTED.into();
         let line = format!(
-            "window {window}: {INTERRUPTED} with {groups_clean} groups clean: {}; the next start goes on with it",
+            "window {window}: {INTERRUPTED} with {} clean: {}; the next start goes on with it",
+            counted(groups_clean, "group"),
             printable(why)
         );
         self.give(record.to_string(), line);
@@ -120,8 +123,9 @@ impl Observer for Receipts {
         let state = self.state.read();
         let Some(ended) = state.receipts.front() else { return };
         let record = record(now, ended, &state, &self.read_from).to_string();
+        let was_resumed = state.resumed == Some(receipt.window_start);
         drop(state);
-        self.give(record, told(receipt, &self.read_from));
+        self.give(record, told(receipt, &self.read_from, was_resumed));
     }
 
     fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
@@ -131,28 +135,44 @@ impl Observer for Receipts {
 
 /// A receipt as an operator is told it: a window that was uploaded with the address from which validators read it, any
 /// other one with the command that says why.
-fn told(receipt: &WindowReceipt, read_from: &ReadFrom) -> String {
-    let line = receipt_line(receipt);
+fn told(receipt: &WindowReceipt, read_from: &ReadFrom, was_resumed: bool) -> String {
+    let line = receipt_line(receipt) + &own_late_write(&receipt.outcome, was_resumed);
     match receipt.outcome {
         WindowOutcome::Uploaded => format!("{line}; read from {}", read_from.url),
         _ => format!("{line}; `grail why {}` tells more", receipt.window_start),
     }
 }
 
+/// A process that was killed during an upload may have its file written after its end. The next process takes that for
+/// another writer if the file is none of those that the journal names.
+fn own_late_write(outcome: &WindowOutcome, was_resumed: bool) -> String {
+    let other_writer = BucketError::ConditionFailed.to_string();
+    match outcome {
+        WindowOutcome::Lost(why) if was_resumed && why.contains(&other_writer) => LATE_WRITE.to_owned(),
+        _ => String::new(),
+    }
+}
+
+const LATE_WRITE: &str = "; the miner was started again in this window, so this may be its own late write: stop a second \
+                          miner only if `grail doctor` names one";
+
 /// A receipt in one line.
 pub fn receipt_line(receipt: &WindowReceipt) -> String {
     let WindowReceipt { window_start: window, groups_clean: clean, groups_uploaded, rollouts_uploaded, .. } = receipt;
     match &receipt.outcome {
         WindowOutcome::Uploaded => format!(
-            "window {window}: uploaded {groups_uploaded} of {clean} groups ({rollouts_uploaded} rollouts), read back, \
-             {} s to spare",
-            slack_seconds(receipt).unwrap_or(0.0)
+            "window {window}: uploaded {groups_uploaded} of {} ({}), read back, {} to spare",
+            counted(clean, "group"),
+            counted(rollouts_uploaded, "rollout"),
+            slack_seconds(receipt).map_or_else(|| "unknown time".to_owned(), |slack| format!("{slack} s"))
         ),
-        WindowOutcome::KeptBack(why) => format!("window {window}: {clean} groups kept back: {}", printable(why)),
+        WindowOutcome::KeptBack(why) => {
+            format!("window {window}: {} kept back: {}", counted(clean, "group"), printable(why))
+        }
         WindowOutcome::NothingReady => format!("window {window}: nothing ready in time"),
         WindowOutcome::NotRegistered => format!("window {window}: the hotkey is not registered"),
         WindowOutcome::Reorganised => format!("window {window}: its first block was replaced, and no time was left"),
-        WindowOutcome::Lost(why) => format!("window {window}: {clean} groups LOST: {}", printable(why)),
+        WindowOutcome::Lost(why) => format!("window {window}: {} LOST: {}", counted(clean, "group"), printable(why)),
     }
 }
 
@@ -182,12 +202,16 @@ fn record(now: Now, ended: &EndedWindow, state: &MinerState, read_from: &ReadFro
     let seconds = window.and_then(|window| window.seconds_open(now.monotonic_ms));
     let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
     let why = match &receipt.outcome {
-        WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => Some(why),
+        WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => {
+            Some(why.clone() + &own_late_write(&receipt.outcome, state.resumed == Some(receipt.window_start)))
+        }
         _ => None,
     };
     json!({
         "schema": Schema::Receipt.id(),
         "record": "window",
+        "hotkey": read_from.hotkey,
+        "network": read_from.network,
         "window": receipt.window_start,
         "ended_at": now.wall_ms as f64 / 1000.0,
         "outcome": outcome_name(&receipt.outcome),
@@ -229,7 +253,11 @@ mod tests {
     }
 
     fn place() -> ReadFrom {
-        ReadFrom { url: "https://store.example/mine".to_owned(), hotkey: "5abc".to_owned() }
+        ReadFrom {
+            url: "https://store.example/mine".to_owned(),
+            hotkey: "5abc".to_owned(),
+            network: "custom".to_owned(),
+        }
     }
 
     fn record_of(receipt: WindowReceipt) -> Value {
@@ -249,7 +277,11 @@ mod tests {
         ];
         for outcome in outcomes {
             let receipt = receipt(outcome);
-            assert!(told(&receipt, &place()).ends_with("; `grail why 90` tells more"), "{}", told(&receipt, &place()));
+            assert!(
+                told(&receipt, &place(), false).ends_with("; `grail why 90` tells more"),
+                "{}",
+                told(&receipt, &place(), false)
+            );
             let record = record_of(receipt);
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
             assert_eq!(record["address"], serde_json::Value::Null, "nothing was read there");
@@ -259,10 +291,27 @@ mod tests {
     #[test]
     fn a_window_that_was_uploaded_names_the_address_that_validators_read() {
         let uploaded = WindowReceipt { read_back: true, ..receipt(WindowOutcome::Uploaded) };
-        let line = told(&uploaded, &place());
+        let line = told(&uploaded, &place(), false);
         assert!(line.ends_with("; read from https://store.example/mine") && !line.contains("grail why"), "{line}");
+        assert!(line.contains("3 groups (0 rollouts), read back, unknown time to spare"), "{line}");
         let record = record_of(uploaded);
+        assert_eq!((&record["hotkey"], &record["network"]), (&"5abc".into(), &"custom".into()));
         assert_eq!(record["address"], "https://store.example/mine/grail/windows/5abc-window-90.json.gz");
+    }
+
+    #[test]
+    fn another_writer_after_a_restart_may_be_the_miner_itself() {
+        let lost = |why: &str| receipt(WindowOutcome::Lost(why.to_owned()));
+        let changed = BucketError::ConditionFailed.to_string();
+        let line = told(&lost(&changed), &place(), true);
+        assert!(line.contains("run one miner per hotkey; the miner was started again in this window"), "{line}");
+        assert!(!told(&lost(&changed), &place(), false).contains("late write"));
+        assert!(!told(&lost("503"), &place(), true).contains("late write"));
+        let (now, mut state) = (Now { monotonic_ms: 0, wall_ms: 0 }, MinerState::new(12_000));
+        state.resumed = Some(90);
+        state.action(now, &Action::Report(Report::Receipt(lost(&changed))));
+        let record = record(now, state.receipts.front().unwrap(), &state, &place());
+        assert!(record["why"].as_str().unwrap().contains("its own late write"), "{record}");
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct MinerState {
     announced: Option<u64>,
     /// The newest block that the machine believes, and when it came.
     pub head: Option<(u64, u64)>,
+    /// The window that the journal was in when this process began; the process before it may have sent a file of it.
+    pub(crate) resumed: Option<u64>,
     /// Whether the last wait for a head failed over an open connection.
     is_deaf: bool,
     is_registered: Option<bool>,
@@ -246,7 +248,12 @@ impl MinerState {
                 let clean = window::Group::of(rollouts, true);
                 self.window_mut(*window_start).groups.insert(first.rollout_group, clean);
             }
-            record => self.journalled(record),
+            record => {
+                if let JournalRecord::Window(context) = record {
+                    self.resumed = Some(context.window_start);
+                }
+                self.journalled(record);
+            }
         }
     }
 

@@ -22,10 +22,11 @@ pub(super) struct EnvironmentFile {
 }
 
 impl EnvironmentFile {
-    /// Write the file, whole or not at all.
-    pub(super) fn write(path: PathBuf, lines: &[(&str, String)]) -> Result<Self, ServeError> {
+    /// Writes the file, whole or not at all, with the lines of `before` whose names are none of these.
+    pub(super) fn write(path: PathBuf, lines: &[(&str, String)], before: &str) -> Result<Self, ServeError> {
+        let kept = kept(before, lines);
         let lines: String = lines.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-        let text = format!("{HEAD}{lines}");
+        let text = format!("{HEAD}{lines}{kept}");
         replace(&path, &text)?;
         Ok(Self { path, text, is_broken: AtomicBool::new(false) })
     }
@@ -38,6 +39,16 @@ impl EnvironmentFile {
             let _ = replace(&self.path, &format!("{}{mistake}", self.text));
         }
     }
+}
+
+/// The settings of an earlier `.env` that this world does not make itself.
+fn kept(before: &str, lines: &[(&str, String)]) -> String {
+    let is_kept = |line: &&str| {
+        let Some((name, _)) = line.split_once('=') else { return false };
+        let name = name.trim().trim_start_matches("export ").trim();
+        !name.starts_with('#') && lines.iter().all(|(ours, _)| *ours != name)
+    };
+    before.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
 }
 
 /// Names and values, in the order in which they are written.
@@ -73,4 +84,16 @@ pub(super) fn lines(world: &World, wallets: &Path) -> Vec<(&'static str, String)
 /// A value that may hold white space and characters with a meaning.
 fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_somebody_added_are_kept_and_those_of_an_earlier_world_are_not() {
+        let ours = [("NETUID", "81".to_owned())];
+        let before = "# a comment\nNETUID=80\nNETUID 81\nWANDB_PROJECT=mine\nexport NETUID=79\n#OFF=1\n";
+        assert_eq!(kept(before, &ours), "WANDB_PROJECT=mine\n");
+    }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use grail_protocol::PROTOCOL;
+use grail_sim::nearest::similar;
 use grail_sim::stream::Stream;
 
 /// A fault; while it is on, the servers behave as its meaning says.
@@ -44,8 +45,13 @@ pub enum ServeFault {
 
 /// A fault that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown fault {0:?}; `grail sim serve --list-faults` shows all of them")]
+#[error("unknown fault {0:?}; {meant}`grail sim serve --list-faults` shows all of them", meant = meant(.0))]
 pub struct UnknownServeFault(pub String);
+
+fn meant(name: &str) -> String {
+    let meant = similar(name, ServeFault::ALL.iter().map(|fault| fault.name()));
+    meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "))
+}
 
 impl ServeFault {
     /// Every fault.

@@ -19,7 +19,7 @@ pub(super) struct WorldFolder {
 }
 
 impl WorldFolder {
-    /// Take the folder; a `.env` of an earlier world is removed, so that a miner is started with this one's alone.
+    /// Takes the folder. A `.env` of an earlier world becomes `.env.before`, so that a miner is started with this one's alone.
     pub(super) fn take(path: &Path) -> Result<Self, ServeError> {
         let unusable = |source| ServeError::Folder { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(unusable)?;
@@ -32,7 +32,7 @@ impl WorldFolder {
             Err(fs4::TryLockError::Error(source)) => return Err(unusable(source)),
         }
         let folder = Self { path, _lock: lock };
-        match fs::remove_file(folder.env_file()) {
+        match fs::rename(folder.env_file(), folder.env_file_before()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
             _ => Ok(folder),
         }
@@ -40,6 +40,11 @@ impl WorldFolder {
 
     pub(super) fn env_file(&self) -> PathBuf {
         self.path.join(".env")
+    }
+
+    /// The `.env` of the world before, or what somebody else had put there.
+    pub(super) fn env_file_before(&self) -> PathBuf {
+        self.path.join(".env.before")
     }
 
     pub(super) fn wallets(&self) -> PathBuf {

@@ -243,7 +243,9 @@ fn serve(
 async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, ServeError> {
     let world = World::start(options, folder).await?;
     folder.write_wallet(world.miner_seed())?;
-    world.announce(EnvironmentFile::write(folder.env_file(), &environment::lines(&world, &folder.wallets()))?);
+    let before = std::fs::read_to_string(folder.env_file_before()).unwrap_or_default();
+    let lines = environment::lines(&world, &folder.wallets());
+    world.announce(EnvironmentFile::write(folder.env_file(), &lines, &before)?);
     Ok(world)
 }
 

@@ -13,7 +13,7 @@ mod screen;
 pub mod table;
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::io::IsTerminal;
 
 pub use screen::{Palette, in_terminal};
@@ -52,6 +52,14 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A number with its noun, such as "1 window" or "2 windows".
+pub fn counted(count: impl Display, noun: &str) -> String {
+    match count.to_string().as_str() {
+        "1" => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
+}
+
 /// Whether a character is not seen itself and changes how others are seen: controls (of C1 too), line and paragraph
 /// separators, Unicode's formatting of direction, and what has no width at all.
 fn is_deceptive(c: char) -> bool {
@@ -80,6 +88,11 @@ mod tests {
         assert_eq!(printable("ok\r\nERROR\u{1b}[2Jx\u{202e}gpj.exe\u{2066}\u{9b}2J"), "ok  ERROR [2Jx gpj.exe  2J");
         assert_eq!(printable("a\u{2028}b\u{feff}c\u{e0041}"), "a b c ");
         assert_eq!(printable("größer, 漢字 👩\u{200d}💻"), "größer, 漢字 👩\u{200d}💻");
+    }
+
+    #[test]
+    fn one_of_something_is_singular() {
+        assert_eq!([0u64, 1, 2].map(|count| counted(count, "window")), ["0 windows", "1 window", "2 windows"]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use grail_protocol::PROTOCOL;
 
+use crate::nearest::nearest;
+
 /// Speeds and habits of a miner.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Card {
@@ -117,7 +119,7 @@ impl Card {
             }
             let Some(at) = KEYS.iter().position(|(known, _, _)| *known == key) else {
                 let names = KEYS.iter().map(|(known, _, _)| *known).chain(["gpu"]);
-                let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(key, known)).unwrap_or("");
+                let nearest = nearest(key, names);
                 return Err(CardError::Key { key: key.to_owned(), nearest });
             };
             let (key, least, most) = KEYS[at];

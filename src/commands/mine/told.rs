@@ -32,9 +32,23 @@ pub(super) fn found(examination: &Examination) {
     }
 }
 
+/// Says why the miner does not start: the checks that prevent it are in the log already.
+pub(super) fn prevented(examination: &Examination, exit: Exit) {
+    let mut obstacles = examination.failures().filter(|check| check.hindrance.is_some());
+    let first = obstacles.next().map_or_else(String::new, |check| {
+        let remedy = check.remedy.as_deref().unwrap_or_default();
+        format!(": {}: {}; {remedy}", check.code, check.value)
+    });
+    let more = match obstacles.count() {
+        0 => String::new(),
+        more => format!(" ({more} more; `grail doctor` shows all)"),
+    };
+    super::super::failed(exit, &format!("the miner does not start{first}{more}"));
+}
+
 /// Says that another miner has the hotkey.
 pub(super) fn refused(why: &dyn std::fmt::Display) -> Exit {
-    output::aside(format_args!("grail: {}", printable(&why.to_string())));
+    super::super::failed(Exit::Elsewhere, &printable(&why.to_string()));
     Exit::Elsewhere
 }
 

@@ -30,11 +30,11 @@ pub(super) fn step(path: &Path) -> anyhow::Result<Exit> {
     Ok(if is_equal { Exit::Success } else { Exit::No })
 }
 
-/// Write a tape's page.
-pub(super) fn page(html: &Path, path: &Path, tape: &Tape, replay: &Replay) -> anyhow::Result<()> {
+/// A tape's page.
+pub(super) fn page(path: &Path, tape: &Tape, replay: &Replay) -> String {
     let timeline = Gatherer::of_tape(tape).timeline();
     let source = Source::Tape { name: &name(path), header: &tape.header, replay };
-    Ok(Page::new(&source, &timeline).write(html)?)
+    Page::new(&source, &timeline).html()
 }
 
 fn name(path: &Path) -> String {

@@ -1,7 +1,5 @@
 //! One self-contained HTML page: the first difference if there is one, the windows, and their timeline.
 
-use std::path::{Path, PathBuf};
-
 use askama::Template;
 use grail_miner::machine::{WindowOutcome, WindowReceipt};
 
@@ -34,14 +32,6 @@ pub enum Source<'a> {
         /// What must never happen, and did.
         violations: &'a [String],
     },
-}
-
-/// Why there is no page.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write {} ({source}); give --html a path that can be written", path.display())]
-pub struct PageError {
-    path: PathBuf,
-    source: std::io::Error,
 }
 
 /// The page, as its template takes it.
@@ -99,14 +89,9 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Write it to a file.
-    ///
-    /// # Errors
-    /// [`PageError`] where that cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), PageError> {
-        let failed = |source| PageError { path: path.to_owned(), source };
-        let html = self.render().map_err(|error| failed(std::io::Error::other(error)))?;
-        std::fs::write(path, html).map_err(failed)
+    /// Returns the page's text.
+    pub fn html(&self) -> String {
+        self.render().expect("a template fails only where its writer does, and a String takes every write")
     }
 }
 

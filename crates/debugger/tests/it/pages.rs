@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use askama::Template;
 use grail_debugger::timeline::{Gatherer, Page, Source};
 use grail_miner::machine::{Event, GroupId, MachineSettings};
 use grail_miner::ports::{BeaconError, BucketError, Head};
@@ -18,7 +17,7 @@ pub(crate) fn page(tape: &Tape) -> String {
     let timeline = Gatherer::of_tape(tape).timeline();
     let replay = replay(tape, Mode::Strict, None);
     let source = Source::Tape { name: "a<b>.tape", header: &tape.header, replay: &replay };
-    Page::new(&source, &timeline).render().unwrap()
+    Page::new(&source, &timeline).html()
 }
 
 /// The data that the script reads.

@@ -87,7 +87,7 @@ fn told(seed: u64) -> (Status, Exposition, Vec<Value>) {
     let state = observer.state();
     let (metrics, exposition) = Metrics::new(state.clone(), None, &Dropped::default());
     let text = || "x".to_owned();
-    let read_from = ReadFrom { url: text(), hotkey: text() };
+    let read_from = ReadFrom { url: text(), hotkey: text(), network: text() };
     let receipts = Receipts::new(ReceiptFormat::Json, folder.path(), &bars(false), read_from, state.clone()).unwrap();
     let identity = Identity { hotkey: text(), wallet: text(), network: text() };
     let probe: UploadProbe = Arc::new(|| None);

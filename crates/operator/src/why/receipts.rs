@@ -12,6 +12,12 @@ use grail_observe::INTERRUPTED;
 /// One line of `receipts.jsonl`; fields that an older miner did not write are none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
+    /// Address of the hotkey.
+    #[serde(default)]
+    pub hotkey: Option<String>,
+    /// Name of the network.
+    #[serde(default)]
+    pub network: Option<String>,
     /// First block of the window.
     pub window: u64,
     /// When it was over, in seconds since 1970.

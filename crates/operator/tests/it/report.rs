@@ -8,11 +8,14 @@ use grail_operator::weights::WeightReading;
 use grail_operator::why::{Finding, Receipt, WeightFacts};
 
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+const HOTKEY: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 const PLANTED: &str = "</td><script>document.title='planted'</script>";
 
 fn receipt(window: u64, outcome: &str, why: Option<&str>) -> Receipt {
     let is_uploaded = outcome == "uploaded";
     Receipt {
+        hotkey: Some(HOTKEY.to_owned()),
+        network: Some("finney".to_owned()),
         window,
         ended_at: 1_700_000_000.0 + window as f64,
         outcome: outcome.to_owned(),

@@ -1,0 +1,47 @@
+//! The weight that validators give, read once a window while the miner runs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use grail_miner::ports::Chain;
+use grail_protocol::signature::Hotkey;
+
+use super::parts::CHECK_MS;
+use grail_live::chain::{SetWeights, SubtensorChain};
+use grail_observe::SharedState;
+use grail_operator::weights::WeightReading;
+
+/// Block times between two looks: one in each window.
+const WEIGHT_BLOCKS: u64 = 30;
+
+/// Reads once a window what validators give `hotkey`, keeps it for `grail report`, and tells the alert rules. `chain` is a
+/// connection of its own, since nothing of mining waits for the answer.
+pub(super) fn read_weights(
+    chain: SubtensorChain,
+    hotkey: Hotkey,
+    data_folder: &Path,
+    block_ms: u64,
+    state: SharedState,
+) {
+    let folder = data_folder.to_owned();
+    let limit = Duration::from_millis(CHECK_MS);
+    let pause = Duration::from_millis(WEIGHT_BLOCKS * block_ms);
+    tokio::task::spawn_local(async move {
+        loop {
+            let reading = tokio::time::timeout(limit, async {
+                let head = chain.next_head(0).await?;
+                anyhow::Ok((head.number, chain.weights_for(hotkey).await?))
+            });
+            // What cannot be read now is read in the next window.
+            if let Ok(Ok((block, Some(set)))) = reading.await {
+                if let Some(is_weighted) = set.is_weighted() {
+                    state.weight_read(is_weighted);
+                }
+                let SetWeights { uid, shares } = set;
+                let kept = WeightReading { block, uid, validators: shares }.keep(&folder);
+                let _ = kept.inspect_err(|error| tracing::debug!("the weight of block {block} is not kept: {error}"));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    });
+}
