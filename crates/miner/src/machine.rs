@@ -19,6 +19,7 @@ mod groups;
 mod hash;
 mod heads;
 mod ledger;
+mod line;
 pub mod marks;
 mod passed;
 pub mod receipt;

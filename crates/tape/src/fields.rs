@@ -1,10 +1,10 @@
 //! Two texts or two states field by field.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::limits::beginning;
 use grail_terminal::printable;
@@ -33,11 +33,9 @@ impl fmt::Display for FieldChange {
     }
 }
 
-type Fields = BTreeMap<String, String>;
-
 /// The fields in which two actions differ, from the one line that tells each.
 pub fn between_actions(recorded: &str, replayed: &str) -> Vec<FieldChange> {
-    changes(&fields_of(beginning(recorded)), &fields_of(beginning(replayed)))
+    between_states(&value_of(recorded), &value_of(replayed))
 }
 
 /// The first fields in which two states differ, by path.
@@ -46,20 +44,6 @@ pub fn between_states(recorded: &Value, replayed: &Value) -> Vec<FieldChange> {
     compare(Some(recorded), Some(replayed), "", &mut found);
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
-}
-
-fn changes(recorded: &Fields, replayed: &Fields) -> Vec<FieldChange> {
-    let mut paths: Vec<&String> = recorded.keys().chain(replayed.keys()).collect();
-    paths.sort_unstable();
-    paths.dedup();
-    paths.retain(|path| recorded.get(*path) != replayed.get(*path));
-    let shown = |value: Option<&String>| value.map(|value| value.chars().take(SHOWN_CHARS).collect());
-    let change = |path: &String| FieldChange {
-        path: path.clone(),
-        recorded: shown(recorded.get(path)),
-        replayed: shown(replayed.get(path)),
-    };
-    paths.into_iter().map(change).collect()
 }
 
 /// Adds the fields below `path` that differ; a side that has nothing there is none.
@@ -101,83 +85,23 @@ fn elements_of(value: &Value) -> Option<&Vec<Value>> {
     value.as_array().filter(|elements| elements.iter().any(|element| element.is_object() || element.is_array()))
 }
 
-/// The fields of an action's line: `word Name { field: value } key=value`.
-fn fields_of(line: &str) -> Fields {
-    let mut fields = Fields::new();
-    let mut words = split(line, ' ').into_iter().peekable();
-    let mut first = true;
-    while let Some(word) = words.next() {
-        let braced = words.next_if(|next| next.starts_with('{'));
-        let word = braced.map_or_else(|| word.to_owned(), |braces| format!("{word} {braces}"));
-        match word.split_once('=').filter(|(key, _)| key.chars().all(|c| c.is_alphanumeric() || c == '_')) {
-            Some((key, value)) => parse(value, key, &mut fields),
-            None if first => {
-                let name: String = word.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                fields.insert("action".to_owned(), name);
-                parse(&word, "", &mut fields);
-            }
-            None => parse(&word, "", &mut fields),
+/// An action's line as a value: its fields, and its name beside them.
+fn value_of(line: &str) -> Value {
+    let (name, fields) = line.split_once(' ').unwrap_or((line, "null"));
+    let fields: Value = serde_json::from_str(fields).unwrap_or_else(|_| fields.into());
+    match fields {
+        Value::Object(mut members) => {
+            members.insert("action".to_owned(), name.into());
+            members.into()
         }
-        first = false;
+        Value::Null => json!({ "action": name }),
+        // A lone value goes by the name of its action.
+        other => json!({ "action": name, name: other }),
     }
-    fields
-}
-
-/// A value as `Debug` shows it, below `path`.
-fn parse(text: &str, path: &str, fields: &mut Fields) {
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    let text = text.trim();
-    let opening =
-        text.find(['{', '(']).filter(|at| text[..*at].chars().all(|c| c.is_alphanumeric() || "_ ".contains(c)));
-    match opening {
-        Some(at) if text.ends_with('}') => {
-            for member in split(&text[at + 1..text.len() - 1], ',') {
-                if let Some((name, value)) = member.split_once(':') {
-                    parse(value, &below(name.trim()), fields);
-                }
-            }
-        }
-        Some(at) if text.ends_with(')') => {
-            let members = split(&text[at + 1..text.len() - 1], ',');
-            let name = below(text[..at].trim());
-            match members.as_slice() {
-                [one] => parse(one, &name, fields),
-                many => many.iter().enumerate().for_each(|(i, member)| parse(member, &format!("{name}.{i}"), fields)),
-            }
-        }
-        _ => {
-            fields.insert(if path.is_empty() { "name".to_owned() } else { path.to_owned() }, text.to_owned());
-        }
-    }
-}
-
-/// The pieces between separators that stand outside of brackets and quotes.
-fn split(text: &str, separator: char) -> Vec<&str> {
-    let (mut pieces, mut begin, mut depth, mut quoted, mut escaped) = (Vec::new(), 0, 0usize, false, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => quoted = !quoted,
-            _ if quoted => {}
-            '{' | '(' | '[' => depth += 1,
-            '}' | ')' | ']' => depth = depth.saturating_sub(1),
-            c if c == separator && depth == 0 => {
-                pieces.push(&text[begin..at]);
-                begin = at + c.len_utf8();
-            }
-            _ => {}
-        }
-    }
-    pieces.push(&text[begin..]);
-    pieces.retain(|piece| !piece.trim().is_empty());
-    pieces
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn changed(recorded: &str, replayed: &str) -> Vec<(String, Option<String>, Option<String>)> {
@@ -190,16 +114,17 @@ mod tests {
 
     #[test]
     fn a_field_of_an_action_is_found_by_its_name() {
-        let timer = |at: u64| format!("SetTimer {{ timer: UploadDeadline, at_ms: {at} }}");
+        let timer = |at: u64| format!(r#"SetTimer {{"at_ms":{at},"timer":"UploadDeadline"}}"#);
         assert_eq!(changed(&timer(5), &timer(7)), one("at_ms", "5", "7"));
-        let order =
-            |index, block| format!("generate GroupId {{ window_start: 30, index: {index} }} block={block} kept=[0, 1]");
-        assert_eq!(changed(&order(1, 5), &order(2, 5)), one("index", "1", "2"));
+        let order = |index, block| format!(r#"Generate {{"block":{block},"group":{{"index":{index}}},"kept":[0,1]}}"#);
+        assert_eq!(changed(&order(1, 5), &order(2, 5)), one("group.index", "1", "2"));
         assert_eq!(changed(&order(1, 5), &order(1, 6)), one("block", "5", "6"));
-        let receipt = |text: &str| format!("Report(Receipt(WindowReceipt {{ outcome: Lost({text:?}), groups: 1 }}))");
-        let found = changed(&receipt("a, {b"), &receipt("c: d"));
-        assert_eq!(found, one("Report.Receipt.outcome.Lost", "\"a, {b\"", "\"c: d\""));
-        assert_eq!(changed("ReadBlockHash(30)", "ReadBlockHash(60)"), one("ReadBlockHash", "30", "60"));
+        let receipt = |text: &str| format!(r#"Report {{"Receipt":{{"outcome":"lost","why":{text:?},"groups":1}}}}"#);
+        assert_eq!(changed(&receipt("a, {b"), &receipt("c: d")), one("Receipt.why", "\"a, {b\"", "\"c: d\""));
+        assert_eq!(changed("ReadBlockHash 30", "ReadBlockHash 60"), one("ReadBlockHash", "30", "60"));
+        assert_eq!(changed("Exit", "ReconnectChain"), one("action", "\"Exit\"", "\"ReconnectChain\""));
+        // A line of a damaged tape is compared as text.
+        assert_eq!(changed("Upload {", "Upload {}").len(), 1);
         assert_eq!(changed(&timer(5), &timer(5)), []);
     }
 

@@ -1,6 +1,7 @@
 //! Which window each step of a tape belongs to.
 
 use grail_protocol::PROTOCOL;
+use serde_json::Value;
 
 use super::format::{FORMAT, Frame, Header};
 use super::player::NoSuchWindow;
@@ -47,7 +48,7 @@ impl Tape {
             }
             for (window_start, outcome) in step.actions.iter().filter_map(|action| outcome_of(action)) {
                 if let Some(window) = windows.iter_mut().find(|window| window.window_start == window_start) {
-                    window.outcome = Some(outcome.to_owned());
+                    window.outcome = Some(outcome);
                 }
             }
             steps += 1;
@@ -101,14 +102,18 @@ impl WindowSpan {
 }
 
 fn window_of(action: &str) -> Option<u64> {
-    let block: u64 = action.strip_prefix("ReadBlockHash(")?.strip_suffix(')')?.parse().ok()?;
+    let block: u64 = action.strip_prefix("ReadBlockHash ")?.parse().ok()?;
     block.is_multiple_of(PROTOCOL.window_blocks).then_some(block)
 }
 
 /// Window and outcome of a receipt.
-fn outcome_of(action: &str) -> Option<(u64, &str)> {
-    let receipt = action.strip_prefix("Report(Receipt(WindowReceipt { window_start: ")?;
-    let (window_start, rest) = receipt.split_once(", outcome: ")?;
-    let (outcome, _) = rest.split_once(", groups_clean: ")?;
-    Some((window_start.parse().ok()?, outcome))
+fn outcome_of(action: &str) -> Option<(u64, String)> {
+    let report: Value = serde_json::from_str(action.strip_prefix("Report ")?).ok()?;
+    let receipt = report.get("Receipt")?;
+    let outcome = receipt["outcome"].as_str()?;
+    let outcome = match receipt["why"].as_str() {
+        Some(why) => format!("{outcome}: {why}"),
+        None => outcome.to_owned(),
+    };
+    Some((receipt["window_start"].as_u64()?, outcome))
 }

@@ -26,7 +26,7 @@ struct Failure(String);
 /// Live through one fault: a clean window, one with the fault, and those that follow until one is accepted.
 fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
     let scene = Scene::new(100 + number);
-    let mut miner = scene.mine(&["--groups-max", "2"]);
+    let mut miner = scene.mine(&["--groups-max", "1"]);
     let describe = |miner: &Miner, what: &str| Failure(format!("{}: {what}\n{}", fault.name(), miner.log()));
     // On a slow machine the first windows may pass before a group is done; a rejected one is never in order.
     for number in 0.. {
@@ -47,7 +47,7 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
         ServeFault::BrokenConfiguration => miner.signal("HUP"),
         ServeFault::HeldLock => {
             miner.kill();
-            miner = scene.mine(&["--groups-max", "2"]);
+            miner = scene.mine(&["--groups-max", "1"]);
         }
         _ => {}
     }

@@ -161,9 +161,9 @@ impl Miner {
         // Nothing of this process's environment may take part: variables win over the file.
         command.env_clear().env("HOME", data).args(["mine", "--device", "cpu", "--json", "-v"]);
         command.arg("--env-file").arg(env_file).arg("--data-dir").arg(data).args(extra);
-        // Two groups show what a full window shows; each more costs processor time in miner and validator.
+        // One group shows what a full window shows; each more costs processor time in miner and validator.
         if !extra.contains(&"--groups-max") {
-            command.args(["--groups-max", "2"]);
+            command.args(["--groups-max", "1"]);
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, read_stdout) = lines(child.stdout.take().unwrap());

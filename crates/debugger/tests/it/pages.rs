@@ -45,25 +45,20 @@ fn what_the_page_draws_is_what_the_tape_says() {
         let mut expected: BTreeMap<u64, Attempts<'_>> = BTreeMap::new();
         let (mut heads, mut puts) = (BTreeSet::new(), 0);
         for step in tape.steps() {
-            for order in step.actions.iter().filter_map(|action| action.strip_prefix("generate GroupId { ")) {
-                let number = |name: &str| -> u64 {
-                    let (_, rest) = order.split_once(&format!("{name}: ")).unwrap();
-                    rest.split([',', ' ']).next().unwrap().parse().unwrap()
-                };
+            for order in step.actions.iter().filter_map(|action| action.strip_prefix("Generate ")) {
+                let order: Value = serde_json::from_str(order).unwrap();
+                let number = |name: &str| order["group"][name].as_u64().unwrap();
                 let id = (number("index"), number("attempt"), number("generation"));
                 let window = expected.entry(number("window_start")).or_default();
                 assert_eq!(window.insert(id, (step.monotonic_ms, "open")), None, "seed {seed}");
             }
-            puts += step.actions.iter().filter(|action| action.starts_with("upload ")).count();
+            puts += step.actions.iter().filter(|action| action.starts_with("Upload ")).count();
             let mut ended = |GroupId { window_start, generation, index, attempt }: &GroupId, end| {
                 let id = (u64::from(*index), u64::from(*attempt), u64::from(*generation));
                 expected.get_mut(window_start).unwrap().get_mut(&id).unwrap().1 = end;
             };
-            for cancelled in step.actions.iter().filter_map(|action| action.strip_prefix("CancelGroup(")) {
-                let numbers: Vec<u32> = cancelled.split(|c: char| !c.is_ascii_digit()).flat_map(str::parse).collect();
-                let [window_start, generation, index, attempt] = numbers[..] else { panic!("{cancelled}") };
-                let window_start = u64::from(window_start);
-                ended(&GroupId { window_start, generation, index, attempt }, "cancelled");
+            for cancelled in step.actions.iter().filter_map(|action| action.strip_prefix("CancelGroup ")) {
+                ended(&serde_json::from_str(cancelled).unwrap(), "cancelled");
             }
             match &step.event {
                 Event::HeadMoved(head) => drop(heads.insert(head.number)),
@@ -91,12 +86,12 @@ fn what_the_page_draws_is_what_the_tape_says() {
             let calls = window["upload"].as_array().unwrap().iter();
             drawn_puts += calls.filter(|call| call["what"].as_str().unwrap().starts_with("put")).count();
             let receipts = tape.steps().flat_map(|step| &step.actions).filter(|action| {
-                action.starts_with("Report(Receipt(") && action.contains(&format!("window_start: {start},"))
+                action.starts_with(r#"Report {"Receipt""#) && action.contains(&format!(r#""window_start":{start},"#))
             });
             let receipts: Vec<&String> = receipts.collect();
             let clean = window["receipt"]["groups_clean"].as_u64();
             match receipts[..] {
-                [receipt] => assert!(receipt.contains(&format!("groups_clean: {},", clean.unwrap())), "{receipt}"),
+                [receipt] => assert!(receipt.contains(&format!(r#""groups_clean":{},"#, clean.unwrap())), "{receipt}"),
                 [] => assert_eq!(clean, None),
                 _ => panic!("{} receipts of window {start}", receipts.len()),
             }

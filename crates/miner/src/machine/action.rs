@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use grail_protocol::generation::GeneratedRollout;
 use grail_protocol::rollout::WindowContext;
+use serde::Serialize;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::event::{GroupId, JournalEntry, Timer};
+use super::line::{line, variant_line};
 use super::receipt::Report;
 use crate::answers::{JournalRecord, PutCondition};
 
 /// Something for the driver to carry out; its answer comes back as an event.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Action {
     /// Tell the next head above this block.
     WatchHead {
@@ -84,7 +87,7 @@ pub enum Action {
 }
 
 /// A group to generate.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GroupOrder {
     /// Which attempt at which group.
     pub id: GroupId,
@@ -99,24 +102,29 @@ pub struct GroupOrder {
 }
 
 impl Action {
-    /// One line that tells this action from every other; bulk stands in it by digest.
+    /// One line that tells this action from every other: its name and its fields as JSON; bulk stands in it by digest.
     pub fn summary(&self) -> String {
         match self {
             Self::Generate(order) => {
-                format!("generate {:?} block={} kept={:?}", order.id, order.block, order.kept.keys())
+                let kept: Vec<_> = order.kept.keys().collect();
+                line("Generate", &json!({ "block": order.block, "group": order.id, "kept": kept }))
             }
-            Self::AppendJournal { entry, record } => match record {
-                JournalRecord::UploadStarted { digest, .. }
-                | JournalRecord::UploadDone { digest, .. }
-                | JournalRecord::UploadAbandoned { digest, .. } => format!("append {entry:?} digest={digest}"),
-                _ => format!("append {entry:?}"),
-            },
+            Self::AppendJournal { entry, record } => {
+                let digest = match record {
+                    JournalRecord::UploadStarted { digest, .. }
+                    | JournalRecord::UploadDone { digest, .. }
+                    | JournalRecord::UploadAbandoned { digest, .. } => Some(digest),
+                    _ => None,
+                };
+                line("AppendJournal", &json!({ "digest": digest, "entry": entry }))
+            }
             Self::Upload { key, bytes, condition, .. } => {
                 let digest = hex::encode(Sha256::digest(bytes));
-                format!("upload key={key} bytes={} sha256={digest} {condition:?}", bytes.len())
+                let fields = json!({ "bytes": bytes.len(), "condition": condition, "key": key, "sha256": digest });
+                line("Upload", &fields)
             }
-            Self::Commit(credentials) => format!("commit {}", hex::encode(Sha256::digest(credentials))),
-            other => format!("{other:?}"),
+            Self::Commit(credentials) => line("Commit", &json!({ "sha256": hex::encode(Sha256::digest(credentials)) })),
+            other => variant_line(other),
         }
     }
 }

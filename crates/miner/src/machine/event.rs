@@ -1,8 +1,10 @@
 //! What the machine is told.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::line::{line, variant_line};
 use crate::answers::JournalRecord;
 use crate::answers::{BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, Head, JournalError};
 use crate::seal::SealedGroup;
@@ -201,19 +203,19 @@ impl Event {
         }
     }
 
-    /// One line that tells this event from every other; bulk stands in it by digest.
+    /// One line that tells this event from every other: its name and its fields as JSON; bulk stands in it by digest.
     pub fn summary(&self) -> String {
         match self {
-            Self::Started(records) => format!("started records={}", records.len()),
+            Self::Started(records) => line("Started", &json!({ "records": records.len() })),
             Self::GroupReady { group, sealed } => {
-                let findings: Vec<_> =
-                    sealed.findings.iter().map(|f| format!("{:?}:{}:{}", f.rollout, f.check, f.reason)).collect();
-                format!("group_ready {group:?} digest={} findings={findings:?}", group_digest(sealed))
+                let findings: Vec<_> = sealed.findings.iter().map(|f| (f.rollout, &f.check, &f.reason)).collect();
+                let digest = group_digest(sealed);
+                line("GroupReady", &json!({ "digest": digest, "findings": findings, "group": group }))
             }
-            Self::CommitmentRead(Ok(found)) => {
-                format!("commitment_read {:?}", found.as_deref().map(|bytes| hex::encode(Sha256::digest(bytes))))
+            Self::CommitmentRead(Ok(Some(found))) => {
+                line("CommitmentRead", &json!({ "sha256": hex::encode(Sha256::digest(found)) }))
             }
-            other => format!("{other:?}"),
+            other => variant_line(other),
         }
     }
 }

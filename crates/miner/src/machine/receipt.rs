@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Something worth telling.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Report {
     /// A window began.
     WindowOpened {
@@ -39,7 +39,7 @@ pub enum Report {
 }
 
 /// What went wrong, and what is done about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trouble {
     /// Where.
     pub area: Area,
@@ -48,7 +48,7 @@ pub struct Trouble {
 }
 
 /// Where trouble arose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Area {
     /// Heads, hashes, registration.
     Chain,

@@ -300,7 +300,7 @@ fn a_window_is_replayed_alone() {
     let windows = tape.windows();
     assert_eq!(windows.len(), 5, "three windows, the one before and the one after: {windows:?}");
     assert_eq!(windows.iter().map(|window| window.steps).sum::<usize>() + windows[0].first_step, tape.steps().count());
-    assert_eq!(windows[1].outcome.as_deref(), Some("Uploaded"));
+    assert_eq!(windows[1].outcome.as_deref(), Some("uploaded"));
     for span in &windows {
         let options = Options { window: Some(span.window_start), ..Options::of(Mode::Strict) };
         let found = replay_with(&tape, &options).unwrap();
@@ -356,7 +356,7 @@ fn another_rounding_is_told_from_other_sketches_and_other_tokens() {
     ] {
         let found = by(sketch_offset, seed_offset).divergences;
         assert_eq!(found[0].class, class, "{}", found[0]);
-        assert!(!found[0].fields.is_empty() && found[0].causes[0].action.starts_with("generate"), "{}", found[0]);
+        assert!(!found[0].fields.is_empty() && found[0].causes[0].action.starts_with("Generate"), "{}", found[0]);
     }
 }
 
