@@ -78,17 +78,17 @@ fn a_fork_tells_what_followed() {
 fn tapes_are_listed_with_their_windows() {
     let finished = run(&["tape", "list", "tapes"]);
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    for shown in ["tapes/1-0.tape", "grail 0.1.0", "synthetic", BLOCK, "Uploaded"] {
+    for shown in ["tapes/1-0.tape", "grail 0.1.0", "synthetic", BLOCK, "uploaded"] {
         assert!(finished.stdout.contains(shown), "{shown}: {}", finished.stdout);
     }
     let listed = run(&["tape", "list", "tapes", "--json"]).json();
-    assert_eq!(listed["windows"][1]["outcome"], "Uploaded");
+    assert_eq!(listed["windows"][1]["outcome"], "uploaded");
 }
 
 #[test]
 fn steps_are_chosen_by_window_kind_and_time() {
     let finished = run(&["tape", "show", "tapes/1-0.tape", "--event", "group_ready"]);
-    assert_eq!(finished.stdout.lines().filter(|line| line.contains("group_ready")).count(), 1, "{finished:?}");
+    assert_eq!(finished.stdout.lines().filter(|line| line.contains("GroupReady")).count(), 1, "{finished:?}");
     let mistyped = run(&["tape", "show", "tapes/1-0.tape", "--event", "group_redy"]);
     assert!(mistyped.code == Some(2) && mistyped.stderr.contains("'group_ready'"), "{mistyped:?}");
     let lines = run(&["tape", "export", "tapes/1-0.tape", "--window", BLOCK, "--from", "20000", "--to", "90000"]);

@@ -30,7 +30,7 @@ fn keys_lead_through_a_tape_and_q_ends() {
     terminal.shows("c goes on to kind=upload_done");
     terminal.type_in("c");
     terminal.shows("stopped on kind=upload_done");
-    terminal.shows("JournalAnswered { entry: UploadDone(3000000)");
+    terminal.shows(r#"JournalAnswered {"entry":{"UploadDone":3000000}"#);
     terminal.type_in("w3000000\r");
     terminal.shows("- > 3000000".trim_start_matches("- > "));
     terminal.type_in("?");
