@@ -7,7 +7,7 @@ mod honest_window;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use grail_engine::{HfTokenizer, rehearsal};
+use grail_engine::{HfTokenizer, toy};
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::Tokenizer;
 use grail_protocol::problem::Problem;
@@ -41,13 +41,13 @@ fn problems(criterion: &mut Criterion) {
 }
 
 /// Elements are prompt tokens.
-fn tokenisation(criterion: &mut Criterion) {
+fn tokenization(criterion: &mut Criterion) {
     let json = zstd::decode_all(QWEN3_TOKENIZER).expect("the fixture is zstd");
     let qwen3 = HfTokenizer::from_bytes(&json, "fixtures/tokenizer").expect("the fixture is a tokenizer");
-    let rehearsal = rehearsal::tokenizer().expect("the embedded tokenizer loads");
+    let toy = toy::tokenizer().expect("the embedded tokenizer loads");
     let text = prompt(&Problem::canonical(HOTKEY, BLOCK_HASH, 1));
     let mut group = criterion.benchmark_group("tokenise_prompt");
-    for (name, tokenizer) in [("rehearsal", &rehearsal), ("qwen3", &qwen3)] {
+    for (name, tokenizer) in [("toy", &toy), ("qwen3", &qwen3)] {
         group.throughput(Throughput::Elements(tokenizer.encode(&text).len() as u64));
         group.bench_function(name, |bencher| bencher.iter(|| tokenizer.encode(black_box(&text))));
     }
@@ -88,5 +88,5 @@ fn signatures(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, problems, tokenisation, randomness, files, signatures);
+criterion_group!(benches, problems, tokenization, randomness, files, signatures);
 criterion_main!(benches);

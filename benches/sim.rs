@@ -16,13 +16,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use grail_protocol::generation::ProofModel;
 use grail_protocol::rollout::{GroupOrigin, assemble_group};
 use grail_protocol::window_file::unpack;
-use grail_sim::engine::{Generator, SpeedProfile};
+use grail_sim::engine::{EngineSpeed, Generator};
 use grail_sim::run::{SimConfig, SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_verify::{Scope, check_own_group, verify_value};
 use honest_window::{GROUPS, HonestWindow};
 
-/// Name, speed profile, windows, most groups per window.
+/// Name, speed, windows, most groups per window.
 const CONFIGURATIONS: [(&str, &str, u64, Option<u32>); 4] = [
     ("a100_1_group", "a100", 240, Some(1)),
     ("a100_5_groups", "a100", 60, Some(GROUPS)),
@@ -30,12 +30,12 @@ const CONFIGURATIONS: [(&str, &str, u64, Option<u32>); 4] = [
     ("a100_all_groups", "a100", 1, None),
 ];
 
-fn config(profile: &str, windows: u64, groups_max: Option<u32>) -> SimConfig {
+fn config(speed: &str, windows: u64, groups_max: Option<u32>) -> SimConfig {
     SimConfig {
         groups_max,
         ..SimConfig::new(
             Rc::new(SyntheticModel::default()),
-            SpeedProfile::named(profile).expect("a known profile"),
+            EngineSpeed::named(speed).expect("a known speed"),
             1,
             windows,
         )
@@ -45,14 +45,14 @@ fn config(profile: &str, windows: u64, groups_max: Option<u32>) -> SimConfig {
 /// Elements are windows.
 fn windows(criterion: &mut Criterion) {
     memory();
-    for (name, profile, windows, groups_max) in CONFIGURATIONS {
-        let (real, report) = timed(|| simulate(&config(profile, windows, groups_max), |_| {}));
+    for (name, speed, windows, groups_max) in CONFIGURATIONS {
+        let (real, report) = timed(|| simulate(&config(speed, windows, groups_max), |_| {}));
         describe(name, real, &report);
     }
     stages();
     let mut group = criterion.benchmark_group("simulate");
-    for (name, profile, windows, groups_max) in CONFIGURATIONS {
-        let config = config(profile, windows.min(10), groups_max);
+    for (name, speed, windows, groups_max) in CONFIGURATIONS {
+        let config = config(speed, windows.min(10), groups_max);
         group.sample_size(10).throughput(Throughput::Elements(config.windows));
         group.bench_function(name, |bencher| bencher.iter(|| simulate(&config, |_| {})));
     }
@@ -118,13 +118,13 @@ fn memory() {
     println!("resident memory: {} kB after a day of windows, {} kB after 30", resident[0], resident[1]);
 }
 
-/// A number out of what the system says of this process.
+/// Returns a number out of what the system says of this process.
 fn status(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-/// How long this thread has been running, or since `began` where the system does not tell.
+/// Returns how long this thread has been running, or since `began` where the system does not tell.
 fn running(began: Instant) -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanoseconds = text.and_then(|text| text.split_whitespace().next()?.parse().ok());

@@ -1,7 +1,7 @@
 //! What recording costs, and how fast a window replays.
 //!
-//! Before criterion measures, each configuration is printed: what the recorder takes of the core's thread and altogether,
-//! beside the 360 seconds that such a window lasts and the processor time that mining it takes, and how long it takes to
+//! Before criterion measures, each configuration is printed: what the recorder takes of the core's thread and in total,
+//! next to the 360 seconds that such a window lasts and the processor time that mining it takes, and how long it takes to
 //! read the tape and to replay it. Costs are processor time, which other programs on the machine do not raise.
 
 #![allow(clippy::print_stdout, reason = "a bench says what it measured")]
@@ -18,13 +18,13 @@ use grail_engine::CpuEngine;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
-use grail_sim::engine::SpeedProfile;
+use grail_sim::engine::EngineSpeed;
 use grail_sim::run::{SimConfig, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_sim::time::EPOCH_WALL_MS;
 use grail_tape::{Header, Mode, Moment, Recorder, Rotation, Session, Tape, TapeFolder, replay};
 
-/// Name, speed profile, most groups per window.
+/// Name, speed, most groups per window.
 const CONFIGURATIONS: [(&str, &str, Option<u32>); 3] =
     [("reference", "reference", None), ("a100_5_groups", "a100", Some(5)), ("a100_all_groups", "a100", None)];
 const WINDOW_MS: f64 = 360_000.0;
@@ -80,19 +80,14 @@ impl Observer for Timed {
     }
 }
 
-fn config(profile: &str, groups_max: Option<u32>) -> SimConfig {
+fn config(speed: &str, groups_max: Option<u32>) -> SimConfig {
     SimConfig {
         groups_max,
-        ..SimConfig::new(
-            Rc::new(SyntheticModel::default()),
-            SpeedProfile::named(profile).expect("a known profile"),
-            1,
-            1,
-        )
+        ..SimConfig::new(Rc::new(SyntheticModel::default()), EngineSpeed::named(speed).expect("a known speed"), 1, 1)
     }
 }
 
-/// Record a window as mining does, and read it back.
+/// Records a window as mining does, and reads it back.
 fn recorded(config: &SimConfig) -> Recorded {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
@@ -126,7 +121,7 @@ fn cost(work: impl Fn()) -> Duration {
     (process_time() - began) / RUNS
 }
 
-/// Record every step of a tape again, from the recorder's first call to its end; the core decides again as well.
+/// Records every step of a tape again, from the recorder's first call to its end; the core decides again as well.
 fn write(tape: &Tape) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
@@ -147,7 +142,7 @@ fn decide(tape: &Tape) {
     while session.advance().is_some() {}
 }
 
-/// Print the figures, and give the tape's bytes.
+/// Prints the figures, and returns the tape's bytes.
 fn describe(name: &str, config: &SimConfig) -> Vec<u8> {
     let began = process_time();
     drop(simulate(config, |_| {}));
@@ -160,7 +155,7 @@ fn describe(name: &str, config: &SimConfig) -> Vec<u8> {
     let both = cost(|| assert_eq!(replay(&read(&file), Mode::Strict, None).divergences, []));
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     println!(
-        "{name}: {} events, {:.1} KiB a window; recording takes {:.2} ms of the processor: {:.4} % of a window's 360 s, beside \
+        "{name}: {} events, {:.1} KiB a window; recording takes {:.2} ms of the processor: {:.4} % of a window's 360 s, next to \
          {:.0} ms for all else {:.2} %; of it {:.1} us an event on the core's thread, of 99 in 100 at most {:.1} us; \
          read in {:.1} ms and replayed in {:.1} ms of the processor",
         spent.len(),
@@ -177,19 +172,19 @@ fn describe(name: &str, config: &SimConfig) -> Vec<u8> {
     file
 }
 
-/// The same with the rehearsal model on this processor, where inference takes its part as it does in `grail mine`.
+/// The same with the toy model on this processor, where inference takes its part as it does in `grail mine`.
 fn with_inference() {
-    let engine = CpuEngine::rehearsal().expect("the embedded model loads");
+    let engine = CpuEngine::toy().expect("the embedded model loads");
     let config = SimConfig { generator: Rc::new(engine), ..config("reference", Some(5)) };
-    describe("rehearsal_model_5_groups", &config);
+    describe("toy_model_5_groups", &config);
 }
 
 fn tapes(criterion: &mut Criterion) {
     with_inference();
     let mut group = criterion.benchmark_group("tape");
     group.sample_size(10);
-    for (name, profile, groups_max) in CONFIGURATIONS {
-        let config = config(profile, groups_max);
+    for (name, speed, groups_max) in CONFIGURATIONS {
+        let config = config(speed, groups_max);
         let file = describe(name, &config);
         group.bench_function(format!("{name}/simulate"), |bencher| bencher.iter(|| simulate(&config, |_| {})));
         group.bench_function(format!("{name}/simulate_and_record"), |bencher| bencher.iter(|| recorded(&config)));

@@ -33,7 +33,7 @@ for _ in $(seq 600); do grep -q 'Start it with' "$root/served" && break; sleep 0
 expect 'Start it with' "$root/served" "grail sim serve"
 home=$root/home/miner
 mkdir -p "$home/.bittensor/wallets/default/hotkeys"
-cp "$root/world/wallets/rehearsal/hotkeys/miner" "$home/.bittensor/wallets/default/hotkeys/default"
+cp "$root/world/wallets/served/hotkeys/miner" "$home/.bittensor/wallets/default/hotkeys/default"
 chmod 700 "$home/.bittensor" "$home/.bittensor/wallets" "$home/.bittensor/wallets/default" "$home/.bittensor/wallets/default/hotkeys"
 chmod 600 "$home/.bittensor/wallets/default/hotkeys/default"
 while IFS= read -r line; do

@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use grail_cuda::TorchProfile;
+use grail_cuda::TorchNumerics;
 use grail_miner::policy::UploadPolicy;
 
 use grail_config::LogFormat;
-use grail_live::device::DeviceChoice;
-use grail_operator::doctor::Device;
+use grail_live::device::{DeviceChoice, DeviceSet};
 
 pub use self::operator::{BundleArguments, MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments};
 pub use self::tapes::{
@@ -22,7 +21,7 @@ pub use self::tapes::{
     TapeShowArguments,
 };
 
-/// Mine the GRAIL subnet, or rehearse, verify and debug it offline.
+/// Mine the GRAIL subnet, or simulate, verify and debug it offline.
 ///
 /// Exit codes: 0 all is well; 1 the answer is no; 2 the command or its input cannot be used; 3 another miner has the
 /// hotkey, what a replay needs is not here, or no miner runs; 67 the hotkey is not registered; 70 a defect of this program,
@@ -42,7 +41,7 @@ pub struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Measure proofs and decoding on a CUDA device, each beside the card's own limit.
+    /// Measure proofs and decoding on a CUDA device, each next to the GPU's own limit.
     Bench(BenchArguments),
     /// Pack one window into an archive without secrets, which `grail replay` takes as it is.
     Bundle(BundleArguments),
@@ -64,7 +63,7 @@ pub enum Command {
     Replay(ReplayArguments),
     /// Write the last windows as a page: outcomes, scores, margins, rejections, speeds.
     Report(ReportArguments),
-    /// Rehearse mining offline: simulated chain, beacon, bucket and validator around the real miner.
+    /// Simulate mining offline: a simulated chain, beacon, bucket and validator around the real miner.
     Sim(Box<SimArguments>),
     /// Stop a running miner: at once, or after its window's upload.
     Stop(StopArguments),
@@ -83,7 +82,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it reads keys or other secrets.
+    /// Returns whether it reads keys or other secrets.
     pub fn holds_secrets(&self) -> bool {
         matches!(self, Self::Bundle(_) | Self::Config(_) | Self::Doctor(_) | Self::Mine(_) | Self::Why(_))
     }
@@ -95,7 +94,7 @@ pub struct BenchArguments {
     /// The model: synthetic:qwen3-4b:SEED, a folder, or a hub id.
     #[arg(long, default_value = "synthetic:qwen3-4b:1", value_name = "MODEL")]
     pub model: String,
-    /// The device: cuda, or cuda:1 for the second card.
+    /// The device: cuda, or cuda:1 for the second GPU.
     #[arg(long, default_value = "cuda", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Also do this many batches of a window's work, and say what a whole window would give.
@@ -151,15 +150,15 @@ pub struct ProveArguments {
     /// The randomness that hidden states are projected with, in hex.
     #[arg(long, value_name = "HEX")]
     pub randomness: String,
-    /// The model: rehearsal, a folder, or on a CUDA device also synthetic:qwen3-4b:SEED and hub ids.
-    #[arg(long, default_value = "rehearsal", value_name = "MODEL")]
+    /// The model: toy, a folder, or on a CUDA device also synthetic:qwen3-4b:SEED and hub ids.
+    #[arg(long, default_value = "toy", value_name = "MODEL")]
     pub model: String,
-    /// Where to compute: cpu, cuda, or cuda:1 for the second card.
+    /// Where to compute: cpu, cuda, or cuda:1 for the second GPU.
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Whose bits, on a CUDA device: torch-2.8 or torch-2.10.
-    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
-    pub profile: TorchProfile,
+    /// PyTorch release whose rounding the proofs follow, on a CUDA device: torch-2.8 or torch-2.10.
+    #[arg(long, default_value = "torch-2.8", value_name = "NUMERICS")]
+    pub numerics: TorchNumerics,
 }
 
 /// `grail config`.
@@ -197,14 +196,12 @@ pub struct DoctorArguments {
     /// Where the configuration is.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
-    /// What is to generate; anything but a card is for custom networks.
-    #[arg(long, value_enum, default_value_t = Device::Cuda)]
-    pub device: Device,
-    /// CUDA devices that are to generate, by number.
-    #[arg(long, value_delimiter = ',', default_value = "0", value_name = "0,1,...")]
-    pub devices: Vec<usize>,
-    /// The model: a folder, the id of a model in the Hugging Face cache, or `rehearsal` [default: GRAIL_MODEL_NAME].
-    #[arg(long, value_name = "DIR|ID|rehearsal")]
+    /// Device that generates rollouts: cpu, cuda, cuda:1 for the second GPU, or cuda:0,1 for several; cpu works only on
+    /// custom networks.
+    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
+    pub device: DeviceSet,
+    /// The model: a folder, the id of a model in the Hugging Face cache, or `toy` [default: GRAIL_MODEL_NAME].
+    #[arg(long, value_name = "DIR|ID|toy")]
     pub model: Option<String>,
     /// Where the journal will lie [default: ~/.local/share/grail].
     #[arg(long, value_name = "DIR")]
@@ -236,16 +233,14 @@ pub struct MineArguments {
     /// Where the file is.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
-    /// What generates and proves; cpu on networks of one's own alone, as public validators reject its proofs.
-    #[arg(long, value_enum, default_value_t = Device::Cuda)]
-    pub device: Device,
-    /// CUDA devices to spread groups over, by number.
-    #[arg(long, value_delimiter = ',', default_value = "0", value_name = "0,1,...")]
-    pub devices: Vec<usize>,
-    /// Whose bits the proofs have: torch-2.8, as the network's validators, or torch-2.10 for validators that run 2.10 or
-    /// newer.
-    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
-    pub profile: TorchProfile,
+    /// Device that generates rollouts: cpu, cuda, cuda:1 for the second GPU, or cuda:0,1 for several; cpu works only on
+    /// custom networks, because public validators reject its proofs.
+    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
+    pub device: DeviceSet,
+    /// PyTorch release whose rounding the proofs follow: torch-2.8 for the network's validators, torch-2.10 for validators that
+    /// run 2.10 or newer.
+    #[arg(long, default_value = "torch-2.8", value_name = "NUMERICS")]
+    pub numerics: TorchNumerics,
     /// Decode in fixed shapes, so that a seed gives the same tokens whatever else is in flight; slower.
     #[arg(long)]
     pub deterministic: bool,
@@ -277,7 +272,7 @@ pub struct MineArguments {
     /// GRAIL_MONITORING_BACKEND=prometheus: 127.0.0.1:9464].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics_listen: Option<SocketAddr>,
-    /// Let --metrics-listen name an address that other machines reach; whoever reaches it may read.
+    /// Let --metrics-listen name an address that other machines reach; anyone who reaches it may read.
     #[arg(long, requires = "metrics_listen")]
     pub metrics_public: bool,
     /// What the log on standard error looks like [default: GRAIL_LOG_FORMAT].
@@ -301,16 +296,16 @@ pub struct SimArguments {
     /// Windows to mine and judge.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub windows: u64,
-    /// Where rollouts come from: the embedded rehearsal model, or a formula.
-    #[arg(long, value_enum, default_value_t = EngineChoice::Tiny)]
+    /// Where rollouts come from: the embedded toy model, or a formula.
+    #[arg(long, value_enum, default_value_t = EngineChoice::Toy)]
     pub engine: EngineChoice,
     /// What goes wrong: none, random, or a comma-separated list of faults.
     #[arg(long, default_value = "none", value_name = "none|LIST|random")]
     pub faults: String,
-    /// What generation costs in virtual time: a100, h200 or reference. With gpu=a100|h100|h200, tokens_per_s=N, proof_ms=N (a
-    /// token), prompt_tokens=N, completion_tokens=N, solved=SHARE or refused=SHARE: a report of what such a card would earn.
+    /// Speed of the engine in virtual time: a100, h100, h200 or reference. With gpu=a100|h100|h200, tokens_per_s=N, proof_ms=N
+    /// (a token), prompt_tokens=N, completion_tokens=N, solved=SHARE or refused=SHARE: an estimate of what such a GPU earns.
     #[arg(long, default_value = "a100")]
-    pub profile: String,
+    pub speed: String,
     /// Rival miners in that report [default: 40].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=255))]
     pub rivals: Option<u32>,
@@ -320,7 +315,7 @@ pub struct SimArguments {
     /// Run a scenario, by name or from a file; it says what else to simulate, and what must come of it.
     #[arg(
         long, value_name = "NAME|FILE",
-        conflicts_with_all = ["seed", "windows", "engine", "faults", "profile", "rivals", "groups_max", "policy", "no_drand"]
+        conflicts_with_all = ["seed", "windows", "engine", "faults", "speed", "rivals", "groups_max", "policy", "no_drand"]
     )]
     pub scenario: Option<String>,
     /// Show every scenario, and do nothing else.
@@ -329,7 +324,7 @@ pub struct SimArguments {
     /// Show every fault and what it means, and do nothing else.
     #[arg(long)]
     pub list_faults: bool,
-    /// Most groups per window; 0 for as many as the profile allows [default: 5 with tiny, 0 with synthetic].
+    /// Most groups per window; 0 for as many as the speed allows [default: 5 with toy, 0 with synthetic].
     #[arg(long)]
     pub groups_max: Option<u32>,
     /// Which of the clean groups are uploaded.
@@ -361,7 +356,7 @@ pub enum SimCommand {
     /// Serve the simulated chain, beacon and bucket on loopback in real time, for an unmodified miner.
     ///
     /// When everything listens, DIR/.env holds what `grail mine --env-file DIR/.env --device cpu` needs in another terminal.
-    /// A validator judges each window that began after the miner's commitment. While it runs, lines on standard input
+    /// A validator judges each window that started after the miner's commitment. While it runs, lines on standard input
     /// switch faults: `fault NAME [for SECONDS|until off]`, `heal [NAME]`, `list`.
     Serve(ServeArguments),
     /// Run many worlds drawn by seed, each with its own faults and settings, and make those that fail small.
@@ -388,11 +383,11 @@ pub struct ServeArguments {
     /// Show every fault and what it means, and do nothing else.
     #[arg(long)]
     pub list_faults: bool,
-    /// The made-up keys, and when the listed faults strike, follow from this number, for tests: whoever knows it has the keys
+    /// The made-up keys, and when the listed faults strike, follow from this number, for tests: anyone who knows it has the keys
     /// [default: random keys].
     #[arg(long)]
     pub seed: Option<u64>,
-    /// The runtime that the chain begins with, by its spec version.
+    /// The runtime that the chain starts with, by its spec version.
     #[arg(long, value_enum, default_value_t = RuntimeChoice::Spec461)]
     pub metadata: RuntimeChoice,
     /// Print one JSON object per judged window, and everything else to standard error.
@@ -428,17 +423,17 @@ pub struct VerifyArguments {
     /// The validator's randomness: what it opens and which groups it draws [default: from the block hash].
     #[arg(long, value_name = "HEX")]
     pub randomness: Option<String>,
-    /// The model: a folder with config.json, model.safetensors and tokenizer.json, or `rehearsal`; on a CUDA device also
+    /// The model: a folder with config.json, model.safetensors and tokenizer.json, or `toy`; on a CUDA device also
     /// a hub id.
-    #[arg(long, default_value = "rehearsal", value_name = "DIR|rehearsal")]
+    #[arg(long, default_value = "toy", value_name = "DIR|toy")]
     pub model: String,
-    /// Where to recompute: cpu, cuda, or cuda:1 for the second card. A proof has the bits of what computed it.
+    /// Where to recompute: cpu, cuda, or cuda:1 for the second GPU. A proof has the bits of what computed it.
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Whose bits, on a CUDA device: torch-2.8 or torch-2.10.
-    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
-    pub profile: TorchProfile,
-    /// Check every rollout and go on after a failure.
+    /// PyTorch release whose rounding the proofs follow, on a CUDA device: torch-2.8 or torch-2.10.
+    #[arg(long, default_value = "torch-2.8", value_name = "NUMERICS")]
+    pub numerics: TorchNumerics,
+    /// Check every rollout and continue after a failure.
     #[arg(long)]
     pub all: bool,
     /// Print one JSON object.
@@ -449,17 +444,17 @@ pub struct VerifyArguments {
 /// Where simulated rollouts come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EngineChoice {
-    /// The embedded rehearsal model on the CPU.
-    Tiny,
+    /// The embedded toy model on the CPU.
+    Toy,
     /// Tokens by seed and proofs by formula: fast, and the same on every machine.
     Synthetic,
 }
 
 impl EngineChoice {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Tiny => "tiny",
+            Self::Toy => "toy",
             Self::Synthetic => "synthetic",
         }
     }

@@ -42,7 +42,7 @@ pub enum EngineStartError {
     #[error(transparent)]
     Embedded(#[from] EngineError),
     /// The model for a CPU.
-    #[error("GRAIL_MODEL_NAME is {model:?}; on a CPU set it to a model's folder, or to `rehearsal`")]
+    #[error("GRAIL_MODEL_NAME is {model:?}; on a CPU set it to a model's folder, or to `toy`")]
     Folder {
         /// As it was named.
         model: String,
@@ -50,37 +50,37 @@ pub enum EngineStartError {
         source: EngineError,
     },
     /// The system gives no thread.
-    #[error("the engine's thread cannot be started")]
+    #[error("cannot start the engine's thread; stop other programs and restart")]
     Thread(#[source] io::Error),
 }
 
-/// The chain as this hotkey sees it; connects on the first call.
+/// Returns the chain as this hotkey sees it; connects on the first call.
 ///
 /// # Errors
-/// [`ChainSettingsError`] where an endpoint is malformed.
+/// [`ChainSettingsError`] if an endpoint is malformed.
 pub fn chain(config: &ChainConfig, signer: Rc<dyn Signer>) -> Result<SubtensorChain, ChainSettingsError> {
     SubtensorChain::new(&chain_settings(config), signer)
 }
 
-/// The chain for questions alone: nothing is signed, so any key will do.
+/// Returns the chain for questions alone: nothing is signed, so any key will do.
 ///
 /// # Errors
-/// [`ChainSettingsError`] where an endpoint is malformed.
+/// [`ChainSettingsError`] if an endpoint is malformed.
 pub fn chain_to_ask(config: &ChainConfig) -> Result<SubtensorChain, ChainSettingsError> {
     chain(config, Rc::new(Keypair::from_seed(&[0; 32])))
 }
 
-/// What the chain's adapter needs to know.
+/// Returns what the chain's adapter needs to know.
 pub fn chain_settings(config: &ChainConfig) -> ChainSettings {
     let endpoints = config.endpoints.iter().map(|endpoint| endpoint.expose().to_owned());
     let genesis = (config.network == Network::Finney).then_some(FINNEY_GENESIS);
     ChainSettings { genesis, block_ms: config.block_ms, ..ChainSettings::custom(endpoints, config.netuid) }
 }
 
-/// The configured drand network, or quicknet by its public relays.
+/// Returns the configured drand network, or quicknet by its public relays.
 ///
 /// # Errors
-/// [`BeaconSetupError`] where the network's description or a relay's address cannot be right.
+/// [`BeaconSetupError`] if the network's description or a relay's address cannot be right.
 pub fn beacon(config: Option<&BeaconConfig>) -> Result<DrandRelays, BeaconSetupError> {
     let Some(BeaconConfig { relays, chain_hash, public_key, schedule }) = config else {
         return Ok(DrandRelays::quicknet()?);
@@ -90,15 +90,15 @@ pub fn beacon(config: Option<&BeaconConfig>) -> Result<DrandRelays, BeaconSetupE
     Ok(DrandRelays::new(network, &relays, RelayPatience::default())?)
 }
 
-/// The bucket, written where the configuration says and read where validators read; nothing is sent yet.
+/// Returns the bucket, written where the configuration says and read where validators read; nothing is sent yet.
 ///
 /// # Errors
-/// [`BucketConfigError`] where its description cannot be right.
+/// [`BucketConfigError`] if its description cannot be right.
 pub fn bucket(storage: &StorageConfig) -> Result<S3Bucket, BucketConfigError> {
     S3Bucket::new(bucket_config(storage)?)
 }
 
-/// The miner's view of its bucket: an object is readable only while the chain holds our read key.
+/// Returns the miner's view of its bucket: an object is readable only while the chain holds our read key.
 ///
 /// # Errors
 /// As [`bucket`].
@@ -114,7 +114,7 @@ pub fn committed_bucket(
     Ok(CommittedBucket::new(bucket, chain, committed, ours, patience))
 }
 
-/// The bucket for the guard between installations: it is read where it is written, and holds a few words.
+/// Returns the bucket for the guard between installations: it is read where it is written, and holds a few words.
 ///
 /// # Errors
 /// As [`bucket`].
@@ -122,10 +122,10 @@ pub fn guards_bucket(storage: &StorageConfig) -> Result<S3Bucket, BucketConfigEr
     S3Bucket::new(BucketConfig { read_address: None, object_bytes_max: GUARD_BYTES_MAX, ..bucket_config(storage)? })
 }
 
-/// What the bucket's adapter needs to know.
+/// Returns what the bucket's adapter needs to know.
 ///
 /// # Errors
-/// [`BucketConfigError`] where the read key does not fit on the chain.
+/// [`BucketConfigError`] if the read key does not fit on the chain.
 pub fn bucket_config(storage: &StorageConfig) -> Result<BucketConfig, BucketConfigError> {
     let key = |key: &grail_config::AccessKey| AccessKey { id: key.id.clone(), secret: key.secret.clone() };
     let (write_key, read_key) = (key(&storage.write), key(&storage.read));

@@ -33,7 +33,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::args::{Arguments, Command, MineArguments, SimCommand};
-use crate::exit::{Exit, Told};
+use crate::exit::{Exit, ExitError};
 use crate::process::keep_memory_private;
 use crate::{defect, output};
 use grail_observe::contract::Schema;
@@ -80,9 +80,9 @@ fn failed(exit: Exit, text: &str) {
 }
 
 /// What a panic amounts to.
-fn panicked() -> Told {
+fn panicked() -> ExitError {
     let what = defect::last().unwrap_or_else(|| "a thread panicked".to_owned());
-    Told::new(Exit::Defect, format!("{what}; this is a defect of grail: start it again, and report this line"))
+    ExitError::new(Exit::Defect, format!("{what}; this is a defect of grail: start it again, and report this line"))
 }
 
 fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {

@@ -35,8 +35,8 @@ thread_local! {
 /// Installs the panic hook, which prints one line with thread, place and message.
 pub fn watch() {
     std::panic::set_hook(Box::new(|panic| {
-        let told = told(panic);
-        output::aside(format_args!("grail: {told}"));
+        let message = message_of(panic);
+        output::aside(format_args!("grail: {message}"));
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {
             output::aside(backtrace);
@@ -44,7 +44,7 @@ pub fn watch() {
         if IS_AN_ATTEMPT.get() {
             return;
         }
-        let is_first = slot().replace(told).is_none();
+        let is_first = slot().replace(message).is_none();
         NOTICED.notify_one();
         if is_first && ENDS_THE_PROCESS.load(Ordering::Relaxed) {
             // Without a thread for it, the watchdog is what is left.
@@ -96,7 +96,7 @@ fn slot() -> MutexGuard<'static, Option<String>> {
     LAST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn told(panic: &PanicHookInfo<'_>) -> String {
+fn message_of(panic: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     let message = message(panic.payload()).unwrap_or("without a message");

@@ -1,6 +1,6 @@
-//! How a command ends: one number for each kind of ending, so that whoever started it knows whether to start it again.
+//! Exit codes: one number for each kind of ending, so that a supervisor knows whether to restart the command.
 //!
-//! The numbers above 63 are those of `sysexits.h`, which supervisors and shells know.
+//! Numbers above 63 are those of `sysexits.h`, which supervisors and shells know.
 
 use std::io;
 use std::process::ExitCode;
@@ -17,46 +17,46 @@ use grail_live::cuda_engine::CudaWorkersError;
 use grail_live::instance::HotkeyLockError;
 use grail_live::journal::JournalFileError;
 use grail_observe::control::ControlError;
-use grail_observe::{EndpointError, LokiError, WandbError, WatchtowerError};
+use grail_observe::{LokiError, MetricsServerError, WandbError, WatchtowerError};
 use grail_operator::doctor::{Examination, Hindrance, Obstacle, env_file_passes, passes, wallet_passes};
 use grail_wallet::WalletError;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// As it should.
+    /// The command did what was asked.
     Success,
-    /// The command did its work, and the answer is no.
-    No,
-    /// What was typed, or the file that it names, cannot be used.
+    /// The command did its work, and the result is negative.
+    Negative,
+    /// The command line, or a file that it names, cannot be used.
     Usage,
-    /// Something is in another's hands, or not here.
-    Elsewhere,
+    /// A lock is held by another process, or something that the command needs is missing.
+    Unavailable,
     /// The hotkey has no uid on the subnet.
     NotRegistered,
     /// A panic: a defect of this program.
     Defect,
-    /// Something that time heals.
+    /// A temporary problem.
     Retry,
-    /// The other side speaks another protocol, or is another network.
+    /// The nodes are on another network, or speak another protocol.
     Protocol,
-    /// A wallet, a key or its permissions.
+    /// A wallet, a key or a permission is wrong.
     Credentials,
-    /// The configuration, the model, the device, or the folder for data.
+    /// The configuration, the model, the device or the data folder is wrong.
     Configuration,
     /// A second signal.
     Interrupted,
-    /// Whoever read the output has closed it.
+    /// The reader of the output closed it.
     Unread,
 }
 
 impl Exit {
-    /// All of them, by number.
+    /// All exits, by number.
     pub const ALL: [Self; 12] = [
         Self::Success,
-        Self::No,
+        Self::Negative,
         Self::Usage,
-        Self::Elsewhere,
+        Self::Unavailable,
         Self::NotRegistered,
         Self::Defect,
         Self::Retry,
@@ -67,13 +67,13 @@ impl Exit {
         Self::Unread,
     ];
 
-    /// The process's exit code.
+    /// Returns the exit code of the process.
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::No => 1,
+            Self::Negative => 1,
             Self::Usage => 2,
-            Self::Elsewhere => 3,
+            Self::Unavailable => 3,
             Self::NotRegistered => 67,
             Self::Defect => 70,
             Self::Retry => 75,
@@ -86,13 +86,13 @@ impl Exit {
         }
     }
 
-    /// Its name in JSON.
+    /// Returns the name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
-            Self::No => "no",
+            Self::Negative => "negative",
             Self::Usage => "usage",
-            Self::Elsewhere => "elsewhere",
+            Self::Unavailable => "unavailable",
             Self::NotRegistered => "not_registered",
             Self::Defect => "defect",
             Self::Retry => "retry",
@@ -104,59 +104,59 @@ impl Exit {
         }
     }
 
-    /// What it means, as the documentation has it.
+    /// Returns the meaning, as the documentation states it.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Success => "all is well; a miner stopped in good order",
-            Self::No => "the answer is no: rejected, diverged, a violation, a failed check, a regression",
-            Self::Usage => "the command, its input or its output cannot be used",
-            Self::Elsewhere => {
-                "another miner has the hotkey; what a replay needs is not here; no miner runs that could be asked"
+            Self::Success => "success; a miner stopped cleanly",
+            Self::Negative => "negative result: rejected, diverged, a violation, a failed check or a regression",
+            Self::Usage => "bad command line, input or output",
+            Self::Unavailable => {
+                "unavailable: another miner holds the hotkey, a replay lacks its model, or no miner is running"
             }
             Self::NotRegistered => "the hotkey has no uid on the subnet",
-            Self::Defect => "a defect of this program: start it again, and report what it says",
-            Self::Retry => "something that time heals: start it again",
-            Self::Protocol => "every node is of another network, or speaks another protocol",
-            Self::Credentials => "a wallet, a key or its permissions",
-            Self::Configuration => "the configuration, the model, the device or the data folder",
-            Self::Interrupted => "ended by a second signal, without waiting",
-            Self::Unread => "whoever read the output has closed it, as `head` does",
+            Self::Defect => "a defect of this program: restart it and report the message",
+            Self::Retry => "a temporary problem: restart it",
+            Self::Protocol => "every node is on another network or speaks another protocol",
+            Self::Credentials => "a wallet, a key or a permission is wrong",
+            Self::Configuration => "the configuration, the model, the device or the data folder is wrong",
+            Self::Interrupted => "stopped by a second signal, without waiting",
+            Self::Unread => "the reader of the output closed it, as `head` does",
         }
     }
 
-    /// Whether a supervisor should start the command again: nothing but time is needed, or another start.
+    /// Returns whether a supervisor should restart the command: a restart or time alone can help.
     pub const fn heals(self) -> bool {
         matches!(self, Self::Defect | Self::Retry | Self::Interrupted)
     }
 
-    /// Who says that only a person can mend it, and why that can be believed; none where starting again may help.
+    /// Returns the evidence that only a person can fix it; none where a restart may help.
     pub const fn witness(self) -> Option<&'static str> {
         Some(match self {
             Self::Success | Self::Defect | Self::Retry | Self::Interrupted => return None,
-            Self::No => "the command's own verdict on what it was given; it would be the same again",
-            Self::Unread => "the system, which reports that the reader of the output has closed it",
-            Self::Usage => "the command line and the files that it names, as they were read",
-            Self::Elsewhere => {
-                "a lock that the system grants to a living process, or the guard in the bucket, renewed within the last \
-                 30 block times"
+            Self::Negative => "the command's own verdict; the same input gives the same verdict",
+            Self::Unread => "the operating system, which reports that the reader closed the output",
+            Self::Usage => "the command line and the files that it names",
+            Self::Unavailable => {
+                "a lock that the operating system grants to a running process, or the guard object in the bucket, renewed within \
+                 the last 30 block times"
             }
             Self::NotRegistered => {
-                "a chain endpoint of the right network that is not syncing and whose newest block is young, while no such \
-                 endpoint shows a uid"
+                "a chain endpoint of the right network that is not syncing and whose newest block is recent; no such endpoint \
+                 shows a uid"
             }
-            Self::Protocol => "every configured endpoint: each answered, and each has another genesis than the network",
+            Self::Protocol => "every configured endpoint: each answered with another genesis hash than the network's",
             Self::Credentials => {
-                "the wallet's file on this disk; for the bucket the store itself, by an error code that names the key or \
-                 the permission; for a published write key the key"
+                "the wallet file on this disk; for the bucket the store itself, by an error code that names the key or the \
+                 permission; for a published write key, the key"
             }
             Self::Configuration => {
-                "the configuration, the model's files or the data folder on this disk; the driver of the device, which \
-                 answered; or the store itself, by an error code that names the bucket, the region or what it lacks"
+                "the configuration, the model's files or the data folder on this disk; the device's driver, which answered; \
+                 or the store itself, by an error code that names the bucket, the region or the missing feature"
             }
         })
     }
 
-    /// What an error that ends a command amounts to.
+    /// Returns the exit for an error that ended a command.
     pub fn of(error: &anyhow::Error) -> Self {
         let is_wallet = error.chain().any(|cause| cause.is::<WalletError>());
         let denied = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_denied);
@@ -167,12 +167,12 @@ impl Exit {
         }
     }
 
-    /// What an error of a file that was named amounts to.
+    /// Returns the exit for an error of a file that the command line names.
     pub fn of_file(error: &io::Error) -> Self {
         if is_denied(error) { Self::Configuration } else { Self::Usage }
     }
 
-    /// The same for a command that a supervisor keeps running: an error that nobody knows is no reason to end for good.
+    /// As [`Exit::of`], for a command under a supervisor: an unknown error asks for a restart.
     pub fn of_service(error: &anyhow::Error) -> Self {
         let of_system = |cause: &(dyn std::error::Error + 'static)| {
             let error = cause.downcast_ref::<io::Error>()?;
@@ -190,7 +190,7 @@ impl Exit {
         known.or_else(|| error.chain().find_map(of_system)).unwrap_or(Self::Retry)
     }
 
-    /// What an engine that does not start amounts to: another process may still hold the device or its memory.
+    /// Returns the exit for an engine that does not start. Another process may still hold the device or its memory.
     pub fn of_engine(error: &EngineStartError) -> Self {
         use CudaWorkersError::Engine;
 
@@ -208,7 +208,7 @@ impl Exit {
         })
     }
 
-    /// How mining ends before it begins, by what the startup checks found; none if nothing keeps it from beginning.
+    /// Returns the exit that the startup checks demand; none if mining may start.
     pub fn of_examination(examination: &Examination) -> Option<Self> {
         examination.hindrance().map(Self::from)
     }
@@ -225,18 +225,18 @@ impl Exit {
     }
 
     fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        if let Some(told) = cause.downcast_ref::<Told>() {
-            return Some(told.exit);
+        if let Some(error) = cause.downcast_ref::<ExitError>() {
+            return Some(error.exit);
         }
         if cause.is::<ControlError>() {
-            return Some(Self::Elsewhere);
+            return Some(Self::Unavailable);
         }
         if let Some(exit) = Self::of_device(cause) {
             return Some(exit);
         }
         if let Some(error) = cause.downcast_ref::<JournalFileError>() {
             return Some(match error {
-                JournalFileError::Locked { .. } => Self::Elsewhere,
+                JournalFileError::Locked { .. } => Self::Unavailable,
                 JournalFileError::DiskFull { .. } | JournalFileError::Ended => Self::Retry,
                 JournalFileError::Io { source, .. } => Self::Configuration.unless(passes(source)),
                 _ => Self::Configuration,
@@ -256,17 +256,17 @@ impl Exit {
                 _ => Self::Configuration,
             });
         }
-        if let Some(error) = cause.downcast_ref::<EndpointError>() {
+        if let Some(error) = cause.downcast_ref::<MetricsServerError>() {
             return Some(match error {
-                EndpointError::Start(_) => Self::Retry,
+                MetricsServerError::Start(_) => Self::Retry,
                 // A process that is ending may still have the port.
-                EndpointError::Listen { why, .. } => Self::Configuration.unless(passes(why)),
-                EndpointError::NotLoopback(_) => Self::Configuration,
+                MetricsServerError::Listen { why, .. } => Self::Configuration.unless(passes(why)),
+                MetricsServerError::NotLoopback(_) => Self::Configuration,
             });
         }
         if let Some(error) = cause.downcast_ref::<HotkeyLockError>() {
             return Some(match error {
-                HotkeyLockError::Taken { .. } => Self::Elsewhere,
+                HotkeyLockError::Taken { .. } => Self::Unavailable,
                 HotkeyLockError::Io { source, .. } => Self::Credentials.unless(passes(source)),
             });
         }
@@ -287,7 +287,7 @@ impl Exit {
         is_configuration.then_some(Self::Configuration)
     }
 
-    /// This, unless the reason passes by itself.
+    /// Returns `Retry` if the reason is temporary, and `self` otherwise.
     const fn unless(self, passes: bool) -> Self {
         if passes { Self::Retry } else { self }
     }
@@ -305,7 +305,7 @@ impl From<Hindrance> for Exit {
     }
 }
 
-/// Whether the system refuses because of whose something is, or since it is only to be read.
+/// Returns whether the operating system denied access.
 fn is_denied(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
@@ -316,17 +316,17 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error that says itself how the command ends.
+/// An error that carries the exit of its command.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
-pub struct Told {
-    /// How.
+pub struct ExitError {
+    /// The exit.
     pub exit: Exit,
     text: String,
 }
 
-impl Told {
-    /// An error of this kind; its text names the remedy.
+impl ExitError {
+    /// Creates an error; `text` must name the remedy.
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
         Self { exit, text: text.into() }
     }
@@ -338,7 +338,7 @@ mod tests {
 
     use super::*;
 
-    /// The rows of the first table below a heading.
+    /// Returns the rows of the first table below a heading.
     fn table<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
         page.lines()
             .skip_while(|line| *line != heading)
@@ -350,39 +350,30 @@ mod tests {
 
     #[test]
     fn the_documented_table_is_this_one() {
-        let readme = include_str!("../README.md");
-        let table = table(readme, "## Exit codes");
-        let again = |exit: Exit| if exit.heals() { "yes" } else { "no" };
-        let ours: Vec<String> = Exit::ALL
-            .iter()
-            .map(|exit| format!("| {} | `{}` | {} | {} |", exit.code(), exit.name(), exit.meaning(), again(*exit)))
-            .collect();
-        assert_eq!(table, ours);
-        let kept_down: Vec<String> = Exit::ALL
-            .iter()
-            .filter(|exit| !exit.heals() && exit.code() > 0)
-            .map(|exit| exit.code().to_string())
-            .collect();
-        let line = format!("RestartPreventExitStatus={}", kept_down.join(" "));
-        assert!(readme.contains(&line), "README lacks {line}");
+        let page = include_str!("../docs/exit-codes.md");
+        let row = |exit: &Exit| {
+            let restart = if exit.heals() { "yes" } else { "no" };
+            let witness = exit.witness().unwrap_or("–");
+            format!("| {} | `{}` | {} | {restart} | {witness} |", exit.code(), exit.name(), exit.meaning())
+        };
+        assert_eq!(table(page, "# Exit codes"), Exit::ALL.iter().map(row).collect::<Vec<_>>());
+        let kept_down = Exit::ALL.iter().filter(|exit| !exit.heals() && exit.code() > 0);
+        let codes: Vec<String> = kept_down.map(|exit| exit.code().to_string()).collect();
+        let line = format!("RestartPreventExitStatus={}", codes.join(" "));
+        assert!(page.contains(&line), "docs/exit-codes.md lacks {line}");
     }
 
     #[test]
-    fn every_code_that_must_not_be_restarted_has_its_witness_in_the_documents() {
-        let table = table(include_str!("../docs/exit-codes.md"), "# Exit codes and their witnesses");
-        let final_codes = Exit::ALL.iter().filter(|exit| !exit.heals() && exit.code() > 0);
-        let row = |exit: &Exit| {
-            let witness = exit.witness().unwrap_or_else(|| panic!("{} has no witness", exit.name()));
-            format!("| {} | `{}` | {} | {witness} |", exit.code(), exit.name(), exit.meaning())
-        };
-        assert_eq!(table, final_codes.map(row).collect::<Vec<_>>());
-        assert!(Exit::ALL.iter().filter(|exit| exit.heals()).all(|exit| exit.witness().is_none()));
+    fn a_code_has_a_witness_exactly_if_it_must_not_be_restarted() {
+        for exit in Exit::ALL.iter().filter(|exit| exit.code() > 0) {
+            assert_eq!(exit.witness().is_some(), !exit.heals(), "{}", exit.name());
+        }
     }
 
     #[test]
     fn what_passes_is_no_reason_to_end_for_good() {
         let [denied, full] = [13, 28].map(std::io::Error::from_raw_os_error);
-        let listen = |why| EndpointError::Listen { address: ([127, 0, 0, 1], 9464).into(), why };
+        let listen = |why| MetricsServerError::Listen { address: ([127, 0, 0, 1], 9464).into(), why };
         assert_eq!(Exit::of(&listen(std::io::ErrorKind::AddrInUse.into()).into()), Exit::Retry);
         assert_eq!(Exit::of(&listen(std::io::ErrorKind::PermissionDenied.into()).into()), Exit::Configuration);
         let journal = |source| JournalFileError::Io { doing: "writing", path: "j".into(), source };
@@ -431,6 +422,6 @@ mod tests {
         let wrapped = Err::<(), _>(missing()).context("while starting").unwrap_err();
         assert_eq!(Exit::of(&wrapped), Exit::Configuration);
         assert_eq!(Exit::of(&anyhow::anyhow!("no such option")), Exit::Usage);
-        assert_eq!(Exit::of(&Told::new(Exit::Protocol, "x").into()), Exit::Protocol);
+        assert_eq!(Exit::of(&ExitError::new(Exit::Protocol, "x").into()), Exit::Protocol);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::exit::{Exit, Told};
+use crate::exit::{Exit, ExitError};
 
 /// A file that can be written, with the content that it had before.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ impl OutFile {
     /// Opens the file that `option` names and leaves its content as it is.
     ///
     /// # Errors
-    /// [`Told`] with the remedy if the file cannot be written.
-    pub fn open(path: &Path, option: &'static str) -> Result<Self, Told> {
+    /// [`ExitError`] with the remedy if the file cannot be written.
+    pub fn open(path: &Path, option: &'static str) -> Result<Self, ExitError> {
         Self::with_mode(path, option, 0o666)
     }
 
@@ -30,11 +30,11 @@ impl OutFile {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn private(path: &Path, option: &'static str) -> Result<Self, Told> {
+    pub fn private(path: &Path, option: &'static str) -> Result<Self, ExitError> {
         Self::with_mode(path, option, 0o600)
     }
 
-    fn with_mode(path: &Path, option: &'static str, mode: u32) -> Result<Self, Told> {
+    fn with_mode(path: &Path, option: &'static str, mode: u32) -> Result<Self, ExitError> {
         let is_new = !path.exists();
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(mode).open(path);
         let file = file.map_err(|error| unusable(option, path, &error))?;
@@ -44,8 +44,8 @@ impl OutFile {
     /// Replaces the content.
     ///
     /// # Errors
-    /// [`Told`] if the disk does not take it.
-    pub fn write(self, content: &[u8]) -> Result<(), Told> {
+    /// [`ExitError`] if the disk does not take it.
+    pub fn write(self, content: &[u8]) -> Result<(), ExitError> {
         self.write_with(|file| file.write_all(content))
     }
 
@@ -53,7 +53,7 @@ impl OutFile {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn write_with(mut self, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<(), Told> {
+    pub fn write_with(mut self, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<(), ExitError> {
         let written = self.cut().and_then(|()| {
             let mut writer = BufWriter::new(&self.file);
             write(&mut writer)?;
@@ -79,9 +79,9 @@ impl Drop for OutFile {
 }
 
 /// The error of a path that `option` names and that cannot be written.
-pub fn unusable(option: &str, path: &Path, error: &io::Error) -> Told {
+pub fn unusable(option: &str, path: &Path, error: &io::Error) -> ExitError {
     let text = format!("cannot write {} ({error}); give {option} a path that can be written", path.display());
-    Told::new(Exit::of_file(error), text)
+    ExitError::new(Exit::of_file(error), text)
 }
 
 #[cfg(test)]

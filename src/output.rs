@@ -2,7 +2,7 @@
 //!
 //! Every command prints through this module, which lets no character through that could deceive a reader: see
 //! [`escaped`]. The macros of the standard library do, and panic where a write fails. Text from outside that stands within
-//! a line passes `printable` as well, or it could begin a line of its own.
+//! a line passes `printable` as well, or it could start a line of its own.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};

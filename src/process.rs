@@ -4,10 +4,10 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Leave no core dump, and let no other process of this user look into the memory.
+/// Leaves no core dump, and let no other process of this user look into the memory.
 ///
 /// # Errors
-/// Where the operating system refuses.
+/// If the operating system refuses.
 pub(crate) fn keep_memory_private() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     // The limit does not hold where cores are piped into a program.

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
-use grail_miner::answers::GroupRequest;
+use grail_miner::answers::GenerateRequest;
 use grail_miner::seal::{SealedGroup, seal};
 use grail_protocol::generation::{ProofModel, ProofPass, StreamKey};
 use grail_protocol::problem::Problem;
@@ -27,7 +27,7 @@ pub(crate) struct HonestWindow {
 }
 
 impl HonestWindow {
-    /// The window of these rollouts, made by the synthetic model.
+    /// Returns the window of these rollouts, made by the synthetic model.
     pub(crate) fn new() -> Self {
         let keypair = Keypair::from_seed(&[7; 32]);
         let block_hash = format!("0x{}", "5a".repeat(32));
@@ -43,12 +43,12 @@ impl HonestWindow {
         window
     }
 
-    /// The request that the rollouts of a group answer.
-    pub(crate) fn request(&self, group: u32, attempt: u32) -> GroupRequest {
+    /// Returns the request that the rollouts of a group answer.
+    pub(crate) fn request(&self, group: u32, attempt: u32) -> GenerateRequest {
         let WindowContext { hotkey, block_hash, window_start, randomness, .. } = &self.context;
         let problem = Problem::canonical(&hotkey.to_ss58(), block_hash, group);
         let stream = |rollout| StreamKey { seed: 1, window_start: *window_start, group, rollout, attempt };
-        GroupRequest {
+        GenerateRequest {
             prompt: self.model.tokenizer().encode(&prompt(&problem)),
             streams: (0..4).map(stream).collect(),
             randomness: randomness.clone(),
@@ -56,7 +56,7 @@ impl HonestWindow {
         }
     }
 
-    /// Assemble, sign and check a group.
+    /// Assembles, sign and checks a group.
     pub(crate) fn seal(&self, group: u32, attempt: u32) -> SealedGroup {
         let generated = self.model.generate(&self.request(group, attempt)).expect("the formula always answers");
         let origin = GroupOrigin { group, block: 303, timestamp: 1_758_700_000.25 };
@@ -64,24 +64,24 @@ impl HonestWindow {
         sealed.expect("four rollouts make a group")
     }
 
-    /// The first attempt at a group that the miner's own check passes.
+    /// Returns the first attempt at a group that the miner's own check passes.
     fn clean_group(&self, group: u32) -> SealedGroup {
         let attempts = (0..).map(|attempt| self.seal(group, attempt));
         attempts.into_iter().find(|sealed| sealed.findings.is_empty()).expect("one rollout in a hundred is unclean")
     }
 
-    /// Every rollout in the order of the file.
+    /// Returns every rollout in the order of the file.
     pub(crate) fn rollouts(&self) -> Vec<&Rollout> {
         self.groups.iter().flat_map(|group| &group.rollouts).collect()
     }
 
-    /// The file's bytes as they are uploaded.
+    /// Returns the file's bytes as they are uploaded.
     pub(crate) fn pack(&self) -> Vec<u8> {
         let wallet = self.context.hotkey.to_ss58();
         WindowFile::new(&wallet, self.context.window_start, self.rollouts(), 1_758_700_300.5).pack()
     }
 
-    /// What a validator knows of the window.
+    /// Returns what a validator knows of the window.
     pub(crate) fn facts(&self) -> WindowFacts {
         WindowFacts {
             hotkey: self.context.hotkey.to_ss58(),

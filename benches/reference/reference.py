@@ -1,4 +1,4 @@
-"""The reference's way of working, measured on the card that `grail bench` measured: torch and transformers, float32.
+"""The reference's way of working, measured on the GPU that `grail bench` measured: torch and transformers, float32.
 
 Usage: python reference.py [--bench FILE] [--seed N]
 

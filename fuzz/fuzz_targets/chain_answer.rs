@@ -13,7 +13,7 @@ static METADATA: LazyLock<Vec<u8>> =
 fuzz_target!(|data: &[u8]| {
     let Some((how, rest)) = data.split_first() else { return };
     match how % 16 {
-        // Reading the description takes milliseconds, so this one is tried more seldom.
+        // Reading the description takes milliseconds, so this one is tried more rarely.
         0 => drop(read_events(&METADATA, rest)),
         1..=7 => {
             let hex: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();

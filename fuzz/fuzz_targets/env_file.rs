@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use grail_config::{EnvFile, Environment, MinerConfig, TypedConfig};
+use grail_config::{EnvFile, Environment, MinerConfig, RawConfig};
 use libfuzzer_sys::fuzz_target;
 use secrecy::ExposeSecret;
 
@@ -12,7 +12,7 @@ fuzz_target!(|text: &str| {
     let Ok(file) = EnvFile::parse(path, text) else { return };
     for entry in &file.entries {
         let value = entry.value.expose_secret();
-        // A single quote and what escapes it cannot stand between single quotes.
+        // A single quote and what escapes it cannot be between single quotes.
         if !value.contains(['\'', '\\', '\r']) {
             let again = EnvFile::parse(path, &format!("\n{}='{value}'", entry.name)).expect("quoted as it should be");
             assert_eq!(again.entries.len(), 1);
@@ -22,5 +22,5 @@ fuzz_target!(|text: &str| {
             );
         }
     }
-    let _ = MinerConfig::from_typed(&TypedConfig::merge(&Environment::new(), Some(&file)));
+    let _ = MinerConfig::from_raw(&RawConfig::merge(&Environment::new(), Some(&file)));
 });

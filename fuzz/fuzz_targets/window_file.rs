@@ -5,14 +5,14 @@ use std::io::Write;
 use std::sync::LazyLock;
 
 use flate2::{Compression, write::GzEncoder};
-use grail_engine::{HfTokenizer, rehearsal};
+use grail_engine::{HfTokenizer, toy};
 use grail_protocol::generation::{ModelLimits, ProofPass};
 use grail_protocol::python_json;
 use grail_protocol::window_file::unpack;
 use grail_verify::{Recompute, RecomputeError, Scope, WindowFacts, verify_value};
 use libfuzzer_sys::fuzz_target;
 
-static TOKENIZER: LazyLock<HfTokenizer> = LazyLock::new(|| rehearsal::tokenizer().expect("it is embedded"));
+static TOKENIZER: LazyLock<HfTokenizer> = LazyLock::new(|| toy::tokenizer().expect("it is embedded"));
 static FACTS: LazyLock<WindowFacts> = LazyLock::new(|| WindowFacts {
     hotkey: "5HTMhsBiLimpNawLfGAdH9yn1nWALyjprVMxmAsVt9SrFu4W".to_owned(),
     validator_hotkey: "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".to_owned(),

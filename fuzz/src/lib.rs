@@ -1,6 +1,7 @@
 //! What fuzz targets share: files with right checksums, which no fuzzer finds by itself.
 
-/// A file of `crates/miner/src/frames.rs`, written by its description there: header, and one frame for each payload.
+/// Returns a file of `crates/miner/src/frames.rs`, written by its description there: header, and one frame for each
+/// payload.
 pub fn framed(magic: &[u8; 8], version: u32, payloads: &[&[u8]]) -> Vec<u8> {
     let mut file = [&magic[..], &version.to_le_bytes()].concat();
     file.extend(crc32fast::hash(&file).to_le_bytes());

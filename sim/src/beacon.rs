@@ -18,28 +18,28 @@ pub struct SimBeacon {
 }
 
 impl SimBeacon {
-    /// The beacon of this seed, on quicknet's schedule.
+    /// Returns the beacon of this seed, on quicknet's schedule.
     pub fn new(seed: u64) -> Self {
         let secret: [u8; 32] = Sha256::digest(format!("{seed}/beacon/key")).into();
         Self { keypair: Keypair::from_seed(&secret), schedule: BeaconSchedule::QUICKNET }
     }
 
-    /// The key that rounds verify under.
+    /// Returns the key that rounds verify under.
     pub fn public_key(&self) -> Hotkey {
         self.keypair.hotkey()
     }
 
-    /// The signature of a round.
+    /// Returns the signature of a round.
     pub fn signature(&self, round: u64) -> [u8; 64] {
         self.keypair.sign(&round.to_be_bytes())
     }
 
-    /// The randomness of a round.
+    /// Returns the randomness of a round.
     pub fn randomness(&self, round: u64) -> String {
         hex::encode(Sha256::digest(self.signature(round)))
     }
 
-    /// The newest round at a virtual time.
+    /// Returns the newest round at a virtual time.
     pub fn newest_round(&self, now_ms: u64) -> u64 {
         self.schedule.round_at(EPOCH_WALL_MS + now_ms)
     }
@@ -64,7 +64,7 @@ struct Answer {
 }
 
 impl BeaconLink {
-    /// Relays to this beacon.
+    /// Returns relays to this beacon.
     pub fn new(beacon: Rc<SimBeacon>, time: VirtualTime, faults: Rc<FaultPlan>, seed: u64) -> Self {
         Self { public_key: beacon.public_key(), beacon, time, faults, seed }
     }
@@ -73,7 +73,7 @@ impl BeaconLink {
         self.faults.strikes(kind, self.time.now_ms()).map(|fault| fault.strength)
     }
 
-    /// What one relay answers.
+    /// Returns what one relay answers.
     fn ask(&self, relay: u64, round: u64) -> Result<Answer, BeaconError> {
         let behind = self.struck(FaultKind::BeaconCatchUp).unwrap_or(0);
         if round == 0 || round + behind > self.beacon.newest_round(self.time.now_ms()) {
@@ -91,7 +91,7 @@ impl BeaconLink {
         Ok(Answer { round: given, signature })
     }
 
-    /// The answer, if it is the network's and to what was asked.
+    /// Returns the answer, if it is the network's and to what was asked.
     fn verified(&self, round: u64, answer: &Answer) -> Result<BeaconRound, BeaconError> {
         if answer.round != round {
             return Err(BeaconError::Invalid(format!("round {} came instead of {round}", answer.round)));

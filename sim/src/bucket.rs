@@ -35,22 +35,22 @@ struct Object {
 }
 
 impl SimBucket {
-    /// What lies under a key.
+    /// Returns what is under a key.
     pub fn object(&self, key: &str) -> Option<Rc<Vec<u8>>> {
         self.0.objects.borrow().get(key).map(|object| object.bytes.clone())
     }
 
-    /// Version of what lies under a key; each write gives a new one.
+    /// Returns version of what is under a key; each write gives a new one.
     pub fn version(&self, key: &str) -> Option<u64> {
         self.0.objects.borrow().get(key).map(|object| object.version)
     }
 
-    /// Remove what lies under a key, as a bucket's own rule on old objects does.
+    /// Removes what is under a key, as a bucket's own rule on old objects does.
     pub fn remove(&self, key: &str) {
         self.0.objects.borrow_mut().remove(key);
     }
 
-    /// Let this lie under a key.
+    /// Let this are under a key.
     pub fn place(&self, key: &str, bytes: &[u8], version: u64) {
         let object = Object { bytes: Rc::new(bytes.to_vec()), version, written_ms: 0, before: None };
         self.0.objects.borrow_mut().insert(key.to_owned(), object);
@@ -60,12 +60,12 @@ impl SimBucket {
         self.version(key).map(|version| Etag(version.to_string()))
     }
 
-    /// Everything that was written since the last call, in order.
+    /// Returns everything that was written since the last call, in order.
     pub fn take_writes(&self) -> Vec<(String, Rc<Vec<u8>>)> {
         self.0.writes.take()
     }
 
-    /// What reads show that lag behind writes by this long.
+    /// Returns what reads show that lag behind writes by this long.
     fn lagging(&self, key: &str, now_ms: u64, lag_ms: u64) -> Option<(Rc<Vec<u8>>, u64)> {
         let object = self.0.objects.borrow().get(key).cloned()?;
         if object.written_ms + lag_ms > now_ms { object.before } else { Some((object.bytes, object.version)) }
@@ -96,7 +96,7 @@ impl SimBucket {
 /// One node's connection to the bucket.
 pub struct BucketLink {
     bucket: SimBucket,
-    /// What lies at an address that takes everything, and from which nobody reads.
+    /// What is at an address that takes everything, and from which nobody reads.
     elsewhere: SimBucket,
     time: VirtualTime,
     faults: Rc<FaultPlan>,
@@ -105,18 +105,18 @@ pub struct BucketLink {
 }
 
 impl BucketLink {
-    /// A connection to this bucket.
+    /// Creates a connection to this bucket.
     pub fn new(bucket: SimBucket, time: VirtualTime, faults: Rc<FaultPlan>, seed: u64) -> Self {
         Self { bucket, elsewhere: SimBucket::default(), time, faults, seed, calls: Cell::new(0) }
     }
 
-    /// The same after so many calls; the next version is above that number.
+    /// Returns the same after so many calls; the next version is above that number.
     pub fn after(self, calls: u64) -> Self {
         self.calls.set(calls);
         self
     }
 
-    /// Number of the call, after its latency.
+    /// Returns number of the call, after its latency.
     async fn call(&self, bytes: usize) -> u64 {
         let call = self.calls.get() + 1;
         self.calls.set(call);

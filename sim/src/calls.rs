@@ -1,4 +1,4 @@
-//! Every call of a port in order, one of which fails: once, or the same kind of call from then on for good.
+//! Every call of a port in order, one of which fails: once, or the same kind of call from then on permanently.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use grail_miner::driver::Ports;
 use grail_miner::ports::{
     Beacon, BeaconError, BeaconRound, Bucket, BucketError, Chain, ChainError, CommitError, Engine, EngineError, Etag,
-    GroupRequest, Head, PutCondition,
+    GenerateRequest, Head, PutCondition,
 };
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 
@@ -38,12 +38,12 @@ impl Calls {
         Self(Rc::new(RefCell::new(Made { fail_at: Some(fail_at), kinds: Vec::new() })))
     }
 
-    /// The kind of each call so far, as `port.method`.
+    /// Returns the kind of each call so far, as `port.method`.
     pub fn kinds(&self) -> Vec<&'static str> {
         self.0.borrow().kinds.clone()
     }
 
-    /// Count a call; whether it fails.
+    /// Counts a call; whether it fails.
     pub(crate) fn fails(&self, kind: &'static str) -> bool {
         let mut made = self.0.borrow_mut();
         made.kinds.push(kind);
@@ -137,7 +137,7 @@ impl Bucket for Counted<dyn Bucket> {
 
 #[async_trait(?Send)]
 impl Engine for Counted<dyn Engine> {
-    async fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+    async fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
         self.call("engine.generate", EngineError)?;
         self.port.generate(request).await
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::ClockOffset;
 use crate::config::{Knobs, SimConfig};
-use crate::engine::{Generator, SpeedProfile};
+use crate::engine::{EngineSpeed, Generator};
 use crate::faults::{Aftermath, Fault, FaultKind, Faults, Placement};
 use crate::run::FIRST_WINDOW;
 use crate::stream::Stream;
@@ -72,7 +72,7 @@ pub struct Case {
     pub faults: Vec<Fault>,
 }
 
-/// How fast an engine is, as in [`SpeedProfile`].
+/// How fast an engine is, as in [`EngineSpeed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Speed {
@@ -85,7 +85,8 @@ pub struct Speed {
 }
 
 impl Case {
-    /// The world of a seed: survivable, as each kind of fault is alone, and with nothing wrong in its last window.
+    /// Returns the world of a seed: survivable, as each kind of fault is alone, and with nothing wrong in its last
+    /// window.
     pub fn drawn(seed: u64, windows: u64) -> Self {
         let mut stream = Stream::new(seed, "swarm/settings", 0);
         let groups_in_flight = stream.between(1, 3) as usize;
@@ -122,18 +123,18 @@ impl Case {
         }
     }
 
-    /// The simulation of this world.
+    /// Returns the simulation of this world.
     pub fn config(&self, generator: Rc<dyn Generator>) -> SimConfig {
         let Speed { groups_in_flight, tokens_per_s, proof_us_per_token } = self.speed;
-        let profile =
-            SpeedProfile { name: "case", what: "as the case says", groups_in_flight, tokens_per_s, proof_us_per_token };
+        let speed =
+            EngineSpeed { name: "case", what: "as the case says", groups_in_flight, tokens_per_s, proof_us_per_token };
         SimConfig {
             groups_max: Some(self.groups_max),
             faults: Faults::Scheduled(self.faults.clone()),
             use_drand: self.use_drand,
             policy: self.policy,
             knobs: self.knobs,
-            ..SimConfig::new(generator, profile, self.seed, self.windows)
+            ..SimConfig::new(generator, speed, self.seed, self.windows)
         }
     }
 }
@@ -141,7 +142,7 @@ impl Case {
 /// Faults within the budget: at most seven, one that may cost its window by itself, none in the last window.
 ///
 /// Some last for a whole window, half of those together with a reorganisation: what only long troubles lead to, a window
-/// without a uid or one that was begun anew and never got a group, must be met as well.
+/// without a uid or one that was started again and never got a group, must be met as well.
 fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
     let window_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
     let healed_ms = PROTOCOL.block_ms + (windows - 1) * window_ms;
@@ -207,7 +208,7 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
     faults
 }
 
-/// Add a fault where the budget allows it.
+/// Adds a fault where the budget allows it.
 fn add(faults: &mut Vec<Fault>, fault: Fault) {
     let spoils = |fault: &Fault| fault.kind.aftermath() == Aftermath::SpoilsTheWindow;
     let is_twice = faults.iter().any(|other| (other.kind, other.window_start) == (fault.kind, fault.window_start));

@@ -38,7 +38,7 @@ struct State {
 }
 
 impl SimChain {
-    /// A chain whose newest block is `head`.
+    /// Creates a chain whose newest block is `head`.
     pub fn new(seed: u64, time: VirtualTime, head: u64) -> Self {
         Self(Rc::new(State {
             seed,
@@ -53,7 +53,7 @@ impl SimChain {
         }))
     }
 
-    /// Give a hotkey a uid.
+    /// Returns a hotkey a uid.
     pub fn register(&self, hotkey: &str, uid: u16) {
         self.0.uids.borrow_mut().insert(hotkey.to_owned(), uid);
     }
@@ -63,12 +63,12 @@ impl SimChain {
         self.0.known.borrow_mut().insert(block, hash.to_owned());
     }
 
-    /// The uid of a hotkey; none while it is deregistered.
+    /// Returns the uid of a hotkey; none while it is deregistered.
     pub fn uid(&self, hotkey: &str) -> Option<u16> {
         self.0.uids.borrow().get(hotkey).copied()
     }
 
-    /// Commit for a hotkey; false where it has no uid.
+    /// Commits for a hotkey; false where it has no uid.
     pub fn commit(&self, hotkey: &str, credentials: &[u8]) -> bool {
         let is_registered = self.uid(hotkey).is_some();
         if is_registered {
@@ -77,17 +77,17 @@ impl SimChain {
         is_registered
     }
 
-    /// Forget what a hotkey has committed.
+    /// Forgets what a hotkey has committed.
     fn forget_commitment(&self, hotkey: &str) {
         self.0.commitments.borrow_mut().remove(hotkey);
     }
 
-    /// What a hotkey has committed.
+    /// Returns what a hotkey has committed.
     pub fn commitment_of(&self, hotkey: &str) -> Option<Vec<u8>> {
         self.0.commitments.borrow().get(hotkey).cloned()
     }
 
-    /// The newest block.
+    /// Returns the newest block.
     pub fn head(&self) -> u64 {
         self.0.head.get()
     }
@@ -97,13 +97,13 @@ impl SimChain {
         self.0.block_times.borrow().get(&block).copied()
     }
 
-    /// Forget when blocks before this one came.
+    /// Forgets when blocks before this one came.
     pub fn forget_before(&self, block: u64) {
         let mut times = self.0.block_times.borrow_mut();
         *times = times.split_off(&block);
     }
 
-    /// The present hash of a block.
+    /// Returns the present hash of a block.
     pub fn hash(&self, block: u64) -> String {
         let replacements = self.0.replaced_from.borrow().iter().filter(|from| **from <= block).count();
         if let Some(known) = self.0.known.borrow().get(&block).filter(|_| replacements == 0) {
@@ -113,14 +113,14 @@ impl SimChain {
         format!("0x{}", hex::encode(Sha256::digest(material)))
     }
 
-    /// Wait until the newest block is at least `block`.
+    /// Waits until the newest block is at least `block`.
     pub async fn reached(&self, block: u64) {
         while self.head() < block {
             self.0.moved.next().await;
         }
     }
 
-    /// Produce blocks for ever, with everything that the plan does to them.
+    /// Produces blocks forever, with everything that the plan does to them.
     pub async fn produce(self, faults: Rc<FaultPlan>) {
         let start_ms = self.0.time.now_ms();
         for slot in 1.. {
@@ -141,7 +141,7 @@ impl SimChain {
         }
     }
 
-    /// Take the hotkey's uid and commitment away, and give the uid back, when the plan says so.
+    /// Takes the hotkey's uid and commitment away, and returns the uid back, when the plan says so.
     pub async fn deregister(self, hotkey: String, faults: Rc<FaultPlan>) {
         let mut changes: Vec<&Fault> =
             faults.of(FaultKind::Deregistration).chain(faults.of(FaultKind::CommitmentLost)).collect();

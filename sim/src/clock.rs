@@ -1,4 +1,4 @@
-//! The clocks of one node: a wall clock that is off, drifts and jumps, a monotonic one that stands still with the node.
+//! The clocks of one node: a wall clock that is off, drifts and jumps, a monotonic one that is stuck with the node.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::time::{EPOCH_WALL_MS, Sleep, VirtualTime};
 pub struct ClockOffset {
     /// What the wall clock is ahead by, in milliseconds.
     pub wall_ms: i64,
-    /// What the monotonic clock shows when the world begins.
+    /// What the monotonic clock shows when the world starts.
     pub monotonic_ms: u64,
 }
 
@@ -38,7 +38,7 @@ impl NodeClock {
         Self { time, faults, offset, since_ms }
     }
 
-    /// Until when the node stands still, if it does.
+    /// Until when the node is stuck, if it does.
     fn suspended_until_ms(&self) -> Option<u64> {
         self.faults.active(FaultKind::Suspend, self.time.now_ms()).map(|fault| fault.until_ms)
     }
@@ -94,7 +94,7 @@ fn merged(mut stretches: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     merged
 }
 
-/// A process that gets no time while its node stands still.
+/// A process that gets no time while its node is stuck.
 pub struct Process<F> {
     clock: NodeClock,
     inner: Pin<Box<F>>,
@@ -102,7 +102,7 @@ pub struct Process<F> {
 }
 
 impl<F: Future> Process<F> {
-    /// Run this on the node of that clock.
+    /// Runs this on the node of that clock.
     pub fn new(clock: NodeClock, inner: F) -> Self {
         Self { clock, inner: Box::pin(inner), asleep: None }
     }
@@ -137,12 +137,12 @@ struct StepCount {
 }
 
 impl Steps {
-    /// Kill the process after this many steps.
+    /// Kills the process after this many steps.
     pub fn kill_at(&self, step: Option<u64>) {
         self.0.borrow_mut().kill_at = step;
     }
 
-    /// Count a step.
+    /// Counts a step.
     pub fn count(&self) {
         let mut count = self.0.borrow_mut();
         count.done += 1;
@@ -156,12 +156,12 @@ impl Steps {
         self.0.borrow().done
     }
 
-    /// Whether the process was killed since the last call.
+    /// Returns whether the process was killed since the last call.
     pub fn take_killed(&self) -> bool {
         std::mem::take(&mut self.0.borrow_mut().killed)
     }
 
-    /// Whether the process is dead, so that nothing that it began may take effect.
+    /// Returns whether the process is dead, so that nothing that it started may take effect.
     pub fn is_killed(&self) -> bool {
         self.0.borrow().killed
     }

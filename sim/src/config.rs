@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::calls::Calls;
 use crate::clock::ClockOffset;
-use crate::engine::{Generator, SpeedProfile};
+use crate::engine::{EngineSpeed, Generator};
 use crate::faults::Faults;
 
 /// What to simulate.
@@ -26,7 +26,7 @@ pub struct SimConfig {
     /// Where rollouts come from.
     pub generator: Rc<dyn Generator>,
     /// How fast that is in virtual time.
-    pub profile: SpeedProfile,
+    pub speed: EngineSpeed,
     /// Most groups per window.
     pub groups_max: Option<u32>,
     /// What goes wrong.
@@ -35,9 +35,9 @@ pub struct SimConfig {
     pub use_drand: bool,
     /// How many clean groups are uploaded.
     pub policy: UploadPolicy,
-    /// What is seldom turned, by operators or by the swarm.
+    /// What is rarely turned, by operators or by the swarm.
     pub knobs: Knobs,
-    /// Keep the trace's lines beside its hash.
+    /// Keep the trace's lines next to its hash.
     pub keep_trace: bool,
     /// Sees the miner's events and actions as well.
     pub observer: Option<SharedObserver>,
@@ -46,13 +46,14 @@ pub struct SimConfig {
 }
 
 impl SimConfig {
-    /// A miner that is set up as by default, with as many groups as fit, in a world in which nothing goes wrong.
-    pub fn new(generator: Rc<dyn Generator>, profile: SpeedProfile, seed: u64, windows: u64) -> Self {
+    /// Creates a miner that is set up as by default, with as many groups as fit, in a world in which nothing goes
+    /// wrong.
+    pub fn new(generator: Rc<dyn Generator>, speed: EngineSpeed, seed: u64, windows: u64) -> Self {
         Self {
             seed,
             windows,
             generator,
-            profile,
+            speed,
             groups_max: None,
             faults: Faults::None,
             use_drand: true,
@@ -65,7 +66,7 @@ impl SimConfig {
     }
 }
 
-/// What is seldom turned: how the miner is set up, and how its host is.
+/// What is rarely turned: how the miner is set up, and how its host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knobs {
@@ -103,18 +104,18 @@ impl Default for Knobs {
 /// An observer that its owner keeps a hold on.
 pub type SharedObserver = Rc<RefCell<dyn Observer>>;
 
-/// The simulated miner before its first event.
+/// Returns the simulated miner before its first event.
 pub fn machine(config: &SimConfig) -> Machine {
     Machine::new(machine_settings(config), machine_secrets(config.seed))
 }
 
-/// The simulated miner's settings.
+/// Returns the simulated miner's settings.
 pub fn machine_settings(config: &SimConfig) -> MachineSettings {
     MachineSettings {
         use_drand: config.use_drand,
         beacon: BeaconSchedule::QUICKNET,
         policy: config.policy,
-        groups_in_flight_max: config.profile.groups_in_flight,
+        groups_in_flight_max: config.speed.groups_in_flight,
         groups_max: config.groups_max,
         safety_blocks: config.knobs.safety_blocks,
         reorganisation_blocks_max: config.knobs.reorganisation_blocks_max,
@@ -123,23 +124,23 @@ pub fn machine_settings(config: &SimConfig) -> MachineSettings {
     }
 }
 
-/// The simulated miner's secrets, which are made up.
+/// Returns the simulated miner's secrets, which are made up.
 pub fn machine_secrets(seed: u64) -> MachineSecrets {
     MachineSecrets { seed, read_credentials: read_credentials(seed) }
 }
 
-/// The key of a node: made up from the seed, of no worth anywhere.
+/// Returns the key of a node: made up from the seed, of no worth anywhere.
 pub(crate) fn keypair(seed: u64, node: &str) -> Keypair {
     Keypair::from_seed(&Sha256::digest(format!("{seed}/{node}/key")).into())
 }
 
-/// Account, key id and secret of a made-up read key, padded as they stand on chain.
+/// Account, key id and secret of a made-up read key, padded as they are on chain.
 fn read_credentials(seed: u64) -> Vec<u8> {
     format!("{:<32}{:<32}{:<64}", &made_up(seed, "account")[..32], &made_up(seed, "key")[..32], made_up(seed, "secret"))
         .into_bytes()
 }
 
-/// What no output of the miner may hold.
+/// Returns what no output of the miner may hold.
 pub(crate) fn secrets(seed: u64) -> Vec<String> {
     vec![made_up(seed, "secret")]
 }

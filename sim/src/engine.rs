@@ -1,10 +1,10 @@
-//! An engine whose rollouts are real and whose time is virtual: what work costs comes from a stated speed profile.
+//! An engine whose rollouts are real and whose time is virtual: what work costs comes from a stated speed.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use grail_miner::ports::{Engine, EngineError, GroupRequest};
+use grail_miner::ports::{Engine, EngineError, GenerateRequest};
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofModel, Tokenizer};
 
@@ -13,16 +13,16 @@ use crate::time::VirtualTime;
 
 /// Where rollouts come from; a validator recomputes with the same.
 pub trait Generator: ProofModel {
-    /// The rollouts of a request, without regard to time.
+    /// Returns the rollouts of a request, without regard to time.
     ///
     /// # Errors
-    /// Where the model cannot be run.
-    fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError>;
+    /// If the model cannot be run.
+    fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError>;
 }
 
-/// How fast a card is.
+/// How fast a GPU is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpeedProfile {
+pub struct EngineSpeed {
     /// Name on the command line.
     pub name: &'static str,
     /// What it stands for.
@@ -35,15 +35,22 @@ pub struct SpeedProfile {
     pub proof_us_per_token: u64,
 }
 
-impl SpeedProfile {
-    /// Every profile; the first is the default.
-    pub const ALL: [Self; 3] = [
+impl EngineSpeed {
+    /// Every speed; the first is the default.
+    pub const ALL: [Self; 4] = [
         Self {
             name: "a100",
-            what: "the network's card at the speed that the CUDA engine aims for: 6,000 tokens/s, 0.5 ms of proof a token",
+            what: "the network's GPU at the speed that the CUDA engine aims for: 6,000 tokens/s, 0.5 ms of proof a token",
             groups_in_flight: 64,
             tokens_per_s: 6_000,
             proof_us_per_token: 500,
+        },
+        Self {
+            name: "h100",
+            what: "an H100 by its data sheet, from figures of an H200: 13,700 tokens/s, 0.18 ms of proof a token",
+            groups_in_flight: 64,
+            tokens_per_s: 13_700,
+            proof_us_per_token: 184,
         },
         Self {
             name: "h200",
@@ -61,21 +68,21 @@ impl SpeedProfile {
         },
     ];
 
-    /// Milliseconds that decoding takes at full speed: sequences run side by side, the longest decides.
+    /// Returns milliseconds that decoding takes at full speed: sequences run side by side, the longest decides.
     pub fn decode_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
         let longest = rollouts.iter().map(|r| r.tokens.len() - r.prompt_length).max().unwrap_or(0) as u64;
         let sequences = (self.groups_in_flight * PROTOCOL.rollouts_per_group) as u64;
         longest * 1000 * sequences / self.tokens_per_s
     }
 
-    /// Milliseconds that the proofs of a group take at full speed.
+    /// Returns milliseconds that the proofs of a group take at full speed.
     pub fn proof_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
         rollouts.iter().map(|r| r.tokens.len() as u64).sum::<u64>() * self.proof_us_per_token / 1000
     }
 
-    /// The profile of this name.
+    /// Returns the speed of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|profile| profile.name == name)
+        Self::ALL.into_iter().find(|speed| speed.name == name)
     }
 }
 
@@ -83,19 +90,19 @@ impl SpeedProfile {
 pub struct SimEngine {
     time: VirtualTime,
     generator: Rc<dyn Generator>,
-    profile: SpeedProfile,
+    speed: EngineSpeed,
     faults: Rc<FaultPlan>,
     /// When the last proof that is queued will be done.
     proofs_free_ms: Cell<u64>,
 }
 
 impl SimEngine {
-    /// An engine of this speed around a generator.
-    pub fn new(time: VirtualTime, generator: Rc<dyn Generator>, profile: SpeedProfile, faults: Rc<FaultPlan>) -> Self {
-        Self { time, generator, profile, faults, proofs_free_ms: Cell::new(0) }
+    /// Creates an engine of this speed around a generator.
+    pub fn new(time: VirtualTime, generator: Rc<dyn Generator>, speed: EngineSpeed, faults: Rc<FaultPlan>) -> Self {
+        Self { time, generator, speed, faults, proofs_free_ms: Cell::new(0) }
     }
 
-    /// The rollouts as the engine's faults leave them.
+    /// Returns the rollouts as the engine's faults leave them.
     fn spoiled(&self, mut rollouts: Vec<GeneratedRollout>) -> Result<Vec<GeneratedRollout>, EngineError> {
         let strikes = |kind| self.faults.strikes(kind, self.time.now_ms()).is_some();
         if strikes(FaultKind::EngineOutOfMemory) {
@@ -118,7 +125,7 @@ impl SimEngine {
         Ok(rollouts)
     }
 
-    /// Spend this much time of the engine at full speed, longer while it is slow.
+    /// Spends this much time of the engine at full speed, longer while it is slow.
     async fn work(&self, mut left_ms: u64) {
         const SLICE_MS: u64 = 2_000;
         while left_ms > 0 {
@@ -132,13 +139,13 @@ impl SimEngine {
 
 #[async_trait(?Send)]
 impl Engine for SimEngine {
-    async fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+    async fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
         if self.faults.strikes(FaultKind::StalledEngine, self.time.now_ms()).is_some() {
             return std::future::pending().await;
         }
         let rollouts = self.generator.generate(request)?;
-        self.work(self.profile.decode_ms(&rollouts)).await;
-        let proof_ms = self.profile.proof_ms(&rollouts);
+        self.work(self.speed.decode_ms(&rollouts)).await;
+        let proof_ms = self.speed.proof_ms(&rollouts);
         let begin_ms = self.proofs_free_ms.get().max(self.time.now_ms());
         self.proofs_free_ms.set(begin_ms + proof_ms);
         self.time.sleep_until(begin_ms).await;
@@ -147,7 +154,7 @@ impl Engine for SimEngine {
     }
 
     fn groups_in_flight_max(&self) -> usize {
-        self.profile.groups_in_flight
+        self.speed.groups_in_flight
     }
 
     fn limits(&self) -> ModelLimits {

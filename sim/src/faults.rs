@@ -94,7 +94,7 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FaultPlan {
     faults: Vec<Fault>,
-    /// The same by kind, in the order in which they begin.
+    /// The same by kind, in the order in which they start.
     by_kind: BTreeMap<FaultKind, OfAKind>,
     /// How often each kind had an effect.
     effects: RefCell<BTreeMap<FaultKind, u64>>,
@@ -109,7 +109,7 @@ struct OfAKind {
 }
 
 impl FaultPlan {
-    /// Draw the faults of `windows` windows; the first begins with block `first_window` about `first_ms` into the run.
+    /// Draws the faults of `windows` windows; the first starts with block `first_window` about `first_ms` into the run.
     pub fn draw(seed: u64, faults: &Faults, first_window: u64, windows: u64, first_ms: u64) -> Self {
         if let Faults::Scheduled(faults) = faults {
             return Self::scheduled(faults.clone());
@@ -145,17 +145,17 @@ impl FaultPlan {
         Self { faults, by_kind, effects: RefCell::default() }
     }
 
-    /// Every fault, in order of window and kind.
+    /// Returns every fault, in order of window and kind.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
-    /// How often each kind had an effect so far.
+    /// Returns how often each kind had an effect so far.
     pub fn effects(&self) -> BTreeMap<FaultKind, u64> {
         self.effects.borrow().clone()
     }
 
-    /// A fault of this kind that is active, and has an effect now.
+    /// Returns a fault of this kind that is active, and has an effect now.
     pub fn strikes(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
         let fault = self.active(kind, now_ms);
         if fault.is_some() {
@@ -164,25 +164,25 @@ impl FaultPlan {
         fault
     }
 
-    /// Note that a fault of this kind had an effect.
+    /// Records that a fault of this kind had an effect.
     pub fn took_effect(&self, kind: FaultKind) {
         *self.effects.borrow_mut().entry(kind).or_default() += 1;
     }
 
-    /// A fault of this kind that is active.
+    /// Returns a fault of this kind that is active.
     pub fn active(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
         let OfAKind { faults, longest_ms } = self.by_kind.get(&kind)?;
-        // What began longer ago than the longest lasts is over; a month has thousands of those.
+        // What started longer ago than the longest lasts is over; a month has thousands of those.
         let first = faults.partition_point(|fault| fault.from_ms + longest_ms <= now_ms);
         faults[first..].iter().take_while(|fault| fault.from_ms <= now_ms).find(|fault| now_ms < fault.until_ms)
     }
 
-    /// Every fault of this kind, in the order in which they begin.
+    /// Returns every fault of this kind, in the order in which they start.
     pub fn of(&self, kind: FaultKind) -> impl Iterator<Item = &Fault> {
         self.by_kind.get(&kind).into_iter().flat_map(|of_a_kind| &of_a_kind.faults)
     }
 
-    /// The newest fault of this kind that has begun.
+    /// Returns the newest fault of this kind that has started.
     pub fn newest_begun(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
         let faults = &self.by_kind.get(&kind)?.faults;
         faults[..faults.partition_point(|fault| fault.from_ms <= now_ms)].last()
@@ -193,7 +193,7 @@ impl FaultPlan {
         self.strikes(FaultKind::SlowEngine, now_ms).map_or(1, |fault| fault.strength)
     }
 
-    /// The first block that is replaced when `block` arrives, if one is.
+    /// Returns the first block that is replaced when `block` arrives, if one is.
     pub fn replaced_at(&self, block: u64) -> Option<u64> {
         let replaced = self.of(FaultKind::Reorganisation).find(|fault| fault.window_start + fault.strength == block)?;
         self.took_effect(FaultKind::Reorganisation);
@@ -202,7 +202,7 @@ impl FaultPlan {
 }
 
 impl Fault {
-    /// A fault of this kind somewhere in the window that begins about `start_ms`.
+    /// Creates a fault of this kind somewhere in the window that starts about `start_ms`.
     pub fn drawn(kind: FaultKind, window_start: u64, start_ms: u64, stream: &mut Stream) -> Self {
         let length_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
         let kind::Traits { placement, duration_ms: (shortest, longest), strength: (weakest, strongest), .. } =

@@ -1,4 +1,4 @@
-//! A recorded run goes on in a simulated world: what was asked for and not answered is asked again, and from there on
+//! A recorded run continues in a simulated world: what was asked for and not answered is asked again, and from there on
 //! seed and faults decide.
 
 use std::rc::Rc;
@@ -8,36 +8,36 @@ use grail_protocol::constants::window_start;
 use grail_protocol::signature::{Hotkey, Keypair};
 
 use crate::config::{SimConfig, keypair};
-use crate::node::{Life, Node};
+use crate::node::{Node, ProcessStart};
 use crate::past::Past;
 use crate::report::SimReport;
 use crate::stream::Stream;
-use crate::world::{Beginning, MINER_UID, World};
+use crate::world::{InitialState, MINER_UID, World};
 
-/// Windows that a fork lives through: the one that it begins in, and the next.
+/// Windows that a fork lives through: the one that it starts in, and the next.
 pub const WINDOWS: u64 = 2;
 
-/// Why a run cannot go on.
+/// Why a run cannot continue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForkError {
-    /// There is nothing left that could go on.
-    #[error("the miner had ended by then; fork at an earlier event")]
+    /// There is nothing left that could continue.
+    #[error("the miner had already stopped there; fork at an earlier event")]
     Ended,
     /// Nothing says which block the chain is at.
-    #[error("no block is known; fork a tape on which a head is seen")]
+    #[error("no block is known; fork a tape that has a head")]
     NoHead,
 }
 
-/// The key of the miner that was simulated under this seed, if it has this hotkey.
+/// Returns the key of the miner that was simulated under this seed, if it has this hotkey.
 pub fn simulated_key(seed: u64, hotkey: &Hotkey) -> Option<Keypair> {
     Some(keypair(seed, "miner")).filter(|keypair| keypair.hotkey() == *hotkey)
 }
 
-/// Let `past` go on in the world of `config`, until the window that it is in and the next are judged. `first_head` is the
+/// Let `past` continue in the world of `config`, until the window that it is in and the next are judged. `first_head` is the
 /// first head that the log shows, for a past that ends before it.
 ///
 /// # Errors
-/// [`ForkError`] where there is nothing to go on from.
+/// [`ForkError`] if there is nothing to continue from.
 pub fn fork(past: Past, first_head: Option<u64>, keypair: Keypair, config: &SimConfig) -> Result<SimReport, ForkError> {
     if past.has_exited {
         return Err(ForkError::Ended);
@@ -52,20 +52,20 @@ pub fn fork(past: Past, first_head: Option<u64>, keypair: Keypair, config: &SimC
     let window_ms = past.window_ms.unwrap_or(now_ms + PROTOCOL.block_ms);
     let config = SimConfig { windows: WINDOWS, ..config.clone() };
     let hotkey = keypair.hotkey().to_ss58();
-    let world = Rc::new(World::new(&config, keypair, &Beginning { now_ms, head, window, window_ms }));
+    let world = Rc::new(World::new(&config, keypair, &InitialState { now_ms, head, window, window_ms }));
     let node = world.node();
     bring(&world, &node, &past, &hotkey, config.seed);
     let (outstanding, versions) = (past.outstanding(), past.versions + 1);
-    world.has_seen(past.safety);
-    let life = match past.has_started {
-        true => Life::Resumed(past.machine, outstanding),
-        false => Life::Begun(past.machine),
+    world.set_safety(past.safety);
+    let process = match past.has_started {
+        true => ProcessStart::Resumed(past.machine, outstanding),
+        false => ProcessStart::Begun(past.machine),
     };
-    world.start(node, life, versions);
+    world.start(node, process, versions);
     Ok(world.live(&mut |_| {}))
 }
 
-/// Bring a world to what the past implies.
+/// Brings a world to what the past implies.
 fn bring(world: &World, node: &Node, past: &Past, hotkey: &str, seed: u64) {
     if past.is_registered != Some(false) {
         world.chain.register(hotkey, MINER_UID);

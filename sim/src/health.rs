@@ -7,11 +7,11 @@ use crate::faults::{Aftermath, FaultKind, FaultPlan};
 
 /// A stretch without faults in which at least one group must be generated, uploaded and confirmed.
 ///
-/// Half a window: on the slowest profile a group takes under 40 s, an upload may wait for the six blocks after which the
+/// Half a window: on the slowest speed a group takes under 40 s, an upload may wait for the six blocks after which the
 /// window's first block cannot be replaced any more, and for a minute since the upload before.
 pub const HEALTHY_STRETCH_MS: u64 = 180_000;
 
-/// How long validators go on reading a window that is over, in virtual milliseconds.
+/// How long validators continue reading a window that is over, in virtual milliseconds.
 const READING_MS: u64 = 30_000;
 
 /// How long nothing was wrong in a window, in virtual milliseconds.
@@ -33,7 +33,7 @@ impl Health {
         let mut troubles = Vec::new();
         for fault in faults.faults() {
             let stretch = match (fault.kind, fault.kind.aftermath()) {
-                // Work before the replacement is worthless, so the window begins with it.
+                // Work before the replacement is worthless, so the window starts with it.
                 (FaultKind::Reorganisation, _) if fault.window_start == window_start => {
                     (start_ms, chain.block_time_ms(window_start + fault.strength).unwrap_or(start_ms))
                 }
@@ -58,7 +58,7 @@ impl Health {
         Self { longest_ms: longest_ms.max(last_ms), last_ms }
     }
 
-    /// Whether a miner must win such a window, which uploads early or only at the end.
+    /// Returns whether a miner must win such a window, which uploads early or only at the end.
     pub fn must_be_won(self, uploads_early: bool) -> bool {
         self.last_ms >= HEALTHY_STRETCH_MS || uploads_early && self.longest_ms >= HEALTHY_STRETCH_MS
     }

@@ -15,15 +15,15 @@ use grail_protocol::PROTOCOL;
 use grail_verify::sampling::groups_checked;
 use grail_verify::score::{ROLLING_WINDOWS, WindowRecord, score};
 
-use crate::engine::SpeedProfile;
+use crate::engine::EngineSpeed;
 use crate::report::SimReport;
 
 /// Watches which groups are made, and how long each takes at the engine's full speed.
 #[derive(Debug)]
 pub struct Hindsight {
-    profile: SpeedProfile,
+    speed: EngineSpeed,
     groups_max: Option<u32>,
-    /// By window: how many clean groups had none, one, two … distinct solutions. A group that is made anew after a
+    /// By window: how many clean groups had none, one, two … distinct solutions. A group that is made again after a
     /// reorganisation counts again, which only widens the bound.
     groups_with: BTreeMap<u64, [u32; PROTOCOL.rollouts_per_group + 1]>,
     /// The fastest group of the run: milliseconds of decoding and of proving.
@@ -38,17 +38,17 @@ pub struct Earnings {
     /// The most that it could have counted.
     pub unique_best: usize,
     /// The miner's score against the best one's, as the mean over windows; the weight that each would get from a field of
-    /// rivals much larger than itself stands in the same ratio.
+    /// rivals much larger than itself is in the same ratio.
     pub weight_share: f64,
 }
 
 impl Hindsight {
     /// For a run at this speed.
-    pub const fn new(profile: SpeedProfile, groups_max: Option<u32>) -> Self {
-        Self { profile, groups_max, groups_with: BTreeMap::new(), fastest_ms: None }
+    pub const fn new(speed: EngineSpeed, groups_max: Option<u32>) -> Self {
+        Self { speed, groups_max, groups_with: BTreeMap::new(), fastest_ms: None }
     }
 
-    /// Compare a run with the best that could have been made of it.
+    /// Compares a run with the best that could have been made of it.
     pub fn earnings(&self, report: &SimReport) -> Earnings {
         let (mut won, mut best) = (BTreeMap::new(), BTreeMap::new());
         let mut shares = Vec::new();
@@ -74,7 +74,7 @@ impl Hindsight {
         }
     }
 
-    /// The most distinct solutions that a validator could have counted in a window.
+    /// Returns the most distinct solutions that a validator could have counted in a window.
     fn unique_best(&self, window_start: u64) -> usize {
         let mut groups_with = self.groups_with.get(&window_start).copied().unwrap_or_default();
         let made: usize = groups_with.iter().map(|count| *count as usize).sum();
@@ -89,11 +89,11 @@ impl Hindsight {
         (1..=possible).map(|groups| best_of(checked(groups))).max().unwrap_or(0)
     }
 
-    /// How many groups fit a window at full speed.
+    /// Returns how many groups fit a window at full speed.
     fn groups_possible(&self) -> usize {
         let window_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
         let Some((decode_ms, proof_ms)) = self.fastest_ms else { return 0 };
-        let decoded = self.profile.groups_in_flight as u64 * (window_ms / decode_ms.max(1));
+        let decoded = self.speed.groups_in_flight as u64 * (window_ms / decode_ms.max(1));
         let groups = decoded.min(window_ms / proof_ms.max(1)) as usize;
         groups.min(self.groups_max.map_or(usize::MAX, |max| max as usize))
     }
@@ -102,8 +102,7 @@ impl Hindsight {
 impl Observer for Hindsight {
     fn event(&mut self, _: Now, event: &Event) {
         let Event::GroupReady { group, sealed } = event else { return };
-        let (decode_ms, proof_ms) =
-            (self.profile.decode_ms(&sealed.generated), self.profile.proof_ms(&sealed.generated));
+        let (decode_ms, proof_ms) = (self.speed.decode_ms(&sealed.generated), self.speed.proof_ms(&sealed.generated));
         let (decode_best_ms, proof_best_ms) = self.fastest_ms.unwrap_or((u64::MAX, u64::MAX));
         self.fastest_ms = Some((decode_ms.min(decode_best_ms), proof_ms.min(proof_best_ms)));
         if sealed.findings.is_empty() {

@@ -17,7 +17,7 @@ use crate::time::VirtualTime;
 pub struct MemoryJournal(Rc<RefCell<Vec<JournalRecord>>>);
 
 impl MemoryJournal {
-    /// Hold this record, too.
+    /// Holds this record, too.
     pub fn hold(&self, record: &JournalRecord) {
         let mut records = self.0.borrow_mut();
         if matches!(record, JournalRecord::Window(_)) {
@@ -65,7 +65,7 @@ struct Cached {
 }
 
 impl DiskJournal {
-    /// An empty journal, whose durable records `audit` hears of.
+    /// Creates an empty journal, whose durable records `audit` hears of.
     pub fn new(time: VirtualTime, faults: Rc<FaultPlan>, audit: Audit, seed: u64) -> Self {
         Self {
             durable: MemoryJournal::default(),
@@ -80,12 +80,12 @@ impl DiskJournal {
         }
     }
 
-    /// The same, whose calls are counted there.
+    /// Returns the same, whose calls are counted there.
     pub fn counted(self, calls: Calls) -> Self {
         Self { calls, ..self }
     }
 
-    /// Hold this record, too, as one that was synced.
+    /// Holds this record, too, as one that was synced.
     pub fn hold(&self, record: &JournalRecord) {
         self.make_durable(record);
     }
@@ -125,7 +125,7 @@ impl Journal for DiskJournal {
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
         let is_made_to_fail = self.calls.fails("journal.append");
         if is_made_to_fail || self.faults.strikes(FaultKind::DiskFull, self.time.now_ms()).is_some() {
-            // What the miner goes on believing; a crash makes it forget.
+            // What the miner continues believing; a crash makes it forget.
             self.is_behind.set(true);
             self.cached.borrow_mut().push(Cached { record: record.clone(), has_space: false });
             // What was written before is told first, once it is synced.

@@ -11,7 +11,7 @@ use grail_miner::ports::{Journal, JournalError, JournalRecord};
 
 /// Everything that one hotkey's journal ever said, across restarts.
 #[derive(Debug, Clone, Default)]
-pub struct Audit(Rc<RefCell<Facts>>);
+pub struct Audit(Rc<RefCell<AuditState>>);
 
 /// What journal, bucket and receipts contradict each other in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,7 @@ pub struct Audit(Rc<RefCell<Facts>>);
 pub struct Violation(String);
 
 #[derive(Debug, Default)]
-struct Facts {
+struct AuditState {
     windows: BTreeMap<u64, Window>,
     violations: Vec<Violation>,
     /// Something was lost that nobody could keep; nothing can be held against the miner any more.
@@ -30,7 +30,7 @@ struct Facts {
 struct Window {
     /// Indices of the groups under the present context.
     groups: BTreeSet<u32>,
-    /// Digests in the order in which they were begun, with their fate.
+    /// Digests in the order in which they were started, with their fate.
     files: Vec<(String, Fate)>,
     closed: bool,
 }
@@ -43,7 +43,7 @@ enum Fate {
 }
 
 impl Audit {
-    /// Take note of a record that is durable.
+    /// Takes note of a record that is durable.
     pub fn note(&self, record: &JournalRecord) {
         let mut facts = self.0.borrow_mut();
         if facts.is_forgiven {
@@ -59,18 +59,18 @@ impl Audit {
         self.0.borrow_mut().is_forgiven = true;
     }
 
-    /// Forget windows before this one: nothing more is journalled of them.
+    /// Forgets windows before this one: nothing more is journalled of them.
     pub fn forget_before(&self, window_start: u64) {
         let windows = &mut self.0.borrow_mut().windows;
         *windows = windows.split_off(&window_start);
     }
 
-    /// What was wrong so far.
+    /// Returns what was wrong so far.
     pub fn violations(&self) -> Vec<Violation> {
         self.0.borrow().violations.clone()
     }
 
-    /// Compare a window with its object's digest and the receipts that were given for it. Only a process that is not
+    /// Compares a window with its object's digest and the receipts that were given for it. Only a process that is not
     /// running may have left a file pending.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Audit {
     }
 }
 
-impl Facts {
+impl AuditState {
     fn note(&mut self, record: &JournalRecord) -> Result<(), Violation> {
         match record {
             JournalRecord::Window(context) => {
@@ -119,10 +119,10 @@ impl Facts {
             JournalRecord::UploadStarted { window_start, digest, groups } => {
                 let window = self.window(*window_start)?;
                 if window.closed {
-                    return violated(format!("{digest} was begun after window {window_start} was closed"));
+                    return violated(format!("{digest} was started after window {window_start} was closed"));
                 }
                 if let Some((pending, _)) = window.files.iter().find(|(_, fate)| *fate == Fate::Pending) {
-                    return violated(format!("{digest} was begun while {pending} was pending"));
+                    return violated(format!("{digest} was started while {pending} was pending"));
                 }
                 if let Some(index) = (0..*groups as u32).find(|index| !window.groups.contains(index)) {
                     return violated(format!("{digest} holds group {index}, which was not journalled"));
@@ -137,7 +137,7 @@ impl Facts {
                 self.end(*window_start, digest, Fate::Abandoned)?;
             }
             JournalRecord::WindowClosed { window_start } => {
-                // A window whose first block was never read has no record, and a receipt all the same.
+                // A window whose first block was never read has no record, and a receipt anyway.
                 let window = self.windows.entry(*window_start).or_default();
                 if std::mem::replace(&mut window.closed, true) {
                     return violated(format!("window {window_start} was closed twice"));
@@ -150,7 +150,7 @@ impl Facts {
     fn window(&mut self, window_start: u64) -> Result<&mut Window, Violation> {
         self.windows
             .get_mut(&window_start)
-            .ok_or_else(|| Violation(format!("nothing told that window {window_start} began")))
+            .ok_or_else(|| Violation(format!("nothing told that window {window_start} started")))
     }
 
     fn end(&mut self, window_start: u64, digest: &str, fate: Fate) -> Result<(), Violation> {

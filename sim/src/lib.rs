@@ -35,7 +35,7 @@ pub mod shrink;
 pub mod stream;
 pub mod synthetic;
 pub mod time;
-pub mod tiny;
+pub mod toy;
 pub mod trace;
 pub mod validator;
 mod world;

@@ -63,7 +63,7 @@ const ANSWERS: &[&str] = &[
     "trouble/journal",
 ];
 
-/// Every mark, sorted.
+/// Returns every mark, sorted.
 pub fn all() -> Vec<String> {
     let machine = MARKS.iter().map(|mark| format!("machine/{mark}"));
     let faults = FaultKind::ALL.iter().map(|kind| fault(*kind));
@@ -72,7 +72,7 @@ pub fn all() -> Vec<String> {
     all
 }
 
-/// The mark of a fault that had an effect.
+/// Returns the mark of a fault that had an effect.
 pub fn fault(kind: FaultKind) -> String {
     format!("fault/{}", kind.name())
 }

@@ -28,8 +28,8 @@ const RESTART_MS: u64 = 5_000;
 /// Events that a miner may handle without any progress of time.
 const EVENTS_PER_INSTANT_MAX: u64 = 1_000;
 
-/// How a process begins.
-pub(crate) enum Life {
+/// How a process starts.
+pub(crate) enum ProcessStart {
     /// From the start.
     Begun(Machine),
     /// In the middle: with what was asked for and not answered yet.
@@ -48,21 +48,23 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Run the miner for ever; what is killed begins again with this machine.
-    pub(crate) async fn mine(self, new: Machine, first: Life, ports: Ports, mut watchers: Watchers) {
+    /// Runs the miner forever; what is killed starts again with this machine.
+    pub(crate) async fn mine(self, new: Machine, first: ProcessStart, ports: Ports, mut watchers: Watchers) {
         let mut first = Some(first);
         loop {
-            let life = first.take().unwrap_or_else(|| Life::Begun(new.clone()));
+            let process = first.take().unwrap_or_else(|| ProcessStart::Begun(new.clone()));
             let limits = Limits::for_block_ms(PROTOCOL.block_ms);
             let ports = Ports {
-                journal: Rc::new(Mortal { port: self.journal.clone(), steps: self.steps.clone() }),
-                bucket: Rc::new(Mortal { port: ports.bucket.clone(), steps: self.steps.clone() }),
+                journal: Rc::new(Killable { port: self.journal.clone(), steps: self.steps.clone() }),
+                bucket: Rc::new(Killable { port: ports.bucket.clone(), steps: self.steps.clone() }),
                 ..ports.clone()
             };
             let stop = Box::pin(std::future::pending());
-            let miner: LocalBoxFuture<'_, ()> = match life {
-                Life::Begun(machine) => Box::pin(run(machine, ports, limits, &mut watchers, stop)),
-                Life::Resumed(machine, open) => Box::pin(resume(machine, open, ports, limits, &mut watchers, stop)),
+            let miner: LocalBoxFuture<'_, ()> = match process {
+                ProcessStart::Begun(machine) => Box::pin(run(machine, ports, limits, &mut watchers, stop)),
+                ProcessStart::Resumed(machine, open) => {
+                    Box::pin(resume(machine, open, ports, limits, &mut watchers, stop))
+                }
             };
             let restart_ms = self.until_killed(Process::new(self.clock.clone(), miner)).await;
             self.crashes.borrow_mut().push(self.time.now_ms());
@@ -100,13 +102,13 @@ impl Node {
 }
 
 /// A port whose effects count as steps, and which has none any more once its process is dead.
-struct Mortal<P> {
+struct Killable<P> {
     port: P,
     steps: Steps,
 }
 
-impl<P> Mortal<P> {
-    /// Wait for ever if the process is dead.
+impl<P> Killable<P> {
+    /// Waits forever if the process is dead.
     async fn alive(&self) {
         if self.steps.is_killed() {
             std::future::pending().await
@@ -115,7 +117,7 @@ impl<P> Mortal<P> {
 }
 
 #[async_trait(?Send)]
-impl Journal for Mortal<DiskJournal> {
+impl Journal for Killable<DiskJournal> {
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
         self.alive().await;
         let result = self.port.append(record).await;
@@ -130,7 +132,7 @@ impl Journal for Mortal<DiskJournal> {
 }
 
 #[async_trait(?Send)]
-impl Bucket for Mortal<Rc<dyn Bucket>> {
+impl Bucket for Killable<Rc<dyn Bucket>> {
     async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, limit_ms: u64) -> Result<Etag, BucketError> {
         self.alive().await;
         let result = self.port.put(key, bytes, condition, limit_ms).await;
@@ -152,7 +154,7 @@ impl Bucket for Mortal<Rc<dyn Bucket>> {
     }
 }
 
-/// The trace, the oracle, and whoever else looks.
+/// The trace, the oracle, and anyone who else looks.
 pub(crate) struct Watchers {
     pub(crate) time: VirtualTime,
     pub(crate) trace: Trace,

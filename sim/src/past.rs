@@ -1,5 +1,5 @@
 //! What a log of events implies about the world that they came from: the state to which a simulated world is brought
-//! when a recorded run goes on in it.
+//! when a recorded run continues in it.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub struct Past {
     pub(crate) commitment: Option<Vec<u8>>,
     /// Every durable record.
     pub(crate) journal: Vec<JournalRecord>,
-    /// What lies in the bucket: bytes and version by key.
+    /// What is in the bucket: bytes and version by key.
     pub(crate) objects: BTreeMap<String, (Vec<u8>, u64)>,
     /// A write of which nobody knows whether it took place.
     pub(crate) uncertain: Option<(String, Vec<u8>)>,
@@ -77,7 +77,7 @@ impl Past {
         self.now = now;
         self.has_started = true;
         self.safety.event(now, &event);
-        if let Relation::Answers((), question) = self.outstanding.told(&event) {
+        if let Relation::Answers((), question) = self.outstanding.on_event(&event) {
             self.answered(&question, &event);
         } else if let Event::Started(records) = &event {
             self.journal.clone_from(records);
@@ -99,12 +99,12 @@ impl Past {
         }
     }
 
-    /// The process is killed now; `machine` is the one that the next process begins with.
+    /// The process is killed now; `machine` is the one that the next process starts with.
     pub fn crashed(self, machine: Machine) -> Self {
         Self { machine, has_started: false, outstanding: Outstanding::default(), ..self }
     }
 
-    /// What was asked for and not answered, oldest first.
+    /// Returns what was asked for and not answered, oldest first.
     pub(crate) fn outstanding(&self) -> Vec<Action> {
         self.outstanding.open().map(|((), action)| action.clone()).collect()
     }

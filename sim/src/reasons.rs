@@ -62,13 +62,13 @@ impl Reasons {
             window.outdated -= 1;
             return;
         }
-        // A condition that does not hold is an answer, and what lies there is looked at.
+        // A condition that does not hold is an answer, and what is there is checked.
         if let Some(BucketError::Transient(why) | BucketError::Unknown(why) | BucketError::Refused(why)) = error {
             window.failures.push(why.clone());
         }
     }
 
-    /// What is wrong with a window's receipt, if anything is.
+    /// Returns what is wrong with a window's receipt, if anything is.
     pub(crate) fn settle(&mut self, receipt: &WindowReceipt) -> Option<String> {
         let start = receipt.window_start;
         let failures = self.windows.remove(&start).unwrap_or_default().failures;

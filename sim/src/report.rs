@@ -46,7 +46,7 @@ pub struct SimReport {
 }
 
 impl WindowResult {
-    /// Rollouts that a validator checked, and how many of them were valid.
+    /// Returns rollouts that a validator checked, and how many of them were valid.
     pub fn checked_and_accepted(&self) -> (usize, usize) {
         match &self.judgement.verdict {
             Some(Verdict::Accepted { metrics, .. }) => (metrics.checked, metrics.valid),

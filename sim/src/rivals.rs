@@ -25,7 +25,7 @@ pub use cheat::{Bench, Cheat};
 
 /// Hotkeys of a subnet.
 pub const HOTKEYS_MAX: usize = 256;
-/// A kind that was verified this many windows ago is verified anew when it is next looked at.
+/// A kind that was verified this many windows ago is verified again when it is next looked at.
 const FRESH_WINDOWS: u64 = 6;
 
 /// What a rival does.
@@ -71,7 +71,7 @@ pub struct Subnet {
 pub struct SubnetWindow {
     /// Files that were made and verified.
     pub verified: usize,
-    /// Each conduct that was looked at, and its verdict.
+    /// Each conduct that was checked, and its verdict.
     pub verdicts: BTreeMap<Conduct, Option<Verdict>>,
     /// By validator: the weight of each miner, in the order of uids.
     pub weights: Vec<Vec<f64>>,
@@ -126,7 +126,7 @@ impl Subnet {
         window
     }
 
-    /// Records of windows that are remembered, over all validators.
+    /// Returns records of windows that are remembered, over all validators.
     pub fn records(&self) -> usize {
         self.validators.iter().flat_map(|memory| memory.history.values()).map(BTreeMap::len).sum()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, GroupId, GroupOrder, Machine, Report, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{Action, Event, GroupId, GroupRequest, Machine, Report, WindowOutcome, WindowReceipt};
 use grail_miner::ports::{JournalRecord, Now};
 
 use crate::reasons::Reasons;
@@ -38,7 +38,7 @@ pub struct Safety {
     receipts: BTreeMap<u64, WindowReceipt>,
 }
 
-/// What one process began; it goes with the process.
+/// What one process started; it goes with the process.
 #[derive(Debug, Clone, Default)]
 struct ProcessFacts {
     in_flight: BTreeMap<GroupId, u64>,
@@ -61,18 +61,18 @@ impl Safety {
         Self { limits, ..Self::default() }
     }
 
-    /// One that has seen what `past` saw.
+    /// Returns one that has seen what `past` saw.
     #[must_use]
     pub fn after(self, past: Self) -> Self {
         Self { limits: self.limits, ..past }
     }
 
-    /// What was wrong since the last call.
+    /// Returns what was wrong since the last call.
     pub fn take_violations(&mut self) -> Vec<String> {
         std::mem::take(&mut self.violations)
     }
 
-    /// Forget windows before this one: the miner has nothing more to say of them.
+    /// Forgets windows before this one: the miner has nothing more to say of them.
     pub fn forget_before(&mut self, window_start: u64) {
         let Self { process: ProcessFacts { ordered, seen, .. }, receipts, .. } = self;
         *ordered = ordered.split_off(&(window_start, 0));
@@ -80,12 +80,12 @@ impl Safety {
         *receipts = receipts.split_off(&window_start);
     }
 
-    /// How often each branch was taken.
+    /// Returns how often each branch was taken.
     pub const fn marks(&self) -> &BTreeMap<String, u64> {
         &self.marks
     }
 
-    /// The newest receipt of a window.
+    /// Returns the newest receipt of a window.
     pub fn receipt(&self, window_start: u64) -> Option<&WindowReceipt> {
         self.receipts.get(&window_start)
     }
@@ -101,12 +101,12 @@ impl Safety {
     }
 
     fn check_secrets(&mut self, now: Now, line: &str) {
-        let told = self.limits.secrets.iter().any(|secret| line.contains(secret.as_str()));
-        self.check(now, !told, || "a secret stands in an output".to_owned());
+        let leaked = self.limits.secrets.iter().any(|secret| line.contains(secret.as_str()));
+        self.check(now, !leaked, || "a secret is in an output".to_owned());
     }
 
-    fn check_order(&mut self, now: Now, order: &GroupOrder) {
-        let GroupOrder { id, .. } = order;
+    fn check_order(&mut self, now: Now, order: &GroupRequest) {
+        let GroupRequest { id, .. } = order;
         let ordered = self.process.ordered.entry((id.window_start, id.generation)).or_default();
         let expected = *ordered;
         *ordered = expected.max(id.index + 1);
@@ -156,7 +156,7 @@ impl Safety {
         let overdue =
             self.process.in_flight.extract_if(.., |_, since_ms| *since_ms + IN_FLIGHT_MS_MAX < now.monotonic_ms);
         let overdue: Vec<GroupId> = overdue.map(|(id, _)| id).collect();
-        self.check(now, overdue.is_empty(), || format!("groups in flight for ever: {overdue:?}"));
+        self.check(now, overdue.is_empty(), || format!("groups in flight forever: {overdue:?}"));
     }
 }
 
@@ -188,7 +188,7 @@ impl Observer for Safety {
             Action::Generate(order) => self.check_order(now, order),
             Action::CancelGroup(id) => {
                 let was_in_flight = self.process.in_flight.remove(id).is_some();
-                self.check(now, was_in_flight, || "a group was cancelled without being in flight".to_owned());
+                self.check(now, was_in_flight, || "a group was canceled without being in flight".to_owned());
             }
             Action::Commit(_) => {
                 let pending = std::mem::replace(&mut self.process.committing, true);
@@ -229,7 +229,7 @@ impl Observer for Safety {
 }
 
 impl ProcessFacts {
-    /// What a new process knows from these records.
+    /// Returns what a new process knows from these records.
     fn recovered(records: &[JournalRecord]) -> Self {
         let mut facts = Self::default();
         for record in records {
@@ -249,7 +249,7 @@ impl ProcessFacts {
     }
 }
 
-/// Count something, by the minute.
+/// Counts something, by the minute.
 fn counted((minute, count): &mut (u64, usize), now: Now) -> usize {
     let this = now.monotonic_ms / 60_000;
     *count = if *minute == this { *count + 1 } else { 1 };
@@ -257,7 +257,7 @@ fn counted((minute, count): &mut (u64, usize), now: Now) -> usize {
     *count
 }
 
-/// Which answer of a port an event is, and how it failed.
+/// Returns which answer of a port an event is, and how it failed.
 fn event_mark(event: &Event) -> String {
     use grail_miner::ports::{BeaconError, BucketError, ChainError, CommitError};
     let chain = |error: &ChainError| match error {

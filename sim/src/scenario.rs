@@ -7,7 +7,7 @@ use grail_miner::policy::UploadPolicy;
 use serde::Deserialize;
 
 use crate::config::SimConfig;
-use crate::engine::SpeedProfile;
+use crate::engine::EngineSpeed;
 use crate::faults::Faults;
 use crate::nearest::nearest;
 use crate::report::SimReport;
@@ -26,8 +26,8 @@ pub struct Scenario {
     /// What goes wrong: a list of faults, or `["random"]`.
     pub faults: Vec<String>,
     /// What generation costs in virtual time.
-    #[serde(default = "default_profile")]
-    pub profile: String,
+    #[serde(default = "default_speed")]
+    pub speed: String,
     /// Most groups per window; without it, as many as fit.
     pub groups_max: Option<u32>,
     /// Which of the clean groups are uploaded.
@@ -86,8 +86,7 @@ pub const EMBEDDED: [(&str, &str); 8] = [
     ("process-crash", include_str!("../scenarios/process-crash.toml")),
 ];
 
-const KEYS: [&str; 9] =
-    ["title", "seed", "windows", "faults", "profile", "groups_max", "policy", "use_drand", "expect"];
+const KEYS: [&str; 9] = ["title", "seed", "windows", "faults", "speed", "groups_max", "policy", "use_drand", "expect"];
 const EXPECT_KEYS: [&str; 6] =
     ["violations", "uploads_min", "accepted_min", "without_beacon_min", "reorganised_min", "strikes_min"];
 
@@ -113,13 +112,13 @@ pub enum ScenarioError {
         /// The most similar name.
         nearest: &'static str,
     },
-    /// A fault or profile that does not exist.
+    /// A fault or speed that does not exist.
     #[error("{0}")]
     Value(String),
 }
 
 impl Scenario {
-    /// The embedded scenario of this name.
+    /// Returns the embedded scenario of this name.
     ///
     /// # Errors
     /// [`ScenarioError::UnknownName`] with the nearest name.
@@ -133,7 +132,7 @@ impl Scenario {
         }
     }
 
-    /// Read a scenario's file.
+    /// Reads a scenario's file.
     ///
     /// # Errors
     /// [`ScenarioError`] for what is no TOML, unknown keys, and values that mean nothing.
@@ -149,17 +148,17 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// The simulation that it describes.
+    /// Returns the simulation that it describes.
     ///
     /// # Errors
-    /// [`ScenarioError::Value`] for an unknown profile or fault.
+    /// [`ScenarioError::Value`] for an unknown speed or fault.
     pub fn config(&self) -> Result<SimConfig, ScenarioError> {
-        let names = || SpeedProfile::ALL.map(|profile| profile.name).join(", ");
-        let unknown = || ScenarioError::Value(format!("unknown profile {:?}; use one of {}", self.profile, names()));
+        let names = || EngineSpeed::ALL.map(|speed| speed.name).join(", ");
+        let unknown = || ScenarioError::Value(format!("unknown speed {:?}; use one of {}", self.speed, names()));
         if self.windows == 0 {
             return Err(ScenarioError::Value("`windows` is 0; simulate at least 1".to_owned()));
         }
-        let profile = SpeedProfile::named(&self.profile).ok_or_else(unknown)?;
+        let speed = EngineSpeed::named(&self.speed).ok_or_else(unknown)?;
         let faults = if self.faults.is_empty() { "none".to_owned() } else { self.faults.join(",") };
         Ok(SimConfig {
             groups_max: self.groups_max,
@@ -169,13 +168,13 @@ impl Scenario {
                 Policy::Score => UploadPolicy::Score,
                 Policy::All => UploadPolicy::All,
             },
-            ..SimConfig::new(Rc::new(SyntheticModel::default()), profile, self.seed, self.windows)
+            ..SimConfig::new(Rc::new(SyntheticModel::default()), speed, self.seed, self.windows)
         })
     }
 }
 
 impl Scenario {
-    /// Every promise that was not kept.
+    /// Returns every promise that was not kept.
     pub fn unmet(&self, report: &SimReport) -> Vec<String> {
         let Expect { uploads_min, accepted_min, without_beacon_min, reorganised_min, violations, strikes_min } =
             self.expect;
@@ -213,8 +212,8 @@ fn check_keys(table: &toml::Table, known: &[&'static str]) -> Result<(), Scenari
     }
 }
 
-fn default_profile() -> String {
-    SpeedProfile::ALL[0].name.to_owned()
+fn default_speed() -> String {
+    EngineSpeed::ALL[0].name.to_owned()
 }
 
 const fn default_drand() -> bool {

@@ -4,7 +4,7 @@ use crate::case::{Case, Speed};
 use crate::config::Knobs;
 use crate::faults::{Fault, FaultKind};
 
-/// What two failures of the same kind have in common: the first violation without its numbers and digests.
+/// Returns what two failures of the same kind have in common: the first violation without its numbers and digests.
 pub fn failure_key(violation: &str) -> String {
     const LENGTH_MAX: usize = 72;
     let changes = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
@@ -16,7 +16,7 @@ pub fn failure_key(violation: &str) -> String {
     key.collect::<String>().chars().take(LENGTH_MAX).collect()
 }
 
-/// The smallest case found for which `fails` still holds, asked at most `tries_max` times.
+/// Returns the smallest case found for which `fails` still holds, asked at most `tries_max` times.
 pub fn shrink(case: &Case, tries_max: usize, fails: &mut dyn FnMut(&Case) -> bool) -> Case {
     let mut shrinker = Shrinker { best: case.clone(), tries_left: tries_max, fails };
     loop {
@@ -37,7 +37,7 @@ struct Shrinker<'a> {
 }
 
 impl Shrinker<'_> {
-    /// Take a simpler case if it still fails.
+    /// Takes a simpler case if it still fails.
     fn offer(&mut self, case: Case) -> bool {
         if case == self.best || self.tries_left == 0 {
             return false;
@@ -50,7 +50,7 @@ impl Shrinker<'_> {
         fails
     }
 
-    /// Leave out runs of faults, long ones first.
+    /// Leaves out runs of faults, long ones first.
     fn drop_faults(&mut self) {
         let mut length = self.best.faults.len();
         while length > 0 {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 pub struct Stream(u64);
 
 impl Stream {
-    /// The stream of `purpose` and `scope` under `seed`.
+    /// Returns the stream of `purpose` and `scope` under `seed`.
     pub fn new(seed: u64, purpose: &str, scope: impl std::fmt::Display) -> Self {
         let digest: [u8; 32] = Sha256::digest(format!("{seed}/{purpose}/{scope}")).into();
         Self(u64::from_be_bytes([
@@ -15,18 +15,18 @@ impl Stream {
         ]))
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
-    /// A number below `limit`, which must not be 0; the bias is below 2⁻³².
+    /// Returns a number below `limit`, which must not be 0; the bias is below 2⁻³².
     pub fn below(&mut self, limit: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
     }
 
-    /// A number from `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }

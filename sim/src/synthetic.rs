@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use grail_miner::ports::{EngineError, GroupRequest};
+use grail_miner::ports::{EngineError, GenerateRequest};
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::{
     GeneratedRollout, ModelLimits, ProofModel, ProofPass, RecomputeError, StreamKey, Tokenizer,
@@ -77,7 +77,7 @@ impl SyntheticModel {
 }
 
 impl Generator for SyntheticModel {
-    fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+    fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
         let prompt_text = self.tokenizer.decode(&request.prompt, false);
         let rollout = |key: &StreamKey| {
             let mut completion = self.tokenizer.encode(&self.completion(&prompt_text, key));
@@ -194,13 +194,13 @@ mod tests {
 
     use super::*;
 
-    fn request(group: u32) -> (Problem, GroupRequest) {
+    fn request(group: u32) -> (Problem, GenerateRequest) {
         let model = SyntheticModel::default();
         let problem = Problem::canonical("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", "0xab", group);
         let streams =
             (0..4).map(|rollout| StreamKey { seed: 3, window_start: 0, group, rollout, attempt: 0 }).collect();
         let prompt = model.tokenizer.encode(&prompt(&problem));
-        (problem, GroupRequest { prompt, streams, randomness: "ab".into(), new_tokens_max: 1024 })
+        (problem, GenerateRequest { prompt, streams, randomness: "ab".into(), new_tokens_max: 1024 })
     }
 
     #[test]

@@ -14,7 +14,7 @@ use grail_miner::ports::{Clock, Now};
 
 use crate::trace::Trace;
 
-/// Wall time at which every simulation begins, in milliseconds since 1970.
+/// Wall time at which every simulation starts, in milliseconds since 1970.
 pub const EPOCH_WALL_MS: u64 = 1_758_700_800_000;
 /// Polls without any progress of time after which a run counts as live-locked.
 const POLLS_PER_INSTANT_MAX: u64 = 100_000;
@@ -39,26 +39,26 @@ struct Task {
 }
 
 impl VirtualTime {
-    /// A world that goes on at this time.
+    /// Creates a world that continues at this time.
     pub fn starting_at(now_ms: u64) -> Self {
         let time = Self::default();
         time.0.now_ms.set(now_ms);
         time
     }
 
-    /// Milliseconds since the simulation began.
+    /// Returns milliseconds since the simulation started.
     pub fn now_ms(&self) -> u64 {
         self.0.now_ms.get()
     }
 
-    /// Add a task; its name appears in failures.
+    /// Adds a task; its name appears in failures.
     pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + 'static) {
         let id = self.next_sequence();
         self.0.tasks.borrow_mut().insert(id, Task { name, future: Box::pin(future) });
         self.0.ready.push(id);
     }
 
-    /// Run all tasks until `main` is done, and give its result.
+    /// Runs all tasks until `main` is done, and returns its result.
     ///
     /// # Panics
     /// On a deadlock (nothing ready and nobody sleeps) and on a live-lock, naming the seed and the tasks.
@@ -92,18 +92,18 @@ impl VirtualTime {
         }
     }
 
-    /// End every task; they hold this clock, so a world would keep itself alive otherwise.
+    /// Ends every task; they hold this clock, so a world would keep itself alive otherwise.
     pub fn end(&self) {
         let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
         drop(tasks);
     }
 
-    /// Keep every wait from now on, with its line in the source, in this trace.
+    /// Keeps every wait from now on, with its line in the source, in this trace.
     pub fn log_to(&self, trace: Trace) {
         *self.0.log.borrow_mut() = Some(trace);
     }
 
-    /// Wait until this time; at once if it has passed.
+    /// Waits until this time; at once if it has passed.
     #[track_caller]
     pub fn sleep_until(&self, at_ms: u64) -> Sleep {
         if let Some(trace) = &*self.0.log.borrow() {
@@ -112,7 +112,7 @@ impl VirtualTime {
         Sleep { time: self.clone(), at_ms, key: None }
     }
 
-    /// Wait this long.
+    /// Waits this long.
     #[track_caller]
     pub fn sleep(&self, ms: u64) -> Sleep {
         self.sleep_until(self.now_ms() + ms)
@@ -192,7 +192,7 @@ impl Clock for SimClock {
 pub struct Notice(Rc<RefCell<(u64, Vec<Waker>)>>);
 
 impl Notice {
-    /// Wake all waiters.
+    /// Wakes all waiters.
     pub fn notify(&self) {
         let waiters = {
             let mut inner = self.0.borrow_mut();
@@ -202,7 +202,7 @@ impl Notice {
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// Wait for the next notice after this call.
+    /// Waits for the next notice after this call.
     pub async fn next(&self) {
         let seen = self.0.borrow().0;
         std::future::poll_fn(|context| {

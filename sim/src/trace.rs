@@ -21,14 +21,14 @@ struct Inner {
 }
 
 impl Trace {
-    /// A trace that also keeps its lines.
+    /// Creates a trace that also keeps its lines.
     pub fn keeping_lines() -> Self {
         let trace = Self::default();
         trace.0.borrow_mut().kept = Some(Vec::new());
         trace
     }
 
-    /// Fold one line in.
+    /// Folds one line in.
     pub fn line(&self, at_ms: u64, kind: &str, text: &str) {
         let inner = &mut *self.0.borrow_mut();
         let line = format!("{at_ms} {kind} {text}\n");
@@ -39,30 +39,30 @@ impl Trace {
         }
     }
 
-    /// The hash over all lines so far, in hex.
+    /// Returns the hash over all lines so far, in hex.
     pub fn hash(&self) -> String {
         hex::encode(self.0.borrow().hash.clone().finalize())
     }
 
-    /// The lines, if they are kept.
+    /// Returns the lines, if they are kept.
     pub fn lines(&self) -> Vec<String> {
         self.0.borrow().kept.clone().unwrap_or_default()
     }
 
-    /// Keep a line without folding it in.
+    /// Keeps a line without folding it in.
     pub fn aside(&self, at_ms: u64, text: &str) {
         if let Some(kept) = &mut self.0.borrow_mut().kept {
             kept.push(format!("{at_ms} {text}\n"));
         }
     }
 
-    /// Fold in what must never happen, and did.
+    /// Folds in what must never happen, and did.
     pub fn violation(&self, at_ms: u64, text: &str) {
         self.line(at_ms, "violation", text);
         self.0.borrow_mut().violations.push(text.to_owned());
     }
 
-    /// What was wrong so far.
+    /// Returns what was wrong so far.
     pub fn violations(&self) -> Vec<String> {
         self.0.borrow().violations.clone()
     }

@@ -20,7 +20,7 @@ pub struct SimValidator {
 }
 
 impl SimValidator {
-    /// A validator of this address.
+    /// Creates a validator of this address.
     pub fn new(
         hotkey: String,
         chain: SimChain,
@@ -31,7 +31,7 @@ impl SimValidator {
         Self { chain, bucket, beacon, judge: Judge::new(hotkey, model) }
     }
 
-    /// Judge one miner's window that is over, at a virtual time.
+    /// Judges one miner's window that is over, at a virtual time.
     pub fn judge(&mut self, miner: &str, uid: u16, window_start: u64, now_ms: u64) -> Judgement {
         // Validators find the bucket through the credentials on chain; without them there is no file.
         let committed = self.chain.commitment_of(miner).is_some() && self.chain.uid(miner).is_some();
@@ -40,7 +40,7 @@ impl SimValidator {
         self.judge.judge(uid, file.as_ref().map(|bytes| bytes.as_slice()), facts)
     }
 
-    /// What every rollout of a file is worth on the chain as it is now; none where the file cannot be read.
+    /// Returns what every rollout of a file is worth on the chain as it is now; none where the file cannot be read.
     pub fn report_everything(&self, bytes: &[u8], miner: &str, window_start: u64, now_ms: u64) -> Option<Report> {
         self.judge.report(bytes, &self.facts(miner, window_start, now_ms), Scope::Everything)
     }
@@ -51,7 +51,7 @@ impl SimValidator {
     }
 }
 
-/// The first block after a window, when validators begin to read it.
+/// The first block after a window, when validators start to read it.
 pub const fn reading_begins(window_start: u64) -> u64 {
     window_start + PROTOCOL.window_blocks
 }

@@ -1,4 +1,4 @@
-//! Everything that exists in one simulation, and what is looked at after each window.
+//! Everything that exists in one simulation, and what is checked after each window.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::health::Health;
 use crate::journal::DiskJournal;
 use crate::ledger::Audit;
 use crate::marks;
-use crate::node::{Life, Node, Watchers};
+use crate::node::{Node, ProcessStart, Watchers};
 use crate::report::{SimReport, WindowResult};
 use crate::safety::{Safety, SafetyLimits};
 use crate::time::VirtualTime;
@@ -42,8 +42,8 @@ const RECEIPT_MS_MAX: u64 = 2 * PROTOCOL.window_blocks * PROTOCOL.block_ms;
 /// The same where the process was killed, which may have taken the receipt with it.
 const CRASHED_RECEIPT_MS_MAX: u64 = 120_000;
 
-/// Where a world begins.
-pub(crate) struct Beginning {
+/// Where a world starts.
+pub(crate) struct InitialState {
     /// Virtual milliseconds.
     pub(crate) now_ms: u64,
     /// The newest block.
@@ -73,9 +73,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(config: &SimConfig, miner: Keypair, beginning: &Beginning) -> Self {
+    pub(crate) fn new(config: &SimConfig, miner: Keypair, initial: &InitialState) -> Self {
         let seed = config.seed;
-        let Beginning { now_ms, head, window, window_ms } = *beginning;
+        let InitialState { now_ms, head, window, window_ms } = *initial;
         let time = VirtualTime::starting_at(now_ms);
         let chain = SimChain::new(seed, time.clone(), head);
         let beacon = Rc::new(SimBeacon::new(seed));
@@ -88,7 +88,7 @@ impl World {
         };
         let validators = (0..config.knobs.validators.max(1)).map(validator).collect();
         let limits = SafetyLimits {
-            groups_in_flight_max: config.profile.groups_in_flight,
+            groups_in_flight_max: config.speed.groups_in_flight,
             groups_max: config.groups_max,
             secrets: secrets(seed),
         };
@@ -124,7 +124,7 @@ impl World {
         }
     }
 
-    /// Whoever sees what the miner is told and asks for.
+    /// Anyone who sees what the miner is told and asks for.
     pub(crate) fn watchers(&self) -> Watchers {
         Watchers {
             time: self.time.clone(),
@@ -139,13 +139,13 @@ impl World {
     }
 
     /// Let its oracle have seen what this one saw.
-    pub(crate) fn has_seen(&self, past: Safety) {
+    pub(crate) fn set_safety(&self, past: Safety) {
         let safety = self.safety.take();
         self.safety.replace(safety.after(past));
     }
 
-    /// Start the chain and the miner; `versions` of objects are taken already.
-    pub(crate) fn start(&self, node: Node, life: Life, versions: u64) {
+    /// Starts the chain and the miner; `versions` of objects are taken already.
+    pub(crate) fn start(&self, node: Node, process: ProcessStart, versions: u64) {
         let hotkey = self.keypair.hotkey().to_ss58();
         if self.config.knobs.log_waits {
             self.time.log_to(self.trace.clone());
@@ -156,18 +156,18 @@ impl World {
         let ports = self.ports(&node, versions);
         let settings = MachineSettings { hotkey: self.keypair.hotkey(), ..machine_settings(&self.config) };
         let machine = Machine::new(settings, machine_secrets(self.config.seed));
-        self.time.spawn("miner", node.mine(machine, life, ports, self.watchers()));
+        self.time.spawn("miner", node.mine(machine, process, ports, self.watchers()));
     }
 
     /// Live through every window, and judge each.
     pub(crate) fn live(self: Rc<Self>, progress: &mut dyn FnMut(&WindowResult)) -> SimReport {
-        // Results are handed out between windows, so that a caller can show them while the run goes on.
+        // Results are handed out between windows, so that a caller can show them while the run continues.
         let windows = (0..self.config.windows).map(|number| {
             let living = self.clone();
             let result = self.time.run(self.config.seed, async move { living.window(number).await });
             progress(&result);
             // A run of a month would otherwise end with every file of it in memory. What is kept is a copy, made when the
-            // window's large buffers are free again: among them it would keep the heap from being used anew.
+            // window's large buffers are free again: among them it would keep the heap from being used again.
             WindowResult { file: None, ..result.clone() }
         });
         let windows = windows.collect();
@@ -186,7 +186,7 @@ impl World {
             chain: Rc::new(ChainLink::new(self.chain.clone(), hotkey, faults.clone())),
             beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), seed)),
             bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), seed).after(versions)),
-            engine: Rc::new(SimEngine::new(time, generator, self.config.profile, faults)),
+            engine: Rc::new(SimEngine::new(time, generator, self.config.speed, faults)),
             journal: Rc::new(node.journal.clone()),
             signer: Rc::new(self.keypair.clone()),
         };
@@ -213,7 +213,7 @@ impl World {
         result
     }
 
-    /// Forget what lies so far back that nobody asks for it any more.
+    /// Forgets what lies so far back that nobody asks for it any more.
     fn forget_before(&self, window_start: u64) {
         self.chain.forget_before(window_start);
         self.safety.borrow_mut().forget_before(window_start);
@@ -222,7 +222,7 @@ impl World {
         self.bucket.remove(&object_key(&self.keypair.hotkey().to_ss58(), before));
     }
 
-    /// What each validator finds when it reads the window.
+    /// Returns what each validator finds when it reads the window.
     async fn judge(&self, window_start: u64) -> (Judgement, Vec<Judgement>) {
         let hotkey = self.keypair.hotkey().to_ss58();
         let count = self.validators.borrow().len();
@@ -258,7 +258,8 @@ impl World {
         }
     }
 
-    /// Whether the process that began a window may have been killed before it could journal that, or before its receipt.
+    /// Returns whether the process that started a window may have been killed before it could journal that, or before its
+    /// receipt.
     fn has_crashed_at_end_of(&self, window_start: u64) -> bool {
         let next_ms = self.chain.block_time_ms(window_start + PROTOCOL.window_blocks).unwrap_or(u64::MAX);
         let grace_ms = 60_000;
@@ -292,7 +293,7 @@ impl World {
         if is_missing && !self.has_crashed_at_end_of(window) {
             self.violation(&format!("liveness: window {window} has no receipt"));
         }
-        // Journal and bucket may need a moment after the receipt, and the process another life after a crash.
+        // The journal and the bucket may need a moment after the receipt, and a crashed miner another start.
         if let Some(before) = window.checked_sub(PROTOCOL.window_blocks).filter(|before| *before >= self.first_window) {
             self.settle(before);
         }
@@ -309,7 +310,7 @@ impl World {
         }
     }
 
-    /// Compare what journal, bucket and receipts say of a window that is long over.
+    /// Compares what journal, bucket and receipts say of a window that is long over.
     fn settle(&self, window_start: u64) {
         let file = self.bucket.object(&object_key(&self.keypair.hotkey().to_ss58(), window_start));
         let stored = file.map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
@@ -333,14 +334,14 @@ impl World {
         self.trace.violation(self.time.now_ms(), text);
     }
 
-    /// Every mark that was reached, those of the faults too.
+    /// Returns every mark that was reached, those of the faults too.
     fn marks(&self) -> BTreeMap<String, u64> {
         let mut marks = self.safety.borrow().marks().clone();
         marks.extend(self.faults.effects().into_iter().map(|(kind, count)| (marks::fault(kind), count)));
         marks
     }
 
-    /// What came of it all.
+    /// Returns what came of it all.
     pub(crate) fn report(&self, windows: Vec<WindowResult>) -> SimReport {
         let mut violations = self.trace.violations();
         violations.extend(self.audit.violations().iter().map(ToString::to_string));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use grail_cuda::TorchProfile;
+use grail_cuda::TorchNumerics;
 
 use super::EnvFileArgument;
 use grail_live::device::DeviceChoice;
@@ -26,7 +26,7 @@ pub struct StopArguments {
     /// Which miner.
     #[command(flatten)]
     pub miner: MinerArgument,
-    /// Let it go on to the end of the window and upload that; without this, what is clean is uploaded at once.
+    /// Let it continue to the end of the window and upload that; without this, what is clean is uploaded at once.
     #[arg(long)]
     pub after_window: bool,
     /// Return at once, and not when it has ended.
@@ -56,15 +56,15 @@ pub struct WhyArguments {
     /// Where the configuration of bucket and chain is.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
-    /// Where proofs are computed again: cuda, cuda:1 for the second card, or cpu. A proof has the bits of what computed it.
+    /// Where proofs are computed again: cuda, cuda:1 for the second GPU, or cpu. A proof has the bits of what computed it.
     #[arg(long, default_value = "cuda", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// The model [default: GRAIL_MODEL_NAME].
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
-    /// Whose bits, on a CUDA device: torch-2.8 or torch-2.10.
-    #[arg(long, default_value = "torch-2.8", value_name = "PROFILE")]
-    pub profile: TorchProfile,
+    /// PyTorch release whose rounding the proofs follow, on a CUDA device: torch-2.8 or torch-2.10.
+    #[arg(long, default_value = "torch-2.8", value_name = "NUMERICS")]
+    pub numerics: TorchNumerics,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -127,7 +127,7 @@ impl Since {
 
 /// Not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no time; write a number with s, m, h or d, such as 24h")]
+#[error("{0:?} is not a time; write a number with s, m, h or d, such as 24h")]
 pub struct SinceError(String);
 
 impl FromStr for Since {

@@ -12,22 +12,22 @@ pub struct ReplayArguments {
     /// Tapes, or folders of tapes.
     #[arg(value_name = "TAPE")]
     pub tapes: Vec<PathBuf>,
-    /// Go on after a difference.
+    /// Continue after a difference.
     #[arg(long)]
     pub lenient: bool,
     /// Replay this many steps only.
     #[arg(long, value_name = "N")]
     pub until: Option<usize>,
-    /// Replay the window that begins with this block only.
+    /// Replay the window that starts with this block only.
     #[arg(long, value_name = "BLOCK")]
     pub window: Option<u64>,
     /// Whose rollouts: as recorded, or proved (and where the seed is known drawn) again and compared.
     #[arg(long, value_enum, default_value_t = ReplayEngine::Recorded)]
     pub engine: ReplayEngine,
-    /// The model of --engine and --fork-at, where the tape does not name it: a folder, a hub id, or `rehearsal`.
+    /// The model of --engine and --fork-at, where the tape does not name it: a folder, a hub id, or `toy`.
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
-    /// Go on from the state after this many steps in the simulated world, until that window and the next are over.
+    /// Continue from the state after this many steps in the simulated world, until that window and the next are over.
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "window", "lenient", "engine"])]
     pub fork_at: Option<usize>,
     /// What the world of --fork-at follows from [default: the recorded seed].
@@ -100,7 +100,7 @@ pub(crate) const EVENT_KINDS: [&str; 16] = [
 /// Which steps of a tape.
 #[derive(Debug, Args)]
 pub struct StepFilter {
-    /// Only of the window that begins with this block.
+    /// Only of the window that starts with this block.
     #[arg(long, value_name = "BLOCK")]
     pub window: Option<u64>,
     /// Only of this kind of event, such as head_moved or group_ready.

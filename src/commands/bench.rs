@@ -39,13 +39,13 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
         output::line(comparison);
     }
     if let Some(configuration) = configuration(&report.measurements) {
-        output::line(format!("what such a card earns: {configuration}"));
+        output::line(format!("what such a GPU earns: {configuration}"));
     }
     if arguments.json {
         output::line(Schema::Bench.stamp(report.json()));
     }
     let is_slower = comparison.is_some_and(|comparison| comparison.regressions().next().is_some());
-    Ok(if is_slower { Exit::No } else { Exit::Success })
+    Ok(if is_slower { Exit::Negative } else { Exit::Success })
 }
 
 /// Longest output of an earlier run that is read.

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::output;
 use crate::args::BundleArguments;
-use crate::exit::{Exit, Told};
+use crate::exit::{Exit, ExitError};
 use crate::outfile::OutFile;
 use grail_config::MinerConfig;
 use grail_live::journal::hotkeys;
@@ -32,10 +32,10 @@ pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
             "nothing is packed, since secrets are found by the configuration: {file} holds no {WRITE_SECRET}; name the \
              miner's own .env with --env-file"
         );
-        return Err(Told::new(Exit::Configuration, text).into());
+        return Err(ExitError::new(Exit::Configuration, text).into());
     }
     let redactor = Redactor::of(&typed, &environment);
-    let config = super::config::document(&typed, &MinerConfig::from_typed(&typed));
+    let config = super::config::document(&typed, &MinerConfig::from_raw(&typed));
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
     let known = hotkeys(&data_folder);
     let only = if let [only] = known.as_slice() { Some(only.as_str()) } else { None };

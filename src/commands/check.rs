@@ -34,5 +34,5 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     for place in difference.places() {
         output::line(format!("source: {place}"));
     }
-    Ok(Exit::No)
+    Ok(Exit::Negative)
 }

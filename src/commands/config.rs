@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 use crate::args::{ConfigArguments, ConfigCommand, ConfigShowArguments};
 use crate::exit::Exit;
-use grail_config::{Candidate, ConfigErrors, KEYS, MinerConfig, Notice, Origin, Shown, TypedConfig};
+use grail_config::{Candidate, ConfigErrors, KEYS, MinerConfig, Notice, Origin, RawConfig, Redacted};
 use grail_observe::contract::Schema;
 use grail_terminal::printable;
 
 pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
     let ConfigCommand::Show(arguments) = &arguments.command;
     let typed = grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref())?;
-    let meant = MinerConfig::from_typed(&typed);
-    let outcome = if meant.is_ok() { Exit::Success } else { Exit::No };
+    let meant = MinerConfig::from_raw(&typed);
+    let outcome = if meant.is_ok() { Exit::Success } else { Exit::Negative };
     if arguments.json {
         super::output::line(Schema::ConfigShow.stamp(document(&typed, &meant)));
     } else {
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
 }
 
 /// One line per key, then what is doubtful and what is wrong.
-fn page(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>, arguments: &ConfigShowArguments) -> String {
+fn page(typed: &RawConfig, meant: &Result<MinerConfig, ConfigErrors>, arguments: &ConfigShowArguments) -> String {
     let names = names(typed);
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut page = String::new();
@@ -39,9 +39,9 @@ fn page(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>, argument
     page
 }
 
-fn line(typed: &TypedConfig, name: &str, with_origin: bool) -> String {
+fn line(typed: &RawConfig, name: &str, with_origin: bool) -> String {
     let Some(setting) = typed.get(name) else { return "(not set)".to_owned() };
-    let value = |candidate: &Candidate| Shown::of(name, &candidate.value).to_string();
+    let value = |candidate: &Candidate| Redacted::of(name, &candidate.value).to_string();
     let mut line = value(&setting.won);
     if with_origin {
         line += &format!("  [{}]", setting.won.origin);
@@ -53,17 +53,17 @@ fn line(typed: &TypedConfig, name: &str, with_origin: bool) -> String {
 }
 
 /// Known names in their order, then what else was typed.
-fn names(typed: &TypedConfig) -> Vec<&str> {
+fn names(typed: &RawConfig) -> Vec<&str> {
     let known = KEYS.iter().map(|key| key.name);
     let others = typed.settings().map(|(name, _)| name).filter(|name| KEYS.iter().all(|key| key.name != *name));
     known.chain(others).collect()
 }
 
-fn notices(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>) -> Vec<Notice> {
+fn notices(typed: &RawConfig, meant: &Result<MinerConfig, ConfigErrors>) -> Vec<Notice> {
     meant.as_ref().map_or_else(|_| typed.notices(), |config| config.notices.clone())
 }
 
-pub(super) fn document(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigErrors>) -> Value {
+pub(super) fn document(typed: &RawConfig, meant: &Result<MinerConfig, ConfigErrors>) -> Value {
     let key = |name: &str| match typed.get(name) {
         None => json!({ "name": name, "value": null }),
         Some(setting) => {
@@ -85,10 +85,12 @@ pub(super) fn document(typed: &TypedConfig, meant: &Result<MinerConfig, ConfigEr
 }
 
 fn candidate(name: &str, candidate: &Candidate) -> Value {
-    let mut object = match Shown::of(name, &candidate.value) {
-        Shown::Plain(text) => json!({ "value": text }),
-        Shown::Secret { bytes, fingerprint } => json!({ "secret": { "bytes": bytes, "sha256_prefix": fingerprint } }),
-        Shown::Hidden => json!({ "secret": {} }),
+    let mut object = match Redacted::of(name, &candidate.value) {
+        Redacted::Plain(text) => json!({ "value": text }),
+        Redacted::Secret { bytes, fingerprint } => {
+            json!({ "secret": { "bytes": bytes, "sha256_prefix": fingerprint } })
+        }
+        Redacted::Hidden => json!({ "secret": {} }),
     };
     object["origin"] = match &candidate.origin {
         Origin::Environment => json!({ "source": "environment" }),

@@ -22,5 +22,5 @@ pub(super) fn run(arguments: &GoldenArguments) -> anyhow::Result<Exit> {
         None => runner.check_fixtures()?,
     };
     output::line(&report);
-    Ok(if report.is_clean() { Exit::Success } else { Exit::No })
+    Ok(if report.is_clean() { Exit::Success } else { Exit::Negative })
 }

@@ -1,10 +1,10 @@
 //! `grail mine`.
 
 mod dying;
+mod messages;
 mod parts;
 mod restart;
 mod signals;
-mod told;
 mod weights;
 
 use std::cell::{Cell, RefCell};
@@ -24,33 +24,33 @@ use tokio::sync::watch;
 
 use crate::args::{MineArguments, is_off};
 use crate::assembly::{self, EngineStartError};
-use crate::exit::{Exit, Told};
+use crate::exit::{Exit, ExitError};
 use crate::{defect, output};
-use grail_config::{Environment, MinerConfig, TypedConfig};
+use grail_config::{Environment, MinerConfig, RawConfig};
 use grail_folder as folder;
 use grail_live::bucket::S3Bucket;
 use grail_live::chain::SubtensorChain;
 use grail_live::clock::SystemClock;
+use grail_live::device::DeviceSet;
 use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use grail_live::journal::{FileJournal, JournalFileError, JournalOptions};
 use grail_live::unix_ms;
 use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
 use grail_observe::{
-    Endpoint, EngineMeter, Log, Metrics, Observers, Progress, Pulse, ReadFrom, ReceiptFormat, Receipts, Samples,
+    EngineMeter, Log, Metrics, MetricsServer, Observers, Progress, Pulse, ReadFrom, ReceiptFormat, Receipts, Samples,
     SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, start_logging, thresholds,
 };
-use grail_operator::doctor::Device;
 use grail_tape::{Header, Recorder, Rotation, TapeFolder};
 use grail_terminal::printable;
 use grail_wallet::{HotkeyWallet, Inputs};
 
+use self::messages::{end_stalled, hotkey_taken, log_checks, prevented, warn_of_journal};
 use self::parts::{
     Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet, refuse_cpu_on_public_networks,
     run_settings, runtime, sampling_seed, spinner,
 };
 use self::restart::{HandedOver, Present, Program, Ready, proven};
 use self::signals::{Hangups, stop_signals};
-use self::told::{found, prevented, refused, stalled, tell_of};
 use self::weights::read_weights;
 
 /// How often it is looked whether the engine is lost.
@@ -64,13 +64,13 @@ const EARLY_UPLOAD_BLOCKS: u64 = 5;
 pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> anyhow::Result<Exit> {
     let hangups = Hangups::listen()?;
     let HandedOver { inputs, before, after_loss } = HandedOver::taken()?;
-    let life = Life { inputs, hangups, after_loss, has_begun: Cell::new(false), wrap };
-    let ended = catch_unwind(AssertUnwindSafe(|| begin(arguments, verbose, &life)));
+    let process = Process { inputs, hangups, after_loss, has_begun: Cell::new(false), wrap };
+    let ended = catch_unwind(AssertUnwindSafe(|| begin(arguments, verbose, &process)));
     let ended = ended.unwrap_or_else(|_| Err(super::panicked().into()));
     match (ended, before) {
         (Ok(Ending::Restart(ready)), _) => Err(ready.go().into()),
         // It was proven, and fails all the same: a model may not fit, or something has changed since.
-        (failed, Some(before)) if !life.has_begun.get() && !matches!(failed, Ok(Ending::Code(Exit::Success))) => {
+        (failed, Some(before)) if !process.has_begun.get() && !matches!(failed, Ok(Ending::Code(Exit::Success))) => {
             let why = failed.err().map_or_else(|| "see above".to_owned(), |error| super::one_line(&error));
             output::aside(format_args!("grail: the miner does not start as it is configured now ({why}); going back"));
             let back = HandedOver { inputs: before, before: None, after_loss };
@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -
 }
 
 /// What a process starts with, and whether it has begun to mine.
-struct Life<'a> {
+struct Process<'a> {
     inputs: Inputs,
     hangups: Hangups,
     /// Whether this process replaced one that had lost its devices.
@@ -93,16 +93,16 @@ struct Life<'a> {
 }
 
 /// Read the configuration, begin the log, and mine.
-fn begin(arguments: &MineArguments, verbose: u8, life: &Life<'_>) -> anyhow::Result<Ending> {
+fn begin(arguments: &MineArguments, verbose: u8, process: &Process<'_>) -> anyhow::Result<Ending> {
     let bars = bars(!arguments.json);
     let environment = grail_config::process_environment();
-    let typed = grail_config::load_with(&environment, arguments.env_file.env_file.as_deref(), &life.inputs)?;
-    let config = MinerConfig::from_typed(&typed)?;
+    let typed = grail_config::load_with(&environment, arguments.env_file.env_file.as_deref(), &process.inputs)?;
+    let config = MinerConfig::from_raw(&typed)?;
     let mut sinks = Sinks::default();
     let loki = sinks.loki(config.logging.loki.as_ref())?;
     let format = arguments.log_format.unwrap_or(config.logging.format);
     start_logging(Verbosity::of(verbose), format, loki, &bars);
-    let ended = mine(arguments, &typed, &environment, &config, &bars, &mut sinks, life);
+    let ended = mine(arguments, &typed, &environment, &config, &bars, &mut sinks, process);
     sinks.finish();
     ended
 }
@@ -110,23 +110,24 @@ fn begin(arguments: &MineArguments, verbose: u8, life: &Life<'_>) -> anyhow::Res
 /// Everything after the log, whose last lines the caller sends.
 fn mine(
     arguments: &MineArguments,
-    typed: &TypedConfig,
+    typed: &RawConfig,
     environment: &Environment,
     config: &MinerConfig,
     bars: &MultiProgress,
     sinks: &mut Sinks,
-    life: &Life<'_>,
+    process: &Process<'_>,
 ) -> anyhow::Result<Ending> {
     for notice in &config.notices {
         tracing::warn!("{}", printable(&notice.to_string()));
     }
-    refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
+    refuse_cpu_on_public_networks(&arguments.device, config.chain.network)?;
     let data_folder = data_folder(arguments, environment)?;
     folder::claim(&data_folder)?;
     // Before anything that takes long, since only the operator can mend a port that is taken.
     let metrics_listen = metrics_listen(arguments, config);
-    let endpoint = metrics_listen.map(|address| Endpoint::listen(address, arguments.metrics_public)).transpose()?;
-    let wallet = Rc::new(open_wallet(config, &life.inputs, true)?);
+    let endpoint =
+        metrics_listen.map(|address| MetricsServer::listen(address, arguments.metrics_public)).transpose()?;
+    let wallet = Rc::new(open_wallet(config, &process.inputs, true)?);
     // A miner that answers is not dying.
     let answers = || {
         let status = Asking::find(&data_folder, Some(wallet.address())).and_then(|mut it| it.ask(Request::Status));
@@ -134,32 +135,31 @@ fn mine(
     };
     let is_taken = |error: &HotkeyLockError| matches!(error, HotkeyLockError::Taken { .. });
     let _lock = match dying::taken(|| HotkeyLock::take(wallet.path()), is_taken, answers) {
-        Err(taken) if is_taken(&taken) => return Ok(Ending::Code(refused(&taken))),
+        Err(taken) if is_taken(&taken) => return Ok(Ending::Code(hotkey_taken(&taken))),
         other => other?,
     };
     let open = || FileJournal::open(&data_folder, wallet.hotkey(), JournalOptions::default());
     let is_locked = |error: &JournalFileError| matches!(error, JournalFileError::Locked { .. });
     let journal = Rc::new(dying::taken(open, is_locked, answers)?);
-    tell_of(&journal);
+    warn_of_journal(&journal);
     let runtime = runtime()?;
     let hub_cache = grail_config::hub_cache(environment);
-    let model = model(arguments.device, config, hub_cache.as_deref())?;
+    let model = model(&arguments.device, config, hub_cache.as_deref())?;
     let local = tokio::task::LocalSet::new();
     let examination =
         local.block_on(&runtime, examined(arguments, typed, config, &wallet, hub_cache.as_deref(), &data_folder))?;
-    found(&examination);
+    log_checks(&examination);
     if let Some(exit) = Exit::of_examination(&examination) {
         prevented(&examination, exit);
         return Ok(Ending::Code(exit));
     }
     // Last, since a model takes long to load.
-    let loading = spinner(bars, "loading the model; kernels are compiled where this card has none yet");
-    let cards = if arguments.device == Device::Cuda { arguments.devices.clone() } else { Vec::new() };
-    let meter = EngineMeter::new(memory_of(cards));
+    let loading = spinner(bars, "loading the model; kernels are compiled where this GPU has none yet");
+    let meter = EngineMeter::new(memory_of(arguments.device.ordinals().to_vec()));
     let failed = |error: EngineStartError| {
         // A device that was lost a moment ago may come back by itself.
-        let exit = if life.after_loss { Exit::Retry } else { Exit::of_engine(&error) };
-        Told::new(exit, super::one_line(&error.into()))
+        let exit = if process.after_loss { Exit::Retry } else { Exit::of_engine(&error) };
+        ExitError::new(exit, super::one_line(&error.into()))
     };
     let (engine, is_lost) = engine(arguments, &model, &meter.watch()).map_err(failed)?;
     loading.finish_and_clear();
@@ -173,10 +173,10 @@ fn mine(
         is_lost,
         meter,
         bars,
-        metrics: endpoint.as_ref().map(Endpoint::address),
+        metrics: endpoint.as_ref().map(MetricsServer::address),
         endpoint,
         sinks,
-        life,
+        process,
     };
     local.block_on(&runtime, mining.run())
 }
@@ -201,9 +201,9 @@ struct Mining<'a> {
     meter: EngineMeter,
     bars: &'a MultiProgress,
     metrics: Option<SocketAddr>,
-    endpoint: Option<Endpoint>,
+    endpoint: Option<MetricsServer>,
     sinks: &'a mut Sinks,
-    life: &'a Life<'a>,
+    process: &'a Process<'a>,
 }
 
 impl Mining<'_> {
@@ -218,7 +218,7 @@ impl Mining<'_> {
         let read_from = ReadFrom { url: bucket.read_url().to_owned(), hotkey, network };
         let sent = bucket.progress();
         let upload: UploadProbe = Arc::new(move || sent.sent_of());
-        let ports = (self.life.wrap)(self.ports(chain.clone(), bucket)?);
+        let ports = (self.process.wrap)(self.ports(chain.clone(), bucket)?);
         let clock = ports.clock.clone();
         let block_ms = self.config.chain.block_ms;
         // Not the miner's own bucket, whose uploads are shown as they progress.
@@ -226,12 +226,12 @@ impl Mining<'_> {
         let guard = BucketGuard::new(bucket, ports.clock.clone(), self.wallet.address(), instance, block_ms);
         match guard.take(self.arguments.take_over).await {
             Ok(()) => {}
-            Err(taken @ GuardError::Taken { .. }) => return Ok(Ending::Code(refused(&taken))),
+            Err(taken @ GuardError::Taken { .. }) => return Ok(Ending::Code(hotkey_taken(&taken))),
             Err(unknown @ GuardError::Unknown(_)) => tracing::warn!("{unknown}"),
         }
         let pulse = Pulse::default();
         let patience = Duration::from_millis(thresholds::STALLED_LOOP_BLOCKS * block_ms).max(Duration::from_secs(60));
-        Watchdog::start(&pulse, patience, stalled).context("the watchdog's thread cannot be started")?;
+        Watchdog::start(&pulse, patience, end_stalled).context("the watchdog's thread cannot be started")?;
         let (settings, secrets) = (self.machine_settings(), self.machine_secrets()?);
         let asked = chain.clone();
         let is_connected = move || asked.endpoints().iter().any(|(_, in_use)| *in_use == Some(true));
@@ -263,19 +263,19 @@ impl Mining<'_> {
             self.config.chain.network.name(),
             self.data_folder.display()
         );
-        self.life.has_begun.set(true);
+        self.process.has_begun.set(true);
         let (lose, mut lost) = watch::channel(None);
-        let is_told = Rc::new(Cell::new(false));
-        let told = is_told.clone();
+        let is_asked_to_stop = Rc::new(Cell::new(false));
+        let stops = is_asked_to_stop.clone();
         let ended = async move {
             tokio::select! {
                 () = stop => {}
                 _ = asked.wait_for(|stopping| *stopping == Stopping::Now) => {}
                 _ = lost.wait_for(Option::is_some) => {}
             }
-            told.set(true);
+            stops.set(true);
         };
-        let is_stopping = || is_told.get() || *asked_too.borrow() != Stopping::No;
+        let is_stopping = || is_asked_to_stop.get() || *asked_too.borrow() != Stopping::No;
         let mine = drive(machine, ports, Limits::for_block_ms(block_ms), &mut observers, Box::pin(ended));
         let keep = async {
             let loss = guard.keep().await;
@@ -292,7 +292,7 @@ impl Mining<'_> {
                 ready = self.reloaded(is_stopping) => Some(Ok(ready)),
                 () = self.engine_lost(is_stopping) => {
                     tracing::error!("the engine's devices are lost to this process; starting it again");
-                    let inputs = self.life.inputs.whole();
+                    let inputs = self.process.inputs.whole();
                     Some(HandedOver { inputs, before: None, after_loss: true }.ready(Program::Running))
                 }
             }
@@ -306,7 +306,7 @@ impl Mining<'_> {
             return Err(super::panicked().into());
         }
         if lose.borrow().is_some() {
-            return Ok(Ending::Code(Exit::Elsewhere));
+            return Ok(Ending::Code(Exit::Unavailable));
         }
         guard.release().await;
         Ok(Ending::Code(Exit::Success))
@@ -328,17 +328,17 @@ impl Mining<'_> {
 
     /// Resolves after a SIGHUP, once a restart is proven to work and is prepared.
     async fn reloaded(&self, is_stopping: impl Fn() -> bool) -> Ready {
-        self.life.hangups.next().await;
+        self.process.hangups.next().await;
         loop {
-            let inputs = self.life.inputs.once();
+            let inputs = self.process.inputs.once();
             let present = Present { metrics: self.metrics, hotkey: self.wallet.path().to_owned() };
             let ready = tokio::select! {
                 proven = proven(self.arguments, &inputs, present) => proven.and_then(|()| {
-                    let before = Some(self.life.inputs.whole());
+                    let before = Some(self.process.inputs.whole());
                     HandedOver { inputs: inputs.whole(), before, after_loss: false }.ready(Program::Present)
                 }),
                 // Asked again, perhaps because something was corrected: the check that is under way is left behind.
-                () = self.life.hangups.next() => continue,
+                () = self.process.hangups.next() => continue,
             };
             match ready {
                 Ok(_) if is_stopping() => tracing::warn!("SIGHUP changes nothing any more: the miner is stopping"),
@@ -351,7 +351,7 @@ impl Mining<'_> {
                     super::one_line(&error)
                 ),
             }
-            self.life.hangups.next().await;
+            self.process.hangups.next().await;
         }
     }
 
@@ -445,9 +445,9 @@ impl Mining<'_> {
     }
 
     fn header(&self, settings: &MachineSettings, secrets: &MachineSecrets) -> Header {
-        let engine = if self.arguments.device == Device::Cuda { "cuda" } else { "cpu" };
+        let engine = if self.arguments.device == DeviceSet::Cpu { "cpu" } else { "cuda" };
         let header = Header::of(settings, secrets, engine).with_model(&self.config.model_name);
-        if engine == "cuda" { header.with_numerics(self.arguments.profile.name()) } else { header }
+        if engine == "cuda" { header.with_numerics(self.arguments.numerics.name()) } else { header }
     }
 
     fn machine_secrets(&self) -> anyhow::Result<MachineSecrets> {

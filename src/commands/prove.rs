@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &ProveArguments) -> anyhow::Result<Exit> {
     let pass = match arguments.device {
         DeviceChoice::Cpu => on_the_processor(arguments, &tokens)?,
         DeviceChoice::Cuda(ordinal) => {
-            let prover = DeviceProver::open(&arguments.model, ordinal, arguments.profile)?;
+            let prover = DeviceProver::open(&arguments.model, ordinal, arguments.numerics)?;
             prover.pass(&tokens, tokens.len(), &arguments.randomness)?
         }
     };
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &ProveArguments) -> anyhow::Result<Exit> {
 
 fn on_the_processor(arguments: &ProveArguments, tokens: &[u32]) -> anyhow::Result<ProofPass> {
     let engine = match arguments.model.as_str() {
-        "rehearsal" => CpuEngine::rehearsal()?,
+        "toy" => CpuEngine::toy()?,
         folder => CpuEngine::from_folder(folder.as_ref())?,
     };
     Ok(engine.proof_pass(tokens, &arguments.randomness)?)

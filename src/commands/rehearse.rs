@@ -1,4 +1,4 @@
-//! `grail sim --profile gpu=…`: what a card would earn among rivals, as text, JSON and a page.
+//! `grail sim --speed gpu=…`: what a card would earn among rivals, as text, JSON and a page.
 
 use anyhow::anyhow;
 use grail_sim::rehearsal::{Card, Rehearsal};
@@ -13,13 +13,13 @@ use grail_operator::rehearsal::{object, page, text};
 /// Rivals where none are stated.
 const RIVALS: u32 = 40;
 
-/// Whether these arguments ask for a rehearsal on paper: a profile with stated speeds, or rivals.
+/// Whether these arguments ask for a rehearsal on paper: a speed with stated speeds, or rivals.
 pub(super) fn is_wanted(arguments: &SimArguments) -> bool {
-    arguments.rivals.is_some() || arguments.profile.contains('=')
+    arguments.rivals.is_some() || arguments.speed.contains('=')
 }
 
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
-    let card = Card::parse(&arguments.profile).map_err(|error| anyhow!("--profile: {error}"))?;
+    let card = Card::parse(&arguments.speed).map_err(|error| anyhow!("--speed: {error}"))?;
     let file = arguments.html.as_deref().map(|path| OutFile::open(path, "--html")).transpose()?;
     let rehearsal = Rehearsal {
         seed: arguments.seed,
@@ -31,12 +31,12 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     };
     let report = rehearsal.report();
     if let Some(file) = file {
-        file.write(page(&arguments.profile, &rehearsal, &report).as_bytes())?;
+        file.write(page(&arguments.speed, &rehearsal, &report).as_bytes())?;
     }
     if arguments.json {
-        output::line(Schema::Rehearsal.stamp(object(&arguments.profile, &rehearsal, &report)));
+        output::line(Schema::Rehearsal.stamp(object(&arguments.speed, &rehearsal, &report)));
     } else {
-        output::line(text(&arguments.profile, &rehearsal, &report));
+        output::line(text(&arguments.speed, &rehearsal, &report));
     }
     Ok(Exit::Success)
 }

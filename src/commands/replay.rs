@@ -74,9 +74,9 @@ impl Verdict {
     const fn exit(self) -> Exit {
         match self {
             Self::Equal => Exit::Success,
-            Self::Diverged => Exit::No,
+            Self::Diverged => Exit::Negative,
             Self::Unreadable => Exit::Usage,
-            Self::OtherEnvironment => Exit::Elsewhere,
+            Self::OtherEnvironment => Exit::Unavailable,
             Self::NoDevice => Exit::Configuration,
         }
     }

@@ -32,12 +32,13 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     }
     let config = grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref())
         .map_err(anyhow::Error::from)
-        .and_then(|typed| Ok(MinerConfig::from_typed(&typed)?));
+        .and_then(|typed| Ok(MinerConfig::from_raw(&typed)?));
     let chain = config.and_then(|config| Ok(assembly::chain_to_ask(&config.chain)?));
     let known = hotkeys(&data_folder);
     let only = if let [only] = known.as_slice() { Some(only.as_str()) } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let runtime =
+        runtime.context("no asynchronous runtime; the operating system refuses more file descriptors or threads")?;
     let hotkey = arguments.miner.hotkey.as_deref().or(only);
     let weight = runtime.block_on(tokio::task::LocalSet::new().run_until(weight_now(&chain, hotkey)));
     let since = arguments

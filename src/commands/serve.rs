@@ -83,7 +83,7 @@ fn follow(arguments: &ServeArguments, served: &Served) -> Exit {
     notice(arguments, format!("{accepted} of {} accepted", counted(judged, "judged window")));
     notice(arguments, resumption(served.env_file()));
     let is_short = arguments.windows.is_some_and(|windows| judged < windows);
-    if accepted < judged || is_short { Exit::No } else { Exit::Success }
+    if accepted < judged || is_short { Exit::Negative } else { Exit::Success }
 }
 
 /// What stays in the folder, and how to go on with it.
@@ -134,7 +134,8 @@ fn read_lines(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
 /// SIGINT and SIGTERM are caught from here on, not only once the thread that waits for them runs.
 fn listen_for_signals(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let runtime =
+        runtime.context("no asynchronous runtime; the operating system refuses more file descriptors or threads")?;
     let [mut interrupt, mut terminate] = {
         let _within = runtime.enter();
         let caught = |kind| signal(kind).context("the system gives no signal handler");

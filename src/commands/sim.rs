@@ -12,7 +12,7 @@ use grail_engine::CpuEngine;
 use grail_miner::driver::Observer;
 use grail_miner::machine::WindowOutcome;
 use grail_sim::case::{Case, FORMAT};
-use grail_sim::engine::{Generator, SpeedProfile};
+use grail_sim::engine::{EngineSpeed, Generator};
 use grail_sim::faults::{FaultKind, Faults};
 use grail_sim::hindsight::{Earnings, Hindsight};
 use grail_sim::run::{SimConfig, SimReport, WindowResult, machine_secrets, machine_settings, simulate};
@@ -33,7 +33,7 @@ use grail_terminal::{counted, table};
 
 /// Longest .case file; a swarm's have a few KB.
 const CASE_BYTES_MAX: usize = 16 << 20;
-/// Groups per window with the rehearsal model, whose inference costs real time: what a validator checks whole.
+/// Groups per window with the toy model, whose inference costs real time: what a validator checks whole.
 const TINY_GROUPS_MAX: u32 = 5;
 
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     }
     let bar = progress_bar(config.windows);
     let mut write_error = None;
-    let hindsight = Rc::new(RefCell::new(Hindsight::new(config.profile, config.groups_max)));
+    let hindsight = Rc::new(RefCell::new(Hindsight::new(config.speed, config.groups_max)));
     let gatherer = arguments.html.as_ref().map(|_| Rc::new(RefCell::new(Gatherer::default())));
     let mut observers: Vec<Box<dyn Observer>> = vec![Box::new(hindsight.clone())];
     if let Some(folder) = arguments.tape.as_ref().filter(|folder| !is_off(folder)) {
@@ -103,7 +103,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     }
     // A scenario says itself how many violations are right.
     let is_well = if scenario.is_some() { unmet.is_empty() } else { report.violations.is_empty() };
-    Ok(if is_well { Exit::Success } else { Exit::No })
+    Ok(if is_well { Exit::Success } else { Exit::Negative })
 }
 
 /// Prints every fault with its meaning.
@@ -146,17 +146,17 @@ pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
             ..case.config(Rc::new(SyntheticModel::default()))
         });
     }
-    let names = || SpeedProfile::ALL.map(|profile| profile.name).join(", ");
-    let profile = SpeedProfile::named(&arguments.profile)
-        .ok_or_else(|| anyhow!("unknown speed profile {:?}; use one of {}", arguments.profile, names()))?;
+    let names = || EngineSpeed::ALL.map(|speed| speed.name).join(", ");
+    let speed = EngineSpeed::named(&arguments.speed)
+        .ok_or_else(|| anyhow!("unknown speed {:?}; use one of {}", arguments.speed, names()))?;
     let faults: Faults = arguments.faults.parse()?;
     let generator: Rc<dyn Generator> = match arguments.engine {
-        EngineChoice::Tiny => Rc::new(CpuEngine::rehearsal().context("the embedded rehearsal model is damaged")?),
+        EngineChoice::Toy => Rc::new(CpuEngine::toy().context("the embedded toy model is damaged")?),
         EngineChoice::Synthetic => Rc::new(SyntheticModel::default()),
     };
     let groups_max = match (arguments.groups_max, arguments.engine) {
         (Some(0), _) | (None, EngineChoice::Synthetic) => None,
-        (None, EngineChoice::Tiny) => Some(TINY_GROUPS_MAX),
+        (None, EngineChoice::Toy) => Some(TINY_GROUPS_MAX),
         (some, _) => some,
     };
     Ok(SimConfig {
@@ -165,7 +165,7 @@ pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
         use_drand: !arguments.no_drand,
         policy: arguments.policy.into(),
         keep_trace: arguments.trace.is_some(),
-        ..SimConfig::new(generator, profile, arguments.seed, arguments.windows)
+        ..SimConfig::new(generator, speed, arguments.seed, arguments.windows)
     })
 }
 
@@ -184,11 +184,11 @@ pub(crate) fn read_case(path: &Path) -> anyhow::Result<Case> {
 
 fn introduction(engine: EngineChoice, config: &SimConfig) -> String {
     let model = match engine {
-        EngineChoice::Tiny => "the embedded rehearsal model, run on this CPU",
+        EngineChoice::Toy => "the embedded toy model, run on this CPU",
         EngineChoice::Synthetic => "answers by seed and proofs by formula",
     };
     let limit = config.groups_max.map_or(String::new(), |max| format!(", at most {} a window", counted(max, "group")));
-    let SpeedProfile { name, what, .. } = config.profile;
+    let EngineSpeed { name, what, .. } = config.speed;
     format!(
         "Rehearsing {}, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
         counted(config.windows, "window"),

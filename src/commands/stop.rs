@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::args::{MinerArgument, StopArguments};
 use crate::exit::Exit;
 use crate::output;
-use grail_observe::control::{Asking, Request, Status, Stopping};
+use grail_observe::control::{Asking, MinerStatus, Request, Stopping};
 
 /// How often it is looked whether it has ended.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
@@ -14,7 +14,7 @@ pub(super) fn run(arguments: &StopArguments) -> anyhow::Result<Exit> {
     let mut asking = find(&arguments.miner)?;
     let request = if arguments.after_window { Request::StopAfterWindow } else { Request::Stop };
     let status = asking.ask(request)?;
-    output::aside(told(&status));
+    output::aside(text_of(&status));
     // What no longer answers has ended.
     while !arguments.no_wait && asking.ask(Request::Status).is_ok() {
         std::thread::sleep(LOOK_AROUND);
@@ -28,7 +28,7 @@ pub(super) fn find(miner: &MinerArgument) -> anyhow::Result<Asking> {
     Ok(Asking::find(&folder, miner.hotkey.as_deref())?)
 }
 
-fn told(status: &Status) -> String {
+fn text_of(status: &MinerStatus) -> String {
     match (status.stopping, &status.window) {
         (Stopping::AfterWindow, Some(window)) => format!(
             "the miner ends after the upload of window {}, which begins in {:.0} s",

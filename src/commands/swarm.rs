@@ -78,7 +78,7 @@ fn show(summary: &Summary, dir: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 fn exit_code(summary: &Summary, require_marks: bool) -> Exit {
-    if summary.is_clean(require_marks) { Exit::Success } else { Exit::No }
+    if summary.is_clean(require_marks) { Exit::Success } else { Exit::Negative }
 }
 
 /// Most objects that are looked at below an address.

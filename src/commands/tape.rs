@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::output;
 use super::replay::tapes;
 use crate::args::{StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments, TapeShowArguments};
-use crate::exit::{Exit, Told};
+use crate::exit::{Exit, ExitError};
 use crate::outfile::OutFile;
 use grail_observe::contract::Schema;
 use grail_tape::{Step, Tape};
@@ -103,7 +103,8 @@ fn show(arguments: &TapeShowArguments) -> anyhow::Result<Exit> {
 }
 
 fn export(arguments: &TapeExportArguments) -> anyhow::Result<Exit> {
-    let out = arguments.out.as_deref().map(|path| Ok::<_, Told>((path, OutFile::open(path, "--out")?))).transpose()?;
+    let out =
+        arguments.out.as_deref().map(|path| Ok::<_, ExitError>((path, OutFile::open(path, "--out")?))).transpose()?;
     let tape = Tape::read(&arguments.tape)?;
     let Some((path, out)) = out else {
         for line in lines(&tape, &arguments.filter)? {
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn ages_are_told_in_the_unit_that_fits() {
-        let told = [5, 119, 3_599, 7_200, 3 * 86_400].map(age);
-        assert_eq!(told, ["5 s", "119 s", "59 min", "2 h", "3 days"]);
+        let texts = [5, 119, 3_599, 7_200, 3 * 86_400].map(age);
+        assert_eq!(texts, ["5 s", "119 s", "59 min", "2 h", "3 days"]);
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::output;
 use crate::args::VerifyArguments;
-use crate::exit::{Exit, Told};
+use crate::exit::{Exit, ExitError};
 use grail_folder::bounded;
 use grail_observe::contract::Schema;
 use grail_operator::judge::{Judging, judge};
@@ -29,7 +29,7 @@ const HASH_CHARS: usize = 70;
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
     let document = read(&arguments.file)?;
     let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
-    let judging = Judging { device: arguments.device, model: &arguments.model, profile: arguments.profile };
+    let judging = Judging { device: arguments.device, model: &arguments.model, numerics: arguments.numerics };
     let report = judge(&document, &judging, scope, |limits| facts(arguments, &document, limits))?;
     let other_hash = other_hash(&report, &document);
     if arguments.json {
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
     }
     Ok(match report.verdict {
         Verdict::Accepted { .. } => Exit::Success,
-        Verdict::Rejected { .. } => Exit::No,
+        Verdict::Rejected { .. } => Exit::Negative,
         Verdict::Ignored(_) | Verdict::GaveUp(_) => Exit::Usage,
     })
 }
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
 fn read(path: &Path) -> anyhow::Result<Value> {
     let shown = path.display();
     let unreadable = |error| {
-        Told::new(Exit::of_file(&error), format!("cannot read {shown} ({error}); give the path of a window file"))
+        ExitError::new(Exit::of_file(&error), format!("cannot read {shown} ({error}); give the path of a window file"))
     };
     let bytes = bounded::read(path, UNPACKED_BYTES_MAX).map_err(unreadable)?;
     unpack(&bytes).with_context(|| format!("{shown} is no window file"))

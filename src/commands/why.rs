@@ -10,7 +10,7 @@ use grail_verify::Scope;
 use super::output;
 use crate::args::WhyArguments;
 use crate::assembly;
-use crate::exit::{Exit, Told};
+use crate::exit::{Exit, ExitError};
 use grail_config::MinerConfig;
 use grail_observe::contract::Schema;
 use grail_operator::judge::{Judging, judge};
@@ -25,8 +25,8 @@ pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
     }
     Ok(match why.conclusion.kind {
         ConclusionKind::Well => Exit::Success,
-        ConclusionKind::Unknown => Exit::Elsewhere,
-        _ => Exit::No,
+        ConclusionKind::Unknown => Exit::Unavailable,
+        _ => Exit::Negative,
     })
 }
 
@@ -35,13 +35,13 @@ fn find_out(arguments: &WhyArguments) -> anyhow::Result<Why> {
     let environment = grail_config::process_environment();
     let config = grail_config::load(&environment, arguments.env_file.env_file.as_deref())
         .map_err(anyhow::Error::from)
-        .and_then(|typed| Ok(MinerConfig::from_typed(&typed)?));
+        .and_then(|typed| Ok(MinerConfig::from_raw(&typed)?));
     let data_folder = data_folder(arguments.miner.data_dir.clone())?;
     let named = arguments.model.clone().or_else(|| config.as_ref().ok().map(|config| config.model_name.clone()));
-    let named = named.unwrap_or_else(|| "rehearsal".to_owned());
+    let named = named.unwrap_or_else(|| "toy".to_owned());
     let folder = grail_config::model_folder(&named, grail_config::hub_cache(&environment).as_deref());
     let model = folder.map_or(named, |folder| folder.display().to_string());
-    let judging = Judging { device: arguments.device, model: &model, profile: arguments.profile };
+    let judging = Judging { device: arguments.device, model: &model, numerics: arguments.numerics };
     let sources = Sources {
         data_folder: &data_folder,
         hotkey: arguments.miner.hotkey.as_deref(),
@@ -52,13 +52,14 @@ fn find_out(arguments: &WhyArguments) -> anyhow::Result<Why> {
         judge: &|document, facts| judge(document, &judging, Scope::Everything, facts),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let runtime =
+        runtime.context("no asynchronous runtime; the operating system refuses more file descriptors or threads")?;
     Ok(runtime.block_on(tokio::task::LocalSet::new().run_until(gather(arguments.window, &sources))))
 }
 
 /// The miner's data folder.
-pub(super) fn data_folder(named: Option<PathBuf>) -> Result<PathBuf, Told> {
+pub(super) fn data_folder(named: Option<PathBuf>) -> Result<PathBuf, ExitError> {
     named.or_else(|| grail_config::data_folder(&grail_config::process_environment())).ok_or_else(|| {
-        Told::new(Exit::Configuration, "no home folder is known; name the miner's data folder with --data-dir")
+        ExitError::new(Exit::Configuration, "no home folder is known; name the miner's data folder with --data-dir")
     })
 }

@@ -140,7 +140,7 @@ fn documents_that_name_no_wallet_or_window() {
     "#);
 }
 
-/// A validator has a verdict on these, which is an answer and stands on standard output.
+/// A validator has a verdict on these, which is an answer and is on standard output.
 #[test]
 fn documents_of_odd_types_get_a_verdict_and_a_remedy() {
     let folder = folder("odd-types");
@@ -235,7 +235,7 @@ fn options_of_sim_that_cannot_be_used() {
         ("--faults", "becon-outage"),
         ("--faults", "slow-engine,,beacon-outage"),
         ("--faults", ""),
-        ("--profile", "warp"),
+        ("--speed", "warp"),
         ("--out", "a-file"),
         ("--out", "a-file/below"),
         ("--trace", "."),
@@ -254,8 +254,8 @@ fn options_of_sim_that_cannot_be_used() {
       grail: unknown fault ""; use none, random, or names that `grail sim --list-faults` shows
     --faults ""
       grail: unknown fault ""; use none, random, or names that `grail sim --list-faults` shows
-    --profile "warp"
-      grail: unknown speed profile "warp"; use one of a100, h200, reference
+    --speed "warp"
+      grail: unknown speed "warp"; use one of a100, h100, h200, reference
     --out "a-file"
       grail: cannot write a-file (File exists (os error 17)); give --out a path that can be written
     --out "a-file/below"
@@ -267,18 +267,18 @@ fn options_of_sim_that_cannot_be_used() {
     "#);
 }
 
-/// What a page or a chat adds to a copied command line; a file of such a name is a file all the same.
+/// What a page or a chat adds to a copied command line; a file of such a name is a file anyway.
 #[test]
 fn what_nobody_sees_in_an_argument_is_told_by_its_place() {
     let folder = folder("invisible-arguments");
     let options = [["--seed", "1\u{200b}"], ["--faults", "\u{feff}none"], ["--faults=no\u{a0}ne", "--json"]];
-    for ([first, second], told) in options.into_iter().zip([
+    for ([first, second], reported) in options.into_iter().zip([
         "argument 3 (`1\\u{200b}`) holds U+200B (zero-width space) as character 2 of 2;",
         "argument 3 (`\\u{feff}none`) holds U+FEFF (byte order mark) as character 1 of 5;",
         "argument 2 (`--faults=no\\u{a0}ne`) holds U+00A0 (no-break space) as character 12 of 14;",
     ]) {
         let finished = grail(&folder, &["sim", first, second]);
-        assert!(finished.code == Some(2) && finished.stderr.starts_with(&format!("grail: {told}")), "{finished:?}");
+        assert!(finished.code == Some(2) && finished.stderr.starts_with(&format!("grail: {reported}")), "{finished:?}");
         assert_eq!(finished.stdout.contains("\"kind\":\"usage\""), second == "--json", "{finished:?}");
     }
     let name = "a\u{202f}picture.json";

@@ -16,7 +16,7 @@ const BLOCK_HASH: &str = "0x6bd42698f399072f86cc29260398b173485187699702c1b2a33a
 const MEMORY_KIB: u32 = 3_500_000;
 const MIB: usize = 1 << 20;
 
-/// The command under the limit; where an allocation fails, the process is aborted.
+/// Returns the command under the limit; where an allocation fails, the process is aborted.
 fn limited(folder: &Path, arguments: &[&str]) -> Finished {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("ulimit -v {MEMORY_KIB} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_grail")]);
@@ -84,7 +84,7 @@ fn tape(folder: &Path, name: &str, count: usize, payload: &[u8]) {
     fs::write(folder.join(name), file).unwrap();
 }
 
-/// A state of MessagePack: this, then so many of those.
+/// Returns a state of MessagePack: this, then so many of those.
 fn state(opening: u8, count: usize, items: &[u8]) -> Vec<u8> {
     let mut payload = b"\x81\xa5State".to_vec();
     payload.push(opening);
@@ -98,7 +98,7 @@ const LIST: u8 = 0xdd;
 
 fn folder_with_a_tape(name: &str) -> PathBuf {
     let folder = folder(name);
-    let sim = ["sim", "--engine", "synthetic", "--profile", "reference", "--windows", "1", "--groups-max", "1"];
+    let sim = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "1", "--groups-max", "1"];
     let finished = grail(&folder, &[&sim[..], &["--tape", "tapes"]].concat());
     assert_eq!(finished.code, Some(0), "{finished:?}");
     fs::rename(folder.join("tapes/0-0.tape"), folder.join("honest.tape")).unwrap();

@@ -4,15 +4,16 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::doctor_world::{PHRASE, World, codes};
 use grail::exit::Exit;
+use grail_live::device::DeviceSet;
 use grail_loopback::drand::{honest, json, randomness, signature};
 use grail_loopback::node::{NETUID, trouble};
 use grail_loopback::s3::{BUCKET, READ, ReadKey, S3Server, WRITE};
 use grail_loopback::scripted::{Answer, Server, dead_url, response};
 use grail_miner::ports::{Chain, Signer};
-use grail_operator::doctor::{Device, Examination, Hindrance, Limits, Obstacle, Status, document, page};
+use grail_operator::doctor::{CheckStatus, Examination, Hindrance, Limits, Obstacle, document, page};
 use grail_serve::chain::State;
 
-/// The check of this code; there must be one.
+/// Returns the check of this code; there must be one.
 fn check<'a>(examination: &'a Examination, code: &str) -> &'a grail_operator::doctor::Check {
     let found = examination.checks.iter().find(|check| check.code == code);
     found.unwrap_or_else(|| panic!("no {code} in\n{}", page(examination, false)))
@@ -21,7 +22,7 @@ fn check<'a>(examination: &'a Examination, code: &str) -> &'a grail_operator::do
 /// The one failure is this; whether mining must not start is as expected.
 fn assert_fails(examination: &Examination, code: &str, is_obstacle: bool) {
     let shown = page(examination, false);
-    assert_eq!(codes(examination, Status::Failure), [code], "{shown}");
+    assert_eq!(codes(examination, CheckStatus::Failure), [code], "{shown}");
     assert_eq!(examination.obstacles().next().is_some(), is_obstacle, "{shown}");
     assert!(check(examination, code).remedy.as_ref().is_some_and(|remedy| !remedy.is_empty()), "{shown}");
 }
@@ -51,7 +52,7 @@ async fn a_healthy_world_is_found_so() {
     ok       bucket.read_only    the store does not let the read key write
     ok       bucket.delete       the write key deleted it again
     ok       gpu.device          the CPU, which will do on a custom network
-    ok       model.files         the rehearsal model, in the binary
+    ok       model.files         the toy model, in the binary
     ok       disk.folder         [folder] can be written to
     ok       disk.free           [N] MiB
     ok       clock.chain         our clock is not behind the newest block
@@ -91,7 +92,7 @@ async fn a_hotkey_that_others_can_read_is_refused() {
     assert_fails(&examination, "wallet.permissions", true);
     assert!(check(&examination, "wallet.permissions").remedy.as_ref().unwrap().contains("chmod 600"));
     assert_eq!(check(&examination, "chain.registration").value, "needs wallet.hotkey");
-    assert_eq!(check(&examination, "chain.endpoint").status, Status::Ok, "nodes need no hotkey of ours");
+    assert_eq!(check(&examination, "chain.endpoint").status, CheckStatus::Ok, "nodes need no hotkey of ours");
 }
 
 #[tokio::test]
@@ -100,7 +101,7 @@ async fn an_unregistered_hotkey_is_told_and_keeps_the_miner_from_starting() {
     let examination = world.examined().await;
     assert_fails(&examination, "chain.registration", true);
     assert!(check(&examination, "chain.registration").remedy.as_ref().unwrap().contains("btcli subnet register"));
-    assert_eq!(check(&examination, "chain.commitment").status, Status::Warning, "there is none yet");
+    assert_eq!(check(&examination, "chain.commitment").status, CheckStatus::Warning, "there is none yet");
 }
 
 #[tokio::test]
@@ -112,7 +113,7 @@ async fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     assert_eq!(check(&examination, "chain.registration").hindrance, Some(Hindrance::Passing), "{shown}");
     assert_eq!((examination.obstacles().count(), examination.may_mine()), (0, false), "{shown}");
     assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry));
-    // A good node decides, wherever it stands in the list.
+    // A good node decides, wherever it is in the list.
     let good = grail_loopback::node::start(State::new("good")).await;
     good.state().register(NETUID, world.wallet().hotkey(), 7);
     let both = format!("{},{}", world.node.address(), good.address());
@@ -132,7 +133,7 @@ async fn a_clock_that_is_off_is_a_matter_of_waiting() {
     let world = World::healthy("skewed").await.with("R2_ENDPOINT_URL", &store.url());
     let examination = world.examined().await;
     let shown = page(&examination, false);
-    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"], "{shown}");
+    assert_eq!(codes(&examination, CheckStatus::Failure), ["bucket.write", "bucket.read"], "{shown}");
     assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("NTP"), "{shown}");
     assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry), "{shown}");
     assert!(!examination.may_mine());
@@ -144,7 +145,7 @@ async fn another_commitment_is_told_and_a_published_write_key_refused() {
     let chain = world.chain();
     chain.commit(&grail_loopback::node::credentials(1)).await.unwrap();
     let examination = world.examined().await;
-    assert_eq!(codes(&examination, Status::Warning), ["chain.commitment"]);
+    assert_eq!(codes(&examination, CheckStatus::Warning), ["chain.commitment"]);
     let published = format!("{:<32}{:<32}{:<64}", BUCKET, WRITE.0, WRITE.1);
     chain.commit(published.as_bytes()).await.unwrap();
     assert_fails(&world.examined().await, "chain.commitment", true);
@@ -227,7 +228,7 @@ async fn a_web_page_in_the_stores_place_says_nothing_about_keys() {
     let world = World::healthy("portal").await.with("R2_ENDPOINT_URL", &store.url());
     let examination = world.examined().await;
     let shown = page(&examination, false);
-    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"], "{shown}");
+    assert_eq!(codes(&examination, CheckStatus::Failure), ["bucket.write", "bucket.read"], "{shown}");
     assert!(examination.obstacles().next().is_none(), "it may pass: {shown}");
     let value = &check(&examination, "bucket.write").value;
     assert!(value.contains("portal") && value.contains("Sign in") && !shown.contains("lacks permission"), "{shown}");
@@ -240,8 +241,8 @@ async fn the_bucket_in_the_servers_address_is_told_and_harmless() {
     let world = world.with("R2_ENDPOINT_URL", &url);
     let examination = world.examined().await;
     let shown = page(&examination, false);
-    assert_eq!(codes(&examination, Status::Failure), [""; 0], "{shown}");
-    assert_eq!(codes(&examination, Status::Warning), ["config.notice"], "{shown}");
+    assert_eq!(codes(&examination, CheckStatus::Failure), [""; 0], "{shown}");
+    assert_eq!(codes(&examination, CheckStatus::Warning), ["config.notice"], "{shown}");
     assert!(check(&examination, "config.notice").value.contains("holds the bucket's name"), "{shown}");
     assert!(check(&examination, "bucket.read").value.ends_with(&format!("http://{}/{BUCKET}", world.s3.address)));
     let world = world.with("R2_ENDPOINT_URL", &format!("{url}/further"));
@@ -252,7 +253,7 @@ async fn the_bucket_in_the_servers_address_is_told_and_harmless() {
 async fn a_missing_bucket_is_told() {
     let world = World::healthy("bucket").await.with("R2_ACCOUNT_ID", "elsewhere");
     let examination = world.examined().await;
-    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read"]);
+    assert_eq!(codes(&examination, CheckStatus::Failure), ["bucket.write", "bucket.read"]);
     assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("create it"));
     assert_eq!(Exit::of_examination(&examination), Some(Exit::Configuration));
     let named = World::healthy("named").await.with("R2_BUCKET_ID", "elsewhere");
@@ -274,14 +275,14 @@ async fn clocks_that_differ_are_told() {
     world.set_chain_clock(3_600_000).await;
     let examination = world.examined().await;
     for code in ["clock.chain", "clock.beacon", "clock.bucket"] {
-        assert_eq!(check(&examination, code).status, Status::Failure, "{}", page(&examination, false));
+        assert_eq!(check(&examination, code).status, CheckStatus::Failure, "{}", page(&examination, false));
     }
     assert!(check(&examination, "clock.chain").value.ends_with(" s behind"));
     assert!(check(&examination, "clock.bucket").value.ends_with(" s ahead"));
     world.set_chain_clock(-3_600_000).await;
     let examination = world.examined().await;
-    assert_eq!(check(&examination, "chain.head").status, Status::Failure);
-    assert_eq!(check(&examination, "clock.chain").status, Status::Ok);
+    assert_eq!(check(&examination, "chain.head").status, CheckStatus::Failure);
+    assert_eq!(check(&examination, "clock.chain").status, CheckStatus::Ok);
 }
 
 #[tokio::test]
@@ -295,7 +296,7 @@ async fn a_beacon_that_lies_is_told_from_one_that_is_silent() {
     assert_fails(&world.examined().await, "beacon.signature", false);
     let world = World::healthy("silent").await.with_relay(Server::always(Answer::Silence));
     let examination = world.examined_within(Limits { call_ms: 600, ..Limits::default() }).await;
-    assert_eq!(codes(&examination, Status::Warning), ["beacon.relay"]);
+    assert_eq!(codes(&examination, CheckStatus::Warning), ["beacon.relay"]);
 }
 
 #[tokio::test]
@@ -313,12 +314,12 @@ async fn endpoints_that_do_not_answer_end_nothing() {
     }
     let world = world.with("BT_CHAIN_ENDPOINT", &format!("{dead},{silent},{good}"));
     let examination = world.examined_within(limits).await;
-    assert_eq!(codes(&examination, Status::Warning), ["chain.endpoint", "chain.endpoint"]);
-    assert_eq!(check(&examination, "chain.registration").status, Status::Ok, "{}", page(&examination, false));
+    assert_eq!(codes(&examination, CheckStatus::Warning), ["chain.endpoint", "chain.endpoint"]);
+    assert_eq!(check(&examination, "chain.registration").status, CheckStatus::Ok, "{}", page(&examination, false));
     let store = Server::always(Answer::Silence);
     let world = World::healthy("store").await.with("R2_ENDPOINT_URL", &store.url());
     let examination = world.examined_within(limits).await;
-    assert_eq!(codes(&examination, Status::Failure), ["bucket.write", "bucket.read", "bucket.delete"]);
+    assert_eq!(codes(&examination, CheckStatus::Failure), ["bucket.write", "bucket.read", "bucket.delete"]);
     assert!(examination.obstacles().next().is_none(), "a silent store may heal");
 }
 
@@ -351,7 +352,7 @@ async fn public_networks_want_the_card_and_the_model() {
     let obstacles: Vec<&str> = examination.obstacles().map(|check| check.code).collect();
     assert_eq!(obstacles, ["gpu.device", "model.files"]);
     let world = World::healthy("model").await;
-    let missing = world.examined_with(Device::Cpu, "no/such-model").await;
+    let missing = world.examined_with(DeviceSet::Cpu, "no/such-model").await;
     assert_fails(&missing, "model.files", true);
 }
 
@@ -363,7 +364,7 @@ async fn the_command_says_so_and_exits_accordingly() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("ok       chain.registration  uid 7 on subnet 81\n"), "{text}");
     assert!(text.trim_end().lines().last().unwrap().contains(" 0 failures"), "{text}");
-    assert!(!text.contains('\u{1b}'), "colour where nobody sees it");
+    assert!(!text.contains('\u{1b}'), "color where nobody sees it");
     let unregistered = World::unregistered("command unregistered").await;
     let output = unregistered.run(&["--json"]).await;
     assert_eq!(output.status.code(), Some(1));

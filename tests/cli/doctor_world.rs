@@ -11,8 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use grail_config::{Environment, MinerConfig};
 use grail_live::beacon::{DrandNetwork, DrandRelays, RelayPatience};
 use grail_live::chain::{ChainSettings, SubtensorChain};
+use grail_live::device::DeviceSet;
 use grail_miner::ports::{BeaconSchedule, Chain, Signer};
-use grail_operator::doctor::{ConfigProblem, Device, Examination, Limits, Status, Subject, document, examine, page};
+use grail_operator::doctor::{CheckStatus, ConfigProblem, Examination, Limits, Subject, document, examine, page};
 use grail_serve::chain::{Node, State};
 use grail_wallet::{HotkeyWallet, Passwords, WalletLocation};
 use tempfile::TempDir;
@@ -45,7 +46,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// One in which nothing is wrong.
+    /// Returns one in which nothing is wrong.
     pub(crate) async fn healthy(name: &str) -> Self {
         let world = Self::unregistered(name).await;
         world.node.state().register(NETUID, world.wallet().hotkey(), 7);
@@ -54,7 +55,7 @@ impl World {
         world
     }
 
-    /// One whose hotkey is not registered.
+    /// Returns one whose hotkey is not registered.
     pub(crate) async fn unregistered(name: &str) -> Self {
         let (node, s3, relay, folder) = (
             grail_loopback::node::start(State::new(name)).await,
@@ -123,37 +124,37 @@ impl World {
         HotkeyWallet::open(&location(self.folder.path()), &Passwords { variables: &variables, prompt: None }).unwrap()
     }
 
-    /// The node as the wallet's hotkey sees it.
+    /// Returns the node as the wallet's hotkey sees it.
     pub(crate) fn chain(&self) -> SubtensorChain {
         let settings = ChainSettings::custom([self.node.address()], NETUID);
         SubtensorChain::new(&settings, Rc::new(self.wallet())).unwrap()
     }
 
     pub(crate) async fn examined(&self) -> Examination {
-        self.examination(self.folder.path(), Device::Cpu, "rehearsal", Limits::default()).await
+        self.examination(self.folder.path(), DeviceSet::Cpu, "toy", Limits::default()).await
     }
 
     pub(crate) async fn examined_within(&self, limits: Limits) -> Examination {
-        self.examination(self.folder.path(), Device::Cpu, "rehearsal", limits).await
+        self.examination(self.folder.path(), DeviceSet::Cpu, "toy", limits).await
     }
 
     pub(crate) async fn examined_in(&self, data_folder: &Path) -> Examination {
-        self.examination(data_folder, Device::Cpu, "rehearsal", Limits::default()).await
+        self.examination(data_folder, DeviceSet::Cpu, "toy", Limits::default()).await
     }
 
-    pub(crate) async fn examined_with(&self, device: Device, model: &str) -> Examination {
+    pub(crate) async fn examined_with(&self, device: DeviceSet, model: &str) -> Examination {
         self.examination(self.folder.path(), device, model, Limits::default()).await
     }
 
-    /// How many of the doctor's objects are in the bucket.
+    /// Returns how many of the doctor's objects are in the bucket.
     pub(crate) fn probes(&self) -> usize {
         fs::read_dir(self.s3.folder.path().join(BUCKET).join("grail/doctor")).map_or(0, Iterator::count)
     }
 
-    /// The command, run as a user would.
+    /// Returns the command, run as a user would.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
-        command.args(["doctor", "--device", "cpu", "--model", "rehearsal", "--no-drand", "--data-dir", "."]);
+        command.args(["doctor", "--device", "cpu", "--model", "toy", "--no-drand", "--data-dir", "."]);
         command
             .args(arguments)
             .current_dir(self.folder.path())
@@ -179,7 +180,7 @@ impl World {
         page.lines().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    async fn examination(&self, data_folder: &Path, device: Device, model: &str, limits: Limits) -> Examination {
+    async fn examination(&self, data_folder: &Path, device: DeviceSet, model: &str, limits: Limits) -> Examination {
         let config = self.meant();
         let no_passwords = BTreeMap::new();
         let passwords = Passwords { variables: &no_passwords, prompt: None };
@@ -194,8 +195,7 @@ impl World {
             env_file: Some(&env_file),
             wallet: wallet.as_ref().map(|wallet| wallet.as_ref().map(Rc::clone)),
             beacon: Some(&relays),
-            device,
-            devices: &[0],
+            device: &device,
             model: Some(model),
             hub_cache: None,
             data_folder: Some(data_folder),
@@ -209,7 +209,7 @@ impl World {
 
     fn meant(&self) -> Result<MinerConfig, ConfigProblem> {
         let typed = grail_config::load(&Environment::new(), Some(&self.env_path()))?;
-        Ok(MinerConfig::from_typed(&typed)?)
+        Ok(MinerConfig::from_raw(&typed)?)
     }
 
     fn env_path(&self) -> PathBuf {
@@ -223,8 +223,8 @@ impl World {
     }
 }
 
-/// The codes of all checks that ended so.
-pub(crate) fn codes(examination: &Examination, status: Status) -> Vec<&'static str> {
+/// Returns the codes of all checks that ended so.
+pub(crate) fn codes(examination: &Examination, status: CheckStatus) -> Vec<&'static str> {
     examination.checks.iter().filter(|check| check.status == status).map(|check| check.code).collect()
 }
 
@@ -238,7 +238,7 @@ fn location(folder: &Path) -> WalletLocation {
 
 fn assert_no_secret(text: &str) {
     for secret in PLANTED {
-        assert!(!text.contains(secret), "{secret} is told: {text}");
+        assert!(!text.contains(secret), "{secret} is reported: {text}");
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Finished, command, finish, folder, grail};
 
-/// A title, a cleared screen, C1's way to begin a sequence, marks of direction, and lines of our own.
+/// A title, a cleared screen, C1's way to start a sequence, marks of direction, and lines of our own.
 const PLANTED: &str =
     "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}\u{2066}\r\nequal: 999 steps\u{2028}\u{85}equal: 999 steps\u{feff}";
 const WINDOW: u64 = 3_000_000;
@@ -37,9 +37,9 @@ fn harmless(name: &str, finished: &Finished) {
     }
 }
 
-/// A tape on which everything that is text is planted.
+/// Returns a tape on which everything that is text is planted.
 fn planted_tape(folder: &Path) -> PathBuf {
-    let sim = ["sim", "--engine", "synthetic", "--profile", "reference", "--windows", "1", "--groups-max", "1"];
+    let sim = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "1", "--groups-max", "1"];
     let finished = grail(folder, &[&sim[..], &["--tape", "tapes"]].concat());
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let honest = Tape::read(&folder.join("tapes/0-0.tape")).unwrap();
@@ -177,7 +177,7 @@ fn neither_a_variable_nor_a_receipt_nor_an_argument_reaches_the_terminal_raw() {
         &["top", "--data-dir", PLANTED],
         &["sim", "--scenario", PLANTED],
         &["sim", "--faults", PLANTED],
-        &["sim", "--profile", PLANTED],
+        &["sim", "--speed", PLANTED],
         &[PLANTED],
         &["sim", PLANTED],
     ] {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::process::{command, simulated_tape};
 
-/// The data of a page.
+/// Returns the data of a page.
 fn data(html: &str) -> Value {
     let (_, rest) = html.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
     serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
@@ -18,11 +18,11 @@ fn grail(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_rehearsal_and_its_tape_write_the_same_windows() {
+fn a_simulation_and_its_tape_write_the_same_windows() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let rehearse = ["sim", "--engine", "synthetic", "--profile", "reference", "--windows", "2", "--seed", "4"];
-    let written = grail(folder, &[&rehearse[..], &["--html", "run.html", "--tape", "tapes"]].concat());
+    let simulate = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "2", "--seed", "4"];
+    let written = grail(folder, &[&simulate[..], &["--html", "run.html", "--tape", "tapes"]].concat());
     assert!(written.status.success(), "{written:?}");
     let replayed = grail(folder, &["replay", "tapes", "--html", "tape.html"]);
     assert!(replayed.status.success(), "{replayed:?}");

@@ -12,21 +12,21 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// The last line of standard output as JSON.
+    /// Returns the last line of standard output as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         let last = self.stdout.lines().last().unwrap_or_default();
         serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-/// The binary with these arguments, to be run in `folder` with its input closed.
+/// Returns the binary with these arguments, to be run in `folder` with its input closed.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
     command
 }
 
-/// Run the binary; a panic of it is a failure whatever was expected.
+/// Runs the binary; a panic of it is a failure whatever was expected.
 pub(crate) fn grail(folder: &Path, arguments: &[&str]) -> Finished {
     finish(&mut command(folder, arguments))
 }
@@ -39,16 +39,16 @@ pub(crate) fn finish(command: &mut Command) -> Finished {
     finished
 }
 
-/// The tape of one simulated window with this seed, below `folder`.
+/// Returns the tape of one simulated window with this seed, below `folder`.
 pub(crate) fn simulated_tape(folder: &Path, seed: u64) -> PathBuf {
     let seed = seed.to_string();
-    let sim = ["sim", "--engine", "synthetic", "--profile", "reference", "--windows", "1", "--seed", &seed];
+    let sim = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "1", "--seed", &seed];
     let finished = grail(folder, &[&sim[..], &["--tape", "simulated"]].concat());
     assert_eq!(finished.code, Some(0), "{finished:?}");
     folder.join("simulated").join(format!("{seed}-0.tape"))
 }
 
-/// An empty folder under this name.
+/// Returns an empty folder under this name.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
     if folder.exists() {

@@ -1,4 +1,4 @@
-//! `grail sim --scenario`, `--list`, and the rehearsal on paper.
+//! `grail sim --scenario`, `--list`, and the estimate.
 
 use crate::process::{folder, grail};
 
@@ -23,8 +23,8 @@ fn a_file_of_ones_own_is_run_and_a_promise_that_is_not_kept_ends_with_1() {
     std::fs::write(folder.join("own.toml"), file).unwrap();
     let run = grail(&folder, &["sim", "--scenario", "own.toml"]);
     assert_eq!(run.code, Some(1));
-    let told = "not as the scenario promises: 0 windows without a beacon, and at least 1 were expected";
-    assert_eq!(run.stderr.trim_end(), told);
+    let reported = "not as the scenario promises: 0 windows without a beacon, and at least 1 were expected";
+    assert_eq!(run.stderr.trim_end(), reported);
 }
 
 #[test]
@@ -35,8 +35,8 @@ fn mistakes_get_one_line_with_the_nearest_name_and_2() {
         (&["sim", "--scenario", "bad-weak"], "did you mean `bad-week`?"),
         (&["sim", "--scenario", "wrong.toml"], "wrong.toml: unknown key `window`; did you mean `windows`?"),
         (&["sim", "--scenario", "none.toml"], "cannot read none.toml"),
-        (&["sim", "--profile", "gpu=b200"], "use one of a100, h100, h200"),
-        (&["sim", "--profile", "gpu=a100,solvd=1"], "did you mean `solved`?"),
+        (&["sim", "--speed", "gpu=b200"], "use one of a100, h100, h200"),
+        (&["sim", "--speed", "gpu=a100,solvd=1"], "did you mean `solved`?"),
     ];
     for (arguments, expected) in mistakes {
         let run = grail(&folder, arguments);
@@ -47,9 +47,9 @@ fn mistakes_get_one_line_with_the_nearest_name_and_2() {
 }
 
 #[test]
-fn a_rehearsal_on_paper_gives_text_an_object_and_a_page_of_the_same_numbers() {
+fn a_estimate_gives_text_an_object_and_a_page_of_the_same_numbers() {
     let folder = folder("paper");
-    let arguments = ["sim", "--profile", "gpu=h200,tokens_per_s=15000", "--windows", "24", "--rivals", "10"];
+    let arguments = ["sim", "--speed", "gpu=h200,tokens_per_s=15000", "--windows", "24", "--rivals", "10"];
     let text = grail(&folder, &arguments);
     assert_eq!((text.code, text.stderr.as_str()), (Some(0), ""));
     let object = grail(&folder, &[&arguments[..], &["--json", "--html", "page.html"]].concat()).json();

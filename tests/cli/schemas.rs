@@ -50,7 +50,7 @@ const RUNS: [(&str, &[&str], Schema); 22] = [
     ("replay", &["out"], Schema::Error),
     ("replay", &["absent.tape"], Schema::Error),
     ("sim", &["--scenario", "beacon-outage"], Schema::Sim),
-    ("sim", &["--profile", "gpu=a100", "--windows", "14", "--rivals", "3"], Schema::Rehearsal),
+    ("sim", &["--speed", "gpu=a100", "--windows", "14", "--rivals", "3"], Schema::Rehearsal),
     ("sim", &["--list"], Schema::ScenarioList),
     ("sim", &["--list-faults"], Schema::FaultList),
     ("sim serve", &["--list-faults"], Schema::FaultList),
@@ -70,7 +70,7 @@ fn every_json_of_every_command_keeps_to_its_schema() {
     let named: BTreeSet<String> = RUNS.iter().map(|(words, ..)| (*words).to_owned()).collect();
     assert_eq!(named, commands_with_json(), "a command that prints JSON is not run here");
     let folder = folder("schemas");
-    let sim = ["sim", "--engine", "synthetic", "--profile", "reference", "--windows", "1", "--groups-max", "1"];
+    let sim = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "1", "--groups-max", "1"];
     let simulated = grail(&folder, &[&sim[..], &["--seed", "1", "--json", "--tape", "tapes", "--out", "out"]].concat());
     assert_valid(&last(&simulated.stdout), Schema::Sim.id());
     let files = std::fs::read_dir(folder.join("out")).unwrap().map(|entry| entry.unwrap().path());
@@ -117,7 +117,7 @@ fn a_failure_is_told_to_programs_as_well() {
     let folder = folder("failures");
     let failures: [(&[&str], u64, &str); 8] = [
         (&["config", "show", "--env-file", "absent.env", "--json"], 78, "configuration"),
-        (&["top", "--data-dir", ".", "--json"], 3, "elsewhere"),
+        (&["top", "--data-dir", ".", "--json"], 3, "unavailable"),
         (&["verify", "absent", "--block-hash", "0x", "--json"], 2, "usage"),
         (&["sim", "--windows", "none", "--json"], 2, "usage"),
         (&["mine", "--env-file", "absent.env", "--json"], 78, "configuration"),
@@ -138,7 +138,7 @@ fn a_failure_is_told_to_programs_as_well() {
     assert!(text.contains("--block-hash <HASH>") && !text.contains("Usage"), "what is missing is told: {text}");
 }
 
-/// Every command that can be asked for JSON, as its words.
+/// Returns every command that can be asked for JSON, as its words.
 fn commands_with_json() -> BTreeSet<String> {
     fn gather(command: &clap::Command, words: &str, found: &mut BTreeSet<String>) {
         if command.get_arguments().any(|argument| argument.get_long() == Some("json")) {

@@ -9,12 +9,12 @@ use grail::args::Arguments;
 
 use crate::process::{folder, grail};
 
-/// The subcommands, as the command line itself has them.
+/// Returns the subcommands, as the command line itself has them.
 fn subcommands() -> BTreeSet<String> {
     Arguments::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 
-/// What bash offers for these words, the last one unfinished.
+/// Returns what bash offers for these words, the last one unfinished.
 fn completed(script: &Path, words: &[&str]) -> BTreeSet<String> {
     let read = format!(
         "set -eu; source '{}'; COMP_WORDS=({}); COMP_CWORD={}; _grail grail '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",

@@ -7,21 +7,21 @@ use serde_json::Value;
 
 use crate::process::{Finished, command, finish, folder, grail};
 
-/// Three windows with the rehearsal model, with their files.
-pub(crate) static REHEARSAL: LazyLock<(PathBuf, Finished)> = LazyLock::new(|| {
-    let folder = folder("rehearsal");
+/// Three windows with the toy model, with their files.
+pub(crate) static TOY: LazyLock<(PathBuf, Finished)> = LazyLock::new(|| {
+    let folder = folder("simulation");
     let finished = grail(&folder, &["sim", "--windows", "3", "--json", "--out", "."]);
     (folder, finished)
 });
 
 #[test]
 fn the_last_line_is_one_object_with_the_documented_fields() {
-    let (_, finished) = &*REHEARSAL;
+    let (_, finished) = &*TOY;
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
     assert_eq!(finished.stdout.lines().count(), 1);
     let report = finished.json();
     assert_eq!(report["seed"], 0);
-    assert_eq!(report["engine"], "tiny");
+    assert_eq!(report["engine"], "toy");
     assert_eq!(report["violations"], serde_json::json!([]));
     assert_eq!(report["trace_hash"].as_str().map(str::len), Some(64));
     assert!(report["virtual_seconds"].as_f64().is_some_and(|seconds| seconds > 3.0 * 360.0));
@@ -40,7 +40,7 @@ fn the_last_line_is_one_object_with_the_documented_fields() {
 
 #[test]
 fn every_checked_rollout_is_accepted_and_many_solve_their_problem() {
-    let report = REHEARSAL.1.json();
+    let report = TOY.1.json();
     let windows = report["windows"].as_array().unwrap();
     let sum = |field: &str| windows.iter().map(|window| window[field].as_u64().unwrap()).sum::<u64>();
     assert!(windows.iter().all(|window| window["verdict"] == "accepted"), "{report}");
@@ -50,7 +50,7 @@ fn every_checked_rollout_is_accepted_and_many_solve_their_problem() {
 }
 
 #[test]
-fn the_rehearsal_model_gives_one_trace_for_a_seed_on_any_number_of_threads() {
+fn the_toy_model_gives_one_trace_for_a_seed_on_any_number_of_threads() {
     let arguments = ["sim", "--windows", "1", "--groups-max", "2", "--json", "--seed"];
     let hash = |seed, threads| trace_hash(&[&arguments[..], &[seed]].concat(), threads);
     assert_eq!(hash("5", "1"), hash("5", "2"));

@@ -20,7 +20,7 @@ const ANSWERS: [&[&str]; 13] = [
     &["completions", "zsh"],
     &["sim", "--list"],
     &["sim", "serve", "--list-faults"],
-    &["doctor", "--device", "cpu", "--model", "rehearsal", "--no-drand", "--data-dir", "data"],
+    &["doctor", "--device", "cpu", "--model", "toy", "--no-drand", "--data-dir", "data"],
     &["top", "--data-dir", "nowhere", "--json"],
 ];
 
@@ -42,7 +42,7 @@ fn a_closed_pipe_ends_the_command_quietly() {
 fn what_cannot_be_told_on_standard_error_is_no_reason_to_panic() {
     let folder = folder("closed-errors");
     for (arguments, exit) in
-        [(&["top", "--data-dir", "nowhere"][..], Exit::Elsewhere), (&["mine-bitcoin"], Exit::Usage)]
+        [(&["top", "--data-dir", "nowhere"][..], Exit::Unavailable), (&["mine-bitcoin"], Exit::Usage)]
     {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::process::{Finished, command, finish, folder, grail};
 use grail_loopback::s3::{BUCKET, READ, S3Server};
 
-/// What a swarm finds in the first worlds, run here in two processes.
+/// Returns what a swarm finds in the first worlds, run here in two processes.
 fn swarm(folder: &Path, more: &[&str]) -> Finished {
     grail(folder, &[&["sim", "swarm", "--seeds", "0..6", "--dir", "results", "--json"], more].concat())
 }
 
-/// Every shard's file in a folder: its name and its text.
+/// Returns every shard's file in a folder: its name and its text.
 fn shard_files(folder: &Path) -> Vec<(String, String)> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries
@@ -23,7 +23,7 @@ fn shard_files(folder: &Path) -> Vec<(String, String)> {
     files
 }
 
-/// What must not depend on how a swarm was cut into shares.
+/// Returns what must not depend on how a swarm was cut into shares.
 fn findings(summary: &Value) -> Value {
     let fields = ["seeds", "windows", "marks", "never_reached", "faults", "solutions", "weight_shares", "failures"];
     fields.iter().map(|field| (field.to_string(), summary[field].clone())).collect::<serde_json::Map<_, _>>().into()

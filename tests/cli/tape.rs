@@ -12,7 +12,7 @@ const BLOCK: &str = "3000000";
 static TAPES: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = folder("tapes");
     for seed in ["1", "2"] {
-        let sim = ["sim", "--engine", "synthetic", "--profile", "reference", "--windows", "1", "--groups-max", "1"];
+        let sim = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "1", "--groups-max", "1"];
         let finished = grail(&folder, &[&sim[..], &["--seed", seed, "--tape", "tapes"]].concat());
         assert_eq!(finished.code, Some(0), "{finished:?}");
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use grail_observe::control::{
-    EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
+    EndpointStatus, HeadStatus, HealthStatus, MinerStatus, Speeds, Stopping, TroubleStatus, UploadStatus, WindowStatus,
     socket_path,
 };
 use grail_operator::top::draw;
@@ -28,8 +28,8 @@ fn upload(window: u64, outcome: &str, line: &str, expected_score: Option<f64>) -
 }
 
 /// A miner in the middle of a window.
-pub(crate) fn scripted() -> Status {
-    Status {
+pub(crate) fn scripted() -> MinerStatus {
+    MinerStatus {
         schema: "status.v1".to_owned(),
         program: "grail 0.1.0".to_owned(),
         pid: 1,
@@ -65,7 +65,7 @@ pub(crate) fn scripted() -> Status {
     }
 }
 
-fn screen(status: Option<&Status>, gone: Option<&str>, width: u16, height: u16) -> String {
+fn screen(status: Option<&MinerStatus>, gone: Option<&str>, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, status, gone, Palette::Plain)).unwrap();
     terminal.backend().to_string()
@@ -86,7 +86,7 @@ fn an_upload_that_is_under_way_shows_how_much_of_it_has_been_sent() {
 
 #[test]
 fn a_miner_that_has_just_begun_has_little_to_show() {
-    let begun = Status {
+    let begun = MinerStatus {
         head: None,
         window: None,
         uploads: Vec::new(),
@@ -108,7 +108,7 @@ fn every_size_can_be_drawn() {
 }
 
 /// Answers every request with what `status` is by then; ends with the test's process.
-pub(crate) fn play(folder: &Path, status: Arc<Mutex<Option<Status>>>) {
+pub(crate) fn play(folder: &Path, status: Arc<Mutex<Option<MinerStatus>>>) {
     let listener = UnixListener::bind(socket_path(folder, Hotkey::from_bytes([7; 32]))).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -144,7 +144,7 @@ fn what_changes_is_shown_and_the_rest_is_left_alone() {
     status.lock().unwrap().as_mut().unwrap().window.as_mut().unwrap().groups_done = 42;
     terminal.shows("42 groups done, 24 in flight, 39 ready in a row");
     let then = terminal.bytes() - first;
-    assert!(then < first / 4, "a new number took {then} bytes, the whole screen {first}: it is drawn anew");
+    assert!(then < first / 4, "a new number took {then} bytes, the whole screen {first}: it is drawn again");
     status.lock().unwrap().as_mut().unwrap().stopping = Stopping::AfterWindow;
     terminal.shows("ending after this window's upload");
     // The miner ends.
@@ -173,7 +173,7 @@ fn it_ends_with_its_terminal() {
         std::thread::sleep(Duration::from_millis(100));
     }
     child.kill().unwrap();
-    panic!("it goes on without a terminal");
+    panic!("it continues without a terminal");
 }
 
 #[test]

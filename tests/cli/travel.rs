@@ -1,4 +1,4 @@
-//! The real command in a pseudo-terminal: keys in, screen out, and the terminal given back however it ends.
+//! The real command in a pseudo-terminal: keys in, screen out, and the terminal returned however it ends.
 
 use std::process::Command;
 
@@ -9,8 +9,8 @@ use crate::process::simulated_tape;
 
 const PANICS: &str = "GRAIL_TEST_PANICS_IN_TERMINAL";
 
-fn travelling(folder: &tempfile::TempDir) -> InTerminal {
-    let path = folder.path().join("rehearsed.tape");
+fn traveling(folder: &tempfile::TempDir) -> InTerminal {
+    let path = folder.path().join("simulated.tape");
     std::fs::copy(simulated_tape(folder.path(), 7), &path).unwrap();
     InTerminal::start(env!("CARGO_BIN_EXE_grail"), &["replay", "--step", path.to_str().unwrap()], &[])
 }
@@ -18,8 +18,8 @@ fn travelling(folder: &tempfile::TempDir) -> InTerminal {
 #[test]
 fn keys_lead_through_a_tape_and_q_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let mut terminal = travelling(&folder);
-    terminal.shows("rehearsed.tape  step 0 of 0-");
+    let mut terminal = traveling(&folder);
+    terminal.shows("simulated.tape  step 0 of 0-");
     assert!(terminal.screen.screen().alternate_screen());
     terminal.shows("equal");
     terminal.type_in("n\x1b[C");
@@ -27,7 +27,7 @@ fn keys_lead_through_a_tape_and_q_ends() {
     terminal.type_in("\x1b[D");
     terminal.shows("step 1 of");
     terminal.type_in("bkind=upload_done\r");
-    terminal.shows("c goes on to kind=upload_done");
+    terminal.shows("c continues to kind=upload_done");
     terminal.type_in("c");
     terminal.shows("stopped on kind=upload_done");
     terminal.shows(r#"JournalAnswered {"entry":{"UploadDone":3000000}"#);
@@ -45,7 +45,7 @@ fn keys_lead_through_a_tape_and_q_ends() {
 fn control_c_and_signals_give_the_terminal_back() {
     for end in ["control-c", "TERM", "INT", "HUP"] {
         let folder = tempfile::tempdir().unwrap();
-        let mut terminal = travelling(&folder);
+        let mut terminal = traveling(&folder);
         terminal.shows("step 0 of");
         match end {
             "control-c" => terminal.type_in("\x03"),

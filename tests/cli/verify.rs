@@ -9,11 +9,11 @@ use grail_protocol::python_json::Value;
 use grail_protocol::window_file::unpack;
 
 use crate::process::{Finished, folder, grail};
-use crate::sim::REHEARSAL;
+use crate::sim::TOY;
 
 const ANOTHER_ADDRESS: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
-/// The command that stands beside the first window's file, without `grail verify` and the file's name.
+/// The command that is next to the first window's file, without `grail verify` and the file's name.
 struct Beside {
     file: String,
     options: Vec<String>,
@@ -30,7 +30,7 @@ impl Beside {
         Self { file: words.next().unwrap(), options: words.collect() }
     }
 
-    /// Run the command on a file, with options after its own.
+    /// Runs the command on a file, with options after its own.
     fn verify(&self, folder: &Path, file: &str, more: &[&str]) -> Finished {
         let options = self.options.iter().map(String::as_str);
         grail(folder, &["verify", file].into_iter().chain(options).chain(more.iter().copied()).collect::<Vec<_>>())
@@ -39,7 +39,7 @@ impl Beside {
 
 #[test]
 fn the_command_beside_an_uploaded_file_accepts_it() {
-    let (folder, _) = &*REHEARSAL;
+    let (folder, _) = &*TOY;
     let beside = Beside::read(folder);
     let finished = beside.verify(folder, &beside.file, &[]);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{}", finished.stdout);
@@ -76,7 +76,7 @@ fn the_command_beside_an_uploaded_file_accepts_it() {
 
 #[test]
 fn an_altered_token_is_rejected_with_check_reason_and_remedy() {
-    let (source, _) = &*REHEARSAL;
+    let (source, _) = &*TOY;
     let beside = Beside::read(source);
     let folder = folder("altered-token");
     write_altered(&source.join(&beside.file), &folder.join("altered.json.gz"));
@@ -109,7 +109,7 @@ fn an_altered_token_is_rejected_with_check_reason_and_remedy() {
 
 #[test]
 fn a_file_of_another_hotkey_is_ignored() {
-    let (folder, _) = &*REHEARSAL;
+    let (folder, _) = &*TOY;
     let beside = Beside::read(folder);
     let finished = beside.verify(folder, &beside.file, &["--hotkey", ANOTHER_ADDRESS]);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(2), ""));
@@ -123,7 +123,7 @@ fn a_file_of_another_hotkey_is_ignored() {
 
 #[test]
 fn a_file_checked_for_another_block_is_rejected() {
-    let (folder, _) = &*REHEARSAL;
+    let (folder, _) = &*TOY;
     let beside = Beside::read(folder);
     let another = format!("0x{}", "00".repeat(32));
     let finished = grail(folder, &["verify", &beside.file, "--block-hash", &another]);
@@ -140,7 +140,7 @@ fn a_file_checked_for_another_block_is_rejected() {
 
 #[test]
 fn a_plain_copy_is_judged_as_the_gzipped_file() {
-    let (source, _) = &*REHEARSAL;
+    let (source, _) = &*TOY;
     let beside = Beside::read(source);
     let folder = folder("plain-copy");
     let document = unpack(&std::fs::read(source.join(&beside.file)).unwrap()).unwrap();

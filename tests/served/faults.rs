@@ -9,7 +9,7 @@ use grail_miner::contract;
 use grail_miner::ports::{Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, CommitError, PutCondition};
 use grail_serve::{ServeFault, ServeOptions, Served, World};
 
-use crate::world::{Rehearsal, beacon, bucket, chain};
+use crate::world::{ServedWorld, beacon, bucket, chain};
 
 const KEY: &str = "grail/windows/5abc-window-30.json.gz";
 
@@ -17,7 +17,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// What `work` gives while the fault is on.
+/// Returns what `work` gives while the fault is on.
 async fn under<T>(world: &World, fault: ServeFault, work: impl AsyncFnOnce() -> T) -> T {
     world.switch_on(fault);
     let answer = work().await;
@@ -25,7 +25,7 @@ async fn under<T>(world: &World, fault: ServeFault, work: impl AsyncFnOnce() -> 
     answer
 }
 
-/// What comes, if it comes at all.
+/// Returns what comes, if it comes at all.
 async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), work).await.expect("it takes far too long")
 }
@@ -41,8 +41,8 @@ async fn persistent<T>(mut ask: impl AsyncFnMut() -> Result<T, ChainError>) -> T
 
 #[test]
 fn the_healthy_servers_keep_the_contracts_of_the_ports() {
-    let rehearsal = Rehearsal::start(100);
-    let world = rehearsal.world();
+    let served_world = ServedWorld::start(100);
+    let world = served_world.world();
     block_on(async {
         soon(contract::bucket(&bucket(world), KEY)).await;
         let newest = world.beacon.network().newest_round();
@@ -69,9 +69,9 @@ fn a_listed_stall_ends_and_the_chain_goes_on() {
 
 #[test]
 fn of_two_who_create_one_object_one_succeeds() {
-    let rehearsal = Rehearsal::start(250);
+    let served_world = ServedWorld::start(250);
     block_on(async {
-        let (one, other) = (bucket(rehearsal.world()), bucket(rehearsal.world()));
+        let (one, other) = (bucket(served_world.world()), bucket(served_world.world()));
         for round in 0..20 {
             let key = format!("{KEY}-{round}");
             let create = |bucket| put(bucket, &key);
@@ -90,8 +90,8 @@ type Expected = fn(&Result<(), BucketError>) -> bool;
 
 #[test]
 fn faults_of_the_bucket() {
-    let rehearsal = Rehearsal::start(250);
-    let world = rehearsal.world();
+    let served_world = ServedWorld::start(250);
+    let world = served_world.world();
     let bucket = bucket(world);
     let is_there = |key: &str| world.bucket.object(key).is_some();
     block_on(async {
@@ -148,8 +148,8 @@ fn faults_of_the_bucket() {
 
 #[test]
 fn faults_of_the_beacon() {
-    let rehearsal = Rehearsal::start(250);
-    let world = rehearsal.world();
+    let served_world = ServedWorld::start(250);
+    let world = served_world.world();
     let beacon = beacon(world);
     block_on(async {
         let round = world.beacon.network().newest_round();
@@ -168,8 +168,8 @@ fn faults_of_the_beacon() {
 
 #[test]
 fn faults_of_the_endpoints() {
-    let rehearsal = Rehearsal::start(100);
-    let world = rehearsal.world();
+    let served_world = ServedWorld::start(100);
+    let world = served_world.world();
     block_on(async {
         let chain = chain(world);
         let registration = async || persistent(async || chain.registration().await).await;
@@ -189,8 +189,8 @@ fn faults_of_the_endpoints() {
 
 #[test]
 fn faults_of_the_chain() {
-    let rehearsal = Rehearsal::start(100);
-    let world = rehearsal.world();
+    let served_world = ServedWorld::start(100);
+    let world = served_world.world();
     block_on(async {
         let chain = chain(world);
         let commit = async |first: u8| soon(chain.commit(&[first; 128])).await;
@@ -234,15 +234,15 @@ fn faults_of_the_chain() {
 
 #[test]
 fn faults_of_the_machine_that_mines() {
-    let rehearsal = Rehearsal::start(250);
-    let (world, env_file) = (rehearsal.world(), rehearsal.served.env_file());
+    let served_world = ServedWorld::start(250);
+    let (world, env_file) = (served_world.world(), served_world.served.env_file());
     let load = || config::load(&Environment::default(), Some(env_file));
     world.switch_on(ServeFault::BrokenConfiguration);
     assert!(matches!(load(), Err(EnvFileError::Syntax { .. })));
     world.switch_off(ServeFault::BrokenConfiguration);
     assert!(load().is_ok());
 
-    let hotkey = rehearsal.config().wallet.hotkey_path();
+    let hotkey = served_world.config().wallet.hotkey_path();
     let is_held = || matches!(HotkeyLock::take(&hotkey), Err(HotkeyLockError::Taken { .. }));
     let comes = |wanted: bool| {
         block_on(soon(async {

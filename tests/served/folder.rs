@@ -3,24 +3,24 @@
 use grail_serve::{ServeError, ServeOptions, Served};
 use grail_wallet::{HotkeyWallet, Passwords};
 
-use crate::world::{Rehearsal, read};
+use crate::world::{ServedWorld, read};
 
 #[test]
 fn the_env_file_is_private_and_says_what_a_miner_needs() {
-    let rehearsal = Rehearsal::start(250);
+    let served_world = ServedWorld::start(250);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(rehearsal.served.env_file()).unwrap().permissions().mode();
+        let mode = std::fs::metadata(served_world.served.env_file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
-    let config = rehearsal.config();
+    let config = served_world.config();
     assert_eq!(config.chain.endpoints.len(), 2);
     let passwords = Passwords { variables: &config.wallet_passwords, prompt: None };
     let wallet = HotkeyWallet::open(&config.wallet, &passwords).unwrap();
-    assert_eq!(wallet.keypair().hotkey(), rehearsal.world().miner());
-    let env_file = rehearsal.served.env_file().to_owned();
-    drop(rehearsal.served);
+    assert_eq!(wallet.keypair().hotkey(), served_world.world().miner());
+    let env_file = served_world.served.env_file().to_owned();
+    drop(served_world.served);
     // What looks at the world's windows afterwards needs it still.
     assert_eq!(read(&env_file).chain.endpoints.len(), 2);
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 fn every_documented_command_is_played_and_starts_a_miner() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/check.sh");
     let output = Command::new("bash").arg(script).arg(env!("CARGO_BIN_EXE_grail")).output().unwrap();
-    let told = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
-    assert!(output.status.success() && told.contains(" commands played, "), "{told}");
+    let reported = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+    assert!(output.status.success() && reported.contains(" commands played, "), "{reported}");
     // What could not be played here, and why.
-    told.lines().filter(|line| line.starts_with("skipped: ")).for_each(|line| eprintln!("{line}"));
+    reported.lines().filter(|line| line.starts_with("skipped: ")).for_each(|line| eprintln!("{line}"));
 }

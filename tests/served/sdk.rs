@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const NETUID: u16 = 81;
 
-/// The interpreter that has the SDK, if one has.
+/// Returns the interpreter that has the SDK, if one has.
 fn python() -> Option<String> {
     let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let imported = Command::new(&python).args(["-c", "import bittensor"]).output();
@@ -36,14 +36,14 @@ fn reads_commits_and_sets_weights(python: &str, runtime: Runtime) {
         .arg(script)
         .arg(&world.chain_endpoints()[0])
         .arg(folder.path().join("wallets"))
-        .args(["rehearsal", "miner", &NETUID.to_string()])
+        .args(["served", "miner", &NETUID.to_string()])
         .env("HOME", folder.path())
         .output()
         .unwrap();
-    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{runtime:?}\n{told}\n{errors}");
-    let seen: Value = serde_json::from_str(told.lines().last().unwrap_or_default())
-        .unwrap_or_else(|error| panic!("{error}: {told}\n{errors}"));
+    let (reported, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{runtime:?}\n{reported}\n{errors}");
+    let seen: Value = serde_json::from_str(reported.lines().last().unwrap_or_default())
+        .unwrap_or_else(|error| panic!("{error}: {reported}\n{errors}"));
 
     let state = world.chain.state();
     let block = seen["block"].as_u64().unwrap();

@@ -3,9 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-use crate::world::Rehearsal;
+use crate::world::ServedWorld;
 
-/// The status of a websocket's handshake with these header lines.
+/// Returns the status of a websocket's handshake with these header lines.
 fn handshake(endpoint: &str, lines: &str) -> u16 {
     let address = endpoint.trim_start_matches("ws://");
     let mut stream = TcpStream::connect(address).unwrap();
@@ -20,8 +20,8 @@ fn handshake(endpoint: &str, lines: &str) -> u16 {
 
 #[test]
 fn a_page_of_any_origin_is_turned_away_from_the_chain() {
-    let rehearsal = Rehearsal::start(250);
-    for endpoint in rehearsal.world().chain_endpoints() {
+    let served_world = ServedWorld::start(250);
+    for endpoint in served_world.world().chain_endpoints() {
         assert_eq!(handshake(&endpoint, ""), 101, "a program");
         for origin in ["https://example.org", "http://localhost:8080", "null"] {
             assert_eq!(handshake(&endpoint, &format!("origin: {origin}\r\n")), 403, "{origin}");

@@ -11,12 +11,12 @@ use grail_protocol::signature::Keypair;
 use grail_serve::{ServeOptions, Served, World};
 
 /// A world that ends with this.
-pub(crate) struct Rehearsal {
+pub(crate) struct ServedWorld {
     pub(crate) served: Served,
     _folder: tempfile::TempDir,
 }
 
-impl Rehearsal {
+impl ServedWorld {
     pub(crate) fn start(block_ms: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let served = Served::start(&ServeOptions { block_ms, ..ServeOptions::new(folder.path()) }).unwrap();
@@ -27,7 +27,7 @@ impl Rehearsal {
         self.served.world()
     }
 
-    /// What a miner makes of the `.env`.
+    /// Returns what a miner makes of the `.env`.
     pub(crate) fn config(&self) -> MinerConfig {
         read(self.served.env_file())
     }
@@ -35,7 +35,7 @@ impl Rehearsal {
 
 pub(crate) fn read(env_file: &Path) -> MinerConfig {
     let typed = grail_config::load(&Environment::default(), Some(env_file)).unwrap();
-    MinerConfig::from_typed(&typed).unwrap()
+    MinerConfig::from_raw(&typed).unwrap()
 }
 
 pub(crate) fn chain(world: &World) -> SubtensorChain {

@@ -33,7 +33,7 @@ pub(crate) struct Corpus {
     folder: PathBuf,
     /// What is known of each tape, by its path in the folder.
     pub(crate) entries: BTreeMap<String, Entry>,
-    /// Differences that are meant, by tape.
+    /// Differences that are intended, by tape.
     pub(crate) accepted: BTreeMap<String, Accepted>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Corpus {
 pub(crate) struct Entry {
     /// What happens on it.
     pub(crate) what: String,
-    /// What stands in the lines of at least one step, so that the tape shows what it is for.
+    /// What is in the lines of at least one step, so that the tape shows what it is for.
     pub(crate) shows: String,
     /// The command that records it again; of a live one, the command of the world that the miner mined in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +59,7 @@ pub(crate) struct Entry {
 pub(crate) struct Accepted {
     /// Digest of the differences: others are not accepted with them.
     pub(crate) digest: String,
-    /// Why they are meant.
+    /// Why they are intended.
     pub(crate) reason: String,
 }
 
@@ -115,36 +115,36 @@ pub(crate) enum CorpusError {
     #[error(transparent)]
     Recorder(#[from] RecorderError),
     /// A command that records nothing.
-    #[error("{0:?} is no simulation; the manifest takes `grail sim` commands")]
+    #[error("{0:?} is not a simulation; the manifest takes `grail sim` commands")]
     Command(String),
     /// Nothing to accept.
     #[error("{0:?} has no pending difference; run `cargo xtask replay --review`")]
     NotPending(String),
     /// An acceptance needs a reason.
-    #[error("say with --reason why the difference is meant")]
+    #[error("say with --reason why the difference is intended")]
     NoReason,
 }
 
 impl Corpus {
-    /// The corpus in this folder.
+    /// Returns the corpus in this folder.
     ///
     /// # Errors
-    /// [`CorpusError`] where its lists cannot be read.
+    /// [`CorpusError`] if its lists cannot be read.
     pub(crate) fn read(folder: &Path) -> Result<Self, CorpusError> {
         let folder = folder.to_owned();
         let entries = read_json(&folder.join(MANIFEST))?;
         Ok(Self { entries, accepted: read_json(&folder.join(ACCEPTED))?, folder })
     }
 
-    /// Where a tape lies.
+    /// Returns where a tape lies.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Replay every tape.
+    /// Replays every tape.
     ///
     /// # Errors
-    /// A tape that cannot be read: old ones can, for ever.
+    /// A tape that cannot be read: old ones can, forever.
     pub(crate) fn review(&self) -> Result<Review, CorpusError> {
         let mut review = Review::default();
         let files = self.files()?;
@@ -169,10 +169,10 @@ impl Corpus {
         Ok(review)
     }
 
-    /// Write what is pending beside the tapes, one file each, and remove what is pending no more.
+    /// Writes what is pending next to the tapes, one file each, and removes what is pending no more.
     ///
     /// # Errors
-    /// Where the folder cannot be written.
+    /// If the folder cannot be written.
     pub(crate) fn write_pending(&self, review: &Review) -> Result<Vec<PathBuf>, CorpusError> {
         let folder = self.folder.join(PENDING);
         if folder.exists() {
@@ -181,10 +181,10 @@ impl Corpus {
         review.pending.iter().map(|pending| write_json(&self.pending_path(&pending.tape), pending)).collect()
     }
 
-    /// Accept the pending differences of a tape.
+    /// Accepts the pending differences of a tape.
     ///
     /// # Errors
-    /// Where there are none, there is no reason, or the list cannot be written.
+    /// If there are none, there is no reason, or the list cannot be written.
     pub(crate) fn accept(&mut self, tape: &str, reason: &str) -> Result<(), CorpusError> {
         let path = self.pending_path(tape);
         if reason.trim().is_empty() {
@@ -202,16 +202,16 @@ impl Corpus {
         Ok(())
     }
 
-    /// Whether files wait for a person to look at them.
+    /// Returns whether files wait for a person to look at them.
     #[cfg(test)]
     pub(crate) fn has_pending_files(&self) -> bool {
         self.folder.join(PENDING).exists()
     }
 
-    /// Record a tape again, where its entry says how.
+    /// Records a tape again, where its entry says how.
     ///
     /// # Errors
-    /// Where the command is none, or the file cannot be written.
+    /// If the command is none, or the file cannot be written.
     pub(crate) fn record(&self, name: &str, entry: &Entry) -> Result<Option<Tape>, CorpusError> {
         // What older builds wrote is there to be read.
         let is_present = name.starts_with(&format!("v{FORMAT}/"));
@@ -230,7 +230,7 @@ impl Corpus {
         self.folder.join(PENDING).join(format!("{}.json", tape.replace('/', "-")))
     }
 
-    /// The tapes by their path in the folder.
+    /// Returns the tapes by their path in the folder.
     fn files(&self) -> Result<Vec<String>, CorpusError> {
         let mut files = Vec::new();
         let mut folders = vec![self.folder.clone()];
@@ -260,7 +260,7 @@ fn simulation(command: &str) -> Result<SimConfig, CorpusError> {
     }
 }
 
-/// The tape of a simulation, or of the process that follows one that is killed.
+/// Returns the tape of a simulation, or of the process that follows one that is killed.
 fn record(folder: &Path, config: &SimConfig, killed_at: Option<usize>) -> Result<PathBuf, CorpusError> {
     let header =
         Header::of(&machine_settings(config), &machine_secrets(config.seed), "synthetic").simulated(config.seed);

@@ -26,7 +26,7 @@ use measure::{Sample, Samples};
 
 /// Blocks in an hour of the real chain.
 const BLOCKS_AN_HOUR: f64 = 300.0;
-/// How often the miner is looked at.
+/// How often the miner is checked.
 const SAMPLED_EVERY: Duration = Duration::from_secs(5);
 /// How long the validator may take after the last window.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -51,7 +51,7 @@ pub(crate) struct EnduranceArguments {
     dir: PathBuf,
 }
 
-/// Run it; whether nothing grew and no window was lost that could be won.
+/// Runs it; whether nothing grew and no window was lost that could be won.
 pub(crate) fn run(arguments: &EnduranceArguments) -> anyhow::Result<bool> {
     let dir = &arguments.dir;
     ensure!(!dir.exists(), "{} is there already; give --dir another folder", dir.display());
@@ -110,13 +110,13 @@ impl Run {
                 let window = self.windows.entry(verdict.judgement.window_start);
                 window.and_modify(|window| window.judged = Some(verdict.is_accepted()));
             }
-            ensure!(self.miner.0.try_wait()?.is_none(), "the miner ended; its log is beside {}", self.data.display());
+            ensure!(self.miner.0.try_wait()?.is_none(), "the miner ended; its log is next to {}", self.data.display());
         }
         self.served.world().heal();
         Ok(())
     }
 
-    /// Bring the world's faults to what they should be at this block.
+    /// Brings the world's faults to what they should be at this block.
     fn strike(&mut self) {
         let head = head(&self.served);
         let start = grail_protocol::constants::window_start(head);
@@ -131,12 +131,12 @@ impl Run {
         if !window.has_struck && head >= from {
             window.has_struck = true;
             let blocks = u32::try_from(until - from).unwrap_or(u32::MAX);
-            // By time and not by block, since a chain that stands still reaches none.
+            // By time and not by block, since a chain that is stuck reaches none.
             self.served.fault_for(fault, Duration::from_millis(self.served.world().block_ms()) * blocks);
         }
     }
 
-    /// End the miner, and wait for the validator.
+    /// Ends the miner, and waits for the validator.
     fn end(&mut self) -> anyhow::Result<()> {
         let stopped = Command::new("kill").arg("-TERM").arg(self.miner.0.id().to_string()).status()?;
         ensure!(stopped.success(), "the miner had ended before its world did");
@@ -164,7 +164,7 @@ impl Run {
     }
 }
 
-/// What strikes: everything but busy threads, which would take the machine from whatever else runs on it.
+/// Returns what strikes: everything but busy threads, which would take the machine from whatever else runs on it.
 fn faults() -> impl Iterator<Item = ServeFault> + Clone {
     ServeFault::ALL.iter().copied().filter(|fault| *fault != ServeFault::SlowEngine)
 }

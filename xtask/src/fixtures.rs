@@ -83,7 +83,7 @@ fn differences(recorded: &Sums, found: &Sums) -> Vec<String> {
             (Some(_), None) => "is recorded and missing",
             _ => "is not recorded",
         };
-        let remedy = "fetch it again, or run `cargo xtask fixtures --record` if the change is meant";
+        let remedy = "fetch it again, or run `cargo xtask fixtures --record` if the change is intended";
         Some(format!("fixtures/{name}:1: {what}: {remedy}"))
     };
     names.into_iter().filter_map(difference).collect()
@@ -119,7 +119,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::write(to, bytes).with_context(failed)
 }
 
-/// Write `bytes` compressed, unless the file holds them already: another release of zstd packs them differently.
+/// Writes `bytes` compressed, unless the file holds them already: another release of zstd packs them differently.
 fn compress(bytes: &[u8], packed: &Path) -> io::Result<()> {
     let unchanged = std::fs::File::open(packed).and_then(zstd::decode_all).is_ok_and(|content| content == bytes);
     if unchanged { Ok(()) } else { std::fs::write(packed, zstd::encode_all(bytes, ZSTD_LEVEL)?) }

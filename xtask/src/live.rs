@@ -11,14 +11,14 @@ use anyhow::{Context, bail, ensure};
 use grail::output;
 use grail_tape::Tape;
 
-/// What the command of a live tape begins with.
+/// What the command of a live tape starts with.
 pub(crate) const COMMAND: &str = "grail sim serve ";
 /// How often chance may keep a fault from striking.
 const ATTEMPTS: usize = 3;
 /// How the miner of every live tape is started.
 const MINER: [&str; 5] = ["mine", "--device", "cpu", "--groups-max", "1"];
 
-/// Record a tape anew in the world of this command: one judged window, and what the tape is there to show.
+/// Records a tape again in the world of this command: one judged window, and what the tape is there to show.
 pub(crate) fn record(target: &Path, served: &str, shows: &str) -> anyhow::Result<Tape> {
     let grail = built()?;
     let folder = target.with_extension("recording");
@@ -37,7 +37,7 @@ pub(crate) fn record(target: &Path, served: &str, shows: &str) -> anyhow::Result
     bail!("{ATTEMPTS} runs did not show {shows:?}; give the command another seed")
 }
 
-/// One run; its tape lies in the folder.
+/// Returns one run; its tape is in the folder.
 fn run(grail: &Path, folder: &Path, served: &str) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let (world, data) = (folder.join("world"), folder.join("data"));
@@ -82,10 +82,10 @@ fn run(grail: &Path, folder: &Path, served: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The command, built as this one is.
+/// Returns the command, built as this one is.
 pub(crate) fn built() -> anyhow::Result<PathBuf> {
     let here = std::env::current_exe()?;
-    let folder = here.parent().context("this program lies in a folder")?;
+    let folder = here.parent().context("this program is in a folder")?;
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--package", "grail", "--bin", "grail"]);
     if folder.ends_with("release") {

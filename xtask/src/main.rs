@@ -34,7 +34,7 @@ enum Chore {
         /// Run every vector below this folder instead of those in fixtures/.
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
-        /// Where golden proofs are computed: cpu, cuda, or cuda:1 for the second card.
+        /// Where golden proofs are computed: cpu, cuda, or cuda:1 for the second GPU.
         #[arg(long, default_value = "cpu", value_name = "DEVICE")]
         device: DeviceChoice,
     },
@@ -49,7 +49,7 @@ enum Chore {
         /// Accept the pending differences of this tape.
         #[arg(long, value_name = "NAME", requires = "review", requires = "reason")]
         accept: Option<String>,
-        /// Why they are meant.
+        /// Why they are intended.
         #[arg(long, value_name = "TEXT", requires = "accept")]
         reason: Option<String>,
     },
@@ -59,8 +59,6 @@ enum Chore {
         #[command(subcommand)]
         chore: tape::TapeChore,
     },
-    /// Write docs/messages.md, every message of every error type; tidy compares it.
-    Messages,
     /// Check layout and style; fails on any finding.
     Tidy,
     /// Mine for simulated days in a served world with faults, and say what grows and which windows were lost.
@@ -70,7 +68,7 @@ enum Chore {
         /// Copy the fixtures from this folder first and record their sums.
         #[arg(long, value_name = "DIR")]
         source: Option<PathBuf>,
-        /// Record the sums of what is there, after a change that was meant.
+        /// Record the sums of what is there, after a change that was intended.
         #[arg(long)]
         record: bool,
     },
@@ -90,7 +88,7 @@ enum Chore {
     Nightly,
     /// Verify fixtures/trace-hashes.json against what the simulations give.
     Traces {
-        /// Record the hashes and the fixtures' sums, after a change of behaviour that was meant.
+        /// Record the hashes and the fixtures' sums, after a change of behavior that was intended.
         #[arg(long)]
         record: bool,
     },
@@ -107,7 +105,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Do a chore; whether it found nothing wrong.
+/// Does a chore; whether it found nothing wrong.
 fn run(chore: Chore) -> anyhow::Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = root.parent().expect("xtask is a folder of the workspace");
@@ -121,7 +119,6 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Mutants { generated: true, shard, .. } => mutants::generated(root, shard.as_deref()),
         Chore::Mutants { only, .. } => mutants::run(root, only.as_deref()),
         Chore::Nightly => nightly::run(),
-        Chore::Messages => tidy::messages::record(root),
         Chore::Tidy => tidy::run(root),
         Chore::Endurance(arguments) => endurance::run(&arguments),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),

@@ -53,19 +53,19 @@ impl Mutant {
         let text = fs::read_to_string(&patch).with_context(|| format!("{} cannot be read", patch.display()))?;
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let what = field("What is wrong:").with_context(|| format!("{name} does not begin with `What is wrong:`"))?;
+        let what = field("What is wrong:").with_context(|| format!("{name} does not start with `What is wrong:`"))?;
         let (what, is_of_the_reference) = (what.to_owned(), field("Of the reference:").is_some());
         let case = field("Case:").map(str::to_owned);
         Ok(Self { name, patch, what, is_of_the_reference, case })
     }
 
-    /// The files that it changes, from the root.
+    /// Returns the files that it changes, from the root.
     fn files(&self) -> anyhow::Result<Vec<String>> {
         let text = fs::read_to_string(&self.patch)?;
         Ok(text.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(str::to_owned).collect())
     }
 
-    /// How many worlds it took, and what was found; none where nothing was, or not by its case.
+    /// Returns how many worlds it took, and what was found; none where nothing was, or not by its case.
     fn hunt(&self, root: &Path) -> anyhow::Result<Option<(u64, String)>> {
         let applied = Command::new("git")
             .args(["apply", &format!("--directory={TREE}")])
@@ -87,7 +87,7 @@ impl Mutant {
         Ok(found?.map(|(seed, how)| (seed + 1, how)))
     }
 
-    /// The seed of the world in which something forbidden happens, and what.
+    /// Returns the seed of the world in which something forbidden happens, and what.
     fn tried(&self, root: &Path, worlds: &str) -> anyhow::Result<Option<(u64, String)>> {
         let hunted = Command::new("cargo")
             .args(["run", "--release", "--quiet", "--package", "grail-sim", "--example", "hunt", "--", worlds])
@@ -138,7 +138,7 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
     Ok(found == wanted.len())
 }
 
-/// Run `cargo mutants` over the core, or the share `shard` of it, with the tests of core and simulator as its oracle.
+/// Runs `cargo mutants` over the core, or the share `shard` of it, with the tests of core and simulator as its oracle.
 pub(crate) fn generated(root: &Path, shard: Option<&str>) -> anyhow::Result<bool> {
     let mut command = Command::new("cargo");
     command.args(["mutants", "--package", "grail-miner", "--output", "target/mutants"]);

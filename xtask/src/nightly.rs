@@ -12,7 +12,7 @@ struct Chore {
     /// The package and its test binary; `lib` for the unit tests.
     package: &'static str,
     target: &'static str,
-    /// The test's name, or the beginning of several.
+    /// The test's name, or the start of several.
     test: &'static str,
     variable: &'static str,
     cases: u32,
@@ -95,7 +95,7 @@ const CHORES: [Chore; 9] = [
     },
 ];
 
-/// Run every chore; whether all passed.
+/// Runs every chore; whether all passed.
 pub(crate) fn run() -> anyhow::Result<bool> {
     let mut failed = Vec::new();
     for Chore { package, target, test, variable, cases, why } in CHORES {

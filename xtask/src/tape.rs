@@ -28,7 +28,7 @@ pub(crate) enum TapeChore {
     },
 }
 
-/// Do a chore; whether all is well.
+/// Does a chore; whether all is well.
 pub(crate) fn run(fixtures: &Path, chore: &TapeChore) -> anyhow::Result<bool> {
     match chore {
         TapeChore::Record { names } => record(fixtures, names),
@@ -77,7 +77,7 @@ fn migrate(old: &Path, new: &Path) -> anyhow::Result<bool> {
     Ok(is_equal)
 }
 
-/// Replay the corpus, or accept what is pending of one tape; whether nothing waits for anybody.
+/// Replays the corpus, or accept what is pending of one tape; whether nothing waits for anybody.
 pub(crate) fn review(fixtures: &Path, accept: Option<(&str, &str)>) -> anyhow::Result<bool> {
     let mut corpus = Corpus::read(&fixtures.join("tapes"))?;
     if let Some((tape, reason)) = accept {

@@ -5,7 +5,7 @@ mod edges;
 mod features;
 mod limits;
 mod machine_paths;
-pub(crate) mod messages;
+mod messages;
 mod sources;
 mod tree;
 
@@ -26,7 +26,7 @@ struct Finding {
     remedy: &'static str,
 }
 
-/// Print the findings; whether there are none.
+/// Prints the findings; whether there are none.
 pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
     let files = tree::read(root)?;
     let mut findings = findings_in(&files);
@@ -51,7 +51,7 @@ fn findings_in(files: &[TreeFile]) -> Vec<Finding> {
     findings
 }
 
-/// What a program prints that is run in `root`.
+/// Returns what a program prints that is run in `root`.
 fn output_of(root: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(program).args(arguments).current_dir(root).output();
     let output = output.with_context(|| format!("{program} cannot be run; install it"))?;

@@ -1,4 +1,4 @@
-//! Trace hashes that are recorded in `fixtures`: any change of the miner's or the simulated world's behaviour shows there.
+//! Trace hashes that are recorded in `fixtures`: any change of the miner's or the simulated world's behavior shows there.
 //!
 //! Each is recorded under the command that prints it, and computed from that command's own arguments.
 
@@ -16,9 +16,9 @@ use grail::commands;
 pub(crate) const FILE: &str = "trace-hashes.json";
 /// What to do about a difference.
 pub(crate) const REMEDY: &str = "to see what changed, run the command with `--trace FILE` here and on the commit that recorded \
-                          the hash, and compare the two files; if the change is meant, run `cargo xtask traces --record`";
+                          the hash, and compare the two files; if the change is intended, run `cargo xtask traces --record`";
 
-const WHAT: &str = "the trace_hash that each command prints; `cargo xtask traces --record` records them anew";
+const WHAT: &str = "the trace_hash that each command prints; `cargo xtask traces --record` records them again";
 const SEEDS: u64 = 3;
 const FAULTS: [&str; 2] = ["none", "random"];
 
@@ -41,7 +41,7 @@ pub(crate) enum TracesError {
         source: std::io::Error,
     },
     /// The file is not what [`TraceHashes::text`] writes.
-    #[error("{}: malformed ({source}); record it anew with `cargo xtask traces --record`", path.display())]
+    #[error("{}: malformed ({source}); record it again with `cargo xtask traces --record`", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -51,28 +51,28 @@ pub(crate) enum TracesError {
 }
 
 impl TraceHashes {
-    /// Run every command.
+    /// Runs every command.
     pub(crate) fn compute() -> Self {
         let commands = (1..=SEEDS).flat_map(|seed| FAULTS.map(|faults| command(seed, faults)));
         Self { what: WHAT.to_owned(), trace_hashes: commands.map(|c| (c.clone(), trace_hash(&c))).collect() }
     }
 
-    /// The recorded hashes.
+    /// Returns the recorded hashes.
     ///
     /// # Errors
-    /// [`TracesError`] where there are none.
+    /// [`TracesError`] if there are none.
     pub(crate) fn read(fixtures: &Path) -> Result<Self, TracesError> {
         let path = fixtures.join(FILE);
         let bytes = std::fs::read(&path).map_err(|source| TracesError::Read { path: path.clone(), source })?;
         serde_json::from_slice(&bytes).map_err(|source| TracesError::Malformed { path, source })
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub(crate) fn text(&self) -> String {
         serde_json::to_string_pretty(self).expect("names and hashes are plain text") + "\n"
     }
 
-    /// Every command whose hash is another than `recorded`, or recorded and no longer run.
+    /// Returns every command whose hash is another than `recorded`, or recorded and no longer run.
     pub(crate) fn differences(&self, recorded: &Self) -> Vec<String> {
         let shown = |hashes: &Self, command: &str| {
             hashes.trace_hashes.get(command).map_or("none".to_owned(), |hash| hash.chars().take(16).collect())

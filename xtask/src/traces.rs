@@ -1,4 +1,4 @@
-//! `cargo xtask traces`: the recorded trace hashes, compared with what the commands print now, or recorded anew.
+//! `cargo xtask traces`: the recorded trace hashes, compared with what the commands print now, or recorded again.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use grail::output;
 
 use crate::fixtures;
 
-/// Compare or record; whether every hash is as recorded.
+/// Compares or record; whether every hash is as recorded.
 pub(crate) fn run(fixtures: &Path, record: bool) -> anyhow::Result<bool> {
     let now = TraceHashes::compute();
     if record {

@@ -35,10 +35,10 @@ pub struct Comparison {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
     /// Not the JSON of a run.
-    #[error("it holds no measurements; give --compare the last line that `grail bench --json` printed")]
+    #[error("no measurements in it; give --compare the last line that `grail bench --json` printed")]
     Malformed,
-    /// Another card.
-    #[error("it was measured on {before}, and this is {after}; compare runs of the same card")]
+    /// Another gpu.
+    #[error("the older run is from {before}, this one from {after}; compare runs on the same GPU")]
     Device {
         /// The older run's.
         before: String,
@@ -58,14 +58,14 @@ impl Change {
         })
     }
 
-    /// Whether it is worse by more than the tolerance.
+    /// Returns whether it is worse by more than the tolerance.
     pub fn is_regression(&self) -> bool {
         self.worse_by().is_some_and(|share| share > TOLERANCE)
     }
 }
 
 impl Comparison {
-    /// An older run's JSON beside a newer run of `device`.
+    /// Creates an older run's JSON next to a newer run of `device`.
     ///
     /// # Errors
     /// [`CompareError`].
@@ -94,7 +94,7 @@ impl Comparison {
         Ok(comparison)
     }
 
-    /// What became worse.
+    /// Returns what became worse.
     pub fn regressions(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(|change| change.is_regression())
     }
@@ -102,7 +102,7 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "beside the older run:")?;
+        write!(f, "next to the older run:")?;
         for change in &self.changes {
             let Change { what, unit, before, after } = change;
             let sign = if change.is_regression() { "WORSE" } else { "" };
@@ -116,7 +116,7 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// The best that was measured, as options to paste: what this card earns among rivals. None where decoding or a
+/// Returns the best that was measured, as options to paste: what this GPU earns among rivals. None where decoding or a
 /// proof was not measured.
 pub fn configuration(measurements: &[Measurement]) -> Option<String> {
     let best = |prefix: &'static str, unit: &'static str| {
@@ -129,7 +129,7 @@ pub fn configuration(measurements: &[Measurement]) -> Option<String> {
         Some(one.value / length)
     });
     let proof_ms = per_token.reduce(f64::min)?;
-    Some(format!("grail sim --profile tokens_per_s={tokens_per_s:.0},proof_ms={proof_ms:.4} --windows 240 --rivals 40"))
+    Some(format!("grail sim --speed tokens_per_s={tokens_per_s:.0},proof_ms={proof_ms:.4} --windows 240 --rivals 40"))
 }
 
 #[cfg(test)]
@@ -147,7 +147,7 @@ mod tests {
             .iter()
             .map(|(what, value, unit)| json!({"what": what, "value": value, "unit": unit}))
             .collect();
-        json!({ "device": "card", "cublas": 1, "measurements": list })
+        json!({ "device": "GPU", "cublas": 1, "measurements": list })
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
             measured("growth", 9.0, "MiB"),
             measured("new", 1.0, "ms"),
         ];
-        let comparison = Comparison::of(&older, "card", &newer).unwrap();
+        let comparison = Comparison::of(&older, "GPU", &newer).unwrap();
         let worse: Vec<&str> = comparison.regressions().map(|change| change.what.as_str()).collect();
         assert_eq!(worse, ["decode", "pass"]);
         assert_eq!((comparison.changes.len(), comparison.gone.as_slice()), (5, &["left out".to_owned()][..]));
@@ -180,7 +180,7 @@ mod tests {
     fn parts_of_the_same_name_are_told_apart_by_order() {
         let older = before(&[("  of it, head", 1.0, "ms"), ("  of it, head", 8.0, "ms")]);
         let newer = [measured("  of it, head", 1.0, "ms"), measured("  of it, head", 9.0, "ms")];
-        let comparison = Comparison::of(&older, "card", &newer).unwrap();
+        let comparison = Comparison::of(&older, "GPU", &newer).unwrap();
         let pairs: Vec<(f64, f64)> = comparison.changes.iter().map(|change| (change.before, change.after)).collect();
         assert_eq!(pairs, [(1.0, 1.0), (8.0, 9.0)]);
     }
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn another_card_and_another_file_are_refused() {
         let of = |value: &Value| Comparison::of(value, "other", &[]).unwrap_err();
-        assert!(of(&before(&[])).to_string().contains("measured on card, and this is other"));
+        assert!(of(&before(&[])).to_string().contains("measured on GPU, and this is other"));
         assert_eq!(of(&json!({ "device": "other" })), CompareError::Malformed);
         assert_eq!(of(&json!([1])), CompareError::Malformed);
         let broken = json!({ "device": "other", "measurements": [{ "what": "x", "unit": "ms" }] });
@@ -204,12 +204,12 @@ mod tests {
             measured("proof, 2000 tokens: with self-check", 80.0, "ms"),
             measured("proof, 2000 tokens: hidden states", 1.0, "ms"),
         ];
-        let told = configuration(&measurements).unwrap();
-        assert_eq!(told, "grail sim --profile tokens_per_s=30000,proof_ms=0.0400 --windows 240 --rivals 40");
+        let command = configuration(&measurements).unwrap();
+        assert_eq!(command, "grail sim --speed tokens_per_s=30000,proof_ms=0.0400 --windows 240 --rivals 40");
         // What is printed is what the simulator takes.
-        let profile = told.split_whitespace().nth(3).unwrap();
-        let card = grail_sim::rehearsal::Card::parse(profile).unwrap();
-        assert!((card.tokens_per_s - 30_000.0).abs() < 1e-9 && (card.proof_ms - 0.04).abs() < 1e-9);
+        let speed = command.split_whitespace().nth(3).unwrap();
+        let gpu = grail_sim::rehearsal::Card::parse(speed).unwrap();
+        assert!((gpu.tokens_per_s - 30_000.0).abs() < 1e-9 && (gpu.proof_ms - 0.04).abs() < 1e-9);
         assert_eq!(configuration(&measurements[..2]), None);
     }
 }

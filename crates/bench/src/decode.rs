@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use grail_cuda::decode::PAGE_TOKENS;
-use grail_cuda::driver::{Kernels, Mark};
+use grail_cuda::driver::{Event, Kernels};
 use grail_cuda::weights::HalfWeights;
 use grail_cuda::{CudaEngineError, DecodeSettings, Decoder};
 use grail_protocol::generation::StreamKey;
@@ -21,7 +21,7 @@ const STEPS: usize = 100;
 
 impl Bench {
     pub(super) fn decoding(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
-        let half = Arc::new(HalfWeights::of(&self.weights, &self.queue)?);
+        let half = Arc::new(HalfWeights::of(&self.weights, &self.stream)?);
         for deterministic in [false, true] {
             let settings = DecodeSettings { deterministic, rollouts_max: 256 };
             let mut decoder = self.decoder(&half, settings)?;
@@ -45,7 +45,7 @@ impl Bench {
         Ok(Decoder::new(&self.device, kernels, self.weights.clone(), half.clone(), settings)?)
     }
 
-    /// Milliseconds of a step, everything included that happens between two of them.
+    /// Returns milliseconds of a step, everything included that happens between two of them.
     fn step_ms(&self, decoder: &mut Decoder, rollouts: usize) -> Result<f64, CudaEngineError> {
         let per_group = rollouts.min(4);
         for group in 0..rollouts / per_group {
@@ -55,20 +55,20 @@ impl Bench {
             prompt[0] = group as u32;
             decoder.admit(&prompt, &streams, WARM_UP + STEPS + 2 * PAGE_TOKENS)?;
         }
-        let (begin, end) = (Mark::new(&self.device)?, Mark::new(&self.device)?);
+        let (begin, end) = (Event::new(&self.device)?, Event::new(&self.device)?);
         for step in 0..WARM_UP + STEPS {
             if step == WARM_UP {
-                begin.record(decoder.queue())?;
+                begin.record(decoder.stream())?;
             }
             decoder.step()?;
         }
-        end.record(decoder.queue())?;
+        end.record(decoder.stream())?;
         let time_ms = f64::from(end.milliseconds_since(&begin)?);
         decoder.clear();
         Ok(time_ms / STEPS as f64)
     }
 
-    /// Weights once, and the keys and values of every rollout's own context.
+    /// Returns weights once, and the keys and values of every rollout's own context.
     fn bytes_per_step(&self, half: &HalfWeights, rollouts: usize) -> f64 {
         let config = &self.weights.config;
         let context = PROMPT + WARM_UP + STEPS / 2;

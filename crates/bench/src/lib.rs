@@ -1,4 +1,4 @@
-//! Measures the engine on a CUDA device, each figure beside the limit that the same device's own copies and products set.
+//! Measures the engine on a CUDA device, each figure next to the limit that the same device's own copies and products set.
 //!
 //! It may use the device and real time, and nothing else outside; it knows no miner. [`Bench`] is a device with a model on
 //! it, [`BenchReport`] holds what was measured, and [`compare::Comparison`] compares two reports.
@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use grail_cuda::CudaEngineError;
-use grail_cuda::driver::{Device, Kernels, Queue, Urgency};
+use grail_cuda::driver::{Device, Kernels, Priority, Stream};
 use grail_cuda::weights::{ExactWeights, Model};
 
 pub use limits::Limits;
@@ -30,31 +30,31 @@ pub use report::{BenchReport, Measurement};
 pub struct Bench {
     device: Device,
     kernels: Rc<Kernels>,
-    queue: Queue,
+    stream: Stream,
     weights: Arc<ExactWeights>,
     limits: Limits,
 }
 
 impl Bench {
-    /// Measure the card's own limits, and bring the model onto it.
+    /// Measures the GPU's own limits, and brings the model onto it.
     ///
     /// # Errors
-    /// Where the model cannot be loaded or the device fails.
+    /// If the model cannot be loaded or the device fails.
     pub fn new(device: Device, kernels: Kernels, model: &str) -> Result<Self, CudaEngineError> {
         let kernels = Rc::new(kernels);
-        let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
-        let limits = Limits::measure(&queue)?;
+        let stream = Stream::new(&device, kernels.clone(), Priority::Normal)?;
+        let limits = Limits::measure(&stream)?;
         let mut model = Model::open(model)?;
-        let weights = Arc::new(ExactWeights::load(&model.config, &queue, &mut *model.tensors)?);
-        Ok(Self { device, kernels, queue, weights, limits })
+        let weights = Arc::new(ExactWeights::load(&model.config, &stream, &mut *model.tensors)?);
+        Ok(Self { device, kernels, stream, weights, limits })
     }
 
-    /// Measure everything.
+    /// Measures everything.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// If the device fails.
     pub fn run(&self, arrangements: bool) -> Result<BenchReport, CudaEngineError> {
-        let mut report = BenchReport::new(&self.device, self.queue.blas_version(), self.limits);
+        let mut report = BenchReport::new(&self.device, self.stream.blas_version(), self.limits);
         self.proofs(&mut report)?;
         self.side_by_side(&mut report)?;
         if arrangements {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use grail_cuda::driver::{Device, Kernels};
 use grail_cuda::weights::ExactWeights;
-use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchProfile};
+use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchNumerics};
 
 use super::limits::median_ms;
 use super::{Bench, BenchReport};
@@ -30,14 +30,14 @@ impl Bench {
         for length in LENGTHS {
             let tokens = self.tokens(length);
             let limit_ms = self.proof_operations(length) / self.limits.single_flops * 1e3;
-            let forward_ms = self.time(&mut prover, |prover| prover.put_in_hidden_states(&tokens))?;
+            let forward_ms = self.time(&mut prover, |prover| prover.enqueue_hidden_states(&tokens))?;
             report.add(format!("proof, {length} tokens: hidden states"), forward_ms, "ms", Some(limit_ms));
             for (step, time_ms) in prover.step_times(&tokens)? {
                 report.add(format!("  of it, {step}"), f64::from(time_ms), "ms", None);
             }
             let sketched_ms = self.time(&mut prover, |prover| {
-                prover.put_in_hidden_states(&tokens)?;
-                prover.put_in_sketches(length, RANDOMNESS)
+                prover.enqueue_hidden_states(&tokens)?;
+                prover.enqueue_sketches(length, RANDOMNESS)
             })?;
             report.add(format!("proof, {length} tokens: with sketches"), sketched_ms, "ms", Some(limit_ms));
             let with_head_ms = limit_ms + self.head_operations(length) / self.limits.single_flops * 1e3;
@@ -54,8 +54,8 @@ impl Bench {
         let sequence = |tokens| Sequence { tokens, prompt_length: PROMPT };
         let sequences: Vec<Sequence<'_>> = rollouts.iter().map(|tokens| sequence(tokens)).collect();
         let sketched_ms = self.time(prover, |prover| {
-            let layout = prover.put_in(&sequences)?;
-            prover.put_in_sketches(layout.rows, RANDOMNESS)
+            let layout = prover.enqueue(&sequences)?;
+            prover.enqueue_sketches(layout.rows, RANDOMNESS)
         })?;
         let whole_ms = self.time(prover, |prover| prover.passes(&sequences, RANDOMNESS).map(drop))?;
         let each = f64::from(ROLLOUTS);
@@ -117,7 +117,7 @@ impl Bench {
                 let mut prover = self.prover(plan)?;
                 prover.scaled_hidden_states(&tokens)?;
                 let bits = prover.scaled_hidden_states(&tokens)? == expected;
-                let time_ms = self.time(&mut prover, |prover| prover.put_in_hidden_states(&tokens))?;
+                let time_ms = self.time(&mut prover, |prover| prover.enqueue_hidden_states(&tokens))?;
                 let remark = if bits { "same bits" } else { "OTHER BITS" };
                 report.remark(format!("{length} tokens, {name}"), time_ms, "ms", None, remark.to_owned());
             }
@@ -126,7 +126,7 @@ impl Bench {
     }
 
     /// Over many lengths, since cuBLAS picks its kernels by them: whether the bits are those of its own calls, for a
-    /// sequence alone and for one that is proved beside another of its order and shares the other's first rows.
+    /// sequence alone and for one that is proved next to another of its order and shares the other's first rows.
     fn bits(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
         let (mut reference, mut usual) = (self.prover(ProofPlan::PLAIN)?, self.prover(ProofPlan::default())?);
         let (mut compared, mut alone, mut beside, mut other_length, mut pairs) = (0, 0, 0, 0, 0);
@@ -160,14 +160,14 @@ impl Bench {
             report.remark("lengths with the same bits", f64::from(found), "lengths", None, of(count, how));
         };
         add(alone, compared, "alone");
-        add(beside, compared, "beside another of its length");
-        add(other_length, pairs, "beside another of the next shorter length of its order");
+        add(beside, compared, "next to another of its length");
+        add(other_length, pairs, "next to another of the next shorter length of its order");
         Ok(())
     }
 
     fn prover(&self, plan: ProofPlan) -> Result<Prover, CudaEngineError> {
         let (kernels, weights) = (self.kernels.clone(), self.weights.clone());
-        Ok(Prover::new(&self.device, kernels, weights, TorchProfile::Torch2_10, plan, 0)?)
+        Ok(Prover::new(&self.device, kernels, weights, TorchNumerics::Torch2_10, plan, 0)?)
     }
 
     fn time(
@@ -175,18 +175,18 @@ impl Bench {
         prover: &mut Prover,
         mut work: impl FnMut(&mut Prover) -> Result<(), CudaEngineError>,
     ) -> Result<f64, CudaEngineError> {
-        // The marks are set in the prover's own queue; the closure needs the prover, so its queue is taken by `median_ms`
-        // through a queue that waits for it.
-        let waiting = self.queue.beside()?;
-        let mark = grail_cuda::driver::Mark::new(&self.device)?;
+        // The events are set in the prover's own stream; the closure needs the prover, so its stream is taken by `median_ms`
+        // through a stream that waits for it.
+        let waiting = self.stream.fork()?;
+        let event = grail_cuda::driver::Event::new(&self.device)?;
         median_ms(&waiting, || {
-            prover.queue().after(&waiting, &mark)?;
+            prover.stream().wait_for(&waiting, &event)?;
             work(prover)?;
-            Ok(waiting.after(prover.queue(), &mark)?)
+            Ok(waiting.wait_for(prover.stream(), &event)?)
         })
     }
 
-    /// Tokens by formula; what they are does not matter.
+    /// Returns tokens by formula; what they are does not matter.
     pub(super) fn tokens(&self, length: usize) -> Vec<u32> {
         let vocabulary = self.weights.config.vocab_size as u64;
         (0..length as u64)
@@ -195,7 +195,7 @@ impl Bench {
             .collect()
     }
 
-    /// A rollout by formula, whose first [`PROMPT`] tokens all rollouts have in common.
+    /// Returns a rollout by formula, whose first [`PROMPT`] tokens all rollouts have in common.
     fn rollout(&self, length: usize, rollout: u32) -> Vec<u32> {
         let vocabulary = self.weights.config.vocab_size as u32;
         let mut tokens = self.tokens(length);
@@ -219,8 +219,8 @@ impl Bench {
     }
 }
 
-/// A prover for the calling thread, with kernels of its own.
+/// Returns a prover for the calling thread, with kernels of its own.
 fn own_prover(device: &Device, weights: &Arc<ExactWeights>) -> Result<Prover, CudaEngineError> {
     let kernels = Rc::new(Kernels::load(device, grail_live::device::kernel_cache().as_deref())?);
-    Ok(Prover::new(device, kernels, weights.clone(), TorchProfile::Torch2_10, ProofPlan::default(), 0)?)
+    Ok(Prover::new(device, kernels, weights.clone(), TorchNumerics::Torch2_10, ProofPlan::default(), 0)?)
 }

@@ -16,7 +16,7 @@ pub struct Measurement {
     pub value: f64,
     /// Its unit.
     pub unit: &'static str,
-    /// What the card's own rates would allow, in the same unit, where that can be said.
+    /// What the GPU's own rates would allow, in the same unit, where that can be said.
     pub limit: Option<f64>,
     /// What else is to be said.
     pub remark: String,
@@ -55,12 +55,12 @@ impl BenchReport {
         self.measurements.push(Measurement { what: what.into(), value, unit, limit, remark });
     }
 
-    /// The card's name.
+    /// Returns the GPU's name.
     pub fn device(&self) -> &str {
         &self.device
     }
 
-    /// The same as one JSON object.
+    /// Returns the same as one JSON object.
     pub fn json(&self) -> Value {
         let measurement = |m: &Measurement| json!({ "what": m.what, "value": m.value, "unit": m.unit, "limit": m.limit, "remark": m.remark });
         let measurements: Vec<Value> = self.measurements.iter().map(measurement).collect();
@@ -95,7 +95,7 @@ mod tests {
             Measurement { what: "pass".into(), value: 8.0, unit: "ms", limit: Some(4.0), remark: String::new() },
             Measurement { what: "decode".into(), value: 3.0, unit: "tokens/s", limit: Some(4.0), remark: "x".into() },
         ];
-        let report = BenchReport { device: "card".into(), cublas: 130_100, measurements };
+        let report = BenchReport { device: "GPU".into(), cublas: 130_100, measurements };
         let text = report.to_string();
         assert!(text.contains("50 %") && text.contains("75 %  x"), "{text}");
         assert_eq!(report.json()["measurements"][1]["limit"], 4.0);

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use grail_cuda::engine::Ticket;
-use grail_cuda::{CudaEngine, CudaEngineError, CudaError, CudaSettings, GroupWork, TorchProfile};
+use grail_cuda::{CudaEngine, CudaEngineError, CudaError, CudaSettings, GroupWork, TorchNumerics};
 use grail_protocol::generation::{GeneratedRollout, StreamKey};
 
 use super::BenchReport;
@@ -27,12 +27,13 @@ const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e
 
 type Answer = Result<Vec<GeneratedRollout>, CudaEngineError>;
 
-/// Do a batch of groups from their prompts to their proofs, and add how many rollouts a whole window gives at that pace.
+/// Does a batch of groups from their prompts to their proofs, and adds how many rollouts a whole window gives at that
+/// pace.
 ///
 /// A window repeats such batches, so nothing is left out of a batch's time: neither the prompts nor the last proof.
 ///
 /// # Errors
-/// Where the model cannot be loaded or the device fails.
+/// If the model cannot be loaded or the device fails.
 pub fn measure(report: &mut BenchReport, model: &str, ordinal: usize, batches: u32) -> Result<(), CudaEngineError> {
     let settings = settings(model, ordinal);
     let groups = settings.decode.rollouts_max as u32 / GROUP;
@@ -90,7 +91,7 @@ pub fn soak(report: &mut BenchReport, model: &str, ordinal: usize, seconds: u64)
     Ok(())
 }
 
-/// Draw a group alone and in a crowd, in fixed shapes, and add how many of its tokens agree.
+/// Draws a group alone and in a crowd, in fixed shapes, and adds how many of its tokens agree.
 ///
 /// # Errors
 /// As [`measure`].
@@ -114,7 +115,7 @@ pub fn fixed_shapes(report: &mut BenchReport, model: &str, ordinal: usize) -> Re
         let pairs = alone.iter().flatten().zip(beside.iter().flatten());
         let equal = pairs.filter(|(a, b)| a == b).count();
         let all = alone.iter().map(Vec::len).sum::<usize>();
-        let remark = format!("of {all}, alone and beside {crowd} other groups, fixed shapes");
+        let remark = format!("of {all}, alone and next to {crowd} other groups, fixed shapes");
         report.remark("equal tokens of a group", equal as f64, "tokens", None, remark);
     }
     Ok(())
@@ -122,7 +123,7 @@ pub fn fixed_shapes(report: &mut BenchReport, model: &str, ordinal: usize) -> Re
 
 fn settings(model: &str, ordinal: usize) -> CudaSettings {
     let mut settings = CudaSettings::new(model, ordinal);
-    settings.profile = TorchProfile::Torch2_10;
+    settings.numerics = TorchNumerics::Torch2_10;
     settings.kernel_cache = grail_live::device::kernel_cache();
     settings
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::endpoint::Endpoint;
+use super::endpoint::EndpointUrl;
 use super::error::ConfigError;
 use super::monitoring::optional;
 use super::reader::Reader;
@@ -12,17 +12,17 @@ use super::reader::Reader;
 const TOKEN: &str = "GRAIL_ALERT_TELEGRAM_TOKEN";
 const CHAT: &str = "GRAIL_ALERT_TELEGRAM_CHAT";
 
-/// Who is told when something goes wrong; nobody by default. Addresses of webhooks are secrets: whoever has one may post.
+/// Who is told when something goes wrong; nobody by default. Addresses of webhooks are secrets: anyone who has one may post.
 #[derive(Debug, Clone)]
 pub struct AlertsConfig {
     /// An incoming webhook of Slack.
-    pub slack: Option<Endpoint>,
+    pub slack: Option<EndpointUrl>,
     /// A webhook of Discord.
-    pub discord: Option<Endpoint>,
+    pub discord: Option<EndpointUrl>,
     /// A bot of Telegram.
     pub telegram: Option<TelegramConfig>,
     /// An address that is fetched for as long as the miner is well, by whose silence a service notices its end.
-    pub ping: Option<Endpoint>,
+    pub ping: Option<EndpointUrl>,
     /// How often that is fetched.
     pub ping_interval: Duration,
     /// Less free space than this, in bytes, is told.
@@ -33,7 +33,7 @@ pub struct AlertsConfig {
 #[derive(Debug, Clone)]
 pub struct TelegramConfig {
     /// The server.
-    pub api: Endpoint,
+    pub api: EndpointUrl,
     /// The bot's token.
     pub token: SecretString,
     /// Whom it writes to.
@@ -41,7 +41,7 @@ pub struct TelegramConfig {
 }
 
 impl AlertsConfig {
-    /// Whether nobody is to be told anything.
+    /// Returns whether nobody is to be told anything.
     pub fn is_empty(&self) -> bool {
         self.slack.is_none() && self.discord.is_none() && self.telegram.is_none() && self.ping.is_none()
     }
@@ -50,7 +50,7 @@ impl AlertsConfig {
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<AlertsConfig> {
     let webhook = |reader: &mut Reader<'_>, name| {
         let expected = "the whole http:// or https:// address that the service shows for the webhook";
-        optional(reader, name, expected, |text| Endpoint::parse(text, &["http", "https"]))
+        optional(reader, name, expected, |text| EndpointUrl::parse(text, &["http", "https"]))
     };
     let slack = webhook(reader, "GRAIL_ALERT_SLACK_URL");
     let discord = webhook(reader, "GRAIL_ALERT_DISCORD_URL");
@@ -76,7 +76,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<AlertsConfig> {
 
 fn read_telegram(reader: &mut Reader<'_>) -> Option<Option<TelegramConfig>> {
     let expected = "the http:// or https:// address of a Bot API server, or take it out";
-    let api = reader.parsed("GRAIL_ALERT_TELEGRAM_API", expected, |text| Endpoint::parse(text, &["http", "https"]));
+    let api = reader.parsed("GRAIL_ALERT_TELEGRAM_API", expected, |text| EndpointUrl::parse(text, &["http", "https"]));
     // It becomes a part of an address.
     let expected = "the token as BotFather shows it, digits, a colon, then letters, digits, - and _";
     let is_token = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_'));

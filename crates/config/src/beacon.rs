@@ -2,7 +2,7 @@
 
 use grail_miner::ports::BeaconSchedule;
 
-use super::endpoint::Endpoint;
+use super::endpoint::EndpointUrl;
 use super::error::ConfigError;
 use super::network::{Network, parse_addresses};
 use super::reader::Reader;
@@ -18,7 +18,7 @@ const ALL: [&str; 5] = [URLS, CHAIN_HASH, PUBLIC_KEY, GENESIS, PERIOD];
 #[derive(Debug, Clone, PartialEq)]
 pub struct BeaconConfig {
     /// Its relays, in the order to try them; at least one.
-    pub relays: Vec<Endpoint>,
+    pub relays: Vec<EndpointUrl>,
     /// Its chain hash in hex.
     pub chain_hash: String,
     /// Its public key in hex.
@@ -27,7 +27,7 @@ pub struct BeaconConfig {
     pub schedule: BeaconSchedule,
 }
 
-/// The beacon that was typed. Where nothing was, or something cannot be used, there is none.
+/// Returns the beacon that was typed. Where nothing was, or something cannot be used, there is none.
 pub(super) fn read(reader: &mut Reader<'_>, network: Option<Network>) -> Option<BeaconConfig> {
     let typed = ALL.into_iter().find(|name| reader.typed.get(name).is_some())?;
     // Where the network itself is unreadable, that is the error to tell.

@@ -31,7 +31,8 @@ pub struct OddCharacter {
 const QUOTES: [char; 11] = ['"', '\'', '`', '´', '“', '”', '„', '‘', '’', '«', '»'];
 
 impl Content {
-    /// The first character of `text` that such a value must not hold; else the first of the quotation marks around it.
+    /// Returns the first character of `text` that such a value must not hold; else the first of the quotation marks
+    /// around it.
     pub fn odd_in(self, text: &str) -> Option<OddCharacter> {
         let is_odd = |c: char| match self {
             Self::Word => !c.is_ascii_graphic(),
@@ -42,7 +43,7 @@ impl Content {
         first(text, is_odd).or_else(|| self.is_quoted(text).then(|| first(text, is_quote)).flatten())
     }
 
-    /// Whether quotation marks stand around the value. In free text, one at one end alone may be meant.
+    /// Returns whether quotation marks stand around the value. In free text, one at one end alone may be meant.
     fn is_quoted(self, text: &str) -> bool {
         let (begins, ends) = (text.starts_with(is_quote), text.ends_with(is_quote));
         match self {
@@ -52,13 +53,13 @@ impl Content {
     }
 }
 
-/// The first character of `text` that cannot be seen.
+/// Returns the first character of `text` that cannot be seen.
 pub fn invisible_in(text: &str) -> Option<OddCharacter> {
     first(text, is_invisible)
 }
 
 impl OddCharacter {
-    /// What to do about it.
+    /// Returns what to do about it.
     pub(super) fn remedy(self) -> &'static str {
         match self.character {
             c if is_quote(c) => {
@@ -93,7 +94,7 @@ fn is_quote(c: char) -> bool {
     QUOTES.contains(&c)
 }
 
-/// Whether nothing, or a blank other than a space, is what one sees of a character.
+/// Returns whether nothing, or a blank other than a space, is what one sees of a character.
 fn is_invisible(c: char) -> bool {
     let is_blank = c.is_control() || c.is_whitespace() && c != ' ';
     let is_ignorable = matches!(
@@ -106,7 +107,7 @@ fn is_invisible(c: char) -> bool {
     is_blank || is_ignorable
 }
 
-/// What people call a character that one does not see, or does not tell from another.
+/// Returns what people call a character that one does not see, or does not tell from another.
 const fn name(c: char) -> Option<&'static str> {
     Some(match c {
         '\0' => "NUL",
@@ -168,11 +169,11 @@ mod tests {
 
     #[test]
     fn what_nobody_sees_is_told_by_code_point_place_and_name() {
-        let told = |text: &str| invisible_in(text).map(|odd| odd.to_string());
-        assert_eq!(told("key\u{feff}").as_deref(), Some("U+FEFF (byte order mark) as character 4 of 4"));
-        assert_eq!(told("\u{2066}key").as_deref(), Some("U+2066 (invisible) as character 1 of 4"));
-        assert_eq!(told("é\u{a0}k").as_deref(), Some("U+00A0 (no-break space) as character 2 of 3"));
-        assert_eq!(told("two words, größer, 漢字, 🦀"), None);
+        let found = |text: &str| invisible_in(text).map(|odd| odd.to_string());
+        assert_eq!(found("key\u{feff}").as_deref(), Some("U+FEFF (byte order mark) as character 4 of 4"));
+        assert_eq!(found("\u{2066}key").as_deref(), Some("U+2066 (invisible) as character 1 of 4"));
+        assert_eq!(found("é\u{a0}k").as_deref(), Some("U+00A0 (no-break space) as character 2 of 3"));
+        assert_eq!(found("two words, größer, 漢字, 🦀"), None);
         let seen = Content::Word.odd_in("é").unwrap().to_string();
         assert_eq!(seen, "U+00E9 (é) as character 1 of 1");
     }

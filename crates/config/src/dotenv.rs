@@ -30,7 +30,7 @@ pub struct EnvFile {
 /// One assignment.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The line where it begins, from 1.
+    /// The line where it starts, from 1.
     pub line: usize,
     /// The name.
     pub name: String,
@@ -54,7 +54,7 @@ pub struct Bare {
 pub enum EnvFileError {
     /// The file that was named does not exist.
     #[error(
-        "there is no file {path}; correct --env-file, or copy .env.example there and fill it in",
+        "no file {path}; correct --env-file, or copy .env.example there and fill it in",
         path = path.display()
     )]
     Missing {
@@ -98,19 +98,20 @@ pub enum Mistake {
     /// There is no `=`.
     #[error("there is no `=`")]
     NoAssignment,
-    /// Nothing before the `=`, or something that is no name.
-    #[error("what stands before `=` is no name")]
+    /// Nothing before the `=`, or something that is not a name.
+    #[error("the text before `=` is not a name")]
     BadName,
     /// A quote that nothing closes.
-    #[error("the quote that begins here is never closed")]
+    #[error("the quote that starts here is never closed")]
     OpenQuote,
     /// Something follows the closing quote.
-    #[error("something follows the closing quote")]
+    #[error("text follows the closing quote")]
     AfterQuote,
 }
 
 impl EnvFile {
-    /// Read the file; `None` where there is none. What `inputs` holds is not read again, and what is read is kept there.
+    /// Reads the file; `None` where there is none. What `inputs` holds is not read again, and what is read is kept
+    /// there.
     ///
     /// # Errors
     /// [`EnvFileError`], with the line.
@@ -128,7 +129,7 @@ impl EnvFile {
         Self::parse(path, text).map(Some)
     }
 
-    /// Parse the text of the file at `path`.
+    /// Parses the text of the file at `path`.
     ///
     /// # Errors
     /// [`EnvFileError::Syntax`] for the first malformed line.
@@ -157,7 +158,7 @@ impl EnvFile {
     }
 }
 
-/// The content of a file; none where there is no file.
+/// Returns the content of a file; none where there is no file.
 fn content(path: &Path, inputs: &Inputs) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -178,13 +179,13 @@ fn content(path: &Path, inputs: &Inputs) -> io::Result<Option<Zeroizing<Vec<u8>>
     Ok(Some(content))
 }
 
-/// What is still to be read, and the number of the line where it begins.
+/// What is still to be read, and the number of the line where it starts.
 struct Rest<'a> {
     text: &'a str,
     line: usize,
 }
 
-/// A value as it is meant.
+/// A value as it is intended.
 struct Value {
     text: Zeroizing<String>,
     left_out: Option<char>,
@@ -206,7 +207,7 @@ impl<'a> Rest<'a> {
         self.take(self.text.find(|c| !holds(c)).unwrap_or(self.text.len()))
     }
 
-    /// `export` with white space behind it, where the line begins so.
+    /// `export` with white space behind it, where the line starts so.
     fn skip_export(&mut self) {
         let Some(after) = self.text.strip_prefix("export") else { return };
         if after.starts_with(is_blank) {
@@ -226,7 +227,8 @@ fn is_blank(c: char) -> bool {
     is_space(c) && c != '\n'
 }
 
-/// The assignment that begins here, or the name alone; a quoted value may take further lines. None for a comment.
+/// Returns the assignment that starts here, or the name alone; a quoted value may take further lines. None for a
+/// comment.
 fn binding(rest: &mut Rest<'_>) -> Result<Option<(String, Option<Value>)>, Mistake> {
     rest.skip_export();
     let name = match rest.peek() {
@@ -298,7 +300,7 @@ fn quoted(quote: char, rest: &mut Rest<'_>) -> Result<Zeroizing<String>, Mistake
     Ok(value)
 }
 
-/// What follows a backslash; what is no escape stays as it is.
+/// What follows a backslash; what is not an escape stays as it is.
 fn unescape(quote: char, next: char, value: &mut String) {
     let meant = match (quote, next) {
         (_, '\\' | '\'') | ('"', '"') => next,

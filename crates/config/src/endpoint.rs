@@ -5,18 +5,18 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-/// Shorter parts of an address are no keys.
+/// Shorter parts of an address are not keys.
 const KEY_CHARS_MIN: usize = 8;
 
 /// An address. It shows scheme, host and port; user, path and query only as `…`.
 #[derive(Clone)]
-pub struct Endpoint {
+pub struct EndpointUrl {
     url: SecretString,
     shown: String,
 }
 
-impl Endpoint {
-    /// The address in `text`, where it is one of these schemes and has a host.
+impl EndpointUrl {
+    /// Returns the address in `text`, where it is one of these schemes and has a host.
     pub fn parse(text: &str, schemes: &[&str]) -> Option<Self> {
         let url = Url::parse(text).ok().filter(|url| schemes.contains(&url.scheme()))?;
         let host = url.host_str().filter(|host| !host.is_empty())?;
@@ -27,7 +27,7 @@ impl Endpoint {
         Some(Self { url: SecretString::from(text.trim_end_matches('/')), shown })
     }
 
-    /// User and password, as they are meant.
+    /// User and password, as they are intended.
     pub fn login(&self) -> Option<(String, SecretString)> {
         let url = Url::parse(self.expose()).ok()?;
         let meant = |text: &str| {
@@ -37,7 +37,7 @@ impl Endpoint {
         Some((meant(url.username()), SecretString::from(meant(url.password()?))))
     }
 
-    /// What of it is not shown, piece by piece: the password, and those parts that look like keys.
+    /// Returns what of it is not shown, piece by piece: the password, and those parts that look like keys.
     pub fn hidden_parts(&self) -> Vec<String> {
         let Ok(url) = Url::parse(self.expose()) else { return Vec::new() };
         let path = url.path_segments().into_iter().flatten().map(str::to_owned);
@@ -47,33 +47,33 @@ impl Endpoint {
         url.password().map(str::to_owned).into_iter().chain(password).chain(keys).collect()
     }
 
-    /// The whole address, for whoever connects to it.
+    /// Returns the whole address, for anyone who connects to it.
     pub fn expose(&self) -> &str {
         self.url.expose_secret()
     }
 }
 
-/// Whether a part of an address is no word, as the names of interfaces are.
+/// Returns whether a part of an address is not a word, as the names of interfaces are.
 fn is_like_a_key(part: &str) -> bool {
     let is_word = part.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_' | b'.'));
     part.len() >= KEY_CHARS_MIN && (!is_word || part.len() >= 2 * KEY_CHARS_MIN)
 }
 
-impl PartialEq for Endpoint {
+impl PartialEq for EndpointUrl {
     fn eq(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for EndpointUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
 }
 
-impl fmt::Debug for Endpoint {
+impl fmt::Debug for EndpointUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Endpoint({})", self.shown)
+        write!(f, "EndpointUrl({})", self.shown)
     }
 }
 
@@ -83,14 +83,14 @@ mod tests {
 
     #[test]
     fn only_scheme_host_and_port_are_shown() {
-        let shown = |text: &str| Endpoint::parse(text, &["ws", "wss"]).map(|endpoint| endpoint.to_string());
+        let shown = |text: &str| EndpointUrl::parse(text, &["ws", "wss"]).map(|endpoint| endpoint.to_string());
         assert_eq!(shown("wss://node.example:8443").as_deref(), Some("wss://node.example:8443"));
         assert_eq!(shown("ws://127.0.0.1:9944/").as_deref(), Some("ws://127.0.0.1:9944"));
         for text in ["wss://u:planted@node.example", "wss://node.example/planted", "wss://node.example?key=planted"] {
             assert_eq!(shown(text).as_deref(), Some("wss://node.example/…"));
-            assert_eq!(Endpoint::parse(text, &["wss"]).unwrap().expose(), text);
+            assert_eq!(EndpointUrl::parse(text, &["wss"]).unwrap().expose(), text);
         }
-        let hidden = |text: &str| Endpoint::parse(text, &["https"]).unwrap().hidden_parts();
+        let hidden = |text: &str| EndpointUrl::parse(text, &["https"]).unwrap().hidden_parts();
         let slack = "https://hooks.slack.com/services/T0123ABCD/B0123ABCD/planted0Key";
         assert_eq!(hidden(slack), ["T0123ABCD", "B0123ABCD", "planted0Key"]);
         let parts = hidden("https://us%65r:p%40ss+word@node.example/webhooks/v2?apikey=0123456789&x=1");

@@ -1,11 +1,11 @@
-//! What keeps a configuration from being used. All of it is the operator's to mend.
+//! What keeps a configuration from being used. All of it is the operator's to fix.
 
 use std::fmt;
 
 use super::charset::OddCharacter;
 use super::setting::Origin;
 
-/// Everything that is wrong, so that it can be mended at once.
+/// Everything that is wrong, so that it can be fixed at once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -55,7 +55,7 @@ pub enum ConfigError {
         odd: OddCharacter,
     },
     /// A value that counts on substitution.
-    #[error("{name} ({origin}) holds `${{`, and names are not replaced here: write the value out")]
+    #[error("{name} ({origin}) holds `${{`, and variables are not expanded here: write the value out")]
     Substitution {
         /// The key.
         name: &'static str,
@@ -64,7 +64,7 @@ pub enum ConfigError {
     },
     /// A constant of the network that was changed.
     #[error(
-        "{name} ({origin}) is {found:?}, and every validator expects {expected:?}: take it out, or set \
+        "{name} ({origin}) is {found:?}, but every validator expects {expected:?}: remove it, or set \
          BT_NETWORK=custom for a network of your own"
     )]
     Constant {
@@ -78,7 +78,7 @@ pub enum ConfigError {
         expected: String,
     },
     /// Something of a public network that cannot be chosen.
-    #[error("{name} is for networks of your own: take it out, or set BT_NETWORK=custom")]
+    #[error("{name} works only on custom networks: remove it, or set BT_NETWORK=custom")]
     OnlyCustom {
         /// The key.
         name: &'static str,
@@ -121,7 +121,7 @@ pub enum ConfigError {
     )]
     WandbWithoutKey,
     /// `~` without a home.
-    #[error("BT_WALLET_PATH begins with ~ and HOME is not set: write the folder out in BT_WALLET_PATH")]
+    #[error("BT_WALLET_PATH starts with ~ and HOME is not set: write the full path in BT_WALLET_PATH")]
     NoHome,
 }
 

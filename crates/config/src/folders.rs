@@ -4,27 +4,27 @@ use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret;
 
-use super::typed::Environment;
+use super::raw::Environment;
 
-/// Where journal and receipts lie: `$XDG_DATA_HOME/grail`, or `~/.local/share/grail`.
+/// Returns where journal and receipts lie: `$XDG_DATA_HOME/grail`, or `~/.local/share/grail`.
 pub fn data_folder(environment: &Environment) -> Option<PathBuf> {
     // The standard has relative paths ignored.
     let data_home = folder(environment, "XDG_DATA_HOME").filter(|path| path.is_absolute());
     Some(data_home.or_else(|| Some(folder(environment, "HOME")?.join(".local/share")))?.join("grail"))
 }
 
-/// Where Hugging Face's tools keep what is theirs, by their own variables.
+/// Returns where Hugging Face's tools keep what is theirs, by their own variables.
 pub fn hub_home(environment: &Environment) -> Option<PathBuf> {
     let caches = || folder(environment, "XDG_CACHE_HOME").or_else(|| Some(folder(environment, "HOME")?.join(".cache")));
     folder(environment, "HF_HOME").or_else(|| Some(caches()?.join("huggingface")))
 }
 
-/// Where they keep models: whoever looks for a model, downloads or opens one asks here.
+/// Returns where they keep models: anyone who looks for a model, downloads or opens one asks here.
 pub fn hub_cache(environment: &Environment) -> Option<PathBuf> {
     folder(environment, "HF_HUB_CACHE").or_else(|| Some(hub_home(environment)?.join("hub")))
 }
 
-/// The folder of a model: the one that it names, or its newest snapshot in the hub's cache.
+/// Returns the folder of a model: the one that it names, or its newest snapshot in the hub's cache.
 pub fn model_folder(model: &str, hub_cache: Option<&Path>) -> Option<PathBuf> {
     if Path::new(model).is_dir() {
         return Some(PathBuf::from(model));

@@ -86,15 +86,15 @@ pub const KEYS: &[Key] = &[
 
 /// Lets `.env` win over the process environment.
 pub(super) const OVERRIDE: &str = "GRAIL_ENV_OVERRIDE";
-/// Begins the names of variables that hold wallet passwords.
+/// Starts the names of variables that hold wallet passwords.
 pub(super) const PASSWORD_PREFIX: &str = "BT_PW_";
-/// Names that begin so belong to us, so that a typing mistake among them is told.
+/// Names that start so belong to us, so that a typing mistake among them is told.
 pub(super) const OUR_PREFIXES: [&str; 3] = ["BT_", "GRAIL_", "R2_"];
 
 /// Beginnings of names that the reference reads and this miner does not, and why.
 pub(super) const DEAD: &[(&str, &str)] = &[
     ("BT_CALL_", "time limits and repeated calls are fitted to the network as it answers"),
-    ("GRAIL_CACHE_DIR", "models lie in the Hugging Face cache; set HF_HOME to move it"),
+    ("GRAIL_CACHE_DIR", "models are in the Hugging Face cache; set HF_HOME to move it"),
     ("GRAIL_CHECKPOINT_", "the model is fixed in this release of the protocol"),
     ("GRAIL_DELTA_", "the model is fixed in this release of the protocol"),
     ("GRAIL_GENERATION_BATCH_SIZE", "the engine fits its batches to the GPU's memory"),
@@ -138,7 +138,7 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("R2_SECRET_ACCESS_KEY", "R2_WRITE_SECRET_ACCESS_KEY"),
 ];
 
-/// The key of this name.
+/// Returns the key of this name.
 pub(super) fn key(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
@@ -159,7 +159,7 @@ const fn secret(name: &'static str) -> Key {
     Key { name, default: None, kind: Kind::Secret, content: Content::Word }
 }
 
-/// Whether a name is one of [`KEYS`].
+/// Returns whether a name is one of [`KEYS`].
 pub(super) fn is_known(name: &str) -> bool {
     key(name).is_some()
 }

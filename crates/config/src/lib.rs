@@ -2,7 +2,7 @@
 //! miner.
 //!
 //! It touches files that are named to it and nothing else: the environment comes in as a map, and
-//! [`process_environment`] is the one function that reads the process's own. [`load`] gives a [`TypedConfig`] with the
+//! [`process_environment`] is the one function that reads the process's own. [`load`] gives a [`RawConfig`] with the
 //! source of each value, and [`MinerConfig`] is what follows from it, secrets included.
 
 #![allow(
@@ -20,17 +20,17 @@ mod error;
 mod folders;
 mod keys;
 mod logging;
-mod meant;
+mod miner;
 mod monitoring;
 mod network;
 mod notice;
+mod raw;
 mod reader;
+mod redacted;
 mod setting;
-mod shown;
 mod storage;
 mod store_address;
 mod suggestion;
-mod typed;
 
 use std::path::{Path, PathBuf};
 
@@ -42,25 +42,25 @@ pub use self::alerts::{AlertsConfig, TelegramConfig};
 pub use self::beacon::BeaconConfig;
 pub use self::charset::{Content, OddCharacter, invisible_in};
 pub use self::dotenv::{Bare, Entry, EnvFile, EnvFileError, Mistake};
-pub use self::endpoint::Endpoint;
+pub use self::endpoint::EndpointUrl;
 pub use self::error::{ConfigError, ConfigErrors, CredentialsError};
 pub use self::folders::{data_folder, hub_cache, hub_home, model_folder};
 pub use self::keys::{KEYS, Key, Kind};
 pub use self::logging::{LogFormat, Logging, LokiConfig};
-pub use self::meant::MinerConfig;
+pub use self::miner::MinerConfig;
 pub use self::monitoring::{Monitoring, Resume, WandbConfig};
 pub use self::network::{ChainConfig, Network};
 pub use self::notice::Notice;
+pub use self::raw::{Environment, RawConfig};
+pub use self::redacted::Redacted;
 pub use self::setting::{Candidate, Origin, Setting};
-pub use self::shown::Shown;
 pub use self::storage::{AccessKey, CREDENTIALS_BYTES, ReadPlace, StorageConfig};
-pub use self::typed::{Environment, TypedConfig};
 
 /// The file that is read where none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";
 
-/// The process's own environment. What is not UTF-8 is left out, except under names of ours: there it becomes characters
-/// that no value may hold, so that it is told.
+/// Returns the process's own environment. What is not UTF-8 is left out, except under names of ours: there it becomes
+/// characters that no value may hold, so that it is told.
 pub fn process_environment() -> Environment {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         let name = name.into_string().ok()?;
@@ -73,11 +73,12 @@ pub fn process_environment() -> Environment {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// What is typed in this environment and in the file: the one that is named, which must exist, or `.env` where there is one.
+/// Returns what is typed in this environment and in the file: the one that is named, which must exist, or `.env` where
+/// there is one.
 ///
 /// # Errors
-/// [`EnvFileError`] where the file cannot be read or parsed.
-pub fn load(environment: &Environment, env_file: Option<&Path>) -> Result<TypedConfig, EnvFileError> {
+/// [`EnvFileError`] if the file cannot be read or parsed.
+pub fn load(environment: &Environment, env_file: Option<&Path>) -> Result<RawConfig, EnvFileError> {
     load_with(environment, env_file, &Inputs::default())
 }
 
@@ -89,7 +90,7 @@ pub fn load_with(
     environment: &Environment,
     env_file: Option<&Path>,
     inputs: &Inputs,
-) -> Result<TypedConfig, EnvFileError> {
+) -> Result<RawConfig, EnvFileError> {
     let path = env_file.map_or_else(|| PathBuf::from(ENV_FILE_DEFAULT), Path::to_owned);
     let file = match env_file {
         // Where the working folder itself cannot be looked into, nobody means a file in it; Python's search sees none either.
@@ -98,6 +99,6 @@ pub fn load_with(
     };
     match (file, env_file) {
         (None, Some(_)) => Err(EnvFileError::Missing { path }),
-        (file, _) => Ok(TypedConfig::merge(environment, file.as_ref())),
+        (file, _) => Ok(RawConfig::merge(environment, file.as_ref())),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::endpoint::Endpoint;
+use super::endpoint::EndpointUrl;
 use super::error::ConfigError;
 use super::monitoring::optional;
 use super::reader::Reader;
@@ -40,7 +40,7 @@ pub struct Logging {
 #[derive(Debug, Clone)]
 pub struct LokiConfig {
     /// The whole addresses, `…/loki/api/v1/push`; each gets every line.
-    pub urls: Vec<Endpoint>,
+    pub urls: Vec<EndpointUrl>,
     /// Labels of every line.
     pub labels: BTreeMap<String, String>,
     /// User and password, where the server asks for them.
@@ -62,7 +62,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Logging> {
     let expected =
         "the http:// or https:// address of Loki's push, …/loki/api/v1/push, or several with a comma between";
     let urls = optional(reader, URL, expected, |text| {
-        text.split(',').map(|part| Endpoint::parse(part.trim(), &["http", "https"])).collect::<Option<Vec<_>>>()
+        text.split(',').map(|part| EndpointUrl::parse(part.trim(), &["http", "https"])).collect::<Option<Vec<_>>>()
     });
     let expected = "up to 10 NAME=VALUE with commas between, names of letters, digits and _, and not level";
     let labels = optional(reader, "GRAIL_OBS_LOKI_LABELS", expected, parse_labels);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::endpoint::Endpoint;
+use super::endpoint::EndpointUrl;
 use super::error::ConfigError;
 use super::keys::{KEYS, Key};
 use super::notice::Notice;
@@ -30,7 +30,7 @@ pub struct WandbConfig {
     /// The key; there is one unless it works offline.
     pub api_key: Option<SecretString>,
     /// The server.
-    pub base_url: Endpoint,
+    pub base_url: EndpointUrl,
     /// The project.
     pub project: String,
     /// User or team; the key's own where there is none.
@@ -54,13 +54,13 @@ pub struct WandbConfig {
 /// What to do where a run of the same id is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
-    /// Go on with it, or begin it.
+    /// Continue with it, or start it.
     Allow,
-    /// Go on with it; there must be one.
+    /// Continue with it; there must be one.
     Must,
-    /// Begin it; there must be none.
+    /// Start it; there must be none.
     Never,
-    /// Go on with the last run of this data folder.
+    /// Continue with the last run of this data folder.
     Auto,
 }
 
@@ -90,7 +90,7 @@ fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
         reader.errors.push(ConfigError::WandbWithoutKey);
     }
     let expected = "the http:// or https:// address of a W&B server, or take it out for wandb.ai";
-    let base_url = reader.parsed("WANDB_BASE_URL", expected, |text| Endpoint::parse(text, &["http", "https"]));
+    let base_url = reader.parsed("WANDB_BASE_URL", expected, |text| EndpointUrl::parse(text, &["http", "https"]));
     let resume = reader.parsed("WANDB_RESUME", "allow, must, never or auto", |text| match text {
         "allow" => Some(Resume::Allow),
         "must" => Some(Resume::Must),
@@ -107,7 +107,7 @@ fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
     if resume == Some(Resume::Must) && run_id.is_none() {
         reader.errors.push(ConfigError::Missing {
             name: "WANDB_RUN_ID",
-            remedy: "WANDB_RESUME=must goes on with a run that it names; set it, or set WANDB_RESUME=allow",
+            remedy: "WANDB_RESUME=must continues with a run that it names; set it, or set WANDB_RESUME=allow",
         });
     }
     // The service refuses a run with anything longer, and an offline run only when it is synced.
@@ -120,7 +120,7 @@ fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
     let name = optional(reader, "WANDB_NAME", "a name of at most 128 characters", |text| {
         is_short(text).then(|| text.to_owned())
     });
-    let expected = "a name of at most 128 characters, without / \\ # ? % and :, that begins with no dot";
+    let expected = "a name of at most 128 characters, without / \\ # ? % and :, that starts with no dot";
     let is_name =
         |text: &str| is_short(text) && !text.contains(['/', '\\', '#', '?', '%', ':']) && !text.starts_with('.');
     let project = reader.parsed("WANDB_PROJECT", expected, |text| is_name(text).then(|| text.to_owned()));
@@ -140,7 +140,7 @@ fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
     })
 }
 
-/// A value that need not be there; `None` where it is there and cannot be used.
+/// Returns a value that need not be there; `None` where it is there and cannot be used.
 pub(super) fn optional<T>(
     reader: &mut Reader<'_>,
     name: &'static str,

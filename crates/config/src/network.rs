@@ -2,7 +2,7 @@
 
 use grail_protocol::PROTOCOL;
 
-use super::endpoint::Endpoint;
+use super::endpoint::EndpointUrl;
 use super::error::ConfigError;
 use super::notice::Notice;
 use super::reader::Reader;
@@ -26,7 +26,7 @@ pub struct ChainConfig {
     /// Which chain.
     pub network: Network,
     /// Its nodes, in the order to try them; at least one.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EndpointUrl>,
     /// The subnet's id.
     pub netuid: u16,
     /// Time between two blocks, in milliseconds.
@@ -34,7 +34,7 @@ pub struct ChainConfig {
 }
 
 impl Network {
-    /// The name in `BT_NETWORK`.
+    /// Returns the name in `BT_NETWORK`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Finney => "finney",
@@ -43,7 +43,7 @@ impl Network {
         }
     }
 
-    /// The public nodes.
+    /// Returns the public nodes.
     const fn endpoints(self) -> &'static [&'static str] {
         match self {
             Self::Finney => &[
@@ -78,19 +78,19 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ChainConfig> {
         let what = format!("is {netuid}, and GRAIL is subnet {} of finney: take it out", PROTOCOL.netuid);
         reader.notices.push(Notice::Doubtful { name: "NETUID", what });
     }
-    let public = || network.endpoints().iter().filter_map(|text| Endpoint::parse(text, &["wss"])).collect();
+    let public = || network.endpoints().iter().filter_map(|text| EndpointUrl::parse(text, &["wss"])).collect();
     let endpoints = if is_typed { typed? } else { public() };
     Some(ChainConfig { network, endpoints, netuid, block_ms: block_ms? })
 }
 
-/// The addresses in a list with commas between; at least one.
-pub(super) fn parse_addresses(text: &str, schemes: &[&str]) -> Option<Vec<Endpoint>> {
+/// Returns the addresses in a list with commas between; at least one.
+pub(super) fn parse_addresses(text: &str, schemes: &[&str]) -> Option<Vec<EndpointUrl>> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let endpoints: Option<Vec<Endpoint>> = parts.map(|part| Endpoint::parse(part, schemes)).collect();
+    let endpoints: Option<Vec<EndpointUrl>> = parts.map(|part| EndpointUrl::parse(part, schemes)).collect();
     endpoints.filter(|endpoints| !endpoints.is_empty())
 }
 
-/// The time between blocks, which only chains of one's own may change.
+/// Returns the time between blocks, which only chains of one's own may change.
 fn read_block_ms(reader: &mut Reader<'_>, network: Option<Network>) -> Option<u64> {
     if reader.typed.get(BLOCK_TIME).is_none() {
         return Some(PROTOCOL.block_ms);

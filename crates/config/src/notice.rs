@@ -10,7 +10,7 @@ use super::keys::{DEAD, OF_THE_PROCESS, OUR_PREFIXES, PASSWORD_PREFIX, is_known}
 use super::setting::{Origin, Setting};
 use super::suggestion::suggestion;
 
-/// Something to tell the operator; mining goes on.
+/// Something to tell the operator; mining continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// A name that looks like ours and is not known.
@@ -66,7 +66,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// What the name and its sources alone tell.
+    /// Returns what the name and its sources alone tell.
     pub(super) fn about(name: &str, setting: &Setting) -> Vec<Self> {
         let (name, origin) = (name.to_owned(), setting.won.origin.clone());
         if !is_known(&name) && !name.starts_with(PASSWORD_PREFIX) {
@@ -85,8 +85,8 @@ impl Notice {
         left_out.into_iter().chain(others.map(|lost| overruled(lost.origin.clone()))).collect()
     }
 
-    /// What names in a file tell that are no settings: those without a value, and those that libraries read in the process's
-    /// environment, to which the file adds nothing.
+    /// Returns what names in a file tell that are not settings: those without a value, and those that libraries read in
+    /// the process's environment, to which the file adds nothing.
     pub(super) fn about_file(file: &EnvFile) -> Vec<Self> {
         let at = |line: usize| Origin::File { path: file.path.clone(), line };
         let bare = file.bare.iter().map(|Bare { line, name }| {
@@ -102,7 +102,7 @@ impl Notice {
         bare.chain(of_the_process).collect()
     }
 
-    /// A stable word for its kind.
+    /// Returns a stable word for its kind.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Unknown { .. } => "unknown",
@@ -114,7 +114,7 @@ impl Notice {
         }
     }
 
-    /// The name that it is about.
+    /// Returns the name that it is about.
     pub fn name(&self) -> &str {
         match self {
             Self::Unknown { name, .. }
@@ -129,7 +129,7 @@ impl Notice {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whoever sets a variable chooses its name.
+        // Anyone who sets a variable chooses its name.
         let name = self.name().escape_debug();
         match self {
             Self::Unknown { origin, suggestion, .. } => {
@@ -161,7 +161,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Whether a name concerns us: known, of one of our prefixes, or in our file and close to a known one.
+/// Returns whether a name concerns us: known, of one of our prefixes, or in our file and close to a known one.
 pub(super) fn is_ours(name: &str, origin: &Origin) -> bool {
     let upper = name.to_uppercase();
     let has_prefix = OUR_PREFIXES.iter().any(|prefix| upper.starts_with(prefix));

@@ -6,22 +6,22 @@ use super::charset::Content;
 use super::error::ConfigError;
 use super::keys::{Kind, key};
 use super::notice::Notice;
+use super::raw::RawConfig;
 use super::setting::Setting;
-use super::typed::TypedConfig;
 
 /// Reads values; a value that cannot be used is `None`, with an error kept.
 pub(super) struct Reader<'a> {
-    pub(super) typed: &'a TypedConfig,
+    pub(super) typed: &'a RawConfig,
     pub(super) errors: Vec<ConfigError>,
     pub(super) notices: Vec<Notice>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(typed: &'a TypedConfig) -> Self {
+    pub(super) fn new(typed: &'a RawConfig) -> Self {
         Self { typed, errors: Vec::new(), notices: typed.notices() }
     }
 
-    /// The value, where there is one.
+    /// Returns the value, where there is one.
     pub(super) fn text(&mut self, name: &'static str) -> Option<&'a str> {
         let Setting { won, .. } = self.typed.get(name)?;
         let text = won.value.expose_secret();
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
         self.fits(name, content).then_some(text)
     }
 
-    /// Whether what was typed holds nothing but such characters; where it does not, that is kept.
+    /// Returns whether what was typed holds nothing but such characters; where it does not, that is kept.
     pub(super) fn fits(&mut self, name: &str, content: Content) -> bool {
         let Some(Setting { won, .. }) = self.typed.get(name) else { return true };
         let odd = content.odd_in(won.value.expose_secret());
@@ -43,12 +43,12 @@ impl<'a> Reader<'a> {
         odd.is_none()
     }
 
-    /// Whether anything was typed, also if it cannot be used.
+    /// Returns whether anything was typed, also if it cannot be used.
     pub(super) fn is_typed(&self, name: &str) -> bool {
         self.typed.get(name).is_some()
     }
 
-    /// The value as `parse` reads it.
+    /// Returns the value as `parse` reads it.
     pub(super) fn parsed<T>(
         &mut self,
         name: &'static str,
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// The value, which there must be.
+    /// Returns the value, which there must be.
     pub(super) fn required(&mut self, name: &'static str, remedy: &'static str) -> Option<&'a str> {
         if self.typed.get(name).is_none() {
             self.errors.push(ConfigError::Missing { name, remedy });
@@ -70,12 +70,12 @@ impl<'a> Reader<'a> {
         self.text(name)
     }
 
-    /// The secret, which there must be.
+    /// Returns the secret, which there must be.
     pub(super) fn required_secret(&mut self, name: &'static str, remedy: &'static str) -> Option<SecretString> {
         self.required(name, remedy).map(SecretString::from)
     }
 
-    /// Keep that the value of `name` cannot be used.
+    /// Keeps that the value of `name` cannot be used.
     pub(super) fn refuse(&mut self, name: &'static str, expected: &'static str) {
         let Some(Setting { won, .. }) = self.typed.get(name) else { return };
         let is_plain = key(name).is_some_and(|key| key.kind == Kind::Plain);
@@ -83,14 +83,14 @@ impl<'a> Reader<'a> {
         self.errors.push(ConfigError::Invalid { name, origin: won.origin.clone(), found, expected });
     }
 
-    /// Keep an error, once: a value may be read in several places.
+    /// Keeps an error, once: a value may be read in several places.
     fn refuse_with(&mut self, error: ConfigError) {
         if !self.errors.contains(&error) {
             self.errors.push(error);
         }
     }
 
-    /// Keep an error unless there is none.
+    /// Keeps an error unless there is none.
     pub(super) fn keep<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
         result.map_err(|error| self.errors.push(error)).ok()
     }

@@ -1,15 +1,15 @@
-//! The bucket: where it is, who may write, and the read credentials that go on the chain.
+//! The bucket: where it is, who may write, and the read credentials that continue the chain.
 
 use grail_protocol::read_credentials::{PUBLIC_REGION, ReadCredentials};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::endpoint::Endpoint;
+use super::endpoint::EndpointUrl;
 use super::error::{ConfigError, CredentialsError};
 use super::network::Network;
 use super::notice::Notice;
+use super::raw::parse_switch;
 use super::reader::Reader;
 use super::store_address::StoreAddress;
-use super::typed::parse_switch;
 
 /// Length of the read credentials on the chain.
 pub const CREDENTIALS_BYTES: usize = 128;
@@ -33,13 +33,13 @@ pub struct StorageConfig {
     /// The account, which is the bucket's name too: validators know no other.
     pub account_id: String,
     /// The server that is written to.
-    pub endpoint: Endpoint,
+    pub endpoint: EndpointUrl,
     /// The server that validators read from, on a network of the operator's own. On a public network it follows from the
     /// account alone.
-    pub validators_endpoint: Option<Endpoint>,
+    pub validators_endpoint: Option<EndpointUrl>,
     /// The region that requests are signed for.
     pub region: String,
-    /// Whether the bucket stands in the path instead of the host name.
+    /// Whether the bucket is in the path instead of the host name.
     pub force_path_style: bool,
     /// The key that validators read with; it is published.
     pub read: AccessKey,
@@ -68,16 +68,16 @@ pub struct AccessKey {
 }
 
 impl StorageConfig {
-    /// The bucket's name.
+    /// Returns the bucket's name.
     pub fn name(&self) -> &str {
         &self.account_id
     }
 
-    /// The 128 bytes that go on the chain: account id, read key id and read secret in fields of 32, 32 and 64 bytes,
-    /// each filled up with spaces.
+    /// Returns the 128 bytes that continue the chain: account id, read key id and read secret in fields of 32, 32 and 64
+    /// bytes, each filled up with spaces.
     ///
     /// # Errors
-    /// [`CredentialsError`] where one does not fit its field.
+    /// [`CredentialsError`] if one does not fit its field.
     pub fn read_credentials(&self) -> Result<[u8; CREDENTIALS_BYTES], CredentialsError> {
         let mut bytes = [b' '; CREDENTIALS_BYTES];
         let (account, keys) = bytes.split_at_mut(32);
@@ -88,11 +88,11 @@ impl StorageConfig {
         Ok(bytes)
     }
 
-    /// Where validators read: what follows from the committed bytes alone, and on a network of the operator's own from the
-    /// server that all of it share.
+    /// Returns where validators read: what follows from the committed bytes alone, and on a network of the operator's
+    /// own from the server that all of it share.
     ///
     /// # Errors
-    /// [`CredentialsError`] where the read key does not fit on the chain.
+    /// [`CredentialsError`] if the read key does not fit on the chain.
     pub fn read_place(&self) -> Result<ReadPlace, CredentialsError> {
         let committed = self.read_credentials()?;
         let credentials = ReadCredentials::parse(&committed).ok_or(CredentialsError::Empty)?;
@@ -154,9 +154,9 @@ fn read_account_id(reader: &mut Reader<'_>) -> Option<String> {
     Some(account.to_owned())
 }
 
-fn read_endpoint(reader: &mut Reader<'_>, account: Option<&str>, network: Option<Network>) -> Option<Endpoint> {
+fn read_endpoint(reader: &mut Reader<'_>, account: Option<&str>, network: Option<Network>) -> Option<EndpointUrl> {
     let bucket = account?;
-    let validators_read = Endpoint::parse(&format!("https://{bucket}.r2.cloudflarestorage.com"), &["https"]);
+    let validators_read = EndpointUrl::parse(&format!("https://{bucket}.r2.cloudflarestorage.com"), &["https"]);
     if reader.typed.get(ENDPOINT).is_none() {
         return validators_read;
     }

@@ -2,7 +2,7 @@
 
 use url::{Host, Url};
 
-use super::endpoint::Endpoint;
+use super::endpoint::EndpointUrl;
 
 /// Hosts under this one belong to Cloudflare R2; its accounts have a host of their own, with or without a jurisdiction.
 const R2: &str = "r2.cloudflarestorage.com";
@@ -11,7 +11,7 @@ const JURISDICTIONS: [&str; 2] = ["eu", "fedramp"];
 /// A server, to which validators add `/BUCKET/OBJECT`.
 #[derive(Debug, PartialEq)]
 pub(super) struct StoreAddress {
-    pub(super) server: Endpoint,
+    pub(super) server: EndpointUrl,
     /// Whether the bucket's name stood in the address and was left out.
     pub(super) named_bucket: bool,
 }
@@ -27,7 +27,7 @@ pub(super) enum AddressMistake {
 }
 
 impl AddressMistake {
-    /// What there must be instead.
+    /// Returns what there must be instead.
     pub(super) const fn expected(self) -> &'static str {
         match self {
             Self::NotHttp => "the http:// or https:// address of an S3 server, or take it out for Cloudflare R2",
@@ -65,7 +65,7 @@ impl StoreAddress {
         };
         let Rest { host, named_bucket: in_host } = without_bucket(&host, bucket)?;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let server = Endpoint::parse(&format!("{}://{host}{port}", url.scheme()), &["http", "https"]);
+        let server = EndpointUrl::parse(&format!("{}://{host}{port}", url.scheme()), &["http", "https"]);
         Ok(Self { server: server.ok_or(AddressMistake::NotHttp)?, named_bucket: in_path || in_host })
     }
 }
@@ -82,7 +82,7 @@ fn without_bucket(host: &Host<&str>, bucket: &str) -> Result<Rest, AddressMistak
     let behind = |name: &str| name.strip_prefix(bucket).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned);
     match behind(domain) {
         None => Ok(whole),
-        // An account's own host, which begins with the bucket's name because both have the same.
+        // An account's own host, which starts with the bucket's name because both have the same.
         Some(rest) if is_r2(&rest) => Ok(whole),
         Some(rest) if behind(&rest).is_some_and(|after| is_r2(&after)) => Ok(Rest { host: rest, named_bucket: true }),
         Some(_) => Err(AddressMistake::BucketInHost),

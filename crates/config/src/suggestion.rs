@@ -2,7 +2,7 @@
 
 use super::keys::{ALIASES, KEYS};
 
-/// The known name that is closest to `name`, where one is close.
+/// Returns the known name that is closest to `name`, where one is close.
 pub(super) fn suggestion(name: &str) -> Option<&'static str> {
     let name = name.to_uppercase();
     let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, meant)| *meant);

@@ -12,22 +12,22 @@ mod description;
 mod device;
 mod memory;
 mod products;
-mod queue;
+mod stream;
 
-pub use blas::{Factors, HalfOutput, MatrixShape, StridedShape};
+pub use blas::{HalfOutput, MatrixShape, Operands, StridedShape};
 pub use blas_lt::{Algorithm, Summation};
 pub use compiler::{Kernels, nvrtc_version};
 pub use description::DeviceDescription;
 pub use device::{Device, device_count, forget_device};
-pub use memory::{Address, Buffer, Pinned, Plain};
-pub use queue::{Argument, Graph, Grid, Mark, Queue, Urgency};
+pub use memory::{Buffer, DevicePtr, Pinned, Plain};
+pub use stream::{Argument, Event, Graph, Grid, Priority, Stream};
 
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
 
 use super::error::CudaError;
 
-/// The driver's answer as an error that says who must act.
+/// Returns the driver's answer as an error that says who must act.
 fn driver_error(call: &'static str, error: DriverError) -> CudaError {
     let name = format!("{:?}", error.0);
     match error.0 {

@@ -1,10 +1,10 @@
 //! The engine of one device: groups come in, are decoded together, proved as they finish, and handed back.
 //!
-//! A supervising thread owns the [`Ledger`] of what was asked for; inside it run a decoding thread and proving threads,
-//! which share the weights. When the device fails, the inside is torn down and set up anew, and the ledger's unfinished
-//! groups begin again: their streams of draws are the same.
+//! A supervising thread owns the [`GroupLedger`] of what was asked for; inside it run a decoding thread and proving threads,
+//! which share the weights. When the device fails, the inside is torn down and set up again, and the ledger's unfinished
+//! groups start again: their streams of draws are the same.
 
-mod ledger;
+mod group_ledger;
 mod pool;
 mod proving;
 mod turns;
@@ -22,20 +22,20 @@ use grail_protocol::generation::{GeneratedRollout, ModelLimits, StreamKey};
 use super::decode::DecodeSettings;
 use super::driver::Device;
 use super::error::{CudaEngineError, CudaError};
-use super::proof::{ProofPlan, TorchProfile};
+use super::proof::{ProofPlan, TorchNumerics};
 use super::weights::Model;
-pub use ledger::Ledger;
+pub use group_ledger::GroupLedger;
 use worker::Worker;
 
 /// How an engine works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CudaSettings {
-    /// The model: `rehearsal`, `synthetic:<shape>:<seed>`, or a folder.
+    /// The model: `toy`, `synthetic:<shape>:<seed>`, or a folder.
     pub model: String,
     /// Number of the device.
     pub ordinal: usize,
     /// Whose bits proofs have.
-    pub profile: TorchProfile,
+    pub numerics: TorchNumerics,
     /// How proofs are arranged.
     pub plan: ProofPlan,
     /// How decoding is arranged.
@@ -47,12 +47,12 @@ pub struct CudaSettings {
 }
 
 impl CudaSettings {
-    /// The usual settings for a model on a device.
+    /// Returns the usual settings for a model on a device.
     pub fn new(model: impl Into<String>, ordinal: usize) -> Self {
         Self {
             model: model.into(),
             ordinal,
-            profile: TorchProfile::default(),
+            numerics: TorchNumerics::default(),
             plan: ProofPlan::default(),
             decode: DecodeSettings::default(),
             provers: 2,
@@ -83,19 +83,19 @@ pub type ProofWatch = Arc<dyn Fn(Duration, usize) + Send + Sync>;
 /// Work that was handed in. Dropping it cancels the work; nobody is answered then.
 #[derive(Debug)]
 pub struct Ticket {
-    cancelled: Arc<AtomicBool>,
+    canceled: Arc<AtomicBool>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.canceled.store(true, Ordering::Relaxed);
     }
 }
 
 /// What the supervising thread hears.
 enum Message {
     /// New work.
-    Group { work: GroupWork, reply: Reply, cancelled: Arc<AtomicBool> },
+    Group { work: GroupWork, reply: Reply, canceled: Arc<AtomicBool> },
     /// A proof is done.
     Proved(proving::Proved),
     /// The engine is dropped.
@@ -114,10 +114,10 @@ pub struct CudaEngine {
 }
 
 impl CudaEngine {
-    /// Bring the model onto the device, and start.
+    /// Brings the model onto the device, and starts.
     ///
     /// # Errors
-    /// Where the model cannot be read, the device is none that it runs on, or the memory does not suffice.
+    /// If the model cannot be read, the device is none that it runs on, or the memory is not enough.
     pub fn start(settings: CudaSettings) -> Result<Self, CudaEngineError> {
         Self::start_watched(settings, Arc::new(|_, _| {}))
     }
@@ -148,42 +148,42 @@ impl CudaEngine {
         Ok(Self { messages, worker: Some(worker), limits, tokenizer, groups_in_flight_max, ordinal, is_lost })
     }
 
-    /// Hand in work. Groups of lower index go first.
+    /// Hands in work. Groups of lower index go first.
     ///
     /// # Errors
-    /// [`CudaError::Ended`] where the engine's thread is gone.
+    /// [`CudaError::Ended`] if the engine's thread is gone.
     pub fn submit(&self, work: GroupWork, reply: Reply) -> Result<Ticket, CudaEngineError> {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let message = Message::Group { work, reply, cancelled: cancelled.clone() };
+        let canceled = Arc::new(AtomicBool::new(false));
+        let message = Message::Group { work, reply, canceled: canceled.clone() };
         self.messages.send(message).map_err(|_| CudaError::Ended)?;
-        Ok(Ticket { cancelled })
+        Ok(Ticket { canceled })
     }
 
-    /// How many groups it works on at a time, those being proved included.
+    /// Returns how many groups it works on at a time, those being proved included.
     pub fn groups_in_flight_max(&self) -> usize {
         self.groups_in_flight_max
     }
 
-    /// Whether the device failed and cannot be set up again by this process, as after an error that breaks its context;
-    /// another process may still use it.
+    /// Returns whether the device failed and cannot be set up again by this process, as after an error that breaks its
+    /// context; another process may still use it.
     pub fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Free bytes of its device's memory.
+    /// Frees bytes of its device's memory.
     ///
     /// # Errors
-    /// Where the driver does not say.
+    /// If the driver does not say.
     pub fn free_memory(&self) -> Result<u64, CudaEngineError> {
         Ok(Device::open(self.ordinal)?.memory()?.0)
     }
 
-    /// What a validator checks tokens against.
+    /// Returns what a validator checks tokens against.
     pub fn limits(&self) -> ModelLimits {
         self.limits
     }
 
-    /// The model's tokenizer; synthetic models have none.
+    /// Returns the model's tokenizer; synthetic models have none.
     pub fn tokenizer(&self) -> Option<&HfTokenizer> {
         self.tokenizer.as_ref()
     }

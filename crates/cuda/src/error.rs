@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use grail_engine::EngineError;
 
-/// Why the CUDA engine cannot go on.
+/// Why the CUDA engine cannot continue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CudaError {
     /// A library is not on this machine.
@@ -17,7 +17,7 @@ pub enum CudaError {
         library: &'static str,
     },
     /// There is no such device.
-    #[error("there is no CUDA device {ordinal}, only {count}; choose another with --devices")]
+    #[error("there is no CUDA device {ordinal}, only {count}; choose another with --device")]
     NoDevice {
         /// The number asked for.
         ordinal: usize,
@@ -40,7 +40,7 @@ pub enum CudaError {
         /// What the compiler said.
         log: String,
     },
-    /// The device's memory does not suffice.
+    /// The device's memory is not enough.
     #[error("{bytes} bytes for {what} do not fit the device's memory; free it, or work on fewer rollouts at a time")]
     OutOfMemory {
         /// What the memory was for.
@@ -48,8 +48,8 @@ pub enum CudaError {
         /// How much was asked for.
         bytes: u64,
     },
-    /// The device fell off the bus, or a kernel broke its context: nothing works on it until it is opened anew.
-    #[error("the device failed during {call} ({name}); it is opened anew and the work repeated")]
+    /// The device fell off the bus, or a kernel broke its context: nothing works on it until it is opened again.
+    #[error("the device failed during {call} ({name}); the engine reopens it and repeats the work")]
     DeviceLost {
         /// What was called.
         call: &'static str,
@@ -65,7 +65,7 @@ pub enum CudaError {
         name: String,
     },
     /// An error of cuBLAS.
-    #[error("{call} failed ({status}); check that driver and CUDA libraries belong together")]
+    #[error("{call} failed ({status}); install CUDA libraries that match the driver")]
     Blas {
         /// What was called.
         call: &'static str,
@@ -94,16 +94,16 @@ pub enum CudaError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Logits are no numbers, or none of them is above −∞.
-    #[error("the logits in slot {slot} are no numbers; the group is tried again with fewer beside it")]
+    /// Logits are not numbers, or none of them is above −∞.
+    #[error("the logits in slot {slot} are no not finite; the miner retries the group in a smaller batch")]
     LogitsNotFinite {
-        /// Where the rollout sat.
+        /// Slot of the rollout.
         slot: usize,
     },
     /// More tokens tie for the last places of top-k than the device sorts.
     #[error("over {limit} tokens tie in slot {slot}, more than the device sorts; the weights are damaged: reload them")]
     TooManyTies {
-        /// Where the rollout sat.
+        /// Slot of the rollout.
         slot: usize,
         /// How many may tie.
         limit: usize,
@@ -123,7 +123,7 @@ pub enum CudaEngineError {
     #[error(transparent)]
     Cuda(#[from] CudaError),
     /// Sequences that cuBLAS sums in different orders were to be proved together.
-    #[error("sequences of {first} and {other} tokens are not summed alike; prove them one by one")]
+    #[error("sequences of {first} and {other} tokens have different summation orders; prove them one by one")]
     OrdersDiffer {
         /// Tokens of the first.
         first: usize,
@@ -133,7 +133,7 @@ pub enum CudaEngineError {
 }
 
 impl CudaError {
-    /// Whether the device must be opened anew before anything else can work.
+    /// Returns whether the device must be opened again before anything else can work.
     pub fn is_device_lost(&self) -> bool {
         matches!(self, Self::DeviceLost { .. })
     }

@@ -17,4 +17,4 @@ pub mod weights;
 pub use decode::{DecodeSettings, Decoder};
 pub use engine::{CudaEngine, CudaSettings, GroupWork, ProofWatch};
 pub use error::{CudaEngineError, CudaError};
-pub use proof::{ProfileNameError, ProofPlan, Prover, Sequence, TorchProfile};
+pub use proof::{ProofPlan, Prover, Sequence, TorchNumerics, TorchNumericsNameError};

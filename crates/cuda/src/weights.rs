@@ -9,7 +9,7 @@ pub use source::{Model, TensorSource};
 
 use grail_engine::Qwen3Config;
 
-use super::driver::{Address, Buffer, Device, Grid, Queue};
+use super::driver::{Buffer, Device, DevicePtr, Grid, Stream};
 use super::error::{CudaEngineError, CudaError};
 
 /// Length of a head's vectors that the kernels are written for.
@@ -82,13 +82,13 @@ pub struct HalfLayer {
 }
 
 impl ExactWeights {
-    /// Bring all tensors onto the queue's device.
+    /// Brings all tensors onto the stream's device.
     ///
     /// # Errors
-    /// Where one is missing or of another shape, the shape is not one that the kernels run, or memory does not suffice.
-    pub fn load(config: &Qwen3Config, queue: &Queue, source: &mut dyn TensorSource) -> Result<Self, CudaEngineError> {
+    /// If one is missing or of another shape, the shape is not one that the kernels run, or memory is not enough.
+    pub fn load(config: &Qwen3Config, stream: &Stream, source: &mut dyn TensorSource) -> Result<Self, CudaEngineError> {
         check_shape(config)?;
-        let mut loader = Loader { queue, source };
+        let mut loader = Loader { stream, source };
         let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
         let embedding = loader.matrices(&["model.embed_tokens"], &[vocabulary], hidden)?;
         let layers = (0..config.layers).map(|index| loader.layer(config, index)).collect::<Result<_, _>>()?;
@@ -98,44 +98,45 @@ impl ExactWeights {
             false => Some(loader.matrices(&["lm_head"], &[vocabulary], hidden)?),
         };
         let frequencies = rotary::reference_frequencies(config.rope_theta, config.head_dim);
-        let inverse_frequencies = Buffer::of(queue.device(), &frequencies, "the rotary frequencies")?;
-        queue.wait()?;
+        let inverse_frequencies = Buffer::of(stream.device(), &frequencies, "the rotary frequencies")?;
+        stream.synchronize()?;
         Ok(Self { config: config.clone(), embedding, layers, final_norm, untied_head, inverse_frequencies })
     }
 
-    /// Where the output layer is.
-    pub fn head(&self) -> Address {
+    /// Returns where the output layer is.
+    pub fn head(&self) -> DevicePtr {
         self.untied_head.as_ref().unwrap_or(&self.embedding).address()
     }
 }
 
 impl HalfWeights {
-    /// Round the matrices of `exact` to bfloat16, on the device.
+    /// Rounds the matrices of `exact` to bfloat16, on the device.
     ///
     /// # Errors
-    /// Where memory does not suffice.
-    pub fn of(exact: &ExactWeights, queue: &Queue) -> Result<Self, CudaError> {
+    /// If memory is not enough.
+    pub fn of(exact: &ExactWeights, stream: &Stream) -> Result<Self, CudaError> {
         let layer = |layer: &ExactLayer| {
             Ok(HalfLayer {
-                queries_keys_values: narrowed(queue, &layer.queries_keys_values)?,
-                attention_output: narrowed(queue, &layer.attention_output)?,
-                gates_values: narrowed(queue, &layer.gates_values)?,
-                feed_forward_output: narrowed(queue, &layer.feed_forward_output)?,
+                queries_keys_values: narrowed(stream, &layer.queries_keys_values)?,
+                attention_output: narrowed(stream, &layer.attention_output)?,
+                gates_values: narrowed(stream, &layer.gates_values)?,
+                feed_forward_output: narrowed(stream, &layer.feed_forward_output)?,
             })
         };
         let layers = exact.layers.iter().map(layer).collect::<Result<_, CudaError>>()?;
-        let untied_head = exact.untied_head.as_ref().map(|head| narrowed(queue, head)).transpose()?;
-        let half = Self { embedding: narrowed(queue, &exact.embedding)?, layers, untied_head };
-        queue.wait()?;
+        let untied_head = exact.untied_head.as_ref().map(|head| narrowed(stream, head)).transpose()?;
+        let half = Self { embedding: narrowed(stream, &exact.embedding)?, layers, untied_head };
+        stream.synchronize()?;
         Ok(half)
     }
 
-    /// Where the output layer is.
-    pub fn head(&self) -> Address {
+    /// Returns where the output layer is.
+    pub fn head(&self) -> DevicePtr {
         self.untied_head.as_ref().unwrap_or(&self.embedding).address()
     }
 
-    /// Bytes that a decoding step reads at least once: every matrix but the embedding where that is only looked up.
+    /// Returns bytes that a decoding step reads at least once: every matrix but the embedding where that is only looked
+    /// up.
     pub fn bytes_per_step(&self) -> u64 {
         let of_layer = |layer: &HalfLayer| {
             let HalfLayer { queries_keys_values, attention_output, gates_values, feed_forward_output } = layer;
@@ -148,7 +149,7 @@ impl HalfWeights {
 
 /// Takes tensors from a source into fresh buffers.
 struct Loader<'a> {
-    queue: &'a Queue,
+    stream: &'a Stream,
     source: &'a mut dyn TensorSource,
 }
 
@@ -172,33 +173,33 @@ impl Loader<'_> {
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Buffer<f32>, CudaEngineError> {
-        let buffer = Buffer::zeroed(self.queue.device(), len, "the norms")?;
-        self.source.place(self.queue, &format!("{name}.weight"), &[len], buffer.address())?;
+        let buffer = Buffer::zeroed(self.stream.device(), len, "the norms")?;
+        self.source.place(self.stream, &format!("{name}.weight"), &[len], buffer.address())?;
         Ok(buffer)
     }
 
     /// Matrices of equal row length, one behind the other.
     fn matrices(&mut self, names: &[&str], rows: &[usize], columns: usize) -> Result<Buffer<f32>, CudaEngineError> {
         let total: usize = rows.iter().sum();
-        let buffer = Buffer::zeroed(self.queue.device(), total * columns, "the float32 weights")?;
+        let buffer = Buffer::zeroed(self.stream.device(), total * columns, "the float32 weights")?;
         let mut start = 0;
         for (name, rows) in names.iter().zip(rows) {
-            self.source.place(self.queue, &format!("{name}.weight"), &[*rows, columns], buffer.at(start * columns))?;
+            self.source.place(self.stream, &format!("{name}.weight"), &[*rows, columns], buffer.at(start * columns))?;
             start += rows;
         }
         Ok(buffer)
     }
 }
 
-/// The grid of the kernels that go through an array of any length.
+/// Returns the grid of the kernels that go through an array of any length.
 fn sweep() -> Grid {
     Grid::row(BLOCKS, THREADS)
 }
 
-fn narrowed(queue: &Queue, exact: &Buffer<f32>) -> Result<Buffer<u16>, CudaError> {
-    let half = Buffer::zeroed(queue.device(), exact.len(), "the bfloat16 weights")?;
+fn narrowed(stream: &Stream, exact: &Buffer<f32>) -> Result<Buffer<u16>, CudaError> {
+    let half = Buffer::zeroed(stream.device(), exact.len(), "the bfloat16 weights")?;
     let pairs = (exact.len() / 2) as u64;
-    queue.launch("narrow_float32", sweep(), &[exact.address().into(), half.address().into(), pairs.into()])?;
+    stream.launch("narrow_float32", sweep(), &[exact.address().into(), half.address().into(), pairs.into()])?;
     Ok(half)
 }
 
@@ -216,15 +217,15 @@ fn check_shape(config: &Qwen3Config) -> Result<(), CudaError> {
         return unusual(format!("{group} query heads to a key head; they take 1, 2, 4 or 8"));
     }
     if !config.intermediate_size.is_multiple_of(8) || !config.vocab_size.is_multiple_of(8) {
-        return unusual("a vocabulary or inner size that is no multiple of 8".to_owned());
+        return unusual("a vocabulary or inner size that is not a multiple of 8".to_owned());
     }
     Ok(())
 }
 
-/// Free memory that weights, float32 and bfloat16, would take.
+/// Frees memory that weights, float32 and bfloat16, would take.
 ///
 /// # Errors
-/// [`CudaError::OutOfMemory`] where the device has less, before anything is loaded.
+/// [`CudaError::OutOfMemory`] if the device has less, before anything is loaded.
 pub fn check_memory(config: &Qwen3Config, device: &Device, with_half: bool) -> Result<(), CudaError> {
     let layer =
         (config.query_size() * 2 + config.key_value_size() * 2 + 3 * config.intermediate_size) * config.hidden_size;

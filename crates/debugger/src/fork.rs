@@ -1,10 +1,10 @@
-//! A tape's run goes on in the simulated world from one of its events.
+//! A tape's run continues in the simulated world from one of its events.
 
 use std::rc::Rc;
 
 use grail_miner::machine::{Event, Machine};
 use grail_miner::policy::UploadPolicy;
-use grail_sim::engine::{Generator, SpeedProfile};
+use grail_sim::engine::{EngineSpeed, Generator};
 use grail_sim::faults::Faults;
 use grail_sim::fork::{fork, simulated_key};
 use grail_sim::past::Past;
@@ -13,7 +13,7 @@ use grail_sim::run::{Knobs, SimConfig, SimReport};
 use grail_tape::Frame;
 use grail_tape::Tape;
 
-/// How to go on.
+/// How to continue.
 pub struct Fork {
     /// After so many steps of the tape.
     pub at: usize,
@@ -35,21 +35,21 @@ pub enum TapeForkError {
     )]
     Unsigned,
     /// What came before is not on it.
-    #[error("the tape goes on from another one, so what was under way is not known; fork the run's first tape")]
+    #[error("the tape continues another one, so the calls in flight are unknown; fork the run's first tape")]
     Continued,
     /// The tape is shorter.
-    #[error("the tape has {steps} steps; give --fork-at a number up to that")]
+    #[error("the tape has {steps} steps; give --fork-at a number of at most that")]
     Beyond {
         /// Its steps.
         steps: usize,
     },
-    /// The run cannot go on.
+    /// The run cannot continue.
     #[error(transparent)]
     Run(#[from] grail_sim::fork::ForkError),
 }
 
 impl Fork {
-    /// Let the run go on until the window that it is in and the next are judged.
+    /// Let the run continue until the window that it is in and the next are judged.
     ///
     /// # Errors
     /// [`TapeForkError`].
@@ -76,8 +76,8 @@ impl Fork {
 
     fn config(&self, tape: &Tape, seed: u64) -> SimConfig {
         let recorded = &tape.header.settings;
-        let is_alike = |profile: &SpeedProfile| profile.groups_in_flight == recorded.groups_in_flight_max;
-        let profile = SpeedProfile::ALL.into_iter().find(is_alike).unwrap_or(SpeedProfile::ALL[0]);
+        let is_alike = |speed: &EngineSpeed| speed.groups_in_flight == recorded.groups_in_flight_max;
+        let speed = EngineSpeed::ALL.into_iter().find(is_alike).unwrap_or(EngineSpeed::ALL[0]);
         let policy: UploadPolicy = recorded.policy;
         SimConfig {
             groups_max: recorded.groups_max,
@@ -90,7 +90,7 @@ impl Fork {
                 early_upload_ms: recorded.early_upload_ms,
                 ..Knobs::default()
             },
-            ..SimConfig::new(self.generator.clone(), profile, seed, grail_sim::fork::WINDOWS)
+            ..SimConfig::new(self.generator.clone(), speed, seed, grail_sim::fork::WINDOWS)
         }
     }
 }

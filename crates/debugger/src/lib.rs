@@ -1,4 +1,4 @@
-//! Shows tapes to people: time travel in a terminal, the timeline page, and a fork that goes on in the simulated world.
+//! Shows tapes to people: time travel in a terminal, the timeline page, and a fork that continues in the simulated world.
 //!
 //! It reads tapes that it is given and may touch the terminal and nothing else: no network, no wallet, no live adapter.
 //! [`travel::Journey`] moves over a tape, [`timeline::Gatherer`] collects the page, and [`Fork`] runs the simulator from a

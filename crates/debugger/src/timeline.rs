@@ -124,7 +124,7 @@ pub enum End {
     /// The engine failed.
     Failed,
     /// It was given up.
-    Cancelled,
+    Canceled,
 }
 
 /// A validator's word on a window.
@@ -141,7 +141,7 @@ pub struct Verdict {
 }
 
 impl Timeline {
-    /// Add what a validator said, by the windows' first blocks.
+    /// Adds what a validator said, by the windows' first blocks.
     pub fn judged(&mut self, mut verdicts: BTreeMap<u64, Verdict>) {
         for window in &mut self.windows {
             window.verdict = verdicts.remove(&window.start);

@@ -1,4 +1,4 @@
-//! Speed of the CPU engine on the rehearsal model. RAYON_NUM_THREADS=1 measures one core.
+//! Speed of the CPU engine on the toy model. RAYON_NUM_THREADS=1 measures one core.
 
 use std::hint::black_box;
 
@@ -22,7 +22,7 @@ fn streams() -> Vec<StreamKey> {
 
 /// One group of four: elements are generated tokens.
 fn generation(criterion: &mut Criterion) {
-    let engine = CpuEngine::rehearsal().expect("the embedded model loads");
+    let engine = CpuEngine::toy().expect("the embedded model loads");
     let (prompt, streams) = (group_prompt(&engine), streams());
     let rollouts = engine.generate_tokens(&prompt, &streams, NEW_TOKENS_MAX).expect("the model samples");
     let new_tokens = rollouts.iter().map(|rollout| rollout.tokens.len() - prompt.len()).sum::<usize>();
@@ -39,7 +39,7 @@ fn generation(criterion: &mut Criterion) {
 
 /// The proof pass of one sequence: elements are tokens.
 fn proof_pass(criterion: &mut Criterion) {
-    let engine = CpuEngine::rehearsal().expect("the embedded model loads");
+    let engine = CpuEngine::toy().expect("the embedded model loads");
     let tokens: Vec<u32> = group_prompt(&engine).into_iter().cycle().take(550).collect();
     let mut group = criterion.benchmark_group("engine");
     group.sample_size(20).throughput(Throughput::Elements(tokens.len() as u64));
@@ -49,7 +49,7 @@ fn proof_pass(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One draw from the rehearsal model's vocabulary and from Qwen3's.
+/// One draw from the toy model's vocabulary and from Qwen3's.
 fn sampling(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sampling");
     for vocabulary in [512, 151_936] {

@@ -34,7 +34,7 @@ pub struct Qwen3Config {
 }
 
 impl Qwen3Config {
-    /// Read and check a `config.json`; `origin` says in errors where it came from.
+    /// Reads and checks a `config.json`; `origin` says in errors where it came from.
     ///
     /// # Errors
     /// [`EngineError::Config`] if the text is not such a file, or the network is not one that this engine runs.
@@ -49,17 +49,17 @@ impl Qwen3Config {
         }
     }
 
-    /// Length of all of a token's queries in one layer.
+    /// Returns length of all of a token's queries in one layer.
     pub fn query_size(&self) -> usize {
         self.heads * self.head_dim
     }
 
-    /// Length of all of a token's keys, or values, in one layer.
+    /// Returns length of all of a token's keys, or values, in one layer.
     pub fn key_value_size(&self) -> usize {
         self.key_value_heads * self.head_dim
     }
 
-    /// What makes this shape unusable, if anything does.
+    /// Returns what makes this shape unusable, if anything does.
     fn shape_problem(&self) -> Option<&'static str> {
         let sizes = [
             self.vocab_size,
@@ -188,17 +188,17 @@ impl ConfigFile {
 mod tests {
     use super::*;
 
-    const REHEARSAL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/model/config.json"));
+    const TOY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/model/config.json"));
 
     fn changed(field: &str, value: serde_json::Value) -> Result<Qwen3Config, EngineError> {
-        let mut json: serde_json::Value = serde_json::from_str(REHEARSAL).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(TOY).unwrap();
         json[field] = value;
         Qwen3Config::from_json(json.to_string().as_bytes(), "test.json")
     }
 
     #[test]
-    fn the_rehearsal_configuration_is_read() {
-        let config = Qwen3Config::from_json(REHEARSAL.as_bytes(), "test").unwrap();
+    fn the_toy_configuration_is_read() {
+        let config = Qwen3Config::from_json(TOY.as_bytes(), "test").unwrap();
         assert_eq!((config.vocab_size, config.hidden_size, config.intermediate_size), (512, 128, 512));
         assert_eq!((config.layers, config.heads, config.key_value_heads, config.head_dim), (4, 2, 1, 128));
         assert_eq!((config.context_tokens_max, config.eos_token), (2048, Some(511)));
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_rotary_base_may_be_where_newer_releases_write_it() {
-        let mut json: serde_json::Value = serde_json::from_str(REHEARSAL).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(TOY).unwrap();
         json.as_object_mut().unwrap().remove("rope_theta");
         assert!(Qwen3Config::from_json(json.to_string().as_bytes(), "test").is_err());
         json["rope_parameters"] = serde_json::json!({"rope_theta": 5e6, "rope_type": "default"});

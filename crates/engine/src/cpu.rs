@@ -8,8 +8,8 @@ use grail_protocol::generation::{
 
 use crate::config::Qwen3Config;
 use crate::error::EngineError;
-use crate::rehearsal;
 use crate::tokenizer::HfTokenizer;
+use crate::toy;
 use crate::weights::{Checkpoint, WeightSource, read_json};
 
 mod attention;
@@ -45,15 +45,15 @@ pub struct CpuEngine {
 }
 
 impl CpuEngine {
-    /// The engine of the embedded rehearsal model.
+    /// Returns the engine of the embedded toy model.
     ///
     /// # Errors
     /// Only if the binary was built from damaged files.
-    pub fn rehearsal() -> Result<Self, EngineError> {
-        Self::new(rehearsal::config()?, &mut rehearsal::weights()?, rehearsal::tokenizer()?)
+    pub fn toy() -> Result<Self, EngineError> {
+        Self::new(toy::config()?, &mut toy::weights()?, toy::tokenizer()?)
     }
 
-    /// The engine of a model folder: `config.json`, `tokenizer.json`, and `model.safetensors` or its parts.
+    /// Returns the engine of a model folder: `config.json`, `tokenizer.json`, and `model.safetensors` or its parts.
     ///
     /// # Errors
     /// If a file cannot be read, is malformed, or does not belong to the others.
@@ -64,7 +64,7 @@ impl CpuEngine {
         Self::new(config, &mut Checkpoint::from_folder(folder)?, tokenizer)
     }
 
-    /// The engine of a network and a tokenizer that belong together.
+    /// Returns the engine of a network and a tokenizer that belong together.
     ///
     /// # Errors
     /// If they do not, or a tensor is missing or has the wrong shape.
@@ -85,7 +85,7 @@ impl CpuEngine {
         Ok(Self { weights_sum: network.weights_sum(), network, tokenizer, eos_token })
     }
 
-    /// What a validator checks tokens against.
+    /// Returns what a validator checks tokens against.
     pub fn limits(&self) -> ModelLimits {
         ModelLimits {
             vocabulary: self.config().vocab_size as u32,
@@ -94,23 +94,23 @@ impl CpuEngine {
         }
     }
 
-    /// The model's tokenizer.
+    /// Returns the model's tokenizer.
     pub fn tokenizer(&self) -> &HfTokenizer {
         &self.tokenizer
     }
 
-    /// Length of a hidden state.
+    /// Returns length of a hidden state.
     pub fn hidden_size(&self) -> usize {
         self.config().hidden_size
     }
 
-    /// Sample one rollout of `prompt` for each stream, without proofs; they are decoded together.
+    /// Samples one rollout of `prompt` for each stream, without proofs; they are decoded together.
     ///
     /// Each ends at its first EOS, which is kept, or after `new_tokens_max` tokens.
     ///
     /// # Errors
     /// If the prompt is empty or has a token outside the vocabulary, if prompt and new tokens may exceed the context, or
-    /// if the network gives logits that are no numbers.
+    /// if the network gives logits that are not numbers.
     pub fn generate_tokens(
         &self,
         prompt: &[u32],
@@ -122,11 +122,11 @@ impl CpuEngine {
         Ok(decoded.into_iter().map(|decoded| decoded.rollout).collect())
     }
 
-    /// Sample one rollout of `prompt` for each stream, each with its proof pass.
+    /// Samples one rollout of `prompt` for each stream, each with its proof pass.
     ///
     /// # Errors
     /// As [`CpuEngine::generate_tokens`] and [`CpuEngine::proof_pass`], and [`EngineError::WeightsChanged`] or
-    /// [`EngineError::StatesDiffer`] where memory does not hold what it held.
+    /// [`EngineError::StatesDiffer`] if memory does not hold what it held.
     pub fn generate_group(
         &self,
         prompt: &[u32],
@@ -154,16 +154,16 @@ impl CpuEngine {
         Ok(group)
     }
 
-    /// One forward of the whole sequence: sketches and raw probabilities.
+    /// Returns one forward of the whole sequence: sketches and raw probabilities.
     ///
     /// # Errors
     /// If the sequence is empty, too long, or has a token outside the vocabulary; if the randomness is not hexadecimal;
-    /// or if the network gives what is no number.
+    /// or if the network gives what is not a number.
     pub fn proof_pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, EngineError> {
         prove::proof_pass(&self.network, self.eos_token, tokens, &self.hidden_states(tokens)?, randomness)
     }
 
-    /// The hidden state after the final norm of every token, one after the other.
+    /// Returns the hidden state after the final norm of every token, one after the other.
     ///
     /// # Errors
     /// If the sequence is empty, too long, or has a token outside the vocabulary.
@@ -173,7 +173,7 @@ impl CpuEngine {
         Ok(self.network.forward(tokens, &mut [&mut sequence]))
     }
 
-    /// The network itself.
+    /// Returns the network itself.
     pub fn network(&self) -> &Qwen3 {
         &self.network
     }

@@ -71,7 +71,7 @@ pub enum EngineError {
     },
     /// A tensor has another shape than the configuration asks for.
     #[error(
-        "{origin}: tensor {name} has shape {found:?}, but config.json asks for {expected:?}; they do not belong together"
+        "{origin}: tensor {name} has shape {found:?}, but config.json asks for {expected:?}; take both from the same model"
     )]
     TensorShape {
         /// Where the weights came from.
@@ -129,7 +129,7 @@ pub enum EngineError {
         /// What is wrong with the logits.
         source: SamplingError,
     },
-    /// The network gave logits that are no numbers.
+    /// The network gave logits that are not numbers.
     #[error(
         "the logits at position {position} are not finite; the weights or the memory are damaged: reload the model"
     )]
@@ -138,11 +138,11 @@ pub enum EngineError {
         position: usize,
     },
     /// The weights in memory are not those that were loaded.
-    #[error("the weights in memory changed since they were loaded; have the memory tested, and start again")]
+    #[error("the weights in memory changed since they were loaded; test the memory and restart")]
     WeightsChanged,
     /// Decoding and proof, which compute the same, did not.
     #[error(
-        "decoding and proof give another hidden state at position {position}, which must not be: have the memory tested"
+        "decoding and proof give another hidden state at position {position}, which is impossible on sound memory: test the memory"
     )]
     StatesDiffer {
         /// Position in the sequence.

@@ -10,10 +10,10 @@ pub mod config;
 pub mod cpu;
 pub mod error;
 pub mod philox;
-pub mod rehearsal;
 pub mod sampling;
 pub mod synthetic;
 pub mod tokenizer;
+pub mod toy;
 pub mod weights;
 
 pub use config::Qwen3Config;

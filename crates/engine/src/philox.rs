@@ -1,6 +1,6 @@
 //! Draws by counter: Philox4x32-10, keyed by the rollout's own stream.
 //!
-//! A draw is a pure function of key and step, so a rollout draws the same whatever is generated beside it, and a device
+//! A draw is a pure function of key and step, so a rollout draws the same whatever is generated next to it, and a device
 //! can draw without a host. J. Salmon and others, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
 use grail_protocol::generation::StreamKey;
@@ -16,7 +16,7 @@ pub struct DrawStream {
 }
 
 impl DrawStream {
-    /// The stream of `key`: its Philox key is the start of a SHA-256 over all fields.
+    /// Returns the stream of `key`: its Philox key is the start of a SHA-256 over all fields.
     pub fn new(key: &StreamKey) -> Self {
         let mut hash = Sha256::new();
         hash.update(LABEL);
@@ -30,12 +30,12 @@ impl DrawStream {
         Self { key: [word(0), word(4)] }
     }
 
-    /// The Philox key, for an engine that draws on a device.
+    /// Returns the Philox key, for an engine that draws on a device.
     pub fn key(&self) -> [u32; 2] {
         self.key
     }
 
-    /// The draw of step `step`, uniform in 0 ≤ u < 1 with 53 bits: the first two words, high word first.
+    /// Returns the draw of step `step`, uniform in 0 ≤ u < 1 with 53 bits: the first two words, high word first.
     pub fn uniform(&self, step: u64) -> f64 {
         let [high, low, ..] = philox4x32_10([step as u32, (step >> 32) as u32, 0, 0], self.key);
         let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;

@@ -30,7 +30,7 @@ pub enum SamplingError {
         token: u32,
     },
     /// Every logit is negative infinity.
-    #[error("every token is ruled out; the weights are damaged: reload the model")]
+    #[error("no token is possible; the weights are damaged: reload the model")]
     NothingLeft,
 }
 
@@ -62,7 +62,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler for a rollout that begins with `prompt`.
+    /// Creates a sampler for a rollout that starts with `prompt`.
     ///
     /// # Panics
     /// If a token is not below `vocabulary`.
@@ -79,14 +79,14 @@ impl Sampler {
         sampler
     }
 
-    /// Draw the next token from `logits`, one per token id, by a uniform number in 0 ≤ u < 1, and remember it.
+    /// Draws the next token from `logits`, one per token id, by a uniform number in 0 ≤ u < 1, and remembers it.
     ///
     /// # Errors
-    /// If a logit is no number, or none is left to draw.
+    /// If a logit is not a number, or none is left to draw.
     pub fn sample(&mut self, logits: &[f32], uniform: f64) -> Result<Draw, SamplingError> {
         self.scores.clear();
         self.scores.extend_from_slice(logits);
-        penalise(&mut self.scores, &self.seen, self.settings.repetition_penalty);
+        penalize(&mut self.scores, &self.seen, self.settings.repetition_penalty);
         temper(&mut self.scores, self.settings.temperature);
         let mut candidates = top_k(&self.scores, self.settings.top_k)?;
         top_p(&mut candidates, self.settings.top_p);
@@ -102,23 +102,23 @@ impl Sampler {
     }
 }
 
-/// Make the tokens in `seen`, each listed once, less likely.
-pub fn penalise(scores: &mut [f32], seen: &[u32], penalty: f32) {
+/// Makes the tokens in `seen`, each listed once, less likely.
+pub fn penalize(scores: &mut [f32], seen: &[u32], penalty: f32) {
     for token in seen {
         let score = &mut scores[*token as usize];
         *score = if *score < 0.0 { *score * penalty } else { *score / penalty };
     }
 }
 
-/// Divide by the temperature.
+/// Divides by the temperature.
 pub fn temper(scores: &mut [f32], temperature: f32) {
     for score in scores {
         *score /= temperature;
     }
 }
 
-/// The `k` tokens of highest score and all that tie with the last of them, in order of token id; those of score −∞ have
-/// no probability and are left out.
+/// Returns the `k` tokens of highest score and all that tie with the last of them, in order of token id; those of score
+/// −∞ have no probability and are left out.
 ///
 /// One pass with a rising threshold: of a large vocabulary few scores are ever looked at twice.
 ///
@@ -146,7 +146,7 @@ pub fn top_k(scores: &[f32], k: usize) -> Result<Vec<Candidate>, SamplingError> 
     if kept.is_empty() { Err(SamplingError::NothingLeft) } else { Ok(kept) }
 }
 
-/// Keep what scores at least as high as the `k`-th highest, and give that score.
+/// Keeps what scores at least as high as the `k`-th highest, and returns that score.
 fn prune(candidates: &mut Vec<Candidate>, k: usize) -> f32 {
     if candidates.len() <= k {
         return f32::NEG_INFINITY;
@@ -157,7 +157,8 @@ fn prune(candidates: &mut Vec<Candidate>, k: usize) -> f32 {
     threshold
 }
 
-/// Sort by score, lowest first, and drop the lowest whose cumulative probability is at most 1 − `p`; the highest stays.
+/// Sorts by score, lowest first, and drops the lowest whose cumulative probability is at most 1 − `p`; the highest
+/// stays.
 ///
 /// Of equal scores the lower token id comes, and is dropped, first.
 pub fn top_p(candidates: &mut Vec<Candidate>, p: f64) {
@@ -173,7 +174,7 @@ pub fn top_p(candidates: &mut Vec<Candidate>, p: f64) {
     candidates.drain(..dropped);
 }
 
-/// The candidate that a uniform number in 0 ≤ u < 1 falls on; `candidates` are sorted by score, lowest first.
+/// Returns the candidate that a uniform number in 0 ≤ u < 1 falls on; `candidates` are sorted by score, lowest first.
 ///
 /// # Panics
 /// If there are no candidates.

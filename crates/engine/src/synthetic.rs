@@ -1,6 +1,6 @@
 //! Weights by formula: every weight a pure function of its tensor's name, its index and a seed.
 //!
-//! A golden proof of a network of four billion weights then needs no weights beside it, and any device can fill its own
+//! A golden proof of a network of four billion weights then needs no weights next to it, and any device can fill its own
 //! memory. The stream is SplitMix64 by counter; the golden recorder computes the same.
 
 use rayon::prelude::*;
@@ -24,7 +24,7 @@ pub struct SyntheticModel {
 }
 
 impl SyntheticModel {
-    /// Understand a name of the form `synthetic:<shape>:<seed>` with shape `qwen3-4b` or `tiny`.
+    /// Parses a name of the form `synthetic:<shape>:<seed>` with shape `qwen3-4b` or `tiny`.
     ///
     /// # Errors
     /// [`EngineError::SyntheticName`] for anything else.
@@ -58,14 +58,14 @@ pub enum Spread {
 }
 
 impl Spread {
-    /// The spread of the tensor called `name`.
+    /// Returns the spread of the tensor called `name`.
     pub fn of(name: &str) -> Self {
         if name.contains("norm") { Self::Norm } else { Self::Linear }
     }
 }
 
-/// The start of a tensor's stream: FNV-1a of its name, plus the seed.
-pub fn stream(name: &str, seed: u64) -> u64 {
+/// Returns the start of a tensor's stream: FNV-1a of its name, plus the seed.
+pub fn stream_of(name: &str, seed: u64) -> u64 {
     let hash = name
         .bytes()
         .fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
@@ -78,16 +78,16 @@ pub fn weight(spread: Spread, stream: u64, index: u64) -> f32 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^= z >> 31;
-    let centred = (z >> 40) as f32 * (1.0 / (1 << 24) as f32) - 0.5;
+    let centered = (z >> 40) as f32 * (1.0 / (1 << 24) as f32) - 0.5;
     match spread {
-        Spread::Norm => 1.0 + centred * 0.4,
-        Spread::Linear => centred * 0.07,
+        Spread::Norm => 1.0 + centered * 0.4,
+        Spread::Linear => centered * 0.07,
     }
 }
 
-/// Fill `out` with the tensor called `name`.
+/// Fills `out` with the tensor called `name`.
 pub fn fill(name: &str, seed: u64, out: &mut [f32]) {
-    let (spread, stream) = (Spread::of(name), stream(name, seed));
+    let (spread, stream) = (Spread::of(name), stream_of(name, seed));
     out.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, out)| {
         for (index, out) in ((chunk * CHUNK) as u64..).zip(out) {
             *out = weight(spread, stream, index);
@@ -95,7 +95,7 @@ pub fn fill(name: &str, seed: u64, out: &mut [f32]) {
     });
 }
 
-/// The shape of Qwen3-4B-Instruct-2507, the protocol's model.
+/// Returns the shape of Qwen3-4B-Instruct-2507, the protocol's model.
 pub fn qwen3_4b() -> Qwen3Config {
     Qwen3Config {
         vocab_size: 151_936,
@@ -113,8 +113,8 @@ pub fn qwen3_4b() -> Qwen3Config {
     }
 }
 
-/// A shape that any machine can afford, with what the rehearsal model lacks: an output layer of its own, several key
-/// heads, and sizes that are no multiples of a vector's.
+/// Returns a shape that any machine can afford, with what the toy model lacks: an output layer of its own, several key
+/// heads, and sizes that are not multiples of a vector's.
 pub fn tiny() -> Qwen3Config {
     Qwen3Config {
         vocab_size: 333,
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn weights_follow_the_formula() {
         for (name, seed, index, bits) in VALUES {
-            let weight = weight(Spread::of(name), stream(name, seed), index);
+            let weight = weight(Spread::of(name), stream_of(name, seed), index);
             assert_eq!(weight.to_bits(), bits, "{name} {seed} {index}: {weight}");
         }
     }
@@ -171,7 +171,7 @@ mod tests {
         let mut weights = vec![0.0; CHUNK + 3];
         fill(name, 5, &mut weights);
         for index in [0, 1, CHUNK - 1, CHUNK, CHUNK + 2] {
-            assert_eq!(weights[index], weight(Spread::Linear, stream(name, 5), index as u64));
+            assert_eq!(weights[index], weight(Spread::Linear, stream_of(name, 5), index as u64));
         }
     }
 }

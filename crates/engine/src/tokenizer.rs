@@ -27,7 +27,7 @@ pub struct HfTokenizer {
 }
 
 impl HfTokenizer {
-    /// Read a `tokenizer.json` from memory; `origin` says in errors where it came from.
+    /// Reads a `tokenizer.json` from memory; `origin` says in errors where it came from.
     ///
     /// # Errors
     /// [`EngineError::Tokenizer`] if it is malformed, or of a kind that cannot encode every text or not always the same.
@@ -48,9 +48,9 @@ impl HfTokenizer {
         }
         // It cuts as much off the second part of each merge, however short that is.
         if document["model"]["continuing_subword_prefix"].as_str().is_some_and(|prefix| !prefix.is_empty()) {
-            return Err(fail("not a byte-level BPE tokenizer: it marks where words go on".to_string()));
+            return Err(fail("not a byte-level BPE tokenizer: it marks where words continue".to_string()));
         }
-        // Written anew, so that it is what was looked at: a key that stands twice stands once there.
+        // Written again, so that it is what was checked: a key that stands twice stands once there.
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(document.to_string())
             .map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
         tokenizer.with_padding(None);
@@ -66,7 +66,7 @@ impl HfTokenizer {
         Ok(Self { tokenizer, eos_token })
     }
 
-    /// Read a `tokenizer.json`.
+    /// Reads a `tokenizer.json`.
     ///
     /// # Errors
     /// If the file cannot be read, and as [`HfTokenizer::from_bytes`].
@@ -74,18 +74,18 @@ impl HfTokenizer {
         Self::from_bytes(&read_json(path)?, &path.display().to_string())
     }
 
-    /// The id of `<|im_end|>`, if the tokenizer has it.
+    /// Returns the id of `<|im_end|>`, if the tokenizer has it.
     pub fn eos_token(&self) -> Option<u32> {
         self.eos_token
     }
 
-    /// One more than the highest token id.
+    /// Returns one more than the highest token id.
     pub fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab(true).into_values().max().map_or(0, |highest| highest as usize + 1)
     }
 }
 
-/// A merge whose two parts together are longer than every token, so that they cannot give one.
+/// Returns a merge whose two parts together are longer than every token, so that they cannot give one.
 fn too_long(model: &Value) -> Option<&Value> {
     let longest = model["vocab"].as_object()?.keys().map(String::len).max().unwrap_or(0);
     let length = |merge: &Value| match merge {

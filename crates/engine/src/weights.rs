@@ -13,7 +13,7 @@ use crate::error::EngineError;
 
 /// Gives out a network's tensors by name, each once, widened to float32 in row-major order.
 pub trait WeightSource {
-    /// Take the tensor called `name`, which must have `shape`.
+    /// Takes the tensor called `name`, which must have `shape`.
     ///
     /// # Errors
     /// If there is no such tensor, it has another shape, or it cannot be widened.
@@ -43,7 +43,7 @@ type Widening = fn(&[u8]) -> Vec<f32>;
 /// Why a file of weights cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsProblem {
-    /// It is no safetensors file, or not a whole one.
+    /// It is not a safetensors file, or not a whole one.
     #[error(transparent)]
     Malformed(#[from] SafeTensorError),
     /// It holds numbers that cannot be widened to float32.
@@ -52,7 +52,7 @@ pub enum WeightsProblem {
 }
 
 impl Checkpoint {
-    /// Read one safetensors file from memory; `origin` says in errors where it came from.
+    /// Reads one safetensors file from memory; `origin` says in errors where it came from.
     ///
     /// # Errors
     /// [`EngineError::Weights`] if the bytes are no such file.
@@ -68,7 +68,7 @@ impl Checkpoint {
         Ok(Self { origin: origin.to_string(), tensors })
     }
 
-    /// Read `model.safetensors` of a folder, or the parts that its `model.safetensors.index.json` names.
+    /// Reads `model.safetensors` of a folder, or the parts that its `model.safetensors.index.json` names.
     ///
     /// # Errors
     /// If a file cannot be read or is damaged.
@@ -118,12 +118,12 @@ fn widening(format: Dtype) -> Result<Widening, WeightsProblem> {
     })
 }
 
-/// One number for each `N` bytes.
+/// Returns one number for each `N` bytes.
 fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|chunk| number(*chunk)).collect()
 }
 
-/// A number with 4 bits of exponent and 3 of mantissa. No number is infinite; all ones are no number.
+/// Returns a number with 4 bits of exponent and 3 of mantissa. No number is infinite; all ones are no number.
 fn float8(bits: u8) -> f32 {
     let (exponent, mantissa) = (i32::from(bits >> 3 & 15), f32::from(bits & 7));
     let magnitude = match (exponent, bits & 7) {
@@ -138,7 +138,7 @@ fn float8(bits: u8) -> f32 {
 /// Longest JSON of a model folder: its configuration, tokenizer and index. Qwen3's tokenizer has 11 MB.
 pub const JSON_BYTES_MAX: usize = 64 << 20;
 
-/// Read a file of a model folder.
+/// Reads a file of a model folder.
 ///
 /// # Errors
 /// [`EngineError::File`] with the path.
@@ -146,7 +146,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
     read_at_most(usize::MAX, path)
 }
 
-/// Read a JSON file of a model folder, of at most [`JSON_BYTES_MAX`] bytes.
+/// Reads a JSON file of a model folder, of at most [`JSON_BYTES_MAX`] bytes.
 ///
 /// # Errors
 /// [`EngineError::File`] with the path.
@@ -164,8 +164,8 @@ fn read_at_most(limit: usize, path: &Path) -> Result<Vec<u8>, EngineError> {
     read().map_err(|source| EngineError::File { path: path.to_path_buf(), source })
 }
 
-/// The file names in a sharded model's index, each once. They must be plain names: an index that leads out of its
-/// folder is damaged or hostile.
+/// Returns the file names in a sharded model's index, each once. They must be plain names: an index that leads out of
+/// its folder is damaged or hostile.
 ///
 /// # Errors
 /// [`EngineError::WeightIndex`] if the index is malformed or names a file outside its folder.
@@ -178,7 +178,7 @@ pub fn parts(json: &[u8], origin: &str) -> Result<BTreeSet<String>, EngineError>
     let index: Index = serde_json::from_slice(json).map_err(|e| fail(format!("malformed: {e}")))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     match names.iter().find(|name| name.contains(['/', '\\'])) {
-        Some(name) => Err(fail(format!("{name:?} is not the name of a file beside it"))),
+        Some(name) => Err(fail(format!("{name:?} is not the name of a file next to it"))),
         None => Ok(names),
     }
 }

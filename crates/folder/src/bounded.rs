@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// The content of a file of at most `limit` bytes.
+/// Returns the content of a file of at most `limit` bytes.
 ///
 /// # Errors
 /// What the operating system says, or that it is longer; no more is read then.
@@ -12,7 +12,7 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     read_from(File::open(path)?, limit)
 }
 
-/// Everything that comes, at most `limit` bytes.
+/// Returns everything that comes, at most `limit` bytes.
 ///
 /// # Errors
 /// As [`read`].
@@ -27,7 +27,7 @@ pub fn read_from(source: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// The same as text.
+/// Returns the same as text.
 ///
 /// # Errors
 /// As [`read`], and where it is not UTF-8.

@@ -42,7 +42,7 @@ pub enum FolderError {
     },
     /// Others may put things into it.
     #[error(
-        "{} has mode {mode:04o}, so other users can write to it; look at what is in it, then run `chmod 700 {}`",
+        "{} has mode {mode:04o}, so other users can write to it; check its content, then run `chmod 700 {}`",
         .path.display(),
         .path.display()
     )]
@@ -53,9 +53,9 @@ pub enum FolderError {
         mode: u32,
     },
     /// Something that the miner would not have created.
-    #[error("{} is {what}, and the miner keeps regular files and folders of its own there; remove it", .path.display())]
+    #[error("{} is {what}, but the miner needs a regular file or folder there; remove it", .path.display())]
     Strange {
-        /// What lies there.
+        /// What is there.
         path: PathBuf,
         /// What it is.
         what: &'static str,
@@ -77,7 +77,7 @@ pub enum FolderError {
 }
 
 impl FolderError {
-    /// The operating system refused to do this.
+    /// Returns the operating system refused to do this.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
@@ -87,13 +87,13 @@ impl FolderError {
 /// Creates the folder, or takes an existing one, and closes it to other users.
 ///
 /// # Errors
-/// [`FolderError`] where another user owns it or may write to it, or where something in it is not the miner's.
+/// [`FolderError`] if another user owns it or may write to it, or if something in it is not the miner's.
 pub fn claim(folder: &Path) -> Result<(), FolderError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(FolderError::io("make the folder", folder))?;
     let mode = examine(folder)?;
     if mode & OPEN_TO_OTHERS != 0 {
-        // A file system that keeps no modes refuses, and nobody but its owner may write all the same.
+        // A file system that keeps no modes refuses, and nobody but its owner may write anyway.
         let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
     }
     Ok(())
@@ -155,12 +155,12 @@ pub fn options() -> OpenOptions {
 /// Opens a regular file with [`options`] to which the kind of access was added.
 ///
 /// # Errors
-/// What the operating system says; [`io::ErrorKind::InvalidInput`] where something else than a regular file lies there.
+/// What the operating system says; [`io::ErrorKind::InvalidInput`] if something else than a regular file is there.
 pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let opened = options.open(path).and_then(|file| Ok((file.metadata()?, file)));
     let lies_there = match &opened {
         Ok((metadata, _)) => Some(metadata.file_type()),
-        // Whoever wants a new file has the right answer.
+        // Anyone who wants a new file has the right answer.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
         Err(_) => fs::symlink_metadata(path).ok().map(|metadata: Metadata| metadata.file_type()),
     };
@@ -182,7 +182,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// The content of a regular file of at most `limit` bytes.
+/// Returns the content of a regular file of at most `limit` bytes.
 ///
 /// # Errors
 /// As [`open`], and [`io::ErrorKind::FileTooLarge`].
@@ -303,7 +303,7 @@ mod tests {
             assert!(matches!(error, FolderError::Strange { .. }) && text.contains(named), "{name}: {text}");
             assert_eq!(fs::read(&victim).unwrap(), b"important", "{name}");
         }
-        // What a miner leaves behind, and what somebody else keeps beside it.
+        // What a miner leaves behind, and what somebody else keeps next to it.
         let data = tempfile::tempdir().unwrap();
         for name in ["instance-id", "receipts.jsonl", "5abc.journal", "5abc.lock"] {
             file(&data.path().join(name), &victim);

@@ -28,7 +28,7 @@ pub(super) fn advantages(file: &VectorFile) -> Result<FileReport, GoldenError> {
     })
 }
 
-/// The problem as the case spells it out; rewards depend on its clauses, not on how it was drawn.
+/// Returns the problem as the case spells it out; rewards depend on its clauses, not on how it was drawn.
 fn problem_of(case: &mut Case) -> Result<Problem, GoldenError> {
     let clauses = case.list("clauses")?.iter().map(|clause| literals(case, clause)).collect::<Result<_, _>>()?;
     let origin = ProblemSeed { seed: case.text("seed")?.to_owned(), difficulty: 0.5 };
@@ -42,7 +42,7 @@ fn literals(case: &Case, clause: &Value) -> Result<Vec<i32>, GoldenError> {
         .iter()
         .map(literal)
         .collect::<Option<_>>()
-        .ok_or_else(|| case.unreadable("clauses", "holds what is no literal"))
+        .ok_or_else(|| case.unreadable("clauses", "holds what is not a literal"))
 }
 
 fn parsed(answer: &Answer) -> Value {

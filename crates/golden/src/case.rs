@@ -49,17 +49,17 @@ impl VectorFile {
         &self.name
     }
 
-    /// The folder of the fixtures, for tokenizers and models.
+    /// Returns the folder of the fixtures, for tokenizers and models.
     pub(super) fn fixtures(&self) -> &Path {
         &self.fixtures
     }
 
-    /// What the file says it is; empty where it says nothing.
+    /// Returns what the file says it is; empty where it says nothing.
     pub(super) fn what(&self) -> &str {
         self.content.get("what").and_then(Value::as_text).unwrap_or_default()
     }
 
-    /// A field of the file itself.
+    /// Returns a field of the file itself.
     pub(super) fn field(&self, name: &str) -> Result<&Value, GoldenError> {
         self.content.get(name).ok_or_else(|| self.malformed(format!("no field {name:?}")))
     }
@@ -68,7 +68,7 @@ impl VectorFile {
         GoldenError::Malformed { path: self.path.clone(), what }
     }
 
-    /// Run `check` over every entry of `cases`.
+    /// Runs `check` over every entry of `cases`.
     pub(super) fn each_case<'a>(
         &'a self,
         mut check: impl FnMut(&mut Case<'a>) -> Result<(), GoldenError>,
@@ -78,7 +78,7 @@ impl VectorFile {
         let mut report = self.empty_report();
         for (number, case) in cases.iter().enumerate() {
             let Value::Object(fields) = case else {
-                return Err(self.malformed(format!("case {number} is no object")));
+                return Err(self.malformed(format!("case {number} is not an object")));
             };
             let label = match fields.get("name").and_then(Value::as_text) {
                 Some(name) => format!("{number} ({name})"),
@@ -89,7 +89,7 @@ impl VectorFile {
         Ok(report)
     }
 
-    /// Run `check` over the file as its only case.
+    /// Runs `check` over the file as its only case.
     pub(super) fn single_case<'a>(
         &'a self,
         mut check: impl FnMut(&mut Case<'a>) -> Result<(), GoldenError>,
@@ -124,7 +124,7 @@ impl VectorFile {
 }
 
 impl<'a> Case<'a> {
-    /// The field as it stands.
+    /// Returns the field as it stands.
     pub(super) fn value(&mut self, field: &'static str) -> Result<&'a Value, GoldenError> {
         self.used.insert(field);
         self.fields.get(field).ok_or_else(|| self.unreadable(field, "is missing"))
@@ -136,11 +136,11 @@ impl<'a> Case<'a> {
     }
 
     pub(super) fn text(&mut self, field: &'static str) -> Result<&'a str, GoldenError> {
-        self.value(field)?.as_text().ok_or_else(|| self.unreadable(field, "is no string"))
+        self.value(field)?.as_text().ok_or_else(|| self.unreadable(field, "is not a string"))
     }
 
     pub(super) fn float(&mut self, field: &'static str) -> Result<f64, GoldenError> {
-        self.value(field)?.as_number().ok_or_else(|| self.unreadable(field, "is no number"))
+        self.value(field)?.as_number().ok_or_else(|| self.unreadable(field, "is not a number"))
     }
 
     pub(super) fn int<T: TryFrom<i128>>(&mut self, field: &'static str) -> Result<T, GoldenError> {
@@ -149,7 +149,7 @@ impl<'a> Case<'a> {
     }
 
     pub(super) fn list(&mut self, field: &'static str) -> Result<&'a [Value], GoldenError> {
-        self.value(field)?.as_list().ok_or_else(|| self.unreadable(field, "is no list"))
+        self.value(field)?.as_list().ok_or_else(|| self.unreadable(field, "is not a list"))
     }
 
     pub(super) fn ints<T: TryFrom<i128>>(&mut self, field: &'static str) -> Result<Vec<T>, GoldenError> {
@@ -158,36 +158,37 @@ impl<'a> Case<'a> {
 
     pub(super) fn floats(&mut self, field: &'static str) -> Result<Vec<f64>, GoldenError> {
         let items = self.list(field)?;
-        let number = |item: &Value| item.as_number().ok_or_else(|| self.unreadable(field, "holds what is no number"));
+        let number =
+            |item: &Value| item.as_number().ok_or_else(|| self.unreadable(field, "holds what is not a number"));
         items.iter().map(number).collect()
     }
 
     pub(super) fn texts(&mut self, field: &'static str) -> Result<Vec<&'a str>, GoldenError> {
         let items = self.list(field)?.iter().map(Value::as_text);
-        items.collect::<Option<_>>().ok_or_else(|| self.unreadable(field, "holds what is no string"))
+        items.collect::<Option<_>>().ok_or_else(|| self.unreadable(field, "holds what is not a string"))
     }
 
-    /// Bytes written in hex.
+    /// Returns bytes written in hex.
     pub(super) fn bytes(&mut self, field: &'static str) -> Result<Vec<u8>, GoldenError> {
         let text = self.text(field)?;
         hex::decode(text).map_err(|_| self.unreadable(field, "is no hex"))
     }
 
-    /// A list of byte strings written in hex.
+    /// Returns a list of byte strings written in hex.
     pub(super) fn byte_strings(&mut self, field: &'static str) -> Result<Vec<Vec<u8>>, GoldenError> {
         let items = self.list(field)?;
         let bytes = |item: &Value| item.as_text().and_then(|text| hex::decode(text).ok());
         items.iter().map(bytes).collect::<Option<_>>().ok_or_else(|| self.unreadable(field, "holds what is no hex"))
     }
 
-    /// Compare an output, bit for bit.
+    /// Compares an output, bit for bit.
     pub(super) fn compare(&mut self, field: &'static str, got: impl Into<Value>) -> Result<(), GoldenError> {
         let expected = self.value(field)?;
         self.compare_values(field, expected, &got.into());
         Ok(())
     }
 
-    /// Compare an output that only some cases record; the others hold null.
+    /// Compares an output that only some cases record; the others hold null.
     pub(super) fn compare_if_recorded(
         &mut self,
         field: &'static str,
@@ -199,15 +200,15 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    /// Compare two values, wherever they come from, bit for bit.
+    /// Compares two values, wherever they come from, bit for bit.
     pub(super) fn compare_values(&mut self, field: &str, expected: &Value, got: &Value) {
         if let Some((path, expected, got)) = difference(expected, got) {
             self.miss(format!("{field}{path}"), expected, got);
         }
     }
 
-    /// Compare an object bit for bit except for the numbers named, which are compared within a tolerance: absolute below 1
-    /// and relative above it. The caller says why bits cannot match.
+    /// Compares an object bit for bit except for the numbers named, which are compared within a tolerance: absolute
+    /// below 1 and relative above it. The caller says why bits cannot match.
     pub(super) fn compare_except(
         &mut self,
         field: &'static str,
@@ -216,7 +217,7 @@ impl<'a> Case<'a> {
         tolerance: f64,
     ) -> Result<(), GoldenError> {
         let (Value::Object(mut expected), Value::Object(mut got)) = (self.value(field)?.clone(), got) else {
-            return Err(self.unreadable(field, "is no object"));
+            return Err(self.unreadable(field, "is not an object"));
         };
         for name in close {
             let number = |entries: &mut BTreeMap<String, Value>| entries.remove(*name)?.as_number();
@@ -230,7 +231,7 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    /// Compare a list of numbers within a relative tolerance; the caller says why bits cannot match.
+    /// Compares a list of numbers within a relative tolerance; the caller says why bits cannot match.
     pub(super) fn compare_all_close(
         &mut self,
         field: &'static str,
@@ -247,7 +248,7 @@ impl<'a> Case<'a> {
         Ok(())
     }
 
-    /// Compare two numbers within a relative tolerance; the caller says why bits cannot match.
+    /// Compares two numbers within a relative tolerance; the caller says why bits cannot match.
     pub(super) fn compare_close(&mut self, field: &str, expected: f64, got: f64, tolerance: f64) {
         let distance = (expected - got).abs();
         let close = distance <= tolerance * expected.abs().max(got.abs());
@@ -263,7 +264,7 @@ impl<'a> Case<'a> {
     fn int_of<T: TryFrom<i128>>(&self, field: &str, value: &Value) -> Result<T, GoldenError> {
         match value {
             Value::Int(i) => T::try_from(*i).map_err(|_| self.unreadable(field, "is out of range")),
-            _ => Err(self.unreadable(field, "is no integer")),
+            _ => Err(self.unreadable(field, "is not an integer")),
         }
     }
 
@@ -272,22 +273,22 @@ impl<'a> Case<'a> {
     }
 }
 
-/// A list of anything that a value can be made from.
+/// Returns a list of anything that a value can be made from.
 pub(super) fn list<T: Into<Value>>(items: impl IntoIterator<Item = T>) -> Value {
     Value::List(items.into_iter().map(Into::into).collect())
 }
 
-/// An object with these entries.
+/// Returns an object with these entries.
 pub(super) fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-/// The value of a call that should succeed; its error as text, which no vector holds, where it does not.
+/// Returns the value of a call that should succeed; its error as text, which no vector holds, where it does not.
 pub(super) fn outcome<T: Into<Value>, E: Display>(result: Result<T, E>) -> Value {
     result.map_or_else(|error| Value::Text(format!("error: {error}")), Into::into)
 }
 
-/// The first place where two values differ in type or bits: its path, and both values there as text.
+/// Returns the first place where two values differ in type or bits: its path, and both values there as text.
 fn difference(expected: &Value, got: &Value) -> Option<(String, String, String)> {
     let under = |prefix: String, (path, a, b): (String, String, String)| (prefix + &path, a, b);
     let here = || Some((String::new(), shown(expected), shown(got)));

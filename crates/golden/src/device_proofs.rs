@@ -5,15 +5,15 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use grail_cuda::driver::{Device, Kernels, Queue, Urgency};
+use grail_cuda::driver::{Device, Kernels, Priority, Stream};
 use grail_cuda::weights::{ExactWeights, Model};
-use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchProfile};
+use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchNumerics};
 use grail_protocol::randomness::hash_u32s;
 use sha2::{Digest, Sha256};
 
 use super::GoldenError;
 use super::case::{Case, VectorFile, list};
-use super::proofs::{REHEARSAL, SYNTHETIC, shape};
+use super::proofs::{SYNTHETIC, TOY, shape};
 use super::randomness::lcg_tokens;
 use super::report::FileReport;
 
@@ -38,44 +38,44 @@ const LOGPROB_TOLERANCE: f64 = 1e-3;
 pub struct DeviceProofs {
     device: Device,
     kernels: Rc<Kernels>,
-    queue: Queue,
+    stream: Stream,
     plan: ProofPlan,
     loaded: RefCell<Option<(String, Arc<ExactWeights>)>>,
 }
 
 impl DeviceProofs {
-    /// Run on this device, with its work arranged by `plan`.
+    /// Runs on this device, with its work arranged by `plan`.
     ///
     /// # Errors
-    /// Where the device has no room for a queue.
+    /// If the device has no room for a stream.
     pub fn new(device: Device, kernels: Kernels, plan: ProofPlan) -> Result<Self, CudaEngineError> {
         let kernels = Rc::new(kernels);
-        let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
-        Ok(Self { device, kernels, queue, plan, loaded: RefCell::new(None) })
+        let stream = Stream::new(&device, kernels.clone(), Priority::Normal)?;
+        Ok(Self { device, kernels, stream, plan, loaded: RefCell::new(None) })
     }
 
-    /// Run one file, unless it was recorded on another GPU or with another cuBLAS.
+    /// Runs one file, unless it was recorded on another GPU or with another cuBLAS.
     pub(super) fn golden_proof(&self, file: &VectorFile) -> Result<FileReport, GoldenError> {
         let text = |field| file.field(field).map(|value| value.as_text().unwrap_or_default().to_owned());
         let (gpu, torch, model) = (text("gpu")?, text("torch")?, text("model")?);
         let cublas = file.field("cublas")?.as_integral().unwrap_or_default();
-        let ours = self.queue.blas_version();
+        let ours = self.stream.blas_version();
         if gpu != self.device.name() || cublas != i128::from(ours) {
             let here = self.device.name();
             let needs = format!("{gpu} with cuBLAS {cublas}; this is {here} with cuBLAS {ours}");
             return Ok(FileReport::not_comparable(file.name(), needs));
         }
-        let Some(profile) = TorchProfile::of_release(&torch) else {
-            return Err(file.malformed(format!("`torch` is {torch:?}, a release of no known profile")));
+        let Some(numerics) = TorchNumerics::of_release(&torch) else {
+            return Err(file.malformed(format!("`torch` is {torch:?}, and its numerics are unknown")));
         };
         let name = match model.strip_prefix(SYNTHETIC) {
             Some(seed) => format!("synthetic:qwen3-4b:{seed}"),
-            None if model == REHEARSAL => REHEARSAL_MODEL.to_owned(),
-            None => return Err(file.malformed(format!("`model` is neither {REHEARSAL} nor {SYNTHETIC}<seed>"))),
+            None if model == TOY => TOY_MODEL.to_owned(),
+            None => return Err(file.malformed(format!("`model` is neither {TOY} nor {SYNTHETIC}<seed>"))),
         };
         let weights = self.weights(&name)?;
         let (kernels, plan) = (self.kernels.clone(), self.plan);
-        let prover = Prover::new(&self.device, kernels, weights.clone(), profile, plan, 0);
+        let prover = Prover::new(&self.device, kernels, weights.clone(), numerics, plan, 0);
         let mut prover = prover.map_err(CudaEngineError::from)?;
         file.single_case(|case| {
             case.skip(&IMPLIED);
@@ -94,14 +94,14 @@ impl DeviceProofs {
         // The old weights go before the new ones come: both may not fit.
         *loaded = None;
         let mut model = Model::open(name)?;
-        let weights = Arc::new(ExactWeights::load(&model.config, &self.queue, &mut *model.tensors)?);
+        let weights = Arc::new(ExactWeights::load(&model.config, &self.stream, &mut *model.tensors)?);
         *loaded = Some((name.to_owned(), weights.clone()));
         Ok(weights)
     }
 }
 
 /// The embedded model's name as the engine knows it.
-const REHEARSAL_MODEL: &str = "rehearsal";
+const TOY_MODEL: &str = "toy";
 
 fn compare(case: &mut Case, prover: &mut Prover, tokens: &[u32]) -> Result<(), GoldenError> {
     let digest = |scaled: Vec<i32>| {
@@ -110,7 +110,7 @@ fn compare(case: &mut Case, prover: &mut Prover, tokens: &[u32]) -> Result<(), G
     };
     case.compare("scaled_sha256", digest(prover.scaled_hidden_states(tokens)?))?;
     if prover.order(tokens.len()).map_err(CudaEngineError::from)?.is_some() {
-        // Beside another rollout, whose first half it shares, it must be the same.
+        // Next to another rollout, whose first half it shares, it must be the same.
         let mut company = tokens.to_vec();
         company[tokens.len() / 2..].iter_mut().for_each(|token| *token ^= 1);
         let pair = [&company[..], tokens].map(|tokens| Sequence { tokens, prompt_length: 1 });

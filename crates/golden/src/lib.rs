@@ -51,14 +51,14 @@ pub enum GoldenError {
         source: std::io::Error,
     },
     /// A folder without a vector file.
-    #[error("{}: no vector file (*.json) in it; name a folder that holds some", path.display())]
+    #[error("{}: no vector file (*.json) in it; choose a folder that has some", path.display())]
     Empty {
         /// The folder.
         path: PathBuf,
     },
     /// A JSON file that no check is written for.
     #[error(
-        "{}: unknown kind of vector; name the file after its kind ({known}), or let `what` begin with `golden proof`",
+        "{}: unknown kind of vector; name the file after its kind ({known}), or let `what` start with `golden proof`",
         path.display()
     )]
     UnknownKind {
@@ -108,25 +108,25 @@ const KINDS: &[(&str, Check)] = &[
 ];
 
 impl GoldenRunner {
-    /// A runner that takes tokenizers and models from this folder of fixtures.
+    /// Creates a runner that takes tokenizers and models from this folder of fixtures.
     pub fn new(fixtures: impl Into<PathBuf>) -> Self {
         Self { fixtures: fixtures.into(), device: None }
     }
 
-    /// The same runner, with golden proofs computed on a CUDA device and compared bit by bit.
+    /// Returns the same runner, with golden proofs computed on a CUDA device and compared bit by bit.
     pub fn on_device(self, device: DeviceProofs) -> Self {
         Self { device: Some(Rc::new(device)), ..self }
     }
 
-    /// The kinds that a file's name tells; golden proofs come on top.
+    /// Returns the kinds that a file's name tells; golden proofs come on top.
     pub fn kinds() -> impl Iterator<Item = &'static str> {
         KINDS.iter().map(|(kind, _)| *kind)
     }
 
-    /// Run every vector of the fixtures themselves.
+    /// Runs every vector of the fixtures themselves.
     ///
     /// # Errors
-    /// [`GoldenError`] where a folder of vectors is missing or a file is not a vector file.
+    /// [`GoldenError`] if a folder of vectors is missing or a file is not a vector file.
     pub fn check_fixtures(&self) -> Result<GoldenReport, GoldenError> {
         let mut files = Vec::new();
         for folder in VECTOR_FOLDERS {
@@ -135,10 +135,10 @@ impl GoldenRunner {
         Ok(GoldenReport { files })
     }
 
-    /// Run every `*.json` in a folder and the folders below it, in order of path.
+    /// Runs every `*.json` in a folder and the folders below it, in order of path.
     ///
     /// # Errors
-    /// [`GoldenError`] where there is none, or one cannot be read or is of no known kind.
+    /// [`GoldenError`] if there is none, or one cannot be read or is of no known kind.
     pub fn check_directory(&self, directory: &Path) -> Result<GoldenReport, GoldenError> {
         let mut paths = json_files(directory)?;
         paths.sort();
@@ -149,10 +149,10 @@ impl GoldenRunner {
         Ok(GoldenReport { files })
     }
 
-    /// Run one vector file.
+    /// Runs one vector file.
     ///
     /// # Errors
-    /// [`GoldenError`] where the file cannot be read or is of no known kind.
+    /// [`GoldenError`] if the file cannot be read or is of no known kind.
     pub fn check_file(&self, path: &Path) -> Result<FileReport, GoldenError> {
         let file = VectorFile::read(path, &self.fixtures)?;
         let by_name = KINDS.iter().find(|(kind, _)| *kind == file.name());

@@ -9,10 +9,10 @@ use super::case::{Case, VectorFile, object};
 use super::randomness::lcg_tokens;
 use super::report::FileReport;
 
-/// How every golden proof begins to say what it is.
+/// How every golden proof starts to say what it is.
 pub(super) const WHAT: &str = "golden proof";
 
-pub(super) const REHEARSAL: &str = "rehearsal-model";
+pub(super) const TOY: &str = "toy-model";
 pub(super) const SYNTHETIC: &str = "synthetic-qwen3-4b-";
 
 /// A CPU sums the products in another order than the GPU's kernels, so hidden states agree only to a tolerance.
@@ -24,14 +24,14 @@ pub(super) const RECORDED_WITH: [&str; 8] =
 
 pub(super) fn golden_proof(file: &VectorFile) -> Result<FileReport, GoldenError> {
     match file.field("model")?.as_text() {
-        Some(REHEARSAL) => rehearsal_proof(file),
+        Some(TOY) => toy_proof(file),
         Some(model) if model.starts_with(SYNTHETIC) => Ok(FileReport::not_comparable(file.name(), "a CUDA device")),
-        _ => Err(file.malformed(format!("`model` is neither {REHEARSAL} nor {SYNTHETIC}<seed>"))),
+        _ => Err(file.malformed(format!("`model` is neither {TOY} nor {SYNTHETIC}<seed>"))),
     }
 }
 
-fn rehearsal_proof(file: &VectorFile) -> Result<FileReport, GoldenError> {
-    let engine = CpuEngine::rehearsal().map_err(|error| file.malformed(error.to_string()))?;
+fn toy_proof(file: &VectorFile) -> Result<FileReport, GoldenError> {
+    let engine = CpuEngine::toy().map_err(|error| file.malformed(error.to_string()))?;
     let config = engine.network().config();
     file.single_case(|case| {
         case.skip(&RECORDED_WITH);

@@ -51,7 +51,8 @@ pub(super) fn window_randomness(file: &VectorFile) -> Result<FileReport, GoldenE
 /// Token ids that the vectors of indices were drawn from.
 const QWEN3_VOCABULARY: u64 = 151_669;
 
-/// The tokens that vectors name by a seed: x ← x·6364136223846793005 + 1442695040888963407, token = (x ≫ 33) mod n.
+/// Returns the tokens that vectors name by a seed: x ← x·6364136223846793005 + 1442695040888963407, token = (x ≫ 33)
+/// mod n.
 pub(super) fn lcg_tokens(seed: u64, count: usize, vocabulary: u64) -> Vec<u32> {
     let next = |x: &u64| Some(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
     std::iter::successors(Some(seed), next).skip(1).take(count).map(|x| ((x >> 33) % vocabulary) as u32).collect()

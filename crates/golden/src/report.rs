@@ -41,24 +41,24 @@ pub struct Miss {
 }
 
 impl GoldenReport {
-    /// Cases that agree, over all files.
+    /// Returns cases that agree, over all files.
     pub fn passed(&self) -> usize {
         self.files.iter().map(|file| file.passed).sum()
     }
 
-    /// Cases that were compared, over all files.
+    /// Returns cases that were compared, over all files.
     pub fn total(&self) -> usize {
         self.files.iter().map(|file| file.total).sum()
     }
 
-    /// Whether every case that was compared agrees.
+    /// Returns whether every case that was compared agrees.
     pub fn is_clean(&self) -> bool {
         self.passed() == self.total()
     }
 }
 
 impl FileReport {
-    /// A file that cannot be compared on this machine.
+    /// Creates a file that cannot be compared on this machine.
     pub(super) fn not_comparable(name: &str, needs: impl Into<String>) -> Self {
         Self { name: name.to_owned(), passed: 0, total: 0, misses: Vec::new(), needs: Some(needs.into()) }
     }

@@ -17,7 +17,7 @@ pub(super) fn distribution_metrics(file: &VectorFile) -> Result<FileReport, Gold
     statistics(file, POWER_TOLERANCE)
 }
 
-/// The same from a numpy that takes powers from the GNU C library: equal in every bit where we do so, too.
+/// Returns the same from a numpy that takes powers from the GNU C library: equal in every bit where we do so, too.
 pub(super) fn numpy_metrics(file: &VectorFile) -> Result<FileReport, GoldenError> {
     statistics(file, if cfg!(target_env = "gnu") { 0.0 } else { POWER_TOLERANCE })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use grail_engine::rehearsal;
+use grail_engine::toy;
 use grail_protocol::generation::{ModelLimits, ProofPass};
 use grail_protocol::python_json::{self, Value};
 use grail_protocol::randomness::hash_u32s;
@@ -15,7 +15,7 @@ use super::report::FileReport;
 pub(super) fn verdicts(file: &VectorFile) -> Result<FileReport, GoldenError> {
     let facts = facts(file.field("facts")?).ok_or_else(|| file.malformed("`facts` are not a window's".into()))?;
     let passes = recorded_passes(file)?;
-    let tokenizer = rehearsal::tokenizer().map_err(|error| file.malformed(error.to_string()))?;
+    let tokenizer = toy::tokenizer().map_err(|error| file.malformed(error.to_string()))?;
     let base = file.field("base")?;
     file.each_case(|case| {
         case.skip(&["name"]);
@@ -44,7 +44,7 @@ impl Recompute for RecordedPasses {
 
 fn recorded_passes(file: &VectorFile) -> Result<RecordedPasses, GoldenError> {
     let Value::Object(entries) = file.field("recompute")? else {
-        return Err(file.malformed("`recompute` is no object".into()));
+        return Err(file.malformed("`recompute` is not an object".into()));
     };
     let read = |(key, entry): (&String, &Value)| Some((key.clone(), pass(entry)?));
     let passes = entries.iter().map(read).collect::<Option<_>>();
@@ -78,7 +78,7 @@ fn facts(facts: &Value) -> Option<WindowFacts> {
     })
 }
 
-/// Apply one patch; `None` where its path leads nowhere.
+/// Applies one patch; `None` where its path leads nowhere.
 fn apply(patch: &Value, document: &mut Value) -> Option<()> {
     let (last, parents) = patch.get("path")?.as_list()?.split_last()?;
     let holder = parents.iter().try_fold(document, |value, step| child(value, step))?;
@@ -103,7 +103,7 @@ fn child<'a>(value: &'a mut Value, step: &Value) -> Option<&'a mut Value> {
     }
 }
 
-/// The verdict in the vectors' words.
+/// Returns the verdict in the vectors' words.
 fn verdict(verdict: &Verdict) -> Value {
     let outcome = ("outcome", verdict.outcome().into());
     match verdict {

@@ -23,22 +23,22 @@ use self::proxy::Proxies;
 
 /// Why there is no HTTP client.
 #[derive(Debug, thiserror::Error)]
-#[error("no HTTP client can be made ({why}); install the host's certificates (package ca-certificates)")]
+#[error("cannot create an HTTP client ({why}); install the host's certificates (package ca-certificates)")]
 pub struct HttpClientError {
     why: String,
 }
 
-/// A client that gives up a connection attempt after `connect_ms` and a whole request after `request_ms`.
+/// Returns a client that gives up a connection attempt after `connect_ms` and a whole request after `request_ms`.
 pub fn http_client(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
     built(builder(connect_ms).timeout(Duration::from_millis(request_ms)))
 }
 
-/// The same, with a new connection for every request.
+/// Returns the same, with a new connection for every request.
 pub fn http_client_without_pool(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
     built(builder(connect_ms).timeout(Duration::from_millis(request_ms)).pool_max_idle_per_host(0))
 }
 
-/// A client for what takes as long as it takes: it gives up where nothing comes for `silence_ms`.
+/// Returns a client for what takes as long as it takes: it gives up where nothing comes for `silence_ms`.
 pub fn http_client_for_downloads(connect_ms: u64, silence_ms: u64) -> Result<Client, HttpClientError> {
     built(builder(connect_ms).read_timeout(Duration::from_millis(silence_ms)))
 }
@@ -62,13 +62,13 @@ fn proxied() -> reqwest::Proxy {
     reqwest::Proxy::custom(move |url| proxies.for_url(url).map(|proxy| proxy.url()))
 }
 
-/// How an address is reached, for a message about a failure: empty, or the proxy in brackets.
+/// Returns how an address is reached, for a message about a failure: empty, or the proxy in brackets.
 pub fn route(url: &Url) -> String {
     Proxies::of_process().for_url(url).map(|proxy| format!(" ({proxy})")).unwrap_or_default()
 }
 
-/// What is told of a failed request: what the error at the bottom says, and which proxy it went through. The address is not
-/// shown, since it may hold a secret.
+/// Returns what is told of a failed request: what the error at the bottom says, and which proxy it went through. The
+/// address is not shown, since it may hold a secret.
 pub fn failure_text(error: reqwest::Error) -> String {
     let route = error.url().map(route).unwrap_or_default();
     innermost(&error.without_url()) + &route
@@ -103,8 +103,8 @@ impl HttpConnector for Connector {
     }
 }
 
-/// What the error at the bottom says; those above it only say that something below went wrong. A request among them tells
-/// which proxy it went through.
+/// Returns what the error at the bottom says; those above it only say that something below went wrong. A request among
+/// them tells which proxy it went through.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
     let mut proxied = String::new();

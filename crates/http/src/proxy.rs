@@ -32,12 +32,12 @@ pub struct Proxy {
 }
 
 impl Proxies {
-    /// Those of this process's environment.
+    /// Returns those of this process's environment.
     pub fn of_process() -> Self {
         Self::of(|name| std::env::var(name).ok())
     }
 
-    /// Those that these variables name.
+    /// Returns those that these variables name.
     pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &'static str| {
             let text = variable(name).map(|text| text.trim().to_owned());
@@ -57,7 +57,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy through which an address is reached; none where it is reached directly.
+    /// Returns the proxy through which an address is reached; none where it is reached directly.
     pub fn for_url(&self, url: &Url) -> Option<&Proxy> {
         let proxy = match url.scheme() {
             "http" | "ws" => self.plain.as_ref(),
@@ -74,22 +74,22 @@ impl Proxies {
 }
 
 impl Proxy {
-    /// The variable that names it.
+    /// Returns the variable that names it.
     pub const fn variable(&self) -> &'static str {
         self.variable
     }
 
-    /// Whether the variable holds the address of a proxy.
+    /// Returns whether the variable holds the address of a proxy.
     pub const fn is_usable(&self) -> bool {
         self.url.is_some()
     }
 
-    /// Its address, with user and password.
+    /// Returns its address, with user and password.
     pub fn url(&self) -> Url {
         self.url.clone().unwrap_or_else(|| NOBODY.parse().expect("a constant address"))
     }
 
-    /// Address and credentials, apart, for whoever speaks with it.
+    /// Returns address and credentials, apart, for anyone who speaks with it.
     pub fn intercept(&self) -> Option<Intercept> {
         let somewhere = "https://somewhere.invalid/".parse().ok()?;
         Matcher::builder().all(self.url.as_ref()?.as_str()).build().intercept(&somewhere)
@@ -113,7 +113,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The address of a proxy, which may lack its scheme.
+/// Returns the address of a proxy, which may lack its scheme.
 fn address(text: &str) -> Option<Url> {
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     // The parser would drop or encode whatever else a text holds.
@@ -126,7 +126,7 @@ fn address(text: &str) -> Option<Url> {
     Some(url)
 }
 
-/// An entry of `NO_PROXY` without what other programs allow there: a star before the domain, a port behind it.
+/// Returns an entry of `NO_PROXY` without what other programs allow there: a star before the domain, a port behind it.
 fn without_extras(entry: &str) -> &str {
     let entry = entry.trim();
     let entry = entry.strip_prefix('*').filter(|domain| domain.starts_with('.')).unwrap_or(entry);
@@ -155,7 +155,7 @@ fn is_this_machine(url: &Url) -> bool {
 mod tests {
     use super::*;
 
-    /// What an address is reached through, as it is told.
+    /// Returns what an address is reached through, as it is told.
     fn route(variables: &[(&str, &str)], url: &str) -> Option<String> {
         let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
         Proxies::of(variable).for_url(&url.parse().unwrap()).map(ToString::to_string)

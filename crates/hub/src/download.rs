@@ -80,7 +80,8 @@ impl From<DownloadError> for Failure {
 }
 
 impl<'a> Repository<'a> {
-    /// The model's folder in the cache is made, so that a cache that cannot be written is found before the network is.
+    /// Returns the model's folder in the cache is made, so that a cache that cannot be written is found before the
+    /// network is.
     pub(super) fn new(
         model: &'a str,
         cache: &Path,
@@ -98,7 +99,7 @@ impl<'a> Repository<'a> {
         Ok(Self { model, places, client, folder, bar })
     }
 
-    /// The folder of the revision that has the file, which is downloaded if it is not there.
+    /// Returns the folder of the revision that has the file, which is downloaded if it is not there.
     pub(super) async fn get(&self, file: &str, revision: Option<&Path>) -> Result<PathBuf, HubError> {
         let failed = |source| HubError::Download { model: self.model.to_owned(), file: file.to_owned(), source };
         let described = self.describe(file).await.map_err(failed)?;
@@ -126,14 +127,14 @@ impl<'a> Repository<'a> {
         Ok(snapshot)
     }
 
-    /// Say which revision is the newest that is complete.
+    /// Says which revision is the newest that is complete.
     pub(super) fn name_revision(&self, snapshot: &Path) -> Result<(), HubError> {
         let path = self.folder.join("refs/main");
         let revision = snapshot.file_name().unwrap_or_default().as_encoded_bytes();
         fs::write(&path, revision).map_err(|source| HubError::Cache { path, source })
     }
 
-    /// Ask for one byte of a file: the answer tells all about it. The hub alone tells it, and not where it sends us.
+    /// Asks for one byte of a file: the answer tells all about it. The hub alone tells it, and not where it sends us.
     async fn describe(&self, file: &str) -> Result<Described, DownloadError> {
         let answer = self.ask(file, "bytes=0-0", false).await?;
         let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
@@ -150,7 +151,7 @@ impl<'a> Repository<'a> {
         })
     }
 
-    /// Download a blob, from where an earlier download broke off.
+    /// Downloads a blob, from where an earlier download broke off.
     async fn fill(&self, file: &str, described: &Described, blob: &Path) -> Result<(), Failure> {
         let [path, other] = UNFINISHED.map(|ending| blob.with_file_name(format!("{}.{ending}", described.etag)));
         if !path.exists() && other.exists() {
@@ -193,7 +194,7 @@ impl<'a> Repository<'a> {
         target.sync_all().and_then(|()| fs::rename(&path, blob)).map_err(Failure::Cache)
     }
 
-    /// Append what the hub gives of a file from `start` on.
+    /// Appends what the hub gives of a file from `start` on.
     async fn continue_from(&self, file: &str, start: u64, target: &mut File) -> Result<(), Failure> {
         let mut answer = self.ask(file, &format!("bytes={start}-"), true).await?;
         match answer.status() {
@@ -209,7 +210,7 @@ impl<'a> Repository<'a> {
         Ok(())
     }
 
-    /// The answer to a question for a part of a file. Redirections are followed at the hub, and from it where
+    /// Returns the answer to a question for a part of a file. Redirections are followed at the hub, and from it where
     /// `elsewhere`; nobody but the hub is told the token.
     async fn ask(&self, file: &str, range: &str, elsewhere: bool) -> Result<Response, DownloadError> {
         let mut url = self.places.endpoint.clone();
@@ -234,7 +235,7 @@ impl<'a> Repository<'a> {
     }
 }
 
-/// What a hub names, if it can be the name of a file.
+/// Returns what a hub names, if it can be the name of a file.
 fn name(named: Option<&str>) -> Option<String> {
     let is_plain = |name: &&str| {
         !name.is_empty()
@@ -257,7 +258,7 @@ fn first(answer: &Response) -> Option<u64> {
     content_range(answer)?.0.split_once('-')?.0.parse().ok()
 }
 
-/// Let `link` lead to the blob, which lies at `relative` from it; where links are not to be had, move it there.
+/// Let `link` lead to the blob, which is at `relative` from it; where links are not to be had, move it there.
 fn linked(blob: &Path, relative: &Path, link: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     {

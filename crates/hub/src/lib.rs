@@ -34,7 +34,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Longest index; one of a thousand tensors has 100 KB.
 const INDEX_BYTES_MAX: usize = 16 << 20;
 const WHOLE: &str = "model.safetensors";
-/// What every model has beside its weights.
+/// What every model has next to its weights.
 const ALWAYS: [&str; 2] = ["config.json", "tokenizer.json"];
 
 /// Models of a hub, and the cache that they are downloaded to.
@@ -72,7 +72,7 @@ pub struct FetchedFile {
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// The hub does not give the file.
-    #[error("{model}: {file} cannot be downloaded ({source}); check the id and the connection, or give a folder")]
+    #[error("{model}: cannot download {file} ({source}); check the id and the connection, or give a folder")]
     Download {
         /// The model's id.
         model: String,
@@ -87,8 +87,8 @@ pub enum HubError {
         /// The model's id.
         model: String,
     },
-    /// The hub's address is no address.
-    #[error("the hub {endpoint:?} is no URL ({source}); set HF_ENDPOINT as in https://huggingface.co, or unset it")]
+    /// The hub's address is not an address.
+    #[error("the hub {endpoint:?} is not a URL ({source}); set HF_ENDPOINT as in https://huggingface.co, or unset it")]
     Endpoint {
         /// The address as given.
         endpoint: String,
@@ -97,7 +97,7 @@ pub enum HubError {
     },
     /// The variable for the hub's proxy holds no address of one.
     #[error(
-        "{proxy}, and the hub can be reached through it alone; correct {variable} or unset it, or name the hub in NO_PROXY"
+        "{proxy}, and the hub is only reachable through it; correct {variable} or unset it, or name the hub in NO_PROXY"
     )]
     Proxy {
         /// What is wrong with it.
@@ -106,10 +106,10 @@ pub enum HubError {
         variable: &'static str,
     },
     /// There is no client to ask the hub with.
-    #[error("the hub cannot be asked: {0}")]
+    #[error("cannot ask the hub: {0}")]
     Client(HttpClientError),
     /// The system gives no thread to download with.
-    #[error("the download cannot be started ({0}); free memory, threads and file descriptors, and start again")]
+    #[error("cannot start the download ({0}); free memory, threads and file descriptors, and start again")]
     Start(std::io::Error),
     /// The cache cannot be written.
     #[error("{}: cannot be written ({source}); free the disk, or set HF_HOME to a folder that this user may write",
@@ -169,7 +169,7 @@ fn endpoint_of(text: &str) -> Result<Url, HubError> {
 }
 
 impl Hub {
-    /// The hub and the cache that the environment names.
+    /// Returns the hub and the cache that the environment names.
     ///
     /// # Errors
     /// [`HubError::Endpoint`].
@@ -177,7 +177,7 @@ impl Hub {
         Ok(Self { places: HubPlaces::new(environment)?, show_progress })
     }
 
-    /// Another server and cache.
+    /// Returns another server and cache.
     ///
     /// # Errors
     /// [`HubError::Endpoint`].
@@ -186,10 +186,10 @@ impl Hub {
         Ok(Self { places, show_progress: false })
     }
 
-    /// Download what is missing of a model, and check all of it.
+    /// Downloads what is missing of a model, and checks all of it.
     ///
     /// # Errors
-    /// [`HubError`] where a file cannot be had or is damaged.
+    /// [`HubError`] if a file cannot be had or is damaged.
     pub fn fetch(&self, model: &str) -> Result<FetchedModel, HubError> {
         let cache = self.places.cache.as_deref().ok_or_else(|| HubError::NoHome { model: model.to_owned() })?;
         let cached = grail_config::model_folder(model, Some(cache)).filter(|folder| is_complete(model, folder));
@@ -204,7 +204,7 @@ impl Hub {
         Ok(FetchedModel { folder, files })
     }
 
-    /// Download the newest revision of a model, what is there of it left out; the folder of its files.
+    /// Downloads the newest revision of a model, what is there of it left out; the folder of its files.
     ///
     /// On a thread of its own, so that callers may be inside or outside of an asynchronous runtime.
     fn download(&self, model: &str, cache: &Path) -> Result<PathBuf, HubError> {
@@ -228,7 +228,7 @@ impl Hub {
                     }
                 }
             }
-            // Last, since whoever looks for the model takes what this names for complete.
+            // Last, since anyone who looks for the model takes what this names for complete.
             repository.name_revision(&folder)?;
             Ok(folder)
         };
@@ -240,7 +240,7 @@ impl Hub {
     }
 }
 
-/// Names of the files in a model's folder that hold the weights, and of their index.
+/// Returns names of the files in a model's folder that hold the weights, and of their index.
 fn weights(model: &str, folder: &Path) -> Result<Vec<String>, HubError> {
     let path = folder.join(INDEX);
     if folder.join(WHOLE).exists() || !path.exists() {
@@ -251,7 +251,7 @@ fn weights(model: &str, folder: &Path) -> Result<Vec<String>, HubError> {
     let index: Index = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
     let parts: BTreeSet<String> = index.weight_map.into_values().collect();
     match parts.iter().find(|part| part.contains(['/', '\\']) || part.is_empty()) {
-        Some(part) => Err(malformed(format!("{part:?} is not the name of a file beside it"))),
+        Some(part) => Err(malformed(format!("{part:?} is not the name of a file next to it"))),
         None => Ok([INDEX.to_owned()].into_iter().chain(parts).collect()),
     }
 }
@@ -262,7 +262,7 @@ fn is_complete(model: &str, folder: &Path) -> bool {
         && weights(model, folder).is_ok_and(|names| names.iter().all(|name| is_there(name)))
 }
 
-/// The folder of a model, downloaded if `name` is a hub id; any other name as it is.
+/// Returns the folder of a model, downloaded if `name` is a hub id; any other name as it is.
 ///
 /// # Errors
 /// As [`Hub::fetch`].
@@ -273,7 +273,7 @@ pub fn local_name(name: &str) -> Result<String, HubError> {
     Ok(Hub::usual(&grail_config::process_environment(), true)?.fetch(name)?.folder.display().to_string())
 }
 
-/// Whether a name is an owner and a model, rather than a path or one of the engine's own names.
+/// Returns whether a name is an owner and a model, rather than a path or one of the engine's own names.
 fn is_hub_id(name: &str) -> bool {
     let is_word = |part: &str| {
         !part.is_empty()
@@ -322,7 +322,7 @@ mod tests {
         for id in ["Qwen/Qwen3-4B-Instruct-2507", "a/b_c.d"] {
             assert!(is_hub_id(id), "{id}");
         }
-        for path in ["rehearsal", "synthetic:qwen3-4b:1", "./model", "../x", "/models/qwen", "a/b/c", "a/", "/b"] {
+        for path in ["toy", "synthetic:qwen3-4b:1", "./model", "../x", "/models/qwen", "a/b/c", "a/", "/b"] {
             assert!(!is_hub_id(path), "{path}");
         }
     }

@@ -41,7 +41,7 @@ impl Default for RelayPatience {
 #[derive(Debug, thiserror::Error)]
 pub enum RelaysError {
     /// The list is empty.
-    #[error("no beacon relay is configured; name at least one, or mine without drand")]
+    #[error("no beacon relay is configured; name at least one, or use --no-drand")]
     None,
     /// Not a relay's address.
     #[error("{0:?} is not a relay's address; it must look like https://api.drand.sh")]
@@ -70,10 +70,10 @@ pub struct DrandRelays {
 }
 
 impl DrandRelays {
-    /// Relays at these addresses, best first.
+    /// Returns relays at these addresses, best first.
     ///
     /// # Errors
-    /// [`RelaysError`] where there is none, or one is malformed.
+    /// [`RelaysError`] if there is none, or one is malformed.
     pub fn new(network: DrandNetwork, relays: &[String], patience: RelayPatience) -> Result<Self, RelaysError> {
         let relays: Vec<Relay> = relays.iter().map(|address| Relay::new(address)).collect::<Result<_, _>>()?;
         if relays.is_empty() {
@@ -83,15 +83,15 @@ impl DrandRelays {
         Ok(Self { network, relays, client, hedge: Duration::from_millis(patience.hedge_ms) })
     }
 
-    /// The public relays of quicknet.
+    /// Returns the public relays of quicknet.
     ///
     /// # Errors
-    /// [`RelaysError::Http`] where there is no HTTP client.
+    /// [`RelaysError::Http`] if there is no HTTP client.
     pub fn quicknet() -> Result<Self, RelaysError> {
         Self::new(DrandNetwork::quicknet(), &PUBLIC_RELAYS.map(str::to_owned), RelayPatience::default())
     }
 
-    /// The verified round of this number.
+    /// Returns the verified round of this number.
     ///
     /// # Errors
     /// [`NoRound`] once every relay failed.
@@ -121,8 +121,8 @@ impl DrandRelays {
         self.network.schedule()
     }
 
-    /// How far the relays' clocks are ahead of ours, in milliseconds, by the first of them that has told; answers tell
-    /// whole seconds.
+    /// Returns how far the relays' clocks are ahead of ours, in milliseconds, by the first of them that has told;
+    /// answers tell whole seconds.
     pub fn server_offset_ms(&self) -> Option<i64> {
         self.relays.iter().find_map(Relay::server_offset_ms)
     }

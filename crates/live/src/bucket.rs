@@ -41,7 +41,7 @@ const DIGEST_NAME: &str = "sha256";
 /// One bucket behind an S3 endpoint, written with one key and read with another, from where validators read.
 ///
 /// Nothing is tried twice here but a `put` whose first attempt is silent or broke, and that only after a look at what
-/// lies there. An answer of 200 whose body is an error leaves a write's fate open like a broken connection does; some
+/// is there. An answer of 200 whose body is an error leaves a write's fate open like a broken connection does; some
 /// stores acknowledge what they then lose, so only a read-back with the read key proves a write. A store that refuses a
 /// condition before it has read the whole body may close the connection on it; then that, too, is unknown, and the
 /// look finds the other writer's object.
@@ -70,16 +70,16 @@ struct Writer {
 struct Write<'a> {
     path: Path,
     bytes: &'a [u8],
-    /// sha256 in hex; it stands beside the object.
+    /// sha256 in hex; it is next to the object.
     digest: String,
     condition: &'a PutCondition,
 }
 
 impl S3Bucket {
-    /// The bucket that `config` describes; nothing is sent yet.
+    /// Returns the bucket that `config` describes; nothing is sent yet.
     ///
     /// # Errors
-    /// [`BucketConfigError`] where the description cannot be right.
+    /// [`BucketConfigError`] if the description cannot be right.
     pub fn new(config: BucketConfig) -> Result<Self, BucketConfigError> {
         let endpoint = config.checked_endpoint()?;
         let server_clock = ServerClock::default();
@@ -120,23 +120,24 @@ impl S3Bucket {
         })
     }
 
-    /// The address that is read, without the key: server and bucket.
+    /// Returns the address that is read, without the key: server and bucket.
     pub fn read_url(&self) -> &str {
         &self.read_url
     }
 
-    /// The address that is written to, without the key: server and bucket.
+    /// Returns the address that is written to, without the key: server and bucket.
     pub fn write_url(&self) -> String {
         self.config.url(&self.endpoint)
     }
 
-    /// Whether the store, or something before it, answered as if all were well and named no version of an object (ETag).
+    /// Returns whether the store, or something before it, answered as if all were well and named no version of an
+    /// object (ETag).
     pub fn saw_no_version(&self) -> bool {
         self.writer.transport.saw_no_version() || self.second_writer.transport.saw_no_version()
     }
 
-    /// What the store refused in the last request that failed, if only the operator can lift it. Read it before the next
-    /// request.
+    /// Returns what the store refused in the last request that failed, if only the operator can lift it. Read it before
+    /// the next request.
     pub fn refusal(&self) -> Option<StoreRefusal> {
         self.failures.refusal()
     }
@@ -151,7 +152,7 @@ impl S3Bucket {
         let limit = Duration::from_millis(limit_ms);
         let put = tokio::time::timeout(limit, self.put_in_parts(&self.writer, &write)).await;
         let put = put.unwrap_or_else(|_| Err(BucketError::Unknown(format!("no answer within {limit_ms} ms"))));
-        // Also where it failed, since it may be there all the same.
+        // Also where it failed, since it may be there anyway.
         self.removed_after(put.map(drop), key).await
     }
 
@@ -163,7 +164,7 @@ impl S3Bucket {
         let path = path(key)?;
         let payload = PutPayload::from_bytes(Bytes::copy_from_slice(bytes));
         let put = tokio::time::timeout(Duration::from_millis(limit_ms), self.writer.store.put(&path, payload)).await;
-        let put = put.map(|put| put.map(drop).map_err(|error| self.failures.told(Operation::Put, &error)));
+        let put = put.map(|put| put.map(drop).map_err(|error| self.failures.classify(Operation::Put, &error)));
         let put = put.unwrap_or_else(|_| Err(BucketError::Unknown(format!("no answer within {limit_ms} ms"))));
         self.removed_after(put, key).await
     }
@@ -178,12 +179,14 @@ impl S3Bucket {
         put.and(deleted)
     }
 
-    /// How far the store's clock is ahead of ours, in milliseconds, by its last answer; answers tell whole seconds.
+    /// Returns how far the store's clock is ahead of ours, in milliseconds, by its last answer; answers tell whole
+    /// seconds.
     pub fn server_offset_ms(&self) -> Option<i64> {
         self.server_clock.offset_ms()
     }
 
-    /// How much of the `put` that is under way has been sent. One at a time is shown: two at once share the counters.
+    /// Returns how much of the `put` that is under way has been sent. One at a time is shown: two at once share the
+    /// counters.
     pub fn progress(&self) -> UploadProgress {
         self.progress.clone()
     }
@@ -198,12 +201,12 @@ impl S3Bucket {
         let options = PutOptions { mode, attributes: write.attributes(), ..PutOptions::default() };
         let payload = PutPayload::from_bytes(Bytes::copy_from_slice(write.bytes));
         let result = writer.store.put_opts(&write.path, payload, options).await;
-        let tag = result.map_err(|error| self.failures.told(Operation::Put, &error))?.e_tag;
+        let tag = result.map_err(|error| self.failures.classify(Operation::Put, &error))?.e_tag;
         tag.map(Etag).ok_or_else(|| BucketError::Unknown(NoVersion.to_string()))
     }
 
-    /// An object's bytes, of which there can be no more than were sent, and its version. Validators need no version, so
-    /// bytes that are ours are taken without one; nothing can be written over them then.
+    /// Returns an object's bytes, of which there can be no more than were sent, and its version. Validators need no
+    /// version, so bytes that are ours are taken without one; nothing can be written over them then.
     async fn read(&self, key: &str, path: &Path) -> Result<(Vec<u8>, Option<Etag>), object_store::Error> {
         let sent_max = self.sent_objects.borrow().bytes_max(key);
         let mut options = GetOptions::default();
@@ -240,19 +243,19 @@ impl Bucket for S3Bucket {
             Ok((_, None)) => Err(BucketError::Transient(NoVersion.to_string())),
             Err(error) if failure::is_missing_object(&error) => Ok(None),
             Err(error) => Err(match too_large_in(&error) {
-                // Another writer's, or bytes that something on the way made up: whoever asks again will see.
+                // Another writer's, or bytes that something on the way made up: anyone who asks again will see.
                 Some(limit) if self.sent_objects.borrow().bytes_max(key).is_some() => {
                     BucketError::Transient(format!("{limit}, and no more than that was sent"))
                 }
                 Some(limit) => BucketError::Refused(format!("{key}: {limit}; delete it")),
-                None => self.failures.told(Operation::Get, &error),
+                None => self.failures.classify(Operation::Get, &error),
             }),
         }
     }
 
     async fn delete(&self, key: &str) -> Result<(), BucketError> {
         match self.writer.store.delete(&path(key)?).await {
-            Err(error) if !failure::is_missing_object(&error) => Err(self.failures.told(Operation::Delete, &error)),
+            Err(error) if !failure::is_missing_object(&error) => Err(self.failures.classify(Operation::Delete, &error)),
             _ => Ok(()),
         }
     }
@@ -268,7 +271,7 @@ impl fmt::Debug for S3Bucket {
 }
 
 impl Write<'_> {
-    /// What stands beside the object. There is no content encoding: readers would then get the file unpacked.
+    /// Returns what is next to the object. There is no content encoding: readers would then get the file unpacked.
     fn attributes(&self) -> Attributes {
         Attributes::from_iter([
             (Attribute::ContentType, "application/gzip".to_owned()),
@@ -298,7 +301,8 @@ fn store(
     builder.build().map_err(|error| BucketConfigError::Store(error.to_string()))
 }
 
-/// Whether a store can have given this version: an entity tag of RFC 9110, or a bare one as some stores have it.
+/// Returns whether a store can have given this version: an entity tag of RFC 9110, or a bare one as some stores have
+/// it.
 fn is_version(tag: &str) -> bool {
     let opaque = tag.strip_prefix("W/").unwrap_or(tag);
     let opaque = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(opaque);

@@ -59,7 +59,7 @@ pub struct SetWeights {
 }
 
 impl SetWeights {
-    /// Whether any validator gives a weight above nothing; none where none has set any.
+    /// Returns whether any validator gives a weight above nothing; none where none has set any.
     pub fn is_weighted(&self) -> Option<bool> {
         (!self.shares.is_empty()).then(|| self.shares.iter().any(|(_, share)| *share > 0.0))
     }
@@ -69,7 +69,7 @@ impl SetWeights {
 /// everything that mining depends on: a hash, a block that no other answer has shown to exist, a missing uid, and what is
 /// committed. An endpoint that is refuted, or behind, is left for the next one.
 ///
-/// Every call makes at most one attempt to connect and asks each question once; trying again is the caller's decision,
+/// Every call makes at most one attempt to connect and asks each question once; retrying is the caller's decision,
 /// and so is how long to wait. A call's future may be dropped at any time.
 pub struct SubtensorChain {
     failover: Failover,
@@ -92,10 +92,10 @@ struct Inclusion {
 }
 
 impl SubtensorChain {
-    /// The chain as `signer`'s hotkey sees it; connects on the first call.
+    /// Returns the chain as `signer`'s hotkey sees it; connects on the first call.
     ///
     /// # Errors
-    /// [`ChainSettingsError`] where there is no endpoint, or one is malformed.
+    /// [`ChainSettingsError`] if there is no endpoint, or one is malformed.
     pub fn new(settings: &ChainSettings, signer: Rc<dyn Signer>) -> Result<Self, ChainSettingsError> {
         let failover = Failover::new(settings, *signer.hotkey().bytes())?;
         let witness = Witness::beside(&failover);
@@ -113,7 +113,7 @@ impl SubtensorChain {
         })
     }
 
-    /// Whether the endpoint in use is up to date.
+    /// Returns whether the endpoint in use is up to date.
     ///
     /// # Errors
     /// As every read of [`Chain`].
@@ -134,8 +134,8 @@ impl SubtensorChain {
         self.read(question).await
     }
 
-    /// A hotkey's uid, and the share of each validator's weights that is set for it; none where it has no uid. Validators
-    /// that give nobody anything are left out.
+    /// Returns a hotkey's uid, and the share of each validator's weights that is set for it; none where it has no uid.
+    /// Validators that give nobody anything are left out.
     ///
     /// # Errors
     /// As every read of [`Chain`].
@@ -163,23 +163,23 @@ impl SubtensorChain {
         self.read(question).await
     }
 
-    /// Each endpoint's name without secrets, with whether it is connected where it is the one in use.
+    /// Returns each endpoint's name without secrets, with whether it is connected where it is the one in use.
     pub fn endpoints(&self) -> Vec<(String, Option<bool>)> {
         self.failover.standing()
     }
 
-    /// Keeps what the chain holds for whoever reads the bucket with it.
+    /// Keeps what the chain holds for anyone who reads the bucket with it.
     fn noted(&self, committed: Option<Vec<u8>>) -> Option<Vec<u8>> {
         self.committed.note(committed.as_deref());
         committed
     }
 
-    /// What the chain held for our hotkey when [`Chain::commitment`] was last answered.
+    /// Returns what the chain held for our hotkey when [`Chain::commitment`] was last answered.
     pub fn committed(&self) -> Committed {
         self.committed.clone()
     }
 
-    /// Leave an endpoint that is behind, as long as another one may not be.
+    /// Leaves an endpoint that is behind, as long as another one may not be.
     async fn leave_if_behind(&self, connection: &Rc<Connection>) -> Result<(), Failure> {
         if self.failover.count() < 2 {
             return Ok(());
@@ -193,7 +193,8 @@ impl SubtensorChain {
         }
     }
 
-    /// An endpoint that answers with an error, or with something else than was asked for, is left for another one.
+    /// Returns an endpoint that answers with an error, or with something else than was asked for, is left for another
+    /// one.
     fn settle<T>(&self, connection: &Rc<Connection>, answer: Result<T, Failure>) -> Result<T, Failure> {
         if matches!(answer, Err(Failure::Answered { .. } | Failure::Malformed(_) | Failure::OtherNetwork(_))) {
             self.failover.leave(connection);
@@ -213,8 +214,8 @@ impl SubtensorChain {
         bytes.map(Option::flatten).map_err(|failure| connection.named(failure))
     }
 
-    /// Two endpoints show different commitments, and nobody can tell which is right. To commit once more does no harm, and
-    /// once it was included by way of each endpoint, one of the two was honest about it.
+    /// Returns two endpoints show different commitments, and nobody can tell which is right. To commit once more does
+    /// no harm, and once it was included by way of each endpoint, one of the two was honest about it.
     fn contradicted(
         &self,
         first: &Rc<Connection>,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// The host's wall clock, and a monotonic one that starts at zero when this is made.
 ///
-/// The monotonic clock stands still while the host is suspended; the wall clock jumps then, and whenever it is set.
+/// The monotonic clock is stuck while the host is suspended; the wall clock jumps then, and whenever it is set.
 /// Sleeping needs a tokio runtime with its timer.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
@@ -16,7 +16,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A clock that starts now.
+    /// Creates a clock that starts now.
     pub fn new() -> Self {
         Self { start: Instant::now() }
     }

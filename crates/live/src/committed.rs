@@ -37,7 +37,7 @@ impl Committed {
         *self.0.borrow_mut() = bytes.map_or(Reading::Absent, |bytes| Reading::Bytes(bytes.to_vec()));
     }
 
-    /// Why no validator can read with `ours`; none where the chain holds exactly that.
+    /// Returns why no validator can read with `ours`; none where the chain holds exactly that.
     fn hindrance(&self, ours: &[u8]) -> Option<&'static str> {
         match &*self.0.borrow() {
             Reading::None => Some("what the chain holds for validators to read with is not known yet"),
@@ -49,8 +49,8 @@ impl Committed {
 }
 
 impl<B> CommittedBucket<B> {
-    /// The bucket whose read key is committed as `ours`. What the chain holds is read before each object, for at most
-    /// `patience`, and taken from `committed` where the chain does not answer.
+    /// Returns the bucket whose read key is committed as `ours`. What the chain holds is read before each object, for
+    /// at most `patience`, and taken from `committed` where the chain does not answer.
     pub fn new(bucket: B, chain: Rc<dyn Chain>, committed: Committed, ours: Vec<u8>, patience: Duration) -> Self {
         Self { bucket, chain, committed, ours, patience }
     }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use async_trait::async_trait;
 use grail_cuda::{CudaEngine, CudaSettings, GroupWork, ProofWatch};
 use grail_engine::HfTokenizer;
-use grail_miner::ports::{Engine, EngineError, GroupRequest};
+use grail_miner::ports::{Engine, EngineError, GenerateRequest};
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 use tokio::sync::oneshot;
 
@@ -26,7 +26,7 @@ struct Share {
 #[derive(Debug, thiserror::Error)]
 pub enum CudaWorkersError {
     /// No device was named.
-    #[error("no CUDA device is named; give --devices 0, or several as in --devices 0,1")]
+    #[error("no CUDA device is named; give --device cuda, or several GPUs as in --device cuda:0,1")]
     NoDevice,
     /// The model cannot be mined with.
     #[error("the model {model} has no tokenizer, and prompts are text; use a folder or a hub id")]
@@ -40,10 +40,10 @@ pub enum CudaWorkersError {
 }
 
 impl CudaWorkers {
-    /// Start an engine for each settings, which differ in the device alone; `watch` hears what proofs take.
+    /// Starts an engine for each settings, which differ in the device alone; `watch` hears what proofs take.
     ///
     /// # Errors
-    /// [`CudaWorkersError`] where one cannot start.
+    /// [`CudaWorkersError`] if one cannot start.
     pub fn start(settings: Vec<CudaSettings>, watch: &ProofWatch) -> Result<Self, CudaWorkersError> {
         let first = settings.first().ok_or(CudaWorkersError::NoDevice)?;
         let model = first.model.clone();
@@ -56,12 +56,12 @@ impl CudaWorkers {
         Ok(Self { devices, tokenizer, limits })
     }
 
-    /// The device with the fewest groups in hand; of equals the first. Lost ones get no more.
+    /// Returns the device with the fewest groups in hand; of equals the first. Lost ones get no more.
     fn least_busy(&self) -> Option<&Share> {
         self.devices.iter().filter(|share| !share.engine.is_lost()).min_by_key(|share| share.pending.get())
     }
 
-    /// Whether no device can be used any more in this process.
+    /// Returns whether no device can be used any more in this process.
     pub fn is_lost(&self) -> bool {
         self.devices.iter().all(|share| share.engine.is_lost())
     }
@@ -69,11 +69,11 @@ impl CudaWorkers {
 
 #[async_trait(?Send)]
 impl Engine for CudaWorkers {
-    async fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+    async fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
         let ended = || EngineError("the engine's thread has ended; restart the miner".to_owned());
         let share = self.least_busy().ok_or_else(ended)?;
         let _pending = Pending::new(&share.pending);
-        let GroupRequest { prompt, streams, randomness, new_tokens_max } = request.clone();
+        let GenerateRequest { prompt, streams, randomness, new_tokens_max } = request.clone();
         let (reply, answer) = oneshot::channel();
         let work = GroupWork { prompt, streams, randomness, new_tokens_max };
         // Nobody may wait for the answer any more.
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn without_a_device_nothing_starts() {
         let watch: ProofWatch = std::sync::Arc::new(|_, _| {});
-        assert!(CudaWorkers::start(Vec::new(), &watch).err().unwrap().to_string().contains("--devices"));
+        assert!(CudaWorkers::start(Vec::new(), &watch).err().unwrap().to_string().contains("--device"));
         let error = CudaWorkers::start(vec![CudaSettings::new("synthetic:tiny:1", 0)], &watch).err().unwrap();
         assert!(error.to_string().contains("no tokenizer"), "{error}");
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use grail_cuda::ProofWatch;
 use grail_engine::CpuEngine;
 use grail_engine::cpu::SampledRollout;
-use grail_miner::ports::{Engine, EngineError, GroupRequest};
+use grail_miner::ports::{Engine, EngineError, GenerateRequest};
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 use tokio::sync::oneshot;
 
@@ -21,15 +21,15 @@ pub struct CpuWorker {
 }
 
 struct Request {
-    group: GroupRequest,
+    group: GenerateRequest,
     reply: oneshot::Sender<Result<Vec<GeneratedRollout>, EngineError>>,
 }
 
 impl CpuWorker {
-    /// Start the worker.
+    /// Starts the worker.
     ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// If the system gives no thread.
     pub fn start(engine: CpuEngine) -> std::io::Result<Self> {
         Self::start_watched(engine, Arc::new(|_, _| {}))
     }
@@ -49,7 +49,7 @@ impl CpuWorker {
 
 #[async_trait(?Send)]
 impl Engine for CpuWorker {
-    async fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+    async fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
         let ended = || EngineError("the engine's thread has ended; restart the miner".to_owned());
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request { group: request.clone(), reply }).map_err(|_| ended())?;
@@ -82,7 +82,7 @@ fn serve(engine: &CpuEngine, inbox: &mpsc::Receiver<Request>, watch: &ProofWatch
 /// As [`CpuEngine::generate_group`], with an eye on the clock.
 fn work(
     engine: &CpuEngine,
-    group: &GroupRequest,
+    group: &GenerateRequest,
     watch: &ProofWatch,
 ) -> Result<Vec<GeneratedRollout>, grail_engine::EngineError> {
     let prove = |rollout: SampledRollout| {

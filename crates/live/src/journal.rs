@@ -3,7 +3,7 @@
 mod error;
 mod files;
 mod lock;
-mod look;
+mod read;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 pub use error::JournalFileError;
 pub use grail_miner::frames::FrameDamage;
-pub use look::{hotkeys, records_in, records_of};
+pub use read::{hotkeys, records_in, records_of};
 #[doc(hidden)]
 pub use record::{decode as decode_record, encode as encode_record};
 
@@ -46,11 +46,11 @@ impl Default for JournalOptions {
 pub struct Opened {
     /// Records that are there.
     pub records: usize,
-    /// Bytes of a record that a crash left unfinished, cut off by now.
+    /// Bytes of an incomplete record, left by a crash and cut off when the journal was opened.
     pub torn_bytes: u64,
 }
 
-/// A journal that could not be trusted, and was moved out of the way when another one was begun.
+/// A damaged journal, which was moved away when a new one started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
     /// Where it lies now.
@@ -61,7 +61,7 @@ pub struct SetAside {
 
 /// The journal of one hotkey.
 ///
-/// A window's record that names another window than the one before begins a new file; [`Journal::load`] gives the records
+/// A window's record that names another window than the one before starts a new file; [`Journal::load`] gives the records
 /// of the current file. After a write or a sync failed, every append fails: what the disk then holds is unknown until the
 /// journal is opened again. Records are written by a thread of their own, in the order of the calls, so that a slow disk
 /// holds up nothing else; dropping the journal waits for it.
@@ -80,8 +80,8 @@ enum Command {
 type Reply<T> = oneshot::Sender<Result<T, JournalFileError>>;
 
 impl FileJournal {
-    /// Open the journal of `hotkey` in `folder`, or begin one; both are made for their owner alone. A journal that is damaged
-    /// before its tail is moved aside, and another one begun.
+    /// Opens the journal of `hotkey` in `folder`, or start one; both are made for their owner alone. A journal that is
+    /// damaged before its tail is moved aside, and another one started.
     ///
     /// # Errors
     /// [`JournalFileError`] if another process writes it, or if it cannot be read or written.
@@ -103,12 +103,12 @@ impl FileJournal {
         Ok(Self { commands: Some(commands), thread: Some(thread), opened, set_aside })
     }
 
-    /// What was found when the journal was opened.
+    /// Returns what was found when the journal was opened.
     pub const fn opened(&self) -> Opened {
         self.opened
     }
 
-    /// The journal that lay there and could not be trusted.
+    /// Returns the damaged journal that was moved away, if there was one.
     pub const fn set_aside(&self) -> Option<&SetAside> {
         self.set_aside.as_ref()
     }
@@ -124,13 +124,13 @@ impl FileJournal {
 #[async_trait(?Send)]
 impl Journal for FileJournal {
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
-        let payload = record::encode(record).map_err(|error| told(JournalFileError::Encoding(error)))?;
+        let payload = record::encode(record).map_err(|error| port_error(JournalFileError::Encoding(error)))?;
         let window = window_of(record);
-        self.ask(|reply| Command::Append { window, payload, reply }).await.map_err(told)
+        self.ask(|reply| Command::Append { window, payload, reply }).await.map_err(port_error)
     }
 
     async fn load(&self) -> Result<Vec<JournalRecord>, JournalError> {
-        self.ask(|reply| Command::Load { reply }).await.map_err(told)
+        self.ask(|reply| Command::Load { reply }).await.map_err(port_error)
     }
 }
 
@@ -152,7 +152,7 @@ impl fmt::Debug for FileJournal {
 
 fn serve(mut writer: Writer, inbox: &mpsc::Receiver<Command>) {
     for command in inbox {
-        // Whoever asked may have given up by now.
+        // Anyone who asked may have given up by now.
         match command {
             Command::Append { window, payload, reply } => drop(reply.send(writer.append(window, &payload))),
             Command::Load { reply } => drop(reply.send(writer.load())),
@@ -160,6 +160,6 @@ fn serve(mut writer: Writer, inbox: &mpsc::Receiver<Command>) {
     }
 }
 
-fn told(error: JournalFileError) -> JournalError {
+fn port_error(error: JournalFileError) -> JournalError {
     JournalError(error.to_string())
 }

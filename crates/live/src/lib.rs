@@ -24,7 +24,7 @@ mod server_clock;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The host's wall clock, in milliseconds since 1970; a host set to before then reads as 1970.
+/// Returns the host's wall clock, in milliseconds since 1970; a host set to before then reads as 1970.
 pub fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -22,14 +22,14 @@ impl Default for ServerClock {
 }
 
 impl ServerClock {
-    /// Take note of an answer that came just now; one without a date changes nothing.
+    /// Takes note of an answer that came just now; one without a date changes nothing.
     pub(super) fn note(&self, headers: &HeaderMap) {
         let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) else { return };
         self.0.store(unix_ms(date) + CUT_OFF_MS - unix_ms(SystemTime::now()), Ordering::Relaxed);
     }
 
-    /// How far it is ahead of ours, in milliseconds, to about half a second.
+    /// Returns how far it is ahead of ours, in milliseconds, to about half a second.
     pub(super) fn offset_ms(&self) -> Option<i64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|offset_ms| *offset_ms != UNKNOWN)
     }

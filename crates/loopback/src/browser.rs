@@ -5,7 +5,7 @@ use std::process::Command;
 
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// The document of a page as the browser has it after its scripts ran; none where there is no browser.
+/// Returns the document of a page as the browser has it after its scripts ran; none where there is no browser.
 #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 pub fn dom(page: &Path) -> Option<String> {
     let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok();

@@ -15,12 +15,12 @@ fn secret() -> Scalar {
     Scalar::from(0x1234_5678_9abc_def1_u64)
 }
 
-/// The network's public key in hex.
+/// Returns the network's public key in hex.
 pub fn public_key() -> String {
     hex::encode(G2Affine::from(G2Projective::generator() * secret()).to_compressed())
 }
 
-/// What the network signs a round with.
+/// Returns what the network signs a round with.
 pub fn signature(round: u64) -> Vec<u8> {
     let message = Sha256::digest(round.to_be_bytes());
     let domain = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
@@ -28,18 +28,18 @@ pub fn signature(round: u64) -> Vec<u8> {
     G1Affine::from(point * secret()).to_compressed().to_vec()
 }
 
-/// What follows from a signature.
+/// Returns what follows from a signature.
 pub fn randomness(signature: &[u8]) -> String {
     hex::encode(Sha256::digest(signature))
 }
 
-/// A relay's answer.
+/// Returns a relay's answer.
 pub fn json(round: u64, randomness: &str, signature: &str) -> Answer {
     let body = format!(r#"{{"round":{round},"randomness":"{randomness}","signature":"{signature}"}}"#);
     response("200 OK", "", body.as_bytes())
 }
 
-/// The answer of an honest relay to the request with this head.
+/// Returns the answer of an honest relay to the request with this head.
 pub fn honest(head: &str) -> Answer {
     let prefix = format!("GET /{CHAIN_HASH}/public/");
     let round = head.strip_prefix(&prefix).and_then(|rest| rest.split(' ').next());

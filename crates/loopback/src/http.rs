@@ -72,13 +72,13 @@ impl Server {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Wait until the requests are as they should be.
+    /// Waits until the requests are as they should be.
     pub fn wait(&self, what: &str, holds: impl Fn(&[Request]) -> bool) {
         wait(what, || holds(&self.requests.lock().unwrap()));
     }
 }
 
-/// Wait until something holds.
+/// Waits until something holds.
 pub fn wait(what: &str, holds: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {

@@ -15,34 +15,34 @@ pub const BLOCK_MS: u64 = 40;
 /// How long a test waits for what must happen.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A node with one door.
+/// Returns a node with one door.
 pub async fn start(state: State) -> Node {
     Node::start(state, BLOCK_MS, 1).await.expect("a free port")
 }
 
-/// Wait until a method was called this often.
+/// Waits until a method was called this often.
 pub async fn called(node: &Node, method: &str, times: u32) {
     while node.calls(method) < times {
         tokio::task::yield_now().await;
     }
 }
 
-/// The miner's hotkey.
+/// Returns the miner's hotkey.
 pub fn hotkey() -> Keypair {
     Keypair::from_seed(&[5; 32])
 }
 
-/// Read credentials of the usual length.
+/// Reads credentials of the usual length.
 pub fn credentials(first: u8) -> Vec<u8> {
     (0..128).map(|i| first.wrapping_add(i)).collect()
 }
 
-/// What comes, if it comes at all.
+/// Returns what comes, if it comes at all.
 pub async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, work).await.expect("it takes far too long")
 }
 
-/// Whether it does not come for a while; its future is dropped then.
+/// Returns whether it does not come for a while; its future is dropped then.
 pub async fn is_silent<T>(work: impl Future<Output = T>) -> bool {
     tokio::time::timeout(Duration::from_millis(3 * BLOCK_MS), work).await.is_err()
 }

@@ -52,12 +52,12 @@ impl S3Access for ReadKey {
 }
 
 impl S3Server {
-    /// A server with one bucket, whose read key only reads.
+    /// Creates a server with one bucket, whose read key only reads.
     pub fn start() -> Self {
         Self::start_with(ReadKey::Reads)
     }
 
-    /// A server whose read key may do this.
+    /// Creates a server whose read key may do this.
     pub fn start_with(read_key: ReadKey) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
@@ -85,19 +85,19 @@ impl S3Server {
         Self { address, folder }
     }
 
-    /// The server's address.
+    /// Returns the server's address.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Everything that the server keeps beside objects, by name.
+    /// Returns everything that the server keeps next to objects, by name.
     pub fn bookkeeping(&self, part_of_name: &str) -> Vec<String> {
         let names = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         names.map(|name| name.into_string().unwrap()).filter(|name| name.contains(part_of_name)).collect()
     }
 }
 
-/// What comes of it, on a runtime of its own.
+/// Returns what comes of it, on a runtime of its own.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

@@ -30,7 +30,7 @@ pub fn assert_valid(object: &Value, id: &str) {
     assert!(found.is_empty(), "{id}: {}\n{object:#}", found.join("\n"));
 }
 
-/// A schema by name.
+/// Returns a schema by name.
 #[track_caller]
 pub fn read(id: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas").join(format!("{id}.json"));
@@ -42,7 +42,7 @@ pub fn read(id: &str) -> Value {
 }
 
 fn known(schema: &Value) {
-    let Some(fields) = schema.as_object() else { panic!("{schema} is no schema") };
+    let Some(fields) = schema.as_object() else { panic!("{schema} is not a schema") };
     for (keyword, value) in fields {
         assert!(KEYWORDS.contains(&keyword.as_str()), "{keyword} is not understood by the tests");
         match keyword.as_str() {
@@ -105,6 +105,6 @@ fn is_of(value: &Value, name: &str) -> bool {
         "string" => value.is_string(),
         "array" => value.is_array(),
         "object" => value.is_object(),
-        other => panic!("{other} is no type"),
+        other => panic!("{other} is not a type"),
     }
 }

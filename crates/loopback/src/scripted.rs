@@ -24,7 +24,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serve every request by `answer`, which gets its head.
+    /// Serves every request by `answer`, which gets its head.
     pub fn start(answer: impl Fn(&str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -49,7 +49,7 @@ impl Server {
         Self { address, requests }
     }
 
-    /// Serve every request by the same answer.
+    /// Serves every request by the same answer.
     pub fn always(answer: Answer) -> Self {
         Self::start(move |_| answer.clone())
     }
@@ -59,19 +59,19 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// The heads of the requests so far.
+    /// Returns the heads of the requests so far.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
 
-/// A whole response with this status line, headers and body.
+/// Returns a whole response with this status line, headers and body.
 pub fn response(status: &str, headers: &str, body: &[u8]) -> Answer {
     let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     Answer::Bytes([head.as_bytes(), body].concat())
 }
 
-/// An address on which nothing listens.
+/// Returns an address on which nothing listens.
 pub fn dead_url() -> String {
     let address = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
     format!("http://{address}")

@@ -1,4 +1,4 @@
-//! A program in a pseudo-terminal: keys in, screen out, and the terminal given back however it ends.
+//! A program in a pseudo-terminal: keys in, screen out, and the terminal returned however it ends.
 
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, channel};
@@ -59,7 +59,7 @@ impl InTerminal {
         self.keys.flush().unwrap();
     }
 
-    /// Wait until the screen is so.
+    /// Waits until the screen is so.
     pub fn wait(&mut self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
         while !is_so(self.screen.screen()) {
             let Ok(bytes) = self.output.recv_timeout(PATIENCE) else {
@@ -70,7 +70,7 @@ impl InTerminal {
         }
     }
 
-    /// How much was written to it.
+    /// Returns how much was written to it.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -80,12 +80,12 @@ impl InTerminal {
         self.wait(text, |screen| screen.contents().contains(text));
     }
 
-    /// Close the terminal under the program.
+    /// Closes the terminal under the program.
     pub fn close(self) -> Box<dyn Child + Send + Sync> {
         self.child
     }
 
-    /// Wait for its end; its exit code. The terminal must be as it was before.
+    /// Waits for its end; its exit code. The terminal must be as it was before.
     pub fn ends(&mut self) -> u32 {
         let code = self.child.wait().unwrap().exit_code();
         self.wait("the first screen", |screen| !screen.alternate_screen() && !screen.hide_cursor());

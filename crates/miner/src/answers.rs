@@ -91,7 +91,7 @@ impl BeaconSchedule {
     /// drand's quicknet.
     pub const QUICKNET: Self = Self { genesis_s: 1_692_803_367, period_s: 3 };
 
-    /// The newest round that is due at a wall time; 0 before the first.
+    /// Returns the newest round that is due at a wall time; 0 before the first.
     pub const fn round_at(&self, wall_ms: u64) -> u64 {
         match (wall_ms / 1000).checked_sub(self.genesis_s) {
             Some(since) => since / self.period_s + 1,
@@ -152,7 +152,7 @@ pub enum BucketError {
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupRequest {
+pub struct GenerateRequest {
     /// The prompt's tokens.
     pub prompt: Vec<u32>,
     /// One stream per rollout wanted.

@@ -6,13 +6,14 @@ use futures_util::future::{Either, join, ready, select};
 use grail_protocol::generation::GeneratedRollout;
 
 use crate::ports::{
-    Beacon, Bucket, BucketError, Chain, Clock, Engine, Etag, GroupRequest, Journal, JournalRecord, PutCondition, Signer,
+    Beacon, Bucket, BucketError, Chain, Clock, Engine, Etag, GenerateRequest, Journal, JournalRecord, PutCondition,
+    Signer,
 };
 
 /// How long a healthy bucket may take to write a few bytes.
 const PUT_MS_MAX: u64 = 20_000;
 
-/// Examine a clock.
+/// Examines a clock.
 pub async fn clock(clock: &dyn Clock) {
     let before = clock.now();
     clock.sleep_until(before.monotonic_ms.saturating_sub(1)).await;
@@ -22,13 +23,13 @@ pub async fn clock(clock: &dyn Clock) {
     assert!(clock.now().monotonic_ms >= before.monotonic_ms, "the monotonic clock went back");
 }
 
-/// Examine a chain on which our hotkey is registered; commits `credentials`.
+/// Examines a chain on which our hotkey is registered; commits `credentials`.
 pub async fn chain(chain: &dyn Chain, credentials: &[u8]) {
     let head = chain.next_head(0).await.expect("a healthy chain has a head");
     let next = chain.next_head(head.number).await.expect("a healthy chain moves");
     assert!(next > head, "next_head returned a head that is not newer");
     let hash = chain.block_hash(head.number).await.expect("a healthy chain tells hashes").expect("the head has a hash");
-    let digits = hash.strip_prefix("0x").expect("a hash begins with 0x");
+    let digits = hash.strip_prefix("0x").expect("a hash starts with 0x");
     let lower_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
     assert!(digits.len() == 64 && digits.bytes().all(lower_hex), "{hash} is not 0x and 64 lower-case hex digits");
     let future = chain.block_hash(next.number + 1_000_000).await.expect("a healthy chain answers");
@@ -41,7 +42,7 @@ pub async fn chain(chain: &dyn Chain, credentials: &[u8]) {
     assert!(chain.next_head(0).await.expect("a new connection works") >= next, "the head went back");
 }
 
-/// Examine a beacon for which round `due` has been and round `not_due` has not.
+/// Examines a beacon for which round `due` has been and rounds `not_due` has not.
 pub async fn beacon(beacon: &dyn Beacon, due: u64, not_due: u64) {
     let round = beacon.round(due).await.expect("a healthy beacon gives a round that is due");
     assert_eq!(round.round, due, "another round than the one asked for");
@@ -51,7 +52,7 @@ pub async fn beacon(beacon: &dyn Beacon, due: u64, not_due: u64) {
     assert!(beacon.round(not_due).await.is_err(), "a round that is not due was given");
 }
 
-/// Examine a bucket in which nothing lies under `key`; leaves nothing there.
+/// Examines a bucket in which nothing is under `key`; leaves nothing there.
 pub async fn bucket(bucket: &dyn Bucket, key: &str) {
     let read = async || bucket.get(key).await.expect("a healthy bucket can be read");
     assert_eq!(read().await, None, "the object is there before it was written");
@@ -80,7 +81,7 @@ pub async fn bucket(bucket: &dyn Bucket, key: &str) {
 }
 
 /// Checks what every engine keeps, with a request of at least two streams; returns the request's rollouts.
-pub async fn engine(engine: &dyn Engine, request: &GroupRequest) -> Vec<GeneratedRollout> {
+pub async fn engine(engine: &dyn Engine, request: &GenerateRequest) -> Vec<GeneratedRollout> {
     assert!(engine.groups_in_flight_max() > 0, "an engine works on at least one group");
     // The first poll hands the request over; `select` then drops the call.
     let dropped = select(engine.generate(request), ready(())).await;
@@ -90,7 +91,7 @@ pub async fn engine(engine: &dyn Engine, request: &GroupRequest) -> Vec<Generate
     assert_eq!(rollouts.len(), request.streams.len(), "one rollout per stream");
     for rollout in &rollouts {
         let tokens = rollout.tokens.len();
-        assert!(rollout.tokens.starts_with(&request.prompt), "a rollout begins with the prompt");
+        assert!(rollout.tokens.starts_with(&request.prompt), "a rollout starts with the prompt");
         assert_eq!(rollout.prompt_length, request.prompt.len(), "the prompt's length");
         assert!((1..=request.new_tokens_max).contains(&(tokens - rollout.prompt_length)), "the completion's length");
         assert_eq!(rollout.token_logprobs.len(), tokens, "one logprob per token");
@@ -105,9 +106,9 @@ pub async fn engine(engine: &dyn Engine, request: &GroupRequest) -> Vec<Generate
 }
 
 /// Checks an engine whose rollouts follow from the request alone, as [`engine`] and by repeating the request.
-pub async fn deterministic_engine(engine: &dyn Engine, request: &GroupRequest) {
+pub async fn deterministic_engine(engine: &dyn Engine, request: &GenerateRequest) {
     let rollouts = self::engine(engine, request).await;
-    let last = GroupRequest { streams: request.streams[1..].to_vec(), ..request.clone() };
+    let last = GenerateRequest { streams: request.streams[1..].to_vec(), ..request.clone() };
     let again = engine.generate(request).await.expect("a healthy engine generates");
     assert_eq!(again, rollouts, "the same request gave other rollouts");
     let alone = engine.generate(&last).await.expect("a healthy engine generates");
@@ -117,7 +118,7 @@ pub async fn deterministic_engine(engine: &dyn Engine, request: &GroupRequest) {
     assert_eq!(last.as_deref(), Ok(&rollouts[1..]), "a rollout depends on the other groups in flight");
 }
 
-/// Examine an empty journal with records of one window; leaves them there.
+/// Examines an empty journal with records of one window; leaves them there.
 pub async fn journal(journal: &dyn Journal, records: &[JournalRecord]) {
     assert_eq!(journal.load().await, Ok(Vec::new()), "the journal is not empty");
     for (count, record) in records.iter().enumerate() {
@@ -126,7 +127,7 @@ pub async fn journal(journal: &dyn Journal, records: &[JournalRecord]) {
     }
 }
 
-/// Examine a signer.
+/// Examines a signer.
 pub fn signer(signer: &dyn Signer) {
     let signature = signer.sign(b"message");
     assert_eq!(signer.sign(b"message"), signature, "the same message gave another signature");

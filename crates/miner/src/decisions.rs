@@ -26,22 +26,22 @@ pub const VERSIONS: &[DecisionVersion] = &[];
 pub struct Decisions(BTreeSet<u32>);
 
 impl Decisions {
-    /// Every change of this build.
+    /// Returns every change of this build.
     pub fn all() -> Self {
         Self::of(VERSIONS)
     }
 
-    /// Every change of a register.
+    /// Returns every change of a register.
     pub fn of(register: &[DecisionVersion]) -> Self {
         Self(register.iter().map(|version| version.number).collect())
     }
 
-    /// Whether a change is in force.
+    /// Returns whether a change is in force.
     pub fn contains(&self, number: u32) -> bool {
         self.0.contains(&number)
     }
 
-    /// The numbers that a register does not have: a build with this register cannot decide as they did.
+    /// Returns the numbers that a register does not have: a build with this register cannot decide as they did.
     pub fn unknown_to(&self, register: &[DecisionVersion]) -> Vec<u32> {
         let known = Self::of(register);
         self.0.difference(&known.0).copied().collect()

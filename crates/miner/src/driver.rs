@@ -17,10 +17,10 @@ use grail_protocol::prompt::prompt;
 use grail_protocol::rollout::GroupOrigin;
 use sha2::{Digest, Sha256};
 
-use crate::machine::{Action, Event, GroupId, GroupOrder, Machine, Timer};
+use crate::machine::{Action, Event, GroupId, GroupRequest, Machine, Timer};
 use crate::ports::{
     Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, Clock, CommitError, Engine, EngineError, Etag,
-    GroupRequest, Journal, JournalError, JournalRecord, Now, PutCondition, Signer, within,
+    GenerateRequest, Journal, JournalError, JournalRecord, Now, PutCondition, Signer, within,
 };
 use crate::seal::seal;
 
@@ -59,7 +59,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits for a chain with this block time. On fast chains they do not shrink below what sockets and disks need.
+    /// Returns the limits for a chain with this block time. On fast chains they do not shrink below what sockets and
+    /// disks need.
     pub fn for_block_ms(block_ms: u64) -> Self {
         Self {
             chain_read_ms: (block_ms / 2).max(1_000),
@@ -108,7 +109,7 @@ impl<O: Observer + ?Sized> Observer for Rc<RefCell<O>> {
 /// Asks for a graceful stop.
 pub type Stop = LocalBoxFuture<'static, ()>;
 
-/// Run a machine until it exits: after `stop` resolved, and what was clean is uploaded.
+/// Runs a machine until it exits: after `stop` resolved, and what was clean is uploaded.
 pub async fn run(machine: Machine, ports: Ports, limits: Limits, observer: &mut dyn Observer, stop: Stop) {
     let (journal, clock) = (ports.journal.clone(), ports.clock.clone());
     let driver = Driver::new(ports, limits);
@@ -118,7 +119,8 @@ pub async fn run(machine: Machine, ports: Ports, limits: Limits, observer: &mut 
     driver.drive(machine, observer, stop).await;
 }
 
-/// What the journal holds. Where a disk does not answer for good, mining without a memory earns more than not mining.
+/// Returns what the journal holds. Where a disk does not answer permanently, mining without a memory earns more than not
+/// mining.
 async fn loaded(journal: &dyn Journal, clock: &dyn Clock, limit_ms: u64) -> Vec<JournalRecord> {
     for _ in 0..LOADS_MAX {
         if let Some(Ok(records)) = within(clock, limit_ms, journal.load()).await {
@@ -129,7 +131,7 @@ async fn loaded(journal: &dyn Journal, clock: &dyn Clock, limit_ms: u64) -> Vec<
     Vec::new()
 }
 
-/// Run a machine on that has handled events before; `outstanding` is what it asked for and was not answered.
+/// Runs a machine on that has handled events before; `outstanding` is what it asked for and was not answered.
 pub async fn resume(
     machine: Machine,
     outstanding: Vec<Action>,
@@ -143,7 +145,7 @@ pub async fn resume(
     driver.drive(machine, observer, stop).await;
 }
 
-/// What is pending: an event, or none where the call was cancelled.
+/// What is pending: an event, or none where the call was canceled.
 type Pending = LocalBoxFuture<'static, Option<Event>>;
 
 struct Driver {
@@ -151,7 +153,7 @@ struct Driver {
     limits: Limits,
     pending: FuturesUnordered<Pending>,
     groups: BTreeMap<GroupId, AbortHandle>,
-    /// The time that each timer is set to; a fired timer that was set anew since is not wanted.
+    /// The time that each timer is set to; a fired timer that was set again since is not wanted.
     timers: BTreeMap<Timer, (u64, AbortHandle)>,
     /// Appends to the journal that were ordered and not answered yet.
     appends: usize,
@@ -207,7 +209,7 @@ impl Driver {
         }
     }
 
-    /// Wait until everything that was to be journalled is.
+    /// Waits until everything that was to be journalled is.
     async fn finish_journal(&mut self) {
         while self.appends > 0 {
             let Some(answer) = self.pending.next().await else { return };
@@ -295,7 +297,7 @@ impl Driver {
         self.pending.push(Box::pin(async move { Some(call.await) }));
     }
 
-    fn generate(&mut self, order: GroupOrder) {
+    fn generate(&mut self, order: GroupRequest) {
         let id = order.id.clone();
         let (handle, registration) = AbortHandle::new_pair();
         self.groups.insert(id, handle);
@@ -339,7 +341,7 @@ fn bucket_late(limit_ms: u64) -> BucketError {
 }
 
 /// Prompt, engine, seal: from an order to an event.
-async fn generate_and_seal(ports: Ports, order: GroupOrder) -> Event {
+async fn generate_and_seal(ports: Ports, order: GroupRequest) -> Event {
     let group = order.id.clone();
     match sealed_group(&ports, order).await {
         Ok(sealed) => Event::GroupReady { group, sealed: Box::new(sealed) },
@@ -347,12 +349,12 @@ async fn generate_and_seal(ports: Ports, order: GroupOrder) -> Event {
     }
 }
 
-async fn sealed_group(ports: &Ports, order: GroupOrder) -> Result<crate::seal::SealedGroup, EngineError> {
-    let GroupOrder { id, window, block, kept, seed } = order;
+async fn sealed_group(ports: &Ports, order: GroupRequest) -> Result<crate::seal::SealedGroup, EngineError> {
+    let GroupRequest { id, window, block, kept, seed } = order;
     let engine = &*ports.engine;
     let problem = Problem::canonical(&window.hotkey.to_ss58(), &window.block_hash, id.index);
     let wanted: Vec<u32> = (0..PROTOCOL.rollouts_per_group as u32).filter(|i| !kept.contains_key(i)).collect();
-    let request = GroupRequest {
+    let request = GenerateRequest {
         prompt: engine.tokenizer().encode(&prompt(&problem)),
         streams: wanted.iter().map(|&rollout| stream(seed, &id, rollout)).collect(),
         randomness: window.randomness.clone(),

@@ -1,7 +1,7 @@
-//! How records lie in a file that is only ever appended to, and how to tell a torn tail from damage.
+//! How records are in a file that is only ever appended to, and how to tell a torn tail from damage.
 //!
 //! A file is a header (magic, format version, checksum) and frames: mark, length, checksum of the payload, checksum of
-//! these three, payload. A frame is only ever begun after the one before was synced. So whatever is followed by a frame's
+//! these three, payload. A frame is only ever started after the one before was synced. So whatever is followed by a frame's
 //! head was whole once, and finding it broken is damage; only the last frame can be torn.
 
 use std::ops::Range;
@@ -23,7 +23,7 @@ pub struct FileKind {
     pub version: u32,
 }
 
-/// What lies in a file.
+/// What is in a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scan {
     /// Where each payload lies.
@@ -38,7 +38,7 @@ pub struct Scan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameDamage {
     /// The first bytes are those of something else.
-    #[error("it does not begin as such a file does")]
+    #[error("it does not start like such a file")]
     Magic,
     /// The header's checksum does not hold.
     #[error("its header is damaged")]
@@ -52,21 +52,21 @@ pub enum FrameDamage {
         supported: u32,
     },
     /// A frame that was whole once is not any more.
-    #[error("the record at byte {offset} is damaged, and others follow it")]
+    #[error("the record at byte {offset} is damaged, and intact ones follow it")]
     Record {
-        /// Where its frame begins.
+        /// Where its frame starts.
         offset: usize,
     },
 }
 
 impl FileKind {
-    /// The first bytes of every file.
+    /// Returns the first bytes of every file.
     pub fn header(&self) -> [u8; HEADER_BYTES] {
         header_of(&self.magic, self.version)
     }
 }
 
-/// A payload as it is written.
+/// Returns a payload as it is written.
 ///
 /// # Panics
 /// If the payload has 4 GiB or more; those above [`PAYLOAD_BYTES_MAX`] are never read back.
@@ -81,15 +81,15 @@ pub fn frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The version in a file's header, if it begins as such a file does.
+/// Returns the version in a file's header, if it starts as such a file does.
 pub fn version(magic: &[u8; 8], bytes: &[u8]) -> Option<u32> {
     bytes.starts_with(magic).then(|| word(bytes, 8)).flatten()
 }
 
-/// Find the whole frames of a file, and its torn tail if there is one.
+/// Finds the whole frames of a file, and its torn tail if there is one.
 ///
 /// # Errors
-/// [`FrameDamage`] where something is broken that a crash cannot have broken.
+/// [`FrameDamage`] if something is broken that a crash cannot have broken.
 pub fn scan(kind: &FileKind, bytes: &[u8]) -> Result<Scan, FrameDamage> {
     let mut scan = Scan { payloads: Vec::new(), whole_bytes: 0, torn_bytes: bytes.len() };
     if kind.header().starts_with(bytes) && bytes.len() < HEADER_BYTES {
@@ -128,7 +128,7 @@ fn check_header(kind: &FileKind, bytes: &[u8]) -> Result<(), FrameDamage> {
     }
 }
 
-/// The payload of the frame at `offset`, or nothing where the file ends or is torn.
+/// Returns the payload of the frame at `offset`, or nothing where the file ends or is torn.
 fn whole_frame(bytes: &[u8], offset: usize) -> Result<Option<Range<usize>>, FrameDamage> {
     let Some((length, checksum)) = head(&bytes[offset..]) else {
         let follows = (offset + 1..bytes.len()).any(|at| head(&bytes[at..]).is_some());
@@ -143,7 +143,7 @@ fn whole_frame(bytes: &[u8], offset: usize) -> Result<Option<Range<usize>>, Fram
     }
 }
 
-/// Length and checksum of the payload, if `bytes` begin with the head of a frame.
+/// Returns length and checksum of the payload, if `bytes` start with the head of a frame.
 fn head(bytes: &[u8]) -> Option<(usize, u32)> {
     let mine = bytes.starts_with(&MARK) && crc32fast::hash(bytes.get(..12)?) == word(bytes, 12)?;
     let length = word(bytes, 4)? as usize;

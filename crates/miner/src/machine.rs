@@ -48,7 +48,7 @@ use self::view::View;
 use self::window::Window;
 use crate::answers::{ChainError, Head, JournalError, JournalRecord, Now};
 
-pub use self::action::{Action, GroupOrder};
+pub use self::action::{Action, GroupRequest};
 pub use self::actions::Actions;
 pub use self::event::{Event, GroupId, JournalEntry, Timer};
 pub use self::receipt::{Area, Report, Trouble, WindowOutcome, WindowReceipt};

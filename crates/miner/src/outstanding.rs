@@ -2,7 +2,7 @@
 
 use crate::machine::{Action, Event};
 
-/// Questions without an answer, each with what whoever asks wants to remember of it.
+/// Questions without an answer, each with what anyone who asks wants to remember of it.
 #[derive(Debug, Clone)]
 pub struct Outstanding<T>(Vec<(T, Action)>);
 
@@ -24,8 +24,8 @@ impl<T> Default for Outstanding<T> {
 }
 
 impl<T> Outstanding<T> {
-    /// An event arrived.
-    pub fn told(&mut self, event: &Event) -> Relation<T> {
+    /// Returns an event arrived.
+    pub fn on_event(&mut self, event: &Event) -> Relation<T> {
         if matches!(event, Event::Started(_) | Event::Shutdown) {
             return Relation::Spontaneous;
         }
@@ -58,7 +58,7 @@ impl<T> Outstanding<T> {
         self.0.push((tag, action.clone()));
     }
 
-    /// The open questions, oldest first.
+    /// Returns the open questions, oldest first.
     pub fn open(&self) -> impl Iterator<Item = &(T, Action)> {
         self.0.iter()
     }
@@ -99,11 +99,11 @@ mod tests {
             outstanding.asked(&Action::ReadBlockHash(block), tag);
         }
         let read = |block| Event::BlockHashRead { block, result: Ok(None) };
-        assert_eq!(outstanding.told(&read(60)), Relation::Answers(2, Action::ReadBlockHash(60)));
-        assert_eq!(outstanding.told(&read(30)), Relation::Answers(1, Action::ReadBlockHash(30)));
-        assert_eq!(outstanding.told(&read(60)), Relation::Unasked);
-        assert_eq!(outstanding.told(&Event::HeadMoved(Head { number: 1 })), Relation::Unasked);
-        assert_eq!(outstanding.told(&Event::Shutdown), Relation::Spontaneous);
+        assert_eq!(outstanding.on_event(&read(60)), Relation::Answers(2, Action::ReadBlockHash(60)));
+        assert_eq!(outstanding.on_event(&read(30)), Relation::Answers(1, Action::ReadBlockHash(30)));
+        assert_eq!(outstanding.on_event(&read(60)), Relation::Unasked);
+        assert_eq!(outstanding.on_event(&Event::HeadMoved(Head { number: 1 })), Relation::Unasked);
+        assert_eq!(outstanding.on_event(&Event::Shutdown), Relation::Spontaneous);
         assert_eq!(outstanding.open().count(), 1);
     }
 
@@ -113,9 +113,9 @@ mod tests {
         let set = |at_ms| Action::SetTimer { timer: Timer::Retry, at_ms };
         outstanding.asked(&set(5), 1);
         outstanding.asked(&set(9), 2);
-        assert_eq!(outstanding.told(&Event::TimerFired(Timer::Retry)), Relation::Answers(2, set(9)));
+        assert_eq!(outstanding.on_event(&Event::TimerFired(Timer::Retry)), Relation::Answers(2, set(9)));
         outstanding.asked(&set(11), 3);
         outstanding.asked(&Action::ClearTimer(Timer::Retry), 4);
-        assert_eq!(outstanding.told(&Event::TimerFired(Timer::Retry)), Relation::Unasked);
+        assert_eq!(outstanding.on_event(&Event::TimerFired(Timer::Retry)), Relation::Unasked);
     }
 }

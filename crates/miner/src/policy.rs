@@ -19,7 +19,7 @@ pub enum UploadPolicy {
 pub type Solutions<'a> = [Vec<&'a [bool]>];
 
 impl UploadPolicy {
-    /// How many groups from 0 to upload.
+    /// Returns how many groups from 0 to upload.
     pub fn choose(self, groups: &Solutions<'_>, rollouts_per_group: usize) -> usize {
         match self {
             Self::All => groups.len(),
@@ -30,7 +30,7 @@ impl UploadPolicy {
 
 /// Expected number of distinct solutions that a validator finds in the first `length` groups.
 ///
-/// A validator draws its groups uniformly without replacement, so a solution that stands in k of g groups is missed by a
+/// A validator draws its groups uniformly without replacement, so a solution that is in k of g groups is missed by a
 /// draw of c with probability C(g − k, c) / C(g, c).
 pub fn expected_unique(groups: &Solutions<'_>, rollouts_per_group: usize) -> f64 {
     let mut groups_with: BTreeMap<&[bool], usize> = BTreeMap::new();
@@ -46,7 +46,7 @@ pub fn expected_unique(groups: &Solutions<'_>, rollouts_per_group: usize) -> f64
     groups_with.values().map(|&with| 1.0 - miss_probability(groups.len(), with, checked)).sum()
 }
 
-/// The best of the lengths at which all groups are checked, or one more than for a shorter file; or all.
+/// Returns the best of the lengths at which all groups are checked, or one more than for a shorter file; or all.
 fn best_prefix(groups: &Solutions<'_>, rollouts_per_group: usize) -> usize {
     let mut best = (0, 0.0);
     for length in candidates(groups.len(), rollouts_per_group) {
@@ -59,12 +59,12 @@ fn best_prefix(groups: &Solutions<'_>, rollouts_per_group: usize) -> usize {
     best.0
 }
 
-/// Whether one expectation is above another by more than rounding.
+/// Returns whether one expectation is above another by more than rounding.
 pub(crate) fn is_more(a: f64, b: f64) -> bool {
     a > b + 1e-9
 }
 
-/// The lengths that are considered where so many groups are clean, ascending.
+/// Returns the lengths that are considered where so many groups are clean, ascending.
 pub fn candidates(available: usize, rollouts_per_group: usize) -> Vec<usize> {
     let checked = |length: usize| groups_checked(length, length * rollouts_per_group);
     let all_checked = (1..=available).take_while(|&length| checked(length) == length);

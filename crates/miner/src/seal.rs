@@ -21,10 +21,10 @@ pub struct SealedGroup {
     pub findings: Vec<OwnFinding>,
 }
 
-/// Assemble, sign and check one group.
+/// Assembles, sign and checks one group.
 ///
 /// # Errors
-/// [`AssembleError`] where the rollouts do not make a group.
+/// [`AssembleError`] if the rollouts do not make a group.
 pub fn seal(
     window: &WindowContext,
     origin: GroupOrigin,

@@ -1,4 +1,4 @@
-//! Progress bars on a terminal that may go away; a bar that cannot be drawn is no error.
+//! Progress bars on a terminal that may go away; a bar that cannot be drawn is not an error.
 
 use std::io::{self, IsTerminal};
 
@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget, TermLike};
 /// How often bars are drawn at most.
 const DRAWINGS_PER_S: u8 = 20;
 
-/// Returns bars on standard error, hidden if it is no terminal or `are_wanted` is false.
+/// Returns bars on standard error, hidden if it is not a terminal or `are_wanted` is false.
 pub fn bars(are_wanted: bool) -> MultiProgress {
     let is_shown = are_wanted && io::stderr().is_terminal();
     let target = match is_shown {

@@ -1,6 +1,6 @@
 //! The contract with programs: each JSON object names the schema that it keeps to.
 //!
-//! A schema lies in `docs/schemas` under its name. A field may be added within a version; one that goes, or changes its
+//! A schema is in `docs/schemas` under its name. A field may be added within a version; one that goes, or changes its
 //! meaning, makes a new one.
 
 use serde_json::Value;
@@ -58,7 +58,7 @@ impl Schema {
         Self::Why,
     ];
 
-    /// Name and version: `docs/schemas/NAME.json` has the schema.
+    /// Names and version: `docs/schemas/NAME.json` has the schema.
     pub const fn id(self) -> &'static str {
         match self {
             Self::Bench => "bench.v1",
@@ -82,7 +82,7 @@ impl Schema {
         }
     }
 
-    /// The object with its schema's name in it.
+    /// Returns the object with its schema's name in it.
     pub fn stamp(self, mut object: Value) -> Value {
         object["schema"] = self.id().into();
         object

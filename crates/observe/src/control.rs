@@ -1,6 +1,6 @@
 //! How a running miner is asked how it is, and asked to stop: a socket in its data folder that only its owner may use.
 //!
-//! A request is a JSON object on a line, and so is its answer. The miner's thread only ever writes to memory; whoever asks,
+//! A request is a JSON object on a line, and so is its answer. The miner's thread only ever writes to memory; anyone who asks,
 //! however slowly, waits for the socket's own thread.
 
 mod board;
@@ -17,7 +17,7 @@ pub use self::board::{Board, Identity, Sampler};
 pub use self::client::{Asking, ControlError};
 pub use self::socket::{Control, SocketError};
 pub use self::status::{
-    EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
+    EndpointStatus, HeadStatus, HealthStatus, MinerStatus, Speeds, Stopping, TroubleStatus, UploadStatus, WindowStatus,
 };
 
 const PREFIX: &str = "control-";
@@ -33,11 +33,11 @@ pub enum Request {
     Status,
     /// Upload what is clean, and end.
     Stop,
-    /// Go on to the end of the window, and end after its upload.
+    /// Continue to the end of the window, and end after its upload.
     StopAfterWindow,
 }
 
-/// Where the miner of a hotkey listens.
+/// Returns where the miner of a hotkey listens.
 pub fn socket_path(data_folder: &Path, hotkey: Hotkey) -> PathBuf {
     let address = hotkey.to_ss58();
     data_folder.join(format!("{PREFIX}{}{ENDING}", &address[..HOTKEY_CHARS]))

@@ -84,7 +84,7 @@ impl HealthSnapshot {
         let deaf = self.deaf_ms.map(|ms| {
             format!("no new block for {} s although the chain's nodes answer: run `grail doctor`", seconds(ms))
         });
-        let silent = self.silent_ms.map(|ms| format!("no event for {} s: the event loop stands still", seconds(ms)));
+        let silent = self.silent_ms.map(|ms| format!("no event for {} s: the event loop is stuck", seconds(ms)));
         let engine = self.has(HealthIssue::Engine).then(|| HealthIssue::Engine.to_string());
         [deaf, silent, engine].into_iter().flatten().collect()
     }
@@ -101,7 +101,7 @@ impl HealthSnapshot {
         if self.head_age_ms.is_none() {
             found.push("no block has arrived yet".to_owned());
         } else if !self.has_clean_group {
-            found.push("no group is clean yet; the first window to begin brings one".to_owned());
+            found.push("no group is clean yet; the first window to start brings one".to_owned());
         }
         found
     }

@@ -17,11 +17,11 @@
 mod bars;
 pub mod contract;
 pub mod control;
-mod endpoint;
 mod exposition;
 pub mod health;
 mod log;
 mod metrics;
+mod metrics_server;
 mod progress;
 mod receipts;
 mod shared;
@@ -41,12 +41,12 @@ use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
 pub use bars::bars;
-pub use endpoint::{Endpoint, EndpointError};
 pub use exposition::TextFormat;
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
-pub use metrics::engine::{CardMemory, EngineMeter, MemoryProbe};
+pub use metrics::engine::{EngineMeter, GpuMemory, MemoryProbe};
 pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
+pub use metrics_server::{MetricsServer, MetricsServerError};
 pub use progress::Progress;
 pub(crate) use receipts::outcome_name;
 pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line};

@@ -25,7 +25,7 @@ use self::repeats::{Over, Repeats};
 pub use self::samples::Samples;
 use super::receipts::{outcome_name, receipt_line};
 use grail_config::LogFormat;
-use grail_terminal::{may_colour, printable, printable_start};
+use grail_terminal::{may_color, printable, printable_start};
 
 /// The target of receipts, which standard output has already.
 const RECEIPT: &str = "grail::receipt";
@@ -73,7 +73,7 @@ pub fn start_logging(verbosity: Verbosity, format: LogFormat, loki: Option<Loki>
             entry::MESSAGE => writer.write_str(&printable_start(&format!("{value:?}"), entry::TEXT_MAX)),
             _ => Ok(()),
         });
-        let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(may_colour(&io::stderr()));
+        let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(may_color(&io::stderr()));
         lines.fmt_fields(message).with_writer(stderr.clone()).with_filter(here.clone())
     });
     let json = (format == LogFormat::Json).then(|| JsonLines(stderr).with_filter(here));
@@ -119,7 +119,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// The text of a failure, with how many like it were left out since the last one; none if it is left out itself.
+    /// Returns the text of a failure, with how many like it were left out since the last one; none if it is left out
+    /// itself.
     fn failed(&mut self, now: Now, area: Area, text: &str) -> Option<String> {
         let untold = self.repeats.failed(now.monotonic_ms, area, text)?;
         let left_out = match untold {
@@ -149,7 +150,7 @@ impl Observer for Log {
                 tracing::info!(
                     window,
                     with_beacon = true,
-                    "window {window}: begun, randomness from block hash and beacon"
+                    "window {window}: started, randomness from block hash and beacon"
                 );
             }
             Report::WindowOpened { window_start: window, with_beacon: false } => {
@@ -158,7 +159,7 @@ impl Observer for Log {
                 tracing::info!(
                     window,
                     with_beacon = false,
-                    "window {window}: begun, randomness from the block hash alone ({count} so far)"
+                    "window {window}: started, randomness from the block hash alone ({count} so far)"
                 );
             }
             Report::GroupClean { window_start: window, index: group, clean_prefix, successes } => tracing::info!(

@@ -91,7 +91,7 @@ impl Handles {
             failed_uploads: on.plain("mining_failed_uploads", "Windows that were lost although groups were clean"),
             empty_windows: on.plain("mining_empty_windows", "Windows in which nothing was ready in time"),
             windows: on.plain("windows", "Windows by outcome, as their receipts say it"),
-            trouble: on.plain("trouble", "Failures that were tried again or done without, by area"),
+            trouble: on.plain("trouble", "Failures that were retried or done without, by area"),
             rejections: on.plain("self_check_rejections", "Rollouts that the self-check rejected, by check and reason"),
             rollouts_per_second: on
                 .gauge("mining_rollouts_per_second", "Clean rollouts per second of the current window"),
@@ -136,7 +136,7 @@ impl Registering<'_> {
         self.kept(name, help, M::default())
     }
 
-    /// A gauge that is not a number until it is known.
+    /// Returns a gauge that is not a number until it is known.
     fn gauge(&mut self, name: &str, help: &str) -> Gauge {
         self.kept(name, help, unknown())
     }
@@ -226,12 +226,13 @@ impl Metrics {
     }
 }
 
-/// A reward above the least one, rounded, so that one that equals a bound counts below it and none is below zero.
+/// Returns a reward above the least one, rounded, so that one that equals a bound counts below it and none is below
+/// zero.
 fn shifted(reward: f64) -> f64 {
     ((reward - REWARD_BOUNDS.0).max(0.0) * 1e9).round() / 1e9
 }
 
-/// One number as a share of another; not a number where there is nothing to share.
+/// Returns one number as a share of another; not a number where there is nothing to share.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { f64::NAN }
 }
@@ -320,7 +321,7 @@ impl Exposition {
         }
     }
 
-    /// Tell of the engine, too.
+    /// Reports of the engine, too.
     pub fn show_engine(&mut self, meter: EngineMeter) {
         self.engine = Some(EngineMetrics::register(&mut self.registry, meter));
     }
@@ -334,10 +335,10 @@ impl Exposition {
         &self.dropped
     }
 
-    /// The text of this moment.
+    /// Returns the text of this moment.
     ///
     /// # Errors
-    /// Where a metric cannot be written as text, which a metric of these kinds always can.
+    /// If a metric cannot be written as text, which a metric of these kinds always can.
     pub fn render_as(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
         let text = self.render()?;
         Ok(match format {

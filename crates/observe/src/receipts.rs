@@ -50,7 +50,7 @@ pub struct Receipts {
 }
 
 impl ReadFrom {
-    /// The address of a window's object.
+    /// Returns the address of a window's object.
     fn object(&self, window_start: u64) -> String {
         format!("{}/{}", self.url, object_key(&self.hotkey, window_start))
     }
@@ -60,7 +60,7 @@ impl Receipts {
     /// Receipts on standard output, around whatever `bars` draw, and in `receipts.jsonl` in this folder.
     ///
     /// # Errors
-    /// [`FolderError`] where the file cannot be opened.
+    /// [`FolderError`] if the file cannot be opened.
     pub fn new(
         format: ReceiptFormat,
         data_folder: &Path,
@@ -74,7 +74,7 @@ impl Receipts {
         Ok(Self { format, read_from, bars: bars.clone(), path, file, state, interrupted: None })
     }
 
-    /// Gives the current window a receipt that says that a defect ended the miner. The next start goes on with the window and
+    /// Gives the current window a receipt that says that a defect ended the miner. The next start continues with the window and
     /// gives it another receipt.
     pub fn interrupted(&mut self, now: Now, why: &str) {
         let state = self.state.read();
@@ -95,7 +95,7 @@ impl Receipts {
         self.give(record.to_string(), line);
     }
 
-    /// Keep a receipt, and show it.
+    /// Keeps a receipt, and shows it.
     fn give(&mut self, record: String, line: String) {
         let record = escaped(&record);
         self.keep(&record);
@@ -183,7 +183,7 @@ pub const INTERRUPTED: &str = "interrupted";
 pub(super) const OUTCOMES: [&str; 6] =
     ["uploaded", "kept_back", "nothing_ready", "not_registered", "reorganised", "lost"];
 
-/// An outcome's name in records and metrics.
+/// Returns an outcome's name in records and metrics.
 pub(crate) const fn outcome_name(outcome: &WindowOutcome) -> &'static str {
     match outcome {
         WindowOutcome::Uploaded => OUTCOMES[0],

@@ -54,7 +54,7 @@ impl SharedState {
 }
 
 impl Reading<'_> {
-    /// Returns the event loop's monotonic time now, also if the loop stands still.
+    /// Returns the event loop's monotonic time now, also if the loop is stuck.
     pub(crate) fn now_ms(&self) -> u64 {
         self.0.now_ms.saturating_add(u64::try_from(self.0.at.elapsed().as_millis()).unwrap_or(u64::MAX))
     }

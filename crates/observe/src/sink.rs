@@ -27,7 +27,7 @@ impl Default for Dropped {
 }
 
 impl Dropped {
-    /// The counter of one sink.
+    /// Returns the counter of one sink.
     pub fn of(&self, sink: &'static str) -> Counter {
         self.0.get_or_create_owned(&[("sink", sink)])
     }
@@ -88,14 +88,14 @@ impl SinkWorker {
     /// Stops all workers, and waits at most 10 seconds until they have delivered what is left.
     pub fn finish_all(workers: Vec<Self>) {
         let end = Instant::now() + LAST_WORDS;
-        let told: Vec<Receiver<()>> = workers
+        let finished: Vec<Receiver<()>> = workers
             .into_iter()
             .map(|Self { stop, done }| {
                 let _ = stop.send(());
                 done
             })
             .collect();
-        for done in told {
+        for done in finished {
             // Nothing is ever sent: the thread's end closes the channel.
             let _ = done.recv_timeout(end.saturating_duration_since(Instant::now()));
         }
@@ -115,7 +115,7 @@ impl Backoff {
         Self { first, longest, next: first }
     }
 
-    /// How long to wait after one more failure.
+    /// Returns how long to wait after one more failure.
     pub(super) fn after_failure(&mut self) -> Duration {
         let pause = self.next;
         self.next = (2 * pause).min(self.longest);

@@ -1,4 +1,4 @@
-//! Every sink of a miner: begun one by one, ended together.
+//! Every sink of a miner: started one by one, ended together.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::watchtower::{WatchtowerError, start_watchtower};
 use crate::SharedState;
 use grail_config::{AlertsConfig, LokiConfig, WandbConfig};
 
-/// The sinks that were begun, and what all of them dropped.
+/// The sinks that were started, and what all of them dropped.
 #[derive(Debug, Default)]
 pub struct Sinks {
     dropped: Dropped,
@@ -23,7 +23,7 @@ pub struct Sinks {
 }
 
 impl Sinks {
-    /// What sinks drop.
+    /// Returns what sinks drop.
     pub fn dropped(&self) -> &Dropped {
         &self.dropped
     }
@@ -39,18 +39,18 @@ impl Sinks {
         Ok(Some(loki))
     }
 
-    /// Weights & Biases; rows are to be offered to what comes back.
+    /// Returns weights & Biases; rows are to be offered to what comes back.
     ///
     /// # Errors
     /// [`WandbError`].
     pub fn wandb(
         &mut self,
         config: &WandbConfig,
-        told: BTreeMap<String, Value>,
+        settings: BTreeMap<String, Value>,
         data_folder: &Path,
         unix_ms: fn() -> u64,
     ) -> Result<SinkSender<Row>, WandbError> {
-        let (rows, worker) = start_wandb(config, told, data_folder, &self.dropped, WandbLimits::LIVE, unix_ms)?;
+        let (rows, worker) = start_wandb(config, settings, data_folder, &self.dropped, WandbLimits::LIVE, unix_ms)?;
         self.workers.push(worker);
         Ok(rows)
     }

@@ -51,7 +51,7 @@ pub struct MinerState {
     is_registered: Option<bool>,
     is_weighted: Option<bool>,
     is_stopping: bool,
-    /// When the current window's last upload must begin; none once it has.
+    /// When the current window's last upload must start; none once it has.
     pub deadline_ms: Option<u64>,
     in_flight: BTreeSet<GroupId>,
     /// Since when groups are in flight without one coming out.
@@ -143,7 +143,7 @@ impl MinerState {
         self.head = Some((number, now.monotonic_ms));
         self.is_deaf = false;
         let start = window_start(number);
-        // A miner that stops begins no window; the last one stays until the process ends.
+        // A miner that stops starts no window; the last one stays until the process ends.
         if !self.is_stopping && self.window != Some(start) {
             self.window = Some(start);
             self.window_mut(start).begun_ms.get_or_insert(now.monotonic_ms);
@@ -224,7 +224,7 @@ impl MinerState {
         self.windows.entry(start).or_default()
     }
 
-    /// Forgets windows that have their receipt. This happens an event later, so that whoever shows the receipt can still
+    /// Forgets windows that have their receipt. This happens an event later, so that anyone who shows the receipt can still
     /// read them; the current window stays until there is another one.
     fn forget_ended(&mut self) {
         let (ended, current) = (self.ended, self.window);
@@ -280,7 +280,7 @@ impl MinerState {
                 self.has_clean_group = true;
                 let window = self.window_mut(*window_start);
                 window.last_clean_ms = Some(now_ms);
-                // A recording that begins later does not show the group.
+                // A recording that starts later does not show the group.
                 if let Some(group) = window.groups.get_mut(index) {
                     group.is_clean = true;
                 }

@@ -67,17 +67,17 @@ pub enum WandbError {
     #[error(transparent)]
     Client(#[from] HttpClientError),
     /// No thread.
-    #[error("the thread for Weights & Biases cannot be started ({0}); the system gives no more threads")]
+    #[error("cannot start the thread for Weights & Biases ({0}); the operating system refuses more threads")]
     Thread(io::Error),
 }
 
-/// Begin a run. `told` is what the miner was set to; `unix_ms` gives the time in milliseconds since 1970.
+/// Starts a run. `settings` is what the miner was set to; `unix_ms` gives the time in milliseconds since 1970.
 ///
 /// # Errors
 /// [`WandbError`], with what to do.
 pub fn start_wandb(
     config: &WandbConfig,
-    told: BTreeMap<String, Value>,
+    settings: BTreeMap<String, Value>,
     data_folder: &Path,
     dropped: &Dropped,
     limits: WandbLimits,
@@ -89,7 +89,7 @@ pub fn start_wandb(
         move |why| WandbError::Folder { path, why }
     };
     std::fs::create_dir_all(&state).map_err(failed(&state))?;
-    let run = Run::begin(config, told, &state, unix_ms()).map_err(failed(&state))?;
+    let run = Run::begin(config, settings, &state, unix_ms()).map_err(failed(&state))?;
     let dropped = dropped.of("wandb");
     let (sender, inbox) = SinkSender::new(WAITING_MAX, dropped.clone());
     let worker = if config.offline {
@@ -123,7 +123,7 @@ pub fn start_wandb(
     Ok((sender, worker.map_err(WandbError::Thread)?))
 }
 
-/// Rows into the file until the process ends.
+/// Returns rows into the file until the process ends.
 async fn write(mut file: RunFile, mut inbox: Receiver<Row>, mut stop: Stop, dropped: Counter, unix_ms: fn() -> u64) {
     let mut is_failing = false;
     let mut append = |file: &mut RunFile, row: &Row| match file.append_row(row) {
@@ -148,6 +148,6 @@ async fn write(mut file: RunFile, mut inbox: Receiver<Row>, mut stop: Stop, drop
         append(&mut file, &row);
     }
     if let Err(error) = file.end(unix_ms()) {
-        tracing::warn!("{} cannot be ended ({error}); `wandb sync` sends it all the same", file.path().display());
+        tracing::warn!("{} cannot be ended ({error}); `wandb sync` sends it anyway", file.path().display());
     }
 }

@@ -1,4 +1,4 @@
-//! A watchdog for the one thing that nothing inside the event loop can notice: that the loop itself stands still.
+//! A watchdog for the one thing that nothing inside the event loop can notice: that the loop itself is stuck.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -30,12 +30,12 @@ impl Observer for Pulse {
 pub struct Watchdog;
 
 impl Watchdog {
-    /// Call `stalled` once, as soon as `pulse` has stood still for `patience`; until then look every `patience / 16`.
+    /// Calls `stalled` once, as soon as `pulse` has stood still for `patience`; until then look every `patience / 16`.
     ///
-    /// Heads and failures to get one are events, so a pulse that stands still means a loop that does.
+    /// Heads and failures to get one are events, so a pulse that is stuck means a loop that does.
     ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// If the system gives no thread.
     pub fn start(pulse: &Pulse, patience: Duration, stalled: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let events = pulse.0.clone();
         std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
@@ -66,18 +66,18 @@ mod tests {
     #[test]
     fn only_a_pulse_that_stands_still_is_told() {
         let (mut beating, still) = (Pulse::default(), Pulse::default());
-        let (told, stalled) = mpsc::channel();
+        let (notices, stalled) = mpsc::channel();
         let patience = Duration::from_millis(160);
         for (pulse, name) in [(&beating, "beating"), (&still, "still")] {
-            let told = told.clone();
-            Watchdog::start(pulse, patience, move || told.send(name).expect("the test listens")).unwrap();
+            let notices = notices.clone();
+            Watchdog::start(pulse, patience, move || notices.send(name).expect("the test listens")).unwrap();
         }
         let end = Instant::now() + 20 * patience;
         let first = loop {
             beating.event(Now::default(), &Event::Shutdown);
             match stalled.recv_timeout(patience / 32) {
                 Ok(name) => break name,
-                Err(_) => assert!(Instant::now() < end, "nobody was told"),
+                Err(_) => assert!(Instant::now() < end, "no notice came"),
             }
         };
         assert_eq!(first, "still");

@@ -18,14 +18,14 @@ pub use self::rules::{Alarm, AlertRules, Notice};
 use self::channels::channels;
 use super::sink::{Dropped, SinkSender, SinkWorker, Stop};
 use crate::SharedState;
-use grail_config::{AlertsConfig, Endpoint};
+use grail_config::{AlertsConfig, EndpointUrl};
 use grail_http::{HttpClientError, http_client_without_pool};
 
 /// Notices that wait for one service.
 const WAITING_MAX: usize = 64;
 const CONNECT_MS: u64 = 5_000;
 const REQUEST_MS: u64 = 10_000;
-/// It is looked once in a block, and never more often or more seldom than this.
+/// It is looked once in a block, and never more often or more rarely than this.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
@@ -36,11 +36,11 @@ pub enum WatchtowerError {
     #[error(transparent)]
     Client(#[from] HttpClientError),
     /// No thread.
-    #[error("the watchtower's threads cannot be started ({0}); the system gives no more threads")]
+    #[error("cannot start the threads that send alerts ({0}); the operating system refuses more threads")]
     Thread(#[from] io::Error),
 }
 
-/// Watch from now on. `miner` names it in what is told.
+/// Watch from now on. `miner` names it in the notices.
 ///
 /// # Errors
 /// [`WatchtowerError`], with what to do.
@@ -89,7 +89,7 @@ impl Watch {
             for notice in self.rules.look(now_ms, &self.state.health(), disk_free) {
                 let time = httpdate::fmt_http_date(SystemTime::now());
                 let text = format!("grail {}: {notice} [{time}]", self.miner);
-                tracing::info!("told: {notice}");
+                tracing::info!("sent: {notice}");
                 self.senders.iter().for_each(|sender| sender.offer(text.clone()));
             }
             tokio::select! {
@@ -100,15 +100,15 @@ impl Watch {
     }
 }
 
-/// Fetch an address for as long as the event loop goes on and the engine finishes groups, as `/healthz` says.
-async fn ping(client: Client, url: Endpoint, interval: Duration, state: SharedState, mut stop: Stop) {
+/// Fetches an address for as long as the event loop continues and the engine finishes groups, as `/healthz` says.
+async fn ping(client: Client, url: EndpointUrl, interval: Duration, state: SharedState, mut stop: Stop) {
     let mut is_failing = false;
     loop {
         if state.health().restart_reasons().is_empty() {
             let answer = client.get(url.expose()).send().await;
             let came = answer.is_ok_and(|answer| answer.status().is_success());
             if !came && !std::mem::replace(&mut is_failing, true) {
-                tracing::warn!("{url} takes no ping; check GRAIL_ALERT_PING_URL, mining goes on");
+                tracing::warn!("{url} takes no ping; check GRAIL_ALERT_PING_URL, mining continues");
             }
             is_failing &= !came;
         }

@@ -121,14 +121,14 @@ fn journal(sources: &Sources<'_>, missing: &mut Vec<String>) -> Vec<Value> {
         missing.push(error.to_string());
         Vec::new()
     });
-    let told = |record| match record {
+    let line_of = |record| match record {
         JournalRecord::Group { window_start, rollouts } => {
             let index = rollouts.first().map(|rollout| rollout.rollout_group);
             json!({ "Group": { "window_start": window_start, "index": index, "rollouts": rollouts.len() } })
         }
         other => json!(other),
     };
-    records.into_iter().map(told).collect()
+    records.into_iter().map(line_of).collect()
 }
 
 fn log_end(path: &Path) -> anyhow::Result<String> {

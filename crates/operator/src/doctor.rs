@@ -1,6 +1,5 @@
 //! Every prerequisite of mining, each measured, judged and given its remedy; `grail mine` asks the same before it starts.
 
-mod aside;
 mod beacon;
 mod bucket;
 mod chain;
@@ -14,6 +13,7 @@ mod page;
 mod passing;
 mod proxy;
 mod wallet;
+mod with_timeout;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -21,10 +21,10 @@ use std::time::Duration;
 
 use grail_config::{ConfigErrors, EnvFileError, MinerConfig};
 use grail_live::beacon::DrandRelays;
+use grail_live::device::DeviceSet;
 use grail_wallet::{HotkeyWallet, WalletError};
 
-pub use self::check::{Check, Hindrance, Obstacle, Status};
-pub use self::gpu::Device;
+pub use self::check::{Check, CheckStatus, Hindrance, Obstacle};
 pub use self::page::{document, page};
 pub use self::passing::{env_file_passes, passes, wallet_passes};
 
@@ -39,11 +39,9 @@ pub struct Subject<'a> {
     pub wallet: Option<Result<Rc<HotkeyWallet>, &'a WalletError>>,
     /// The beacon's relays; none where the block hash alone is the randomness.
     pub beacon: Option<&'a DrandRelays>,
-    /// What is to generate.
-    pub device: Device,
-    /// Numbers of the CUDA devices.
-    pub devices: &'a [usize],
-    /// A folder, the hub id of a model in `hub_cache`, or `rehearsal`; the configured model where there is none.
+    /// The devices that generate.
+    pub device: &'a DeviceSet,
+    /// A folder, the hub id of a model in `hub_cache`, or `toy`; the configured model where there is none.
     pub model: Option<&'a str>,
     /// Where the Hugging Face hub keeps models.
     pub hub_cache: Option<&'a Path>,
@@ -99,7 +97,7 @@ pub struct Examination {
 impl Examination {
     /// What must be mended.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
-        self.checks.iter().filter(|check| check.status == Status::Failure)
+        self.checks.iter().filter(|check| check.status == CheckStatus::Failure)
     }
 
     /// What only the operator can fix: mining must not start.
@@ -119,7 +117,7 @@ impl Examination {
     }
 
     /// How many checks ended so.
-    pub fn count(&self, status: Status) -> usize {
+    pub fn count(&self, status: CheckStatus) -> usize {
         self.checks.iter().filter(|check| check.status == status).count()
     }
 }

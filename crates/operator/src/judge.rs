@@ -1,10 +1,10 @@
-//! A window file before our own verifier, with the model on the processor or on a card.
+//! A window file before our own verifier, with the model on the processor or on a GPU.
 
 use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::bail;
-use grail_cuda::TorchProfile;
+use grail_cuda::TorchNumerics;
 use grail_engine::CpuEngine;
 use grail_protocol::generation::{ModelLimits, ProofModel};
 use grail_protocol::python_json::Value;
@@ -18,10 +18,10 @@ use grail_live::device::DeviceChoice;
 pub struct Judging<'a> {
     /// Where.
     pub device: DeviceChoice,
-    /// The model: a folder, or `rehearsal`; on a card also a hub id.
+    /// The model: a folder, or `toy`; on a GPU also a hub id.
     pub model: &'a str,
-    /// Whose bits, on a card.
-    pub profile: TorchProfile,
+    /// Whose bits, on a GPU.
+    pub numerics: TorchNumerics,
 }
 
 /// Judge a window file; `facts` are what a validator knows, given the model's limits.
@@ -37,14 +37,14 @@ pub fn judge(
     match judging.device {
         DeviceChoice::Cpu => {
             let model: Rc<dyn ProofModel> = Rc::new(match judging.model {
-                "rehearsal" => CpuEngine::rehearsal()?,
+                "toy" => CpuEngine::toy()?,
                 folder => CpuEngine::from_folder(Path::new(folder))?,
             });
             let facts = facts(model.limits())?;
             Ok(verify_value(document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope))
         }
         DeviceChoice::Cuda(ordinal) => {
-            let prover = DeviceProver::open(judging.model, ordinal, judging.profile)?;
+            let prover = DeviceProver::open(judging.model, ordinal, judging.numerics)?;
             let Some(tokenizer) = prover.tokenizer() else {
                 bail!("the model {} has no tokenizer, and prompts are text; use a folder or a hub id", judging.model);
             };

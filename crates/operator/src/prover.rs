@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use grail_cuda::driver::{Queue, Urgency};
+use grail_cuda::driver::{Priority, Stream};
 use grail_cuda::weights::{ExactWeights, Model};
-use grail_cuda::{CudaEngineError, ProofPlan, Prover, TorchProfile};
+use grail_cuda::{CudaEngineError, ProofPlan, Prover, TorchNumerics};
 use grail_engine::HfTokenizer;
 use grail_protocol::generation::{ModelLimits, ProofPass};
 use grail_verify::{Recompute, RecomputeError};
@@ -22,16 +22,16 @@ pub struct DeviceProver {
 }
 
 impl DeviceProver {
-    /// Bring a model (`rehearsal`, a folder, `synthetic:qwen3-4b:SEED`, or a hub id) onto CUDA device `ordinal`.
+    /// Bring a model (`toy`, a folder, `synthetic:qwen3-4b:SEED`, or a hub id) onto CUDA device `ordinal`.
     ///
     /// # Errors
     /// Where the model cannot be had, or the device cannot run it.
-    pub fn open(model: &str, ordinal: usize, profile: TorchProfile) -> anyhow::Result<Self> {
+    pub fn open(model: &str, ordinal: usize, numerics: TorchNumerics) -> anyhow::Result<Self> {
         let (device, kernels) = device::open(ordinal)?;
         let kernels = Rc::new(kernels);
         let mut model = Model::open(&local_name(model)?)?;
-        let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
-        let weights = Arc::new(ExactWeights::load(&model.config, &queue, &mut *model.tensors)?);
+        let stream = Stream::new(&device, kernels.clone(), Priority::Normal)?;
+        let weights = Arc::new(ExactWeights::load(&model.config, &stream, &mut *model.tensors)?);
         let own_eos = model.tokenizer.as_ref().and_then(HfTokenizer::eos_token);
         let eos_token = own_eos.or(model.config.eos_token).unwrap_or_default();
         let limits = ModelLimits {
@@ -39,7 +39,7 @@ impl DeviceProver {
             context_tokens_max: model.config.context_tokens_max,
             eos_token,
         };
-        let prover = Prover::new(&device, kernels, weights, profile, ProofPlan::default(), eos_token)?;
+        let prover = Prover::new(&device, kernels, weights, numerics, ProofPlan::default(), eos_token)?;
         Ok(Self { prover: RefCell::new(prover), limits, tokenizer: model.tokenizer })
     }
 

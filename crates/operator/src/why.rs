@@ -105,8 +105,8 @@ impl JournalFacts {
             }
         }
         let further = counted.len().saturating_sub(REASONS_MAX);
-        let told = counted.iter().take(REASONS_MAX).map(|(why, times)| format!("{times} × {why}"));
-        told.chain((further > 0).then(|| format!("{further} other reasons"))).collect()
+        let reasons = counted.iter().take(REASONS_MAX).map(|(why, times)| format!("{times} × {why}"));
+        reasons.chain((further > 0).then(|| format!("{further} other reasons"))).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 pub struct Answer {
     /// The first n bits of the answer, padded with false to n; empty where the answer text is empty.
     pub assignment: Vec<bool>,
-    /// What stands between the tags used; empty without an answer.
+    /// What is between the tags used; empty without an answer.
     pub text: String,
     /// Whether a closed thinking block was found.
     pub has_thinking: bool,
@@ -45,7 +45,7 @@ const THINKING_OPEN: &str = "<start_working_out>";
 const THINKING_CLOSE: &str = "</end_working_out>";
 
 impl Answer {
-    /// Read the answer to a problem of `num_vars` variables from a completion's text.
+    /// Reads the answer to a problem of `num_vars` variables from a completion's text.
     pub fn parse(completion: &str, num_vars: usize) -> Self {
         let text: Vec<char> = completion.chars().collect();
         let thinking_end = span(&text, 0, THINKING_OPEN, THINKING_CLOSE).map(|span| span.after);
@@ -69,12 +69,12 @@ impl Answer {
         }
     }
 
-    /// How many clauses of `problem` hold; 0 where nothing was answered.
+    /// Returns how many clauses of `problem` hold; 0 where nothing was answered.
     pub fn satisfied_clauses(&self, problem: &Problem) -> usize {
         if self.assignment.is_empty() { 0 } else { problem.satisfied_clauses(&self.assignment) }
     }
 
-    /// What this answer to `problem` earns.
+    /// Returns what this answer to `problem` earns.
     pub fn reward(&self, problem: &Problem) -> Reward {
         let exact = self.bit_count == problem.num_vars;
         let well_formed = self.has_answer && self.only_bits && self.trailing == 0 && exact;
@@ -97,7 +97,7 @@ impl Answer {
     }
 }
 
-/// Each reward's distance from the mean in population standard deviations; the deviation is at least 1e−8.
+/// Returns each reward's distance from the mean in population standard deviations; the deviation is at least 1e−8.
 pub fn advantages(rewards: &[f64]) -> Vec<f64> {
     let count = rewards.len() as f64;
     let mean = rewards.iter().sum::<f64>() / count;
@@ -113,7 +113,7 @@ struct Span {
     after: usize,
 }
 
-/// The first `open … close` at or after `from`.
+/// Returns the first `open … close` at or after `from`.
 fn span(text: &[char], from: usize, open: &str, close: &str) -> Option<Span> {
     let inner_start = find(text, from, open)? + open.len();
     let inner_end = find(text, inner_start, close)?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-/// What a heap allocation costs beside its content, at most: the allocator's header and rounding.
+/// What a heap allocation costs next to its content, at most: the allocator's header and rounding.
 pub(crate) const ALLOCATION_BYTES: usize = 32;
 /// Entries in one node of a `BTreeMap`; the first entry of a map allocates a whole node.
 pub(crate) const NODE_ENTRIES: usize = 11;
@@ -29,14 +29,14 @@ pub struct Budget {
 
 /// More was wanted than the budget allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it takes more than {} MiB of memory", limit >> 20)]
+#[error("it needs more than {} MiB of memory", limit >> 20)]
 pub struct OverBudget {
     /// The whole budget in bytes.
     pub limit: usize,
 }
 
 impl Budget {
-    /// A budget of this many bytes.
+    /// Creates a budget of this many bytes.
     pub const fn new(limit: usize) -> Self {
         Self { limit, left: AtomicUsize::new(limit), is_exceeded: AtomicBool::new(false) }
     }
@@ -64,7 +64,7 @@ impl Budget {
     /// Decodes a value and takes what it allocates out of the budget.
     ///
     /// The count is an estimate from above: the size of every list element, map entry and text, and what an allocation
-    /// costs beside them. A value behind a `Box` counts only with what it holds itself.
+    /// costs next to them. A value behind a `Box` counts only with what it holds itself.
     ///
     /// # Errors
     /// The deserializer's own error, also if the budget is used up; [`Self::check`] tells the two apart.
@@ -379,7 +379,7 @@ mod tests {
         value.ok()
     }
 
-    /// The smallest budget under which this is decoded.
+    /// Returns the smallest budget under which this is decoded.
     fn cost<T: serde::de::DeserializeOwned>(json: &Value) -> usize {
         let (mut refused, mut enough) = (0, 1 << 30);
         assert!(decoded::<T>(json, enough).is_some());

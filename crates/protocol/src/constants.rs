@@ -53,7 +53,7 @@ pub const PROTOCOL: ProtocolVersion = ProtocolVersion {
     netuid: 81,
 };
 
-/// The first block of the window that `block` belongs to.
+/// Returns the first block of the window that `block` belongs to.
 pub const fn window_start(block: u64) -> u64 {
     block / PROTOCOL.window_blocks * PROTOCOL.window_blocks
 }

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Text to token ids and back, as the model's own tokenizer does it.
 pub trait Tokenizer {
-    /// The token ids of `text`; special tokens in the text are recognised, none are added.
+    /// Returns the token ids of `text`; special tokens in the text are recognized, none are added.
     fn encode(&self, text: &str) -> Vec<u32>;
-    /// The text of `tokens`, with or without special tokens.
+    /// Returns the text of `tokens`, with or without special tokens.
     fn decode(&self, tokens: &[u32], skip_special_tokens: bool) -> String;
 }
 
@@ -34,14 +34,14 @@ pub struct ProofPass {
 
 /// A model that gives the float32 pass over any sequence: what an engine has and a validator recomputes with.
 pub trait ProofModel {
-    /// The forward pass over `tokens`, with sketches under the projection that `randomness` gives.
+    /// Returns the forward pass over `tokens`, with sketches under the projection that `randomness` gives.
     ///
     /// # Errors
-    /// Where the model cannot be run.
+    /// If the model cannot be run.
     fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
-    /// The model's limits.
+    /// Returns the model's limits.
     fn limits(&self) -> ModelLimits;
-    /// The model's tokenizer.
+    /// Returns the model's tokenizer.
     fn tokenizer(&self) -> &dyn Tokenizer;
 }
 
@@ -70,7 +70,7 @@ pub struct GeneratedRollout {
 
 /// What makes the draws of one rollout its own: two different keys give independent streams.
 ///
-/// The stream of a rollout does not depend on what else is generated beside it.
+/// The stream of a rollout does not depend on what else is generated next to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamKey {
     /// The operator's seed.
@@ -81,6 +81,6 @@ pub struct StreamKey {
     pub group: u32,
     /// Index of the rollout in its group.
     pub rollout: u32,
-    /// How often this rollout was tried before; a retry must draw anew.
+    /// How often this rollout was tried before; a retry must draw again.
     pub attempt: u32,
 }

@@ -25,7 +25,7 @@ impl std::error::Error for HexError {}
 /// Randomness text to bytes: strip white space, remove every `0x`/`0X`, pad an odd length with one `0`, decode.
 ///
 /// # Errors
-/// [`HexError`] where nothing is left or a character is no digit.
+/// [`HexError`] if nothing is left or a character is not a digit.
 pub fn randomness_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     let bytes = cleaned_bytes(text)?;
     if bytes.is_empty() { Err(HexError::Empty) } else { Ok(bytes) }
@@ -34,7 +34,7 @@ pub fn randomness_bytes(text: &str) -> Result<Vec<u8>, HexError> {
 /// As [`randomness_bytes`], but nothing gives no bytes: so the commit binding reads its randomness.
 ///
 /// # Errors
-/// [`HexError::Digit`] for a character that is no digit.
+/// [`HexError::Digit`] for a character that is not a digit.
 pub fn cleaned_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     let mut digits = text.trim_matches(is_python_space).replace("0x", "").replace("0X", "");
     if digits.chars().count() % 2 == 1 {

@@ -25,7 +25,8 @@ pub struct Problem {
 }
 
 impl ProblemSeed {
-    /// The canonical seed and difficulty of group `index` of this hotkey in the window that `block_hash` starts.
+    /// Returns the canonical seed and difficulty of group `index` of this hotkey in the window that `block_hash`
+    /// starts.
     pub fn canonical(hotkey: &str, block_hash: &str, index: u32) -> Self {
         let material = format!("{hotkey}:{block_hash}:{index}");
         let seed = hex::encode(Sha256::digest(format!("seed|{material}")));
@@ -40,12 +41,12 @@ impl ProblemSeed {
 }
 
 impl Problem {
-    /// The canonical problem of group `index`.
+    /// Returns the canonical problem of group `index`.
     pub fn canonical(hotkey: &str, block_hash: &str, index: u32) -> Self {
         Self::generate(ProblemSeed::canonical(hotkey, block_hash, index))
     }
 
-    /// The problem that this seed and difficulty stand for; difficulty must be in 0..=10.
+    /// Returns the problem that this seed and difficulty stand for; difficulty must be in 0..=10.
     pub fn generate(origin: ProblemSeed) -> Self {
         debug_assert!((0.0..=10.0).contains(&origin.difficulty), "difficulty {}", origin.difficulty);
         let d = origin.difficulty;
@@ -56,12 +57,12 @@ impl Problem {
         Self { origin, num_vars, clauses }
     }
 
-    /// How many clauses hold under `assignment`; variables beyond its end are false.
+    /// Returns how many clauses hold under `assignment`; variables beyond its end are false.
     pub fn satisfied_clauses(&self, assignment: &[bool]) -> usize {
         self.clauses.iter().filter(|clause| clause.iter().any(|&literal| holds(literal, assignment))).count()
     }
 
-    /// Whether `assignment` has one value per variable and every clause holds.
+    /// Returns whether `assignment` has one value per variable and every clause holds.
     pub fn is_solved_by(&self, assignment: &[bool]) -> bool {
         assignment.len() == self.num_vars && self.satisfied_clauses(assignment) == self.clauses.len()
     }

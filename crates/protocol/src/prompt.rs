@@ -15,12 +15,12 @@ Place it between <start_working_out> and <end_working_out>.\n\
 Then, provide your solution between <SOLUTION></SOLUTION>\
 Keep the reasoning succinct (≤25 steps, ≤500 tokens).";
 
-/// The whole prompt of a problem: system text, end of turn, problem text, start of the working-out.
+/// Returns the whole prompt of a problem: system text, end of turn, problem text, start of the working-out.
 pub fn prompt(problem: &Problem) -> String {
     [SYSTEM, END_OF_TURN, &problem_text(problem), REASONING_START].concat()
 }
 
-/// The problem as the user's part of the prompt states it.
+/// Returns the problem as the user's part of the prompt states it.
 pub fn problem_text(problem: &Problem) -> String {
     let seed_head: String = problem.origin.seed.chars().take(8).collect();
     let mut text =

@@ -33,7 +33,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The value of `key` if this is a dictionary that has it.
+    /// Returns the value of `key` if this is a dictionary that has it.
     pub fn get(&self, key: &str) -> Option<&Value> {
         match self {
             Self::Object(entries) => entries.get(key),
@@ -41,7 +41,7 @@ impl Value {
         }
     }
 
-    /// The text, if this is a string.
+    /// Returns the text, if this is a string.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -49,7 +49,7 @@ impl Value {
         }
     }
 
-    /// The items, if this is a list.
+    /// Returns the items, if this is a list.
     pub fn as_list(&self) -> Option<&[Value]> {
         match self {
             Self::List(items) => Some(items),
@@ -57,7 +57,7 @@ impl Value {
         }
     }
 
-    /// The number as Python compares it with an integer: integers, booleans, and floats of integral value.
+    /// Returns the number as Python compares it with an integer: integers, booleans, and floats of integral value.
     pub fn as_integral(&self) -> Option<i128> {
         match self {
             Self::Int(i) => Some(*i),
@@ -67,7 +67,7 @@ impl Value {
         }
     }
 
-    /// `float(x)` of a number; `None` for anything that is no number, and for integers too large for a float.
+    /// `float(x)` of a number; `None` for anything that is not a number, and for integers too large for a float.
     pub fn as_number(&self) -> Option<f64> {
         match self {
             Self::Int(i) => Some(*i as f64),
@@ -107,7 +107,7 @@ impl Value {
         }
     }
 
-    /// Whether Python's `isinstance(x, int)` holds; booleans are integers.
+    /// Returns whether Python's `isinstance(x, int)` holds; booleans are integers.
     pub fn is_int(&self) -> bool {
         matches!(self, Self::Int(_) | Self::Bool(_) | Self::BigInt(_))
     }

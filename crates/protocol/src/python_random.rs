@@ -4,7 +4,7 @@ use sha2::{Digest, Sha512};
 
 const WORDS: usize = 624;
 const MIDDLE: usize = 397;
-/// What `init_by_array` begins with, whatever the key: `init_genrand(19650218)`.
+/// What `init_by_array` starts with, whatever the key: `init_genrand(19650218)`.
 const ARRAY_SEED: [u32; WORDS] = {
     let mut state = [0u32; WORDS];
     state[0] = 19_650_218;
@@ -55,7 +55,7 @@ impl PythonRandom {
         low + self.below((high - low + 1) as usize) as i64
     }
 
-    /// Positions of `sample(range(population), count)`; needs count ≤ population.
+    /// Returns positions of `sample(range(population), count)`; needs count ≤ population.
     pub fn sample(&mut self, population: usize, count: usize) -> Vec<usize> {
         if population <= Self::pool_limit(count) { self.pool(population, count) } else { self.set(population, count) }
     }
@@ -73,7 +73,7 @@ impl PythonRandom {
         if count <= 5 {
             return 21;
         }
-        // 3k is no power of four, so the integer power is what CPython's floating logarithm rounds up to.
+        // 3k is not a power of four, so the integer power is what CPython's floating logarithm rounds up to.
         let mut power = 4usize;
         while power < count.saturating_mul(3) {
             power = power.saturating_mul(4);
@@ -107,7 +107,7 @@ impl PythonRandom {
             .collect()
     }
 
-    /// A number below `limit` by rejection, as `_randbelow_with_getrandbits`.
+    /// Returns a number below `limit` by rejection, as `_randbelow_with_getrandbits`.
     fn below(&mut self, limit: usize) -> usize {
         let bits = usize::BITS - limit.leading_zeros();
         loop {
@@ -164,7 +164,8 @@ impl PythonRandom {
         y ^ y >> 18
     }
 
-    /// The next word of the state, brought to its next round only now: most generators draw a few words and are done.
+    /// Returns the next word of the state, brought to its next round only now: most generators draw a few words and are
+    /// done.
     fn twisted(&mut self) -> u32 {
         let i = if self.next == WORDS { 0 } else { self.next };
         let following = if i + 1 < WORDS { i + 1 } else { 0 };

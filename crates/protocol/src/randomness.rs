@@ -16,10 +16,10 @@ pub enum RandomnessError {
     #[error("bad randomness: {0}")]
     Hex(#[from] HexError),
     /// More bytes asked for than the function gives.
-    #[error("{0} bytes of pseudorandom output asked for; at most 65536 are given")]
+    #[error("{0} bytes of pseudorandom output requested; request at most 65536")]
     TooLong(usize),
     /// The hidden size is zero or absurd.
-    #[error("a projection of {0} dimensions; it must have 1 to 100000")]
+    #[error("a projection of {0} dimensions; use 1 to 100000")]
     Dimension(usize),
     /// There are no tokens to open.
     #[error("no tokens to open; a proof needs at least one")]
@@ -45,7 +45,7 @@ pub fn prf(label: &[u8], parts: &[&[u8]], length: usize) -> Result<Vec<u8>, Rand
     Ok(shake(label, parts, length))
 }
 
-/// The projection vector: `dimension` big-endian int32 drawn from the randomness.
+/// Returns the projection vector: `dimension` big-endian int32 drawn from the randomness.
 ///
 /// # Errors
 /// For randomness that is not hexadecimal, and a dimension outside 1..=100000.
@@ -57,7 +57,7 @@ pub fn r_vec(randomness: &str, dimension: usize) -> Result<Vec<i32>, RandomnessE
     Ok(bytes.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
 
-/// The `positions` positions of `tokens` that this randomness opens, ascending.
+/// Returns the `positions` positions of `tokens` that this randomness opens, ascending.
 ///
 /// # Errors
 /// For bad randomness, no tokens, and more positions than tokens.
@@ -90,7 +90,8 @@ pub fn hash_u32s(values: &[u32]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// The window's randomness: the block hash's text with the beacon's, or the block hash as it is without a beacon.
+/// Returns the window's randomness: the block hash's text with the beacon's, or the block hash as it is without a
+/// beacon.
 ///
 /// `block_hash` is used as text, `0x` included; `beacon` is the beacon's randomness in hex.
 pub fn window_randomness(block_hash: &str, beacon: Option<&str>) -> String {
@@ -100,7 +101,7 @@ pub fn window_randomness(block_hash: &str, beacon: Option<&str>) -> String {
     }
 }
 
-/// The randomness with which a validator chooses what to open, by its own beacon; always hashed.
+/// Returns the randomness with which a validator chooses what to open, by its own beacon; always hashed.
 pub fn challenge_randomness(block_hash: &str, beacon: Option<&str>) -> String {
     hex::encode(Sha256::digest([block_hash.as_bytes(), beacon.unwrap_or("").as_bytes()].concat()))
 }

@@ -29,7 +29,7 @@ impl ReadCredentials {
         Some(Self { account_id: field(ACCOUNT)?, access_key_id: field(KEY_ID)?, secret_access_key: field(SECRET)? })
     }
 
-    /// The server that validators of the public networks read from.
+    /// Returns the server that validators of the public networks read from.
     pub fn public_endpoint(&self) -> String {
         format!("https://{}.r2.cloudflarestorage.com", self.account_id)
     }

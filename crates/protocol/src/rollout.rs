@@ -1,4 +1,4 @@
-//! A rollout as it stands in a window file, and how a group is assembled from what the engine generated.
+//! A rollout as it is in a window file, and how a group is assembled from what the engine generated.
 
 use serde::{Deserialize, Serialize};
 
@@ -131,7 +131,7 @@ pub struct BeaconRound {
 }
 
 impl Rollout {
-    /// The rollout as a validator reads it from the file.
+    /// Returns the rollout as a validator reads it from the file.
     pub fn to_value(&self) -> Value {
         object([
             ("window_start", self.window_start.into()),
@@ -214,7 +214,7 @@ fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-/// JSON has no NaN and no infinities: they stand in the file as null.
+/// JSON has no NaN and no infinities: they are in the file as null.
 fn number(value: f64) -> Value {
     if value.is_finite() { value.into() } else { Value::Null }
 }
@@ -265,22 +265,22 @@ pub enum AssembleError {
     Open(#[from] RandomnessError),
 }
 
-/// The seed that a rollout names by its nonce: `hotkey-blockhash-nonce`.
+/// Returns the seed that a rollout names by its nonce: `hotkey-blockhash-nonce`.
 pub fn sat_seed(hotkey: &str, block_hash: &str, nonce: impl std::fmt::Display) -> String {
     format!("{hotkey}-{block_hash}-{nonce}")
 }
 
-/// The nonce of a rollout: group · 10 + index in the group.
+/// Returns the nonce of a rollout: group · 10 + index in the group.
 pub const fn nonce(group: u32, rollout: u32) -> u64 {
     group as u64 * 10 + rollout as u64
 }
 
-/// Assemble and sign the rollouts of one group.
+/// Assembles and signs the rollouts of one group.
 ///
 /// `sign` gives the hotkey's signature over the bytes it is handed.
 ///
 /// # Errors
-/// [`AssembleError`] where the group is not whole or a value cannot stand in the file.
+/// [`AssembleError`] if the group is not whole or a value cannot be in the file.
 pub fn assemble_group(
     window: &WindowContext,
     origin: GroupOrigin,

@@ -38,20 +38,20 @@ pub struct Keypair {
 }
 
 impl Hotkey {
-    /// The key with these 32 bytes.
+    /// Returns the key with these 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The key's 32 bytes.
+    /// Returns the key's 32 bytes.
     pub const fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Read an SS58 address with prefix 42.
+    /// Reads an SS58 address with prefix 42.
     ///
     /// # Errors
-    /// [`KeyError::Address`] where alphabet, length, prefix or checksum are off.
+    /// [`KeyError::Address`] if alphabet, length, prefix or checksum are off.
     pub fn from_ss58(address: &str) -> Result<Self, KeyError> {
         let wrong = || KeyError::Address(address.chars().take(64).collect());
         let bytes = base58_decode(address).ok_or_else(wrong)?;
@@ -63,7 +63,7 @@ impl Hotkey {
         Ok(Self(key))
     }
 
-    /// The SS58 address with prefix 42.
+    /// Returns the SS58 address with prefix 42.
     pub fn to_ss58(self) -> String {
         let mut body = vec![PROTOCOL.ss58_prefix];
         body.extend_from_slice(&self.0);
@@ -72,7 +72,8 @@ impl Hotkey {
         base58_encode(&body)
     }
 
-    /// Whether `signature` (64 bytes) is this key's over `message`, or over `<Bytes>message</Bytes>` as wallets wrap it.
+    /// Returns whether `signature` (64 bytes) is this key's over `message`, or over `<Bytes>message</Bytes>` as wallets
+    /// wrap it.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let (Ok(key), Ok(signature)) = (PublicKey::from_bytes(&self.0), Signature::from_bytes(signature)) else {
             return false;
@@ -83,26 +84,26 @@ impl Hotkey {
 }
 
 impl Keypair {
-    /// The key of a 32-byte seed, as Substrate expands it.
+    /// Returns the key of a 32-byte seed, as Substrate expands it.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let mini = MiniSecretKey::from_bytes(seed).expect("every 32 bytes are a mini secret key");
         Self::from_secret(mini.expand(ExpansionMode::Ed25519))
     }
 
-    /// The key with these 64 bytes, as wallet files hold it.
+    /// Returns the key with these 64 bytes, as wallet files hold it.
     ///
     /// # Errors
-    /// [`KeyError::Secret`] where the bytes are no key.
+    /// [`KeyError::Secret`] if the bytes are no key.
     pub fn from_secret_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         SecretKey::from_bytes(bytes).map(Self::from_secret).map_err(|_| KeyError::Secret)
     }
 
-    /// The public half.
+    /// Returns the public half.
     pub fn hotkey(&self) -> Hotkey {
         Hotkey(self.public.to_bytes())
     }
 
-    /// Sign bytes as they are; the same key and message give the same signature.
+    /// Signs bytes as they are; the same key and message give the same signature.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let transcript = schnorrkel::context::attach_rng(CONTEXT.bytes(message), NoOutsideEntropy);
         self.secret.sign(transcript, &self.public).to_bytes()
@@ -120,10 +121,11 @@ impl std::fmt::Debug for Keypair {
     }
 }
 
-/// The bytes that a text stands for when a Python keypair signs or verifies it: hex after `0x`, otherwise UTF-8.
+/// Returns the bytes that a text stands for when a Python keypair signs or verifies it: hex after `0x`, otherwise
+/// UTF-8.
 ///
 /// # Errors
-/// [`HexError`] where the text begins with `0x` and no hex follows.
+/// [`HexError`] if the text starts with `0x` and no hex follows.
 pub fn signed_text_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     match text.strip_prefix("0x") {
         None => Ok(text.as_bytes().to_vec()),
@@ -136,7 +138,7 @@ pub fn signed_text_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     }
 }
 
-/// What the hotkey signs to commit a rollout.
+/// Returns what the hotkey signs to commit a rollout.
 ///
 /// `randomness` are the beacon's bytes; tokens and sketch enter by their sha256.
 pub fn commit_binding(
@@ -155,7 +157,7 @@ pub fn commit_binding(
     hash.finalize().into()
 }
 
-/// The binding of these tokens and this sketch under the protocol's model and layer.
+/// Returns the binding of these tokens and this sketch under the protocol's model and layer.
 pub fn binding_of(tokens: &[u32], s_vals: &[u32], randomness: &[u8]) -> [u8; 32] {
     let (tokens, s_vals) = (hash_u32s(tokens), hash_u32s(s_vals));
     commit_binding(&tokens, randomness, PROTOCOL.model_name, PROTOCOL.layer_index, &s_vals)

@@ -15,17 +15,17 @@ pub enum SketchError {
     },
 }
 
-/// Multiply by 1024 and round half to even, as the sketch takes hidden states.
+/// Multiplies by 1024 and rounds half to even, as the sketch takes hidden states.
 pub fn scale(hidden: f32) -> f32 {
     (hidden * 1024.0).round_ties_even()
 }
 
-/// The projection vector as the float32 values that enter the dot product.
+/// Returns the projection vector as the float32 values that enter the dot product.
 pub fn projection(r_vec: &[i32]) -> Vec<f32> {
     r_vec.iter().map(|&r| r as f32).collect()
 }
 
-/// The sketch of one hidden state: float32 dot product with the projection, truncated, modulo q.
+/// Returns the sketch of one hidden state: float32 dot product with the projection, truncated, modulo q.
 ///
 /// `hidden` and `projection` have the hidden size's length. The float32 terms are summed in order of index, so a host
 /// gives the same bits everywhere; the bits of a CUDA device come from the device (see the engine).
@@ -40,13 +40,14 @@ pub fn sketch(hidden: &[f32], projection: &[f32], position: usize) -> Result<u32
     Ok(reduce(sum))
 }
 
-/// Truncate a finite dot product toward zero and reduce it to 0 ≤ s < q.
+/// Truncates a finite dot product toward zero and reduces it to 0 ≤ s < q.
 pub fn reduce(dot: f32) -> u32 {
     // Every float32 is a float64, and the remainder of two float64 is exact.
     f64::from(dot).trunc().rem_euclid(f64::from(PROTOCOL.modulus)) as u32
 }
 
-/// Whether a validator that computed `local` accepts `committed`: min(|d|, q − |d|) ≤ tolerance, as the reference has it.
+/// Returns whether a validator that computed `local` accepts `committed`: min(|d|, q − |d|) ≤ tolerance, as the
+/// reference has it.
 ///
 /// A committed value a whole modulus away gives a negative distance there, and passes.
 pub fn agrees(local: u32, committed: i128) -> bool {

@@ -57,13 +57,13 @@ pub enum WindowFileError {
 }
 
 impl<'a> WindowFile<'a> {
-    /// The file of these rollouts.
+    /// Returns the file of these rollouts.
     pub fn new(wallet: &'a str, window_start: u64, inferences: Vec<&'a Rollout>, timestamp: f64) -> Self {
         let inference_count = inferences.len();
         Self { wallet, window_start, window_length: PROTOCOL.window_blocks, inference_count, inferences, timestamp }
     }
 
-    /// The bytes to upload: JSON under gzip level 1.
+    /// Returns the bytes to upload: JSON under gzip level 1.
     pub fn pack(&self) -> Vec<u8> {
         // In one write: the encoder pays for each of serde's small ones with a sweep over its buffer.
         let tokens: usize = self.inferences.iter().map(|rollout| rollout.commit.tokens.len()).sum();
@@ -75,12 +75,12 @@ impl<'a> WindowFile<'a> {
     }
 }
 
-/// Where the file of a hotkey's window lies in its bucket.
+/// Returns where the file of a hotkey's window is in its bucket.
 pub fn object_key(hotkey: &str, window_start: u64) -> String {
     format!("grail/windows/{hotkey}-window-{window_start}.json.gz")
 }
 
-/// Read a window file, gzipped or plain: a file that somebody has under any name.
+/// Reads a window file, gzipped or plain: a file that somebody has under any name.
 ///
 /// # Errors
 /// [`WindowFileError`] for gzip data that Python refuses, more than 512 MiB of content, and what is not JSON.
@@ -91,7 +91,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Value, WindowFileError> {
     }
 }
 
-/// Read what lies under an [`object_key`], as a validator does: gzip and nothing else.
+/// Reads what is under an [`object_key`], as a validator does: gzip and nothing else.
 ///
 /// # Errors
 /// As [`unpack`].

@@ -53,7 +53,7 @@ pub struct BeaconServer {
 }
 
 impl BeaconNetwork {
-    /// The network of this seed, with a round every `period_s`. Whoever knows the seed can sign its rounds.
+    /// Returns the network of this seed, with a round every `period_s`. Anyone who knows the seed can sign its rounds.
     pub fn new(seed: impl Display, period_s: u64) -> Self {
         let secret = Scalar::from_bytes_wide(&Sha512::digest(format!("{seed}/serve/beacon")).into());
         let public_key = G2Affine::from(G2Projective::generator() * secret).to_compressed();
@@ -66,12 +66,12 @@ impl BeaconNetwork {
         Self { secret, public_key: hex::encode(public_key), chain_hash: hex::encode(chain_hash), schedule }
     }
 
-    /// Hex of its public key on G2.
+    /// Returns hex of its public key on G2.
     pub fn public_key(&self) -> &str {
         &self.public_key
     }
 
-    /// Hex of what identifies it.
+    /// Returns hex of what identifies it.
     pub fn chain_hash(&self) -> &str {
         &self.chain_hash
     }
@@ -81,12 +81,12 @@ impl BeaconNetwork {
         self.schedule
     }
 
-    /// The newest round that is due.
+    /// Returns the newest round that is due.
     pub fn newest_round(&self) -> u64 {
         self.schedule.round_at(unix_ms())
     }
 
-    /// The randomness of a round.
+    /// Returns the randomness of a round.
     pub fn randomness(&self, round: u64) -> String {
         hex::encode(Sha256::digest(self.signature(round)))
     }
@@ -99,7 +99,7 @@ impl BeaconNetwork {
         json!({
             "public_key": self.public_key, "period": self.schedule.period_s, "genesis_time": self.schedule.genesis_s,
             "hash": self.chain_hash, "groupHash": self.chain_hash, "schemeID": SCHEME,
-            "metadata": { "beaconID": "rehearsal" },
+            "metadata": { "beaconID": "served" },
         })
     }
 
@@ -136,10 +136,10 @@ impl BeaconNetwork {
 }
 
 impl BeaconServer {
-    /// Serve a network on a free port of loopback.
+    /// Serves a network on a free port of loopback.
     ///
     /// # Errors
-    /// Where nothing can be listened on.
+    /// If nothing can be listened on.
     pub async fn start(network: BeaconNetwork) -> std::io::Result<Self> {
         let (network, trouble) = (Arc::new(network), Arc::new(Mutex::new(BeaconTrouble::None)));
         let (signer, wrong) = (network.clone(), trouble.clone());
@@ -150,17 +150,17 @@ impl BeaconServer {
         Ok(Self { network, trouble, server: HttpServer::start(service).await? })
     }
 
-    /// What it serves.
+    /// Returns what it serves.
     pub fn network(&self) -> &BeaconNetwork {
         &self.network
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub fn address(&self) -> std::net::SocketAddr {
         self.server.address
     }
 
-    /// Answer in this way from now on.
+    /// Answers in this way from now on.
     pub fn set_trouble(&self, trouble: BeaconTrouble) {
         *self.trouble.lock().expect("no holder panicked") = trouble;
     }

@@ -82,7 +82,7 @@ type Troubles = Arc<Mutex<BTreeSet<BucketTrouble>>>;
 struct LostAnswer;
 
 impl BucketAccount {
-    /// The account of this name, made up and of no worth anywhere.
+    /// Returns the account of this name, made up and of no worth anywhere.
     pub fn made_up(name: &str) -> Self {
         let digest = |what: &str| hex::encode(Sha256::digest(format!("{name}/bucket/{what}")));
         let key = |what: &str| BucketKey {
@@ -94,12 +94,12 @@ impl BucketAccount {
 }
 
 impl BucketServer {
-    /// Serve `folder` on a free port of loopback; `slow_ms` is what a slow request takes longer.
+    /// Serves `folder` on a free port of loopback; `slow_ms` is what a slow request takes longer.
     ///
     /// # Errors
-    /// Where the folder cannot be made or nothing can be listened on.
+    /// If the folder cannot be made or nothing can be listened on.
     pub async fn start(folder: &Path, account: BucketAccount, slow_ms: u64) -> io::Result<Self> {
-        // Beside the folder, since every folder in it is a bucket.
+        // Next to the folder, since every folder in it is a bucket.
         let elsewhere = folder.with_file_name("elsewhere");
         for folder in [folder, &elsewhere] {
             std::fs::create_dir_all(folder.join(&account.account_id))?;
@@ -138,17 +138,17 @@ impl BucketServer {
         &self.account
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub fn address(&self) -> std::net::SocketAddr {
         self.server.address
     }
 
-    /// What lies under a key, read past the server.
+    /// Returns what is under a key, read past the server.
     pub fn object(&self, key: &str) -> Option<Vec<u8>> {
         std::fs::read(self.folder.join(&self.account.account_id).join(key)).ok()
     }
 
-    /// Answer in this way from now on.
+    /// Answers in this way from now on.
     pub fn set_troubles(&self, troubles: BTreeSet<BucketTrouble>) {
         *locked(&self.troubles) = troubles;
     }
@@ -183,7 +183,7 @@ impl S3Access for Access {
     }
 }
 
-/// What stands before the store.
+/// What is before the store.
 struct Front {
     service: S3Service,
     /// Another bucket with the same name and keys.
@@ -231,14 +231,14 @@ impl Front {
         if has(BucketTrouble::LosesAnswers) { Err(LostAnswer) } else { answer }
     }
 
-    /// Whether a request says that it is signed with the write key.
+    /// Returns whether a request says that it is signed with the write key.
     fn is_by_write_key(&self, request: &http::Request<Incoming>) -> bool {
         let signature = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         signature.is_some_and(|text| text.contains(&format!("Credential={}/", self.write_key_id)))
     }
 }
 
-/// An answer of the store.
+/// Returns an answer of the store.
 fn refusal(status: StatusCode, code: &str) -> Response<Body> {
     let message = match code {
         "NotImplemented" => "A header you provided implies functionality that is not implemented.",
@@ -250,7 +250,7 @@ fn refusal(status: StatusCode, code: &str) -> Response<Body> {
     answer(status, "application/xml", text)
 }
 
-/// An answer of something that stands before the store.
+/// Returns an answer of something that is before the store.
 fn page() -> Response<Body> {
     let text = "<!DOCTYPE html><html><head><title>Sign in to the network</title></head><body></body></html>";
     let mut response = answer(StatusCode::FORBIDDEN, "text/html; charset=UTF-8", text.to_owned());

@@ -26,7 +26,7 @@ pub use storage_keys::events_key;
 pub use subnet::Commitment;
 pub use view::Lie;
 
-/// Blocks by which the finalised head trails the best one.
+/// Blocks by which the finalized head trails the best one.
 pub const FINALITY_BLOCKS: u64 = 2;
 
 /// `0x` and hex.

@@ -9,7 +9,7 @@ use super::ServeError;
 use super::folder::{WALLET, replace};
 use super::world::World;
 
-const HEAD: &str = "# A rehearsal on this machine alone: every key below is made up. The servers run until `grail sim serve` \
+const HEAD: &str = "# A simulated network on this machine: every key below is made up. The servers run until `grail sim serve` \
                     ends; `grail why` reads this file afterwards too.\n";
 /// What somebody might leave behind who edits the file.
 const MISTAKE: &str = "NETUID 81\n";
@@ -31,7 +31,7 @@ impl EnvironmentFile {
         Ok(Self { path, text, is_broken: AtomicBool::new(false) })
     }
 
-    /// Put a line into it that nobody can read, or take it out again.
+    /// Puts a line into it that nobody can read, or take it out again.
     pub(super) fn set_broken(&self, is_broken: bool) {
         if self.is_broken.swap(is_broken, Ordering::Relaxed) != is_broken {
             let mistake = if is_broken { MISTAKE } else { "" };
@@ -62,7 +62,7 @@ pub(super) fn lines(world: &World, wallets: &Path) -> Vec<(&'static str, String)
         ("BT_WALLET_COLD", WALLET.0.to_owned()),
         ("BT_WALLET_HOT", WALLET.1.to_owned()),
         ("BT_WALLET_PATH", quoted(&wallets.display().to_string())),
-        ("GRAIL_MODEL_NAME", "rehearsal".to_owned()),
+        ("GRAIL_MODEL_NAME", "toy".to_owned()),
         ("GRAIL_BLOCK_TIME", (world.block_ms() as f64 / 1000.0).to_string()),
         ("GRAIL_DRAND_URLS", world.beacon_url()),
         ("GRAIL_DRAND_CHAIN_HASH", network.chain_hash().to_owned()),
@@ -81,7 +81,7 @@ pub(super) fn lines(world: &World, wallets: &Path) -> Vec<(&'static str, String)
     ]
 }
 
-/// A value that may hold white space and characters with a meaning.
+/// Returns a value that may hold white space and characters with a meaning.
 fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
 }

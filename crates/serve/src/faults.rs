@@ -89,7 +89,7 @@ impl ServeFault {
         Self::LyingEndpoint,
     ];
 
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BeaconOutage => "beacon-outage",
@@ -126,7 +126,7 @@ impl ServeFault {
         }
     }
 
-    /// What it does.
+    /// Returns what it does.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::BeaconOutage => "the relay closes every connection",
@@ -173,7 +173,8 @@ impl ServeFault {
         }
     }
 
-    /// Whether a window in which it strikes may be lost through no failing of the miner's; the next one may not.
+    /// Returns whether a window in which it strikes may be lost through no failing of the miner's; the next one may
+    /// not.
     pub const fn may_cost_its_window(self) -> bool {
         match self {
             Self::BeaconOutage | Self::BeaconWrongSignature | Self::BeaconLate | Self::BeaconMissing => false,
@@ -182,7 +183,7 @@ impl ServeFault {
             Self::EndpointDown | Self::SocketCut | Self::RuntimeUpgrade | Self::Reorganisation => false,
             Self::BrokenConfiguration => false,
             Self::FalseHead | Self::EndpointBehind | Self::LyingEndpoint => false,
-            // A key that stopped working is not tried again in the same window: only the operator can mend it.
+            // A key that stopped working is not retried in the same window: only the operator can fix it.
             Self::ExpiredWriteKey | Self::ExpiredReadKey | Self::ReadOnlyWriteKey => true,
             // Neither is a store that has no conditional writes.
             Self::NoConditions => true,
@@ -195,7 +196,8 @@ impl ServeFault {
         }
     }
 
-    /// The block of a window at which it strikes where it was listed at the start, and the one at which it ends.
+    /// Returns the block of a window at which it strikes where it was listed at the start, and the one at which it
+    /// ends.
     pub fn stretch(self, seed: u64, window: u64) -> (u64, u64) {
         let blocks = PROTOCOL.window_blocks;
         let mut stream = Stream::new(seed, self.name(), window);
@@ -231,7 +233,7 @@ impl FromStr for ServeFault {
     }
 }
 
-/// The faults in a list with commas between; `none` or nothing is none, `all` all.
+/// Returns the faults in a list with commas between; `none` or nothing is none, `all` all.
 ///
 /// # Errors
 /// [`UnknownServeFault`] with the first name that is not one.

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::ServeError;
 
 /// Names of coldkey and hotkey of the wallet.
-pub(super) const WALLET: (&str, &str) = ("rehearsal", "miner");
+pub(super) const WALLET: (&str, &str) = ("served", "miner");
 
 /// The folder, held by this process alone.
 pub(super) struct WorldFolder {
@@ -55,7 +55,7 @@ impl WorldFolder {
         self.path.join("s3")
     }
 
-    /// Write the miner's hotkey as a wallet file that every tool of bittensor reads.
+    /// Writes the miner's hotkey as a wallet file that every tool of bittensor reads.
     pub(super) fn write_wallet(&self, seed: &[u8; 32]) -> Result<(), ServeError> {
         let hotkey = Keypair::from_seed(seed).hotkey();
         let folder = self.wallets().join(WALLET.0).join("hotkeys");
@@ -69,7 +69,7 @@ impl WorldFolder {
         replace(&folder.join(format!("{}pub.txt", WALLET.1)), &public(hotkey))
     }
 
-    /// The miner's hotkey file.
+    /// Returns the miner's hotkey file.
     pub(super) fn hotkey(&self) -> PathBuf {
         self.wallets().join(WALLET.0).join("hotkeys").join(WALLET.1)
     }
@@ -80,7 +80,7 @@ fn public(hotkey: Hotkey) -> String {
     json!({ "accountId": key, "publicKey": key, "ss58Address": hotkey.to_ss58() }).to_string()
 }
 
-/// Write a file that only its owner may read, so that nobody ever sees half of it.
+/// Writes a file that only its owner may read, so that nobody ever sees half of it.
 pub(super) fn replace(path: &Path, content: &str) -> Result<(), ServeError> {
     let part = path.with_extension("part");
     let written = private_file().open(&part).and_then(|mut file| {

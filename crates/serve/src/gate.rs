@@ -24,7 +24,7 @@ pub enum Passage {
     Shut,
     /// They are accepted and nothing is said; open ones go dead without being closed.
     Dead,
-    /// The HTTP request that begins them is answered with 429; open ones are cut.
+    /// The HTTP request that starts them is answered with 429; open ones are cut.
     TurnedAway,
 }
 
@@ -36,10 +36,10 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate on a free port of loopback, before the server at `target`.
+    /// Returns a gate on a free port of loopback, before the server at `target`.
     ///
     /// # Errors
-    /// Where nothing can be listened on.
+    /// If nothing can be listened on.
     pub async fn before(target: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -49,17 +49,17 @@ impl Gate {
         Ok(Self { address, passage, _acceptor: acceptor })
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Treat connections in this way from now on.
+    /// Treats connections in this way from now on.
     pub fn set(&self, passage: Passage) {
         self.passage.send_if_modified(|now| std::mem::replace(now, passage) != passage);
     }
 
-    /// Cut what is open; new connections are treated as before.
+    /// Cuts what is open; new connections are treated as before.
     pub fn cut(&self) {
         self.passage.send_modify(|_| {});
     }

@@ -20,7 +20,7 @@ pub(super) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serve; a connection whose service fails is closed without an answer.
+    /// Serves; a connection whose service fails is closed without an answer.
     pub(super) async fn start<S, B>(service: S) -> std::io::Result<Self>
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The simulated world in real time: chain, beacon and bucket as servers on loopback, and a validator beside them.
+//! The simulated world in real time: chain, beacon and bucket as servers on loopback, and a validator next to them.
 //!
 //! It may use sockets, threads and a folder of its own; it knows no adapter of the miner, so that both sides of each
 //! protocol are separate code. [`Served::start`] runs everything on its own threads, for a miner in another process or for
@@ -50,17 +50,17 @@ pub struct ServeOptions {
     pub folder: PathBuf,
     /// Milliseconds between two blocks, within [`BLOCK_MS`].
     pub block_ms: u64,
-    /// Keys and the times of listed faults follow from it, so whoever knows it has the keys: for tests. Without one they are
+    /// Keys and the times of listed faults follow from it, so anyone who knows it has the keys: for tests. Without one they are
     /// random.
     pub seed: Option<u64>,
-    /// The runtime that the chain begins with.
+    /// The runtime that the chain starts with.
     pub runtime: chain::Runtime,
     /// Faults that strike in every window.
     pub faults: Vec<ServeFault>,
 }
 
 impl ServeOptions {
-    /// A world in this folder at its usual pace, without faults.
+    /// Creates a world in this folder at its usual pace, without faults.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -84,10 +84,12 @@ pub enum ServeError {
         source: std::io::Error,
     },
     /// The system gives no random keys.
-    #[error("the system gives no random numbers for keys ({0}); give --seed a number for a rehearsal without secrets")]
+    #[error(
+        "the operating system gives no random numbers for keys ({0}); give --seed a number for a world without secrets"
+    )]
     Random(#[from] getrandom::Error),
     /// Another process serves from it.
-    #[error("{} is in use by a `grail sim serve` that runs; stop it, or give --dir another folder", path.display())]
+    #[error("{} is in use by another `grail sim serve`; stop it, or give --dir another folder", path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
@@ -99,16 +101,16 @@ pub enum ServeError {
     )]
     BlockTime(u64),
     /// A server does not start.
-    #[error("the servers cannot be started ({0}); free some ports, file descriptors or threads")]
+    #[error("cannot start the servers ({0}); free some ports, file descriptors or threads")]
     Server(#[from] std::io::Error),
     /// The chain's node does not start.
     #[error(transparent)]
     Node(#[from] chain::NodeError),
-    /// The rehearsal model does not load.
-    #[error("the embedded rehearsal model is damaged; build the program again")]
+    /// The toy model does not load.
+    #[error("the embedded toy model is damaged; rebuild the program")]
     Model(#[source] grail_engine::EngineError),
     /// The servers' thread ended before they listened.
-    #[error("the servers ended while they were starting; look for the reason on standard error")]
+    #[error("the servers stopped while they were starting; read the reason on standard error")]
     Ended,
 }
 
@@ -142,7 +144,7 @@ struct Started {
 }
 
 impl Served {
-    /// Start the servers and the validator; returns when everything listens and the `.env` is written.
+    /// Starts the servers and the validator; returns when everything listens and the `.env` is written.
     ///
     /// # Errors
     /// [`ServeError`], with the remedy.
@@ -151,7 +153,7 @@ impl Served {
             return Err(ServeError::BlockTime(options.block_ms));
         }
         let folder = WorldFolder::take(&options.folder)?;
-        let engine = CpuEngine::rehearsal().map_err(ServeError::Model)?;
+        let engine = CpuEngine::toy().map_err(ServeError::Model)?;
         let (over, is_over) = watch::channel(false);
         let (started, when_started) = mpsc::channel();
         let (options, end) = (options.clone(), is_over.clone());
@@ -163,17 +165,17 @@ impl Served {
         Ok(Self { world, env_file, events, sender, over, threads: vec![servers, validator], runtime })
     }
 
-    /// The servers, and the switches of their faults.
+    /// Returns the servers, and the switches of their faults.
     pub fn world(&self) -> &World {
         &self.world
     }
 
-    /// What a miner is started with.
+    /// Returns what a miner is started with.
     pub fn env_file(&self) -> &Path {
         &self.env_file
     }
 
-    /// Switch a fault on, and off again after a while.
+    /// Switches a fault on, and off again after a while.
     pub fn fault_for(&self, fault: ServeFault, duration: Duration) {
         let (world, switching) = (self.world.clone(), self.world.switch_on(fault));
         self.runtime.spawn(async move {
@@ -182,7 +184,7 @@ impl Served {
         });
     }
 
-    /// The next event; none if there is none within `limit`.
+    /// Returns the next event; none if there is none within `limit`.
     pub fn next_event(&self, limit: Option<Duration>) -> Option<ServeEvent> {
         match limit {
             Some(limit) => self.events.recv_timeout(limit).ok(),

@@ -36,12 +36,12 @@ pub struct WindowVerdict {
 }
 
 impl WindowVerdict {
-    /// Whether nothing was wrong with the window.
+    /// Returns whether nothing was wrong with the window.
     pub fn is_accepted(&self) -> bool {
         matches!(self.judgement.verdict, Some(Verdict::Accepted { .. }))
     }
 
-    /// One line for people.
+    /// Returns one line for people.
     pub fn line(&self) -> String {
         let Judgement { window_start, weight, .. } = self.judgement;
         let (checked, accepted, metrics) = self.counts();
@@ -59,7 +59,7 @@ impl WindowVerdict {
         )
     }
 
-    /// One object for programs.
+    /// Returns one object for programs.
     pub fn json(&self) -> Value {
         let Judgement { window_start, weight, rollouts, .. } = self.judgement;
         let (checked, accepted, metrics) = self.counts();
@@ -87,12 +87,12 @@ impl WindowVerdict {
     }
 }
 
-/// Judge every window of our miner that began after its commitment, until `over` or for ever.
+/// Judges every window of our miner that started after its commitment, until `over` or forever.
 pub(super) async fn validate(
     world: &World,
     engine: CpuEngine,
     mut over: watch::Receiver<bool>,
-    mut told: impl FnMut(WindowVerdict),
+    mut on_verdict: impl FnMut(WindowVerdict),
 ) {
     let mut validator = Validator {
         judge: Judge::new(world.validator().hotkey().to_ss58(), Rc::new(engine)),
@@ -112,7 +112,7 @@ pub(super) async fn validate(
         }
         while next_window + PROTOCOL.window_blocks <= head {
             if validator.first_commit.is_some_and(|block| block < next_window) {
-                told(validator.window(next_window).await);
+                on_verdict(validator.window(next_window).await);
             }
             if *over.borrow() {
                 return;
@@ -130,7 +130,7 @@ struct Validator<'a> {
 }
 
 impl Validator<'_> {
-    /// The head, and what our miner has committed.
+    /// Returns the head, and what our miner has committed.
     fn look(&self) -> (u64, Option<Commitment>) {
         let state = self.world.chain.state();
         (state.head(), state.commitment(PROTOCOL.netuid, self.world.miner()))
@@ -151,7 +151,7 @@ impl Validator<'_> {
         WindowVerdict { judgement, unread, weights_set }
     }
 
-    /// The window's file, read with what stands on the chain.
+    /// Returns the window's file, read with what is on the chain.
     async fn file(&self, window: u64) -> Result<Vec<u8>, Unread> {
         let world = self.world;
         world.chain.state().uid(PROTOCOL.netuid, world.miner()).ok_or(Unread::NotRegistered)?;
@@ -160,7 +160,7 @@ impl Validator<'_> {
         let key = Path::from(object_key(&world.miner().to_ss58(), window));
         let mut last = Unread::Missing;
         let began = std::time::Instant::now();
-        // A file that comes into being after the window's end would not count, so only trouble is tried again.
+        // A file that comes into being after the window's end would not count, so only trouble is retried.
         while began.elapsed() < Duration::from_millis(READING_BLOCKS * world.block_ms()) {
             match read(&bucket, &key).await {
                 Ok(file) => return Ok(file),
@@ -172,7 +172,7 @@ impl Validator<'_> {
         Err(last)
     }
 
-    /// The bucket that these credentials open, with nothing but them.
+    /// Returns the bucket that these credentials open, with nothing but them.
     fn bucket(&self, credentials: &[u8]) -> Option<AmazonS3> {
         let text = std::str::from_utf8(credentials).ok()?;
         let field = |from, until| text.get(from..until).map(|field: &str| field.trim_end().to_owned());
@@ -190,7 +190,7 @@ impl Validator<'_> {
         builder.build().ok()
     }
 
-    /// Set the miner's weight, and give the rest to the owner; whether the chain took it.
+    /// Sets the miner's weight, and returns the rest to the owner; whether the chain took it.
     async fn set_weights(&self, weight: f64) -> bool {
         let world = self.world;
         let share = (weight.clamp(0.0, 1.0) * f64::from(u16::MAX)).round() as u16;
@@ -226,7 +226,7 @@ enum Unread {
     NotRegistered,
     #[error("the miner has committed nothing")]
     NotCommitted,
-    #[error("what the miner has committed is no read key of a bucket")]
+    #[error("the miner's commitment is not a bucket's read key")]
     Credentials,
     #[error("no file in the bucket")]
     Missing,

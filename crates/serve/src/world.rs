@@ -125,27 +125,27 @@ impl World {
         self.chain_gates.iter().map(|gate| format!("ws://{}", gate.address())).collect()
     }
 
-    /// Address of the beacon's relay.
+    /// Returns address of the beacon's relay.
     pub fn beacon_url(&self) -> String {
         http(self.beacon_gate.address())
     }
 
-    /// Address of the bucket's server.
+    /// Returns address of the bucket's server.
     pub fn bucket_url(&self) -> String {
         http(self.bucket_gate.address())
     }
 
-    /// The registered miner.
+    /// Returns the registered miner.
     pub fn miner(&self) -> Hotkey {
         self.miner
     }
 
-    /// The seed of the miner's key.
+    /// Returns the seed of the miner's key.
     pub fn miner_seed(&self) -> &[u8; 32] {
         &self.miner_seed
     }
 
-    /// The registered validator's keys.
+    /// Returns the registered validator's keys.
     pub fn validator(&self) -> &Keypair {
         &self.validator
     }
@@ -155,22 +155,22 @@ impl World {
         MINER_UID
     }
 
-    /// The validator's uid.
+    /// Returns the validator's uid.
     pub fn validator_uid(&self) -> u16 {
         VALIDATOR_UID
     }
 
-    /// Milliseconds between two blocks.
+    /// Returns milliseconds between two blocks.
     pub fn block_ms(&self) -> u64 {
         self.block_ms
     }
 
-    /// The faults that are on.
+    /// Returns the faults that are on.
     pub fn active_faults(&self) -> BTreeSet<ServeFault> {
         self.active().faults.keys().copied().collect()
     }
 
-    /// Switch a fault on; the number tells this switching from a later one of the same fault.
+    /// Switches a fault on; the number tells this switching from a later one of the same fault.
     pub fn switch_on(&self, fault: ServeFault) -> u64 {
         let mut active = self.active();
         active.switchings += 1;
@@ -184,14 +184,14 @@ impl World {
         switching
     }
 
-    /// Switch a fault off.
+    /// Switches a fault off.
     pub fn switch_off(&self, fault: ServeFault) {
         let mut active = self.active();
         active.faults.remove(&fault);
         self.apply(&mut active);
     }
 
-    /// Switch a fault off, unless it was switched on again since.
+    /// Switches a fault off, unless it was switched on again since.
     pub fn switch_off_if(&self, fault: ServeFault, switching: u64) {
         let mut active = self.active();
         if active.faults.get(&fault) == Some(&switching) {
@@ -200,14 +200,14 @@ impl World {
         }
     }
 
-    /// Switch every fault off.
+    /// Switches every fault off.
     pub fn heal(&self) {
         let mut active = self.active();
         active.faults.clear();
         self.apply(&mut active);
     }
 
-    /// What happens once, when a fault begins.
+    /// What happens once, when a fault starts.
     fn strike(&self, fault: ServeFault) {
         match fault {
             ServeFault::SocketCut => self.chain_gates.iter().for_each(Gate::cut),
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// Bring every server to what the faults that are on make of it.
+    /// Brings every server to what the faults that are on make of it.
     fn apply(&self, active: &mut Active) {
         let on = |fault: ServeFault| active.faults.contains_key(&fault);
         let both = if on(ServeFault::ChainRateLimit) { Passage::TurnedAway } else { Passage::Open };
@@ -292,7 +292,7 @@ impl World {
     }
 }
 
-/// What a lying endpoint answers; without a genesis of the network nobody would ask it anything.
+/// Returns what a lying endpoint answers; without a genesis of the network nobody would ask it anything.
 fn lie(method: &str, params: &[Value]) -> Option<Value> {
     match (method, params.first()?) {
         ("chain_getBlockHash", block) if block.as_u64() != Some(0) => {
@@ -303,7 +303,7 @@ fn lie(method: &str, params: &[Value]) -> Option<Value> {
     }
 }
 
-/// Switch each listed fault on and off at its stretch of every window, for ever.
+/// Switches each listed fault on and off at its stretch of every window, forever.
 pub(super) async fn follow_schedule(world: &World, faults: &[ServeFault], seed: u64) {
     let mut changes = world.chain.changes();
     let mut begun: BTreeSet<ServeFault> = BTreeSet::new();
@@ -327,7 +327,7 @@ pub(super) async fn follow_schedule(world: &World, faults: &[ServeFault], seed: 
     }
 }
 
-/// Make no block for as long as this many would take.
+/// Makes no block for as long as this many would take.
 async fn stall(world: &World, blocks: u64) {
     let switching = world.switch_on(ServeFault::StalledChain);
     tokio::time::sleep(std::time::Duration::from_millis(blocks * world.block_ms)).await;

@@ -29,12 +29,12 @@ pub struct Difference {
 }
 
 impl Log {
-    /// Run the world of a seed and log it: every event and action, and every wait, with the lines in the source.
+    /// Runs the world of a seed and logs it: every event and action, and every wait, with the lines in the source.
     pub fn of(seed: u64, windows: u64) -> Self {
         Self::of_run(Case::drawn(seed, windows).config(Rc::new(SyntheticModel::default())))
     }
 
-    /// The same of any simulation.
+    /// Returns the same of any simulation.
     pub fn of_run(config: SimConfig) -> Self {
         let mut config = SimConfig { keep_trace: true, ..config };
         config.knobs.log_waits = true;
@@ -56,22 +56,22 @@ impl Log {
         Ok(Self::from_lines(text.lines().map(str::to_owned)))
     }
 
-    /// Write it to a file.
+    /// Writes it to a file.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let mut text = Vec::new();
         self.lines.iter().for_each(|(_, line)| writeln!(text, "{line}").expect("memory takes everything"));
         std::fs::write(path, text).with_context(|| format!("{} cannot be written; free the disk", path.display()))
     }
 
-    /// The hash over the whole run.
+    /// Returns the hash over the whole run.
     pub fn hash(&self) -> &str {
         self.lines.last().map_or("", |(hash, _)| hash)
     }
 
-    /// The first line in which two runs differ, found by halving: hashes over equal beginnings are equal.
+    /// Returns the first line in which two runs differ, found by halving: hashes over equal starts are equal.
     pub fn difference(&self, other: &Self) -> Option<Difference> {
         let both = self.lines.len().min(other.lines.len());
         let (mut low, mut high) = (0, both);
@@ -89,7 +89,7 @@ impl Log {
 }
 
 impl Difference {
-    /// Where in the source the runs part: what waited there, or what asked for an action.
+    /// Returns where in the source the runs part: what waited there, or what asked for an action.
     pub fn places(&self) -> Vec<&str> {
         let is_action = |line: &&String| line.split(' ').nth(1) == Some("action");
         let asked = self.before.last().filter(|_| self.lines.iter().flatten().any(|line| is_action(&line)));
@@ -102,18 +102,18 @@ impl Difference {
     }
 }
 
-/// The logs that two processes write, with other hash keys, another layout of addresses, and other thread counts; `command`
-/// writes one to a path as [`write_log`] does, and `name` keeps files of different calls apart.
+/// Returns the logs that two processes write, with other hash keys, another layout of addresses, and other thread
+/// counts; `command` writes one to a path as [`write_log`] does, and `name` keeps files of different calls apart.
 ///
 /// # Errors
-/// Where a process cannot be started or fails, or its log cannot be read.
+/// If a process cannot be started or fails, or its log cannot be read.
 pub fn two_processes(name: &str, command: impl Fn(&Path) -> Command) -> anyhow::Result<[Log; 2]> {
     let folder = std::env::temp_dir();
     let run = |threads: &str, ballast: usize| {
         let path = folder.join(format!("grail-check-{}-{name}-{threads}.log", std::process::id()));
         let status = command(&path)
             .env("RAYON_NUM_THREADS", threads)
-            // What stands in the environment lies below the stack and moves it.
+            // What is in the environment is below the stack and moves it.
             .env("GRAIL_CHECK_BALLAST", "x".repeat(ballast))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -126,10 +126,10 @@ pub fn two_processes(name: &str, command: impl Fn(&Path) -> Command) -> anyhow::
     Ok([run("1", 0)?, run("4", 4_321)?])
 }
 
-/// Write the log of one run to a file.
+/// Writes the log of one run to a file.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write_log(seed: u64, windows: u64, path: &Path) -> anyhow::Result<()> {
     Log::of(seed, windows).write(path)
 }
@@ -138,7 +138,7 @@ pub fn write_log(seed: u64, windows: u64, path: &Path) -> anyhow::Result<()> {
 mod tests {
     use std::hash::{BuildHasher, RandomState};
 
-    use grail_miner::ports::{EngineError, GroupRequest};
+    use grail_miner::ports::{EngineError, GenerateRequest};
     use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofModel, ProofPass, RecomputeError, Tokenizer};
     use grail_sim::engine::Generator;
     use grail_sim::run::FIRST_WINDOW;
@@ -157,7 +157,7 @@ mod tests {
         for at in [0, 1, 49, 50, 98, 99] {
             let mut other = lines.clone();
             other[at] = "other";
-            // What differs once goes on to differ, or not; the first place counts.
+            // What differs once continues to differ, or not; the first place counts.
             let found = log(&lines).difference(&log(&other)).expect("they differ");
             assert_eq!((found.at, found.lines[1].as_deref()), (at, Some("other")));
         }
@@ -169,13 +169,13 @@ mod tests {
     const LOG: &str = "GRAIL_TEST_CHECK_LOG";
 
     /// An engine with a fault that no seed decides: how much it writes depends on the keys that the standard hash
-    /// map draws anew in each process. (An address would not do: some machines lay out all processes alike.)
+    /// map draws again in each process. (An address would not do: some machines lay out all processes alike.)
     struct Unseeded(SyntheticModel, RandomState);
 
     impl Generator for Unseeded {
-        fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
+        fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError> {
             let hash = self.1.hash_one(0);
-            let cut = GroupRequest { new_tokens_max: 20 + (hash % 80) as usize, ..request.clone() };
+            let cut = GenerateRequest { new_tokens_max: 20 + (hash % 80) as usize, ..request.clone() };
             self.0.generate(if request.streams[0].window_start > FIRST_WINDOW { &cut } else { request })
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! It may use processes, files and the system's clock around the simulator, and changes nothing within a world; it knows
 //! no command line and no network. [`run`] carries out [`SwarmOptions`] and gives a [`Summary`], a [`ShardFile`] is what
-//! lies on disk, and [`check::Log`] compares two runs of one world.
+//! is on disk, and [`check::Log`] compares two runs of one world.
 
 #![allow(
     clippy::disallowed_types,
@@ -53,15 +53,15 @@ pub struct Shard {
     pub of: u64,
 }
 
-/// Run this process's share, by itself or in further processes, and give what all of it came to; `worker` is the command
-/// that runs a smaller share with one job and exits with 1 where it finds something.
+/// Runs this process's share, by itself or in further processes, and returns what all of it came to; `worker` is the
+/// command that runs a smaller share with one job and exits with 1 where it finds something.
 ///
 /// # Errors
-/// Where results cannot be read or written, or a process cannot be started or is lost.
+/// If results cannot be read or written, or a process cannot be started or is lost.
 pub fn run(
     options: &SwarmOptions,
     worker: impl Fn(Shard) -> Command,
-    mut told: impl FnMut(&str),
+    mut reported: impl FnMut(&str),
 ) -> anyhow::Result<Summary> {
     std::fs::create_dir_all(&options.dir).with_context(|| {
         format!("cannot write to {}; give --dir a folder that can be written", options.dir.display())
@@ -74,21 +74,21 @@ pub fn run(
     let share = (options.seeds.end - options.seeds.start) / options.shard.of;
     let jobs = jobs.min(share.max(1));
     if jobs == 1 {
-        worker::run(options, &mut told)?;
+        worker::run(options, &mut reported)?;
     } else {
-        run_processes(options, jobs, worker, &mut told)?;
+        run_processes(options, jobs, worker, &mut reported)?;
     }
     let mut summary = results(options)?;
     summary.wall_s = began.elapsed().as_secs_f64();
     Ok(summary)
 }
 
-/// One process per job, each with a share of this share.
+/// Returns one process per job, each with a share of this share.
 fn run_processes(
     options: &SwarmOptions,
     jobs: u64,
     worker: impl Fn(Shard) -> Command,
-    told: &mut impl FnMut(&str),
+    reported: &mut impl FnMut(&str),
 ) -> anyhow::Result<()> {
     let Shard { index, of } = options.shard;
     let mut children = Vec::new();
@@ -105,21 +105,21 @@ fn run_processes(
             last_told = began.elapsed();
             // A file that is being written may be cut short for a moment.
             if let Ok(summary) = results(options) {
-                told(&summary.progress(options.seeds.end - options.seeds.start));
+                reported(&summary.progress(options.seeds.end - options.seeds.start));
             }
         }
     }
     for mut child in children {
-        let status = child.wait().context("a process of the swarm was lost; run the command again to go on")?;
-        // 1 is a finding, which lies in the results.
+        let status = child.wait().context("a process of the swarm was lost; run the command again to continue")?;
+        // 1 is a finding, which is in the results.
         if !matches!(status.code(), Some(0 | 1)) {
-            return Err(anyhow!("a process of the swarm ended with {status}; run the command again to go on"));
+            return Err(anyhow!("a process of the swarm ended with {status}; run the command again to continue"));
         }
     }
     Ok(())
 }
 
-/// What this program's processes wrote so far; results of other builds in the folder are left alone.
+/// Returns what this program's processes wrote so far; results of other builds in the folder are left alone.
 fn results(options: &SwarmOptions) -> anyhow::Result<Summary> {
     let manifest = Manifest::of(options)?;
     let mut shards = read_folder(&options.dir)?;
@@ -127,7 +127,7 @@ fn results(options: &SwarmOptions) -> anyhow::Result<Summary> {
     Summary::of(&shards)
 }
 
-/// Where a failing world is kept.
+/// Returns where a failing world is kept.
 fn case_path(dir: &Path, seed: u64) -> PathBuf {
     dir.join(format!("seed-{seed}.case"))
 }

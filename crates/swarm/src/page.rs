@@ -1,4 +1,4 @@
-//! A summary as one static page: no scripts, no files beside it.
+//! A summary as one static page: no scripts, no files next to it.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;marg
                      td.n{text-align:right}h2{margin-top:2em}code{background:#eee}.bad{color:#a00}";
 
 impl Summary {
-    /// The page.
+    /// Returns the page.
     pub fn html(&self) -> String {
         let mut page = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><title>Swarm</title><style>{STYLE}</style>\

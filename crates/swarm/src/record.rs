@@ -1,4 +1,4 @@
-//! What lies in a shard's file: a manifest, then one line per batch of seeds.
+//! What is in a shard's file: a manifest, then one line per batch of seeds.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -80,7 +80,7 @@ pub struct ShardFile {
 }
 
 impl Manifest {
-    /// What these options ask this process for.
+    /// Returns what these options ask this process for.
     pub fn of(options: &SwarmOptions) -> anyhow::Result<Self> {
         let Shard { index, of } = options.shard;
         Ok(Self {
@@ -94,13 +94,13 @@ impl Manifest {
         })
     }
 
-    /// The name of the shard's file.
+    /// Returns the name of the shard's file.
     pub fn file_name(&self) -> String {
         let Self { seeds, shard, shards, .. } = self;
         format!("seeds-{}-{}-shard-{shard}-of-{shards}.jsonl", seeds.start, seeds.end)
     }
 
-    /// Whether results of both belong together.
+    /// Returns whether results of both belong together.
     pub fn agrees_with(&self, other: &Self) -> bool {
         let common = |m: &Self| (m.format, m.build.clone(), m.seeds.clone(), m.windows);
         common(self) == common(other)
@@ -108,7 +108,7 @@ impl Manifest {
 }
 
 impl ShardFile {
-    /// Read what was written; a line that a crash cut short does not count.
+    /// Reads what was written; a line that a crash cut short does not count.
     pub fn parse(text: &str, name: &str) -> anyhow::Result<Self> {
         let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let remedy = "remove the file to run its seeds again";
@@ -119,10 +119,10 @@ impl ShardFile {
     }
 }
 
-/// Every shard's file in a folder.
+/// Returns every shard's file in a folder.
 ///
 /// # Errors
-/// Where the folder or one of its results cannot be read.
+/// If the folder or one of its results cannot be read.
 pub fn read_folder(dir: &Path) -> anyhow::Result<Vec<ShardFile>> {
     let unreadable = || format!("{} cannot be read; name the folder that --dir named", dir.display());
     let mut shards = Vec::new();
@@ -141,7 +141,7 @@ pub fn read_folder(dir: &Path) -> anyhow::Result<Vec<ShardFile>> {
 pub(super) struct Writer(File);
 
 impl Writer {
-    /// Go on with a shard, or begin it; gives what it holds already, and what an earlier build found failing.
+    /// Continues with a shard, or start it; gives what it holds already, and what an earlier build found failing.
     pub(super) fn open(dir: &Path, manifest: &Manifest) -> anyhow::Result<(Self, Vec<Batch>, Vec<u64>)> {
         let path = dir.join(manifest.file_name());
         let unusable = || format!("{} cannot be used; give --dir another folder", path.display());
@@ -162,7 +162,7 @@ impl Writer {
         Ok((Self(file), batches, failing))
     }
 
-    /// Add what came of some seeds.
+    /// Adds what came of some seeds.
     pub(super) fn append(&mut self, batch: &Batch) -> anyhow::Result<()> {
         self.0.write_all(line(batch).as_bytes()).context("a result cannot be written; free the disk, then run it again")
     }
@@ -172,7 +172,7 @@ fn line(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data has an encoding") + "\n"
 }
 
-/// The beginning of the sha256 of this program.
+/// Returns the start of the sha256 of this program.
 fn build() -> anyhow::Result<String> {
     let program = std::env::current_exe().and_then(std::fs::read).context("this program's own file cannot be read")?;
     Ok(hex::encode(&Sha256::digest(program)[..8]))

@@ -105,7 +105,7 @@ impl Summary {
         }
     }
 
-    /// Whether nothing is wrong; with `all_marks`, also that everything was reached.
+    /// Returns whether nothing is wrong; with `all_marks`, also that everything was reached.
     pub fn is_clean(&self, all_marks: bool) -> bool {
         self.failures.is_empty() && (!all_marks || self.never_reached.is_empty())
     }
@@ -115,14 +115,14 @@ impl Summary {
         self.seeds as f64 / self.process_s.max(1e-3)
     }
 
-    /// One line while it runs.
+    /// Returns one line while it runs.
     pub fn progress(&self, wanted: u64) -> String {
         let Self { seeds, failures, .. } = self;
         let pace = self.pace_per_process();
         format!("{seeds} of {wanted} seeds, {pace:.1} seeds/s and process, {} failures", failures.len())
     }
 
-    /// What there is to say, as text.
+    /// Returns what there is to say, as text.
     pub fn text(&self) -> String {
         let (judged, won) = self.windows;
         let mut text =

@@ -20,8 +20,8 @@ use super::{SwarmOptions, case_path};
 /// Seeds whose results are written together.
 const BATCH: usize = 50;
 
-/// Run this share.
-pub(super) fn run(options: &SwarmOptions, told: &mut impl FnMut(&str)) -> anyhow::Result<()> {
+/// Runs this share.
+pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(&str)) -> anyhow::Result<()> {
     let manifest = Manifest::of(options)?;
     let (mut writer, done, failing) = Writer::open(&options.dir, &manifest)?;
     let done: BTreeSet<u64> = done.into_iter().flat_map(|batch| batch.seeds).collect();
@@ -38,10 +38,10 @@ pub(super) fn run(options: &SwarmOptions, told: &mut impl FnMut(&str)) -> anyhow
         for &seed in seeds {
             let case = Case::drawn(seed, options.windows);
             let config = case.config(generator.clone());
-            let hindsight = Rc::new(RefCell::new(Hindsight::new(config.profile, config.groups_max)));
+            let hindsight = Rc::new(RefCell::new(Hindsight::new(config.speed, config.groups_max)));
             match run_watched(&SimConfig { observer: Some(hindsight.clone()), ..config }) {
                 Ok(report) => batch.add(&report, hindsight.borrow().earnings(&report)),
-                Err(failed) => batch.failures.push(keep(options, case, &failed, &generator, told)?),
+                Err(failed) => batch.failures.push(keep(options, case, &failed, &generator, reported)?),
             }
         }
         batch.wall_ms = began.elapsed().as_millis() as u64;
@@ -57,10 +57,10 @@ pub struct FailedCase {
     pub violations: Vec<String>,
 }
 
-/// Run a world; a panic is a violation too.
+/// Runs a world; a panic is a violation too.
 ///
 /// # Errors
-/// [`FailedCase`] where something forbidden happened.
+/// [`FailedCase`] if something forbidden happened.
 pub fn run_case(case: &Case, generator: &Rc<dyn Generator>) -> Result<SimReport, FailedCase> {
     run_watched(&case.config(generator.clone()))
 }
@@ -77,13 +77,13 @@ fn run_watched(config: &SimConfig) -> Result<SimReport, FailedCase> {
     }
 }
 
-/// Make a failing world smaller, and keep it.
+/// Makes a failing world smaller, and keeps it.
 fn keep(
     options: &SwarmOptions,
     case: Case,
     failed: &FailedCase,
     generator: &Rc<dyn Generator>,
-    told: &mut impl FnMut(&str),
+    reported: &mut impl FnMut(&str),
 ) -> anyhow::Result<Failure> {
     let violation = failed.violations[0].clone();
     let key = failure_key(&violation);
@@ -97,7 +97,7 @@ fn keep(
         |smaller: &Case| run_case(smaller, generator).is_err_and(|failed| failure_key(&failed.violations[0]) == key);
     write(&shrink(&case, options.shrink, &mut fails))?;
     let reproduce = format!("grail sim --case {}", path.display());
-    told(&format!("seed {}: {violation}; reproduce: {reproduce}", case.seed));
+    reported(&format!("seed {}: {violation}; reproduce: {reproduce}", case.seed));
     Ok(Failure { seed: case.seed, key, violation, reproduce })
 }
 

@@ -17,7 +17,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// Not one of ours, or damaged.
-    #[error("{} is no bundle ({source}); give a tape, or an archive as `grail bundle` writes it", path.display())]
+    #[error("{} is not a bundle ({source}); give a tape, or an archive as `grail bundle` writes it", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum BundleError {
     },
 }
 
-/// Whether these are the first bytes of an archive.
+/// Returns whether these are the first bytes of an archive.
 pub fn is_bundle(bytes: &[u8]) -> bool {
     bytes.starts_with(&GZIP_MAGIC)
 }
@@ -50,7 +50,7 @@ pub fn packed(folder: &str, files: &[(String, Vec<u8>)]) -> io::Result<Vec<u8>> 
     archive.into_inner()?.finish()
 }
 
-/// Names and bytes of the tapes in an archive.
+/// Returns names and bytes of the tapes in an archive.
 ///
 /// # Errors
 /// [`BundleError`].
@@ -72,7 +72,7 @@ fn tapes_within(path: &Path, bytes: &[u8], limit: u64) -> Result<Vec<(String, Ve
         if !name.ends_with(".tape") {
             continue;
         }
-        // The holes of a sparse file are no bytes of the archive, so its size has a limit of its own.
+        // The holes of a sparse file are not bytes of the archive, so its size has a limit of its own.
         let size = entry.size();
         left = left.checked_sub(size).ok_or_else(|| damaged(io::ErrorKind::FileTooLarge.into()))?;
         let mut bytes = Vec::new();
@@ -82,7 +82,7 @@ fn tapes_within(path: &Path, bytes: &[u8], limit: u64) -> Result<Vec<(String, Ve
         }
         tapes.push((name, bytes));
     }
-    // The checksum stands at the end.
+    // The checksum is at the end.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(damaged)?;
     if tapes.is_empty() {
         return Err(BundleError::NoTape { path: path.to_owned() });
@@ -90,7 +90,7 @@ fn tapes_within(path: &Path, bytes: &[u8], limit: u64) -> Result<Vec<(String, Ve
     Ok(tapes)
 }
 
-/// Fails where another reader would go on beyond its limit.
+/// Fails where another reader would continue beyond its limit.
 struct Limited<R> {
     inner: R,
     left: u64,

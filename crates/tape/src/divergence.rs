@@ -24,7 +24,7 @@ pub enum Class {
     /// The same actions in another order.
     ReorderedActions,
     /// Other actions: this build decides otherwise.
-    ChangedBehaviour,
+    ChangedBehavior,
     /// The actions are the same, and the state behind them is not.
     ChangedState,
     /// The engine gives other sketches for the same tokens, near enough for a validator.
@@ -75,13 +75,13 @@ pub struct Divergence {
 }
 
 impl Divergence {
-    /// A difference at a step, of which nothing more is known.
+    /// Creates a difference at a step, of which nothing more is known.
     pub(super) fn at(at: usize, step: &Step, replayed: &[String]) -> Self {
         Self {
             step: at,
             monotonic_ms: step.monotonic_ms,
             event: beginning(&step.event.summary()).to_owned(),
-            class: Class::ChangedBehaviour,
+            class: Class::ChangedBehavior,
             lines: compared(&step.actions, replayed),
             before: Vec::new(),
             causes: Vec::new(),
@@ -92,7 +92,7 @@ impl Divergence {
         }
     }
 
-    /// The first action on the tape alone, and the first in the replay alone.
+    /// Returns the first action on the tape alone, and the first in the replay alone.
     pub(super) fn first_pair(&self) -> (Option<String>, Option<String>) {
         let recorded = self.lines.iter().find_map(|line| match line {
             Line::Recorded(action) => Some(action.clone()),
@@ -107,23 +107,25 @@ impl Divergence {
 }
 
 impl Class {
-    /// What to do about it.
+    /// Returns what to do about it.
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::RecordingGap => "the tape is incomplete: its recorder lost an event, so record it again",
             Self::NonDeterminism => "something random decides: look for hash maps, clocks and threads in the core",
-            Self::ReorderedActions => "this build asks for the same in another order: if that is meant, record it anew",
-            Self::ChangedBehaviour => "this build decides otherwise: if that is meant, record it anew; else bisect",
+            Self::ReorderedActions => {
+                "this build asks for the same in another order: if that is intended, record it again"
+            }
+            Self::ChangedBehavior => "this build decides otherwise: if that is intended, record it again; else bisect",
             Self::ChangedState => {
-                "this build remembers otherwise: if that is meant, record it anew; else look at these fields"
+                "this build remembers otherwise: if that is intended, record it again; else look at these fields"
             }
             Self::DifferentRounding => {
-                "validators accept it, but the numerics have moved: compare library, kernels and card with the recorder's"
+                "validators accept it, but the numerics have moved: compare library, kernels and GPU with the recorder's"
             }
             Self::DifferentSketches => {
                 "validators reject such a proof: it is another model, other weights, or a numeric regression"
             }
-            Self::DifferentTokens => "sampling has changed: if that is meant, record it anew",
+            Self::DifferentTokens => "sampling has changed: if that is intended, record it again",
         }
     }
 }
@@ -134,7 +136,7 @@ impl fmt::Display for Class {
             Self::RecordingGap => "an event is missing on the tape",
             Self::NonDeterminism => "two replays differ",
             Self::ReorderedActions => "the same actions in another order",
-            Self::ChangedBehaviour => "other actions",
+            Self::ChangedBehavior => "other actions",
             Self::ChangedState => "the same actions and another state",
             Self::DifferentRounding => "another rounding",
             Self::DifferentSketches => "other sketches",
@@ -182,7 +184,7 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// The lines of both, aligned: the common beginning and end once, what lies between as removed and added.
+/// Returns the lines of both, aligned: the common beginning and end once, what is between as removed and added.
 pub fn compared(recorded: &[String], replayed: &[String]) -> Vec<Line> {
     let shorter = recorded.len().min(replayed.len());
     let head = (0..shorter).take_while(|&i| recorded[i] == replayed[i]).count();
@@ -198,7 +200,7 @@ pub fn compared(recorded: &[String], replayed: &[String]) -> Vec<Line> {
     lines
 }
 
-/// Whether two lists hold the same lines, each as often.
+/// Returns whether two lists hold the same lines, each as often.
 pub(super) fn is_reordered(recorded: &[String], replayed: &[String]) -> bool {
     let sorted = |lines: &[String]| {
         let mut lines = lines.to_vec();
@@ -208,13 +210,13 @@ pub(super) fn is_reordered(recorded: &[String], replayed: &[String]) -> bool {
     sorted(recorded) == sorted(replayed)
 }
 
-/// What kind of difference one between actions is.
+/// Returns what kind of difference one between actions is.
 pub(super) fn class_of(is_same_again: bool, is_asked: bool, recorded: &[String], replayed: &[String]) -> Class {
     match () {
         () if !is_same_again => Class::NonDeterminism,
         () if !is_asked => Class::RecordingGap,
         () if is_reordered(recorded, replayed) => Class::ReorderedActions,
-        () => Class::ChangedBehaviour,
+        () => Class::ChangedBehavior,
     }
 }
 

@@ -38,7 +38,7 @@ pub fn between_actions(recorded: &str, replayed: &str) -> Vec<FieldChange> {
     between_states(&value_of(recorded), &value_of(replayed))
 }
 
-/// The first fields in which two states differ, by path.
+/// Returns the first fields in which two states differ, by path.
 pub fn between_states(recorded: &Value, replayed: &Value) -> Vec<FieldChange> {
     let mut found = Vec::new();
     compare(Some(recorded), Some(replayed), "", &mut found);
@@ -75,12 +75,12 @@ fn compare(recorded: Option<&Value>, replayed: Option<&Value>, path: &str, found
     }
 }
 
-/// What an object has; one that is empty is a field itself.
+/// Returns what an object has; one that is empty is a field itself.
 fn members_of(value: &Value) -> Option<&Map<String, Value>> {
     value.as_object().filter(|members| !members.is_empty())
 }
 
-/// What a list has. One of plain values is a field itself: a difference of bulk is not shown token by token.
+/// Returns what a list has. One of plain values is a field itself: a difference of bulk is not shown token by token.
 fn elements_of(value: &Value) -> Option<&Vec<Value>> {
     value.as_array().filter(|elements| elements.iter().any(|element| element.is_object() || element.is_array()))
 }
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn a_state_of_another_shape_is_told_by_what_it_has() {
         let found = between_states(&json!({"a": {"b": 1, "c": []}, "d": [[1], 2]}), &json!({"a": 7, "d": [[1]]}));
-        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["a: nothing -> 7", "a.b: 1 -> nothing", "a.c: [] -> nothing", "d.1: 2 -> nothing"]);
+        let changes: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(changes, ["a: nothing -> 7", "a.b: 1 -> nothing", "a.c: [] -> nothing", "d.1: 2 -> nothing"]);
         assert_eq!(between_states(&json!([[], {}, null]), &json!([[], {}, null])), []);
         // As many as differ first.
         let many = vec![json!([1]); 3 * CHANGES_MAX];

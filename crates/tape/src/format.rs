@@ -1,6 +1,6 @@
-//! What lies on a tape: a header, then steps, and the machine's state between windows.
+//! What is on a tape: a header, then steps, and the machine's state between windows.
 //!
-//! Each format has a number and a decoder of its own, for ever; the newest also has an encoder.
+//! Each format has a number and a decoder of its own, forever; the newest also has an encoder.
 
 pub(super) mod v1;
 
@@ -25,12 +25,12 @@ pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
 const COMPRESSED_FROM_BYTES: usize = 256;
 /// Token lists become a fifth; what claims to become a thousandth may do so, but gets room only as it comes.
 const BELIEVED_RATIO_MAX: usize = 64;
-/// More of a buffer is given back before the next payload.
+/// More of a buffer is returned before the next payload.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 /// The fastest level that still halves token lists.
 const COMPRESSION_LEVEL: i32 = 1;
 
-/// What a tape begins with.
+/// What a tape starts with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The program that recorded it, with its version.
@@ -45,7 +45,7 @@ pub struct Header {
     pub numerics: Option<String>,
     /// In a simulation the seed from which everything follows, the made-up key too; live seeds are secret.
     pub simulated_seed: Option<u64>,
-    /// The tape that this one goes on from, where a run has several.
+    /// The tape that this one continues from, where a run has several.
     pub continues: Option<String>,
     /// How the machine was configured, and which versions of decisions were in force.
     pub settings: MachineSettings,
@@ -73,13 +73,13 @@ pub struct Step {
 pub enum Frame {
     /// An event and its actions.
     Step(Box<Step>),
-    /// What the machine knows between two windows: after the step before, or at the beginning of a tape that goes on
+    /// What the machine knows between two windows: after the step before, or at the start of a tape that continues
     /// from another one.
     State(Value),
 }
 
 impl Header {
-    /// The header of what this build records.
+    /// Returns the header of what this build records.
     pub fn of(settings: &MachineSettings, secrets: &MachineSecrets, engine: &str) -> Self {
         Self {
             program: concat!("grail ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -94,33 +94,33 @@ impl Header {
         }
     }
 
-    /// The same for rollouts of this model.
+    /// Returns the same for rollouts of this model.
     pub fn with_model(self, model: &str) -> Self {
         Self { model: Some(model.to_owned()), ..self }
     }
 
-    /// The same for proofs with the bits of this profile.
-    pub fn with_numerics(self, profile: &str) -> Self {
-        Self { numerics: Some(profile.to_string()), ..self }
+    /// Returns the same for proofs with these numerics.
+    pub fn with_numerics(self, numerics: &str) -> Self {
+        Self { numerics: Some(numerics.to_string()), ..self }
     }
 
-    /// The same for a simulation under this seed.
+    /// Returns the same for a simulation under this seed.
     pub fn simulated(self, seed: u64) -> Self {
         Self { simulated_seed: Some(seed), ..self }
     }
 
-    /// The machine that was recorded, before its first event.
+    /// Returns the machine that was recorded, before its first event.
     pub fn machine(&self) -> Machine {
         Machine::new(self.settings.clone(), self.secrets(0))
     }
 
-    /// The recorded machine in a recorded state; none where this build does not understand the state.
+    /// Returns the recorded machine in a recorded state; none where this build does not understand the state.
     pub fn machine_in(&self, state: &Value) -> Option<Machine> {
         let snapshot = Snapshot::deserialize(state).ok()?;
         Some(Machine::restore(self.settings.clone(), self.secrets(0), snapshot))
     }
 
-    /// What stands for the machine's secrets: the sampling seed is not recorded.
+    /// Returns what stands for the machine's secrets: the sampling seed is not recorded.
     pub fn secrets(&self, seed: u64) -> MachineSecrets {
         MachineSecrets { seed, read_credentials: self.read_credentials.clone() }
     }
@@ -138,7 +138,7 @@ impl Step {
     }
 }
 
-/// What the machine knows, as a tape has it and as it can be shown.
+/// Returns what the machine knows, as a tape has it and as it can be shown.
 pub fn state_of(machine: &Machine) -> Value {
     state(&machine.snapshot())
 }
@@ -147,12 +147,12 @@ pub(super) fn state(snapshot: &Snapshot) -> Value {
     serde_json::to_value(snapshot).expect("plain data with text for keys")
 }
 
-/// An action as a tape has it: as [`Action::summary`] tells it.
+/// Returns an action as a tape has it: as [`Action::summary`] tells it.
 pub fn line(action: &Action) -> String {
     action.summary()
 }
 
-/// A payload as it lies in its frame: a byte that tells whether it is compressed, then the bytes.
+/// Returns a payload as it is in its frame: a byte that tells whether it is compressed, then the bytes.
 pub(super) fn packed(payload: &[u8]) -> std::io::Result<Vec<u8>> {
     if payload.len() < COMPRESSED_FROM_BYTES {
         return Ok([&[0], payload].concat());
@@ -172,7 +172,7 @@ impl Unpacker {
         Self { zstd, payload: Vec::new() }
     }
 
-    /// The payload; none where it is damaged, or longer than what is left of the budget.
+    /// Returns the payload; none where it is damaged, or longer than what is left of the budget.
     pub(super) fn unpack<'a>(&'a mut self, packed: &'a [u8], budget: &Budget) -> Option<&'a [u8]> {
         match packed.split_first()? {
             (0, payload) => budget.spend(payload.len()).is_ok().then_some(payload),

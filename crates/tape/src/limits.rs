@@ -16,14 +16,14 @@ pub const HEADER_BYTES_MAX: usize = 1 << 20;
 pub const STEP_BYTES_MAX: usize = 16 << 20;
 /// How much of a text a replay keeps to show; texts of ours are shorter.
 const SHOWN_BYTES: usize = 64 << 10;
-/// A recorder goes on with another tape from here on, so that a tape with the window in which it ends, and what a crash
+/// A recorder continues with another tape from here on, so that a tape with the window in which it ends, and what a crash
 /// gave back of another one, can be read.
 pub(super) const RECORDED_BYTES_MAX: usize = 384 << 20;
 
-/// What a frame takes beside its content.
+/// What a frame takes next to its content.
 const FRAME_BYTES: usize = size_of::<Step>() + 128;
 
-/// The beginning of a text that may be of any length.
+/// Returns the start of a text that may be of any length.
 pub(super) fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(SHOWN_BYTES)]
 }

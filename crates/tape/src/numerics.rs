@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use grail_miner::machine::{Action, Event, GroupId, GroupOrder};
-use grail_miner::ports::{EngineError, GroupRequest};
+use grail_miner::machine::{Action, Event, GroupId, GroupRequest};
+use grail_miner::ports::{EngineError, GenerateRequest};
 use grail_miner::seal::SealedGroup;
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::{GeneratedRollout, ProofPass, StreamKey};
@@ -20,14 +20,14 @@ use super::session::{Moment, Session};
 
 /// An engine that computes again.
 pub trait Numerics {
-    /// The exact pass over a sequence.
+    /// Returns the exact pass over a sequence.
     ///
     /// # Errors
-    /// Where the model cannot be run.
+    /// If the model cannot be run.
     fn pass(&mut self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
 
-    /// The rollouts of these streams, where this engine gives the same ones every time.
-    fn generate(&mut self, request: &GroupRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>>;
+    /// Returns the rollouts of these streams, where this engine gives the same ones every time.
+    fn generate(&mut self, request: &GenerateRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>>;
 }
 
 /// What an engine made of a tape.
@@ -52,10 +52,10 @@ pub enum NumericsError {
     Draw(#[from] EngineError),
 }
 
-/// Compute the groups that were recorded in these steps again.
+/// Computes the groups that were recorded in these steps again.
 ///
 /// # Errors
-/// [`NumericsError`] where the engine fails.
+/// [`NumericsError`] if the engine fails.
 pub fn recompute(
     tape: &Tape,
     steps: Range<usize>,
@@ -63,7 +63,7 @@ pub fn recompute(
 ) -> Result<Recomputation, NumericsError> {
     let mut recomputation = Recomputation::default();
     let mut session = Session::new(tape);
-    let mut orders: BTreeMap<GroupId, GroupOrder> = BTreeMap::new();
+    let mut orders: BTreeMap<GroupId, GroupRequest> = BTreeMap::new();
     while let Some(moment) = session.advance() {
         let Moment::Step { step, asked, .. } = moment else { continue };
         let at = session.steps() - 1;
@@ -90,7 +90,7 @@ fn compare(
     step: &Step,
     at: usize,
     sealed: &SealedGroup,
-    order: Option<&GroupOrder>,
+    order: Option<&GroupRequest>,
     numerics: &mut dyn Numerics,
     done: &mut Recomputation,
 ) -> Result<Option<Divergence>, NumericsError> {
@@ -155,14 +155,14 @@ fn change(path: String, recorded: Option<&u32>, replayed: Option<&u32>) -> Field
 fn draw(
     wanted: &[u32],
     seed: u64,
-    order: &GroupOrder,
+    order: &GroupRequest,
     sealed: &SealedGroup,
     numerics: &mut dyn Numerics,
 ) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
     let first = sealed.generated.first()?;
     let GroupId { window_start, index, attempt, .. } = order.id;
     let stream = |&rollout: &u32| StreamKey { seed, window_start, group: index, rollout, attempt };
-    numerics.generate(&GroupRequest {
+    numerics.generate(&GenerateRequest {
         prompt: first.tokens[..first.prompt_length].to_vec(),
         streams: wanted.iter().map(stream).collect(),
         randomness: order.window.randomness.clone(),

@@ -11,7 +11,7 @@ use super::divergence::{Class, Divergence, class_of};
 use super::fields::{FieldChange, between_actions, between_states};
 use super::format::{Frame, Step};
 use super::limits::beginning;
-use super::many::in_parallel;
+use super::parallel::in_parallel;
 use super::reader::Tape;
 use super::session::{Asked, Core, Moment, Session, as_built};
 
@@ -23,7 +23,7 @@ const STEPS_BEFORE: usize = 8;
 pub enum Mode {
     /// Stop.
     Strict,
-    /// Tell, and go on.
+    /// Tell, and continue.
     Lenient,
 }
 
@@ -71,12 +71,12 @@ impl Options<'_> {
     }
 }
 
-/// Replay a tape up to step `until`, or all of it.
+/// Replays a tape up to step `until`, or all of it.
 pub fn replay(tape: &Tape, mode: Mode, until: Option<usize>) -> Replay {
     replay_with(tape, &Options { until, ..Options::of(mode) }).expect("no window was asked for")
 }
 
-/// Replay a tape.
+/// Replays a tape.
 ///
 /// # Errors
 /// [`NoSuchWindow`].
@@ -150,7 +150,7 @@ fn pack_ahead<'a>(tape: &'a Tape, frames: Range<usize>) {
     });
 }
 
-/// First and last frame that are compared.
+/// Returns first and last frame that are compared.
 fn range(tape: &Tape, options: &Options<'_>) -> Result<(usize, usize), NoSuchWindow> {
     let frame_of = |steps: usize| {
         let mut seen = 0;
@@ -221,13 +221,13 @@ impl Player<'_, '_> {
 
     fn divergence(&self, at: usize, replayed: &[String]) -> Divergence {
         let step = self.step(at).expect("a divergence is at a step");
-        let told = |step: &Step| format!("{} {}", step.monotonic_ms, beginning(&step.event.summary()));
+        let line_of = |step: &Step| format!("{} {}", step.monotonic_ms, beginning(&step.event.summary()));
         let first = at.saturating_sub(STEPS_BEFORE);
-        let before = self.tape.steps().skip(first).take(at - first).map(told).collect();
+        let before = self.tape.steps().skip(first).take(at - first).map(line_of).collect();
         Divergence { causes: self.session.causes(at), before, ..Divergence::at(at, step, replayed) }
     }
 
-    /// A second run over the same steps: what it asks for in step `at`, and how that step changes its state.
+    /// Returns a second run over the same steps: what it asks for in step `at`, and how that step changes its state.
     fn again(&self, at: usize) -> Again {
         let mut session = self.session.again();
         session.go_to(at);
@@ -242,7 +242,7 @@ impl Player<'_, '_> {
         Again { actions, changes: between_states(&before, &session.state()) }
     }
 
-    /// Where this kind of action was asked for last before: where it should have been asked for again.
+    /// Returns where this kind of action was asked for last before: where it should have been asked for again.
     fn origin_of(&self, recorded: Option<&str>) -> Option<&'static std::panic::Location<'static>> {
         let kind = |line: &str| line.chars().take_while(|c| c.is_alphanumeric()).collect::<String>();
         let wanted = kind(recorded?);

@@ -9,13 +9,13 @@ use grail_protocol::budget::{Budget, OverBudget};
 
 use super::format::{Frame, Header, KIND, MAGIC, Step, Unpacker, v1};
 use super::limits::{FILE_BYTES_MAX, HEADER_BYTES_MAX, Limits, STEP_BYTES_MAX};
-use super::many::in_parallel_with;
+use super::parallel::in_parallel_with;
 use crate::archive::{BundleError, is_bundle, tapes_in};
 
 /// A tape in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tape {
-    /// What it begins with.
+    /// What it starts with.
     pub header: Header,
     /// What follows, in order.
     pub frames: Vec<Frame>,
@@ -54,7 +54,7 @@ pub enum TapeError {
         path: PathBuf,
     },
     /// It unpacks or decodes to more than any recorder writes, or the other tapes of its bundle do.
-    #[error("the tape {} is no recording of a miner: {excess}; ask for it again where it comes from", path.display())]
+    #[error("the tape {} is not a recording of a miner: {excess}; get it again from its source", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -72,7 +72,7 @@ pub enum TapeError {
 }
 
 impl Tape {
-    /// Read the tape in this file, or the first one of a bundle.
+    /// Reads the tape in this file, or the first one of a bundle.
     ///
     /// # Errors
     /// [`TapeError`]; a tape that ends in the middle of a frame is read up to that frame.
@@ -80,7 +80,7 @@ impl Tape {
         Ok(Self::read_all(path)?.swap_remove(0))
     }
 
-    /// The tape in this file, or every tape in this bundle; there is at least one.
+    /// Returns the tape in this file, or every tape in this bundle; there is at least one.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -95,7 +95,7 @@ impl Tape {
         tapes.map(|(name, bytes)| Self::parse_within(&limits, &path.join(name), &bytes)).collect()
     }
 
-    /// The tape that these bytes are; `path` is for errors.
+    /// Returns the tape that these bytes are; `path` is for errors.
     ///
     /// # Errors
     /// [`TapeError`].
@@ -143,7 +143,7 @@ impl Tape {
         Ok(Self { header, frames, torn_bytes, format: kind.version })
     }
 
-    /// The machine before the first step: a new one, or restored where the tape goes on from another one.
+    /// Returns the machine before the first step: a new one, or restored where the tape continues from another one.
     pub fn machine(&self) -> Machine {
         let restored = match self.frames.first() {
             Some(Frame::State(state)) => self.header.machine_in(state),
@@ -152,7 +152,7 @@ impl Tape {
         restored.unwrap_or_else(|| self.header.machine())
     }
 
-    /// The steps, in order.
+    /// Returns the steps, in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.frames.iter().filter_map(|frame| match frame {
             Frame::Step(step) => Some(&**step),
@@ -160,7 +160,7 @@ impl Tape {
         })
     }
 
-    /// Whether this text stands in the lines of a step.
+    /// Returns whether this text is in the lines of a step.
     pub fn shows(&self, text: &str) -> bool {
         let shows = |step: &Step| {
             step.event.summary().contains(text) || step.actions.iter().any(|action| action.contains(text))
@@ -168,10 +168,10 @@ impl Tape {
         self.steps().any(shows)
     }
 
-    /// The bytes of a tape of the present format.
+    /// Returns the bytes of a tape of the present format.
     ///
     /// # Errors
-    /// Where compression fails.
+    /// If compression fails.
     pub fn to_bytes(&self) -> std::io::Result<Vec<u8>> {
         let mut bytes = v1::beginning(&self.header)?;
         for frame in &self.frames {
@@ -192,7 +192,7 @@ const CURRENT: Format = Format { number: v1::FORMAT, decode: v1::decode };
 /// Every format that this build reads. One that is succeeded by another stays, with its decoder.
 const FORMATS: &[Format] = &[CURRENT];
 
-/// Whether there may be much of this.
+/// Returns whether there may be much of this.
 fn may_be_long(frame: &Frame) -> bool {
     match frame {
         Frame::State(_) => true,
@@ -216,7 +216,7 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// A tape of these payloads, with a header that is this much longer than it needs to be.
+    /// Returns a tape of these payloads, with a header that is this much longer than it needs to be.
     fn tape(version: u32, padding: usize, payloads: &[Vec<u8>]) -> Vec<u8> {
         let settings = MachineSettings::new(Hotkey::from_bytes([7; 32]));
         let secrets = MachineSecrets { seed: 0, read_credentials: vec![0; 128] };
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_tape_of_another_format_is_read_by_its_own_decoder_and_of_an_unknown_one_refused() {
-        /// A format that exists in tests alone: each payload is the text of a state.
+        /// Returns a format that exists in tests alone: each payload is the text of a state.
         fn decode(payload: &[u8], _: &Budget) -> Option<Frame> {
             Some(Frame::State(std::str::from_utf8(payload).ok()?.into()))
         }

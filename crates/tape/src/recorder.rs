@@ -27,12 +27,12 @@ pub struct TapeFolder {
     pub bytes_max: u64,
 }
 
-/// When a run goes on with another tape, and how long tapes stay.
+/// When a run continues with another tape, and how long tapes stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
     /// A tape this large ends with its window; so does one that has become too long to be read again.
     pub tape_bytes_max: u64,
-    /// So does one that this many milliseconds of wall time lie on.
+    /// So does one that this many milliseconds of wall time are on.
     pub tape_ms_max: u64,
     /// Tapes that were last written this many milliseconds ago go.
     pub keep_ms: u64,
@@ -41,7 +41,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// One tape a run, kept for ever, complete at any price: for simulations.
+    /// One tape a run, kept forever, complete at any price: for simulations.
     pub const NEVER: Self = Self { tape_bytes_max: u64::MAX, tape_ms_max: u64::MAX, keep_ms: u64::MAX, waits: true };
     /// For mining, which never waits for a disk.
     pub const LIVE: Self =
@@ -59,7 +59,7 @@ pub struct RecorderError {
 /// Records one run of a miner.
 ///
 /// The caller's thread only copies what it sees; encoding, compressing and writing do not hold it up. A tape that cannot
-/// be written any more is told once, and mining goes on without it.
+/// be written any more is told once, and mining continues without it.
 pub struct Recorder {
     messages: Option<SyncSender<Message>>,
     writer: Option<JoinHandle<()>>,
@@ -73,18 +73,18 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begin a tape in this folder, named by the time of its beginning; the whole run lies on it.
+    /// Starts a tape in this folder, named by the time of its beginning; the whole run is on it.
     ///
     /// # Errors
-    /// [`RecorderError`] where the folder or the file cannot be written.
+    /// [`RecorderError`] if the folder or the file cannot be written.
     pub fn begin(folder: &TapeFolder, header: &Header, wall_ms: u64) -> Result<Self, RecorderError> {
         Self::begin_rotating(folder, Rotation::NEVER, header, wall_ms)
     }
 
-    /// The same, going on with another tape between windows.
+    /// Returns the same, continuing with another tape between windows.
     ///
     /// # Errors
-    /// [`RecorderError`] where the folder or the file cannot be written.
+    /// [`RecorderError`] if the folder or the file cannot be written.
     pub fn begin_rotating(
         folder: &TapeFolder,
         rotation: Rotation,
@@ -102,7 +102,7 @@ impl Recorder {
         Ok(Self { messages, writer, path, step: None, number: 0, window: None, waits, lost: false })
     }
 
-    /// The tape, or the first of them.
+    /// Returns the tape, or the first of them.
     pub fn path(&self) -> &Path {
         &self.path
     }

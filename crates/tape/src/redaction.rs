@@ -1,17 +1,17 @@
-//! What must not be on a tape, and what stands in its place.
+//! What must not be on a tape, and what is in its place.
 
 use std::borrow::Cow;
 
 use grail_miner::machine::{Action, Event};
 use sha2::{Digest, Sha256};
 
-/// Bytes of the same length that tell nothing but whether two secrets are equal.
+/// Returns bytes of the same length that tell nothing but whether two secrets are equal.
 pub(super) fn stand_in(secret: &[u8]) -> Vec<u8> {
     let digest = Sha256::new().chain_update("grail-tape-stand-in").chain_update(secret).finalize();
     digest.iter().copied().cycle().take(secret.len()).collect()
 }
 
-/// The event without secrets.
+/// Returns the event without secrets.
 pub(super) fn redacted(event: &Event) -> Event {
     match event {
         Event::CommitmentRead(Ok(Some(credentials))) => Event::CommitmentRead(Ok(Some(stand_in(credentials)))),
@@ -19,7 +19,7 @@ pub(super) fn redacted(event: &Event) -> Event {
     }
 }
 
-/// The action without secrets.
+/// Returns the action without secrets.
 pub(super) fn redacted_action(action: &Action) -> Cow<'_, Action> {
     match action {
         Action::Commit(credentials) => Cow::Owned(Action::Commit(stand_in(credentials))),

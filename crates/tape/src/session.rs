@@ -18,7 +18,7 @@ const CAUSES_MAX: usize = 16;
 /// What handles events: the core itself, or in a test one that something was done to.
 pub type Core<'a> = dyn Fn(&mut Machine, Now, Event) -> Actions + 'a;
 
-/// The core as it is.
+/// Returns the core as it is.
 pub fn as_built(machine: &mut Machine, now: Now, event: Event) -> Actions {
     machine.handle(now, event)
 }
@@ -29,13 +29,13 @@ pub struct Session<'a> {
     core: &'a Core<'a>,
     machine: Machine,
     frame: usize,
-    /// The frame of the state that it went on from last.
+    /// The frame of the state that it continued from last.
     restored_at: Option<usize>,
     steps: usize,
     outstanding: Outstanding<Cause>,
     /// For each step the question that its event answers.
     causes: Vec<Option<Cause>>,
-    /// Whether every question was seen: not where a session begins in the middle of a run.
+    /// Whether every question was seen: not where a session starts in the middle of a run.
     sees_questions: bool,
     /// The number that the next step should have.
     next_number: Option<u64>,
@@ -83,7 +83,7 @@ pub enum Moment<'a> {
     State(&'a Value),
 }
 
-/// Whether the process was killed before this step: the next one begins with nothing but its journal.
+/// Returns whether the process was killed before this step: the next one starts with nothing but its journal.
 pub const fn begins_anew(steps_before: usize, event: &Event) -> bool {
     steps_before > 0 && matches!(event, Event::Started(_))
 }
@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
         Self::with_core(tape, &as_built)
     }
 
-    /// The same with another core.
+    /// Returns the same with another core.
     pub fn with_core(tape: &'a Tape, core: &'a Core<'a>) -> Self {
         let goes_on = matches!(tape.frames.first(), Some(Frame::State(_)));
         Self {
@@ -111,7 +111,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Handle the next frame; none at the tape's end.
+    /// Handles the next frame; none at the tape's end.
     pub fn advance(&mut self) -> Option<Moment<'a>> {
         let frame = self.tape.frames.get(self.frame)?;
         self.frame += 1;
@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
             self.machine = self.tape.header.machine();
             self.outstanding = Outstanding::default();
         }
-        let relation = self.outstanding.told(&step.event);
+        let relation = self.outstanding.on_event(&step.event);
         let is_asked = !self.sees_questions || relation != Relation::Unasked;
         self.causes.push(match relation {
             Relation::Answers(cause, _) => Some(cause),
@@ -149,17 +149,17 @@ impl<'a> Session<'a> {
         Moment::Step { step, asked, is_asked, missing }
     }
 
-    /// Advance until `steps` steps were handled, or the tape ends.
+    /// Advances until `steps` steps were handled, or the tape ends.
     pub fn go_to(&mut self, steps: usize) {
         while self.steps < steps && self.advance().is_some() {}
     }
 
-    /// Go on from the next recorded state, whatever lies before it; false where there is none.
+    /// Continues from the next recorded state, whatever lies before it; false where there is none.
     pub fn skip_to_state(&mut self) -> bool {
         self.skip_to(|_, _| true)
     }
 
-    /// Go on from the last recorded state before frame `end`, if there is one further on.
+    /// Continues from the last recorded state before frame `end`, if there is one further on.
     pub(super) fn skip_to_state_before(&mut self, end: usize) {
         let frames = &self.tape.frames[..end];
         let last = frames.iter().rposition(|frame| matches!(frame, Frame::State(_)));
@@ -168,7 +168,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Another session that begins where this one began.
+    /// Returns another session that starts where this one started.
     pub(super) fn again(&self) -> Self {
         let mut session = Self::with_core(self.tape, self.core);
         if let Some(frame) = self.restored_at {
@@ -199,12 +199,12 @@ impl<'a> Session<'a> {
         false
     }
 
-    /// The machine after the last step.
+    /// Returns the machine after the last step.
     pub const fn machine(&self) -> &Machine {
         &self.machine
     }
 
-    /// What the machine knows after the last step.
+    /// Returns what the machine knows after the last step.
     pub fn state(&self) -> Value {
         state_of(&self.machine)
     }
@@ -214,12 +214,12 @@ impl<'a> Session<'a> {
         self.steps
     }
 
-    /// Number of the next frame.
+    /// Returns number of the next frame.
     pub(super) const fn frame(&self) -> usize {
         self.frame
     }
 
-    /// What led to a step, nearest cause first.
+    /// Returns what led to a step, nearest cause first.
     pub fn causes(&self, step: usize) -> Vec<Cause> {
         let of = |step: usize| self.causes.get(step).cloned().flatten();
         std::iter::successors(of(step), |cause| of(cause.step)).take(CAUSES_MAX).collect()

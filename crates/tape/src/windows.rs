@@ -13,21 +13,21 @@ use super::session::Session;
 pub struct WindowSpan {
     /// Its first block.
     pub window_start: u64,
-    /// The step in which it begins, from 0.
+    /// The step in which it starts, from 0.
     pub first_step: usize,
-    /// Steps until the next one begins.
+    /// Steps until the next one starts.
     pub steps: usize,
     /// Wall time of its beginning, in milliseconds since 1970.
     pub wall_ms: u64,
     /// How it ended, as its receipt has it; none where the receipt is not on this tape.
     pub outcome: Option<String>,
-    /// Number of the frame in which it begins.
+    /// Number of the frame in which it starts.
     #[serde(skip)]
     pub(super) first_frame: usize,
 }
 
 impl Tape {
-    /// The windows, in order.
+    /// Returns the windows, in order.
     pub fn windows(&self) -> Vec<WindowSpan> {
         let mut windows: Vec<WindowSpan> = Vec::new();
         let mut steps = 0;
@@ -41,7 +41,7 @@ impl Tape {
                 }
                 continue;
             };
-            // A window begins by asking for its first block's hash.
+            // A window starts by asking for its first block's hash.
             let opened = step.actions.iter().find_map(|action| window_of(action));
             if let Some(window_start) = opened.filter(|w| windows.last().is_none_or(|last| last.window_start < *w)) {
                 windows.push(WindowSpan::new(window_start, steps, step.wall_ms, number));
@@ -60,7 +60,7 @@ impl Tape {
         windows
     }
 
-    /// The window that begins with this block.
+    /// Returns the window that starts with this block.
     ///
     /// # Errors
     /// [`NoSuchWindow`].
@@ -70,7 +70,7 @@ impl Tape {
         windows.into_iter().find(|span| span.window_start == window).ok_or(NoSuchWindow { window, known })
     }
 
-    /// One window as a tape of its own, which begins with what the machine knew by then.
+    /// Returns one window as a tape of its own, which starts with what the machine knew by then.
     ///
     /// # Errors
     /// [`NoSuchWindow`].

@@ -18,13 +18,13 @@ use std::io::IsTerminal;
 
 pub use screen::{Palette, in_terminal};
 
-/// Foreign text as part of a line, without what could move a cursor, begin another line or turn the reading direction: each
+/// Foreign text as part of a line, without what could move a cursor, start another line or turn the reading direction: each
 /// such character is a space.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_deceptive(c) { ' ' } else { c }).collect()
 }
 
-/// The beginning of foreign text that may be of any length, as [`printable`].
+/// Returns the start of foreign text that may be of any length, as [`printable`].
 pub fn printable_start(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         Some((end, _)) => printable(&text[..end]) + "…",
@@ -74,8 +74,8 @@ fn is_deceptive(c: char) -> bool {
     c.is_control() || turns_direction || separates || has_no_width
 }
 
-/// Whether a stream may be coloured: it is a terminal, and nobody asked for plain text (<https://no-color.org>).
-pub fn may_colour(stream: &impl IsTerminal) -> bool {
+/// Returns whether a stream may be colored: it is a terminal, and nobody asked for plain text (<https://no-color.org>).
+pub fn may_color(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

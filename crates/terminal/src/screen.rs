@@ -1,4 +1,4 @@
-//! The whole terminal for one program: its colors, and that it is given back.
+//! The whole terminal for one program: its colors, and that it is returned.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -11,11 +11,11 @@ const LOOK_FOR_TERMINAL: Duration = Duration::from_millis(500);
 /// What shells say of a program that a hang-up ended.
 const HUNG_UP: i32 = 129;
 
-/// Colours, or none where the operator wants none.
+/// Colors, or none where the operator wants none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Palette {
-    /// Colours of the terminal's own palette.
-    Colours,
+    /// Colors of the terminal's own palette.
+    Colors,
     /// Only signs, bold and reverse.
     Plain,
 }
@@ -24,24 +24,24 @@ impl Palette {
     /// As the environment wants it (<https://no-color.org>).
     pub fn of_environment() -> Self {
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if is_plain { Self::Plain } else { Self::Colours }
+        if is_plain { Self::Plain } else { Self::Colors }
     }
 
-    /// The style of text in this color.
-    pub fn style(self, colour: Color) -> Style {
+    /// Returns the style of text in this color.
+    pub fn style(self, color: Color) -> Style {
         match self {
-            Self::Colours => Style::new().fg(colour),
+            Self::Colors => Style::new().fg(color),
             Self::Plain => Style::new(),
         }
     }
 }
 
-/// Do something with the whole terminal, and give it back whether that returns or panics.
+/// Does something with the whole terminal, and returns it back whether that returns or panics.
 ///
 /// # Errors
-/// Where the terminal fails, or `act` does.
+/// If the terminal fails, or `act` does.
 pub fn in_terminal(act: impl FnOnce(&mut DefaultTerminal) -> io::Result<()>) -> io::Result<()> {
-    // A panic's message is told after the terminal is given back: `try_init` sees to it.
+    // A panic's message is told after the terminal is returned: `try_init` sees to it.
     let mut terminal = ratatui::try_init()?;
     std::thread::spawn(end_with_terminal);
     let outcome = act(&mut terminal);
@@ -49,7 +49,7 @@ pub fn in_terminal(act: impl FnOnce(&mut DefaultTerminal) -> io::Result<()>) -> 
     outcome
 }
 
-/// End the process once its terminal was closed. Reading keys from such a terminal never returns, so nothing else can.
+/// Ends the process once its terminal was closed. Reading keys from such a terminal never returns, so nothing else can.
 fn end_with_terminal() {
     while io::stdin().is_terminal() {
         std::thread::sleep(LOOK_FOR_TERMINAL);

@@ -2,7 +2,7 @@
 
 use crate::printable;
 
-/// Columns aligned to the right, one line per row, headings first. A cell may hold foreign text.
+/// Returns columns aligned to the right, one line per row, headings first. A cell may hold foreign text.
 pub fn render(headings: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let width = |column: usize| {

@@ -19,7 +19,7 @@ use crate::verdict::{Check, Reason};
 pub(crate) enum Stop {
     /// A hard failure: it zeroes the window.
     Failed(Check, Reason),
-    /// The reference throws here and goes on with the next rollout.
+    /// The reference throws here and continues with the next rollout.
     Skipped(&'static str),
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// The claims of a commit.
+    /// Returns the claims of a commit.
     pub(crate) fn of(commit: &'a Value) -> Self {
         match commit.get("rollout") {
             None => Self::Object(None),

@@ -24,6 +24,6 @@ pub trait Recompute {
     /// Sketches under the projection that `randomness` gives, and raw probabilities, of all of `tokens`.
     ///
     /// # Errors
-    /// Where the forward fails; the rollout is then rejected for `inference_error`.
+    /// If the forward fails; the rollout is then rejected for `inference_error`.
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
 }

@@ -1,4 +1,4 @@
-//! What was established once and holds for good, so that it need not be established again.
+//! What was established once and holds permanently, so that it need not be established again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,14 +31,14 @@ pub(crate) struct Canonical {
 }
 
 impl Memory {
-    /// Forget everything; what belongs to another window never comes back.
+    /// Forgets everything; what belongs to another window never comes back.
     pub fn forget(&self) {
         self.holding.borrow_mut().clear();
         self.addresses.borrow_mut().clear();
         self.canonical.borrow_mut().clear();
     }
 
-    /// The key that an address stands for.
+    /// Returns the key that an address stands for.
     pub(crate) fn hotkey(&self, address: &str) -> Option<Hotkey> {
         if let Some(known) = self.addresses.borrow().get(address) {
             return *known;
@@ -48,12 +48,12 @@ impl Memory {
         hotkey
     }
 
-    /// Whether a signature is known to hold.
+    /// Returns whether a signature is known to hold.
     pub(crate) fn knows(&self, claim: &SignatureClaim) -> bool {
         self.holding.borrow().contains(claim)
     }
 
-    /// Whether a signature holds, by itself.
+    /// Returns whether a signature holds, by itself.
     pub(crate) fn holds(&self, claim: SignatureClaim) -> bool {
         let holds = self.knows(&claim) || claim.holds();
         if holds {
@@ -62,7 +62,7 @@ impl Memory {
         holds
     }
 
-    /// Verify many signatures at once; where one does not hold, nothing is learnt of any.
+    /// Verifies many signatures at once; where one does not hold, nothing is learned of any.
     pub(crate) fn learn(&self, claims: Vec<SignatureClaim>) {
         let all: Vec<&SignatureClaim> = claims.iter().collect();
         if SignatureClaim::all_hold(&all) {
@@ -70,7 +70,7 @@ impl Memory {
         }
     }
 
-    /// What stands at a position of this window's file.
+    /// Returns what is at a position of this window's file.
     pub(crate) fn canonical(&self, facts: &WindowFacts, index: u32, tokenizer: &dyn Tokenizer) -> Rc<Canonical> {
         let key = (facts.hotkey.clone(), facts.block_hash.clone(), index);
         let computed = || {

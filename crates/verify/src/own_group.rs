@@ -22,7 +22,7 @@ pub struct OwnFinding {
     pub reason: Reason,
 }
 
-/// Check a signed group with the validator's rules, given the forward pass of each rollout; nothing found is good.
+/// Checks a signed group with the validator's rules, given the forward pass of each rollout; nothing found is good.
 ///
 /// Stricter than a validator: a soft failure and a skipped rollout are findings too, and the proof is opened at the
 /// positions that `facts.challenge_randomness` draws.

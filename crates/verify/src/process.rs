@@ -28,19 +28,19 @@ const SOFT_FAILURE_SHARE: f64 = 0.05;
 /// Stands for a field that is not there; the checks before make sure that it is.
 static NULL: Value = Value::Null;
 
-/// How much of a file is looked at.
+/// How much of a file is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// What a validator looks at: its draw of groups, up to the first failure.
     Validator,
-    /// Every rollout, going on after failures; the verdict is that of the first failure.
+    /// Every rollout, continuing after failures; the verdict is that of the first failure.
     Everything,
 }
 
-/// Check a window file as it lies in the bucket.
+/// Checks a window file as it is in the bucket.
 ///
 /// # Errors
-/// [`WindowFileError`] where the bytes are no window file at all; a validator ignores such a file.
+/// [`WindowFileError`] if the bytes are no window file at all; a validator ignores such a file.
 pub fn verify_bytes(
     bytes: &[u8],
     facts: &WindowFacts,
@@ -51,7 +51,7 @@ pub fn verify_bytes(
     Ok(verify_value(&unpack(bytes)?, facts, tokenizer, recompute, scope))
 }
 
-/// Check a window file's document.
+/// Checks a window file's document.
 pub fn verify_value(
     document: &Value,
     facts: &WindowFacts,
@@ -81,14 +81,14 @@ pub fn verify_remembering(
     Report { verdict, rollouts }
 }
 
-/// The rollouts of a document that is of this wallet and window.
+/// Returns the rollouts of a document that is of this wallet and window.
 fn inferences_of<'a>(document: &'a Value, facts: &WindowFacts) -> Result<&'a [Value], Verdict> {
     let gave_up = |exception, why| Verdict::GaveUp(GiveUp { exception, why });
     if !document.is_truthy() {
         return Err(Verdict::Ignored(IgnoreReason::Empty));
     }
     let Value::Object(fields) = document else {
-        return Err(gave_up("AttributeError", "the document is no object"));
+        return Err(gave_up("AttributeError", "the document is not an object"));
     };
     if fields.get("wallet").and_then(Value::as_text) != Some(&facts.hotkey) {
         return Err(Verdict::Ignored(IgnoreReason::WalletMismatch));
@@ -163,7 +163,7 @@ impl FileCheck<'_> {
         Ok(tally.verdict(inferences.len()))
     }
 
-    /// The rollouts of one group at position `index`, each by itself, and the group as a whole.
+    /// Returns the rollouts of one group at position `index`, each by itself, and the group as a whole.
     pub(crate) fn group(&self, inferences: &[Value], index: u32) -> (Vec<RolloutOutcome>, Option<Reason>) {
         let name = inferences.first().and_then(|first| first.get("rollout_group")).map(Value::python_str);
         let groups = Groups::single(name.unwrap_or_default(), index);
@@ -179,7 +179,7 @@ impl FileCheck<'_> {
         (outcomes, failure)
     }
 
-    /// Everything about one rollout.
+    /// Returns everything about one rollout.
     fn rollout<'a>(
         &self,
         inference: &'a Value,
@@ -205,7 +205,7 @@ impl FileCheck<'_> {
             Some((_, members)) => members.push(member),
             None => joined.push((name, vec![member])),
         }
-        outcome.unwrap_or(RolloutOutcome::Skipped("the commit or its sat_problem is no object"))
+        outcome.unwrap_or(RolloutOutcome::Skipped("the commit or its sat_problem is not an object"))
     }
 
     fn join_and_check(
@@ -250,12 +250,13 @@ impl FileCheck<'_> {
         Ok(pass.probabilities.get(prompt_length - 1..).unwrap_or(&[]).to_vec())
     }
 
-    /// The canonical problem of a position in the file, and its prompt.
+    /// Returns the canonical problem of a position in the file, and its prompt.
     fn canonical(&self, index: u32) -> Rc<Canonical> {
         self.memory.canonical(self.facts, index, self.tokenizer)
     }
 
-    /// Whether a signature holds; the first one that is looked at has those of all drawn rollouts tried at once.
+    /// Returns whether a signature holds; the first one that is checked has those of all drawn rollouts tried at
+    /// once.
     fn holds(&self, claim: SignatureClaim, drawn: &[&Value]) -> bool {
         if !self.memory.knows(&claim) && !self.were_batched.replace(true) {
             self.memory.learn(drawn.iter().flat_map(|inference| self.claims(inference)).collect());
@@ -263,7 +264,7 @@ impl FileCheck<'_> {
         self.memory.holds(claim)
     }
 
-    /// The signatures that will be looked at if nothing stops the checks of this rollout before.
+    /// Returns the signatures that will be looked at if nothing stops the checks of this rollout before.
     fn claims(&self, inference: &Value) -> Vec<SignatureClaim> {
         let commit = inference.get("commit").unwrap_or(&NULL);
         let tokens = tokens::check(commit, &self.facts.limits);

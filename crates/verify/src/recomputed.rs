@@ -8,7 +8,7 @@ use grail_protocol::generation::{ProofModel, ProofPass, RecomputeError};
 
 use crate::facts::Recompute;
 
-/// Recomputes with a model; a sequence is computed once, however often it is looked at.
+/// Recomputes with a model; a sequence is computed once, however often it is checked.
 pub struct Recomputed {
     model: Rc<dyn ProofModel>,
     /// By the tokens, with the randomness that was projected with.
@@ -16,17 +16,17 @@ pub struct Recomputed {
 }
 
 impl Recomputed {
-    /// A validator that runs this model.
+    /// Creates a validator that runs this model.
     pub fn new(model: Rc<dyn ProofModel>) -> Self {
         Self { model, passes: RefCell::default() }
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &dyn ProofModel {
         &*self.model
     }
 
-    /// Forget what was computed; sequences of another window never come back.
+    /// Forgets what was computed; sequences of another window never come back.
     pub fn forget(&self) {
         self.passes.borrow_mut().clear();
     }

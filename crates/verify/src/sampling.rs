@@ -26,7 +26,7 @@ impl Groups {
         let mut groups = Self { order: BTreeMap::new(), members: Vec::new() };
         for (position, inference) in inferences.iter().enumerate() {
             let Value::Object(fields) = inference else {
-                return Err(GiveUp { exception: "AttributeError", why: "a rollout in the file is no object" });
+                return Err(GiveUp { exception: "AttributeError", why: "a rollout in the file is not an object" });
             };
             let Some(name) = fields.get("rollout_group").filter(|name| !matches!(name, Value::Null)) else {
                 continue;
@@ -41,13 +41,13 @@ impl Groups {
         Ok(groups)
     }
 
-    /// One group that stands at position `index` of its file.
+    /// Returns one group that is at position `index` of its file.
     pub(crate) fn single(name: String, index: u32) -> Self {
         Self { order: BTreeMap::from([(name, index)]), members: Vec::new() }
     }
 }
 
-/// How many of `groups` groups are checked in a file of `rollouts` rollouts.
+/// Returns how many of `groups` groups are checked in a file of `rollouts` rollouts.
 pub const fn groups_checked(groups: usize, rollouts: usize) -> usize {
     if rollouts <= CHECK_ALL_MAX {
         return groups;
@@ -57,10 +57,10 @@ pub const fn groups_checked(groups: usize, rollouts: usize) -> usize {
     if tenth > 1 { tenth } else { 1 }
 }
 
-/// Positions of the rollouts that `validator_hotkey` checks, ascending.
+/// Returns positions of the rollouts that `validator_hotkey` checks, ascending.
 ///
 /// # Errors
-/// [`GiveUp`] where the reference throws: a rollout that is no object, or a large file in which no rollout has a group.
+/// [`GiveUp`] if the reference throws: a rollout that is not an object, or a large file in which no rollout has a group.
 pub fn select(
     inferences: &[Value],
     hotkey: &str,
@@ -94,7 +94,7 @@ pub(crate) fn select_in(
     Ok(positions)
 }
 
-/// The miners that are checked in a window: the least often checked first, at most [`MINERS_MAX`].
+/// Returns the miners that are checked in a window: the least often checked first, at most [`MINERS_MAX`].
 ///
 /// `active` holds each active miner's address and how often it was checked before.
 pub fn select_miners<'a>(active: &[(&'a str, u32)], block_hash: &str) -> Vec<&'a str> {
@@ -144,7 +144,7 @@ mod tests {
         assert_ne!(chosen, select_miners(&active, "0xcd"), "ties are broken by the window's hash");
     }
 
-    /// A rollout of this group; the number makes its commit its own.
+    /// Returns a rollout of this group; the number makes its commit its own.
     fn rollout(group: Value, number: usize) -> Value {
         let commit = Value::Object(BTreeMap::from([("tokens".to_owned(), number.into())]));
         Value::Object(BTreeMap::from([("rollout_group".to_owned(), group), ("commit".to_owned(), commit)]))

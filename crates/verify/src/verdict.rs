@@ -62,7 +62,7 @@ pub struct Failure {
 pub struct Report {
     /// The validator's decision.
     pub verdict: Verdict,
-    /// The rollouts that were looked at, in file order.
+    /// The rollouts that were checked, in file order.
     pub rollouts: Vec<RolloutReport>,
 }
 
@@ -109,7 +109,7 @@ macro_rules! names {
             /// Every value, in the order of the checks.
             pub const ALL: &[Self] = &[$(Self::$item,)*];
 
-            /// The reference's name.
+            /// Returns the reference's name.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$item => $text,)*
@@ -168,7 +168,7 @@ names! {
         SatSeedInvalid => "sat_seed_invalid",
         /// The reward is outside what a completion can earn.
         RewardOutOfBounds => "reward_out_of_bounds",
-        /// `s_vals` is no list, or empty.
+        /// `s_vals` is not a list, or empty.
         InvalidSVals => "invalid_s_vals",
         /// Not one sketch value per token.
         LengthMismatch => "length_mismatch",
@@ -196,7 +196,7 @@ names! {
         TokenCountMismatch => "token_count_mismatch",
         /// The prompt's tokens are not the canonical ones.
         PrefixMismatch => "prefix_mismatch",
-        /// The completion's length is no integer.
+        /// The completion's length is not an integer.
         CompletionLengthNotInt => "completion_length_not_int",
         /// More than 1024 new tokens.
         OverMaxNewTokens => "over_max_new_tokens",
@@ -238,7 +238,7 @@ names! {
 }
 
 impl Verdict {
-    /// The outcome's name: `accepted`, `rejected`, `ignored` or `error`.
+    /// Returns the outcome's name: `accepted`, `rejected`, `ignored` or `error`.
     pub const fn outcome(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
@@ -248,7 +248,7 @@ impl Verdict {
         }
     }
 
-    /// What the window scores with; zero unless accepted.
+    /// Returns what the window scores with; zero unless accepted.
     pub fn metrics(&self) -> Metrics {
         match self {
             Self::Accepted { metrics, .. } => *metrics,
@@ -256,7 +256,7 @@ impl Verdict {
         }
     }
 
-    /// What the miner should do about it.
+    /// Returns what the miner should do about it.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Accepted { .. } => None,
@@ -278,7 +278,7 @@ impl IgnoreReason {
 }
 
 impl Reason {
-    /// What the miner should do about it.
+    /// Returns what the miner should do about it.
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::None => {
@@ -292,7 +292,7 @@ impl Reason {
             Self::DuplicateNonce => "number rollouts by group · 10 + index, each once",
             Self::SignatureInvalid => "sign the challenge text as UTF-8 with the rollout's own hotkey; hex without 0x",
             Self::SatSeedInvalid => "derive sat_seed from the file's wallet, the block hash and the nonce",
-            Self::RewardOutOfBounds => "compute the reward by the protocol's weights; it lies between -0.2 and 1.135",
+            Self::RewardOutOfBounds => "compute the reward by the protocol's weights; it is between -0.2 and 1.135",
             Self::InvalidSVals | Self::LengthMismatch => "write one sketch value per token",
             Self::TooShort => "a rollout needs at least 16 tokens",
             Self::CommitSignatureInvalid => "sign the commit binding of exactly these tokens, sketch, model and beacon",

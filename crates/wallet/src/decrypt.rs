@@ -21,7 +21,7 @@ pub(super) enum DecryptError {
 }
 
 impl DecryptError {
-    /// The error of this file, whose password came from a variable or from the prompt.
+    /// Returns the error of this file, whose password came from a variable or from the prompt.
     pub(super) fn at(self, path: &Path, form: Form, variable: Option<&str>) -> WalletError {
         let path = path.to_owned();
         match self {
@@ -45,7 +45,7 @@ pub(super) fn check_shape(form: Form, content: &[u8]) -> Result<(), DecryptError
     }
 }
 
-/// The file's content in the clear.
+/// Returns the file's content in the clear.
 pub(super) fn decrypt(form: Form, content: &[u8], password: &SecretString) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
     let password = password.expose_secret().as_bytes();
     match form {

@@ -28,10 +28,10 @@ struct Document {
     crypto_type: Option<u64>,
 }
 
-/// The keys in a decrypted file: the phrase where there is one, else the seed, else the private key.
+/// Returns the keys in a decrypted file: the phrase where there is one, else the seed, else the private key.
 ///
 /// # Errors
-/// Where the file is malformed, holds no secret, or a stored address belongs to another key.
+/// If the file is malformed, holds no secret, or a stored address belongs to another key.
 pub(super) fn keypair(path: &Path, content: &[u8]) -> Result<Keypair, WalletError> {
     if content.trim_ascii().first() != Some(&b'{') {
         return bare_keypair(path, content);
@@ -48,7 +48,7 @@ pub(super) fn keypair(path: &Path, content: &[u8]) -> Result<Keypair, WalletErro
 /// Whether a public file stands for this hotkey.
 ///
 /// # Errors
-/// Where it is malformed or stands for another.
+/// If it is malformed or stands for another.
 pub(super) fn check_public(path: &Path, content: &[u8], hotkey: Hotkey) -> Result<(), WalletError> {
     parse(path, content)?.check_addresses(path, hotkey)
 }
@@ -102,7 +102,7 @@ impl Document {
     }
 }
 
-/// The JSON; its own messages quote values, so only their kind and place are kept.
+/// Returns the JSON; its own messages quote values, so only their kind and place are kept.
 fn parse(path: &Path, content: &[u8]) -> Result<Document, WalletError> {
     serde_json::from_slice(content).map_err(|error| WalletError::Json {
         path: path.to_owned(),

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use super::form::Form;
 use super::phrase::PhraseError;
 
-/// Why a hotkey could not be opened; all of them are the operator's to mend.
+/// Why a hotkey could not be opened; all of them are the operator's to fix.
 #[derive(Debug, thiserror::Error)]
 pub enum WalletError {
     /// The file does not exist.
     #[error(
-        "there is no hotkey file {path}; correct BT_WALLET_COLD, BT_WALLET_HOT or BT_WALLET_PATH, or create it with \
+        "no hotkey file {path}; correct BT_WALLET_COLD, BT_WALLET_HOT or BT_WALLET_PATH, or create it with \
          `btcli wallet new-hotkey --wallet {cold} --wallet-hotkey {hot}` (btcli 9 calls the first option --wallet-name)",
         path = path.display()
     )]
@@ -48,7 +48,7 @@ pub enum WalletError {
     },
     /// No key file is that large.
     #[error(
-        "{path} has {bytes} bytes, and no wallet file is that large; restore the file from a backup",
+        "{path} has {bytes} bytes, too many for a wallet file; restore the file from a backup",
         path = path.display()
     )]
     TooLarge {
@@ -59,7 +59,7 @@ pub enum WalletError {
     },
     /// Neither plain nor of a known encryption.
     #[error(
-        "{path} is in no known form: it begins neither with `{{`, `$NACL`, `$ANSIBLE_VAULT` nor `gAAAAA`, and holds \
+        "{path} has no known format: it starts neither with `{{`, `$NACL`, `$ANSIBLE_VAULT` nor `gAAAAA`, and holds \
          neither a phrase nor hex; restore the file from a backup or run `btcli wallet regen-hotkey`",
         path = path.display()
     )]
@@ -97,7 +97,7 @@ pub enum WalletError {
     },
     /// No password is to be had.
     #[error(
-        "{path} is encrypted and there is nobody to ask for its password; set {variable} to base64 of the password XORed \
+        "{path} is encrypted and there is no terminal to ask for its password; set {variable} to base64 of the password XORed \
          with that name, or start grail in a terminal",
         path = path.display()
     )]
@@ -120,7 +120,7 @@ pub enum WalletError {
     },
     /// Not enough memory for the key derivation.
     #[error(
-        "decrypting {path} takes 512 MiB of memory, which this machine does not give; free memory or raise the limit",
+        "decrypting {path} takes 512 MiB of memory, which this machine refuses; free memory or raise the limit",
         path = path.display()
     )]
     NoMemory {
@@ -180,7 +180,7 @@ pub enum WalletError {
     },
     /// The stored address is not one.
     #[error(
-        "{field} in {path} is no sr25519 address or public key; restore the file from a backup",
+        "{field} in {path} is not an sr25519 address or public key; restore the file from a backup",
         path = path.display()
     )]
     MalformedAddress {
@@ -222,7 +222,7 @@ pub enum SecretError {
         expected: &'static str,
     },
     /// Not the bytes of an sr25519 key.
-    #[error("its bytes are no sr25519 key")]
+    #[error("its bytes are not an sr25519 key")]
     NoKey,
     /// Not a phrase.
     #[error(transparent)]

@@ -12,7 +12,7 @@ use super::{Inputs, WalletLocation};
 
 const BYTES_MAX: u64 = 64 * 1024;
 
-/// A secret file's content.
+/// Returns a secret file's content.
 pub(super) fn read_secret(
     path: &Path,
     location: &WalletLocation,
@@ -26,7 +26,7 @@ pub(super) fn read_secret(
     })
 }
 
-/// A public file's content; `None` where there is none.
+/// Returns a public file's content; `None` where there is none.
 pub(super) fn read_public(path: &Path, inputs: &Inputs) -> Result<Option<Zeroizing<Vec<u8>>>, WalletError> {
     read(path, inputs, |_| Ok(()))
 }

@@ -20,7 +20,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of a file with this content; `None` where it is none that is known.
+    /// Returns the form of a file with this content; `None` where it is none that is known.
     pub fn of(content: &[u8]) -> Option<Self> {
         let prefixes = [(NACL, Self::Nacl), (ANSIBLE_VAULT, Self::AnsibleVault), (FERNET, Self::Fernet)];
         let encrypted = prefixes.into_iter().find(|(prefix, _)| content.starts_with(prefix)).map(|(_, form)| form);
@@ -39,7 +39,7 @@ impl fmt::Display for Form {
     }
 }
 
-/// Whether the content is JSON, words or hex at first sight.
+/// Returns whether the content is JSON, words or hex at first sight.
 fn is_plain(content: &[u8]) -> bool {
     let content = content.trim_ascii();
     let is_json = content.first() == Some(&b'{');
@@ -47,7 +47,7 @@ fn is_plain(content: &[u8]) -> bool {
     is_json || is_words || is_hex(content)
 }
 
-/// Whether the content is bare hex, with or without `0x`.
+/// Returns whether the content is bare hex, with or without `0x`.
 pub(super) fn is_hex(content: &[u8]) -> bool {
     let content = content.trim_ascii();
     let digits = content.strip_prefix(b"0x").unwrap_or(content);

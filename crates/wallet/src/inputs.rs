@@ -53,12 +53,12 @@ impl Inputs {
         self.kept().files.insert(path.to_owned(), Input { content, is_once });
     }
 
-    /// The password that was typed for a file.
+    /// Returns the password that was typed for a file.
     pub fn password(&self, path: &Path) -> Option<SecretString> {
         self.kept().passwords.get(path).map(|password| SecretString::from(password.as_str()))
     }
 
-    /// Keep a password that was typed for a file.
+    /// Keeps a password that was typed for a file.
     pub fn keep_password(&self, path: &Path, password: &SecretString) {
         let password = Zeroizing::new(password.expose_secret().to_owned());
         keep_in_memory(password.as_bytes());

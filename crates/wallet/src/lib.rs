@@ -45,12 +45,12 @@ pub struct WalletLocation {
 }
 
 impl WalletLocation {
-    /// The hotkey's file.
+    /// Returns the hotkey's file.
     pub fn hotkey_path(&self) -> PathBuf {
         self.folder.join(&self.cold).join("hotkeys").join(&self.hot)
     }
 
-    /// The file that holds the hotkey's address alone.
+    /// Returns the file that holds the hotkey's address alone.
     pub fn hotkey_public_path(&self) -> PathBuf {
         self.folder.join(&self.cold).join("hotkeys").join(format!("{}pub.txt", self.hot))
     }
@@ -67,7 +67,7 @@ pub struct HotkeyWallet {
 }
 
 impl HotkeyWallet {
-    /// Read, decrypt where necessary, and check against every address that is stored next to the key.
+    /// Reads, decrypt where necessary, and checks against every address that is stored next to the key.
     ///
     /// Decrypting takes seconds, and 512 MiB of memory for the `$NACL` form.
     ///
@@ -107,22 +107,22 @@ impl HotkeyWallet {
         &self.name
     }
 
-    /// The file that the key was read from.
+    /// Returns the file that the key was read from.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How the file keeps the key.
+    /// Returns how the file keeps the key.
     pub const fn form(&self) -> Form {
         self.form
     }
 
-    /// The hotkey's SS58 address.
+    /// Returns the hotkey's SS58 address.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The keys, for a caller that signs what a [`Signer`] does not, such as extrinsics.
+    /// Returns the keys, for a caller that signs what a [`Signer`] does not, such as extrinsics.
     pub fn keypair(&self) -> &Keypair {
         &self.keypair
     }
@@ -138,7 +138,7 @@ impl Signer for HotkeyWallet {
     }
 }
 
-/// The hotkey in a file with this content; `path` is for errors and for the name of the password's variable.
+/// Returns the hotkey in a file with this content; `path` is for errors and for the name of the password's variable.
 #[doc(hidden)]
 pub fn hotkey_in(path: &Path, content: &[u8], passwords: &Passwords<'_>) -> Result<Hotkey, WalletError> {
     Ok(keypair_from(path, content, passwords)?.0.hotkey())

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 /// A value on pages that stay in memory, as far as the operating system grants it.
 ///
-/// Who may lock no memory (`ulimit -l`) gets it all the same, on ordinary pages.
+/// Who may lock no memory (`ulimit -l`) gets it anyway, on ordinary pages.
 pub(super) struct Locked<T>(Box<T>);
 
 impl<T> Locked<T> {
@@ -16,14 +16,14 @@ impl<T> Locked<T> {
     }
 }
 
-/// Keep the pages of these bytes in memory, as far as the operating system grants it.
+/// Keeps the pages of these bytes in memory, as far as the operating system grants it.
 pub(super) fn keep_in_memory(bytes: &[u8]) {
     if !bytes.is_empty() {
         lock(bytes.as_ptr(), bytes.len());
     }
 }
 
-/// Never undone: another secret may lie on the same page, and what was there is wiped when it is dropped.
+/// Never undone: another secret may be on the same page, and what was there is wiped when it is dropped.
 fn lock<T>(address: *const T, size: usize) {
     if let Ok(guard) = region::lock(address, size) {
         std::mem::forget(guard);

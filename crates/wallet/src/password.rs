@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::WalletError;
 
-/// Begins the names of variables that hold passwords.
+/// Starts the names of variables that hold passwords.
 const PREFIX: &str = "BT_PW_";
 
 /// Asks for the password of a file.
@@ -19,7 +19,7 @@ pub type Prompt<'a> = dyn Fn(&Path) -> io::Result<SecretString> + 'a;
 
 /// Where passwords come from: variables first, then a prompt.
 pub struct Passwords<'a> {
-    /// Variables by name; those that do not begin with `BT_PW_` do no harm.
+    /// Variables by name; those that do not start with `BT_PW_` do no harm.
     pub variables: &'a BTreeMap<String, SecretString>,
     /// Whom to ask where no variable is set.
     pub prompt: Option<&'a Prompt<'a>>,
@@ -50,33 +50,33 @@ impl Passwords<'_> {
     }
 }
 
-/// The variable that may hold the password of this file, as btcli names it: `BT_PW_` and the path in upper case with `/` and
-/// `.` as `_`.
+/// Returns the variable that may hold the password of this file, as btcli names it: `BT_PW_` and the path in upper case
+/// with `/` and `.` as `_`.
 pub fn password_variable(path: &Path) -> String {
     let path: String = path.to_string_lossy().chars().map(|c| if matches!(c, '/' | '.') { '_' } else { c }).collect();
     format!("{PREFIX}{}", path.to_uppercase())
 }
 
-/// The same as a shell can set it, since it takes letters, digits and `_` alone: everything else is `_`.
+/// Returns the same as a shell can set it, since it takes letters, digits and `_` alone: everything else is `_`.
 pub fn shell_variable(path: &Path) -> String {
     let is_settable = |c: char| c.is_ascii_alphanumeric() || c == '_';
     password_variable(path).chars().map(|c| if is_settable(c) { c } else { '_' }).collect()
 }
 
-/// Ask on the terminal, without echo.
+/// Asks on the terminal, without echo.
 ///
 /// # Errors
-/// Where there is no terminal, or it is closed.
+/// If there is no terminal, or it is closed.
 pub fn ask_terminal(path: &Path) -> io::Result<SecretString> {
     rpassword::prompt_password(format!("Password of {}: ", path.display())).map(SecretString::from)
 }
 
-/// The password that a variable of this name and value holds, where it is one of those and coded as it must be.
+/// Returns the password that a variable of this name and value holds, where it is one of those and coded as it must be.
 pub fn decoded_password(name: &str, coded: &str) -> Option<SecretString> {
     decode(coded, name).filter(|_| name.starts_with(PREFIX))
 }
 
-/// The password in a variable: base64 of its bytes XORed with the variable's name, repeated.
+/// Returns the password in a variable: base64 of its bytes XORed with the variable's name, repeated.
 fn decode(coded: &str, variable: &str) -> Option<SecretString> {
     let mut bytes = Zeroizing::new(STANDARD.decode(coded.trim()).ok()?);
     for (byte, mask) in bytes.iter_mut().zip(variable.bytes().cycle()) {

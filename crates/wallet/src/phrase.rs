@@ -15,12 +15,12 @@ pub enum PhraseError {
     #[error("its word {0} is not in the English list of BIP-39")]
     UnknownWord(usize),
     /// The checksum does not fit.
-    #[error("its checksum does not fit, so a word is wrong or out of place")]
+    #[error("its checksum does not match, so a word is wrong or misplaced")]
     Checksum,
 }
 
-/// The 32-byte seed of an English phrase: PBKDF2-HMAC-SHA512 over its *entropy* (BIP-39 itself takes the words), salted
-/// with `mnemonic`.
+/// Returns the 32-byte seed of an English phrase: PBKDF2-HMAC-SHA512 over its *entropy* (BIP-39 itself takes the
+/// words), salted with `mnemonic`.
 ///
 /// # Errors
 /// [`PhraseError`], which names positions and never words.

@@ -47,7 +47,7 @@ enum Lie {
 }
 
 impl ChainLink {
-    /// A connection for the node of this hotkey.
+    /// Creates a connection for the node of this hotkey.
     pub fn new(chain: SimChain, hotkey: String, faults: Rc<FaultPlan>) -> Self {
         Self {
             chain,
@@ -85,14 +85,14 @@ impl ChainLink {
         Ok(())
     }
 
-    /// Why nothing is answered now.
+    /// Returns why nothing is answered now.
     fn silence(&self, now_ms: u64) -> Option<&Fault> {
         [FaultKind::EndpointSilence, FaultKind::ChainOutage]
             .into_iter()
             .find_map(|kind| self.faults.strikes(kind, now_ms))
     }
 
-    /// Let the connection suffer what began since it was made.
+    /// Let the connection suffer what started since it was made.
     fn age_connection(&self) {
         let now_ms = self.chain.0.time.now_ms();
         let mut connection = self.connection.get();
@@ -120,18 +120,18 @@ impl ChainLink {
         Some([Lie::Malformed, Lie::Nothing, Lie::OtherFork][stream.below(3) as usize])
     }
 
-    /// The newest block that some endpoint shows, as far as this connection does not stand still.
+    /// Returns the newest block that some endpoint shows, as far as this connection does not stand still.
     fn shown_head(&self) -> u64 {
         let head = self.chain.head();
         self.connection.get().frozen_at.map_or(head, |frozen| frozen.min(head))
     }
 
-    /// The newest block that the present endpoint announces.
+    /// Returns the newest block that the present endpoint announces.
     fn announced_head(&self) -> u64 {
         self.shown_head().saturating_sub(self.connection.get().behind.unwrap_or(0))
     }
 
-    /// A head that does not exist, once for each fault.
+    /// Returns a head that does not exist, once for each fault.
     fn false_head(&self) -> Option<u64> {
         for kind in [FaultKind::FalseHead, FaultKind::InventedHead] {
             let Some(fault) = self.faults.newest_begun(kind, self.chain.0.time.now_ms()) else { continue };
@@ -147,7 +147,7 @@ impl ChainLink {
         None
     }
 
-    /// Wait until there is something to tell a miner that knows the block `after`.
+    /// Waits until there is something to tell a miner that knows the block `after`.
     async fn news(&self, after: u64) {
         while self.chain.head() <= after && self.announced_head() + LAG_BLOCKS_MAX >= after {
             self.chain.reached(self.chain.head() + 1).await;

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where in its window a fault begins.
+/// Where in its window a fault starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
-    /// A block before the window, when the account is looked at.
+    /// A block before the window, when the account is checked.
     Before,
     /// With the window.
     Start,
@@ -143,13 +143,13 @@ kinds! {
         "the wall clock is set back by this many seconds, and forth again";
     ClockDrift "clock-drift" Anywhere (60_000, 300_000), (1, 50), Lasts(0),
         "the wall clock gains this many milliseconds each second";
-    Suspend "suspend" Anywhere (2_000, 90_000), (1, 1), CHAIN, "the node stands still; its monotonic clock too";
+    Suspend "suspend" Anywhere (2_000, 90_000), (1, 1), CHAIN, "the node stops; its monotonic clock too";
     Crash "crash" Anywhere (1_000, 60_000), (1, 1), Lasts(30_000),
         "the miner is killed, and started again; what was not synced may vanish or tear";
     DiskFull "disk-full" Anywhere (10_000, 120_000), (1, 1), Lasts(0), "nothing can be journalled";
     SlowDisk "slow-disk" Anywhere (10_000, 120_000), (500, 11_000), Lasts(40_000), "syncing takes this many milliseconds";
     StalledEngine "stalled-engine" StartOrAnywhere (1_000, 10_000), (1, 1), Lasts(160_000),
-        "requests that begin now are never answered";
+        "requests that start now are never answered";
     EngineOutOfMemory "engine-out-of-memory" Anywhere (5_000, 60_000), (1, 1), SOON, "the engine has no memory for a request";
     BadGroup "bad-group" Anywhere (10_000, 90_000), (1, 1), SOON, "groups come with a rollout too few, or cut short";
     NanHidden "nan-hidden" Anywhere (10_000, 90_000), (1, 1), SOON, "hidden states are not numbers";
@@ -171,22 +171,22 @@ kinds! {
 }
 
 impl FaultKind {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub const fn name(self) -> &'static str {
         self.traits().name
     }
 
-    /// What it does.
+    /// Returns what it does.
     pub const fn meaning(self) -> &'static str {
         self.traits().meaning
     }
 
-    /// Where in its window it begins.
+    /// Returns where in its window it starts.
     pub const fn placement(self) -> Placement {
         self.traits().placement
     }
 
-    /// What it may cost beyond its duration.
+    /// Returns what it may cost beyond its duration.
     pub const fn aftermath(self) -> Aftermath {
         self.traits().aftermath
     }

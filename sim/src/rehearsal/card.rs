@@ -63,7 +63,7 @@ pub enum CardError {
     #[error("unknown gpu {0:?}; use one of a100, h100, h200, or state tokens_per_s and proof_ms")]
     Preset(String),
     /// A key that means nothing.
-    #[error("unknown key `{key}` in the profile; did you mean `{nearest}`?")]
+    #[error("unknown key `{key}` in the speed; did you mean `{nearest}`?")]
     Key {
         /// As written.
         key: String,
@@ -71,7 +71,7 @@ pub enum CardError {
         nearest: &'static str,
     },
     /// A value out of its range.
-    #[error("{key}={value:?} is not a number from {least} to {most}")]
+    #[error("{key}={value:?} is out of range; give a number from {least} to {most}")]
     Value {
         /// Its key.
         key: &'static str,
@@ -83,7 +83,7 @@ pub enum CardError {
         most: String,
     },
     /// Neither a card nor its speeds.
-    #[error("the profile says neither gpu=a100|h100|h200 nor both tokens_per_s and proof_ms")]
+    #[error("the speed names no GPU; give gpu=a100|h100|h200, or both tokens_per_s and proof_ms")]
     Speeds,
 }
 

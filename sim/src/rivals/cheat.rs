@@ -1,6 +1,6 @@
 //! Every way to cheat that a validator checks for, each as a file that a rival would upload.
 
-use grail_miner::ports::GroupRequest;
+use grail_miner::ports::GenerateRequest;
 use grail_protocol::PROTOCOL;
 use grail_protocol::answer::Answer;
 use grail_protocol::generation::{GeneratedRollout, StreamKey};
@@ -29,14 +29,14 @@ macro_rules! cheats {
             /// Every cheat.
             pub const ALL: &[Self] = &[$(Self::$cheat,)*];
 
-            /// What the rival does.
+            /// Returns what the rival does.
             pub const fn what(self) -> &'static str {
                 match self {
                     $(Self::$cheat => $what,)*
                 }
             }
 
-            /// The check that must catch it, and the reason that it must give.
+            /// Returns the check that must catch it, and the reason that it must give.
             pub const fn caught_by(self) -> (Check, Reason) {
                 match self {
                     $(Self::$cheat => (Check::$check, Reason::$reason),)*
@@ -48,8 +48,8 @@ macro_rules! cheats {
 
 cheats! {
     OldWindow Rollout WindowMismatch "rollouts of an earlier window under this window's name";
-    OtherBlock Rollout BlockHashMismatch "work begun under another block hash, before this one was known";
-    ReusedNonce Rollout DuplicateNonce "one rollout stands in the file several times";
+    OtherBlock Rollout BlockHashMismatch "work started under another block hash, before this one was known";
+    ReusedNonce Rollout DuplicateNonce "one rollout is in the file several times";
     ForgedSignature Rollout SignatureInvalid "the challenge is signed with another key";
     CopiedFile Rollout SatSeedInvalid "another miner's rollouts, signatures and all, under one's own name";
     InflatedReward Rollout RewardOutOfBounds "a reward that no completion can earn";
@@ -71,7 +71,7 @@ cheats! {
     ClaimedAssignment Solution AssignmentMismatch "a solver's assignment claimed for the model's answer";
     WrittenAnswer Distribution SoftThreshold "answers too short to be the model's";
     LeftOutRollout Group GroupSize "only the best rollouts of a group";
-    SkewedAdvantages Group AdvantageSum "advantages that favour every rollout";
+    SkewedAdvantages Group AdvantageSum "advantages that favor every rollout";
 }
 
 /// A rival's own facts of a window.
@@ -87,12 +87,12 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// An honest file of this many groups.
+    /// Returns an honest file of this many groups.
     pub fn honest(&self, groups: u32) -> Vec<u8> {
         self.pack(&(0..groups).flat_map(|group| self.group(group, |_| {})).collect::<Vec<_>>())
     }
 
-    /// The file of a cheat.
+    /// Returns the file of a cheat.
     pub fn cheat(&self, cheat: Cheat) -> Vec<u8> {
         self.pack(&self.cheated(cheat))
     }
@@ -185,7 +185,7 @@ impl Bench<'_> {
         }
     }
 
-    /// Whether a completion of the first group solves its problem.
+    /// Returns whether a completion of the first group solves its problem.
     fn solves(&self, rollout: &GeneratedRollout) -> bool {
         let text = self.generator.tokenizer().decode(&rollout.tokens[rollout.prompt_length..], true);
         let problem = self.problem(0);
@@ -196,12 +196,12 @@ impl Bench<'_> {
         Problem::canonical(&self.keypair.hotkey().to_ss58(), &self.window.block_hash, group)
     }
 
-    /// A group that is signed and proved, after something was done to what was generated.
+    /// Returns a group that is signed and proved, after something was done to what was generated.
     fn group(&self, group: u32, spoil: impl Fn(&mut GeneratedRollout)) -> Vec<Rollout> {
         self.group_of(group, |_| true, spoil)
     }
 
-    /// The same, of such completions alone.
+    /// Returns the same, of such completions alone.
     fn group_of(
         &self,
         group: u32,
@@ -216,7 +216,7 @@ impl Bench<'_> {
             rollout,
             attempt,
         };
-        let request = |rollout, attempt| GroupRequest {
+        let request = |rollout, attempt| GenerateRequest {
             prompt: tokenizer.encode(&prompt(&self.problem(group))),
             streams: vec![stream(rollout, attempt)],
             randomness: self.window.randomness.clone(),
@@ -240,14 +240,14 @@ impl Bench<'_> {
         self.generator.pass(tokens, &self.window.randomness).expect("the formula always answers")
     }
 
-    /// Keep a rollout's first tokens only, with an honest proof of them.
+    /// Keeps a rollout's first tokens only, with an honest proof of them.
     fn cut(&self, rollout: &mut GeneratedRollout, length: usize) {
         rollout.tokens.truncate(length);
         rollout.token_logprobs.truncate(length);
         rollout.pass = self.pass(&rollout.tokens);
     }
 
-    /// Sign a rollout as it stands now.
+    /// Signs a rollout as it stands now.
     fn sign(&self, rollout: &mut Rollout) {
         let commit = &mut rollout.commit;
         let binding = commit_binding(

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use futures_util::future::join;
 use grail_engine::CpuEngine;
 use grail_miner::contract;
-use grail_miner::ports::{GroupRequest, Journal, JournalRecord};
+use grail_miner::ports::{GenerateRequest, Journal, JournalRecord};
 use grail_protocol::generation::StreamKey;
 use grail_protocol::problem::Problem;
 use grail_protocol::prompt::prompt;
@@ -15,7 +15,7 @@ use grail_sim::beacon::{BeaconLink, SimBeacon};
 use grail_sim::bucket::{BucketLink, SimBucket};
 use grail_sim::chain::{ChainLink, SimChain};
 use grail_sim::clock::{ClockOffset, NodeClock};
-use grail_sim::engine::{Generator, SimEngine, SpeedProfile};
+use grail_sim::engine::{EngineSpeed, Generator, SimEngine};
 use grail_sim::faults::{Fault, FaultKind, FaultPlan};
 use grail_sim::journal::{DiskJournal, MemoryJournal};
 use grail_sim::ledger::{Audit, AuditedJournal};
@@ -66,20 +66,20 @@ fn the_simulated_bucket_keeps_the_contract() {
 
 #[test]
 fn both_simulated_engines_keep_the_contract() {
-    let rehearsal = CpuEngine::rehearsal().expect("the embedded model loads");
-    let generators: [Rc<dyn Generator>; 2] = [Rc::new(SyntheticModel::default()), Rc::new(rehearsal)];
+    let toy = CpuEngine::toy().expect("the embedded model loads");
+    let generators: [Rc<dyn Generator>; 2] = [Rc::new(SyntheticModel::default()), Rc::new(toy)];
     for generator in generators {
         let time = VirtualTime::default();
         let problem = Problem::canonical("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", "0xab", 0);
         let stream = |rollout| StreamKey { seed: 1, window_start: 0, group: 0, rollout, attempt: 0 };
-        let request = GroupRequest {
+        let request = GenerateRequest {
             prompt: generator.tokenizer().encode(&prompt(&problem)),
             streams: (0..4).map(stream).collect(),
             randomness: "ab".to_owned(),
             new_tokens_max: 400,
         };
-        let profile = SpeedProfile::named("a100").expect("a known profile");
-        let engine = SimEngine::new(time.clone(), generator, profile, Rc::new(FaultPlan::default()));
+        let speed = EngineSpeed::named("a100").expect("a known speed");
+        let engine = SimEngine::new(time.clone(), generator, speed, Rc::new(FaultPlan::default()));
         time.run(1, async move { contract::deterministic_engine(&engine, &request).await });
     }
 }

@@ -1,4 +1,4 @@
-//! Every call of a port in a window and its aftermath fails in turn, once and for good: no panic, no hang, and nothing
+//! Every call of a port in a window and its aftermath fails in turn, once and permanently: no panic, no hang, and nothing
 //! that was clean is lost.
 
 use std::rc::Rc;
@@ -23,7 +23,7 @@ fn killed() -> Case {
 }
 
 /// The first window's first block is replaced after a file was uploaded, further back than the miner was told of; the
-/// process that begins after that finds its predecessor's file.
+/// process that starts after that finds its predecessor's file.
 fn reorganised() -> Case {
     let world = plain();
     let fault = |kind, from_ms, strength| Fault {
@@ -41,7 +41,7 @@ fn run(world: &Case, calls: Calls) -> SimReport {
     simulate(&SimConfig { calls, ..world.config(Rc::new(SyntheticModel::default())) }, |_| {})
 }
 
-/// The calls of a world; these are among them.
+/// Returns the calls of a world; these are among them.
 fn calls(world: &Case, expected: &[&str]) -> Vec<&'static str> {
     let calls = Calls::default();
     assert_eq!(run(world, calls.clone()).violations, Vec::<String>::new());
@@ -99,16 +99,16 @@ fn a_call_that_fails_for_good_ends_every_window_with_a_receipt_and_no_false_clai
     for (world, is_reorganised) in [(plain(), false), (killed(), false), (reorganised(), true)] {
         for (call, kind) in (1..).zip(calls(&world, &ALWAYS)) {
             let report = run(&world, Calls::failing(FailAt { call, is_for_good: true }));
-            // That a window is lost without what it needs is no violation; anything else is.
+            // That a window is lost without what it needs is not a violation; anything else is.
             let is_excused = |text: &&String| {
                 text.starts_with("liveness: no upload")
                     // Nor can a file be removed whose block was replaced later than the miner was told to expect.
                     || is_reorganised && text.contains("BlockHashMismatch")
-                    // Without heads nobody knows that a window began or ended.
+                    // Without heads nobody knows that a window started or ended.
                     || kind == "chain.next_head" && text.starts_with("liveness:") && text.ends_with("has no receipt")
             };
-            let told = report.violations.iter().filter(|text| !is_excused(text));
-            assert_eq!(told.collect::<Vec<_>>(), Vec::<&String>::new(), "call {call}, {kind}");
+            let reported = report.violations.iter().filter(|text| !is_excused(text));
+            assert_eq!(reported.collect::<Vec<_>>(), Vec::<&String>::new(), "call {call}, {kind}");
             assert_eq!(report.windows.len(), 2, "call {call}, {kind}");
         }
     }

@@ -1,4 +1,4 @@
-//! A run that goes on from any of its events, under any faults, keeps every promise.
+//! A run that continues from any of its events, under any faults, keeps every promise.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, MachineSecrets};
 use grail_miner::ports::Now;
-use grail_sim::engine::SpeedProfile;
+use grail_sim::engine::EngineSpeed;
 use grail_sim::faults::Faults;
 use grail_sim::fork::{ForkError, fork, simulated_key};
 use grail_sim::past::Past;
@@ -43,11 +43,11 @@ fn config(seed: u64, faults: Faults) -> SimConfig {
     SimConfig {
         groups_max: Some(2),
         faults,
-        ..SimConfig::new(Rc::new(SyntheticModel::default()), SpeedProfile::named("reference").unwrap(), seed, 1)
+        ..SimConfig::new(Rc::new(SyntheticModel::default()), EngineSpeed::named("reference").unwrap(), seed, 1)
     }
 }
 
-/// Every event of a run of one window.
+/// Returns every event of a run of one window.
 fn recorded(faults: &str) -> Vec<(Now, Event)> {
     let log = Rc::new(RefCell::new(Log::default()));
     let config = config(RECORDED_SEED, faults.parse().unwrap());
@@ -76,7 +76,7 @@ fn without_faults_the_window_is_won_from_every_event() {
     for at in (0..=events.len()).step_by(3) {
         let report = forked(&events, at, &config(9, Faults::None)).unwrap();
         assert_eq!(report.violations, [] as [String; 0], "from event {at}");
-        // The world begins with the last block of a window that nobody can win.
+        // The world starts with the last block of a window that nobody can win.
         for window in report.windows.iter().filter(|window| window.receipt.window_start >= FIRST_WINDOW) {
             assert_eq!(window.judgement.outcome(), "accepted", "from event {at}: {:?}", window.receipt);
         }

@@ -15,7 +15,7 @@ use grail_protocol::window_file::object_key;
 use grail_sim::beacon::{BeaconLink, SimBeacon};
 use grail_sim::bucket::{BucketLink, SimBucket};
 use grail_sim::chain::{ChainLink, SimChain};
-use grail_sim::engine::{SimEngine, SpeedProfile};
+use grail_sim::engine::{EngineSpeed, SimEngine};
 use grail_sim::faults::FaultPlan;
 use grail_sim::journal::MemoryJournal;
 use grail_sim::ledger::{Audit, AuditedJournal};
@@ -77,17 +77,17 @@ impl Node {
         }
     }
 
-    /// Run a miner from now until it exits after `stop_ms`, or is killed at `kill_ms`.
+    /// Runs a miner from now until it exits after `stop_ms`, or is killed at `kill_ms`.
     fn mine(&self, stop_ms: Option<u64>, kill_ms: u64) -> Log {
         let (time, faults) = (self.time.clone(), Rc::new(FaultPlan::default()));
-        let profile = SpeedProfile::named("reference").expect("a known profile");
+        let speed = EngineSpeed::named("reference").expect("a known speed");
         let model = Rc::new(SyntheticModel::default());
         let ports = Ports {
             clock: Rc::new(SimClock(time.clone())),
             chain: Rc::new(ChainLink::new(self.chain.clone(), self.keypair.hotkey().to_ss58(), faults.clone())),
             beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), 1)),
             bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), 1)),
-            engine: Rc::new(SimEngine::new(time.clone(), model, profile, faults)),
+            engine: Rc::new(SimEngine::new(time.clone(), model, speed, faults)),
             journal: Rc::new(AuditedJournal { journal: self.journal.clone(), audit: self.audit.clone() }),
             signer: Rc::new(self.keypair.clone()),
         };
@@ -112,7 +112,7 @@ impl Node {
         log
     }
 
-    /// Check the journal, the bucket and the receipts of all runs against each other.
+    /// Checks the journal, the bucket and the receipts of all runs against each other.
     fn settle(&self, runs: &[&Log]) {
         let key = object_key(&self.keypair.hotkey().to_ss58(), WINDOW);
         let object = self.bucket.object(&key).map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
@@ -122,7 +122,7 @@ impl Node {
         assert_eq!(self.audit.settle(WINDOW, object.as_deref(), &receipts), Ok(()));
     }
 
-    /// The verdict on every rollout of the window's file.
+    /// Returns the verdict on every rollout of the window's file.
     fn verdict(&self) -> Option<Verdict> {
         let hotkey = self.keypair.hotkey().to_ss58();
         let model = Rc::new(SyntheticModel::default());

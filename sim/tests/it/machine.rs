@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use grail_miner::machine::{
-    Action, Event, GroupId, GroupOrder, JournalEntry, Machine, MachineSecrets, MachineSettings, Report, Timer,
+    Action, Event, GroupId, GroupRequest, JournalEntry, Machine, MachineSecrets, MachineSettings, Report, Timer,
     WindowOutcome,
 };
 use grail_miner::ports::{
-    BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, GroupRequest, Head, JournalError, Now,
+    BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, GenerateRequest, Head, JournalError, Now,
 };
 use grail_miner::seal::seal;
 use grail_protocol::generation::{ProofModel, StreamKey};
@@ -59,7 +59,7 @@ struct Harness {
     replaced: BTreeMap<u64, u64>,
     questions: Vec<Action>,
     timers: BTreeMap<Timer, u64>,
-    /// What lies in the bucket: key to bytes and version.
+    /// What is in the bucket: key to bytes and version.
     objects: BTreeMap<String, (Vec<u8>, u64)>,
     in_flight: BTreeSet<GroupId>,
     ordered: BTreeMap<(u64, u32), u32>,
@@ -107,7 +107,7 @@ impl Harness {
         }
     }
 
-    /// Check an action against everything that must never happen, and remember it if it is a question.
+    /// Checks an action against everything that must never happen, and remembers it if it is a question.
     fn note(&mut self, action: Action) {
         match &action {
             Action::SetTimer { timer, at_ms } => {
@@ -117,7 +117,7 @@ impl Harness {
                 self.timers.remove(timer);
             }
             Action::CancelGroup(id) => {
-                assert!(self.in_flight.remove(id), "{id:?} was cancelled without being in flight");
+                assert!(self.in_flight.remove(id), "{id:?} was canceled without being in flight");
                 self.questions.retain(|question| !matches!(question, Action::Generate(order) if order.id == *id));
             }
             Action::Generate(order) => {
@@ -151,7 +151,7 @@ impl Harness {
         }
     }
 
-    fn check_order(&mut self, order: &GroupOrder) {
+    fn check_order(&mut self, order: &GroupRequest) {
         let id = &order.id;
         assert!(self.in_flight.insert(id.clone()), "{id:?} is in flight already");
         assert!(self.in_flight.len() <= 3, "more groups in flight than the engine takes");
@@ -229,7 +229,7 @@ impl Harness {
         self.now_ms = self.now_ms.max(until_ms);
     }
 
-    /// An answer to a question: mostly a good one, else one of the ways in which it can fail.
+    /// Returns an answer to a question: mostly a good one, else one of the ways in which it can fail.
     fn answer(&mut self, question: Action, how: u8) -> Option<Event> {
         let good = how >= 64;
         let unreachable = || ChainError::Unreachable("script".to_owned());
@@ -294,11 +294,11 @@ impl Harness {
                 let result = if good { Ok(()) } else { Err(BucketError::Transient("script".to_owned())) };
                 Event::ObjectDeleted { window_start, result }
             }
-            other => panic!("{other:?} is no question"),
+            other => panic!("{other:?} is not a question"),
         })
     }
 
-    fn group(&mut self, order: GroupOrder, good: bool) -> Event {
+    fn group(&mut self, order: GroupRequest, good: bool) -> Event {
         let group = order.id.clone();
         assert!(self.in_flight.remove(&group));
         if !good {
@@ -313,7 +313,7 @@ impl Harness {
             attempt: group.attempt,
         };
         let wanted: Vec<u32> = (0..4).filter(|rollout| !order.kept.contains_key(rollout)).collect();
-        let request = GroupRequest {
+        let request = GenerateRequest {
             prompt: self.model.tokenizer().encode(&prompt(&problem)),
             streams: wanted.iter().map(|rollout| stream(*rollout)).collect(),
             randomness: order.window.randomness.clone(),

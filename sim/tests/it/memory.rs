@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::rc::Rc;
 
-use grail_sim::engine::SpeedProfile;
+use grail_sim::engine::EngineSpeed;
 use grail_sim::run::{SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
@@ -27,12 +27,7 @@ fn hundreds_of_windows_alone() {
     }
     let config = SimConfig {
         groups_max: Some(1),
-        ..SimConfig::new(
-            Rc::new(SyntheticModel::default()),
-            SpeedProfile::named("a100").expect("a known profile"),
-            1,
-            400,
-        )
+        ..SimConfig::new(Rc::new(SyntheticModel::default()), EngineSpeed::named("a100").expect("a known speed"), 1, 400)
     };
     let mut resident = Vec::new();
     let report = simulate(&config, |_| resident.push(resident_kb()));

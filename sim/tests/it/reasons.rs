@@ -11,7 +11,7 @@ use grail_sim::synthetic::SyntheticModel;
 
 use crate::worlds;
 
-/// A world whose first window has this fault all through, and whose second one has none.
+/// Returns a world whose first window has this fault all through, and whose second one has none.
 fn under(kinds: &[FaultKind]) -> SimReport {
     let until_ms = (PROTOCOL.window_blocks + 2) * PROTOCOL.block_ms;
     let fault = |&kind| Fault { kind, from_ms: 0, until_ms, strength: 1, window_start: FIRST_WINDOW };

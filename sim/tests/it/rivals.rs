@@ -14,7 +14,7 @@ use grail_verify::{Recomputed, Scope, Verdict, WindowFacts, verify_bytes};
 const FIRST: u64 = 3_000_000;
 const WINDOWS: u64 = 16;
 
-/// The verdict on a rival's file by the rules of a validator.
+/// Returns the verdict on a rival's file by the rules of a validator.
 fn verdict(key: u8, file: impl Fn(&Bench<'_>) -> Vec<u8>) -> Verdict {
     let keypair = Keypair::from_seed(&[key; 32]);
     let model: Rc<dyn Generator> = Rc::new(SyntheticModel::default());
@@ -88,7 +88,7 @@ fn a_full_subnet_lives_on_within_bounded_memory_and_pays_honest_work_alone() {
         assert!(subnet.records() <= 3 * 35 * 13 + 3 * HOTKEYS_MAX, "{} records", subnet.records());
         last = Some(window);
     }
-    assert_eq!(seen.len(), Cheat::ALL.len(), "each cheat was looked at");
+    assert_eq!(seen.len(), Cheat::ALL.len(), "each cheat was checked");
     for weights in last.expect("there was a window").weights {
         let of = |wanted: &dyn Fn(&Conduct) -> bool| -> f64 {
             weights.iter().zip(&conducts).skip(1).filter(|(_, conduct)| wanted(conduct)).map(|(weight, _)| weight).sum()

@@ -12,8 +12,8 @@ const WINDOWS_MAX: u64 = 24;
 
 fn run(name: &str) -> (Scenario, SimReport) {
     let mut scenario = Scenario::named(name).expect("an embedded scenario");
-    let told = option_env!("GRAIL_SCENARIO_WINDOWS").and_then(|windows| windows.parse().ok());
-    let windows = scenario.windows.min(told.unwrap_or(WINDOWS_MAX));
+    let reported = option_env!("GRAIL_SCENARIO_WINDOWS").and_then(|windows| windows.parse().ok());
+    let windows = scenario.windows.min(reported.unwrap_or(WINDOWS_MAX));
     let cut = |minimum: usize| minimum * windows as usize / scenario.windows as usize;
     let expect = &mut scenario.expect;
     expect.uploads_min = cut(expect.uploads_min);
@@ -76,9 +76,9 @@ fn mistakes_are_named_with_the_nearest_name() {
     assert_eq!(unknown, ScenarioError::UnknownName { name: "bad-weak".into(), nearest: "bad-week" });
 }
 
-/// A miner that makes few groups a window, and knows how many distinct solutions each of them shows.
+/// Returns a miner that makes few groups a window, and knows how many distinct solutions each of them shows.
 fn watched(config: SimConfig) -> (SimReport, grail_sim::hindsight::Earnings) {
-    let watcher = Rc::new(RefCell::new(Hindsight::new(config.profile, config.groups_max)));
+    let watcher = Rc::new(RefCell::new(Hindsight::new(config.speed, config.groups_max)));
     let report = simulate(&SimConfig { observer: Some(watcher.clone()), ..config }, |_| {});
     let earnings = watcher.borrow().earnings(&report);
     (report, earnings)

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use grail_miner::machine::WindowOutcome;
-use grail_sim::engine::SpeedProfile;
+use grail_sim::engine::EngineSpeed;
 use grail_sim::faults::{FaultKind, Faults};
 use grail_sim::run::{SimConfig, SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
@@ -14,7 +14,7 @@ fn config(seed: u64, faults: Faults) -> SimConfig {
         faults,
         ..SimConfig::new(
             Rc::new(SyntheticModel::default()),
-            SpeedProfile::named("reference").expect("a known profile"),
+            EngineSpeed::named("reference").expect("a known speed"),
             seed,
             3,
         )

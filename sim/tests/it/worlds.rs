@@ -4,8 +4,8 @@ use grail_miner::policy::UploadPolicy;
 use grail_sim::case::{Case, FORMAT, Speed};
 use grail_sim::run::Knobs;
 
-/// One window of three groups with an early upload and one at the end, and the window after it, in which is settled what
-/// the first one left.
+/// Returns one window of three groups with an early upload and one at the end, and the window after it, in which is
+/// settled what the first one left.
 pub(crate) fn two_windows() -> Case {
     Case {
         format: FORMAT,

@@ -19,14 +19,14 @@ use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
 use crate::assembly::{self, EngineStartError};
-use crate::exit::{Exit, Told};
-use grail_config::{Environment, MinerConfig, Network, TypedConfig};
+use crate::exit::{Exit, ExitError};
+use grail_config::{Environment, MinerConfig, Network, RawConfig};
 use grail_hub::local_name;
 use grail_live::cuda_engine::CudaWorkers;
-use grail_live::device;
+use grail_live::device::{self, DeviceSet};
 use grail_live::engine::CpuWorker;
-use grail_observe::{CardMemory, MemoryProbe};
-use grail_operator::doctor::{self, Device, Examination, Subject, examine};
+use grail_observe::{GpuMemory, MemoryProbe};
+use grail_operator::doctor::{self, Examination, Subject, examine};
 use grail_wallet::{HotkeyWallet, Inputs, Passwords, ask_terminal};
 
 /// How often a spinner turns.
@@ -38,9 +38,9 @@ const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
 
 /// Where the miner keeps what it must not lose.
-pub(super) fn data_folder(arguments: &MineArguments, environment: &Environment) -> Result<PathBuf, Told> {
+pub(super) fn data_folder(arguments: &MineArguments, environment: &Environment) -> Result<PathBuf, ExitError> {
     let folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
-    folder.ok_or_else(|| Told::new(Exit::Configuration, NO_HOME))
+    folder.ok_or_else(|| ExitError::new(Exit::Configuration, NO_HOME))
 }
 
 /// Where metrics are served; none where nobody wants them.
@@ -49,17 +49,20 @@ pub(super) fn metrics_listen(arguments: &MineArguments, config: &MinerConfig) ->
 }
 
 /// What everything asynchronous runs on.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Told> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, ExitError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|_| {
-        Told::new(Exit::Retry, "no asynchronous runtime; the system gives no more file descriptors or threads")
+        ExitError::new(
+            Exit::Retry,
+            "no asynchronous runtime; the operating system refuses more file descriptors or threads",
+        )
     })
 }
 
 /// The startup checks, which are those of `grail doctor`.
 pub(super) async fn examined(
     arguments: &MineArguments,
-    typed: &TypedConfig,
+    typed: &RawConfig,
     config: &MinerConfig,
     wallet: &Rc<HotkeyWallet>,
     hub_cache: Option<&Path>,
@@ -71,8 +74,7 @@ pub(super) async fn examined(
         env_file: typed.file().map(PathBuf::as_path),
         wallet: Some(Ok(wallet.clone())),
         beacon: beacon.as_ref(),
-        device: arguments.device,
-        devices: &arguments.devices,
+        device: &arguments.device,
         model: None,
         hub_cache,
         data_folder: Some(data_folder),
@@ -82,26 +84,26 @@ pub(super) async fn examined(
     Ok(examine(&subject).await)
 }
 
-/// A proof from a CPU has other bits than the validators' cards, so every window would be rejected.
-pub(super) fn refuse_cpu_on_public_networks(device: Device, network: Network) -> Result<(), Told> {
+/// A proof from a CPU has other bits than the validators' GPUs, so every window would be rejected.
+pub(super) fn refuse_cpu_on_public_networks(device: &DeviceSet, network: Network) -> Result<(), ExitError> {
     match (device, network) {
-        (Device::Cpu, Network::Finney | Network::Test) => Err(Told::new(
+        (DeviceSet::Cpu, Network::Finney | Network::Test) => Err(ExitError::new(
             Exit::Configuration,
             format!(
-                "--device cpu on {}: validators reject proofs that a CPU computed; use a CUDA card, or a custom network",
+                "--device cpu on {}: validators reject proofs that a CPU computed; use a CUDA GPU, or a custom network",
                 network.name()
             ),
         )),
-        (Device::Cpu, Network::Custom) | (Device::Cuda, _) => Ok(()),
+        (DeviceSet::Cpu, Network::Custom) | (DeviceSet::Cuda(_), _) => Ok(()),
     }
 }
 
 /// The model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
-pub(super) fn model(device: Device, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
+pub(super) fn model(device: &DeviceSet, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
     match (device, grail_config::model_folder(&config.model_name, hub_cache)) {
         (_, Some(folder)) => Ok(folder.display().to_string()),
-        (Device::Cuda, None) => Ok(local_name(&config.model_name)?),
-        (Device::Cpu, None) => Ok(config.model_name.clone()),
+        (DeviceSet::Cuda(_), None) => Ok(local_name(&config.model_name)?),
+        (DeviceSet::Cpu, None) => Ok(config.model_name.clone()),
     }
 }
 
@@ -111,18 +113,18 @@ pub(super) fn engine(
     model: &str,
     watch: &ProofWatch,
 ) -> Result<(Rc<dyn Engine>, Lost), EngineStartError> {
-    match arguments.device {
-        Device::Cuda => {
-            let settings = arguments.devices.iter().map(|&ordinal| CudaSettings {
+    match &arguments.device {
+        DeviceSet::Cuda(ordinals) => {
+            let settings = ordinals.iter().map(|&ordinal| CudaSettings {
                 decode: DecodeSettings { deterministic: arguments.deterministic, ..DecodeSettings::default() },
-                profile: arguments.profile,
+                numerics: arguments.numerics,
                 kernel_cache: device::kernel_cache(),
                 ..CudaSettings::new(model, ordinal)
             });
             let workers = Rc::new(CudaWorkers::start(settings.collect(), watch)?);
             Ok((workers.clone(), Box::new(move || workers.is_lost())))
         }
-        Device::Cpu => {
+        DeviceSet::Cpu => {
             let worker = CpuWorker::start_watched(cpu_engine(model)?, watch.clone());
             let worker = worker.map_err(EngineStartError::Thread)?;
             Ok((Rc::new(worker), Box::new(|| false)))
@@ -135,23 +137,23 @@ pub(super) fn memory_of(ordinals: Vec<usize>) -> MemoryProbe {
     // Opened each time: what was kept from before a failure would not answer any more.
     let ask = |&ordinal: &usize| {
         let (free, total) = grail_cuda::driver::Device::open(ordinal).and_then(|device| device.memory()).ok()?;
-        Some(CardMemory { ordinal, free, total })
+        Some(GpuMemory { ordinal, free, total })
     };
     Arc::new(move || ordinals.iter().filter_map(ask).collect())
 }
 
 /// A model can be read, as far as that is known before a device has loaded it: another engine may have the device's memory.
-pub(super) fn loads(device: Device, model: &str) -> anyhow::Result<()> {
+pub(super) fn loads(device: &DeviceSet, model: &str) -> anyhow::Result<()> {
     match device {
-        Device::Cuda => drop(grail_cuda::weights::Model::open(model)?),
-        Device::Cpu => drop(cpu_engine(model)?),
+        DeviceSet::Cuda(_) => drop(grail_cuda::weights::Model::open(model)?),
+        DeviceSet::Cpu => drop(cpu_engine(model)?),
     }
     Ok(())
 }
 
 fn cpu_engine(model: &str) -> Result<CpuEngine, EngineStartError> {
-    if model == "rehearsal" {
-        return Ok(CpuEngine::rehearsal()?);
+    if model == "toy" {
+        return Ok(CpuEngine::toy()?);
     }
     CpuEngine::from_folder(Path::new(model))
         .map_err(|source| EngineStartError::Folder { model: model.to_owned(), source })

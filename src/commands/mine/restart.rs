@@ -17,11 +17,11 @@ use super::parts::{
 };
 use crate::args::MineArguments;
 use crate::defect;
-use crate::exit::{Exit, Told};
+use crate::exit::{Exit, ExitError};
 use grail_config::{self as config, MinerConfig};
 use grail_folder as folder;
 use grail_live::instance::HotkeyLock;
-use grail_observe::Endpoint;
+use grail_observe::MetricsServer;
 use grail_wallet::Inputs;
 
 /// Tells the next process that its standard input is a handover; the value is the process id, which `exec` keeps.
@@ -60,7 +60,7 @@ impl HandedOver {
         let read = io::stdin().take(BYTES_MAX).read_to_end(&mut bytes).map_err(anyhow::Error::from);
         let taken = read.and_then(|_| postcard::from_bytes(&bytes).map_err(anyhow::Error::from));
         taken.map_err(|error| {
-            Told::new(Exit::Retry, format!("the handover cannot be read ({error}); start again")).into()
+            ExitError::new(Exit::Retry, format!("the handover cannot be read ({error}); start again")).into()
         })
     }
 
@@ -88,7 +88,7 @@ pub(super) struct Ready {
 impl Ready {
     /// Replaces this process by a new one with the same arguments. That releases all locks; clean groups are in the journal.
     /// Returns only if the system refuses.
-    pub(super) fn go(self) -> Told {
+    pub(super) fn go(self) -> ExitError {
         use std::os::unix::process::CommandExt;
         let (called, arguments) = called();
         let running = Path::new("/proc/self/exe");
@@ -98,7 +98,7 @@ impl Ready {
         let error = command.exec();
         let text =
             format!("cannot start {} again ({error}); start it by hand, nothing clean is lost", called.display());
-        Told::new(Exit::Retry, text)
+        ExitError::new(Exit::Retry, text)
     }
 }
 
@@ -156,20 +156,20 @@ fn prove(arguments: &MineArguments, inputs: &Inputs, present: &Present) -> anyho
     runs()?;
     let environment = config::process_environment();
     let typed = config::load_with(&environment, arguments.env_file.env_file.as_deref(), inputs)?;
-    let config = MinerConfig::from_typed(&typed)?;
-    refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
+    let config = MinerConfig::from_raw(&typed)?;
+    refuse_cpu_on_public_networks(&arguments.device, config.chain.network)?;
     let data_folder = data_folder(arguments, &environment)?;
     folder::claim(&data_folder)?;
     if let Some(address) = metrics_listen(arguments, &config).filter(|address| Some(*address) != present.metrics) {
-        Endpoint::listen(address, arguments.metrics_public)?;
+        MetricsServer::listen(address, arguments.metrics_public)?;
     }
     let wallet = Rc::new(open_wallet(&config, inputs, false)?);
     if wallet.path() != present.hotkey {
         HotkeyLock::take(wallet.path())?;
     }
     let hub_cache = config::hub_cache(&environment);
-    let model = model(arguments.device, &config, hub_cache.as_deref())?;
-    loads(arguments.device, &model)?;
+    let model = model(&arguments.device, &config, hub_cache.as_deref())?;
+    loads(&arguments.device, &model)?;
     let (runtime, local) = (runtime()?, tokio::task::LocalSet::new());
     let examination =
         local.block_on(&runtime, examined(arguments, &typed, &config, &wallet, hub_cache.as_deref(), &data_folder))?;

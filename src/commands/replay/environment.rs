@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use grail_cuda::{ProfileNameError, TorchProfile};
+use grail_cuda::{TorchNumerics, TorchNumericsNameError};
 use grail_engine::CpuEngine;
-use grail_miner::ports::{EngineError, GroupRequest};
+use grail_miner::ports::{EngineError, GenerateRequest};
 use grail_protocol::generation::{GeneratedRollout, ProofPass};
 use grail_sim::engine::Generator;
 use grail_sim::synthetic::SyntheticModel;
@@ -30,11 +30,11 @@ pub(super) enum Missing {
         /// What can run it.
         instead: &'static str,
     },
-    /// A profile that this build does not have.
+    /// Numerics that this build does not have.
     #[error("the tape's proofs: {0}; replay with --engine recorded")]
-    Numerics(ProfileNameError),
-    /// No card, or one that cannot be used.
-    #[error("no CUDA device can be used here ({0}); replay with --engine recorded")]
+    Numerics(TorchNumericsNameError),
+    /// No GPU, or one that cannot be used.
+    #[error("no usable CUDA device ({0}); replay with --engine recorded")]
     Device(String),
 }
 
@@ -42,7 +42,7 @@ pub(super) enum Missing {
 fn model_of(header: &Header, named: Option<&str>) -> String {
     let implied = match header.engine.as_str() {
         "synthetic" => Some("synthetic formula"),
-        "tiny" => Some("rehearsal"),
+        "toy" => Some("toy"),
         _ => None,
     };
     let recorded = named.or(implied).or(header.model.as_deref());
@@ -54,7 +54,7 @@ pub(super) fn generator(header: &Header, named: Option<&str>) -> Result<Rc<dyn G
     let model = model_of(header, named);
     match model.as_str() {
         "synthetic formula" => Ok(Rc::new(SyntheticModel::default())),
-        "rehearsal" => CpuEngine::rehearsal().map(|engine| Rc::new(engine) as _).map_err(|_| Missing::Model(model)),
+        "toy" => CpuEngine::toy().map(|engine| Rc::new(engine) as _).map_err(|_| Missing::Model(model)),
         name => {
             let cache = grail_config::hub_cache(&grail_config::process_environment());
             let folder =
@@ -73,28 +73,28 @@ impl Numerics for OnProcessor {
         self.0.pass(tokens, randomness)
     }
 
-    fn generate(&mut self, request: &GroupRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
+    fn generate(&mut self, request: &GenerateRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
         Some(self.0.generate(request))
     }
 }
 
-/// The exact pass on a card. What it draws depends on what else is in flight, so it draws nothing again.
+/// The exact pass on a GPU. What it draws depends on what else is in flight, so it draws nothing again.
 pub(super) struct OnCard(DeviceProver);
 
 impl OnCard {
-    /// The tape's model on the first card, with the bits of the tape's profile.
+    /// The tape's model on the first GPU, with the bits of the tape's numerics.
     pub(super) fn open(header: &Header, named: Option<&str>) -> Result<Self, Missing> {
         let model = model_of(header, named);
         if model == "synthetic formula" {
             return Err(Missing::Engine { engine: "cuda", model, instead: "cpu" });
         }
-        let profile = header.numerics.as_deref().map_or(Ok(TorchProfile::default()), str::parse);
-        let profile = profile.map_err(Missing::Numerics)?;
+        let numerics = header.numerics.as_deref().map_or(Ok(TorchNumerics::default()), str::parse);
+        let numerics = numerics.map_err(Missing::Numerics)?;
         let cache = grail_config::hub_cache(&grail_config::process_environment());
         let folder = grail_config::model_folder(&model, cache.as_deref()).map(|folder| folder.display().to_string());
-        let is_made_here = model == "rehearsal" || model.starts_with("synthetic:");
+        let is_made_here = model == "toy" || model.starts_with("synthetic:");
         let local = folder.or_else(|| is_made_here.then(|| model.clone())).ok_or(Missing::Model(model))?;
-        let prover = DeviceProver::open(&local, 0, profile);
+        let prover = DeviceProver::open(&local, 0, numerics);
         Ok(Self(prover.map_err(|error| Missing::Device(format!("{error:#}")))?))
     }
 }
@@ -105,7 +105,7 @@ impl Numerics for OnCard {
         self.0.pass(tokens, tokens.len(), randomness).map_err(|error| failed(&error))
     }
 
-    fn generate(&mut self, _: &GroupRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
+    fn generate(&mut self, _: &GenerateRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
         None
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn step(path: &Path) -> anyhow::Result<Exit> {
     }
     let is_equal = journey.first_difference().is_none();
     travel(Travel::new(journey, name(path))).context("the terminal cannot be used; use --html FILE or --json")?;
-    Ok(if is_equal { Exit::Success } else { Exit::No })
+    Ok(if is_equal { Exit::Success } else { Exit::Negative })
 }
 
 /// A tape's page.

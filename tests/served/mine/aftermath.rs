@@ -29,10 +29,10 @@ fn why(scene: &Scene, window: u64) -> (Option<i32>, Value) {
     (output.status.code(), why)
 }
 
-/// The file in the served world's folder that holds an object.
+/// Returns the file in the served world's folder that holds an object.
 fn object_file(folder: &Path, key: &str) -> PathBuf {
     let accounts = fs::read_dir(folder.join("s3")).unwrap().map(|entry| entry.unwrap().path());
-    accounts.map(|account| account.join(key)).find(|path| path.exists()).expect("the object lies there")
+    accounts.map(|account| account.join(key)).find(|path| path.exists()).expect("the object is there")
 }
 
 #[test]
@@ -107,14 +107,14 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
     assert!(text.contains("receipt   uploaded") && text.contains("bucket    unknown: there is no file"), "{text}");
 }
 
-/// The text as another writer would pack it.
+/// Returns the text as another writer would pack it.
 fn gzipped(text: &str) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
     gzip.write_all(text.as_bytes()).unwrap();
     gzip.finish().unwrap()
 }
 
-/// The files of a gzipped tar.
+/// Returns the files of a gzipped tar.
 pub(crate) fn unpacked(path: &Path) -> Vec<(String, Vec<u8>)> {
     let bytes = fs::read(path).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
@@ -186,9 +186,9 @@ fn a_bundle_replays_as_it_is_and_holds_no_secret() {
         command.args(["bundle", &window.to_string(), "--log", log, "--out"]).arg(&unsafe_out);
         command.arg("--data-dir").arg(scene.data.path()).args(env_file.iter().flat_map(|file| ["--env-file", file]));
         let output = command.output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(78), "{told}");
-        assert!(told.contains(why) && told.contains("--env-file") && !unsafe_out.exists(), "{told}");
+        let reported = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{reported}");
+        assert!(reported.contains(why) && reported.contains("--env-file") && !unsafe_out.exists(), "{reported}");
     }
     // A window of which there is nothing.
     let output = grail(&scene, &["bundle", "29970", "--out", shown]);

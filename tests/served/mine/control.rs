@@ -36,11 +36,11 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
     let first = scene.verdict();
     let window = scene.head() / 30 * 30 + 30;
     scene.reach(window + 5);
-    let told = grail(&scene, &["stop", "--after-window"]);
+    let reported = grail(&scene, &["stop", "--after-window"]);
     let head = scene.head();
     let ended = miner.end();
     assert!(ended.status.success(), "{:?}\n{}", ended.status, ended.stderr.join("\n"));
-    assert!(told.status.success() && text(&told.stderr).contains(&format!("window {window}")), "{told:?}");
+    assert!(reported.status.success() && text(&reported.stderr).contains(&format!("window {window}")), "{reported:?}");
     let last = receipts(&ended.stdout).pop().unwrap();
     assert_eq!((last["window"].as_u64(), last["outcome"].as_str()), (Some(window), Some("uploaded")), "{last}");
     assert!(head > window + 15, "it returned at block {head}, with most of the window to come");
@@ -56,10 +56,10 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
 fn its_owner_alone_is_told_how_it_is_and_nobody_once_it_was_killed() {
     let scene = Scene::new(601);
     let nobody = grail(&scene, &["top", "--json"]);
-    assert_eq!(nobody.status.code(), Some(Exit::Elsewhere.code().into()));
+    assert_eq!(nobody.status.code(), Some(Exit::Unavailable.code().into()));
     assert!(text(&nobody.stderr).contains("start one with `grail mine`"), "{nobody:?}");
     let error: Value = serde_json::from_slice(&nobody.stdout).unwrap();
-    assert_eq!((&error["error"]["code"], &error["error"]["kind"]), (&3.into(), &"elsewhere".into()));
+    assert_eq!((&error["error"]["code"], &error["error"]["kind"]), (&3.into(), &"unavailable".into()));
     let miner = scene.mine(&["--groups-max", "2"]);
     scene.verdict();
     let mode = fs::metadata(socket(&scene)).unwrap().permissions().mode();
@@ -80,7 +80,7 @@ fn its_owner_alone_is_told_how_it_is_and_nobody_once_it_was_killed() {
     miner.kill();
     assert!(socket(&scene).exists(), "nobody removed it");
     let nobody = grail(&scene, &["stop"]);
-    assert_eq!(nobody.status.code(), Some(Exit::Elsewhere.code().into()), "{nobody:?}");
+    assert_eq!(nobody.status.code(), Some(Exit::Unavailable.code().into()), "{nobody:?}");
     // The next process takes the place of the one that was killed.
     let miner = scene.mine(&["--groups-max", "1"]);
     miner.logged("mining as");

@@ -19,7 +19,7 @@ const SCENES_MANY: u64 = 8;
 const KILLS: u64 = 8;
 const KILLS_VARIABLE: &str = "GRAIL_TEST_KILLS";
 
-/// Kill the miner once in each of these windows, at moments that follow from the seed.
+/// Kills the miner once in each of these windows, at moments that follow from the seed.
 fn kills(scene_number: u64, count: u64) -> (u64, u64) {
     let scene = Scene::new(200 + scene_number);
     let arguments = ["--policy", "all", "--groups-max", "4"];
@@ -38,12 +38,12 @@ fn kills(scene_number: u64, count: u64) -> (u64, u64) {
         let groups = scene.groups_journalled(window);
         miner = scene.mine(&arguments);
         let verdict = scene.verdict_on(window);
-        let told = |ended: &Ended| ended.stderr.join("\n");
+        let reported = |ended: &Ended| ended.stderr.join("\n");
         assert!(
             verdict.is_accepted() || groups == 0 && verdict.judgement.verdict.is_none(),
             "killed {moment:?} into window {window}, {groups} groups journalled: {}\n{}\n-- after:\n{}",
             verdict.line(),
-            told(&killed),
+            reported(&killed),
             miner.log()
         );
         assert!(
@@ -85,7 +85,7 @@ fn nothing_clean_is_lost_when_the_process_is_killed_and_started_again() {
     assert_eq!(receipts, each * scenes, "each window has one receipt");
 }
 
-/// Kill the miner while its upload is under way, and start it again.
+/// Kills the miner while its upload is under way, and starts it again.
 fn kill_in_an_upload(number: u64, fault: ServeFault) {
     let scene = Scene::new(250 + number);
     let arguments = ["-vv", "--groups-max", "2"];
@@ -101,7 +101,7 @@ fn kill_in_an_upload(number: u64, fault: ServeFault) {
     assert!(records.iter().any(begun), "{fault:?}: sent before it was journalled");
     scene.served.world().heal();
     let miner = scene.mine(&arguments);
-    // Late enough for an upload, and before the next window's journal begins.
+    // Late enough for an upload, and before the next window's journal starts.
     scene.reach(window + PROTOCOL.window_blocks - 4);
     let log = miner.log();
     miner.kill();
@@ -139,6 +139,6 @@ fn begun_anew_in_place_the_miner_goes_on_with_its_window() {
     assert!(verdict.is_accepted(), "{}\n{}", verdict.line(), miner.log());
     assert!(verdict.judgement.rollouts >= groups * PROTOCOL.rollouts_per_group, "{groups} groups were clean");
     let begun = miner.log().matches("mining as").count();
-    assert_eq!(begun, 2, "one process, begun twice\n{}", miner.log());
+    assert_eq!(begun, 2, "one process, started twice\n{}", miner.log());
     miner.stop();
 }

@@ -1,4 +1,4 @@
-//! Every call of the process on a file or on a socket fails in turn, once and for good.
+//! Every call of the process on a file or on a socket fails in turn, once and permanently.
 //!
 //! A library that is preloaded into the miner counts its calls and lets one of them fail: what is tried is what the
 //! program really does, whichever module or library asks for it.
@@ -22,7 +22,7 @@ const CALLS_VARIABLE: &str = "GRAIL_TEST_CALLS";
 const ARGUMENTS: [&str; 4] = ["--policy", "all", "--groups-max", "3"];
 /// A miner that starts later in its window may not finish a group in it.
 const LATEST_START_BLOCKS: u64 = 6;
-/// What a miner takes that was told to end, and whose servers are out of reach.
+/// What a miner takes that was told to end, and whose servers are unreachable.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PANIC: i32 = 101;
 
@@ -64,7 +64,7 @@ impl Case {
     }
 }
 
-/// A world in which a read key has been committed and a window accepted.
+/// Returns a world in which a read key has been committed and a window accepted.
 fn world(seed: u64) -> Scene {
     let scene = Scene::new(seed);
     let miner = scene.mine(&ARGUMENTS);
@@ -74,7 +74,7 @@ fn world(seed: u64) -> Scene {
     scene
 }
 
-/// A miner of this world in which the case happens.
+/// Returns a miner of this world in which the case happens.
 fn mine(scene: &Scene, case: Case, library: &Path, log: &Path) -> Miner {
     let mut command = Command::new("/usr/bin/env");
     command.args(case.prefix(library, scene, log)).arg(env!("CARGO_BIN_EXE_grail"));
@@ -90,7 +90,7 @@ fn built(folder: &Path) -> PathBuf {
     library
 }
 
-/// The beginning of a window with enough time left for a group.
+/// Returns the start of a window with enough time left for a group.
 fn next_window(scene: &Scene) -> u64 {
     let current = scene.head() / PROTOCOL.window_blocks * PROTOCOL.window_blocks;
     let is_late = scene.head() > current + LATEST_START_BLOCKS;
@@ -99,7 +99,7 @@ fn next_window(scene: &Scene) -> u64 {
     window
 }
 
-/// Wait until the window has its receipt, the miner has ended by itself, or the window is long over.
+/// Waits until the window has its receipt, the miner has ended by itself, or the window is long over.
 fn live_through(scene: &Scene, miner: &mut Miner, window: u64) {
     let given = |miner: &Miner| miner.receipts().iter().any(|receipt| receipt["window"] == window);
     while !miner.has_ended() && !given(miner) && scene.head() < window + PROTOCOL.window_blocks + 10 {
@@ -117,20 +117,20 @@ fn survive(scene: &Scene, case: Case, library: &Path) -> Vec<String> {
     let by_itself = miner.has_ended();
     let began = Instant::now();
     let ended = if by_itself { miner.end() } else { miner.stop() };
-    let told = format!("{case:?} in window {window}\n{}", ended.stderr.join("\n"));
-    assert!(began.elapsed() < PATIENCE, "it took {:?} to end: {told}", began.elapsed());
-    no_panic(&ended, by_itself, &told);
+    let reported = format!("{case:?} in window {window}\n{}", ended.stderr.join("\n"));
+    assert!(began.elapsed() < PATIENCE, "it took {:?} to end: {reported}", began.elapsed());
+    no_panic(&ended, by_itself, &reported);
     let receipts = receipts(&ended.stdout);
     let outcome = receipts.iter().find(|receipt| receipt["window"] == window).map(|receipt| &receipt["outcome"]);
     let claimed = outcome.is_some_and(|outcome| outcome == "uploaded");
     // On a slow machine there may be no group in time, or the miner comes when its window is nearly over.
-    let begun = format!("window {window}: begun");
+    let begun = format!("window {window}: started");
     let costs_nothing = match outcome {
         Some(outcome) => outcome == "uploaded" || outcome == "nothing_ready",
         None => !ended.stderr.iter().any(|line| line.contains(&begun)),
     };
-    assert!(by_itself || case.for_good || costs_nothing, "one failing call cost the window: {outcome:?}, {told}");
-    // Whoever supervises it starts it again, and what was clean is still worth something until the window is over.
+    assert!(by_itself || case.for_good || costs_nothing, "one failing call cost the window: {outcome:?}, {reported}");
+    // Anyone who supervises it starts it again, and what was clean is still worth something until the window is over.
     let groups = scene.groups_journalled(window);
     let has_time = scene.head() < window + PROTOCOL.window_blocks * 2 / 3;
     let again = (by_itself && has_time).then(|| {
@@ -139,24 +139,25 @@ fn survive(scene: &Scene, case: Case, library: &Path) -> Vec<String> {
         miner.kill()
     });
     let verdict = scene.verdict_on(window);
-    let told = format!("{told}\n-- again:\n{}", again.as_ref().map_or(String::new(), |ended| ended.stderr.join("\n")));
+    let reported =
+        format!("{reported}\n-- again:\n{}", again.as_ref().map_or(String::new(), |ended| ended.stderr.join("\n")));
     let is_rejected = matches!(verdict.judgement.verdict, Some(Verdict::Rejected { .. }));
-    assert!(!is_rejected, "{}: {told}", verdict.line());
-    assert!(verdict.is_accepted() || !claimed, "claimed, but {}: {told}", verdict.line());
+    assert!(!is_rejected, "{}: {reported}", verdict.line());
+    assert!(verdict.is_accepted() || !claimed, "claimed, but {}: {reported}", verdict.line());
     let is_healed = if by_itself { again.is_some() } else { !case.for_good };
-    assert!(verdict.is_accepted() || groups == 0 || !is_healed, "{groups} groups, but {}: {told}", verdict.line());
+    assert!(verdict.is_accepted() || groups == 0 || !is_healed, "{groups} groups, but {}: {reported}", verdict.line());
     let enough = verdict.judgement.rollouts >= groups * PROTOCOL.rollouts_per_group;
-    assert!(enough || !is_healed, "{groups} groups, but {} rollouts: {told}", verdict.judgement.rollouts);
+    assert!(enough || !is_healed, "{groups} groups, but {} rollouts: {reported}", verdict.judgement.rollouts);
     let calls = std::fs::read_to_string(&log).unwrap_or_default();
     calls.lines().map(str::to_owned).collect()
 }
 
-fn no_panic(ended: &Ended, by_itself: bool, told: &str) {
-    let code = ended.status.code().unwrap_or_else(|| panic!("ended by a signal: {told}"));
-    assert!(code != PANIC && !ended.stderr.iter().any(|line| line.contains("panicked at")), "{told}");
-    // Told to end, it may also have been about to.
-    assert!(!by_itself || code != 0, "it ended by itself as if all were well: {told}");
-    assert!(!by_itself || !ended.stderr.is_empty(), "it ended without a word: {told}");
+fn no_panic(ended: &Ended, by_itself: bool, reported: &str) {
+    let code = ended.status.code().unwrap_or_else(|| panic!("ended by a signal: {reported}"));
+    assert!(code != PANIC && !ended.stderr.iter().any(|line| line.contains("panicked at")), "{reported}");
+    // ExitError to end, it may also have been about to.
+    assert!(!by_itself || code != 0, "it ended by itself as if all were well: {reported}");
+    assert!(!by_itself || !ended.stderr.is_empty(), "it ended without a word: {reported}");
 }
 
 /// As many numbers up to `count`, spread evenly.

@@ -15,9 +15,9 @@ use super::scene::{Miner, Scene};
 
 /// Scenarios at a time; each keeps a fraction of a core busy.
 const SCENES_AT_A_TIME: u32 = 8;
-/// How long a window of these worlds is. Scenes begin spread over one, or all would compute at once.
+/// How long a window of these worlds is. Scenes start spread over one, or all would compute at once.
 const WINDOW: Duration = Duration::from_millis(7_500);
-/// A machine that stands still for longer, two blocks of these worlds, may spoil a window by itself.
+/// A machine that is stuck for longer, two blocks of these worlds, may spoil a window by itself.
 const STALL_MS: u64 = 500;
 
 /// What went wrong, with the log.
@@ -52,7 +52,7 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
         _ => {}
     }
     let until = Instant::now() + Duration::from_millis(scene.served.world().block_ms() * PROTOCOL.window_blocks / 2);
-    // On a slow machine, too, it is over when the validator reads; a chain that stands still reaches no block.
+    // On a slow machine, too, it is over when the validator reads; a chain that is stuck reaches no block.
     while Instant::now() < until && scene.head() < struck + PROTOCOL.window_blocks - 5 {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -115,7 +115,7 @@ impl Stalls {
         stalls
     }
 
-    /// What it was until now.
+    /// Returns what it was until now.
     fn end(self) -> u64 {
         self.is_over.store(true, Ordering::Relaxed);
         self.longest_ms.load(Ordering::Relaxed)

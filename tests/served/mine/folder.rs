@@ -9,7 +9,7 @@ use grail::exit::Exit;
 
 use super::scene::{Miner, Scene};
 
-/// A start with this data folder; code and what was said.
+/// Returns a start with this data folder; code and what was said.
 fn mine(scene: &Scene, data: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     command.env_clear().args(["mine", "--device", "cpu", "--take-over", "--env-file"]);
@@ -89,7 +89,7 @@ fn a_journal_with_a_bad_bit_costs_no_more_than_its_window() {
     content[40] ^= 0x10;
     fs::write(&path, &content).unwrap();
     let miner = scene.mine(&["--groups-max", "2"]);
-    miner.logged("the journal could not be trusted");
+    miner.logged("the journal is damaged");
     assert_eq!(fs::read(path.with_extension("journal.damaged")).unwrap(), content);
     let accepted = (0..4).any(|_| scene.verdict().is_accepted());
     assert!(accepted, "{}", miner.log());

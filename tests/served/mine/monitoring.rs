@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::scene::{Miner, Scene};
 
-/// Where the miner says that its metrics are.
+/// Returns where the miner says that its metrics are.
 fn address(miner: &Miner) -> SocketAddr {
     miner.logged("metrics on http://");
     let log = miner.log();
@@ -43,7 +43,7 @@ fn send(address: SocketAddr, request: &str) -> (u16, String) {
     (head.split(' ').nth(1).expect("a status line").parse().unwrap(), body.to_owned())
 }
 
-/// The value of a series, written as in the text.
+/// Returns the value of a series, written as in the text.
 fn value(text: &str, series: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{series} is missing:\n{text}")).parse().unwrap()
@@ -84,8 +84,12 @@ fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
         }
     };
     for outcome in ["uploaded", "kept_back", "nothing_ready", "not_registered", "reorganised", "lost"] {
-        let told = receipts.iter().filter(|receipt| receipt["outcome"] == outcome).count();
-        assert_eq!(value(&text, &format!("grail_windows_total{{outcome=\"{outcome}\"}}")), told as f64, "{outcome}");
+        let reported = receipts.iter().filter(|receipt| receipt["outcome"] == outcome).count();
+        assert_eq!(
+            value(&text, &format!("grail_windows_total{{outcome=\"{outcome}\"}}")),
+            reported as f64,
+            "{outcome}"
+        );
     }
     let uploaded: Vec<Value> = receipts.iter().filter(|receipt| receipt["outcome"] == "uploaded").cloned().collect();
     assert!(uploaded.len() >= 2, "{receipts:?}");
@@ -110,7 +114,7 @@ fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
     for port in ["chain", "beacon", "engine", "bucket", "journal"] {
         assert_eq!(value(&text, &format!("grail_port_up{{port=\"{port}\"}}")), 1.0, "{port}");
     }
-    assert!(!text.contains("device="), "there is no card");
+    assert!(!text.contains("device="), "there is no GPU");
     assert!(value(&text, "grail_head_block") <= scene.head() as f64);
     let ended = miner.stop();
     assert!(ended.status.success(), "{}", ended.stderr.join("\n"));
@@ -153,7 +157,7 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
         loop {
             match get(address, "/readyz") {
                 (503, why) if why.contains(because) => return,
-                told => assert!(Instant::now() < end, "{because}: {told:?}\n{}", miner.log()),
+                reported => assert!(Instant::now() < end, "{because}: {reported:?}\n{}", miner.log()),
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -163,7 +167,7 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     assert_eq!(value(&get(address, "/metrics").1, "grail_registered"), 0.0);
     scene.served.world().switch_on(ServeFault::StalledChain);
     not_ready("no new block arrives");
-    // The nodes answer, and no block comes: after a while that is no mere outage.
+    // The nodes answer, and no block comes: after a while that is not a mere outage.
     let end = Instant::now() + Duration::from_secs(90);
     while !matches!(get(address, "/healthz"), (503, why) if why.contains("although the chain's nodes answer")) {
         assert!(Instant::now() < end, "{:?}\n{}", get(address, "/healthz"), miner.log());

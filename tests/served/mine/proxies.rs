@@ -112,7 +112,7 @@ fn serve_socks(mut client: TcpStream, asked: &Mutex<Vec<String>>) -> Option<()> 
     lead(client, port, &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0], b"")
 }
 
-/// The scene's `.env` with a name of elsewhere for every server.
+/// Returns the scene's `.env` with a name of elsewhere for every server.
 fn elsewhere(scene: &Scene) -> std::path::PathBuf {
     let text = std::fs::read_to_string(scene.served.env_file()).unwrap();
     let path = scene.served.env_file().with_file_name("elsewhere.env");
@@ -135,9 +135,9 @@ fn chain_beacon_and_bucket_go_through_the_proxy_that_is_named() {
     let scene = Scene::new(630);
     let proxy = Proxy::start(Speaks::Http);
     let url = format!("http://user:{PASSWORD}@{}", proxy.address);
-    let (output, told) = doctor(&scene, &elsewhere(&scene), &[("http_proxy", &url)]);
-    assert!(output.status.success(), "{told}");
-    assert!(told.contains(&format!("through the proxy http://{} of http_proxy", proxy.address)), "{told}");
+    let (output, reported) = doctor(&scene, &elsewhere(&scene), &[("http_proxy", &url)]);
+    assert!(output.status.success(), "{reported}");
+    assert!(reported.contains(&format!("through the proxy http://{} of http_proxy", proxy.address)), "{reported}");
     let asked = proxy.asked();
     for begins in ["CONNECT world.example:", "GET http://world.example:", "PUT http://world.example:"] {
         assert!(asked.iter().any(|line| line.starts_with(begins)), "{begins}: {asked:?}");
@@ -167,8 +167,9 @@ fn chain_beacon_and_bucket_go_through_the_proxy_that_is_named() {
 fn socks_serves_as_well() {
     let scene = Scene::new(631);
     let proxy = Proxy::start(Speaks::Socks);
-    let (output, told) = doctor(&scene, &elsewhere(&scene), &[("ALL_PROXY", &format!("socks5h://{}", proxy.address))]);
-    assert!(output.status.success(), "{told}");
+    let (output, reported) =
+        doctor(&scene, &elsewhere(&scene), &[("ALL_PROXY", &format!("socks5h://{}", proxy.address))]);
+    assert!(output.status.success(), "{reported}");
     let mut ports: Vec<String> = proxy.asked();
     ports.sort();
     ports.dedup();
@@ -181,14 +182,14 @@ fn this_machine_and_what_is_excepted_need_no_proxy() {
     let dead = super::scene::dead_address();
     let dead = format!("http://{dead}");
     for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"] {
-        let (output, told) = doctor(&scene, scene.served.env_file(), &[(variable, &dead)]);
-        assert!(output.status.success() && !told.contains("proxy"), "{variable}: {told}");
+        let (output, reported) = doctor(&scene, scene.served.env_file(), &[(variable, &dead)]);
+        assert!(output.status.success() && !reported.contains("proxy"), "{variable}: {reported}");
     }
-    let (output, told) = doctor(&scene, scene.served.env_file(), &[("HTTP_PROXY", "not a url")]);
-    assert!(output.status.success(), "{told}");
+    let (output, reported) = doctor(&scene, scene.served.env_file(), &[("HTTP_PROXY", "not a url")]);
+    assert!(output.status.success(), "{reported}");
     // A name that nobody resolves, which the list excepts: the proxy is not blamed.
-    let (_, told) = doctor(&scene, &elsewhere(&scene), &[("HTTP_PROXY", &dead), ("NO_PROXY", ".example")]);
-    assert!(told.contains("failure  chain.endpoint") && !told.contains("proxy"), "{told}");
+    let (_, reported) = doctor(&scene, &elsewhere(&scene), &[("HTTP_PROXY", &dead), ("NO_PROXY", ".example")]);
+    assert!(reported.contains("failure  chain.endpoint") && !reported.contains("proxy"), "{reported}");
 }
 
 #[test]
@@ -197,16 +198,19 @@ fn a_proxy_that_fails_is_named_by_its_variable() {
     let (dead, refusing) = (super::scene::dead_address(), Proxy::start(Speaks::Refusal));
     for address in [dead, refusing.address] {
         let url = format!("http://user:{PASSWORD}@{address}");
-        let (output, told) = doctor(&scene, &elsewhere(&scene), &[("HTTP_PROXY", &url)]);
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let (output, reported) = doctor(&scene, &elsewhere(&scene), &[("HTTP_PROXY", &url)]);
+        assert_eq!(output.status.code(), Some(1), "{reported}");
         let named = format!("through the proxy http://{address} of HTTP_PROXY");
         for check in ["chain.endpoint", "beacon.relay", "bucket.write", "bucket.read"] {
-            let mut lines = told.lines().filter(|line| line.split_whitespace().nth(1) == Some(check));
-            assert!(lines.any(|line| line.contains(&named)), "{check}: {told}");
+            let mut lines = reported.lines().filter(|line| line.split_whitespace().nth(1) == Some(check));
+            assert!(lines.any(|line| line.contains(&named)), "{check}: {reported}");
         }
     }
-    // What is no address of a proxy is told as such, and nothing is asked without one.
-    let (output, told) = doctor(&scene, &elsewhere(&scene), &[("HTTP_PROXY", "not a url")]);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("failure  network.proxy") && told.contains("correct HTTP_PROXY or unset it"), "{told}");
+    // What is not an address of a proxy is told as such, and nothing is asked without one.
+    let (output, reported) = doctor(&scene, &elsewhere(&scene), &[("HTTP_PROXY", "not a url")]);
+    assert_eq!(output.status.code(), Some(1), "{reported}");
+    assert!(
+        reported.contains("failure  network.proxy") && reported.contains("correct HTTP_PROXY or unset it"),
+        "{reported}"
+    );
 }

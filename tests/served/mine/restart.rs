@@ -1,4 +1,4 @@
-//! Begun anew in place: only where that is proven to work, with everything that cannot be had a second time.
+//! Started again in place: only where that is proven to work, with everything that cannot be had a second time.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -57,9 +57,9 @@ fn a_mistake_in_the_configuration_is_named_and_mining_goes_on() {
         miner.signal("HUP");
         miner.logged_times(NOT_ANEW, number);
         let log = miner.log();
-        let told = log.lines().rfind(|line| line.contains(NOT_ANEW)).unwrap();
-        assert!(told.contains(named) && told.contains("send SIGHUP again"), "{mistake}: {told}");
-        assert!(!told.contains(other_key), "{told}");
+        let reported = log.lines().rfind(|line| line.contains(NOT_ANEW)).unwrap();
+        assert!(reported.contains(named) && reported.contains("send SIGHUP again"), "{mistake}: {reported}");
+        assert!(!reported.contains(other_key), "{reported}");
     }
     fs::remove_file(&env_file).unwrap();
     miner.signal("HUP");
@@ -91,7 +91,7 @@ fn what_was_proven_and_fails_all_the_same_is_given_up_for_what_was_before() {
     miner.signal("HUP");
     miner.logged("going back");
     miner.logged_times(BEGUN, 2);
-    // What it went back to it reads anew the next time.
+    // What it went back to it reads again the next time.
     write(&env_file, &right);
     miner.signal("HUP");
     miner.logged_times(BEGUN, 3);
@@ -136,7 +136,7 @@ fn what_comes_through_pipes_is_handed_over() {
     let wallets = folder.path().join("wallets");
     let moved = format!("BT_WALLET_PATH='{}'\nBT_WALLET_COLD=cold\nBT_WALLET_HOT=hot\n", wallets.display());
     let (text, key) = (format!("{}\n{moved}", scene.env_text()), fs::read_to_string(hotkey_file(&scene)).unwrap());
-    // Each is written once, to whoever reads it first.
+    // Each is written once, to anyone who reads it first.
     let written = [(env_file.clone(), text), (hotkey, key)];
     let writers = written.map(|(path, text)| std::thread::spawn(move || fs::write(path, text).unwrap()));
     let miner = scene.mine_from(&env_file, &ARGUMENTS);
@@ -211,7 +211,7 @@ fn a_typed_password_outlives_restarts_and_the_terminal() {
     let begun = |times: usize| {
         let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
         while log().matches(BEGUN).count() < times {
-            assert!(std::time::Instant::now() < end, "not begun {times} times:\n{}", log());
+            assert!(std::time::Instant::now() < end, "not started {times} times:\n{}", log());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     };

@@ -25,19 +25,19 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// A world of its own for each seed.
+    /// Creates a world of its own for each seed.
     pub(crate) fn new(seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = ServeOptions { seed: Some(seed), ..ServeOptions::new(folder.path().join("world")) };
         Self { served: Served::start(&options).unwrap(), data: tempfile::tempdir().unwrap(), _folder: folder }
     }
 
-    /// Start a miner.
+    /// Starts a miner.
     pub(crate) fn mine(&self, extra: &[&str]) -> Miner {
         Miner::start(self.served.env_file(), self.data.path(), extra)
     }
 
-    /// Start a miner whose `.env` says this too.
+    /// Starts a miner whose `.env` says this too.
     pub(crate) fn mine_with(&self, more: &str, extra: &[&str]) -> Miner {
         let env_file = self.data.path().join("more.env");
         let text = std::fs::read_to_string(self.served.env_file()).unwrap();
@@ -49,22 +49,22 @@ impl Scene {
         miner
     }
 
-    /// Start a miner that reads this file instead of the world's.
+    /// Starts a miner that reads this file instead of the world's.
     pub(crate) fn mine_from(&self, env_file: &Path, extra: &[&str]) -> Miner {
         Miner::start(env_file, self.data.path(), extra)
     }
 
-    /// What the world's `.env` says.
+    /// Returns what the world's `.env` says.
     pub(crate) fn env_text(&self) -> String {
         std::fs::read_to_string(self.served.env_file()).unwrap()
     }
 
-    /// Start a miner by this command, to which its arguments are added.
+    /// Starts a miner by this command, to which its arguments are added.
     pub(crate) fn mine_by(&self, command: Command, extra: &[&str]) -> Miner {
         Miner::start_with(command, self.served.env_file(), self.data.path(), extra)
     }
 
-    /// Start a miner that may leave a core dump of any size, in the folder in which it works.
+    /// Starts a miner that may leave a core dump of any size, in the folder in which it works.
     pub(crate) fn mine_with_cores_allowed(&self, works_in: &Path) -> Miner {
         let mut command = Command::new("/bin/sh");
         command
@@ -73,7 +73,7 @@ impl Scene {
         self.mine_by(command, &[])
     }
 
-    /// The next window that the validator judges.
+    /// Returns the next window that the validator judges.
     pub(crate) fn verdict(&self) -> WindowVerdict {
         loop {
             match self.served.next_event(Some(PATIENCE)).expect("no window was judged") {
@@ -83,7 +83,7 @@ impl Scene {
         }
     }
 
-    /// What the validator makes of a window; a slow one may have to judge earlier ones first.
+    /// Returns what the validator makes of a window; a slow one may have to judge earlier ones first.
     pub(crate) fn verdict_on(&self, window: u64) -> WindowVerdict {
         loop {
             let verdict = self.verdict();
@@ -94,7 +94,7 @@ impl Scene {
         }
     }
 
-    /// Wait for a block.
+    /// Waits for a block.
     pub(crate) fn reach(&self, block: u64) {
         let end = Instant::now() + PATIENCE;
         while self.head() < block {
@@ -103,12 +103,12 @@ impl Scene {
         }
     }
 
-    /// The newest block.
+    /// Returns the newest block.
     pub(crate) fn head(&self) -> u64 {
         self.served.world().chain.state().head()
     }
 
-    /// The tapes that were recorded, oldest first.
+    /// Returns the tapes that were recorded, oldest first.
     pub(crate) fn tapes(&self) -> Vec<Tape> {
         let entries = std::fs::read_dir(self.data.path().join("tapes")).unwrap();
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -116,7 +116,7 @@ impl Scene {
         paths.iter().map(|path| Tape::read(path).unwrap()).collect()
     }
 
-    /// What the journal holds; the miner must not be running.
+    /// Returns what the journal holds; the miner must not be running.
     pub(crate) fn journal(&self) -> Vec<JournalRecord> {
         let journal =
             FileJournal::open(self.data.path(), self.served.world().miner(), JournalOptions::default()).unwrap();
@@ -124,7 +124,7 @@ impl Scene {
         runtime.block_on(journal.load()).unwrap()
     }
 
-    /// Groups of a window that the journal holds; the miner must not be running.
+    /// Returns groups of a window that the journal holds; the miner must not be running.
     pub(crate) fn groups_journalled(&self, window: u64) -> usize {
         let count = |groups, record: &JournalRecord| match record {
             JournalRecord::Window(context) if context.window_start == window => 0,
@@ -151,12 +151,12 @@ pub(crate) struct Ended {
 }
 
 impl Miner {
-    /// Start one with this file and this data folder.
+    /// Starts one with this file and this data folder.
     pub(crate) fn start(env_file: &Path, data: &Path, extra: &[&str]) -> Self {
         Self::start_with(Command::new(env!("CARGO_BIN_EXE_grail")), env_file, data, extra)
     }
 
-    /// Start a miner by this command, to which its arguments are added.
+    /// Starts a miner by this command, to which its arguments are added.
     pub(crate) fn start_with(mut command: Command, env_file: &Path, data: &Path, extra: &[&str]) -> Self {
         // Nothing of this process's environment may take part: variables win over the file.
         command.env_clear().env("HOME", data).args(["mine", "--device", "cpu", "--json", "-v"]);
@@ -171,17 +171,17 @@ impl Miner {
         Self { child, stdout, stderr, readers: vec![read_stdout, read_stderr] }
     }
 
-    /// What Linux tells of the process, by the name of the file under `/proc/PID`.
+    /// Returns what Linux tells of the process, by the name of the file under `/proc/PID`.
     pub(crate) fn told_by_linux(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
     }
 
-    /// The receipts so far.
+    /// Returns the receipts so far.
     pub(crate) fn receipts(&self) -> Vec<Value> {
         receipts(&self.stdout.lock().unwrap())
     }
 
-    /// Wait until a window has its receipt.
+    /// Waits until a window has its receipt.
     pub(crate) fn given_receipt(&self, window: u64) {
         let end = Instant::now() + PATIENCE;
         while !self.receipts().iter().any(|receipt| receipt["window"] == window) {
@@ -190,12 +190,12 @@ impl Miner {
         }
     }
 
-    /// Wait until a line of the log holds this text.
+    /// Waits until a line of the log holds this text.
     pub(crate) fn logged(&self, text: &str) {
         self.logged_times(text, 1);
     }
 
-    /// Wait until so many lines of the log hold this text.
+    /// Waits until so many lines of the log hold this text.
     pub(crate) fn logged_times(&self, text: &str, times: usize) {
         let end = Instant::now() + PATIENCE;
         while self.stderr.lock().unwrap().iter().filter(|line| line.contains(text)).count() < times {
@@ -204,35 +204,35 @@ impl Miner {
         }
     }
 
-    /// The log so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         self.stderr.lock().unwrap().join("\n")
     }
 
-    /// Whether it has ended by itself.
+    /// Returns whether it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Kill it as an operating system out of memory would.
+    /// Kills it as an operating system out of memory would.
     pub(crate) fn kill(mut self) -> Ended {
         self.child.kill().unwrap();
         self.end()
     }
 
-    /// Ask it to stop.
+    /// Asks it to stop.
     pub(crate) fn stop(self) -> Ended {
         self.signal("TERM");
         self.end()
     }
 
-    /// Send a signal.
+    /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
     }
 
-    /// Wait until it ends.
+    /// Waits until it ends.
     pub(crate) fn end(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
@@ -257,12 +257,12 @@ impl Drop for Miner {
     }
 }
 
-/// Where nobody listens.
+/// Returns where nobody listens.
 pub(crate) fn dead_address() -> std::net::SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// The receipts among these lines.
+/// Returns the receipts among these lines.
 pub(crate) fn receipts(lines: &[String]) -> Vec<Value> {
     lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line:?} is no JSON"))).collect()
 }

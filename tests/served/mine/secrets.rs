@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use super::scene::Scene;
 use grail_loopback::http::{Answer, Request, Server, wait};
 
-/// Every secret of a world: what its `.env` holds, and the key in the wallet.
+/// Returns every secret of a world: what its `.env` holds, and the key in the wallet.
 fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     let path = scene.served.env_file();
     let file = EnvFile::parse(path, &fs::read_to_string(path).unwrap()).unwrap();

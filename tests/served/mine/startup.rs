@@ -23,7 +23,7 @@ fn grail(scene: &Scene, changes: &[(&str, &str)], arguments: &[&str]) -> (Option
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// The file of the world's hotkey.
+/// Returns the file of the world's hotkey.
 pub(crate) fn hotkey_file(scene: &Scene) -> PathBuf {
     let text = scene.env_text();
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap().to_owned();
@@ -104,7 +104,7 @@ fn a_lock_that_a_dying_process_holds_is_waited_for_and_not_for_ever() {
     world.switch_on(ServeFault::HeldLock);
     let began = Instant::now();
     let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
-    assert_eq!(code, Some(Exit::Elsewhere.code().into()), "{stderr}");
+    assert_eq!(code, Some(Exit::Unavailable.code().into()), "{stderr}");
     assert!(stderr.contains(WAITING) && stderr.contains("another process on this machine"), "{stderr}");
     assert!(began.elapsed() >= Duration::from_secs(30), "{:?}", began.elapsed());
 }
@@ -128,9 +128,9 @@ fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     let (code, stderr) = grail(&scene, &[("BT_CHAIN_ENDPOINT", &endpoints[0])], &["--device", "cpu"]);
     assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
     assert!(stderr.contains("cannot tell whether"), "{stderr}");
-    // Beside a good node nothing keeps it from mining, and the good one is mined on.
+    // Next to a good node nothing keeps it from mining, and the good one is mined on.
     let miner = scene.mine(&["--groups-max", "1"]);
-    miner.logged("begun, randomness from");
+    miner.logged("started, randomness from");
     miner.kill();
     world.chain.state().deregister(PROTOCOL.netuid, world.miner());
     let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
@@ -182,7 +182,8 @@ fn what_is_wrong_with_the_configuration_has_a_code_of_its_own() {
     assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
 }
 
-/// The user that is denied something: this one, or where that is root, to whom nothing is denied, somebody else.
+/// Returns the user that is denied something: this one, or where that is root, to whom nothing is denied, somebody
+/// else.
 fn somebody() -> u32 {
     match rustix::process::geteuid() {
         root if root.is_root() => 65_534,
@@ -220,15 +221,15 @@ fn what_the_system_denies_is_told_by_its_path() {
         command.args(env_file.iter().flat_map(|path| [Path::new("--env-file"), path]));
         command.args(data.iter().flat_map(|path| [Path::new("--data-dir"), path]));
         let output = command.output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!told.contains("panicked"), "{told}");
-        (output.status.code(), told)
+        let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!reported.contains("panicked"), "{reported}");
+        (output.status.code(), reported)
     };
     give(folder.path());
     let denied = Some(Exit::Configuration.code().into());
     // No home, so nowhere to lie.
-    let (code, told) = run(Some(&env_file), None);
-    assert!(code == denied && told.contains("--data-dir"), "{code:?}: {told}");
+    let (code, reported) = run(Some(&env_file), None);
+    assert!(code == denied && reported.contains("--data-dir"), "{code:?}: {reported}");
     // Each of these belongs to the user, who took the right away or never had it.
     let data = |name: &str| {
         let path = folder.path().join(name);
@@ -247,18 +248,22 @@ fn what_the_system_denies_is_told_by_its_path() {
         give(data);
         fs::set_permissions(data, fs::Permissions::from_mode(0o700)).unwrap();
         fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
-        let (code, told) = run(Some(&env_file), Some(data));
-        assert!(code == denied && told.contains(data.to_str().unwrap()), "{}: {code:?}: {told}", target.display());
+        let (code, reported) = run(Some(&env_file), Some(data));
+        assert!(
+            code == denied && reported.contains(data.to_str().unwrap()),
+            "{}: {code:?}: {reported}",
+            target.display()
+        );
     }
     fs::set_permissions(&env_file, fs::Permissions::from_mode(0o000)).unwrap();
-    let (code, told) = run(Some(&env_file), Some(&closed));
-    assert!(code == denied && told.contains("miner.env cannot be read"), "{code:?}: {told}");
+    let (code, reported) = run(Some(&env_file), Some(&closed));
+    assert!(code == denied && reported.contains("miner.env cannot be read"), "{code:?}: {reported}");
 }
 
 #[test]
 fn a_model_that_cannot_be_fetched_now_is_a_matter_of_waiting() {
     let scene = Scene::new(405);
-    // Nobody listens there: the hub is out of reach.
+    // Nobody listens there: the hub is unreachable.
     let unreachable = [("GRAIL_MODEL_NAME", PROTOCOL.model_name), ("HF_ENDPOINT", "http://127.0.0.1:1")];
     let (code, stderr) = grail(&scene, &unreachable, &[]);
     assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::scene::{Miner, Scene};
 
-/// The window that has a fault from before its first block until after its last, once one before it was accepted.
+/// Returns the window that has a fault from before its first block until after its last, once one before it was
+/// accepted.
 fn window_under(scene: &Scene, miner: &Miner, fault: ServeFault) -> (u64, Value) {
     while !scene.verdict().is_accepted() {}
     scene.served.world().switch_on(fault);
@@ -35,9 +36,12 @@ fn a_bucket_that_is_down_for_a_window_is_what_its_receipt_blames() {
     let miner = scene.mine(&["--groups-max", "2"]);
     let (window, receipt) = window_under(&scene, &miner, ServeFault::UploadErrorBefore);
     assert_eq!(receipt["outcome"], "lost", "{receipt}");
-    let told = receipt["why"].as_str().unwrap();
-    assert!(told.contains("the bucket failed ") && told.contains(" times") && told.contains("503, SlowDown"), "{told}");
-    assert!(!told.contains("block hash"), "{told}");
+    let reported = receipt["why"].as_str().unwrap();
+    assert!(
+        reported.contains("the bucket failed ") && reported.contains(" times") && reported.contains("503, SlowDown"),
+        "{reported}"
+    );
+    assert!(!reported.contains("block hash"), "{reported}");
     assert_eq!((&receipt["read_back"], &receipt["address"]), (&false.into(), &Value::Null));
     let page = why(&scene, window);
     assert!(page.contains("503, SlowDown") && page.contains(" given up: ") && page.contains("grail doctor"), "{page}");
@@ -53,8 +57,8 @@ fn a_file_that_only_the_miner_could_find_is_not_called_uploaded() {
     let miner = scene.mine(&["--groups-max", "2"]);
     let (window, receipt) = window_under(&scene, &miner, ServeFault::WrongAddress);
     assert_eq!(receipt["outcome"], "lost", "{receipt}");
-    let told = receipt["why"].as_str().unwrap();
-    assert!(told.contains("where validators read"), "{told}");
+    let reported = receipt["why"].as_str().unwrap();
+    assert!(reported.contains("where validators read"), "{reported}");
     assert!(scene.served.world().bucket.object(&object_key(&scene.served.world().miner().to_ss58(), window)).is_none());
     let uploaded = scene.served.world().bucket.account().account_id.clone();
     while !scene.verdict().is_accepted() {}

@@ -18,7 +18,7 @@ pub(crate) fn answer(request: &Request) -> Answer {
     }
 }
 
-/// The rows that a run was sent.
+/// Returns the rows that a run was sent.
 fn rows(server: &Server) -> Vec<Value> {
     let pushes: Vec<Value> =
         server.requests().iter().filter(|request| request.path.ends_with("file_stream")).map(Request::json).collect();

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::{Corpus, CorpusError};
 use grail_miner::machine::MachineSettings;
 use grail_serve::ServeFault;
-use grail_sim::engine::SpeedProfile;
+use grail_sim::engine::EngineSpeed;
 use grail_sim::faults::{FaultKind, Faults};
 use grail_sim::run::{SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
@@ -44,7 +44,7 @@ fn every_format_has_a_tape_and_each_can_be_rewritten_in_the_present_one() {
     }
 }
 
-/// What a command has behind an option.
+/// Returns what a command has behind an option.
 fn option<'a>(command: &'a str, name: &str) -> Option<&'a str> {
     command.split(' ').skip_while(|word| *word != name).nth(1)
 }
@@ -74,11 +74,11 @@ fn the_faults_of_simulated_tapes_strike() {
         };
         let faults: Faults = option(command, "--faults").unwrap().parse().unwrap();
         let number = |option_name| option(command, option_name).unwrap().parse::<u64>().unwrap();
-        let (generator, profile) = (Rc::new(SyntheticModel::default()), SpeedProfile::named("reference").unwrap());
+        let (generator, speed) = (Rc::new(SyntheticModel::default()), EngineSpeed::named("reference").unwrap());
         let config = SimConfig {
             groups_max: Some(number("--groups-max") as u32),
             faults: faults.clone(),
-            ..SimConfig::new(generator, profile, number("--seed"), number("--windows"))
+            ..SimConfig::new(generator, speed, number("--seed"), number("--windows"))
         };
         let Faults::Listed(kinds) = faults else { continue };
         let effects = simulate(&config, |_| {}).effects;
@@ -106,7 +106,7 @@ fn every_tape_shows_what_it_is_for() {
     }
 }
 
-/// A copy of a corpus of one tape, whose first action is another one.
+/// Returns a copy of a corpus of one tape, whose first action is another one.
 fn altered() -> (tempfile::TempDir, Corpus) {
     let copy = tempfile::tempdir().unwrap();
     let mut tape = Tape::read(&folder().join("v1/clean.tape")).unwrap();

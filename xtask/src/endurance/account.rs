@@ -9,7 +9,7 @@ use serde_json::Value;
 /// is said to be lost to the machine.
 const STARVED_SHARE: f64 = 0.25;
 
-/// The fault of this window, by its number: every other one has one, in turn.
+/// Returns the fault of this window, by its number: every other one has one, in turn.
 pub(super) fn fault_of(number: u64) -> Option<ServeFault> {
     (number % 2 == 1).then(|| {
         let all: Vec<_> = super::faults().collect();
@@ -26,7 +26,7 @@ pub(super) struct Window {
     pub(super) fault: Option<ServeFault>,
     /// Whether it did already.
     pub(super) has_struck: bool,
-    /// How long the miner's threads had waited for a processor when it began and when it ended, in seconds.
+    /// How long the miner's threads had waited for a processor when it started and when it ended, in seconds.
     pub(super) waited_at: (f64, f64),
     /// What the miner says of it.
     pub(super) receipt: Option<Value>,
@@ -74,7 +74,7 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// Those from the first that the validator judged on: before it, the chain holds no read key.
+    /// Returns those from the first that the validator judged on: before it, the chain holds no read key.
     pub(super) fn new(windows: impl Iterator<Item = Window>, window_seconds: f64) -> Self {
         Self { windows: windows.skip_while(|window| window.judged.is_none()).collect(), window_seconds }
     }
@@ -90,10 +90,10 @@ impl Windows {
     pub(super) fn csv(&self) -> String {
         let mut text = "window,fault,outcome,accepted,slack_seconds,waited_for_processor_seconds,why\n".to_owned();
         for window in &self.windows {
-            let told = |name: &str| window.receipt.as_ref().map_or(&Value::Null, |receipt| &receipt[name]);
+            let reported = |name: &str| window.receipt.as_ref().map_or(&Value::Null, |receipt| &receipt[name]);
             let fault = window.fault.map_or("", ServeFault::name);
             let accepted = window.judged.map_or("unknown", |yes| if yes { "yes" } else { "no" });
-            let (outcome, slack, why) = (told("outcome"), told("slack_seconds"), told("why"));
+            let (outcome, slack, why) = (reported("outcome"), reported("slack_seconds"), reported("why"));
             let waited = window.waited();
             let _ = writeln!(text, "{},{fault},{outcome},{accepted},{slack},{waited:.2},{why}", window.start);
         }

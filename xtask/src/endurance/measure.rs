@@ -25,30 +25,30 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// The process and its data folder now.
+    /// Returns the process and its data folder now.
     ///
     /// # Errors
-    /// Where `/proc` does not tell, as on systems other than Linux.
+    /// If `/proc` does not tell, as on systems other than Linux.
     pub(super) fn take(elapsed: Duration, process: u32, data: &Path) -> anyhow::Result<Self> {
         let proc = Path::new("/proc").join(process.to_string());
         let status = fs::read_to_string(proc.join("status")).context("this is measured on Linux, by /proc")?;
-        let told = |name: &str| {
+        let reported = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.split_whitespace().next()?.parse::<f64>().ok()
         };
         let (records, other) = bytes_in(data);
         Ok(Self {
             seconds: elapsed.as_secs_f64(),
-            resident_bytes: 1024.0 * told("VmRSS:").context("/proc tells no resident memory")?,
+            resident_bytes: 1024.0 * reported("VmRSS:").context("/proc tells no resident memory")?,
             descriptors: fs::read_dir(proc.join("fd"))?.count() as f64,
-            threads: told("Threads:").context("/proc tells no threads")?,
+            threads: reported("Threads:").context("/proc tells no threads")?,
             record_bytes: records as f64,
             other_bytes: other as f64,
         })
     }
 }
 
-/// Bytes of tapes and receipts, and of everything else.
+/// Returns bytes of tapes and receipts, and of everything else.
 fn bytes_in(folder: &Path) -> (u64, u64) {
     let mut sums = (0, 0);
     // A file may go while the folder is read.
@@ -69,7 +69,7 @@ fn bytes_in(folder: &Path) -> (u64, u64) {
     sums
 }
 
-/// How long the threads of a process were ready to run and had no processor, since they began, in seconds.
+/// Returns how long the threads of a process were ready to run and had no processor, since they started, in seconds.
 pub(super) fn waited_seconds(process: u32) -> f64 {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let waited = tasks.filter_map(|task| {
@@ -79,7 +79,7 @@ pub(super) fn waited_seconds(process: u32) -> f64 {
     waited.sum::<f64>() / 1e9
 }
 
-/// The middle one; not a number where there is none.
+/// Returns the middle one; not a number where there is none.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -94,13 +94,13 @@ type Figure = fn(&Sample) -> f64;
 pub(super) struct Samples(pub(super) Vec<Sample>);
 
 impl Samples {
-    /// The median of a quarter, 0 to 3.
+    /// Returns the median of a quarter, 0 to 3.
     fn quarter(&self, number: usize, of: Figure) -> f64 {
         let (from, until) = (self.0.len() * number / 4, self.0.len() * (number + 1) / 4);
         median(self.0[from..until].iter().map(of))
     }
 
-    /// Whether the last quarter takes more than the second; in the first, caches fill.
+    /// Returns whether the last quarter takes more than the second; in the first, caches fill.
     pub(super) fn has_grown(&self) -> bool {
         let more = |of: Figure, slack: f64| self.quarter(3, of) > self.quarter(1, of) * 1.05 + slack;
         more(|sample| sample.resident_bytes, RESIDENT_SLACK_BYTES)

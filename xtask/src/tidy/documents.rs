@@ -32,7 +32,7 @@ fn unnamed_fixtures(files: &[TreeFile]) -> Vec<Finding> {
     unnamed.map(finding).collect()
 }
 
-/// Whether `text` holds `name` as a whole, not as a part of a longer one.
+/// Returns whether `text` holds `name` as a whole, not as a part of a longer one.
 fn names(text: &str, name: &str) -> bool {
     let goes_on = |c: char| c.is_alphanumeric() || "_-".contains(c);
     text.match_indices(name).any(|(at, _)| {
@@ -48,13 +48,13 @@ fn broken_links(file: &TreeFile, files: &[TreeFile]) -> Vec<Finding> {
     for (i, line) in file.text.as_deref().unwrap_or_default().lines().enumerate() {
         for target in link_targets(line).filter(|target| !exists(&resolve(&file.path, target), files)) {
             let what = format!("the link to {target} leads nowhere");
-            findings.push(Finding::new(&file.path, i + 1, what, "mend the path or take the link out"));
+            findings.push(Finding::new(&file.path, i + 1, what, "fix the path or take the link out"));
         }
     }
     findings
 }
 
-/// Paths between backticks that begin with a folder of the root.
+/// Paths between backticks that start with a folder of the root.
 fn broken_paths(file: &TreeFile, files: &[TreeFile]) -> Vec<Finding> {
     let folders: BTreeSet<&str> = files.iter().filter_map(|file| Some(file.path.split_once('/')?.0)).collect();
     let is_path = |text: &str| {
@@ -68,19 +68,19 @@ fn broken_paths(file: &TreeFile, files: &[TreeFile]) -> Vec<Finding> {
         let quoted = line.split('`').skip(1).step_by(2).filter(|text| !is_output && is_path(text));
         for path in quoted.filter(|path| !exists(path.trim_end_matches('/'), files)) {
             let what = format!("there is no {path}");
-            findings.push(Finding::new(&file.path, i + 1, what, "mend the path or take it out"));
+            findings.push(Finding::new(&file.path, i + 1, what, "fix the path or take it out"));
         }
     }
     findings
 }
 
-/// The relative targets of a line's Markdown links, without their anchors.
+/// Returns the relative targets of a line's Markdown links, without their anchors.
 fn link_targets(line: &str) -> impl Iterator<Item = &str> {
     let targets = line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ', '#']).next());
     targets.filter(|target| !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:"))
 }
 
-/// A link's target as a path from the root.
+/// Returns a link's target as a path from the root.
 fn resolve(from: &str, target: &str) -> String {
     let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
     let base = if target.starts_with('/') { "" } else { folder };

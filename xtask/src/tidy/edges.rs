@@ -116,7 +116,7 @@ pub(super) fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
     Ok(findings_among(&members))
 }
 
-/// The members that `cargo metadata` names.
+/// Returns the members that `cargo metadata` names.
 fn members(metadata: &Value) -> Option<Vec<Member>> {
     let root = metadata["workspace_root"].as_str()?;
     let packages = metadata["packages"].as_array()?;
@@ -158,7 +158,7 @@ fn forbidden(member: &Member) -> Vec<Finding> {
     forbidden.map(finding).collect()
 }
 
-/// Cargo lets dev-dependencies go in circles; a test that needs one stands in the wrong crate.
+/// Cargo lets dev-dependencies go in circles; a test that needs one is in the wrong crate.
 fn cycles(member: &Member, members: &[Member]) -> Vec<Finding> {
     let by_name: BTreeMap<&str, &Member> = members.iter().map(|member| (member.name.as_str(), member)).collect();
     let leads_back = |start: &String| {

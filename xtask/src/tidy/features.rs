@@ -1,5 +1,5 @@
 //! The package alone and the whole workspace are built from the same third-party crates with the same features, so that
-//! `cargo build --release`, the same with `--workspace`, and `cargo xtask` share every artefact.
+//! `cargo build --release`, the same with `--workspace`, and `cargo xtask` share every artifact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(super) fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
     Ok(differences(&of(&["--package", "grail"])?, &of(&["--workspace"])?))
 }
 
-/// What `cargo tree` lists; members are told by their folder, which stands in parentheses.
+/// Returns what `cargo tree` lists; members are told by their folder, which is in parentheses.
 fn features(tree: &str) -> Features {
     let mut features = Features::new();
     for line in tree.lines() {

@@ -39,7 +39,12 @@ pub(super) fn findings(files: &[TreeFile]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for ((path, name), (line, value)) in &constants {
         let Some(value) = value else {
-            findings.push(Finding::new(path, *line, format!("{name} is no plain number"), "write N, N << M or N * M"));
+            findings.push(Finding::new(
+                path,
+                *line,
+                format!("{name} is not a plain number"),
+                "write N, N << M or N * M",
+            ));
             continue;
         };
         match rows.get(&(path.clone(), name.clone())) {
@@ -55,12 +60,12 @@ pub(super) fn findings(files: &[TreeFile]) -> Vec<Finding> {
         }
     }
     for ((path, name), (row, _)) in rows.iter().filter(|(place, _)| !constants.contains_key(place)) {
-        findings.push(Finding::new(PAGE, *row, format!("there is no {name} in {path}"), "mend the row or take it out"));
+        findings.push(Finding::new(PAGE, *row, format!("there is no {name} in {path}"), "fix the row or take it out"));
     }
     findings
 }
 
-/// What the table's rows name, with the line of each and the value in its second column.
+/// Returns what the table's rows name, with the line of each and the value in its second column.
 fn rows(page: &str) -> BTreeMap<Place, (usize, String)> {
     let lines = (1..).zip(page.lines()).skip_while(|(_, line)| !line.starts_with(HEADING)).skip(1);
     let table = lines.take_while(|(_, line)| !line.starts_with("## ")).filter(|(_, line)| line.starts_with('|'));
@@ -81,7 +86,7 @@ fn is_budget(path: &str, name: &str) -> bool {
     name.ends_with(SUFFIX) && !OWN.iter().any(|(end, own)| name == *own && path.ends_with(end))
 }
 
-/// Name and value of a constant of a file; those of its test module are indented.
+/// Names and value of a constant of a file; those of its test module are indented.
 fn constant_in(line: &str) -> Option<(&str, Option<u64>)> {
     let visibility = ["pub ", "pub(crate) ", "pub(super) "].into_iter().find_map(|prefix| line.strip_prefix(prefix));
     let (name, rest) = visibility.unwrap_or(line).strip_prefix("const ")?.split_once(':')?;
@@ -131,7 +136,7 @@ mod tests {
         assert!(
             found(&row("1 MiB"), "const OTHER: usize = 1 << 20;")[0].contains("there is no A_BYTES_MAX in src/a.rs")
         );
-        assert!(found("", "const A_BYTES_MAX: usize = size();")[0].contains("is no plain number"));
+        assert!(found("", "const A_BYTES_MAX: usize = size();")[0].contains("is not a plain number"));
         assert_eq!(found("", "    const A_BYTES_MAX: u8 = 1;"), [""; 0], "one of a test module");
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn findings(file: &TreeFile) -> Vec<Finding> {
     found.map(finding).collect()
 }
 
-/// Whether `folder` begins a path in `line`, rather than going on with one.
+/// Returns whether `folder` starts a path in `line`, rather than continuing with one.
 fn holds(line: &str, folder: &str) -> bool {
     let goes_on = |c: char| c.is_ascii_alphanumeric() || "_.-~".contains(c);
     line.match_indices(folder).any(|(at, _)| !line[..at].ends_with(goes_on))

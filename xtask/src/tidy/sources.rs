@@ -30,7 +30,7 @@ pub(super) fn findings(file: &TreeFile) -> Vec<Finding> {
 
 fn opening(file: &TreeFile, text: &str) -> Vec<Finding> {
     let found = (!text.starts_with("//!"))
-        .then(|| Finding::new(&file.path, 1, "no opening sentence", "begin the file with `//!` and what it is for"));
+        .then(|| Finding::new(&file.path, 1, "no opening sentence", "start the file with `//!` and what it is for"));
     found.into_iter().collect()
 }
 
@@ -93,7 +93,8 @@ fn ports_in_the_machine(file: &TreeFile, text: &str) -> Vec<Finding> {
     found.map(finding).collect()
 }
 
-/// The second argument of a `Result<…`, given what follows the opening bracket; `None` for an alias of one argument.
+/// Returns the second argument of a `Result<…`, given what follows the opening bracket; `None` for an alias of one
+/// argument.
 fn error_type(arguments: &str) -> Option<&str> {
     let (mut depth, mut comma, mut previous) = (0, None, ' ');
     for (at, c) in arguments.char_indices() {

@@ -14,18 +14,19 @@ pub(super) struct TreeFile {
 }
 
 impl TreeFile {
-    /// The name without its folders.
+    /// Returns the name without its folders.
     pub(super) fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The content of Rust source; nothing for other files.
+    /// Returns the content of Rust source; nothing for other files.
     pub(super) fn rust(&self) -> Option<&str> {
         self.text.as_deref().filter(|_| self.path.ends_with(".rs"))
     }
 }
 
-/// Every file below `root` that `.gitignore` does not exclude, in order of path: new ones before they are added, too.
+/// Returns every file below `root` that `.gitignore` does not exclude, in order of path: new ones before they are
+/// added, too.
 pub(super) fn read(root: &Path) -> anyhow::Result<Vec<TreeFile>> {
     let listing = ["ls-files", "-z", "--cached", "--others", "--exclude-per-directory=.gitignore"];
     let listed = super::output_of(root, "git", &listing)?;

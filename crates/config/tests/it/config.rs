@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use grail_config::{
     ConfigError, ConfigErrors, CredentialsError, EnvFile, EnvFileError, Environment, KEYS, LogFormat, MinerConfig,
-    Monitoring, Network, Notice, Origin, Resume, Shown, TypedConfig, load,
+    Monitoring, Network, Notice, Origin, RawConfig, Redacted, Resume, load,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -37,21 +37,21 @@ pub(crate) fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect()
 }
 
-/// The needed variables with some exchanged or added; an empty one counts as none.
-pub(crate) fn typed(changes: &[(&str, &str)]) -> TypedConfig {
-    TypedConfig::merge(&environment(&[&NEEDED[..], changes].concat()), None)
+/// Returns the needed variables with some exchanged or added; an empty one counts as none.
+pub(crate) fn typed(changes: &[(&str, &str)]) -> RawConfig {
+    RawConfig::merge(&environment(&[&NEEDED[..], changes].concat()), None)
 }
 
 pub(crate) fn meant(changes: &[(&str, &str)]) -> Result<MinerConfig, ConfigErrors> {
-    MinerConfig::from_typed(&typed(changes))
+    MinerConfig::from_raw(&typed(changes))
 }
 
 pub(crate) fn errors(changes: &[(&str, &str)]) -> Vec<ConfigError> {
     meant(changes).expect_err("the configuration should be refused").0
 }
 
-pub(crate) fn merged(variables: &[(&str, &str)], text: &str) -> TypedConfig {
-    TypedConfig::merge(&environment(variables), Some(&EnvFile::parse(Path::new(".env"), text).unwrap()))
+pub(crate) fn merged(variables: &[(&str, &str)], text: &str) -> RawConfig {
+    RawConfig::merge(&environment(variables), Some(&EnvFile::parse(Path::new(".env"), text).unwrap()))
 }
 
 pub(crate) fn line(line: usize) -> Origin {
@@ -59,7 +59,7 @@ pub(crate) fn line(line: usize) -> Origin {
 }
 
 /// Value, origin, and the origins that lost.
-pub(crate) fn holds(typed: &TypedConfig, name: &str) -> (String, Origin, Vec<Origin>) {
+pub(crate) fn holds(typed: &RawConfig, name: &str) -> (String, Origin, Vec<Origin>) {
     let setting = typed.get(name).unwrap();
     let lost = setting.lost.iter().map(|lost| lost.origin.clone()).collect();
     (setting.won.value.expose_secret().to_owned(), setting.won.origin.clone(), lost)
@@ -125,7 +125,7 @@ fn the_environment_wins_unless_the_file_says_otherwise() {
 fn names_that_mean_nothing_are_told() {
     let file = "BT_WALLET_NAME=a\nHF_TOKEN=b\nGRAIL_TRAINER_LR=c\nWANDB_PROJET=d\nGRAIL_XYZZY=e\nWANDB_CACHE_DIR=f\n";
     let typed = merged(&[("R2_BUKET_ID", "g"), ("NETUI", "h"), ("PATH", "i"), ("BT_PW_X", "j")], file);
-    let told: Vec<(String, &str, String)> =
+    let reported: Vec<(String, &str, String)> =
         typed.notices().iter().map(|notice| (notice.name().to_owned(), notice.kind(), notice.to_string())).collect();
     let expected = [
         ("BT_WALLET_NAME", "unknown", "did you mean BT_WALLET_COLD?"),
@@ -137,8 +137,8 @@ fn names_that_mean_nothing_are_told() {
         // What Python would hand on to its libraries.
         ("HF_TOKEN", "dead", "environment of the process"),
     ];
-    assert_eq!(told.len(), expected.len(), "{told:?}");
-    for ((name, kind, text), expected) in told.iter().zip(expected) {
+    assert_eq!(reported.len(), expected.len(), "{reported:?}");
+    for ((name, kind, text), expected) in reported.iter().zip(expected) {
         assert_eq!((name.as_str(), *kind), (expected.0, expected.1));
         assert!(text.contains(expected.2), "{text}");
     }
@@ -193,7 +193,10 @@ fn malformed_values_are_refused() {
     ];
     for (name, value) in malformed {
         let found = errors(&[(name, value)]);
-        assert!(matches!(&found[..], [ConfigError::Invalid { name: told, .. }] if *told == name), "{name}: {found:?}");
+        assert!(
+            matches!(&found[..], [ConfigError::Invalid { name: reported, .. }] if *reported == name),
+            "{name}: {found:?}"
+        );
     }
     let found = errors(&[("GRAIL_ALERT_TELEGRAM_TOKEN", "1:a/../b"), ("GRAIL_ALERT_TELEGRAM_CHAT", "1")]);
     assert!(matches!(&found[..], [ConfigError::Invalid { name: "GRAIL_ALERT_TELEGRAM_TOKEN", .. }]), "{found:?}");
@@ -256,7 +259,7 @@ fn a_run_is_described_as_its_own_client_has_it() {
     let described = [
         ("WANDB_RUN_ID", "run-1_a"),
         ("WANDB_RESUME", "must"),
-        ("WANDB_NAME", "first card"),
+        ("WANDB_NAME", "first GPU"),
         ("WANDB_TAGS", "a, b,,"),
         ("WANDB_NOTES", "why"),
         ("WANDB_BASE_URL", "http://127.0.0.1:8080/"),
@@ -265,7 +268,7 @@ fn a_run_is_described_as_its_own_client_has_it() {
     let sent = meant(&[&wandb[..], &described].concat()).unwrap().monitoring.wandb.unwrap();
     assert_eq!(
         (sent.run_id.as_deref(), sent.resume, sent.name.as_deref()),
-        (Some("run-1_a"), Resume::Must, Some("first card"))
+        (Some("run-1_a"), Resume::Must, Some("first GPU"))
     );
     assert_eq!((sent.tags, sent.notes.as_deref()), (vec!["a".to_owned(), "b".to_owned()], Some("why")));
     assert_eq!((sent.base_url.expose(), sent.folder.as_deref()), ("http://127.0.0.1:8080", Some(Path::new("/runs"))));
@@ -273,7 +276,10 @@ fn a_run_is_described_as_its_own_client_has_it() {
         [("WANDB_RUN_ID", "../x"), ("WANDB_RESUME", "yes"), ("WANDB_BASE_URL", "wandb.ai"), ("WANDB_PROJECT", "a/b")]
     {
         let found = errors(&[&wandb[..], &[(name, value)]].concat());
-        assert!(matches!(&found[..], [ConfigError::Invalid { name: told, .. }] if *told == name), "{name}: {found:?}");
+        assert!(
+            matches!(&found[..], [ConfigError::Invalid { name: reported, .. }] if *reported == name),
+            "{name}: {found:?}"
+        );
     }
     let found = errors(&[&wandb[..], &[("WANDB_RESUME", "must")]].concat());
     assert!(matches!(&found[..], [ConfigError::Missing { name: "WANDB_RUN_ID", .. }]), "{found:?}");
@@ -306,7 +312,10 @@ fn log_and_alerts_are_read_and_no_webhook_is_shown() {
         ("GRAIL_OBS_LOKI_PASSWORD", "GRAIL_OBS_LOKI_USERNAME"),
     ] {
         let found = errors(&[(name, "1:planted")]);
-        assert!(matches!(&found[..], [ConfigError::Missing { name: told, .. }] if *told == other), "{name}: {found:?}");
+        assert!(
+            matches!(&found[..], [ConfigError::Missing { name: reported, .. }] if *reported == other),
+            "{name}: {found:?}"
+        );
     }
 }
 
@@ -314,8 +323,8 @@ fn log_and_alerts_are_read_and_no_webhook_is_shown() {
 fn doubtful_values_are_told() {
     let notices =
         meant(&[("NETUID", "429"), ("R2_ENDPOINT_URL", "http://s3:9000"), ("WANDB_API_KEY", "k")]).unwrap().notices;
-    let told: Vec<(&str, &str)> = notices.iter().map(|notice| (notice.kind(), notice.name())).collect();
-    assert_eq!(told, [("doubtful", "NETUID"), ("doubtful", "R2_ENDPOINT_URL"), ("dead", "WANDB_API_KEY")]);
+    let reported: Vec<(&str, &str)> = notices.iter().map(|notice| (notice.kind(), notice.name())).collect();
+    assert_eq!(reported, [("doubtful", "NETUID"), ("doubtful", "R2_ENDPOINT_URL"), ("dead", "WANDB_API_KEY")]);
     let test = [("BT_NETWORK", "test"), ("NETUID", "429")];
     assert_eq!(meant(&test).unwrap().notices, Vec::<Notice>::new());
 }
@@ -325,8 +334,8 @@ fn the_bucket_in_the_servers_address_is_left_out_and_told() {
     let url = format!("https://{ACCOUNT}.r2.cloudflarestorage.com/{ACCOUNT}");
     let config = meant(&[("R2_ENDPOINT_URL", &url)]).unwrap();
     assert_eq!(config.storage.endpoint.expose(), format!("https://{ACCOUNT}.r2.cloudflarestorage.com"));
-    let told: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
-    assert!(matches!(&told[..], [one] if one.contains("R2_ENDPOINT_URL holds the bucket's name")), "{told:?}");
+    let reported: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
+    assert!(matches!(&reported[..], [one] if one.contains("R2_ENDPOINT_URL holds the bucket's name")), "{reported:?}");
     // Where validators read follows from the account alone on a public network, and from this address on one's own.
     assert_eq!(config.storage.validators_endpoint, None);
     let own = format!("http://127.0.0.1:9000/{ACCOUNT}/");
@@ -363,8 +372,8 @@ fn no_secret_shows_anywhere() {
         let typed = typed(&secrets[..count]);
         outputs.push(format!("{typed:?} {:?} {:?}", typed.notices(), typed.passwords()));
         outputs.extend(typed.notices().iter().map(ToString::to_string));
-        outputs.extend(typed.settings().map(|(name, setting)| Shown::of(name, &setting.won.value).to_string()));
-        match MinerConfig::from_typed(&typed) {
+        outputs.extend(typed.settings().map(|(name, setting)| Redacted::of(name, &setting.won.value).to_string()));
+        match MinerConfig::from_raw(&typed) {
             Ok(config) => outputs.push(format!("{config:?}")),
             Err(errors) => outputs.push(format!("{errors} {errors:?}")),
         }
@@ -380,7 +389,7 @@ fn no_secret_shows_anywhere() {
 
 #[test]
 fn values_are_shown_by_kind() {
-    let shown = |name: &str, value: &str| Shown::of(name, &SecretString::from(value)).to_string();
+    let shown = |name: &str, value: &str| Redacted::of(name, &SecretString::from(value)).to_string();
     assert_eq!(shown("NETUID", "81"), "81");
     assert_eq!(shown("WANDB_API_KEY", "abc"), "(3 bytes, sha256 ba7816bf…)");
     assert_eq!(shown("R2_SECRET_KEY", "abc"), "(3 bytes, sha256 ba7816bf…)");
@@ -415,7 +424,7 @@ fn the_example_names_every_key_and_no_other() {
         let value = entry.value.expose_secret();
         assert_eq!((entry.name.as_str(), value), (key.name, key.default.unwrap_or("")), "in the order of KEYS");
     }
-    let unchanged = TypedConfig::merge(&environment(&[("HOME", "/users/miner")]), Some(&file));
-    let errors = MinerConfig::from_typed(&unchanged).unwrap_err();
+    let unchanged = RawConfig::merge(&environment(&[("HOME", "/users/miner")]), Some(&file));
+    let errors = MinerConfig::from_raw(&unchanged).unwrap_err();
     assert!(errors.0.iter().all(|error| matches!(error, ConfigError::Missing { .. })), "{errors}");
 }

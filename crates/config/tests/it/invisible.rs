@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use grail_config::{ConfigError, EnvFile, KEYS, MinerConfig, TypedConfig};
+use grail_config::{ConfigError, EnvFile, KEYS, MinerConfig, RawConfig};
 
 use crate::config::{ACCOUNT, NEEDED, OWN_BEACON, environment, holds, meant, merged, typed};
 
@@ -34,8 +34,8 @@ fn what_nobody_sees_in_a_value_is_told_by_name_place_and_code_point() {
     ];
     let everything = [&everything[..], &OWN_BEACON].concat();
     assert!(meant(&everything).is_ok(), "{:?}", meant(&everything));
-    let told = |typed: &TypedConfig, name: &str, what: &str, value: &str| {
-        let found = MinerConfig::from_typed(typed).expect_err(name).0;
+    let reported = |typed: &RawConfig, name: &str, what: &str, value: &str| {
+        let found = MinerConfig::from_raw(typed).expect_err(name).0;
         let (characters, others): (Vec<&ConfigError>, Vec<&ConfigError>) =
             found.iter().partition(|error| matches!(error, ConfigError::Character { .. }));
         assert_eq!((characters.len(), others.len()), (1, 0), "{name} {value:?}: {found:?}");
@@ -45,24 +45,24 @@ fn what_nobody_sees_in_a_value_is_told_by_name_place_and_code_point() {
     for key in KEYS {
         for (value, what) in odd {
             let environment = environment(&[&NEEDED[..], &everything, &[(key.name, value)]].concat());
-            told(&TypedConfig::merge(&environment, None), key.name, what, value);
+            reported(&RawConfig::merge(&environment, None), key.name, what, value);
             let escaped = format!("{}='{}'", key.name, value);
             let file = EnvFile::parse(Path::new(".env"), &escaped).unwrap();
             let others: Vec<_> =
                 [&NEEDED[..], &everything].concat().into_iter().filter(|(name, _)| *name != key.name).collect();
-            told(&TypedConfig::merge(&self::environment(&others), Some(&file)), key.name, what, value);
+            reported(&RawConfig::merge(&self::environment(&others), Some(&file)), key.name, what, value);
         }
     }
     // Two lines in a variable, as `$(cat FILE)` puts them there; and bytes that are no text, which arrive so.
-    told(
+    reported(
         &typed(&[("R2_WRITE_ACCESS_KEY_ID", "id\nsecret")]),
         "R2_WRITE_ACCESS_KEY_ID",
         "U+000A (line break) as character 3 of 9",
         "",
     );
     let what = "U+FFFD (bytes that are not UTF-8) as character 1 of 1";
-    told(&typed(&[("R2_REGION", "\u{fffd}")]), "R2_REGION", what, "");
-    // Notes may have lines, and quotation marks within a text are meant.
+    reported(&typed(&[("R2_REGION", "\u{fffd}")]), "R2_REGION", what, "");
+    // Notes may have lines, and quotation marks within a text are intended.
     let free = [("WANDB_NOTES", "one\n\ttwo"), ("WANDB_NAME", "the \"fast\" one"), ("WANDB_TAGS", "größer, it's")];
     assert!(meant(&[&everything[..], &free].concat()).is_ok());
 }
@@ -71,24 +71,24 @@ fn what_nobody_sees_in_a_value_is_told_by_name_place_and_code_point() {
 fn white_space_around_a_value_is_left_out_and_told_unless_it_is_a_space() {
     let typed = merged(&[("R2_REGION", " auto\u{a0}"), ("NETUID", "\t81 ")], "BT_WALLET_HOT=\u{3000}hot\n");
     assert_eq!((holds(&typed, "R2_REGION").0, holds(&typed, "BT_WALLET_HOT").0), ("auto".into(), "hot".into()));
-    let told: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].contains("BT_WALLET_HOT (.env:1)") && told[0].contains("U+3000"), "{told:?}");
-    assert!(told[1].contains("R2_REGION (environment)") && told[1].contains("U+00A0"), "{told:?}");
+    let reported: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
+    assert_eq!(reported.len(), 2, "{reported:?}");
+    assert!(reported[0].contains("BT_WALLET_HOT (.env:1)") && reported[0].contains("U+3000"), "{reported:?}");
+    assert!(reported[1].contains("R2_REGION (environment)") && reported[1].contains("U+00A0"), "{reported:?}");
 }
 
 #[test]
 fn names_without_a_value_and_names_that_hold_what_nobody_sees_are_told() {
     let typed = merged(&[], "export NETUID\nplanted0rest0of0a0secret\nR2_REGION\u{200b}=auto\n");
-    let told: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].starts_with("R2_REGION\\u{200b} (.env:3) is not known and holds U+200B"), "{told:?}");
-    assert!(told[0].ends_with("did you mean R2_REGION?"), "{told:?}");
+    let reported: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
+    assert_eq!(reported.len(), 3, "{reported:?}");
+    assert!(reported[0].starts_with("R2_REGION\\u{200b} (.env:3) is not known and holds U+200B"), "{reported:?}");
+    assert!(reported[0].ends_with("did you mean R2_REGION?"), "{reported:?}");
     assert!(
-        told[1].starts_with("NETUID (.env:1) has no `=`") && told[2].starts_with("a name (.env:2) has no"),
-        "{told:?}"
+        reported[1].starts_with("NETUID (.env:1) has no `=`") && reported[2].starts_with("a name (.env:2) has no"),
+        "{reported:?}"
     );
-    assert!(told.iter().all(|notice| !notice.contains("planted")), "{told:?}");
+    assert!(reported.iter().all(|notice| !notice.contains("planted")), "{reported:?}");
     let forged = merged(&[("GRAIL_TRAIN\u{1b}[2J\u{202e}", "1"), ("R2_X\nERROR", "1")], "");
     for notice in forged.notices() {
         assert!(!notice.to_string().contains(|c: char| c.is_control() || c == '\u{202e}'), "{notice}");

@@ -19,7 +19,10 @@ fn what_the_service_of_runs_refuses_is_refused_at_the_start() {
         ("WANDB_RUN_ID", long_id.as_str()),
     ] {
         let found = errors(&[&wandb[..], &[(name, value)]].concat());
-        assert!(matches!(&found[..], [ConfigError::Invalid { name: told, .. }] if *told == name), "{name}: {found:?}");
+        assert!(
+            matches!(&found[..], [ConfigError::Invalid { name: reported, .. }] if *reported == name),
+            "{name}: {found:?}"
+        );
     }
     let sent =
         meant(&[&wandb[..], &[("WANDB_TAGS", fitting.as_str()), ("WANDB_NAME", &longest[1..])]].concat()).unwrap();

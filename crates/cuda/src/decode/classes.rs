@@ -10,7 +10,7 @@ pub(super) const CHUNKS_MAX: usize = CONTEXT_TOKENS_MAX / CHUNK_TOKENS;
 /// Rows that steps have.
 const ROWS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256];
 
-/// Rows that a step for `rollouts` has: a few more than needed, which are skipped.
+/// Returns rows that a step for `rollouts` has: a few more than needed, which are skipped.
 pub(super) fn row_class(rollouts: usize) -> usize {
     ROWS.into_iter().find(|rows| rollouts <= *rows).unwrap_or_else(|| rollouts.next_multiple_of(128))
 }

@@ -6,7 +6,7 @@ use super::classes::{CHUNKS_MAX, CONTEXT_TOKENS_MAX};
 use super::pages::PAGE_TOKENS;
 use super::rows::Rows;
 use super::{Decoder, PREFILL_ROWS};
-use crate::driver::{Address, Argument, Buffer, Factors, Grid, HalfOutput, MatrixShape, Queue};
+use crate::driver::{Argument, Buffer, DevicePtr, Grid, HalfOutput, MatrixShape, Operands, Stream};
 use crate::error::CudaError;
 use crate::weights::{ExactLayer, ExactWeights, HalfLayer};
 
@@ -16,7 +16,7 @@ const PAGES_PER_SLOT: usize = CONTEXT_TOKENS_MAX / PAGE_TOKENS;
 /// Warps of a block of the kernels for few rows; each takes one output.
 const FEW_ROWS_WARPS: u32 = 4;
 
-/// What a step needs beside the weights.
+/// Buffers of a step.
 pub(super) struct Scratch {
     cosines: Buffer<f32>,
     sines: Buffer<f32>,
@@ -38,7 +38,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Bytes without the pages.
+    /// Returns bytes without the pages.
     pub(super) fn bytes(config: &Qwen3Config, slots: usize) -> u64 {
         let rows = slots.max(PREFILL_ROWS);
         let row = 4 * config.hidden_size
@@ -51,8 +51,8 @@ impl Scratch {
     }
 
     /// Room for `slots` rollouts, and the rotation of every position.
-    pub(super) fn new(queue: &Queue, exact: &ExactWeights, slots: usize, pages: usize) -> Result<Self, CudaError> {
-        let (config, device) = (&exact.config, queue.device());
+    pub(super) fn new(stream: &Stream, exact: &ExactWeights, slots: usize, pages: usize) -> Result<Self, CudaError> {
+        let (config, device) = (&exact.config, stream.device());
         let rows = slots.max(PREFILL_ROWS);
         let single = |len: usize| Buffer::<f32>::zeroed(device, len, "a step's intermediate results");
         let half = |len: usize| Buffer::<u16>::zeroed(device, len, "a step's intermediate results");
@@ -84,24 +84,24 @@ impl Scratch {
             scratch.sines.address().into(),
             (frequencies as u32).into(),
         ];
-        queue.launch("proof_rotation", Grid::row(CONTEXT_TOKENS_MAX as u32, frequencies as u32), &rotation)?;
+        stream.launch("proof_rotation", Grid::row(CONTEXT_TOKENS_MAX as u32, frequencies as u32), &rotation)?;
         Ok(scratch)
     }
 
-    /// Where the logits are.
-    pub(super) fn logits(&self) -> Address {
+    /// Returns where the logits are.
+    pub(super) fn logits(&self) -> DevicePtr {
         self.logits.address()
     }
 
-    /// Set the pages of a slot.
-    pub(super) fn set_table(&self, queue: &Queue, slot: usize, pages: &[u32]) -> Result<(), CudaError> {
-        queue.upload(self.tables.at(slot * PAGES_PER_SLOT), pages)
+    /// Sets the pages of a slot.
+    pub(super) fn set_table(&self, stream: &Stream, slot: usize, pages: &[u32]) -> Result<(), CudaError> {
+        stream.upload(self.tables.at(slot * PAGES_PER_SLOT), pages)
     }
 
-    /// Put in copies of pages in every layer.
+    /// Enqueues copies of pages in every layer.
     pub(super) fn copy_pages(
         &self,
-        queue: &Queue,
+        stream: &Stream,
         config: &Qwen3Config,
         copies: &[(u32, u32)],
     ) -> Result<(), CudaError> {
@@ -109,19 +109,19 @@ impl Scratch {
             return Ok(());
         }
         let pairs: Vec<u32> = copies.iter().flat_map(|(from, to)| [*from, *to]).collect();
-        queue.upload(self.copies.address(), &pairs)?;
+        stream.upload(self.copies.address(), &pairs)?;
         let vectors = (2 * config.key_value_size() * PAGE_TOKENS / 8) as u32;
         let grid = Grid { blocks: (8, copies.len() as u32, 1), threads: (256, 1) };
         self.pages.iter().try_for_each(|pool| {
             let arguments = [pool.address().into(), self.copies.address().into(), vectors.into()];
-            queue.launch("copy_pages", grid, &arguments)
+            stream.launch("copy_pages", grid, &arguments)
         })
     }
 }
 
 impl Decoder {
-    /// Put in the layers over `count` rows whose contexts have at most `chunks` chunks.
-    pub(super) fn put_in_network(&self, rows: &Rows, count: usize, chunks: usize) -> Result<(), CudaError> {
+    /// Enqueues the layers over `count` rows whose contexts have at most `chunks` chunks.
+    pub(super) fn enqueue_network(&self, rows: &Rows, count: usize, chunks: usize) -> Result<(), CudaError> {
         let hidden = self.exact.config.hidden_size as u32;
         let embed = [
             rows.tokens.address().into(),
@@ -129,7 +129,7 @@ impl Decoder {
             self.scratch.states.address().into(),
             hidden.into(),
         ];
-        self.queue.launch("half_embed", Grid::row(count as u32, 256), &embed)?;
+        self.stream.launch("half_embed", Grid::row(count as u32, 256), &embed)?;
         for (index, (exact, half)) in self.exact.layers.iter().zip(&self.half.layers).enumerate() {
             let pool = &self.scratch.pages[index];
             self.attention(exact, half, pool, rows, (count, chunks))?;
@@ -138,20 +138,20 @@ impl Decoder {
         Ok(())
     }
 
-    /// Put in the logits of `count` rows from `first_row` on.
-    pub(super) fn put_in_logits(&self, first_row: usize, count: usize) -> Result<(), CudaError> {
+    /// Enqueues the logits of `count` rows from `first_row` on.
+    pub(super) fn enqueue_logits(&self, first_row: usize, count: usize) -> Result<(), CudaError> {
         let config = &self.exact.config;
         let states = self.scratch.states.at(first_row * config.hidden_size);
         self.norm(states, self.exact.final_norm.address(), count)?;
         let shape = MatrixShape { rows: count, inner: config.hidden_size, outputs: config.vocab_size };
         let second = self.scratch.normed.address();
-        let factors = Factors { first: self.half.head(), second, result: self.scratch.logits.address() };
-        self.linear(shape, factors, HalfOutput::Single)
+        let operands = Operands { first: self.half.head(), second, result: self.scratch.logits.address() };
+        self.linear(shape, operands, HalfOutput::Single)
     }
 
     /// A linear layer: by cuBLAS, or, for so few rows that reading the weights is all the work, by a kernel that does
     /// nothing else.
-    fn linear(&self, shape: MatrixShape, factors: Factors, output: HalfOutput) -> Result<(), CudaError> {
+    fn linear(&self, shape: MatrixShape, operands: Operands, output: HalfOutput) -> Result<(), CudaError> {
         let MatrixShape { rows, inner, outputs } = shape;
         let kernel = match (rows, output) {
             (1, HalfOutput::Single) => "few_rows_1_single",
@@ -160,20 +160,26 @@ impl Decoder {
             (2, HalfOutput::Added) => "few_rows_2_added",
             (4, HalfOutput::Single) => "few_rows_4_single",
             (4, HalfOutput::Added) => "few_rows_4_added",
-            _ => return self.queue.half_linear(shape, factors, output),
+            _ => return self.stream.half_linear(shape, operands, output),
         };
-        self.few_rows(kernel, factors, inner, outputs)
+        self.few_rows(kernel, operands, inner, outputs)
     }
 
-    fn few_rows(&self, kernel: &'static str, factors: Factors, inner: usize, outputs: usize) -> Result<(), CudaError> {
-        let Factors { first, second, result } = factors;
+    fn few_rows(
+        &self,
+        kernel: &'static str,
+        operands: Operands,
+        inner: usize,
+        outputs: usize,
+    ) -> Result<(), CudaError> {
+        let Operands { first, second, result } = operands;
         let (vectors, outputs) = ((inner / 8) as u32, outputs as u32);
         let arguments = [first.into(), second.into(), result.into(), vectors.into(), outputs.into()];
         let blocks = outputs.div_ceil(FEW_ROWS_WARPS);
-        self.queue.launch(kernel, Grid { blocks: (blocks, 1, 1), threads: (32, FEW_ROWS_WARPS) }, &arguments)
+        self.stream.launch(kernel, Grid { blocks: (blocks, 1, 1), threads: (32, FEW_ROWS_WARPS) }, &arguments)
     }
 
-    fn norm(&self, states: Address, weight: Address, count: usize) -> Result<(), CudaError> {
+    fn norm(&self, states: DevicePtr, weight: DevicePtr, count: usize) -> Result<(), CudaError> {
         let config = &self.exact.config;
         let arguments = [
             states.into(),
@@ -182,7 +188,7 @@ impl Decoder {
             ((config.hidden_size / 4) as u32).into(),
             (config.rms_norm_eps as f32).into(),
         ];
-        self.queue.launch("half_norm", Grid::row(count as u32, 256), &arguments)
+        self.stream.launch("half_norm", Grid::row(count as u32, 256), &arguments)
     }
 
     fn attention(
@@ -198,14 +204,14 @@ impl Decoder {
         let outputs = config.query_size() + 2 * config.key_value_size();
         let shape = MatrixShape { rows: count, inner: config.hidden_size, outputs };
         let result = scratch.queries_keys_values.address();
-        let factors = Factors { first: half.queries_keys_values.address(), second: scratch.normed.address(), result };
-        self.linear(shape, factors, HalfOutput::Single)?;
+        let operands = Operands { first: half.queries_keys_values.address(), second: scratch.normed.address(), result };
+        self.linear(shape, operands, HalfOutput::Single)?;
         self.rotate(exact, pool, rows, count)?;
         self.mix(pool, rows, count, chunks)?;
         let shape = MatrixShape { rows: count, inner: config.query_size(), outputs: config.hidden_size };
         let (second, result) = (scratch.mixed.address(), scratch.states.address());
-        let factors = Factors { first: half.attention_output.address(), second, result };
-        self.linear(shape, factors, HalfOutput::Added)
+        let operands = Operands { first: half.attention_output.address(), second, result };
+        self.linear(shape, operands, HalfOutput::Added)
     }
 
     fn rotate(&self, exact: &ExactLayer, pool: &Buffer<u16>, rows: &Rows, count: usize) -> Result<(), CudaError> {
@@ -230,7 +236,7 @@ impl Decoder {
         arguments.extend([scale as f32, config.rms_norm_eps as f32].map(Argument::from));
         let heads = config.heads + 2 * config.key_value_heads;
         let grid = Grid { blocks: (count as u32, heads.div_ceil(8) as u32, 1), threads: (32, 8) };
-        self.queue.launch("half_heads", grid, &arguments)
+        self.stream.launch("half_heads", grid, &arguments)
     }
 
     fn mix(&self, pool: &Buffer<u16>, rows: &Rows, count: usize, chunks: usize) -> Result<(), CudaError> {
@@ -256,7 +262,7 @@ impl Decoder {
         let mut arguments: Vec<Argument> = places.into_iter().map(Argument::from).collect();
         arguments.extend(words.map(|word| Argument::from(word as u32)));
         let blocks = (config.key_value_heads as u32, chunks as u32, count as u32);
-        self.queue.launch(kernel, Grid { blocks, threads: (128, 1) }, &arguments)
+        self.stream.launch(kernel, Grid { blocks, threads: (128, 1) }, &arguments)
     }
 
     fn feed_forward(&self, exact: &ExactLayer, half: &HalfLayer, count: usize) -> Result<(), CudaError> {
@@ -266,8 +272,8 @@ impl Decoder {
         self.gate(half, count)?;
         let shape = MatrixShape { rows: count, inner, outputs: hidden };
         let (second, result) = (scratch.gated.address(), scratch.states.address());
-        let factors = Factors { first: half.feed_forward_output.address(), second, result };
-        self.linear(shape, factors, HalfOutput::Added)
+        let operands = Operands { first: half.feed_forward_output.address(), second, result };
+        self.linear(shape, operands, HalfOutput::Added)
     }
 
     /// gated = silu(gates) · values of the normed rows.
@@ -275,7 +281,7 @@ impl Decoder {
         let (config, scratch) = (&self.exact.config, &self.scratch);
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (first, second) = (half.gates_values.address(), scratch.normed.address());
-        let gated = Factors { first, second, result: scratch.gated.address() };
+        let gated = Operands { first, second, result: scratch.gated.address() };
         match count {
             1 => return self.few_rows("few_rows_1_gated", gated, hidden, inner),
             2 => return self.few_rows("few_rows_2_gated", gated, hidden, inner),
@@ -283,11 +289,11 @@ impl Decoder {
             _ => {}
         }
         let shape = MatrixShape { rows: count, inner: hidden, outputs: 2 * inner };
-        let factors = Factors { first, second, result: scratch.gates_values.address() };
-        self.queue.half_linear(shape, factors, HalfOutput::Half)?;
+        let operands = Operands { first, second, result: scratch.gates_values.address() };
+        self.stream.half_linear(shape, operands, HalfOutput::Half)?;
         let vectors = (inner / 8) as u32;
         let arguments = [scratch.gates_values.address().into(), scratch.gated.address().into(), vectors.into()];
         let grid = Grid { blocks: (vectors.div_ceil(128), count as u32, 1), threads: (128, 1) };
-        self.queue.launch("half_gate", grid, &arguments)
+        self.stream.launch("half_gate", grid, &arguments)
     }
 }

@@ -53,7 +53,7 @@ impl PagePool {
     pub(super) fn give_back(&mut self, pages: &[u32]) {
         for page in pages {
             let users = &mut self.users[*page as usize];
-            *users = users.checked_sub(1).unwrap_or_else(|| panic!("page {page} is given back twice"));
+            *users = users.checked_sub(1).unwrap_or_else(|| panic!("page {page} is returned twice"));
             if *users == 0 {
                 self.free.push(*page);
             }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against plain bookkeeping: whatever is taken, shared and given back, no page has two owners that do not know of
+        /// Against plain bookkeeping: whatever is taken, shared and returned, no page has two owners that do not know of
         /// each other, and none is lost.
         #[test]
         fn pages_are_neither_lost_nor_given_twice(moves in prop::collection::vec((0u8..3, 0usize..9), 1..200)) {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "given back twice")]
+    #[should_panic(expected = "returned twice")]
     fn giving_back_twice_is_a_bug() {
         let mut pool = PagePool::new(2);
         let pages = pool.take(1).unwrap();

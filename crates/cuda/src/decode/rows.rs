@@ -1,6 +1,6 @@
 //! The rows of a step on the device: each row's token, its position, and the slot of its sequence.
 
-use crate::driver::{Buffer, Device, Pinned, Queue};
+use crate::driver::{Buffer, Device, Pinned, Stream};
 use crate::error::CudaError;
 
 /// The slot of a row that only fills a batch up.
@@ -22,10 +22,10 @@ impl Rows {
         Ok(Self { tokens: room()?, positions: room()?, slots: room()?, staging })
     }
 
-    /// Set `count` rows: those given as token, position and slot, and empty ones behind them.
-    pub(super) fn set(&mut self, queue: &Queue, count: usize, rows: &[(u32, usize, usize)]) -> Result<(), CudaError> {
+    /// Sets `count` rows: those given as token, position and slot, and empty ones behind them.
+    pub(super) fn set(&mut self, stream: &Stream, count: usize, rows: &[(u32, usize, usize)]) -> Result<(), CudaError> {
         // An earlier copy may not have read the staging memory yet.
-        queue.wait()?;
+        stream.synchronize()?;
         let [tokens, positions, slots] = &mut self.staging;
         for row in 0..count {
             let (token, position, slot) = match rows.get(row) {
@@ -37,7 +37,7 @@ impl Rows {
             slots.values_mut()[row] = slot;
         }
         for (to, from) in [&self.tokens, &self.positions, &self.slots].into_iter().zip(&self.staging) {
-            queue.send(to.address(), from, count)?;
+            stream.send(to.address(), from, count)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use grail_engine::sampling::{PROTOCOL_SAMPLING, SamplingSettings};
 
 use super::Drawn;
 use super::rows::Rows;
-use crate::driver::{Address, Argument, Buffer, Device, Grid, Pinned, Queue};
+use crate::driver::{Argument, Buffer, Device, DevicePtr, Grid, Pinned, Stream};
 use crate::error::CudaError;
 
 /// Threads that the kernel is written for.
@@ -43,10 +43,10 @@ impl Sampling {
         })
     }
 
-    /// Begin rollouts behind `prompt` in `slots`, each with its own key of draws.
+    /// Starts rollouts behind `prompt` in `slots`, each with its own key of draws.
     pub(super) fn begin(
         &self,
-        queue: &Queue,
+        stream: &Stream,
         prompt: &[u32],
         slots: &[usize],
         keys: &[[u32; 2]],
@@ -54,18 +54,18 @@ impl Sampling {
         let words = self.vocabulary.div_ceil(32);
         let seen = seen_words(prompt, words);
         for (slot, key) in slots.iter().zip(keys) {
-            queue.upload(self.seen.at(slot * words), &seen)?;
-            queue.upload(self.keys.at(2 * slot), key)?;
-            queue.upload(self.steps.at(*slot), &[0])?;
+            stream.upload(self.seen.at(slot * words), &seen)?;
+            stream.upload(self.keys.at(2 * slot), key)?;
+            stream.upload(self.steps.at(*slot), &[0])?;
         }
         Ok(())
     }
 
-    /// Put in a draw for each of `count` rows from logits that are `stride` apart, and the copies of the results.
-    pub(super) fn put_in(
+    /// Enqueues a draw for each of `count` rows from logits that are `stride` apart, and the copies of the results.
+    pub(super) fn enqueue(
         &self,
-        queue: &Queue,
-        logits: Address,
+        stream: &Stream,
+        logits: DevicePtr,
         stride: usize,
         rows: &Rows,
         count: usize,
@@ -87,19 +87,19 @@ impl Sampling {
             (top_k as u32).into(),
             top_p.to_bits().into(),
         ];
-        queue.launch("sample", Grid::row(count as u32, THREADS), &arguments)
+        stream.launch("sample", Grid::row(count as u32, THREADS), &arguments)
     }
 
-    /// What was drawn for the rows of these slots, once it is done.
-    pub(super) fn collect(&mut self, queue: &Queue, slots: &[usize]) -> Result<Vec<Drawn>, CudaError> {
-        queue.fetch(self.draws.address(), &mut self.host_draws, 2 * slots.len())?;
-        queue.wait()?;
+    /// Returns what was drawn for the rows of these slots, once it is done.
+    pub(super) fn collect(&mut self, stream: &Stream, slots: &[usize]) -> Result<Vec<Drawn>, CudaError> {
+        stream.fetch(self.draws.address(), &mut self.host_draws, 2 * slots.len())?;
+        stream.synchronize()?;
         let words = self.host_draws.values().chunks_exact(2);
         slots.iter().zip(words).map(|(slot, words)| drawn(*slot, words[0], words[1])).collect()
     }
 }
 
-/// A row's result from its two words: on the device a float64, the token, and the outcome.
+/// Returns a row's result from its two words: on the device a float64, the token, and the outcome.
 fn drawn(slot: usize, logprob: u64, token_and_outcome: u64) -> Result<Drawn, CudaError> {
     match (token_and_outcome >> 32) as u32 {
         SAMPLED => Ok(Drawn { slot, token: token_and_outcome as u32, logprob: f64::from_bits(logprob) }),
@@ -108,7 +108,7 @@ fn drawn(slot: usize, logprob: u64, token_and_outcome: u64) -> Result<Drawn, Cud
     }
 }
 
-/// A bit for each token of the prompt.
+/// Returns a bit for each token of the prompt.
 fn seen_words(prompt: &[u32], words: usize) -> Vec<u32> {
     let mut seen = vec![0; words];
     for token in prompt {

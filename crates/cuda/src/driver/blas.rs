@@ -1,4 +1,4 @@
-//! cuBLAS, called as PyTorch calls it: default math mode, a handle of its own for each queue, a workspace of fixed size.
+//! cuBLAS, called as PyTorch calls it: default math mode, a handle of its own for each stream, a workspace of fixed size.
 //!
 //! cuBLAS picks its kernel by the shape of a product, its strides and the size of the workspace, and each kernel sums in an
 //! order of its own. So every number here is part of the proof's bits.
@@ -10,7 +10,7 @@ use cudarc::cublas::sys;
 use cudarc::driver::sys::CUstream;
 
 use super::device::Device;
-use super::memory::{Address, Buffer};
+use super::memory::{Buffer, DevicePtr};
 use crate::error::CudaError;
 
 /// What PyTorch gives cuBLAS on compute capability 9.0 …
@@ -47,15 +47,15 @@ pub struct StridedShape {
     pub count: usize,
 }
 
-/// Where the factors of a product are and where it goes.
+/// Where the operands of a product are and where it goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Factors {
+pub struct Operands {
     /// The weights, or the first factor.
-    pub first: Address,
+    pub first: DevicePtr,
     /// The vectors, or the second factor.
-    pub second: Address,
+    pub second: DevicePtr,
     /// The result.
-    pub result: Address,
+    pub result: DevicePtr,
 }
 
 /// What a product in bfloat16 gives.
@@ -70,7 +70,7 @@ pub enum HalfOutput {
 }
 
 impl MatrixShape {
-    /// The same product as a batch of one.
+    /// Returns the same product as a batch of one.
     pub fn as_strided(self) -> StridedShape {
         StridedShape {
             is_first_transposed: true,
@@ -83,7 +83,7 @@ impl MatrixShape {
     }
 }
 
-/// The size of the workspace that PyTorch gives cuBLAS on this device.
+/// Returns the size of the workspace that PyTorch gives cuBLAS on this device.
 pub(super) fn workspace_bytes(device: &Device) -> usize {
     if device.capability() == (9, 0) { WORKSPACE_BYTES_HOPPER } else { WORKSPACE_BYTES }
 }
@@ -118,7 +118,7 @@ impl Blas {
         version
     }
 
-    /// Destroy the handle; the queue has nothing left to do.
+    /// Destroys the handle; the stream has nothing left to do.
     pub(super) fn close(&mut self) {
         if !self.handle.is_null() {
             // SAFETY: made by us and destroyed once.
@@ -127,7 +127,7 @@ impl Blas {
         }
     }
 
-    /// Say where scalars and single results are.
+    /// Says where scalars and single results are.
     pub(super) fn point_to(&self, mode: sys::cublasPointerMode_t) -> Result<(), CudaError> {
         // SAFETY: the handle is live.
         check("cublasSetPointerMode", unsafe { sys::cublasSetPointerMode_v2(self.handle, mode) })

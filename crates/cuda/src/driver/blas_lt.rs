@@ -34,7 +34,7 @@ pub struct Summation {
 }
 
 impl Algorithm {
-    /// How it sums.
+    /// Returns how it sums.
     pub fn summation(&self) -> Summation {
         Summation {
             parts: self.setting(Attribute::CUBLASLT_ALGO_CONFIG_SPLITK_NUM),
@@ -82,7 +82,7 @@ impl BlasLt {
         Ok(Self { handle, workspace: RefCell::new(None) })
     }
 
-    /// Destroy the handle; the queue has nothing left to do.
+    /// Destroys the handle; the stream has nothing left to do.
     pub(super) fn close(&mut self) {
         if !self.handle.is_null() {
             // SAFETY: made by us and destroyed once.

@@ -32,10 +32,10 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Take the compiled kernels from the folder `cache`, or compile them and put them there.
+    /// Takes the compiled kernels from the folder `cache`, or compile them and puts them there.
     ///
     /// # Errors
-    /// Where they do not compile or load. A cache that cannot be read or written only costs the time to compile.
+    /// If they do not compile or load. A cache that cannot be read or written only costs the time to compile.
     pub fn load(device: &Device, cache: Option<&Path>) -> Result<Self, CudaError> {
         device.bind()?;
         let architecture = format!("sm_{}{}", device.capability().0, device.capability().1);
@@ -51,7 +51,7 @@ impl Kernels {
         Ok(Self { module: load_module(&binary)?, functions: Default::default() })
     }
 
-    /// The kernel called `name`.
+    /// Returns the kernel called `name`.
     pub(super) fn function(&self, name: &'static str) -> Result<sys::CUfunction, CudaError> {
         if let Some(function) = self.functions.borrow().get(name) {
             return Ok(*function);
@@ -73,7 +73,7 @@ pub fn nvrtc_version() -> (i32, i32) {
     (major, minor)
 }
 
-/// Compile every kernel for an architecture such as `sm_90`; needs NVRTC, but no device.
+/// Compiles every kernel for an architecture such as `sm_90`; needs NVRTC, but no device.
 pub(super) fn compile(architecture: &str) -> Result<Vec<u8>, CudaError> {
     let failed = |error: nvrtc::NvrtcError| CudaError::Compile { log: error.to_string() };
     let source = CString::new(SOURCE).expect("the sources hold no zero");
@@ -112,7 +112,7 @@ fn load_module(binary: &[u8]) -> Result<sys::CUmodule, CudaError> {
     Ok(module)
 }
 
-/// One file per source, architecture and compiler, so that none is ever taken for another.
+/// Returns one file per source, architecture and compiler, so that none is ever taken for another.
 fn cache_path(folder: &Path, architecture: &str) -> PathBuf {
     let (major, minor) = nvrtc_version();
     let digest = Sha256::digest(SOURCE);
@@ -120,7 +120,7 @@ fn cache_path(folder: &Path, architecture: &str) -> PathBuf {
     folder.join(format!("kernels-{digest}-{architecture}-nvrtc-{major}.{minor}.cubin"))
 }
 
-/// Written beside its place and moved there, so that nobody reads half a file; where that fails, the next start compiles.
+/// Written next to its place and moved there, so that nobody reads half a file; where that fails, the next start compiles.
 fn store(path: &Path, binary: &[u8]) {
     let unfinished = path.with_extension(format!("{}.part", std::process::id()));
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);

@@ -54,7 +54,7 @@ impl DeviceDescription {
         })
     }
 
-    /// The version of cuBLAS as one number, as golden proofs name it.
+    /// Returns the version of cuBLAS as one number, as golden proofs name it.
     pub fn cublas_number(&self) -> i32 {
         let [major, minor, patch] = self.cublas;
         major * 10_000 + minor * 100 + patch

@@ -17,7 +17,7 @@ pub struct Device {
     multiprocessors: u32,
 }
 
-/// How many devices there are; 0 where there is no driver.
+/// Returns how many devices there are; 0 where there is no driver.
 pub fn device_count() -> usize {
     if check_libraries().is_err() {
         return 0;
@@ -25,8 +25,8 @@ pub fn device_count() -> usize {
     CudaContext::device_count().map_or(0, |count| usize::try_from(count).unwrap_or(0))
 }
 
-/// Destroy all state of a device that failed, so that [`Device::open`] starts afresh. Everything that was allocated on it
-/// must have been dropped.
+/// Destroys all state of a device that failed, so that [`Device::open`] starts afresh. Everything that was allocated on
+/// it must have been dropped.
 pub fn forget_device(ordinal: usize) {
     if let Ok(device) = result::device::get(ordinal as i32) {
         // SAFETY: the device exists; that it may fail again does not matter, since opening it tells.
@@ -35,10 +35,10 @@ pub fn forget_device(ordinal: usize) {
 }
 
 impl Device {
-    /// Open device number `ordinal`.
+    /// Opens device number `ordinal`.
     ///
     /// # Errors
-    /// Where a library is missing, there is no such device, or it is too old.
+    /// If a library is missing, there is no such device, or it is too old.
     pub fn open(ordinal: usize) -> Result<Self, CudaError> {
         check_libraries()?;
         let count = device_count();
@@ -59,12 +59,12 @@ impl Device {
         Ok(Self { context, ordinal, name, capability, multiprocessors })
     }
 
-    /// Its number.
+    /// Returns its number.
     pub fn ordinal(&self) -> usize {
         self.ordinal
     }
 
-    /// Its name, as the driver gives it.
+    /// Returns its name, as the driver gives it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -74,21 +74,21 @@ impl Device {
         self.capability
     }
 
-    /// How many multiprocessors it has.
+    /// Returns how many multiprocessors it has.
     pub fn multiprocessors(&self) -> u32 {
         self.multiprocessors
     }
 
-    /// Free and total bytes of its memory.
+    /// Frees and total bytes of its memory.
     ///
     /// # Errors
-    /// Where the driver does not say.
+    /// If the driver does not say.
     pub fn memory(&self) -> Result<(u64, u64), CudaError> {
         let (free, total) = self.context.mem_get_info().map_err(|error| driver_error("asking for memory", error))?;
         Ok((free as u64, total as u64))
     }
 
-    /// Make the context the calling thread's.
+    /// Makes the context the calling thread's.
     pub(super) fn bind(&self) -> Result<(), CudaError> {
         self.context.bind_to_thread().map_err(|error| driver_error("binding the context", error))
     }
@@ -96,7 +96,7 @@ impl Device {
 
 /// All libraries must be there; cudarc panics on one that is not.
 fn check_libraries() -> Result<(), CudaError> {
-    // SAFETY: looks a library up and closes it again; initialisers of NVIDIA's libraries may run anywhere.
+    // SAFETY: looks a library up and closes it again; initializers of NVIDIA's libraries may run anywhere.
     let found = unsafe {
         [
             ("cuda", sys::is_culib_present()),

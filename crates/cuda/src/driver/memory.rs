@@ -21,13 +21,13 @@ impl Plain for f64 {}
 
 /// A place in the device's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address(pub(super) u64);
+pub struct DevicePtr(pub(super) u64);
 
-impl Address {
+impl DevicePtr {
     /// No place: what a kernel takes for an argument that is left out.
     pub const NONE: Self = Self(0);
 
-    /// The place `count` values of `T` further on.
+    /// Returns the place `count` values of `T` further on.
     pub fn plus<T: Plain>(self, count: usize) -> Self {
         Self(self.0 + (count * size_of::<T>()) as u64)
     }
@@ -43,7 +43,7 @@ pub struct Buffer<T: Plain> {
 }
 
 impl<T: Plain> Buffer<T> {
-    /// Memory that holds zeros.
+    /// Returns memory that holds zeros.
     ///
     /// # Errors
     /// [`CudaError::OutOfMemory`] with `what`.
@@ -63,7 +63,7 @@ impl<T: Plain> Buffer<T> {
         Ok(buffer)
     }
 
-    /// Memory that holds `values`.
+    /// Returns memory that holds `values`.
     ///
     /// # Errors
     /// As [`Buffer::zeroed`].
@@ -76,26 +76,26 @@ impl<T: Plain> Buffer<T> {
         Ok(buffer)
     }
 
-    /// Where it begins.
-    pub fn address(&self) -> Address {
-        Address(self.address)
+    /// Returns where it starts.
+    pub fn address(&self) -> DevicePtr {
+        DevicePtr(self.address)
     }
 
-    /// Where value `index` is.
+    /// Returns where value `index` is.
     ///
     /// # Panics
     /// If it lies past the end.
-    pub fn at(&self, index: usize) -> Address {
+    pub fn at(&self, index: usize) -> DevicePtr {
         assert!(index <= self.len, "value {index} of {}", self.len);
         self.address().plus::<T>(index)
     }
 
-    /// How many values it holds.
+    /// Returns how many values it holds.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it holds none.
+    /// Returns whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -122,10 +122,10 @@ pub struct Pinned<T: Plain> {
 unsafe impl<T: Plain> Send for Pinned<T> {}
 
 impl<T: Plain> Pinned<T> {
-    /// Memory that holds zeros.
+    /// Returns memory that holds zeros.
     ///
     /// # Errors
-    /// Where the system has none left to lock.
+    /// If the system has none left to lock.
     pub fn zeroed(device: &Device, len: usize) -> Result<Self, CudaError> {
         device.bind()?;
         let bytes = (len * size_of::<T>()).max(16);
@@ -137,13 +137,13 @@ impl<T: Plain> Pinned<T> {
         Ok(Self { device: device.clone(), pointer: pointer.cast(), len })
     }
 
-    /// The values. Copies to or from them must have ended.
+    /// Returns the values. Copies to or from them must have ended.
     pub fn values(&self) -> &[T] {
-        // SAFETY: `len` initialised values that live as long as `self`.
+        // SAFETY: `len` initialized values that live as long as `self`.
         unsafe { std::slice::from_raw_parts(self.pointer, self.len) }
     }
 
-    /// The values, to be written. Copies to or from them must have ended.
+    /// Returns the values, to be written. Copies to or from them must have ended.
     pub fn values_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and `self` is borrowed alone.
         unsafe { std::slice::from_raw_parts_mut(self.pointer, self.len) }
@@ -159,8 +159,8 @@ impl<T: Plain> Drop for Pinned<T> {
     }
 }
 
-/// Wait for the context's default stream. Clearing and copying go through it and return before they are done, and queues do
-/// not wait for it: without this, a buffer could be cleared after a kernel wrote to it.
+/// Waits for the context's default stream. Clearing and copying go through it and returns before they are done, and
+/// streams do not wait for it: without this, a buffer could be cleared after a kernel wrote to it.
 fn settle() -> Result<(), CudaError> {
     // SAFETY: the default stream always exists.
     unsafe { result::stream::synchronize(std::ptr::null_mut()) }.map_err(|error| driver_error("clearing memory", error))

@@ -1,28 +1,28 @@
-//! Products of matrices that are put into a queue: by the kernel that cuBLAS takes, or by one that the caller names.
+//! Products of matrices that are enqueued on a stream: by the kernel that cuBLAS takes, or by one that the caller names.
 
 use std::ffi::c_void;
 
 use cudarc::cublas::sys as blas;
 use cudarc::cublaslt::{result, sys};
 
-use super::blas::{Factors, HalfOutput, MatrixShape, StridedShape, check, workspace_bytes};
+use super::blas::{HalfOutput, MatrixShape, Operands, StridedShape, check, workspace_bytes};
 use super::blas_lt::{Algorithm, failed};
 use super::memory::Buffer;
-use super::queue::Queue;
+use super::stream::Stream;
 use crate::error::CudaError;
 
 /// Most bytes that a named kernel may use to keep partial sums.
 const WORKSPACE_BYTES_MAX: usize = 1 << 30;
 
-impl Queue {
-    /// Put in a linear layer in float32: `result[r, o] = Σ first[o, i] · second[r, i]`.
+impl Stream {
+    /// Enqueues a linear layer in float32: `result[r, o] = Σ first[o, i] · second[r, i]`.
     ///
     /// # Errors
-    /// Where cuBLAS refuses.
-    pub fn linear(&self, shape: MatrixShape, factors: Factors) -> Result<(), CudaError> {
+    /// If cuBLAS refuses.
+    pub fn linear(&self, shape: MatrixShape, operands: Operands) -> Result<(), CudaError> {
         let MatrixShape { rows, inner, outputs } = shape;
         let (one, zero) = (1f32, 0f32);
-        let Factors { first, second, result } = factors;
+        let Operands { first, second, result } = operands;
         // SAFETY: the places hold matrices of this shape; the two constants are read before the call returns.
         check("cublasSgemm", unsafe {
             blas::cublasSgemm_v2(
@@ -44,11 +44,11 @@ impl Queue {
         })
     }
 
-    /// Put in a batch of products in float32.
+    /// Enqueues a batch of products in float32.
     ///
     /// # Errors
-    /// Where cuBLAS refuses.
-    pub fn strided(&self, shape: StridedShape, factors: Factors) -> Result<(), CudaError> {
+    /// If cuBLAS refuses.
+    pub fn strided(&self, shape: StridedShape, operands: Operands) -> Result<(), CudaError> {
         let (one, zero) = (1f32, 0f32);
         let transposed = blas::cublasOperation_t::CUBLAS_OP_T;
         let as_stored = blas::cublasOperation_t::CUBLAS_OP_N;
@@ -63,14 +63,14 @@ impl Queue {
                 n as i32,
                 k as i32,
                 &one,
-                factors.first.0 as *const f32,
+                operands.first.0 as *const f32,
                 shape.first.0 as i32,
                 shape.first.1 as i64,
-                factors.second.0 as *const f32,
+                operands.second.0 as *const f32,
                 shape.second.0 as i32,
                 shape.second.1 as i64,
                 &zero,
-                factors.result.0 as *mut f32,
+                operands.result.0 as *mut f32,
                 shape.result.0 as i32,
                 shape.result.1 as i64,
                 shape.count as i32,
@@ -78,19 +78,19 @@ impl Queue {
         })
     }
 
-    /// Put in one dot product for each of `rows` vectors of `len` float32 from `first` on with the vector at `second`;
+    /// Enqueues one dot product for each of `rows` vectors of `len` float32 from `first` on with the vector at `second`;
     /// every `step`-th is taken, beginning with `from`.
     ///
     /// # Errors
-    /// Where cuBLAS refuses.
-    pub fn dots(&self, rows: usize, len: usize, factors: Factors, from: usize, step: usize) -> Result<(), CudaError> {
+    /// If cuBLAS refuses.
+    pub fn dots(&self, rows: usize, len: usize, operands: Operands, from: usize, step: usize) -> Result<(), CudaError> {
         self.blas.point_to(blas::cublasPointerMode_t::CUBLAS_POINTER_MODE_DEVICE)?;
         let done = (from..rows).step_by(step).try_for_each(|row| {
-            let vector = factors.first.plus::<f32>(row * len).0 as *const f32;
-            let result = factors.result.plus::<f32>(row).0 as *mut f32;
+            let vector = operands.first.plus::<f32>(row * len).0 as *const f32;
+            let result = operands.result.plus::<f32>(row).0 as *mut f32;
             // SAFETY: each row and its result lie within the places given.
             check("cublasSdot", unsafe {
-                let other = factors.second.0 as *const f32;
+                let other = operands.second.0 as *const f32;
                 blas::cublasSdot_v2(self.blas.handle, len as i32, vector, 1, other, 1, result)
             })
         });
@@ -98,11 +98,11 @@ impl Queue {
         done
     }
 
-    /// Put in a linear layer over bfloat16 with float32 sums.
+    /// Enqueues a linear layer over bfloat16 with float32 sums.
     ///
     /// # Errors
-    /// Where cuBLAS refuses.
-    pub fn half_linear(&self, shape: MatrixShape, factors: Factors, output: HalfOutput) -> Result<(), CudaError> {
+    /// If cuBLAS refuses.
+    pub fn half_linear(&self, shape: MatrixShape, operands: Operands, output: HalfOutput) -> Result<(), CudaError> {
         let MatrixShape { rows, inner, outputs } = shape;
         let one = 1f32;
         let onto = if output == HalfOutput::Added { 1f32 } else { 0f32 };
@@ -118,14 +118,14 @@ impl Queue {
                 rows as i32,
                 inner as i32,
                 (&raw const one).cast(),
-                factors.first.0 as *const c_void,
+                operands.first.0 as *const c_void,
                 half,
                 inner as i32,
-                factors.second.0 as *const c_void,
+                operands.second.0 as *const c_void,
                 half,
                 inner as i32,
                 (&raw const onto).cast(),
-                factors.result.0 as *mut c_void,
+                operands.result.0 as *mut c_void,
                 out,
                 outputs as i32,
                 blas::cublasComputeType_t::CUBLAS_COMPUTE_32F,
@@ -134,10 +134,10 @@ impl Queue {
         })
     }
 
-    /// What cuBLAS takes for a product of this shape with PyTorch's workspace; none where it does not say.
+    /// Returns what cuBLAS takes for a product of this shape with PyTorch's workspace; none where it does not say.
     ///
     /// # Errors
-    /// Where the product cannot be described.
+    /// If the product cannot be described.
     pub fn preferred(&self, shape: StridedShape) -> Result<Option<Algorithm>, CudaError> {
         let product = Description::of(&shape)?;
         let preference = result::create_matmul_pref().map_err(|error| failed("asking for an algorithm", error))?;
@@ -158,10 +158,10 @@ impl Queue {
         Ok(found.ok().map(|found| Algorithm(found.algo)))
     }
 
-    /// Whether an algorithm exists for a shape and has room for its partial sums.
+    /// Returns whether an algorithm exists for a shape and has room for its partial sums.
     ///
     /// # Errors
-    /// Where the product cannot be described.
+    /// If the product cannot be described.
     pub fn can(&self, shape: StridedShape, algorithm: &Algorithm) -> Result<bool, CudaError> {
         let product = Description::of(&shape)?;
         Ok(self.workspace_for(&product, algorithm).is_some_and(|bytes| bytes <= WORKSPACE_BYTES_MAX))
@@ -171,7 +171,7 @@ impl Queue {
         let Description { operation, first, second, result: out } = product;
         let mut found = std::mem::MaybeUninit::<sys::cublasLtMatmulHeuristicResult_t>::zeroed();
         let handle = self.blas_lt.handle;
-        // SAFETY: the descriptors are live; the answer is plain data, which zero bytes initialise.
+        // SAFETY: the descriptors are live; the answer is plain data, which zero bytes initialize.
         let (status, found) = unsafe {
             let to = found.as_mut_ptr();
             let status =
@@ -181,26 +181,26 @@ impl Queue {
         (status == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS).then_some(found.workspaceSize)
     }
 
-    /// Put in a product, or a batch of products, by this algorithm.
+    /// Enqueues a product, or a batch of products, by this algorithm.
     ///
     /// # Errors
-    /// Where it does not exist for this shape, or there is no memory for its partial sums.
-    pub fn product(&self, shape: StridedShape, factors: Factors, algorithm: &Algorithm) -> Result<(), CudaError> {
+    /// If it does not exist for this shape, or there is no memory for its partial sums.
+    pub fn product(&self, shape: StridedShape, operands: Operands, algorithm: &Algorithm) -> Result<(), CudaError> {
         let product = Description::of(&shape)?;
         let call = "cublasLtMatmul";
         let not_here = || CudaError::Blas { call, status: format!("no such algorithm for {shape:?}") };
         let bytes = self.workspace_for(&product, algorithm).ok_or_else(not_here)?;
         let mut workspace = self.blas_lt.workspace.borrow_mut();
         if workspace.as_ref().is_none_or(|held| held.len() < bytes) {
-            // Kernels that were put in still use the old one.
-            self.wait()?;
+            // Kernels that were enqueued still use the old one.
+            self.synchronize()?;
             *workspace = None;
             *workspace = Some(Buffer::zeroed(self.device(), bytes, "partial sums of products")?);
         }
         let room = workspace.as_ref().map_or((0, 0), |held| (held.address().0, held.len()));
         let Description { operation, first, second, result: out } = &product;
         let (one, zero) = (1f32, 0f32);
-        let Factors { first: a, second: b, result: to } = factors;
+        let Operands { first: a, second: b, result: to } = operands;
         // SAFETY: the places hold matrices of this shape; the two constants are read before the call returns.
         unsafe {
             result::matmul(
@@ -219,7 +219,7 @@ impl Queue {
                 &algorithm.0,
                 room.0 as *mut c_void,
                 room.1,
-                self.stream.cast(),
+                self.raw.cast(),
             )
         }
         .map_err(|error| failed(call, error))

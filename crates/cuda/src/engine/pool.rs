@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::ledger::Finished;
-use crate::proof::{Layout, Order, Sequence};
+use super::group_ledger::Finished;
+use crate::proof::{Layout, Sequence, SummationOrder};
 
 /// Shared by the thread that draws and those that prove.
 #[derive(Debug, Default)]
@@ -35,14 +35,14 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Put one in.
+    /// Puts one in.
     pub(super) fn put(&self, finished: Finished) {
         let (window, group, arrival, attempt) = finished.ticket;
         self.lock().waiting.insert((window, group, arrival, attempt, finished.index), finished);
         self.changed.notify_one();
     }
 
-    /// Wait for one; gives the lengths of all that wait then, or nothing once there will be no more.
+    /// Waits for one; gives the lengths of all that wait then, or nothing once there will be no more.
     pub(super) fn lengths(&self) -> Option<BTreeSet<usize>> {
         let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
         let state = self.changed.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
@@ -50,9 +50,9 @@ impl Pool {
         (!lengths.is_empty()).then_some(lengths)
     }
 
-    /// Take the first that waits, and others that can be proved with it in a pass of at most `rows_max` rows: those of its
-    /// order and randomness. Lengths of no order are proved alone.
-    pub(super) fn take(&self, orders: &BTreeMap<usize, Option<Order>>, rows_max: usize) -> Vec<Finished> {
+    /// Takes the first that waits, and others that can be proved with it in a pass of at most `rows_max` rows: those of
+    /// its order and randomness. Lengths of no order are proved alone.
+    pub(super) fn take(&self, orders: &BTreeMap<usize, Option<SummationOrder>>, rows_max: usize) -> Vec<Finished> {
         let waiting = &mut self.lock().waiting;
         let Some((first_key, first)) = waiting.first_key_value() else { return Vec::new() };
         let order = |finished: &Finished| orders.get(&finished.tokens.len()).copied().flatten();
@@ -73,7 +73,7 @@ impl Pool {
     }
 }
 
-/// What is proved of a rollout.
+/// Returns what is proved of a rollout.
 pub(super) fn sequence(finished: &Finished) -> Sequence<'_> {
     Sequence { tokens: &finished.tokens, prompt_length: finished.work.prompt.len() }
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::super::GroupWork;
     use super::*;
 
-    const ORDERS: [(usize, Option<Order>); 4] =
+    const ORDERS: [(usize, Option<SummationOrder>); 4] =
         [(40, Some([0; 5])), (41, Some([0; 5])), (60, Some([1, 0, 0, 0, 0])), (70, None)];
 
     fn finished(group: u32, index: usize, length: usize, randomness: &str) -> Finished {

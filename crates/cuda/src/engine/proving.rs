@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier, mpsc};
 
 use grail_protocol::generation::ProofPass;
 
-use super::ledger::Finished;
+use super::group_ledger::Finished;
 use super::pool::{Pool, sequence};
 use super::turns::Turns;
 use super::{CudaSettings, Message, ProofWatch};
@@ -40,7 +40,7 @@ pub(super) struct Proving<'a> {
 type Passes = Vec<Result<ProofPass, CudaEngineError>>;
 
 impl Proving<'_> {
-    /// Prove until there will be no more rollouts, or nobody hears the results.
+    /// Proves until there will be no more rollouts, or nobody hears the results.
     pub(super) fn run(self) {
         let mut prover = None;
         // Before the decoder takes what memory is left. Where it fails, the first rollout says why.
@@ -91,7 +91,7 @@ impl Proving<'_> {
         self.with(prover, |prover| prover.passes(&[sequence], randomness)).unwrap_or_else(|error| vec![Err(error)])
     }
 
-    /// Do something with the prover, which is made where there is none.
+    /// Does something with the prover, which is made where there is none.
     fn with<T, E: From<CudaError>>(
         &self,
         prover: &mut Option<Prover>,
@@ -99,9 +99,9 @@ impl Proving<'_> {
     ) -> Result<T, E> {
         if prover.is_none() {
             let kernels = Rc::new(Kernels::load(&self.device, self.settings.kernel_cache.as_deref())?);
-            let CudaSettings { profile, plan, .. } = self.settings;
+            let CudaSettings { numerics, plan, .. } = self.settings;
             let weights = self.weights.clone();
-            *prover = Some(Prover::new(&self.device, kernels, weights, profile, plan, self.eos_token)?);
+            *prover = Some(Prover::new(&self.device, kernels, weights, numerics, plan, self.eos_token)?);
         }
         prover.as_mut().map_or_else(|| Err(CudaError::Ended.into()), work)
     }

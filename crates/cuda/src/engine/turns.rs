@@ -13,7 +13,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// Say whether rollouts are being drawn.
+    /// Says whether rollouts are being drawn.
     pub(super) fn set_drawing(&self, is_drawing: bool) {
         let mut current = self.is_drawing.lock().unwrap_or_else(PoisonError::into_inner);
         if *current != is_drawing {
@@ -22,14 +22,14 @@ impl Turns {
         }
     }
 
-    /// Wait until nothing is being drawn.
+    /// Waits until nothing is being drawn.
     pub(super) fn wait_to_prove(&self) {
         let current = self.is_drawing.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.changed.wait_while(current, |is_drawing| *is_drawing).unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-/// Ends the drawing however its scope is left, so that no prover waits for ever.
+/// Ends the drawing however its scope is left, so that no prover waits forever.
 pub(super) struct EndOfDrawing<'a>(pub(super) &'a Turns);
 
 impl Drop for EndOfDrawing<'_> {

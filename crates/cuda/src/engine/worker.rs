@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use grail_engine::EngineError;
 
-use super::ledger::Ledger;
+use super::group_ledger::GroupLedger;
 use super::pool::{Closing, Pool};
 use super::proving::Proving;
 use super::turns::{EndOfDrawing, Turns};
 use super::{CudaSettings, Message, ProofWatch};
 use crate::decode::{DecodeSettings, Decoder, Drawn};
-use crate::driver::{Device, Kernels, Queue, Urgency, forget_device};
+use crate::driver::{Device, Kernels, Priority, Stream, forget_device};
 use crate::error::{CudaEngineError, CudaError};
 use crate::weights::{ExactWeights, HalfWeights, Model, check_memory};
 
@@ -23,7 +23,7 @@ const ROLLOUTS_MIN: usize = 4;
 /// How often a device is set up again before it counts as lost, and the pause between.
 const SET_UPS_MAX: u32 = 3;
 const SET_UP_PAUSE: Duration = Duration::from_secs(1);
-/// Groups that join between two steps, so that those who sit need not wait long.
+/// Groups that join between two steps, so that running rollouts do not wait long.
 const ADMISSIONS_PER_STEP: usize = 2;
 
 /// What the thread works with.
@@ -31,7 +31,7 @@ pub(super) struct Worker {
     settings: CudaSettings,
     eos_token: u32,
     messages: mpsc::Sender<Message>,
-    ledger: Ledger,
+    ledger: GroupLedger,
     is_stopping: bool,
     /// Set while the device cannot be set up again.
     is_lost: Arc<AtomicBool>,
@@ -42,11 +42,11 @@ pub(super) struct Worker {
 enum Ending {
     /// The engine was dropped.
     Stopped,
-    /// The device must be set up anew.
+    /// The device must be set up again.
     Failed(CudaError),
 }
 
-/// Run a worker on a thread of its own; `started` hears whether the device could be set up.
+/// Runs a worker on a thread of its own; `started` hears whether the device could be set up.
 #[allow(
     clippy::disallowed_methods,
     reason = "a device is driven from threads of its own, outside the deterministic core"
@@ -68,7 +68,7 @@ impl Worker {
         is_lost: Arc<AtomicBool>,
         watch: ProofWatch,
     ) -> Self {
-        Self { settings, eos_token, messages, ledger: Ledger::default(), is_stopping: false, is_lost, watch }
+        Self { settings, eos_token, messages, ledger: GroupLedger::default(), is_stopping: false, is_lost, watch }
     }
 
     fn run(&mut self, inbox: &mpsc::Receiver<Message>, started: mpsc::Sender<Result<(), CudaEngineError>>) {
@@ -87,7 +87,7 @@ impl Worker {
                         let _ = started.send(Err(error));
                         return;
                     }
-                    // The device does not come back: whoever waits hears it, and may ask again.
+                    // The device does not come back: anyone who waits hears it, and may ask again.
                     failures += 1;
                     forget_device(self.settings.ordinal);
                     let text = error.to_string();
@@ -113,12 +113,12 @@ impl Worker {
     ) -> Result<Ending, CudaEngineError> {
         let device = Device::open(self.settings.ordinal)?;
         let kernels = Rc::new(Kernels::load(&device, self.settings.kernel_cache.as_deref())?);
-        let queue = Queue::new(&device, kernels.clone(), Urgency::Usual)?;
+        let stream = Stream::new(&device, kernels.clone(), Priority::Normal)?;
         let mut model = Model::open(&self.settings.model)?;
         check_memory(&model.config, &device, true)?;
-        let exact = Arc::new(ExactWeights::load(&model.config, &queue, &mut *model.tensors)?);
+        let exact = Arc::new(ExactWeights::load(&model.config, &stream, &mut *model.tensors)?);
         drop(model);
-        let half = Arc::new(HalfWeights::of(&exact, &queue)?);
+        let half = Arc::new(HalfWeights::of(&exact, &stream)?);
         let (pool, turns) = (Pool::default(), Turns::default());
         let provers = self.settings.provers.max(1);
         let ready = Barrier::new(provers + 1);
@@ -149,7 +149,7 @@ impl Worker {
         })
     }
 
-    /// A decoder for as many rollouts as fit.
+    /// Returns a decoder for as many rollouts as fit.
     fn decoder(
         &self,
         device: &Device,
@@ -172,13 +172,13 @@ impl Worker {
 
     fn decode(&mut self, mut decoder: Decoder, inbox: &mpsc::Receiver<Message>, pool: &Pool, turns: &Turns) -> Ending {
         let _end = EndOfDrawing(turns);
-        let mut rollouts_max = decoder.roster().slots();
+        let mut rollouts_max = decoder.slots().slots();
         loop {
             if !self.hear(inbox) {
                 return Ending::Stopped;
             }
-            for slot in self.ledger.drop_cancelled() {
-                decoder.leave(slot);
+            for slot in self.ledger.drop_canceled() {
+                decoder.release(slot);
             }
             let done = self.admit(&mut decoder, rollouts_max, pool).and_then(|()| self.step(&mut decoder, pool));
             turns.set_drawing(self.ledger.is_drawing());
@@ -186,7 +186,7 @@ impl Worker {
                 Ok(()) => {}
                 Err(error @ CudaError::DeviceLost { .. }) => return Ending::Failed(error),
                 Err(error) => {
-                    // Nonsense or too little memory: all that sit begin again, fewer at a time.
+                    // Nonsense or too little memory: all running groups start again in a smaller batch.
                     rollouts_max = (rollouts_max / 2).max(ROLLOUTS_MIN);
                     decoder.clear();
                     self.ledger.restart(|| error.clone().into());
@@ -195,7 +195,7 @@ impl Worker {
         }
     }
 
-    /// Take in what was sent, waiting only while there is nothing to draw; false when the engine is dropped.
+    /// Takes in what was sent, waiting only while there is nothing to draw; false when the engine is dropped.
     fn hear(&mut self, inbox: &mpsc::Receiver<Message>) -> bool {
         if !self.ledger.is_drawing() && self.ledger.next_to_begin(self.settings.provers).is_none() {
             match inbox.recv() {
@@ -211,7 +211,7 @@ impl Worker {
 
     fn take_in(&mut self, message: Message) {
         match message {
-            Message::Group { work, reply, cancelled } => self.ledger.add(work, reply, cancelled),
+            Message::Group { work, reply, canceled } => self.ledger.add(work, reply, canceled),
             Message::Proved(proved) => self.ledger.proved(proved.ticket, proved.index, proved.pass),
             Message::Stop => self.is_stopping = true,
         }
@@ -225,13 +225,12 @@ impl Worker {
                 self.ledger.refuse_next(error.into());
                 continue;
             }
-            let sitting = decoder.roster().occupied().len();
-            if !decoder.roster().has_room(rollouts, prompt, most) || (sitting > 0 && sitting + rollouts > rollouts_max)
-            {
+            let sitting = decoder.slots().occupied().len();
+            if !decoder.slots().has_room(rollouts, prompt, most) || (sitting > 0 && sitting + rollouts > rollouts_max) {
                 return Ok(());
             }
             let drawn = decoder.admit(&work.prompt, &work.streams, most);
-            // A failure counts as an attempt of this group, so that it does not come round for ever.
+            // A failure counts as an attempt of this group, so that it does not come round forever.
             let slots: Vec<usize> = drawn.iter().flatten().map(|draw| draw.slot).collect();
             self.ledger.begin(&slots);
             self.note(decoder, &drawn?, pool);
@@ -239,7 +238,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What makes a request impossible, if anything does.
+    /// Returns what makes a request impossible, if anything does.
     fn problem(&self, decoder: &Decoder, work: &super::GroupWork) -> Option<EngineError> {
         let tokens = work.prompt.len() + work.new_tokens_max;
         let vocabulary = decoder.vocabulary();
@@ -250,7 +249,7 @@ impl Worker {
         if let Some(position) = outside {
             return Some(EngineError::TokenOutsideVocabulary { token: work.prompt[position], position, vocabulary });
         }
-        let could = decoder.roster().could_ever_seat(work.streams.len(), work.prompt.len(), work.new_tokens_max);
+        let could = decoder.slots().could_ever_fit(work.streams.len(), work.prompt.len(), work.new_tokens_max);
         if tokens > decoder.tokens_max() || !could {
             return Some(EngineError::SequenceTooLong { tokens, context: decoder.tokens_max() });
         }
@@ -266,13 +265,13 @@ impl Worker {
     fn note(&mut self, decoder: &mut Decoder, drawn: &[Drawn], pool: &Pool) {
         for Drawn { slot, token, logprob } in drawn {
             if let Some(finished) = self.ledger.draw(*slot, *token, *logprob, self.eos_token) {
-                decoder.leave(*slot);
+                decoder.release(*slot);
                 pool.put(finished);
             }
         }
     }
 
-    /// Answer everything with the error, until the engine is dropped or somebody asks again.
+    /// Answers everything with the error, until the engine is dropped or somebody asks again.
     fn refuse_all(&mut self, inbox: &mpsc::Receiver<Message>, text: &str) {
         while self.ledger.next_waiting().is_some() {
             self.ledger.refuse_next(lost(text));
@@ -284,7 +283,7 @@ impl Worker {
     }
 }
 
-/// A card that resets itself is away for a moment.
+/// A GPU that resets itself is away for a moment.
 #[allow(clippy::disallowed_methods, reason = "a device is driven from threads of its own, outside the core")]
 fn pause() {
     std::thread::sleep(SET_UP_PAUSE);

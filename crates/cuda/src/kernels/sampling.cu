@@ -61,7 +61,7 @@ __device__ __forceinline__ void sort_ascending(T* values, u32 count) {
     __syncthreads();
 }
 
-__device__ __forceinline__ float penalised(float logit, u32 seen_word, u32 token, float penalty) {
+__device__ __forceinline__ float penalized(float logit, u32 seen_word, u32 token, float penalty) {
     if (!(seen_word >> (token % 32) & 1)) return logit;
     return logit < 0.0f ? __fmul_rn(logit, penalty) : __fdiv_rn(logit, penalty);
 }
@@ -90,7 +90,7 @@ KERNEL sample(const float* logits, u64 stride, const u32* slots, u32* seen, cons
 #pragma unroll
         for (int e = 0; e < 4; e++) {
             is_number &= x[e] < __int_as_float(0x7f800000);
-            highest = fmaxf(highest, penalised(x[e], word, 4 * i + e, penalty));
+            highest = fmaxf(highest, penalized(x[e], word, 4 * i + e, penalty));
         }
     }
     // At least `top_k` scores reach the top_k-th of the threads' highest: fewer than that need never be looked at again.
@@ -114,7 +114,7 @@ KERNEL sample(const float* logits, u64 stride, const u32* slots, u32* seen, cons
         const float* x = &four.x;
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            float score = penalised(x[e], word, 4 * i + e, penalty);
+            float score = penalized(x[e], word, 4 * i + e, penalty);
             if (score >= nearly && score != NEGATIVE_INFINITY) {
                 score = __fdiv_rn(score, temperature);
                 if (score >= threshold) {

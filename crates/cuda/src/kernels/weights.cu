@@ -8,8 +8,8 @@ KERNEL fill_synthetic(float* out, u64 count, u64 stream, u32 is_norm) {
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
         z ^= z >> 31;
-        float centred = __fsub_rn(__fmul_rn((float)(u32)(z >> 40), 1.0f / 16777216.0f), 0.5f);
-        out[i] = is_norm ? __fadd_rn(1.0f, __fmul_rn(centred, 0.4f)) : __fmul_rn(centred, 0.07f);
+        float centered = __fsub_rn(__fmul_rn((float)(u32)(z >> 40), 1.0f / 16777216.0f), 0.5f);
+        out[i] = is_norm ? __fadd_rn(1.0f, __fmul_rn(centered, 0.4f)) : __fmul_rn(centered, 0.07f);
     }
 }
 

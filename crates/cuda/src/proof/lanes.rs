@@ -1,38 +1,38 @@
 //! Queues that work side by side on one pass.
 
-use crate::driver::{Mark, Queue};
+use crate::driver::{Event, Stream};
 use crate::error::CudaError;
 
 /// Queues that work side by side.
 pub(super) const LANES: usize = 3;
 
-/// A main queue, and two beside it for products that need not wait for each other.
+/// A main stream and two forks of it, for independent products.
 pub(super) struct Lanes {
-    pub(super) main: Queue,
-    beside: [Queue; 2],
-    forked: Mark,
-    joined: [Mark; 2],
+    pub(super) main: Stream,
+    forks: [Stream; 2],
+    forked: Event,
+    joined: [Event; 2],
 }
 
 impl Lanes {
-    pub(super) fn new(main: Queue) -> Result<Self, CudaError> {
-        let beside = [main.beside()?, main.beside()?];
+    pub(super) fn new(main: Stream) -> Result<Self, CudaError> {
+        let forks = [main.fork()?, main.fork()?];
         let device = main.device();
-        let (forked, joined) = (Mark::new(device)?, [Mark::new(device)?, Mark::new(device)?]);
-        Ok(Self { forked, joined, main, beside })
+        let (forked, joined) = (Event::new(device)?, [Event::new(device)?, Event::new(device)?]);
+        Ok(Self { forked, joined, main, forks })
     }
 
-    pub(super) fn all(&self) -> [&Queue; LANES] {
-        [&self.main, &self.beside[0], &self.beside[1]]
+    pub(super) fn all(&self) -> [&Stream; LANES] {
+        [&self.main, &self.forks[0], &self.forks[1]]
     }
 
-    /// Let the queues beside wait for the main one.
+    /// Makes the forks wait for the main stream.
     pub(super) fn fork(&self) -> Result<(), CudaError> {
-        self.beside.iter().try_for_each(|queue| queue.after(&self.main, &self.forked))
+        self.forks.iter().try_for_each(|stream| stream.wait_for(&self.main, &self.forked))
     }
 
-    /// Let the main queue wait for those beside.
+    /// Makes the main stream wait for the forks.
     pub(super) fn join(&self) -> Result<(), CudaError> {
-        self.beside.iter().zip(&self.joined).try_for_each(|(queue, mark)| self.main.after(queue, mark))
+        self.forks.iter().zip(&self.joined).try_for_each(|(stream, event)| self.main.wait_for(stream, event))
     }
 }

@@ -1,4 +1,4 @@
-//! Which rows the sequences of a pass have: what two of them begin with in common is computed once.
+//! Which rows the sequences of a pass have: what two of them start with in common is computed once.
 
 /// A sequence that is proved.
 #[derive(Debug, Clone, Copy)]
@@ -10,18 +10,18 @@ pub struct Sequence<'a> {
 }
 
 impl Sequence<'_> {
-    /// The position whose row says what the first token after the prompt could be.
+    /// Returns the position whose row says what the first token after the prompt could be.
     pub(super) fn first_row(&self) -> usize {
         self.prompt_length.clamp(1, self.tokens.len()) - 1
     }
 }
 
-/// Common beginnings shorter than this are computed for each sequence: sharing has a price as well.
+/// Common starts shorter than this are computed for each sequence: sharing has a price as well.
 const SHARED_TOKENS_MIN: usize = 16;
 
 /// Where a sequence's rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seat {
+pub struct RowRange {
     /// Tokens of the sequence.
     pub tokens: usize,
     /// How many of its first rows belong to another sequence.
@@ -32,13 +32,13 @@ pub struct Seat {
     pub first: usize,
 }
 
-impl Seat {
-    /// Rows of its own.
+impl RowRange {
+    /// Returns rows of its own.
     pub const fn own(&self) -> usize {
         self.tokens - self.shared
     }
 
-    /// The row of the token at `position`.
+    /// Returns the row of the token at `position`.
     pub const fn row(&self, position: usize) -> usize {
         if position < self.shared { self.lead + position } else { self.first + position - self.shared }
     }
@@ -48,13 +48,13 @@ impl Seat {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layout {
     /// One for each sequence, in their order.
-    pub seats: Vec<Seat>,
+    pub ranges: Vec<RowRange>,
     /// How many rows there are.
     pub rows: usize,
 }
 
 impl Layout {
-    /// Seat sequences one after another, each beside the one with which it shares most.
+    /// Gives each sequence its rows; a sequence reuses the rows of the earlier one with which it shares most.
     pub fn of(sequences: &[Sequence<'_>]) -> Self {
         let mut layout = Self::default();
         for sequence in sequences {
@@ -63,27 +63,31 @@ impl Layout {
         layout
     }
 
-    /// Seat one more, which stands in `sequences` behind those that sit.
+    /// Adds the next of `sequences`.
     fn add(&mut self, sequences: &[Sequence<'_>], tokens: &[u32]) {
         // Only a sequence whose rows all follow one another can lend them.
-        let leads = self.seats.iter().zip(sequences).filter(|(seat, _)| seat.shared == 0);
-        let shared = leads.map(|(seat, lead)| (common(lead.tokens, tokens), seat.first));
+        let leads = self.ranges.iter().zip(sequences).filter(|(range, _)| range.shared == 0);
+        let shared = leads.map(|(range, lead)| (common(lead.tokens, tokens), range.first));
         let (shared, lead) = shared.max_by_key(|(shared, first)| (*shared, usize::MAX - first)).unwrap_or_default();
         let shared = if shared < SHARED_TOKENS_MIN { 0 } else { shared };
-        let seat =
-            Seat { tokens: tokens.len(), shared, lead: if shared == 0 { self.rows } else { lead }, first: self.rows };
-        self.rows += seat.own();
-        self.seats.push(seat);
+        let range = RowRange {
+            tokens: tokens.len(),
+            shared,
+            lead: if shared == 0 { self.rows } else { lead },
+            first: self.rows,
+        };
+        self.rows += range.own();
+        self.ranges.push(range);
     }
 
-    /// The tokens of all rows.
+    /// Returns the tokens of all rows.
     pub fn tokens(&self, sequences: &[Sequence<'_>]) -> Vec<u32> {
-        let own = |(seat, sequence): (&Seat, &Sequence<'_>)| sequence.tokens[seat.shared..].to_vec();
-        self.seats.iter().zip(sequences).flat_map(own).collect()
+        let own = |(range, sequence): (&RowRange, &Sequence<'_>)| sequence.tokens[range.shared..].to_vec();
+        self.ranges.iter().zip(sequences).flat_map(own).collect()
     }
 }
 
-/// How many tokens both begin with; one token is left to each.
+/// Returns how many tokens both start with; one token is left to each.
 fn common(lead: &[u32], tokens: &[u32]) -> usize {
     let equal = lead.iter().zip(tokens).take_while(|(a, b)| a == b).count();
     equal.min(tokens.len().saturating_sub(1))
@@ -106,15 +110,15 @@ mod tests {
         let sequences: Vec<Sequence<'_>> = rollouts.iter().map(|tokens| sequence(tokens)).collect();
         let layout = Layout::of(&sequences);
         assert_eq!(layout.rows, 30 + 4 * 12);
-        assert_eq!(layout.seats[0], Seat { tokens: 42, shared: 0, lead: 0, first: 0 });
-        assert_eq!(layout.seats[2], Seat { tokens: 42, shared: 30, lead: 0, first: 42 + 12 });
+        assert_eq!(layout.ranges[0], RowRange { tokens: 42, shared: 0, lead: 0, first: 0 });
+        assert_eq!(layout.ranges[2], RowRange { tokens: 42, shared: 30, lead: 0, first: 42 + 12 });
     }
 
     #[test]
     fn equal_sequences_keep_a_row_of_their_own() {
         let tokens: Vec<u32> = (0..40).collect();
         let layout = Layout::of(&[sequence(&tokens), sequence(&tokens)]);
-        assert_eq!((layout.rows, layout.seats[1].own()), (41, 1));
+        assert_eq!((layout.rows, layout.ranges[1].own()), (41, 1));
     }
 
     #[test]
@@ -136,11 +140,11 @@ mod tests {
             let tokens = layout.tokens(&sequences);
             prop_assert_eq!(tokens.len(), layout.rows);
             let mut owners = vec![0; layout.rows];
-            for (seat, tokens_of) in layout.seats.iter().zip(&all) {
-                let read: Vec<u32> = (0..seat.tokens).map(|position| tokens[seat.row(position)]).collect();
+            for (range, tokens_of) in layout.ranges.iter().zip(&all) {
+                let read: Vec<u32> = (0..range.tokens).map(|position| tokens[range.row(position)]).collect();
                 prop_assert_eq!(&read, tokens_of);
-                prop_assert!(seat.own() > 0);
-                (seat.shared..seat.tokens).for_each(|position| owners[seat.row(position)] += 1);
+                prop_assert!(range.own() > 0);
+                (range.shared..range.tokens).for_each(|position| owners[range.row(position)] += 1);
             }
             prop_assert!(owners.iter().all(|count| *count == 1));
         }

@@ -2,7 +2,7 @@
 
 /// Which releases of PyTorch's reductions are followed: they differ in the order in which a row is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TorchProfile {
+pub enum TorchNumerics {
     /// Up to 2.9: what the network's validators run.
     #[default]
     Torch2_8,
@@ -10,8 +10,8 @@ pub enum TorchProfile {
     Torch2_10,
 }
 
-impl TorchProfile {
-    /// The name in the configuration.
+impl TorchNumerics {
+    /// Returns the name in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Torch2_8 => "torch-2.8",
@@ -19,12 +19,12 @@ impl TorchProfile {
         }
     }
 
-    /// The profile of this name.
+    /// Returns the numerics of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Torch2_8, Self::Torch2_10].into_iter().find(|profile| profile.name() == name)
+        [Self::Torch2_8, Self::Torch2_10].into_iter().find(|numerics| numerics.name() == name)
     }
 
-    /// The profile that a release of PyTorch, such as `2.11.0+cu130`, belongs to.
+    /// Returns the numerics that a release of PyTorch, such as `2.11.0+cu130`, belongs to.
     pub fn of_release(release: &str) -> Option<Self> {
         let mut parts = release.split(['.', '+']).map(str::parse::<u32>);
         match (parts.next()?.ok()?, parts.next()?.ok()?) {
@@ -35,19 +35,19 @@ impl TorchProfile {
     }
 }
 
-/// Not the name of a profile.
+/// An unknown name of numerics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is no profile; write torch-2.8, as the network's validators run, or torch-2.10")]
-pub struct ProfileNameError {
+#[error("unknown numerics {name:?}; write torch-2.8, which the network's validators run, or torch-2.10")]
+pub struct TorchNumericsNameError {
     /// What was typed.
     pub name: String,
 }
 
-impl std::str::FromStr for TorchProfile {
-    type Err = ProfileNameError;
+impl std::str::FromStr for TorchNumerics {
+    type Err = TorchNumericsNameError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::named(name).ok_or_else(|| ProfileNameError { name: name.to_owned() })
+        Self::named(name).ok_or_else(|| TorchNumericsNameError { name: name.to_owned() })
     }
 }
 
@@ -79,24 +79,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn releases_belong_to_the_profile_of_their_order() {
-        for (release, profile) in [
-            ("2.8.0", Some(TorchProfile::Torch2_8)),
-            ("2.9.1+cu128", Some(TorchProfile::Torch2_8)),
-            ("2.10.0", Some(TorchProfile::Torch2_10)),
-            ("2.11.0+cu130", Some(TorchProfile::Torch2_10)),
+    fn releases_map_to_the_numerics_of_their_summation_order() {
+        for (release, numerics) in [
+            ("2.8.0", Some(TorchNumerics::Torch2_8)),
+            ("2.9.1+cu128", Some(TorchNumerics::Torch2_8)),
+            ("2.10.0", Some(TorchNumerics::Torch2_10)),
+            ("2.11.0+cu130", Some(TorchNumerics::Torch2_10)),
             ("1.13.1", None),
             ("nightly", None),
         ] {
-            assert_eq!(TorchProfile::of_release(release), profile, "{release}");
+            assert_eq!(TorchNumerics::of_release(release), numerics, "{release}");
         }
     }
 
     #[test]
-    fn names_lead_back_to_their_profile() {
-        for profile in [TorchProfile::Torch2_8, TorchProfile::Torch2_10] {
-            assert_eq!(TorchProfile::named(profile.name()), Some(profile));
+    fn names_parse_back_to_their_numerics() {
+        for numerics in [TorchNumerics::Torch2_8, TorchNumerics::Torch2_10] {
+            assert_eq!(TorchNumerics::named(numerics.name()), Some(numerics));
         }
-        assert!("torch-3".parse::<TorchProfile>().unwrap_err().to_string().contains("torch-2.8"));
+        assert!("torch-3".parse::<TorchNumerics>().unwrap_err().to_string().contains("torch-2.8"));
     }
 }

@@ -2,7 +2,7 @@
 
 use grail_engine::Qwen3Config;
 
-use crate::driver::{Address, Algorithm, MatrixShape, StridedShape};
+use crate::driver::{Algorithm, DevicePtr, MatrixShape, StridedShape};
 use crate::weights::ExactLayer;
 
 /// The linear layers, by the shape of their matrices.
@@ -19,7 +19,7 @@ impl Linear {
     pub(super) const ALL: [Self; 5] =
         [Self::Queries, Self::KeysOrValues, Self::AttentionOutput, Self::GatesOrValues, Self::FeedForwardOutput];
 
-    /// Its product for so many vectors.
+    /// Returns its product for so many vectors.
     pub(super) fn shape(self, config: &Qwen3Config, rows: usize) -> MatrixShape {
         let (hidden, queries) = (config.hidden_size, config.query_size());
         let (inner, outputs) = match self {
@@ -32,7 +32,7 @@ impl Linear {
         MatrixShape { rows, inner, outputs }
     }
 
-    /// How many products of this shape run side by side.
+    /// Returns how many products of this shape run side by side.
     pub(super) fn side_by_side(self) -> usize {
         match self {
             Self::KeysOrValues | Self::GatesOrValues => 2,
@@ -40,8 +40,8 @@ impl Linear {
         }
     }
 
-    /// A layer's first matrix of this shape.
-    pub(super) fn weights(self, layer: &ExactLayer, config: &Qwen3Config) -> Address {
+    /// Returns a layer's first matrix of this shape.
+    pub(super) fn weights(self, layer: &ExactLayer, config: &Qwen3Config) -> DevicePtr {
         match self {
             Self::Queries => layer.queries_keys_values.address(),
             Self::KeysOrValues => layer.queries_keys_values.at(config.query_size() * config.hidden_size),
@@ -75,7 +75,7 @@ pub(super) fn scores(config: &Qwen3Config, tokens: usize, own: usize) -> Strided
     }
 }
 
-/// The values under the scores, written as the output layer reads them: [own, queries].
+/// Returns the values under the scores, written as the output layer reads them: [own, queries].
 pub(super) fn mix(config: &Qwen3Config, tokens: usize, own: usize) -> StridedShape {
     let dim = config.head_dim;
     StridedShape {

@@ -1,12 +1,12 @@
-//! What the exact pass needs beside the weights, for passes up to some size.
+//! Buffers of the exact pass, for passes up to some size.
 
 use grail_engine::Qwen3Config;
 
-use crate::driver::{Buffer, Device, Pinned, Queue};
+use crate::driver::{Buffer, Device, Pinned, Stream};
 use crate::error::CudaError;
 
 use super::lanes::LANES;
-use super::layout::{Layout, Seat};
+use super::layout::{Layout, RowRange};
 use super::{HEAD_ROWS, PROOF_TOKENS_MAX};
 
 /// Sizes are rounded up to a multiple of this, so that a slightly larger pass needs no new memory.
@@ -32,14 +32,14 @@ impl Room {
 
     /// For this pass, and a little more.
     pub(super) fn for_pass(layout: &Layout) -> Self {
-        let most = |size: fn(&Seat) -> usize| layout.seats.iter().map(size).max().unwrap_or(1);
+        let most = |size: fn(&RowRange) -> usize| layout.ranges.iter().map(size).max().unwrap_or(1);
         let round = |count: usize| count.next_multiple_of(STEP);
         Self {
             rows: round(layout.rows),
-            tokens: round(most(|seat| seat.tokens)),
-            scores: most(|seat| seat.own().next_multiple_of(STEP) * seat.tokens.next_multiple_of(STEP)),
-            lanes: layout.seats.len().clamp(1, LANES),
-            asked: round(layout.seats.iter().map(|seat| seat.tokens).sum()),
+            tokens: round(most(|range| range.tokens)),
+            scores: most(|range| range.own().next_multiple_of(STEP) * range.tokens.next_multiple_of(STEP)),
+            lanes: layout.ranges.len().clamp(1, LANES),
+            asked: round(layout.ranges.iter().map(|range| range.tokens).sum()),
         }
     }
 
@@ -128,14 +128,14 @@ impl Scratch {
         })
     }
 
-    /// Put in the copy of all rows' tokens. What was put in before must be done with its own.
-    pub(super) fn set_tokens(&mut self, queue: &Queue, tokens: &[u32]) -> Result<(), CudaError> {
+    /// Enqueues the copy of all rows' tokens. Earlier copies must be done.
+    pub(super) fn set_tokens(&mut self, stream: &Stream, tokens: &[u32]) -> Result<(), CudaError> {
         self.host_tokens.values_mut()[..tokens.len()].copy_from_slice(tokens);
-        queue.send(self.tokens.address(), &self.host_tokens, tokens.len())
+        stream.send(self.tokens.address(), &self.host_tokens, tokens.len())
     }
 
-    /// Set the vector that hidden states are projected with.
-    pub(super) fn set_projection(&self, queue: &Queue, projection: &[f32]) -> Result<(), CudaError> {
-        queue.upload(self.projection.address(), projection)
+    /// Sets the vector that hidden states are projected with.
+    pub(super) fn set_projection(&self, stream: &Stream, projection: &[f32]) -> Result<(), CudaError> {
+        stream.upload(self.projection.address(), projection)
     }
 }

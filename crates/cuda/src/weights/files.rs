@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::source::TensorSource;
 use super::sweep;
-use crate::driver::{Address, Buffer, Queue};
+use crate::driver::{Buffer, DevicePtr, Stream};
 use crate::error::{CudaEngineError, CudaError};
 
 /// Bytes that are copied at a time.
@@ -40,10 +40,10 @@ struct Place {
 }
 
 impl TensorFiles {
-    /// The tensors of a file in memory; `origin` says in errors where it came from.
+    /// Returns the tensors of a file in memory; `origin` says in errors where it came from.
     ///
     /// # Errors
-    /// Where it is no safetensors file.
+    /// If it is not a safetensors file.
     pub fn from_bytes(bytes: Vec<u8>, origin: &str) -> Result<Self, CudaEngineError> {
         let mut files = Self::empty(origin.to_owned());
         files.add(Content::Owned(bytes), Path::new(origin))?;
@@ -53,7 +53,7 @@ impl TensorFiles {
     /// `model.safetensors` of a folder, or the parts that its index names.
     ///
     /// # Errors
-    /// Where a file cannot be read or is damaged.
+    /// If a file cannot be read or is damaged.
     pub fn from_folder(folder: &Path) -> Result<Self, CudaEngineError> {
         let (index, whole) = (folder.join("model.safetensors.index.json"), folder.join("model.safetensors"));
         let mut files = Self::empty(folder.display().to_string());
@@ -91,17 +91,17 @@ impl TensorFiles {
         Ok(())
     }
 
-    fn staging(&mut self, queue: &Queue) -> Result<Address, CudaError> {
+    fn staging(&mut self, stream: &Stream) -> Result<DevicePtr, CudaError> {
         if self.staging.is_none() {
-            self.staging = Some(Buffer::zeroed(queue.device(), PIECE_BYTES, "loading weights")?);
+            self.staging = Some(Buffer::zeroed(stream.device(), PIECE_BYTES, "loading weights")?);
         }
-        Ok(self.staging.as_ref().map_or(Address::NONE, Buffer::address))
+        Ok(self.staging.as_ref().map_or(DevicePtr::NONE, Buffer::address))
     }
 }
 
 impl TensorSource for TensorFiles {
-    fn place(&mut self, queue: &Queue, name: &str, shape: &[usize], to: Address) -> Result<(), CudaEngineError> {
-        let staging = self.staging(queue)?;
+    fn place(&mut self, stream: &Stream, name: &str, shape: &[usize], to: DevicePtr) -> Result<(), CudaEngineError> {
+        let staging = self.staging(stream)?;
         let Some(place) = self.tensors.get(name) else {
             return Err(EngineError::TensorMissing { origin: self.origin.clone(), name: name.to_owned() }.into());
         };
@@ -123,13 +123,13 @@ impl TensorSource for TensorFiles {
         let mut done = 0;
         for piece in bytes.chunks(PIECE_BYTES) {
             let Some(kernel) = kernel else {
-                queue.upload(to.plus::<u8>(done), piece)?;
+                stream.upload(to.plus::<u8>(done), piece)?;
                 done += piece.len();
                 continue;
             };
-            queue.upload(staging, piece)?;
+            stream.upload(staging, piece)?;
             let count = (piece.len() / 2) as u64;
-            queue.launch(kernel, sweep(), &[staging.into(), to.plus::<f32>(done).into(), count.into()])?;
+            stream.launch(kernel, sweep(), &[staging.into(), to.plus::<f32>(done).into(), count.into()])?;
             done += piece.len() / 2;
         }
         Ok(())
@@ -149,7 +149,7 @@ impl Content {
 fn map(path: &Path) -> Result<Mmap, EngineError> {
     let unreadable = |source| EngineError::File { path: path.to_path_buf(), source };
     let file = File::open(path).map_err(unreadable)?;
-    // SAFETY: model files are not written while they are loaded; whoever cuts one short under us ends the process.
+    // SAFETY: model files are not written while they are loaded; anyone who cuts one short under us ends the process.
     unsafe { Mmap::map(&file) }.map_err(unreadable)
 }
 
@@ -159,11 +159,11 @@ mod tests {
 
     #[test]
     fn a_files_tensors_are_found_at_their_place() {
-        let files = TensorFiles::from_bytes(grail_engine::rehearsal::safetensors().unwrap(), "test").unwrap();
+        let files = TensorFiles::from_bytes(grail_engine::toy::safetensors().unwrap(), "test").unwrap();
         let place = &files.tensors["model.embed_tokens.weight"];
         assert_eq!((place.shape.as_slice(), place.kind), ([512, 128].as_slice(), Dtype::BF16));
         assert_eq!(place.bytes.len(), 512 * 128 * 2);
-        let mut widened = grail_engine::rehearsal::weights().unwrap();
+        let mut widened = grail_engine::toy::weights().unwrap();
         let expected =
             grail_engine::weights::WeightSource::take(&mut widened, "model.embed_tokens.weight", &[512, 128]);
         let bytes = &files.files[0].bytes()[place.bytes.clone()];

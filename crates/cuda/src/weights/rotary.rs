@@ -1,4 +1,4 @@
-//! The rotary frequencies as a server's vectorised host code computes them: part of the proof's bits.
+//! The rotary frequencies as a server's vectorized host code computes them: part of the proof's bits.
 
 use grail_engine::cpu::inverse_frequencies;
 
@@ -14,7 +14,8 @@ const QWEN3_4B: [u32; 64] = [
     0x3488a34f,
 ];
 
-/// The frequencies for a base and a head's length: the table where the reference's bits are known, else the formula.
+/// Returns the frequencies for a base and a head's length: the table where the reference's bits are known, else the
+/// formula.
 pub(super) fn reference_frequencies(theta: f64, head_dim: usize) -> Vec<f32> {
     match (theta, head_dim) {
         (5e6, 128) => QWEN3_4B.iter().copied().map(f32::from_bits).collect(),

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use grail_engine::synthetic::{Spread, SyntheticModel, stream};
+use grail_engine::synthetic::{Spread, SyntheticModel, stream_of};
 use grail_engine::weights::read_json;
-use grail_engine::{HfTokenizer, Qwen3Config, rehearsal};
+use grail_engine::{HfTokenizer, Qwen3Config, toy};
 
 use super::TensorFiles;
 use super::sweep;
-use crate::driver::{Address, Queue};
+use crate::driver::{DevicePtr, Stream};
 use crate::error::{CudaEngineError, CudaError};
 
 /// Puts tensors into device memory, widened to float32 in row-major order.
 pub trait TensorSource {
-    /// Put in the tensor called `name`, which must have `shape`, at `to`.
+    /// Enqueues the tensor called `name`, which must have `shape`, at `to`.
     ///
     /// # Errors
     /// If there is no such tensor, it has another shape, or it cannot be widened.
-    fn place(&mut self, queue: &Queue, name: &str, shape: &[usize], to: Address) -> Result<(), CudaEngineError>;
+    fn place(&mut self, stream: &Stream, name: &str, shape: &[usize], to: DevicePtr) -> Result<(), CudaEngineError>;
 }
 
 /// A model that can be brought onto a device.
@@ -31,14 +31,14 @@ pub struct Model {
 }
 
 impl Model {
-    /// The model called `name`: `rehearsal`, `synthetic:<shape>:<seed>`, or a folder.
+    /// Returns the model called `name`: `toy`, `synthetic:<shape>:<seed>`, or a folder.
     ///
     /// # Errors
-    /// Where a file cannot be read or is damaged, or the name is not understood.
+    /// If a file cannot be read or is damaged, or the name is not understood.
     pub fn open(name: &str) -> Result<Self, CudaEngineError> {
-        if name == "rehearsal" {
-            let tensors = Box::new(TensorFiles::from_bytes(rehearsal::safetensors()?, "model.safetensors.zst")?);
-            return Ok(Self { config: rehearsal::config()?, tokenizer: Some(rehearsal::tokenizer()?), tensors });
+        if name == "toy" {
+            let tensors = Box::new(TensorFiles::from_bytes(toy::safetensors()?, "model.safetensors.zst")?);
+            return Ok(Self { config: toy::config()?, tokenizer: Some(toy::tokenizer()?), tensors });
         }
         if name.starts_with("synthetic:") {
             let model = SyntheticModel::from_name(name)?;
@@ -47,7 +47,7 @@ impl Model {
         Self::from_folder(Path::new(name))
     }
 
-    /// The model of a folder with `config.json`, `tokenizer.json` and `model.safetensors` or its parts.
+    /// Returns the model of a folder with `config.json`, `tokenizer.json` and `model.safetensors` or its parts.
     ///
     /// # Errors
     /// As [`Model::open`].
@@ -60,22 +60,22 @@ impl Model {
 }
 
 impl TensorSource for SyntheticModel {
-    fn place(&mut self, queue: &Queue, name: &str, shape: &[usize], to: Address) -> Result<(), CudaEngineError> {
-        Ok(fill(queue, to, shape.iter().product(), stream(name, self.seed), Spread::of(name))?)
+    fn place(&mut self, stream: &Stream, name: &str, shape: &[usize], to: DevicePtr) -> Result<(), CudaEngineError> {
+        Ok(fill(stream, to, shape.iter().product(), stream_of(name, self.seed), Spread::of(name))?)
     }
 }
 
-impl Queue {
-    /// Put in filling memory with `count` synthetic weights.
+impl Stream {
+    /// Enqueues filling memory with `count` synthetic weights.
     ///
     /// # Errors
-    /// Where the device fails.
-    pub fn fill_synthetic(&self, to: Address, count: usize, seed: u64) -> Result<(), CudaError> {
+    /// If the device fails.
+    pub fn fill_synthetic(&self, to: DevicePtr, count: usize, seed: u64) -> Result<(), CudaError> {
         fill(self, to, count, seed, Spread::Linear)
     }
 }
 
-fn fill(queue: &Queue, to: Address, count: usize, stream: u64, spread: Spread) -> Result<(), CudaError> {
+fn fill(stream: &Stream, to: DevicePtr, count: usize, seed: u64, spread: Spread) -> Result<(), CudaError> {
     let is_norm = u32::from(spread == Spread::Norm);
-    queue.launch("fill_synthetic", sweep(), &[to.into(), (count as u64).into(), stream.into(), is_norm.into()])
+    stream.launch("fill_synthetic", sweep(), &[to.into(), (count as u64).into(), seed.into(), is_norm.into()])
 }

@@ -4,14 +4,14 @@ use std::sync::MutexGuard;
 
 use grail_cuda::driver::{Buffer, Device};
 use grail_cuda::{CudaEngine, CudaEngineError, CudaError, CudaSettings};
-use grail_engine::sampling::{PROTOCOL_SAMPLING, penalise, temper, top_k, top_p};
+use grail_engine::sampling::{PROTOCOL_SAMPLING, penalize, temper, top_k, top_p};
 
 use crate::fixtures::{CPU, PATIENCE, RANDOMNESS, ask, device, prompts, streams};
 
-/// An engine, and the right to use the device.
+/// Returns an engine, and the right to use the device.
 fn engine(deterministic: bool) -> Option<(CudaEngine, MutexGuard<'static, ()>)> {
     let device = device()?;
-    let mut settings = CudaSettings::new("rehearsal", 0);
+    let mut settings = CudaSettings::new("toy", 0);
     settings.kernel_cache = Some(std::env::temp_dir().join("grail-test-kernels"));
     settings.decode.deterministic = deterministic;
     settings.decode.rollouts_max = 64;
@@ -24,7 +24,7 @@ fn processed_logprob(logits: &[f32], before: &[u32], token: u32) -> Option<f64> 
     seen.sort_unstable();
     seen.dedup();
     let mut scores = logits.to_vec();
-    penalise(&mut scores, &seen, PROTOCOL_SAMPLING.repetition_penalty);
+    penalize(&mut scores, &seen, PROTOCOL_SAMPLING.repetition_penalty);
     temper(&mut scores, PROTOCOL_SAMPLING.temperature);
     let mut candidates = top_k(&scores, PROTOCOL_SAMPLING.top_k).unwrap();
     top_p(&mut candidates, PROTOCOL_SAMPLING.top_p);
@@ -77,15 +77,15 @@ fn in_fixed_shapes_a_seed_gives_the_same_rollouts_whatever_else_is_drawn() {
 }
 
 #[test]
-fn what_is_cancelled_is_not_answered_and_does_not_hold_up_the_rest() {
+fn what_is_canceled_is_not_answered_and_does_not_hold_up_the_rest() {
     let Some((engine, _device)) = engine(false) else { return };
     let prompt = &prompts()[0];
-    let (ticket, cancelled) = ask(&engine, prompt, streams(0));
+    let (ticket, canceled) = ask(&engine, prompt, streams(0));
     let (_kept, answer) = ask(&engine, prompt, streams(1));
     drop(ticket);
     assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap().len(), 4);
     // It may have been done before the engine saw that nobody waits.
-    assert!(cancelled.recv_timeout(PATIENCE).is_err() || engine.groups_in_flight_max() > 0);
+    assert!(canceled.recv_timeout(PATIENCE).is_err() || engine.groups_in_flight_max() > 0);
 }
 
 #[test]

@@ -11,16 +11,16 @@ use grail_engine::CpuEngine;
 use grail_protocol::generation::{GeneratedRollout, StreamKey, Tokenizer};
 use serde_json::Value;
 
-/// Most new tokens that the tests ask for; the rehearsal model needs fewer.
+/// Most new tokens that the tests ask for; the toy model needs fewer.
 pub(crate) const NEW_TOKENS_MAX: usize = 400;
 /// Long enough for any answer of the engine; only a hang takes longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// Projection randomness of the golden window.
 pub(crate) const RANDOMNESS: &str = "30e142da1f30cc39053d643ada173ec47cbff74c71776a4422fba989d90685d0";
-/// The CPU engine of the rehearsal model, loaded once.
-pub(crate) static CPU: LazyLock<CpuEngine> = LazyLock::new(|| CpuEngine::rehearsal().unwrap());
+/// The CPU engine of the toy model, loaded once.
+pub(crate) static CPU: LazyLock<CpuEngine> = LazyLock::new(|| CpuEngine::toy().unwrap());
 
-/// The right to use the first device, if there is one: some tests take all of its memory, or break it.
+/// Returns the right to use the first device, if there is one: some tests take all of its memory, or break it.
 pub(crate) fn device() -> Option<MutexGuard<'static, ()>> {
     static DEVICE: Mutex<()> = Mutex::new(());
     (device_count() > 0).then(|| DEVICE.lock().unwrap_or_else(PoisonError::into_inner))
@@ -31,7 +31,7 @@ fn json(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The two prompts of the golden window, and one of another problem.
+/// Returns the two prompts of the golden window, and one of another problem.
 pub(crate) fn prompts() -> Vec<Vec<u32>> {
     let prompt = |rollout: &Value| -> Vec<u32> {
         let tokens: Vec<u32> = serde_json::from_value(rollout["commit"]["tokens"].clone()).unwrap();
@@ -45,7 +45,7 @@ pub(crate) fn prompts() -> Vec<Vec<u32>> {
     prompts
 }
 
-/// The streams of a group's four rollouts.
+/// Returns the streams of a group's four rollouts.
 pub(crate) fn streams(group: u32) -> Vec<StreamKey> {
     (0..4).map(|rollout| StreamKey { seed: 7, window_start: 300, group, rollout, attempt: 0 }).collect()
 }
@@ -53,7 +53,7 @@ pub(crate) fn streams(group: u32) -> Vec<StreamKey> {
 /// What a group's asker hears.
 pub(crate) type Answer = mpsc::Receiver<Result<Vec<GeneratedRollout>, CudaEngineError>>;
 
-/// Ask a CUDA engine for a group.
+/// Asks a CUDA engine for a group.
 pub(crate) fn ask(engine: &CudaEngine, prompt: &[u32], streams: Vec<StreamKey>) -> (Ticket, Answer) {
     let (sender, receiver) = mpsc::channel();
     let work = GroupWork {

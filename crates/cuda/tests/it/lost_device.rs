@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::rc::Rc;
 
-use grail_cuda::driver::{Device, Grid, Kernels, Queue, Urgency};
+use grail_cuda::driver::{Device, Grid, Kernels, Priority, Stream};
 use grail_cuda::{CudaEngine, CudaSettings};
 
 use crate::fixtures::{PATIENCE, ask, device, prompts, streams};
@@ -27,7 +27,7 @@ fn a_device_that_this_process_lost_is_told_and_every_group_is_answered() {
 }
 
 fn lose_the_device() {
-    let engine = CudaEngine::start(CudaSettings::new("rehearsal", 0)).unwrap();
+    let engine = CudaEngine::start(CudaSettings::new("toy", 0)).unwrap();
     let prompts = prompts();
     let asked: Vec<_> = (0..12).map(|group| ask(&engine, &prompts[group % 3], streams(group as u32))).collect();
     assert!(!engine.is_lost());
@@ -46,9 +46,9 @@ fn lose_the_device() {
 fn break_context() {
     let device = Device::open(0).unwrap();
     let kernels = Rc::new(Kernels::load(&device, None).unwrap());
-    let queue = Queue::new(&device, kernels, Urgency::Usual).unwrap();
+    let stream = Stream::new(&device, kernels, Priority::Normal).unwrap();
     let nowhere = 0xdead_0000_0000_u64;
     let arguments = [nowhere.into(), nowhere.into(), nowhere.into(), 4u32.into()];
-    queue.launch("proof_take_rows", Grid::row(1, 32), &arguments).unwrap();
-    assert!(queue.wait().is_err());
+    stream.launch("proof_take_rows", Grid::row(1, 32), &arguments).unwrap();
+    assert!(stream.synchronize().is_err());
 }

@@ -22,13 +22,13 @@ pub struct Gatherer {
     current: Option<u64>,
     /// A head that does not count yet.
     announced: Option<u64>,
-    /// Where the attempts that are open lie among their window's.
+    /// Where the attempts that are open are among their window's.
     open: BTreeMap<GroupId, usize>,
     differs_at_ms: Option<u64>,
 }
 
 impl Gatherer {
-    /// What this build does on a tape's events.
+    /// Returns what this build does on a tape's events.
     pub fn of_tape(tape: &Tape) -> Self {
         let mut gatherer = Self::default();
         let mut session = Session::new(tape);
@@ -57,7 +57,7 @@ impl Gatherer {
         gatherer
     }
 
-    /// The timeline of what was seen up to now.
+    /// Returns the timeline of what was seen up to now.
     pub fn timeline(&self) -> Timeline {
         let mut attempts = 0;
         let fits = |window: &&WindowLanes| {
@@ -92,7 +92,7 @@ impl Gatherer {
         window
     }
 
-    /// The window that something which names none belongs to.
+    /// Returns the window that something which names none belongs to.
     fn here(&mut self, now: Now) -> Option<&mut WindowLanes> {
         let start = self.current?;
         Some(self.window(start, now))
@@ -152,11 +152,11 @@ impl Observer for Gatherer {
                 answer(&mut self.window(*window_start, now).upload, "put", now, &result);
             }
             Event::ObjectRead { window_start, result } => {
-                let told = |found: &Option<(String, Etag)>| match found {
+                let outcome_of = |found: &Option<(String, Etag)>| match found {
                     Some((digest, _)) => format!("found {digest}"),
                     None => "nothing there".to_owned(),
                 };
-                answer(&mut self.window(*window_start, now).upload, "read", now, &result.as_ref().map(told));
+                answer(&mut self.window(*window_start, now).upload, "read", now, &result.as_ref().map(outcome_of));
             }
             Event::ObjectDeleted { window_start, result } => {
                 let result = result.as_ref().map(|()| "removed".to_owned());
@@ -207,7 +207,7 @@ impl Observer for Gatherer {
                 let number = groups.len() - 1;
                 self.open.insert(order.id.clone(), number);
             }
-            Action::CancelGroup(group) => self.end_attempt(group, now, End::Cancelled, String::new()),
+            Action::CancelGroup(group) => self.end_attempt(group, now, End::Canceled, String::new()),
             Action::Upload { window_start, bytes, .. } => {
                 let digest = hex::encode(Sha256::digest(bytes));
                 let what = format!("put of {} bytes, sha256 {digest}", bytes.len());

@@ -8,7 +8,7 @@
   // From here on groups share rows, as in the engine's slots.
   const OWN_ROWS_MAX = 60;
   const NAMES = ["blocks", "hash, beacon", "upload", "deadline", "self-check", "troubles"];
-  const ENDS = { open: "unfinished", clean: "clean", rejected: "rejected by the self-check", failed: "failed", cancelled: "given up" };
+  const ENDS = { open: "unfinished", clean: "clean", rejected: "rejected by the self-check", failed: "failed", canceled: "given up" };
   let shown, from, to, found = null;
 
   const element = (name, attributes, parent, text) => {
@@ -40,12 +40,12 @@
     hint(element("rect", { x: x(at) - 3, y, width: 6, height, fill: "transparent" }, parent), text);
   };
 
-  const grid = (parent, height, labelled) => {
+  const grid = (parent, height, labeled) => {
     const step = [100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 3e4, 6e4, 12e4, 3e5, 6e5, 18e5, 36e5].find(s => (to - from) / s <= width() / 80) || 72e5;
     for (let at = Math.ceil((from - shown.from_ms) / step) * step; shown.from_ms + at <= to; at += step) {
       const left = x(shown.from_ms + at);
-      element("line", { class: "grid", x1: left, x2: left, y1: labelled ? AXIS - 4 : 0, y2: height }, parent);
-      if (labelled) element("text", { class: "faint", x: left, y: 13, "text-anchor": "middle" }, parent, seconds(at));
+      element("line", { class: "grid", x1: left, x2: left, y1: labeled ? AXIS - 4 : 0, y2: height }, parent);
+      if (labeled) element("text", { class: "faint", x: left, y: 13, "text-anchor": "middle" }, parent, seconds(at));
     }
   };
   const limits = (parent, height) => {

@@ -14,12 +14,12 @@ pub enum Source<'a> {
     Tape {
         /// Its file's name.
         name: &'a str,
-        /// What it begins with.
+        /// What it starts with.
         header: &'a Header,
         /// What was found.
         replay: &'a Replay,
     },
-    /// A rehearsal.
+    /// A simulation.
     Simulation {
         /// What everything random followed from.
         seed: u64,
@@ -54,7 +54,7 @@ pub struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// The page of a run.
+    /// Returns the page of a run.
     pub fn new(source: &Source<'a>, timeline: &'a Timeline) -> Self {
         let (title, verdict, facts, divergence) = match source {
             Source::Tape { name, header, replay } => of_tape(name, header, replay),
@@ -65,7 +65,7 @@ impl<'a> Page<'a> {
                     ("faults", (*faults).to_owned()),
                     ("trace", (*trace_hash).to_owned()),
                 ];
-                (format!("Rehearsal with seed {seed}"), verdict, facts, None)
+                (format!("Simulation with seed {seed}"), verdict, facts, None)
             }
         };
         let is_good = match source {
@@ -134,7 +134,7 @@ struct Row {
 impl Row {
     fn of(window: &WindowLanes) -> Self {
         let receipt = window.receipt.as_ref();
-        let told = |tell: fn(&WindowReceipt) -> String| receipt.map_or("-".to_owned(), tell);
+        let cell = |tell: fn(&WindowReceipt) -> String| receipt.map_or("-".to_owned(), tell);
         let ended = |end| window.groups.iter().filter(|attempt| attempt.end == end).count();
         let is_accepted = window.verdict.as_ref().is_none_or(|verdict| verdict.outcome == "accepted");
         Self {
@@ -145,12 +145,12 @@ impl Row {
                 Some(receipt) if receipt.outcome == WindowOutcome::Uploaded && is_accepted => "good",
                 Some(_) => "bad",
             },
-            clean: told(|receipt| receipt.groups_clean.to_string()),
-            uploaded: told(|receipt| receipt.groups_uploaded.to_string()),
+            clean: cell(|receipt| receipt.groups_clean.to_string()),
+            uploaded: cell(|receipt| receipt.groups_uploaded.to_string()),
             attempts: window.groups.len(),
             rejected: ended(End::Rejected),
             failed: ended(End::Failed),
-            slack: told(|receipt| receipt.slack_ms.map_or("-".to_owned(), |ms| format!("{} s", ms / 1000))),
+            slack: cell(|receipt| receipt.slack_ms.map_or("-".to_owned(), |ms| format!("{} s", ms / 1000))),
             troubles: window.troubles.len(),
             verdict: window.verdict.as_ref().map_or("-".to_owned(), |verdict| {
                 format!("{}, {} of {} valid", verdict.outcome, verdict.accepted, verdict.checked)
@@ -159,7 +159,7 @@ impl Row {
     }
 }
 
-/// A class in plain words.
+/// Returns a class in plain words.
 const fn explanation(class: Class) -> &'static str {
     match class {
         Class::RecordingGap => {
@@ -174,7 +174,7 @@ const fn explanation(class: Class) -> &'static str {
             "This build asks for exactly the recorded actions, in another order. Whether that matters depends on \
              whether one of them must come first, as the journal before the bucket."
         }
-        Class::ChangedBehaviour => {
+        Class::ChangedBehavior => {
             "Up to this event everything was the same. To this event, this build answers with other actions than the \
              one that recorded the tape: a rule, a constant or a piece of code has changed in between."
         }
@@ -253,7 +253,7 @@ fn marked(text: &str) -> Side {
     Side { marked: text.to_owned(), ..Side::default() }
 }
 
-/// Leave only what differs marked.
+/// Leaves only what differs marked.
 fn mark_difference(first: &mut Side, second: &mut Side) {
     let [a, b]: [Vec<char>; 2] = [&first.marked, &second.marked].map(|text| text.chars().collect());
     let shorter = a.len().min(b.len());

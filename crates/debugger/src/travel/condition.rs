@@ -8,7 +8,7 @@ use grail_miner::machine::view::{SECTIONS, View};
 
 use grail_tape::Step;
 
-/// What may be asked of a step, beside the machine's state; each with what it is.
+/// What may be asked of a step, next to the machine's state; each with what it is.
 pub(super) const FIELDS: [(&str, &str); 10] = [
     ("step", "number of the step, from 0"),
     ("ms", "monotonic milliseconds"),
@@ -31,7 +31,7 @@ pub enum Condition {
     Or(Box<Condition>, Box<Condition>),
     /// It does not hold.
     Not(Box<Condition>),
-    /// A value that is named stands in this relation to another.
+    /// A value that is named is in this relation to another.
     Compare {
         /// A field, or a line of the state.
         name: String,
@@ -58,12 +58,12 @@ pub enum Operator {
 /// Why a condition is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConditionError {
-    /// Something else must stand here.
-    #[error("at character {at}: {wanted} must stand here; for example kind=group_failed & groups.clean>3")]
+    /// Something else must be here.
+    #[error("at character {at}: expected {wanted}; for example kind=group_failed & groups.clean>3")]
     Syntax {
         /// Number of the character, from 1.
         at: usize,
-        /// What must stand there.
+        /// What must be there.
         wanted: &'static str,
     },
     /// Neither a field nor a line of the state.
@@ -84,7 +84,7 @@ pub(super) struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    /// Every value of that name; none where the step or the state has none.
+    /// Returns every value of that name; none where the step or the state has none.
     fn values(&self, name: &str, view: &mut Option<View>) -> Vec<String> {
         let event = &self.step.event;
         let one = |value: String| vec![value];
@@ -113,12 +113,12 @@ impl Moment<'_> {
 }
 
 impl Condition {
-    /// Whether it holds at this moment.
+    /// Returns whether it holds at this moment.
     pub(super) fn holds(&self, moment: &Moment<'_>) -> bool {
         self.holds_with(moment, &mut None)
     }
 
-    /// As `holds`; the state is looked at once at most.
+    /// As `holds`; the state is checked once at most.
     fn holds_with(&self, moment: &Moment<'_>, view: &mut Option<View>) -> bool {
         match self {
             Self::And(first, second) => first.holds_with(moment, view) && second.holds_with(moment, view),
@@ -162,7 +162,7 @@ impl Operator {
     }
 }
 
-/// The number that a text begins with, so that `12000 ms as of 5` can be compared.
+/// Returns the number that a text starts with, so that `12000 ms as of 5` can be compared.
 fn number(text: &str) -> Option<f64> {
     text.split(' ').next()?.parse().ok()
 }
@@ -262,7 +262,7 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// What follows, after blanks.
+    /// Returns what follows, after blanks.
     fn rest(&mut self) -> &'a str {
         let rest = self.text[self.at..].trim_start();
         self.at = self.text.len() - rest.len();
@@ -290,7 +290,7 @@ mod tests {
         text.parse()
     }
 
-    /// Whether it holds at a step at which group 3 failed for the second time.
+    /// Returns whether it holds at a step at which group 3 failed for the second time.
     fn holds(text: &str) -> bool {
         let group = grail_miner::machine::GroupId { window_start: 60, generation: 0, index: 3, attempt: 1 };
         let event = Event::GroupFailed { group, why: "a timeout, or so".to_owned() };
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_told_with_its_place() {
         let error = |text| parsed(text).unwrap_err().to_string();
-        assert!(error("").starts_with("at character 1: a name must stand here"), "{}", error(""));
+        assert!(error("").starts_with("at character 1: a name must be here"), "{}", error(""));
         assert!(error("kind=").starts_with("at character 6: a value"), "{}", error("kind="));
         assert!(error("(step=1").starts_with("at character 8: `)`"));
         assert!(error("step=1 step=2").starts_with("at character 8: `&`, `|` or the end"));

@@ -18,7 +18,7 @@ const NEAR_MAX: usize = 16;
 
 /// A tape without a step, in which there is nowhere to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the tape holds no step; its recorder was ended before the first event, so take another tape")]
+#[error("the tape holds no step, because recording stopped before the first event; choose another tape")]
 pub struct NoSteps;
 
 /// Which way to go.
@@ -44,7 +44,7 @@ pub struct Journey {
     far: Vec<(usize, Machine)>,
     /// The same, closer together, for the stretch that was run last.
     near: Vec<(usize, Machine)>,
-    /// Machines that go on after a gap in the recording, from the state that was recorded next.
+    /// Machines that continue after a gap in the recording, from the state that was recorded next.
     restarts: Restarts,
     here: Place,
     mark: Option<(usize, View)>,
@@ -52,7 +52,7 @@ pub struct Journey {
     steps_run: usize,
 }
 
-/// By the number of the step that they go on with.
+/// By the number of the step that they continue with.
 type Restarts = BTreeMap<usize, Machine>;
 
 /// One step, handled.
@@ -64,7 +64,7 @@ struct Place {
 }
 
 impl Journey {
-    /// Run over the whole tape once, and begin at its first step.
+    /// Runs over the whole tape once, and starts at its first step.
     ///
     /// # Errors
     /// [`NoSteps`].
@@ -93,17 +93,17 @@ impl Journey {
         Ok(Self { header, steps, differs, windows, far, near, restarts, here, mark: None, conditions, steps_run: 0 })
     }
 
-    /// What the tape begins with.
+    /// Returns what the tape starts with.
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Every step, as recorded.
+    /// Returns every step, as recorded.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// Number of the step that was handled last.
+    /// Returns number of the step that was handled last.
     pub const fn number(&self) -> usize {
         self.here.number
     }
@@ -113,7 +113,7 @@ impl Journey {
         &self.steps[self.here.number]
     }
 
-    /// Whether what this build does at a step differs from the tape.
+    /// Returns whether what this build does at a step differs from the tape.
     pub fn differs(&self, number: usize) -> bool {
         self.differs[number]
     }
@@ -124,12 +124,12 @@ impl Journey {
         before.map_or(0, |expected| self.steps[number].number.saturating_sub(expected))
     }
 
-    /// The first step that differs.
+    /// Returns the first step that differs.
     pub fn first_difference(&self) -> Option<usize> {
         self.differs.iter().position(|differs| *differs)
     }
 
-    /// First blocks of the windows.
+    /// Returns first blocks of the windows.
     pub fn windows(&self) -> impl Iterator<Item = u64> {
         self.windows.iter().map(|(start, _)| *start)
     }
@@ -139,12 +139,12 @@ impl Journey {
         compared(&self.step().actions, &self.here.replayed)
     }
 
-    /// The state after the step.
+    /// Returns the state after the step.
     pub fn state(&self) -> View {
         self.here.machine.view()
     }
 
-    /// The state to compare with, and after which step it was: that of the mark, or the one before this step.
+    /// Returns the state to compare with, and after which step it was: that of the mark, or the one before this step.
     pub fn reference(&self) -> (Option<usize>, &View) {
         match &self.mark {
             Some((number, view)) => (Some(*number), view),
@@ -152,13 +152,13 @@ impl Journey {
         }
     }
 
-    /// Compare with this step from now on; at the mark itself, with the step before again.
+    /// Compares with this step from now on; at the mark itself, with the step before again.
     pub fn toggle_mark(&mut self) {
         let is_here = self.mark.as_ref().is_some_and(|(number, _)| *number == self.here.number);
         self.mark = (!is_here).then(|| (self.here.number, self.state()));
     }
 
-    /// Go to a step; past the end, to the last one.
+    /// Goes to a step; past the end, to the last one.
     pub fn goto(&mut self, number: usize) {
         let number = number.min(self.steps.len() - 1);
         if number != self.here.number {
@@ -167,7 +167,7 @@ impl Journey {
         }
     }
 
-    /// Go this many steps.
+    /// Goes this many steps.
     pub fn go(&mut self, direction: Direction, steps: usize) {
         self.goto(match direction {
             Direction::Forward => self.here.number + steps,
@@ -175,14 +175,14 @@ impl Journey {
         });
     }
 
-    /// Go to the first step of a window; false where the tape has no such window.
+    /// Goes to the first step of a window; false where the tape has no such window.
     pub fn goto_window(&mut self, start: u64) -> bool {
         let found = self.windows.iter().find(|(known, _)| *known == start).map(|(_, number)| *number);
         found.into_iter().for_each(|number| self.goto(number));
         found.is_some()
     }
 
-    /// Go to the next step that differs; false where there is none.
+    /// Goes to the next step that differs; false where there is none.
     pub fn goto_difference(&mut self, direction: Direction) -> bool {
         let (first, here) = (0, self.here.number);
         let found = match direction {
@@ -193,22 +193,22 @@ impl Journey {
         found.is_some()
     }
 
-    /// What `run` stops on.
+    /// Returns what `run` stops on.
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions
     }
 
-    /// Stop on this, too.
+    /// Stops on this, too.
     pub fn stop_on(&mut self, condition: Condition) {
         self.conditions.push(condition);
     }
 
-    /// Stop on nothing any more.
+    /// Stops on nothing any more.
     pub fn clear_conditions(&mut self) {
         self.conditions.clear();
     }
 
-    /// Go on until a condition holds, and tell which; without one, stay.
+    /// Continues until a condition holds, and reports which; without one, stay.
     pub fn run(&mut self, direction: Direction) -> Option<Condition> {
         let (number, condition) = match direction {
             Direction::Forward => self.first_match(self.here.number + 1, self.steps.len()),
@@ -227,14 +227,14 @@ impl Journey {
         self.matches(from, to, true).pop()
     }
 
-    /// Stretch by stretch, the last one first, since a machine only runs forward.
+    /// Stretches by stretch, the last one first, since a machine only runs forward.
     fn last_match_before(&mut self, end: usize) -> Option<(usize, Condition)> {
         let starts: Vec<usize> = self.far.iter().map(|(number, _)| *number).filter(|number| *number < end).collect();
         let ends: Vec<usize> = starts.iter().skip(1).copied().chain([end]).collect();
         starts.into_iter().zip(ends).rev().find_map(|(from, to)| self.matches(from, to, false).pop())
     }
 
-    /// The steps from `from` up to `to` at which a condition holds; `first` ends at the first.
+    /// Returns the steps from `from` up to `to` at which a condition holds; `first` ends at the first.
     fn matches(&mut self, from: usize, to: usize, first: bool) -> Vec<(usize, Condition)> {
         let mut found = Vec::new();
         if from >= to || self.conditions.is_empty() {
@@ -256,7 +256,7 @@ impl Journey {
         found
     }
 
-    /// The machine as it was before a step.
+    /// Returns the machine as it was before a step.
     fn before(&mut self, number: usize) -> Machine {
         let kept = self.far.iter().chain(&self.near).filter(|(at, _)| *at <= number).max_by_key(|(at, _)| *at);
         let (mut at, machine) = kept.map(|(at, machine)| (*at, machine)).expect("the first step's machine is kept");

@@ -7,7 +7,7 @@ use super::journey::{Direction, Journey};
 /// Steps that a page key goes.
 const PAGE_STEPS: usize = 20;
 
-/// Whether to go on.
+/// Whether to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     /// Show what there is now.
@@ -70,13 +70,13 @@ pub struct Travel {
 }
 
 impl Travel {
-    /// Begin at the journey's step.
+    /// Starts at the journey's step.
     pub fn new(journey: Journey, name: String) -> Self {
         let message = "? for help".to_owned();
         Self { journey, name, pane: Pane::State, scrolled: [0; 3], question: None, message, help: None }
     }
 
-    /// Take one key.
+    /// Takes one key.
     pub fn key(&mut self, key: KeyEvent) -> Flow {
         if key.kind == KeyEventKind::Release {
             return Flow::Continue;
@@ -146,14 +146,14 @@ impl Travel {
             (Question::Window, Ok(start)) => {
                 if !self.journey.goto_window(start) {
                     let windows: Vec<String> = self.journey.windows().map(|start| start.to_string()).collect();
-                    self.message = format!("no window begins at {start}; there are {}", windows.join(", "));
+                    self.message = format!("no window starts at {start}; there are {}", windows.join(", "));
                 }
                 self.scrolled = [0; 3];
             }
-            (Question::Step | Question::Window, Err(_)) => self.message = format!("{text:?} is no number"),
+            (Question::Step | Question::Window, Err(_)) => self.message = format!("{text:?} is not a number"),
             (Question::Condition, _) => match text.parse() {
                 Ok(condition) => {
-                    self.message = format!("c goes on to {condition}, C back to it");
+                    self.message = format!("c continues to {condition}, C back to it");
                     self.journey.stop_on(condition);
                 }
                 Err(error) => self.message = super::ConditionError::to_string(&error),

@@ -21,7 +21,7 @@ const KEYS: [(&str, &str); 11] = [
     ("Home, End", "the first, the last step"),
     ("g, w", "go to a step, to a window"),
     ("b, B", "stop on a condition (more than one: on any), on none"),
-    ("c, C", "go on, go back until a condition holds"),
+    ("c, C", "continue, go back until a condition holds"),
     ("d, D", "the next, the previous step that differs"),
     ("m", "compare the state with this step from now on; again: with the step before"),
     ("Tab, up, down", "choose a pane, scroll it"),
@@ -35,7 +35,7 @@ const LANGUAGE: [&str; 3] = [
     "kind=group_failed & window=3000030    groups.clean>3    text~timeout | differs",
 ];
 
-/// Draw everything.
+/// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, travel: &Travel, palette: Palette) {
     let area = frame.area();
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
@@ -161,7 +161,7 @@ fn draw_pane(frame: &mut Frame<'_>, area: Rect, travel: &Travel, pane: Pane, tit
     frame.render_widget(Paragraph::new(lines).scroll((scrolled, 0)).block(block), area);
 }
 
-/// A line as several that fit, the later ones indented.
+/// Returns a line as several that fit, the later ones indented.
 fn wrapped(line: Text<'static>, width: u16) -> Vec<Text<'static>> {
     const INDENT: &str = "    ";
     let width = usize::from(width);

@@ -1,4 +1,4 @@
-//! The terminal: taken over, and given back however it ends.
+//! The terminal: taken over, and returned however it ends.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const LOOK_AROUND: Duration = Duration::from_millis(100);
 /// Let a person travel, until they or a signal end it.
 ///
 /// # Errors
-/// Where the terminal fails.
+/// If the terminal fails.
 pub fn travel(mut travel: Travel) -> io::Result<()> {
     let is_asked_to_end = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {

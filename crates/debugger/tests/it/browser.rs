@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use grail_debugger::timeline::Gatherer;
-use grail_sim::engine::SpeedProfile;
+use grail_sim::engine::EngineSpeed;
 use grail_tape::Tape;
 
 use crate::made::{parsed, recorded_at};
 use crate::pages::{many_failures, page};
 
-/// Tokens a second of the rehearsed card; with 25000 a window has more than 1,000 groups.
+/// Tokens a second of the simulated GPU; with 25000 a window has more than 1,000 groups.
 const TOKENS_PER_S: &str = "GRAIL_TEST_TOKENS_PER_S";
 
-/// The document after its script ran; none where there is no browser.
+/// Returns the document after its script ran; none where there is no browser.
 fn drawn(tape: &Tape, name: &str) -> Option<String> {
     // It stays there for a person to look at.
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -36,11 +36,11 @@ fn a_browser_draws_every_group_and_runs_no_foreign_text() {
 }
 
 #[test]
-fn a_browser_draws_a_rehearsed_window() {
+fn a_browser_draws_a_simulated_window() {
     let tokens_per_s = std::env::var(TOKENS_PER_S).map_or(1_500, |value| value.parse().unwrap());
-    let profile = SpeedProfile { tokens_per_s, ..SpeedProfile::named("h200").unwrap() };
-    let tape = parsed(&recorded_at(SpeedProfile { proof_us_per_token: 50, ..profile }, 5, 1, "none"));
-    let Some(dom) = drawn(&tape, "rehearsed.html") else { return };
-    // The first window begins with its last block: nothing is made in it.
+    let speed = EngineSpeed { tokens_per_s, ..EngineSpeed::named("h200").unwrap() };
+    let tape = parsed(&recorded_at(EngineSpeed { proof_us_per_token: 50, ..speed }, 5, 1, "none"));
+    let Some(dom) = drawn(&tape, "simulated.html") else { return };
+    // The first window starts with its last block: nothing is made in it.
     assert_drawn(&dom, &tape, 1);
 }

@@ -1,4 +1,4 @@
-//! A tape that goes on in the simulated world.
+//! A tape that continues in the simulated world.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! Tapes to look at: of rehearsals, and made by hand.
+//! Tapes to look at: of simulations, and made by hand.
 
 use std::cell::RefCell;
 use std::fs;
@@ -8,31 +8,31 @@ use std::rc::Rc;
 use grail_miner::machine::{Action, Event, GroupId, MachineSecrets, MachineSettings};
 use grail_miner::ports::{BeaconRound, BeaconSchedule, Head};
 use grail_protocol::signature::Hotkey;
-use grail_sim::engine::SpeedProfile;
+use grail_sim::engine::EngineSpeed;
 use grail_sim::run::{SimConfig, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 
 pub(crate) const WINDOW: u64 = 3_000_000;
 
-/// The file of a rehearsal's tape.
+/// Returns the file of a simulation's tape.
 pub(crate) fn recorded(seed: u64, windows: u64, faults: &str) -> Vec<u8> {
-    recorded_at(SpeedProfile::named("reference").unwrap(), seed, windows, faults)
+    recorded_at(EngineSpeed::named("reference").unwrap(), seed, windows, faults)
 }
 
-/// The same at this speed.
-pub(crate) fn recorded_at(profile: SpeedProfile, seed: u64, windows: u64, faults: &str) -> Vec<u8> {
-    recorded_by(SimConfig { profile, ..simulation(seed, windows, faults) })
+/// Returns the same at this speed.
+pub(crate) fn recorded_at(speed: EngineSpeed, seed: u64, windows: u64, faults: &str) -> Vec<u8> {
+    recorded_by(SimConfig { speed, ..simulation(seed, windows, faults) })
 }
 
-/// A simulation at the speed of the reference.
+/// Returns a simulation at the speed of the reference.
 pub(crate) fn simulation(seed: u64, windows: u64, faults: &str) -> SimConfig {
-    let profile = SpeedProfile::named("reference").unwrap();
-    let config = SimConfig::new(Rc::new(SyntheticModel::default()), profile, seed, windows);
+    let speed = EngineSpeed::named("reference").unwrap();
+    let config = SimConfig::new(Rc::new(SyntheticModel::default()), speed, seed, windows);
     SimConfig { faults: faults.parse().unwrap(), ..config }
 }
 
-/// The file of this simulation's tape.
+/// Returns the file of this simulation's tape.
 pub(crate) fn recorded_by(config: SimConfig) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
@@ -58,10 +58,10 @@ pub(crate) fn steps_mut(tape: &mut Tape) -> impl Iterator<Item = &mut Step> {
     })
 }
 
-/// When hand-made tapes begin, in milliseconds since 1970: as a round of the beacon does.
+/// When hand-made tapes start, in milliseconds since 1970: as a round of the beacon does.
 const BEGUN_MS: u64 = 1_753_000_002_000;
 
-/// A tape of these events, one after each pause, with the actions of this build.
+/// Returns a tape of these events, one after each pause, with the actions of this build.
 pub(crate) fn tape_of(settings: MachineSettings, events: Vec<Event>, pause_ms: u64) -> Tape {
     let secrets = MachineSecrets { seed: 0, read_credentials: b"planted read secret".to_vec() };
     let header = Header::of(&settings, &secrets, "by hand");
@@ -80,7 +80,7 @@ pub(crate) fn settings() -> MachineSettings {
     MachineSettings { groups_in_flight_max: 2, ..MachineSettings::new(Hotkey::from_bytes([7; 32])) }
 }
 
-/// The beginning of a window.
+/// Returns the start of a window.
 pub(crate) fn beginning() -> Vec<Event> {
     let hash = format!("0x{}", "ab".repeat(32));
     let round = BeaconSchedule::QUICKNET.round_at(BEGUN_MS);
@@ -100,7 +100,7 @@ pub(crate) fn failed(index: u32, attempt: u32, why: &str) -> Event {
     Event::GroupFailed { group, why: why.to_owned() }
 }
 
-/// A window's beginning, and two groups that fail.
+/// Returns a window's beginning, and two groups that fail.
 pub(crate) fn two_failures() -> Tape {
     let mut events = beginning();
     events.extend([failed(1, 0, "a kernel timed out"), Event::HeadMoved(Head { number: WINDOW + 1 })]);

@@ -20,13 +20,13 @@ pub(crate) fn page(tape: &Tape) -> String {
     Page::new(&source, &timeline).html()
 }
 
-/// The data that the script reads.
+/// Returns the data that the script reads.
 fn data(html: &str) -> Value {
     let (_, rest) = html.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
     serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
-/// A window's groups, all failed and tried again once.
+/// Returns a window's groups, all failed and retried once.
 pub(crate) fn many_failures(groups: u32, why: &str) -> Tape {
     let mut events = beginning();
     events.extend((0..groups).map(|index| failed(index, 0, why)));
@@ -57,8 +57,8 @@ fn what_the_page_draws_is_what_the_tape_says() {
                 let id = (u64::from(*index), u64::from(*attempt), u64::from(*generation));
                 expected.get_mut(window_start).unwrap().get_mut(&id).unwrap().1 = end;
             };
-            for cancelled in step.actions.iter().filter_map(|action| action.strip_prefix("CancelGroup ")) {
-                ended(&serde_json::from_str(cancelled).unwrap(), "cancelled");
+            for canceled in step.actions.iter().filter_map(|action| action.strip_prefix("CancelGroup ")) {
+                ended(&serde_json::from_str(canceled).unwrap(), "canceled");
             }
             match &step.event {
                 Event::HeadMoved(head) => drop(heads.insert(head.number)),

@@ -8,7 +8,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::made::{steps_mut, two_failures};
 
-/// The screen after these keys; `Enter` is a line's end.
+/// Returns the screen after these keys; `Enter` is a line's end.
 fn screen(keys: &str, width: u16, height: u16) -> String {
     let mut tape = two_failures();
     steps_mut(&mut tape).nth(6).unwrap().actions[0].push('?');
@@ -45,11 +45,11 @@ fn what_is_typed_and_what_is_wrong_stand_in_the_last_line() {
         last.strip_prefix('"').unwrap().strip_suffix('"').unwrap().trim_end().to_owned()
     };
     assert_eq!(last("bkind=x"), "stop on: kind=x_");
-    assert_eq!(last("g12x\n"), "\"12x\" is no number");
-    assert_eq!(last("w17\n"), "no window begins at 17; there are 3000000");
+    assert_eq!(last("g12x\n"), "\"12x\" is not a number");
+    assert_eq!(last("w17\n"), "no window starts at 17; there are 3000000");
     assert!(last("bnonsense>3\n").starts_with("\"nonsense\" is unknown; use step"), "{}", last("bnonsense>3\n"));
     assert_eq!(last("c"), "nothing to stop on yet: b sets a condition");
-    assert!(last("bfailure\n").starts_with("[failure=true] c goes on to failure=true"));
+    assert!(last("bfailure\n").starts_with("[failure=true] c continues to failure=true"));
 }
 
 #[test]

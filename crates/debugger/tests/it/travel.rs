@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::made::{WINDOW, parsed, recorded, steps_mut, two_failures};
 
-/// The state after each step, and the actions, from one run without going back.
+/// Returns the state after each step, and the actions, from one run without going back.
 fn plain_run(tape: &Tape) -> Vec<(View, Vec<String>)> {
     let mut machine = tape.machine();
     let handled = |step: &grail_tape::Step| {
@@ -22,7 +22,7 @@ fn condition(text: &str) -> Condition {
     text.parse().unwrap()
 }
 
-/// The steps at which a condition stops, from the beginning or from the end.
+/// The steps at which a condition stops, from the start or from the end.
 fn stops(tape: &Tape, text: &str, direction: Direction) -> Vec<usize> {
     let mut journey = Journey::open(tape.clone()).unwrap();
     journey.stop_on(condition(text));
@@ -150,9 +150,9 @@ fn after_a_gap_it_goes_on_from_the_next_recorded_state() {
     assert_eq!(journey.steps()[gaps[0]].number, lost.number + 1);
     assert!(journey.first_difference().is_some_and(|first| first >= gaps[0]));
     let second = whole.windows().into_iter().find(|span| span.window_start == WINDOW + 30).unwrap();
-    // The state is recorded after the step that ends one window and begins the next.
+    // The state is recorded after the step that ends one window and starts the next.
     let differing = (second.first_step + 1..journey.steps().len()).filter(|number| journey.differs(*number)).count();
-    assert_eq!(differing, 0, "the second window begins with a recorded state");
+    assert_eq!(differing, 0, "the second window starts with a recorded state");
 }
 
 #[test]

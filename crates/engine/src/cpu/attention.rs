@@ -38,12 +38,12 @@ impl KeyValueCache {
         Self { heads, heads_per_layer, capacity, tokens: 0 }
     }
 
-    /// Tokens that every layer holds.
+    /// Returns tokens that every layer holds.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Store a token's keys and values (all heads of `layer`, one after the other) at `index`.
+    /// Stores a token's keys and values (all heads of `layer`, one after the other) at `index`.
     pub fn store(&mut self, layer: usize, index: usize, keys: &[f32], values: &[f32]) {
         assert!(index < self.capacity, "the cache was made for {} tokens", self.capacity);
         let heads = &mut self.heads[layer * self.heads_per_layer..][..self.heads_per_layer];
@@ -56,7 +56,7 @@ impl KeyValueCache {
         }
     }
 
-    /// Count `tokens` more, once every layer has stored them.
+    /// Counts `tokens` more, once every layer has stored them.
     pub fn advance(&mut self, tokens: usize) {
         self.tokens += tokens;
     }
@@ -76,7 +76,7 @@ pub struct Sequence<'a> {
 }
 
 impl Sequence<'_> {
-    /// Tokens so far, the prefix included.
+    /// Returns tokens so far, the prefix included.
     pub fn tokens(&self) -> usize {
         self.prefix_tokens() + self.own.tokens()
     }
@@ -106,7 +106,7 @@ pub(super) fn attend(config: &Qwen3Config, layer: usize, sequence: &Sequence<'_>
     }
 }
 
-/// Queries of neighbouring positions and of the heads that share one key head.
+/// Queries of neighboring positions and of the heads that share one key head.
 struct Block<'a> {
     config: &'a Qwen3Config,
     sequence: &'a Sequence<'a>,

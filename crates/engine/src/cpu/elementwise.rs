@@ -2,7 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Partial sums that a row is folded into, lane i taking elements i, i + 16, …: a fixed order that vectorises.
+/// Partial sums that a row is folded into, lane i taking elements i, i + 16, …: a fixed order that vectorizes.
 const LANES: usize = 16;
 
 /// Sum of squares-mean norm: `row · rsqrt(mean(row²) + epsilon) · weight`, written to `out`.
@@ -104,7 +104,7 @@ pub(super) fn add(x: &mut [f32], y: &[f32]) {
     }
 }
 
-/// Rotate a head's vector: `x · cos + rotate_half(x) · sin`, the second half of the vector being the imaginary parts.
+/// Rotates a head's vector: `x · cos + rotate_half(x) · sin`, the second half of the vector being the imaginary parts.
 pub(super) fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) {
     let (real, imaginary) = head.split_at_mut(cos.len());
     for (((re, im), c), s) in real.iter_mut().zip(imaginary).zip(cos).zip(sin) {
@@ -112,7 +112,7 @@ pub(super) fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) {
     }
 }
 
-/// The largest element; NaN if the row is empty.
+/// Returns the largest element; NaN if the row is empty.
 #[inline(always)]
 fn maximum(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -142,7 +142,7 @@ fn lane_sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 
 /// e^x in float32 to about one unit in the last place, clamped to the normal range; NaN stays NaN.
 ///
-/// Own code because the system's differs from machine to machine, and because this one vectorises. Cephes' `expf`:
+/// Own code because the system's differs from machine to machine, and because this one vectorizes. Cephes' `expf`:
 /// x = n·ln 2 + r with ln 2 split in two, a polynomial in r, and n put into the exponent.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {

@@ -35,7 +35,7 @@ struct Buffers {
 }
 
 impl<'a, 'b, 'c> Forward<'a, 'b, 'c> {
-    /// Begin with `states`, the embeddings of the new tokens, one row for each rotation.
+    /// Starts with `states`, the embeddings of the new tokens, one row for each rotation.
     pub(super) fn new(
         config: &'a Qwen3Config,
         states: Vec<f32>,
@@ -84,7 +84,7 @@ impl<'a, 'b, 'c> Forward<'a, 'b, 'c> {
         add(&mut self.states, &buffers.delta);
     }
 
-    /// Count the new tokens in every sequence and give their hidden states after the final norm.
+    /// Counts the new tokens in every sequence and returns their hidden states after the final norm.
     pub(super) fn finish(mut self, norm: &[f32]) -> Vec<f32> {
         let each = self.rotations.len() / self.sequences.len();
         for sequence in self.sequences.iter_mut() {
@@ -115,7 +115,7 @@ impl<'a, 'b, 'c> Forward<'a, 'b, 'c> {
 }
 
 impl Rotation {
-    /// The rotation at `position`: angles are rounded to float32, as the reference's are.
+    /// Returns the rotation at `position`: angles are rounded to float32, as the reference's are.
     pub(super) fn at(position: usize, inverse_frequencies: &[f32]) -> Self {
         let angles = inverse_frequencies.iter().map(|frequency| frequency * position as f32);
         let (cos, sin) = angles.map(|angle| (libm::cosf(angle), libm::sinf(angle))).unzip();

@@ -37,7 +37,7 @@ struct Decoding<'a> {
     ended: bool,
 }
 
-/// Sample a rollout for each stream; the arguments have been checked.
+/// Samples a rollout for each stream; the arguments have been checked.
 pub(super) fn generate(
     network: &Qwen3,
     eos_token: u32,
@@ -74,7 +74,8 @@ pub(super) fn generate(
     Ok(rollouts.into_iter().map(decoded).collect())
 }
 
-/// The hidden state behind the last token of each of these rollouts, in order; a row's bits do not depend on how many.
+/// Returns the hidden state behind the last token of each of these rollouts, in order; a row's bits do not depend on
+/// how many.
 fn advance(network: &Qwen3, rollouts: &mut [&mut Decoding<'_>]) -> Vec<f32> {
     let (tokens, mut sequences): (Vec<u32>, Vec<&mut Sequence<'_>>) = rollouts
         .iter_mut()

@@ -19,7 +19,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// Take layer `index`'s tensors from `weights`.
+    /// Takes layer `index`'s tensors from `weights`.
     pub(super) fn load(
         config: &Qwen3Config,
         index: usize,
@@ -51,7 +51,7 @@ impl Layer {
         })
     }
 
-    /// All weights, in runs.
+    /// Returns all weights, in runs.
     pub(super) fn values(&self) -> [&[f32]; 8] {
         let Self { input_norm, query_norm, key_norm, feed_forward_norm, .. } = self;
         let Self { queries_keys_values, attention_output, gates_and_values, feed_forward_output, .. } = self;

@@ -11,12 +11,12 @@ pub(super) struct BitSum(u64);
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl BitSum {
-    /// The sum over one run of values.
+    /// Returns the sum over one run of values.
     pub(super) fn of(values: &[f32]) -> Self {
         Self::default().and(values)
     }
 
-    /// The sum over these values as well.
+    /// Returns the sum over these values as well.
     pub(super) fn and(self, values: &[f32]) -> Self {
         let step = |sum: u64, value: &f32| (sum.rotate_left(23) ^ u64::from(value.to_bits())).wrapping_mul(FACTOR);
         Self(values.iter().fold(self.0, step))

@@ -23,7 +23,7 @@ pub struct Qwen3 {
 }
 
 impl Qwen3 {
-    /// Build the network from `weights`.
+    /// Builds the network from `weights`.
     ///
     /// # Errors
     /// If a tensor is missing or has another shape than `config` asks for.
@@ -39,7 +39,7 @@ impl Qwen3 {
         Ok(Self { config, embedding, layers, final_norm, untied_head, inverse_frequencies })
     }
 
-    /// The sum over everything that was loaded.
+    /// Returns the sum over everything that was loaded.
     pub(super) fn weights_sum(&self) -> BitSum {
         let layers = self.layers.iter().flat_map(Layer::values);
         let head = self.untied_head.as_ref().map(Panels::values);
@@ -47,7 +47,7 @@ impl Qwen3 {
         layers.chain(others).chain(head).fold(BitSum::default(), BitSum::and)
     }
 
-    /// The weights that most of the work is done with, to damage them.
+    /// Returns the weights that most of the work is done with, to damage them.
     #[cfg(test)]
     pub(super) fn matrices_mut(&mut self) -> Vec<&mut [f32]> {
         let layers = self.layers.iter_mut().flat_map(|layer| {
@@ -61,13 +61,13 @@ impl Qwen3 {
         layers.chain([self.embedding.values_mut()]).collect()
     }
 
-    /// The network's shape.
+    /// Returns the network's shape.
     pub fn config(&self) -> &Qwen3Config {
         &self.config
     }
 
-    /// Extend every sequence by equally many tokens: `tokens` holds the first sequence's, then the second's, and so on.
-    /// Gives the hidden state after the final norm of each token, in the same order.
+    /// Extends every sequence by equally many tokens: `tokens` holds the first sequence's, then the second's, and so
+    /// on. Gives the hidden state after the final norm of each token, in the same order.
     ///
     /// A row's bits depend on its own sequence alone, not on the others, nor on how many tokens come at once.
     ///
@@ -85,7 +85,7 @@ impl Qwen3 {
         forward.finish(&self.final_norm)
     }
 
-    /// The logits of each hidden state.
+    /// Returns the logits of each hidden state.
     pub fn logits(&self, hidden: &[f32]) -> Vec<f32> {
         let mut logits = vec![0.0; hidden.len() / self.config.hidden_size * self.config.vocab_size];
         linear(hidden, self.untied_head.as_ref().unwrap_or(&self.embedding), &mut logits);
@@ -100,7 +100,7 @@ impl Qwen3 {
         states
     }
 
-    /// The rotation of every row.
+    /// Returns the rotation of every row.
     fn rotations(&self, each: usize, sequences: &[&mut Sequence<'_>]) -> Vec<Rotation> {
         let positions = sequences.iter().flat_map(|sequence| sequence.tokens()..sequence.tokens() + each);
         positions.map(|position| Rotation::at(position, &self.inverse_frequencies)).collect()
@@ -117,7 +117,7 @@ pub fn inverse_frequencies(theta: f64, head_dim: usize) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// The table of a server's vectorised host code for Qwen3-4B: index 19 differs from scalar code by one unit.
+    /// The table of a server's vectorized host code for Qwen3-4B: index 19 differs from scalar code by one unit.
     const QWEN3_4B_BITS: &str = "\
         3f800000 3f492c28 3f1e165d 3ef875a7 3ec33f3a 3e996e52 3e712429 3e3d7efc \
         3e14e963 3dea09db 3db7ea1a 3d908687 3d63251b 3d327f50 3d0c44bf 3cdc7456 \

@@ -14,12 +14,12 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    /// A matrix of zeros; memory is taken from the system only as it is written.
+    /// Creates a matrix of zeros; memory is taken from the system only as it is written.
     pub(super) fn zeros(depth: usize, width: usize) -> Self {
         Self { depth, width, data: vec![0.0; depth * width.div_ceil(PANEL) * PANEL] }
     }
 
-    /// The transpose of the row-major matrices in `parts`, stacked: how linear layers store their weights.
+    /// Returns the transpose of the row-major matrices in `parts`, stacked: how linear layers store their weights.
     ///
     /// Every part has rows of `depth` values, one row for each column of the result.
     pub(super) fn transposed(depth: usize, parts: &[Vec<f32>]) -> Self {
@@ -31,38 +31,38 @@ impl Panels {
         panels
     }
 
-    /// Everything that is stored, padding too.
+    /// Returns everything that is stored, padding too.
     pub(super) fn values(&self) -> &[f32] {
         &self.data
     }
 
-    /// The same, to damage it.
+    /// Returns the same, to damage it.
     #[cfg(test)]
     pub(super) fn values_mut(&mut self) -> &mut [f32] {
         &mut self.data
     }
 
-    /// Rows of the matrix: the dimension that products sum over.
+    /// Returns rows of the matrix: the dimension that products sum over.
     pub(super) fn depth(&self) -> usize {
         self.depth
     }
 
-    /// Columns of the matrix.
+    /// Returns columns of the matrix.
     pub(super) fn width(&self) -> usize {
         self.width
     }
 
-    /// The first `count` columns.
+    /// Returns the first `count` columns.
     pub(super) fn first_columns(&self, count: usize) -> Part<'_> {
         Part { matrix: self, depth: self.depth, columns: 0..count }
     }
 
-    /// The first `count` rows.
+    /// Returns the first `count` rows.
     pub(super) fn first_rows(&self, count: usize) -> Part<'_> {
         Part { matrix: self, depth: count, columns: 0..self.width }
     }
 
-    /// Write column `column`, from the top; it may be shorter than the matrix is deep.
+    /// Writes column `column`, from the top; it may be shorter than the matrix is deep.
     pub(super) fn set_column(&mut self, column: usize, values: &[f32]) {
         let panel = self.panel_mut(column / PANEL);
         for (row, value) in panel.chunks_exact_mut(PANEL).zip(values) {
@@ -70,14 +70,14 @@ impl Panels {
         }
     }
 
-    /// Copy column `column` into `values`.
+    /// Copies column `column` into `values`.
     pub(super) fn copy_column(&self, column: usize, values: &mut [f32]) {
         for (row, value) in self.panel(column / PANEL).chunks_exact(PANEL).zip(values) {
             *value = row[column % PANEL];
         }
     }
 
-    /// Write row `row`; `values` has the matrix's width.
+    /// Writes row `row`; `values` has the matrix's width.
     pub(super) fn set_row(&mut self, row: usize, values: &[f32]) {
         for (index, part) in values.chunks(PANEL).enumerate() {
             self.panel_mut(index)[row * PANEL..][..part.len()].copy_from_slice(part);
@@ -112,7 +112,7 @@ pub(super) struct Part<'a> {
     pub(super) matrix: &'a Panels,
     /// Rows that count.
     pub(super) depth: usize,
-    /// Columns that count; they begin at a panel.
+    /// Columns that count; they start at a panel.
     pub(super) columns: Range<usize>,
 }
 

@@ -1,8 +1,8 @@
 //! The matrix product that everything else is made of.
 //!
 //! Every element of a product is summed in order of the shared dimension, one rounded product and one rounded sum at a
-//! time. Tiles, vector width, threads and the number of rows beside it therefore never change its bits. Libraries for
-//! matrix products do not promise that: candle's gives a row other bits alone than beside others, and fuses or not as the
+//! time. Tiles, vector width, threads and the number of rows next to it therefore never change its bits. Libraries for
+//! matrix products do not promise that: candle's gives a row other bits alone than next to others, and fuses or not as the
 //! processor can.
 
 use pulp::{Arch, Simd, WithSimd};
@@ -47,7 +47,7 @@ fn linear_by_panels(x: Rows<'_>, w: &Panels, out: &mut [f32]) {
     }
 }
 
-/// `out += x · w`; row r of `out` begins at `r * out_stride`, with the part's first column.
+/// `out += x · w`; row r of `out` starts at `r * out_stride`, with the part's first column.
 pub(super) fn multiply_add(x: Rows<'_>, w: Part<'_>, out: &mut [f32], out_stride: usize) {
     Arch::new().dispatch(Product { x, w, out, out_stride });
 }
@@ -137,7 +137,7 @@ impl<S: Simd, const V: usize> Tile<'_, S, V> {
     }
 }
 
-/// The first `columns` values; whole panels, which are the rule, without a call to copy them.
+/// Returns the first `columns` values; whole panels, which are the rule, without a call to copy them.
 #[inline(always)]
 fn load(values: &[f32], columns: usize) -> [f32; PANEL] {
     if let (PANEL, Some(whole)) = (columns, values.first_chunk()) {
@@ -148,7 +148,7 @@ fn load(values: &[f32], columns: usize) -> [f32; PANEL] {
     part
 }
 
-/// Write the first `columns` of `sums`, as [`load`] reads them.
+/// Writes the first `columns` of `sums`, as [`load`] reads them.
 #[inline(always)]
 fn store(sums: &[f32; PANEL], out: &mut [f32], columns: usize) {
     if let (PANEL, Some(whole)) = (columns, out.first_chunk_mut()) {

@@ -11,7 +11,7 @@ use crate::error::EngineError;
 /// Positions whose logits are in memory at a time: a large vocabulary's would fill it.
 const POSITIONS_PER_CHUNK: usize = 128;
 
-/// Project and read off `hidden`, the hidden states of `tokens`, which are not empty.
+/// Projects and read off `hidden`, the hidden states of `tokens`, which are not empty.
 pub(super) fn proof_pass(
     network: &Qwen3,
     eos_token: u32,

@@ -22,7 +22,7 @@ fn group(engine: &CpuEngine) -> Result<Vec<GeneratedRollout>, EngineError> {
     engine.generate_group(&PROMPT, &streams(), RANDOMNESS, NEW_TOKENS)
 }
 
-/// A number below `limit` that follows from the others; a splitmix generator.
+/// Returns a number below `limit` that follows from the others; a splitmix generator.
 fn draw(number: usize, what: u64, limit: usize) -> usize {
     let mut bits = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ what.wrapping_mul(0xd1b5_4a32_d192_ed03);
     bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -53,12 +53,12 @@ impl Outcomes {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "how long to look is asked of whoever runs the test")]
+#[allow(clippy::disallowed_methods, reason = "how long to look is asked of anyone who runs the test")]
 fn count() -> usize {
     std::env::var(FLIPS_VARIABLE).map_or(FLIPS, |count| count.parse().expect("a number of flips"))
 }
 
-/// Flip a bit of a weight; the second time flips it back.
+/// Flips a bit of a weight; the second time flips it back.
 fn flip_weight(engine: &mut CpuEngine, number: usize) {
     let mut matrices = engine.network.matrices_mut();
     let matrix = draw(number, 1, matrices.len());
@@ -69,8 +69,8 @@ fn flip_weight(engine: &mut CpuEngine, number: usize) {
 
 #[test]
 fn a_flipped_bit_in_the_weights_is_caught() {
-    let clean = CpuEngine::rehearsal().unwrap();
-    let mut engine = CpuEngine::rehearsal().unwrap();
+    let clean = CpuEngine::toy().unwrap();
+    let mut engine = CpuEngine::toy().unwrap();
     let mut outcomes = Outcomes::default();
     for number in 0..count() {
         flip_weight(&mut engine, number);
@@ -85,7 +85,7 @@ fn a_flipped_bit_in_the_weights_is_caught() {
 
 #[test]
 fn a_flipped_bit_in_the_activations_is_caught_where_it_matters() {
-    let engine = CpuEngine::rehearsal().unwrap();
+    let engine = CpuEngine::toy().unwrap();
     flips::plan(None);
     let honest = group(&engine).unwrap();
     let buffers = flips::passed();

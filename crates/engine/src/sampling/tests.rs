@@ -17,12 +17,12 @@ fn candidates(scores: &[f32]) -> Vec<Candidate> {
 #[test]
 fn the_penalty_divides_what_is_positive_and_multiplies_what_is_negative() {
     let mut scores = [2.2, -1.0, 0.0, 3.0, NEVER];
-    penalise(&mut scores, &[0, 1, 2, 4], 1.1);
+    penalize(&mut scores, &[0, 1, 2, 4], 1.1);
     assert_eq!(scores, [2.2 / 1.1, -1.1, 0.0, 3.0, NEVER]);
 }
 
 #[test]
-fn a_token_in_prompt_and_completion_is_penalised_once() {
+fn a_token_in_prompt_and_completion_is_penalized_once() {
     let mut sampler = Sampler::new(PROTOCOL_SAMPLING, 3, &[1, 1]);
     let mut logits = [NEVER; 3];
     logits[1] = 1.0;
@@ -34,7 +34,7 @@ fn a_token_in_prompt_and_completion_is_penalised_once() {
 }
 
 #[test]
-fn what_was_drawn_is_penalised_afterwards() {
+fn what_was_drawn_is_penalized_afterwards() {
     let mut sampler = Sampler::new(PROTOCOL_SAMPLING, 2, &[]);
     let logits = [5.0, 5.0];
     let first = sampler.sample(&logits, 0.0).unwrap();
@@ -132,7 +132,7 @@ fn what_is_no_number_is_refused() {
     assert_eq!(top_k(&[NEVER; 4], 50), Err(SamplingError::NothingLeft));
 }
 
-/// The chain again, written as transformers writes it: whole vectors, full sorts, masks of −∞.
+/// Returns the chain again, written as transformers writes it: whole vectors, full sorts, masks of −∞.
 fn plain_chain(logits: &[f32], seen: &[u32]) -> Vec<f64> {
     let mut scores: Vec<f32> = logits.to_vec();
     for (token, score) in scores.iter_mut().enumerate() {

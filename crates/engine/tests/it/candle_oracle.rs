@@ -8,7 +8,7 @@ use candle_transformers::models::qwen3::{Config, Model};
 use grail_engine::cpu::{KeyValueCache, Qwen3, Sequence};
 use grail_engine::synthetic::{SyntheticModel, tiny};
 use grail_engine::weights::WeightSource;
-use grail_engine::{Qwen3Config, rehearsal};
+use grail_engine::{Qwen3Config, toy};
 
 /// Passes tensors on and keeps a copy of each for candle.
 struct Recording<'a> {
@@ -74,9 +74,9 @@ fn assert_close(ours: &[f32], theirs: &[f32]) {
 }
 
 #[test]
-fn the_rehearsal_model_agrees_with_candles() {
+fn the_toy_model_agrees_with_candles() {
     let tokens: Vec<u32> = (0..300).map(|i| i * 37 % 512).collect();
-    compare(rehearsal::config().unwrap(), &mut rehearsal::weights().unwrap(), &tokens);
+    compare(toy::config().unwrap(), &mut toy::weights().unwrap(), &tokens);
 }
 
 #[test]

@@ -7,12 +7,12 @@ use grail_engine::CpuEngine;
 use grail_protocol::generation::{StreamKey, Tokenizer};
 use sha2::{Digest, Sha256};
 
-/// Most new tokens that the tests ask for; the rehearsal model needs fewer.
+/// Most new tokens that the tests ask for; the toy model needs fewer.
 pub(crate) const NEW_TOKENS_MAX: usize = 400;
 /// Projection randomness of the golden window.
 pub(crate) const RANDOMNESS: &str = "30e142da1f30cc39053d643ada173ec47cbff74c71776a4422fba989d90685d0";
-/// The engine of the rehearsal model, loaded once.
-pub(crate) static ENGINE: LazyLock<CpuEngine> = LazyLock::new(|| CpuEngine::rehearsal().unwrap());
+/// The engine of the toy model, loaded once.
+pub(crate) static ENGINE: LazyLock<CpuEngine> = LazyLock::new(|| CpuEngine::toy().unwrap());
 
 /// A rollout of the reference's golden window file.
 pub(crate) struct GoldenRollout {
@@ -36,7 +36,7 @@ pub(crate) fn golden_rollouts(verdicts: &serde_json::Value) -> Vec<GoldenRollout
     verdicts["base"]["inferences"].as_array().unwrap().iter().map(read).collect()
 }
 
-/// The two prompts of the golden window, and one of another problem.
+/// Returns the two prompts of the golden window, and one of another problem.
 pub(crate) fn prompts() -> Vec<Vec<u32>> {
     let rollouts = golden_rollouts(&json("golden/verdicts.json"));
     let mut prompts: Vec<_> = rollouts.iter().map(|rollout| rollout.tokens[..rollout.prompt_length].to_vec()).collect();
@@ -46,7 +46,7 @@ pub(crate) fn prompts() -> Vec<Vec<u32>> {
     prompts
 }
 
-/// The streams of a group's four rollouts.
+/// Returns the streams of a group's four rollouts.
 pub(crate) fn streams(group: u32) -> Vec<StreamKey> {
     (0..4).map(|rollout| StreamKey { seed: 7, window_start: 300, group, rollout, attempt: 0 }).collect()
 }

@@ -1,4 +1,4 @@
-//! Sampling and proving with the rehearsal model on prompts of real rollouts.
+//! Sampling and proving with the toy model on prompts of real rollouts.
 
 use std::collections::BTreeSet;
 

@@ -22,7 +22,8 @@ fn golden(name: &str) -> Golden {
     serde_json::from_value(json(&format!("golden-proofs/{name}"))).unwrap()
 }
 
-/// The recorder's token generator: x = x·6364136223846793005 + 1442695040888963407; token = (x >> 33) mod vocabulary.
+/// Returns the recorder's token generator: x = x·6364136223846793005 + 1442695040888963407; token = (x >> 33) mod
+/// vocabulary.
 fn lcg_tokens(seed: u64, length: usize, vocabulary: u64) -> Vec<u32> {
     let mut x = seed;
     let next = || {
@@ -58,9 +59,9 @@ fn compare_hidden(golden: &Golden, hidden: &[f32], tolerance: f32) {
 }
 
 #[test]
-fn the_rehearsal_model_computes_what_the_reference_computes() {
+fn the_toy_model_computes_what_the_reference_computes() {
     for length in [64, 300, 600] {
-        let golden = golden(&format!("rehearsal-model-{length}.json"));
+        let golden = golden(&format!("toy-model-{length}.json"));
         let tokens = tokens_of(&golden, 512);
         compare_hidden(&golden, &ENGINE.hidden_states(&tokens).unwrap(), 1e-4);
         let pass = ENGINE.proof_pass(&tokens, &golden.randomness).unwrap();

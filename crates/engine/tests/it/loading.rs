@@ -14,7 +14,7 @@ use crate::fixtures::{ENGINE, RANDOMNESS, path};
 struct Folder(PathBuf);
 
 impl Folder {
-    /// The rehearsal model as Hugging Face would publish it.
+    /// Returns the toy model as Hugging Face would publish it.
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("grail-engine-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -53,7 +53,7 @@ fn tensors() -> BTreeMap<String, Tensor> {
     candle_core::safetensors::load_buffer(&safetensors(), &Device::Cpu).unwrap().into_iter().collect()
 }
 
-fn assert_same_as_rehearsal(engine: &CpuEngine) {
+fn assert_same_as_toy(engine: &CpuEngine) {
     let tokens = [1, 2, 3, 500, 4];
     assert_eq!(engine.proof_pass(&tokens, RANDOMNESS).unwrap(), ENGINE.proof_pass(&tokens, RANDOMNESS).unwrap());
     assert_eq!(engine.limits(), ENGINE.limits());
@@ -62,7 +62,7 @@ fn assert_same_as_rehearsal(engine: &CpuEngine) {
 
 #[test]
 fn a_folder_gives_the_engine_that_is_embedded() {
-    assert_same_as_rehearsal(&CpuEngine::from_folder(&Folder::new("whole").0).unwrap());
+    assert_same_as_toy(&CpuEngine::from_folder(&Folder::new("whole").0).unwrap());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_model_in_parts_is_put_together() {
     folder.save("part-2.safetensors", &second);
     let index = serde_json::json!({"metadata": {}, "weight_map": weight_map});
     folder.write("model.safetensors.index.json", index.to_string().as_bytes());
-    assert_same_as_rehearsal(&CpuEngine::from_folder(&folder.0).unwrap());
+    assert_same_as_toy(&CpuEngine::from_folder(&folder.0).unwrap());
 
     std::fs::remove_file(folder.0.join("part-2.safetensors")).unwrap();
     assert!(folder.error().to_string().contains("part-2.safetensors"));
@@ -188,7 +188,7 @@ proptest! {
     }
 }
 
-/// A safetensors file of one tensor, `x`.
+/// Returns a safetensors file of one tensor, `x`.
 fn safetensors_of(format: &str, shape: &[usize], content: &[u8]) -> Vec<u8> {
     let header = format!(r#"{{"x":{{"dtype":"{format}","shape":{shape:?},"data_offsets":[0,{}]}}}}"#, content.len());
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();

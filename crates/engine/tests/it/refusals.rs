@@ -1,11 +1,11 @@
 //! Inputs that cannot be worked on, and weights that give nonsense.
 
 use grail_engine::weights::{Checkpoint, WeightSource};
-use grail_engine::{CpuEngine, EngineError, rehearsal};
+use grail_engine::{CpuEngine, EngineError, toy};
 
 use crate::fixtures::{ENGINE, RANDOMNESS, streams};
 
-/// The rehearsal weights with one tensor overwritten.
+/// The toy weights with one tensor overwritten.
 struct Damaged {
     weights: Checkpoint,
     tensor: &'static str,
@@ -61,9 +61,9 @@ fn randomness_that_is_not_hexadecimal_is_refused() {
 #[test]
 fn weights_that_give_no_numbers_are_noticed() {
     for (tensor, value) in [("model.norm.weight", f32::NAN), ("model.layers.1.mlp.up_proj.weight", f32::INFINITY)] {
-        let mut weights = Damaged { weights: rehearsal::weights().unwrap(), tensor, value };
-        let tokenizer = rehearsal::tokenizer().unwrap();
-        let engine = CpuEngine::new(rehearsal::config().unwrap(), &mut weights, tokenizer).unwrap();
+        let mut weights = Damaged { weights: toy::weights().unwrap(), tensor, value };
+        let tokenizer = toy::tokenizer().unwrap();
+        let engine = CpuEngine::new(toy::config().unwrap(), &mut weights, tokenizer).unwrap();
         let sampled = engine.generate_tokens(&[1, 2, 3], &streams(0), 5);
         assert!(matches!(sampled, Err(EngineError::Sampling { position: 3, .. })), "{sampled:?}");
         assert!(matches!(engine.proof_pass(&[1, 2, 3], RANDOMNESS), Err(EngineError::Sketch(_))));

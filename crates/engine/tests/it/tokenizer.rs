@@ -23,7 +23,7 @@ fn qwen3s_tokenizer_gives_the_references_ids() {
 }
 
 #[test]
-fn the_rehearsal_tokenizer_gives_the_ids_of_the_golden_window() {
+fn the_toy_tokenizer_gives_the_ids_of_the_golden_window() {
     let facts = &json("golden/verdicts.json")["facts"];
     let [hotkey, block_hash] = ["hotkey", "block_hash"].map(|name| facts[name].as_str().unwrap());
     for (index, expected) in (0..).zip(&prompts()[..2]) {
@@ -33,7 +33,7 @@ fn the_rehearsal_tokenizer_gives_the_ids_of_the_golden_window() {
 }
 
 #[test]
-fn special_tokens_are_recognised_and_none_are_added() {
+fn special_tokens_are_recognized_and_none_are_added() {
     let tokenizer = ENGINE.tokenizer();
     assert_eq!(tokenizer.eos_token(), Some(511));
     assert_eq!(tokenizer.encode("<|im_end|>"), [511]);
@@ -85,7 +85,7 @@ fn a_damaged_or_foreign_file_is_refused_without_a_panic() {
         }
         let error = HfTokenizer::from_bytes(long.to_string().as_bytes(), "long.json").unwrap_err().to_string();
         assert!(error.contains("longer than every token"), "{error}");
-        // What stands before a key of the same name is not looked at.
+        // What is before a key of the same name is not looked at.
         let twice = whole.replacen(r#""model":"#, &format!(r#""model":{},"model":"#, long["model"]), 1);
         assert!(twice.len() > whole.len());
         assert!(HfTokenizer::from_bytes(twice.as_bytes(), "twice.json").is_ok());

@@ -46,7 +46,7 @@ const OUTPUTS: &[(&str, &str, &[&str])] = &[
     ("weights", "golden", &["weights"]),
     ("window_randomness", "golden", &["miner_combined", "validator_no_drand"]),
     (
-        "rehearsal-model-64",
+        "toy-model-64",
         "golden-proofs",
         &["config", "tokens_sha256", "hidden_first8", "hidden_last8", "hidden_row_l2", "last_token_logprob"],
     ),
@@ -150,10 +150,10 @@ fn empty_folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Run a copy of the file that holds one case only, with one output of that case altered.
+/// Runs a copy of the file that holds one case only, with one output of that case altered.
 fn check_altered(name: &str, folder: &str, field: &str) -> FileReport {
     let Value::Object(mut file) = python_json::parse(&read_fixture(&format!("{folder}/{name}.json"))).unwrap() else {
-        panic!("{name} is no object");
+        panic!("{name} is not an object");
     };
     if let Some(Value::List(cases)) = file.get_mut("cases") {
         cases.retain(|case| !matches!(case.get(field), Some(Value::Null)));
@@ -184,7 +184,8 @@ fn alter(value: &mut Value) {
     }
 }
 
-/// The first place where the readers differ by more than a few units in the last place of a float, as `serde_json` may.
+/// Returns the first place where the readers differ by more than a few units in the last place of a float, as
+/// `serde_json` may.
 fn unlike(ours: &Value, expected: &serde_json::Value) -> Option<String> {
     let same = match (ours, expected) {
         (Value::Null, serde_json::Value::Null) => true,

@@ -31,16 +31,16 @@ impl Server {
         Self::sending(files, None)
     }
 
-    /// A hub that has large files elsewhere.
+    /// Creates a hub that has large files elsewhere.
     #[allow(clippy::disallowed_methods, reason = "a server that answers while the test waits needs a thread")]
     fn sending(files: Files, elsewhere: Option<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let told = seen.clone();
+        let reported = seen.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                serve(stream.unwrap(), &files, elsewhere.as_deref(), &told);
+                serve(stream.unwrap(), &files, elsewhere.as_deref(), &reported);
             }
         });
         Self { endpoint, seen }
@@ -52,7 +52,7 @@ impl Server {
     }
 }
 
-/// Answer one request: `GET /owner/model/resolve/main/FILE` with a range.
+/// Answers one request: `GET /owner/model/resolve/main/FILE` with a range.
 fn serve(mut stream: TcpStream, files: &Files, elsewhere: Option<&str>, seen: &Mutex<Vec<Seen>>) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
     let Some(request) = lines.next() else { return };

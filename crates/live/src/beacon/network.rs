@@ -33,12 +33,12 @@ pub enum NetworkError {
 }
 
 impl DrandNetwork {
-    /// The network that GRAIL uses.
+    /// Returns the network that GRAIL uses.
     pub fn quicknet() -> Self {
         Self::new(QUICKNET_CHAIN_HASH, QUICKNET_PUBLIC_KEY, BeaconSchedule::QUICKNET).expect("quicknet's own values")
     }
 
-    /// Another network of the same scheme, from chain hash and public key in hex.
+    /// Returns another network of the same scheme, from chain hash and public key in hex.
     ///
     /// # Errors
     /// [`NetworkError`] for the first value that cannot be right.
@@ -63,7 +63,7 @@ impl DrandNetwork {
         &self.chain_hash
     }
 
-    /// The round that a signature proves.
+    /// Returns the round that a signature proves.
     pub(super) fn verified(&self, round: u64, signature: &[u8]) -> Result<BeaconRound, RelayFailure> {
         // An unchained network signs the round's number alone.
         let holds = self.public_key.verify(round, b"", signature);

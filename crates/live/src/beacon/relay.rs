@@ -49,7 +49,7 @@ pub enum RelayFailure {
 }
 
 impl RelayFailure {
-    /// Whether the relay gave an answer that is wrong, rather than none.
+    /// Returns whether the relay gave an answer that is wrong, rather than none.
     pub const fn is_dishonest(&self) -> bool {
         !matches!(self, Self::Silent | Self::Unreachable(_) | Self::Status(_))
     }
@@ -84,12 +84,12 @@ impl Relay {
         &self.name
     }
 
-    /// How far its clock is ahead of ours, by its last answer.
+    /// Returns how far its clock is ahead of ours, by its last answer.
     pub(super) fn server_offset_ms(&self) -> Option<i64> {
         self.server_clock.offset_ms()
     }
 
-    /// The verified round of this number.
+    /// Returns the verified round of this number.
     pub(super) async fn round(
         &self,
         client: &Client,
@@ -123,7 +123,7 @@ impl Relay {
     }
 }
 
-/// The round that an answer proves, if it is the one asked for.
+/// Returns the round that an answer proves, if it is the one asked for.
 #[doc(hidden)]
 pub fn read_answer(network: &DrandNetwork, round: u64, content: &[u8]) -> Result<BeaconRound, RelayFailure> {
     let answer = parsed(content)?;

@@ -16,13 +16,13 @@ pub struct AccessKey {
 }
 
 impl AccessKey {
-    /// The key of these two halves.
+    /// Returns the key of these two halves.
     pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { id: SecretString::from(id.into()), secret: SecretString::from(secret.into()) }
     }
 }
 
-/// Where the bucket's name stands in a request.
+/// Where the bucket's name is in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Addressing {
     /// As the first part of the path.
@@ -46,14 +46,15 @@ pub struct ReadAddress {
 }
 
 impl ReadAddress {
-    /// The address that validators build from what was committed, who read from this server and sign for this region.
+    /// Returns the address that validators build from what was committed, who read from this server and sign for this
+    /// region.
     pub fn at(committed: &ReadCredentials, endpoint: impl Into<String>, region: impl Into<String>) -> Self {
         let ReadCredentials { account_id, access_key_id, secret_access_key } = committed.clone();
         let key = AccessKey::new(access_key_id, secret_access_key);
         Self { endpoint: endpoint.into(), bucket: account_id, region: region.into(), key }
     }
 
-    /// The bucket's address, without its key.
+    /// Returns the bucket's address, without its key.
     pub fn url(&self) -> String {
         format!("{}/{}", self.endpoint.trim_end_matches('/'), self.bucket)
     }
@@ -94,8 +95,8 @@ pub enum BucketConfigError {
         "the endpoint is not the address of an S3 server; it must look like https://host, without user, path or query"
     )]
     Endpoint,
-    /// The bucket's name cannot stand in front of such a host.
-    #[error("a host that is an IP address has no place for the bucket's name; set R2_FORCE_PATH_STYLE=true")]
+    /// The bucket's name cannot be in front of such a host.
+    #[error("a bucket's name cannot precede an IP address; set R2_FORCE_PATH_STYLE=true")]
     VirtualHost,
     /// An empty or impossible name.
     #[error("{0:?} is not a bucket's name; it must be lower-case letters, digits, dots and hyphens")]
@@ -104,7 +105,7 @@ pub enum BucketConfigError {
     #[error("the {0} key of the bucket is incomplete; give both its access key id and its secret")]
     Key(&'static str),
     /// Parts of nothing.
-    #[error("parts must have at least 5 MiB, as stores refuse smaller ones")]
+    #[error("parts are smaller than 5 MiB, which stores refuse; make them larger")]
     PartBytes,
     /// There is no HTTP client.
     #[error(transparent)]
@@ -121,7 +122,7 @@ impl BucketConfig {
         Self::s3(endpoint, account_id, "auto", write_key, read_key)
     }
 
-    /// Any S3 endpoint, addressed by path.
+    /// Returns any S3 endpoint, addressed by path.
     pub fn s3(
         endpoint: impl Into<String>,
         bucket: impl Into<String>,
@@ -144,7 +145,7 @@ impl BucketConfig {
         }
     }
 
-    /// The bucket's address behind its checked endpoint.
+    /// Returns the bucket's address behind its checked endpoint.
     pub(super) fn url(&self, checked_endpoint: &str) -> String {
         match self.addressing {
             Addressing::Path => format!("{checked_endpoint}/{}", self.bucket),
@@ -152,7 +153,7 @@ impl BucketConfig {
         }
     }
 
-    /// The address that objects' paths are appended to, as the library wants it.
+    /// Returns the address that objects' paths are appended to, as the library wants it.
     pub(super) fn checked_endpoint(&self) -> Result<String, BucketConfigError> {
         check_bucket(&self.bucket)?;
         check_key("write", &self.write_key)?;
@@ -170,7 +171,7 @@ impl BucketConfig {
 }
 
 impl ReadAddress {
-    /// The server's address as the library wants it.
+    /// Returns the server's address as the library wants it.
     pub(super) fn checked_endpoint(&self) -> Result<String, BucketConfigError> {
         check_bucket(&self.bucket)?;
         check_key("read", &self.key)?;
@@ -193,8 +194,8 @@ fn check_key(which: &'static str, key: &AccessKey) -> Result<(), BucketConfigErr
     }
 }
 
-/// A server's address with nothing in it that is not part of one: whatever else there was would become part of each
-/// object's address, and nobody would look there.
+/// Returns a server's address with nothing in it that is not part of one: whatever else there was would become part of
+/// each object's address, and nobody would look there.
 fn server(endpoint: &str) -> Result<reqwest::Url, BucketConfigError> {
     let url: reqwest::Url = endpoint.parse().map_err(|_| BucketConfigError::Endpoint)?;
     let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();

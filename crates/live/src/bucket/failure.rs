@@ -16,7 +16,7 @@ use grail_http::innermost;
 pub(super) enum Operation {
     /// Write an object, or make one of its parts.
     Put,
-    /// Write what is no object yet.
+    /// Write what is not an object yet.
     Part,
     /// Read an object.
     Get,
@@ -25,12 +25,12 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// Whether a request of unknown fate may have changed an object.
+    /// Returns whether a request of unknown fate may have changed an object.
     const fn changes_objects(self) -> bool {
         matches!(self, Self::Put | Self::Delete)
     }
 
-    /// What a store lacks that does not know this operation as mining needs it.
+    /// Returns what a store lacks that does not know this operation as mining needs it.
     const fn missing_feature(self) -> &'static str {
         match self {
             Self::Put => {
@@ -86,7 +86,7 @@ impl Failures {
         Self { secrets, refusal: RefCell::default() }
     }
 
-    /// The refusal in the last failure, if it was one.
+    /// Returns the refusal in the last failure, if it was one.
     pub(super) fn refusal(&self) -> Option<StoreRefusal> {
         self.refusal.borrow().clone()
     }
@@ -95,8 +95,8 @@ impl Failures {
         self.refusal.replace(refusal);
     }
 
-    /// The port's error for the library's.
-    pub(super) fn told(&self, operation: Operation, error: &object_store::Error) -> BucketError {
+    /// Returns the port's error for the library's.
+    pub(super) fn classify(&self, operation: Operation, error: &object_store::Error) -> BucketError {
         self.refusal.take();
         match refusal_in(error) {
             Some(Refusal::Store { status, code, message }) => self.refused(operation, *status, code, message),
@@ -114,7 +114,7 @@ impl Failures {
         }
     }
 
-    /// What a store's own error means.
+    /// Returns what a store's own error means.
     fn refused(&self, operation: Operation, status: u16, code: &str, message: &str) -> BucketError {
         if let Some((cause, remedy)) = remedy(operation, status, code) {
             let brief = self.hidden(&format!("{code}, HTTP status {status}"));
@@ -137,8 +137,8 @@ impl Failures {
         }
     }
 
-    /// What an answer means that may not be the store's: never that the operator must do something, and that a write did
-    /// not take place only where nothing is passed on under such a status.
+    /// Returns what an answer means that may not be the store's: never that the operator must do something, and that a
+    /// write did not take place only where nothing is passed on under such a status.
     fn unclear(&self, operation: Operation, status: u16, stranger: &Refusal) -> BucketError {
         let text = self.hidden(&stranger.to_string());
         match status {
@@ -155,7 +155,7 @@ impl Failures {
     }
 }
 
-/// Whether the store says that there is no such object, in a bucket that there is.
+/// Returns whether the store says that there is no such object, in a bucket that there is.
 pub(super) fn is_missing_object(error: &(dyn Error + 'static)) -> bool {
     match refusal_in(error) {
         Some(Refusal::Store { status: 404, code, .. }) => remedy(Operation::Get, 404, code).is_none(),
@@ -163,13 +163,13 @@ pub(super) fn is_missing_object(error: &(dyn Error + 'static)) -> bool {
     }
 }
 
-/// The same for a request whose answer has no body, and so cannot name an error. Nobody may conclude more from it than that
-/// it is worth asking the store under a condition.
+/// Returns the same for a request whose answer has no body, and so cannot name an error. Nobody may conclude more from
+/// it than that it is worth asking the store under a condition.
 pub(super) fn may_be_missing(error: &(dyn Error + 'static)) -> bool {
     refusal_in(error).is_some_and(|refusal| refusal.status() == 404)
 }
 
-/// What a refusal is about and what the operator must do, for refusals that only the operator can lift.
+/// Returns what a refusal is about and what the operator must do, for refusals that only the operator can lift.
 fn remedy(operation: Operation, status: u16, code: &str) -> Option<(RefusalCause, &'static str)> {
     let (key, place, room) = (RefusalCause::Key, RefusalCause::Place, RefusalCause::Room);
     Some(match (code, status) {
@@ -182,7 +182,7 @@ fn remedy(operation: Operation, status: u16, code: &str) -> Option<(RefusalCause
         ("NoSuchBucket", _) => (place, "there is no such bucket; create it, or correct its name and account id"),
         ("InvalidBucketName", _) => (place, "the bucket's name is not allowed; correct it"),
         ("AuthorizationHeaderMalformed" | "InvalidRegionName" | "PermanentRedirect", _) => {
-            let remedy = "the bucket lies in another region or at another endpoint; correct R2_REGION (R2's is `auto`) \
+            let remedy = "the bucket is in another region or at another endpoint; correct R2_REGION (R2's is `auto`) \
                           and R2_ENDPOINT_URL";
             (place, remedy)
         }
@@ -208,7 +208,7 @@ mod tests {
         Failures::new([&AccessKey::new("ida", "sa"), &AccessKey::new("idb", "sb")])
     }
 
-    fn told(operation: Operation, status: u16, code: &str) -> BucketError {
+    fn classified(operation: Operation, status: u16, code: &str) -> BucketError {
         failures().refused(operation, status, code, "")
     }
 
@@ -223,14 +223,14 @@ mod tests {
             for (status, code) in
                 [(429, "TooManyRequests"), (503, "SlowDown"), (500, "SlowDown"), (400, "RequestTimeout")]
             {
-                assert!(matches!(told(operation, status, code), BucketError::Transient(_)), "{status} {code}");
+                assert!(matches!(classified(operation, status, code), BucketError::Transient(_)), "{status} {code}");
             }
             for (status, code) in [(500, "InternalError"), (200, "InternalError")] {
-                assert!(matches!(told(operation, status, code), BucketError::Unknown(_)), "{status} {code}");
+                assert!(matches!(classified(operation, status, code), BucketError::Unknown(_)), "{status} {code}");
             }
         }
         for operation in [Operation::Get, Operation::Part] {
-            assert!(matches!(told(operation, 500, "InternalError"), BucketError::Transient(_)));
+            assert!(matches!(classified(operation, 500, "InternalError"), BucketError::Transient(_)));
         }
     }
 
@@ -250,9 +250,9 @@ mod tests {
     #[test]
     fn conditions_fail_under_every_status_that_stores_use() {
         for (status, code) in [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict"), (404, "NoSuchKey")] {
-            assert_eq!(told(Operation::Put, status, code), BucketError::ConditionFailed, "{status} {code}");
+            assert_eq!(classified(Operation::Put, status, code), BucketError::ConditionFailed, "{status} {code}");
         }
-        // These come without a body from some stores, and what lies there is read before anything is concluded.
+        // These come without a body from some stores, and what is there is read before anything is concluded.
         for status in [304, 412] {
             assert_eq!(unclear(Operation::Put, status), BucketError::ConditionFailed, "{status}");
         }
@@ -275,7 +275,7 @@ mod tests {
             assert_eq!(error, BucketError::Refused(format!("{} ({})", refusal.remedy, refusal.brief)));
         }
         let broken = object_store::Error::Generic { store: "S3", source: "broken".into() };
-        failures.told(Operation::Get, &broken);
+        failures.classify(Operation::Get, &broken);
         assert_eq!(failures.refusal(), None);
     }
 
@@ -293,11 +293,11 @@ mod tests {
             (501, "NotImplemented", "conditional writes"),
             (400, "InvalidRequest", "documentation"),
         ] {
-            let error = told(Operation::Put, status, code);
+            let error = classified(Operation::Put, status, code);
             assert!(matches!(&error, BucketError::Refused(text) if text.contains(remedy)), "{error}");
         }
         for (operation, feature) in [(Operation::Part, "multipart"), (Operation::Delete, "deleted")] {
-            let error = told(operation, 501, "NotImplemented");
+            let error = classified(operation, 501, "NotImplemented");
             assert!(matches!(&error, BucketError::Refused(text) if text.contains(feature)), "{error}");
         }
     }

@@ -17,9 +17,9 @@ use super::{DIGEST_NAME, S3Bucket, Write, Writer};
 const HEDGE_DIVISOR: u32 = 3;
 
 impl S3Bucket {
-    /// Write an object. Where the first attempt broke or stays silent, a look tells whether it took place, and only if it
-    /// did not is it sent again, signed anew and over a new connection; whichever attempt is answered first decides. The
-    /// condition sees to it that the object is written once.
+    /// Writes an object. Where the first attempt broke or stays silent, a look tells whether it took place, and only if
+    /// it did not is it sent again, signed again and over a new connection; whichever attempt is answered first decides.
+    /// The condition sees to it that the object is written once.
     pub(super) async fn put_hedged(&self, write: &Write<'_>, limit: Duration) -> Result<Etag, BucketError> {
         let late = || Err(BucketError::Unknown(format!("no answer within {} ms", limit.as_millis())));
         timeout(limit, self.attempts(write, limit)).await.unwrap_or_else(|_| late())
@@ -44,7 +44,7 @@ impl S3Bucket {
         }
     }
 
-    /// Send it again unless a look shows that it is there; `why` its fate is not known.
+    /// Sends it again unless a look shows that it is there; `why` its fate is not known.
     async fn second_attempt(&self, write: &Write<'_>, why: String) -> Result<Etag, BucketError> {
         match self.landed(write).await {
             Ok(Some(tag)) => Ok(tag),
@@ -72,13 +72,13 @@ impl S3Bucket {
         }
     }
 
-    /// The version of the object if it is what we write, by length and digest.
+    /// Returns the version of the object if it is what we write, by length and digest.
     async fn landed(&self, write: &Write<'_>) -> Result<Option<Etag>, BucketError> {
         let look = GetOptions { head: true, ..GetOptions::default() };
         let object = match self.second_writer.store.get_opts(&write.path, look).await {
             Ok(object) => object,
             Err(error) if failure::may_be_missing(&error) => return Ok(None),
-            Err(error) => return Err(self.failures.told(Operation::Get, &error)),
+            Err(error) => return Err(self.failures.classify(Operation::Get, &error)),
         };
         let digest = object.attributes.get(&Attribute::Metadata(DIGEST_NAME.into()));
         let is_ours = object.meta.size == write.bytes.len() as u64

@@ -16,15 +16,15 @@ use super::{S3Bucket, Write, Writer, store};
 const PARTS_IN_FLIGHT_MAX: usize = 3;
 
 impl S3Bucket {
-    /// Write an object in parts; if that fails or is given up, have the parts removed.
+    /// Writes an object in parts; if that fails or is given up, have the parts removed.
     ///
     /// The condition is on the last request, which makes the parts an object. Stores that ignore it there (it is newer
     /// than the one on plain writes) overwrite; the read-back then still finds our own bytes.
     pub(super) async fn put_in_parts(&self, writer: &Writer, write: &Write<'_>) -> Result<Etag, BucketError> {
         let store = self.store_under(writer, write.condition)?;
-        let told = |error| self.failures.told(Operation::Part, &error);
+        let classify = |error| self.failures.classify(Operation::Part, &error);
         let options = PutMultipartOptions { attributes: write.attributes(), ..PutMultipartOptions::default() };
-        let id = store.create_multipart_opts(&write.path, options).await.map_err(told)?;
+        let id = store.create_multipart_opts(&write.path, options).await.map_err(classify)?;
         let mut unfinished = Unfinished { store: store.clone(), path: write.path.clone(), id: Some(id.clone()) };
         let result = match self.parts(&store, &write.path, &id, write.bytes).await {
             Ok(parts) => {
@@ -38,7 +38,7 @@ impl S3Bucket {
             Err((operation, error)) => {
                 // The first failure is the one to tell; parts that stay are cleared away by the store in days.
                 let _ = store.abort_multipart(&write.path, &id).await;
-                Err(self.failures.told(operation, &error))
+                Err(self.failures.classify(operation, &error))
             }
         }
     }

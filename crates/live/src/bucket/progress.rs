@@ -9,7 +9,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 /// What is counted at a time; less than a system keeps for a connection that is slow.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// The write that is under way, for whoever shows it: read from any thread, while the bucket's own thread writes.
+/// The write that is under way, for anyone who shows it: read from any thread, while the bucket's own thread writes.
 ///
 /// A byte counts as sent once the connection takes it, which is up to the system's buffers before it arrives.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,8 @@ pub(super) struct Sent(Arc<AtomicU64>);
 pub(super) struct UnderWay<'a>(&'a UploadProgress);
 
 impl UploadProgress {
-    /// Bytes of the object being written that its furthest attempt has sent, and bytes in all; none between writes.
+    /// Returns bytes of the object being written that its furthest attempt has sent, and bytes in all; none between
+    /// writes.
     pub fn sent_of(&self) -> Option<(u64, u64)> {
         let total = self.total.load(Relaxed);
         let sent = self.attempts.iter().map(|sent| sent.0.load(Relaxed)).max()?;
@@ -39,7 +40,7 @@ impl UploadProgress {
         UnderWay(self)
     }
 
-    /// The counters of the first attempt and of the second.
+    /// Returns the counters of the first attempt and of the second.
     pub(super) fn attempts(&self) -> [Sent; 2] {
         self.attempts.clone()
     }
@@ -85,16 +86,16 @@ mod tests {
     const PATIENCE_MS: u64 = 60_000;
 
     /// A store that reads the content when it is told to, and answers when it is told to once more.
-    fn store_on(listener: &TcpListener, told: &Receiver<()>) {
+    fn store_on(listener: &TcpListener, signal: &Receiver<()>) {
         let (mut stream, _) = listener.accept().unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut line = String::new();
         while reader.read_line(&mut line).unwrap() > 2 {
             line.clear();
         }
-        told.recv().unwrap();
+        signal.recv().unwrap();
         reader.read_exact(&mut vec![0; CONTENT_BYTES]).unwrap();
-        told.recv().unwrap();
+        signal.recv().unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 0\r\n\r\n").unwrap();
     }
 
@@ -102,8 +103,8 @@ mod tests {
     fn what_was_sent_is_told_while_a_write_is_under_way() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (tell, told) = channel();
-        let server = std::thread::spawn(move || store_on(&listener, &told));
+        let (tell, signal) = channel();
+        let server = std::thread::spawn(move || store_on(&listener, &signal));
         let key = || AccessKey::new("AKID", "secret");
         let config = BucketConfig { request_ms: PATIENCE_MS, ..BucketConfig::s3(url, "mine", "auto", key(), key()) };
         let bucket = S3Bucket::new(BucketConfig { part_bytes: CONTENT_BYTES, ..config }).unwrap();

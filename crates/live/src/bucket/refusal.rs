@@ -1,4 +1,4 @@
-//! An answer that is no success: the store's own error, or something else that answered in its place.
+//! An answer that is not a success: the store's own error, or something else that answered in its place.
 
 use http::{HeaderMap, StatusCode, header};
 
@@ -7,7 +7,7 @@ const MESSAGE_CHARS_MAX: usize = 200;
 const SERVER_CHARS_MAX: usize = 40;
 const WORDS_CHARS_MAX: usize = 80;
 
-/// An answer that is no success.
+/// An answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// The store's: an XML body that names an error of S3.
@@ -28,7 +28,7 @@ pub(super) enum Refusal {
         status: u16,
         /// What it calls itself.
         server: String,
-        /// How its body begins, as the end of a sentence.
+        /// How its body starts, as the end of a sentence.
         words: String,
     },
 }
@@ -53,7 +53,7 @@ impl Refusal {
         Self::Stranger { status, server, words }
     }
 
-    /// Names the proxy that the request went through, since it may have answered in the store's place.
+    /// Returns names the proxy that the request went through, since it may have answered in the store's place.
     pub(super) fn by(mut self, route: &str) -> Self {
         if let Self::Stranger { words, .. } = &mut self {
             words.push_str(route);
@@ -61,7 +61,7 @@ impl Refusal {
         self
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub(super) const fn status(&self) -> u16 {
         match self {
             Self::Store { status, .. } | Self::Stranger { status, .. } => *status,
@@ -87,7 +87,7 @@ fn tagged<'a>(body: &'a str, tag: &str) -> Option<&'a str> {
     Some(rest.split_once(&format!("</{tag}>"))?.0)
 }
 
-/// The text of a page, so far as its first words are concerned.
+/// Returns the text of a page, so far as its first words are concerned.
 fn without_tags(body: &str) -> String {
     let mut is_in_tag = false;
     let visible = body.chars().map(|c| match c {
@@ -156,20 +156,20 @@ mod tests {
     #[test]
     fn what_answered_is_told_bounded_and_without_control_characters() {
         let page = "<html><head><title>One moment</title></head><body>Blocked by a filter</body></html>";
-        let told = read(403, "cloud\u{9b}front", page).to_string();
+        let text = read(403, "cloud\u{9b}front", page).to_string();
         assert_eq!(
-            told,
+            text,
             "HTTP status 403 without an S3 error, from a server without a name, which says \"One moment Blocked by a \
              filter\""
         );
         let named = read(502, "nginx/1.2", "").to_string();
         assert!(named.ends_with("from a server that calls itself nginx/1.2 with an empty body"), "{named}");
         let hostile = format!("\u{1b}]0;x\u{7}{}\u{202e}\r\nERROR", "y".repeat(100_000));
-        for told in [
+        for text in [
             read(500, &"s".repeat(10_000), &hostile).to_string(),
             read(500, "", &format!("<Error><Code>X</Code><Message>{hostile}</Message></Error>")).to_string(),
         ] {
-            assert!(told.len() < 400 && !told.chars().any(|c| c.is_control() || c == '\u{202e}'), "{told}");
+            assert!(text.len() < 400 && !text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{text}");
         }
     }
 }

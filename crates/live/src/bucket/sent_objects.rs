@@ -44,8 +44,8 @@ impl SentObjects {
         self.object(key).map(|object| object.bytes_max)
     }
 
-    /// The version of a content, where it is the newest one of its key: an empty one, which matches nothing, where none was
-    /// acknowledged.
+    /// Returns the version of a content, where it is the newest one of its key: an empty one, which matches nothing,
+    /// where none was acknowledged.
     pub(super) fn version(&self, key: &str, digest: &str) -> Option<Etag> {
         let object = self.object(key).filter(|object| object.digest == digest)?;
         Some(object.version.clone().unwrap_or_else(|| Etag(String::new())))

@@ -62,7 +62,7 @@ impl Transport {
         Self { client, server_clock, sent, saw_no_version: Arc::default(), completion_condition: None }
     }
 
-    /// Whether an answer about an object named no version, though all was well otherwise.
+    /// Returns whether an answer about an object named no version, though all was well otherwise.
     pub(super) fn saw_no_version(&self) -> bool {
         self.saw_no_version.load(Relaxed)
     }
@@ -74,12 +74,12 @@ impl Transport {
         if has_version { Ok(()) } else { Err(NoVersion) }
     }
 
-    /// The same wire, on which parts become an object only under a condition.
+    /// Returns the same wire, on which parts become an object only under a condition.
     pub(super) fn completing_under(&self, name: HeaderName, value: HeaderValue) -> Self {
         Self { completion_condition: Some((name, value)), ..self.clone() }
     }
 
-    /// Send what is written in pieces that are counted, and everything else as the library does.
+    /// Sends what is written in pieces that are counted, and everything else as the library does.
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         if request.method() != Method::PUT {
             return self.client.call(request).await;
@@ -148,7 +148,7 @@ impl HttpService for Transport {
     }
 }
 
-/// An object's content, whether or not its length is announced.
+/// Returns an object's content, whether or not its length is announced.
 async fn object(headers: &HeaderMap, body: HttpResponseBody, bytes_max: u64) -> Result<Vec<u8>, HttpError> {
     let too_large = || HttpError::new(HttpErrorKind::Unknown, TooLarge { bytes_max });
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -166,30 +166,31 @@ async fn object(headers: &HeaderMap, body: HttpResponseBody, bytes_max: u64) -> 
     Ok(content)
 }
 
-/// What the bucket wants to know of an object. The library refuses answers for headers that nothing here depends on.
+/// Returns what the bucket wants to know of an object. The library refuses answers for headers that nothing here
+/// depends on.
 fn of_an_object(headers: &HeaderMap) -> HeaderMap {
     let wanted = [header::ETAG, header::CONTENT_LENGTH, DIGEST_HEADER];
     let readable = |name: &HeaderName| headers.get(name).filter(|value| value.to_str().is_ok()).cloned();
     wanted.into_iter().filter_map(|name| readable(&name).map(|value| (name, value))).collect()
 }
 
-/// Whether the answer is a web page: none of our objects and none of a store's answers is one.
+/// Returns whether the answer is a web page: none of our objects and none of a store's answers is one.
 fn is_page(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
-/// The refusal inside the library's error, if the store refused.
+/// Returns the refusal inside the library's error, if the store refused.
 pub(super) fn refusal_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refusal> {
     in_chain(error)
 }
 
-/// The limit that an object exceeds, if that is the error.
+/// Returns the limit that an object exceeds, if that is the error.
 pub(super) fn too_large_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TooLarge> {
     in_chain(error)
 }
 
-/// Whether the request cannot have reached the store.
+/// Returns whether the request cannot have reached the store.
 pub(super) fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     in_chain::<reqwest::Error>(error).is_some_and(reqwest::Error::is_connect)
 }
@@ -205,7 +206,7 @@ fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
     None
 }
 
-/// The library drops the address from its errors, by which the proxy is known.
+/// Returns the library drops the address from its errors, by which the proxy is known.
 fn along(error: HttpError, route: &str) -> HttpError {
     if route.is_empty() { error } else { HttpError::new(error.kind(), Routed::new(route, error)) }
 }

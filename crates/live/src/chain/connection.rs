@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::{Instant, timeout};
 
-use super::endpoint::Endpoint;
+use super::endpoint::ChainEndpoint;
 use super::failure::Failure;
 use super::fitness::Fitness;
 use super::heads::HeadSource;
@@ -33,7 +33,7 @@ const NOTIFICATIONS_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Connection {
     client: Client,
-    endpoint: Rc<Endpoint>,
+    endpoint: Rc<ChainEndpoint>,
     genesis: [u8; 32],
     patience: ChainPatience,
     heads: OnceCell<HeadSource>,
@@ -44,9 +44,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connect, and see that the node is on the network that is meant.
+    /// Connects, and sees that the node is on the network that is intended.
     pub(super) async fn open(
-        endpoint: Rc<Endpoint>,
+        endpoint: Rc<ChainEndpoint>,
         genesis: Option<[u8; 32]>,
         patience: ChainPatience,
     ) -> Result<Self, Failure> {
@@ -58,7 +58,7 @@ impl Connection {
     }
 
     async fn greeted(
-        endpoint: Rc<Endpoint>,
+        endpoint: Rc<ChainEndpoint>,
         genesis: Option<[u8; 32]>,
         patience: ChainPatience,
     ) -> Result<Self, Failure> {
@@ -100,7 +100,7 @@ impl Connection {
         }
     }
 
-    /// The hash of the network's block 0.
+    /// Returns the hash of the network's block 0.
     pub(super) const fn genesis(&self) -> [u8; 32] {
         self.genesis
     }
@@ -109,7 +109,7 @@ impl Connection {
         &self.patience
     }
 
-    /// Where heads come from; empty until someone asks for one.
+    /// Returns where heads come from; empty until someone asks for one.
     pub(super) const fn heads(&self) -> &OnceCell<HeadSource> {
         &self.heads
     }
@@ -118,37 +118,37 @@ impl Connection {
         &self.fitness
     }
 
-    pub(super) fn endpoint(&self) -> &Endpoint {
+    pub(super) fn endpoint(&self) -> &ChainEndpoint {
         &self.endpoint
     }
 
-    /// Whether it is worth another call.
+    /// Returns whether it is worth another call.
     pub(super) fn is_usable(&self) -> bool {
         self.client.is_connected() && !*self.given_up.borrow() && self.unanswered.get() < UNANSWERED_MAX
     }
 
-    /// Whether both lead to the same endpoint.
+    /// Returns whether both lead to the same endpoint.
     pub(super) fn is_to_the_same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.endpoint, &other.endpoint)
     }
 
-    /// The endpoint's name, without secrets.
+    /// Returns the endpoint's name, without secrets.
     pub(super) fn name(&self) -> String {
         self.endpoint.name()
     }
 
-    /// End all calls that are under way, and allow no new ones.
+    /// Ends all calls that are under way, and allow no new ones.
     pub(super) fn give_up(&self) {
         self.given_up.send_replace(true);
     }
 
-    /// Call a method.
+    /// Calls a method.
     pub(super) async fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, Failure> {
         let Answer(answer) = self.guarded(self.client.request(method, params)).await?;
         Ok(answer)
     }
 
-    /// Call a method that answers with a stream of notifications.
+    /// Calls a method that answers with a stream of notifications.
     pub(super) async fn subscribe(
         &self,
         method: &str,
@@ -158,7 +158,7 @@ impl Connection {
         self.guarded(self.client.subscribe(method, params, unsubscribe)).await
     }
 
-    /// What the node has to say, unless the connection is given up meanwhile.
+    /// Returns what the node has to say, unless the connection is given up meanwhile.
     pub(super) async fn unless_given_up<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let mut given_up = self.given_up.subscribe();
         tokio::select! {
@@ -170,7 +170,7 @@ impl Connection {
         }
     }
 
-    /// The failure, with our endpoint's name.
+    /// Returns the failure, with our endpoint's name.
     pub(super) fn named(&self, failure: Failure) -> Failure {
         failure.at(&self.endpoint.name())
     }

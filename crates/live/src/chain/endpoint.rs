@@ -16,22 +16,23 @@ use grail_terminal::printable;
 const PUBLIC_HOSTS: [&str; 2] = ["opentensor.ai", "latent.to"];
 /// What a public node that limits us is spared, in its intervals.
 const PENALTY_INTERVALS: u32 = 4;
-/// How long an endpoint that is behind or out of reach is no alternative to another one.
+/// How long an endpoint that is behind or unreachable is not an alternative to another one.
 const POOR_FOR: Duration = Duration::from_secs(300);
-/// Shorter parts of an address are no secrets, and replacing them would garble messages.
+/// Shorter parts of an address are not secrets, and replacing them would garble messages.
 const SECRET_CHARS_MIN: usize = 4;
 
 /// A node's websocket.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub(super) struct ChainEndpoint {
     url: Url,
     pace: Pace,
-    /// When it was found to be behind, or out of reach.
+    /// When it was found to be behind, or unreachable.
     poor_since: Cell<Option<Instant>>,
 }
 
-impl Endpoint {
-    /// The endpoint at `address`, the `position`th of its list; one request per `public_interval` if it is public.
+impl ChainEndpoint {
+    /// Returns the endpoint at `address`, the `position`th of its list; one request per `public_interval` if it is
+    /// public.
     pub(super) fn new(address: &str, position: usize, public_interval: Duration) -> Result<Self, ChainSettingsError> {
         let url = Url::parse(address).ok();
         let url = url.filter(|url| matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some());
@@ -48,17 +49,17 @@ impl Endpoint {
         &self.pace
     }
 
-    /// Take note of whether it is behind or out of reach.
+    /// Takes note of whether it is behind or unreachable.
     pub(super) fn set_poor(&self, is_poor: bool) {
         self.poor_since.set(is_poor.then(Instant::now));
     }
 
-    /// Whether it was behind or out of reach a short while ago.
+    /// Returns whether it was behind or unreachable a short while ago.
     pub(super) fn is_poor(&self) -> bool {
         self.poor_since.get().is_some_and(|since| since.elapsed() < POOR_FOR)
     }
 
-    /// Ask less often from now on, if that is what the failure says.
+    /// Asks less often from now on, if that is what the failure says.
     pub(super) fn heed(&self, failure: &Failure) {
         if *failure == Failure::RateLimited {
             self.pace.slow_down();
@@ -71,7 +72,7 @@ impl Endpoint {
         format!("{}://{}{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
     }
 
-    /// How it is reached, for a message: empty, or the proxy in brackets.
+    /// Returns how it is reached, for a message: empty, or the proxy in brackets.
     pub(super) fn route(&self) -> String {
         route(&self.url)
     }
@@ -111,7 +112,7 @@ impl Pace {
         Self { interval, earliest: Cell::new(None), queue: Mutex::new(()) }
     }
 
-    /// Wait until the next request may be sent.
+    /// Waits until the next request may be sent.
     pub(super) async fn turn(&self) {
         if self.interval.is_zero() {
             return;
@@ -134,8 +135,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn endpoint(address: &str) -> Endpoint {
-        Endpoint::new(address, 1, Duration::from_millis(30)).expect("a websocket address")
+    fn endpoint(address: &str) -> ChainEndpoint {
+        ChainEndpoint::new(address, 1, Duration::from_millis(30)).expect("a websocket address")
     }
 
     #[test]
@@ -146,7 +147,7 @@ mod tests {
         assert_eq!(interval("ws://127.0.0.1:9944"), 0);
         assert_eq!(interval("wss://notopentensor.ai"), 0);
         for wrong in ["http://127.0.0.1", "127.0.0.1:9944", "", "ws://"] {
-            assert!(Endpoint::new(wrong, 2, Duration::ZERO).is_err(), "{wrong}");
+            assert!(ChainEndpoint::new(wrong, 2, Duration::ZERO).is_err(), "{wrong}");
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) struct Anchor {
     pub(super) hash: [u8; 32],
 }
 
-/// The encoded extrinsic that commits `credentials`.
+/// Returns the encoded extrinsic that commits `credentials`.
 pub(super) fn signed_commitment(
     runtime: &Runtime,
     anchor: Anchor,

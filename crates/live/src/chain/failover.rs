@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::Connection;
-use super::endpoint::Endpoint;
+use super::endpoint::ChainEndpoint;
 use super::failure::Failure;
 use super::settings::{ChainPatience, ChainSettings, ChainSettingsError};
 
@@ -23,7 +23,7 @@ const DOUBLINGS_MAX: u32 = 16;
 /// A call makes one attempt at most, and whatever fails moves on to the next endpoint.
 #[derive(Debug)]
 pub(super) struct Failover {
-    endpoints: Vec<Rc<Endpoint>>,
+    endpoints: Vec<Rc<ChainEndpoint>>,
     genesis: Option<[u8; 32]>,
     patience: ChainPatience,
     /// Spreads the attempts of many miners apart.
@@ -49,8 +49,9 @@ impl Failover {
     pub(super) fn new(settings: &ChainSettings, hotkey: [u8; 32]) -> Result<Self, ChainSettingsError> {
         let interval = Duration::from_millis(settings.patience.public_interval_ms);
         let numbered = (1..).zip(&settings.endpoints);
-        let endpoints = numbered.map(|(position, address)| Endpoint::new(address, position, interval).map(Rc::new));
-        let endpoints: Vec<Rc<Endpoint>> = endpoints.collect::<Result<_, _>>()?;
+        let endpoints =
+            numbered.map(|(position, address)| ChainEndpoint::new(address, position, interval).map(Rc::new));
+        let endpoints: Vec<Rc<ChainEndpoint>> = endpoints.collect::<Result<_, _>>()?;
         if endpoints.is_empty() {
             return Err(ChainSettingsError::NoEndpoint);
         }
@@ -68,7 +69,7 @@ impl Failover {
         })
     }
 
-    /// The same endpoints, but for the first to begin with; none where there is only one.
+    /// Returns the same endpoints, but for the first to start with; none where there is only one.
     pub(super) fn beginning_with_the_second(&self) -> Option<Self> {
         let Self { ref endpoints, genesis, patience, jitter_seed, .. } = *self;
         (endpoints.len() > 1).then(|| Self {
@@ -82,7 +83,7 @@ impl Failover {
         })
     }
 
-    /// How many endpoints there are.
+    /// Returns how many endpoints there are.
     pub(super) fn count(&self) -> usize {
         self.endpoints.len()
     }
@@ -91,7 +92,7 @@ impl Failover {
         &self.patience
     }
 
-    /// The connection, made now if there is none.
+    /// Returns the connection, made now if there is none.
     pub(super) async fn connection(&self) -> Result<Rc<Connection>, Failure> {
         if let Some(present) = self.present() {
             return Ok(present);
@@ -121,7 +122,7 @@ impl Failover {
         }
     }
 
-    /// Take note of how a call over `connection` ended.
+    /// Takes note of how a call over `connection` ended.
     pub(super) fn settle<T>(&self, connection: &Rc<Connection>, result: Result<T, Failure>) -> Result<T, Failure> {
         let is_present = self.state.borrow().connection.as_ref().is_some_and(|present| Rc::ptr_eq(present, connection));
         if is_present && !connection.is_usable() {
@@ -132,7 +133,7 @@ impl Failover {
         result
     }
 
-    /// Use another endpoint from now on, if there is one, and if `connection` is the one in use.
+    /// Uses another endpoint from now on, if there is one, and if `connection` is the one in use.
     pub(super) fn leave(&self, connection: &Rc<Connection>) {
         let is_present = self.state.borrow().connection.as_ref().is_some_and(|present| Rc::ptr_eq(present, connection));
         if is_present && self.endpoints.len() > 1 {
@@ -140,20 +141,20 @@ impl Failover {
         }
     }
 
-    /// Whether there may be a better endpoint than the one of `connection`.
+    /// Returns whether there may be a better endpoint than the one of `connection`.
     pub(super) fn has_better(&self, connection: &Connection) -> bool {
-        let is_other = |endpoint: &&Rc<Endpoint>| !std::ptr::eq(&***endpoint, connection.endpoint());
+        let is_other = |endpoint: &&Rc<ChainEndpoint>| !std::ptr::eq(&***endpoint, connection.endpoint());
         self.endpoints.iter().filter(is_other).any(|endpoint| !endpoint.is_poor())
     }
 
-    /// Give up the connection or the attempt at one; an endpoint that was never tried stays chosen.
+    /// Returns up the connection or the attempt at one; an endpoint that was never tried stays chosen.
     pub(super) fn reconnect(&self) {
         if self.state.borrow().is_tried {
             self.advance();
         }
     }
 
-    /// Each endpoint's name, and whether it is the one in use: connected, or being tried.
+    /// Returns each endpoint's name, and whether it is the one in use: connected, or being tried.
     pub(super) fn standing(&self) -> Vec<(String, Option<bool>)> {
         let state = self.state.borrow();
         let is_connected = state.connection.as_ref().is_some_and(|connection| connection.is_usable());

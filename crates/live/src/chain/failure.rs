@@ -50,7 +50,7 @@ impl Failure {
             Error::InvalidSubscriptionId => Self::malformed("no usable subscription id"),
             Error::InvalidRequestId(_) => Self::malformed("an answer to no request of ours"),
             Error::RestartNeeded(cause) => match Self::of(cause, presentable) {
-                // The connection is gone for this, so it is no mere malformed answer.
+                // The connection is gone for this, so it is not a mere malformed answer.
                 Self::Malformed(why) => Self::Broken(why),
                 failure => failure,
             },
@@ -79,7 +79,7 @@ impl Failure {
         }
     }
 
-    /// The same, with the endpoint's name.
+    /// Returns the same, with the endpoint's name.
     pub(super) fn at(self, endpoint: &str) -> Self {
         match self {
             Self::RateLimited => Self::RateLimited,
@@ -90,7 +90,7 @@ impl Failure {
         }
     }
 
-    /// The same, with how the endpoint is reached.
+    /// Returns the same, with how the endpoint is reached.
     pub(super) fn along(self, route: &str) -> Self {
         match self {
             Self::Broken(why) => Self::Broken(why + route),
@@ -100,7 +100,7 @@ impl Failure {
 
     /// Of a commitment that was not sent, so that it is certainly not made.
     pub(super) fn before_sending(self) -> CommitError {
-        CommitError::Refused(format!("it was not sent, since {}; it is tried again", ChainError::from(self)))
+        CommitError::Refused(format!("it was not sent, since {}; it is retried", ChainError::from(self)))
     }
 
     /// Of a commitment that was sent.
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn rate_limits_are_recognised() {
+    fn rate_limits_are_recognized() {
         for code in [-32004, -32005, 429] {
             let error = Error::Call(ErrorObject::owned(code, "limit", None::<()>));
             assert_eq!(of(error), Failure::RateLimited);

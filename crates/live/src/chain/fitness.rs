@@ -30,7 +30,8 @@ pub enum Fitness {
     Unknown(String),
 }
 
-/// How up to date the endpoint of a connection is; measured again if the last measurement is older than `age_max`.
+/// Returns how up to date the endpoint of a connection is; measured again if the last measurement is older than
+/// `age_max`.
 pub(super) async fn fitness(connection: &Connection, age_max: Duration) -> Fitness {
     if let Some((_, fitness)) = connection.fitness().borrow().as_ref().filter(|(at, _)| at.elapsed() < age_max) {
         return fitness.clone();
@@ -50,7 +51,7 @@ async fn measured(connection: &Connection) -> Fitness {
     judged(health, time, connection.patience().fresh_ms, unix_ms())
 }
 
-/// An endpoint that does not serve `system_health` is judged by the age of its newest block alone.
+/// Returns an endpoint that does not serve `system_health` is judged by the age of its newest block alone.
 fn judged(health: Result<Value, Failure>, time: Result<Option<u64>, Failure>, fresh_ms: u64, now_ms: u64) -> Fitness {
     if health.is_ok_and(|health| health.get("isSyncing") == Some(&Value::Bool(true))) {
         return Fitness::Behind("it is still syncing".to_owned());

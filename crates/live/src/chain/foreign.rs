@@ -9,7 +9,7 @@ use super::storage::{committed_bytes, time_of, uid_of, weights_of};
 
 const NETUID: u16 = 81;
 
-/// Read an answer as everything that may be asked for, storage and a description of a runtime among it.
+/// Reads an answer as everything that may be asked for, storage and a description of a runtime among it.
 ///
 /// Gives how many readings it fits.
 pub fn read_as_everything(answer: &Value) -> usize {
@@ -34,7 +34,7 @@ pub fn read_as_everything(answer: &Value) -> usize {
     .count()
 }
 
-/// Read the events of a block by the description of a runtime that is known to be good.
+/// Reads the events of a block by the description of a runtime that is known to be good.
 pub fn read_events(metadata: &[u8], events: &[u8]) -> bool {
     let runtime = Runtime::new([0; 32], (1, 1), metadata);
     runtime.is_ok_and(|runtime| outcome(&runtime, events.to_vec(), 0, NETUID).is_ok())

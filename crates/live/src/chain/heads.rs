@@ -38,7 +38,7 @@ impl HeadSource {
     }
 }
 
-/// The number of the best head once it exceeds `after`, or is so far below that `after` may never have existed.
+/// Returns the number of the best head once it exceeds `after`, or is so far below that `after` may never have existed.
 pub(super) async fn next_number(connection: &Connection, after: u64) -> Result<u64, Failure> {
     let source = connection.heads().get_or_try_init(|| HeadSource::of(connection)).await?;
     match source {

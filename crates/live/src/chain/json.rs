@@ -19,14 +19,14 @@ impl<'de> Deserialize<'de> for Answer {
     }
 }
 
-/// A hash, or none for `null`.
+/// Returns a hash, or none for `null`.
 pub(super) fn hash_of(answer: &Value) -> Result<Option<[u8; 32]>, Failure> {
     let Some(bytes) = bytes_of(answer)? else { return Ok(None) };
     let length = bytes.len();
     bytes.try_into().map(Some).map_err(|_| Failure::malformed(format!("a hash of {length} bytes")))
 }
 
-/// Bytes as `0x` and hex digits, or none for `null`.
+/// Returns bytes as `0x` and hex digits, or none for `null`.
 pub(super) fn bytes_of(answer: &Value) -> Result<Option<Vec<u8>>, Failure> {
     match answer {
         Value::Null => Ok(None),
@@ -38,13 +38,13 @@ pub(super) fn bytes_of(answer: &Value) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
-/// A list of bytes.
+/// Returns a list of bytes.
 pub(super) fn list_of_bytes(answer: &Value) -> Result<Vec<Vec<u8>>, Failure> {
     let list = answer.as_array().ok_or_else(|| unexpected("a list", answer))?;
     Ok(list.iter().map(bytes_of).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-/// The number of a block, from its header. Nodes count blocks in 32 bits.
+/// Returns the number of a block, from its header. Nodes count blocks in 32 bits.
 pub(super) fn number_of(header: &Value) -> Result<u64, Failure> {
     let text = header.get("number").and_then(Value::as_str).ok_or_else(|| unexpected("a header", header))?;
     let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
@@ -52,7 +52,7 @@ pub(super) fn number_of(header: &Value) -> Result<u64, Failure> {
     number.map(u64::from).ok_or_else(|| Failure::malformed("a header without a block number of 32 bits"))
 }
 
-/// A runtime's spec version and transaction version.
+/// Returns a runtime's spec version and transaction version.
 pub(super) fn versions_of(version: &Value) -> Result<(u32, u32), Failure> {
     let field = |name: &str| {
         let number = version.get(name).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
@@ -61,12 +61,12 @@ pub(super) fn versions_of(version: &Value) -> Result<(u32, u32), Failure> {
     Ok((field("specVersion")?, field("transactionVersion")?))
 }
 
-/// A count of extrinsics.
+/// Returns a count of extrinsics.
 pub(super) fn nonce_of(answer: &Value) -> Result<u64, Failure> {
     answer.as_u64().ok_or_else(|| unexpected("a nonce", answer))
 }
 
-/// The extrinsics of a signed block, in hex as the node writes them.
+/// Returns the extrinsics of a signed block, in hex as the node writes them.
 pub(super) fn extrinsics_of(signed_block: &Value) -> Result<Vec<&str>, Failure> {
     let list = signed_block.pointer("/block/extrinsics").and_then(Value::as_array);
     let texts = list.and_then(|list| list.iter().map(Value::as_str).collect());

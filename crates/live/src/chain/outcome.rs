@@ -9,13 +9,13 @@ use super::runtime::Runtime;
 
 /// Codes by which the transaction pool refuses, with what follows.
 const POOL_REFUSALS: [(i32, &str); 4] = [
-    (1010, "the transaction is invalid; it is made anew"),
-    (1012, "the transaction is banned for a while after an earlier refusal; it is tried again"),
+    (1010, "the transaction is invalid; it is made again"),
+    (1012, "the transaction is banned for a while after an earlier refusal; it is retried"),
     (1013, "the same transaction is in the pool already; its result is read later"),
     (1014, "another transaction of this hotkey waits in the pool; run one miner per hotkey"),
 ];
 
-/// A submission that the node answered with an error.
+/// Returns a submission that the node answered with an error.
 pub(super) fn submission_error(failure: Failure) -> CommitError {
     match failure {
         Failure::Answered { code, text } => {
@@ -60,8 +60,8 @@ fn refusal(error: &DispatchError, netuid: u16) -> String {
         ("Commitments", "AccountNotAllowedCommit") => {
             return format!("{name}: the hotkey is not registered on subnet {netuid}; register it");
         }
-        ("Commitments", "SpaceLimitExceeded") => "this epoch's space for commitments is used up; it is tried again",
-        ("Commitments", "UnexpectedUnreserveLeftover") => "a deposit could not be returned; it is tried again",
+        ("Commitments", "SpaceLimitExceeded") => "this epoch's space for commitments is used up; it is retried",
+        ("Commitments", "UnexpectedUnreserveLeftover") => "a deposit could not be returned; it is retried",
         _ => return format!("{pallet}.{name}"),
     };
     format!("{name}: {meaning}")

@@ -27,7 +27,7 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    /// The runtime with this description, SCALE as nodes send it.
+    /// Returns the runtime with this description, SCALE as nodes send it.
     pub(super) fn new(
         genesis: [u8; 32],
         (spec_version, transaction_version): (u32, u32),
@@ -43,7 +43,7 @@ impl Runtime {
         Ok(Self { genesis, spec_version, transaction_version, metadata: metadata.arc() })
     }
 
-    /// The runtime as of `block`: `known`, unless it was upgraded since.
+    /// Returns the runtime as of `block`: `known`, unless it was upgraded since.
     pub(super) async fn at(connection: &Connection, block: &str, known: Option<Rc<Self>>) -> Result<Rc<Self>, Failure> {
         let version = connection.call("state_getRuntimeVersion", vec![block.into()]).await?;
         let versions = versions_of(&version).map_err(|failure| connection.named(failure))?;
@@ -62,7 +62,7 @@ impl Runtime {
         self.metadata.clone()
     }
 
-    /// What makes and reads data of a block with this number.
+    /// Returns what makes and reads data of a block with this number.
     pub(super) fn at_number(&self, number: u64) -> Result<OfflineClientAtBlock<SubstrateConfig>, Failure> {
         let versions = SpecVersionForRange {
             block_range: 0..u64::MAX,

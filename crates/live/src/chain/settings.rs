@@ -1,4 +1,4 @@
-//! Which network is meant, and how patiently its endpoints are treated.
+//! Which network is intended, and how patiently its endpoints are treated.
 
 use grail_protocol::PROTOCOL;
 
@@ -24,7 +24,7 @@ pub struct ChainSettings {
 }
 
 impl ChainSettings {
-    /// A network that nothing is known of but its endpoints.
+    /// Creates a network that nothing is known of but its endpoints.
     pub fn custom(endpoints: impl IntoIterator<Item = impl Into<String>>, netuid: u16) -> Self {
         let endpoints = endpoints.into_iter().map(Into::into).collect();
         Self { endpoints, genesis: None, netuid, block_ms: PROTOCOL.block_ms, patience: ChainPatience::default() }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::endpoint::Endpoint;
+use super::endpoint::ChainEndpoint;
 use super::failure::Failure;
 use super::tunnel;
 use grail_http::innermost;
@@ -26,8 +26,10 @@ const ANSWER_BYTES_MAX: u32 = 16 * 1024 * 1024;
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Connect, encrypt if the scheme asks for it, and shake hands.
-pub(super) async fn open(endpoint: &Endpoint) -> Result<(impl TransportSenderT, impl TransportReceiverT), Failure> {
+/// Connects, encrypt if the scheme asks for it, and shake hands.
+pub(super) async fn open(
+    endpoint: &ChainEndpoint,
+) -> Result<(impl TransportSenderT, impl TransportReceiverT), Failure> {
     let presentable = |text: &str| endpoint.presentable(text);
     let broken = |error: &(dyn std::error::Error + 'static)| {
         Failure::Broken(presentable(&format!("{}{}", innermost(error), endpoint.route())))
@@ -51,21 +53,21 @@ pub(super) async fn open(endpoint: &Endpoint) -> Result<(impl TransportSenderT, 
     Ok((sender, receiver))
 }
 
-/// A TCP connection without delay.
+/// Returns a TCP connection without delay.
 pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let tcp = TcpStream::connect((bare(host), port)).await?;
     tcp.set_nodelay(true)?;
     Ok(tcp)
 }
 
-/// A stream on which whoever has the host's certificate reads and writes.
+/// Returns a stream on which anyone who has the host's certificate reads and writes.
 pub(super) async fn encrypted<S: Stream>(host: &str, stream: S) -> io::Result<TlsStream<S>> {
     let server = ServerName::try_from(bare(host).to_owned()).map_err(io::Error::other)?;
     let connector = TlsConnector::from(Arc::new(tls_config().map_err(io::Error::other)?));
     connector.connect(server, stream).await
 }
 
-/// An IPv6 address stands in brackets in a URL only.
+/// An IPv6 address is in brackets in a URL only.
 fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
@@ -76,7 +78,7 @@ fn tls_config() -> Result<ClientConfig, rustls::Error> {
     Ok(builder.with_platform_verifier()?.with_no_client_auth())
 }
 
-/// The same address for a handshake inside a stream that is encrypted already.
+/// Returns the same address for a handshake inside a stream that is encrypted already.
 fn plain(url: &Url) -> Url {
     let mut plain = url.clone();
     plain.set_scheme("ws").expect("ws may replace wss");

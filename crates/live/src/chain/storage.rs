@@ -26,7 +26,7 @@ pub(super) fn commitment_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
     [&entry("Commitments", "CommitmentOf")[..], &netuid.to_le_bytes(), &hashed].concat()
 }
 
-/// SubtensorModule.Weights of a subnet: the keys of its validators, whose uids are the last two bytes, begin so.
+/// SubtensorModule.Weights of a subnet: the keys of its validators, whose uids are the last two bytes, start so.
 pub(super) fn weights_prefix(netuid: u16) -> Vec<u8> {
     [&entry("SubtensorModule", "Weights")[..], &netuid.to_le_bytes()].concat()
 }
@@ -48,24 +48,24 @@ fn entry(pallet: &str, name: &str) -> [u8; 32] {
     key
 }
 
-/// A uid as it is stored.
+/// Returns a uid as it is stored.
 pub(super) fn uid_of(stored: &[u8]) -> Result<u16, Failure> {
     let bytes = stored.try_into().map_err(|_| Failure::malformed(format!("a uid of {} bytes", stored.len())))?;
     Ok(u16::from_le_bytes(bytes))
 }
 
-/// A time as it is stored, in milliseconds since 1970.
+/// Returns a time as it is stored, in milliseconds since 1970.
 pub(super) fn time_of(stored: &[u8]) -> Result<u64, Failure> {
     let bytes = stored.try_into().map_err(|_| Failure::malformed(format!("a time of {} bytes", stored.len())))?;
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Weights by uid, as they are stored.
+/// Returns weights by uid, as they are stored.
 pub(super) fn weights_of(mut stored: &[u8]) -> Result<Vec<(u16, u16)>, Failure> {
     Vec::decode(&mut stored).map_err(|_| Failure::malformed("weights that are cut short"))
 }
 
-/// The bytes of a stored commitment's first field: deposit, block, count of fields, fields.
+/// Returns the bytes of a stored commitment's first field: deposit, block, count of fields, fields.
 ///
 /// None where there is no field, or one that holds no bytes.
 pub(super) fn committed_bytes(mut stored: &[u8]) -> Result<Option<Vec<u8>>, Failure> {

@@ -25,7 +25,7 @@ pub(super) struct Submission<'a> {
 }
 
 impl Submission<'_> {
-    /// Send, wait for a block, and read its events.
+    /// Sends, wait for a block, and reads its events.
     pub(super) async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {
         if credentials.len() > CREDENTIALS_BYTES_MAX {
             let refused = format!("{} bytes do not fit, {CREDENTIALS_BYTES_MAX} do", credentials.len());
@@ -54,7 +54,7 @@ impl Submission<'_> {
         Ok((runtime, format!("0x{}", hex::encode(extrinsic))))
     }
 
-    /// The best block, and its hash in hex.
+    /// Returns the best block, and its hash in hex.
     async fn anchor(&self) -> Result<(Anchor, String), Failure> {
         let answer = self.connection.call("chain_getBlockHash", Vec::new()).await?;
         let hash = self.read(hash_of(&answer).and_then(|hash| hash.ok_or_else(|| unexpected("a hash", &answer))))?;
@@ -64,7 +64,7 @@ impl Submission<'_> {
         Ok((Anchor { number, hash }, block))
     }
 
-    /// The hash of the block that includes it.
+    /// Returns the hash of the block that includes it.
     async fn included(&self, mut updates: Subscription<Answer>) -> Result<String, CommitError> {
         while let Some(update) = updates.next().await {
             let Ok(Answer(update)) = update else {
@@ -74,7 +74,7 @@ impl Submission<'_> {
                 Update::InBlock(block) => return Ok(block),
                 Update::Waiting => {}
                 Update::Invalid => {
-                    return Err(CommitError::Refused("the transaction became invalid; it is made anew".to_owned()));
+                    return Err(CommitError::Refused("the transaction became invalid; it is made again".to_owned()));
                 }
                 Update::Gone(how) => return Err(CommitError::Unknown(format!("the transaction is {how}"))),
             }
@@ -82,7 +82,7 @@ impl Submission<'_> {
         Err(CommitError::Unknown("the connection broke before the transaction was in a block".to_owned()))
     }
 
-    /// The extrinsic's place in its block, and the block's events.
+    /// Returns the extrinsic's place in its block, and the block's events.
     async fn executed(&self, block: &str, extrinsic: &str) -> Result<(u32, Vec<u8>), Failure> {
         let signed_block = self.connection.call("chain_getBlock", vec![block.into()]).await?;
         let extrinsics = self.read(extrinsics_of(&signed_block))?;

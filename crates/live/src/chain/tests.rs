@@ -202,7 +202,7 @@ fn every_shape_of_commitment_is_read() {
     assert_eq!(storage::uid_of(&[1, 2]), Ok(0x0201));
 }
 
-/// Any JSON, with what is expected among it.
+/// Returns any JSON, with what is expected among it.
 fn any_json() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         Just(Json::Null),

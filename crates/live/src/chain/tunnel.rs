@@ -14,7 +14,7 @@ use tower_service::Service;
 use super::socket::{Stream, connect, encrypted};
 use grail_http::proxy::Proxy;
 
-/// A stream to `host` and `port` through a proxy, which resolves the name.
+/// Returns a stream to `host` and `port` through a proxy, which resolves the name.
 pub(super) async fn through(
     proxy: &Proxy,
     host: &str,
@@ -49,7 +49,7 @@ pub(super) async fn through(
     Ok(stream.into_inner())
 }
 
-/// Hands the one connection that there is to whoever shakes hands over it.
+/// Hands the one connection that there is to anyone who shakes hands over it.
 struct Connected(Option<Box<dyn Stream>>);
 
 impl Service<Uri> for Connected {

@@ -27,7 +27,7 @@ pub(super) enum Verdict {
     Undecided(ChainError),
 }
 
-/// Whoever is asked besides the endpoint in use.
+/// Anyone who is asked besides the endpoint in use.
 #[derive(Debug)]
 pub(super) struct Witness {
     failover: Failover,
@@ -38,7 +38,7 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    /// The endpoints of `failover` but for the one that it uses; none where it has no other.
+    /// Returns the endpoints of `failover` but for the one that it uses; none where it has no other.
     pub(super) fn beside(failover: &Failover) -> Option<Self> {
         let patience = *failover.patience();
         Some(Self {
@@ -49,7 +49,7 @@ impl Witness {
         })
     }
 
-    /// Whether the hash of a block may be believed that `first` gave.
+    /// Returns whether the hash of a block may be believed that `first` gave.
     ///
     /// A witness that says nothing in time, or does not know a young block yet, contradicts nobody. A block that
     /// `is_established` is one that other answers have shown to exist.
@@ -73,7 +73,7 @@ impl Witness {
         }
     }
 
-    /// What another endpoint says that is not behind; none if there is no answer in time.
+    /// Returns what another endpoint says that is not behind; none if there is no answer in time.
     pub(super) async fn on_entry<T>(
         &self,
         first: &Connection,
@@ -104,8 +104,8 @@ impl Witness {
         answer
     }
 
-    /// Two hashes of one block: an endpoint that knows the other one's block, while the other does not know its own, is
-    /// refuted. Who lies must lie about everything for this to be undecided, and then a third endpoint decides.
+    /// Returns two hashes of one block: an endpoint that knows the other one's block, while the other does not know its
+    /// own, is refuted. Who lies must lie about everything for this to be undecided, and then a third endpoint decides.
     async fn examine(&self, first: &Connection, second: &Connection, block: u32, a: [u8; 32], b: [u8; 32]) -> Verdict {
         let said = |connection: &Connection, hash| format!("{} says 0x{}", connection.name(), hex::encode(hash));
         let contradiction =
@@ -124,7 +124,7 @@ impl Witness {
         }
     }
 
-    /// The hash that a third endpoint gives, if there is one.
+    /// Returns the hash that a third endpoint gives, if there is one.
     async fn third_hash(
         &self,
         first: &Connection,
@@ -140,7 +140,8 @@ impl Witness {
         hash.filter(|_| !third.is_to_the_same(second))
     }
 
-    /// A block that the witness does not have: it may lag a little, or be behind; otherwise the block does not exist.
+    /// Returns a block that the witness does not have: it may lag a little, or be behind; otherwise the block does not
+    /// exist.
     async fn beyond(&self, first: &Connection, second: &Connection, block: u32) -> Verdict {
         let header = timeout(self.patience, second.call("chain_getHeader", Vec::new())).await;
         let Some(number) = header.ok().and_then(Result::ok).and_then(|header| number_of(&header).ok()) else {
@@ -155,7 +156,7 @@ impl Witness {
         )))
     }
 
-    /// Whether the witness is behind; another one is asked the next time.
+    /// Returns whether the witness is behind; another one is asked the next time.
     async fn is_behind(&self, second: &Connection) -> bool {
         let is_behind = matches!(fitness(second, VERDICT).await, Fitness::Behind(_));
         if is_behind && self.failover.count() > 2 {
@@ -174,13 +175,13 @@ impl Witness {
     }
 }
 
-/// The hash of a block as this node has it.
+/// Returns the hash of a block as this node has it.
 pub(super) async fn hash_at(connection: &Connection, block: u32) -> Result<Option<[u8; 32]>, Failure> {
     let answer = connection.call("chain_getBlockHash", vec![block.into()]).await?;
     hash_of(&answer).map_err(|failure| connection.named(failure))
 }
 
-/// Whether a node has a block of this number and hash; none if it does not say.
+/// Returns whether a node has a block of this number and hash; none if it does not say.
 async fn knows(connection: &Connection, block: u32, hash: [u8; 32]) -> Option<bool> {
     let hash = format!("0x{}", hex::encode(hash));
     let header = connection.call("chain_getHeader", vec![hash.into()]).await.ok()?;

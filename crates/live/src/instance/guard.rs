@@ -39,7 +39,7 @@ pub enum GuardError {
     /// Another installation renewed it a short while ago.
     #[error(
         "another installation (instance {instance}) mined with this hotkey {seconds} s ago; stop that one, or, if it is \
-         gone for good, start this one with --take-over"
+         gone permanently, start this one with --take-over"
     )]
     Taken {
         /// Its name.
@@ -48,7 +48,7 @@ pub enum GuardError {
         seconds: u64,
     },
     /// Nobody can tell: the bucket does not answer.
-    #[error("whether another machine mines with this hotkey is not known: {0}")]
+    #[error("cannot find out whether another machine mines with this hotkey: {0}")]
     Unknown(#[from] BucketError),
 }
 
@@ -59,7 +59,7 @@ struct Holder {
 }
 
 impl BucketGuard {
-    /// The guard of the hotkey with this address.
+    /// Returns the guard of the hotkey with this address.
     pub fn new(
         bucket: Rc<dyn Bucket>,
         clock: Rc<dyn Clock>,
@@ -70,7 +70,7 @@ impl BucketGuard {
         Self { bucket, clock, key: format!("grail/instances/{address}.json"), instance, block_ms }
     }
 
-    /// Take the guard, unless another installation holds it; `take_over` takes it even so.
+    /// Takes the guard, unless another installation holds it; `take_over` takes it even so.
     ///
     /// # Errors
     /// [`GuardError`]; after [`GuardError::Unknown`] the guard may be taken later, by [`Self::keep`].
@@ -87,13 +87,13 @@ impl BucketGuard {
         };
         match self.write(&condition).await {
             Ok(_) => Ok(()),
-            // Somebody was faster; what stands there now tells whether that was us.
+            // Somebody was faster; what is there now tells whether that was us.
             Err(BucketError::ConditionFailed | BucketError::Unknown(_)) => self.look().await,
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Renew the guard until another installation has taken it over. Trouble with the bucket is waited out.
+    /// Renews the guard until another installation has taken it over. Trouble with the bucket is waited out.
     pub async fn keep(&self) -> Lost {
         loop {
             let at_ms = self.clock.now().monotonic_ms + RENEWAL_BLOCKS * self.block_ms;
@@ -104,7 +104,7 @@ impl BucketGuard {
         }
     }
 
-    /// Let go of the guard, so that another machine may begin at once.
+    /// Let go of the guard, so that another machine may start at once.
     pub async fn release(&self) {
         let Ok(Some((bytes, _))) = self.bucket.get(&self.key).await else { return };
         if self.other(&bytes).is_none() {
@@ -130,7 +130,7 @@ impl BucketGuard {
         self.bucket.put(&self.key, &bytes, condition, WRITE_MS).await
     }
 
-    /// The other installation that these bytes name, unless it is gone. Content that is no guard has no owner, and neither
+    /// The other installation that these bytes name, unless it is gone. Content that is not a guard has no owner, and neither
     /// has one whose name no installation can have.
     fn other(&self, bytes: &[u8]) -> Option<Holder> {
         let holder: Holder = serde_json::from_slice(bytes).ok()?;

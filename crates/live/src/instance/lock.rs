@@ -44,8 +44,8 @@ pub enum HotkeyLockError {
 }
 
 impl HotkeyLock {
-    /// Take the lock on a hotkey's file, at once or not at all. A pipe has no lock: opened again, it would take a key from
-    /// whoever reads it next. The journal's lock and the guard in the bucket remain.
+    /// Takes the lock on a hotkey's file, at once or not at all. A pipe has no lock: opened again, it would take a key
+    /// from anyone who reads it next. The journal's lock and the guard in the bucket remain.
     ///
     /// # Errors
     /// [`HotkeyLockError::Taken`] if another process has it, and what the operating system refuses.
@@ -64,10 +64,10 @@ impl HotkeyLock {
 }
 
 impl InstanceId {
-    /// The name kept in this data folder, or a new one.
+    /// Returns the name kept in this data folder, or a new one.
     ///
     /// # Errors
-    /// [`FolderError`] where the folder is not its owner's alone, or cannot be read or written.
+    /// [`FolderError`] if the folder is not its owner's alone, or cannot be read or written.
     pub fn of(data_folder: &Path) -> Result<Self, FolderError> {
         folder::claim(data_folder)?;
         let path = data_folder.join("instance-id");
@@ -94,7 +94,7 @@ impl fmt::Display for InstanceId {
     }
 }
 
-/// Whether a text is the name of an installation.
+/// Returns whether a text is the name of an installation.
 pub(super) fn is_id(text: &str) -> bool {
     text.len() == 2 * INSTANCE_BYTES && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

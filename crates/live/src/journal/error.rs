@@ -13,7 +13,7 @@ pub(super) const READING: &str = "reading";
 #[derive(Debug, thiserror::Error)]
 pub enum JournalFileError {
     /// Another process writes this journal.
-    #[error("{} is in use by {holder}; stop it first, as one hotkey is mined by one process", .path.display())]
+    #[error("{} is in use by {holder}; stop it first, because only one process may mine with a hotkey", .path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum JournalFileError {
         path: PathBuf,
     },
     /// The operating system refused.
-    #[error("{doing} {} failed ({source}); see to the disk and to the folder's permissions, then start again", .path.display())]
+    #[error("{doing} {} failed ({source}); check the disk and the folder's permissions, then restart", .path.display())]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -41,7 +41,7 @@ pub enum JournalFileError {
     },
     /// The file is not what was written once.
     #[error(
-        "{} cannot be trusted: {damage}; the miner's next start moves it aside and begins anew, which loses the groups of \
+        "{} cannot be trusted: {damage}; the miner's next start moves it aside and starts again, which loses the groups of \
          the window in it",
         .path.display()
     )]
@@ -53,7 +53,7 @@ pub enum JournalFileError {
     },
     /// A record is whole, but not one of ours.
     #[error(
-        "record {number} of {} cannot be read ({source}); the miner's next start moves the file aside and begins anew",
+        "record {number} of {} cannot be read ({source}); the miner's next start moves the file away and starts a new one",
         .path.display()
     )]
     Unreadable {
@@ -65,7 +65,7 @@ pub enum JournalFileError {
         source: postcard::Error,
     },
     /// It is longer, or takes more memory, than a window's records.
-    #[error("{} is no journal of a window: {why}; the miner's next start moves it aside and begins anew", .path.display())]
+    #[error("{} is not the journal of a window: {why}; the miner's next start moves it away and starts a new one", .path.display())]
     TooLong {
         /// The journal.
         path: PathBuf,
@@ -93,7 +93,7 @@ pub enum JournalFileError {
 }
 
 impl JournalFileError {
-    /// What is wrong with the file's content, if that is what is wrong.
+    /// Returns what is wrong with the file's content, if that is what is wrong.
     pub(super) fn damage(&self) -> Option<String> {
         match self {
             Self::Damaged { damage, .. } => Some(damage.to_string()),

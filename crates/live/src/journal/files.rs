@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::{JournalFileError, READING};
-use super::look::FILE_BYTES_MAX;
+use super::read::FILE_BYTES_MAX;
 use grail_folder as folder;
 
 /// A file as the journal writes it.
 pub(super) trait Appending: Send {
-    /// Write all of these bytes at the end.
+    /// Writes all of these bytes at the end.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Return once everything written is on the disk.
+    /// Returns once everything written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -37,16 +37,16 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The files of this name; makes the folder, for its owner alone.
+    /// Returns the files of this name; makes the folder, for its owner alone.
     ///
     /// # Errors
-    /// [`JournalFileError::Folder`] where the folder cannot be made, or is not its owner's alone.
+    /// [`JournalFileError::Folder`] if the folder cannot be made, or is not its owner's alone.
     pub(super) fn new(folder: &Path, name: &str) -> Result<Self, JournalFileError> {
         folder::claim(folder)?;
         Ok(Self { folder: folder.to_owned(), name: name.to_owned() })
     }
 
-    /// The files of this name that are there, oldest first; nothing is made.
+    /// Returns the files of this name that are there, oldest first; nothing is made.
     pub(super) fn all(folder: &Path, name: &str) -> Vec<PathBuf> {
         let files = Self { folder: folder.to_owned(), name: name.to_owned() };
         let mut all: Vec<PathBuf> = (1..).map(|age| files.old(age)).take_while(|path| folder::is_there(path)).collect();
@@ -67,7 +67,7 @@ impl Files {
         self.folder.join(format!("{}.journal.{age}", self.name))
     }
 
-    /// The current file's first `bytes`, or all of it.
+    /// Returns the current file's first `bytes`, or all of it.
     pub(super) fn read(&self, bytes: Option<u64>) -> Result<Vec<u8>, JournalFileError> {
         let path = self.current();
         let mut content = match folder::read_at_most(&path, FILE_BYTES_MAX) {
@@ -81,7 +81,7 @@ impl Files {
         Ok(content)
     }
 
-    /// Open the current file to append, after cutting it to `bytes`.
+    /// Opens the current file to append, after cutting it to `bytes`.
     pub(super) fn open_cut(&self, bytes: u64) -> Result<File, JournalFileError> {
         let path = self.current();
         let failed = |source| JournalFileError::io("opening", &path, source);
@@ -94,7 +94,8 @@ impl Files {
         Ok(file)
     }
 
-    /// Write `content` into a new file that becomes the current one, at once or not at all; up to `keep` older ones stay.
+    /// Writes `content` into a new file that becomes the current one, at once or not at all; up to `keep` older ones
+    /// stay.
     pub(super) fn replace(
         &self,
         content: &[&[u8]],
@@ -130,7 +131,7 @@ impl Files {
         })
     }
 
-    /// Move the current file out of the way, and give its new place; what was moved there before is replaced.
+    /// Moves the current file out of the way, and returns its new place; what was moved there before is replaced.
     pub(super) fn set_aside(&self) -> Result<PathBuf, JournalFileError> {
         let (path, aside) = (self.current(), self.folder.join(format!("{}.journal.damaged", self.name)));
         let moved = fs::rename(&path, &aside).and_then(|()| self.sync_folder());

@@ -22,7 +22,7 @@ impl Drop for Lock {
 }
 
 impl Lock {
-    /// Take the lock at once or not at all.
+    /// Takes the lock at once or not at all.
     ///
     /// # Errors
     /// [`JournalFileError::Locked`] if someone has it, and what the operating system refuses.

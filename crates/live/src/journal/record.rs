@@ -19,7 +19,7 @@ enum Stored<'a> {
     WindowClosed { window_start: u64 },
 }
 
-/// A record's bytes.
+/// Returns a record's bytes.
 ///
 /// # Errors
 /// [`postcard::Error`], which plain data does not give.
@@ -50,10 +50,10 @@ pub fn encode(record: &JournalRecord) -> Result<Vec<u8>, postcard::Error> {
     })
 }
 
-/// The record that these bytes are; what it takes is taken out of the budget.
+/// Returns the record that these bytes are; what it takes is taken out of the budget.
 ///
 /// # Errors
-/// [`postcard::Error`] where they are none, or more than one, or take more than is left.
+/// [`postcard::Error`] if they are none, or more than one, or take more than is left.
 pub fn decode(bytes: &[u8], budget: &Budget) -> Result<JournalRecord, postcard::Error> {
     let mut deserializer = postcard::Deserializer::from_bytes(bytes);
     let stored = budget.decode(&mut deserializer)?;

@@ -81,7 +81,7 @@ fn failing_at(fails_at: usize, kind: io::ErrorKind, halfway: bool) -> (Arc<Plan>
     (plan, Box::new(move |file| Box::new(Failing { file, plan: mine.clone(), failed: false })))
 }
 
-/// The journal with the failure planted, and how many appends it acknowledged; nothing if it did not even open.
+/// Returns the journal with the failure planted, and how many appends it acknowledged; nothing if it did not even open.
 fn append_all(folder: &Path, wrap: Wrap) -> Option<(FileJournal, Vec<JournalRecord>, Vec<JournalError>)> {
     let journal = FileJournal::open_through(folder, HOTKEY, JournalOptions::default(), wrap).ok()?;
     let (mut durable, mut errors) = (Vec::new(), Vec::new());
@@ -89,7 +89,7 @@ fn append_all(folder: &Path, wrap: Wrap) -> Option<(FileJournal, Vec<JournalReco
         match block_on(journal.append(&record)) {
             Ok(()) => {
                 assert!(errors.is_empty(), "an append succeeded after a failure");
-                // The record of another window begins a new file.
+                // The record of another window starts a new file.
                 if matches!((&record, durable.first()), (JournalRecord::Window(new), Some(JournalRecord::Window(old)))
                     if new.window_start != old.window_start)
                 {

@@ -1,4 +1,4 @@
-//! The one writer of a journal: appends, begins a new file per window, and stops at the first failure.
+//! The one writer of a journal: appends, starts a new file per window, and stops at the first failure.
 
 use grail_miner::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
 use grail_miner::ports::JournalRecord;
@@ -6,7 +6,7 @@ use grail_miner::ports::JournalRecord;
 use super::error::JournalFileError;
 use super::files::{Appending, Files, Wrap};
 use super::lock::Lock;
-use super::look::records_in;
+use super::read::records_in;
 use super::{JournalOptions, Opened, SetAside};
 
 pub(super) const KIND: FileKind = FileKind { magic: *b"GRAILJNL", version: 1 };
@@ -26,8 +26,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Lock the journal, cut its torn tail off, and make ready to append. A damaged journal is moved aside: one window is at
-    /// stake, which is worth less than the windows that pass until somebody looks at it.
+    /// Locks the journal, cut its torn tail off, and makes ready to append. A damaged journal is moved aside: one
+    /// window is at stake, which is worth less than the windows that pass until somebody looks at it.
     ///
     /// # Errors
     /// [`JournalFileError`] if it is in use, or cannot be read or written.
@@ -64,7 +64,7 @@ impl Writer {
         Ok((writer, Opened { records: payloads.len(), torn_bytes: torn_bytes as u64 }, set_aside))
     }
 
-    /// Append durably; `window` is set if the payload is the record of one.
+    /// Appends durably; `window` is set if the payload is the record of one.
     ///
     /// # Errors
     /// [`JournalFileError`]; after a failed write, every later one is [`JournalFileError::Poisoned`].
@@ -85,7 +85,7 @@ impl Writer {
         written
     }
 
-    /// Every record that is known to be on the disk.
+    /// Returns every record that is known to be on the disk.
     ///
     /// # Errors
     /// [`JournalFileError`] if the file cannot be read, or is damaged by now.
@@ -108,7 +108,7 @@ impl Writer {
     }
 }
 
-/// The window that a record begins.
+/// Returns the window that a record starts.
 pub(super) fn window_of(record: &JournalRecord) -> Option<u64> {
     match record {
         JournalRecord::Window(context) => Some(context.window_start),

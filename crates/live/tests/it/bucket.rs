@@ -9,7 +9,7 @@ use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use grail_protocol::read_credentials::ReadCredentials;
 use sha2::{Digest, Sha256};
 
-/// The server's bucket under these keys.
+/// Returns the server's bucket under these keys.
 fn config(server: &S3Server, write: (&str, &str), read: (&str, &str)) -> BucketConfig {
     let (write, read) = (AccessKey::new(write.0, write.1), AccessKey::new(read.0, read.1));
     BucketConfig::s3(server.url(), BUCKET, "us-east-1", write, read)
@@ -23,7 +23,7 @@ fn bucket(server: &S3Server) -> S3Bucket {
     S3Bucket::new(config(server, WRITE, READ)).unwrap()
 }
 
-/// A bucket that writes everything above 5 MiB in parts.
+/// Returns a bucket that writes everything above 5 MiB in parts.
 fn in_parts(server: &S3Server) -> S3Bucket {
     S3Bucket::new(BucketConfig { part_bytes: 5 * MIB, ..config(server, WRITE, READ) }).unwrap()
 }
@@ -44,13 +44,13 @@ fn the_object_lies_where_validators_look_and_says_what_it_is() {
     let server = S3Server::start();
     block_on(bucket(&server).put(KEY, b"content", &PutCondition::Absent, PUT_MS_MAX)).unwrap();
     assert_eq!(std::fs::read(server.folder.path().join(BUCKET).join(KEY)).unwrap(), b"content");
-    let told: String = told_about_objects(server.folder.path());
-    assert!(told.contains(&hex::encode(Sha256::digest(b"content"))), "{told}");
-    assert!(told.contains("application/gzip"), "{told}");
-    assert!(!told.contains("\"content_encoding\":\""), "{told}");
+    let reported: String = told_about_objects(server.folder.path());
+    assert!(reported.contains(&hex::encode(Sha256::digest(b"content"))), "{reported}");
+    assert!(reported.contains("application/gzip"), "{reported}");
+    assert!(!reported.contains("\"content_encoding\":\""), "{reported}");
 }
 
-/// The address that a validator of a network with this server builds from the bytes that a miner commits.
+/// Returns the address that a validator of a network with this server builds from the bytes that a miner commits.
 fn validators_address(server: &S3Server) -> ReadAddress {
     let committed = format!("{BUCKET:<32}{:<32}{:<64}", READ.0, READ.1);
     let committed = ReadCredentials::parse(committed.as_bytes()).unwrap();

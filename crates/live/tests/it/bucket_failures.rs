@@ -33,8 +33,8 @@ fn refusal(status: &str, code: &str) -> Answer {
     response(status, "Content-Type: application/xml\r\n", error_body(code).as_bytes())
 }
 
-/// What each operation concludes from an answer: put, get, delete. Only a put whose fate is open is tried again, after a
-/// look.
+/// Returns what each operation concludes from an answer: put, get, delete. Only a put whose fate is open is tried
+/// again, after a look.
 fn concluded(answer: Answer) -> [Result<(), BucketError>; 3] {
     let server = Server::always(answer);
     let bucket = bucket(&server.url());
@@ -56,7 +56,7 @@ fn concluded(answer: Answer) -> [Result<(), BucketError>; 3] {
 
 fn assert_no_secret(text: &str) {
     for secret in PLANTED {
-        assert!(!text.contains(secret), "{secret} is told: {text}");
+        assert!(!text.contains(secret), "{secret} is reported: {text}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A put whose first attempt is silent or broke: what is looked at, what is sent again, and when nothing is any more.
+//! A put whose first attempt is silent or broke: what is checked, what is sent again, and when nothing is any more.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// A server with one answer per request, in order; what comes beyond is reset.
+/// Returns a server with one answer per request, in order; what comes beyond is reset.
 fn script(answers: Vec<Answer>) -> Server {
     let answers = std::sync::Mutex::new(answers.into_iter());
     Server::start(move |_| answers.lock().unwrap().next().unwrap_or(Answer::Reset))
@@ -44,7 +44,7 @@ fn missing() -> Answer {
     Answer::Bytes(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n".to_vec())
 }
 
-/// What a look finds: an object of this version and content.
+/// Returns what a look finds: an object of this version and content.
 fn lies_there(tag: &str, content: &[u8]) -> Answer {
     let (length, digest) = (content.len(), hex::encode(Sha256::digest(content)));
     let head = format!("HTTP/1.1 200 OK\r\nETag: {tag}\r\nContent-Length: {length}\r\nx-amz-meta-sha256: {digest}\r\n");
@@ -97,7 +97,7 @@ fn our_own_earlier_attempt_is_no_other_writer() {
     assert_eq!(put(&server, &PutCondition::Absent), Err(BucketError::ConditionFailed));
     let server = script(vec![refused()]);
     assert_eq!(put(&server, &PutCondition::Absent), Err(BucketError::ConditionFailed));
-    assert_eq!(methods(&server), ["PUT"], "nothing of ours can lie there");
+    assert_eq!(methods(&server), ["PUT"], "nothing of ours can be there");
 }
 
 #[test]

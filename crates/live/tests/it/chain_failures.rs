@@ -194,7 +194,7 @@ fn no_answer_makes_the_adapter_panic() {
     });
 }
 
-/// Wait until a node has made this block.
+/// Waits until a node has made this block.
 async fn made(node: &Node, block: u64) {
     while node.state().head() < block {
         tokio::task::yield_now().await;
@@ -210,11 +210,11 @@ async fn two_endpoints_that_contradict_each_other_give_no_hash() {
         let Err(error @ ChainError::Disagreement { .. }) = soon(chain.block_hash(3)).await else {
             panic!("a hash that is not confirmed")
         };
-        let told = error.to_string();
+        let reported = error.to_string();
         for node in [&honest, &lying] {
             let hash =
                 soon(self::chain(&[node.address()]).block_hash(3)).await.expect("it answers").expect("it has it");
-            assert!(told.contains(&format!("{} says {hash}", node.address())), "{told}");
+            assert!(reported.contains(&format!("{} says {hash}", node.address())), "{reported}");
         }
     }
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)), "nothing else is held up");
@@ -253,7 +253,7 @@ async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
     assert_eq!(soon(chain(&[doors[0], &silent]).block_hash(3)).await, alone);
 }
 
-/// Two doors of one node on which our hotkey is registered.
+/// Returns two doors of one node on which our hotkey is registered.
 async fn two_doors(name: &str) -> Node {
     let mut state = State::new(name);
     state.register(NETUID, hotkey().hotkey(), 7);
@@ -300,7 +300,7 @@ async fn a_false_head_is_announced_once_and_its_block_is_nowhere() {
     })
     .await;
     assert_eq!(soon(chain.block_hash(false_head)).await, Ok(None));
-    // Whoever believes it is told the lower head with the next block.
+    // Anyone who believes it is told the lower head with the next block.
     let Head { number } = soon(chain.next_head(false_head)).await.expect("a head");
     assert!((head..head + 10_000).contains(&number), "{number}");
 }
@@ -334,7 +334,7 @@ async fn an_endpoint_that_is_behind_is_left_for_one_that_is_not() {
     let Head { number } = soon(chain.next_head(0)).await.expect("the other is not");
     assert!(number > LAG_BLOCKS_MAX, "{number}");
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
-    // Alone, it is asked all the same; it cannot tell that a uid is missing.
+    // Alone, it is asked anyway; it cannot tell that a uid is missing.
     let alone = self::chain(&[node.address()]);
     assert_eq!(soon(alone.next_head(0)).await, Ok(Head { number: 1 }));
     assert!(matches!(soon(alone.registration()).await, Err(ChainError::Unreachable(_))));
@@ -382,7 +382,7 @@ fn lie(node: &Node, lie: impl Fn(&str, &[Value]) -> Option<Value> + Send + Sync 
     node.doors()[0].set_lie(Some(Arc::new(lie)));
 }
 
-/// Whether a method is asked for the hash of another block than the genesis.
+/// Returns whether a method is asked for the hash of another block than the genesis.
 fn asks_for_hash(method: &str, params: &[Value]) -> bool {
     method == "chain_getBlockHash" && params != [Value::from(0)]
 }
@@ -405,8 +405,8 @@ async fn an_endpoint_that_hides_hashes_or_fails_is_left() {
     let node = two_doors("no hashes").await;
     let hash = node.state().hash(5);
     for answer in [Value::Null, "no hash".into()] {
-        let told = answer.clone();
-        lie(&node, move |method, params| asks_for_hash(method, params).then(|| told.clone()));
+        let reported = answer.clone();
+        lie(&node, move |method, params| asks_for_hash(method, params).then(|| reported.clone()));
         let chain = chain_of(&node);
         assert!(soon(chain.block_hash(5)).await.is_err(), "{answer}");
         assert_eq!(at_last(async || chain.block_hash(5).await).await, hash, "{answer}");

@@ -1,5 +1,5 @@
 //! What a crash may leave of a journal or a tape: files in which up to three writes are lost or torn. Whatever is read of
-//! them is the beginning of what was written, or they are refused; a record is never skipped, altered or made up.
+//! them is the start of what was written, or they are refused; a record is never skipped, altered or made up.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -82,7 +82,7 @@ struct Written<T> {
     readable: Vec<usize>,
 }
 
-/// The journal's files, one for each window, by what each append added to them.
+/// Returns the journal's files, one for each window, by what each append added to them.
 fn journals(settings: &MachineSettings, records: &[JournalRecord]) -> Vec<Written<JournalRecord>> {
     let folder = tempfile::tempdir().unwrap();
     let journal = FileJournal::open(folder.path(), settings.hotkey, JournalOptions::default()).unwrap();
@@ -105,7 +105,7 @@ fn journals(settings: &MachineSettings, records: &[JournalRecord]) -> Vec<Writte
     files
 }
 
-/// A tape of all steps, written frame by frame.
+/// Returns a tape of all steps, written frame by frame.
 fn tape(settings: &MachineSettings, steps: Vec<(Now, Event)>) -> Written<Frame> {
     let state = Frame::State(state_of(&Machine::new(settings.clone(), secrets())));
     let steps = (0..).zip(steps).map(|(number, (now, event))| {
@@ -130,7 +130,7 @@ fn tape(settings: &MachineSettings, steps: Vec<(Now, Event)>) -> Written<Frame> 
 struct Image {
     bytes: Vec<u8>,
     damaged: Vec<usize>,
-    /// Whether a write after the first damaged one begins as it should.
+    /// Whether a write after the first damaged one starts as it should.
     goes_on: bool,
     writes: usize,
 }
@@ -188,7 +188,7 @@ struct Outcomes {
     refused: u64,
 }
 
-/// Read an image; what is found must be what was written before the first damage.
+/// Reads an image; what is found must be what was written before the first damage.
 fn judge<'a, T: PartialEq + std::fmt::Debug, E: std::fmt::Display>(
     name: &str,
     file: &'a Written<T>,
@@ -212,7 +212,7 @@ fn judge<'a, T: PartialEq + std::fmt::Debug, E: std::fmt::Display>(
         }
         Err(error) => {
             let only_the_last = first.is_none_or(|first| first + 1 == writes);
-            // What begins a file is in place before the file has its name.
+            // What starts a file is in place before the file has its name.
             assert!(!only_the_last || first == Some(0), "{name}: a mere torn end is refused: {error}");
             outcomes.refused += 1;
             None
@@ -220,7 +220,7 @@ fn judge<'a, T: PartialEq + std::fmt::Debug, E: std::fmt::Display>(
     }
 }
 
-/// The next process: it goes on with these records, and what it journals must fit to them.
+/// The next process: it continues with these records, and what it journals must fit to them.
 fn restarted(settings: &MachineSettings, records: &[JournalRecord]) {
     let audit = Audit::default();
     records.iter().for_each(|record| audit.note(record));

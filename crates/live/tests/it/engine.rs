@@ -8,7 +8,7 @@ use grail_engine::CpuEngine;
 use grail_live::cuda_engine::CudaWorkers;
 use grail_live::engine::CpuWorker;
 use grail_miner::contract;
-use grail_miner::ports::{Engine, GroupRequest};
+use grail_miner::ports::{Engine, GenerateRequest};
 use grail_protocol::generation::StreamKey;
 use grail_protocol::problem::Problem;
 use grail_protocol::prompt::prompt;
@@ -17,10 +17,10 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-fn request(engine: &dyn Engine) -> GroupRequest {
+fn request(engine: &dyn Engine) -> GenerateRequest {
     let problem = Problem::canonical("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", "0xab", 0);
     let stream = |rollout| StreamKey { seed: 1, window_start: 0, group: 0, rollout, attempt: 0 };
-    GroupRequest {
+    GenerateRequest {
         prompt: engine.tokenizer().encode(&prompt(&problem)),
         streams: (0..4).map(stream).collect(),
         randomness: "ab".to_owned(),
@@ -28,7 +28,7 @@ fn request(engine: &dyn Engine) -> GroupRequest {
     }
 }
 
-/// The toy model on every GPU of this machine; none, with a notice, where there is no GPU.
+/// Returns the toy model on every GPU of this machine; none, with a notice, where there is no GPU.
 fn gpus(deterministic: bool) -> Option<CudaWorkers> {
     let count = device_count();
     if count == 0 {
@@ -36,7 +36,7 @@ fn gpus(deterministic: bool) -> Option<CudaWorkers> {
         return None;
     }
     let settings = |ordinal| {
-        let mut settings = CudaSettings::new("rehearsal", ordinal);
+        let mut settings = CudaSettings::new("toy", ordinal);
         settings.kernel_cache = Some(std::env::temp_dir().join("grail-test-kernels"));
         settings.decode.deterministic = deterministic;
         settings.decode.rollouts_max = 64;
@@ -48,7 +48,7 @@ fn gpus(deterministic: bool) -> Option<CudaWorkers> {
 
 #[test]
 fn the_contract_holds_on_a_cpu() {
-    let worker = CpuWorker::start(CpuEngine::rehearsal().unwrap()).unwrap();
+    let worker = CpuWorker::start(CpuEngine::toy().unwrap()).unwrap();
     block_on(contract::deterministic_engine(&worker, &request(&worker)));
 }
 

@@ -100,7 +100,7 @@ fn records() -> Vec<JournalRecord> {
     ]
 }
 
-/// A folder with a journal of `records`, its content, and the file's length after the header and each record.
+/// Returns a folder with a journal of `records`, its content, and the file's length after the header and each record.
 fn written(records: &[JournalRecord]) -> (tempfile::TempDir, Vec<u8>, Vec<usize>) {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path()).unwrap();
@@ -115,13 +115,13 @@ fn written(records: &[JournalRecord]) -> (tempfile::TempDir, Vec<u8>, Vec<usize>
     (folder, content, ends)
 }
 
-/// Make this the journal's content. Into a new file: some file systems flush a file that is cut and written again.
+/// Makes this the journal's content. Into a new file: some file systems flush a file that is cut and written again.
 fn crashed_with(folder: &Path, content: &[u8]) {
     fs::remove_file(file(folder)).unwrap();
     fs::write(file(folder), content).unwrap();
 }
 
-/// How many records end at or before `length`.
+/// Returns how many records end at or before `length`.
 fn whole(ends: &[usize], length: usize) -> usize {
     ends[1..].iter().filter(|end| **end <= length).count()
 }
@@ -158,7 +158,7 @@ fn a_crash_loses_the_unfinished_record_alone() {
         assert_eq!(loaded, records()[..expected], "cut at {length}");
         let start = if length < ends[0] { 0 } else { ends[expected] };
         assert_eq!(opened, Opened { records: expected, torn_bytes: (length - start) as u64 }, "cut at {length}");
-        assert_eq!(load(folder.path()).unwrap().0.torn_bytes, 0, "the tail of {length} was not cut off for good");
+        assert_eq!(load(folder.path()).unwrap().0.torn_bytes, 0, "the tail of {length} was not cut off permanently");
     }
 }
 
@@ -305,7 +305,7 @@ fn appends_that_nobody_waits_for_keep_their_order() {
     block_on(async {
         let mut appends: Vec<_> = all.iter().map(|record| journal.append(record)).collect();
         for append in &mut appends {
-            // Polled once and dropped later: the call has begun, and its answer is not wanted.
+            // Polled once and dropped later: the call has started, and its answer is not wanted.
             let _ = futures_util::poll!(append);
         }
     });

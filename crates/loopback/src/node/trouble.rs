@@ -18,7 +18,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate before the node at `ws://…`.
+    /// Creates a gate before the node at `ws://…`.
     pub async fn before(node: &str) -> Self {
         let (listener, address) = listener().await;
         let cuts = watch::Sender::new(0);
@@ -38,13 +38,13 @@ impl Gate {
         Self { address, cuts }
     }
 
-    /// Close what is open; new connections are passed on again.
+    /// Closes what is open; new connections are passed on again.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 }
 
-/// An endpoint that accepts connections and never says a word.
+/// Returns an endpoint that accepts connections and never says a word.
 pub async fn silent() -> String {
     let (listener, address) = listener().await;
     tokio::spawn(async move {
@@ -56,7 +56,7 @@ pub async fn silent() -> String {
     address
 }
 
-/// An endpoint that answers every handshake with this HTTP status.
+/// Returns an endpoint that answers every handshake with this HTTP status.
 pub async fn refusing(status: &'static str) -> String {
     let (listener, address) = listener().await;
     tokio::spawn(async move {
@@ -82,7 +82,8 @@ pub async fn closing(code: u16) -> String {
     address
 }
 
-/// An endpoint that shakes hands, waits for a message, and announces an answer of so many bytes, of which none comes.
+/// Returns an endpoint that shakes hands, waits for a message, and announces an answer of so many bytes, of which none
+/// comes.
 pub async fn announcing(bytes: u64) -> String {
     let (listener, address) = listener().await;
     tokio::spawn(async move {

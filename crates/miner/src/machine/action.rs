@@ -34,7 +34,7 @@ pub enum Action {
     /// Commit the read credentials.
     Commit(Vec<u8>),
     /// Generate, sign and check a group.
-    Generate(Box<GroupOrder>),
+    Generate(Box<GroupRequest>),
     /// Give up an attempt at a group.
     CancelGroup(GroupId),
     /// Append to the journal.
@@ -88,7 +88,7 @@ pub enum Action {
 
 /// A group to generate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct GroupOrder {
+pub struct GroupRequest {
     /// Which attempt at which group.
     pub id: GroupId,
     /// The window's context.

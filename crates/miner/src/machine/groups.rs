@@ -6,7 +6,7 @@ use grail_protocol::generation::GeneratedRollout;
 use grail_protocol::rollout::WindowContext;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Action, GroupOrder};
+use super::action::{Action, GroupRequest};
 use super::context::Context;
 use super::event::{GroupId, JournalEntry, Timer};
 use super::receipt::{Area, Report};
@@ -139,7 +139,7 @@ impl Groups {
             let give_up_ms = now_ms + (PATIENCE * cx.timing.group.at(now_ms)).max(2 * cx.settings.block_ms);
             let flight = InFlight { attempt, since_ms: now_ms, give_up_ms, kept: kept.clone() };
             self.in_flight.insert(index, flight);
-            cx.push(Action::Generate(Box::new(GroupOrder {
+            cx.push(Action::Generate(Box::new(GroupRequest {
                 id: self.id(index, attempt),
                 window: context.clone(),
                 block: cx.timing.head().unwrap_or(self.window_start),

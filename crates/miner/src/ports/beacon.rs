@@ -11,6 +11,6 @@ use crate::answers::{BeaconError, BeaconRound};
 /// randomness is the sha256 of that signature. A round that is not due yet is an error, not a wait.
 #[async_trait(?Send)]
 pub trait Beacon {
-    /// The round of this number.
+    /// Returns the round of this number.
     async fn round(&self, round: u64) -> Result<BeaconRound, BeaconError>;
 }

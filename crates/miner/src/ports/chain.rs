@@ -18,14 +18,14 @@ use crate::answers::{ChainError, CommitError, Head};
 pub trait Chain {
     /// The best block once its number exceeds `after`, or is far below.
     async fn next_head(&self, after: u64) -> Result<Head, ChainError>;
-    /// The hash of a block: `0x` and 64 lower-case hex digits.
+    /// Returns the hash of a block: `0x` and 64 lower-case hex digits.
     async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError>;
-    /// The uid of our hotkey, if it is registered.
+    /// Returns the uid of our hotkey, if it is registered.
     async fn registration(&self) -> Result<Option<u16>, ChainError>;
-    /// What our hotkey has committed: the read credentials' 128 bytes, if any.
+    /// Returns what our hotkey has committed: the read credentials' 128 bytes, if any.
     async fn commitment(&self) -> Result<Option<Vec<u8>>, ChainError>;
-    /// Commit the read credentials' 128 bytes.
+    /// Commits the read credentials' 128 bytes.
     async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError>;
-    /// Drop the connection and use a new one from now on.
+    /// Drops the connection and use a new one from now on.
     async fn reconnect(&self);
 }

@@ -15,7 +15,7 @@ use crate::answers::Now;
 pub trait Clock {
     /// Both clocks, now.
     fn now(&self) -> Now;
-    /// Wait until `monotonic_ms` is reached.
+    /// Waits until `monotonic_ms` is reached.
     async fn sleep_until(&self, monotonic_ms: u64);
 }
 

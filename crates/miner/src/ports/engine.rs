@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 
-use crate::answers::{EngineError, GroupRequest};
+use crate::answers::{EngineError, GenerateRequest};
 
 /// Rollouts by a model.
 ///
 /// # Contract
-/// - `generate` returns one rollout per stream, in order. Each rollout begins with the prompt.
+/// - `generate` returns one rollout per stream, in order. Each rollout starts with the prompt.
 /// - A deterministic engine returns the same rollouts for the same request, whatever else is in flight. A CPU engine is
 ///   always deterministic. A GPU engine is deterministic only with the setting `deterministic`: without it the shape of a
 ///   batch follows from what else is in flight, other shapes sum in another order, and the sampled tokens can differ. The
@@ -19,12 +19,12 @@ use crate::answers::{EngineError, GroupRequest};
 /// [`crate::contract::engine`] checks every engine, [`crate::contract::deterministic_engine`] the deterministic ones.
 #[async_trait(?Send)]
 pub trait Engine {
-    /// Generate and prove.
-    async fn generate(&self, request: &GroupRequest) -> Result<Vec<GeneratedRollout>, EngineError>;
-    /// How many groups are worked on at a time.
+    /// Generates and prove.
+    async fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError>;
+    /// Returns how many groups are worked on at a time.
     fn groups_in_flight_max(&self) -> usize;
-    /// The model's limits.
+    /// Returns the model's limits.
     fn limits(&self) -> ModelLimits;
-    /// The model's tokenizer.
+    /// Returns the model's tokenizer.
     fn tokenizer(&self) -> &dyn Tokenizer;
 }

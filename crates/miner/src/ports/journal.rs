@@ -11,8 +11,8 @@ use crate::answers::{JournalError, JournalRecord};
 /// what was appended.
 #[async_trait(?Send)]
 pub trait Journal {
-    /// Append durably.
+    /// Appends durably.
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError>;
-    /// Everything appended so far.
+    /// Returns everything appended so far.
     async fn load(&self) -> Result<Vec<JournalRecord>, JournalError>;
 }

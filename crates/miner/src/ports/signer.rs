@@ -7,9 +7,9 @@ use grail_protocol::signature::{Hotkey, Keypair};
 /// # Contract
 /// The same message gives the same signature, and it verifies under `hotkey`.
 pub trait Signer {
-    /// The public half.
+    /// Returns the public half.
     fn hotkey(&self) -> Hotkey;
-    /// The signature over these bytes.
+    /// Returns the signature over these bytes.
     fn sign(&self, message: &[u8]) -> [u8; 64];
 }
 

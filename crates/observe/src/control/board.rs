@@ -10,7 +10,7 @@ use grail_miner::ports::Now;
 use tokio::sync::watch;
 
 use super::status::{
-    EndpointStatus, HeadStatus, HealthStatus, Speeds, Status, Stopping, TroubleStatus, UploadStatus, WindowStatus,
+    EndpointStatus, HeadStatus, HealthStatus, MinerStatus, Speeds, Stopping, TroubleStatus, UploadStatus, WindowStatus,
 };
 use crate::contract::Schema;
 use crate::state::{EndedWindow, MinerState, PortAnswer, WindowState};
@@ -79,7 +79,7 @@ impl Shared {
         self.state.read().deadline_ms.is_some()
     }
 
-    /// Asks to stop now, or after the window's last upload has begun: the core finishes that upload before it exits.
+    /// Asks to stop now, or after the window's last upload has started: the core finishes that upload before it exits.
     pub(super) fn ask_to_stop(&self, after_window: bool) -> Stopping {
         let waits = after_window && self.has_time_left();
         let wanted = if waits { Stopping::AfterWindow } else { Stopping::Now };
@@ -93,7 +93,7 @@ impl Shared {
         *self.stop.borrow()
     }
 
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> MinerStatus {
         let Identity { hotkey, wallet, network } = self.identity.clone();
         let (mut endpoints, stopping) = (self.nodes().clone(), *self.stop.borrow());
         let state = self.state.read();
@@ -109,7 +109,7 @@ impl Shared {
             text: printable(&trouble.text),
         });
         let window = state.current_window();
-        Status {
+        MinerStatus {
             schema: Schema::Status.id().to_owned(),
             program: format!("grail {}", env!("CARGO_PKG_VERSION")),
             pid: std::process::id(),

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::status::Status;
+use super::status::MinerStatus;
 use super::{ENDING, PREFIX, Request};
 
 /// A miner answers from memory; what takes longer is no answer.
@@ -27,7 +27,7 @@ pub struct Asking {
 pub enum ControlError {
     /// There is none.
     #[error(
-        "no miner runs with the data folder {}; start one with `grail mine`, or name its folder with --data-dir",
+        "no miner uses the data folder {}; start one with `grail mine`, or give its folder with --data-dir",
         folder.display()
     )]
     None {
@@ -35,15 +35,15 @@ pub enum ControlError {
         folder: PathBuf,
     },
     /// There are several.
-    #[error("{} miners run with the data folder {}; name one with --hotkey: {}", hotkeys.len(), folder.display(), hotkeys.join(", "))]
+    #[error("{} miners use the data folder {}; choose one with --hotkey: {}", hotkeys.len(), folder.display(), hotkeys.join(", "))]
     Several {
         /// Where.
         folder: PathBuf,
-        /// The beginnings of their hotkeys' addresses.
+        /// The starts of their hotkeys' addresses.
         hotkeys: Vec<String>,
     },
     /// The system does not let this user look.
-    #[error("cannot look for a miner at {} ({source}); ask as the user who mines", path.display())]
+    #[error("cannot look for a miner at {} ({source}); run this as the user who mines", path.display())]
     Denied {
         /// The folder or the socket.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum ControlError {
         source: io::Error,
     },
     /// It was there, and went away or does not answer.
-    #[error("the miner at {} does not answer ({why}); see whether its process still runs", socket.display())]
+    #[error("the miner at {} does not answer ({why}); check that its process still runs", socket.display())]
     Gone {
         /// Its socket.
         socket: PathBuf,
@@ -61,7 +61,7 @@ pub enum ControlError {
 }
 
 impl Asking {
-    /// The miner in this data folder, by the beginning of its hotkey's address where there are several.
+    /// Returns the miner in this data folder, by the start of its hotkey's address where there are several.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -94,15 +94,15 @@ impl Asking {
         }
     }
 
-    /// Ask; every request is answered with how the miner is then.
+    /// Asks; every request is answered with how the miner is then.
     ///
     /// # Errors
     /// [`ControlError::Gone`].
-    pub fn ask(&mut self, request: Request) -> Result<Status, ControlError> {
+    pub fn ask(&mut self, request: Request) -> Result<MinerStatus, ControlError> {
         self.exchange(request).map_err(|why| ControlError::Gone { socket: self.socket.clone(), why: why.to_string() })
     }
 
-    fn exchange(&mut self, request: Request) -> io::Result<Status> {
+    fn exchange(&mut self, request: Request) -> io::Result<MinerStatus> {
         let line = serde_json::to_string(&request)? + "\n";
         self.stream.write_all(line.as_bytes())?;
         Ok(serde_json::from_slice(&self.line()?)?)
@@ -132,7 +132,7 @@ impl Asking {
     }
 }
 
-/// Every socket in a folder, with the beginning of the hotkey's address.
+/// Returns every socket in a folder, with the start of the hotkey's address.
 fn sockets(folder: &Path) -> Result<Vec<(String, PathBuf)>, ControlError> {
     let entries = match std::fs::read_dir(folder) {
         Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -159,8 +159,8 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(300);
 
-    /// What is told of a socket that answers each question in this way.
-    fn told(answer: impl Fn(&mut UnixStream) + Send + 'static) -> String {
+    /// Returns what is told of a socket that answers each question in this way.
+    fn error_of(answer: impl Fn(&mut UnixStream) + Send + 'static) -> String {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("control-5abc.sock")).unwrap();
         let answering = std::thread::spawn(move || {
@@ -177,14 +177,14 @@ mod tests {
     #[test]
     fn an_answer_without_end_is_not_read_to_its_end() {
         let endless = |stream: &mut UnixStream| while stream.write_all(&[b'x'; 4096]).is_ok() {};
-        assert!(told(endless).contains("more than 1024 KiB"));
+        assert!(error_of(endless).contains("more than 1024 KiB"));
         // A byte comes long before each wait for one is over.
         let dripping = |stream: &mut UnixStream| {
             while stream.write_all(b"x").is_ok() {
                 std::thread::sleep(SOON / 6);
             }
         };
-        assert!(told(dripping).contains("does not answer"));
-        assert!(told(|_| {}).contains("does not answer"), "it hangs up");
+        assert!(error_of(dripping).contains("does not answer"));
+        assert!(error_of(|_| {}).contains("does not answer"), "it hangs up");
     }
 }

@@ -30,7 +30,7 @@ pub struct Control {
     path: PathBuf,
 }
 
-/// Why nobody can ask. Mining goes on without.
+/// Why nobody can ask. Mining continues without.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no control socket at {} ({why}), so `grail top` and `grail stop` cannot reach this miner; choose a shorter path or \
@@ -45,7 +45,7 @@ pub struct SocketError {
 }
 
 impl Control {
-    /// Answer about this miner until the value is dropped. Whatever lies at `path` is from a process that ended: the
+    /// Answers about this miner until the value is dropped. Whatever is at `path` is from a process that ended: the
     /// hotkey's lock is held.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything that `grail top` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Status {
+pub struct MinerStatus {
     /// Name of the schema.
     pub schema: String,
     /// Which program answers.
@@ -17,7 +17,7 @@ pub struct Status {
     pub wallet: String,
     /// Name of the network.
     pub network: String,
-    /// Seconds since it began.
+    /// Seconds since it started.
     pub uptime_seconds: f64,
     /// The newest block; none before the first came.
     pub head: Option<HeadStatus>,
@@ -59,7 +59,7 @@ pub struct WindowStatus {
     pub groups_in_flight: usize,
     /// The run of clean groups from 0, which is what an upload can hold.
     pub clean_prefix: usize,
-    /// Seconds until the last upload must begin; none once it has.
+    /// Seconds until the last upload must start; none once it has.
     pub deadline_seconds: Option<f64>,
     /// Seconds from the window's beginning to that deadline.
     pub whole_seconds: Option<f64>,
@@ -119,7 +119,7 @@ pub struct Speeds {
     pub solved_share: Option<f64>,
 }
 
-/// Something that failed, and was tried again or done without.
+/// Something that failed, and was retried or done without.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TroubleStatus {
     /// Seconds since.

@@ -48,7 +48,7 @@ impl Entry {
     }
 }
 
-/// A level as label and field.
+/// Returns a level as label and field.
 pub(super) fn level_name(level: Level) -> &'static str {
     match level {
         Level::ERROR => "error",

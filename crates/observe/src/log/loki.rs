@@ -16,7 +16,7 @@ use tracing_subscriber::layer::Context;
 
 use super::entry::{Entry, level_name, nanoseconds};
 use crate::sink::{Backoff, Dropped, SinkSender, SinkWorker, Stop};
-use grail_config::{Endpoint, LokiConfig};
+use grail_config::{EndpointUrl, LokiConfig};
 use grail_http::{HttpClientError, failure_text, http_client};
 
 /// Lines that wait for a server; more are counted as dropped.
@@ -31,7 +31,7 @@ pub enum LokiError {
     #[error(transparent)]
     Client(#[from] HttpClientError),
     /// No thread.
-    #[error("the thread that sends the log to Loki cannot be started ({0}); the system gives no more threads")]
+    #[error("cannot start the thread that sends the log to Loki ({0}); the operating system refuses more threads")]
     Thread(#[from] io::Error),
 }
 
@@ -46,7 +46,7 @@ struct Line {
 pub struct Loki(Vec<SinkSender<Line>>);
 
 impl Loki {
-    /// The layer, and the threads that push.
+    /// Returns the layer, and the threads that push.
     ///
     /// # Errors
     /// [`LokiError`].
@@ -84,7 +84,7 @@ impl<S: Subscriber> Layer<S> for Loki {
 
 struct Pusher {
     client: Client,
-    url: Endpoint,
+    url: EndpointUrl,
     config: LokiConfig,
     dropped: Counter,
     backoff: Backoff,
@@ -121,7 +121,7 @@ impl Pusher {
         }
     }
 
-    /// Wait for a line, then for what comes within the interval.
+    /// Waits for a line, then for what comes within the interval.
     async fn gather(&self, inbox: &mut Receiver<Line>, batch: &mut Vec<Line>) {
         let most = self.config.batch_max;
         if inbox.recv_many(batch, 1).await == 0 {
@@ -151,7 +151,7 @@ impl Pusher {
         }
     }
 
-    /// Push, and empty the batch unless another attempt may succeed: then it says when.
+    /// Pushes, and empty the batch unless another attempt may succeed: then it says when.
     async fn push(&mut self, batch: &mut Vec<Line>) -> Option<Duration> {
         match self.attempt(batch).await {
             Pushed::Taken => {
@@ -177,7 +177,7 @@ impl Pusher {
 
     fn tell(&mut self, why: &str) {
         if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::warn!("{} does not take the log ({why}); see GRAIL_OBS_LOKI_URL, mining goes on", self.url);
+            tracing::warn!("{} does not take the log ({why}); see GRAIL_OBS_LOKI_URL, mining continues", self.url);
         }
     }
 
@@ -193,7 +193,7 @@ impl Pusher {
                 status @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => {
                     Pushed::Later(status.to_string())
                 }
-                // The operator may mend these, and lines wait meanwhile.
+                // The operator may fix these, and lines wait meanwhile.
                 status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Pushed::Later(status.to_string()),
                 status if status.is_client_error() => Pushed::Refused(status.to_string()),
                 status => Pushed::Later(status.to_string()),
@@ -203,8 +203,8 @@ impl Pusher {
     }
 }
 
-/// The body of a push: one stream for each level. Nothing but the operator's labels and the level is a label, so the number
-/// of streams does not grow.
+/// Returns the body of a push: one stream for each level. Nothing but the operator's labels and the level is a label,
+/// so the number of streams does not grow.
 fn push_body(labels: &BTreeMap<String, String>, batch: &[Line]) -> Value {
     let mut streams: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for line in batch {

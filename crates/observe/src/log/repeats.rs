@@ -42,7 +42,7 @@ pub(super) struct Over {
 }
 
 impl Repeats {
-    /// Something failed: how many of its kind were not told since the last line, if this one is to be told.
+    /// Returns something failed: how many of its kind were not told since the last line, if this one is to be told.
     pub(super) fn failed(&mut self, now_ms: u64, area: Area, text: &str) -> Option<u64> {
         let begun = Spell { since_ms: now_ms, last_ms: now_ms, failures: 0, kinds: BTreeMap::new() };
         let spell = self.0.entry(area).or_insert(begun);
@@ -61,7 +61,7 @@ impl Repeats {
         Some(std::mem::take(&mut kind.untold))
     }
 
-    /// An event came: the spell that it ends. A single failure ends without a word.
+    /// Returns an event came: the spell that it ends. A single failure ends without a word.
     pub(super) fn ended(&mut self, now_ms: u64, event: &Event) -> Option<Over> {
         let area = succeeded(event)?;
         let is_over = |spell: &mut Spell| now_ms.saturating_sub(spell.last_ms) >= PAUSE_MS;
@@ -73,7 +73,7 @@ impl Repeats {
     }
 }
 
-/// The area that an event shows to work.
+/// Returns the area that an event shows to work.
 fn succeeded(event: &Event) -> Option<Area> {
     match event {
         Event::CommitmentRead(Ok(_)) | Event::CommitmentAnswered(Ok(())) => Some(Area::Commitment),
@@ -81,7 +81,7 @@ fn succeeded(event: &Event) -> Option<Area> {
     }
 }
 
-/// A text without what changes from one failure to the next: numbers, and what stands in brackets.
+/// Returns a text without what changes from one failure to the next: numbers, and what is in brackets.
 fn kind(text: &str) -> String {
     let mut depth = 0_usize;
     let outside = text.chars().filter(|c| {
@@ -108,14 +108,13 @@ mod tests {
     #[test]
     fn of_hundreds_of_failures_one_a_minute_is_told_with_a_count() {
         let mut repeats = Repeats::default();
-        let told: Vec<(u64, u64)> = (0..226)
+        let counts: Vec<(u64, u64)> = (0..226)
             .filter_map(|number| {
-                let (now_ms, text) =
-                    (number * 333, format!("the bucket refused for now (attempt {number}); trying again"));
+                let (now_ms, text) = (number * 333, format!("the bucket refused for now (attempt {number}); retrying"));
                 Some((now_ms, repeats.failed(now_ms, Area::Bucket, &text)?))
             })
             .collect();
-        assert_eq!(told, [(0, 0), (60_273, 180)]);
+        assert_eq!(counts, [(0, 0), (60_273, 180)]);
         assert_eq!(
             repeats.failed(80_000, Area::Bucket, "the upload's outcome is unknown (x)"),
             Some(0),
@@ -135,7 +134,7 @@ mod tests {
         assert_eq!(repeats.ended(90_000, &head), None, "another area is well");
         assert_eq!(repeats.ended(90_000, &put()), Some(Over { area: Area::Bucket, failures: 3, seconds: 20 }));
         assert_eq!(repeats.ended(90_001, &put()), None);
-        assert_eq!(repeats.failed(90_002, Area::Bucket, "x"), Some(0), "a new spell begins");
+        assert_eq!(repeats.failed(90_002, Area::Bucket, "x"), Some(0), "a new spell starts");
         assert_eq!(repeats.ended(200_000, &put()), None, "one failure was told when it happened");
     }
 
@@ -143,7 +142,7 @@ mod tests {
     fn a_stranger_cannot_fill_the_log_with_ever_other_texts() {
         let mut repeats = Repeats::default();
         let text = |number: u32| format!("the chain refused the commitment: {}", "x".repeat(number as usize % 90));
-        let told = (0..10_000).filter(|number| repeats.failed(1, Area::Commitment, &text(*number)).is_some()).count();
-        assert_eq!(told, KINDS_MAX + 1);
+        let counts = (0..10_000).filter(|number| repeats.failed(1, Area::Commitment, &text(*number)).is_some()).count();
+        assert_eq!(counts, KINDS_MAX + 1);
     }
 }

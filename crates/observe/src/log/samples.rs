@@ -18,13 +18,13 @@ const TEXT_MAX: usize = 1000;
 pub struct Samples {
     engine: Rc<dyn Engine>,
     window: u64,
-    told: usize,
+    shown: usize,
 }
 
 impl Samples {
     /// Samples, decoded by this engine's tokenizer.
     pub fn new(engine: Rc<dyn Engine>) -> Self {
-        Self { engine, window: 0, told: 0 }
+        Self { engine, window: 0, shown: 0 }
     }
 }
 
@@ -32,14 +32,14 @@ impl Observer for Samples {
     fn event(&mut self, _: Now, event: &Event) {
         let Event::GroupReady { group, sealed } = event else { return };
         if group.window_start > self.window {
-            (self.window, self.told) = (group.window_start, 0);
+            (self.window, self.shown) = (group.window_start, 0);
         }
-        // Decoding costs time on the event loop, so it is done only for whoever listens.
-        if !tracing::enabled!(tracing::Level::TRACE) || group.window_start < self.window || self.told == SAMPLES_MAX {
+        // Decoding costs time on the event loop, so it is done only for anyone who listens.
+        if !tracing::enabled!(tracing::Level::TRACE) || group.window_start < self.window || self.shown == SAMPLES_MAX {
             return;
         }
         let Some(rollout) = sealed.rollouts.first() else { return };
-        self.told += 1;
+        self.shown += 1;
         let claims = &rollout.commit.rollout;
         let completion = rollout.commit.tokens.get(claims.prompt_length..).unwrap_or_default();
         let text: String = self.engine.tokenizer().decode(completion, false).chars().take(TEXT_MAX).collect();
@@ -51,7 +51,7 @@ impl Observer for Samples {
             reward = claims.total_reward,
             tokens = claims.completion_length,
             text,
-            "window {window}: group {index} begins with (reward {:.3}, {} tokens): {text}",
+            "window {window}: group {index} starts with (reward {:.3}, {} tokens): {text}",
             claims.total_reward,
             claims.completion_length
         );

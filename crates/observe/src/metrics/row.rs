@@ -41,7 +41,7 @@ impl Row {
 }
 
 impl Metrics {
-    /// Everything of a window that is over, under the reference's names where it has one.
+    /// Returns everything of a window that is over, under the reference's names where it has one.
     pub(super) fn row(&self, now: Now, state: &MinerState, receipt: &WindowReceipt) -> Row {
         let (handles, window) = (&self.handles, state.window(receipt.window_start));
         let mut row = Row::new(now.wall_ms, state.head_block().unwrap_or_default(), receipt.window_start);
@@ -87,7 +87,7 @@ impl Metrics {
     }
 }
 
-/// The trouble of an area, as a counter of a row.
+/// Returns the trouble of an area, as a counter of a row.
 const fn trouble_name(area: Area) -> &'static str {
     match area {
         Area::Chain => "grail.trouble.chain",
@@ -99,8 +99,8 @@ const fn trouble_name(area: Area) -> &'static str {
     }
 }
 
-/// A histogram as Weights & Biases has it: one edge more than there are counts. What lies beyond the bounds counts in the
-/// bucket next to them.
+/// Returns a histogram as Weights & Biases has it: one edge more than there are counts. What lies beyond the bounds
+/// counts in the bucket next to them.
 fn histogram(values: &[f64], bounds: &[f64]) -> Value {
     let mut counts = vec![0u64; bounds.len().saturating_sub(1)];
     for value in values {

@@ -1,6 +1,6 @@
 //! The state over sequences made by hand.
 
-use grail_miner::machine::{GroupOrder, JournalEntry};
+use grail_miner::machine::{GroupRequest, JournalEntry};
 use grail_miner::ports::{BucketError, ChainError, Etag, Head, PutCondition};
 use grail_protocol::rollout::WindowContext;
 use grail_protocol::signature::Hotkey;
@@ -43,7 +43,7 @@ fn group(index: u32) -> GroupId {
 
 fn generate(index: u32) -> Action {
     let (id, kept) = (group(index), BTreeMap::new());
-    Action::Generate(Box::new(GroupOrder { id, window: context(), block: 31, kept, seed: 0 }))
+    Action::Generate(Box::new(GroupRequest { id, window: context(), block: 31, kept, seed: 0 }))
 }
 
 fn failed(index: u32) -> Event {
@@ -90,7 +90,7 @@ fn a_window_from_its_first_head_to_its_receipt() {
     state.event(at(28_000), &Event::TimerFired(Timer::UploadDeadline), false);
     assert_eq!(state.deadline_ms, None);
     state.action(at(30_000), &receipt(30, WindowOutcome::Lost("a bucket".to_owned())));
-    assert_eq!(state.window(30).unwrap().sums().groups, 3, "whoever shows the receipt can read the window");
+    assert_eq!(state.window(30).unwrap().sums().groups, 3, "anyone who shows the receipt can read the window");
     assert_eq!((state.unfinished_window(), state.is_ended(30), state.is_ended(60)), (None, true, false));
     reached(&mut state, 31_000, 60);
     assert_eq!(state.current_window().map(|(start, window)| (start, window.sums().groups)), Some((60, 0)));

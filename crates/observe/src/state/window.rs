@@ -139,7 +139,7 @@ impl WindowState {
     pub(super) fn begin_anew(&mut self) {
         self.groups.clear();
         (self.opened_ms, self.with_beacon, self.last_clean_ms, self.is_confirmed) = (None, None, None, false);
-        // A file that is being sent is answered all the same.
+        // A file that is being sent is answered anyway.
         if self.phase != UploadPhase::Uploading {
             self.phase = UploadPhase::None;
         }

@@ -65,7 +65,7 @@ impl From<ServiceError> for Failure {
 }
 
 impl Delivery {
-    /// Deliver until the process ends.
+    /// Delivers until the process ends.
     pub(super) async fn run(mut self, mut inbox: Receiver<Row>, mut stop: Stop) {
         let mut next = Instant::now();
         loop {
@@ -138,17 +138,19 @@ impl Delivery {
         }
     }
 
-    /// Tell of the first failure in a row; it says how long to wait.
+    /// Reports of the first failure in a row; it says how long to wait.
     fn failed(&mut self, why: &str) -> Duration {
         if !std::mem::replace(&mut self.is_failing, true) {
             let server = &self.service.base_url;
-            tracing::warn!("Weights & Biases at {server} takes nothing: {why}; rows are kept on disk, mining goes on");
+            tracing::warn!(
+                "Weights & Biases at {server} takes nothing: {why}; rows are kept on disk, mining continues"
+            );
         }
         self.link = None;
         self.backoff.after_failure()
     }
 
-    /// Send everything that waits, or that the run goes on where nothing does.
+    /// Sends everything that waits, or that the run continues where nothing does.
     async fn deliver(&mut self) -> Result<(), Failure> {
         self.deliver_own().await?;
         while let Some(mut other) = self.others.pop() {
@@ -205,7 +207,7 @@ impl Delivery {
         send_all(&self.service, &mut link, other, &self.dropped).await
     }
 
-    /// Count what waits and what comes, until the process ends.
+    /// Counts what waits and what comes, until the process ends.
     async fn give_up(self, mut inbox: Receiver<Row>, mut stop: Stop) {
         self.dropped.inc_by(self.own.waiting().len() as u64);
         self.own.remove();
@@ -224,18 +226,18 @@ impl Delivery {
     }
 }
 
-/// Whether a row waits that an earlier attempt may have delivered: then the run is ours.
+/// Returns whether a row waits that an earlier attempt may have delivered: then the run is ours.
 fn has_doubtful(spool: &Spool) -> bool {
     spool.waiting().iter().any(|waiting| waiting.may_be_there)
 }
 
-/// Names that wait and are not among these.
+/// Returns names that wait and are not among these.
 fn new_names(spool: &Spool, known: &BTreeSet<String>) -> BTreeSet<String> {
     let names = spool.waiting().iter().flat_map(|waiting| waiting.row.0.keys());
     names.filter(|name| !known.contains(*name)).cloned().collect()
 }
 
-/// Begin or describe the run, and go on behind what the service has.
+/// Starts or describe the run, and continues behind what the service has.
 async fn link(
     service: &Service,
     run: &Run,
@@ -253,8 +255,8 @@ async fn link(
     })
 }
 
-/// Send what waits, in batches. A batch that the service will never take is dropped and counted, so that it does not keep the
-/// others from it.
+/// Sends what waits, in batches. A batch that the service will never take is dropped and counted, so that it does not
+/// keep the others from it.
 async fn send_all(service: &Service, link: &mut Link, spool: &mut Spool, dropped: &Counter) -> Result<(), Failure> {
     if let Some(last) = link.last_timestamp.take() {
         let are_there = |waiting: &&super::spool::Waiting| waiting.may_be_there && waiting.timestamp() <= last;

@@ -32,7 +32,7 @@ pub(super) struct RunFile {
 }
 
 impl RunFile {
-    /// Begin `wandb/offline-run-<time>-<id>/run-<id>.wandb` in a folder.
+    /// Starts `wandb/offline-run-<time>-<id>/run-<id>.wandb` in a folder.
     pub(super) fn begin(folder: &Path, run: &Run) -> io::Result<Self> {
         let name = format!("offline-run-{}-{}", stamp(run.begun_ms), run.id);
         let folder = folder.join("wandb").join(name);
@@ -69,7 +69,7 @@ impl RunFile {
         &self.path
     }
 
-    /// Append a row, and its values as the run's newest.
+    /// Appends a row, and its values as the run's newest.
     pub(super) fn append_row(&mut self, row: &Row) -> io::Result<()> {
         if self.writer.written() > BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file has its full size"));
@@ -88,7 +88,7 @@ impl RunFile {
         self.append(Kind::Summary(Items { update: items }))
     }
 
-    /// Say that the run is over.
+    /// Says that the run is over.
     pub(super) fn end(&mut self, now_ms: u64) -> io::Result<()> {
         let runtime = i32::try_from(now_ms.saturating_sub(self.begun_ms) / 1000).unwrap_or(i32::MAX);
         self.append(Kind::Exit(Exit { exit_code: 0, runtime }))
@@ -111,7 +111,7 @@ impl RunFile {
     }
 }
 
-/// A row with its number and the run's age, which the service wants in each.
+/// Returns a row with its number and the run's age, which the service wants in each.
 pub(super) fn numbered(row: &Row, step: i64, begun_ms: u64) -> Map<String, Value> {
     let mut numbered = row.0.clone();
     let timestamp = row.0.get(TIMESTAMP).and_then(Value::as_f64).unwrap_or_default();
@@ -124,10 +124,10 @@ fn item(name: &str, value: &Value) -> Item {
     Item { key: name.to_owned(), value_json: value.to_string() }
 }
 
-/// A time as `20250813_124246`, in UTC.
+/// Returns a time as `20250813_124246`, in UTC.
 fn stamp(ms: u64) -> String {
     let time = httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms));
-    // `Wed, 13 Aug 2025 12:42:46 GMT`: day, month and year stand at fixed places.
+    // `Wed, 13 Aug 2025 12:42:46 GMT`: day, month and year are at fixed places.
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = months.iter().position(|month| *month == &time[8..11]).map_or(0, |at| at + 1);
     format!("{}{month:02}{}_{}", &time[12..16], &time[5..7], time[17..25].replace(':', ""))

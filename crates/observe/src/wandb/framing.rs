@@ -1,10 +1,10 @@
-//! How records lie in a `.wandb` file: the log format of LevelDB
+//! How records are in a `.wandb` file: the log format of LevelDB
 //! (<https://github.com/google/leveldb/blob/main/doc/log_format.md>) with a header in front, and with the plain CRC-32 of
 //! IEEE instead of a masked CRC-32C.
 
 use std::io::{self, Write};
 
-/// Records lie in blocks of this size, and none of their parts crosses from one into the next.
+/// Records are in blocks of this size, and none of their parts crosses from one into the next.
 const BLOCK: usize = 32 << 10;
 /// Checksum, length and type of a part.
 const PART_HEADER: usize = 7;
@@ -24,23 +24,23 @@ pub(super) struct RecordWriter<W> {
 }
 
 impl<W: Write> RecordWriter<W> {
-    /// Begin a file.
+    /// Starts a file.
     pub(super) fn begin(mut inner: W) -> io::Result<Self> {
         inner.write_all(&FILE_HEADER)?;
         Ok(Self { inner, at: FILE_HEADER.len(), written: FILE_HEADER.len() as u64 })
     }
 
-    /// Bytes so far.
+    /// Returns bytes so far.
     pub(super) fn written(&self) -> u64 {
         self.written
     }
 
-    /// What is written to.
+    /// Returns what is written to.
     pub(super) fn inner(&self) -> &W {
         &self.inner
     }
 
-    /// Append a record, in one write, so that a crash leaves at most the last record unfinished.
+    /// Appends a record, in one write, so that a crash leaves at most the last record unfinished.
     pub(super) fn append(&mut self, mut record: &[u8]) -> io::Result<()> {
         let (mut bytes, mut at, mut is_first) = (Vec::with_capacity(record.len() + PART_HEADER), self.at, true);
         loop {
@@ -81,14 +81,14 @@ impl<W: Write> RecordWriter<W> {
 mod tests {
     use super::*;
 
-    /// The definition, bit by bit.
+    /// Returns the definition, bit by bit.
     fn crc(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0, |crc: u32, byte| {
             (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
         })
     }
 
-    /// A reader of its own, by the description of the format.
+    /// Returns a reader of its own, by the description of the format.
     fn read(file: &[u8]) -> Vec<Vec<u8>> {
         assert_eq!(&file[..4], b":W&B");
         assert_eq!((u16::from_le_bytes([file[4], file[5]]), file[6]), (0xbee1, 0));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn records_of_every_length_around_a_block_are_read_again() {
-        // The first record begins at 7; these end before, on and after what is left of the block, down to each short rest.
+        // The first record starts at 7; these end before, on and after what is left of the block, down to each short rest.
         for last in BLOCK - 40..BLOCK + 40 {
             let records = [vec![1; last], vec![2; 3], Vec::new(), vec![3; 3 * BLOCK + 5], vec![4; 100]];
             let mut file = Vec::new();

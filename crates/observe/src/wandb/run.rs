@@ -28,15 +28,15 @@ pub(super) struct Run {
     pub(super) tags: Vec<String>,
     /// What the miner was set to.
     pub(super) config: BTreeMap<String, Value>,
-    /// When it began, in milliseconds since 1970.
+    /// When it started, in milliseconds since 1970.
     pub(super) begun_ms: u64,
 }
 
 impl Run {
-    /// The run that the configuration asks for. Its id is kept in the folder `runs`.
+    /// Returns the run that the configuration asks for. Its id is kept in the folder `runs`.
     pub(super) fn begin(
         config: &WandbConfig,
-        told: BTreeMap<String, Value>,
+        settings: BTreeMap<String, Value>,
         runs: &Path,
         begun_ms: u64,
     ) -> io::Result<Self> {
@@ -57,12 +57,12 @@ impl Run {
             name: config.name.clone(),
             notes: config.notes.clone(),
             tags: config.tags.clone(),
-            config: told,
+            config: settings,
             begun_ms,
         })
     }
 
-    /// The configuration as the service keeps it. Its own part says that every metric's x axis is the block.
+    /// Returns the configuration as the service keeps it. Its own part says that every metric's x axis is the block.
     pub(super) fn config_json(&self, names: &[String]) -> Value {
         let mut config: Map<String, Value> =
             self.config.iter().map(|(name, value)| (name.clone(), json!({ "value": value }))).collect();
@@ -76,7 +76,7 @@ impl Run {
     }
 }
 
-/// Names that are drawn over an x axis, which axes themselves are not.
+/// Returns names that are drawn over an x axis, which axes themselves are not.
 pub(super) fn plotted(names: &[String]) -> impl Iterator<Item = &String> {
     names.iter().filter(|name| !name.starts_with('_') && *name != BLOCK && *name != WINDOW)
 }

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::run::Run;
-use grail_config::Endpoint;
+use grail_config::EndpointUrl;
 use grail_http::failure_text;
 
 const RESUME_STATUS: &str = "query RunResumeStatus($project: String, $entity: String, $name: String!) { \
@@ -26,10 +26,10 @@ pub(super) enum ServiceError {
     #[error("{0}")]
     Later(String),
     /// It does not know the key, or the key may not write there.
-    #[error("it refuses the key ({0}): check WANDB_API_KEY, WANDB_ENTITY and WANDB_PROJECT")]
+    #[error("the service refuses the key ({0}): check WANDB_API_KEY, WANDB_ENTITY and WANDB_PROJECT")]
     Key(StatusCode),
     /// No attempt with these rows will succeed.
-    #[error("it refuses rows ({0})")]
+    #[error("the service refuses rows ({0})")]
     Rows(StatusCode),
 }
 
@@ -52,12 +52,12 @@ pub(super) struct Place {
 /// The service.
 pub(super) struct Service {
     pub(super) client: Client,
-    pub(super) base_url: Endpoint,
+    pub(super) base_url: EndpointUrl,
     pub(super) key: SecretString,
 }
 
 impl Service {
-    /// What is there of a run; nothing where there is no run of its id.
+    /// Returns what is there of a run; nothing where there is no run of its id.
     pub(super) async fn known(&self, run: &Run) -> Result<Option<Known>, ServiceError> {
         let variables = json!({ "project": run.project, "entity": run.entity, "name": run.id });
         let data = self.graphql("RunResumeStatus", RESUME_STATUS, variables).await?;
@@ -68,7 +68,7 @@ impl Service {
         }))
     }
 
-    /// Begin the run, or describe it anew.
+    /// Starts the run, or describe it again.
     pub(super) async fn upsert(&self, run: &Run, names: &[String]) -> Result<Place, ServiceError> {
         let variables = json!({
             "name": run.id,
@@ -87,8 +87,8 @@ impl Service {
         Ok(Place { entity: place.0, project: place.1 })
     }
 
-    /// Send lines of the history from `offset` on, with what is newest; or that the run is over; or, with neither, that it
-    /// goes on.
+    /// Sends lines of the history from `offset` on, with what is newest; or that the run is over; or, with neither,
+    /// that it continues.
     pub(super) async fn stream(
         &self,
         place: &Place,
@@ -154,7 +154,7 @@ impl Service {
     }
 }
 
-/// The last row of a tail: a JSON list of JSON texts.
+/// Returns the last row of a tail: a JSON list of JSON texts.
 fn last_row(tail: &Value) -> Option<(i64, f64)> {
     let tail: Vec<String> = serde_json::from_str(tail.as_str()?).ok()?;
     let row: Value = serde_json::from_str(tail.last()?).ok()?;

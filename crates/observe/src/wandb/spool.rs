@@ -38,7 +38,7 @@ impl Waiting {
 }
 
 impl Spool {
-    /// The spool of a run, and those that other runs of this folder left behind, oldest first.
+    /// Returns the spool of a run, and those that other runs of this folder left behind, oldest first.
     ///
     /// # Errors
     /// What the system says where the folder or the run's file cannot be used. A file of another run that cannot be read
@@ -78,7 +78,7 @@ impl Spool {
         Ok(Self { run, path, file, head, bytes, waiting })
     }
 
-    /// Write the file anew.
+    /// Writes the file again.
     fn rewrite(&mut self) -> io::Result<()> {
         let mut text = serde_json::to_string(&self.run)? + "\n";
         self.head = text.len() as u64;
@@ -94,12 +94,12 @@ impl Spool {
         Ok(())
     }
 
-    /// Bytes on disk.
+    /// Returns bytes on disk.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Keep a row. It waits in memory even where it cannot be written.
+    /// Keeps a row. It waits in memory even where it cannot be written.
     pub(super) fn push(&mut self, row: Row) -> io::Result<()> {
         let line = format!("{}\n", Value::Object(row.0.clone()));
         self.waiting.push_back(Waiting { row, may_be_there: false });
@@ -120,14 +120,14 @@ impl Spool {
     /// The first rows are delivered, or nobody will ever take them.
     pub(super) fn forget(&mut self, rows: usize) {
         self.waiting.drain(..rows.min(self.waiting.len()));
-        // Rows that went one by one stay in the file until none waits: should the process end before, they are recognised
+        // Rows that went one by one stay in the file until none waits: should the process end before, they are recognized
         // by their time.
         if self.waiting.is_empty() && self.file.set_len(self.head).is_ok() {
             self.bytes = self.head;
         }
     }
 
-    /// Remove the file.
+    /// Removes the file.
     pub(super) fn remove(self) {
         let _ = fs::remove_file(&self.path);
     }
@@ -195,7 +195,7 @@ mod tests {
         assert!(spool.bytes() == full && full > empty);
         spool.forget(3);
         assert_eq!((spool.bytes(), fs::metadata(folder.path().join("a.jsonl")).unwrap().len()), (empty, empty));
-        // The run goes on under another name.
+        // The run continues under another name.
         spool.push(row(7.0)).unwrap();
         drop(spool);
         let renamed = Run { name: Some("new".to_owned()), ..run("a", 3) };

@@ -28,7 +28,7 @@ pub(super) struct Channel {
     body: Box<dyn Fn(&str) -> Value + Send>,
 }
 
-/// Every channel of a configuration.
+/// Returns every channel of a configuration.
 pub(super) fn channels(config: &AlertsConfig) -> Vec<Channel> {
     let slack = config.slack.as_ref().map(|url| Channel {
         name: "Slack",
@@ -65,7 +65,7 @@ pub(super) fn channels(config: &AlertsConfig) -> Vec<Channel> {
 }
 
 impl Channel {
-    /// Post what comes, each notice until the service takes it or will never take it.
+    /// Posts what comes, each notice until the service takes it or will never take it.
     pub(super) async fn run(self, client: Client, mut inbox: Receiver<String>, mut stop: Stop, dropped: Counter) {
         let mut backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
         let mut is_stopping = false;
@@ -110,7 +110,7 @@ impl Channel {
     }
 }
 
-/// The text, as much of it as every service takes.
+/// Returns the text, as much of it as every service takes.
 fn cut(text: &str) -> &str {
     text.char_indices().nth(TEXT_CHARS_MAX).map_or(text, |(end, _)| &text[..end])
 }

@@ -30,7 +30,7 @@ pub struct Notice {
     pub over_after_ms: Option<u64>,
 }
 
-/// Turns health into notices. Each alarm is told when it begins and when it is over, and not in between.
+/// Turns health into notices. Each alarm is told when it starts and when it is over, and not in between.
 #[derive(Debug)]
 pub struct AlertRules {
     /// Least free bytes on the disk of the data folder.
@@ -50,8 +50,8 @@ impl AlertRules {
         self.was_weighted |= health.is_weighted == Some(true);
         let mut notices = Vec::new();
         for alarm in Alarm::ALL {
-            let told = self.since_ms.get(&alarm).copied();
-            match (told, self.holds(alarm, health, disk_free)) {
+            let since_ms = self.since_ms.get(&alarm).copied();
+            match (since_ms, self.holds(alarm, health, disk_free)) {
                 (None, Some(true)) => {
                     self.since_ms.insert(alarm, now_ms);
                     notices.push(Notice { alarm, over_after_ms: None });

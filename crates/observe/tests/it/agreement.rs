@@ -8,13 +8,13 @@ use std::sync::Arc;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, Report, WindowOutcome};
 use grail_miner::ports::Now;
-use grail_observe::control::{Asking, Board, Control, Identity, Request, Status, socket_path};
+use grail_observe::control::{Asking, Board, Control, Identity, MinerStatus, Request, socket_path};
 use grail_observe::state::{MinerState, UploadPhase};
 use grail_observe::{
     Dropped, Exposition, Metrics, Observers, ReadFrom, ReceiptFormat, Receipts, StateObserver, UploadProbe, bars,
 };
 use grail_protocol::signature::Hotkey;
-use grail_sim::engine::SpeedProfile;
+use grail_sim::engine::EngineSpeed;
 use grail_sim::faults::Faults;
 use grail_sim::run::{SharedObserver, SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
@@ -23,7 +23,7 @@ use serde_json::Value;
 const FAULTS: &str = "beacon-outage,upload-error-before,upload-error-after,endpoint-silence,reorganisation,slow-engine";
 
 fn run(seed: u64, observer: SharedObserver) {
-    let speed = SpeedProfile::named("reference").expect("a known profile");
+    let speed = EngineSpeed::named("reference").expect("a known speed");
     let config = SimConfig {
         groups_max: Some(5),
         faults: if seed.is_multiple_of(2) { Faults::None } else { FAULTS.parse().unwrap() },
@@ -81,7 +81,7 @@ fn the_state_agrees_with_the_machine_through_faults() {
 }
 
 /// Runs one world, and returns the board's status, the metrics, and the records of the receipts.
-fn told(seed: u64) -> (Status, Exposition, Vec<Value>) {
+fn reported(seed: u64) -> (MinerStatus, Exposition, Vec<Value>) {
     let folder = tempfile::tempdir().unwrap();
     let observer = StateObserver::new(12_000, Box::new(|| false));
     let state = observer.state();
@@ -104,7 +104,7 @@ fn told(seed: u64) -> (Status, Exposition, Vec<Value>) {
 #[test]
 fn board_metrics_and_receipts_agree() {
     for seed in 0..6 {
-        let (status, exposition, records) = told(seed);
+        let (status, exposition, records) = reported(seed);
         let text = exposition.render().unwrap();
         let value = |series: &str| -> f64 {
             text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')).unwrap().parse().unwrap()

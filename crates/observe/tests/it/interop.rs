@@ -8,7 +8,7 @@ use crate::offline::write_run;
 use crate::online::row;
 use crate::wandb_service::{KEY, Service};
 
-/// The interpreter that has a package, if one has.
+/// Returns the interpreter that has a package, if one has.
 #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 pub(crate) fn python(package: &str) -> Option<String> {
     let python = std::env::var("GRAIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
@@ -36,10 +36,10 @@ fn the_official_client_syncs_the_file() {
         .env("WANDB_ERROR_REPORTING", "false")
         .output()
         .unwrap();
-    let told = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{told}");
+    let reported = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{reported}");
     let synced = service.run("mine");
-    assert_eq!(synced.history.len(), 250, "{told}");
+    assert_eq!(synced.history.len(), 250, "{reported}");
     for (step, line) in synced.history.iter().enumerate() {
         assert_eq!(line["_step"], step);
         for (name, value) in &row(step as u64).0 {
@@ -47,9 +47,9 @@ fn the_official_client_syncs_the_file() {
             assert_eq!(found, expected, "{name} of row {step}");
         }
     }
-    assert_eq!((&synced.described["displayName"], &synced.described["notes"]), (&"first card".into(), &"why".into()));
+    assert_eq!((&synced.described["displayName"], &synced.described["notes"]), (&"first GPU".into(), &"why".into()));
     assert_eq!(synced.described["tags"], serde_json::json!(["a", "b"]));
-    let told: Value = serde_json::from_str(synced.described["config"].as_str().unwrap()).unwrap();
-    assert_eq!((&told["netuid"]["value"], &told["model"]["value"]), (&81.into(), &"größer".into()));
-    assert!(synced.is_over, "{told}");
+    let reported: Value = serde_json::from_str(synced.described["config"].as_str().unwrap()).unwrap();
+    assert_eq!((&reported["netuid"]["value"], &reported["model"]["value"]), (&81.into(), &"größer".into()));
+    assert!(synced.is_over, "{reported}");
 }

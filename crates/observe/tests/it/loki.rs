@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grail_config::{Endpoint, LokiConfig};
+use grail_config::{EndpointUrl, LokiConfig};
 use grail_observe::{Dropped, Loki, SinkWorker};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use grail_loopback::http::{Answer, Server, wait};
 
 fn config(server: &Server) -> LokiConfig {
     LokiConfig {
-        urls: vec![Endpoint::parse(&server.url("/loki/api/v1/push"), &["http"]).unwrap()],
+        urls: vec![EndpointUrl::parse(&server.url("/loki/api/v1/push"), &["http"]).unwrap()],
         labels: BTreeMap::from([("env".to_owned(), "test".to_owned())]),
         login: Some(("user".to_owned(), SecretString::from("planted"))),
         timeout: Duration::from_secs(5),
@@ -43,7 +43,7 @@ fn lines_arrive_as_objects_under_few_labels_and_forge_nothing() {
     let dropped = Dropped::default();
     let (loki, workers) = Loki::start(&config(&server), &dropped).unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(loki), || {
-        tracing::info!(window = 30u64, with_beacon = true, "window {}: begun", 30);
+        tracing::info!(window = 30u64, with_beacon = true, "window {}: started", 30);
         tracing::warn!(area = "chain", "a node says \u{1b}[2J\r\n{{\"level\":\"error\"}}\u{202e}");
     });
     SinkWorker::finish_all(workers);
@@ -57,7 +57,7 @@ fn lines_arrive_as_objects_under_few_labels_and_forge_nothing() {
     let expected = [("app", "grail"), ("env", "test"), ("level", "info")];
     assert_eq!(*labels, expected.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
     assert!(*at > 1_600_000_000_000_000_000, "nanoseconds since 1970: {at}");
-    assert_eq!((&line["message"], &line["window"]), (&"window 30: begun".into(), &30.into()));
+    assert_eq!((&line["message"], &line["window"]), (&"window 30: started".into(), &30.into()));
     assert_eq!((&line["level"], &line["with_beacon"]), (&"info".into(), &true.into()));
     let (labels, _, line) = &lines[1];
     assert_eq!((labels["level"].as_str(), &line["area"]), ("warn", &"chain".into()));

@@ -16,10 +16,10 @@ use grail_miner::machine::{
 };
 use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
 use grail_observe::{
-    CardMemory, Dropped, Endpoint, EndpointError, EngineMeter, Exposition, JsonLines, Log, Metrics, Row, Samples,
-    SinkSender, StateObserver,
+    Dropped, EngineMeter, Exposition, GpuMemory, JsonLines, Log, Metrics, MetricsServer, MetricsServerError, Row,
+    Samples, SinkSender, StateObserver,
 };
-use grail_sim::engine::SpeedProfile;
+use grail_sim::engine::EngineSpeed;
 use grail_sim::faults::Faults;
 use grail_sim::run::{SimConfig, simulate};
 use grail_sim::synthetic::SyntheticModel;
@@ -27,7 +27,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 use tracing_subscriber::prelude::*;
 
-/// Plain bookkeeping beside the metrics.
+/// Plain bookkeeping next to the metrics.
 #[derive(Default)]
 struct Book {
     receipts: Vec<WindowReceipt>,
@@ -94,15 +94,15 @@ fn observer() -> StateObserver {
     StateObserver::new(12_000, Box::new(|| false))
 }
 
-fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
+fn simulated(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
     listen();
     let (state, dropped) = (observer(), Dropped::default());
     let (mut metrics, mut exposition) = Metrics::new(state.state(), Some(std::env::temp_dir()), &dropped);
     let (sender, rows) = SinkSender::new(100, dropped.of("wandb"));
     metrics.offer_rows(sender);
-    let meter = EngineMeter::new(Arc::new(|| vec![CardMemory { ordinal: 0, free: 3 << 30, total: 80 << 30 }]));
+    let meter = EngineMeter::new(Arc::new(|| vec![GpuMemory { ordinal: 0, free: 3 << 30, total: 80 << 30 }]));
     exposition.show_engine(meter.clone());
-    let engine = CpuWorker::start_watched(CpuEngine::rehearsal().unwrap(), meter.watch()).unwrap();
+    let engine = CpuWorker::start_watched(CpuEngine::toy().unwrap(), meter.watch()).unwrap();
     let samples = Samples::new(Rc::new(engine));
     let watched = Watched { state, metrics, rows, book: Book::default(), log: Log::default(), samples };
     let watched = Rc::new(RefCell::new(watched));
@@ -113,7 +113,7 @@ fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
         observer: Some(watched.clone()),
         ..SimConfig::new(
             Rc::new(SyntheticModel::default()),
-            SpeedProfile::named("reference").expect("a known profile"),
+            EngineSpeed::named("reference").expect("a known speed"),
             seed,
             3,
         )
@@ -122,7 +122,7 @@ fn rehearsed(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
     (exposition, watched)
 }
 
-/// Every series of a text, by its name: the labels, as `key="value"`.
+/// Returns every series of a text, by its name: the labels, as `key="value"`.
 fn series(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -138,7 +138,7 @@ fn value(text: &str, series: &str) -> f64 {
     line.unwrap_or_else(|| panic!("{series} is missing:\n{text}")).parse().unwrap()
 }
 
-/// What a text names and no run renders: metrics, and labels that are asked to equal a value.
+/// Returns what a text names and no run renders: metrics, and labels that are asked to equal a value.
 fn unknown<'a>(text: &'a str, known: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<&'a str> {
     let mut unknown = Vec::new();
     for (at, _) in text.match_indices("grail_") {
@@ -170,7 +170,7 @@ fn documents() -> Vec<(String, String)> {
 
 #[test]
 fn docs_dashboard_and_alerts_name_what_a_run_renders_and_everything_is_documented() {
-    let (exposition, watched) = rehearsed(0, Faults::None);
+    let (exposition, watched) = simulated(0, Faults::None);
     // The synthetic engine makes no mistakes of its own.
     let rejected = Report::RolloutRejected { index: 0, finding: "proof_valid/planted".to_owned() };
     watched.borrow_mut().action(Now::default(), &Action::Report(rejected));
@@ -204,8 +204,8 @@ fn docs_dashboard_and_alerts_name_what_a_run_renders_and_everything_is_documente
 
 #[test]
 fn proofs_and_cards_are_told_and_a_card_that_does_not_answer_has_no_figures() {
-    let cards = Arc::new(Mutex::new(vec![CardMemory { ordinal: 1, free: 3 << 30, total: 80 << 30 }]));
-    let asked = cards.clone();
+    let gpus = Arc::new(Mutex::new(vec![GpuMemory { ordinal: 1, free: 3 << 30, total: 80 << 30 }]));
+    let asked = gpus.clone();
     let meter = EngineMeter::new(Arc::new(move || asked.lock().unwrap().clone()));
     let (_, mut exposition) = Metrics::new(observer().state(), None, &Dropped::default());
     exposition.show_engine(meter.clone());
@@ -218,7 +218,7 @@ fn proofs_and_cards_are_told_and_a_card_that_does_not_answer_has_no_figures() {
     assert_eq!(value(&text, "grail_proof_duration_seconds_bucket{le=\"0.1\"}"), 4.0);
     assert_eq!(value(&text, "grail_gpu_memory_used_bytes{device=\"1\"}"), (77u64 << 30) as f64);
     assert_eq!(value(&text, "grail_gpu_memory_free_bytes{device=\"1\"}"), (3u64 << 30) as f64);
-    cards.lock().unwrap().clear();
+    gpus.lock().unwrap().clear();
     assert!(!exposition.render().unwrap().contains("device="));
     let (_, mut without) = Metrics::new(observer().state(), None, &Dropped::default());
     without.show_engine(EngineMeter::new(Arc::new(Vec::new)));
@@ -260,7 +260,7 @@ fn a_name_or_a_label_that_does_not_exist_is_found() {
     assert_eq!(unknown(text, &known), ["grail_gone", "outcome!=\"lots\""]);
 }
 
-/// The names between backticks that begin so.
+/// Returns the names between backticks that start so.
 fn quoted<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
     let quotes = text.split('`').skip(1).step_by(2);
     quotes.filter(|quote| beginnings.iter().any(|beginning| quote.starts_with(beginning))).collect()
@@ -268,7 +268,7 @@ fn quoted<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
 
 #[test]
 fn rows_have_the_documented_names_and_add_up_as_the_metrics_do() {
-    let (exposition, watched) = rehearsed(0, Faults::None);
+    let (exposition, watched) = simulated(0, Faults::None);
     let text = exposition.render().unwrap();
     let watched = &mut *watched.borrow_mut();
     let mut rows = Vec::new();
@@ -281,8 +281,8 @@ fn rows_have_the_documented_names_and_add_up_as_the_metrics_do() {
     let names: BTreeSet<&str> = rows.iter().flat_map(|row| row.keys().map(String::as_str)).collect();
     let (_, readme) = documents().into_iter().find(|(path, _)| path.ends_with("README.md")).unwrap();
     let explained = quoted(&readme, &["mining.", "grail.", "block_number", "window_number"]);
-    let told: BTreeSet<&str> = names.iter().copied().filter(|name| !name.starts_with('_')).collect();
-    assert_eq!(told, explained, "docs/monitoring/README.md explains every name of a row, and no other");
+    let reported: BTreeSet<&str> = names.iter().copied().filter(|name| !name.starts_with('_')).collect();
+    assert_eq!(reported, explained, "docs/monitoring/README.md explains every name of a row, and no other");
     // The last row tells what a scrape at its time does.
     let last = rows.last().unwrap();
     let same = [
@@ -319,7 +319,7 @@ thread_local! {
     static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes for the thread that logs, so that tests beside each other do not mix.
+/// Writes for the thread that logs, so that tests next to each other do not mix.
 struct Logged;
 
 impl std::io::Write for Logged {
@@ -333,7 +333,8 @@ impl std::io::Write for Logged {
     }
 }
 
-/// Keep what is logged, from before the first line on: whether anybody listens to a line is settled when it is first come by.
+/// Keeps what is logged, from before the first line on: whether anybody listens to a line is settled when it is first
+/// come by.
 fn listen() {
     static LISTENING: Once = Once::new();
     LISTENING.call_once(|| tracing_subscriber::registry().with(JsonLines(|| Logged)).init());
@@ -346,7 +347,7 @@ fn receipt(outcome: WindowOutcome, window_start: u64) -> Action {
 
 #[test]
 fn log_fields_are_documented_and_dashboards_and_the_shipper_name_no_other() {
-    let (_, watched) = rehearsed(0, Faults::None);
+    let (_, watched) = simulated(0, Faults::None);
     // What this run brings about by itself is no trouble.
     let planted = [
         Action::Report(Report::RolloutRejected { index: 0, finding: "proof_valid/\u{1b}[2Jplanted\n".to_owned() }),
@@ -378,12 +379,12 @@ fn log_fields_are_documented_and_dashboards_and_the_shipper_name_no_other() {
     }
     // Of each window no more samples than that.
     let samples = entries.iter().filter(|entry| entry["level"] == "trace");
-    let mut told: BTreeMap<u64, u32> = BTreeMap::new();
-    samples.for_each(|sample| *told.entry(sample["window"].as_u64().unwrap()).or_default() += 1);
-    assert!(told.len() >= 3 && told.values().all(|count| (1..=5).contains(count)), "{told:?}");
+    let mut reported: BTreeMap<u64, u32> = BTreeMap::new();
+    samples.for_each(|sample| *reported.entry(sample["window"].as_u64().unwrap()).or_default() += 1);
+    assert!(reported.len() >= 3 && reported.values().all(|count| (1..=5).contains(count)), "{reported:?}");
 }
 
-/// The log fields that a shipper extracts and that a query of Loki compares or shows.
+/// Returns the log fields that a shipper extracts and that a query of Loki compares or shows.
 fn named_fields(document: &str) -> BTreeSet<&str> {
     let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     let mut named = BTreeSet::new();
@@ -429,7 +430,7 @@ fn counters_add_up_to_the_receipts_and_the_score_is_what_a_validator_finds() {
     for seed in 0..20 {
         // Without kills, after which a process counts from nothing.
         let faults = "beacon-outage,upload-error-before,upload-error-after,endpoint-silence,reorganisation,slow-engine";
-        let (exposition, watched) = rehearsed(seed, if seed % 3 == 0 { faults.parse().unwrap() } else { Faults::None });
+        let (exposition, watched) = simulated(seed, if seed % 3 == 0 { faults.parse().unwrap() } else { Faults::None });
         let text = exposition.render().unwrap();
         let Book { receipts, solutions } = &watched.borrow().book;
         let sum = |of: fn(&WindowReceipt) -> usize| receipts.iter().map(of).sum::<usize>() as f64;
@@ -444,7 +445,7 @@ fn counters_add_up_to_the_receipts_and_the_score_is_what_a_validator_finds() {
             false => assert_eq!(groups, counted, "seed {seed}"),
         }
         assert_eq!(value(&text, "grail_mining_rollouts_generated_total"), 4.0 * groups);
-        // No reward lies beyond the buckets, and what solves its problem lies in others than what does not.
+        // No reward lies beyond the buckets, and what solves its problem is in others than what does not.
         let solved = value(&text, "grail_mining_successful_rollouts_total");
         let below = |bound: &str| value(&text, &format!("grail_mining_reward_distribution_bucket{{le=\"{bound}\"}}"));
         assert_eq!((below("1.35"), below("0.35")), (4.0 * groups, 4.0 * groups - solved), "seed {seed}");
@@ -463,10 +464,10 @@ fn counters_add_up_to_the_receipts_and_the_score_is_what_a_validator_finds() {
 #[test]
 fn only_loopback_is_listened_on_unless_it_is_asked_for() {
     let everywhere = "0.0.0.0:0".parse().unwrap();
-    let refused = Endpoint::listen(everywhere, false).unwrap_err();
-    assert!(matches!(refused, EndpointError::NotLoopback(_)) && refused.to_string().contains("--metrics-public"));
-    assert!(Endpoint::listen(everywhere, true).is_ok());
-    let first = Endpoint::listen("127.0.0.1:0".parse().unwrap(), false).unwrap();
-    let taken = Endpoint::listen(first.address(), false).unwrap_err();
+    let refused = MetricsServer::listen(everywhere, false).unwrap_err();
+    assert!(matches!(refused, MetricsServerError::NotLoopback(_)) && refused.to_string().contains("--metrics-public"));
+    assert!(MetricsServer::listen(everywhere, true).is_ok());
+    let first = MetricsServer::listen("127.0.0.1:0".parse().unwrap(), false).unwrap();
+    let taken = MetricsServer::listen(first.address(), false).unwrap_err();
     assert!(taken.to_string().contains("choose another port"), "{taken}");
 }

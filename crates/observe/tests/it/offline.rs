@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::online::{config, row};
 
-/// Write a run of so many rows, and say where its folder is.
+/// Writes a run of so many rows, and say where its folder is.
 pub(crate) fn write_run(folder: &Path, rows: u64) -> PathBuf {
     let offline = WandbConfig {
         offline: true,
@@ -18,10 +18,10 @@ pub(crate) fn write_run(folder: &Path, rows: u64) -> PathBuf {
         folder: Some(folder.to_owned()),
         ..config("http://127.0.0.1:9")
     };
-    let told = BTreeMap::from([("netuid".to_owned(), json!(81)), ("model".to_owned(), json!("größer"))]);
+    let reported = BTreeMap::from([("netuid".to_owned(), json!(81)), ("model".to_owned(), json!("größer"))]);
     let dropped = Dropped::default();
     let (sender, worker) =
-        start_wandb(&offline, told, folder, &dropped, WandbLimits::LIVE, grail_live::unix_ms).unwrap();
+        start_wandb(&offline, reported, folder, &dropped, WandbLimits::LIVE, grail_live::unix_ms).unwrap();
     // No more than the queue holds.
     (0..rows).for_each(|n| sender.offer(row(n)));
     SinkWorker::finish_all(vec![worker]);
@@ -34,7 +34,8 @@ fn run_folder(folder: &Path) -> PathBuf {
     entries.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("offline-run-")).unwrap()
 }
 
-/// The records of a file, by the description of the format: a header of 7 bytes, then parts that do not cross 32 KiB.
+/// Returns the records of a file, by the description of the format: a header of 7 bytes, then parts that do not cross
+/// 32 KiB.
 fn records(file: &[u8]) -> Vec<Vec<u8>> {
     assert_eq!(&file[..7], b":W&B\xe1\xbe\x00");
     let (mut at, mut records, mut open) = (7, Vec::new(), Vec::new());
@@ -62,7 +63,7 @@ enum Field {
     Bytes(Vec<u8>),
 }
 
-/// The fields of a message by their numbers, by the description of the encoding.
+/// Returns the fields of a message by their numbers, by the description of the encoding.
 fn fields(mut message: &[u8]) -> Vec<(u64, Field)> {
     fn number(message: &mut &[u8]) -> u64 {
         let mut value = 0;
@@ -131,10 +132,10 @@ fn a_file_holds_header_run_rows_and_end() {
             17 => {
                 assert_eq!(at, 1);
                 assert_eq!((text_of(body, 1).as_str(), text_of(body, 3).as_str()), ("mine", "grail"));
-                assert_eq!((text_of(body, 8).as_str(), text_of(body, 9).as_str()), ("first card", "why"));
+                assert_eq!((text_of(body, 8).as_str(), text_of(body, 9).as_str()), ("first GPU", "why"));
                 assert_eq!(bytes_of(body, 10), [b"a".to_vec(), b"b".to_vec()]);
-                let told = items(&bytes_of(body, 4)[0]);
-                assert_eq!(told, BTreeMap::from([("netuid".into(), json!(81)), ("model".into(), json!("größer"))]));
+                let reported = items(&bytes_of(body, 4)[0]);
+                assert_eq!(reported, BTreeMap::from([("netuid".into(), json!(81)), ("model".into(), json!("größer"))]));
             }
             12 => drop(axes.insert(text_of(body, 1), text_of(body, 4))),
             2 => {

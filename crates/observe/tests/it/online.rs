@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use grail_config::{Endpoint, Resume, WandbConfig};
+use grail_config::{EndpointUrl, Resume, WandbConfig};
 use grail_observe::{Dropped, Row, SinkSender, SinkWorker, WandbLimits, start_wandb};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -22,20 +22,20 @@ const LIMITS: WandbLimits = WandbLimits {
 pub(crate) fn config(base_url: &str) -> WandbConfig {
     WandbConfig {
         api_key: Some(SecretString::from(KEY)),
-        base_url: Endpoint::parse(base_url, &["http"]).unwrap(),
+        base_url: EndpointUrl::parse(base_url, &["http"]).unwrap(),
         project: "grail".to_owned(),
         entity: None,
         offline: false,
         run_id: None,
         resume: Resume::Allow,
-        name: Some("first card".to_owned()),
+        name: Some("first GPU".to_owned()),
         tags: vec!["a".to_owned(), "b".to_owned()],
         notes: Some("why".to_owned()),
         folder: None,
     }
 }
 
-/// The n-th row.
+/// Returns the n-th row.
 pub(crate) fn row(n: u64) -> Row {
     let row = json!({
         "_timestamp": 1_700_000_000.0 + n as f64 * 360.5,
@@ -56,8 +56,8 @@ struct Sending {
 impl Sending {
     fn start(config: &WandbConfig, folder: &Path, limits: WandbLimits) -> Self {
         let dropped = Dropped::default();
-        let told = BTreeMap::from([("netuid".to_owned(), json!(81))]);
-        let (rows, worker) = start_wandb(config, told, folder, &dropped, limits, grail_live::unix_ms).unwrap();
+        let reported = BTreeMap::from([("netuid".to_owned(), json!(81))]);
+        let (rows, worker) = start_wandb(config, reported, folder, &dropped, limits, grail_live::unix_ms).unwrap();
         Self { rows, worker, dropped }
     }
 
@@ -96,13 +96,13 @@ fn a_run_is_described_and_its_rows_follow() {
     let run = service.only();
     assert_history(&run.history, 0..5);
     assert!(run.is_over);
-    assert_eq!((&run.described["displayName"], &run.described["notes"]), (&json!("first card"), &json!("why")));
+    assert_eq!((&run.described["displayName"], &run.described["notes"]), (&json!("first GPU"), &json!("why")));
     assert_eq!((&run.described["tags"], &run.described["project"]), (&json!(["a", "b"]), &json!("grail")));
     assert_eq!(run.summary["mining.windows_completed"], 5);
-    let told: Value = serde_json::from_str(run.described["config"].as_str().unwrap()).unwrap();
-    assert_eq!(told["netuid"]["value"], 81);
+    let reported: Value = serde_json::from_str(run.described["config"].as_str().unwrap()).unwrap();
+    assert_eq!(reported["netuid"]["value"], 81);
     // Every figure is drawn over the block: the list's first is the block, and each metric names it by its place from 1.
-    let metrics = told["_wandb"]["value"]["m"].as_array().unwrap();
+    let metrics = reported["_wandb"]["value"]["m"].as_array().unwrap();
     assert_eq!((&metrics[0]["1"], &metrics[1]["1"]), (&json!("block_number"), &json!("window_number")));
     let drawn: Vec<&Value> = metrics[2..].iter().map(|metric| &metric["1"]).collect();
     assert_eq!(drawn, [&json!("mining.success_rate"), &json!("mining.windows_completed")]);
@@ -174,7 +174,7 @@ fn a_run_is_gone_on_with_as_its_own_client_has_it() {
         sending.finish();
         dropped.of("wandb").get()
     };
-    // There is no run to go on with.
+    // There is no run to continue with.
     assert_eq!((deliver(Resume::Must, 0..1), service.runs.lock().unwrap().len()), (1, 0));
     assert_eq!(deliver(Resume::Never, 0..2), 0);
     assert_eq!(deliver(Resume::Allow, 2..3), 0);

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 const DISK_FREE_MIN: u64 = 2_000;
 
 /// Health, and the free space on the disk.
-type Facts = (HealthSnapshot, Option<u64>);
+type HealthFacts = (HealthSnapshot, Option<u64>);
 
-fn facts() -> impl Strategy<Value = Facts> {
+fn facts() -> impl Strategy<Value = HealthFacts> {
     let issues = prop::sample::subsequence(HealthIssue::ALL.to_vec(), 0..=3);
     let disk = prop_oneof![
         Just(None),
@@ -28,8 +28,8 @@ fn facts() -> impl Strategy<Value = Facts> {
     )
 }
 
-/// Whether an alarm is on after this history, worked out from its beginning each time.
-fn is_on(alarm: Alarm, history: &[Facts]) -> bool {
+/// Returns whether an alarm is on after this history, worked out from its beginning each time.
+fn is_on(alarm: Alarm, history: &[HealthFacts]) -> bool {
     let mut on = false;
     for (at, (health, disk_free)) in history.iter().enumerate() {
         let now = match alarm {
@@ -62,7 +62,7 @@ proptest! {
             let notices = rules.look(now_ms, health, *disk_free);
             for Notice { alarm, over_after_ms } in &notices {
                 match over_after_ms {
-                    None => prop_assert_eq!(began.insert(*alarm, now_ms), None, "told twice"),
+                    None => prop_assert_eq!(began.insert(*alarm, now_ms), None, "reported twice"),
                     Some(after) => prop_assert_eq!(began.remove(alarm).map(|since| now_ms - since), Some(*after)),
                 }
             }

@@ -81,7 +81,7 @@ impl Service {
         self.runs.lock().unwrap().get(id).cloned().unwrap_or_default()
     }
 
-    /// The only run.
+    /// Returns the only run.
     pub(crate) fn only(&self) -> Run {
         let runs = self.runs.lock().unwrap();
         assert_eq!(runs.len(), 1, "{runs:?}");

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use grail_config::{AlertsConfig, Endpoint, TelegramConfig};
+use grail_config::{AlertsConfig, EndpointUrl, TelegramConfig};
 use grail_miner::driver::Observer;
 use grail_miner::machine::Event;
 use grail_miner::ports::Now;
@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use grail_loopback::http::{Answer, Server, wait};
 
 fn config(server: &Server) -> AlertsConfig {
-    let url = |path: &str| Endpoint::parse(&server.url(path), &["http"]);
+    let url = |path: &str| EndpointUrl::parse(&server.url(path), &["http"]);
     AlertsConfig {
         slack: url("/slack/planted"),
         discord: url("/discord/planted"),
@@ -58,13 +58,13 @@ fn every_service_is_told_once_and_told_of_the_end() {
         [("/slack/planted", "text"), ("/discord/planted", "content"), ("/bot1:planted/sendMessage", "text")]
     {
         let all = posts(&server);
-        let told: Vec<_> = all.iter().filter(|request| request.path == path).collect();
-        assert_eq!(told.len(), 2, "{path}");
-        let texts: Vec<String> = told.iter().map(|post| post.json()[field].as_str().unwrap().to_owned()).collect();
+        let reported: Vec<_> = all.iter().filter(|request| request.path == path).collect();
+        assert_eq!(reported.len(), 2, "{path}");
+        let texts: Vec<String> = reported.iter().map(|post| post.json()[field].as_str().unwrap().to_owned()).collect();
         assert!(texts[0].starts_with("grail 5Miner: ALERT: the hotkey has no uid"), "{texts:?}");
         assert!(texts[1].starts_with("grail 5Miner: over: the hotkey has a uid again"), "{texts:?}");
         if path.starts_with("/bot") {
-            assert_eq!(told[0].json()["chat_id"], "-100");
+            assert_eq!(reported[0].json()["chat_id"], "-100");
         }
     }
     assert_eq!(dropped.of("watchtower").get(), 0);

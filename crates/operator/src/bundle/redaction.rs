@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::ExposeSecret;
 
-use grail_config::{Endpoint, Environment, Shown, TypedConfig};
+use grail_config::{EndpointUrl, Environment, RawConfig, Redacted};
 
 /// Shorter values are too common to be looked for.
 const CHARS_MIN: usize = 4;
@@ -22,14 +22,14 @@ pub struct Redactor {
 impl Redactor {
     /// Everything in the configuration that is not shown as it is, what lost against another value, too; and what libraries
     /// read in the environment: proxies with their passwords, the hub's token.
-    pub fn of(typed: &TypedConfig, environment: &Environment) -> Self {
+    pub fn of(typed: &RawConfig, environment: &Environment) -> Self {
         let candidates = typed.settings().flat_map(|(name, setting)| {
             [&setting.won].into_iter().chain(&setting.lost).map(move |candidate| (name, &candidate.value))
         });
         let mut secrets = Vec::new();
         for (name, value) in candidates {
             let text = value.expose_secret();
-            if Shown::of(name, value) != Shown::Plain(text.to_owned()) {
+            if Redacted::of(name, value) != Redacted::Plain(text.to_owned()) {
                 secrets.push(text.to_owned());
                 secrets.extend(parts(text));
                 secrets.extend(
@@ -77,7 +77,7 @@ impl Redactor {
 
 /// What is secret in addresses with commas between, piece by piece, and a login as HTTP sends it.
 fn parts(text: &str) -> Vec<String> {
-    let endpoints = text.split(',').filter_map(|address| Endpoint::parse(address.trim(), &SCHEMES));
+    let endpoints = text.split(',').filter_map(|address| EndpointUrl::parse(address.trim(), &SCHEMES));
     let parts = endpoints.flat_map(|endpoint| {
         let login = endpoint.login();
         let login = login.map(|(user, password)| STANDARD.encode(format!("{user}:{}", password.expose_secret())));
@@ -129,7 +129,7 @@ mod tests {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), SecretString::from(value)))
         .collect();
-        let redactor = Redactor::of(&TypedConfig::merge(&environment, None), &environment);
+        let redactor = Redactor::of(&RawConfig::merge(&environment, None), &environment);
         let secrets = [
             "planted/write+key",
             "planted0Hook",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use tokio::time::timeout;
 
-use super::check::{Check, Obstacle, Status};
+use super::check::{Check, CheckStatus, Obstacle};
 use super::configuration::VALUES;
 use super::{Limits, Subject, clock};
 use grail_config::{CredentialsError, ReadPlace, StorageConfig};
@@ -68,7 +68,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let read_only = match (write.obstacle().is_some(), read.status) {
         // A store that refuses everybody tells nothing about a key.
         (true, _) => Check::skipped(READ_ONLY, WRITE),
-        (false, Status::Ok) => forbidden.refused(&probe).await,
+        (false, CheckStatus::Ok) => forbidden.refused(&probe).await,
         (false, _) => Check::skipped(READ_ONLY, READ),
     };
     let offset_ms = ours.server_offset_ms().or(validators.server_offset_ms());

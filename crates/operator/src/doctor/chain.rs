@@ -12,7 +12,7 @@ use super::check::{Check, Obstacle};
 use super::configuration::VALUES;
 use super::wallet::HOTKEY;
 use super::{Subject, clock};
-use grail_config::{ChainConfig, Endpoint, MinerConfig, Network};
+use grail_config::{ChainConfig, EndpointUrl, MinerConfig, Network};
 use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, Fitness, SubtensorChain};
 use grail_live::unix_ms;
 
@@ -34,7 +34,7 @@ const FOREIGN_REMEDY: &str =
 
 /// A node that answers.
 struct Reached<'a> {
-    endpoint: &'a Endpoint,
+    endpoint: &'a EndpointUrl,
     chain: SubtensorChain,
     head: u64,
     fitness: Fitness,
@@ -78,7 +78,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let named = config.chain.endpoints.iter().zip(&attempts);
     let is_foreign = attempts.iter().all(|attempt| matches!(attempt, Err(why) if why.is_foreign()));
     let mut checks: Vec<Check> =
-        named.map(|(endpoint, attempt)| told(endpoint, attempt, is_reached, is_foreign)).collect();
+        named.map(|(endpoint, attempt)| check_of(endpoint, attempt, is_reached, is_foreign)).collect();
     let mut nodes: Vec<Reached<'_>> = attempts.into_iter().filter_map(Result::ok).collect();
     // The best witness first; of equals the order of the configuration.
     nodes.sort_by_key(|node| match node.fitness {
@@ -96,7 +96,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
 async fn reach<'a>(
     subject: &Subject<'_>,
     config: &ChainConfig,
-    endpoint: &'a Endpoint,
+    endpoint: &'a EndpointUrl,
     signer: Rc<dyn Signer>,
 ) -> Result<Reached<'a>, Unreached> {
     let genesis = (config.network == Network::Finney).then_some(FINNEY_GENESIS);
@@ -115,7 +115,12 @@ async fn reach<'a>(
 }
 
 /// One of several endpoints may be missed.
-fn told(endpoint: &Endpoint, attempt: &Result<Reached<'_>, Unreached>, is_reached: bool, is_foreign: bool) -> Check {
+fn check_of(
+    endpoint: &EndpointUrl,
+    attempt: &Result<Reached<'_>, Unreached>,
+    is_reached: bool,
+    is_foreign: bool,
+) -> Check {
     match attempt {
         Ok(Reached { fitness: Fitness::Behind(why), .. }) => {
             Check::warning(ENDPOINT, format!("{endpoint} answers, but it is behind: {why}"), BEHIND_REMEDY)

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum CheckStatus {
     /// As it must be.
     Ok,
     /// Mining goes on, with less than it could have.
@@ -17,7 +17,7 @@ pub enum Status {
     Skipped,
 }
 
-impl Status {
+impl CheckStatus {
     /// The word for it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ pub struct Check {
     /// Its name, which stays the same from release to release.
     pub code: &'static str,
     /// How it ended.
-    pub status: Status,
+    pub status: CheckStatus,
     /// What was measured; for a skipped one, what it needs.
     pub value: String,
     /// What to do, where something is to be done.
@@ -73,11 +73,11 @@ fn is_obstacle<S: Serializer>(hindrance: &Option<Hindrance>, serializer: S) -> R
 
 impl Check {
     pub(super) fn ok(code: &'static str, value: impl Into<String>) -> Self {
-        Self::new(code, Status::Ok, value.into(), None)
+        Self::new(code, CheckStatus::Ok, value.into(), None)
     }
 
     pub(super) fn warning(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(code, Status::Warning, value.into(), Some(remedy.into()))
+        Self::new(code, CheckStatus::Warning, value.into(), Some(remedy.into()))
     }
 
     /// Returns what only the operator can fix, if this check found something like that.
@@ -90,7 +90,7 @@ impl Check {
 
     /// Something that may heal while the miner waits.
     pub(super) fn failure(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(code, Status::Failure, value.into(), Some(remedy.into()))
+        Self::new(code, CheckStatus::Failure, value.into(), Some(remedy.into()))
     }
 
     /// Something that keeps mining from starting and passes by itself, or that no witness known to be fit has said.
@@ -121,10 +121,10 @@ impl Check {
 
     /// Not examined, since the check `needed` did not end well.
     pub(super) fn skipped(code: &'static str, needed: &str) -> Self {
-        Self::new(code, Status::Skipped, format!("needs {needed}"), None)
+        Self::new(code, CheckStatus::Skipped, format!("needs {needed}"), None)
     }
 
-    fn new(code: &'static str, status: Status, value: String, remedy: Option<String>) -> Self {
+    fn new(code: &'static str, status: CheckStatus, value: String, remedy: Option<String>) -> Self {
         Self { code, status, value: printable(&value), remedy: remedy.map(|text| printable(&text)), hindrance: None }
     }
 }

@@ -40,29 +40,29 @@ fn worded(offset_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Status;
+    use super::super::CheckStatus;
     use super::*;
 
     #[test]
     fn both_directions_are_judged_alike() {
         for (offset_ms, status, value) in [
-            (0, Status::Ok, "right to a second"),
-            (-1_500, Status::Ok, "1.5 s ahead"),
-            (2_001, Status::Warning, "2.0 s behind"),
-            (-30_000, Status::Warning, "30.0 s ahead"),
-            (3_600_000, Status::Failure, "3600.0 s behind"),
-            (i64::MIN + 1, Status::Failure, "s ahead"),
+            (0, CheckStatus::Ok, "right to a second"),
+            (-1_500, CheckStatus::Ok, "1.5 s ahead"),
+            (2_001, CheckStatus::Warning, "2.0 s behind"),
+            (-30_000, CheckStatus::Warning, "30.0 s ahead"),
+            (3_600_000, CheckStatus::Failure, "3600.0 s behind"),
+            (i64::MIN + 1, CheckStatus::Failure, "s ahead"),
         ] {
             let check = check("clock.x", offset_ms);
             assert_eq!(check.status, status, "{offset_ms}");
             assert!(check.value.ends_with(value), "{offset_ms}: {}", check.value);
-            assert_eq!(check.remedy.is_some(), status != Status::Ok);
+            assert_eq!(check.remedy.is_some(), status != CheckStatus::Ok);
         }
     }
 
     #[test]
     fn an_old_block_says_nothing_of_the_clock() {
-        assert_eq!(check_by_block("clock.chain", 500_000).status, Status::Ok);
-        assert_eq!(check_by_block("clock.chain", -5_000).status, Status::Warning);
+        assert_eq!(check_by_block("clock.chain", 500_000).status, CheckStatus::Ok);
+        assert_eq!(check_by_block("clock.chain", -5_000).status, CheckStatus::Warning);
     }
 }

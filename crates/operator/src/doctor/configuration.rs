@@ -47,8 +47,9 @@ fn usable(config: &MinerConfig) -> Vec<Check> {
 }
 
 fn unusable(errors: &ConfigErrors) -> Vec<Check> {
-    let told = |error: &ConfigError| Check::blocked_by(code_of(error), obstacle_of(error), &error.to_string(), ": ");
-    let mut checks: Vec<Check> = errors.0.iter().map(told).collect();
+    let check_of =
+        |error: &ConfigError| Check::blocked_by(code_of(error), obstacle_of(error), &error.to_string(), ": ");
+    let mut checks: Vec<Check> = errors.0.iter().map(check_of).collect();
     // What others say they need must have a line of its own.
     if let Some(first) = checks.first().filter(|_| checks.iter().all(|check| check.code != VALUES)) {
         checks.push(Check::skipped(VALUES, first.code));

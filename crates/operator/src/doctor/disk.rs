@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Subject;
-use super::aside::aside;
 use super::check::{Check, Obstacle};
 use super::passing::passes;
+use super::with_timeout::with_timeout;
 use grail_folder as folder;
 
 const FOLDER: &str = "disk.folder";
@@ -25,7 +25,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
         ];
     };
     let bytes_min = subject.limits.disk_bytes_min;
-    let looked = aside(subject.limits.call(), move || look(&folder, bytes_min)).await;
+    let looked = with_timeout(subject.limits.call(), move || look(&folder, bytes_min)).await;
     looked.unwrap_or_else(|| {
         let remedy = "see whether the disk is well, or name another folder with --data-dir";
         vec![Check::passing(FOLDER, "the disk does not answer", remedy), Check::skipped(FREE, FOLDER)]

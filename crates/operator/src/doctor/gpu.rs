@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use grail_cuda::CudaError;
 use grail_cuda::driver::DeviceDescription;
 
 use super::Subject;
-use super::aside::aside;
 use super::check::{Check, Obstacle};
 use super::configuration::VALUES;
+use super::with_timeout::with_timeout;
 use grail_config::Network;
+use grail_live::device::DeviceSet;
 
 const DEVICE: &str = "gpu.device";
 const DRIVER: &str = "gpu.driver";
@@ -22,27 +22,18 @@ const GOLDEN_PAIRS: [(&str, i32); 1] = [("NVIDIA H200", 130_100)];
 /// Opening a device takes seconds where there are many.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What generates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Device {
-    /// An NVIDIA card, whose proofs validators accept.
-    Cuda,
-    /// The processor, for networks of one's own.
-    Cpu,
-}
-
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.config() else {
         return [DEVICE, DRIVER, CUBLAS].map(|code| Check::skipped(code, VALUES)).into();
     };
     let network = config.chain.network;
-    if subject.device == Device::Cpu {
-        return vec![processor(network)];
-    }
-    let ordinals = subject.devices.to_vec();
+    let ordinals = match subject.device {
+        DeviceSet::Cpu => return vec![processor(network)],
+        DeviceSet::Cuda(ordinals) => ordinals.clone(),
+    };
     let look = move || -> Result<Vec<_>, CudaError> { ordinals.into_iter().map(DeviceDescription::of).collect() };
-    match aside(PATIENCE, look).await {
-        Some(found) => told(found, network),
+    match with_timeout(PATIENCE, look).await {
+        Some(found) => checks_of(found, network),
         None => {
             let value = format!("the driver does not answer within {} s", PATIENCE.as_secs());
             let device =
@@ -59,12 +50,12 @@ fn processor(network: Network) -> Check {
             DEVICE,
             Obstacle::Configuration,
             format!("--device cpu on {}: validators reject proofs that a CPU computed", network.name()),
-            "mine with an NVIDIA card, or on a custom network",
+            "mine with an NVIDIA GPU, or on a custom network",
         ),
     }
 }
 
-fn told(found: Result<Vec<DeviceDescription>, CudaError>, network: Network) -> Vec<Check> {
+fn checks_of(found: Result<Vec<DeviceDescription>, CudaError>, network: Network) -> Vec<Check> {
     let devices = match found {
         Ok(devices) => devices,
         Err(error) => {
@@ -96,13 +87,13 @@ fn absent(error: &CudaError, network: Network) -> Check {
             DEVICE,
             Obstacle::Configuration,
             value,
-            "mine on a machine with an NVIDIA card and its driver, or with --device cpu",
+            "mine on a machine with an NVIDIA GPU and its driver, or with --device cpu",
         ),
         (true, _) => Check::blocked(
             DEVICE,
             Obstacle::Configuration,
             value,
-            "mine on a machine with an NVIDIA card and its driver: proofs of anything else are rejected",
+            "mine on a machine with an NVIDIA GPU and its driver: proofs of anything else are rejected",
         ),
     }
 }
@@ -123,7 +114,7 @@ fn multiplied(device: &DeviceDescription) -> Check {
         false => Check::warning(
             CUBLAS,
             format!("{pair}, for which there are no golden proofs"),
-            format!("proofs are exact with cuBLAS {CUBLAS_OF_PROOFS} on the validators' model of card"),
+            format!("proofs are exact with cuBLAS {CUBLAS_OF_PROOFS} on the validators' model of GPU"),
         ),
     }
 }
@@ -141,7 +132,7 @@ fn release_in(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Status;
+    use super::super::check::CheckStatus;
     use super::*;
 
     fn device(ordinal: usize, name: &str, cublas: [i32; 3]) -> DeviceDescription {
@@ -159,25 +150,25 @@ mod tests {
     #[test]
     fn every_device_that_is_named_is_told_and_whether_its_proofs_were_recorded() {
         let two = vec![device(2, "NVIDIA H200", [13, 1, 0]), device(5, "NVIDIA H200", [13, 1, 0])];
-        let checks = told(Ok(two), Network::Finney);
+        let checks = checks_of(Ok(two), Network::Finney);
         let codes: Vec<&str> = checks.iter().map(|check| check.code).collect();
         assert_eq!(codes, [DEVICE, DEVICE, DRIVER, CUBLAS]);
-        assert!(checks.iter().all(|check| check.status == Status::Ok), "{checks:?}");
+        assert!(checks.iter().all(|check| check.status == CheckStatus::Ok), "{checks:?}");
         assert_eq!(checks[1].value, "5 is NVIDIA H200, compute capability 9.0, 138 of 139 GiB free");
-        let other = told(Ok(vec![device(0, "NVIDIA A100", [12, 8, 4])]), Network::Finney);
-        assert_eq!(other[2].status, Status::Warning);
+        let other = checks_of(Ok(vec![device(0, "NVIDIA A100", [12, 8, 4])]), Network::Finney);
+        assert_eq!(other[2].status, CheckStatus::Warning);
         assert_eq!(other[2].value, "12.8.4 on NVIDIA A100, for which there are no golden proofs");
     }
 
     #[test]
     fn why_there_is_none_is_told_by_what_is_missing() {
-        let remedy = |error, network| told(Err(error), network).remove(0).remedy.unwrap();
+        let remedy = |error, network| checks_of(Err(error), network).remove(0).remedy.unwrap();
         let none = || CudaError::LibraryMissing { library: "cuda" };
         assert!(remedy(none(), Network::Custom).ends_with("or with --device cpu"));
         assert!(!remedy(none(), Network::Finney).contains("cpu"));
-        assert!(remedy(CudaError::NoDevice { ordinal: 3, count: 2 }, Network::Finney).contains("--devices"));
+        assert!(remedy(CudaError::NoDevice { ordinal: 3, count: 2 }, Network::Finney).contains("--device"));
         assert!(remedy(CudaError::LibraryMissing { library: "cublas" }, Network::Finney).contains("LD_LIBRARY_PATH"));
-        assert!(told(Err(none()), Network::Finney)[0].obstacle().is_some());
+        assert!(checks_of(Err(none()), Network::Finney)[0].obstacle().is_some());
     }
 
     #[test]

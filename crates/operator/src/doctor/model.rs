@@ -11,15 +11,15 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::Subject;
-use super::aside::aside;
 use super::check::{Check, Obstacle};
 use super::configuration::VALUES;
 use super::passing::passes;
+use super::with_timeout::with_timeout;
 use grail_config::Network;
 
 const FILES: &str = "model.files";
 /// The model in the binary.
-const REHEARSAL: &str = "rehearsal";
+const TOY: &str = "toy";
 const INDEX: &str = "model.safetensors.index.json";
 /// Longest index; one of a thousand tensors has 100 KB.
 const INDEX_BYTES_MAX: usize = 16 << 20;
@@ -34,11 +34,11 @@ const DOWNLOAD_REMEDY: &str =
 enum ModelProblem {
     #[error("{} cannot be read ({source})", path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{} is no index of weights", path.display())]
+    #[error("{} is not an index of weights", path.display())]
     Index { path: PathBuf },
-    #[error("{} is damaged: its sha256 is not the one that it is named by", path.display())]
+    #[error("{} is damaged: its sha256 differs from its name", path.display())]
     Damaged { path: PathBuf },
-    #[error("there is no folder {model:?}, and the hub's cache holds no model of that name")]
+    #[error("no folder {model:?}, and no model of that name in the hub's cache")]
     Absent { model: String },
 }
 
@@ -51,12 +51,12 @@ impl ModelProblem {
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.config() else { return vec![Check::skipped(FILES, VALUES)] };
     let model = subject.model.unwrap_or(&config.model_name).to_owned();
-    if model == REHEARSAL {
-        return vec![rehearsal(config.chain.network)];
+    if model == TOY {
+        return vec![toy(config.chain.network)];
     }
     let cache = subject.hub_cache.map(Path::to_owned);
     let limit = Duration::from_millis(subject.limits.model_ms);
-    vec![match aside(limit, move || examined(&model, cache.as_deref())).await {
+    vec![match with_timeout(limit, move || examined(&model, cache.as_deref())).await {
         Some(Ok(value)) => Check::ok(FILES, value),
         Some(Err(problem)) if problem.passes() => Check::passing(
             FILES,
@@ -71,13 +71,13 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     }]
 }
 
-fn rehearsal(network: Network) -> Check {
+fn toy(network: Network) -> Check {
     match network {
-        Network::Custom => Check::ok(FILES, "the rehearsal model, in the binary"),
+        Network::Custom => Check::ok(FILES, "the toy model, in the binary"),
         _ => Check::blocked(
             FILES,
             Obstacle::Configuration,
-            format!("the rehearsal model on {}: validators reject what another model wrote", network.name()),
+            format!("the toy model on {}: validators reject what another model wrote", network.name()),
             "take --model out, or mine on a custom network",
         ),
     }

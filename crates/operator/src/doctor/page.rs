@@ -3,18 +3,19 @@
 use serde_json::{Value, json};
 
 use super::Examination;
-use super::check::{Check, Status};
+use super::check::{Check, CheckStatus};
 
 /// Changes whenever a field of the document does.
 const DOCUMENT_VERSION: u32 = 1;
 const RESET: &str = "\u{1b}[0m";
 
 /// One line per check, with its remedy below it, and a sum at the end.
-pub fn page(examination: &Examination, in_colour: bool) -> String {
+pub fn page(examination: &Examination, in_color: bool) -> String {
     let width = examination.checks.iter().map(|check| check.code.len()).max().unwrap_or(0);
-    let mut page: String = examination.checks.iter().map(|check| lines(check, width, in_colour)).collect();
+    let mut page: String = examination.checks.iter().map(|check| lines(check, width, in_color)).collect();
     let count = |status| examination.count(status);
-    let [ok, warnings, failures, skipped] = [Status::Ok, Status::Warning, Status::Failure, Status::Skipped].map(count);
+    let [ok, warnings, failures, skipped] =
+        [CheckStatus::Ok, CheckStatus::Warning, CheckStatus::Failure, CheckStatus::Skipped].map(count);
     page +=
         &format!("\n{ok} ok, {}, {}, {skipped} skipped\n", counted(warnings, "warning"), counted(failures, "failure"));
     page
@@ -28,20 +29,20 @@ pub fn document(examination: &Examination) -> Value {
         "grail": env!("CARGO_PKG_VERSION"),
         "checks": examination.checks,
         "summary": {
-            "ok": count(Status::Ok),
-            "warning": count(Status::Warning),
-            "failure": count(Status::Failure),
-            "skipped": count(Status::Skipped),
+            "ok": count(CheckStatus::Ok),
+            "warning": count(CheckStatus::Warning),
+            "failure": count(CheckStatus::Failure),
+            "skipped": count(CheckStatus::Skipped),
             "may_mine": examination.may_mine(),
         },
     })
 }
 
-fn lines(check: &Check, width: usize, in_colour: bool) -> String {
+fn lines(check: &Check, width: usize, in_color: bool) -> String {
     let Check { code, status, value, remedy, .. } = check;
     let word = format!("{:<7}", status.name());
-    let word = match in_colour {
-        true => format!("{}{word}{RESET}", colour(*status)),
+    let word = match in_color {
+        true => format!("{}{word}{RESET}", color(*status)),
         false => word,
     };
     let mut lines = format!("{word}  {code:<width$}  {value}\n");
@@ -52,12 +53,12 @@ fn lines(check: &Check, width: usize, in_colour: bool) -> String {
     lines
 }
 
-const fn colour(status: Status) -> &'static str {
+const fn color(status: CheckStatus) -> &'static str {
     match status {
-        Status::Ok => "\u{1b}[32m",
-        Status::Warning => "\u{1b}[33m",
-        Status::Failure => "\u{1b}[31m",
-        Status::Skipped => "\u{1b}[2m",
+        CheckStatus::Ok => "\u{1b}[32m",
+        CheckStatus::Warning => "\u{1b}[33m",
+        CheckStatus::Failure => "\u{1b}[31m",
+        CheckStatus::Skipped => "\u{1b}[2m",
     }
 }
 
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colour_changes_nothing_but_colour() {
+    fn color_changes_nothing_but_color() {
         let checks = vec![
             Check::ok("a.b", "fine"),
             Check::warning("a.long_one", "so so", "mend it"),
@@ -93,11 +94,11 @@ mod tests {
             "1 ok, 1 warning, 1 failure, 1 skipped\n",
         ];
         assert_eq!(plain, expected.join("\n"));
-        let mut coloured = page(&examination, true);
-        assert_ne!(coloured, plain);
+        let mut colored = page(&examination, true);
+        assert_ne!(colored, plain);
         for code in [RESET, "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[31m", "\u{1b}[2m"] {
-            coloured = coloured.replace(code, "");
+            colored = colored.replace(code, "");
         }
-        assert_eq!(coloured, plain);
+        assert_eq!(colored, plain);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Subject;
 use super::check::{Check, Obstacle};
-use grail_config::{Endpoint, MinerConfig};
+use grail_config::{EndpointUrl, MinerConfig};
 use grail_http::proxy::Proxies;
 use grail_live::beacon::PUBLIC_RELAYS;
 
@@ -21,7 +21,7 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
             used.entry(proxy.variable()).or_insert((proxy, Vec::new())).1.push(server.to_string());
         }
     }
-    let told = used.into_iter().map(|(variable, (proxy, servers))| match proxy.is_usable() {
+    let checks = used.into_iter().map(|(variable, (proxy, servers))| match proxy.is_usable() {
         true => Check::ok(PROXY, format!("{} {proxy}", servers.join(", "))),
         false => Check::blocked(
             PROXY,
@@ -30,12 +30,12 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
             format!("correct {variable} or unset it, or name the servers in NO_PROXY"),
         ),
     });
-    told.collect()
+    checks.collect()
 }
 
 /// Every server that a miner speaks with.
-fn servers(config: &MinerConfig, asks_beacon: bool) -> Vec<Endpoint> {
-    let public = || PUBLIC_RELAYS.iter().filter_map(|relay| Endpoint::parse(relay, &["https"])).collect();
+fn servers(config: &MinerConfig, asks_beacon: bool) -> Vec<EndpointUrl> {
+    let public = || PUBLIC_RELAYS.iter().filter_map(|relay| EndpointUrl::parse(relay, &["https"])).collect();
     let relays = config.beacon.as_ref().map_or_else(public, |beacon| beacon.relays.clone());
     let alerts = [&config.alerts.slack, &config.alerts.discord, &config.alerts.ping];
     let telegram = config.alerts.telegram.as_ref().map(|telegram| telegram.api.clone());

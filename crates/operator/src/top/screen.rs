@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Gauge, Paragraph, Wrap};
 
-use grail_observe::control::{EndpointStatus, Status, Stopping, WindowStatus};
+use grail_observe::control::{EndpointStatus, MinerStatus, Stopping, WindowStatus};
 use grail_terminal::{Palette, printable};
 
 /// Below this nothing can be read.
@@ -14,7 +14,7 @@ const WIDTH_MIN: u16 = 60;
 const HEIGHT_MIN: u16 = 16;
 
 /// Draw a miner; `gone` says why it no longer answers.
-pub fn draw(frame: &mut Frame<'_>, status: Option<&Status>, gone: Option<&str>, palette: Palette) {
+pub fn draw(frame: &mut Frame<'_>, status: Option<&MinerStatus>, gone: Option<&str>, palette: Palette) {
     let area = frame.area();
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
         let text = format!("The terminal is too small: make it at least {WIDTH_MIN} columns by {HEIGHT_MIN} lines.");
@@ -43,7 +43,7 @@ fn pane(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
 }
 
-fn title(status: &Status) -> Paragraph<'static> {
+fn title(status: &MinerStatus) -> Paragraph<'static> {
     let head = status.head.map_or_else(
         || "no block yet".to_owned(),
         |head| format!("block {}, {} old", head.block, duration(head.age_seconds)),
@@ -53,7 +53,7 @@ fn title(status: &Status) -> Paragraph<'static> {
     Paragraph::new(text).style(Style::new().add_modifier(Modifier::BOLD))
 }
 
-fn draw_window(frame: &mut Frame<'_>, area: Rect, status: &Status, palette: Palette) {
+fn draw_window(frame: &mut Frame<'_>, area: Rect, status: &MinerStatus, palette: Palette) {
     let Some(window) = &status.window else {
         return pane(frame, area, "Window", vec![Line::raw("The first block is awaited; the window follows from it.")]);
     };
@@ -87,7 +87,7 @@ fn groups_line(window: &WindowStatus) -> String {
     format!("{groups_done} groups done, {groups_in_flight} in flight, {clean_prefix} ready in a row; {upload}")
 }
 
-fn speeds_line(status: &Status, window: &WindowStatus) -> String {
+fn speeds_line(status: &MinerStatus, window: &WindowStatus) -> String {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     let solved = status.speeds.solved_share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     let randomness = match window.with_beacon {
@@ -103,21 +103,21 @@ fn speeds_line(status: &Status, window: &WindowStatus) -> String {
     )
 }
 
-fn uploads<'a>(status: &Status, palette: Palette) -> Vec<Line<'a>> {
+fn uploads<'a>(status: &MinerStatus, palette: Palette) -> Vec<Line<'a>> {
     let lines = status.uploads.iter().map(|upload| {
         let is_uploaded = upload.outcome == "uploaded";
-        let colour = if is_uploaded { Color::Green } else { Color::Red };
+        let color = if is_uploaded { Color::Green } else { Color::Red };
         let sign = if is_uploaded { "+ " } else { "! " };
         let score = upload.expected_score.map_or_else(String::new, |score| format!(", score {score:.1} expected"));
         let why = if is_uploaded { String::new() } else { format!("; grail why {}", upload.window) };
         let line = format!("{}{score}{why}", printable(&upload.line));
-        Line::from(vec![Span::styled(sign, palette.style(colour)), Span::raw(line)])
+        Line::from(vec![Span::styled(sign, palette.style(color)), Span::raw(line)])
     });
     let lines: Vec<Line<'_>> = lines.collect();
     if lines.is_empty() { vec![Line::raw("No window is over yet.")] } else { lines }
 }
 
-fn health_lines<'a>(status: &Status, palette: Palette) -> Vec<Line<'a>> {
+fn health_lines<'a>(status: &MinerStatus, palette: Palette) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     if status.health.ready {
         lines.push(Line::styled("an upload is to be expected", palette.style(Color::Green)));
@@ -132,17 +132,17 @@ fn health_lines<'a>(status: &Status, palette: Palette) -> Vec<Line<'a>> {
 }
 
 fn endpoint<'a>(endpoint: &EndpointStatus, palette: Palette) -> Line<'a> {
-    let colour = match endpoint.state.as_str() {
+    let color = match endpoint.state.as_str() {
         "connected" | "ok" => Color::Green,
         "failing" => Color::Red,
         _ => Color::Reset,
     };
-    let state = Span::styled(format!("{:<10}", printable(&endpoint.state)), palette.style(colour));
+    let state = Span::styled(format!("{:<10}", printable(&endpoint.state)), palette.style(color));
     let text = format!("{} {} {}", printable(&endpoint.kind), printable(&endpoint.name), printable(&endpoint.detail));
     Line::from(vec![state, Span::raw(text)])
 }
 
-fn foot_line(status: Option<&Status>, gone: Option<&str>, palette: Palette) -> Paragraph<'static> {
+fn foot_line(status: Option<&MinerStatus>, gone: Option<&str>, palette: Palette) -> Paragraph<'static> {
     if let Some(gone) = gone {
         return Paragraph::new(printable(gone)).style(palette.style(Color::Red).add_modifier(Modifier::BOLD));
     }

@@ -9,7 +9,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::screen::draw;
-use grail_observe::control::{Asking, Request, Status};
+use grail_observe::control::{Asking, MinerStatus, Request};
 use grail_terminal::{Palette, in_terminal};
 
 /// How often the miner is asked.
@@ -27,7 +27,7 @@ pub fn watch(mut asking: Asking) -> io::Result<()> {
         signal_hook::flag::register(signal, is_asked_to_end.clone())?;
     }
     let palette = Palette::of_environment();
-    let mut shown: Option<Status> = None;
+    let mut shown: Option<MinerStatus> = None;
     let mut gone = None;
     let mut asked: Option<Instant> = None;
     in_terminal(|terminal| {

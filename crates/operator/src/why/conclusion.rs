@@ -47,7 +47,7 @@ impl Conclusion {
         object: &Finding<ObjectFacts>,
         verdict: &Finding<VerdictFacts>,
     ) -> Self {
-        let told = receipt.value();
+        let known = receipt.value();
         if let Some(verdict) = verdict.value().filter(|verdict| verdict.outcome != "accepted") {
             let failure = verdict.failure.as_deref().unwrap_or("no reason is known");
             let remedy = verdict.remedy.clone().unwrap_or_else(|| format!("send us `grail bundle {window}`"));
@@ -57,10 +57,10 @@ impl Conclusion {
                 remedy,
             );
         }
-        if let Some(told) = told.filter(|told| told.outcome != "uploaded") {
-            return not_uploaded(told);
+        if let Some(receipt) = known.filter(|receipt| receipt.outcome != "uploaded") {
+            return not_uploaded(receipt);
         }
-        let uploaded = told.is_some();
+        let uploaded = known.is_some();
         match object.value() {
             Some(object) if uploaded && !object.exists => Self::new(
                 ConclusionKind::Missing,

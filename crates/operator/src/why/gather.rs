@@ -143,12 +143,12 @@ async fn object(sources: &Sources<'_>, hotkey: Option<&str>, window: u64) -> any
 
 fn object_facts(hotkey: &str, window: u64, bytes: Option<&[u8]>, receipt: Option<&Receipt>) -> ObjectFacts {
     let sha256 = bytes.map(|bytes| hex::encode(Sha256::digest(bytes)));
-    let told = receipt.and_then(|receipt| receipt.sha256.as_deref());
+    let stated = receipt.and_then(|receipt| receipt.sha256.as_deref());
     ObjectFacts {
         key: object_key(hotkey, window),
         exists: bytes.is_some(),
         bytes: bytes.map_or(0, <[u8]>::len),
-        as_receipt: told.map(|told| sha256.as_deref() == Some(told)),
+        as_receipt: stated.map(|stated| sha256.as_deref() == Some(stated)),
         sha256,
     }
 }

@@ -63,8 +63,8 @@ fn page() -> String {
 #[test]
 fn the_page_says_what_the_receipts_say_and_nothing_from_outside_enters_it() {
     let page = page();
-    for told in ["3 of 4", "1.250 %", "<td>3.750 %</td>", "grail why 60", "31.2 s", "proof_valid/sketch", "80"] {
-        assert!(page.contains(told), "{told}");
+    for reported in ["3 of 4", "1.250 %", "<td>3.750 %</td>", "grail why 60", "31.2 s", "proof_valid/sketch", "80"] {
+        assert!(page.contains(reported), "{reported}");
     }
     for foreign in ["<script", "http:", "https:", "NaN", "inf"] {
         assert!(!page.contains(foreign), "{foreign}");

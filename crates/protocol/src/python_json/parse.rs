@@ -32,7 +32,7 @@ pub struct JsonError {
     pub what: &'static str,
 }
 
-/// Read one JSON document.
+/// Reads one JSON document.
 ///
 /// # Errors
 /// [`JsonError`] names the byte and the reason; nesting beyond 512 levels, integers beyond 4,300 digits, characters
@@ -89,7 +89,7 @@ impl Reader<'_> {
         loop {
             self.skip_space();
             if self.peek() != Some(b'"') {
-                return Err(self.error("a key in double quotes must stand here"));
+                return Err(self.error("a key in double quotes must be here"));
             }
             let key = self.string()?;
             let room = if entries.is_empty() { NODE_ENTRIES } else { ENTRY_FACTOR };
@@ -102,7 +102,7 @@ impl Reader<'_> {
             if self.take(b'}') {
                 return Ok(Value::Object(entries));
             }
-            self.expect(b',', "a comma or a closing brace must stand here")?;
+            self.expect(b',', "a comma or a closing brace must be here")?;
         }
     }
 
@@ -134,12 +134,12 @@ impl Reader<'_> {
                 begun.shrink_to_fit();
                 return Ok(Value::List(begun));
             }
-            self.expect(b',', "a comma or a closing bracket must stand here")?;
+            self.expect(b',', "a comma or a closing bracket must be here")?;
         }
     }
 
-    /// Take the items of a list as long as each is a short integer that a comma follows at once: most of a window file.
-    /// The list began at item `first`; it is left to its caller once it is long or the memory is used up.
+    /// Takes the items of a list as long as each is a short integer that a comma follows at once: most of a window
+    /// file. The list started at item `first`; it is left to its caller once it is long or the memory is used up.
     fn short_integers(&mut self, first: usize) {
         let begin = self.items.len();
         let end = (begin + self.left / size_of::<Value>()).min(first + STACKED_ITEMS_MAX - 1);
@@ -225,7 +225,7 @@ impl Reader<'_> {
                 return Ok(value);
             }
         }
-        Err(self.error(if self.at < self.bytes.len() { "a value must stand here" } else { "the text ends too early" }))
+        Err(self.error(if self.at < self.bytes.len() { "a value must be here" } else { "the text ends too early" }))
     }
 
     fn string(&mut self) -> Result<String, JsonError> {
@@ -269,7 +269,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The character of an escape, or of two that are a pair of surrogates. Python keeps a surrogate that has no partner.
+    /// Returns the character of an escape, or of two that are a pair of surrogates. Python keeps a surrogate that has
+    /// no partner.
     fn unicode_escape(&mut self) -> Result<char, JsonError> {
         let unit = self.four_hex_digits()?;
         let Some(surrogate) = surrogate::stand_in(unit) else {
@@ -346,7 +347,7 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    /// The smallest limit under which this is read.
+    /// Returns the smallest limit under which this is read.
     fn cost(json: &str) -> usize {
         let (mut refused, mut enough) = (0, VALUE_BYTES_MAX);
         while enough - refused > 1 {

@@ -157,7 +157,7 @@ fn positional(digits: &str, exponent: i32) -> String {
     format!("{whole}.{fraction}")
 }
 
-/// The shortest digits that read back, as `d.ddde±x`.
+/// Returns the shortest digits that read back, as `d.ddde±x`.
 ///
 /// Of two shortest texts that are equally near, CPython takes the one with the even last digit and Rust the larger;
 /// Rust's rounding to a given number of digits is to even, so that text is tried first.

@@ -18,12 +18,13 @@ pub struct SignatureClaim {
 }
 
 impl SignatureClaim {
-    /// Whether it holds, as [`Hotkey::verifies`] decides.
+    /// Returns whether it holds, as [`Hotkey::verifies`] decides.
     pub fn holds(&self) -> bool {
         self.hotkey.verifies(&self.message, &self.signature)
     }
 
-    /// Whether all of these hold over their messages as they are, by one equation for all: much faster than one by one.
+    /// Returns whether all of these hold over their messages as they are, by one equation for all: much faster than one
+    /// by one.
     ///
     /// False where a single one does not; that one may still hold over its message as wallets wrap it.
     pub fn all_hold(claims: &[&Self]) -> bool {

@@ -1,11 +1,11 @@
 //! Gzip as CPython 3.11's `gzip.decompress` reads it, which is what a validator does to a window file.
 //!
-//! Other readers differ: here zeros after a member are skipped, anything else that begins no member is an error, and a
+//! Other readers differ: here zeros after a member are skipped, anything else that starts no member is an error, and a
 //! header's own checksum and its reserved flags are ignored.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What every member begins with.
+/// What every member starts with.
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const DEFLATE: u8 = 8;
 /// Magic, method, flags, time, level and system.
@@ -22,8 +22,8 @@ const ROOM_BYTES_MIN: usize = 64 << 10;
 /// Why Python does not read a gzip file; offsets count from the file's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GzipError {
-    /// Something else stands where a member should begin.
-    #[error("byte {offset} begins no gzip member")]
+    /// Something else is where a member should start.
+    #[error("no gzip member starts at byte {offset}")]
     Magic {
         /// Where.
         offset: usize,
@@ -31,33 +31,33 @@ pub enum GzipError {
     /// The member is compressed in another way.
     #[error("the gzip member at byte {offset} has compression method {method}, and only 8 is known")]
     Method {
-        /// Where the member begins.
+        /// Where the member starts.
         offset: usize,
         /// The method.
         method: u8,
     },
     /// The member is not complete.
-    #[error("the gzip member at byte {offset} is cut short")]
+    #[error("the gzip member at byte {offset} is incomplete")]
     Truncated {
-        /// Where it begins.
+        /// Where it starts.
         offset: usize,
     },
     /// The compressed data makes no sense.
     #[error("the compressed data of the gzip member at byte {offset} is damaged")]
     Deflate {
-        /// Where the member begins.
+        /// Where the member starts.
         offset: usize,
     },
     /// The content has another checksum.
     #[error("the checksum of the gzip member at byte {offset} does not match its content")]
     Checksum {
-        /// Where the member begins.
+        /// Where the member starts.
         offset: usize,
     },
     /// The content has another length.
     #[error("the length of the gzip member at byte {offset} does not match its content")]
     Length {
-        /// Where the member begins.
+        /// Where the member starts.
         offset: usize,
     },
     /// The members unpack to more than the limit, which is this reader's own.
@@ -68,7 +68,7 @@ pub enum GzipError {
     },
 }
 
-/// The content of all members, at most `limit` bytes.
+/// Returns the content of all members, at most `limit` bytes.
 ///
 /// # Errors
 /// [`GzipError`]: what Python refuses, and more than the limit.
@@ -96,13 +96,13 @@ pub fn decompress(file: &[u8], limit: usize) -> Result<Vec<u8>, GzipError> {
     Ok(content)
 }
 
-/// How much a file says at its end that it unpacks to, as far as that can be believed of this many bytes.
+/// Returns how much a file says at its end that it unpacks to, as far as that can be believed of this many bytes.
 fn stated_bytes(file: &[u8]) -> usize {
     let stated = file.last_chunk().map_or(0, |tail| u32::from_le_bytes(*tail)) as usize;
     stated.min(file.len().saturating_mul(16))
 }
 
-/// What follows the header of the member that begins here.
+/// Returns what follows the header of the member that starts here.
 fn after_header(member: &[u8], offset: usize) -> Result<&[u8], GzipError> {
     let truncated = GzipError::Truncated { offset };
     if !member.starts_with(&MAGIC) {

@@ -22,13 +22,13 @@ pub struct PackedGroup {
 }
 
 impl PackedGroup {
-    /// The part of these rollouts; they say which group they are.
+    /// Returns the part of these rollouts; they say which group they are.
     pub fn new(rollouts: &[Rollout]) -> Self {
         let is_first = rollouts.first().is_some_and(|rollout| rollout.rollout_group == 0);
         PACKER.with_borrow_mut(|packer| packer.group(is_first, rollouts))
     }
 
-    /// The bytes to upload: groups 0, 1, 2 … in order, under one gzip header.
+    /// Returns the bytes to upload: groups 0, 1, 2 … in order, under one gzip header.
     ///
     /// They unpack to the very JSON that [`WindowFile::pack`] compresses.
     pub fn join(groups: &[&Self], wallet: &str, window_start: u64, timestamp: f64) -> Vec<u8> {
@@ -81,7 +81,7 @@ impl Packer {
         let mut json = std::mem::take(&mut self.json);
         json.clear();
         serde_json::to_writer(&mut json, rollouts).expect("rollouts are plain data, and a Vec takes every write");
-        // The list's brackets are the file's; a comma stands between this group and the one before.
+        // The list's brackets are the file's; a comma is between this group and the one before.
         json.pop();
         json[0] = b',';
         let part = self.part(&json[usize::from(is_first)..]);

@@ -1,4 +1,4 @@
-//! A group assembled from generated rollouts: what it claims, what it signs, and how it stands in the file.
+//! A group assembled from generated rollouts: what it claims, what it signs, and how it is in the file.
 
 use std::io::Read;
 

@@ -7,7 +7,7 @@ use subxt::ext::codec::Encode;
 use super::hex_text;
 use super::state::{Block, PoolRefusal, State};
 
-/// A header with every field that clients expect.
+/// Returns a header with every field that clients expect.
 pub(super) fn header_json(number: u64, block: &Block) -> Value {
     let root = hex_text(&block.hash);
     json!({
@@ -16,7 +16,7 @@ pub(super) fn header_json(number: u64, block: &Block) -> Value {
     })
 }
 
-/// The runtime's versions.
+/// Returns the runtime's versions.
 pub(super) fn version_json(state: &State) -> Value {
     json!({
         "specName": "node-subtensor", "implName": "node-subtensor", "authoringVersion": 1,
@@ -25,12 +25,12 @@ pub(super) fn version_json(state: &State) -> Value {
     })
 }
 
-/// The pool's refusal as nodes word it.
+/// Returns the pool's refusal as nodes word it.
 pub(super) fn refusal(PoolRefusal(why): PoolRefusal) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(1010, "Invalid Transaction", Some(why))
 }
 
-/// The metadata in the format of a version, encoded as the runtime's own call answers it.
+/// Returns the metadata in the format of a version, encoded as the runtime's own call answers it.
 pub(super) fn metadata_at(state: &State, version: u32) -> Vec<u8> {
     state.runtime.metadata_in(version).map(<[u8]>::to_vec).encode()
 }

@@ -1,4 +1,4 @@
-//! What stands in every block: the events of its extrinsics, and the extrinsic that its author sets the time by.
+//! What is in every block: the events of its extrinsics, and the extrinsic that its author sets the time by.
 
 /// System.ExtrinsicSuccess.
 pub(super) fn success(index: u32) -> Vec<u8> {

@@ -66,7 +66,7 @@ pub enum Validity {
 }
 
 impl Extrinsic {
-    /// Read one; none where it is malformed, or a call that this chain does not have.
+    /// Reads one; none where it is malformed, or a call that this chain does not have.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let input = &mut &bytes[..];
         let length = Compact::<u32>::decode(input).ok()?.0 as usize;
@@ -91,7 +91,7 @@ impl Extrinsic {
         Some(Self { signer, nonce: nonce.0, call, validity, signature, extensions, call_bytes })
     }
 
-    /// Whether its signer signed it for this runtime and network, anchored at this block.
+    /// Returns whether its signer signed it for this runtime and network, anchored at this block.
     pub fn is_signed(&self, spec_version: u32, genesis: &[u8; 32], anchor: &[u8; 32]) -> bool {
         let payload = payload(&self.call_bytes, &self.extensions, spec_version, genesis, anchor);
         self.signer.verifies(&payload, &self.signature)
@@ -129,7 +129,7 @@ impl Validity {
         Some(Self::Era { period, phase: (encoded >> 4) * (period >> 12).max(1) })
     }
 
-    /// The block that it is anchored at and the first one that it is not valid for, seen from block `now`.
+    /// Returns the block that it is anchored at and the first one that it is not valid for, seen from block `now`.
     pub fn lifetime(self, now: u64) -> (u64, u64) {
         match self {
             Self::Always => (0, u64::MAX),
@@ -141,7 +141,7 @@ impl Validity {
     }
 }
 
-/// The extrinsic by which a validator sets weights, valid for ever.
+/// Returns the extrinsic by which a validator sets weights, valid forever.
 pub fn signed_weights(
     keypair: &Keypair,
     nonce: u64,

@@ -19,7 +19,7 @@ pub(super) struct OlderForms {
 }
 
 impl OlderForms {
-    /// The forms of metadata of version 15 or 16; none of any other.
+    /// Returns the forms of metadata of version 15 or 16; none of any other.
     pub(super) fn of(metadata: &[u8]) -> Option<Self> {
         let v15 = match RuntimeMetadataPrefixed::decode(&mut &*metadata).ok()?.1 {
             RuntimeMetadata::V15(metadata) => metadata,
@@ -83,7 +83,7 @@ fn from_v16(metadata: v16::RuntimeMetadataV16) -> RuntimeMetadataV15 {
     }
 }
 
-/// A new tuple of these types.
+/// Returns a new tuple of these types.
 fn tuple(types: &mut PortableRegistry, fields: Vec<PortableId>) -> PortableId {
     let id = types.types.len() as u32;
     let ty = Type::new(Path::default(), Vec::new(), TypeDefTuple::new_portable(fields), Vec::new());
@@ -151,7 +151,8 @@ fn older_pallet(pallet: v15::PalletMetadata<PortableForm>) -> v14::PalletMetadat
     v14::PalletMetadata { name, storage, calls, event, constants, error, index }
 }
 
-/// The older version has the extrinsic's parts as the parameters of its type, which the newer one does not describe.
+/// Returns the older version has the extrinsic's parts as the parameters of its type, which the newer one does not
+/// describe.
 fn older_extrinsic(
     types: &mut PortableRegistry,
     extrinsic: v15::ExtrinsicMetadata<PortableForm>,

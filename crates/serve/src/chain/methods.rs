@@ -42,7 +42,7 @@ const METHODS: &[(&str, Method)] = &[
     ("system_version", node_version),
 ];
 
-/// Everything that a door answers.
+/// Returns everything that a door answers.
 pub(super) fn methods(view: Arc<View>) -> RpcModule<Arc<View>> {
     let mut module = RpcModule::new(view);
     for (name, method) in METHODS {
@@ -92,7 +92,7 @@ fn block(view: &View, state: &mut State, params: &[Value]) -> Answer {
     Ok(json!({ "block": { "header": header, "extrinsics": extrinsics }, "justifications": null }))
 }
 
-/// The block that the first parameter names by its hash, or else the newest.
+/// Returns the block that the first parameter names by its hash, or else the newest.
 fn found<'a>(view: &View, state: &'a State, params: &[Value]) -> Option<(u64, &'a Block)> {
     match params.first().and_then(Value::as_str) {
         Some(hash) => state.block(hash),
@@ -173,7 +173,7 @@ fn names(_: &View, _: &mut State, _: &[Value]) -> Answer {
 }
 
 fn chain_name(_: &View, _: &mut State, _: &[Value]) -> Answer {
-    Ok("Rehearsal".into())
+    Ok("Served".into())
 }
 
 fn node_name(_: &View, _: &mut State, _: &[Value]) -> Answer {

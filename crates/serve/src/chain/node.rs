@@ -35,17 +35,17 @@ pub struct Door {
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
-#[error("no port on loopback can be listened on ({0}); free some ports or file descriptors")]
+#[error("cannot listen on loopback ({0}); free some ports or file descriptors")]
 pub struct NodeError(#[from] std::io::Error);
 
 /// How old the newest block of a node is that is still syncing.
 const SYNCING_AGE_MS: u64 = 7 * 24 * 3_600_000;
 
 impl Node {
-    /// Start one on free ports of loopback, with a block every `block_ms`.
+    /// Starts one on free ports of loopback, with a block every `block_ms`.
     ///
     /// # Errors
-    /// [`NodeError`] where nothing can be listened on.
+    /// [`NodeError`] if nothing can be listened on.
     pub async fn start(state: State, block_ms: u64, doors: usize) -> Result<Self, NodeError> {
         let shared = Arc::new(Shared { state: Mutex::new(state), changes: watch::Sender::new(0) });
         let mut opened = Vec::new();
@@ -57,22 +57,22 @@ impl Node {
         Ok(Self { shared, doors: opened, _maker: maker })
     }
 
-    /// Where it is reached; each door has an address of its own.
+    /// Returns where it is reached; each door has an address of its own.
     pub fn doors(&self) -> &[Door] {
         &self.doors
     }
 
-    /// The address of the first door.
+    /// Returns the address of the first door.
     pub fn address(&self) -> &str {
         self.doors[0].address()
     }
 
-    /// Look at the state, or change it.
+    /// Looks at the state, or change it.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }
 
-    /// Replace the blocks from this one on, and announce the new ones.
+    /// Replaces the blocks from this one on, and announces the new ones.
     pub fn replace_from(&self, first: u64) {
         self.state().replace_from(first);
         self.shared.changed();
@@ -83,7 +83,7 @@ impl Node {
         self.shared.changes.subscribe()
     }
 
-    /// How often a method was called.
+    /// Returns how often a method was called.
     pub fn calls(&self, method: &str) -> u32 {
         self.state().calls.get(method).copied().unwrap_or_default()
     }
@@ -106,17 +106,17 @@ impl Door {
         Ok(Self { address, socket_address, _server: server.start(methods(view.clone())), view })
     }
 
-    /// Where it is reached.
+    /// Returns where it is reached.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub fn socket_address(&self) -> SocketAddr {
         self.socket_address
     }
 
-    /// Show no block after the present one, or all again.
+    /// Shows no block after the present one, or all again.
     pub fn freeze(&self, is_frozen: bool) {
         let head = is_frozen.then(|| self.view.shared.state().head());
         *self.view.frozen_at.lock().expect("no holder panicked") = head;
@@ -125,19 +125,19 @@ impl Door {
 }
 
 impl Door {
-    /// Show the chain as a node does that is still syncing and a week behind: with nobody registered. Or as it is.
+    /// Shows the chain as a node does that is still syncing and a week behind: with nobody registered. Or as it is.
     pub fn set_syncing(&self, is_syncing: bool) {
         let storage = is_syncing.then(|| BTreeMap::from([(now_key(), (unix_ms() - SYNCING_AGE_MS).encode())]));
         *self.view.syncing.lock().expect("no holder panicked") = storage;
         self.view.shared.changed();
     }
 
-    /// Lie from now on, or no more.
+    /// Lies from now on, or no more.
     pub fn set_lie(&self, lie: Option<Lie>) {
         *self.view.lie.lock().expect("no holder panicked") = lie;
     }
 
-    /// Announce one head that is so many blocks too high to everybody who subscribed to heads.
+    /// Announces one head that is so many blocks too high to everybody who subscribed to heads.
     pub fn announce_false_head(&self, blocks: u64) {
         let number = self.view.shared.state().head() + blocks;
         let mut false_heads = self.view.false_heads.lock().expect("no holder panicked");

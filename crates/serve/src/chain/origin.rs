@@ -38,7 +38,7 @@ where
 
     fn call(&mut self, request: HttpRequest<B>) -> Self::Future {
         if request.headers().contains_key(ORIGIN) {
-            let mut refusal = HttpResponse::new(HttpBody::from("a rehearsal's node is not for web pages\n"));
+            let mut refusal = HttpResponse::new(HttpBody::from("the served chain does not answer web pages\n"));
             *refusal.status_mut() = StatusCode::FORBIDDEN;
             return Either::Left(ready(Ok(refusal)));
         }

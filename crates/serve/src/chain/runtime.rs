@@ -18,12 +18,12 @@ impl Runtime {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Spec365, Self::Spec461];
 
-    /// The runtime with this spec version.
+    /// Returns the runtime with this spec version.
     pub fn of_spec(version: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|runtime| runtime.spec_version() == version)
     }
 
-    /// The number that nodes tell it by.
+    /// Returns the number that nodes tell it by.
     pub const fn spec_version(self) -> u32 {
         match self {
             Self::Spec365 => 365,
@@ -31,7 +31,7 @@ impl Runtime {
         }
     }
 
-    /// The other one.
+    /// Returns the other one.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -40,7 +40,7 @@ impl Runtime {
         }
     }
 
-    /// Its metadata as SCALE, with the prefix that nodes send.
+    /// Returns its metadata as SCALE, with the prefix that nodes send.
     pub const fn metadata(self) -> &'static [u8] {
         match self {
             Self::Spec365 => {
@@ -52,7 +52,8 @@ impl Runtime {
         }
     }
 
-    /// The metadata in the format of a version, as SCALE with its prefix; none if the node does not offer that one.
+    /// Returns the metadata in the format of a version, as SCALE with its prefix; none if the node does not offer that
+    /// one.
     ///
     /// A node that is asked for no version answers with version 14.
     pub fn metadata_in(self, version: u32) -> Option<&'static [u8]> {
@@ -70,7 +71,7 @@ impl Runtime {
         }
     }
 
-    /// The versions of the metadata's own format that a node offers.
+    /// Returns the versions of the metadata's own format that a node offers.
     pub const fn metadata_versions(self) -> &'static [u32] {
         match self {
             Self::Spec365 => &[14, 15, 16],

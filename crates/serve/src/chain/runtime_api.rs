@@ -1,6 +1,6 @@
 //! What the runtime's own calls answer, encoded by its description of their types.
 //!
-//! Clients read many fields of which a rehearsal has no use; these hold what their type has as nothing: zero, empty, none.
+//! Clients read many fields that the served chain does not use; these hold the empty value of their type: zero, empty, none.
 
 use scale_info::form::PortableForm;
 use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive};
@@ -37,7 +37,7 @@ const NEURON_FIELDS: [&str; 21] = [
     "validator_trust",
 ];
 
-/// The answer to a call such as `SubnetInfoRuntimeApi_get_metagraph`; none where the runtime has no such call.
+/// Returns the answer to a call such as `SubnetInfoRuntimeApi_get_metagraph`; none where the runtime has no such call.
 pub(super) fn answer(state: &State, method: &str, arguments: &[u8]) -> Option<Vec<u8>> {
     let argument = |arguments: &[u8]| u32::decode(&mut &arguments[..]).ok();
     match method {
@@ -64,7 +64,7 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
-    /// An answer: what is optional is there, and lists of neurons are full.
+    /// Returns an answer: what is optional is there, and lists of neurons are full.
     fn top(&self, id: u32) -> Option<Vec<u8>> {
         if let Some(inner) = self.inner_of_option(id) {
             return Some([vec![1], self.value(inner, None)?].concat());
@@ -79,7 +79,7 @@ impl Encoder<'_> {
         self.value(id, None)
     }
 
-    /// A value that says nothing, but for the fields that are known; `uid` is the neuron that it belongs to.
+    /// Returns a value that says nothing, but for the fields that are known; `uid` is the neuron that it belongs to.
     fn value(&self, id: u32, uid: Option<u16>) -> Option<Vec<u8>> {
         match &self.types.resolve(id)?.type_def {
             TypeDef::Composite(composite) => self.fields(&composite.fields, uid),
@@ -117,7 +117,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// A list with an entry per neuron, also where it is optional; anything else as it is.
+    /// Returns a list with an entry per neuron, also where it is optional; anything else as it is.
     fn neuron_field(&self, id: u32) -> Option<Vec<u8>> {
         if let Some(inner) = self.inner_of_option(id) {
             return Some([vec![1], self.neuron_field(inner)?].concat());
@@ -160,7 +160,7 @@ impl Encoder<'_> {
     }
 }
 
-/// Bytes of a primitive's zero; those of an empty text are its length.
+/// Returns bytes of a primitive's zero; those of an empty text are its length.
 const fn primitive_bytes(primitive: &TypeDefPrimitive) -> usize {
     match primitive {
         TypeDefPrimitive::Bool | TypeDefPrimitive::U8 | TypeDefPrimitive::I8 | TypeDefPrimitive::Str => 1,

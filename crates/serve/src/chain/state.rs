@@ -41,7 +41,7 @@ pub struct State {
     pub blocks: Vec<Block>,
     /// The newest block's storage; older blocks answer with the same.
     pub storage: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// How far the clock of whoever makes blocks is ahead of ours.
+    /// How far the clock of anyone who makes blocks is ahead of ours.
     pub clock_offset_ms: i64,
     /// What executes blocks and checks signatures.
     pub runtime: Runtime,
@@ -67,50 +67,50 @@ pub struct State {
 }
 
 impl State {
-    /// A chain with its genesis block, named so that no two have the same hashes.
+    /// Creates a chain with its genesis block, named so that no two have the same hashes.
     pub fn new(name: &str) -> Self {
         let hash = Sha256::digest(name).into();
         Self { blocks: vec![Block { hash, ..Block::default() }], ..Self::default() }
     }
 
-    /// Number of the newest block.
+    /// Returns number of the newest block.
     pub fn head(&self) -> u64 {
         self.blocks.len() as u64 - 1
     }
 
-    /// Hash of the first block.
+    /// Returns hash of the first block.
     pub fn genesis(&self) -> [u8; 32] {
         self.blocks[0].hash
     }
 
-    /// The block with this hash in hex, and its number.
+    /// Returns the block with this hash in hex, and its number.
     pub fn block(&self, hash: &str) -> Option<(u64, &Block)> {
         let hash: [u8; 32] = decoded(hash).try_into().ok()?;
         self.newest_block(|block| block.hash == hash)
     }
 
-    /// The newest block of which this holds, and its number.
+    /// Returns the newest block of which this holds, and its number.
     pub(super) fn newest_block(&self, holds: impl Fn(&Block) -> bool) -> Option<(u64, &Block)> {
         let number = self.blocks.iter().rposition(holds)?;
         Some((number as u64, &self.blocks[number]))
     }
 
-    /// The hash of a block as the protocol writes it, if it was made.
+    /// Returns the hash of a block as the protocol writes it, if it was made.
     pub fn hash(&self, number: u64) -> Option<String> {
         self.blocks.get(usize::try_from(number).ok()?).map(|block| hex_text(&block.hash))
     }
 
-    /// How many extrinsics an account has sent.
+    /// Returns how many extrinsics an account has sent.
     pub fn nonce(&self, account: &[u8; 32]) -> u64 {
         self.nonces.get(account).copied().unwrap_or_default()
     }
 
-    /// Take an extrinsic into the pool, or refuse it.
+    /// Takes an extrinsic into the pool, or refuse it.
     ///
     /// # Errors
-    /// [`PoolRefusal`] where it is malformed, outdated, not signed, or not the account's next.
+    /// [`PoolRefusal`] if it is malformed, outdated, not signed, or not the account's next.
     pub fn submit(&mut self, bytes: &[u8]) -> Result<(), PoolRefusal> {
-        let extrinsic = Extrinsic::read(bytes).ok_or(PoolRefusal("it is no signed call that this chain has"))?;
+        let extrinsic = Extrinsic::read(bytes).ok_or(PoolRefusal("it is not a signed call that this chain has"))?;
         let (birth, death) = extrinsic.validity.lifetime(self.head());
         let birth_block = self.blocks.get(birth as usize).ok_or(PoolRefusal("it is from the future"))?;
         if self.head() >= death {
@@ -126,14 +126,14 @@ impl State {
         Ok(())
     }
 
-    /// Make a block of the pool, and write what it changes.
+    /// Makes a block of the pool, and writes what it changes.
     pub fn make_block(&mut self) {
         let number = self.blocks.len() as u64;
         if self.replaces_window_starts && number == window_start(number) + REPLACED_AFTER_BLOCKS {
             self.replace_from(window_start(number));
         }
         let parent = self.blocks.last().map(|block| block.hash).unwrap_or_default();
-        // Every block begins with the time, set by its author.
+        // Every block starts with the time, set by its author.
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let unix_ms = unix_ms.saturating_add_signed(self.clock_offset_ms);
         self.storage.insert(now_key(), unix_ms.encode());
@@ -154,7 +154,7 @@ impl State {
         self.blocks.push(Block { hash: self.block_hash(&parent, number), parent, extrinsics, events });
     }
 
-    /// Replace the blocks from this one on by others of the same content.
+    /// Replaces the blocks from this one on by others of the same content.
     pub fn replace_from(&mut self, first: u64) {
         self.replacements += 1;
         for number in first.max(1)..self.blocks.len() as u64 {

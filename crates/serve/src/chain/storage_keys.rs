@@ -22,12 +22,12 @@ pub(super) fn total_networks_key() -> Vec<u8> {
     entry("SubtensorModule", "TotalNetworks")
 }
 
-/// An entry of SubtensorModule by subnet.
+/// Returns an entry of SubtensorModule by subnet.
 pub(super) fn subnet_key(name: &str, netuid: u16) -> Vec<u8> {
     [&entry("SubtensorModule", name)[..], &netuid.to_le_bytes()].concat()
 }
 
-/// An entry of SubtensorModule by subnet and uid.
+/// Returns an entry of SubtensorModule by subnet and uid.
 pub(super) fn neuron_key(name: &str, netuid: u16, uid: u16) -> Vec<u8> {
     [subnet_key(name, netuid), uid.to_le_bytes().to_vec()].concat()
 }

@@ -26,7 +26,7 @@ pub struct Commitment {
 }
 
 impl State {
-    /// Give a hotkey a uid; the subnet comes to be with its first.
+    /// Returns a hotkey a uid; the subnet comes to be with its first.
     pub fn register(&mut self, netuid: u16, hotkey: Hotkey, uid: u16) {
         let neurons = self.neurons(netuid).max(uid + 1);
         let entries = [
@@ -49,7 +49,7 @@ impl State {
         self.storage.insert(subnet_key("LastUpdate", netuid), updates.encode());
     }
 
-    /// Take a hotkey's uid away.
+    /// Takes a hotkey's uid away.
     pub fn deregister(&mut self, netuid: u16, hotkey: Hotkey) {
         self.storage.remove(&member_key(netuid, hotkey.bytes()));
         if let Some(uid) = self.uid(netuid, hotkey) {
@@ -58,29 +58,29 @@ impl State {
         }
     }
 
-    /// A hotkey's uid.
+    /// Returns a hotkey's uid.
     pub fn uid(&self, netuid: u16, hotkey: Hotkey) -> Option<u16> {
         self.read(&uid_key(netuid, hotkey.bytes()))
     }
 
-    /// The hotkey with this uid.
+    /// Returns the hotkey with this uid.
     pub fn hotkey(&self, netuid: u16, uid: u16) -> Option<Hotkey> {
         self.read(&neuron_key("Keys", netuid, uid)).map(Hotkey::from_bytes)
     }
 
-    /// How many uids the subnet has given.
+    /// Returns how many uids the subnet has given.
     pub fn neurons(&self, netuid: u16) -> u16 {
         self.read(&subnet_key("SubnetworkN", netuid)).unwrap_or_default()
     }
 
-    /// What a hotkey has committed.
+    /// Returns what a hotkey has committed.
     pub fn commitment(&self, netuid: u16, hotkey: Hotkey) -> Option<Commitment> {
         let mut input = self.storage.get(&commitment_key(netuid, hotkey.bytes()))?.as_slice();
         let (_, block, Compact(1), _) = <(u64, u32, Compact<u32>, u8)>::decode(&mut input).ok()? else { return None };
         Some(Commitment { block: block.into(), bytes: input.to_vec() })
     }
 
-    /// The weights that a uid has set, as pairs of uid and weight.
+    /// Returns the weights that a uid has set, as pairs of uid and weight.
     pub fn weights(&self, netuid: u16, uid: u16) -> Option<Vec<(u16, u16)>> {
         self.read(&neuron_key("Weights", netuid, uid))
     }

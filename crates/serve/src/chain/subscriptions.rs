@@ -15,13 +15,13 @@ use super::state::{Block, State};
 use super::view::View;
 
 const NEW_HEADS: &str = "chain_subscribeNewHeads";
-/// The methods that begin a subscription.
+/// The methods that start a subscription.
 pub(super) const NAMES: [&str; 4] =
     ["author_submitAndWatchExtrinsic", "chain_subscribeFinalizedHeads", NEW_HEADS, "state_subscribeRuntimeVersion"];
 
 type Module = RpcModule<Arc<View>>;
 /// What to tell of the chain as it is, if there is something.
-type Told = fn(&View, &State) -> Option<Value>;
+type Answer = fn(&View, &State) -> Option<Value>;
 
 pub(super) fn register(module: &mut Module) {
     let heads = [NEW_HEADS, "chain_newHead", "chain_unsubscribeNewHeads"];
@@ -44,8 +44,8 @@ fn told_block(state: &State, number: u64) -> Option<Value> {
     state.blocks.get(number as usize).map(|block| header_json(number, block))
 }
 
-/// Tell once at the beginning, and then whenever there is something else to tell.
-fn follow(module: &mut Module, [subscribe, notify, unsubscribe]: [&'static str; 3], told: Told) {
+/// Reports once at the beginning, and then whenever there is something else to tell.
+fn follow(module: &mut Module, [subscribe, notify, unsubscribe]: [&'static str; 3], answer: Answer) {
     let begin = move |_: Params<'static>, pending: PendingSubscriptionSink, view: Arc<Arc<View>>, _| async move {
         if let Err(error) = view.admit(subscribe).await {
             return pending.reject(error).await;
@@ -66,7 +66,7 @@ fn follow(module: &mut Module, [subscribe, notify, unsubscribe]: [&'static str; 
             }
             let news = {
                 let state = view.state();
-                if state.is_mute { None } else { state.nonsense.clone().or_else(|| told(&view, &state)) }
+                if state.is_mute { None } else { state.nonsense.clone().or_else(|| answer(&view, &state)) }
             };
             if news.is_none() || news == last {
                 continue;
@@ -114,7 +114,7 @@ fn submitted(view: &View, extrinsic: &[u8]) -> Result<(), super::PoolRefusal> {
     view.state().submit(extrinsic)
 }
 
-/// Number and hash of the block that includes an extrinsic, and the newest block's number.
+/// Returns number and hash of the block that includes an extrinsic, and the newest block's number.
 fn place(view: &View, extrinsic: &[u8]) -> Option<(u64, String, u64)> {
     let state = view.state();
     let (number, _) = state.newest_block(|block| block.extrinsics.iter().any(|other| other == extrinsic))?;

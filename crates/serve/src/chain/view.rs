@@ -54,19 +54,19 @@ impl View {
         self.shared.changes.subscribe()
     }
 
-    /// The newest block that this door shows.
+    /// Returns the newest block that this door shows.
     pub(super) fn head(&self, state: &State) -> u64 {
         let frozen_at = *self.frozen_at.lock().expect("no holder panicked");
         let head = frozen_at.unwrap_or(u64::MAX).min(state.head());
         if self.is_syncing() { SYNCING_HEAD.min(head) } else { head }
     }
 
-    /// Whether it shows itself as a node that is still syncing.
+    /// Returns whether it shows itself as a node that is still syncing.
     pub(super) fn is_syncing(&self) -> bool {
         self.syncing.lock().expect("no holder panicked").is_some()
     }
 
-    /// What lies in the newest storage.
+    /// Returns what is in the newest storage.
     pub(super) fn stored(&self, state: &State, key: &[u8]) -> Option<Vec<u8>> {
         match &*self.syncing.lock().expect("no holder panicked") {
             Some(storage) => storage.get(key).cloned(),
@@ -74,23 +74,23 @@ impl View {
         }
     }
 
-    /// What is answered to this method instead of the truth.
+    /// Returns what is answered to this method instead of the truth.
     pub(super) fn lie(&self, method: &str, params: &[Value]) -> Option<Value> {
         let lie = self.lie.lock().expect("no holder panicked").clone()?;
         lie(method, params)
     }
 
-    /// How many heads were announced that do not exist, and the number of the last.
+    /// Returns how many heads were announced that do not exist, and the number of the last.
     pub(super) fn false_heads(&self) -> (u64, u64) {
         *self.false_heads.lock().expect("no holder panicked")
     }
 
-    /// The newest block that is final.
+    /// Returns the newest block that is final.
     pub(super) fn finalized(&self, state: &State) -> u64 {
         self.head(state).saturating_sub(FINALITY_BLOCKS)
     }
 
-    /// Count the call, and wait for ever or fail if that is the method's part.
+    /// Counts the call, and waits forever or fail if that is the method's part.
     pub(super) async fn admit(&self, method: &str) -> Result<(), ErrorObjectOwned> {
         let (is_mute, error) = {
             let mut state = self.state();

@@ -1,4 +1,4 @@
-//! The thread that writes tapes: encodes, compresses, goes on with another file, and discards old ones.
+//! The thread that writes tapes: encodes, compresses, continues with another file, and discards old ones.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -57,7 +57,7 @@ impl Writer {
     pub(super) fn write(mut self, inbox: &Receiver<Message>) {
         for message in inbox {
             if let Err(error) = self.take(message) {
-                tracing::warn!("the tape {} ends here ({error}); free the disk: mining goes on", self.path.display());
+                tracing::warn!("the tape {} ends here ({error}); free the disk: mining continues", self.path.display());
                 return;
             }
         }
@@ -80,7 +80,7 @@ impl Writer {
         }
     }
 
-    /// Go on in another file; it begins with the state with which this one ends.
+    /// Continues in another file; it starts with the state with which this one ends.
     fn go_on(&mut self, wall_ms: u64) -> io::Result<()> {
         let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
         let header = Header { continues: name, ..self.header.clone() };
@@ -111,8 +111,8 @@ fn create(tapes: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
     unreachable!("there is a free number")
 }
 
-/// Remove tapes that are too old; then others, oldest first, until the rest is small enough. `written` stays, and so does
-/// what is no regular file.
+/// Removes tapes that are too old; then others, oldest first, until the rest is small enough. `written` stays, and so
+/// does what is not a regular file.
 fn discard(folder: &TapeFolder, rotation: Rotation, written: Option<&Path>) -> io::Result<()> {
     let mut tapes = Vec::new();
     for entry in fs::read_dir(&folder.path)? {

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use grail_miner::machine::{Event, Machine};
-use grail_miner::ports::{EngineError, GroupRequest, Now};
+use grail_miner::ports::{EngineError, GenerateRequest, Now};
 use grail_protocol::generation::{GeneratedRollout, ProofModel, ProofPass};
+use grail_sim::engine::EngineSpeed;
 use grail_sim::engine::Generator;
-use grail_sim::engine::SpeedProfile;
 use grail_sim::run::{SimConfig, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use grail_tape::{
@@ -24,11 +24,11 @@ const SEEDS: u64 = 40;
 fn config(seed: u64, faults: &str) -> SimConfig {
     SimConfig {
         faults: faults.parse().unwrap(),
-        ..SimConfig::new(Rc::new(SyntheticModel::default()), SpeedProfile::named("reference").unwrap(), seed, 2)
+        ..SimConfig::new(Rc::new(SyntheticModel::default()), EngineSpeed::named("reference").unwrap(), seed, 2)
     }
 }
 
-/// The bytes of the tape of a run.
+/// Returns the bytes of the tape of a run.
 fn recorded(config: SimConfig) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
@@ -49,7 +49,7 @@ fn parsed(bytes: &[u8]) -> Tape {
     Tape::parse(Path::new("test.tape"), bytes).unwrap()
 }
 
-/// A clean run's tape.
+/// Returns a clean run's tape.
 fn clean() -> Tape {
     parsed(&recorded(config(7, "none")))
 }
@@ -78,11 +78,11 @@ fn what_was_recorded_replays_equal() {
 }
 
 #[test]
-fn a_changed_constant_is_changed_behaviour_with_its_field_place_and_causes() {
+fn a_changed_constant_is_changed_behavior_with_its_field_place_and_causes() {
     let mut tape = clean();
     tape.header.settings.safety_blocks += 3;
     let found = replay(&tape, Mode::Strict, None).divergences.remove(0);
-    assert_eq!(found.class, Class::ChangedBehaviour);
+    assert_eq!(found.class, Class::ChangedBehavior);
     let paths: Vec<&str> = found.fields.iter().map(|change| change.path.as_str()).collect();
     assert_eq!(paths, ["at_ms"], "{found}");
     let origin = found.origin.clone().unwrap();
@@ -112,7 +112,7 @@ fn a_core_that_decides_otherwise_each_time_is_non_deterministic() {
     };
     let found = replay_with(&tape, &Options { core: &core, ..Options::of(Mode::Strict) }).unwrap();
     assert_eq!(found.divergences[0].class, Class::NonDeterminism);
-    // The same shift in every run is another behaviour.
+    // The same shift in every run is another behavior.
     let core = |machine: &mut Machine, now: Now, event: Event| {
         machine.handle(Now { wall_ms: now.wall_ms + 3_000, ..now }, event)
     };
@@ -120,7 +120,7 @@ fn a_core_that_decides_otherwise_each_time_is_non_deterministic() {
     // The state remembers the wall time of the last head, so it differs first.
     assert_eq!(found.divergences[0].class, Class::ChangedState);
     let decided = found.divergences.iter().find(|divergence| divergence.class != Class::ChangedState).unwrap();
-    assert_eq!((decided.class, decided.fields[0].path.as_str()), (Class::ChangedBehaviour, "FetchBeacon"));
+    assert_eq!((decided.class, decided.fields[0].path.as_str()), (Class::ChangedBehavior, "FetchBeacon"));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_reordered_action_is_told_from_another_one() {
     let (_, step) = steps(&mut tape).find(|(_, step)| step.actions.len() > 2).unwrap();
     step.actions.swap(0, 1);
     step.actions[0].push('?');
-    assert_eq!(first_class(&tape), Some(Class::ChangedBehaviour));
+    assert_eq!(first_class(&tape), Some(Class::ChangedBehavior));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_missing_event_is_a_gap_in_the_recording() {
     tape.frames.remove(missing);
     let found = replay(&tape, Mode::Strict, None).divergences.remove(0);
     assert_eq!((found.class, found.missing), (Class::RecordingGap, 1));
-    // The next recorded state is good to go on from.
+    // The next recorded state is good to continue from.
     let found = replay(&tape, Mode::Lenient, None);
     assert_eq!(found.divergences.len(), 1, "{:?}", found.divergences);
     // Without numbers, as on old tapes, the answer that nothing asked for tells.
@@ -273,7 +273,7 @@ fn a_rotated_run_lies_on_tapes_that_replay_by_themselves() {
     let whole = record(Rotation::NEVER, u64::MAX, &folder.path().join("whole"));
     let by_size = record(Rotation { tape_bytes_max: 1, ..Rotation::NEVER }, u64::MAX, &folder.path().join("size"));
     let by_age = record(Rotation { tape_ms_max: 600_000, ..Rotation::NEVER }, u64::MAX, &folder.path().join("age"));
-    // At least one in each window; a process that begins anew, or a head that goes back, begins another one.
+    // At least one in each window; a process that starts again, or a head that goes back, starts another one.
     assert!(whole.len() == 1 && by_size.len() > whole[0].windows().len(), "{} tapes", by_size.len());
     assert!((2..by_size.len()).contains(&by_age.len()), "{}", by_age.len());
     for tapes in [&by_size, &by_age] {
@@ -331,7 +331,7 @@ impl Numerics for Altered {
         Ok(pass)
     }
 
-    fn generate(&mut self, request: &GroupRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
+    fn generate(&mut self, request: &GenerateRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
         let mut request = request.clone();
         request.streams.iter_mut().for_each(|stream| stream.seed += self.seed_offset);
         Some(self.model.generate(&request))

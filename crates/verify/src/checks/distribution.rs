@@ -29,7 +29,7 @@ const BIMODALITY_MIN: f64 = 0.58;
 const LOW_PROBABILITY: f64 = 0.10;
 const HIGH_PROBABILITY: f64 = 0.90;
 
-/// Judge the probabilities of a completion's tokens under the raw softmax; an error is a soft failure.
+/// Judges the probabilities of a completion's tokens under the raw softmax; an error is a soft failure.
 pub fn check(probabilities: &[f64]) -> Result<(), Reason> {
     if probabilities.len() < STEPS_MIN {
         return Err(Reason::Insufficient);
@@ -42,7 +42,7 @@ pub fn check(probabilities: &[f64]) -> Result<(), Reason> {
     if suspicious { Err(Reason::Suspicious) } else { Ok(()) }
 }
 
-/// The statistics that the reference computes with numpy, of at least one probability.
+/// Returns the statistics that the reference computes with numpy, of at least one probability.
 ///
 /// They have numpy's bits where numpy takes powers from the C library. On processors with AVX-512 it has a faster power of
 /// its own, which misses the last bit of one value in 40; then skew, kurtosis and bc may differ in the last bits.
@@ -102,7 +102,7 @@ mod tests {
     fn a_median_at_the_threshold_is_suspicious_and_one_above_it_is_not() {
         assert_eq!(check(&[0.30; 40]), Err(Reason::Suspicious));
         assert_eq!(check(&[0.300_001; 40]), Ok(()));
-        // Of an even number, the median lies between the two in the middle.
+        // Of an even number, the median is between the two in the middle.
         let halves = |high: f64| [vec![0.25; 20], vec![high; 20]].concat();
         assert_eq!(check(&halves(0.35)), Err(Reason::Suspicious));
         assert_eq!(check(&halves(0.36)), Ok(()));

@@ -16,7 +16,7 @@ pub(crate) enum GroupStop {
     GaveUp(GiveUp),
 }
 
-/// Check the members that joined a group: each one's commit, and the seed that the validator wrote into it.
+/// Checks the members that joined a group: each one's commit, and the seed that the validator wrote into it.
 pub(crate) fn check(members: &[(&Value, Option<&str>)]) -> Result<(), GroupStop> {
     if members.len() != PROTOCOL.rollouts_per_group {
         return Err(GroupStop::Failed(Reason::GroupSize));
@@ -30,7 +30,7 @@ pub(crate) fn check(members: &[(&Value, Option<&str>)]) -> Result<(), GroupStop>
     }
     let seeds: Vec<&str> = members
         .iter()
-        .map(|(_, seed)| seed.ok_or(gave_up("AttributeError", "a commit's sat_problem is no object")))
+        .map(|(_, seed)| seed.ok_or(gave_up("AttributeError", "a commit's sat_problem is not an object")))
         .collect::<Result<_, _>>()?;
     if seeds.windows(2).any(|pair| pair[0] != pair[1]) {
         return Err(GroupStop::Failed(Reason::GroupProblemMismatch));
@@ -41,7 +41,7 @@ pub(crate) fn check(members: &[(&Value, Option<&str>)]) -> Result<(), GroupStop>
 /// `commit.get("rollout", {}).get("advantage", 0.0)` as a number.
 fn advantage(commit: &Value) -> Result<f64, GroupStop> {
     let Value::Object(fields) = commit else {
-        return Err(gave_up("AttributeError", "a commit is no object"));
+        return Err(gave_up("AttributeError", "a commit is not an object"));
     };
     let Some(claims) = fields.get("rollout") else {
         return Ok(0.0);
@@ -52,7 +52,7 @@ fn advantage(commit: &Value) -> Result<f64, GroupStop> {
     match claims.get("advantage") {
         None => Ok(0.0),
         Some(Value::BigInt(_)) => Err(gave_up("OverflowError", "an advantage is too large for a float")),
-        Some(value) => value.as_number().ok_or(gave_up("TypeError", "an advantage is no number")),
+        Some(value) => value.as_number().ok_or(gave_up("TypeError", "an advantage is not a number")),
     }
 }
 

@@ -1,11 +1,11 @@
-//! Check `prompt_valid`: the tokens begin with the canonical prompt, and the claimed lengths add up.
+//! Check `prompt_valid`: the tokens start with the canonical prompt, and the claimed lengths add up.
 
 use grail_protocol::python_json::Value;
 
 use super::{Claims, Stop};
 use crate::verdict::{Check, Reason};
 
-/// How many of the tokens are the completion.
+/// Returns how many of the tokens are the completion.
 pub(crate) fn check(commit: &Value, tokens: &[u32], canonical_prompt: &[u32]) -> Result<usize, Stop> {
     let failed = |reason| Stop::Failed(Check::Prompt, reason);
     let claims = Claims::of(commit);

@@ -58,7 +58,7 @@ fn sketch_values(commit: &Value, tokens: usize) -> Result<&[Value], Stop> {
     Ok(s_vals)
 }
 
-/// The commit's signature, if it gets as far as being verified.
+/// Returns the commit's signature, if it gets as far as being verified.
 pub(crate) fn claim(commit: &Value, tokens: &[u32], hotkey: Hotkey) -> Option<SignatureClaim> {
     let s_vals = sketch_values(commit, tokens.len()).ok()?;
     Some(Binding::of(commit, tokens, s_vals).ok()?.claim(hotkey))
@@ -100,7 +100,7 @@ impl<'a> Binding<'a> {
             _ => "",
         };
         let low_bits: Option<Vec<u32>> = s_vals.iter().map(Value::low_32_bits).collect();
-        let s_vals_hash = hash_u32s(&low_bits.ok_or(Stop::Skipped("a sketch value is no integer"))?);
+        let s_vals_hash = hash_u32s(&low_bits.ok_or(Stop::Skipped("a sketch value is not an integer"))?);
         let message = commit_binding(&hash_u32s(tokens), &bytes, name, layer, &s_vals_hash);
         Ok(Self { message, signature, randomness, model: model.get("name"), layer })
     }
@@ -124,7 +124,7 @@ impl<'a> Binding<'a> {
 /// `len(proof.get("indices", []))`, or 0 where that has no length.
 fn listed_positions(proof: &Value) -> Result<usize, Stop> {
     let Value::Object(fields) = proof else {
-        return Err(Stop::Skipped("the proof is no object"));
+        return Err(Stop::Skipped("the proof is not an object"));
     };
     Ok(match fields.get("indices") {
         Some(Value::List(items)) => items.len(),

@@ -35,7 +35,7 @@ pub(crate) struct Nonces {
 }
 
 impl Nonces {
-    /// Remember a nonce; false where it was seen before, an error where Python cannot hash it.
+    /// Remembers a nonce; false where it was seen before, an error where Python cannot hash it.
     fn insert(&mut self, nonce: &Value) -> Result<bool, Stop> {
         if matches!(nonce, Value::List(_) | Value::Object(_)) {
             return Err(Stop::Skipped("the nonce is a list or an object"));
@@ -50,7 +50,8 @@ impl Nonces {
     }
 }
 
-/// Everything up to the reward's bounds; a reward that is no number skips the rollout before it joins its group.
+/// Returns everything up to the reward's bounds; a reward that is not a number skips the rollout before it joins its
+/// group.
 pub(crate) fn check(
     inference: &Value,
     facts: &WindowFacts,
@@ -60,7 +61,7 @@ pub(crate) fn check(
 ) -> Result<(), Stop> {
     let failed = |reason| Err(Stop::Failed(Check::Rollout, reason));
     let Value::Object(fields) = inference else {
-        return Err(Stop::Skipped("the rollout is no object"));
+        return Err(Stop::Skipped("the rollout is not an object"));
     };
     if FIELDS.iter().any(|field| !fields.contains_key(*field)) {
         return failed(Reason::MissingFields);
@@ -85,7 +86,7 @@ pub(crate) fn check(
     check_reward(&fields["commit"])
 }
 
-/// The challenge's signature, if it is one.
+/// Returns the challenge's signature, if it is one.
 pub(crate) fn claim(inference: &Value, memory: &Memory) -> Option<SignatureClaim> {
     let text = |field| inference.get(field).and_then(Value::as_text).filter(|text| !text.is_empty());
     Some(SignatureClaim {
@@ -106,7 +107,7 @@ fn check_reward(commit: &Value) -> Result<(), Stop> {
     };
     let reward = match reward {
         Some(number @ (Value::Float(_) | Value::Int(_) | Value::Bool(_) | Value::BigInt(_))) => number.as_number(),
-        _ => return Err(Stop::Skipped("the total reward is no number")),
+        _ => return Err(Stop::Skipped("the total reward is not a number")),
     };
     let (low, high) = REWARD_BOUNDS;
     let low = low - (low.abs() * REWARD_TOLERANCE).max(1e-6);

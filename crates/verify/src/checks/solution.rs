@@ -8,7 +8,7 @@ use grail_protocol::python_json::Value;
 use super::{Claims, Stop};
 use crate::verdict::{Check, Reason};
 
-/// Check the claim; nothing is looked at where no success is claimed.
+/// Checks the claim; nothing is checked where no success is claimed.
 pub(crate) fn check(
     commit: &Value,
     completion: &[u32],

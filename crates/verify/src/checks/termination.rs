@@ -7,7 +7,7 @@ use grail_protocol::python_json::Value;
 use super::{Claims, Stop};
 use crate::verdict::{Check, Reason};
 
-/// Check how the rollout ended.
+/// Checks how the rollout ended.
 pub(crate) fn check(commit: &Value, tokens: &[u32], pass: &ProofPass, limits: &ModelLimits) -> Result<(), Stop> {
     let failed = |reason| Err(Stop::Failed(Check::Termination, reason));
     let claimed = Claims::of(commit).get("completion_length").ok().flatten();

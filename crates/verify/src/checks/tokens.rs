@@ -6,7 +6,7 @@ use grail_protocol::python_json::Value;
 use super::Stop;
 use crate::verdict::{Check, Reason};
 
-/// The commit's tokens as ids.
+/// Returns the commit's tokens as ids.
 pub(crate) fn check(commit: &Value, limits: &ModelLimits) -> Result<Vec<u32>, Stop> {
     let failed = Stop::Failed(Check::Tokens, Reason::None);
     let items = commit.get("tokens").and_then(Value::as_list).ok_or(failed)?;

@@ -50,7 +50,7 @@ const FIELDS: [&str; 40] = [
 /// Just below the deepest nesting that is read at all.
 const NESTING_MAX: usize = 450;
 
-/// A value without children.
+/// Returns a value without children.
 pub(crate) fn scalar() -> impl Strategy<Value = Value> {
     prop_oneof![
         2 => Just(Value::Null),
@@ -80,7 +80,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any value: scalars, small trees with the wire's field names, and towers of lists.
+/// Returns any value: scalars, small trees with the wire's field names, and towers of lists.
 pub(crate) fn value() -> impl Strategy<Value = Value> {
     let tree = scalar().prop_recursive(5, 48, 6, |inner| {
         prop_oneof![

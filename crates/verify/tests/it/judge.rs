@@ -38,7 +38,7 @@ fn judge() -> (Judge, Rc<Model>) {
     (Judge::new(SignedWindow::shared().facts.validator_hotkey.clone(), model.clone()), model)
 }
 
-/// What the judge knows of the window that is this many after the signed one.
+/// Returns what the judge knows of the window that is this many after the signed one.
 fn facts(judge: &Judge, windows_later: u64) -> WindowFacts {
     let WindowFacts { hotkey, window_start, block_hash, .. } = &SignedWindow::shared().facts;
     judge.facts(hotkey, window_start + windows_later * PROTOCOL.window_blocks, block_hash.clone(), &"ef".repeat(32))

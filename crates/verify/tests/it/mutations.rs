@@ -18,7 +18,7 @@ const ALICE: [u8; 32] = *b"\xe5\xbe\x9a\x50\x92\xb8\x1b\xca\x64\xbe\x81\xd2\x12\
 
 #[derive(Debug, Clone)]
 struct Mutation {
-    /// Where it begins to choose at random.
+    /// Where it starts to choose at random.
     within: &'static [Step],
     path: Vec<Index>,
     operation: Operation,
@@ -34,7 +34,7 @@ enum Step {
 enum Operation {
     Replace(Value),
     Remove,
-    /// A list's item twice, or an object's field under its neighbour's name.
+    /// A list's item twice, or an object's field under its neighbor's name.
     Repeat,
     /// What stands elsewhere in the honest document.
     Transplant(Vec<Index>),
@@ -109,7 +109,7 @@ fn the_honest_file_is_accepted_in_both_scopes_and_with_new_signatures() {
     }
 }
 
-/// The verdict, once it is clear that the work was bounded by the file.
+/// Returns the verdict, once it is clear that the work was bounded by the file.
 fn judge(document: &Value, scope: Scope) -> Report {
     let passes = CountedPasses::default();
     let report = verify_value(document, &RECORDED.facts, &RECORDED.tokenizer, &passes, scope);
@@ -198,7 +198,7 @@ fn honest_value(path: &[Index]) -> Value {
     path.iter().fold(RECORDED.document.clone(), |value, step| child(&value, step))
 }
 
-/// Sign every rollout as it stands now, as a miner may that means to deceive; what cannot be signed stays.
+/// Signs every rollout as it stands now, as a miner may that means to deceive; what cannot be signed stays.
 fn sign_again(document: &mut Value) {
     let keypair = Keypair::from_seed(&ALICE);
     assert_eq!(keypair.hotkey().to_ss58(), RECORDED.facts.hotkey);

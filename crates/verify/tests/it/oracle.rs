@@ -311,7 +311,7 @@ fn negate(rollout: &mut Rollout) {
     *literal = -*literal;
 }
 
-/// Move the first value that the validator opens, around the circle.
+/// Moves the first value that the validator opens, around the circle.
 fn nudge(window: &SignedWindow, rollouts: &mut [Rollout], by: u32) {
     let rollout = &mut rollouts[ALTERED];
     let randomness = &window.facts.challenge_randomness;
@@ -321,7 +321,7 @@ fn nudge(window: &SignedWindow, rollouts: &mut [Rollout], by: u32) {
     window.sign(rollout);
 }
 
-/// The document without a field of the altered rollout.
+/// Returns the document without a field of the altered rollout.
 fn without(document: &Value, path: &[&str]) -> Value {
     let mut document = document.clone();
     let (last, parents) = path.split_last().unwrap();

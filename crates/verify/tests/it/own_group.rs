@@ -74,7 +74,7 @@ fn a_group_that_is_not_whole_or_not_balanced_is_found() {
     assert_eq!(findings(&rollouts, &generated), [of_group(Reason::AdvantageSum)]);
 }
 
-/// JSON has no NaN: it would stand in the file as null.
+/// JSON has no NaN: it would be in the file as null.
 #[test]
 fn numbers_that_the_file_cannot_hold_are_found() {
     let (generated, rollouts) = honest();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use grail_engine::{HfTokenizer, rehearsal};
+use grail_engine::{HfTokenizer, toy};
 use grail_protocol::generation::{ModelLimits, ProofPass};
 use grail_protocol::python_json::{self, Value};
 use grail_protocol::randomness::hash_u32s;
@@ -33,7 +33,7 @@ impl Recorded {
         Self {
             document: file.get("base").unwrap().clone(),
             facts: facts(file.get("facts").unwrap()),
-            tokenizer: rehearsal::tokenizer().unwrap(),
+            tokenizer: toy::tokenizer().unwrap(),
             metrics: Metrics { valid: 8, checked: 8, total: 8, estimated_valid: 8, successful: 7, unique: 6 },
             passes: passes.iter().map(|(key, entry)| (key.clone(), pass(entry))).collect(),
         }

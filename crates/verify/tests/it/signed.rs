@@ -31,7 +31,7 @@ pub(crate) struct SignedWindow {
 }
 
 impl SignedWindow {
-    /// The honest window; making it takes longer than most tests.
+    /// Returns the honest window; making it takes longer than most tests.
     pub(crate) fn shared() -> &'static Self {
         static WINDOW: LazyLock<SignedWindow> = LazyLock::new(SignedWindow::new);
         &WINDOW
@@ -61,7 +61,7 @@ impl SignedWindow {
         window
     }
 
-    /// What an engine would hand over: three answers that solve the problem and one that does not.
+    /// Returns what an engine would hand over: three answers that solve the problem and one that does not.
     pub(crate) fn generated(&self, group: u32) -> Vec<GeneratedRollout> {
         let problem = Problem::canonical(&self.facts.hotkey, &self.facts.block_hash, group);
         let (solution, wrong) = (assignment(&problem, true), assignment(&problem, false));
@@ -73,7 +73,7 @@ impl SignedWindow {
         texts.iter().enumerate().map(|(i, text)| self.complete(group, &format!("{i}. {text}"))).collect()
     }
 
-    /// The rollout that completes a group's canonical prompt with this text and an EOS.
+    /// Returns the rollout that completes a group's canonical prompt with this text and an EOS.
     pub(crate) fn complete(&self, group: u32, completion: &str) -> GeneratedRollout {
         let problem = Problem::canonical(&self.facts.hotkey, &self.facts.block_hash, group);
         let mut tokens = self.tokenizer.encode(&prompt(&problem));
@@ -92,7 +92,7 @@ impl SignedWindow {
         assemble_group(&self.context, origin, generated, &self.tokenizer, &sign).unwrap()
     }
 
-    /// Sign a rollout anew as it stands now, commit and challenge.
+    /// Signs a rollout again as it stands now, commit and challenge.
     pub(crate) fn sign(&self, rollout: &mut Rollout) {
         let commit = &mut rollout.commit;
         let binding = commit_binding(
@@ -132,7 +132,7 @@ impl SignedWindow {
         WindowFile::new(&self.facts.hotkey, self.facts.window_start, rollouts.iter().collect(), 1_758_700_300.5)
     }
 
-    /// The formula: each position's sketch hangs on all tokens up to it and on the randomness.
+    /// Returns the formula: each position's sketch hangs on all tokens up to it and on the randomness.
     pub(crate) fn pass(&self, tokens: &[u32], randomness: &str) -> ProofPass {
         let projection = randomness.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let mut hidden = 0u64;
@@ -168,7 +168,7 @@ impl Tokenizer for Characters {
     }
 }
 
-/// The first assignment that solves the problem, or the first that does not.
+/// Returns the first assignment that solves the problem, or the first that does not.
 fn assignment(problem: &Problem, solves: bool) -> Vec<bool> {
     let mut assignments =
         (0u32..1 << problem.num_vars).map(|bits| (0..problem.num_vars).map(|i| bits >> i & 1 == 1).collect());

@@ -14,7 +14,7 @@ const ROUNDS: u32 = 10_000_000;
 /// Version, time, initial vector, one block and the HMAC.
 const BYTES_MIN: usize = 1 + 8 + 16 + 16 + 32;
 
-/// The token as text.
+/// Returns the token as text.
 pub(super) fn token(content: &[u8]) -> Result<&str, DecryptError> {
     let text = std::str::from_utf8(content).map_err(|_| DecryptError::Damaged("it is not text"))?.trim();
     let bytes = URL_SAFE.decode(text).map_err(|_| DecryptError::Damaged("it is not whole base64"))?;

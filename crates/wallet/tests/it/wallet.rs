@@ -68,7 +68,7 @@ impl Wallets {
         HotkeyWallet::open(&self.location(), &Passwords { variables: &BTreeMap::new(), prompt: Some(&prompt) })
     }
 
-    /// Open with a password in its variable, coded as btcli does.
+    /// Opens with a password in its variable, coded as btcli does.
     fn open_with_variable(&self, password: &str) -> Result<HotkeyWallet, WalletError> {
         let name = password_variable(&self.path());
         let variables = BTreeMap::from([(name.clone(), SecretString::from(masked(password, &name)))]);
@@ -90,8 +90,8 @@ fn a_password_is_found_under_both_names_and_the_message_tells_the_one_that_can_b
     let open = |variables: &BTreeMap<String, SecretString>| {
         HotkeyWallet::open(&location, &Passwords { variables, prompt: None })
     };
-    let told = open(&BTreeMap::new()).unwrap_err().to_string();
-    assert!(told.contains(&format!("set {by_shell} to")) && !told.contains(&by_btcli), "{told}");
+    let reported = open(&BTreeMap::new()).unwrap_err().to_string();
+    assert!(reported.contains(&format!("set {by_shell} to")) && !reported.contains(&by_btcli), "{reported}");
     for name in [&by_btcli, &by_shell] {
         let variables = BTreeMap::from([(name.clone(), SecretString::from(masked("legacy-Passw0rd", name)))]);
         let opened = open(&variables);
@@ -120,7 +120,7 @@ fn masked(password: &str, name: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// Everything that an error shows, causes included.
+/// Returns everything that an error shows, causes included.
 fn shown(error: &WalletError) -> String {
     let source = std::error::Error::source(error).map(|source| format!("{source} {source:?}"));
     format!("{error} {error:?} {}", source.unwrap_or_default())

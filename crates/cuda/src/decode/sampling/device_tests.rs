@@ -8,13 +8,13 @@ use grail_engine::synthetic::qwen3_4b;
 use grail_protocol::generation::StreamKey;
 
 use super::*;
-use crate::driver::{Kernels, Urgency, device_count};
+use crate::driver::{Kernels, Priority, device_count};
 
 /// Rows drawn together.
 const ROWS: usize = 64;
 
 struct Bench {
-    queue: Queue,
+    stream: Stream,
     sampling: Sampling,
     rows: Rows,
     logits: Buffer<f32>,
@@ -29,30 +29,30 @@ impl Bench {
         let device = Device::open(0).unwrap();
         let cache = std::env::temp_dir().join("grail-test-kernels");
         let kernels = Rc::new(Kernels::load(&device, Some(&cache)).unwrap());
-        let queue = Queue::new(&device, kernels, Urgency::Usual).unwrap();
+        let stream = Stream::new(&device, kernels, Priority::Normal).unwrap();
         let config = Qwen3Config { vocab_size: vocabulary, ..qwen3_4b() };
         let sampling = Sampling::new(&device, &config, ROWS).unwrap();
         let logits = Buffer::zeroed(&device, ROWS * vocabulary, "a test").unwrap();
-        Some(Self { queue, sampling, rows: Rows::new(&device, ROWS).unwrap(), logits, vocabulary })
+        Some(Self { stream, sampling, rows: Rows::new(&device, ROWS).unwrap(), logits, vocabulary })
     }
 
-    /// Draw once for each row, all of them behind `prompt`.
+    /// Draws once for each row, all of them behind `prompt`.
     fn draw(&mut self, logits: &[f32], prompt: &[u32], streams: &[DrawStream]) -> Result<Vec<Drawn>, CudaError> {
         let slots: Vec<usize> = (0..streams.len()).collect();
         let keys: Vec<[u32; 2]> = streams.iter().map(DrawStream::key).collect();
-        self.sampling.begin(&self.queue, prompt, &slots, &keys).unwrap();
+        self.sampling.begin(&self.stream, prompt, &slots, &keys).unwrap();
         let rows: Vec<(u32, usize, usize)> = slots.iter().map(|slot| (0, 0, *slot)).collect();
-        self.rows.set(&self.queue, slots.len(), &rows).unwrap();
+        self.rows.set(&self.stream, slots.len(), &rows).unwrap();
         self.again(logits, &slots)
     }
 
-    /// Draw once more for the same rows.
+    /// Draws once more for the same rows.
     fn again(&mut self, logits: &[f32], slots: &[usize]) -> Result<Vec<Drawn>, CudaError> {
         let stride = if logits.len() == self.vocabulary { 0 } else { self.vocabulary };
-        self.queue.upload(self.logits.address(), logits).unwrap();
+        self.stream.upload(self.logits.address(), logits).unwrap();
         let at = self.logits.address();
-        self.sampling.put_in(&self.queue, at, stride, &self.rows, slots.len()).unwrap();
-        self.sampling.collect(&self.queue, slots)
+        self.sampling.enqueue(&self.stream, at, stride, &self.rows, slots.len()).unwrap();
+        self.sampling.collect(&self.stream, slots)
     }
 }
 

@@ -104,8 +104,8 @@ mod tests {
         attempts.bucket_failed(&BucketError::Unknown("HTTP status 503".to_owned()));
         assert_eq!(attempts.bucket().unwrap(), "the bucket failed 2 times: HTTP status 503");
         attempts.bucket_failed(&BucketError::ConditionFailed);
-        let told = attempts.bucket().unwrap();
-        assert!(told.starts_with("the bucket failed 3 times, first: HTTP status 503; last: another object"), "{told}");
+        let text = attempts.bucket().unwrap();
+        assert!(text.starts_with("the bucket failed 3 times, first: HTTP status 503; last: another object"), "{text}");
         attempts.hash_failed("no answer");
         assert_eq!(attempts.hash().unwrap(), "its reading failed once: no answer");
     }

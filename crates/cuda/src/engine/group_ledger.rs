@@ -9,29 +9,29 @@ use grail_protocol::generation::{GeneratedRollout, ProofPass};
 use super::{GroupWork, Reply};
 use crate::error::CudaEngineError;
 
-/// How often a group is begun before its error is handed back.
+/// How often a group is started before its error is handed back.
 const ATTEMPTS_MAX: u32 = 4;
 
-/// Rollouts left to a prover when the next groups are begun.
+/// Rollouts left to a prover when the next groups are started.
 const UNPROVED_PER_PROVER: usize = 2;
 
-/// The order in which groups are begun: by window, index, and when they came.
-type Order = (u64, u32, u64);
+/// The order in which groups are started: by window, index, and when they came.
+type GroupKey = (u64, u32, u64);
 
 /// All unfinished groups. It draws nothing and proves nothing: it keeps count.
 #[derive(Default)]
-pub struct Ledger {
-    entries: BTreeMap<Order, Entry>,
-    seats: BTreeMap<usize, (Order, usize)>,
+pub struct GroupLedger {
+    entries: BTreeMap<GroupKey, Entry>,
+    slots: BTreeMap<usize, (GroupKey, usize)>,
     arrivals: u64,
-    /// Groups that are still to be begun together.
+    /// Groups that are still to be started together.
     joining: usize,
 }
 
 struct Entry {
     work: Arc<GroupWork>,
     reply: Option<Reply>,
-    cancelled: Arc<AtomicBool>,
+    canceled: Arc<AtomicBool>,
     attempts: u32,
     rollouts: Vec<Rollout>,
     is_waiting: bool,
@@ -47,7 +47,7 @@ struct Rollout {
 /// A rollout that has ended and is to be proved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
-    /// Names the group and the attempt, so that a late proof of an earlier attempt is recognised.
+    /// Names the group and the attempt, so that a late proof of an earlier attempt is recognized.
     pub ticket: (u64, u32, u64, u32),
     /// Its index in the group.
     pub index: usize,
@@ -57,46 +57,46 @@ pub struct Finished {
     pub work: Arc<GroupWork>,
 }
 
-impl Ledger {
-    /// Note a group.
-    pub fn add(&mut self, work: GroupWork, reply: Reply, cancelled: Arc<AtomicBool>) {
+impl GroupLedger {
+    /// Records a group.
+    pub fn add(&mut self, work: GroupWork, reply: Reply, canceled: Arc<AtomicBool>) {
         let first = work.streams.first();
-        let order = (first.map_or(0, |s| s.window_start), first.map_or(0, |s| s.group), self.arrivals);
+        let key = (first.map_or(0, |s| s.window_start), first.map_or(0, |s| s.group), self.arrivals);
         self.arrivals += 1;
         let entry = Entry {
             work: Arc::new(work),
             reply: Some(reply),
-            cancelled,
+            canceled,
             attempts: 0,
             rollouts: Vec::new(),
             is_waiting: true,
         };
-        self.entries.insert(order, entry);
+        self.entries.insert(key, entry);
     }
 
-    /// Whether nothing is left to do.
+    /// Returns whether nothing is left to do.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether a rollout is being drawn.
+    /// Returns whether a rollout is being drawn.
     pub fn is_drawing(&self) -> bool {
-        !self.seats.is_empty()
+        !self.slots.is_empty()
     }
 
-    /// Groups that wait to be begun.
+    /// Returns groups that wait to be started.
     pub fn waiting(&self) -> usize {
         self.entries.values().filter(|entry| entry.is_waiting).count()
     }
 
-    /// Rollouts that have ended and are not proved yet.
+    /// Returns rollouts that have ended and are not proved yet.
     pub fn unproved(&self) -> usize {
         let unproved = |entry: &Entry| entry.rollouts.iter().filter(|rollout| rollout.pass.is_none()).count();
-        self.entries.values().map(unproved).sum::<usize>() - self.seats.len()
+        self.entries.values().map(unproved).sum::<usize>() - self.slots.len()
     }
 
-    /// The group that is to be begun now, if any is. Together groups are drawn in little more time than one alone, so
-    /// while there is something to prove they wait for each other.
+    /// Returns the group that is to be started now, if any is. Together groups are drawn in little more time than one
+    /// alone, so while there is something to prove they wait for each other.
     pub fn next_to_begin(&mut self, provers: usize) -> Option<Arc<GroupWork>> {
         if self.unproved() < UNPROVED_PER_PROVER * provers {
             self.joining = self.waiting();
@@ -104,40 +104,40 @@ impl Ledger {
         if self.joining > 0 { self.next_waiting() } else { None }
     }
 
-    /// Forget the groups that nobody waits for any more; gives the slots they sat in.
-    pub fn drop_cancelled(&mut self) -> Vec<usize> {
-        self.entries.retain(|_, entry| !entry.cancelled.load(Ordering::Relaxed));
+    /// Forgets the groups that nobody waits for any more; returns their slots.
+    pub fn drop_canceled(&mut self) -> Vec<usize> {
+        self.entries.retain(|_, entry| !entry.canceled.load(Ordering::Relaxed));
         let entries = &self.entries;
         let left: Vec<usize> =
-            self.seats.iter().filter(|(_, (order, _))| !entries.contains_key(order)).map(|(slot, _)| *slot).collect();
+            self.slots.iter().filter(|(_, (key, _))| !entries.contains_key(key)).map(|(slot, _)| *slot).collect();
         for slot in &left {
-            self.seats.remove(slot);
+            self.slots.remove(slot);
         }
         left
     }
 
-    /// The first of the groups that wait.
+    /// Returns the first of the groups that wait.
     pub fn next_waiting(&self) -> Option<Arc<GroupWork>> {
         self.entries.values().find(|entry| entry.is_waiting).map(|entry| entry.work.clone())
     }
 
-    /// The next group sits in these slots, one for each of its rollouts.
+    /// Starts the next group in these slots, one for each of its rollouts.
     pub fn begin(&mut self, slots: &[usize]) {
-        let Some((order, entry)) = self.entries.iter_mut().find(|(_, entry)| entry.is_waiting) else { return };
+        let Some((key, entry)) = self.entries.iter_mut().find(|(_, entry)| entry.is_waiting) else { return };
         entry.is_waiting = false;
         self.joining = self.joining.saturating_sub(1);
         let prompt = &entry.work.prompt;
         let fresh = || Rollout { tokens: prompt.clone(), token_logprobs: vec![0.0; prompt.len()], pass: None };
         entry.rollouts = slots.iter().map(|_| fresh()).collect();
         for (index, slot) in slots.iter().enumerate() {
-            self.seats.insert(*slot, (*order, index));
+            self.slots.insert(*slot, (*key, index));
         }
     }
 
     /// A token was drawn in `slot`; gives the rollout if it ended with it.
     pub fn draw(&mut self, slot: usize, token: u32, logprob: f64, eos_token: u32) -> Option<Finished> {
-        let (order, index) = *self.seats.get(&slot)?;
-        let entry = self.entries.get_mut(&order)?;
+        let (key, index) = *self.slots.get(&slot)?;
+        let entry = self.entries.get_mut(&key)?;
         let rollout = &mut entry.rollouts[index];
         rollout.tokens.push(token);
         rollout.token_logprobs.push(logprob);
@@ -145,23 +145,23 @@ impl Ledger {
         if token != eos_token && drawn < entry.work.new_tokens_max {
             return None;
         }
-        self.seats.remove(&slot);
-        let ticket = (order.0, order.1, order.2, entry.attempts);
+        self.slots.remove(&slot);
+        let ticket = (key.0, key.1, key.2, entry.attempts);
         Some(Finished { ticket, index, tokens: rollout.tokens.clone(), work: entry.work.clone() })
     }
 
-    /// A rollout was proved, or could not be; answers whoever waits once the group is complete.
+    /// A rollout was proved, or could not be; answers anyone who waits once the group is complete.
     pub fn proved(&mut self, ticket: (u64, u32, u64, u32), index: usize, pass: Result<ProofPass, CudaEngineError>) {
-        let order = (ticket.0, ticket.1, ticket.2);
-        let Some(entry) = self.entries.get_mut(&order).filter(|entry| entry.attempts == ticket.3) else { return };
+        let key = (ticket.0, ticket.1, ticket.2);
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.attempts == ticket.3) else { return };
         match pass {
             Ok(pass) => entry.rollouts[index].pass = Some(pass),
-            Err(error) => return self.retry(order, error),
+            Err(error) => return self.retry(key, error),
         }
         if entry.rollouts.iter().any(|rollout| rollout.pass.is_none()) {
             return;
         }
-        let Some(Entry { work, reply, rollouts, .. }) = self.entries.remove(&order) else { return };
+        let Some(Entry { work, reply, rollouts, .. }) = self.entries.remove(&key) else { return };
         let generated = rollouts.into_iter().map(|rollout| GeneratedRollout {
             tokens: rollout.tokens,
             prompt_length: work.prompt.len(),
@@ -173,32 +173,32 @@ impl Ledger {
 
     /// The next group cannot be done at all.
     pub fn refuse_next(&mut self, error: CudaEngineError) {
-        let waiting = self.entries.iter().find(|(_, entry)| entry.is_waiting).map(|(order, _)| *order);
-        if let Some(entry) = waiting.and_then(|order| self.entries.remove(&order)) {
+        let waiting = self.entries.iter().find(|(_, entry)| entry.is_waiting).map(|(key, _)| *key);
+        if let Some(entry) = waiting.and_then(|key| self.entries.remove(&key)) {
             answer(entry.reply, Err(error));
         }
     }
 
-    /// Everything that was begun begins again, since the device failed or its memory holds nonsense; what failed too often
-    /// is answered with the error. Gives the slots that are free now.
+    /// Returns everything that was started starts again, since the device failed or its memory holds nonsense; what
+    /// failed too often is answered with the error. Gives the slots that are free now.
     pub fn restart(&mut self, error: impl Fn() -> CudaEngineError) -> Vec<usize> {
-        let begun: Vec<Order> =
-            self.entries.iter().filter(|(_, entry)| !entry.is_waiting).map(|(order, _)| *order).collect();
-        let slots = self.seats.keys().copied().collect();
-        for order in begun {
-            self.retry(order, error());
+        let begun: Vec<GroupKey> =
+            self.entries.iter().filter(|(_, entry)| !entry.is_waiting).map(|(key, _)| *key).collect();
+        let slots = self.slots.keys().copied().collect();
+        for key in begun {
+            self.retry(key, error());
         }
         slots
     }
 
-    fn retry(&mut self, order: Order, error: CudaEngineError) {
-        self.seats.retain(|_, (seated, _)| *seated != order);
-        let Some(entry) = self.entries.get_mut(&order) else { return };
+    fn retry(&mut self, key: GroupKey, error: CudaEngineError) {
+        self.slots.retain(|_, (key_in_slot, _)| *key_in_slot != key);
+        let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.attempts += 1;
         entry.is_waiting = true;
         entry.rollouts.clear();
         if entry.attempts >= ATTEMPTS_MAX
-            && let Some(entry) = self.entries.remove(&order)
+            && let Some(entry) = self.entries.remove(&key)
         {
             answer(entry.reply, Err(error));
         }

@@ -14,9 +14,9 @@ use super::logging::{self, Logging};
 use super::monitoring::{self, Monitoring};
 use super::network::{self, ChainConfig, Network};
 use super::notice::Notice;
+use super::raw::{Environment, RawConfig, parse_switch};
 use super::reader::Reader;
 use super::storage::{self, StorageConfig};
-use super::typed::{Environment, TypedConfig, parse_switch};
 use grail_wallet::WalletLocation;
 
 /// Everything that mining needs to know.
@@ -51,11 +51,11 @@ pub struct MinerConfig {
 }
 
 impl MinerConfig {
-    /// The meaning of what was typed.
+    /// Returns the meaning of what was typed.
     ///
     /// # Errors
     /// [`ConfigErrors`], with everything that is missing, malformed or contradictory.
-    pub fn from_typed(typed: &TypedConfig) -> Result<Self, ConfigErrors> {
+    pub fn from_raw(typed: &RawConfig) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(typed);
         let config = read(&mut reader);
         match config {
@@ -65,8 +65,8 @@ impl MinerConfig {
     }
 }
 
-/// The configuration without its notices. Every part is read before one that is missing gives up, so that all errors
-/// are told at once.
+/// Returns the configuration without its notices. Every part is read before one that is missing gives up, so that all
+/// errors are told at once.
 fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
     let chain = network::read(reader);
     let network = chain.as_ref().map(|chain| chain.network);
@@ -101,7 +101,7 @@ fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
     })
 }
 
-/// A value that every miner of a public network shares.
+/// Returns a value that every miner of a public network shares.
 fn constant<T: FromStr + PartialEq + ToString>(
     reader: &mut Reader<'_>,
     network: Option<Network>,
@@ -133,7 +133,7 @@ fn parse_key_name(text: &str) -> Option<String> {
     is_name.then(|| text.to_owned())
 }
 
-/// The path with `~` at its beginning replaced.
+/// Returns the path with `~` at its beginning replaced.
 fn expand(text: &str, home: Option<&Path>) -> Result<PathBuf, ConfigError> {
     match text.strip_prefix('~') {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => {

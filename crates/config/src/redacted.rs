@@ -5,17 +5,17 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::endpoint::Endpoint;
+use super::endpoint::EndpointUrl;
 use super::keys::{Kind, PASSWORD_PREFIX, key};
 
 const FINGERPRINT_DIGITS: usize = 8;
 
 /// A value as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown {
+pub enum Redacted {
     /// As it is.
     Plain(String),
-    /// Its length and the beginning of its sha256, enough to compare two of them.
+    /// Its length and the start of its sha256, enough to compare two of them.
     Secret {
         /// Length in bytes.
         bytes: usize,
@@ -26,8 +26,9 @@ pub enum Shown {
     Hidden,
 }
 
-impl Shown {
-    /// The value of a name. What is typed under a name that is not known may be a misnamed secret, so it counts as one.
+impl Redacted {
+    /// Returns the value of a name. What is typed under a name that is not known may be a misnamed secret, so it counts
+    /// as one.
     pub fn of(name: &str, value: &SecretString) -> Self {
         let text = value.expose_secret();
         match key(name).map(|key| key.kind) {
@@ -39,7 +40,7 @@ impl Shown {
     }
 
     fn endpoints(text: &str) -> Option<Self> {
-        let parse = |part: &str| Endpoint::parse(part.trim(), &["ws", "wss", "http", "https"]);
+        let parse = |part: &str| EndpointUrl::parse(part.trim(), &["ws", "wss", "http", "https"]);
         let endpoints: Option<Vec<String>> = text.split(',').map(|part| Some(parse(part)?.to_string())).collect();
         Some(Self::Plain(endpoints?.join(",")))
     }
@@ -51,7 +52,7 @@ impl Shown {
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain(text) => f.write_str(text),

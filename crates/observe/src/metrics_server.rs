@@ -1,6 +1,6 @@
 //! The HTTP endpoint: `/metrics`, `/healthz` and `/readyz`, on a thread of its own.
 //!
-//! The miner's thread only ever writes to atomics; whoever asks here, however slowly, waits for this thread alone.
+//! The miner's thread only ever writes to atomics; anyone who asks here, however slowly, waits for this thread alone.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -37,18 +37,18 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Where metrics may be asked for.
 #[derive(Debug)]
-pub struct Endpoint {
+pub struct MetricsServer {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
-pub enum EndpointError {
+pub enum MetricsServerError {
     /// An address that others reach, and nobody said that they may.
     #[error(
-        "--metrics-listen {0} can be reached from other machines, and the endpoint asks nobody who they are: listen on \
-         127.0.0.1, or add --metrics-public if a firewall stands before it"
+        "--metrics-listen {0} can be reached from other machines, and the endpoint has no authentication: listen on \
+         127.0.0.1, or add --metrics-public if a firewall protects it"
     )]
     NotLoopback(SocketAddr),
     /// The system refuses the address.
@@ -62,46 +62,46 @@ pub enum EndpointError {
         why: io::Error,
     },
     /// No thread or runtime to serve it.
-    #[error("the metrics endpoint cannot be started ({0}); the system gives no more threads or file descriptors")]
+    #[error("cannot start the metrics endpoint ({0}); the operating system refuses more threads or file descriptors")]
     Start(io::Error),
 }
 
-impl Endpoint {
-    /// Listen. An address that other machines reach needs `public`.
+impl MetricsServer {
+    /// Listens. An address that other machines reach needs `public`.
     ///
     /// # Errors
-    /// [`EndpointError`], with what to do.
-    pub fn listen(address: SocketAddr, public: bool) -> Result<Self, EndpointError> {
+    /// [`MetricsServerError`], with what to do.
+    pub fn listen(address: SocketAddr, public: bool) -> Result<Self, MetricsServerError> {
         if !address.ip().is_loopback() && !public {
-            return Err(EndpointError::NotLoopback(address));
+            return Err(MetricsServerError::NotLoopback(address));
         }
-        let failed = |why| EndpointError::Listen { address, why };
+        let failed = |why| MetricsServerError::Listen { address, why };
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answer until the process ends.
+    /// Answers until the process ends.
     ///
     /// # Errors
-    /// [`EndpointError::Start`].
-    pub fn serve(self, exposition: Exposition) -> Result<(), EndpointError> {
+    /// [`MetricsServerError::Start`].
+    pub fn serve(self, exposition: Exposition) -> Result<(), MetricsServerError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(EndpointError::Start)?;
+        let runtime = runtime.map_err(MetricsServerError::Start)?;
         let listener = {
             let _entered = runtime.enter();
-            tokio::net::TcpListener::from_std(self.listener).map_err(EndpointError::Start)?
+            tokio::net::TcpListener::from_std(self.listener).map_err(MetricsServerError::Start)?
         };
         let is_private = self.address.ip().is_loopback();
         let thread = std::thread::Builder::new().name("metrics".to_owned());
         let serving = thread.spawn(move || runtime.block_on(accept(listener, Arc::new(exposition), is_private)));
-        serving.map(drop).map_err(EndpointError::Start)
+        serving.map(drop).map_err(MetricsServerError::Start)
     }
 }
 

@@ -4,26 +4,28 @@ use crate::exit::Exit;
 use crate::output;
 use grail_live::journal::{FileJournal, SetAside};
 use grail_observe::thresholds::STALLED_LOOP_BLOCKS;
-use grail_operator::doctor::{Examination, Status};
+use grail_operator::doctor::{CheckStatus, Examination};
 use grail_terminal::printable;
 
 /// Warns of what was wrong with the journal.
-pub(super) fn tell_of(journal: &FileJournal) {
+pub(super) fn warn_of_journal(journal: &FileJournal) {
     if let Some(SetAside { path, why }) = journal.set_aside() {
         tracing::warn!(
-            "the journal could not be trusted: {why}; it lies in {} now, and another one begins: of one window, what was \
-             clean is generated again",
+            "the journal is damaged: {why}; it was moved to {}, and a new one starts: clean groups of at most one window \
+             are generated again",
             path.display()
         );
     }
     if journal.opened().torn_bytes > 0 {
-        tracing::warn!("journal: {} bytes that a crash left unfinished were cut off", journal.opened().torn_bytes);
+        tracing::warn!("journal: cut off {} bytes that a crash left incomplete", journal.opened().torn_bytes);
     }
 }
 
 /// Logs what the startup checks found.
-pub(super) fn found(examination: &Examination) {
-    for check in examination.checks.iter().filter(|check| matches!(check.status, Status::Warning | Status::Failure)) {
+pub(super) fn log_checks(examination: &Examination) {
+    for check in
+        examination.checks.iter().filter(|check| matches!(check.status, CheckStatus::Warning | CheckStatus::Failure))
+    {
         let remedy = check.remedy.as_deref().unwrap_or_default();
         match check.hindrance.is_some() {
             true => tracing::error!("{}: {}: {remedy}", check.code, check.value),
@@ -47,15 +49,15 @@ pub(super) fn prevented(examination: &Examination, exit: Exit) {
 }
 
 /// Says that another miner has the hotkey.
-pub(super) fn refused(why: &dyn std::fmt::Display) -> Exit {
-    super::super::failed(Exit::Elsewhere, &printable(&why.to_string()));
-    Exit::Elsewhere
+pub(super) fn hotkey_taken(why: &dyn std::fmt::Display) -> Exit {
+    super::super::failed(Exit::Unavailable, &printable(&why.to_string()));
+    Exit::Unavailable
 }
 
-/// Ends the process, whose event loop stands still.
-pub(super) fn stalled() {
+/// Ends the process because its event loop is stuck.
+pub(super) fn end_stalled() {
     output::aside(format_args!(
-        "grail: nothing happened for {STALLED_LOOP_BLOCKS} block times, not even an error; ending, to be started again"
+        "grail: no event for {STALLED_LOOP_BLOCKS} block times; the event loop is stuck and the process ends; start it again"
     ));
     std::process::exit(Exit::Retry.code().into());
 }

@@ -20,12 +20,12 @@ fn work(group: u32, new_tokens_max: usize) -> GroupWork {
     }
 }
 
-fn added(ledger: &mut Ledger, group: u32) -> (mpsc::Receiver<Answer>, Arc<AtomicBool>) {
+fn added(ledger: &mut GroupLedger, group: u32) -> (mpsc::Receiver<Answer>, Arc<AtomicBool>) {
     let (sender, receiver) = mpsc::channel();
-    let cancelled = Arc::new(AtomicBool::new(false));
+    let canceled = Arc::new(AtomicBool::new(false));
     let reply = Box::new(move |outcome| sender.send(outcome).unwrap_or_default());
-    ledger.add(work(group, 3), reply, cancelled.clone());
-    (receiver, cancelled)
+    ledger.add(work(group, 3), reply, canceled.clone());
+    (receiver, canceled)
 }
 
 fn broken() -> CudaEngineError {
@@ -34,7 +34,7 @@ fn broken() -> CudaEngineError {
 
 #[test]
 fn low_indices_go_first_whenever_they_came() {
-    let mut ledger = Ledger::default();
+    let mut ledger = GroupLedger::default();
     for group in [5, 2, 9] {
         added(&mut ledger, group);
     }
@@ -48,7 +48,7 @@ fn low_indices_go_first_whenever_they_came() {
 
 #[test]
 fn a_rollout_ends_with_eos_or_at_its_most_and_the_group_when_all_are_proved() {
-    let mut ledger = Ledger::default();
+    let mut ledger = GroupLedger::default();
     let (answer, _) = added(&mut ledger, 0);
     ledger.begin(&[4, 7]);
     assert_eq!(ledger.draw(4, 10, -0.5, EOS), None);
@@ -71,22 +71,22 @@ fn a_rollout_ends_with_eos_or_at_its_most_and_the_group_when_all_are_proved() {
 }
 
 #[test]
-fn who_is_cancelled_leaves_his_slots_and_is_not_answered() {
-    let mut ledger = Ledger::default();
-    let (answer, cancelled) = added(&mut ledger, 0);
+fn who_is_canceled_leaves_his_slots_and_is_not_answered() {
+    let mut ledger = GroupLedger::default();
+    let (answer, canceled) = added(&mut ledger, 0);
     added(&mut ledger, 1);
     ledger.begin(&[0, 1]);
     ledger.begin(&[2, 3]);
-    cancelled.store(true, Ordering::Relaxed);
-    assert_eq!(ledger.drop_cancelled(), [0, 1]);
-    assert_eq!(ledger.drop_cancelled(), [] as [usize; 0]);
+    canceled.store(true, Ordering::Relaxed);
+    assert_eq!(ledger.drop_canceled(), [0, 1]);
+    assert_eq!(ledger.drop_canceled(), [] as [usize; 0]);
     assert!(answer.recv().is_err(), "the reply was dropped without a call");
     assert!(ledger.is_drawing());
 }
 
 #[test]
 fn after_a_failure_everything_begun_begins_again_and_old_proofs_count_no_more() {
-    let mut ledger = Ledger::default();
+    let mut ledger = GroupLedger::default();
     let (answer, _) = added(&mut ledger, 0);
     added(&mut ledger, 1);
     ledger.begin(&[0, 1]);
@@ -99,7 +99,7 @@ fn after_a_failure_everything_begun_begins_again_and_old_proofs_count_no_more() 
 
 #[test]
 fn what_fails_again_and_again_is_answered_with_its_error() {
-    let mut ledger = Ledger::default();
+    let mut ledger = GroupLedger::default();
     let (answer, _) = added(&mut ledger, 0);
     for attempt in 1..=ATTEMPTS_MAX {
         ledger.begin(&[0, 1]);
@@ -111,7 +111,7 @@ fn what_fails_again_and_again_is_answered_with_its_error() {
 
 #[test]
 fn a_group_that_can_never_be_seated_is_refused() {
-    let mut ledger = Ledger::default();
+    let mut ledger = GroupLedger::default();
     let (answer, _) = added(&mut ledger, 0);
     ledger.refuse_next(broken());
     assert!(answer.try_recv().unwrap().is_err() && ledger.is_empty());
@@ -119,11 +119,11 @@ fn a_group_that_can_never_be_seated_is_refused() {
 
 #[test]
 fn groups_wait_for_each_other_only_while_there_is_something_to_prove() {
-    let mut ledger = Ledger::default();
+    let mut ledger = GroupLedger::default();
     for group in 0..3 {
         added(&mut ledger, group);
     }
-    // All that wait when it is time are begun, also those whose turn comes when something was finished meanwhile.
+    // All that wait when it is time are started, also those whose turn comes when something was finished meanwhile.
     assert!(ledger.next_to_begin(1).is_some());
     ledger.begin(&[0, 1]);
     let finished: Vec<Finished> = (0..2).map(|slot| ledger.draw(slot, EOS, 0.0, EOS).unwrap()).collect();

@@ -15,7 +15,7 @@ pub type Environment = BTreeMap<String, SecretString>;
 
 /// Everything that was typed for names that are ours, known or not.
 #[derive(Debug, Clone)]
-pub struct TypedConfig {
+pub struct RawConfig {
     settings: BTreeMap<String, Setting>,
     home: Option<PathBuf>,
     file: Option<PathBuf>,
@@ -23,8 +23,8 @@ pub struct TypedConfig {
     others: Vec<Notice>,
 }
 
-impl TypedConfig {
-    /// Put the sources together: the environment wins over the file, and a later line over an earlier one;
+impl RawConfig {
+    /// Puts the sources together: the environment wins over the file, and a later line over an earlier one;
     /// `GRAIL_ENV_OVERRIDE=1` lets the file win. An empty value counts as none, as the reference has it.
     pub fn merge(environment: &Environment, file: Option<&EnvFile>) -> Self {
         let entries = file.into_iter().flat_map(|file| file.entries.iter().rev().map(move |entry| (file, entry)));
@@ -41,7 +41,7 @@ impl TypedConfig {
         }
         let file_wins = candidates.get(OVERRIDE).is_some_and(|typed| is_true(typed[0].value.expose_secret()));
         if file_wins {
-            // Stable, so that a later line still stands before an earlier one.
+            // Stable, so that a later line still is before an earlier one.
             candidates.values_mut().for_each(|typed| typed.sort_by_key(|c| c.origin == Origin::Environment));
         }
         let home = environment.get("HOME").map(|home| home.expose_secret()).filter(|home| !home.is_empty());
@@ -51,33 +51,33 @@ impl TypedConfig {
         Self { settings, home, file: file.map(|file| file.path.clone()), others }.with_defaults()
     }
 
-    /// What was typed for a name, or its default.
+    /// Returns what was typed for a name, or its default.
     pub fn get(&self, name: &str) -> Option<&Setting> {
         self.settings.get(name)
     }
 
-    /// Every name that was typed or has a default, by name.
+    /// Returns every name that was typed or has a default, by name.
     pub fn settings(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.settings.iter().map(|(name, setting)| (name.as_str(), setting))
     }
 
-    /// The file that was read.
+    /// Returns the file that was read.
     pub fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
     }
 
-    /// The user's folder, for `~`.
+    /// Returns the user's folder, for `~`.
     pub fn home(&self) -> Option<&PathBuf> {
         self.home.as_ref()
     }
 
-    /// The variables that hold wallet passwords.
+    /// Returns the variables that hold wallet passwords.
     pub fn passwords(&self) -> Environment {
         let passwords = self.settings().filter(|(name, _)| name.starts_with(PASSWORD_PREFIX));
         passwords.map(|(name, setting)| (name.to_owned(), setting.won.value.clone())).collect()
     }
 
-    /// What is worth telling about the names themselves.
+    /// Returns what is worth telling about the names themselves.
     pub fn notices(&self) -> Vec<Notice> {
         self.settings().flat_map(|(name, setting)| Notice::about(name, setting)).chain(self.others.clone()).collect()
     }
@@ -92,12 +92,12 @@ impl TypedConfig {
     }
 }
 
-/// Whether a switch is on, as the reference reads it.
+/// Returns whether a switch is on, as the reference reads it.
 pub(super) fn is_true(text: &str) -> bool {
     ["1", "true", "yes"].contains(&text.to_lowercase().as_str())
 }
 
-/// A switch, where it is one.
+/// Returns a switch, where it is one.
 pub(super) fn parse_switch(text: &str) -> Option<bool> {
     is_true(text)
         .then_some(true)

@@ -12,7 +12,9 @@ use grail_engine::Qwen3Config;
 use super::Prover;
 use super::lanes::Lanes;
 use super::products::{Chosen, Linear, mix, scores};
-use crate::driver::{Address, Algorithm, Buffer, Factors, Grid, Mark, MatrixShape, Queue, StridedShape, Summation};
+use crate::driver::{
+    Algorithm, Buffer, DevicePtr, Event, Grid, MatrixShape, Operands, Stream, StridedShape, Summation,
+};
 use crate::error::CudaError;
 
 /// Kernels that are timed again for another number of vectors.
@@ -23,7 +25,7 @@ const ROWS_STEP: usize = 256;
 const TIMED: u32 = 2;
 
 /// Which family of kernels each linear layer's products are summed by. Lengths of one order can be computed together.
-pub type Order = [u8; 5];
+pub type SummationOrder = [u8; 5];
 
 /// Kernels that give the same bits for one shape of matrix.
 struct Family {
@@ -36,18 +38,18 @@ struct Family {
 
 /// Everything found out so far about a network on a device.
 #[derive(Default)]
-pub(super) struct Orders {
-    lengths: BTreeMap<usize, Option<Order>>,
+pub(super) struct SummationOrders {
+    lengths: BTreeMap<usize, Option<SummationOrder>>,
     families: [Vec<Family>; 5],
 }
 
 impl Prover {
-    /// The order in which cuBLAS sums for sequences of this length; none if its kernels cannot be named, so that such
-    /// sequences must be proved one by one.
+    /// Returns the order in which cuBLAS sums for sequences of this length; none if its kernels cannot be named, so
+    /// that such sequences must be proved one by one.
     ///
     /// # Errors
-    /// Where the device fails.
-    pub fn order(&mut self, length: usize) -> Result<Option<Order>, CudaError> {
+    /// If the device fails.
+    pub fn order(&mut self, length: usize) -> Result<Option<SummationOrder>, CudaError> {
         if !self.plan.named {
             return Ok(None);
         }
@@ -59,17 +61,17 @@ impl Prover {
         Ok(order)
     }
 
-    fn find_order(&mut self, length: usize) -> Result<Option<Order>, CudaError> {
+    fn find_order(&mut self, length: usize) -> Result<Option<SummationOrder>, CudaError> {
         let trial = Trial::new(&self.lanes.main, &self.weights.config, length, true)?;
         if !trial.is_attention_sequential()? {
             return Ok(None);
         }
-        let mut order = Order::default();
+        let mut order = SummationOrder::default();
         for linear in Linear::ALL {
             let shape = linear.shape(&self.weights.config, length);
             let weights = linear.weights(&self.weights.layers[0], &self.weights.config);
             self.lanes.main.linear(shape, trial.expected(weights))?;
-            let Some(preferred) = trial.queue.preferred(shape.as_strided())? else { return Ok(None) };
+            let Some(preferred) = trial.stream.preferred(shape.as_strided())? else { return Ok(None) };
             if !trial.is_equal(shape, weights, &preferred)? {
                 return Ok(None);
             }
@@ -95,8 +97,8 @@ impl Prover {
         Ok(Some(order))
     }
 
-    /// The fastest kernels of an order for so many vectors; none if one of them has no kernel for that.
-    pub(super) fn chosen(&mut self, order: Order, rows: usize) -> Result<Option<Chosen>, CudaError> {
+    /// Returns the fastest kernels of an order for so many vectors; none if one of them has no kernel for that.
+    pub(super) fn chosen(&mut self, order: SummationOrder, rows: usize) -> Result<Option<Chosen>, CudaError> {
         let mut kernels = Vec::new();
         for linear in Linear::ALL {
             match self.fastest(linear, order[linear as usize].into(), rows)? {
@@ -110,20 +112,20 @@ impl Prover {
     fn fastest(&mut self, linear: Linear, family: usize, rows: usize) -> Result<Option<Algorithm>, CudaError> {
         let step = rows.div_ceil(ROWS_STEP);
         let config = &self.weights.config;
-        let queue = &self.lanes.main;
+        let stream = &self.lanes.main;
         let family = &mut self.orders.families[linear as usize][family];
         let shape = linear.shape(config, rows).as_strided();
         // What is fast for about so many vectors need not exist for exactly so many.
         if let Some(kernel) = family.chosen.get(&step)
-            && queue.can(shape, kernel)?
+            && stream.can(shape, kernel)?
         {
             return Ok(Some(*kernel));
         }
-        let trial = Trial::new(queue, config, rows, false)?;
+        let trial = Trial::new(stream, config, rows, false)?;
         let weights = linear.weights(&self.weights.layers[0], config);
         let mut times = Vec::new();
         for kernel in &family.kernels {
-            if queue.can(shape, kernel)? {
+            if stream.can(shape, kernel)? {
                 let lanes = if self.plan.parallel { linear.side_by_side() } else { 1 };
                 times.push((trial.time(shape, weights, kernel, &self.lanes, lanes)?, *kernel));
             }
@@ -144,7 +146,7 @@ impl Prover {
 
 /// Places to try products out: vectors by formula, and two results to be compared.
 struct Trial<'a> {
-    queue: &'a Queue,
+    stream: &'a Stream,
     config: &'a Qwen3Config,
     length: usize,
     vectors: Buffer<f32>,
@@ -154,92 +156,97 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     /// Room for `length` vectors, and for the attention of as many tokens where `with_attention`.
-    fn new(queue: &'a Queue, config: &'a Qwen3Config, length: usize, with_attention: bool) -> Result<Self, CudaError> {
-        let room = |len: usize| Buffer::zeroed(queue.device(), len, "products that are tried out");
+    fn new(
+        stream: &'a Stream,
+        config: &'a Qwen3Config,
+        length: usize,
+        with_attention: bool,
+    ) -> Result<Self, CudaError> {
+        let room = |len: usize| Buffer::zeroed(stream.device(), len, "products that are tried out");
         let widest = config.intermediate_size.max(config.query_size()).max(config.hidden_size);
         let scores = if with_attention { config.heads * length * length } else { 0 };
         let len = scores.max(length * widest);
         let vectors = room(len)?;
         let arguments = [vectors.address().into(), (len as u64).into(), 0x5eed_u64.into(), 0u32.into()];
-        queue.launch("fill_synthetic", Grid::row(1024, 256), &arguments)?;
-        let differences = Buffer::zeroed(queue.device(), 1, "a count")?;
-        Ok(Self { queue, config, length, vectors, results: [room(len)?, room(len)?], differences })
+        stream.launch("fill_synthetic", Grid::row(1024, 256), &arguments)?;
+        let differences = Buffer::zeroed(stream.device(), 1, "a count")?;
+        Ok(Self { stream, config, length, vectors, results: [room(len)?, room(len)?], differences })
     }
 
-    /// Where cuBLAS's own answer goes.
-    fn expected(&self, weights: Address) -> Factors {
-        Factors { first: weights, second: self.vectors.address(), result: self.results[0].address() }
+    /// Returns where cuBLAS's own answer goes.
+    fn expected(&self, weights: DevicePtr) -> Operands {
+        Operands { first: weights, second: self.vectors.address(), result: self.results[0].address() }
     }
 
-    /// Whether this kernel exists for the product and its answer is the expected one.
-    fn is_equal(&self, shape: MatrixShape, weights: Address, kernel: &Algorithm) -> Result<bool, CudaError> {
-        if !self.queue.can(shape.as_strided(), kernel)? {
+    /// Returns whether this kernel exists for the product and its answer is the expected one.
+    fn is_equal(&self, shape: MatrixShape, weights: DevicePtr, kernel: &Algorithm) -> Result<bool, CudaError> {
+        if !self.stream.can(shape.as_strided(), kernel)? {
             return Ok(false);
         }
-        let factors = Factors { result: self.results[1].address(), ..self.expected(weights) };
-        self.queue.clear(&self.results[1])?;
-        self.queue.product(shape.as_strided(), factors, kernel)?;
+        let operands = Operands { result: self.results[1].address(), ..self.expected(weights) };
+        self.stream.clear(&self.results[1])?;
+        self.stream.product(shape.as_strided(), operands, kernel)?;
         Ok(self.differences(shape.rows * shape.outputs)? == 0)
     }
 
     /// In how many of the first `count` values the two results differ.
     fn differences(&self, count: usize) -> Result<u32, CudaError> {
-        self.queue.clear(&self.differences)?;
+        self.stream.clear(&self.differences)?;
         let [a, b] = [self.results[0].address(), self.results[1].address()];
         let arguments = [a.into(), b.into(), (count as u64).into(), self.differences.address().into()];
-        self.queue.launch("proof_differences", Grid::row(1024, 256), &arguments)?;
-        Ok(self.queue.download::<u32>(self.differences.address(), 1)?[0])
+        self.stream.launch("proof_differences", Grid::row(1024, 256), &arguments)?;
+        Ok(self.stream.download::<u32>(self.differences.address(), 1)?[0])
     }
 
-    /// Milliseconds that the product takes, as often side by side as there are `lanes`.
+    /// Returns milliseconds that the product takes, as often side by side as there are `lanes`.
     fn time(
         &self,
         shape: StridedShape,
-        weights: Address,
+        weights: DevicePtr,
         kernel: &Algorithm,
         all: &Lanes,
         lanes: usize,
     ) -> Result<f32, CudaError> {
         let run = || {
             all.fork()?;
-            for (queue, result) in all.all().into_iter().zip(&self.results).take(lanes) {
-                let factors = Factors { result: result.address(), ..self.expected(weights) };
-                queue.product(shape, factors, kernel)?;
+            for (stream, result) in all.all().into_iter().zip(&self.results).take(lanes) {
+                let operands = Operands { result: result.address(), ..self.expected(weights) };
+                stream.product(shape, operands, kernel)?;
             }
             all.join()
         };
-        let [begin, end] = [Mark::new(self.queue.device())?, Mark::new(self.queue.device())?];
+        let [begin, end] = [Event::new(self.stream.device())?, Event::new(self.stream.device())?];
         run()?;
-        begin.record(self.queue)?;
+        begin.record(self.stream)?;
         (0..TIMED).try_for_each(|_| run())?;
-        end.record(self.queue)?;
+        end.record(self.stream)?;
         end.milliseconds_since(&begin)
     }
 
-    /// Whether both products of attention are summed from the first element to the last, so that every row's bits are the
-    /// same whatever rows are computed beside it.
+    /// Returns whether both products of attention are summed from the first element to the last, so that every row's
+    /// bits are the same whatever rows are computed next to it.
     fn is_attention_sequential(&self) -> Result<bool, CudaError> {
-        let (config, length, queue) = (self.config, self.length, self.queue);
+        let (config, length, stream) = (self.config, self.length, self.stream);
         let [expected, found] = [self.results[0].address(), self.results[1].address()];
         let input = self.vectors.address();
         for (whole, count) in [
             (scores(config, length, length), config.heads * length * length),
             (mix(config, length, length), length * config.query_size()),
         ] {
-            queue.strided(whole, Factors { first: input, second: input, result: expected })?;
-            queue.clear(&self.results[1])?;
+            stream.strided(whole, Operands { first: input, second: input, result: expected })?;
+            stream.clear(&self.results[1])?;
             let half = length / 2;
             for (from, rows) in [(0, half), (half, length - half)].into_iter().filter(|(_, rows)| *rows > 0) {
                 let part = StridedShape { m_n_k: (whole.m_n_k.0, rows, whole.m_n_k.2), ..whole };
-                let Some(kernel) = queue.preferred(whole)?.filter(|kernel| kernel.summation().parts == 1) else {
+                let Some(kernel) = stream.preferred(whole)?.filter(|kernel| kernel.summation().parts == 1) else {
                     return Ok(false);
                 };
-                if !queue.can(part, &kernel)? {
+                if !stream.can(part, &kernel)? {
                     return Ok(false);
                 }
                 let second = input.plus::<f32>(from * whole.second.0);
                 let result = found.plus::<f32>(from * whole.result.0);
-                queue.product(part, Factors { first: input, second, result }, &kernel)?;
+                stream.product(part, Operands { first: input, second, result }, &kernel)?;
             }
             if self.differences(count)? != 0 {
                 return Ok(false);

@@ -1,13 +1,16 @@
-//! Work that blocks, on a thread of its own, waited for only so long.
+//! Runs blocking work on its own thread, with a timeout.
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// What `work` gives; none where it takes longer than `limit`. Its thread is then left behind and ends with the process,
+/// Returns the result of `work`, or none if it takes longer than `limit`. Its thread then stays until the process ends,
 /// as a hung disk or driver cannot be interrupted.
-pub(super) async fn aside<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(super) async fn with_timeout<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {
         // Nobody listens any more once the limit has passed.

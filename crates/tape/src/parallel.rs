@@ -1,13 +1,13 @@
-//! The same for many things at a time, with results in their order.
+//! Applies a function to many items in parallel and keeps their order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What `work` gives for each item; as many at a time as there are processors.
+/// Returns `work` of each item, in their order; runs as many at a time as there are processors.
 pub fn in_parallel<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<T> {
     in_parallel_with(items, || (), |(), item| work(item))
 }
 
-/// The same with tools that each thread makes once.
+/// As [`in_parallel`], with tools that each thread makes once.
 pub(crate) fn in_parallel_with<I: Sync, W, T: Send>(
     items: &[I],
     tools: impl Fn() -> W + Sync,
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_stand_in_the_order_of_the_items() {
+    fn results_keep_the_order_of_the_items() {
         let items: Vec<String> = (0..50).rev().map(|i| i.to_string()).collect();
         assert_eq!(in_parallel(&items, String::clone), items);
         assert_eq!(in_parallel(&[], String::clone), Vec::<String>::new());

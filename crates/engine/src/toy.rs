@@ -1,4 +1,4 @@
-//! The rehearsal model, carried in the binary: a small Qwen3 network trained on the miner's own prompts.
+//! The toy model, carried in the binary: a small Qwen3 network trained on the miner's own prompts.
 
 use crate::config::Qwen3Config;
 use crate::error::EngineError;
@@ -6,7 +6,7 @@ use crate::tokenizer::HfTokenizer;
 use crate::weights::Checkpoint;
 
 /// Where the model came from, for errors.
-const ORIGIN: &str = "the embedded rehearsal model";
+const ORIGIN: &str = "the embedded toy model";
 
 macro_rules! model_file {
     ($name:literal) => {
@@ -14,7 +14,7 @@ macro_rules! model_file {
     };
 }
 
-/// Shape of the rehearsal model.
+/// Shape of the toy model.
 ///
 /// # Errors
 /// Only if the binary was built from damaged files.
@@ -22,7 +22,7 @@ pub fn config() -> Result<Qwen3Config, EngineError> {
     Qwen3Config::from_json(model_file!("config.json"), ORIGIN)
 }
 
-/// Tokenizer of the rehearsal model: 512 entries, made like Qwen3's.
+/// Tokenizer of the toy model: 512 entries, made like Qwen3's.
 ///
 /// # Errors
 /// Only if the binary was built from damaged files.
@@ -30,7 +30,7 @@ pub fn tokenizer() -> Result<HfTokenizer, EngineError> {
     HfTokenizer::from_bytes(model_file!("tokenizer.json"), ORIGIN)
 }
 
-/// Weights of the rehearsal model: 1,247,360 parameters in bfloat16.
+/// Returns weights of the toy model: 1,247,360 parameters in bfloat16.
 ///
 /// # Errors
 /// Only if the binary was built from damaged files.
@@ -38,7 +38,7 @@ pub fn weights() -> Result<Checkpoint, EngineError> {
     Checkpoint::from_bytes(&safetensors()?, ORIGIN)
 }
 
-/// The weights as a safetensors file.
+/// Returns the weights as a safetensors file.
 ///
 /// # Errors
 /// Only if the binary was built from damaged files.

@@ -18,10 +18,10 @@ pub(super) const FILE_BYTES_MAX: usize = 1 << 30;
 /// Most memory that the records of a file take.
 pub(super) const DECODED_BYTES_MAX: usize = 1536 << 20;
 
-/// Records of one window in the journal of the hotkey with this address, whichever of its files they are in.
+/// Returns records of one window in the journal of the hotkey with this address, whichever of its files they are in.
 ///
 /// # Errors
-/// [`JournalFileError`] where a file cannot be read or is damaged before its tail.
+/// [`JournalFileError`] if a file cannot be read or is damaged before its tail.
 pub fn records_of(folder: &Path, hotkey: &str, window: u64) -> Result<Vec<JournalRecord>, JournalFileError> {
     let mut records = Vec::new();
     for path in Files::all(folder, hotkey) {
@@ -32,10 +32,10 @@ pub fn records_of(folder: &Path, hotkey: &str, window: u64) -> Result<Vec<Journa
     Ok(records)
 }
 
-/// Every whole record of a journal's file; `path` is for errors.
+/// Returns every whole record of a journal's file; `path` is for errors.
 ///
 /// # Errors
-/// [`JournalFileError`] where the file is damaged before its tail.
+/// [`JournalFileError`] if the file is damaged before its tail.
 pub fn records_in(path: &Path, content: &[u8]) -> Result<Vec<JournalRecord>, JournalFileError> {
     records_within(&Budget::new(DECODED_BYTES_MAX), path, content)
 }
@@ -54,7 +54,7 @@ fn records_within(budget: &Budget, path: &Path, content: &[u8]) -> Result<Vec<Jo
     (1..).zip(payloads).map(record).collect()
 }
 
-/// The addresses whose journals are in a folder, in order.
+/// Returns the addresses whose journals are in a folder, in order.
 pub fn hotkeys(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -63,7 +63,7 @@ pub fn hotkeys(folder: &Path) -> Vec<String> {
     hotkeys
 }
 
-/// The window that a record is about.
+/// Returns the window that a record is about.
 fn window_of(record: &JournalRecord) -> u64 {
     match record {
         JournalRecord::Window(context) => context.window_start,
