@@ -11,6 +11,8 @@
 mod account;
 pub mod action;
 mod actions;
+#[cfg(test)]
+mod bench;
 mod choice;
 mod context;
 mod estimate;

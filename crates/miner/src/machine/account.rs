@@ -146,3 +146,68 @@ impl Commitment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{BLOCK_MS, Bench, CREDENTIALS, kinds};
+    use super::*;
+
+    fn read(account: &mut Account, bench: &mut Bench, found: Option<&[u8]>) -> Vec<Action> {
+        bench.run(|cx| account.on_commitment_read(cx, Ok(found.map(<[u8]>::to_vec))))
+    }
+
+    #[test]
+    fn credentials_that_differ_are_committed_and_read_back() {
+        let (mut account, mut bench) = (Account::default(), Bench::at(100));
+        let registered = |account: &mut Account, bench: &mut Bench| {
+            kinds(&bench.run(|cx| account.on_registration_read(cx, Ok(Some(7)))))
+        };
+        assert_eq!(registered(&mut account, &mut bench), ["ReadCommitment"]);
+        assert_eq!(registered(&mut account, &mut bench), [""; 0], "one reading at a time");
+        assert_eq!(read(&mut account, &mut bench, Some(b"other")), [Action::Commit(CREDENTIALS.to_vec())]);
+        assert_eq!(kinds(&bench.run(|cx| account.on_commitment_answered(cx, Ok(())))), ["ReadCommitment"]);
+        assert_eq!(read(&mut account, &mut bench, Some(&CREDENTIALS)), []);
+        // The next check reads them again: another tool may have changed them.
+        assert_eq!(registered(&mut account, &mut bench), ["ReadCommitment"]);
+    }
+
+    #[test]
+    fn a_commitment_of_unknown_outcome_is_sent_again_only_once_it_can_no_longer_be_included() {
+        let (mut account, mut bench) = (Account::default(), Bench::at(100));
+        let unknown = CommitError::Unknown("no answer".to_owned());
+        bench.run(|cx| account.on_commitment_answered(cx, Err(unknown)));
+        bench.now_ms += INCLUSION_BLOCKS_MAX * BLOCK_MS - 1;
+        assert_eq!(kinds(&read(&mut account, &mut bench, None)), ["SetTimer"]);
+        bench.now_ms += 1;
+        assert_eq!(kinds(&read(&mut account, &mut bench, None)), ["Commit"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_refused_is_checked_again_two_blocks_later() {
+        let later = Action::SetTimer { timer: Timer::Account, at_ms: 1_000 + 2 * BLOCK_MS };
+        let gone = || ChainError::Unreachable("gone".to_owned());
+        let inputs: [fn(&mut Account, &mut Context<'_>, ChainError); 4] = [
+            |account, cx, error| account.on_registration_read(cx, Err(error)),
+            |account, cx, _| account.on_registration_read(cx, Ok(None)),
+            |account, cx, error| account.on_commitment_read(cx, Err(error)),
+            |account, cx, _| account.on_commitment_answered(cx, Err(CommitError::Refused("no".to_owned()))),
+        ];
+        for input in inputs {
+            let (mut account, mut bench) = (Account::default(), Bench::at(100));
+            let actions = bench.run(|cx| input(&mut account, cx, gone()));
+            assert_eq!((kinds(&actions)[0].as_str(), actions.last()), ("Report", Some(&later)));
+        }
+    }
+
+    #[test]
+    fn only_a_clear_answer_makes_mining_pointless() {
+        let (mut account, mut bench) = (Account::default(), Bench::at(100));
+        assert!(!account.is_unregistered());
+        bench.run(|cx| account.on_registration_read(cx, Ok(None)));
+        assert!(account.is_unregistered());
+        bench.run(|cx| account.on_registration_read(cx, Err(ChainError::Unreachable("gone".to_owned()))));
+        assert!(account.is_unregistered(), "an error tells nothing");
+        bench.run(|cx| account.on_registration_read(cx, Ok(Some(0))));
+        assert!(!account.is_unregistered());
+    }
+}

@@ -89,3 +89,61 @@ impl Hash {
         view.line("window.hash_final", is_final);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{Bench, kinds};
+    use super::*;
+
+    const BLOCK: u64 = 300;
+
+    fn answer(hash: &mut Hash, head: u64, found: &str) -> HashAnswer {
+        let mut answer = None;
+        Bench::at(head).run(|cx| answer = Some(hash.on_read(cx, Ok(Some(found.to_owned())))));
+        answer.unwrap()
+    }
+
+    #[test]
+    fn it_is_read_with_every_head_until_the_block_cannot_be_replaced() {
+        let mut hash = Hash::new(BLOCK);
+        let depth = Bench::at(BLOCK).settings.reorganisation_blocks_max;
+        assert_eq!(answer(&mut hash, BLOCK, "0xaa"), HashAnswer::First("0xaa".to_owned()));
+        for head in BLOCK..BLOCK + depth {
+            assert_eq!(Bench::at(head).run(|cx| hash.on_head(cx, head)), [Action::ReadBlockHash(BLOCK)], "{head}");
+            assert_eq!(answer(&mut hash, head, "0xaa"), HashAnswer::Same);
+            assert!(!hash.is_final());
+        }
+        assert_eq!(answer(&mut hash, BLOCK + depth, "0xaa"), HashAnswer::Same);
+        assert!(hash.is_final());
+        assert_eq!(Bench::at(BLOCK + depth).run(|cx| hash.on_head(cx, BLOCK + depth)), []);
+    }
+
+    #[test]
+    fn another_hash_is_a_replacement_and_not_final_however_deep_the_block_is() {
+        let mut hash = Hash::new(BLOCK);
+        answer(&mut hash, BLOCK + 20, "0xaa");
+        assert_eq!(answer(&mut hash, BLOCK + 20, "0xbb"), HashAnswer::Replaced("0xbb".to_owned()));
+        assert!(!hash.is_final());
+        assert_eq!(hash.known(), Some("0xbb"));
+    }
+
+    #[test]
+    fn one_reading_is_under_way_at_a_time_and_a_failure_keeps_what_is_known() {
+        let mut hash = Hash::new(BLOCK);
+        let mut bench = Bench::at(BLOCK);
+        assert_eq!(kinds(&bench.run(|cx| hash.read(cx))), ["ReadBlockHash"]);
+        assert_eq!(bench.run(|cx| hash.read(cx)), []);
+        answer(&mut hash, BLOCK, "0xaa");
+        let gone = ChainError::Unreachable("gone".to_owned());
+        let reported = bench.run(|cx| assert!(matches!(hash.on_read(cx, Err(gone)), HashAnswer::Unreadable(_))));
+        assert_eq!((kinds(&reported), hash.known()), (vec!["Report".to_owned()], Some("0xaa")));
+        bench.run(|cx| assert!(matches!(hash.on_read(cx, Ok(None)), HashAnswer::Unreadable(_))));
+        assert_eq!(hash.known(), Some("0xaa"));
+    }
+
+    #[test]
+    fn a_block_that_is_not_there_yet_is_not_asked_for() {
+        let mut hash = Hash::new(BLOCK);
+        assert_eq!(Bench::at(BLOCK - 1).run(|cx| hash.on_head(cx, BLOCK - 1)), []);
+    }
+}

@@ -131,3 +131,48 @@ impl Entry {
         Self { digest, groups, fate: Fate::Pending }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::kinds;
+    use super::*;
+
+    fn journalled(change: impl FnOnce(&mut Actions)) -> Vec<Action> {
+        let mut out = Actions::default();
+        change(&mut out);
+        out.into_iter().collect()
+    }
+
+    #[test]
+    fn every_change_of_a_file_is_journalled_once() {
+        let mut ledger = Ledger::default();
+        assert_eq!(kinds(&journalled(|out| ledger.start(30, "aa", 2, out))), ["AppendJournal"]);
+        assert_eq!(ledger.pending().map(|file| file.digest.as_str()), Some("aa"));
+        assert_eq!(journalled(|out| assert!(ledger.done(30, "bb", out).is_none())), [], "a file of somebody else");
+        assert_eq!(kinds(&journalled(|out| drop(ledger.done(30, "aa", out)))), ["AppendJournal"]);
+        assert_eq!(journalled(|out| drop(ledger.done(30, "aa", out))), [], "known already");
+        assert!(ledger.pending().is_none());
+        journalled(|out| ledger.start(30, "cc", 3, out));
+        assert_eq!(kinds(&journalled(|out| ledger.abandon_pending(30, NOT_THERE, out))), ["AppendJournal"]);
+        assert_eq!(ledger.newest_done().map(|file| file.groups), Some(2), "the older file is what validators read");
+        assert_eq!(kinds(&journalled(|out| ledger.removed(30, "removed", out))), ["AppendJournal"]);
+        assert!(ledger.newest_done().is_none() && ledger.knows("aa") && ledger.knows("cc"));
+    }
+
+    #[test]
+    fn the_journal_s_records_give_the_same_ledger_again() {
+        let (mut ledger, mut restored) = (Ledger::default(), Ledger::default());
+        let actions = journalled(|out| {
+            ledger.start(30, "aa", 1, out);
+            ledger.done(30, "aa", out);
+            ledger.start(30, "bb", 2, out);
+            ledger.abandon_pending(30, NOT_THERE, out);
+            ledger.start(30, "cc", 3, out);
+        });
+        for action in actions {
+            let Action::AppendJournal { record, .. } = action else { panic!("{action:?}") };
+            restored.restore(record);
+        }
+        assert_eq!(restored, ledger);
+    }
+}

@@ -75,3 +75,41 @@ impl Passed {
         view.line_if_some("timing.head_jumped_from", *jumped_from);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::Bench;
+    use super::*;
+
+    fn settled(passed: &mut Passed, until: u64, recovered: Option<u64>) -> Vec<u64> {
+        let actions = Bench::at(until).run(|cx| passed.settle_jump(cx, until, recovered, false));
+        let window = |action: &Action| match action {
+            Action::Report(Report::Receipt(receipt)) => receipt.window_start,
+            other => panic!("{other:?}"),
+        };
+        actions.iter().map(window).collect()
+    }
+
+    #[test]
+    fn windows_between_the_jump_and_the_head_have_one_receipt_each() {
+        let mut passed = Passed::default();
+        assert_eq!(settled(&mut passed, 300, None), [0; 0], "nothing was passed over");
+        passed.note_jump(300);
+        passed.note_jump(360);
+        passed.note_ended(330);
+        assert_eq!(settled(&mut passed, 420, Some(390)), [300, 360], "330 had one, 390 gets its own");
+        assert_eq!(settled(&mut passed, 420, None), [0; 0]);
+        assert!([300, 330, 360].iter().all(|window| passed.has_ended(*window)));
+        assert!(!passed.has_ended(390));
+    }
+
+    #[test]
+    fn after_a_long_absence_one_day_of_windows_has_receipts() {
+        let mut passed = Passed::default();
+        passed.note_jump(0);
+        let until = 1_000 * PROTOCOL.window_blocks;
+        let windows = settled(&mut passed, until, None);
+        assert_eq!(windows.len() as u64, MISSED_WINDOWS_MAX);
+        assert_eq!(windows.last(), Some(&(until - PROTOCOL.window_blocks)));
+    }
+}

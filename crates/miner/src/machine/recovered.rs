@@ -91,3 +91,48 @@ impl Recovered {
         ledger.describe("recovered", view);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use grail_protocol::signature::Hotkey;
+
+    use super::*;
+
+    fn window(window_start: u64) -> JournalRecord {
+        let context = WindowContext {
+            hotkey: Hotkey::from_bytes([1; 32]),
+            window_start,
+            randomness: "5a".repeat(32),
+            block_hash: format!("0x{}", "ab".repeat(32)),
+            use_drand: true,
+        };
+        JournalRecord::Window(context)
+    }
+
+    fn started(window_start: u64) -> JournalRecord {
+        JournalRecord::UploadStarted { window_start, digest: "aa".to_owned(), groups: 2 }
+    }
+
+    #[test]
+    fn only_the_last_window_is_recovered_and_only_by_its_own_records() {
+        assert!(Recovered::from_records(Vec::new()).is_none());
+        let records =
+            vec![window(30), started(30), window(60), started(30), JournalRecord::WindowClosed { window_start: 30 }];
+        let recovered = Recovered::from_records(records).unwrap();
+        assert_eq!((recovered.window_start(), recovered.is_closed()), (60, false));
+        assert!(recovered.ledger.is_empty());
+    }
+
+    #[test]
+    fn its_receipt_says_what_the_journal_proves() {
+        let outcome =
+            |records: Vec<JournalRecord>| Recovered::from_records(records).unwrap().receipt("it crashed").outcome;
+        assert_eq!(outcome(vec![window(30)]), WindowOutcome::NothingReady);
+        assert_eq!(outcome(vec![window(30), started(30)]), WindowOutcome::NothingReady, "no group is in the journal");
+        let done = JournalRecord::UploadDone { window_start: 30, digest: "aa".to_owned() };
+        let records = vec![window(30), started(30), done];
+        assert_eq!(outcome(records.clone()), WindowOutcome::Uploaded);
+        let receipt = Recovered::from_records(records).unwrap().receipt("it crashed");
+        assert_eq!((receipt.groups_uploaded, receipt.rollouts_uploaded, receipt.with_beacon), (2, 8, true));
+    }
+}

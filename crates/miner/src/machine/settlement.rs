@@ -172,3 +172,83 @@ fn give(cx: &mut Context<'_>, receipt: WindowReceipt) {
         record: JournalRecord::WindowClosed { window_start },
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::actions::Actions;
+    use super::super::bench::Bench;
+    use super::*;
+
+    const WINDOW: u64 = 300;
+
+    /// A window that is over while the fate of its file `aa` is not known.
+    fn unsettled(bench: &mut Bench, in_flight: bool) -> (Settlement, Vec<Action>) {
+        let (mut settlement, mut ledger) = (Settlement::default(), Ledger::default());
+        ledger.start(WINDOW, "aa", 3, &mut Actions::default());
+        let receipt = WindowReceipt::of(WINDOW, WindowOutcome::Lost("no answer".to_owned()));
+        let actions = bench.run(|cx| settlement.settle(cx, receipt, ledger, in_flight));
+        (settlement, actions)
+    }
+
+    fn found(settlement: &mut Settlement, bench: &mut Bench, digest: Option<&str>) -> Option<WindowReceipt> {
+        let read = digest.map(|digest| (digest.to_owned(), Etag("1".to_owned())));
+        let actions = bench.run(|cx| settlement.on_object_read(cx, WINDOW, Ok(read)));
+        bench.run(|cx| settlement.look(cx));
+        actions.into_iter().find_map(|action| match action {
+            Action::Report(Report::Receipt(receipt)) => Some(receipt),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_file_that_is_there_after_all_counts_as_uploaded() {
+        let mut bench = Bench::at(WINDOW + 30);
+        let (mut settlement, actions) = unsettled(&mut bench, false);
+        assert!(matches!(actions[..], [Action::ReadObject { window_start: WINDOW, .. }]), "{actions:?}");
+        let receipt = found(&mut settlement, &mut bench, Some("aa")).unwrap();
+        assert_eq!((receipt.outcome, receipt.groups_uploaded, receipt.read_back), (WindowOutcome::Uploaded, 3, true));
+        assert!(!settlement.is_open());
+    }
+
+    #[test]
+    fn nobody_looks_while_the_upload_is_in_flight() {
+        let mut bench = Bench::at(WINDOW + 30);
+        let (mut settlement, actions) = unsettled(&mut bench, true);
+        assert_eq!(actions, []);
+        assert_eq!(bench.run(|cx| settlement.look(cx)), []);
+        let late = BucketError::Transient("HTTP 503".to_owned());
+        let actions = bench.run(|cx| settlement.on_put_answered(cx, WINDOW, Err(late)));
+        assert!(matches!(actions[..], [Action::ReadObject { .. }]), "{actions:?}");
+        // The receipt tells what failed after the window's end.
+        let receipt = (0..LOOKS_MAX).find_map(|_| found(&mut settlement, &mut bench, None)).unwrap();
+        assert!(matches!(&receipt.outcome, WindowOutcome::Lost(why) if why.contains("HTTP 503")), "{receipt:?}");
+    }
+
+    #[test]
+    fn a_file_that_does_not_show_is_looked_for_five_times_and_is_then_lost() {
+        let mut bench = Bench::at(WINDOW + 30);
+        let (mut settlement, _) = unsettled(&mut bench, false);
+        for look in 1..LOOKS_MAX {
+            assert_eq!(found(&mut settlement, &mut bench, None), None, "look {look}");
+        }
+        let receipt = found(&mut settlement, &mut bench, None).unwrap();
+        assert!(matches!(receipt.outcome, WindowOutcome::Lost(_)), "{receipt:?}");
+    }
+
+    #[test]
+    fn strange_bytes_count_only_if_a_second_look_finds_the_same() {
+        let mut bench = Bench::at(WINDOW + 30);
+        let (mut settlement, _) = unsettled(&mut bench, false);
+        assert_eq!(found(&mut settlement, &mut bench, Some("zz")), None);
+        let receipt = found(&mut settlement, &mut bench, Some("aa")).unwrap();
+        assert_eq!(receipt.outcome, WindowOutcome::Uploaded, "the bytes were altered on their way");
+    }
+
+    #[test]
+    fn answers_about_other_windows_change_nothing() {
+        let mut bench = Bench::at(WINDOW + 30);
+        let (mut settlement, _) = unsettled(&mut bench, false);
+        assert_eq!(bench.run(|cx| settlement.on_object_read(cx, WINDOW - 30, Ok(None))), []);
+        assert!(settlement.is_open());
+    }
+}
