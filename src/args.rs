@@ -1,5 +1,6 @@
 //! The command line as typed.
 
+mod estimate;
 mod operator;
 pub mod swarm;
 mod tapes;
@@ -15,10 +16,14 @@ use grail_miner::policy::UploadPolicy;
 use grail_config::LogFormat;
 use grail_live::device::{DeviceChoice, DeviceSet};
 
-pub use self::operator::{BundleArguments, MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments};
+pub use self::estimate::EstimateArguments;
+pub use self::operator::{
+    BundleArguments, ConfigArguments, ConfigCommand, ConfigShowArguments, DoctorArguments, InitArguments, InitNetwork,
+    MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments,
+};
 pub use self::tapes::{
-    ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments,
-    TapeShowArguments,
+    DiffArguments, ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments,
+    TapeListArguments, TapeShowArguments,
 };
 
 /// Mine the GRAIL subnet, or simulate, verify and debug it offline.
@@ -49,14 +54,20 @@ pub enum Command {
     Completions(CompletionsArguments),
     /// Show the configuration: what holds, and where it was typed.
     Config(ConfigArguments),
+    /// Compare what two builds decide over the same tapes, and accept or reject each difference.
+    Diff(DiffArguments),
     /// Examine every prerequisite of mining, and say what to do where one is missing.
     Doctor(DoctorArguments),
     /// Write the manual pages, one for each command.
     Man(ManArguments),
+    /// Estimate what a GPU would earn among rivals, and what that is against its price.
+    Estimate(EstimateArguments),
     /// Mine: generate, prove, upload, window after window, until a signal ends it.
     Mine(MineArguments),
     /// Run golden vectors and golden proofs against this machine.
     Golden(GoldenArguments),
+    /// Write the configuration: ask for what is needed, and test each answer at once.
+    Init(InitArguments),
     /// Print the sketch values of a sequence of tokens.
     Prove(ProveArguments),
     /// Run the core over recorded tapes, and say where and why it decides otherwise.
@@ -84,7 +95,10 @@ pub enum Command {
 impl Command {
     /// Returns whether it reads keys or other secrets.
     pub fn holds_secrets(&self) -> bool {
-        matches!(self, Self::Bundle(_) | Self::Config(_) | Self::Doctor(_) | Self::Mine(_) | Self::Why(_))
+        matches!(
+            self,
+            Self::Bundle(_) | Self::Config(_) | Self::Doctor(_) | Self::Init(_) | Self::Mine(_) | Self::Why(_)
+        )
     }
 }
 
@@ -161,59 +175,6 @@ pub struct ProveArguments {
     pub numerics: TorchNumerics,
 }
 
-/// `grail config`.
-#[derive(Debug, Args)]
-pub struct ConfigArguments {
-    /// What to do with it.
-    #[command(subcommand)]
-    pub command: ConfigCommand,
-}
-
-/// The subcommands of `grail config`.
-#[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
-    /// Every key with its value, secrets as length and fingerprint; then what is doubtful or wrong.
-    Show(ConfigShowArguments),
-}
-
-/// `grail config show`.
-#[derive(Debug, Args)]
-pub struct ConfigShowArguments {
-    /// Show where each value was typed, and which others lost against it.
-    #[arg(long)]
-    pub origin: bool,
-    /// Where the file is.
-    #[command(flatten)]
-    pub env_file: EnvFileArgument,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `grail doctor`.
-#[derive(Debug, Args)]
-pub struct DoctorArguments {
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub env_file: EnvFileArgument,
-    /// Device that generates rollouts: cpu, cuda, cuda:1 for the second GPU, or cuda:0,1 for several; cpu works only on
-    /// custom networks.
-    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
-    pub device: DeviceSet,
-    /// The model: a folder, the id of a model in the Hugging Face cache, or `toy` [default: GRAIL_MODEL_NAME].
-    #[arg(long, value_name = "DIR|ID|toy")]
-    pub model: Option<String>,
-    /// Where the journal will lie [default: ~/.local/share/grail].
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Do not ask the beacon: the block hash alone is the randomness.
-    #[arg(long)]
-    pub no_drand: bool,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Whether `--tape off` was typed, which records nothing.
 pub fn is_off(folder: &Path) -> bool {
     folder.as_os_str() == "off"
@@ -265,10 +226,14 @@ pub struct MineArguments {
     /// Seed of the sampling [default: from the write key, so that nobody else knows it].
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Try this machine: generate one window, judge it here by the validator's rules, and publish nothing. Needs neither a
+    /// wallet nor a registration.
+    #[arg(long = "try")]
+    pub trial: bool,
     /// Mine although another installation mined with this hotkey a short while ago.
     #[arg(long)]
     pub take_over: bool,
-    /// Serve /metrics, /healthz and /readyz here, port 0 for a free one [default with
+    /// Serve /metrics, /healthz and /readyz here, and on / the report and timeline of today; port 0 for a free one [default with
     /// GRAIL_MONITORING_BACKEND=prometheus: 127.0.0.1:9464].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics_listen: Option<SocketAddr>,
@@ -302,20 +267,16 @@ pub struct SimArguments {
     /// What goes wrong: none, random, or a comma-separated list of faults.
     #[arg(long, default_value = "none", value_name = "none|LIST|random")]
     pub faults: String,
-    /// Speed of the engine in virtual time: a100, h100, h200 or reference. With gpu=a100|h100|h200, tokens_per_s=N, proof_ms=N
-    /// (a token), prompt_tokens=N, completion_tokens=N, solved=SHARE or refused=SHARE: an estimate of what such a GPU earns.
+    /// Speed of the engine in virtual time: a100, h100, h200 or reference; `grail estimate` says what such a GPU would earn.
     #[arg(long, default_value = "a100")]
     pub speed: String,
-    /// Rival miners in that report [default: 40].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=255))]
-    pub rivals: Option<u32>,
-    /// Write one self-contained page: the timeline of every window, or that report.
+    /// Write one self-contained page: the timeline of every window.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Run a scenario, by name or from a file; it says what else to simulate, and what must come of it.
     #[arg(
         long, value_name = "NAME|FILE",
-        conflicts_with_all = ["seed", "windows", "engine", "faults", "speed", "rivals", "groups_max", "policy", "no_drand"]
+        conflicts_with_all = ["seed", "windows", "engine", "faults", "speed", "groups_max", "policy", "no_drand"]
     )]
     pub scenario: Option<String>,
     /// Show every scenario, and do nothing else.

@@ -4,11 +4,13 @@ mod bench;
 mod bundle;
 mod check;
 mod config;
+mod diff;
 mod doctor;
+mod estimate;
 mod golden;
+mod init;
 mod mine;
 mod prove;
-mod rehearse;
 pub mod replay;
 mod report;
 mod scenario;
@@ -27,6 +29,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use anyhow::Context;
 use grail_miner::driver::Ports;
 use serde_json::json;
 use std::ffi::OsString;
@@ -36,6 +39,7 @@ use crate::args::{Arguments, Command, MineArguments, SimCommand};
 use crate::exit::{Exit, ExitError};
 use crate::process::keep_memory_private;
 use crate::{defect, output};
+use grail_config::{ConfigErrors, MinerConfig, RawConfig};
 use grail_observe::contract::Schema;
 use grail_terminal::{escaped, printable};
 
@@ -65,9 +69,39 @@ fn ended(is_service: bool, work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit 
     let outcome = catch_unwind(AssertUnwindSafe(work));
     outcome.unwrap_or_else(|_| Err(panicked().into())).unwrap_or_else(|error| {
         let exit = if is_service { Exit::of_service(&error) } else { Exit::of(&error) };
-        let text = one_line(&error);
-        failed(exit, &text);
+        tell(exit, &error);
         exit
+    })
+}
+
+/// Says how a command failed, with a line for each thing that is wrong with the configuration.
+fn tell(exit: Exit, error: &anyhow::Error) {
+    let Some(ConfigErrors(problems)) = error.chain().find_map(|cause| cause.downcast_ref()) else {
+        return failed(exit, &one_line(error));
+    };
+    let context = error.chain().take_while(|cause| !cause.is::<ConfigErrors>()).map(ToString::to_string);
+    for line in context.chain(problems.iter().map(ToString::to_string)) {
+        output::aside(format_args!("grail: {}", printable(&line)));
+    }
+    if is_json_wanted() {
+        output::line(failure(exit, &one_line(error)));
+    }
+}
+
+/// What everything asynchronous of a short command runs on.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")
+}
+
+/// What the configuration means; where there is no file of it, that is said first.
+fn meant(typed: &RawConfig) -> anyhow::Result<MinerConfig> {
+    MinerConfig::from_raw(typed).map_err(|errors| match typed.file() {
+        Some(_) => errors.into(),
+        None => anyhow::Error::from(errors).context(
+            "there is no .env in this folder; run `grail init`, or `cp .env.example .env` and fill it in. The environment \
+             alone does not suffice:",
+        ),
     })
 }
 
@@ -91,8 +125,11 @@ fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Bundle(arguments) => bundle::run(arguments),
         Command::Completions(arguments) => shell::completions(arguments),
         Command::Config(arguments) => config::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Estimate(arguments) => estimate::run(arguments),
         Command::Golden(arguments) => golden::run(arguments),
+        Command::Init(arguments) => init::run(arguments),
         Command::Man(arguments) => shell::man(arguments),
         Command::Mine(mine) => mine::run(mine, arguments.verbose, &|ports| ports),
         Command::Prove(arguments) => prove::run(arguments),
@@ -104,7 +141,6 @@ fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
             Some(SimCommand::Check(arguments)) => check::run(arguments),
             None if arguments.list => scenario::list(arguments.json),
             None if arguments.list_faults => sim::list_faults(arguments.json),
-            None if rehearse::is_wanted(arguments) => rehearse::run(arguments),
             None => sim::run(arguments),
         },
         Command::Stop(arguments) => stop::run(arguments),

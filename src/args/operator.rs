@@ -1,13 +1,13 @@
-//! What the commands of a miner's operator take: `top`, `stop`, `why`, `bundle` and `report`.
+//! What the commands of a miner's operator take.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 use grail_cuda::TorchNumerics;
 
 use super::EnvFileArgument;
-use grail_live::device::DeviceChoice;
+use grail_live::device::{DeviceChoice, DeviceSet};
 
 /// Which running miner.
 #[derive(Debug, Args)]
@@ -18,6 +18,89 @@ pub struct MinerArgument {
     /// The beginning of its hotkey's address, where several miners share the folder.
     #[arg(long, value_name = "ADDRESS")]
     pub hotkey: Option<String>,
+}
+
+/// `grail config`.
+#[derive(Debug, Args)]
+pub struct ConfigArguments {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// The subcommands of `grail config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every key with its value, secrets as length and fingerprint; then what is doubtful or wrong.
+    Show(ConfigShowArguments),
+}
+
+/// `grail config show`.
+#[derive(Debug, Args)]
+pub struct ConfigShowArguments {
+    /// Show where each value was typed, and which others lost against it.
+    #[arg(long)]
+    pub origin: bool,
+    /// Where the file is.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `grail doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// Device that generates rollouts: cpu, cuda, cuda:1 for the second GPU, or cuda:0,1 for several; cpu works only on
+    /// custom networks.
+    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
+    pub device: DeviceSet,
+    /// The model: a folder, the id of a model in the Hugging Face cache, or `toy` [default: GRAIL_MODEL_NAME].
+    #[arg(long, value_name = "DIR|ID|toy")]
+    pub model: Option<String>,
+    /// Where the journal will lie [default: ~/.local/share/grail].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Do not ask the beacon: the block hash alone is the randomness.
+    #[arg(long)]
+    pub no_drand: bool,
+    /// Fix what is safe to fix: permissions of `.env` and hotkey, and the data folder.
+    #[arg(long)]
+    pub fix: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `grail init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The network; asked for where it is not given.
+    #[arg(long, value_enum)]
+    pub network: Option<InitNetwork>,
+    /// The file to write; one that is there is never overwritten.
+    #[arg(long, value_name = "FILE", default_value = ".env")]
+    pub env_file: PathBuf,
+    /// The folder of all wallets.
+    #[arg(long, value_name = "DIR", default_value = "~/.bittensor/wallets")]
+    pub wallets: String,
+}
+
+/// A network that `grail init` writes a configuration for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InitNetwork {
+    /// The public chain.
+    Finney,
+    /// The public test chain.
+    Test,
+    /// A chain of your own.
+    Custom,
+    /// A world on this machine, which `grail sim serve` serves.
+    Served,
 }
 
 /// `grail stop`.
@@ -48,8 +131,12 @@ pub struct TopArguments {
 /// `grail why`.
 #[derive(Debug, Args)]
 pub struct WhyArguments {
-    /// The window's first block.
-    pub window: u64,
+    /// A block of the window [default: the last window that was not uploaded].
+    #[arg(value_name = "BLOCK")]
+    pub window: Option<u64>,
+    /// Where the tapes lie, which tell what happened [default: `tapes` in the data folder].
+    #[arg(long, value_name = "DIR")]
+    pub tapes: Option<PathBuf>,
     /// Which miner.
     #[command(flatten)]
     pub miner: MinerArgument,

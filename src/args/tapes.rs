@@ -47,6 +47,23 @@ pub struct ReplayArguments {
     pub step: bool,
 }
 
+/// `grail diff`. Exit codes: 0 no difference that is not accepted, 1 there is one, 2 it cannot be found out.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// Tapes, or folders of tapes.
+    #[arg(required = true, value_name = "TAPE")]
+    pub tapes: Vec<PathBuf>,
+    /// The other build of grail.
+    #[arg(long, value_name = "PROGRAM")]
+    pub against: PathBuf,
+    /// The file that keeps what was accepted and rejected.
+    #[arg(long, value_name = "FILE", default_value = "grail-diff.json")]
+    pub review: PathBuf,
+    /// Print one JSON object, and ask nothing.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `grail tape`.
 #[derive(Debug, Args)]
 pub struct TapeArguments {

@@ -3,27 +3,47 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::Context;
 use grail_protocol::PROTOCOL;
 
 use crate::args::DoctorArguments;
 use crate::assembly;
 use crate::exit::Exit;
-use grail_config::{MinerConfig, RawConfig};
+use crate::output;
+use grail_config::{ConfigParts, MinerConfig, RawConfig};
 use grail_observe::contract::Schema;
 use grail_operator::doctor::{ConfigProblem, Examination, Limits, Subject, document, examine, page};
-use grail_terminal::may_color;
+use grail_terminal::{may_color, printable};
 use grail_wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
 
 pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
-    let (typed, config) = load(arguments.env_file.env_file.as_deref());
-    let examination = examination(arguments, typed.as_ref(), config.as_ref())?;
+    let mut examination = examined(arguments)?;
+    if arguments.fix && fixed(&examination) {
+        examination = examined(arguments)?;
+    }
     match arguments.json {
-        true => super::output::line(Schema::Doctor.stamp(document(&examination))),
-        false => super::output::styled(page(&examination, may_color(&std::io::stdout())).trim_end()),
+        true => output::line(Schema::Doctor.stamp(document(&examination))),
+        false => output::styled(page(&examination, may_color(&std::io::stdout())).trim_end()),
     }
     let has_failed = examination.failures().next().is_some();
     Ok(if has_failed { Exit::Negative } else { Exit::Success })
+}
+
+/// Fixes what is safe to fix, and says whether there was anything.
+fn fixed(examination: &Examination) -> bool {
+    let mut is_any = false;
+    for fix in examination.fixes() {
+        is_any = true;
+        match fix.carry_out() {
+            Ok(()) => output::aside(format_args!("fixed: {}", printable(&fix.to_string()))),
+            Err(error) => output::aside(format_args!("not fixed: {} ({error})", printable(&fix.to_string()))),
+        }
+    }
+    is_any
+}
+
+fn examined(arguments: &DoctorArguments) -> anyhow::Result<Examination> {
+    let (typed, config) = load(arguments.env_file.env_file.as_deref());
+    examination(arguments, typed.as_ref(), config.as_ref())
 }
 
 /// What was typed, as far as it can be read, and what it means.
@@ -42,14 +62,17 @@ fn examination(
     typed: Option<&RawConfig>,
     meant: Result<&MinerConfig, &ConfigProblem>,
 ) -> anyhow::Result<Examination> {
-    let opened = meant.ok().map(open);
+    let parts = typed.map(ConfigParts::of);
+    let opened = parts.as_ref().and_then(open);
     let environment = grail_config::process_environment();
     let data_folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(&environment));
     let hub_cache = grail_config::hub_cache(&environment);
-    let own_beacon = meant.ok().and_then(|config| config.beacon.as_ref());
+    let own_beacon = parts.as_ref().and_then(|parts| parts.beacon.as_ref());
     let beacon = if arguments.no_drand { None } else { Some(assembly::beacon(own_beacon)?) };
+    let block_ms = parts.as_ref().and_then(|parts| parts.chain.as_ref()).map(|chain| chain.block_ms);
     let subject = Subject {
         config: meant,
+        parts: parts.as_ref(),
         env_file: typed.and_then(RawConfig::file).map(PathBuf::as_path),
         wallet: opened.as_ref().map(|opened| opened.as_ref().map(Rc::clone)),
         beacon: beacon.as_ref(),
@@ -57,17 +80,15 @@ fn examination(
         model: arguments.model.as_deref(),
         hub_cache: hub_cache.as_deref(),
         data_folder: data_folder.as_deref(),
-        block_ms: meant.map_or(PROTOCOL.block_ms, |config| config.chain.block_ms),
+        block_ms: block_ms.unwrap_or(PROTOCOL.block_ms),
         limits: Limits::default(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.context("no asynchronous runtime; the operating system refuses more file descriptors or threads")?;
+    let runtime = super::runtime()?;
     Ok(runtime.block_on(examine(&subject)))
 }
 
-fn open(config: &MinerConfig) -> Result<Rc<HotkeyWallet>, WalletError> {
+fn open(parts: &ConfigParts) -> Option<Result<Rc<HotkeyWallet>, WalletError>> {
     let prompt = |path: &Path| ask_terminal(path);
-    let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
-    HotkeyWallet::open(&config.wallet, &passwords).map(Rc::new)
+    let passwords = Passwords { variables: &parts.wallet_passwords, prompt: Some(&prompt) };
+    Some(HotkeyWallet::open(parts.wallet.as_ref()?, &passwords).map(Rc::new))
 }

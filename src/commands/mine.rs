@@ -2,9 +2,12 @@
 
 mod dying;
 mod messages;
+mod pages;
 mod parts;
+mod recording;
 mod restart;
 mod signals;
+mod trial;
 mod weights;
 
 use std::cell::{Cell, RefCell};
@@ -16,13 +19,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use grail_miner::driver::{Limits, Observer, Ports, run as drive};
+use grail_miner::driver::{Limits, Ports, run as drive};
 use grail_miner::machine::{Machine, MachineSecrets, MachineSettings};
-use grail_miner::ports::{BeaconSchedule, Clock, Engine, Signer};
+use grail_miner::ports::{BeaconSchedule, Engine, Signer};
 use indicatif::MultiProgress;
 use tokio::sync::watch;
 
-use crate::args::{MineArguments, is_off};
+use crate::args::MineArguments;
 use crate::assembly::{self, EngineStartError};
 use crate::exit::{Exit, ExitError};
 use crate::{defect, output};
@@ -31,20 +34,20 @@ use grail_folder as folder;
 use grail_live::bucket::S3Bucket;
 use grail_live::chain::SubtensorChain;
 use grail_live::clock::SystemClock;
-use grail_live::device::DeviceSet;
 use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
 use grail_live::journal::{FileJournal, JournalFileError, JournalOptions};
 use grail_live::unix_ms;
 use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
 use grail_observe::{
-    EngineMeter, Log, Metrics, MetricsServer, Observers, Progress, Pulse, ReadFrom, ReceiptFormat, Receipts, Samples,
-    SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, start_logging, thresholds,
+    CardFacts, EngineMeter, Log, Metrics, MetricsServer, Observers, Progress, Pulse, ReadFrom, ReceiptFormat, Receipts,
+    Samples, SharedState, Sinks, StartCard, StateObserver, UploadProbe, Verbosity, Watchdog, bars, start_logging,
+    thresholds,
 };
-use grail_tape::{Header, Recorder, Rotation, TapeFolder};
 use grail_terminal::printable;
 use grail_wallet::{HotkeyWallet, Inputs};
 
-use self::messages::{end_stalled, hotkey_taken, log_checks, prevented, warn_of_journal};
+use self::messages::{describe_device, end_stalled, hotkey_taken, log_checks, prevented, warn_of_journal};
+use self::pages::pages;
 use self::parts::{
     Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet, refuse_cpu_on_public_networks,
     run_settings, runtime, sampling_seed, spinner,
@@ -55,8 +58,6 @@ use self::weights::read_weights;
 
 /// How often it is looked whether the engine is lost.
 const LOSS_CHECK: Duration = Duration::from_secs(1);
-/// Older tapes go once all of them together are larger.
-const TAPE_BYTES_MAX: u64 = 4 << 30;
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
@@ -95,9 +96,12 @@ struct Process<'a> {
 /// Read the configuration, begin the log, and mine.
 fn begin(arguments: &MineArguments, verbose: u8, process: &Process<'_>) -> anyhow::Result<Ending> {
     let bars = bars(!arguments.json);
+    if arguments.trial {
+        return trial::run(arguments, &bars).map(Ending::Code);
+    }
     let environment = grail_config::process_environment();
     let typed = grail_config::load_with(&environment, arguments.env_file.env_file.as_deref(), &process.inputs)?;
-    let config = MinerConfig::from_raw(&typed)?;
+    let config = super::meant(&typed)?;
     let mut sinks = Sinks::default();
     let loki = sinks.loki(config.logging.loki.as_ref())?;
     let format = arguments.log_format.unwrap_or(config.logging.format);
@@ -171,6 +175,7 @@ fn mine(
         journal,
         engine,
         is_lost,
+        device: describe_device(arguments, &examination),
         meter,
         bars,
         metrics: endpoint.as_ref().map(MetricsServer::address),
@@ -198,6 +203,8 @@ struct Mining<'a> {
     journal: Rc<FileJournal>,
     engine: Rc<dyn Engine>,
     is_lost: Lost,
+    /// The device in a line.
+    device: String,
     meter: EngineMeter,
     bars: &'a MultiProgress,
     metrics: Option<SocketAddr>,
@@ -312,6 +319,18 @@ impl Mining<'_> {
         Ok(Ending::Code(Exit::Success))
     }
 
+    fn card_facts(&self) -> CardFacts {
+        CardFacts {
+            network: self.config.chain.network.name().to_owned(),
+            netuid: self.config.chain.netuid,
+            hotkey: self.wallet.address().to_owned(),
+            wallet: self.wallet.name().to_owned(),
+            device: self.device.clone(),
+            data_folder: self.data_folder.to_owned(),
+            metrics: self.metrics.map(|address| address.to_string()),
+        }
+    }
+
     fn ports(&self, chain: Rc<SubtensorChain>, bucket: S3Bucket) -> anyhow::Result<Ports> {
         let block_ms = self.config.chain.block_ms;
         let bucket = assembly::committed_bucket(bucket, &self.config.storage, chain.clone(), block_ms)?;
@@ -406,8 +425,12 @@ impl Mining<'_> {
         }
         exposition.show_engine(self.meter.clone());
         if let Some(endpoint) = self.endpoint.take() {
-            tracing::info!("metrics on http://{}/metrics, also /healthz and /readyz", endpoint.address());
-            endpoint.serve(exposition)?;
+            tracing::info!(
+                "metrics on http://{}/metrics, also /healthz and /readyz; report and timeline of today on /",
+                endpoint.address()
+            );
+            let tapes = self.tapes();
+            endpoint.serve(exposition, pages(self.data_folder, tapes.as_deref(), self.wallet.address()))?;
         }
         observers.0.push(Box::new(metrics));
         if !self.config.alerts.is_empty() {
@@ -416,38 +439,16 @@ impl Mining<'_> {
         }
         let chain = assembly::chain(&self.config.chain, self.wallet.clone())?;
         read_weights(chain, self.wallet.hotkey(), self.data_folder, self.config.chain.block_ms, state.clone());
+        if !self.arguments.json {
+            let block_ms = self.config.chain.block_ms;
+            observers.0.push(Box::new(StartCard::new(self.card_facts(), self.bars, state.clone(), block_ms)));
+        }
         observers.0.push(Box::new(Samples::new(self.engine.clone())));
         if !self.bars.is_hidden() {
             observers.0.push(Box::new(Progress::new(self.bars, state, upload)));
         }
         observers.0.push(Box::new(receipts.clone()));
         Ok((observers, receipts))
-    }
-
-    /// The recorder, unless it was switched off.
-    fn recorder(&self, header: Header, clock: &dyn Clock) -> anyhow::Result<Option<Box<dyn Observer>>> {
-        let path = match &self.arguments.tape {
-            Some(folder) if is_off(folder) => return Ok(None),
-            Some(folder) => folder.clone(),
-            None => self.data_folder.join("tapes"),
-        };
-        let folder = TapeFolder { path, bytes_max: TAPE_BYTES_MAX };
-        let recorder = match Recorder::begin_rotating(&folder, Rotation::LIVE, &header, clock.now().wall_ms) {
-            // Nobody asked for a tape, and windows are worth more than their record.
-            Err(error) if self.arguments.tape.is_none() => {
-                tracing::warn!("{error}; mining without a tape");
-                return Ok(None);
-            }
-            other => other?,
-        };
-        tracing::info!("recording to {}", recorder.path().display());
-        Ok(Some(Box::new(recorder)))
-    }
-
-    fn header(&self, settings: &MachineSettings, secrets: &MachineSecrets) -> Header {
-        let engine = if self.arguments.device == DeviceSet::Cpu { "cpu" } else { "cuda" };
-        let header = Header::of(settings, secrets, engine).with_model(&self.config.model_name);
-        if engine == "cuda" { header.with_numerics(self.arguments.numerics.name()) } else { header }
     }
 
     fn machine_secrets(&self) -> anyhow::Result<MachineSecrets> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::output;
 use crate::args::ReportArguments;
@@ -23,30 +23,47 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
     let all = receipts(&data_folder)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-    let chosen: Vec<Receipt> = match arguments.since {
-        Some(since) => all.into_iter().filter(|receipt| receipt.ended_at >= now - since.seconds).collect(),
-        None => all,
+    let known = hotkeys(&data_folder);
+    let only = if let [only] = known.as_slice() { Some(only.as_str()) } else { None };
+    let hotkey = asked(arguments.miner.hotkey.as_deref(), &all, only)?;
+    let is_chosen = |receipt: &Receipt| {
+        let is_recent = arguments.since.is_none_or(|since| receipt.ended_at >= now - since.seconds);
+        // An older miner did not say whose receipt it is.
+        is_recent && receipt.hotkey.as_deref().zip(hotkey.as_deref()).is_none_or(|(its, wanted)| its == wanted)
     };
+    let chosen: Vec<Receipt> = all.into_iter().filter(is_chosen).collect();
     if chosen.is_empty() {
-        bail!("no window is over since then; give a longer --since, or none for all of them");
+        bail!("no window of that hotkey is over since then; give a longer --since, or none for all of them");
     }
     let config = grail_config::load(&grail_config::process_environment(), arguments.env_file.env_file.as_deref())
         .map_err(anyhow::Error::from)
         .and_then(|typed| Ok(MinerConfig::from_raw(&typed)?));
     let chain = config.and_then(|config| Ok(assembly::chain_to_ask(&config.chain)?));
-    let known = hotkeys(&data_folder);
-    let only = if let [only] = known.as_slice() { Some(only.as_str()) } else { None };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.context("no asynchronous runtime; the operating system refuses more file descriptors or threads")?;
-    let hotkey = arguments.miner.hotkey.as_deref().or(only);
+    let runtime = super::runtime()?;
+    let hotkey = hotkey.as_deref();
     let weight = runtime.block_on(tokio::task::LocalSet::new().run_until(weight_now(&chain, hotkey)));
     let since = arguments
         .since
         .map_or_else(|| "all that the miner kept".to_owned(), |since| format!("the last {}", since.text()));
     let readings = readings(&data_folder);
-    let page = Report { receipts: &chosen, since: &since, weight: &weight, readings: &readings }.page();
+    let page = Report { receipts: &chosen, since: &since, weight: &weight, readings: &readings, hotkey }.page();
     file.write(page.as_bytes())?;
     output::line(format!("{} in {}", counted(chosen.len(), "window"), out.display()));
     Ok(Exit::Success)
+}
+
+/// The hotkey that was asked for by the beginning of its address, or the one whose receipts there are.
+fn asked(named: Option<&str>, receipts: &[Receipt], only: Option<&str>) -> anyhow::Result<Option<String>> {
+    let mut known: Vec<&str> = receipts.iter().filter_map(|receipt| receipt.hotkey.as_deref()).chain(only).collect();
+    known.sort_unstable();
+    known.dedup();
+    let fitting: Vec<&str> =
+        known.iter().copied().filter(|known| named.is_none_or(|named| known.starts_with(named))).collect();
+    match (fitting.as_slice(), named) {
+        ([only], _) => Ok(Some((*only).to_owned())),
+        ([], named) => Ok(named.map(str::to_owned)),
+        (several, _) => {
+            bail!("receipts of {} hotkeys are here; name one with --hotkey: {}", several.len(), several.join(", "))
+        }
+    }
 }

@@ -147,6 +147,9 @@ pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
         });
     }
     let names = || EngineSpeed::ALL.map(|speed| speed.name).join(", ");
+    if let Some(gpu) = arguments.speed.strip_prefix("gpu=") {
+        return Err(anyhow!("--speed takes a name; `grail estimate --gpu {gpu}` says what such a GPU would earn"));
+    }
     let speed = EngineSpeed::named(&arguments.speed)
         .ok_or_else(|| anyhow!("unknown speed {:?}; use one of {}", arguments.speed, names()))?;
     let faults: Faults = arguments.faults.parse()?;

@@ -1,11 +1,14 @@
 //! `grail sim swarm`.
 
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use futures_util::{StreamExt, TryStreamExt};
-use grail_swarm::{Shard, ShardFile, Summary, SwarmOptions, read_folder};
+use grail_swarm::{News, Shard, ShardFile, Summary, SwarmOptions, read_folder};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -16,17 +19,56 @@ use crate::exit::Exit;
 use grail_http::{Connector, http_client};
 use grail_observe::contract::Schema;
 
+/// How often a line says how far it is, where no terminal is.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
 pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<Exit> {
     if let Some(SwarmCommand::Merge(arguments)) = &arguments.command {
         return merge(arguments);
     }
     let program = std::env::current_exe().context("this program's own file cannot be found")?;
     let options = options(arguments);
-    let summary = grail_swarm::run(&options, |shard| worker(&program, &options, shard), |line| output::aside(line))?;
+    let mut progress = Progress::new(arguments.worker);
+    let summary = grail_swarm::run(&options, |shard| worker(&program, &options, shard), |news| progress.tell(&news))?;
+    progress.bar.finish_and_clear();
     if !arguments.worker {
         show(&summary, &arguments.dir, arguments.json)?;
     }
     Ok(exit_code(&summary, arguments.require_marks))
+}
+
+/// How far a swarm is: a bar on a terminal, a line now and then elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    /// Whether the process that started this one tells.
+    is_silent: bool,
+    last_line: Instant,
+}
+
+impl Progress {
+    fn new(is_silent: bool) -> Self {
+        let is_shown = !is_silent && io::stderr().is_terminal();
+        let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{wide_bar} {msg}, {eta} left");
+        let style = style.expect("the template is a constant that parses");
+        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
+        Self { bar, is_silent, last_line: Instant::now() }
+    }
+
+    fn tell(&mut self, news: &News<'_>) {
+        match news {
+            News::Found(text) => self.bar.suspend(|| output::aside(text)),
+            News::Progress { done, wanted, text } => {
+                self.bar.set_length(*wanted);
+                self.bar.set_position(*done);
+                self.bar.set_message(text.clone());
+                if self.bar.is_hidden() && !self.is_silent && self.last_line.elapsed() >= LINE_EVERY {
+                    self.last_line = Instant::now();
+                    output::aside(text);
+                }
+            }
+        }
+    }
 }
 
 fn options(arguments: &SwarmArguments) -> SwarmOptions {
@@ -74,6 +116,9 @@ fn show(summary: &Summary, dir: &Path, json: bool) -> anyhow::Result<()> {
         std::fs::write(&path, content).with_context(unusable)?;
     }
     output::line(if json { document } else { summary.text() });
+    if !json {
+        output::line(format!("page: {}", dir.join("summary.html").display()));
+    }
     Ok(())
 }
 

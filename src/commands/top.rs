@@ -20,6 +20,8 @@ pub(super) fn run(arguments: &TopArguments) -> anyhow::Result<Exit> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         bail!("grail top needs a terminal for input and output; run it in one, or use --json");
     }
-    watch(asking).map_err(|error| anyhow!("the terminal cannot be used ({error}); use --json"))?;
+    let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
+    let story = |window| super::why::story_lines(&data_folder.join("tapes"), window);
+    watch(asking, &story).map_err(|error| anyhow!("the terminal cannot be used ({error}); use --json"))?;
     Ok(Exit::Success)
 }

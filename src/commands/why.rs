@@ -1,10 +1,13 @@
 //! `grail why`.
 
-use std::path::PathBuf;
+mod story;
+
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use grail_miner::ports::Bucket;
+use grail_protocol::constants::window_start;
 use grail_verify::Scope;
 
 use super::output;
@@ -14,10 +17,13 @@ use crate::exit::{Exit, ExitError};
 use grail_config::MinerConfig;
 use grail_observe::contract::Schema;
 use grail_operator::judge::{Judging, judge};
-use grail_operator::why::{ConclusionKind, Sources, Why, gather, page};
+use grail_operator::why::{Cause, ConclusionKind, Sources, Why, gather, page, receipts};
+use grail_terminal::counted;
 
 pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
-    let why = find_out(arguments)?;
+    let data_folder = data_folder(arguments.miner.data_dir.clone())?;
+    let window = window(arguments, &data_folder)?;
+    let why = find_out(arguments, &data_folder, window)?;
     if arguments.json {
         output::line(Schema::Why.stamp(serde_json::to_value(&why).context("plain data has an encoding")?));
     } else {
@@ -30,31 +36,72 @@ pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
     })
 }
 
+/// The window that was asked for: the one that the block is in, or the last one that was not well.
+fn window(arguments: &WhyArguments, data_folder: &Path) -> anyhow::Result<u64> {
+    if let Some(block) = arguments.window {
+        let window = window_start(block);
+        if window != block {
+            output::aside(format_args!("block {block} is in window {window}"));
+        }
+        return Ok(window);
+    }
+    let wanted = arguments.miner.hotkey.as_deref();
+    let mut receipts = receipts(data_folder)?;
+    receipts
+        .retain(|receipt| receipt.hotkey.as_deref().zip(wanted).is_none_or(|(its, wanted)| its.starts_with(wanted)));
+    let Some(newest) = receipts.last().map(|receipt| receipt.window) else {
+        bail!("no window is over yet; name one by its first block");
+    };
+    match receipts.iter().rfind(|receipt| receipt.outcome != "uploaded") {
+        Some(receipt) => {
+            let after = receipts.iter().filter(|other| other.window > receipt.window).count();
+            let since = if after == 0 {
+                "the newest".to_owned()
+            } else {
+                format!("{} uploaded since", counted(after, "window"))
+            };
+            output::aside(format_args!("window {} is the last that was not uploaded; {since}", receipt.window));
+            Ok(receipt.window)
+        }
+        None => {
+            output::aside(format_args!("every window was uploaded; this is the newest, {newest}"));
+            Ok(newest)
+        }
+    }
+}
+
 /// Everything that can be found out.
-fn find_out(arguments: &WhyArguments) -> anyhow::Result<Why> {
+fn find_out(arguments: &WhyArguments, data_folder: &Path, window: u64) -> anyhow::Result<Why> {
     let environment = grail_config::process_environment();
     let config = grail_config::load(&environment, arguments.env_file.env_file.as_deref())
         .map_err(anyhow::Error::from)
         .and_then(|typed| Ok(MinerConfig::from_raw(&typed)?));
-    let data_folder = data_folder(arguments.miner.data_dir.clone())?;
     let named = arguments.model.clone().or_else(|| config.as_ref().ok().map(|config| config.model_name.clone()));
     let named = named.unwrap_or_else(|| "toy".to_owned());
     let folder = grail_config::model_folder(&named, grail_config::hub_cache(&environment).as_deref());
     let model = folder.map_or(named, |folder| folder.display().to_string());
     let judging = Judging { device: arguments.device, model: &model, numerics: arguments.numerics };
+    let tapes = arguments.tapes.clone().unwrap_or_else(|| data_folder.join("tapes"));
     let sources = Sources {
-        data_folder: &data_folder,
+        data_folder,
         hotkey: arguments.miner.hotkey.as_deref(),
         ports: config.and_then(|config| {
             let bucket: Rc<dyn Bucket> = Rc::new(assembly::bucket(&config.storage)?);
             Ok((bucket, assembly::chain_to_ask(&config.chain)?))
         }),
         judge: &|document, facts| judge(document, &judging, Scope::Everything, facts),
+        story: &|window| story::story(&tapes, window),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.context("no asynchronous runtime; the operating system refuses more file descriptors or threads")?;
-    Ok(runtime.block_on(tokio::task::LocalSet::new().run_until(gather(arguments.window, &sources))))
+    let runtime = super::runtime()?;
+    Ok(runtime.block_on(tokio::task::LocalSet::new().run_until(gather(window, &sources))))
+}
+
+/// A window's story for the screen, or why there is none.
+pub(super) fn story_lines(tapes: &Path, window: u64) -> Vec<String> {
+    match story::story(tapes, window) {
+        Ok(causes) => causes.iter().map(Cause::line).collect(),
+        Err(error) => vec![format!("{error:#}")],
+    }
 }
 
 /// The miner's data folder.

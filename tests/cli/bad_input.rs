@@ -53,11 +53,11 @@ fn files_that_are_no_window_files() {
     empty
       grail: empty is no window file: not valid JSON at byte 0: the text ends too early; a window file is one JSON object, gzipped or plain
     truncated.gz
-      grail: truncated.gz is no window file: the gzip member at byte 0 is cut short; fetch or write the file again
+      grail: truncated.gz is no window file: the gzip member at byte 0 is incomplete; fetch or write the file again
     not-deflated.gz
       grail: not-deflated.gz is no window file: the compressed data of the gzip member at byte 0 is damaged; fetch or write the file again
     plain-text
-      grail: plain-text is no window file: not valid JSON at byte 0: a value must stand here; a window file is one JSON object, gzipped or plain
+      grail: plain-text is no window file: not valid JSON at byte 0: a value must be here; a window file is one JSON object, gzipped or plain
     not-utf-8
       grail: not-utf-8 is no window file: not valid JSON at byte 12: not UTF-8 text; write the file as UTF-8; a window file is one JSON object, gzipped or plain
     half-an-object

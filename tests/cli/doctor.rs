@@ -32,34 +32,42 @@ async fn a_healthy_world_is_found_so() {
     let world = World::healthy("healthy").await;
     let examination = world.examined().await;
     insta::assert_snapshot!(world.redacted(&page(&examination, false)), @r"
-    ok       config.values       network custom, subnet 81
-    ok       bucket.name         mine, like the account id
-    ok       bucket.keys         the key that is published differs from the one that writes
-    ok       config.permissions  [folder]/.env has mode 0600
-    ok       wallet.hotkey       cold/hot is 5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe (plain)
-    ok       wallet.permissions  file 0600, folder 0700
-    ok       wallet.coldkey      absent, and not needed
-    ok       chain.endpoint      [node] answers
-    ok       chain.head          block [N], [N] s old
-    ok       chain.registration  uid 7 on subnet 81
-    ok       chain.commitment    the chain holds our read key
-    ok       beacon.relay        answers
-    ok       beacon.signature    round [N] verifies
-    ok       bucket.write        the write key wrote an object that was not there
-    ok       bucket.read         validators read what was written, at [store]/mine
-    ok       bucket.conditions   the store keeps If-None-Match and If-Match, and names versions (ETag)
-    ok       bucket.multipart    the store takes an object in parts
-    ok       bucket.read_only    the store does not let the read key write
-    ok       bucket.delete       the write key deleted it again
-    ok       gpu.device          the CPU, which will do on a custom network
-    ok       model.files         the toy model, in the binary
-    ok       disk.folder         [folder] can be written to
-    ok       disk.free           [N] MiB
-    ok       clock.chain         our clock is not behind the newest block
-    skipped  clock.beacon        needs beacon.relay
-    ok       clock.bucket        our clock is right to a second
+    Configuration
+      ok       config.values       network custom, subnet 81
+      ok       config.permissions  [folder]/.env has mode 0600
+    Wallet
+      ok       wallet.hotkey       cold/hot is 5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe (plain)
+      ok       wallet.permissions  file 0600, folder 0700
+      ok       wallet.coldkey      absent, and not needed
+    Chain
+      ok       chain.endpoint      [node] answers
+      ok       chain.head          block [N], [N] s old
+      ok       chain.registration  uid 7 on subnet 81
+      ok       chain.commitment    the chain holds our read key
+    Beacon
+      ok       beacon.relay        answers
+      ok       beacon.signature    round [N] verifies
+    Bucket
+      ok       bucket.name         mine, like the account id
+      ok       bucket.keys         the key that is published differs from the one that writes
+      ok       bucket.write        the write key wrote an object that was not there
+      ok       bucket.read         validators read what was written, at [store]/mine
+      ok       bucket.conditions   the store keeps If-None-Match and If-Match, and names versions (ETag)
+      ok       bucket.multipart    the store takes an object in parts
+      ok       bucket.read_only    the store does not let the read key write
+      ok       bucket.delete       the write key deleted it again
+    This machine
+      ok       gpu.device          the CPU, which will do on a custom network
+      ok       model.files         the toy model, in the binary
+      ok       disk.folder         [folder] can be written to
+      ok       disk.free           [N] MiB
+    Clocks
+      ok       clock.chain         our clock is not behind the newest block
+      skipped  clock.beacon        needs beacon.relay
+      ok       clock.bucket        our clock is right to a second
 
     25 ok, 0 warnings, 0 failures, 1 skipped
+    ready to mine: yes
     ");
     assert_eq!(world.probes(), 0, "a probe was left");
 }
@@ -171,7 +179,9 @@ async fn keys_that_do_not_fit_are_told_apart() {
     let examination = same.examined().await;
     assert_fails(&examination, "bucket.keys", true);
     assert_eq!(check(&examination, "config.values").value, "needs bucket.keys");
-    assert_eq!(check(&examination, "chain.endpoint").value, "needs config.values");
+    assert_eq!(check(&examination, "bucket.write").value, "needs config.values");
+    let uid = check(&examination, "chain.registration");
+    assert_eq!(uid.value, "uid 7 on subnet 81", "the chain does not depend on the bucket's keys");
 }
 
 #[tokio::test]
@@ -363,17 +373,61 @@ async fn the_command_says_so_and_exits_accordingly() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains("ok       chain.registration  uid 7 on subnet 81\n"), "{text}");
-    assert!(text.trim_end().lines().last().unwrap().contains(" 0 failures"), "{text}");
+    assert!(text.contains(" 0 failures") && text.trim_end().ends_with("\nready to mine: yes"), "{text}");
     assert!(!text.contains('\u{1b}'), "color where nobody sees it");
     let unregistered = World::unregistered("command unregistered").await;
     let output = unregistered.run(&["--json"]).await;
     assert_eq!(output.status.code(), Some(1));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&document["summary"]["failure"], &document["summary"]["may_mine"]), (&1.into(), &false.into()));
+    let text = String::from_utf8(unregistered.run(&[]).await.stdout).unwrap();
+    assert!(text.trim_end().ends_with("\nready to mine: no, 1 obstacle"), "{text}");
     std::fs::write(unregistered.folder.path().join(".env"), "no value\n").unwrap();
     let output = unregistered.run(&[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stdout).unwrap().contains("failure  config.file"));
+}
+
+#[tokio::test]
+async fn what_is_safe_is_fixed_and_then_examined_again() {
+    let world = World::healthy("fix").await;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let env_file = world.folder.path().join(".env");
+    let folder = world.hotkey_path().parent().unwrap().to_owned();
+    for (path, open) in [(&env_file, 0o644), (&world.hotkey_path(), 0o644), (&folder, 0o777)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(open)).unwrap();
+    }
+    let told = String::from_utf8(world.run(&[]).await.stdout).unwrap();
+    assert!(
+        told.contains("failure  wallet.permissions") && mode(&env_file) == 0o644,
+        "nothing is fixed unasked: {told}"
+    );
+    let output = world.run(&["--fix"]).await;
+    let (text, fixed) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(fixed.matches("fixed: chmod 600 ").count(), 2, "{fixed}");
+    assert_eq!((mode(&env_file), mode(&world.hotkey_path())), (0o600, 0o600), "{text}");
+    // The folder shows only once the key itself is well.
+    world.run(&["--fix"]).await;
+    assert_eq!(mode(&folder), 0o700);
+    let text = String::from_utf8(world.run(&[]).await.stdout).unwrap();
+    assert!(text.contains(" 0 warnings, 0 failures"), "{text}");
+}
+
+#[tokio::test]
+async fn without_a_file_that_is_said_first_and_what_does_not_depend_on_it_is_examined() {
+    let world = World::healthy("no file").await;
+    std::fs::remove_file(world.folder.path().join(".env")).unwrap();
+    let text = String::from_utf8(world.run(&[]).await.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    assert!(lines[0] == "Configuration" && lines[1].contains("there is no .env in this folder"), "{text}");
+    assert!(lines[2].contains("run `grail init`, or `cp .env.example .env`"), "{text}");
+    for examined in ["gpu.device", "model.files", "disk.folder", "wallet.hotkey"] {
+        assert!(lines.iter().any(|line| line.contains(examined) && !line.starts_with("skipped")), "{examined}: {text}");
+    }
+    assert!(lines.iter().any(|line| line.starts_with("skipped") && line.contains("bucket.write")), "{text}");
+    let world = World::healthy("a notice beside an error").await.with("R2_ACOUNT_ID", "x").with("R2_ACCOUNT_ID", "");
+    let shown = page(&world.examined().await, false);
+    assert!(shown.contains("R2_ACCOUNT_ID is not set") && shown.contains("did you mean R2_ACCOUNT_ID?"), "{shown}");
 }
 
 #[tokio::test]

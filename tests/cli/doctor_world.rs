@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use grail_config::{Environment, MinerConfig};
+use grail_config::{ConfigParts, Environment, MinerConfig};
 use grail_live::beacon::{DrandNetwork, DrandRelays, RelayPatience};
 use grail_live::chain::{ChainSettings, SubtensorChain};
 use grail_live::device::DeviceSet;
@@ -184,7 +184,10 @@ impl World {
         let config = self.meant();
         let no_passwords = BTreeMap::new();
         let passwords = Passwords { variables: &no_passwords, prompt: None };
-        let wallet = config.as_ref().ok().map(|config| HotkeyWallet::open(&config.wallet, &passwords).map(Rc::new));
+        let parts = grail_config::load(&Environment::new(), Some(&self.env_path())).ok();
+        let parts = parts.as_ref().map(ConfigParts::of);
+        let location = parts.as_ref().and_then(|parts| parts.wallet.as_ref());
+        let wallet = location.map(|location| HotkeyWallet::open(location, &passwords).map(Rc::new));
         let schedule = BeaconSchedule { genesis_s: unix_ms() / 1000 - 300, period_s: 3 };
         let patience = RelayPatience { request_ms: limits.call_ms, ..RelayPatience::default() };
         let network = DrandNetwork::new(drand::CHAIN_HASH, &drand::public_key(), schedule).unwrap();
@@ -192,6 +195,7 @@ impl World {
         let env_file = self.env_path();
         let subject = Subject {
             config: config.as_ref(),
+            parts: parts.as_ref(),
             env_file: Some(&env_file),
             wallet: wallet.as_ref().map(|wallet| wallet.as_ref().map(Rc::clone)),
             beacon: Some(&relays),

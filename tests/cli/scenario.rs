@@ -31,12 +31,13 @@ fn a_file_of_ones_own_is_run_and_a_promise_that_is_not_kept_ends_with_1() {
 fn mistakes_get_one_line_with_the_nearest_name_and_2() {
     let folder = folder("scenario-mistakes");
     std::fs::write(folder.join("wrong.toml"), "title = \"mine\"\nwindow = 2\n").unwrap();
-    let mistakes: [(&[&str], &str); 5] = [
+    let mistakes: [(&[&str], &str); 6] = [
         (&["sim", "--scenario", "bad-weak"], "did you mean `bad-week`?"),
         (&["sim", "--scenario", "wrong.toml"], "wrong.toml: unknown key `window`; did you mean `windows`?"),
         (&["sim", "--scenario", "none.toml"], "cannot read none.toml"),
-        (&["sim", "--speed", "gpu=b200"], "use one of a100, h100, h200"),
-        (&["sim", "--speed", "gpu=a100,solvd=1"], "did you mean `solved`?"),
+        (&["sim", "--speed", "gpu=h200"], "`grail estimate --gpu h200`"),
+        (&["estimate", "--gpu", "b200"], "use one of a100, h100, h200"),
+        (&["estimate", "--gpu", "a100,solvd=1"], "did you mean `solved`?"),
     ];
     for (arguments, expected) in mistakes {
         let run = grail(&folder, arguments);
@@ -49,7 +50,7 @@ fn mistakes_get_one_line_with_the_nearest_name_and_2() {
 #[test]
 fn a_estimate_gives_text_an_object_and_a_page_of_the_same_numbers() {
     let folder = folder("paper");
-    let arguments = ["sim", "--speed", "gpu=h200,tokens_per_s=15000", "--windows", "24", "--rivals", "10"];
+    let arguments = ["estimate", "--gpu", "h200,tokens_per_s=15000", "--windows", "24", "--rivals", "10"];
     let text = grail(&folder, &arguments);
     assert_eq!((text.code, text.stderr.as_str()), (Some(0), ""));
     let object = grail(&folder, &[&arguments[..], &["--json", "--html", "page.html"]].concat()).json();
@@ -58,4 +59,11 @@ fn a_estimate_gives_text_an_object_and_a_page_of_the_same_numbers() {
     let page = std::fs::read_to_string(folder.join("page.html")).unwrap();
     assert!(page.contains(&format!("<b>{groups:.0}</b>")) && page.ends_with("</html>\n"));
     assert_eq!(object["speed"].as_object().map(serde_json::Map::len), Some(5));
+    let priced = ["--price", "3.10", "--alpha-price", "2", "--seeds", "2", "--json", "--metagraph", "m.json"];
+    std::fs::write(folder.join("m.json"), r#"{"incentive": [0.5, 0.0, 0.25, 0.25]}"#).unwrap();
+    let priced = grail(&folder, &[&arguments[..5], &priced].concat()).json();
+    let (day, rivals) = (&priced["economics"], &priced["rivals"]);
+    assert_eq!((rivals, day["seeds"].as_u64(), day["cost"].as_f64()), (&3.into(), Some(2), Some(3.10 * 24.0)), "{day}");
+    let [least, most] = ["least", "most"].map(|end| day["earnings"][end].as_f64().unwrap());
+    assert!(least <= most && day["earnings"]["mean"].as_f64().unwrap() > 0.0, "{day}");
 }

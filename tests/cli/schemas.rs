@@ -40,17 +40,23 @@ fn each_schema_lies_under_its_name_and_nothing_else_does() {
 ///
 /// `mine` and `bench` fail here, the one without a configuration and the other without a device: tests/served holds receipts
 /// and judged windows against their schemas, and the crate of `bench` its report.
-const RUNS: [(&str, &[&str], Schema); 22] = [
+const RUNS: [(&str, &[&str], Schema); 24] = [
     ("bench", &["--device", "cuda:63"], Schema::Error),
     ("config show", &[], Schema::ConfigShow),
-    ("doctor", &["--device", "cpu", "--model", "rehearsal", "--no-drand", "--data-dir", "data"], Schema::Doctor),
+    ("diff", &["tapes", "--against", env!("CARGO_BIN_EXE_grail")], Schema::Diff),
+    ("doctor", &["--device", "cpu", "--model", "toy", "--no-drand", "--data-dir", "data"], Schema::Doctor),
+    (
+        "estimate",
+        &["--gpu", "a100", "--windows", "14", "--rivals", "3", "--price", "2", "--alpha-price", "9", "--seeds", "2"],
+        Schema::Estimate,
+    ),
     ("mine", &["--env-file", "absent.env"], Schema::Error),
+    ("mine", &["--try", "--device", "cpu", "--groups-max", "1"], Schema::Trial),
     ("replay", &["tapes"], Schema::Replay),
     ("replay", &["tapes/1-0.tape", "--fork-at", "20"], Schema::ReplayFork),
     ("replay", &["out"], Schema::Error),
     ("replay", &["absent.tape"], Schema::Error),
     ("sim", &["--scenario", "beacon-outage"], Schema::Sim),
-    ("sim", &["--speed", "gpu=a100", "--windows", "14", "--rivals", "3"], Schema::Rehearsal),
     ("sim", &["--list"], Schema::ScenarioList),
     ("sim", &["--list-faults"], Schema::FaultList),
     ("sim serve", &["--list-faults"], Schema::FaultList),

@@ -51,7 +51,7 @@ fn a_damaged_tape_is_unreadable_and_the_others_are_told_all_the_same() {
 
 #[test]
 fn what_is_not_here_is_another_environment_and_no_divergence() {
-    let cuda = ["--engine", "cuda", "--model", "rehearsal"];
+    let cuda = ["--engine", "cuda", "--model", "toy"];
     for (engine, code) in [(&cuda[..], 78), (&["--engine", "cpu", "--model", "no/such-model"], 3)] {
         let finished = run(&[&["replay", "tapes/1-0.tape"], engine].concat());
         assert_eq!(finished.code, Some(code), "{finished:?}");

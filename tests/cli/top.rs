@@ -10,11 +10,12 @@ use grail_observe::control::{
     EndpointStatus, HeadStatus, HealthStatus, MinerStatus, Speeds, Stopping, TroubleStatus, UploadStatus, WindowStatus,
     socket_path,
 };
-use grail_operator::top::draw;
+use grail_operator::top::{Viewer, draw};
 use grail_protocol::signature::Hotkey;
 use grail_terminal::Palette;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::style::Modifier;
 
 use grail_loopback::terminal::InTerminal;
 
@@ -24,7 +25,8 @@ fn endpoint(kind: &str, name: &str, state: &str, detail: &str) -> EndpointStatus
 }
 
 fn upload(window: u64, outcome: &str, line: &str, expected_score: Option<f64>) -> UploadStatus {
-    UploadStatus { window, outcome: outcome.to_owned(), line: line.to_owned(), expected_score }
+    let slack_seconds = expected_score.map(|_| 12.5);
+    UploadStatus { window, outcome: outcome.to_owned(), line: line.to_owned(), expected_score, slack_seconds }
 }
 
 /// A miner in the middle of a window.
@@ -62,13 +64,39 @@ pub(crate) fn scripted() -> MinerStatus {
         speeds: Speeds { tokens_per_second: Some(5_931.0), groups_per_minute: Some(9.5), solved_share: Some(0.625) },
         troubles: vec![TroubleStatus { age_seconds: 8.0, area: "bucket".to_owned(), text: "503, again".to_owned() }],
         stopping: Stopping::No,
+        weight: Some(0.0125),
     }
 }
 
 fn screen(status: Option<&MinerStatus>, gone: Option<&str>, width: u16, height: u16) -> String {
+    let mut viewer = Viewer::default();
+    status.cloned().into_iter().for_each(|status| viewer.answered(status));
+    gone.into_iter().for_each(|why| viewer.lost("12:03:04".to_owned(), why.to_owned()));
+    drawn(&viewer, width, height).backend().to_string()
+}
+
+fn drawn(viewer: &Viewer, width: u16, height: u16) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, status, gone, Palette::Plain)).unwrap();
-    terminal.backend().to_string()
+    terminal.draw(|frame| draw(frame, viewer, Palette::Plain)).unwrap();
+    terminal
+}
+
+#[test]
+fn a_miner_that_is_gone_is_gray_with_the_time_since_when() {
+    let mut viewer = Viewer::default();
+    viewer.answered(scripted());
+    let is_dim = |viewer: &Viewer| {
+        let terminal = drawn(viewer, 110, 24);
+        let cells = terminal.backend().buffer().content()[..110 * 23].iter();
+        cells.map(|cell| cell.modifier.contains(Modifier::DIM)).collect::<Vec<_>>()
+    };
+    assert!(is_dim(&viewer).iter().all(|dim| !dim));
+    viewer.lost("12:03:04".to_owned(), "it ended".to_owned());
+    viewer.lost("12:03:05".to_owned(), "still".to_owned());
+    assert!(is_dim(&viewer).iter().all(|dim| *dim));
+    assert!(drawn(&viewer, 110, 24).backend().to_string().contains("gone since 12:03:04 UTC: it ended"));
+    viewer.answered(scripted());
+    assert!(is_dim(&viewer).iter().all(|dim| !dim), "a miner that was started again answers");
 }
 
 #[test]
@@ -147,6 +175,14 @@ fn what_changes_is_shown_and_the_rest_is_left_alone() {
     assert!(then < first / 4, "a new number took {then} bytes, the whole screen {first}: it is drawn again");
     status.lock().unwrap().as_mut().unwrap().stopping = Stopping::AfterWindow;
     terminal.shows("ending after this window's upload");
+    // A window's story over the panes, and the panes again.
+    terminal.type_in("j\r");
+    terminal.shows("Story of window 2999970");
+    terminal.shows("no tapes in");
+    terminal.type_in("\u{1b}");
+    terminal.wait("the panes", |screen| !screen.contents().contains("Story of window"));
+    terminal.type_in("\t");
+    terminal.shows("▸ Health and troubles");
     // The miner ends.
     *status.lock().unwrap() = None;
     terminal.shows("does not answer");
@@ -181,7 +217,7 @@ fn without_a_miner_it_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["top", "--data-dir", folder.path().to_str().unwrap()];
     let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[]);
-    terminal.shows("no miner runs with the data folder");
+    terminal.shows("no miner uses the data folder");
     terminal.shows("start one with `grail mine`");
     assert_eq!(terminal.ends(), 3);
 }

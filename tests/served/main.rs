@@ -8,7 +8,9 @@
     reason = "tests run processes in real time, and say what they measured"
 )]
 
+mod bar;
 mod faults;
+mod first_window;
 mod folder;
 mod mine;
 mod packaging;

@@ -47,7 +47,7 @@ pub use self::error::{ConfigError, ConfigErrors, CredentialsError};
 pub use self::folders::{data_folder, hub_cache, hub_home, model_folder};
 pub use self::keys::{KEYS, Key, Kind};
 pub use self::logging::{LogFormat, Logging, LokiConfig};
-pub use self::miner::MinerConfig;
+pub use self::miner::{ConfigParts, MinerConfig};
 pub use self::monitoring::{Monitoring, Resume, WandbConfig};
 pub use self::network::{ChainConfig, Network};
 pub use self::notice::Notice;

@@ -57,17 +57,69 @@ impl MinerConfig {
     /// [`ConfigErrors`], with everything that is missing, malformed or contradictory.
     pub fn from_raw(typed: &RawConfig) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(typed);
-        let config = read(&mut reader);
-        match config {
+        let parts = read(&mut reader);
+        match parts.whole() {
             Some(config) if reader.errors.is_empty() => Ok(Self { notices: reader.notices, ..config }),
             _ => Err(ConfigErrors(reader.errors)),
         }
     }
 }
 
-/// Returns the configuration without its notices. Every part is read before one that is missing gives up, so that all
-/// errors are told at once.
-fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
+/// The parts of a configuration, each of which is there if it can be used, whatever is wrong with the others.
+#[derive(Debug, Clone)]
+pub struct ConfigParts {
+    /// See [`MinerConfig::chain`].
+    pub chain: Option<ChainConfig>,
+    /// See [`MinerConfig::beacon`].
+    pub beacon: Option<BeaconConfig>,
+    /// See [`MinerConfig::wallet`].
+    pub wallet: Option<WalletLocation>,
+    /// See [`MinerConfig::wallet_passwords`].
+    pub wallet_passwords: Environment,
+    /// See [`MinerConfig::model_name`].
+    pub model_name: Option<String>,
+    /// See [`MinerConfig::storage`].
+    pub storage: Option<StorageConfig>,
+    /// See [`MinerConfig::notices`].
+    pub notices: Vec<Notice>,
+    new_tokens_max: Option<usize>,
+    rollouts_per_group: Option<usize>,
+    safety_blocks: Option<u64>,
+    monitoring: Option<Monitoring>,
+    logging: Option<Logging>,
+    alerts: Option<AlertsConfig>,
+}
+
+impl ConfigParts {
+    /// Returns every part of what was typed that can be used.
+    pub fn of(typed: &RawConfig) -> Self {
+        let mut reader = Reader::new(typed);
+        let parts = read(&mut reader);
+        Self { notices: reader.notices, ..parts }
+    }
+
+    fn whole(self) -> Option<MinerConfig> {
+        Some(MinerConfig {
+            chain: self.chain?,
+            beacon: self.beacon,
+            wallet: self.wallet?,
+            wallet_passwords: self.wallet_passwords,
+            model_name: self.model_name?,
+            new_tokens_max: self.new_tokens_max?,
+            rollouts_per_group: self.rollouts_per_group?,
+            safety_blocks: self.safety_blocks?,
+            storage: self.storage?,
+            monitoring: self.monitoring?,
+            logging: self.logging?,
+            alerts: self.alerts?,
+            notices: self.notices,
+        })
+    }
+}
+
+/// Every part without the notices. A part that is missing keeps no other one from being read, so that all errors are told
+/// at once.
+fn read(reader: &mut Reader<'_>) -> ConfigParts {
     let chain = network::read(reader);
     let network = chain.as_ref().map(|chain| chain.network);
     let beacon = beacon::read(reader, network);
@@ -78,27 +130,30 @@ fn read(reader: &mut Reader<'_>) -> Option<MinerConfig> {
     let safety_blocks = reader.parsed("GRAIL_MINER_SAFETY_BLOCKS", "a whole number from 1 to 29", |text| {
         text.parse().ok().filter(|blocks| (1..PROTOCOL.window_blocks).contains(blocks))
     });
+    let errors = reader.errors.len();
     let storage = storage::read(reader, network);
+    // Nobody writes with keys about which something is wrong.
+    let storage = storage.filter(|_| reader.errors.len() == errors);
     let monitoring = monitoring::read(reader);
     let logging = logging::read(reader);
     let alerts = alerts::read(reader);
     // What it decides is decided by now; here it is seen that it is a switch.
     reader.parsed(OVERRIDE, "true or false", parse_switch);
-    Some(MinerConfig {
-        chain: chain?,
+    ConfigParts {
+        chain,
         beacon,
-        wallet: wallet?,
+        wallet,
         wallet_passwords: reader.typed.passwords(),
-        model_name: model_name?,
-        new_tokens_max: new_tokens_max?,
-        rollouts_per_group: rollouts_per_group?,
-        safety_blocks: safety_blocks?,
-        storage: storage?,
-        monitoring: monitoring?,
-        logging: logging?,
-        alerts: alerts?,
+        model_name,
+        new_tokens_max,
+        rollouts_per_group,
+        safety_blocks,
+        storage,
+        monitoring,
+        logging,
+        alerts,
         notices: Vec::new(),
-    })
+    }
 }
 
 /// Returns a value that every miner of a public network shares.

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+pub use vt100::Screen;
+
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 /// Height of the terminal in rows.
@@ -51,6 +53,12 @@ impl InTerminal {
         });
         let screen = vt100::Parser::new(ROWS, COLUMNS, 0);
         Self { child, master: pair.master, keys, output, screen, settings, bytes: 0 }
+    }
+
+    /// Gives the terminal another size.
+    pub fn resize(&mut self, rows: u16, columns: u16) {
+        self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
+        self.screen.screen_mut().set_size(rows, columns);
     }
 
     /// Types these keys.

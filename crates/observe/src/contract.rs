@@ -11,14 +11,15 @@ use serde_json::Value;
 pub enum Schema {
     Bench,
     ConfigShow,
+    Diff,
     Doctor,
     /// What any command prints that was asked for JSON and fails.
     Error,
+    Estimate,
     /// Faults with their meanings.
     FaultList,
     /// A window's receipt, as `grail mine --json` prints it and `receipts.jsonl` keeps it.
     Receipt,
-    Rehearsal,
     Replay,
     ReplayFork,
     /// What `grail sim --list` shows.
@@ -31,20 +32,23 @@ pub enum Schema {
     Swarm,
     TapeList,
     TapeStep,
+    /// What `grail mine --try --json` prints.
+    Trial,
     Verify,
     Why,
 }
 
 impl Schema {
     /// All of them, by name.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Bench,
         Self::ConfigShow,
+        Self::Diff,
         Self::Doctor,
         Self::Error,
+        Self::Estimate,
         Self::FaultList,
         Self::Receipt,
-        Self::Rehearsal,
         Self::Replay,
         Self::ReplayFork,
         Self::ScenarioList,
@@ -54,6 +58,7 @@ impl Schema {
         Self::Swarm,
         Self::TapeList,
         Self::TapeStep,
+        Self::Trial,
         Self::Verify,
         Self::Why,
     ];
@@ -63,11 +68,12 @@ impl Schema {
         match self {
             Self::Bench => "bench.v1",
             Self::ConfigShow => "config-show.v1",
+            Self::Diff => "diff.v1",
             Self::Doctor => "doctor.v1",
             Self::Error => "error.v1",
+            Self::Estimate => "estimate.v1",
             Self::FaultList => "fault-list.v1",
             Self::Receipt => "receipt.v1",
-            Self::Rehearsal => "rehearsal.v1",
             Self::Replay => "replay.v1",
             Self::ReplayFork => "replay-fork.v1",
             Self::ScenarioList => "scenario-list.v1",
@@ -77,6 +83,7 @@ impl Schema {
             Self::Swarm => "swarm.v1",
             Self::TapeList => "tape-list.v1",
             Self::TapeStep => "tape-step.v1",
+            Self::Trial => "trial.v1",
             Self::Verify => "verify.v1",
             Self::Why => "why.v1",
         }

@@ -15,6 +15,7 @@
 )]
 
 mod bars;
+mod card;
 pub mod contract;
 pub mod control;
 mod exposition;
@@ -41,12 +42,14 @@ use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
 pub use bars::bars;
+pub use card::{CardFacts, StartCard};
+
 pub use exposition::TextFormat;
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
 pub use metrics::engine::{EngineMeter, GpuMemory, MemoryProbe};
 pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
-pub use metrics_server::{MetricsServer, MetricsServerError};
+pub use metrics_server::{MetricsServer, MetricsServerError, Pages};
 pub use progress::Progress;
 pub(crate) use receipts::outcome_name;
 pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line};

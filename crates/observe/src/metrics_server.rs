@@ -1,4 +1,4 @@
-//! The HTTP endpoint: `/metrics`, `/healthz` and `/readyz`, on a thread of its own.
+//! The HTTP endpoint: `/metrics`, `/healthz`, `/readyz` and pages for people, on a thread of its own.
 //!
 //! The miner's thread only ever writes to atomics; anyone who asks here, however slowly, waits for this thread alone.
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, VARY};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, VARY};
 use http::uri::Authority;
 use http::{Method, StatusCode};
 use http_body_util::Full;
@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::exposition::TextFormat;
@@ -34,6 +35,21 @@ const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long to wait before more connections where the system gives no more descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+/// Pages hold their style and script, and ask nobody for anything.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+
+/// Makes the page at a path, `/` among them; none where there is no such page. It runs on a thread of its own, and may read
+/// files.
+pub type Pages = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// What is served beside the metrics.
+#[derive(Clone)]
+struct PageServer {
+    pages: Pages,
+    /// One page is made at a time, since each may read a tape.
+    is_free: Arc<Semaphore>,
+}
 
 /// Where metrics may be asked for.
 #[derive(Debug)]
@@ -91,7 +107,8 @@ impl MetricsServer {
     ///
     /// # Errors
     /// [`MetricsServerError::Start`].
-    pub fn serve(self, exposition: Exposition) -> Result<(), MetricsServerError> {
+    pub fn serve(self, exposition: Exposition, pages: Pages) -> Result<(), MetricsServerError> {
+        let pages = PageServer { pages, is_free: Arc::new(Semaphore::new(1)) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(MetricsServerError::Start)?;
         let listener = {
@@ -100,13 +117,13 @@ impl MetricsServer {
         };
         let is_private = self.address.ip().is_loopback();
         let thread = std::thread::Builder::new().name("metrics".to_owned());
-        let serving = thread.spawn(move || runtime.block_on(accept(listener, Arc::new(exposition), is_private)));
+        let serving = thread.spawn(move || runtime.block_on(accept(listener, Arc::new(exposition), pages, is_private)));
         serving.map(drop).map_err(MetricsServerError::Start)
     }
 }
 
 /// Accepts connections. A new one closes the oldest when all places are taken, so slow clients cannot block a scrape.
-async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, is_private: bool) {
+async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, pages: PageServer, is_private: bool) {
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -120,12 +137,16 @@ async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, 
             oldest.abort();
             exposition.dropped().inc();
         }
-        let exposition = exposition.clone();
+        let (exposition, pages) = (exposition.clone(), pages.clone());
         let connection = tokio::spawn(async move {
             let service = service_fn(|request: Request<_>| {
                 let is_ours = !is_private || names_this_machine(&request);
                 let response = if is_ours { answer(&request, &exposition) } else { misdirected() };
-                std::future::ready(Ok::<_, Infallible>(response))
+                let (path, pages) = (request.uri().path().to_owned(), pages.clone());
+                async move {
+                    let is_unknown = response.status() == StatusCode::NOT_FOUND;
+                    Ok::<_, Infallible>(if is_unknown { pages.page(path, response).await } else { response })
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -138,6 +159,33 @@ async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, 
             }
         });
         open.push_back(connection.abort_handle());
+    }
+}
+
+impl PageServer {
+    /// The page at a path, or `otherwise` where there is none.
+    async fn page(self, path: String, otherwise: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        let Ok(permit) = self.is_free.try_acquire_owned() else {
+            return response(
+                StatusCode::SERVICE_UNAVAILABLE,
+                PLAIN,
+                "another page is being made; ask again\n".to_owned(),
+            );
+        };
+        let made = tokio::task::spawn_blocking(move || {
+            let page = (self.pages)(&path);
+            drop(permit);
+            page
+        });
+        match made.await {
+            Ok(Some(page)) => {
+                let mut page = response(StatusCode::OK, HTML, page);
+                page.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+                page
+            }
+            Ok(None) => otherwise,
+            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the page cannot be made\n".to_owned()),
+        }
     }
 }
 
@@ -175,7 +223,11 @@ fn answer<B>(request: &Request<B>, exposition: &Exposition) -> Response<Full<Byt
         },
         "/healthz" => state("healthy", &exposition.health().restart_reasons()),
         "/readyz" => state("ready", &exposition.health().obstacles()),
-        _ => response(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /healthz and /readyz\n".to_owned()),
+        _ => response(
+            StatusCode::NOT_FOUND,
+            PLAIN,
+            "there are /, /timeline, /metrics, /healthz and /readyz\n".to_owned(),
+        ),
     }
 }
 

@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::state::{MinerState, UploadPhase, WindowState};
 use crate::{SharedState, UploadProbe};
+use grail_terminal::counted;
 
 /// The bar of the current window.
 #[derive(Debug)]
@@ -23,47 +24,65 @@ impl Progress {
     /// Adds a bar about this state to `bars`, which may be hidden; `upload` is asked at each tick how much has been sent.
     pub fn new(bars: &MultiProgress, state: SharedState, upload: UploadProbe) -> Self {
         let bar = bars.add(ProgressBar::new(0));
-        let style = ProgressStyle::with_template("{prefix} {bar:24} {msg}{sent}");
+        // The message takes what is left of the line and is cut there: a line that wraps would be more lines than the bar
+        // knows of, and clearing them would take receipts along.
+        let style = ProgressStyle::with_template("{wide_msg}{sent}");
         let style = style.expect("the template is a constant that parses");
         bar.set_style(style.with_key("sent", move |_: &ProgressState, out: &mut dyn Write| {
             if let Some((sent, _)) = upload() {
                 // A bar that cannot be drawn is no reason to fail.
-                let _ = write!(out, ", {:.1} MB sent", sent as f64 / 1e6);
+                let _ = write!(out, " {:.1} MB sent", sent as f64 / 1e6);
             }
         }));
         bar.enable_steady_tick(Duration::from_secs(1));
-        bar.set_prefix(WAITING);
+        bar.set_message(WAITING);
         Self { bar, state }
     }
 
     fn show(&self, now: Now) {
         let state = self.state.read();
         let Some((start, window)) = state.current_window().filter(|(start, _)| !state.is_ended(*start)) else {
-            self.bar.set_prefix(WAITING);
-            self.bar.set_message("");
+            self.bar.set_message(WAITING);
             return;
         };
-        self.bar.set_prefix(format!("window {start}"));
-        let begun_ms = window.begun_ms.unwrap_or(now.monotonic_ms);
-        // Once the deadline has passed, the bar is full.
-        self.bar.set_length(state.deadline_ms.unwrap_or(now.monotonic_ms).saturating_sub(begun_ms));
-        self.bar.set_position(now.monotonic_ms.saturating_sub(begun_ms));
         self.bar.set_message(message(&state, start, window, now));
     }
 }
 
 /// What the bar says between windows.
 const WAITING: &str = "waiting for a window";
+/// Cells of the bar that fills up towards the upload.
+const CELLS: u64 = 10;
 
+/// The line, with what matters most first, since a narrow terminal cuts its end.
 fn message(state: &MinerState, start: u64, window: &WindowState, now: Now) -> String {
-    let left_s = state.deadline_ms.unwrap_or(0).saturating_sub(now.monotonic_ms) / 1000;
-    let doing = match window.phase {
-        UploadPhase::None | UploadPhase::Confirmed => String::new(),
+    let now_ms = now.monotonic_ms;
+    let begun_ms = window.begun_ms.unwrap_or(now_ms);
+    // Once the deadline has passed, the bar is full.
+    let deadline_ms = state.deadline_ms.unwrap_or(now_ms);
+    let (passed, whole) = (now_ms.saturating_sub(begun_ms), deadline_ms.saturating_sub(begun_ms).max(1));
+    let filled = (passed * CELLS / whole).min(CELLS) as usize;
+    let bar = "█".repeat(filled) + &"░".repeat(CELLS as usize - filled);
+    let left_s = deadline_ms.saturating_sub(now_ms) / 1000;
+    let (done, in_flight, ready) = (window.sums().groups, state.groups_in_flight(start), window.clean_prefix());
+    let mut line = format!("window {start} {bar} {}:{:02} left", left_s / 60, left_s % 60);
+    line += &format!(", {done} groups done, {in_flight} in flight, {ready} ready in a row");
+    line += &match window.phase {
+        UploadPhase::None => ", nothing uploaded".to_owned(),
+        UploadPhase::Confirmed => ", uploaded".to_owned(),
         UploadPhase::Uploading => format!(", uploading {:.1} MB", window.upload_bytes.unwrap_or(0) as f64 / 1e6),
         UploadPhase::ReadingBack => ", reading back".to_owned(),
     };
-    let (done, in_flight, ready) = (window.sums().groups, state.groups_in_flight(start), window.clean_prefix());
-    format!("{done} groups done, {in_flight} in flight, {ready} ready in a row, {left_s} s left{doing}")
+    if let Some(score) = window.expected_score(ready).filter(|score| *score > 0.0) {
+        line += &format!(", score {score:.0} expected");
+    }
+    if let Some(weight) = state.weight {
+        line += &format!(", weight {:.2} %", weight * 100.0);
+    }
+    line + &match state.health(now_ms).obstacles().len() {
+        0 => ", well".to_owned(),
+        reasons => format!(", {}", counted(reasons, "warning")),
+    }
 }
 
 impl Observer for Progress {
@@ -82,11 +101,56 @@ impl Observer for Progress {
 mod tests {
     use grail_miner::machine::Timer;
     use grail_miner::ports::{Head, PutCondition};
-    use indicatif::ProgressDrawTarget;
+    use indicatif::{ProgressDrawTarget, TermLike};
+    use std::io;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::StateObserver;
     use crate::state::tests::clean_groups;
+
+    /// A terminal of this width that keeps what is written to it.
+    #[derive(Debug, Clone)]
+    struct Screen(Arc<Mutex<String>>, u16);
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            self.1
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(&format!("{text}\n"))
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            self.write_str("\r")
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     fn at(monotonic_ms: u64) -> Now {
         Now { monotonic_ms, wall_ms: 0 }
@@ -102,8 +166,9 @@ mod tests {
         observer.action(at(5_000), &Action::SetTimer { timer: Timer::UploadDeadline, at_ms: 300_000 });
         observer.fold(at(100_000), |state| clean_groups(state, at(100_000), 30, &[1, 0, 3]));
         progress.show(at(100_000));
-        assert_eq!(progress.bar.message(), "3 groups done, 0 in flight, 2 ready in a row, 200 s left");
-        assert_eq!((progress.bar.length(), progress.bar.position()), (Some(295_000), 95_000));
+        let line = "window 30 ███░░░░░░░ 3:20 left, 3 groups done, 0 in flight, 2 ready in a row, nothing uploaded";
+        assert!(progress.bar.message().starts_with(line), "{}", progress.bar.message());
+        observer.state().weight_read(true, Some(0.0125));
         observer.action(
             at(290_000),
             &Action::Upload {
@@ -115,6 +180,24 @@ mod tests {
             },
         );
         progress.show(at(290_000));
-        assert!(progress.bar.message().ends_with("10 s left, uploading 1.2 MB"), "{}", progress.bar.message());
+        let message = progress.bar.message();
+        assert!(message.contains("█████████░ 0:10 left") && message.contains(", uploading 1.2 MB, "), "{message}");
+        assert!(message.contains(", weight 1.25 %, 2 warnings"), "{message}");
+    }
+
+    #[test]
+    fn the_line_is_cut_at_the_terminals_width() {
+        let observer = StateObserver::new(12_000, Box::new(|| false));
+        for width in [20, 40, 80] {
+            let screen = Screen(Arc::default(), width);
+            let bars = MultiProgress::with_draw_target(ProgressDrawTarget::term_like(Box::new(screen.clone())));
+            let progress = Progress::new(&bars, observer.state(), Arc::new(|| Some((1_000_000, 2))));
+            progress.bar.set_message("x".repeat(200));
+            progress.bar.tick();
+            let shown = screen.0.lock().unwrap().clone();
+            let shown = shown.rsplit('\r').next().unwrap_or_default().trim_end_matches('\n').to_owned();
+            assert_eq!(shown.lines().count(), 1, "{shown}");
+            assert!(shown.chars().count() <= usize::from(width) && shown.ends_with("1.0 MB sent"), "{shown}");
+        }
     }
 }

@@ -47,6 +47,8 @@ pub struct Receipts {
     state: SharedState,
     /// The last window that a defect interrupted.
     interrupted: Option<u64>,
+    /// Whether it was said why fewer groups are uploaded than were clean.
+    has_explained: bool,
 }
 
 impl ReadFrom {
@@ -71,7 +73,7 @@ impl Receipts {
         let path = data_folder.join("receipts.jsonl");
         let opened = folder::open(&path, folder::options().append(true).create(true));
         let file = opened.map_err(FolderError::io("open", &path))?;
-        Ok(Self { format, read_from, bars: bars.clone(), path, file, state, interrupted: None })
+        Ok(Self { format, read_from, bars: bars.clone(), path, file, state, interrupted: None, has_explained: false })
     }
 
     /// Gives the current window a receipt that says that a defect ended the miner. The next start continues with the window and
@@ -125,7 +127,15 @@ impl Observer for Receipts {
         let record = record(now, ended, &state, &self.read_from).to_string();
         let was_resumed = state.resumed == Some(receipt.window_start);
         drop(state);
-        self.give(record, told(receipt, &self.read_from, was_resumed));
+        let mut line = told(receipt, &self.read_from, was_resumed);
+        let (uploaded, clean) = (receipt.groups_uploaded, receipt.groups_clean);
+        if 0 < uploaded && uploaded < clean && !std::mem::replace(&mut self.has_explained, true) {
+            line += &format!(
+                "\n  ({uploaded} of {clean} groups, since validators check few rollouts of a large file and a small one \
+                 whole: {uploaded} are expected to score more than {clean})"
+            );
+        }
+        self.give(record, line);
     }
 
     fn origin(&mut self, _: Now, _: &'static Location<'static>) {}

@@ -47,9 +47,9 @@ impl SharedState {
         state.health(state.now_ms())
     }
 
-    /// Notes whether any validator gives the hotkey a weight above zero.
-    pub fn weight_read(&self, is_weighted: bool) {
-        self.timed().state.weight_read(is_weighted);
+    /// Notes whether any validator gives the hotkey a weight above zero, and the largest share that one gives it.
+    pub fn weight_read(&self, is_weighted: bool, share: Option<f64>) {
+        self.timed().state.weight_read(is_weighted, share);
     }
 }
 

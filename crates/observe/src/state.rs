@@ -50,6 +50,8 @@ pub struct MinerState {
     is_deaf: bool,
     is_registered: Option<bool>,
     is_weighted: Option<bool>,
+    /// The largest share of a validator's weights; none before that was read.
+    pub weight: Option<f64>,
     is_stopping: bool,
     /// When the current window's last upload must start; none once it has.
     pub deadline_ms: Option<u64>,
@@ -150,9 +152,9 @@ impl MinerState {
         }
     }
 
-    /// Folds whether any validator gives the hotkey a weight above zero.
-    pub fn weight_read(&mut self, is_weighted: bool) {
-        self.is_weighted = Some(is_weighted);
+    /// Folds whether any validator gives the hotkey a weight above zero, and the largest share that one gives it.
+    pub fn weight_read(&mut self, is_weighted: bool, share: Option<f64>) {
+        (self.is_weighted, self.weight) = (Some(is_weighted), share);
     }
 
     /// Returns the newest block, including one that the machine is handling right now.

@@ -19,13 +19,13 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use grail_config::{ConfigErrors, EnvFileError, MinerConfig};
+use grail_config::{ChainConfig, ConfigErrors, ConfigParts, EnvFileError, MinerConfig, StorageConfig};
 use grail_live::beacon::DrandRelays;
 use grail_live::device::DeviceSet;
-use grail_wallet::{HotkeyWallet, WalletError};
+use grail_wallet::{HotkeyWallet, WalletError, WalletLocation};
 
-pub use self::check::{Check, CheckStatus, Hindrance, Obstacle};
-pub use self::page::{document, page};
+pub use self::check::{Check, CheckStatus, Fix, Hindrance, Obstacle};
+pub use self::page::{document, lines, page};
 pub use self::passing::{env_file_passes, passes, wallet_passes};
 
 /// What is examined.
@@ -33,6 +33,8 @@ pub use self::passing::{env_file_passes, passes, wallet_passes};
 pub struct Subject<'a> {
     /// What the configuration means, or why it means nothing.
     pub config: Result<&'a MinerConfig, &'a ConfigProblem>,
+    /// What of the configuration can be used; none where the file cannot be read.
+    pub parts: Option<&'a ConfigParts>,
     /// The file that it was read from.
     pub env_file: Option<&'a Path>,
     /// The opened hotkey, or why it does not open; none where the configuration does not tell which.
@@ -116,6 +118,11 @@ impl Examination {
         self.hindrance().is_none()
     }
 
+    /// What can be fixed without a person.
+    pub fn fixes(&self) -> impl Iterator<Item = &Fix> {
+        self.checks.iter().filter_map(|check| check.fix.as_ref())
+    }
+
     /// How many checks ended so.
     pub fn count(&self, status: CheckStatus) -> usize {
         self.checks.iter().filter(|check| check.status == status).count()
@@ -143,9 +150,39 @@ pub async fn examine(subject: &Subject<'_>) -> Examination {
     Examination { checks: others.into_iter().chain(clocks).collect() }
 }
 
+/// Which servers are examined alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The chain's nodes, and what they say of the hotkey.
+    Chain,
+    /// The bucket and its keys.
+    Bucket,
+}
+
+/// As [`examine`], one part alone, for somebody who has just answered what it depends on.
+pub async fn examine_part(subject: &Subject<'_>, part: Part) -> Examination {
+    let checks = match part {
+        Part::Chain => chain::checks(subject).await,
+        Part::Bucket => bucket::checks(subject).await,
+    };
+    Examination { checks }
+}
+
 impl<'a> Subject<'a> {
-    fn config(&self) -> Option<&'a MinerConfig> {
-        self.config.ok()
+    fn chain(&self) -> Option<&'a ChainConfig> {
+        self.parts?.chain.as_ref()
+    }
+
+    fn storage(&self) -> Option<&'a StorageConfig> {
+        self.parts?.storage.as_ref()
+    }
+
+    fn wallet_location(&self) -> Option<&'a WalletLocation> {
+        self.parts?.wallet.as_ref()
+    }
+
+    fn model_name(&self) -> Option<&'a str> {
+        self.parts?.model_name.as_deref()
     }
 
     fn wallet(&self) -> Option<&Rc<HotkeyWallet>> {

@@ -2,28 +2,24 @@
 
 use std::fmt::Write;
 
-/// The style of a page of figures.
-pub(crate) const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;color:#1d2430;background:#fff;max-width:1000px;margin:2em auto;padding:0 1em}\
-h1{font-size:1.5em;margin:0}h2{font-size:1.1em;margin:1.6em 0 .4em}.lead{color:#5a6474;margin:.2em 0 1.2em}\
-.cards{display:flex;gap:1em;flex-wrap:wrap}.card{flex:1;min-width:9em;border:1px solid #d9dee6;border-radius:8px;padding:.7em .9em}\
-.card b{display:block;font-size:1.6em}.card span{color:#5a6474;font-size:.9em}\
-.plots{display:grid;grid-template-columns:1fr 1fr;gap:1em}figure{margin:0;border:1px solid #d9dee6;border-radius:8px;padding:.6em}\
-figcaption{font-weight:600;font-size:.95em;margin-bottom:.3em}svg{width:100%;height:auto;display:block}\
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}td,th{text-align:right;padding:.25em .6em;border-bottom:1px solid #e8ebf0}\
-td:first-child,th:first-child{text-align:left}tr.now td{background:#eef4ff}li{margin:.15em 0}";
+/// The style of a page of figures, light and dark. The swarm's page has it too.
+pub(crate) const STYLE: &str = include_str!("figures.css");
 
-/// Inner size of a plot, and the room for its labels.
-const WIDTH: f64 = 440.0;
-const HEIGHT: f64 = 200.0;
-const LEFT: f64 = 52.0;
+/// Inner size of a plot, and the room for its labels. On a screen of 400 pixels it is drawn at nine tenths.
+const WIDTH: f64 = 340.0;
+const HEIGHT: f64 = 180.0;
+const LEFT: f64 = 58.0;
 const BOTTOM: f64 = 26.0;
 const TOP: f64 = 12.0;
+/// Height of a bar with the name above it.
+const ROW: f64 = 36.0;
 
-/// A line through values in order; where one is not known the line is broken, and a lone one is a dot. `ends` name the first and the last.
-pub(crate) fn line_plot(title: &str, values: &[Option<f64>], ends: [&str; 2]) -> String {
+/// A line through values in order; where one is not known the line is broken, and a lone one is a dot. `unit` says what is
+/// drawn upward, `ends` name the first and the last.
+pub(crate) fn line_plot(title: &str, unit: &str, values: &[Option<f64>], ends: [&str; 2]) -> String {
     let most = ceiling(values.iter().flatten().copied().fold(0.0, f64::max));
     let step = WIDTH / values.len().saturating_sub(1).max(1) as f64;
-    let mut body = String::new();
+    let mut body = scale(most);
     for run in values.iter().enumerate().collect::<Vec<_>>().split(|(_, value)| value.is_none()) {
         let points: Vec<(f64, f64)> = run
             .iter()
@@ -31,58 +27,59 @@ pub(crate) fn line_plot(title: &str, values: &[Option<f64>], ends: [&str; 2]) ->
             .collect();
         match points.as_slice() {
             [] => {}
-            [(x, y)] => body += &format!("<circle cx={x:.1} cy={y:.1} r=2.5 fill=#2f6fde />"),
+            [(x, y)] => body += &format!("<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>"),
             several => {
                 let several: Vec<String> = several.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-                body +=
-                    &format!("<polyline fill=none stroke=#2f6fde stroke-width=1.5 points=\"{}\"/>", several.join(" "));
+                body += &format!("<polyline class=\"line\" points=\"{}\"/>", several.join(" "));
             }
         }
     }
-    let ends = format!(
-        "<text x={LEFT} y={y}>{first}</text><text x={right} y={y} text-anchor=end>{last}</text>",
+    body += &format!(
+        "<text x=\"{LEFT}\" y=\"{y}\">{first}</text><text x=\"{right}\" y=\"{y}\" text-anchor=\"end\">{last}</text>",
         y = TOP + HEIGHT + 18.0,
         right = LEFT + WIDTH,
         first = escaped(ends[0]),
         last = escaped(ends[1]),
     );
-    figure(title, most, &(body + &ends))
+    figure(title, unit, TOP + HEIGHT + BOTTOM, &body)
 }
 
-/// A bar for each name.
-pub(crate) fn bars(title: &str, bars: &[(&str, f64)]) -> String {
-    let most = ceiling(bars.iter().map(|(_, value)| *value).fold(0.0, f64::max));
-    let step = WIDTH / bars.len().max(1) as f64;
+/// A bar for each name, one below the other, so that names of any length can be read.
+pub(crate) fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> String {
+    let most = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+    let most = if most > 0.0 { most } else { 1.0 };
+    let all = LEFT + WIDTH;
     let mut body = String::new();
     for (at, (name, value)) in bars.iter().enumerate() {
-        let (x, top) = (LEFT + at as f64 * step, height(*value, most));
-        let middle = x + step / 2.0;
+        let y = at as f64 * ROW;
         write!(
             body,
-            "<rect x={:.1} y={top:.1} width={:.1} height={:.1} rx=3 fill=#2f6fde />\
-             <text x={middle:.1} y={:.1} text-anchor=middle>{}</text><text x={middle:.1} y={:.1} text-anchor=middle>{}</text>",
-            x + step * 0.18,
-            step * 0.64,
-            TOP + HEIGHT - top,
-            TOP + HEIGHT + 18.0,
+            "<text x=\"0\" y=\"{:.1}\">{}</text><text x=\"{all}\" y=\"{0:.1}\" text-anchor=\"end\">{}</text>\
+             <rect class=\"bar\" x=\"0\" y=\"{:.1}\" width=\"{:.1}\" height=\"10\" rx=\"3\"/>",
+            y + 14.0,
             escaped(name),
-            (top - 4.0).max(TOP + 8.0),
             short(*value),
+            y + 19.0,
+            (value.max(0.0) / most * all).max(1.0),
         )
         .expect("writing to a String cannot fail");
     }
-    figure(title, most, &body)
+    if bars.is_empty() {
+        body += "<text x=\"0\" y=\"14\">none</text>";
+    }
+    figure(title, unit, (bars.len().max(1) as f64 * ROW).max(ROW), &body)
 }
 
-/// A frame with a scale of four steps around a plot's body.
-fn figure(title: &str, most: f64, body: &str) -> String {
+/// Lines at four steps from 0 to the most.
+fn scale(most: f64) -> String {
     let mut scale = String::new();
     for quarter in 0..=4 {
         let value = most * f64::from(quarter) / 4.0;
         let y = height(value, most);
         write!(
             scale,
-            "<line x1={LEFT} x2={} y1={y:.1} y2={y:.1} stroke=#e3e7ee /><text x={} y={:.1} text-anchor=end>{}</text>",
+            "<line class=\"scale\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             LEFT + WIDTH,
             LEFT - 6.0,
             y + 4.0,
@@ -90,12 +87,15 @@ fn figure(title: &str, most: f64, body: &str) -> String {
         )
         .expect("writing to a String cannot fail");
     }
+    scale
+}
+
+fn figure(title: &str, unit: &str, height: f64, body: &str) -> String {
+    let (title, unit) = (escaped(title), escaped(unit));
     format!(
-        "<figure><figcaption>{}</figcaption><svg viewBox=\"0 0 {} {}\" role=img aria-label=\"{}\" font-size=11 fill=#5a6474>{scale}{body}</svg></figure>",
-        escaped(title),
+        "<figure><figcaption>{title} <span>{unit}</span></figcaption>\
+         <svg viewBox=\"0 0 {} {height}\" role=\"img\" aria-label=\"{title}, {unit}\">{body}</svg></figure>",
         LEFT + WIDTH + 8.0,
-        TOP + HEIGHT + BOTTOM,
-        escaped(title),
     )
 }
 
@@ -129,6 +129,35 @@ pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// Seconds since 1970 as a date and time in UTC, to the minute.
+pub(crate) fn date(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).max(0.0) as u64;
+    let (days, minute) = (minutes / 1_440, minutes % 1_440);
+    let (year, month, day) = civil(days);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// Days since 1970-01-01 as year, month and day, in the Gregorian calendar.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let is_leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let (mut year, mut left) = (1970, days);
+    loop {
+        let length = if is_leap(year) { 366 } else { 365 };
+        if left < length {
+            break;
+        }
+        (year, left) = (year + 1, left - length);
+    }
+    let february = if is_leap(year) { 29 } else { 28 };
+    for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+        if left < length {
+            return (year, month, left + 1);
+        }
+        left -= length;
+    }
+    (year, 12, 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,9 +172,23 @@ mod tests {
     #[test]
     fn what_is_not_known_breaks_the_line() {
         let values = [Some(1.0), Some(2.0), None, Some(3.0)];
-        let plot = line_plot("score <b>", &values, ["first", "last"]);
+        let plot = line_plot("score <b>", "solutions", &values, ["first", "last"]);
         assert_eq!((plot.matches("<polyline").count(), plot.matches("<circle").count()), (1, 1), "{plot}");
-        assert!(plot.contains("score &lt;b&gt;") && !plot.contains("NaN"));
-        assert!(!line_plot("nothing", &[], ["", ""]).contains("NaN"));
+        assert!(plot.contains("score &lt;b&gt; <span>solutions</span>") && !plot.contains("NaN"));
+        assert!(!line_plot("nothing", "", &[], ["", ""]).contains("NaN"));
+        assert!(bars("nothing", "", &[]).contains(">none<"));
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0.0, "1970-01-01 00:00"),
+            (951_782_400.0, "2000-02-29 00:00"),
+            (1_700_000_030.0, "2023-11-14 22:13"),
+            (4_107_542_399.0, "2100-02-28 23:59"),
+            (4_107_542_400.0, "2100-03-01 00:00"),
+        ] {
+            assert_eq!(date(seconds), expected);
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! What a GPU would earn among rivals, as text, JSON and a page.
 
+mod economics;
 mod page;
 
 use grail_sim::rehearsal::{Card, Outcome, PRESETS, Rehearsal, Report, Variant};
 use grail_terminal::table::render;
 use serde_json::{Value, json};
 
+pub use self::economics::{ALPHA_PER_DAY, Economics, Prices, Range};
 pub use self::page::page;
 
 /// Where the card's numbers are from.

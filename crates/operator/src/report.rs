@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::plots::{STYLE, bars, escaped, line_plot, short};
+use crate::plots::{STYLE, bars, date, escaped, line_plot, short};
 use crate::weights::{WeightReading, set_after};
 use crate::why::{Finding, Receipt, WeightFacts};
+use grail_terminal::counted;
 
 /// Windows that are listed one by one.
 const ROWS_MAX: usize = 500;
 const UNKNOWN: &str = "unknown";
+/// Longest reason for which the weight is unknown.
+const WHY_CHARS: usize = 80;
 
 /// What there is to report.
 pub struct Report<'a> {
@@ -20,6 +23,8 @@ pub struct Report<'a> {
     pub weight: &'a Finding<WeightFacts>,
     /// What they had set before, as the miner read it.
     pub readings: &'a [WeightReading],
+    /// The hotkey that was asked for; none where none was, and every receipt is of the same one.
+    pub hotkey: Option<&'a str>,
 }
 
 impl Report<'_> {
@@ -43,33 +48,47 @@ impl Report<'_> {
             .iter()
             .map(|(value, what)| format!("<div class=card><b>{}</b><span>{what}</span></div>", escaped(value)))
             .collect();
-        let ends = [all.first(), all.last()].map(|end| end.map_or_else(String::new, |end| end.window.to_string()));
+        let ends = [all.first(), all.last()].map(|end| end.map_or_else(String::new, |end| date(end.ended_at)));
         let ends = [ends[0].as_str(), ends[1].as_str()];
-        let line = |title: &str, value: &dyn Fn(&Receipt) -> Option<f64>| {
-            line_plot(title, &all.iter().map(value).collect::<Vec<_>>(), ends)
+        let line = |title: &str, unit: &str, value: &dyn Fn(&Receipt) -> Option<f64>| {
+            line_plot(title, unit, &all.iter().map(value).collect::<Vec<_>>(), ends)
         };
         let plots = [
-            line("Score expected of each window", &|receipt| receipt.expected_score),
-            line("Weight set after each window, %", &|receipt| Some(set_share(self.readings, receipt)? * 100.0)),
-            line("Seconds to spare at the upload", &|receipt| receipt.slack_seconds),
-            line("Rollouts uploaded", &|receipt| Some(receipt.rollouts_uploaded as f64)),
-            line("Clean rollouts a second", &|receipt| per_second(receipt.rollouts_clean?, receipt.seconds?)),
-            line("Completion tokens a second", &|receipt| per_second(receipt.tokens?, receipt.seconds?)),
-            counted("Self-check rejections by reason", &rejections(all)),
-            counted("Windows by outcome", &outcomes(all)),
+            line("Score expected", "distinct solutions a window", &|receipt| receipt.expected_score),
+            line("Weight set", "% of a validator's weights, after each window", &|receipt| {
+                Some(set_share(self.readings, receipt)? * 100.0)
+            }),
+            line("To spare at the upload", "seconds", &|receipt| receipt.slack_seconds),
+            line("Uploaded", "rollouts a window", &|receipt| Some(receipt.rollouts_uploaded as f64)),
+            line("Clean", "rollouts a second", &|receipt| per_second(receipt.rollouts_clean?, receipt.seconds?)),
+            line("Generated", "completion tokens a second", &|receipt| per_second(receipt.tokens?, receipt.seconds?)),
+            by_name("Self-check rejections", "rollouts by reason", &rejections(all)),
+            by_name("Outcomes", "windows", &outcomes(all)),
         ];
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>grail: the last windows</title><style>{STYLE}</style>\
-             <h1>The last windows</h1><p class=lead>{count} windows, {since}.</p>\
-             <div class=cards>{cards}</div><p class=lead>{weight}</p><h2>Plots</h2><div class=plots>{plots}</div>\
-             <h2>Windows, newest first</h2>{table}</html>\n",
-            count = all.len(),
+             <h1>The last windows</h1><p class=lead>{whose}<br>{count}, {since}: {from} to {to} UTC.</p>\
+             <div class=cards>{cards}</div><p class=lead>{weight}</p><h2>Plots</h2>\
+             <p class=lead>Each line runs from the oldest window to the newest; it breaks where a value is not known.</p>\
+             <div class=plots>{plots}</div><h2>Windows, newest first</h2>{table}</html>\n",
+            whose = escaped(&self.whose()),
+            count = counted(all.len(), "window"),
             since = escaped(self.since),
+            from = ends[0],
+            to = ends[1],
             weight = escaped(&self.weight_told()),
             plots = plots.concat(),
             table = table(all, self.readings),
         )
+    }
+
+    /// The hotkey and the network, as far as the receipts tell.
+    fn whose(&self) -> String {
+        let newest = |field: fn(&Receipt) -> Option<&String>| self.receipts.iter().rev().find_map(field);
+        let hotkey = self.hotkey.or_else(|| newest(|receipt| receipt.hotkey.as_ref()).map(String::as_str));
+        let network = newest(|receipt| receipt.network.as_ref()).map_or("an unknown network", String::as_str);
+        format!("Hotkey {} on {network}", hotkey.unwrap_or("unknown"))
     }
 
     /// The largest share that a validator has set.
@@ -81,7 +100,7 @@ impl Report<'_> {
 
     fn weight_told(&self) -> String {
         match self.weight {
-            Finding::Unknown { why } => format!("The weight that is set is unknown: {why}."),
+            Finding::Unknown { why } => format!("The weight set now is unknown: {}.", first_words(why)),
             Finding::Known { value } if value.validators.is_empty() => "No validator has set weights.".to_owned(),
             Finding::Known { value } => {
                 let share = |(uid, share): &(u16, f64)| format!("{:.3} % by uid {uid}", share * 100.0);
@@ -89,6 +108,15 @@ impl Report<'_> {
                 format!("Set now for uid {}, over all its windows: {}.", value.uid, shares.join(", "))
             }
         }
+    }
+}
+
+/// The beginning of a text, up to the first clause's end, so that it stays a line.
+fn first_words(text: &str) -> String {
+    let clause = text.split([';', '\n']).next().unwrap_or(text).trim().trim_end_matches('.');
+    match clause.char_indices().nth(WHY_CHARS) {
+        Some((end, _)) => format!("{}…", &clause[..end]),
+        None => clause.to_owned(),
     }
 }
 
@@ -125,14 +153,15 @@ fn outcomes(receipts: &[Receipt]) -> BTreeMap<&str, u64> {
     counts
 }
 
-fn counted(title: &str, counts: &BTreeMap<&str, u64>) -> String {
+fn by_name(title: &str, unit: &str, counts: &BTreeMap<&str, u64>) -> String {
     let counts: Vec<(&str, f64)> = counts.iter().map(|(name, count)| (*name, *count as f64)).collect();
-    bars(title, &counts)
+    bars(title, unit, &counts)
 }
 
 fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
-    const HEADINGS: [&str; 10] = [
+    const HEADINGS: [&str; 11] = [
         "window",
+        "ended, UTC",
         "outcome",
         "groups",
         "uploaded",
@@ -152,6 +181,7 @@ fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
         let speed = receipt.rollouts_clean.zip(receipt.seconds).and_then(|(count, seconds)| per_second(count, seconds));
         let cells = [
             receipt.window.to_string(),
+            date(receipt.ended_at),
             receipt.outcome.clone(),
             receipt.groups_clean.to_string(),
             receipt.groups_uploaded.to_string(),
@@ -168,7 +198,9 @@ fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
     let head: String = HEADINGS.iter().map(|heading| format!("<th>{heading}</th>")).collect();
     let rows: String = receipts.iter().rev().take(ROWS_MAX).map(row).collect();
     let left_out = receipts.len().saturating_sub(ROWS_MAX);
-    let more =
-        if left_out > 0 { format!("<p>{left_out} older windows are in the plots alone.</p>") } else { String::new() };
-    format!("<table><tr>{head}</tr>{rows}</table>{more}")
+    let more = match left_out {
+        0 => String::new(),
+        older => format!("<p>{} in the plots alone.</p>", counted(older, "older window")),
+    };
+    format!("<div class=scroll><table><tr>{head}</tr>{rows}</table></div>{more}")
 }

@@ -2,6 +2,8 @@
 
 mod screen;
 mod terminal;
+mod viewer;
 
 pub use self::screen::draw;
 pub use self::terminal::watch;
+pub use self::viewer::{Gone, Pane, Story, Viewer, Wish, sparkline};

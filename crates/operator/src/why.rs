@@ -3,6 +3,7 @@
 //! Nothing is guessed. What cannot be found out is unknown, with the reason.
 
 mod conclusion;
+mod cost;
 mod gather;
 mod page;
 mod receipts;
@@ -10,6 +11,7 @@ mod receipts;
 use serde::Serialize;
 
 pub use self::conclusion::{Conclusion, ConclusionKind};
+pub use self::cost::{Cause, Cost};
 pub use self::gather::{FactsOf, JudgeFile, Sources, gather, weight_now};
 pub use self::page::page;
 pub use self::receipts::{Receipt, receipts};
@@ -75,6 +77,10 @@ pub struct Why {
     pub weight: Finding<WeightFacts>,
     /// For how long a rejection costs.
     pub exclusion: Finding<Exclusion>,
+    /// What happened in it, oldest first.
+    pub causes: Finding<Vec<Cause>>,
+    /// What it costs in weight.
+    pub cost: Finding<Cost>,
     /// What follows.
     pub conclusion: Conclusion,
 }

@@ -27,6 +27,9 @@ pub use record::{Batch, Failure, Manifest, ShardFile, read_folder};
 pub use summary::Summary;
 pub use worker::{FailedCase, run_case};
 
+/// How often it is said how far processes are.
+const PROGRESS: Duration = Duration::from_secs(2);
+
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SwarmOptions {
@@ -53,15 +56,31 @@ pub struct Shard {
     pub of: u64,
 }
 
-/// Runs this process's share, by itself or in further processes, and returns what all of it came to; `worker` is the
-/// command that runs a smaller share with one job and exits with 1 where it finds something.
+/// What happens while a swarm runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News<'a> {
+    /// Seeds of this process's share were run.
+    Progress {
+        /// How many so far, in this and earlier runs.
+        done: u64,
+        /// How many in all.
+        wanted: u64,
+        /// The same with speed and failures.
+        text: String,
+    },
+    /// A world in which something forbidden happened.
+    Found(&'a str),
+}
+
+/// Run this process's share, by itself or in further processes, and give what all of it came to; `worker` is the command
+/// that runs a smaller share with one job and exits with 1 where it finds something.
 ///
 /// # Errors
 /// If results cannot be read or written, or a process cannot be started or is lost.
 pub fn run(
     options: &SwarmOptions,
     worker: impl Fn(Shard) -> Command,
-    mut reported: impl FnMut(&str),
+    mut reported: impl FnMut(News<'_>),
 ) -> anyhow::Result<Summary> {
     std::fs::create_dir_all(&options.dir).with_context(|| {
         format!("cannot write to {}; give --dir a folder that can be written", options.dir.display())
@@ -88,7 +107,7 @@ fn run_processes(
     options: &SwarmOptions,
     jobs: u64,
     worker: impl Fn(Shard) -> Command,
-    reported: &mut impl FnMut(&str),
+    reported: &mut impl FnMut(News<'_>),
 ) -> anyhow::Result<()> {
     let Shard { index, of } = options.shard;
     let mut children = Vec::new();
@@ -101,11 +120,12 @@ fn run_processes(
     let mut last_told = Duration::ZERO;
     while children.iter_mut().any(|child| matches!(child.try_wait(), Ok(None))) {
         std::thread::sleep(Duration::from_millis(200));
-        if began.elapsed() >= last_told + Duration::from_secs(10) {
+        if began.elapsed() >= last_told + PROGRESS {
             last_told = began.elapsed();
             // A file that is being written may be cut short for a moment.
             if let Ok(summary) = results(options) {
-                reported(&summary.progress(options.seeds.end - options.seeds.start));
+                let wanted = (options.seeds.end - options.seeds.start) / of;
+                reported(News::Progress { done: summary.seeds, wanted, text: summary.progress(wanted) });
             }
         }
     }

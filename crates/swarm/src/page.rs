@@ -5,21 +5,20 @@ use std::fmt::Write as _;
 use super::record::Failure;
 use super::summary::Summary;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222;\
-                     background:#fff}table{border-collapse:collapse}td,th{padding:.1em .8em;text-align:left}\
-                     td.n{text-align:right}h2{margin-top:2em}code{background:#eee}.bad{color:#a00}";
+/// The style of every page of figures.
+const STYLE: &str = include_str!("../../operator/src/figures.css");
 
 impl Summary {
     /// Returns the page.
     pub fn html(&self) -> String {
         let mut page = format!(
-            "<!doctype html><html lang=en><meta charset=utf-8><title>Swarm</title><style>{STYLE}</style>\
-             <h1>Swarm</h1><pre>{}</pre>",
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+             <title>Swarm</title><style>{STYLE}</style><h1>Swarm</h1><pre>{}</pre>",
             escaped(&self.text())
         );
         let _ = write!(
             page,
-            "<p>Build {}, format {}, seeds {}..{}, {} windows each.</p>",
+            "<p class=lead>Build {}, format {}, seeds {}..{}, {} windows each.</p>",
             self.manifest.build,
             self.manifest.format,
             self.manifest.seeds.start,
@@ -33,7 +32,10 @@ impl Summary {
                        could have had who knew everything beforehand.</p>",
         );
         page.push_str(&self.weight_chart());
-        page.push_str("<h2>Windows by fault</h2><p>Won and lost in worlds in which the fault had an effect.</p>");
+        page.push_str(
+            "<h2>Windows by fault</h2><p>In worlds in which the fault had an effect:<span class=\"key won\">won</span>\
+             <span class=\"key lost\">lost</span></p>",
+        );
         page.push_str(&self.fault_chart());
         page.push_str("<h2>Worlds that reached each mark</h2>");
         page.push_str(&self.mark_chart());
@@ -50,48 +52,46 @@ impl Summary {
 
     fn weight_chart(&self) -> String {
         let most = self.weight_shares.iter().copied().max().unwrap_or(1).max(1);
-        let mut rows = String::from("<table id=weight><tr><th>weight<th>worlds<th>");
+        let mut rows = String::from("<div class=scroll><table id=weight><tr><th>weight<th>worlds<th>");
         for (tenth, worlds) in self.weight_shares.iter().enumerate() {
-            let (from, width) = (tenth * 10, worlds * 400 / most);
-            let _ = write!(
-                rows,
-                "<tr><td>{from}–{} %<td class=n>{worlds}<td><svg width=402 height=14><rect width={width} height=14 \
-                 fill=#3a7/></svg>",
-                from + 10
-            );
+            let from = tenth * 10;
+            let bar = bar(&[("bar", worlds * 400 / most)]);
+            let _ = write!(rows, "<tr><td>{from}–{} %<td>{worlds}<td>{bar}", from + 10);
         }
-        rows + "</table>"
+        rows + "</table></div>"
     }
 
     fn fault_chart(&self) -> String {
         let most = self.faults.values().map(|(won, lost)| won + lost).max().unwrap_or(1).max(1);
-        let mut rows = String::from("<table><tr><th>fault<th>won<th>lost<th>");
+        let mut rows = String::from("<div class=scroll><table><tr><th>fault<th>won<th>lost<th>");
         for (fault, (won, lost)) in &self.faults {
-            let (green, red) = (won * 400 / most, lost * 400 / most);
-            let _ = write!(
-                rows,
-                "<tr><td>{fault}<td class=n>{won}<td class=n>{lost}<td><svg width=402 height=14><rect width={green} \
-                 height=14 fill=#3a7/><rect x={green} width={red} height=14 fill=#c44/></svg>"
-            );
+            let bar = bar(&[("won", won * 400 / most), ("lost", lost * 400 / most)]);
+            let _ = write!(rows, "<tr><td>{fault}<td>{won}<td>{lost}<td>{bar}");
         }
-        rows + "</table>"
+        rows + "</table></div>"
     }
 
     fn mark_chart(&self) -> String {
         let length = |count: u64| (u64::from(count > 0) * 8) + u64::from(count.max(1).ilog2()) * 20;
-        let mut rows = String::from("<table><tr><th>mark<th>worlds<th>(logarithmic)");
+        let mut rows = String::from("<div class=scroll><table><tr><th>mark<th>worlds<th>(logarithmic)");
         let never = self.never_reached.iter().map(|mark| (mark, 0));
         for (mark, count) in never.chain(self.marks.iter().map(|(mark, count)| (mark, *count))) {
             let class = if count == 0 { " class=bad" } else { "" };
-            let width = length(count);
-            let _ = write!(
-                rows,
-                "<tr{class}><td>{mark}<td class=n>{count}<td><svg width=402 height=14><rect width={width} height=14 \
-                 fill=#58a/></svg>"
-            );
+            let _ = write!(rows, "<tr{class}><td>{mark}<td>{count}<td>{}", bar(&[("bar", length(count))]));
         }
-        rows + "</table>"
+        rows + "</table></div>"
     }
+}
+
+/// A bar of parts, each with its class and its length out of 400.
+fn bar(parts: &[(&str, u64)]) -> String {
+    let (mut x, mut rects) = (0, String::new());
+    for (class, length) in parts {
+        // Quoted: a value without quotation marks would take the slash that ends the element.
+        let _ = write!(rects, "<rect class=\"{class}\" x=\"{x}\" width=\"{length}\" height=\"12\"/>");
+        x += length;
+    }
+    format!("<svg viewBox=\"0 0 402 12\" style=\"min-width:120px\">{rects}</svg>")
 }
 
 fn line_chart(values: &[f64]) -> String {
@@ -104,12 +104,27 @@ fn line_chart(values: &[f64]) -> String {
         .map(|(i, value)| format!("{:.1},{:.1}", i as f64 * step, height - value / most * (height - 20.0)))
         .collect();
     format!(
-        "<svg width={width} height={height} style=\"background:#f6f6f6\"><polyline fill=none stroke=#58a \
-         points=\"{}\"/><text x=4 y=14>{most:.1}</text></svg>",
+        "<svg viewBox=\"0 0 {width} {height}\"><line class=\"scale\" x1=\"0\" x2=\"{width}\" y1=\"20\" y2=\"20\"/>\
+         <polyline class=\"line\" points=\"{}\"/><text x=\"4\" y=\"14\">{most:.1} seeds/s</text></svg>",
         points.join(" ")
     )
 }
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attribute_that_a_slash_may_follow_is_quoted() {
+        let page = bar(&[("won", 10), ("lost", 20)]) + &line_chart(&[1.0, 2.0]);
+        for element in page.split('<').filter(|element| element.contains('=')) {
+            let values = element.split('=').skip(1);
+            assert!(values.clone().all(|value| value.starts_with('"')), "{element}");
+        }
+        assert!(page.contains("<rect class=\"lost\" x=\"10\" width=\"20\""), "{page}");
+    }
 }

@@ -115,18 +115,23 @@ impl Summary {
         self.seeds as f64 / self.process_s.max(1e-3)
     }
 
-    /// Returns one line while it runs.
-    pub fn progress(&self, wanted: u64) -> String {
+    /// One line while it runs.
+    pub(super) fn progress(&self, wanted: u64) -> String {
         let Self { seeds, failures, .. } = self;
-        let pace = self.pace_per_process();
-        format!("{seeds} of {wanted} seeds, {pace:.1} seeds/s and process, {} failures", failures.len())
+        let (pace, share) = (self.pace_per_process(), 100 * seeds / wanted.max(1));
+        let failures = counted(failures.len(), "failure");
+        format!("{seeds} of {wanted} seeds ({share} %), {pace:.1} seeds/s and process, {failures}")
     }
 
     /// Returns what there is to say, as text.
     pub fn text(&self) -> String {
         let (judged, won) = self.windows;
-        let mut text =
-            format!("{} seeds, {} failures; {won} of {judged} windows won\n", self.seeds, self.failures.len());
+        let mut text = format!(
+            "{}, {}; {won} of {} won\n",
+            counted(self.seeds, "seed"),
+            counted(self.failures.len(), "failure"),
+            counted(judged, "window")
+        );
         let ratio = self.virtual_s / self.process_s.max(1e-3);
         let _ = writeln!(text, "{:.1} seeds/s and process, {ratio:.0} times real time", self.pace_per_process());
         if self.wall_s > 0.0 {
@@ -147,6 +152,13 @@ impl Summary {
         }
         text.trim_end().to_owned()
     }
+}
+
+/// A number with its noun.
+pub(super) fn counted(count: impl std::fmt::Display, noun: &str) -> String {
+    let count = count.to_string();
+    let plural = if count == "1" { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 #[cfg(test)]

@@ -15,18 +15,23 @@ use grail_sim::shrink::{failure_key, shrink};
 use grail_sim::synthetic::SyntheticModel;
 
 use super::record::{Batch, Failure, Manifest, Writer};
-use super::{SwarmOptions, case_path};
+use super::summary::counted;
+use super::{News, SwarmOptions, case_path};
 
 /// Seeds whose results are written together.
 const BATCH: usize = 50;
 
-/// Runs this share.
-pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(&str)) -> anyhow::Result<()> {
+/// Run this share.
+pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(News<'_>)) -> anyhow::Result<()> {
     let manifest = Manifest::of(options)?;
     let (mut writer, done, failing) = Writer::open(&options.dir, &manifest)?;
     let done: BTreeSet<u64> = done.into_iter().flat_map(|batch| batch.seeds).collect();
     let own = options.seeds.clone().filter(|seed| seed % manifest.shards == manifest.shard && !done.contains(seed));
     let mut seeds: Vec<u64> = own.collect();
+    let is_own = |seed: &&u64| **seed % manifest.shards == manifest.shard;
+    let mut count = done.iter().filter(is_own).count() as u64;
+    let (wanted, mut failures, started) = (count + seeds.len() as u64, 0, Instant::now());
+    let before = count;
     let failing: BTreeSet<u64> = failing.into_iter().collect();
     seeds.sort_by_key(|seed| !failing.contains(seed));
     let generator: Rc<dyn Generator> = Rc::new(SyntheticModel::default());
@@ -46,6 +51,11 @@ pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(&str)) -> an
         }
         batch.wall_ms = began.elapsed().as_millis() as u64;
         writer.append(&batch)?;
+        count += seeds.len() as u64;
+        failures += batch.failures.len();
+        let pace = (count - before) as f64 / started.elapsed().as_secs_f64().max(1e-3);
+        let text = format!("{count} of {wanted} seeds, {pace:.1} seeds/s, {}", counted(failures, "failure"));
+        reported(News::Progress { done: count, wanted, text });
     }
     Ok(())
 }
@@ -83,7 +93,7 @@ fn keep(
     case: Case,
     failed: &FailedCase,
     generator: &Rc<dyn Generator>,
-    reported: &mut impl FnMut(&str),
+    reported: &mut impl FnMut(News<'_>),
 ) -> anyhow::Result<Failure> {
     let violation = failed.violations[0].clone();
     let key = failure_key(&violation);
@@ -97,7 +107,7 @@ fn keep(
         |smaller: &Case| run_case(smaller, generator).is_err_and(|failed| failure_key(&failed.violations[0]) == key);
     write(&shrink(&case, options.shrink, &mut fails))?;
     let reproduce = format!("grail sim --case {}", path.display());
-    reported(&format!("seed {}: {violation}; reproduce: {reproduce}", case.seed));
+    reported(News::Found(&format!("seed {}: {violation}; reproduce: {reproduce}", case.seed)));
     Ok(Failure { seed: case.seed, key, violation, reproduce })
 }
 

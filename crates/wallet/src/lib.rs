@@ -28,7 +28,9 @@ use grail_protocol::signature::{Hotkey, Keypair};
 pub use self::error::{SecretError, WalletError};
 pub use self::form::Form;
 pub use self::inputs::{Inputs, is_there_once};
-pub use self::password::{Passwords, Prompt, ask_terminal, decoded_password, password_variable, shell_variable};
+pub use self::password::{
+    Passwords, Prompt, ask_terminal, ask_unseen, decoded_password, password_variable, shell_variable,
+};
 pub use self::phrase::PhraseError;
 
 use self::locked::Locked;

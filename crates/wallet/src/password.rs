@@ -68,7 +68,15 @@ pub fn shell_variable(path: &Path) -> String {
 /// # Errors
 /// If there is no terminal, or it is closed.
 pub fn ask_terminal(path: &Path) -> io::Result<SecretString> {
-    rpassword::prompt_password(format!("Password of {}: ", path.display())).map(SecretString::from)
+    ask_unseen(&format!("Password of {}: ", path.display()))
+}
+
+/// Asks a question at the terminal, whose answer is not shown.
+///
+/// # Errors
+/// If there is no terminal.
+pub fn ask_unseen(question: &str) -> io::Result<SecretString> {
+    rpassword::prompt_password(question).map(SecretString::from)
 }
 
 /// Returns the password that a variable of this name and value holds, where it is one of those and coded as it must be.

@@ -1,7 +1,9 @@
 //! Messages at a miner's start and end.
 
+use crate::args::MineArguments;
 use crate::exit::Exit;
 use crate::output;
+use grail_live::device::DeviceSet;
 use grail_live::journal::{FileJournal, SetAside};
 use grail_observe::thresholds::STALLED_LOOP_BLOCKS;
 use grail_operator::doctor::{CheckStatus, Examination};
@@ -46,6 +48,21 @@ pub(super) fn prevented(examination: &Examination, exit: Exit) {
         more => format!(" ({more} more; `grail doctor` shows all)"),
     };
     super::super::failed(exit, &format!("the miner does not start{first}{more}"));
+}
+
+/// The device with its numerics, from the startup checks.
+pub(super) fn describe_device(arguments: &MineArguments, examination: &Examination) -> String {
+    let values = |code: &str| {
+        let values: Vec<&str> =
+            examination.checks.iter().filter(|check| check.code == code).map(|check| check.value.as_str()).collect();
+        values.join(", ")
+    };
+    match &arguments.device {
+        DeviceSet::Cpu => values("gpu.device"),
+        DeviceSet::Cuda(_) => {
+            format!("{}; cuBLAS {}; {}", values("gpu.device"), values("gpu.cublas"), arguments.numerics.name())
+        }
+    }
 }
 
 /// Says that another miner has the hotkey.

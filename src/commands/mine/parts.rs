@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::args::MineArguments;
 use crate::assembly::{self, EngineStartError};
 use crate::exit::{Exit, ExitError};
-use grail_config::{Environment, MinerConfig, Network, RawConfig};
+use grail_config::{ConfigParts, Environment, MinerConfig, Network, RawConfig};
 use grail_hub::local_name;
 use grail_live::cuda_engine::CudaWorkers;
 use grail_live::device::{self, DeviceSet};
@@ -69,8 +69,10 @@ pub(super) async fn examined(
     data_folder: &Path,
 ) -> anyhow::Result<Examination> {
     let beacon = (!arguments.no_drand).then(|| assembly::beacon(config.beacon.as_ref())).transpose()?;
+    let parts = ConfigParts::of(typed);
     let subject = Subject {
         config: Ok(config),
+        parts: Some(&parts),
         env_file: typed.file().map(PathBuf::as_path),
         wallet: Some(Ok(wallet.clone())),
         beacon: beacon.as_ref(),
@@ -98,12 +100,17 @@ pub(super) fn refuse_cpu_on_public_networks(device: &DeviceSet, network: Network
     }
 }
 
-/// The model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
+/// The configured model as an engine takes it.
 pub(super) fn model(device: &DeviceSet, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
-    match (device, grail_config::model_folder(&config.model_name, hub_cache)) {
+    model_named(device, &config.model_name, hub_cache)
+}
+
+/// A model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
+pub(super) fn model_named(device: &DeviceSet, name: &str, hub_cache: Option<&Path>) -> anyhow::Result<String> {
+    match (device, grail_config::model_folder(name, hub_cache)) {
         (_, Some(folder)) => Ok(folder.display().to_string()),
-        (DeviceSet::Cuda(_), None) => Ok(local_name(&config.model_name)?),
-        (DeviceSet::Cpu, None) => Ok(config.model_name.clone()),
+        (DeviceSet::Cuda(_), None) => Ok(local_name(name)?),
+        (DeviceSet::Cpu, None) => Ok(name.to_owned()),
     }
 }
 

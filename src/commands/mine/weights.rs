@@ -35,7 +35,7 @@ pub(super) fn read_weights(
             // What cannot be read now is read in the next window.
             if let Ok(Ok((block, Some(set)))) = reading.await {
                 if let Some(is_weighted) = set.is_weighted() {
-                    state.weight_read(is_weighted);
+                    state.weight_read(is_weighted, set.shares.iter().map(|(_, share)| *share).reduce(f64::max));
                 }
                 let SetWeights { uid, shares } = set;
                 let kept = WeightReading { block, uid, validators: shares }.keep(&folder);

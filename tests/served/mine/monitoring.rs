@@ -128,7 +128,12 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     let address = address(&miner);
     scene.verdict();
     assert_eq!(get(address, "/readyz").0, 200);
-    assert_eq!(get(address, "/").0, 404);
+    assert_eq!(get(address, "/other").0, 404);
+    let (status, report) = get(address, "/");
+    assert!(status == 200 && report.contains("<h1>The last windows</h1>") && report.contains("/timeline"), "{report}");
+    assert!(report.contains(&scene.served.world().miner().to_ss58()), "{report}");
+    let (status, timeline) = get(address, "/timeline");
+    assert!(status == 200 && timeline.contains("id=\"timeline\""), "{timeline}");
     assert_eq!(send(address, "POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").0, 405);
     // A head without end is read up to a limit.
     let endless = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(9 << 10));

@@ -119,6 +119,8 @@ fn of_tape<'a>(name: &str, header: &Header, replay: &'a Replay) -> Head<'a> {
 /// A line of the table of windows.
 struct Row {
     start: u64,
+    /// What of the window was not seen; empty for a whole one.
+    partial: String,
     outcome: String,
     class: &'static str,
     clean: String,
@@ -139,6 +141,7 @@ impl Row {
         let is_accepted = window.verdict.as_ref().is_none_or(|verdict| verdict.outcome == "accepted");
         Self {
             start: window.start,
+            partial: partial(window),
             outcome: receipt.map_or("no receipt".to_owned(), |receipt| outcome(&receipt.outcome)),
             class: match receipt {
                 None => "",
@@ -159,7 +162,16 @@ impl Row {
     }
 }
 
-/// Returns a class in plain words.
+/// What of a window is not in the record: blocks before the first one that was seen, or its end.
+fn partial(window: &WindowLanes) -> String {
+    let late = window.heads.first().map_or(0, |(_, block)| block.saturating_sub(window.start));
+    let begins = (late > 0).then(|| format!("seen from block +{late}"));
+    let ends = window.receipt.is_none().then(|| "its end is not seen".to_owned());
+    let parts: Vec<String> = begins.into_iter().chain(ends).collect();
+    if parts.is_empty() { String::new() } else { format!("partial: {}", parts.join(", ")) }
+}
+
+/// A class in plain words.
 const fn explanation(class: Class) -> &'static str {
     match class {
         Class::RecordingGap => {
@@ -270,6 +282,16 @@ fn mark_difference(first: &mut Side, second: &mut Side) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_of_which_a_part_was_seen_says_which() {
+        let receipt = Some(WindowReceipt::of(30, WindowOutcome::Uploaded));
+        let window =
+            |first: u64, receipt| WindowLanes { start: 30, heads: vec![(0, first)], receipt, ..WindowLanes::default() };
+        assert_eq!(partial(&window(30, receipt.clone())), "");
+        assert_eq!(partial(&window(37, receipt)), "partial: seen from block +7");
+        assert_eq!(partial(&window(31, None)), "partial: seen from block +1, its end is not seen");
+    }
 
     #[test]
     fn sides_are_paired_and_only_what_differs_is_marked() {

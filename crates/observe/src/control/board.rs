@@ -125,6 +125,7 @@ impl Shared {
             speeds: window.map(|(_, window)| speeds(window)).unwrap_or_default(),
             troubles: troubles.collect(),
             stopping,
+            weight: state.weight,
         }
     }
 }
@@ -167,6 +168,7 @@ fn upload_status(EndedWindow { receipt, expected_score }: &EndedWindow) -> Uploa
         outcome: outcome_name(&receipt.outcome).to_owned(),
         line: receipt_line(receipt),
         expected_score: expected_score.filter(|_| receipt.groups_uploaded > 0),
+        slack_seconds: receipt.slack_ms.map(|slack_ms| slack_ms as f64 / 1000.0),
     }
 }
 

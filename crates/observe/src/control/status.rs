@@ -35,6 +35,9 @@ pub struct MinerStatus {
     pub troubles: Vec<TroubleStatus>,
     /// Whether it was asked to stop.
     pub stopping: Stopping,
+    /// The largest share of a validator's weights; none before that was read.
+    #[serde(default)]
+    pub weight: Option<f64>,
 }
 
 /// The newest block.
@@ -82,6 +85,9 @@ pub struct UploadStatus {
     pub line: String,
     /// Distinct solutions that a validator is expected to find; none where that is unknown.
     pub expected_score: Option<f64>,
+    /// Seconds between the confirmation and the window's end; none where that is unknown.
+    #[serde(default)]
+    pub slack_seconds: Option<f64>,
 }
 
 /// Whether it makes progress.

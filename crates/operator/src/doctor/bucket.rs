@@ -31,11 +31,11 @@ const STORE_REMEDY: &str = "use another store, such as Cloudflare R2 or AWS S3; 
                             overwrite each other's windows";
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let Some(config) = subject.config() else {
+    let Some(storage) = subject.storage() else {
         let codes = [WRITE, READ, CONDITIONS, MULTIPART, READ_ONLY, DELETE, CLOCK];
         return codes.map(|code| Check::skipped(code, VALUES)).into();
     };
-    let (storage, limits) = (&config.storage, subject.limits);
+    let limits = subject.limits;
     let bucket = |writer: &grail_config::AccessKey| -> anyhow::Result<S3Bucket> {
         Ok(S3Bucket::new(described(storage, writer, limits)?)?)
     };

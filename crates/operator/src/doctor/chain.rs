@@ -12,7 +12,7 @@ use super::check::{Check, Obstacle};
 use super::configuration::VALUES;
 use super::wallet::HOTKEY;
 use super::{Subject, clock};
-use grail_config::{ChainConfig, EndpointUrl, MinerConfig, Network};
+use grail_config::{ChainConfig, EndpointUrl, Network, StorageConfig};
 use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, Fitness, SubtensorChain};
 use grail_live::unix_ms;
 
@@ -65,17 +65,16 @@ impl Unreached {
 }
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let Some(config) = subject.config() else {
+    let Some(config) = subject.chain() else {
         return [ENDPOINT, HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, VALUES)).into();
     };
     // Without our hotkey the nodes can be asked all the same, by anybody's.
     let anybody = || -> Rc<dyn Signer> { Rc::new(Keypair::from_seed(&[0; 32])) };
     let signer = subject.wallet().map_or_else(anybody, |wallet| wallet.clone() as Rc<dyn Signer>);
-    let attempts =
-        config.chain.endpoints.iter().map(|endpoint| reach(subject, &config.chain, endpoint, signer.clone()));
+    let attempts = config.endpoints.iter().map(|endpoint| reach(subject, config, endpoint, signer.clone()));
     let attempts: Vec<Result<Reached<'_>, Unreached>> = join_all(attempts).await;
     let is_reached = attempts.iter().any(Result::is_ok);
-    let named = config.chain.endpoints.iter().zip(&attempts);
+    let named = config.endpoints.iter().zip(&attempts);
     let is_foreign = attempts.iter().all(|attempt| matches!(attempt, Err(why) if why.is_foreign()));
     let mut checks: Vec<Check> =
         named.map(|(endpoint, attempt)| check_of(endpoint, attempt, is_reached, is_foreign)).collect();
@@ -139,7 +138,7 @@ fn check_of(
     }
 }
 
-async fn asked(subject: &Subject<'_>, config: &MinerConfig, best: &Reached<'_>, nodes: &[Reached<'_>]) -> Vec<Check> {
+async fn asked(subject: &Subject<'_>, config: &ChainConfig, best: &Reached<'_>, nodes: &[Reached<'_>]) -> Vec<Check> {
     let limit = subject.limits.call();
     let (time, registrations, commitments) = tokio::join!(
         timeout(limit, best.chain.block_time_ms()),
@@ -153,7 +152,7 @@ async fn asked(subject: &Subject<'_>, config: &MinerConfig, best: &Reached<'_>, 
             let uids = registrations.into_iter().map(|answer| answer.unwrap_or_else(|_| late()));
             let answers: Vec<_> = nodes.iter().zip(uids).collect();
             let commitments: Vec<_> = commitments.into_iter().map(|answer| answer.unwrap_or_else(|_| late())).collect();
-            [registered(config, wallet.name(), &answers), committed(config, &commitments)]
+            [registered(config, wallet.name(), &answers), committed(subject.storage(), &commitments)]
         }
     };
     checks.extend(ours);
@@ -187,8 +186,8 @@ fn head(subject: &Subject<'_>, number: u64, time: Result<Option<u64>, ChainError
 }
 
 /// Only a node that is up to date may say that the hotkey has no uid; one that shows a uid contradicts it.
-fn registered(config: &MinerConfig, name: &str, answers: &[(&Reached<'_>, Result<Option<u16>, ChainError>)]) -> Check {
-    let netuid = config.chain.netuid;
+fn registered(config: &ChainConfig, name: &str, answers: &[(&Reached<'_>, Result<Option<u16>, ChainError>)]) -> Check {
+    let netuid = config.netuid;
     let shown = |is_wanted: &dyn Fn(&Reached<'_>) -> bool| {
         let uids = answers.iter().filter(|(node, _)| is_wanted(node)).filter_map(|(_, answer)| answer.as_ref().ok());
         uids.flatten().copied().next()
@@ -226,8 +225,9 @@ fn registered(config: &MinerConfig, name: &str, answers: &[(&Reached<'_>, Result
 /// `grail mine` commits by itself, so only what it cannot mend is a failure. Nothing of what is committed is shown.
 ///
 /// A node that shows the write key has it, however old or dishonest the node is.
-fn committed(config: &MinerConfig, answers: &[Result<Option<Vec<u8>>, ChainError>]) -> Check {
-    let write = &config.storage.write;
+fn committed(storage: Option<&StorageConfig>, answers: &[Result<Option<Vec<u8>>, ChainError>]) -> Check {
+    let Some(storage) = storage else { return Check::skipped(COMMITMENT, VALUES) };
+    let write = &storage.write;
     let secrets = [write.id.expose_secret(), write.secret.expose_secret()];
     let is_published = |committed: &Vec<u8>| {
         let holds = |secret: &str| committed.windows(secret.len().max(1)).any(|bytes| bytes == secret.as_bytes());
@@ -250,7 +250,7 @@ fn committed(config: &MinerConfig, answers: &[Result<Option<Vec<u8>>, ChainError
         Some(Err(error)) => return Check::failure(COMMITMENT, worded(error), ENDPOINT_REMEDY),
         None => return Check::skipped(COMMITMENT, ENDPOINT),
     };
-    match config.storage.read_credentials() {
+    match storage.read_credentials() {
         Ok(ours) if *committed == ours => Check::ok(COMMITMENT, "the chain holds our read key"),
         _ => Check::warning(
             COMMITMENT,

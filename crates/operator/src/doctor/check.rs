@@ -1,5 +1,11 @@
 //! One line of an examination.
 
+use std::fmt;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::PathBuf;
+
 use grail_terminal::printable;
 use serde::{Serialize, Serializer};
 
@@ -51,6 +57,42 @@ pub enum Hindrance {
     Passing,
 }
 
+/// Something that can be fixed without a person, since it only takes rights away or makes an empty folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fix {
+    /// Give a file or folder these permissions.
+    Mode {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Make a folder that its owner alone may look into.
+    Folder(PathBuf),
+}
+
+impl Fix {
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn carry_out(&self) -> io::Result<()> {
+        match self {
+            Self::Mode { path, mode } => fs::set_permissions(path, Permissions::from_mode(*mode)),
+            Self::Folder(path) => DirBuilder::new().recursive(true).mode(0o700).create(path),
+        }
+    }
+}
+
+impl fmt::Display for Fix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode { path, mode } => write!(f, "chmod {mode:o} {}", path.display()),
+            Self::Folder(path) => write!(f, "mkdir -m 700 {}", path.display()),
+        }
+    }
+}
+
 /// One thing that was examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
@@ -65,6 +107,9 @@ pub struct Check {
     /// Why mining must not start, where this check prevents it. JSON says only whether it is an obstacle.
     #[serde(rename = "obstacle", serialize_with = "is_obstacle")]
     pub hindrance: Option<Hindrance>,
+    /// What `grail doctor --fix` does about it.
+    #[serde(skip)]
+    pub fix: Option<Fix>,
 }
 
 fn is_obstacle<S: Serializer>(hindrance: &Option<Hindrance>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -119,12 +164,24 @@ impl Check {
         Self { hindrance: if passes { Some(Hindrance::Passing) } else { self.hindrance }, ..self }
     }
 
+    /// The same, which `fix` fixes.
+    pub(super) fn fixed_by(self, fix: Fix) -> Self {
+        Self { fix: Some(fix), ..self }
+    }
+
     /// Not examined, since the check `needed` did not end well.
     pub(super) fn skipped(code: &'static str, needed: &str) -> Self {
         Self::new(code, CheckStatus::Skipped, format!("needs {needed}"), None)
     }
 
     fn new(code: &'static str, status: CheckStatus, value: String, remedy: Option<String>) -> Self {
-        Self { code, status, value: printable(&value), remedy: remedy.map(|text| printable(&text)), hindrance: None }
+        Self {
+            code,
+            status,
+            value: printable(&value),
+            remedy: remedy.map(|text| printable(&text)),
+            hindrance: None,
+            fix: None,
+        }
     }
 }

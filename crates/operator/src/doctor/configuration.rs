@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::check::{Check, Obstacle};
+use super::check::{Check, Fix, Obstacle};
 use super::passing::env_file_passes;
 use super::{ConfigProblem, Subject};
-use grail_config::{ConfigError, ConfigErrors, MinerConfig};
+use grail_config::{ConfigError, ConfigErrors, MinerConfig, Notice};
 
 /// The check that everything needs which reads the configuration.
 pub(super) const VALUES: &str = "config.values";
@@ -24,7 +24,7 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
                 .passing_if(env_file_passes(error));
             vec![file, Check::skipped(VALUES, FILE)]
         }
-        Err(ConfigProblem::Values(errors)) => unusable(errors),
+        Err(ConfigProblem::Values(errors)) => unusable(subject, errors),
     };
     checks.extend(subject.env_file.and_then(permissions));
     checks
@@ -33,23 +33,31 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
 fn usable(config: &MinerConfig) -> Vec<Check> {
     let network = format!("network {}, subnet {}", config.chain.network.name(), config.chain.netuid);
     let name = format!("{}, like the account id", config.storage.name());
-    let notices = config.notices.iter().map(|notice| {
-        let text = notice.to_string();
-        let (value, remedy) = text.rsplit_once(": ").unwrap_or((&text, "see .env.example for what can be set"));
-        Check::warning(NOTICE, value, remedy)
-    });
     let usable = [
         Check::ok(VALUES, network),
         Check::ok(BUCKET_NAME, name),
         Check::ok(BUCKET_KEYS, "the key that is published differs from the one that writes"),
     ];
-    usable.into_iter().chain(notices).collect()
+    usable.into_iter().chain(notices(&config.notices)).collect()
 }
 
-fn unusable(errors: &ConfigErrors) -> Vec<Check> {
-    let check_of =
-        |error: &ConfigError| Check::blocked_by(code_of(error), obstacle_of(error), &error.to_string(), ": ");
-    let mut checks: Vec<Check> = errors.0.iter().map(check_of).collect();
+fn notices(notices: &[Notice]) -> impl Iterator<Item = Check> {
+    notices.iter().map(|notice| {
+        let text = notice.to_string();
+        let (value, remedy) = text.rsplit_once(": ").unwrap_or((&text, "see .env.example for what can be set"));
+        Check::warning(NOTICE, value, remedy)
+    })
+}
+
+fn unusable(subject: &Subject<'_>, errors: &ConfigErrors) -> Vec<Check> {
+    let told = |error: &ConfigError| Check::blocked_by(code_of(error), obstacle_of(error), &error.to_string(), ": ");
+    let mut checks: Vec<Check> = errors.0.iter().map(told).collect();
+    if subject.env_file.is_none() {
+        let remedy = "run `grail init`, or `cp .env.example .env` and fill it in";
+        checks.insert(0, Check::blocked(FILE, Obstacle::Configuration, "there is no .env in this folder", remedy));
+    }
+    // A name that is not known may be the one that is missing.
+    checks.extend(subject.parts.into_iter().flat_map(|parts| notices(&parts.notices)));
     // What others say they need must have a line of its own.
     if let Some(first) = checks.first().filter(|_| checks.iter().all(|check| check.code != VALUES)) {
         checks.push(Check::skipped(VALUES, first.code));
@@ -83,7 +91,8 @@ fn permissions(path: &Path) -> Option<Check> {
         0 => Check::ok(PERMISSIONS, value),
         _ => {
             let remedy = format!("it holds the bucket's keys; run `chmod 600 {}`", path.display());
-            Check::warning(PERMISSIONS, format!("{value}, so others can read it"), remedy)
+            let fix = Fix::Mode { path: path.to_owned(), mode: 0o600 };
+            Check::warning(PERMISSIONS, format!("{value}, so others can read it"), remedy).fixed_by(fix)
         }
     })
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Subject;
-use super::check::{Check, Obstacle};
+use super::check::{Check, Fix, Obstacle};
 use super::passing::passes;
 use super::with_timeout::with_timeout;
 use grail_folder as folder;
@@ -53,7 +53,9 @@ fn look(folder: &Path, bytes_min: u64) -> Vec<Check> {
                 true => format!("{} can be written to", folder.display()),
                 false => format!("{} will be made", folder.display()),
             };
-            vec![Check::ok(FOLDER, value), room]
+            let check = Check::ok(FOLDER, value);
+            let check = if folder.exists() { check } else { check.fixed_by(Fix::Folder(folder.to_owned())) };
+            vec![check, room]
         }
         Err(error) if passes(&error) => {
             let value = format!("{} cannot be written to for now: {error}", existing.display());

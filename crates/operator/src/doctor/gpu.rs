@@ -7,7 +7,6 @@ use grail_cuda::driver::DeviceDescription;
 
 use super::Subject;
 use super::check::{Check, Obstacle};
-use super::configuration::VALUES;
 use super::with_timeout::with_timeout;
 use grail_config::Network;
 use grail_live::device::DeviceSet;
@@ -23,10 +22,8 @@ const GOLDEN_PAIRS: [(&str, i32); 1] = [("NVIDIA H200", 130_100)];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let Some(config) = subject.config() else {
-        return [DEVICE, DRIVER, CUBLAS].map(|code| Check::skipped(code, VALUES)).into();
-    };
-    let network = config.chain.network;
+    // A device is what it is, whatever is wrong with the configuration.
+    let network = subject.chain().map_or(Network::Finney, |chain| chain.network);
     let ordinals = match subject.device {
         DeviceSet::Cpu => return vec![processor(network)],
         DeviceSet::Cuda(ordinals) => ordinals.clone(),

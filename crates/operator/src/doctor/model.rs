@@ -49,10 +49,11 @@ impl ModelProblem {
 }
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let Some(config) = subject.config() else { return vec![Check::skipped(FILES, VALUES)] };
-    let model = subject.model.unwrap_or(&config.model_name).to_owned();
+    let Some(model) = subject.model.or(subject.model_name()).map(str::to_owned) else {
+        return vec![Check::skipped(FILES, VALUES)];
+    };
     if model == TOY {
-        return vec![toy(config.chain.network)];
+        return vec![toy(subject.chain().map_or(Network::Finney, |chain| chain.network))];
     }
     let cache = subject.hub_cache.map(Path::to_owned);
     let limit = Duration::from_millis(subject.limits.model_ms);

@@ -4,21 +4,57 @@ use serde_json::{Value, json};
 
 use super::Examination;
 use super::check::{Check, CheckStatus};
+use grail_terminal::counted;
 
 /// Changes whenever a field of the document does.
 const DOCUMENT_VERSION: u32 = 1;
 const RESET: &str = "\u{1b}[0m";
 
-/// One line per check, with its remedy below it, and a sum at the end.
+/// Groups in their order, each with the codes that it holds.
+const GROUPS: [(&str, &[&str]); 8] = [
+    ("Configuration", &["config."]),
+    ("Wallet", &["wallet."]),
+    ("Network", &["network."]),
+    ("Chain", &["chain."]),
+    ("Beacon", &["beacon."]),
+    ("Bucket", &["bucket."]),
+    ("This machine", &["gpu.", "model.", "disk."]),
+    ("Clocks", &["clock."]),
+];
+
+/// Groups of checks, a line for each check with its remedy below it, a sum, and whether mining would start.
 pub fn page(examination: &Examination, in_color: bool) -> String {
     let width = examination.checks.iter().map(|check| check.code.len()).max().unwrap_or(0);
-    let mut page: String = examination.checks.iter().map(|check| lines(check, width, in_color)).collect();
+    let mut page = String::new();
+    for (name, prefixes) in GROUPS {
+        let is_in = |check: &&Check| prefixes.iter().any(|prefix| check.code.starts_with(prefix));
+        let checks: String =
+            examination.checks.iter().filter(is_in).map(|check| line(check, width, in_color)).collect();
+        if !checks.is_empty() {
+            page += &format!("{name}\n{checks}");
+        }
+    }
     let count = |status| examination.count(status);
     let [ok, warnings, failures, skipped] =
         [CheckStatus::Ok, CheckStatus::Warning, CheckStatus::Failure, CheckStatus::Skipped].map(count);
     page +=
         &format!("\n{ok} ok, {}, {}, {skipped} skipped\n", counted(warnings, "warning"), counted(failures, "failure"));
-    page
+    page + &format!("ready to mine: {}\n", verdict(examination))
+}
+
+/// The lines of all checks, without groups and sum.
+pub fn lines(examination: &Examination, in_color: bool) -> String {
+    let width = examination.checks.iter().map(|check| check.code.len()).max().unwrap_or(0);
+    examination.checks.iter().map(|check| line(check, width, in_color)).collect()
+}
+
+/// Whether mining would start, and what prevents it.
+fn verdict(examination: &Examination) -> String {
+    match (examination.obstacles().count(), examination.may_mine()) {
+        (0, true) => "yes".to_owned(),
+        (0, false) => "not yet; what is in the way may pass by itself".to_owned(),
+        (obstacles, _) => format!("no, {}", counted(obstacles, "obstacle")),
+    }
 }
 
 /// The same as one JSON object.
@@ -38,16 +74,16 @@ pub fn document(examination: &Examination) -> Value {
     })
 }
 
-fn lines(check: &Check, width: usize, in_color: bool) -> String {
+fn line(check: &Check, width: usize, in_color: bool) -> String {
     let Check { code, status, value, remedy, .. } = check;
     let word = format!("{:<7}", status.name());
     let word = match in_color {
         true => format!("{}{word}{RESET}", color(*status)),
         false => word,
     };
-    let mut lines = format!("{word}  {code:<width$}  {value}\n");
+    let mut lines = format!("  {word}  {code:<width$}  {value}\n");
     if let Some(remedy) = remedy {
-        let indent = 7 + 2 + width + 2;
+        let indent = 2 + 7 + 2 + width + 2;
         lines += &format!("{:indent$}-> {remedy}\n", "");
     }
     lines
@@ -62,36 +98,35 @@ const fn color(status: CheckStatus) -> &'static str {
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::check::Obstacle;
     use super::*;
 
     #[test]
     fn color_changes_nothing_but_color() {
         let checks = vec![
-            Check::ok("a.b", "fine"),
-            Check::warning("a.long_one", "so so", "mend it"),
-            Check::failure("c", "bad\nand broken", "mend this too"),
-            Check::skipped("d", "c"),
+            Check::ok("config.x", "fine"),
+            Check::warning("bucket.long_one", "so so", "mend it"),
+            Check::blocked("chain.c", Obstacle::NoUid, "bad\nand broken", "mend this too"),
+            Check::skipped("clock.d", "chain.c"),
         ];
         let examination = Examination { checks };
         let plain = page(&examination, false);
         let expected = [
-            "ok       a.b         fine",
-            "warning  a.long_one  so so",
-            "                     -> mend it",
-            "failure  c           bad and broken",
-            "                     -> mend this too",
-            "skipped  d           needs c",
+            "Configuration",
+            "  ok       config.x         fine",
+            "Chain",
+            "  failure  chain.c          bad and broken",
+            "                            -> mend this too",
+            "Bucket",
+            "  warning  bucket.long_one  so so",
+            "                            -> mend it",
+            "Clocks",
+            "  skipped  clock.d          needs chain.c",
             "",
-            "1 ok, 1 warning, 1 failure, 1 skipped\n",
+            "1 ok, 1 warning, 1 failure, 1 skipped",
+            "ready to mine: no, 1 obstacle\n",
         ];
         assert_eq!(plain, expected.join("\n"));
         let mut colored = page(&examination, true);

@@ -12,7 +12,7 @@ const PROXY: &str = "network.proxy";
 
 /// One check for each variable that is used; none where everything is reached directly.
 pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let Some(config) = subject.config() else { return Vec::new() };
+    let Ok(config) = subject.config else { return Vec::new() };
     let proxies = Proxies::of_process();
     let mut used: BTreeMap<&str, (&_, Vec<String>)> = BTreeMap::new();
     for server in servers(config, subject.beacon.is_some()) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Subject;
-use super::check::{Check, Obstacle};
+use super::check::{Check, Fix, Obstacle};
 use super::configuration::VALUES;
 use super::passing::wallet_passes;
 use grail_wallet::{WalletError, WalletLocation};
@@ -14,10 +14,10 @@ const PERMISSIONS: &str = "wallet.permissions";
 const COLDKEY: &str = "wallet.coldkey";
 
 pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let (Some(config), Some(wallet)) = (subject.config(), &subject.wallet) else {
+    let (Some(location), Some(wallet)) = (subject.wallet_location(), &subject.wallet) else {
         return [HOTKEY, PERMISSIONS, COLDKEY].map(|code| Check::skipped(code, VALUES)).into();
     };
-    let path = config.wallet.hotkey_path();
+    let path = location.hotkey_path();
     let [hotkey, permissions] = match wallet {
         Ok(wallet) => {
             let value = format!("{} is {} ({})", wallet.name(), wallet.address(), wallet.form());
@@ -25,7 +25,8 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
         }
         Err(error @ WalletError::OpenToOthers { .. }) => [
             Check::skipped(HOTKEY, PERMISSIONS),
-            Check::blocked_by(PERMISSIONS, Obstacle::Credentials, &error.to_string(), "; "),
+            Check::blocked_by(PERMISSIONS, Obstacle::Credentials, &error.to_string(), "; ")
+                .fixed_by(Fix::Mode { path: path.clone(), mode: 0o600 }),
         ],
         Err(error) => {
             let hotkey = Check::blocked_by(HOTKEY, Obstacle::Credentials, &error.to_string(), "; ")
@@ -33,7 +34,7 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
             [hotkey, Check::skipped(PERMISSIONS, HOTKEY)]
         }
     };
-    vec![hotkey, permissions, coldkey(&config.wallet)]
+    vec![hotkey, permissions, coldkey(location)]
 }
 
 /// The file itself is refused when it is read; here it is whether others can put another one in its place.
@@ -48,7 +49,8 @@ fn permissions(path: &Path) -> Check {
             PERMISSIONS,
             format!("the folder {} has mode {folder_mode:04o}, so others can exchange the key", folder.display()),
             format!("run `chmod 700 {}`", folder.display()),
-        ),
+        )
+        .fixed_by(Fix::Mode { path: folder.to_owned(), mode: 0o700 }),
         (Ok(file_mode), Ok(folder_mode)) => {
             Check::ok(PERMISSIONS, format!("file {file_mode:04o}, folder {folder_mode:04o}"))
         }

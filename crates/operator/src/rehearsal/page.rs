@@ -2,11 +2,11 @@
 
 use grail_sim::rehearsal::{Card, Rehearsal, Report, Variant};
 
-use super::{HEADINGS, assumptions, percent, row, source};
+use super::{Economics, HEADINGS, assumptions, percent, row, source};
 use crate::plots::{STYLE, bars, escaped, line_plot, short};
 
 /// The whole page.
-pub fn page(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
+pub fn page(profile: &str, rehearsal: &Rehearsal, report: &Report, economics: Option<&Economics>) -> String {
     let Card { tokens_per_s, proof_ms, .. } = rehearsal.card;
     let plain = &report.plain;
     let cards = [
@@ -38,9 +38,10 @@ pub fn page(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
          <title>grail: rehearsal of {title}</title><style>{STYLE}</style>\
          <h1>Rehearsal of {title}</h1><p class=lead>{windows} windows among {rivals} rivals, seed {seed}. \
          {tokens_per_s:.0} tokens/s, {proof_ms:.3} ms of proof a token ({source}).</p>\
-         <div class=cards>{cards}</div><h2>Plots</h2><div class=plots>{plots}</div>{tables}\
+         <div class=cards>{cards}</div>{economics}<h2>Plots</h2><div class=plots>{plots}</div>{tables}\
          <h2>What this rests on</h2><ul>{assumptions}</ul></html>\n",
         title = escaped(profile),
+        economics = economics.map_or_else(String::new, |it| format!("<h2>A day</h2><p>{}</p>", escaped(&it.text()))),
         windows = rehearsal.windows,
         rivals = rehearsal.rivals,
         seed = rehearsal.seed,
@@ -61,17 +62,17 @@ fn rows(title: &str, variants: &[Variant], now: &str) -> String {
         })
         .collect();
     let headings: Vec<String> = HEADINGS.iter().map(|heading| escaped(heading)).collect();
-    format!("<h2>{title}</h2><table><tr>{}</tr>{body}</table>", cells("th", &headings))
+    format!("<h2>{title}</h2><div class=scroll><table><tr>{}</tr>{body}</table></div>", cells("th", &headings))
 }
 
 fn by_window(title: &str, values: impl Iterator<Item = f64>) -> String {
     let values: Vec<Option<f64>> = values.map(Some).collect();
-    line_plot(title, &values, ["window 1", &values.len().to_string()])
+    line_plot(title, "by window", &values, ["window 1", &values.len().to_string()])
 }
 
 fn by_variant(title: &str, variants: &[Variant], value: impl Fn(&Variant) -> f64) -> String {
     let named: Vec<(&str, f64)> = variants.iter().map(|variant| (variant.name.as_str(), value(variant))).collect();
-    bars(title, &named)
+    bars(title, "", &named)
 }
 
 #[cfg(test)]
@@ -85,7 +86,7 @@ mod tests {
         let card = Card::parse("gpu=a100").expect("a card");
         let rehearsal =
             Rehearsal { seed: 1, windows: 14, rivals: 3, card, safety_blocks: 1, policy: UploadPolicy::Score };
-        let page = page("gpu=a100<script>\"", &rehearsal, &rehearsal.report());
+        let page = page("gpu=a100<script>\"", &rehearsal, &rehearsal.report(), None);
         assert_eq!(page.matches("<svg").count(), 6);
         assert!(page.contains("gpu=a100&lt;script&gt;&quot;"));
         for foreign in ["<script", "http:", "https:", "NaN", "inf"] {

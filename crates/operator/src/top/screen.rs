@@ -4,8 +4,9 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Gauge, Paragraph, Wrap};
+use ratatui::widgets::{Block, Clear, Gauge, Paragraph, Wrap};
 
+use super::viewer::{Gone, Pane, Story, Viewer, sparkline};
 use grail_observe::control::{EndpointStatus, MinerStatus, Stopping, WindowStatus};
 use grail_terminal::{Palette, printable};
 
@@ -13,8 +14,8 @@ use grail_terminal::{Palette, printable};
 const WIDTH_MIN: u16 = 60;
 const HEIGHT_MIN: u16 = 16;
 
-/// Draw a miner; `gone` says why it no longer answers.
-pub fn draw(frame: &mut Frame<'_>, status: Option<&MinerStatus>, gone: Option<&str>, palette: Palette) {
+/// Draws a miner. One that no longer answers is gray.
+pub fn draw(frame: &mut Frame<'_>, viewer: &Viewer, palette: Palette) {
     let area = frame.area();
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
         let text = format!("The terminal is too small: make it at least {WIDTH_MIN} columns by {HEIGHT_MIN} lines.");
@@ -22,20 +23,36 @@ pub fn draw(frame: &mut Frame<'_>, status: Option<&MinerStatus>, gone: Option<&s
         return;
     }
     let [head, window, body, foot] =
-        Layout::vertical([Constraint::Length(1), Constraint::Length(5), Constraint::Fill(1), Constraint::Length(1)])
+        Layout::vertical([Constraint::Length(1), Constraint::Length(6), Constraint::Fill(1), Constraint::Length(1)])
             .areas(area);
-    frame.render_widget(foot_line(status, gone, palette), foot);
-    let Some(status) = status else { return };
+    frame.render_widget(foot_line(viewer, palette), foot);
+    let Some(status) = &viewer.status else { return };
     frame.render_widget(title(status), head);
-    draw_window(frame, window, status, palette);
+    draw_window(frame, window, viewer, status, palette);
+    draw_panes(frame, body, viewer, status, palette);
+    if viewer.gone.is_some() {
+        let above = Rect { height: area.height - 1, ..area };
+        frame.buffer_mut().set_style(above, palette.style(Color::DarkGray).add_modifier(Modifier::DIM));
+    }
+    if let Some(story) = &viewer.story {
+        draw_story(frame, body, story);
+    }
+}
+
+fn draw_panes(frame: &mut Frame<'_>, body: Rect, viewer: &Viewer, status: &MinerStatus, palette: Palette) {
     let [left, right] = Layout::horizontal([Constraint::Percentage(55), Constraint::Fill(1)]).areas(body);
     let endpoints = u16::try_from(status.endpoints.len()).unwrap_or(u16::MAX).saturating_add(2);
     let [health, nodes] = Layout::vertical([Constraint::Fill(1), Constraint::Length(endpoints)]).areas(right);
-    pane(frame, left, "Windows, newest first", uploads(status, palette));
-    pane(frame, health, "Health and troubles", health_lines(status, palette));
+    let titled = |pane, title: &str| if viewer.pane == pane { format!("▸ {title}") } else { title.to_owned() };
+    let chosen = (viewer.pane == Pane::Windows).then_some(viewer.chosen);
+    pane(frame, left, &titled(Pane::Windows, "Windows, newest first"), uploads(status, chosen, palette));
+    pane(frame, health, &titled(Pane::Health, "Health and troubles"), health_lines(status, palette));
     // One line each, cut at the border: the room is counted in lines.
     let lines: Vec<Line<'_>> = status.endpoints.iter().map(|one| endpoint(one, palette)).collect();
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title("Endpoints")), nodes);
+    frame.render_widget(
+        Paragraph::new(lines).block(Block::bordered().title(titled(Pane::Endpoints, "Endpoints"))),
+        nodes,
+    );
 }
 
 fn pane(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
@@ -53,14 +70,22 @@ fn title(status: &MinerStatus) -> Paragraph<'static> {
     Paragraph::new(text).style(Style::new().add_modifier(Modifier::BOLD))
 }
 
-fn draw_window(frame: &mut Frame<'_>, area: Rect, status: &MinerStatus, palette: Palette) {
+/// What happened in a window, over the panes.
+fn draw_story(frame: &mut Frame<'_>, area: Rect, story: &Story) {
+    let lines: Vec<Line<'_>> = story.lines.iter().skip(story.scroll).map(|line| Line::raw(printable(line))).collect();
+    let title = format!("Story of window {}: arrows move, Esc closes", story.window);
+    frame.render_widget(Clear, area);
+    pane(frame, area, &title, lines);
+}
+
+fn draw_window(frame: &mut Frame<'_>, area: Rect, viewer: &Viewer, status: &MinerStatus, palette: Palette) {
     let Some(window) = &status.window else {
         return pane(frame, area, "Window", vec![Line::raw("The first block is awaited; the window follows from it.")]);
     };
     let block = Block::bordered().title(format!("Window {}", window.start));
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let [bar, groups, speeds] = Layout::vertical([Constraint::Length(1); 3]).areas(inner);
+    let [bar, groups, speeds, lines] = Layout::vertical([Constraint::Length(1); 4]).areas(inner);
     let (share, label) = match (window.deadline_seconds, window.whole_seconds) {
         (Some(left), Some(whole)) if whole > 0.0 => {
             ((1.0 - left / whole).clamp(0.0, 1.0), format!("{} left to the upload", duration(left)))
@@ -71,6 +96,7 @@ fn draw_window(frame: &mut Frame<'_>, area: Rect, status: &MinerStatus, palette:
     frame.render_widget(Gauge::default().ratio(share).label(label).gauge_style(style), bar);
     frame.render_widget(Paragraph::new(groups_line(window)), groups);
     frame.render_widget(Paragraph::new(speeds_line(status, window)), speeds);
+    frame.render_widget(Paragraph::new(sparklines(viewer, status, usize::from(inner.width))), lines);
 }
 
 fn groups_line(window: &WindowStatus) -> String {
@@ -103,15 +129,28 @@ fn speeds_line(status: &MinerStatus, window: &WindowStatus) -> String {
     )
 }
 
-fn uploads<'a>(status: &MinerStatus, palette: Palette) -> Vec<Line<'a>> {
-    let lines = status.uploads.iter().map(|upload| {
+/// Tokens a second and slack as rows of blocks, and the weight.
+fn sparklines(viewer: &Viewer, status: &MinerStatus, width: usize) -> String {
+    let each = (width.saturating_sub(50) / 2).clamp(5, 40);
+    let speeds = sparkline(viewer.tokens_per_second.iter().copied(), each);
+    let slack = viewer.slack();
+    let shortest =
+        slack.iter().copied().reduce(f64::min).map_or_else(String::new, |least| format!(" ({least:.0} s at least)"));
+    let slack = sparkline(slack.into_iter(), each);
+    let weight = status.weight.map_or_else(|| "unknown".to_owned(), |weight| format!("{:.3} %", weight * 100.0));
+    format!("tokens/s {speeds}  slack {slack}{shortest}  weight {weight}")
+}
+
+fn uploads<'a>(status: &MinerStatus, chosen: Option<usize>, palette: Palette) -> Vec<Line<'a>> {
+    let lines = status.uploads.iter().enumerate().map(|(number, upload)| {
         let is_uploaded = upload.outcome == "uploaded";
         let color = if is_uploaded { Color::Green } else { Color::Red };
         let sign = if is_uploaded { "+ " } else { "! " };
         let score = upload.expected_score.map_or_else(String::new, |score| format!(", score {score:.1} expected"));
         let why = if is_uploaded { String::new() } else { format!("; grail why {}", upload.window) };
         let line = format!("{}{score}{why}", printable(&upload.line));
-        Line::from(vec![Span::styled(sign, palette.style(color)), Span::raw(line)])
+        let line = Line::from(vec![Span::styled(sign, palette.style(color)), Span::raw(line)]);
+        if chosen == Some(number) { line.style(Style::new().add_modifier(Modifier::REVERSED)) } else { line }
     });
     let lines: Vec<Line<'_>> = lines.collect();
     if lines.is_empty() { vec![Line::raw("No window is over yet.")] } else { lines }
@@ -142,16 +181,17 @@ fn endpoint<'a>(endpoint: &EndpointStatus, palette: Palette) -> Line<'a> {
     Line::from(vec![state, Span::raw(text)])
 }
 
-fn foot_line(status: Option<&MinerStatus>, gone: Option<&str>, palette: Palette) -> Paragraph<'static> {
-    if let Some(gone) = gone {
-        return Paragraph::new(printable(gone)).style(palette.style(Color::Red).add_modifier(Modifier::BOLD));
+fn foot_line(viewer: &Viewer, palette: Palette) -> Paragraph<'static> {
+    if let Some(Gone { since, why }) = &viewer.gone {
+        let text = format!("gone since {since} UTC: {}", printable(why));
+        return Paragraph::new(text).style(palette.style(Color::Red).add_modifier(Modifier::BOLD));
     }
-    let stopping = match status.map_or(Stopping::No, |status| status.stopping) {
+    let stopping = match viewer.status.as_ref().map_or(Stopping::No, |status| status.stopping) {
         Stopping::No => "",
         Stopping::AfterWindow => "ending after this window's upload   ",
         Stopping::Now => "ending: what is clean is uploaded   ",
     };
-    Paragraph::new(format!("{stopping}q ends this view; the miner goes on"))
+    Paragraph::new(format!("{stopping}q ends this view; the miner goes on   Tab pane, arrows window, Enter its story"))
 }
 
 fn duration(seconds: f64) -> String {

@@ -19,8 +19,10 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use super::{
-    Conclusion, Exclusion, Finding, JournalFacts, ObjectFacts, Receipt, VerdictFacts, WeightFacts, Why, receipts,
+    Cause, Conclusion, Cost, Exclusion, Finding, JournalFacts, ObjectFacts, Receipt, VerdictFacts, WeightFacts, Why,
+    receipts,
 };
+use crate::weights::readings;
 use grail_live::chain::{SetWeights, SubtensorChain};
 use grail_live::journal::{hotkeys, records_of};
 
@@ -37,6 +39,8 @@ pub struct Sources<'a> {
     pub ports: anyhow::Result<(Rc<dyn Bucket>, SubtensorChain)>,
     /// Judges a window file before a validator's rules.
     pub judge: &'a JudgeFile<'a>,
+    /// Tells what happened in a window, from its tape.
+    pub story: &'a dyn Fn(u64) -> anyhow::Result<Vec<Cause>>,
 }
 
 /// Judges a window file; the second argument gives what a validator knows, given the model's limits.
@@ -85,7 +89,9 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     };
     let object: Finding<ObjectFacts> = object.into();
     let conclusion = Conclusion::of(window, &receipt, &journal, &object, &verdict);
-    Why { window, hotkey, receipt, journal, object, verdict, weight, exclusion, conclusion }
+    let causes = (sources.story)(window).map_err(|error| format!("{error:#}")).into();
+    let cost = Cost::of(conclusion.kind, window, &readings(sources.data_folder));
+    Why { window, hotkey, receipt, journal, object, verdict, weight, exclusion, causes, cost, conclusion }
 }
 
 /// What validators have set for a hotkey by now.

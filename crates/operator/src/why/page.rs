@@ -57,6 +57,8 @@ pub fn page(why: &Why) -> String {
         line("verifier", &why.verdict, verdict),
         line("weight", &why.weight, weight),
         line("exclusion", &why.exclusion, exclusion),
+        line("cost", &why.cost, super::Cost::text),
+        story(&why.causes),
     ];
     let conclusion = &why.conclusion;
     format!(
@@ -66,6 +68,13 @@ pub fn page(why: &Why) -> String {
         printable(&conclusion.text),
         printable(&conclusion.remedy)
     )
+}
+
+/// What happened, with minutes and seconds since the window began.
+fn story(causes: &Finding<Vec<super::Cause>>) -> String {
+    let Some(causes) = causes.value() else { return line("story", causes, |_| String::new()) };
+    let told = causes.iter().map(|cause| format!("\n  {}", printable(&cause.line())));
+    told.fold("story     minutes and seconds since the window began".to_owned(), |story, line| story + &line)
 }
 
 fn line<T, S: Display>(name: &str, finding: &Finding<T>, show: impl Fn(&T) -> S) -> String {

@@ -57,7 +57,7 @@ fn page() -> String {
         WeightReading { block: 89, uid: 7, validators: vec![(1, 0.5)] },
         WeightReading { block: 92, uid: 7, validators: vec![(1, 0.0375), (2, 0.01)] },
     ];
-    Report { receipts: &receipts, since: PLANTED, weight: &weight, readings: &readings }.page()
+    Report { receipts: &receipts, since: PLANTED, weight: &weight, readings: &readings, hotkey: None }.page()
 }
 
 #[test]
@@ -74,9 +74,13 @@ fn the_page_says_what_the_receipts_say_and_nothing_from_outside_enters_it() {
     assert!(!page.contains("50.000 %"), "read before validators could judge it");
     // What an earlier miner did not keep breaks the line of speeds, and is unknown in the table.
     assert!(page.contains("<td>unknown</td>"));
-    let nothing: Finding<WeightFacts> = Finding::Unknown { why: "the chain is silent".to_owned() };
-    let empty = Report { receipts: &[], since: "24h", weight: &nothing, readings: &[] }.page();
-    assert!(empty.contains("The weight that is set is unknown: the chain is silent.") && !empty.contains("NaN"));
+    let nothing: Finding<WeightFacts> =
+        Finding::Unknown { why: "the chain is silent; a wall of text\nfollows".to_owned() };
+    let empty = Report { receipts: &[], since: "24h", weight: &nothing, readings: &[], hotkey: Some(HOTKEY) }.page();
+    assert!(empty.contains("The weight set now is unknown: the chain is silent.") && !empty.contains("NaN"));
+    let told =
+        ["on finney", HOTKEY, "2023-11-14 22:13 to 2023-11-14 22:15 UTC", "prefers-color-scheme:dark", "seconds"];
+    told.iter().for_each(|told| assert!(page.contains(told), "{told}: {page}"));
 }
 
 #[test]

@@ -1,0 +1,157 @@
+//! What a GPU earns and costs a day.
+
+use grail_sim::rehearsal::Rehearsal;
+use serde::Serialize;
+
+/// Alpha that a subnet's miners get a day: a block makes one, 41 % of it are the miners', and a day has 7,200 blocks.
+pub const ALPHA_PER_DAY: f64 = 7_200.0 * 0.41;
+/// The speeds between which the break-even is looked for, in percent.
+const PERCENT: (u64, u64) = (5, 1_000);
+
+/// Prices in one currency.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prices {
+    /// Of an hour of the GPU.
+    pub hour: f64,
+    /// Of one alpha; none where it is not known.
+    pub alpha: Option<f64>,
+    /// Alpha that all miners of the subnet get a day, burnt weight included.
+    pub alpha_per_day: f64,
+}
+
+/// The least, the mean and the most over several seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Range {
+    /// The least.
+    pub least: f64,
+    /// The mean.
+    pub mean: f64,
+    /// The most.
+    pub most: f64,
+}
+
+/// What a GPU earns and costs a day.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Economics {
+    /// Seeds that were simulated.
+    pub seeds: u64,
+    /// What it costs a day.
+    pub cost: f64,
+    /// Alpha that it earns a day.
+    pub alpha: Range,
+    /// What that is worth; none without a price.
+    pub earnings: Option<Range>,
+    /// The price of an alpha at which a day's earnings are a day's cost; none where nothing is earned.
+    pub alpha_price_even: Option<f64>,
+    /// The percentage of the speed at which that holds with the price given; none where it lies beyond the limits.
+    pub speed_even_percent: Option<u64>,
+}
+
+impl Range {
+    fn of(values: &[f64]) -> Self {
+        let count = values.len().max(1) as f64;
+        Self {
+            least: values.iter().copied().fold(f64::INFINITY, f64::min),
+            mean: values.iter().sum::<f64>() / count,
+            most: values.iter().copied().fold(0.0, f64::max),
+        }
+    }
+
+    fn times(self, factor: f64) -> Self {
+        Self { least: self.least * factor, mean: self.mean * factor, most: self.most * factor }
+    }
+}
+
+impl Economics {
+    /// Simulates so many seeds, from the one given on.
+    pub fn of(rehearsal: &Rehearsal, seeds: u64, prices: &Prices) -> Self {
+        let alpha_at = |percent: u64| {
+            let seeds = (0..seeds.max(1)).map(|more| Rehearsal {
+                seed: rehearsal.seed + more,
+                card: rehearsal.card.at_speed(percent),
+                ..*rehearsal
+            });
+            Range::of(&seeds.map(|one| one.outcome().weight_mean() * prices.alpha_per_day).collect::<Vec<_>>())
+        };
+        let (cost, alpha) = (prices.hour * 24.0, alpha_at(100));
+        Self {
+            seeds: seeds.max(1),
+            cost,
+            alpha,
+            earnings: prices.alpha.map(|price| alpha.times(price)),
+            alpha_price_even: (alpha.mean > 0.0).then(|| cost / alpha.mean),
+            speed_even_percent: prices.alpha.and_then(|price| even(|percent| alpha_at(percent).mean * price >= cost)),
+        }
+    }
+
+    /// The figures as lines.
+    pub fn text(&self) -> String {
+        let range = |range: &Range| format!("{:.2} ({:.2} to {:.2})", range.mean, range.least, range.most);
+        let seeds = grail_terminal::counted(self.seeds, "seed");
+        let mut text = format!("A day: {} alpha over {seeds}; the GPU costs {:.2}.\n", range(&self.alpha), self.cost);
+        if let Some(earnings) = &self.earnings {
+            let net = earnings.mean - self.cost;
+            text += &format!(
+                "That is worth {}: {} {:.2} a day.\n",
+                range(earnings),
+                if net < 0.0 { "a loss of" } else { "a gain of" },
+                net.abs()
+            );
+            text += &match self.speed_even_percent {
+                Some(percent) => format!("It breaks even at {percent} % of this speed.\n"),
+                None => format!("It does not break even between {} and {} % of this speed.\n", PERCENT.0, PERCENT.1),
+            };
+        }
+        text + &match self.alpha_price_even {
+            Some(price) => format!("It breaks even where an alpha is worth {price:.3}."),
+            None => "It earns nothing at this speed.".to_owned(),
+        }
+    }
+}
+
+/// The smallest percentage of the speed at which it pays, to one percent of itself; earnings grow with the speed.
+fn even(pays: impl Fn(u64) -> bool) -> Option<u64> {
+    let (mut low, mut high) = PERCENT;
+    if !pays(high) || pays(low) {
+        return None;
+    }
+    while high - low > (high / 50).max(1) {
+        let middle = low.midpoint(high);
+        if pays(middle) { high = middle } else { low = middle }
+    }
+    Some(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_miner::policy::UploadPolicy;
+    use grail_sim::rehearsal::Card;
+
+    use super::*;
+
+    #[test]
+    fn the_break_even_is_found_where_it_lies() {
+        assert!(even(|percent| percent >= 137).is_some_and(|found| (137..=140).contains(&found)));
+        assert_eq!((even(|_| true), even(|_| false)), (None, None));
+    }
+
+    #[test]
+    fn a_day_follows_from_the_weight_and_the_prices() {
+        let card = Card::parse("gpu=h200").expect("a known name");
+        let rehearsal =
+            Rehearsal { seed: 1, windows: 24, rivals: 3, card, safety_blocks: 1, policy: UploadPolicy::Score };
+        let weight = rehearsal.outcome().weight_mean();
+        let prices = Prices { hour: 2.0, alpha: Some(0.5), alpha_per_day: 1_000.0 };
+        let one = Economics::of(&rehearsal, 1, &prices);
+        assert!((one.alpha.mean - weight * 1_000.0).abs() < 1e-9 && one.cost == 48.0, "{one:?}");
+        assert!((one.earnings.unwrap().mean - weight * 500.0).abs() < 1e-9, "{one:?}");
+        assert!((one.alpha_price_even.unwrap() * one.alpha.mean - 48.0).abs() < 1e-9, "{one:?}");
+        let three = Economics::of(&rehearsal, 3, &Prices { alpha: None, ..prices });
+        assert!(three.alpha.least <= three.alpha.mean && three.alpha.mean <= three.alpha.most);
+        assert!(
+            three.earnings.is_none() && three.text().contains("over 3 seeds; the GPU costs 48.00"),
+            "{}",
+            three.text()
+        );
+    }
+}

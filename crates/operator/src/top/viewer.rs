@@ -1,0 +1,178 @@
+//! What a person looks at: the pane with the focus, the window that is chosen, its story, and what was seen so far.
+
+use std::collections::VecDeque;
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use grail_observe::control::MinerStatus;
+
+/// Samples of a speed that are kept: a minute, with two a second.
+const SAMPLES_MAX: usize = 120;
+
+/// A pane that can have the focus.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pane {
+    /// The last windows.
+    #[default]
+    Windows,
+    /// Health and troubles.
+    Health,
+    /// Everything that the miner talks to.
+    Endpoints,
+}
+
+/// What happened in a window, as it is shown over everything else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Story {
+    /// The window.
+    pub window: u64,
+    /// Its lines.
+    pub lines: Vec<String>,
+    /// Lines above the first one that is shown.
+    pub scroll: usize,
+}
+
+/// Why a miner no longer answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Since when, as hours, minutes and seconds in UTC.
+    pub since: String,
+    /// What the question failed with.
+    pub why: String,
+}
+
+/// What a key asks of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// End the view.
+    End,
+    /// Tell a window's story.
+    Story(u64),
+}
+
+/// What a person looks at.
+#[derive(Debug, Clone, Default)]
+pub struct Viewer {
+    /// The last answer.
+    pub status: Option<MinerStatus>,
+    /// Why there is no newer one.
+    pub gone: Option<Gone>,
+    /// The pane with the focus.
+    pub pane: Pane,
+    /// The window that is chosen, from the newest.
+    pub chosen: usize,
+    /// The story that is open.
+    pub story: Option<Story>,
+    /// Tokens a second at each answer, oldest first.
+    pub tokens_per_second: VecDeque<f64>,
+}
+
+impl Viewer {
+    /// Takes an answer of the miner.
+    pub fn answered(&mut self, status: MinerStatus) {
+        let speed = status.speeds.tokens_per_second.unwrap_or(0.0);
+        self.tokens_per_second.push_back(speed);
+        if self.tokens_per_second.len() > SAMPLES_MAX {
+            self.tokens_per_second.pop_front();
+        }
+        (self.status, self.gone) = (Some(status), None);
+    }
+
+    /// Notes that the miner does not answer; the first time counts.
+    pub fn lost(&mut self, since: String, why: String) {
+        self.gone.get_or_insert(Gone { since, why });
+    }
+
+    /// Takes a key, and says what the program must do.
+    pub fn pressed(&mut self, key: KeyEvent) -> Option<Wish> {
+        let windows = self.status.as_ref().map_or(0, |status| status.uploads.len());
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            return (key.code == KeyCode::Char('c')).then_some(Wish::End);
+        }
+        if let Some(story) = &mut self.story {
+            match key.code {
+                KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q') => self.story = None,
+                KeyCode::Up | KeyCode::Char('k') => story.scroll = story.scroll.saturating_sub(1),
+                KeyCode::Down | KeyCode::Char('j') => {
+                    story.scroll = (story.scroll + 1).min(story.lines.len().saturating_sub(1));
+                }
+                _ => {}
+            }
+            return None;
+        }
+        match key.code {
+            KeyCode::Char('q') | KeyCode::Esc => return Some(Wish::End),
+            KeyCode::Tab => {
+                self.pane = match self.pane {
+                    Pane::Windows => Pane::Health,
+                    Pane::Health => Pane::Endpoints,
+                    Pane::Endpoints => Pane::Windows,
+                }
+            }
+            KeyCode::BackTab => {
+                self.pane = match self.pane {
+                    Pane::Windows => Pane::Endpoints,
+                    Pane::Health => Pane::Windows,
+                    Pane::Endpoints => Pane::Health,
+                }
+            }
+            KeyCode::Up | KeyCode::Char('k') => self.chosen = self.chosen.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => self.chosen = (self.chosen + 1).min(windows.saturating_sub(1)),
+            KeyCode::Enter if self.pane == Pane::Windows => {
+                return Some(Wish::Story(self.status.as_ref()?.uploads.get(self.chosen)?.window));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Seconds to spare of the last windows, oldest first.
+    pub fn slack(&self) -> Vec<f64> {
+        let uploads = self.status.iter().flat_map(|status| status.uploads.iter().rev());
+        uploads.filter_map(|upload| upload.slack_seconds).collect()
+    }
+}
+
+/// The last values as a row of blocks, the largest of them as the tallest.
+pub fn sparkline(values: impl DoubleEndedIterator<Item = f64>, width: usize) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let mut last: Vec<f64> = values.rev().take(width).collect();
+    last.reverse();
+    let most = last.iter().copied().fold(0.0, f64::max);
+    let block = |value: f64| {
+        let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
+        BLOCKS[(share * 7.0).round() as usize]
+    };
+    last.into_iter().map(block).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparkline_shows_the_last_values_against_the_largest_of_them() {
+        assert_eq!(sparkline([9.0, 0.0, 2.0, 4.0].into_iter(), 3), "▁▅█");
+        assert_eq!(sparkline([0.0, 0.0].into_iter(), 8), "▁▁");
+        assert_eq!(sparkline([].into_iter(), 8), "");
+    }
+
+    #[test]
+    fn tab_goes_round_and_enter_asks_for_the_chosen_window() {
+        let mut viewer = Viewer::default();
+        let panes: Vec<Pane> = (0..3)
+            .map(|_| {
+                assert_eq!(viewer.pressed(KeyCode::Tab.into()), None);
+                viewer.pane
+            })
+            .collect();
+        assert_eq!(panes, [Pane::Health, Pane::Endpoints, Pane::Windows]);
+        assert_eq!(viewer.pressed(KeyCode::Enter.into()), None, "no window is over");
+        viewer.story = Some(Story { window: 30, lines: vec!["one".to_owned(), "two".to_owned()], scroll: 0 });
+        viewer.pressed(KeyCode::Down.into());
+        viewer.pressed(KeyCode::Down.into());
+        assert_eq!(viewer.story.as_ref().map(|story| story.scroll), Some(1));
+        assert_eq!(viewer.pressed(KeyCode::Esc.into()), None, "it closes the story alone");
+        assert_eq!((viewer.story.is_none(), viewer.pressed(KeyCode::Esc.into())), (true, Some(Wish::End)));
+    }
+}

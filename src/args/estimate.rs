@@ -1,0 +1,60 @@
+//! What `grail estimate` takes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use grail_operator::rehearsal::ALPHA_PER_DAY;
+
+use super::PolicyChoice;
+
+/// `grail estimate`.
+#[derive(Debug, Args)]
+pub struct EstimateArguments {
+    /// The GPU by name, such as h200, with further KEY=VALUE after commas: tokens_per_s, proof_ms (a token), prompt_tokens,
+    /// completion_tokens, solved and refused (shares).
+    #[arg(long, value_name = "NAME|KEY=VALUE,...")]
+    pub gpu: String,
+    /// Price of an hour of it.
+    #[arg(long, value_name = "P", value_parser = price)]
+    pub price: Option<f64>,
+    /// Price of one alpha in the same currency.
+    #[arg(long, value_name = "P", value_parser = price, requires = "price")]
+    pub alpha_price: Option<f64>,
+    /// Alpha that all miners of the subnet get a day, burnt weight included.
+    #[arg(long, value_name = "N", value_parser = price, default_value_t = ALPHA_PER_DAY)]
+    pub alpha_per_day: f64,
+    /// Windows of each simulation.
+    #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u64).range(12..=100_000))]
+    pub windows: u64,
+    /// Rival miners.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(0..=255))]
+    pub rivals: u32,
+    /// A metagraph as JSON: as many rivals as miners in it have an incentive, instead of --rivals.
+    #[arg(long, value_name = "FILE", conflicts_with = "rivals")]
+    pub metagraph: Option<PathBuf>,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Seeds over which earnings range.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub seeds: u64,
+    /// Which of the clean groups are uploaded.
+    #[arg(long, value_enum, default_value_t = PolicyChoice::Score)]
+    pub policy: PolicyChoice,
+    /// Write one self-contained page.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Not a price.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a price; write a number such as 3.10")]
+struct PriceError(String);
+
+fn price(text: &str) -> Result<f64, PriceError> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| PriceError(text.to_owned()))
+}

@@ -1,0 +1,68 @@
+//! What a person ruled about differences, kept in a file.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::ExitError;
+use crate::outfile::OutFile;
+use grail_folder::bounded;
+
+/// Longest file of rulings.
+const BYTES_MAX: usize = 64 << 20;
+
+/// What a person says about a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ruling {
+    /// It is meant.
+    Accepted,
+    /// It is a mistake.
+    Rejected,
+}
+
+impl Ruling {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Rulings by difference.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Review(BTreeMap<String, Ruling>);
+
+impl Review {
+    /// Reads the file; none is empty.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        match bounded::read(path, BYTES_MAX) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            read => {
+                let unusable = || format!("cannot use {}; remove it to review everything again", path.display());
+                serde_json::from_slice(&read.with_context(unusable)?).with_context(unusable)
+            }
+        }
+    }
+
+    pub(super) fn ruling(&self, key: &str) -> Option<Ruling> {
+        self.0.get(key).copied()
+    }
+
+    pub(super) fn rule(&mut self, key: String, ruling: Ruling) {
+        self.0.insert(key, ruling);
+    }
+
+    /// Writes the file, if there is a ruling.
+    pub(super) fn write(&self, path: &Path) -> Result<(), ExitError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let text = serde_json::to_string_pretty(self).expect("plain data has an encoding") + "\n";
+        OutFile::open(path, "--review")?.write(text.as_bytes())
+    }
+}

@@ -1,0 +1,65 @@
+//! `grail estimate`: what a GPU would earn among rivals and cost a day, as text, JSON and a page.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use grail_sim::rehearsal::{Card, Rehearsal};
+use serde_json::{Value, json};
+
+use super::output;
+use crate::args::EstimateArguments;
+use crate::exit::Exit;
+use crate::outfile::OutFile;
+use grail_folder::bounded;
+use grail_observe::contract::Schema;
+use grail_operator::rehearsal::{Economics, Prices, object, page, text};
+
+/// Longest metagraph file.
+const METAGRAPH_BYTES_MAX: usize = 64 << 20;
+
+pub(super) fn run(arguments: &EstimateArguments) -> anyhow::Result<Exit> {
+    let profile = &arguments.gpu;
+    let card = Card::parse(profile).map_err(|error| anyhow!("--gpu: {error}"))?;
+    let file = arguments.html.as_deref().map(|path| OutFile::open(path, "--html")).transpose()?;
+    let rehearsal = Rehearsal {
+        seed: arguments.seed,
+        windows: arguments.windows,
+        rivals: arguments.metagraph.as_deref().map_or(Ok(arguments.rivals), rivals)?,
+        card,
+        safety_blocks: 1,
+        policy: arguments.policy.into(),
+    };
+    let report = rehearsal.report();
+    let economics = arguments.price.map(|hour| {
+        let prices = Prices { hour, alpha: arguments.alpha_price, alpha_per_day: arguments.alpha_per_day };
+        Economics::of(&rehearsal, arguments.seeds, &prices)
+    });
+    if let Some(file) = file {
+        file.write(page(profile, &rehearsal, &report, economics.as_ref()).as_bytes())?;
+    }
+    if arguments.json {
+        let mut object = object(profile, &rehearsal, &report);
+        object["economics"] = json!(economics);
+        output::line(Schema::Estimate.stamp(object));
+    } else {
+        output::line(text(profile, &rehearsal, &report));
+        if let Some(economics) = &economics {
+            output::line(format!("\n{}", economics.text()));
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Miners with an incentive: in a list of numbers, a list of objects with `incentive`, or an object with such a list.
+fn rivals(path: &Path) -> anyhow::Result<u32> {
+    let unusable = || format!("cannot use {}; give --metagraph the subnet's metagraph as JSON", path.display());
+    let document: Value = serde_json::from_slice(&bounded::read(path, METAGRAPH_BYTES_MAX).with_context(unusable)?)
+        .with_context(unusable)?;
+    let listed = [&document, &document["incentive"], &document["neurons"]].into_iter().find_map(Value::as_array);
+    let incentives = listed.ok_or_else(|| anyhow!("no list of incentives is in it")).with_context(unusable)?;
+    let earns =
+        |miner: &&Value| miner.as_f64().or_else(|| miner["incentive"].as_f64()).is_some_and(|share| share > 0.0);
+    let count = incentives.iter().filter(earns).count();
+    // The subnet has 256 places, and this miner takes one.
+    u32::try_from(count.min(255)).context("a count below 256 fits")
+}

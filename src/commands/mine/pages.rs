@@ -1,0 +1,67 @@
+//! The pages beside the metrics: the report and the timeline of today, read from what the miner keeps.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use grail_debugger::timeline::{Gatherer, Page, Source};
+use grail_observe::Pages;
+use grail_operator::report::Report;
+use grail_operator::weights::readings;
+use grail_operator::why::{Finding, Receipt, WeightFacts, receipts};
+use grail_tape::{Mode, Tape, replay};
+
+/// What "today" means, in seconds.
+const TODAY_S: f64 = 86_400.0;
+const BACK: &str =
+    "<p><a href=\"/timeline\">Timeline of the windows on the newest tape</a>. Nothing here can be changed.</p>";
+
+/// Makes the pages of a hotkey from its data folder and its folder of tapes. They only read.
+pub(super) fn pages(data_folder: &Path, tapes: Option<&Path>, hotkey: &str) -> Pages {
+    let (data_folder, tapes, hotkey) = (data_folder.to_owned(), tapes.map(Path::to_owned), hotkey.to_owned());
+    Arc::new(move |path| match path {
+        "/" => Some(report(&data_folder, &hotkey)),
+        "/timeline" => Some(timeline(tapes.as_deref())),
+        _ => None,
+    })
+}
+
+fn report(data_folder: &Path, hotkey: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let mut today: Vec<Receipt> = receipts(data_folder).unwrap_or_default();
+    today.retain(|receipt| {
+        receipt.ended_at >= now - TODAY_S && receipt.hotkey.as_deref().is_none_or(|its| its == hotkey)
+    });
+    let readings = readings(data_folder);
+    // The chain is not asked here: a page must not wait for it, and the miner reads the weight once a window.
+    let weight = match readings.last() {
+        Some(last) => Finding::Known { value: WeightFacts { uid: last.uid, validators: last.validators.clone() } },
+        None => Finding::Unknown { why: "it was not read yet".to_owned() },
+    };
+    let report =
+        Report { receipts: &today, since: "the last 24h", weight: &weight, readings: &readings, hotkey: Some(hotkey) };
+    report.page().replacen("<h2>Plots</h2>", &format!("{BACK}<h2>Plots</h2>"), 1)
+}
+
+/// The newest tape's page; its last step may be half written.
+fn timeline(tapes: Option<&Path>) -> String {
+    let made = tapes.ok_or_else(|| "the miner records no tape".to_owned()).and_then(|tapes| {
+        let path = newest(tapes).ok_or_else(|| format!("there is no tape in {} yet", tapes.display()))?;
+        let tape = Tape::read(&path).map_err(|error| error.to_string())?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (timeline, replay) = (Gatherer::of_tape(&tape).timeline(), replay(&tape, Mode::Strict, None));
+        Ok(Page::new(&Source::Tape { name: &name, header: &tape.header, replay: &replay }, &timeline).html())
+    });
+    made.unwrap_or_else(|why| {
+        let why = why.replace('&', "&amp;").replace('<', "&lt;");
+        format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><title>grail</title><p>No timeline: {why}.</p></html>\n"
+        )
+    })
+}
+
+/// The tape with the newest name, which begins with its time.
+fn newest(tapes: &Path) -> Option<PathBuf> {
+    let paths = std::fs::read_dir(tapes).ok()?.flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "tape")).max()
+}

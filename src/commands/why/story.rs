@@ -1,0 +1,162 @@
+//! What happened in a window, in the order of time, from its tape.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use grail_debugger::timeline::{Call, End, Gatherer, WindowLanes};
+use grail_operator::why::Cause;
+use grail_tape::Tape;
+
+/// Most lines of a story; a window with more of them has its first and last ones told.
+const LINES_MAX: usize = 24;
+
+/// The story of a window on one of the tapes in a folder.
+///
+/// # Errors
+/// If no tape there holds the window.
+pub(super) fn story(tapes: &Path, window: u64) -> anyhow::Result<Vec<Cause>> {
+    let folder = std::fs::read_dir(tapes).with_context(|| format!("no tapes in {}", tapes.display()))?;
+    let mut paths: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
+    // Names begin with the time, and the window asked for is most often a late one.
+    paths.sort();
+    for path in paths.iter().rev() {
+        let Ok(tape) = Tape::read(path) else { continue };
+        if tape.windows().iter().all(|one| one.window_start != window) {
+            continue;
+        }
+        let timeline = Gatherer::of_tape(&tape.excerpt(window)?).timeline();
+        let lanes = timeline.windows.iter().find(|lanes| lanes.start == window);
+        return Ok(told(lanes.ok_or_else(|| anyhow!("the tape {} has none of its steps", path.display()))?));
+    }
+    Err(anyhow!("no tape in {} holds that window; tapes go after 14 days, or with `--tape off`", tapes.display()))
+}
+
+/// A window's lanes as lines, oldest first.
+fn told(lanes: &WindowLanes) -> Vec<Cause> {
+    let mut lines: Vec<(u64, String)> = Vec::new();
+    if let Some((at, block)) = lanes.heads.first() {
+        lines.push((*at, format!("block {block} is the first of the window that is seen")));
+    }
+    lines.extend(calls("the first block's hash", &lanes.hash));
+    lines.extend(calls("the beacon's round", &lanes.beacon));
+    lines.extend(lanes.replaced_ms.iter().map(|at| (*at, "the window's first block was replaced".to_owned())));
+    lines.extend(groups(lanes));
+    lines.extend(troubles(lanes));
+    lines.extend(lanes.upload.iter().map(|call| {
+        let outcome = if call.to_ms.is_none() {
+            "not answered"
+        } else if call.is_good {
+            "good"
+        } else {
+            "failed"
+        };
+        let answer = if call.answer.is_empty() { String::new() } else { format!(": {}", call.answer) };
+        (call.from_ms, format!("{} ({outcome}{answer})", call.what))
+    }));
+    lines.extend(lanes.closed_ms.map(|at| (at, "generation ended".to_owned())));
+    if let Some(receipt) = &lanes.receipt {
+        lines.push((lanes.to_ms, format!("the receipt: {}", grail_observe::receipt_line(receipt))));
+    }
+    lines.sort_by_key(|(at, _)| *at);
+    if lines.len() > LINES_MAX {
+        let left_out = lines.len() - LINES_MAX;
+        let middle = LINES_MAX / 2;
+        let at = lines[middle].0;
+        lines.splice(
+            middle..middle + left_out,
+            [(at, format!("{left_out} more lines; `grail replay --html` shows all"))],
+        );
+    }
+    let cause = |(at, text): (u64, String)| Cause { seconds: at.saturating_sub(lanes.from_ms) as f64 / 1000.0, text };
+    lines.into_iter().map(cause).collect()
+}
+
+/// The last of several questions of one kind, with how many there were.
+fn calls(what: &str, calls: &[Call]) -> Option<(u64, String)> {
+    let last = calls.last()?;
+    let tries = if calls.len() > 1 { format!(" at try {}", calls.len()) } else { String::new() };
+    let at = last.to_ms.unwrap_or(last.from_ms);
+    Some(match (last.to_ms, last.is_good) {
+        (None, _) => (at, format!("{what} was asked for and not answered{tries}")),
+        (Some(_), true) => (at, format!("{what} was known{tries}")),
+        (Some(_), false) => (at, format!("{what} could not be read{tries}: {}", last.answer)),
+    })
+}
+
+/// When the first group was clean, and how attempts ended.
+fn groups(lanes: &WindowLanes) -> Vec<(u64, String)> {
+    let ended = |end: End| lanes.groups.iter().filter(move |attempt| attempt.end == end);
+    let mut lines: Vec<(u64, String)> = Vec::new();
+    if let Some(first) = lanes.groups.first() {
+        lines.push((first.from_ms, "the first group was begun".to_owned()));
+    }
+    if let Some(at) = ended(End::Clean).filter_map(|attempt| attempt.to_ms).min() {
+        lines.push((at, "the first group was clean".to_owned()));
+    }
+    if let Some(at) = ended(End::Clean).filter_map(|attempt| attempt.to_ms).max() {
+        lines.push((at, format!("the last group was clean, the {}. of the window", ended(End::Clean).count())));
+    }
+    for (end, word) in [(End::Rejected, "rejected by the self-check"), (End::Failed, "failed in the engine")] {
+        let mut reasons: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
+        for attempt in ended(end) {
+            let entry = reasons.entry(attempt.why.as_str()).or_insert((attempt.to_ms.unwrap_or(attempt.from_ms), 0));
+            entry.1 += 1;
+        }
+        lines.extend(reasons.into_iter().map(|(why, (at, count))| (at, format!("{count} × {word}: {why}"))));
+    }
+    lines
+}
+
+/// Troubles, each text once with how often it came.
+fn troubles(lanes: &WindowLanes) -> Vec<(u64, String)> {
+    let mut counted: BTreeMap<(&str, &str), (u64, u64, usize)> = BTreeMap::new();
+    for (at, area, text) in &lanes.troubles {
+        let entry = counted.entry((area, text)).or_insert((*at, *at, 0));
+        (entry.1, entry.2) = (*at, entry.2 + 1);
+    }
+    let line = |((area, text), (first, last, count)): ((&str, &str), (u64, u64, usize))| {
+        let again = match count {
+            1 => String::new(),
+            count => format!(" ({count} times in {} s)", (last - first) / 1000),
+        };
+        (first, format!("{area}: {text}{again}"))
+    };
+    counted.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_is_told_in_the_order_of_time_with_repeats_counted() {
+        let call = |what: &str, from_ms, is_good, answer: &str| Call {
+            what: what.to_owned(),
+            from_ms,
+            to_ms: Some(from_ms + 500),
+            is_good,
+            answer: answer.to_owned(),
+        };
+        let lanes = WindowLanes {
+            start: 30,
+            from_ms: 10_000,
+            to_ms: 300_000,
+            heads: vec![(10_000, 31)],
+            hash: vec![call("hash", 11_000, false, "refused"), call("hash", 12_000, true, "0x")],
+            troubles: vec![(60_000, "bucket", "503".to_owned()), (90_000, "bucket", "503".to_owned())],
+            upload: vec![call("put", 280_000, false, "503")],
+            ..WindowLanes::default()
+        };
+        let lines: Vec<String> = told(&lanes).iter().map(|cause| format!("{} {}", cause.seconds, cause.text)).collect();
+        let expected = [
+            "0 block 31 is the first of the window that is seen",
+            "2.5 the first block's hash was known at try 2",
+            "50 bucket: 503 (2 times in 30 s)",
+            "270 put (failed: 503)",
+        ];
+        assert_eq!(lines, expected);
+        assert!(story(Path::new("/no/such/folder"), 30).is_err());
+    }
+}

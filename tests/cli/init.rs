@@ -1,0 +1,97 @@
+//! `grail init`: from answers to a `.env` that the doctor finds well.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Output, Stdio};
+
+use crate::doctor_world::World;
+use crate::process::{command, folder, grail};
+use grail_loopback::node::NETUID;
+use grail_loopback::s3::{BUCKET, READ, WRITE};
+
+/// Runs the command in the world's folder, with these lines as its input.
+async fn init(world: &World, answers: &[&str]) -> Output {
+    let folder = world.folder.path().to_owned();
+    let answers = answers.join("\n") + "\n";
+    let run = move || {
+        let wallets = folder.join("wallets").display().to_string();
+        let arguments = ["init", "--network", "custom", "--env-file", "new.env", "--wallets", &wallets];
+        let mut command = command(&folder, &arguments);
+        command.env_clear().env("HOME", "/nowhere");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(answers.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    // The node answers on this thread meanwhile.
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test]
+async fn each_answer_is_tested_and_what_is_written_is_what_the_doctor_finds_well() {
+    let world = World::healthy("init").await;
+    let (node, netuid) = (world.node.address().to_owned(), NETUID.to_string());
+    let store = format!("http://{}", world.s3.address);
+    let keys = [READ.0, READ.1, WRITE.0, WRITE.1];
+    // A read key that can write is refused when it was typed, and asked for again.
+    let mistaken = [WRITE.0, WRITE.1, WRITE.0, WRITE.1];
+    let before = [&node[..], &netuid, "1", BUCKET, &store];
+    let again = ["no", BUCKET, &store];
+    let answers = [&before[..], &mistaken, &again, &keys].concat();
+    let output = init(&world, &answers).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let at = |told: &str| text.find(told).unwrap_or_else(|| panic!("{told}: {text}"));
+    assert!(at("cold/hot is 5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe") < at("uid 7 on subnet 81"), "{text}");
+    assert!(
+        at("uid 7 on subnet 81") < at("failure") && at("failure") < at("does not let the read key write"),
+        "{text}"
+    );
+    for secret in keys {
+        assert!(!text.contains(secret), "{secret} is shown: {text}");
+    }
+    let path = world.folder.path().join("new.env");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let examined = world.run(&["--env-file", "new.env"]).await;
+    let page = String::from_utf8(examined.stdout).unwrap();
+    assert!(page.contains(" 0 failures") && page.contains("ready to mine: yes"), "{page}");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let again = init(&world, &answers).await;
+    let refusal = String::from_utf8(again.stderr).unwrap();
+    assert!(again.status.code() == Some(1) && refusal.contains("new.env is there already"), "{refusal}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), written);
+}
+
+#[test]
+fn an_input_that_ends_early_writes_nothing() {
+    let folder = folder("init-early");
+    let finished = grail(&folder, &["init", "--network", "finney", "--wallets", "none"]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.stderr.contains("no hotkey is in none") && finished.stderr.contains("nothing is written"));
+    assert!(!folder.join(".env").exists());
+}
+
+#[test]
+fn without_a_configuration_the_miner_says_so_first_and_one_problem_a_line() {
+    let folder = folder("no-env");
+    let mut command = command(&folder, &["mine"]);
+    let finished = crate::process::finish(command.env_clear().env("HOME", "/nowhere"));
+    assert_eq!(finished.code, Some(78), "{finished:?}");
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    assert!(
+        lines[0].starts_with("grail: there is no .env in this folder; run `grail init`, or `cp .env.example .env`")
+    );
+    assert!(lines.len() >= 6 && lines[1..].iter().all(|line| line.matches(" is not set").count() == 1), "{finished:?}");
+}
+
+#[test]
+fn a_machine_tries_itself_without_wallet_or_registration() {
+    let folder = folder("try");
+    let finished = grail(&folder, &["mine", "--try", "--device", "cpu"]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let line = finished.stdout.trim_end();
+    assert!(line.starts_with("1 window, 20 rollouts, 20/20 valid, ") && line.ends_with("; ready"), "{finished:?}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing is kept");
+    let missing = grail(&folder, &["mine", "--try", "--device", "cuda:63"]);
+    assert_eq!(missing.code, Some(78), "{missing:?}");
+}

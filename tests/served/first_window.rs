@@ -1,0 +1,54 @@
+//! A new user's first window: an empty folder, `grail init`, and two more commands.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A process that does not outlive the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = (self.0.kill(), self.0.wait());
+    }
+}
+
+fn grail(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
+    command.args(arguments).current_dir(folder).env_clear().env("HOME", folder);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn three_commands_lead_from_an_empty_folder_to_an_accepted_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = grail(folder.path(), &["init", "--network", "served"]).output().unwrap();
+    let text = String::from_utf8(told.stdout).unwrap();
+    assert!(told.status.success(), "{text}");
+    // What it names is what is typed.
+    let next: Vec<Vec<&str>> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("grail "))
+        .map(|line| line.split(' ').collect())
+        .collect();
+    let [serve, mine] = next.as_slice() else { panic!("two commands follow: {text}") };
+    let mut serving = grail(folder.path(), &[&serve[..], &["--windows", "3"]].concat());
+    // A world whose input ends goes on all the same.
+    let mut served = Running(serving.spawn().unwrap());
+    let mut shown = BufReader::new(served.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(shown.any(|line| line.contains("grail mine --env-file")), "it does not start");
+    let mut miner = Running(grail(folder.path(), mine).spawn().unwrap());
+    let end = Instant::now() + PATIENCE;
+    let accepted = shown.any(|line| line.contains(": accepted;") || Instant::now() > end);
+    assert!(accepted && Instant::now() < end, "no window was accepted");
+    miner.0.kill().unwrap();
+    let stderr: Vec<String> = BufReader::new(miner.0.stderr.take().unwrap()).lines().map_while(Result::ok).collect();
+    let card = ["grail    ", "hotkey   ", "device   ", "data     ", "window   ", "speed    "];
+    for line in card {
+        assert!(stderr.iter().any(|told| told.starts_with(line)), "{line}: {stderr:#?}");
+    }
+}
