@@ -4,6 +4,7 @@ mod estimate;
 mod operator;
 pub mod swarm;
 mod tapes;
+mod validate;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use self::tapes::{
     DiffArguments, ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments,
     TapeListArguments, TapeShowArguments,
 };
+pub use self::validate::{NetworkArguments, ValidateArguments};
 
 /// Mine the GRAIL subnet, or simulate, verify and debug it offline.
 ///
@@ -68,6 +70,8 @@ pub enum Command {
     Golden(GoldenArguments),
     /// Write the configuration: ask for what is needed, and test each answer at once.
     Init(InitArguments),
+    /// Run a whole network on this machine: chain, beacon and buckets, and processes of miners and validators.
+    Network(NetworkArguments),
     /// Print the sketch values of a sequence of tokens.
     Prove(ProveArguments),
     /// Run the core over recorded tapes, and say where and why it decides otherwise.
@@ -82,6 +86,8 @@ pub enum Command {
     Tape(TapeArguments),
     /// Watch a running miner: window, groups, uploads, health, endpoints, speeds.
     Top(TopArguments),
+    /// Validate: judge every miner's window and set weights, window after window, until a signal ends it.
+    Validate(ValidateArguments),
     /// Check a window file against all of the validator's rules.
     Verify(VerifyArguments),
     /// What became of a window: receipt, journal, bucket, our own verifier, weight on chain, exclusion.
@@ -97,7 +103,13 @@ impl Command {
     pub fn holds_secrets(&self) -> bool {
         matches!(
             self,
-            Self::Bundle(_) | Self::Config(_) | Self::Doctor(_) | Self::Init(_) | Self::Mine(_) | Self::Why(_)
+            Self::Bundle(_)
+                | Self::Config(_)
+                | Self::Doctor(_)
+                | Self::Init(_)
+                | Self::Mine(_)
+                | Self::Validate(_)
+                | Self::Why(_)
         )
     }
 }
@@ -338,6 +350,12 @@ pub struct ServeArguments {
     /// Seconds between two blocks.
     #[arg(long, default_value_t = 0.25, value_name = "SECONDS")]
     pub block_time: f64,
+    /// Where the validator computes proofs again: cpu, cuda, or cuda:1 for the second GPU. Miners must use the same kind.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+    /// PyTorch release whose rounding the proofs follow, on a CUDA device: torch-2.8 or torch-2.10.
+    #[arg(long, default_value = "torch-2.8", value_name = "NUMERICS")]
+    pub numerics: TorchNumerics,
     /// Faults that strike in every window: none, all, or a comma-separated list.
     #[arg(long, default_value = "none", value_name = "LIST")]
     pub faults: String,

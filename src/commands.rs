@@ -10,6 +10,7 @@ mod estimate;
 mod golden;
 mod init;
 mod mine;
+mod network;
 mod prove;
 pub mod replay;
 mod report;
@@ -21,6 +22,7 @@ mod stop;
 mod swarm;
 mod tape;
 mod top;
+mod validate;
 mod verify;
 mod version;
 mod why;
@@ -55,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Exit {
             "grail: core dumps cannot be switched off ({error}), and may hold keys; set `ulimit -c 0`"
         ));
     }
-    ended(matches!(arguments.command, Command::Mine(_)), || carried_out(arguments))
+    ended(matches!(arguments.command, Command::Mine(_) | Command::Validate(_)), || carried_out(arguments))
 }
 
 /// `grail mine` with its ports wrapped, for tests that plant failures behind them.
@@ -132,6 +134,7 @@ fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Init(arguments) => init::run(arguments),
         Command::Man(arguments) => shell::man(arguments),
         Command::Mine(mine) => mine::run(mine, arguments.verbose, &|ports| ports),
+        Command::Network(arguments) => network::run(arguments),
         Command::Prove(arguments) => prove::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Report(arguments) => report::run(arguments),
@@ -146,6 +149,7 @@ fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Stop(arguments) => stop::run(arguments),
         Command::Tape(arguments) => tape::run(arguments),
         Command::Top(arguments) => top::run(arguments),
+        Command::Validate(validate) => validate::run(validate, arguments.verbose),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Why(arguments) => why::run(arguments),
         Command::Version => version::run(),

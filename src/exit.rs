@@ -16,6 +16,7 @@ use grail_live::chain::ChainSettingsError;
 use grail_live::cuda_engine::CudaWorkersError;
 use grail_live::instance::HotkeyLockError;
 use grail_live::journal::JournalFileError;
+use grail_live::validator::ValidatorJournalError;
 use grail_observe::control::ControlError;
 use grail_observe::{LokiError, MetricsServerError, WandbError, WatchtowerError};
 use grail_operator::doctor::{Examination, Hindrance, Obstacle, env_file_passes, passes, wallet_passes};
@@ -240,6 +241,13 @@ impl Exit {
                 JournalFileError::DiskFull { .. } | JournalFileError::Ended => Self::Retry,
                 JournalFileError::Io { source, .. } => Self::Configuration.unless(passes(source)),
                 _ => Self::Configuration,
+            });
+        }
+        if let Some(error) = cause.downcast_ref::<ValidatorJournalError>() {
+            return Some(match error {
+                ValidatorJournalError::InUse(_) => Self::Unavailable,
+                ValidatorJournalError::File { source, .. } => Self::Configuration.unless(passes(source)),
+                ValidatorJournalError::Folder(_) => Self::Configuration,
             });
         }
         if let Some(error) = cause.downcast_ref::<FolderError>() {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use grail_miner::machine::WindowReceipt;
-use grail_verify::{Judgement, Verdict};
+use grail_validator::Judgement;
+use grail_verify::Verdict;
 
 use crate::faults::FaultKind;
 use crate::health::Health;

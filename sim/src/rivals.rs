@@ -9,12 +9,14 @@ mod cheat;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use grail_miner::ports::{BeaconRound, Head, Now};
 use grail_protocol::PROTOCOL;
-use grail_protocol::randomness::{challenge_randomness, window_randomness};
+use grail_protocol::randomness::window_randomness;
 use grail_protocol::rollout::WindowContext;
 use grail_protocol::signature::Keypair;
-use grail_verify::sampling::select_miners;
-use grail_verify::score::{History, ROLLING_WINDOWS, WindowRecord, weights};
+use grail_validator::answers::{Judged, Neuron, ObjectFacts, WeightsState};
+use grail_validator::lockstep::{World, settle};
+use grail_validator::{Action, Event, Report, Settings, Validator, target};
 use grail_verify::{Recomputed, Scope, Verdict, WindowFacts, verify_bytes};
 use sha2::{Digest, Sha256};
 
@@ -46,28 +48,26 @@ struct Rival {
     conduct: Conduct,
 }
 
-/// One validator's memory.
-#[derive(Default)]
-struct Memory {
-    address: String,
-    history: History,
-    /// How often each miner was checked.
-    checked: BTreeMap<String, u32>,
-}
-
 /// Miners and validators of one subnet.
 pub struct Subnet {
+    validators: Vec<Validator>,
+    surroundings: Surroundings,
+}
+
+/// What the validators ask, and what they tell.
+struct Surroundings {
     seed: u64,
     rivals: Vec<Rival>,
-    validators: Vec<Memory>,
     generator: Rc<dyn Generator>,
     recompute: Recomputed,
     /// The newest verdict on each kind, and the window that it was found in.
     verdicts: BTreeMap<Conduct, (u64, Option<Verdict>)>,
+    window: SubnetWindow,
+    head: u64,
 }
 
 /// What the validators made of one window.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SubnetWindow {
     /// Files that were made and verified.
     pub verified: usize,
@@ -86,14 +86,23 @@ impl Subnet {
             let keypair = key("rival", number);
             Rival { address: keypair.hotkey().to_ss58(), keypair, conduct: *conduct }
         };
-        let memory = |number| Memory { address: key("judge", number).hotkey().to_ss58(), ..Memory::default() };
+        let validator = |number| {
+            let mut validator =
+                Validator::new(Settings::new(key("judge", number).hotkey().to_ss58(), generator.limits()));
+            validator.handle(Now::default(), Event::Started(Vec::new()));
+            validator
+        };
         Self {
-            seed,
-            rivals: conducts.iter().take(HOTKEYS_MAX).enumerate().map(rival).collect(),
-            validators: (0..validators).map(memory).collect(),
-            recompute: Recomputed::new(generator.clone()),
-            generator,
-            verdicts: BTreeMap::new(),
+            validators: (0..validators).map(validator).collect(),
+            surroundings: Surroundings {
+                seed,
+                rivals: conducts.iter().take(HOTKEYS_MAX).enumerate().map(rival).collect(),
+                recompute: Recomputed::new(generator.clone()),
+                generator,
+                verdicts: BTreeMap::new(),
+                window: SubnetWindow::default(),
+                head: 0,
+            },
         }
     }
 
@@ -111,60 +120,103 @@ impl Subnet {
 
     /// Let the validators judge a window that is over.
     pub fn judge(&mut self, window_start: u64) -> SubnetWindow {
-        let block_hash = format!("0x{}", hex::encode(Sha256::digest(format!("{}/block/{window_start}", self.seed))));
-        let beacon = hex::encode(Sha256::digest(format!("{}/round/{window_start}", self.seed)));
-        let mut window = SubnetWindow { verified: 0, verdicts: BTreeMap::new(), weights: Vec::new() };
-        for number in 0..self.validators.len() {
-            for index in self.chosen(number, &block_hash) {
-                let verdict = self.verdict(number, index, window_start, (&block_hash, &beacon), &mut window.verified);
-                window.verdicts.insert(self.rivals[index].conduct, verdict.clone());
-                self.remember(number, index, window_start, verdict.as_ref());
-            }
-            window.weights.push(self.weights(number, window_start));
+        let Self { validators, surroundings } = self;
+        surroundings.head = window_start + PROTOCOL.window_blocks;
+        let now_ms = surroundings.head * PROTOCOL.block_ms;
+        let now = Now { monotonic_ms: now_ms, wall_ms: now_ms };
+        for validator in validators {
+            settle(validator, now, Event::HeadMoved(Head { number: surroundings.head }), surroundings);
         }
-        self.recompute.forget();
-        window
+        surroundings.recompute.forget();
+        std::mem::take(&mut surroundings.window)
     }
 
     /// Returns records of windows that are remembered, over all validators.
     pub fn records(&self) -> usize {
-        self.validators.iter().flat_map(|memory| memory.history.values()).map(BTreeMap::len).sum()
+        self.validators.iter().flat_map(|validator| validator.memory().history.values()).map(BTreeMap::len).sum()
+    }
+}
+
+impl World for Surroundings {
+    fn answer(&mut self, _: Now, action: Action) -> Option<Event> {
+        Some(match action {
+            Action::ReadMetagraph => {
+                let committed = Some(format!("{:<32}{:<32}{:<64}", "account", "key", "secret").into_bytes());
+                let neuron = |(uid, rival): (u16, &Rival)| {
+                    let hotkey = rival.address.clone();
+                    Neuron { uid, hotkey, committed: committed.clone() }
+                };
+                Event::MetagraphRead(Ok((0..).zip(&self.rivals).map(neuron).collect()))
+            }
+            Action::ReadBlockHash(block) => {
+                let hash = (block <= self.head).then(|| self.hash(block));
+                Event::BlockHashRead { block, result: Ok(hash) }
+            }
+            Action::FetchBeacon(round) => {
+                let randomness = self.beacon();
+                Event::BeaconAnswered { round, result: Ok(BeaconRound { round, randomness }) }
+            }
+            Action::Look { window_start, hotkey, .. } => {
+                let is_there = self.rivals.iter().any(|r| r.address == hotkey && r.conduct != Conduct::Absent);
+                Event::Looked { window_start, hotkey, result: Ok(is_there.then_some(OBJECT)) }
+            }
+            Action::Fetch { window_start, hotkey, .. } => {
+                Event::Fetched { window_start, hotkey, result: Ok(Some(OBJECT)) }
+            }
+            Action::Judge(facts) => {
+                let verdict = self.verdict(&facts);
+                let judged = Judged { verdict, fingerprints: Vec::new() };
+                Event::Judged { window_start: facts.window_start, hotkey: facts.hotkey, result: Ok(judged) }
+            }
+            Action::AppendJournal { entry, .. } => Event::JournalAnswered { entry, result: Ok(()) },
+            // Nobody reads them here, so none are set.
+            Action::ReadWeights => Event::WeightsRead(Ok(WeightsState::default())),
+            Action::Report(Report::Window(report)) => {
+                self.window.weights.push(report.weights.iter().map(|(_, _, weight)| *weight).collect());
+                return None;
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A rival's file as a bucket shows it.
+const OBJECT: ObjectFacts = ObjectFacts { bytes: 1, modified_ms: None };
+
+impl Surroundings {
+    fn hash(&self, block: u64) -> String {
+        format!("0x{}", hex::encode(Sha256::digest(format!("{}/block/{block}", self.seed))))
     }
 
-    /// Uids of the miners that a validator looks at; absent ones are not active.
-    fn chosen(&self, validator: usize, block_hash: &str) -> Vec<usize> {
-        let checked = &self.validators[validator].checked;
-        let active: Vec<(&str, u32)> = self
-            .rivals
-            .iter()
-            .filter(|rival| rival.conduct != Conduct::Absent)
-            .map(|rival| (rival.address.as_str(), checked.get(&rival.address).copied().unwrap_or(0)))
-            .collect();
-        let chosen = select_miners(&active, block_hash);
-        (0..self.rivals.len()).filter(|index| chosen.contains(&self.rivals[*index].address.as_str())).collect()
+    fn beacon(&self) -> String {
+        let window_start = target(self.head).unwrap_or(0);
+        hex::encode(Sha256::digest(format!("{}/round/{window_start}", self.seed)))
     }
 
-    fn verdict(
-        &mut self,
-        validator: usize,
-        index: usize,
-        window_start: u64,
-        (block_hash, beacon): (&str, &str),
-        verified: &mut usize,
-    ) -> Option<Verdict> {
-        let Rival { keypair, conduct, address } = &self.rivals[index];
+    fn verdict(&mut self, facts: &WindowFacts) -> Option<Verdict> {
+        let index = self.rivals.iter().position(|rival| rival.address == facts.hotkey)?;
+        let conduct = self.rivals[index].conduct;
+        let verdict = self.verdict_on(index, facts);
+        self.window.verdicts.insert(conduct, verdict.clone());
+        verdict
+    }
+
+    fn verdict_on(&mut self, index: usize, facts: &WindowFacts) -> Option<Verdict> {
+        let WindowFacts { window_start, block_hash, .. } = facts;
+        let (window_start, beacon) = (*window_start, self.beacon());
+        let Rival { keypair, conduct, .. } = &self.rivals[index];
         let oldest = window_start.saturating_sub(FRESH_WINDOWS * PROTOCOL.window_blocks);
         if let Some((found_in, verdict)) = self.verdicts.get(conduct).filter(|(found_in, _)| *found_in > oldest) {
             // The draw of groups differs by validator and window, which the kind's newest verdict stands for.
             debug_assert!(*found_in <= window_start);
             return verdict.clone();
         }
-        *verified += 1;
+        self.window.verified += 1;
         let window = WindowContext {
             hotkey: keypair.hotkey(),
             window_start,
-            block_hash: block_hash.to_owned(),
-            randomness: window_randomness(block_hash, Some(beacon)),
+            block_hash: block_hash.clone(),
+            randomness: window_randomness(block_hash, Some(&beacon)),
             use_drand: true,
         };
         let generator = &*self.generator;
@@ -174,39 +226,9 @@ impl Subnet {
             Conduct::Cheats(cheat) => bench.cheat(*cheat),
             Conduct::Absent => return None,
         };
-        let facts = WindowFacts {
-            hotkey: address.clone(),
-            validator_hotkey: self.validators[validator].address.clone(),
-            window_start,
-            challenge_randomness: challenge_randomness(block_hash, Some(beacon)),
-            block_hash: block_hash.to_owned(),
-            limits: generator.limits(),
-        };
-        let report = verify_bytes(&file, &facts, generator.tokenizer(), &self.recompute, Scope::Validator);
+        let report = verify_bytes(&file, facts, generator.tokenizer(), &self.recompute, Scope::Validator);
         let verdict = report.ok().map(|report| report.verdict);
         self.verdicts.insert(*conduct, (window_start, verdict.clone()));
         verdict
-    }
-
-    fn remember(&mut self, validator: usize, index: usize, window_start: u64, verdict: Option<&Verdict>) {
-        let address = &self.rivals[index].address;
-        let memory = &mut self.validators[validator];
-        *memory.checked.entry(address.clone()).or_default() += 1;
-        let record = match verdict {
-            Some(Verdict::Accepted { metrics, .. }) => {
-                Some(WindowRecord { unique: metrics.unique as u64, had_failure: false })
-            }
-            Some(Verdict::Rejected { .. }) => Some(WindowRecord { unique: 0, had_failure: true }),
-            _ => None,
-        };
-        let windows = memory.history.entry(address.clone()).or_default();
-        windows.extend(record.map(|record| (window_start, record)));
-        // What is older than the windows that count can never matter again.
-        *windows = windows.split_off(&window_start.saturating_sub(ROLLING_WINDOWS * PROTOCOL.window_blocks));
-    }
-
-    fn weights(&self, validator: usize, window_start: u64) -> Vec<f64> {
-        let miners: Vec<(&str, u16)> = self.rivals.iter().map(|r| r.address.as_str()).zip(0..).collect();
-        weights(&self.validators[validator].history, &miners, window_start)
     }
 }

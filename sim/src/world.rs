@@ -9,7 +9,8 @@ use grail_miner::machine::{Machine, MachineSettings, WindowOutcome, WindowReceip
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Keypair;
 use grail_protocol::window_file::object_key;
-use grail_verify::{Judgement, Verdict};
+use grail_validator::Judgement;
+use grail_verify::Verdict;
 use sha2::{Digest, Sha256};
 
 use crate::beacon::{BeaconLink, SimBeacon};
@@ -233,7 +234,7 @@ impl World {
             }
             let now_ms = self.time.now_ms();
             let validator = &mut self.validators.borrow_mut()[number];
-            let judgement = validator.judge(&hotkey, MINER_UID, window_start, now_ms);
+            let judgement = validator.judge(&hotkey, window_start, now_ms);
             self.trace.line(now_ms, "judgement", &format!("{judgement:?}"));
             judgements.push(judgement);
         }

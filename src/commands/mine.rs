@@ -3,7 +3,7 @@
 mod dying;
 mod messages;
 mod pages;
-mod parts;
+pub(super) mod parts;
 mod recording;
 mod restart;
 mod signals;
@@ -49,7 +49,7 @@ use grail_wallet::{HotkeyWallet, Inputs};
 use self::messages::{describe_device, end_stalled, hotkey_taken, log_checks, prevented, warn_of_journal};
 use self::pages::pages;
 use self::parts::{
-    Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet, refuse_cpu_on_public_networks,
+    Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet, refuse_wrong_device,
     run_settings, runtime, sampling_seed, spinner,
 };
 use self::restart::{HandedOver, Present, Program, Ready, proven};
@@ -124,7 +124,7 @@ fn mine(
     for notice in &config.notices {
         tracing::warn!("{}", printable(&notice.to_string()));
     }
-    refuse_cpu_on_public_networks(&arguments.device, config.chain.network)?;
+    refuse_wrong_device(&arguments.device, &config.chain)?;
     let data_folder = data_folder(arguments, environment)?;
     folder::claim(&data_folder)?;
     // Before anything that takes long, since only the operator can mend a port that is taken.

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::output;
 use crate::args::{RuntimeChoice, ServeArguments};
 use crate::exit::Exit;
+use grail_live::device::DeviceChoice;
 use grail_observe::contract::Schema;
 use grail_serve::chain::Runtime;
 use grail_serve::{ConsoleCommand, ServeEvent, ServeFault, ServeOptions, Served, WindowVerdict, parse_list};
@@ -20,14 +21,26 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
         let faults = ServeFault::ALL.iter().map(|fault| (fault.name(), fault.meaning()));
         return super::list_faults(faults, arguments.json);
     }
-    let served = Served::start(&options(arguments)?)?;
+    let served = match arguments.device {
+        DeviceChoice::Cpu => Served::start(&options(arguments)?)?,
+        DeviceChoice::Cuda(_) => served_on_gpu(arguments)?,
+    };
     listen_for_signals(served.sender())?;
     introduce(arguments, &served);
     read_lines(served.sender())?;
     Ok(follow(arguments, &served))
 }
 
-/// What was asked for.
+/// Returns the world with a validator whose model is on a GPU. A device that cannot be used is told before anything is
+/// served.
+fn served_on_gpu(arguments: &ServeArguments) -> anyhow::Result<Served> {
+    let (device, numerics) = (arguments.device, arguments.numerics);
+    let model = move || super::validate::proof_model(device, "toy", numerics);
+    model()?;
+    Ok(Served::start_with(&options(arguments)?, move || model().expect("it was loaded a moment ago"))?)
+}
+
+/// Returns what was asked for.
 fn options(arguments: &ServeArguments) -> anyhow::Result<ServeOptions> {
     let folder = arguments.dir.clone().ok_or_else(|| anyhow!("give --dir a folder for .env, wallet and objects"))?;
     // What is no number of milliseconds is refused as out of range.
@@ -36,7 +49,9 @@ fn options(arguments: &ServeArguments) -> anyhow::Result<ServeOptions> {
         RuntimeChoice::Spec365 => Runtime::Spec365,
         RuntimeChoice::Spec461 => Runtime::Spec461,
     };
-    Ok(ServeOptions { block_ms, seed: arguments.seed, runtime, faults: parse_list(&arguments.faults)?, folder })
+    let device = if arguments.device == DeviceChoice::Cpu { "cpu" } else { "cuda" };
+    let faults = parse_list(&arguments.faults)?;
+    Ok(ServeOptions { block_ms, seed: arguments.seed, runtime, faults, device, ..ServeOptions::new(folder) })
 }
 
 fn introduce(arguments: &ServeArguments, served: &Served) {
@@ -45,11 +60,12 @@ fn introduce(arguments: &ServeArguments, served: &Served) {
         arguments,
         format!(
             "Serving on loopback: chain {}, beacon {}, bucket {}.\nMiner: {}, registered and without a commitment yet.\n\
-             Start it with: grail mine --env-file {env} --device cpu --data-dir {data}",
+             Start it with: grail mine --env-file {env} --device {device} --data-dir {data}",
             world.chain_endpoints().join(" and "),
             world.beacon_url(),
             world.bucket_url(),
             world.miner().to_ss58(),
+            device = world.device(),
             env = quoted(served.env_file()),
             data = quoted(&served.env_file().with_file_name("data")),
         ),
@@ -132,7 +148,7 @@ fn read_lines(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
 }
 
 /// SIGINT and SIGTERM are caught from here on, not only once the thread that waits for them runs.
-fn listen_for_signals(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
+pub(super) fn listen_for_signals(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.context("no asynchronous runtime; the operating system refuses more file descriptors or threads")?;

@@ -40,7 +40,7 @@ fn each_schema_lies_under_its_name_and_nothing_else_does() {
 ///
 /// `mine` and `bench` fail here, the one without a configuration and the other without a device: tests/served holds receipts
 /// and judged windows against their schemas, and the crate of `bench` its report.
-const RUNS: [(&str, &[&str], Schema); 24] = [
+const RUNS: [(&str, &[&str], Schema); 26] = [
     ("bench", &["--device", "cuda:63"], Schema::Error),
     ("config show", &[], Schema::ConfigShow),
     ("diff", &["tapes", "--against", env!("CARGO_BIN_EXE_grail")], Schema::Diff),
@@ -52,6 +52,8 @@ const RUNS: [(&str, &[&str], Schema); 24] = [
     ),
     ("mine", &["--env-file", "absent.env"], Schema::Error),
     ("mine", &["--try", "--device", "cpu", "--groups-max", "1"], Schema::Trial),
+    ("network", &["--dir", "tapes/1-0.tape"], Schema::Error),
+    ("validate", &["--env-file", "absent.env"], Schema::Error),
     ("replay", &["tapes"], Schema::Replay),
     ("replay", &["tapes/1-0.tape", "--fork-at", "20"], Schema::ReplayFork),
     ("replay", &["out"], Schema::Error),

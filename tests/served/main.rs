@@ -13,6 +13,7 @@ mod faults;
 mod first_window;
 mod folder;
 mod mine;
+mod network;
 mod packaging;
 mod sdk;
 mod strangers;

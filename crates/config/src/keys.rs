@@ -39,6 +39,7 @@ pub const KEYS: &[Key] = &[
     plain("GRAIL_ROLLOUTS_PER_PROBLEM", Some("4")),
     plain("GRAIL_MINER_SAFETY_BLOCKS", Some("1")),
     plain("GRAIL_BLOCK_TIME", None),
+    plain("GRAIL_DEVICE", None),
     endpoint("GRAIL_DRAND_URLS", None),
     plain("GRAIL_DRAND_CHAIN_HASH", None),
     plain("GRAIL_DRAND_PUBLIC_KEY", None),

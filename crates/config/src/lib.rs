@@ -31,6 +31,7 @@ mod setting;
 mod storage;
 mod store_address;
 mod suggestion;
+mod validator;
 
 use std::path::{Path, PathBuf};
 
@@ -49,12 +50,13 @@ pub use self::keys::{KEYS, Key, Kind};
 pub use self::logging::{LogFormat, Logging, LokiConfig};
 pub use self::miner::{ConfigParts, MinerConfig};
 pub use self::monitoring::{Monitoring, Resume, WandbConfig};
-pub use self::network::{ChainConfig, Network};
+pub use self::network::{ChainConfig, Network, NetworkDevice};
 pub use self::notice::Notice;
 pub use self::raw::{Environment, RawConfig};
 pub use self::redacted::Redacted;
 pub use self::setting::{Candidate, Origin, Setting};
 pub use self::storage::{AccessKey, CREDENTIALS_BYTES, ReadPlace, StorageConfig};
+pub use self::validator::ValidatorConfig;
 
 /// The file that is read where none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";

@@ -157,7 +157,7 @@ fn read(reader: &mut Reader<'_>) -> ConfigParts {
 }
 
 /// Returns a value that every miner of a public network shares.
-fn constant<T: FromStr + PartialEq + ToString>(
+pub(super) fn constant<T: FromStr + PartialEq + ToString>(
     reader: &mut Reader<'_>,
     network: Option<Network>,
     name: &'static str,
@@ -173,7 +173,7 @@ fn constant<T: FromStr + PartialEq + ToString>(
     Some(value)
 }
 
-fn read_wallet(reader: &mut Reader<'_>) -> Option<WalletLocation> {
+pub(super) fn read_wallet(reader: &mut Reader<'_>) -> Option<WalletLocation> {
     let expected = "the name that the key was given when it was created, not its address or a path";
     let cold = reader.parsed("BT_WALLET_COLD", expected, parse_key_name);
     let hot = reader.parsed("BT_WALLET_HOT", expected, parse_key_name);

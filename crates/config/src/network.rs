@@ -31,6 +31,31 @@ pub struct ChainConfig {
     pub netuid: u16,
     /// Time between two blocks, in milliseconds.
     pub block_ms: u64,
+    /// The kind of device whose bits this network's validators compute, on a network of the operator's own that says so.
+    pub device: Option<NetworkDevice>,
+}
+
+/// A kind of device. Proofs have the bits of what computed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkDevice {
+    /// A processor.
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda,
+}
+
+impl NetworkDevice {
+    /// Returns the name in `GRAIL_DEVICE`, and what `--device` takes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Cpu, Self::Cuda].into_iter().find(|device| device.name() == text)
+    }
 }
 
 impl Network {
@@ -68,6 +93,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ChainConfig> {
     let typed = reader.parsed("BT_CHAIN_ENDPOINT", expected, |text| parse_addresses(text, &["ws", "wss"]));
     let netuid = reader.parsed("NETUID", "a whole number from 0 to 65535", |text| text.parse::<u16>().ok());
     let block_ms = read_block_ms(reader, network);
+    let device = reader.parsed("GRAIL_DEVICE", "cpu or cuda, or take it out", NetworkDevice::parse);
     let (network, netuid) = (network?, netuid?);
     let is_typed = reader.typed.get("BT_CHAIN_ENDPOINT").is_some();
     if network == Network::Custom && !is_typed {
@@ -80,7 +106,13 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ChainConfig> {
     }
     let public = || network.endpoints().iter().filter_map(|text| EndpointUrl::parse(text, &["wss"])).collect();
     let endpoints = if is_typed { typed? } else { public() };
-    Some(ChainConfig { network, endpoints, netuid, block_ms: block_ms? })
+    Some(ChainConfig {
+        network,
+        endpoints,
+        netuid,
+        block_ms: block_ms?,
+        device: device.filter(|_| network == Network::Custom),
+    })
 }
 
 /// Returns the addresses in a list with commas between; at least one.

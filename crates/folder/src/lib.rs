@@ -19,7 +19,7 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Permission bits of other users.
 const OPEN_TO_OTHERS: u32 = 0o077;
 /// Files that the miner writes under a fixed name.
-const FILES: [&str; 3] = ["instance-id", "receipts.jsonl", "weights.jsonl"];
+const FILES: [&str; 4] = ["instance-id", "receipts.jsonl", "verdicts.jsonl", "weights.jsonl"];
 /// Folders that the miner writes to.
 const FOLDERS: [&str; 2] = ["tapes", "wandb"];
 

@@ -19,6 +19,7 @@ mod submission;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod validating;
 mod witness;
 
 use std::cell::{Cell, RefCell};

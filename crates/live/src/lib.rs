@@ -21,6 +21,7 @@ pub mod engine;
 pub mod instance;
 pub mod journal;
 mod server_clock;
+pub mod validator;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -45,7 +45,11 @@ impl S3Access for ReadKey {
         let key = context.credentials().map(|credentials| credentials.access_key.clone());
         match key.as_deref() {
             Some(id) if id == WRITE.0 => Ok(()),
-            Some(id) if id == READ.0 && (*self == Self::Writes || context.method() == "GET") => Ok(()),
+            Some(id)
+                if id == READ.0 && (*self == Self::Writes || matches!(context.method().as_str(), "GET" | "HEAD")) =>
+            {
+                Ok(())
+            }
             _ => Err(s3_error!(AccessDenied)),
         }
     }

@@ -20,6 +20,8 @@ pub enum Schema {
     FaultList,
     /// A window's receipt, as `grail mine --json` prints it and `receipts.jsonl` keeps it.
     Receipt,
+    /// What came of `grail network`.
+    Network,
     Replay,
     ReplayFork,
     /// What `grail sim --list` shows.
@@ -34,13 +36,15 @@ pub enum Schema {
     TapeStep,
     /// What `grail mine --try --json` prints.
     Trial,
+    /// What `grail validate` found: a miner's window, a window, or what became of weights.
+    ValidatorReceipt,
     Verify,
     Why,
 }
 
 impl Schema {
     /// All of them, by name.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Bench,
         Self::ConfigShow,
         Self::Diff,
@@ -48,6 +52,7 @@ impl Schema {
         Self::Error,
         Self::Estimate,
         Self::FaultList,
+        Self::Network,
         Self::Receipt,
         Self::Replay,
         Self::ReplayFork,
@@ -59,6 +64,7 @@ impl Schema {
         Self::TapeList,
         Self::TapeStep,
         Self::Trial,
+        Self::ValidatorReceipt,
         Self::Verify,
         Self::Why,
     ];
@@ -73,6 +79,7 @@ impl Schema {
             Self::Error => "error.v1",
             Self::Estimate => "estimate.v1",
             Self::FaultList => "fault-list.v1",
+            Self::Network => "network.v1",
             Self::Receipt => "receipt.v1",
             Self::Replay => "replay.v1",
             Self::ReplayFork => "replay-fork.v1",
@@ -84,6 +91,7 @@ impl Schema {
             Self::TapeList => "tape-list.v1",
             Self::TapeStep => "tape-step.v1",
             Self::Trial => "trial.v1",
+            Self::ValidatorReceipt => "validator-receipt.v1",
             Self::Verify => "verify.v1",
             Self::Why => "why.v1",
         }

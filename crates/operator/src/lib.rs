@@ -18,5 +18,6 @@ pub mod prover;
 pub mod rehearsal;
 pub mod report;
 pub mod top;
+pub mod verdicts;
 pub mod weights;
 pub mod why;

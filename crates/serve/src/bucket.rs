@@ -68,7 +68,7 @@ pub enum BucketTrouble {
 
 /// The server; it ends when it is dropped.
 pub struct BucketServer {
-    account: BucketAccount,
+    accounts: Vec<BucketAccount>,
     folder: PathBuf,
     troubles: Troubles,
     server: HttpServer,
@@ -94,33 +94,36 @@ impl BucketAccount {
 }
 
 impl BucketServer {
-    /// Serves `folder` on a free port of loopback; `slow_ms` is what a slow request takes longer.
+    /// Serves the buckets of these accounts, of which there is at least one, from `folder` on a free port of loopback;
+    /// `slow_ms` is what a slow request takes longer.
     ///
     /// # Errors
     /// If the folder cannot be made or nothing can be listened on.
-    pub async fn start(folder: &Path, account: BucketAccount, slow_ms: u64) -> io::Result<Self> {
+    pub async fn start(folder: &Path, accounts: Vec<BucketAccount>, slow_ms: u64) -> io::Result<Self> {
         // Next to the folder, since every folder in it is a bucket.
         let elsewhere = folder.with_file_name("elsewhere");
         for folder in [folder, &elsewhere] {
-            std::fs::create_dir_all(folder.join(&account.account_id))?;
+            for account in &accounts {
+                std::fs::create_dir_all(folder.join(&account.account_id))?;
+            }
         }
         let opened = |folder| FileSystem::new(folder).map_err(|error| io::Error::other(format!("{error:?}")));
         let (files, elsewhere) = (opened(folder)?, opened(&elsewhere)?);
         let troubles = Troubles::default();
         let served = |files: FileSystem| {
             let mut keys = SimpleAuth::new();
-            for key in [&account.write_key, &account.read_key] {
+            for key in accounts.iter().flat_map(|account| [&account.write_key, &account.read_key]) {
                 keys.register(key.id.clone(), key.secret.clone().into());
             }
             let mut service = S3ServiceBuilder::new(files);
             service.set_auth(keys);
-            service.set_access(Access { account: account.clone(), troubles: troubles.clone() });
+            service.set_access(Access { accounts: accounts.clone(), troubles: troubles.clone() });
             service.build()
         };
         let front = Arc::new(Front {
             service: served(files),
             elsewhere: served(elsewhere),
-            write_key_id: account.write_key.id.clone(),
+            write_key_ids: accounts.iter().map(|account| account.write_key.id.clone()).collect(),
             troubles: troubles.clone(),
             slow: Duration::from_millis(slow_ms),
             writing: tokio::sync::Mutex::default(),
@@ -130,12 +133,12 @@ impl BucketServer {
             async move { front.answer(request).await }
         });
         let server = HttpServer::start(service).await?;
-        Ok(Self { account, folder: folder.to_owned(), troubles, server })
+        Ok(Self { accounts, folder: folder.to_owned(), troubles, server })
     }
 
-    /// Whose bucket it is.
+    /// Whose bucket the first one is.
     pub fn account(&self) -> &BucketAccount {
-        &self.account
+        &self.accounts[0]
     }
 
     /// Returns where it listens.
@@ -143,9 +146,19 @@ impl BucketServer {
         self.server.address
     }
 
-    /// Returns what is under a key, read past the server.
+    /// Returns what is under a key of the first bucket, read past the server.
     pub fn object(&self, key: &str) -> Option<Vec<u8>> {
-        std::fs::read(self.folder.join(&self.account.account_id).join(key)).ok()
+        std::fs::read(self.folder.join(&self.account().account_id).join(key)).ok()
+    }
+
+    /// Let an object are in an account's bucket, past the server.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn place(&self, account: &BucketAccount, key: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.folder.join(&account.account_id).join(key);
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::write(path, bytes)
     }
 
     /// Answers in this way from now on.
@@ -156,7 +169,7 @@ impl BucketServer {
 
 /// Who may do what.
 struct Access {
-    account: BucketAccount,
+    accounts: Vec<BucketAccount>,
     troubles: Troubles,
 }
 
@@ -166,7 +179,15 @@ impl S3Access for Access {
         let key = context.credentials().map(|credentials| credentials.access_key.clone());
         let reads = context.method() == Method::GET || context.method() == Method::HEAD;
         let troubles = locked(&self.troubles).clone();
-        let BucketAccount { write_key, read_key, .. } = &self.account;
+        let has = |account: &&BucketAccount| {
+            [&account.write_key, &account.read_key].into_iter().any(|known| Some(&known.id) == key.as_ref())
+        };
+        let Some(account) = self.accounts.iter().find(has) else { return Err(s3_error!(AccessDenied)) };
+        let is_others = |bucket: &str| self.accounts.iter().any(|other| other.account_id == bucket);
+        if context.s3_path().get_bucket_name().is_some_and(|it| it != account.account_id && is_others(it)) {
+            return Err(s3_error!(AccessDenied));
+        }
+        let BucketAccount { write_key, read_key, .. } = account;
         match key.as_deref() {
             Some(id) if id == write_key.id => match () {
                 () if troubles.contains(&BucketTrouble::WriteKeyExpired) => Err(s3_error!(ExpiredToken)),
@@ -188,7 +209,7 @@ struct Front {
     service: S3Service,
     /// Another bucket with the same name and keys.
     elsewhere: S3Service,
-    write_key_id: String,
+    write_key_ids: Vec<String>,
     troubles: Troubles,
     slow: Duration,
     /// The store checks a condition and writes in two steps; between them nobody else may write.
@@ -234,7 +255,7 @@ impl Front {
     /// Returns whether a request says that it is signed with the write key.
     fn is_by_write_key(&self, request: &http::Request<Incoming>) -> bool {
         let signature = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        signature.is_some_and(|text| text.contains(&format!("Credential={}/", self.write_key_id)))
+        signature.is_some_and(|text| self.write_key_ids.iter().any(|id| text.contains(&format!("Credential={id}/"))))
     }
 }
 

@@ -55,8 +55,8 @@ impl WorldFolder {
         self.path.join("s3")
     }
 
-    /// Writes the miner's hotkey as a wallet file that every tool of bittensor reads.
-    pub(super) fn write_wallet(&self, seed: &[u8; 32]) -> Result<(), ServeError> {
+    /// Writes a hotkey as a wallet file that every tool of bittensor reads.
+    pub(super) fn write_wallet(&self, name: &str, seed: &[u8; 32]) -> Result<(), ServeError> {
         let hotkey = Keypair::from_seed(seed).hotkey();
         let folder = self.wallets().join(WALLET.0).join("hotkeys");
         fs::create_dir_all(&folder).map_err(|source| ServeError::Folder { path: folder.clone(), source })?;
@@ -65,8 +65,13 @@ impl WorldFolder {
             "accountId": format!("0x{key}"), "publicKey": format!("0x{key}"), "privateKey": null, "secretPhrase": null,
             "secretSeed": format!("0x{}", hex::encode(seed)), "ss58Address": hotkey.to_ss58(),
         });
-        replace(&folder.join(WALLET.1), &secret.to_string())?;
-        replace(&folder.join(format!("{}pub.txt", WALLET.1)), &public(hotkey))
+        replace(&folder.join(name), &secret.to_string())?;
+        replace(&folder.join(format!("{name}pub.txt")), &public(hotkey))
+    }
+
+    /// Returns the file that a member of the network is started with.
+    pub(super) fn member_file(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.env"))
     }
 
     /// Returns the miner's hotkey file.

@@ -14,6 +14,7 @@ pub mod beacon;
 pub mod bucket;
 mod busy;
 pub mod chain;
+mod cheat;
 mod console;
 mod dying;
 mod environment;
@@ -25,17 +26,20 @@ mod validator;
 mod world;
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use grail_engine::CpuEngine;
+use grail_protocol::generation::ProofModel;
 use tokio::sync::watch;
 
 pub use console::{ConsoleCommand, ConsoleError};
 pub use faults::{ServeFault, UnknownServeFault, parse_list};
+pub use grail_sim::rivals::Cheat;
 pub use validator::WindowVerdict;
-pub use world::World;
+pub use world::{Member, World};
 
 use environment::EnvironmentFile;
 use folder::WorldFolder;
@@ -57,6 +61,14 @@ pub struct ServeOptions {
     pub runtime: chain::Runtime,
     /// Faults that strike in every window.
     pub faults: Vec<ServeFault>,
+    /// Hotkeys of further miners, each with a bucket and a file `miner-N.env`.
+    pub miners: u16,
+    /// Hotkeys of validators that run elsewhere, each with a file `validator-N.env`. With any, the world's own does not run.
+    pub validators: u16,
+    /// What one more miner does, which this process runs.
+    pub cheat: Option<Cheat>,
+    /// The kind of device that judges: cpu or cuda. Miners must compute with the same.
+    pub device: &'static str,
 }
 
 impl ServeOptions {
@@ -68,6 +80,10 @@ impl ServeOptions {
             seed: None,
             runtime: chain::Runtime::default(),
             faults: Vec::new(),
+            miners: 0,
+            validators: 0,
+            cheat: None,
+            device: "cpu",
         }
     }
 }
@@ -149,20 +165,39 @@ impl Served {
     /// # Errors
     /// [`ServeError`], with the remedy.
     pub fn start(options: &ServeOptions) -> Result<Self, ServeError> {
+        let engine = CpuEngine::toy().map_err(ServeError::Model)?;
+        Self::start_with(options, move || Rc::new(engine))
+    }
+
+    /// Returns the same with another model, which is loaded on the validator's thread.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub fn start_with(
+        options: &ServeOptions,
+        model: impl FnOnce() -> Rc<dyn ProofModel> + Send + 'static,
+    ) -> Result<Self, ServeError> {
         if !BLOCK_MS.contains(&options.block_ms) {
             return Err(ServeError::BlockTime(options.block_ms));
         }
         let folder = WorldFolder::take(&options.folder)?;
-        let engine = CpuEngine::toy().map_err(ServeError::Model)?;
         let (over, is_over) = watch::channel(false);
         let (started, when_started) = mpsc::channel();
-        let (options, end) = (options.clone(), is_over.clone());
-        let servers = thread("servers", move || serve(&options, folder, &started, end))?;
+        let (serving, end) = (options.clone(), is_over.clone());
+        let servers = thread("servers", move || serve(&serving, folder, &started, end))?;
         let Started { world, env_file, runtime } = when_started.recv().map_err(|_| ServeError::Ended)??;
         let (sender, events) = mpsc::channel();
         let (judged, judges) = (sender.clone(), world.clone());
-        let validator = thread("validator", move || judge(&judges, engine, is_over, &judged))?;
-        Ok(Self { world, env_file, events, sender, over, threads: vec![servers, validator], runtime })
+        let (is_judging, cheat) = (options.validators == 0, options.cheat);
+        let mut threads = vec![servers];
+        if let Some(cheat) = cheat {
+            let (engine, world, over) = (CpuEngine::toy().map_err(ServeError::Model)?, world.clone(), is_over.clone());
+            threads.push(thread("cheat", move || cheat::run(&world, cheat, &engine, over))?);
+        }
+        if is_judging {
+            threads.push(thread("validator", move || judge(judges, model(), is_over, &judged))?);
+        }
+        Ok(Self { world, env_file, events, sender, over, threads, runtime })
     }
 
     /// Returns the servers, and the switches of their faults.
@@ -244,7 +279,12 @@ fn serve(
 
 async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, ServeError> {
     let world = World::start(options, folder).await?;
-    folder.write_wallet(world.miner_seed())?;
+    folder.write_wallet(folder::WALLET.1, world.miner_seed())?;
+    for member in world.members() {
+        folder.write_wallet(&member.name, &member.seed)?;
+        let lines = environment::lines_for(&world, &folder.wallets(), &member.name, member.account.as_ref());
+        EnvironmentFile::write(folder.member_file(&member.name), &lines, "")?;
+    }
     let before = std::fs::read_to_string(folder.env_file_before()).unwrap_or_default();
     let lines = environment::lines(&world, &folder.wallets());
     world.announce(EnvironmentFile::write(folder.env_file(), &lines, &before)?);
@@ -252,9 +292,9 @@ async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, Se
 }
 
 /// Runs the validator on this thread until `over`.
-fn judge(world: &World, engine: CpuEngine, over: watch::Receiver<bool>, judged: &mpsc::Sender<ServeEvent>) {
+fn judge(world: Arc<World>, model: Rc<dyn ProofModel>, over: watch::Receiver<bool>, judged: &mpsc::Sender<ServeEvent>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(validator::validate(world, engine, over, |verdict| {
+    runtime.block_on(validator::validate(world, model, over, |verdict| {
         // Nobody may be interested any more.
         let _ = judged.send(ServeEvent::Judged(Box::new(verdict)));
     }));

@@ -1,26 +1,32 @@
-//! The validator of the served chain: after each window it reads the committed key from the chain, fetches the file with
-//! it, judges by the real rules, and sets weights.
+//! The validator of the served chain: the validating core over ports of its own, which share nothing with the miner's
+//! adapters. It reads the committed key from the chain, fetches files with it through the bucket's socket, and sets weights.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use grail_engine::CpuEngine;
+use async_trait::async_trait;
 use grail_http::{Connector, http_client};
 use grail_protocol::PROTOCOL;
-use grail_protocol::constants::window_start;
-use grail_protocol::window_file::object_key;
-use grail_verify::{Judge, Judgement, Verdict};
+use grail_protocol::generation::ProofModel;
+use grail_protocol::read_credentials::ReadCredentials;
+use grail_validator::driver::{Limits, Ports, run};
+use grail_validator::ports::{
+    Beacon, BeaconError, BeaconRound, Chain, ChainError, Clock, Head, Journal, JournalError, JudgeError, Judged,
+    Neuron, Now, ObjectFacts, Recompute, Store, StoreError, SubmitError, WeightsState,
+};
+use grail_validator::{JournalRecord, Judgement, MinerReceipt, Outcome, Report, Settings, Validator, WeightsReport};
+use grail_verify::{Judge, Verdict, WindowFacts};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, RetryConfig};
+use object_store::{ObjectMeta, ObjectStoreExt, RetryConfig};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::chain::{Commitment, signed_weights};
+use super::chain::signed_weights;
 use super::world::World;
 
-/// A validator tries to read a file for this many blocks.
-const READING_BLOCKS: u64 = 10;
 /// After this many blocks, weights that are not set will not be.
 const WEIGHTS_BLOCKS: u64 = 4;
 
@@ -87,149 +93,261 @@ impl WindowVerdict {
     }
 }
 
-/// Judges every window of our miner that started after its commitment, until `over` or forever.
+/// Judges every window of our miner that started after its commitment, until `over`.
 pub(super) async fn validate(
-    world: &World,
-    engine: CpuEngine,
+    world: Arc<World>,
+    model: Rc<dyn ProofModel>,
     mut over: watch::Receiver<bool>,
-    mut on_verdict: impl FnMut(WindowVerdict),
+    told: impl FnMut(WindowVerdict),
 ) {
-    let mut validator = Validator {
-        judge: Judge::new(world.validator().hotkey().to_ss58(), Rc::new(engine)),
-        world,
-        first_commit: None,
+    let hotkey = world.validator().hotkey().to_ss58();
+    let judge = Judge::new(hotkey.clone(), model);
+    let settings = Settings {
+        beacon: world.beacon.network().schedule(),
+        block_ms: world.block_ms(),
+        // A world lives for a few windows, so each of them shows on the chain.
+        weights_blocks: PROTOCOL.window_blocks,
+        ..Settings::new(hotkey, judge.limits())
     };
-    let mut changes = world.chain.changes();
-    let mut next_window = window_start(world.chain.state().head());
-    loop {
-        tokio::select! {
-            _ = over.wait_for(|over| *over) => return,
-            changed = changes.changed() => if changed.is_err() { return },
-        }
-        let (head, commitment) = validator.look();
-        if validator.first_commit.is_none() {
-            validator.first_commit = commitment.map(|commitment| commitment.block);
-        }
-        while next_window + PROTOCOL.window_blocks <= head {
-            if validator.first_commit.is_some_and(|block| block < next_window) {
-                on_verdict(validator.window(next_window).await);
-            }
-            if *over.borrow() {
-                return;
-            }
-            next_window += PROTOCOL.window_blocks;
-        }
-    }
+    let validator = Rc::new(ServedValidator {
+        limits: Limits::for_block_ms(world.block_ms()),
+        world,
+        judge,
+        began: Instant::now(),
+        found: RefCell::default(),
+        first_commit: Cell::default(),
+    });
+    let ports = Ports {
+        clock: validator.clone(),
+        chain: validator.clone(),
+        beacon: validator.clone(),
+        store: validator.clone(),
+        recompute: validator.clone(),
+        journal: validator.clone(),
+    };
+    let stop = Box::pin(async move { drop(over.wait_for(|over| *over).await) });
+    let mut teller = Teller { validator: validator.clone(), receipt: None, waiting: None, told };
+    run(Validator::new(settings), ports, validator.limits, &mut |report| teller.hear(report), stop).await;
 }
 
-struct Validator<'a> {
-    world: &'a World,
+/// Every port over the world.
+struct ServedValidator {
+    world: Arc<World>,
     judge: Judge,
+    limits: Limits,
+    began: Instant,
+    /// The verdict on our miner's newest file.
+    found: RefCell<Option<(WindowFacts, Option<Verdict>)>>,
     /// The block of our miner's first commitment.
-    first_commit: Option<u64>,
+    first_commit: Cell<Option<u64>>,
 }
 
-impl Validator<'_> {
-    /// Returns the head, and what our miner has committed.
-    fn look(&self) -> (u64, Option<Commitment>) {
-        let state = self.world.chain.state();
-        (state.head(), state.commitment(PROTOCOL.netuid, self.world.miner()))
-    }
+/// Makes verdicts on our miner's windows of the core's reports.
+struct Teller<T> {
+    validator: Rc<ServedValidator>,
+    receipt: Option<MinerReceipt>,
+    /// A verdict that waits for the weights after it.
+    waiting: Option<WindowVerdict>,
+    told: T,
+}
 
-    async fn window(&mut self, window: u64) -> WindowVerdict {
-        let (file, unread) = match self.file(window).await {
-            Ok(file) => (Some(file), None),
-            Err(why) => (None, Some(why.to_string())),
-        };
-        let network = self.world.beacon.network();
-        let beacon = network.randomness(network.newest_round());
-        let block_hash = self.world.chain.state().hash(window).unwrap_or_default();
-        let miner = self.world.miner().to_ss58();
-        let facts = self.judge.facts(&miner, window, block_hash, &beacon);
-        let judgement = self.judge.judge(self.world.miner_uid(), file.as_deref(), facts);
-        let weights_set = self.set_weights(judgement.weight).await;
-        WindowVerdict { judgement, unread, weights_set }
-    }
-
-    /// Returns the window's file, read with what is on the chain.
-    async fn file(&self, window: u64) -> Result<Vec<u8>, Unread> {
-        let world = self.world;
-        world.chain.state().uid(PROTOCOL.netuid, world.miner()).ok_or(Unread::NotRegistered)?;
-        let commitment = self.look().1.ok_or(Unread::NotCommitted)?;
-        let bucket = self.bucket(&commitment.bytes).ok_or(Unread::Credentials)?;
-        let key = Path::from(object_key(&world.miner().to_ss58(), window));
-        let mut last = Unread::Missing;
-        let began = std::time::Instant::now();
-        // A file that comes into being after the window's end would not count, so only trouble is retried.
-        while began.elapsed() < Duration::from_millis(READING_BLOCKS * world.block_ms()) {
-            match read(&bucket, &key).await {
-                Ok(file) => return Ok(file),
-                Err(object_store::Error::NotFound { .. }) => return Err(Unread::Missing),
-                Err(error) => last = Unread::Bucket(error.to_string()),
+impl<T: FnMut(WindowVerdict)> Teller<T> {
+    fn hear(&mut self, report: &Report) {
+        let miner = self.validator.world.miner().to_ss58();
+        match report {
+            Report::Miner(receipt) if receipt.hotkey == miner => self.receipt = Some((**receipt).clone()),
+            Report::Miner(_) | Report::Trouble(_) => {}
+            Report::Window(window) => {
+                self.tell(false);
+                let weight = window.weights.iter().find(|(_, hotkey, _)| *hotkey == miner).map_or(0.0, |w| w.2);
+                self.waiting = self.validator.verdict(window.window_start, self.receipt.take(), weight);
             }
-            tokio::time::sleep(Duration::from_millis(world.block_ms())).await;
+            Report::Weights(WeightsReport::Set { .. }) => self.tell(true),
+            Report::Weights(WeightsReport::NotSet { .. }) => self.tell(false),
         }
-        Err(last)
+    }
+
+    fn tell(&mut self, weights_set: bool) {
+        if let Some(verdict) = self.waiting.take() {
+            (self.told)(WindowVerdict { weights_set, ..verdict });
+        }
+    }
+}
+
+impl ServedValidator {
+    /// Returns what is told of a window; nothing of one that started before our miner had committed anything.
+    fn verdict(&self, window_start: u64, receipt: Option<MinerReceipt>, weight: f64) -> Option<WindowVerdict> {
+        self.first_commit.get().filter(|block| *block < window_start)?;
+        let found = self.found.take().filter(|(facts, _)| facts.window_start == window_start);
+        let (facts, verdict) = match found {
+            Some(found) => found,
+            None => {
+                let network = self.world.beacon.network();
+                let beacon = network.randomness(network.newest_round());
+                let block_hash = self.world.chain.state().hash(window_start).unwrap_or_default();
+                (self.judge.facts(&self.world.miner().to_ss58(), window_start, block_hash, &beacon), None)
+            }
+        };
+        let unread = match receipt {
+            None => Some("the miner is not registered".to_owned()),
+            Some(receipt) if verdict.is_none() => Some(match (receipt.outcome, receipt.why) {
+                (Outcome::Missing, None) => "no file in the bucket".to_owned(),
+                (outcome, why) => why.unwrap_or_else(|| outcome.name().to_owned()),
+            }),
+            Some(_) => None,
+        };
+        Some(WindowVerdict {
+            judgement: Judgement { weight, ..Judgement::new(verdict, facts) },
+            unread,
+            weights_set: false,
+        })
     }
 
     /// Returns the bucket that these credentials open, with nothing but them.
-    fn bucket(&self, credentials: &[u8]) -> Option<AmazonS3> {
-        let text = std::str::from_utf8(credentials).ok()?;
-        let field = |from, until| text.get(from..until).map(|field: &str| field.trim_end().to_owned());
-        let (account, id, secret) = (field(0, 32)?, field(32, 64)?, field(64, 128)?);
-        let request_ms = (READING_BLOCKS * self.world.block_ms()).max(1_000);
-        let client = http_client(request_ms, request_ms).ok()?;
+    fn bucket(&self, committed: &[u8]) -> Result<AmazonS3, StoreError> {
+        let refused = |why: &str| StoreError::Refused(why.to_owned());
+        let credentials = ReadCredentials::parse(committed).ok_or_else(|| refused("no read key"))?;
+        let client =
+            http_client(self.limits.fetch_ms, self.limits.fetch_ms).map_err(|error| refused(&error.to_string()))?;
         let builder = AmazonS3Builder::new()
             .with_endpoint(self.world.bucket_url())
-            .with_bucket_name(account)
+            .with_bucket_name(credentials.account_id)
             .with_region("us-east-1")
-            .with_access_key_id(id)
-            .with_secret_access_key(secret)
+            .with_access_key_id(credentials.access_key_id)
+            .with_secret_access_key(credentials.secret_access_key)
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .with_http_connector(Connector(client));
-        builder.build().ok()
+        builder.build().map_err(|error| refused(&error.to_string()))
+    }
+}
+
+#[async_trait(?Send)]
+impl Clock for ServedValidator {
+    fn now(&self) -> Now {
+        let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        Now { monotonic_ms: self.began.elapsed().as_millis() as u64, wall_ms }
     }
 
-    /// Sets the miner's weight, and returns the rest to the owner; whether the chain took it.
-    async fn set_weights(&self, weight: f64) -> bool {
-        let world = self.world;
-        let share = (weight.clamp(0.0, 1.0) * f64::from(u16::MAX)).round() as u16;
-        let weights = [(0, u16::MAX - share), (world.miner_uid(), share)];
-        let keypair = world.validator();
+    async fn sleep_until(&self, monotonic_ms: u64) {
+        let at = self.began + Duration::from_millis(monotonic_ms);
+        tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+#[async_trait(?Send)]
+impl Chain for ServedValidator {
+    async fn next_head(&self, after: u64) -> Result<Head, ChainError> {
+        let mut changes = self.world.chain.changes();
+        let moved = changes.wait_for(|_| self.world.chain.state().head() > after).await;
+        moved.map_err(|_| ChainError::Unreachable("the world has ended".to_owned()))?;
+        let state = self.world.chain.state();
+        let commitment = state.commitment(PROTOCOL.netuid, self.world.miner()).map(|commitment| commitment.block);
+        self.first_commit.set(self.first_commit.get().or(commitment));
+        Ok(Head { number: state.head() })
+    }
+
+    async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError> {
+        Ok(self.world.chain.state().hash(block))
+    }
+
+    async fn metagraph(&self) -> Result<Vec<Neuron>, ChainError> {
+        let state = self.world.chain.state();
+        let neuron = |uid| {
+            let hotkey = state.hotkey(PROTOCOL.netuid, uid)?;
+            let committed = state.commitment(PROTOCOL.netuid, hotkey).map(|commitment| commitment.bytes);
+            Some(Neuron { uid, hotkey: hotkey.to_ss58(), committed })
+        };
+        Ok((0..state.neurons(PROTOCOL.netuid)).filter_map(neuron).collect())
+    }
+
+    async fn weights(&self) -> Result<WeightsState, ChainError> {
+        let (state, hotkey) = (self.world.chain.state(), self.world.validator().hotkey());
+        let uid = state.uid(PROTOCOL.netuid, hotkey);
+        Ok(WeightsState {
+            uid,
+            last_update: uid.map_or(0, |uid| state.last_update(PROTOCOL.netuid, uid)),
+            rate_limit: 0,
+            commit_reveal: false,
+            weights: uid.and_then(|uid| state.weights(PROTOCOL.netuid, uid)).unwrap_or_default(),
+        })
+    }
+
+    async fn set_weights(&self, weights: &[(u16, u16)]) -> Result<(), SubmitError> {
+        let (world, keypair) = (&self.world, self.world.validator());
         let before = {
             let mut state = world.chain.state();
             let head = state.head();
             let (nonce, spec) = (state.nonce(keypair.hotkey().bytes()), state.runtime.spec_version());
-            let extrinsic = signed_weights(keypair, nonce, (spec, &state.genesis()), PROTOCOL.netuid, &weights);
-            if state.submit(&extrinsic).is_err() {
-                return false;
-            }
+            let extrinsic = signed_weights(keypair, nonce, (spec, &state.genesis()), PROTOCOL.netuid, weights);
+            state.submit(&extrinsic).map_err(|refusal| SubmitError::Refused(refusal.0.to_owned()))?;
             head
         };
         let mut changes = world.chain.changes();
         let executed = changes.wait_for(|_| world.chain.state().head() > before);
         let limit = Duration::from_millis(WEIGHTS_BLOCKS * world.block_ms());
         let is_in_time = tokio::time::timeout(limit, executed).await.is_ok();
-        is_in_time
-            && world.chain.state().weights(PROTOCOL.netuid, world.validator_uid()).as_deref() == Some(&weights[..])
+        is_in_time.then_some(()).ok_or_else(|| SubmitError::Unknown("no block came".to_owned()))
+    }
+
+    async fn reconnect(&self) {}
+}
+
+#[async_trait(?Send)]
+impl Beacon for ServedValidator {
+    async fn round(&self, round: u64) -> Result<BeaconRound, BeaconError> {
+        Ok(BeaconRound { round, randomness: self.world.beacon.network().randomness(round) })
     }
 }
 
-async fn read(bucket: &AmazonS3, key: &Path) -> object_store::Result<Vec<u8>> {
-    Ok(bucket.get(key).await?.bytes().await?.to_vec())
+#[async_trait(?Send)]
+impl Store for ServedValidator {
+    async fn look(&self, committed: &[u8], key: &str) -> Result<Option<ObjectFacts>, StoreError> {
+        there(self.bucket(committed)?.head(&Path::from(key)).await.map(|meta| object(&meta)))
+    }
+
+    async fn fetch(&self, committed: &[u8], key: &str) -> Result<Option<(ObjectFacts, Vec<u8>)>, StoreError> {
+        let bucket = self.bucket(committed)?;
+        let read = async {
+            let found = bucket.get(&Path::from(key)).await?;
+            let facts = object(&found.meta);
+            Ok((facts, found.bytes().await?.to_vec()))
+        };
+        there(read.await)
+    }
 }
 
-/// Why a validator has no file to judge.
-#[derive(Debug, thiserror::Error)]
-enum Unread {
-    #[error("the miner is not registered")]
-    NotRegistered,
-    #[error("the miner has committed nothing")]
-    NotCommitted,
-    #[error("the miner's commitment is not a bucket's read key")]
-    Credentials,
-    #[error("no file in the bucket")]
-    Missing,
-    #[error("{0}")]
-    Bucket(String),
+#[async_trait(?Send)]
+impl Recompute for ServedValidator {
+    async fn judge(&self, file: Vec<u8>, facts: WindowFacts) -> Result<Judged, JudgeError> {
+        let judged = self.judge.judge(&file, &facts)?;
+        if facts.hotkey == self.world.miner().to_ss58() {
+            *self.found.borrow_mut() = Some((facts, judged.verdict.clone()));
+        }
+        Ok(judged)
+    }
+}
+
+/// A world that ends is not taken up again, so nothing need survive.
+#[async_trait(?Send)]
+impl Journal for ServedValidator {
+    async fn append(&self, _: &JournalRecord) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<Vec<JournalRecord>, JournalError> {
+        Ok(Vec::new())
+    }
+}
+
+fn object(meta: &ObjectMeta) -> ObjectFacts {
+    ObjectFacts { bytes: meta.size, modified_ms: u64::try_from(meta.last_modified.timestamp_millis()).ok() }
+}
+
+/// Returns what a store answered; none where there is no such object.
+fn there<T>(answer: object_store::Result<T>) -> Result<Option<T>, StoreError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(StoreError::Transient(error.to_string())),
+    }
 }

@@ -36,6 +36,26 @@ const FALSE_HEAD_BLOCKS: u64 = 1_000_000;
 /// A reorganisation goes no deeper.
 const REPLACED_BLOCKS_MAX: u64 = 3;
 
+/// A hotkey of the network besides the world's own miner and validator.
+#[derive(Clone)]
+pub struct Member {
+    /// Its name: of its wallet, and of the file that it is started with.
+    pub name: String,
+    /// Its uid.
+    pub uid: u16,
+    /// The seed of its key.
+    pub seed: [u8; 32],
+    /// Its bucket, if it mines.
+    pub account: Option<BucketAccount>,
+}
+
+impl Member {
+    /// Returns its public key.
+    pub fn hotkey(&self) -> Hotkey {
+        Keypair::from_seed(&self.seed).hotkey()
+    }
+}
+
 /// The servers, and who is registered.
 pub struct World {
     /// The chain.
@@ -50,6 +70,8 @@ pub struct World {
     miner_seed: [u8; 32],
     miner: Hotkey,
     validator: Keypair,
+    members: Vec<Member>,
+    device: &'static str,
     runtime: Runtime,
     block_ms: u64,
     hotkey_file: PathBuf,
@@ -88,10 +110,25 @@ impl World {
         for (uid, hotkey) in neurons {
             state.register(PROTOCOL.netuid, hotkey, uid);
         }
+        let member = |(uid, (role, number)): (u16, (&str, u16))| {
+            let member = format!("{role}-{number}");
+            let account = (role != "validator").then(|| BucketAccount::made_up(&format!("{name}/{member}")));
+            Member { seed: key_seed(&seed, &member), name: member, uid, account }
+        };
+        let miners = (1..=options.miners).map(|number| ("miner", number));
+        let cheats = (1..=u16::from(options.cheat.is_some())).map(|number| ("cheat", number));
+        let validators = (1..=options.validators).map(|number| ("validator", number));
+        let members: Vec<Member> =
+            (VALIDATOR_UID + 1..).zip(miners.chain(cheats).chain(validators)).map(member).collect();
+        for member in &members {
+            state.register(PROTOCOL.netuid, member.hotkey(), member.uid);
+        }
         let chain = Node::start(state, options.block_ms, ENDPOINTS).await?;
         let beacon = BeaconServer::start(BeaconNetwork::new(&seed, BEACON_PERIOD_S)).await?;
         let slow_ms = options.block_ms * 3 / 2;
-        let bucket = BucketServer::start(&folder.objects(), BucketAccount::made_up(&name), slow_ms).await?;
+        let accounts = members.iter().filter_map(|member| member.account.clone());
+        let accounts = std::iter::once(BucketAccount::made_up(&name)).chain(accounts).collect();
+        let bucket = BucketServer::start(&folder.objects(), accounts, slow_ms).await?;
         let mut chain_gates = Vec::new();
         for door in chain.doors() {
             chain_gates.push(Gate::before(door.socket_address()).await?);
@@ -106,6 +143,8 @@ impl World {
             miner_seed,
             miner,
             validator,
+            members,
+            device: options.device,
             runtime: options.runtime,
             block_ms: options.block_ms,
             hotkey_file: folder.hotkey(),
@@ -143,6 +182,16 @@ impl World {
     /// Returns the seed of the miner's key.
     pub fn miner_seed(&self) -> &[u8; 32] {
         &self.miner_seed
+    }
+
+    /// Returns the kind of device that judges, as `GRAIL_DEVICE` names it.
+    pub fn device(&self) -> &'static str {
+        self.device
+    }
+
+    /// Anyone who is registered besides the owner, the world's miner and its validator.
+    pub fn members(&self) -> &[Member] {
+        &self.members
     }
 
     /// Returns the registered validator's keys.

@@ -1,28 +1,30 @@
-//! A validator's judgements, window by window: the rules, and what they made of earlier windows.
+//! A validator's judgement of a file: the rules, a model, and what was established about the file already.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use grail_protocol::generation::ProofModel;
+use grail_protocol::generation::{ModelLimits, ProofModel};
 use grail_protocol::python_json::Value;
 use grail_protocol::randomness::challenge_randomness;
 use grail_protocol::window_file::unpack_object;
+use sha2::{Digest, Sha256};
 
 use crate::facts::WindowFacts;
 use crate::memory::Memory;
 use crate::process::{Scope, verify_remembering};
 use crate::recomputed::Recomputed;
-use crate::score::{History, WindowRecord, weights};
-use crate::verdict::{Report, Verdict};
+use crate::verdict::{Reason, Report, Verdict};
 
-/// The rules and what came of earlier windows, wherever files and facts come from.
+/// Tokens of the sequence that tells a model that fails from a file that makes it fail.
+const PROBE_TOKENS: u32 = 32;
+
+/// The rules with a model, wherever files and facts come from.
 pub struct Judge {
     hotkey: String,
     recompute: Recomputed,
     memory: Memory,
     /// The file that was read last; the oracle and the validator look at the same one.
     read: RefCell<Option<ReadFile>>,
-    history: History,
 }
 
 struct ReadFile {
@@ -30,41 +32,32 @@ struct ReadFile {
     document: Rc<Value>,
 }
 
-/// What a validator found in a miner's window.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
-    /// First block of the window.
-    pub window_start: u64,
-    /// The verdict; none where there was no file.
+/// What came of judging a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The verdict; none if the bytes are no window file.
     pub verdict: Option<Verdict>,
-    /// Rollouts in the file.
-    pub rollouts: usize,
-    /// The miner's weight after this window.
-    pub weight: f64,
-    /// What the validator knew.
-    pub facts: WindowFacts,
+    /// A number for the tokens of each rollout, by which copies are found.
+    pub fingerprints: Vec<u64>,
 }
 
-impl Judgement {
-    /// The outcome's name: that of the verdict, or `missing`.
-    pub fn outcome(&self) -> &'static str {
-        self.verdict.as_ref().map_or("missing", Verdict::outcome)
-    }
-}
+/// Why a file was not judged, through no fault of the miner.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the validator could not judge the file ({0}); try again, and look after the device if it lasts")]
+pub struct JudgeError(pub String);
 
 impl Judge {
-    /// A validator of this address, which recomputes with this model.
+    /// Creates a validator of this address, which recomputes with this model.
     pub fn new(hotkey: String, model: Rc<dyn ProofModel>) -> Self {
-        Self {
-            hotkey,
-            recompute: Recomputed::new(model),
-            memory: Memory::default(),
-            read: RefCell::default(),
-            history: History::new(),
-        }
+        Self { hotkey, recompute: Recomputed::new(model), memory: Memory::default(), read: RefCell::default() }
     }
 
-    /// What it knows of a miner's window, from the hash of the window's first block and a beacon's randomness.
+    /// Returns the model's limits.
+    pub fn limits(&self) -> ModelLimits {
+        self.recompute.model().limits()
+    }
+
+    /// Returns what it knows of a miner's window, from the hash of the window's first block and a beacon's randomness.
     pub fn facts(&self, miner: &str, window_start: u64, block_hash: String, beacon: &str) -> WindowFacts {
         WindowFacts {
             hotkey: miner.to_owned(),
@@ -72,46 +65,44 @@ impl Judge {
             window_start,
             challenge_randomness: challenge_randomness(&block_hash, Some(beacon)),
             block_hash,
-            limits: self.recompute.model().limits(),
+            limits: self.limits(),
         }
     }
 
-    /// Judge the file of the window that `facts` are about, and remember what came of it.
-    pub fn judge(&mut self, uid: u16, file: Option<&[u8]>, facts: WindowFacts) -> Judgement {
-        let (miner, window_start) = (facts.hotkey.clone(), facts.window_start);
-        // A file that cannot be read at all is ignored.
-        let report = file.and_then(|bytes| self.report(bytes, &facts, Scope::Validator));
-        let verdict = report.map(|report| report.verdict);
+    /// Judges a file for the last time: nothing that was established about it is kept.
+    ///
+    /// # Errors
+    /// [`JudgeError`] if the model fails on any sequence, so that the verdict says nothing about the miner.
+    pub fn judge(&self, file: &[u8], facts: &WindowFacts) -> Result<Judged, JudgeError> {
+        let report = self.report(file, facts, Scope::Validator);
+        let fingerprints = self.document(file).map(|document| fingerprints(&document)).unwrap_or_default();
         self.recompute.forget();
         self.memory.forget();
         *self.read.borrow_mut() = None;
-        let windows = self.history.entry(miner.clone()).or_default();
-        match &verdict {
-            Some(Verdict::Accepted { metrics, .. }) => {
-                windows.insert(window_start, WindowRecord { unique: metrics.unique as u64, had_failure: false });
-            }
-            Some(Verdict::Rejected { .. }) => {
-                windows.insert(window_start, WindowRecord { unique: 0, had_failure: true });
-            }
-            _ => {}
+        let verdict = report.map(|report| report.verdict);
+        if let Some(Verdict::Rejected { failure, .. }) = &verdict
+            && failure.reason == Reason::InferenceError
+        {
+            self.probe()?;
         }
-        let rollouts = match &verdict {
-            Some(Verdict::Accepted { metrics, .. }) => metrics.total,
-            Some(Verdict::Rejected { total, .. }) => *total,
-            _ => 0,
-        };
-        let weight = weights(&self.history, &[("burn", 0), (&miner, uid)], window_start)[1];
-        Judgement { window_start, verdict, rollouts, weight, facts }
+        Ok(Judged { verdict, fingerprints })
     }
 
-    /// What the rollouts of a file are worth, without remembering it; none where the file cannot be read.
+    /// Returns what the rollouts of a file are worth, without remembering it; none where the file cannot be read.
     pub fn report(&self, bytes: &[u8], facts: &WindowFacts, scope: Scope) -> Option<Report> {
         let document = self.document(bytes)?;
         let tokenizer = self.recompute.model().tokenizer();
         Some(verify_remembering(&document, facts, tokenizer, &self.recompute, scope, &self.memory))
     }
 
-    /// The document of a file; none where it cannot be read.
+    /// Runs the model on a sequence that it can only fail on if it fails on all of them.
+    fn probe(&self) -> Result<(), JudgeError> {
+        let model = self.recompute.model();
+        let tokens: Vec<u32> = (0..PROBE_TOKENS).map(|token| token % model.limits().vocabulary.max(1)).collect();
+        model.pass(&tokens, "00").map(drop).map_err(|error| JudgeError(error.to_string()))
+    }
+
+    /// Returns the document of a file; none where it cannot be read.
     fn document(&self, bytes: &[u8]) -> Option<Rc<Value>> {
         let mut read = self.read.borrow_mut();
         if let Some(file) = read.as_ref().filter(|file| file.bytes == bytes) {
@@ -121,4 +112,14 @@ impl Judge {
         *read = Some(ReadFile { bytes: bytes.to_vec(), document: document.clone() });
         Some(document)
     }
+}
+
+/// Returns a number for the tokens of each rollout.
+fn fingerprints(document: &Value) -> Vec<u64> {
+    let tokens = |rollout: &Value| {
+        let digest = Sha256::digest(rollout.get("commit")?.get("tokens")?.canonical_text());
+        Some(u64::from_be_bytes(digest[..8].try_into().ok()?))
+    };
+    let rollouts = document.get("inferences").and_then(Value::as_list).unwrap_or_default();
+    rollouts.iter().filter_map(tokens).collect()
 }

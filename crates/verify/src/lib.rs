@@ -2,7 +2,7 @@
 //! and a forward pass to a verdict, and from verdicts to a weight.
 //!
 //! This crate may use the wire protocol alone: it knows no engine, chain, clock, file or socket. [`verify_value`] checks one
-//! file against [`WindowFacts`] and gives a [`Report`], [`Judge`] checks window after window and remembers the outcomes, and
+//! file against [`WindowFacts`] and gives a [`Report`], [`Judge`] checks file after file with one model, and
 //! [`Recomputed`] makes a [`Recompute`] of any model.
 //!
 //! The trait for a model, `ProofModel`, is part of the protocol, so that engines implement it without depending on this
@@ -22,7 +22,7 @@ mod verdict;
 pub use checks::distribution;
 pub use facts::{Recompute, WindowFacts};
 pub use grail_protocol::generation::RecomputeError;
-pub use judge::{Judge, Judgement};
+pub use judge::{Judge, JudgeError, Judged};
 pub use memory::Memory;
 pub use own_group::{OwnFinding, check_own_group};
 pub use process::{Scope, verify_bytes, verify_remembering, verify_value};

@@ -28,7 +28,7 @@ pub enum Verdict {
 }
 
 /// What a window scores with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Metrics {
     /// Rollouts that passed every check.
     pub valid: usize,

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::args::MineArguments;
 use crate::assembly::{self, EngineStartError};
 use crate::exit::{Exit, ExitError};
-use grail_config::{ConfigParts, Environment, MinerConfig, Network, RawConfig};
+use grail_config::{ChainConfig, ConfigParts, Environment, MinerConfig, Network, NetworkDevice, RawConfig};
 use grail_hub::local_name;
 use grail_live::cuda_engine::CudaWorkers;
 use grail_live::device::{self, DeviceSet};
@@ -86,8 +86,9 @@ pub(super) async fn examined(
     Ok(examine(&subject).await)
 }
 
-/// A proof from a CPU has other bits than the validators' GPUs, so every window would be rejected.
-pub(super) fn refuse_cpu_on_public_networks(device: &DeviceSet, network: Network) -> Result<(), ExitError> {
+/// A proof has the bits of what computed it, so on the wrong kind of device every window would be rejected.
+pub(super) fn refuse_wrong_device(device: &DeviceSet, chain: &ChainConfig) -> Result<(), ExitError> {
+    let network = chain.network;
     match (device, network) {
         (DeviceSet::Cpu, Network::Finney | Network::Test) => Err(ExitError::new(
             Exit::Configuration,
@@ -96,8 +97,22 @@ pub(super) fn refuse_cpu_on_public_networks(device: &DeviceSet, network: Network
                 network.name()
             ),
         )),
-        (DeviceSet::Cpu, Network::Custom) | (DeviceSet::Cuda(_), _) => Ok(()),
+        (DeviceSet::Cpu, Network::Custom) | (DeviceSet::Cuda(_), _) => {
+            let is_cpu = *device == DeviceSet::Cpu;
+            refuse_other_device(if is_cpu { NetworkDevice::Cpu } else { NetworkDevice::Cuda }, chain)
+        }
     }
+}
+
+/// Refuses a kind of device that the network's own configuration does not name.
+pub(in crate::commands) fn refuse_other_device(device: NetworkDevice, chain: &ChainConfig) -> Result<(), ExitError> {
+    let Some(wanted) = chain.device.filter(|wanted| *wanted != device) else { return Ok(()) };
+    let (ours, wanted) = (device.name(), wanted.name());
+    let text = format!(
+        "--device {ours}, and GRAIL_DEVICE says that this network computes with {wanted}: every window would be rejected for \
+         its sketches; use --device {wanted}, or start the network with --device {ours}"
+    );
+    Err(ExitError::new(Exit::Configuration, text))
 }
 
 /// The configured model as an engine takes it.

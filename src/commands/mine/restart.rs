@@ -12,9 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use super::parts::{
-    data_folder, examined, loads, metrics_listen, model, open_wallet, refuse_cpu_on_public_networks, runtime,
-};
+use super::parts::{data_folder, examined, loads, metrics_listen, model, open_wallet, refuse_wrong_device, runtime};
 use crate::args::MineArguments;
 use crate::defect;
 use crate::exit::{Exit, ExitError};
@@ -157,7 +155,7 @@ fn prove(arguments: &MineArguments, inputs: &Inputs, present: &Present) -> anyho
     let environment = config::process_environment();
     let typed = config::load_with(&environment, arguments.env_file.env_file.as_deref(), inputs)?;
     let config = MinerConfig::from_raw(&typed)?;
-    refuse_cpu_on_public_networks(&arguments.device, config.chain.network)?;
+    refuse_wrong_device(&arguments.device, &config.chain)?;
     let data_folder = data_folder(arguments, &environment)?;
     folder::claim(&data_folder)?;
     if let Some(address) = metrics_listen(arguments, &config).filter(|address| Some(*address) != present.metrics) {

@@ -6,7 +6,7 @@ use super::tree::TreeFile;
 const ATTRIBUTE: &str = "#[error(";
 
 /// Messages that another message embeds, which then names the remedy. A message that is no longer in its file is found.
-const PARTS: [(&str, &[&str]); 16] = [
+const PARTS: [(&str, &[&str]); 15] = [
     (
         "crates/config/src/dotenv.rs",
         &[
@@ -72,15 +72,6 @@ const PARTS: [(&str, &[&str]); 16] = [
         ],
     ),
     ("crates/serve/src/bucket.rs", &["the connection is closed instead of an answer"]),
-    (
-        "crates/serve/src/validator.rs",
-        &[
-            "the miner is not registered",
-            "the miner has committed nothing",
-            "the miner's commitment is not a bucket's read key",
-            "no file in the bucket",
-        ],
-    ),
     (
         "crates/wallet/src/error.rs",
         &["it is not hexadecimal", "it has {found} bytes, not {expected}", "its bytes are not an sr25519 key"],

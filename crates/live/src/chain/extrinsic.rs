@@ -1,4 +1,4 @@
-//! The one extrinsic that a miner sends: its read credentials, signed by the hotkey.
+//! The extrinsics that are sent, signed by the hotkey: a miner's read credentials, and a validator's weights.
 
 use grail_miner::ports::Signer;
 use subxt::SubstrateConfig;
@@ -11,6 +11,8 @@ use super::runtime::Runtime;
 
 /// Blocks for which the extrinsic is valid, from its anchor on. 8 or fewer may run out before it is included.
 const MORTALITY_BLOCKS: u64 = 32;
+/// The version of weights: subnets take any that is not below theirs, which is 0 unless an owner sets it.
+const VERSION_KEY: u128 = 0;
 /// The chain's limit for a field that carries its length in its name.
 pub(super) const CREDENTIALS_BYTES_MAX: usize = 128;
 
@@ -21,18 +23,19 @@ pub(super) struct Anchor {
     pub(super) hash: [u8; 32],
 }
 
-/// Returns the encoded extrinsic that commits `credentials`.
-pub(super) fn signed_commitment(
+/// A call before it is encoded.
+pub(super) type Call = DynamicPayload<Composite<()>>;
+
+/// Returns the encoded extrinsic of a call.
+pub(super) fn signed(
     runtime: &Runtime,
     anchor: Anchor,
     nonce: u64,
-    netuid: u16,
-    credentials: &[u8],
+    call: &Call,
     signer: &dyn Signer,
 ) -> Result<Vec<u8>, Failure> {
-    let call = set_commitment(netuid, credentials);
     let failed = |error: &dyn std::fmt::Display| {
-        Failure::malformed(format!("its runtime does not take our commitment: {error}"))
+        Failure::malformed(format!("its runtime does not take our {}: {error}", call.call_name()))
     };
     let params = SubstrateExtrinsicParamsBuilder::<SubstrateConfig>::new()
         .nonce(nonce)
@@ -40,17 +43,27 @@ pub(super) fn signed_commitment(
         .build();
     let block = runtime.at_number(anchor.number)?;
     let transactions = block.tx();
-    let mut signable = transactions.create_signable_offline(&call, params).map_err(|error| failed(&error))?;
+    let mut signable = transactions.create_signable_offline(call, params).map_err(|error| failed(&error))?;
     let signed = signable.sign(&Hotkey(signer)).map_err(|error| failed(&error))?;
     Ok(signed.into_encoded())
 }
 
 /// Commitments.set_commitment with one field, of at most [`CREDENTIALS_BYTES_MAX`] bytes.
-pub(super) fn set_commitment(netuid: u16, credentials: &[u8]) -> DynamicPayload<Composite<()>> {
+pub(super) fn set_commitment(netuid: u16, credentials: &[u8]) -> Call {
     let field = Value::unnamed_variant(format!("Raw{}", credentials.len()), [Value::from_bytes(credentials)]);
     let info = Value::named_composite([("fields", Value::unnamed_composite([field]))]);
     let arguments = Composite::unnamed([Value::u128(netuid.into()), info]);
     subxt::dynamic::tx("Commitments", "set_commitment", arguments)
+}
+
+/// SubtensorModule.set_weights: `(uid, u16)`, under the version that the reference sends.
+pub(super) fn set_weights(netuid: u16, weights: &[(u16, u16)]) -> Call {
+    let list =
+        |numbers: Vec<u16>| Value::unnamed_composite(numbers.into_iter().map(|number| Value::u128(number.into())));
+    let (uids, values): (Vec<u16>, Vec<u16>) = weights.iter().copied().unzip();
+    let arguments =
+        Composite::unnamed([Value::u128(netuid.into()), list(uids), list(values), Value::u128(VERSION_KEY)]);
+    subxt::dynamic::tx("SubtensorModule", "set_weights", arguments)
 }
 
 struct Hotkey<'a>(&'a dyn Signer);

@@ -28,7 +28,22 @@ pub(super) fn commitment_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
 
 /// SubtensorModule.Weights of a subnet: the keys of its validators, whose uids are the last two bytes, start so.
 pub(super) fn weights_prefix(netuid: u16) -> Vec<u8> {
-    [&entry("SubtensorModule", "Weights")[..], &netuid.to_le_bytes()].concat()
+    subnet_key("Weights", netuid)
+}
+
+/// SubtensorModule.Keys of a subnet: the hotkey of each uid, which is the key's last two bytes.
+pub(super) fn keys_prefix(netuid: u16) -> Vec<u8> {
+    subnet_key("Keys", netuid)
+}
+
+/// Commitments.CommitmentOf of a subnet: the last 32 bytes of each key are the hotkey.
+pub(super) fn commitments_prefix(netuid: u16) -> Vec<u8> {
+    [&entry("Commitments", "CommitmentOf")[..], &netuid.to_le_bytes()].concat()
+}
+
+/// Returns an entry of SubtensorModule by subnet.
+pub(super) fn subnet_key(name: &str, netuid: u16) -> Vec<u8> {
+    [&entry("SubtensorModule", name)[..], &netuid.to_le_bytes()].concat()
 }
 
 /// Timestamp.Now: when the block was made.
@@ -58,6 +73,20 @@ pub(super) fn uid_of(stored: &[u8]) -> Result<u16, Failure> {
 pub(super) fn time_of(stored: &[u8]) -> Result<u64, Failure> {
     let bytes = stored.try_into().map_err(|_| Failure::malformed(format!("a time of {} bytes", stored.len())))?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+/// Returns a number of up to eight bytes; 0 where nothing is stored, which is the value that the runtime then takes.
+pub(super) fn little_endian(stored: &[u8]) -> u64 {
+    stored.iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// Returns the block in which a uid last set weights, of the list for all of them.
+pub(super) fn update_of(mut stored: &[u8], uid: u16) -> Result<u64, Failure> {
+    if stored.is_empty() {
+        return Ok(0);
+    }
+    let updates = Vec::<u64>::decode(&mut stored).map_err(|_| Failure::malformed("updates that are cut short"))?;
+    Ok(updates.get(usize::from(uid)).copied().unwrap_or_default())
 }
 
 /// Returns weights by uid, as they are stored.

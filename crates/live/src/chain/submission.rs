@@ -1,4 +1,4 @@
-//! Sending the commitment and learning what became of it.
+//! Sending a commitment or weights, and learning what became of it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,14 +8,14 @@ use jsonrpsee::core::client::Subscription;
 use serde_json::Value;
 
 use super::connection::Connection;
-use super::extrinsic::{Anchor, CREDENTIALS_BYTES_MAX, signed_commitment};
+use super::extrinsic::{Anchor, CREDENTIALS_BYTES_MAX, Call, set_commitment, signed};
 use super::failure::Failure;
 use super::json::{Answer, bytes_of, extrinsics_of, hash_of, nonce_of, number_of, unexpected};
 use super::outcome::{outcome, submission_error};
 use super::runtime::Runtime;
 use super::storage::events_key;
 
-/// A commitment on its way. Nothing is sent twice.
+/// A call on its way. Nothing is sent twice.
 pub(super) struct Submission<'a> {
     pub(super) connection: &'a Connection,
     pub(super) signer: &'a dyn Signer,
@@ -25,13 +25,18 @@ pub(super) struct Submission<'a> {
 }
 
 impl Submission<'_> {
-    /// Sends, wait for a block, and reads its events.
+    /// Commits credentials.
     pub(super) async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {
         if credentials.len() > CREDENTIALS_BYTES_MAX {
             let refused = format!("{} bytes do not fit, {CREDENTIALS_BYTES_MAX} do", credentials.len());
             return Err(CommitError::Refused(refused));
         }
-        let (runtime, extrinsic) = self.prepared(credentials).await.map_err(Failure::before_sending)?;
+        self.send(&set_commitment(self.netuid, credentials)).await
+    }
+
+    /// Sends, wait for a block, and reads its events.
+    pub(super) async fn send(&self, call: &Call) -> Result<(), CommitError> {
+        let (runtime, extrinsic) = self.prepared(call).await.map_err(Failure::before_sending)?;
         let params = vec![extrinsic.as_str().into()];
         let submitted =
             self.connection.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await;
@@ -42,7 +47,7 @@ impl Submission<'_> {
         outcome(&runtime, events, index, self.netuid)
     }
 
-    async fn prepared(&self, credentials: &[u8]) -> Result<(Rc<Runtime>, String), Failure> {
+    async fn prepared(&self, call: &Call) -> Result<(Rc<Runtime>, String), Failure> {
         let (anchor, block) = self.anchor().await?;
         let known = self.known_runtime.borrow().clone();
         let runtime = Runtime::at(self.connection, &block, known).await?;
@@ -50,7 +55,7 @@ impl Submission<'_> {
         let address = self.signer.hotkey().to_ss58();
         let answer = self.connection.call("system_accountNextIndex", vec![address.into()]).await?;
         let nonce = self.read(nonce_of(&answer))?;
-        let extrinsic = self.read(signed_commitment(&runtime, anchor, nonce, self.netuid, credentials, self.signer))?;
+        let extrinsic = self.read(signed(&runtime, anchor, nonce, call, self.signer))?;
         Ok((runtime, format!("0x{}", hex::encode(extrinsic))))
     }
 

@@ -10,7 +10,7 @@ use subxt::config::substrate::{AccountId32, H256, MultiSignature, SubstrateExtri
 use subxt::ext::codec::Encode;
 use subxt::ext::scale_value::Value;
 
-use super::extrinsic::{Anchor, set_commitment, signed_commitment};
+use super::extrinsic::{Anchor, set_commitment, signed};
 use super::outcome::outcome;
 use super::runtime::Runtime;
 use super::{json, storage};
@@ -127,7 +127,7 @@ fn the_extrinsic_is_signed_over_the_documented_payload() {
     // Period 32 at block 100: its logarithm less one, and the phase above it.
     let extensions = [0x44, 0x00, 7 << 2, 0x00, 0x00];
     for (runtime, (spec, _)) in runtimes().zip(RUNTIMES) {
-        let sign = || signed_commitment(&runtime, anchor, 7, NETUID, &credentials(), &keypair).expect("signed");
+        let sign = || signed(&runtime, anchor, 7, &set_commitment(NETUID, &credentials()), &keypair).expect("signed");
         let extrinsic = sign();
         assert_eq!(extrinsic, sign(), "signing is deterministic");
         let head = [&[0x84, 0x00][..], keypair.hotkey().bytes(), &[0x01]].concat();

@@ -19,3 +19,4 @@ mod crash_images;
 mod engine;
 mod instance;
 mod journal;
+mod validator;

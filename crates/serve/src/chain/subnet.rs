@@ -80,9 +80,21 @@ impl State {
         Some(Commitment { block: block.into(), bytes: input.to_vec() })
     }
 
+    /// Let a hotkey have committed these bytes, of which there are at most 128.
+    pub fn commit(&mut self, netuid: u16, hotkey: Hotkey, field: &[u8]) {
+        let (number, tag) = (self.head() as u32, field.len() as u8 + 1);
+        let value = [&[0; 8][..], &number.to_le_bytes(), &[4, tag], field].concat();
+        self.storage.insert(commitment_key(netuid, hotkey.bytes()), value);
+    }
+
     /// Returns the weights that a uid has set, as pairs of uid and weight.
     pub fn weights(&self, netuid: u16, uid: u16) -> Option<Vec<(u16, u16)>> {
         self.read(&neuron_key("Weights", netuid, uid))
+    }
+
+    /// Returns the block in which a uid last set weights; 0 if it never did.
+    pub fn last_update(&self, netuid: u16, uid: u16) -> u64 {
+        self.last_updates(netuid).get(usize::from(uid)).copied().unwrap_or_default()
     }
 
     pub(super) fn last_updates(&self, netuid: u16) -> Vec<u64> {

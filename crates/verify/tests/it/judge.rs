@@ -1,27 +1,42 @@
-//! A validator that judges window after window: what it remembers, and how often it asks the model.
+//! A validator that judges files: what it finds, and how often it asks the model.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use grail_protocol::PROTOCOL;
 use grail_protocol::generation::{ModelLimits, ProofModel, ProofPass, RecomputeError, Tokenizer};
 use grail_protocol::rollout::Rollout;
-use grail_verify::{Judge, Judgement, Scope, Verdict, WindowFacts};
+use grail_verify::{Judge, Judged, Reason, Scope, Verdict, WindowFacts};
 
 use crate::signed::{Characters, SignedWindow};
 
-const UID: u16 = 1;
-/// The share of all weight that goes to miners; a single miner gets all of it.
-const MINERS_SHARE: f64 = 1.0 - 0.8;
-
 /// The window's model, counting its passes.
 #[derive(Default)]
-struct Model(Cell<usize>);
+struct Model {
+    passes: Cell<usize>,
+    /// Whether it fails on every sequence, or on none that is short.
+    fails: Cell<Failing>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Failing {
+    #[default]
+    Never,
+    OnRollouts,
+    Always,
+}
 
 impl ProofModel for Model {
     fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        self.0.set(self.0.get() + 1);
-        Ok(SignedWindow::shared().pass(tokens, randomness))
+        self.passes.set(self.passes.get() + 1);
+        let is_rollout = SignedWindow::shared().rollouts.iter().any(|rollout| rollout.commit.tokens == tokens);
+        match self.fails.get() {
+            Failing::Always => Err(RecomputeError { tokens: tokens.len(), why: "the device is lost".to_owned() }),
+            Failing::OnRollouts if is_rollout => {
+                Err(RecomputeError { tokens: tokens.len(), why: "no such token".to_owned() })
+            }
+            _ if is_rollout => Ok(SignedWindow::shared().pass(tokens, randomness)),
+            _ => Ok(ProofPass::default()),
+        }
     }
 
     fn limits(&self) -> ModelLimits {
@@ -38,60 +53,70 @@ fn judge() -> (Judge, Rc<Model>) {
     (Judge::new(SignedWindow::shared().facts.validator_hotkey.clone(), model.clone()), model)
 }
 
-/// Returns what the judge knows of the window that is this many after the signed one.
-fn facts(judge: &Judge, windows_later: u64) -> WindowFacts {
+fn facts(judge: &Judge) -> WindowFacts {
     let WindowFacts { hotkey, window_start, block_hash, .. } = &SignedWindow::shared().facts;
-    judge.facts(hotkey, window_start + windows_later * PROTOCOL.window_blocks, block_hash.clone(), &"ef".repeat(32))
+    judge.facts(hotkey, *window_start, block_hash.clone(), &"ef".repeat(32))
 }
 
-fn judged(judge: &mut Judge, file: Option<&[u8]>, windows_later: u64) -> Judgement {
-    let facts = facts(judge, windows_later);
-    judge.judge(UID, file, facts)
-}
-
-#[test]
-fn an_accepted_window_counts_for_twelve_windows_and_a_missing_one_takes_nothing_away() {
-    let (mut judge, _) = judge();
-    let first = judged(&mut judge, Some(&SignedWindow::shared().packed), 0);
-    assert!(matches!(first.verdict, Some(Verdict::Accepted { .. })), "{:?}", first.verdict);
-    assert_eq!((first.rollouts, first.weight), (2 * PROTOCOL.rollouts_per_group, MINERS_SHARE));
-    for later in 1..=12 {
-        let missing = judged(&mut judge, None, later);
-        assert_eq!((missing.outcome(), missing.rollouts), ("missing", 0));
-        assert_eq!(missing.weight, if later < 12 { MINERS_SHARE } else { 0.0 }, "{later} windows later");
-    }
+fn judged(judge: &Judge, file: &[u8]) -> Judged {
+    judge.judge(file, &facts(judge)).expect("the model works")
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_as_good_as_missing() {
-    let (mut judge, model) = judge();
+fn an_honest_file_is_accepted_and_each_rollout_has_a_fingerprint_of_its_own() {
+    let (judge, _) = judge();
+    let Judged { verdict, mut fingerprints } = judged(&judge, &SignedWindow::shared().packed);
+    assert!(matches!(verdict, Some(Verdict::Accepted { .. })), "{verdict:?}");
+    fingerprints.sort_unstable();
+    fingerprints.dedup();
+    let distinct: std::collections::BTreeSet<&[u32]> =
+        SignedWindow::shared().rollouts.iter().map(|rollout| rollout.commit.tokens.as_slice()).collect();
+    assert_eq!(fingerprints.len(), distinct.len());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_has_no_verdict() {
+    let (judge, model) = judge();
     let packed = &SignedWindow::shared().packed;
-    let cut = judged(&mut judge, Some(&packed[..packed.len() / 2]), 0);
-    assert_eq!((cut.outcome(), cut.weight, model.0.get()), ("missing", 0.0, 0));
+    let cut = judged(&judge, &packed[..packed.len() / 2]);
+    assert_eq!((cut.verdict, cut.fingerprints, model.passes.get()), (None, Vec::new(), 0));
 }
 
 #[test]
-fn a_rejected_window_takes_the_weight_of_an_accepted_one() {
+fn an_altered_sketch_is_rejected() {
     let window = SignedWindow::shared();
-    let (mut judge, _) = judge();
-    assert_eq!(judged(&mut judge, Some(&window.packed), 0).weight, MINERS_SHARE);
+    let (judge, _) = judge();
     let mut altered: Vec<Rollout> = window.rollouts.clone();
     altered[1].commit.s_vals.iter_mut().for_each(|sketch| *sketch ^= 1 << 20);
     window.sign(&mut altered[1]);
-    let rejected = judged(&mut judge, Some(&window.pack(&altered)), 0);
-    assert_eq!((rejected.outcome(), rejected.weight), ("rejected", 0.0));
+    let rejected = judged(&judge, &window.pack(&altered));
+    assert_eq!(rejected.verdict.map(|verdict| verdict.outcome()), Some("rejected"));
+}
+
+#[test]
+fn a_model_that_fails_on_everything_rejects_nobody() {
+    let (judge, model) = judge();
+    let packed = &SignedWindow::shared().packed;
+    model.fails.set(Failing::Always);
+    let error = judge.judge(packed, &facts(&judge)).unwrap_err();
+    assert!(error.to_string().contains("the device is lost"), "{error}");
+    model.fails.set(Failing::OnRollouts);
+    match judged(&judge, packed).verdict {
+        Some(Verdict::Rejected { failure, .. }) => assert_eq!(failure.reason, Reason::InferenceError),
+        other => panic!("a file on which alone the model fails is rejected, as the reference does: {other:?}"),
+    }
 }
 
 #[test]
 fn each_sequence_is_computed_once_however_often_the_window_is_looked_at() {
     let window = SignedWindow::shared();
-    let (mut judge, model) = judge();
-    let looked_at = |judge: &Judge| judge.report(&window.packed, &facts(judge, 0), Scope::Everything).map(|_| ());
+    let (judge, model) = judge();
+    let looked_at = |judge: &Judge| judge.report(&window.packed, &facts(judge), Scope::Everything).map(|_| ());
     assert_eq!((looked_at(&judge), looked_at(&judge)), (Some(()), Some(())));
-    assert_eq!(model.0.get(), window.rollouts.len());
-    judged(&mut judge, Some(&window.packed), 0);
-    assert_eq!(model.0.get(), window.rollouts.len());
+    assert_eq!(model.passes.get(), window.rollouts.len());
+    judged(&judge, &window.packed);
+    assert_eq!(model.passes.get(), window.rollouts.len());
     // Once judged, a window does not come back, and nothing of it is kept.
     assert_eq!(looked_at(&judge), Some(()));
-    assert_eq!(model.0.get(), 2 * window.rollouts.len());
+    assert_eq!(model.passes.get(), 2 * window.rollouts.len());
 }

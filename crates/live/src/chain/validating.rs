@@ -1,0 +1,141 @@
+//! The chain as a validator sees it: the subnet's hotkeys with their commitments, and weights.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use grail_miner::ports::{Chain as MinersChain, ChainError, CommitError, Head};
+use grail_protocol::signature::Hotkey;
+use grail_validator::ports::{Chain, Neuron, SubmitError, WeightsState};
+use serde_json::Value;
+
+use super::connection::Connection;
+use super::extrinsic::set_weights;
+use super::failure::Failure;
+use super::submission::Submission;
+use super::{Leaving, SubtensorChain, json, storage, stored};
+
+/// Keys in one answer; nodes refuse more than a thousand.
+const KEYS_MAX: usize = 500;
+/// More hotkeys than a subnet has.
+const NEURONS_MAX: usize = 4_096;
+
+/// Returns every entry below a prefix, by key, as of one block.
+async fn entries(connection: &Connection, prefix: &[u8], block: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Failure> {
+    let hex = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
+    let mut found = BTreeMap::new();
+    let mut after = Value::Null;
+    while found.len() < NEURONS_MAX {
+        let params = vec![hex(prefix).into(), KEYS_MAX.into(), after, block.into()];
+        let answer = connection.call("state_getKeysPaged", params).await?;
+        let keys = json::list_of_bytes(&answer).map_err(|failure| connection.named(failure))?;
+        let keys: Vec<Vec<u8>> = keys.into_iter().filter(|key| key.starts_with(prefix)).collect();
+        let Some(last) = keys.last() else { break };
+        after = hex(last).into();
+        let names: Vec<String> = keys.iter().map(|key| hex(key)).collect();
+        let answer = connection.call("state_queryStorageAt", vec![names.into(), block.into()]).await?;
+        let changes = answer.pointer("/0/changes").and_then(Value::as_array);
+        let changes = changes.ok_or_else(|| connection.named(json::unexpected("changes of storage", &answer)))?;
+        for change in changes {
+            let part = |at: usize| json::bytes_of(change.get(at).unwrap_or(&Value::Null));
+            if let (Some(key), Some(value)) = (part(0)?, part(1)?) {
+                found.insert(key, value);
+            }
+        }
+        if keys.len() < KEYS_MAX {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the neurons in the entries of `Keys` and `CommitmentOf`.
+fn neurons(
+    keys: &BTreeMap<Vec<u8>, Vec<u8>>,
+    commitments: &BTreeMap<Vec<u8>, Vec<u8>>,
+) -> Result<Vec<Neuron>, Failure> {
+    let committed: BTreeMap<&[u8], &[u8]> =
+        commitments.iter().filter_map(|(key, value)| Some((&key[key.len().checked_sub(32)?..], &value[..]))).collect();
+    let mut neurons = Vec::new();
+    for (key, account) in keys {
+        let uid = key.last_chunk::<2>().map(|bytes| u16::from_le_bytes(*bytes));
+        let account: Option<[u8; 32]> = account.as_slice().try_into().ok();
+        let (Some(uid), Some(account)) = (uid, account) else {
+            return Err(Failure::malformed("a uid without its hotkey"));
+        };
+        let committed = committed.get(&account[..]).map(|stored| storage::committed_bytes(stored)).transpose();
+        // What one miner has written is no reason to know nothing of the others.
+        let committed = committed.ok().flatten().flatten();
+        neurons.push(Neuron { uid, hotkey: Hotkey::from_bytes(account).to_ss58(), committed });
+    }
+    neurons.sort_by_key(|neuron| neuron.uid);
+    Ok(neurons)
+}
+
+#[async_trait(?Send)]
+impl Chain for SubtensorChain {
+    async fn next_head(&self, after: u64) -> Result<Head, ChainError> {
+        MinersChain::next_head(self, after).await
+    }
+
+    async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError> {
+        MinersChain::block_hash(self, block).await
+    }
+
+    async fn metagraph(&self) -> Result<Vec<Neuron>, ChainError> {
+        let (keys, commitments) = (storage::keys_prefix(self.netuid), storage::commitments_prefix(self.netuid));
+        let question = async |connection: &Connection| {
+            let answer = connection.call("chain_getBlockHash", Vec::new()).await?;
+            let block = answer.as_str().ok_or_else(|| connection.named(json::unexpected("a hash", &answer)))?;
+            let keys = entries(connection, &keys, block).await?;
+            let commitments = entries(connection, &commitments, block).await?;
+            neurons(&keys, &commitments).map_err(|failure| connection.named(failure))
+        };
+        self.read(question).await
+    }
+
+    async fn weights(&self) -> Result<WeightsState, ChainError> {
+        let question = async |connection: &Connection| {
+            let number = async |name: &str| {
+                let stored = stored(connection, &storage::subnet_key(name, self.netuid)).await?;
+                Ok::<_, Failure>(stored.unwrap_or_default())
+            };
+            let uid = self.uid_at(connection).await?;
+            let mut state = WeightsState {
+                uid,
+                rate_limit: storage::little_endian(&number("WeightsSetRateLimit").await?),
+                commit_reveal: storage::little_endian(&number("CommitRevealWeightsEnabled").await?) != 0,
+                ..WeightsState::default()
+            };
+            if let Some(uid) = uid {
+                let updates = number("LastUpdate").await?;
+                state.last_update = storage::update_of(&updates, uid).map_err(|failure| connection.named(failure))?;
+                let key = [storage::weights_prefix(self.netuid), uid.to_le_bytes().to_vec()].concat();
+                let row = stored(connection, &key).await?.map(|row| storage::weights_of(&row)).transpose();
+                state.weights = row.map_err(|failure| connection.named(failure))?.unwrap_or_default();
+            }
+            Ok(state)
+        };
+        self.read(question).await
+    }
+
+    async fn set_weights(&self, weights: &[(u16, u16)]) -> Result<(), SubmitError> {
+        let told = |error| match error {
+            CommitError::Refused(why) => SubmitError::Refused(why),
+            CommitError::Unknown(why) => SubmitError::Unknown(why),
+        };
+        let connection = self.failover.connection().await.map_err(Failure::before_sending).map_err(told)?;
+        let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
+        let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
+        let submission = Submission { connection: &connection, signer, netuid, known_runtime };
+        let outcome = submission.send(&set_weights(netuid, weights)).await;
+        let _ = self.failover.settle(&connection, Ok(()));
+        if outcome.is_ok() {
+            leaving.stay();
+        }
+        outcome.map_err(told)
+    }
+
+    async fn reconnect(&self) {
+        MinersChain::reconnect(self).await;
+    }
+}

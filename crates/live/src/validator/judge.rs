@@ -1,0 +1,74 @@
+//! A model on a thread of its own, so that judging a file holds up no bucket, head or beacon.
+
+use std::rc::Rc;
+use std::sync::mpsc;
+
+use async_trait::async_trait;
+use grail_protocol::generation::{ModelLimits, ProofModel};
+use grail_validator::ports::{JudgeError, Judged, Recompute};
+use grail_verify::{Judge, WindowFacts};
+use tokio::sync::oneshot;
+
+/// Judges files one after another. A file whose caller has given up is skipped.
+pub struct JudgeThread {
+    files: mpsc::Sender<Request>,
+    limits: ModelLimits,
+}
+
+struct Request {
+    file: Vec<u8>,
+    facts: WindowFacts,
+    reply: oneshot::Sender<Result<Judged, JudgeError>>,
+}
+
+impl JudgeThread {
+    /// Starts a thread for the validator of this address, and loads the model there.
+    ///
+    /// # Errors
+    /// What `model` fails with, and where the system gives no thread.
+    pub fn start<E: From<std::io::Error> + Send + 'static>(
+        hotkey: String,
+        model: impl FnOnce() -> Result<Rc<dyn ProofModel>, E> + Send + 'static,
+    ) -> Result<Self, E> {
+        let (files, inbox) = mpsc::channel();
+        let (loaded, when_loaded) = mpsc::channel();
+        let work = move || match model() {
+            Ok(model) => {
+                let judge = Judge::new(hotkey, model);
+                if loaded.send(Ok(judge.limits())).is_ok() {
+                    serve(&judge, &inbox);
+                }
+            }
+            // Nobody may wait for it any more.
+            Err(error) => drop(loaded.send(Err(error))),
+        };
+        std::thread::Builder::new().name("judge".to_owned()).spawn(work)?;
+        let ended = || std::io::Error::other("the thread that loads the model ended");
+        let limits = when_loaded.recv().map_err(|_| ended())??;
+        Ok(Self { files, limits })
+    }
+
+    /// Returns the model's limits.
+    pub fn limits(&self) -> ModelLimits {
+        self.limits
+    }
+}
+
+#[async_trait(?Send)]
+impl Recompute for JudgeThread {
+    async fn judge(&self, file: Vec<u8>, facts: WindowFacts) -> Result<Judged, JudgeError> {
+        let ended = || JudgeError("the thread with the model has ended; restart the validator".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.files.send(Request { file, facts, reply }).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+fn serve(judge: &Judge, inbox: &mpsc::Receiver<Request>) {
+    for Request { file, facts, reply } in inbox {
+        if !reply.is_closed() {
+            // Nobody may wait for the answer any more.
+            let _ = reply.send(judge.judge(&file, &facts));
+        }
+    }
+}

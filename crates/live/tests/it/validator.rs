@@ -1,0 +1,182 @@
+//! A validator's adapters: the chain's hotkeys and weights, miners' buckets, a journal.
+
+use std::rc::Rc;
+
+use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
+use grail_live::validator::{MinersBuckets, ReadFrom, ValidatorJournal, ValidatorJournalError};
+use grail_loopback::node::{NETUID, credentials, hotkey, soon};
+use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE, block_on};
+use grail_miner::ports::{Bucket, PutCondition};
+use grail_protocol::signature::Keypair;
+use grail_serve::chain::{Node, Runtime, State};
+use grail_validator::JournalRecord;
+use grail_validator::ports::{Chain, Journal, Store, StoreError, SubmitError};
+
+const UID: u16 = 7;
+
+async fn node(runtime: Runtime, hotkeys: u16) -> Node {
+    let mut state = State::new("validator");
+    state.runtime = runtime;
+    state.register(NETUID, hotkey().hotkey(), UID);
+    for uid in (0..hotkeys).filter(|uid| *uid != UID) {
+        state.register(NETUID, miner(uid).hotkey(), uid);
+    }
+    grail_loopback::node::start(state).await
+}
+
+fn miner(uid: u16) -> Keypair {
+    let mut seed = [9; 32];
+    seed[..2].copy_from_slice(&uid.to_le_bytes());
+    Keypair::from_seed(&seed)
+}
+
+fn chain(node: &Node) -> SubtensorChain {
+    let patience = ChainPatience { poll_ms: 10, ..ChainPatience::default() };
+    let settings = ChainSettings { patience, ..ChainSettings::custom([node.address()], NETUID) };
+    SubtensorChain::new(&settings, Rc::new(hotkey())).unwrap()
+}
+
+#[tokio::test]
+async fn every_hotkey_is_read_with_what_it_has_committed() {
+    let node = node(Runtime::Spec461, 256).await;
+    node.state().commit(NETUID, miner(200).hotkey(), &credentials(1));
+    let neurons = soon(chain(&node).metagraph()).await.unwrap();
+    assert_eq!(neurons.iter().map(|neuron| neuron.uid).collect::<Vec<_>>(), (0..256).collect::<Vec<_>>());
+    for neuron in neurons {
+        let address = if neuron.uid == UID { hotkey() } else { miner(neuron.uid) }.hotkey().to_ss58();
+        assert_eq!(neuron.hotkey, address);
+        assert_eq!(neuron.committed, (neuron.uid == 200).then(|| credentials(1)), "{}", neuron.uid);
+    }
+}
+
+#[tokio::test]
+async fn weights_that_are_set_are_read_back_under_both_runtimes() {
+    for runtime in Runtime::ALL {
+        let node = node(runtime, 60).await;
+        let chain = chain(&node);
+        let before = soon(chain.weights()).await.unwrap();
+        assert_eq!((before.uid, before.last_update, before.rate_limit, before.commit_reveal), (Some(UID), 0, 0, false));
+        assert_eq!(before.weights, []);
+        // More than fit into a payload that is signed as it is.
+        let weights: Vec<(u16, u16)> = (0..60).map(|uid| (uid, 65_535 - uid)).collect();
+        soon(chain.set_weights(&weights)).await.unwrap();
+        let after = soon(chain.weights()).await.unwrap();
+        assert_eq!(after.weights, weights);
+        assert!(after.last_update > 0);
+        assert_eq!(node.state().weights(NETUID, UID), Some(weights));
+    }
+}
+
+#[tokio::test]
+async fn what_the_chain_refuses_is_told() {
+    let node = node(Runtime::Spec461, 8).await;
+    let refused = soon(chain(&node).set_weights(&[(3, 1), (3, 2)])).await;
+    match refused {
+        Err(SubmitError::Refused(why)) => assert!(why.contains("DuplicateUids"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    node.state().deregister(NETUID, hotkey().hotkey());
+    assert_eq!(soon(chain(&node).weights()).await.unwrap().uid, None);
+}
+
+const KEY: &str = "grail/windows/5abc-window-30.json.gz";
+
+fn committed((id, secret): (&str, &str)) -> Vec<u8> {
+    format!("{BUCKET:<32}{id:<32}{secret:<64}").into_bytes()
+}
+
+fn buckets(server: &S3Server) -> MinersBuckets {
+    let from = ReadFrom::Server { endpoint: server.url(), region: "us-east-1".to_owned() };
+    MinersBuckets::new(from, 10_000).unwrap()
+}
+
+#[test]
+fn a_file_is_read_with_what_its_miner_has_committed_and_nothing_else() {
+    let server = S3Server::start();
+    let buckets = buckets(&server);
+    block_on(async {
+        assert_eq!(buckets.look(&committed(READ), KEY).await, Ok(None));
+        assert_eq!(buckets.fetch(&committed(READ), KEY).await, Ok(None));
+        let key = |(id, secret): (&str, &str)| AccessKey::new(id, secret);
+        let own = S3Bucket::new(BucketConfig::s3(server.url(), BUCKET, "us-east-1", key(WRITE), key(READ))).unwrap();
+        own.put(KEY, b"a file", &PutCondition::Absent, 10_000).await.unwrap();
+        let facts = buckets.look(&committed(READ), KEY).await.unwrap().unwrap();
+        assert_eq!(facts.bytes, 6);
+        assert!(facts.modified_ms.is_some_and(|ms| grail_live::unix_ms().abs_diff(ms) < 60_000));
+        assert_eq!(buckets.fetch(&committed(READ), KEY).await, Ok(Some((facts, b"a file".to_vec()))));
+        let stranger = committed(("a-stranger", "secret"));
+        assert!(buckets.fetch(&stranger, KEY).await.is_err());
+        assert!(matches!(buckets.fetch(b"nonsense", KEY).await, Err(StoreError::Refused(_))));
+    });
+}
+
+#[test]
+fn a_file_above_the_limit_is_refused() {
+    let server = S3Server::start();
+    let buckets = buckets(&server).with_limit(5);
+    block_on(async {
+        let key = |(id, secret): (&str, &str)| AccessKey::new(id, secret);
+        let own = S3Bucket::new(BucketConfig::s3(server.url(), BUCKET, "us-east-1", key(WRITE), key(READ))).unwrap();
+        for (bytes, is_read) in [(b"12345".as_slice(), true), (b"123456", false)] {
+            own.delete(KEY).await.unwrap();
+            own.put(KEY, bytes, &PutCondition::Absent, 10_000).await.unwrap();
+            let looked = buckets.look(&committed(READ), KEY).await;
+            assert_eq!(looked.is_ok(), is_read, "{looked:?}");
+            assert_eq!(buckets.fetch(&committed(READ), KEY).await.is_ok(), is_read);
+        }
+    });
+}
+
+fn record(window: u64) -> JournalRecord {
+    JournalRecord::Ended { window_start: 30 * window }
+}
+
+#[tokio::test]
+async fn the_journal_gives_what_was_appended_and_forgets_what_is_too_old_to_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || ValidatorJournal::open(folder.path(), hotkey().hotkey());
+    let journal = open().unwrap();
+    assert!(matches!(open().err(), Some(ValidatorJournalError::InUse(_))));
+    let records: Vec<JournalRecord> = (0..20).map(record).collect();
+    for record in &records {
+        journal.append(record).await.unwrap();
+    }
+    drop(journal);
+    let mut reopened = open();
+    // The thread that writes lets go of the lock when it is done.
+    while matches!(reopened, Err(ValidatorJournalError::InUse(_))) {
+        reopened = open();
+    }
+    assert_eq!(reopened.unwrap().load().await.unwrap(), records[7..]);
+}
+
+#[tokio::test]
+async fn a_torn_record_is_left_out_and_a_damaged_journal_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(format!("{}.validator", hotkey().hotkey().to_ss58()));
+    let open = || loop {
+        match ValidatorJournal::open(folder.path(), hotkey().hotkey()) {
+            Err(ValidatorJournalError::InUse(_)) => {}
+            journal => return journal.unwrap(),
+        }
+    };
+    let journal = open();
+    for number in 1..=3 {
+        journal.append(&record(number)).await.unwrap();
+    }
+    drop(journal);
+    drop(open());
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    let torn = open();
+    assert_eq!((torn.load().await.unwrap(), torn.set_aside()), (vec![record(1), record(2)], None));
+    drop(torn);
+    drop(open());
+    let mut damaged = whole.clone();
+    damaged[20] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    let new = open();
+    assert_eq!(new.load().await.unwrap(), []);
+    assert_eq!(std::fs::read(new.set_aside().unwrap()).unwrap(), damaged);
+}

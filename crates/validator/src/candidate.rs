@@ -1,0 +1,67 @@
+//! One miner of a window, from the look into its bucket to its receipt.
+
+use crate::answers::{Neuron, ObjectFacts, StoreError};
+use crate::context::Context;
+use crate::memory::JournalRecord;
+use crate::receipt::{MinerReceipt, Outcome};
+
+/// A miner, and how far the validator is with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) uid: u16,
+    pub(crate) committed: Vec<u8>,
+    pub(crate) step: Step,
+    pub(crate) object: Option<ObjectFacts>,
+    pub(crate) receipt: Option<MinerReceipt>,
+    pub(crate) fingerprints: Vec<u64>,
+    /// How often the validator failed to judge its file.
+    pub(crate) failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Look,
+    Looking,
+    LookAgain,
+    Active,
+    Fetch,
+    Fetching,
+    FetchAgain,
+    Fetched,
+    Judging,
+    /// The receipt is being journalled under this number.
+    Journalling(u64),
+    Done,
+}
+
+impl Candidate {
+    pub(crate) fn new(neuron: &Neuron, step: Step) -> Self {
+        Self {
+            uid: neuron.uid,
+            committed: neuron.committed.clone().unwrap_or_default(),
+            step,
+            object: None,
+            receipt: None,
+            fingerprints: Vec::new(),
+            failures: 0,
+        }
+    }
+
+    /// Ends it without a record: it was not selected, and nothing is remembered of it.
+    pub(crate) fn settle(&mut self, receipt: MinerReceipt) {
+        self.receipt = Some(receipt);
+        self.step = Step::Done;
+    }
+
+    /// Ends it once its receipt is in the journal.
+    pub(crate) fn journal(&mut self, receipt: MinerReceipt, cx: &mut Context<'_>) {
+        self.receipt = Some(receipt.clone());
+        self.step = Step::Journalling(cx.journal(JournalRecord::Judged(Box::new(receipt))));
+    }
+}
+
+/// Returns the receipt of a miner whose bucket cannot be read.
+pub(crate) fn unreachable(start: u64, hotkey: &str, uid: u16, error: &StoreError) -> MinerReceipt {
+    let receipt = MinerReceipt::new(start, hotkey, uid, Outcome::Unreachable);
+    receipt.because(error).with_remedy("let the committed read key read the bucket at any time")
+}

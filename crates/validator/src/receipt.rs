@@ -1,0 +1,220 @@
+//! What an operator is told: one receipt per window and miner, one report per window, and what became of weights.
+
+use grail_verify::{Check, Metrics, Reason, Verdict, WindowFacts};
+use serde::{Deserialize, Serialize};
+
+use crate::copies::SharedRollouts;
+
+/// What the validator made of a miner in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing was wrong with what was checked.
+    Accepted,
+    /// A check failed: no score for twelve windows.
+    Rejected,
+    /// The file is of another wallet or window, or empty: no score.
+    Ignored,
+    /// A type in the file is wrong where the reference throws: no score.
+    Error,
+    /// The bytes are no window file: no score.
+    Unreadable,
+    /// The bucket has no such file: no score.
+    Missing,
+    /// The file was written after the window's end, and that counts: no score.
+    Late,
+    /// The miner has committed no read key: no score.
+    NotCommitted,
+    /// The bucket refused, or did not answer in time: no score.
+    Unreachable,
+    /// Enough other miners were due: no score, and its turn comes sooner.
+    NotSelected,
+    /// The validator failed or had no time: no score, and no failure.
+    NotJudged,
+}
+
+impl Outcome {
+    /// Returns the name in receipts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Ignored => "ignored",
+            Self::Error => "error",
+            Self::Unreadable => "unreadable",
+            Self::Missing => "missing",
+            Self::Late => "late",
+            Self::NotCommitted => "not_committed",
+            Self::Unreachable => "unreachable",
+            Self::NotSelected => "not_selected",
+            Self::NotJudged => "not_judged",
+        }
+    }
+}
+
+/// What became of one miner in one window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinerReceipt {
+    /// First block of the window.
+    pub window_start: u64,
+    /// The miner's address.
+    pub hotkey: String,
+    /// Its uid.
+    pub uid: u16,
+    /// What the validator made of it.
+    pub outcome: Outcome,
+    /// The check that failed.
+    pub check: Option<Check>,
+    /// Why it failed.
+    pub reason: Option<Reason>,
+    /// Position of the rollout that failed.
+    pub rollout: Option<usize>,
+    /// More words, where there is no check.
+    pub why: Option<String>,
+    /// What the miner should do.
+    pub remedy: Option<String>,
+    /// What the window scores with.
+    pub metrics: Metrics,
+    /// Rollouts in the file, as far as they were counted.
+    pub rollouts: usize,
+    /// Size of the file in bytes.
+    pub bytes: Option<u64>,
+    /// Milliseconds by which the file was written after the window's end; negative before it.
+    pub late_ms: Option<i64>,
+}
+
+impl MinerReceipt {
+    pub(crate) fn new(window_start: u64, hotkey: &str, uid: u16, outcome: Outcome) -> Self {
+        Self {
+            window_start,
+            hotkey: hotkey.to_owned(),
+            uid,
+            outcome,
+            check: None,
+            reason: None,
+            rollout: None,
+            why: None,
+            remedy: None,
+            metrics: Metrics::default(),
+            rollouts: 0,
+            bytes: None,
+            late_ms: None,
+        }
+    }
+
+    pub(crate) fn because(self, why: impl ToString) -> Self {
+        Self { why: Some(why.to_string()), ..self }
+    }
+
+    pub(crate) fn with_remedy(self, remedy: &str) -> Self {
+        Self { remedy: Some(remedy.to_owned()), ..self }
+    }
+
+    /// With what a verdict says.
+    pub(crate) fn judged(mut self, verdict: Option<&Verdict>) -> Self {
+        let Some(verdict) = verdict else {
+            self.outcome = Outcome::Unreadable;
+            return self.because("the object is no gzip or JSON of a window file").with_remedy("upload the file again");
+        };
+        self.remedy = verdict.remedy().map(str::to_owned);
+        self.metrics = verdict.metrics();
+        self.rollouts = rollouts(verdict);
+        match verdict {
+            Verdict::Accepted { .. } => self.outcome = Outcome::Accepted,
+            Verdict::Rejected { failure, .. } => {
+                self.outcome = Outcome::Rejected;
+                (self.check, self.reason, self.rollout) = (Some(failure.check), Some(failure.reason), failure.rollout);
+                self.why = failure.group.as_ref().map(|group| format!("group {group}"));
+            }
+            Verdict::Ignored(reason) => {
+                self.outcome = Outcome::Ignored;
+                self.why = Some(reason.name().to_owned());
+            }
+            Verdict::GaveUp(gave_up) => {
+                self.outcome = Outcome::Error;
+                self.why = Some(gave_up.why.to_owned());
+            }
+        }
+        self
+    }
+}
+
+/// Returns rollouts in a file, as far as its verdict counts them.
+fn rollouts(verdict: &Verdict) -> usize {
+    match verdict {
+        Verdict::Accepted { metrics, .. } => metrics.total,
+        Verdict::Rejected { total, .. } => *total,
+        _ => 0,
+    }
+}
+
+/// What a validator found in one miner's window, with everything that it knew.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// First block of the window.
+    pub window_start: u64,
+    /// The verdict; none where there was no file.
+    pub verdict: Option<Verdict>,
+    /// Rollouts in the file.
+    pub rollouts: usize,
+    /// The miner's weight after this window.
+    pub weight: f64,
+    /// What the validator knew.
+    pub facts: WindowFacts,
+}
+
+impl Judgement {
+    /// Creates a judgement; a weight of nothing until it is known.
+    pub fn new(verdict: Option<Verdict>, facts: WindowFacts) -> Self {
+        let count = verdict.as_ref().map_or(0, rollouts);
+        Self { window_start: facts.window_start, verdict, rollouts: count, weight: 0.0, facts }
+    }
+
+    /// Returns the outcome's name: that of the verdict, or `missing`.
+    pub fn outcome(&self) -> &'static str {
+        self.verdict.as_ref().map_or("missing", Verdict::outcome)
+    }
+}
+
+/// What became of a window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WindowReport {
+    /// First block of the window.
+    pub window_start: u64,
+    /// Miners whose bucket holds a file.
+    pub active: usize,
+    /// Miners that were selected, at most 35.
+    pub selected: usize,
+    /// Each miner that has a verdict, a reason against it, or is not selected.
+    pub receipts: Vec<MinerReceipt>,
+    /// The weight of each hotkey after this window: uid, address, share.
+    pub weights: Vec<(u16, String, f64)>,
+    /// Miners whose files share rollouts, with how many they share; without effect on weights.
+    pub copies: Vec<SharedRollouts>,
+    /// Why nobody was judged, where the validator did not get that far.
+    pub missed: Option<String>,
+}
+
+/// What became of setting weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the variants' documentation says what the fields are")]
+pub enum WeightsReport {
+    /// The chain shows them: after which window, in which block, `(uid, u16)`.
+    Set { window_start: u64, block: u64, weights: Vec<(u16, u16)> },
+    /// They are not set now, and why.
+    NotSet { window_start: u64, why: String },
+}
+
+/// Something for the operator.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// A miner was judged, or will not be.
+    Miner(Box<MinerReceipt>),
+    /// A window is done.
+    Window(Box<WindowReport>),
+    /// Weights were set, or not.
+    Weights(WeightsReport),
+    /// Something failed; the validator continues.
+    Trouble(String),
+}

@@ -1,0 +1,180 @@
+//! Weights on chain: at most once in an interval, never blindly, and read back.
+
+use grail_miner::ports::ChainError;
+use grail_verify::score::{emitted, weights};
+
+use crate::answers::{Neuron, SubmitError, WeightsState};
+use crate::context::Context;
+use crate::event::{Action, Timer};
+use crate::memory::{JournalRecord, SentWeights};
+use crate::receipt::{Report, WeightsReport};
+
+/// A transaction that was sent this many blocks ago can no longer be included.
+const MORTALITY_BLOCKS: u64 = 32;
+
+/// Setting the weights of a window that has ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Submission {
+    #[default]
+    Idle,
+    /// Reading the subnet's hotkeys and what the chain says about weights.
+    Reading { window_start: u64, metagraph: Option<Vec<Neuron>>, state: Option<WeightsState> },
+    /// What is about to be sent is being journalled.
+    Starting { window_start: u64, entry: u64, weights: Vec<(u16, u16)> },
+    /// Sent, and not answered yet.
+    Sent { window_start: u64, block: u64, weights: Vec<(u16, u16)> },
+    /// Answered; the chain is read until it shows them, or cannot take them any more.
+    Checking { window_start: u64, block: u64, weights: Vec<(u16, u16)> },
+}
+
+impl Submission {
+    /// Starts with a window that has just ended.
+    pub(crate) fn begin(&mut self, window_start: u64, cx: &mut Context<'_>) {
+        if cx.settings.dry_run || !matches!(self, Self::Idle) {
+            return;
+        }
+        if let Some(SentWeights { window_start, block, weights }) = cx.memory.sent.clone() {
+            *self = Self::Checking { window_start, block, weights };
+            cx.out.push(Action::ReadWeights);
+            return;
+        }
+        *self = Self::Reading { window_start, metagraph: None, state: None };
+        self.ask(cx);
+    }
+
+    /// Asks the chain for what is not known yet.
+    pub(crate) fn ask(&self, cx: &mut Context<'_>) {
+        match self {
+            Self::Reading { metagraph, state, .. } => {
+                if metagraph.is_none() {
+                    cx.out.push(Action::ReadMetagraph);
+                }
+                if state.is_none() {
+                    cx.out.push(Action::ReadWeights);
+                }
+            }
+            Self::Checking { .. } => cx.out.push(Action::ReadWeights),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_metagraph(&mut self, result: &Result<Vec<Neuron>, ChainError>, cx: &mut Context<'_>) {
+        let Self::Reading { metagraph, .. } = self else { return };
+        match result {
+            Ok(neurons) => *metagraph = Some(neurons.clone()),
+            Err(_) => cx.pause(Timer::Weights),
+        }
+        self.advance(cx);
+    }
+
+    pub(crate) fn on_read(&mut self, result: Result<WeightsState, ChainError>, cx: &mut Context<'_>) {
+        match (&mut *self, result) {
+            (Self::Reading { .. } | Self::Checking { .. }, Err(_)) => cx.pause(Timer::Weights),
+            (Self::Reading { state, .. }, Ok(read)) => *state = Some(read),
+            (Self::Checking { window_start, block, weights }, Ok(read)) => {
+                let (window_start, block, weights) = (*window_start, *block, weights.clone());
+                if read.weights == weights && read.last_update >= block {
+                    cx.journal(JournalRecord::WeightsSettled);
+                    let block = read.last_update;
+                    cx.out.push(report(WeightsReport::Set { window_start, block, weights }));
+                    *self = Self::Idle;
+                } else if cx.head > block + MORTALITY_BLOCKS {
+                    let why = format!("the chain did not take what was sent in block {block}");
+                    not_set(window_start, why, cx);
+                    if block / cx.settings.weights_blocks == cx.head / cx.settings.weights_blocks {
+                        // The same once more: a process to which nothing happened would have set these.
+                        *self = Self::starting(window_start, weights, cx);
+                        return;
+                    }
+                    cx.journal(JournalRecord::WeightsSettled);
+                    *self = Self::Idle;
+                    self.begin(cx.memory.last_window.unwrap_or(window_start), cx);
+                } else {
+                    cx.pause(Timer::Weights);
+                }
+            }
+            _ => {}
+        }
+        self.advance(cx);
+    }
+
+    pub(crate) fn on_journalled(&mut self, journalled: u64, cx: &mut Context<'_>) {
+        if let Self::Starting { window_start, entry, weights } = self
+            && *entry == journalled
+        {
+            cx.out.push(Action::SetWeights(weights.clone()));
+            *self = Self::Sent { window_start: *window_start, block: cx.head, weights: std::mem::take(weights) };
+        }
+    }
+
+    pub(crate) fn on_answered(&mut self, result: Result<(), SubmitError>, cx: &mut Context<'_>) {
+        let Self::Sent { window_start, block, weights } = self else { return };
+        let (window_start, block, weights) = (*window_start, *block, std::mem::take(weights));
+        match result {
+            Err(error @ SubmitError::Refused(_)) => {
+                cx.journal(JournalRecord::WeightsSettled);
+                not_set(window_start, error, cx);
+                *self = Self::Idle;
+                return;
+            }
+            Err(error @ SubmitError::Unknown(_)) => cx.trouble(error),
+            Ok(()) => {}
+        }
+        // Only what the chain shows counts as set.
+        *self = Self::Checking { window_start, block, weights };
+        cx.out.push(Action::ReadWeights);
+    }
+
+    /// Sends, once everything is known that it takes.
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        let Self::Reading { window_start, metagraph: Some(neurons), state: Some(state) } = self else { return };
+        let window_start = *window_start;
+        let interval = |block: u64| block / cx.settings.weights_blocks;
+        // A uid that was only registered has set nothing, whatever its last update.
+        let is_set = !state.weights.is_empty() && interval(state.last_update) == interval(cx.head);
+        let hindrance = match state.uid {
+            _ if state.commit_reveal => Some(
+                "the subnet only takes weights that are revealed later; let its owner switch commit-reveal off \
+                 (`btcli sudo set --param commit_reveal_weights_enabled --value false`), or use the reference's validator"
+                    .to_owned(),
+            ),
+            None => Some("our hotkey has no uid; register it on the subnet".to_owned()),
+            Some(_) if is_set => {
+                let next = (interval(cx.head) + 1) * cx.settings.weights_blocks;
+                Some(format!("they were set in block {}; the next time is after block {next}", state.last_update))
+            }
+            Some(_) if !state.weights.is_empty() && cx.head < state.last_update + state.rate_limit => {
+                let next = state.last_update + state.rate_limit;
+                Some(format!("the subnet's rate limit allows them from block {next} on"))
+            }
+            Some(_) => None,
+        };
+        if let Some(why) = hindrance {
+            *self = Self::Idle;
+            return not_set(window_start, why, cx);
+        }
+        let miners: Vec<(&str, u16)> = neurons.iter().map(|neuron| (neuron.hotkey.as_str(), neuron.uid)).collect();
+        let shares = weights(&cx.memory.history, &miners, window_start);
+        let shares: Vec<(u16, f64)> = miners.iter().map(|(_, uid)| *uid).zip(shares).collect();
+        let weights = emitted(&shares);
+        if weights.is_empty() {
+            *self = Self::Idle;
+            return not_set(window_start, "nobody has a weight", cx);
+        }
+        *self = Self::starting(window_start, weights, cx);
+    }
+
+    /// Journals weights, which are sent once that is durable.
+    fn starting(window_start: u64, weights: Vec<(u16, u16)>, cx: &mut Context<'_>) -> Self {
+        let record = JournalRecord::WeightsStarted { window_start, block: cx.head, weights: weights.clone() };
+        Self::Starting { window_start, entry: cx.journal(record), weights }
+    }
+}
+
+fn report(report: WeightsReport) -> Action {
+    Action::Report(Report::Weights(report))
+}
+
+fn not_set(window_start: u64, why: impl ToString, cx: &mut Context<'_>) {
+    cx.out.push(report(WeightsReport::NotSet { window_start, why: why.to_string() }));
+}

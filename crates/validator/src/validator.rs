@@ -1,0 +1,193 @@
+//! The core: routes events to the window and to the weights, and decides when a window starts and ends.
+
+use std::collections::BTreeSet;
+
+use grail_miner::ports::{Head, Now};
+
+use crate::context::Context;
+use crate::event::{Action, Event, Timer};
+use crate::memory::Memory;
+use crate::settings::{Settings, target};
+use crate::submission::Submission;
+use crate::window::Window;
+
+/// A validator: what it knows, and what it does about events.
+#[derive(Debug, Clone)]
+pub struct Validator {
+    settings: Settings,
+    memory: Memory,
+    head: u64,
+    /// A window whose end this process saw, and the wall time then.
+    seen_end: Option<(u64, u64)>,
+    window: Option<Window>,
+    submission: Submission,
+    entries: u64,
+    /// The timers that are set.
+    timers: BTreeSet<Timer>,
+    is_stopping: bool,
+}
+
+impl Validator {
+    /// Creates a validator before its first event.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            memory: Memory::default(),
+            head: 0,
+            seen_end: None,
+            window: None,
+            submission: Submission::Idle,
+            entries: 0,
+            timers: BTreeSet::new(),
+            is_stopping: false,
+        }
+    }
+
+    /// Returns what it remembers.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Returns the window that is being judged.
+    pub fn window(&self) -> Option<u64> {
+        self.window.as_ref().map(|window| window.start)
+    }
+
+    /// Handles one event; returns what is to be done, in order.
+    pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.route(now, event, &mut out);
+        self.advance(now, &mut out);
+        out
+    }
+
+    fn route(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
+        if let Event::TimerFired(timer) = &event {
+            self.timers.remove(timer);
+        }
+        if let Event::HeadMoved(Head { number }) = event {
+            out.push(Action::WatchHead { after: number });
+            return self.on_head(number, now, out);
+        }
+        let Self { settings, memory, head, window, submission, entries, timers, is_stopping, .. } = self;
+        let mut cx = Context { now, head: *head, settings, memory, entries, timers, out };
+        match event {
+            Event::HeadMoved(_) => {}
+            Event::Started(records) => {
+                *cx.memory = Memory::of(&records);
+                cx.out.push(Action::WatchHead { after: 0 });
+            }
+            Event::HeadFailed(error) => {
+                cx.trouble(error);
+                cx.out.push(Action::ReconnectChain);
+                cx.pause(Timer::Head);
+            }
+            Event::MetagraphRead(result) => {
+                submission.on_metagraph(&result, &mut cx);
+                if let Some(window) = window {
+                    window.on_metagraph(result, &mut cx);
+                }
+            }
+            Event::BlockHashRead { block, result } => {
+                if let Some(window) = window {
+                    window.on_hash(block, result, &mut cx);
+                }
+            }
+            Event::BeaconAnswered { round, result } => {
+                if let Some(window) = window {
+                    window.on_beacon(round, result, &mut cx);
+                }
+            }
+            Event::Looked { window_start, hotkey, result } => {
+                if let Some(window) = window.as_mut().filter(|window| window.start == window_start) {
+                    window.on_looked(&hotkey, result, &mut cx);
+                }
+            }
+            Event::Fetched { window_start, hotkey, result } => {
+                if let Some(window) = window.as_mut().filter(|window| window.start == window_start) {
+                    window.on_fetched(&hotkey, result, &mut cx);
+                }
+            }
+            Event::Judged { window_start, hotkey, result } => {
+                if let Some(window) = window.as_mut().filter(|window| window.start == window_start) {
+                    window.on_judged(&hotkey, result, &mut cx);
+                }
+            }
+            Event::JournalAnswered { entry, result } => {
+                if let Err(error) = result {
+                    cx.trouble(format!("{error}; after a crash, verdicts of this window are found again"));
+                }
+                if let Some(window) = window {
+                    window.on_journalled(entry, &mut cx);
+                }
+                submission.on_journalled(entry, &mut cx);
+            }
+            Event::WeightsRead(result) => submission.on_read(result, &mut cx),
+            Event::WeightsAnswered(result) => submission.on_answered(result, &mut cx),
+            Event::TimerFired(Timer::Head) => cx.out.push(Action::WatchHead { after: cx.head }),
+            Event::TimerFired(Timer::Facts) => {
+                if let Some(window) = window {
+                    window.ask_facts(&mut cx);
+                }
+            }
+            Event::TimerFired(Timer::Store) => {
+                if let Some(window) = window {
+                    window.on_store_timer();
+                }
+            }
+            Event::TimerFired(Timer::Weights) => submission.ask(&mut cx),
+            Event::Shutdown => *is_stopping = true,
+        }
+    }
+
+    fn on_head(&mut self, number: u64, now: Now, out: &mut Vec<Action>) {
+        let before = std::mem::replace(&mut self.head, number);
+        let Some(due) = target(number) else { return };
+        if before > 0 && target(before) < Some(due) {
+            self.seen_end = Some((due, now.wall_ms));
+        }
+        let Self { settings, memory, head, window, submission, entries, timers, .. } = self;
+        let mut cx = Context { now, head: *head, settings, memory, entries, timers, out };
+        if let Some(present) = window {
+            if present.is_begun() || present.is_real() {
+                present.on_due(due, &mut cx);
+            } else if present.start != due {
+                cx.trouble(format!("window {} was due, and the chain told nothing of it", present.start));
+                *window = None;
+            }
+        }
+        let is_first = before == 0 && window.is_none() && cx.memory.open.is_none();
+        if is_first && (cx.memory.last_window == Some(due) || cx.memory.sent.is_some()) {
+            // An earlier process ended between a window and its weights.
+            submission.begin(cx.memory.last_window.unwrap_or(due), &mut cx);
+        }
+    }
+
+    fn advance(&mut self, now: Now, out: &mut Vec<Action>) {
+        if std::mem::take(&mut self.is_stopping) {
+            // What is not journalled yet is judged again by the next process.
+            out.push(Action::Exit);
+            return;
+        }
+        let Self { settings, memory, head, window, submission, entries, timers, seen_end, .. } = self;
+        let mut cx = Context { now, head: *head, settings, memory, entries, timers, out };
+        if let Some(present) = window {
+            present.advance(&mut cx);
+            if present.has_ended() {
+                let start = present.start;
+                *window = None;
+                submission.begin(start, &mut cx);
+            }
+        }
+        let Some(due) = target(cx.head).filter(|_| window.is_none()) else { return };
+        let open = cx.memory.open.as_ref().map(|open| open.window_start);
+        if open.is_some_and(|open| open <= due) || cx.memory.last_window < Some(due) {
+            let start = open.unwrap_or(due);
+            let end_ms = seen_end.filter(|(seen, _)| *seen == start).map(|(_, wall_ms)| wall_ms);
+            let begun = window.insert(Window::begin(start, end_ms, &mut cx));
+            if start < due {
+                begun.run_out_of_time(&mut cx);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a validator does when the world fails it, and that no miner pays for it.
+
+use grail_validator::Outcome;
+
+use crate::net::{Conduct, Failing, Net};
+
+const CONDUCTS: [Conduct; 4] = [Conduct::Honest(2), Conduct::Rejected, Conduct::Missing, Conduct::Honest(3)];
+const UNTIL: u64 = 220;
+const WINDOWS: [u64; 7] = [0, 30, 60, 90, 120, 150, 180];
+
+#[test]
+fn a_call_that_fails_once_changes_no_weight_and_no_record() {
+    let mut healthy = Net::new(&CONDUCTS);
+    healthy.start();
+    healthy.run_until(UNTIL);
+    let (mut unknown, mut judged_again) = (0, 0);
+    for call in 1..=healthy.calls {
+        for fails in [Failing::Before(call), Failing::After(call)] {
+            let mut net = Net::new(&CONDUCTS);
+            net.fails = Some(fails);
+            net.start();
+            net.run_until(UNTIL);
+            assert_eq!(net.memory().history, healthy.memory().history, "{fails:?}");
+            assert_eq!(net.weights.weights, healthy.weights.weights, "{fails:?}");
+            let punished = net.receipts.iter().any(|r| r.outcome == Outcome::Rejected && r.hotkey != "miner01");
+            assert!(!punished, "{fails:?}");
+            assert_eq!(net.sets.len(), healthy.sets.len(), "{fails:?}: set once, whatever the answer");
+            unknown += usize::from(net.troubles.iter().any(|text| text.contains("outcome of setting weights")));
+            judged_again += usize::from(net.judged.len() > healthy.judged.len());
+        }
+    }
+    assert!(unknown >= 2 && judged_again > 10, "{unknown} {judged_again}");
+}
+
+#[test]
+fn who_is_not_judged_in_time_has_a_reason_and_no_failure() {
+    let mut net = Net::new(&CONDUCTS);
+    net.is_busy = true;
+    net.start();
+    net.run_until(UNTIL);
+    assert!(net.memory().history.is_empty());
+    assert_eq!(net.windows_done(), WINDOWS[..6], "the last one is still being judged");
+    for window in &net.windows {
+        let late = window.receipts.iter().filter(|receipt| receipt.outcome == Outcome::NotJudged);
+        let late: Vec<&str> = late.map(|receipt| receipt.why.as_deref().unwrap_or_default()).collect();
+        assert_eq!(late, ["the next window was due before this file could be judged"; 3]);
+    }
+}
+
+#[test]
+fn a_silent_bucket_costs_its_owner_the_window_and_nobody_else_anything() {
+    let mut net = Net::new(&[Conduct::Silent, Conduct::Honest(1)]);
+    net.start();
+    net.run_until(UNTIL);
+    assert!(net.receipts_of("miner00").iter().all(|receipt| receipt.outcome == Outcome::Unreachable));
+    assert!(net.receipts_of("miner01").iter().all(|receipt| receipt.outcome == Outcome::Accepted));
+    assert!(!net.memory().history.contains_key("miner00"));
+    assert_eq!(net.receipts_of("miner01").len(), WINDOWS.len());
+}
+
+#[test]
+fn a_made_up_head_begins_no_window() {
+    let mut net = Net::new(&[Conduct::Honest(1)]);
+    net.start();
+    net.run_until(45);
+    for heard in [1_000_045, 46, 2_000_000, 47] {
+        net.hears_of(heard);
+    }
+    net.run_until(UNTIL);
+    assert_eq!(net.windows_done(), WINDOWS);
+    assert_eq!(net.receipts_of("miner00").len(), WINDOWS.len());
+}
+
+#[test]
+fn a_made_up_head_ends_no_window_that_is_being_judged() {
+    let mut net = Net::new(&CONDUCTS);
+    net.is_busy = true;
+    net.start();
+    net.run_until(45);
+    net.hears_of(1_000_045);
+    net.hears_of(46);
+    net.run_until(59);
+    assert!(net.windows_done().is_empty());
+    net.run_until(60);
+    assert_eq!(net.windows_done(), [0], "a true head ends it");
+}
+
+#[test]
+fn a_chain_that_is_silent_for_a_while_costs_the_windows_that_it_was_silent_for() {
+    let mut net = Net::new(&[Conduct::Honest(1)]);
+    net.start();
+    net.run_until(70);
+    // Windows 60 and 90 end without anybody telling; 90 is still the newest.
+    net.head = 125;
+    net.run_until(UNTIL);
+    assert_eq!(net.windows_done(), [0, 30, 90, 120, 150, 180]);
+}

@@ -1,0 +1,82 @@
+//! What `grail validate` and `grail network` take.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use grail_config::LogFormat;
+use grail_cuda::TorchNumerics;
+use grail_live::device::DeviceChoice;
+use grail_validator::WEIGHTS_BLOCKS;
+
+use super::EnvFileArgument;
+
+/// `grail validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArguments {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub env_file: EnvFileArgument,
+    /// Where proofs are computed again: cuda, cuda:1 for the second GPU, or cpu on networks of your own. It must be what the
+    /// miners compute with.
+    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+    /// PyTorch release whose rounding the proofs follow, on a CUDA device: torch-2.8 or torch-2.10.
+    #[arg(long, default_value = "torch-2.8", value_name = "NUMERICS")]
+    pub numerics: TorchNumerics,
+    /// Where journal and receipts lie [default: $XDG_DATA_HOME/grail or ~/.local/share/grail].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Judge and compute weights, and set none.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Judge this miner alone; weights are not set.
+    #[arg(long, value_name = "HOTKEY")]
+    pub only: Option<String>,
+    /// Count a file that was written after its window's end as missing; release 0.0.12 accepts it.
+    #[arg(long)]
+    pub strict_time: bool,
+    /// Use the block hash alone as randomness.
+    #[arg(long)]
+    pub no_drand: bool,
+    /// Set weights at most once in so many blocks; validators of the public network set them once in 360.
+    #[arg(long, value_name = "BLOCKS", default_value_t = WEIGHTS_BLOCKS, value_parser = clap::value_parser!(u64).range(30..=100_000))]
+    pub weights_blocks: u64,
+    /// What the log on standard error looks like [default: GRAIL_LOG_FORMAT].
+    #[arg(long, value_enum, value_name = "text|json")]
+    pub log_format: Option<LogFormat>,
+    /// Print each receipt as a JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `grail network`.
+#[derive(Debug, Args)]
+pub struct NetworkArguments {
+    /// Miners, each a process of its own.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub miners: u16,
+    /// Validators, each a process of its own.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub validators: u16,
+    /// End once every validator has judged so many windows in which every miner was ready.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub windows: Option<u64>,
+    /// Folder for everything: configuration, wallets, objects, data and logs of each process.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Seconds between two blocks.
+    #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
+    pub block_time: f64,
+    /// Most groups that each miner makes in a window.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub groups_max: u32,
+    /// Add a miner that cheats in this way, for tests: CopiedFile, OtherModel, CutShort or another.
+    #[arg(long, value_name = "KIND")]
+    pub cheat: Option<String>,
+    /// The made-up keys follow from this number, for tests: anyone who knows it has the keys [default: random keys].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print one JSON object as the last line.
+    #[arg(long)]
+    pub json: bool,
+}

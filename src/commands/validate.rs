@@ -1,0 +1,313 @@
+//! `grail validate`.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context, anyhow};
+use grail_engine::CpuEngine;
+use grail_miner::ports::Signer;
+use grail_protocol::generation::{ModelLimits, ProofModel, ProofPass, RecomputeError, Tokenizer};
+use grail_protocol::signature::Hotkey;
+use grail_validator::driver::{Limits, Ports, run as drive};
+use grail_validator::ports::{Chain, WeightsState};
+use grail_validator::{Outcome, Report, Settings, Validator, WeightsReport, WindowReport};
+use grail_verify::Recompute;
+use serde_json::{Value, json};
+
+use super::mine::parts::refuse_other_device;
+use crate::args::ValidateArguments;
+use crate::assembly;
+use crate::exit::{Exit, ExitError};
+use crate::output;
+use grail_config::{Network, NetworkDevice, ValidatorConfig};
+use grail_folder as folder;
+use grail_live::clock::SystemClock;
+use grail_live::device::DeviceChoice;
+use grail_live::validator::{JudgeThread, MinersBuckets, ReadFrom, ValidatorJournal};
+use grail_observe::contract::Schema;
+use grail_observe::{Sinks, Verbosity, bars, start_logging};
+use grail_operator::prover::DeviceProver;
+use grail_operator::verdicts::VerdictLog;
+use grail_terminal::printable;
+use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
+
+/// A miner's weight of less than this is shown as nothing.
+const SHOWN_WEIGHT_MIN: f64 = 5e-5;
+
+/// Validates until a signal ends it.
+pub(super) fn run(arguments: &ValidateArguments, verbose: u8) -> anyhow::Result<Exit> {
+    let environment = grail_config::process_environment();
+    let typed = grail_config::load(&environment, arguments.env_file.env_file.as_deref())?;
+    let config = ValidatorConfig::from_raw(&typed)?;
+    let mut sinks = Sinks::default();
+    let loki = sinks.loki(config.logging.loki.as_ref())?;
+    let format = arguments.log_format.unwrap_or(config.logging.format);
+    start_logging(Verbosity::of(verbose), format, loki, &bars(false));
+    let ended = validate(arguments, &config, &environment);
+    sinks.finish();
+    ended
+}
+
+fn validate(
+    arguments: &ValidateArguments,
+    config: &ValidatorConfig,
+    environment: &grail_config::Environment,
+) -> anyhow::Result<Exit> {
+    for notice in &config.notices {
+        tracing::warn!("{}", printable(&notice.to_string()));
+    }
+    if let Some(only) = &arguments.only {
+        Hotkey::from_ss58(only).context("--only")?;
+    }
+    refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
+    let is_cpu = arguments.device == DeviceChoice::Cpu;
+    refuse_other_device(if is_cpu { NetworkDevice::Cpu } else { NetworkDevice::Cuda }, &config.chain)?;
+    let data_folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
+    let data_folder = data_folder
+        .ok_or_else(|| ExitError::new(Exit::Configuration, "no home folder is known; give --data-dir a folder"))?;
+    folder::claim(&data_folder)?;
+    let wallet = Rc::new(open(config)?);
+    let journal = Rc::new(ValidatorJournal::open(&data_folder, wallet.hotkey())?);
+    if let Some(aside) = journal.set_aside() {
+        tracing::warn!("the journal was damaged and is in {} now; history starts again", aside.display());
+    }
+    let verdicts = VerdictLog::open(&data_folder)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let chain = Rc::new(assembly::chain(&config.chain, wallet.clone())?);
+    let local = tokio::task::LocalSet::new();
+    let examined = local.block_on(&runtime, async {
+        let limit = std::time::Duration::from_millis(Limits::for_block_ms(config.chain.block_ms).chain_read_ms);
+        tokio::time::timeout(4 * limit, Chain::weights(&*chain)).await
+    });
+    match examined {
+        Ok(Ok(state)) => refuse(&state, arguments, wallet.address())?,
+        Ok(Err(error)) => tracing::warn!("{error}"),
+        Err(_) => tracing::warn!("no chain endpoint answers yet; the validator waits for one"),
+    }
+    let judge = judge_thread(arguments, config, wallet.address())?;
+    let settings = Settings {
+        use_drand: !arguments.no_drand,
+        beacon: config.beacon.as_ref().map_or(grail_validator::ports::BeaconSchedule::QUICKNET, |it| it.schedule),
+        block_ms: config.chain.block_ms,
+        weights_blocks: arguments.weights_blocks,
+        // Weights from one miner's windows alone would be wrong.
+        dry_run: arguments.dry_run || arguments.only.is_some(),
+        only: arguments.only.clone(),
+        strict_time: arguments.strict_time,
+        ..Settings::new(wallet.address().to_owned(), judge.limits())
+    };
+    let limits = Limits::for_block_ms(config.chain.block_ms);
+    let from = match &config.buckets {
+        Some(server) => ReadFrom::Server { endpoint: server.expose().to_owned(), region: config.region.clone() },
+        None => ReadFrom::R2,
+    };
+    let ports = Ports {
+        clock: Rc::new(SystemClock::new()),
+        chain,
+        beacon: Rc::new(assembly::beacon(config.beacon.as_ref())?),
+        store: Rc::new(MinersBuckets::new(from, limits.fetch_ms)?),
+        recompute: Rc::new(judge),
+        journal,
+    };
+    tracing::info!(
+        "validating as {} ({}) on {}, journal in {}{}",
+        wallet.address(),
+        wallet.name(),
+        config.chain.network.name(),
+        data_folder.display(),
+        if settings.dry_run { "; weights are not set" } else { "" }
+    );
+    let verdicts = RefCell::new(verdicts);
+    local.block_on(&runtime, async {
+        let stop = stop_signal()?;
+        let mut told = |report: &Report| tell(report, arguments.json, &mut verdicts.borrow_mut());
+        drive(Validator::new(settings), ports, limits, &mut told, Box::pin(stop)).await;
+        anyhow::Ok(Exit::Success)
+    })
+}
+
+/// A proof from a CPU has other bits than miners' GPUs, so every window would be rejected.
+fn refuse_cpu_on_public_networks(device: DeviceChoice, network: Network) -> Result<(), ExitError> {
+    match (device, network) {
+        (DeviceChoice::Cpu, Network::Finney | Network::Test) => Err(ExitError::new(
+            Exit::Configuration,
+            format!(
+                "--device cpu on {}: a CPU rejects proofs that GPUs computed; use --device cuda, or a custom network",
+                network.name()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what waiting cannot fix.
+fn refuse(state: &WeightsState, arguments: &ValidateArguments, address: &str) -> Result<(), ExitError> {
+    if arguments.dry_run || arguments.only.is_some() {
+        return Ok(());
+    }
+    if state.uid.is_none() {
+        let text = format!("{address} has no uid on the subnet; register it, or watch with --dry-run");
+        return Err(ExitError::new(Exit::NotRegistered, text));
+    }
+    if state.commit_reveal {
+        let text = "the subnet only takes weights that are revealed later (CommitRevealWeightsEnabled); let its owner \
+                    switch that off with `btcli sudo set --param commit_reveal_weights_enabled --value false`, or watch \
+                    with --dry-run";
+        return Err(ExitError::new(Exit::Configuration, text));
+    }
+    Ok(())
+}
+
+fn open(config: &ValidatorConfig) -> anyhow::Result<HotkeyWallet> {
+    let prompt = |path: &Path| ask_terminal(path);
+    let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
+    Ok(HotkeyWallet::open(&config.wallet, &passwords)?)
+}
+
+fn judge_thread(arguments: &ValidateArguments, config: &ValidatorConfig, address: &str) -> anyhow::Result<JudgeThread> {
+    let (device, numerics) = (arguments.device, arguments.numerics);
+    let hub_cache = grail_config::hub_cache(&grail_config::process_environment());
+    let folder: Option<PathBuf> = grail_config::model_folder(&config.model_name, hub_cache.as_deref());
+    let model = folder.map_or_else(|| config.model_name.clone(), |folder| folder.display().to_string());
+    JudgeThread::start::<anyhow::Error>(address.to_owned(), move || proof_model(device, &model, numerics))
+}
+
+/// Returns what computes proofs again.
+pub(super) fn proof_model(
+    device: DeviceChoice,
+    model: &str,
+    numerics: grail_cuda::TorchNumerics,
+) -> anyhow::Result<Rc<dyn ProofModel>> {
+    match device {
+        DeviceChoice::Cpu if model == "toy" => Ok(Rc::new(CpuEngine::toy()?)),
+        DeviceChoice::Cpu => Ok(Rc::new(
+            CpuEngine::from_folder(Path::new(model))
+                .map_err(|error| anyhow!("{error}; on a CPU set GRAIL_MODEL_NAME to a model's folder, or to `toy`"))?,
+        )),
+        DeviceChoice::Cuda(ordinal) => {
+            let prover = DeviceProver::open(model, ordinal, numerics)?;
+            if prover.tokenizer().is_none() {
+                return Err(anyhow!(
+                    "the model {model} has no tokenizer, and prompts are text; use a folder or a hub id"
+                ));
+            }
+            Ok(Rc::new(OnDevice(prover)))
+        }
+    }
+}
+
+/// A model on a GPU, which was found to have a tokenizer.
+struct OnDevice(DeviceProver);
+
+impl ProofModel for OnDevice {
+    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        self.0.recompute(tokens, randomness)
+    }
+
+    fn limits(&self) -> ModelLimits {
+        self.0.limits()
+    }
+
+    fn tokenizer(&self) -> &dyn Tokenizer {
+        self.0.tokenizer().expect("it was looked for before")
+    }
+}
+
+/// Resolves at the first SIGINT or SIGTERM.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).context("the system gives no signal handler");
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::warn!("stopping: a window that is not judged yet is judged after the next start");
+    })
+}
+
+/// Shows a report, and keeps what `grail why` and `grail report` read.
+fn tell(report: &Report, json: bool, verdicts: &mut VerdictLog) {
+    let entry = match report {
+        Report::Trouble(text) => return tracing::warn!("{}", printable(text)),
+        Report::Miner(receipt) => json!({ "kind": "miner", "receipt": receipt }),
+        Report::Window(window) => window_entry(window),
+        Report::Weights(weights) => json!({ "kind": "weights", "weights": weights }),
+    };
+    let entry = Schema::ValidatorReceipt.stamp(entry);
+    if let Err(error) = verdicts.append(&entry) {
+        tracing::warn!("receipts cannot be written ({error}); free the disk");
+    }
+    if json {
+        output::line(entry);
+        return;
+    }
+    for line in lines(report) {
+        output::line(line);
+    }
+}
+
+/// Returns a window without its miners' receipts, which come by themselves.
+fn window_entry(window: &WindowReport) -> Value {
+    let WindowReport { window_start, active, selected, weights, copies, missed, .. } = window;
+    json!({
+        "kind": "window", "window_start": window_start, "active": active, "selected": selected, "weights": weights,
+        "copies": copies, "missed": missed,
+    })
+}
+
+/// Returns what people read.
+fn lines(report: &Report) -> Vec<String> {
+    match report {
+        Report::Trouble(_) => Vec::new(),
+        Report::Miner(receipt) => {
+            if matches!(receipt.outcome, Outcome::NotCommitted | Outcome::NotSelected) {
+                return Vec::new();
+            }
+            let mut line = format!(
+                "window {}: uid {} {}: {}",
+                receipt.window_start,
+                receipt.uid,
+                receipt.hotkey,
+                receipt.outcome.name()
+            );
+            if let (Some(check), Some(reason)) = (receipt.check, receipt.reason) {
+                line.push_str(&format!(" ({check} {reason})"));
+            }
+            if receipt.outcome == Outcome::Accepted {
+                let m = receipt.metrics;
+                line.push_str(&format!("; {}/{} checked rollouts valid, {} distinct", m.valid, m.checked, m.unique));
+            }
+            line.extend(receipt.why.as_ref().map(|why| format!("; {}", printable(why))));
+            line.extend(receipt.remedy.as_ref().map(|remedy| format!("; {remedy}")));
+            vec![line]
+        }
+        Report::Window(window) => {
+            let mut lines = Vec::new();
+            let shares = window.weights.iter().filter(|(_, _, share)| *share >= SHOWN_WEIGHT_MIN);
+            let shares: Vec<String> = shares.map(|(uid, _, share)| format!("{uid}: {share:.4}")).collect();
+            let start = window.window_start;
+            match &window.missed {
+                Some(why) => lines.push(format!("window {start}: nobody was judged; {}", printable(why))),
+                None => lines.push(format!(
+                    "window {start}: {} of {} miners with a file judged; weights {}",
+                    window.selected,
+                    window.active,
+                    shares.join(", ")
+                )),
+            }
+            let copies = window.copies.iter();
+            lines.extend(copies.map(|(a, b, n)| format!("window {start}: {a} and {b} share {n} rollouts")));
+            lines
+        }
+        Report::Weights(WeightsReport::Set { window_start, block, weights }) => {
+            vec![format!("window {window_start}: {} weights set in block {block}", weights.len())]
+        }
+        Report::Weights(WeightsReport::NotSet { window_start, why }) => {
+            vec![format!("window {window_start}: weights not set; {}", printable(why))]
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A whole network of processes: miners, validators, cheats, and validators that are killed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use grail_loopback::schema::assert_valid;
+use grail_observe::contract::Schema;
+use grail_operator::verdicts::Verdicts;
+use grail_protocol::PROTOCOL;
+use grail_serve::{Member, ServeOptions, Served};
+use grail_validator::Outcome;
+use serde_json::Value;
+
+/// What no wait in these tests takes unless something hangs.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Runs `grail network` to its end.
+fn network(folder: &Path, arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = Command::new(env!("CARGO_BIN_EXE_grail"))
+        .args(["network", "--json", "--block-time", "0.5", "--dir"])
+        .arg(folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last = stdout.lines().last().unwrap_or_else(|| panic!("{stderr}"));
+    let summary: Value = serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {stdout} {stderr}"));
+    assert_valid(&summary, Schema::Network.id());
+    (output.status.code(), summary)
+}
+
+#[test]
+fn every_honest_window_is_accepted_by_both_validators_and_they_set_equal_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, summary) = network(folder.path(), &["--miners", "3", "--validators", "2", "--windows", "3"]);
+    assert_eq!(code, Some(0), "{summary:#}");
+    assert!(summary["windows"].as_array().unwrap().len() >= 3);
+    for miner in summary["miners"].as_array().unwrap() {
+        let receipts: Vec<&Value> =
+            miner["receipts"].as_array().unwrap().iter().flat_map(|of| of.as_array().unwrap()).collect();
+        assert!(receipts.len() >= 6 && receipts.iter().all(|it| it["outcome"] == "accepted"), "{miner:#}");
+    }
+    let weights: Vec<&Value> = summary["validators"].as_array().unwrap().iter().map(|it| &it["weights"]).collect();
+    assert_eq!(weights.len(), 2);
+    assert_eq!(weights[0], weights[1]);
+    assert_eq!(weights[0].as_array().unwrap().len(), 4, "uid 0 and three miners: {summary:#}");
+    for name in ["validator-1", "validator-2"] {
+        let lines = std::fs::read_to_string(folder.path().join(name).join("verdicts.jsonl")).unwrap();
+        lines.lines().for_each(|line| {
+            assert_valid(&serde_json::from_str(line).unwrap(), Schema::ValidatorReceipt.id());
+        });
+    }
+}
+
+#[test]
+fn a_cheat_is_rejected_by_both_validators_for_the_same_reason_and_has_no_weight() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--miners", "1", "--validators", "2", "--windows", "2", "--cheat", "OtherModel"];
+    let (code, summary) = network(folder.path(), &arguments);
+    assert_eq!(code, Some(0), "{summary:#}");
+    let cheat = summary["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == "cheat-1").unwrap();
+    for receipt in cheat["receipts"].as_array().unwrap().iter().flat_map(|of| of.as_array().unwrap()) {
+        assert_eq!(
+            (&receipt["outcome"], &receipt["check"]),
+            (&"rejected".into(), &"proof_valid".into()),
+            "{receipt:#}"
+        );
+        assert_eq!(receipt["reason"], "sketch_mismatch");
+    }
+    for validator in summary["validators"].as_array().unwrap() {
+        let weighted = validator["weights"].as_array().unwrap().iter().map(|pair| &pair[0]);
+        assert!(weighted.clone().all(|uid| *uid != cheat["uid"]) && weighted.count() == 2, "{validator:#}");
+    }
+}
+
+/// A process of a world's member.
+struct Process {
+    child: Child,
+    data: PathBuf,
+}
+
+impl Process {
+    fn start(served: &Served, member: &Member, arguments: &[&str]) -> Self {
+        let folder = served.env_file().parent().unwrap();
+        let (env_file, data) = (folder.join(format!("{}.env", member.name)), folder.join(&member.name));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
+        command.args(arguments).arg("--env-file").arg(env_file).arg("--data-dir").arg(&data);
+        command.args(["--device", "cpu", "--json"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { child, data }
+    }
+
+    fn verdicts(&self) -> Verdicts {
+        Verdicts::read(&self.data).unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `GRAIL_KILLS=100` for as many kills; each takes a fifth of a window.
+fn kills() -> u64 {
+    std::env::var("GRAIL_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(12)
+}
+
+#[test]
+fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ServeOptions { block_ms: 500, miners: 1, validators: 2, ..ServeOptions::new(folder.path()) };
+    let served = Served::start(&options).unwrap();
+    let members = served.world().members().to_vec();
+    let validate = ["validate", "--weights-blocks", "30"];
+    let _miner = Process::start(&served, &members[0], &["mine", "--groups-max", "1", "--tape", "off"]);
+    let steady = Process::start(&served, &members[1], &validate);
+    let mut killed = Process::start(&served, &members[2], &validate);
+    let state = || served.world().chain.state();
+    let began = Instant::now();
+    while state().commitment(PROTOCOL.netuid, members[0].hotkey()).is_none() {
+        assert!(began.elapsed() < PATIENCE, "the miner commits nothing");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    for kill in 0..kills() {
+        // Anywhere in a window of 15 seconds, and often while one is judged.
+        std::thread::sleep(Duration::from_millis(2_700 + 137 * (kill % 7)));
+        drop(killed);
+        killed = Process::start(&served, &members[2], &validate);
+    }
+    let last = state().head() / PROTOCOL.window_blocks * PROTOCOL.window_blocks;
+    let set = |member: &Member| {
+        let state = state();
+        let is_new = state.last_update(PROTOCOL.netuid, member.uid) >= last + PROTOCOL.window_blocks;
+        is_new.then(|| state.weights(PROTOCOL.netuid, member.uid).unwrap_or_default())
+    };
+    let weights = loop {
+        if let (Some(one), Some(other)) = (set(&members[1]), set(&members[2])) {
+            break (one, other);
+        }
+        assert!(began.elapsed() < 2 * PATIENCE, "weights are not set");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(weights.0, weights.1);
+    // Where both have a verdict it is the same, and nobody was punished for a validator that died.
+    let (steady, killed) = (steady.verdicts(), killed.verdicts());
+    let mut compared = 0;
+    for (place, receipt) in &killed.receipts {
+        assert_ne!(receipt.outcome, Outcome::Rejected, "{receipt:?}");
+        if let Some(other) = steady.receipts.get(place).filter(|_| receipt.outcome == Outcome::Accepted) {
+            assert_eq!((other.outcome, other.metrics.unique), (receipt.outcome, receipt.metrics.unique));
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "{killed:?}");
+}
+
+#[test]
+fn a_miner_on_another_kind_of_device_than_the_network_refuses_to_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ServeOptions { device: "cuda", ..ServeOptions::new(folder.path()) };
+    let served = Served::start(&options).unwrap();
+    for command in ["mine", "validate"] {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_grail"));
+        process.args([command, "--device", "cpu", "--env-file"]).arg(served.env_file());
+        let output = process.arg("--data-dir").arg(folder.path().join("data")).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{stderr}");
+        assert!(stderr.contains("GRAIL_DEVICE") && stderr.contains("use --device cuda"), "{stderr}");
+    }
+}
