@@ -68,15 +68,14 @@ impl Report<'_> {
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>grail: the last windows</title><style>{STYLE}</style>\
-             <h1>The last windows</h1><p class=lead>{whose}<br>{count}, {since}: {from} to {to} UTC.</p>\
+             <h1>The last windows</h1><p class=lead>{whose}<br>{count}, {since}{dates}.</p>\
              <div class=cards>{cards}</div><p class=lead>{weight}</p><h2>Plots</h2>\
              <p class=lead>Each line runs from the oldest window to the newest; it breaks where a value is not known.</p>\
              <div class=plots>{plots}</div><h2>Windows, newest first</h2>{table}</html>\n",
             whose = escaped(&self.whose()),
             count = counted(all.len(), "window"),
             since = escaped(self.since),
-            from = ends[0],
-            to = ends[1],
+            dates = if all.is_empty() { String::new() } else { format!(": {} to {} UTC", ends[0], ends[1]) },
             weight = escaped(&self.weight_told()),
             plots = plots.concat(),
             table = table(all, self.readings),

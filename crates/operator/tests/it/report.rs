@@ -77,6 +77,7 @@ fn the_page_says_what_the_receipts_say_and_nothing_from_outside_enters_it() {
     let nothing: Finding<WeightFacts> =
         Finding::Unknown { why: "the chain is silent; a wall of text\nfollows".to_owned() };
     let empty = Report { receipts: &[], since: "24h", weight: &nothing, readings: &[], hotkey: Some(HOTKEY) }.page();
+    assert!(empty.contains("0 windows, 24h.</p>"), "{empty}");
     assert!(empty.contains("The weight set now is unknown: the chain is silent.") && !empty.contains("NaN"));
     let told =
         ["on finney", HOTKEY, "2023-11-14 22:13 to 2023-11-14 22:15 UTC", "prefers-color-scheme:dark", "seconds"];
