@@ -23,6 +23,8 @@ impl Finished {
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    // Without a file the network would be the public one, whose nodes no test asks.
+    command.env("BT_NETWORK", "custom");
     command
 }
 

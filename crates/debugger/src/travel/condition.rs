@@ -355,10 +355,10 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_told_with_its_place() {
         let error = |text| parsed(text).unwrap_err().to_string();
-        assert!(error("").starts_with("at character 1: a name must be here"), "{}", error(""));
-        assert!(error("kind=").starts_with("at character 6: a value"), "{}", error("kind="));
-        assert!(error("(step=1").starts_with("at character 8: `)`"));
-        assert!(error("step=1 step=2").starts_with("at character 8: `&`, `|` or the end"));
+        assert!(error("").starts_with("at character 1: expected a name"), "{}", error(""));
+        assert!(error("kind=").starts_with("at character 6: expected a value"), "{}", error("kind="));
+        assert!(error("(step=1").starts_with("at character 8: expected `)`"));
+        assert!(error("step=1 step=2").starts_with("at character 8: expected `&`, `|` or the end"));
         assert!(error("text=\"open").contains("a closing quote"));
         assert!(error("grups.clean>3").starts_with("\"grups.clean\" is unknown; use step, ms, kind"));
     }
