@@ -26,7 +26,7 @@ pub use self::tapes::{
     DiffArguments, ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments,
     TapeListArguments, TapeShowArguments,
 };
-pub use self::validate::{NetworkArguments, ValidateArguments};
+pub use self::validate::{NetworkArguments, Role, ValidateArguments};
 
 /// Mine the GRAIL subnet, or simulate, verify and debug it offline.
 ///

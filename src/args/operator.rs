@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 use grail_cuda::TorchNumerics;
 
-use super::EnvFileArgument;
+use super::{EnvFileArgument, Role};
 use grail_live::device::{DeviceChoice, DeviceSet};
 
 /// Which running miner.
@@ -71,6 +71,9 @@ pub struct DoctorArguments {
     /// Fix what is safe to fix: permissions of `.env` and hotkey, and the data folder.
     #[arg(long)]
     pub fix: bool,
+    /// For whom: a miner, or a validator (uid, permit, commit-reveal, rate limit, miners, model).
+    #[arg(long, value_enum, default_value_t = Role::Miner)]
+    pub role: Role,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -188,6 +191,9 @@ pub struct ReportArguments {
     /// Where the configuration is: the chain is asked for the weights that are set.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
+    /// What a validator found instead: miners by windows as a matrix of verdicts.
+    #[arg(long)]
+    pub validator: bool,
     /// Only windows that ended in the last such time: 90m, 24h or 7d [default: all of them].
     #[arg(long, value_name = "TIME")]
     pub since: Option<Since>,

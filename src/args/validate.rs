@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use grail_config::LogFormat;
 use grail_cuda::TorchNumerics;
 use grail_live::device::DeviceChoice;
@@ -41,12 +41,24 @@ pub struct ValidateArguments {
     /// Set weights at most once in so many blocks; validators of the public network set them once in 360.
     #[arg(long, value_name = "BLOCKS", default_value_t = WEIGHTS_BLOCKS, value_parser = clap::value_parser!(u64).range(30..=100_000))]
     pub weights_blocks: u64,
+    /// Write metrics to this file after each window, in Prometheus' text format, for a node exporter's text file collector.
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
     /// What the log on standard error looks like [default: GRAIL_LOG_FORMAT].
     #[arg(long, value_enum, value_name = "text|json")]
     pub log_format: Option<LogFormat>,
     /// Print each receipt as a JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a process does in a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// It mines.
+    Miner,
+    /// It judges miners and sets weights.
+    Validator,
 }
 
 /// `grail network`.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use grail_protocol::PROTOCOL;
 
-use crate::args::DoctorArguments;
+use crate::args::{DoctorArguments, Role};
 use crate::assembly;
 use crate::exit::Exit;
 use crate::output;
@@ -16,6 +16,9 @@ use grail_terminal::{may_color, printable};
 use grail_wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
 
 pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
+    if arguments.role == Role::Validator {
+        return super::validate::doctor(arguments);
+    }
     let mut examination = examined(arguments)?;
     if arguments.fix && fixed(&examination) {
         examination = examined(arguments)?;

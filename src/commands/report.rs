@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::output;
 use crate::args::ReportArguments;
@@ -13,6 +13,7 @@ use crate::outfile::OutFile;
 use grail_config::MinerConfig;
 use grail_live::journal::hotkeys;
 use grail_operator::report::Report;
+use grail_operator::verdicts::Verdicts;
 use grail_operator::weights::readings;
 use grail_operator::why::{Receipt, receipts, weight_now};
 use grail_terminal::counted;
@@ -21,6 +22,15 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("grail-report.html"));
     let file = OutFile::open(&out, "--out")?;
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
+    if arguments.validator {
+        let verdicts = Verdicts::read(&data_folder).context("the validator's receipts cannot be read")?;
+        if verdicts.receipts.is_empty() {
+            bail!("no validator has judged anything in {}; name its folder with --data-dir", data_folder.display());
+        }
+        file.write(verdicts.page().as_bytes())?;
+        output::line(format!("{} in {}", counted(verdicts.receipts.len(), "verdict"), out.display()));
+        return Ok(Exit::Success);
+    }
     let all = receipts(&data_folder)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     let known = hotkeys(&data_folder);

@@ -16,20 +16,22 @@ use grail_verify::Recompute;
 use serde_json::{Value, json};
 
 use super::mine::parts::refuse_other_device;
-use crate::args::ValidateArguments;
+use crate::args::{DoctorArguments, ValidateArguments};
 use crate::assembly;
 use crate::exit::{Exit, ExitError};
 use crate::output;
 use grail_config::{Network, NetworkDevice, ValidatorConfig};
 use grail_folder as folder;
 use grail_live::clock::SystemClock;
-use grail_live::device::DeviceChoice;
+use grail_live::device::{DeviceChoice, DeviceSet};
 use grail_live::validator::{JudgeThread, MinersBuckets, ReadFrom, ValidatorJournal};
 use grail_observe::contract::Schema;
 use grail_observe::{Sinks, Verbosity, bars, start_logging};
+use grail_operator::doctor;
 use grail_operator::prover::DeviceProver;
+use grail_operator::validator_metrics::ValidatorMetrics;
 use grail_operator::verdicts::VerdictLog;
-use grail_terminal::printable;
+use grail_terminal::{may_color, printable};
 use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
 
 /// A miner's weight of less than this is shown as nothing.
@@ -120,9 +122,15 @@ fn validate(
         if settings.dry_run { "; weights are not set" } else { "" }
     );
     let verdicts = RefCell::new(verdicts);
+    let mut metrics = ValidatorMetrics::new(arguments.metrics_file.as_deref());
     local.block_on(&runtime, async {
         let stop = stop_signal()?;
-        let mut told = |report: &Report| tell(report, arguments.json, &mut verdicts.borrow_mut());
+        let mut told = |report: &Report| {
+            tell(report, arguments.json, &mut verdicts.borrow_mut());
+            if let Err(error) = metrics.count(report) {
+                tracing::warn!("--metrics-file cannot be written ({error}); give it a file in a folder that can be");
+            }
+        };
         drive(Validator::new(settings), ports, limits, &mut told, Box::pin(stop)).await;
         anyhow::Ok(Exit::Success)
     })
@@ -140,6 +148,35 @@ fn refuse_cpu_on_public_networks(device: DeviceChoice, network: Network) -> Resu
         )),
         _ => Ok(()),
     }
+}
+
+/// `grail doctor --role validator`.
+pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
+    let environment = grail_config::process_environment();
+    let raw = grail_config::load(&environment, arguments.env_file.env_file.as_deref())?;
+    let config = ValidatorConfig::from_raw(&raw)?;
+    let wallet = Rc::new(open(&config)?);
+    let chain = assembly::chain(&config.chain, wallet)?;
+    let device = match &arguments.device {
+        DeviceSet::Cpu => DeviceChoice::Cpu,
+        DeviceSet::Cuda(ordinals) => DeviceChoice::Cuda(ordinals.first().copied().unwrap_or(0)),
+    };
+    let name = arguments.model.clone().unwrap_or_else(|| config.model_name.clone());
+    let folder = grail_config::model_folder(&name, grail_config::hub_cache(&environment).as_deref());
+    let model = folder.map_or_else(|| name.clone(), |folder| folder.display().to_string());
+    let loaded = proof_model(device, &model, grail_cuda::TorchNumerics::default());
+    let loaded = loaded.map(|_| format!("{name} is loaded"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let local = tokio::task::LocalSet::new();
+    let limits = doctor::Limits::default();
+    let examined = doctor::examine_validator(&chain, grail_validator::WEIGHTS_BLOCKS, &limits, loaded);
+    let examination = local.block_on(&runtime, examined);
+    match arguments.json {
+        true => output::line(Schema::Doctor.stamp(doctor::document(&examination))),
+        false => output::styled(doctor::lines(&examination, may_color(&std::io::stdout())).trim_end()),
+    }
+    Ok(if examination.failures().next().is_some() { Exit::Negative } else { Exit::Success })
 }
 
 /// Refuses what waiting cannot fix.
@@ -260,7 +297,7 @@ fn window_entry(window: &WindowReport) -> Value {
 }
 
 /// Returns what people read.
-fn lines(report: &Report) -> Vec<String> {
+pub(super) fn lines(report: &Report) -> Vec<String> {
     match report {
         Report::Trouble(_) => Vec::new(),
         Report::Miner(receipt) => {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use anyhow::{Context, bail};
 use grail_miner::ports::Bucket;
 use grail_protocol::constants::window_start;
+use grail_validator::{MinerReceipt, Outcome, Report};
 use grail_verify::Scope;
 
 use super::output;
@@ -17,11 +18,15 @@ use crate::exit::{Exit, ExitError};
 use grail_config::MinerConfig;
 use grail_observe::contract::Schema;
 use grail_operator::judge::{Judging, judge};
+use grail_operator::verdicts::Verdicts;
 use grail_operator::why::{Cause, ConclusionKind, Sources, Why, gather, page, receipts};
 use grail_terminal::counted;
 
 pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
     let data_folder = data_folder(arguments.miner.data_dir.clone())?;
+    if let Some(receipt) = judged(arguments, &data_folder)? {
+        return Ok(show_judged(arguments, receipt));
+    }
     let window = window(arguments, &data_folder)?;
     let why = find_out(arguments, &data_folder, window)?;
     if arguments.json {
@@ -34,6 +39,30 @@ pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
         ConclusionKind::Unknown => Exit::Unavailable,
         _ => Exit::Negative,
     })
+}
+
+/// What a validator of this data folder found in the window of the miner that was named.
+fn judged(arguments: &WhyArguments, data_folder: &Path) -> anyhow::Result<Option<MinerReceipt>> {
+    let (Some(hotkey), Some(block)) = (&arguments.miner.hotkey, arguments.window) else { return Ok(None) };
+    let verdicts = Verdicts::read(data_folder).context("the validator's receipts cannot be read")?;
+    Ok(verdicts.of_miner(window_start(block), hotkey).cloned())
+}
+
+fn show_judged(arguments: &WhyArguments, receipt: MinerReceipt) -> Exit {
+    let exit = match receipt.outcome {
+        Outcome::Accepted => Exit::Success,
+        Outcome::NotJudged | Outcome::NotSelected => Exit::Unavailable,
+        _ => Exit::Negative,
+    };
+    if arguments.json {
+        let entry = serde_json::json!({ "kind": "miner", "receipt": receipt });
+        output::line(Schema::ValidatorReceipt.stamp(entry));
+    } else {
+        let all = super::validate::lines(&Report::Miner(Box::new(receipt.clone())));
+        let short = format!("window {}: uid {}: {}", receipt.window_start, receipt.uid, receipt.outcome.name());
+        output::line(all.first().unwrap_or(&short));
+    }
+    exit
 }
 
 /// The window that was asked for: the one that the block is in, or the last one that was not well.

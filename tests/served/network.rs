@@ -53,6 +53,25 @@ fn every_honest_window_is_accepted_by_both_validators_and_they_set_equal_weights
             assert_valid(&serde_json::from_str(line).unwrap(), Schema::ValidatorReceipt.id());
         });
     }
+    let window = summary["windows"][0].to_string();
+    let receipt = &summary["miners"][0]["receipts"][0][0];
+    let (hotkey, data) = (receipt["hotkey"].as_str().unwrap(), folder.path().join("validator-1"));
+    let told = grail(&["why", &window, "--hotkey", hotkey, "--json"], &data);
+    let why: Value = serde_json::from_str(&told).unwrap();
+    assert_valid(&why, Schema::ValidatorReceipt.id());
+    assert_eq!(&why["receipt"], receipt);
+    let page = folder.path().join("verdicts.html");
+    grail(&["report", "--validator", "--out", page.to_str().unwrap()], &data);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains(hotkey) && page.matches("class=\"accepted\"").count() >= 9);
+}
+
+/// What a command prints about a data folder.
+fn grail(arguments: &[&str], data: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
+    let output = command.args(arguments).arg("--data-dir").arg(data).current_dir(data).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -147,6 +166,13 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         std::thread::sleep(Duration::from_millis(100));
     };
     assert_eq!(weights.0, weights.1);
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_grail"));
+    doctor.args(["doctor", "--role", "validator", "--device", "cpu", "--json", "--env-file"]);
+    let examined = doctor.arg(folder.path().join("validator-1.env")).output().unwrap();
+    let examined: Value =
+        serde_json::from_slice(&examined.stdout).unwrap_or_else(|error| panic!("{error}: {examined:?}"));
+    assert_valid(&examined, Schema::Doctor.id());
+    assert_eq!(examined["summary"]["ok"], 6, "{examined:#}");
     // Where both have a verdict it is the same, and nobody was punished for a validator that died.
     let (steady, killed) = (steady.verdicts(), killed.verdicts());
     let mut compared = 0;

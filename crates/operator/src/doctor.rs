@@ -12,6 +12,7 @@ mod model;
 mod page;
 mod passing;
 mod proxy;
+mod validator;
 mod wallet;
 mod with_timeout;
 
@@ -27,6 +28,7 @@ use grail_wallet::{HotkeyWallet, WalletError, WalletLocation};
 pub use self::check::{Check, CheckStatus, Fix, Hindrance, Obstacle};
 pub use self::page::{document, lines, page};
 pub use self::passing::{env_file_passes, passes, wallet_passes};
+pub use self::validator::examine_validator;
 
 /// What is examined.
 #[derive(Debug)]

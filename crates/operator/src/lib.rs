@@ -18,6 +18,7 @@ pub mod prover;
 pub mod rehearsal;
 pub mod report;
 pub mod top;
+pub mod validator_metrics;
 pub mod verdicts;
 pub mod weights;
 pub mod why;

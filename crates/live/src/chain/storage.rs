@@ -89,6 +89,12 @@ pub(super) fn update_of(mut stored: &[u8], uid: u16) -> Result<u64, Failure> {
     Ok(updates.get(usize::from(uid)).copied().unwrap_or_default())
 }
 
+/// Whether a uid may validate, of the list for all of them.
+pub(super) fn permit_of(mut stored: &[u8], uid: u16) -> Result<bool, Failure> {
+    let permits = Vec::<bool>::decode(&mut stored).map_err(|_| Failure::malformed("permits that are cut short"))?;
+    Ok(permits.get(usize::from(uid)).copied().unwrap_or_default())
+}
+
 /// Returns weights by uid, as they are stored.
 pub(super) fn weights_of(mut stored: &[u8]) -> Result<Vec<(u16, u16)>, Failure> {
     Vec::decode(&mut stored).map_err(|_| Failure::malformed("weights that are cut short"))

@@ -71,6 +71,22 @@ fn neurons(
     Ok(neurons)
 }
 
+impl SubtensorChain {
+    /// Whether our uid may validate; none without a uid.
+    ///
+    /// # Errors
+    /// As every read of [`Chain`].
+    pub async fn validator_permit(&self) -> Result<Option<bool>, ChainError> {
+        let question = async |connection: &Connection| {
+            let Some(uid) = self.uid_at(connection).await? else { return Ok(None) };
+            let permits = stored(connection, &storage::subnet_key("ValidatorPermit", self.netuid)).await?;
+            let permit = permits.map(|permits| storage::permit_of(&permits, uid)).transpose();
+            permit.map_err(|failure| connection.named(failure))
+        };
+        self.read(question).await
+    }
+}
+
 #[async_trait(?Send)]
 impl Chain for SubtensorChain {
     async fn next_head(&self, after: u64) -> Result<Head, ChainError> {

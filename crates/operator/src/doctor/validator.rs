@@ -1,0 +1,121 @@
+//! What a validator needs: a uid with a permit, a subnet that takes weights in the open, and miners to judge.
+
+use std::time::Duration;
+
+use grail_live::chain::SubtensorChain;
+use grail_miner::ports::ChainError;
+use grail_protocol::read_credentials::ReadCredentials;
+use grail_validator::ports::{Chain, Neuron, WeightsState};
+
+use super::check::{Check, Obstacle};
+use super::{Examination, Limits};
+
+const UID: &str = "validator.uid";
+const PERMIT: &str = "validator.permit";
+const COMMIT_REVEAL: &str = "validator.commit_reveal";
+const RATE_LIMIT: &str = "validator.rate_limit";
+const MINERS: &str = "validator.miners";
+const MODEL: &str = "validator.model";
+
+/// Examines what a validator needs besides its configuration and its wallet; `model` says what the model's loading came to.
+pub async fn examine_validator(
+    chain: &SubtensorChain,
+    weights_blocks: u64,
+    limits: &Limits,
+    model: anyhow::Result<String>,
+) -> Examination {
+    let call = Duration::from_millis(limits.call_ms);
+    let weights = tokio::time::timeout(call, Chain::weights(chain)).await;
+    let permit = tokio::time::timeout(call, chain.validator_permit()).await;
+    let metagraph = tokio::time::timeout(call, Chain::metagraph(chain)).await;
+    let mut checks = match weights.unwrap_or_else(|_| Err(silent(limits))) {
+        Ok(state) => of_weights(&state, weights_blocks),
+        Err(error) => vec![
+            Check::passing(UID, error.to_string(), "start a node, or give BT_CHAIN_ENDPOINT another one"),
+            Check::skipped(COMMIT_REVEAL, UID),
+            Check::skipped(RATE_LIMIT, UID),
+        ],
+    };
+    checks.push(match permit.unwrap_or_else(|_| Err(silent(limits))) {
+        Ok(Some(true)) => Check::ok(PERMIT, "the chain permits our uid to validate"),
+        Ok(_) => Check::warning(PERMIT, "our uid has no validator permit, so its weights count nothing", "add stake"),
+        Err(_) => Check::skipped(PERMIT, UID),
+    });
+    checks.push(match metagraph.unwrap_or_else(|_| Err(silent(limits))) {
+        Ok(neurons) => of_miners(&neurons),
+        Err(_) => Check::skipped(MINERS, UID),
+    });
+    checks.push(match model {
+        Ok(what) => Check::ok(MODEL, what),
+        Err(error) => {
+            Check::blocked(MODEL, Obstacle::Configuration, error.to_string(), "check GRAIL_MODEL_NAME and --device")
+        }
+    });
+    Examination { checks }
+}
+
+fn silent(limits: &Limits) -> ChainError {
+    ChainError::Unreachable(format!("no answer within {} ms", limits.call_ms))
+}
+
+fn of_weights(state: &WeightsState, weights_blocks: u64) -> Vec<Check> {
+    let uid = match state.uid {
+        Some(uid) => Check::ok(UID, format!("uid {uid}")),
+        None => Check::blocked(UID, Obstacle::NoUid, "our hotkey has no uid", "register it: `btcli subnet register`"),
+    };
+    let commit_reveal = if state.commit_reveal {
+        let value = "the subnet only takes weights that are revealed later";
+        let remedy = "let its owner run `btcli sudo set --param commit_reveal_weights_enabled --value false`";
+        Check::blocked(COMMIT_REVEAL, Obstacle::Configuration, value, remedy)
+    } else {
+        Check::ok(COMMIT_REVEAL, "weights are set in the open")
+    };
+    let limit = format!("weights every {} blocks at most, last set in block {}", state.rate_limit, state.last_update);
+    let rate_limit = if state.rate_limit > weights_blocks {
+        let remedy = format!("let the owner lower weights_rate_limit to {weights_blocks}, or set weights less often");
+        Check::warning(RATE_LIMIT, limit, remedy)
+    } else {
+        Check::ok(RATE_LIMIT, limit)
+    };
+    vec![uid, commit_reveal, rate_limit]
+}
+
+fn of_miners(neurons: &[Neuron]) -> Check {
+    let parsed = neurons.iter().filter_map(|neuron| ReadCredentials::parse(neuron.committed.as_deref()?));
+    let (all, committed) = (neurons.len(), parsed.count());
+    let value = format!("{committed} of {all} hotkeys have committed a read key");
+    if committed == 0 {
+        Check::warning(MINERS, value, "start miners; nobody can be judged yet")
+    } else {
+        Check::ok(MINERS, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::CheckStatus;
+
+    fn statuses(state: WeightsState) -> Vec<CheckStatus> {
+        of_weights(&state, 360).into_iter().map(|check| check.status).collect()
+    }
+
+    #[test]
+    fn each_obstacle_is_told() {
+        use CheckStatus::{Failure, Ok, Warning};
+        let well = WeightsState { uid: Some(3), rate_limit: 100, ..WeightsState::default() };
+        assert_eq!(statuses(well.clone()), [Ok, Ok, Ok]);
+        assert_eq!(statuses(WeightsState { uid: None, ..well.clone() }), [Failure, Ok, Ok]);
+        assert_eq!(statuses(WeightsState { commit_reveal: true, ..well.clone() }), [Ok, Failure, Ok]);
+        assert_eq!(statuses(WeightsState { rate_limit: 361, ..well }), [Ok, Ok, Warning]);
+    }
+
+    #[test]
+    fn only_read_keys_count_as_commitments() {
+        let key = format!("{:<32}{:<32}{:<64}", "account", "key", "secret").into_bytes();
+        let neuron = |uid, committed| Neuron { uid, hotkey: uid.to_string(), committed };
+        let all = [neuron(0, None), neuron(1, Some(key)), neuron(2, Some(b"x".to_vec()))];
+        assert!(of_miners(&all).value.starts_with("1 of 3"));
+        assert_eq!(of_miners(&all[..1]).status, CheckStatus::Warning);
+    }
+}
