@@ -405,9 +405,9 @@ mod tests {
     fn mistakes_are_told_by_line_and_without_content() {
         let mistakes = [
             ("A=1\nplanted secret", 2, "no `=`"),
-            ("=planted-secret", 1, "no name"),
-            ("\"planted\"=secret", 1, "no name"),
-            ("'planted=secret", 1, "no name"),
+            ("=planted-secret", 1, "not a name"),
+            ("\"planted\"=secret", 1, "not a name"),
+            ("'planted=secret", 1, "not a name"),
             ("\n\nA='planted-secret\n", 3, "never closed"),
             ("A='planted-secret' x", 1, "follows"),
         ];
