@@ -1,4 +1,4 @@
-//! What recording costs, and how fast a window replays.
+//! Cost of recording, and speed of replay.
 //!
 //! Before criterion measures, each configuration is printed: what the recorder takes of the core's thread and in total,
 //! next to the 360 seconds that such a window lasts and the processor time that mining it takes, and how long it takes to
@@ -87,7 +87,7 @@ fn config(speed: &str, groups_max: Option<u32>) -> SimConfig {
     }
 }
 
-/// Records a window as mining does, and reads it back.
+/// Returns records a window as mining does, and reads it back.
 fn recorded(config: &SimConfig) -> Recorded {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };

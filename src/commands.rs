@@ -48,7 +48,7 @@ use grail_terminal::{escaped, printable};
 /// Longer arguments are shown cut.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// Carry out a command; errors go to standard error on one line, with their remedy.
+/// Carries out a command; errors go to standard error on one line, with their remedy.
 pub fn run(arguments: &Arguments) -> Exit {
     if arguments.command.holds_secrets()
         && let Err(error) = keep_memory_private()
@@ -66,7 +66,7 @@ pub fn mine_through(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports)
     ended(true, || mine::run(arguments, verbose, wrap))
 }
 
-/// How a command ends; what it fails with is told, a panic included.
+/// Returns the exit of a command and prints its error, a panic included.
 fn ended(is_service: bool, work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
     let outcome = catch_unwind(AssertUnwindSafe(work));
     outcome.unwrap_or_else(|_| Err(panicked().into())).unwrap_or_else(|error| {
@@ -90,19 +90,19 @@ fn tell(exit: Exit, error: &anyhow::Error) {
     }
 }
 
-/// What everything asynchronous of a short command runs on.
+/// Returns what everything asynchronous of a short command runs on.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")
 }
 
-/// What the configuration means; where there is no file of it, that is said first.
+/// Returns what the configuration means; where there is no file of it, that is said first.
 fn meant(typed: &RawConfig) -> anyhow::Result<MinerConfig> {
     MinerConfig::from_raw(typed).map_err(|errors| match typed.file() {
         Some(_) => errors.into(),
         None => anyhow::Error::from(errors).context(
             "there is no .env in this folder; run `grail init`, or `cp .env.example .env` and fill it in. The environment \
-             alone does not suffice:",
+             alone is not enough:",
         ),
     })
 }
@@ -115,7 +115,7 @@ fn failed(exit: Exit, text: &str) {
     }
 }
 
-/// What a panic amounts to.
+/// Returns the error of a panic.
 fn panicked() -> ExitError {
     let what = defect::last().unwrap_or_else(|| "a thread panicked".to_owned());
     ExitError::new(Exit::Defect, format!("{what}; this is a defect of grail: start it again, and report this line"))
@@ -167,18 +167,19 @@ fn list_faults(faults: impl Iterator<Item = (&'static str, &'static str)>, json:
     Ok(Exit::Success)
 }
 
-/// An error for programs.
+/// Returns an error for programs.
 fn failure(exit: Exit, text: &str) -> serde_json::Value {
     Schema::Error.stamp(json!({ "error": { "code": exit.code(), "kind": exit.name(), "text": text } }))
 }
 
-/// Every command that prints JSON is asked for it in the same way, so this holds where the rest is not understood, too.
+/// Returns every command that prints JSON is asked for it in the same way, so this holds where the rest is not
+/// understood, too.
 fn is_json_wanted() -> bool {
     std::env::args_os().any(|argument| argument == "--json")
 }
 
-/// What a command line ends with in which something stands that nobody sees, as copying from a page brings it in: its own
-/// message would show the argument as if it were right. Names of files that there are may hold anything.
+/// Returns what a command line ends with in which something stands that nobody sees, as copying from a page brings it
+/// in: its own message would show the argument as if it were right. Names of files that there are may hold anything.
 pub fn refuse_invisible(arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
     let is_file = |argument: &str| {
         let value = argument.strip_prefix("--").and_then(|option| option.split_once('=')).map_or(argument, |(_, v)| v);
@@ -196,9 +197,9 @@ pub fn refuse_invisible(arguments: impl Iterator<Item = OsString>) -> Option<Exi
     Some(Exit::Usage)
 }
 
-/// What a command line that cannot be understood ends with.
+/// Returns what a command line that cannot be understood ends with.
 pub fn misunderstood(error: &clap::Error) -> Exit {
-    // The help is an answer; of a mistake, nothing can be told to a terminal that is gone.
+    // Help is output; an error cannot be printed to a terminal that is gone.
     let printed = print(error).and_then(|()| io::stdout().flush());
     if !error.use_stderr() {
         return printed.map_or_else(|error| output::unheard(&error), |()| Exit::Success);
@@ -209,14 +210,14 @@ pub fn misunderstood(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-/// The message of the library on one line, without the usage below it.
+/// Returns the message of the library on one line, without the usage below it.
 fn message(text: &str) -> String {
     let is_message = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more information");
     let lines: Vec<&str> = text.lines().take_while(is_message).map(str::trim).filter(|line| !line.is_empty()).collect();
     printable(lines.join(" ").trim_start_matches("error: "))
 }
 
-/// Print it as the library does, in colors; what was typed stands in it, and may be anything.
+/// Prints it as the library does, in colors; what was typed is in it, and may be anything.
 fn print(error: &clap::Error) -> io::Result<()> {
     let text = error.render().to_string();
     match escaped(&text) {
@@ -228,7 +229,7 @@ fn print(error: &clap::Error) -> io::Result<()> {
     }
 }
 
-/// The error and its causes on one line; what came from outside must not break it.
+/// Returns the error and its causes on one line; what came from outside must not break it.
 fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

@@ -126,7 +126,7 @@ impl Exit {
     }
 
     /// Returns whether a supervisor should restart the command: a restart or time alone can help.
-    pub const fn heals(self) -> bool {
+    pub const fn asks_for_restart(self) -> bool {
         matches!(self, Self::Defect | Self::Retry | Self::Interrupted)
     }
 
@@ -214,7 +214,7 @@ impl Exit {
         examination.hindrance().map(Self::from)
     }
 
-    /// What the failure of a CUDA device amounts to; another process may still hold its memory.
+    /// Returns the exit for a failed CUDA device; another process may still hold its memory.
     fn of_device(cause: &(dyn std::error::Error + 'static)) -> Option<Self> {
         use CudaError::{DeviceLost, Driver, OutOfMemory};
 
@@ -360,12 +360,12 @@ mod tests {
     fn the_documented_table_is_this_one() {
         let page = include_str!("../docs/exit-codes.md");
         let row = |exit: &Exit| {
-            let restart = if exit.heals() { "yes" } else { "no" };
+            let restart = if exit.asks_for_restart() { "yes" } else { "no" };
             let witness = exit.witness().unwrap_or("–");
             format!("| {} | `{}` | {} | {restart} | {witness} |", exit.code(), exit.name(), exit.meaning())
         };
         assert_eq!(table(page, "# Exit codes"), Exit::ALL.iter().map(row).collect::<Vec<_>>());
-        let kept_down = Exit::ALL.iter().filter(|exit| !exit.heals() && exit.code() > 0);
+        let kept_down = Exit::ALL.iter().filter(|exit| !exit.asks_for_restart() && exit.code() > 0);
         let codes: Vec<String> = kept_down.map(|exit| exit.code().to_string()).collect();
         let line = format!("RestartPreventExitStatus={}", codes.join(" "));
         assert!(page.contains(&line), "docs/exit-codes.md lacks {line}");
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn a_code_has_a_witness_exactly_if_it_must_not_be_restarted() {
         for exit in Exit::ALL.iter().filter(|exit| exit.code() > 0) {
-            assert_eq!(exit.witness().is_some(), !exit.heals(), "{}", exit.name());
+            assert_eq!(exit.witness().is_some(), !exit.asks_for_restart(), "{}", exit.name());
         }
     }
 

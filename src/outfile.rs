@@ -78,7 +78,7 @@ impl Drop for OutFile {
     }
 }
 
-/// The error of a path that `option` names and that cannot be written.
+/// Returns the error of a path that `option` names and that cannot be written.
 pub fn unusable(option: &str, path: &Path, error: &io::Error) -> ExitError {
     let text = format!("cannot write {} ({error}); give {option} a path that can be written", path.display());
     ExitError::new(Exit::of_file(error), text)

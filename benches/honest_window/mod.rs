@@ -56,7 +56,7 @@ impl HonestWindow {
         }
     }
 
-    /// Assembles, sign and checks a group.
+    /// Assembles, signs and checks a group.
     pub(crate) fn seal(&self, group: u32, attempt: u32) -> SealedGroup {
         let generated = self.model.generate(&self.request(group, attempt)).expect("the formula always answers");
         let origin = GroupOrigin { group, block: 303, timestamp: 1_758_700_000.25 };

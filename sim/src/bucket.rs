@@ -40,7 +40,7 @@ impl SimBucket {
         self.0.objects.borrow().get(key).map(|object| object.bytes.clone())
     }
 
-    /// Returns version of what is under a key; each write gives a new one.
+    /// Returns the version of what is under a key; each write gives a new one.
     pub fn version(&self, key: &str) -> Option<u64> {
         self.0.objects.borrow().get(key).map(|object| object.version)
     }
@@ -116,7 +116,7 @@ impl BucketLink {
         self
     }
 
-    /// Returns number of the call, after its latency.
+    /// Returns the number of the call, after its latency.
     async fn call(&self, bytes: usize) -> u64 {
         let call = self.calls.get() + 1;
         self.calls.set(call);

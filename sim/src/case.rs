@@ -37,7 +37,7 @@ const LONG: [FaultKind; 12] = [
     FaultKind::ImprobableEos,
     FaultKind::WebPage,
 ];
-/// In one world of this many the miner is killed, and the one after it learns no block hash until the window is over.
+/// One world in this many kills the miner, and the restarted one gets no block hash until the window is over.
 const TOGETHER_ONE_IN: u64 = 32;
 /// How long a process that was killed stays away there.
 const CRASH_MS: u64 = 2_000;
@@ -56,7 +56,7 @@ pub struct Case {
     pub format: u32,
     /// Everything that is not listed here follows from this.
     pub seed: u64,
-    /// Windows to mine and judge.
+    /// Number of windows to mine and judge.
     pub windows: u64,
     /// How fast the engine is.
     pub speed: Speed,

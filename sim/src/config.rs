@@ -19,9 +19,9 @@ use crate::faults::Faults;
 /// What to simulate.
 #[derive(Clone)]
 pub struct SimConfig {
-    /// Everything random follows from this.
+    /// Seed of all randomness.
     pub seed: u64,
-    /// Windows to mine and judge.
+    /// Number of windows to mine and judge.
     pub windows: u64,
     /// Where rollouts come from.
     pub generator: Rc<dyn Generator>,

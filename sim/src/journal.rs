@@ -128,7 +128,7 @@ impl Journal for DiskJournal {
             // What the miner continues believing; a crash makes it forget.
             self.is_behind.set(true);
             self.cached.borrow_mut().push(Cached { record: record.clone(), has_space: false });
-            // What was written before is told first, once it is synced.
+            // Earlier writes are answered first, once they are synced.
             if self.cached.borrow().iter().all(|cached| !cached.has_space) {
                 self.synced(&self.cached.take());
             }

@@ -150,7 +150,7 @@ impl AuditState {
     fn window(&mut self, window_start: u64) -> Result<&mut Window, Violation> {
         self.windows
             .get_mut(&window_start)
-            .ok_or_else(|| Violation(format!("nothing told that window {window_start} started")))
+            .ok_or_else(|| Violation(format!("no record says that window {window_start} started")))
     }
 
     fn end(&mut self, window_start: u64, digest: &str, fate: Fate) -> Result<(), Violation> {

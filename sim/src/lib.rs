@@ -5,6 +5,19 @@
 //! the seed, so the same configuration gives the same trace hash in any process and build. [`run::simulate`] makes a
 //! [`run::SimReport`] of a [`run::SimConfig`], [`case::Case`] is a world as data, [`faults::FaultKind`] lists what can go
 //! wrong, and [`engine::Generator`] is where rollouts come from.
+//!
+//! ```
+//! use std::rc::Rc;
+//!
+//! use grail_sim::engine::EngineSpeed;
+//! use grail_sim::run::{SimConfig, simulate};
+//! use grail_sim::synthetic::SyntheticModel;
+//!
+//! let speed = EngineSpeed::named("reference").expect("a known speed");
+//! let config = SimConfig::new(Rc::new(SyntheticModel::default()), speed, 7, 1);
+//! let report = simulate(&config, |_| {});
+//! assert_eq!(report.trace_hash, simulate(&config, |_| {}).trace_hash, "one seed, one trace");
+//! ```
 
 pub mod beacon;
 pub mod bucket;

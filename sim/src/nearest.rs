@@ -1,6 +1,6 @@
 //! Which known name a mistyped one may mean.
 
-/// The known name with the fewest differences; empty if there is none.
+/// Returns the known name with the fewest differences; empty if there is none.
 pub fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> &'static str {
     known.min_by_key(|other| strsim::damerau_levenshtein(name, other)).unwrap_or("")
 }

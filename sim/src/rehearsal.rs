@@ -14,10 +14,10 @@ pub use card::{Card, CardError, PRESETS, Preset};
 use field::Field;
 use window::MinedWindow;
 
-/// What to rehearse.
+/// What to estimate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rehearsal {
-    /// Everything random follows from this.
+    /// Seed of all randomness.
     pub seed: u64,
     /// Windows to live through.
     pub windows: u64,
@@ -74,7 +74,7 @@ pub struct Report {
 pub const SPEEDS: [u64; 5] = [50, 80, 100, 120, 150];
 
 impl Rehearsal {
-    /// Rehearse as asked, and with speed, safety margin and policy varied.
+    /// Simulates as asked, and with speed, safety margin and policy varied.
     pub fn report(&self) -> Report {
         let variant = |name: String, varied: Self| Variant { name, outcome: varied.outcome() };
         let faster = |percent: u64| Self { card: self.card.at_speed(percent), ..*self };
@@ -87,7 +87,7 @@ impl Rehearsal {
         }
     }
 
-    /// Rehearse once.
+    /// Simulates once.
     pub fn outcome(&self) -> Outcome {
         let mined: Vec<MinedWindow> = (0..self.windows).map(|window| MinedWindow::live(self, window)).collect();
         let standing = Field::new(self).weigh(&mined);
@@ -109,7 +109,7 @@ impl Outcome {
         self.groups.iter().sum::<usize>() as f64 / self.groups.len().max(1) as f64
     }
 
-    /// Clean groups of the window that this share of all windows lies below.
+    /// Clean groups of the window that this share of all windows is below.
     pub fn groups_quantile(&self, share: f64) -> usize {
         let mut sorted = self.groups.clone();
         sorted.sort_unstable();

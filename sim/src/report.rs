@@ -21,7 +21,7 @@ pub struct WindowResult {
     pub further: Vec<Judgement>,
     /// How long nothing was wrong.
     pub health: Health,
-    /// The file in the bucket when the window was judged; told to `progress`, and not kept in the report.
+    /// The file in the bucket when the window was judged; passed to `progress`, and not kept in the report.
     pub file: Option<Rc<Vec<u8>>>,
 }
 

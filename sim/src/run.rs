@@ -14,7 +14,7 @@ pub use crate::report::{SimReport, WindowResult};
 /// The first simulated window.
 pub const FIRST_WINDOW: u64 = 3_000_000;
 
-/// Runs a simulation; `progress` is told of each window as soon as it is judged.
+/// Runs a simulation; calls `progress` with each window as soon as it is judged.
 ///
 /// # Panics
 /// On a deadlock or a live-lock, naming the seed.

@@ -16,7 +16,7 @@ const COMMITMENTS_MAX: usize = 6;
 /// A group may be in flight for this long, in milliseconds; the slowest simulated engine takes a tenth of it.
 const IN_FLIGHT_MS_MAX: u64 = 600_000;
 
-/// What the miner was told to keep to, and what it must keep to itself.
+/// The miner's limits and its secrets.
 #[derive(Debug, Clone, Default)]
 pub struct SafetyLimits {
     /// Groups that the engine takes at a time.

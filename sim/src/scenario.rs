@@ -18,10 +18,10 @@ use crate::synthetic::SyntheticModel;
 pub struct Scenario {
     /// What happens, in a line.
     pub title: String,
-    /// Everything random follows from this.
+    /// Seed of all randomness.
     #[serde(default)]
     pub seed: u64,
-    /// Windows to mine and judge.
+    /// Number of windows to mine and judge.
     pub windows: u64,
     /// What goes wrong: a list of faults, or `["random"]`.
     pub faults: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Scenario {
     pub speed: String,
     /// Most groups per window; without it, as many as fit.
     pub groups_max: Option<u32>,
-    /// Which of the clean groups are uploaded.
+    /// Which clean groups to upload.
     #[serde(default)]
     pub policy: Policy,
     /// Whether the beacon enters the randomness.
@@ -40,7 +40,7 @@ pub struct Scenario {
     pub expect: Expect,
 }
 
-/// Which of the clean groups are uploaded.
+/// Which clean groups to upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
@@ -96,7 +96,7 @@ pub enum ScenarioError {
     /// Not TOML, or a value of the wrong type.
     #[error("{0}")]
     Toml(String),
-    /// A key that means nothing.
+    /// An unknown key.
     #[error("unknown key `{key}`; did you mean `{nearest}`?")]
     UnknownKey {
         /// As written.

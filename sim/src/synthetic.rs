@@ -174,7 +174,7 @@ fn clauses_of(prompt: &str) -> Vec<Vec<i32>> {
     lines.map(|line| line.split(" OR ").filter_map(literal).collect()).collect()
 }
 
-/// A short random walk that flips a variable of a broken clause at a time.
+/// Returns a short random walk that flips a variable of a broken clause at a time.
 fn improved(mut assignment: Vec<bool>, clauses: &[Vec<i32>], stream: &mut Stream) -> Vec<bool> {
     let holds = |literal: i32, bits: &[bool]| bits[literal.unsigned_abs() as usize - 1] == (literal > 0);
     for _ in 0..400 {

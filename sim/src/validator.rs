@@ -142,7 +142,7 @@ fn object(bytes: &[u8]) -> ObjectFacts {
     ObjectFacts { bytes: bytes.len() as u64, modified_ms: None }
 }
 
-/// The first block after a window, when validators start to read it.
+/// Returns the first block after a window, when validators start to read it.
 pub const fn reading_begins(window_start: u64) -> u64 {
     window_start + PROTOCOL.window_blocks
 }

@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// Anyone who sees what the miner is told and asks for.
+    /// Observers of the miner's events and actions.
     pub(crate) fn watchers(&self) -> Watchers {
         Watchers {
             time: self.time.clone(),

@@ -9,6 +9,9 @@ use super::PolicyChoice;
 
 /// `grail estimate`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n\
+        \x20 grail estimate --gpu h200 --windows 240\n\
+        \x20 grail estimate --gpu h100 --price 2.50")]
 pub struct EstimateArguments {
     /// The GPU by name, such as h200, with further KEY=VALUE after commas: tokens_per_s, proof_ms (a token), prompt_tokens,
     /// completion_tokens, solved and refused (shares).
@@ -38,7 +41,7 @@ pub struct EstimateArguments {
     /// Seeds over which earnings range.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub seeds: u64,
-    /// Which of the clean groups are uploaded.
+    /// Which clean groups to upload.
     #[arg(long, value_enum, default_value_t = PolicyChoice::Score)]
     pub policy: PolicyChoice,
     /// Write one self-contained page.

@@ -22,6 +22,7 @@ pub struct MinerArgument {
 
 /// `grail config`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail config show --origin")]
 pub struct ConfigArguments {
     /// What to do with it.
     #[command(subcommand)]
@@ -31,14 +32,15 @@ pub struct ConfigArguments {
 /// The subcommands of `grail config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Every key with its value, secrets as length and fingerprint; then what is doubtful or wrong.
+    /// Show every key with its value, secrets as length and fingerprint; then doubtful and wrong values.
     Show(ConfigShowArguments),
 }
 
 /// `grail config show`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail config show --origin\n  grail config show --env-file world/.env --json")]
 pub struct ConfigShowArguments {
-    /// Show where each value was typed, and which others lost against it.
+    /// Show the source of each value, and the values that lost against it.
     #[arg(long)]
     pub origin: bool,
     /// Where the file is.
@@ -51,6 +53,9 @@ pub struct ConfigShowArguments {
 
 /// `grail doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n\
+        \x20 grail doctor\n\
+        \x20 grail doctor --env-file world/.env --device cpu --data-dir data")]
 pub struct DoctorArguments {
     /// Where the configuration is.
     #[command(flatten)]
@@ -62,10 +67,10 @@ pub struct DoctorArguments {
     /// The model: a folder, the id of a model in the Hugging Face cache, or `toy` [default: GRAIL_MODEL_NAME].
     #[arg(long, value_name = "DIR|ID|toy")]
     pub model: Option<String>,
-    /// Where the journal will lie [default: ~/.local/share/grail].
+    /// Folder of the journal [default: ~/.local/share/grail].
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Do not ask the beacon: the block hash alone is the randomness.
+    /// Use the block hash alone as randomness.
     #[arg(long)]
     pub no_drand: bool,
     /// Fix what is safe to fix: permissions of `.env` and hotkey, and the data folder.
@@ -81,6 +86,7 @@ pub struct DoctorArguments {
 
 /// `grail init`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail init\n  grail init --network served")]
 pub struct InitArguments {
     /// The network; asked for where it is not given.
     #[arg(long, value_enum)]
@@ -108,31 +114,36 @@ pub enum InitNetwork {
 
 /// `grail stop`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail stop\n  grail stop --after-window")]
 pub struct StopArguments {
     /// Which miner.
     #[command(flatten)]
     pub miner: MinerArgument,
-    /// Let it continue to the end of the window and upload that; without this, what is clean is uploaded at once.
+    /// Finish the window and upload it first; without this, upload the clean groups at once.
     #[arg(long)]
     pub after_window: bool,
-    /// Return at once, and not when it has ended.
+    /// Return at once instead of waiting until the miner has stopped.
     #[arg(long)]
     pub no_wait: bool,
 }
 
 /// `grail top`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail top\n  grail top --json")]
 pub struct TopArguments {
     /// Which miner.
     #[command(flatten)]
     pub miner: MinerArgument,
-    /// Print how it is now as one JSON object, and end.
+    /// Print the present state as one JSON object, and exit.
     #[arg(long)]
     pub json: bool,
 }
 
 /// `grail why`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n\
+        \x20 grail why 3000030\n\
+        \x20 grail why 30 --env-file world/.env --device cpu --data-dir data")]
 pub struct WhyArguments {
     /// A block of the window [default: the last window that was not uploaded].
     #[arg(value_name = "BLOCK")]
@@ -146,7 +157,7 @@ pub struct WhyArguments {
     /// Where the configuration of bucket and chain is.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
-    /// Where proofs are computed again: cuda, cuda:1 for the second GPU, or cpu. A proof has the bits of what computed it.
+    /// Device that recomputes: cuda, cuda:1 for the second GPU, or cpu. A GPU's proof does not verify on a CPU.
     #[arg(long, default_value = "cuda", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// The model [default: GRAIL_MODEL_NAME].
@@ -162,19 +173,20 @@ pub struct WhyArguments {
 
 /// `grail bundle`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail bundle 3000030 --log miner.log")]
 pub struct BundleArguments {
     /// The window's first block.
     pub window: u64,
     /// Which miner.
     #[command(flatten)]
     pub miner: MinerArgument,
-    /// Where the configuration is: it is shown without secrets, and they are looked for everywhere else.
+    /// File of the configuration; the archive shows it without secrets, and they are removed everywhere else.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
-    /// Where the tapes lie [default: `tapes` in the data folder].
+    /// Folder of the tapes [default: `tapes` in the data folder].
     #[arg(long, value_name = "DIR")]
     pub tapes: Option<PathBuf>,
-    /// A file that the miner's log was written to; its last 2 MiB go into the archive.
+    /// File of the miner's log; its last 2 MiB go into the archive.
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// Where to [default: grail-bundle-WINDOW.tar.gz].
@@ -184,6 +196,7 @@ pub struct BundleArguments {
 
 /// `grail report`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail report --since 24h")]
 pub struct ReportArguments {
     /// Which miner.
     #[command(flatten)]

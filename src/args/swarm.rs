@@ -9,11 +9,14 @@ use grail_swarm::Shard;
 /// `grail sim swarm`. Exit codes: 0 nothing found, 1 something found, 2 cannot run.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:\n\
+        \x20 grail sim swarm --seeds 0..1000 --dir results\n\
+        \x20 grail sim swarm --seeds 0..1000 --shard 0/4 --dir results")]
 pub struct SwarmArguments {
     /// Merge the results of shards instead.
     #[command(subcommand)]
     pub command: Option<SwarmCommand>,
-    /// Which worlds: from A up to and without B.
+    /// Seeds of the worlds: from A up to, but not including, B.
     #[arg(long, value_name = "A..B", value_parser = seeds, default_value = "0..1000")]
     pub seeds: Range<u64>,
     /// Processes at a time [default: one for each core].
@@ -22,7 +25,7 @@ pub struct SwarmArguments {
     /// The share of the seeds to run here: the I-th of N, counted from 0.
     #[arg(long, value_name = "I/N", value_parser = shard, default_value = "0/1")]
     pub shard: Shard,
-    /// Where results lie; what is there already is not run again.
+    /// Folder of the results; seeds that have results are not run again.
     #[arg(long, value_name = "DIR", default_value = "swarm")]
     pub dir: PathBuf,
     /// Windows of each world.
@@ -51,6 +54,7 @@ pub enum SwarmCommand {
 
 /// `grail sim swarm merge`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail sim swarm merge results")]
 pub struct MergeArguments {
     /// A folder, or a place in an object store whose keys are in the environment as its own tools want them.
     #[arg(value_name = "DIR|s3://BUCKET/PATH")]
@@ -68,11 +72,12 @@ pub struct MergeArguments {
 
 /// `grail sim check`. Exit codes: 0 the same twice, 1 not, 2 cannot run.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail sim check --seed 3")]
 pub struct CheckArguments {
     /// The world to run twice, in two processes.
     #[arg(long)]
     pub seed: u64,
-    /// Windows to mine and judge.
+    /// Number of windows to mine and judge.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(2..=1_000))]
     pub windows: u64,
     /// Run it once, and write its log to this file.

@@ -8,6 +8,10 @@ use clap::{Args, Subcommand, ValueEnum};
 /// `grail replay`. Exit codes: 0 equal, 1 diverged, 2 unreadable, 3 something that it needs is not here, 78 no CUDA device can
 /// be used.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n\
+        \x20 grail replay tapes\n\
+        \x20 grail replay tapes/7-0.tape --step\n\
+        \x20 grail replay tapes/7-0.tape --fork-at 100 --faults upload-error-before")]
 pub struct ReplayArguments {
     /// Tapes, or folders of tapes.
     #[arg(value_name = "TAPE")]
@@ -21,19 +25,19 @@ pub struct ReplayArguments {
     /// Replay the window that starts with this block only.
     #[arg(long, value_name = "BLOCK")]
     pub window: Option<u64>,
-    /// Whose rollouts: as recorded, or proved (and where the seed is known drawn) again and compared.
+    /// Rollouts: as recorded, or proved again (and drawn again if the seed is known) and compared.
     #[arg(long, value_enum, default_value_t = ReplayEngine::Recorded)]
     pub engine: ReplayEngine,
-    /// The model of --engine and --fork-at, where the tape does not name it: a folder, a hub id, or `toy`.
+    /// Model for --engine and --fork-at, if the tape does not name it: a folder, a hub id, or `toy`.
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
-    /// Continue from the state after this many steps in the simulated world, until that window and the next are over.
+    /// Continue in the simulated world from the state after this many steps, until that window and the next are over.
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "window", "lenient", "engine"])]
     pub fork_at: Option<usize>,
-    /// What the world of --fork-at follows from [default: the recorded seed].
+    /// Seed of the world of --fork-at [default: the recorded seed].
     #[arg(long, requires = "fork_at")]
     pub seed: Option<u64>,
-    /// What goes wrong after --fork-at: none, random, or a comma-separated list of faults.
+    /// Faults after --fork-at: none, random, or a comma-separated list.
     #[arg(long, default_value = "none", value_name = "none|LIST|random", requires = "fork_at")]
     pub faults: String,
     /// Print one JSON object per tape.
@@ -42,13 +46,14 @@ pub struct ReplayArguments {
     /// Write one self-contained page for one tape: the first difference, and the timeline of every window.
     #[arg(long, value_name = "FILE", conflicts_with = "fork_at")]
     pub html: Option<PathBuf>,
-    /// Travel through one tape in the terminal: step by step, back, and to where a condition holds.
+    /// Step through one tape in the terminal: forward, back, and to where a condition holds.
     #[arg(long, conflicts_with_all = ["json", "html", "lenient", "until", "window", "engine", "fork_at"])]
     pub step: bool,
 }
 
 /// `grail diff`. Exit codes: 0 no difference that is not accepted, 1 there is one, 2 it cannot be found out.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail diff tapes --against ./grail-0.1.0")]
 pub struct DiffArguments {
     /// Tapes, or folders of tapes.
     #[arg(required = true, value_name = "TAPE")]
@@ -66,6 +71,7 @@ pub struct DiffArguments {
 
 /// `grail tape`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail tape list tapes\n  grail tape show tapes/7-0.tape --event group_ready")]
 pub struct TapeArguments {
     /// What to do.
     #[command(subcommand)]
@@ -77,7 +83,7 @@ pub struct TapeArguments {
 pub enum TapeCommand {
     /// Every tape with its windows and how they ended.
     List(TapeListArguments),
-    /// Every step: when, what the core was told, what it asked for.
+    /// Show every step: its time, its event and its actions.
     Show(TapeShowArguments),
     /// Write steps as JSON lines, or one window as a tape of its own.
     Export(TapeExportArguments),
@@ -85,6 +91,7 @@ pub enum TapeCommand {
 
 /// `grail tape list`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail tape list tapes")]
 pub struct TapeListArguments {
     /// Tapes, or folders of tapes.
     #[arg(required = true, value_name = "TAPE")]
@@ -133,6 +140,7 @@ pub struct StepFilter {
 
 /// `grail tape show`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail tape show tapes/7-0.tape --window 3000030")]
 pub struct TapeShowArguments {
     /// The tape.
     pub tape: PathBuf,
@@ -143,13 +151,14 @@ pub struct TapeShowArguments {
 
 /// `grail tape export`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail tape export tapes/7-0.tape --window 3000030 --out one.tape")]
 pub struct TapeExportArguments {
     /// The tape.
     pub tape: PathBuf,
     /// Which steps; a tape of its own takes --window alone.
     #[command(flatten)]
     pub filter: StepFilter,
-    /// Where to: a name that ends in `.tape` becomes a tape, any other JSON lines; standard output without it.
+    /// Output file: a name that ends in `.tape` gets a tape, any other JSON lines [default: standard output].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }

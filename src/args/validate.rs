@@ -12,6 +12,7 @@ use super::EnvFileArgument;
 
 /// `grail validate`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail validate --env-file validator.env\n  grail validate --dry-run")]
 pub struct ValidateArguments {
     /// Where the configuration is.
     #[command(flatten)]
@@ -23,7 +24,7 @@ pub struct ValidateArguments {
     /// PyTorch release whose rounding the proofs follow, on a CUDA device: torch-2.8 or torch-2.10.
     #[arg(long, default_value = "torch-2.8", value_name = "NUMERICS")]
     pub numerics: TorchNumerics,
-    /// Where journal and receipts lie [default: $XDG_DATA_HOME/grail or ~/.local/share/grail].
+    /// Folder of journal and receipts [default: $XDG_DATA_HOME/grail or ~/.local/share/grail].
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Judge and compute weights, and set none.
@@ -63,6 +64,7 @@ pub enum Role {
 
 /// `grail network`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  grail network --miners 3 --validators 2 --windows 3 --dir net")]
 pub struct NetworkArguments {
     /// Miners, each a process of its own.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]

@@ -13,7 +13,7 @@ use grail_live::journal::hotkeys;
 use grail_operator::bundle::{Bundle, Redactor, Sources};
 use grail_terminal::printable;
 
-/// Whoever mines has set it.
+/// Anyone who mines has set it.
 const WRITE_SECRET: &str = "R2_WRITE_SECRET_ACCESS_KEY";
 
 pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {

@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
     Ok(outcome)
 }
 
-/// One line per key, then what is doubtful and what is wrong.
+/// Returns one line per key, then what is doubtful and what is wrong.
 fn page(typed: &RawConfig, meant: &Result<MinerConfig, ConfigErrors>, arguments: &ConfigShowArguments) -> String {
     let names = names(typed);
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);

@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &DiffArguments) -> anyhow::Result<Exit> {
     Ok(if open == 0 { Exit::Success } else { Exit::Negative })
 }
 
-/// What a program's replay of a tape says.
+/// Returns what a program's replay of a tape says.
 fn replayed(program: &Path, tape: &Path) -> anyhow::Result<Value> {
     let shown = program.display();
     let mut command = Command::new(program);

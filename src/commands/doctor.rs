@@ -49,7 +49,7 @@ fn examined(arguments: &DoctorArguments) -> anyhow::Result<Examination> {
     examination(arguments, typed.as_ref(), config.as_ref())
 }
 
-/// What was typed, as far as it can be read, and what it means.
+/// Returns what was typed, as far as it can be read, and what it means.
 fn load(env_file: Option<&Path>) -> (Option<RawConfig>, Result<MinerConfig, ConfigProblem>) {
     match grail_config::load(&grail_config::process_environment(), env_file) {
         Err(error) => (None, Err(error.into())),

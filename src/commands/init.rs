@@ -20,7 +20,7 @@ use crate::exit::{Exit, ExitError};
 use crate::output;
 use grail_terminal::printable;
 
-/// What a served world's file begins with; `grail sim serve` adds the rest and keeps lines that it does not make.
+/// What a served world's file starts with; `grail sim serve` adds the rest and keeps lines that it does not make.
 const SERVED: &str = "\
 # Written by `grail init`: a network on this machine alone, with made-up keys.
 # `grail sim serve` fills in chain, beacon, bucket, wallet and model whenever it starts here.
@@ -88,9 +88,9 @@ fn asked(arguments: &InitArguments, network: InitNetwork, questions: &mut Questi
     }
 }
 
-/// The file's content, with a comment for each line.
+/// Returns the file's content, with a comment for each line.
 fn text(answers: &Answers) -> Zeroizing<String> {
-    let mut text = Zeroizing::new("# Written by `grail init`; .env.example tells what else can be set.\n".to_owned());
+    let mut text = Zeroizing::new("# Written by `grail init`; .env.example lists all settings.\n".to_owned());
     let mut line = |comment: &str, name: &str, value: &str| {
         let value = if value.contains([' ', '#', '\'', '"', '\\']) { quoted(value) } else { value.to_owned() };
         text.push_str(&format!("\n# {comment}\n{name}={value}\n"));
@@ -104,7 +104,7 @@ fn text(answers: &Answers) -> Zeroizing<String> {
     text
 }
 
-/// A value that holds white space or characters with a meaning.
+/// Returns a value that holds white space or characters with a meaning.
 fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
 }
@@ -131,7 +131,7 @@ fn taken(path: &Path) -> ExitError {
     )
 }
 
-/// The two commands that follow for a served world.
+/// Returns the two commands that follow for a served world.
 fn served_next(path: &Path) -> String {
     let folder: PathBuf =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into();

@@ -56,7 +56,7 @@ use self::restart::{HandedOver, Present, Program, Ready, proven};
 use self::signals::{Hangups, stop_signals};
 use self::weights::read_weights;
 
-/// How often it is looked whether the engine is lost.
+/// How often it is checked whether the engine is lost.
 const LOSS_CHECK: Duration = Duration::from_secs(1);
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -
     let ended = ended.unwrap_or_else(|_| Err(super::panicked().into()));
     match (ended, before) {
         (Ok(Ending::Restart(ready)), _) => Err(ready.go().into()),
-        // It was proven, and fails all the same: a model may not fit, or something has changed since.
+        // It was proven, and fails anyway: a model may not fit, or something has changed since.
         (failed, Some(before)) if !process.has_begun.get() && !matches!(failed, Ok(Ending::Code(Exit::Success))) => {
             let why = failed.err().map_or_else(|| "see above".to_owned(), |error| super::one_line(&error));
             output::aside(format_args!("grail: the miner does not start as it is configured now ({why}); going back"));
@@ -82,18 +82,18 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -
     }
 }
 
-/// What a process starts with, and whether it has begun to mine.
+/// What a process starts with, and whether it has started to mine.
 struct Process<'a> {
     inputs: Inputs,
     hangups: Hangups,
     /// Whether this process replaced one that had lost its devices.
     after_loss: bool,
-    /// Whether it has begun to mine.
+    /// Whether it has started to mine.
     has_begun: Cell<bool>,
     wrap: &'a dyn Fn(Ports) -> Ports,
 }
 
-/// Read the configuration, begin the log, and mine.
+/// Reads the configuration, start the log, and mine.
 fn begin(arguments: &MineArguments, verbose: u8, process: &Process<'_>) -> anyhow::Result<Ending> {
     let bars = bars(!arguments.json);
     if arguments.trial {
@@ -111,7 +111,7 @@ fn begin(arguments: &MineArguments, verbose: u8, process: &Process<'_>) -> anyho
     ended
 }
 
-/// Everything after the log, whose last lines the caller sends.
+/// Returns everything after the log, whose last lines the caller sends.
 fn mine(
     arguments: &MineArguments,
     typed: &RawConfig,
@@ -127,7 +127,7 @@ fn mine(
     refuse_wrong_device(&arguments.device, &config.chain)?;
     let data_folder = data_folder(arguments, environment)?;
     folder::claim(&data_folder)?;
-    // Before anything that takes long, since only the operator can mend a port that is taken.
+    // Before anything that takes long, since only the operator can fix a port that is taken.
     let metrics_listen = metrics_listen(arguments, config);
     let endpoint =
         metrics_listen.map(|address| MetricsServer::listen(address, arguments.metrics_public)).transpose()?;
@@ -190,7 +190,7 @@ fn mine(
 enum Ending {
     /// For good.
     Code(Exit),
-    /// To be begun again in place.
+    /// To be started again in place.
     Restart(Ready),
 }
 
@@ -255,7 +255,7 @@ impl Mining<'_> {
         let (mut observers, receipts, recorder) = match made {
             Ok(made) => made,
             Err(error) => {
-                // A miner that does not begin keeps no other one from it.
+                // A miner that does not start keeps no other one from it.
                 guard.release().await;
                 return Err(error);
             }
@@ -366,7 +366,7 @@ impl Mining<'_> {
                     return ready;
                 }
                 Err(error) => tracing::error!(
-                    "not starting again: {}; mining goes on with what it began with: correct this, then send SIGHUP again",
+                    "not starting again: {}; mining continues with what it started with: correct this, then send SIGHUP again",
                     super::one_line(&error)
                 ),
             }
@@ -399,7 +399,7 @@ impl Mining<'_> {
         Board::new(identity, state, upload, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
     }
 
-    /// Everything that watches; and the receipts, since a defect gives one that the core does not know of.
+    /// Returns everything that watches; and the receipts, since a defect gives one that the core does not know of.
     fn observers(
         &mut self,
         pulse: Pulse,

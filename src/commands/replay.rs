@@ -40,7 +40,7 @@ struct Outcome {
     page: Option<String>,
 }
 
-/// Replay every tape that was named; the exit code says how they came out.
+/// Replays every tape that was named; the exit code says how they came out.
 pub fn run(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     let faults: Faults = arguments.faults.parse()?;
     if arguments.tapes.is_empty() {
@@ -154,7 +154,7 @@ fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &
     Ok(Outcome { verdict, shown, page: html })
 }
 
-/// What the engine that was asked for makes of the recorded groups.
+/// Returns what the engine that was asked for makes of the recorded groups.
 fn recomputed(tape: &Tape, arguments: &ReplayArguments) -> Result<Option<Recomputation>, Unreplayed> {
     let model = arguments.model.as_deref();
     let mut numerics: Box<dyn Numerics> = match arguments.engine {
@@ -168,7 +168,7 @@ fn recomputed(tape: &Tape, arguments: &ReplayArguments) -> Result<Option<Recompu
     Ok(Some(recompute(tape, steps, &mut *numerics).context("the engine fails")?))
 }
 
-/// The tapes themselves, and those in the folders, by name.
+/// Returns the tapes themselves, and those in the folders, by name.
 pub(crate) fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut tapes = Vec::new();
     for path in named {
@@ -191,7 +191,7 @@ pub(crate) fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(tapes)
 }
 
-/// A tape's path on a line; its name is whatever somebody gave it.
+/// Returns a tape's path on a line; its name is whatever somebody gave it.
 fn named(path: &Path) -> String {
     printable(&path.display().to_string())
 }
@@ -245,7 +245,7 @@ fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> Strin
         });
         return Schema::ReplayFork.stamp(document).to_string();
     }
-    let mut page = format!("{}: goes on from step {at}", named(path));
+    let mut page = format!("{}: continues from step {at}", named(path));
     for window in &report.windows {
         let (receipt, outcome) = (&window.receipt, window.judgement.outcome());
         let (clean, uploaded) = (receipt.groups_clean, receipt.groups_uploaded);

@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// The hotkey that was asked for by the beginning of its address, or the one whose receipts there are.
+/// Returns the hotkey that was asked for by the start of its address, or the one whose receipts there are.
 fn asked(named: Option<&str>, receipts: &[Receipt], only: Option<&str>) -> anyhow::Result<Option<String>> {
     let mut known: Vec<&str> = receipts.iter().filter_map(|receipt| receipt.hotkey.as_deref()).chain(only).collect();
     known.sort_unstable();

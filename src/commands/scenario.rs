@@ -33,7 +33,7 @@ pub(super) fn list(json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// The scenario of this name, or in this file: what has a dot or a slash is a path.
+/// Returns the scenario of this name, or in this file: what has a dot or a slash is a path.
 pub(super) fn find(name: &str) -> anyhow::Result<Scenario> {
     if !name.contains(['.', '/']) {
         return Ok(Scenario::named(name)?);

@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
     Ok(follow(arguments, &served))
 }
 
-/// Returns the world with a validator whose model is on a GPU. A device that cannot be used is told before anything is
+/// Returns the world with a validator whose model is on a GPU. A device that cannot be used is an error before anything is
 /// served.
 fn served_on_gpu(arguments: &ServeArguments) -> anyhow::Result<Served> {
     let (device, numerics) = (arguments.device, arguments.numerics);
@@ -43,7 +43,7 @@ fn served_on_gpu(arguments: &ServeArguments) -> anyhow::Result<Served> {
 /// Returns what was asked for.
 fn options(arguments: &ServeArguments) -> anyhow::Result<ServeOptions> {
     let folder = arguments.dir.clone().ok_or_else(|| anyhow!("give --dir a folder for .env, wallet and objects"))?;
-    // What is no number of milliseconds is refused as out of range.
+    // What is not a number of milliseconds is refused as out of range.
     let block_ms = (arguments.block_time * 1000.0).round() as u64;
     let runtime = match arguments.metadata {
         RuntimeChoice::Spec365 => Runtime::Spec365,
@@ -72,14 +72,14 @@ fn introduce(arguments: &ServeArguments, served: &Served) {
     );
 }
 
-/// A path as a shell takes it.
+/// Returns a path as a shell takes it.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
     if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
-/// Show what happens until it is over.
+/// Shows what happens until it is over.
 fn follow(arguments: &ServeArguments, served: &Served) -> Exit {
     let (mut judged, mut accepted) = (0, 0);
     while let Some(event) = served.next_event(None) {
@@ -102,7 +102,7 @@ fn follow(arguments: &ServeArguments, served: &Served) -> Exit {
     if accepted < judged || is_short { Exit::Negative } else { Exit::Success }
 }
 
-/// What stays in the folder, and how to go on with it.
+/// Returns what stays in the folder, and how to continue with it.
 fn resumption(env_file: &Path) -> String {
     let folder = env_file.parent().unwrap_or(env_file);
     format!(
@@ -116,12 +116,12 @@ fn show(arguments: &ServeArguments, verdict: &WindowVerdict) {
     if arguments.json { output::line(Schema::ServeWindow.stamp(verdict.json())) } else { output::line(verdict.line()) }
 }
 
-/// Something for people: beside the output where that is for programs.
+/// Something for people: next to the output where that is for programs.
 fn notice(arguments: &ServeArguments, text: String) {
     if arguments.json { output::aside(text) } else { output::line(text) }
 }
 
-/// Do what was typed; the answer says what holds now.
+/// Does what was typed; the answer says what holds now.
 fn carry_out(served: &Served, line: &str) -> String {
     match line.parse::<ConsoleCommand>() {
         Ok(ConsoleCommand::Fault(fault, Some(duration))) => served.fault_for(fault, duration),

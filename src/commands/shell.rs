@@ -1,4 +1,4 @@
-//! `grail completions` and `grail man`: the command line, told to shells and to `man`.
+//! `grail completions` and `grail man`: the command line for shells and `man`.
 
 use anyhow::Context;
 use clap::CommandFactory;

@@ -115,7 +115,7 @@ fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::
     let header =
         Header::of(&machine_settings(config), &machine_secrets(config.seed), engine.name()).simulated(config.seed);
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
-    // Named by its seed, for virtual time always begins alike.
+    // Named by its seed, for virtual time always starts alike.
     Ok(Recorder::begin(&folder, &header, config.seed)?)
 }
 
@@ -137,7 +137,7 @@ fn page(engine: EngineChoice, config: &SimConfig, gatherer: &Gatherer, report: &
     Page::new(&source, &timeline).html()
 }
 
-/// The simulation that was asked for.
+/// Returns the simulation that was asked for.
 pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
     if let Some(path) = &arguments.case {
         let case = read_case(path)?;
@@ -172,7 +172,7 @@ pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
     })
 }
 
-/// A world as a swarm wrote it.
+/// Returns a world as a swarm wrote it.
 pub(crate) fn read_case(path: &Path) -> anyhow::Result<Case> {
     let shown = path.display();
     let text =
@@ -193,7 +193,7 @@ fn introduction(engine: EngineChoice, config: &SimConfig) -> String {
     let limit = config.groups_max.map_or(String::new(), |max| format!(", at most {} a window", counted(max, "group")));
     let EngineSpeed { name, what, .. } = config.speed;
     format!(
-        "Rehearsing {}, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
+        "Simulating {}, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
         counted(config.windows, "window"),
         config.seed
     )
@@ -322,7 +322,7 @@ fn window_json(window: &WindowResult) -> serde_json::Value {
     })
 }
 
-/// Write the window's file, and beside it the command that checks it.
+/// Writes the window's file, and next to it the command that checks it.
 fn write_file(folder: &Path, window: &WindowResult) -> anyhow::Result<()> {
     let Some(bytes) = &window.file else { return Ok(()) };
     let facts = &window.judgement.facts;

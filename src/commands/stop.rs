@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::output;
 use grail_observe::control::{Asking, MinerStatus, Request, Stopping};
 
-/// How often it is looked whether it has ended.
+/// How often it is checked whether it has ended.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
 
 pub(super) fn run(arguments: &StopArguments) -> anyhow::Result<Exit> {
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &StopArguments) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// The miner that was meant.
+/// Returns the miner that was intended.
 pub(super) fn find(miner: &MinerArgument) -> anyhow::Result<Asking> {
     let folder = super::why::data_folder(miner.data_dir.clone())?;
     Ok(Asking::find(&folder, miner.hotkey.as_deref())?)
@@ -31,7 +31,7 @@ pub(super) fn find(miner: &MinerArgument) -> anyhow::Result<Asking> {
 fn text_of(status: &MinerStatus) -> String {
     match (status.stopping, &status.window) {
         (Stopping::AfterWindow, Some(window)) => format!(
-            "the miner ends after the upload of window {}, which begins in {:.0} s",
+            "the miner ends after the upload of window {}, which starts in {:.0} s",
             window.start,
             window.deadline_seconds.unwrap_or(0.0)
         ),

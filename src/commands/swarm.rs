@@ -106,7 +106,7 @@ fn merge(arguments: &MergeArguments) -> anyhow::Result<Exit> {
     Ok(exit_code(&summary, arguments.require_marks))
 }
 
-/// Say what was found, and write it down.
+/// Says what was found, and writes it down.
 fn show(summary: &Summary, dir: &Path, json: bool) -> anyhow::Result<()> {
     let document = serde_json::to_value(summary).context("plain data has an encoding")?;
     let document = Schema::Swarm.stamp(document).to_string();
@@ -126,12 +126,13 @@ fn exit_code(summary: &Summary, require_marks: bool) -> Exit {
     if summary.is_clean(require_marks) { Exit::Success } else { Exit::Negative }
 }
 
-/// Most objects that are looked at below an address.
+/// Most objects that are checked below an address.
 const SHARDS_MAX: usize = 10_000;
 /// Longest file of a shard; a million seeds have some MB.
 const SHARD_BYTES_MAX: u64 = 256 << 20;
 
-/// Every shard's file below an address; keys, region and endpoint come from the AWS variables of the environment.
+/// Returns every shard's file below an address; keys, region and endpoint come from the AWS variables of the
+/// environment.
 fn read_store(address: &str) -> anyhow::Result<Vec<ShardFile>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let unreadable = || format!("{address} cannot be read; check its name and the AWS_* variables");

@@ -128,7 +128,7 @@ fn export(arguments: &TapeExportArguments) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// The steps that a filter lets through, as JSON lines.
+/// Returns the steps that a filter lets through, as JSON lines.
 fn lines<'a>(tape: &'a Tape, filter: &StepFilter) -> anyhow::Result<impl Iterator<Item = Value> + use<'a>> {
     let line = |(number, step): (usize, &Step)| {
         Schema::TapeStep.stamp(json!({
@@ -143,7 +143,7 @@ fn lines<'a>(tape: &'a Tape, filter: &StepFilter) -> anyhow::Result<impl Iterato
     Ok(chosen(tape, filter)?.into_iter().map(line))
 }
 
-/// The steps that a filter lets through, with their numbers on the tape.
+/// Returns the steps that a filter lets through, with their numbers on the tape.
 fn chosen<'a>(tape: &'a Tape, filter: &StepFilter) -> anyhow::Result<Vec<(usize, &'a Step)>> {
     let range = match filter.window {
         Some(window) => {

@@ -64,7 +64,7 @@ fn read(path: &Path) -> anyhow::Result<Value> {
         ExitError::new(Exit::of_file(&error), format!("cannot read {shown} ({error}); give the path of a window file"))
     };
     let bytes = bounded::read(path, UNPACKED_BYTES_MAX).map_err(unreadable)?;
-    unpack(&bytes).with_context(|| format!("{shown} is no window file"))
+    unpack(&bytes).with_context(|| format!("{shown} is not a window file"))
 }
 
 fn facts(arguments: &VerifyArguments, document: &Value, limits: ModelLimits) -> anyhow::Result<WindowFacts> {
@@ -75,7 +75,7 @@ fn facts(arguments: &VerifyArguments, document: &Value, limits: ModelLimits) -> 
     let digits = block_hash.strip_prefix("0x").unwrap_or("");
     if digits.len() != 64 || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         bail!(
-            "--block-hash {block_hash:?} is no block hash; give 0x and 64 lower-case hex digits as the chain shows it"
+            "--block-hash {block_hash:?} is not a block hash; give 0x and 64 lower-case hex digits as the chain shows it"
         );
     }
     let (hotkey, origin) = match (&arguments.hotkey, fields.get("wallet").and_then(Value::as_text)) {
@@ -97,7 +97,7 @@ fn facts(arguments: &VerifyArguments, document: &Value, limits: ModelLimits) -> 
     Ok(WindowFacts { hotkey, validator_hotkey, window_start, block_hash, challenge_randomness, limits })
 }
 
-/// The block hash that the file names, if a rollout was rejected because it is another one than was given.
+/// Returns the block hash that the file names, if a rollout was rejected because it is another one than was given.
 fn other_hash(report: &Report, document: &Value) -> Option<String> {
     let is_other = |rollout: &&RolloutReport| matches!(rollout.outcome, RolloutOutcome::Failed(_, reason) if reason == Reason::BlockHashMismatch);
     let position = report.rollouts.iter().find(is_other)?.position;

@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
     })
 }
 
-/// What a validator of this data folder found in the window of the miner that was named.
+/// Returns what a validator of this data folder found in the window of the miner that was named.
 fn judged(arguments: &WhyArguments, data_folder: &Path) -> anyhow::Result<Option<MinerReceipt>> {
     let (Some(hotkey), Some(block)) = (&arguments.miner.hotkey, arguments.window) else { return Ok(None) };
     let verdicts = Verdicts::read(data_folder).context("the validator's receipts cannot be read")?;
@@ -65,7 +65,7 @@ fn show_judged(arguments: &WhyArguments, receipt: MinerReceipt) -> Exit {
     exit
 }
 
-/// The window that was asked for: the one that the block is in, or the last one that was not well.
+/// Returns the window that was asked for: the one that the block is in, or the last one that was not well.
 fn window(arguments: &WhyArguments, data_folder: &Path) -> anyhow::Result<u64> {
     if let Some(block) = arguments.window {
         let window = window_start(block);
@@ -99,7 +99,7 @@ fn window(arguments: &WhyArguments, data_folder: &Path) -> anyhow::Result<u64> {
     }
 }
 
-/// Everything that can be found out.
+/// Returns everything that can be found out.
 fn find_out(arguments: &WhyArguments, data_folder: &Path, window: u64) -> anyhow::Result<Why> {
     let environment = grail_config::process_environment();
     let config = grail_config::load(&environment, arguments.env_file.env_file.as_deref())
@@ -133,7 +133,7 @@ pub(super) fn story_lines(tapes: &Path, window: u64) -> Vec<String> {
     }
 }
 
-/// The miner's data folder.
+/// Returns the miner's data folder.
 pub(super) fn data_folder(named: Option<PathBuf>) -> Result<PathBuf, ExitError> {
     named.or_else(|| grail_config::data_folder(&grail_config::process_environment())).ok_or_else(|| {
         ExitError::new(Exit::Configuration, "no home folder is known; name the miner's data folder with --data-dir")

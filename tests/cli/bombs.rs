@@ -1,4 +1,4 @@
-//! Small files that become large: each is refused with an error, within a limit of memory that the system enforces.
+//! Small files that unpack to large ones: each is refused with an error, within a memory limit that the operating system enforces.
 
 use std::fs::{self, File};
 use std::io::Write;

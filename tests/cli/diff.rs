@@ -1,4 +1,4 @@
-//! `grail diff`: two builds over the same tapes. The old build is played by a script.
+//! `grail diff`: two builds over the same tapes. A script stands for the old build.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

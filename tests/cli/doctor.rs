@@ -397,10 +397,10 @@ async fn what_is_safe_is_fixed_and_then_examined_again() {
     for (path, open) in [(&env_file, 0o644), (&world.hotkey_path(), 0o644), (&folder, 0o777)] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(open)).unwrap();
     }
-    let told = String::from_utf8(world.run(&[]).await.stdout).unwrap();
+    let shown = String::from_utf8(world.run(&[]).await.stdout).unwrap();
     assert!(
-        told.contains("failure  wallet.permissions") && mode(&env_file) == 0o644,
-        "nothing is fixed unasked: {told}"
+        shown.contains("failure  wallet.permissions") && mode(&env_file) == 0o644,
+        "nothing is fixed unasked: {shown}"
     );
     let output = world.run(&["--fix"]).await;
     let (text, fixed) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -431,7 +431,7 @@ async fn without_a_file_that_is_said_first_and_what_does_not_depend_on_it_is_exa
         assert!(lines.iter().any(|line| line.contains(examined) && !line.starts_with("skipped")), "{examined}: {text}");
     }
     assert!(lines.iter().any(|line| line.starts_with("skipped") && line.contains("bucket.write")), "{text}");
-    let world = World::healthy("a notice beside an error").await.with("R2_ACOUNT_ID", "x").with("R2_ACCOUNT_ID", "");
+    let world = World::healthy("a notice next to an error").await.with("R2_ACOUNT_ID", "x").with("R2_ACCOUNT_ID", "");
     let shown = page(&world.examined().await, false);
     assert!(shown.contains("R2_ACCOUNT_ID is not set") && shown.contains("did you mean R2_ACCOUNT_ID?"), "{shown}");
 }

@@ -25,7 +25,7 @@ use grail_loopback::scripted::Server;
 
 /// What the wallet's key follows from.
 pub(crate) const PHRASE: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
-/// None of it may ever be told.
+/// None of it may ever be printed.
 const PLANTED: [&str; 7] = [
     PHRASE,
     "6fa2796b0071cac425d8a7851038318c2c37dcebfe4bae73197ce93e75909bd2",

@@ -41,7 +41,7 @@ async fn each_answer_is_tested_and_what_is_written_is_what_the_doctor_finds_well
     let output = init(&world, &answers).await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let at = |told: &str| text.find(told).unwrap_or_else(|| panic!("{told}: {text}"));
+    let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
     assert!(at("cold/hot is 5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe") < at("uid 7 on subnet 81"), "{text}");
     assert!(
         at("uid 7 on subnet 81") < at("failure") && at("failure") < at("does not let the read key write"),

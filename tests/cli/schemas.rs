@@ -145,7 +145,7 @@ fn a_failure_is_told_to_programs_as_well() {
     }
     let missing = grail(&folder, &["verify", "--json"]);
     let text = missing.json()["error"]["text"].as_str().unwrap().to_owned();
-    assert!(text.contains("--block-hash <HASH>") && !text.contains("Usage"), "what is missing is told: {text}");
+    assert!(text.contains("--block-hash <HASH>") && !text.contains("Usage"), "it names what is missing: {text}");
 }
 
 /// Returns every command that can be asked for JSON, as its words.

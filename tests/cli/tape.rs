@@ -120,7 +120,7 @@ fn a_result_that_cannot_be_written_is_refused_before_the_work() {
     assert!(refused.code == Some(2) && refused.stderr.contains("give --html a path"), "{refused:?}");
     let off = run(&["sim", "--engine", "synthetic", "--windows", "1", "--groups-max", "1", "--tape", "off"]);
     assert!(off.code == Some(0) && !TAPES.join("off").exists(), "{off:?}");
-    assert!(off.stdout.starts_with("Rehearsing 1 window, seed 0"), "{off:?}");
+    assert!(off.stdout.starts_with("Simulating 1 window, seed 0"), "{off:?}");
 }
 
 /// Every kind of event on a tape can be asked for.

@@ -29,7 +29,7 @@ fn upload(window: u64, outcome: &str, line: &str, expected_score: Option<f64>) -
     UploadStatus { window, outcome: outcome.to_owned(), line: line.to_owned(), expected_score, slack_seconds }
 }
 
-/// A miner in the middle of a window.
+/// Returns a miner in the middle of a window.
 pub(crate) fn scripted() -> MinerStatus {
     MinerStatus {
         schema: "status.v1".to_owned(),

@@ -1,4 +1,4 @@
-//! The real command in a pseudo-terminal: keys in, screen out, and the terminal returned however it ends.
+//! The real command in a pseudo-terminal: keys in, screen out, and the terminal restored at every exit.
 
 use std::process::Command;
 

@@ -14,12 +14,12 @@ use crate::sim::TOY;
 const ANOTHER_ADDRESS: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
 /// The command that is next to the first window's file, without `grail verify` and the file's name.
-struct Beside {
+struct Uploaded {
     file: String,
     options: Vec<String>,
 }
 
-impl Beside {
+impl Uploaded {
     fn read(folder: &Path) -> Self {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let mut commands: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "verify")).collect();
@@ -40,8 +40,8 @@ impl Beside {
 #[test]
 fn the_command_beside_an_uploaded_file_accepts_it() {
     let (folder, _) = &*TOY;
-    let beside = Beside::read(folder);
-    let finished = beside.verify(folder, &beside.file, &[]);
+    let uploaded = Uploaded::read(folder);
+    let finished = uploaded.verify(folder, &uploaded.file, &[]);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{}", finished.stdout);
     insta::assert_snapshot!(finished.stdout, @r#"
     rollout    0  group 0  nonce 0  valid
@@ -66,7 +66,7 @@ fn the_command_beside_an_uploaded_file_accepts_it() {
     rollout   19  group 4  nonce 43  valid
     accepted: 20 of 20 checked rollouts valid (20 in the file), 14 solved, 13 distinct, 0 soft failures
     "#);
-    let json = beside.verify(folder, &beside.file, &["--json"]);
+    let json = uploaded.verify(folder, &uploaded.file, &["--json"]);
     assert_eq!(json.code, Some(0));
     let report = json.json();
     assert_eq!(report["outcome"], "accepted");
@@ -77,10 +77,10 @@ fn the_command_beside_an_uploaded_file_accepts_it() {
 #[test]
 fn an_altered_token_is_rejected_with_check_reason_and_remedy() {
     let (source, _) = &*TOY;
-    let beside = Beside::read(source);
+    let uploaded = Uploaded::read(source);
     let folder = folder("altered-token");
-    write_altered(&source.join(&beside.file), &folder.join("altered.json.gz"));
-    let finished = beside.verify(&folder, "altered.json.gz", &[]);
+    write_altered(&source.join(&uploaded.file), &folder.join("altered.json.gz"));
+    let finished = uploaded.verify(&folder, "altered.json.gz", &[]);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(1), ""), "{}", finished.stdout);
     insta::assert_snapshot!(finished.stdout, @r#"
     rollout    0  group 0  nonce 0  valid
@@ -89,17 +89,17 @@ fn an_altered_token_is_rejected_with_check_reason_and_remedy() {
     rejected: rollout 2 fails proof_valid (commit_signature_invalid); 3 of 20 rollouts looked at
     remedy: sign the commit binding of exactly these tokens, sketch, model and beacon
     "#);
-    let everything = beside.verify(&folder, "altered.json.gz", &["--all"]);
+    let everything = uploaded.verify(&folder, "altered.json.gz", &["--all"]);
     assert_eq!(everything.code, Some(1));
     assert!(everything.stdout.lines().count() > finished.stdout.lines().count(), "{}", everything.stdout);
     let counted = "a validator stops after 3 of 20 rollouts; of all, 19 valid, 1 failed, 0 skipped, 0 soft failures";
     assert!(everything.stdout.contains(counted), "{}", everything.stdout);
-    let looked_at = &beside.verify(&folder, "altered.json.gz", &["--all", "--json"]).json()["looked_at"];
+    let looked_at = &uploaded.verify(&folder, "altered.json.gz", &["--all", "--json"]).json()["looked_at"];
     assert_eq!(
         (&looked_at["rollouts"], &looked_at["valid"], &looked_at["failed"]),
         (&20.into(), &19.into(), &1.into())
     );
-    let json = beside.verify(&folder, "altered.json.gz", &["--json"]);
+    let json = uploaded.verify(&folder, "altered.json.gz", &["--json"]);
     assert_eq!(json.code, Some(1));
     let failure = &json.json()["failure"];
     assert_eq!(failure["check"], "proof_valid");
@@ -110,43 +110,43 @@ fn an_altered_token_is_rejected_with_check_reason_and_remedy() {
 #[test]
 fn a_file_of_another_hotkey_is_ignored() {
     let (folder, _) = &*TOY;
-    let beside = Beside::read(folder);
-    let finished = beside.verify(folder, &beside.file, &["--hotkey", ANOTHER_ADDRESS]);
+    let uploaded = Uploaded::read(folder);
+    let finished = uploaded.verify(folder, &uploaded.file, &["--hotkey", ANOTHER_ADDRESS]);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(2), ""));
     insta::assert_snapshot!(finished.stdout, @r#"
     ignored: wallet_mismatch
     remedy: upload under the hotkey that the file's `wallet` names, or check it with --hotkey
     "#);
-    let json = beside.verify(folder, &beside.file, &["--hotkey", ANOTHER_ADDRESS, "--json"]);
+    let json = uploaded.verify(folder, &uploaded.file, &["--hotkey", ANOTHER_ADDRESS, "--json"]);
     assert_eq!((json.code, json.json()["outcome"].as_str()), (Some(2), Some("ignored")));
 }
 
 #[test]
 fn a_file_checked_for_another_block_is_rejected() {
     let (folder, _) = &*TOY;
-    let beside = Beside::read(folder);
+    let uploaded = Uploaded::read(folder);
     let another = format!("0x{}", "00".repeat(32));
-    let finished = grail(folder, &["verify", &beside.file, "--block-hash", &another]);
+    let finished = grail(folder, &["verify", &uploaded.file, "--block-hash", &another]);
     assert_eq!(finished.code, Some(1));
     assert!(finished.stdout.contains("rollout (block_hash_mismatch)"), "{}", finished.stdout);
-    let document = unpack(&std::fs::read(folder.join(&beside.file)).unwrap()).unwrap();
+    let document = unpack(&std::fs::read(folder.join(&uploaded.file)).unwrap()).unwrap();
     let rollouts = document.get("inferences").and_then(Value::as_list).unwrap();
     let in_file = rollouts[0].get("block_hash").and_then(Value::as_text).unwrap();
     let both = format!("block hash in the file: {in_file}\nblock hash given:       {another}\n");
     assert!(finished.stdout.contains(&both), "{}", finished.stdout);
-    let json = grail(folder, &["verify", &beside.file, "--block-hash", &another, "--json"]).json();
+    let json = grail(folder, &["verify", &uploaded.file, "--block-hash", &another, "--json"]).json();
     assert_eq!(json["block_hash"], serde_json::json!({ "in_file": in_file, "given": another }));
 }
 
 #[test]
 fn a_plain_copy_is_judged_as_the_gzipped_file() {
     let (source, _) = &*TOY;
-    let beside = Beside::read(source);
+    let uploaded = Uploaded::read(source);
     let folder = folder("plain-copy");
-    let document = unpack(&std::fs::read(source.join(&beside.file)).unwrap()).unwrap();
+    let document = unpack(&std::fs::read(source.join(&uploaded.file)).unwrap()).unwrap();
     std::fs::write(folder.join("plain.json"), document.canonical_text()).unwrap();
-    let [plain, gzipped] = [(&folder, "plain.json"), (source, beside.file.as_str())]
-        .map(|(folder, file)| beside.verify(folder, file, &[]));
+    let [plain, gzipped] = [(&folder, "plain.json"), (source, uploaded.file.as_str())]
+        .map(|(folder, file)| uploaded.verify(folder, file, &[]));
     assert_eq!((plain.code, plain.stdout), (gzipped.code, gzipped.stdout));
 }
 

@@ -9,7 +9,7 @@ use crate::process::{folder, grail, simulated_tape};
 const HOTKEYS: [&str; 2] =
     ["5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"];
 
-/// A receipt as the miner keeps it.
+/// Returns a receipt as the miner keeps it.
 fn receipt(hotkey: &str, window: u64, outcome: &str) -> Value {
     let is_uploaded = outcome == "uploaded";
     json!({
@@ -39,24 +39,24 @@ fn without_a_number_it_is_the_last_window_that_was_not_uploaded_with_its_story_a
         .iter()
         .map(|window| window["window_start"].as_u64().unwrap())
         .collect();
-    let told = windows[0];
+    let lost = windows[0];
     keep(
         &folder,
         &[
-            receipt(HOTKEYS[0], told - 30, "lost"),
-            receipt(HOTKEYS[0], told, "lost"),
-            receipt(HOTKEYS[0], told + 30, "uploaded"),
+            receipt(HOTKEYS[0], lost - 30, "lost"),
+            receipt(HOTKEYS[0], lost, "lost"),
+            receipt(HOTKEYS[0], lost + 30, "uploaded"),
         ],
     );
-    let weight = json!({ "block": told, "uid": 7, "validators": [[1, 0.012]] });
+    let weight = json!({ "block": lost, "uid": 7, "validators": [[1, 0.012]] });
     std::fs::write(folder.join("data/weights.jsonl"), format!("{weight}\n")).unwrap();
     let why = grail(&folder, &[&WHY[..], &["--tapes", "simulated"]].concat());
     assert_eq!(why.code, Some(1), "{why:?}");
-    assert_eq!(why.stderr, format!("window {told} is the last that was not uploaded; 1 window uploaded since\n"));
-    let until = told + 360;
+    assert_eq!(why.stderr, format!("window {lost} is the last that was not uploaded; 1 window uploaded since\n"));
+    let until = lost + 360;
     for part in [
-        &format!("window {told}\n"),
-        "story     minutes and seconds since the window began\n    0:00  block ",
+        &format!("window {lost}\n"),
+        "story     minutes and seconds since the window started\n    0:00  block ",
         "the first block's hash was known",
         &format!("cost      about a twelfth of the weight in each of 12 windows, until block {until}; of the 1.200 %"),
         "=> 3 clean groups were lost: 503",
@@ -64,10 +64,10 @@ fn without_a_number_it_is_the_last_window_that_was_not_uploaded_with_its_story_a
         assert!(why.stdout.contains(part), "{part}: {}", why.stdout);
     }
     // A block within a window means its window.
-    let within = (told + 7).to_string();
+    let within = (lost + 7).to_string();
     let why = grail(&folder, &[&WHY[..], &["--tapes", "simulated", &within, "--json"]].concat());
-    assert_eq!(why.stderr, format!("block {within} is in window {told}\n"));
-    assert_eq!((&why.json()["window"], &why.json()["causes"]["state"]), (&told.into(), &"known".into()));
+    assert_eq!(why.stderr, format!("block {within} is in window {lost}\n"));
+    assert_eq!((&why.json()["window"], &why.json()["causes"]["state"]), (&lost.into(), &"known".into()));
 }
 
 #[test]

@@ -26,9 +26,9 @@ fn grail(folder: &Path, arguments: &[&str]) -> Command {
 #[test]
 fn three_commands_lead_from_an_empty_folder_to_an_accepted_window() {
     let folder = tempfile::tempdir().unwrap();
-    let told = grail(folder.path(), &["init", "--network", "served"]).output().unwrap();
-    let text = String::from_utf8(told.stdout).unwrap();
-    assert!(told.status.success(), "{text}");
+    let finished = grail(folder.path(), &["init", "--network", "served"]).output().unwrap();
+    let text = String::from_utf8(finished.stdout).unwrap();
+    assert!(finished.status.success(), "{text}");
     // What it names is what is typed.
     let next: Vec<Vec<&str>> = text
         .lines()
@@ -37,7 +37,7 @@ fn three_commands_lead_from_an_empty_folder_to_an_accepted_window() {
         .collect();
     let [serve, mine] = next.as_slice() else { panic!("two commands follow: {text}") };
     let mut serving = grail(folder.path(), &[&serve[..], &["--windows", "3"]].concat());
-    // A world whose input ends goes on all the same.
+    // A world whose input ends continues anyway.
     let mut served = Running(serving.spawn().unwrap());
     let mut shown = BufReader::new(served.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(shown.any(|line| line.contains("grail mine --env-file")), "it does not start");
@@ -49,6 +49,6 @@ fn three_commands_lead_from_an_empty_folder_to_an_accepted_window() {
     let stderr: Vec<String> = BufReader::new(miner.0.stderr.take().unwrap()).lines().map_while(Result::ok).collect();
     let card = ["grail    ", "hotkey   ", "device   ", "data     ", "window   ", "speed    "];
     for line in card {
-        assert!(stderr.iter().any(|told| told.starts_with(line)), "{line}: {stderr:#?}");
+        assert!(stderr.iter().any(|text| text.starts_with(line)), "{line}: {stderr:#?}");
     }
 }

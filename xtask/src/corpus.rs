@@ -208,7 +208,7 @@ impl Corpus {
         self.folder.join(PENDING).exists()
     }
 
-    /// Records a tape again, where its entry says how.
+    /// Returns records a tape again, where its entry says how.
     ///
     /// # Errors
     /// If the command is none, or the file cannot be written.

@@ -18,7 +18,7 @@ const ATTEMPTS: usize = 3;
 /// How the miner of every live tape is started.
 const MINER: [&str; 5] = ["mine", "--device", "cpu", "--groups-max", "1"];
 
-/// Records a tape again in the world of this command: one judged window, and what the tape is there to show.
+/// Returns records a tape again in the world of this command: one judged window, and what the tape is there to show.
 pub(crate) fn record(target: &Path, served: &str, shows: &str) -> anyhow::Result<Tape> {
     let grail = built()?;
     let folder = target.with_extension("recording");

@@ -8,6 +8,7 @@ mod machine_paths;
 mod messages;
 mod sources;
 mod tree;
+mod words;
 
 use std::fmt;
 use std::path::Path;
@@ -47,6 +48,7 @@ fn findings_in(files: &[TreeFile]) -> Vec<Finding> {
     for file in files {
         findings.extend(sources::findings(file));
         findings.extend(machine_paths::findings(file));
+        findings.extend(words::findings(file));
     }
     findings
 }

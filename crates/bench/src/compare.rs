@@ -123,7 +123,7 @@ pub fn configuration(measurements: &[Measurement]) -> Option<String> {
         measurements.iter().filter(move |one| one.what.starts_with(prefix) && one.unit == unit)
     };
     let tokens_per_s = best("decode, ", "tokens/s").map(|one| one.value).reduce(f64::max)?;
-    // A pass over so many tokens, told by the name: `proof, 1400 tokens: with self-check`.
+    // A pass over so many tokens, by its name: `proof, 1400 tokens: with self-check`.
     let per_token = best("proof, ", "ms").filter_map(|one| {
         let length: f64 = one.what.strip_prefix("proof, ")?.split_once(" tokens: with self-check")?.0.parse().ok()?;
         Some(one.value / length)

@@ -129,7 +129,7 @@ impl Bench {
     /// sequence alone and for one that is proved next to another of its order and shares the other's first rows.
     fn bits(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
         let (mut reference, mut usual) = (self.prover(ProofPlan::PLAIN)?, self.prover(ProofPlan::default())?);
-        let (mut compared, mut alone, mut beside, mut other_length, mut pairs) = (0, 0, 0, 0, 0);
+        let (mut compared, mut alone, mut together, mut other_length, mut pairs) = (0, 0, 0, 0, 0);
         let mut previous: Option<usize> = None;
         for length in (31..1424).step_by(19) {
             let tokens = self.rollout(length, 0);
@@ -142,17 +142,17 @@ impl Bench {
                 Some(shorter) if usual.order(shorter)? == order => Some(shorter),
                 _ => None,
             };
-            let mut is_same_beside = |company: usize| -> Result<bool, CudaEngineError> {
+            let mut is_same_together = |company: usize| -> Result<bool, CudaEngineError> {
                 let company = self.rollout(company, 1);
                 let pair = [&company, &tokens].map(|tokens| Sequence { tokens, prompt_length: 1 });
                 Ok(usual.scaled_hidden_states_together(&pair)?[1] == expected)
             };
             if order.is_some() {
-                beside += u32::from(is_same_beside(length)?);
+                together += u32::from(is_same_together(length)?);
             }
             if let Some(shorter) = shorter.filter(|_| order.is_some()) {
                 pairs += 1;
-                other_length += u32::from(is_same_beside(shorter)?);
+                other_length += u32::from(is_same_together(shorter)?);
             }
         }
         let of = |count: u32, how: &str| format!("of {count}, {how} and as cuBLAS is called plainly");
@@ -160,7 +160,7 @@ impl Bench {
             report.remark("lengths with the same bits", f64::from(found), "lengths", None, of(count, how));
         };
         add(alone, compared, "alone");
-        add(beside, compared, "next to another of its length");
+        add(together, compared, "next to another of its length");
         add(other_length, pairs, "next to another of the next shorter length of its order");
         Ok(())
     }

@@ -47,7 +47,7 @@ pub fn measure(report: &mut BenchReport, model: &str, ordinal: usize, batches: u
         let (first_s, all_s, tokens) = (outcome.first_s, outcome.all_s, outcome.tokens);
         let remark = format!("{tokens} new tokens and proofs in {all_s:.1} s, the first group after {first_s:.1} s");
         report.remark("rollouts in a window of 330 s", whole, "rollouts", None, remark);
-        // The first batch makes room for its longest sequence; from then on nothing may grow.
+        // The first batch allocates for its longest sequence; nothing may grow after it.
         let free = engine.free_memory()?;
         let growth = *free_after_first.get_or_insert(free) as f64 - free as f64;
         if number > 1 {
@@ -69,7 +69,7 @@ pub fn soak(report: &mut BenchReport, model: &str, ordinal: usize, seconds: u64)
     let engine = CudaEngine::start(settings)?;
     let (begin, mut from, mut rollouts, mut batches) = (Instant::now(), 0, 0, 0);
     let (mut free_before, mut free_halfway) = (None, None);
-    // The longest first: whatever grows with the length has grown then.
+    // The longest first, so that buffers that grow with the length do not grow later.
     let mut longest = COMPLETION_MAX;
     while batches < 2 || begin.elapsed().as_secs() < seconds {
         let groups = most / (1 + batches % 3);
@@ -111,8 +111,8 @@ pub fn fixed_shapes(report: &mut BenchReport, model: &str, ordinal: usize) -> Re
     };
     let alone = draw(0)?;
     for crowd in [3, 40] {
-        let beside = draw(crowd)?;
-        let pairs = alone.iter().flatten().zip(beside.iter().flatten());
+        let together = draw(crowd)?;
+        let pairs = alone.iter().flatten().zip(together.iter().flatten());
         let equal = pairs.filter(|(a, b)| a == b).count();
         let all = alone.iter().map(Vec::len).sum::<usize>();
         let remark = format!("of {all}, alone and next to {crowd} other groups, fixed shapes");

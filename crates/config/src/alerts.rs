@@ -1,4 +1,4 @@
-//! Who is told when something goes wrong.
+//! Who gets alerts.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::reader::Reader;
 const TOKEN: &str = "GRAIL_ALERT_TELEGRAM_TOKEN";
 const CHAT: &str = "GRAIL_ALERT_TELEGRAM_CHAT";
 
-/// Who is told when something goes wrong; nobody by default. Addresses of webhooks are secrets: anyone who has one may post.
+/// Who gets alerts; nobody by default. Addresses of webhooks are secrets: anyone who has one may post.
 #[derive(Debug, Clone)]
 pub struct AlertsConfig {
     /// An incoming webhook of Slack.
@@ -25,7 +25,7 @@ pub struct AlertsConfig {
     pub ping: Option<EndpointUrl>,
     /// How often that is fetched.
     pub ping_interval: Duration,
-    /// Less free space than this, in bytes, is told.
+    /// Less free space than this, in bytes, is an alert.
     pub disk_free_min: u64,
 }
 
@@ -41,7 +41,7 @@ pub struct TelegramConfig {
 }
 
 impl AlertsConfig {
-    /// Returns whether nobody is to be told anything.
+    /// Returns whether no alert channel is configured.
     pub fn is_empty(&self) -> bool {
         self.slack.is_none() && self.discord.is_none() && self.telegram.is_none() && self.ping.is_none()
     }

@@ -1,4 +1,4 @@
-//! The beacon of a network of one's own. Public networks take drand's quicknet, and nothing of it can be configured.
+//! The beacon of a custom network. Public networks take drand's quicknet, and nothing of it can be configured.
 
 use grail_miner::ports::BeaconSchedule;
 

@@ -89,7 +89,7 @@ pub const KEYS: &[Key] = &[
 pub(super) const OVERRIDE: &str = "GRAIL_ENV_OVERRIDE";
 /// Starts the names of variables that hold wallet passwords.
 pub(super) const PASSWORD_PREFIX: &str = "BT_PW_";
-/// Names that start so belong to us, so that a typing mistake among them is told.
+/// Names that start so belong to us, so that a typing mistake among them is reported.
 pub(super) const OUR_PREFIXES: [&str; 3] = ["BT_", "GRAIL_", "R2_"];
 
 /// Beginnings of names that the reference reads and this miner does not, and why.

@@ -62,7 +62,7 @@ pub use self::validator::ValidatorConfig;
 pub const ENV_FILE_DEFAULT: &str = ".env";
 
 /// Returns the process's own environment. What is not UTF-8 is left out, except under names of ours: there it becomes
-/// characters that no value may hold, so that it is told.
+/// characters that no value may hold, so that it is reported.
 pub fn process_environment() -> Environment {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         let name = name.into_string().ok()?;

@@ -44,7 +44,7 @@ pub struct MinerConfig {
     pub monitoring: Monitoring,
     /// The log.
     pub logging: Logging,
-    /// Who is told when something goes wrong.
+    /// Who gets alerts.
     pub alerts: AlertsConfig,
     /// What is worth telling before mining starts.
     pub notices: Vec<Notice>,
@@ -117,8 +117,8 @@ impl ConfigParts {
     }
 }
 
-/// Every part without the notices. A part that is missing keeps no other one from being read, so that all errors are told
-/// at once.
+/// Returns every part without the notices. A part that is missing keeps no other one from being read, so that all
+/// errors are reported together.
 fn read(reader: &mut Reader<'_>) -> ConfigParts {
     let chain = network::read(reader);
     let network = chain.as_ref().map(|chain| chain.network);

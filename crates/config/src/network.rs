@@ -122,7 +122,7 @@ pub(super) fn parse_addresses(text: &str, schemes: &[&str]) -> Option<Vec<Endpoi
     endpoints.filter(|endpoints| !endpoints.is_empty())
 }
 
-/// Returns the time between blocks, which only chains of one's own may change.
+/// Returns the time between blocks, which only custom chains may change.
 fn read_block_ms(reader: &mut Reader<'_>, network: Option<Network>) -> Option<u64> {
     if reader.typed.get(BLOCK_TIME).is_none() {
         return Some(PROTOCOL.block_ms);

@@ -127,12 +127,12 @@ impl Decoder {
         &self.slots
     }
 
-    /// Returns most tokens of prompt and completion together.
+    /// Returns the most tokens of prompt and completion together.
     pub fn tokens_max(&self) -> usize {
         CONTEXT_TOKENS_MAX.min(self.exact.config.context_tokens_max)
     }
 
-    /// Returns number of token ids.
+    /// Returns the number of token ids.
     pub fn vocabulary(&self) -> usize {
         self.exact.config.vocab_size
     }

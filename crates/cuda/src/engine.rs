@@ -92,7 +92,7 @@ impl Drop for Ticket {
     }
 }
 
-/// What the supervising thread hears.
+/// Messages to the supervising thread.
 enum Message {
     /// New work.
     Group { work: GroupWork, reply: Reply, canceled: Arc<AtomicBool> },

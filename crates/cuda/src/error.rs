@@ -45,7 +45,7 @@ pub enum CudaError {
     OutOfMemory {
         /// What the memory was for.
         what: &'static str,
-        /// How much was asked for.
+        /// Requested size.
         bytes: u64,
     },
     /// The device fell off the bus, or a kernel broke its context: nothing works on it until it is opened again.

@@ -49,12 +49,12 @@ impl Qwen3Config {
         }
     }
 
-    /// Returns length of all of a token's queries in one layer.
+    /// Returns the length of all of a token's queries in one layer.
     pub fn query_size(&self) -> usize {
         self.heads * self.head_dim
     }
 
-    /// Returns length of all of a token's keys, or values, in one layer.
+    /// Returns the length of all of a token's keys, or values, in one layer.
     pub fn key_value_size(&self) -> usize {
         self.key_value_heads * self.head_dim
     }

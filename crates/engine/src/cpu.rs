@@ -99,7 +99,7 @@ impl CpuEngine {
         &self.tokenizer
     }
 
-    /// Returns length of a hidden state.
+    /// Returns the length of a hidden state.
     pub fn hidden_size(&self) -> usize {
         self.config().hidden_size
     }

@@ -5,6 +5,17 @@
 //!
 //! [`CpuEngine`] samples groups of rollouts and proves them, [`HfTokenizer`] encodes and decodes text, and
 //! [`Qwen3Config`] is the shape of a network. Every error is an [`EngineError`].
+//!
+//! ```
+//! use grail_engine::philox::DrawStream;
+//! use grail_protocol::generation::StreamKey;
+//!
+//! // A draw depends on its key and its step alone, whatever else is in the batch.
+//! let key = StreamKey { seed: 1, window_start: 300, group: 0, rollout: 0, attempt: 0 };
+//! let draw = DrawStream::new(&key).uniform(0);
+//! assert!((0.0..1.0).contains(&draw));
+//! assert_eq!(draw, DrawStream::new(&key).uniform(0));
+//! ```
 
 pub mod config;
 pub mod cpu;

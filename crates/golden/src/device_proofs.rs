@@ -114,8 +114,8 @@ fn compare(case: &mut Case, prover: &mut Prover, tokens: &[u32]) -> Result<(), G
         let mut company = tokens.to_vec();
         company[tokens.len() / 2..].iter_mut().for_each(|token| *token ^= 1);
         let pair = [&company[..], tokens].map(|tokens| Sequence { tokens, prompt_length: 1 });
-        let beside = prover.scaled_hidden_states_together(&pair)?.pop().unwrap_or_default();
-        case.compare("scaled_sha256", digest(beside))?;
+        let together = prover.scaled_hidden_states_together(&pair)?.pop().unwrap_or_default();
+        case.compare("scaled_sha256", digest(together))?;
     }
     let pass = prover.pass(tokens, tokens.len() - 1, case.text("randomness")?)?;
     case.compare("s_vals", list(pass.s_vals))?;

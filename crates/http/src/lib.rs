@@ -67,7 +67,7 @@ pub fn route(url: &Url) -> String {
     Proxies::of_process().for_url(url).map(|proxy| format!(" ({proxy})")).unwrap_or_default()
 }
 
-/// Returns what is told of a failed request: what the error at the bottom says, and which proxy it went through. The
+/// Returns the text of a failed request: its root cause, and the proxy that it went through. The
 /// address is not shown, since it may hold a secret.
 pub fn failure_text(error: reqwest::Error) -> String {
     let route = error.url().map(route).unwrap_or_default();

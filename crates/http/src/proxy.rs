@@ -89,7 +89,7 @@ impl Proxy {
         self.url.clone().unwrap_or_else(|| NOBODY.parse().expect("a constant address"))
     }
 
-    /// Returns address and credentials, apart, for anyone who speaks with it.
+    /// Returns the address and credentials, apart, for anyone who speaks with it.
     pub fn intercept(&self) -> Option<Intercept> {
         let somewhere = "https://somewhere.invalid/".parse().ok()?;
         Matcher::builder().all(self.url.as_ref()?.as_str()).build().intercept(&somewhere)
@@ -155,7 +155,7 @@ fn is_this_machine(url: &Url) -> bool {
 mod tests {
     use super::*;
 
-    /// Returns what an address is reached through, as it is told.
+    /// Returns the proxy of an address, as text.
     fn route(variables: &[(&str, &str)], url: &str) -> Option<String> {
         let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
         Proxies::of(variable).for_url(&url.parse().unwrap()).map(ToString::to_string)

@@ -211,7 +211,7 @@ impl<'a> Repository<'a> {
     }
 
     /// Returns the answer to a question for a part of a file. Redirections are followed at the hub, and from it where
-    /// `elsewhere`; nobody but the hub is told the token.
+    /// `elsewhere`; only the hub gets the token.
     async fn ask(&self, file: &str, range: &str, elsewhere: bool) -> Result<Response, DownloadError> {
         let mut url = self.places.endpoint.clone();
         url.set_path(&format!("{}/{}/resolve/main/{file}", url.path().trim_end_matches('/'), self.model));

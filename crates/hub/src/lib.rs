@@ -189,7 +189,7 @@ impl Hub {
     /// Downloads what is missing of a model, and checks all of it.
     ///
     /// # Errors
-    /// [`HubError`] if a file cannot be had or is damaged.
+    /// [`HubError`] if a file is unavailable or damaged.
     pub fn fetch(&self, model: &str) -> Result<FetchedModel, HubError> {
         let cache = self.places.cache.as_deref().ok_or_else(|| HubError::NoHome { model: model.to_owned() })?;
         let cached = grail_config::model_folder(model, Some(cache)).filter(|folder| is_complete(model, folder));

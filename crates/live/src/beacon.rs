@@ -121,7 +121,7 @@ impl DrandRelays {
         self.network.schedule()
     }
 
-    /// Returns how far the relays' clocks are ahead of ours, in milliseconds, by the first of them that has told;
+    /// Returns how far the relays' clocks are ahead of ours, in milliseconds, by the first that answered;
     /// answers tell whole seconds.
     pub fn server_offset_ms(&self) -> Option<i64> {
         self.relays.iter().find_map(Relay::server_offset_ms)

@@ -99,7 +99,7 @@ impl SubtensorChain {
     /// [`ChainSettingsError`] if there is no endpoint, or one is malformed.
     pub fn new(settings: &ChainSettings, signer: Rc<dyn Signer>) -> Result<Self, ChainSettingsError> {
         let failover = Failover::new(settings, *signer.hotkey().bytes())?;
-        let witness = Witness::beside(&failover);
+        let witness = Witness::other_than(&failover);
         let ChainSettings { netuid, block_ms, .. } = *settings;
         Ok(Self {
             failover,
@@ -256,7 +256,7 @@ async fn stored(connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>, 
     json::bytes_of(&answer).map_err(|failure| connection.named(failure))
 }
 
-/// Leaves an endpoint unless it is told to stay: also where the call is dropped.
+/// Leaves an endpoint unless the caller keeps it, also if the call is dropped.
 struct Leaving<'a> {
     failover: &'a Failover,
     connection: Option<Rc<Connection>>,

@@ -83,7 +83,7 @@ pub fn check(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
                 (Some(schema), _) => check(schema, field, &below, found),
                 (None, Some(Value::Bool(false))) => found.push(format!("{below} is not in the schema")),
                 (None, Some(schema @ Value::Object(_))) => check(schema, field, &below, found),
-                // Whoever reads the documents must learn of every field, unless an object is left open on purpose.
+                // A reader of the documents must learn of every field, unless an object is left open on purpose.
                 (None, None) if schema.get("properties").is_some() => {
                     found.push(format!("{below} is not in the schema"))
                 }

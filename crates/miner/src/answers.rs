@@ -22,7 +22,7 @@ pub struct Head {
     pub number: u64,
 }
 
-/// A head this far below the known one is no mere delay of an endpoint: either of the two is wrong.
+/// A head this far below the known one is not a mere delay of an endpoint: either of the two is wrong.
 pub const LAG_BLOCKS_MAX: u64 = 20;
 
 /// Why a read gave nothing.
@@ -171,7 +171,7 @@ pub struct EngineError(pub String);
 /// One durable fact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum JournalRecord {
-    /// Work on a window began under this context; groups of another context are worthless from here on.
+    /// Work on a window started under this context; groups of another context are worthless from here on.
     Window(WindowContext),
     /// A group is signed, checked and may be uploaded.
     Group {

@@ -143,7 +143,7 @@ fn whole_frame(bytes: &[u8], offset: usize) -> Result<Option<Range<usize>>, Fram
     }
 }
 
-/// Returns length and checksum of the payload, if `bytes` start with the head of a frame.
+/// Returns the length and checksum of the payload, if `bytes` start with the head of a frame.
 fn head(bytes: &[u8]) -> Option<(usize, u32)> {
     let mine = bytes.starts_with(&MARK) && crc32fast::hash(bytes.get(..12)?) == word(bytes, 12)?;
     let length = word(bytes, 4)? as usize;

@@ -20,7 +20,7 @@ struct Content {
 }
 
 impl SignedGroup {
-    /// Returns how the group goes into a file; compressed at the first call, whichever owner makes it.
+    /// Returns the group's part of a file; the first call compresses it.
     pub fn packed(&self) -> &PackedGroup {
         self.0.packed.get_or_init(|| PackedGroup::new(self))
     }

@@ -67,43 +67,43 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine that has seen nothing yet; its first event is [`Event::Started`].
+    /// Creates a machine that has seen nothing yet; its first event is [`Event::Started`].
     pub fn new(settings: MachineSettings, secrets: MachineSecrets) -> Self {
         let state = Snapshot::new(&settings);
         Self::restore(settings, secrets, state)
     }
 
-    /// A machine that goes on where another one was.
+    /// Creates a machine that continues where another one was.
     pub fn restore(settings: MachineSettings, secrets: MachineSecrets, state: Snapshot) -> Self {
         Self { settings, secrets, state, marks: Marks::default() }
     }
 
-    /// The state as it is now.
+    /// Returns the state as it is now.
     pub fn snapshot(&self) -> Snapshot {
         self.state.clone()
     }
 
-    /// Digest of the serialized state, to compare two machines by: sha256 in hex.
+    /// Returns the digest of the serialized state, to compare two machines by: sha256 in hex.
     pub fn digest(&self) -> String {
         self.state.digest()
     }
 
-    /// Which rare branches it took.
+    /// Returns which rare branches it took.
     pub const fn marks(&self) -> &Marks {
         &self.marks
     }
 
-    /// The newest block that counts.
+    /// Returns the newest block that counts.
     pub fn head(&self) -> Option<u64> {
         self.state.timing.head()
     }
 
-    /// First block of the window that is mined.
+    /// Returns the first block of the window that is mined.
     pub fn window_start(&self) -> Option<u64> {
         self.state.mining.window.as_ref().map(|window| window.start)
     }
 
-    /// The state as lines.
+    /// Returns the state as lines.
     pub fn view(&self) -> View {
         let Snapshot { timing, timers, mining } = &self.state;
         let mut view = View::default();
@@ -115,7 +115,7 @@ impl Machine {
         view
     }
 
-    /// Take one event and tell what to do.
+    /// Takes one event and reports what to do.
     pub fn handle(&mut self, now: Now, event: Event) -> Actions {
         let Self { settings, secrets, state: Snapshot { timing, timers, mining }, marks } = self;
         if let Event::TimerFired(timer) = event {
@@ -263,7 +263,7 @@ impl Mining {
         }
     }
 
-    /// Opens a window if this head begins one, and looks again at what a new head may have changed.
+    /// Opens a window if this head starts one, and looks again at what a new head may have changed.
     fn on_new_head(&mut self, cx: &mut Context<'_>, new: NewHead) {
         let (head, is_in_time) = match new {
             NewHead::InTime(head) => (head, true),
@@ -305,8 +305,8 @@ impl Mining {
         self.passed.settle_jump(cx, until, recovered, self.account.is_unregistered());
     }
 
-    /// Leave a window whose first block does not exist yet. Unless a file was sent for it, it is as if it had never begun:
-    /// no receipt, and it begins again once its first block is there.
+    /// Leaves a window whose first block does not exist yet. Unless a file was sent for it, it is as if it had never
+    /// started: no receipt, and it starts again once its first block is there.
     fn leave_window_after(&mut self, cx: &mut Context<'_>, head: Head) {
         let Some(mut window) = self.window.take_if(|window| window.start > head.number) else { return };
         if window.upload.has_files() {
@@ -321,7 +321,7 @@ impl Mining {
     }
 
     fn open_window(&mut self, cx: &mut Context<'_>, start: u64) {
-        // A later window began under a head that was false; it is still to come.
+        // A later window started under a head that was false; it is still to come.
         if let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() < start) {
             self.close_recovered(cx, recovered, "the miner was not running when the window ended");
         }
@@ -348,7 +348,7 @@ impl Mining {
         self.settlement.settle(cx, receipt, window.upload.into_ledger(), in_flight);
     }
 
-    /// Give the receipt of a window that a crash interrupted, unless the process before did.
+    /// Returns the receipt of a window that a crash interrupted, unless the process before did.
     fn close_recovered(&mut self, cx: &mut Context<'_>, recovered: Recovered, why: &str) {
         self.passed.note_ended(recovered.window_start());
         if recovered.is_closed() {
@@ -358,7 +358,7 @@ impl Mining {
         self.settlement.settle(cx, recovered.receipt(why), recovered.ledger, false);
     }
 
-    /// The window if it is this one.
+    /// Returns the window if it is this one.
     fn current(&mut self, window_start: u64) -> Option<&mut Window> {
         self.window.as_mut().filter(|window| window.start == window_start)
     }

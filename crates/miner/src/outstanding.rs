@@ -1,4 +1,4 @@
-//! Which of the machine's questions are still open, told from its events and actions alone.
+//! Which of the machine's questions are still open, derived from its events and actions alone.
 
 use crate::machine::{Action, Event};
 
@@ -9,7 +9,7 @@ pub struct Outstanding<T>(Vec<(T, Action)>);
 /// What an event is to the questions before it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Relation<T> {
-    /// The answer to this one, which is open no more.
+    /// It answers this question, which is now closed.
     Answers(T, Action),
     /// An answer that nothing asked for.
     Unasked,

@@ -71,7 +71,7 @@ impl StartCard {
              hotkey   {hotkey} ({wallet}), {uid}\n\
              device   {device}\n\
              data     {}; metrics {metrics}\n\
-             window   {} at block {head}; the next begins in {}:{:02}",
+             window   {} at block {head}; the next starts in {}:{:02}",
             data_folder.display(),
             head - head % PROTOCOL.window_blocks,
             next_s / 60,
@@ -157,7 +157,7 @@ mod tests {
             "hotkey   5abc (cold/hot), uid 7",
             "device   0 is NVIDIA H200",
             "data     /data; metrics http://127.0.0.1:9464/",
-            "window   90 at block 101; the next begins in 3:48",
+            "window   90 at block 101; the next starts in 3:48",
         ];
         assert_eq!(card.lines(101), expected.join("\n"));
         assert_eq!(card.speed(1_000), None, "nothing was generated");

@@ -69,7 +69,7 @@ impl Schema {
         Self::Why,
     ];
 
-    /// Names and version: `docs/schemas/NAME.json` has the schema.
+    /// Returns names and version: `docs/schemas/NAME.json` has the schema.
     pub const fn id(self) -> &'static str {
         match self {
             Self::Bench => "bench.v1",

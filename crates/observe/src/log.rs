@@ -30,7 +30,7 @@ use grail_terminal::{may_color, printable, printable_start};
 /// The target of receipts, which standard output has already.
 const RECEIPT: &str = "grail::receipt";
 
-/// How much is told. Warnings and errors always are.
+/// How much is logged. Warnings and errors always are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Warnings and errors.

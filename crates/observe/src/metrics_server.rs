@@ -43,7 +43,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 /// files.
 pub type Pages = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What is served beside the metrics.
+/// What is served next to the metrics.
 #[derive(Clone)]
 struct PageServer {
     pages: Pages,
@@ -163,7 +163,7 @@ async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, 
 }
 
 impl PageServer {
-    /// The page at a path, or `otherwise` where there is none.
+    /// Returns the page at a path, or `otherwise` where there is none.
     async fn page(self, path: String, otherwise: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
         let Ok(permit) = self.is_free.try_acquire_owned() else {
             return response(

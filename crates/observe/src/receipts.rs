@@ -90,7 +90,7 @@ impl Receipts {
         drop(state);
         record["outcome"] = INTERRUPTED.into();
         let line = format!(
-            "window {window}: {INTERRUPTED} with {} clean: {}; the next start goes on with it",
+            "window {window}: {INTERRUPTED} with {} clean: {}; the next start continues with it",
             counted(groups_clean, "group"),
             printable(why)
         );
@@ -127,7 +127,7 @@ impl Observer for Receipts {
         let record = record(now, ended, &state, &self.read_from).to_string();
         let was_resumed = state.resumed == Some(receipt.window_start);
         drop(state);
-        let mut line = told(receipt, &self.read_from, was_resumed);
+        let mut line = text_of(receipt, &self.read_from, was_resumed);
         let (uploaded, clean) = (receipt.groups_uploaded, receipt.groups_clean);
         if 0 < uploaded && uploaded < clean && !std::mem::replace(&mut self.has_explained, true) {
             line += &format!(
@@ -143,9 +143,9 @@ impl Observer for Receipts {
     fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
-/// A receipt as an operator is told it: a window that was uploaded with the address from which validators read it, any
-/// other one with the command that says why.
-fn told(receipt: &WindowReceipt, read_from: &ReadFrom, was_resumed: bool) -> String {
+/// Returns a receipt as one line for the operator: a window that was uploaded with the address from which validators
+/// read it, any other one with the command that says why.
+fn text_of(receipt: &WindowReceipt, read_from: &ReadFrom, was_resumed: bool) -> String {
     let line = receipt_line(receipt) + &own_late_write(&receipt.outcome, was_resumed);
     match receipt.outcome {
         WindowOutcome::Uploaded => format!("{line}; read from {}", read_from.url),
@@ -153,8 +153,8 @@ fn told(receipt: &WindowReceipt, read_from: &ReadFrom, was_resumed: bool) -> Str
     }
 }
 
-/// A process that was killed during an upload may have its file written after its end. The next process takes that for
-/// another writer if the file is none of those that the journal names.
+/// Returns a process that was killed during an upload may have its file written after its end. The next process takes
+/// that for another writer if the file is none of those that the journal names.
 fn own_late_write(outcome: &WindowOutcome, was_resumed: bool) -> String {
     let other_writer = BucketError::ConditionFailed.to_string();
     match outcome {
@@ -166,7 +166,7 @@ fn own_late_write(outcome: &WindowOutcome, was_resumed: bool) -> String {
 const LATE_WRITE: &str = "; the miner was started again in this window, so this may be its own late write: stop a second \
                           miner only if `grail doctor` names one";
 
-/// A receipt in one line.
+/// Returns a receipt in one line.
 pub fn receipt_line(receipt: &WindowReceipt) -> String {
     let WindowReceipt { window_start: window, groups_clean: clean, groups_uploaded, rollouts_uploaded, .. } = receipt;
     match &receipt.outcome {
@@ -288,9 +288,9 @@ mod tests {
         for outcome in outcomes {
             let receipt = receipt(outcome);
             assert!(
-                told(&receipt, &place(), false).ends_with("; `grail why 90` tells more"),
+                text_of(&receipt, &place(), false).ends_with("; `grail why 90` tells more"),
                 "{}",
-                told(&receipt, &place(), false)
+                text_of(&receipt, &place(), false)
             );
             let record = record_of(receipt);
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_window_that_was_uploaded_names_the_address_that_validators_read() {
         let uploaded = WindowReceipt { read_back: true, ..receipt(WindowOutcome::Uploaded) };
-        let line = told(&uploaded, &place(), false);
+        let line = text_of(&uploaded, &place(), false);
         assert!(line.ends_with("; read from https://store.example/mine") && !line.contains("grail why"), "{line}");
         assert!(line.contains("3 groups (0 rollouts), read back, unknown time to spare"), "{line}");
         let record = record_of(uploaded);
@@ -313,10 +313,10 @@ mod tests {
     fn another_writer_after_a_restart_may_be_the_miner_itself() {
         let lost = |why: &str| receipt(WindowOutcome::Lost(why.to_owned()));
         let changed = BucketError::ConditionFailed.to_string();
-        let line = told(&lost(&changed), &place(), true);
+        let line = text_of(&lost(&changed), &place(), true);
         assert!(line.contains("run one miner per hotkey; the miner was started again in this window"), "{line}");
-        assert!(!told(&lost(&changed), &place(), false).contains("late write"));
-        assert!(!told(&lost("503"), &place(), true).contains("late write"));
+        assert!(!text_of(&lost(&changed), &place(), false).contains("late write"));
+        assert!(!text_of(&lost("503"), &place(), true).contains("late write"));
         let (now, mut state) = (Now { monotonic_ms: 0, wall_ms: 0 }, MinerState::new(12_000));
         state.resumed = Some(90);
         state.action(now, &Action::Report(Report::Receipt(lost(&changed))));

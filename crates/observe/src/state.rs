@@ -44,7 +44,7 @@ pub struct MinerState {
     announced: Option<u64>,
     /// The newest block that the machine believes, and when it came.
     pub head: Option<(u64, u64)>,
-    /// The window that the journal was in when this process began; the process before it may have sent a file of it.
+    /// The window that the journal was in when this process started; the process before it may have sent a file of it.
     pub(crate) resumed: Option<u64>,
     /// Whether the last wait for a head failed over an open connection.
     is_deaf: bool,
@@ -299,7 +299,7 @@ impl MinerState {
     fn window_ended(&mut self, receipt: &WindowReceipt) {
         match receipt.outcome {
             WindowOutcome::Uploaded => (self.windows_missed, self.uploads) = (0, self.uploads + 1),
-            // A lost registration is told by itself, and no upload can follow.
+            // A lost registration has its own alarm, and no upload can follow.
             WindowOutcome::NotRegistered => {}
             _ => self.windows_missed += 1,
         }

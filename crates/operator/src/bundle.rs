@@ -43,15 +43,15 @@ pub struct Bundle {
     pub bytes: Vec<u8>,
     /// Names and sizes of its files.
     pub files: Vec<(String, usize)>,
-    /// What is not in it, and why.
+    /// What it lacks, and why.
     pub missing: Vec<String>,
 }
 
 impl Bundle {
-    /// Put everything that there is of a window into an archive.
+    /// Puts everything that there is of a window into an archive.
     ///
     /// # Errors
-    /// Where nothing is known of the window, or a tape holds a secret.
+    /// If nothing is known of the window, or a tape holds a secret.
     pub fn of(sources: &Sources<'_>) -> anyhow::Result<Self> {
         let Sources { window, redactor, .. } = sources;
         let (mut files, mut missing) = (Vec::new(), Vec::new());
@@ -86,7 +86,7 @@ impl Bundle {
     }
 }
 
-/// The window out of every tape that has it: more than one where the miner was started again in it.
+/// Returns the window out of every tape that has it: more than one where the miner was started again in it.
 fn tapes(sources: &Sources<'_>, missing: &mut Vec<String>) -> anyhow::Result<Vec<Tape>> {
     let mut found = Vec::new();
     for path in tapes_below(sources.tapes) {
@@ -111,7 +111,7 @@ fn tapes_below(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The journal's records, rollouts by number alone: the tape has them.
+/// Returns the journal's records, rollouts by number alone: the tape has them.
 fn journal(sources: &Sources<'_>, missing: &mut Vec<String>) -> Vec<Value> {
     let Some(hotkey) = sources.hotkey else {
         missing.push("the journal: it is not known whose; name the hotkey with --hotkey".to_owned());

@@ -53,7 +53,7 @@ pub struct Subject<'a> {
     pub data_folder: Option<&'a Path>,
     /// Expected time between two blocks, in milliseconds.
     pub block_ms: u64,
-    /// What is waited for, and what suffices.
+    /// What is waited for, and what is enough.
     pub limits: Limits,
 }
 
@@ -68,7 +68,7 @@ pub enum ConfigProblem {
     Values(#[from] ConfigErrors),
 }
 
-/// What is waited for, and what suffices.
+/// What is waited for, and what is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// After this long without an answer, a server counts as silent.
@@ -99,39 +99,39 @@ pub struct Examination {
 }
 
 impl Examination {
-    /// What must be mended.
+    /// Returns what must be fixed.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| check.status == CheckStatus::Failure)
     }
 
-    /// What only the operator can fix: mining must not start.
+    /// Returns what only the operator can fix: mining must not start.
     pub fn obstacles(&self) -> impl Iterator<Item = &Check> {
         self.failures().filter(|check| check.obstacle().is_some())
     }
 
-    /// What prevents a start now: the first obstacle, or else something that passes by itself.
+    /// Returns what prevents a start now: the first obstacle, or else something that passes by itself.
     pub fn hindrance(&self) -> Option<Hindrance> {
         let obstacle = self.obstacles().find_map(|check| check.hindrance);
         obstacle.or_else(|| self.failures().find_map(|check| check.hindrance))
     }
 
-    /// Whether mining would start now.
+    /// Returns whether mining would start now.
     pub fn may_mine(&self) -> bool {
         self.hindrance().is_none()
     }
 
-    /// What can be fixed without a person.
+    /// Returns what can be fixed without a person.
     pub fn fixes(&self) -> impl Iterator<Item = &Fix> {
         self.checks.iter().filter_map(|check| check.fix.as_ref())
     }
 
-    /// How many checks ended so.
+    /// Returns how many checks ended so.
     pub fn count(&self, status: CheckStatus) -> usize {
         self.checks.iter().filter(|check| check.status == status).count()
     }
 }
 
-/// Examine everything; what does not depend on each other is examined at the same time.
+/// Examines everything; what does not depend on each other is examined at the same time.
 ///
 /// Needs a tokio runtime with its timer and I/O. Writes, reads and removes two objects under `grail/doctor/` in the bucket,
 /// and a file in the data folder. Ends within a few times the limits, whatever does not answer.

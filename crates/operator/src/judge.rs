@@ -24,10 +24,10 @@ pub struct Judging<'a> {
     pub numerics: TorchNumerics,
 }
 
-/// Judge a window file; `facts` are what a validator knows, given the model's limits.
+/// Judges a window file; `facts` are what a validator knows, given the model's limits.
 ///
 /// # Errors
-/// Where the model or the device cannot be used, and what `facts` gives.
+/// If the model or the device cannot be used, and what `facts` gives.
 pub fn judge(
     document: &Value,
     judging: &Judging<'_>,

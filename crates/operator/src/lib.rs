@@ -1,4 +1,4 @@
-//! Tools of an operator beside the miner: doctor, top, why, bundle, report, and what a GPU would earn.
+//! Tools of an operator next to the miner: doctor, top, why, bundle, report, and what a GPU would earn.
 //!
 //! They may read everything that a miner leaves, and ask chain and bucket; they never mine, and never change a miner's
 //! state. [`doctor::examine`] checks every prerequisite, [`why::gather`] joins what is known of a window, and

@@ -14,8 +14,8 @@ const TOP: f64 = 12.0;
 /// Height of a bar with the name above it.
 const ROW: f64 = 36.0;
 
-/// A line through values in order; where one is not known the line is broken, and a lone one is a dot. `unit` says what is
-/// drawn upward, `ends` name the first and the last.
+/// Returns a line through values in order; where one is not known the line is broken, and a lone one is a dot. `unit`
+/// says what is drawn upward, `ends` name the first and the last.
 pub(crate) fn line_plot(title: &str, unit: &str, values: &[Option<f64>], ends: [&str; 2]) -> String {
     let most = ceiling(values.iter().flatten().copied().fold(0.0, f64::max));
     let step = WIDTH / values.len().saturating_sub(1).max(1) as f64;
@@ -44,7 +44,7 @@ pub(crate) fn line_plot(title: &str, unit: &str, values: &[Option<f64>], ends: [
     figure(title, unit, TOP + HEIGHT + BOTTOM, &body)
 }
 
-/// A bar for each name, one below the other, so that names of any length can be read.
+/// Returns a bar for each name, one below the other, so that names of any length can be read.
 pub(crate) fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> String {
     let most = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     let most = if most > 0.0 { most } else { 1.0 };
@@ -103,7 +103,7 @@ fn height(value: f64, most: f64) -> f64 {
     TOP + HEIGHT * (1.0 - value / most)
 }
 
-/// The next of 1, 2, 4, 5, 8 times a power of ten that is not below a value.
+/// Returns the next of 1, 2, 4, 5, 8 times a power of ten that is not below a value.
 fn ceiling(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
@@ -113,7 +113,7 @@ fn ceiling(value: f64) -> f64 {
     step.unwrap_or(10.0) * power
 }
 
-/// A number in as many digits as mean something.
+/// Returns a number with its significant digits.
 pub(crate) fn short(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),

@@ -22,10 +22,10 @@ pub struct DeviceProver {
 }
 
 impl DeviceProver {
-    /// Bring a model (`toy`, a folder, `synthetic:qwen3-4b:SEED`, or a hub id) onto CUDA device `ordinal`.
+    /// Brings a model (`toy`, a folder, `synthetic:qwen3-4b:SEED`, or a hub id) onto CUDA device `ordinal`.
     ///
     /// # Errors
-    /// Where the model cannot be had, or the device cannot run it.
+    /// If the model cannot be had, or the device cannot run it.
     pub fn open(model: &str, ordinal: usize, numerics: TorchNumerics) -> anyhow::Result<Self> {
         let (device, kernels) = device::open(ordinal)?;
         let kernels = Rc::new(kernels);
@@ -43,7 +43,7 @@ impl DeviceProver {
         Ok(Self { prover: RefCell::new(prover), limits, tokenizer: model.tokenizer })
     }
 
-    /// The sketch of every position, and the raw probability of each token behind the prompt.
+    /// Returns the sketch of every position, and the raw probability of each token behind the prompt.
     ///
     /// # Errors
     /// As [`Prover::pass`].
@@ -51,12 +51,12 @@ impl DeviceProver {
         self.prover.borrow_mut().pass(tokens, prompt_length, randomness)
     }
 
-    /// What a validator checks tokens against.
+    /// Returns what a validator checks tokens against.
     pub fn limits(&self) -> ModelLimits {
         self.limits
     }
 
-    /// The model's tokenizer; synthetic models have none.
+    /// Returns the model's tokenizer; synthetic models have none.
     pub fn tokenizer(&self) -> Option<&HfTokenizer> {
         self.tokenizer.as_ref()
     }

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 pub use self::economics::{ALPHA_PER_DAY, Economics, Prices, Range};
 pub use self::page::page;
 
-/// Where the card's numbers are from.
+/// Returns where the card's numbers are from.
 fn source(profile: &str) -> String {
     let known =
         PRESETS.iter().find(|preset| profile.split(',').any(|part| part.trim_start_matches("gpu=") == preset.name));
     known.map_or("as stated".to_owned(), |preset| format!("{}: {}", preset.name, preset.source))
 }
 
-/// What the numbers rest on, in sentences.
+/// Returns what the numbers rest on, in sentences.
 fn assumptions(rehearsal: &Rehearsal) -> Vec<String> {
     let Card { prompt_tokens, completion_tokens, solved, refused, .. } = rehearsal.card;
     vec![
@@ -49,7 +49,7 @@ fn percent(share: f64) -> String {
 
 const HEADINGS: [&str; 8] = ["", "groups", "counted", "clean", "last file", "weight", "of miners'", "place"];
 
-/// The report as lines for a terminal.
+/// Returns the report as lines for a terminal.
 pub fn text(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
     let Card { tokens_per_s, proof_ms, .. } = rehearsal.card;
     let plain = &report.plain;
@@ -60,7 +60,7 @@ pub fn text(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
         render(&headings, &rows)
     };
     format!(
-        "Rehearsing {} windows among {} rivals: {tokens_per_s:.0} tokens/s, {proof_ms:.3} ms of proof a token ({}).\n\n\
+        "Simulating {} windows among {} rivals: {tokens_per_s:.0} tokens/s, {proof_ms:.3} ms of proof a token ({}).\n\n\
          Groups a window: {:.1} on average, {} in the worst tenth, {} in the best.\n\
          Share of clean windows: {}. Weight: {:.6} on average, {:.2} % of what all miners get, place {} of {}.\n\n\
          {}\n{}\n{}\n\
@@ -84,7 +84,7 @@ pub fn text(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
     )
 }
 
-/// The report as JSON.
+/// Returns the report as JSON.
 pub fn object(profile: &str, rehearsal: &Rehearsal, report: &Report) -> Value {
     let outcome = |outcome: &Outcome| {
         json!({

@@ -28,7 +28,7 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// The whole page.
+    /// Returns the whole page.
     pub fn page(&self) -> String {
         let all = self.receipts;
         let uploaded = all.iter().filter(|receipt| is_uploaded(receipt)).count();
@@ -82,7 +82,7 @@ impl Report<'_> {
         )
     }
 
-    /// The hotkey and the network, as far as the receipts tell.
+    /// Returns the hotkey and the network, as far as the receipts tell.
     fn whose(&self) -> String {
         let newest = |field: fn(&Receipt) -> Option<&String>| self.receipts.iter().rev().find_map(field);
         let hotkey = self.hotkey.or_else(|| newest(|receipt| receipt.hotkey.as_ref()).map(String::as_str));
@@ -90,7 +90,7 @@ impl Report<'_> {
         format!("Hotkey {} on {network}", hotkey.unwrap_or("unknown"))
     }
 
-    /// The largest share that a validator has set.
+    /// Returns the largest share that a validator has set.
     fn set(&self) -> String {
         let facts = self.weight.value();
         let most = facts.and_then(|facts| facts.validators.iter().map(|(_, share)| *share).reduce(f64::max));
@@ -110,7 +110,7 @@ impl Report<'_> {
     }
 }
 
-/// The beginning of a text, up to the first clause's end, so that it stays a line.
+/// Returns the start of a text, up to the first clause's end, so that it stays a line.
 fn first_words(text: &str) -> String {
     let clause = text.split([';', '\n']).next().unwrap_or(text).trim().trim_end_matches('.');
     match clause.char_indices().nth(WHY_CHARS) {

@@ -22,7 +22,7 @@ pub struct WeightReading {
 }
 
 impl WeightReading {
-    /// Keep it in the data folder.
+    /// Keeps it in the data folder.
     ///
     /// # Errors
     /// What the operating system says.
@@ -32,20 +32,20 @@ impl WeightReading {
         file.write_all(format!("{}\n", serde_json::to_string(self)?).as_bytes())
     }
 
-    /// The largest share that a validator had set; none where none had set any.
+    /// Returns the largest share that a validator had set; none where none had set any.
     pub fn most(&self) -> Option<f64> {
         self.validators.iter().map(|(_, share)| *share).reduce(f64::max)
     }
 }
 
-/// Every reading in a data folder, in order; none where none was kept. A line that a crash cut is left out.
+/// Returns every reading in a data folder, in order; none where none was kept. A line that a crash cut is left out.
 pub fn readings(data_folder: &Path) -> Vec<WeightReading> {
     let text = folder::read(&data_folder.join(FILE)).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// The first reading after validators had a window to judge this one and to set weights: they begin when it is over.
-/// None where nothing was read in the two windows after that, so that no later weight is taken for this window's.
+/// Returns the first reading after validators had a window to judge this one and to set weights: they start when it is
+/// over. None where nothing was read in the two windows after that, so that no later weight is taken for this window's.
 pub fn set_after(readings: &[WeightReading], window: u64) -> Option<&WeightReading> {
     let from = window + 2 * PROTOCOL.window_blocks;
     let until = from + 2 * PROTOCOL.window_blocks;

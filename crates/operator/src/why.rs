@@ -16,7 +16,7 @@ pub use self::gather::{FactsOf, JudgeFile, Sources, gather, weight_now};
 pub use self::page::page;
 pub use self::receipts::{Receipt, receipts};
 
-/// Reasons for which files were given up that are told one by one.
+/// Most reasons for abandoned files that are listed one by one.
 const REASONS_MAX: usize = 4;
 
 /// Something that was to be found out.
@@ -40,7 +40,7 @@ impl<T> Finding<T> {
         Self::Unknown { why: grail_terminal::printable(&why.to_string()) }
     }
 
-    /// What it is, where that is known.
+    /// Returns what it is, where that is known.
     pub const fn value(&self) -> Option<&T> {
         match self {
             Self::Known { value } => Some(value),
@@ -69,7 +69,7 @@ pub struct Why {
     pub receipt: Finding<Receipt>,
     /// What the journal still holds of it.
     pub journal: Finding<JournalFacts>,
-    /// What lies in the bucket, read with the read key.
+    /// What is in the bucket, read with the read key.
     pub object: Finding<ObjectFacts>,
     /// What our own verifier says about it.
     pub verdict: Finding<VerdictFacts>,
@@ -90,7 +90,7 @@ pub struct Why {
 pub struct JournalFacts {
     /// Groups that were clean.
     pub groups: usize,
-    /// Digests of files whose upload began, with their groups.
+    /// Digests of files whose upload started, with their groups.
     pub started: Vec<(String, usize)>,
     /// Digests of files that were read back.
     pub done: Vec<String>,
@@ -101,7 +101,7 @@ pub struct JournalFacts {
 }
 
 impl JournalFacts {
-    /// Why files were given up, each reason once with how often, in the order in which they came up first.
+    /// Returns why files were given up, each reason once with how often, in the order in which they came up first.
     fn reasons(&self) -> Vec<String> {
         let mut counted: Vec<(&str, usize)> = Vec::new();
         for (_, why) in &self.abandoned {
@@ -116,7 +116,7 @@ impl JournalFacts {
     }
 }
 
-/// What lies in the bucket.
+/// What is in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ObjectFacts {
     /// Its key.
@@ -136,7 +136,7 @@ pub struct ObjectFacts {
 pub struct VerdictFacts {
     /// `accepted`, `rejected`, `ignored` or `error`.
     pub outcome: String,
-    /// Rollouts in the file that were looked at.
+    /// Rollouts in the file that were checked.
     pub rollouts: usize,
     /// The failed check and its reason.
     pub failure: Option<String>,

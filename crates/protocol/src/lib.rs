@@ -4,6 +4,16 @@
 //! Nothing here performs I/O, reads a clock, draws randomness of its own, or uses another crate of the workspace. Start
 //! with [`PROTOCOL`] for the numbers, [`rollout::assemble_group`] and [`window_file::WindowFile`] for what a miner writes,
 //! and [`generation::ProofModel`] for what both sides ask of a model.
+//!
+//! ```
+//! use grail_protocol::constants::window_start;
+//! use grail_protocol::problem::Problem;
+//!
+//! // The problem of group 0 follows from the miner's address and the hash of the window's first block.
+//! let problem = Problem::canonical("5HTMhsBiLimpNawLfGAdH9yn1nWALyjprVMxmAsVt9SrFu4W", "0xab", 0);
+//! assert!(problem.satisfied_clauses(&vec![true; problem.num_vars]) <= problem.clauses.len());
+//! assert_eq!(window_start(3_000_017), 3_000_000);
+//! ```
 
 pub mod answer;
 pub mod budget;

@@ -45,7 +45,7 @@ pub(super) fn run(world: &World, cheat: Cheat, engine: &CpuEngine, over: watch::
                 use_drand: false,
             };
             let file = Bench { keypair: &keypair, window: &window, generator: engine, seed: start }.cheat(cheat);
-            // A folder that cannot be written shows in what validators find.
+            // An unwritable folder shows in the validators' results.
             let _ = world.bucket.place(account, &object_key(&member.hotkey().to_ss58(), start), &file);
         }
         std::thread::sleep(Duration::from_millis(world.block_ms().min(200)));

@@ -42,7 +42,7 @@ impl EnvironmentFile {
     }
 }
 
-/// The settings of an earlier `.env` that this world does not make itself.
+/// Returns the settings of an earlier `.env` that this world does not make itself.
 fn kept(before: &str, lines: &[(&str, String)]) -> String {
     let is_kept = |line: &&str| {
         let Some((name, _)) = line.split_once('=') else { return false };

@@ -236,7 +236,7 @@ impl FromStr for ServeFault {
 /// Returns the faults in a list with commas between; `none` or nothing is none, `all` all.
 ///
 /// # Errors
-/// [`UnknownServeFault`] with the first name that is not one.
+/// [`UnknownServeFault`] with the first unknown name.
 pub fn parse_list(text: &str) -> Result<Vec<ServeFault>, UnknownServeFault> {
     match text.trim() {
         "" | "none" => Ok(Vec::new()),

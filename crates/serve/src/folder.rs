@@ -42,7 +42,7 @@ impl WorldFolder {
         self.path.join(".env")
     }
 
-    /// The `.env` of the world before, or what somebody else had put there.
+    /// Returns the `.env` of the world before, or what somebody else had put there.
     pub(super) fn env_file_before(&self) -> PathBuf {
         self.path.join(".env.before")
     }

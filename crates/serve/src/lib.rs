@@ -65,7 +65,7 @@ pub struct ServeOptions {
     pub miners: u16,
     /// Hotkeys of validators that run elsewhere, each with a file `validator-N.env`. With any, the world's own does not run.
     pub validators: u16,
-    /// What one more miner does, which this process runs.
+    /// The behavior of a further miner, which this process runs.
     pub cheat: Option<Cheat>,
     /// The kind of device that judges: cpu or cuda. Miners must compute with the same.
     pub device: &'static str,

@@ -98,7 +98,7 @@ pub(super) async fn validate(
     world: Arc<World>,
     model: Rc<dyn ProofModel>,
     mut over: watch::Receiver<bool>,
-    told: impl FnMut(WindowVerdict),
+    report: impl FnMut(WindowVerdict),
 ) {
     let hotkey = world.validator().hotkey().to_ss58();
     let judge = Judge::new(hotkey.clone(), model);
@@ -126,7 +126,7 @@ pub(super) async fn validate(
         journal: validator.clone(),
     };
     let stop = Box::pin(async move { drop(over.wait_for(|over| *over).await) });
-    let mut teller = Teller { validator: validator.clone(), receipt: None, waiting: None, told };
+    let mut teller = Teller { validator: validator.clone(), receipt: None, waiting: None, report };
     run(Validator::new(settings), ports, validator.limits, &mut |report| teller.hear(report), stop).await;
 }
 
@@ -148,7 +148,7 @@ struct Teller<T> {
     receipt: Option<MinerReceipt>,
     /// A verdict that waits for the weights after it.
     waiting: Option<WindowVerdict>,
-    told: T,
+    report: T,
 }
 
 impl<T: FnMut(WindowVerdict)> Teller<T> {
@@ -169,13 +169,13 @@ impl<T: FnMut(WindowVerdict)> Teller<T> {
 
     fn tell(&mut self, weights_set: bool) {
         if let Some(verdict) = self.waiting.take() {
-            (self.told)(WindowVerdict { weights_set, ..verdict });
+            (self.report)(WindowVerdict { weights_set, ..verdict });
         }
     }
 }
 
 impl ServedValidator {
-    /// Returns what is told of a window; nothing of one that started before our miner had committed anything.
+    /// Returns the verdict to report on a window; none for one that started before our miner had committed anything.
     fn verdict(&self, window_start: u64, receipt: Option<MinerReceipt>, weight: f64) -> Option<WindowVerdict> {
         self.first_commit.get().filter(|block| *block < window_start)?;
         let found = self.found.take().filter(|(facts, _)| facts.window_start == window_start);

@@ -164,12 +164,12 @@ impl World {
         self.chain_gates.iter().map(|gate| format!("ws://{}", gate.address())).collect()
     }
 
-    /// Returns address of the beacon's relay.
+    /// Returns the address of the beacon's relay.
     pub fn beacon_url(&self) -> String {
         http(self.beacon_gate.address())
     }
 
-    /// Returns address of the bucket's server.
+    /// Returns the address of the bucket's server.
     pub fn bucket_url(&self) -> String {
         http(self.bucket_gate.address())
     }

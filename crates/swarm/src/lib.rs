@@ -39,7 +39,7 @@ pub struct SwarmOptions {
     pub jobs: Option<u64>,
     /// The share of the seeds to run here.
     pub shard: Shard,
-    /// Where results lie; what is there already is not run again.
+    /// Folder of the results; seeds that have results are not run again.
     pub dir: PathBuf,
     /// Windows of each world.
     pub windows: u64,
@@ -72,8 +72,8 @@ pub enum News<'a> {
     Found(&'a str),
 }
 
-/// Run this process's share, by itself or in further processes, and give what all of it came to; `worker` is the command
-/// that runs a smaller share with one job and exits with 1 where it finds something.
+/// Runs this process's share, by itself or in further processes, and returns what all of it came to; `worker` is the
+/// command that runs a smaller share with one job and exits with 1 where it finds something.
 ///
 /// # Errors
 /// If results cannot be read or written, or a process cannot be started or is lost.

@@ -83,7 +83,7 @@ impl Summary {
     }
 }
 
-/// A bar of parts, each with its class and its length out of 400.
+/// Returns a bar of parts, each with its class and its length out of 400.
 fn bar(parts: &[(&str, u64)]) -> String {
     let (mut x, mut rects) = (0, String::new());
     for (class, length) in parts {

@@ -20,7 +20,7 @@ pub struct Manifest {
     pub format: u32,
     /// The program's version.
     pub version: String,
-    /// Digest of the program itself, so that results of different builds are told apart.
+    /// Digest of the program itself, which separates results of different builds.
     pub build: String,
     /// The whole range, of all shards.
     pub seeds: Range<u64>,

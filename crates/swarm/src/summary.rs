@@ -115,7 +115,7 @@ impl Summary {
         self.seeds as f64 / self.process_s.max(1e-3)
     }
 
-    /// One line while it runs.
+    /// Returns one line while it runs.
     pub(super) fn progress(&self, wanted: u64) -> String {
         let Self { seeds, failures, .. } = self;
         let (pace, share) = (self.pace_per_process(), 100 * seeds / wanted.max(1));
@@ -154,7 +154,7 @@ impl Summary {
     }
 }
 
-/// A number with its noun.
+/// Returns a number with its noun.
 pub(super) fn counted(count: impl std::fmt::Display, noun: &str) -> String {
     let count = count.to_string();
     let plural = if count == "1" { "" } else { "s" };

@@ -21,7 +21,7 @@ use super::{News, SwarmOptions, case_path};
 /// Seeds whose results are written together.
 const BATCH: usize = 50;
 
-/// Run this share.
+/// Runs this share.
 pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(News<'_>)) -> anyhow::Result<()> {
     let manifest = Manifest::of(options)?;
     let (mut writer, done, failing) = Writer::open(&options.dir, &manifest)?;
@@ -35,7 +35,7 @@ pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(News<'_>)) -
     let failing: BTreeSet<u64> = failing.into_iter().collect();
     seeds.sort_by_key(|seed| !failing.contains(seed));
     let generator: Rc<dyn Generator> = Rc::new(SyntheticModel::default());
-    // What panics is told as a failure of its seed.
+    // A panic is a failure of its seed.
     std::panic::set_hook(Box::new(|_| {}));
     for seeds in seeds.chunks(BATCH) {
         let began = Instant::now();

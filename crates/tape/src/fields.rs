@@ -33,7 +33,7 @@ impl fmt::Display for FieldChange {
     }
 }
 
-/// The fields in which two actions differ, from the one line that tells each.
+/// Returns the fields in which two actions differ, from the one line that tells each.
 pub fn between_actions(recorded: &str, replayed: &str) -> Vec<FieldChange> {
     between_states(&value_of(recorded), &value_of(replayed))
 }
@@ -85,7 +85,7 @@ fn elements_of(value: &Value) -> Option<&Vec<Value>> {
     value.as_array().filter(|elements| elements.iter().any(|element| element.is_object() || element.is_array()))
 }
 
-/// An action's line as a value: its fields, and its name beside them.
+/// Returns an action's line as a value: its fields and its name.
 fn value_of(line: &str) -> Value {
     let (name, fields) = line.split_once(' ').unwrap_or((line, "null"));
     let fields: Value = serde_json::from_str(fields).unwrap_or_else(|_| fields.into());

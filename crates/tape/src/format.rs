@@ -62,9 +62,9 @@ pub struct Step {
     pub monotonic_ms: u64,
     /// Wall milliseconds.
     pub wall_ms: u64,
-    /// What the machine was told.
+    /// The machine's input.
     pub event: Event,
-    /// What it asked for, one line each, bulk by digest.
+    /// Its actions, one line each; large values as a digest.
     pub actions: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Tapes: every event that the core received and every action that it asked for, recorded so that the same core can run
 //! over them again, byte for byte.
 //!
-//! A tape is at the machine's boundary, so a recorded live window replays without network, wallet or GPU. It holds no
+//! A tape records the machine's boundary, so a recorded live window replays without network, wallet or GPU. It holds no
 //! secret: read credentials are replaced by a stand-in of the same length, and a live sampling seed is left out. This
 //! crate may use files and one thread for writing. [`Recorder`] writes, [`Tape`] reads, [`replay`] compares, and
 //! [`Session`] runs a core step by step.

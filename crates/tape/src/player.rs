@@ -117,7 +117,7 @@ pub fn replay_with(tape: &Tape, options: &Options<'_>) -> Result<Replay, NoSuchW
 
 /// Returns the tape with the states that this build's core has, or none if the core asks for other actions on the way.
 ///
-/// The shape of the state may change while every decision stays. A live tape then need not be recorded anew.
+/// The shape of the state may change while every decision stays. A live tape then need not be recorded again.
 pub fn restated(tape: &Tape) -> Option<Tape> {
     let mut session = Session::with_core(tape, &as_built);
     let mut frames = tape.frames.clone();
@@ -135,7 +135,7 @@ pub fn restated(tape: &Tape) -> Option<Tape> {
     Some(Tape { frames, ..tape.clone() })
 }
 
-/// Pack the groups that go into files, on all processors: it is most of the work of a replay.
+/// Packs the groups that go into files, on all processors: it is most of the work of a replay.
 fn pack_ahead<'a>(tape: &'a Tape, frames: Range<usize>) {
     let clean = |frame: &'a Frame| match frame {
         Frame::Step(step) => match &step.event {
@@ -150,7 +150,7 @@ fn pack_ahead<'a>(tape: &'a Tape, frames: Range<usize>) {
     });
 }
 
-/// Returns first and last frame that are compared.
+/// Returns the first and last frame that are compared.
 fn range(tape: &Tape, options: &Options<'_>) -> Result<(usize, usize), NoSuchWindow> {
     let frame_of = |steps: usize| {
         let mut seen = 0;
@@ -227,7 +227,7 @@ impl Player<'_, '_> {
         Divergence { causes: self.session.causes(at), before, ..Divergence::at(at, step, replayed) }
     }
 
-    /// Returns a second run over the same steps: what it asks for in step `at`, and how that step changes its state.
+    /// Runs the same steps again; returns the actions of step `at`, and how that step changes the state.
     fn again(&self, at: usize) -> Again {
         let mut session = self.session.again();
         session.go_to(at);

@@ -59,7 +59,7 @@ pub struct RecorderError {
 /// Records one run of a miner.
 ///
 /// The caller's thread only copies what it sees; encoding, compressing and writing do not hold it up. A tape that cannot
-/// be written any more is told once, and mining continues without it.
+/// be written any more is logged once, and mining continues without it.
 pub struct Recorder {
     messages: Option<SyncSender<Message>>,
     writer: Option<JoinHandle<()>>,
@@ -114,7 +114,7 @@ impl Recorder {
             let _ = messages.send(message);
         } else if let Err(TrySendError::Full(_)) = messages.try_send(message) {
             if !self.lost {
-                tracing::warn!("the disk cannot follow: steps are missing on the tape {}", self.path.display());
+                tracing::warn!("the disk is too slow: steps are missing on the tape {}", self.path.display());
             }
             self.lost = true;
         }

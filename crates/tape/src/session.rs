@@ -12,7 +12,7 @@ use super::format::{Frame, Step, line, state_of};
 use super::limits::beginning;
 use super::reader::Tape;
 
-/// Longest chain of causes that is told.
+/// Longest chain of causes that is shown.
 const CAUSES_MAX: usize = 16;
 
 /// What handles events: the core itself, or in a test one that something was done to.
@@ -72,7 +72,7 @@ pub enum Moment<'a> {
     Step {
         /// The step as it was recorded.
         step: &'a Step,
-        /// What the core asks for now.
+        /// The core's actions now.
         asked: Vec<Asked>,
         /// Whether the event answers something that was asked for; true where that cannot be known.
         is_asked: bool,
@@ -214,7 +214,7 @@ impl<'a> Session<'a> {
         self.steps
     }
 
-    /// Returns number of the next frame.
+    /// Returns the number of the next frame.
     pub(super) const fn frame(&self) -> usize {
         self.frame
     }

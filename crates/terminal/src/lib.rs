@@ -52,7 +52,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A number with its noun, such as "1 window" or "2 windows".
+/// Returns a number with its noun, such as "1 window" or "2 windows".
 pub fn counted(count: impl Display, noun: &str) -> String {
     match count.to_string().as_str() {
         "1" => format!("1 {noun}"),
@@ -60,8 +60,8 @@ pub fn counted(count: impl Display, noun: &str) -> String {
     }
 }
 
-/// Whether a character is not seen itself and changes how others are seen: controls (of C1 too), line and paragraph
-/// separators, Unicode's formatting of direction, and what has no width at all.
+/// Returns whether a character is not seen itself and changes how others are seen: controls (of C1 too), line and
+/// paragraph separators, Unicode's formatting of direction, and what has no width at all.
 fn is_deceptive(c: char) -> bool {
     let turns_direction =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

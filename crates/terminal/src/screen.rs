@@ -41,7 +41,7 @@ impl Palette {
 /// # Errors
 /// If the terminal fails, or `act` does.
 pub fn in_terminal(act: impl FnOnce(&mut DefaultTerminal) -> io::Result<()>) -> io::Result<()> {
-    // A panic's message is told after the terminal is returned: `try_init` sees to it.
+    // A panic's message is printed after the terminal is restored: `try_init` ensures it.
     let mut terminal = ratatui::try_init()?;
     std::thread::spawn(end_with_terminal);
     let outcome = act(&mut terminal);

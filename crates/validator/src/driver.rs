@@ -77,8 +77,8 @@ impl Limits {
 /// Asks for an end.
 pub type Stop = LocalBoxFuture<'static, ()>;
 
-/// Runs a validator until `stop` resolves; `told` gets every report.
-pub async fn run(validator: Validator, ports: Ports, limits: Limits, told: &mut dyn FnMut(&Report), stop: Stop) {
+/// Runs a validator until `stop` resolves; `on_report` gets every report.
+pub async fn run(validator: Validator, ports: Ports, limits: Limits, on_report: &mut dyn FnMut(&Report), stop: Stop) {
     let mut driver = Driver { ports, limits, pending: FuturesUnordered::new(), files: Rc::default(), appends: 0 };
     let (journal, clock) = (driver.ports.journal.clone(), driver.ports.clock.clone());
     driver.ask(async move { Event::Started(loaded(&*journal, &*clock, limits.journal_ms).await) });
@@ -86,7 +86,7 @@ pub async fn run(validator: Validator, ports: Ports, limits: Limits, told: &mut 
         stop.await;
         Event::Shutdown
     });
-    driver.drive(validator, told).await;
+    driver.drive(validator, on_report).await;
 }
 
 /// Returns what the journal holds. A validator without a memory would pay everybody too little, so it waits for a disk
@@ -115,7 +115,7 @@ struct Driver {
 }
 
 impl Driver {
-    async fn drive(mut self, mut validator: Validator, told: &mut dyn FnMut(&Report)) {
+    async fn drive(mut self, mut validator: Validator, on_report: &mut dyn FnMut(&Report)) {
         while let Some(event) = self.pending.next().await {
             let Some(event) = event else { continue };
             if matches!(event, Event::JournalAnswered { .. }) {
@@ -124,7 +124,7 @@ impl Driver {
             for action in validator.handle(self.ports.clock.now(), event) {
                 match action {
                     Action::Exit => return self.finish_journal().await,
-                    Action::Report(report) => told(&report),
+                    Action::Report(report) => on_report(&report),
                     action => self.carry_out(action),
                 }
             }

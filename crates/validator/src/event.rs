@@ -1,4 +1,4 @@
-//! What the core is told, and what it asks for.
+//! The inputs of the core, and its outputs.
 
 use grail_miner::ports::{BeaconError, BeaconRound, ChainError, Head, JournalError};
 use grail_verify::WindowFacts;

@@ -1,11 +1,11 @@
-//! What an operator is told: one receipt per window and miner, one report per window, and what became of weights.
+//! Reports for the operator: one receipt per window and miner, one report per window, and what became of weights.
 
 use grail_verify::{Check, Metrics, Reason, Verdict, WindowFacts};
 use serde::{Deserialize, Serialize};
 
 use crate::copies::SharedRollouts;
 
-/// What the validator made of a miner in a window.
+/// The validator's result for a miner in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {

@@ -55,7 +55,7 @@ impl Settings {
         }
     }
 
-    /// Returns milliseconds before something that failed is retried.
+    /// Returns the pause before a retry, in milliseconds.
     pub(crate) fn pause_ms(&self) -> u64 {
         (self.block_ms / 4).clamp(100, 3_000)
     }

@@ -152,7 +152,7 @@ impl Validator {
             if present.is_begun() || present.is_real() {
                 present.on_due(due, &mut cx);
             } else if present.start != due {
-                cx.trouble(format!("window {} was due, and the chain told nothing of it", present.start));
+                cx.trouble(format!("window {} was due, and the chain gave nothing about it", present.start));
                 *window = None;
             }
         }

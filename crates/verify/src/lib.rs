@@ -7,6 +7,18 @@
 //!
 //! The trait for a model, `ProofModel`, is part of the protocol, so that engines implement it without depending on this
 //! crate: a change of a rule compiles no engine again, and this crate's tests may use an engine without a circle.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use grail_verify::score::{History, WindowRecord, weights};
+//!
+//! // One miner with 18 distinct solutions in one window shares the fifth that uid 0 leaves.
+//! let window = WindowRecord { unique: 18, had_failure: false };
+//! let history = History::from([("miner".to_owned(), BTreeMap::from([(300, window)]))]);
+//! let weights = weights(&history, &[("owner", 0), ("miner", 7)], 300);
+//! assert!(weights[0] > weights[1] && weights[1] > 0.0);
+//! ```
 
 pub mod checks;
 mod facts;

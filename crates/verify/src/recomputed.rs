@@ -8,7 +8,7 @@ use grail_protocol::generation::{ProofModel, ProofPass, RecomputeError};
 
 use crate::facts::Recompute;
 
-/// Recomputes with a model; a sequence is computed once, however often it is checked.
+/// Recomputes with a model, each sequence once.
 pub struct Recomputed {
     model: Rc<dyn ProofModel>,
     /// By the tokens, with the randomness that was projected with.

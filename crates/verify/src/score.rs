@@ -23,7 +23,7 @@ pub struct WindowRecord {
 /// The records of all miners, by hotkey and window.
 pub type History = BTreeMap<String, BTreeMap<u64, WindowRecord>>;
 
-/// The weight of each of `miners` (address, uid) after `target_window`, in the same order.
+/// Returns the weight of each of `miners` (address, uid) after `target_window`, in the same order.
 ///
 /// Uid 0 gets [`BURNT_SHARE`] and the other miners share the rest in proportion to their scores. Where nobody scored, uid 0
 /// gets everything. Where uid 0 is not among `miners`, they share everything.
@@ -43,8 +43,8 @@ pub fn weights(history: &History, miners: &[(&str, u16)], target_window: u64) ->
     normalized.iter().zip(miners).map(weight).collect()
 }
 
-/// The weights as the chain keeps them, `(uid, u16)`: each divided by the largest one and rounded to a whole number of
-/// 65535ths, zeros left out. Empty if no weight is above zero, and then there is nothing to set.
+/// Returns the weights as the chain keeps them, `(uid, u16)`: each divided by the largest one and rounded to a whole
+/// number of 65535ths, zeros left out. Empty if no weight is above zero, and then there is nothing to set.
 ///
 /// Source: `convert_weights_and_uids_for_emit` of the chain's Python SDK, which takes weights as float32.
 pub fn emitted(weights: &[(u16, f64)]) -> Vec<(u16, u16)> {
@@ -57,7 +57,7 @@ pub fn emitted(weights: &[(u16, f64)]) -> Vec<(u16, u16)> {
     weights.iter().map(|(uid, weight)| (*uid, rounded(*weight))).filter(|(_, value)| *value != 0).collect()
 }
 
-/// The sum of the last twelve windows to the fourth power; zero where one of them had a failure.
+/// Returns the sum of the last twelve windows to the fourth power; zero where one of them had a failure.
 pub fn score(windows: Option<&BTreeMap<u64, WindowRecord>>, target_window: u64) -> f64 {
     let Some(windows) = windows else { return 0.0 };
     let first = target_window.saturating_sub((ROLLING_WINDOWS - 1) * PROTOCOL.window_blocks);

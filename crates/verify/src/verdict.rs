@@ -156,7 +156,7 @@ names! {
         None => "",
         /// A field is not there.
         MissingFields => "missing_fields",
-        /// Another window than the file's.
+        /// A rollout names another window than the file.
         WindowMismatch => "window_mismatch",
         /// Another block hash than the chain's.
         BlockHashMismatch => "block_hash_mismatch",

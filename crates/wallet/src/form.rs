@@ -1,4 +1,4 @@
-//! How a key file keeps its key, told by its first bytes.
+//! How a key file stores its key, by its first bytes.
 
 use std::fmt;
 

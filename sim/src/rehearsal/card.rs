@@ -62,7 +62,7 @@ pub enum CardError {
     /// No card has this name.
     #[error("unknown gpu {0:?}; use one of a100, h100, h200, or state tokens_per_s and proof_ms")]
     Preset(String),
-    /// A key that means nothing.
+    /// An unknown key.
     #[error("unknown key `{key}` in the speed; did you mean `{nearest}`?")]
     Key {
         /// As written.
@@ -98,12 +98,12 @@ const KEYS: [(&str, f64, f64); 6] = [
 ];
 
 impl Card {
-    /// A card of these speeds, with the prompts and completions that the measured card was measured with.
+    /// Creates a card of these speeds, with the prompts and completions that the measured card was measured with.
     pub const fn of(tokens_per_s: f64, proof_ms: f64) -> Self {
         Self { tokens_per_s, proof_ms, prompt_tokens: 330.0, completion_tokens: 400.0, solved: 0.6, refused: 0.01 }
     }
 
-    /// Read `gpu=a100,tokens_per_s=7000,…`; what is stated wins over what is known of the card.
+    /// Reads `gpu=a100,tokens_per_s=7000,…`; what is stated wins over what is known of the card.
     ///
     /// # Errors
     /// [`CardError`] for unknown names and keys, values out of range, and missing speeds.
@@ -140,13 +140,13 @@ impl Card {
         })
     }
 
-    /// The same at so many percent of the speed.
+    /// Returns the same at so many percent of the speed.
     pub fn at_speed(self, percent: u64) -> Self {
         let factor = percent as f64 / 100.0;
         Self { tokens_per_s: self.tokens_per_s * factor, proof_ms: self.proof_ms / factor, ..self }
     }
 
-    /// Milliseconds that the card is busy with one group; drawing and proving take turns.
+    /// Returns milliseconds that the card is busy with one group; drawing and proving take turns.
     pub fn group_ms(&self) -> f64 {
         let rollouts = PROTOCOL.rollouts_per_group as f64 / (1.0 - self.refused);
         let draw_ms = self.completion_tokens * 1000.0 / self.tokens_per_s;

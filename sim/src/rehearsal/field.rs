@@ -20,7 +20,7 @@ pub(super) struct Field {
     rivals: Vec<Rehearsal>,
 }
 
-/// How we stand in the field.
+/// How we are in the field.
 pub(super) struct Standing {
     pub(super) weights: Vec<f64>,
     pub(super) unique_mean: f64,
@@ -28,7 +28,8 @@ pub(super) struct Standing {
 }
 
 impl Field {
-    /// The rivals of this rehearsal: honest, on the measured card, as fast as between the Python miner and this one.
+    /// Returns the rivals of this rehearsal: honest, on the measured card, as fast as between the Python miner and this
+    /// one.
     pub(super) fn new(rehearsal: &Rehearsal) -> Self {
         let rival = |number: u32| {
             let mut stream = Stream::new(rehearsal.seed, "rehearsal/rival", number);
@@ -77,7 +78,7 @@ impl Field {
     }
 }
 
-/// The mean of what comes once as many windows as count are there; of everything where there are fewer.
+/// Returns the mean of what comes once as many windows as count are there; of everything where there are fewer.
 pub(super) fn settled_mean(weights: &[f64]) -> f64 {
     let settled = weights.get(ROLLING_WINDOWS as usize..).filter(|rest| !rest.is_empty()).unwrap_or(weights);
     settled.iter().sum::<f64>() / settled.len().max(1) as f64

@@ -131,7 +131,7 @@ fn unit(stream: &mut Stream) -> f64 {
     stream.below(1 << 32) as f64 / (1u64 << 32) as f64
 }
 
-/// How many groups the policy uploads; solutions of different groups count as different.
+/// Returns how many groups the policy uploads; solutions of different groups count as different.
 fn choose(policy: UploadPolicy, solutions: &[usize]) -> usize {
     if policy == UploadPolicy::All {
         return solutions.len();

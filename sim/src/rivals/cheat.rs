@@ -62,7 +62,7 @@ cheats! {
     OtherModel Proof SketchMismatch "a smaller model, under the right name";
     AlteredToken Proof SketchMismatch "a token altered after generation, signed again";
     ReplayedSketch Proof SketchMismatch "a sketch projected with another window's randomness";
-    EasierProblem Problem Mismatch "a problem of one's own choice";
+    EasierProblem Problem Mismatch "a problem that the cheat chose";
     ShiftedIndex Problem Mismatch "the first group left out, because it is hard";
     TamperedPrompt Prompt PrefixMismatch "a prompt that gives hints";
     MiscountedPrompt Prompt PromptLenMismatch "part of the completion passed off as prompt";

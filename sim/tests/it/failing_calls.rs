@@ -22,7 +22,7 @@ fn killed() -> Case {
     Case { knobs: Knobs { crash_at_step: Some(40), ..world.knobs }, ..world }
 }
 
-/// The first window's first block is replaced after a file was uploaded, further back than the miner was told of; the
+/// The first window's first block is replaced after a file was uploaded, further back than the miner's settings allow; the
 /// process that starts after that finds its predecessor's file.
 fn reorganised() -> Case {
     let world = plain();
@@ -102,7 +102,7 @@ fn a_call_that_fails_for_good_ends_every_window_with_a_receipt_and_no_false_clai
             // That a window is lost without what it needs is not a violation; anything else is.
             let is_excused = |text: &&String| {
                 text.starts_with("liveness: no upload")
-                    // Nor can a file be removed whose block was replaced later than the miner was told to expect.
+                    // Nor can a file be removed whose block was replaced later than the miner's settings expect.
                     || is_reorganised && text.contains("BlockHashMismatch")
                     // Without heads nobody knows that a window started or ended.
                     || kind == "chain.next_head" && text.starts_with("liveness:") && text.ends_with("has no receipt")

@@ -32,7 +32,7 @@ impl Difference {
         old.chain(self.new.iter().map(|action| format!("+ {action}")))
     }
 
-    /// The first words of both sides, which name actions.
+    /// Returns the first words of both sides, which name actions.
     fn kind(&self) -> String {
         let words = |actions: &[String]| {
             let mut words: Vec<&str> =
@@ -44,7 +44,7 @@ impl Difference {
     }
 }
 
-/// Where two replays differ. Each says how its build differs from the tape; the tape itself cancels out.
+/// Returns where two replays differ. Each says how its build differs from the tape; the tape itself cancels out.
 pub(super) fn differences(tape: &str, old: &Value, new: &Value) -> Vec<Difference> {
     let [old, new] = [old, new].map(by_step);
     let steps: std::collections::BTreeSet<u64> = old.keys().chain(new.keys()).copied().collect();

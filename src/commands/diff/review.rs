@@ -18,7 +18,7 @@ const BYTES_MAX: usize = 64 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ruling {
-    /// It is meant.
+    /// It is intended.
     Accepted,
     /// It is a mistake.
     Rejected,

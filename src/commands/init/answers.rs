@@ -28,7 +28,7 @@ pub(super) struct Answers {
     pub(super) cold: String,
     pub(super) hot: String,
     pub(super) account_id: String,
-    /// The S3 server of a network of one's own; empty or none for R2.
+    /// The S3 server of a custom network; empty or none for R2.
     pub(super) store: Option<String>,
     /// Id and secret.
     pub(super) read: (Secret, Secret),
@@ -53,7 +53,7 @@ impl Answers {
         }
     }
 
-    /// Comments, names and values of what is no secret.
+    /// Comments, names and values of what is not a secret.
     pub(super) fn plain(&self) -> Vec<(&'static str, &'static str, String)> {
         let network = match self.network {
             InitNetwork::Finney => "finney",
@@ -72,7 +72,7 @@ impl Answers {
         if let Some(store) = self.store.clone().filter(|store| !store.is_empty()) {
             lines.push(("The S3 server.", "R2_ENDPOINT_URL", store));
             lines.push(("Its region.", "R2_REGION", "us-east-1".to_owned()));
-            lines.push(("Whether the bucket stands in the path.", "R2_FORCE_PATH_STYLE", "true".to_owned()));
+            lines.push(("Whether the bucket is in the path.", "R2_FORCE_PATH_STYLE", "true".to_owned()));
         }
         lines
     }
@@ -89,7 +89,7 @@ impl Answers {
         ]
     }
 
-    /// The answers as an environment. Nothing else of the process's is in it but the home folder and passwords.
+    /// Returns the answers as an environment. Of the process environment it holds only the home folder and passwords.
     fn environment(&self) -> Environment {
         let plain = self.plain().into_iter().map(|(_, name, value)| (name.to_owned(), Secret::from(value)));
         let secret = self.secret().into_iter().map(|(_, name, value)| (name.to_owned(), value.clone()));
@@ -100,12 +100,12 @@ impl Answers {
     }
 }
 
-/// Whether the wallet opens and the chain knows it.
+/// Returns whether the wallet opens and the chain knows it.
 pub(super) fn test_chain(answers: &Answers) -> anyhow::Result<bool> {
     tested(answers, Part::Chain)
 }
 
-/// Whether the keys do what they must, and no more.
+/// Returns whether the keys do what they must, and no more.
 pub(super) fn test_bucket(answers: &Answers) -> anyhow::Result<bool> {
     tested(answers, Part::Bucket)
 }
@@ -146,7 +146,7 @@ fn tested(answers: &Answers, part: Part) -> anyhow::Result<bool> {
         limits: Limits { call_ms: CALL_MS, ..Limits::default() },
     };
     let examination: Examination = runtime()?.block_on(examine_part(&subject, part));
-    // What follows from answers that are not given yet is no finding.
+    // What follows from answers that are not given yet is not a finding.
     let checks = examination.checks.into_iter().filter(|check| check.status != CheckStatus::Skipped);
     let examination = Examination { checks: checks.collect() };
     output::styled(lines(&examination, may_color(&std::io::stdout())).trim_end());

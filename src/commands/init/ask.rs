@@ -91,13 +91,13 @@ impl Questions {
         }
     }
 
-    /// Whether an answer is kept that did not pass its test. Nobody can be asked again where no terminal is.
+    /// Returns whether an answer is kept that did not pass its test. Nobody can be asked again where no terminal is.
     pub(super) fn keeps(&mut self, what: &str) -> Result<bool, ExitError> {
-        Ok(self.text(&format!("Keep {what} all the same? yes or no"), Some("no"))? == "yes")
+        Ok(self.text(&format!("Keep {what} anyway? yes or no"), Some("no"))? == "yes")
     }
 
     fn line(&mut self, question: &str) -> Result<String, ExitError> {
-        // A question that cannot be seen is answered all the same.
+        // A question that cannot be seen is answered anyway.
         let _ = write!(io::stderr(), "{question}").and_then(|()| io::stderr().flush());
         let mut line = String::new();
         match io::stdin().lock().read_line(&mut line) {

@@ -9,7 +9,7 @@ pub(super) struct Found {
     pub(super) hot: String,
 }
 
-/// Every hotkey below a folder of wallets, by name; none is opened.
+/// Returns every hotkey below a folder of wallets, by name; none is opened.
 pub(super) fn scan(wallets: &Path) -> Vec<Found> {
     let mut found = Vec::new();
     for (cold, folder) in names(wallets) {
@@ -23,7 +23,7 @@ pub(super) fn scan(wallets: &Path) -> Vec<Found> {
     found
 }
 
-/// The entries of a folder that are not hidden; none where it cannot be read.
+/// Returns the entries of a folder that are not hidden; none where it cannot be read.
 fn names(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -31,7 +31,7 @@ fn names(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> {
         .filter(|(name, _)| !name.starts_with('.'))
 }
 
-/// A path with `~` at its beginning replaced by the home folder.
+/// Returns a path with `~` at its beginning replaced by the home folder.
 pub(super) fn expanded(path: &str) -> PathBuf {
     let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
     match (path.strip_prefix('~'), home) {

@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(tries.replace(0), 1);
         assert_eq!(taken(take, |error| *error == "held", || false), Ok(()));
         assert_eq!(tries.replace(0), 3);
-        assert_eq!(taken(take, |error| *error == "other", || false), Err("held"), "an error that no waiting mends");
+        assert_eq!(taken(take, |error| *error == "other", || false), Err("held"), "an error that waiting cannot fix");
         assert_eq!(tries.get(), 1);
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn prevented(examination: &Examination, exit: Exit) {
     super::super::failed(exit, &format!("the miner does not start{first}{more}"));
 }
 
-/// The device with its numerics, from the startup checks.
+/// Returns the device with its numerics, from the startup checks.
 pub(super) fn describe_device(arguments: &MineArguments, examination: &Examination) -> String {
     let values = |code: &str| {
         let values: Vec<&str> =

@@ -1,4 +1,4 @@
-//! The pages beside the metrics: the report and the timeline of today, read from what the miner keeps.
+//! The pages next to the metrics: the report and the timeline of today, read from what the miner keeps.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn report(data_folder: &Path, hotkey: &str) -> String {
     report.page().replacen("<h2>Plots</h2>", &format!("{BACK}<h2>Plots</h2>"), 1)
 }
 
-/// The newest tape's page; its last step may be half written.
+/// Returns the newest tape's page; its last step may be half written.
 fn timeline(tapes: Option<&Path>) -> String {
     let made = tapes.ok_or_else(|| "the miner records no tape".to_owned()).and_then(|tapes| {
         let path = newest(tapes).ok_or_else(|| format!("there is no tape in {} yet", tapes.display()))?;
@@ -60,7 +60,7 @@ fn timeline(tapes: Option<&Path>) -> String {
     })
 }
 
-/// The tape with the newest name, which begins with its time.
+/// Returns the tape with the newest name, which starts with its time.
 fn newest(tapes: &Path) -> Option<PathBuf> {
     let paths = std::fs::read_dir(tapes).ok()?.flatten().map(|entry| entry.path());
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "tape")).max()

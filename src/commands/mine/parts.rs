@@ -37,18 +37,18 @@ pub(super) const CHECK_MS: u64 = 5_000;
 const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
 
-/// Where the miner keeps what it must not lose.
+/// Returns where the miner keeps what it must not lose.
 pub(super) fn data_folder(arguments: &MineArguments, environment: &Environment) -> Result<PathBuf, ExitError> {
     let folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
     folder.ok_or_else(|| ExitError::new(Exit::Configuration, NO_HOME))
 }
 
-/// Where metrics are served; none where nobody wants them.
+/// Returns where metrics are served; none where nobody wants them.
 pub(super) fn metrics_listen(arguments: &MineArguments, config: &MinerConfig) -> Option<SocketAddr> {
     arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN))
 }
 
-/// What everything asynchronous runs on.
+/// Returns what everything asynchronous runs on.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, ExitError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|_| {
@@ -59,7 +59,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, ExitError> {
     })
 }
 
-/// The startup checks, which are those of `grail doctor`.
+/// Returns the startup checks, which are those of `grail doctor`.
 pub(super) async fn examined(
     arguments: &MineArguments,
     typed: &RawConfig,
@@ -115,12 +115,12 @@ pub(in crate::commands) fn refuse_other_device(device: NetworkDevice, chain: &Ch
     Err(ExitError::new(Exit::Configuration, text))
 }
 
-/// The configured model as an engine takes it.
+/// Returns the configured model as an engine takes it.
 pub(super) fn model(device: &DeviceSet, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
     model_named(device, &config.model_name, hub_cache)
 }
 
-/// A model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
+/// Returns a model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
 pub(super) fn model_named(device: &DeviceSet, name: &str, hub_cache: Option<&Path>) -> anyhow::Result<String> {
     match (device, grail_config::model_folder(name, hub_cache)) {
         (_, Some(folder)) => Ok(folder.display().to_string()),
@@ -129,7 +129,7 @@ pub(super) fn model_named(device: &DeviceSet, name: &str, hub_cache: Option<&Pat
     }
 }
 
-/// What generates and proves, and whether it is lost to this process; `watch` hears what proofs take.
+/// Returns what generates and proves, and whether it is lost to this process; `watch` hears what proofs take.
 pub(super) fn engine(
     arguments: &MineArguments,
     model: &str,
@@ -181,8 +181,8 @@ fn cpu_engine(model: &str) -> Result<CpuEngine, EngineStartError> {
         .map_err(|source| EngineStartError::Folder { model: model.to_owned(), source })
 }
 
-/// The hotkey. A password that was typed before is in the inputs; otherwise a person at a terminal is asked for it, if
-/// `may_ask`.
+/// Returns the hotkey. A password that was typed before is in the inputs; otherwise a person at a terminal is asked for
+/// it, if `may_ask`.
 pub(super) fn open_wallet(config: &MinerConfig, inputs: &Inputs, may_ask: bool) -> anyhow::Result<HotkeyWallet> {
     let prompt = |path: &Path| match inputs.password(path) {
         Some(typed) => Ok(typed),
@@ -197,7 +197,7 @@ pub(super) fn open_wallet(config: &MinerConfig, inputs: &Inputs, may_ask: bool) 
     Ok(HotkeyWallet::open_with(&config.wallet, &passwords, inputs)?)
 }
 
-/// A seed that other miners do not know: nobody can foretell which rollouts this one samples.
+/// Returns a seed that other miners do not know: nobody can foretell which rollouts this one samples.
 pub(super) fn sampling_seed(config: &MinerConfig) -> u64 {
     let secret = config.storage.write.secret.expose_secret();
     let digest: [u8; 32] = Sha256::new().chain_update("grail-sampling-seed").chain_update(secret).finalize().into();
@@ -205,7 +205,7 @@ pub(super) fn sampling_seed(config: &MinerConfig) -> u64 {
     u64::from_be_bytes(*first)
 }
 
-/// What the miner was set to, as a run at Weights & Biases shows it. None of it is a secret.
+/// Returns what the miner was set to, as a run at Weights & Biases shows it. None of it is a secret.
 pub(super) fn run_settings(config: &MinerConfig, address: &str) -> BTreeMap<String, Value> {
     let settings = [
         ("version", json!(env!("CARGO_PKG_VERSION"))),
@@ -219,7 +219,7 @@ pub(super) fn run_settings(config: &MinerConfig, address: &str) -> BTreeMap<Stri
     settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
-/// Something that takes a while, with the time that it took so far.
+/// Returns something that takes a while, with the time that it took so far.
 pub(super) fn spinner(bars: &MultiProgress, what: &'static str) -> ProgressBar {
     let spinner = bars.add(ProgressBar::new_spinner()).with_message(what);
     let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");

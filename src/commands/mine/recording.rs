@@ -15,7 +15,7 @@ use grail_live::device::DeviceSet;
 const TAPE_BYTES_MAX: u64 = 4 << 30;
 
 impl Mining<'_> {
-    /// Where tapes go; none where they are switched off.
+    /// Returns where tapes go; none where they are switched off.
     pub(super) fn tapes(&self) -> Option<PathBuf> {
         match &self.arguments.tape {
             Some(folder) if is_off(folder) => None,

@@ -132,7 +132,7 @@ pub(super) struct Present {
     pub(super) hotkey: PathBuf,
 }
 
-/// Checks, on a thread beside mining, that a process which starts with these inputs would mine.
+/// Checks, on a thread next to mining, that a process which starts with these inputs would mine.
 ///
 /// # Errors
 /// The error that the new process would end with.
@@ -143,7 +143,7 @@ pub(super) async fn proven(arguments: &MineArguments, inputs: &Inputs, present: 
     let spawned = thread.spawn(move || {
         // Whatever is wrong with the new configuration, the miner that runs has the old one.
         let outcome = defect::attempted(|| prove(&arguments, &inputs, &present));
-        let _ = sender.send(outcome.unwrap_or_else(|| Err(anyhow!("checking it panicked, as told above"))));
+        let _ = sender.send(outcome.unwrap_or_else(|| Err(anyhow!("checking it panicked; see above"))));
     });
     spawned.context("the system gives no thread")?;
     outcome.await.unwrap_or_else(|_| Err(anyhow!("checking it ended without an answer")))

@@ -56,7 +56,7 @@ pub(super) fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
     }
     Ok(async move {
         either(&mut interrupt, &mut terminate).await;
-        tracing::warn!("stopping: what is clean is uploaded first; a second signal ends at once");
+        tracing::warn!("stopping: uploading the clean groups first; a second signal exits at once");
         tokio::task::spawn_local(async move {
             either(&mut interrupt, &mut terminate).await;
             std::process::exit(Exit::Interrupted.code().into());

@@ -85,19 +85,19 @@ const fn default_model(device: &DeviceSet) -> &'static str {
     }
 }
 
-/// A window that no chain has.
+/// Returns a window that no chain has.
 fn window() -> WindowContext {
     let block_hash = format!("0x{}", hex::encode(Sha256::digest(format!("grail mine --try {}", unix_ms()))));
     let randomness = challenge_randomness(&block_hash, None);
     WindowContext { hotkey: keypair().hotkey(), window_start: 0, block_hash, randomness, use_drand: false }
 }
 
-/// A key that everybody knows, since nothing that it signs leaves this machine.
+/// Returns a key that everybody knows, since nothing that it signs leaves this machine.
 fn keypair() -> Keypair {
     Keypair::from_seed(&[1; 32])
 }
 
-/// A group as the miner makes it; one that the self-check rejects to the last is given as it is.
+/// Returns a group as the miner makes it; one that the self-check rejects to the last is given as it is.
 async fn group(engine: &dyn Engine, window: &WindowContext, index: u32) -> anyhow::Result<SealedGroup> {
     let problem = Problem::canonical(&window.hotkey.to_ss58(), &window.block_hash, index);
     let (prompt, mut attempt) = (engine.tokenizer().encode(&prompt(&problem)), 0);
@@ -121,7 +121,7 @@ async fn group(engine: &dyn Engine, window: &WindowContext, index: u32) -> anyho
     }
 }
 
-/// What a validator says about the window's file, on the device that made it.
+/// Returns what a validator says about the window's file, on the device that made it.
 fn judged(
     arguments: &MineArguments,
     model: &str,
@@ -160,7 +160,7 @@ impl Trial {
         matches!(self.report.verdict, Verdict::Accepted { .. })
     }
 
-    /// Rollouts that were judged, and those that are valid.
+    /// Returns rollouts that were judged, and those that are valid.
     fn counts(&self) -> (usize, usize) {
         let is_valid = |outcome: &grail_verify::RolloutOutcome| {
             matches!(outcome, grail_verify::RolloutOutcome::Valid | grail_verify::RolloutOutcome::Soft(_))
@@ -173,7 +173,7 @@ impl Trial {
         self.tokens as f64 / self.seconds.max(1e-3)
     }
 
-    /// Why the window would not be accepted.
+    /// Returns why the window would not be accepted.
     fn missing(&self) -> Option<String> {
         match &self.report.verdict {
             Verdict::Accepted { .. } => None,

@@ -1,4 +1,4 @@
-//! What a tape needs beside itself: the model that its rollouts came from, here and now.
+//! What a tape needs next to itself: the model that its rollouts came from, here and now.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -38,7 +38,7 @@ pub(super) enum Missing {
     Device(String),
 }
 
-/// The name of the tape's model.
+/// Returns the name of the tape's model.
 fn model_of(header: &Header, named: Option<&str>) -> String {
     let implied = match header.engine.as_str() {
         "synthetic" => Some("synthetic formula"),
@@ -49,7 +49,7 @@ fn model_of(header: &Header, named: Option<&str>) -> String {
     recorded.unwrap_or("(the tape does not name it)").to_owned()
 }
 
-/// The tape's model on this processor.
+/// Returns the tape's model on this processor.
 pub(super) fn generator(header: &Header, named: Option<&str>) -> Result<Rc<dyn Generator>, Missing> {
     let model = model_of(header, named);
     match model.as_str() {
@@ -82,7 +82,7 @@ impl Numerics for OnProcessor {
 pub(super) struct OnCard(DeviceProver);
 
 impl OnCard {
-    /// The tape's model on the first GPU, with the bits of the tape's numerics.
+    /// Returns the tape's model on the first GPU, with the bits of the tape's numerics.
     pub(super) fn open(header: &Header, named: Option<&str>) -> Result<Self, Missing> {
         let model = model_of(header, named);
         if model == "synthetic formula" {
@@ -110,7 +110,7 @@ impl Numerics for OnCard {
     }
 }
 
-/// Whether a path names a tape.
+/// Returns whether a path names a tape.
 pub(super) fn is_tape(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "tape")
 }

@@ -10,7 +10,7 @@ use grail_debugger::timeline::{Gatherer, Page, Source};
 use grail_debugger::travel::{Journey, Travel, travel};
 use grail_tape::{Replay, Tape};
 
-/// The one tape that was named.
+/// Returns the one tape that was named.
 pub(super) fn only<'a>(tapes: &'a [PathBuf], option: &str) -> anyhow::Result<&'a Path> {
     match tapes {
         [tape] => Ok(tape),
@@ -30,7 +30,7 @@ pub(super) fn step(path: &Path) -> anyhow::Result<Exit> {
     Ok(if is_equal { Exit::Success } else { Exit::Negative })
 }
 
-/// A tape's page.
+/// Returns a tape's page.
 pub(super) fn page(path: &Path, tape: &Tape, replay: &Replay) -> String {
     let timeline = Gatherer::of_tape(tape).timeline();
     let source = Source::Tape { name: &name(path), header: &tape.header, replay };

@@ -8,10 +8,10 @@ use grail_debugger::timeline::{Call, End, Gatherer, WindowLanes};
 use grail_operator::why::Cause;
 use grail_tape::Tape;
 
-/// Most lines of a story; a window with more of them has its first and last ones told.
+/// Most lines of a story; a window with more of them shows its first and last ones.
 const LINES_MAX: usize = 24;
 
-/// The story of a window on one of the tapes in a folder.
+/// Returns the story of a window on one of the tapes in a folder.
 ///
 /// # Errors
 /// If no tape there holds the window.
@@ -19,7 +19,7 @@ pub(super) fn story(tapes: &Path, window: u64) -> anyhow::Result<Vec<Cause>> {
     let folder = std::fs::read_dir(tapes).with_context(|| format!("no tapes in {}", tapes.display()))?;
     let mut paths: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
-    // Names begin with the time, and the window asked for is most often a late one.
+    // Names start with the time, and the window asked for is most often a late one.
     paths.sort();
     for path in paths.iter().rev() {
         let Ok(tape) = Tape::read(path) else { continue };
@@ -28,13 +28,13 @@ pub(super) fn story(tapes: &Path, window: u64) -> anyhow::Result<Vec<Cause>> {
         }
         let timeline = Gatherer::of_tape(&tape.excerpt(window)?).timeline();
         let lanes = timeline.windows.iter().find(|lanes| lanes.start == window);
-        return Ok(told(lanes.ok_or_else(|| anyhow!("the tape {} has none of its steps", path.display()))?));
+        return Ok(story_of(lanes.ok_or_else(|| anyhow!("the tape {} has none of its steps", path.display()))?));
     }
     Err(anyhow!("no tape in {} holds that window; tapes go after 14 days, or with `--tape off`", tapes.display()))
 }
 
-/// A window's lanes as lines, oldest first.
-fn told(lanes: &WindowLanes) -> Vec<Cause> {
+/// Returns a window's lanes as lines, oldest first.
+fn story_of(lanes: &WindowLanes) -> Vec<Cause> {
     let mut lines: Vec<(u64, String)> = Vec::new();
     if let Some((at, block)) = lanes.heads.first() {
         lines.push((*at, format!("block {block} is the first of the window that is seen")));
@@ -73,7 +73,7 @@ fn told(lanes: &WindowLanes) -> Vec<Cause> {
     lines.into_iter().map(cause).collect()
 }
 
-/// The last of several questions of one kind, with how many there were.
+/// Returns the last of several questions of one kind, with how many there were.
 fn calls(what: &str, calls: &[Call]) -> Option<(u64, String)> {
     let last = calls.last()?;
     let tries = if calls.len() > 1 { format!(" at try {}", calls.len()) } else { String::new() };
@@ -90,7 +90,7 @@ fn groups(lanes: &WindowLanes) -> Vec<(u64, String)> {
     let ended = |end: End| lanes.groups.iter().filter(move |attempt| attempt.end == end);
     let mut lines: Vec<(u64, String)> = Vec::new();
     if let Some(first) = lanes.groups.first() {
-        lines.push((first.from_ms, "the first group was begun".to_owned()));
+        lines.push((first.from_ms, "the first group was started".to_owned()));
     }
     if let Some(at) = ended(End::Clean).filter_map(|attempt| attempt.to_ms).min() {
         lines.push((at, "the first group was clean".to_owned()));
@@ -149,7 +149,8 @@ mod tests {
             upload: vec![call("put", 280_000, false, "503")],
             ..WindowLanes::default()
         };
-        let lines: Vec<String> = told(&lanes).iter().map(|cause| format!("{} {}", cause.seconds, cause.text)).collect();
+        let lines: Vec<String> =
+            story_of(&lanes).iter().map(|cause| format!("{} {}", cause.seconds, cause.text)).collect();
         let expected = [
             "0 block 31 is the first of the window that is seen",
             "2.5 the first block's hash was known at try 2",

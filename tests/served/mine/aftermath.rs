@@ -93,7 +93,7 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
     // A window in which no miner ran.
     let (code, why_unknown) = why(&scene, 29_970);
     assert_eq!((code, &why_unknown["conclusion"]["kind"]), (Some(3), &"unknown".into()), "{why_unknown:#}");
-    // Without bucket and chain the rest is still told.
+    // Without bucket and chain the rest is still shown.
     let absent = scene.data.path().join("absent.env");
     let output = Command::new(env!("CARGO_BIN_EXE_grail"))
         .env_clear()

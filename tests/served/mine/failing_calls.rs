@@ -22,7 +22,7 @@ const CALLS_VARIABLE: &str = "GRAIL_TEST_CALLS";
 const ARGUMENTS: [&str; 4] = ["--policy", "all", "--groups-max", "3"];
 /// A miner that starts later in its window may not finish a group in it.
 const LATEST_START_BLOCKS: u64 = 6;
-/// What a miner takes that was told to end, and whose servers are unreachable.
+/// Time for a miner to stop while its servers are unreachable.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PANIC: i32 = 101;
 
@@ -35,7 +35,7 @@ enum Of {
 #[derive(Debug, Clone, Copy)]
 struct Case {
     of: Of,
-    /// Which call fails; none where it is only counted.
+    /// The failing call; none if calls are only counted.
     fail_at: Option<usize>,
     /// Whether all later ones fail as well.
     for_good: bool,

@@ -1,4 +1,4 @@
-//! Proxies as the environment names them: who is reached through one, and what is told where that fails.
+//! Proxies as the environment names them: which servers use one, and the error if it fails.
 //!
 //! The proxy of these tests leads every host to this machine, so a world on loopback has names of elsewhere.
 
@@ -206,7 +206,7 @@ fn a_proxy_that_fails_is_named_by_its_variable() {
             assert!(lines.any(|line| line.contains(&named)), "{check}: {reported}");
         }
     }
-    // What is not an address of a proxy is told as such, and nothing is asked without one.
+    // A value that is not a proxy's address is an error, and no request goes around the proxy.
     let (output, reported) = doctor(&scene, &elsewhere(&scene), &[("HTTP_PROXY", "not a url")]);
     assert_eq!(output.status.code(), Some(1), "{reported}");
     assert!(

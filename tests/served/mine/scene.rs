@@ -143,7 +143,7 @@ pub(crate) struct Miner {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// What a miner left behind.
+/// A stopped miner: its exit and its output.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<String>,

@@ -17,7 +17,7 @@ pub(super) fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
     Ok(differences(&of(&["--package", "grail"])?, &of(&["--workspace"])?))
 }
 
-/// Returns what `cargo tree` lists; members are told by their folder, which is in parentheses.
+/// Returns what `cargo tree` lists; members have their folder in parentheses.
 fn features(tree: &str) -> Features {
     let mut features = Features::new();
     for line in tree.lines() {

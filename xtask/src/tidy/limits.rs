@@ -1,11 +1,11 @@
-//! The table of limits in `docs/hardening.md` names every budget for foreign bytes, with the value that the source has.
+//! The table of limits in `docs/security.md` names every budget for foreign bytes, with the value that the source has.
 
 use std::collections::BTreeMap;
 
 use super::Finding;
 use super::tree::TreeFile;
 
-const PAGE: &str = "docs/hardening.md";
+const PAGE: &str = "docs/security.md";
 const HEADING: &str = "## Limits";
 const SUFFIX: &str = "BYTES_MAX";
 /// What bounds our own files, memory or calls, and nothing that a stranger sends.
@@ -86,7 +86,7 @@ fn is_budget(path: &str, name: &str) -> bool {
     name.ends_with(SUFFIX) && !OWN.iter().any(|(end, own)| name == *own && path.ends_with(end))
 }
 
-/// Names and value of a constant of a file; those of its test module are indented.
+/// Returns names and value of a constant of a file; those of its test module are indented.
 fn constant_in(line: &str) -> Option<(&str, Option<u64>)> {
     let visibility = ["pub ", "pub(crate) ", "pub(super) "].into_iter().find_map(|prefix| line.strip_prefix(prefix));
     let (name, rest) = visibility.unwrap_or(line).strip_prefix("const ")?.split_once(':')?;

@@ -1,4 +1,4 @@
-//! Configuration: sources and precedence, what is refused, what is told, and that no secret shows.
+//! Configuration: sources and precedence, what is refused, what is reported, and that no secret shows.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Networks of one's own, and services that a miner reports to.
+//! Custom networks, and services that a miner reports to.
 
 use grail_config::ConfigError;
 

@@ -104,7 +104,7 @@ impl SlotTable {
         (0..self.slots.len()).filter(drawing).collect()
     }
 
-    /// Returns length of the longest sequence, the token not yet computed left out.
+    /// Returns the length of the longest sequence, the token not yet computed left out.
     pub fn longest(&self) -> usize {
         self.slots.iter().flatten().map(|state| state.tokens).max().unwrap_or(0)
     }

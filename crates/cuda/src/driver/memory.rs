@@ -43,7 +43,7 @@ pub struct Buffer<T: Plain> {
 }
 
 impl<T: Plain> Buffer<T> {
-    /// Returns memory that holds zeros.
+    /// Returns the memory that holds zeros.
     ///
     /// # Errors
     /// [`CudaError::OutOfMemory`] with `what`.
@@ -63,7 +63,7 @@ impl<T: Plain> Buffer<T> {
         Ok(buffer)
     }
 
-    /// Returns memory that holds `values`.
+    /// Returns the memory that holds `values`.
     ///
     /// # Errors
     /// As [`Buffer::zeroed`].
@@ -122,7 +122,7 @@ pub struct Pinned<T: Plain> {
 unsafe impl<T: Plain> Send for Pinned<T> {}
 
 impl<T: Plain> Pinned<T> {
-    /// Returns memory that holds zeros.
+    /// Returns the memory that holds zeros.
     ///
     /// # Errors
     /// If the system has none left to lock.

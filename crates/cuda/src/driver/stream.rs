@@ -112,7 +112,7 @@ impl Stream {
         &self.device
     }
 
-    /// Returns version of cuBLAS, as in 130100 for 13.1.0.
+    /// Returns the version of cuBLAS, as in 130100 for 13.1.0.
     pub fn blas_version(&self) -> i32 {
         self.blas.version()
     }
@@ -135,7 +135,7 @@ impl Stream {
     /// # Errors
     /// As [`Stream::launch`].
     pub fn upload<T: Plain>(&self, to: DevicePtr, values: &[T]) -> Result<(), CudaError> {
-        // SAFETY: `values` outlives the copy, since it is waited for; `to` has room for it.
+        // SAFETY: the copy ends before `values` goes, because this waits for it; `to` has room for it.
         unsafe { result::memcpy_htod_async(to.0, values, self.raw) }
             .map_err(|error| driver_error("copying to the device", error))?;
         self.synchronize()

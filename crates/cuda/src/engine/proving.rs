@@ -40,7 +40,7 @@ pub(super) struct Proving<'a> {
 type Passes = Vec<Result<ProofPass, CudaEngineError>>;
 
 impl Proving<'_> {
-    /// Proves until there will be no more rollouts, or nobody hears the results.
+    /// Proves until there will be no more rollouts, or no receiver is left.
     pub(super) fn run(self) {
         let mut prover = None;
         // Before the decoder takes what memory is left. Where it fails, the first rollout says why.

@@ -1,6 +1,6 @@
 //! Whose turn it is on the device: drawing or proving.
 //!
-//! Both at once are slower than one after the other: a proof's products fill every multiprocessor for most of a
+//! Both at once are slower than in turn: a proof's products fill every multiprocessor for most of a
 //! millisecond at a time, and each of the hundreds of short kernels of a drawing step would wait that long for its turn.
 
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -46,7 +46,7 @@ enum Ending {
     Failed(CudaError),
 }
 
-/// Runs a worker on a thread of its own; `started` hears whether the device could be set up.
+/// Runs a worker on a thread of its own; sends to `started` whether the device could be set up.
 #[allow(
     clippy::disallowed_methods,
     reason = "a device is driven from threads of its own, outside the deterministic core"

@@ -79,7 +79,7 @@ KERNEL half_heads(const float* in, const float* query_norm, const float* key_nor
         return;
     }
     u64 page = tables[(u64)slot * pages_per_slot + position / PAGE];
-    // Of a page the keys come first, then the values: a value head's number goes on where the key heads' end.
+    // Of a page the keys come first, then the values: a value head's number continues where the key heads' end.
     u16* to = pages + ((page * 2 * key_heads + (head - query_heads)) * PAGE + position % PAGE) * 128;
 #pragma unroll
     for (int i = 0; i < 4; i++) to[lane + 32 * i] = narrow(x[i]);

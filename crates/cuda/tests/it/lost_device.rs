@@ -33,7 +33,7 @@ fn lose_the_device() {
     assert!(!engine.is_lost());
     break_context();
     for (_ticket, answer) in asked {
-        // What was done before is kept; the rest is told, so that it is asked for again.
+        // Finished work is kept; the rest fails, so that it is asked for again.
         if let Err(error) = answer.recv_timeout(PATIENCE).unwrap() {
             assert!(error.to_string().contains("device"), "{error}");
         }

@@ -162,7 +162,7 @@ impl Row {
     }
 }
 
-/// What of a window is not in the record: blocks before the first one that was seen, or its end.
+/// Returns what of a window is not in the record: blocks before the first one that was seen, or its end.
 fn partial(window: &WindowLanes) -> String {
     let late = window.heads.first().map_or(0, |(_, block)| block.saturating_sub(window.start));
     let begins = (late > 0).then(|| format!("seen from block +{late}"));
@@ -171,7 +171,7 @@ fn partial(window: &WindowLanes) -> String {
     if parts.is_empty() { String::new() } else { format!("partial: {}", parts.join(", ")) }
 }
 
-/// A class in plain words.
+/// Returns a class in plain words.
 const fn explanation(class: Class) -> &'static str {
     match class {
         Class::RecordingGap => {

@@ -103,7 +103,7 @@ impl Journey {
         &self.steps
     }
 
-    /// Returns number of the step that was handled last.
+    /// Returns the number of the step that was handled last.
     pub const fn number(&self) -> usize {
         self.here.number
     }
@@ -129,7 +129,7 @@ impl Journey {
         self.differs.iter().position(|differs| *differs)
     }
 
-    /// Returns first blocks of the windows.
+    /// Returns the first blocks of the windows.
     pub fn windows(&self) -> impl Iterator<Item = u64> {
         self.windows.iter().map(|(start, _)| *start)
     }
@@ -158,7 +158,7 @@ impl Journey {
         self.mark = (!is_here).then(|| (self.here.number, self.state()));
     }
 
-    /// Goes to a step; past the end, to the last one.
+    /// Goes to a step, at most to the last one.
     pub fn goto(&mut self, number: usize) {
         let number = number.min(self.steps.len() - 1);
         if number != self.here.number {

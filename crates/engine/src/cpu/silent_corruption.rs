@@ -53,7 +53,7 @@ impl Outcomes {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "how long to look is asked of anyone who runs the test")]
+#[allow(clippy::disallowed_methods, reason = "the length of the test comes from the environment")]
 fn count() -> usize {
     std::env::var(FLIPS_VARIABLE).map_or(FLIPS, |count| count.parse().expect("a number of flips"))
 }

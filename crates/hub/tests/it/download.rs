@@ -19,7 +19,7 @@ struct Server {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// A question for a file, with where it was to start and whether it told a token.
+/// A question for a file, with its range and whether it carried a token.
 struct Seen {
     name: String,
     start: usize,

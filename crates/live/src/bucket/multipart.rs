@@ -18,7 +18,7 @@ const PARTS_IN_FLIGHT_MAX: usize = 3;
 impl S3Bucket {
     /// Writes an object in parts; if that fails or is given up, have the parts removed.
     ///
-    /// The condition is on the last request, which makes the parts an object. Stores that ignore it there (it is newer
+    /// The last request, which joins the parts into an object, carries the condition. Stores that ignore it there (it is newer
     /// than the one on plain writes) overwrite; the read-back then still finds our own bytes.
     pub(super) async fn put_in_parts(&self, writer: &Writer, write: &Write<'_>) -> Result<Etag, BucketError> {
         let store = self.store_under(writer, write.condition)?;

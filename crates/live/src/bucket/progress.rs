@@ -85,7 +85,7 @@ mod tests {
     const CONTENT_BYTES: usize = 48 << 20;
     const PATIENCE_MS: u64 = 60_000;
 
-    /// A store that reads the content when it is told to, and answers when it is told to once more.
+    /// A store that reads the content on a first signal, and answers on a second one.
     fn store_on(listener: &TcpListener, signal: &Receiver<()>) {
         let (mut stream, _) = listener.accept().unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());

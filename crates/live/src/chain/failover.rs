@@ -147,7 +147,7 @@ impl Failover {
         self.endpoints.iter().filter(is_other).any(|endpoint| !endpoint.is_poor())
     }
 
-    /// Returns up the connection or the attempt at one; an endpoint that was never tried stays chosen.
+    /// Gives up the connection or the attempt at one; an endpoint that was never tried stays chosen.
     pub(super) fn reconnect(&self) {
         if self.state.borrow().is_tried {
             self.advance();

@@ -1,4 +1,4 @@
-//! What goes wrong between us and a node, told apart by what follows from it.
+//! Failures between us and a node, by their consequence.
 
 use grail_miner::ports::{ChainError, CommitError, OtherNetwork};
 use jsonrpsee::client_transport::ws::{WsError, WsHandshakeError};

@@ -1,4 +1,4 @@
-//! The runtime that a block is executed by: its versions and its description of itself.
+//! The runtime of a block: its versions and its metadata.
 
 use std::rc::Rc;
 

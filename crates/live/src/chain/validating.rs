@@ -135,11 +135,11 @@ impl Chain for SubtensorChain {
     }
 
     async fn set_weights(&self, weights: &[(u16, u16)]) -> Result<(), SubmitError> {
-        let told = |error| match error {
+        let port_error = |error| match error {
             CommitError::Refused(why) => SubmitError::Refused(why),
             CommitError::Unknown(why) => SubmitError::Unknown(why),
         };
-        let connection = self.failover.connection().await.map_err(Failure::before_sending).map_err(told)?;
+        let connection = self.failover.connection().await.map_err(Failure::before_sending).map_err(port_error)?;
         let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
         let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
         let submission = Submission { connection: &connection, signer, netuid, known_runtime };
@@ -148,7 +148,7 @@ impl Chain for SubtensorChain {
         if outcome.is_ok() {
             leaving.stay();
         }
-        outcome.map_err(told)
+        outcome.map_err(port_error)
     }
 
     async fn reconnect(&self) {

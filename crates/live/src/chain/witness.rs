@@ -39,7 +39,7 @@ pub(super) struct Witness {
 
 impl Witness {
     /// Returns the endpoints of `failover` but for the one that it uses; none where it has no other.
-    pub(super) fn beside(failover: &Failover) -> Option<Self> {
+    pub(super) fn other_than(failover: &Failover) -> Option<Self> {
         let patience = *failover.patience();
         Some(Self {
             failover: failover.beginning_with_the_second()?,

@@ -114,7 +114,7 @@ impl Files {
         Ok(file)
     }
 
-    /// Let the current file become the first of the older ones, while it stays the current one.
+    /// Makes the current file also the first of the older ones.
     fn age(&self, keep: usize) -> io::Result<()> {
         if keep == 0 || !folder::is_there(&self.current()) {
             return Ok(());

@@ -116,7 +116,7 @@ fn every_failing_operation_poisons_and_loses_nothing_acknowledged() {
             let Some((journal, durable, errors)) = append_all(folder.path(), wrap) else {
                 continue;
             };
-            assert!(!errors.is_empty(), "operation {fails_at} failed and nobody was told");
+            assert!(!errors.is_empty(), "operation {fails_at} failed without an error");
             let poisoned = errors[1..].iter().all(|error| error.0.contains("an earlier write failed: "));
             assert!(poisoned, "{errors:?}");
             assert_eq!(*plan.after_failure.lock().unwrap(), [""; 0], "a failed file was used again");

@@ -33,7 +33,7 @@ fn refusal(status: &str, code: &str) -> Answer {
     response(status, "Content-Type: application/xml\r\n", error_body(code).as_bytes())
 }
 
-/// Returns what each operation concludes from an answer: put, get, delete. Only a put whose fate is open is tried
+/// Returns the result of put, get and delete for an answer. Only a put whose fate is open is tried
 /// again, after a look.
 fn concluded(answer: Answer) -> [Result<(), BucketError>; 3] {
     let server = Server::always(answer);

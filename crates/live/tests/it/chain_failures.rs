@@ -300,7 +300,7 @@ async fn a_false_head_is_announced_once_and_its_block_is_nowhere() {
     })
     .await;
     assert_eq!(soon(chain.block_hash(false_head)).await, Ok(None));
-    // Anyone who believes it is told the lower head with the next block.
+    // A miner that believes it gets the lower head with the next block.
     let Head { number } = soon(chain.next_head(false_head)).await.expect("a head");
     assert!((head..head + 10_000).contains(&number), "{number}");
 }

@@ -82,7 +82,7 @@ struct Written<T> {
     readable: Vec<usize>,
 }
 
-/// Returns the journal's files, one for each window, by what each append added to them.
+/// Returns the journal's files, one per window, after each append.
 fn journals(settings: &MachineSettings, records: &[JournalRecord]) -> Vec<Written<JournalRecord>> {
     let folder = tempfile::tempdir().unwrap();
     let journal = FileJournal::open(folder.path(), settings.hotkey, JournalOptions::default()).unwrap();

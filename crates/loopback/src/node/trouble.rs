@@ -10,7 +10,7 @@ use tokio::sync::watch;
 /// What a websocket's key is completed with before it is hashed.
 const WEBSOCKET_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Passes connections on to a node until it is told to cut them.
+/// Passes connections on to a node until the test cuts them.
 pub struct Gate {
     /// Address that clients connect to.
     pub address: String,

@@ -45,12 +45,12 @@ impl Account {
         view.line("account.on_its_way_until_ms", on_its_way_until_ms);
     }
 
-    /// Whether mining is known to be pointless.
+    /// Returns whether mining is known to be pointless.
     pub(super) fn is_unregistered(&self) -> bool {
         self.registered == Some(false)
     }
 
-    /// Read registration again; the commitment follows until it is known to be right.
+    /// Reads registration again; the commitment follows until it is known to be right.
     pub(super) fn check(&self, cx: &mut Context<'_>) {
         cx.push(Action::ReadRegistration);
     }
@@ -123,7 +123,7 @@ impl Account {
         }
     }
 
-    /// Read the commitment, once at a time: two readings could lead to two commitments.
+    /// Reads the commitment, once at a time: two readings could lead to two commitments.
     fn read_commitment(&mut self, cx: &mut Context<'_>) {
         if self.commitment == Commitment::Unknown {
             self.commitment = Commitment::Reading;

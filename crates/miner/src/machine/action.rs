@@ -102,7 +102,8 @@ pub struct GroupRequest {
 }
 
 impl Action {
-    /// One line that tells this action from every other: its name and its fields as JSON; bulk stands in it by digest.
+    /// Returns one line that tells this action from every other: its name and its fields as JSON; bulk is in it by
+    /// digest.
     pub fn summary(&self) -> String {
         match self {
             Self::Generate(order) => {

@@ -7,7 +7,7 @@ use super::action::Action;
 
 /// Actions in order.
 ///
-/// The places are for whoever asks why: no decision, trace or tape depends on them.
+/// The places are for anyone who asks why: no decision, trace or tape depends on them.
 #[derive(Debug, Clone, Default)]
 pub struct Actions {
     actions: Vec<Action>,
@@ -15,19 +15,19 @@ pub struct Actions {
 }
 
 impl Actions {
-    /// Ask for one more.
+    /// Asks for one more.
     #[track_caller]
     pub(super) fn push(&mut self, action: Action) {
         self.actions.push(action);
         self.origins.push(Location::caller());
     }
 
-    /// Where in the source each was asked for.
+    /// Returns where in the source each was asked for.
     pub fn origins(&self) -> &[&'static Location<'static>] {
         &self.origins
     }
 
-    /// Keep the actions that `is_wanted`.
+    /// Keeps the actions that `is_wanted`.
     pub(super) fn retain(&mut self, mut is_wanted: impl FnMut(&Action) -> bool) {
         let all = std::mem::take(self);
         for (action, origin) in all.actions.into_iter().zip(all.origins) {

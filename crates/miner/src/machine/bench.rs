@@ -24,7 +24,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// A context in which this block is the newest.
+    /// Creates a context in which this block is the newest.
     pub(super) fn at(head: u64) -> Self {
         let settings = MachineSettings::new(Hotkey::from_bytes([1; 32]));
         let mut timing = Timing::new(&settings);
@@ -43,7 +43,7 @@ impl Bench {
     }
 }
 
-/// The kinds of these actions.
+/// Returns the kinds of these actions.
 pub(super) fn kinds(actions: &[Action]) -> Vec<String> {
     let kind = |action: &Action| action.summary().split(' ').next().unwrap_or_default().to_owned();
     actions.iter().map(kind).collect()

@@ -15,19 +15,19 @@ pub(super) struct Choice {
 }
 
 impl Groups {
-    /// The best choice among the first `available` groups; none where nothing is worth uploading.
+    /// Returns the best choice among the first `available` groups; none where nothing is worth uploading.
     pub(super) fn choose(&self, policy: UploadPolicy, available: usize) -> Option<Choice> {
         let solutions = self.solutions(available);
         let groups = policy.choose(&solutions, PROTOCOL.rollouts_per_group);
         Some(Choice { groups, worth: worth(policy, &solutions[..groups]) }).filter(|choice| choice.groups > 0)
     }
 
-    /// What the first `groups` groups are worth.
+    /// Returns what the first `groups` groups are worth.
     pub(super) fn worth_of(&self, policy: UploadPolicy, groups: usize) -> f64 {
         worth(policy, &self.solutions(groups))
     }
 
-    /// The assignments that solved their problem, for each of the first groups.
+    /// Returns the assignments that solved their problem, for each of the first groups.
     fn solutions(&self, groups: usize) -> Vec<Vec<&[bool]>> {
         self.prefix(groups)
             .map(|rollouts| {

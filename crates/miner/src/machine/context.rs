@@ -26,7 +26,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The monotonic time in milliseconds.
+    /// Returns the monotonic time in milliseconds.
     pub(super) const fn now_ms(&self) -> u64 {
         self.now.monotonic_ms
     }
@@ -55,7 +55,7 @@ impl Context<'_> {
         self.marks.sometimes(mark);
     }
 
-    /// The newest block that counts; 0 before the first one.
+    /// Returns the newest block that counts; 0 before the first one.
     pub(super) fn head(&self) -> u64 {
         self.timing.head().unwrap_or(0)
     }
@@ -70,12 +70,12 @@ impl Context<'_> {
         self.timing.upload_ms(self.settings, window_start, self.now_ms())
     }
 
-    /// Whether a group that starts now is expected to be ready for the upload.
+    /// Returns whether a group that starts now is expected to be ready for the upload.
     pub(super) fn group_can_finish(&self, window_start: u64) -> bool {
         self.now_ms() + self.timing.group.at(self.now_ms()) <= self.upload_ms(window_start)
     }
 
-    /// The key of a window's object.
+    /// Returns the key of a window's object.
     pub(super) fn key(&self, window_start: u64) -> String {
         object_key(&self.settings.hotkey.to_ss58(), window_start)
     }

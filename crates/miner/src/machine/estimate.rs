@@ -1,10 +1,10 @@
-//! Estimates of durations that forget: one slow answer must not stop mining for good.
+//! Estimates of durations that forget: one slow answer must not stop mining permanently.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A duration learnt from observations; without new ones it decays toward its initial value.
+/// A duration learned from observations; without new ones it decays toward its initial value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Estimate {
     initial_ms: u64,
@@ -14,12 +14,12 @@ pub(super) struct Estimate {
 }
 
 impl Estimate {
-    /// An estimate that starts at `initial_ms`, and whose distance from it halves every `half_life_ms`.
+    /// Creates an estimate that starts at `initial_ms`, and whose distance from it halves every `half_life_ms`.
     pub(super) const fn new(initial_ms: u64, half_life_ms: u64) -> Self {
         Self { initial_ms, value_ms: initial_ms, observed_at_ms: 0, half_life_ms }
     }
 
-    /// The estimate at a monotonic time.
+    /// Returns the estimate at a monotonic time.
     pub(super) fn at(&self, now_ms: u64) -> u64 {
         let halvings = now_ms.saturating_sub(self.observed_at_ms) / self.half_life_ms;
         let distance = self.value_ms.abs_diff(self.initial_ms);
@@ -27,7 +27,7 @@ impl Estimate {
         if self.value_ms >= self.initial_ms { self.initial_ms + left } else { self.initial_ms - left }
     }
 
-    /// Learn from one duration that ended now: a rise counts half, a fall a quarter.
+    /// Learns from one duration that ended now: a rise counts half, a fall a quarter.
     pub(super) fn observe(&mut self, duration_ms: u64, now_ms: u64) {
         let old = self.at(now_ms);
         self.value_ms = if duration_ms > old { old + (duration_ms - old) / 2 } else { old - (old - duration_ms) / 4 };

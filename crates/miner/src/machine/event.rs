@@ -1,4 +1,4 @@
-//! What the machine is told.
+//! The machine's inputs.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -119,11 +119,11 @@ pub enum JournalEntry {
 /// The machine's timers; setting one again replaces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Timer {
-    /// Generation ends and the upload begins.
+    /// Generation ends and the upload starts.
     UploadDeadline,
-    /// Something that failed is tried again: hash, upload, read-back.
+    /// Something that failed is retried: hash, upload, read-back.
     Retry,
-    /// A group has been in flight for too long, or waits to be tried again.
+    /// A group has been in flight for too long, or waits to be retried.
     Groups,
     /// Watch for heads again.
     Head,
@@ -132,7 +132,7 @@ pub enum Timer {
 }
 
 impl Event {
-    /// What kind of event it is, as one word.
+    /// Returns the kind of the event, as one word.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Started(_) => "started",
@@ -154,7 +154,7 @@ impl Event {
         }
     }
 
-    /// A closer kind: which append the journal answered, which timer fired.
+    /// Returns a closer kind: which append the journal answered, which timer fired.
     pub const fn closer_kind(&self) -> Option<&'static str> {
         match self {
             Self::JournalAnswered { entry, .. } => Some(entry.kind()),
@@ -163,7 +163,7 @@ impl Event {
         }
     }
 
-    /// First block of the window that it belongs to, where it names one.
+    /// Returns the first block of the window that it belongs to, where it names one.
     pub const fn window_start(&self) -> Option<u64> {
         match self {
             Self::GroupReady { group, .. } | Self::GroupFailed { group, .. } => Some(group.window_start),
@@ -175,7 +175,7 @@ impl Event {
         }
     }
 
-    /// The group that it is about.
+    /// Returns the group that it is about.
     pub const fn group(&self) -> Option<&GroupId> {
         match self {
             Self::GroupReady { group, .. }
@@ -185,7 +185,7 @@ impl Event {
         }
     }
 
-    /// Whether it says that something went wrong.
+    /// Returns whether it says that something went wrong.
     pub fn is_failure(&self) -> bool {
         match self {
             Self::HeadFailed(_) | Self::GroupFailed { .. } => true,
@@ -203,7 +203,8 @@ impl Event {
         }
     }
 
-    /// One line that tells this event from every other: its name and its fields as JSON; bulk stands in it by digest.
+    /// Returns one line that tells this event from every other: its name and its fields as JSON; bulk is in it by
+    /// digest.
     pub fn summary(&self) -> String {
         match self {
             Self::Started(records) => line("Started", &json!({ "records": records.len() })),
@@ -245,7 +246,7 @@ impl JournalEntry {
 }
 
 impl Timer {
-    /// Its name as one word.
+    /// Returns its name as one word.
     pub const fn name(self) -> &'static str {
         match self {
             Self::UploadDeadline => "upload_deadline",
@@ -257,7 +258,7 @@ impl Timer {
     }
 }
 
-/// Digest of a group's signatures, which bind tokens and sketches.
+/// Returns the digest of a group's signatures, which bind tokens and sketches.
 fn group_digest(sealed: &SealedGroup) -> String {
     let mut digest = Sha256::new();
     for rollout in &sealed.rollouts {

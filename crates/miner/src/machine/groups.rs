@@ -15,7 +15,7 @@ use crate::answers::JournalRecord;
 use crate::group::SignedGroup;
 use crate::seal::SealedGroup;
 
-/// A group is given up and tried again when it takes this many times the estimate.
+/// A group is given up and retried when it takes this many times the estimate.
 const PATIENCE: u64 = 6;
 /// A group that was given up counts as at most this many times the estimate: all that is known is that it took longer.
 const STUCK_COUNTS_AS: u64 = 4;
@@ -69,7 +69,7 @@ impl Groups {
         self.generation
     }
 
-    /// Rollouts that the self-check rejected, by check and reason.
+    /// Returns rollouts that the self-check rejected, by check and reason.
     pub(super) const fn rejections(&self) -> &BTreeMap<String, u32> {
         &self.rejections
     }
@@ -79,7 +79,7 @@ impl Groups {
         self.engine_failures
     }
 
-    /// Length of the run of clean groups from 0.
+    /// Returns the length of the run of clean groups from 0.
     pub(super) fn clean_prefix(&self) -> usize {
         self.clean.keys().zip(0u32..).take_while(|(index, expected)| *index == expected).count()
     }
@@ -88,12 +88,12 @@ impl Groups {
         self.clean.len()
     }
 
-    /// The first `count` groups.
+    /// Returns the first `count` groups.
     pub(super) fn prefix(&self, count: usize) -> impl Iterator<Item = &SignedGroup> {
         self.clean.values().take(count)
     }
 
-    /// Take over what a crashed process had made durable.
+    /// Takes over what a crashed process had made durable.
     pub(super) fn restore(&mut self, groups: BTreeMap<u32, SignedGroup>) {
         let last = groups.keys().next_back().copied();
         self.next_fresh = last.map_or(0, |last| last + 1);
@@ -103,7 +103,7 @@ impl Groups {
         self.clean = groups;
     }
 
-    /// Give up everything in flight, and forget everything that was made: the window's first block was replaced.
+    /// Gives up everything in flight, and forgets everything that was made: the window's first block was replaced.
     pub(super) fn abandon(&mut self, cx: &mut Context<'_>) {
         self.cancel_all(cx);
         *self = Self {
@@ -114,7 +114,7 @@ impl Groups {
         };
     }
 
-    /// Give up everything in flight.
+    /// Gives up everything in flight.
     pub(super) fn cancel_all(&mut self, cx: &mut Context<'_>) {
         for (index, flight) in std::mem::take(&mut self.in_flight) {
             cx.push(Action::CancelGroup(self.id(index, flight.attempt)));
@@ -122,7 +122,7 @@ impl Groups {
         self.waiting.clear();
     }
 
-    /// Keep the engine busy with what can still finish, low indices first.
+    /// Keeps the engine busy with what can still finish, low indices first.
     pub(super) fn order(&mut self, cx: &mut Context<'_>, context: &WindowContext) {
         let now_ms = cx.now_ms();
         while self.in_flight.len() < cx.settings.groups_in_flight_max && cx.group_can_finish(self.window_start) {
@@ -150,13 +150,13 @@ impl Groups {
         self.set_timer(cx);
     }
 
-    /// The next index to order: one that waits and is due, or a fresh one.
+    /// Returns the next index to order: one that waits and is due, or a fresh one.
     fn next(&self, now_ms: u64, groups_max: Option<u32>) -> Option<u32> {
         let due = self.waiting.iter().find(|(_, waiting)| waiting.not_before_ms <= now_ms).map(|(index, _)| *index);
         due.or_else(|| Some(self.next_fresh).filter(|fresh| groups_max.is_none_or(|max| *fresh < max)))
     }
 
-    /// Wake up when the next attempt is due or overdue.
+    /// Wakes up when the next attempt is due or overdue.
     fn set_timer(&self, cx: &mut Context<'_>) {
         // What is due already waits for room or for time, and both come with other events.
         let due = self.waiting.values().map(|waiting| waiting.not_before_ms).filter(|at_ms| *at_ms > cx.now_ms());
@@ -166,7 +166,7 @@ impl Groups {
         }
     }
 
-    /// Give up attempts that take far too long, so that one stuck group does not end the clean run.
+    /// Gives up attempts that take far too long, so that one stuck group does not end the clean run.
     pub(super) fn supervise(&mut self, cx: &mut Context<'_>) {
         let now_ms = cx.now_ms();
         let is_late = |(_, flight): &(&u32, &InFlight)| flight.give_up_ms <= now_ms;
@@ -217,7 +217,7 @@ impl Groups {
         self.wait(id.index, id.attempt + 1, cx.now_ms() + pause_ms, flight.kept);
     }
 
-    /// The journal has answered; a group that it could not keep is clean all the same.
+    /// The journal has answered; a group that it could not keep is clean anyway.
     pub(super) fn on_journalled(&mut self, cx: &mut Context<'_>, id: &GroupId) {
         if !self.made(id) {
             cx.sometimes("old-generation-answers");
@@ -236,7 +236,7 @@ impl Groups {
         }));
     }
 
-    /// The attempt in flight that an answer belongs to; none if it was given up.
+    /// Returns the attempt in flight that an answer belongs to; none if it was given up.
     fn land(&mut self, id: &GroupId) -> Option<InFlight> {
         match self.in_flight.get(&id.index) {
             Some(flight) if self.made(id) && flight.attempt == id.attempt => self.in_flight.remove(&id.index),
@@ -252,7 +252,7 @@ impl Groups {
         GroupId { window_start: self.window_start, generation: self.generation, index, attempt }
     }
 
-    /// Whether a group is of this window and generation.
+    /// Returns whether a group is of this window and generation.
     const fn made(&self, id: &GroupId) -> bool {
         self.window_start == id.window_start && self.generation == id.generation
     }
@@ -292,7 +292,7 @@ impl Groups {
     }
 }
 
-/// The rollouts that nothing was found about; none where the finding is the whole group's.
+/// Returns the rollouts that nothing was found about; none where the finding is the whole group's.
 fn fine_rollouts(sealed: &SealedGroup) -> BTreeMap<u32, GeneratedRollout> {
     if sealed.findings.iter().any(|finding| finding.rollout.is_none()) {
         return BTreeMap::new();

@@ -29,7 +29,7 @@ pub(super) struct Heads {
     in_time: Option<Head>,
     /// The head that block time allowed before that one.
     in_time_before: Option<Head>,
-    /// Wall time of the last accepted head: the monotonic clock stands still while a machine sleeps.
+    /// Wall time of the last accepted head: the monotonic clock stops while a machine sleeps.
     seen_wall_ms: u64,
 }
 
@@ -129,7 +129,7 @@ impl Heads {
         cx.push(Action::WatchHead { after: head.number });
     }
 
-    /// Whether block time does not allow this head; one that it allows is noted.
+    /// Returns whether block time does not allow this head; one that it allows is noted.
     fn is_suspect(&mut self, cx: &Context<'_>, head: Head) -> bool {
         let Some((known, seen_ms)) = cx.timing.last_head() else { return false };
         if head.number.saturating_add(LAG_BLOCKS_MAX) < known.number {
@@ -160,7 +160,7 @@ impl Heads {
     }
 }
 
-/// The higher of two blocks: whether it exists decides between them.
+/// Returns the higher of two blocks: whether it exists decides between them.
 fn disputed_block(cx: &Context<'_>, head: Head) -> u64 {
     head.number.max(cx.head())
 }
@@ -214,7 +214,7 @@ mod tests {
             self.machine.handle(self.now, event).into_iter().collect()
         }
 
-        /// What a head leads to, as far as it is about heads.
+        /// Returns what a head leads to, as far as it is about heads.
         fn head(&mut self, number: u64) -> Vec<Action> {
             let mut actions = self.tell(Event::HeadMoved(Head { number }));
             let window = self.machine.window_start();

@@ -42,7 +42,7 @@ impl Ledger {
         }
     }
 
-    /// Take over a journalled fact about this window.
+    /// Takes over a journalled fact about this window.
     pub(super) fn restore(&mut self, record: JournalRecord) {
         match record {
             JournalRecord::UploadStarted { digest, groups, .. } => self.0.push(Entry::pending(digest, groups)),
@@ -59,7 +59,7 @@ impl Ledger {
         out.push(Action::AppendJournal { entry: JournalEntry::UploadStarted(window_start), record });
     }
 
-    /// The read key fetched this file; nothing else of ours is there.
+    /// Returns the read key fetched this file; nothing else of ours is there.
     pub(super) fn done(&mut self, window_start: u64, digest: &str, out: &mut Actions) -> Option<Entry> {
         let found = self.0.iter().find(|entry| entry.digest == digest).cloned()?;
         if found.fate != Fate::Done {
@@ -81,17 +81,17 @@ impl Ledger {
         self.abandon(window_start, Fate::Done, why, out);
     }
 
-    /// Whether this is the digest of one of our files.
+    /// Returns whether this is the digest of one of our files.
     pub(super) fn knows(&self, digest: &str) -> bool {
         self.0.iter().any(|entry| entry.digest == digest)
     }
 
-    /// The file whose fate is not known.
+    /// Returns the file whose fate is not known.
     pub(super) fn pending(&self) -> Option<&Entry> {
         self.0.iter().find(|entry| entry.fate == Fate::Pending)
     }
 
-    /// The newest file that was fetched with the read key.
+    /// Returns the newest file that was fetched with the read key.
     pub(super) fn newest_done(&self) -> Option<&Entry> {
         self.0.iter().rfind(|entry| entry.fate == Fate::Done)
     }

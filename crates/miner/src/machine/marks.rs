@@ -45,18 +45,18 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// This branch was taken; its name stands in [`MARKS`].
+    /// This branch was taken; its name is in [`MARKS`].
     pub(super) fn sometimes(&mut self, mark: &'static str) {
         *self.counts.entry(mark).or_default() += 1;
         self.total += 1;
     }
 
-    /// Each branch that was taken, and how often.
+    /// Returns each branch that was taken, and how often.
     pub fn iter(&self) -> impl Iterator<Item = (&&'static str, &u64)> {
         self.counts.iter()
     }
 
-    /// How many branches were taken in all.
+    /// Returns how many branches were taken in all.
     pub const fn total(&self) -> u64 {
         self.total
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Report {
-    /// A window began.
+    /// A window started.
     WindowOpened {
         /// Its first block.
         window_start: u64,
@@ -32,7 +32,7 @@ pub enum Report {
         /// The check and reason that it would have failed.
         finding: String,
     },
-    /// Something failed and is tried again or done without.
+    /// Something failed and is retried or done without.
     Trouble(Trouble),
     /// A window is over.
     Receipt(WindowReceipt),
@@ -65,7 +65,7 @@ pub enum Area {
 }
 
 impl Area {
-    /// Its name for a log.
+    /// Returns its name for a log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Chain => "chain",
@@ -127,7 +127,7 @@ pub struct WindowReceipt {
 }
 
 impl WindowReceipt {
-    /// The receipt of a window of which nothing is known but how it ended.
+    /// Returns the receipt of a window of which nothing is known but how it ended.
     pub const fn of(window_start: u64, outcome: WindowOutcome) -> Self {
         Self {
             window_start,

@@ -23,7 +23,7 @@ pub(super) struct Recovered {
 }
 
 impl Recovered {
-    /// The last window in the journal; groups count only under the context that precedes them.
+    /// Returns the last window in the journal; groups count only under the context that precedes them.
     pub(super) fn from_records(records: Vec<JournalRecord>) -> Option<Self> {
         let mut recovered: Option<Self> = None;
         for record in records {
@@ -62,7 +62,7 @@ impl Recovered {
         self.closed
     }
 
-    /// The receipt of this window if nothing more becomes of it; `why` it is lost.
+    /// Returns the receipt of this window if nothing more becomes of it; `why` it is lost.
     pub(super) fn receipt(&self, why: &str) -> WindowReceipt {
         let done = self.ledger.newest_done();
         let groups_uploaded = done.map_or(0, |done| done.groups);

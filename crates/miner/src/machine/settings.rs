@@ -38,7 +38,7 @@ pub struct MachineSettings {
 }
 
 impl MachineSettings {
-    /// The defaults for a hotkey.
+    /// Returns the defaults for a hotkey.
     pub fn new(hotkey: Hotkey) -> Self {
         Self {
             hotkey,

@@ -36,13 +36,13 @@ struct Unsettled {
 }
 
 impl Settlement {
-    /// Whether a receipt is still owed.
+    /// Returns whether a receipt is still owed.
     pub(super) const fn is_open(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Give a window's receipt, now or once its pending upload is known to be there or not. While the upload itself is
-    /// still in flight nobody can look.
+    /// Returns a window's receipt, now or once its pending upload is known to be there or not. While the upload itself
+    /// is still in flight nobody can look.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, receipt: WindowReceipt, ledger: Ledger, in_flight: bool) {
         self.give(cx);
         if ledger.pending().is_none() {
@@ -70,7 +70,7 @@ impl Settlement {
         self.look(cx);
     }
 
-    /// Look at the bucket, once at a time.
+    /// Looks at the bucket, once at a time.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let Some(unsettled) = self.0.as_mut().filter(|unsettled| !unsettled.waiting) else { return };
         unsettled.waiting = true;
@@ -121,7 +121,7 @@ impl Settlement {
         }
     }
 
-    /// A look told nothing: another one follows with the next head, up to a number of them.
+    /// A read showed nothing: another one follows with the next head, up to a number of them.
     fn look_again(&mut self, cx: &mut Context<'_>) {
         let Some(unsettled) = self.0.as_mut() else { return };
         unsettled.waiting = false;
@@ -140,7 +140,7 @@ impl Settlement {
         give(cx, receipt);
     }
 
-    /// The unsettled window if it is this one.
+    /// Returns the unsettled window if it is this one.
     fn of(&mut self, window_start: u64) -> Option<&mut Unsettled> {
         self.0.as_mut().filter(|unsettled| unsettled.receipt.window_start == window_start)
     }
@@ -158,7 +158,7 @@ impl Settlement {
 }
 
 impl Unsettled {
-    /// Whether this is the file whose fate is not known.
+    /// Returns whether this is the file whose fate is not known.
     fn shows_pending(&self, found: Option<&(String, Etag)>) -> bool {
         self.ledger.pending().is_some_and(|pending| found.is_some_and(|(digest, _)| *digest == pending.digest))
     }
@@ -181,7 +181,7 @@ mod tests {
 
     const WINDOW: u64 = 300;
 
-    /// A window that is over while the fate of its file `aa` is not known.
+    /// Returns a window that is over while the fate of its file `aa` is not known.
     fn unsettled(bench: &mut Bench, in_flight: bool) -> (Settlement, Vec<Action>) {
         let (mut settlement, mut ledger) = (Settlement::default(), Ledger::default());
         ledger.start(WINDOW, "aa", 3, &mut Actions::default());

@@ -1,4 +1,4 @@
-//! When the window ends, and when its upload must begin.
+//! When the window ends, and when its upload must start.
 
 use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
@@ -57,12 +57,12 @@ impl Timing {
         self.head
     }
 
-    /// Take this head, which may be lower than the one before; nothing is learnt of block time by it.
+    /// Takes this head, which may be lower than the one before; nothing is learned of block time by it.
     pub(super) const fn set_head(&mut self, head: Head, now_ms: u64) {
         self.head = Some((head, now_ms));
     }
 
-    /// Note a head; false if it is not newer than the one before.
+    /// Returns records a head; false if it is not newer than the one before.
     pub(super) fn note_head(&mut self, head: Head, now_ms: u64) -> bool {
         if let Some((before, seen_ms)) = self.head {
             if head <= before {

@@ -24,7 +24,7 @@ use crate::policy::is_more;
 pub(super) use self::attempts::Attempts;
 use self::pause::jittered;
 
-/// What is told of a write that was acknowledged and that validators would not find.
+/// Reason for a write that was acknowledged but that validators would not find.
 const NOT_WHERE_VALIDATORS_READ: &str = "a write was acknowledged, and there is no object where validators read; see that \
                                          R2_ENDPOINT_URL and R2_ACCOUNT_ID name the same bucket";
 
@@ -87,7 +87,7 @@ enum Stage {
     Reading { written: bool, missing: u32, strange: Option<String> },
     /// The object of an earlier generation is being removed.
     Deleting,
-    /// Waiting to go on.
+    /// Waiting to continue.
     Pausing(Box<Stage>),
 }
 
@@ -112,27 +112,27 @@ impl Upload {
         self.confirmed.as_ref()
     }
 
-    /// Whether a write is on its way.
+    /// Returns whether a write is on its way.
     pub(super) fn put_in_flight(&self) -> bool {
         self.job.as_ref().is_some_and(|job| job.stage == Stage::Putting)
     }
 
-    /// Whether there is more to do, and time to do it.
+    /// Returns whether there is more to do, and time to do it.
     pub(super) fn is_in_progress(&self) -> bool {
         self.job.as_ref().is_some_and(|job| !job.given_up)
     }
 
-    /// Whether a file may have been written.
+    /// Returns whether a file may have been written.
     pub(super) const fn has_files(&self) -> bool {
         !self.ledger.is_empty()
     }
 
-    /// Every file that may have been written.
+    /// Returns every file that may have been written.
     pub(super) fn into_ledger(self) -> Ledger {
         self.ledger
     }
 
-    /// Take over what a crashed process knew of this window's files.
+    /// Takes over what a crashed process knew of this window's files.
     pub(super) fn restore(&mut self, cx: &Context<'_>, groups: &Groups, ledger: Ledger) {
         let done = ledger.newest_done().cloned();
         self.ledger = ledger;
@@ -161,7 +161,7 @@ impl Upload {
         self.choice = None;
     }
 
-    /// Begin what is due: the removal of worthless work, or an upload that is worth more than what is there.
+    /// Starts what is due: the removal of worthless work, or an upload that is worth more than what is there.
     pub(super) fn advance(
         &mut self,
         cx: &mut Context<'_>,
@@ -180,7 +180,7 @@ impl Upload {
             return;
         }
         if let Some(pending) = self.ledger.pending().filter(|_| self.refused.is_none()) {
-            // A process that crashed has sent it, or not.
+            // A crashed process may have sent it.
             let choice = Choice { groups: pending.groups, worth: 0.0 };
             cx.sometimes("upload-of-a-crashed-process-is-looked-for");
             let digest = pending.digest.clone();
@@ -203,7 +203,7 @@ impl Upload {
         hash.read(cx);
     }
 
-    /// The choice of groups that is worth more than what was confirmed.
+    /// Returns the choice of groups that is worth more than what was confirmed.
     fn better_choice(&mut self, cx: &Context<'_>, groups: &Groups) -> Option<Choice> {
         let available = groups.clean_prefix();
         if available != self.considered {
@@ -378,7 +378,7 @@ impl Upload {
         }
     }
 
-    /// The retry timer fired: go on with the stage that waits.
+    /// The retry timer fired: continue with the stage that waits.
     pub(super) fn resume(&mut self, cx: &mut Context<'_>, hash: &mut Hash) {
         let Some(job) = self.job.as_mut() else { return };
         let Stage::Pausing(next) = &job.stage else { return };
@@ -412,7 +412,7 @@ impl Upload {
         self.attempts = Attempts::default();
     }
 
-    /// Another file than the one that was to be written is there, and it is ours; the groups in it.
+    /// Returns another file than the one that was to be written is there, and it is ours; the groups in it.
     fn confirm_older(&mut self, cx: &mut Context<'_>, groups: &Groups, digest: &str) -> Option<usize> {
         let found = self.ledger.done(self.window_start, digest, cx.out);
         let count = found.as_ref().map(|entry| entry.groups);
@@ -436,7 +436,7 @@ impl Upload {
         self.refused = Some(why);
     }
 
-    /// Wait a little and go on with `next`, unless the window ends before.
+    /// Waits a little and continues with `next`, unless the window ends before.
     fn pause(&mut self, cx: &mut Context<'_>, next: Stage) {
         let Some(job) = self.job.as_mut() else { return };
         let pause_ms = jittered((cx.settings.block_ms / 24) << job.attempts.min(4), &cx.settings.hotkey, job);

@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Display};
 
-/// What the names of lines begin with.
+/// What the names of lines start with.
 pub const SECTIONS: [&str; 9] =
     ["stopping", "account", "recovered", "window", "groups", "upload", "unsettled", "timing", "timers"];
 
@@ -25,17 +25,17 @@ pub struct Change {
 }
 
 impl View {
-    /// Every line in order: name and value.
+    /// Returns every line in order: name and value.
     pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The value of a line.
+    /// Returns the value of a line.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.lines().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// The lines that differ, in this view's order; those that are new come last.
+    /// Returns the lines that differ, in this view's order; those that are new come last.
     pub fn changes(&self, after: &Self) -> Vec<Change> {
         let gone_or_changed = self.lines().filter_map(|(name, before)| {
             let now = after.get(name);

@@ -31,7 +31,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window of which nothing is known yet.
+    /// Creates a window of which nothing is known yet.
     pub(super) fn new(start: u64) -> Self {
         Self {
             start,
@@ -112,7 +112,7 @@ impl Window {
         }
     }
 
-    /// The randomness is known: work can begin.
+    /// The randomness is known: work can start.
     fn begin(&mut self, cx: &mut Context<'_>, beacon: Option<&str>) {
         let Some(block_hash) = self.hash.known().map(str::to_owned) else { return };
         let context = WindowContext {
@@ -153,7 +153,7 @@ impl Window {
         self.closing = false;
     }
 
-    /// Stop generating once the upload must begin; until then keep the timer on that moment.
+    /// Stops generating once the upload must start; until then keeps the timer on that moment.
     pub(super) fn watch_deadline(&mut self, cx: &mut Context<'_>) {
         if self.closing {
             return;
@@ -180,7 +180,7 @@ impl Window {
         self.upload.advance(cx, &mut self.hash, &self.groups, self.context.is_some(), self.closing);
     }
 
-    /// The retry timer fired: whatever waits for it goes on.
+    /// The retry timer fired: whatever waits for it continues.
     pub(super) fn retry(&mut self, cx: &mut Context<'_>) {
         if self.hash.known().is_none() {
             self.hash.read(cx);
@@ -188,7 +188,7 @@ impl Window {
         self.upload.resume(cx, &mut self.hash);
     }
 
-    /// The receipt if nothing more becomes of the window.
+    /// Returns the receipt if nothing more becomes of the window.
     pub(super) fn receipt(&self, is_unregistered: bool) -> WindowReceipt {
         let uploaded = self.upload.confirmed();
         WindowReceipt {

@@ -159,7 +159,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(300);
 
-    /// Returns what is told of a socket that answers each question in this way.
+    /// Returns the error for a socket that answers each question in this way.
     fn error_of(answer: impl Fn(&mut UnixStream) + Send + 'static) -> String {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("control-5abc.sock")).unwrap();

@@ -8,7 +8,7 @@ use crate::state::{PortAnswer, answer};
 
 /// Between two lines of the same kind, and after the last failure until an area counts as well again.
 const PAUSE_MS: u64 = 60_000;
-/// Kinds that are told apart in one area; a stranger's text cannot make more.
+/// Most kinds in one area, because foreign text could create any number.
 const KINDS_MAX: usize = 8;
 /// Characters of a text that make its kind.
 const KIND_CHARS_MAX: usize = 120;
@@ -42,7 +42,7 @@ pub(super) struct Over {
 }
 
 impl Repeats {
-    /// Returns something failed: how many of its kind were not told since the last line, if this one is to be told.
+    /// Returns something failed: returns how many of its kind were suppressed since the last line, if this one is to be logged.
     pub(super) fn failed(&mut self, now_ms: u64, area: Area, text: &str) -> Option<u64> {
         let begun = Spell { since_ms: now_ms, last_ms: now_ms, failures: 0, kinds: BTreeMap::new() };
         let spell = self.0.entry(area).or_insert(begun);
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(repeats.ended(90_000, &put()), Some(Over { area: Area::Bucket, failures: 3, seconds: 20 }));
         assert_eq!(repeats.ended(90_001, &put()), None);
         assert_eq!(repeats.failed(90_002, Area::Bucket, "x"), Some(0), "a new spell starts");
-        assert_eq!(repeats.ended(200_000, &put()), None, "one failure was told when it happened");
+        assert_eq!(repeats.ended(200_000, &put()), None, "one failure was logged when it happened");
     }
 
     #[test]

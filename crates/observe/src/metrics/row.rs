@@ -1,4 +1,4 @@
-//! The figures of one window as a row, for sinks that draw histories rather than ask.
+//! The figures of one window as a row, for sinks that plot histories.
 
 use grail_miner::machine::{Area, WindowReceipt};
 use grail_miner::ports::Now;

@@ -105,7 +105,7 @@ pub(super) struct Step {
     pub(super) number: i64,
 }
 
-/// Which x axis a metric has.
+/// The x axis of a metric.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Metric {
     #[prost(string, tag = "1")]

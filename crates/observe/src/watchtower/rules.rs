@@ -1,4 +1,4 @@
-//! Decides what people are told and when: health in, notices out. No clock, no socket.
+//! Alert rules: health in, notices out. No clock, no socket.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +30,7 @@ pub struct Notice {
     pub over_after_ms: Option<u64>,
 }
 
-/// Turns health into notices. Each alarm is told when it starts and when it is over, and not in between.
+/// Turns health into notices. Each alarm gives one notice when it starts and one when it ends.
 #[derive(Debug)]
 pub struct AlertRules {
     /// Least free bytes on the disk of the data folder.
@@ -40,7 +40,7 @@ pub struct AlertRules {
 }
 
 impl AlertRules {
-    /// Returns rules that have told nothing yet; less than `disk_free_min` free bytes are an alarm.
+    /// Creates rules without any alarm; less than `disk_free_min` free bytes are an alarm.
     pub fn new(disk_free_min: u64) -> Self {
         Self { disk_free_min, since_ms: BTreeMap::new(), was_weighted: false }
     }
@@ -76,7 +76,7 @@ impl AlertRules {
                 let could_be = self.was_weighted || health.uploads >= UPLOADS_WITHOUT_WEIGHT;
                 Some(!health.is_weighted? && could_be)
             }
-            // It is over only with a tenth more, so that one file that comes and goes is not told each time.
+            // It is over only with a tenth more, so that one file that comes and goes gives no notices.
             Alarm::DiskNearlyFull if self.since_ms.contains_key(&alarm) => {
                 Some(disk_free? < disk_free_min.saturating_add(disk_free_min / 10))
             }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use grail_loopback::http::{Answer, Request, Server};
 
-/// As long as the official client wants one.
+/// The minimum length that the official client accepts.
 pub(crate) const KEY: &str = "planted0planted0planted0planted0planted0";
 
 /// What the service knows of a run.

@@ -47,7 +47,7 @@ fn every_service_is_told_once_and_told_of_the_end() {
     assert!(posts(&server).is_empty(), "nothing is wrong yet");
     registration(&mut observer, None);
     wait("the alarm", || posts(&server).len() == 3);
-    // It is looked many times, and told once.
+    // Many checks give one notice.
     let pings = server.requests().len();
     server.wait("more pings", |requests| requests.len() > pings + 30);
     assert_eq!(posts(&server).len(), 3);

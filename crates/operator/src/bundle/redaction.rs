@@ -20,8 +20,8 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// Everything in the configuration that is not shown as it is, what lost against another value, too; and what libraries
-    /// read in the environment: proxies with their passwords, the hub's token.
+    /// Returns everything in the configuration that is not shown as it is, what lost against another value, too; and
+    /// what libraries read in the environment: proxies with their passwords, the hub's token.
     pub fn of(typed: &RawConfig, environment: &Environment) -> Self {
         let candidates = typed.settings().flat_map(|(name, setting)| {
             [&setting.won].into_iter().chain(&setting.lost).map(move |candidate| (name, &candidate.value))
@@ -55,15 +55,15 @@ impl Redactor {
         Self { forms }
     }
 
-    /// The text without secrets.
+    /// Returns the text without secrets.
     pub fn redacted(&self, text: &str) -> String {
         self.forms.iter().fold(text.to_owned(), |text, form| text.replace(form.as_str(), STAND_IN))
     }
 
-    /// See that nothing is there which cannot be taken out.
+    /// Sees that nothing is there which cannot be taken out.
     ///
     /// # Errors
-    /// Where a secret is there.
+    /// If a secret is there.
     pub fn refuse(&self, text: &str) -> anyhow::Result<()> {
         let mut forms = self.forms.iter().filter(|form| form.len() >= REFUSED_CHARS_MIN);
         if forms.any(|form| text.contains(form.as_str())) {
@@ -75,7 +75,7 @@ impl Redactor {
     }
 }
 
-/// What is secret in addresses with commas between, piece by piece, and a login as HTTP sends it.
+/// Returns what is secret in addresses with commas between, piece by piece, and a login as HTTP sends it.
 fn parts(text: &str) -> Vec<String> {
     let endpoints = text.split(',').filter_map(|address| EndpointUrl::parse(address.trim(), &SCHEMES));
     let parts = endpoints.flat_map(|endpoint| {
@@ -86,7 +86,7 @@ fn parts(text: &str) -> Vec<String> {
     parts.collect()
 }
 
-/// A secret in every form that programs write it in.
+/// Returns a secret in every form that programs write it in.
 fn forms_of(secret: &str) -> Vec<String> {
     let hex = hex::encode(secret);
     let escaped = secret.escape_debug().to_string();
@@ -104,7 +104,7 @@ fn forms_of(secret: &str) -> Vec<String> {
         .collect()
 }
 
-/// Bytes as Rust shows them.
+/// Returns bytes as Rust shows them.
 fn bytes_shown(text: &str) -> String {
     format!("{:?}", text.as_bytes()).trim_matches(['[', ']']).to_owned()
 }

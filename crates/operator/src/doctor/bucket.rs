@@ -76,7 +76,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     vec![write, read, conditions, multipart, read_only, delete, clock]
 }
 
-/// The bucket as the miner has it, written with this key.
+/// Returns the bucket as the miner has it, written with this key.
 fn described(
     storage: &StorageConfig,
     writer: &grail_config::AccessKey,
@@ -92,7 +92,7 @@ fn described(
     Ok(BucketConfig { addressing, read_address, request_ms: limits.call_ms, connect_ms, ..config })
 }
 
-/// Whether validators read from another server than the one that is written to.
+/// Returns whether validators read from another server than the one that is written to.
 fn reads_elsewhere(storage: &StorageConfig) -> bool {
     storage.read_place().is_ok_and(|place| place.server != storage.endpoint.expose())
 }
@@ -115,7 +115,8 @@ impl Probe<'_> {
         Failed { error, refusal: self.bucket.refusal() }
     }
 
-    /// How the write ended; `is_there` where it took place all the same, `plainly` where one without a condition succeeds.
+    /// Returns how the write ended; `is_there` where it took place anyway, `plainly` where one without a
+    /// condition succeeds.
     fn write_check(&self, written: &Result<Etag, Failed>, is_there: bool, plainly: bool) -> Check {
         match written {
             Ok(_) => Check::ok(WRITE, "the write key wrote an object that was not there"),
@@ -133,14 +134,14 @@ impl Probe<'_> {
         }
     }
 
-    /// Whether the store writes where it is told no condition.
+    /// Returns whether the store writes without a condition.
     async fn writes_plainly(&self) -> bool {
         let key = format!("{}-without-condition", self.key);
         self.bucket.try_without_condition(&key, CONTENT, self.limits.call_ms).await.is_ok()
     }
 
-    /// Whether validators read what was written, and whether it is there; where nothing was written, whether they may read
-    /// at all.
+    /// Returns whether validators read what was written, and whether it is there; where nothing was written, whether
+    /// they may read at all.
     async fn read(&self, written: &Result<Etag, Failed>, storage: &StorageConfig) -> (Check, bool) {
         let (is_elsewhere, is_written) = (reads_elsewhere(storage), written.is_ok());
         if is_elsewhere && !is_written {
@@ -183,7 +184,7 @@ impl Probe<'_> {
         (check, false)
     }
 
-    /// Whether the store keeps the conditions under which the miner writes; leaves another content there.
+    /// Returns whether the store keeps the conditions under which the miner writes; leaves another content there.
     async fn conditions(&self, first: &Etag) -> Check {
         let lacks = |what: &str| {
             Check::blocked(CONDITIONS, Obstacle::Configuration, format!("the store does not keep {what}"), STORE_REMEDY)
@@ -225,7 +226,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Whether this key is kept from writing; if it is not, `rightful` removes what it wrote.
+    /// Returns whether this key is kept from writing; if it is not, `rightful` removes what it wrote.
     async fn refused(&self, rightful: &Probe<'_>) -> Check {
         match self.put(CONTENT, &PutCondition::Absent).await {
             Err(Failed { error: BucketError::Refused(_), .. }) => {
@@ -248,11 +249,7 @@ impl Probe<'_> {
             }
             Err(Failed { error, .. }) => {
                 let remedy = "run `grail doctor` again before you mine: a published key that can write is an open door";
-                Check::warning(
-                    READ_ONLY,
-                    format!("it could not be told whether the read key can write ({error})"),
-                    remedy,
-                )
+                Check::warning(READ_ONLY, format!("cannot find out whether the read key can write ({error})"), remedy)
             }
         }
     }

@@ -58,7 +58,7 @@ enum Unreached {
 }
 
 impl Unreached {
-    /// A node of another network, which no waiting changes.
+    /// Returns a node of another network, which no waiting changes.
     fn is_foreign(&self) -> bool {
         matches!(self, Self::Chain(ChainError::OtherNetwork(_)))
     }
@@ -68,7 +68,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.chain() else {
         return [ENDPOINT, HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, VALUES)).into();
     };
-    // Without our hotkey the nodes can be asked all the same, by anybody's.
+    // Without our hotkey the nodes can be asked anyway, by anybody's.
     let anybody = || -> Rc<dyn Signer> { Rc::new(Keypair::from_seed(&[0; 32])) };
     let signer = subject.wallet().map_or_else(anybody, |wallet| wallet.clone() as Rc<dyn Signer>);
     let attempts = config.endpoints.iter().map(|endpoint| reach(subject, config, endpoint, signer.clone()));
@@ -222,7 +222,7 @@ fn registered(config: &ChainConfig, name: &str, answers: &[(&Reached<'_>, Result
     }
 }
 
-/// `grail mine` commits by itself, so only what it cannot mend is a failure. Nothing of what is committed is shown.
+/// `grail mine` commits by itself, so only what it cannot fix is a failure. Nothing of what is committed is shown.
 ///
 /// A node that shows the write key has it, however old or dishonest the node is.
 fn committed(storage: Option<&StorageConfig>, answers: &[Result<Option<Vec<u8>>, ChainError>]) -> Check {
@@ -264,7 +264,7 @@ fn late<T>() -> Result<T, ChainError> {
     Err(ChainError::Unreachable("no answer in time".to_owned()))
 }
 
-/// Without what the miner adds while it tries again.
+/// Without what the miner adds while it retries.
 fn worded(error: &ChainError) -> String {
     match error {
         ChainError::Unreachable(why) | ChainError::Malformed(why) => why.clone(),

@@ -15,16 +15,16 @@ use serde::{Serialize, Serializer};
 pub enum CheckStatus {
     /// As it must be.
     Ok,
-    /// Mining goes on, with less than it could have.
+    /// Mining continues, with less than it could have.
     Warning,
-    /// Must be mended.
+    /// Must be fixed.
     Failure,
     /// Not examined, since something that it needs is not there.
     Skipped,
 }
 
 impl CheckStatus {
-    /// The word for it.
+    /// Returns the word for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -133,17 +133,19 @@ impl Check {
         }
     }
 
-    /// Something that may heal while the miner waits.
+    /// Returns something that may heal while the miner waits.
     pub(super) fn failure(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(code, CheckStatus::Failure, value.into(), Some(remedy.into()))
     }
 
-    /// Something that keeps mining from starting and passes by itself, or that no witness known to be fit has said.
+    /// Returns something that keeps mining from starting and passes by itself, or that no witness known to be fit has
+    /// said.
     pub(super) fn passing(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { hindrance: Some(Hindrance::Passing), ..Self::failure(code, value, remedy) }
     }
 
-    /// Something that only the operator can mend, as a witness says that is known to be fit: docs/exit-codes.md lists each.
+    /// Returns something that only the operator can fix, as a witness says that is known to be fit: docs/exit-codes.md
+    /// lists each.
     pub(super) fn blocked(
         code: &'static str,
         obstacle: Obstacle,
@@ -153,18 +155,18 @@ impl Check {
         Self { hindrance: Some(Hindrance::Obstacle(obstacle)), ..Self::failure(code, value, remedy) }
     }
 
-    /// A failure worded by an error that names its remedy after `separator`.
+    /// Creates a failure worded by an error that names its remedy after `separator`.
     pub(super) fn blocked_by(code: &'static str, obstacle: Obstacle, text: &str, separator: &str) -> Self {
         let (value, remedy) = text.rsplit_once(separator).unwrap_or((text, "see above"));
         Self::blocked(code, obstacle, value, remedy)
     }
 
-    /// The same, and passing instead of an obstacle if `passes`.
+    /// Returns the same, and passing instead of an obstacle if `passes`.
     pub(super) fn passing_if(self, passes: bool) -> Self {
         Self { hindrance: if passes { Some(Hindrance::Passing) } else { self.hindrance }, ..self }
     }
 
-    /// The same, which `fix` fixes.
+    /// Returns the same, which `fix` fixes.
     pub(super) fn fixed_by(self, fix: Fix) -> Self {
         Self { fix: Some(fix), ..self }
     }

@@ -2,7 +2,7 @@
 
 use super::check::Check;
 
-/// Begins the codes of these checks.
+/// Starts the codes of these checks.
 pub(super) const PREFIX: &str = "clock.";
 /// Network and rounding account for this much.
 const OFFSET_MS_MAX: i64 = 2_000;
@@ -10,7 +10,7 @@ const OFFSET_MS_MAX: i64 = 2_000;
 const OFFSET_MS_FAILURE: i64 = 30_000;
 pub(super) const REMEDY: &str = "set the host's clock by NTP, for example with `timedatectl set-ntp true`";
 
-/// Judge by how much another clock is ahead of ours.
+/// Judges by how much another clock is ahead of ours.
 pub(super) fn check(code: &'static str, offset_ms: i64) -> Check {
     let value = format!("our clock is {}", worded(offset_ms));
     match offset_ms.abs() {
@@ -20,8 +20,8 @@ pub(super) fn check(code: &'static str, offset_ms: i64) -> Check {
     }
 }
 
-/// Judge by the newest block, which is `age_ms` old by our clock. Blocks come when they come, so only one from our future
-/// proves our clock wrong.
+/// Judges by the newest block, which is `age_ms` old by our clock. Blocks come when they come, so only one from our
+/// future proves our clock wrong.
 pub(super) fn check_by_block(code: &'static str, age_ms: i64) -> Check {
     match age_ms < 0 {
         true => check(code, -age_ms),

@@ -50,8 +50,9 @@ fn notices(notices: &[Notice]) -> impl Iterator<Item = Check> {
 }
 
 fn unusable(subject: &Subject<'_>, errors: &ConfigErrors) -> Vec<Check> {
-    let told = |error: &ConfigError| Check::blocked_by(code_of(error), obstacle_of(error), &error.to_string(), ": ");
-    let mut checks: Vec<Check> = errors.0.iter().map(told).collect();
+    let check_of =
+        |error: &ConfigError| Check::blocked_by(code_of(error), obstacle_of(error), &error.to_string(), ": ");
+    let mut checks: Vec<Check> = errors.0.iter().map(check_of).collect();
     if subject.env_file.is_none() {
         let remedy = "run `grail init`, or `cp .env.example .env` and fill it in";
         checks.insert(0, Check::blocked(FILE, Obstacle::Configuration, "there is no .env in this folder", remedy));

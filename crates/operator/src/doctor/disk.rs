@@ -12,7 +12,7 @@ use grail_folder as folder;
 
 const FOLDER: &str = "disk.folder";
 const FREE: &str = "disk.free";
-/// Below this many times what suffices, there is a warning.
+/// Below this many times what is enough, there is a warning.
 const COMFORT: u64 = 8;
 const FREE_REMEDY: &str = "free some of the disk, or name another folder with --data-dir";
 
@@ -69,7 +69,7 @@ fn look(folder: &Path, bytes_min: u64) -> Vec<Check> {
     }
 }
 
-/// The folder, or the nearest one above it that there is.
+/// Returns the folder, or the nearest one above it that there is.
 fn existing(folder: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(folder).ok()?;
     absolute.ancestors().find(|folder| folder.exists()).map(Path::to_owned)

@@ -73,7 +73,7 @@ fn checks_of(found: Result<Vec<DeviceDescription>, CudaError>, network: Network)
     checks
 }
 
-/// Why there is no device to generate on.
+/// Returns why there is no device to generate on.
 fn absent(error: &CudaError, network: Network) -> Check {
     let text = error.to_string();
     let (value, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see what `nvidia-smi` says"));
@@ -102,7 +102,7 @@ fn described(device: &DeviceDescription) -> Check {
     Check::ok(DEVICE, value)
 }
 
-/// Which cuBLAS multiplies, and whether proofs of this pair were recorded.
+/// Returns which cuBLAS multiplies, and whether proofs of this pair were recorded.
 fn multiplied(device: &DeviceDescription) -> Check {
     let [major, minor, patch] = device.cublas;
     let pair = format!("{major}.{minor}.{patch} on {}", device.name);
@@ -116,7 +116,7 @@ fn multiplied(device: &DeviceDescription) -> Check {
     }
 }
 
-/// The driver's release, where the kernel's module tells it.
+/// Returns the driver's release, where the kernel's module tells it.
 fn release() -> Option<String> {
     release_in(&std::fs::read_to_string("/proc/driver/nvidia/version").ok()?)
 }

@@ -104,7 +104,7 @@ fn examined(model: &str, cache: Option<&Path>) -> Result<String, ModelProblem> {
     Ok(format!("{} files of {} MiB in {}, sha256 {fingerprint}…", names.len(), bytes_total >> 20, folder.display()))
 }
 
-/// The files that a model cannot do without.
+/// Returns the files that a model cannot do without.
 fn names(folder: &Path) -> Result<BTreeSet<String>, ModelProblem> {
     #[derive(Deserialize)]
     struct Index {
@@ -140,7 +140,7 @@ fn digest_of(path: &Path) -> io::Result<(String, u64)> {
     }
 }
 
-/// The hub's cache keeps large files under their sha256, and links to them.
+/// Returns the hub's cache keeps large files under their sha256, and links to them.
 fn named_digest(path: &Path) -> Option<String> {
     let name = fs::canonicalize(path).ok()?.file_name()?.to_str()?.to_owned();
     (name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())).then_some(name)
@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    /// A cache that holds one model with one large file, of this content under this name.
+    /// Returns a cache that holds one model with one large file, of this content under this name.
     fn cache(content: &[u8], name: &str) -> tempfile::TempDir {
         let cache = tempfile::tempdir().unwrap();
         let repository = cache.path().join("models--Org--Name");

@@ -22,7 +22,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Clocks", &["clock."]),
 ];
 
-/// Groups of checks, a line for each check with its remedy below it, a sum, and whether mining would start.
+/// Returns groups of checks, a line for each check with its remedy below it, a sum, and whether mining would start.
 pub fn page(examination: &Examination, in_color: bool) -> String {
     let width = examination.checks.iter().map(|check| check.code.len()).max().unwrap_or(0);
     let mut page = String::new();
@@ -42,13 +42,13 @@ pub fn page(examination: &Examination, in_color: bool) -> String {
     page + &format!("ready to mine: {}\n", verdict(examination))
 }
 
-/// The lines of all checks, without groups and sum.
+/// Returns the lines of all checks, without groups and sum.
 pub fn lines(examination: &Examination, in_color: bool) -> String {
     let width = examination.checks.iter().map(|check| check.code.len()).max().unwrap_or(0);
     examination.checks.iter().map(|check| line(check, width, in_color)).collect()
 }
 
-/// Whether mining would start, and what prevents it.
+/// Returns whether mining would start, and what prevents it.
 fn verdict(examination: &Examination) -> String {
     match (examination.obstacles().count(), examination.may_mine()) {
         (0, true) => "yes".to_owned(),
@@ -57,7 +57,7 @@ fn verdict(examination: &Examination) -> String {
     }
 }
 
-/// The same as one JSON object.
+/// Returns the same as one JSON object.
 pub fn document(examination: &Examination) -> Value {
     let count = |status| examination.count(status);
     json!({
@@ -107,8 +107,8 @@ mod tests {
     fn color_changes_nothing_but_color() {
         let checks = vec![
             Check::ok("config.x", "fine"),
-            Check::warning("bucket.long_one", "so so", "mend it"),
-            Check::blocked("chain.c", Obstacle::NoUid, "bad\nand broken", "mend this too"),
+            Check::warning("bucket.long_one", "so so", "fix it"),
+            Check::blocked("chain.c", Obstacle::NoUid, "bad\nand broken", "fix this too"),
             Check::skipped("clock.d", "chain.c"),
         ];
         let examination = Examination { checks };
@@ -118,10 +118,10 @@ mod tests {
             "  ok       config.x         fine",
             "Chain",
             "  failure  chain.c          bad and broken",
-            "                            -> mend this too",
+            "                            -> fix this too",
             "Bucket",
             "  warning  bucket.long_one  so so",
-            "                            -> mend it",
+            "                            -> fix it",
             "Clocks",
             "  skipped  clock.d          needs chain.c",
             "",

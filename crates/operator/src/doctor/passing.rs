@@ -1,4 +1,4 @@
-//! Errors of the operating system that pass: no reason to end for good.
+//! Errors of the operating system that pass: no reason to end permanently.
 
 use std::io::{self, ErrorKind};
 
@@ -8,8 +8,8 @@ use grail_wallet::WalletError;
 /// Linux's numbers for an I/O error of a device, and for a full table of file descriptors, of the system and the process.
 const PASSING_NUMBERS: [i32; 3] = [5, 23, 24];
 
-/// Whether trying again later may succeed although nobody changed anything here: a full disk that is tidied up, a server or
-/// a device that does not answer, a port or a file that a dying process still holds.
+/// Returns whether retrying later may succeed although nobody changed anything here: a full disk that is tidied up,
+/// a server or a device that does not answer, a port or a file that a dying process still holds.
 pub fn passes(error: &io::Error) -> bool {
     let is_passing = matches!(
         error.kind(),
@@ -37,7 +37,7 @@ pub fn passes(error: &io::Error) -> bool {
     is_passing || error.raw_os_error().is_some_and(|number| PASSING_NUMBERS.contains(&number))
 }
 
-/// Whether the same wallet may open later.
+/// Returns whether the same wallet may open later.
 pub fn wallet_passes(error: &WalletError) -> bool {
     match error {
         WalletError::Unreadable { source, .. } => passes(source),
@@ -46,7 +46,7 @@ pub fn wallet_passes(error: &WalletError) -> bool {
     }
 }
 
-/// Whether the same file may be read later.
+/// Returns whether the same file may be read later.
 pub fn env_file_passes(error: &EnvFileError) -> bool {
     matches!(error, EnvFileError::Unreadable { source, .. } if passes(source))
 }

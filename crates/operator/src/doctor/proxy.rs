@@ -10,7 +10,7 @@ use grail_live::beacon::PUBLIC_RELAYS;
 
 const PROXY: &str = "network.proxy";
 
-/// One check for each variable that is used; none where everything is reached directly.
+/// Returns one check for each variable that is used; none where everything is reached directly.
 pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Ok(config) = subject.config else { return Vec::new() };
     let proxies = Proxies::of_process();
@@ -33,7 +33,7 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
     checks.collect()
 }
 
-/// Every server that a miner speaks with.
+/// Returns every server that a miner speaks with.
 fn servers(config: &MinerConfig, asks_beacon: bool) -> Vec<EndpointUrl> {
     let public = || PUBLIC_RELAYS.iter().filter_map(|relay| EndpointUrl::parse(relay, &["https"])).collect();
     let relays = config.beacon.as_ref().map_or_else(public, |beacon| beacon.relays.clone());

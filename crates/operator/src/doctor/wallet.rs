@@ -64,7 +64,7 @@ fn permissions(path: &Path) -> Check {
 
 #[cfg(not(unix))]
 fn permissions(_: &Path) -> Check {
-    Check::ok(PERMISSIONS, "not told by this system")
+    Check::ok(PERMISSIONS, "unknown on this system")
 }
 
 fn coldkey(location: &WalletLocation) -> Check {
@@ -73,7 +73,7 @@ fn coldkey(location: &WalletLocation) -> Check {
         false => Check::ok(COLDKEY, "absent, and not needed"),
         true => Check::warning(
             COLDKEY,
-            format!("{} lies on this machine", path.display()),
+            format!("{} is on this machine", path.display()),
             "mining does not need it: keep it on a machine that does not mine, and remove it here",
         ),
     }

@@ -84,7 +84,7 @@ impl Economics {
         }
     }
 
-    /// The figures as lines.
+    /// Returns the figures as lines.
     pub fn text(&self) -> String {
         let range = |range: &Range| format!("{:.2} ({:.2} to {:.2})", range.mean, range.least, range.most);
         let seeds = grail_terminal::counted(self.seeds, "seed");
@@ -109,7 +109,8 @@ impl Economics {
     }
 }
 
-/// The smallest percentage of the speed at which it pays, to one percent of itself; earnings grow with the speed.
+/// Returns the smallest percentage of the speed at which it pays, to one percent of itself; earnings grow with the
+/// speed.
 fn even(pays: impl Fn(u64) -> bool) -> Option<u64> {
     let (mut low, mut high) = PERCENT;
     if !pays(high) || pays(low) {

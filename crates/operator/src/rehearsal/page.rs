@@ -5,7 +5,7 @@ use grail_sim::rehearsal::{Card, Rehearsal, Report, Variant};
 use super::{Economics, HEADINGS, assumptions, percent, row, source};
 use crate::plots::{STYLE, bars, escaped, line_plot, short};
 
-/// The whole page.
+/// Returns the whole page.
 pub fn page(profile: &str, rehearsal: &Rehearsal, report: &Report, economics: Option<&Economics>) -> String {
     let Card { tokens_per_s, proof_ms, .. } = rehearsal.card;
     let plain = &report.plain;

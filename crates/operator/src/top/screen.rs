@@ -129,7 +129,7 @@ fn speeds_line(status: &MinerStatus, window: &WindowStatus) -> String {
     )
 }
 
-/// Tokens a second and slack as rows of blocks, and the weight.
+/// Returns tokens a second and slack as rows of blocks, and the weight.
 fn sparklines(viewer: &Viewer, status: &MinerStatus, width: usize) -> String {
     let each = (width.saturating_sub(50) / 2).clamp(5, 40);
     let speeds = sparkline(viewer.tokens_per_second.iter().copied(), each);
@@ -191,7 +191,9 @@ fn foot_line(viewer: &Viewer, palette: Palette) -> Paragraph<'static> {
         Stopping::AfterWindow => "ending after this window's upload   ",
         Stopping::Now => "ending: what is clean is uploaded   ",
     };
-    Paragraph::new(format!("{stopping}q ends this view; the miner goes on   Tab pane, arrows window, Enter its story"))
+    Paragraph::new(format!(
+        "{stopping}q ends this view; the miner continues   Tab pane, arrows window, Enter its story"
+    ))
 }
 
 fn duration(seconds: f64) -> String {

@@ -22,7 +22,7 @@ const LOOK_AROUND: Duration = Duration::from_millis(50);
 /// screen, in gray, with a line that says since when.
 ///
 /// # Errors
-/// Where the terminal fails.
+/// If the terminal fails.
 pub fn watch(mut asking: Asking, story: &dyn Fn(u64) -> Vec<String>) -> io::Result<()> {
     let is_asked_to_end = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -59,7 +59,7 @@ pub fn watch(mut asking: Asking, story: &dyn Fn(u64) -> Vec<String>) -> io::Resu
     })
 }
 
-/// The time of day in UTC.
+/// Returns the time of day in UTC.
 fn clock() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)

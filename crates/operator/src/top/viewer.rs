@@ -133,7 +133,7 @@ impl Viewer {
     }
 }
 
-/// The last values as a row of blocks, the largest of them as the tallest.
+/// Returns the last values as a row of blocks, the largest of them as the tallest.
 pub fn sparkline(values: impl DoubleEndedIterator<Item = f64>, width: usize) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let mut last: Vec<f64> = values.rev().take(width).collect();

@@ -39,7 +39,7 @@ impl Conclusion {
         Self { kind, text: text.into(), remedy: remedy.into() }
     }
 
-    /// The gravest thing that is known.
+    /// Returns the gravest thing that is known.
     pub(super) fn of(
         window: u64,
         receipt: &Finding<Receipt>,
@@ -74,7 +74,7 @@ impl Conclusion {
             ),
             Some(_) if uploaded && verdict.value().is_some() => Self::new(
                 ConclusionKind::Well,
-                "it was uploaded, lies there unchanged, and our verifier accepts it",
+                "it was uploaded, is in the bucket unchanged, and our verifier accepts it",
                 "nothing is to be done",
             ),
             _ if uploaded => Self::new(
@@ -108,7 +108,7 @@ fn not_uploaded(receipt: &Receipt) -> Conclusion {
         ),
         INTERRUPTED => (
             format!(
-                "a defect of grail ended the miner with {} groups clean, and no miner went on: {why}",
+                "a defect of grail ended the miner with {} groups clean, and no miner continued: {why}",
                 receipt.groups_clean
             ),
             "report it with `grail bundle`; a supervisor that starts the miner again would have saved the window",
@@ -127,7 +127,7 @@ fn unreceipted(journal: &Finding<JournalFacts>) -> Conclusion {
         Some(facts) if !facts.closed => Conclusion::new(
             ConclusionKind::Unknown,
             format!(
-                "{} groups are in the journal, and there is no receipt yet: it goes on, or the miner was killed",
+                "{} groups are in the journal, and there is no receipt yet: it continues, or the miner was killed",
                 facts.groups
             ),
             "see `grail top`; started again, the miner settles it",

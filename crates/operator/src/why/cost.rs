@@ -10,14 +10,14 @@ use crate::weights::WeightReading;
 /// One thing that happened in a window.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cause {
-    /// Seconds since the window began.
+    /// Seconds since the window started.
     pub seconds: f64,
     /// What happened.
     pub text: String,
 }
 
 impl Cause {
-    /// Minutes and seconds since the window began, and what happened.
+    /// Minutes and seconds since the window started, and what happened.
     pub fn line(&self) -> String {
         let seconds = self.seconds as u64;
         format!("{:>3}:{:02}  {}", seconds / 60, seconds % 60, self.text)
@@ -38,13 +38,13 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// What follows from how the window ended.
+    /// Returns what follows from how the window ended.
     pub(super) fn of(kind: ConclusionKind, window: u64, readings: &[WeightReading]) -> Finding<Self> {
         let share = match kind {
             ConclusionKind::Well => 0.0,
             ConclusionKind::NotUploaded | ConclusionKind::Missing => 1.0 / ROLLING_WINDOWS as f64,
             ConclusionKind::Rejected => 1.0,
-            ConclusionKind::Replaced => return Finding::unknown("it depends on the file that lies there now"),
+            ConclusionKind::Replaced => return Finding::unknown("it depends on the file that is there now"),
             ConclusionKind::Unknown => return Finding::unknown("it follows from what became of the window"),
         };
         let before = readings.iter().rfind(|reading| reading.block < window + PROTOCOL.window_blocks);

@@ -55,7 +55,7 @@ struct ChainFacts {
     weights: Result<Option<SetWeights>, ChainError>,
 }
 
-/// Find out everything about a window.
+/// Finds out everything about a window.
 pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     let receipt: Finding<Receipt> = last_receipt(sources.data_folder, window).into();
     let hotkey: Finding<String> = hotkey(sources).into();
@@ -94,7 +94,7 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     Why { window, hotkey, receipt, journal, object, verdict, weight, exclusion, causes, cost, conclusion }
 }
 
-/// What validators have set for a hotkey by now.
+/// Returns what validators have set for a hotkey by now.
 pub async fn weight_now(chain: &anyhow::Result<SubtensorChain>, hotkey: Option<&str>) -> Finding<WeightFacts> {
     match facts_of(chain.as_ref(), hotkey, 0).await {
         Ok(chain) => weight(&chain).into(),
@@ -183,7 +183,7 @@ fn verdict(
     let chain = chain.ok_or_else(|| anyhow!("the hash of the window's first block is not known"))?;
     let block_hash = chain.block_hash.clone()?;
     let block_hash = block_hash.ok_or_else(|| anyhow!("the chain does not know block {window}"))?;
-    let document = unpack_object(bytes).context("the object is no window file")?;
+    let document = unpack_object(bytes).context("the object is not a window file")?;
     let facts = |limits| {
         anyhow::Ok(WindowFacts {
             hotkey: hotkey.to_owned(),
@@ -222,7 +222,7 @@ fn weight(chain: &ChainFacts) -> anyhow::Result<WeightFacts> {
     }
 }
 
-/// A rejected window counts in the sums of itself and of the eleven after it.
+/// Returns a rejected window counts in the sums of itself and of the eleven after it.
 fn exclusion(excludes: bool, window: u64, head: u64) -> Exclusion {
     let until_block = window + ROLLING_WINDOWS * PROTOCOL.window_blocks;
     let left = until_block.saturating_sub(window_start(head)) / PROTOCOL.window_blocks;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::{Finding, Why};
 use grail_terminal::printable;
 
-/// One line per finding, and what follows at the end.
+/// Returns one line per finding, and what follows at the end.
 pub fn page(why: &Why) -> String {
     let object = |object: &super::ObjectFacts| {
         let as_receipt = match object.as_receipt {
@@ -32,7 +32,7 @@ pub fn page(why: &Why) -> String {
             [] => String::new(),
             reasons => format!(": {}", reasons.join("; ")),
         };
-        format!("{groups} groups; {started} uploads begun, {done} read back, {abandoned} given up{reasons}")
+        format!("{groups} groups; {started} uploads started, {done} read back, {abandoned} given up{reasons}")
     };
     let verdict = |verdict: &super::VerdictFacts| {
         let failure = verdict.failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
@@ -70,11 +70,11 @@ pub fn page(why: &Why) -> String {
     )
 }
 
-/// What happened, with minutes and seconds since the window began.
+/// Returns what happened, with minutes and seconds since the window started.
 fn story(causes: &Finding<Vec<super::Cause>>) -> String {
     let Some(causes) = causes.value() else { return line("story", causes, |_| String::new()) };
-    let told = causes.iter().map(|cause| format!("\n  {}", printable(&cause.line())));
-    told.fold("story     minutes and seconds since the window began".to_owned(), |story, line| story + &line)
+    let lines = causes.iter().map(|cause| format!("\n  {}", printable(&cause.line())));
+    lines.fold("story     minutes and seconds since the window started".to_owned(), |story, line| story + &line)
 }
 
 fn line<T, S: Display>(name: &str, finding: &Finding<T>, show: impl Fn(&T) -> S) -> String {

@@ -62,11 +62,11 @@ pub struct Receipt {
     pub expected_score: Option<f64>,
 }
 
-/// Every receipt in a data folder, in the order in which they were given. Left out are lines that a crash cut, and an
-/// interrupted window's first receipt where the window went on and has another one.
+/// Returns every receipt in a data folder, in the order in which they were given. Left out are lines that a crash cut,
+/// and an interrupted window's first receipt where the window continued and has another one.
 ///
 /// # Errors
-/// Where there is no file of receipts.
+/// If there is no file of receipts.
 pub fn receipts(data_folder: &Path) -> anyhow::Result<Vec<Receipt>> {
     let path = data_folder.join("receipts.jsonl");
     let text = match folder::read(&path) {

@@ -79,9 +79,9 @@ fn the_page_says_what_the_receipts_say_and_nothing_from_outside_enters_it() {
     let empty = Report { receipts: &[], since: "24h", weight: &nothing, readings: &[], hotkey: Some(HOTKEY) }.page();
     assert!(empty.contains("0 windows, 24h.</p>"), "{empty}");
     assert!(empty.contains("The weight set now is unknown: the chain is silent.") && !empty.contains("NaN"));
-    let told =
+    let texts =
         ["on finney", HOTKEY, "2023-11-14 22:13 to 2023-11-14 22:15 UTC", "prefers-color-scheme:dark", "seconds"];
-    told.iter().for_each(|told| assert!(page.contains(told), "{told}: {page}"));
+    texts.iter().for_each(|text| assert!(page.contains(text), "{text}: {page}"));
 }
 
 #[test]

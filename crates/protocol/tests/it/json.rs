@@ -99,7 +99,7 @@ fn equality_is_that_of_python() {
     }
 }
 
-/// What CPython 3.11 says of `bool(x)`, for values as JSON brings them.
+/// CPython 3.11's `bool(x)` for JSON values.
 #[test]
 fn truth_is_that_of_python() {
     for text in ["null", "false", "0", "-0", "0.0", "-0.0", "\"\"", "[]", "{}"] {

@@ -151,7 +151,7 @@ fn older_pallet(pallet: v15::PalletMetadata<PortableForm>) -> v14::PalletMetadat
     v14::PalletMetadata { name, storage, calls, event, constants, error, index }
 }
 
-/// Returns the older version has the extrinsic's parts as the parameters of its type, which the newer one does not
+/// The older version has the extrinsic's parts as the parameters of its type, which the newer one does not
 /// describe.
 fn older_extrinsic(
     types: &mut PortableRegistry,

@@ -73,12 +73,12 @@ impl State {
         Self { blocks: vec![Block { hash, ..Block::default() }], ..Self::default() }
     }
 
-    /// Returns number of the newest block.
+    /// Returns the number of the newest block.
     pub fn head(&self) -> u64 {
         self.blocks.len() as u64 - 1
     }
 
-    /// Returns hash of the first block.
+    /// Returns the hash of the first block.
     pub fn genesis(&self) -> [u8; 32] {
         self.blocks[0].hash
     }

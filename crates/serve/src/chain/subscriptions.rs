@@ -114,7 +114,7 @@ fn submitted(view: &View, extrinsic: &[u8]) -> Result<(), super::PoolRefusal> {
     view.state().submit(extrinsic)
 }
 
-/// Returns number and hash of the block that includes an extrinsic, and the newest block's number.
+/// Returns the number and hash of the block that includes an extrinsic, and the newest block's number.
 fn place(view: &View, extrinsic: &[u8]) -> Option<(u64, String, u64)> {
     let state = view.state();
     let (number, _) = state.newest_block(|block| block.extrinsics.iter().any(|other| other == extrinsic))?;

@@ -137,11 +137,11 @@ fn calls_that_are_never_answered_hold_up_nothing() {
         journal: Rc::new(world.clone()),
     };
     let mut reports = Vec::new();
-    let mut told = |report: &Report| reports.push(report.clone());
+    let mut on_report = |report: &Report| reports.push(report.clone());
     let until = world.clone();
     let stop = Box::pin(async move { until.sleep_until(85 * BLOCK_MS).await });
     let validator = Validator::new(Settings::new("validator".to_owned(), limits()));
-    let mut process = Box::pin(run(validator, ports, Limits::for_block_ms(BLOCK_MS), &mut told, stop));
+    let mut process = Box::pin(run(validator, ports, Limits::for_block_ms(BLOCK_MS), &mut on_report, stop));
     while process.as_mut().now_or_never().is_none() {}
     drop(process);
     let outcome = |hotkey: &str| {

@@ -300,7 +300,7 @@ impl Net {
         self.windows.iter().filter_map(of).collect()
     }
 
-    /// Returns first blocks of the windows that are done.
+    /// Returns the first blocks of the windows that are done.
     pub(crate) fn windows_done(&self) -> Vec<u64> {
         self.windows.iter().map(|window| window.window_start).collect()
     }

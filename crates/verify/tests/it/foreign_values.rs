@@ -47,7 +47,7 @@ const FIELDS: [&str; 40] = [
     "timestamp",
     "block",
 ];
-/// Just below the deepest nesting that is read at all.
+/// Just below the nesting limit.
 const NESTING_MAX: usize = 450;
 
 /// Returns a value without children.

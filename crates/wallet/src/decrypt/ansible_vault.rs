@@ -56,7 +56,7 @@ pub(super) fn decrypt(content: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u
     Ok(text)
 }
 
-/// Returns length without PKCS #7 padding.
+/// Returns the length without PKCS #7 padding.
 fn unpadded_length(text: &[u8]) -> Option<usize> {
     let padding = usize::from(*text.last()?);
     let length = text.len().checked_sub(padding)?;

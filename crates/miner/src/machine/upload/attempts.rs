@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::view::View;
 use crate::answers::BucketError;
 
-/// Everything that failed since the window began, or since its first block was replaced.
+/// Everything that failed since the window started, or since its first block was replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::machine) struct Attempts {
     bucket: Failures,
@@ -39,7 +39,7 @@ impl Attempts {
         self.hash.note(why);
     }
 
-    /// How the bucket failed, if it did.
+    /// Returns how the bucket failed, if it did.
     pub(in crate::machine) fn bucket(&self) -> Option<String> {
         (self.bucket.count > 0).then(|| format!("the bucket failed {}", self.bucket))
     }
@@ -48,12 +48,12 @@ impl Attempts {
         self.bucket.count > 1
     }
 
-    /// How the block hash could not be read, if so.
+    /// Returns how the block hash could not be read, if so.
     pub(super) fn hash(&self) -> Option<String> {
         (self.hash.count > 0).then(|| format!("its reading failed {}", self.hash))
     }
 
-    /// What the bucket failed with last.
+    /// Returns what the bucket failed with last.
     pub(super) fn last_of_bucket(&self) -> Option<&str> {
         self.bucket.last.as_deref()
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Failures {
     }
 }
 
-/// What happened, without what the miner does about it.
+/// Returns what happened, without what the miner does about it.
 fn cause(error: &BucketError) -> &str {
     match error {
         BucketError::Transient(why) | BucketError::Unknown(why) | BucketError::Refused(why) => why,

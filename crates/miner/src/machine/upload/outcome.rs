@@ -8,7 +8,7 @@ const NOT_CONFIRMED: &str = "the upload was not confirmed before the window ende
 const NOT_SHOWN: &str = "a write was acknowledged, and validators could not read it yet when the window ended";
 
 impl Upload {
-    /// Why something clean was not uploaded.
+    /// Returns why something clean was not uploaded.
     ///
     /// The bucket's failures come first: before each attempt the hash is confirmed, so that the last stage alone says
     /// nothing about why there were that many.
@@ -34,7 +34,7 @@ impl Upload {
         })
     }
 
-    /// Why a pending file is given up, `says` being that it is not there.
+    /// Returns why a pending file is given up, `says` being that it is not there.
     pub(super) fn reason(&self, says: &str) -> String {
         match self.attempts.last_of_bucket() {
             Some(last) => format!("{says}: {last}"),
@@ -50,7 +50,7 @@ impl Upload {
         matches!(self.stage(), Some(Stage::Reading { written: true, .. }))
     }
 
-    /// The stage that the upload is in, or waits to go on with.
+    /// Returns the stage that the upload is in, or waits to continue with.
     fn stage(&self) -> Option<&Stage> {
         self.job.as_ref().map(|job| match &job.stage {
             Stage::Pausing(next) => &**next,
