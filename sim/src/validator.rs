@@ -93,7 +93,7 @@ impl World for Surroundings {
                 let neuron = |uid, hotkey: &str| Neuron {
                     uid,
                     hotkey: hotkey.to_owned(),
-                    committed: self.chain.commitment_of(hotkey),
+                    committed: self.chain.commitment_of(hotkey).map(|_| read_key()),
                 };
                 let mut neurons = vec![neuron(OWNER.0, OWNER.1)];
                 // Validators find the bucket through the credentials on chain; without a uid there are none.
@@ -136,6 +136,11 @@ impl World for Surroundings {
             _ => return None,
         })
     }
+}
+
+/// A read key, whichever was committed: there is one bucket, and a world that continues a tape has no keys.
+fn read_key() -> Vec<u8> {
+    format!("{:<32}{:<32}{:<64}", "account", "key", "secret").into_bytes()
 }
 
 fn object(bytes: &[u8]) -> ObjectFacts {
