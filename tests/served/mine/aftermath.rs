@@ -104,7 +104,7 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("receipt   uploaded") && text.contains("bucket    unknown: there is no file"), "{text}");
+    assert!(text.contains("receipt   uploaded") && text.contains("bucket    unknown: no file"), "{text}");
 }
 
 /// Returns the text as another writer would pack it.
@@ -180,7 +180,7 @@ fn a_bundle_replays_as_it_is_and_holds_no_secret() {
     assert!(document["steps"].as_u64().unwrap() > 20);
     // Without the list of secrets nothing is packed, by whichever way it is missing.
     let unsafe_out = scene.data.path().join("unsafe.tar.gz");
-    for (env_file, why) in [(Some("mistyped.env"), "there is no file mistyped.env"), (None, "there is no .env here")] {
+    for (env_file, why) in [(Some("mistyped.env"), "no file mistyped.env"), (None, "there is no .env here")] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
         command.env_clear().env("HOME", scene.data.path()).current_dir(scene.data.path());
         command.args(["bundle", &window.to_string(), "--log", log, "--out"]).arg(&unsafe_out);

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::{Finding, Why};
-use grail_terminal::printable;
+use grail_terminal::{counted, printable};
 
 /// Returns one line per finding, and what follows at the end.
 pub fn page(why: &Why) -> String {
@@ -32,7 +32,8 @@ pub fn page(why: &Why) -> String {
             [] => String::new(),
             reasons => format!(": {}", reasons.join("; ")),
         };
-        format!("{groups} groups; {started} uploads started, {done} read back, {abandoned} given up{reasons}")
+        let (groups, started) = (counted(groups, "group"), counted(started, "upload"));
+        format!("{groups}; {started} started, {done} read back, {abandoned} given up{reasons}")
     };
     let verdict = |verdict: &super::VerdictFacts| {
         let failure = verdict.failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
