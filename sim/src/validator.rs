@@ -7,7 +7,7 @@ use grail_protocol::PROTOCOL;
 use grail_protocol::generation::ProofModel;
 use grail_validator::answers::{Neuron, ObjectFacts, WeightsState};
 use grail_validator::lockstep::{World, settle};
-use grail_validator::{Action, Event, Judgement, Report as ExitError, Settings, Validator, WindowReport};
+use grail_validator::{Action, Event, Judgement, Report as CoreReport, Settings, Validator, WindowReport};
 use grail_verify::{Judge, Report, Scope, Verdict, WindowFacts};
 
 use crate::beacon::SimBeacon;
@@ -129,7 +129,7 @@ impl World for Surroundings {
                 (self.weights.weights, self.weights.last_update) = (weights, self.head);
                 Event::WeightsAnswered(Ok(()))
             }
-            Action::Report(ExitError::Window(report)) => {
+            Action::Report(CoreReport::Window(report)) => {
                 self.report = Some(*report);
                 return None;
             }

@@ -125,13 +125,13 @@ fn validate(
     let mut metrics = ValidatorMetrics::new(arguments.metrics_file.as_deref());
     local.block_on(&runtime, async {
         let stop = stop_signal()?;
-        let mut told = |report: &Report| {
+        let mut on_report = |report: &Report| {
             tell(report, arguments.json, &mut verdicts.borrow_mut());
             if let Err(error) = metrics.count(report) {
                 tracing::warn!("--metrics-file cannot be written ({error}); give it a file in a folder that can be");
             }
         };
-        drive(Validator::new(settings), ports, limits, &mut told, Box::pin(stop)).await;
+        drive(Validator::new(settings), ports, limits, &mut on_report, Box::pin(stop)).await;
         anyhow::Ok(Exit::Success)
     })
 }

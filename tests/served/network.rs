@@ -56,8 +56,8 @@ fn every_honest_window_is_accepted_by_both_validators_and_they_set_equal_weights
     let window = summary["windows"][0].to_string();
     let receipt = &summary["miners"][0]["receipts"][0][0];
     let (hotkey, data) = (receipt["hotkey"].as_str().unwrap(), folder.path().join("validator-1"));
-    let told = grail(&["why", &window, "--hotkey", hotkey, "--json"], &data);
-    let why: Value = serde_json::from_str(&told).unwrap();
+    let output = grail(&["why", &window, "--hotkey", hotkey, "--json"], &data);
+    let why: Value = serde_json::from_str(&output).unwrap();
     assert_valid(&why, Schema::ValidatorReceipt.id());
     assert_eq!(&why["receipt"], receipt);
     let page = folder.path().join("verdicts.html");

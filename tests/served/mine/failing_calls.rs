@@ -155,7 +155,7 @@ fn survive(scene: &Scene, case: Case, library: &Path) -> Vec<String> {
 fn no_panic(ended: &Ended, by_itself: bool, reported: &str) {
     let code = ended.status.code().unwrap_or_else(|| panic!("ended by a signal: {reported}"));
     assert!(code != PANIC && !ended.stderr.iter().any(|line| line.contains("panicked at")), "{reported}");
-    // ExitError to end, it may also have been about to.
+    // It may have been about to end by itself.
     assert!(!by_itself || code != 0, "it ended by itself as if all were well: {reported}");
     assert!(!by_itself || !ended.stderr.is_empty(), "it ended without a word: {reported}");
 }
