@@ -54,7 +54,7 @@ impl ValidatorMetrics {
         }
     }
 
-    /// Whoever reads the file never sees half of it.
+    /// A reader of the file never sees half of it.
     fn write(&self, file: &Path) -> io::Result<()> {
         let part = file.with_extension("part");
         std::fs::write(&part, self.text())?;
