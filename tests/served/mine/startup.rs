@@ -264,7 +264,8 @@ fn what_the_system_denies_is_told_by_its_path() {
 fn a_model_that_cannot_be_fetched_now_is_a_matter_of_waiting() {
     let scene = Scene::new(405);
     // Nobody listens there: the hub is unreachable.
-    let unreachable = [("GRAIL_MODEL_NAME", PROTOCOL.model_name), ("HF_ENDPOINT", "http://127.0.0.1:1")];
+    let unreachable =
+        [("GRAIL_DEVICE", "cuda"), ("GRAIL_MODEL_NAME", PROTOCOL.model_name), ("HF_ENDPOINT", "http://127.0.0.1:1")];
     let (code, stderr) = grail(&scene, &unreachable, &[]);
     assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
     assert!(stderr.contains(PROTOCOL.model_name), "{stderr}");
