@@ -51,23 +51,23 @@ fn files_that_are_no_window_files() {
     }
     insta::assert_snapshot!(errors.0, @r#"
     empty
-      grail: empty is no window file: not valid JSON at byte 0: the text ends too early; a window file is one JSON object, gzipped or plain
+      grail: empty is not a window file: not valid JSON at byte 0: the text ends too early; a window file is one JSON object, gzipped or plain
     truncated.gz
-      grail: truncated.gz is no window file: the gzip member at byte 0 is incomplete; fetch or write the file again
+      grail: truncated.gz is not a window file: the gzip member at byte 0 is incomplete; fetch or write the file again
     not-deflated.gz
-      grail: not-deflated.gz is no window file: the compressed data of the gzip member at byte 0 is damaged; fetch or write the file again
+      grail: not-deflated.gz is not a window file: the compressed data of the gzip member at byte 0 is damaged; fetch or write the file again
     plain-text
-      grail: plain-text is no window file: not valid JSON at byte 0: a value must be here; a window file is one JSON object, gzipped or plain
+      grail: plain-text is not a window file: not valid JSON at byte 0: a value must be here; a window file is one JSON object, gzipped or plain
     not-utf-8
-      grail: not-utf-8 is no window file: not valid JSON at byte 12: not UTF-8 text; write the file as UTF-8; a window file is one JSON object, gzipped or plain
+      grail: not-utf-8 is not a window file: not valid JSON at byte 12: not UTF-8 text; write the file as UTF-8; a window file is one JSON object, gzipped or plain
     half-an-object
-      grail: half-an-object is no window file: not valid JSON at byte 11: the text ends too early; a window file is one JSON object, gzipped or plain
+      grail: half-an-object is not a window file: not valid JSON at byte 11: the text ends too early; a window file is one JSON object, gzipped or plain
     two-documents
-      grail: two-documents is no window file: not valid JSON at byte 3: something follows the document; a window file is one JSON object, gzipped or plain
+      grail: two-documents is not a window file: not valid JSON at byte 3: something follows the document; a window file is one JSON object, gzipped or plain
     long-integer
-      grail: long-integer is no window file: not valid JSON at byte 5011: an integer of more than 4300 digits; a window file is one JSON object, gzipped or plain
+      grail: long-integer is not a window file: not valid JSON at byte 5011: an integer of more than 4300 digits; a window file is one JSON object, gzipped or plain
     deep-nesting
-      grail: deep-nesting is no window file: not valid JSON at byte 513: nested more than 512 levels deep; a window file is one JSON object, gzipped or plain
+      grail: deep-nesting is not a window file: not valid JSON at byte 513: nested more than 512 levels deep; a window file is one JSON object, gzipped or plain
     a-folder
       grail: cannot read a-folder (Is a directory (os error 21)); give the path of a window file
     a-missing-file
@@ -200,11 +200,11 @@ fn options_of_verify_that_cannot_be_used() {
     }
     insta::assert_snapshot!(errors.0, @r#"
     --block-hash "abc"
-      grail: --block-hash "abc" is no block hash; give 0x and 64 lower-case hex digits as the chain shows it
+      grail: --block-hash "abc" is not a block hash; give 0x and 64 lower-case hex digits as the chain shows it
     --block-hash "6bd42698f399072f86cc29260398b173485187699702c1b2a33af461f5e748f9"
-      grail: --block-hash "6bd42698f399072f86cc29260398b173485187699702c1b2a33af461f5e748f9" is no block hash; give 0x and 64 lower-case hex digits as the chain shows it
+      grail: --block-hash "6bd42698f399072f86cc29260398b173485187699702c1b2a33af461f5e748f9" is not a block hash; give 0x and 64 lower-case hex digits as the chain shows it
     --block-hash "0X6BD42698F399072F86CC29260398B173485187699702C1B2A33AF461F5E748F9"
-      grail: --block-hash "0X6BD42698F399072F86CC29260398B173485187699702C1B2A33AF461F5E748F9" is no block hash; give 0x and 64 lower-case hex digits as the chain shows it
+      grail: --block-hash "0X6BD42698F399072F86CC29260398B173485187699702C1B2A33AF461F5E748F9" is not a block hash; give 0x and 64 lower-case hex digits as the chain shows it
     --hotkey "5Grwva"
       grail: --hotkey: "5Grwva" is not an SS58 address of prefix 42; copy the hotkey's address as `btcli wallet list` shows it
     --hotkey ""

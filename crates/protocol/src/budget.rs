@@ -450,6 +450,6 @@ mod tests {
         assert_eq!(budget.check(), Ok(()));
         assert!(decode().is_err());
         assert_eq!(budget.check(), Err(OverBudget { limit: 100_000 }));
-        assert_eq!(OverBudget { limit: 3 << 20 }.to_string(), "it takes more than 3 MiB of memory");
+        assert_eq!(OverBudget { limit: 3 << 20 }.to_string(), "it needs more than 3 MiB of memory");
     }
 }
