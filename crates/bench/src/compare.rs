@@ -37,7 +37,7 @@ pub enum CompareError {
     /// Not the JSON of a run.
     #[error("no measurements in it; give --compare the last line that `grail bench --json` printed")]
     Malformed,
-    /// Another gpu.
+    /// Another GPU.
     #[error("the older run is from {before}, this one from {after}; compare runs on the same GPU")]
     Device {
         /// The older run's.
@@ -186,9 +186,9 @@ mod tests {
     }
 
     #[test]
-    fn another_card_and_another_file_are_refused() {
+    fn another_gpu_and_another_file_are_refused() {
         let of = |value: &Value| Comparison::of(value, "other", &[]).unwrap_err();
-        assert!(of(&before(&[])).to_string().contains("measured on GPU, and this is other"));
+        assert!(of(&before(&[])).to_string().contains("the older run is from GPU, this one from other"));
         assert_eq!(of(&json!({ "device": "other" })), CompareError::Malformed);
         assert_eq!(of(&json!([1])), CompareError::Malformed);
         let broken = json!({ "device": "other", "measurements": [{ "what": "x", "unit": "ms" }] });
