@@ -304,7 +304,9 @@ pub struct SimArguments {
     /// Run a scenario, by name or from a file; it sets the world and states the expected results.
     #[arg(
         long, value_name = "NAME|FILE",
-        conflicts_with_all = ["seed", "windows", "engine", "faults", "speed", "groups_max", "policy", "no_drand"], help_heading = "World")]
+        conflicts_with_all = [
+            "seed", "windows", "engine", "faults", "speed", "rejected", "uplink", "groups_max", "policy", "no_drand"
+        ], help_heading = "World")]
     pub scenario: Option<String>,
     /// List the scenarios.
     #[arg(long, help_heading = "World")]
@@ -312,6 +314,13 @@ pub struct SimArguments {
     /// List every fault with its meaning.
     #[arg(long)]
     pub list_faults: bool,
+    /// Rollouts in a hundred that end with an improbable token, and that the self-check rejects [default: 1]; with the synthetic
+    /// engine.
+    #[arg(long, value_name = "PERCENT", value_parser = percent, help_heading = "World")]
+    pub rejected: Option<f64>,
+    /// Bytes that the link to the bucket carries in a millisecond [default: 5000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "World")]
+    pub uplink: Option<u64>,
     /// Most groups per window; 0 for as many as the speed allows [default: 5 with toy, 0 with synthetic].
     #[arg(long, help_heading = "Miner")]
     pub groups_max: Option<u32>,
@@ -458,4 +467,15 @@ impl EngineChoice {
             Self::Synthetic => "synthetic",
         }
     }
+}
+
+/// A share that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a number from 0 to 50; give rollouts in a hundred, as in 0.1")]
+struct PercentError(String);
+
+/// Returns a share in percent.
+fn percent(text: &str) -> Result<f64, PercentError> {
+    let number = text.parse().ok().filter(|number| (0.0..=50.0).contains(number));
+    number.ok_or_else(|| PercentError(text.to_owned()))
 }

@@ -11,7 +11,7 @@ use crate::faults::{FaultKind, FaultPlan};
 use crate::stream::Stream;
 use crate::time::VirtualTime;
 
-/// Throughput of the miner's uplink, in bytes per millisecond.
+/// Throughput of a link unless stated, in bytes per millisecond.
 const BYTES_PER_MS: u64 = 5_000;
 
 /// The bucket itself.
@@ -102,12 +102,21 @@ pub struct BucketLink {
     faults: Rc<FaultPlan>,
     seed: u64,
     calls: Cell<u64>,
+    bytes_per_ms: u64,
 }
 
 impl BucketLink {
     /// Creates a connection to this bucket.
     pub fn new(bucket: SimBucket, time: VirtualTime, faults: Rc<FaultPlan>, seed: u64) -> Self {
-        Self { bucket, elsewhere: SimBucket::default(), time, faults, seed, calls: Cell::new(0) }
+        Self {
+            bucket,
+            elsewhere: SimBucket::default(),
+            time,
+            faults,
+            seed,
+            calls: Cell::new(0),
+            bytes_per_ms: BYTES_PER_MS,
+        }
     }
 
     /// Returns the same after so many calls; the next version is above that number.
@@ -116,13 +125,18 @@ impl BucketLink {
         self
     }
 
-    /// Returns the number of the call, after its latency.
-    async fn call(&self, bytes: usize) -> u64 {
+    /// Returns the same with a link that carries so many bytes of an upload in a millisecond.
+    pub fn carrying(self, bytes_per_ms: u64) -> Self {
+        Self { bytes_per_ms: bytes_per_ms.max(1), ..self }
+    }
+
+    /// Returns number of the call, after its latency.
+    async fn call(&self, bytes: usize, bytes_per_ms: u64) -> u64 {
         let call = self.calls.get() + 1;
         self.calls.set(call);
         let latency = Stream::new(self.seed, "bucket/latency", call).between(40, 250);
         let slow_ms = self.struck(FaultKind::SlowBucket).unwrap_or(0);
-        self.time.sleep(latency + slow_ms + bytes as u64 / BYTES_PER_MS).await;
+        self.time.sleep(latency + slow_ms + bytes as u64 / bytes_per_ms).await;
         call
     }
 
@@ -151,7 +165,7 @@ impl BucketLink {
 #[async_trait(?Send)]
 impl Bucket for BucketLink {
     async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, _: u64) -> Result<Etag, BucketError> {
-        let call = self.call(bytes.len()).await;
+        let call = self.call(bytes.len(), self.bytes_per_ms).await;
         self.refusal(FaultKind::ExpiredWriteKey)?;
         if self.struck(FaultKind::NoConditions).is_some() {
             return Err(BucketError::Refused("the store has no conditional writes (NotImplemented)".to_owned()));
@@ -173,7 +187,7 @@ impl Bucket for BucketLink {
 
     async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
         let size = self.bucket.object(key).map_or(0, |bytes| bytes.len());
-        let call = self.call(size).await;
+        let call = self.call(size, BYTES_PER_MS).await;
         self.refusal(FaultKind::ExpiredReadKey)?;
         if self.struck(FaultKind::ReadError).is_some() {
             return Err(BucketError::Unknown("the connection was reset".to_owned()));
@@ -189,7 +203,7 @@ impl Bucket for BucketLink {
     }
 
     async fn delete(&self, key: &str) -> Result<(), BucketError> {
-        self.call(0).await;
+        self.call(0, BYTES_PER_MS).await;
         self.refusal(FaultKind::ExpiredWriteKey)?;
         if self.struck(FaultKind::UploadErrorBefore).is_some() {
             return Err(BucketError::Transient("503 Slow Down".to_owned()));

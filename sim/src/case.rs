@@ -45,6 +45,13 @@ const CRASH_MS: u64 = 2_000;
 const REPLACED_WHILE_DOWN_ONE_IN: u64 = 16;
 /// In one world of this many the engine stalls in two windows in a row.
 const STALLS_ONE_IN: u64 = 32;
+/// In one world of this many the engine works on batches and makes as many groups as it can: only there shows what the
+/// end of a window costs.
+const BATCHES_ONE_IN: u64 = 16;
+/// More than any of those engines makes in a window.
+const GROUPS_MAX: u32 = 1_000;
+/// In one world of this many the link to the bucket is slow.
+const SLOW_LINK_ONE_IN: u64 = 6;
 /// About as many events and effects as a miner has in two windows with faults.
 const STEPS: u64 = 260;
 
@@ -89,19 +96,32 @@ impl Case {
     /// window.
     pub fn drawn(seed: u64, windows: u64) -> Self {
         let mut stream = Stream::new(seed, "swarm/settings", 0);
-        let groups_in_flight = stream.between(1, 3) as usize;
+        let mut groups_in_flight = stream.between(1, 3) as usize;
+        let mut group_s = stream.between(3, 20);
+        let mut groups_max = if stream.one_in(16) { 6 } else { stream.between(1, 3) as u32 };
+        let mut batches = Stream::new(seed, "swarm/batches", 0);
+        if batches.one_in(BATCHES_ONE_IN) {
+            groups_in_flight = batches.between(1, 8) as usize;
+            group_s = batches.between(15, 60);
+            groups_max = GROUPS_MAX;
+        }
         let sequences = (groups_in_flight * PROTOCOL.rollouts_per_group) as u64;
-        let group_s = stream.between(3, 20);
-        let groups_max = if stream.one_in(16) { 6 } else { stream.between(1, 3) as u32 };
         let clock = ClockOffset {
             wall_ms: [0, -40, 700, -2_500, 90_000, -3_600_000][stream.below(6) as usize],
             monotonic_ms: [0, 1, 86_400_000][stream.below(3) as usize],
         };
+        let mut uplink = Stream::new(seed, "swarm/uplink", 0);
+        let validators = stream.between(1, 3) as u32;
+        let safety_blocks = stream.between(1, 3);
+        let early_upload_ms = [Some(60_000), Some(60_000), Some(20_000), None][stream.below(4) as usize];
+        // How slow a link is shows with the first file, which must not be the last.
+        let is_slow = uplink.one_in(SLOW_LINK_ONE_IN) && early_upload_ms.is_some();
         let knobs = Knobs {
-            validators: stream.between(1, 3) as u32,
-            safety_blocks: stream.between(1, 3),
-            early_upload_ms: [Some(60_000), Some(60_000), Some(20_000), None][stream.below(4) as usize],
+            validators,
+            safety_blocks,
+            early_upload_ms,
             reorganisation_blocks_max: stream.between(6, 8),
+            uplink_bytes_per_ms: if is_slow { uplink.between(100, 1_000) } else { 5_000 },
             clock,
             crash_at_step: stream.one_in(8).then(|| stream.between(1, STEPS)),
             log_waits: false,
@@ -126,8 +146,7 @@ impl Case {
     /// Returns the simulation of this world.
     pub fn config(&self, generator: Rc<dyn Generator>) -> SimConfig {
         let Speed { groups_in_flight, tokens_per_s, proof_us_per_token } = self.speed;
-        let speed =
-            EngineSpeed { name: "case", what: "as the case says", groups_in_flight, tokens_per_s, proof_us_per_token };
+        let speed = EngineSpeed::made_up(groups_in_flight, tokens_per_s, proof_us_per_token);
         SimConfig {
             groups_max: Some(self.groups_max),
             faults: Faults::Scheduled(self.faults.clone()),

@@ -78,6 +78,9 @@ pub struct Knobs {
     pub early_upload_ms: Option<u64>,
     /// Depth from which on a block counts as final.
     pub reorganisation_blocks_max: u64,
+    /// Bytes that the miner's link to the bucket carries in a millisecond.
+    #[serde(default = "uplink_bytes_per_ms")]
+    pub uplink_bytes_per_ms: u64,
     /// How far the host's clocks are off.
     pub clock: ClockOffset,
     /// Kill the miner after this many events and effects, once, and start it again.
@@ -94,11 +97,17 @@ impl Default for Knobs {
             safety_blocks: 1,
             early_upload_ms: Some(60_000),
             reorganisation_blocks_max: 6,
+            uplink_bytes_per_ms: uplink_bytes_per_ms(),
             clock: ClockOffset::default(),
             crash_at_step: None,
             log_waits: false,
         }
     }
+}
+
+/// 40 Mbit/s.
+const fn uplink_bytes_per_ms() -> u64 {
+    5_000
 }
 
 /// An observer that its owner keeps a hold on.

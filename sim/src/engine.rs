@@ -1,15 +1,22 @@
 //! An engine whose rollouts are real and whose time is virtual: what work costs comes from a stated speed.
+//!
+//! It works as the CUDA engine does. Groups wait until hardly anything is left to prove; then all that wait are drawn
+//! together, lowest index first, and proved one after another once everything is drawn. A call that is dropped leaves the
+//! engine at once, whether it waits, is being drawn or is about to be proved.
 
-use std::cell::Cell;
+mod batch;
+
 use std::rc::Rc;
 
 use async_trait::async_trait;
 use grail_miner::ports::{Engine, EngineError, GenerateRequest};
-use grail_protocol::PROTOCOL;
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, ProofModel, Tokenizer};
 
+use self::batch::{Batches, Work};
 use crate::faults::{FaultKind, FaultPlan};
 use crate::time::VirtualTime;
+
+pub use crate::speeds::EngineSpeed;
 
 /// Where rollouts come from; a validator recomputes with the same.
 pub trait Generator: ProofModel {
@@ -20,86 +27,21 @@ pub trait Generator: ProofModel {
     fn generate(&self, request: &GenerateRequest) -> Result<Vec<GeneratedRollout>, EngineError>;
 }
 
-/// How fast a GPU is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EngineSpeed {
-    /// Name on the command line.
-    pub name: &'static str,
-    /// What it stands for.
-    pub what: &'static str,
-    /// Groups worked on at a time.
-    pub groups_in_flight: usize,
-    /// Tokens per second over all sequences when all groups are in flight.
-    pub tokens_per_s: u64,
-    /// Microseconds of proof per token of a sequence; proofs run one after another.
-    pub proof_us_per_token: u64,
-}
-
-impl EngineSpeed {
-    /// Every speed; the first is the default.
-    pub const ALL: [Self; 4] = [
-        Self {
-            name: "a100",
-            what: "the network's GPU at the speed that the CUDA engine aims for: 6,000 tokens/s, 0.5 ms of proof a token",
-            groups_in_flight: 64,
-            tokens_per_s: 6_000,
-            proof_us_per_token: 500,
-        },
-        Self {
-            name: "h100",
-            what: "an H100 by its data sheet, from figures of an H200: 13,700 tokens/s, 0.18 ms of proof a token",
-            groups_in_flight: 64,
-            tokens_per_s: 13_700,
-            proof_us_per_token: 184,
-        },
-        Self {
-            name: "h200",
-            what: "an H200 at the CUDA engine's aim: 15,000 tokens/s, 0.19 ms of proof a token",
-            groups_in_flight: 64,
-            tokens_per_s: 15_000,
-            proof_us_per_token: 190,
-        },
-        Self {
-            name: "reference",
-            what: "the Python miner on an H200: 23 tokens/s, one sequence at a time, 0.3 ms of proof a token",
-            groups_in_flight: 1,
-            tokens_per_s: 23,
-            proof_us_per_token: 300,
-        },
-    ];
-
-    /// Returns milliseconds that decoding takes at full speed: sequences run side by side, the longest decides.
-    pub fn decode_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
-        let longest = rollouts.iter().map(|r| r.tokens.len() - r.prompt_length).max().unwrap_or(0) as u64;
-        let sequences = (self.groups_in_flight * PROTOCOL.rollouts_per_group) as u64;
-        longest * 1000 * sequences / self.tokens_per_s
-    }
-
-    /// Returns milliseconds that the proofs of a group take at full speed.
-    pub fn proof_ms(&self, rollouts: &[GeneratedRollout]) -> u64 {
-        rollouts.iter().map(|r| r.tokens.len() as u64).sum::<u64>() * self.proof_us_per_token / 1000
-    }
-
-    /// Returns the speed of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|speed| speed.name == name)
-    }
-}
-
 /// The engine of one simulated node.
 pub struct SimEngine {
     time: VirtualTime,
     generator: Rc<dyn Generator>,
     speed: EngineSpeed,
     faults: Rc<FaultPlan>,
-    /// When the last proof that is queued will be done.
-    proofs_free_ms: Cell<u64>,
+    batches: Rc<Batches>,
 }
 
 impl SimEngine {
-    /// Creates an engine of this speed around a generator.
+    /// Creates an engine of this speed around a generator; it works as a task of its own.
     pub fn new(time: VirtualTime, generator: Rc<dyn Generator>, speed: EngineSpeed, faults: Rc<FaultPlan>) -> Self {
-        Self { time, generator, speed, faults, proofs_free_ms: Cell::new(0) }
+        let batches = Rc::new(Batches::new(speed));
+        time.spawn("engine", batches.clone().run(time.clone(), faults.clone()));
+        Self { time, generator, speed, faults, batches }
     }
 
     /// Returns the rollouts as the engine's faults leave them.
@@ -124,17 +66,6 @@ impl SimEngine {
         }
         Ok(rollouts)
     }
-
-    /// Spends this much time of the engine at full speed, longer while it is slow.
-    async fn work(&self, mut left_ms: u64) {
-        const SLICE_MS: u64 = 2_000;
-        while left_ms > 0 {
-            let slowness = self.faults.slowness(self.time.now_ms());
-            let slice_ms = if slowness > 1 { left_ms.min(SLICE_MS) } else { left_ms.min(4 * SLICE_MS) };
-            self.time.sleep(slice_ms * slowness).await;
-            left_ms -= slice_ms;
-        }
-    }
 }
 
 #[async_trait(?Send)]
@@ -144,12 +75,15 @@ impl Engine for SimEngine {
             return std::future::pending().await;
         }
         let rollouts = self.generator.generate(request)?;
-        self.work(self.speed.decode_ms(&rollouts)).await;
-        let proof_ms = self.speed.proof_ms(&rollouts);
-        let begin_ms = self.proofs_free_ms.get().max(self.time.now_ms());
-        self.proofs_free_ms.set(begin_ms + proof_ms);
-        self.time.sleep_until(begin_ms).await;
-        self.work(proof_ms).await;
+        let completions =
+            rollouts.iter().map(|rollout| (rollout.tokens.len() - rollout.prompt_length) as u64 * self.speed.stretch);
+        let first = request.streams.first();
+        let work = Work {
+            priority: first.map_or((0, 0), |stream| (stream.window_start, stream.group)),
+            prompt: request.prompt.len() as u64,
+            completions: completions.collect(),
+        };
+        self.batches.work(work).await;
         self.spoiled(rollouts)
     }
 

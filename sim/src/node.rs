@@ -17,6 +17,7 @@ use grail_protocol::PROTOCOL;
 use crate::clock::{NodeClock, Process, Steps};
 use crate::config::SharedObserver;
 use crate::faults::{FaultKind, FaultPlan};
+use crate::income::Hindsight;
 use crate::journal::DiskJournal;
 use crate::safety::Safety;
 use crate::time::VirtualTime;
@@ -159,6 +160,7 @@ pub(crate) struct Watchers {
     pub(crate) time: VirtualTime,
     pub(crate) trace: Trace,
     pub(crate) safety: Rc<RefCell<Safety>>,
+    pub(crate) hindsight: Rc<RefCell<Hindsight>>,
     pub(crate) steps: Steps,
     pub(crate) other: Option<SharedObserver>,
     pub(crate) window_ended: bool,
@@ -175,6 +177,7 @@ impl Observer for Watchers {
         assert!(events < EVENTS_PER_INSTANT_MAX, "live-lock of the miner at {at_ms} ms, with {}", event.summary());
         self.trace.event(now, event);
         self.safety.borrow_mut().event(now, event);
+        self.hindsight.borrow_mut().event(self.time.now_ms(), event);
         self.other.iter().for_each(|other| other.borrow_mut().event(now, event));
     }
 
@@ -191,6 +194,7 @@ impl Observer for Watchers {
         self.trace.action(now, action);
         self.window_ended |= matches!(action, Action::Report(Report::Receipt(_)));
         self.safety.borrow_mut().action(now, action);
+        self.hindsight.borrow_mut().action(self.time.now_ms(), action);
         self.other.iter().for_each(|other| other.borrow_mut().action(now, action));
     }
 

@@ -10,7 +10,7 @@ mod window;
 
 use grail_miner::policy::UploadPolicy;
 
-pub use card::{Card, CardError, PRESETS, Preset};
+pub use card::{Card, CardError};
 use field::Field;
 use window::MinedWindow;
 

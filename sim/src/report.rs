@@ -9,6 +9,7 @@ use grail_verify::Verdict;
 
 use crate::faults::FaultKind;
 use crate::health::Health;
+use crate::income::Income;
 
 /// One window as miner and validator saw it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub struct WindowResult {
     pub further: Vec<Judgement>,
     /// How long nothing was wrong.
     pub health: Health,
+    /// What it brought, against a perfect miner on the same engine.
+    pub income: Income,
     /// The file in the bucket when the window was judged; passed to `progress`, and not kept in the report.
     pub file: Option<Rc<Vec<u8>>>,
 }
@@ -44,6 +47,13 @@ pub struct SimReport {
     pub effects: BTreeMap<FaultKind, u64>,
     /// Events that the miner handled and effects that it had.
     pub steps: u64,
+}
+
+impl SimReport {
+    /// Returns what all windows brought.
+    pub fn income(&self) -> Income {
+        self.windows.iter().fold(Income::default(), |sum, window| sum.and(window.income))
+    }
 }
 
 impl WindowResult {

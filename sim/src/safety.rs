@@ -42,6 +42,8 @@ pub struct Safety {
 #[derive(Debug, Clone, Default)]
 struct ProcessFacts {
     in_flight: BTreeMap<GroupId, u64>,
+    /// Groups that the self-check rejected and that are not ordered again, by window and generation.
+    rejected: BTreeSet<(u64, u32, u32)>,
     /// One above the highest index ordered so far, by window and generation.
     ordered: BTreeMap<(u64, u32), u32>,
     committing: bool,
@@ -74,7 +76,8 @@ impl Safety {
 
     /// Forgets windows before this one: the miner has nothing more to say of them.
     pub fn forget_before(&mut self, window_start: u64) {
-        let Self { process: ProcessFacts { ordered, seen, .. }, receipts, .. } = self;
+        let Self { process: ProcessFacts { ordered, rejected, seen, .. }, receipts, .. } = self;
+        *rejected = rejected.split_off(&(window_start, 0, 0));
         *ordered = ordered.split_off(&(window_start, 0));
         *seen = seen.split_off(&(window_start, String::new()));
         *receipts = receipts.split_off(&window_start);
@@ -110,12 +113,20 @@ impl Safety {
         let ordered = self.process.ordered.entry((id.window_start, id.generation)).or_default();
         let expected = *ordered;
         *ordered = expected.max(id.index + 1);
+        let of_generation = (id.window_start, id.generation, 0)..(id.window_start, id.generation, id.index);
+        self.process.rejected.remove(&(id.window_start, id.generation, id.index));
+        let waiting = self.process.rejected.range(of_generation).next().copied();
         let is_new = self.process.in_flight.insert(id.clone(), now.monotonic_ms).is_none();
         let in_flight = self.process.in_flight.len();
         let SafetyLimits { groups_in_flight_max, groups_max, .. } = self.limits;
         self.check(now, id.index <= expected, || format!("group {} was ordered before group {expected}", id.index));
         self.check(now, groups_max.is_none_or(|max| id.index < max), || "more groups than asked for".to_owned());
         self.check(now, !self.process.unregistered, || "a group was ordered for a hotkey without a uid".to_owned());
+        if let Some((_, _, waiting)) = waiting.filter(|_| id.index == expected) {
+            self.check(now, false, || {
+                format!("group {} was started while the retry of group {waiting} waits", id.index)
+            });
+        }
         self.check(now, is_new, || "a group was ordered that is in flight".to_owned());
         self.check(now, in_flight <= groups_in_flight_max, || {
             format!("{in_flight} groups in flight, and the engine takes {groups_in_flight_max}")
@@ -170,7 +181,13 @@ impl Observer for Safety {
             Event::CommitmentAnswered(_) => self.process.committing = false,
             Event::UploadAnswered { .. } => self.process.uploading = false,
             Event::RegistrationRead(Ok(uid)) => self.process.unregistered = uid.is_none(),
-            Event::GroupReady { group, .. } | Event::GroupFailed { group, .. } => {
+            Event::GroupReady { group, sealed } => {
+                self.process.in_flight.remove(group);
+                if !sealed.findings.is_empty() {
+                    self.process.rejected.insert((group.window_start, group.generation, group.index));
+                }
+            }
+            Event::GroupFailed { group, .. } => {
                 self.process.in_flight.remove(group);
             }
             Event::ObjectRead { window_start, result: Ok(Some((digest, _))) } => {

@@ -153,7 +153,7 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError::Value`] for an unknown speed or fault.
     pub fn config(&self) -> Result<SimConfig, ScenarioError> {
-        let names = || EngineSpeed::ALL.map(|speed| speed.name).join(", ");
+        let names = || EngineSpeed::all().iter().map(|speed| speed.name).collect::<Vec<_>>().join(", ");
         let unknown = || ScenarioError::Value(format!("unknown speed {:?}; use one of {}", self.speed, names()));
         if self.windows == 0 {
             return Err(ScenarioError::Value("`windows` is 0; simulate at least 1".to_owned()));
@@ -213,7 +213,7 @@ fn check_keys(table: &toml::Table, known: &[&'static str]) -> Result<(), Scenari
 }
 
 fn default_speed() -> String {
-    EngineSpeed::ALL[0].name.to_owned()
+    EngineSpeed::all()[0].name.to_owned()
 }
 
 const fn default_drand() -> bool {

@@ -18,22 +18,31 @@ use crate::stream::{Stream, mix};
 /// One token per byte, one per frequent piece, and the end of turn.
 pub struct SyntheticModel {
     tokenizer: PieceTokenizer,
+    /// Of a thousand sequences so many end with an improbable EOS: legal to sample, and rejected by a validator.
+    improbable_eos_permille: u64,
 }
 
-/// Of this many sequences, one ends with an improbable EOS: legal to sample, and rejected by a validator.
-const IMPROBABLE_EOS_ONE_IN: u64 = 100;
+const IMPROBABLE_EOS_PERMILLE: u64 = 10;
 /// Of this many answers, one is a guess.
 const GUESS_ONE_IN: u64 = 8;
+/// Words before an answer, drawn again for each attempt.
+const WORDS: usize = 8;
 /// A logarithm of each probability would depend on the machine's library; no check looks at the value.
 const TOKEN_LOGPROB: f64 = -0.25;
 
 impl Default for SyntheticModel {
     fn default() -> Self {
-        Self { tokenizer: PieceTokenizer::new() }
+        Self::rejected(IMPROBABLE_EOS_PERMILLE)
     }
 }
 
 impl SyntheticModel {
+    /// Creates a model of whose sequences so many in a thousand are rejected by a validator, as they end with an
+    /// improbable token.
+    pub fn rejected(permille: u64) -> Self {
+        Self { tokenizer: PieceTokenizer::new(), improbable_eos_permille: permille }
+    }
+
     fn completion(&self, prompt: &str, key: &StreamKey) -> String {
         let scope = format!("{}/{}/{}/{}", key.window_start, key.group, key.rollout, key.attempt);
         let mut stream = Stream::new(key.seed, "synthetic/answer", scope);
@@ -42,6 +51,10 @@ impl SyntheticModel {
         let guess: Vec<bool> = (0..variables).map(|_| stream.one_in(2)).collect();
         let assignment = if stream.one_in(GUESS_ONE_IN) { guess } else { improved(guess, &clauses, &mut stream) };
         let mut text = String::from("\n");
+        // Two attempts at a problem with one solution would otherwise say the same, and be rejected alike.
+        for _ in 0..WORDS {
+            text.push_str([" the ", "and ", "solution"][stream.below(3) as usize]);
+        }
         // Every literal with its value: long enough for the soft check even of the smallest problem.
         for clause in &clauses {
             let values = clause.iter().map(|literal| {
@@ -66,7 +79,7 @@ impl SyntheticModel {
                 pass.probabilities.push(probability(mix(hidden ^ u64::from(token) << 32)));
             }
             if position + 1 == tokens.len() {
-                let improbable = mix(hidden ^ 0xe05).is_multiple_of(IMPROBABLE_EOS_ONE_IN);
+                let improbable = mix(hidden ^ 0xe05) % 1_000 < self.improbable_eos_permille;
                 pass.eos_probability = if improbable { 0.01 } else { 0.9 };
             }
             hidden = mix(hidden.rotate_left(7) ^ u64::from(token));

@@ -17,10 +17,11 @@ use crate::beacon::{BeaconLink, SimBeacon};
 use crate::bucket::{BucketLink, SimBucket};
 use crate::chain::{ChainLink, SimChain};
 use crate::clock::{NodeClock, Steps};
-use crate::config::{SimConfig, keypair, machine_secrets, machine_settings, secrets};
+use crate::config::{Knobs, SimConfig, keypair, machine_secrets, machine_settings, secrets};
 use crate::engine::SimEngine;
 use crate::faults::{FaultKind, FaultPlan};
-use crate::health::Health;
+use crate::health::{Health, Stretches};
+use crate::income::{Hindsight, Income};
 use crate::journal::DiskJournal;
 use crate::ledger::Audit;
 use crate::marks;
@@ -38,6 +39,8 @@ const READING_GAP_MS: u64 = 4_000;
 const KEPT_WINDOWS: u64 = 3;
 /// What was journalled with a receipt is on disk after this long.
 const SETTLING_MS: u64 = 15_000;
+/// How long a miner may take to be itself again after a trouble, beyond the trouble's own aftermath.
+const RECOVERY_MS: u64 = 60_000;
 /// A receipt that has not come this long after its window will not come.
 const RECEIPT_MS_MAX: u64 = 2 * PROTOCOL.window_blocks * PROTOCOL.block_ms;
 /// The same where the process was killed, which may have taken the receipt with it.
@@ -68,6 +71,7 @@ pub(crate) struct World {
     pub(crate) keypair: Keypair,
     validators: RefCell<Vec<SimValidator>>,
     safety: Rc<RefCell<Safety>>,
+    hindsight: Rc<RefCell<Hindsight>>,
     audit: Audit,
     steps: Steps,
     crashes: Rc<RefCell<Vec<u64>>>,
@@ -93,6 +97,8 @@ impl World {
             groups_max: config.groups_max,
             secrets: secrets(seed),
         };
+        let Knobs { safety_blocks, .. } = config.knobs;
+        let hindsight = Hindsight::new(config.speed, config.groups_max, config.policy, safety_blocks);
         Self {
             config: config.clone(),
             first_window: window,
@@ -105,6 +111,7 @@ impl World {
             chain,
             bucket,
             safety: Rc::new(RefCell::new(Safety::new(limits))),
+            hindsight: Rc::new(RefCell::new(hindsight)),
             audit: Audit::default(),
             steps: Steps::default(),
             crashes: Rc::default(),
@@ -131,6 +138,7 @@ impl World {
             time: self.time.clone(),
             trace: self.trace.clone(),
             safety: self.safety.clone(),
+            hindsight: self.hindsight.clone(),
             steps: self.steps.clone(),
             other: self.config.observer.clone(),
             window_ended: false,
@@ -182,11 +190,12 @@ impl World {
         let (time, faults, seed) = (self.time.clone(), self.faults.clone(), self.config.seed);
         let hotkey = self.keypair.hotkey().to_ss58();
         let generator = self.config.generator.clone();
+        let bucket = BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), seed);
         let ports = Ports {
             clock: Rc::new(node.clock.clone()),
             chain: Rc::new(ChainLink::new(self.chain.clone(), hotkey, faults.clone())),
             beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), seed)),
-            bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), seed).after(versions)),
+            bucket: Rc::new(bucket.after(versions).carrying(self.config.knobs.uplink_bytes_per_ms)),
             engine: Rc::new(SimEngine::new(time, generator, self.config.speed, faults)),
             journal: Rc::new(node.journal.clone()),
             signer: Rc::new(self.keypair.clone()),
@@ -204,12 +213,15 @@ impl World {
         let (judgement, further) = self.judge(window_start).await;
         // The receipt follows the head within the link's latency; a silent endpoint delays it.
         let receipt = self.receipt(window_start).await;
-        let health = Health::of(&self.chain, &self.faults, window_start);
+        let stretches = Stretches::of(&self.chain, &self.faults, window_start);
+        let health = Health::of(&stretches);
         let file = self.bucket.object(&object_key(&self.keypair.hotkey().to_ss58(), window_start));
         let is_missing = receipt.is_none();
         let receipt = receipt.unwrap_or_else(|| no_receipt(window_start));
-        let result = WindowResult { receipt, judgement, further, health, file };
+        let income = self.hindsight.borrow().income(&receipt, stretches.end_ms);
+        let result = WindowResult { receipt, judgement, further, health, income, file };
         self.check_result(&result, is_missing);
+        self.check_income(&result, &stretches);
         self.forget_before(window_start.saturating_sub(KEPT_WINDOWS * PROTOCOL.window_blocks));
         result
     }
@@ -218,6 +230,7 @@ impl World {
     fn forget_before(&self, window_start: u64) {
         self.chain.forget_before(window_start);
         self.safety.borrow_mut().forget_before(window_start);
+        self.hindsight.borrow_mut().forget_before(window_start);
         self.audit.forget_before(window_start);
         let before = window_start.saturating_sub(PROTOCOL.window_blocks);
         self.bucket.remove(&object_key(&self.keypair.hotkey().to_ss58(), before));
@@ -289,7 +302,7 @@ impl World {
     }
 
     fn check_result(&self, result: &WindowResult, is_missing: bool) {
-        let WindowResult { receipt, judgement, further, health, file: _ } = result;
+        let WindowResult { receipt, judgement, further, health, income: _, file: _ } = result;
         let window = receipt.window_start;
         if is_missing && !self.has_crashed_at_end_of(window) {
             self.violation(&format!("liveness: window {window} has no receipt"));
@@ -308,6 +321,29 @@ impl World {
                 let outcome = &receipt.outcome;
                 self.violation(&format!("liveness: no upload in a healthy window ({outcome:?}, {health:?}, {window})"));
             }
+        }
+    }
+
+    /// A window must bring what its stretches without faults allow.
+    fn check_income(&self, result: &WindowResult, stretches: &Stretches) {
+        let window_start = result.receipt.window_start;
+        let Stretches { healthy, start_ms, end_ms, is_faultless } = stretches;
+        let before_ms = start_ms.saturating_sub(PROTOCOL.window_blocks * PROTOCOL.block_ms);
+        let is_crash_free = !self.crashes.borrow().iter().any(|at_ms| (before_ms..*end_ms).contains(at_ms));
+        let gap_ms = self.config.knobs.early_upload_ms;
+        // Before a trouble only an early upload helps, which may wait for the one before it.
+        let usable = healthy.iter().filter_map(|(from_ms, until_ms)| {
+            let until_ms = if until_ms == end_ms { *until_ms } else { until_ms.saturating_sub(gap_ms?) };
+            Some((from_ms + RECOVERY_MS, until_ms)).filter(|(from_ms, until_ms)| from_ms < until_ms)
+        });
+        let usable: Vec<(u64, u64)> = if is_crash_free { usable.collect() } else { Vec::new() };
+        let hindsight = self.hindsight.borrow();
+        let least = hindsight.least(window_start, *end_ms, &usable, *is_faultless && is_crash_free);
+        let Income { had, possible } = result.income;
+        if had < least {
+            let text =
+                format!("income: window {window_start} brought {had} groups of {possible}, and less than {least}");
+            self.violation(&text);
         }
     }
 

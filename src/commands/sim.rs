@@ -14,8 +14,8 @@ use grail_miner::machine::WindowOutcome;
 use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{EngineSpeed, Generator};
 use grail_sim::faults::{FaultKind, Faults};
-use grail_sim::hindsight::{Earnings, Hindsight};
-use grail_sim::run::{SimConfig, SimReport, WindowResult, machine_secrets, machine_settings, simulate};
+use grail_sim::income::Income;
+use grail_sim::run::{Knobs, SimConfig, SimReport, WindowResult, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -56,9 +56,8 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     }
     let bar = progress_bar(config.windows);
     let mut write_error = None;
-    let hindsight = Rc::new(RefCell::new(Hindsight::new(config.speed, config.groups_max)));
     let gatherer = arguments.html.as_ref().map(|_| Rc::new(RefCell::new(Gatherer::default())));
-    let mut observers: Vec<Box<dyn Observer>> = vec![Box::new(hindsight.clone())];
+    let mut observers: Vec<Box<dyn Observer>> = Vec::new();
     if let Some(folder) = arguments.tape.as_ref().filter(|folder| !is_off(folder)) {
         observers.push(Box::new(recorder(folder, engine, &config)?));
     }
@@ -84,16 +83,15 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     if let (Some(file), Some(gatherer)) = (page_file, gatherer) {
         file.write(page(engine, &config, &gatherer.borrow(), &report).as_bytes())?;
     }
-    let earnings = hindsight.borrow().earnings(&report);
     let unmet = scenario.as_ref().map_or(Vec::new(), |scenario| scenario.unmet(&report));
     if arguments.json {
-        let mut object = json(engine, &config, &report, &earnings, wall_seconds);
+        let mut object = json(engine, &config, &report, wall_seconds);
         if let Some(name) = &arguments.scenario {
             object["scenario"] = json!({ "name": name, "unmet": unmet });
         }
         output::line(Schema::Sim.stamp(object));
     } else {
-        output::line(summary(&report, &earnings, wall_seconds));
+        output::line(summary(&report, wall_seconds));
     }
     for violation in &report.violations {
         output::aside(format_args!("violation: {violation}"));
@@ -146,7 +144,7 @@ pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
             ..case.config(Rc::new(SyntheticModel::default()))
         });
     }
-    let names = || EngineSpeed::ALL.map(|speed| speed.name).join(", ");
+    let names = || EngineSpeed::all().iter().map(|speed| speed.name).collect::<Vec<_>>().join(", ");
     if let Some(gpu) = arguments.speed.strip_prefix("gpu=") {
         return Err(anyhow!("--speed takes a name; `grail estimate --gpu {gpu}` says what such a GPU would earn"));
     }
@@ -155,14 +153,20 @@ pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
     let faults: Faults = arguments.faults.parse()?;
     let generator: Rc<dyn Generator> = match arguments.engine {
         EngineChoice::Toy => Rc::new(CpuEngine::toy().context("the embedded toy model is damaged")?),
-        EngineChoice::Synthetic => Rc::new(SyntheticModel::default()),
+        EngineChoice::Synthetic => match arguments.rejected {
+            Some(percent) => Rc::new(SyntheticModel::rejected((10.0 * percent).round() as u64)),
+            None => Rc::new(SyntheticModel::default()),
+        },
     };
+    let plain = Knobs::default();
     let groups_max = match (arguments.groups_max, arguments.engine) {
         (Some(0), _) | (None, EngineChoice::Synthetic) => None,
         (None, EngineChoice::Toy) => Some(TINY_GROUPS_MAX),
         (some, _) => some,
     };
+    let knobs = Knobs { uplink_bytes_per_ms: arguments.uplink.unwrap_or(plain.uplink_bytes_per_ms), ..plain };
     Ok(SimConfig {
+        knobs,
         groups_max,
         faults,
         use_drand: !arguments.no_drand,
@@ -242,9 +246,20 @@ fn why(outcome: &WindowOutcome) -> String {
     }
 }
 
-fn summary(report: &SimReport, earnings: &Earnings, wall_seconds: f64) -> String {
-    let headings =
-        ["window", "generated", "uploaded", "checked", "accepted", "solved", "unique", "verdict", "weight", "slack s"];
+fn summary(report: &SimReport, wall_seconds: f64) -> String {
+    let headings = [
+        "window",
+        "generated",
+        "uploaded",
+        "checked",
+        "accepted",
+        "solved",
+        "unique",
+        "verdict",
+        "weight",
+        "income",
+        "slack s",
+    ];
     let rows: Vec<Vec<String>> = report
         .windows
         .iter()
@@ -262,41 +277,33 @@ fn summary(report: &SimReport, earnings: &Earnings, wall_seconds: f64) -> String
                 unique.to_string(),
                 window.judgement.outcome().to_owned(),
                 format!("{:.4}", window.judgement.weight),
+                format!("{:.3}", window.income.share()),
                 receipt.slack_ms.map_or("-".to_owned(), |ms| (ms / 1000).to_string()),
             ]
         })
         .collect();
     let virtual_seconds = report.virtual_ms as f64 / 1000.0;
+    let income = report.income();
     format!(
         "\n{}\ngroups generated and uploaded; rollouts checked, accepted, solved\n\
-         {} distinct solutions counted of {} with hindsight; weight {:.1} % of the best possible\n\
+         income: {:.3} of a perfect miner on this GPU ({} of {} groups)\n\
          virtual time {virtual_seconds:.0} s, real time {wall_seconds:.2} s, {:.0} times real time\ntrace {}",
         table::render(&headings, &rows),
-        earnings.unique,
-        earnings.unique_best,
-        100.0 * earnings.weight_share,
+        income.share(),
+        income.had,
+        income.possible,
         virtual_seconds / wall_seconds,
         report.trace_hash,
     )
 }
 
-fn json(
-    engine: EngineChoice,
-    config: &SimConfig,
-    report: &SimReport,
-    earnings: &Earnings,
-    wall_seconds: f64,
-) -> serde_json::Value {
+fn json(engine: EngineChoice, config: &SimConfig, report: &SimReport, wall_seconds: f64) -> serde_json::Value {
     let windows: Vec<serde_json::Value> = report.windows.iter().map(window_json).collect();
     json!({
         "seed": config.seed,
         "windows": windows,
         "engine": engine.name(),
-        "hindsight": {
-            "unique": earnings.unique,
-            "unique_best": earnings.unique_best,
-            "weight_share": earnings.weight_share,
-        },
+        "income": income_json(report.income()),
         "trace_hash": report.trace_hash,
         "virtual_seconds": report.virtual_ms as f64 / 1000.0,
         "wall_seconds": wall_seconds,
@@ -318,8 +325,13 @@ fn window_json(window: &WindowResult) -> serde_json::Value {
         "verdict": window.judgement.outcome(),
         "unique": unique,
         "weight": window.judgement.weight,
+        "income": income_json(window.income),
         "receipt": receipt,
     })
+}
+
+fn income_json(income: Income) -> serde_json::Value {
+    json!({ "groups": income.had, "groups_possible": income.possible, "share": income.share() })
 }
 
 /// Writes the window's file, and next to it the command that checks it.

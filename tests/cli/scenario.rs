@@ -12,7 +12,7 @@ fn listed_scenarios_run_by_name_and_tell_what_they_promised() {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     let report = run.json();
     assert_eq!(report["scenario"], serde_json::json!({ "name": "beacon-outage", "unmet": [] }));
-    let share = report["hindsight"]["weight_share"].as_f64().expect("a share");
+    let share = report["income"]["share"].as_f64().expect("a share");
     assert!((0.5..=1.0).contains(&share), "{report}");
 }
 

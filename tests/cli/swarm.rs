@@ -25,7 +25,7 @@ fn shard_files(folder: &Path) -> Vec<(String, String)> {
 
 /// Returns what must not depend on how a swarm was cut into shares.
 fn findings(summary: &Value) -> Value {
-    let fields = ["seeds", "windows", "marks", "never_reached", "faults", "solutions", "weight_shares", "failures"];
+    let fields = ["seeds", "windows", "marks", "never_reached", "faults", "groups", "incomes", "failures"];
     fields.iter().map(|field| (field.to_string(), summary[field].clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
@@ -38,9 +38,9 @@ fn processes_share_the_seeds_and_find_what_one_finds() {
     let (alone, shared) = (alone.json(), shared.json());
     assert_eq!(findings(&alone), findings(&shared));
     assert_eq!((&alone["seeds"], &alone["missing"], &alone["windows"][0]), (&6.into(), &0.into(), &18.into()));
-    let (counted, best) = (alone["solutions"][0].as_u64().unwrap(), alone["solutions"][1].as_u64().unwrap());
+    let (counted, best) = (alone["groups"][0].as_u64().unwrap(), alone["groups"][1].as_u64().unwrap());
     assert!(0 < counted && counted <= best, "{counted} of {best}");
-    let shares = alone["weight_shares"].as_array().unwrap().iter();
+    let shares = alone["incomes"].as_array().unwrap().iter();
     assert_eq!(shares.map(|worlds| worlds.as_u64().unwrap()).sum::<u64>(), 6);
 }
 
@@ -61,7 +61,7 @@ fn it_goes_on_where_it_stopped_and_writes_summaries() {
     let summary: Value = serde_json::from_slice(&std::fs::read(results.join("summary.json")).unwrap()).unwrap();
     assert_eq!(findings(&summary), findings(&resumed.json()));
     let page = std::fs::read_to_string(results.join("summary.html")).unwrap();
-    assert!(page.contains("Weight against hindsight") && !page.contains("<script"), "{page}");
+    assert!(page.contains("Income") && !page.contains("<script"), "{page}");
 }
 
 #[test]
@@ -138,11 +138,11 @@ fn a_browser_shows_the_summary_with_a_row_for_each_tenth() {
     let summary = swarm(&folder, &["--jobs", "1"]).json();
     let page = folder.join("results/summary.html");
     let Some(dom) = grail_loopback::browser::dom(&page) else { return };
-    let table = dom.split("<table id=\"weight\">").nth(1).and_then(|rest| rest.split("</table>").next()).unwrap();
+    let table = dom.split("<table id=\"income\">").nth(1).and_then(|rest| rest.split("</table>").next()).unwrap();
     let rows: Vec<&str> = table.split("<tr>").skip(2).collect();
     assert_eq!(rows.len(), 10, "{table}");
-    let most = summary["weight_shares"].as_array().unwrap().iter().map(|w| w.as_u64().unwrap()).max().unwrap();
-    for (row, worlds) in rows.iter().zip(summary["weight_shares"].as_array().unwrap()) {
+    let most = summary["incomes"].as_array().unwrap().iter().map(|w| w.as_u64().unwrap()).max().unwrap();
+    for (row, worlds) in rows.iter().zip(summary["incomes"].as_array().unwrap()) {
         let worlds = worlds.as_u64().unwrap();
         assert!(row.contains(&format!("<td class=\"n\">{worlds}</td>")), "{row}");
         assert!(row.contains(&format!("width=\"{}\"", worlds * 400 / most)), "{row}");

@@ -84,11 +84,14 @@ pub type ProofWatch = Arc<dyn Fn(Duration, usize) + Send + Sync>;
 #[derive(Debug)]
 pub struct Ticket {
     canceled: Arc<AtomicBool>,
+    messages: mpsc::Sender<Message>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.canceled.store(true, Ordering::Relaxed);
+        // While everything is drawn and only proofs are left, the engine looks at nothing but its messages.
+        let _ = self.messages.send(Message::Canceled);
     }
 }
 
@@ -98,6 +101,8 @@ enum Message {
     Group { work: GroupWork, reply: Reply, canceled: Arc<AtomicBool> },
     /// A proof is done.
     Proved(proving::Proved),
+    /// Somebody does not wait for a group any more.
+    Canceled,
     /// The engine is dropped.
     Stop,
 }
@@ -156,7 +161,7 @@ impl CudaEngine {
         let canceled = Arc::new(AtomicBool::new(false));
         let message = Message::Group { work, reply, canceled: canceled.clone() };
         self.messages.send(message).map_err(|_| CudaError::Ended)?;
-        Ok(Ticket { canceled })
+        Ok(Ticket { canceled, messages: self.messages.clone() })
     }
 
     /// Returns how many groups it works on at a time, those being proved included.

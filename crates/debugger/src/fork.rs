@@ -77,7 +77,8 @@ impl Fork {
     fn config(&self, tape: &Tape, seed: u64) -> SimConfig {
         let recorded = &tape.header.settings;
         let is_alike = |speed: &EngineSpeed| speed.groups_in_flight == recorded.groups_in_flight_max;
-        let speed = EngineSpeed::ALL.into_iter().find(is_alike).unwrap_or(EngineSpeed::ALL[0]);
+        let speeds = EngineSpeed::all();
+        let speed = speeds.iter().copied().find(is_alike).unwrap_or(speeds[0]);
         let policy: UploadPolicy = recorded.policy;
         SimConfig {
             groups_max: recorded.groups_max,

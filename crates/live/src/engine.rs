@@ -1,5 +1,6 @@
 //! The CPU engine on a thread of its own, so that inference holds up nothing else.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
@@ -13,8 +14,8 @@ use tokio::sync::oneshot;
 
 /// One worker thread around a [`CpuEngine`].
 ///
-/// Requests are served one after another. A request whose future was dropped before its turn is skipped; one that is being
-/// worked on is finished and thrown away, since the network cannot be interrupted.
+/// Requests are served one after another, those of the lowest group index first. A request whose future was dropped before
+/// its turn is skipped. One that is being worked on is given up before its next proof; its drawing cannot be interrupted.
 pub struct CpuWorker {
     engine: Arc<CpuEngine>,
     requests: mpsc::Sender<Request>,
@@ -70,21 +71,54 @@ impl Engine for CpuWorker {
 }
 
 fn serve(engine: &CpuEngine, inbox: &mpsc::Receiver<Request>, watch: &ProofWatch) {
-    for Request { group, reply } in inbox {
-        if reply.is_closed() {
-            continue;
+    let mut waiting = Waiting::default();
+    while let Some(Request { group, reply }) = waiting.next(inbox) {
+        if let Some(outcome) = work(engine, &group, watch, || reply.is_closed()) {
+            // Nobody may wait for the answer any more.
+            let _ = reply.send(outcome.map_err(|error| EngineError(error.to_string())));
         }
-        // Nobody may wait for the answer any more.
-        let _ = reply.send(work(engine, &group, watch).map_err(|error| EngineError(error.to_string())));
     }
 }
 
-/// As [`CpuEngine::generate_group`], with an eye on the clock.
+/// Requests in the order in which they are served: by window, group index, and when they came.
+#[derive(Default)]
+struct Waiting {
+    requests: BTreeMap<(u64, u32, u64), Request>,
+    arrivals: u64,
+}
+
+impl Waiting {
+    /// Returns the next request that somebody waits for; none once there will be no more.
+    fn next(&mut self, inbox: &mpsc::Receiver<Request>) -> Option<Request> {
+        loop {
+            if self.requests.is_empty() {
+                let request = inbox.recv().ok()?;
+                self.add(request);
+            }
+            while let Ok(request) = inbox.try_recv() {
+                self.add(request);
+            }
+            self.requests.retain(|_, request| !request.reply.is_closed());
+            if let Some((_, request)) = self.requests.pop_first() {
+                return Some(request);
+            }
+        }
+    }
+
+    fn add(&mut self, request: Request) {
+        let (window, group) = request.group.streams.first().map_or((0, 0), |first| (first.window_start, first.group));
+        self.requests.insert((window, group, self.arrivals), request);
+        self.arrivals += 1;
+    }
+}
+
+/// As [`CpuEngine::generate_group`], with an eye on the clock; nothing if nobody waits any more.
 fn work(
     engine: &CpuEngine,
     group: &GenerateRequest,
     watch: &ProofWatch,
-) -> Result<Vec<GeneratedRollout>, grail_engine::EngineError> {
+    is_canceled: impl Fn() -> bool,
+) -> Option<Result<Vec<GeneratedRollout>, grail_engine::EngineError>> {
     let prove = |rollout: SampledRollout| {
         let began = Instant::now();
         let pass = engine.proof_pass(&rollout.tokens, &group.randomness)?;
@@ -92,6 +126,62 @@ fn work(
         let SampledRollout { tokens, prompt_length, token_logprobs } = rollout;
         Ok(GeneratedRollout { tokens, prompt_length, token_logprobs, pass })
     };
-    let sampled = engine.generate_tokens(&group.prompt, &group.streams, group.new_tokens_max)?;
-    sampled.into_iter().map(prove).collect()
+    let sampled = match engine.generate_tokens(&group.prompt, &group.streams, group.new_tokens_max) {
+        Ok(sampled) => sampled,
+        Err(error) => return Some(Err(error)),
+    };
+    let mut rollouts = Vec::new();
+    for rollout in sampled {
+        if is_canceled() {
+            return None;
+        }
+        match prove(rollout) {
+            Ok(rollout) => rollouts.push(rollout),
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    Some(Ok(rollouts))
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_protocol::generation::StreamKey;
+
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<Vec<GeneratedRollout>, EngineError>>;
+
+    fn request(window_start: u64, group: u32) -> (Request, Answer) {
+        let streams = vec![StreamKey { seed: 0, window_start, group, rollout: 0, attempt: 0 }];
+        let group = GenerateRequest { prompt: vec![1], streams, randomness: String::new(), new_tokens_max: 1 };
+        let (reply, answer) = oneshot::channel();
+        (Request { group, reply }, answer)
+    }
+
+    #[test]
+    fn the_lowest_index_of_the_earliest_window_goes_first_and_what_is_dropped_never() {
+        let (requests, inbox) = mpsc::channel();
+        let mut answers = Vec::new();
+        for (window, group) in [(30, 5), (30, 7), (60, 0), (30, 2)] {
+            let (request, answer) = request(window, group);
+            requests.send(request).unwrap();
+            answers.push(answer);
+        }
+        drop(answers.remove(1));
+        drop(requests);
+        let mut waiting = Waiting::default();
+        let served = std::iter::from_fn(|| waiting.next(&inbox));
+        let served: Vec<(u64, u32)> =
+            served.map(|request| (request.group.streams[0].window_start, request.group.streams[0].group)).collect();
+        assert_eq!(served, [(30, 2), (30, 5), (60, 0)]);
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_while_it_is_worked_on_is_given_up() {
+        let engine = CpuEngine::toy().unwrap();
+        let (request, _answer) = request(30, 0);
+        let watch: ProofWatch = Arc::new(|_, _| panic!("a proof nobody waits for"));
+        let group = GenerateRequest { randomness: "ab".to_owned(), ..request.group };
+        assert!(work(&engine, &group, &watch, || true).is_none());
+    }
 }

@@ -266,7 +266,6 @@ impl Driver {
                 });
             }
             Action::Upload { window_start, key, bytes, condition, limit_ms } => self.ask(async move {
-                let limit_ms = limit_ms.min(bucket_ms);
                 let result = put(&*clock, &*bucket, limit_ms, &key, &bytes, &condition).await;
                 Event::UploadAnswered { window_start, result }
             }),

@@ -23,6 +23,7 @@ mod heads;
 mod ledger;
 mod line;
 pub mod marks;
+mod pace;
 mod passed;
 pub mod receipt;
 mod recovered;

@@ -28,6 +28,17 @@ impl UploadPolicy {
     }
 }
 
+/// Returns how many of so many groups would be uploaded if all were alike: as many as let a validator check most, and
+/// no more.
+pub(crate) fn likely(policy: UploadPolicy, groups: usize, rollouts_per_group: usize) -> usize {
+    let checked = |length: usize| groups_checked(length, length * rollouts_per_group);
+    let most = candidates(groups, rollouts_per_group).into_iter().rev().max_by_key(|length| checked(*length));
+    match policy {
+        UploadPolicy::All => groups,
+        UploadPolicy::Score => most.unwrap_or(0),
+    }
+}
+
 /// Expected number of distinct solutions that a validator finds in the first `length` groups.
 ///
 /// A validator draws its groups uniformly without replacement, so a solution that is in k of g groups is missed by a
@@ -108,6 +119,9 @@ mod tests {
         assert_eq!(choose(&distinct(69)), 60);
         assert_eq!(choose(&distinct(70)), 70);
         assert_eq!(choose(&distinct(3)), 3);
+        for available in 0..140 {
+            assert_eq!(likely(UploadPolicy::Score, available, 4), choose(&distinct(available)), "{available} groups");
+        }
         assert_eq!(choose(&[]), 0);
     }
 

@@ -3,7 +3,8 @@
 mod economics;
 mod page;
 
-use grail_sim::rehearsal::{Card, Outcome, PRESETS, Rehearsal, Report, Variant};
+use grail_sim::rehearsal::{Card, Outcome, Rehearsal, Report, Variant};
+use grail_sim::speeds::EngineSpeed;
 use grail_terminal::table::render;
 use serde_json::{Value, json};
 
@@ -12,18 +13,19 @@ pub use self::page::page;
 
 /// Returns where the card's numbers are from.
 fn source(profile: &str) -> String {
+    let gpus = EngineSpeed::gpus();
     let known =
-        PRESETS.iter().find(|preset| profile.split(',').any(|part| part.trim_start_matches("gpu=") == preset.name));
+        gpus.iter().find(|preset| profile.split(',').any(|part| part.trim_start_matches("gpu=") == preset.name));
     known.map_or("as stated".to_owned(), |preset| format!("{}: {}", preset.name, preset.source))
 }
 
 /// Returns what the numbers rest on, in sentences.
 fn assumptions(rehearsal: &Rehearsal) -> Vec<String> {
-    let Card { prompt_tokens, completion_tokens, solved, refused, .. } = rehearsal.card;
+    let Card { prompt_tokens, completion_tokens, solved, refused, batch_groups, .. } = rehearsal.card;
     vec![
         format!("Prompts of {prompt_tokens} tokens, completions of {completion_tokens} on average (half to one and a half times that)."),
         format!("{:.0} % of the rollouts solve their problem, in as many ways; {:.0} % are refused by the miner's own check and drawn again.", 100.0 * solved, 100.0 * refused),
-        "The card draws 64 groups together and then proves them. A file goes up at 5 MB/s and is read back.".to_owned(),
+        format!("The card draws {batch_groups} groups together and then proves them. A file goes up at 5 MB/s and is read back."),
         "In one window of 20 the bucket refuses for 5 to 60 s; a file of a minute earlier then counts.".to_owned(),
         format!("{} rivals are honest and choose as this miner does, with between 1/72 (the Python miner) and all of an H200's measured speed.", rehearsal.rivals),
         "Sampling, choice of miners, scores over twelve windows and weights follow the validator's rules; 80 % of all weight is burnt.".to_owned(),

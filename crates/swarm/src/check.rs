@@ -223,10 +223,11 @@ mod tests {
         let places = difference.places();
         assert_eq!(places.len(), 1, "{difference:?}");
         let (file, place) = places[0].split_once(':').expect("a file and a line");
-        assert_eq!(file, "sim/src/engine.rs");
+        assert_eq!(file, "sim/src/engine/batch.rs");
         let line: usize = place.split(':').next().and_then(|line| line.parse().ok()).expect("a line");
-        let source = include_str!("../../../sim/src/engine.rs").lines().nth(line - 1).expect("the file has that line");
-        assert!(source.contains("self.time.sleep(slice_ms * slowness)"), "{source}");
+        let source =
+            include_str!("../../../sim/src/engine/batch.rs").lines().nth(line - 1).expect("the file has that line");
+        assert!(source.contains("time.sleep(slice_ms * faults.slowness"), "{source}");
     }
 
     #[test]

@@ -28,10 +28,10 @@ impl Summary {
         page.push_str("<h2>Seeds per second, by batch</h2>");
         page.push_str(&line_chart(&self.pace));
         page.push_str(
-            "<h2>Weight against hindsight</h2><p>Worlds by their weight, in parts of the most that anybody \
-                       could have had who knew everything beforehand.</p>",
+            "<h2>Income</h2><p>Worlds by the groups from which their uploads were chosen, in parts of what a perfect \
+             miner on the same engine would have had.</p>",
         );
-        page.push_str(&self.weight_chart());
+        page.push_str(&self.income_chart());
         page.push_str(
             "<h2>Windows by fault</h2><p>In worlds in which the fault had an effect:<span class=\"key won\">won</span>\
              <span class=\"key lost\">lost</span></p>",
@@ -50,10 +50,10 @@ impl Summary {
         page + "</html>\n"
     }
 
-    fn weight_chart(&self) -> String {
-        let most = self.weight_shares.iter().copied().max().unwrap_or(1).max(1);
-        let mut rows = String::from("<div class=scroll><table id=weight><tr><th>weight<th>worlds<th>");
-        for (tenth, worlds) in self.weight_shares.iter().enumerate() {
+    fn income_chart(&self) -> String {
+        let most = self.incomes.iter().copied().max().unwrap_or(1).max(1);
+        let mut rows = String::from("<div class=scroll><table id=income><tr><th>income<th>worlds<th>");
+        for (tenth, worlds) in self.incomes.iter().enumerate() {
             let from = tenth * 10;
             let bar = bar(&[("bar", worlds * 400 / most)]);
             let _ = write!(rows, "<tr><td>{from}–{} %<td>{worlds}<td>{bar}", from + 10);

@@ -47,12 +47,12 @@ pub struct Batch {
     pub marks: BTreeMap<String, u64>,
     /// By fault: windows won and lost in worlds in which it had an effect.
     pub faults: BTreeMap<String, (u64, u64)>,
-    /// Distinct solutions that validators counted, and the most that could have been had with hindsight.
+    /// Groups from which uploads were chosen, and those that a perfect miner would have had.
     #[serde(default)]
-    pub solutions: (u64, u64),
-    /// Worlds by their weight against hindsight's: below a tenth, below two tenths, and so on; the last are the others.
+    pub groups: (u64, u64),
+    /// Worlds by their income: below a tenth, below two tenths, and so on; the last are the others.
     #[serde(default)]
-    pub weight_shares: [u64; 10],
+    pub incomes: [u64; 10],
     /// What must never happen, and did.
     pub failures: Vec<Failure>,
 }

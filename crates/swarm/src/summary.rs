@@ -32,10 +32,10 @@ pub struct Summary {
     pub never_reached: Vec<String>,
     /// By fault: windows won and lost in worlds in which it had an effect.
     pub faults: BTreeMap<String, (u64, u64)>,
-    /// Distinct solutions that validators counted, and the most that could have been had with hindsight.
-    pub solutions: (u64, u64),
-    /// Worlds by their weight against hindsight's, in tenths.
-    pub weight_shares: [u64; 10],
+    /// Groups from which uploads were chosen, and those that a perfect miner would have had.
+    pub groups: (u64, u64),
+    /// Worlds by their income, in tenths of a perfect miner's.
+    pub incomes: [u64; 10],
     /// By seed.
     pub failures: Vec<Failure>,
     /// Seeds per second of each batch, in the order in which each shard ran them.
@@ -65,9 +65,9 @@ impl Summary {
             summary.process_s += batch.wall_ms as f64 / 1000.0;
             summary.virtual_s += batch.virtual_ms as f64 / 1000.0;
             summary.windows = (summary.windows.0 + batch.windows.0, summary.windows.1 + batch.windows.1);
-            summary.solutions.0 += batch.solutions.0;
-            summary.solutions.1 += batch.solutions.1;
-            summary.weight_shares.iter_mut().zip(batch.weight_shares).for_each(|(all, worlds)| *all += worlds);
+            summary.groups.0 += batch.groups.0;
+            summary.groups.1 += batch.groups.1;
+            summary.incomes.iter_mut().zip(batch.incomes).for_each(|(all, worlds)| *all += worlds);
             summary.pace.push(batch.seeds.len() as f64 * 1000.0 / batch.wall_ms.max(1) as f64);
             summary.failures.extend(batch.failures.iter().cloned());
             for (mark, count) in &batch.marks {
@@ -98,8 +98,8 @@ impl Summary {
             marks: BTreeMap::new(),
             never_reached: Vec::new(),
             faults: BTreeMap::new(),
-            solutions: (0, 0),
-            weight_shares: [0; 10],
+            groups: (0, 0),
+            incomes: [0; 10],
             failures: Vec::new(),
             pace: Vec::new(),
         }
@@ -137,8 +137,8 @@ impl Summary {
         if self.wall_s > 0.0 {
             let _ = writeln!(text, "{:.0} s in all", self.wall_s);
         }
-        let (counted, best) = self.solutions;
-        let _ = writeln!(text, "{counted} distinct solutions counted of {best} with hindsight");
+        let (counted, best) = self.groups;
+        let _ = writeln!(text, "{counted} groups of {best} that perfect miners would have had");
         if self.missing > 0 {
             let _ = writeln!(text, "{} seeds of the range were not run; run their shards", self.missing);
         }
@@ -182,8 +182,8 @@ mod tests {
             wall_ms: 500,
             virtual_ms: 1_000_000,
             windows: (6, 5),
-            solutions: (30, 40),
-            weight_shares: [0, 0, 0, 0, 0, 0, 0, 1, 0, 1],
+            groups: (30, 40),
+            incomes: [0, 0, 0, 0, 0, 0, 0, 1, 0, 1],
             marks,
             ..Batch::default()
         };
@@ -195,8 +195,8 @@ mod tests {
         let whole = Summary::of(&[shard(0, "a", &[0, 2]), shard(1, "a", &[1, 3])]).expect("they agree");
         assert_eq!((whole.seeds, whole.missing, whole.windows), (4, 0, (12, 10)));
         assert_eq!(whole.marks["trouble/chain"], 2);
-        assert_eq!((whole.solutions, whole.weight_shares[7], whole.weight_shares[9]), ((60, 80), 2, 2));
-        assert!(whole.text().contains("60 distinct solutions counted of 80 with hindsight"));
+        assert_eq!((whole.groups, whole.incomes[7], whole.incomes[9]), ((60, 80), 2, 2));
+        assert!(whole.text().contains("60 groups of 80 that perfect miners would have had"));
         assert!(!whole.never_reached.contains(&"trouble/chain".to_owned()) && !whole.is_clean(true));
         let half = Summary::of(&[shard(0, "a", &[0, 2])]).expect("it agrees with itself");
         assert_eq!(half.missing, 2);

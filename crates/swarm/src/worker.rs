@@ -1,6 +1,5 @@
 //! One process of a swarm: its seeds one after another, failing ones first.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -9,7 +8,6 @@ use std::time::Instant;
 use anyhow::Context;
 use grail_sim::case::Case;
 use grail_sim::engine::Generator;
-use grail_sim::hindsight::{Earnings, Hindsight};
 use grail_sim::run::{SimConfig, SimReport, simulate};
 use grail_sim::shrink::{failure_key, shrink};
 use grail_sim::synthetic::SyntheticModel;
@@ -42,10 +40,8 @@ pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(News<'_>)) -
         let mut batch = Batch { seeds: seeds.to_vec(), ..Batch::default() };
         for &seed in seeds {
             let case = Case::drawn(seed, options.windows);
-            let config = case.config(generator.clone());
-            let hindsight = Rc::new(RefCell::new(Hindsight::new(config.speed, config.groups_max)));
-            match run_watched(&SimConfig { observer: Some(hindsight.clone()), ..config }) {
-                Ok(report) => batch.add(&report, hindsight.borrow().earnings(&report)),
+            match run_case(&case, &generator) {
+                Ok(report) => batch.add(&report),
                 Err(failed) => batch.failures.push(keep(options, case, &failed, &generator, reported)?),
             }
         }
@@ -112,10 +108,10 @@ fn keep(
 }
 
 impl Batch {
-    fn add(&mut self, report: &SimReport, earnings: Earnings) {
-        let Earnings { unique, unique_best, weight_share } = earnings;
-        self.solutions = (self.solutions.0 + unique as u64, self.solutions.1 + unique_best as u64);
-        self.weight_shares[((weight_share * 10.0) as usize).min(9)] += 1;
+    fn add(&mut self, report: &SimReport) {
+        let income = report.income();
+        self.groups = (self.groups.0 + income.had as u64, self.groups.1 + income.possible as u64);
+        self.incomes[((income.share() * 10.0) as usize).min(9)] += 1;
         self.virtual_ms += report.virtual_ms;
         let won = report.windows.iter().filter(|window| window.judgement.outcome() == "accepted").count() as u64;
         let lost = report.windows.len() as u64 - won;

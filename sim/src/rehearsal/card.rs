@@ -3,13 +3,14 @@
 use grail_protocol::PROTOCOL;
 
 use crate::nearest::nearest;
+use crate::speeds::EngineSpeed;
 
 /// Speeds and habits of a miner.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Card {
     /// Tokens per second over all sequences.
     pub tokens_per_s: f64,
-    /// Milliseconds of proof per token of a sequence.
+    /// Milliseconds of proof per token; a group's prompt counts once.
     pub proof_ms: f64,
     /// Tokens of a prompt, on average.
     pub prompt_tokens: f64,
@@ -19,42 +20,9 @@ pub struct Card {
     pub solved: f64,
     /// Share of the rollouts that the miner's own check refuses, and that are drawn again.
     pub refused: f64,
+    /// Groups that are drawn together before they are proved.
+    pub batch_groups: usize,
 }
-
-/// A card that is known by name.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Preset {
-    /// The name.
-    pub name: &'static str,
-    /// Tokens per second over all sequences.
-    pub tokens_per_s: f64,
-    /// Milliseconds of proof per token.
-    pub proof_ms: f64,
-    /// Where the numbers are from.
-    pub source: &'static str,
-}
-
-/// Every card that is known by name; the last is the one that was measured.
-pub const PRESETS: [Preset; 3] = [
-    Preset {
-        name: "a100",
-        tokens_per_s: 8_400.0,
-        proof_ms: 0.63,
-        source: "estimate: the H200's figures by the data sheets' float32 rate (19.5 of 67 TFLOP/s) and bandwidth (2.04 of 4.8 TB/s)",
-    },
-    Preset {
-        name: "h100",
-        tokens_per_s: 13_700.0,
-        proof_ms: 0.184,
-        source: "estimate: the H200's figures by the data sheets' float32 rate (the same) and bandwidth (3.35 of 4.8 TB/s)",
-    },
-    Preset {
-        name: "h200",
-        tokens_per_s: 19_700.0,
-        proof_ms: 0.184,
-        source: "measured: 256 rollouts at a time, 134 ms of proof for 730 tokens (crates/cuda/NOTES.md)",
-    },
-];
 
 /// Why a card cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +68,21 @@ const KEYS: [(&str, f64, f64); 6] = [
 impl Card {
     /// Creates a card of these speeds, with the prompts and completions that the measured card was measured with.
     pub const fn of(tokens_per_s: f64, proof_ms: f64) -> Self {
-        Self { tokens_per_s, proof_ms, prompt_tokens: 330.0, completion_tokens: 400.0, solved: 0.6, refused: 0.01 }
+        Self {
+            tokens_per_s,
+            proof_ms,
+            prompt_tokens: 330.0,
+            completion_tokens: 400.0,
+            solved: 0.6,
+            refused: 0.01,
+            batch_groups: 64,
+        }
+    }
+
+    /// Returns the card of a profile.
+    pub fn profiled(profile: &EngineSpeed) -> Self {
+        let plain = Self::of(profile.tokens_per_s as f64, profile.proof_us_per_token as f64 / 1_000.0);
+        Self { batch_groups: profile.batch_groups, ..plain }
     }
 
     /// Reads `gpu=a100,tokens_per_s=7000,…`; what is stated wins over what is known of the card.
@@ -113,8 +95,8 @@ impl Card {
         for part in text.split(',') {
             let (key, value) = part.split_once('=').unwrap_or(("gpu", part));
             if key == "gpu" {
-                let known = PRESETS.into_iter().find(|preset| preset.name == value);
-                preset = Some(known.ok_or_else(|| CardError::Preset(value.to_owned()))?);
+                let known = EngineSpeed::gpus().into_iter().find(|profile| profile.name == value);
+                preset = Some(Self::profiled(&known.ok_or_else(|| CardError::Preset(value.to_owned()))?));
                 continue;
             }
             let Some(at) = KEYS.iter().position(|(known, _, _)| *known == key) else {
@@ -136,6 +118,7 @@ impl Card {
             completion_tokens: stated[3].unwrap_or(plain.completion_tokens),
             solved: stated[4].unwrap_or(plain.solved),
             refused: stated[5].unwrap_or(plain.refused),
+            batch_groups: preset.map_or(plain.batch_groups, |preset| preset.batch_groups),
             ..plain
         })
     }
@@ -148,8 +131,10 @@ impl Card {
 
     /// Returns milliseconds that the card is busy with one group; drawing and proving take turns.
     pub fn group_ms(&self) -> f64 {
-        let rollouts = PROTOCOL.rollouts_per_group as f64 / (1.0 - self.refused);
-        let draw_ms = self.completion_tokens * 1000.0 / self.tokens_per_s;
-        rollouts * (draw_ms + (self.prompt_tokens + self.completion_tokens) * self.proof_ms)
+        let wanted = PROTOCOL.rollouts_per_group as f64;
+        let rollouts = wanted / (1.0 - self.refused);
+        // What is refused is proved a second time, its prompt with it.
+        let proved = self.prompt_tokens * (1.0 + rollouts - wanted) + rollouts * self.completion_tokens;
+        rollouts * self.completion_tokens * 1000.0 / self.tokens_per_s + proved * self.proof_ms
     }
 }

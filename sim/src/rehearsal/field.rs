@@ -5,11 +5,14 @@ use grail_verify::sampling::select_miners;
 use grail_verify::score::{History, ROLLING_WINDOWS, WindowRecord, weights};
 
 use super::window::MinedWindow;
-use super::{Card, PRESETS, Rehearsal};
+use super::{Card, Rehearsal};
+use crate::speeds::EngineSpeed;
 use crate::stream::Stream;
 
 /// The slowest rival has this share of the measured card's speed: that of the Python miner on the same card.
 const SLOWEST_SHARE: f64 = 1.0 / 72.0;
+/// The card that was measured.
+const MEASURED: &str = "h200";
 const US: &str = "us";
 
 /// Every miner of the subnet, ourselves first.
@@ -31,11 +34,11 @@ impl Field {
     /// Returns the rivals of this rehearsal: honest, on the measured card, as fast as between the Python miner and this
     /// one.
     pub(super) fn new(rehearsal: &Rehearsal) -> Self {
+        let measured = EngineSpeed::named(MEASURED).map(|profile| Card::profiled(&profile)).unwrap_or(rehearsal.card);
         let rival = |number: u32| {
             let mut stream = Stream::new(rehearsal.seed, "rehearsal/rival", number);
             let share = SLOWEST_SHARE + (1.0 - SLOWEST_SHARE) * stream.below(1_000) as f64 / 1_000.0;
-            let [.., card] = PRESETS;
-            let card = Card::of(card.tokens_per_s * share, card.proof_ms / share);
+            let card = Card::of(measured.tokens_per_s * share, measured.proof_ms / share);
             Rehearsal { seed: stream.bits(), card, policy: Default::default(), safety_blocks: 1, ..*rehearsal }
         };
         let names = std::iter::once(US.to_owned()).chain((0..rehearsal.rivals).map(|number| format!("rival-{number}")));

@@ -13,6 +13,7 @@ mod contracts;
 mod crashes;
 mod failing_calls;
 mod fork;
+mod income;
 mod lifecycle;
 mod machine;
 mod memory;

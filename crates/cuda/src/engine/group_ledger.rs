@@ -79,6 +79,17 @@ impl GroupLedger {
         self.entries.is_empty()
     }
 
+    /// Returns how many groups are unfinished.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns whether the group that this rollout belongs to is unfinished, and in the same attempt.
+    pub fn holds(&self, ticket: (u64, u32, u64, u32)) -> bool {
+        let (window, group, arrival, attempt) = ticket;
+        self.entries.get(&(window, group, arrival)).is_some_and(|entry| entry.attempts == attempt)
+    }
+
     /// Returns whether a rollout is being drawn.
     pub fn is_drawing(&self) -> bool {
         !self.slots.is_empty()

@@ -42,6 +42,11 @@ impl Pool {
         self.changed.notify_one();
     }
 
+    /// Keeps those that are still wanted.
+    pub(super) fn retain(&self, is_wanted: impl Fn(&Finished) -> bool) {
+        self.lock().waiting.retain(|_, finished| is_wanted(finished));
+    }
+
     /// Waits for one; gives the lengths of all that wait then, or nothing once there will be no more.
     pub(super) fn lengths(&self) -> Option<BTreeSet<usize>> {
         let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
@@ -126,6 +131,14 @@ mod tests {
         // 30 rows of the prompt, and 10 for each.
         assert_eq!(taken(&pool, 60), [(0, 0), (0, 1), (0, 2)]);
         assert_eq!(taken(&pool, 1), [(0, 3)], "one is taken however long it is");
+    }
+
+    #[test]
+    fn what_is_canceled_is_not_proved() {
+        let pool = Pool::default();
+        (0..3).for_each(|group| pool.put(finished(group, 0, 40, "a")));
+        pool.retain(|finished| finished.ticket.1 != 1);
+        assert_eq!(taken(&pool, 1000), [(0, 0), (2, 0)]);
     }
 
     #[test]

@@ -177,9 +177,7 @@ impl Worker {
             if !self.hear(inbox) {
                 return Ending::Stopped;
             }
-            for slot in self.ledger.drop_canceled() {
-                decoder.release(slot);
-            }
+            self.drop_canceled(&mut decoder, pool);
             let done = self.admit(&mut decoder, rollouts_max, pool).and_then(|()| self.step(&mut decoder, pool));
             turns.set_drawing(self.ledger.is_drawing());
             match done {
@@ -192,6 +190,17 @@ impl Worker {
                     self.ledger.restart(|| error.clone().into());
                 }
             }
+        }
+    }
+
+    /// Forgets the groups that nobody waits for any more: their rollouts are drawn no further, and are not proved.
+    fn drop_canceled(&mut self, decoder: &mut Decoder, pool: &Pool) {
+        let before = self.ledger.len();
+        for slot in self.ledger.drop_canceled() {
+            decoder.release(slot);
+        }
+        if self.ledger.len() < before {
+            pool.retain(|finished| self.ledger.holds(finished.ticket));
         }
     }
 
@@ -213,6 +222,8 @@ impl Worker {
         match message {
             Message::Group { work, reply, canceled } => self.ledger.add(work, reply, canceled),
             Message::Proved(proved) => self.ledger.proved(proved.ticket, proved.index, proved.pass),
+            // The ledger looks at every group's own mark.
+            Message::Canceled => {}
             Message::Stop => self.is_stopping = true,
         }
     }

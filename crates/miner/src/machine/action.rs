@@ -54,7 +54,7 @@ pub enum Action {
         bytes: Vec<u8>,
         /// What must be there now.
         condition: PutCondition,
-        /// How long that is worth anything: until the window ends, in milliseconds.
+        /// How long to wait for the answer, in milliseconds: by what is expected, and never beyond the window's end.
         limit_ms: u64,
     },
     /// Read a window's object with the read key.

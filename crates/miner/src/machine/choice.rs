@@ -4,7 +4,7 @@ use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
-use crate::policy::{UploadPolicy, expected_unique};
+use crate::policy::{UploadPolicy, expected_unique, likely};
 
 /// A run of groups from 0.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -20,6 +20,11 @@ impl Groups {
         let solutions = self.solutions(available);
         let groups = policy.choose(&solutions, PROTOCOL.rollouts_per_group);
         Some(Choice { groups, worth: worth(policy, &solutions[..groups]) }).filter(|choice| choice.groups > 0)
+    }
+
+    /// Returns how many groups the last file is expected to have.
+    pub(super) fn file_expected(&self, policy: UploadPolicy) -> usize {
+        likely(policy, self.expected_count(), PROTOCOL.rollouts_per_group)
     }
 
     /// Returns what the first `groups` groups are worth.

@@ -8,6 +8,7 @@ use super::action::Action;
 use super::actions::Actions;
 use super::event::Timer;
 use super::marks::Marks;
+use super::pace::Load;
 use super::receipt::{Area, Report, Trouble};
 use super::settings::{MachineSecrets, MachineSettings};
 use super::timing::Timing;
@@ -65,14 +66,19 @@ impl Context<'_> {
         self.timing.end_ms(window_start, self.now_ms())
     }
 
-    /// When generation in a window must end.
-    pub(super) fn upload_ms(&self, window_start: u64) -> u64 {
-        self.timing.upload_ms(self.settings, window_start, self.now_ms())
+    /// When generation in a window must end, if so many groups are to be uploaded.
+    pub(super) fn upload_ms(&self, window_start: u64, groups: usize) -> u64 {
+        self.timing.upload_ms(self.settings, window_start, groups, self.now_ms())
     }
 
-    /// Returns whether a group that starts now is expected to be ready for the upload.
-    pub(super) fn group_can_finish(&self, window_start: u64) -> bool {
-        self.now_ms() + self.timing.group.at(self.now_ms()) <= self.upload_ms(window_start)
+    /// Expected time of an upload of so many groups.
+    pub(super) fn upload_takes_ms(&self, groups: usize) -> u64 {
+        self.timing.upload_takes_ms(groups, self.settings, self.now_ms())
+    }
+
+    /// Expected time until so many rollouts are ready.
+    pub(super) fn ready_in_ms(&self, load: Load) -> u64 {
+        self.timing.pace.ready_in_ms(load, self.now_ms())
     }
 
     /// Returns the key of a window's object.

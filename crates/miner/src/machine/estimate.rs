@@ -27,6 +27,17 @@ impl Estimate {
         if self.value_ms >= self.initial_ms { self.initial_ms + left } else { self.initial_ms - left }
     }
 
+    /// Learns from one duration that ended now, as [`Estimate::observe`] does, except that the first one counts whole:
+    /// the initial value is only a guess.
+    pub(super) fn observe_measured(&mut self, duration_ms: u64, now_ms: u64) {
+        if self.observed_at_ms == 0 {
+            self.value_ms = duration_ms;
+            self.observed_at_ms = now_ms;
+        } else {
+            self.observe(duration_ms, now_ms);
+        }
+    }
+
     /// Learns from one duration that ended now: a rise counts half, a fall a quarter.
     pub(super) fn observe(&mut self, duration_ms: u64, now_ms: u64) {
         let old = self.at(now_ms);
@@ -54,6 +65,15 @@ mod tests {
         assert_eq!(estimate.at(61_000), 157_500);
         assert!(estimate.at(1_000 + 12 * 60_000) < 10_100);
         assert_eq!(estimate.at(u64::MAX), 10_000);
+    }
+
+    #[test]
+    fn the_first_measurement_counts_whole() {
+        let mut estimate = Estimate::new(10_000, 60_000);
+        estimate.observe_measured(2_000, 1_000);
+        assert_eq!(estimate.at(1_000), 2_000);
+        estimate.observe_measured(4_000, 2_000);
+        assert_eq!(estimate.at(2_000), 3_000);
     }
 
     #[test]

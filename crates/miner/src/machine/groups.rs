@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use grail_protocol::PROTOCOL;
 use grail_protocol::generation::GeneratedRollout;
 use grail_protocol::rollout::WindowContext;
 use serde::{Deserialize, Serialize};
@@ -9,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::action::{Action, GroupRequest};
 use super::context::Context;
 use super::event::{GroupId, JournalEntry, Timer};
+use super::pace::Load;
 use super::receipt::{Area, Report};
 use super::view::{View, ranges};
 use crate::answers::JournalRecord;
 use crate::group::SignedGroup;
 use crate::seal::SealedGroup;
 
+/// Rollouts of a group.
+const ROLLOUTS: u64 = PROTOCOL.rollouts_per_group as u64;
 /// A group is given up and retried when it takes this many times the estimate.
 const PATIENCE: u64 = 6;
 /// A group that was given up counts as at most this many times the estimate: all that is known is that it took longer.
@@ -40,6 +44,10 @@ struct InFlight {
     attempt: u32,
     since_ms: u64,
     give_up_ms: u64,
+    /// Expected drawing of a whole batch when it was ordered.
+    draw_ms: u64,
+    /// Whether an attempt before it failed: everything behind its index is lost if it does not come in time.
+    is_retry: bool,
     kept: BTreeMap<u32, GeneratedRollout>,
 }
 
@@ -47,6 +55,8 @@ struct InFlight {
 struct Waiting {
     attempt: u32,
     not_before_ms: u64,
+    /// Whether it was given up so that a retry comes in time; it is ordered again as if it were fresh.
+    made_room: bool,
     kept: BTreeMap<u32, GeneratedRollout>,
 }
 
@@ -88,6 +98,11 @@ impl Groups {
         self.clean.len()
     }
 
+    /// Returns groups that are clean or may become so.
+    pub(super) fn expected_count(&self) -> usize {
+        self.clean.len() + self.journalling.len() + self.in_flight.len()
+    }
+
     /// Returns the first `count` groups.
     pub(super) fn prefix(&self, count: usize) -> impl Iterator<Item = &SignedGroup> {
         self.clean.values().take(count)
@@ -122,22 +137,26 @@ impl Groups {
         self.waiting.clear();
     }
 
-    /// Keeps the engine busy with what can still finish, low indices first.
-    pub(super) fn order(&mut self, cx: &mut Context<'_>, context: &WindowContext) {
+    /// Keeps the engine busy: retries first, then what is fresh and can still finish, low indices first.
+    pub(super) fn order(&mut self, cx: &mut Context<'_>, context: &WindowContext, deadline_ms: u64) {
         let now_ms = cx.now_ms();
-        while self.in_flight.len() < cx.settings.groups_in_flight_max && cx.group_can_finish(self.window_start) {
-            let Some(index) = self.next(now_ms, cx.settings.groups_max) else {
-                break;
-            };
-            let (attempt, kept) = match self.waiting.remove(&index) {
-                Some(waiting) => (waiting.attempt, waiting.kept),
-                None => {
-                    self.next_fresh = index + 1;
-                    (0, BTreeMap::new())
-                }
-            };
-            let give_up_ms = now_ms + (PATIENCE * cx.timing.group.at(now_ms)).max(2 * cx.settings.block_ms);
-            let flight = InFlight { attempt, since_ms: now_ms, give_up_ms, kept: kept.clone() };
+        self.make_room(cx, deadline_ms);
+        let mut load = self.load(cx);
+        while self.in_flight.len() < cx.settings.groups_in_flight_max {
+            let with_it = Load { waiting: load.waiting + ROLLOUTS, ..load };
+            let has_time = now_ms + cx.ready_in_ms(with_it) <= deadline_ms;
+            let fresh = self.fresh(cx.settings.groups_max).filter(|_| has_time);
+            let Some(index) = self.due_retry(now_ms).or(fresh) else { break };
+            let waiting = self.waiting.remove(&index);
+            if waiting.is_none() {
+                self.next_fresh = index + 1;
+            }
+            let is_retry = waiting.as_ref().is_some_and(|waiting| !waiting.made_room);
+            let (attempt, kept) = waiting.map_or((0, BTreeMap::new()), |waiting| (waiting.attempt, waiting.kept));
+            load.waiting += rollouts_left(&kept);
+            let give_up_ms = now_ms + (PATIENCE * cx.ready_in_ms(load)).max(2 * cx.settings.block_ms);
+            let draw_ms = cx.timing.pace.whole_draw_ms(now_ms);
+            let flight = InFlight { attempt, since_ms: now_ms, give_up_ms, draw_ms, is_retry, kept: kept.clone() };
             self.in_flight.insert(index, flight);
             cx.push(Action::Generate(Box::new(GroupRequest {
                 id: self.id(index, attempt),
@@ -150,16 +169,69 @@ impl Groups {
         self.set_timer(cx);
     }
 
-    /// Returns the next index to order: one that waits and is due, or a fresh one.
-    fn next(&self, now_ms: u64, groups_max: Option<u32>) -> Option<u32> {
-        let due = self.waiting.iter().find(|(_, waiting)| waiting.not_before_ms <= now_ms).map(|(index, _)| *index);
-        due.or_else(|| Some(self.next_fresh).filter(|fresh| groups_max.is_none_or(|max| *fresh < max)))
+    /// Returns what is in flight, in rollouts.
+    fn load(&self, cx: &Context<'_>) -> Load {
+        let mut load = Load::default();
+        for flight in self.in_flight.values() {
+            let rollouts = rollouts_left(&flight.kept);
+            match cx.timing.pace.is_begun(flight.since_ms) {
+                true => load.begun += rollouts,
+                false => load.waiting += rollouts,
+            }
+        }
+        load
+    }
+
+    /// Returns the lowest index that failed and may be retried now.
+    fn due_retry(&self, now_ms: u64) -> Option<u32> {
+        let is_due = |waiting: &Waiting| !waiting.made_room && waiting.not_before_ms <= now_ms;
+        self.waiting.iter().find(|(_, waiting)| is_due(waiting)).map(|(index, _)| *index)
+    }
+
+    /// Returns the lowest index that is fresh, or was given up for a retry.
+    fn fresh(&self, groups_max: Option<u32>) -> Option<u32> {
+        let made_room = self.waiting.iter().find(|(_, waiting)| waiting.made_room).map(|(index, _)| *index);
+        made_room.or_else(|| Some(self.next_fresh).filter(|fresh| groups_max.is_none_or(|max| *fresh < max)))
+    }
+
+    /// Gives up the highest groups where they would keep a retry from coming in time. Without the retry everything behind
+    /// it is lost, and those groups with it. A retry is started only once what was started before it is proved.
+    fn make_room(&mut self, cx: &mut Context<'_>, deadline_ms: u64) {
+        let now_ms = cx.now_ms();
+        let pace = &cx.timing.pace;
+        let unbegun = self.in_flight.iter().filter(|(_, flight)| flight.is_retry && !pace.is_begun(flight.since_ms));
+        let unbegun = unbegun.map(|(index, flight)| (*index, rollouts_left(&flight.kept)));
+        let due = self.waiting.iter().filter(|(_, waiting)| !waiting.made_room && waiting.not_before_ms <= now_ms);
+        let due = due.map(|(index, waiting)| (*index, rollouts_left(&waiting.kept)));
+        let retries: BTreeMap<u32, u64> = unbegun.chain(due).collect();
+        let Some((&lowest, _)) = retries.first_key_value() else { return };
+        let rollouts: u64 = retries.values().sum();
+        loop {
+            let load = self.load(cx);
+            // Fresh groups that are not started are drawn with the retries, and proved after them.
+            let fresh_ms = cx.ready_in_ms(Load { begun: load.begun, waiting: load.waiting.max(rollouts) });
+            let after_ms = cx.timing.pace.proof_ms(load.waiting.saturating_sub(rollouts), now_ms);
+            if now_ms + fresh_ms.saturating_sub(after_ms) <= deadline_ms {
+                return;
+            }
+            let above = self.in_flight.range(lowest + 1..).rev();
+            let Some(index) = above.filter(|(_, flight)| !flight.is_retry).map(|(index, _)| *index).next() else {
+                return;
+            };
+            let Some(flight) = self.in_flight.remove(&index) else { return };
+            cx.sometimes("group-makes-room-for-a-retry");
+            cx.push(Action::CancelGroup(self.id(index, flight.attempt)));
+            let waiting =
+                Waiting { attempt: flight.attempt + 1, not_before_ms: now_ms, made_room: true, kept: flight.kept };
+            self.waiting.insert(index, waiting);
+        }
     }
 
     /// Wakes up when the next attempt is due or overdue.
     fn set_timer(&self, cx: &mut Context<'_>) {
         // What is due already waits for room or for time, and both come with other events.
-        let due = self.waiting.values().map(|waiting| waiting.not_before_ms).filter(|at_ms| *at_ms > cx.now_ms());
+        let due = self.waiting.values().filter(|waiting| !waiting.made_room).map(|waiting| waiting.not_before_ms);
+        let due = due.filter(|at_ms| *at_ms > cx.now_ms());
         let overdue = self.in_flight.values().map(|flight| flight.give_up_ms);
         if let Some(at_ms) = due.chain(overdue).min() {
             cx.push(Action::SetTimer { timer: Timer::Groups, at_ms });
@@ -176,11 +248,11 @@ impl Groups {
                 continue;
             };
             cx.sometimes("group-takes-too-long");
-            let estimate_ms = cx.timing.group.at(now_ms);
+            let draw_ms = cx.timing.pace.whole_draw_ms(now_ms);
             // More is expected now than when it was ordered only where a group that was stuck with it has counted already.
-            let expected_ms = (flight.give_up_ms - flight.since_ms) / PATIENCE;
-            if estimate_ms <= expected_ms {
-                cx.timing.group.observe((now_ms - flight.since_ms).min(STUCK_COUNTS_AS * estimate_ms), now_ms);
+            if draw_ms <= flight.draw_ms {
+                let waited_ms = now_ms - flight.since_ms;
+                cx.timing.pace.on_stuck(waited_ms.min(STUCK_COUNTS_AS * draw_ms), now_ms);
             }
             self.engine_failures += 1;
             cx.push(Action::CancelGroup(self.id(index, flight.attempt)));
@@ -190,9 +262,10 @@ impl Groups {
     }
 
     pub(super) fn on_ready(&mut self, cx: &mut Context<'_>, id: GroupId, sealed: SealedGroup) {
+        let Load { begun, waiting } = self.load(cx);
         let Some(flight) = self.land(&id) else { return };
         let now_ms = cx.now_ms();
-        cx.timing.group.observe(now_ms - flight.since_ms, now_ms);
+        cx.timing.pace.on_ready(rollouts_left(&flight.kept), flight.since_ms, begun + waiting, now_ms);
         if sealed.findings.is_empty() {
             let record = JournalRecord::Group { window_start: self.window_start, rollouts: sealed.rollouts.clone() };
             self.journalling.insert(id.index, sealed.rollouts);
@@ -210,6 +283,7 @@ impl Groups {
 
     pub(super) fn on_failed(&mut self, cx: &mut Context<'_>, id: &GroupId, why: &str) {
         let Some(flight) = self.land(id) else { return };
+        cx.timing.pace.on_failed(flight.since_ms, cx.now_ms());
         cx.trouble(Area::Engine, format!("group {}: {why}", id.index));
         cx.sometimes("group-waits-for-the-engine");
         self.engine_failures += 1;
@@ -245,7 +319,7 @@ impl Groups {
     }
 
     fn wait(&mut self, index: u32, attempt: u32, not_before_ms: u64, kept: BTreeMap<u32, GeneratedRollout>) {
-        self.waiting.insert(index, Waiting { attempt, not_before_ms, kept });
+        self.waiting.insert(index, Waiting { attempt, not_before_ms, made_room: false, kept });
     }
 
     const fn id(&self, index: u32, attempt: u32) -> GroupId {
@@ -280,16 +354,22 @@ impl Groups {
         for (finding, count) in rejections {
             view.line(format!("groups.rejections.{finding}"), count);
         }
-        for (index, InFlight { attempt, since_ms, give_up_ms, kept }) in in_flight {
+        for (index, InFlight { attempt, since_ms, give_up_ms, draw_ms: _, is_retry: _, kept }) in in_flight {
             let kept = kept.len();
             let value = format!("attempt {attempt} since {since_ms}, given up at {give_up_ms}, {kept} rollouts kept");
             view.line(format!("groups.in_flight.{index}"), value);
         }
-        for (index, Waiting { attempt, not_before_ms, kept }) in waiting {
-            let value = format!("attempt {attempt} not before {not_before_ms}, {} rollouts kept", kept.len());
+        for (index, Waiting { attempt, not_before_ms, made_room, kept }) in waiting {
+            let what = if *made_room { "made room for a retry" } else { "to be retried" };
+            let value = format!("{what}, attempt {attempt} not before {not_before_ms}, {} rollouts kept", kept.len());
             view.line(format!("groups.waiting.{index}"), value);
         }
     }
+}
+
+/// Returns rollouts that are to be generated next to those that are kept.
+fn rollouts_left(kept: &BTreeMap<u32, GeneratedRollout>) -> u64 {
+    ROLLOUTS - kept.len() as u64
 }
 
 /// Returns the rollouts that nothing was found about; none where the finding is the whole group's.

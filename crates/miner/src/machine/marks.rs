@@ -11,6 +11,7 @@ pub const MARKS: &[&str] = &[
     "block-is-reorganised-away",
     "commitment-differs-from-what-was-read-before",
     "commitment-is-on-its-way",
+    "group-makes-room-for-a-retry",
     "group-takes-too-long",
     "group-waits-for-the-engine",
     "head-does-not-move",

@@ -4,6 +4,7 @@ use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
 
 use super::estimate::Estimate;
+use super::pace::Pace;
 use super::settings::MachineSettings;
 use super::view::View;
 use crate::answers::Head;
@@ -14,16 +15,19 @@ pub(super) struct Timing {
     /// The best head, and when it was seen.
     head: Option<(Head, u64)>,
     block: Estimate,
-    /// One group, from order to seal.
-    pub(super) group: Estimate,
-    /// One upload with its read-back.
-    pub(super) upload: Estimate,
+    /// How fast groups come.
+    pub(super) pace: Pace,
+    /// One upload with its read-back, and the groups in the file by which it was learned.
+    upload: Estimate,
+    upload_groups: u64,
 }
 
 /// Estimates lose half their distance from the initial value in this time.
 const HALF_LIFE_MS: u64 = 120_000;
-const GROUP_INITIAL_MS: u64 = 20_000;
+const DRAW_INITIAL_MS: u64 = 20_000;
 const UPLOAD_INITIAL_MS: u64 = 4_000;
+/// An upload whose round trips alone take longer than a block over this is one on a slow link.
+const ROUND_TRIPS_PER_BLOCK: u64 = 8;
 
 impl Timing {
     pub(super) fn new(settings: &MachineSettings) -> Self {
@@ -31,21 +35,24 @@ impl Timing {
         // On fast test networks everything is expected to be faster in proportion.
         let scaled = |ms: u64| (ms * block_ms / PROTOCOL.block_ms).max(50);
         let half_life_ms = scaled(HALF_LIFE_MS);
+        let rollouts_max = (settings.groups_in_flight_max.max(1) * PROTOCOL.rollouts_per_group) as u64;
         Self {
             head: None,
             block: Estimate::new(block_ms, half_life_ms),
-            group: Estimate::new(scaled(GROUP_INITIAL_MS), half_life_ms),
+            pace: Pace::new(rollouts_max, scaled(DRAW_INITIAL_MS), half_life_ms),
             upload: Estimate::new(scaled(UPLOAD_INITIAL_MS), half_life_ms),
+            upload_groups: 0,
         }
     }
 
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { head, block, group, upload } = self;
+        let Self { head, block, pace, upload, upload_groups } = self;
         view.line_if_some("timing.head", head.map(|(head, _)| head.number));
         view.line_if_some("timing.head_seen_ms", head.map(|(_, seen_ms)| seen_ms));
         view.line("timing.block", block);
-        view.line("timing.group", group);
+        pace.describe(view);
         view.line("timing.upload", upload);
+        view.line("timing.upload_groups", upload_groups);
     }
 
     pub(super) fn head(&self) -> Option<u64> {
@@ -83,10 +90,35 @@ impl Timing {
         seen_ms + blocks_left * self.block.at(now_ms)
     }
 
-    /// When generation must end so that the upload, tried twice, is confirmed in time.
-    pub(super) fn upload_ms(&self, settings: &MachineSettings, window_start: u64, now_ms: u64) -> u64 {
+    /// An upload of so many groups ended now, and is confirmed.
+    pub(super) fn note_upload(&mut self, took_ms: u64, groups: usize, now_ms: u64) {
+        self.upload.observe(took_ms, now_ms);
+        self.upload_groups = groups as u64;
+    }
+
+    /// An upload was given up after so long, and all that is known is that it takes longer.
+    pub(super) fn note_upload_late(&mut self, took_ms: u64, now_ms: u64) {
+        if took_ms > self.upload.at(now_ms) {
+            self.upload.observe(took_ms, now_ms);
+        }
+    }
+
+    /// Expected time of an upload of so many groups with its read-back. What takes longer than a few round trips grows with
+    /// the file; between two early uploads of a window that counts a file at most doubles.
+    pub(super) fn upload_takes_ms(&self, groups: usize, settings: &MachineSettings, now_ms: u64) -> u64 {
+        let learned_ms = self.upload.at(now_ms);
+        let transfer_ms = learned_ms.saturating_sub(settings.block_ms / ROUND_TRIPS_PER_BLOCK);
+        let known = self.upload_groups.max(1);
+        let more = (groups as u64).saturating_sub(known).min(known);
+        if self.upload_groups == 0 { learned_ms } else { learned_ms + transfer_ms * more / known }
+    }
+
+    /// When generation must end so that an upload of so many groups is confirmed in time, and retried if the first
+    /// attempt fails. More than a block is not kept for that: on a link so slow an earlier file must do then.
+    pub(super) fn upload_ms(&self, settings: &MachineSettings, window_start: u64, groups: usize, now_ms: u64) -> u64 {
         let block_ms = self.block.at(now_ms);
-        let margin = settings.safety_blocks * block_ms + 2 * self.upload.at(now_ms);
+        let takes_ms = self.upload_takes_ms(groups, settings, now_ms);
+        let margin = settings.safety_blocks * block_ms + takes_ms + takes_ms.min(block_ms);
         // A bucket that took minutes may be well again, and without a group there is nothing to upload.
         let margin_max = PROTOCOL.window_blocks * block_ms / 2;
         self.end_ms(window_start, now_ms).saturating_sub(margin.min(margin_max))

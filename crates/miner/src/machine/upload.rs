@@ -28,6 +28,9 @@ use self::pause::jittered;
 const NOT_WHERE_VALIDATORS_READ: &str = "a write was acknowledged, and there is no object where validators read; see that \
                                          R2_ENDPOINT_URL and R2_ACCOUNT_ID name the same bucket";
 
+/// An upload is given up when it takes this many times what is expected.
+const PATIENCE: u64 = 4;
+
 /// Read-backs that may find nothing after a write that was acknowledged.
 const MISSING_READS_MAX: u32 = 5;
 
@@ -191,7 +194,10 @@ impl Upload {
         let is_early = cx.settings.early_upload_ms.is_some_and(|gap_ms| {
             hash.is_final() && now_ms >= self.last_began_ms.map_or(0, |last_ms| last_ms + gap_ms)
         });
-        let is_due = is_closing || is_early;
+        // The last file must not wait for one before it.
+        let expected = groups.file_expected(cx.settings.policy);
+        let delays_last = now_ms + cx.upload_takes_ms(expected) > cx.upload_ms(self.window_start, expected);
+        let is_due = is_closing || is_early && !delays_last;
         if !is_due || self.refused.is_some() || now_ms >= cx.end_ms(self.window_start) {
             return;
         }
@@ -248,7 +254,10 @@ impl Upload {
         let Some(job) = self.job.as_mut().filter(|job| matches!(job.stage, Stage::Journalling { .. })) else { return };
         let Stage::Journalling { bytes } = std::mem::replace(&mut job.stage, Stage::Putting) else { return };
         let condition = self.etag.clone().map_or(PutCondition::Absent, PutCondition::Matches);
-        let limit_ms = cx.end_ms(self.window_start).saturating_sub(cx.now_ms());
+        // An answer that takes many times what is expected will not come; on a slow link a large file is expected to take long.
+        let least_ms = (2 * cx.settings.block_ms).max(2_000);
+        let patience_ms = (PATIENCE * cx.upload_takes_ms(job.choice.groups)).max(least_ms);
+        let limit_ms = cx.end_ms(self.window_start).saturating_sub(cx.now_ms()).min(patience_ms);
         let key = cx.key(self.window_start);
         cx.push(Action::Upload { window_start: self.window_start, key, bytes, condition, limit_ms });
     }
@@ -277,6 +286,7 @@ impl Upload {
                     }
                     // It may be there: only the read key tells.
                     BucketError::Unknown(_) | BucketError::ConditionFailed => {
+                        cx.timing.note_upload_late(cx.now.monotonic_ms - job.began_ms, cx.now.monotonic_ms);
                         job.stage = Stage::reading(false);
                         self.read_object(cx);
                     }
@@ -404,7 +414,7 @@ impl Upload {
         let Some(job) = self.job.take() else { return };
         let now_ms = cx.now_ms();
         cx.sometimes("upload-is-confirmed");
-        cx.timing.upload.observe(now_ms - job.began_ms, now_ms);
+        cx.timing.note_upload(now_ms - job.began_ms, job.choice.groups, now_ms);
         let slack_ms = cx.end_ms(self.window_start).saturating_sub(now_ms);
         if let Some(entry) = self.ledger.done(self.window_start, &job.digest, cx.out) {
             self.note_confirmed(cx, groups, entry, Some(slack_ms));

@@ -158,7 +158,7 @@ impl Window {
         if self.closing {
             return;
         }
-        let at_ms = cx.upload_ms(self.start);
+        let at_ms = cx.upload_ms(self.start, self.groups.file_expected(cx.settings.policy));
         if cx.stopping || at_ms <= cx.now_ms() {
             self.closing = true;
             self.groups.cancel_all(cx);
@@ -175,7 +175,8 @@ impl Window {
         self.groups.supervise(cx);
         let generates = !cx.stopping && !is_unregistered && !self.closing;
         if let Some(context) = self.context.as_ref().filter(|_| generates) {
-            self.groups.order(cx, context);
+            let deadline_ms = cx.upload_ms(self.start, self.groups.file_expected(cx.settings.policy));
+            self.groups.order(cx, context, deadline_ms);
         }
         self.upload.advance(cx, &mut self.hash, &self.groups, self.context.is_some(), self.closing);
     }

@@ -1,0 +1,211 @@
+//! How fast the engine is, learned from when its groups come ready.
+//!
+//! An engine works in turns: it draws a batch of rollouts together, and then proves them one after another. So the first
+//! group of a batch comes late, and the others follow each other at the pace of proving. A group is the first of its batch
+//! if it was ordered after the first group of the batch before came ready; engines start what waits, lowest index first,
+//! only once hardly anything is left to prove. An engine that works on one group at a time is the same with batches of one.
+
+use serde::{Deserialize, Serialize};
+
+use super::estimate::Estimate;
+use super::view::View;
+
+/// Share of a whole batch's drawing that a single rollout takes as well, in thousandths, until a small batch was seen.
+const SINGLE_INITIAL: u64 = 350;
+/// Of the proofs seen so far one part in this many is forgotten with each new one.
+const FORGET: u64 = 32;
+/// A rollout counts as this many, so that parts of it can be forgotten.
+const SCALE: u64 = 1_000;
+
+/// Rollouts that are in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Load {
+    /// Drawn, or being drawn: only their proofs are ahead.
+    pub(super) begun: u64,
+    /// Not started: they are drawn together once those that are started are proved.
+    pub(super) waiting: u64,
+}
+
+/// What the engine's turns take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Pace {
+    /// Most rollouts that are in flight.
+    rollouts_max: u64,
+    /// Drawing of a batch of so many.
+    draw: Estimate,
+    /// Share of it that a single rollout takes, in thousandths.
+    single: u64,
+    /// Microseconds between groups of one batch, and the rollouts that were proved then, each with weights that fade.
+    proof_us: u64,
+    proof_rollouts: u64,
+    /// When a group came ready or failed last.
+    ready_ms: u64,
+    /// What is ordered from here on is not started yet.
+    next_batch_ms: u64,
+    half_life_ms: u64,
+}
+
+impl Pace {
+    /// Of an engine of which only a guess at its drawing is known.
+    pub(super) const fn new(rollouts_max: u64, draw_ms: u64, half_life_ms: u64) -> Self {
+        Self {
+            rollouts_max,
+            draw: Estimate::new(draw_ms, half_life_ms),
+            single: SINGLE_INITIAL,
+            proof_us: 0,
+            proof_rollouts: 0,
+            ready_ms: 0,
+            next_batch_ms: 0,
+            half_life_ms,
+        }
+    }
+
+    /// Returns whether what was ordered then is started.
+    pub(super) const fn is_begun(&self, ordered_ms: u64) -> bool {
+        ordered_ms < self.next_batch_ms
+    }
+
+    /// Expected drawing of a whole batch, in milliseconds.
+    pub(super) fn whole_draw_ms(&self, now_ms: u64) -> u64 {
+        self.draw.at(now_ms)
+    }
+
+    /// Expected time until everything is ready, in milliseconds.
+    pub(super) fn ready_in_ms(&self, load: Load, now_ms: u64) -> u64 {
+        let draw_ms = if load.waiting == 0 { 0 } else { self.draw_ms(load.waiting, now_ms) };
+        draw_ms + self.proof_ms(load.begun + load.waiting, now_ms)
+    }
+
+    /// Expected proving of so many rollouts, in milliseconds. Where nothing came for long, it may have become faster.
+    pub(super) fn proof_ms(&self, rollouts: u64, now_ms: u64) -> u64 {
+        if self.proof_rollouts == 0 {
+            return 0;
+        }
+        let halvings = (now_ms.saturating_sub(self.ready_ms) / self.half_life_ms).min(63);
+        (rollouts * SCALE * self.proof_us / self.proof_rollouts / 1_000) >> halvings
+    }
+
+    /// Expected drawing of so many rollouts together, in milliseconds: a fixed share, and what each of them adds.
+    fn draw_ms(&self, rollouts: u64, now_ms: u64) -> u64 {
+        self.draw.at(now_ms) * self.share(rollouts) / 1_000
+    }
+
+    /// Share of a whole batch's drawing, in thousandths.
+    fn share(&self, rollouts: u64) -> u64 {
+        self.single + (1_000 - self.single) * rollouts.min(self.rollouts_max) / self.rollouts_max
+    }
+
+    /// A group of so many fresh rollouts came ready that was ordered at `ordered_ms`; `in_flight` counts the rollouts that
+    /// were in flight with it, its own among them.
+    pub(super) fn on_ready(&mut self, rollouts: u64, ordered_ms: u64, in_flight: u64, now_ms: u64) {
+        let since_ms = self.ready_ms.max(ordered_ms);
+        let gap_ms = now_ms.saturating_sub(since_ms);
+        if self.is_begun(ordered_ms) {
+            self.proof_us = self.proof_us - self.proof_us / FORGET + gap_ms * 1_000;
+            self.proof_rollouts = self.proof_rollouts - self.proof_rollouts / FORGET + rollouts * SCALE;
+        } else {
+            self.learn_draw(gap_ms.saturating_sub(self.proof_ms(rollouts, since_ms)), in_flight, now_ms);
+            self.next_batch_ms = now_ms;
+        }
+        self.ready_ms = now_ms;
+    }
+
+    /// A group failed; how long it took tells nothing.
+    pub(super) const fn on_failed(&mut self, ordered_ms: u64, now_ms: u64) {
+        if !self.is_begun(ordered_ms) {
+            self.next_batch_ms = now_ms;
+        }
+        self.ready_ms = now_ms;
+    }
+
+    /// A group did not come within this time, and all that is known is that it takes longer.
+    pub(super) fn on_stuck(&mut self, waited_ms: u64, now_ms: u64) {
+        self.draw.observe(waited_ms, now_ms);
+    }
+
+    /// Large batches teach what a whole one takes, small ones what a single rollout does.
+    fn learn_draw(&mut self, drawn_ms: u64, rollouts: u64, now_ms: u64) {
+        if 2 * rollouts >= self.rollouts_max {
+            self.draw.observe_measured(drawn_ms * 1_000 / self.share(rollouts), now_ms);
+            return;
+        }
+        let whole_ms = self.draw.at(now_ms).max(1);
+        let part = 1_000 * rollouts / self.rollouts_max;
+        let share = (1_000 * drawn_ms / whole_ms).min(1_000);
+        let single = share.saturating_sub(part) * 1_000 / (1_000 - part);
+        self.single = self.single.midpoint(single).clamp(1, 1_000);
+    }
+
+    pub(super) fn describe(&self, view: &mut View) {
+        let Self { rollouts_max: _, draw, single, proof_us, proof_rollouts, ready_ms, next_batch_ms, half_life_ms: _ } =
+            self;
+        view.line("timing.draw", draw);
+        view.line("timing.draw_single_permille", single);
+        view.line("timing.proof_us", if *proof_rollouts == 0 { 0 } else { SCALE * proof_us / proof_rollouts });
+        view.line("timing.ready_ms", ready_ms);
+        view.line("timing.next_batch_ms", next_batch_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns an engine like an H200's: 64 groups of four, a batch drawn in 6 s, a group proved in 400 ms.
+    fn taught() -> (Pace, u64) {
+        let mut pace = Pace::new(256, 20_000, 120_000);
+        let (mut now_ms, mut ordered_ms) = (0, 0);
+        for _ in 0..6 {
+            now_ms += 6_000;
+            for left in (1..=64).rev() {
+                now_ms += 400;
+                pace.on_ready(4, ordered_ms, left * 4, now_ms);
+            }
+            ordered_ms = now_ms;
+        }
+        (pace, now_ms)
+    }
+
+    #[test]
+    fn drawing_and_proving_are_told_apart() {
+        let (pace, now_ms) = taught();
+        assert!((390..410).contains(&pace.proof_ms(4, now_ms)), "{}", pace.proof_ms(4, now_ms));
+        assert!((5_900..7_500).contains(&pace.whole_draw_ms(now_ms)), "{}", pace.whole_draw_ms(now_ms));
+        let whole = pace.ready_in_ms(Load { begun: 0, waiting: 256 }, now_ms);
+        assert!((31_000..34_000).contains(&whole), "{whole}");
+        assert_eq!(pace.ready_in_ms(Load { begun: 40, waiting: 0 }, now_ms), pace.proof_ms(40, now_ms));
+    }
+
+    #[test]
+    fn a_single_rollout_is_learned_apart_from_whole_batches() {
+        let (mut pace, mut now_ms) = taught();
+        let whole_ms = pace.whole_draw_ms(now_ms);
+        for _ in 0..6 {
+            let ordered_ms = now_ms;
+            now_ms += 1_700;
+            pace.on_ready(1, ordered_ms, 1, now_ms);
+        }
+        let one = pace.ready_in_ms(Load { begun: 0, waiting: 1 }, now_ms);
+        assert!((1_600..2_000).contains(&one), "{one}");
+        assert_eq!(pace.whole_draw_ms(now_ms), whole_ms);
+    }
+
+    #[test]
+    fn an_engine_of_one_group_at_a_time_takes_what_its_groups_take() {
+        let mut pace = Pace::new(4, 20_000, 120_000);
+        for number in 0..20 {
+            pace.on_ready(4, number * 30_000, 4, (number + 1) * 30_000);
+        }
+        let group = pace.ready_in_ms(Load { begun: 0, waiting: 4 }, 600_000);
+        assert!((29_000..31_000).contains(&group), "{group}");
+    }
+
+    #[test]
+    fn proofs_that_took_long_are_forgotten_with_time() {
+        let (mut pace, now_ms) = taught();
+        pace.on_ready(4, 0, 4, now_ms + 60_000);
+        let slow_ms = pace.proof_ms(4, now_ms + 60_000);
+        assert!(slow_ms > 1_000);
+        assert_eq!(pace.proof_ms(4, now_ms + 60_000 + 240_000), slow_ms / 4);
+    }
+}

@@ -1,0 +1,60 @@
+//! What the end of a window costs: the economic oracle on engines that work in batches.
+
+use std::rc::Rc;
+
+use grail_sim::engine::EngineSpeed;
+use grail_sim::faults::Faults;
+use grail_sim::income::Income;
+use grail_sim::run::{Knobs, SimConfig, SimReport, simulate};
+use grail_sim::synthetic::SyntheticModel;
+
+/// Returns an engine whose batches of 16 groups take about 12 s.
+fn batches() -> EngineSpeed {
+    EngineSpeed::made_up(16, 2_000, 300)
+}
+
+fn config(rejected_permille: u64, windows: u64) -> SimConfig {
+    SimConfig::new(Rc::new(SyntheticModel::rejected(rejected_permille)), batches(), 9, windows)
+}
+
+fn run(config: &SimConfig) -> SimReport {
+    let report = simulate(config, |_| {});
+    assert_eq!(report.violations, Vec::<String>::new());
+    report
+}
+
+#[test]
+fn hardly_anything_is_lost_at_the_end_of_a_window_however_much_is_rejected() {
+    for permille in [0, 10, 30] {
+        let report = run(&config(permille, 3));
+        for window in &report.windows {
+            let Income { had, possible } = window.income;
+            assert!(possible > 200 && had <= possible + possible / 50, "{had} of {possible}");
+            let lost = window.receipt.groups_clean - had;
+            assert!(200 * lost <= 3 * window.receipt.groups_clean, "{permille}: {lost} of {window:?}");
+        }
+        assert!(report.income().share() > 0.97, "{permille}: {:?}", report.income());
+    }
+}
+
+#[test]
+fn a_slow_link_is_part_of_the_plan() {
+    // A file of these windows takes more than half a minute to write and read back.
+    let knobs = Knobs { uplink_bytes_per_ms: 150, ..Knobs::default() };
+    let report = run(&SimConfig { knobs, ..config(10, 3) });
+    for window in &report.windows {
+        assert_eq!(window.judgement.outcome(), "accepted");
+        assert!(window.income.share() > 0.9, "{:?}", window.income);
+    }
+}
+
+#[test]
+fn the_oracle_counts_what_a_window_lost() {
+    // Without early uploads a bucket that refuses writes at the end costs everything.
+    let faults: Faults = "upload-error-before".parse().unwrap();
+    let knobs = Knobs { early_upload_ms: None, ..Knobs::default() };
+    let report = simulate(&SimConfig { knobs, faults, ..config(10, 6) }, |_| {});
+    let lost = report.windows.iter().filter(|window| window.receipt.groups_uploaded == 0);
+    let lost: Vec<Income> = lost.map(|window| window.income).collect();
+    assert!(!lost.is_empty() && lost.iter().all(|income| income.had == 0 && income.possible > 200), "{lost:?}");
+}
