@@ -94,7 +94,7 @@ fn kill_in_an_upload(number: u64, fault: ServeFault) {
     scene.reach(window);
     scene.served.world().switch_on(fault);
     let key = object_key(&scene.served.world().miner().to_ss58(), window);
-    miner.logged(&format!("> upload key={key}"));
+    miner.logged(&format!("\"condition\":\"Absent\",\"key\":\"{key}\""));
     miner.kill();
     let records = scene.journal();
     let begun = |record: &JournalRecord| matches!(record, JournalRecord::UploadStarted { window_start, .. } if *window_start == window);
