@@ -23,7 +23,7 @@ pub(super) const MAGIC: [u8; 8] = *b"GRAILTAP";
 pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
 /// Payloads above this size are compressed.
 const COMPRESSED_FROM_BYTES: usize = 256;
-/// Token lists become a fifth; what claims to become a thousandth may do so, but gets room only as it comes.
+/// Real data compresses about 5:1. Above this ratio the stated size is not trusted, and the buffer grows as data arrives.
 const BELIEVED_RATIO_MAX: usize = 64;
 /// More of a buffer is returned before the next payload.
 const KEPT_BYTES_MAX: usize = 16 << 20;
