@@ -105,7 +105,7 @@ image() {
         mine) mines "docker run" "${entry[@]}" "${arguments[@]}" -v --device cpu --groups-max 1 ;;
         doctor)
             "${entry[@]}" "${arguments[@]}" --device cpu >"$root/doctor" 2>&1 || { cat "$root/doctor" >&2; fail "docker run … doctor"; }
-            expect '^ok +wallet.hotkey' "$root/doctor" "docker run … doctor"
+            expect '^ +ok +wallet.hotkey' "$root/doctor" "docker run … doctor"
             ;;
         *) fail "docker run … ${arguments[0]} is not played" ;;
     esac

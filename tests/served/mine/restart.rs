@@ -47,7 +47,7 @@ fn a_mistake_in_the_configuration_is_named_and_mining_goes_on() {
         ("NETUID 81".to_owned(), "there is no `=`"),
         ("BT_CHAIN_ENDPOINT=nowhere".to_owned(), "BT_CHAIN_ENDPOINT"),
         ("BT_NETWORK=finney".to_owned(), "BT_NETWORK=custom"),
-        ("BT_WALLET_HOT=absent".to_owned(), "there is no hotkey file"),
+        ("BT_WALLET_HOT=absent".to_owned(), "no hotkey file"),
         ("GRAIL_MODEL_NAME=nobody/nothing".to_owned(), "nobody/nothing"),
         (format!("R2_WRITE_SECRET_ACCESS_KEY={other_key}"), "bucket."),
         (format!("R2_WRITE_ACCESS_KEY_ID={read_id}\nR2_WRITE_SECRET_ACCESS_KEY={read_secret}"), "the read key"),

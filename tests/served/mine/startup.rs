@@ -270,7 +270,8 @@ fn a_model_that_cannot_be_fetched_now_is_a_matter_of_waiting() {
     assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
     assert!(stderr.contains(PROTOCOL.model_name), "{stderr}");
     // No waiting makes an address of what a variable holds.
-    let elsewhere = [unreachable[0], ("HF_ENDPOINT", "http://hub.example"), ("HTTP_PROXY", "not a url")];
+    let elsewhere =
+        [unreachable[0], unreachable[1], ("HF_ENDPOINT", "http://hub.example"), ("HTTP_PROXY", "not a url")];
     let (code, stderr) = grail(&scene, &elsewhere, &[]);
     assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
     assert!(stderr.contains("correct HTTP_PROXY or unset it"), "{stderr}");
