@@ -46,13 +46,31 @@ impl Files {
         Ok(Self { folder: folder.to_owned(), name: name.to_owned() })
     }
 
-    /// Returns the files of this name that are there, oldest first; nothing is made.
-    pub(super) fn all(folder: &Path, name: &str) -> Vec<PathBuf> {
+    /// Returns what the files of this name hold, oldest first; nothing is made.
+    ///
+    /// A writer may start another file meanwhile. Files only ever grow older, so reading from the newest on misses none;
+    /// one that is met twice, before and after it grew older, starts with what was read of it first.
+    pub(super) fn all(folder: &Path, name: &str) -> Result<Vec<(PathBuf, Vec<u8>)>, JournalFileError> {
         let files = Self { folder: folder.to_owned(), name: name.to_owned() };
-        let mut all: Vec<PathBuf> = (1..).map(|age| files.old(age)).take_while(|path| folder::is_there(path)).collect();
+        let mut all: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+        let mut absent = 0;
+        for path in [files.current()].into_iter().chain((1..).map(|age| files.old(age))) {
+            match folder::read_at_most(&path, FILE_BYTES_MAX) {
+                Ok(content) => {
+                    absent = 0;
+                    all.pop_if(|(_, newer)| content.starts_with(newer));
+                    all.push((path, content));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => absent += 1,
+                Err(error) => return Err(JournalFileError::io(READING, &path, error)),
+            }
+            // While files grow older, one name may be free between two that are taken.
+            if absent == 2 {
+                break;
+            }
+        }
         all.reverse();
-        all.extend(Some(files.current()).filter(|path| folder::is_there(path)));
-        all
+        Ok(all)
     }
 
     pub(super) fn current(&self) -> PathBuf {

@@ -3,12 +3,11 @@
 use std::ops::Range;
 use std::path::Path;
 
-use grail_folder as folder;
 use grail_miner::frames::scan;
 use grail_miner::ports::JournalRecord;
 use grail_protocol::budget::{Budget, OverBudget};
 
-use super::error::{JournalFileError, READING};
+use super::error::JournalFileError;
 use super::files::Files;
 use super::record::decode;
 use super::writer::KIND;
@@ -24,9 +23,7 @@ pub(super) const DECODED_BYTES_MAX: usize = 1536 << 20;
 /// [`JournalFileError`] if a file cannot be read or is damaged before its tail.
 pub fn records_of(folder: &Path, hotkey: &str, window: u64) -> Result<Vec<JournalRecord>, JournalFileError> {
     let mut records = Vec::new();
-    for path in Files::all(folder, hotkey) {
-        let content = folder::read_at_most(&path, FILE_BYTES_MAX);
-        let content = content.map_err(|source| JournalFileError::io(READING, &path, source))?;
+    for (path, content) in Files::all(folder, hotkey)? {
         records.extend(records_in(&path, &content)?.into_iter().filter(|record| window_of(record) == window));
     }
     Ok(records)

@@ -268,6 +268,31 @@ fn another_window_begins_a_file_and_old_ones_go() {
     assert_eq!(load(folder.path()).unwrap().1[0], window(60));
 }
 
+/// A writer starts another file in steps; whoever reads between two of them finds every window once.
+#[test]
+fn a_reader_finds_every_window_while_files_grow_older() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).unwrap();
+    for start in [30, 60, 90] {
+        block_on(journal.append(&window(start))).unwrap();
+    }
+    drop(journal);
+    let old = |age: u32| folder.path().join(format!("{}.journal.{age}", HOTKEY.to_ss58()));
+    let found = || [30, 60, 90].map(|start| records_of(folder.path(), &HOTKEY.to_ss58(), start).unwrap().len());
+    assert_eq!(found(), [1; 3]);
+    fs::rename(old(2), old(3)).unwrap();
+    assert_eq!(found(), [1; 3]);
+    fs::rename(old(1), old(2)).unwrap();
+    assert_eq!(found(), [1; 3]);
+    fs::hard_link(file(folder.path()), old(1)).unwrap();
+    assert_eq!(found(), [1; 3]);
+    // What a reader met as the current file had grown by the time it had another name.
+    let all = fs::read(old(1)).unwrap();
+    fs::remove_file(file(folder.path())).unwrap();
+    fs::write(file(folder.path()), &all[..all.len() - 1]).unwrap();
+    assert_eq!(found(), [1; 3]);
+}
+
 #[test]
 fn the_window_is_known_again_after_a_restart() {
     let (folder, ..) = written(&records());
