@@ -19,13 +19,13 @@ use grail_live::device::{DeviceChoice, DeviceSet};
 
 pub use self::estimate::EstimateArguments;
 pub use self::operator::{
-    BundleArguments, ConfigArguments, ConfigCommand, ConfigShowArguments, DoctorArguments, InitArguments, InitNetwork,
+    BundleArguments, ConfigArguments, ConfigCommand, ConfigShowArguments, DoctorArguments, InitArguments,
     MinerArgument, ReportArguments, StopArguments, TopArguments, WhyArguments,
 };
 pub use self::policy::PolicyChoice;
 pub use self::tapes::{
-    DiffArguments, ReplayArguments, ReplayEngine, StepFilter, TapeArguments, TapeCommand, TapeExportArguments,
-    TapeListArguments, TapeShowArguments,
+    DiffArguments, ReplayArguments, ReplayEngine, TapeArguments, TapeCommand, TapeExportArguments, TapeListArguments,
+    TapeShowArguments,
 };
 pub use self::validate::{NetworkArguments, Role, ValidateArguments};
 

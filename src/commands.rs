@@ -31,19 +31,18 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anyhow::Context;
 use grail_miner::driver::Ports;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
 
 use crate::args::{Arguments, Command, MineArguments, SimCommand};
-use crate::exit::{Exit, ExitError};
+use crate::exit::{self, Exit, ExitError};
 use crate::process::keep_memory_private;
-use crate::{defect, output};
 use grail_config::{ConfigErrors, MinerConfig, RawConfig};
 use grail_observe::contract::Schema;
-use grail_terminal::{escaped, printable};
+use grail_operator::runtime;
+use grail_terminal::{defect, escaped, output, printable};
 
 /// Longer arguments are shown cut.
 const SHOWN_CHARS_MAX: usize = 80;
@@ -70,7 +69,7 @@ pub fn mine_through(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports)
 fn ended(is_service: bool, work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
     let outcome = catch_unwind(AssertUnwindSafe(work));
     outcome.unwrap_or_else(|_| Err(panicked().into())).unwrap_or_else(|error| {
-        let exit = if is_service { Exit::of_service(&error) } else { Exit::of(&error) };
+        let exit = if is_service { exit::of_service(&error) } else { exit::of(&error) };
         tell(exit, &error);
         exit
     })
@@ -88,12 +87,6 @@ fn tell(exit: Exit, error: &anyhow::Error) {
     if is_json_wanted() {
         output::line(failure(exit, &one_line(error)));
     }
-}
-
-/// Returns what everything asynchronous of a short command runs on.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")
 }
 
 /// Returns what the configuration means; where there is no file of it, that is said first.

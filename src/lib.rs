@@ -9,8 +9,5 @@
 pub mod args;
 pub mod assembly;
 pub mod commands;
-pub mod defect;
 pub mod exit;
-pub mod outfile;
-pub mod output;
 mod process;

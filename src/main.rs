@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use grail::args::Arguments;
-use grail::{commands, defect};
+use grail::commands;
+use grail_terminal::defect;
 
 fn main() -> ExitCode {
     defect::watch();

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use grail_cuda::TorchNumerics;
 
 use super::{EnvFileArgument, Role};
 use grail_live::device::{DeviceChoice, DeviceSet};
+use grail_operator::init::InitNetwork;
 
 /// Which running miner.
 #[derive(Debug, Args)]
@@ -97,19 +98,6 @@ pub struct InitArguments {
     /// The folder of all wallets.
     #[arg(long, value_name = "DIR", default_value = "~/.bittensor/wallets")]
     pub wallets: String,
-}
-
-/// A network that `grail init` writes a configuration for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum InitNetwork {
-    /// The public chain.
-    Finney,
-    /// The public test chain.
-    Test,
-    /// A chain of your own.
-    Custom,
-    /// A world on this machine, which `grail sim serve` serves.
-    Served,
 }
 
 /// `grail stop`.

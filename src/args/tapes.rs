@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
+use grail_operator::tapes::StepFilter;
 
 /// `grail replay`. Exit codes: 0 equal, 1 diverged, 2 unreadable, 3 something that it needs is not here, 78 no CUDA device can
 /// be used.
@@ -99,43 +99,6 @@ pub struct TapeListArguments {
     /// Print one JSON object per tape.
     #[arg(long)]
     pub json: bool,
-}
-
-/// The kinds of events, as [`grail_miner::machine::Event::kind`] names them.
-pub(crate) const EVENT_KINDS: [&str; 16] = [
-    "started",
-    "head_moved",
-    "head_failed",
-    "block_hash_read",
-    "beacon_answered",
-    "registration_read",
-    "commitment_read",
-    "commitment_answered",
-    "group_ready",
-    "group_failed",
-    "journal_answered",
-    "upload_answered",
-    "object_read",
-    "object_deleted",
-    "timer_fired",
-    "shutdown",
-];
-
-/// Which steps of a tape.
-#[derive(Debug, Args)]
-pub struct StepFilter {
-    /// Only of the window that starts with this block.
-    #[arg(long, value_name = "BLOCK")]
-    pub window: Option<u64>,
-    /// Only of this kind of event, such as head_moved or group_ready.
-    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EVENT_KINDS), hide_possible_values = true)]
-    pub event: Option<String>,
-    /// Only from this monotonic millisecond on.
-    #[arg(long, value_name = "MS")]
-    pub from: Option<u64>,
-    /// Only up to this monotonic millisecond.
-    #[arg(long, value_name = "MS")]
-    pub to: Option<u64>,
 }
 
 /// `grail tape show`.

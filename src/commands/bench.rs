@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::output;
 use crate::args::BenchArguments;
 use crate::exit::Exit;
 use grail_bench::compare::{Comparison, configuration};
@@ -14,6 +13,7 @@ use grail_folder::bounded;
 use grail_hub::local_name;
 use grail_live::device::{self, DeviceChoice};
 use grail_observe::contract::Schema;
+use grail_terminal::output;
 
 pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
     let DeviceChoice::Cuda(ordinal) = arguments.device else {

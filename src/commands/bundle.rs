@@ -4,14 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::output;
 use crate::args::BundleArguments;
 use crate::exit::{Exit, ExitError};
-use crate::outfile::OutFile;
 use grail_config::MinerConfig;
-use grail_live::journal::hotkeys;
+use grail_journal::hotkeys;
 use grail_operator::bundle::{Bundle, Redactor, Sources};
-use grail_terminal::printable;
+use grail_terminal::{OutFile, output, printable};
 
 /// Anyone who mines has set it.
 const WRITE_SECRET: &str = "R2_WRITE_SECRET_ACCESS_KEY";

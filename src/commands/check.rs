@@ -5,9 +5,9 @@ use std::process::Command;
 use anyhow::Context;
 use grail_swarm::check::{two_processes, write_log};
 
-use super::output;
 use crate::args::swarm::CheckArguments;
 use crate::exit::Exit;
+use grail_terminal::output;
 
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     let CheckArguments { seed, windows, log } = arguments;

@@ -8,11 +8,10 @@ use grail_protocol::PROTOCOL;
 use crate::args::{DoctorArguments, Role};
 use crate::assembly;
 use crate::exit::Exit;
-use crate::output;
 use grail_config::{ConfigParts, MinerConfig, RawConfig};
 use grail_observe::contract::Schema;
 use grail_operator::doctor::{ConfigProblem, Examination, Limits, Subject, document, examine, page};
-use grail_terminal::{may_color, printable};
+use grail_terminal::{may_color, output, printable};
 use grail_wallet::{HotkeyWallet, Passwords, WalletError, ask_terminal};
 
 pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {

@@ -6,13 +6,12 @@ use anyhow::{Context, anyhow};
 use grail_sim::rehearsal::{Card, Rehearsal};
 use serde_json::{Value, json};
 
-use super::output;
 use crate::args::EstimateArguments;
 use crate::exit::Exit;
-use crate::outfile::OutFile;
 use grail_folder::bounded;
 use grail_observe::contract::Schema;
 use grail_operator::rehearsal::{Economics, Prices, object, page, text};
+use grail_terminal::{OutFile, output};
 
 /// Longest metagraph file.
 const METAGRAPH_BYTES_MAX: usize = 64 << 20;

@@ -2,11 +2,11 @@
 
 use grail_cuda::ProofPlan;
 
-use super::output;
 use crate::args::GoldenArguments;
 use crate::exit::Exit;
 use grail_golden::{DeviceProofs, GoldenRunner};
 use grail_live::device::{self, DeviceChoice};
+use grail_terminal::output;
 
 pub(super) fn run(arguments: &GoldenArguments) -> anyhow::Result<Exit> {
     let runner = GoldenRunner::new("fixtures");

@@ -1,14 +1,10 @@
 //! `grail mine`.
 
-mod dying;
 mod messages;
-mod pages;
 pub(super) mod parts;
 mod recording;
 mod restart;
-mod signals;
 mod trial;
-mod weights;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -27,15 +23,14 @@ use tokio::sync::watch;
 
 use crate::args::MineArguments;
 use crate::assembly::{self, EngineStartError};
-use crate::exit::{Exit, ExitError};
-use crate::{defect, output};
+use crate::exit::{self, Exit, ExitError};
 use grail_config::{Environment, MinerConfig, RawConfig};
 use grail_folder as folder;
+use grail_journal::{FileJournal, JournalFileError, JournalOptions};
 use grail_live::bucket::S3Bucket;
 use grail_live::chain::SubtensorChain;
 use grail_live::clock::SystemClock;
 use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError, InstanceId};
-use grail_live::journal::{FileJournal, JournalFileError, JournalOptions};
 use grail_live::unix_ms;
 use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
 use grail_observe::{
@@ -43,18 +38,18 @@ use grail_observe::{
     Samples, SharedState, Sinks, StartCard, StateObserver, UploadProbe, Verbosity, Watchdog, bars, start_logging,
     thresholds,
 };
-use grail_terminal::printable;
+use grail_operator::signals::{Hangups, stop_signals};
+use grail_operator::weights::read_weights;
+use grail_operator::{dying, pages::pages, runtime};
+use grail_terminal::{defect, output, printable};
 use grail_wallet::{HotkeyWallet, Inputs};
 
-use self::messages::{describe_device, end_stalled, hotkey_taken, log_checks, prevented, warn_of_journal};
-use self::pages::pages;
+use self::messages::{describe_device, end_stalled, hotkey_taken, prevented, warn_of_journal};
 use self::parts::{
-    Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet, refuse_wrong_device,
-    run_settings, runtime, sampling_seed, spinner,
+    CHECK_MS, Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet, refuse_wrong_device,
+    run_settings, sampling_seed, spinner,
 };
 use self::restart::{HandedOver, Present, Program, Ready, proven};
-use self::signals::{Hangups, stop_signals};
-use self::weights::read_weights;
 
 /// How often it is checked whether the engine is lost.
 const LOSS_CHECK: Duration = Duration::from_secs(1);
@@ -152,8 +147,8 @@ fn mine(
     let local = tokio::task::LocalSet::new();
     let examination =
         local.block_on(&runtime, examined(arguments, typed, config, &wallet, hub_cache.as_deref(), &data_folder))?;
-    log_checks(&examination);
-    if let Some(exit) = Exit::of_examination(&examination) {
+    examination.log();
+    if let Some(exit) = exit::of_examination(&examination) {
         prevented(&examination, exit);
         return Ok(Ending::Code(exit));
     }
@@ -162,7 +157,7 @@ fn mine(
     let meter = EngineMeter::new(memory_of(arguments.device.ordinals().to_vec()));
     let failed = |error: EngineStartError| {
         // A device that was lost a moment ago may come back by itself.
-        let exit = if process.after_loss { Exit::Retry } else { Exit::of_engine(&error) };
+        let exit = if process.after_loss { Exit::Retry } else { exit::of_engine(&error) };
         ExitError::new(exit, super::one_line(&error.into()))
     };
     let (engine, is_lost) = engine(arguments, &model, &meter.watch()).map_err(failed)?;
@@ -216,7 +211,11 @@ struct Mining<'a> {
 impl Mining<'_> {
     async fn run(mut self) -> anyhow::Result<Ending> {
         defect::end_at_the_next();
-        let stop = stop_signals()?;
+        let stopped = stop_signals()?;
+        let stop = async {
+            stopped.await;
+            tracing::warn!("stopping: uploading the clean groups first; a second signal exits at once");
+        };
         let instance = InstanceId::of(self.data_folder)?;
         let chain = Rc::new(assembly::chain(&self.config.chain, self.wallet.clone())?);
         let bucket = assembly::bucket(&self.config.storage)?;
@@ -438,7 +437,14 @@ impl Mining<'_> {
             self.sinks.watchtower(&self.config.alerts, miner, block_ms, state.clone(), self.data_folder)?;
         }
         let chain = assembly::chain(&self.config.chain, self.wallet.clone())?;
-        read_weights(chain, self.wallet.hotkey(), self.data_folder, self.config.chain.block_ms, state.clone());
+        read_weights(
+            chain,
+            self.wallet.hotkey(),
+            self.data_folder,
+            self.config.chain.block_ms,
+            Duration::from_millis(CHECK_MS),
+            state.clone(),
+        );
         if !self.arguments.json {
             let block_ms = self.config.chain.block_ms;
             observers.0.push(Box::new(StartCard::new(self.card_facts(), self.bars, state.clone(), block_ms)));

@@ -7,12 +7,12 @@ use grail_engine::CpuEngine;
 use grail_protocol::generation::ProofPass;
 use serde_json::json;
 
-use super::output;
 use crate::args::ProveArguments;
 use crate::exit::Exit;
 use grail_folder::bounded;
 use grail_live::device::DeviceChoice;
 use grail_operator::prover::DeviceProver;
+use grail_terminal::output;
 
 /// Longest list of tokens; a context of 40,960 has 300 KB.
 const TOKENS_BYTES_MAX: usize = 16 << 20;

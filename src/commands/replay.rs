@@ -1,6 +1,5 @@
 //! `grail replay`, and `cargo xtask replay`.
 
-mod environment;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -10,15 +9,13 @@ use grail_sim::faults::Faults;
 use grail_sim::run::SimReport;
 use serde_json::json;
 
-use self::environment::{Missing, OnCard, OnProcessor, is_tape};
-use super::output;
 use crate::args::{ReplayArguments, ReplayEngine};
 use crate::exit::Exit;
-use crate::outfile::OutFile;
 use grail_debugger::{Fork, TapeForkError};
 use grail_observe::contract::Schema;
+use grail_operator::replaying::{Missing, OnGpu, OnProcessor, generator};
 use grail_tape::{Mode, Numerics, Options, Recomputation, Replay, Tape, in_parallel, recompute, replay_with};
-use grail_terminal::printable;
+use grail_terminal::{OutFile, output, printable};
 
 /// How one tape came out; the exit code is that of the gravest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,7 +129,7 @@ fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &
         return Err(anyhow!("recorded with the decision versions {unknown:?}, {what}").into());
     }
     if let Some(at) = arguments.fork_at {
-        let generator = environment::generator(&tape.header, arguments.model.as_deref())?;
+        let generator = generator(&tape.header, arguments.model.as_deref())?;
         let fork = Fork { at, seed: arguments.seed, faults: faults.clone(), generator };
         let report = fork.run(tape)?;
         let verdict = if report.violations.is_empty() { Verdict::Equal } else { Verdict::Diverged };
@@ -159,8 +156,8 @@ fn recomputed(tape: &Tape, arguments: &ReplayArguments) -> Result<Option<Recompu
     let model = arguments.model.as_deref();
     let mut numerics: Box<dyn Numerics> = match arguments.engine {
         ReplayEngine::Recorded => return Ok(None),
-        ReplayEngine::Cpu => Box::new(OnProcessor(environment::generator(&tape.header, model)?)),
-        ReplayEngine::Cuda => Box::new(OnCard::open(&tape.header, model)?),
+        ReplayEngine::Cpu => Box::new(OnProcessor(generator(&tape.header, model)?)),
+        ReplayEngine::Cuda => Box::new(OnGpu::open(&tape.header, model)?),
     };
     let span = arguments.window.map(|window| tape.window(window)).transpose().map_err(anyhow::Error::from)?;
     let steps = span.map_or(0..usize::MAX, |span| span.first_step..span.first_step + span.steps);
@@ -178,7 +175,7 @@ pub(crate) fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
         let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut inside: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-        inside.retain(|path| is_tape(path));
+        inside.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
         inside.sort();
         if inside.is_empty() {
             return Err(anyhow!(

@@ -5,18 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 
-use super::output;
 use crate::args::ReportArguments;
 use crate::assembly;
 use crate::exit::Exit;
-use crate::outfile::OutFile;
 use grail_config::MinerConfig;
-use grail_live::journal::hotkeys;
+use grail_journal::hotkeys;
 use grail_operator::report::Report;
 use grail_operator::verdicts::Verdicts;
 use grail_operator::weights::readings;
-use grail_operator::why::{Receipt, receipts, weight_now};
-use grail_terminal::counted;
+use grail_operator::why::{Receipt, hotkey_of, receipts, weight_now};
+use grail_terminal::{OutFile, counted, output};
 
 pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from("grail-report.html"));
@@ -35,7 +33,7 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     let known = hotkeys(&data_folder);
     let only = if let [only] = known.as_slice() { Some(only.as_str()) } else { None };
-    let hotkey = asked(arguments.miner.hotkey.as_deref(), &all, only)?;
+    let hotkey = hotkey_of(arguments.miner.hotkey.as_deref(), &all, only)?;
     let is_chosen = |receipt: &Receipt| {
         let is_recent = arguments.since.is_none_or(|since| receipt.ended_at >= now - since.seconds);
         // An older miner did not say whose receipt it is.
@@ -60,20 +58,4 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     file.write(page.as_bytes())?;
     output::line(format!("{} in {}", counted(chosen.len(), "window"), out.display()));
     Ok(Exit::Success)
-}
-
-/// Returns the hotkey that was asked for by the start of its address, or the one whose receipts there are.
-fn asked(named: Option<&str>, receipts: &[Receipt], only: Option<&str>) -> anyhow::Result<Option<String>> {
-    let mut known: Vec<&str> = receipts.iter().filter_map(|receipt| receipt.hotkey.as_deref()).chain(only).collect();
-    known.sort_unstable();
-    known.dedup();
-    let fitting: Vec<&str> =
-        known.iter().copied().filter(|known| named.is_none_or(|named| known.starts_with(named))).collect();
-    match (fitting.as_slice(), named) {
-        ([only], _) => Ok(Some((*only).to_owned())),
-        ([], named) => Ok(named.map(str::to_owned)),
-        (several, _) => {
-            bail!("receipts of {} hotkeys are here; name one with --hotkey: {}", several.len(), several.join(", "))
-        }
-    }
 }

@@ -6,11 +6,10 @@ use anyhow::{Context, anyhow};
 use grail_sim::scenario::{EMBEDDED, Scenario};
 use serde_json::json;
 
-use super::output;
 use crate::exit::Exit;
 use grail_folder::bounded;
 use grail_observe::contract::Schema;
-use grail_terminal::counted;
+use grail_terminal::{counted, output};
 
 /// Longest scenario; ours have a few KB.
 const SCENARIO_BYTES_MAX: usize = 1 << 20;

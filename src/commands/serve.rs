@@ -5,16 +5,15 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context, anyhow};
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::output;
 use crate::args::{RuntimeChoice, ServeArguments};
 use crate::exit::Exit;
 use grail_live::device::DeviceChoice;
 use grail_observe::contract::Schema;
+use grail_operator::signals::stop_signal;
 use grail_serve::chain::Runtime;
 use grail_serve::{ConsoleCommand, ServeEvent, ServeFault, ServeOptions, Served, WindowVerdict, parse_list};
-use grail_terminal::counted;
+use grail_terminal::{counted, output};
 
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
     if arguments.list_faults {
@@ -35,7 +34,7 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<Exit> {
 /// served.
 fn served_on_gpu(arguments: &ServeArguments) -> anyhow::Result<Served> {
     let (device, numerics) = (arguments.device, arguments.numerics);
-    let model = move || super::validate::proof_model(device, "toy", numerics);
+    let model = move || grail_operator::prover::proof_model(device, "toy", numerics);
     model()?;
     Ok(Served::start_with(&options(arguments)?, move || model().expect("it was loaded a moment ago"))?)
 }
@@ -149,21 +148,13 @@ fn read_lines(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
 
 /// SIGINT and SIGTERM are caught from here on, not only once the thread that waits for them runs.
 pub(super) fn listen_for_signals(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.context("no asynchronous runtime; the operating system refuses more file descriptors or threads")?;
-    let [mut interrupt, mut terminate] = {
+    let runtime = grail_operator::runtime()?;
+    let signal = {
         let _within = runtime.enter();
-        let caught = |kind| signal(kind).context("the system gives no signal handler");
-        [caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?]
+        stop_signal()?
     };
     let listen = move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        });
+        runtime.block_on(signal);
         // Who no longer listens is ending already.
         let _ = sender.send(ServeEvent::Interrupted);
     };

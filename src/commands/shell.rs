@@ -3,9 +3,9 @@
 use anyhow::Context;
 use clap::CommandFactory;
 
-use super::output;
 use crate::args::{Arguments, CompletionsArguments, ManArguments};
 use crate::exit::Exit;
+use grail_terminal::output;
 
 pub(super) fn completions(arguments: &CompletionsArguments) -> anyhow::Result<Exit> {
     let mut script = Vec::new();

@@ -10,26 +10,24 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use grail_engine::CpuEngine;
 use grail_miner::driver::Observer;
-use grail_miner::machine::WindowOutcome;
 use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{EngineSpeed, Generator};
 use grail_sim::faults::{FaultKind, Faults};
-use grail_sim::income::Income;
-use grail_sim::run::{Knobs, SimConfig, SimReport, WindowResult, machine_secrets, machine_settings, simulate};
+use grail_sim::run::{Knobs, SimConfig, WindowResult, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{output, scenario};
+use super::scenario;
 use crate::args::{EngineChoice, SimArguments, is_off};
 use crate::exit::Exit;
-use crate::outfile::{OutFile, unusable};
-use grail_debugger::timeline::{Gatherer, Page, Source, Verdict};
+use grail_debugger::simulated::{json, line, page, summary};
+use grail_debugger::timeline::Gatherer;
 use grail_folder::bounded;
 use grail_observe::Observers;
 use grail_observe::contract::Schema;
 use grail_tape::{Header, Recorder, TapeFolder};
-use grail_terminal::{counted, table};
+use grail_terminal::{OutFile, counted, output, unusable};
 
 /// Longest .case file; a swarm's have a few KB.
 const CASE_BYTES_MAX: usize = 16 << 20;
@@ -81,11 +79,11 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
         file.write(report.trace.concat().as_bytes())?;
     }
     if let (Some(file), Some(gatherer)) = (page_file, gatherer) {
-        file.write(page(engine, &config, &gatherer.borrow(), &report).as_bytes())?;
+        file.write(page(engine.name(), &config, &gatherer.borrow(), &report).as_bytes())?;
     }
     let unmet = scenario.as_ref().map_or(Vec::new(), |scenario| scenario.unmet(&report));
     if arguments.json {
-        let mut object = json(engine, &config, &report, wall_seconds);
+        let mut object = json(engine.name(), &config, &report, wall_seconds);
         if let Some(name) = &arguments.scenario {
             object["scenario"] = json!({ "name": name, "unmet": unmet });
         }
@@ -115,24 +113,6 @@ fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     // Named by its seed, for virtual time always starts alike.
     Ok(Recorder::begin(&folder, &header, config.seed)?)
-}
-
-fn page(engine: EngineChoice, config: &SimConfig, gatherer: &Gatherer, report: &SimReport) -> String {
-    let verdict = |window: &WindowResult| {
-        let (checked, accepted) = window.checked_and_accepted();
-        let (outcome, weight) = (window.judgement.outcome().to_owned(), window.judgement.weight);
-        (window.receipt.window_start, Verdict { outcome, checked, accepted, weight })
-    };
-    let mut timeline = gatherer.timeline();
-    timeline.judged(report.windows.iter().map(verdict).collect());
-    let source = Source::Simulation {
-        seed: config.seed,
-        engine: engine.name(),
-        faults: &config.faults.to_string(),
-        trace_hash: &report.trace_hash,
-        violations: &report.violations,
-    };
-    Page::new(&source, &timeline).html()
 }
 
 /// Returns the simulation that was asked for.
@@ -212,126 +192,6 @@ fn progress_bar(windows: u64) -> ProgressBar {
     bar.set_style(style.expect("the template is a constant that parses"));
     bar.tick();
     bar
-}
-
-fn line(window: &WindowResult) -> String {
-    let receipt = &window.receipt;
-    let (checked, accepted) = window.checked_and_accepted();
-    let (successful, unique) = window.successful_and_unique();
-    let miner = match &receipt.outcome {
-        WindowOutcome::Uploaded => format!(
-            "{} of {} uploaded, {} to spare",
-            receipt.groups_uploaded,
-            counted(receipt.groups_clean, "group"),
-            receipt.slack_ms.map_or_else(|| "unknown time".to_owned(), |ms| format!("{} s", ms / 1000))
-        ),
-        other => {
-            format!("{} clean, not uploaded: {}", counted(receipt.groups_clean, "group"), why(other))
-        }
-    };
-    format!(
-        "window {}: {miner}; {}: {accepted}/{checked} checked rollouts valid, {successful} solved, {unique} distinct",
-        receipt.window_start,
-        window.judgement.outcome(),
-    )
-}
-
-fn why(outcome: &WindowOutcome) -> String {
-    match outcome {
-        WindowOutcome::Uploaded => "uploaded".to_owned(),
-        WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => why.clone(),
-        WindowOutcome::NothingReady => "nothing was ready in time".to_owned(),
-        WindowOutcome::NotRegistered => "the hotkey is not registered".to_owned(),
-        WindowOutcome::Reorganised => "the window's first block was replaced".to_owned(),
-    }
-}
-
-fn summary(report: &SimReport, wall_seconds: f64) -> String {
-    let headings = [
-        "window",
-        "generated",
-        "uploaded",
-        "checked",
-        "accepted",
-        "solved",
-        "unique",
-        "verdict",
-        "weight",
-        "income",
-        "slack s",
-    ];
-    let rows: Vec<Vec<String>> = report
-        .windows
-        .iter()
-        .map(|window| {
-            let receipt = &window.receipt;
-            let (checked, accepted) = window.checked_and_accepted();
-            let (successful, unique) = window.successful_and_unique();
-            vec![
-                receipt.window_start.to_string(),
-                receipt.groups_clean.to_string(),
-                receipt.groups_uploaded.to_string(),
-                checked.to_string(),
-                accepted.to_string(),
-                successful.to_string(),
-                unique.to_string(),
-                window.judgement.outcome().to_owned(),
-                format!("{:.4}", window.judgement.weight),
-                format!("{:.3}", window.income.share()),
-                receipt.slack_ms.map_or("-".to_owned(), |ms| (ms / 1000).to_string()),
-            ]
-        })
-        .collect();
-    let virtual_seconds = report.virtual_ms as f64 / 1000.0;
-    let income = report.income();
-    format!(
-        "\n{}\ngroups generated and uploaded; rollouts checked, accepted, solved\n\
-         income: {:.3} of a perfect miner on this GPU ({} of {} groups)\n\
-         virtual time {virtual_seconds:.0} s, real time {wall_seconds:.2} s, {:.0} times real time\ntrace {}",
-        table::render(&headings, &rows),
-        income.share(),
-        income.had,
-        income.possible,
-        virtual_seconds / wall_seconds,
-        report.trace_hash,
-    )
-}
-
-fn json(engine: EngineChoice, config: &SimConfig, report: &SimReport, wall_seconds: f64) -> serde_json::Value {
-    let windows: Vec<serde_json::Value> = report.windows.iter().map(window_json).collect();
-    json!({
-        "seed": config.seed,
-        "windows": windows,
-        "engine": engine.name(),
-        "income": income_json(report.income()),
-        "trace_hash": report.trace_hash,
-        "virtual_seconds": report.virtual_ms as f64 / 1000.0,
-        "wall_seconds": wall_seconds,
-        "violations": report.violations,
-    })
-}
-
-fn window_json(window: &WindowResult) -> serde_json::Value {
-    let receipt = &window.receipt;
-    let (checked, accepted) = window.checked_and_accepted();
-    let (successful, unique) = window.successful_and_unique();
-    json!({
-        "window_start": receipt.window_start,
-        "groups_generated": receipt.groups_clean,
-        "groups_uploaded": receipt.groups_uploaded,
-        "rollouts_checked": checked,
-        "rollouts_accepted": accepted,
-        "rollouts_successful": successful,
-        "verdict": window.judgement.outcome(),
-        "unique": unique,
-        "weight": window.judgement.weight,
-        "income": income_json(window.income),
-        "receipt": receipt,
-    })
-}
-
-fn income_json(income: Income) -> serde_json::Value {
-    json!({ "groups": income.had, "groups_possible": income.possible, "share": income.share() })
 }
 
 /// Writes the window's file, and next to it the command that checks it.

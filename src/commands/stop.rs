@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::args::{MinerArgument, StopArguments};
 use crate::exit::Exit;
-use crate::output;
 use grail_observe::control::{Asking, MinerStatus, Request, Stopping};
+use grail_terminal::output;
 
 /// How often it is checked whether it has ended.
 const LOOK_AROUND: Duration = Duration::from_millis(200);

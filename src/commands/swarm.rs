@@ -13,11 +13,11 @@ use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::output;
 use crate::args::swarm::{MergeArguments, SwarmArguments, SwarmCommand};
 use crate::exit::Exit;
 use grail_http::{Connector, http_client};
 use grail_observe::contract::Schema;
+use grail_terminal::output;
 
 /// How often a line says how far it is, where no terminal is.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -134,7 +134,7 @@ const SHARD_BYTES_MAX: u64 = 256 << 20;
 /// Returns every shard's file below an address; keys, region and endpoint come from the AWS variables of the
 /// environment.
 fn read_store(address: &str) -> anyhow::Result<Vec<ShardFile>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = grail_operator::runtime()?;
     let unreadable = || format!("{address} cannot be read; check its name and the AWS_* variables");
     runtime.block_on(async {
         let store = AmazonS3Builder::from_env()

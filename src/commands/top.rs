@@ -9,6 +9,7 @@ use crate::args::TopArguments;
 use crate::exit::Exit;
 use grail_observe::control::Request;
 use grail_operator::top::watch;
+use grail_operator::why::story_lines;
 
 pub(super) fn run(arguments: &TopArguments) -> anyhow::Result<Exit> {
     let mut asking = stop::find(&arguments.miner)?;
@@ -21,7 +22,7 @@ pub(super) fn run(arguments: &TopArguments) -> anyhow::Result<Exit> {
         bail!("grail top needs a terminal for input and output; run it in one, or use --json");
     }
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
-    let story = |window| super::why::story_lines(&data_folder.join("tapes"), window);
+    let story = |window| story_lines(&data_folder.join("tapes"), window);
     watch(asking, &story).map_err(|error| anyhow!("the terminal cannot be used ({error}); use --json"))?;
     Ok(Exit::Success)
 }

@@ -4,38 +4,32 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{Context, anyhow};
-use grail_engine::CpuEngine;
+use anyhow::Context;
 use grail_miner::ports::Signer;
-use grail_protocol::generation::{ModelLimits, ProofModel, ProofPass, RecomputeError, Tokenizer};
 use grail_protocol::signature::Hotkey;
 use grail_validator::driver::{Limits, Ports, run as drive};
 use grail_validator::ports::{Chain, WeightsState};
-use grail_validator::{Outcome, Report, Settings, Validator, WeightsReport, WindowReport};
-use grail_verify::Recompute;
-use serde_json::{Value, json};
+use grail_validator::{Report, Settings, Validator};
 
 use super::mine::parts::refuse_other_device;
 use crate::args::{DoctorArguments, ValidateArguments};
 use crate::assembly;
 use crate::exit::{Exit, ExitError};
-use crate::output;
 use grail_config::{Network, NetworkDevice, ValidatorConfig};
 use grail_folder as folder;
+use grail_journal::ValidatorJournal;
 use grail_live::clock::SystemClock;
 use grail_live::device::{DeviceChoice, DeviceSet};
-use grail_live::validator::{JudgeThread, MinersBuckets, ReadFrom, ValidatorJournal};
+use grail_live::validator::{JudgeThread, MinersBuckets, ReadFrom};
 use grail_observe::contract::Schema;
 use grail_observe::{Sinks, Verbosity, bars, start_logging};
 use grail_operator::doctor;
-use grail_operator::prover::DeviceProver;
+use grail_operator::prover::proof_model;
+use grail_operator::signals::stop_signal;
 use grail_operator::validator_metrics::ValidatorMetrics;
-use grail_operator::verdicts::VerdictLog;
-use grail_terminal::{may_color, printable};
+use grail_operator::verdicts::{VerdictLog, entry, lines};
+use grail_terminal::{may_color, output, printable};
 use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
-
-/// A miner's weight of less than this is shown as nothing.
-const SHOWN_WEIGHT_MIN: f64 = 5e-5;
 
 /// Validates until a signal ends it.
 pub(super) fn run(arguments: &ValidateArguments, verbose: u8) -> anyhow::Result<Exit> {
@@ -75,8 +69,7 @@ fn validate(
         tracing::warn!("the journal was damaged and is in {} now; history starts again", aside.display());
     }
     let verdicts = VerdictLog::open(&data_folder)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let runtime = grail_operator::runtime()?;
     let chain = Rc::new(assembly::chain(&config.chain, wallet.clone())?);
     let local = tokio::task::LocalSet::new();
     let examined = local.block_on(&runtime, async {
@@ -124,7 +117,11 @@ fn validate(
     let verdicts = RefCell::new(verdicts);
     let mut metrics = ValidatorMetrics::new(arguments.metrics_file.as_deref());
     local.block_on(&runtime, async {
-        let stop = stop_signal()?;
+        let signal = stop_signal()?;
+        let stop = async {
+            signal.await;
+            tracing::warn!("stopping: a window that is not judged yet is judged after the next start");
+        };
         let mut on_report = |report: &Report| {
             tell(report, arguments.json, &mut verdicts.borrow_mut());
             if let Err(error) = metrics.count(report) {
@@ -138,16 +135,11 @@ fn validate(
 
 /// A proof from a CPU has other bits than miners' GPUs, so every window would be rejected.
 fn refuse_cpu_on_public_networks(device: DeviceChoice, network: Network) -> Result<(), ExitError> {
-    match (device, network) {
-        (DeviceChoice::Cpu, Network::Finney | Network::Test) => Err(ExitError::new(
-            Exit::Configuration,
-            format!(
-                "--device cpu on {}: a CPU rejects proofs that GPUs computed; use --device cuda, or a custom network",
-                network.name()
-            ),
-        )),
-        _ => Ok(()),
+    if device != DeviceChoice::Cpu || network == Network::Custom {
+        return Ok(());
     }
+    let why = "a CPU rejects proofs that GPUs computed; use --device cuda, or a custom network";
+    Err(ExitError::new(Exit::Configuration, format!("--device cpu on {}: {why}", network.name())))
 }
 
 /// `grail doctor --role validator`.
@@ -166,8 +158,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
     let model = folder.map_or_else(|| name.clone(), |folder| folder.display().to_string());
     let loaded = proof_model(device, &model, grail_cuda::TorchNumerics::default());
     let loaded = loaded.map(|_| format!("{name} is loaded"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("no asynchronous runtime; the system gives no more file descriptors or threads")?;
+    let runtime = grail_operator::runtime()?;
     let local = tokio::task::LocalSet::new();
     let limits = doctor::Limits::default();
     let examined = doctor::examine_validator(&chain, grail_validator::WEIGHTS_BLOCKS, &limits, loaded);
@@ -211,69 +202,12 @@ fn judge_thread(arguments: &ValidateArguments, config: &ValidatorConfig, address
     JudgeThread::start::<anyhow::Error>(address.to_owned(), move || proof_model(device, &model, numerics))
 }
 
-/// Returns what computes proofs again.
-pub(super) fn proof_model(
-    device: DeviceChoice,
-    model: &str,
-    numerics: grail_cuda::TorchNumerics,
-) -> anyhow::Result<Rc<dyn ProofModel>> {
-    match device {
-        DeviceChoice::Cpu if model == "toy" => Ok(Rc::new(CpuEngine::toy()?)),
-        DeviceChoice::Cpu => Ok(Rc::new(
-            CpuEngine::from_folder(Path::new(model))
-                .map_err(|error| anyhow!("{error}; on a CPU set GRAIL_MODEL_NAME to a model's folder, or to `toy`"))?,
-        )),
-        DeviceChoice::Cuda(ordinal) => {
-            let prover = DeviceProver::open(model, ordinal, numerics)?;
-            if prover.tokenizer().is_none() {
-                return Err(anyhow!(
-                    "the model {model} has no tokenizer, and prompts are text; use a folder or a hub id"
-                ));
-            }
-            Ok(Rc::new(OnDevice(prover)))
-        }
-    }
-}
-
-/// A model on a GPU, which was found to have a tokenizer.
-struct OnDevice(DeviceProver);
-
-impl ProofModel for OnDevice {
-    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        self.0.recompute(tokens, randomness)
-    }
-
-    fn limits(&self) -> ModelLimits {
-        self.0.limits()
-    }
-
-    fn tokenizer(&self) -> &dyn Tokenizer {
-        self.0.tokenizer().expect("it was looked for before")
-    }
-}
-
-/// Resolves at the first SIGINT or SIGTERM.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).context("the system gives no signal handler");
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::warn!("stopping: a window that is not judged yet is judged after the next start");
-    })
-}
-
 /// Shows a report, and keeps what `grail why` and `grail report` read.
 fn tell(report: &Report, json: bool, verdicts: &mut VerdictLog) {
-    let entry = match report {
-        Report::Trouble(text) => return tracing::warn!("{}", printable(text)),
-        Report::Miner(receipt) => json!({ "kind": "miner", "receipt": receipt }),
-        Report::Window(window) => window_entry(window),
-        Report::Weights(weights) => json!({ "kind": "weights", "weights": weights }),
-    };
+    if let Report::Trouble(text) = report {
+        tracing::warn!("{}", printable(text));
+    }
+    let Some(entry) = entry(report) else { return };
     let entry = Schema::ValidatorReceipt.stamp(entry);
     if let Err(error) = verdicts.append(&entry) {
         tracing::warn!("receipts cannot be written ({error}); free the disk");
@@ -284,67 +218,5 @@ fn tell(report: &Report, json: bool, verdicts: &mut VerdictLog) {
     }
     for line in lines(report) {
         output::line(line);
-    }
-}
-
-/// Returns a window without its miners' receipts, which come by themselves.
-fn window_entry(window: &WindowReport) -> Value {
-    let WindowReport { window_start, active, selected, weights, copies, missed, .. } = window;
-    json!({
-        "kind": "window", "window_start": window_start, "active": active, "selected": selected, "weights": weights,
-        "copies": copies, "missed": missed,
-    })
-}
-
-/// Returns what people read.
-pub(super) fn lines(report: &Report) -> Vec<String> {
-    match report {
-        Report::Trouble(_) => Vec::new(),
-        Report::Miner(receipt) => {
-            if matches!(receipt.outcome, Outcome::NotCommitted | Outcome::NotSelected) {
-                return Vec::new();
-            }
-            let mut line = format!(
-                "window {}: uid {} {}: {}",
-                receipt.window_start,
-                receipt.uid,
-                receipt.hotkey,
-                receipt.outcome.name()
-            );
-            if let (Some(check), Some(reason)) = (receipt.check, receipt.reason) {
-                line.push_str(&format!(" ({check} {reason})"));
-            }
-            if receipt.outcome == Outcome::Accepted {
-                let m = receipt.metrics;
-                line.push_str(&format!("; {}/{} checked rollouts valid, {} distinct", m.valid, m.checked, m.unique));
-            }
-            line.extend(receipt.why.as_ref().map(|why| format!("; {}", printable(why))));
-            line.extend(receipt.remedy.as_ref().map(|remedy| format!("; {remedy}")));
-            vec![line]
-        }
-        Report::Window(window) => {
-            let mut lines = Vec::new();
-            let shares = window.weights.iter().filter(|(_, _, share)| *share >= SHOWN_WEIGHT_MIN);
-            let shares: Vec<String> = shares.map(|(uid, _, share)| format!("{uid}: {share:.4}")).collect();
-            let start = window.window_start;
-            match &window.missed {
-                Some(why) => lines.push(format!("window {start}: nobody was judged; {}", printable(why))),
-                None => lines.push(format!(
-                    "window {start}: {} of {} miners with a file judged; weights {}",
-                    window.selected,
-                    window.active,
-                    shares.join(", ")
-                )),
-            }
-            let copies = window.copies.iter();
-            lines.extend(copies.map(|(a, b, n)| format!("window {start}: {a} and {b} share {n} rollouts")));
-            lines
-        }
-        Report::Weights(WeightsReport::Set { window_start, block, weights }) => {
-            vec![format!("window {window_start}: {} weights set in block {block}", weights.len())]
-        }
-        Report::Weights(WeightsReport::NotSet { window_start, why }) => {
-            vec![format!("window {window_start}: weights not set; {}", printable(why))]
-        }
     }
 }

@@ -2,8 +2,8 @@
 
 use grail_protocol::PROTOCOL;
 
-use super::output;
 use crate::exit::Exit;
+use grail_terminal::output;
 
 pub(super) fn run() -> anyhow::Result<Exit> {
     let version = env!("CARGO_PKG_VERSION");

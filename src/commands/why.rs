@@ -1,34 +1,32 @@
 //! `grail why`.
 
-mod story;
-
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use grail_miner::ports::Bucket;
 use grail_protocol::constants::window_start;
 use grail_validator::{MinerReceipt, Outcome, Report};
 use grail_verify::Scope;
 
-use super::output;
 use crate::args::WhyArguments;
 use crate::assembly;
 use crate::exit::{Exit, ExitError};
 use grail_config::MinerConfig;
 use grail_observe::contract::Schema;
 use grail_operator::judge::{Judging, judge};
-use grail_operator::verdicts::Verdicts;
-use grail_operator::why::{Cause, ConclusionKind, Sources, Why, gather, page, receipts};
-use grail_terminal::counted;
+use grail_operator::verdicts::{Verdicts, lines};
+use grail_operator::why::{ConclusionKind, Sources, Why, chosen_window, gather, page, story};
+use grail_terminal::output;
 
 pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
     let data_folder = data_folder(arguments.miner.data_dir.clone())?;
     if let Some(receipt) = judged(arguments, &data_folder)? {
         return Ok(show_judged(arguments, receipt));
     }
-    let window = window(arguments, &data_folder)?;
-    let why = find_out(arguments, &data_folder, window)?;
+    let chosen = chosen_window(arguments.window, arguments.miner.hotkey.as_deref(), &data_folder)?;
+    chosen.note.iter().for_each(output::aside);
+    let why = find_out(arguments, &data_folder, chosen.window)?;
     if arguments.json {
         output::line(Schema::Why.stamp(serde_json::to_value(&why).context("plain data has an encoding")?));
     } else {
@@ -58,45 +56,11 @@ fn show_judged(arguments: &WhyArguments, receipt: MinerReceipt) -> Exit {
         let entry = serde_json::json!({ "kind": "miner", "receipt": receipt });
         output::line(Schema::ValidatorReceipt.stamp(entry));
     } else {
-        let all = super::validate::lines(&Report::Miner(Box::new(receipt.clone())));
+        let all = lines(&Report::Miner(Box::new(receipt.clone())));
         let short = format!("window {}: uid {}: {}", receipt.window_start, receipt.uid, receipt.outcome.name());
         output::line(all.first().unwrap_or(&short));
     }
     exit
-}
-
-/// Returns the window that was asked for: the one that the block is in, or the last one that was not well.
-fn window(arguments: &WhyArguments, data_folder: &Path) -> anyhow::Result<u64> {
-    if let Some(block) = arguments.window {
-        let window = window_start(block);
-        if window != block {
-            output::aside(format_args!("block {block} is in window {window}"));
-        }
-        return Ok(window);
-    }
-    let wanted = arguments.miner.hotkey.as_deref();
-    let mut receipts = receipts(data_folder)?;
-    receipts
-        .retain(|receipt| receipt.hotkey.as_deref().zip(wanted).is_none_or(|(its, wanted)| its.starts_with(wanted)));
-    let Some(newest) = receipts.last().map(|receipt| receipt.window) else {
-        bail!("no window is over yet; name one by its first block");
-    };
-    match receipts.iter().rfind(|receipt| receipt.outcome != "uploaded") {
-        Some(receipt) => {
-            let after = receipts.iter().filter(|other| other.window > receipt.window).count();
-            let since = if after == 0 {
-                "the newest".to_owned()
-            } else {
-                format!("{} uploaded since", counted(after, "window"))
-            };
-            output::aside(format_args!("window {} is the last that was not uploaded; {since}", receipt.window));
-            Ok(receipt.window)
-        }
-        None => {
-            output::aside(format_args!("every window was uploaded; this is the newest, {newest}"));
-            Ok(newest)
-        }
-    }
 }
 
 /// Returns everything that can be found out.
@@ -119,18 +83,10 @@ fn find_out(arguments: &WhyArguments, data_folder: &Path, window: u64) -> anyhow
             Ok((bucket, assembly::chain_to_ask(&config.chain)?))
         }),
         judge: &|document, facts| judge(document, &judging, Scope::Everything, facts),
-        story: &|window| story::story(&tapes, window),
+        story: &|window| story(&tapes, window),
     };
     let runtime = super::runtime()?;
     Ok(runtime.block_on(tokio::task::LocalSet::new().run_until(gather(window, &sources))))
-}
-
-/// A window's story for the screen, or why there is none.
-pub(super) fn story_lines(tapes: &Path, window: u64) -> Vec<String> {
-    match story::story(tapes, window) {
-        Ok(causes) => causes.iter().map(Cause::line).collect(),
-        Err(error) => vec![format!("{error:#}")],
-    }
 }
 
 /// Returns the miner's data folder.

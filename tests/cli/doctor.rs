@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::doctor_world::{PHRASE, World, codes};
-use grail::exit::Exit;
+use grail::exit::{self, Exit};
 use grail_live::device::DeviceSet;
 use grail_loopback::drand::{honest, json, randomness, signature};
 use grail_loopback::node::{NETUID, trouble};
@@ -120,7 +120,7 @@ async fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     let shown = page(&examination, false);
     assert_eq!(check(&examination, "chain.registration").hindrance, Some(Hindrance::Passing), "{shown}");
     assert_eq!((examination.obstacles().count(), examination.may_mine()), (0, false), "{shown}");
-    assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry));
+    assert_eq!(exit::of_examination(&examination), Some(Exit::Retry));
     // A good node decides, wherever it is in the list.
     let good = grail_loopback::node::start(State::new("good")).await;
     good.state().register(NETUID, world.wallet().hotkey(), 7);
@@ -131,7 +131,7 @@ async fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     assert!(examination.may_mine());
     good.state().deregister(NETUID, world.wallet().hotkey());
     let examination = world.examined().await;
-    assert_eq!(Exit::of_examination(&examination), Some(Exit::NotRegistered), "{}", page(&examination, false));
+    assert_eq!(exit::of_examination(&examination), Some(Exit::NotRegistered), "{}", page(&examination, false));
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_clock_that_is_off_is_a_matter_of_waiting() {
     let shown = page(&examination, false);
     assert_eq!(codes(&examination, CheckStatus::Failure), ["bucket.write", "bucket.read"], "{shown}");
     assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("NTP"), "{shown}");
-    assert_eq!(Exit::of_examination(&examination), Some(Exit::Retry), "{shown}");
+    assert_eq!(exit::of_examination(&examination), Some(Exit::Retry), "{shown}");
     assert!(!examination.may_mine());
 }
 
@@ -172,7 +172,7 @@ async fn keys_that_do_not_fit_are_told_apart() {
     let examination = write.examined().await;
     assert_fails(&examination, "bucket.write", true);
     assert!(check(&examination, "bucket.write").value.contains("SignatureDoesNotMatch"));
-    assert_eq!(Exit::of_examination(&examination), Some(Exit::Credentials));
+    assert_eq!(exit::of_examination(&examination), Some(Exit::Credentials));
     let read = World::healthy("read secret").await.with("R2_READ_SECRET_ACCESS_KEY", "planted-other-secret");
     assert_fails(&read.examined().await, "bucket.read", true);
     let same = World::healthy("same").await.with("R2_READ_ACCESS_KEY_ID", WRITE.0);
@@ -226,7 +226,7 @@ async fn what_a_store_lacks_is_an_obstacle_by_name() {
         let shown = page(&examination, false);
         assert!(check.obstacle() == Some(Obstacle::Configuration) && check.value.contains(value), "{code}: {shown}");
         assert!(check.remedy.as_ref().unwrap().contains(remedy), "{code}: {shown}");
-        assert_eq!(Exit::of_examination(&examination), Some(Exit::Configuration), "another store is needed: {shown}");
+        assert_eq!(exit::of_examination(&examination), Some(Exit::Configuration), "another store is needed: {shown}");
     }
 }
 
@@ -265,7 +265,7 @@ async fn a_missing_bucket_is_told() {
     let examination = world.examined().await;
     assert_eq!(codes(&examination, CheckStatus::Failure), ["bucket.write", "bucket.read"]);
     assert!(check(&examination, "bucket.write").remedy.as_ref().unwrap().contains("create it"));
-    assert_eq!(Exit::of_examination(&examination), Some(Exit::Configuration));
+    assert_eq!(exit::of_examination(&examination), Some(Exit::Configuration));
     let named = World::healthy("named").await.with("R2_BUCKET_ID", "elsewhere");
     assert_fails(&named.examined().await, "bucket.name", true);
 }

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use grail::output;
 use grail_protocol::PROTOCOL;
 use grail_serve::{ServeEvent, ServeFault, ServeOptions, Served};
+use grail_terminal::output;
 use serde_json::Value;
 
 use crate::live::{self, Ended};

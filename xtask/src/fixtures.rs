@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use grail::output;
+use grail_terminal::output;
 use sha2::{Digest, Sha256};
 
 /// The list of sums, in the format of `sha256sum`.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use grail::output;
 use grail_cuda::ProofPlan;
 use grail_golden::{DeviceProofs, GoldenRunner};
 use grail_live::device::{self, DeviceChoice};
+use grail_terminal::output;
 
 /// Prints the report; whether every case that could be compared agrees.
 pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -> anyhow::Result<bool> {

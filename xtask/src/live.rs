@@ -8,8 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use grail::output;
 use grail_tape::Tape;
+use grail_terminal::output;
 
 /// What the command of a live tape starts with.
 pub(crate) const COMMAND: &str = "grail sim serve ";

@@ -17,8 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use grail::args::ReplayArguments;
-use grail::output;
 use grail_live::device::DeviceChoice;
+use grail_terminal::output;
 
 #[derive(Parser)]
 #[command(about, bin_name = "cargo xtask")]

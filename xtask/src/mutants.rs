@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
-use grail::output;
+use grail_terminal::output;
 
 const FILE: &str = "docs/mutants.md";
 const PATCHES: &str = "sim/mutants";

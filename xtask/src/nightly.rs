@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use anyhow::Context;
-use grail::output;
+use grail_terminal::output;
 
 /// A test with the number of cases that it gets at night.
 struct Chore {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::corpus::Corpus;
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use grail::output;
 use grail_tape::{FORMAT, Mode, Tape, replay, restated};
+use grail_terminal::output;
 
 use crate::{fixtures, live};
 

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use grail::output;
+use grail_terminal::output;
 use tree::TreeFile;
 
 /// Something out of order: where, what, and what to do.

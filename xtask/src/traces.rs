@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::trace_hashes::{FILE, REMEDY, TraceHashes};
 use anyhow::Context;
-use grail::output;
+use grail_terminal::output;
 
 use crate::fixtures;
 

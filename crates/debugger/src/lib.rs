@@ -1,4 +1,5 @@
-//! Shows tapes to people: time travel in a terminal, the timeline page, and a fork that continues in the simulated world.
+//! Shows tapes and simulations to people: time travel in a terminal, the timeline page, what two builds decide
+//! differently, and a fork that continues in the simulated world.
 //!
 //! It reads tapes that it is given and may touch the terminal and nothing else: no network, no wallet, no live adapter.
 //! [`travel::Journey`] moves over a tape, [`timeline::Gatherer`] collects the page, and [`Fork`] runs the simulator from a
@@ -10,7 +11,9 @@
     reason = "this crate is at the boundary: real time and the environment may enter here"
 )]
 
+pub mod diff;
 mod fork;
+pub mod simulated;
 pub mod timeline;
 pub mod travel;
 

@@ -2,7 +2,7 @@
 //!
 //! An adapter does what the core asks once, and never retries on its own: only the core knows the deadline. It may use
 //! sockets, files, clocks and GPUs; it knows no configuration names and decides nothing. [`chain::SubtensorChain`],
-//! [`bucket::S3Bucket`], [`beacon::DrandRelays`] and [`journal::FileJournal`] are the ports.
+//! [`bucket::S3Bucket`] and [`beacon::DrandRelays`] are the ports; the journal is a crate of its own.
 
 #![allow(
     clippy::disallowed_types,
@@ -19,7 +19,6 @@ pub mod cuda_engine;
 pub mod device;
 pub mod engine;
 pub mod instance;
-pub mod journal;
 mod server_clock;
 pub mod validator;
 

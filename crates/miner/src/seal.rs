@@ -34,15 +34,7 @@ pub fn seal(
     signer: &dyn Signer,
 ) -> Result<SealedGroup, AssembleError> {
     let rollouts = assemble_group(window, origin, &generated, tokenizer, &|message| signer.sign(message))?;
-    let hotkey = window.hotkey.to_ss58();
-    let facts = WindowFacts {
-        validator_hotkey: hotkey.clone(),
-        hotkey,
-        window_start: window.window_start,
-        block_hash: window.block_hash.clone(),
-        challenge_randomness: window.randomness.clone(),
-        limits,
-    };
+    let facts = WindowFacts::of_own(window, limits);
     let passes: Vec<_> = generated.iter().map(|rollout| &rollout.pass).collect();
     let findings = check_own_group(&rollouts, &passes, &facts, tokenizer);
     let rollouts = SignedGroup::from(rollouts);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 pub use self::redaction::Redactor;
 use crate::why::receipts;
-use grail_live::journal::records_of;
+use grail_journal::records_of;
 use grail_miner::ports::JournalRecord;
 use grail_tape::archive::packed;
 use grail_tape::{NoSuchWindow, Tape};

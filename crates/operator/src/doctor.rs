@@ -120,6 +120,36 @@ impl Examination {
         self.hindrance().is_none()
     }
 
+    /// Returns the values of every check with this code, with commas between.
+    pub fn values(&self, code: &str) -> String {
+        let values: Vec<&str> =
+            self.checks.iter().filter(|check| check.code == code).map(|check| check.value.as_str()).collect();
+        values.join(", ")
+    }
+
+    /// Logs every warning and failure.
+    pub fn log(&self) {
+        for check in self.checks.iter().filter(|it| matches!(it.status, CheckStatus::Warning | CheckStatus::Failure)) {
+            let remedy = check.remedy.as_deref().unwrap_or_default();
+            match check.hindrance.is_some() {
+                true => tracing::error!("{}: {}: {remedy}", check.code, check.value),
+                false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
+            }
+        }
+    }
+
+    /// Returns what prevents a start, to follow a text: the first of it, and how many more there are.
+    pub fn hindrances(&self) -> String {
+        let mut hindrances = self.failures().filter(|check| check.hindrance.is_some());
+        let first = hindrances.next().map_or_else(String::new, |check| {
+            format!(": {}: {}; {}", check.code, check.value, check.remedy.as_deref().unwrap_or_default())
+        });
+        match hindrances.count() {
+            0 => first,
+            more => format!("{first} ({more} more; `grail doctor` shows all)"),
+        }
+    }
+
     /// Returns what can be fixed without a person.
     pub fn fixes(&self) -> impl Iterator<Item = &Fix> {
         self.checks.iter().filter_map(|check| check.fix.as_ref())

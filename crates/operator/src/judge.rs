@@ -1,5 +1,7 @@
 //! A window file before our own verifier, with the model on the processor or on a GPU.
 
+pub mod told;
+
 use std::path::Path;
 use std::rc::Rc;
 

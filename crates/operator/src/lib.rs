@@ -12,13 +12,34 @@
 
 pub mod bundle;
 pub mod doctor;
+pub mod dying;
+pub mod init;
 pub mod judge;
+pub mod pages;
 mod plots;
 pub mod prover;
 pub mod rehearsal;
+pub mod replaying;
 pub mod report;
+pub mod signals;
+pub mod tapes;
 pub mod top;
+pub mod trial;
 pub mod validator_metrics;
 pub mod verdicts;
 pub mod weights;
 pub mod why;
+
+/// Returns what everything asynchronous of a command runs on.
+///
+/// # Errors
+/// If the operating system gives no more file descriptors or threads: waiting helps.
+pub fn runtime() -> Result<tokio::runtime::Runtime, grail_terminal::ExitError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|_| {
+        grail_terminal::ExitError::new(
+            grail_terminal::Exit::Retry,
+            "no asynchronous runtime; the operating system refuses more file descriptors or threads",
+        )
+    })
+}

@@ -1,18 +1,20 @@
 //! A model on a CUDA device that proves what it is given, for the commands that look at single sequences.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use grail_cuda::driver::{Priority, Stream};
 use grail_cuda::weights::{ExactWeights, Model};
 use grail_cuda::{CudaEngineError, ProofPlan, Prover, TorchNumerics};
-use grail_engine::HfTokenizer;
-use grail_protocol::generation::{ModelLimits, ProofPass};
+use grail_engine::{CpuEngine, HfTokenizer};
+use grail_protocol::generation::{ModelLimits, ProofModel, ProofPass, Tokenizer};
 use grail_verify::{Recompute, RecomputeError};
 
 use grail_hub::local_name;
-use grail_live::device;
+use grail_live::device::{self, DeviceChoice};
 
 /// The model with its tokenizer, where it has one.
 pub struct DeviceProver {
@@ -66,5 +68,45 @@ impl Recompute for DeviceProver {
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
         let failed = |error: CudaEngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
         self.pass(tokens, 1, randomness).map_err(failed)
+    }
+}
+
+/// Returns the model of a validator, which computes proofs again: on the CPU (`toy` or a folder), or on a GPU.
+///
+/// # Errors
+/// If the model cannot be had, or has no tokenizer.
+pub fn proof_model(device: DeviceChoice, model: &str, numerics: TorchNumerics) -> anyhow::Result<Rc<dyn ProofModel>> {
+    match device {
+        DeviceChoice::Cpu if model == "toy" => Ok(Rc::new(CpuEngine::toy()?)),
+        DeviceChoice::Cpu => Ok(Rc::new(
+            CpuEngine::from_folder(Path::new(model))
+                .map_err(|error| anyhow!("{error}; on a CPU set GRAIL_MODEL_NAME to a model's folder, or to `toy`"))?,
+        )),
+        DeviceChoice::Cuda(ordinal) => {
+            let prover = DeviceProver::open(model, ordinal, numerics)?;
+            if prover.tokenizer().is_none() {
+                return Err(anyhow!(
+                    "the model {model} has no tokenizer, and prompts are text; use a folder or a hub id"
+                ));
+            }
+            Ok(Rc::new(OnDevice(prover)))
+        }
+    }
+}
+
+/// A model on a GPU, which was found to have a tokenizer.
+struct OnDevice(DeviceProver);
+
+impl ProofModel for OnDevice {
+    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        self.0.recompute(tokens, randomness)
+    }
+
+    fn limits(&self) -> ModelLimits {
+        self.0.limits()
+    }
+
+    fn tokenizer(&self) -> &dyn Tokenizer {
+        self.0.tokenizer().expect("it was looked for before")
     }
 }

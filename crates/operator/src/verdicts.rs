@@ -1,5 +1,7 @@
 //! What validators of this data folder found: JSON lines, read again for one window, and drawn as a page.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,6 +10,8 @@ use std::path::Path;
 use grail_folder as folder;
 use grail_validator::{MinerReceipt, WeightsReport};
 use serde_json::Value;
+
+pub use told::{entry, lines};
 
 /// The file in the data folder.
 pub const FILE: &str = "verdicts.jsonl";

@@ -1,5 +1,7 @@
 //! Weights as they stood on the chain in each window: a chain tells what is set now, so the miner keeps what it read.
 
+mod watch;
+
 use std::io::Write;
 use std::path::Path;
 
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use grail_folder as folder;
 
 const FILE: &str = "weights.jsonl";
+
+pub use watch::read_weights;
 
 /// What validators had set when it was read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ mod cost;
 mod gather;
 mod page;
 mod receipts;
+mod story;
 
 use serde::Serialize;
 
@@ -14,7 +15,8 @@ pub use self::conclusion::{Conclusion, ConclusionKind};
 pub use self::cost::{Cause, Cost};
 pub use self::gather::{FactsOf, JudgeFile, Sources, gather, weight_now};
 pub use self::page::page;
-pub use self::receipts::{Receipt, receipts};
+pub use self::receipts::{ChosenWindow, Receipt, chosen_window, hotkey_of, receipts};
+pub use self::story::{story, story_lines};
 
 /// Most reasons for abandoned files that are listed one by one.
 const REASONS_MAX: usize = 4;

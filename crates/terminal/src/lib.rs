@@ -1,7 +1,8 @@
-//! What may be written to a terminal, and the whole terminal for one program.
+//! How a command meets people and supervisors: what it prints, the files that it writes, how it ends.
 //!
-//! Text from outside passes [`printable`] before a person sees it. This crate touches the terminal and nothing else.
-//! [`Palette`] chooses colors, [`in_terminal`] takes the screen and gives it back, and [`table::render`] aligns columns.
+//! Text from outside passes [`printable`] before a person sees it. This crate touches the terminal and files that an option
+//! names, and nothing else. [`output`] prints, [`OutFile`] is opened before the work, [`Exit`] lists the exit codes,
+//! [`Palette`] chooses colors, [`in_terminal`] takes the screen and gives it back, [`table::render`] aligns columns.
 
 #![allow(
     clippy::disallowed_types,
@@ -9,6 +10,10 @@
     reason = "this crate is at the boundary: real time and the environment may enter here"
 )]
 
+pub mod defect;
+mod exit;
+mod outfile;
+pub mod output;
 mod screen;
 pub mod table;
 
@@ -16,6 +21,8 @@ use std::borrow::Cow;
 use std::fmt::{Display, Write};
 use std::io::IsTerminal;
 
+pub use exit::{Exit, ExitError, is_denied};
+pub use outfile::{OutFile, unusable};
 pub use screen::{Palette, in_terminal};
 
 /// Foreign text as part of a line, without what could move a cursor, start another line or turn the reading direction: each

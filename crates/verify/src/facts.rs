@@ -1,6 +1,7 @@
 //! What a validator knows besides the file: the chain's facts, and the model's forward pass.
 
 use grail_protocol::generation::{ModelLimits, ProofPass, RecomputeError};
+use grail_protocol::rollout::WindowContext;
 
 /// The window that a file is checked for, as the validator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,21 @@ pub struct WindowFacts {
     pub challenge_randomness: String,
     /// The model's limits.
     pub limits: ModelLimits,
+}
+
+impl WindowFacts {
+    /// Returns the facts by which a miner checks what it made itself: it is its own validator.
+    pub fn of_own(window: &WindowContext, limits: ModelLimits) -> Self {
+        let hotkey = window.hotkey.to_ss58();
+        Self {
+            validator_hotkey: hotkey.clone(),
+            hotkey,
+            window_start: window.window_start,
+            block_hash: window.block_hash.clone(),
+            challenge_randomness: window.randomness.clone(),
+            limits,
+        }
+    }
 }
 
 /// One float32 forward over a sequence, by whatever means.

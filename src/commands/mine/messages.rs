@@ -2,12 +2,11 @@
 
 use crate::args::MineArguments;
 use crate::exit::Exit;
-use crate::output;
+use grail_journal::{FileJournal, SetAside};
 use grail_live::device::DeviceSet;
-use grail_live::journal::{FileJournal, SetAside};
 use grail_observe::thresholds::STALLED_LOOP_BLOCKS;
-use grail_operator::doctor::{CheckStatus, Examination};
-use grail_terminal::printable;
+use grail_operator::doctor::Examination;
+use grail_terminal::{output, printable};
 
 /// Warns of what was wrong with the journal.
 pub(super) fn warn_of_journal(journal: &FileJournal) {
@@ -23,40 +22,14 @@ pub(super) fn warn_of_journal(journal: &FileJournal) {
     }
 }
 
-/// Logs what the startup checks found.
-pub(super) fn log_checks(examination: &Examination) {
-    for check in
-        examination.checks.iter().filter(|check| matches!(check.status, CheckStatus::Warning | CheckStatus::Failure))
-    {
-        let remedy = check.remedy.as_deref().unwrap_or_default();
-        match check.hindrance.is_some() {
-            true => tracing::error!("{}: {}: {remedy}", check.code, check.value),
-            false => tracing::warn!("{}: {}: {remedy}", check.code, check.value),
-        }
-    }
-}
-
 /// Says why the miner does not start: the checks that prevent it are in the log already.
 pub(super) fn prevented(examination: &Examination, exit: Exit) {
-    let mut obstacles = examination.failures().filter(|check| check.hindrance.is_some());
-    let first = obstacles.next().map_or_else(String::new, |check| {
-        let remedy = check.remedy.as_deref().unwrap_or_default();
-        format!(": {}: {}; {remedy}", check.code, check.value)
-    });
-    let more = match obstacles.count() {
-        0 => String::new(),
-        more => format!(" ({more} more; `grail doctor` shows all)"),
-    };
-    super::super::failed(exit, &format!("the miner does not start{first}{more}"));
+    super::super::failed(exit, &format!("the miner does not start{}", examination.hindrances()));
 }
 
 /// Returns the device with its numerics, from the startup checks.
 pub(super) fn describe_device(arguments: &MineArguments, examination: &Examination) -> String {
-    let values = |code: &str| {
-        let values: Vec<&str> =
-            examination.checks.iter().filter(|check| check.code == code).map(|check| check.value.as_str()).collect();
-        values.join(", ")
-    };
+    let values = |code| examination.values(code);
     match &arguments.device {
         DeviceSet::Cpu => values("gpu.device"),
         DeviceSet::Cuda(_) => {

@@ -48,17 +48,6 @@ pub(super) fn metrics_listen(arguments: &MineArguments, config: &MinerConfig) ->
     arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN))
 }
 
-/// Returns what everything asynchronous runs on.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, ExitError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|_| {
-        ExitError::new(
-            Exit::Retry,
-            "no asynchronous runtime; the operating system refuses more file descriptors or threads",
-        )
-    })
-}
-
 /// Returns the startup checks, which are those of `grail doctor`.
 pub(super) async fn examined(
     arguments: &MineArguments,

@@ -12,14 +12,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use super::parts::{data_folder, examined, loads, metrics_listen, model, open_wallet, refuse_wrong_device, runtime};
+use super::parts::{data_folder, examined, loads, metrics_listen, model, open_wallet, refuse_wrong_device};
 use crate::args::MineArguments;
-use crate::defect;
 use crate::exit::{Exit, ExitError};
 use grail_config::{self as config, MinerConfig};
 use grail_folder as folder;
 use grail_live::instance::HotkeyLock;
 use grail_observe::MetricsServer;
+use grail_operator::runtime;
+use grail_terminal::defect;
 use grail_wallet::Inputs;
 
 /// Tells the next process that its standard input is a handover; the value is the process id, which `exec` keeps.

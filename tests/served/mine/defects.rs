@@ -166,7 +166,7 @@ fn planted(ports: Ports, place: &str) -> Ports {
 #[test]
 fn a_miner_with_a_planted_panic() {
     let Ok(place) = std::env::var(PLACE_VARIABLE) else { return };
-    grail::defect::watch();
+    grail_terminal::defect::watch();
     let arguments = std::env::var(ARGUMENTS_VARIABLE).unwrap();
     let arguments = Arguments::parse_from(arguments.split('\n'));
     let Subcommand::Mine(mine) = &arguments.command else { panic!("another command") };

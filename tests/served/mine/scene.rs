@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use grail_live::journal::{FileJournal, JournalOptions};
+use grail_journal::{FileJournal, JournalOptions};
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_serve::{ServeEvent, ServeOptions, Served, WindowVerdict};
 use grail_tape::Tape;

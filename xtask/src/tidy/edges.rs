@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-wallet", &["grail-protocol", "grail-miner"]),
     ("grail-config", &["grail-protocol", "grail-miner", "grail-wallet"]),
     ("grail-hub", &["grail-config", "grail-http", "grail-folder"]),
+    ("grail-journal", &["grail-protocol", "grail-miner", "grail-validator", "grail-folder"]),
     (
         "grail-live",
         &[
@@ -66,8 +67,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("grail-loopback", &["grail-protocol", "grail-serve"]),
-    ("grail-debugger", &["grail-protocol", "grail-verify", "grail-miner", "grail-sim", "grail-tape", "grail-terminal"]),
+    (
+        "grail-debugger",
+        &["grail-protocol", "grail-verify", "grail-miner", "grail-sim", "grail-tape", "grail-terminal", "grail-folder"],
+    ),
     ("grail-operator", OPERATOR),
+    ("grail-network", &["grail-protocol", "grail-validator", "grail-serve", "grail-operator", "grail-terminal"]),
     ("grail", ALL),
 ];
 /// Everything but the served world and what only the command needs.
@@ -78,6 +83,7 @@ const OPERATOR: &[&str] = &[
     "grail-validator",
     "grail-wallet",
     "grail-config",
+    "grail-journal",
     "grail-live",
     "grail-tape",
     "grail-observe",
@@ -102,6 +108,7 @@ const ALL: &[&str] = &[
     "grail-bench",
     "grail-wallet",
     "grail-config",
+    "grail-journal",
     "grail-live",
     "grail-tape",
     "grail-observe",
@@ -110,6 +117,7 @@ const ALL: &[&str] = &[
     "grail-serve",
     "grail-debugger",
     "grail-operator",
+    "grail-network",
     "grail-terminal",
     "grail-http",
     "grail-hub",

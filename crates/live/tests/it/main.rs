@@ -15,8 +15,6 @@ mod bucket_hedge;
 mod chain;
 mod chain_failures;
 mod clock;
-mod crash_images;
 mod engine;
 mod instance;
-mod journal;
 mod validator;

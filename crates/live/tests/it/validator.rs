@@ -1,17 +1,16 @@
-//! A validator's adapters: the chain's hotkeys and weights, miners' buckets, a journal.
+//! A validator's adapters: the chain's hotkeys and weights, miners' buckets.
 
 use std::rc::Rc;
 
 use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
 use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
-use grail_live::validator::{MinersBuckets, ReadFrom, ValidatorJournal, ValidatorJournalError};
+use grail_live::validator::{MinersBuckets, ReadFrom};
 use grail_loopback::node::{NETUID, credentials, hotkey, soon};
 use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE, block_on};
 use grail_miner::ports::{Bucket, PutCondition};
 use grail_protocol::signature::Keypair;
 use grail_serve::chain::{Node, Runtime, State};
-use grail_validator::JournalRecord;
-use grail_validator::ports::{Chain, Journal, Store, StoreError, SubmitError};
+use grail_validator::ports::{Chain, Store, StoreError, SubmitError};
 
 const UID: u16 = 7;
 
@@ -126,57 +125,4 @@ fn a_file_above_the_limit_is_refused() {
             assert_eq!(buckets.fetch(&committed(READ), KEY).await.is_ok(), is_read);
         }
     });
-}
-
-fn record(window: u64) -> JournalRecord {
-    JournalRecord::Ended { window_start: 30 * window }
-}
-
-#[tokio::test]
-async fn the_journal_gives_what_was_appended_and_forgets_what_is_too_old_to_count() {
-    let folder = tempfile::tempdir().unwrap();
-    let open = || ValidatorJournal::open(folder.path(), hotkey().hotkey());
-    let journal = open().unwrap();
-    assert!(matches!(open().err(), Some(ValidatorJournalError::InUse(_))));
-    let records: Vec<JournalRecord> = (0..20).map(record).collect();
-    for record in &records {
-        journal.append(record).await.unwrap();
-    }
-    drop(journal);
-    let mut reopened = open();
-    // The thread that writes lets go of the lock when it is done.
-    while matches!(reopened, Err(ValidatorJournalError::InUse(_))) {
-        reopened = open();
-    }
-    assert_eq!(reopened.unwrap().load().await.unwrap(), records[7..]);
-}
-
-#[tokio::test]
-async fn a_torn_record_is_left_out_and_a_damaged_journal_moved_aside() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(format!("{}.validator", hotkey().hotkey().to_ss58()));
-    let open = || loop {
-        match ValidatorJournal::open(folder.path(), hotkey().hotkey()) {
-            Err(ValidatorJournalError::InUse(_)) => {}
-            journal => return journal.unwrap(),
-        }
-    };
-    let journal = open();
-    for number in 1..=3 {
-        journal.append(&record(number)).await.unwrap();
-    }
-    drop(journal);
-    drop(open());
-    let whole = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    let torn = open();
-    assert_eq!((torn.load().await.unwrap(), torn.set_aside()), (vec![record(1), record(2)], None));
-    drop(torn);
-    drop(open());
-    let mut damaged = whole.clone();
-    damaged[20] ^= 1;
-    std::fs::write(&path, &damaged).unwrap();
-    let new = open();
-    assert_eq!(new.load().await.unwrap(), []);
-    assert_eq!(std::fs::read(new.set_aside().unwrap()).unwrap(), damaged);
 }

@@ -187,3 +187,15 @@ impl Check {
         }
     }
 }
+
+impl From<Hindrance> for grail_terminal::Exit {
+    fn from(hindrance: Hindrance) -> Self {
+        match hindrance {
+            Hindrance::Passing => Self::Retry,
+            Hindrance::Obstacle(Obstacle::NoUid) => Self::NotRegistered,
+            Hindrance::Obstacle(Obstacle::OtherNetwork) => Self::Protocol,
+            Hindrance::Obstacle(Obstacle::Credentials) => Self::Credentials,
+            Hindrance::Obstacle(Obstacle::Configuration) => Self::Configuration,
+        }
+    }
+}

@@ -23,8 +23,8 @@ use super::{
     receipts,
 };
 use crate::weights::readings;
+use grail_journal::{hotkeys, records_of};
 use grail_live::chain::{SetWeights, SubtensorChain};
-use grail_live::journal::{hotkeys, records_of};
 
 /// How long a server may take.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use grail_folder as folder;
 use grail_observe::INTERRUPTED;
+use grail_protocol::constants::window_start;
+use grail_terminal::counted;
 
 /// One line of `receipts.jsonl`; fields that an older miner did not write are none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,6 +89,64 @@ pub fn receipts(data_folder: &Path) -> anyhow::Result<Vec<Receipt>> {
         receipt.outcome != INTERRUPTED || at == last.get(&receipt.window).copied()
     });
     Ok(receipts)
+}
+
+/// The window that is explained, with a word on why this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChosenWindow {
+    /// Its first block.
+    pub window: u64,
+    /// Why this one; none if it was named by its first block.
+    pub note: Option<String>,
+}
+
+/// Returns the window that `block` is in; without a block, the last one of `hotkey` that was not uploaded.
+///
+/// # Errors
+/// If no window is over yet, or the receipts cannot be read.
+pub fn chosen_window(block: Option<u64>, hotkey: Option<&str>, data_folder: &Path) -> anyhow::Result<ChosenWindow> {
+    if let Some(block) = block {
+        let window = window_start(block);
+        let note = (window != block).then(|| format!("block {block} is in window {window}"));
+        return Ok(ChosenWindow { window, note });
+    }
+    let mut receipts = receipts(data_folder)?;
+    receipts
+        .retain(|receipt| receipt.hotkey.as_deref().zip(hotkey).is_none_or(|(its, wanted)| its.starts_with(wanted)));
+    let Some(newest) = receipts.last().map(|receipt| receipt.window) else {
+        bail!("no window is over yet; name one by its first block");
+    };
+    let (window, note) = match receipts.iter().rfind(|receipt| receipt.outcome != "uploaded") {
+        Some(receipt) => {
+            let after = receipts.iter().filter(|other| other.window > receipt.window).count();
+            let since = match after {
+                0 => "the newest".to_owned(),
+                _ => format!("{} uploaded since", counted(after, "window")),
+            };
+            (receipt.window, format!("window {} is the last that was not uploaded; {since}", receipt.window))
+        }
+        None => (newest, format!("every window was uploaded; this is the newest, {newest}")),
+    };
+    Ok(ChosenWindow { window, note: Some(note) })
+}
+
+/// Returns the hotkey that was asked for by the start of its address, or the one whose receipts there are.
+///
+/// # Errors
+/// If receipts of several fit.
+pub fn hotkey_of(named: Option<&str>, receipts: &[Receipt], only: Option<&str>) -> anyhow::Result<Option<String>> {
+    let mut known: Vec<&str> = receipts.iter().filter_map(|receipt| receipt.hotkey.as_deref()).chain(only).collect();
+    known.sort_unstable();
+    known.dedup();
+    let fitting: Vec<&str> =
+        known.iter().copied().filter(|known| named.is_none_or(|named| known.starts_with(named))).collect();
+    match (fitting.as_slice(), named) {
+        ([only], _) => Ok(Some((*only).to_owned())),
+        ([], named) => Ok(named.map(str::to_owned)),
+        (several, _) => {
+            bail!("receipts of {} hotkeys are here; name one with --hotkey: {}", several.len(), several.join(", "))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
+use super::InitNetwork;
 use super::wallets::Found;
-use crate::args::InitNetwork;
-use crate::exit::{Exit, ExitError};
-use crate::output;
+use grail_terminal::output;
 use grail_terminal::printable;
+use grail_terminal::{Exit, ExitError};
 use grail_wallet::ask_unseen;
 use secrecy::ExposeSecret;
 

@@ -6,25 +6,25 @@ use std::time::Duration;
 use grail_miner::ports::Chain;
 use grail_protocol::signature::Hotkey;
 
-use super::parts::CHECK_MS;
 use grail_live::chain::{SetWeights, SubtensorChain};
 use grail_observe::SharedState;
-use grail_operator::weights::WeightReading;
+
+use super::WeightReading;
 
 /// Block times between two looks: one in each window.
 const WEIGHT_BLOCKS: u64 = 30;
 
-/// Reads once a window what validators give `hotkey`, keeps it for `grail report`, and tells the alert rules. `chain` is a
+/// Reads once a window, within `limit`, what validators give `hotkey`, keeps it for `grail report`, and tells the alert rules. `chain` is a
 /// connection of its own, since nothing of mining waits for the answer.
-pub(super) fn read_weights(
+pub fn read_weights(
     chain: SubtensorChain,
     hotkey: Hotkey,
     data_folder: &Path,
     block_ms: u64,
+    limit: Duration,
     state: SharedState,
 ) {
     let folder = data_folder.to_owned();
-    let limit = Duration::from_millis(CHECK_MS);
     let pause = Duration::from_millis(WEIGHT_BLOCKS * block_ms);
     tokio::task::spawn_local(async move {
         loop {

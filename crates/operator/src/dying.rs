@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 /// Longest time that a killed process may need to die: the driver first reclaims its GPU memory.
 const DYING_MAX: Duration = Duration::from_secs(30);
+/// How often it is tried.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Takes a lock. If `is_held` says that another process holds it, waits as long as a killed process may need to die, unless
 /// `is_alive` says that the holder runs.
-pub(super) fn taken<T, E: Display>(
+///
+/// # Errors
+/// Those of `take`.
+pub fn taken<T, E: Display>(
     take: impl Fn() -> Result<T, E>,
     is_held: impl Fn(&E) -> bool,
     is_alive: impl Fn() -> bool,

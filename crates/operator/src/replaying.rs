@@ -1,6 +1,5 @@
 //! What a tape needs next to itself: the model that its rollouts came from, here and now.
 
-use std::path::Path;
 use std::rc::Rc;
 
 use grail_cuda::{TorchNumerics, TorchNumericsNameError};
@@ -11,12 +10,12 @@ use grail_sim::engine::Generator;
 use grail_sim::synthetic::SyntheticModel;
 use grail_verify::RecomputeError;
 
-use grail_operator::prover::DeviceProver;
+use crate::prover::DeviceProver;
 use grail_tape::{Header, Numerics};
 
 /// Something that the replay needs and that is not here; no fault of the tape or of this build.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Missing {
+pub enum Missing {
     /// The tape does not name its model, or names one that is not here.
     #[error("the model {0} is not on this machine; name its folder with --model, or replay with --engine recorded")]
     Model(String),
@@ -50,7 +49,7 @@ fn model_of(header: &Header, named: Option<&str>) -> String {
 }
 
 /// Returns the tape's model on this processor.
-pub(super) fn generator(header: &Header, named: Option<&str>) -> Result<Rc<dyn Generator>, Missing> {
+pub fn generator(header: &Header, named: Option<&str>) -> Result<Rc<dyn Generator>, Missing> {
     let model = model_of(header, named);
     match model.as_str() {
         "synthetic formula" => Ok(Rc::new(SyntheticModel::default())),
@@ -66,7 +65,7 @@ pub(super) fn generator(header: &Header, named: Option<&str>) -> Result<Rc<dyn G
 }
 
 /// A generator that computes again.
-pub(super) struct OnProcessor(pub(super) Rc<dyn Generator>);
+pub struct OnProcessor(pub Rc<dyn Generator>);
 
 impl Numerics for OnProcessor {
     fn pass(&mut self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
@@ -79,11 +78,11 @@ impl Numerics for OnProcessor {
 }
 
 /// The exact pass on a GPU. What it draws depends on what else is in flight, so it draws nothing again.
-pub(super) struct OnCard(DeviceProver);
+pub struct OnGpu(DeviceProver);
 
-impl OnCard {
+impl OnGpu {
     /// Returns the tape's model on the first GPU, with the bits of the tape's numerics.
-    pub(super) fn open(header: &Header, named: Option<&str>) -> Result<Self, Missing> {
+    pub fn open(header: &Header, named: Option<&str>) -> Result<Self, Missing> {
         let model = model_of(header, named);
         if model == "synthetic formula" {
             return Err(Missing::Engine { engine: "cuda", model, instead: "cpu" });
@@ -99,7 +98,7 @@ impl OnCard {
     }
 }
 
-impl Numerics for OnCard {
+impl Numerics for OnGpu {
     fn pass(&mut self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
         let failed = |error: &dyn std::fmt::Display| RecomputeError { tokens: tokens.len(), why: error.to_string() };
         self.0.pass(tokens, tokens.len(), randomness).map_err(|error| failed(&error))
@@ -108,9 +107,4 @@ impl Numerics for OnCard {
     fn generate(&mut self, _: &GenerateRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>> {
         None
     }
-}
-
-/// Returns whether a path names a tape.
-pub(super) fn is_tape(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "tape")
 }

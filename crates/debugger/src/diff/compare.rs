@@ -6,28 +6,33 @@ use serde_json::Value;
 
 /// A step at which two builds decide differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Difference {
-    pub(super) tape: String,
-    pub(super) step: u64,
-    pub(super) event: String,
+pub struct Difference {
+    /// Path of the tape.
+    pub tape: String,
+    /// Number of the step.
+    pub step: u64,
+    /// The event that both met.
+    pub event: String,
     /// Actions that the old build asks for and the new one does not.
-    pub(super) old: Vec<String>,
+    pub old: Vec<String>,
     /// Actions that the new build asks for and the old one does not.
-    pub(super) new: Vec<String>,
+    pub new: Vec<String>,
     /// What it is remembered by: the step and both sides.
-    pub(super) key: String,
+    pub key: String,
 }
 
 /// Differences in which the same kinds of actions differ.
 #[derive(Debug)]
-pub(super) struct Kind<'a> {
-    pub(super) name: String,
-    pub(super) differences: Vec<&'a Difference>,
+pub struct Kind<'a> {
+    /// Names of the actions on both sides.
+    pub name: String,
+    /// All of them, in order.
+    pub differences: Vec<&'a Difference>,
 }
 
 impl Difference {
     /// Both sides, as a patch shows them.
-    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+    pub fn lines(&self) -> impl Iterator<Item = String> {
         let old = self.old.iter().map(|action| format!("- {action}"));
         old.chain(self.new.iter().map(|action| format!("+ {action}")))
     }
@@ -45,7 +50,7 @@ impl Difference {
 }
 
 /// Returns where two replays differ. Each says how its build differs from the tape; the tape itself cancels out.
-pub(super) fn differences(tape: &str, old: &Value, new: &Value) -> Vec<Difference> {
+pub fn differences(tape: &str, old: &Value, new: &Value) -> Vec<Difference> {
     let [old, new] = [old, new].map(by_step);
     let steps: std::collections::BTreeSet<u64> = old.keys().chain(new.keys()).copied().collect();
     let difference = |step: u64| {
@@ -95,7 +100,7 @@ fn by_step(replay: &Value) -> BTreeMap<u64, Step> {
 }
 
 /// Differences by kind, the most frequent first.
-pub(super) fn kinds(found: &[Difference]) -> Vec<Kind<'_>> {
+pub fn kinds(found: &[Difference]) -> Vec<Kind<'_>> {
     let mut by_name: BTreeMap<String, Vec<&Difference>> = BTreeMap::new();
     for difference in found {
         by_name.entry(difference.kind()).or_default().push(difference);

@@ -1,4 +1,13 @@
-//! The journal as files: append-only, checksummed, synced before an append returns, one file per window.
+//! The journals of miner and validator as files: append-only, checksummed, synced before an append returns.
+//!
+//! [`FileJournal`] is the miner's, one file per window; [`ValidatorJournal`] is the validator's. This crate may touch the
+//! files of the data folder and nothing else: no network, no clock, no configuration.
+
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "this crate is at the boundary: files may enter here"
+)]
 
 mod error;
 mod files;
@@ -7,6 +16,7 @@ mod read;
 mod record;
 #[cfg(test)]
 mod tests;
+mod validator;
 mod writer;
 
 use std::fmt;
@@ -24,6 +34,7 @@ pub use grail_miner::frames::FrameDamage;
 pub use read::{hotkeys, records_in, records_of};
 #[doc(hidden)]
 pub use record::{decode as decode_record, encode as encode_record};
+pub use validator::{ValidatorJournal, ValidatorJournalError};
 
 use files::{Files, Wrap};
 use writer::{Writer, window_of};

@@ -6,10 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use grail_debugger::timeline::{Gatherer, Page, Source};
 use grail_observe::Pages;
-use grail_operator::report::Report;
-use grail_operator::weights::readings;
-use grail_operator::why::{Finding, Receipt, WeightFacts, receipts};
 use grail_tape::{Mode, Tape, replay};
+
+use crate::report::Report;
+use crate::weights::readings;
+use crate::why::{Finding, Receipt, WeightFacts, receipts};
 
 /// What "today" means, in seconds.
 const TODAY_S: f64 = 86_400.0;
@@ -17,7 +18,7 @@ const BACK: &str =
     "<p><a href=\"/timeline\">Timeline of the windows on the newest tape</a>. Nothing here can be changed.</p>";
 
 /// Makes the pages of a hotkey from its data folder and its folder of tapes. They only read.
-pub(super) fn pages(data_folder: &Path, tapes: Option<&Path>, hotkey: &str) -> Pages {
+pub fn pages(data_folder: &Path, tapes: Option<&Path>, hotkey: &str) -> Pages {
     let (data_folder, tapes, hotkey) = (data_folder.to_owned(), tapes.map(Path::to_owned), hotkey.to_owned());
     Arc::new(move |path| match path {
         "/" => Some(report(&data_folder, &hotkey)),

@@ -16,9 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::exit::Exit;
-use crate::output;
-use grail_terminal::printable;
+use crate::{Exit, output, printable};
 
 /// Time for the miner to end in good order after a panic.
 const LAST_RESORT: Duration = Duration::from_secs(30);

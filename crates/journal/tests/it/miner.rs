@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use grail_live::journal::{FileJournal, JournalFileError, JournalOptions, Opened, SetAside, records_in, records_of};
+use grail_journal::{FileJournal, JournalFileError, JournalOptions, Opened, SetAside, records_in, records_of};
 use grail_miner::contract;
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_protocol::rollout::{

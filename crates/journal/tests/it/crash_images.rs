@@ -7,7 +7,7 @@ use std::panic::Location;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail_live::journal::{FileJournal, JournalOptions, records_in};
+use grail_journal::{FileJournal, JournalOptions, records_in};
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, MachineSecrets, MachineSettings};
 use grail_miner::policy::UploadPolicy;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use grail_debugger::timeline::{Call, End, Gatherer, WindowLanes};
-use grail_operator::why::Cause;
 use grail_tape::Tape;
+
+use super::Cause;
 
 /// Most lines of a story; a window with more of them shows its first and last ones.
 const LINES_MAX: usize = 24;
@@ -15,7 +16,7 @@ const LINES_MAX: usize = 24;
 ///
 /// # Errors
 /// If no tape there holds the window.
-pub(super) fn story(tapes: &Path, window: u64) -> anyhow::Result<Vec<Cause>> {
+pub fn story(tapes: &Path, window: u64) -> anyhow::Result<Vec<Cause>> {
     let folder = std::fs::read_dir(tapes).with_context(|| format!("no tapes in {}", tapes.display()))?;
     let mut paths: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
@@ -31,6 +32,14 @@ pub(super) fn story(tapes: &Path, window: u64) -> anyhow::Result<Vec<Cause>> {
         return Ok(story_of(lanes.ok_or_else(|| anyhow!("the tape {} has none of its steps", path.display()))?));
     }
     Err(anyhow!("no tape in {} holds that window; tapes go after 14 days, or with `--tape off`", tapes.display()))
+}
+
+/// A window's story for the screen, or why there is none.
+pub fn story_lines(tapes: &Path, window: u64) -> Vec<String> {
+    match story(tapes, window) {
+        Ok(causes) => causes.iter().map(Cause::line).collect(),
+        Err(error) => vec![format!("{error:#}")],
+    }
 }
 
 /// Returns a window's lanes as lines, oldest first.

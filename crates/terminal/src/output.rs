@@ -7,8 +7,7 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
-use crate::exit::Exit;
-use grail_terminal::escaped;
+use crate::{Exit, escaped};
 
 /// Writes a line to standard output. If that fails, ends the process: quietly as [`Exit::Unread`] if the reader has closed
 /// its end, otherwise as [`Exit::Usage`] with a message.
@@ -22,7 +21,7 @@ pub fn text(text: impl Display) {
 }
 
 /// As [`line()`], for text that has been escaped already and holds colors of ours.
-pub(crate) fn styled(text: impl Display) {
+pub fn styled(text: impl Display) {
     written(|stdout| writeln!(stdout, "{text}"));
 }
 
@@ -32,7 +31,7 @@ pub fn aside(text: impl Display) {
 }
 
 /// Returns how a command ends if its output cannot be written; prints the error unless the reader has closed its end.
-pub(crate) fn unheard(error: &io::Error) -> Exit {
+pub fn unheard(error: &io::Error) -> Exit {
     if error.kind() == ErrorKind::BrokenPipe {
         return Exit::Unread;
     }

@@ -5,15 +5,14 @@ use std::rc::Rc;
 
 use secrecy::ExposeSecret;
 
-use super::Secret;
-use crate::args::InitNetwork;
-use crate::commands::runtime;
-use crate::output;
+use super::{InitNetwork, Secret};
+use crate::doctor::{CheckStatus, ConfigProblem, Examination, Limits, Part, Subject, examine_part, lines};
+use crate::runtime;
 use grail_config::{ConfigParts, Environment, MinerConfig};
 use grail_live::device::DeviceSet;
-use grail_operator::doctor::{CheckStatus, ConfigProblem, Examination, Limits, Part, Subject, examine_part, lines};
 use grail_protocol::PROTOCOL;
 use grail_terminal::may_color;
+use grail_terminal::output;
 use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
 
 /// How long a server may take to answer a test.

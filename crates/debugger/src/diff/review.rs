@@ -7,9 +7,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::exit::ExitError;
-use crate::outfile::OutFile;
 use grail_folder::bounded;
+use grail_terminal::{ExitError, OutFile};
 
 /// Longest file of rulings.
 const BYTES_MAX: usize = 64 << 20;
@@ -17,7 +16,7 @@ const BYTES_MAX: usize = 64 << 20;
 /// What a person says about a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Ruling {
+pub enum Ruling {
     /// It is intended.
     Accepted,
     /// It is a mistake.
@@ -25,7 +24,8 @@ pub(super) enum Ruling {
 }
 
 impl Ruling {
-    pub(super) const fn name(self) -> &'static str {
+    /// Returns the word in JSON.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Rejected => "rejected",
@@ -35,11 +35,14 @@ impl Ruling {
 
 /// Rulings by difference.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Review(BTreeMap<String, Ruling>);
+pub struct Review(BTreeMap<String, Ruling>);
 
 impl Review {
     /// Reads the file; none is empty.
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds something else.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
         match bounded::read(path, BYTES_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             read => {
@@ -49,16 +52,21 @@ impl Review {
         }
     }
 
-    pub(super) fn ruling(&self, key: &str) -> Option<Ruling> {
+    /// Returns what was ruled about a difference.
+    pub fn ruling(&self, key: &str) -> Option<Ruling> {
         self.0.get(key).copied()
     }
 
-    pub(super) fn rule(&mut self, key: String, ruling: Ruling) {
+    /// Rules about a difference.
+    pub fn rule(&mut self, key: String, ruling: Ruling) {
         self.0.insert(key, ruling);
     }
 
     /// Writes the file, if there is a ruling.
-    pub(super) fn write(&self, path: &Path) -> Result<(), ExitError> {
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), ExitError> {
         if self.0.is_empty() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What signals ask of a miner.
+//! What signals ask of a service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,20 +6,24 @@ use std::time::Duration;
 
 use anyhow::Context;
 use signal_hook::consts::SIGHUP;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::exit::Exit;
+use grail_terminal::Exit;
 
 /// How soon a SIGHUP is noticed.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// SIGHUP: the operator wants the miner restarted in place, with another configuration or a newer program.
 #[derive(Debug)]
-pub(super) struct Hangups(Arc<AtomicBool>);
+pub struct Hangups(Arc<AtomicBool>);
 
 impl Hangups {
     /// Handles SIGHUP from now on, so that it cannot end a miner that is still starting. If the process was started with
     /// SIGHUP ignored, as `nohup` does, it stays ignored.
-    pub(super) fn listen() -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// If the system gives no handler.
+    pub fn listen() -> anyhow::Result<Self> {
         let came = Arc::new(AtomicBool::new(false));
         if !is_ignored(SIGHUP) {
             signal_hook::flag::register(SIGHUP, came.clone()).context("the system gives no signal handler")?;
@@ -28,7 +32,7 @@ impl Hangups {
     }
 
     /// Resolves at the next SIGHUP, or at once where one came since the last.
-    pub(super) async fn next(&self) {
+    pub async fn next(&self) {
         while !self.0.swap(false, Ordering::Relaxed) {
             tokio::time::sleep(LOOK).await;
         }
@@ -43,23 +47,46 @@ fn is_ignored(signal: i32) -> bool {
     mask & (1 << (signal - 1)) != 0
 }
 
-/// Resolves at the first SIGINT or SIGTERM; the second one ends the process at once.
-pub(super) fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{Signal, SignalKind, signal};
-    let listen = |kind| signal(kind).context("the system gives no signal handler");
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
+/// Resolves at the first SIGINT or SIGTERM.
+///
+/// # Errors
+/// If the system gives no handler.
+pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut signals = StopSignals::listen()?;
+    Ok(async move { signals.next().await })
+}
+
+/// As [`stop_signal`], after which another one ends the process at once.
+///
+/// # Errors
+/// If the system gives no handler.
+pub fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut signals = StopSignals::listen()?;
     Ok(async move {
-        either(&mut interrupt, &mut terminate).await;
-        tracing::warn!("stopping: uploading the clean groups first; a second signal exits at once");
+        signals.next().await;
         tokio::task::spawn_local(async move {
-            either(&mut interrupt, &mut terminate).await;
+            signals.next().await;
             std::process::exit(Exit::Interrupted.code().into());
         });
     })
+}
+
+/// SIGINT and SIGTERM, caught from when they are listened for.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("the system gives no signal handler");
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

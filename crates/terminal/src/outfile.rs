@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::exit::{Exit, ExitError};
+use crate::{Exit, ExitError};
 
 /// A file that can be written, with the content that it had before.
 #[derive(Debug)]

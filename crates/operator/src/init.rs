@@ -1,0 +1,199 @@
+//! `grail init`: asks for what mining needs, tests each answer at once, and writes it to a new `.env`.
+
+mod answers;
+mod ask;
+mod wallets;
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use self::answers::{Answers, test_bucket, test_chain};
+use self::ask::Questions;
+use self::wallets::{Found, expanded, scan};
+use clap::ValueEnum;
+use grail_terminal::{Exit, ExitError, output, printable};
+
+/// What a served world's file starts with; `grail sim serve` adds the rest and keeps lines that it does not make.
+const SERVED: &str = "\
+# Written by `grail init`: a network on this machine alone, with made-up keys.
+# `grail sim serve` fills in chain, beacon, bucket, wallet and model whenever it starts here.
+
+# The network: one of your own.
+BT_NETWORK=custom
+# The model in the binary, which needs no GPU.
+GRAIL_MODEL_NAME=toy
+";
+
+/// A network that a configuration is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InitNetwork {
+    /// The public chain.
+    Finney,
+    /// The public test chain.
+    Test,
+    /// A chain of your own.
+    Custom,
+    /// A world on this machine, which `grail sim serve` serves.
+    Served,
+}
+
+/// Asks at the terminal for a network if none is given, then for a wallet below `wallets` and for keys, and writes the
+/// file at `path`.
+///
+/// # Errors
+/// If the file is there already or cannot be written, or if the input ends before the last answer.
+pub fn init(path: &Path, network: Option<InitNetwork>, wallets: &str) -> anyhow::Result<()> {
+    // Before a question is asked, whose answer would be lost.
+    if std::fs::symlink_metadata(path).is_ok() {
+        return Err(taken(path).into());
+    }
+    let mut questions = Questions::of_process();
+    let network = match network {
+        Some(network) => network,
+        None => questions.network()?,
+    };
+    if network == InitNetwork::Served {
+        write(path, SERVED)?;
+        output::line(served_next(path));
+        return Ok(());
+    }
+    let answers = asked(wallets, network, &mut questions)?;
+    write(path, &text(&answers))?;
+    output::line(format!(
+        "\n{} is written, for you alone to read.\nNext: `grail doctor`, then `grail mine --try`, then `grail mine`.",
+        printable(&path.display().to_string())
+    ));
+    Ok(())
+}
+
+/// Asks for everything, and tests each answer as soon as it can be tested.
+fn asked(wallets: &str, network: InitNetwork, questions: &mut Questions) -> anyhow::Result<Answers> {
+    let mut answers = Answers::of(network);
+    if network == InitNetwork::Custom {
+        answers.endpoint = Some(questions.text("Address of a node, such as ws://127.0.0.1:9944", None)?);
+        answers.netuid = questions.text("Number of the subnet", Some(&answers.netuid))?;
+    }
+    answers.wallets = expanded(wallets);
+    let found = scan(&answers.wallets);
+    loop {
+        let Found { cold, hot } = questions.wallet(&answers.wallets, &found)?;
+        (answers.cold, answers.hot) = (cold, hot);
+        if test_chain(&answers)? || questions.keeps("this wallet")? {
+            break;
+        }
+    }
+    loop {
+        answers.account_id =
+            questions.text("Account id on the R2 dashboard; the bucket must have the same name", None)?;
+        if network == InitNetwork::Custom {
+            answers.store = Some(questions.text("Address of the S3 server, empty for R2", Some(""))?);
+        }
+        output::line("The READ key is published on the chain: a token with the permission `Object Read only`.");
+        answers.read = (questions.secret("Its access key id")?, questions.secret("Its secret access key")?);
+        output::line("The WRITE key stays here: a token with the permission `Object Read & Write`.");
+        answers.write = (questions.secret("Its access key id")?, questions.secret("Its secret access key")?);
+        if test_bucket(&answers)? || questions.keeps("these keys")? {
+            return Ok(answers);
+        }
+    }
+}
+
+/// Returns the file's content, with a comment for each line.
+fn text(answers: &Answers) -> Zeroizing<String> {
+    let mut text = Zeroizing::new("# Written by `grail init`; .env.example lists all settings.\n".to_owned());
+    let mut line = |comment: &str, name: &str, value: &str| {
+        let value = if value.contains([' ', '#', '\'', '"', '\\']) { quoted(value) } else { value.to_owned() };
+        text.push_str(&format!("\n# {comment}\n{name}={value}\n"));
+    };
+    for (comment, name, value) in answers.plain() {
+        line(comment, name, &value);
+    }
+    for (comment, name, value) in answers.secret() {
+        line(comment, name, value.expose_secret());
+    }
+    text
+}
+
+/// Returns a value that holds white space or characters with a meaning.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
+}
+
+/// Writes a file that must not be there yet, for its owner alone.
+fn write(path: &Path, text: &str) -> Result<(), ExitError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => taken(path),
+        _ => ExitError::new(
+            Exit::of_file(&error),
+            format!("cannot write {} ({error}); name another file with --env-file", path.display()),
+        ),
+    })
+}
+
+fn taken(path: &Path) -> ExitError {
+    let path = path.display();
+    ExitError::new(
+        Exit::Negative,
+        format!(
+            "{path} is there already, and is never overwritten; move it away, or name another file with --env-file"
+        ),
+    )
+}
+
+/// Returns the two commands that follow for a served world.
+fn served_next(path: &Path) -> String {
+    let folder: PathBuf =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into();
+    let (file, folder) = (printable(&path.display().to_string()), printable(&folder.display().to_string()));
+    format!(
+        "{file} is written. Next, each in a terminal of its own:\n  grail sim serve --dir {folder}\n  \
+         grail mine --env-file {file} --device cpu --data-dir {folder}/data"
+    )
+}
+
+/// A secret that was typed.
+type Secret = SecretString;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use grail_config::{Environment, MinerConfig};
+
+    #[test]
+    fn what_is_written_is_read_back_as_it_was_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        let answers = Answers {
+            wallets: "/a b/wallets".into(),
+            cold: "it's".to_owned(),
+            hot: "hot#1".to_owned(),
+            account_id: "0123456789abcdef0123456789abcdef".to_owned(),
+            read: ("r".repeat(32).into(), "s".repeat(64).into()),
+            write: ("w".repeat(32).into(), "x".repeat(64).into()),
+            ..Answers::of(InitNetwork::Finney)
+        };
+        write(&path, &text(&answers)).unwrap();
+        let typed = grail_config::load(&Environment::new(), Some(&path)).unwrap();
+        let config = MinerConfig::from_raw(&typed).unwrap();
+        assert_eq!((config.wallet.cold.as_str(), config.wallet.hot.as_str()), ("it's", "hot#1"));
+        assert_eq!(config.wallet.folder, Path::new("/a b/wallets"));
+        assert_eq!(config.storage.read.secret.expose_secret(), "s".repeat(64));
+        assert_eq!(config.storage.write.id.expose_secret(), "w".repeat(32));
+        let file = std::fs::read_to_string(&path).unwrap();
+        assert!(file.lines().filter(|line| line.contains('=')).count() >= 9, "{file}");
+        let lines: Vec<&str> = file.lines().collect();
+        let is_told = |at: usize| lines[at - 1].starts_with("# ");
+        assert!((0..lines.len()).filter(|at| lines[*at].contains('=')).all(is_told), "a comment a line: {file}");
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let refused = write(&path, "").unwrap_err();
+        assert!(refused.exit == Exit::Negative && refused.to_string().contains("never overwritten"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), file);
+    }
+}
