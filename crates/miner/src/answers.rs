@@ -94,6 +94,7 @@ impl BeaconSchedule {
     /// Returns the newest round that is due at a wall time; 0 before the first.
     pub const fn round_at(&self, wall_ms: u64) -> u64 {
         match (wall_ms / 1000).checked_sub(self.genesis_s) {
+            // Round 1 was due at genesis.
             Some(since) => since / self.period_s + 1,
             None => 0,
         }

@@ -16,6 +16,7 @@ const PUT_MS_MAX: u64 = 20_000;
 /// Examines a clock.
 pub async fn clock(clock: &dyn Clock) {
     let before = clock.now();
+    // The machine may set a timer to a time that has passed by the time the driver sets it.
     clock.sleep_until(before.monotonic_ms.saturating_sub(1)).await;
     let wanted = clock.now().monotonic_ms + 20;
     clock.sleep_until(wanted).await;
@@ -57,6 +58,7 @@ pub async fn bucket(bucket: &dyn Bucket, key: &str) {
     let read = async || bucket.get(key).await.expect("a healthy bucket can be read");
     assert_eq!(read().await, None, "the object is there before it was written");
     bucket.delete(key).await.expect("deleting what is not there succeeds");
+    // Stores without conditional writes, such as Backblaze B2, fail here or at the next two writes.
     let stale = PutCondition::Matches(Etag("no such version".to_owned()));
     assert_eq!(
         bucket.put(key, b"zero", &stale, PUT_MS_MAX).await,
@@ -66,6 +68,7 @@ pub async fn bucket(bucket: &dyn Bucket, key: &str) {
     let first =
         bucket.put(key, b"one", &PutCondition::Absent, PUT_MS_MAX).await.expect("an absent object can be created");
     assert_eq!(read().await, Some((b"one".to_vec(), first.clone())), "what was written is not what is read");
+    // A second miner with the same hotkey must not overwrite the file of the first one.
     let again = bucket.put(key, b"two", &PutCondition::Absent, PUT_MS_MAX).await;
     assert_eq!(again, Err(BucketError::ConditionFailed), "an object was created twice");
     let second = bucket
@@ -108,6 +111,8 @@ pub async fn engine(engine: &dyn Engine, request: &GenerateRequest) -> Vec<Gener
 /// Checks an engine whose rollouts follow from the request alone, as [`engine`] and by repeating the request.
 pub async fn deterministic_engine(engine: &dyn Engine, request: &GenerateRequest) {
     let rollouts = self::engine(engine, request).await;
+    // A retry asks for a part of a group. Its rollouts must not depend on who else is in the batch: batches of another
+    // shape can sum in another order.
     let last = GenerateRequest { streams: request.streams[1..].to_vec(), ..request.clone() };
     let again = engine.generate(request).await.expect("a healthy engine generates");
     assert_eq!(again, rollouts, "the same request gave other rollouts");

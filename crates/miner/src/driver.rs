@@ -64,7 +64,9 @@ impl Limits {
     pub fn for_block_ms(block_ms: u64) -> Self {
         Self {
             chain_read_ms: (block_ms / 2).max(1_000),
+            // A half-dead connection stays open and silent. Four blocks without a head are the sign of it.
             head_ms: (4 * block_ms).max(2_000),
+            // A commitment is included within 5 blocks or not at all. After 6 its outcome counts as unknown.
             commit_ms: (6 * block_ms).max(10_000),
             beacon_ms: (block_ms / 2).max(1_000),
             bucket_ms: (2 * block_ms).max(2_000),
@@ -141,6 +143,7 @@ pub async fn resume(
     stop: Stop,
 ) {
     let mut driver = Driver::new(ports, limits);
+    // A recorded run continues here: its open questions are asked again, in their order.
     outstanding.into_iter().for_each(|action| driver.carry_out(action));
     driver.drive(machine, observer, stop).await;
 }
@@ -177,6 +180,7 @@ impl Driver {
             Some(Event::Shutdown)
         }));
         while let Some(answer) = self.pending.next().await {
+            // A call that was canceled may have ended just before. Its answer must not reach the machine, nor the tape.
             let Some(event) = answer.filter(|event| self.is_wanted(event)) else {
                 continue;
             };
@@ -190,6 +194,7 @@ impl Driver {
             observer.handled(now, &machine);
             for action in actions {
                 if action == Action::Exit {
+                    // The next process reads from these records what became of the window.
                     return self.finish_journal().await;
                 }
                 self.carry_out(action);
@@ -231,6 +236,7 @@ impl Driver {
                     None => Event::HeadFailed(unreachable(head_ms)),
                 }
             }),
+            // No event follows: the calls after it use the new connection.
             Action::ReconnectChain => self.pending.push(Box::pin(async move {
                 chain.reconnect().await;
                 None
@@ -254,6 +260,7 @@ impl Driver {
             }),
             Action::Commit(credentials) => self.ask(async move {
                 let result = within(&*clock, commit_ms, chain.commit(&credentials)).await;
+                // The transaction was sent and may still be included.
                 let late = || Err(CommitError::Unknown(format!("no answer within {commit_ms} ms")));
                 Event::CommitmentAnswered(result.unwrap_or_else(late))
             }),
@@ -272,6 +279,7 @@ impl Driver {
             Action::ReadObject { window_start, key } => self.ask(async move {
                 let result = within(&*clock, bucket_ms, bucket.get(&key)).await;
                 let result = result.unwrap_or_else(|| Err(bucket_late(bucket_ms)));
+                // The machine compares digests. So events and tapes do not hold whole files.
                 let with_digest = |(bytes, etag)| (hex::encode(Sha256::digest(&bytes)), etag);
                 Event::ObjectRead { window_start, result: result.map(|object| object.map(with_digest)) }
             }),
@@ -281,6 +289,7 @@ impl Driver {
             }),
             Action::Generate(order) => self.generate(*order),
             Action::CancelGroup(group) => {
+                // To drop the call is to cancel it: every engine stops working on a group whose call was dropped.
                 if let Some(handle) = self.groups.remove(&group) {
                     handle.abort();
                 }
@@ -328,6 +337,7 @@ async fn put(
     bytes: &[u8],
     condition: &PutCondition,
 ) -> Result<Etag, BucketError> {
+    // Validators read when the window is over. A file that comes after that earns nothing.
     if limit_ms == 0 {
         return Err(BucketError::Transient("the window is over".to_owned()));
     }
@@ -336,6 +346,7 @@ async fn put(
 }
 
 fn bucket_late(limit_ms: u64) -> BucketError {
+    // The bytes may have arrived; only the read key tells.
     BucketError::Unknown(format!("no answer within {limit_ms} ms"))
 }
 
@@ -351,7 +362,10 @@ async fn generate_and_seal(ports: Ports, order: GroupRequest) -> Event {
 async fn sealed_group(ports: &Ports, order: GroupRequest) -> Result<crate::seal::SealedGroup, EngineError> {
     let GroupRequest { id, window, block, kept, seed } = order;
     let engine = &*ports.engine;
+    // The problem follows from the place in the file, which is the index. Any other index in that place is a hard
+    // failure.
     let problem = Problem::canonical(&window.hotkey.to_ss58(), &window.block_hash, id.index);
+    // Rollouts that passed the self-check stay. Only the others are sampled again, by streams of the new attempt.
     let wanted: Vec<u32> = (0..PROTOCOL.rollouts_per_group as u32).filter(|i| !kept.contains_key(i)).collect();
     let request = GenerateRequest {
         prompt: engine.tokenizer().encode(&prompt(&problem)),
@@ -360,10 +374,12 @@ async fn sealed_group(ports: &Ports, order: GroupRequest) -> Result<crate::seal:
         new_tokens_max: PROTOCOL.new_tokens_max,
     };
     let fresh = engine.generate(&request).await?;
+    // With one too few, rollouts would take the indices of others.
     if fresh.len() != wanted.len() {
         return Err(EngineError(format!("{} rollouts were asked for and {} came", wanted.len(), fresh.len())));
     }
     let mut rollouts: BTreeMap<u32, GeneratedRollout> = kept;
+    // By index, since the group is signed and checked in that order.
     rollouts.extend(wanted.into_iter().zip(fresh));
     let timestamp = ports.clock.now().wall_ms as f64 / 1000.0;
     let origin = GroupOrigin { group: id.index, block, timestamp };

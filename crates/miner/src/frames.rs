@@ -92,6 +92,7 @@ pub fn version(magic: &[u8; 8], bytes: &[u8]) -> Option<u32> {
 /// [`FrameDamage`] if something is broken that a crash cannot have broken.
 pub fn scan(kind: &FileKind, bytes: &[u8]) -> Result<Scan, FrameDamage> {
     let mut scan = Scan { payloads: Vec::new(), whole_bytes: 0, torn_bytes: bytes.len() };
+    // A crash while the file was created leaves nothing, or the beginning of a header.
     if kind.header().starts_with(bytes) && bytes.len() < HEADER_BYTES {
         return Ok(scan);
     }
@@ -122,6 +123,7 @@ fn check_header(kind: &FileKind, bytes: &[u8]) -> Result<(), FrameDamage> {
     }
     let found = word(bytes, 8).ok_or(FrameDamage::Header)?;
     match found {
+        // The checksum comes first: damage in the version must not be reported as the file of another build.
         _ if !bytes.starts_with(&header_of(&magic, found)) => Err(FrameDamage::Header),
         _ if found == version => Ok(()),
         _ => Err(FrameDamage::Version { found, supported: version }),
@@ -131,6 +133,7 @@ fn check_header(kind: &FileKind, bytes: &[u8]) -> Result<(), FrameDamage> {
 /// Returns the payload of the frame at `offset`, or nothing where the file ends or is torn.
 fn whole_frame(bytes: &[u8], offset: usize) -> Result<Option<Range<usize>>, FrameDamage> {
     let Some((length, checksum)) = head(&bytes[offset..]) else {
+        // A later head shows that this frame was synced as a whole, so it is damaged and not torn.
         let follows = (offset + 1..bytes.len()).any(|at| head(&bytes[at..]).is_some());
         return if follows { Err(FrameDamage::Record { offset }) } else { Ok(None) };
     };
@@ -138,6 +141,7 @@ fn whole_frame(bytes: &[u8], offset: usize) -> Result<Option<Range<usize>>, Fram
     match bytes.get(payload.clone()) {
         None => Ok(None),
         Some(content) if crc32fast::hash(content) == checksum => Ok(Some(payload)),
+        // Something follows, so this payload was whole once. At the end of the file a crash can have torn it.
         Some(_) if payload.end < bytes.len() => Err(FrameDamage::Record { offset }),
         Some(_) => Ok(None),
     }
@@ -145,6 +149,7 @@ fn whole_frame(bytes: &[u8], offset: usize) -> Result<Option<Range<usize>>, Fram
 
 /// Returns the length and checksum of the payload, if `bytes` start with the head of a frame.
 fn head(bytes: &[u8]) -> Option<(usize, u32)> {
+    // The head has a checksum of its own, so that a damaged length never makes a reader reserve gigabytes.
     let mine = bytes.starts_with(&MARK) && crc32fast::hash(bytes.get(..12)?) == word(bytes, 12)?;
     let length = word(bytes, 4)? as usize;
     (mine && length <= PAYLOAD_BYTES_MAX).then_some((length, word(bytes, 8)?))

@@ -22,6 +22,7 @@ struct Content {
 impl SignedGroup {
     /// Returns the group's part of a file; the first call compresses it.
     pub fn packed(&self) -> &PackedGroup {
+        // Early uploads send the first groups of a window several times. Each group is compressed once.
         self.0.packed.get_or_init(|| PackedGroup::new(self))
     }
 }

@@ -119,6 +119,8 @@ impl Machine {
     /// Takes one event and reports what to do.
     pub fn handle(&mut self, now: Now, event: Event) -> Actions {
         let Self { settings, secrets, state: Snapshot { timing, timers, mining }, marks } = self;
+        // A timer that fired is no longer set. If it stayed in `timers`, setting it again to the same time would be
+        // dropped below.
         if let Event::TimerFired(timer) = event {
             timers.on_fired(timer);
         }
@@ -127,6 +129,7 @@ impl Machine {
         let mut cx = Context { now, settings, secrets, timing, marks, out: &mut out, stopping: mining.stopping };
         mining.on_event(&mut cx, event);
         mining.advance(&mut cx);
+        // The parts set their timers after every event. Only changes reach the driver and the tape.
         out.retain(|action| timers.is_change(action));
         out
     }
@@ -176,6 +179,7 @@ impl Mining {
             Event::JournalAnswered { entry, result } => self.on_journal_answered(cx, entry, result),
             Event::UploadAnswered { window_start, result } => match self.current(window_start) {
                 Some(window) => window.upload.on_put_answered(cx, result),
+                // The window ended while its upload was in flight, and its receipt waits for this answer.
                 None => self.settlement.on_put_answered(cx, window_start, result),
             },
             Event::ObjectRead { window_start, result } => match self.current(window_start) {
@@ -199,11 +203,13 @@ impl Mining {
         if let Some(closed) = self.recovered.as_ref().filter(|recovered| recovered.is_closed()) {
             self.passed.note_ended(closed.window_start());
         }
+        // After block 0, so that the chain answers with its present head at once.
         cx.push(Action::WatchHead { after: 0 });
         self.account.check(cx);
     }
 
     fn on_block_hash(&mut self, cx: &mut Context<'_>, block: u64, result: Result<Option<String>, ChainError>) {
+        // One answer can be for both: the disputed block may be the first one of the window.
         if let Some(head) = self.heads.on_block_hash(cx, block, &result) {
             self.on_new_head(cx, head);
         }
@@ -213,6 +219,7 @@ impl Mining {
     }
 
     fn on_journal_answered(&mut self, cx: &mut Context<'_>, entry: JournalEntry, result: Result<(), JournalError>) {
+        // A failing journal does not stop mining. Its records are missed only if the miner crashes in this window.
         if let Err(error) = result {
             if matches!(entry, JournalEntry::Group(_)) {
                 cx.sometimes("journal-does-not-work");
@@ -222,6 +229,7 @@ impl Mining {
         match entry {
             JournalEntry::Group(id) => match &mut self.window {
                 Some(window) => window.groups.on_journalled(cx, &id),
+                // The window of this group ended before the journal answered.
                 None => cx.sometimes("old-generation-answers"),
             },
             JournalEntry::UploadStarted(window_start) => {
@@ -229,6 +237,7 @@ impl Mining {
                     window.upload.on_journalled(cx);
                 }
             }
+            // Nothing waits for these: generation starts and receipts are given whether they are durable or not.
             JournalEntry::Window(_)
             | JournalEntry::UploadDone(_)
             | JournalEntry::UploadAbandoned(_)
@@ -238,6 +247,7 @@ impl Mining {
 
     fn on_timer(&mut self, cx: &mut Context<'_>, timer: Timer) {
         match timer {
+            // Set only after a watch failed or a head was refuted; every other head asks for the next one itself.
             Timer::Head => cx.push(Action::WatchHead { after: cx.head() }),
             Timer::Account => self.account.check(cx),
             Timer::Retry => {
@@ -256,6 +266,7 @@ impl Mining {
             window.advance(cx, self.account.is_unregistered());
         }
         let is_uploading = self.window.as_ref().is_some_and(|window| window.upload.is_in_progress());
+        // A stop waits for the upload, and then for the receipt of a file whose outcome is unknown.
         if self.stopping && !is_uploading {
             self.close_window(cx);
             if !self.settlement.is_open() {
@@ -271,6 +282,8 @@ impl Mining {
             NewHead::Confirmed(head) => {
                 let is_lower = head.number < cx.head();
                 if is_lower {
+                    // The higher head was false. A window that it opened is left, and of the windows that it passed
+                    // over only those before this head are over.
                     self.leave_window_after(cx, head);
                     self.settle_jump(cx, window_start(head.number));
                 }
@@ -281,6 +294,7 @@ impl Mining {
                 (head, false)
             }
         };
+        // Once a block, since a bucket may show a written file late.
         self.settlement.look(cx);
         let start = window_start(head.number);
         let is_next = self.window.as_ref().is_none_or(|window| window.start < start);
@@ -288,6 +302,7 @@ impl Mining {
         if begins {
             let after = self.window.as_ref().map(|window| window.start + PROTOCOL.window_blocks);
             self.close_window(cx);
+            // The windows in between get no receipt yet: the head may be false, although the chain showed its block.
             after.into_iter().for_each(|after| self.passed.note_jump(after));
         }
         // A head that came in time proves that what was passed over before it is over.
@@ -297,6 +312,7 @@ impl Mining {
         if begins {
             self.open_window(cx, start);
         } else if let Some(window) = &mut self.window {
+            // Any new head may be one of a fork on which the first block of the window is another one.
             window.hash.on_head(cx, head.number);
         }
     }
@@ -310,12 +326,14 @@ impl Mining {
     /// started: no receipt, and it starts again once its first block is there.
     fn leave_window_after(&mut self, cx: &mut Context<'_>, head: Head) {
         let Some(mut window) = self.window.take_if(|window| window.start > head.number) else { return };
+        // The bucket may hold a file of this window, so a receipt must say what became of it.
         if window.upload.has_files() {
             self.window = Some(window);
             self.close_window(cx);
             return;
         }
         window.groups.cancel_all(cx);
+        // Otherwise they would fire while another window is open.
         for timer in [Timer::UploadDeadline, Timer::Retry, Timer::Groups] {
             cx.push(Action::ClearTimer(timer));
         }
@@ -327,9 +345,11 @@ impl Mining {
             self.close_recovered(cx, recovered, "the miner was not running when the window ended");
         }
         let window = self.window.insert(Window::new(start));
+        // A retry that was set for the window before must not fire for this one.
         cx.push(Action::ClearTimer(Timer::Retry));
         // First, as it holds up generation, and public nodes answer one question a second.
         window.hash.read(cx);
+        // Once a window: another tool may have overwritten the commitment, and the uid can be lost at any block.
         self.account.check(cx);
     }
 
@@ -343,6 +363,8 @@ impl Mining {
             self.close_recovered(cx, recovered, "the hash of its first block could not be read after a restart");
             return;
         }
+        // The engine has places for a fixed number of groups. Those of a closed window would take them from the next
+        // one.
         window.groups.cancel_all(cx);
         let receipt = window.receipt(self.account.is_unregistered());
         let in_flight = window.upload.put_in_flight();
@@ -352,6 +374,7 @@ impl Mining {
     /// Returns the receipt of a window that a crash interrupted, unless the process before did.
     fn close_recovered(&mut self, cx: &mut Context<'_>, recovered: Recovered, why: &str) {
         self.passed.note_ended(recovered.window_start());
+        // The process before this one gave the receipt. The swarm found restarts that gave a second one.
         if recovered.is_closed() {
             return;
         }

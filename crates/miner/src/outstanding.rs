@@ -29,6 +29,8 @@ impl<T> Outstanding<T> {
         if matches!(event, Event::Started(_) | Event::Shutdown) {
             return Relation::Spontaneous;
         }
+        // The oldest one: answers about heads, registration and commitments have nothing to tell two questions apart
+        // by.
         match self.0.iter().position(|(_, action)| answers(event, action)) {
             Some(at) => {
                 let (tag, action) = self.0.remove(at);
@@ -41,6 +43,7 @@ impl<T> Outstanding<T> {
     /// An action was asked for.
     pub fn asked(&mut self, action: &Action, tag: T) {
         match action {
+            // A timer is replaced when it is set again, so the earlier setting never fires.
             Action::SetTimer { timer, .. } => {
                 self.0.retain(|(_, other)| !matches!(other, Action::SetTimer { timer: set, .. } if set == timer));
             }
@@ -48,10 +51,12 @@ impl<T> Outstanding<T> {
                 self.0.retain(|(_, other)| !matches!(other, Action::SetTimer { timer: set, .. } if set == timer));
                 return;
             }
+            // The driver drops what a canceled group still answers.
             Action::CancelGroup(id) => {
                 self.0.retain(|(_, other)| !matches!(other, Action::Generate(order) if order.id == *id));
                 return;
             }
+            // No event answers these.
             Action::ReconnectChain | Action::Report(_) | Action::Exit => return,
             _ => {}
         }

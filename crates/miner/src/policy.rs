@@ -32,6 +32,7 @@ impl UploadPolicy {
 /// no more.
 pub(crate) fn likely(policy: UploadPolicy, groups: usize, rollouts_per_group: usize) -> usize {
     let checked = |length: usize| groups_checked(length, length * rollouts_per_group);
+    // `max_by_key` takes the last of several equal ones; in reverse order that is the shortest.
     let most = candidates(groups, rollouts_per_group).into_iter().rev().max_by_key(|length| checked(*length));
     match policy {
         UploadPolicy::All => groups,
@@ -48,6 +49,7 @@ pub fn expected_unique(groups: &Solutions<'_>, rollouts_per_group: usize) -> f64
     for group in groups {
         let mut distinct = group.clone();
         distinct.sort_unstable();
+        // A validator counts a solution once, however many rollouts have it.
         distinct.dedup();
         for solution in distinct {
             *groups_with.entry(solution).or_default() += 1;
@@ -78,7 +80,10 @@ pub(crate) fn is_more(a: f64, b: f64) -> bool {
 /// Returns the lengths that are considered where so many groups are clean, ascending.
 pub fn candidates(available: usize, rollouts_per_group: usize) -> Vec<usize> {
     let checked = |length: usize| groups_checked(length, length * rollouts_per_group);
+    // Up to 20 rollouts are all checked, which is five groups. Of a longer file a tenth of the groups is checked.
     let all_checked = (1..=available).take_while(|&length| checked(length) == length);
+    // Of 6 to 19 groups one is checked, so these lengths are left out. From 20 on a longer file is better only where it
+    // adds a checked group.
     let steps = (1..=available).filter(|&length| checked(length) > 1 && checked(length) > checked(length - 1));
     let mut lengths: Vec<usize> = all_checked.chain(steps).collect();
     lengths.push(available);
@@ -92,6 +97,7 @@ fn miss_probability(groups: usize, with: usize, checked: usize) -> f64 {
     (0..checked)
         .map(|drawn| {
             let left = groups - drawn;
+            // With more draws than groups without the solution it cannot be missed.
             (left as f64 - with as f64).max(0.0) / left as f64
         })
         .product()

@@ -36,6 +36,7 @@ pub fn seal(
     let rollouts = assemble_group(window, origin, &generated, tokenizer, &|message| signer.sign(message))?;
     let facts = WindowFacts::of_own(window, limits);
     let passes: Vec<_> = generated.iter().map(|rollout| &rollout.pass).collect();
+    // One rollout that a validator rejects costs twelve windows, and a low-probability end token is a legal sample.
     let findings = check_own_group(&rollouts, &passes, &facts, tokenizer);
     let rollouts = SignedGroup::from(rollouts);
     if findings.is_empty() {

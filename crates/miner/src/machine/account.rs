@@ -66,6 +66,7 @@ impl Account {
                 self.read_commitment(cx);
             }
             Ok(None) => {
+                // The Python miner mines on without a uid forever. This one says so, waits, and looks again.
                 self.registered = Some(false);
                 cx.sometimes("hotkey-is-not-registered");
                 let text = "the hotkey is not registered on the subnet; register it, mining starts by itself then";
@@ -95,6 +96,7 @@ impl Account {
                 if self.was_equal {
                     cx.sometimes("commitment-differs-from-what-was-read-before");
                 }
+                // Only where it differs: the chain takes at most 24 commitments in 360 blocks.
                 self.commitment = Commitment::Writing;
                 cx.push(Action::Commit(cx.secrets.read_credentials.clone()));
             }
@@ -113,9 +115,11 @@ impl Account {
             Ok(()) => self.read_commitment(cx),
             Err(error @ CommitError::Unknown(_)) => {
                 cx.trouble(Area::Commitment, error);
+                // Case `a-late-commitment-is-not-sent-again-and-again`.
                 self.on_its_way_until_ms = cx.now_ms() + INCLUSION_BLOCKS_MAX * cx.settings.block_ms;
                 self.read_commitment(cx);
             }
+            // A refusal can be temporary: the chain refuses hotkeys without a uid.
             Err(error @ CommitError::Refused(_)) => {
                 cx.trouble(Area::Commitment, error);
                 check_later(cx);

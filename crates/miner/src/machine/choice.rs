@@ -37,6 +37,7 @@ impl Groups {
         self.prefix(groups)
             .map(|rollouts| {
                 let claims = rollouts.iter().map(|rollout| &rollout.commit.rollout);
+                // Validators count assignments of successful rollouts only.
                 claims.filter(|claims| claims.success).map(|claims| claims.assignment.as_slice()).collect()
             })
             .collect()

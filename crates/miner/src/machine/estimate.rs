@@ -21,8 +21,11 @@ impl Estimate {
 
     /// Returns the estimate at a monotonic time.
     pub(super) fn at(&self, now_ms: u64) -> u64 {
+        // The estimate of the Python miner changes only when a group is made, so one slow group stops it forever. This
+        // one decays while nothing happens.
         let halvings = now_ms.saturating_sub(self.observed_at_ms) / self.half_life_ms;
         let distance = self.value_ms.abs_diff(self.initial_ms);
+        // A shift by 64 bits or more would overflow.
         let left = if halvings < 64 { distance >> halvings } else { 0 };
         if self.value_ms >= self.initial_ms { self.initial_ms + left } else { self.initial_ms - left }
     }
@@ -41,6 +44,7 @@ impl Estimate {
     /// Learns from one duration that ended now: a rise counts half, a fall a quarter.
     pub(super) fn observe(&mut self, duration_ms: u64, now_ms: u64) {
         let old = self.at(now_ms);
+        // Too short an estimate can cost the window, too long a one costs some groups.
         self.value_ms = if duration_ms > old { old + (duration_ms - old) / 2 } else { old - (old - duration_ms) / 4 };
         self.observed_at_ms = now_ms;
     }

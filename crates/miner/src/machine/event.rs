@@ -213,6 +213,7 @@ impl Event {
                 let digest = group_digest(sealed);
                 line("GroupReady", &json!({ "digest": digest, "findings": findings, "group": group }))
             }
+            // Read credentials are in traces and tapes by digest only.
             Self::CommitmentRead(Ok(Some(found))) => {
                 line("CommitmentRead", &json!({ "sha256": hex::encode(Sha256::digest(found)) }))
             }

@@ -46,6 +46,7 @@ impl Hash {
 
     /// Asks for the hash, unless a reading is under way.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) {
+        // One question at a time: public nodes answer about one a second.
         if !self.is_being_read {
             self.is_being_read = true;
             cx.push(Action::ReadBlockHash(self.block));
@@ -63,16 +64,19 @@ impl Hash {
         self.is_being_read = false;
         match result {
             Ok(Some(hash)) if self.known.as_ref() == Some(&hash) => {
+                // Only a reading at that depth counts. One from before may be of a block that was replaced since.
                 self.is_final |= cx.head() >= self.block.saturating_add(cx.settings.reorganisation_blocks_max);
                 HashAnswer::Same
             }
             Ok(Some(hash)) => {
+                // The new hash must be read again at a depth at which nothing replaces it.
                 self.is_final = false;
                 match self.known.replace(hash.clone()) {
                     Some(_) => HashAnswer::Replaced(hash),
                     None => HashAnswer::First(hash),
                 }
             }
+            // A node that is behind has no hash for blocks above its own head. That is no sign of a replaced block.
             Ok(None) => HashAnswer::Unreadable("the chain endpoint does not know the block".to_owned()),
             Err(error) => {
                 let why = error.to_string();

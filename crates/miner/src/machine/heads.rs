@@ -16,6 +16,7 @@ use crate::answers::{ChainError, Head, LAG_BLOCKS_MAX};
 /// Heads may run this many blocks ahead of block time before the next one needs a confirmation.
 const AHEAD_BLOCKS_MAX: u64 = 4;
 /// A head that comes early by less than this fraction of its time is ordinary jitter.
+// At a block time of 12 s this is 3 s. Blocks of the simulated chain come up to 1.8 s late without any fault.
 const JITTER_FRACTION: u64 = 4;
 
 /// What is needed to judge the next head.
@@ -47,11 +48,15 @@ impl Heads {
     pub(super) fn on_moved(&mut self, cx: &mut Context<'_>, head: Head) -> Option<NewHead> {
         if self.is_suspect(cx, head) {
             cx.sometimes("head-needs-confirmation");
+            // No watch is started here. The answer decides after which block, and over which connection, the next one
+            // is.
             self.suspect = Some(head);
             cx.push(Action::ReadBlockHash(disputed_block(cx, head)));
             return None;
         }
         cx.push(Action::WatchHead { after: head.number });
+        // A head that is a few blocks lower counts for nothing, and is no lie: endpoints of one chain lag behind each
+        // other.
         if !cx.timing.note_head(head, cx.now.monotonic_ms) {
             return None;
         }
@@ -74,13 +79,16 @@ impl Heads {
         block: u64,
         result: &Result<Option<String>, ChainError>,
     ) -> Option<NewHead> {
+        // Most answers are about the first block of a window, and settle no dispute.
         let head = self.suspect.filter(|head| disputed_block(cx, *head) == block)?;
         self.suspect = None;
         let known = cx.head();
         let is_higher = head.number > known;
         let text = match result {
+            // Only whether the block exists matters here. Its hash may still change.
             Ok(Some(_)) if is_higher => return Some(NewHead::Confirmed(head)),
             Ok(None) if !is_higher => return Some(NewHead::Confirmed(self.fall_back(cx, known, head))),
+            // An error proves nothing. A true head is announced again.
             Err(error) => format!("block {}, announced as the newest, is not confirmed: {error}", head.number),
             Ok(_) if is_higher => {
                 format!("an endpoint announced block {}, which does not exist; another one is asked", head.number)
@@ -103,13 +111,17 @@ impl Heads {
     fn fall_back(&mut self, cx: &mut Context<'_>, known: u64, announced: Head) -> Head {
         cx.sometimes("head-goes-back");
         let before = self.in_time_before.take();
+        // The made-up block itself came in time, so the head before it takes its place.
         if self.in_time.is_some_and(|in_time| in_time.number == known) {
             self.in_time = before;
         }
+        // An endpoint that was a week behind was once believed because it denied a block that another one had made up
+        // (case `a-false-head-does-not-make-an-endpoint-right-that-is-a-week-behind`).
         let head = self.in_time.filter(|in_time| in_time.number > announced.number.saturating_add(LAG_BLOCKS_MAX));
         if head.is_some() {
             cx.push(Action::ReconnectChain);
         } else {
+            // The announced head is close to it, or a second connection denies it too: the chain may have been reset.
             self.in_time = None;
         }
         let head = head.unwrap_or(announced);
@@ -123,6 +135,7 @@ impl Heads {
 
     /// Makes a confirmed head the newest.
     pub(super) fn accept(&mut self, cx: &mut Context<'_>, head: Head) {
+        // The chain itself has answered, so nothing is left to hold against the next head.
         self.ahead_ms = 0;
         cx.timing.set_head(head, cx.now.monotonic_ms);
         self.seen_wall_ms = cx.now.wall_ms;
@@ -131,6 +144,7 @@ impl Heads {
 
     /// Returns whether block time does not allow this head; one that it allows is noted.
     fn is_suspect(&mut self, cx: &Context<'_>, head: Head) -> bool {
+        // The first head after a start has nothing to be compared with.
         let Some((known, seen_ms)) = cx.timing.last_head() else { return false };
         if head.number.saturating_add(LAG_BLOCKS_MAX) < known.number {
             return true;
@@ -138,8 +152,11 @@ impl Heads {
         let Some(steps) = head.number.checked_sub(known.number).filter(|steps| *steps > 0) else { return false };
         let due_ms = steps.saturating_mul(cx.settings.block_ms);
         let slept_ms = cx.now.wall_ms.saturating_sub(self.seen_wall_ms);
+        // The monotonic clock stands still while a machine sleeps, and the wall clock may be set back. The longer time
+        // is the one that can have passed.
         let elapsed_ms = (cx.now_ms() - seen_ms).max(slept_ms);
         let early_ms = due_ms.saturating_sub(elapsed_ms);
+        // A head that is far too early adds to the account, one that is late pays it back. Jitter does neither.
         let ahead_ms = match early_ms > due_ms / JITTER_FRACTION {
             true => self.ahead_ms.saturating_add(early_ms),
             false => self.ahead_ms.saturating_sub(elapsed_ms.saturating_sub(due_ms)),
@@ -167,6 +184,8 @@ fn disputed_block(cx: &Context<'_>, head: Head) -> u64 {
 
 fn watch_elsewhere(cx: &mut Context<'_>) {
     cx.push(Action::ReconnectChain);
+    // A quarter of 12 s is 3 s. Public nodes answer about one question a second, and asking again at once floods a node
+    // that fails.
     cx.set_timer_after(Timer::Head, cx.settings.block_ms / 4);
 }
 

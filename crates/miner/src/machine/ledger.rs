@@ -62,6 +62,7 @@ impl Ledger {
     /// Returns the read key fetched this file; nothing else of ours is there.
     pub(super) fn done(&mut self, window_start: u64, digest: &str, out: &mut Actions) -> Option<Entry> {
         let found = self.0.iter().find(|entry| entry.digest == digest).cloned()?;
+        // A file can be found twice: after its own upload, and again after a later one with an unknown outcome.
         if found.fate != Fate::Done {
             self.set(digest, Fate::Done);
             let record = JournalRecord::UploadDone { window_start, digest: digest.to_owned() };
@@ -83,6 +84,7 @@ impl Ledger {
 
     /// Returns whether this is the digest of one of our files.
     pub(super) fn knows(&self, digest: &str) -> bool {
+        // Abandoned ones count too: a write that was given up may show late, and is no other writer.
         self.0.iter().any(|entry| entry.digest == digest)
     }
 
@@ -93,6 +95,7 @@ impl Ledger {
 
     /// Returns the newest file that was fetched with the read key.
     pub(super) fn newest_done(&self) -> Option<&Entry> {
+        // A file is sent only if it is worth more than the one before, so the newest is the best.
         self.0.iter().rfind(|entry| entry.fate == Fate::Done)
     }
 

@@ -81,6 +81,8 @@ impl Pace {
         if self.proof_rollouts == 0 {
             return 0;
         }
+        // An engine that stalled once would otherwise look too slow for any group, and nothing would be ordered that
+        // shows the contrary.
         let halvings = (now_ms.saturating_sub(self.ready_ms) / self.half_life_ms).min(63);
         (rollouts * SCALE * self.proof_us / self.proof_rollouts / 1_000) >> halvings
     }
@@ -98,12 +100,15 @@ impl Pace {
     /// A group of so many fresh rollouts came ready that was ordered at `ordered_ms`; `in_flight` counts the rollouts that
     /// were in flight with it, its own among them.
     pub(super) fn on_ready(&mut self, rollouts: u64, ordered_ms: u64, in_flight: u64, now_ms: u64) {
+        // Before the later of the two the engine was busy with another group, or had no work.
         let since_ms = self.ready_ms.max(ordered_ms);
         let gap_ms = now_ms.saturating_sub(since_ms);
         if self.is_begun(ordered_ms) {
+            // Drawing was over, so the time since the last group is proving alone.
             self.proof_us = self.proof_us - self.proof_us / FORGET + gap_ms * 1_000;
             self.proof_rollouts = self.proof_rollouts - self.proof_rollouts / FORGET + rollouts * SCALE;
         } else {
+            // The first of its batch waited for the drawing of the whole batch, and for its own proof.
             self.learn_draw(gap_ms.saturating_sub(self.proof_ms(rollouts, since_ms)), in_flight, now_ms);
             self.next_batch_ms = now_ms;
         }
@@ -112,6 +117,7 @@ impl Pace {
 
     /// A group failed; how long it took tells nothing.
     pub(super) const fn on_failed(&mut self, ordered_ms: u64, now_ms: u64) {
+        // As in `on_ready`: the batch is drawn, and what is ordered from here on belongs to the next one.
         if !self.is_begun(ordered_ms) {
             self.next_batch_ms = now_ms;
         }
@@ -125,6 +131,8 @@ impl Pace {
 
     /// Large batches teach what a whole one takes, small ones what a single rollout does.
     fn learn_draw(&mut self, drawn_ms: u64, rollouts: u64, now_ms: u64) {
+        // A step of a batch takes longer with each rollout, so a large batch says little about a single one and a small
+        // one little about a whole batch.
         if 2 * rollouts >= self.rollouts_max {
             self.draw.observe_measured(drawn_ms * 1_000 / self.share(rollouts), now_ms);
             return;

@@ -55,6 +55,7 @@ impl Passed {
         is_unregistered: bool,
     ) {
         let Some(from) = self.jumped_from.take() else { return };
+        // A head that is a million blocks too high would give 33,333 receipts.
         let from = from.max(until.saturating_sub(MISSED_WINDOWS_MAX * PROTOCOL.window_blocks));
         for start in (from..until).step_by(PROTOCOL.window_blocks as usize) {
             if recovered == Some(start) || self.has_ended(start) {

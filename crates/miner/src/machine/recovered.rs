@@ -28,6 +28,8 @@ impl Recovered {
         let mut recovered: Option<Self> = None;
         for record in records {
             match (record, &mut recovered) {
+                // A window has a second context if its first block was replaced. What was journalled under the first
+                // one is worthless.
                 (JournalRecord::Window(context), _) => {
                     recovered =
                         Some(Self { context, groups: BTreeMap::new(), ledger: Ledger::default(), closed: false });

@@ -46,9 +46,12 @@ impl MachineSettings {
             beacon: BeaconSchedule::QUICKNET,
             policy: UploadPolicy::Score,
             safety_blocks: 1,
+            // Finality trails the head by 2 to 3 blocks; this is twice as much.
             reorganisation_blocks_max: 6,
+            // `grail mine` asks the engine. Every engine takes at least one group.
             groups_in_flight_max: 1,
             groups_max: None,
+            // Five blocks: a crash or an outage near the end costs what was made since the last upload.
             early_upload_ms: Some(60_000),
             block_ms: PROTOCOL.block_ms,
             decisions: Decisions::all(),

@@ -44,6 +44,7 @@ impl Settlement {
     /// Returns a window's receipt, now or once its pending upload is known to be there or not. While the upload itself
     /// is still in flight nobody can look.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, receipt: WindowReceipt, ledger: Ledger, in_flight: bool) {
+        // There is place for one window. The one before this gets its receipt as things stand.
         self.give(cx);
         if ledger.pending().is_none() {
             give(cx, receipt);
@@ -100,6 +101,8 @@ impl Settlement {
                 self.look_again(cx);
             }
             Ok(found) => {
+                // The file that was confirmed within the window is no news: the receipt has it, with the time that was
+                // to spare.
                 let done = found.and_then(|(digest, _)| unsettled.ledger.done(window_start, &digest, cx.out));
                 unsettled.ledger.abandon_pending(window_start, ledger::NOT_THERE, cx.out);
                 if let Some(entry) = done.filter(|entry| unsettled.receipt.digest.as_ref() != Some(&entry.digest)) {
@@ -108,6 +111,7 @@ impl Settlement {
                     receipt.groups_uploaded = entry.groups;
                     receipt.rollouts_uploaded = entry.groups * PROTOCOL.rollouts_per_group;
                     receipt.read_back = true;
+                    // Nobody saw when the file became visible.
                     receipt.slack_ms = None;
                     receipt.digest = Some(entry.digest);
                 }
@@ -126,6 +130,8 @@ impl Settlement {
         let Some(unsettled) = self.0.as_mut() else { return };
         unsettled.waiting = false;
         unsettled.looks += 1;
+        // Five looks: a file that a bucket showed late was once reported as missing (case
+        // `a-write-that-does-not-show-at-once-is-awaited`). A process that must stop does not wait for the next block.
         if unsettled.looks >= LOOKS_MAX || cx.stopping {
             self.give(cx);
         }

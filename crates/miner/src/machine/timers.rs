@@ -21,6 +21,7 @@ impl Timers {
     /// Returns false for an action that sets a timer to the time it has, or clears one that is not set.
     pub(super) fn is_change(&mut self, action: &Action) -> bool {
         match action {
+            // `insert` returns the time before: equal times change nothing.
             Action::SetTimer { timer, at_ms } => self.0.insert(*timer, *at_ms) != Some(*at_ms),
             Action::ClearTimer(timer) => self.0.remove(timer).is_some(),
             _ => true,

@@ -75,6 +75,7 @@ impl Timing {
             if head <= before {
                 return false;
             }
+            // After a silence one head stands for several blocks.
             self.block.observe((now_ms - seen_ms) / (head.number - before.number), now_ms);
         }
         self.head = Some((head, now_ms));
@@ -98,6 +99,7 @@ impl Timing {
 
     /// An upload was given up after so long, and all that is known is that it takes longer.
     pub(super) fn note_upload_late(&mut self, took_ms: u64, now_ms: u64) {
+        // A lower bound may raise the estimate and never lowers it.
         if took_ms > self.upload.at(now_ms) {
             self.upload.observe(took_ms, now_ms);
         }
@@ -107,9 +109,11 @@ impl Timing {
     /// the file; between two early uploads of a window that counts a file at most doubles.
     pub(super) fn upload_takes_ms(&self, groups: usize, settings: &MachineSettings, now_ms: u64) -> u64 {
         let learned_ms = self.upload.at(now_ms);
+        // An eighth of 12 s is 1.5 s. What exceeds it is taken for transfer, which grows with the file.
         let transfer_ms = learned_ms.saturating_sub(settings.block_ms / ROUND_TRIPS_PER_BLOCK);
         let known = self.upload_groups.max(1);
         let more = (groups as u64).saturating_sub(known).min(known);
+        // Before the first upload there is no size to compare with.
         if self.upload_groups == 0 { learned_ms } else { learned_ms + transfer_ms * more / known }
     }
 
@@ -120,6 +124,7 @@ impl Timing {
         let takes_ms = self.upload_takes_ms(groups, settings, now_ms);
         let margin = settings.safety_blocks * block_ms + takes_ms + takes_ms.min(block_ms);
         // A bucket that took minutes may be well again, and without a group there is nothing to upload.
+        // Case `an-upload-that-took-minutes-costs-no-window-after-it`.
         let margin_max = PROTOCOL.window_blocks * block_ms / 2;
         self.end_ms(window_start, now_ms).saturating_sub(margin.min(margin_max))
     }

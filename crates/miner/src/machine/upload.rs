@@ -174,6 +174,7 @@ impl Upload {
         is_closing: bool,
     ) {
         let now_ms = cx.now_ms();
+        // Worthless work is removed also while no context is known, since validators may find it.
         if self.job.is_some() || !is_open && !self.must_delete {
             return;
         }
@@ -191,6 +192,8 @@ impl Upload {
             self.read_object(cx);
             return;
         }
+        // Only under a final hash: a file under a replaced one costs twelve windows, a missing file one twelfth of
+        // that.
         let is_early = cx.settings.early_upload_ms.is_some_and(|gap_ms| {
             hash.is_final() && now_ms >= self.last_began_ms.map_or(0, |last_ms| last_ms + gap_ms)
         });
@@ -212,6 +215,7 @@ impl Upload {
     /// Returns the choice of groups that is worth more than what was confirmed.
     fn better_choice(&mut self, cx: &Context<'_>, groups: &Groups) -> Option<Choice> {
         let available = groups.clean_prefix();
+        // `advance` runs after every event, and a choice looks at every solution of the window.
         if available != self.considered {
             self.considered = available;
             self.choice = groups.choose(cx.settings.policy, available);
@@ -253,6 +257,7 @@ impl Upload {
     pub(super) fn on_journalled(&mut self, cx: &mut Context<'_>) {
         let Some(job) = self.job.as_mut().filter(|job| matches!(job.stage, Stage::Journalling { .. })) else { return };
         let Stage::Journalling { bytes } = std::mem::replace(&mut job.stage, Stage::Putting) else { return };
+        // A second miner with this hotkey is noticed by the condition, and neither file is written over the other.
         let condition = self.etag.clone().map_or(PutCondition::Absent, PutCondition::Matches);
         // An answer that takes many times what is expected will not come; on a slow link a large file is expected to take long.
         let least_ms = (2 * cx.settings.block_ms).max(2_000);
@@ -266,6 +271,7 @@ impl Upload {
         let Some(job) = self.job.as_mut().filter(|job| job.stage == Stage::Putting) else {
             return;
         };
+        // The first block was replaced while the file was written; `advance` removes it.
         if self.must_delete {
             self.job = None;
             return;
@@ -282,6 +288,7 @@ impl Upload {
                 match error {
                     BucketError::Transient(why) => {
                         self.ledger.abandon_pending(self.window_start, &why, cx.out);
+                        // Nothing was written. The hash may change during the pause, so it is confirmed again.
                         self.pause(cx, Stage::Confirming);
                     }
                     // It may be there: only the read key tells.
@@ -354,6 +361,7 @@ impl Upload {
                     cx.trouble(Area::Bucket, NOT_WHERE_VALIDATORS_READ);
                 }
                 let why = self.reason(ledger::NOT_THERE);
+                // Nothing is there, so the next write must create the object.
                 self.etag = None;
                 self.ledger.abandon_pending(self.window_start, &why, cx.out);
                 self.pause(cx, Stage::Confirming);
@@ -441,6 +449,7 @@ impl Upload {
     }
 
     fn refuse(&mut self, cx: &mut Context<'_>, why: String) {
+        // A refusal, such as an expired key, is not tried again within the window.
         cx.sometimes("upload-is-refused");
         self.job = None;
         self.refused = Some(why);
@@ -449,6 +458,7 @@ impl Upload {
     /// Waits a little and continues with `next`, unless the window ends before.
     fn pause(&mut self, cx: &mut Context<'_>, next: Stage) {
         let Some(job) = self.job.as_mut() else { return };
+        // At most 0.5 s at first and 8 s from the fifth attempt on, at a block time of 12 s.
         let pause_ms = jittered((cx.settings.block_ms / 24) << job.attempts.min(4), &cx.settings.hotkey, job);
         job.attempts += 1;
         let at_ms = cx.now_ms() + pause_ms;

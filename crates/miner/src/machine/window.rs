@@ -62,6 +62,7 @@ impl Window {
                 self.upload.on_hash_confirmed(cx, &self.hash, &self.groups);
             }
             HashAnswer::Unreadable(_) if self.hash.known().is_none() => {
+                // 1.5 s at a block time of 12 s: public nodes answer about one question a second.
                 cx.set_timer_after(Timer::Retry, cx.settings.block_ms / 8);
             }
             HashAnswer::Unreadable(why) => {
@@ -73,6 +74,7 @@ impl Window {
 
     fn hash_known(&mut self, cx: &mut Context<'_>, recovered: &mut Option<Recovered>, hash: String) {
         if let Some(recovered) = recovered.take() {
+            // Groups of another hash answer other problems; a validator rejects each of them.
             if recovered.context.block_hash == hash {
                 cx.sometimes("recovered-window-goes-on");
                 self.groups.restore(recovered.groups);
@@ -83,6 +85,7 @@ impl Window {
             cx.sometimes("recovered-window-is-of-another-hash");
             self.upload.disown(recovered.ledger);
         }
+        // Any round that is due will do: validators take the randomness from the file.
         let round = cx.settings.beacon.round_at(cx.now.wall_ms);
         if cx.settings.use_drand && round > 0 {
             self.beacon_round = Some(round);
@@ -98,6 +101,7 @@ impl Window {
         round: u64,
         result: Result<BeaconRound, BeaconError>,
     ) {
+        // The first block was replaced after this round was asked for.
         if self.beacon_round != Some(round) {
             return;
         }
@@ -105,6 +109,8 @@ impl Window {
         match result {
             Ok(round) => self.begin(cx, Some(&round.randomness)),
             Err(error) => {
+                // Validators accept the block hash alone. Without a relay the Python miner uses random bytes of its
+                // own.
                 cx.sometimes("no-beacon");
                 cx.trouble(Area::Beacon, error);
                 self.begin(cx, None);
@@ -122,6 +128,7 @@ impl Window {
             block_hash,
             use_drand: beacon.is_some(),
         };
+        // Before any group, since the journal counts groups under the context before them.
         cx.push(Action::AppendJournal {
             entry: JournalEntry::Window(self.start),
             record: JournalRecord::Window(context.clone()),
@@ -158,6 +165,7 @@ impl Window {
         if self.closing {
             return;
         }
+        // The deadline moves with block time and with the expected size of the file.
         let at_ms = cx.upload_ms(self.start, self.groups.file_expected(cx.settings.policy));
         if cx.stopping || at_ms <= cx.now_ms() {
             self.closing = true;
@@ -171,6 +179,7 @@ impl Window {
 
     /// Everything that follows from the state and the time.
     pub(super) fn advance(&mut self, cx: &mut Context<'_>, is_unregistered: bool) {
+        // The deadline comes first: what has passed it must not order another group.
         self.watch_deadline(cx);
         self.groups.supervise(cx);
         let generates = !cx.stopping && !is_unregistered && !self.closing;
@@ -209,6 +218,7 @@ impl Window {
     }
 
     fn outcome(&self, is_unregistered: bool) -> WindowOutcome {
+        // What failed after a confirmed upload changes nothing: validators read the confirmed file.
         if self.upload.confirmed().is_some() {
             WindowOutcome::Uploaded
         } else if is_unregistered {

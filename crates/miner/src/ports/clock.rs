@@ -22,6 +22,7 @@ pub trait Clock {
 /// `call`'s answer, or nothing if it takes longer than `limit_ms`; the call is then dropped.
 pub async fn within<T>(clock: &dyn Clock, limit_ms: u64, call: impl Future<Output = T>) -> Option<T> {
     let deadline = clock.now().monotonic_ms.saturating_add(limit_ms);
+    // `select` polls the call first, so an answer that comes at the limit still counts.
     match select(pin!(call), clock.sleep_until(deadline)).await {
         Either::Left((answer, _)) => Some(answer),
         Either::Right(((), _)) => None,

@@ -14,6 +14,8 @@ impl Upload {
     /// nothing about why there were that many.
     pub(in crate::machine) fn failure(&self) -> WindowOutcome {
         let hash = self.attempts.hash().filter(|_| self.is_confirming());
+        // A bucket that was down for a whole window was once reported as `kept back`, with the block hash as the
+        // reason.
         match (self.failure_of_bucket(), hash) {
             (Some(bucket), None) => WindowOutcome::Lost(bucket),
             (Some(bucket), Some(hash)) => WindowOutcome::Lost(format!("{bucket}; then {HASH_UNCONFIRMED}, {hash}")),

@@ -7,6 +7,7 @@ use super::Job;
 
 /// Anything up to `pause_ms`, so that miners that fail together do not come back together.
 pub(super) fn jittered(pause_ms: u64, hotkey: &Hotkey, job: &Job) -> u64 {
+    // A hash instead of a random number: the machine draws none, so a replay pauses equally long.
     let drawn = Sha256::new()
         .chain_update("grail-upload-pause")
         .chain_update(hotkey.bytes())
