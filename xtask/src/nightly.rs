@@ -54,7 +54,7 @@ const CHORES: [Chore; 9] = [
         why: "200 recorded worlds replayed; one world takes a second in a test build",
     },
     Chore {
-        package: "grail-live",
+        package: "grail-journal",
         target: "it",
         test: "crash_images",
         variable: "GRAIL_TEST_IMAGES",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::plots::{STYLE, bars, date, escaped, line_plot, short};
 use crate::weights::{WeightReading, set_after};
-use crate::why::{Finding, Receipt, WeightFacts};
+use crate::why::{Finding, Income, Receipt, WeightFacts};
 use grail_terminal::counted;
 
 /// Windows that are listed one by one.
@@ -37,9 +37,11 @@ impl Report<'_> {
             if count == 0 { UNKNOWN.to_owned() } else { short(values.iter().sum::<f64>() / count as f64) }
         };
         let expected = |receipt: &Receipt| receipt.expected_score.filter(|_| is_uploaded(receipt));
+        let income = |receipt: &Receipt| Income::of(all, receipt.window).map(Income::share);
         let cards = [
             (format!("{uploaded} of {}", all.len()), "windows uploaded and read back"),
             (mean(all.iter().filter_map(expected).collect()), "distinct solutions expected a file"),
+            (mean(all.iter().filter_map(income).collect()), "income: share of the best window's groups"),
             (self.set(), "of the weights set now"),
             (all.iter().map(|receipt| receipt.rollouts_uploaded).sum::<u64>().to_string(), "rollouts uploaded"),
             (mean(all.iter().filter_map(|receipt| receipt.slack_seconds).collect()), "seconds to spare"),
@@ -55,6 +57,7 @@ impl Report<'_> {
         };
         let plots = [
             line("Score expected", "distinct solutions a window", &|receipt| receipt.expected_score),
+            line("Income", "% of the best window's groups", &|receipt| Some(income(receipt)? * 100.0)),
             line("Weight set", "% of a validator's weights, after each window", &|receipt| {
                 Some(set_share(self.readings, receipt)? * 100.0)
             }),

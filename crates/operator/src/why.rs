@@ -5,6 +5,7 @@
 mod conclusion;
 mod cost;
 mod gather;
+mod income;
 mod page;
 mod receipts;
 mod story;
@@ -14,6 +15,7 @@ use serde::Serialize;
 pub use self::conclusion::{Conclusion, ConclusionKind};
 pub use self::cost::{Cause, Cost};
 pub use self::gather::{FactsOf, JudgeFile, Sources, gather, weight_now};
+pub use self::income::Income;
 pub use self::page::page;
 pub use self::receipts::{ChosenWindow, Receipt, chosen_window, hotkey_of, receipts};
 pub use self::story::{story, story_lines};
@@ -83,6 +85,8 @@ pub struct Why {
     pub causes: Finding<Vec<Cause>>,
     /// What it costs in weight.
     pub cost: Finding<Cost>,
+    /// What it brought, against the best window of this machine.
+    pub income: Finding<Income>,
     /// What follows.
     pub conclusion: Conclusion,
 }

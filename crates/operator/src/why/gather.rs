@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use super::{
-    Cause, Conclusion, Cost, Exclusion, Finding, JournalFacts, ObjectFacts, Receipt, VerdictFacts, WeightFacts, Why,
-    receipts,
+    Cause, Conclusion, Cost, Exclusion, Finding, Income, JournalFacts, ObjectFacts, Receipt, VerdictFacts, WeightFacts,
+    Why, receipts,
 };
 use crate::weights::readings;
 use grail_journal::{hotkeys, records_of};
@@ -91,7 +91,9 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     let conclusion = Conclusion::of(window, &receipt, &journal, &object, &verdict);
     let causes = (sources.story)(window).map_err(|error| format!("{error:#}")).into();
     let cost = Cost::of(conclusion.kind, window, &readings(sources.data_folder));
-    Why { window, hotkey, receipt, journal, object, verdict, weight, exclusion, causes, cost, conclusion }
+    let income = Income::of(&receipts(sources.data_folder).unwrap_or_default(), window);
+    let income = income.ok_or("no window of this machine had a clean group, or this one has no receipt").into();
+    Why { window, hotkey, receipt, journal, object, verdict, weight, exclusion, causes, cost, income, conclusion }
 }
 
 /// Returns what validators have set for a hotkey by now.

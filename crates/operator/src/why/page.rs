@@ -59,6 +59,7 @@ pub fn page(why: &Why) -> String {
         line("weight", &why.weight, weight),
         line("exclusion", &why.exclusion, exclusion),
         line("cost", &why.cost, super::Cost::text),
+        line("income", &why.income, super::Income::text),
         story(&why.causes),
     ];
     let conclusion = &why.conclusion;

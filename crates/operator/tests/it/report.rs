@@ -69,7 +69,7 @@ fn the_page_says_what_the_receipts_say_and_nothing_from_outside_enters_it() {
     for foreign in ["<script", "http:", "https:", "NaN", "inf"] {
         assert!(!page.contains(foreign), "{foreign}");
     }
-    assert_eq!(page.matches("<svg").count(), 8);
+    assert_eq!(page.matches("<svg").count(), 9);
     assert_eq!(page.matches("3.750 %").count(), 1, "one window's alone");
     assert!(!page.contains("50.000 %"), "read before validators could judge it");
     // What an earlier miner did not keep breaks the line of speeds, and is unknown in the table.
@@ -103,8 +103,8 @@ fn a_browser_draws_it_and_runs_nothing() {
     assert!(dom.contains("<title>grail: the last windows</title>"), "{dom}");
     assert_eq!(
         dom.matches("<polyline").count() + dom.matches("<circle").count(),
-        // Five lines, four of which have a gap where a window tells nothing, and so two parts; one with a single point.
-        5 + 4 + 1,
+        // Six lines, four of which have a gap where a window tells nothing, and so two parts; one with a single point.
+        6 + 4 + 1,
         "{dom}"
     );
     assert_eq!(dom.matches("<tr>").count(), 5);
