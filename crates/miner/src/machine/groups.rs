@@ -1,5 +1,8 @@
 //! The groups of a window: which are ordered, in flight, waiting for a retry, and clean.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use grail_protocol::PROTOCOL;

@@ -216,4 +216,100 @@ mod tests {
         assert!(slow_ms > 1_000);
         assert_eq!(pace.proof_ms(4, now_ms + 60_000 + 240_000), slow_ms / 4);
     }
+
+    #[test]
+    fn before_anything_came_a_batch_takes_its_share_of_the_guess() {
+        let pace = Pace::new(16, 20_000, 120_000);
+        for (waiting, expected_ms) in [(0, 0), (4, 10_240), (8, 13_500), (16, 20_000), (32, 20_000)] {
+            assert_eq!(pace.ready_in_ms(Load { begun: 0, waiting }, 0), expected_ms, "{waiting} rollouts");
+        }
+        assert_eq!(pace.ready_in_ms(Load { begun: 16, waiting: 0 }, 0), 0, "nothing is known of proving");
+    }
+
+    #[test]
+    fn the_first_group_of_a_batch_tells_of_drawing_and_the_others_of_proving() {
+        let mut pace = Pace::new(16, 20_000, 120_000);
+        assert!(!pace.is_begun(0));
+        pace.on_ready(4, 0, 16, 6_000);
+        assert_eq!((pace.whole_draw_ms(6_000), pace.proof_ms(4, 6_000)), (6_000, 0));
+        assert!(pace.is_begun(0) && pace.is_begun(5_999) && !pace.is_begun(6_000));
+        pace.on_ready(4, 0, 12, 6_800);
+        assert_eq!(pace.proof_ms(4, 6_800), 800);
+        // Each new proof counts more than those before it: one part in 32 of them is forgotten.
+        pace.on_ready(4, 0, 8, 8_400);
+        let (us, rollouts) = (800_000 - 800_000 / 32 + 1_600_000, 4_000 - 4_000 / 32 + 4_000);
+        assert_eq!(pace.proof_ms(8, 8_400), 8_000 * us / rollouts / 1_000);
+        assert_eq!(pace.ready_in_ms(Load { begun: 4, waiting: 4 }, 8_400), {
+            let draw_ms = pace.whole_draw_ms(8_400) * 512 / 1_000;
+            draw_ms + pace.proof_ms(8, 8_400)
+        });
+        assert_eq!(pace.whole_draw_ms(8_400), 6_000, "proving teaches nothing of drawing");
+    }
+
+    #[test]
+    fn proving_is_no_part_of_what_a_batch_takes_to_draw() {
+        let mut pace = Pace::new(16, 20_000, 120_000);
+        pace.on_ready(4, 0, 16, 6_000);
+        pace.on_ready(4, 0, 12, 6_800);
+        // Ordered after the batch before: 7 s after the last one, 800 ms of them for its own proofs.
+        pace.on_ready(4, 6_100, 16, 13_800);
+        assert_eq!(pace.whole_draw_ms(13_800), 6_000 + (6_200 - 6_000) / 2);
+        // What waited only from its order on.
+        pace.on_ready(4, 20_000, 16, 27_000);
+        assert_eq!(pace.whole_draw_ms(27_000), 6_100 + (6_200 - 6_100) / 2);
+    }
+
+    #[test]
+    fn a_batch_is_large_from_half_of_the_rollouts_on() {
+        let mut pace = Pace::new(16, 20_000, 120_000);
+        // Eight of sixteen are drawn in 675 thousandths.
+        pace.on_ready(4, 0, 8, 6_750);
+        assert_eq!((pace.whole_draw_ms(6_750), pace.single), (10_000, 350));
+        // Four took half of what a whole one does: 250 thousandths of that for their number.
+        pace.on_ready(4, 6_750, 4, 6_750 + 5_000);
+        assert_eq!((pace.whole_draw_ms(11_750), pace.single), (10_000, u64::midpoint(350, 333)));
+        // As much as a whole batch, and no more.
+        pace.on_ready(4, 11_750, 4, 11_750 + 50_000);
+        assert_eq!(pace.single, u64::midpoint(341, 1_000));
+        // In no time at all.
+        for start_ms in 0..20 {
+            pace.on_ready(4, 70_000 + start_ms, 4, 70_000 + start_ms);
+        }
+        assert_eq!(pace.single, 1);
+    }
+
+    #[test]
+    fn a_failure_moves_the_turn_on_and_teaches_nothing() {
+        let mut pace = Pace::new(16, 20_000, 120_000);
+        pace.on_failed(500, 1_000);
+        assert!(pace.is_begun(999) && !pace.is_begun(1_000));
+        pace.on_failed(999, 3_000);
+        assert!(pace.is_begun(999) && !pace.is_begun(1_000), "of the same batch");
+        assert_eq!((pace.whole_draw_ms(3_000), pace.proof_ms(16, 3_000)), (20_000, 0));
+        // The next group of the batch was proved from the failure on.
+        pace.on_ready(4, 999, 4, 3_400);
+        assert_eq!(pace.proof_ms(4, 3_400), 400);
+    }
+
+    #[test]
+    fn what_does_not_come_raises_the_guess_by_half() {
+        let mut pace = Pace::new(16, 20_000, 120_000);
+        pace.on_stuck(80_000, 100_000);
+        assert_eq!(pace.whole_draw_ms(100_000), 50_000);
+    }
+
+    #[test]
+    fn the_view_shows_what_was_learned() {
+        let mut pace = Pace::new(16, 20_000, 120_000);
+        let proof = |pace: &Pace| {
+            let mut view = View::default();
+            pace.describe(&mut view);
+            assert_eq!(view.get("timing.draw_single_permille"), Some("350"));
+            view.get("timing.proof_us").unwrap().to_owned()
+        };
+        assert_eq!(proof(&pace), "0");
+        pace.on_ready(4, 0, 16, 6_000);
+        pace.on_ready(4, 0, 12, 6_800);
+        assert_eq!(proof(&pace), "200000", "of one rollout");
+    }
 }

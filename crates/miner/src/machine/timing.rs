@@ -129,3 +129,125 @@ impl Timing {
         self.end_ms(window_start, now_ms).saturating_sub(margin.min(margin_max))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use grail_protocol::signature::Hotkey;
+
+    use super::*;
+
+    const WINDOW: u64 = 300;
+    const BLOCK_MS: u64 = PROTOCOL.block_ms;
+    /// When the head was seen that is ten blocks into the window.
+    const SEEN_MS: u64 = 1_000;
+    const END_MS: u64 = SEEN_MS + 20 * BLOCK_MS;
+
+    fn settings() -> MachineSettings {
+        MachineSettings::new(Hotkey::from_bytes([1; 32]))
+    }
+
+    fn timing() -> Timing {
+        let mut timing = Timing::new(&settings());
+        timing.set_head(Head { number: WINDOW + 10 }, SEEN_MS);
+        timing
+    }
+
+    fn takes_ms(timing: &Timing, groups: usize) -> u64 {
+        timing.upload_takes_ms(groups, &settings(), SEEN_MS)
+    }
+
+    #[test]
+    fn a_window_ends_as_many_blocks_after_the_head_as_are_left_of_it() {
+        let mut timing = timing();
+        assert_eq!(timing.end_ms(WINDOW, SEEN_MS + 5_000), END_MS);
+        assert_eq!(timing.end_ms(WINDOW + 30, SEEN_MS), END_MS + 30 * BLOCK_MS);
+        assert_eq!(timing.end_ms(WINDOW - 30, 5_000), SEEN_MS, "it is over");
+        assert_eq!(Timing::new(&settings()).end_ms(WINDOW, 5_000), 5_000, "nothing is known without a head");
+        // Two blocks in 28 s: a rise counts half.
+        assert!(timing.note_head(Head { number: WINDOW + 12 }, 29_000));
+        assert_eq!(timing.end_ms(WINDOW, 29_000), 29_000 + 18 * 13_000);
+        assert_eq!(timing.last_head(), Some((Head { number: WINDOW + 12 }, 29_000)));
+    }
+
+    #[test]
+    fn a_head_that_is_not_newer_teaches_nothing() {
+        let mut timing = timing();
+        for number in [WINDOW + 10, WINDOW + 9] {
+            assert!(!timing.note_head(Head { number }, 90_000));
+            assert_eq!((timing.head(), timing.end_ms(WINDOW, 90_000)), (Some(WINDOW + 10), END_MS));
+        }
+        let mut empty = Timing::new(&settings());
+        assert_eq!((empty.head(), empty.last_head()), (None, None));
+        assert!(empty.note_head(Head { number: 5 }, 90_000));
+        assert_eq!((empty.head(), empty.end_ms(0, 90_000)), (Some(5), 90_000 + 25 * BLOCK_MS));
+    }
+
+    #[test]
+    fn a_larger_file_takes_longer_by_what_is_no_round_trip_and_twice_at_most() {
+        let mut timing = timing();
+        assert_eq!((takes_ms(&timing, 1), takes_ms(&timing, 100)), (UPLOAD_INITIAL_MS, UPLOAD_INITIAL_MS));
+        // A rise counts half: 7 s, of which 1.5 s are round trips.
+        timing.note_upload(10_000, 10, SEEN_MS);
+        for (groups, expected_ms) in [(5, 7_000), (10, 7_000), (15, 9_750), (20, 12_500), (100, 12_500)] {
+            assert_eq!(takes_ms(&timing, groups), expected_ms, "{groups} groups");
+        }
+        // What is quick is round trips alone.
+        let mut quick = Timing::new(&settings());
+        (0..20).for_each(|_| quick.note_upload(100, 1, SEEN_MS));
+        assert_eq!(takes_ms(&quick, 1), takes_ms(&quick, 100));
+    }
+
+    #[test]
+    fn an_upload_that_is_given_up_can_only_raise_what_is_expected() {
+        let mut timing = timing();
+        timing.note_upload_late(3_000, SEEN_MS);
+        assert_eq!(takes_ms(&timing, 1), UPLOAD_INITIAL_MS);
+        timing.note_upload_late(8_000, SEEN_MS);
+        assert_eq!(takes_ms(&timing, 1), 6_000);
+    }
+
+    #[test]
+    fn the_upload_starts_a_block_and_two_attempts_before_the_window_ends() {
+        let upload_ms =
+            |timing: &Timing, settings: &MachineSettings, groups| timing.upload_ms(settings, WINDOW, groups, SEEN_MS);
+        let mut timing = timing();
+        assert_eq!(upload_ms(&timing, &settings(), 3), END_MS - BLOCK_MS - 2 * UPLOAD_INITIAL_MS);
+        let cautious = MachineSettings { safety_blocks: 3, ..settings() };
+        assert_eq!(upload_ms(&timing, &cautious, 3), END_MS - 3 * BLOCK_MS - 2 * UPLOAD_INITIAL_MS);
+        // For a second attempt a block is kept at most.
+        timing.note_upload(36_000, 3, SEEN_MS);
+        assert_eq!(upload_ms(&timing, &settings(), 3), END_MS - BLOCK_MS - 20_000 - BLOCK_MS);
+        let transfer_ms = 20_000 - BLOCK_MS / 8;
+        assert_eq!(upload_ms(&timing, &settings(), 6), END_MS - BLOCK_MS - 20_000 - transfer_ms - BLOCK_MS);
+        // Half of the window is left for groups, whatever the bucket took.
+        timing.note_upload(3_600_000, 3, SEEN_MS);
+        assert_eq!(upload_ms(&timing, &settings(), 3), END_MS - 15 * BLOCK_MS);
+    }
+
+    #[test]
+    fn on_a_fast_network_everything_is_expected_to_be_faster_in_proportion() {
+        let fast = MachineSettings { block_ms: 1_200, ..settings() };
+        let timing = Timing::new(&fast);
+        assert_eq!(timing.upload_takes_ms(1, &fast, 0), UPLOAD_INITIAL_MS / 10);
+        assert_eq!(timing.pace.whole_draw_ms(0), DRAW_INITIAL_MS / 10);
+        let fastest = MachineSettings { block_ms: 12, ..settings() };
+        assert_eq!(Timing::new(&fastest).upload_takes_ms(1, &fastest, 0), 50);
+    }
+
+    #[test]
+    fn the_view_shows_the_head_and_what_was_learned() {
+        let mut view = View::default();
+        let mut timing = timing();
+        timing.note_upload(10_000, 10, SEEN_MS);
+        timing.describe(&mut view);
+        for (name, value) in [
+            ("timing.head", "310"),
+            ("timing.head_seen_ms", "1000"),
+            ("timing.block", "12000 ms as of 0"),
+            ("timing.upload", "7000 ms as of 1000"),
+            ("timing.upload_groups", "10"),
+        ] {
+            assert_eq!(view.get(name), Some(value), "{name}");
+        }
+    }
+}

@@ -4,6 +4,8 @@ mod attempts;
 mod description;
 mod outcome;
 mod pause;
+#[cfg(test)]
+mod tests;
 
 use grail_protocol::window_file::PackedGroup;
 use serde::{Deserialize, Serialize};
