@@ -46,7 +46,7 @@ use grail_wallet::{HotkeyWallet, Inputs};
 
 use self::messages::{describe_device, end_stalled, hotkey_taken, prevented, warn_of_journal};
 use self::parts::{
-    CHECK_MS, Lost, data_folder, engine, examined, memory_of, metrics_listen, model, open_wallet, refuse_wrong_device,
+    CHECK_MS, Lost, data_folder, engine, examined, metrics_listen, model, open_wallet, probe_of, refuse_wrong_device,
     run_settings, sampling_seed, spinner,
 };
 use self::restart::{HandedOver, Present, Program, Ready, proven};
@@ -154,13 +154,13 @@ fn mine(
     }
     // Last, since a model takes long to load.
     let loading = spinner(bars, "loading the model; kernels are compiled where this GPU has none yet");
-    let meter = EngineMeter::new(memory_of(arguments.device.ordinals().to_vec()));
+    let meter = EngineMeter::new(probe_of(arguments.device.ordinals().to_vec()));
     let failed = |error: EngineStartError| {
         // A device that was lost a moment ago may come back by itself.
         let exit = if process.after_loss { Exit::Retry } else { exit::of_engine(&error) };
         ExitError::new(exit, super::one_line(&error.into()))
     };
-    let (engine, is_lost) = engine(arguments, &model, &meter.watch()).map_err(failed)?;
+    let (engine, is_lost) = engine(arguments, &model, &|ordinal| meter.watch(ordinal)).map_err(failed)?;
     loading.finish_and_clear();
     let mining = Mining {
         arguments,
@@ -395,7 +395,13 @@ impl Mining<'_> {
             };
             EndpointStatus { kind: "chain".to_owned(), name, state: state.to_owned(), detail: String::new() }
         };
-        Board::new(identity, state, upload, Box::new(move || chain.endpoints().into_iter().map(standing).collect()))
+        Board::new(
+            identity,
+            state,
+            upload,
+            self.meter.clone(),
+            Box::new(move || chain.endpoints().into_iter().map(standing).collect()),
+        )
     }
 
     /// Returns everything that watches; and the receipts, since a defect gives one that the core does not know of.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use grail_observe::control::{
-    EndpointStatus, HeadStatus, HealthStatus, MinerStatus, Speeds, Stopping, TroubleStatus, UploadStatus, WindowStatus,
-    socket_path,
+    EndpointStatus, GpuStatus, HeadStatus, HealthStatus, MinerStatus, Rank, Speeds, Stopping, TroubleStatus,
+    UploadStatus, WindowStatus, socket_path,
 };
 use grail_operator::top::{Viewer, draw};
 use grail_protocol::signature::Hotkey;
@@ -27,6 +27,17 @@ fn endpoint(kind: &str, name: &str, state: &str, detail: &str) -> EndpointStatus
 fn upload(window: u64, outcome: &str, line: &str, expected_score: Option<f64>) -> UploadStatus {
     let slack_seconds = expected_score.map(|_| 12.5);
     UploadStatus { window, outcome: outcome.to_owned(), line: line.to_owned(), expected_score, slack_seconds }
+}
+
+fn gpu(device: usize, temperature_celsius: Option<u32>) -> GpuStatus {
+    GpuStatus {
+        device,
+        memory_used_bytes: 71 << 30,
+        memory_bytes: 139 << 30,
+        temperature_celsius,
+        busy_percent: temperature_celsius.map(|_| 97),
+        proofs_per_second: 8.25,
+    }
 }
 
 /// Returns a miner in the middle of a window.
@@ -65,6 +76,8 @@ pub(crate) fn scripted() -> MinerStatus {
         troubles: vec![TroubleStatus { age_seconds: 8.0, area: "bucket".to_owned(), text: "503, again".to_owned() }],
         stopping: Stopping::No,
         weight: Some(0.0125),
+        rank: Some(Rank { place: 3, of: 12 }),
+        gpus: vec![gpu(0, Some(61)), gpu(1, None)],
     }
 }
 
@@ -102,6 +115,22 @@ fn a_miner_that_is_gone_is_gray_with_the_time_since_when() {
 #[test]
 fn everything_that_is_known_is_on_the_screen() {
     insta::assert_snapshot!(screen(Some(&scripted()), None, 110, 24));
+}
+
+#[test]
+fn a_wide_terminal_shows_gpus_rank_and_the_weight_of_the_windows_that_were_seen() {
+    let mut viewer = Viewer::default();
+    for (window, weight) in [(2_999_970, 0.005), (3_000_000, 0.01), (3_000_000, 0.01), (3_000_030, 0.0125)] {
+        let mut status = scripted();
+        (status.window.as_mut().unwrap().start, status.weight) = (window, Some(weight));
+        viewer.answered(status);
+    }
+    let page = drawn(&viewer, 200, 30).backend().to_string();
+    assert!(page.contains("weight ▄▇█ 1.250 %, rank 3 of 12"), "one for each window: {page}");
+    assert!(page.contains("0  61 °C  97 % busy  8.2 proofs/s  71/139 GiB"), "{page}");
+    assert!(page.contains("1  -  - busy  8.2"), "a driver that does not say: {page}");
+    let pressed = (0..3).map(|_| viewer.pressed(ratatui::crossterm::event::KeyCode::Tab.into())).count();
+    assert_eq!((pressed, viewer.pane), (3, grail_operator::top::Pane::Gpus));
 }
 
 #[test]

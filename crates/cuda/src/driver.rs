@@ -1,9 +1,9 @@
-//! The thin layer over CUDA: the only place where the driver, cuBLAS and NVRTC are called.
+//! The thin layer over CUDA: the only place where the driver, cuBLAS, NVRTC and NVML are called.
 //!
 //! Its types own what they hold and answer with [`CudaError`]. What they cannot check is that a kernel's
 //! arguments are those it was written for; each kernel is therefore called from one place.
 
-#![allow(unsafe_code, reason = "the driver, cuBLAS and NVRTC are C libraries; no other module calls them")]
+#![allow(unsafe_code, reason = "the driver, cuBLAS, NVRTC and NVML are C libraries; no other module calls them")]
 
 mod blas;
 mod blas_lt;
@@ -12,6 +12,7 @@ mod description;
 mod device;
 mod memory;
 mod products;
+mod sensors;
 mod stream;
 
 pub use blas::{HalfOutput, MatrixShape, Operands, StridedShape};
@@ -20,6 +21,7 @@ pub use compiler::{Kernels, nvrtc_version};
 pub use description::DeviceDescription;
 pub use device::{Device, device_count, forget_device};
 pub use memory::{Buffer, DevicePtr, Pinned, Plain};
+pub use sensors::Sensors;
 pub use stream::{Argument, Event, Graph, Grid, Priority, Stream};
 
 use cudarc::driver::DriverError;

@@ -57,6 +57,9 @@ pub struct SetWeights {
     pub uid: u16,
     /// Each validator's uid, with the share of its weights that is the hotkey's.
     pub shares: Vec<(u16, f64)>,
+    /// By the validator that gives the largest share: the hotkey's place from 1, and how many have a weight; none without a
+    /// weight. Equal weights share the better place.
+    pub rank: Option<(usize, usize)>,
 }
 
 impl SetWeights {
@@ -148,7 +151,7 @@ impl SubtensorChain {
             let hex = format!("0x{}", hex::encode(&prefix));
             let answer = connection.call("state_getKeysPaged", vec![hex.into(), VALIDATORS_MAX.into()]).await?;
             let keys = json::list_of_bytes(&answer).map_err(|failure| connection.named(failure))?;
-            let mut shares = Vec::new();
+            let (mut shares, mut largest, mut rank) = (Vec::new(), 0.0, None);
             for key in keys.iter().filter(|key| key.len() == prefix.len() + 2 && key.starts_with(&prefix)) {
                 let Some(row) = stored(connection, key).await? else { continue };
                 let weights = storage::weights_of(&row).map_err(|failure| connection.named(failure))?;
@@ -157,9 +160,14 @@ impl SubtensorChain {
                 let validator = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
                 if sum > 0.0 {
                     shares.push((validator, ours / sum));
+                    if ours / sum > largest {
+                        let better = weights.iter().filter(|(_, weight)| f64::from(*weight) > ours).count();
+                        let weighted = weights.iter().filter(|(_, weight)| *weight > 0).count();
+                        (largest, rank) = (ours / sum, Some((better + 1, weighted)));
+                    }
                 }
             }
-            Ok(Some(SetWeights { uid, shares }))
+            Ok(Some(SetWeights { uid, shares, rank }))
         };
         self.read(question).await
     }

@@ -44,13 +44,15 @@ impl CudaWorkers {
     ///
     /// # Errors
     /// [`CudaWorkersError`] if one cannot start.
-    pub fn start(settings: Vec<CudaSettings>, watch: &ProofWatch) -> Result<Self, CudaWorkersError> {
+    pub fn start(settings: Vec<CudaSettings>, watch: &dyn Fn(usize) -> ProofWatch) -> Result<Self, CudaWorkersError> {
         let first = settings.first().ok_or(CudaWorkersError::NoDevice)?;
         let model = first.model.clone();
         let tokenizer = grail_cuda::weights::Model::open(&model)?.tokenizer;
         let tokenizer = tokenizer.ok_or(CudaWorkersError::NoTokenizer { model })?;
-        let start =
-            |settings| Ok(Share { engine: CudaEngine::start_watched(settings, watch.clone())?, pending: Cell::new(0) });
+        let start = |settings: CudaSettings| {
+            let watch = watch(settings.ordinal);
+            Ok(Share { engine: CudaEngine::start_watched(settings, watch)?, pending: Cell::new(0) })
+        };
         let devices = settings.into_iter().map(start).collect::<Result<Vec<Share>, CudaWorkersError>>()?;
         let limits = devices.first().ok_or(CudaWorkersError::NoDevice)?.engine.limits();
         Ok(Self { devices, tokenizer, limits })

@@ -17,7 +17,8 @@ pub use self::board::{Board, Identity, Sampler};
 pub use self::client::{Asking, ControlError};
 pub use self::socket::{Control, SocketError};
 pub use self::status::{
-    EndpointStatus, HeadStatus, HealthStatus, MinerStatus, Speeds, Stopping, TroubleStatus, UploadStatus, WindowStatus,
+    EndpointStatus, GpuStatus, HeadStatus, HealthStatus, MinerStatus, Rank, Speeds, Stopping, TroubleStatus,
+    UploadStatus, WindowStatus,
 };
 
 const PREFIX: &str = "control-";

@@ -46,7 +46,7 @@ pub use card::{CardFacts, StartCard};
 
 pub use exposition::TextFormat;
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
-pub use metrics::engine::{EngineMeter, GpuMemory, MemoryProbe};
+pub use metrics::engine::{EngineMeter, GpuFigures, GpuProbe};
 pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
 pub use metrics_server::{MetricsServer, MetricsServerError, Pages};

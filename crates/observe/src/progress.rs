@@ -9,6 +9,7 @@ use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
+use crate::control::Rank;
 use crate::state::{MinerState, UploadPhase, WindowState};
 use crate::{SharedState, UploadProbe};
 use grail_terminal::counted;
@@ -78,6 +79,9 @@ fn message(state: &MinerState, start: u64, window: &WindowState, now: Now) -> St
     }
     if let Some(weight) = state.weight {
         line += &format!(", weight {:.2} %", weight * 100.0);
+    }
+    if let Some(Rank { place, of }) = state.rank {
+        line += &format!(", rank {place} of {of}");
     }
     line + &match state.health(now_ms).obstacles().len() {
         0 => ", well".to_owned(),
@@ -168,7 +172,7 @@ mod tests {
         progress.show(at(100_000));
         let line = "window 30 ███░░░░░░░ 3:20 left, 3 groups done, 0 in flight, 2 ready in a row, nothing uploaded";
         assert!(progress.bar.message().starts_with(line), "{}", progress.bar.message());
-        observer.state().weight_read(true, Some(0.0125));
+        observer.state().weight_read(true, Some(0.0125), Some(Rank { place: 3, of: 12 }));
         observer.action(
             at(290_000),
             &Action::Upload {
@@ -182,7 +186,7 @@ mod tests {
         progress.show(at(290_000));
         let message = progress.bar.message();
         assert!(message.contains("█████████░ 0:10 left") && message.contains(", uploading 1.2 MB, "), "{message}");
-        assert!(message.contains(", weight 1.25 %, 2 warnings"), "{message}");
+        assert!(message.contains(", weight 1.25 %, rank 3 of 12, 2 warnings"), "{message}");
     }
 
     #[test]

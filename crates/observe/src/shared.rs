@@ -9,6 +9,7 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
+use crate::control::Rank;
 use crate::health::{HealthIssue, HealthSnapshot};
 use crate::state::MinerState;
 
@@ -48,8 +49,8 @@ impl SharedState {
     }
 
     /// Notes whether any validator gives the hotkey a weight above zero, and the largest share that one gives it.
-    pub fn weight_read(&self, is_weighted: bool, share: Option<f64>) {
-        self.timed().state.weight_read(is_weighted, share);
+    pub fn weight_read(&self, is_weighted: bool, share: Option<f64>, rank: Option<Rank>) {
+        self.timed().state.weight_read(is_weighted, share, rank);
     }
 }
 

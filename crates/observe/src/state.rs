@@ -13,6 +13,7 @@ use grail_miner::machine::{Action, Area, Event, GroupId, Report, Timer, Trouble,
 use grail_miner::ports::{JournalRecord, Now};
 use grail_protocol::constants::window_start;
 
+use crate::control::Rank;
 use crate::health::{HealthIssue, HealthSnapshot};
 use crate::thresholds::{
     DEAF_BLOCKS, MISSED_WINDOWS, RESTART_AFTER_MIN_MS, SILENT_LOOP_BLOCKS, STALE_CHAIN_BLOCKS, STUCK_ENGINE_BLOCKS,
@@ -52,6 +53,8 @@ pub struct MinerState {
     is_weighted: Option<bool>,
     /// The largest share of a validator's weights; none before that was read.
     pub weight: Option<f64>,
+    /// The place that it has by that weight.
+    pub rank: Option<Rank>,
     is_stopping: bool,
     /// When the current window's last upload must start; none once it has.
     pub deadline_ms: Option<u64>,
@@ -152,9 +155,10 @@ impl MinerState {
         }
     }
 
-    /// Folds whether any validator gives the hotkey a weight above zero, and the largest share that one gives it.
-    pub fn weight_read(&mut self, is_weighted: bool, share: Option<f64>) {
-        (self.is_weighted, self.weight) = (Some(is_weighted), share);
+    /// Folds whether any validator gives the hotkey a weight above zero, the largest share that one gives it, and its place
+    /// there.
+    pub fn weight_read(&mut self, is_weighted: bool, share: Option<f64>, rank: Option<Rank>) {
+        (self.is_weighted, self.weight, self.rank) = (Some(is_weighted), share, rank);
     }
 
     /// Returns the newest block, including one that the machine is handling right now.

@@ -21,11 +21,12 @@ use crate::args::MineArguments;
 use crate::assembly::{self, EngineStartError};
 use crate::exit::{Exit, ExitError};
 use grail_config::{ChainConfig, ConfigParts, Environment, MinerConfig, Network, NetworkDevice, RawConfig};
+use grail_cuda::driver::Sensors;
 use grail_hub::local_name;
 use grail_live::cuda_engine::CudaWorkers;
 use grail_live::device::{self, DeviceSet};
 use grail_live::engine::CpuWorker;
-use grail_observe::{GpuMemory, MemoryProbe};
+use grail_observe::{GpuFigures, GpuProbe};
 use grail_operator::doctor::{self, Examination, Subject, examine};
 use grail_wallet::{HotkeyWallet, Inputs, Passwords, ask_terminal};
 
@@ -122,7 +123,7 @@ pub(super) fn model_named(device: &DeviceSet, name: &str, hub_cache: Option<&Pat
 pub(super) fn engine(
     arguments: &MineArguments,
     model: &str,
-    watch: &ProofWatch,
+    watch: &dyn Fn(usize) -> ProofWatch,
 ) -> Result<(Rc<dyn Engine>, Lost), EngineStartError> {
     match &arguments.device {
         DeviceSet::Cuda(ordinals) => {
@@ -136,19 +137,20 @@ pub(super) fn engine(
             Ok((workers.clone(), Box::new(move || workers.is_lost())))
         }
         DeviceSet::Cpu => {
-            let worker = CpuWorker::start_watched(cpu_engine(model)?, watch.clone());
+            let worker = CpuWorker::start_watched(cpu_engine(model)?, watch(0));
             let worker = worker.map_err(EngineStartError::Thread)?;
             Ok((Rc::new(worker), Box::new(|| false)))
         }
     }
 }
 
-/// Asks these CUDA devices for their memory.
-pub(super) fn memory_of(ordinals: Vec<usize>) -> MemoryProbe {
+/// Asks these CUDA devices how they are.
+pub(super) fn probe_of(ordinals: Vec<usize>) -> GpuProbe {
     // Opened each time: what was kept from before a failure would not answer any more.
     let ask = |&ordinal: &usize| {
         let (free, total) = grail_cuda::driver::Device::open(ordinal).and_then(|device| device.memory()).ok()?;
-        Some(GpuMemory { ordinal, free, total })
+        let Sensors { temperature_c, busy_percent } = Sensors::of(ordinal);
+        Some(GpuFigures { ordinal, free, total, temperature_c, busy_percent })
     };
     Arc::new(move || ordinals.iter().filter_map(ask).collect())
 }

@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &MineArguments, bars: &MultiProgress) -> anyhow::Re
     let named = named.unwrap_or_else(|| default_model(&arguments.device).to_owned());
     let model = model_named(&arguments.device, &named, hub_cache.as_deref())?;
     let loading = spinner(bars, "loading the model; kernels are compiled where this device has none yet");
-    let unwatched: ProofWatch = Arc::new(|_, _| {});
+    let unwatched = |_| -> ProofWatch { Arc::new(|_, _| {}) };
     let (engine, _) = engine(arguments, &model, &unwatched)
         .map_err(|error| ExitError::new(exit::of_engine(&error), super::super::one_line(&error.into())))?;
     loading.finish_and_clear();

@@ -81,6 +81,9 @@ async fn a_weight_is_seen_whichever_validator_gives_it() {
     set(2, &[(3, 65_535), (7, 1)]);
     set(3, &[(3, 65_535)]);
     assert_eq!(weighted().await, Ok(Some(true)));
+    // The largest share is by validator 4, where one has more and another as much.
+    set(4, &[(2, 10), (3, 65_535), (7, 40_000), (8, 40_000), (9, 0)]);
+    assert_eq!(soon(chain.weights_for(hotkey().hotkey())).await.unwrap().unwrap().rank, Some((2, 4)));
     // What a node makes up is an error, not a weight.
     let odd = [&entry[..], &NETUID.to_le_bytes(), &[9, 0]].concat();
     node.state().storage.insert(odd, vec![8, 1]);

@@ -14,7 +14,7 @@ use super::status::{
 };
 use crate::contract::Schema;
 use crate::state::{EndedWindow, MinerState, PortAnswer, WindowState};
-use crate::{SharedState, UploadProbe, outcome_name, receipt_line};
+use crate::{EngineMeter, SharedState, UploadProbe, outcome_name, receipt_line};
 use grail_terminal::printable;
 
 /// Shortest time between two samples of the nodes, in milliseconds.
@@ -47,15 +47,23 @@ pub(super) struct Shared {
     begun: Instant,
     state: SharedState,
     upload: UploadProbe,
+    engine: EngineMeter,
     nodes: Mutex<Vec<EndpointStatus>>,
     stop: watch::Sender<Stopping>,
 }
 
 impl Board {
-    /// Returns a board about this miner; `upload` says what has been sent, `sampler` how its nodes are.
-    pub fn new(identity: Identity, state: SharedState, upload: UploadProbe, sampler: Sampler) -> Self {
+    /// Returns a board about this miner; `upload` says what has been sent, `engine` how its GPUs are, `sampler` how its
+    /// nodes are.
+    pub fn new(
+        identity: Identity,
+        state: SharedState,
+        upload: UploadProbe,
+        engine: EngineMeter,
+        sampler: Sampler,
+    ) -> Self {
         let (stop, nodes) = (watch::Sender::new(Stopping::No), Mutex::default());
-        let shared = Shared { identity, begun: Instant::now(), state, upload, nodes, stop };
+        let shared = Shared { identity, begun: Instant::now(), state, upload, engine, nodes, stop };
         Self { shared: Arc::new(shared), sampler, sampled_ms: None }
     }
 
@@ -95,6 +103,8 @@ impl Shared {
 
     pub(super) fn status(&self) -> MinerStatus {
         let Identity { hotkey, wallet, network } = self.identity.clone();
+        // Before the state is held: a driver may take its time.
+        let gpus = self.engine.gpus();
         let (mut endpoints, stopping) = (self.nodes().clone(), *self.stop.borrow());
         let state = self.state.read();
         let now_ms = state.now_ms();
@@ -126,6 +136,8 @@ impl Shared {
             troubles: troubles.collect(),
             stopping,
             weight: state.weight,
+            rank: state.rank,
+            gpus,
         }
     }
 }

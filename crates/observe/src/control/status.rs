@@ -38,6 +38,38 @@ pub struct MinerStatus {
     /// The largest share of a validator's weights; none before that was read.
     #[serde(default)]
     pub weight: Option<f64>,
+    /// Where that validator's weights put the hotkey; none before it was read, or without a weight.
+    #[serde(default)]
+    pub rank: Option<Rank>,
+    /// The GPUs that answer; none on a CPU.
+    #[serde(default)]
+    pub gpus: Vec<GpuStatus>,
+}
+
+/// A place among those that a validator gives a weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rank {
+    /// From 1, for the largest weight; equal weights share the better place.
+    pub place: usize,
+    /// How many have a weight.
+    pub of: usize,
+}
+
+/// How a GPU is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GpuStatus {
+    /// Its number.
+    pub device: usize,
+    /// Bytes in use, by whatever runs on it.
+    pub memory_used_bytes: u64,
+    /// Bytes that it has.
+    pub memory_bytes: u64,
+    /// Its temperature; none where the driver does not say.
+    pub temperature_celsius: Option<u32>,
+    /// Percent of the last second in which a kernel ran; none where the driver does not say.
+    pub busy_percent: Option<u32>,
+    /// Rollouts that were proved a second in the last minute.
+    pub proofs_per_second: f64,
 }
 
 /// The newest block.

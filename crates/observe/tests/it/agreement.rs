@@ -11,7 +11,8 @@ use grail_miner::ports::Now;
 use grail_observe::control::{Asking, Board, Control, Identity, MinerStatus, Request, socket_path};
 use grail_observe::state::{MinerState, UploadPhase};
 use grail_observe::{
-    Dropped, Exposition, Metrics, Observers, ReadFrom, ReceiptFormat, Receipts, StateObserver, UploadProbe, bars,
+    Dropped, EngineMeter, Exposition, Metrics, Observers, ReadFrom, ReceiptFormat, Receipts, StateObserver,
+    UploadProbe, bars,
 };
 use grail_protocol::signature::Hotkey;
 use grail_sim::engine::EngineSpeed;
@@ -91,7 +92,7 @@ fn reported(seed: u64) -> (MinerStatus, Exposition, Vec<Value>) {
     let receipts = Receipts::new(ReceiptFormat::Json, folder.path(), &bars(false), read_from, state.clone()).unwrap();
     let identity = Identity { hotkey: text(), wallet: text(), network: text() };
     let probe: UploadProbe = Arc::new(|| None);
-    let board = Board::new(identity, state, probe, Box::new(Vec::new));
+    let board = Board::new(identity, state, probe, EngineMeter::new(Arc::new(Vec::new)), Box::new(Vec::new));
     let control = Control::serve(&socket_path(folder.path(), Hotkey::from_bytes([1; 32])), &board).unwrap();
     let all = Observers(vec![Box::new(observer), Box::new(metrics), Box::new(receipts), Box::new(board)]);
     run(seed, Rc::new(RefCell::new(all)));

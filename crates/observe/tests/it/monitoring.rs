@@ -16,7 +16,7 @@ use grail_miner::machine::{
 };
 use grail_miner::ports::{BeaconError, BucketError, ChainError, Head, Now};
 use grail_observe::{
-    Dropped, EngineMeter, Exposition, GpuMemory, JsonLines, Log, Metrics, MetricsServer, MetricsServerError, Row,
+    Dropped, EngineMeter, Exposition, GpuFigures, JsonLines, Log, Metrics, MetricsServer, MetricsServerError, Row,
     Samples, SinkSender, StateObserver,
 };
 use grail_sim::engine::EngineSpeed;
@@ -100,9 +100,11 @@ fn simulated(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
     let (mut metrics, mut exposition) = Metrics::new(state.state(), Some(std::env::temp_dir()), &dropped);
     let (sender, rows) = SinkSender::new(100, dropped.of("wandb"));
     metrics.offer_rows(sender);
-    let meter = EngineMeter::new(Arc::new(|| vec![GpuMemory { ordinal: 0, free: 3 << 30, total: 80 << 30 }]));
+    let meter = EngineMeter::new(Arc::new(|| {
+        vec![GpuFigures { ordinal: 0, free: 3 << 30, total: 80 << 30, temperature_c: Some(61), busy_percent: Some(97) }]
+    }));
     exposition.show_engine(meter.clone());
-    let engine = CpuWorker::start_watched(CpuEngine::toy().unwrap(), meter.watch()).unwrap();
+    let engine = CpuWorker::start_watched(CpuEngine::toy().unwrap(), meter.watch(0)).unwrap();
     let samples = Samples::new(Rc::new(engine));
     let watched = Watched { state, metrics, rows, book: Book::default(), log: Log::default(), samples };
     let watched = Rc::new(RefCell::new(watched));
@@ -204,20 +206,30 @@ fn docs_dashboard_and_alerts_name_what_a_run_renders_and_everything_is_documente
 
 #[test]
 fn proofs_and_cards_are_told_and_a_card_that_does_not_answer_has_no_figures() {
-    let gpus = Arc::new(Mutex::new(vec![GpuMemory { ordinal: 1, free: 3 << 30, total: 80 << 30 }]));
+    let gpus = Arc::new(Mutex::new(vec![GpuFigures {
+        ordinal: 1,
+        free: 3 << 30,
+        total: 80 << 30,
+        temperature_c: Some(61),
+        busy_percent: Some(97),
+    }]));
     let asked = gpus.clone();
     let meter = EngineMeter::new(Arc::new(move || asked.lock().unwrap().clone()));
     let (_, mut exposition) = Metrics::new(observer().state(), None, &Dropped::default());
     exposition.show_engine(meter.clone());
     // Four rollouts together, then one alone.
-    meter.watch()(Duration::from_millis(400), 4);
-    meter.watch()(Duration::from_millis(700), 1);
+    meter.watch(1)(Duration::from_millis(400), 4);
+    meter.watch(1)(Duration::from_millis(700), 1);
     let text = exposition.render().unwrap();
     assert_eq!(value(&text, "grail_proof_duration_seconds_count"), 5.0);
     assert!((value(&text, "grail_proof_duration_seconds_sum") - 1.1).abs() < 1e-9, "{text}");
     assert_eq!(value(&text, "grail_proof_duration_seconds_bucket{le=\"0.1\"}"), 4.0);
     assert_eq!(value(&text, "grail_gpu_memory_used_bytes{device=\"1\"}"), (77u64 << 30) as f64);
     assert_eq!(value(&text, "grail_gpu_memory_free_bytes{device=\"1\"}"), (3u64 << 30) as f64);
+    assert_eq!(value(&text, "grail_gpu_temperature_celsius{device=\"1\"}"), 61.0);
+    assert_eq!(value(&text, "grail_gpu_busy_ratios{device=\"1\"}"), 0.97);
+    // Five rollouts in the first second.
+    assert_eq!(meter.gpus()[0].proofs_per_second, 5.0);
     gpus.lock().unwrap().clear();
     assert!(!exposition.render().unwrap().contains("device="));
     let (_, mut without) = Metrics::new(observer().state(), None, &Dropped::default());

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Gauge, Paragraph, Wrap};
 
 use super::viewer::{Gone, Pane, Story, Viewer, sparkline};
-use grail_observe::control::{EndpointStatus, MinerStatus, Stopping, WindowStatus};
+use grail_observe::control::{EndpointStatus, GpuStatus, MinerStatus, Rank, Stopping, WindowStatus};
 use grail_terminal::{Palette, printable};
 
 /// Below this nothing can be read.
@@ -42,11 +42,20 @@ pub fn draw(frame: &mut Frame<'_>, viewer: &Viewer, palette: Palette) {
 fn draw_panes(frame: &mut Frame<'_>, body: Rect, viewer: &Viewer, status: &MinerStatus, palette: Palette) {
     let [left, right] = Layout::horizontal([Constraint::Percentage(55), Constraint::Fill(1)]).areas(body);
     let endpoints = u16::try_from(status.endpoints.len()).unwrap_or(u16::MAX).saturating_add(2);
-    let [health, nodes] = Layout::vertical([Constraint::Fill(1), Constraint::Length(endpoints)]).areas(right);
+    let gpus = match u16::try_from(status.gpus.len()) {
+        Ok(0) => 0,
+        count => count.unwrap_or(u16::MAX).saturating_add(2),
+    };
+    let [health, cards, nodes] =
+        Layout::vertical([Constraint::Fill(1), Constraint::Length(gpus), Constraint::Length(endpoints)]).areas(right);
     let titled = |pane, title: &str| if viewer.pane == pane { format!("▸ {title}") } else { title.to_owned() };
     let chosen = (viewer.pane == Pane::Windows).then_some(viewer.chosen);
     pane(frame, left, &titled(Pane::Windows, "Windows, newest first"), uploads(status, chosen, palette));
     pane(frame, health, &titled(Pane::Health, "Health and troubles"), health_lines(status, palette));
+    if gpus > 0 {
+        let lines: Vec<Line<'_>> = status.gpus.iter().map(gpu).collect();
+        frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(titled(Pane::Gpus, "GPUs"))), cards);
+    }
     // One line each, cut at the border: the room is counted in lines.
     let lines: Vec<Line<'_>> = status.endpoints.iter().map(|one| endpoint(one, palette)).collect();
     frame.render_widget(
@@ -129,16 +138,18 @@ fn speeds_line(status: &MinerStatus, window: &WindowStatus) -> String {
     )
 }
 
-/// Returns tokens a second and slack as rows of blocks, and the weight.
+/// Returns tokens a second, slack and weight as rows of blocks, and the rank.
 fn sparklines(viewer: &Viewer, status: &MinerStatus, width: usize) -> String {
-    let each = (width.saturating_sub(50) / 2).clamp(5, 40);
+    let each = (width.saturating_sub(70) / 2).clamp(5, 40);
     let speeds = sparkline(viewer.tokens_per_second.iter().copied(), each);
     let slack = viewer.slack();
     let shortest =
         slack.iter().copied().reduce(f64::min).map_or_else(String::new, |least| format!(" ({least:.0} s at least)"));
     let slack = sparkline(slack.into_iter(), each);
     let weight = status.weight.map_or_else(|| "unknown".to_owned(), |weight| format!("{:.3} %", weight * 100.0));
-    format!("tokens/s {speeds}  slack {slack}{shortest}  weight {weight}")
+    let weights = sparkline(viewer.weights.iter().copied(), each.min(12));
+    let rank = status.rank.map_or_else(String::new, |Rank { place, of }| format!(", rank {place} of {of}"));
+    format!("tokens/s {speeds}  slack {slack}{shortest}  weight {weights} {weight}{rank}")
 }
 
 fn uploads<'a>(status: &MinerStatus, chosen: Option<usize>, palette: Palette) -> Vec<Line<'a>> {
@@ -179,6 +190,21 @@ fn endpoint<'a>(endpoint: &EndpointStatus, palette: Palette) -> Line<'a> {
     let state = Span::styled(format!("{:<10}", printable(&endpoint.state)), palette.style(color));
     let text = format!("{} {} {}", printable(&endpoint.kind), printable(&endpoint.name), printable(&endpoint.detail));
     Line::from(vec![state, Span::raw(text)])
+}
+
+fn gpu<'a>(gpu: &GpuStatus) -> Line<'a> {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let figure =
+        |value: Option<u32>, unit: &str| value.map_or_else(|| "-".to_owned(), |value| format!("{value}{unit}"));
+    Line::raw(format!(
+        "{}  {}  {} busy  {:.1} proofs/s  {:.0}/{:.0} GiB",
+        gpu.device,
+        figure(gpu.temperature_celsius, " °C"),
+        figure(gpu.busy_percent, " %"),
+        gpu.proofs_per_second,
+        gib(gpu.memory_used_bytes),
+        gib(gpu.memory_bytes),
+    ))
 }
 
 fn foot_line(viewer: &Viewer, palette: Palette) -> Paragraph<'static> {

@@ -19,6 +19,8 @@ pub enum Pane {
     Health,
     /// Everything that the miner talks to.
     Endpoints,
+    /// The GPUs, where there are any.
+    Gpus,
 }
 
 /// What happened in a window, as it is shown over everything else.
@@ -65,6 +67,10 @@ pub struct Viewer {
     pub story: Option<Story>,
     /// Tokens a second at each answer, oldest first.
     pub tokens_per_second: VecDeque<f64>,
+    /// The weight in each window that was seen, oldest first.
+    pub weights: VecDeque<f64>,
+    /// The window of the newest of them.
+    weighed: Option<u64>,
 }
 
 impl Viewer {
@@ -74,6 +80,14 @@ impl Viewer {
         self.tokens_per_second.push_back(speed);
         if self.tokens_per_second.len() > SAMPLES_MAX {
             self.tokens_per_second.pop_front();
+        }
+        let window = status.window.as_ref().map(|window| window.start);
+        if let Some(weight) = status.weight.filter(|_| window.is_some() && window != self.weighed) {
+            self.weighed = window;
+            self.weights.push_back(weight);
+            if self.weights.len() > SAMPLES_MAX {
+                self.weights.pop_front();
+            }
         }
         (self.status, self.gone) = (Some(status), None);
     }
@@ -106,12 +120,14 @@ impl Viewer {
                 self.pane = match self.pane {
                     Pane::Windows => Pane::Health,
                     Pane::Health => Pane::Endpoints,
-                    Pane::Endpoints => Pane::Windows,
+                    Pane::Endpoints if self.has_gpus() => Pane::Gpus,
+                    Pane::Endpoints | Pane::Gpus => Pane::Windows,
                 }
             }
             KeyCode::BackTab => {
                 self.pane = match self.pane {
-                    Pane::Windows => Pane::Endpoints,
+                    Pane::Windows if self.has_gpus() => Pane::Gpus,
+                    Pane::Windows | Pane::Gpus => Pane::Endpoints,
                     Pane::Health => Pane::Windows,
                     Pane::Endpoints => Pane::Health,
                 }
@@ -124,6 +140,10 @@ impl Viewer {
             _ => {}
         }
         None
+    }
+
+    fn has_gpus(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| !status.gpus.is_empty())
     }
 
     /// Seconds to spare of the last windows, oldest first.

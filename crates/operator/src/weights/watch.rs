@@ -8,6 +8,7 @@ use grail_protocol::signature::Hotkey;
 
 use grail_live::chain::{SetWeights, SubtensorChain};
 use grail_observe::SharedState;
+use grail_observe::control::Rank;
 
 use super::WeightReading;
 
@@ -35,9 +36,10 @@ pub fn read_weights(
             // What cannot be read now is read in the next window.
             if let Ok(Ok((block, Some(set)))) = reading.await {
                 if let Some(is_weighted) = set.is_weighted() {
-                    state.weight_read(is_weighted, set.shares.iter().map(|(_, share)| *share).reduce(f64::max));
+                    let rank = set.rank.map(|(place, of)| Rank { place, of });
+                    state.weight_read(is_weighted, set.shares.iter().map(|(_, share)| *share).reduce(f64::max), rank);
                 }
-                let SetWeights { uid, shares } = set;
+                let SetWeights { uid, shares, rank: _ } = set;
                 let kept = WeightReading { block, uid, validators: shares }.keep(&folder);
                 let _ = kept.inspect_err(|error| tracing::debug!("the weight of block {block} is not kept: {error}"));
             }

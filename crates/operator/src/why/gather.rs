@@ -219,7 +219,7 @@ fn verdict_facts(report: &Report) -> VerdictFacts {
 
 fn weight(chain: &ChainFacts) -> anyhow::Result<WeightFacts> {
     match chain.weights.clone()? {
-        Some(SetWeights { uid, shares }) => Ok(WeightFacts { uid, validators: shares }),
+        Some(SetWeights { uid, shares, rank: _ }) => Ok(WeightFacts { uid, validators: shares }),
         None => Err(anyhow!("the hotkey has no uid, so there is nothing to set")),
     }
 }
