@@ -77,7 +77,7 @@ enum Chore {
         /// Try this bug alone, and write no table.
         #[arg(long, value_name = "NAME", conflicts_with = "generated")]
         only: Option<String>,
-        /// Run `cargo mutants` over the core instead.
+        /// Try what `cargo mutants` makes of the core instead: with its tests, then the survivors with the simulator.
         #[arg(long)]
         generated: bool,
         /// The share of the generated ones to try: K of N, counted from 0.

@@ -1,5 +1,6 @@
 //! `cargo xtask mutants`: apply each patch of `sim/mutants` to a copy of the tree, count the worlds until the simulator finds
-//! the bug, and write the table. `--generated` runs `cargo mutants` over the core instead.
+//! the bug, and write the table. `--generated` tries the mutants that `cargo mutants` makes of the core instead: first with
+//! the crate's own tests, and those that survive them with the same hunt.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,6 +15,12 @@ const PATCHES: &str = "sim/mutants";
 /// Where the tree is copied to, and where the copy is built: below `target`, so that git ignores both.
 const TREE: &str = "target/mutants/tree";
 const BUILD: &str = "target/mutants/build";
+/// Where `cargo mutants` builds the tests: a debug build, which must not wait for the hunt's.
+const GENERATED_BUILD: &str = "target/mutants/generated";
+/// Where `cargo mutants` writes what it found.
+const GENERATED_OUT: &str = "target/mutants";
+/// Its mutants that no test catches, as patches.
+const SURVIVORS: &str = "target/mutants/survivors";
 /// Worlds after which a bug counts as not found.
 const SEEDS: &str = "2000";
 const OPENING: &str = "\
@@ -25,6 +32,8 @@ until something forbidden happens. A bug that 2,000 worlds do not find fails the
 | bug | what is wrong | of the reference | worlds | found by |
 |---|---|---|---|---|
 ";
+/// What the table's file holds from here on is written by hand, with the results of `--generated` in it.
+const BY_HAND: &str = "\n## Generated mutants\n";
 const CLOSING: &str = "
 The reference's other faults, defaults that disagree and silence without -v, are none of the core's decisions; the tests of \
 the configuration and of the command line are about them.
@@ -106,21 +115,10 @@ impl Mutant {
 
 /// Hunt for every bug, or for the one of that name; whether each was found.
 pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
-    let mut patches = Vec::new();
-    for entry in fs::read_dir(root.join(PATCHES)).with_context(|| format!("{PATCHES} cannot be read"))? {
-        patches.push(entry?.path());
-    }
-    patches.sort();
-    let mutants = patches.into_iter().map(Mutant::read).collect::<anyhow::Result<Vec<_>>>()?;
+    let mutants = read_all(&root.join(PATCHES))?;
     let wanted: Vec<&Mutant> = mutants.iter().filter(|mutant| only.is_none_or(|only| only == mutant.name)).collect();
     ensure!(!wanted.is_empty(), "there is no such bug; see {PATCHES}");
-    let tracked = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
-    ensure!(tracked.status.success(), "git cannot list the files; run this in a checkout");
-    let tracked = String::from_utf8(tracked.stdout).context("a file's name is no text")?;
-    if root.join(TREE).exists() {
-        fs::remove_dir_all(root.join(TREE)).with_context(|| format!("{TREE} cannot be removed"))?;
-    }
-    tracked.split_terminator('\0').try_for_each(|file| copy(root, file))?;
+    copy_tree(root)?;
     let (mut table, mut found) = (OPENING.to_owned(), 0);
     for mutant in &wanted {
         let result = mutant.hunt(root)?;
@@ -132,24 +130,89 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
         let _ = writeln!(table, "| {} | {} | {reference} | {worlds} | {how} |", mutant.name, mutant.what);
     }
     if only.is_none() {
-        fs::write(root.join(FILE), table + CLOSING).with_context(|| format!("{FILE} cannot be written"))?;
+        let known = fs::read_to_string(root.join(FILE)).unwrap_or_default();
+        let by_hand = known.find(BY_HAND).map_or("", |at| &known[at..]);
+        fs::write(root.join(FILE), table + CLOSING + by_hand).with_context(|| format!("{FILE} cannot be written"))?;
         output::line(format_args!("mutants: {found} of {} found; the table is in {FILE}", wanted.len()));
     }
     Ok(found == wanted.len())
 }
 
-/// Runs `cargo mutants` over the core, or the share `shard` of it, with the tests of core and simulator as its oracle.
+/// Tries the mutants that `cargo mutants` makes of the core, or the share `shard` of them: with the crate's own tests, and
+/// then with the hunt those that no test catches. Returns whether nothing survives both.
 pub(crate) fn generated(root: &Path, shard: Option<&str>) -> anyhow::Result<bool> {
     let mut command = Command::new("cargo");
-    command.args(["mutants", "--package", "grail-miner", "--output", "target/mutants"]);
-    command.args(["--test-package", "grail-miner", "--test-package", "grail-sim", "--test-package", "grail-tape"]);
+    command.args(["mutants", "--package", "grail-miner", "--test-package", "grail-miner", "--output", GENERATED_OUT]);
     command.args(GENERATED.iter().flat_map(|files| ["--file", files]));
-    command.args(shard.iter().flat_map(|shard| ["--shard", shard]));
-    let status = command.current_dir(root).status().context("cargo cannot be started")?;
-    if status.code() == Some(101) {
-        bail!("`cargo mutants` is not installed; run: cargo install --locked cargo-mutants");
+    // Every n-th mutant, so that each share has some of every file.
+    command.args(shard.iter().flat_map(|shard| ["--sharding", "round-robin", "--shard", shard]));
+    // The tests take a second whatever the level, and the core builds in a third of the time without it.
+    command.arg("--cargo-arg=--config=profile.dev.package.grail-miner.opt-level=0");
+    command.env("CARGO_TARGET_DIR", root.join(GENERATED_BUILD)).env("CARGO_INCREMENTAL", "1");
+    let status = command.args(["--", "--lib"]).current_dir(root).status().context("cargo cannot be started")?;
+    match status.code() {
+        // 2 and 3: some were missed, or took too long, which counts as caught.
+        Some(0 | 2 | 3) => {}
+        Some(101) => bail!("`cargo mutants` is not installed; run: cargo install --locked cargo-mutants"),
+        _ => bail!("`cargo mutants` failed: {status}"),
     }
-    Ok(status.success())
+    let survivors = survivors(root)?;
+    copy_tree(root)?;
+    let mut found = 0;
+    for mutant in &survivors {
+        let how = mutant.hunt(root)?;
+        found += usize::from(how.is_some());
+        let how = how.map_or("survives".to_owned(), |(worlds, how)| format!("{worlds} worlds, {how}"));
+        output::line(format_args!("{}: {how}", mutant.what));
+    }
+    output::line(format_args!("mutants: the tests miss {}, and the simulator finds {found} of them", survivors.len()));
+    Ok(found == survivors.len())
+}
+
+/// Returns the mutants that the tests missed, written as patches like those of `sim/mutants`.
+fn survivors(root: &Path) -> anyhow::Result<Vec<Mutant>> {
+    let (out, folder) = (root.join(GENERATED_OUT).join("mutants.out"), root.join(SURVIVORS));
+    let text = fs::read(out.join("outcomes.json")).context("`cargo mutants` left no outcomes.json")?;
+    let outcomes: serde_json::Value =
+        serde_json::from_slice(&text).context("outcomes.json is not what was expected")?;
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("{SURVIVORS} cannot be removed"))?;
+    }
+    fs::create_dir_all(&folder)?;
+    let outcomes = outcomes["outcomes"].as_array().map_or(&[][..], Vec::as_slice);
+    for (number, outcome) in outcomes.iter().filter(|outcome| outcome["summary"] == "MissedMutant").enumerate() {
+        let mutant = &outcome["scenario"]["Mutant"];
+        let texts = (mutant["name"].as_str(), mutant["file"].as_str(), outcome["diff_path"].as_str());
+        let (Some(name), Some(file), Some(diff)) = texts else { bail!("outcomes.json does not name mutant {number}") };
+        let diff = fs::read_to_string(out.join(diff)).with_context(|| format!("{diff} cannot be read"))?;
+        // Its first two lines name the file and the mutant.
+        let hunks = diff.splitn(3, '\n').nth(2).unwrap_or_default();
+        let patch =
+            format!("What is wrong: {name}\n\ndiff --git a/{file} b/{file}\n--- a/{file}\n+++ b/{file}\n{hunks}");
+        fs::write(folder.join(format!("{number:04}.patch")), patch)?;
+    }
+    read_all(&folder)
+}
+
+/// Returns the patches of a folder, by name.
+fn read_all(folder: &Path) -> anyhow::Result<Vec<Mutant>> {
+    let mut patches = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+        patches.push(entry?.path());
+    }
+    patches.sort();
+    patches.into_iter().map(Mutant::read).collect()
+}
+
+/// Copies every tracked file, as it is in the work tree.
+fn copy_tree(root: &Path) -> anyhow::Result<()> {
+    let tracked = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
+    ensure!(tracked.status.success(), "git cannot list the files; run this in a checkout");
+    let tracked = String::from_utf8(tracked.stdout).context("a file's name is no text")?;
+    if root.join(TREE).exists() {
+        fs::remove_dir_all(root.join(TREE)).with_context(|| format!("{TREE} cannot be removed"))?;
+    }
+    tracked.split_terminator('\0').try_for_each(|file| copy(root, file))
 }
 
 /// Copies a file into the tree; one that was removed and is still tracked is left out.

@@ -197,8 +197,29 @@ mod tests {
     #[test]
     fn another_version_is_named() {
         assert_eq!(scan(&KIND, &header_of(&KIND.magic, 2)), Err(FrameDamage::Version { found: 2, supported: 1 }));
+        let mut damaged = KIND.header();
+        damaged[12] ^= 1;
+        assert_eq!(scan(&KIND, &damaged), Err(FrameDamage::Header));
         assert_eq!(scan(&KIND, &[0; 16]), Err(FrameDamage::Magic));
         assert_eq!(scan(&KIND, b"TESTX"), Err(FrameDamage::Magic));
+    }
+
+    #[test]
+    fn the_version_is_read_only_from_a_file_of_this_kind() {
+        assert_eq!(version(&KIND.magic, &header_of(&KIND.magic, 7)), Some(7));
+        assert_eq!(version(&KIND.magic, &header_of(b"OTHERONE", 7)), None);
+        assert_eq!(version(&KIND.magic, b"TESTFILE12"), None);
+    }
+
+    #[test]
+    fn a_broken_payload_is_torn_at_the_end_of_the_file_and_damaged_before_it() {
+        let one = file(&[b"one"]).len();
+        let mut bytes = file(&[b"one", b"two", b"three"]);
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        assert_eq!(contents(&bytes), Ok(vec![&b"one"[..], b"two"]));
+        bytes[one + HEAD_BYTES] ^= 1;
+        assert_eq!(scan(&KIND, &bytes), Err(FrameDamage::Record { offset: one }));
     }
 
     #[test]

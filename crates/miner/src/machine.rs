@@ -30,6 +30,8 @@ mod recovered;
 mod settings;
 mod settlement;
 mod state;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod timing;
 mod upload;

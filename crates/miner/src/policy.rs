@@ -132,6 +132,14 @@ mod tests {
     }
 
     #[test]
+    fn lengths_between_those_that_are_checked_whole_and_twenty_are_not_considered() {
+        assert_eq!(candidates(0, 4), [0; 0]);
+        assert_eq!(candidates(4, 4), [1, 2, 3, 4]);
+        assert_eq!(candidates(17, 4), [1, 2, 3, 4, 5, 17]);
+        assert_eq!(candidates(45, 4), [1, 2, 3, 4, 5, 20, 30, 40, 45]);
+    }
+
+    #[test]
     fn groups_without_solutions_are_not_worth_a_longer_file() {
         let mut groups = distinct(3);
         groups.extend(vec![vec![]; 2]);

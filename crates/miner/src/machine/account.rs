@@ -214,4 +214,25 @@ mod tests {
         bench.run(|cx| account.on_registration_read(cx, Ok(Some(0))));
         assert!(!account.is_unregistered());
     }
+
+    #[test]
+    fn the_view_shows_what_is_known_of_the_account() {
+        let shown = |account: &Account| {
+            let mut view = View::default();
+            account.describe(&mut view);
+            let values: Vec<_> = view.lines().map(|(_, value)| value.to_owned()).collect();
+            values.join(", ")
+        };
+        let (mut account, mut bench) = (Account::default(), Bench::at(100));
+        assert_eq!(shown(&account), "unknown, unknown, false, 0");
+        bench.run(|cx| account.on_registration_read(cx, Ok(Some(7))));
+        assert_eq!(shown(&account), "true, reading, false, 0");
+        read(&mut account, &mut bench, None);
+        assert_eq!(shown(&account), "true, writing, false, 0");
+        bench.run(|cx| account.on_commitment_answered(cx, Err(CommitError::Unknown("no answer".to_owned()))));
+        assert_eq!(shown(&account), format!("true, reading, false, {}", 1_000 + 5 * BLOCK_MS));
+        read(&mut account, &mut bench, Some(&CREDENTIALS));
+        assert_eq!(shown(&account), format!("true, equal, true, {}", 1_000 + 5 * BLOCK_MS));
+        assert_eq!(bench.run(|cx| account.check(cx)), [Action::ReadRegistration]);
+    }
 }

@@ -90,4 +90,16 @@ mod tests {
         estimate.observe(4_000, 50);
         assert!(estimate.at(50) > 2_900);
     }
+
+    #[test]
+    fn a_fast_answer_is_forgotten_as_a_slow_one_is() {
+        let mut estimate = Estimate::new(10_000, 60_000);
+        estimate.observe(2_000, 1_000);
+        assert_eq!(estimate.at(1_000), 8_000);
+        assert_eq!(estimate.at(61_000), 9_000);
+        assert_eq!(estimate.to_string(), "8000 ms as of 1000");
+        // After so many half-lives nothing is left, however far it was.
+        estimate.observe(u64::MAX / 2, 61_000);
+        assert_eq!(estimate.at(61_000 + 64 * 60_000), 10_000);
+    }
 }

@@ -269,3 +269,117 @@ fn group_digest(sealed: &SealedGroup) -> String {
     }
     hex::encode(&digest.finalize()[..8])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: u64 = 300;
+
+    fn group() -> GroupId {
+        GroupId { window_start: WINDOW, generation: 0, index: 2, attempt: 1 }
+    }
+
+    fn sealed(findings: Vec<grail_verify::OwnFinding>) -> Box<SealedGroup> {
+        Box::new(SealedGroup { rollouts: Vec::new().into(), generated: Vec::new().into(), findings })
+    }
+
+    fn journalled(entry: JournalEntry) -> Event {
+        Event::JournalAnswered { entry, result: Ok(()) }
+    }
+
+    /// Every kind of event as it is when all went well, with its word, a closer one, and its window.
+    fn successes() -> Vec<(Event, &'static str, Option<&'static str>, Option<u64>)> {
+        let window = Some(WINDOW);
+        let round = BeaconRound { round: 1, randomness: String::new() };
+        vec![
+            (Event::Started(Vec::new()), "started", None, None),
+            (Event::HeadMoved(Head { number: 1 }), "head_moved", None, None),
+            (Event::BlockHashRead { block: WINDOW, result: Ok(None) }, "block_hash_read", None, None),
+            (Event::BeaconAnswered { round: 1, result: Ok(round) }, "beacon_answered", None, None),
+            (Event::RegistrationRead(Ok(None)), "registration_read", None, None),
+            (Event::CommitmentRead(Ok(None)), "commitment_read", None, None),
+            (Event::CommitmentAnswered(Ok(())), "commitment_answered", None, None),
+            (Event::GroupReady { group: group(), sealed: sealed(Vec::new()) }, "group_ready", None, window),
+            (journalled(JournalEntry::Window(WINDOW)), "journal_answered", Some("window_begun"), window),
+            (journalled(JournalEntry::Group(group())), "journal_answered", Some("group_durable"), window),
+            (journalled(JournalEntry::UploadStarted(WINDOW)), "journal_answered", Some("upload_started"), window),
+            (journalled(JournalEntry::UploadDone(WINDOW)), "journal_answered", Some("upload_done"), window),
+            (journalled(JournalEntry::UploadAbandoned(WINDOW)), "journal_answered", Some("upload_abandoned"), window),
+            (journalled(JournalEntry::WindowClosed(WINDOW)), "journal_answered", Some("window_closed"), window),
+            (
+                Event::UploadAnswered { window_start: WINDOW, result: Ok(Etag(String::new())) },
+                "upload_answered",
+                None,
+                window,
+            ),
+            (Event::ObjectRead { window_start: WINDOW, result: Ok(None) }, "object_read", None, window),
+            (Event::ObjectDeleted { window_start: WINDOW, result: Ok(()) }, "object_deleted", None, window),
+            (Event::TimerFired(Timer::UploadDeadline), "timer_fired", Some("upload_deadline"), None),
+            (Event::TimerFired(Timer::Retry), "timer_fired", Some("retry"), None),
+            (Event::TimerFired(Timer::Groups), "timer_fired", Some("groups"), None),
+            (Event::TimerFired(Timer::Head), "timer_fired", Some("head"), None),
+            (Event::TimerFired(Timer::Account), "timer_fired", Some("account"), None),
+            (Event::Shutdown, "shutdown", None, None),
+        ]
+    }
+
+    fn failures() -> Vec<Event> {
+        let gone = || ChainError::Unreachable("gone".to_owned());
+        let bucket = || BucketError::ConditionFailed;
+        let finding = grail_verify::OwnFinding {
+            rollout: None,
+            check: grail_verify::Check::Group,
+            reason: grail_verify::Reason::GroupSize,
+        };
+        vec![
+            Event::HeadFailed(gone()),
+            Event::BlockHashRead { block: WINDOW, result: Err(gone()) },
+            Event::BeaconAnswered { round: 1, result: Err(BeaconError::Unreachable("gone".to_owned())) },
+            Event::RegistrationRead(Err(gone())),
+            Event::CommitmentRead(Err(gone())),
+            Event::CommitmentAnswered(Err(CommitError::Unknown(String::new()))),
+            Event::GroupReady { group: group(), sealed: sealed(vec![finding]) },
+            Event::GroupFailed { group: group(), why: String::new() },
+            Event::JournalAnswered {
+                entry: JournalEntry::Window(WINDOW),
+                result: Err(JournalError("full".to_owned())),
+            },
+            Event::UploadAnswered { window_start: WINDOW, result: Err(bucket()) },
+            Event::ObjectRead { window_start: WINDOW, result: Err(bucket()) },
+            Event::ObjectDeleted { window_start: WINDOW, result: Err(bucket()) },
+        ]
+    }
+
+    #[test]
+    fn every_event_has_its_word_and_its_window() {
+        for (event, kind, closer, window) in successes() {
+            assert_eq!((event.kind(), event.closer_kind(), event.window_start()), (kind, closer, window), "{event:?}");
+        }
+        let failed = Event::GroupFailed { group: group(), why: String::new() };
+        assert_eq!((failed.kind(), failed.window_start()), ("group_failed", Some(WINDOW)));
+        assert_eq!(Event::HeadFailed(ChainError::Unreachable(String::new())).kind(), "head_failed");
+    }
+
+    #[test]
+    fn only_what_is_about_a_group_names_one() {
+        let about: Vec<&str> = successes()
+            .iter()
+            .filter(|(event, ..)| event.group() == Some(&group()))
+            .map(|(_, kind, closer, _)| closer.unwrap_or(kind))
+            .collect();
+        assert_eq!(about, ["group_ready", "group_durable"]);
+        assert!(successes().iter().filter(|(event, ..)| event.group().is_some()).count() == 2);
+        assert_eq!(Event::GroupFailed { group: group(), why: String::new() }.group(), Some(&group()));
+    }
+
+    #[test]
+    fn only_failures_are_failures() {
+        for (event, ..) in successes() {
+            assert!(!event.is_failure(), "{event:?}");
+        }
+        for event in failures() {
+            assert!(event.is_failure(), "{event:?}");
+        }
+    }
+}

@@ -150,4 +150,16 @@ mod tests {
         let mut hash = Hash::new(BLOCK);
         assert_eq!(Bench::at(BLOCK - 1).run(|cx| hash.on_head(cx, BLOCK - 1)), []);
     }
+
+    #[test]
+    fn the_view_shows_what_is_known() {
+        let (mut hash, mut view) = (Hash::new(BLOCK), View::default());
+        answer(&mut hash, BLOCK + 20, "0xaa");
+        answer(&mut hash, BLOCK + 20, "0xaa");
+        Bench::at(BLOCK).run(|cx| hash.read(cx));
+        hash.describe(&mut view);
+        let shown: Vec<_> = view.lines().collect();
+        let expected = [("window.hash", "0xaa"), ("window.hash_being_read", "true"), ("window.hash_final", "true")];
+        assert_eq!(shown, expected);
+    }
 }

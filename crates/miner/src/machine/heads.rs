@@ -459,4 +459,39 @@ mod tests {
         assert!(actions.contains(&Action::ReconnectChain), "{actions:?}");
         assert_eq!(scene.machine.head(), Some(HEAD));
     }
+
+    #[test]
+    fn a_head_that_is_early_by_a_quarter_of_its_time_is_jitter_and_earlier_ones_add_up() {
+        let ahead = |early_ms| {
+            let mut scene = Scene::new();
+            scene.pass(BLOCK_MS - early_ms);
+            scene.head(HEAD + 1);
+            scene.machine.view().get("timing.head_ahead_ms").map(str::to_owned)
+        };
+        assert_eq!((ahead(3_000), ahead(3_001).as_deref()), (None, Some("3001")));
+    }
+
+    #[test]
+    fn a_refuted_head_is_reported_as_what_it_is_and_the_next_one_watched_a_quarter_of_a_block_later() {
+        let text = |actions: &[Action]| match &actions[0] {
+            Action::Report(Report::Trouble(trouble)) => trouble.text.clone(),
+            other => panic!("{other:?}"),
+        };
+        let mut scene = Scene::new();
+        scene.pass(BLOCK_MS);
+        scene.head(HEAD + 25);
+        assert_eq!(scene.machine.view().get("timing.head_suspect"), Some("3000035"));
+        let actions = scene.answer(HEAD + 25, false);
+        assert!(text(&actions).contains("announced block 3000035, which does not exist"), "{actions:?}");
+        let again = Action::SetTimer { timer: Timer::Head, at_ms: scene.now.monotonic_ms + BLOCK_MS / 4 };
+        assert_eq!(actions[1..3], [Action::ReconnectChain, again]);
+        scene.head(HEAD - 100);
+        let actions = scene.answer(HEAD, true);
+        assert!(text(&actions).contains("although block 3000010 exists"), "{actions:?}");
+        scene.head(HEAD + 25);
+        let gone = ChainError::Unreachable("gone".to_owned());
+        let actions = scene.tell(Event::BlockHashRead { block: HEAD + 25, result: Err(gone) });
+        assert!(text(&actions).contains("block 3000035, announced as the newest, is not confirmed"), "{actions:?}");
+        assert_eq!(scene.machine.view().get("timing.head_suspect"), None);
+    }
 }

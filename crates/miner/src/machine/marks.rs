@@ -89,4 +89,14 @@ mod tests {
         marked.dedup();
         assert_eq!(marked, MARKS);
     }
+
+    #[test]
+    fn marks_are_counted_one_by_one_and_in_all() {
+        let mut marks = Marks::default();
+        for mark in ["no-beacon", "head-goes-back", "no-beacon"] {
+            marks.sometimes(mark);
+        }
+        assert_eq!(marks.iter().collect::<Vec<_>>(), [(&"head-goes-back", &1), (&"no-beacon", &2)]);
+        assert_eq!(marks.total(), 3);
+    }
 }

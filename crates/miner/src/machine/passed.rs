@@ -113,4 +113,25 @@ mod tests {
         assert_eq!(windows.len() as u64, MISSED_WINDOWS_MAX);
         assert_eq!(windows.last(), Some(&(until - PROTOCOL.window_blocks)));
     }
+
+    #[test]
+    fn without_a_uid_the_receipts_say_so_and_the_view_shows_where_a_jump_began() {
+        let mut passed = Passed::default();
+        passed.note_jump(300);
+        let mut view = View::default();
+        passed.describe(&mut view);
+        assert_eq!(view.get("timing.head_jumped_from"), Some("300"));
+        let actions = Bench::at(330).run(|cx| passed.settle_jump(cx, 330, None, true));
+        let receipt = WindowReceipt::of(300, WindowOutcome::NotRegistered);
+        assert_eq!(actions, [Action::Report(Report::Receipt(receipt))]);
+    }
+
+    #[test]
+    fn the_oldest_of_many_windows_is_forgotten_first() {
+        let mut passed = Passed::default();
+        let windows = (0..=ENDED_WINDOWS_MAX as u64).map(|number| number * PROTOCOL.window_blocks);
+        windows.clone().for_each(|window| passed.note_ended(window));
+        let kept: Vec<u64> = windows.filter(|window| passed.has_ended(*window)).collect();
+        assert_eq!((kept.len(), kept[0]), (ENDED_WINDOWS_MAX, PROTOCOL.window_blocks));
+    }
 }

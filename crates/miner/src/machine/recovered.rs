@@ -137,4 +137,46 @@ mod tests {
         let receipt = Recovered::from_records(records).unwrap().receipt("it crashed");
         assert_eq!((receipt.groups_uploaded, receipt.rollouts_uploaded, receipt.with_beacon), (2, 8, true));
     }
+
+    #[test]
+    fn groups_count_under_the_context_before_them_and_files_by_their_own_window() {
+        let group = |window_start, index| JournalRecord::Group {
+            window_start,
+            rollouts: crate::machine::bench::signed_group(index),
+        };
+        let done = JournalRecord::UploadDone { window_start: 300, digest: "aa".to_owned() };
+        let closed = JournalRecord::WindowClosed { window_start: 300 };
+        let records = vec![
+            group(300, 7),
+            window(300),
+            group(270, 0),
+            group(300, 1),
+            started(270),
+            started(300),
+            done,
+            closed,
+            JournalRecord::WindowClosed { window_start: 270 },
+        ];
+        let recovered = Recovered::from_records(records).unwrap();
+        assert_eq!(recovered.groups.keys().copied().collect::<Vec<_>>(), [1]);
+        assert!(recovered.is_closed());
+        let receipt = recovered.receipt("it crashed");
+        assert_eq!((receipt.groups_clean, receipt.read_back, receipt.digest.as_deref()), (1, true, Some("aa")));
+        let mut view = View::default();
+        recovered.describe(&mut view);
+        for (name, value) in [
+            ("recovered.window", "300"),
+            ("recovered.groups", "1"),
+            ("recovered.indices", "1"),
+            ("recovered.closed", "true"),
+            ("recovered.files.0", "done 2 groups aa"),
+        ] {
+            assert_eq!(view.get(name), Some(value), "{name}");
+        }
+        // A second context of the window: its first block was replaced.
+        let again = Recovered::from_records(vec![window(300), group(300, 1), started(300), window(300)]).unwrap();
+        assert!(again.groups.is_empty() && again.ledger.is_empty());
+        let lost = Recovered::from_records(vec![window(300), group(300, 0)]).unwrap().receipt("it crashed");
+        assert_eq!((lost.outcome, lost.read_back), (WindowOutcome::Lost("it crashed".to_owned()), false));
+    }
 }

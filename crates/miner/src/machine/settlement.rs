@@ -182,7 +182,7 @@ fn give(cx: &mut Context<'_>, receipt: WindowReceipt) {
 #[cfg(test)]
 mod tests {
     use super::super::actions::Actions;
-    use super::super::bench::Bench;
+    use super::super::bench::{Bench, kinds};
     use super::*;
 
     const WINDOW: u64 = 300;
@@ -256,5 +256,73 @@ mod tests {
         let (mut settlement, _) = unsettled(&mut bench, false);
         assert_eq!(bench.run(|cx| settlement.on_object_read(cx, WINDOW - 30, Ok(None))), []);
         assert!(settlement.is_open());
+    }
+
+    #[test]
+    fn the_last_look_decides_what_the_journal_says() {
+        let last = |before: Option<&str>, last: Option<&str>| {
+            let mut bench = Bench::at(WINDOW + 30);
+            let (mut settlement, _) = unsettled(&mut bench, false);
+            (1..LOOKS_MAX).for_each(|_| assert_eq!(found(&mut settlement, &mut bench, before), None));
+            let read = last.map(|digest| (digest.to_owned(), Etag("1".to_owned())));
+            kinds(&bench.run(|cx| settlement.on_object_read(cx, WINDOW, Ok(read))))
+        };
+        assert_eq!(last(None, None), ["AppendJournal", "Report", "AppendJournal"], "abandoned, and closed");
+        assert_eq!(last(Some("zz"), Some("zz")), ["AppendJournal", "Report", "AppendJournal"], "another writer's");
+        assert_eq!(last(None, Some("zz")), ["Report", "AppendJournal"], "bytes seen once prove nothing");
+    }
+
+    #[test]
+    fn a_file_that_the_receipt_names_already_changes_nothing_of_it() {
+        let mut bench = Bench::at(WINDOW + 30);
+        let (mut settlement, mut ledger) = (Settlement::default(), Ledger::default());
+        ledger.start(WINDOW, "aa", 3, &mut Actions::default());
+        ledger.done(WINDOW, "aa", &mut Actions::default());
+        ledger.start(WINDOW, "bb", 4, &mut Actions::default());
+        let receipt = WindowReceipt {
+            digest: Some("aa".to_owned()),
+            slack_ms: Some(7),
+            groups_uploaded: 3,
+            ..WindowReceipt::of(WINDOW, WindowOutcome::Uploaded)
+        };
+        bench.run(|cx| settlement.settle(cx, receipt.clone(), ledger, false));
+        let given = (0..LOOKS_MAX).find_map(|_| found(&mut settlement, &mut bench, Some("aa"))).unwrap();
+        assert_eq!(given, receipt);
+    }
+
+    #[test]
+    fn a_late_file_counts_with_all_its_rollouts_and_no_slack() {
+        let mut bench = Bench::at(WINDOW + 30);
+        let (mut settlement, _) = unsettled(&mut bench, false);
+        let receipt = found(&mut settlement, &mut bench, Some("aa")).unwrap();
+        assert_eq!((receipt.rollouts_uploaded, receipt.slack_ms, receipt.digest.as_deref()), (12, None, Some("aa")));
+    }
+
+    #[test]
+    fn a_process_that_must_stop_does_not_look_twice() {
+        let mut bench = Bench::at(WINDOW + 30);
+        let (mut settlement, _) = unsettled(&mut bench, false);
+        bench.stopping = true;
+        assert!(found(&mut settlement, &mut bench, None).is_some());
+    }
+
+    #[test]
+    fn a_read_that_fails_is_a_look_and_a_second_window_ends_the_first() {
+        let mut bench = Bench::at(WINDOW + 30);
+        let (mut settlement, _) = unsettled(&mut bench, false);
+        let failed = BucketError::Transient("HTTP 503".to_owned());
+        assert_eq!(kinds(&bench.run(|cx| settlement.on_object_read(cx, WINDOW, Err(failed)))), ["Report"]);
+        assert_eq!(kinds(&bench.run(|cx| settlement.look(cx))), ["ReadObject"]);
+        assert_eq!(bench.run(|cx| settlement.look(cx)), [], "one look at a time");
+        let mut view = View::default();
+        settlement.describe(&mut view);
+        for (name, value) in [("unsettled.window", "300"), ("unsettled.looks", "1"), ("unsettled.waiting", "true")] {
+            assert_eq!(view.get(name), Some(value), "{name}");
+        }
+        assert_eq!(view.get("unsettled.files.0"), Some("pending 3 groups aa"));
+        let next = WindowReceipt::of(WINDOW + 30, WindowOutcome::NothingReady);
+        let actions = bench.run(|cx| settlement.settle(cx, next, Ledger::default(), false));
+        assert_eq!(kinds(&actions), ["Report", "AppendJournal", "Report", "AppendJournal"]);
+        assert!(!settlement.is_open());
     }
 }

@@ -1,5 +1,8 @@
 //! One window: its block hash, its randomness, its groups, its upload, its end.
 
+#[cfg(test)]
+mod tests;
+
 use grail_protocol::PROTOCOL;
 use grail_protocol::randomness::window_randomness;
 use grail_protocol::rollout::WindowContext;

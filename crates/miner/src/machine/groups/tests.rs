@@ -148,6 +148,23 @@ fn a_fresh_group_is_ordered_only_if_it_can_still_be_ready_in_time() {
 }
 
 #[test]
+fn what_the_engine_has_started_delays_what_is_ordered_by_its_proofs_alone() {
+    // One group is left to prove, and each takes a second. Four of twelve rollouts are drawn in 566 thousandths of a
+    // batch, eight in 783.
+    let (one_ms, two_ms) = (DRAW_MS * 566 / 1_000 + 2_000, DRAW_MS * 783 / 1_000 + 3_000);
+    for (time_ms, expected) in [(one_ms - 1, 0), (one_ms, 1), (two_ms - 1, 1), (two_ms, 2)] {
+        let mut bed = Bed::new(3);
+        bed.order(FAR);
+        bed.bench.now_ms += DRAW_MS;
+        bed.clean(0, 0);
+        bed.bench.now_ms += 1_000;
+        bed.clean(1, 0);
+        let deadline_ms = bed.bench.now_ms + time_ms;
+        assert_eq!(bed.ordered(deadline_ms).len(), expected, "{time_ms}");
+    }
+}
+
+#[test]
 fn a_retry_is_ordered_before_what_is_fresh_and_however_late_it_is() {
     let mut bed = Bed::new(1);
     assert_eq!(bed.ordered(FAR), [(0, 0)]);
@@ -266,6 +283,18 @@ fn an_attempt_that_takes_six_times_as_long_as_expected_is_given_up_and_not_accep
     assert_eq!(bed.ready(0, 0, &[]), [], "another attempt is in flight");
     // All that is known is that it took longer; that counts as four times the estimate, and half of the rise at once.
     assert_eq!(bed.bench.timing.pace.whole_draw_ms(bed.bench.now_ms), DRAW_MS + (4 * DRAW_MS - DRAW_MS) / 2);
+}
+
+#[test]
+fn a_short_wait_counts_as_what_it_was() {
+    let mut bed = Bed::new(4);
+    bed.bench.settings.groups_max = Some(1);
+    bed.order(FAR);
+    // Four of sixteen rollouts: 512 thousandths of a batch, and six times that is less than four batches.
+    let waited_ms = 6 * DRAW_MS * 512 / 1_000;
+    bed.bench.now_ms += waited_ms;
+    bed.supervise();
+    assert_eq!(bed.bench.timing.pace.whole_draw_ms(bed.bench.now_ms), DRAW_MS + (waited_ms - DRAW_MS) / 2);
 }
 
 #[test]
