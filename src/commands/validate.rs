@@ -199,7 +199,10 @@ fn judge_thread(arguments: &ValidateArguments, config: &ValidatorConfig, address
     let hub_cache = grail_config::hub_cache(&grail_config::process_environment());
     let folder: Option<PathBuf> = grail_config::model_folder(&config.model_name, hub_cache.as_deref());
     let model = folder.map_or_else(|| config.model_name.clone(), |folder| folder.display().to_string());
-    JudgeThread::start::<anyhow::Error>(address.to_owned(), move || proof_model(device, &model, numerics))
+    JudgeThread::start::<anyhow::Error>(address.to_owned(), move || {
+        proof_model(device, &model, numerics)
+            .context("GRAIL_MODEL_NAME cannot be used; on a CPU set it to a model's folder, or to `toy`")
+    })
 }
 
 /// Shows a report, and keeps what `grail why` and `grail report` read.

@@ -2,17 +2,14 @@
 
 pub mod told;
 
-use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::bail;
 use grail_cuda::TorchNumerics;
-use grail_engine::CpuEngine;
 use grail_protocol::generation::{ModelLimits, ProofModel};
 use grail_protocol::python_json::Value;
 use grail_verify::{Recomputed, Report, Scope, WindowFacts, verify_value};
 
-use crate::prover::DeviceProver;
+use crate::prover::proof_model;
 use grail_live::device::DeviceChoice;
 
 /// What computes proofs again.
@@ -36,21 +33,29 @@ pub fn judge(
     scope: Scope,
     facts: impl FnOnce(ModelLimits) -> anyhow::Result<WindowFacts>,
 ) -> anyhow::Result<Report> {
-    match judging.device {
-        DeviceChoice::Cpu => {
-            let model: Rc<dyn ProofModel> = Rc::new(match judging.model {
-                "toy" => CpuEngine::toy()?,
-                folder => CpuEngine::from_folder(Path::new(folder))?,
-            });
-            let facts = facts(model.limits())?;
-            Ok(verify_value(document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope))
-        }
-        DeviceChoice::Cuda(ordinal) => {
-            let prover = DeviceProver::open(judging.model, ordinal, judging.numerics)?;
-            let Some(tokenizer) = prover.tokenizer() else {
-                bail!("the model {} has no tokenizer, and prompts are text; use a folder or a hub id", judging.model);
-            };
-            Ok(verify_value(document, &facts(prover.limits())?, tokenizer, &prover, scope))
-        }
+    judge_with(&judging.model()?, document, scope, facts)
+}
+
+/// As [`judge`], with a model that is loaded already.
+///
+/// # Errors
+/// What `facts` gives.
+pub fn judge_with(
+    model: &Rc<dyn ProofModel>,
+    document: &Value,
+    scope: Scope,
+    facts: impl FnOnce(ModelLimits) -> anyhow::Result<WindowFacts>,
+) -> anyhow::Result<Report> {
+    let facts = facts(model.limits())?;
+    Ok(verify_value(document, &facts, model.tokenizer(), &Recomputed::new(model.clone()), scope))
+}
+
+impl Judging<'_> {
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// If the model or the device cannot be used.
+    pub fn model(&self) -> anyhow::Result<Rc<dyn ProofModel>> {
+        proof_model(self.device, self.model, self.numerics)
     }
 }

@@ -78,10 +78,7 @@ impl Recompute for DeviceProver {
 pub fn proof_model(device: DeviceChoice, model: &str, numerics: TorchNumerics) -> anyhow::Result<Rc<dyn ProofModel>> {
     match device {
         DeviceChoice::Cpu if model == "toy" => Ok(Rc::new(CpuEngine::toy()?)),
-        DeviceChoice::Cpu => Ok(Rc::new(
-            CpuEngine::from_folder(Path::new(model))
-                .map_err(|error| anyhow!("{error}; on a CPU set GRAIL_MODEL_NAME to a model's folder, or to `toy`"))?,
-        )),
+        DeviceChoice::Cpu => Ok(Rc::new(CpuEngine::from_folder(Path::new(model))?)),
         DeviceChoice::Cuda(ordinal) => {
             let prover = DeviceProver::open(model, ordinal, numerics)?;
             if prover.tokenizer().is_none() {

@@ -1,5 +1,7 @@
 //! One window on this machine's own device, under a made-up key and block hash; nothing of it leaves the machine.
 
+use std::time::Instant;
+
 use anyhow::Context;
 use futures_util::future::try_join_all;
 use grail_live::unix_ms;
@@ -18,7 +20,7 @@ use grail_verify::{Report, Scope, Verdict, WindowFacts};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::judge::{Judging, judge};
+use crate::judge::{Judging, judge_with};
 
 /// Attempts at a group that the self-check rejects; the miner makes as many within a window, and more.
 const ATTEMPTS_MAX: u32 = 3;
@@ -74,6 +76,7 @@ pub async fn made(engine: &dyn Engine, groups: u32) -> anyhow::Result<(WindowCon
 pub struct Trial {
     report: Report,
     seconds: f64,
+    judging_seconds: f64,
     tokens: usize,
     /// Whether the self-check rejected a group at each attempt.
     rejected: bool,
@@ -95,11 +98,15 @@ impl Trial {
         let file = PackedGroup::join(&packed, &hotkey, window.window_start, unix_ms() as f64 / 1000.0);
         let document = unpack(&file).context("the window's file cannot be read back; report this")?;
         let facts = |limits| Ok(WindowFacts::of_own(window, limits));
+        let model = judging.model()?;
+        let began = Instant::now();
+        let report = judge_with(&model, &document, Scope::Everything, facts)?;
         let tokens =
             sealed.iter().flat_map(|group| group.generated.iter()).map(|made| made.tokens.len() - made.prompt_length);
         Ok(Self {
-            report: judge(&document, judging, Scope::Everything, facts)?,
+            report,
             seconds,
+            judging_seconds: began.elapsed().as_secs_f64(),
             tokens: tokens.sum(),
             rejected: sealed.iter().any(|group| !group.findings.is_empty()),
         })
@@ -139,7 +146,12 @@ impl Trial {
     /// Returns the line for people.
     pub fn text(&self) -> String {
         let (judged, valid) = self.counts();
-        let speed = format!("{:.0} tokens/s in {:.1} s", self.tokens_per_second(), self.seconds);
+        let speed = format!(
+            "{:.0} tokens/s in {:.1} s, judged in {:.1} s",
+            self.tokens_per_second(),
+            self.seconds,
+            self.judging_seconds
+        );
         let verdict = match (self.missing(), self.report.verdict.remedy()) {
             (None, _) => "ready".to_owned(),
             (Some(why), Some(remedy)) => format!("NOT ready: {why}; {remedy}"),
@@ -157,6 +169,7 @@ impl Trial {
             "valid": valid,
             "missing": self.missing(),
             "seconds": self.seconds,
+            "judging_seconds": self.judging_seconds,
             "tokens_per_second": self.tokens_per_second(),
         })
     }
