@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn without_a_device_nothing_starts() {
-        let watch: ProofWatch = std::sync::Arc::new(|_, _| {});
+        let watch = |_| -> ProofWatch { std::sync::Arc::new(|_, _| {}) };
         assert!(CudaWorkers::start(Vec::new(), &watch).err().unwrap().to_string().contains("--device"));
         let error = CudaWorkers::start(vec![CudaSettings::new("synthetic:tiny:1", 0)], &watch).err().unwrap();
         assert!(error.to_string().contains("no tokenizer"), "{error}");

@@ -42,7 +42,7 @@ fn gpus(deterministic: bool) -> Option<CudaWorkers> {
         settings.decode.rollouts_max = 64;
         settings
     };
-    let watch: ProofWatch = Arc::new(|_, _| {});
+    let watch = |_| -> ProofWatch { Arc::new(|_, _| {}) };
     Some(CudaWorkers::start((0..count).map(settings).collect(), &watch).unwrap())
 }
 
