@@ -231,6 +231,13 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_starts_within_the_frame_before_proves_nothing() {
+        let whole = file(&[&[&b"one"[..], &MARK[..1]].concat()]);
+        let bytes = [&whole[..], &frame(b"two")[1..HEAD_BYTES]].concat();
+        assert_eq!(scan(&KIND, &bytes).map(|scan| (scan.payloads.len(), scan.torn_bytes)), Ok((1, HEAD_BYTES - 1)));
+    }
+
+    #[test]
     fn a_length_that_no_file_has_is_no_reason_to_make_room() {
         for length in [PAYLOAD_BYTES_MAX as u32, PAYLOAD_BYTES_MAX as u32 + 1, u32::MAX] {
             let mut head = [&MARK[..], &length.to_le_bytes(), &[0; 4]].concat();

@@ -140,6 +140,11 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_of_rounding_is_none() {
+        assert!(!is_more(1e-9, 0.0) && is_more(2e-9, 0.0) && !is_more(0.0, 1.0));
+    }
+
+    #[test]
     fn groups_without_solutions_are_not_worth_a_longer_file() {
         let mut groups = distinct(3);
         groups.extend(vec![vec![]; 2]);

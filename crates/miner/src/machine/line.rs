@@ -19,8 +19,10 @@ pub(super) fn variant_line(variant: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Action, Event, Timer};
-    use crate::answers::Head;
+    use super::super::bench::signed_group;
+    use super::super::{Action, Event, GroupId, JournalEntry, Timer};
+    use crate::answers::{Head, JournalRecord};
+    use crate::seal::SealedGroup;
 
     #[test]
     fn a_line_is_the_variant_s_name_and_its_fields() {
@@ -31,7 +33,37 @@ mod tests {
         assert_eq!(Action::ReadBlockHash(30).summary(), "ReadBlockHash 30");
         let timer = Action::SetTimer { timer: Timer::Groups, at_ms: 5 };
         assert_eq!(timer.summary(), r#"SetTimer {"timer":"Groups","at_ms":5}"#);
+        let record = JournalRecord::UploadDone { window_start: 30, digest: "aa".to_owned() };
+        let append = Action::AppendJournal { entry: JournalEntry::UploadDone(30), record };
+        assert_eq!(append.summary(), r#"AppendJournal {"digest":"aa","entry":{"UploadDone":30}}"#);
+        let closed = JournalRecord::WindowClosed { window_start: 30 };
+        let append = Action::AppendJournal { entry: JournalEntry::WindowClosed(30), record: closed };
+        assert_eq!(append.summary(), r#"AppendJournal {"digest":null,"entry":{"WindowClosed":30}}"#);
         let commit = Action::Commit(vec![1; 128]).summary();
         assert!(commit.starts_with(r#"Commit {"sha256":""#) && !commit.contains("[1,1"), "{commit}");
+    }
+
+    #[test]
+    fn a_group_s_line_tells_its_signatures_and_findings_from_others() {
+        let line = |signature: &str, is_rejected: bool| {
+            let mut rollouts = signed_group(0).to_vec();
+            rollouts[0].signature = signature.to_owned();
+            let reason = grail_verify::Reason::GroupSize;
+            let finding = grail_verify::OwnFinding { rollout: Some(2), check: grail_verify::Check::Group, reason };
+            let findings = is_rejected.then_some(finding).into_iter().collect();
+            let sealed = SealedGroup { rollouts: rollouts.into(), generated: Vec::new().into(), findings };
+            let group = GroupId { window_start: 30, generation: 0, index: 1, attempt: 0 };
+            Event::GroupReady { group, sealed: Box::new(sealed) }.summary()
+        };
+        assert_eq!(line("00", false), line("00", false));
+        assert_ne!(line("00", false), line("01", false));
+        assert!(line("00", true).contains(r#""findings":[[2,"#), "{}", line("00", true));
+        // The digest is eight bytes in hex.
+        let digest = line("00", false).split('"').nth(3).map(str::len);
+        assert_eq!(digest, Some(16), "{}", line("00", false));
+        assert_eq!(Event::Started(Vec::new()).summary(), r#"Started {"records":0}"#);
+        let found = Event::CommitmentRead(Ok(Some(vec![1; 128]))).summary();
+        assert!(found.starts_with(r#"CommitmentRead {"sha256":""#), "{found}");
+        assert_eq!(Event::CommitmentRead(Ok(None)).summary(), r#"CommitmentRead {"Ok":null}"#);
     }
 }

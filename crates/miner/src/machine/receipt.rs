@@ -145,3 +145,14 @@ impl WindowReceipt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_area_has_a_name_of_its_own() {
+        let areas = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal, Area::Commitment];
+        assert_eq!(areas.map(Area::name), ["chain", "beacon", "engine", "bucket", "journal", "commitment"]);
+    }
+}

@@ -178,7 +178,7 @@ fn crashed(window_start: u64, is_closed: bool) -> Vec<JournalRecord> {
 fn the_window_of_a_crashed_process_goes_on_or_has_its_receipt() {
     let outcome = &WindowOutcome::NothingReady;
     let mut run = Run::started(crashed(WINDOW, false));
-    assert_eq!(receipts(&run.head(WINDOW + 10)), [], "it goes on");
+    assert_eq!(receipts(&run.head(WINDOW + 10)), [], "it continues");
     assert!(kinds(&run.hash(WINDOW, Some("0xaa"))).contains(&"Generate".to_owned()));
     let mut run = Run::started(crashed(WINDOW, false));
     assert_eq!(receipts(&run.head(WINDOW + 40)), [(WINDOW, outcome)], "it is over");

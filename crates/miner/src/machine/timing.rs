@@ -204,6 +204,9 @@ mod tests {
         assert_eq!(takes_ms(&timing, 1), UPLOAD_INITIAL_MS);
         timing.note_upload_late(8_000, SEEN_MS);
         assert_eq!(takes_ms(&timing, 1), 6_000);
+        // One that took just as long tells nothing new: what was learned is forgotten as before.
+        timing.note_upload_late(6_000, SEEN_MS + HALF_LIFE_MS / 2);
+        assert_eq!(timing.upload_takes_ms(1, &settings(), SEEN_MS + HALF_LIFE_MS), 5_000);
     }
 
     #[test]

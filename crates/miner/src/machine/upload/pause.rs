@@ -17,3 +17,17 @@ pub(super) fn jittered(pause_ms: u64, hotkey: &Hotkey, job: &Job) -> u64 {
     let draw = u64::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]));
     1 + pause_ms * draw / u64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Choice, Stage};
+    use super::*;
+
+    #[test]
+    fn the_pause_is_drawn_by_hotkey_start_and_attempt() {
+        let job = Job { attempts: 3, ..Job::new(Choice { groups: 1, worth: 0.0 }, Stage::Confirming, 1_000) };
+        // sha256 of "grail-upload-pause", 32 bytes of 1, 1,000 and 3 starts with 1645727702 of 2^32 - 1, by Python's hashlib.
+        assert_eq!(jittered(4_000, &Hotkey::from_bytes([1; 32]), &job), 1533);
+        assert_eq!(jittered(0, &Hotkey::from_bytes([1; 32]), &job), 1, "never at once");
+    }
+}

@@ -2,6 +2,9 @@
 
 mod failures;
 
+use grail_protocol::python_json::Value;
+use grail_protocol::window_file::unpack_object;
+
 use super::super::bench::{BLOCK_MS, Bench, WINDOW, clean_groups, kinds};
 use super::super::receipt::WindowOutcome;
 use super::super::view::View;
@@ -164,6 +167,9 @@ fn a_file_is_journalled_then_written_then_read_back() {
     };
     assert!(key.ends_with("-window-300.json.gz"), "{key}");
     assert_eq!(&hex::encode(Sha256::digest(bytes)), digest);
+    let file = unpack_object(bytes).unwrap();
+    assert_eq!(file.get("timestamp"), Some(&Value::Float(1_758_700_801.0)), "in seconds");
+    assert_eq!(file.get("inference_count").and_then(Value::as_integral), Some(12));
     assert_eq!(*limit_ms, 2 * BLOCK_MS, "four times what is expected is less than two blocks");
     assert!(bed.upload.put_in_flight() && bed.upload.is_in_progress());
     assert_eq!(bed.journalled(), [], "the append is answered once");
@@ -411,4 +417,10 @@ fn the_view_shows_the_stage_and_what_is_there() {
     bed.resume();
     bed.found(Some(&digest));
     assert_eq!(shown(&bed, &names), "idle, -, 3, -");
+    let failures = ["upload.attempts.bucket", "upload.attempts.hash"];
+    assert_eq!(shown(&bed, &failures), "-, -");
+    bed.groups = clean_groups(4);
+    bed.put();
+    bed.answered(Err(transient()));
+    assert_eq!(shown(&bed, &failures), "once: HTTP 503, -");
 }
