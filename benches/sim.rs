@@ -1,8 +1,8 @@
 //! Speed of the simulated world with the synthetic engine: one miner, one validator, no faults, one thread.
 //!
 //! Before criterion measures, one run of each configuration is printed with its ratio of virtual to real time, then the
-//! cost of each stage of a window, and how much memory a day and a month of windows take. Real time is what the thread was
-//! running, where the system tells, so that a busy machine does not count.
+//! cost of each stage of a window, and how much memory a day and a month of windows take. Real time is what the thread
+//! was running, if the system reports it, so that a busy machine does not count.
 
 #![allow(clippy::print_stdout, reason = "a bench says what it measured")]
 #![allow(clippy::disallowed_types, reason = "a benchmark reads the real clock")]
@@ -71,7 +71,7 @@ fn describe(name: &str, real: Duration, report: &SimReport) {
     );
 }
 
-/// What the rollouts of a window cost, stage by stage.
+/// Measures the cost of a window's rollouts, stage by stage.
 fn stages() {
     let window = HonestWindow::new();
     let tokens: Vec<usize> = window.rollouts().iter().map(|rollout| rollout.commit.tokens.len()).collect();
@@ -118,13 +118,13 @@ fn memory() {
     println!("resident memory: {} kB after a day of windows, {} kB after 30", resident[0], resident[1]);
 }
 
-/// Returns a number out of what the system says of this process.
+/// Returns a figure of this process from the system.
 fn status(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-/// Returns how long this thread has been running, or since `began` where the system does not tell.
+/// Returns how long this thread has been running, or since `began` if the system does not report it.
 fn running(began: Instant) -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanoseconds = text.and_then(|text| text.split_whitespace().next()?.parse().ok());

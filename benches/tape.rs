@@ -52,7 +52,7 @@ fn thread_time() -> Duration {
     rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).try_into().expect("it counts from zero")
 }
 
-/// Processor time of this process, of threads that ended too.
+/// Processor time of this process, including threads that have ended.
 fn process_time() -> Duration {
     let text = std::fs::read_to_string("/proc/self/stat").expect("Linux tells it");
     // The name, in parentheses, may hold blanks; user and system time are the 14th and 15th field.
@@ -121,7 +121,7 @@ fn cost(work: impl Fn()) -> Duration {
     (process_time() - began) / RUNS
 }
 
-/// Records every step of a tape again, from the recorder's first call to its end; the core decides again as well.
+/// Records every step of a tape again, from the recorder's first call to its end. The core decides again.
 fn write(tape: &Tape) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
@@ -136,7 +136,7 @@ fn write(tape: &Tape) {
     }
 }
 
-/// What [`write`] does, but the recording.
+/// Does the same as [`write`], without recording.
 fn decide(tape: &Tape) {
     let mut session = Session::new(tape);
     while session.advance().is_some() {}
@@ -172,7 +172,7 @@ fn describe(name: &str, config: &SimConfig) -> Vec<u8> {
     file
 }
 
-/// The same with the toy model on this processor, where inference takes its part as it does in `grail mine`.
+/// The same with the toy model on this processor, so that inference takes time as in `grail mine`.
 fn with_inference() {
     let engine = CpuEngine::toy().expect("the embedded model loads");
     let config = SimConfig { generator: Rc::new(engine), ..config("reference", Some(5)) };

@@ -1,6 +1,6 @@
 //! Speed of the validator's rules over a window of 20 rollouts, and of the miner's check of its own group.
 //!
-//! The forward passes are recorded, so that what is measured is everything but the model.
+//! The forward passes are recorded, so everything but the model is measured.
 
 mod honest_window;
 

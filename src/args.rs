@@ -38,10 +38,11 @@ pub use self::validate::{NetworkArguments, Role, ValidateArguments};
 #[derive(Debug, Parser)]
 #[command(name = "grail", version, propagate_version = true)]
 pub struct Arguments {
-    /// Log more: -v the events of a window, -vv every event and action and samples of generated text. Warnings and errors are always logged.
-    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 1000)]
+    /// Log more: -v the events of a window, -vv every event and action and samples of generated text. Warnings and errors
+    /// are always logged.
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 1000, help_heading = "Logging")]
     pub verbose: u8,
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -51,7 +52,7 @@ pub struct Arguments {
 pub enum Command {
     /// Measure proofs and decoding on a CUDA device, each next to the GPU's own limit.
     Bench(BenchArguments),
-    /// Pack one window into an archive without secrets, which `grail replay` takes as it is.
+    /// Pack one window into an archive without secrets, which `grail replay` reads.
     Bundle(BundleArguments),
     /// Print the completions of a shell.
     Completions(CompletionsArguments),
@@ -63,7 +64,7 @@ pub enum Command {
     Doctor(DoctorArguments),
     /// Write the manual pages, one for each command.
     Man(ManArguments),
-    /// Estimate what a GPU would earn among rivals, and what that is against its price.
+    /// Estimate what a GPU would earn among rivals, compared with its price.
     Estimate(EstimateArguments),
     /// Mine: generate, prove and upload, window after window, until a signal.
     Mine(MineArguments),
@@ -87,13 +88,13 @@ pub enum Command {
     Tape(TapeArguments),
     /// Watch a running miner: window, groups, uploads, health, endpoints, speeds.
     Top(TopArguments),
-    /// Validate: judge every miner's window and set weights, window after window, until a signal ends it.
+    /// Validate: judge every miner's window and set weights, window after window, until a signal.
     Validate(ValidateArguments),
     /// Check a window file against all of the validator's rules.
     Verify(VerifyArguments),
     /// Explain one window: receipt, journal, bucket, our own verifier, weight on chain, exclusion.
     ///
-    /// Exit codes: 0 the window is well, 1 it is not, 3 unknown.
+    /// Exit codes: 0 the window was uploaded and accepted, 1 it was not, 3 unknown.
     Why(WhyArguments),
     /// Show the version and its protocol.
     Version,
@@ -169,7 +170,7 @@ pub struct GoldenArguments {
     /// Run every vector below this folder [default: the vectors in fixtures].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Where golden proofs are computed: cpu (within a tolerance), cuda or cuda:1 (bit by bit).
+    /// Device that computes golden proofs: cpu (within a tolerance), cuda or cuda:1 (bit by bit).
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
 }
@@ -187,7 +188,7 @@ pub struct ProveArguments {
     /// The model: toy, a folder, or on a CUDA device also synthetic:qwen3-4b:SEED and hub ids.
     #[arg(long, default_value = "toy", value_name = "MODEL")]
     pub model: String,
-    /// Where to compute: cpu, cuda, or cuda:1 for the second GPU.
+    /// Device that computes: cpu, cuda, or cuda:1 for the second GPU.
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// PyTorch release whose rounding the proofs follow, on a CUDA device: torch-2.8 or torch-2.10.
@@ -215,7 +216,7 @@ pub struct EnvFileArgument {
         \x20 grail mine --device cuda:0,1 --metrics-listen 127.0.0.1:9464\n\
         \x20 grail mine --env-file world/.env --device cpu --data-dir data")]
 pub struct MineArguments {
-    /// Where the file is.
+    /// The configuration file.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
     /// Device that generates rollouts: cpu, cuda, cuda:1 for the second GPU, or cuda:0,1 for several; cpu works only on
@@ -377,7 +378,8 @@ pub struct ServeArguments {
     /// Seconds between two blocks.
     #[arg(long, default_value_t = 0.25, value_name = "SECONDS")]
     pub block_time: f64,
-    /// Where the validator computes proofs again: cpu, cuda, or cuda:1 for the second GPU. Miners must use the same kind.
+    /// Device on which the validator recomputes proofs: cpu, cuda, or cuda:1 for the second GPU. Miners must use the
+    /// same kind.
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// PyTorch release whose rounding the proofs follow, on a CUDA device: torch-2.8 or torch-2.10.
@@ -450,7 +452,7 @@ pub struct VerifyArguments {
     pub json: bool,
 }
 
-/// Where simulated rollouts come from.
+/// Source of simulated rollouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EngineChoice {
     /// The embedded toy model on the CPU.

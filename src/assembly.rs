@@ -15,7 +15,7 @@ use grail_live::chain::{ChainSettings, ChainSettingsError, FINNEY_GENESIS, Subte
 use grail_live::committed::CommittedBucket;
 use grail_live::cuda_engine::CudaWorkersError;
 
-/// How long a read from the bucket waits for the chain to say what it holds: a quarter of a block time within these.
+/// How long a read from the bucket waits for the chain's commitment: a quarter of a block time within these.
 const COMMITMENT_PATIENCE_MIN: Duration = Duration::from_millis(250);
 const COMMITMENT_PATIENCE_MAX: Duration = Duration::from_secs(3);
 /// Most bytes of the guard's object, which holds a name and a time.
@@ -46,7 +46,7 @@ pub enum EngineStartError {
     Folder {
         /// As it was named.
         model: String,
-        /// What is wrong with it.
+        /// The problem.
         source: EngineError,
     },
     /// The system gives no thread.
@@ -62,7 +62,7 @@ pub fn chain(config: &ChainConfig, signer: Rc<dyn Signer>) -> Result<SubtensorCh
     SubtensorChain::new(&chain_settings(config), signer)
 }
 
-/// Returns the chain for questions alone: nothing is signed, so any key will do.
+/// Returns the chain for reads only: nothing is signed, so any key works.
 ///
 /// # Errors
 /// [`ChainSettingsError`] if an endpoint is malformed.
@@ -70,7 +70,7 @@ pub fn chain_to_ask(config: &ChainConfig) -> Result<SubtensorChain, ChainSetting
     chain(config, Rc::new(Keypair::from_seed(&[0; 32])))
 }
 
-/// Returns what the chain's adapter needs to know.
+/// Returns the settings of the chain's adapter.
 pub fn chain_settings(config: &ChainConfig) -> ChainSettings {
     let endpoints = config.endpoints.iter().map(|endpoint| endpoint.expose().to_owned());
     let genesis = (config.network == Network::Finney).then_some(FINNEY_GENESIS);
@@ -114,7 +114,7 @@ pub fn committed_bucket(
     Ok(CommittedBucket::new(bucket, chain, committed, ours, patience))
 }
 
-/// Returns the bucket for the guard between installations: it is read where it is written, and holds a few words.
+/// Returns the bucket for the guard between installations, which is read from its write address.
 ///
 /// # Errors
 /// As [`bucket`].
@@ -122,7 +122,7 @@ pub fn guards_bucket(storage: &StorageConfig) -> Result<S3Bucket, BucketConfigEr
     S3Bucket::new(BucketConfig { read_address: None, object_bytes_max: GUARD_BYTES_MAX, ..bucket_config(storage)? })
 }
 
-/// Returns what the bucket's adapter needs to know.
+/// Returns the settings of the bucket's adapter.
 ///
 /// # Errors
 /// [`BucketConfigError`] if the read key does not fit on the chain.

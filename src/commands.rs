@@ -1,4 +1,4 @@
-//! One thin file per subcommand: read what was typed, call one operation, show the outcome.
+//! One thin file per subcommand: read the arguments, call one operation, show the outcome.
 
 mod bench;
 mod bundle;
@@ -75,7 +75,7 @@ fn ended(is_service: bool, work: impl FnOnce() -> anyhow::Result<Exit>) -> Exit 
     })
 }
 
-/// Says how a command failed, with a line for each thing that is wrong with the configuration.
+/// Reports a command's failure, with a line for each mistake in the configuration.
 fn tell(exit: Exit, error: &anyhow::Error) {
     let Some(ConfigErrors(problems)) = error.chain().find_map(|cause| cause.downcast_ref()) else {
         return failed(exit, &one_line(error));
@@ -89,7 +89,7 @@ fn tell(exit: Exit, error: &anyhow::Error) {
     }
 }
 
-/// Returns what the configuration means; where there is no file of it, that is said first.
+/// Returns the configuration; reports a missing file first.
 fn meant(typed: &RawConfig) -> anyhow::Result<MinerConfig> {
     MinerConfig::from_raw(typed).map_err(|errors| match typed.file() {
         Some(_) => errors.into(),
@@ -100,7 +100,7 @@ fn meant(typed: &RawConfig) -> anyhow::Result<MinerConfig> {
     })
 }
 
-/// Says that something failed: to people on standard error, and to programs that asked for JSON on standard output.
+/// Reports a failure: to people on standard error, and to programs that asked for JSON on standard output.
 fn failed(exit: Exit, text: &str) {
     output::aside(format_args!("grail: {text}"));
     if is_json_wanted() {
@@ -165,14 +165,13 @@ fn failure(exit: Exit, text: &str) -> serde_json::Value {
     Schema::Error.stamp(json!({ "error": { "code": exit.code(), "kind": exit.name(), "text": text } }))
 }
 
-/// Returns every command that prints JSON is asked for it in the same way, so this holds where the rest is not
-/// understood, too.
+/// Returns whether JSON was requested. All commands share the option, so this works even if the rest is malformed.
 fn is_json_wanted() -> bool {
     std::env::args_os().any(|argument| argument == "--json")
 }
 
-/// Returns what a command line ends with in which something stands that nobody sees, as copying from a page brings it
-/// in: its own message would show the argument as if it were right. Names of files that there are may hold anything.
+/// Returns the error of a command line with an invisible character, which copying from a page adds: clap's own message
+/// would show the argument as if it were right. Names of existing files may hold anything.
 pub fn refuse_invisible(arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
     let is_file = |argument: &str| {
         let value = argument.strip_prefix("--").and_then(|option| option.split_once('=')).map_or(argument, |(_, v)| v);
@@ -190,7 +189,7 @@ pub fn refuse_invisible(arguments: impl Iterator<Item = OsString>) -> Option<Exi
     Some(Exit::Usage)
 }
 
-/// Returns what a command line that cannot be understood ends with.
+/// Returns the exit of a malformed command line.
 pub fn misunderstood(error: &clap::Error) -> Exit {
     // Help is output; an error cannot be printed to a terminal that is gone.
     let printed = print(error).and_then(|()| io::stdout().flush());
@@ -210,7 +209,7 @@ fn message(text: &str) -> String {
     printable(lines.join(" ").trim_start_matches("error: "))
 }
 
-/// Prints it as the library does, in colors; what was typed is in it, and may be anything.
+/// Prints it in colors as clap does; it quotes the arguments, which may hold anything.
 fn print(error: &clap::Error) -> io::Result<()> {
     let text = error.render().to_string();
     match escaped(&text) {
@@ -222,7 +221,7 @@ fn print(error: &clap::Error) -> io::Result<()> {
     }
 }
 
-/// Returns the error and its causes on one line; what came from outside must not break it.
+/// Returns the error and its causes on one line, with foreign text escaped.
 fn one_line(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {

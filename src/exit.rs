@@ -1,4 +1,4 @@
-//! Which exit follows from which error.
+//! Exit codes of errors.
 
 use std::io;
 
@@ -25,7 +25,7 @@ pub fn of(error: &anyhow::Error) -> Exit {
     let is_wallet = error.chain().any(|cause| cause.is::<WalletError>());
     let denied = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_denied);
     match denied && !is_wallet {
-        // Whatever was to be done: no waiting gives a right to it.
+        // Waiting does not grant a permission.
         true => Exit::Configuration,
         false => error.chain().find_map(of_cause).unwrap_or(Exit::Usage),
     }
@@ -116,7 +116,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if let Some(error) = cause.downcast_ref::<HubError>() {
         return Some(match error {
-            // A damaged file was removed, and is fetched again.
+            // A damaged file was removed; the next start fetches it again.
             HubError::Download { .. } | HubError::Start(_) | HubError::Damaged { .. } => Exit::Retry,
             HubError::Read { source, .. } => Exit::Configuration.unless(passes(source)),
             _ => Exit::Configuration,
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes_is_no_reason_to_end_for_good() {
+    fn temporary_problems_are_no_reason_to_stop_permanently() {
         let [denied, full] = [13, 28].map(std::io::Error::from_raw_os_error);
         let listen = |why| MetricsServerError::Listen { address: ([127, 0, 0, 1], 9464).into(), why };
         assert_eq!(of(&listen(std::io::ErrorKind::AddrInUse.into()).into()), Exit::Retry);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_denies_is_a_matter_of_configuration_whoever_met_it() {
+    fn denied_permissions_are_configuration_errors_in_every_part() {
         for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem] {
             let error = anyhow::Error::new(io::Error::from(kind)).context("cannot write receipts in /data");
             assert_eq!(of(&error), Exit::Configuration, "{kind}");

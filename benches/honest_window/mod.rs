@@ -1,4 +1,4 @@
-//! A window of five groups as the miner makes it, with everything that a validator knows: what the benchmarks work on.
+//! Input of the benchmarks: a window of five groups as the miner makes it, with a validator's facts.
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
@@ -81,7 +81,7 @@ impl HonestWindow {
         WindowFile::new(&wallet, self.context.window_start, self.rollouts(), 1_758_700_300.5).pack()
     }
 
-    /// Returns what a validator knows of the window.
+    /// Returns a validator's facts about the window.
     pub(crate) fn facts(&self) -> WindowFacts {
         WindowFacts {
             hotkey: self.context.hotkey.to_ss58(),

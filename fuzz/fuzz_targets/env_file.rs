@@ -1,4 +1,5 @@
-//! A `.env` file: what is read is read again from quotes, and the whole configuration gives an error or a miner.
+//! A `.env` file: every value that is read can be read again from quotes, and the whole configuration gives an error or
+//! a miner.
 #![no_main]
 
 use std::path::Path;

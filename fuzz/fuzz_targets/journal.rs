@@ -1,4 +1,5 @@
-//! A journal: raw bytes, or a payload in a frame that is whole. A record that is read is written and read again alike.
+//! A journal: raw bytes, or a payload in a frame that is whole. A record that is read stays the same after writing and
+//! reading it again.
 #![no_main]
 
 use std::path::Path;

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 fuzz_target!(|data: &[u8]| {
     let path = Path::new("hot");
-    // Passwords are kept coded; what this one decodes to does not matter.
+    // Passwords are coded; the decoded value does not matter here.
     let known = (password_variable(path), SecretString::from("c2VjcmV0"));
     let variables: BTreeMap<_, _> = Some(known).filter(|_| Form::of(data) != Some(Form::Nacl)).into_iter().collect();
     if let Ok(hotkey) = hotkey_in(path, data, &Passwords { variables: &variables, prompt: None }) {

@@ -1,4 +1,5 @@
-//! A tape: raw bytes, or payloads in frames that are whole. What is read is written and read again alike.
+//! A tape: raw bytes, or payloads in frames that are whole. Its content stays the same after writing and reading it
+//! again.
 #![no_main]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What fuzz targets share: files with right checksums, which no fuzzer finds by itself.
+//! Code that fuzz targets share: files with valid checksums, which no fuzzer finds by itself.
 
 /// Returns a file of `crates/miner/src/frames.rs`, written by its description there: header, and one frame for each
 /// payload.

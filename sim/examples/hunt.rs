@@ -1,4 +1,4 @@
-//! Draws worlds from seed 0 on until something forbidden happens, `hunt SEEDS`, or tries one case, `hunt FILE`.
+//! Draws worlds from seed 0 on until a violation, `hunt SEEDS`, or tries one case, `hunt FILE`.
 //!
 //! Prints `seed|violation` and exits with 0 if something was found, as it should be with a planted bug, and with 1 otherwise.
 

@@ -1,4 +1,4 @@
-//! A beacon with a key of its own: each round is signed, and its randomness is the signature's sha256.
+//! A beacon with its own key: each round is signed, and its randomness is the signature's sha256.
 
 use std::rc::Rc;
 
@@ -48,7 +48,7 @@ impl SimBeacon {
 /// Relays that a node asks.
 const RELAYS: u64 = 3;
 
-/// One node's relays: what it passes on is verified.
+/// One node's relays, which pass on only verified rounds.
 pub struct BeaconLink {
     beacon: Rc<SimBeacon>,
     public_key: Hotkey,
@@ -57,7 +57,7 @@ pub struct BeaconLink {
     seed: u64,
 }
 
-/// What a relay answers before anybody has looked at it.
+/// A relay's answer before verification.
 struct Answer {
     round: u64,
     signature: [u8; 64],
@@ -73,7 +73,7 @@ impl BeaconLink {
         self.faults.strikes(kind, self.time.now_ms()).map(|fault| fault.strength)
     }
 
-    /// Returns what one relay answers.
+    /// Returns one relay's answer.
     fn ask(&self, relay: u64, round: u64) -> Result<Answer, BeaconError> {
         let behind = self.struck(FaultKind::BeaconCatchUp).unwrap_or(0);
         if round == 0 || round + behind > self.beacon.newest_round(self.time.now_ms()) {

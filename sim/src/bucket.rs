@@ -30,27 +30,27 @@ struct Object {
     bytes: Rc<Vec<u8>>,
     version: u64,
     written_ms: u64,
-    /// What reads showed before.
+    /// The object that reads showed before.
     before: Option<(Rc<Vec<u8>>, u64)>,
 }
 
 impl SimBucket {
-    /// Returns what is under a key.
+    /// Returns the object under a key.
     pub fn object(&self, key: &str) -> Option<Rc<Vec<u8>>> {
         self.0.objects.borrow().get(key).map(|object| object.bytes.clone())
     }
 
-    /// Returns the version of what is under a key; each write gives a new one.
+    /// Returns the version of the object under a key; each write gives a new one.
     pub fn version(&self, key: &str) -> Option<u64> {
         self.0.objects.borrow().get(key).map(|object| object.version)
     }
 
-    /// Removes what is under a key, as a bucket's own rule on old objects does.
+    /// Removes the object under a key, as a bucket's rule for old objects does.
     pub fn remove(&self, key: &str) {
         self.0.objects.borrow_mut().remove(key);
     }
 
-    /// Let this are under a key.
+    /// Puts an object under a key.
     pub fn place(&self, key: &str, bytes: &[u8], version: u64) {
         let object = Object { bytes: Rc::new(bytes.to_vec()), version, written_ms: 0, before: None };
         self.0.objects.borrow_mut().insert(key.to_owned(), object);
@@ -65,7 +65,7 @@ impl SimBucket {
         self.0.writes.take()
     }
 
-    /// Returns what reads show that lag behind writes by this long.
+    /// Returns the object that reads show if they lag behind writes by this long.
     fn lagging(&self, key: &str, now_ms: u64, lag_ms: u64) -> Option<(Rc<Vec<u8>>, u64)> {
         let object = self.0.objects.borrow().get(key).cloned()?;
         if object.written_ms + lag_ms > now_ms { object.before } else { Some((object.bytes, object.version)) }
@@ -96,7 +96,7 @@ impl SimBucket {
 /// One node's connection to the bucket.
 pub struct BucketLink {
     bucket: SimBucket,
-    /// What is at an address that takes everything, and from which nobody reads.
+    /// Bucket at an address that accepts every write and that validators do not read.
     elsewhere: SimBucket,
     time: VirtualTime,
     faults: Rc<FaultPlan>,
@@ -119,13 +119,13 @@ impl BucketLink {
         }
     }
 
-    /// Returns the same after so many calls; the next version is above that number.
+    /// Returns a bucket that has had `calls` calls; the next version is above that number.
     pub fn after(self, calls: u64) -> Self {
         self.calls.set(calls);
         self
     }
 
-    /// Returns the same with a link that carries so many bytes of an upload in a millisecond.
+    /// Returns the bucket with a link that carries this many bytes of an upload per millisecond.
     pub fn carrying(self, bytes_per_ms: u64) -> Self {
         Self { bytes_per_ms: bytes_per_ms.max(1), ..self }
     }

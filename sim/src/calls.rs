@@ -13,7 +13,7 @@ use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 
 const WHY: &str = "made to fail";
 
-/// Which call fails, and for how long.
+/// The failing call, and for how long it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailAt {
     /// Its number over all ports, from 1.
@@ -33,7 +33,7 @@ struct Made {
 }
 
 impl Calls {
-    /// Calls that all go through but for these.
+    /// Creates calls that all succeed except these.
     pub fn failing(fail_at: FailAt) -> Self {
         Self(Rc::new(RefCell::new(Made { fail_at: Some(fail_at), kinds: Vec::new() })))
     }

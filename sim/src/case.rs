@@ -1,5 +1,4 @@
-//! A whole world as plain data: what the swarm draws from a seed, what shrinking takes things away from, and what a
-//! `.case` file holds.
+//! A whole world as plain data: the swarm draws it from a seed, shrinking reduces it, and a `.case` file holds it.
 
 use std::rc::Rc;
 
@@ -22,7 +21,7 @@ const FAULTS_MAX: u64 = 7;
 const COMPLETION_TOKENS: u64 = 300;
 /// In one world of this many a fault lasts for its whole window.
 const LONG_ONE_IN: u64 = 8;
-/// What may last for a whole window: a process that works all the time must give a receipt of it nevertheless.
+/// Faults that may last for a whole window. A process that runs all the time must still give its receipt.
 const LONG: [FaultKind; 12] = [
     FaultKind::Deregistration,
     FaultKind::UploadErrorBefore,
@@ -39,14 +38,14 @@ const LONG: [FaultKind; 12] = [
 ];
 /// One world in this many kills the miner, and the restarted one gets no block hash until the window is over.
 const TOGETHER_ONE_IN: u64 = 32;
-/// How long a process that was killed stays away there.
+/// How long a killed process is down there.
 const CRASH_MS: u64 = 2_000;
 /// In one world of this many the window's first block is replaced while the process is down.
 const REPLACED_WHILE_DOWN_ONE_IN: u64 = 16;
 /// In one world of this many the engine stalls in two windows in a row.
 const STALLS_ONE_IN: u64 = 32;
-/// In one world of this many the engine works on batches and makes as many groups as it can: only there shows what the
-/// end of a window costs.
+/// In one world of this many the engine works on batches and makes as many groups as it can: only these worlds show the
+/// cost of a window's end.
 const BATCHES_ONE_IN: u64 = 16;
 /// More than any of those engines makes in a window.
 const GROUPS_MAX: u32 = 1_000;
@@ -75,7 +74,7 @@ pub struct Case {
     pub policy: UploadPolicy,
     /// Settings of miner and host.
     pub knobs: Knobs,
-    /// What goes wrong, and when.
+    /// The faults, with their times.
     pub faults: Vec<Fault>,
 }
 
@@ -114,7 +113,7 @@ impl Case {
         let validators = stream.between(1, 3) as u32;
         let safety_blocks = stream.between(1, 3);
         let early_upload_ms = [Some(60_000), Some(60_000), Some(20_000), None][stream.below(4) as usize];
-        // How slow a link is shows with the first file, which must not be the last.
+        // The first file shows the link's speed, so it must not be the last.
         let is_slow = uplink.one_in(SLOW_LINK_ONE_IN) && early_upload_ms.is_some();
         let knobs = Knobs {
             validators,
@@ -160,8 +159,8 @@ impl Case {
 
 /// Faults within the budget: at most seven, one that may cost its window by itself, none in the last window.
 ///
-/// Some last for a whole window, half of those together with a reorganisation: what only long troubles lead to, a window
-/// without a uid or one that was started again and never got a group, must be met as well.
+/// Some last for a whole window, half of those together with a reorganisation, to reach states that need long faults: a
+/// window without a uid, or one that was started again and never got a group.
 fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
     let window_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;
     let healed_ms = PROTOCOL.block_ms + (windows - 1) * window_ms;

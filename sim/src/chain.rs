@@ -68,7 +68,7 @@ impl SimChain {
         self.0.uids.borrow().get(hotkey).copied()
     }
 
-    /// Commits for a hotkey; false where it has no uid.
+    /// Commits for a hotkey; false if it has no uid.
     pub fn commit(&self, hotkey: &str, credentials: &[u8]) -> bool {
         let is_registered = self.uid(hotkey).is_some();
         if is_registered {
@@ -82,7 +82,7 @@ impl SimChain {
         self.0.commitments.borrow_mut().remove(hotkey);
     }
 
-    /// Returns what a hotkey has committed.
+    /// Returns a hotkey's commitment.
     pub fn commitment_of(&self, hotkey: &str) -> Option<Vec<u8>> {
         self.0.commitments.borrow().get(hotkey).cloned()
     }
@@ -92,7 +92,7 @@ impl SimChain {
         self.0.head.get()
     }
 
-    /// When a block came, if it has.
+    /// Returns when a block came, if it exists.
     pub fn block_time_ms(&self, block: u64) -> Option<u64> {
         self.0.block_times.borrow().get(&block).copied()
     }
@@ -120,7 +120,7 @@ impl SimChain {
         }
     }
 
-    /// Produces blocks forever, with everything that the plan does to them.
+    /// Produces blocks forever, with the plan's faults.
     pub async fn produce(self, faults: Rc<FaultPlan>) {
         let start_ms = self.0.time.now_ms();
         for slot in 1.. {
@@ -141,7 +141,7 @@ impl SimChain {
         }
     }
 
-    /// Takes the hotkey's uid and commitment away, and returns the uid back, when the plan says so.
+    /// Removes the hotkey's uid and commitment, and restores the uid, as the plan says.
     pub async fn deregister(self, hotkey: String, faults: Rc<FaultPlan>) {
         let mut changes: Vec<&Fault> =
             faults.of(FaultKind::Deregistration).chain(faults.of(FaultKind::CommitmentLost)).collect();

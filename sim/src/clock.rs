@@ -1,4 +1,4 @@
-//! The clocks of one node: a wall clock that is off, drifts and jumps, a monotonic one that is stuck with the node.
+//! The clocks of one node: a wall clock that is off, drifts and jumps, a monotonic one that stops with the node.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -15,9 +15,9 @@ use crate::time::{EPOCH_WALL_MS, Sleep, VirtualTime};
 /// How far a node's clocks are from the world's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ClockOffset {
-    /// What the wall clock is ahead by, in milliseconds.
+    /// Offset of the wall clock, in milliseconds.
     pub wall_ms: i64,
-    /// What the monotonic clock shows when the world starts.
+    /// Value of the monotonic clock when the world starts.
     pub monotonic_ms: u64,
 }
 
@@ -27,7 +27,7 @@ pub struct NodeClock {
     time: VirtualTime,
     faults: Rc<FaultPlan>,
     offset: ClockOffset,
-    /// When the node came to be: it did not stand still before.
+    /// When the node started.
     since_ms: u64,
 }
 
@@ -38,7 +38,7 @@ impl NodeClock {
         Self { time, faults, offset, since_ms }
     }
 
-    /// Until when the node is stuck, if it does.
+    /// Time until which the node stands still, if it does.
     fn suspended_until_ms(&self) -> Option<u64> {
         self.faults.active(FaultKind::Suspend, self.time.now_ms()).map(|fault| fault.until_ms)
     }
@@ -125,7 +125,7 @@ impl<F: Future> Future for Process<F> {
     }
 }
 
-/// What happens to a process from outside, counted in steps: events that it handled and effects that it had.
+/// Interventions on a process from outside, counted in steps: events that it handled and effects that it had.
 #[derive(Clone, Default)]
 pub struct Steps(Rc<RefCell<StepCount>>);
 
@@ -161,7 +161,7 @@ impl Steps {
         std::mem::take(&mut self.0.borrow_mut().killed)
     }
 
-    /// Returns whether the process is dead, so that nothing that it started may take effect.
+    /// Returns whether the process is dead, so that its pending effects must not happen.
     pub fn is_killed(&self) -> bool {
         self.0.borrow().killed
     }

@@ -1,4 +1,4 @@
-//! What to simulate, and what follows from it for the miner.
+//! Configuration of a simulation, and the miner's settings that follow from it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,26 +16,26 @@ use crate::clock::ClockOffset;
 use crate::engine::{EngineSpeed, Generator};
 use crate::faults::Faults;
 
-/// What to simulate.
+/// Configuration of a simulation.
 #[derive(Clone)]
 pub struct SimConfig {
     /// Seed of all randomness.
     pub seed: u64,
     /// Number of windows to mine and judge.
     pub windows: u64,
-    /// Where rollouts come from.
+    /// Source of rollouts.
     pub generator: Rc<dyn Generator>,
     /// How fast that is in virtual time.
     pub speed: EngineSpeed,
     /// Most groups per window.
     pub groups_max: Option<u32>,
-    /// What goes wrong.
+    /// Faults.
     pub faults: Faults,
     /// Whether the beacon enters the randomness.
     pub use_drand: bool,
     /// How many clean groups are uploaded.
     pub policy: UploadPolicy,
-    /// What is rarely turned, by operators or by the swarm.
+    /// Rarely used settings.
     pub knobs: Knobs,
     /// Keep the trace's lines next to its hash.
     pub keep_trace: bool,
@@ -46,8 +46,7 @@ pub struct SimConfig {
 }
 
 impl SimConfig {
-    /// Creates a miner that is set up as by default, with as many groups as fit, in a world in which nothing goes
-    /// wrong.
+    /// Creates a miner with default settings and as many groups as fit, in a world without faults.
     pub fn new(generator: Rc<dyn Generator>, speed: EngineSpeed, seed: u64, windows: u64) -> Self {
         Self {
             seed,
@@ -66,7 +65,7 @@ impl SimConfig {
     }
 }
 
-/// What is rarely turned: how the miner is set up, and how its host is.
+/// Rarely used settings of the miner and its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knobs {
@@ -110,7 +109,7 @@ const fn uplink_bytes_per_ms() -> u64 {
     5_000
 }
 
-/// An observer that its owner keeps a hold on.
+/// An observer that its owner keeps.
 pub type SharedObserver = Rc<RefCell<dyn Observer>>;
 
 /// Returns the simulated miner before its first event.
@@ -149,7 +148,7 @@ fn read_credentials(seed: u64) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Returns what no output of the miner may hold.
+/// Returns the secrets that no output of the miner may hold.
 pub(crate) fn secrets(seed: u64) -> Vec<String> {
     vec![made_up(seed, "secret")]
 }

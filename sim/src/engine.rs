@@ -1,7 +1,7 @@
 //! An engine whose rollouts are real and whose time is virtual: what work costs comes from a stated speed.
 //!
 //! It works as the CUDA engine does. Groups wait until hardly anything is left to prove; then all that wait are drawn
-//! together, lowest index first, and proved one after another once everything is drawn. A call that is dropped leaves the
+//! together, lowest index first, and proved one after another once everything is drawn. A dropped call leaves the
 //! engine at once, whether it waits, is being drawn or is about to be proved.
 
 mod batch;
@@ -18,7 +18,7 @@ use crate::time::VirtualTime;
 
 pub use crate::speeds::EngineSpeed;
 
-/// Where rollouts come from; a validator recomputes with the same.
+/// Source of rollouts; a validator recomputes with the same source.
 pub trait Generator: ProofModel {
     /// Returns the rollouts of a request, without regard to time.
     ///
@@ -37,7 +37,7 @@ pub struct SimEngine {
 }
 
 impl SimEngine {
-    /// Creates an engine of this speed around a generator; it works as a task of its own.
+    /// Creates an engine of this speed around a generator; it works as its own task.
     pub fn new(time: VirtualTime, generator: Rc<dyn Generator>, speed: EngineSpeed, faults: Rc<FaultPlan>) -> Self {
         let batches = Rc::new(Batches::new(speed));
         time.spawn("engine", batches.clone().run(time.clone(), faults.clone()));

@@ -49,7 +49,7 @@ impl std::str::FromStr for Faults {
     }
 }
 
-/// As it is written on the command line; a schedule by its number of faults.
+/// As on the command line; a schedule by its number of faults.
 impl std::fmt::Display for Faults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -78,13 +78,13 @@ impl std::error::Error for UnknownFault {}
 /// One fault at its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fault {
-    /// What.
+    /// The kind.
     pub kind: FaultKind,
     /// From when, in virtual milliseconds.
     pub from_ms: u64,
     /// Until when.
     pub until_ms: u64,
-    /// How strong; its kind's meaning says in what.
+    /// Strength, in the unit that its kind's meaning names.
     pub strength: u64,
     /// First block of the window it was drawn for.
     pub window_start: u64,
@@ -172,7 +172,7 @@ impl FaultPlan {
     /// Returns a fault of this kind that is active.
     pub fn active(&self, kind: FaultKind, now_ms: u64) -> Option<&Fault> {
         let OfAKind { faults, longest_ms } = self.by_kind.get(&kind)?;
-        // What started longer ago than the longest lasts is over; a month has thousands of those.
+        // A fault that started longer ago than the longest one lasts is over; a month has thousands of those.
         let first = faults.partition_point(|fault| fault.from_ms + longest_ms <= now_ms);
         faults[first..].iter().take_while(|fault| fault.from_ms <= now_ms).find(|fault| now_ms < fault.until_ms)
     }
@@ -188,7 +188,7 @@ impl FaultPlan {
         faults[..faults.partition_point(|fault| fault.from_ms <= now_ms)].last()
     }
 
-    /// By what the engine's speed is divided now.
+    /// Returns the present divisor of the engine's speed.
     pub fn slowness(&self, now_ms: u64) -> u64 {
         self.strikes(FaultKind::SlowEngine, now_ms).map_or(1, |fault| fault.strength)
     }
@@ -210,7 +210,7 @@ impl Fault {
         let duration_ms = stream.between(shortest, longest);
         let anywhere = |stream: &mut Stream| start_ms + stream.below(length_ms - duration_ms);
         let third = stream.below(3);
-        // What happens at the ends of a window or while an upload is due hurts most, so most faults strike there.
+        // Faults hurt most at the ends of a window and while an upload is due, so most of them strike there.
         let from_ms = match placement {
             Placement::Before => start_ms.saturating_sub(PROTOCOL.block_ms),
             Placement::Start => start_ms,
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_active_is_found_as_by_looking_at_every_fault() {
+    fn active_faults_equal_those_of_a_full_scan() {
         let kinds = [FaultKind::SlowDisk, FaultKind::Suspend];
         let mut stream = Stream::new(1, "test/plan", 0);
         for _ in 0..200 {

@@ -1,5 +1,5 @@
-//! A recorded run continues in a simulated world: what was asked for and not answered is asked again, and from there on
-//! seed and faults decide.
+//! A recorded run continues in a simulated world: open questions are asked again, and from there on seed and faults
+//! decide.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ pub enum ForkError {
     /// There is nothing left that could continue.
     #[error("the miner had already stopped there; fork at an earlier event")]
     Ended,
-    /// Nothing says which block the chain is at.
+    /// The chain's block is unknown.
     #[error("no block is known; fork a tape that has a head")]
     NoHead,
 }
@@ -33,8 +33,8 @@ pub fn simulated_key(seed: u64, hotkey: &Hotkey) -> Option<Keypair> {
     Some(keypair(seed, "miner")).filter(|keypair| keypair.hotkey() == *hotkey)
 }
 
-/// Let `past` continue in the world of `config`, until the window that it is in and the next are judged. `first_head` is the
-/// first head that the log shows, for a past that ends before it.
+/// Continues `past` in the world of `config` until its window and the next one are judged. `first_head` is the first
+/// head that the log shows, for a past that ends before it.
 ///
 /// # Errors
 /// [`ForkError`] if there is nothing to continue from.
@@ -65,7 +65,7 @@ pub fn fork(past: Past, first_head: Option<u64>, keypair: Keypair, config: &SimC
     Ok(world.live(&mut |_| {}))
 }
 
-/// Brings a world to what the past implies.
+/// Brings a world to the state of the past.
 fn bring(world: &World, node: &Node, past: &Past, hotkey: &str, seed: u64) {
     if past.is_registered != Some(false) {
         world.chain.register(hotkey, MINER_UID);
@@ -82,7 +82,7 @@ fn bring(world: &World, node: &Node, past: &Past, hotkey: &str, seed: u64) {
     for (key, (bytes, version)) in &past.objects {
         world.bucket.place(key, bytes, *version);
     }
-    // It took place or not, and nobody has looked yet.
+    // It happened or not; nobody has read it yet.
     let took_place = Stream::new(seed, "fork/uncertain-write", past.now.monotonic_ms).one_in(2);
     if let Some((key, bytes)) = past.uncertain.as_ref().filter(|_| took_place) {
         world.bucket.place(key, bytes, past.versions + 1);

@@ -1,4 +1,4 @@
-//! Which windows a miner must win: those with a long enough stretch in which nothing was wrong.
+//! Windows that a miner must win: those with a long enough stretch without faults.
 
 use grail_protocol::PROTOCOL;
 
@@ -8,13 +8,13 @@ use crate::faults::{Aftermath, FaultKind, FaultPlan};
 /// A stretch without faults in which at least one group must be generated, uploaded and confirmed.
 ///
 /// Half a window: on the slowest speed a group takes under 40 s, an upload may wait for the six blocks after which the
-/// window's first block cannot be replaced any more, and for a minute since the upload before.
+/// window's first block is final, and for a minute since the upload before.
 pub const HEALTHY_STRETCH_MS: u64 = 180_000;
 
 /// How long validators continue reading a window that is over, in virtual milliseconds.
 const READING_MS: u64 = 30_000;
 
-/// How long nothing was wrong in a window, in virtual milliseconds.
+/// Stretches without faults in a window, in virtual milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {
     /// The longest stretch.
@@ -40,16 +40,16 @@ impl Health {
     }
 }
 
-/// The stretches of a window in which nothing was wrong, from when to when in virtual milliseconds.
+/// Stretches of a window without faults: start and end in virtual milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stretches {
-    /// In order; none where a fault spoils the window, or while it is not over.
+    /// In order; none if a fault spoils the window, or while it is not over.
     pub healthy: Vec<(u64, u64)>,
     /// When its first block came.
     pub start_ms: u64,
     /// When the block after it came.
     pub end_ms: u64,
-    /// Whether nothing was wrong since the window before started either, so that nothing was learned from troubles.
+    /// Whether there was no fault since the previous window's start either, so that faults taught nothing.
     pub is_faultless: bool,
 }
 

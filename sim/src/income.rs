@@ -1,4 +1,4 @@
-//! An economic oracle: what a window earned, against what a perfect miner on the same engine could have had clean in it.
+//! The income oracle: a window's income, compared with that of a perfect miner on the same engine.
 //!
 //! The perfect miner draws full batches from the moment at which the window's randomness is known, knows beforehand how
 //! large its last batch may be, never loses a group to one that failed, and stops in time for an upload that can be repeated once, before the blocks
@@ -21,12 +21,12 @@ const RETRIES: u64 = 2;
 /// In a window with faults: of what was possible in its longest stretch without one.
 const SHARE_MIN_WITH_FAULTS: usize = 80;
 
-/// What a window brought, in groups.
+/// Income of a window, in groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Income {
-    /// Clean groups of which the policy would have chosen those that were uploaded.
+    /// Clean groups from which the policy would have chosen the uploaded ones.
     pub had: usize,
-    /// What a perfect miner would have had.
+    /// Groups of a perfect miner.
     pub possible: usize,
 }
 
@@ -43,14 +43,14 @@ impl Income {
     }
 }
 
-/// What a group costs the engine.
+/// Cost of a group for the engine.
 #[derive(Debug, Clone, Default)]
 struct Cost {
     prompt: u64,
     completions: Vec<u64>,
 }
 
-/// What is known of a window.
+/// State of a window.
 #[derive(Debug, Default)]
 struct WindowFacts {
     /// Generation, and when its first group was ordered.
@@ -60,12 +60,12 @@ struct WindowFacts {
     clean_prefix: usize,
     /// By digest of a file: its groups, and when it was started.
     files: BTreeMap<String, (usize, u64)>,
-    /// What the newest confirmed file took.
+    /// Duration of the newest confirmed upload.
     upload_ms: u64,
     rejected: Vec<Cost>,
 }
 
-/// Watches what is made and uploaded.
+/// Watches generation and uploads.
 #[derive(Debug)]
 pub(crate) struct Hindsight {
     speed: EngineSpeed,
@@ -144,15 +144,14 @@ impl Hindsight {
         }
     }
 
-    /// Returns what a window brought that ended at this time.
+    /// Returns the income of a window that ended at this time.
     pub(crate) fn income(&self, receipt: &WindowReceipt, end_ms: u64) -> Income {
         let Some(window) = self.windows.get(&receipt.window_start) else { return Income::default() };
         let possible_ms = window.began.map_or(0, |(_, began_ms)| self.usable_ms(window, began_ms, end_ms));
         Income { had: self.had(window, receipt), possible: self.possible(window, possible_ms) }
     }
 
-    /// Returns the least that a window must have brought; `healthy` are its stretches without faults, from when to
-    /// when.
+    /// Returns the least income that a window must have; `healthy` are its stretches without faults, from when to when.
     pub(crate) fn least(&self, window_start: u64, end_ms: u64, healthy: &[(u64, u64)], is_faultless: bool) -> usize {
         let Some(window) = self.windows.get(&window_start) else { return 0 };
         let Some((_, began_ms)) = window.began else { return 0 };
@@ -188,7 +187,7 @@ impl Hindsight {
         (*groups..=window.clean_prefix).rev().find(is_chosen).unwrap_or(*groups)
     }
 
-    /// Returns how many groups are possible in so long a time.
+    /// Returns how many groups are possible in this time.
     fn possible(&self, window: &WindowFacts, usable_ms: u64) -> usize {
         let costs: Vec<&Cost> = window.groups.values().map(|(cost, _)| cost).collect();
         if costs.is_empty() {
@@ -196,8 +195,8 @@ impl Hindsight {
         }
         let rejected_us: u64 = window.rejected.iter().map(|cost| self.prove_us(cost)).sum();
         let rejected_us = rejected_us / costs.len() as u64;
-        // What is drawn again takes the place of a rollout; but the engine takes only so many groups next to a batch, and where
-        // more are drawn again they take places of whole groups.
+        // A rollout that is drawn again takes the place of another rollout. The engine accepts few groups next to a
+        // batch, so if more are drawn again, they take the places of whole groups.
         let rollouts: usize = window.rejected.iter().map(|cost| cost.completions.len()).sum();
         let ahead = self.speed.groups_in_flight - self.speed.batch_groups;
         let beyond = window.rejected.len().saturating_sub(ahead * costs.len() / self.speed.batch_groups);

@@ -39,12 +39,12 @@ impl Journal for MemoryJournal {
     }
 }
 
-/// A journal on a simulated disk: a record is written at once, durable only after a sync, and until then a crash may
-/// keep it, tear it, or lose it. A torn record ends what can be read.
+/// A journal on a simulated disk: a record is written at once, but durable only after a sync. Until then a crash may
+/// keep, tear or lose it. Reading stops at a torn record.
 #[derive(Clone)]
 pub struct DiskJournal {
     durable: MemoryJournal,
-    /// What is not synced yet, in the order in which it was written, with what the disk had no space for.
+    /// Writes that are not synced yet, in order, including those for which the disk had no space.
     cached: Rc<RefCell<Vec<Cached>>>,
     audit: Audit,
     time: VirtualTime,
@@ -52,7 +52,7 @@ pub struct DiskJournal {
     seed: u64,
     /// Syncs so far, and crashes.
     counts: Rc<Cell<(u64, u64)>>,
-    /// Something that the miner believes was never written.
+    /// A record that the miner believes in was never written.
     is_behind: Rc<Cell<bool>>,
     calls: Calls,
 }
@@ -65,7 +65,7 @@ struct Cached {
 }
 
 impl DiskJournal {
-    /// Creates an empty journal, whose durable records `audit` hears of.
+    /// Creates an empty journal that reports durable records to `audit`.
     pub fn new(time: VirtualTime, faults: Rc<FaultPlan>, audit: Audit, seed: u64) -> Self {
         Self {
             durable: MemoryJournal::default(),
@@ -90,7 +90,7 @@ impl DiskJournal {
         self.make_durable(record);
     }
 
-    /// The power goes: of what was not synced, a beginning survives. Gives the number of records that did not.
+    /// Simulates a power failure: only a beginning of the unsynced writes survives. Returns the number of lost records.
     pub fn crash(&self) -> usize {
         let (syncs, crashes) = self.counts.get();
         self.counts.set((syncs, crashes + 1));
@@ -103,7 +103,7 @@ impl DiskJournal {
         cached.len() - survivors
     }
 
-    /// These have reached the disk, but for those that it had no space for: of them only the miner knows.
+    /// These have reached the disk, except those for which it had no space: only the miner knows them.
     fn synced(&self, cached: &[Cached]) {
         for Cached { record, has_space } in cached {
             if *has_space { self.make_durable(record) } else { self.audit.note(record) }
@@ -112,7 +112,7 @@ impl DiskJournal {
 
     fn make_durable(&self, record: &JournalRecord) {
         if matches!(record, JournalRecord::Window(_)) {
-            // The miner knows nothing of earlier windows any more that this journal does not.
+            // The miner knows nothing of earlier windows except what this journal holds.
             self.is_behind.set(false);
         }
         self.durable.hold(record);
@@ -125,7 +125,7 @@ impl Journal for DiskJournal {
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
         let is_made_to_fail = self.calls.fails("journal.append");
         if is_made_to_fail || self.faults.strikes(FaultKind::DiskFull, self.time.now_ms()).is_some() {
-            // What the miner continues believing; a crash makes it forget.
+            // The miner still believes it; a crash makes it forget.
             self.is_behind.set(true);
             self.cached.borrow_mut().push(Cached { record: record.clone(), has_space: false });
             // Earlier writes are answered first, once they are synced.

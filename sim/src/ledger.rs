@@ -1,5 +1,5 @@
-//! An oracle over the journal, from outside the machine: what was signed was journalled first, one file is on its way at
-//! a time, every file ends in exactly one fate, and the bucket holds what the journal says is done.
+//! An oracle over the journal, from outside the machine: what was signed was journaled first, one file is on its way at
+//! a time, every file ends in exactly one fate, and the bucket holds the file that the journal calls done.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use grail_miner::machine::{WindowOutcome, WindowReceipt};
 use grail_miner::ports::{Journal, JournalError, JournalRecord};
 
-/// Everything that one hotkey's journal ever said, across restarts.
+/// All records of one hotkey's journal, across restarts.
 #[derive(Debug, Clone, Default)]
 pub struct Audit(Rc<RefCell<AuditState>>);
 
-/// What journal, bucket and receipts contradict each other in.
+/// A contradiction between journal, bucket and receipts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("ledger: {0}")]
 pub struct Violation(String);
@@ -22,7 +22,7 @@ pub struct Violation(String);
 struct AuditState {
     windows: BTreeMap<u64, Window>,
     violations: Vec<Violation>,
-    /// Something was lost that nobody could keep; nothing can be held against the miner any more.
+    /// A record was lost that the miner could not keep; from then on the miner is not blamed.
     is_forgiven: bool,
 }
 
@@ -54,18 +54,18 @@ impl Audit {
         }
     }
 
-    /// A crash took what a full disk had not kept: from here on nothing is audited.
+    /// A crash lost records that a full disk had not kept: the audit ends here.
     pub fn forgive(&self) {
         self.0.borrow_mut().is_forgiven = true;
     }
 
-    /// Forgets windows before this one: nothing more is journalled of them.
+    /// Forgets windows before this one: nothing more is journaled of them.
     pub fn forget_before(&self, window_start: u64) {
         let windows = &mut self.0.borrow_mut().windows;
         *windows = windows.split_off(&window_start);
     }
 
-    /// Returns what was wrong so far.
+    /// Returns the violations so far.
     pub fn violations(&self) -> Vec<Violation> {
         self.0.borrow().violations.clone()
     }
@@ -74,7 +74,7 @@ impl Audit {
     /// running may have left a file pending.
     ///
     /// # Errors
-    /// What does not fit.
+    /// The contradiction.
     pub fn settle(&self, window_start: u64, object: Option<&str>, receipts: &[WindowReceipt]) -> Result<(), Violation> {
         let facts = self.0.borrow();
         if facts.is_forgiven {
@@ -125,7 +125,7 @@ impl AuditState {
                     return violated(format!("{digest} was started while {pending} was pending"));
                 }
                 if let Some(index) = (0..*groups as u32).find(|index| !window.groups.contains(index)) {
-                    return violated(format!("{digest} holds group {index}, which was not journalled"));
+                    return violated(format!("{digest} holds group {index}, which was not journaled"));
                 }
                 window.files.push((digest.clone(), Fate::Pending));
             }

@@ -1,4 +1,4 @@
-//! Which known name a mistyped one may mean.
+//! Suggestions for mistyped names.
 
 /// Returns the known name with the fewest differences; empty if there is none.
 pub fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> &'static str {

@@ -23,7 +23,7 @@ use crate::safety::Safety;
 use crate::time::VirtualTime;
 use crate::trace::Trace;
 
-/// How long a killed process takes to come back where the plan does not say.
+/// How long a killed process is down if the plan does not say.
 const RESTART_MS: u64 = 5_000;
 
 /// Events that a miner may handle without any progress of time.
@@ -33,7 +33,7 @@ const EVENTS_PER_INSTANT_MAX: u64 = 1_000;
 pub(crate) enum ProcessStart {
     /// From the start.
     Begun(Machine),
-    /// In the middle: with what was asked for and not answered yet.
+    /// In the middle: with its open questions.
     Resumed(Machine, Vec<Action>),
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Runs the miner forever; what is killed starts again with this machine.
+    /// Runs the miner forever; a killed process starts again with this machine.
     pub(crate) async fn mine(self, new: Machine, first: ProcessStart, ports: Ports, mut watchers: Watchers) {
         let mut first = Some(first);
         loop {
@@ -102,7 +102,7 @@ impl Node {
     }
 }
 
-/// A port whose effects count as steps, and which has none any more once its process is dead.
+/// A port whose effects count as steps, and which has none once its process is dead.
 struct Killable<P> {
     port: P,
     steps: Steps,
@@ -155,7 +155,7 @@ impl Bucket for Killable<Rc<dyn Bucket>> {
     }
 }
 
-/// The trace, the oracle, and anyone who else looks.
+/// The trace, the oracle, and further observers.
 pub(crate) struct Watchers {
     pub(crate) time: VirtualTime,
     pub(crate) trace: Trace,

@@ -1,5 +1,5 @@
-//! What a log of events implies about the world that they came from: the state to which a simulated world is brought
-//! when a recorded run continues in it.
+//! The world's state that follows from a log of events. A simulated world takes this state when a recorded run
+//! continues in it.
 
 use std::collections::BTreeMap;
 
@@ -24,15 +24,15 @@ pub struct Past {
     pub(crate) window_ms: Option<u64>,
     /// Hashes of blocks as they were read last.
     pub(crate) hashes: BTreeMap<u64, String>,
-    /// Whether the hotkey has a uid, where that is known.
+    /// Whether the hotkey has a uid, if known.
     pub(crate) is_registered: Option<bool>,
-    /// What is committed, where that is known.
+    /// The commitment, if known.
     pub(crate) commitment: Option<Vec<u8>>,
     /// Every durable record.
     pub(crate) journal: Vec<JournalRecord>,
-    /// What is in the bucket: bytes and version by key.
+    /// The bucket's objects: bytes and version by key.
     pub(crate) objects: BTreeMap<String, (Vec<u8>, u64)>,
-    /// A write of which nobody knows whether it took place.
+    /// A write with unknown outcome.
     pub(crate) uncertain: Option<(String, Vec<u8>)>,
     /// The highest version of an object.
     pub(crate) versions: u64,
@@ -42,7 +42,7 @@ pub struct Past {
     pub(crate) has_started: bool,
     /// Whether it ended.
     pub(crate) has_exited: bool,
-    /// What watched it.
+    /// Its safety oracle.
     pub(crate) safety: Safety,
     outstanding: Outstanding<()>,
     sent: BTreeMap<String, Vec<u8>>,
@@ -72,7 +72,7 @@ impl Past {
         }
     }
 
-    /// Let an event happen.
+    /// Applies an event.
     pub fn tell(&mut self, now: Now, event: Event) {
         self.now = now;
         self.has_started = true;
@@ -104,7 +104,7 @@ impl Past {
         Self { machine, has_started: false, outstanding: Outstanding::default(), ..self }
     }
 
-    /// Returns what was asked for and not answered, oldest first.
+    /// Returns the open questions, oldest first.
     pub(crate) fn outstanding(&self) -> Vec<Action> {
         self.outstanding.open().map(|((), action)| action.clone()).collect()
     }

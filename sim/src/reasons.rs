@@ -1,4 +1,4 @@
-//! An oracle over receipts: what one says of a window without an upload must follow from what failed in it, as seen from
+//! An oracle over receipts: the reason for a window without an upload must follow from its failures, as seen from
 //! outside the machine.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ struct Window {
     /// How many of them were asked under a first block that was replaced since: their answers say nothing of the present
     /// work.
     outdated: usize,
-    /// What the bucket failed with, in order.
+    /// Failures of the bucket, in order.
     failures: Vec<String>,
 }
 
@@ -62,27 +62,27 @@ impl Reasons {
             window.outdated -= 1;
             return;
         }
-        // A condition that does not hold is an answer, and what is there is checked.
+        // A failed condition is an answer; the object is checked.
         if let Some(BucketError::Transient(why) | BucketError::Unknown(why) | BucketError::Refused(why)) = error {
             window.failures.push(why.clone());
         }
     }
 
-    /// Returns what is wrong with a window's receipt, if anything is.
+    /// Returns the violation in a window's receipt, if any.
     pub(crate) fn settle(&mut self, receipt: &WindowReceipt) -> Option<String> {
         let start = receipt.window_start;
         let failures = self.windows.remove(&start).unwrap_or_default().failures;
         self.windows = self.windows.split_off(&start);
         self.hashes = self.hashes.split_off(&start);
         let last = failures.last()?;
-        // What was first and last may also be a condition that did not hold, or an object that was not there.
-        let is_told =
+        // The first and last failure may also be a failed condition or a missing object.
+        let is_named =
             |why: &str| why.contains("the bucket failed") || failures.iter().any(|failure| why.contains(failure));
         match &receipt.outcome {
             WindowOutcome::KeptBack(why) => {
                 Some(format!("{start} is kept back ({why}), and the bucket failed {} times: {last}", failures.len()))
             }
-            WindowOutcome::Lost(why) if !is_told(why) => {
+            WindowOutcome::Lost(why) if !is_named(why) => {
                 Some(format!("{start} is lost ({why}), and the bucket failed {} times: {last}", failures.len()))
             }
             _ => None,
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_under_a_replaced_block_says_nothing() {
+    fn failures_under_a_replaced_block_do_not_count() {
         let mut reasons = Reasons::default();
         let hash = |hash: &str| Event::BlockHashRead { block: 30, result: Ok(Some(hash.to_owned())) };
         reasons.event(&hash("a"));

@@ -1,28 +1,28 @@
-//! What came of a simulation.
+//! Result of a simulation.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use grail_miner::machine::WindowReceipt;
-use grail_validator::Judgement;
+use grail_validator::Judgment;
 use grail_verify::Verdict;
 
 use crate::faults::FaultKind;
 use crate::health::Health;
 use crate::income::Income;
 
-/// One window as miner and validator saw it.
+/// One window, from the miner's and the validator's view.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowResult {
     /// The miner's receipt.
     pub receipt: WindowReceipt,
-    /// The validator's judgement.
-    pub judgement: Judgement,
-    /// What further validators found.
-    pub further: Vec<Judgement>,
-    /// How long nothing was wrong.
+    /// The validator's judgment.
+    pub judgment: Judgment,
+    /// Judgments of further validators.
+    pub further: Vec<Judgment>,
+    /// Stretches without faults.
     pub health: Health,
-    /// What it brought, against a perfect miner on the same engine.
+    /// Its income, compared with a perfect miner on the same engine.
     pub income: Income,
     /// The file in the bucket when the window was judged; passed to `progress`, and not kept in the report.
     pub file: Option<Rc<Vec<u8>>>,
@@ -39,7 +39,7 @@ pub struct SimReport {
     pub trace: Vec<String>,
     /// How long the world ran, in virtual milliseconds.
     pub virtual_ms: u64,
-    /// What must never happen, and did.
+    /// Violations of the oracles.
     pub violations: Vec<String>,
     /// How often each rare branch was taken.
     pub marks: BTreeMap<String, u64>,
@@ -50,7 +50,7 @@ pub struct SimReport {
 }
 
 impl SimReport {
-    /// Returns what all windows brought.
+    /// Returns the income of all windows.
     pub fn income(&self) -> Income {
         self.windows.iter().fold(Income::default(), |sum, window| sum.and(window.income))
     }
@@ -59,7 +59,7 @@ impl SimReport {
 impl WindowResult {
     /// Returns rollouts that a validator checked, and how many of them were valid.
     pub fn checked_and_accepted(&self) -> (usize, usize) {
-        match &self.judgement.verdict {
+        match &self.judgment.verdict {
             Some(Verdict::Accepted { metrics, .. }) => (metrics.checked, metrics.valid),
             Some(Verdict::Rejected { checked, .. }) => (*checked, 0),
             _ => (0, 0),
@@ -68,7 +68,7 @@ impl WindowResult {
 
     /// Valid rollouts that solved their problem, and distinct solutions among them.
     pub fn successful_and_unique(&self) -> (usize, usize) {
-        let metrics = self.judgement.verdict.as_ref().map(Verdict::metrics).unwrap_or_default();
+        let metrics = self.judgment.verdict.as_ref().map(Verdict::metrics).unwrap_or_default();
         (metrics.successful, metrics.unique)
     }
 }

@@ -1,8 +1,8 @@
 //! A whole subnet: hundreds of hotkeys, honest at different speeds or cheating, and validators with the real rules for
-//! which miners and groups are checked, and what that makes of twelve windows.
+//! selection, checks and scores over twelve windows.
 //!
-//! A rival's file is made when a validator looks at it. Rivals of one kind fare alike, so each window a few kinds are
-//! made and verified for real, and the others are taken as they were found last; nothing of a file is kept.
+//! A rival's file is made when a validator looks at it. Rivals of one kind get equal verdicts, so in each window only a
+//! few kinds are made and verified, and the others reuse their last verdict. No file is kept.
 
 mod cheat;
 
@@ -27,10 +27,10 @@ pub use cheat::{Bench, Cheat};
 
 /// Hotkeys of a subnet.
 pub const HOTKEYS_MAX: usize = 256;
-/// A kind that was verified this many windows ago is verified again when it is next looked at.
+/// A kind that was verified this many windows ago is verified again the next time.
 const FRESH_WINDOWS: u64 = 6;
 
-/// What a rival does.
+/// Behavior of a rival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Conduct {
     /// Uploads this many groups of honest work each window.
@@ -54,7 +54,7 @@ pub struct Subnet {
     surroundings: Surroundings,
 }
 
-/// What the validators ask, and what they tell.
+/// Ports and observers of the validators.
 struct Surroundings {
     seed: u64,
     rivals: Vec<Rival>,
@@ -66,7 +66,7 @@ struct Surroundings {
     head: u64,
 }
 
-/// What the validators made of one window.
+/// The validators' verdicts on one window.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SubnetWindow {
     /// Files that were made and verified.
@@ -118,7 +118,7 @@ impl Subnet {
         (0..hotkeys).map(conduct).collect()
     }
 
-    /// Let the validators judge a window that is over.
+    /// Lets the validators judge a window that is over.
     pub fn judge(&mut self, window_start: u64) -> SubnetWindow {
         let Self { validators, surroundings } = self;
         surroundings.head = window_start + PROTOCOL.window_blocks;
@@ -207,7 +207,7 @@ impl Surroundings {
         let Rival { keypair, conduct, .. } = &self.rivals[index];
         let oldest = window_start.saturating_sub(FRESH_WINDOWS * PROTOCOL.window_blocks);
         if let Some((found_in, verdict)) = self.verdicts.get(conduct).filter(|(found_in, _)| *found_in > oldest) {
-            // The draw of groups differs by validator and window, which the kind's newest verdict stands for.
+            // The draw of groups differs by validator and window; the kind's newest verdict is used for all of them.
             debug_assert!(*found_in <= window_start);
             return verdict.clone();
         }

@@ -1,4 +1,4 @@
-//! What must never happen, looked at after every event of the miner.
+//! Safety oracle: checks after every event of the miner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
@@ -9,7 +9,7 @@ use grail_miner::ports::{JournalRecord, Now};
 
 use crate::reasons::Reasons;
 
-/// Questions that a miner may ask within a minute; more is a loop that does not pause.
+/// Most questions of a miner within a minute; more means a loop without a pause.
 const QUESTIONS_MAX: usize = 300;
 /// Commitments that a miner may send within a minute: each costs a fee, and one that is not included yet has the nonce.
 const COMMITMENTS_MAX: usize = 6;
@@ -23,7 +23,7 @@ pub struct SafetyLimits {
     pub groups_in_flight_max: usize,
     /// Most groups per window.
     pub groups_max: Option<u32>,
-    /// Texts that no output may hold.
+    /// Secrets that no output may hold.
     pub secrets: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ pub struct Safety {
     receipts: BTreeMap<u64, WindowReceipt>,
 }
 
-/// What one process started; it goes with the process.
+/// Work that one process started; it ends with the process.
 #[derive(Debug, Clone, Default)]
 struct ProcessFacts {
     in_flight: BTreeMap<GroupId, u64>,
@@ -58,23 +58,23 @@ struct ProcessFacts {
 }
 
 impl Safety {
-    /// For a miner with these limits.
+    /// Creates the oracle for a miner with these limits.
     pub fn new(limits: SafetyLimits) -> Self {
         Self { limits, ..Self::default() }
     }
 
-    /// Returns one that has seen what `past` saw.
+    /// Returns the oracle in the state of `past`.
     #[must_use]
     pub fn after(self, past: Self) -> Self {
         Self { limits: self.limits, ..past }
     }
 
-    /// Returns what was wrong since the last call.
+    /// Returns the violations since the last call.
     pub fn take_violations(&mut self) -> Vec<String> {
         std::mem::take(&mut self.violations)
     }
 
-    /// Forgets windows before this one: the miner has nothing more to say of them.
+    /// Forgets windows before this one, about which the miner reports nothing more.
     pub fn forget_before(&mut self, window_start: u64) {
         let Self { process: ProcessFacts { ordered, rejected, seen, .. }, receipts, .. } = self;
         *rejected = rejected.split_off(&(window_start, 0, 0));
@@ -246,7 +246,7 @@ impl Observer for Safety {
 }
 
 impl ProcessFacts {
-    /// Returns what a new process knows from these records.
+    /// Returns a new process's state from these records.
     fn recovered(records: &[JournalRecord]) -> Self {
         let mut facts = Self::default();
         for record in records {

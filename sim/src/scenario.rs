@@ -1,4 +1,4 @@
-//! Scenarios: worlds with a name, and what is promised in each, as TOML files in `sim/scenarios`.
+//! Scenarios: named worlds with their promises, as TOML files in `sim/scenarios`.
 
 use std::rc::Rc;
 
@@ -16,16 +16,16 @@ use crate::synthetic::SyntheticModel;
 /// A world and its promises.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Scenario {
-    /// What happens, in a line.
+    /// Summary in one line.
     pub title: String,
     /// Seed of all randomness.
     #[serde(default)]
     pub seed: u64,
     /// Number of windows to mine and judge.
     pub windows: u64,
-    /// What goes wrong: a list of faults, or `["random"]`.
+    /// The faults: a list, or `["random"]`.
     pub faults: Vec<String>,
-    /// What generation costs in virtual time.
+    /// Speed of generation in virtual time.
     #[serde(default = "default_speed")]
     pub speed: String,
     /// Most groups per window; without it, as many as fit.
@@ -36,7 +36,7 @@ pub struct Scenario {
     /// Whether the beacon enters the randomness.
     #[serde(default = "default_drand")]
     pub use_drand: bool,
-    /// What must come of it.
+    /// Its promises.
     pub expect: Expect,
 }
 
@@ -51,7 +51,7 @@ pub enum Policy {
     All,
 }
 
-/// What must come of a scenario; counts are of windows.
+/// Promises of a scenario; counts are windows.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct Expect {
     /// Exactly this many violations.
@@ -185,7 +185,7 @@ impl Scenario {
             |holds: &dyn Fn(&crate::report::WindowResult) -> bool| report.windows.iter().filter(|w| holds(w)).count();
         let minima = [
             ("uploads", uploads_min, count(&|w| w.receipt.outcome == WindowOutcome::Uploaded)),
-            ("accepted files", accepted_min, count(&|w| w.judgement.outcome() == "accepted")),
+            ("accepted files", accepted_min, count(&|w| w.judgment.outcome() == "accepted")),
             ("windows without a beacon", without_beacon_min, count(&|w| !w.receipt.with_beacon)),
             ("reorganised windows", reorganised_min, count(&|w| w.receipt.reorganisations > 0)),
             ("strikes of each fault", strikes_min, strikes),

@@ -1,10 +1,10 @@
-//! Shrinking: from a world in which something forbidden happens to the smallest one in which it still does.
+//! Shrinking: makes a failing world as small as possible while it still fails.
 
 use crate::case::{Case, Speed};
 use crate::config::Knobs;
 use crate::faults::{Fault, FaultKind};
 
-/// Returns what two failures of the same kind have in common: the first violation without its numbers and digests.
+/// Returns the key of a failure's kind: the first violation without its numbers and digests.
 pub fn failure_key(violation: &str) -> String {
     const LENGTH_MAX: usize = 72;
     let changes = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
@@ -16,7 +16,7 @@ pub fn failure_key(violation: &str) -> String {
     key.collect::<String>().chars().take(LENGTH_MAX).collect()
 }
 
-/// Returns the smallest case found for which `fails` still holds, asked at most `tries_max` times.
+/// Returns the smallest case that still `fails`, after at most `tries_max` tries.
 pub fn shrink(case: &Case, tries_max: usize, fails: &mut dyn FnMut(&Case) -> bool) -> Case {
     let mut shrinker = Shrinker { best: case.clone(), tries_left: tries_max, fails };
     loop {
@@ -98,7 +98,7 @@ impl Shrinker<'_> {
             for soften in softer {
                 let mut case = self.best.clone();
                 soften(&mut case.faults[at]);
-                // A fault without duration is none, except where it strikes with a block.
+                // A fault without duration is none, unless it strikes with a block.
                 let is_one = case.faults[at].until_ms > case.faults[at].from_ms;
                 if is_one || case.faults[at].kind == FaultKind::Reorganisation {
                     self.offer(case);
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_matter_goes_and_what_matters_stays() {
+    fn shrinking_removes_irrelevant_faults_and_keeps_relevant_ones() {
         let case =
             (0..).map(|seed| Case::drawn(seed, 3)).find(|case| case.faults.len() > 5).expect("some seed has six");
         let needed = case.faults[3].kind;

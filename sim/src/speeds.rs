@@ -1,4 +1,4 @@
-//! How fast engines are: `speeds.toml`, which the simulated engine and the estimate both read.
+//! Speeds of engines: `speeds.toml`, for the simulated engine and the estimate.
 
 use std::sync::LazyLock;
 
@@ -10,9 +10,9 @@ use serde::Deserialize;
 pub struct EngineSpeed {
     /// Name on the command line.
     pub name: &'static str,
-    /// What it stands for.
+    /// Its description.
     pub what: &'static str,
-    /// Where the numbers are from.
+    /// Source of the numbers.
     pub source: &'static str,
     /// Whether it is a GPU with the CUDA engine.
     pub is_gpu: bool,
@@ -73,8 +73,7 @@ impl EngineSpeed {
         Self::all().into_iter().find(|profile| profile.name == name)
     }
 
-    /// Creates an engine that is made up: a batch of all groups that it takes, prompts proved once, steps like an
-    /// H200's.
+    /// Creates an invented engine: one batch of all its groups, prompts proved once, steps like an H200's.
     pub const fn made_up(groups_in_flight: usize, tokens_per_s: u64, proof_us_per_token: u64) -> Self {
         Self {
             name: "case",
@@ -112,7 +111,7 @@ impl EngineSpeed {
         self.batch_groups * PROTOCOL.rollouts_per_group
     }
 
-    /// Microseconds in which each of so many rollouts gets another token.
+    /// Returns how long a step of this many rollouts takes, in microseconds.
     pub const fn step_us(&self, rows: usize) -> u64 {
         let (rows, rows_max) = (rows as u64, self.rows_max() as u64);
         let whole_us = rows_max * 1_000_000 / self.tokens_per_s;

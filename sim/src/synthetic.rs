@@ -18,7 +18,7 @@ use crate::stream::{Stream, mix};
 /// One token per byte, one per frequent piece, and the end of turn.
 pub struct SyntheticModel {
     tokenizer: PieceTokenizer,
-    /// Of a thousand sequences so many end with an improbable EOS: legal to sample, and rejected by a validator.
+    /// Sequences per thousand that end with an improbable EOS, which is legal to sample and which a validator rejects.
     improbable_eos_permille: u64,
 }
 
@@ -37,8 +37,7 @@ impl Default for SyntheticModel {
 }
 
 impl SyntheticModel {
-    /// Creates a model of whose sequences so many in a thousand are rejected by a validator, as they end with an
-    /// improbable token.
+    /// Creates a model with this many sequences per thousand that a validator rejects for an improbable last token.
     pub fn rejected(permille: u64) -> Self {
         Self { tokenizer: PieceTokenizer::new(), improbable_eos_permille: permille }
     }
@@ -51,7 +50,7 @@ impl SyntheticModel {
         let guess: Vec<bool> = (0..variables).map(|_| stream.one_in(2)).collect();
         let assignment = if stream.one_in(GUESS_ONE_IN) { guess } else { improved(guess, &clauses, &mut stream) };
         let mut text = String::from("\n");
-        // Two attempts at a problem with one solution would otherwise say the same, and be rejected alike.
+        // Otherwise two attempts at a problem with one solution would give the same text and the same rejection.
         for _ in 0..WORDS {
             text.push_str([" the ", "and ", "solution"][stream.below(3) as usize]);
         }
@@ -125,7 +124,7 @@ fn probability(bits: u64) -> f64 {
     1.0 - 0.6 * ((bits >> 48) as f64 / 65_536.0)
 }
 
-/// The longest piece wins; what no piece covers is one token per byte.
+/// The longest piece wins; other text is one token per byte.
 struct PieceTokenizer {
     pieces: Vec<Vec<u8>>,
     by_head: BTreeMap<u8, Vec<u32>>,

@@ -1,6 +1,6 @@
 //! Virtual time: one thread, discrete events, a jump to the next one whenever nothing is ready.
 //!
-//! Tasks that are ready run in the order in which they became so; sleepers wake in order of time, then of going to sleep.
+//! Ready tasks run in the order in which they became ready; sleepers wake in order of time, then of going to sleep.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};

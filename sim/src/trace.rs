@@ -56,13 +56,13 @@ impl Trace {
         }
     }
 
-    /// Folds in what must never happen, and did.
+    /// Folds in a violation.
     pub fn violation(&self, at_ms: u64, text: &str) {
         self.line(at_ms, "violation", text);
         self.0.borrow_mut().violations.push(text.to_owned());
     }
 
-    /// Returns what was wrong so far.
+    /// Returns the violations so far.
     pub fn violations(&self) -> Vec<String> {
         self.0.borrow().violations.clone()
     }

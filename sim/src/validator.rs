@@ -7,7 +7,7 @@ use grail_protocol::PROTOCOL;
 use grail_protocol::generation::ProofModel;
 use grail_validator::answers::{Neuron, ObjectFacts, WeightsState};
 use grail_validator::lockstep::{World, settle};
-use grail_validator::{Action, Event, Judgement, Report as CoreReport, Settings, Validator, WindowReport};
+use grail_validator::{Action, Event, Judgment, Report as CoreReport, Settings, Validator, WindowReport};
 use grail_verify::{Judge, Report, Scope, Verdict, WindowFacts};
 
 use crate::beacon::SimBeacon;
@@ -15,7 +15,7 @@ use crate::bucket::SimBucket;
 use crate::chain::SimChain;
 use crate::time::EPOCH_WALL_MS;
 
-/// Anyone who owns the subnet has this uid.
+/// Uid of the subnet's owner.
 const OWNER: (u16, &str) = (0, "owner");
 /// The validator's own uid.
 const UID: u16 = 2;
@@ -26,7 +26,7 @@ pub struct SimValidator {
     world: Surroundings,
 }
 
-/// What the core asks, and what it tells.
+/// Ports and observers of the core.
 struct Surroundings {
     chain: SimChain,
     bucket: SimBucket,
@@ -61,7 +61,7 @@ impl SimValidator {
     }
 
     /// Judges one miner's window that is over, at a virtual time.
-    pub fn judge(&mut self, miner: &str, window_start: u64, now_ms: u64) -> Judgement {
+    pub fn judge(&mut self, miner: &str, window_start: u64, now_ms: u64) -> Judgment {
         let Self { core, world } = self;
         miner.clone_into(&mut world.miner);
         world.head = reading_begins(window_start);
@@ -71,10 +71,10 @@ impl SimValidator {
         let weights = world.report.take().map(|report| report.weights).unwrap_or_default();
         let weight = weights.into_iter().find(|(_, hotkey, _)| hotkey == miner).map_or(0.0, |(_, _, weight)| weight);
         let facts = self.facts(miner, window_start, now_ms);
-        Judgement { weight, ..Judgement::new(self.world.verdict.take(), facts) }
+        Judgment { weight, ..Judgment::new(self.world.verdict.take(), facts) }
     }
 
-    /// Returns what every rollout of a file is worth on the chain as it is now; none where the file cannot be read.
+    /// Returns the worth of every rollout of a file on the present chain; none if the file cannot be read.
     pub fn report_everything(&self, bytes: &[u8], miner: &str, window_start: u64, now_ms: u64) -> Option<Report> {
         self.world.judge.report(bytes, &self.facts(miner, window_start, now_ms), Scope::Everything)
     }
@@ -138,7 +138,7 @@ impl World for Surroundings {
     }
 }
 
-/// A read key, whichever was committed: there is one bucket, and a world that continues a tape has no keys.
+/// Any committed read key works: there is one bucket, and a world that continues a tape has no keys.
 fn read_key() -> Vec<u8> {
     format!("{:<32}{:<32}{:<64}", "account", "key", "secret").into_bytes()
 }

@@ -1,4 +1,4 @@
-//! Everything that exists in one simulation, and what is checked after each window.
+//! Everything in one simulation, and the checks after each window.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use grail_miner::machine::{Machine, MachineSettings, WindowOutcome, WindowReceip
 use grail_protocol::PROTOCOL;
 use grail_protocol::signature::Keypair;
 use grail_protocol::window_file::object_key;
-use grail_validator::Judgement;
+use grail_validator::Judgment;
 use grail_verify::Verdict;
 use sha2::{Digest, Sha256};
 
@@ -37,16 +37,16 @@ pub(crate) const MINER_UID: u16 = 1;
 const READING_GAP_MS: u64 = 4_000;
 /// Windows before the present one that stay in the world as a whole: a miner may settle an upload of the last one.
 const KEPT_WINDOWS: u64 = 3;
-/// What was journalled with a receipt is on disk after this long.
+/// Time after which records of a receipt are on disk.
 const SETTLING_MS: u64 = 15_000;
-/// How long a miner may take to be itself again after a trouble, beyond the trouble's own aftermath.
+/// How long a miner may take to recover after a fault, beyond the fault's own aftermath.
 const RECOVERY_MS: u64 = 60_000;
-/// A receipt that has not come this long after its window will not come.
+/// Time after a window by which its receipt must come.
 const RECEIPT_MS_MAX: u64 = 2 * PROTOCOL.window_blocks * PROTOCOL.block_ms;
-/// The same where the process was killed, which may have taken the receipt with it.
+/// The same if the process was killed, which may have lost the receipt.
 const CRASHED_RECEIPT_MS_MAX: u64 = 120_000;
 
-/// Where a world starts.
+/// Initial state of a world.
 pub(crate) struct InitialState {
     /// Virtual milliseconds.
     pub(crate) now_ms: u64,
@@ -54,7 +54,7 @@ pub(crate) struct InitialState {
     pub(crate) head: u64,
     /// First block of the first window that is lived through.
     pub(crate) window: u64,
-    /// About when that block comes, or came.
+    /// Approximate time of that block.
     pub(crate) window_ms: u64,
 }
 
@@ -147,7 +147,7 @@ impl World {
         }
     }
 
-    /// Let its oracle have seen what this one saw.
+    /// Copies the state of its oracle.
     pub(crate) fn set_safety(&self, past: Safety) {
         let safety = self.safety.take();
         self.safety.replace(safety.after(past));
@@ -168,15 +168,15 @@ impl World {
         self.time.spawn("miner", node.mine(machine, process, ports, self.watchers()));
     }
 
-    /// Live through every window, and judge each.
+    /// Runs every window, and judges each.
     pub(crate) fn live(self: Rc<Self>, progress: &mut dyn FnMut(&WindowResult)) -> SimReport {
         // Results are handed out between windows, so that a caller can show them while the run continues.
         let windows = (0..self.config.windows).map(|number| {
             let living = self.clone();
             let result = self.time.run(self.config.seed, async move { living.window(number).await });
             progress(&result);
-            // A run of a month would otherwise end with every file of it in memory. What is kept is a copy, made when the
-            // window's large buffers are free again: among them it would keep the heap from being used again.
+            // Otherwise a run of a month would end with all its files in memory. The kept part is copied after the
+            // window's large buffers are freed, so that it does not fragment the heap.
             WindowResult { file: None, ..result.clone() }
         });
         let windows = windows.collect();
@@ -203,14 +203,14 @@ impl World {
         self.config.calls.counted(ports)
     }
 
-    /// Live through one window and judge it.
+    /// Runs one window and judges it.
     pub(crate) async fn window(self: Rc<Self>, number: u64) -> WindowResult {
         let window_start = self.first_window + number * PROTOCOL.window_blocks;
         for block in window_start..=reading_begins(window_start) {
             self.chain.reached(block).await;
             self.check_writes(block);
         }
-        let (judgement, further) = self.judge(window_start).await;
+        let (judgment, further) = self.judge(window_start).await;
         // The receipt follows the head within the link's latency; a silent endpoint delays it.
         let receipt = self.receipt(window_start).await;
         let stretches = Stretches::of(&self.chain, &self.faults, window_start);
@@ -219,14 +219,14 @@ impl World {
         let is_missing = receipt.is_none();
         let receipt = receipt.unwrap_or_else(|| no_receipt(window_start));
         let income = self.hindsight.borrow().income(&receipt, stretches.end_ms);
-        let result = WindowResult { receipt, judgement, further, health, income, file };
+        let result = WindowResult { receipt, judgment, further, health, income, file };
         self.check_result(&result, is_missing);
         self.check_income(&result, &stretches);
         self.forget_before(window_start.saturating_sub(KEPT_WINDOWS * PROTOCOL.window_blocks));
         result
     }
 
-    /// Forgets what lies so far back that nobody asks for it any more.
+    /// Forgets state that is too old to be asked for.
     fn forget_before(&self, window_start: u64) {
         self.chain.forget_before(window_start);
         self.safety.borrow_mut().forget_before(window_start);
@@ -236,23 +236,23 @@ impl World {
         self.bucket.remove(&object_key(&self.keypair.hotkey().to_ss58(), before));
     }
 
-    /// Returns what each validator finds when it reads the window.
-    async fn judge(&self, window_start: u64) -> (Judgement, Vec<Judgement>) {
+    /// Returns each validator's judgment of the window.
+    async fn judge(&self, window_start: u64) -> (Judgment, Vec<Judgment>) {
         let hotkey = self.keypair.hotkey().to_ss58();
         let count = self.validators.borrow().len();
-        let mut judgements = Vec::new();
+        let mut judgments = Vec::new();
         for number in 0..count {
             if number > 0 {
                 self.time.sleep(READING_GAP_MS).await;
             }
             let now_ms = self.time.now_ms();
             let validator = &mut self.validators.borrow_mut()[number];
-            let judgement = validator.judge(&hotkey, window_start, now_ms);
-            self.trace.line(now_ms, "judgement", &format!("{judgement:?}"));
-            judgements.push(judgement);
+            let judgment = validator.judge(&hotkey, window_start, now_ms);
+            self.trace.line(now_ms, "judgment", &format!("{judgment:?}"));
+            judgments.push(judgment);
         }
-        let first = judgements.remove(0);
-        (first, judgements)
+        let first = judgments.remove(0);
+        (first, judgments)
     }
 
     async fn receipt(&self, window_start: u64) -> Option<WindowReceipt> {
@@ -282,7 +282,7 @@ impl World {
         self.crashes.borrow().iter().any(touches)
     }
 
-    /// What was written to the bucket must be a file that every validator accepts whole.
+    /// Checks that every validator accepts each file in the bucket.
     fn check_writes(&self, block: u64) {
         let hotkey = self.keypair.hotkey().to_ss58();
         for (key, bytes) in self.bucket.take_writes() {
@@ -302,7 +302,7 @@ impl World {
     }
 
     fn check_result(&self, result: &WindowResult, is_missing: bool) {
-        let WindowResult { receipt, judgement, further, health, income: _, file: _ } = result;
+        let WindowResult { receipt, judgment, further, health, income: _, file: _ } = result;
         let window = receipt.window_start;
         if is_missing && !self.has_crashed_at_end_of(window) {
             self.violation(&format!("liveness: window {window} has no receipt"));
@@ -312,26 +312,26 @@ impl World {
             self.settle(before);
         }
         let must_be_won = health.must_be_won(self.config.knobs.early_upload_ms.is_some());
-        for judgement in std::iter::once(judgement).chain(further) {
-            match &judgement.verdict {
+        for judgment in std::iter::once(judgment).chain(further) {
+            match &judgment.verdict {
                 Some(Verdict::Accepted { .. }) | None => {}
                 Some(other) => self.violation(&format!("safety: judged {other:?} in window {window}")),
             }
-            if must_be_won && judgement.outcome() != "accepted" {
+            if must_be_won && judgment.outcome() != "accepted" {
                 let outcome = &receipt.outcome;
                 self.violation(&format!("liveness: no upload in a healthy window ({outcome:?}, {health:?}, {window})"));
             }
         }
     }
 
-    /// A window must bring what its stretches without faults allow.
+    /// A window must have the income that its stretches without faults allow.
     fn check_income(&self, result: &WindowResult, stretches: &Stretches) {
         let window_start = result.receipt.window_start;
         let Stretches { healthy, start_ms, end_ms, is_faultless } = stretches;
         let before_ms = start_ms.saturating_sub(PROTOCOL.window_blocks * PROTOCOL.block_ms);
         let is_crash_free = !self.crashes.borrow().iter().any(|at_ms| (before_ms..*end_ms).contains(at_ms));
         let gap_ms = self.config.knobs.early_upload_ms;
-        // Before a trouble only an early upload helps, which may wait for the one before it.
+        // Before a fault only an early upload helps, which may wait for the one before it.
         let usable = healthy.iter().filter_map(|(from_ms, until_ms)| {
             let until_ms = if until_ms == end_ms { *until_ms } else { until_ms.saturating_sub(gap_ms?) };
             Some((from_ms + RECOVERY_MS, until_ms)).filter(|(from_ms, until_ms)| from_ms < until_ms)
@@ -347,13 +347,13 @@ impl World {
         }
     }
 
-    /// Compares what journal, bucket and receipts say of a window that is long over.
+    /// Compares journal, bucket and receipts of a window that is long over.
     fn settle(&self, window_start: u64) {
         let file = self.bucket.object(&object_key(&self.keypair.hotkey().to_ss58(), window_start));
         let stored = file.map(|bytes| hex::encode(Sha256::digest(bytes.as_slice())));
         let safety = self.safety.borrow();
         let receipts = safety.receipt(window_start).map_or(&[][..], std::slice::from_ref);
-        // A crash between a receipt and the sync of its records leaves what no later process can know.
+        // After a crash between a receipt and the sync of its records, no later process can know the receipt.
         let is_excused = self.has_crashed_at_end_of(window_start);
         match self.audit.settle(window_start, stored.as_deref(), receipts) {
             Err(violation) if !is_excused => self.violation(&violation.to_string()),
@@ -361,7 +361,7 @@ impl World {
         }
     }
 
-    /// Let the last window's records reach the disk, and compare them.
+    /// Waits until the last window's records reach the disk, and compares them.
     pub(crate) async fn finish(self: Rc<Self>) {
         self.time.sleep(SETTLING_MS).await;
         self.settle(self.first_window + (self.config.windows - 1) * PROTOCOL.window_blocks);
@@ -378,7 +378,7 @@ impl World {
         marks
     }
 
-    /// Returns what came of it all.
+    /// Returns the report.
     pub(crate) fn report(&self, windows: Vec<WindowResult>) -> SimReport {
         let mut violations = self.trace.violations();
         violations.extend(self.audit.violations().iter().map(ToString::to_string));
@@ -395,7 +395,7 @@ impl World {
     }
 }
 
-/// Stands for a receipt that never came.
+/// Placeholder for a receipt that never came.
 fn no_receipt(window_start: u64) -> WindowReceipt {
     WindowReceipt::of(window_start, WindowOutcome::Lost("the process was killed before it could tell".to_owned()))
 }

@@ -1,4 +1,4 @@
-//! What the commands of a miner's operator take.
+//! Arguments of the operator's commands.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -25,7 +25,7 @@ pub struct MinerArgument {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  grail config show --origin")]
 pub struct ConfigArguments {
-    /// What to do with it.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: ConfigCommand,
 }
@@ -44,7 +44,7 @@ pub struct ConfigShowArguments {
     /// Show the source of each value, and the values that lost against it.
     #[arg(long)]
     pub origin: bool,
-    /// Where the file is.
+    /// The configuration file.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
     /// Print one JSON object.
@@ -58,7 +58,7 @@ pub struct ConfigShowArguments {
         \x20 grail doctor\n\
         \x20 grail doctor --env-file world/.env --device cpu --data-dir data")]
 pub struct DoctorArguments {
-    /// Where the configuration is.
+    /// The configuration file.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
     /// Device that generates rollouts: cpu, cuda, cuda:1 for the second GPU, or cuda:0,1 for several; cpu works only on
@@ -74,10 +74,10 @@ pub struct DoctorArguments {
     /// Use the block hash alone as randomness.
     #[arg(long)]
     pub no_drand: bool,
-    /// Fix what is safe to fix: permissions of `.env` and hotkey, and the data folder.
+    /// Apply safe fixes: permissions of `.env` and hotkey, and the data folder.
     #[arg(long)]
     pub fix: bool,
-    /// For whom: a miner, or a validator (uid, permit, commit-reveal, rate limit, miners, model).
+    /// Role to check: a miner, or a validator (uid, permit, commit-reveal, rate limit, miners, model).
     #[arg(long, value_enum, default_value_t = Role::Miner)]
     pub role: Role,
     /// Print one JSON object.
@@ -89,10 +89,10 @@ pub struct DoctorArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  grail init\n  grail init --network served")]
 pub struct InitArguments {
-    /// The network; asked for where it is not given.
+    /// The network; asked for if it is not given.
     #[arg(long, value_enum)]
     pub network: Option<InitNetwork>,
-    /// The file to write; one that is there is never overwritten.
+    /// The file to write; an existing file is never overwritten.
     #[arg(long, value_name = "FILE", default_value = ".env")]
     pub env_file: PathBuf,
     /// The folder of all wallets.
@@ -136,13 +136,13 @@ pub struct WhyArguments {
     /// A block of the window [default: the last window that was not uploaded].
     #[arg(value_name = "BLOCK")]
     pub window: Option<u64>,
-    /// Where the tapes lie, which tell what happened [default: `tapes` in the data folder].
+    /// Folder of the tapes, which show what happened [default: `tapes` in the data folder].
     #[arg(long, value_name = "DIR")]
     pub tapes: Option<PathBuf>,
     /// Which miner.
     #[command(flatten)]
     pub miner: MinerArgument,
-    /// Where the configuration of bucket and chain is.
+    /// The configuration file, for bucket and chain.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
     /// Device that recomputes: cuda, cuda:1 for the second GPU, or cpu. A GPU's proof does not verify on a CPU.
@@ -177,7 +177,7 @@ pub struct BundleArguments {
     /// File of the miner's log; its last 2 MiB go into the archive.
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
-    /// Where to [default: grail-bundle-WINDOW.tar.gz].
+    /// File to write [default: grail-bundle-WINDOW.tar.gz].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
@@ -189,16 +189,16 @@ pub struct ReportArguments {
     /// Which miner.
     #[command(flatten)]
     pub miner: MinerArgument,
-    /// Where the configuration is: the chain is asked for the weights that are set.
+    /// The configuration file: the command asks the chain for the present weights.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
-    /// What a validator found instead: miners by windows as a matrix of verdicts.
+    /// Show a validator's findings instead: verdicts as a matrix of miners and windows.
     #[arg(long)]
     pub validator: bool,
-    /// Only windows that ended in the last such time: 90m, 24h or 7d [default: all of them].
+    /// Only windows that ended within this time: 90m, 24h or 7d [default: all of them].
     #[arg(long, value_name = "TIME")]
     pub since: Option<Since>,
-    /// Where to [default: grail-report.html].
+    /// File to write [default: grail-report.html].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }

@@ -34,7 +34,7 @@ pub struct SwarmArguments {
     /// Simulations spent on making a failing world smaller.
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub shrink: usize,
-    /// Fail if something is never reached.
+    /// Fail if a mark is never reached.
     #[arg(long)]
     pub require_marks: bool,
     /// Leave the summary to the process that started this one.
@@ -48,7 +48,7 @@ pub struct SwarmArguments {
 /// The subcommands of `grail sim swarm`.
 #[derive(Debug, Subcommand)]
 pub enum SwarmCommand {
-    /// Read the results of all shards of a swarm, say what they found, and write summary.json and summary.html.
+    /// Read the results of all shards of a swarm, print a summary, and write summary.json and summary.html.
     Merge(MergeArguments),
 }
 
@@ -56,13 +56,13 @@ pub enum SwarmCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  grail sim swarm merge results")]
 pub struct MergeArguments {
-    /// A folder, or a place in an object store whose keys are in the environment as its own tools want them.
+    /// A folder, or s3://BUCKET/PATH with the keys in the AWS_* variables.
     #[arg(value_name = "DIR|s3://BUCKET/PATH")]
     pub from: String,
-    /// Where the summary goes [default: the folder itself, or the present one].
+    /// Folder for the summary [default: the folder itself, or the present one].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Fail if something is never reached.
+    /// Fail if a mark is never reached.
     #[arg(long)]
     pub require_marks: bool,
     /// Print one JSON object as the last line of standard output.

@@ -1,4 +1,4 @@
-//! What `grail validate` and `grail network` take.
+//! Arguments of `grail validate` and `grail network`.
 
 use std::path::PathBuf;
 
@@ -14,46 +14,46 @@ use super::EnvFileArgument;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  grail validate --env-file validator.env\n  grail validate --dry-run")]
 pub struct ValidateArguments {
-    /// Where the configuration is.
+    /// The configuration file.
     #[command(flatten)]
     pub env_file: EnvFileArgument,
-    /// Where proofs are computed again: cuda, cuda:1 for the second GPU, or cpu on networks of your own. It must be what the
-    /// miners compute with.
-    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
+    /// Device that recomputes proofs: cuda, cuda:1 for the second GPU, or cpu on custom networks. Must be the miners'
+    /// kind of device.
+    #[arg(long, default_value = "cuda", value_name = "DEVICE", help_heading = "Judging")]
     pub device: DeviceChoice,
     /// PyTorch release whose rounding the proofs follow, on a CUDA device: torch-2.8 or torch-2.10.
-    #[arg(long, default_value = "torch-2.8", value_name = "NUMERICS")]
+    #[arg(long, default_value = "torch-2.8", value_name = "NUMERICS", help_heading = "Judging")]
     pub numerics: TorchNumerics,
     /// Folder of journal and receipts [default: $XDG_DATA_HOME/grail or ~/.local/share/grail].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Files")]
     pub data_dir: Option<PathBuf>,
-    /// Judge and compute weights, and set none.
-    #[arg(long)]
+    /// Judge and compute weights, but set none.
+    #[arg(long, help_heading = "Weights")]
     pub dry_run: bool,
     /// Judge this miner alone; weights are not set.
-    #[arg(long, value_name = "HOTKEY")]
+    #[arg(long, value_name = "HOTKEY", help_heading = "Judging")]
     pub only: Option<String>,
     /// Count a file that was written after its window's end as missing; release 0.0.12 accepts it.
-    #[arg(long)]
+    #[arg(long, help_heading = "Judging")]
     pub strict_time: bool,
     /// Use the block hash alone as randomness.
-    #[arg(long)]
+    #[arg(long, help_heading = "Judging")]
     pub no_drand: bool,
-    /// Set weights at most once in so many blocks; validators of the public network set them once in 360.
-    #[arg(long, value_name = "BLOCKS", default_value_t = WEIGHTS_BLOCKS, value_parser = clap::value_parser!(u64).range(30..=100_000))]
+    /// Set weights at most once in this many blocks; validators of the public network use 360.
+    #[arg(long, value_name = "BLOCKS", default_value_t = WEIGHTS_BLOCKS, value_parser = clap::value_parser!(u64).range(30..=100_000), help_heading = "Weights")]
     pub weights_blocks: u64,
     /// Write metrics to this file after each window, in Prometheus' text format, for a node exporter's text file collector.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub metrics_file: Option<PathBuf>,
-    /// What the log on standard error looks like [default: GRAIL_LOG_FORMAT].
-    #[arg(long, value_enum, value_name = "text|json")]
+    /// Format of the log on standard error [default: GRAIL_LOG_FORMAT].
+    #[arg(long, value_enum, value_name = "text|json", help_heading = "Output")]
     pub log_format: Option<LogFormat>,
     /// Print each receipt as a JSON object.
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
 
-/// What a process does in a network.
+/// Role of a process in a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// It mines.
@@ -66,13 +66,13 @@ pub enum Role {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  grail network --miners 3 --validators 2 --windows 3 --dir net")]
 pub struct NetworkArguments {
-    /// Miners, each a process of its own.
+    /// Miners, each its own process.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub miners: u16,
-    /// Validators, each a process of its own.
+    /// Validators, each its own process.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
     pub validators: u16,
-    /// End once every validator has judged so many windows in which every miner was ready.
+    /// Stop once every validator has judged this many windows in which every miner was ready.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub windows: Option<u64>,
     /// Folder for everything: configuration, wallets, objects, data and logs of each process.

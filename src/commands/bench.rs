@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
 /// Longest output of an earlier run that is read.
 const REPORT_BYTES_MAX: usize = 64 << 20;
 
-/// Returns what an earlier run printed: its JSON is the last line.
+/// Returns an earlier run's JSON, which is its last line.
 fn read(path: &Path) -> anyhow::Result<Value> {
     let unusable = || format!("cannot use {}; give --compare what `grail bench --json` printed", path.display());
     let text = bounded::read_text(path, REPORT_BYTES_MAX).with_context(unusable)?;

@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
         arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("grail-bundle-{}.tar.gz", arguments.window)));
     let file = OutFile::private(&out, "--out")?;
     let environment = grail_config::process_environment();
-    // What is secret follows from the configuration: without it everything might be, and nothing would be found.
+    // The configuration lists the secrets. Without it no secret would be found.
     let typed = grail_config::load(&environment, arguments.env_file.env_file.as_deref())
         .context("nothing is packed, since secrets are found by the configuration")?;
     if typed.get(WRITE_SECRET).is_none() {

@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
     Ok(outcome)
 }
 
-/// Returns one line per key, then what is doubtful and what is wrong.
+/// Returns one line per key, then doubtful and wrong values.
 fn page(typed: &RawConfig, meant: &Result<MinerConfig, ConfigErrors>, arguments: &ConfigShowArguments) -> String {
     let names = names(typed);
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
@@ -52,7 +52,7 @@ fn line(typed: &RawConfig, name: &str, with_origin: bool) -> String {
     printable(&line)
 }
 
-/// Known names in their order, then what else was typed.
+/// Known names in order, then all others.
 fn names(typed: &RawConfig) -> Vec<&str> {
     let known = KEYS.iter().map(|key| key.name);
     let others = typed.settings().map(|(name, _)| name).filter(|name| KEYS.iter().all(|key| key.name != *name));

@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
     Ok(if has_failed { Exit::Negative } else { Exit::Success })
 }
 
-/// Fixes what is safe to fix, and says whether there was anything.
+/// Applies the safe fixes. Returns whether there were any.
 fn fixed(examination: &Examination) -> bool {
     let mut is_any = false;
     for fix in examination.fixes() {
@@ -48,7 +48,7 @@ fn examined(arguments: &DoctorArguments) -> anyhow::Result<Examination> {
     examination(arguments, typed.as_ref(), config.as_ref())
 }
 
-/// Returns what was typed, as far as it can be read, and what it means.
+/// Returns the typed values that can be read, and the configuration.
 fn load(env_file: Option<&Path>) -> (Option<RawConfig>, Result<MinerConfig, ConfigProblem>) {
     match grail_config::load(&grail_config::process_environment(), env_file) {
         Err(error) => (None, Err(error.into())),

@@ -3,45 +3,45 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use grail_sim::rehearsal::{Card, Rehearsal};
+use grail_sim::estimate::{Estimate, Gpu};
 use serde_json::{Value, json};
 
 use crate::args::EstimateArguments;
 use crate::exit::Exit;
 use grail_folder::bounded;
 use grail_observe::contract::Schema;
-use grail_operator::rehearsal::{Economics, Prices, object, page, text};
+use grail_operator::estimate::{Economics, Prices, object, page, text};
 use grail_terminal::{OutFile, output};
 
 /// Longest metagraph file.
 const METAGRAPH_BYTES_MAX: usize = 64 << 20;
 
 pub(super) fn run(arguments: &EstimateArguments) -> anyhow::Result<Exit> {
-    let profile = &arguments.gpu;
-    let card = Card::parse(profile).map_err(|error| anyhow!("--gpu: {error}"))?;
+    let stated = &arguments.gpu;
+    let gpu = Gpu::parse(stated).map_err(|error| anyhow!("--gpu: {error}"))?;
     let file = arguments.html.as_deref().map(|path| OutFile::open(path, "--html")).transpose()?;
-    let rehearsal = Rehearsal {
+    let estimate = Estimate {
         seed: arguments.seed,
         windows: arguments.windows,
         rivals: arguments.metagraph.as_deref().map_or(Ok(arguments.rivals), rivals)?,
-        card,
+        gpu,
         safety_blocks: 1,
         policy: arguments.policy.into(),
     };
-    let report = rehearsal.report();
+    let report = estimate.report();
     let economics = arguments.price.map(|hour| {
         let prices = Prices { hour, alpha: arguments.alpha_price, alpha_per_day: arguments.alpha_per_day };
-        Economics::of(&rehearsal, arguments.seeds, &prices)
+        Economics::of(&estimate, arguments.seeds, &prices)
     });
     if let Some(file) = file {
-        file.write(page(profile, &rehearsal, &report, economics.as_ref()).as_bytes())?;
+        file.write(page(stated, &estimate, &report, economics.as_ref()).as_bytes())?;
     }
     if arguments.json {
-        let mut object = object(profile, &rehearsal, &report);
+        let mut object = object(stated, &estimate, &report);
         object["economics"] = json!(economics);
         output::line(Schema::Estimate.stamp(object));
     } else {
-        output::line(text(profile, &rehearsal, &report));
+        output::line(text(stated, &estimate, &report));
         if let Some(economics) = &economics {
             output::line(format!("\n{}", economics.text()));
         }

@@ -34,8 +34,8 @@ use grail_live::instance::{BucketGuard, GuardError, HotkeyLock, HotkeyLockError,
 use grail_live::unix_ms;
 use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
 use grail_observe::{
-    CardFacts, EngineMeter, Log, Metrics, MetricsServer, Observers, Progress, Pulse, ReadFrom, ReceiptFormat, Receipts,
-    Samples, SharedState, Sinks, StartCard, StateObserver, UploadProbe, Verbosity, Watchdog, bars, start_logging,
+    Banner, BannerFacts, EngineMeter, Log, Metrics, MetricsServer, Observers, Progress, Pulse, ReadFrom, ReceiptFormat,
+    Receipts, Samples, SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, start_logging,
     thresholds,
 };
 use grail_operator::signals::{Hangups, stop_signals};
@@ -51,12 +51,12 @@ use self::parts::{
 };
 use self::restart::{HandedOver, Present, Program, Ready, proven};
 
-/// How often it is checked whether the engine is lost.
+/// Pause between two checks for a lost engine.
 const LOSS_CHECK: Duration = Duration::from_secs(1);
 /// Block times between two early uploads of a window.
 const EARLY_UPLOAD_BLOCKS: u64 = 5;
 
-/// Mines until something ends it; `wrap` may put something in front of the ports.
+/// Mines until a signal or an error; `wrap` may wrap the ports.
 pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> anyhow::Result<Exit> {
     let hangups = Hangups::listen()?;
     let HandedOver { inputs, before, after_loss } = HandedOver::taken()?;
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -
     }
 }
 
-/// What a process starts with, and whether it has started to mine.
+/// Inputs of a process, and whether it has started to mine.
 struct Process<'a> {
     inputs: Inputs,
     hangups: Hangups,
@@ -244,7 +244,7 @@ impl Mining<'_> {
         let folding = StateObserver::new(block_ms, Box::new(is_connected));
         let board = self.board(folding.state(), upload.clone(), chain);
         let (mut asked, asked_too) = (board.stop(), board.stop());
-        // Kept until the miner ends: with it goes the socket.
+        // Keeps the control socket open until the miner exits.
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
         let made = self.observers(pulse, folding, upload, read_from).and_then(|(observers, receipts)| {
@@ -289,7 +289,7 @@ impl Mining<'_> {
             lose.send_replace(Some(()));
             std::future::pending::<()>().await;
         };
-        // Leaving the miner where it is loses no more than killing it, which is nothing that was clean.
+        // Dropping the miner here loses no more than killing it, so no clean group.
         let ended = defect::caught(async {
             tokio::select! {
                 () = mine => None,
@@ -318,8 +318,8 @@ impl Mining<'_> {
         Ok(Ending::Code(Exit::Success))
     }
 
-    fn card_facts(&self) -> CardFacts {
-        CardFacts {
+    fn banner_facts(&self) -> BannerFacts {
+        BannerFacts {
             network: self.config.chain.network.name().to_owned(),
             netuid: self.config.chain.netuid,
             hotkey: self.wallet.address().to_owned(),
@@ -359,7 +359,7 @@ impl Mining<'_> {
                 () = self.process.hangups.next() => continue,
             };
             match ready {
-                Ok(_) if is_stopping() => tracing::warn!("SIGHUP changes nothing any more: the miner is stopping"),
+                Ok(_) if is_stopping() => tracing::warn!("SIGHUP has no effect: the miner is stopping"),
                 Ok(ready) => {
                     tracing::warn!("starting again in place; what is clean is in the journal");
                     return ready;
@@ -373,8 +373,8 @@ impl Mining<'_> {
         }
     }
 
-    /// Resolves when the engine is lost, unless what is clean is being uploaded already. An error that breaks a CUDA context
-    /// breaks every later one of the process.
+    /// Resolves when the engine is lost, unless the clean groups are being uploaded already. An error that breaks a
+    /// CUDA context breaks every later one of the process.
     async fn engine_lost(&self, is_stopping: impl Fn() -> bool) {
         while !(self.is_lost)() || is_stopping() {
             tokio::time::sleep(LOSS_CHECK).await;
@@ -404,7 +404,7 @@ impl Mining<'_> {
         )
     }
 
-    /// Returns everything that watches; and the receipts, since a defect gives one that the core does not know of.
+    /// Returns all observers, and the receipts, because a defect adds one that the core does not know.
     fn observers(
         &mut self,
         pulse: Pulse,
@@ -453,7 +453,7 @@ impl Mining<'_> {
         );
         if !self.arguments.json {
             let block_ms = self.config.chain.block_ms;
-            observers.0.push(Box::new(StartCard::new(self.card_facts(), self.bars, state.clone(), block_ms)));
+            observers.0.push(Box::new(Banner::new(self.banner_facts(), self.bars, state.clone(), block_ms)));
         }
         observers.0.push(Box::new(Samples::new(self.engine.clone())));
         if !self.bars.is_hidden() {

@@ -21,7 +21,7 @@ use grail_terminal::{OutFile, output, printable};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
     Equal,
-    /// Something that it needs is not here.
+    /// A model or device is missing here.
     OtherEnvironment,
     /// No CUDA device can be used.
     NoDevice,
@@ -29,15 +29,15 @@ enum Verdict {
     Unreadable,
 }
 
-/// What there is to show of one tape.
+/// Results to show for one tape.
 struct Outcome {
     verdict: Verdict,
     shown: String,
-    /// The page, where one was asked for.
+    /// The page, if one was asked for.
     page: Option<String>,
 }
 
-/// Replays every tape that was named; the exit code says how they came out.
+/// Replays every named tape; the exit code says how they came out.
 pub fn run(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     let faults: Faults = arguments.faults.parse()?;
     if arguments.tapes.is_empty() {
@@ -151,7 +151,7 @@ fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &
     Ok(Outcome { verdict, shown, page: html })
 }
 
-/// Returns what the engine that was asked for makes of the recorded groups.
+/// Returns the requested engine's results for the recorded groups.
 fn recomputed(tape: &Tape, arguments: &ReplayArguments) -> Result<Option<Recomputation>, Unreplayed> {
     let model = arguments.model.as_deref();
     let mut numerics: Box<dyn Numerics> = match arguments.engine {
@@ -165,7 +165,7 @@ fn recomputed(tape: &Tape, arguments: &ReplayArguments) -> Result<Option<Recompu
     Ok(Some(recompute(tape, steps, &mut *numerics).context("the engine fails")?))
 }
 
-/// Returns the tapes themselves, and those in the folders, by name.
+/// Returns the named tapes, and those in named folders, by name.
 pub(crate) fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut tapes = Vec::new();
     for path in named {
@@ -230,7 +230,7 @@ fn document(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Re
 fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> String {
     let at = arguments.fork_at.unwrap_or(0);
     let windows = report.windows.iter().map(|window| {
-        json!({ "window_start": window.receipt.window_start, "verdict": window.judgement.outcome(), "receipt": window.receipt })
+        json!({ "window_start": window.receipt.window_start, "verdict": window.judgment.outcome(), "receipt": window.receipt })
     });
     if arguments.json {
         let document = json!({
@@ -244,7 +244,7 @@ fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> Strin
     }
     let mut page = format!("{}: continues from step {at}", named(path));
     for window in &report.windows {
-        let (receipt, outcome) = (&window.receipt, window.judgement.outcome());
+        let (receipt, outcome) = (&window.receipt, window.judgment.outcome());
         let (clean, uploaded) = (receipt.groups_clean, receipt.groups_uploaded);
         page.push_str(&format!(
             "\n  window {}: {outcome}, {}, {uploaded} of {clean} groups uploaded",

@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     let hotkey = hotkey_of(arguments.miner.hotkey.as_deref(), &all, only)?;
     let is_chosen = |receipt: &Receipt| {
         let is_recent = arguments.since.is_none_or(|since| receipt.ended_at >= now - since.seconds);
-        // An older miner did not say whose receipt it is.
+        // Older receipts lack the hotkey.
         is_recent && receipt.hotkey.as_deref().zip(hotkey.as_deref()).is_none_or(|(its, wanted)| its == wanted)
     };
     let chosen: Vec<Receipt> = all.into_iter().filter(is_chosen).collect();

@@ -14,7 +14,7 @@ use grail_terminal::{counted, output};
 /// Longest scenario; ours have a few KB.
 const SCENARIO_BYTES_MAX: usize = 1 << 20;
 
-/// Prints every scenario with what happens in it.
+/// Prints every scenario with its summary.
 pub(super) fn list(json: bool) -> anyhow::Result<Exit> {
     let width = EMBEDDED.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut scenarios = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn list(json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// Returns the scenario of this name, or in this file: what has a dot or a slash is a path.
+/// Returns the scenario of this name or file: a text with a dot or a slash is a path.
 pub(super) fn find(name: &str) -> anyhow::Result<Scenario> {
     if !name.contains(['.', '/']) {
         return Ok(Scenario::named(name)?);

@@ -39,10 +39,10 @@ fn served_on_gpu(arguments: &ServeArguments) -> anyhow::Result<Served> {
     Ok(Served::start_with(&options(arguments)?, move || model().expect("it was loaded a moment ago"))?)
 }
 
-/// Returns what was asked for.
+/// Returns the configuration of the served world.
 fn options(arguments: &ServeArguments) -> anyhow::Result<ServeOptions> {
     let folder = arguments.dir.clone().ok_or_else(|| anyhow!("give --dir a folder for .env, wallet and objects"))?;
-    // What is not a number of milliseconds is refused as out of range.
+    // A value that is no number of milliseconds is refused as out of range.
     let block_ms = (arguments.block_time * 1000.0).round() as u64;
     let runtime = match arguments.metadata {
         RuntimeChoice::Spec365 => Runtime::Spec365,
@@ -78,7 +78,7 @@ fn quoted(path: &Path) -> String {
     if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
-/// Shows what happens until it is over.
+/// Shows events until the world ends.
 fn follow(arguments: &ServeArguments, served: &Served) -> Exit {
     let (mut judged, mut accepted) = (0, 0);
     while let Some(event) = served.next_event(None) {
@@ -101,7 +101,7 @@ fn follow(arguments: &ServeArguments, served: &Served) -> Exit {
     if accepted < judged || is_short { Exit::Negative } else { Exit::Success }
 }
 
-/// Returns what stays in the folder, and how to continue with it.
+/// Returns a text about the files that stay, and how to continue.
 fn resumption(env_file: &Path) -> String {
     let folder = env_file.parent().unwrap_or(env_file);
     format!(
@@ -115,12 +115,12 @@ fn show(arguments: &ServeArguments, verdict: &WindowVerdict) {
     if arguments.json { output::line(Schema::ServeWindow.stamp(verdict.json())) } else { output::line(verdict.line()) }
 }
 
-/// Something for people: next to the output where that is for programs.
+/// Something for people: next to the output if that is for programs.
 fn notice(arguments: &ServeArguments, text: String) {
     if arguments.json { output::aside(text) } else { output::line(text) }
 }
 
-/// Does what was typed; the answer says what holds now.
+/// Carries out a typed command. Returns the new state as text.
 fn carry_out(served: &Served, line: &str) -> String {
     match line.parse::<ConsoleCommand>() {
         Ok(ConsoleCommand::Fault(fault, Some(duration))) => served.fault_for(fault, duration),
@@ -155,7 +155,7 @@ pub(super) fn listen_for_signals(sender: mpsc::Sender<ServeEvent>) -> anyhow::Re
     };
     let listen = move || {
         runtime.block_on(signal);
-        // Who no longer listens is ending already.
+        // A receiver that no longer listens is ending already.
         let _ = sender.send(ServeEvent::Interrupted);
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(listen).context("the system gives no thread")?;

@@ -97,7 +97,7 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     for promise in &unmet {
         output::aside(format_args!("not as the scenario promises: {promise}"));
     }
-    // A scenario says itself how many violations are right.
+    // A scenario states its own number of violations.
     let is_well = if scenario.is_some() { unmet.is_empty() } else { report.violations.is_empty() };
     Ok(if is_well { Exit::Success } else { Exit::Negative })
 }
@@ -111,7 +111,7 @@ fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::
     let header =
         Header::of(&machine_settings(config), &machine_secrets(config.seed), engine.name()).simulated(config.seed);
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
-    // Named by its seed, for virtual time always starts alike.
+    // Named by its seed, because virtual time always starts at the same moment.
     Ok(Recorder::begin(&folder, &header, config.seed)?)
 }
 
@@ -197,7 +197,7 @@ fn progress_bar(windows: u64) -> ProgressBar {
 /// Writes the window's file, and next to it the command that checks it.
 fn write_file(folder: &Path, window: &WindowResult) -> anyhow::Result<()> {
     let Some(bytes) = &window.file else { return Ok(()) };
-    let facts = &window.judgement.facts;
+    let facts = &window.judgment.facts;
     let name = format!("{}-window-{}.json.gz", facts.hotkey, facts.window_start);
     let path = folder.join(&name);
     fs::write(&path, bytes.as_slice()).map_err(|error| unusable("--out", &path, &error))?;

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use grail_observe::control::{Asking, MinerStatus, Request, Stopping};
 use grail_terminal::output;
 
-/// How often it is checked whether it has ended.
+/// Pause between two checks.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
 
 pub(super) fn run(arguments: &StopArguments) -> anyhow::Result<Exit> {
@@ -15,7 +15,7 @@ pub(super) fn run(arguments: &StopArguments) -> anyhow::Result<Exit> {
     let request = if arguments.after_window { Request::StopAfterWindow } else { Request::Stop };
     let status = asking.ask(request)?;
     output::aside(text_of(&status));
-    // What no longer answers has ended.
+    // A miner that no longer answers has stopped.
     while !arguments.no_wait && asking.ask(Request::Status).is_ok() {
         std::thread::sleep(LOOK_AROUND);
     }

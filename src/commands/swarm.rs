@@ -19,7 +19,7 @@ use grail_http::{Connector, http_client};
 use grail_observe::contract::Schema;
 use grail_terminal::output;
 
-/// How often a line says how far it is, where no terminal is.
+/// Pause between two progress lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<Exit> {
@@ -37,10 +37,10 @@ pub(super) fn run(arguments: &SwarmArguments) -> anyhow::Result<Exit> {
     Ok(exit_code(&summary, arguments.require_marks))
 }
 
-/// How far a swarm is: a bar on a terminal, a line now and then elsewhere.
+/// Progress of a swarm: a bar on a terminal, lines elsewhere.
 struct Progress {
     bar: ProgressBar,
-    /// Whether the process that started this one tells.
+    /// Whether the process that started this one reports it.
     is_silent: bool,
     last_line: Instant,
 }
@@ -83,7 +83,7 @@ fn options(arguments: &SwarmArguments) -> SwarmOptions {
     }
 }
 
-/// This program, for a share of what it was started for.
+/// The command of this program for a share of the seeds.
 fn worker(program: &Path, options: &SwarmOptions, shard: Shard) -> Command {
     let SwarmOptions { seeds, dir, windows, shrink, .. } = options;
     let mut command = Command::new(program);
@@ -106,7 +106,7 @@ fn merge(arguments: &MergeArguments) -> anyhow::Result<Exit> {
     Ok(exit_code(&summary, arguments.require_marks))
 }
 
-/// Says what was found, and writes it down.
+/// Prints and writes the summary.
 fn show(summary: &Summary, dir: &Path, json: bool) -> anyhow::Result<()> {
     let document = serde_json::to_value(summary).context("plain data has an encoding")?;
     let document = Schema::Swarm.stamp(document).to_string();

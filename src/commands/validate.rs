@@ -87,7 +87,7 @@ fn validate(
         beacon: config.beacon.as_ref().map_or(grail_validator::ports::BeaconSchedule::QUICKNET, |it| it.schedule),
         block_ms: config.chain.block_ms,
         weights_blocks: arguments.weights_blocks,
-        // Weights from one miner's windows alone would be wrong.
+        // Weights from only one miner's windows would be wrong.
         dry_run: arguments.dry_run || arguments.only.is_some(),
         only: arguments.only.clone(),
         strict_time: arguments.strict_time,
@@ -170,7 +170,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
     Ok(if examination.failures().next().is_some() { Exit::Negative } else { Exit::Success })
 }
 
-/// Refuses what waiting cannot fix.
+/// Refuses problems that waiting cannot fix.
 fn refuse(state: &WeightsState, arguments: &ValidateArguments, address: &str) -> Result<(), ExitError> {
     if arguments.dry_run || arguments.only.is_some() {
         return Ok(());
@@ -205,7 +205,7 @@ fn judge_thread(arguments: &ValidateArguments, config: &ValidatorConfig, address
     })
 }
 
-/// Shows a report, and keeps what `grail why` and `grail report` read.
+/// Shows a report, and records it for `grail why` and `grail report`.
 fn tell(report: &Report, json: bool, verdicts: &mut VerdictLog) {
     if let Report::Trouble(text) = report {
         tracing::warn!("{}", printable(text));

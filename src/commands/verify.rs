@@ -16,10 +16,10 @@ use crate::args::VerifyArguments;
 use crate::exit::{Exit, ExitError};
 use grail_folder::bounded;
 use grail_observe::contract::Schema;
-use grail_operator::judge::{Judging, judge, told};
+use grail_operator::judge::{Judging, judge, render};
 use grail_terminal::{output, printable_start};
 
-/// `0x` and 64 digits, and a little more so that a longer text is seen to be longer.
+/// `0x` and 64 digits, and a little more so that a longer text is visibly longer.
 const HASH_CHARS: usize = 70;
 
 pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
@@ -27,15 +27,15 @@ pub(super) fn run(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
     let scope = if arguments.all { Scope::Everything } else { Scope::Validator };
     let judging = Judging { device: arguments.device, model: &arguments.model, numerics: arguments.numerics };
     let report = judge(&document, &judging, scope, |limits| facts(arguments, &document, limits))?;
-    let other_hash = told::other_hash(&report, &document);
+    let other_hash = render::other_hash(&report, &document);
     if arguments.json {
-        let mut object = told::json(&report, scope);
+        let mut object = render::json(&report, scope);
         if let Some(in_file) = other_hash {
             object["block_hash"] = json!({ "in_file": in_file, "given": arguments.block_hash });
         }
         output::line(Schema::Verify.stamp(object));
     } else {
-        told::lines(&report, &document, scope).iter().for_each(output::line);
+        render::lines(&report, &document, scope).iter().for_each(output::line);
         if let Some(in_file) = other_hash {
             let in_file = printable_start(&in_file, HASH_CHARS);
             output::line(format!(

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
     })
 }
 
-/// Returns what a validator of this data folder found in the window of the miner that was named.
+/// Returns the finding of this data folder's validator about the named miner's window.
 fn judged(arguments: &WhyArguments, data_folder: &Path) -> anyhow::Result<Option<MinerReceipt>> {
     let (Some(hotkey), Some(block)) = (&arguments.miner.hotkey, arguments.window) else { return Ok(None) };
     let verdicts = Verdicts::read(data_folder).context("the validator's receipts cannot be read")?;

@@ -7,7 +7,7 @@ use crate::process::{Finished, folder, grail};
 const BLOCK_HASH: &str = "0x6bd42698f399072f86cc29260398b173485187699702c1b2a33af461f5e748f9";
 const ADDRESS: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
-/// What each gives, under its name, for a snapshot.
+/// Each output under its name, for a snapshot.
 #[derive(Default)]
 struct Errors(String);
 
@@ -267,9 +267,9 @@ fn options_of_sim_that_cannot_be_used() {
     "#);
 }
 
-/// What a page or a chat adds to a copied command line; a file of such a name is a file anyway.
+/// Characters that a page or a chat adds to a copied command line. A file with such a name still counts as a file.
 #[test]
-fn what_nobody_sees_in_an_argument_is_told_by_its_place() {
+fn invisible_characters_in_an_argument_are_reported_by_position() {
     let folder = folder("invisible-arguments");
     let options = [["--seed", "1\u{200b}"], ["--faults", "\u{feff}none"], ["--faults=no\u{a0}ne", "--json"]];
     for ([first, second], reported) in options.into_iter().zip([

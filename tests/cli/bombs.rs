@@ -16,7 +16,7 @@ const BLOCK_HASH: &str = "0x6bd42698f399072f86cc29260398b173485187699702c1b2a33a
 const MEMORY_KIB: u32 = 3_500_000;
 const MIB: usize = 1 << 20;
 
-/// Returns the command under the limit; where an allocation fails, the process is aborted.
+/// Returns the command under the limit; a failed allocation aborts the process.
 fn limited(folder: &Path, arguments: &[&str]) -> Finished {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("ulimit -v {MEMORY_KIB} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_grail")]);
@@ -74,7 +74,7 @@ fn a_file_within_its_budget_is_judged_within_it() {
     assert!(finished.stdout.contains("rejected: rollout 0 fails"), "{finished:?}");
 }
 
-/// A tape of so many frames, each with this content, compressed.
+/// A tape of `count` frames, each with this content, compressed.
 fn tape(folder: &Path, name: &str, count: usize, payload: &[u8]) {
     let honest = fs::read(folder.join("honest.tape")).unwrap();
     let header_bytes = u32::from_le_bytes(honest[20..24].try_into().unwrap()) as usize;
@@ -84,7 +84,7 @@ fn tape(folder: &Path, name: &str, count: usize, payload: &[u8]) {
     fs::write(folder.join(name), file).unwrap();
 }
 
-/// Returns a state of MessagePack: this, then so many of those.
+/// Returns a state in MessagePack: a start, then a number of repeats.
 fn state(opening: u8, count: usize, items: &[u8]) -> Vec<u8> {
     let mut payload = b"\x81\xa5State".to_vec();
     payload.push(opening);

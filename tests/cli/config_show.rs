@@ -70,7 +70,7 @@ fn json_holds_the_same() {
 }
 
 #[test]
-fn what_is_wrong_decides_the_exit_code() {
+fn the_kind_of_problem_decides_the_exit_code() {
     let folder = folder_with("R2_READ_ACCESS_KEY_ID=planted\nR2_WRITE_ACCESS_KEY_ID=planted\n");
     let output = show(folder.path(), &[], &[]);
     let shown = text(&output);

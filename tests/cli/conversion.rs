@@ -1,4 +1,4 @@
-//! A rollout as a value is what a validator reads from the file that holds it.
+//! A rollout converted to a value equals the value that a validator reads from its file.
 
 #[path = "../../benches/honest_window/mod.rs"]
 mod honest_window;

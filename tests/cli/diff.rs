@@ -1,4 +1,4 @@
-//! `grail diff`: two builds over the same tapes. A script stands for the old build.
+//! `grail diff`: two builds over the same tapes. A script plays the old build.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn program(folder: &Path, text: &str) {
 }
 
 #[test]
-fn what_two_builds_decide_differently_is_shown_and_accepted_once() {
+fn differences_between_builds_are_shown_and_accepted_once() {
     let folder = folder("diff");
     simulated_tape(&folder, 1);
     let this = env!("CARGO_BIN_EXE_grail");

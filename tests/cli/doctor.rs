@@ -104,7 +104,7 @@ async fn a_hotkey_that_others_can_read_is_refused() {
 }
 
 #[tokio::test]
-async fn an_unregistered_hotkey_is_told_and_keeps_the_miner_from_starting() {
+async fn an_unregistered_hotkey_is_reported_and_keeps_the_miner_from_starting() {
     let world = World::unregistered("unregistered").await;
     let examination = world.examined().await;
     assert_fails(&examination, "chain.registration", true);
@@ -148,7 +148,7 @@ async fn a_clock_that_is_off_is_a_matter_of_waiting() {
 }
 
 #[tokio::test]
-async fn another_commitment_is_told_and_a_published_write_key_refused() {
+async fn another_commitment_is_reported_and_a_published_write_key_refused() {
     let world = World::healthy("commitment").await;
     let chain = world.chain();
     chain.commit(&grail_loopback::node::credentials(1)).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_read_key_that_can_write_is_refused() {
 }
 
 #[tokio::test]
-async fn keys_that_do_not_fit_are_told_apart() {
+async fn wrong_keys_are_distinguished() {
     let write = World::healthy("write secret").await.with("R2_WRITE_SECRET_ACCESS_KEY", "planted-other-secret");
     let examination = write.examined().await;
     assert_fails(&examination, "bucket.write", true);
@@ -185,7 +185,7 @@ async fn keys_that_do_not_fit_are_told_apart() {
 }
 
 #[tokio::test]
-async fn an_endpoint_without_room_for_the_bucket_is_told() {
+async fn an_endpoint_without_room_for_the_bucket_is_reported() {
     let world = World::healthy("path style").await.with("R2_FORCE_PATH_STYLE", "false");
     let examination = world.examined().await;
     assert_fails(&examination, "bucket.write", true);
@@ -193,7 +193,7 @@ async fn an_endpoint_without_room_for_the_bucket_is_told() {
 }
 
 #[tokio::test]
-async fn what_a_store_lacks_is_an_obstacle_by_name() {
+async fn a_missing_feature_of_a_store_is_a_named_obstacle() {
     let error = |code: &str| format!("<Error><Code>{code}</Code></Error>");
     let missing = response("404 Not Found", "", error("NoSuchKey").as_bytes());
     let written = || response("200 OK", "ETag: \"1\"\r\n", b"");
@@ -245,7 +245,7 @@ async fn a_web_page_in_the_stores_place_says_nothing_about_keys() {
 }
 
 #[tokio::test]
-async fn the_bucket_in_the_servers_address_is_told_and_harmless() {
+async fn the_bucket_in_the_servers_address_is_reported_and_harmless() {
     let world = World::healthy("bucket in path").await;
     let url = format!("http://{}/{BUCKET}", world.s3.address);
     let world = world.with("R2_ENDPOINT_URL", &url);
@@ -260,7 +260,7 @@ async fn the_bucket_in_the_servers_address_is_told_and_harmless() {
 }
 
 #[tokio::test]
-async fn a_missing_bucket_is_told() {
+async fn a_missing_bucket_is_reported() {
     let world = World::healthy("bucket").await.with("R2_ACCOUNT_ID", "elsewhere");
     let examination = world.examined().await;
     assert_eq!(codes(&examination, CheckStatus::Failure), ["bucket.write", "bucket.read"]);
@@ -271,7 +271,7 @@ async fn a_missing_bucket_is_told() {
 }
 
 #[tokio::test]
-async fn clocks_that_differ_are_told() {
+async fn clocks_that_differ_are_reported() {
     let dated = "Date: Mon, 01 Jan 2001 00:00:00 GMT\r\n";
     let store = Server::always(response("403 Forbidden", dated, b"<Error><Code>AccessDenied</Code></Error>"));
     let relay = Server::start(move |head| match honest(head) {
@@ -296,7 +296,7 @@ async fn clocks_that_differ_are_told() {
 }
 
 #[tokio::test]
-async fn a_beacon_that_lies_is_told_from_one_that_is_silent() {
+async fn a_lying_beacon_differs_from_a_silent_one() {
     let other = signature(1);
     let liar = Server::start(move |head| {
         let round = head.split("/public/").nth(1).and_then(|rest| rest.split(' ').next());
@@ -334,7 +334,7 @@ async fn endpoints_that_do_not_answer_end_nothing() {
 }
 
 #[tokio::test]
-async fn folders_that_are_full_absent_or_no_folders_are_told() {
+async fn full_missing_and_wrong_folders_are_reported() {
     let world = World::healthy("disk").await;
     let full = world.examined_within(Limits { disk_bytes_min: u64::MAX, ..Limits::default() }).await;
     assert_fails(&full, "disk.free", false);
@@ -356,7 +356,7 @@ async fn folders_that_are_full_absent_or_no_folders_are_told() {
 }
 
 #[tokio::test]
-async fn public_networks_want_the_card_and_the_model() {
+async fn public_networks_want_the_gpu_and_the_model() {
     let world = World::healthy("public").await.with("BT_NETWORK", "test").with("R2_ENDPOINT_URL", &dead_url());
     let examination = world.examined().await;
     let obstacles: Vec<&str> = examination.obstacles().map(|check| check.code).collect();
@@ -389,7 +389,7 @@ async fn the_command_says_so_and_exits_accordingly() {
 }
 
 #[tokio::test]
-async fn what_is_safe_is_fixed_and_then_examined_again() {
+async fn safe_fixes_are_applied_and_then_examined_again() {
     let world = World::healthy("fix").await;
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let env_file = world.folder.path().join(".env");
@@ -406,7 +406,7 @@ async fn what_is_safe_is_fixed_and_then_examined_again() {
     let (text, fixed) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(fixed.matches("fixed: chmod 600 ").count(), 2, "{fixed}");
     assert_eq!((mode(&env_file), mode(&world.hotkey_path())), (0o600, 0o600), "{text}");
-    // The folder shows only once the key itself is well.
+    // The folder is checked only if the key itself is fine.
     world.run(&["--fix"]).await;
     assert_eq!(mode(&folder), 0o700);
     let text = String::from_utf8(world.run(&[]).await.stdout).unwrap();

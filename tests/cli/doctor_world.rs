@@ -1,4 +1,5 @@
-//! A world that a miner finds everything in: node, store, relay, wallet and `.env`, all on loopback and in one folder.
+//! A world with everything that a miner needs: node, store, relay, wallet and `.env`, all on loopback and in one
+//! folder.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, Permissions};
@@ -23,9 +24,9 @@ use grail_loopback::node::NETUID;
 use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE};
 use grail_loopback::scripted::Server;
 
-/// What the wallet's key follows from.
+/// Phrase of the wallet's key.
 pub(crate) const PHRASE: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
-/// None of it may ever be printed.
+/// Secrets that must never be printed.
 const PLANTED: [&str; 7] = [
     PHRASE,
     "6fa2796b0071cac425d8a7851038318c2c37dcebfe4bae73197ce93e75909bd2",
@@ -36,7 +37,7 @@ const PLANTED: [&str; 7] = [
     "planted-other-secret",
 ];
 
-/// Everything that is examined.
+/// Inputs of the examination.
 pub(crate) struct World {
     pub(crate) node: Node,
     pub(crate) s3: S3Server,
@@ -46,7 +47,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Returns one in which nothing is wrong.
+    /// Returns a healthy one.
     pub(crate) async fn healthy(name: &str) -> Self {
         let world = Self::unregistered(name).await;
         world.node.state().register(NETUID, world.wallet().hotkey(), 7);
@@ -86,7 +87,7 @@ impl World {
         world
     }
 
-    /// Blocks are made by a clock that is ahead of ours by so much.
+    /// The clock that makes blocks is ahead of ours by this much.
     pub(crate) async fn set_chain_clock(&self, offset_ms: i64) {
         self.node.state().clock_offset_ms = offset_ms;
         let mut changes = self.node.changes();
@@ -167,7 +168,7 @@ impl World {
         output
     }
 
-    /// Without what differs from run to run.
+    /// Returns the text without parts that differ between runs.
     pub(crate) fn redacted(&self, page: &str) -> String {
         let folder = self.folder.path().display().to_string();
         let store = format!("http://{}", self.s3.address);

@@ -1,4 +1,4 @@
-//! Text of strangers on the terminal: nothing of it can move a cursor, turn the reading direction or forge a line.
+//! Foreign text on the terminal cannot move a cursor, turn the reading direction or forge a line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ fn is_seen(c: char) -> bool {
     c == '\n' || !(c.is_control() || c == '\u{feff}' || formats.into_iter().any(|format| format == c))
 }
 
-/// What was printed is nothing but text, and no line of it says what only we may say.
+/// Checks that the output is plain text and that no foreign line looks like ours.
 fn harmless(name: &str, finished: &Finished) {
     let Finished { code, stdout, stderr } = finished;
     assert!(code.is_some_and(|code| code < 128), "{name}: {finished:?}");
@@ -107,7 +107,7 @@ fn nothing_from_a_tape_reaches_the_terminal_raw() {
     ] {
         harmless(&arguments.join(" "), &grail(&folder, arguments));
     }
-    // For programs it is the very text.
+    // Programs get the exact text.
     let listed = grail(&folder, &["tape", "list", "planted.tape", "--json"]);
     harmless("tape list --json", &listed);
     assert_eq!(listed.json()["program"], PLANTED);

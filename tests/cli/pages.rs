@@ -37,7 +37,7 @@ fn a_simulation_and_its_tape_write_the_same_windows() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_told_in_one_line() {
+fn a_tape_that_cannot_be_shown_is_reported_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     for name in ["a.tape", "b.tape"] {

@@ -1,9 +1,9 @@
-//! Runs the built binary, in a folder of its own per test.
+//! Runs the built binary, in its own folder per test.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a finished process left behind.
+/// Output and status of a finished process.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,

@@ -36,7 +36,7 @@ fn each_schema_lies_under_its_name_and_nothing_else_does() {
     assert_eq!(names, wanted);
 }
 
-/// Every command that prints JSON, as its words, with what it is given here and the schema that its JSON keeps to.
+/// Every command that prints JSON: its words, its arguments here, and its schema.
 ///
 /// `mine` and `bench` fail here, the one without a configuration and the other without a device: tests/served holds receipts
 /// and judged windows against their schemas, and the crate of `bench` its report.
@@ -105,7 +105,7 @@ fn every_json_of_every_command_keeps_to_its_schema() {
             "{finished:?}"
         );
     }
-    // It prints nothing but JSON, and needs no asking.
+    // It always prints JSON.
     let exported = grail(&folder, &["tape", "export", "tapes/1-0.tape"]);
     exported.stdout.lines().for_each(|line| assert_valid(&serde_json::from_str(line).unwrap(), Schema::TapeStep.id()));
     let held: BTreeSet<&str> = RUNS.iter().map(|(.., schema)| schema.id()).collect();
@@ -123,7 +123,7 @@ fn every_kind_of_ending_that_is_a_failure_is_in_the_schema_of_errors() {
 }
 
 #[test]
-fn a_failure_is_told_to_programs_as_well() {
+fn a_failure_is_an_object_too_with_json() {
     let folder = folder("failures");
     let failures: [(&[&str], u64, &str); 8] = [
         (&["config", "show", "--env-file", "absent.env", "--json"], 78, "configuration"),

@@ -45,7 +45,7 @@ fn every_fault_is_listed_with_its_meaning() {
 }
 
 #[test]
-fn what_cannot_be_served_is_refused_on_one_line() {
+fn impossible_worlds_are_refused_on_one_line() {
     let folder = folder("serve-refused");
     std::fs::write(folder.join("file"), "").unwrap();
     for (arguments, remedy) in [

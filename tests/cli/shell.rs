@@ -14,7 +14,7 @@ fn subcommands() -> BTreeSet<String> {
     Arguments::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
 }
 
-/// Returns what bash offers for these words, the last one unfinished.
+/// Returns bash's completions for these words; the last one is unfinished.
 fn completed(script: &Path, words: &[&str]) -> BTreeSet<String> {
     let read = format!(
         "set -eu; source '{}'; COMP_WORDS=({}); COMP_CWORD={}; _grail grail '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",

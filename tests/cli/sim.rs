@@ -1,4 +1,4 @@
-//! `grail sim`: what it promises to print, and that a seed fixes everything.
+//! `grail sim`: its output, and that a seed fixes everything.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

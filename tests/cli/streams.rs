@@ -7,7 +7,7 @@ use grail::exit::Exit;
 use crate::process::{command, folder};
 
 const SIMULATION: [&str; 7] = ["sim", "--engine", "synthetic", "--windows", "1", "--groups-max", "1"];
-/// One of each way in which a command gives its answer.
+/// One command for each way of giving an answer.
 const ANSWERS: [&[&str]; 13] = [
     &["version"],
     &SIMULATION,
@@ -39,7 +39,7 @@ fn a_closed_pipe_ends_the_command_quietly() {
 }
 
 #[test]
-fn what_cannot_be_told_on_standard_error_is_no_reason_to_panic() {
+fn a_closed_standard_error_causes_no_panic() {
     let folder = folder("closed-errors");
     for (arguments, exit) in
         [(&["top", "--data-dir", "nowhere"][..], Exit::Unavailable), (&["mine-bitcoin"], Exit::Usage)]

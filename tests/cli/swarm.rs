@@ -23,7 +23,7 @@ fn shard_files(folder: &Path) -> Vec<(String, String)> {
     files
 }
 
-/// Returns what must not depend on how a swarm was cut into shares.
+/// Returns the results that must not depend on the division into shares.
 fn findings(summary: &Value) -> Value {
     let fields = ["seeds", "windows", "marks", "never_reached", "faults", "groups", "incomes", "failures"];
     fields.iter().map(|field| (field.to_string(), summary[field].clone())).collect::<serde_json::Map<_, _>>().into()
@@ -97,7 +97,7 @@ fn shards_are_merged_from_a_folder_and_from_a_bucket() {
 }
 
 #[test]
-fn what_cannot_be_merged_is_told_with_the_remedy() {
+fn shards_that_cannot_be_merged_are_reported_with_the_remedy() {
     let folder = folder("swarm-refused");
     let refused = |arguments: &[&str], what: &str| {
         let refused = grail(&folder, arguments);
@@ -131,7 +131,7 @@ fn a_world_is_the_same_in_two_processes() {
     assert_ne!(hash(&first), hash(&other));
 }
 
-/// The page in a real browser, where there is one: what the browser lays out, not what was written.
+/// The page as a real browser lays it out, if there is one.
 #[test]
 fn a_browser_shows_the_summary_with_a_row_for_each_tenth() {
     let folder = folder("swarm-page");

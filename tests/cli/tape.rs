@@ -24,7 +24,7 @@ fn run(arguments: &[&str]) -> crate::process::Finished {
 }
 
 #[test]
-fn a_folder_is_replayed_whole_and_told_by_name() {
+fn every_tape_of_a_folder_is_replayed_and_named() {
     let finished = run(&["replay", "tapes"]);
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let lines: Vec<&str> = finished.stdout.lines().collect();
@@ -36,7 +36,7 @@ fn a_folder_is_replayed_whole_and_told_by_name() {
 }
 
 #[test]
-fn a_damaged_tape_is_unreadable_and_the_others_are_told_all_the_same() {
+fn a_damaged_tape_is_unreadable_and_the_others_are_still_listed() {
     let mixed = TAPES.join("mixed");
     fs::create_dir_all(&mixed).unwrap();
     fs::copy(TAPES.join("tapes/1-0.tape"), mixed.join("a.tape")).unwrap();
@@ -50,7 +50,7 @@ fn a_damaged_tape_is_unreadable_and_the_others_are_told_all_the_same() {
 }
 
 #[test]
-fn what_is_not_here_is_another_environment_and_no_divergence() {
+fn a_missing_model_is_another_environment_and_no_divergence() {
     let cuda = ["--engine", "cuda", "--model", "toy"];
     for (engine, code) in [(&cuda[..], 78), (&["--engine", "cpu", "--model", "no/such-model"], 3)] {
         let finished = run(&[&["replay", "tapes/1-0.tape"], engine].concat());
@@ -109,7 +109,7 @@ fn one_window_becomes_a_tape_of_its_own() {
     assert!(refused.code == Some(2) && refused.stderr.contains(BLOCK), "{refused:?}");
 }
 
-/// What a command writes is opened before its work, and is left as it was where the work fails.
+/// A command opens its output file before its work, and leaves the file unchanged if the work fails.
 #[test]
 fn a_result_that_cannot_be_written_is_refused_before_the_work() {
     let old = TAPES.join("old.html");

@@ -164,7 +164,7 @@ fn every_size_can_be_drawn() {
     assert!(screen(Some(&scripted()), None, 40, 8).contains("The terminal is too small"));
 }
 
-/// Answers every request with what `status` is by then; ends with the test's process.
+/// Answers every request with the present `status`; ends with the test's process.
 pub(crate) fn play(folder: &Path, status: Arc<Mutex<Option<MinerStatus>>>) {
     let listener = UnixListener::bind(socket_path(folder, Hotkey::from_bytes([7; 32]))).unwrap();
     std::thread::spawn(move || {
@@ -177,7 +177,7 @@ pub(crate) fn play(folder: &Path, status: Arc<Mutex<Option<MinerStatus>>>) {
                     assert_eq!(line, r#"{"ask":"status"}"#);
                     let Some(status) = status.lock().unwrap().clone() else { return };
                     let answer = serde_json::to_string(&status).unwrap() + "\n";
-                    // Who ended his view reads no more.
+                    // A closed view reads no more.
                     let _ = stream.write_all(answer.as_bytes());
                 }
             });
@@ -186,7 +186,7 @@ pub(crate) fn play(folder: &Path, status: Arc<Mutex<Option<MinerStatus>>>) {
 }
 
 #[test]
-fn what_changes_is_shown_and_the_rest_is_left_alone() {
+fn changes_are_shown_and_the_rest_stays() {
     let folder = tempfile::tempdir().unwrap();
     let status = Arc::new(Mutex::new(Some(scripted())));
     play(folder.path(), status.clone());
@@ -194,7 +194,7 @@ fn what_changes_is_shown_and_the_rest_is_left_alone() {
     let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[]);
     terminal.shows("41 groups done, 24 in flight, 39 ready in a row");
     terminal.shows("no new block arrives");
-    // What is drawn last.
+    // The last text on the screen.
     terminal.shows("q ends this view");
     assert!(terminal.screen.screen().alternate_screen());
     let first = terminal.bytes();
@@ -233,7 +233,7 @@ fn it_ends_with_its_terminal() {
         if child.try_wait().unwrap().is_some() {
             return;
         }
-        // What still holds the terminal lets go of it with the next thing that is drawn.
+        // The view releases the terminal with the next draw.
         status.lock().unwrap().as_mut().unwrap().window.as_mut().unwrap().groups_done += 1;
         std::thread::sleep(Duration::from_millis(100));
     }

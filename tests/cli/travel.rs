@@ -60,7 +60,7 @@ fn control_c_and_signals_give_the_terminal_back() {
 }
 
 #[test]
-fn a_panic_gives_the_terminal_back_and_is_told() {
+fn a_panic_restores_the_terminal_and_is_reported() {
     if std::env::var_os(PANICS).is_some() {
         let outcome = in_terminal(|terminal| {
             terminal.draw(|frame| frame.render_widget("drawn before", frame.area()))?;
@@ -69,7 +69,7 @@ fn a_panic_gives_the_terminal_back_and_is_told() {
         outcome.unwrap();
     }
     let this = std::env::current_exe().unwrap();
-    let name = "travel::a_panic_gives_the_terminal_back_and_is_told";
+    let name = "travel::a_panic_restores_the_terminal_and_is_reported";
     let mut terminal = InTerminal::start(this.to_str().unwrap(), &[name, "--exact", "--nocapture"], &[(PANICS, "1")]);
     assert_ne!(terminal.ends(), 0);
     terminal.shows("a planted panic");

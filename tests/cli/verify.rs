@@ -86,7 +86,7 @@ fn an_altered_token_is_rejected_with_check_reason_and_remedy() {
     rollout    0  group 0  nonce 0  valid
     rollout    1  group 0  nonce 1  valid
     rollout    2  group 0  nonce 2  FAILED proof_valid (commit_signature_invalid)
-    rejected: rollout 2 fails proof_valid (commit_signature_invalid); 3 of 20 rollouts looked at
+    rejected: rollout 2 fails proof_valid (commit_signature_invalid); 3 of 20 rollouts checked
     remedy: sign the commit binding of exactly these tokens, sketch, model and beacon
     "#);
     let everything = uploaded.verify(&folder, "altered.json.gz", &["--all"]);

@@ -92,7 +92,7 @@ fn a_report_is_about_one_hotkey() {
     let page = std::fs::read_to_string(folder.join("r.html")).unwrap();
     assert!(page.contains(HOTKEYS[0]) && !page.contains(HOTKEYS[1]) && page.contains("on custom"), "{page}");
     assert!(page.contains("1 window, all that the miner kept: 2023-11-14 22:13 to 2023-11-14 22:13 UTC"), "{page}");
-    // One short line, whatever a library said.
+    // One short line, even if a library's message is long.
     let lead = page.split("The weight set now is unknown: ").nth(1).unwrap();
     assert!(lead.find("</p>").unwrap() < 100, "{lead}");
 }

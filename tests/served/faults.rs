@@ -25,7 +25,7 @@ async fn under<T>(world: &World, fault: ServeFault, work: impl AsyncFnOnce() -> 
     answer
 }
 
-/// Returns what comes, if it comes at all.
+/// Returns the result of a future that must finish.
 async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), work).await.expect("it takes far too long")
 }
@@ -98,7 +98,7 @@ fn faults_of_the_bucket() {
         let cases: [(ServeFault, Expected, bool); 8] = [
             (ServeFault::UploadErrorBefore, |put| matches!(put, Err(BucketError::Transient(_))), false),
             (ServeFault::BucketRateLimit, |put| matches!(put, Err(BucketError::Transient(_))), false),
-            // A look at the object tells what the answer did not.
+            // A read of the object shows the result that the answer did not.
             (ServeFault::UploadErrorAfter, Result::is_ok, true),
             (ServeFault::UploadTimeOutAfter, Result::is_ok, true),
             (
@@ -183,7 +183,7 @@ fn faults_of_the_endpoints() {
         assert!(answer.is_err(), "{answer:?}");
         let silence = under(world, ServeFault::EndpointSilence, async || soon(limited()).await).await;
         assert!(matches!(silence, Err(ChainError::Unreachable(_))), "{silence:?}");
-        assert_eq!(soon(registration()).await, Some(1), "all is well again");
+        assert_eq!(soon(registration()).await, Some(1), "the registration is back");
     });
 }
 

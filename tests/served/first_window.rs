@@ -29,7 +29,7 @@ fn three_commands_lead_from_an_empty_folder_to_an_accepted_window() {
     let finished = grail(folder.path(), &["init", "--network", "served"]).output().unwrap();
     let text = String::from_utf8(finished.stdout).unwrap();
     assert!(finished.status.success(), "{text}");
-    // What it names is what is typed.
+    // The test types the commands that the output names.
     let next: Vec<Vec<&str>> = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("grail "))
@@ -47,8 +47,8 @@ fn three_commands_lead_from_an_empty_folder_to_an_accepted_window() {
     assert!(accepted && Instant::now() < end, "no window was accepted");
     miner.0.kill().unwrap();
     let stderr: Vec<String> = BufReader::new(miner.0.stderr.take().unwrap()).lines().map_while(Result::ok).collect();
-    let card = ["grail    ", "hotkey   ", "device   ", "data     ", "window   ", "speed    "];
-    for line in card {
+    let banner = ["grail    ", "hotkey   ", "device   ", "data     ", "window   ", "speed    "];
+    for line in banner {
         assert!(stderr.iter().any(|text| text.starts_with(line)), "{line}: {stderr:#?}");
     }
 }

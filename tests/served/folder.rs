@@ -1,4 +1,4 @@
-//! What the world leaves in its folder, and who may have it.
+//! Files that the world leaves in its folder, and their protection.
 
 use grail_serve::{ServeError, ServeOptions, Served};
 use grail_wallet::{HotkeyWallet, Passwords};
@@ -21,7 +21,7 @@ fn the_env_file_is_private_and_says_what_a_miner_needs() {
     assert_eq!(wallet.keypair().hotkey(), served_world.world().miner());
     let env_file = served_world.served.env_file().to_owned();
     drop(served_world.served);
-    // What looks at the world's windows afterwards needs it still.
+    // Commands that look at the world's windows afterwards still need it.
     assert_eq!(read(&env_file).chain.endpoints.len(), 2);
 }
 
@@ -52,7 +52,7 @@ fn a_folder_serves_one_world_at_a_time() {
 }
 
 #[test]
-fn what_somebody_added_to_the_env_file_outlives_the_world() {
+fn lines_added_to_the_env_file_outlive_the_world() {
     let folder = tempfile::tempdir().unwrap();
     let options = ServeOptions::new(folder.path());
     let first = Served::start(&options).unwrap();
@@ -67,7 +67,7 @@ fn what_somebody_added_to_the_env_file_outlives_the_world() {
 }
 
 #[test]
-fn what_cannot_be_served_is_refused() {
+fn impossible_worlds_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();

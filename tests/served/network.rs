@@ -12,7 +12,7 @@ use grail_serve::{Member, ServeOptions, Served};
 use grail_validator::Outcome;
 use serde_json::Value;
 
-/// What no wait in these tests takes unless something hangs.
+/// Longest wait in these tests; only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Runs `grail network` to its end.
@@ -66,7 +66,7 @@ fn every_honest_window_is_accepted_by_both_validators_and_they_set_equal_weights
     assert!(page.contains(hotkey) && page.matches("class=\"accepted\"").count() >= 9);
 }
 
-/// What a command prints about a data folder.
+/// Output of a command about a data folder.
 fn grail(arguments: &[&str], data: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     let output = command.args(arguments).arg("--data-dir").arg(data).current_dir(data).output().unwrap();
@@ -173,7 +173,7 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         serde_json::from_slice(&examined.stdout).unwrap_or_else(|error| panic!("{error}: {examined:?}"));
     assert_valid(&examined, Schema::Doctor.id());
     assert_eq!(examined["summary"]["ok"], 6, "{examined:#}");
-    // Where both have a verdict it is the same, and nobody was punished for a validator that died.
+    // If both have a verdict, it is the same. No miner is punished because a validator crashed.
     let (steady, killed) = (steady.verdicts(), killed.verdicts());
     let mut compared = 0;
     for (place, receipt) in &killed.receipts {

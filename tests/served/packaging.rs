@@ -9,6 +9,6 @@ fn every_documented_command_is_played_and_starts_a_miner() {
     let output = Command::new("bash").arg(script).arg(env!("CARGO_BIN_EXE_grail")).output().unwrap();
     let reported = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
     assert!(output.status.success() && reported.contains(" commands played, "), "{reported}");
-    // What could not be played here, and why.
+    // Steps that could not run here, with the reason.
     reported.lines().filter(|line| line.starts_with("skipped: ")).for_each(|line| eprintln!("{line}"));
 }

@@ -1,4 +1,4 @@
-//! Who is not served: pages in a browser on the same machine.
+//! Pages in a browser on the same machine are not served.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! A world in a folder of its own, and our adapters against it.
+//! A world in its own folder, and our adapters against it.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ impl ServedWorld {
         self.served.world()
     }
 
-    /// Returns what a miner makes of the `.env`.
+    /// Returns a miner's configuration from the `.env`.
     pub(crate) fn config(&self) -> MinerConfig {
         read(self.served.env_file())
     }

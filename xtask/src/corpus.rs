@@ -24,31 +24,31 @@ use grail_tape::{Tape, TapeError};
 
 const MANIFEST: &str = "manifest.json";
 const ACCEPTED: &str = "accepted.json";
-/// Differences that nobody has looked at; CI refuses them.
+/// Differences that nobody has reviewed; CI refuses them.
 const PENDING: &str = "pending";
 
 /// A folder of tapes with a manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct Corpus {
     folder: PathBuf,
-    /// What is known of each tape, by its path in the folder.
+    /// Entry of each tape, by its path in the folder.
     pub(crate) entries: BTreeMap<String, Entry>,
     /// Differences that are intended, by tape.
     pub(crate) accepted: BTreeMap<String, Accepted>,
 }
 
-/// Where a tape comes from.
+/// Origin of a tape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
-    /// What happens on it.
+    /// Description of the tape.
     pub(crate) what: String,
-    /// What is in the lines of at least one step, so that the tape shows what it is for.
+    /// Text that at least one step must contain, so that the tape shows its purpose.
     pub(crate) shows: String,
     /// The command that records it again; of a live one, the command of the world that the miner mined in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) command: Option<String>,
-    /// The miner is killed after so many steps of the command's run, and the tape is that of the next process.
+    /// The miner is killed after this many steps, and the tape is that of the next process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) killed_at: Option<usize>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Pending {
     pub(crate) differences: Vec<String>,
 }
 
-/// What a look at every tape found.
+/// Result of checking every tape.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Review {
     /// Tapes that replay equal.
@@ -85,7 +85,7 @@ pub(crate) struct Review {
     pub(crate) pending: Vec<Pending>,
     /// Files that the manifest does not name.
     pub(crate) unreferenced: Vec<String>,
-    /// Names in the manifest or among the accepted without a tape, or without a difference any more.
+    /// Names in the manifest or among the accepted that have no tape, or no difference left.
     pub(crate) stale: Vec<String>,
 }
 
@@ -136,7 +136,7 @@ impl Corpus {
         Ok(Self { entries, accepted: read_json(&folder.join(ACCEPTED))?, folder })
     }
 
-    /// Returns where a tape lies.
+    /// Returns the path of a tape.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -169,7 +169,7 @@ impl Corpus {
         Ok(review)
     }
 
-    /// Writes what is pending next to the tapes, one file each, and removes what is pending no more.
+    /// Writes pending differences next to the tapes, one file each, and removes settled ones.
     ///
     /// # Errors
     /// If the folder cannot be written.
@@ -197,23 +197,23 @@ impl Corpus {
         self.accepted.insert(tape, Accepted { digest, reason: reason.to_owned() });
         write_json(&self.folder.join(ACCEPTED), &self.accepted)?;
         fs::remove_file(&path).map_err(|source| CorpusError::Io { path, source })?;
-        // The last one leaves an empty folder, which says nothing.
+        // The last one leaves an empty folder, which is removed.
         let _ = fs::remove_dir(self.folder.join(PENDING));
         Ok(())
     }
 
-    /// Returns whether files wait for a person to look at them.
+    /// Returns whether differences wait for a review.
     #[cfg(test)]
     pub(crate) fn has_pending_files(&self) -> bool {
         self.folder.join(PENDING).exists()
     }
 
-    /// Returns records a tape again, where its entry says how.
+    /// Records a tape again, if its entry says how.
     ///
     /// # Errors
     /// If the command is none, or the file cannot be written.
     pub(crate) fn record(&self, name: &str, entry: &Entry) -> Result<Option<Tape>, CorpusError> {
-        // What older builds wrote is there to be read.
+        // Tapes of older formats only have to be readable.
         let is_present = name.starts_with(&format!("v{FORMAT}/"));
         let Some(command) = entry.command.as_ref().filter(|_| is_present) else { return Ok(None) };
         let config = simulation(command)?;

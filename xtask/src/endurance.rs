@@ -31,7 +31,7 @@ const SAMPLED_EVERY: Duration = Duration::from_secs(5);
 /// How long the validator may take after the last window.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long, how fast, where.
+/// Duration, speed and folder.
 #[derive(Debug, Args)]
 pub(crate) struct EnduranceArguments {
     /// Simulated hours, of 300 blocks each.
@@ -43,15 +43,15 @@ pub(crate) struct EnduranceArguments {
     /// Most groups per window, so that the engine leaves the machine some time.
     #[arg(long, default_value_t = 2)]
     groups_max: u32,
-    /// The program that mines; built as this one is where none is named.
+    /// The program that mines; built as this one is if none is named.
     #[arg(long, value_name = "FILE")]
     grail: Option<PathBuf>,
-    /// Where world, data folder, log and figures go; must not be there yet.
+    /// Folder for world, data folder, log and figures; must not exist yet.
     #[arg(long, default_value = "target/endurance")]
     dir: PathBuf,
 }
 
-/// Runs it; whether nothing grew and no window was lost that could be won.
+/// Runs it. Returns whether nothing grew and no winnable window was lost.
 pub(crate) fn run(arguments: &EnduranceArguments) -> anyhow::Result<bool> {
     let dir = &arguments.dir;
     ensure!(!dir.exists(), "{} is there already; give --dir another folder", dir.display());
@@ -107,7 +107,7 @@ impl Run {
             self.strike();
             if let Some(ServeEvent::Judged(verdict)) = self.served.next_event(Some(Duration::from_millis(50))) {
                 output::line(verdict.line());
-                let window = self.windows.entry(verdict.judgement.window_start);
+                let window = self.windows.entry(verdict.judgment.window_start);
                 window.and_modify(|window| window.judged = Some(verdict.is_accepted()));
             }
             ensure!(self.miner.0.try_wait()?.is_none(), "the miner ended; its log is next to {}", self.data.display());
@@ -116,7 +116,7 @@ impl Run {
         Ok(())
     }
 
-    /// Brings the world's faults to what they should be at this block.
+    /// Switches the world's faults to those of this block.
     fn strike(&mut self) {
         let head = head(&self.served);
         let start = grail_protocol::constants::window_start(head);
@@ -156,7 +156,7 @@ impl Run {
         let began = Instant::now();
         while self.windows.get(&complete).is_some_and(|window| window.judged.is_none()) && began.elapsed() < PATIENCE {
             if let Some(ServeEvent::Judged(verdict)) = self.served.next_event(Some(Duration::from_secs(1))) {
-                let window = self.windows.entry(verdict.judgement.window_start);
+                let window = self.windows.entry(verdict.judgment.window_start);
                 window.and_modify(|window| window.judged = Some(verdict.is_accepted()));
             }
         }
@@ -164,7 +164,7 @@ impl Run {
     }
 }
 
-/// Returns what strikes: everything but busy threads, which would take the machine from whatever else runs on it.
+/// Returns the faults: all but busy threads, which would slow other programs on this machine.
 fn faults() -> impl Iterator<Item = ServeFault> + Clone {
     ServeFault::ALL.iter().copied().filter(|fault| *fault != ServeFault::SlowEngine)
 }

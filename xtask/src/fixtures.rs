@@ -32,7 +32,7 @@ const FILES: [(&str, &str); 10] = [
 const COMPRESSED: [&str; 1] = ["model.safetensors"];
 const ZSTD_LEVEL: i32 = 19;
 
-/// Refresh, record or verify; whether the fixtures are as recorded.
+/// Refreshes, records or verifies. Returns whether the fixtures match the sums.
 pub(crate) fn run(fixtures: &Path, source: Option<&Path>, record: bool) -> anyhow::Result<bool> {
     if let Some(source) = source {
         copy_from(source, fixtures)?;
@@ -93,7 +93,7 @@ fn copy_from(source: &Path, fixtures: &Path) -> anyhow::Result<()> {
     for (from, to) in FOLDERS {
         let from = source.join(from);
         for path in files_below(&from).with_context(|| format!("{} cannot be listed", from.display()))? {
-            // What a README here says of the copies is not what the source's says of the originals.
+            // The README here describes the copies, and the source's README the originals.
             if path.file_name().is_none_or(|name| name != README) {
                 copy(&path, &fixtures.join(to).join(path.strip_prefix(&from)?))?;
             }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_missing_and_new_files_are_told_apart() {
+    fn changed_missing_and_new_files_are_distinguished() {
         let recorded = sums(&[("same", "1"), ("changed", "2"), ("missing", "3")]);
         let found = sums(&[("same", "1"), ("changed", "4"), ("new", "5")]);
         let differences = differences(&recorded, &found);

@@ -7,7 +7,7 @@ use grail_golden::{DeviceProofs, GoldenRunner};
 use grail_live::device::{self, DeviceChoice};
 use grail_terminal::output;
 
-/// Prints the report; whether every case that could be compared agrees.
+/// Prints the report. Returns whether every compared case agrees.
 pub(crate) fn run(root: &Path, directory: Option<&Path>, choice: DeviceChoice) -> anyhow::Result<bool> {
     let mut runner = GoldenRunner::new(root.join("fixtures"));
     if let DeviceChoice::Cuda(ordinal) = choice {

@@ -1,4 +1,4 @@
-//! Live tapes for the fixtures: the unmodified `grail mine` in a world that `grail sim serve` shows it.
+//! Live tapes for the fixtures: the unmodified `grail mine` in a world of `grail sim serve`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,14 +11,14 @@ use anyhow::{Context, bail, ensure};
 use grail_tape::Tape;
 use grail_terminal::output;
 
-/// What the command of a live tape starts with.
+/// Prefix of a live tape's command.
 pub(crate) const COMMAND: &str = "grail sim serve ";
-/// How often chance may keep a fault from striking.
+/// Retries if a fault does not strike by chance.
 const ATTEMPTS: usize = 3;
 /// How the miner of every live tape is started.
 const MINER: [&str; 5] = ["mine", "--device", "cpu", "--groups-max", "1"];
 
-/// Returns records a tape again in the world of this command: one judged window, and what the tape is there to show.
+/// Records a tape again in the world of this command: one judged window with the tape's purpose.
 pub(crate) fn record(target: &Path, served: &str, shows: &str) -> anyhow::Result<Tape> {
     let grail = built()?;
     let folder = target.with_extension("recording");
@@ -56,10 +56,10 @@ fn run(grail: &Path, folder: &Path, served: &str) -> anyhow::Result<PathBuf> {
     #[allow(clippy::disallowed_methods, reason = "the processes of a world run in real time, outside the core")]
     std::thread::spawn(move || {
         let judged = lines.map_while(Result::ok).filter(|line| line.starts_with("window "));
-        // Who no longer listens has one already.
+        // A receiver that no longer listens has one already.
         judged.map_while(|verdict| sender.send(verdict).ok()).for_each(drop);
     });
-    // Whatever the verdict: a fault may cost the window.
+    // Any verdict counts, since a fault may cost the window.
     let verdict = loop {
         match verdicts.recv_timeout(Duration::from_secs(1)) {
             Ok(verdict) => break verdict,
@@ -95,12 +95,12 @@ pub(crate) fn built() -> anyhow::Result<PathBuf> {
     Ok(folder.join("grail"))
 }
 
-/// A process that does not outlive us.
+/// A process that ends with this one.
 pub(crate) struct Ended(pub(crate) Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // Where all went well it has ended.
+        // Normally it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

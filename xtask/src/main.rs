@@ -34,11 +34,11 @@ enum Chore {
         /// Run every vector below this folder instead of those in fixtures/.
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
-        /// Where golden proofs are computed: cpu, cuda, or cuda:1 for the second GPU.
+        /// Device that computes golden proofs: cpu, cuda, or cuda:1 for the second GPU.
         #[arg(long, default_value = "cpu", value_name = "DEVICE")]
         device: DeviceChoice,
     },
-    /// Replay tapes with this build of the core; fails where it decides otherwise.
+    /// Replay tapes with this build of the core; fails if a decision differs.
     Replay {
         /// As `grail replay`.
         #[command(flatten)]
@@ -55,20 +55,20 @@ enum Chore {
     },
     /// Tapes of the fixtures, and old formats.
     Tape {
-        /// What to do.
+        /// The subcommand.
         #[command(subcommand)]
         chore: tape::TapeChore,
     },
     /// Check layout and style; fails on any finding.
     Tidy,
-    /// Mine for simulated days in a served world with faults, and say what grows and which windows were lost.
+    /// Mine for simulated days in a served world with faults, and report growth and lost windows.
     Endurance(endurance::EnduranceArguments),
     /// Verify fixtures/ against fixtures/SHA256SUMS.
     Fixtures {
         /// Copy the fixtures from this folder first and record their sums.
         #[arg(long, value_name = "DIR")]
         source: Option<PathBuf>,
-        /// Record the sums of what is there, after a change that was intended.
+        /// Record the sums of the present files, after an intended change.
         #[arg(long)]
         record: bool,
     },
@@ -88,7 +88,7 @@ enum Chore {
     Nightly,
     /// Verify fixtures/trace-hashes.json against what the simulations give.
     Traces {
-        /// Record the hashes and the fixtures' sums, after a change of behavior that was intended.
+        /// Record the hashes and the fixtures' sums, after an intended change of behavior.
         #[arg(long)]
         record: bool,
     },
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does a chore; whether it found nothing wrong.
+/// Runs a chore. Returns whether it found no problem.
 fn run(chore: Chore) -> anyhow::Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = root.parent().expect("xtask is a folder of the workspace");

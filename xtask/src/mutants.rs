@@ -12,7 +12,7 @@ use grail_terminal::output;
 
 const FILE: &str = "docs/mutants.md";
 const PATCHES: &str = "sim/mutants";
-/// Where the tree is copied to, and where the copy is built: below `target`, so that git ignores both.
+/// Folders of the copied tree and its build: below `target`, so that git ignores both.
 const TREE: &str = "target/mutants/tree";
 const BUILD: &str = "target/mutants/build";
 /// Where `cargo mutants` builds the tests: a debug build, which must not wait for the hunt's.
@@ -38,7 +38,7 @@ const CLOSING: &str = "
 The reference's other faults, defaults that disagree and silence without -v, are none of the core's decisions; the tests of \
 the configuration and of the command line are about them.
 ";
-/// What `cargo mutants` changes: everything that decides, and what it decides by.
+/// Files that `cargo mutants` changes: everything that decides.
 const GENERATED: [&str; 5] = [
     "crates/miner/src/machine.rs",
     "crates/miner/src/machine/**/*.rs",
@@ -74,7 +74,7 @@ impl Mutant {
         Ok(text.lines().filter_map(|line| line.strip_prefix("+++ b/")).map(str::to_owned).collect())
     }
 
-    /// Returns how many worlds it took, and what was found; none where nothing was, or not by its case.
+    /// Returns the number of worlds and the violation; none if no world, or not its case, finds the bug.
     fn hunt(&self, root: &Path) -> anyhow::Result<Option<(u64, String)>> {
         let applied = Command::new("git")
             .args(["apply", &format!("--directory={TREE}")])
@@ -96,7 +96,7 @@ impl Mutant {
         Ok(found?.map(|(seed, how)| (seed + 1, how)))
     }
 
-    /// Returns the seed of the world in which something forbidden happens, and what.
+    /// Returns the seed of a world with a violation, and the violation.
     fn tried(&self, root: &Path, worlds: &str) -> anyhow::Result<Option<(u64, String)>> {
         let hunted = Command::new("cargo")
             .args(["run", "--release", "--quiet", "--package", "grail-sim", "--example", "hunt", "--", worlds])
@@ -113,7 +113,7 @@ impl Mutant {
     }
 }
 
-/// Hunt for every bug, or for the one of that name; whether each was found.
+/// Hunts for every bug, or for the named one. Returns whether each was found.
 pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
     let mutants = read_all(&root.join(PATCHES))?;
     let wanted: Vec<&Mutant> = mutants.iter().filter(|mutant| only.is_none_or(|only| only == mutant.name)).collect();
@@ -215,7 +215,7 @@ fn copy_tree(root: &Path) -> anyhow::Result<()> {
     tracked.split_terminator('\0').try_for_each(|file| copy(root, file))
 }
 
-/// Copies a file into the tree; one that was removed and is still tracked is left out.
+/// Copies a file into the tree, unless it was removed and is still tracked.
 fn copy(root: &Path, file: &str) -> anyhow::Result<()> {
     let (from, to) = (root.join(file), root.join(TREE).join(file));
     if !from.exists() {

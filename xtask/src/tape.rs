@@ -28,7 +28,7 @@ pub(crate) enum TapeChore {
     },
 }
 
-/// Does a chore; whether all is well.
+/// Runs a chore. Returns whether it succeeded.
 pub(crate) fn run(fixtures: &Path, chore: &TapeChore) -> anyhow::Result<bool> {
     match chore {
         TapeChore::Record { names } => record(fixtures, names),
@@ -77,7 +77,7 @@ fn migrate(old: &Path, new: &Path) -> anyhow::Result<bool> {
     Ok(is_equal)
 }
 
-/// Replays the corpus, or accept what is pending of one tape; whether nothing waits for anybody.
+/// Replays the corpus, or accepts the pending difference of one tape. Returns whether no difference waits.
 pub(crate) fn review(fixtures: &Path, accept: Option<(&str, &str)>) -> anyhow::Result<bool> {
     let mut corpus = Corpus::read(&fixtures.join("tapes"))?;
     if let Some((tape, reason)) = accept {
@@ -100,10 +100,7 @@ pub(crate) fn review(fixtures: &Path, accept: Option<(&str, &str)>) -> anyhow::R
         output::line(format_args!("stale: {name}; take it out of the list"));
     }
     let waiting = review.pending.len() + review.unreferenced.len() + review.stale.len();
-    output::line(format_args!(
-        "review: {} equal, {} accepted, {waiting} to be looked at",
-        review.equal, review.accepted
-    ));
+    output::line(format_args!("review: {} equal, {} accepted, {waiting} to review", review.equal, review.accepted));
     if !review.pending.is_empty() {
         output::line(format_args!("accept one with `cargo xtask replay --review --accept TAPE --reason TEXT`"));
     }

@@ -18,7 +18,7 @@ use anyhow::{Context, ensure};
 use grail_terminal::output;
 use tree::TreeFile;
 
-/// Something out of order: where, what, and what to do.
+/// A finding: place, problem and remedy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
     path: String,
@@ -53,7 +53,7 @@ fn findings_in(files: &[TreeFile]) -> Vec<Finding> {
     findings
 }
 
-/// Returns what a program prints that is run in `root`.
+/// Runs a program in `root`. Returns its output.
 fn output_of(root: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(program).args(arguments).current_dir(root).output();
     let output = output.with_context(|| format!("{program} cannot be run; install it"))?;

@@ -14,7 +14,7 @@ use grail::commands;
 
 /// The file's name under `fixtures`.
 pub(crate) const FILE: &str = "trace-hashes.json";
-/// What to do about a difference.
+/// Remedy for a difference.
 pub(crate) const REMEDY: &str = "to see what changed, run the command with `--trace FILE` here and on the commit that recorded \
                           the hash, and compare the two files; if the change is intended, run `cargo xtask traces --record`";
 
@@ -37,15 +37,15 @@ pub(crate) enum TracesError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file is not what [`TraceHashes::text`] writes.
+    /// The file does not have the form of [`TraceHashes::text`].
     #[error("{}: malformed ({source}); record it again with `cargo xtask traces --record`", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
+        /// The reader's error.
         source: serde_json::Error,
     },
 }
@@ -72,7 +72,7 @@ impl TraceHashes {
         serde_json::to_string_pretty(self).expect("names and hashes are plain text") + "\n"
     }
 
-    /// Returns every command whose hash is another than `recorded`, or recorded and no longer run.
+    /// Returns every command whose hash differs from `recorded`, and every recorded command that no longer runs.
     pub(crate) fn differences(&self, recorded: &Self) -> Vec<String> {
         let shown = |hashes: &Self, command: &str| {
             hashes.trace_hashes.get(command).map_or("none".to_owned(), |hash| hash.chars().take(16).collect())
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_new_and_vanished_commands_are_told_apart() {
+    fn changed_new_and_missing_commands_are_distinguished() {
         let recorded = hashes(&[("same", "1"), ("changed", "2"), ("vanished", "3")]);
         let now = hashes(&[("same", "1"), ("changed", "4"), ("new", "5")]);
         let expected =

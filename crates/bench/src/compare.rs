@@ -12,7 +12,7 @@ pub const TOLERANCE: f64 = 0.05;
 /// One measurement of both runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    /// What was measured.
+    /// The measured quantity.
     pub what: String,
     /// Its unit.
     pub unit: String,
@@ -22,19 +22,19 @@ pub struct Change {
     pub after: f64,
 }
 
-/// What two runs have in common.
+/// Measurements that two runs have in common.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Comparison {
     /// Measurements of both, in the newer run's order.
     pub changes: Vec<Change>,
-    /// What the older run has and the newer one has not.
+    /// Measurements that only the older run has.
     pub gone: Vec<String>,
 }
 
 /// Why two runs cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
-    /// Not the JSON of a run.
+    /// The file is not a run's JSON.
     #[error("no measurements in it; give --compare the last line that `grail bench --json` printed")]
     Malformed,
     /// Another GPU.
@@ -48,7 +48,7 @@ pub enum CompareError {
 }
 
 impl Change {
-    /// By which share it is worse; negative where it is better. None where more is neither better nor worse.
+    /// Share by which it is worse; negative if it is better. None if more is neither better nor worse.
     pub fn worse_by(&self) -> Option<f64> {
         let is_rate = self.unit.ends_with("/s") || self.unit == "rollouts";
         let is_time = self.unit == "ms";
@@ -85,7 +85,7 @@ impl Comparison {
         for Measurement { what, value, unit, .. } in after {
             let same = older.iter().position(|(name, of, _)| name == what && of == unit);
             if let Some(at) = same {
-                // By order where a name stands more than once, as parts of a pass do for each length.
+                // By order if a name appears more than once, as parts of a pass do for each length.
                 let (what, unit, before) = older.remove(at);
                 comparison.changes.push(Change { what, unit, before, after: *value });
             }
@@ -94,7 +94,7 @@ impl Comparison {
         Ok(comparison)
     }
 
-    /// Returns what became worse.
+    /// Returns the measurements that became worse.
     pub fn regressions(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(|change| change.is_regression())
     }
@@ -116,20 +116,22 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// Returns the best that was measured, as options to paste: what this GPU earns among rivals. None where decoding or a
-/// proof was not measured.
+/// Returns the command that estimates what this GPU earns among rivals, with the best measured speeds. None if decoding
+/// or a proof was not measured.
 pub fn configuration(measurements: &[Measurement]) -> Option<String> {
     let best = |prefix: &'static str, unit: &'static str| {
         measurements.iter().filter(move |one| one.what.starts_with(prefix) && one.unit == unit)
     };
     let tokens_per_s = best("decode, ", "tokens/s").map(|one| one.value).reduce(f64::max)?;
-    // A pass over so many tokens, by its name: `proof, 1400 tokens: with self-check`.
+    // The number of tokens is in the name: `proof, 1400 tokens: with self-check`.
     let per_token = best("proof, ", "ms").filter_map(|one| {
         let length: f64 = one.what.strip_prefix("proof, ")?.split_once(" tokens: with self-check")?.0.parse().ok()?;
         Some(one.value / length)
     });
     let proof_ms = per_token.reduce(f64::min)?;
-    Some(format!("grail sim --speed tokens_per_s={tokens_per_s:.0},proof_ms={proof_ms:.4} --windows 240 --rivals 40"))
+    Some(format!(
+        "grail estimate --gpu tokens_per_s={tokens_per_s:.0},proof_ms={proof_ms:.4} --windows 240 --rivals 40"
+    ))
 }
 
 #[cfg(test)]
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_the_same_name_are_told_apart_by_order() {
+    fn parts_of_the_same_name_are_matched_by_order() {
         let older = before(&[("  of it, head", 1.0, "ms"), ("  of it, head", 8.0, "ms")]);
         let newer = [measured("  of it, head", 1.0, "ms"), measured("  of it, head", 9.0, "ms")];
         let comparison = Comparison::of(&older, "GPU", &newer).unwrap();
@@ -205,10 +207,10 @@ mod tests {
             measured("proof, 2000 tokens: hidden states", 1.0, "ms"),
         ];
         let command = configuration(&measurements).unwrap();
-        assert_eq!(command, "grail sim --speed tokens_per_s=30000,proof_ms=0.0400 --windows 240 --rivals 40");
-        // What is printed is what the simulator takes.
-        let speed = command.split_whitespace().nth(3).unwrap();
-        let gpu = grail_sim::rehearsal::Card::parse(speed).unwrap();
+        assert_eq!(command, "grail estimate --gpu tokens_per_s=30000,proof_ms=0.0400 --windows 240 --rivals 40");
+        // `grail estimate` reads what is printed.
+        let gpu = command.split_whitespace().nth(3).unwrap();
+        let gpu = grail_sim::estimate::Gpu::parse(gpu).unwrap();
         assert!((gpu.tokens_per_s - 30_000.0).abs() < 1e-9 && (gpu.proof_ms - 0.04).abs() < 1e-9);
         assert_eq!(configuration(&measurements[..2]), None);
     }

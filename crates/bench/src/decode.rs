@@ -15,7 +15,7 @@ use super::{Bench, BenchReport};
 const ROLLOUTS: [usize; 4] = [1, 16, 64, 256];
 /// Tokens of a prompt; with the steps, a context of about 900.
 const PROMPT: usize = 830;
-/// Steps that are not counted, then those that are.
+/// Warm-up steps, then counted steps.
 const WARM_UP: usize = 20;
 const STEPS: usize = 100;
 
@@ -45,7 +45,7 @@ impl Bench {
         Ok(Decoder::new(&self.device, kernels, self.weights.clone(), half.clone(), settings)?)
     }
 
-    /// Returns milliseconds of a step, everything included that happens between two of them.
+    /// Returns the milliseconds of a step, including everything between two steps.
     fn step_ms(&self, decoder: &mut Decoder, rollouts: usize) -> Result<f64, CudaEngineError> {
         let per_group = rollouts.min(4);
         for group in 0..rollouts / per_group {

@@ -1,7 +1,7 @@
 //! Measures the engine on a CUDA device, each figure next to the limit that the same device's own copies and products set.
 //!
-//! It may use the device and real time, and nothing else outside; it knows no miner. [`Bench`] is a device with a model on
-//! it, [`BenchReport`] holds what was measured, and [`compare::Comparison`] compares two reports.
+//! It may use the device and real time only; it knows no miner. [`Bench`] is a device with a model on it,
+//! [`BenchReport`] holds what was measured, and [`compare::Comparison`] compares two reports.
 
 #![allow(
     clippy::disallowed_types,

@@ -1,4 +1,4 @@
-//! What the GPU itself can do: bytes copied and products summed in a second.
+//! The GPU's own limits: bytes copied and products summed per second.
 
 use grail_cuda::CudaError;
 use grail_cuda::driver::{Buffer, Event, HalfOutput, MatrixShape, Operands, Stream};
@@ -7,7 +7,7 @@ use grail_cuda::driver::{Buffer, Event, HalfOutput, MatrixShape, Operands, Strea
 const SIDE: usize = 8192;
 /// float32 values of the buffers that are copied.
 const COPIED: usize = 1 << 30;
-/// Repetitions of which the median counts.
+/// Repetitions; the median counts.
 const REPETITIONS: usize = 7;
 
 /// A GPU's rates.

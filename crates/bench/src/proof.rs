@@ -21,7 +21,7 @@ const SHARED_PROOFS: usize = 10;
 const PROMPT: usize = 300;
 /// Rollouts of a group.
 const ROLLOUTS: u32 = 4;
-/// Any randomness will do.
+/// Any randomness works.
 const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
 
 impl Bench {
@@ -125,8 +125,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Over many lengths, since cuBLAS picks its kernels by them: whether the bits are those of its own calls, for a
-    /// sequence alone and for one that is proved next to another of its order and shares the other's first rows.
+    /// Checks over many lengths, by which cuBLAS picks its kernels, that the bits are those of cuBLAS's own calls: for
+    /// a sequence alone, and for one that is proved with another of its order and shares its first rows.
     fn bits(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
         let (mut reference, mut usual) = (self.prover(ProofPlan::PLAIN)?, self.prover(ProofPlan::default())?);
         let (mut compared, mut alone, mut together, mut other_length, mut pairs) = (0, 0, 0, 0, 0);
@@ -186,7 +186,7 @@ impl Bench {
         })
     }
 
-    /// Returns tokens by formula; what they are does not matter.
+    /// Returns tokens by formula; their values do not matter.
     pub(super) fn tokens(&self, length: usize) -> Vec<u32> {
         let vocabulary = self.weights.config.vocab_size as u64;
         (0..length as u64)

@@ -1,4 +1,4 @@
-//! What was measured, as a table and as JSON.
+//! The measurements, as a table and as JSON.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use super::Limits;
 /// One number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
-    /// What was measured.
+    /// The measured quantity.
     pub what: String,
     /// The number.
     pub value: f64,
     /// Its unit.
     pub unit: &'static str,
-    /// What the GPU's own rates would allow, in the same unit, where that can be said.
+    /// The limit by the GPU's own rates, in the same unit, if it is known.
     pub limit: Option<f64>,
-    /// What else is to be said.
+    /// A remark for the reader.
     pub remark: String,
 }
 
@@ -60,7 +60,7 @@ impl BenchReport {
         &self.device
     }
 
-    /// Returns the same as one JSON object.
+    /// Returns the report as one JSON object.
     pub fn json(&self) -> Value {
         let measurement = |m: &Measurement| json!({ "what": m.what, "value": m.value, "unit": m.unit, "limit": m.limit, "remark": m.remark });
         let measurements: Vec<Value> = self.measurements.iter().map(measurement).collect();

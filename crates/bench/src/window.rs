@@ -22,7 +22,7 @@ const WARM_UP: usize = 20;
 const WINDOW_S: f64 = 330.0;
 /// Rollouts of a group.
 const GROUP: u32 = 4;
-/// Any randomness will do.
+/// Any randomness works.
 const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
 
 type Answer = Result<Vec<GeneratedRollout>, CudaEngineError>;
@@ -57,9 +57,9 @@ pub fn measure(report: &mut BenchReport, model: &str, ordinal: usize, batches: u
     Ok(())
 }
 
-/// Work for `seconds` on groups whose completions have all lengths, a few hundred rollouts at a time, and add by how much
-/// the memory in use grew after the first batch, and how much of that in the second half of the time. In the first half
-/// every length and shape still meets with its kernels for the first time.
+/// Works for `seconds` on groups whose completions have all lengths, a few hundred rollouts at a time. Reports how much
+/// memory grew after the first batch, and how much of that in the second half of the time. In the first half every
+/// length and shape still meets with its kernels for the first time.
 ///
 /// # Errors
 /// As [`measure`].
@@ -137,7 +137,7 @@ fn mixed_batch(engine: &CudaEngine, from: u32, groups: u32, longest: usize) -> R
     (0..groups).try_for_each(|_| answers.recv().map_err(|_| CudaError::Ended)?.map(drop))
 }
 
-/// What a batch of groups took.
+/// Duration and content of a batch of groups.
 struct Outcome {
     tokens: usize,
     first_s: f64,
@@ -172,6 +172,6 @@ fn ask(
         new_tokens_max,
     };
     let sender = sender.clone();
-    // Nobody may listen any more at the end.
+    // The receiver may be gone at the end.
     engine.submit(work, Box::new(move |answer| sender.send(answer).unwrap_or_default()))
 }

@@ -12,7 +12,7 @@ use super::reader::Reader;
 const TOKEN: &str = "GRAIL_ALERT_TELEGRAM_TOKEN";
 const CHAT: &str = "GRAIL_ALERT_TELEGRAM_CHAT";
 
-/// Who gets alerts; nobody by default. Addresses of webhooks are secrets: anyone who has one may post.
+/// Receivers of alerts; none by default. Addresses of webhooks are secrets: anyone who has one may post.
 #[derive(Debug, Clone)]
 pub struct AlertsConfig {
     /// An incoming webhook of Slack.
@@ -21,7 +21,8 @@ pub struct AlertsConfig {
     pub discord: Option<EndpointUrl>,
     /// A bot of Telegram.
     pub telegram: Option<TelegramConfig>,
-    /// An address that is fetched for as long as the miner is well, by whose silence a service notices its end.
+    /// An address that the miner fetches while it is healthy. A service that hears nothing for a while knows that the
+    /// miner has stopped.
     pub ping: Option<EndpointUrl>,
     /// How often that is fetched.
     pub ping_interval: Duration,
@@ -36,7 +37,7 @@ pub struct TelegramConfig {
     pub api: EndpointUrl,
     /// The bot's token.
     pub token: SecretString,
-    /// Whom it writes to.
+    /// The receiver.
     pub chat: String,
 }
 

@@ -1,4 +1,4 @@
-//! The beacon of a custom network. Public networks take drand's quicknet, and nothing of it can be configured.
+//! The beacon of a custom network. Public networks use drand's quicknet, which cannot be configured.
 
 use grail_miner::ports::BeaconSchedule;
 
@@ -27,10 +27,10 @@ pub struct BeaconConfig {
     pub schedule: BeaconSchedule,
 }
 
-/// Returns the beacon that was typed. Where nothing was, or something cannot be used, there is none.
+/// Returns the typed beacon; none if nothing was typed or a value cannot be used.
 pub(super) fn read(reader: &mut Reader<'_>, network: Option<Network>) -> Option<BeaconConfig> {
     let typed = ALL.into_iter().find(|name| reader.typed.get(name).is_some())?;
-    // Where the network itself is unreadable, that is the error to tell.
+    // If the network cannot be read, only that error is reported.
     if matches!(network, Some(Network::Finney | Network::Test)) {
         reader.errors.push(ConfigError::OnlyCustom { name: typed });
         return None;

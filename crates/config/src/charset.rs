@@ -1,9 +1,9 @@
-//! Which characters a value may hold. Copying from web pages, wrapped lines and `docker run --env-file` bring others in,
-//! which nobody sees and which make libraries panic or servers refuse.
+//! Which characters a value may hold. Copying from web pages, wrapped lines and `docker run --env-file` add invisible
+//! characters, which make libraries panic or servers refuse.
 
 use std::fmt;
 
-/// What a value consists of.
+/// The characters that a value may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Printable ASCII without white space: keys, tokens, numbers, names that servers know.
@@ -16,14 +16,14 @@ pub enum Content {
     Lines,
 }
 
-/// A character that a value must not hold, and where it stands.
+/// A character that a value must not hold, and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OddCharacter {
     /// The character.
     pub character: char,
-    /// Where it stands, from 1.
+    /// Its position, from 1.
     pub position: usize,
-    /// How many characters the value has.
+    /// Length of the value in characters.
     pub length: usize,
 }
 
@@ -43,7 +43,7 @@ impl Content {
         first(text, is_odd).or_else(|| self.is_quoted(text).then(|| first(text, is_quote)).flatten())
     }
 
-    /// Returns whether quotation marks stand around the value. In free text, one at one end alone may be meant.
+    /// Returns whether quotation marks surround the value. In free text, a single one at one end may be intended.
     fn is_quoted(self, text: &str) -> bool {
         let (begins, ends) = (text.starts_with(is_quote), text.ends_with(is_quote));
         match self {
@@ -59,7 +59,7 @@ pub fn invisible_in(text: &str) -> Option<OddCharacter> {
 }
 
 impl OddCharacter {
-    /// Returns what to do about it.
+    /// Returns the remedy.
     pub(super) fn remedy(self) -> &'static str {
         match self.character {
             c if is_quote(c) => {
@@ -94,7 +94,7 @@ fn is_quote(c: char) -> bool {
     QUOTES.contains(&c)
 }
 
-/// Returns whether nothing, or a blank other than a space, is what one sees of a character.
+/// Returns whether a character is invisible, or a blank other than a space.
 fn is_invisible(c: char) -> bool {
     let is_blank = c.is_control() || c.is_whitespace() && c != ' ';
     let is_ignorable = matches!(
@@ -107,7 +107,7 @@ fn is_invisible(c: char) -> bool {
     is_blank || is_ignorable
 }
 
-/// Returns what people call a character that one does not see, or does not tell from another.
+/// Returns the name of an invisible or easily confused character.
 const fn name(c: char) -> Option<&'static str> {
     Some(match c {
         '\0' => "NUL",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_told_by_code_point_place_and_name() {
+    fn invisible_characters_are_reported_with_code_point_position_and_name() {
         let found = |text: &str| invisible_in(text).map(|odd| odd.to_string());
         assert_eq!(found("key\u{feff}").as_deref(), Some("U+FEFF (byte order mark) as character 4 of 4"));
         assert_eq!(found("\u{2066}key").as_deref(), Some("U+2066 (invisible) as character 1 of 4"));

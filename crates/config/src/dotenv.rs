@@ -1,5 +1,5 @@
-//! `.env` files, read as the reference's python-dotenv reads them, with line numbers and without substitution. A line that
-//! it would pass over with a warning is an error here, since a setting is lost with it.
+//! `.env` files, read as the reference's python-dotenv reads them, with line numbers and without substitution. A line
+//! that it would skip with a warning is an error here, since it would lose a setting.
 //!
 //! Crates that read this format lose the line, quote the whole line in their errors, and substitute from the process's
 //! environment.
@@ -19,7 +19,7 @@ const BYTES_MAX: u64 = 1 << 20;
 /// A parsed file.
 #[derive(Debug, Clone)]
 pub struct EnvFile {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
     /// Its assignments, in order.
     pub entries: Vec<Entry>,
@@ -49,7 +49,7 @@ pub struct Bare {
     pub name: String,
 }
 
-/// Why a file is not usable. Nothing of its content is carried.
+/// Why a file cannot be used. Holds nothing of its content.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvFileError {
     /// The file that was named does not exist.
@@ -58,7 +58,7 @@ pub enum EnvFileError {
         path = path.display()
     )]
     Missing {
-        /// Where it was looked for.
+        /// The path that was tried.
         path: PathBuf,
     },
     /// It is not UTF-8.
@@ -74,7 +74,7 @@ pub enum EnvFileError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
     /// A line is malformed.
@@ -87,12 +87,12 @@ pub enum EnvFileError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The problem.
         mistake: Mistake,
     },
 }
 
-/// What is wrong with a line.
+/// A mistake in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {
     /// There is no `=`.
@@ -101,7 +101,7 @@ pub enum Mistake {
     /// Nothing before the `=`, or something that is not a name.
     #[error("the text before `=` is not a name")]
     BadName,
-    /// A quote that nothing closes.
+    /// An unclosed quote.
     #[error("the quote that starts here is never closed")]
     OpenQuote,
     /// Something follows the closing quote.
@@ -110,7 +110,7 @@ pub enum Mistake {
 }
 
 impl EnvFile {
-    /// Reads the file; `None` where there is none. What `inputs` holds is not read again, and what is read is kept
+    /// Reads the file; `None` if there is none. Files in `inputs` are not read again; files that are read are kept
     /// there.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl EnvFile {
     }
 }
 
-/// Returns the content of a file; none where there is no file.
+/// Returns the content of a file; none if there is no file.
 fn content(path: &Path, inputs: &Inputs) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -179,7 +179,7 @@ fn content(path: &Path, inputs: &Inputs) -> io::Result<Option<Zeroizing<Vec<u8>>
     Ok(Some(content))
 }
 
-/// What is still to be read, and the number of the line where it starts.
+/// The unread rest, with the number of the line where it starts.
 struct Rest<'a> {
     text: &'a str,
     line: usize,
@@ -217,7 +217,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// White space as Python has it.
+/// White space as Python defines it.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -259,7 +259,7 @@ fn name(rest: &mut Rest<'_>) -> Result<String, Mistake> {
     } else {
         rest.take_while(|c| !is_space(c) && !matches!(c, '=' | '#'))
     };
-    // Python takes double quotes for a part of the name, and the setting for another one.
+    // Python takes double quotes as part of the name, so it sets another variable.
     if name.is_empty() || name.contains('"') { Err(Mistake::BadName) } else { Ok(name.to_owned()) }
 }
 
@@ -300,7 +300,7 @@ fn quoted(quote: char, rest: &mut Rest<'_>) -> Result<Zeroizing<String>, Mistake
     Ok(value)
 }
 
-/// What follows a backslash; what is not an escape stays as it is.
+/// Appends the character that an escape means; anything else stays as it is.
 fn unescape(quote: char, next: char, value: &mut String) {
     let meant = match (quote, next) {
         (_, '\\' | '\'') | ('"', '"') => next,
@@ -386,7 +386,7 @@ mod tests {
         for Form { text, entries, unreadable } in recorded.forms {
             match (EnvFile::parse(Path::new(".env"), &text), unreadable.first()) {
                 (Err(EnvFileError::Syntax { line, .. }), Some(first)) => assert_eq!(line, *first, "{text:?}"),
-                // The one form that is refused although Python sets something, under a name that nobody means.
+                // The one form that is refused although Python sets something: it sets an unintended name.
                 (Err(error), None) => assert_eq!(text, "\"A\"=1", "{error}"),
                 (Ok(file), None) => {
                     let valued = file.entries.into_iter();
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_by_line_and_without_content() {
+    fn mistakes_are_reported_by_line_and_without_content() {
         let mistakes = [
             ("A=1\nplanted secret", 2, "no `=`"),
             ("=planted-secret", 1, "not a name"),

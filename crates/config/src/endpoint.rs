@@ -27,7 +27,7 @@ impl EndpointUrl {
         Some(Self { url: SecretString::from(text.trim_end_matches('/')), shown })
     }
 
-    /// User and password, as they are intended.
+    /// User and password, decoded.
     pub fn login(&self) -> Option<(String, SecretString)> {
         let url = Url::parse(self.expose()).ok()?;
         let meant = |text: &str| {
@@ -37,7 +37,7 @@ impl EndpointUrl {
         Some((meant(url.username()), SecretString::from(meant(url.password()?))))
     }
 
-    /// Returns what of it is not shown, piece by piece: the password, and those parts that look like keys.
+    /// Returns the hidden parts: the password, and parts that look like keys.
     pub fn hidden_parts(&self) -> Vec<String> {
         let Ok(url) = Url::parse(self.expose()) else { return Vec::new() };
         let path = url.path_segments().into_iter().flatten().map(str::to_owned);

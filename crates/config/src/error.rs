@@ -1,4 +1,4 @@
-//! What keeps a configuration from being used. All of it is the operator's to fix.
+//! Errors of the configuration. The operator must fix each of them.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub enum ConfigError {
     Missing {
         /// The key.
         name: &'static str,
-        /// Where its value is to be had.
+        /// How to get its value.
         remedy: &'static str,
     },
     /// A value that is not of the key's kind.
@@ -37,11 +37,11 @@ pub enum ConfigError {
     Invalid {
         /// The key.
         name: &'static str,
-        /// Where it was typed.
+        /// The place where it was typed.
         origin: Origin,
         /// The value, unless it may hold a secret.
         found: Option<String>,
-        /// What there must be.
+        /// The expected value.
         expected: &'static str,
     },
     /// A value with a character that it must not hold; nothing else of it is shown.
@@ -49,7 +49,7 @@ pub enum ConfigError {
     Character {
         /// The key.
         name: String,
-        /// Where it was typed.
+        /// The place where it was typed.
         origin: Origin,
         /// The character.
         odd: OddCharacter,
@@ -59,7 +59,7 @@ pub enum ConfigError {
     Substitution {
         /// The key.
         name: &'static str,
-        /// Where it was typed.
+        /// The place where it was typed.
         origin: Origin,
     },
     /// A constant of the network that was changed.
@@ -70,14 +70,14 @@ pub enum ConfigError {
     Constant {
         /// The key.
         name: &'static str,
-        /// Where it was typed.
+        /// The place where it was typed.
         origin: Origin,
         /// The value.
         found: String,
         /// The network's.
         expected: String,
     },
-    /// Something of a public network that cannot be chosen.
+    /// A setting that public networks fix.
     #[error("{name} works only on custom networks: remove it, or set BT_NETWORK=custom")]
     OnlyCustom {
         /// The key.
@@ -100,7 +100,7 @@ pub enum ConfigError {
         /// The key for writing.
         write: &'static str,
     },
-    /// A bucket that validators do not look into.
+    /// A bucket that validators do not read.
     #[error(
         "R2_BUCKET_ID is {bucket:?} and R2_ACCOUNT_ID is {account:?}: validators look for a bucket that is named \
          like the account, so create one with that name and take R2_BUCKET_ID out"

@@ -1,4 +1,4 @@
-//! Where things lie by default, as the environment tells.
+//! Default folders, by the environment.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,13 @@ pub fn data_folder(environment: &Environment) -> Option<PathBuf> {
     Some(data_home.or_else(|| Some(folder(environment, "HOME")?.join(".local/share")))?.join("grail"))
 }
 
-/// Returns where Hugging Face's tools keep what is theirs, by their own variables.
+/// Returns the home folder of Hugging Face's tools, by their own variables.
 pub fn hub_home(environment: &Environment) -> Option<PathBuf> {
     let caches = || folder(environment, "XDG_CACHE_HOME").or_else(|| Some(folder(environment, "HOME")?.join(".cache")));
     folder(environment, "HF_HOME").or_else(|| Some(caches()?.join("huggingface")))
 }
 
-/// Returns where they keep models: anyone who looks for a model, downloads or opens one asks here.
+/// Returns their cache folder for models. Every search, download and opening of a model uses it.
 pub fn hub_cache(environment: &Environment) -> Option<PathBuf> {
     folder(environment, "HF_HUB_CACHE").or_else(|| Some(hub_home(environment)?.join("hub")))
 }

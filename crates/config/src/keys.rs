@@ -1,4 +1,4 @@
-//! Every key that the configuration knows, and those of the reference that mean nothing here.
+//! Every key of the configuration, and the reference's keys that have no effect here.
 
 use super::charset::Content;
 
@@ -18,7 +18,7 @@ pub enum Kind {
 pub struct Key {
     /// Its name in the environment.
     pub name: &'static str,
-    /// What holds where nothing is typed.
+    /// The value if nothing is typed.
     pub default: Option<&'static str>,
     /// How its value may be shown.
     pub kind: Kind,
@@ -89,10 +89,10 @@ pub const KEYS: &[Key] = &[
 pub(super) const OVERRIDE: &str = "GRAIL_ENV_OVERRIDE";
 /// Starts the names of variables that hold wallet passwords.
 pub(super) const PASSWORD_PREFIX: &str = "BT_PW_";
-/// Names that start so belong to us, so that a typing mistake among them is reported.
+/// Prefixes of our names; a typing mistake among them is reported.
 pub(super) const OUR_PREFIXES: [&str; 3] = ["BT_", "GRAIL_", "R2_"];
 
-/// Beginnings of names that the reference reads and this miner does not, and why.
+/// Prefixes of names that the reference reads and this miner does not, with the reason.
 pub(super) const DEAD: &[(&str, &str)] = &[
     ("BT_CALL_", "time limits and repeated calls are fitted to the network as it answers"),
     ("GRAIL_CACHE_DIR", "models are in the Hugging Face cache; set HF_HOME to move it"),

@@ -1,9 +1,9 @@
 //! Reads the configuration: names and values from the environment and a `.env` file, checked, and what they mean for a
 //! miner.
 //!
-//! It touches files that are named to it and nothing else: the environment comes in as a map, and
-//! [`process_environment`] is the one function that reads the process's own. [`load`] gives a [`RawConfig`] with the
-//! source of each value, and [`MinerConfig`] is what follows from it, secrets included.
+//! It reads only the files that are named to it: the environment comes in as a map, and [`process_environment`] is the
+//! one function that reads the process's own. [`load`] gives a [`RawConfig`] with the source of each value, and
+//! [`MinerConfig`] is what follows from it, secrets included.
 
 #![allow(
     clippy::disallowed_types,
@@ -58,11 +58,11 @@ pub use self::setting::{Candidate, Origin, Setting};
 pub use self::storage::{AccessKey, CREDENTIALS_BYTES, ReadPlace, StorageConfig};
 pub use self::validator::ValidatorConfig;
 
-/// The file that is read where none is named.
+/// The file that is read if none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";
 
-/// Returns the process's own environment. What is not UTF-8 is left out, except under names of ours: there it becomes
-/// characters that no value may hold, so that it is reported.
+/// Returns the process's own environment. Variables that are not UTF-8 are left out. Under our names they become
+/// characters that no value may hold, so that they are reported.
 pub fn process_environment() -> Environment {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         let name = name.into_string().ok()?;
@@ -75,8 +75,7 @@ pub fn process_environment() -> Environment {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// Returns what is typed in this environment and in the file: the one that is named, which must exist, or `.env` where
-/// there is one.
+/// Returns the values of this environment and of the file: the named file, which must exist, or `.env` if it exists.
 ///
 /// # Errors
 /// [`EnvFileError`] if the file cannot be read or parsed.
@@ -84,7 +83,7 @@ pub fn load(environment: &Environment, env_file: Option<&Path>) -> Result<RawCon
     load_with(environment, env_file, &Inputs::default())
 }
 
-/// As [`load`]. What `inputs` holds is not read again, and what is read is kept there.
+/// As [`load`]. Files in `inputs` are not read again; files that are read are kept there.
 ///
 /// # Errors
 /// As [`load`].
@@ -95,7 +94,7 @@ pub fn load_with(
 ) -> Result<RawConfig, EnvFileError> {
     let path = env_file.map_or_else(|| PathBuf::from(ENV_FILE_DEFAULT), Path::to_owned);
     let file = match env_file {
-        // Where the working folder itself cannot be looked into, nobody means a file in it; Python's search sees none either.
+        // If the working folder cannot be read, there is no file to use; Python finds none either.
         None if std::fs::metadata(&path).is_err() => None,
         _ => EnvFile::read(&path, inputs)?,
     };

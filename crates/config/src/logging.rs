@@ -15,10 +15,10 @@ const USERNAME: &str = "GRAIL_OBS_LOKI_USERNAME";
 const PASSWORD: &str = "GRAIL_OBS_LOKI_PASSWORD";
 /// Labels that are ours, since a line's level decides them.
 const RESERVED: [&str; 1] = ["level"];
-/// More labels make a stream of each line's own; Loki itself takes 15.
+/// More labels would give each line its own stream; Loki itself takes 15.
 const LABELS_MAX: usize = 10;
 
-/// What the log on standard error looks like.
+/// Format of the log on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Lines that people read.
@@ -32,11 +32,11 @@ pub enum LogFormat {
 pub struct Logging {
     /// Its form.
     pub format: LogFormat,
-    /// Servers of Loki that get it too.
+    /// Loki servers that also get it.
     pub loki: Option<LokiConfig>,
 }
 
-/// Where and how lines are pushed to Loki.
+/// Address and limits of Loki.
 #[derive(Debug, Clone)]
 pub struct LokiConfig {
     /// The whole addresses, `…/loki/api/v1/push`; each gets every line.

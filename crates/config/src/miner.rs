@@ -1,4 +1,4 @@
-//! What the typed values mean for a miner.
+//! The miner's configuration, made of typed values.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -19,14 +19,14 @@ use super::reader::Reader;
 use super::storage::{self, StorageConfig};
 use grail_wallet::WalletLocation;
 
-/// Everything that mining needs to know.
+/// Everything that mining needs.
 #[derive(Debug, Clone)]
 pub struct MinerConfig {
     /// The chain and the subnet.
     pub chain: ChainConfig,
-    /// The randomness beacon, where it is not drand's quicknet.
+    /// The randomness beacon, if it is not drand's quicknet.
     pub beacon: Option<BeaconConfig>,
-    /// Where the hotkey lies.
+    /// Location of the hotkey file.
     pub wallet: WalletLocation,
     /// Variables that may hold its password.
     pub wallet_passwords: Environment,
@@ -38,20 +38,20 @@ pub struct MinerConfig {
     pub rollouts_per_group: usize,
     /// Blocks before the window's end that belong to the upload.
     pub safety_blocks: u64,
-    /// Where window files go.
+    /// The bucket for window files.
     pub storage: StorageConfig,
-    /// Where metrics go.
+    /// Backends for metrics.
     pub monitoring: Monitoring,
     /// The log.
     pub logging: Logging,
     /// Who gets alerts.
     pub alerts: AlertsConfig,
-    /// What is worth telling before mining starts.
+    /// Notices to show before mining starts.
     pub notices: Vec<Notice>,
 }
 
 impl MinerConfig {
-    /// Returns the meaning of what was typed.
+    /// Returns the configuration that the typed values mean.
     ///
     /// # Errors
     /// [`ConfigErrors`], with everything that is missing, malformed or contradictory.
@@ -65,7 +65,7 @@ impl MinerConfig {
     }
 }
 
-/// The parts of a configuration, each of which is there if it can be used, whatever is wrong with the others.
+/// The parts of a configuration. Each usable part is there, even if others are wrong.
 #[derive(Debug, Clone)]
 pub struct ConfigParts {
     /// See [`MinerConfig::chain`].
@@ -91,7 +91,7 @@ pub struct ConfigParts {
 }
 
 impl ConfigParts {
-    /// Returns every part of what was typed that can be used.
+    /// Returns every usable part.
     pub fn of(typed: &RawConfig) -> Self {
         let mut reader = Reader::new(typed);
         let parts = read(&mut reader);
@@ -132,12 +132,12 @@ fn read(reader: &mut Reader<'_>) -> ConfigParts {
     });
     let errors = reader.errors.len();
     let storage = storage::read(reader, network);
-    // Nobody writes with keys about which something is wrong.
+    // The miner must not write with wrong keys.
     let storage = storage.filter(|_| reader.errors.len() == errors);
     let monitoring = monitoring::read(reader);
     let logging = logging::read(reader);
     let alerts = alerts::read(reader);
-    // What it decides is decided by now; here it is seen that it is a switch.
+    // It has taken effect already; this only checks that it is a switch.
     reader.parsed(OVERRIDE, "true or false", parse_switch);
     ConfigParts {
         chain,
@@ -164,7 +164,7 @@ pub(super) fn constant<T: FromStr + PartialEq + ToString>(
     shared: T,
 ) -> Option<T> {
     let value = reader.parsed(name, "the network's value, or take it out", |text| text.parse::<T>().ok())?;
-    // Where the network itself is unreadable, that is the error to tell.
+    // If the network cannot be read, only that error is reported.
     if value != shared && !matches!(network, None | Some(Network::Custom)) {
         let origin = reader.typed.get(name)?.won.origin.clone();
         let (found, expected) = (value.to_string(), shared.to_string());

@@ -1,4 +1,4 @@
-//! Where metrics are reported, and what a run at Weights & Biases is called.
+//! Backends for metrics, and the names of a run at Weights & Biases.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ use super::reader::Reader;
 
 /// Longest id of a run and longest tag, as the service has them.
 const SHORT_CHARS_MAX: usize = 64;
-/// Longest name of a run, a project and an entity, as the service has them.
+/// Longest name of a run, a project and an entity at the service.
 const LONG_CHARS_MAX: usize = 128;
 
-/// Where metrics are reported; nowhere by default.
+/// Backends for metrics; none by default.
 #[derive(Debug, Clone, Default)]
 pub struct Monitoring {
     /// An endpoint that Prometheus reads.
@@ -33,13 +33,13 @@ pub struct WandbConfig {
     pub base_url: EndpointUrl,
     /// The project.
     pub project: String,
-    /// User or team; the key's own where there is none.
+    /// User or team; the key's own if there is none.
     pub entity: Option<String>,
     /// Whether runs stay on this machine.
     pub offline: bool,
-    /// The run's id; a new one where there is none.
+    /// The run's id; a new one if there is none.
     pub run_id: Option<String>,
-    /// What to do where a run of this id is there already.
+    /// What to do if a run with this id exists.
     pub resume: Resume,
     /// The name that is shown.
     pub name: Option<String>,
@@ -47,11 +47,11 @@ pub struct WandbConfig {
     pub tags: Vec<String>,
     /// Notes on the run.
     pub notes: Option<String>,
-    /// Where the folder `wandb` goes; the data folder where there is none.
+    /// Parent of the folder `wandb`; the data folder if none.
     pub folder: Option<PathBuf>,
 }
 
-/// What to do where a run of the same id is there already.
+/// What to do if a run with the same id exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
     /// Continue with it, or start it.
@@ -140,7 +140,7 @@ fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
     })
 }
 
-/// Returns a value that need not be there; `None` where it is there and cannot be used.
+/// Returns an optional value; `None` if it cannot be used.
 pub(super) fn optional<T>(
     reader: &mut Reader<'_>,
     name: &'static str,

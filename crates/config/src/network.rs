@@ -31,11 +31,11 @@ pub struct ChainConfig {
     pub netuid: u16,
     /// Time between two blocks, in milliseconds.
     pub block_ms: u64,
-    /// The kind of device whose bits this network's validators compute, on a network of the operator's own that says so.
+    /// The kind of device of this network's validators, if a custom network names it.
     pub device: Option<NetworkDevice>,
 }
 
-/// A kind of device. Proofs have the bits of what computed them.
+/// A kind of device. Each kind computes proofs with other bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkDevice {
     /// A processor.

@@ -1,4 +1,4 @@
-//! What is worth telling about a configuration that can be used.
+//! Notices about a configuration that can be used.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use super::keys::{DEAD, OF_THE_PROCESS, OUR_PREFIXES, PASSWORD_PREFIX, is_known}
 use super::setting::{Origin, Setting};
 use super::suggestion::suggestion;
 
-/// Something to tell the operator; mining continues.
+/// A notice for the operator; mining continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// A name that looks like ours and is not known.
     Unknown {
         /// The name.
         name: String,
-        /// Where it was typed.
+        /// The place where it was typed.
         origin: Origin,
         /// The name that may have been meant.
         suggestion: Option<&'static str>,
@@ -26,16 +26,16 @@ pub enum Notice {
     Dead {
         /// The name.
         name: String,
-        /// Where it was typed.
+        /// The place where it was typed.
         origin: Origin,
         /// Why it has no effect.
         why: &'static str,
     },
-    /// White space that does not look like a space stood around a value.
+    /// White space other than spaces was around a value.
     LeftOut {
         /// The name.
         name: String,
-        /// Where it was typed.
+        /// The place where it was typed.
         origin: Origin,
         /// The white space.
         character: char,
@@ -44,29 +44,29 @@ pub enum Notice {
     NoValue {
         /// The name, where it is one of ours: anything else may be a part of a secret.
         name: String,
-        /// Where it was typed.
+        /// The place where it was typed.
         origin: Origin,
     },
     /// Another value was typed for the same name.
     Overruled {
         /// The name.
         name: String,
-        /// Where the value stands that holds.
+        /// Origin of the value that is used.
         won: Origin,
-        /// Where the value stands that does not.
+        /// Origin of the value that is ignored.
         lost: Origin,
     },
-    /// A value that is allowed and probably not meant.
+    /// A value that is allowed and probably not intended.
     Doubtful {
         /// The name.
         name: &'static str,
-        /// What is doubtful, and what to do.
+        /// The doubt, and the remedy.
         what: String,
     },
 }
 
 impl Notice {
-    /// Returns what the name and its sources alone tell.
+    /// Returns the notices that follow from the name and its sources alone.
     pub(super) fn about(name: &str, setting: &Setting) -> Vec<Self> {
         let (name, origin) = (name.to_owned(), setting.won.origin.clone());
         if !is_known(&name) && !name.starts_with(PASSWORD_PREFIX) {
@@ -85,8 +85,8 @@ impl Notice {
         left_out.into_iter().chain(others.map(|lost| overruled(lost.origin.clone()))).collect()
     }
 
-    /// Returns what names in a file tell that are not settings: those without a value, and those that libraries read in
-    /// the process's environment, to which the file adds nothing.
+    /// Returns notices about names in a file that are no settings: those without a value, and those that libraries read
+    /// in the process's environment, to which the file adds nothing.
     pub(super) fn about_file(file: &EnvFile) -> Vec<Self> {
         let at = |line: usize| Origin::File { path: file.path.clone(), line };
         let bare = file.bare.iter().map(|Bare { line, name }| {
@@ -161,7 +161,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Returns whether a name concerns us: known, of one of our prefixes, or in our file and close to a known one.
+/// Returns whether a name is ours: known, with one of our prefixes, or in our file and close to a known one.
 pub(super) fn is_ours(name: &str, origin: &Origin) -> bool {
     let upper = name.to_uppercase();
     let has_prefix = OUR_PREFIXES.iter().any(|prefix| upper.starts_with(prefix));

@@ -19,13 +19,13 @@ pub struct RawConfig {
     settings: BTreeMap<String, Setting>,
     home: Option<PathBuf>,
     file: Option<PathBuf>,
-    /// What the names in the file tell that are not settings.
+    /// Notices about names in the file that are not settings.
     others: Vec<Notice>,
 }
 
 impl RawConfig {
     /// Puts the sources together: the environment wins over the file, and a later line over an earlier one;
-    /// `GRAIL_ENV_OVERRIDE=1` lets the file win. An empty value counts as none, as the reference has it.
+    /// `GRAIL_ENV_OVERRIDE=1` lets the file win. An empty value counts as none, as in the reference.
     pub fn merge(environment: &Environment, file: Option<&EnvFile>) -> Self {
         let entries = file.into_iter().flat_map(|file| file.entries.iter().rev().map(move |entry| (file, entry)));
         let from_file = entries.filter_map(|(file, entry)| {
@@ -41,7 +41,7 @@ impl RawConfig {
         }
         let file_wins = candidates.get(OVERRIDE).is_some_and(|typed| is_true(typed[0].value.expose_secret()));
         if file_wins {
-            // Stable, so that a later line still is before an earlier one.
+            // A stable sort, so that a later line stays before an earlier one.
             candidates.values_mut().for_each(|typed| typed.sort_by_key(|c| c.origin == Origin::Environment));
         }
         let home = environment.get("HOME").map(|home| home.expose_secret()).filter(|home| !home.is_empty());
@@ -51,7 +51,7 @@ impl RawConfig {
         Self { settings, home, file: file.map(|file| file.path.clone()), others }.with_defaults()
     }
 
-    /// Returns what was typed for a name, or its default.
+    /// Returns the typed value of a name, or its default.
     pub fn get(&self, name: &str) -> Option<&Setting> {
         self.settings.get(name)
     }
@@ -77,7 +77,7 @@ impl RawConfig {
         passwords.map(|(name, setting)| (name.to_owned(), setting.won.value.clone())).collect()
     }
 
-    /// Returns what is worth telling about the names themselves.
+    /// Returns notices about the names themselves.
     pub fn notices(&self) -> Vec<Notice> {
         self.settings().flat_map(|(name, setting)| Notice::about(name, setting)).chain(self.others.clone()).collect()
     }

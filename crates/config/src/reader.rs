@@ -1,4 +1,4 @@
-//! Reading typed values one by one, and keeping what is wrong with them.
+//! Reads typed values one by one, and keeps their errors.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,7 +21,7 @@ impl<'a> Reader<'a> {
         Self { typed, errors: Vec::new(), notices: typed.notices() }
     }
 
-    /// Returns the value, where there is one.
+    /// Returns the value, if there is one.
     pub(super) fn text(&mut self, name: &'static str) -> Option<&'a str> {
         let Setting { won, .. } = self.typed.get(name)?;
         let text = won.value.expose_secret();
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
         self.fits(name, content).then_some(text)
     }
 
-    /// Returns whether what was typed holds nothing but such characters; where it does not, that is kept.
+    /// Returns whether what was typed holds nothing but such characters; if it does not, that is kept.
     pub(super) fn fits(&mut self, name: &str, content: Content) -> bool {
         let Some(Setting { won, .. }) = self.typed.get(name) else { return true };
         let odd = content.odd_in(won.value.expose_secret());
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Keeps an error unless there is none.
+    /// Records an error, if there is one.
     pub(super) fn keep<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
         result.map_err(|error| self.errors.push(error)).ok()
     }

@@ -27,8 +27,7 @@ pub enum Redacted {
 }
 
 impl Redacted {
-    /// Returns the value of a name. What is typed under a name that is not known may be a misnamed secret, so it counts
-    /// as one.
+    /// Returns the value of a name. A value under an unknown name may be a misnamed secret, so it counts as one.
     pub fn of(name: &str, value: &SecretString) -> Self {
         let text = value.expose_secret();
         match key(name).map(|key| key.kind) {

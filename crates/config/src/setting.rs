@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// Where a value was typed.
+/// The place where a value was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// The process environment.
@@ -21,23 +21,23 @@ pub enum Origin {
     Default,
 }
 
-/// A value and where it was typed.
+/// A value and the place where it was typed.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// The value, without surrounding whitespace and not empty.
     pub value: SecretString,
-    /// Where it was typed.
+    /// The place where it was typed.
     pub origin: Origin,
     /// White space around it that does not look like a space, and was left out as spaces are.
     pub left_out: Option<char>,
 }
 
-/// What was typed for one name.
+/// Everything that was typed for one name.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// What holds.
+    /// The value that is used.
     pub won: Candidate,
-    /// What else was typed, strongest first.
+    /// Values that are ignored, strongest first.
     pub lost: Vec<Candidate>,
 }
 

@@ -1,4 +1,4 @@
-//! The bucket: where it is, who may write, and the read credentials that continue the chain.
+//! The bucket: where it is, who may write, and the read credentials that go on the chain.
 
 use grail_protocol::read_credentials::{PUBLIC_REGION, ReadCredentials};
 use secrecy::{ExposeSecret, SecretString};
@@ -17,7 +17,7 @@ pub const CREDENTIALS_BYTES: usize = 128;
 const ACCOUNT_ID: &str = "R2_ACCOUNT_ID";
 const ENDPOINT: &str = "R2_ENDPOINT_URL";
 const REGION: &str = "R2_REGION";
-/// All of R2 is one region, `auto`. It takes us-east-1 for that, and the hints where a bucket should lie.
+/// All of R2 is one region, `auto`. It accepts us-east-1 and the location hints as the same region.
 const REGIONS_OF_R2: [&str; 8] = ["auto", "us-east-1", "wnam", "enam", "weur", "eeur", "apac", "oc"];
 const READ_ID: &str = "R2_READ_ACCESS_KEY_ID";
 const READ_SECRET: &str = "R2_READ_SECRET_ACCESS_KEY";
@@ -27,7 +27,7 @@ const READ_REMEDY: &str =
     "create an R2 token with the permission `Object Read only` and copy its key; it is published on the chain";
 const WRITE_REMEDY: &str = "create an R2 token with the permission `Object Read & Write` and copy its key";
 
-/// Where the window files go.
+/// The bucket for window files.
 #[derive(Debug, Clone)]
 pub struct StorageConfig {
     /// The account, which is the bucket's name too: validators know no other.
@@ -43,14 +43,14 @@ pub struct StorageConfig {
     pub force_path_style: bool,
     /// The key that validators read with; it is published.
     pub read: AccessKey,
-    /// The key that we write with.
+    /// The write key.
     pub write: AccessKey,
 }
 
-/// Where validators read, and with what.
+/// Address and key with which validators read.
 #[derive(Debug, Clone)]
 pub struct ReadPlace {
-    /// What they take from the commitment.
+    /// The read credentials on the chain.
     pub credentials: ReadCredentials,
     /// The server, to which they add `/BUCKET/OBJECT`.
     pub server: String,
@@ -63,7 +63,7 @@ pub struct ReadPlace {
 pub struct AccessKey {
     /// Which key.
     pub id: SecretString,
-    /// What signs with it.
+    /// Its secret.
     pub secret: SecretString,
 }
 
@@ -73,7 +73,7 @@ impl StorageConfig {
         &self.account_id
     }
 
-    /// Returns the 128 bytes that continue the chain: account id, read key id and read secret in fields of 32, 32 and 64
+    /// Returns the 128 bytes that go on the chain: account id, read key id and read secret in fields of 32, 32 and 64
     /// bytes, each filled up with spaces.
     ///
     /// # Errors
@@ -88,8 +88,8 @@ impl StorageConfig {
         Ok(bytes)
     }
 
-    /// Returns where validators read: what follows from the committed bytes alone, and on a network of the operator's
-    /// own from the server that all of it share.
+    /// Returns the address that validators read. It follows from the committed bytes alone, and on a custom network
+    /// also from the shared server.
     ///
     /// # Errors
     /// [`CredentialsError`] if the read key does not fit on the chain.

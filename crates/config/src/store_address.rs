@@ -1,10 +1,10 @@
-//! The address of the bucket's server, out of what people copy from a dashboard.
+//! The address of the bucket's server, parsed from text that people copy from a dashboard.
 
 use url::{Host, Url};
 
 use super::endpoint::EndpointUrl;
 
-/// Hosts under this one belong to Cloudflare R2; its accounts have a host of their own, with or without a jurisdiction.
+/// Hosts under this one belong to Cloudflare R2; its accounts have their own host, with or without a jurisdiction.
 const R2: &str = "r2.cloudflarestorage.com";
 const JURISDICTIONS: [&str; 2] = ["eu", "fedramp"];
 
@@ -27,7 +27,7 @@ pub(super) enum AddressMistake {
 }
 
 impl AddressMistake {
-    /// Returns what there must be instead.
+    /// Returns the expected text.
     pub(super) const fn expected(self) -> &'static str {
         match self {
             Self::NotHttp => "the http:// or https:// address of an S3 server, or take it out for Cloudflare R2",
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_bucket_is_left_out_and_told() {
+    fn the_name_of_the_bucket_is_left_out_and_reported() {
         for (text, server) in [
             ("http://127.0.0.1:9000/BUCKET", "http://127.0.0.1:9000"),
             ("http://127.0.0.1:9000//BUCKET/", "http://127.0.0.1:9000"),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_part_of_a_server_is_refused() {
+    fn addresses_with_more_than_a_server_are_refused() {
         for (text, mistake) in [
             ("s3.example.org", AddressMistake::NotHttp),
             ("ftp://s3.example.org", AddressMistake::NotHttp),

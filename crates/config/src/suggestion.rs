@@ -1,8 +1,8 @@
-//! What somebody may have meant by a name that is not known.
+//! Suggestions for unknown names.
 
 use super::keys::{ALIASES, KEYS};
 
-/// Returns the known name that is closest to `name`, where one is close.
+/// Returns the known name that is closest to `name`, if one is close.
 pub(super) fn suggestion(name: &str) -> Option<&'static str> {
     let name = name.to_uppercase();
     let alias = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, meant)| *meant);

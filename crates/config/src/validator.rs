@@ -1,4 +1,4 @@
-//! What the configuration means for a validator: it reads every miner's bucket, and needs none of its own.
+//! The validator's configuration. A validator reads every miner's bucket and has none of its own.
 
 use grail_protocol::PROTOCOL;
 
@@ -15,14 +15,14 @@ use grail_wallet::WalletLocation;
 
 const ENDPOINT: &str = "R2_ENDPOINT_URL";
 
-/// What a validator is started with.
+/// Configuration of a validator.
 #[derive(Debug, Clone)]
 pub struct ValidatorConfig {
     /// The chain and the subnet.
     pub chain: ChainConfig,
-    /// The randomness beacon, where it is not drand's quicknet.
+    /// The randomness beacon, if it is not drand's quicknet.
     pub beacon: Option<BeaconConfig>,
-    /// Where the hotkey lies.
+    /// Location of the hotkey file.
     pub wallet: WalletLocation,
     /// Variables that may hold its password.
     pub wallet_passwords: Environment,
@@ -34,12 +34,12 @@ pub struct ValidatorConfig {
     pub region: String,
     /// The log.
     pub logging: Logging,
-    /// What is worth telling before the validator starts.
+    /// Notices to show before the validator starts.
     pub notices: Vec<Notice>,
 }
 
 impl ValidatorConfig {
-    /// Returns the meaning of what was typed.
+    /// Returns the configuration that the typed values mean.
     ///
     /// # Errors
     /// [`ConfigErrors`], with everything that is missing, malformed or contradictory.

@@ -27,7 +27,7 @@ pub use slots::{SlotAllocation, SlotTable};
 
 /// Rows of a prompt that are computed at a time.
 const PREFILL_ROWS: usize = 512;
-/// Memory that is left to others: a prover's intermediate results, and what the libraries take.
+/// Memory left free for a prover's intermediate results and for libraries.
 const RESERVED_BYTES: u64 = 6 << 30;
 
 /// How decoding is arranged.
@@ -234,7 +234,8 @@ impl Decoder {
         if let Some(graph) = self.graphs.get(&(rows, chunks)) {
             return self.stream.launch_graph(graph);
         }
-        // Products load their kernels when they are first enqueued, which cannot be recorded: the first step goes as it is.
+        // Products load their kernels when they are first enqueued, which cannot be recorded, so the first step runs
+        // unrecorded.
         self.enqueue_all(rows, chunks)?;
         let graph = self.stream.capture(|| self.enqueue_all(rows, chunks))?;
         self.graphs.insert((rows, chunks), graph);

@@ -27,14 +27,14 @@ use super::weights::Model;
 pub use group_ledger::GroupLedger;
 use worker::Worker;
 
-/// How an engine works.
+/// Settings of an engine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CudaSettings {
     /// The model: `toy`, `synthetic:<shape>:<seed>`, or a folder.
     pub model: String,
     /// Number of the device.
     pub ordinal: usize,
-    /// Whose bits proofs have.
+    /// Numerics of proofs.
     pub numerics: TorchNumerics,
     /// How proofs are arranged.
     pub plan: ProofPlan,
@@ -42,7 +42,7 @@ pub struct CudaSettings {
     pub decode: DecodeSettings,
     /// Sequences that are proved side by side.
     pub provers: usize,
-    /// Where compiled kernels are kept.
+    /// Cache folder for compiled kernels.
     pub kernel_cache: Option<PathBuf>,
 }
 
@@ -61,7 +61,7 @@ impl CudaSettings {
     }
 }
 
-/// What is asked for: one rollout per stream behind a prompt.
+/// A request: one rollout per stream after a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupWork {
     /// The prompt's tokens.
@@ -74,13 +74,13 @@ pub struct GroupWork {
     pub new_tokens_max: usize,
 }
 
-/// Called once with what became of a group; from a thread of the engine, so it must not wait.
+/// Receives the outcome of a group, once. The engine's thread calls it, so it must not wait.
 pub type Reply = Box<dyn FnOnce(Result<Vec<GeneratedRollout>, CudaEngineError>) + Send>;
 
-/// Hears how long it took to prove so many rollouts together; from a thread of the engine, so it must not wait.
+/// Receives how long a proof of several rollouts took. The engine's thread calls it, so it must not wait.
 pub type ProofWatch = Arc<dyn Fn(Duration, usize) + Send + Sync>;
 
-/// Work that was handed in. Dropping it cancels the work; nobody is answered then.
+/// Submitted work. Dropping it cancels the work without an answer.
 #[derive(Debug)]
 pub struct Ticket {
     canceled: Arc<AtomicBool>,
@@ -90,7 +90,7 @@ pub struct Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.canceled.store(true, Ordering::Relaxed);
-        // While everything is drawn and only proofs are left, the engine looks at nothing but its messages.
+        // While only proofs are left, the engine only reads its messages.
         let _ = self.messages.send(Message::Canceled);
     }
 }
@@ -101,7 +101,7 @@ enum Message {
     Group { work: GroupWork, reply: Reply, canceled: Arc<AtomicBool> },
     /// A proof is done.
     Proved(proving::Proved),
-    /// Somebody does not wait for a group any more.
+    /// A caller no longer waits for a group.
     Canceled,
     /// The engine is dropped.
     Stop,
@@ -122,12 +122,12 @@ impl CudaEngine {
     /// Brings the model onto the device, and starts.
     ///
     /// # Errors
-    /// If the model cannot be read, the device is none that it runs on, or the memory is not enough.
+    /// If the model cannot be read, the device cannot run it, or there is not enough memory.
     pub fn start(settings: CudaSettings) -> Result<Self, CudaEngineError> {
         Self::start_watched(settings, Arc::new(|_, _| {}))
     }
 
-    /// As [`CudaEngine::start`], and tell what proofs take.
+    /// As [`CudaEngine::start`], and reports how long proofs take.
     ///
     /// # Errors
     /// As [`CudaEngine::start`].
@@ -153,7 +153,7 @@ impl CudaEngine {
         Ok(Self { messages, worker: Some(worker), limits, tokenizer, groups_in_flight_max, ordinal, is_lost })
     }
 
-    /// Hands in work. Groups of lower index go first.
+    /// Submits work. Groups of lower index go first.
     ///
     /// # Errors
     /// [`CudaError::Ended`] if the engine's thread is gone.
@@ -175,7 +175,7 @@ impl CudaEngine {
         self.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Frees bytes of its device's memory.
+    /// Returns free bytes of its device's memory.
     ///
     /// # Errors
     /// If the driver does not say.
@@ -198,7 +198,7 @@ impl Drop for CudaEngine {
     fn drop(&mut self) {
         let _ = self.messages.send(Message::Stop);
         if let Some(worker) = self.worker.take() {
-            // What it panicked with was shown by its own hook.
+            // The panic hook has shown the panic already.
             let _ = worker.join();
         }
     }

@@ -37,13 +37,13 @@ pub enum CudaError {
     /// The kernels were not compiled. A bug, or an NVRTC too old for them.
     #[error("NVRTC did not compile the kernels: {log}; update the CUDA libraries, or report this")]
     Compile {
-        /// What the compiler said.
+        /// The compiler's output.
         log: String,
     },
     /// The device's memory is not enough.
     #[error("{bytes} bytes for {what} do not fit the device's memory; free it, or work on fewer rollouts at a time")]
     OutOfMemory {
-        /// What the memory was for.
+        /// Purpose of the memory.
         what: &'static str,
         /// Requested size.
         bytes: u64,
@@ -51,7 +51,7 @@ pub enum CudaError {
     /// The device fell off the bus, or a kernel broke its context: nothing works on it until it is opened again.
     #[error("the device failed during {call} ({name}); the engine reopens it and repeats the work")]
     DeviceLost {
-        /// What was called.
+        /// The call.
         call: &'static str,
         /// The driver's name for it.
         name: String,
@@ -59,7 +59,7 @@ pub enum CudaError {
     /// Another error of the driver.
     #[error("{call} failed ({name}); check the driver with nvidia-smi, and report this if it persists")]
     Driver {
-        /// What was called.
+        /// The call.
         call: &'static str,
         /// The driver's name for it.
         name: String,
@@ -67,7 +67,7 @@ pub enum CudaError {
     /// An error of cuBLAS.
     #[error("{call} failed ({status}); install CUDA libraries that match the driver")]
     Blas {
-        /// What was called.
+        /// The call.
         call: &'static str,
         /// cuBLAS's name for it.
         status: String,
@@ -75,7 +75,7 @@ pub enum CudaError {
     /// The network has a shape that the kernels are not written for.
     #[error("the kernels do not run a network with {what}; use the CPU for it")]
     Shape {
-        /// What they lack.
+        /// What is missing in them.
         what: String,
     },
     /// A weight has a type that is neither float32, bfloat16 nor float16.
@@ -91,11 +91,11 @@ pub enum CudaError {
     WeightFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// Logits are not numbers, or none of them is above −∞.
-    #[error("the logits in slot {slot} are no not finite; the miner retries the group in a smaller batch")]
+    #[error("the logits in slot {slot} are not finite; the miner retries the group in a smaller batch")]
     LogitsNotFinite {
         /// Slot of the rollout.
         slot: usize,

@@ -1,7 +1,7 @@
 //! The exact pass: hidden states with PyTorch's bits, the sketch of every position, and raw probabilities.
 //!
 //! cuBLAS sums a product in an order that it chooses by the shape, so a pass takes the kernels that it chooses for the
-//! sequence's own length (`orders.rs`). Sequences whose kernels agree are computed together, and what they start with in
+//! sequence's own length (`summation_orders.rs`). Sequences whose kernels agree are computed together, and what they start with in
 //! common once (`layout.rs`). Everything around the products is fused as far as each step keeps its own rounding.
 
 mod forward;
@@ -53,7 +53,7 @@ pub struct Prover {
     orders: SummationOrders,
     projected: Option<String>,
     graphs: BTreeMap<usize, Graph>,
-    /// Where a forward's time goes is noted here while it is asked for.
+    /// Records the time of each part of a forward pass while somebody asks for it.
     timeline: RefCell<Option<Vec<(&'static str, Event)>>>,
 }
 
@@ -96,8 +96,8 @@ impl Prover {
     /// from position `prompt_length` on. Those of the prompt, which no check reads, are given as 1.
     ///
     /// # Errors
-    /// If the sequence is empty, too long, or has a token outside the vocabulary; if the randomness is not hexadecimal; if
-    /// the network gives what is not a number; or where the device fails.
+    /// If the sequence is empty, too long, or has a token outside the vocabulary; if the randomness is not hexadecimal;
+    /// if the network gives what is not a number; or if the device fails.
     pub fn pass(
         &mut self,
         tokens: &[u32],

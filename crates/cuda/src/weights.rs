@@ -30,9 +30,9 @@ pub struct ExactWeights {
     pub layers: Vec<ExactLayer>,
     /// The last norm.
     pub final_norm: Buffer<f32>,
-    /// The output layer, where it has weights of its own.
+    /// The output layer, if it has weights of its own.
     pub untied_head: Option<Buffer<f32>>,
-    /// What a position is multiplied with to give the angles.
+    /// Factors that turn a position into angles.
     pub inverse_frequencies: Buffer<f32>,
 }
 
@@ -64,7 +64,7 @@ pub struct HalfWeights {
     pub embedding: Buffer<u16>,
     /// One per layer.
     pub layers: Vec<HalfLayer>,
-    /// The output layer, where it has weights of its own.
+    /// The output layer, if it has weights of its own.
     pub untied_head: Option<Buffer<u16>>,
 }
 
@@ -135,7 +135,7 @@ impl HalfWeights {
         self.untied_head.as_ref().unwrap_or(&self.embedding).address()
     }
 
-    /// Returns bytes that a decoding step reads at least once: every matrix but the embedding where that is only looked
+    /// Returns bytes that a decoding step reads at least once: every matrix but the embedding if that is only looked
     /// up.
     pub fn bytes_per_step(&self) -> u64 {
         let of_layer = |layer: &HalfLayer| {
@@ -203,7 +203,7 @@ fn narrowed(stream: &Stream, exact: &Buffer<f32>) -> Result<Buffer<u16>, CudaErr
     Ok(half)
 }
 
-/// What the kernels are written for.
+/// Checks that the model has a shape that the kernels support.
 fn check_shape(config: &Qwen3Config) -> Result<(), CudaError> {
     let unusual = |what: String| Err(CudaError::Shape { what });
     if config.head_dim != HEAD_DIM {
@@ -222,7 +222,7 @@ fn check_shape(config: &Qwen3Config) -> Result<(), CudaError> {
     Ok(())
 }
 
-/// Frees memory that weights, float32 and bfloat16, would take.
+/// Returns the memory that the weights, in float32 and bfloat16, would take.
 ///
 /// # Errors
 /// [`CudaError::OutOfMemory`] if the device has less, before anything is loaded.

@@ -1,4 +1,4 @@
-//! What two builds decide over the same tapes, grouped, and accepted or rejected one by one.
+//! Differences between the decisions of two builds over the same tapes, grouped, each accepted or rejected by a person.
 
 mod compare;
 mod review;
@@ -15,7 +15,7 @@ use grail_terminal::{Exit, ExitError, counted, output, printable};
 pub use self::compare::{Difference, Kind, differences, kinds};
 pub use self::review::{Review, Ruling};
 
-/// Returns what a program's replay of a tape says.
+/// Returns the output of a program's replay of a tape.
 ///
 /// # Errors
 /// If the program cannot be run, or prints no replay.
@@ -84,10 +84,10 @@ pub fn ask(kinds: &[Kind<'_>], review: &mut Review) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a person says to a difference.
+/// A person's answer about a difference.
 enum Answer {
     One(Ruling),
-    /// To all others of the kind as well.
+    /// Also for all others of the kind.
     All(Ruling),
     Skip,
     End,

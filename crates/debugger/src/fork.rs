@@ -15,13 +15,13 @@ use grail_tape::Tape;
 
 /// How to continue.
 pub struct Fork {
-    /// After so many steps of the tape.
+    /// After this many steps of the tape.
     pub at: usize,
-    /// What the world and its faults follow from; the recorded seed unless another one is given.
+    /// Seed of the world and its faults; the recorded seed if none.
     pub seed: Option<u64>,
-    /// What goes wrong.
+    /// Faults.
     pub faults: Faults,
-    /// Where rollouts come from.
+    /// Source of rollouts.
     pub generator: Rc<dyn Generator>,
 }
 
@@ -34,7 +34,7 @@ pub enum TapeForkError {
              fork a tape of `grail sim --tape`"
     )]
     Unsigned,
-    /// What came before is not on it.
+    /// The tape lacks the steps before.
     #[error("the tape continues another one, so the calls in flight are unknown; fork the run's first tape")]
     Continued,
     /// The tape is shorter.
@@ -49,7 +49,7 @@ pub enum TapeForkError {
 }
 
 impl Fork {
-    /// Let the run continue until the window that it is in and the next are judged.
+    /// Runs until the current window and the next one are judged.
     ///
     /// # Errors
     /// [`TapeForkError`].

@@ -1,9 +1,9 @@
-//! Shows tapes and simulations to people: time travel in a terminal, the timeline page, what two builds decide
-//! differently, and a fork that continues in the simulated world.
+//! Shows tapes and simulations to people: time travel in a terminal, the timeline page, differences between builds, and
+//! a fork that continues in the simulated world.
 //!
-//! It reads tapes that it is given and may touch the terminal and nothing else: no network, no wallet, no live adapter.
-//! [`travel::Journey`] moves over a tape, [`timeline::Gatherer`] collects the page, and [`Fork`] runs the simulator from a
-//! step.
+//! It reads the tapes that it gets and may touch only the terminal: no network, no wallet, no live adapter.
+//! [`travel::Journey`] moves over a tape, [`timeline::Gatherer`] collects the page, and [`Fork`] runs the simulator
+//! from a step.
 
 #![allow(
     clippy::disallowed_types,

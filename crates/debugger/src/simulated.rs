@@ -12,7 +12,7 @@ use crate::timeline::{Gatherer, Page, Source, Verdict};
 pub fn page(engine: &str, config: &SimConfig, gatherer: &Gatherer, report: &SimReport) -> String {
     let verdict = |window: &WindowResult| {
         let (checked, accepted) = window.checked_and_accepted();
-        let (outcome, weight) = (window.judgement.outcome().to_owned(), window.judgement.weight);
+        let (outcome, weight) = (window.judgment.outcome().to_owned(), window.judgment.weight);
         (window.receipt.window_start, Verdict { outcome, checked, accepted, weight })
     };
     let mut timeline = gatherer.timeline();
@@ -46,7 +46,7 @@ pub fn line(window: &WindowResult) -> String {
     format!(
         "window {}: {miner}; {}: {accepted}/{checked} checked rollouts valid, {successful} solved, {unique} distinct",
         receipt.window_start,
-        window.judgement.outcome(),
+        window.judgment.outcome(),
     )
 }
 
@@ -90,8 +90,8 @@ pub fn summary(report: &SimReport, wall_seconds: f64) -> String {
                 accepted.to_string(),
                 successful.to_string(),
                 unique.to_string(),
-                window.judgement.outcome().to_owned(),
-                format!("{:.4}", window.judgement.weight),
+                window.judgment.outcome().to_owned(),
+                format!("{:.4}", window.judgment.weight),
                 format!("{:.3}", window.income.share()),
                 receipt.slack_ms.map_or("-".to_owned(), |ms| (ms / 1000).to_string()),
             ]
@@ -138,9 +138,9 @@ fn window_json(window: &WindowResult) -> serde_json::Value {
         "rollouts_checked": checked,
         "rollouts_accepted": accepted,
         "rollouts_successful": successful,
-        "verdict": window.judgement.outcome(),
+        "verdict": window.judgment.outcome(),
         "unique": unique,
-        "weight": window.judgement.weight,
+        "weight": window.judgment.weight,
         "income": income_json(window.income),
         "receipt": receipt,
     })

@@ -1,4 +1,4 @@
-//! What happened when in each window, gathered from the events and actions as they pass: the data of the timeline page.
+//! Data of the timeline page: each window's history, gathered from events and actions as they pass.
 
 mod gather;
 mod page;
@@ -21,13 +21,13 @@ const TEXT_MAX: usize = 400;
 /// A run, window by window. All times are monotonic milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Timeline {
-    /// Wall milliseconds since 1970 at monotonic 0, as the first event tells it.
+    /// Wall milliseconds since 1970 at monotonic 0, from the first event.
     pub wall_offset_ms: i64,
     /// The windows in order.
     pub windows: Vec<WindowLanes>,
     /// Windows that were left out at the end, so that the page stays readable.
     pub left_out: usize,
-    /// When this build first does something else than the tape.
+    /// Time at which this build first differs from the tape.
     pub differs_at_ms: Option<u64>,
 }
 
@@ -36,7 +36,7 @@ pub struct Timeline {
 pub struct WindowLanes {
     /// First block.
     pub start: u64,
-    /// When its first head was seen, and when the last thing of it happened.
+    /// Times of its first head and of its last event.
     pub from_ms: u64,
     /// See `from_ms`.
     pub to_ms: u64,
@@ -50,24 +50,24 @@ pub struct WindowLanes {
     pub groups: Vec<Attempt>,
     /// Puts, read-backs and removals.
     pub upload: Vec<Call>,
-    /// When the deadline was estimated, and for when.
+    /// Times at which the deadline was estimated, with the estimates.
     pub deadline: Vec<(u64, u64)>,
     /// When generation ended.
     pub closed_ms: Option<u64>,
-    /// What was reported as trouble: when, where and what.
+    /// Reported problems: time, area and text.
     pub troubles: Vec<(u64, &'static str, String)>,
-    /// How often the first block was replaced: when.
+    /// Times at which the first block was replaced.
     pub replaced_ms: Vec<u64>,
     /// How it ended.
     pub receipt: Option<WindowReceipt>,
-    /// What a validator said, where there was one.
+    /// A validator's verdict, if there was one.
     pub verdict: Option<Verdict>,
 }
 
 /// A question to the world, from asking to answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Call {
-    /// What was asked.
+    /// The question.
     pub what: String,
     /// When it was asked.
     pub from_ms: u64,
@@ -79,7 +79,7 @@ pub struct Call {
     pub answer: String,
 }
 
-/// One attempt at one group, in few letters, since there are thousands.
+/// One attempt at one group, with short field names, since there are thousands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     /// Index of the group.
@@ -106,7 +106,7 @@ pub struct Attempt {
     /// Rollouts that solved their problem.
     #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
     pub successes: Option<usize>,
-    /// What the self-check found, or why it failed.
+    /// Findings of the self-check, or the reason for the failure.
     #[serde(rename = "w", skip_serializing_if = "String::is_empty")]
     pub why: String,
 }
@@ -130,11 +130,11 @@ pub enum End {
 /// A validator's word on a window.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
-    /// `accepted`, `rejected` and the like.
+    /// The verdict: `accepted`, `rejected`, `ignored` or `error`.
     pub outcome: String,
     /// Rollouts that were checked.
     pub checked: usize,
-    /// Those that were valid.
+    /// The valid rollouts.
     pub accepted: usize,
     /// The weight that followed.
     pub weight: f64,

@@ -59,7 +59,7 @@ impl Qwen3Config {
         self.key_value_heads * self.head_dim
     }
 
-    /// Returns what makes this shape unusable, if anything does.
+    /// Returns why this shape cannot be used, if so.
     fn shape_problem(&self) -> Option<&'static str> {
         let sizes = [
             self.vocab_size,
@@ -119,7 +119,7 @@ struct ConfigFile {
     eos_token_id: Option<TokenIds>,
 }
 
-/// Where newer releases of transformers keep the rotary base.
+/// The rotary base as newer releases of transformers store it.
 #[derive(Deserialize)]
 struct RopeParameters {
     rope_theta: f64,

@@ -38,7 +38,7 @@ pub use network::{Qwen3, inverse_frequencies};
 #[derive(Debug)]
 pub struct CpuEngine {
     network: Qwen3,
-    /// What the weights summed up to when they were loaded.
+    /// Sum of the weights when they were loaded.
     weights_sum: BitSum,
     tokenizer: HfTokenizer,
     eos_token: u32,
@@ -126,7 +126,7 @@ impl CpuEngine {
     ///
     /// # Errors
     /// As [`CpuEngine::generate_tokens`] and [`CpuEngine::proof_pass`], and [`EngineError::WeightsChanged`] or
-    /// [`EngineError::StatesDiffer`] if memory does not hold what it held.
+    /// [`EngineError::StatesDiffer`] if the memory changed.
     pub fn generate_group(
         &self,
         prompt: &[u32],
@@ -147,7 +147,7 @@ impl CpuEngine {
             Ok(GeneratedRollout { tokens, prompt_length, token_logprobs, pass })
         };
         let group = decoded.into_iter().map(prove).collect::<Result<_, _>>()?;
-        // Last: what changed before or meanwhile is seen as well.
+        // Checked last, so that earlier changes are noticed too.
         if self.network.weights_sum() != self.weights_sum {
             return Err(EngineError::WeightsChanged);
         }

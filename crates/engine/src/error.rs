@@ -1,4 +1,4 @@
-//! What can go wrong in the engine, each with what was wrong, where, and what to do about it.
+//! Errors of the engine. Each names the problem, the place and the remedy.
 
 use std::path::PathBuf;
 
@@ -23,31 +23,31 @@ pub enum EngineError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The configuration is malformed or describes another kind of network.
     #[error("{origin}: {problem}; this engine runs Qwen3 networks as Hugging Face publishes them")]
     Config {
-        /// Where the configuration came from.
+        /// Source of the configuration.
         origin: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The tokenizer is malformed or does not belong to the network.
     #[error("{origin}: {problem}; take tokenizer.json from the same place as the weights")]
     Tokenizer {
-        /// Where the tokenizer came from.
+        /// Source of the tokenizer.
         origin: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The index of a sharded model is malformed.
     #[error("{origin}: {problem}; download the model again")]
     WeightIndex {
-        /// Where the index came from.
+        /// Source of the index.
         origin: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A weight file is malformed or holds a type that cannot be widened to float32.
@@ -55,7 +55,7 @@ pub enum EngineError {
     Weights {
         /// The file, or the tensor in it.
         origin: String,
-        /// What the reader said.
+        /// The reader's error.
         source: WeightsProblem,
     },
     /// A tensor that the configuration asks for is not in the weights.
@@ -64,7 +64,7 @@ pub enum EngineError {
          missing"
     )]
     TensorMissing {
-        /// Where the weights came from.
+        /// Source of the weights.
         origin: String,
         /// Name of the tensor.
         name: String,
@@ -74,7 +74,7 @@ pub enum EngineError {
         "{origin}: tensor {name} has shape {found:?}, but config.json asks for {expected:?}; take both from the same model"
     )]
     TensorShape {
-        /// Where the weights came from.
+        /// Source of the weights.
         origin: String,
         /// Name of the tensor.
         name: String,
@@ -121,12 +121,12 @@ pub enum EngineError {
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
 
-    /// The network gave logits that nothing can be sampled from.
+    /// The network's logits cannot be sampled from.
     #[error("position {position}: {source}")]
     Sampling {
         /// Position of the token that was to be sampled.
         position: usize,
-        /// What is wrong with the logits.
+        /// The problem with the logits.
         source: SamplingError,
     },
     /// The network gave logits that are not numbers.
@@ -140,7 +140,7 @@ pub enum EngineError {
     /// The weights in memory are not those that were loaded.
     #[error("the weights in memory changed since they were loaded; test the memory and restart")]
     WeightsChanged,
-    /// Decoding and proof, which compute the same, did not.
+    /// Decoding and proof differ, although they compute the same.
     #[error(
         "decoding and proof give another hidden state at position {position}, which is impossible on sound memory: test the memory"
     )]

@@ -6,7 +6,7 @@
 use grail_protocol::generation::StreamKey;
 use sha2::{Digest, Sha256};
 
-/// Tells this use of SHA-256 from every other.
+/// Distinguishes this use of SHA-256 from others.
 const LABEL: &[u8] = b"grail-engine-stream-v1";
 
 /// The draws of one rollout.

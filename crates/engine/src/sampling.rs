@@ -16,7 +16,7 @@ pub struct SamplingSettings {
     pub top_p: f64,
 }
 
-/// What the protocol samples with.
+/// The protocol's sampling settings.
 pub const PROTOCOL_SAMPLING: SamplingSettings =
     SamplingSettings { repetition_penalty: 1.1, temperature: 0.7, top_k: 50, top_p: 0.95 };
 
@@ -120,7 +120,7 @@ pub fn temper(scores: &mut [f32], temperature: f32) {
 /// Returns the `k` tokens of highest score and all that tie with the last of them, in order of token id; those of score
 /// −∞ have no probability and are left out.
 ///
-/// One pass with a rising threshold: of a large vocabulary few scores are ever looked at twice.
+/// One pass with a rising threshold: few scores of a large vocabulary are read twice.
 ///
 /// # Errors
 /// If a score is NaN or +∞, or all are −∞.

@@ -113,8 +113,8 @@ pub fn qwen3_4b() -> Qwen3Config {
     }
 }
 
-/// Returns a shape that any machine can afford, with what the toy model lacks: an output layer of its own, several key
-/// heads, and sizes that are not multiples of a vector's.
+/// Returns a shape that any machine can afford, with what the toy model lacks: its own output layer, several key heads,
+/// and sizes that are not multiples of a vector's.
 pub fn tiny() -> Qwen3Config {
     Qwen3Config {
         vocab_size: 333,

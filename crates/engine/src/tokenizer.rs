@@ -34,7 +34,7 @@ impl HfTokenizer {
     pub fn from_bytes(json: &[u8], origin: &str) -> Result<Self, EngineError> {
         let fail = |problem| EngineError::Tokenizer { origin: origin.to_string(), problem };
         // The library panics at what is no JSON within a decoder, and at precompiled normalizers that are none. All of it
-        // is read, since what is merely skipped is not looked at closely.
+        // is read, since the reader does not check values that it skips.
         let mut reader = serde_json::Deserializer::from_slice(json);
         let document = Budget::new(VALUE_BYTES_MAX).decode::<Value, _>(&mut reader);
         let document = document.and_then(|document| reader.end().map(|()| document));
@@ -42,15 +42,16 @@ impl HfTokenizer {
         if document["normalizer"].to_string().contains(PRECOMPILED) {
             return Err(fail("not a byte-level BPE tokenizer: its normalizer is precompiled".to_string()));
         }
-        // It makes room for the longest token, and joins a merge's parts in it before it looks whether that is one.
+        // The library allocates room for the longest token, and joins a merge's parts there before it checks the
+        // result.
         if let Some(merge) = too_long(&document["model"]) {
             return Err(fail(format!("malformed tokenizer: the merge {merge} is longer than every token")));
         }
-        // It cuts as much off the second part of each merge, however short that is.
+        // The library cuts this length off the second part of each merge, even if the part is shorter.
         if document["model"]["continuing_subword_prefix"].as_str().is_some_and(|prefix| !prefix.is_empty()) {
             return Err(fail("not a byte-level BPE tokenizer: it marks where words continue".to_string()));
         }
-        // Written again, so that it is what was checked: a key that stands twice stands once there.
+        // Written again, so that it is what was checked: a duplicate key appears once there.
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(document.to_string())
             .map_err(|e| fail(format!("malformed tokenizer: {e}")))?;
         tokenizer.with_padding(None);

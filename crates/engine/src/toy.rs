@@ -5,7 +5,7 @@ use crate::error::EngineError;
 use crate::tokenizer::HfTokenizer;
 use crate::weights::Checkpoint;
 
-/// Where the model came from, for errors.
+/// Name of the model in errors.
 const ORIGIN: &str = "the embedded toy model";
 
 macro_rules! model_file {

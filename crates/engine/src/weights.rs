@@ -1,4 +1,4 @@
-//! Where a network's weights come from: safetensors files, or a formula.
+//! Sources of weights: safetensors files, or a formula.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::error::EngineError;
 
-/// Gives out a network's tensors by name, each once, widened to float32 in row-major order.
+/// Returns a network's tensors by name, each once, widened to float32 in row-major order.
 pub trait WeightSource {
     /// Takes the tensor called `name`, which must have `shape`.
     ///
@@ -37,7 +37,7 @@ struct Tensor {
     widen: Widening,
 }
 
-/// Makes float32 of the numbers in a tensor's bytes, each rounded once where it does not fit.
+/// Makes float32 of the numbers in a tensor's bytes, each rounded once if it does not fit.
 type Widening = fn(&[u8]) -> Vec<f32>;
 
 /// Why a file of weights cannot be used.

@@ -7,18 +7,18 @@ use std::path::Path;
 /// Returns the content of a file of at most `limit` bytes.
 ///
 /// # Errors
-/// What the operating system says, or that it is longer; no more is read then.
+/// The operating system's error, or that the file is longer than `limit`; it stops reading there.
 pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     read_from(File::open(path)?, limit)
 }
 
-/// Returns everything that comes, at most `limit` bytes.
+/// Reads to the end, at most `limit` bytes.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_from(source: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    // By what comes, since a device or a pipe states no length.
+    // Measured while reading, since a device or a pipe states no length.
     source.take(limit as u64 + 1).read_to_end(&mut content)?;
     if content.len() > limit {
         let what = format!("it has more than {}", shown(limit));
@@ -30,7 +30,7 @@ pub fn read_from(source: impl Read, limit: usize) -> io::Result<Vec<u8>> {
 /// Returns the same as text.
 ///
 /// # Errors
-/// As [`read`], and where it is not UTF-8.
+/// As [`read`], and if it is not UTF-8.
 pub fn read_text(path: &Path, limit: usize) -> io::Result<String> {
     String::from_utf8(read(path, limit)?).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
 }

@@ -40,7 +40,7 @@ pub enum FolderError {
         /// Id of this process's user.
         us: u32,
     },
-    /// Others may put things into it.
+    /// Other users may write to it.
     #[error(
         "{} has mode {mode:04o}, so other users can write to it; check its content, then run `chmod 700 {}`",
         .path.display(),
@@ -55,23 +55,23 @@ pub enum FolderError {
     /// Something that the miner would not have created.
     #[error("{} is {what}, but the miner needs a regular file or folder there; remove it", .path.display())]
     Strange {
-        /// What is there.
+        /// The path.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
         what: &'static str,
     },
     /// The operating system refuses.
     #[error(
-        "cannot {doing} {} ({source}); check that it is yours and that its disk is well, or name another folder with \
+        "cannot {doing} {} ({source}); check that it is yours and that its disk works, or name another folder with \
          --data-dir",
         .path.display()
     )]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -138,7 +138,7 @@ pub fn examine(folder: &Path) -> Result<u32, FolderError> {
             names.0 += 1;
         }
     }
-    // The journal gives a file a second name for a moment; a name outside this folder is another matter.
+    // The journal gives a file a second name for a moment, so two links within this folder are fine.
     match names_of.into_values().find(|(here, everywhere, _)| here < everywhere) {
         Some((_, _, path)) => Err(FolderError::Strange { path, what: "a file that has another name elsewhere" }),
         None => Ok(mode),
@@ -155,12 +155,12 @@ pub fn options() -> OpenOptions {
 /// Opens a regular file with [`options`] to which the kind of access was added.
 ///
 /// # Errors
-/// What the operating system says; [`io::ErrorKind::InvalidInput`] if something else than a regular file is there.
+/// The operating system's error; [`io::ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let opened = options.open(path).and_then(|file| Ok((file.metadata()?, file)));
     let lies_there = match &opened {
         Ok((metadata, _)) => Some(metadata.file_type()),
-        // Anyone who wants a new file has the right answer.
+        // For a caller that wants a new file, this error is the right answer.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
         Err(_) => fs::symlink_metadata(path).ok().map(|metadata: Metadata| metadata.file_type()),
     };
@@ -195,7 +195,7 @@ pub fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// What the miner keeps under a name.
+/// Kind of a file that the miner keeps.
 enum Kept {
     File,
     Folder,
@@ -303,7 +303,7 @@ mod tests {
             assert!(matches!(error, FolderError::Strange { .. }) && text.contains(named), "{name}: {text}");
             assert_eq!(fs::read(&victim).unwrap(), b"important", "{name}");
         }
-        // What a miner leaves behind, and what somebody else keeps next to it.
+        // Files of a miner, and other files next to them.
         let data = tempfile::tempdir().unwrap();
         for name in ["instance-id", "receipts.jsonl", "5abc.journal", "5abc.lock"] {
             file(&data.path().join(name), &victim);

@@ -54,7 +54,7 @@ impl VectorFile {
         &self.fixtures
     }
 
-    /// Returns what the file says it is; empty where it says nothing.
+    /// Returns what the file says it is; empty if it says nothing.
     pub(super) fn what(&self) -> &str {
         self.content.get("what").and_then(Value::as_text).unwrap_or_default()
     }
@@ -124,13 +124,13 @@ impl VectorFile {
 }
 
 impl<'a> Case<'a> {
-    /// Returns the field as it stands.
+    /// Returns the field unchanged.
     pub(super) fn value(&mut self, field: &'static str) -> Result<&'a Value, GoldenError> {
         self.used.insert(field);
         self.fields.get(field).ok_or_else(|| self.unreadable(field, "is missing"))
     }
 
-    /// Fields that describe the case and enter nothing.
+    /// Fields that describe the case only.
     pub(super) fn skip(&mut self, fields: &[&'static str]) {
         self.used.extend(fields);
     }
@@ -283,7 +283,7 @@ pub(super) fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-/// Returns the value of a call that should succeed; its error as text, which no vector holds, where it does not.
+/// Returns the value of a call that should succeed; its error as text, which no vector holds, if it does not.
 pub(super) fn outcome<T: Into<Value>, E: Display>(result: Result<T, E>) -> Value {
     result.map_or_else(|error| Value::Text(format!("error: {error}")), Into::into)
 }

@@ -31,7 +31,7 @@ const IMPLIED: [&str; 11] = [
     "hidden_last8",
     "hidden_row_l2",
 ];
-/// Far more than rounding, far less than another token's: the head is no part of the exact bits.
+/// A tolerance far above rounding and far below another token's probability, since the head is not bit-exact.
 const LOGPROB_TOLERANCE: f64 = 1e-3;
 
 /// A device that runs golden proofs; the weights of the last model stay loaded.

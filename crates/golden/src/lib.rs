@@ -1,8 +1,8 @@
 //! Runs the vectors that were recorded with the Python implementation and compares every output exactly.
 //!
-//! It reads vector files and may use any code that computes what the protocol fixes; it touches no network and no state of
-//! a miner. [`GoldenRunner`] runs a folder, and a [`FileReport`] says for each file what agrees. An unknown kind of file is
-//! an error, so that no vector is passed over.
+//! It reads vector files and may use any code that computes what the protocol fixes; it touches no network and no state
+//! of a miner. [`GoldenRunner`] runs a folder, and a [`FileReport`] lists the agreeing cases of each file. An unknown
+//! kind of file is an error, so that no vector is skipped.
 
 #![allow(
     clippy::disallowed_types,
@@ -45,9 +45,9 @@ pub enum GoldenError {
     /// A file or folder cannot be read.
     #[error("{}: cannot be read ({source}); check the path and its permissions", path.display())]
     Read {
-        /// What was to be read.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A folder without a vector file.
@@ -64,7 +64,7 @@ pub enum GoldenError {
     UnknownKind {
         /// The file.
         path: PathBuf,
-        /// Every kind that a name tells.
+        /// Every kind of vector.
         known: String,
     },
     /// The CUDA device cannot run a golden proof.
@@ -75,14 +75,14 @@ pub enum GoldenError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong and where.
+        /// The problem and its place.
         what: String,
     },
 }
 
 type Check = fn(&VectorFile) -> Result<FileReport, GoldenError>;
 
-/// The kinds that a file's name tells.
+/// Kinds of vectors, by file name.
 const KINDS: &[(&str, Check)] = &[
     ("advantages", answers::advantages),
     ("canonical_json", python::canonical_json),
@@ -118,7 +118,7 @@ impl GoldenRunner {
         Self { device: Some(Rc::new(device)), ..self }
     }
 
-    /// Returns the kinds that a file's name tells; golden proofs come on top.
+    /// Returns the kinds that follow from a file's name; golden proofs are added to them.
     pub fn kinds() -> impl Iterator<Item = &'static str> {
         KINDS.iter().map(|(kind, _)| *kind)
     }

@@ -1,18 +1,18 @@
-//! What a run of golden vectors found.
+//! Result of a run of golden vectors.
 
 use std::fmt;
 
 /// How many misses of one file a report keeps.
 pub(super) const MISSES_KEPT: usize = 5;
 
-/// What every file gave.
+/// Results of all files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoldenReport {
     /// One report per file, in the order they were run.
     pub files: Vec<FileReport>,
 }
 
-/// What one file gave.
+/// Result of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReport {
     /// The file's name without its ending.
@@ -23,20 +23,20 @@ pub struct FileReport {
     pub total: usize,
     /// The first few disagreements.
     pub misses: Vec<Miss>,
-    /// What this machine lacks to compare the file; nothing is counted then.
+    /// The thing that this machine lacks to compare the file; then nothing is counted.
     pub needs: Option<String>,
 }
 
 /// One field of one case that disagrees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Miss {
-    /// The case's number from 0, and its name where it has one.
+    /// The case's number from 0, and its name if it has one.
     pub case: String,
     /// The field, with the path to the first difference inside it.
     pub field: String,
-    /// What the vector holds there.
+    /// The value in the vector.
     pub expected: String,
-    /// What this code gives.
+    /// The value that this code computes.
     pub got: String,
 }
 

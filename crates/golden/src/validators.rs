@@ -8,8 +8,8 @@ use super::GoldenError;
 use super::case::{Case, VectorFile, list, object};
 use super::report::FileReport;
 
-/// Where a processor has AVX-512, numpy's power misses the last bit of one value in 40, and the reference's vectors are from
-/// such a processor; what follows from powers is compared within a few units of the last place of 1.
+/// On processors with AVX-512 numpy's power is wrong in the last bit of one value in 40. The reference's vectors are
+/// from such a processor, so results of powers are compared within a few units of the last place of 1.
 const POWER_TOLERANCE: f64 = 1e-14;
 const FROM_POWERS: [&str; 3] = ["skew", "kurtosis", "bc"];
 

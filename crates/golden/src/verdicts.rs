@@ -31,7 +31,7 @@ pub(super) fn verdicts(file: &VectorFile) -> Result<FileReport, GoldenError> {
     })
 }
 
-/// What the validator's forward gave, by sha256 of the tokens and randomness.
+/// Recorded results of the validator's forward pass, by sha256 of the tokens and randomness.
 struct RecordedPasses(BTreeMap<String, ProofPass>);
 
 impl Recompute for RecordedPasses {

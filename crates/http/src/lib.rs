@@ -38,13 +38,13 @@ pub fn http_client_without_pool(connect_ms: u64, request_ms: u64) -> Result<Clie
     built(builder(connect_ms).timeout(Duration::from_millis(request_ms)).pool_max_idle_per_host(0))
 }
 
-/// Returns a client for what takes as long as it takes: it gives up where nothing comes for `silence_ms`.
+/// Returns a client for long transfers, which gives up after `silence_ms` without data.
 pub fn http_client_for_downloads(connect_ms: u64, silence_ms: u64) -> Result<Client, HttpClientError> {
     built(builder(connect_ms).read_timeout(Duration::from_millis(silence_ms)))
 }
 
 fn builder(connect_ms: u64) -> ClientBuilder {
-    // An error means that a provider is installed already, which serves as well.
+    // An error means that a provider is installed already, which works too.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .connect_timeout(Duration::from_millis(connect_ms))
@@ -78,7 +78,7 @@ fn built(builder: ClientBuilder) -> Result<Client, HttpClientError> {
     builder.build().map_err(|error| HttpClientError { why: innermost(&error) })
 }
 
-/// An error of a request that does not know its address any more, with how that is reached.
+/// An error of a request that has lost its address, with the proxy that was used.
 #[derive(Debug, thiserror::Error)]
 #[error("{source}{route}")]
 pub struct Routed {
@@ -103,8 +103,8 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Returns what the error at the bottom says; those above it only say that something below went wrong. A request among
-/// them tells which proxy it went through.
+/// Returns the innermost error's message; the outer ones only say that something failed. A request among them names the
+/// proxy.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
     let mut proxied = String::new();

@@ -1,6 +1,6 @@
 //! Proxies, by the variables that curl and Python's clients read.
 //!
-//! `HTTPS_PROXY` serves https and wss, `HTTP_PROXY` http and ws, `ALL_PROXY` what has none of its own. The name in lower case
+//! `HTTPS_PROXY` serves https and wss, `HTTP_PROXY` http and ws, `ALL_PROXY` everything else. The name in lower case
 //! comes first, as Python has it. `NO_PROXY` lists hosts that are reached directly, and this machine always is.
 
 use std::fmt;
@@ -12,10 +12,10 @@ use url::Host;
 /// Schemes of proxies. `socks` alone is what desktops write for the newest version.
 const SCHEMES: [&str; 7] = ["http", "https", "socks", "socks4", "socks4a", "socks5", "socks5h"];
 const SOCKS_PORT: u16 = 1080;
-/// Refuses every connection: what was to be asked through a proxy must not be asked without one.
+/// Refuses every connection, because a request meant for a proxy must not go without one.
 const NOBODY: &str = "http://127.0.0.1:0";
 
-/// Which proxy leads where.
+/// Rules that choose a proxy for an address.
 pub struct Proxies {
     plain: Option<Proxy>,
     encrypted: Option<Proxy>,
@@ -27,7 +27,7 @@ pub struct Proxies {
 #[derive(Clone)]
 pub struct Proxy {
     variable: &'static str,
-    /// None where the variable holds no address of a proxy.
+    /// None if the variable holds no proxy's address.
     url: Option<Url>,
 }
 
@@ -57,7 +57,7 @@ impl Proxies {
         }
     }
 
-    /// Returns the proxy through which an address is reached; none where it is reached directly.
+    /// Returns the proxy through which an address is reached; none if it is reached directly.
     pub fn for_url(&self, url: &Url) -> Option<&Proxy> {
         let proxy = match url.scheme() {
             "http" | "ws" => self.plain.as_ref(),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_excepted_is_reached_directly() {
+    fn excepted_hosts_are_reached_directly() {
         let excepted = |list: &str, url: &str| route(&[("ALL_PROXY", "p:1"), ("NO_PROXY", list)], url).is_none();
         for (list, url) in [
             ("*", "https://a.example"),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_are_shown_without_their_password_and_what_is_none_is_told() {
+    fn proxies_are_shown_without_their_password_and_invalid_ones_are_reported() {
         let shown = |text: &str| route(&[("ALL_PROXY", text)], "https://a.example").unwrap();
         for (text, expected) in [
             ("http://planted:planted@proxy.example:3128/planted", "http://proxy.example:3128"),

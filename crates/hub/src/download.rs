@@ -24,11 +24,11 @@ const REDIRECTS_MAX: usize = 5;
 /// How often in a row a download that gives nothing is continued before it is given up.
 const RETRIES_MAX: u32 = 5;
 const RETRY_WAIT: Duration = Duration::from_millis(300);
-/// What a download is called until it is complete: by Hugging Face's tools for Python, and by those for Rust.
+/// Extensions of unfinished downloads: of Hugging Face's tools for Python, and of those for Rust.
 const UNFINISHED: [&str; 2] = ["incomplete", "part"];
 const BAR: &str = "{msg} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
 
-/// Why the hub does not give a file.
+/// Why a file of the hub cannot be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// There is no connection, or it broke.
@@ -37,7 +37,7 @@ pub enum DownloadError {
     /// The answer is a refusal.
     #[error("status {0}")]
     Status(u16),
-    /// The answer lacks what a hub tells about a file, or tells what makes no sense.
+    /// The answer lacks the hub's description of a file, or the description is invalid.
     #[error("the answer's {0} is missing or unusable")]
     Header(&'static str),
     /// Another revision was published while the files of one were fetched.
@@ -60,14 +60,14 @@ pub(super) struct Repository<'a> {
     bar: ProgressBar,
 }
 
-/// What the hub tells about a file before it is downloaded.
+/// The hub's description of a file, before the download.
 struct Described {
     etag: String,
     revision: String,
     bytes: u64,
 }
 
-/// What ends a download: the other side, which may be asked again, or this one.
+/// Why a download ended: a failure of the server, which may be asked again, or of this machine.
 enum Failure {
     Hub(DownloadError),
     Cache(std::io::Error),
@@ -80,8 +80,7 @@ impl From<DownloadError> for Failure {
 }
 
 impl<'a> Repository<'a> {
-    /// Returns the model's folder in the cache is made, so that a cache that cannot be written is found before the
-    /// network is.
+    /// Creates the model's folder in the cache, so that an unwritable cache is noticed before any request.
     pub(super) fn new(
         model: &'a str,
         cache: &Path,
@@ -127,14 +126,15 @@ impl<'a> Repository<'a> {
         Ok(snapshot)
     }
 
-    /// Says which revision is the newest that is complete.
+    /// Records the newest complete revision.
     pub(super) fn name_revision(&self, snapshot: &Path) -> Result<(), HubError> {
         let path = self.folder.join("refs/main");
         let revision = snapshot.file_name().unwrap_or_default().as_encoded_bytes();
         fs::write(&path, revision).map_err(|source| HubError::Cache { path, source })
     }
 
-    /// Asks for one byte of a file: the answer tells all about it. The hub alone tells it, and not where it sends us.
+    /// Asks for one byte of a file; the answer describes the file. Only the hub's own answer does, not the one after a
+    /// redirect.
     async fn describe(&self, file: &str) -> Result<Described, DownloadError> {
         let answer = self.ask(file, "bytes=0-0", false).await?;
         let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
@@ -174,7 +174,7 @@ impl<'a> Repository<'a> {
                 break;
             }
             if start > described.bytes {
-                // Another file's, or nonsense.
+                // It belongs to another file, or is invalid.
                 target.set_len(0).map_err(Failure::Cache)?;
                 continue;
             }
@@ -194,7 +194,7 @@ impl<'a> Repository<'a> {
         target.sync_all().and_then(|()| fs::rename(&path, blob)).map_err(Failure::Cache)
     }
 
-    /// Appends what the hub gives of a file from `start` on.
+    /// Appends the hub's bytes of a file from `start` on.
     async fn continue_from(&self, file: &str, start: u64, target: &mut File) -> Result<(), Failure> {
         let mut answer = self.ask(file, &format!("bytes={start}-"), true).await?;
         match answer.status() {
@@ -258,7 +258,7 @@ fn first(answer: &Response) -> Option<u64> {
     content_range(answer)?.0.split_once('-')?.0.parse().ok()
 }
 
-/// Let `link` lead to the blob, which is at `relative` from it; where links are not to be had, move it there.
+/// Makes `link` point to the blob, which is at `relative` from it; moves the blob there if links are not supported.
 fn linked(blob: &Path, relative: &Path, link: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     {

@@ -2,7 +2,7 @@
 //!
 //! A broken download continues where it stopped. This crate talks to the hub and writes its cache; it knows nothing of
 //! mining. [`Hub::fetch`] gives the folder of a model, and [`local_name`] turns any model name into one that an engine
-//! opens. It is a crate of its own since it reads the environment's rules for folders, which the adapters may not know.
+//! opens. It is its own crate since it reads the environment's rules for folders, which the adapters may not know.
 
 #![allow(
     clippy::disallowed_types,
@@ -34,7 +34,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Longest index; one of a thousand tensors has 100 KB.
 const INDEX_BYTES_MAX: usize = 16 << 20;
 const WHOLE: &str = "model.safetensors";
-/// What every model has next to its weights.
+/// Files that every model has in addition to its weights.
 const ALWAYS: [&str; 2] = ["config.json", "tokenizer.json"];
 
 /// Models of a hub, and the cache that they are downloaded to.
@@ -43,7 +43,7 @@ pub struct Hub {
     show_progress: bool,
 }
 
-/// Where models are downloaded from and to, and as whom.
+/// Server, cache folder and token for downloads.
 struct HubPlaces {
     endpoint: Url,
     cache: Option<PathBuf>,
@@ -55,7 +55,7 @@ struct HubPlaces {
 pub struct FetchedModel {
     /// The folder with all of its files.
     pub folder: PathBuf,
-    /// What they are.
+    /// The files.
     pub files: Vec<FetchedFile>,
 }
 
@@ -68,7 +68,7 @@ pub struct FetchedFile {
     pub sha256: String,
 }
 
-/// Why a model is not there.
+/// Why a model is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// The hub does not give the file.
@@ -78,10 +78,10 @@ pub enum HubError {
         model: String,
         /// The file.
         file: String,
-        /// What went wrong.
+        /// The cause.
         source: DownloadError,
     },
-    /// Nothing says where models are to lie.
+    /// No folder for models is known.
     #[error("no home folder is known to download {model} to; set HF_HOME to a folder for models, or give a folder")]
     NoHome {
         /// The model's id.
@@ -92,7 +92,7 @@ pub enum HubError {
     Endpoint {
         /// The address as given.
         endpoint: String,
-        /// What is wrong with it.
+        /// The problem.
         source: url::ParseError,
     },
     /// The variable for the hub's proxy holds no address of one.
@@ -100,12 +100,12 @@ pub enum HubError {
         "{proxy}, and the hub is only reachable through it; correct {variable} or unset it, or name the hub in NO_PROXY"
     )]
     Proxy {
-        /// What is wrong with it.
+        /// The problem.
         proxy: String,
         /// The variable.
         variable: &'static str,
     },
-    /// There is no client to ask the hub with.
+    /// The HTTP client cannot be created.
     #[error("cannot ask the hub: {0}")]
     Client(HttpClientError),
     /// The system gives no thread to download with.
@@ -117,7 +117,7 @@ pub enum HubError {
     Cache {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A downloaded file cannot be read.
@@ -125,7 +125,7 @@ pub enum HubError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The list of the weights' parts is no such list.
@@ -133,7 +133,7 @@ pub enum HubError {
     Index {
         /// The model's id.
         model: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A file is not what the hub says it is.
@@ -141,9 +141,9 @@ pub enum HubError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// The expected value.
         expected: String,
-        /// What it is.
+        /// The actual value.
         found: String,
     },
 }
@@ -186,7 +186,7 @@ impl Hub {
         Ok(Self { places, show_progress: false })
     }
 
-    /// Downloads what is missing of a model, and checks all of it.
+    /// Downloads the missing files of a model, and checks all files.
     ///
     /// # Errors
     /// [`HubError`] if a file is unavailable or damaged.
@@ -204,9 +204,9 @@ impl Hub {
         Ok(FetchedModel { folder, files })
     }
 
-    /// Downloads the newest revision of a model, what is there of it left out; the folder of its files.
+    /// Downloads the missing files of a model's newest revision. Returns the folder of its files.
     ///
-    /// On a thread of its own, so that callers may be inside or outside of an asynchronous runtime.
+    /// On its own thread, so that callers may be inside or outside of an asynchronous runtime.
     fn download(&self, model: &str, cache: &Path) -> Result<PathBuf, HubError> {
         let proxies = Proxies::of_process();
         if let Some(proxy) = proxies.for_url(&self.places.endpoint).filter(|proxy| !proxy.is_usable()) {
@@ -228,7 +228,7 @@ impl Hub {
                     }
                 }
             }
-            // Last, since anyone who looks for the model takes what this names for complete.
+            // Written last, because readers treat the revision that it names as complete.
             repository.name_revision(&folder)?;
             Ok(folder)
         };
@@ -288,7 +288,7 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// sha256 of a file. Large files are kept under the sha256 that the hub names: they must be what they are called.
+/// sha256 of a file. The cache names large files after their sha256, so their content must match the name.
 fn checked(path: &Path) -> Result<String, HubError> {
     let unreadable = |source| HubError::Read { path: path.to_owned(), source };
     let content = fs::canonicalize(path).map_err(unreadable)?;
@@ -304,7 +304,7 @@ fn checked(path: &Path) -> Result<String, HubError> {
     let called = content.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let is_sha256 = called.len() == 64 && called.bytes().all(|b| b.is_ascii_hexdigit());
     if is_sha256 && called != found {
-        // Left in place it would be taken for the file again.
+        // Left in place it would be used again.
         for path in [&content, path] {
             let _ = fs::remove_file(path);
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use grail_folder::FolderError;
 use grail_miner::frames::FrameDamage;
 
-/// What is done to a file whose content is wanted.
+/// Verb in errors about reading a file.
 pub(super) const READING: &str = "reading";
 
 /// Why a journal cannot be opened or written.
@@ -20,26 +20,26 @@ pub enum JournalFileError {
         /// Who holds it.
         holder: String,
     },
-    /// The folder is not this user's alone.
+    /// Other users have access to the folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
     /// There is no room left.
     #[error("the disk that holds {} is full; free some space and start again", .path.display())]
     DiskFull {
-        /// What was being written.
+        /// The file.
         path: PathBuf,
     },
     /// The operating system refused.
     #[error("{doing} {} failed ({source}); check the disk and the folder's permissions, then restart", .path.display())]
     Io {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
         /// To what.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
     },
-    /// The file is not what was written once.
+    /// The file is damaged.
     #[error(
         "{} cannot be trusted: {damage}; the miner's next start moves it aside and starts again, which loses the groups of \
          the window in it",
@@ -48,10 +48,10 @@ pub enum JournalFileError {
     Damaged {
         /// The journal.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         damage: FrameDamage,
     },
-    /// A record is whole, but not one of ours.
+    /// A record is complete, but cannot be decoded.
     #[error(
         "record {number} of {} cannot be read ({source}); the miner's next start moves the file away and starts a new one",
         .path.display()
@@ -69,7 +69,7 @@ pub enum JournalFileError {
     TooLong {
         /// The journal.
         path: PathBuf,
-        /// What is too much.
+        /// The exceeded limit.
         why: String,
     },
     /// A record that cannot be stored.
@@ -93,7 +93,7 @@ pub enum JournalFileError {
 }
 
 impl JournalFileError {
-    /// Returns what is wrong with the file's content, if that is what is wrong.
+    /// Returns the damage of the file's content, if that is the cause.
     pub(super) fn damage(&self) -> Option<String> {
         match self {
             Self::Damaged { damage, .. } => Some(damage.to_string()),

@@ -29,7 +29,7 @@ impl Appending for File {
 /// Makes the journal's file of an open one; tests put failures in between.
 pub(super) type Wrap = Box<dyn FnMut(File) -> Box<dyn Appending> + Send>;
 
-/// Where the files lie.
+/// The journal's files.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     folder: PathBuf,
@@ -46,7 +46,7 @@ impl Files {
         Ok(Self { folder: folder.to_owned(), name: name.to_owned() })
     }
 
-    /// Returns what the files of this name hold, oldest first; nothing is made.
+    /// Returns the content of the files of this name, oldest first, and creates nothing.
     ///
     /// A writer may start another file meanwhile. Files only ever grow older, so reading from the newest on misses none;
     /// one that is met twice, before and after it grew older, starts with what was read of it first.

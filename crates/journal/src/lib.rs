@@ -52,7 +52,7 @@ impl Default for JournalOptions {
     }
 }
 
-/// What was found when the journal was opened.
+/// State of the journal when it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened {
     /// Records that are there.
@@ -64,18 +64,18 @@ pub struct Opened {
 /// A damaged journal, which was moved away when a new one started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetAside {
-    /// Where it lies now.
+    /// Its new path.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The problem.
     pub why: String,
 }
 
 /// The journal of one hotkey.
 ///
-/// A window's record that names another window than the one before starts a new file; [`Journal::load`] gives the records
-/// of the current file. After a write or a sync failed, every append fails: what the disk then holds is unknown until the
-/// journal is opened again. Records are written by a thread of their own, in the order of the calls, so that a slow disk
-/// holds up nothing else; dropping the journal waits for it.
+/// A window's record that names another window than the one before starts a new file; [`Journal::load`] gives the
+/// records of the current file. After a write or a sync failed, every append fails: what the disk then holds is unknown
+/// until the journal is opened again. Records are written by their own thread, in the order of the calls, so that a
+/// slow disk holds up nothing else; dropping the journal waits for it.
 pub struct FileJournal {
     commands: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
@@ -91,7 +91,7 @@ enum Command {
 type Reply<T> = oneshot::Sender<Result<T, JournalFileError>>;
 
 impl FileJournal {
-    /// Opens the journal of `hotkey` in `folder`, or start one; both are made for their owner alone. A journal that is
+    /// Opens the journal of `hotkey` in `folder`, or creates it; both are private to their owner. A journal that is
     /// damaged before its tail is moved aside, and another one started.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl FileJournal {
         Ok(Self { commands: Some(commands), thread: Some(thread), opened, set_aside })
     }
 
-    /// Returns what was found when the journal was opened.
+    /// Returns the state of the journal when it was opened.
     pub const fn opened(&self) -> Opened {
         self.opened
     }
@@ -149,7 +149,7 @@ impl Drop for FileJournal {
     fn drop(&mut self) {
         drop(self.commands.take());
         if let Some(thread) = self.thread.take() {
-            // A thread that panicked has let go of the lock as well.
+            // A panicked thread has released the lock.
             let _ = thread.join();
         }
     }
@@ -163,7 +163,7 @@ impl fmt::Debug for FileJournal {
 
 fn serve(mut writer: Writer, inbox: &mpsc::Receiver<Command>) {
     for command in inbox {
-        // Anyone who asked may have given up by now.
+        // The caller may be gone.
         match command {
             Command::Append { window, payload, reply } => drop(reply.send(writer.append(window, &payload))),
             Command::Load { reply } => drop(reply.send(writer.load())),

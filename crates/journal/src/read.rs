@@ -1,4 +1,4 @@
-//! A look at a journal that another process may be writing: nothing is locked, cut or made.
+//! Reads a journal that another process may be writing; locks, cuts and creates nothing.
 
 use std::ops::Range;
 use std::path::Path;

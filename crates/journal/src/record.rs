@@ -50,7 +50,7 @@ pub fn encode(record: &JournalRecord) -> Result<Vec<u8>, postcard::Error> {
     })
 }
 
-/// Returns the record that these bytes are; what it takes is taken out of the budget.
+/// Decodes a record and takes its memory out of the budget.
 ///
 /// # Errors
 /// [`postcard::Error`] if they are none, or more than one, or take more than is left.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::files::Appending;
 use super::*;
 
-/// Fails one operation, counted over all files, and tells what was tried after it on the same file.
+/// Fails one operation, counted over all files, and records later operations on the same file.
 struct Failing {
     file: File,
     plan: Arc<Plan>,

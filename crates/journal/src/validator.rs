@@ -83,14 +83,14 @@ impl ValidatorJournal {
         let (appends, inbox) = mpsc::channel();
         let write = move || {
             append(file, &inbox);
-            // Held until nothing is written any more.
+            // Held until the last write.
             drop(lock);
         };
         std::thread::Builder::new().name("journal".to_owned()).spawn(write).map_err(failed)?;
         Ok(Self { records, appends, set_aside })
     }
 
-    /// Returns where a journal that could not be trusted lies now.
+    /// Returns the new path of a damaged journal.
     pub fn set_aside(&self) -> Option<&Path> {
         self.set_aside.as_deref()
     }
@@ -142,8 +142,8 @@ fn rewritten(path: &Path, records: &[JournalRecord]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes records in the order in which they come; after a failure nothing is written any more, since nobody knows what the
-/// disk holds then.
+/// Writes records in the order in which they come; after a failure it writes nothing, since nobody knows what the disk
+/// holds then.
 fn append(mut file: File, inbox: &mpsc::Receiver<Append>) {
     let mut failure: Option<String> = None;
     for Append { payload, reply } in inbox {
@@ -154,7 +154,7 @@ fn append(mut file: File, inbox: &mpsc::Receiver<Append>) {
         if let Err(error) = &written {
             failure.get_or_insert_with(|| error.to_string());
         }
-        // Nobody may wait for the answer any more.
+        // The caller may be gone.
         let _ = reply.send(written);
     }
 }

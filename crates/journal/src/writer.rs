@@ -26,8 +26,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Locks the journal, cut its torn tail off, and makes ready to append. A damaged journal is moved aside: one
-    /// window is at stake, which is worth less than the windows that pass until somebody looks at it.
+    /// Locks the journal, cuts off its torn tail, and gets ready to append. A damaged journal is moved aside: it costs
+    /// one window, and waiting for a person would cost more.
     ///
     /// # Errors
     /// [`JournalFileError`] if it is in use, or cannot be read or written.

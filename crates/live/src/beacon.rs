@@ -22,7 +22,7 @@ use relay::Relay;
 pub const PUBLIC_RELAYS: [&str; 3] =
     ["https://api.drand.sh", "https://drand.cloudflare.com", "https://api.drand.secureweb3.com:6875"];
 
-/// How patiently relays are asked.
+/// Timeouts for relays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayPatience {
     /// After this long without an answer, the next relay is asked as well.
@@ -51,7 +51,7 @@ pub enum RelaysError {
     Http(#[from] HttpClientError),
 }
 
-/// What each relay said instead of a valid round.
+/// Each relay's error.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(|(relay, failure)| format!("{relay}: {failure}")).collect::<Vec<_>>().join("; "))]
 pub struct NoRound(pub Vec<(String, RelayFailure)>);
@@ -121,8 +121,8 @@ impl DrandRelays {
         self.network.schedule()
     }
 
-    /// Returns how far the relays' clocks are ahead of ours, in milliseconds, by the first that answered;
-    /// answers tell whole seconds.
+    /// Returns how far the relays' clocks are ahead of ours, in milliseconds, by the first that answered; answers have
+    /// whole seconds.
     pub fn server_offset_ms(&self) -> Option<i64> {
         self.relays.iter().find_map(Relay::server_offset_ms)
     }

@@ -1,4 +1,4 @@
-//! The bucket: any S3 endpoint, R2 above all; written with one key and read with another.
+//! The bucket: any S3 endpoint, mostly R2; written with one key and read with another.
 
 mod config;
 mod failure;
@@ -40,16 +40,15 @@ const DIGEST_NAME: &str = "sha256";
 
 /// One bucket behind an S3 endpoint, written with one key and read with another, from where validators read.
 ///
-/// Nothing is tried twice here but a `put` whose first attempt is silent or broke, and that only after a look at what
-/// is there. An answer of 200 whose body is an error leaves a write's fate open like a broken connection does; some
-/// stores acknowledge what they then lose, so only a read-back with the read key proves a write. A store that refuses a
-/// condition before it has read the whole body may close the connection on it; then that, too, is unknown, and the
-/// look finds the other writer's object.
+/// Only a `put` whose first attempt is silent or broke is sent twice, and only after a read of the object. A 200 whose
+/// body is an error leaves the outcome of a write unknown, as a broken connection does. Some stores acknowledge writes
+/// and lose them, so only a read-back with the read key proves a write. A store that refuses a condition before it has
+/// read the whole body may close the connection; that is unknown too, and the read finds the other writer's object.
 pub struct S3Bucket {
     config: BucketConfig,
     endpoint: String,
     writer: Writer,
-    /// For second attempts; it keeps no connections, so none of them is one that died unnoticed.
+    /// Client for second attempts. It keeps no connections, so it never uses a dead one.
     second_writer: Writer,
     reader: AmazonS3,
     /// The address that is read, without the key.
@@ -130,14 +129,13 @@ impl S3Bucket {
         self.config.url(&self.endpoint)
     }
 
-    /// Returns whether the store, or something before it, answered as if all were well and named no version of an
-    /// object (ETag).
+    /// Returns whether the store, or a proxy, answered with success and without the object's version (ETag).
     pub fn saw_no_version(&self) -> bool {
         self.writer.transport.saw_no_version() || self.second_writer.transport.saw_no_version()
     }
 
-    /// Returns what the store refused in the last request that failed, if only the operator can lift it. Read it before
-    /// the next request.
+    /// Returns the refusal of the last failed request, if only the operator can lift it. Read it before the next
+    /// request.
     pub fn refusal(&self) -> Option<StoreRefusal> {
         self.failures.refusal()
     }
@@ -152,11 +150,12 @@ impl S3Bucket {
         let limit = Duration::from_millis(limit_ms);
         let put = tokio::time::timeout(limit, self.put_in_parts(&self.writer, &write)).await;
         let put = put.unwrap_or_else(|_| Err(BucketError::Unknown(format!("no answer within {limit_ms} ms"))));
-        // Also where it failed, since it may be there anyway.
+        // Also after a failure, since the object may exist anyway.
         self.removed_after(put.map(drop), key).await
     }
 
-    /// Writes an object under no condition, and removes it again: whether a refusal is about the condition.
+    /// Writes an object without a condition, and removes it again, to find out whether a refusal is about the
+    /// condition.
     ///
     /// # Errors
     /// As [`Bucket::put`] and [`Bucket::delete`].
@@ -179,14 +178,13 @@ impl S3Bucket {
         put.and(deleted)
     }
 
-    /// Returns how far the store's clock is ahead of ours, in milliseconds, by its last answer; answers tell whole
+    /// Returns how far the store's clock is ahead of ours, in milliseconds, by its last answer; answers have whole
     /// seconds.
     pub fn server_offset_ms(&self) -> Option<i64> {
         self.server_clock.offset_ms()
     }
 
-    /// Returns how much of the `put` that is under way has been sent. One at a time is shown: two at once share the
-    /// counters.
+    /// Returns how much of the running `put` has been sent. Two at once share the counters.
     pub fn progress(&self) -> UploadProgress {
         self.progress.clone()
     }
@@ -205,8 +203,8 @@ impl S3Bucket {
         tag.map(Etag).ok_or_else(|| BucketError::Unknown(NoVersion.to_string()))
     }
 
-    /// Returns an object's bytes, of which there can be no more than were sent, and its version. Validators need no
-    /// version, so bytes that are ours are taken without one; nothing can be written over them then.
+    /// Returns an object's bytes, at most as many as were sent, and its version. Validators need no version, so our own
+    /// bytes are accepted without one; they cannot be overwritten then.
     async fn read(&self, key: &str, path: &Path) -> Result<(Vec<u8>, Option<Etag>), object_store::Error> {
         let sent_max = self.sent_objects.borrow().bytes_max(key);
         let mut options = GetOptions::default();
@@ -243,7 +241,7 @@ impl Bucket for S3Bucket {
             Ok((_, None)) => Err(BucketError::Transient(NoVersion.to_string())),
             Err(error) if failure::is_missing_object(&error) => Ok(None),
             Err(error) => Err(match too_large_in(&error) {
-                // Another writer's, or bytes that something on the way made up: anyone who asks again will see.
+                // It is another writer's object, or was altered on the way; a second read shows which.
                 Some(limit) if self.sent_objects.borrow().bytes_max(key).is_some() => {
                     BucketError::Transient(format!("{limit}, and no more than that was sent"))
                 }
@@ -271,7 +269,7 @@ impl fmt::Debug for S3Bucket {
 }
 
 impl Write<'_> {
-    /// Returns what is next to the object. There is no content encoding: readers would then get the file unpacked.
+    /// Returns the object's attributes, without a content encoding: with one, readers would get the file unpacked.
     fn attributes(&self) -> Attributes {
         Attributes::from_iter([
             (Attribute::ContentType, "application/gzip".to_owned()),
@@ -301,7 +299,7 @@ fn store(
     builder.build().map_err(|error| BucketConfigError::Store(error.to_string()))
 }
 
-/// Returns whether a store can have given this version: an entity tag of RFC 9110, or a bare one as some stores have
+/// Returns whether this can be a store's version: an entity tag of RFC 9110, or an unquoted one, as some stores send
 /// it.
 fn is_version(tag: &str) -> bool {
     let opaque = tag.strip_prefix("W/").unwrap_or(tag);

@@ -45,12 +45,12 @@ use witness::{Verdict, Witness, hash_at};
 
 /// More validators than a subnet has.
 const VALIDATORS_MAX: u32 = 256;
-/// For so many block times after a commitment was included, an endpoint that shows another one may be late.
+/// For this many block times after a commitment was included, an endpoint that shows another one may be late.
 const INCLUDED_BLOCKS: u64 = 20;
-/// How long a commitment that was included by way of each endpoint holds against one that shows another.
+/// How long a commitment that was included through every endpoint wins over one that an endpoint shows.
 const INCLUSION_HOLDS: Duration = Duration::from_secs(3_600);
 
-/// What validators have set for a hotkey.
+/// Weights that validators have set for a hotkey.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetWeights {
     /// The hotkey's uid.
@@ -63,15 +63,15 @@ pub struct SetWeights {
 }
 
 impl SetWeights {
-    /// Returns whether any validator gives a weight above nothing; none where none has set any.
+    /// Returns whether any validator gives a weight above zero; none if no validator has set weights.
     pub fn is_weighted(&self) -> Option<bool> {
         (!self.shares.is_empty()).then(|| self.shares.iter().any(|(_, share)| *share > 0.0))
     }
 }
 
-/// Subtensor through a list of endpoints, one of which is asked. If there are several, another one is asked as well about
-/// everything that mining depends on: a hash, a block that no other answer has shown to exist, a missing uid, and what is
-/// committed. An endpoint that is refuted, or behind, is left for the next one.
+/// Subtensor through a list of endpoints, one of which is asked. If there are several, a second one is asked too about
+/// everything that mining depends on: a hash, a block that no other answer has confirmed, a missing uid, and the
+/// commitment. A refuted endpoint, or one that is behind, is replaced by the next one.
 ///
 /// Every call makes at most one attempt to connect and asks each question once; retrying is the caller's decision,
 /// and so is how long to wait. A call's future may be dropped at any time.
@@ -125,7 +125,7 @@ impl SubtensorChain {
         Ok(fitness(&*self.failover.connection().await?, VERDICT).await)
     }
 
-    /// When the best block was made, in milliseconds since 1970 by its author's clock; none where the chain keeps no time.
+    /// When the best block was made, in milliseconds since 1970 by its author's clock; none if the chain keeps no time.
     ///
     /// # Errors
     /// As every read of [`Chain`].
@@ -138,8 +138,8 @@ impl SubtensorChain {
         self.read(question).await
     }
 
-    /// Returns a hotkey's uid, and the share of each validator's weights that is set for it; none where it has no uid.
-    /// Validators that give nobody anything are left out.
+    /// Returns a hotkey's uid, and the share of each validator's weights that is set for it; none if it has no uid.
+    /// Validators without any weight are left out.
     ///
     /// # Errors
     /// As every read of [`Chain`].
@@ -177,13 +177,13 @@ impl SubtensorChain {
         self.failover.standing()
     }
 
-    /// Keeps what the chain holds for anyone who reads the bucket with it.
+    /// Keeps the chain's commitment for readers of the bucket.
     fn noted(&self, committed: Option<Vec<u8>>) -> Option<Vec<u8>> {
         self.committed.note(committed.as_deref());
         committed
     }
 
-    /// Returns what the chain held for our hotkey when [`Chain::commitment`] was last answered.
+    /// Returns our hotkey's commitment from the last answer of [`Chain::commitment`].
     pub fn committed(&self) -> Committed {
         self.committed.clone()
     }
@@ -202,8 +202,7 @@ impl SubtensorChain {
         }
     }
 
-    /// Returns an endpoint that answers with an error, or with something else than was asked for, is left for another
-    /// one.
+    /// Leaves an endpoint that answers with an error, or with another answer than was asked for.
     fn settle<T>(&self, connection: &Rc<Connection>, answer: Result<T, Failure>) -> Result<T, Failure> {
         if matches!(answer, Err(Failure::Answered { .. } | Failure::Malformed(_) | Failure::OtherNetwork(_))) {
             self.failover.leave(connection);
@@ -223,8 +222,8 @@ impl SubtensorChain {
         bytes.map(Option::flatten).map_err(|failure| connection.named(failure))
     }
 
-    /// Returns two endpoints show different commitments, and nobody can tell which is right. To commit once more does
-    /// no harm, and once it was included by way of each endpoint, one of the two was honest about it.
+    /// Returns the error that two endpoints show different commitments, so that it is unknown which is right. Another
+    /// commitment does no harm, and once it was included through each endpoint, one of the two was honest about it.
     fn contradicted(
         &self,
         first: &Rc<Connection>,
@@ -305,7 +304,7 @@ impl Chain for SubtensorChain {
         let answer = hash_at(&connection, block).await;
         let hash = self.settle(&connection, answer)?;
         if let Some(witness) = &self.witness {
-            // Before the first head is known, only hashes can contradict each other.
+            // Before the first head, only hashes can contradict each other.
             let known_head = self.known_head.get();
             let is_established = known_head == 0 || u64::from(block) <= known_head;
             match witness.on_hash(&connection, block, hash, is_established).await {
@@ -364,12 +363,12 @@ impl Chain for SubtensorChain {
 
     async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {
         let connection = self.failover.connection().await.map_err(Failure::before_sending)?;
-        // Whatever an endpoint says of a commitment that fails, it may be the endpoint's fault.
+        // A commitment may fail because of the endpoint, so the next one uses another endpoint.
         let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
         let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
         let submission = Submission { connection: &connection, signer, netuid, known_runtime };
         let outcome = submission.commit(credentials).await;
-        // How it ended is the caller's affair; whether the connection outlived it is ours.
+        // The caller handles the result; this code only checks whether the connection survived.
         let _ = self.failover.settle(&connection, Ok(()));
         if outcome.is_ok() {
             let (at, endpoint) = (Instant::now(), connection.name());

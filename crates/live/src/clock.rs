@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 /// The host's wall clock, and a monotonic one that starts at zero when this is made.
 ///
-/// The monotonic clock is stuck while the host is suspended; the wall clock jumps then, and whenever it is set.
-/// Sleeping needs a tokio runtime with its timer.
+/// The monotonic clock stops while the host is suspended; the wall clock jumps then, and whenever it is set. Sleeping
+/// needs a tokio runtime with its timer.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
     start: Instant,
@@ -39,7 +39,7 @@ impl Clock for SystemClock {
     async fn sleep_until(&self, monotonic_ms: u64) {
         match self.start.checked_add(Duration::from_millis(monotonic_ms)) {
             Some(at) => tokio::time::sleep_until(at).await,
-            // Further away than the clock can tell.
+            // Further away than the clock can represent.
             None => std::future::pending().await,
         }
     }

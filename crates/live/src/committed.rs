@@ -1,5 +1,5 @@
-//! What the chain holds for our hotkey: validators read the bucket with that and with nothing else, so without it nothing in
-//! the bucket counts as readable.
+//! The chain's commitment of our hotkey. Validators read the bucket with it alone, so without it no object counts as
+//! readable.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ enum Reading {
     Bytes(Vec<u8>),
 }
 
-/// A bucket as validators have it: an object can be read only while the chain holds our read key.
+/// The bucket as validators see it: an object can be read only while the chain holds our read key.
 pub struct CommittedBucket<B> {
     bucket: B,
     chain: Rc<dyn Chain>,
@@ -32,12 +32,12 @@ pub struct CommittedBucket<B> {
 }
 
 impl Committed {
-    /// Takes note of what the chain holds.
+    /// Records the chain's commitment.
     pub fn note(&self, bytes: Option<&[u8]>) {
         *self.0.borrow_mut() = bytes.map_or(Reading::Absent, |bytes| Reading::Bytes(bytes.to_vec()));
     }
 
-    /// Returns why no validator can read with `ours`; none where the chain holds exactly that.
+    /// Returns why no validator can read with `ours`; none if the chain holds exactly that.
     fn hindrance(&self, ours: &[u8]) -> Option<&'static str> {
         match &*self.0.borrow() {
             Reading::None => Some("what the chain holds for validators to read with is not known yet"),
@@ -49,8 +49,8 @@ impl Committed {
 }
 
 impl<B> CommittedBucket<B> {
-    /// Returns the bucket whose read key is committed as `ours`. What the chain holds is read before each object, for
-    /// at most `patience`, and taken from `committed` where the chain does not answer.
+    /// Returns the bucket whose read key is committed as `ours`. Before each object it reads the chain's commitment,
+    /// for at most `patience`, and takes the last known one if the chain does not answer.
     pub fn new(bucket: B, chain: Rc<dyn Chain>, committed: Committed, ours: Vec<u8>, patience: Duration) -> Self {
         Self { bucket, chain, committed, ours, patience }
     }
@@ -119,7 +119,7 @@ mod tests {
         async fn reconnect(&self) {}
     }
 
-    /// A bucket in which everything is there.
+    /// A bucket that has every object.
     struct Full;
 
     #[async_trait(?Send)]

@@ -38,7 +38,7 @@ pub enum DeviceChoice {
 /// Not the name of a device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceNameError {
-    /// Neither form of a name.
+    /// Malformed name.
     #[error("{name:?} is not a device; write cpu, cuda, cuda:1 for the second GPU, or cuda:0,1 for several")]
     Unknown {
         /// The option's value.

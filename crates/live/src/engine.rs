@@ -1,4 +1,4 @@
-//! The CPU engine on a thread of its own, so that inference holds up nothing else.
+//! The CPU engine on its own thread, so that inference delays nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 
 /// One worker thread around a [`CpuEngine`].
 ///
-/// Requests are served one after another, those of the lowest group index first. A request whose future was dropped before
-/// its turn is skipped. One that is being worked on is given up before its next proof; its drawing cannot be interrupted.
+/// Requests are served one after another, those of the lowest group index first. A request whose future was dropped
+/// before its turn is skipped. A running one is canceled before its next proof; its drawing cannot be interrupted.
 pub struct CpuWorker {
     engine: Arc<CpuEngine>,
     requests: mpsc::Sender<Request>,
@@ -35,7 +35,7 @@ impl CpuWorker {
         Self::start_watched(engine, Arc::new(|_, _| {}))
     }
 
-    /// As [`CpuWorker::start`], and tell what proofs take.
+    /// As [`CpuWorker::start`], and reports how long proofs take.
     ///
     /// # Errors
     /// As [`CpuWorker::start`].
@@ -74,7 +74,7 @@ fn serve(engine: &CpuEngine, inbox: &mpsc::Receiver<Request>, watch: &ProofWatch
     let mut waiting = Waiting::default();
     while let Some(Request { group, reply }) = waiting.next(inbox) {
         if let Some(outcome) = work(engine, &group, watch, || reply.is_closed()) {
-            // Nobody may wait for the answer any more.
+            // The caller may be gone.
             let _ = reply.send(outcome.map_err(|error| EngineError(error.to_string())));
         }
     }
@@ -88,7 +88,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Returns the next request that somebody waits for; none once there will be no more.
+    /// Returns the next request that is not canceled; none after the last one.
     fn next(&mut self, inbox: &mpsc::Receiver<Request>) -> Option<Request> {
         loop {
             if self.requests.is_empty() {
@@ -112,7 +112,7 @@ impl Waiting {
     }
 }
 
-/// As [`CpuEngine::generate_group`], with an eye on the clock; nothing if nobody waits any more.
+/// As [`CpuEngine::generate_group`], within the time limit; nothing if the caller is gone.
 fn work(
     engine: &CpuEngine,
     group: &GenerateRequest,
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_index_of_the_earliest_window_goes_first_and_what_is_dropped_never() {
+    fn the_lowest_index_of_the_earliest_window_goes_first_and_canceled_groups_never() {
         let (requests, inbox) = mpsc::channel();
         let mut answers = Vec::new();
         for (window, group) in [(30, 5), (30, 7), (60, 0), (30, 2)] {

@@ -2,7 +2,7 @@
 //!
 //! An adapter does what the core asks once, and never retries on its own: only the core knows the deadline. It may use
 //! sockets, files, clocks and GPUs; it knows no configuration names and decides nothing. [`chain::SubtensorChain`],
-//! [`bucket::S3Bucket`] and [`beacon::DrandRelays`] are the ports; the journal is a crate of its own.
+//! [`bucket::S3Bucket`] and [`beacon::DrandRelays`] are the ports; the journal is its own crate.
 
 #![allow(
     clippy::disallowed_types,

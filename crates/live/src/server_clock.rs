@@ -6,9 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, header};
 
-/// Stands for "no answer said so yet".
+/// Means that no answer had a date yet.
 const UNKNOWN: i64 = i64::MIN;
-/// Answers are dated in whole seconds, cut off; on the average half of one is missing.
+/// Dates are truncated to whole seconds, so half a second is missing on average.
 const CUT_OFF_MS: i64 = 500;
 
 /// The clock of one server; clones share what is known of it.
@@ -22,7 +22,7 @@ impl Default for ServerClock {
 }
 
 impl ServerClock {
-    /// Takes note of an answer that came just now; one without a date changes nothing.
+    /// Records an answer that came just now; one without a date changes nothing.
     pub(super) fn note(&self, headers: &HeaderMap) {
         let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let Some(date) = date.and_then(|date| httpdate::parse_http_date(date).ok()) else { return };

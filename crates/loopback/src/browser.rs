@@ -1,11 +1,11 @@
-//! Pages in a real browser, where there is one.
+//! Pages in a real browser, if there is one.
 
 use std::path::Path;
 use std::process::Command;
 
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// Returns the document of a page as the browser has it after its scripts ran; none where there is no browser.
+/// Returns the document of a page as the browser has it after its scripts ran; none if there is no browser.
 #[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 pub fn dom(page: &Path) -> Option<String> {
     let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok();

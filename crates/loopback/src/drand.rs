@@ -1,4 +1,4 @@
-//! A drand network with a key of its own, and what an honest relay of it answers.
+//! A drand network with its own key, and what an honest relay of it answers.
 
 use bls12_381::hash_to_curve::{ExpandMsgXmd, HashToCurve};
 use bls12_381::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
@@ -20,7 +20,7 @@ pub fn public_key() -> String {
     hex::encode(G2Affine::from(G2Projective::generator() * secret()).to_compressed())
 }
 
-/// Returns what the network signs a round with.
+/// Returns the network's signature of a round.
 pub fn signature(round: u64) -> Vec<u8> {
     let message = Sha256::digest(round.to_be_bytes());
     let domain = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
@@ -28,7 +28,7 @@ pub fn signature(round: u64) -> Vec<u8> {
     G1Affine::from(point * secret()).to_compressed().to_vec()
 }
 
-/// Returns what follows from a signature.
+/// Returns the randomness of a signature.
 pub fn randomness(signature: &[u8]) -> String {
     hex::encode(Sha256::digest(signature))
 }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What no wait in these tests takes unless something hangs.
+/// Longest wait in these tests; only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request.
@@ -29,13 +29,13 @@ impl Request {
     }
 }
 
-/// What is answered.
+/// The answer.
 pub enum Answer {
     /// A status and a body.
     With(u16, String),
     /// The connection is closed.
     Closed,
-    /// It stays open, and nothing comes.
+    /// The connection stays open without an answer.
     Silence,
 }
 
@@ -72,7 +72,7 @@ impl Server {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Waits until the requests are as they should be.
+    /// Waits until the requests match.
     pub fn wait(&self, what: &str, holds: impl Fn(&[Request]) -> bool) {
         wait(what, || holds(&self.requests.lock().unwrap()));
     }

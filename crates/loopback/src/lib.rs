@@ -1,5 +1,5 @@
-//! Servers on loopback for the tests of several crates: a chain's node, a drand relay, an S3 store, a scripted peer, and
-//! what a test needs to look at a terminal, a page or JSON.
+//! Servers on loopback for the tests of several crates: a chain's node, a drand relay, an S3 store, a scripted peer,
+//! and helpers to check a terminal, a page or JSON.
 //!
 //! A development dependency only: nothing that mines may depend on it. It knows no adapter, so that adapters can be
 //! tested against it.

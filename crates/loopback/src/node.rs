@@ -12,7 +12,7 @@ use grail_serve::chain::{Node, State};
 pub const NETUID: u16 = 81;
 /// A node makes a block this often.
 pub const BLOCK_MS: u64 = 40;
-/// How long a test waits for what must happen.
+/// How long a test waits for an event that must happen.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Returns a node with one door.
@@ -37,12 +37,12 @@ pub fn credentials(first: u8) -> Vec<u8> {
     (0..128).map(|i| first.wrapping_add(i)).collect()
 }
 
-/// Returns what comes, if it comes at all.
+/// Returns the result of a future that must finish.
 pub async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, work).await.expect("it takes far too long")
 }
 
-/// Returns whether it does not come for a while; its future is dropped then.
+/// Returns whether a future does not finish for a while; it is dropped then.
 pub async fn is_silent<T>(work: impl Future<Output = T>) -> bool {
     tokio::time::timeout(Duration::from_millis(3 * BLOCK_MS), work).await.is_err()
 }

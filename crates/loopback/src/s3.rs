@@ -26,12 +26,12 @@ pub struct S3Server {
     pub folder: tempfile::TempDir,
 }
 
-/// What the read key may do.
+/// Rights of the read key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum ReadKey {
     /// Read, as it should be.
     Reads,
-    /// Whatever the write key may.
+    /// The same rights as the write key.
     Writes,
 }
 
@@ -101,7 +101,7 @@ impl S3Server {
     }
 }
 
-/// Returns what comes of it, on a runtime of its own.
+/// Runs it on its own runtime and returns its result.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

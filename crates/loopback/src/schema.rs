@@ -54,7 +54,7 @@ fn known(schema: &Value) {
     }
 }
 
-/// What is wrong with a value.
+/// Adds the errors of a value.
 pub fn check(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     if let Some(types) = schema.get("type") {
         let types: Vec<&str> = match types {

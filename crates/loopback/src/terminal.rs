@@ -15,21 +15,21 @@ pub const COLUMNS: u16 = 120;
 /// How long the screen may stay as it is before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A program in a terminal of its own.
+/// A program in its own terminal.
 pub struct InTerminal {
     /// The process in the terminal.
     pub child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
     keys: Box<dyn Write + Send>,
     output: Receiver<Vec<u8>>,
-    /// What the terminal shows.
+    /// The terminal's screen.
     pub screen: vt100::Parser,
     settings: String,
     bytes: usize,
 }
 
 impl InTerminal {
-    /// Starts `program` in a terminal of its own.
+    /// Starts `program` in its own terminal.
     pub fn start(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();

@@ -1,4 +1,4 @@
-//! What the ports ask for and answer, as plain data: all that the machine ever sees of the world.
+//! Questions to the ports and their answers, as plain data: everything that the machine sees of the world.
 
 use grail_protocol::generation::StreamKey;
 use grail_protocol::rollout::WindowContext;
@@ -37,7 +37,7 @@ pub enum ChainError {
     /// An answer that is not what was asked for.
     #[error("the chain endpoint gave a malformed answer ({0}); use another endpoint")]
     Malformed(String),
-    /// Two endpoints contradict each other; nothing is done under either's answer.
+    /// Two endpoints contradict each other; the miner acts on neither answer.
     #[error(
         "two chain endpoints contradict each other about block {block} ({first}, {second}); if it does not pass within \
          a minute, leave out of BT_CHAIN_ENDPOINT the one that lies"
@@ -45,9 +45,9 @@ pub enum ChainError {
     Disagreement {
         /// The block.
         block: u64,
-        /// What the endpoint in use says.
+        /// Answer of the endpoint in use.
         first: String,
-        /// What another one says.
+        /// Answer of another endpoint.
         second: String,
     },
     /// The endpoint serves another network, so none of its answers is about ours.
@@ -73,7 +73,7 @@ pub enum CommitError {
     /// The chain refused it.
     #[error("the chain refused the commitment: {0}")]
     Refused(String),
-    /// Sent, but its fate is not known.
+    /// Sent, but with unknown outcome.
     #[error("the commitment's outcome is unknown ({0}); reading it back")]
     Unknown(String),
 }
@@ -137,7 +137,7 @@ pub enum PutCondition {
 /// Why an operation did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum BucketError {
-    /// Nothing was written; worth another try.
+    /// Nothing was written; another try may succeed.
     #[error("the bucket refused for now ({0}); trying again")]
     Transient(String),
     /// The connection broke or timed out: the write may have taken place.
@@ -151,7 +151,7 @@ pub enum BucketError {
     Refused(String),
 }
 
-/// What to generate.
+/// A request to generate rollouts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenerateRequest {
     /// The prompt's tokens.
@@ -197,7 +197,7 @@ pub enum JournalRecord {
         /// sha256 of the file in hex.
         digest: String,
     },
-    /// The file of this digest is not in the bucket, or not any more.
+    /// The file of this digest is not in the bucket.
     UploadAbandoned {
         /// First block of the window.
         window_start: u64,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct DecisionVersion {
     /// One more than the last; never used again, also where the change was taken back.
     pub number: u32,
-    /// What is decided differently.
+    /// The changed decision.
     pub what: &'static str,
 }
 
@@ -31,7 +31,7 @@ impl Decisions {
         Self::of(VERSIONS)
     }
 
-    /// Returns every change of a register.
+    /// Returns the numbers of all changes in a register.
     pub fn of(register: &[DecisionVersion]) -> Self {
         Self(register.iter().map(|version| version.number).collect())
     }

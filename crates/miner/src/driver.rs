@@ -89,7 +89,7 @@ pub trait Observer {
     fn handled(&mut self, now: Now, machine: &Machine);
 }
 
-/// For an owner who wants to look at it afterwards.
+/// For an owner that reads it afterwards.
 impl<O: Observer + ?Sized> Observer for Rc<RefCell<O>> {
     fn event(&mut self, now: Now, event: &Event) {
         self.borrow_mut().event(now, event);
@@ -111,7 +111,7 @@ impl<O: Observer + ?Sized> Observer for Rc<RefCell<O>> {
 /// Asks for a graceful stop.
 pub type Stop = LocalBoxFuture<'static, ()>;
 
-/// Runs a machine until it exits: after `stop` resolved, and what was clean is uploaded.
+/// Runs a machine until it exits: after `stop` has resolved and the clean groups are uploaded.
 pub async fn run(machine: Machine, ports: Ports, limits: Limits, observer: &mut dyn Observer, stop: Stop) {
     let (journal, clock) = (ports.journal.clone(), ports.clock.clone());
     let driver = Driver::new(ports, limits);
@@ -121,8 +121,7 @@ pub async fn run(machine: Machine, ports: Ports, limits: Limits, observer: &mut 
     driver.drive(machine, observer, stop).await;
 }
 
-/// Returns what the journal holds. Where a disk does not answer permanently, mining without a memory earns more than not
-/// mining.
+/// Returns the journal's records. If a disk never answers, mining without them earns more than not mining.
 async fn loaded(journal: &dyn Journal, clock: &dyn Clock, limit_ms: u64) -> Vec<JournalRecord> {
     for _ in 0..LOADS_MAX {
         if let Some(Ok(records)) = within(clock, limit_ms, journal.load()).await {
@@ -133,7 +132,7 @@ async fn loaded(journal: &dyn Journal, clock: &dyn Clock, limit_ms: u64) -> Vec<
     Vec::new()
 }
 
-/// Runs a machine on that has handled events before; `outstanding` is what it asked for and was not answered.
+/// Continues a machine that has handled events before; `outstanding` holds its open questions.
 pub async fn resume(
     machine: Machine,
     outstanding: Vec<Action>,
@@ -148,7 +147,7 @@ pub async fn resume(
     driver.drive(machine, observer, stop).await;
 }
 
-/// What is pending: an event, or none where the call was canceled.
+/// A pending call: it gives an event, or none if it was canceled.
 type Pending = LocalBoxFuture<'static, Option<Event>>;
 
 struct Driver {
@@ -214,7 +213,7 @@ impl Driver {
         }
     }
 
-    /// Waits until everything that was to be journalled is.
+    /// Waits until every requested append is done.
     async fn finish_journal(&mut self) {
         while self.appends > 0 {
             let Some(answer) = self.pending.next().await else { return };
@@ -346,7 +345,7 @@ async fn put(
 }
 
 fn bucket_late(limit_ms: u64) -> BucketError {
-    // The bytes may have arrived; only the read key tells.
+    // The bytes may have arrived; only a read shows that.
     BucketError::Unknown(format!("no answer within {limit_ms} ms"))
 }
 
@@ -400,7 +399,7 @@ mod tests {
 
     use super::*;
 
-    /// A world in which nothing may be done any more.
+    /// A world in which the window is over.
     struct Over;
 
     #[async_trait(?Send)]

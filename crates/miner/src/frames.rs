@@ -1,8 +1,8 @@
-//! How records are in a file that is only ever appended to, and how to tell a torn tail from damage.
+//! Format of records in an append-only file, in which a torn tail differs from damage.
 //!
 //! A file is a header (magic, format version, checksum) and frames: mark, length, checksum of the payload, checksum of
-//! these three, payload. A frame is only ever started after the one before was synced. So whatever is followed by a frame's
-//! head was whole once, and finding it broken is damage; only the last frame can be torn.
+//! these three, payload. A frame is only ever started after the one before was synced. So a frame that another one
+//! follows was complete once, and if it is broken, it is damaged. Only the last frame can be torn.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub const PAYLOAD_BYTES_MAX: usize = 256 << 20;
 const MARK: [u8; 4] = *b"\xf7Rec";
 const HEAD_BYTES: usize = 16;
 
-/// What kind of file it is.
+/// Kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileKind {
     /// The first bytes.
@@ -23,10 +23,10 @@ pub struct FileKind {
     pub version: u32,
 }
 
-/// What is in a file.
+/// Content of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// Where each payload lies.
+    /// Range of each payload.
     pub payloads: Vec<Range<usize>>,
     /// Bytes up to the end of the last whole frame.
     pub whole_bytes: usize,
@@ -48,13 +48,13 @@ pub enum FrameDamage {
     Version {
         /// The file's version.
         found: u32,
-        /// What can be read.
+        /// The supported version.
         supported: u32,
     },
-    /// A frame that was whole once is not any more.
+    /// A frame was complete once and is damaged now.
     #[error("the record at byte {offset} is damaged, and intact ones follow it")]
     Record {
-        /// Where its frame starts.
+        /// Start of its frame.
         offset: usize,
     },
 }
@@ -130,7 +130,7 @@ fn check_header(kind: &FileKind, bytes: &[u8]) -> Result<(), FrameDamage> {
     }
 }
 
-/// Returns the payload of the frame at `offset`, or nothing where the file ends or is torn.
+/// Returns the payload of the frame at `offset`, or nothing if the file ends or is torn.
 fn whole_frame(bytes: &[u8], offset: usize) -> Result<Option<Range<usize>>, FrameDamage> {
     let Some((length, checksum)) = head(&bytes[offset..]) else {
         // A later head shows that this frame was synced as a whole, so it is damaged and not torn.
@@ -149,7 +149,7 @@ fn whole_frame(bytes: &[u8], offset: usize) -> Result<Option<Range<usize>>, Fram
 
 /// Returns the length and checksum of the payload, if `bytes` start with the head of a frame.
 fn head(bytes: &[u8]) -> Option<(usize, u32)> {
-    // The head has a checksum of its own, so that a damaged length never makes a reader reserve gigabytes.
+    // The head has its own checksum, so that a damaged length never makes a reader reserve gigabytes.
     let mine = bytes.starts_with(&MARK) && crc32fast::hash(bytes.get(..12)?) == word(bytes, 12)?;
     let length = word(bytes, 4)? as usize;
     (mine && length <= PAYLOAD_BYTES_MAX).then_some((length, word(bytes, 8)?))
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_framed_is_found() {
+    fn framed_records_are_found() {
         let payloads: [&[u8]; 3] = [b"one", b"", &[7; 1000]];
         assert_eq!(contents(&file(&payloads)), Ok(payloads.to_vec()));
         assert_eq!(scan(&KIND, &file(&payloads)).unwrap().torn_bytes, 0);

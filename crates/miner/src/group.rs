@@ -8,9 +8,9 @@ use grail_protocol::rollout::Rollout;
 use grail_protocol::window_file::PackedGroup;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The signed rollouts of one group, and their part of a window file once it was wanted; clones share both.
+/// The signed rollouts of one group, and their part of a window file after its first use; clones share both.
 ///
-/// It is compared, shown, written and read as the list of its rollouts: the part follows from them.
+/// Comparison, display and serialization use only the list of rollouts, since the part follows from them.
 #[derive(Clone)]
 pub struct SignedGroup(Arc<Content>);
 
@@ -58,7 +58,7 @@ impl PartialEq for SignedGroup {
 
 impl fmt::Debug for SignedGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As any list that is shared.
+        // Like any shared list.
         f.debug_tuple("Shared").field(&self.0.rollouts).finish()
     }
 }

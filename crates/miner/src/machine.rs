@@ -230,13 +230,13 @@ impl Mining {
         }
         match entry {
             JournalEntry::Group(id) => match &mut self.window {
-                Some(window) => window.groups.on_journalled(cx, &id),
+                Some(window) => window.groups.on_journaled(cx, &id),
                 // The window of this group ended before the journal answered.
                 None => cx.sometimes("old-generation-answers"),
             },
             JournalEntry::UploadStarted(window_start) => {
                 if let Some(window) = self.current(window_start) {
-                    window.upload.on_journalled(cx);
+                    window.upload.on_journaled(cx);
                 }
             }
             // Nothing waits for these: generation starts and receipts are given whether they are durable or not.
@@ -257,7 +257,7 @@ impl Mining {
                     window.retry(cx);
                 }
             }
-            // Whatever is due is found by `advance`.
+            // `advance` finds everything that is due.
             Timer::UploadDeadline | Timer::Groups => {}
         }
     }
@@ -359,7 +359,7 @@ impl Mining {
     fn close_window(&mut self, cx: &mut Context<'_>) {
         let Some(mut window) = self.window.take() else { return };
         self.passed.note_ended(window.start);
-        // It may end before its hash tells whether what a crash left of it is of this chain.
+        // It may end before its hash shows whether the groups that a crash left are of this chain.
         if let Some(recovered) = self.recovered.take_if(|recovered| recovered.window_start() == window.start) {
             cx.sometimes("recovered-window-ends-before-its-hash-is-known");
             self.close_recovered(cx, recovered, "the hash of its first block could not be read after a restart");
@@ -390,7 +390,7 @@ impl Mining {
     }
 
     fn describe(&self, view: &mut View) {
-        // The view tells about heads with timing.
+        // The view shows heads with timing.
         let Self { heads: _, passed: _, account, recovered, window, settlement, stopping } = self;
         view.line("stopping", stopping);
         account.describe(view);

@@ -2,11 +2,11 @@
 
 use crate::machine::{Action, Event};
 
-/// Questions without an answer, each with what anyone who asks wants to remember of it.
+/// Open questions, each with a tag of the asker.
 #[derive(Debug, Clone)]
 pub struct Outstanding<T>(Vec<(T, Action)>);
 
-/// What an event is to the questions before it.
+/// Relation of an event to the questions before it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Relation<T> {
     /// It answers this question, which is now closed.
@@ -29,8 +29,7 @@ impl<T> Outstanding<T> {
         if matches!(event, Event::Started(_) | Event::Shutdown) {
             return Relation::Spontaneous;
         }
-        // The oldest one: answers about heads, registration and commitments have nothing to tell two questions apart
-        // by.
+        // The oldest one: answers about heads, registration and commitments do not say which question they answer.
         match self.0.iter().position(|(_, action)| answers(event, action)) {
             Some(at) => {
                 let (tag, action) = self.0.remove(at);

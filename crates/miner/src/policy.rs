@@ -28,8 +28,8 @@ impl UploadPolicy {
     }
 }
 
-/// Returns how many of so many groups would be uploaded if all were alike: as many as let a validator check most, and
-/// no more.
+/// Returns how many of `groups` equal groups would be uploaded: the smallest number of which a validator checks the
+/// most.
 pub(crate) fn likely(policy: UploadPolicy, groups: usize, rollouts_per_group: usize) -> usize {
     let checked = |length: usize| groups_checked(length, length * rollouts_per_group);
     // `max_by_key` takes the last of several equal ones; in reverse order that is the shortest.
@@ -59,7 +59,7 @@ pub fn expected_unique(groups: &Solutions<'_>, rollouts_per_group: usize) -> f64
     groups_with.values().map(|&with| 1.0 - miss_probability(groups.len(), with, checked)).sum()
 }
 
-/// Returns the best of the lengths at which all groups are checked, or one more than for a shorter file; or all.
+/// Returns the best length among the candidates.
 fn best_prefix(groups: &Solutions<'_>, rollouts_per_group: usize) -> usize {
     let mut best = (0, 0.0);
     for length in candidates(groups.len(), rollouts_per_group) {
@@ -77,7 +77,7 @@ pub(crate) fn is_more(a: f64, b: f64) -> bool {
     a > b + 1e-9
 }
 
-/// Returns the lengths that are considered where so many groups are clean, ascending.
+/// Returns the considered lengths if `available` groups are clean, ascending.
 pub fn candidates(available: usize, rollouts_per_group: usize) -> Vec<usize> {
     let checked = |length: usize| groups_checked(length, length * rollouts_per_group);
     // Up to 20 rollouts are all checked, which is five groups. Of a longer file a tenth of the groups is checked.

@@ -1,7 +1,8 @@
 //! Everything that touches the world, as object-safe traits whose documentation is the contract.
 //!
-//! Calls may take arbitrarily long: the driver bounds each one. A call whose future is dropped may or may not have taken
-//! effect. Implementations do not retry on their own, for the machine decides; only a `put` may, within the time that it is given.
+//! Calls may take arbitrarily long: the driver bounds each one. A call whose future is dropped may or may not have
+//! taken effect. Implementations do not retry on their own, for the machine decides; only a `put` may, within its time
+//! limit.
 
 mod beacon;
 mod bucket;

@@ -15,13 +15,13 @@ use crate::shared::Shared;
 pub struct SealedGroup {
     /// The signed rollouts.
     pub rollouts: SignedGroup,
-    /// What they were made from; a rollout that is fine is kept when another one is sampled again.
+    /// The generated rollouts; valid ones are kept when another one is sampled again.
     pub generated: Shared<GeneratedRollout>,
-    /// What a validator would find; empty for a group that may be uploaded.
+    /// Findings of the validator's checks; empty for a group that may be uploaded.
     pub findings: Vec<OwnFinding>,
 }
 
-/// Assembles, sign and checks one group.
+/// Assembles, signs and checks one group.
 ///
 /// # Errors
 /// [`AssembleError`] if the rollouts do not make a group.
@@ -40,7 +40,7 @@ pub fn seal(
     let findings = check_own_group(&rollouts, &passes, &facts, tokenizer);
     let rollouts = SignedGroup::from(rollouts);
     if findings.is_empty() {
-        // Here rather than in the core, which does nothing else meanwhile.
+        // Packed here, because the core would wait for it.
         rollouts.packed();
     }
     Ok(SealedGroup { rollouts, generated: generated.into(), findings })

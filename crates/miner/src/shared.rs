@@ -1,4 +1,4 @@
-//! A list that several owners hold without copies of their own.
+//! A list that several owners share without copies.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -26,22 +26,23 @@ use serde_json::{Value, json};
 use grail_operator::verdicts::Verdicts;
 use grail_terminal::{counted, output};
 
-/// What a network is to do.
+/// Plan of a network.
 #[derive(Debug, Clone, Copy)]
 pub struct NetworkOptions {
     /// Most groups that each miner makes in a window.
     pub groups_max: u32,
-    /// Ends once every validator has judged so many windows in which every miner was ready; none follows until a signal.
+    /// Stops once every validator has judged this many windows in which every miner was ready; without it the network
+    /// runs until a signal.
     pub windows: Option<u64>,
-    /// Whether standard output is for programs, so that what happens is told on standard error.
+    /// Whether standard output is for programs, so that events are shown on standard error.
     pub is_quiet: bool,
 }
 
-/// How often it is looked what the processes did.
+/// Pause between two checks of the processes.
 const LOOK: Duration = Duration::from_millis(300);
 /// A process that has not ended this long after it was asked to is killed.
 const END: Duration = Duration::from_secs(30);
-/// Blocks in which every validator's weights after the last window are on chain, unless something is wrong.
+/// Blocks within which every validator's weights should be on chain after the last window.
 const WEIGHTS_BLOCKS: u64 = 25;
 
 /// One process.
@@ -51,7 +52,7 @@ struct Member {
     uid: u16,
     data: PathBuf,
     log: PathBuf,
-    /// None for what this process does itself.
+    /// None for this process's own work.
     child: Option<Child>,
 }
 
@@ -108,12 +109,12 @@ impl<'a> Network<'a> {
         Ok(network)
     }
 
-    /// Something for people: next to the output where that is for programs.
+    /// Something for people: next to the output if that is for programs.
     fn notice(&self, text: String) {
         if self.options.is_quiet { output::aside(text) } else { output::line(text) }
     }
 
-    /// Follows until enough windows are judged, or until it is interrupted.
+    /// Follows the network until enough windows are judged, or until it is interrupted.
     ///
     /// # Errors
     /// If a process ends by itself, or its receipts cannot be read.
@@ -146,7 +147,7 @@ impl<'a> Network<'a> {
         self.validators.iter().map(read).collect()
     }
 
-    /// Shows the windows that every validator has judged since the last look.
+    /// Shows the windows that every validator has judged since the last check.
     fn tell(&mut self, all: &[Verdicts]) {
         let Some(ready) = self.ready_from() else { return };
         let windows = |verdicts: &Verdicts| verdicts.weights.keys().map(|(window, _)| *window).collect::<BTreeSet<_>>();
@@ -193,7 +194,7 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// Returns what came of it.
+    /// Returns the result.
     pub fn summary(&self) -> Summary {
         let all = self.verdicts().unwrap_or_default();
         let state = self.served.world().chain.state();
@@ -214,7 +215,7 @@ impl<'a> Network<'a> {
 
 impl Drop for Network<'_> {
     fn drop(&mut self) {
-        // Where it was left by an error, nothing stays behind.
+        // After an error no process stays behind.
         for child in self.miners.iter_mut().chain(&mut self.validators).filter_map(|member| member.child.as_mut()) {
             let _ = child.kill();
             let _ = child.wait();
@@ -238,7 +239,7 @@ impl Member {
 
     fn ask_to_end(&mut self) {
         let pid = self.child.as_ref().and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?));
-        // One that has ended needs no asking.
+        // A process that has ended need not be asked.
         let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
     }
 
@@ -269,12 +270,12 @@ fn words(receipt: Option<&MinerReceipt>) -> String {
 /// A miner's name, its uid, and by validator its receipt in each window.
 type MinerSummary = (String, u16, Vec<Vec<Option<MinerReceipt>>>);
 
-/// What came of a network.
+/// Result of a network.
 #[derive(Debug)]
 pub struct Summary {
     windows: Vec<u64>,
     miners: Vec<MinerSummary>,
-    /// By validator: what it has on chain.
+    /// Weights on chain, by validator.
     weights: Vec<(String, Vec<(u16, u16)>)>,
 }
 
@@ -296,7 +297,7 @@ impl Summary {
         distinct.len() == 1 && distinct.first().is_some_and(|weights| !weights.is_empty())
     }
 
-    /// Returns what people read.
+    /// Returns the result as text.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{} judged by all validators", counted(self.windows.len() as u64, "window"))];
         for (name, uid, by_validator) in &self.miners {

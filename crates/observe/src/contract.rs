@@ -13,30 +13,30 @@ pub enum Schema {
     ConfigShow,
     Diff,
     Doctor,
-    /// What any command prints that was asked for JSON and fails.
+    /// The failure of any command with `--json`.
     Error,
     Estimate,
     /// Faults with their meanings.
     FaultList,
     /// A window's receipt, as `grail mine --json` prints it and `receipts.jsonl` keeps it.
     Receipt,
-    /// What came of `grail network`.
+    /// Result of `grail network`.
     Network,
     Replay,
     ReplayFork,
-    /// What `grail sim --list` shows.
+    /// Output of `grail sim --list`.
     ScenarioList,
     /// A window that the validator of `grail sim serve` judged.
     ServeWindow,
     Sim,
-    /// What `grail top --json` prints, and the control socket answers.
+    /// Output of `grail top --json`, and answer of the control socket.
     Status,
     Swarm,
     TapeList,
     TapeStep,
-    /// What `grail mine --try --json` prints.
+    /// Output of `grail mine --try --json`.
     Trial,
-    /// What `grail validate` found: a miner's window, a window, or what became of weights.
+    /// Findings of `grail validate`: a miner's window, a window, or the outcome of setting weights.
     ValidatorReceipt,
     Verify,
     Why,

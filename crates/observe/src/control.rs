@@ -1,7 +1,7 @@
-//! How a running miner is asked how it is, and asked to stop: a socket in its data folder that only its owner may use.
+//! Control of a running miner: a socket in its data folder for status and stop requests, which only its owner may use.
 //!
-//! A request is a JSON object on a line, and so is its answer. The miner's thread only ever writes to memory; anyone who asks,
-//! however slowly, waits for the socket's own thread.
+//! A request is a JSON object on a line, and so is its answer. The miner's thread only ever writes to memory; slow
+//! clients wait for the socket's own thread.
 
 mod board;
 mod client;
@@ -23,18 +23,18 @@ pub use self::status::{
 
 const PREFIX: &str = "control-";
 const ENDING: &str = ".sock";
-/// Characters of the address in a socket's name: a socket's path is short by the system's rules.
+/// Characters of the address in a socket's name, because the system limits a socket's path.
 const HOTKEY_CHARS: usize = 12;
 
-/// What may be asked.
+/// A request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
-    /// How is it going?
+    /// Asks for the status.
     Status,
-    /// Upload what is clean, and end.
+    /// Upload the clean groups, then stop.
     Stop,
-    /// Continue to the end of the window, and end after its upload.
+    /// Continue to the end of the window, then stop after its upload.
     StopAfterWindow,
 }
 

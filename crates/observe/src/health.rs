@@ -1,10 +1,10 @@
 //! Whether the miner makes progress: blocks arrive, groups come, uploads are verified.
 //!
-//! Health follows from what was achieved, never from a loop that goes round.
+//! Health follows from results, not from a running loop.
 
 use std::fmt;
 
-/// Something that should make progress and does not.
+/// A part that makes no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HealthIssue {
     /// No new head.
@@ -54,7 +54,7 @@ impl fmt::Display for HealthIssue {
 /// The miner's health at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HealthSnapshot {
-    /// What does not make progress.
+    /// Things that make no progress.
     pub issues: Vec<HealthIssue>,
     /// Milliseconds since the newest block came; none before the first.
     pub head_age_ms: Option<u64>,

@@ -1,8 +1,8 @@
 //! Shows what a running miner does: log, progress bar, receipts, metrics, health, alerts, and the status that `grail top`
 //! reads.
 //!
-//! It watches events and actions and changes nothing; mining never waits for it, so what is sent elsewhere goes through
-//! bounded queues to threads of its own. It may use files, sockets and threads, but no port of the miner.
+//! It watches events and actions and changes nothing; mining never waits for it, so records for other services go
+//! through bounded queues to its own threads. It may use files, sockets and threads, but no port of the miner.
 //!
 //! [`state::MinerState`] folds events and actions into facts, and everything else reads these facts through a
 //! [`SharedState`], so a [`StateObserver`] comes first among the [`Observers`]. [`Sinks`] sends to services, and
@@ -14,8 +14,8 @@
     reason = "this crate is at the boundary: real time and the environment may enter here"
 )]
 
+mod banner;
 mod bars;
-mod card;
 pub mod contract;
 pub mod control;
 mod exposition;
@@ -41,8 +41,8 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
 
+pub use banner::{Banner, BannerFacts};
 pub use bars::bars;
-pub use card::{CardFacts, StartCard};
 
 pub use exposition::TextFormat;
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};

@@ -1,4 +1,4 @@
-//! The log: lines on standard error, each with time and level, and to Loki where one is named.
+//! The log: lines on standard error, each with time and level, and to Loki if one is named.
 
 mod entry;
 mod lines;
@@ -35,14 +35,14 @@ const RECEIPT: &str = "grail::receipt";
 pub enum Verbosity {
     /// Warnings and errors.
     Quiet,
-    /// What happens in a window, too.
+    /// Also the events of a window.
     Verbose,
     /// Every event and action of the core, and samples of what is generated, too.
     Everything,
 }
 
 impl Verbosity {
-    /// By how often `-v` was given.
+    /// Returns the verbosity for a number of `-v`.
     pub const fn of(count: u8) -> Self {
         match count {
             0 => Self::Quiet,
@@ -60,10 +60,10 @@ impl Verbosity {
     }
 }
 
-/// Log from now on: to standard error, around whatever `bars` draw there, and to Loki. A second call changes nothing.
+/// Starts the log: to standard error, around the bars, and to Loki. A second call changes nothing.
 ///
-/// Libraries are heard only when they warn: what they say below that may hold requests with their signatures. Loki hears at
-/// least what happens in a window, however quiet the terminal is, and receipts, which a terminal has on standard output.
+/// Libraries log only warnings and errors, because their lower levels may hold requests with signatures. Loki always
+/// gets at least a window's events, and receipts.
 pub fn start_logging(verbosity: Verbosity, format: LogFormat, loki: Option<Loki>, bars: &MultiProgress) {
     let stderr = AroundBars(bars.clone());
     let here = targets(verbosity.level()).with_target(RECEIPT, LevelFilter::OFF);
@@ -92,7 +92,7 @@ struct AroundBars(MultiProgress);
 
 impl Write for AroundBars {
     /// Ignores errors: a closed terminal or a full disk must not end the miner. The log's library answers an error with
-    /// `eprintln!`, which panics because standard error is what failed.
+    /// `eprintln!`, which panics if standard error failed.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.suspend(|| drop(io::stderr().write_all(bytes)));
         Ok(bytes.len())
@@ -111,7 +111,7 @@ impl MakeWriter<'_> for AroundBars {
     }
 }
 
-/// Tells what the core does and what troubles it.
+/// Logs the core's events and problems.
 #[derive(Debug, Default)]
 pub struct Log {
     windows_without_beacon: u64,
@@ -119,8 +119,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Returns the text of a failure, with how many like it were left out since the last one; none if it is left out
-    /// itself.
+    /// Returns the text of a failure, with the count of suppressed ones since the last line; none if this one is
+    /// suppressed.
     fn failed(&mut self, now: Now, area: Area, text: &str) -> Option<String> {
         let untold = self.repeats.failed(now.monotonic_ms, area, text)?;
         let left_out = match untold {
@@ -136,7 +136,7 @@ impl Observer for Log {
         tracing::debug!("< {}", printable(&event.summary()));
         if let Some(Over { area, failures, seconds }) = self.repeats.ended(now.monotonic_ms, event) {
             let area = area.name();
-            tracing::warn!(area, "{area}: well again after {failures} failures in {seconds} s");
+            tracing::warn!(area, "{area}: works again after {failures} failures in {seconds} s");
         }
     }
 
@@ -181,7 +181,7 @@ impl Observer for Log {
                     tracing::warn!(area, "{area}: {text}");
                 }
             }
-            // Receipts are data, and have a place of their own; where the log goes elsewhere, it has them too.
+            // Receipts go to standard output; a log that goes elsewhere has them too.
             Report::Receipt(receipt) => {
                 let why = match &receipt.outcome {
                     WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => Some(why.as_str()),

@@ -35,18 +35,20 @@ type Gauge = AnyGauge<f64, AtomicU64>;
 type Label = [(&'static str, &'static str); 1];
 type Rejection = [(&'static str, String); 2];
 
-/// What does not solve its problem earns up to 0.135 for its form, or less than nothing; what solves it 1 and more.
+/// A rollout that does not solve its problem earns up to 0.135 for its form, or a negative reward; one that solves it
+/// earns 1 or more.
 const REWARD_BUCKETS: [f64; 9] = [-0.1, 0.0, 0.05, 0.1, 0.15, 1.0, 1.05, 1.1, 1.15];
-/// The same above the least reward: OpenMetrics has no sum where a bucket is below zero, and a sum that falls is none.
+/// The same bounds above the least reward: OpenMetrics allows no sum if a bucket is below zero, because sums must not
+/// fall.
 const SHIFTED_REWARD_BUCKETS: [f64; 9] = [0.1, 0.2, 0.25, 0.3, 0.35, 1.2, 1.25, 1.3, 1.35];
-/// From a bucket next door to one that takes two blocks.
+/// From a nearby bucket to one that takes two blocks.
 const UPLOAD_BUCKETS: [f64; 9] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0];
 const AREAS: [Area; 6] = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal, Area::Commitment];
 
-/// What answers, and can fail to. A commitment that the chain refuses says nothing about the chain's health.
+/// Areas whose ports can fail. A refused commitment says nothing about the chain's health.
 const PORTS: [Area; 5] = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal];
 
-/// What the observer writes to; clones write to the same.
+/// The metrics; clones share them.
 #[derive(Clone)]
 struct Handles {
     successful_rollouts: Counter,
@@ -117,7 +119,7 @@ impl Handles {
                 on.in_seconds("mining_upload_duration", "From an upload's order to its answer", histogram)
             },
         };
-        // A series that is there from the start can be seen to grow.
+        // A series that exists from the start shows its first increase.
         OUTCOMES.iter().for_each(|name| drop(handles.windows.get_or_create(&[("outcome", name)])));
         AREAS.iter().for_each(|area| drop(handles.trouble.get_or_create(&[("area", area.name())])));
         handles
@@ -161,7 +163,7 @@ fn unknown() -> Gauge {
 pub struct Metrics {
     handles: Handles,
     state: SharedState,
-    /// Where a row of each window goes.
+    /// Destination of each window's row.
     rows: Option<SinkSender<Row>>,
 }
 
@@ -232,7 +234,7 @@ fn shifted(reward: f64) -> f64 {
     ((reward - REWARD_BOUNDS.0).max(0.0) * 1e9).round() / 1e9
 }
 
-/// Returns one number as a share of another; not a number where there is nothing to share.
+/// Returns one number as a share of another; not a number if there is nothing to share.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { f64::NAN }
 }
@@ -321,7 +323,7 @@ impl Exposition {
         }
     }
 
-    /// Reports of the engine, too.
+    /// Also the engine's measurements.
     pub fn show_engine(&mut self, meter: EngineMeter) {
         self.engine = Some(EngineMetrics::register(&mut self.registry, meter));
     }

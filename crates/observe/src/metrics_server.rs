@@ -1,6 +1,6 @@
-//! The HTTP endpoint: `/metrics`, `/healthz`, `/readyz` and pages for people, on a thread of its own.
+//! The HTTP endpoint: `/metrics`, `/healthz`, `/readyz` and pages for people, on its own thread.
 //!
-//! The miner's thread only ever writes to atomics; anyone who asks here, however slowly, waits for this thread alone.
+//! The miner's thread only ever writes to atomics; slow clients wait for this thread alone.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -32,18 +32,18 @@ const CONNECTIONS_MAX: usize = 16;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a connection may last, from its first byte to the last one of the answer.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long to wait before more connections where the system gives no more descriptors.
+/// How long to wait before more connections if the system gives no more descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
-/// Pages hold their style and script, and ask nobody for anything.
+/// Pages hold their style and script, and load nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
-/// Makes the page at a path, `/` among them; none where there is no such page. It runs on a thread of its own, and may read
+/// Makes the page at a path, `/` among them; none if there is no such page. It runs on its own thread, and may read
 /// files.
 pub type Pages = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What is served next to the metrics.
+/// Pages that are served in addition to the metrics.
 #[derive(Clone)]
 struct PageServer {
     pages: Pages,
@@ -51,7 +51,7 @@ struct PageServer {
     is_free: Arc<Semaphore>,
 }
 
-/// Where metrics may be asked for.
+/// The metrics server.
 #[derive(Debug)]
 pub struct MetricsServer {
     listener: TcpListener,
@@ -61,7 +61,7 @@ pub struct MetricsServer {
 /// Why there is no endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsServerError {
-    /// An address that others reach, and nobody said that they may.
+    /// An address that other machines reach, without the operator's permission.
     #[error(
         "--metrics-listen {0} can be reached from other machines, and the endpoint has no authentication: listen on \
          127.0.0.1, or add --metrics-public if a firewall protects it"
@@ -74,7 +74,7 @@ pub enum MetricsServerError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The operating system's error.
         why: io::Error,
     },
     /// No thread or runtime to serve it.
@@ -163,7 +163,7 @@ async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, 
 }
 
 impl PageServer {
-    /// Returns the page at a path, or `otherwise` where there is none.
+    /// Returns the page at a path, or `otherwise` if there is none.
     async fn page(self, path: String, otherwise: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
         let Ok(permit) = self.is_free.try_acquire_owned() else {
             return response(
@@ -240,7 +240,7 @@ fn metrics<B>(request: &Request<B>, exposition: &Exposition) -> Result<Response<
     Ok(response)
 }
 
-/// 200 where nothing is against it, otherwise 503 with a line for each reason.
+/// 200 if nothing is against it, otherwise 503 with a line for each reason.
 fn state(well: &str, reasons: &[String]) -> Response<Full<Bytes>> {
     match reasons {
         [] => response(StatusCode::OK, PLAIN, format!("{well}\n")),

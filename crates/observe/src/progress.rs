@@ -1,4 +1,4 @@
-//! Progress on a terminal: one bar for the current window, which fills up towards the upload.
+//! Progress on a terminal: one bar for the current window, which fills up toward the upload.
 
 use std::fmt::Write;
 use std::panic::Location;
@@ -22,11 +22,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Adds a bar about this state to `bars`, which may be hidden; `upload` is asked at each tick how much has been sent.
+    /// Adds a bar about this state to `bars`, which may be hidden; It reads `upload` at each tick.
     pub fn new(bars: &MultiProgress, state: SharedState, upload: UploadProbe) -> Self {
         let bar = bars.add(ProgressBar::new(0));
-        // The message takes what is left of the line and is cut there: a line that wraps would be more lines than the bar
-        // knows of, and clearing them would take receipts along.
+        // The message is cut at the end of the line: a wrapped line would be more lines than the bar knows, and
+        // clearing them would remove receipts.
         let style = ProgressStyle::with_template("{wide_msg}{sent}");
         let style = style.expect("the template is a constant that parses");
         bar.set_style(style.with_key("sent", move |_: &ProgressState, out: &mut dyn Write| {
@@ -50,12 +50,12 @@ impl Progress {
     }
 }
 
-/// What the bar says between windows.
+/// The bar's text between windows.
 const WAITING: &str = "waiting for a window";
-/// Cells of the bar that fills up towards the upload.
+/// Cells of the bar that fills up toward the upload.
 const CELLS: u64 = 10;
 
-/// The line, with what matters most first, since a narrow terminal cuts its end.
+/// The line, with the most important parts first, since a narrow terminal cuts its end.
 fn message(state: &MinerState, start: u64, window: &WindowState, now: Now) -> String {
     let now_ms = now.monotonic_ms;
     let begun_ms = window.begun_ms.unwrap_or(now_ms);

@@ -26,7 +26,7 @@ pub enum ReceiptFormat {
     Json,
 }
 
-/// Where validators read, and so where every file is read back.
+/// Address that validators read, and from which every file is read back.
 #[derive(Debug, Clone)]
 pub struct ReadFrom {
     /// Server and bucket.
@@ -76,8 +76,8 @@ impl Receipts {
         Ok(Self { format, read_from, bars: bars.clone(), path, file, state, interrupted: None, has_explained: false })
     }
 
-    /// Gives the current window a receipt that says that a defect ended the miner. The next start continues with the window and
-    /// gives it another receipt.
+    /// Gives the current window a receipt that says that a defect stopped the miner. The next start continues the
+    /// window and gives it another receipt.
     pub fn interrupted(&mut self, now: Now, why: &str) {
         let state = self.state.read();
         let Some(window) = state.unfinished_window().filter(|window| Some(*window) > self.interrupted) else { return };
@@ -110,7 +110,7 @@ impl Receipts {
     }
 
     fn keep(&mut self, record: &str) {
-        // In one write, so that a line is there whole or not at all.
+        // In one write, so that a line is complete or missing.
         if let Err(error) = self.file.write_all(format!("{record}\n").as_bytes()) {
             tracing::warn!("the receipt cannot be written to {} ({error}); free the disk", self.path.display());
         }
@@ -143,8 +143,8 @@ impl Observer for Receipts {
     fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
-/// Returns a receipt as one line for the operator: a window that was uploaded with the address from which validators
-/// read it, any other one with the command that says why.
+/// Returns a receipt as one line for the operator: an uploaded window with the address that validators read, any other
+/// one with the command that explains it.
 fn text_of(receipt: &WindowReceipt, read_from: &ReadFrom, was_resumed: bool) -> String {
     let line = receipt_line(receipt) + &own_late_write(&receipt.outcome, was_resumed);
     match receipt.outcome {
@@ -153,8 +153,8 @@ fn text_of(receipt: &WindowReceipt, read_from: &ReadFrom, was_resumed: bool) -> 
     }
 }
 
-/// Returns a process that was killed during an upload may have its file written after its end. The next process takes
-/// that for another writer if the file is none of those that the journal names.
+/// Explains a file that seems to be another writer's: a process that was killed during an upload may have its file
+/// written after its end, and the journal may not name it.
 fn own_late_write(outcome: &WindowOutcome, was_resumed: bool) -> String {
     let other_writer = BucketError::ConditionFailed.to_string();
     match outcome {

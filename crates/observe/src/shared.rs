@@ -13,7 +13,7 @@ use crate::control::Rank;
 use crate::health::{HealthIssue, HealthSnapshot};
 use crate::state::MinerState;
 
-/// Says whether a connection to the chain is open.
+/// Returns whether a connection to the chain is open.
 pub type IsConnected = Box<dyn Fn() -> bool>;
 
 /// A [`MinerState`] that threads share; clones are the same one. Every lock is held for a copy in memory, never while a
@@ -29,12 +29,12 @@ struct Timed {
     at: Instant,
 }
 
-/// The state while it is read; nobody else reads or writes it meanwhile.
+/// The locked state, for reading.
 pub(crate) struct Reading<'a>(MutexGuard<'a, Timed>);
 
 impl SharedState {
     fn timed(&self) -> MutexGuard<'_, Timed> {
-        // A panic in the fold ends the miner; until then a state that misses one event is better than none.
+        // A panic in the fold ends the miner; until then a state without one event is better than none.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -69,7 +69,7 @@ impl Deref for Reading<'_> {
     }
 }
 
-/// Folds what passes the driver into a [`SharedState`], and logs what stops and resumes making progress.
+/// Folds the driver's events and actions into a [`SharedState`], and logs every loss and return of progress.
 ///
 /// It must be the first of the observers that read the state: each of them sees an event or action after it was folded.
 pub struct StateObserver {

@@ -1,4 +1,4 @@
-//! What sends telemetry elsewhere: a bounded queue that never waits, a thread of its own, and a count of what was lost.
+//! Sinks for telemetry: a bounded queue that never waits, a thread, and a count of dropped records.
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,12 +9,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 
-/// How long the end of the process waits for the sinks' last words.
+/// How long the end of the process waits for the sinks' last records.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// Every sink, so that its series is there from the start.
+/// Every sink, so that its series exists from the start.
 const SINKS: [&str; 4] = ["prometheus", "wandb", "loki", "watchtower"];
 
-/// What sinks could not deliver, by sink; clones count together.
+/// Dropped records by sink; clones count together.
 #[derive(Debug, Clone)]
 pub struct Dropped(Family<[(&'static str, &'static str); 1], Counter>);
 
@@ -59,7 +59,7 @@ impl<T> SinkSender<T> {
     }
 }
 
-/// Resolves when the process ends and what is left should be delivered.
+/// Resolves when the process ends and the remaining records should be delivered.
 pub(super) type Stop = oneshot::Receiver<()>;
 
 /// The thread of a sink.
@@ -85,7 +85,7 @@ impl SinkWorker {
         Ok(Self { stop, done })
     }
 
-    /// Stops all workers, and waits at most 10 seconds until they have delivered what is left.
+    /// Stops all workers, and waits at most 10 seconds for their last deliveries.
     pub fn finish_all(workers: Vec<Self>) {
         let end = Instant::now() + LAST_WORDS;
         let finished: Vec<Receiver<()>> = workers

@@ -13,22 +13,22 @@ use super::watchtower::{WatchtowerError, start_watchtower};
 use crate::SharedState;
 use grail_config::{AlertsConfig, LokiConfig, WandbConfig};
 
-/// The sinks that were started, and what all of them dropped.
+/// The running sinks, and the records that they dropped.
 #[derive(Debug, Default)]
 pub struct Sinks {
     dropped: Dropped,
     workers: Vec<SinkWorker>,
-    /// Apart from the others, since the log is heard last.
+    /// Separate from the others, since the log stops last.
     log: Vec<SinkWorker>,
 }
 
 impl Sinks {
-    /// Returns what sinks drop.
+    /// Returns the counts of dropped records.
     pub fn dropped(&self) -> &Dropped {
         &self.dropped
     }
 
-    /// Loki, where it is configured; to be given to the log.
+    /// Returns Loki's sink for the log, if it is configured.
     ///
     /// # Errors
     /// [`LokiError`].
@@ -39,7 +39,7 @@ impl Sinks {
         Ok(Some(loki))
     }
 
-    /// Returns weights & Biases; rows are to be offered to what comes back.
+    /// Starts Weights & Biases, if configured. Returns the sender for rows.
     ///
     /// # Errors
     /// [`WandbError`].
@@ -72,7 +72,7 @@ impl Sinks {
         Ok(())
     }
 
-    /// Let each deliver what is left.
+    /// Lets each sink deliver its last records.
     pub fn finish(self) {
         SinkWorker::finish_all(self.workers);
         SinkWorker::finish_all(self.log);

@@ -23,10 +23,10 @@ pub use self::ports::PortAnswer;
 pub(crate) use self::ports::answer;
 pub use self::window::{Sums, UploadPhase, WindowState};
 
-/// Receipts and troubles that are kept.
+/// Number of receipts and problems that are kept.
 const LAST_MAX: usize = 12;
 
-/// The receipt of a window, with what is known of its file.
+/// The receipt of a window, with the state of its file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndedWindow {
     /// The receipt.
@@ -43,7 +43,7 @@ pub struct MinerState {
     last_event_ms: u64,
     /// A head that the machine is handling, and may reject.
     announced: Option<u64>,
-    /// The newest block that the machine believes, and when it came.
+    /// The newest block that counts, and its time.
     pub head: Option<(u64, u64)>,
     /// The window that the journal was in when this process started; the process before it may have sent a file of it.
     pub(crate) resumed: Option<u64>,
@@ -59,7 +59,7 @@ pub struct MinerState {
     /// When the current window's last upload must start; none once it has.
     pub deadline_ms: Option<u64>,
     in_flight: BTreeSet<GroupId>,
-    /// Since when groups are in flight without one coming out.
+    /// Time since which groups are in flight without a result.
     no_group_since_ms: Option<u64>,
     has_clean_group: bool,
     /// How each port answered last.
@@ -74,7 +74,7 @@ pub struct MinerState {
     uploads: u64,
     /// How long the last upload took, from its order to its answer.
     pub last_upload_ms: Option<u64>,
-    /// The last troubles, newest first, and when they came.
+    /// The last problems with their times, newest first.
     pub troubles: VecDeque<(u64, Trouble)>,
 }
 
@@ -135,7 +135,7 @@ impl MinerState {
             Action::ReadObject { window_start, .. } => {
                 self.window_mut(*window_start).phase = UploadPhase::ReadingBack;
             }
-            Action::AppendJournal { record, .. } => self.journalled(record),
+            Action::AppendJournal { record, .. } => self.journaled(record),
             Action::Report(report) => self.reported(now_ms, report),
             _ => {}
         }
@@ -166,13 +166,13 @@ impl MinerState {
         self.announced.or(self.head.map(|(number, _)| number))
     }
 
-    /// Returns the first block of the current window, with what is known of it.
+    /// Returns the first block of the current window, and its state.
     pub fn current_window(&self) -> Option<(u64, &WindowState)> {
         let start = self.window?;
         Some((start, self.windows.get(&start)?))
     }
 
-    /// Returns what is known of a window; none for a window that ended before the last event.
+    /// Returns the state of a window; none for a window that ended before the last event.
     pub fn window(&self, start: u64) -> Option<&WindowState> {
         self.windows.get(&start)
     }
@@ -192,7 +192,7 @@ impl MinerState {
         self.in_flight.iter().filter(|group| group.window_start == start).count()
     }
 
-    /// Returns what makes no progress at this time.
+    /// Returns the parts that make no progress at this time.
     pub fn issues(&self, now_ms: u64) -> Vec<HealthIssue> {
         let longer = |since_ms: Option<u64>, blocks: u64| {
             since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) > blocks * self.block_ms)
@@ -230,8 +230,8 @@ impl MinerState {
         self.windows.entry(start).or_default()
     }
 
-    /// Forgets windows that have their receipt. This happens an event later, so that anyone who shows the receipt can still
-    /// read them; the current window stays until there is another one.
+    /// Forgets windows that have their receipt. This happens one event later, so that observers of the receipt can
+    /// still read them; the current window stays until the next one.
     fn forget_ended(&mut self) {
         let (ended, current) = (self.ended, self.window);
         self.windows.retain(|start, _| Some(*start) > ended || Some(*start) == current);
@@ -246,7 +246,7 @@ impl MinerState {
         }
     }
 
-    /// Folds a record that an earlier process wrote: what it made is part of the window's file.
+    /// Folds a record of an earlier process, whose groups are part of the window's file.
     fn restored(&mut self, record: &JournalRecord) {
         match record {
             JournalRecord::Group { window_start, rollouts } => {
@@ -258,12 +258,12 @@ impl MinerState {
                 if let JournalRecord::Window(context) = record {
                     self.resumed = Some(context.window_start);
                 }
-                self.journalled(record);
+                self.journaled(record);
             }
         }
     }
 
-    fn journalled(&mut self, record: &JournalRecord) {
+    fn journaled(&mut self, record: &JournalRecord) {
         match record {
             JournalRecord::Window(context) => self.window_mut(context.window_start).begin_anew(),
             JournalRecord::UploadDone { window_start, .. } => {

@@ -1,6 +1,6 @@
 //! Weights & Biases: a row of figures for each window, online through the service's HTTP interface or into a `.wandb` file.
 //!
-//! Everything here is on a thread of its own behind a bounded queue, so that no outage delays mining.
+//! Everything here is on its own thread behind a bounded queue, so that no outage delays mining.
 
 mod delivery;
 mod file;
@@ -38,7 +38,7 @@ const REQUEST_MS: u64 = 15_000;
 /// Bounds of what is sent.
 #[derive(Debug, Clone, Copy)]
 pub struct WandbLimits {
-    /// Rows that were not delivered take so many bytes on disk, and more are dropped. A row has two KB.
+    /// Limit for undelivered rows on disk; further rows are dropped. A row has 2 KB.
     pub spool_bytes: u64,
     /// The first pause after a failure; each further one is twice as long.
     pub pause_first: Duration,
@@ -60,7 +60,7 @@ pub enum WandbError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         why: io::Error,
     },
     /// No client.
@@ -71,7 +71,7 @@ pub enum WandbError {
     Thread(io::Error),
 }
 
-/// Starts a run. `settings` is what the miner was set to; `unix_ms` gives the time in milliseconds since 1970.
+/// Starts a run. `settings` is the miner's configuration; `unix_ms` gives the time in milliseconds since 1970.
 ///
 /// # Errors
 /// [`WandbError`], with what to do.

@@ -1,4 +1,4 @@
-//! A watchdog for the one thing that nothing inside the event loop can notice: that the loop itself is stuck.
+//! A watchdog that notices a stuck event loop, which nothing inside the loop can do.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ impl Observer for Pulse {
     fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
-/// Watches a pulse from a thread of its own.
+/// Watches a pulse from its own thread.
 #[derive(Debug)]
 pub struct Watchdog;
 
 impl Watchdog {
-    /// Calls `stalled` once, as soon as `pulse` has stood still for `patience`; until then look every `patience / 16`.
+    /// Calls `stalled` once `pulse` has not moved for `patience`. Checks every `patience / 16`.
     ///
     /// Heads and failures to get one are events, so a pulse that is stuck means a loop that does.
     ///
@@ -42,7 +42,7 @@ impl Watchdog {
             let (mut seen, mut since) = (events.load(Ordering::Relaxed), Instant::now());
             while since.elapsed() < patience {
                 std::thread::sleep(patience / 16);
-                // The pulse outlives the loop only where the miner has ended.
+                // The pulse outlives the loop only if the miner has ended.
                 if Arc::strong_count(&events) == 1 {
                     return;
                 }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_pulse_that_stands_still_is_told() {
+    fn only_a_stopped_pulse_is_reported() {
         let (mut beating, still) = (Pulse::default(), Pulse::default());
         let (notices, stalled) = mpsc::channel();
         let patience = Duration::from_millis(160);

@@ -1,7 +1,7 @@
-//! The watchtower: tells people when something goes wrong and when it is over, and lets a service notice that nobody is left
-//! to tell.
+//! The watchtower: notifies people when a problem starts and ends, and pings a service that notices when the miner is
+//! gone.
 //!
-//! It reads what other threads may know of the miner, from a thread of its own, and never waits for a service.
+//! It reads the miner's shared state from its own thread, and never waits for a service.
 
 mod channels;
 pub(super) mod rules;
@@ -25,7 +25,7 @@ use grail_http::{HttpClientError, http_client_without_pool};
 const WAITING_MAX: usize = 64;
 const CONNECT_MS: u64 = 5_000;
 const REQUEST_MS: u64 = 10_000;
-/// It is looked once in a block, and never more often or more rarely than this.
+/// Polls once per block, clamped to this range.
 const LOOK_MIN: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
@@ -40,7 +40,7 @@ pub enum WatchtowerError {
     Thread(#[from] io::Error),
 }
 
-/// Watch from now on. `miner` names it in the notices.
+/// Starts watching. `miner` is its name in notices.
 ///
 /// # Errors
 /// [`WatchtowerError`], with what to do.

@@ -16,34 +16,34 @@ use grail_miner::ports::JournalRecord;
 use grail_tape::archive::packed;
 use grail_tape::{NoSuchWindow, Tape};
 
-/// The end of a log is what matters, and it must not dwarf the rest.
+/// Only the end of a log matters, and it must not dwarf the rest.
 const LOG_BYTES_MAX: usize = 2 << 20;
 
-/// What an archive is made of.
+/// Inputs of an archive.
 pub struct Sources<'a> {
     /// First block of the window.
     pub window: u64,
     /// The miner's data folder.
     pub data_folder: &'a Path,
-    /// Where its tapes lie.
+    /// Folder of its tapes.
     pub tapes: &'a Path,
-    /// Address of the hotkey, where it is known.
+    /// Address of the hotkey, if known.
     pub hotkey: Option<&'a str>,
     /// A file that the log was written to.
     pub log: Option<&'a Path>,
     /// The configuration as `grail config show --json` shows it.
     pub config: Value,
-    /// Knows what must not be in it.
+    /// The redaction of secrets.
     pub redactor: &'a Redactor,
 }
 
-/// An archive, and what is in it.
+/// An archive and its files.
 pub struct Bundle {
     /// The archive: gzipped tar.
     pub bytes: Vec<u8>,
     /// Names and sizes of its files.
     pub files: Vec<(String, usize)>,
-    /// What it lacks, and why.
+    /// Missing parts, with the reason.
     pub missing: Vec<String>,
 }
 
@@ -86,7 +86,7 @@ impl Bundle {
     }
 }
 
-/// Returns the window out of every tape that has it: more than one where the miner was started again in it.
+/// Returns the window from every tape that has it: more than one if the miner restarted within it.
 fn tapes(sources: &Sources<'_>, missing: &mut Vec<String>) -> anyhow::Result<Vec<Tape>> {
     let mut found = Vec::new();
     for path in tapes_below(sources.tapes) {

@@ -1,4 +1,4 @@
-//! Every prerequisite of mining, each measured, judged and given its remedy; `grail mine` asks the same before it starts.
+//! Checks of every prerequisite of mining, each with its value and remedy; `grail mine` runs them before it starts.
 
 mod beacon;
 mod bucket;
@@ -30,30 +30,30 @@ pub use self::page::{document, lines, page};
 pub use self::passing::{env_file_passes, passes, wallet_passes};
 pub use self::validator::examine_validator;
 
-/// What is examined.
+/// Inputs of an examination.
 #[derive(Debug)]
 pub struct Subject<'a> {
-    /// What the configuration means, or why it means nothing.
+    /// The configuration, or its error.
     pub config: Result<&'a MinerConfig, &'a ConfigProblem>,
-    /// What of the configuration can be used; none where the file cannot be read.
+    /// The usable parts of the configuration; none if the file cannot be read.
     pub parts: Option<&'a ConfigParts>,
     /// The file that it was read from.
     pub env_file: Option<&'a Path>,
-    /// The opened hotkey, or why it does not open; none where the configuration does not tell which.
+    /// The opened hotkey, or why it does not open; none if the configuration names none.
     pub wallet: Option<Result<Rc<HotkeyWallet>, &'a WalletError>>,
-    /// The beacon's relays; none where the block hash alone is the randomness.
+    /// The beacon's relays; none if the block hash alone is the randomness.
     pub beacon: Option<&'a DrandRelays>,
     /// The devices that generate.
     pub device: &'a DeviceSet,
-    /// A folder, the hub id of a model in `hub_cache`, or `toy`; the configured model where there is none.
+    /// A folder, the hub id of a model in `hub_cache`, or `toy`; the configured model if there is none.
     pub model: Option<&'a str>,
-    /// Where the Hugging Face hub keeps models.
+    /// Cache folder of the Hugging Face hub.
     pub hub_cache: Option<&'a Path>,
-    /// Where the journal will lie; none where it is not known.
+    /// Folder of the journal; none if unknown.
     pub data_folder: Option<&'a Path>,
     /// Expected time between two blocks, in milliseconds.
     pub block_ms: u64,
-    /// What is waited for, and what is enough.
+    /// Timeouts and thresholds.
     pub limits: Limits,
 }
 
@@ -68,7 +68,7 @@ pub enum ConfigProblem {
     Values(#[from] ConfigErrors),
 }
 
-/// What is waited for, and what is enough.
+/// Timeouts and thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// After this long without an answer, a server counts as silent.
@@ -91,7 +91,7 @@ impl Limits {
     }
 }
 
-/// What an examination found, in the order in which it is read best.
+/// Results of an examination, in reading order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examination {
     /// One or more for every code that applies.
@@ -99,17 +99,17 @@ pub struct Examination {
 }
 
 impl Examination {
-    /// Returns what must be fixed.
+    /// Returns the failures.
     pub fn failures(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| check.status == CheckStatus::Failure)
     }
 
-    /// Returns what only the operator can fix: mining must not start.
+    /// Returns the obstacles, which only the operator can fix: mining must not start.
     pub fn obstacles(&self) -> impl Iterator<Item = &Check> {
         self.failures().filter(|check| check.obstacle().is_some())
     }
 
-    /// Returns what prevents a start now: the first obstacle, or else something that passes by itself.
+    /// Returns the check that prevents a start now: the first obstacle, or else a temporary problem.
     pub fn hindrance(&self) -> Option<Hindrance> {
         let obstacle = self.obstacles().find_map(|check| check.hindrance);
         obstacle.or_else(|| self.failures().find_map(|check| check.hindrance))
@@ -138,7 +138,7 @@ impl Examination {
         }
     }
 
-    /// Returns what prevents a start, to follow a text: the first of it, and how many more there are.
+    /// Returns a text about the problems that prevent a start: the first one, and how many more there are.
     pub fn hindrances(&self) -> String {
         let mut hindrances = self.failures().filter(|check| check.hindrance.is_some());
         let first = hindrances.next().map_or_else(String::new, |check| {
@@ -150,7 +150,7 @@ impl Examination {
         }
     }
 
-    /// Returns what can be fixed without a person.
+    /// Returns the fixes that need no person.
     pub fn fixes(&self) -> impl Iterator<Item = &Fix> {
         self.checks.iter().filter_map(|check| check.fix.as_ref())
     }
@@ -161,10 +161,10 @@ impl Examination {
     }
 }
 
-/// Examines everything; what does not depend on each other is examined at the same time.
+/// Examines everything; independent checks run at the same time.
 ///
-/// Needs a tokio runtime with its timer and I/O. Writes, reads and removes two objects under `grail/doctor/` in the bucket,
-/// and a file in the data folder. Ends within a few times the limits, whatever does not answer.
+/// Needs a tokio runtime with its timer and I/O. Writes, reads and removes two objects under `grail/doctor/` in the
+/// bucket, and a file in the data folder. Ends within a few times the limits, even if nothing answers.
 pub async fn examine(subject: &Subject<'_>) -> Examination {
     let (chain, beacon, bucket, gpu, model, disk) = tokio::join!(
         chain::checks(subject),
@@ -191,7 +191,7 @@ pub enum Part {
     Bucket,
 }
 
-/// As [`examine`], one part alone, for somebody who has just answered what it depends on.
+/// As [`examine`], for one part alone, after its inputs were answered.
 pub async fn examine_part(subject: &Subject<'_>, part: Part) -> Examination {
     let checks = match part {
         Part::Chain => chain::checks(subject).await,

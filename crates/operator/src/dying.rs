@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Longest time that a killed process may need to die: the driver first reclaims its GPU memory.
 const DYING_MAX: Duration = Duration::from_secs(30);
-/// How often it is tried.
+/// Pause between two attempts.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Takes a lock. If `is_held` says that another process holds it, waits as long as a killed process may need to die, unless

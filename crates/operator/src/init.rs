@@ -1,4 +1,4 @@
-//! `grail init`: asks for what mining needs, tests each answer at once, and writes it to a new `.env`.
+//! `grail init`: asks for the values that mining needs, tests each answer, and writes a new `.env`.
 
 mod answers;
 mod ask;
@@ -18,7 +18,7 @@ use self::wallets::{Found, expanded, scan};
 use clap::ValueEnum;
 use grail_terminal::{Exit, ExitError, output, printable};
 
-/// What a served world's file starts with; `grail sim serve` adds the rest and keeps lines that it does not make.
+/// First lines of a served world's file; `grail sim serve` adds the rest and keeps other lines.
 const SERVED: &str = "\
 # Written by `grail init`: a network on this machine alone, with made-up keys.
 # `grail sim serve` fills in chain, beacon, bucket, wallet and model whenever it starts here.
@@ -46,9 +46,9 @@ pub enum InitNetwork {
 /// file at `path`.
 ///
 /// # Errors
-/// If the file is there already or cannot be written, or if the input ends before the last answer.
+/// If the file exists already or cannot be written, or if the input ends before the last answer.
 pub fn init(path: &Path, network: Option<InitNetwork>, wallets: &str) -> anyhow::Result<()> {
-    // Before a question is asked, whose answer would be lost.
+    // Before the first question, so that no answer is lost.
     if std::fs::symlink_metadata(path).is_ok() {
         return Err(taken(path).into());
     }
@@ -124,7 +124,7 @@ fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
-/// Writes a file that must not be there yet, for its owner alone.
+/// Creates a file that only its owner may read; it must not exist yet.
 fn write(path: &Path, text: &str) -> Result<(), ExitError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| match error.kind() {
@@ -166,7 +166,7 @@ mod tests {
     use grail_config::{Environment, MinerConfig};
 
     #[test]
-    fn what_is_written_is_read_back_as_it_was_answered() {
+    fn written_objects_are_read_back_with_their_version() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
         let answers = Answers {
@@ -188,8 +188,8 @@ mod tests {
         let file = std::fs::read_to_string(&path).unwrap();
         assert!(file.lines().filter(|line| line.contains('=')).count() >= 9, "{file}");
         let lines: Vec<&str> = file.lines().collect();
-        let is_told = |at: usize| lines[at - 1].starts_with("# ");
-        assert!((0..lines.len()).filter(|at| lines[*at].contains('=')).all(is_told), "a comment a line: {file}");
+        let has_comment = |at: usize| lines[at - 1].starts_with("# ");
+        assert!((0..lines.len()).filter(|at| lines[*at].contains('=')).all(has_comment), "a comment a line: {file}");
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let refused = write(&path, "").unwrap_err();

@@ -1,6 +1,6 @@
 //! A window file before our own verifier, with the model on the processor or on a GPU.
 
-pub mod told;
+pub mod render;
 
 use std::rc::Rc;
 
@@ -12,21 +12,21 @@ use grail_verify::{Recomputed, Report, Scope, WindowFacts, verify_value};
 use crate::prover::proof_model;
 use grail_live::device::DeviceChoice;
 
-/// What computes proofs again.
+/// Device and model that recompute proofs.
 #[derive(Debug, Clone, Copy)]
 pub struct Judging<'a> {
-    /// Where.
+    /// The device.
     pub device: DeviceChoice,
     /// The model: a folder, or `toy`; on a GPU also a hub id.
     pub model: &'a str,
-    /// Whose bits, on a GPU.
+    /// Numerics, on a GPU.
     pub numerics: TorchNumerics,
 }
 
 /// Judges a window file; `facts` are what a validator knows, given the model's limits.
 ///
 /// # Errors
-/// If the model or the device cannot be used, and what `facts` gives.
+/// If the model or the device cannot be used, or `facts` fails.
 pub fn judge(
     document: &Value,
     judging: &Judging<'_>,

@@ -1,7 +1,7 @@
-//! Tools of an operator next to the miner: doctor, top, why, bundle, report, and what a GPU would earn.
+//! Tools for operators: doctor, top, why, bundle, report, and the estimate of a GPU's earnings.
 //!
-//! They may read everything that a miner leaves, and ask chain and bucket; they never mine, and never change a miner's
-//! state. [`doctor::examine`] checks every prerequisite, [`why::gather`] joins what is known of a window, and
+//! They may read a miner's files, the chain and the bucket; they never mine, and never change a miner's state.
+//! [`doctor::examine`] checks every prerequisite, [`why::gather`] joins what is known of a window, and
 //! [`bundle::Bundle`] packs it.
 
 #![allow(
@@ -13,12 +13,12 @@
 pub mod bundle;
 pub mod doctor;
 pub mod dying;
+pub mod estimate;
 pub mod init;
 pub mod judge;
 pub mod pages;
 mod plots;
 pub mod prover;
-pub mod rehearsal;
 pub mod replaying;
 pub mod report;
 pub mod signals;
@@ -30,7 +30,7 @@ pub mod verdicts;
 pub mod weights;
 pub mod why;
 
-/// Returns what everything asynchronous of a command runs on.
+/// Returns the runtime of a command's asynchronous work.
 ///
 /// # Errors
 /// If the operating system gives no more file descriptors or threads: waiting helps.

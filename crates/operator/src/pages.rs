@@ -1,4 +1,4 @@
-//! The pages next to the metrics: the report and the timeline of today, read from what the miner keeps.
+//! Pages of the metrics server: today's report and timeline, from the miner's files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::weights::readings;
 use crate::why::{Finding, Receipt, WeightFacts, receipts};
 
-/// What "today" means, in seconds.
+/// Length of "today" in seconds.
 const TODAY_S: f64 = 86_400.0;
 const BACK: &str =
     "<p><a href=\"/timeline\">Timeline of the windows on the newest tape</a>. Nothing here can be changed.</p>";

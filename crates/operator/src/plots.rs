@@ -1,4 +1,4 @@
-//! What pages of figures are made of: their style, and plots as inline SVG. No script, no network.
+//! Parts of pages with figures: their style, and plots as inline SVG. No script, no network.
 
 use std::fmt::Write;
 
@@ -14,8 +14,8 @@ const TOP: f64 = 12.0;
 /// Height of a bar with the name above it.
 const ROW: f64 = 36.0;
 
-/// Returns a line through values in order; where one is not known the line is broken, and a lone one is a dot. `unit`
-/// says what is drawn upward, `ends` name the first and the last.
+/// Returns a line through values in order; if one is not known the line is broken, and a lone one is a dot. `unit` says
+/// what is drawn upward, `ends` name the first and the last.
 pub(crate) fn line_plot(title: &str, unit: &str, values: &[Option<f64>], ends: [&str; 2]) -> String {
     let most = ceiling(values.iter().flatten().copied().fold(0.0, f64::max));
     let step = WIDTH / values.len().saturating_sub(1).max(1) as f64;
@@ -124,7 +124,7 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// Text that is nothing but text in a page.
+/// Escapes text for a page.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_breaks_the_line() {
+    fn an_unknown_value_breaks_the_line() {
         let values = [Some(1.0), Some(2.0), None, Some(3.0)];
         let plot = line_plot("score <b>", "solutions", &values, ["first", "last"]);
         assert_eq!((plot.matches("<polyline").count(), plot.matches("<circle").count()), (1, 1), "{plot}");

@@ -1,4 +1,4 @@
-//! A model on a CUDA device that proves what it is given, for the commands that look at single sequences.
+//! A model on a CUDA device that proves given sequences, for commands that work on single sequences.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -16,7 +16,7 @@ use grail_verify::{Recompute, RecomputeError};
 use grail_hub::local_name;
 use grail_live::device::{self, DeviceChoice};
 
-/// The model with its tokenizer, where it has one.
+/// The model with its tokenizer, if it has one.
 pub struct DeviceProver {
     prover: RefCell<Prover>,
     limits: ModelLimits,
@@ -104,6 +104,6 @@ impl ProofModel for OnDevice {
     }
 
     fn tokenizer(&self) -> &dyn Tokenizer {
-        self.0.tokenizer().expect("it was looked for before")
+        self.0.tokenizer().expect("the caller checked it")
     }
 }

@@ -1,4 +1,4 @@
-//! What a tape needs next to itself: the model that its rollouts came from, here and now.
+//! Finds the model that a tape's rollouts came from.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use grail_verify::RecomputeError;
 use crate::prover::DeviceProver;
 use grail_tape::{Header, Numerics};
 
-/// Something that the replay needs and that is not here; no fault of the tape or of this build.
+/// Something that the replay needs is missing here; no fault of the tape or of this build.
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
     /// The tape does not name its model, or names one that is not here.
@@ -22,11 +22,11 @@ pub enum Missing {
     /// The engine cannot run that model.
     #[error("{engine} cannot run the model {model}; replay with --engine {instead}")]
     Engine {
-        /// What was asked for.
+        /// The requested engine.
         engine: &'static str,
         /// The model.
         model: String,
-        /// What can run it.
+        /// The command that can run it.
         instead: &'static str,
     },
     /// Numerics that this build does not have.
@@ -77,7 +77,7 @@ impl Numerics for OnProcessor {
     }
 }
 
-/// The exact pass on a GPU. What it draws depends on what else is in flight, so it draws nothing again.
+/// The exact pass on a GPU. Its draws depend on what else is in flight, so it draws nothing again.
 pub struct OnGpu(DeviceProver);
 
 impl OnGpu {

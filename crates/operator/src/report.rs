@@ -1,4 +1,4 @@
-//! The last windows as one page: outcomes, scores, margins, rejections and speeds, from what the miner kept.
+//! The last windows as one page: outcomes, scores, margins, rejections and speeds, from the miner's files.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,17 @@ const UNKNOWN: &str = "unknown";
 /// Longest reason for which the weight is unknown.
 const WHY_CHARS: usize = 80;
 
-/// What there is to report.
+/// Inputs of a report.
 pub struct Report<'a> {
     /// Receipts in the order in which they were given.
     pub receipts: &'a [Receipt],
-    /// What they are the last of, such as "24 h".
+    /// Period of these windows, such as "24 h".
     pub since: &'a str,
-    /// What validators have set by now.
+    /// Weights that validators have set by now.
     pub weight: &'a Finding<WeightFacts>,
-    /// What they had set before, as the miner read it.
+    /// Earlier weights, as the miner read them.
     pub readings: &'a [WeightReading],
-    /// The hotkey that was asked for; none where none was, and every receipt is of the same one.
+    /// The requested hotkey; none if all receipts are of one hotkey and none was requested.
     pub hotkey: Option<&'a str>,
 }
 
@@ -79,13 +79,13 @@ impl Report<'_> {
             count = counted(all.len(), "window"),
             since = escaped(self.since),
             dates = if all.is_empty() { String::new() } else { format!(": {} to {} UTC", ends[0], ends[1]) },
-            weight = escaped(&self.weight_told()),
+            weight = escaped(&self.weight_text()),
             plots = plots.concat(),
             table = table(all, self.readings),
         )
     }
 
-    /// Returns the hotkey and the network, as far as the receipts tell.
+    /// Returns the hotkey and the network, if the receipts hold them.
     fn whose(&self) -> String {
         let newest = |field: fn(&Receipt) -> Option<&String>| self.receipts.iter().rev().find_map(field);
         let hotkey = self.hotkey.or_else(|| newest(|receipt| receipt.hotkey.as_ref()).map(String::as_str));
@@ -100,7 +100,7 @@ impl Report<'_> {
         percent(most).unwrap_or_else(|| UNKNOWN.to_owned())
     }
 
-    fn weight_told(&self) -> String {
+    fn weight_text(&self) -> String {
         match self.weight {
             Finding::Unknown { why } => format!("The weight set now is unknown: {}.", first_words(why)),
             Finding::Known { value } if value.validators.is_empty() => "No validator has set weights.".to_owned(),

@@ -1,4 +1,4 @@
-//! What signals ask of a service.
+//! Reaction of a service to signals.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use grail_terminal::Exit;
 /// How soon a SIGHUP is noticed.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// SIGHUP: the operator wants the miner restarted in place, with another configuration or a newer program.
+/// SIGHUP: a request to restart the miner in place, with another configuration or a newer program.
 #[derive(Debug)]
 pub struct Hangups(Arc<AtomicBool>);
 
@@ -31,7 +31,7 @@ impl Hangups {
         Ok(Self(came))
     }
 
-    /// Resolves at the next SIGHUP, or at once where one came since the last.
+    /// Resolves at the next SIGHUP, or at once if one came since the last.
     pub async fn next(&self) {
         while !self.0.swap(false, Ordering::Relaxed) {
             tokio::time::sleep(LOOK).await;
@@ -71,7 +71,7 @@ pub fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// SIGINT and SIGTERM, caught from when they are listened for.
+/// SIGINT and SIGTERM, caught from the start of listening.
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,

@@ -48,7 +48,7 @@ pub struct StepFilter {
     pub to: Option<u64>,
 }
 
-/// A tape that can be read, with what is known of its file.
+/// A readable tape, with facts about its file.
 struct Listed<'a> {
     path: &'a PathBuf,
     tape: Tape,
@@ -56,7 +56,7 @@ struct Listed<'a> {
     age_s: u64,
 }
 
-/// What there is to say of several tapes.
+/// Summary of several tapes.
 #[derive(Debug, Default)]
 pub struct TapeList {
     /// A JSON object for each tape.
@@ -70,7 +70,7 @@ impl TapeList {
     /// Reads every tape.
     ///
     /// # Errors
-    /// If a file that was read has no metadata any more.
+    /// If a file that was read has lost its metadata.
     pub fn of(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let mut list = Self::default();
         for path in paths {
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_are_told_in_the_unit_that_fits() {
+    fn ages_are_shown_in_the_unit_that_fits() {
         let texts = [5, 119, 3_599, 7_200, 3 * 86_400].map(age);
         assert_eq!(texts, ["5 s", "119 s", "59 min", "2 h", "3 days"]);
     }

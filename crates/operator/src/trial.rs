@@ -1,4 +1,4 @@
-//! One window on this machine's own device, under a made-up key and block hash; nothing of it leaves the machine.
+//! One window on this machine's device, under an invented key and block hash; nothing leaves the machine.
 
 use std::time::Instant;
 
@@ -32,12 +32,12 @@ fn window() -> WindowContext {
     WindowContext { hotkey: keypair().hotkey(), window_start: 0, block_hash, randomness, use_drand: false }
 }
 
-/// Returns a key that everybody knows, since nothing that it signs leaves this machine.
+/// Returns a public key pair, since its signatures never leave this machine.
 fn keypair() -> Keypair {
     Keypair::from_seed(&[1; 32])
 }
 
-/// Returns a group as the miner makes it; one that the self-check rejects to the last is given as it is.
+/// Returns a group as the miner makes it; after the last attempt also one that the self-check rejects.
 async fn group(engine: &dyn Engine, window: &WindowContext, index: u32) -> anyhow::Result<SealedGroup> {
     let problem = Problem::canonical(&window.hotkey.to_ss58(), &window.block_hash, index);
     let (prompt, mut attempt) = (engine.tokenizer().encode(&prompt(&problem)), 0);
@@ -83,7 +83,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Judges what was made in so many seconds by the validator's rules.
+    /// Judges the generated groups by the validator's rules; `seconds` is the time that they took.
     ///
     /// # Errors
     /// If the model cannot be had a second time.

@@ -24,7 +24,7 @@ pub struct ValidatorMetrics {
 }
 
 impl ValidatorMetrics {
-    /// Counts from nothing; without a file, nothing is written.
+    /// Creates counters at zero; without a file, nothing is written.
     pub fn new(file: Option<&Path>) -> Self {
         Self { file: file.map(Path::to_owned), ..Self::default() }
     }
@@ -32,7 +32,7 @@ impl ValidatorMetrics {
     /// Counts a report.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// The operating system's error if the file cannot be written.
     pub fn count(&mut self, report: &Report) -> io::Result<()> {
         match report {
             Report::Miner(receipt) => *self.outcomes.entry(receipt.outcome).or_default() += 1,

@@ -1,6 +1,6 @@
-//! What validators of this data folder found: JSON lines, read again for one window, and drawn as a page.
+//! Findings of the validators of this data folder: JSON lines, read for one window, or drawn as a page.
 
-mod told;
+mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -11,7 +11,7 @@ use grail_folder as folder;
 use grail_validator::{MinerReceipt, WeightsReport};
 use serde_json::Value;
 
-pub use told::{entry, lines};
+pub use render::{entry, lines};
 
 /// The file in the data folder.
 pub const FILE: &str = "verdicts.jsonl";
@@ -43,22 +43,22 @@ impl VerdictLog {
     }
 }
 
-/// What the lines of a data folder say.
+/// Content of a data folder's lines.
 #[derive(Debug, Default)]
 pub struct Verdicts {
     /// By window and miner; of several the newest.
     pub receipts: BTreeMap<(u64, String), MinerReceipt>,
     /// The share of each miner after each window.
     pub weights: BTreeMap<(u64, String), f64>,
-    /// What became of setting weights, in order.
+    /// Outcomes of setting weights, in order.
     pub set: Vec<WeightsReport>,
 }
 
 impl Verdicts {
-    /// Reads the file; lines that are not entries are passed over, since a crash may have cut the last one.
+    /// Reads the file and skips malformed lines, since a crash may have cut the last one.
     ///
     /// # Errors
-    /// If the file cannot be read; one that is not there says nothing.
+    /// If the file cannot be read. A missing file counts as empty.
     pub fn read(data_folder: &Path) -> io::Result<Self> {
         match folder::read_at_most(&data_folder.join(FILE), FILE_BYTES_MAX) {
             Ok(content) => Ok(Self::of(&String::from_utf8_lossy(&content))),
@@ -92,7 +92,7 @@ impl Verdicts {
         Some(())
     }
 
-    /// Returns what was found in a window for the miner whose address starts so.
+    /// Returns the finding about a window of the miner whose address starts with this.
     pub fn of_miner(&self, window: u64, hotkey: &str) -> Option<&MinerReceipt> {
         let mut of_window = self.receipts.range((window, String::new())..(window + 1, String::new()));
         of_window.find(|((_, name), _)| name.starts_with(hotkey)).map(|(_, receipt)| receipt)

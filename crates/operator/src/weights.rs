@@ -1,4 +1,4 @@
-//! Weights as they stood on the chain in each window: a chain tells what is set now, so the miner keeps what it read.
+//! Weights on the chain in each window: a chain shows only the present weights, so the miner keeps earlier ones.
 
 mod watch;
 
@@ -14,7 +14,7 @@ const FILE: &str = "weights.jsonl";
 
 pub use watch::read_weights;
 
-/// What validators had set when it was read.
+/// Weights that validators had set at a block.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightReading {
     /// The newest block.
@@ -29,27 +29,28 @@ impl WeightReading {
     /// Keeps it in the data folder.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system's error.
     pub fn keep(&self, data_folder: &Path) -> std::io::Result<()> {
         let mut file = folder::open(&data_folder.join(FILE), folder::options().append(true).create(true))?;
-        // In one write, so that a line is there whole or not at all.
+        // In one write, so that a line is complete or missing.
         file.write_all(format!("{}\n", serde_json::to_string(self)?).as_bytes())
     }
 
-    /// Returns the largest share that a validator had set; none where none had set any.
+    /// Returns the largest share that a validator had set; none if none had set any.
     pub fn most(&self) -> Option<f64> {
         self.validators.iter().map(|(_, share)| *share).reduce(f64::max)
     }
 }
 
-/// Returns every reading in a data folder, in order; none where none was kept. A line that a crash cut is left out.
+/// Returns every reading in a data folder, in order; none if none was kept. A line that a crash cut is left out.
 pub fn readings(data_folder: &Path) -> Vec<WeightReading> {
     let text = folder::read(&data_folder.join(FILE)).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Returns the first reading after validators had a window to judge this one and to set weights: they start when it is
-/// over. None where nothing was read in the two windows after that, so that no later weight is taken for this window's.
+/// Returns the first reading after validators had a window's time to judge this one and to set weights; they start when
+/// it is over. None if nothing was read in the two windows after that, so that no later weight is taken for this
+/// window's.
 pub fn set_after(readings: &[WeightReading], window: u64) -> Option<&WeightReading> {
     let from = window + 2 * PROTOCOL.window_blocks;
     let until = from + 2 * PROTOCOL.window_blocks;

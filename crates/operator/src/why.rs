@@ -1,6 +1,6 @@
-//! What became of a window: everything that is known here, in the bucket and on the chain, side by side.
+//! Outcome of a window: everything that is known here, in the bucket and on the chain, side by side.
 //!
-//! Nothing is guessed. What cannot be found out is unknown, with the reason.
+//! Unknown values are shown as unknown, with the reason.
 
 mod conclusion;
 mod cost;
@@ -23,13 +23,13 @@ pub use self::story::{story, story_lines};
 /// Most reasons for abandoned files that are listed one by one.
 const REASONS_MAX: usize = 4;
 
-/// Something that was to be found out.
+/// A finding, or why it is unknown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Finding<T> {
     /// It was.
     Known {
-        /// What it is.
+        /// The value.
         value: T,
     },
     /// It was not.
@@ -44,7 +44,7 @@ impl<T> Finding<T> {
         Self::Unknown { why: grail_terminal::printable(&why.to_string()) }
     }
 
-    /// Returns what it is, where that is known.
+    /// Returns the value, if known.
     pub const fn value(&self) -> Option<&T> {
         match self {
             Self::Known { value } => Some(value),
@@ -69,29 +69,29 @@ pub struct Why {
     pub window: u64,
     /// Address of the hotkey.
     pub hotkey: Finding<String>,
-    /// What the miner said when it was over.
+    /// The miner's receipt.
     pub receipt: Finding<Receipt>,
-    /// What the journal still holds of it.
+    /// The journal's records of it.
     pub journal: Finding<JournalFacts>,
-    /// What is in the bucket, read with the read key.
+    /// The object in the bucket, read with the read key.
     pub object: Finding<ObjectFacts>,
-    /// What our own verifier says about it.
+    /// Our verifier's verdict.
     pub verdict: Finding<VerdictFacts>,
-    /// What validators have set for us by now, over all their windows.
+    /// Our weight by now, over all windows.
     pub weight: Finding<WeightFacts>,
     /// For how long a rejection costs.
     pub exclusion: Finding<Exclusion>,
-    /// What happened in it, oldest first.
+    /// Its history, oldest first.
     pub causes: Finding<Vec<Cause>>,
-    /// What it costs in weight.
+    /// Its cost in weight.
     pub cost: Finding<Cost>,
-    /// What it brought, against the best window of this machine.
+    /// Its income, compared with this machine's best window.
     pub income: Finding<Income>,
-    /// What follows.
+    /// The conclusion.
     pub conclusion: Conclusion,
 }
 
-/// What the journal holds.
+/// Records in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct JournalFacts {
     /// Groups that were clean.
@@ -107,7 +107,7 @@ pub struct JournalFacts {
 }
 
 impl JournalFacts {
-    /// Returns why files were given up, each reason once with how often, in the order in which they came up first.
+    /// Returns the reasons for abandoned files, each once with its count, in the order of first appearance.
     fn reasons(&self) -> Vec<String> {
         let mut counted: Vec<(&str, usize)> = Vec::new();
         for (_, why) in &self.abandoned {
@@ -122,7 +122,7 @@ impl JournalFacts {
     }
 }
 
-/// What is in the bucket.
+/// Object in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ObjectFacts {
     /// Its key.
@@ -133,11 +133,11 @@ pub struct ObjectFacts {
     pub bytes: usize,
     /// Its sha256 in hex.
     pub sha256: Option<String>,
-    /// Whether that is what the receipt says; none without a receipt of an upload.
+    /// Whether that matches the receipt; none without a receipt of an upload.
     pub as_receipt: Option<bool>,
 }
 
-/// What our own verifier says.
+/// Verdict of our verifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerdictFacts {
     /// `accepted`, `rejected`, `ignored` or `error`.
@@ -146,11 +146,11 @@ pub struct VerdictFacts {
     pub rollouts: usize,
     /// The failed check and its reason.
     pub failure: Option<String>,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: Option<String>,
 }
 
-/// What validators have set.
+/// Weights that validators have set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WeightFacts {
     /// Our uid.

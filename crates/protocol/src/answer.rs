@@ -6,9 +6,9 @@ use crate::problem::Problem;
 /// A completion's answer, as the reference's parser reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
-    /// The first n bits of the answer, padded with false to n; empty where the answer text is empty.
+    /// The first n bits of the answer, padded with false to n; empty if the answer text is empty.
     pub assignment: Vec<bool>,
-    /// What is between the tags used; empty without an answer.
+    /// Text between the tags; empty without an answer.
     pub text: String,
     /// Whether a closed thinking block was found.
     pub has_thinking: bool,
@@ -23,7 +23,7 @@ pub struct Answer {
     bit_count: usize,
 }
 
-/// What a completion earns: six components, in the order of their weights.
+/// Reward of a completion: six components, in the order of their weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reward {
     /// Correctness, strict format, has an answer, exactly n bits, nothing trailing, only bits.
@@ -69,12 +69,12 @@ impl Answer {
         }
     }
 
-    /// Returns how many clauses of `problem` hold; 0 where nothing was answered.
+    /// Returns how many clauses of `problem` hold; 0 if nothing was answered.
     pub fn satisfied_clauses(&self, problem: &Problem) -> usize {
         if self.assignment.is_empty() { 0 } else { problem.satisfied_clauses(&self.assignment) }
     }
 
-    /// Returns what this answer to `problem` earns.
+    /// Returns the reward of this answer to `problem`.
     pub fn reward(&self, problem: &Problem) -> Reward {
         let exact = self.bit_count == problem.num_vars;
         let well_formed = self.has_answer && self.only_bits && self.trailing == 0 && exact;

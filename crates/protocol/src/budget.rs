@@ -1,7 +1,7 @@
-//! A limit on the memory that foreign data may take once it is decoded.
+//! A limit on the memory of decoded foreign data.
 //!
-//! A short text can describe a large value: one byte of MessagePack can become an entry of 32 bytes, and a few compressed
-//! bytes become a megabyte. A [`Budget`] is taken from while the data is decoded, and ends it once it is used up. Several
+//! A short text can describe a large value: one byte of MessagePack can become an entry of 32 bytes, and a few
+//! compressed bytes become a megabyte. Decoding takes memory out of a [`Budget`] and stops once it is used up. Several
 //! threads, frames and files may share one.
 
 use std::cell::Cell;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-/// What a heap allocation costs next to its content, at most: the allocator's header and rounding.
+/// Most bytes that a heap allocation takes in addition to its content: the allocator's header and rounding.
 pub(crate) const ALLOCATION_BYTES: usize = 32;
 /// Entries in one node of a `BTreeMap`; the first entry of a map allocates a whole node.
 pub(crate) const NODE_ENTRIES: usize = 11;
@@ -27,7 +27,7 @@ pub struct Budget {
     is_exceeded: AtomicBool,
 }
 
-/// More was wanted than the budget allows.
+/// The data needs more than the budget allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it needs more than {} MiB of memory", limit >> 20)]
 pub struct OverBudget {
@@ -53,7 +53,7 @@ impl Budget {
         Err(OverBudget { limit: self.limit })
     }
 
-    /// Fails if more was wanted at any time than was left: decoders report that as an error of their own.
+    /// Fails if decoding ever needed more than was left; decoders report that as their own error.
     ///
     /// # Errors
     /// [`OverBudget`].
@@ -67,7 +67,7 @@ impl Budget {
     /// costs next to them. A value behind a `Box` counts only with what it holds itself.
     ///
     /// # Errors
-    /// The deserializer's own error, also if the budget is used up; [`Self::check`] tells the two apart.
+    /// The deserializer's own error, also if the budget is used up; [`Self::check`] distinguishes the two.
     pub fn decode<'de, T, D>(&self, deserializer: D) -> Result<T, D::Error>
     where
         T: serde::Deserialize<'de>,
@@ -102,7 +102,7 @@ impl Meter<'_> {
             self.held.set(batch - missing);
             return Ok(());
         }
-        // The last batch does not fit any more, but the bytes may.
+        // The last batch no longer fits, but the bytes may.
         self.budget.spend(missing).map_err(E::custom)?;
         self.held.set(0);
         Ok(())
@@ -176,7 +176,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Metered<'_, D> {
         deserialize_enum(name: &'static str, variants: &'static [&'static str]);
     }
 
-    // Names of fields and what is ignored allocate nothing.
+    // Names of fields and ignored values allocate nothing.
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.inner.deserialize_identifier(visitor)
     }
@@ -297,7 +297,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
 struct Entries<'m, A> {
     inner: A,
     meter: &'m Meter<'m>,
-    /// How many entries' room the next one takes; 0 for fields, whose struct was counted where it lies.
+    /// Number of entries for which the next one allocates; 0 for fields, whose struct was counted already.
     factor: usize,
 }
 
@@ -305,7 +305,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        // A derived struct tells its fields apart by an enum of one byte.
+        // A derived struct identifies its fields by an enum of one byte.
         if size_of::<S::Value>() <= 1 {
             self.factor = 0;
         }
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_decoded_is_unchanged() {
+    fn decoding_returns_the_encoded_value() {
         #[derive(Debug, PartialEq, serde::Deserialize)]
         enum Kind {
             Unit,

@@ -1,4 +1,4 @@
-//! What an engine hands over: sampled tokens, and what one float32 pass over them gave.
+//! An engine's output: sampled tokens, and the result of one float32 pass over them.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub struct ModelLimits {
     pub eos_token: u32,
 }
 
-/// What one float32 forward of a whole sequence gives: the sketch of every position and raw probabilities.
+/// Result of one float32 forward pass over a whole sequence: the sketch of every position and raw probabilities.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ProofPass {
     /// Sketch per position, one per token, each below the modulus.
@@ -32,7 +32,7 @@ pub struct ProofPass {
     pub eos_probability: f64,
 }
 
-/// A model that gives the float32 pass over any sequence: what an engine has and a validator recomputes with.
+/// A model that computes the float32 pass over any sequence, in engines and validators.
 pub trait ProofModel {
     /// Returns the forward pass over `tokens`, with sketches under the projection that `randomness` gives.
     ///
@@ -51,7 +51,7 @@ pub trait ProofModel {
 pub struct RecomputeError {
     /// Length of the sequence.
     pub tokens: usize,
-    /// What went wrong.
+    /// The cause.
     pub why: String,
 }
 
@@ -68,9 +68,9 @@ pub struct GeneratedRollout {
     pub pass: ProofPass,
 }
 
-/// What makes the draws of one rollout its own: two different keys give independent streams.
+/// Key of a rollout's random stream: two different keys give independent streams.
 ///
-/// The stream of a rollout does not depend on what else is generated next to it.
+/// The stream of a rollout does not depend on other rollouts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamKey {
     /// The operator's seed.

@@ -31,7 +31,7 @@ pub fn randomness_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     if bytes.is_empty() { Err(HexError::Empty) } else { Ok(bytes) }
 }
 
-/// As [`randomness_bytes`], but nothing gives no bytes: so the commit binding reads its randomness.
+/// As [`randomness_bytes`], but an empty text gives no bytes, as the commit binding reads its randomness.
 ///
 /// # Errors
 /// [`HexError::Digit`] for a character that is not a digit.
@@ -43,7 +43,7 @@ pub fn cleaned_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     bytes_fromhex(&digits)
 }
 
-/// `bytes.fromhex`: white space between bytes is skipped, a prefix is not understood.
+/// `bytes.fromhex`: skips white space between bytes and accepts no prefix.
 ///
 /// # Errors
 /// [`HexError::Digit`] for anything that is not a pair of digits.

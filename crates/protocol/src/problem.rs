@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::python_random::PythonRandom;
 
-/// What a problem is made from.
+/// Seed and difficulty of a problem.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProblemSeed {
     /// Seed text, 64 hex digits for canonical problems.
@@ -16,7 +16,7 @@ pub struct ProblemSeed {
 /// A SAT problem in conjunctive normal form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
-    /// What it was made from.
+    /// Its seed and difficulty.
     pub origin: ProblemSeed,
     /// Number of variables; they are x1 … xn.
     pub num_vars: usize,
@@ -46,7 +46,7 @@ impl Problem {
         Self::generate(ProblemSeed::canonical(hotkey, block_hash, index))
     }
 
-    /// Returns the problem that this seed and difficulty stand for; difficulty must be in 0..=10.
+    /// Returns the problem of this seed and difficulty; difficulty must be in 0..=10.
     pub fn generate(origin: ProblemSeed) -> Self {
         debug_assert!((0.0..=10.0).contains(&origin.difficulty), "difficulty {}", origin.difficulty);
         let d = origin.difficulty;

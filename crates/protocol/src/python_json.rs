@@ -91,7 +91,7 @@ impl Value {
         }
     }
 
-    /// `x & 0xFFFFFFFF` of an integer or boolean: what enters a hash.
+    /// `x & 0xFFFFFFFF` of an integer or boolean, as it enters a hash.
     pub fn low_32_bits(&self) -> Option<u32> {
         match self {
             Self::Int(i) => Some(*i as u32),
@@ -144,7 +144,7 @@ impl Value {
         text::canonical(self)
     }
 
-    /// `str(x)`: what an f-string makes of the value.
+    /// `str(x)`: the value's text in an f-string.
     pub fn python_str(&self) -> String {
         text::python_str(self)
     }

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha512};
 
 const WORDS: usize = 624;
 const MIDDLE: usize = 397;
-/// What `init_by_array` starts with, whatever the key: `init_genrand(19650218)`.
+/// Initial state of `init_by_array` for every key: `init_genrand(19650218)`.
 const ARRAY_SEED: [u32; WORDS] = {
     let mut state = [0u32; WORDS];
     state[0] = 19_650_218;
@@ -20,7 +20,7 @@ const ARRAY_SEED: [u32; WORDS] = {
 #[derive(Clone)]
 pub struct PythonRandom {
     state: [u32; WORDS],
-    /// The word that is drawn next; those before it are already of the next round.
+    /// Index of the next word; the words before it belong to the next round.
     next: usize,
 }
 
@@ -68,7 +68,7 @@ impl PythonRandom {
         }
     }
 
-    /// Up to which population CPython copies it to a pool: `21 + 4 ** ceil(log(3k, 4))` for k > 5.
+    /// Largest population that CPython copies to a pool: `21 + 4 ** ceil(log(3k, 4))` for k > 5.
     fn pool_limit(count: usize) -> usize {
         if count <= 5 {
             return 21;
@@ -164,8 +164,7 @@ impl PythonRandom {
         y ^ y >> 18
     }
 
-    /// Returns the next word of the state, brought to its next round only now: most generators draw a few words and are
-    /// done.
+    /// Returns the next word of the state, advanced only now, because most generators draw only a few words.
     fn twisted(&mut self) -> u32 {
         let i = if self.next == WORDS { 0 } else { self.next };
         let following = if i + 1 < WORDS { i + 1 } else { 0 };

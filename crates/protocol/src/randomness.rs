@@ -1,4 +1,4 @@
-//! The protocol's pseudorandom function and what is derived with it: projection vectors and opened positions.
+//! The protocol's pseudorandom function and its uses: projection vectors and opened positions.
 
 use sha2::{Digest, Sha256};
 use sha3::{
@@ -15,7 +15,7 @@ pub enum RandomnessError {
     /// The randomness text is not hexadecimal.
     #[error("bad randomness: {0}")]
     Hex(#[from] HexError),
-    /// More bytes asked for than the function gives.
+    /// More bytes requested than the function gives.
     #[error("{0} bytes of pseudorandom output requested; request at most 65536")]
     TooLong(usize),
     /// The hidden size is zero or absurd.
@@ -85,7 +85,7 @@ pub fn open(tokens: &[u32], randomness: &str, positions: usize) -> Result<Vec<us
 
 /// sha256 over numbers as big-endian u32.
 pub fn hash_u32s(values: &[u32]) -> [u8; 32] {
-    // In one piece: the hash takes whole blocks much faster than four bytes at a time.
+    // In one piece, because the hash reads whole blocks much faster than four bytes at a time.
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_be_bytes()).collect();
     Sha256::digest(bytes).into()
 }
@@ -101,7 +101,7 @@ pub fn window_randomness(block_hash: &str, beacon: Option<&str>) -> String {
     }
 }
 
-/// Returns the randomness with which a validator chooses what to open, by its own beacon; always hashed.
+/// Returns the randomness by which a validator opens positions, from its own beacon; always hashed.
 pub fn challenge_randomness(block_hash: &str, beacon: Option<&str>) -> String {
     hex::encode(Sha256::digest([block_hash.as_bytes(), beacon.unwrap_or("").as_bytes()].concat()))
 }

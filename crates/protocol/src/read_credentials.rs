@@ -9,7 +9,7 @@ const ACCOUNT: std::ops::Range<usize> = 0..32;
 const KEY_ID: std::ops::Range<usize> = 32..64;
 const SECRET: std::ops::Range<usize> = 64..128;
 
-/// What a validator takes from a commitment.
+/// Read credentials that a validator takes from a commitment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReadCredentials {
     /// The account, whose id names the bucket too.
@@ -22,7 +22,7 @@ pub struct ReadCredentials {
 
 impl ReadCredentials {
     /// Splits committed bytes as validators do: fields of 32, 32 and 64 characters, each without the white space around
-    /// it. Returns none where a field is missing or empty.
+    /// it. Returns none if a field is missing or empty.
     pub fn parse(committed: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(committed).ok()?;
         let field = |place| text.get(place).map(str::trim).filter(|field| !field.is_empty()).map(str::to_owned);
@@ -35,7 +35,7 @@ impl ReadCredentials {
     }
 }
 
-/// Shows the account alone: keys do not belong into logs, not even those that the chain shows to everybody.
+/// Shows only the account: keys do not belong into logs, even if the chain publishes them.
 impl fmt::Debug for ReadCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadCredentials").field("account_id", &self.account_id).finish_non_exhaustive()

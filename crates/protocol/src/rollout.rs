@@ -1,4 +1,4 @@
-//! A rollout as it is in a window file, and how a group is assembled from what the engine generated.
+//! A rollout as in a window file, and the assembly of a group from generated rollouts.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::python_json::Value;
 use crate::randomness::{RandomnessError, open};
 use crate::signature::{Hotkey, binding_of};
 
-/// What all rollouts of one window of one hotkey share.
+/// Values that all rollouts of a hotkey's window share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowContext {
     /// The miner's key.
@@ -60,7 +60,7 @@ pub struct Rollout {
     pub signature: String,
 }
 
-/// What the hotkey commits to.
+/// Content that the hotkey commits to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own")]
 pub struct Commit {
@@ -98,7 +98,7 @@ pub struct SatProblem {
     pub difficulty: f64,
 }
 
-/// What the miner claims about its completion.
+/// The miner's claims about its completion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the wire's own")]
 pub struct RolloutMeta {
@@ -214,7 +214,7 @@ fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-/// JSON has no NaN and no infinities: they are in the file as null.
+/// JSON has no NaN and no infinities, so they would be null in the file.
 fn number(value: f64) -> Value {
     if value.is_finite() { value.into() } else { Value::Null }
 }
@@ -277,7 +277,7 @@ pub const fn nonce(group: u32, rollout: u32) -> u64 {
 
 /// Assembles and signs the rollouts of one group.
 ///
-/// `sign` gives the hotkey's signature over the bytes it is handed.
+/// `sign` returns the hotkey's signature of bytes.
 ///
 /// # Errors
 /// [`AssembleError`] if the group is not whole or a value cannot be in the file.

@@ -26,7 +26,7 @@ pub enum KeyError {
     Secret,
 }
 
-/// A public sr25519 key, and the address that stands for it.
+/// A public sr25519 key and its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Hotkey([u8; 32]);
 
@@ -103,7 +103,7 @@ impl Keypair {
         Hotkey(self.public.to_bytes())
     }
 
-    /// Signs bytes as they are; the same key and message give the same signature.
+    /// Signs bytes unchanged; the same key and message give the same signature.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let transcript = schnorrkel::context::attach_rng(CONTEXT.bytes(message), NoOutsideEntropy);
         self.secret.sign(transcript, &self.public).to_bytes()
@@ -121,8 +121,7 @@ impl std::fmt::Debug for Keypair {
     }
 }
 
-/// Returns the bytes that a text stands for when a Python keypair signs or verifies it: hex after `0x`, otherwise
-/// UTF-8.
+/// Returns the bytes that a Python keypair signs or verifies for a text: hex after `0x`, otherwise UTF-8.
 ///
 /// # Errors
 /// [`HexError`] if the text starts with `0x` and no hex follows.
@@ -138,7 +137,7 @@ pub fn signed_text_bytes(text: &str) -> Result<Vec<u8>, HexError> {
     }
 }
 
-/// Returns what the hotkey signs to commit a rollout.
+/// Returns the bytes that the hotkey signs to commit a rollout.
 ///
 /// `randomness` are the beacon's bytes; tokens and sketch enter by their sha256.
 pub fn commit_binding(
@@ -166,7 +165,7 @@ pub fn binding_of(tokens: &[u32], s_vals: &[u32], randomness: &[u8]) -> [u8; 32]
 /// The context that every signature is made under, absorbed once.
 static CONTEXT: LazyLock<SigningContext> = LazyLock::new(|| SigningContext::new(PROTOCOL.signing_context));
 
-/// Supplies nothing, so that the signing nonce depends on key and message only.
+/// Supplies no entropy, so that the signing nonce depends on key and message only.
 struct NoOutsideEntropy;
 
 impl rand_core::RngCore for NoOutsideEntropy {

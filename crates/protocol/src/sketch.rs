@@ -15,7 +15,7 @@ pub enum SketchError {
     },
 }
 
-/// Multiplies by 1024 and rounds half to even, as the sketch takes hidden states.
+/// Multiplies by 1024 and rounds half to even, as the sketch requires.
 pub fn scale(hidden: f32) -> f32 {
     (hidden * 1024.0).round_ties_even()
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_refused() {
+    fn values_that_are_not_finite_are_refused() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert_eq!(sketch(&[0.0, bad], &[1.0, 0.0], 7), Err(SketchError::NotFinite { position: 7 }));
         }

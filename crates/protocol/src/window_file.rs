@@ -19,7 +19,8 @@ pub use self::packed::PackedGroup;
 /// read. [`python_json::VALUE_BYTES_MAX`] limits what the JSON's values take.
 pub const UNPACKED_BYTES_MAX: usize = 512 << 20;
 
-/// About what a token with its sketch value and log probability takes, and the rest of a rollout; to allocate once.
+/// Approximate sizes of a token with its sketch value and log probability, and of the rest of a rollout, to allocate
+/// once.
 const JSON_BYTES_PER_TOKEN: usize = 38;
 const JSON_BYTES_PER_ROLLOUT: usize = 3_000;
 
@@ -48,7 +49,7 @@ pub enum WindowFileError {
     /// Python does not read the gzip data.
     #[error("{0}; fetch or write the file again")]
     Gzip(#[source] GzipError),
-    /// More than [`UNPACKED_BYTES_MAX`] bytes come out.
+    /// It unpacks to more than [`UNPACKED_BYTES_MAX`] bytes.
     #[error("{0}; no honest window is that large")]
     TooLarge(#[source] GzipError),
     /// The content is not JSON, or its values take more than [`python_json::VALUE_BYTES_MAX`].
@@ -65,7 +66,7 @@ impl<'a> WindowFile<'a> {
 
     /// Returns the bytes to upload: JSON under gzip level 1.
     pub fn pack(&self) -> Vec<u8> {
-        // In one write: the encoder pays for each of serde's small ones with a sweep over its buffer.
+        // In one write, because each small write of serde costs the encoder a pass over its buffer.
         let tokens: usize = self.inferences.iter().map(|rollout| rollout.commit.tokens.len()).sum();
         let mut json =
             Vec::with_capacity(JSON_BYTES_PER_TOKEN * tokens + JSON_BYTES_PER_ROLLOUT * self.inferences.len());
@@ -80,7 +81,7 @@ pub fn object_key(hotkey: &str, window_start: u64) -> String {
     format!("grail/windows/{hotkey}-window-{window_start}.json.gz")
 }
 
-/// Reads a window file, gzipped or plain: a file that somebody has under any name.
+/// Reads a window file of any name, gzipped or plain.
 ///
 /// # Errors
 /// [`WindowFileError`] for gzip data that Python refuses, more than 512 MiB of content, and what is not JSON.
@@ -91,7 +92,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Value, WindowFileError> {
     }
 }
 
-/// Reads what is under an [`object_key`], as a validator does: gzip and nothing else.
+/// Reads the object of an [`object_key`], as a validator does: gzip only.
 ///
 /// # Errors
 /// As [`unpack`].
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_is_read_back() {
+    fn packed_files_are_read_back() {
         let content = unpack(&WindowFile::new("5", 300, Vec::new(), 1758700000.5).pack()).unwrap();
         let expected = r#"{"inference_count":0,"inferences":[],"timestamp":1758700000.5,"wallet":"5","window_length":30,"window_start":300}"#;
         assert_eq!(content.canonical_text(), expected);

@@ -1,4 +1,4 @@
-//! A drand relay with a network of its own: BLS signatures by a key of the seed, over HTTP.
+//! A drand relay with its own network: BLS signatures by a key of the seed, over HTTP.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -31,7 +31,7 @@ pub struct BeaconNetwork {
     schedule: BeaconSchedule,
 }
 
-/// What is wrong with the relay's answers.
+/// Fault of the relay's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BeaconTrouble {
     /// Nothing.
@@ -41,7 +41,7 @@ pub enum BeaconTrouble {
     WrongSignature,
     /// Rounds come this many seconds late.
     Late(u64),
-    /// No round is ever there.
+    /// No round is ever available.
     Missing,
 }
 
@@ -71,7 +71,7 @@ impl BeaconNetwork {
         &self.public_key
     }
 
-    /// Returns hex of what identifies it.
+    /// Returns its identifying hash in hex.
     pub fn chain_hash(&self) -> &str {
         &self.chain_hash
     }
@@ -139,7 +139,7 @@ impl BeaconServer {
     /// Serves a network on a free port of loopback.
     ///
     /// # Errors
-    /// If nothing can be listened on.
+    /// If it cannot listen.
     pub async fn start(network: BeaconNetwork) -> std::io::Result<Self> {
         let (network, trouble) = (Arc::new(network), Arc::new(Mutex::new(BeaconTrouble::None)));
         let (signer, wrong) = (network.clone(), trouble.clone());
@@ -150,7 +150,7 @@ impl BeaconServer {
         Ok(Self { network, trouble, server: HttpServer::start(service).await? })
     }
 
-    /// Returns what it serves.
+    /// Returns the served network.
     pub fn network(&self) -> &BeaconNetwork {
         &self.network
     }

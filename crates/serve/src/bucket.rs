@@ -24,11 +24,11 @@ use super::http_server::HttpServer;
 pub struct BucketKey {
     /// Which key.
     pub id: String,
-    /// What signs with it.
+    /// Its secret.
     pub secret: String,
 }
 
-/// What a bucket is called, and who may do what with it.
+/// Name and keys of a bucket.
 #[derive(Clone)]
 pub struct BucketAccount {
     /// The account, whose id is the bucket's name too.
@@ -39,7 +39,7 @@ pub struct BucketAccount {
     pub read_key: BucketKey,
 }
 
-/// What is wrong with the server.
+/// Fault of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BucketTrouble {
     /// Uploads are refused with 503 before anything is written.
@@ -62,7 +62,7 @@ pub enum BucketTrouble {
     AnswersWithPage,
     /// Writes under a condition are answered with 501.
     LacksConditions,
-    /// What the write key asks for happens in another bucket.
+    /// The write key writes to another bucket.
     WritesElsewhere,
 }
 
@@ -95,10 +95,10 @@ impl BucketAccount {
 
 impl BucketServer {
     /// Serves the buckets of these accounts, of which there is at least one, from `folder` on a free port of loopback;
-    /// `slow_ms` is what a slow request takes longer.
+    /// `slow_ms` is the delay of a slow request.
     ///
     /// # Errors
-    /// If the folder cannot be made or nothing can be listened on.
+    /// If the folder cannot be created or the server cannot listen.
     pub async fn start(folder: &Path, accounts: Vec<BucketAccount>, slow_ms: u64) -> io::Result<Self> {
         // Next to the folder, since every folder in it is a bucket.
         let elsewhere = folder.with_file_name("elsewhere");
@@ -146,12 +146,12 @@ impl BucketServer {
         self.server.address
     }
 
-    /// Returns what is under a key of the first bucket, read past the server.
+    /// Returns the object under a key of the first bucket, read past the server.
     pub fn object(&self, key: &str) -> Option<Vec<u8>> {
         std::fs::read(self.folder.join(&self.account().account_id).join(key)).ok()
     }
 
-    /// Let an object are in an account's bucket, past the server.
+    /// Puts an object into an account's bucket, past the server.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -167,7 +167,7 @@ impl BucketServer {
     }
 }
 
-/// Who may do what.
+/// Permissions.
 struct Access {
     accounts: Vec<BucketAccount>,
     troubles: Troubles,
@@ -204,7 +204,7 @@ impl S3Access for Access {
     }
 }
 
-/// What is before the store.
+/// Front of the store, which applies permissions and faults.
 struct Front {
     service: S3Service,
     /// Another bucket with the same name and keys.

@@ -1,4 +1,4 @@
-//! Threads that do nothing but keep the processor busy, so that a miner's engine next to them is slow.
+//! Threads that only keep the processor busy, so that a miner's engine is slow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

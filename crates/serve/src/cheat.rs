@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::world::World;
 
-/// The window's first block cannot be replaced any more once so many follow it.
+/// Once this many blocks follow, the window's first block is final.
 const FINAL_BLOCKS: u64 = 4;
 
 /// Cheats until `over`.

@@ -1,4 +1,4 @@
-//! What can be typed while the world runs.
+//! Commands that can be typed while the world runs.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub enum ConsoleCommand {
     List,
 }
 
-/// A line that means nothing.
+/// An unknown command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsoleError {
     /// Not a fault.

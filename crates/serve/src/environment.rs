@@ -1,4 +1,4 @@
-//! The `.env` of a served world: what it says, and that a fault can break it.
+//! The `.env` of a served world, and the fault that breaks it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use super::world::World;
 
 const HEAD: &str = "# A simulated network on this machine: every key below is made up. The servers run until `grail sim serve` \
                     ends; `grail why` reads this file afterwards too.\n";
-/// What somebody might leave behind who edits the file.
+/// A mistake that an editor of the file might make.
 const MISTAKE: &str = "NETUID 81\n";
 
 /// The file, whole at any time.
@@ -32,7 +32,7 @@ impl EnvironmentFile {
         Ok(Self { path, text, is_broken: AtomicBool::new(false) })
     }
 
-    /// Puts a line into it that nobody can read, or take it out again.
+    /// Adds an unreadable line, or removes it again.
     pub(super) fn set_broken(&self, is_broken: bool) {
         if self.is_broken.swap(is_broken, Ordering::Relaxed) != is_broken {
             let mistake = if is_broken { MISTAKE } else { "" };
@@ -57,7 +57,7 @@ pub(super) fn lines(world: &World, wallets: &Path) -> Vec<(&'static str, String)
     lines_for(world, wallets, WALLET.1, Some(world.bucket.account()))
 }
 
-/// Returns the same for a hotkey of this name, with a bucket of its own if it mines.
+/// Returns the same for a hotkey of this name, with its own bucket if it mines.
 pub(super) fn lines_for(
     world: &World,
     wallets: &Path,

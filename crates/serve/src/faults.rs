@@ -1,4 +1,4 @@
-//! Faults of the served world: what each one means, and when a listed one strikes.
+//! Faults of the served world: the meaning of each, and when a listed one strikes.
 
 use std::str::FromStr;
 
@@ -173,8 +173,7 @@ impl ServeFault {
         }
     }
 
-    /// Returns whether a window in which it strikes may be lost through no failing of the miner's; the next one may
-    /// not.
+    /// Returns whether its window may be lost without a fault of the miner; the next window may not.
     pub const fn may_cost_its_window(self) -> bool {
         match self {
             Self::BeaconOutage | Self::BeaconWrongSignature | Self::BeaconLate | Self::BeaconMissing => false,
@@ -187,7 +186,7 @@ impl ServeFault {
             Self::ExpiredWriteKey | Self::ExpiredReadKey | Self::ReadOnlyWriteKey => true,
             // Neither is a store that has no conditional writes.
             Self::NoConditions => true,
-            // A write that was acknowledged is looked for several times before it is sent again.
+            // An acknowledged write is read several times before it is sent again.
             Self::WrongAddress => true,
             // With blocks of a quarter of a second, noticing a silent socket takes much of a window.
             Self::EndpointSilence | Self::HalfDeadSocket | Self::ChainRateLimit => true,
@@ -196,8 +195,7 @@ impl ServeFault {
         }
     }
 
-    /// Returns the block of a window at which it strikes where it was listed at the start, and the one at which it
-    /// ends.
+    /// Returns the block of a window at which it strikes if it was listed at the start, and the one at which it ends.
     pub fn stretch(self, seed: u64, window: u64) -> (u64, u64) {
         let blocks = PROTOCOL.window_blocks;
         let mut stream = Stream::new(seed, self.name(), window);
@@ -262,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_both_worlds_can_do_has_one_name() {
+    fn faults_of_both_worlds_share_their_names() {
         let shared = FaultKind::ALL.iter().filter(|kind| kind.name().parse::<ServeFault>().is_ok()).count();
         assert!(shared >= 20, "{shared} names are shared");
     }

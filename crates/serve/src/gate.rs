@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 
 /// Longest request head that is read before it is turned away.
 const HEAD_BYTES_MAX: usize = 8 << 10;
-/// How long to wait before more connections where the system gives no more descriptors.
+/// How long to wait before more connections if the system gives no more descriptors.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const TURNED_AWAY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// What happens to connections.
+/// Treatment of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Passage {
     /// They are passed on.
@@ -22,7 +22,7 @@ pub enum Passage {
     Open,
     /// They are closed as soon as they are accepted; open ones are cut.
     Shut,
-    /// They are accepted and nothing is said; open ones go dead without being closed.
+    /// They are accepted without an answer; open ones go silent without being closed.
     Dead,
     /// The HTTP request that starts them is answered with 429; open ones are cut.
     TurnedAway,
@@ -39,7 +39,7 @@ impl Gate {
     /// Returns a gate on a free port of loopback, before the server at `target`.
     ///
     /// # Errors
-    /// If nothing can be listened on.
+    /// If it cannot listen.
     pub async fn before(target: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -84,14 +84,14 @@ async fn treat(mut client: TcpStream, target: SocketAddr, mut passage: watch::Re
     match now {
         Passage::Open => {
             let Ok(mut server) = TcpStream::connect(target).await else { return };
-            // Small messages go back and forth; waiting for more to send would slow each of them.
+            // Small messages go back and forth; waiting to combine them would delay each.
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let ended = tokio::select! {
                 _ = copy_bidirectional(&mut client, &mut server) => true,
                 _ = passage.changed() => false,
             };
             if !ended && *passage.borrow_and_update() == Passage::Dead {
-                // Neither side learns that nobody listens any more.
+                // Neither side learns that the other has stopped listening.
                 let _ = passage.changed().await;
             }
         }

@@ -1,8 +1,8 @@
 //! The simulated world in real time: chain, beacon and bucket as servers on loopback, and a validator next to them.
 //!
-//! It may use sockets, threads and a folder of its own; it knows no adapter of the miner, so that both sides of each
-//! protocol are separate code. [`Served::start`] runs everything on its own threads, for a miner in another process or for
-//! a test; [`World`] switches faults, and [`chain::Node`] is the chain alone.
+//! It may use sockets, threads and its own folder; it knows no adapter of the miner, so that both sides of each
+//! protocol are separate code. [`Served::start`] runs everything on its own threads, for a miner in another process or
+//! for a test; [`World`] switches faults, and [`chain::Node`] is the chain alone.
 
 #![allow(
     clippy::disallowed_types,
@@ -47,10 +47,10 @@ use folder::WorldFolder;
 /// Block times that can be served, in milliseconds.
 pub const BLOCK_MS: std::ops::RangeInclusive<u64> = 50..=60_000;
 
-/// What to serve.
+/// Configuration of a served world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeOptions {
-    /// Where `.env`, wallet and objects go.
+    /// Folder of `.env`, wallet and objects.
     pub folder: PathBuf,
     /// Milliseconds between two blocks, within [`BLOCK_MS`].
     pub block_ms: u64,
@@ -88,13 +88,13 @@ impl ServeOptions {
     }
 }
 
-/// Why a world does not start.
+/// Why a world cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The folder, or something in it, cannot be written.
     #[error("cannot write {} ({source}); give --dir a folder that can be written", path.display())]
     Folder {
-        /// What.
+        /// The path.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -130,14 +130,14 @@ pub enum ServeError {
     Ended,
 }
 
-/// What happens in a world that runs.
+/// An event of a running world.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ServeEvent {
     /// A window of our miner was judged.
     Judged(Box<WindowVerdict>),
     /// A line was typed; only who sends it says so.
     Typed(String),
-    /// The world is asked to end; only who sends it says so.
+    /// A request to stop the world, from the sender of this event.
     Interrupted,
 }
 
@@ -152,7 +152,7 @@ pub struct Served {
     runtime: tokio::runtime::Handle,
 }
 
-/// What the servers' thread hands over once everything listens.
+/// Data from the servers' thread once everything listens.
 struct Started {
     world: Arc<World>,
     env_file: PathBuf,
@@ -205,7 +205,7 @@ impl Served {
         &self.world
     }
 
-    /// Returns what a miner is started with.
+    /// Returns the miner's `.env`.
     pub fn env_file(&self) -> &Path {
         &self.env_file
     }
@@ -227,7 +227,7 @@ impl Served {
         }
     }
 
-    /// For who has events of their own to add.
+    /// For callers that add their own events.
     pub fn sender(&self) -> mpsc::Sender<ServeEvent> {
         self.sender.clone()
     }
@@ -273,7 +273,7 @@ fn serve(
             () = world::follow_schedule(&world, &options.faults, options.seed.unwrap_or_default()) => {}
         }
     });
-    // Connections that a fault left hanging are not waited for.
+    // It does not wait for connections that a fault left hanging.
     runtime.shutdown_background();
 }
 
@@ -295,7 +295,7 @@ async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, Se
 fn judge(world: Arc<World>, model: Rc<dyn ProofModel>, over: watch::Receiver<bool>, judged: &mpsc::Sender<ServeEvent>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(validator::validate(world, model, over, |verdict| {
-        // Nobody may be interested any more.
+        // The receiver may be gone.
         let _ = judged.send(ServeEvent::Judged(Box::new(verdict)));
     }));
 }

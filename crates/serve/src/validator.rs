@@ -16,7 +16,7 @@ use grail_validator::ports::{
     Beacon, BeaconError, BeaconRound, Chain, ChainError, Clock, Head, Journal, JournalError, JudgeError, Judged,
     Neuron, Now, ObjectFacts, Recompute, Store, StoreError, SubmitError, WeightsState,
 };
-use grail_validator::{JournalRecord, Judgement, MinerReceipt, Outcome, Report, Settings, Validator, WeightsReport};
+use grail_validator::{JournalRecord, Judgment, MinerReceipt, Outcome, Report, Settings, Validator, WeightsReport};
 use grail_verify::{Judge, Verdict, WindowFacts};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
@@ -27,15 +27,15 @@ use tokio::sync::watch;
 use super::chain::signed_weights;
 use super::world::World;
 
-/// After this many blocks, weights that are not set will not be.
+/// Blocks after which weights that are not set count as lost.
 const WEIGHTS_BLOCKS: u64 = 4;
 
-/// What the validator found in a window of our miner, and what it did about it.
+/// The validator's verdict on a window of our miner, and the weight that it set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowVerdict {
-    /// The judgement by the rules.
-    pub judgement: Judgement,
-    /// Why there was no file, where there was none.
+    /// The judgment by the rules.
+    pub judgment: Judgment,
+    /// Why there was no file, if there was none.
     pub unread: Option<String>,
     /// Whether the chain took the weights that follow.
     pub weights_set: bool,
@@ -44,15 +44,15 @@ pub struct WindowVerdict {
 impl WindowVerdict {
     /// Returns whether nothing was wrong with the window.
     pub fn is_accepted(&self) -> bool {
-        matches!(self.judgement.verdict, Some(Verdict::Accepted { .. }))
+        matches!(self.judgment.verdict, Some(Verdict::Accepted { .. }))
     }
 
     /// Returns one line for people.
     pub fn line(&self) -> String {
-        let Judgement { window_start, weight, .. } = self.judgement;
+        let Judgment { window_start, weight, .. } = self.judgment;
         let (checked, accepted, metrics) = self.counts();
-        let outcome = self.judgement.outcome();
-        let what = match (&self.judgement.verdict, &self.unread) {
+        let outcome = self.judgment.outcome();
+        let what = match (&self.judgment.verdict, &self.unread) {
             (Some(Verdict::Rejected { failure, .. }), _) => format!("{outcome} ({} {})", failure.check, failure.reason),
             (None, Some(why)) => format!("{outcome} ({why})"),
             _ => outcome.to_owned(),
@@ -67,16 +67,16 @@ impl WindowVerdict {
 
     /// Returns one object for programs.
     pub fn json(&self) -> Value {
-        let Judgement { window_start, weight, rollouts, .. } = self.judgement;
+        let Judgment { window_start, weight, rollouts, .. } = self.judgment;
         let (checked, accepted, metrics) = self.counts();
-        let failure = match &self.judgement.verdict {
+        let failure = match &self.judgment.verdict {
             Some(Verdict::Rejected { failure, .. }) => {
                 json!({ "check": failure.check.name(), "reason": failure.reason.name(), "rollout": failure.rollout })
             }
             _ => Value::Null,
         };
         json!({
-            "window_start": window_start, "verdict": self.judgement.outcome(), "failure": failure,
+            "window_start": window_start, "verdict": self.judgment.outcome(), "failure": failure,
             "unread": self.unread, "rollouts": rollouts, "rollouts_checked": checked, "rollouts_accepted": accepted,
             "rollouts_successful": metrics.successful, "unique": metrics.unique, "weight": weight,
             "weights_set": self.weights_set,
@@ -84,8 +84,8 @@ impl WindowVerdict {
     }
 
     fn counts(&self) -> (usize, usize, grail_verify::Metrics) {
-        let metrics = self.judgement.verdict.as_ref().map(Verdict::metrics).unwrap_or_default();
-        match &self.judgement.verdict {
+        let metrics = self.judgment.verdict.as_ref().map(Verdict::metrics).unwrap_or_default();
+        match &self.judgment.verdict {
             Some(Verdict::Accepted { .. }) => (metrics.checked, metrics.valid, metrics),
             Some(Verdict::Rejected { checked, .. }) => (*checked, 0, metrics),
             _ => (0, 0, metrics),
@@ -197,7 +197,7 @@ impl ServedValidator {
             Some(_) => None,
         };
         Some(WindowVerdict {
-            judgement: Judgement { weight, ..Judgement::new(verdict, facts) },
+            judgment: Judgment { weight, ..Judgment::new(verdict, facts) },
             unread,
             weights_set: false,
         })
@@ -327,7 +327,7 @@ impl Recompute for ServedValidator {
     }
 }
 
-/// A world that ends is not taken up again, so nothing need survive.
+/// A stopped world never continues, so nothing needs to survive.
 #[async_trait(?Send)]
 impl Journal for ServedValidator {
     async fn append(&self, _: &JournalRecord) -> Result<(), JournalError> {
@@ -343,7 +343,7 @@ fn object(meta: &ObjectMeta) -> ObjectFacts {
     ObjectFacts { bytes: meta.size, modified_ms: u64::try_from(meta.last_modified.timestamp_millis()).ok() }
 }
 
-/// Returns what a store answered; none where there is no such object.
+/// Returns the store's answer; none if there is no such object.
 fn there<T>(answer: object_store::Result<T>) -> Result<Option<T>, StoreError> {
     match answer {
         Ok(found) => Ok(Some(found)),

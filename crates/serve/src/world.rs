@@ -31,7 +31,7 @@ const BEACON_LATE_S: u64 = 60;
 const OWNER_UID: u16 = 0;
 const MINER_UID: u16 = 1;
 const VALIDATOR_UID: u16 = 2;
-/// A false head is so many blocks too high.
+/// A false head is this many blocks too high.
 const FALSE_HEAD_BLOCKS: u64 = 1_000_000;
 /// A reorganisation goes no deeper.
 const REPLACED_BLOCKS_MAX: u64 = 3;
@@ -155,7 +155,7 @@ impl World {
 
     /// The file that a miner is started with has been written.
     pub(super) fn announce(&self, file: EnvironmentFile) {
-        // Nothing else announces one.
+        // Only this announces one.
         let _ = self.environment.set(file);
     }
 
@@ -219,7 +219,7 @@ impl World {
         self.active().faults.keys().copied().collect()
     }
 
-    /// Switches a fault on; the number tells this switching from a later one of the same fault.
+    /// Switches a fault on. Returns a number that distinguishes this switching from a later one of the same fault.
     pub fn switch_on(&self, fault: ServeFault) -> u64 {
         let mut active = self.active();
         active.switchings += 1;
@@ -256,7 +256,7 @@ impl World {
         self.apply(&mut active);
     }
 
-    /// What happens once, when a fault starts.
+    /// Does what a fault does once, when it starts.
     fn strike(&self, fault: ServeFault) {
         match fault {
             ServeFault::SocketCut => self.chain_gates.iter().for_each(Gate::cut),
@@ -272,7 +272,7 @@ impl World {
         }
     }
 
-    /// Brings every server to what the faults that are on make of it.
+    /// Computes the servers' state from the set of active faults.
     fn apply(&self, active: &mut Active) {
         let on = |fault: ServeFault| active.faults.contains_key(&fault);
         let both = if on(ServeFault::ChainRateLimit) { Passage::TurnedAway } else { Passage::Open };
@@ -341,7 +341,7 @@ impl World {
     }
 }
 
-/// Returns what a lying endpoint answers; without a genesis of the network nobody would ask it anything.
+/// Returns a lying endpoint's answers; it serves the right genesis, since otherwise nobody would ask it.
 fn lie(method: &str, params: &[Value]) -> Option<Value> {
     match (method, params.first()?) {
         ("chain_getBlockHash", block) if block.as_u64() != Some(0) => {

@@ -1,4 +1,4 @@
-//! One world run twice, in two processes that have nothing in common but the seed; where they differ, the first place.
+//! Runs one world in two processes that share only the seed, and finds their first difference.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -17,14 +17,14 @@ pub struct Log {
     lines: Vec<(String, String)>,
 }
 
-/// Where two runs part.
+/// First difference between two runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Number of the first line that differs, from 0.
     pub at: usize,
-    /// The line in either run; none where a run is over.
+    /// The line in either run; none if a run is over.
     pub lines: [Option<String>; 2],
-    /// What came before it.
+    /// Lines before it.
     pub before: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl Log {
         Self::of_run(Case::drawn(seed, windows).config(Rc::new(SyntheticModel::default())))
     }
 
-    /// Returns the same of any simulation.
+    /// Returns the log of any simulation.
     pub fn of_run(config: SimConfig) -> Self {
         let mut config = SimConfig { keep_trace: true, ..config };
         config.knobs.log_waits = true;
@@ -113,7 +113,7 @@ pub fn two_processes(name: &str, command: impl Fn(&Path) -> Command) -> anyhow::
         let path = folder.join(format!("grail-check-{}-{name}-{threads}.log", std::process::id()));
         let status = command(&path)
             .env("RAYON_NUM_THREADS", threads)
-            // What is in the environment is below the stack and moves it.
+            // The environment is below the stack, so its size moves the stack.
             .env("GRAIL_CHECK_BALLAST", "x".repeat(ballast))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -157,7 +157,7 @@ mod tests {
         for at in [0, 1, 49, 50, 98, 99] {
             let mut other = lines.clone();
             other[at] = "other";
-            // What differs once continues to differ, or not; the first place counts.
+            // Later lines may differ or not; the first difference counts.
             let found = log(&lines).difference(&log(&other)).expect("they differ");
             assert_eq!((found.at, found.lines[1].as_deref()), (at, Some("other")));
         }
@@ -165,11 +165,11 @@ mod tests {
         assert_eq!((found.at, found.lines[0].as_deref(), &found.lines[1]), (60, Some("60"), &None));
     }
 
-    /// Where the process that a test starts writes its log.
+    /// Variable that names the log file of a process that a test starts.
     const LOG: &str = "GRAIL_TEST_CHECK_LOG";
 
-    /// An engine with a fault that no seed decides: how much it writes depends on the keys that the standard hash
-    /// map draws again in each process. (An address would not do: some machines lay out all processes alike.)
+    /// An engine with a fault that no seed decides: how much it writes depends on the keys that the standard hash map
+    /// draws again in each process. (An address is not enough: some machines lay out all processes alike.)
     struct Unseeded(SyntheticModel, RandomState);
 
     impl Generator for Unseeded {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_seed_decides_is_found_and_bisected_to_the_line_where_it_shows() {
+    fn nondeterminism_is_found_and_bisected_to_its_line() {
         let program = std::env::current_exe().expect("this test's own file");
         // Two processes may agree by chance, in one pair of eighty.
         let difference = (0..5).find_map(|attempt| {

@@ -27,15 +27,15 @@ pub use record::{Batch, Failure, Manifest, ShardFile, read_folder};
 pub use summary::Summary;
 pub use worker::{FailedCase, run_case};
 
-/// How often it is said how far processes are.
+/// Pause between two progress reports.
 const PROGRESS: Duration = Duration::from_secs(2);
 
-/// What to run.
+/// Configuration of a swarm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SwarmOptions {
     /// Which worlds, over all shards.
     pub seeds: Range<u64>,
-    /// Processes at a time; one for each core where none is given.
+    /// Processes at a time; one for each core if none is given.
     pub jobs: Option<u64>,
     /// The share of the seeds to run here.
     pub shard: Shard,
@@ -56,7 +56,7 @@ pub struct Shard {
     pub of: u64,
 }
 
-/// What happens while a swarm runs.
+/// An event of a running swarm.
 #[derive(Debug, Clone, PartialEq)]
 pub enum News<'a> {
     /// Seeds of this process's share were run.
@@ -68,12 +68,12 @@ pub enum News<'a> {
         /// The same with speed and failures.
         text: String,
     },
-    /// A world in which something forbidden happened.
+    /// A world with a violation.
     Found(&'a str),
 }
 
-/// Runs this process's share, by itself or in further processes, and returns what all of it came to; `worker` is the
-/// command that runs a smaller share with one job and exits with 1 where it finds something.
+/// Runs this process's share, by itself or in further processes, and returns the summary; `worker` is the command that
+/// runs a smaller share with one job and exits with 1 if it finds a violation.
 ///
 /// # Errors
 /// If results cannot be read or written, or a process cannot be started or is lost.
@@ -117,11 +117,11 @@ fn run_processes(
         children.push(child.context("no further process can be started; use fewer --jobs")?);
     }
     let began = Instant::now();
-    let mut last_told = Duration::ZERO;
+    let mut last_shown = Duration::ZERO;
     while children.iter_mut().any(|child| matches!(child.try_wait(), Ok(None))) {
         std::thread::sleep(Duration::from_millis(200));
-        if began.elapsed() >= last_told + PROGRESS {
-            last_told = began.elapsed();
+        if began.elapsed() >= last_shown + PROGRESS {
+            last_shown = began.elapsed();
             // A file that is being written may be cut short for a moment.
             if let Ok(summary) = results(options) {
                 let wanted = (options.seeds.end - options.seeds.start) / of;
@@ -131,7 +131,7 @@ fn run_processes(
     }
     for mut child in children {
         let status = child.wait().context("a process of the swarm was lost; run the command again to continue")?;
-        // 1 is a finding, which is in the results.
+        // Exit code 1 means a finding, which is in the results.
         if !matches!(status.code(), Some(0 | 1)) {
             return Err(anyhow!("a process of the swarm ended with {status}; run the command again to continue"));
         }
@@ -139,7 +139,7 @@ fn run_processes(
     Ok(())
 }
 
-/// Returns what this program's processes wrote so far; results of other builds in the folder are left alone.
+/// Returns the results of this program's processes so far; it ignores results of other builds.
 fn results(options: &SwarmOptions) -> anyhow::Result<Summary> {
     let manifest = Manifest::of(options)?;
     let mut shards = read_folder(&options.dir)?;

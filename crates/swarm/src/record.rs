@@ -1,4 +1,4 @@
-//! What is in a shard's file: a manifest, then one line per batch of seeds.
+//! Format of a shard's file: a manifest, then one line per batch of seeds.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Shard, SwarmOptions};
 
-/// What was to be run; it is written before anything is.
+/// Plan of a run; written before the first world runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The number of the format of worlds and of this file.
@@ -32,7 +32,7 @@ pub struct Manifest {
     pub shards: u64,
 }
 
-/// What came of some seeds of a shard, in the order in which they were run.
+/// Results of some seeds of a shard, in the order in which they ran.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     /// The seeds.
@@ -53,34 +53,34 @@ pub struct Batch {
     /// Worlds by their income: below a tenth, below two tenths, and so on; the last are the others.
     #[serde(default)]
     pub incomes: [u64; 10],
-    /// What must never happen, and did.
+    /// Violations of the oracles.
     pub failures: Vec<Failure>,
 }
 
-/// A world in which something forbidden happened.
+/// A world with a violation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Its seed.
     pub seed: u64,
-    /// What failures of the same kind have in common.
+    /// Key that failures of the same kind share.
     pub key: String,
-    /// What happened first.
+    /// The first violation.
     pub violation: String,
-    /// How to see it again.
+    /// Command that reproduces it.
     pub reproduce: String,
 }
 
 /// One shard's file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShardFile {
-    /// What was to be run.
+    /// The plan.
     pub manifest: Manifest,
-    /// What was.
+    /// The results.
     pub batches: Vec<Batch>,
 }
 
 impl Manifest {
-    /// Returns what these options ask this process for.
+    /// Returns this process's share of the options.
     pub fn of(options: &SwarmOptions) -> anyhow::Result<Self> {
         let Shard { index, of } = options.shard;
         Ok(Self {
@@ -108,7 +108,7 @@ impl Manifest {
 }
 
 impl ShardFile {
-    /// Reads what was written; a line that a crash cut short does not count.
+    /// Reads the file; a line that a crash cut does not count.
     pub fn parse(text: &str, name: &str) -> anyhow::Result<Self> {
         let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let remedy = "remove the file to run its seeds again";
@@ -141,7 +141,7 @@ pub fn read_folder(dir: &Path) -> anyhow::Result<Vec<ShardFile>> {
 pub(super) struct Writer(File);
 
 impl Writer {
-    /// Continues with a shard, or start it; gives what it holds already, and what an earlier build found failing.
+    /// Continues or starts a shard. Returns its results so far, and the failing seeds of an earlier build.
     pub(super) fn open(dir: &Path, manifest: &Manifest) -> anyhow::Result<(Self, Vec<Batch>, Vec<u64>)> {
         let path = dir.join(manifest.file_name());
         let unusable = || format!("{} cannot be used; give --dir another folder", path.display());
@@ -162,7 +162,7 @@ impl Writer {
         Ok((Self(file), batches, failing))
     }
 
-    /// Adds what came of some seeds.
+    /// Adds the results of some seeds.
     pub(super) fn append(&mut self, batch: &Batch) -> anyhow::Result<()> {
         self.0.write_all(line(batch).as_bytes()).context("a result cannot be written; free the disk, then run it again")
     }

@@ -1,4 +1,4 @@
-//! What a swarm came to.
+//! Summary of a swarm.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use super::record::{Failure, Manifest, ShardFile};
 /// All shards together.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
-    /// What was to be run, by the first shard.
+    /// The plan, from the first shard.
     pub manifest: Manifest,
     /// Seeds that were run.
     pub seeds: u64,
@@ -20,7 +20,7 @@ pub struct Summary {
     pub missing: u64,
     /// Seconds that all processes took together.
     pub process_s: f64,
-    /// Seconds that passed meanwhile; 0 where that is not known.
+    /// Seconds that passed meanwhile; 0 if that is not known.
     pub wall_s: f64,
     /// Seconds that the worlds lived, all together.
     pub virtual_s: f64,
@@ -105,7 +105,7 @@ impl Summary {
         }
     }
 
-    /// Returns whether nothing is wrong; with `all_marks`, also that everything was reached.
+    /// Returns whether there is no failure and, with `all_marks`, every mark was reached.
     pub fn is_clean(&self, all_marks: bool) -> bool {
         self.failures.is_empty() && (!all_marks || self.never_reached.is_empty())
     }
@@ -123,7 +123,7 @@ impl Summary {
         format!("{seeds} of {wanted} seeds ({share} %), {pace:.1} seeds/s and process, {failures}")
     }
 
-    /// Returns what there is to say, as text.
+    /// Returns the summary as text.
     pub fn text(&self) -> String {
         let (judged, won) = self.windows;
         let mut text = format!(
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_add_up_and_what_is_missing_is_told() {
+    fn shards_add_up_and_missing_ones_are_reported() {
         let whole = Summary::of(&[shard(0, "a", &[0, 2]), shard(1, "a", &[1, 3])]).expect("they agree");
         assert_eq!((whole.seeds, whole.missing, whole.windows), (4, 0, (12, 10)));
         assert_eq!(whole.marks["trouble/chain"], 2);

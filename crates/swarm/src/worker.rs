@@ -56,7 +56,7 @@ pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(News<'_>)) -
     Ok(())
 }
 
-/// What must never happen, in the order in which it did.
+/// Violations of the oracles, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedCase {
     /// At least one.
@@ -113,7 +113,7 @@ impl Batch {
         self.groups = (self.groups.0 + income.had as u64, self.groups.1 + income.possible as u64);
         self.incomes[((income.share() * 10.0) as usize).min(9)] += 1;
         self.virtual_ms += report.virtual_ms;
-        let won = report.windows.iter().filter(|window| window.judgement.outcome() == "accepted").count() as u64;
+        let won = report.windows.iter().filter(|window| window.judgment.outcome() == "accepted").count() as u64;
         let lost = report.windows.len() as u64 - won;
         self.windows = (self.windows.0 + won + lost, self.windows.1 + won);
         for mark in report.marks.keys() {

@@ -21,7 +21,7 @@ pub enum BundleError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         source: io::Error,
     },
     /// There is nothing to replay in it.
@@ -72,7 +72,7 @@ fn tapes_within(path: &Path, bytes: &[u8], limit: u64) -> Result<Vec<(String, Ve
         if !name.ends_with(".tape") {
             continue;
         }
-        // The holes of a sparse file are not bytes of the archive, so its size has a limit of its own.
+        // The holes of a sparse file are not bytes of the archive, so its size has its own limit.
         let size = entry.size();
         left = left.checked_sub(size).ok_or_else(|| damaged(io::ErrorKind::FileTooLarge.into()))?;
         let mut bytes = Vec::new();
@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// GNU's form of a file with holes: 512 bytes of the archive that stand for as many as the header likes.
+    /// GNU's form of a file with holes: 512 bytes of the archive can mean any size.
     #[test]
     fn a_file_of_holes_is_refused_by_its_size() {
         let sparse = |size: u64| {

@@ -1,4 +1,4 @@
-//! Where a replay differs from its tape, and what kind of difference that is.
+//! Difference between a replay and its tape, with its class.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use grail_terminal::printable;
 /// Changed fields of a state that the text shows; JSON has all of them.
 const CHANGES_SHOWN: usize = 12;
 
-/// What kind of difference it is.
+/// Class of the difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// The tape answers what was never asked: an event is missing before this one.
+    /// The tape has an answer without a question: an event is missing before this one.
     RecordingGap,
     /// Replaying once more gives yet another result.
     NonDeterminism,
@@ -25,7 +25,7 @@ pub enum Class {
     ReorderedActions,
     /// Other actions: this build decides otherwise.
     ChangedBehavior,
-    /// The actions are the same, and the state behind them is not.
+    /// The actions are the same, but the state differs.
     ChangedState,
     /// The engine gives other sketches for the same tokens, near enough for a validator.
     DifferentRounding,
@@ -56,26 +56,27 @@ pub struct Divergence {
     pub monotonic_ms: u64,
     /// The event.
     pub event: String,
-    /// What kind of difference it is.
+    /// Class of the difference.
     pub class: Class,
     /// Recorded and replayed actions side by side.
     pub lines: Vec<Line>,
     /// The steps before, newest last: time and event.
     pub before: Vec<String>,
-    /// What led to the step: the question that its event answers, the one that led to that, and so on.
+    /// Causes of the step: the question that its event answers, the question that led to that one, and so on.
     pub causes: Vec<Cause>,
-    /// Where the first differing actions differ.
+    /// Differing fields of the first differing actions.
     pub fields: Vec<FieldChange>,
-    /// Where states differ: recorded and replayed for another state; before and after the step for other actions.
+    /// Differing fields of the state: recorded and replayed if the state differs; before and after the step if actions
+    /// differ.
     pub state: Vec<FieldChange>,
-    /// Where in the source the replayed action was asked for, or else where its like was asked for last.
+    /// Place in the source that asked for the replayed action, or that last asked for such an action.
     pub origin: Option<String>,
     /// Steps that are missing on the tape right before.
     pub missing: u64,
 }
 
 impl Divergence {
-    /// Creates a difference at a step, of which nothing more is known.
+    /// Creates a difference at a step, without details.
     pub(super) fn at(at: usize, step: &Step, replayed: &[String]) -> Self {
         Self {
             step: at,
@@ -107,7 +108,7 @@ impl Divergence {
 }
 
 impl Class {
-    /// Returns what to do about it.
+    /// Returns the remedy.
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::RecordingGap => "the tape is incomplete: its recorder lost an event, so record it again",
@@ -210,7 +211,7 @@ pub(super) fn is_reordered(recorded: &[String], replayed: &[String]) -> bool {
     sorted(recorded) == sorted(replayed)
 }
 
-/// Returns what kind of difference one between actions is.
+/// Returns the class of a difference between actions.
 pub(super) fn class_of(is_same_again: bool, is_asked: bool, recorded: &[String], replayed: &[String]) -> Class {
     match () {
         () if !is_same_again => Class::NonDeterminism,
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_common_is_shown_once() {
+    fn common_parts_are_shown_once() {
         let found = compared(&lines(&["a", "b", "c", "d"]), &lines(&["a", "x", "d"]));
         let [both, recorded, replayed] =
             [Line::Both, Line::Recorded, Line::Replayed].map(|kind| move |text: &str| kind(text.to_owned()));
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_told_from_content() {
+    fn another_order_differs_from_other_content() {
         assert!(is_reordered(&lines(&["a", "b", "a"]), &lines(&["a", "a", "b"])));
         assert!(!is_reordered(&lines(&["a", "b"]), &lines(&["a", "b", "b"])));
     }

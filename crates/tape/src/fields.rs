@@ -11,17 +11,17 @@ use grail_terminal::printable;
 
 /// Longest value that is shown.
 const SHOWN_CHARS: usize = 120;
-/// Most fields of a state that are compared once they differ; a state of ours has fewer.
+/// Most fields of a state that are compared once they differ; our own state has fewer.
 const CHANGES_MAX: usize = 10_000;
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldChange {
-    /// Where it is, as `window.upload.considered`.
+    /// Path of the field, such as `window.upload.considered`.
     pub path: String,
-    /// On the tape; none where it has no such field.
+    /// On the tape; none if it has no such field.
     pub recorded: Option<String>,
-    /// In the replay; none where it has no such field.
+    /// In the replay; none if it has no such field.
     pub replayed: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for FieldChange {
     }
 }
 
-/// Returns the fields in which two actions differ, from the one line that tells each.
+/// Returns the fields in which two actions differ, from their lines.
 pub fn between_actions(recorded: &str, replayed: &str) -> Vec<FieldChange> {
     between_states(&value_of(recorded), &value_of(replayed))
 }
@@ -46,7 +46,7 @@ pub fn between_states(recorded: &Value, replayed: &Value) -> Vec<FieldChange> {
     found
 }
 
-/// Adds the fields below `path` that differ; a side that has nothing there is none.
+/// Adds the fields below `path` that differ; a side without the field is none.
 fn compare(recorded: Option<&Value>, replayed: Option<&Value>, path: &str, found: &mut Vec<FieldChange>) {
     if found.len() >= CHANGES_MAX {
         return;
@@ -75,12 +75,12 @@ fn compare(recorded: Option<&Value>, replayed: Option<&Value>, path: &str, found
     }
 }
 
-/// Returns what an object has; one that is empty is a field itself.
+/// Returns an object's fields; an empty object is a field itself.
 fn members_of(value: &Value) -> Option<&Map<String, Value>> {
     value.as_object().filter(|members| !members.is_empty())
 }
 
-/// Returns what a list has. One of plain values is a field itself: a difference of bulk is not shown token by token.
+/// Returns a list's items. A list of plain values is a field itself, so that long lists are not shown item by item.
 fn elements_of(value: &Value) -> Option<&Vec<Value>> {
     value.as_array().filter(|elements| elements.iter().any(|element| element.is_object() || element.is_array()))
 }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_another_shape_is_told_by_what_it_has() {
+    fn a_state_of_another_shape_is_compared_by_its_fields() {
         let found = between_states(&json!({"a": {"b": 1, "c": []}, "d": [[1], 2]}), &json!({"a": 7, "d": [[1]]}));
         let changes: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(changes, ["a: nothing -> 7", "a.b: 1 -> nothing", "a.c: [] -> nothing", "d.1: 2 -> nothing"]);

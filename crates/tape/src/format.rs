@@ -1,6 +1,6 @@
-//! What is on a tape: a header, then steps, and the machine's state between windows.
+//! Content of a tape: a header, then steps, and the machine's state between windows.
 //!
-//! Each format has a number and a decoder of its own, forever; the newest also has an encoder.
+//! Each format has a number and its own decoder, forever; the newest also has an encoder.
 
 pub(super) mod v1;
 
@@ -25,23 +25,23 @@ pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
 const COMPRESSED_FROM_BYTES: usize = 256;
 /// Real data compresses about 5:1. Above this ratio the stated size is not trusted, and the buffer grows as data arrives.
 const BELIEVED_RATIO_MAX: usize = 64;
-/// More of a buffer is returned before the next payload.
+/// A larger buffer is freed before the next payload.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 /// The fastest level that still halves token lists.
 const COMPRESSION_LEVEL: i32 = 1;
 
-/// What a tape starts with.
+/// Header of a tape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The program that recorded it, with its version.
     pub program: String,
     /// The reference release whose protocol it speaks.
     pub protocol: String,
-    /// What made the rollouts.
+    /// The engine that made the rollouts.
     pub engine: String,
     /// The model that it ran, as it was named.
     pub model: Option<String>,
-    /// Whose bits the proofs have, where a CUDA device made them: `torch-2.8` or `torch-2.10`.
+    /// Numerics of the proofs, if a CUDA device made them: `torch-2.8` or `torch-2.10`.
     pub numerics: Option<String>,
     /// In a simulation the seed from which everything follows, the made-up key too; live seeds are secret.
     pub simulated_seed: Option<u64>,
@@ -49,11 +49,11 @@ pub struct Header {
     pub continues: Option<String>,
     /// How the machine was configured, and which versions of decisions were in force.
     pub settings: MachineSettings,
-    /// Stands for the read credentials: bytes of the same length that are equal where the credentials are.
+    /// Placeholder of the read credentials: bytes of the same length that are equal if the credentials are.
     pub read_credentials: Vec<u8>,
 }
 
-/// One event, and what the machine made of it.
+/// One event, and the machine's actions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Its number in the run, from 0; one that is left out was lost.
@@ -73,8 +73,8 @@ pub struct Step {
 pub enum Frame {
     /// An event and its actions.
     Step(Box<Step>),
-    /// What the machine knows between two windows: after the step before, or at the start of a tape that continues
-    /// from another one.
+    /// The machine's state between two windows: after the step before, or at the start of a tape that continues another
+    /// one.
     State(Value),
 }
 
@@ -114,13 +114,13 @@ impl Header {
         Machine::new(self.settings.clone(), self.secrets(0))
     }
 
-    /// Returns the recorded machine in a recorded state; none where this build does not understand the state.
+    /// Returns the recorded machine in a recorded state; none if this build does not understand the state.
     pub fn machine_in(&self, state: &Value) -> Option<Machine> {
         let snapshot = Snapshot::deserialize(state).ok()?;
         Some(Machine::restore(self.settings.clone(), self.secrets(0), snapshot))
     }
 
-    /// Returns what stands for the machine's secrets: the sampling seed is not recorded.
+    /// Returns placeholders for the machine's secrets: the sampling seed is not recorded.
     pub fn secrets(&self, seed: u64) -> MachineSecrets {
         MachineSecrets { seed, read_credentials: self.read_credentials.clone() }
     }
@@ -138,7 +138,7 @@ impl Step {
     }
 }
 
-/// Returns what the machine knows, as a tape has it and as it can be shown.
+/// Returns the machine's state, as a tape holds it and as it can be shown.
 pub fn state_of(machine: &Machine) -> Value {
     state(&machine.snapshot())
 }
@@ -147,12 +147,12 @@ pub(super) fn state(snapshot: &Snapshot) -> Value {
     serde_json::to_value(snapshot).expect("plain data with text for keys")
 }
 
-/// Returns an action as a tape has it: as [`Action::summary`] tells it.
+/// Returns an action as a tape holds it, as [`Action::summary`].
 pub fn line(action: &Action) -> String {
     action.summary()
 }
 
-/// Returns a payload as it is in its frame: a byte that tells whether it is compressed, then the bytes.
+/// Returns a payload as it is in its frame: a byte that says whether it is compressed, then the bytes.
 pub(super) fn packed(payload: &[u8]) -> std::io::Result<Vec<u8>> {
     if payload.len() < COMPRESSED_FROM_BYTES {
         return Ok([&[0], payload].concat());
@@ -172,7 +172,7 @@ impl Unpacker {
         Self { zstd, payload: Vec::new() }
     }
 
-    /// Returns the payload; none where it is damaged, or longer than what is left of the budget.
+    /// Returns the payload; none if it is damaged, or longer than what is left of the budget.
     pub(super) fn unpack<'a>(&'a mut self, packed: &'a [u8], budget: &Budget) -> Option<&'a [u8]> {
         match packed.split_first()? {
             (0, payload) => budget.spend(payload.len()).is_ok().then_some(payload),
@@ -193,7 +193,7 @@ impl Unpacker {
             payload.reserve(stated);
             zstd.decompress_to_buffer(compressed, payload).ok()?;
         } else {
-            // No room is made on a stranger's word alone.
+            // A stated size alone allocates nothing.
             let mut reader = zstd::Decoder::new(compressed).ok()?.take(stated as u64 + 1);
             reader.read_to_end(payload).ok()?;
         }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_comes_back_however_small_it_became() {
+    fn packed_payloads_unpack_at_any_size() {
         for payload in [vec![7; 10], (0..=255).collect(), vec![0; BYTES_MAX]] {
             assert_eq!(unpacked(&packed(&payload).unwrap()), Some(payload));
         }

@@ -1,4 +1,4 @@
-//! What the tapes of one file may take in memory, however small that file is.
+//! Limits on the memory for the tapes of one file, however small that file is.
 
 use grail_protocol::budget::{Budget, OverBudget};
 
@@ -14,13 +14,13 @@ pub const DECODED_BYTES_MAX: usize = 1280 << 20;
 pub const HEADER_BYTES_MAX: usize = 1 << 20;
 /// Longest step but that of a start, which holds a whole journal; a group of four rollouts has 150 KB.
 pub const STEP_BYTES_MAX: usize = 16 << 20;
-/// How much of a text a replay keeps to show; texts of ours are shorter.
+/// Longest text that a replay keeps to show; our own texts are shorter.
 const SHOWN_BYTES: usize = 64 << 10;
 /// A recorder continues with another tape from here on, so that a tape with the window in which it ends, and what a crash
 /// gave back of another one, can be read.
 pub(super) const RECORDED_BYTES_MAX: usize = 384 << 20;
 
-/// What a frame takes next to its content.
+/// Memory of a frame in addition to its content.
 const FRAME_BYTES: usize = size_of::<Step>() + 128;
 
 /// Returns the start of a text that may be of any length.
@@ -28,7 +28,7 @@ pub(super) fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(SHOWN_BYTES)]
 }
 
-/// What is left to all tapes of a file.
+/// Remaining budget for all tapes of a file.
 pub(super) struct Limits {
     pub(super) unpacked: Budget,
     pub(super) decoded: Budget,
@@ -39,7 +39,7 @@ impl Limits {
         Self { unpacked: Budget::new(unpacked), decoded: Budget::new(decoded) }
     }
 
-    /// Room for so many frames.
+    /// Room for this many frames.
     ///
     /// # Errors
     /// [`OverBudget`].
@@ -47,7 +47,7 @@ impl Limits {
         self.decoded.spend(count.saturating_mul(FRAME_BYTES))
     }
 
-    /// Fails if more was wanted at any time than was left.
+    /// Fails if decoding ever needed more than was left.
     ///
     /// # Errors
     /// [`OverBudget`].

@@ -1,4 +1,4 @@
-//! The engine over a tape: recorded tokens are proved again, or where the seed is known drawn again, and compared.
+//! Runs an engine over a tape: proves recorded tokens again, or draws them again if the seed is known, and compares.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -26,11 +26,11 @@ pub trait Numerics {
     /// If the model cannot be run.
     fn pass(&mut self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
 
-    /// Returns the rollouts of these streams, where this engine gives the same ones every time.
+    /// Returns the rollouts of these streams, if this engine is deterministic.
     fn generate(&mut self, request: &GenerateRequest) -> Option<Result<Vec<GeneratedRollout>, EngineError>>;
 }
 
-/// What an engine made of a tape.
+/// Result of proving a tape again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Recomputation {
     /// Rollouts whose proof was computed again.

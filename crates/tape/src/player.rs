@@ -1,4 +1,4 @@
-//! The player: runs the core over a tape's events and compares what it asks for with what it asked for then.
+//! The player: runs the core over a tape's events and compares its actions with the recorded ones.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use super::session::{Asked, Core, Moment, Session, as_built};
 /// Steps that a divergence shows before its own.
 const STEPS_BEFORE: usize = 8;
 
-/// What to do at a difference.
+/// Reaction to a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Stop.
@@ -29,17 +29,17 @@ pub enum Mode {
 
 /// How to replay.
 pub struct Options<'a> {
-    /// What to do at a difference.
+    /// Reaction to a difference.
     pub mode: Mode,
-    /// Replay so many steps of the tape only.
+    /// Replay only this many steps of the tape.
     pub until: Option<usize>,
     /// Compare this window only.
     pub window: Option<u64>,
-    /// What handles the events.
+    /// The core that handles the events.
     pub core: &'a Core<'a>,
 }
 
-/// What a replay found.
+/// Result of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Replay {
     /// Steps that were replayed.
@@ -58,7 +58,7 @@ pub struct Replay {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("window {window} is not on this tape; it has {known:?}")]
 pub struct NoSuchWindow {
-    /// What was asked for.
+    /// The requested window.
     pub window: u64,
     /// The windows that it has.
     pub known: Vec<u64>,
@@ -135,7 +135,7 @@ pub fn restated(tape: &Tape) -> Option<Tape> {
     Some(Tape { frames, ..tape.clone() })
 }
 
-/// Packs the groups that go into files, on all processors: it is most of the work of a replay.
+/// Packs the groups for files on all processors, which is most of the work of a replay.
 fn pack_ahead<'a>(tape: &'a Tape, frames: Range<usize>) {
     let clean = |frame: &'a Frame| match frame {
         Frame::Step(step) => match &step.event {
@@ -170,7 +170,7 @@ fn range(tape: &Tape, options: &Options<'_>) -> Result<(usize, usize), NoSuchWin
     Ok((first, next.min(end)))
 }
 
-/// A session that stands right behind something doubtful.
+/// A session right after a doubtful step.
 struct Player<'a, 's> {
     tape: &'a Tape,
     session: &'s Session<'a>,
@@ -242,7 +242,7 @@ impl Player<'_, '_> {
         Again { actions, changes: between_states(&before, &session.state()) }
     }
 
-    /// Returns where this kind of action was asked for last before: where it should have been asked for again.
+    /// Returns the place that asked for this kind of action last, where it should have been asked for again.
     fn origin_of(&self, recorded: Option<&str>) -> Option<&'static std::panic::Location<'static>> {
         let kind = |line: &str| line.chars().take_while(|c| c.is_alphanumeric()).collect::<String>();
         let wanted = kind(recorded?);

@@ -15,9 +15,9 @@ use crate::archive::{BundleError, is_bundle, tapes_in};
 /// A tape in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tape {
-    /// What it starts with.
+    /// Its header.
     pub header: Header,
-    /// What follows, in order.
+    /// Its frames, in order.
     pub frames: Vec<Frame>,
     /// Bytes at the end that a crash left unfinished.
     pub torn_bytes: usize,
@@ -36,7 +36,7 @@ pub enum TapeError {
         /// Why.
         source: std::io::Error,
     },
-    /// An archive without a tape, or none at all.
+    /// The archive has no tape, or is no archive.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The file is not a tape, or damaged.
@@ -53,15 +53,15 @@ pub enum TapeError {
         /// The file.
         path: PathBuf,
     },
-    /// It unpacks or decodes to more than any recorder writes, or the other tapes of its bundle do.
+    /// It, or its bundle, unpacks or decodes to more than any recorder writes.
     #[error("the tape {} is not a recording of a miner: {excess}; get it again from its source", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// What it takes.
+        /// The exceeded budget.
         excess: OverBudget,
     },
-    /// A frame whose checksum holds and whose content makes no sense.
+    /// A frame with a valid checksum and invalid content.
     #[error("frame {number} of the tape {} cannot be decoded; it was written by another build of this format", path.display())]
     Frame {
         /// The file.
@@ -112,14 +112,14 @@ impl Tape {
         let path = || path.to_owned();
         let damaged = |damage| TapeError::Damaged { path: path(), damage };
         let known = version(&MAGIC, bytes).and_then(|version| formats.iter().find(|format| format.number == version));
-        // What has another number is refused by `scan`, which names both.
+        // `scan` refuses any other number and names both.
         let Format { number: version, decode } = *known.unwrap_or(&CURRENT);
         let kind = FileKind { version, ..KIND };
         let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
         let mut payloads = payloads.into_iter().enumerate();
         let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
         let too_large = |excess| TapeError::TooLarge { path: path(), excess };
-        // What fails once the budget is used up fails for that reason.
+        // Once the budget is used up, it is the cause of any failure.
         let undecodable = |number| {
             let excess = limits.check().err();
             excess.map_or_else(|| TapeError::Frame { path: path(), number }, too_large)
@@ -189,7 +189,7 @@ struct Format {
 }
 
 const CURRENT: Format = Format { number: v1::FORMAT, decode: v1::decode };
-/// Every format that this build reads. One that is succeeded by another stays, with its decoder.
+/// Every format that this build reads. Older formats stay, with their decoders.
 const FORMATS: &[Format] = &[CURRENT];
 
 /// Returns whether there may be much of this.

@@ -1,4 +1,4 @@
-//! The recorder: sees what the driver sees, and writes it from a thread of its own.
+//! The recorder: observes the driver, and writes from its own thread.
 
 mod writer;
 
@@ -18,12 +18,12 @@ use super::redaction::{redacted, redacted_action};
 /// Messages that may wait for the writer; a window of hundreds of groups gives a few thousand.
 const QUEUE: usize = 4096;
 
-/// Where tapes lie, and how many bytes of them stay.
+/// Folder and size limit of tapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TapeFolder {
     /// The folder.
     pub path: PathBuf,
-    /// Older tapes go once all of them together are larger than this.
+    /// Older tapes are removed once all of them together are larger than this.
     pub bytes_max: u64,
 }
 
@@ -32,16 +32,16 @@ pub struct TapeFolder {
 pub struct Rotation {
     /// A tape this large ends with its window; so does one that has become too long to be read again.
     pub tape_bytes_max: u64,
-    /// So does one that this many milliseconds of wall time are on.
+    /// Longest wall time of one file, in milliseconds.
     pub tape_ms_max: u64,
-    /// Tapes that were last written this many milliseconds ago go.
+    /// Tapes that were last written this many milliseconds ago are removed.
     pub keep_ms: u64,
-    /// What happens when the disk cannot follow: wait for it, or lose steps, which the tape then shows.
+    /// Whether to wait for a slow disk. If not, steps are lost, and the tape shows that.
     pub waits: bool,
 }
 
 impl Rotation {
-    /// One tape a run, kept forever, complete at any price: for simulations.
+    /// One complete tape per run, kept forever: for simulations.
     pub const NEVER: Self = Self { tape_bytes_max: u64::MAX, tape_ms_max: u64::MAX, keep_ms: u64::MAX, waits: true };
     /// For mining, which never waits for a disk.
     pub const LIVE: Self =
@@ -58,8 +58,8 @@ pub struct RecorderError {
 
 /// Records one run of a miner.
 ///
-/// The caller's thread only copies what it sees; encoding, compressing and writing do not hold it up. A tape that cannot
-/// be written any more is logged once, and mining continues without it.
+/// The caller's thread only copies; encoding, compressing and writing do not delay it. A tape that can no longer be
+/// written is logged once, and mining continues without it.
 pub struct Recorder {
     messages: Option<SyncSender<Message>>,
     writer: Option<JoinHandle<()>>,
@@ -109,7 +109,7 @@ impl Recorder {
 
     fn put(&mut self, message: Message) {
         let Some(messages) = &self.messages else { return };
-        // The writer ends where it cannot write, and has said so.
+        // The writer ends if it cannot write, and has said so.
         if self.waits {
             let _ = messages.send(message);
         } else if let Err(TrySendError::Full(_)) = messages.try_send(message) {

@@ -1,11 +1,11 @@
-//! What must not be on a tape, and what is in its place.
+//! Secrets that must not be on a tape, and their replacement.
 
 use std::borrow::Cow;
 
 use grail_miner::machine::{Action, Event};
 use sha2::{Digest, Sha256};
 
-/// Returns bytes of the same length that tell nothing but whether two secrets are equal.
+/// Returns bytes of the same length that only show whether two secrets are equal.
 pub(super) fn stand_in(secret: &[u8]) -> Vec<u8> {
     let digest = Sha256::new().chain_update("grail-tape-stand-in").chain_update(secret).finalize();
     digest.iter().copied().cycle().take(secret.len()).collect()
@@ -23,7 +23,7 @@ pub(super) fn redacted(event: &Event) -> Event {
 pub(super) fn redacted_action(action: &Action) -> Cow<'_, Action> {
     match action {
         Action::Commit(credentials) => Cow::Owned(Action::Commit(stand_in(credentials))),
-        // Bulk is not copied for the sake of its line.
+        // Long values are not copied just for their line.
         other => Cow::Borrowed(other),
     }
 }

@@ -1,4 +1,4 @@
-//! A session: the core over a tape's frames, one at a time, with what each answer answers.
+//! A session: runs the core over a tape's frames, one at a time, and matches answers with questions.
 
 use std::panic::Location;
 
@@ -15,7 +15,7 @@ use super::reader::Tape;
 /// Longest chain of causes that is shown.
 const CAUSES_MAX: usize = 16;
 
-/// What handles events: the core itself, or in a test one that something was done to.
+/// Handler of events: the core, or in a test an altered core.
 pub type Core<'a> = dyn Fn(&mut Machine, Now, Event) -> Actions + 'a;
 
 /// Returns the core as it is.
@@ -41,7 +41,7 @@ pub struct Session<'a> {
     next_number: Option<u64>,
 }
 
-/// What made a step happen: an earlier step, and what it asked for.
+/// Cause of a step: an earlier step and its action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cause {
     /// The earlier step.
@@ -50,7 +50,7 @@ pub struct Cause {
     pub monotonic_ms: u64,
     /// Its event.
     pub event: String,
-    /// What the machine asked for there.
+    /// The action of that step.
     pub action: String,
 }
 
@@ -59,13 +59,13 @@ pub struct Cause {
 pub struct Asked {
     /// As a tape has it.
     pub line: String,
-    /// Where in the source it was asked for.
+    /// Place in the source that asked for it.
     pub origin: &'static Location<'static>,
     /// The action itself; its credentials are the tape's stand-in.
     pub action: Action,
 }
 
-/// What the next frame gave.
+/// Result of the next frame.
 #[derive(Debug)]
 pub enum Moment<'a> {
     /// An event was handled.
@@ -74,7 +74,7 @@ pub enum Moment<'a> {
         step: &'a Step,
         /// The core's actions now.
         asked: Vec<Asked>,
-        /// Whether the event answers something that was asked for; true where that cannot be known.
+        /// Whether the event answers a question; true if that is unknown.
         is_asked: bool,
         /// Steps that are missing on the tape right before this one.
         missing: u64,
@@ -154,7 +154,7 @@ impl<'a> Session<'a> {
         while self.steps < steps && self.advance().is_some() {}
     }
 
-    /// Continues from the next recorded state, whatever lies before it; false where there is none.
+    /// Continues from the next recorded state. Returns false if there is none.
     pub fn skip_to_state(&mut self) -> bool {
         self.skip_to(|_, _| true)
     }
@@ -204,7 +204,7 @@ impl<'a> Session<'a> {
         &self.machine
     }
 
-    /// Returns what the machine knows after the last step.
+    /// Returns the machine's state after the last step.
     pub fn state(&self) -> Value {
         state_of(&self.machine)
     }
@@ -219,7 +219,7 @@ impl<'a> Session<'a> {
         self.frame
     }
 
-    /// Returns what led to a step, nearest cause first.
+    /// Returns the causes of a step, nearest first.
     pub fn causes(&self, step: usize) -> Vec<Cause> {
         let of = |step: usize| self.causes.get(step).cloned().flatten();
         std::iter::successors(of(step), |cause| of(cause.step)).take(CAUSES_MAX).collect()

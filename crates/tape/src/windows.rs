@@ -19,7 +19,7 @@ pub struct WindowSpan {
     pub steps: usize,
     /// Wall time of its beginning, in milliseconds since 1970.
     pub wall_ms: u64,
-    /// How it ended, as its receipt has it; none where the receipt is not on this tape.
+    /// Its outcome from its receipt; none if the receipt is not on this tape.
     pub outcome: Option<String>,
     /// Number of the frame in which it starts.
     #[serde(skip)]
@@ -70,7 +70,7 @@ impl Tape {
         windows.into_iter().find(|span| span.window_start == window).ok_or(NoSuchWindow { window, known })
     }
 
-    /// Returns one window as a tape of its own, which starts with what the machine knew by then.
+    /// Returns one window as its own tape, which starts with the machine's state at that time.
     ///
     /// # Errors
     /// [`NoSuchWindow`].

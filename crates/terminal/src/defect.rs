@@ -45,7 +45,7 @@ pub fn watch() {
         let is_first = slot().replace(message).is_none();
         NOTICED.notify_one();
         if is_first && ENDS_THE_PROCESS.load(Ordering::Relaxed) {
-            // Without a thread for it, the watchdog is what is left.
+            // Without this thread only the watchdog is left.
             let _ = std::thread::Builder::new().name("last resort".to_owned()).spawn(|| {
                 std::thread::sleep(LAST_RESORT);
                 std::process::exit(Exit::Defect.code().into());

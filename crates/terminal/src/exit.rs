@@ -65,7 +65,7 @@ impl Exit {
             Self::Credentials => 77,
             Self::Configuration => 78,
             Self::Interrupted => 130,
-            // As if SIGPIPE had ended it, which this program does not let happen.
+            // The code of SIGPIPE, which this program handles itself.
             Self::Unread => 141,
         }
     }
@@ -113,7 +113,7 @@ impl Exit {
         matches!(self, Self::Defect | Self::Retry | Self::Interrupted)
     }
 
-    /// Returns the evidence that only a person can fix it; none where a restart may help.
+    /// Returns the evidence that only a person can fix it; none if a restart may help.
     pub const fn witness(self) -> Option<&'static str> {
         Some(match self {
             Self::Success | Self::Defect | Self::Retry | Self::Interrupted => return None,

@@ -1,7 +1,7 @@
-//! How a command meets people and supervisors: what it prints, the files that it writes, how it ends.
+//! Output of commands: printing, result files and exit codes.
 //!
-//! Text from outside passes [`printable`] before a person sees it. This crate touches the terminal and files that an option
-//! names, and nothing else. [`output`] prints, [`OutFile`] is opened before the work, [`Exit`] lists the exit codes,
+//! Text from outside passes [`printable`] before a person sees it. This crate touches only the terminal and files that
+//! an option names. [`output`] prints, [`OutFile`] is opened before the work, [`Exit`] lists the exit codes,
 //! [`Palette`] chooses colors, [`in_terminal`] takes the screen and gives it back, [`table::render`] aligns columns.
 
 #![allow(
@@ -25,8 +25,8 @@ pub use exit::{Exit, ExitError, is_denied};
 pub use outfile::{OutFile, unusable};
 pub use screen::{Palette, in_terminal};
 
-/// Foreign text as part of a line, without what could move a cursor, start another line or turn the reading direction: each
-/// such character is a space.
+/// Makes foreign text safe within a line: characters that could move a cursor, start a line or turn the reading
+/// direction become spaces.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_deceptive(c) { ' ' } else { c }).collect()
 }
@@ -39,8 +39,8 @@ pub fn printable_start(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// Whole lines as they are printed, whatever is in them: each character that could deceive a reader is its JSON escape, so
-/// that a JSON document stays the same document. Line ends and tabs stay.
+/// Makes whole lines safe to print: each character that could deceive a reader becomes its JSON escape, so that a JSON
+/// document stays the same document. Line ends and tabs stay.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| matches!(c, '\n' | '\t') || !is_deceptive(c);
     if text.chars().all(is_plain) {
@@ -67,8 +67,8 @@ pub fn counted(count: impl Display, noun: &str) -> String {
     }
 }
 
-/// Returns whether a character is not seen itself and changes how others are seen: controls (of C1 too), line and
-/// paragraph separators, Unicode's formatting of direction, and what has no width at all.
+/// Returns whether a character is invisible and changes the view of others: controls (C1 included), line and paragraph
+/// separators, Unicode's formatting of direction, and characters without width.
 fn is_deceptive(c: char) -> bool {
     let turns_direction =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_keeps_its_lines_and_nothing_else_that_is_not_seen() {
+    fn output_keeps_line_ends_and_no_other_invisible_character() {
         let text = "größer\n\tequal";
         assert!(matches!(escaped(text), Cow::Borrowed(same) if same == text));
         let forged = "\u{1b}[2J\u{7}\r\u{7f}\u{9b}31m\u{202e}\u{2028}\u{e0041}";

@@ -1,4 +1,4 @@
-//! Files that commands write their result to, opened before the work whose result would be lost without them.
+//! Result files of commands, opened before the work so that no result is lost.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};

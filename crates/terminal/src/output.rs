@@ -1,8 +1,8 @@
 //! Printing for every command, without a panic when standard output or standard error is closed or full.
 //!
-//! Every command prints through this module, which lets no character through that could deceive a reader: see
-//! [`escaped`]. The macros of the standard library do, and panic where a write fails. Text from outside that stands within
-//! a line passes `printable` as well, or it could start a line of its own.
+//! Every command prints through this module, which escapes characters that could deceive a reader: see [`escaped`]. The
+//! macros of the standard library do not, and panic if a write fails. Text from outside that is within a line passes
+//! `printable` as well, or it could start its own line.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};

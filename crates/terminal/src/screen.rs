@@ -8,10 +8,10 @@ use ratatui::style::{Color, Style};
 
 /// How soon it is noticed that the terminal is gone.
 const LOOK_FOR_TERMINAL: Duration = Duration::from_millis(500);
-/// What shells say of a program that a hang-up ended.
+/// Exit code that shells report for a program that SIGHUP ended.
 const HUNG_UP: i32 = 129;
 
-/// Colors, or none where the operator wants none.
+/// Colors, or none if the operator wants none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Palette {
     /// Colors of the terminal's own palette.
@@ -36,7 +36,7 @@ impl Palette {
     }
 }
 
-/// Does something with the whole terminal, and returns it back whether that returns or panics.
+/// Runs `work` with the whole terminal, and restores the terminal even after a panic.
 ///
 /// # Errors
 /// If the terminal fails, or `act` does.

@@ -1,4 +1,4 @@
-//! What the ports answer, as plain data.
+//! Answers of the ports, as plain data.
 
 pub use grail_verify::{JudgeError, Judged};
 
@@ -13,7 +13,7 @@ pub struct Neuron {
     pub committed: Option<Vec<u8>>,
 }
 
-/// What decides whether weights may be set, and what is set now.
+/// Conditions for setting weights, and the present weights.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WeightsState {
     /// The uid of our hotkey, if it is registered.
@@ -34,7 +34,7 @@ pub enum SubmitError {
     /// The chain refused them; nothing was changed.
     #[error("the chain refused the weights: {0}")]
     Refused(String),
-    /// Sent, and nobody knows what became of it.
+    /// Sent, with unknown outcome.
     #[error("the outcome of setting weights is unknown ({0}); read the weights from the chain")]
     Unknown(String),
 }

@@ -1,4 +1,4 @@
-//! One miner of a window, from the look into its bucket to its receipt.
+//! One miner of a window, from the first read of its bucket to its receipt.
 
 use crate::answers::{Neuron, ObjectFacts, StoreError};
 use crate::context::Context;
@@ -29,8 +29,8 @@ pub(crate) enum Step {
     FetchAgain,
     Fetched,
     Judging,
-    /// The receipt is being journalled under this number.
-    Journalling(u64),
+    /// The receipt is being journaled under this number.
+    Journaling(u64),
     Done,
 }
 
@@ -47,7 +47,7 @@ impl Candidate {
         }
     }
 
-    /// Ends it without a record: it was not selected, and nothing is remembered of it.
+    /// Ends it without a record, because it was not selected.
     pub(crate) fn settle(&mut self, receipt: MinerReceipt) {
         self.receipt = Some(receipt);
         self.step = Step::Done;
@@ -56,7 +56,7 @@ impl Candidate {
     /// Ends it once its receipt is in the journal.
     pub(crate) fn journal(&mut self, receipt: MinerReceipt, cx: &mut Context<'_>) {
         self.receipt = Some(receipt.clone());
-        self.step = Step::Journalling(cx.journal(JournalRecord::Judged(Box::new(receipt))));
+        self.step = Step::Journaling(cx.journal(JournalRecord::Judged(Box::new(receipt))));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the parts of the core share while they handle one event.
+//! Context that the parts of the core share while they handle one event.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ impl Context<'_> {
         self.out.push(Action::Report(Report::Trouble(text.to_string())));
     }
 
-    /// Remembers a fact, and asks for it to become durable; returns the number that the answer carries.
+    /// Remembers a fact and journals it. Returns the number that the answer carries.
     pub(crate) fn journal(&mut self, record: JournalRecord) -> u64 {
         self.memory.apply(&record);
         *self.entries += 1;

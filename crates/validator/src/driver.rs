@@ -46,11 +46,11 @@ pub struct Limits {
     pub weights_ms: u64,
     /// A beacon round.
     pub beacon_ms: u64,
-    /// A look into a bucket.
+    /// A request to a bucket for a file's attributes.
     pub look_ms: u64,
     /// A file from a bucket.
     pub fetch_ms: u64,
-    /// The judgement of a file.
+    /// The judgment of a file.
     pub judge_ms: u64,
     /// A journal append.
     pub journal_ms: u64,
@@ -89,8 +89,8 @@ pub async fn run(validator: Validator, ports: Ports, limits: Limits, on_report: 
     driver.drive(validator, on_report).await;
 }
 
-/// Returns what the journal holds. A validator without a memory would pay everybody too little, so it waits for a disk
-/// for a while.
+/// Returns the journal's records. A validator without them would pay everybody too little, so it waits for a disk for a
+/// while.
 async fn loaded(journal: &dyn Journal, clock: &dyn Clock, limit_ms: u64) -> Vec<JournalRecord> {
     for _ in 0..LOADS_MAX {
         if let Some(Ok(records)) = within(clock, limit_ms, journal.load()).await {
@@ -131,7 +131,7 @@ impl Driver {
         }
     }
 
-    /// Waits until everything that was to be journalled is.
+    /// Waits until every requested append is done.
     async fn finish_journal(mut self) {
         while self.appends > 0 {
             let Some(event) = self.pending.next().await else { return };
@@ -196,7 +196,7 @@ impl Driver {
                 self.ask(async move {
                     let result = match file {
                         Some(file) => within(&*clock, judge_ms, recompute.judge(file, *facts)).await,
-                        None => Some(Err(JudgeError("the file is not in memory any more".to_owned()))),
+                        None => Some(Err(JudgeError("the file is no longer in memory".to_owned()))),
                     };
                     let result = result.unwrap_or_else(|| Err(JudgeError(late(judge_ms))));
                     Event::Judged { window_start, hotkey, result }

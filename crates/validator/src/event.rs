@@ -7,7 +7,7 @@ use crate::answers::{JudgeError, Judged, Neuron, ObjectFacts, StoreError, Submit
 use crate::memory::JournalRecord;
 use crate::receipt::Report;
 
-/// What happened.
+/// The event.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the fields are those of the action that is answered")]
 pub enum Event {
@@ -33,7 +33,7 @@ pub enum Event {
     JournalAnswered { entry: u64, result: Result<(), JournalError> },
     /// Whether weights may be set, and which are.
     WeightsRead(Result<WeightsState, ChainError>),
-    /// What became of setting weights.
+    /// Outcome of setting weights.
     WeightsAnswered(Result<(), SubmitError>),
     /// A timer fired.
     TimerFired(Timer),
@@ -41,7 +41,7 @@ pub enum Event {
     Shutdown,
 }
 
-/// What is to be done.
+/// A request to the driver.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the variants' documentation says what each field is for")]
 pub enum Action {
@@ -55,7 +55,7 @@ pub enum Action {
     ReadBlockHash(u64),
     /// Fetch a beacon round.
     FetchBeacon(u64),
-    /// Ask whether a miner's object is there, with what it has committed.
+    /// Ask whether a miner's object exists, with its committed key.
     Look { window_start: u64, hotkey: String, committed: Vec<u8>, key: String },
     /// Fetch a miner's object, and keep its bytes until it is judged or discarded.
     Fetch { window_start: u64, hotkey: String, committed: Vec<u8>, key: String },
@@ -82,10 +82,10 @@ pub enum Action {
 pub enum Timer {
     /// Watching the head.
     Head,
-    /// Reading what a window needs from the chain.
+    /// A read from the chain for a window.
     Facts,
     /// Asking buckets.
     Store,
-    /// Reading what weights need from the chain.
+    /// A read from the chain for weights.
     Weights,
 }

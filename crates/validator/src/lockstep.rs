@@ -1,4 +1,4 @@
-//! A validator in a world that answers at once: for simulations, whose time is stuck while a window is judged, and for
+//! A validator in a world that answers at once: for simulations, whose time stops while a window is judged, and for
 //! tests that fail calls or kill the process at each event.
 
 use std::collections::VecDeque;
@@ -10,8 +10,7 @@ use crate::validator::Validator;
 
 /// A world that answers at once.
 pub trait World {
-    /// Returns the answer to an action; none if nothing comes of it, as with a report, or if it is to wait, as with a
-    /// head.
+    /// Returns the answer to an action; none if it has none, as a report, or if it waits, as a head.
     fn answer(&mut self, now: Now, action: Action) -> Option<Event>;
 }
 

@@ -1,4 +1,4 @@
-//! What survives a crash: the journal's records, and what they say together.
+//! State that survives a crash: the journal's records, and the state that follows from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +11,13 @@ use crate::receipt::{MinerReceipt, Outcome};
 /// One durable fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JournalRecord {
-    /// A window's miners were selected; from here on the same draw of rollouts is judged, also after a crash.
+    /// The selection of a window's miners. From here on the same draw of rollouts is judged, also after a crash.
     Selected {
         /// First block of the window.
         window_start: u64,
         /// Hash of that block.
         block_hash: String,
-        /// What opens proofs and draws groups.
+        /// Randomness that opens proofs and draws groups.
         challenge_randomness: String,
         /// Miners whose bucket held a file.
         active: usize,
@@ -26,7 +26,7 @@ pub enum JournalRecord {
     },
     /// A selected miner has a verdict, or a reason against one.
     Judged(Box<MinerReceipt>),
-    /// Nothing more happens in the window.
+    /// The end of the window.
     Ended {
         /// First block of the window.
         window_start: u64,
@@ -40,20 +40,20 @@ pub enum JournalRecord {
         /// `(uid, u16)`.
         weights: Vec<(u16, u16)>,
     },
-    /// The chain shows the weights that were sent last, or cannot take them any more.
+    /// The chain shows the weights that were sent last, or can no longer include them.
     WeightsSettled,
 }
 
-/// What the records say together.
+/// State that follows from the records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Memory {
     /// The newest window that was started; no window up to it is started again.
     pub last_window: Option<u64>,
     /// The window that was started and has not ended.
     pub(crate) open: Option<OpenWindow>,
-    /// What the score counts.
+    /// Records that the score counts.
     pub history: History,
-    /// Whom each of the last windows selected.
+    /// Miners that each of the last windows selected.
     selected: BTreeMap<u64, BTreeSet<String>>,
     /// Weights that were sent and whose outcome is not known.
     pub(crate) sent: Option<SentWeights>,
@@ -82,7 +82,7 @@ pub(crate) struct OpenWindow {
 }
 
 impl Memory {
-    /// Returns what these records say.
+    /// Returns the state that follows from these records.
     pub fn of(records: &[JournalRecord]) -> Self {
         let mut memory = Self::default();
         records.iter().for_each(|record| memory.apply(record));
@@ -135,7 +135,7 @@ impl Memory {
         self.selected.range(first..window_start).filter(|(_, hotkeys)| hotkeys.contains(hotkey)).count() as u32
     }
 
-    /// Forgets what can never count again.
+    /// Forgets records that can never count again.
     fn forget_before(&mut self, window_start: u64) {
         let first = oldest(window_start);
         self.selected = self.selected.split_off(&first);

@@ -15,14 +15,14 @@ pub use grail_miner::ports::{
 ///
 /// # Contract
 /// `next_head` and `block_hash` are as in the miner's port. `metagraph` gives every uid of the subnet once, ascending.
-/// `set_weights` returns once the outcome is known, and never sends twice; [`SubmitError::Unknown`] where it is not known.
+/// `set_weights` returns once the outcome is known, and never sends twice; [`SubmitError::Unknown`] if it is not known.
 #[async_trait(?Send)]
 pub trait Chain {
     /// The best block once its number exceeds `after`, or is far below.
     async fn next_head(&self, after: u64) -> Result<Head, ChainError>;
     /// Returns the hash of a block: `0x` and 64 lower-case hex digits.
     async fn block_hash(&self, block: u64) -> Result<Option<String>, ChainError>;
-    /// Returns every hotkey of the subnet, with what it has committed.
+    /// Returns every hotkey of the subnet, with its commitment.
     async fn metagraph(&self) -> Result<Vec<Neuron>, ChainError>;
     /// Returns whether weights may be set, and which are set.
     async fn weights(&self) -> Result<WeightsState, ChainError>;
@@ -32,10 +32,10 @@ pub trait Chain {
     async fn reconnect(&self);
 }
 
-/// The miners' buckets, read with what each miner has committed and with nothing else.
+/// The miners' buckets, read only with each miner's committed key.
 #[async_trait(?Send)]
 pub trait Store {
-    /// Returns whether an object is there; none if not.
+    /// Returns an object's attributes; none if it does not exist.
     async fn look(&self, committed: &[u8], key: &str) -> Result<Option<ObjectFacts>, StoreError>;
     /// Returns an object and its bytes; none if it is not there.
     async fn fetch(&self, committed: &[u8], key: &str) -> Result<Option<(ObjectFacts, Vec<u8>)>, StoreError>;
@@ -48,7 +48,7 @@ pub trait Recompute {
     async fn judge(&self, file: Vec<u8>, facts: WindowFacts) -> Result<Judged, JudgeError>;
 }
 
-/// The journal: what survives a crash, as the miner's port has it.
+/// The journal, as in the miner's port.
 #[async_trait(?Send)]
 pub trait Journal {
     /// Appends durably.

@@ -1,4 +1,5 @@
-//! Reports for the operator: one receipt per window and miner, one report per window, and what became of weights.
+//! Reports for the operator: one receipt per window and miner, one report per window, and the outcome of setting
+//! weights.
 
 use grail_verify::{Check, Metrics, Reason, Verdict, WindowFacts};
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use crate::copies::SharedRollouts;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Nothing was wrong with what was checked.
+    /// Every checked rollout is valid.
     Accepted,
     /// A check failed: no score for twelve windows.
     Rejected,
@@ -52,7 +53,7 @@ impl Outcome {
     }
 }
 
-/// What became of one miner in one window.
+/// Outcome of one miner in one window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MinerReceipt {
     /// First block of the window.
@@ -61,7 +62,7 @@ pub struct MinerReceipt {
     pub hotkey: String,
     /// Its uid.
     pub uid: u16,
-    /// What the validator made of it.
+    /// The validator's outcome.
     pub outcome: Outcome,
     /// The check that failed.
     pub check: Option<Check>,
@@ -69,11 +70,11 @@ pub struct MinerReceipt {
     pub reason: Option<Reason>,
     /// Position of the rollout that failed.
     pub rollout: Option<usize>,
-    /// More words, where there is no check.
+    /// The reason as text, if there is no check.
     pub why: Option<String>,
-    /// What the miner should do.
+    /// Remedy for the miner.
     pub remedy: Option<String>,
-    /// What the window scores with.
+    /// Metrics of the window for the score.
     pub metrics: Metrics,
     /// Rollouts in the file, as far as they were counted.
     pub rollouts: usize,
@@ -110,7 +111,7 @@ impl MinerReceipt {
         Self { remedy: Some(remedy.to_owned()), ..self }
     }
 
-    /// With what a verdict says.
+    /// The verdict.
     pub(crate) fn judged(mut self, verdict: Option<&Verdict>) -> Self {
         let Some(verdict) = verdict else {
             self.outcome = Outcome::Unreadable;
@@ -148,23 +149,23 @@ fn rollouts(verdict: &Verdict) -> usize {
     }
 }
 
-/// What a validator found in one miner's window, with everything that it knew.
+/// A validator's finding about one miner's window, with all its facts.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
+pub struct Judgment {
     /// First block of the window.
     pub window_start: u64,
-    /// The verdict; none where there was no file.
+    /// The verdict; none if there was no file.
     pub verdict: Option<Verdict>,
     /// Rollouts in the file.
     pub rollouts: usize,
     /// The miner's weight after this window.
     pub weight: f64,
-    /// What the validator knew.
+    /// The validator's facts.
     pub facts: WindowFacts,
 }
 
-impl Judgement {
-    /// Creates a judgement; a weight of nothing until it is known.
+impl Judgment {
+    /// Creates a judgment with weight 0 until the weight is known.
     pub fn new(verdict: Option<Verdict>, facts: WindowFacts) -> Self {
         let count = verdict.as_ref().map_or(0, rollouts);
         Self { window_start: facts.window_start, verdict, rollouts: count, weight: 0.0, facts }
@@ -176,7 +177,7 @@ impl Judgement {
     }
 }
 
-/// What became of a window.
+/// Outcome of a window.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WindowReport {
     /// First block of the window.
@@ -185,28 +186,28 @@ pub struct WindowReport {
     pub active: usize,
     /// Miners that were selected, at most 35.
     pub selected: usize,
-    /// Each miner that has a verdict, a reason against it, or is not selected.
+    /// Each miner with a verdict, a reason, or the note that it was not selected.
     pub receipts: Vec<MinerReceipt>,
     /// The weight of each hotkey after this window: uid, address, share.
     pub weights: Vec<(u16, String, f64)>,
     /// Miners whose files share rollouts, with how many they share; without effect on weights.
     pub copies: Vec<SharedRollouts>,
-    /// Why nobody was judged, where the validator did not get that far.
+    /// Why nobody was judged, if the validator did not get that far.
     pub missed: Option<String>,
 }
 
-/// What became of setting weights.
+/// Outcome of setting weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the variants' documentation says what the fields are")]
 pub enum WeightsReport {
     /// The chain shows them: after which window, in which block, `(uid, u16)`.
     Set { window_start: u64, block: u64, weights: Vec<(u16, u16)> },
-    /// They are not set now, and why.
+    /// They are not set; the reason.
     NotSet { window_start: u64, why: String },
 }
 
-/// Something for the operator.
+/// A report to the operator.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
     /// A miner was judged, or will not be.

@@ -1,4 +1,4 @@
-//! What an operator decides, and the limits that the validator keeps to.
+//! Settings of an operator, and the validator's limits.
 
 use grail_miner::ports::BeaconSchedule;
 use grail_protocol::PROTOCOL;
@@ -22,9 +22,9 @@ pub struct Settings {
     pub block_ms: u64,
     /// Blocks after a window's end during which a bucket that fails is asked again.
     pub reading_blocks: u64,
-    /// Most buckets that are asked at a time whether they hold a window's file.
+    /// Most buckets that are checked for a window's file at a time.
     pub looks_max: usize,
-    /// Most files that are fetched, or wait for their judgement, at a time.
+    /// Most files that are fetched, or wait for their judgment, at a time.
     pub files_max: usize,
     /// Blocks of one interval of weights.
     pub weights_blocks: u64,

@@ -1,4 +1,4 @@
-//! Weights on chain: at most once in an interval, never blindly, and read back.
+//! Weights on chain: at most once in an interval, never twice without a check, and read back.
 
 use grail_miner::ports::ChainError;
 use grail_verify::score::{emitted, weights};
@@ -19,11 +19,11 @@ pub(crate) enum Submission {
     Idle,
     /// Reading the subnet's hotkeys and what the chain says about weights.
     Reading { window_start: u64, metagraph: Option<Vec<Neuron>>, state: Option<WeightsState> },
-    /// What is about to be sent is being journalled.
+    /// The weights that are sent next are being journaled.
     Starting { window_start: u64, entry: u64, weights: Vec<(u16, u16)> },
     /// Sent, and not answered yet.
     Sent { window_start: u64, block: u64, weights: Vec<(u16, u16)> },
-    /// Answered; the chain is read until it shows them, or cannot take them any more.
+    /// Answered; the chain is read until it shows the weights or can no longer include them.
     Checking { window_start: u64, block: u64, weights: Vec<(u16, u16)> },
 }
 
@@ -42,7 +42,7 @@ impl Submission {
         self.ask(cx);
     }
 
-    /// Asks the chain for what is not known yet.
+    /// Asks the chain for missing facts.
     pub(crate) fn ask(&self, cx: &mut Context<'_>) {
         match self {
             Self::Reading { metagraph, state, .. } => {
@@ -82,7 +82,7 @@ impl Submission {
                     let why = format!("the chain did not take what was sent in block {block}");
                     not_set(window_start, why, cx);
                     if block / cx.settings.weights_blocks == cx.head / cx.settings.weights_blocks {
-                        // The same once more: a process to which nothing happened would have set these.
+                        // The same weights again: an undisturbed process would have set these.
                         *self = Self::starting(window_start, weights, cx);
                         return;
                     }
@@ -98,9 +98,9 @@ impl Submission {
         self.advance(cx);
     }
 
-    pub(crate) fn on_journalled(&mut self, journalled: u64, cx: &mut Context<'_>) {
+    pub(crate) fn on_journaled(&mut self, journaled: u64, cx: &mut Context<'_>) {
         if let Self::Starting { window_start, entry, weights } = self
-            && *entry == journalled
+            && *entry == journaled
         {
             cx.out.push(Action::SetWeights(weights.clone()));
             *self = Self::Sent { window_start: *window_start, block: cx.head, weights: std::mem::take(weights) };
@@ -130,7 +130,7 @@ impl Submission {
         let Self::Reading { window_start, metagraph: Some(neurons), state: Some(state) } = self else { return };
         let window_start = *window_start;
         let interval = |block: u64| block / cx.settings.weights_blocks;
-        // A uid that was only registered has set nothing, whatever its last update.
+        // A newly registered uid has set nothing, although it has a last update.
         let is_set = !state.weights.is_empty() && interval(state.last_update) == interval(cx.head);
         let hindrance = match state.uid {
             _ if state.commit_reveal => Some(

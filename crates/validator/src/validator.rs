@@ -11,7 +11,7 @@ use crate::settings::{Settings, target};
 use crate::submission::Submission;
 use crate::window::Window;
 
-/// A validator: what it knows, and what it does about events.
+/// A validator: its state, and its reaction to events.
 #[derive(Debug, Clone)]
 pub struct Validator {
     settings: Settings,
@@ -43,7 +43,7 @@ impl Validator {
         }
     }
 
-    /// Returns what it remembers.
+    /// Returns its memory.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
@@ -53,7 +53,7 @@ impl Validator {
         self.window.as_ref().map(|window| window.start)
     }
 
-    /// Handles one event; returns what is to be done, in order.
+    /// Handles one event. Returns the actions, in order.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
         self.route(now, event, &mut out);
@@ -118,9 +118,9 @@ impl Validator {
                     cx.trouble(format!("{error}; after a crash, verdicts of this window are found again"));
                 }
                 if let Some(window) = window {
-                    window.on_journalled(entry, &mut cx);
+                    window.on_journaled(entry, &mut cx);
                 }
-                submission.on_journalled(entry, &mut cx);
+                submission.on_journaled(entry, &mut cx);
             }
             Event::WeightsRead(result) => submission.on_read(result, &mut cx),
             Event::WeightsAnswered(result) => submission.on_answered(result, &mut cx),
@@ -165,7 +165,7 @@ impl Validator {
 
     fn advance(&mut self, now: Now, out: &mut Vec<Action>) {
         if std::mem::take(&mut self.is_stopping) {
-            // What is not journalled yet is judged again by the next process.
+            // The next process judges again whatever is not journaled yet.
             out.push(Action::Exit);
             return;
         }

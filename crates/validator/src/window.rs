@@ -40,14 +40,14 @@ pub(crate) struct Window {
     /// The window as an earlier process left it.
     resumed: Option<OpenWindow>,
     last_error: Option<String>,
-    /// The next window that a head makes due. The head may be made up, so the chain is asked for it.
+    /// The next window that a head makes due. The head may be false, so the chain is asked for it.
     overtaken_by: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Beacon {
     Asked(u64),
-    /// The round's randomness; none where the block hash alone must do.
+    /// The round's randomness; none if the block hash alone is used.
     Answered(Option<String>),
 }
 
@@ -57,17 +57,17 @@ enum Stage {
     Facts,
     /// Asking every bucket.
     Looking,
-    /// The selection is being journalled.
+    /// The selection is being journaled.
     Selecting(u64),
     /// Fetching and judging.
     Judging,
-    /// The end is being journalled.
+    /// The end is being journaled.
     Ending(u64),
     Ended,
 }
 
 impl Window {
-    /// Starts a window, and asks for what is needed first.
+    /// Starts a window, and requests its first inputs.
     pub(crate) fn begin(start: u64, end_ms: Option<u64>, cx: &mut Context<'_>) -> Self {
         let resumed = cx.memory.open.clone().filter(|open| open.window_start == start);
         let round = cx.settings.beacon.round_at(cx.now.wall_ms);
@@ -98,7 +98,7 @@ impl Window {
         self.start + PROTOCOL.window_blocks
     }
 
-    /// Returns whether anything of it was decided: until then, a head that was made up may have started it.
+    /// Returns whether anything of it was decided; until then a false head may have started it.
     pub(crate) fn is_begun(&self) -> bool {
         self.stage != Stage::Facts
     }
@@ -112,7 +112,7 @@ impl Window {
         self.stage == Stage::Ended
     }
 
-    /// Asks the chain for what is not known yet.
+    /// Asks the chain for missing facts.
     pub(crate) fn ask_facts(&mut self, cx: &mut Context<'_>) {
         if self.stage != Stage::Facts {
             return;
@@ -215,7 +215,7 @@ impl Window {
         let Some(candidate) = self.candidates.get_mut(hotkey).filter(|c| c.step == Step::Fetching) else { return };
         let receipt = MinerReceipt::new(start, hotkey, candidate.uid, Outcome::Missing);
         match result {
-            // Stores tell whole seconds, and nobody sees a window's end before its next block.
+            // Stores report whole seconds, and nobody sees a window's end before its next block.
             Ok(Some(_)) if cx.settings.strict_time && late_ms > Some(cx.settings.block_ms as i64) => {
                 let late = MinerReceipt { outcome: Outcome::Late, late_ms, ..receipt };
                 candidate.journal(late.with_remedy("upload before the window ends"), cx);
@@ -259,13 +259,13 @@ impl Window {
     }
 
     /// A record is durable, or cannot become so; either way the validator continues.
-    pub(crate) fn on_journalled(&mut self, entry: u64, cx: &mut Context<'_>) {
+    pub(crate) fn on_journaled(&mut self, entry: u64, cx: &mut Context<'_>) {
         match self.stage {
             Stage::Selecting(waiting) if waiting == entry => self.stage = Stage::Judging,
             Stage::Ending(waiting) if waiting == entry => {
                 self.stage = Stage::Ended;
                 // Answers of the journal may pass each other.
-                let late = self.candidates.values().filter(|candidate| matches!(candidate.step, Step::Journalling(_)));
+                let late = self.candidates.values().filter(|candidate| matches!(candidate.step, Step::Journaling(_)));
                 let receipts = late.filter_map(|candidate| candidate.receipt.clone());
                 cx.out.extend(receipts.map(|receipt| Action::Report(Report::Miner(Box::new(receipt)))));
                 let report = self.report(cx);
@@ -273,7 +273,7 @@ impl Window {
             }
             _ => {}
         }
-        let waiting = self.candidates.values_mut().find(|candidate| candidate.step == Step::Journalling(entry));
+        let waiting = self.candidates.values_mut().find(|candidate| candidate.step == Step::Journaling(entry));
         if let Some(candidate) = waiting {
             candidate.step = Step::Done;
             cx.out.extend(candidate.receipt.clone().map(|receipt| Action::Report(Report::Miner(Box::new(receipt)))));
@@ -290,7 +290,7 @@ impl Window {
         }
     }
 
-    /// The next window is due: anyone who has no verdict yet gets none.
+    /// The next window is due: miners without a verdict get none.
     pub(crate) fn run_out_of_time(&mut self, cx: &mut Context<'_>) {
         const WHY: &str = "the next window was due before this file could be judged";
         if let Some(open) = self.resumed.take() {
@@ -305,7 +305,7 @@ impl Window {
         }
         let (start, is_selected) = (self.start, self.stage != Stage::Looking);
         for (hotkey, candidate) in &mut self.candidates {
-            if matches!(candidate.step, Step::Done | Step::Journalling(_)) {
+            if matches!(candidate.step, Step::Done | Step::Journaling(_)) {
                 continue;
             }
             let receipt = candidate.receipt.take();
@@ -320,7 +320,7 @@ impl Window {
         }
     }
 
-    /// Does whatever can be done now.
+    /// Does everything that can be done now.
     pub(crate) fn advance(&mut self, cx: &mut Context<'_>) {
         if self.stage == Stage::Facts {
             self.begin_looking(cx);
@@ -360,8 +360,8 @@ impl Window {
         self.stage = Stage::Looking;
     }
 
-    /// Continues where an earlier process was: with the same selection and the same draw. Anyone who has no verdict is judged, or
-    /// has this reason against it.
+    /// Continues where an earlier process was: with the same selection and the same draw. Miners without a verdict are
+    /// judged, or get this reason.
     fn resume(&mut self, open: OpenWindow, neurons: &[Neuron], why: Option<&str>, cx: &mut Context<'_>) {
         for (uid, hotkey) in &open.miners {
             let neuron = neurons.iter().find(|neuron| neuron.hotkey == *hotkey);
@@ -487,7 +487,7 @@ impl Window {
         self.candidates.values().filter(|candidate| is_counted(candidate.step)).count()
     }
 
-    /// Returns whether a bucket that failed is asked once more.
+    /// Returns whether a failed bucket is asked again.
     fn may_ask_again(&self, cx: &Context<'_>) -> bool {
         cx.head < self.next_start() + cx.settings.reading_blocks
     }

@@ -25,9 +25,9 @@ pub(crate) enum Stop {
 
 /// `commit.get("rollout", {})`: what the miner claims about its completion.
 pub(crate) enum Claims<'a> {
-    /// The object, or none where the field is missing.
+    /// The object, or none if the field is missing.
     Object(Option<&'a Value>),
-    /// Something that has no fields: every look-up in it throws.
+    /// A value without fields: every look-up in it throws.
     Odd,
 }
 
@@ -41,7 +41,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// `rollout.get(key)`; the error stands for a look-up that throws.
+    /// `rollout.get(key)`; the error means that the look-up throws.
     pub(crate) fn get(&self, key: &str) -> Result<Option<&'a Value>, Throws> {
         match self {
             Self::Object(object) => Ok(object.and_then(|object| object.get(key))),

@@ -1,4 +1,4 @@
-//! What a validator knows besides the file: the chain's facts, and the model's forward pass.
+//! A validator's facts besides the file: from the chain, and from the model's forward pass.
 
 use grail_protocol::generation::{ModelLimits, ProofPass, RecomputeError};
 use grail_protocol::rollout::WindowContext;
@@ -14,14 +14,14 @@ pub struct WindowFacts {
     pub window_start: u64,
     /// Hash of that block, `0x` and 64 lower-case hex digits.
     pub block_hash: String,
-    /// The validator's own randomness: what it opens and which groups it draws.
+    /// The validator's own randomness, which chooses opened positions and drawn groups.
     pub challenge_randomness: String,
     /// The model's limits.
     pub limits: ModelLimits,
 }
 
 impl WindowFacts {
-    /// Returns the facts by which a miner checks what it made itself: it is its own validator.
+    /// Returns the facts for a miner's check of its own group, in which it is its own validator.
     pub fn of_own(window: &WindowContext, limits: ModelLimits) -> Self {
         let hotkey = window.hotkey.to_ss58();
         Self {

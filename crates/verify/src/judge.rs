@@ -1,4 +1,4 @@
-//! A validator's judgement of a file: the rules, a model, and what was established about the file already.
+//! A validator's judgment of a file: the rules, a model, and the facts about the file that are verified already.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,15 +15,15 @@ use crate::process::{Scope, verify_remembering};
 use crate::recomputed::Recomputed;
 use crate::verdict::{Reason, Report, Verdict};
 
-/// Tokens of the sequence that tells a model that fails from a file that makes it fail.
+/// Tokens of the sequence that distinguishes a failing model from a file that makes it fail.
 const PROBE_TOKENS: u32 = 32;
 
-/// The rules with a model, wherever files and facts come from.
+/// The rules with a model, for files and facts of any source.
 pub struct Judge {
     hotkey: String,
     recompute: Recomputed,
     memory: Memory,
-    /// The file that was read last; the oracle and the validator look at the same one.
+    /// The file that was read last, for the oracle and the validator alike.
     read: RefCell<Option<ReadFile>>,
 }
 
@@ -32,7 +32,7 @@ struct ReadFile {
     document: Rc<Value>,
 }
 
-/// What came of judging a file.
+/// Result of judging a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
     /// The verdict; none if the bytes are no window file.
@@ -57,7 +57,7 @@ impl Judge {
         self.recompute.model().limits()
     }
 
-    /// Returns what it knows of a miner's window, from the hash of the window's first block and a beacon's randomness.
+    /// Returns its facts about a miner's window, from the hash of the window's first block and a beacon's randomness.
     pub fn facts(&self, miner: &str, window_start: u64, block_hash: String, beacon: &str) -> WindowFacts {
         WindowFacts {
             hotkey: miner.to_owned(),
@@ -69,7 +69,7 @@ impl Judge {
         }
     }
 
-    /// Judges a file for the last time: nothing that was established about it is kept.
+    /// Judges a file for the last time, and forgets the facts about it.
     ///
     /// # Errors
     /// [`JudgeError`] if the model fails on any sequence, so that the verdict says nothing about the miner.
@@ -88,21 +88,21 @@ impl Judge {
         Ok(Judged { verdict, fingerprints })
     }
 
-    /// Returns what the rollouts of a file are worth, without remembering it; none where the file cannot be read.
+    /// Returns the worth of a file's rollouts, without remembering it; none if the file cannot be read.
     pub fn report(&self, bytes: &[u8], facts: &WindowFacts, scope: Scope) -> Option<Report> {
         let document = self.document(bytes)?;
         let tokenizer = self.recompute.model().tokenizer();
         Some(verify_remembering(&document, facts, tokenizer, &self.recompute, scope, &self.memory))
     }
 
-    /// Runs the model on a sequence that it can only fail on if it fails on all of them.
+    /// Runs the model on a sequence that fails only if every sequence fails.
     fn probe(&self) -> Result<(), JudgeError> {
         let model = self.recompute.model();
         let tokens: Vec<u32> = (0..PROBE_TOKENS).map(|token| token % model.limits().vocabulary.max(1)).collect();
         model.pass(&tokens, "00").map(drop).map_err(|error| JudgeError(error.to_string()))
     }
 
-    /// Returns the document of a file; none where it cannot be read.
+    /// Returns the document of a file; none if it cannot be read.
     fn document(&self, bytes: &[u8]) -> Option<Rc<Value>> {
         let mut read = self.read.borrow_mut();
         if let Some(file) = read.as_ref().filter(|file| file.bytes == bytes) {

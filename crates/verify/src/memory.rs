@@ -1,4 +1,4 @@
-//! What was established once and holds permanently, so that it need not be established again.
+//! Memory of facts that were verified once and need no second verification.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +13,7 @@ use crate::facts::WindowFacts;
 
 /// Signatures that hold, and the canonical problems of a window, under one tokenizer.
 ///
-/// Who looks at the same files more than once, as a validator and those who check it do, hands the same memory to each
-/// look; verdicts do not depend on it.
+/// A caller that reads the same files several times passes the same memory each time; verdicts do not depend on it.
 #[derive(Debug, Default)]
 pub struct Memory {
     holding: RefCell<BTreeSet<SignatureClaim>>,
@@ -31,14 +30,14 @@ pub(crate) struct Canonical {
 }
 
 impl Memory {
-    /// Forgets everything; what belongs to another window never comes back.
+    /// Forgets everything; facts of another window are never needed again.
     pub fn forget(&self) {
         self.holding.borrow_mut().clear();
         self.addresses.borrow_mut().clear();
         self.canonical.borrow_mut().clear();
     }
 
-    /// Returns the key that an address stands for.
+    /// Returns the key of an address.
     pub(crate) fn hotkey(&self, address: &str) -> Option<Hotkey> {
         if let Some(known) = self.addresses.borrow().get(address) {
             return *known;
@@ -62,7 +61,7 @@ impl Memory {
         holds
     }
 
-    /// Verifies many signatures at once; where one does not hold, nothing is learned of any.
+    /// Verifies many signatures at once; if one does not hold, none counts as verified.
     pub(crate) fn learn(&self, claims: Vec<SignatureClaim>) {
         let all: Vec<&SignatureClaim> = claims.iter().collect();
         if SignatureClaim::all_hold(&all) {
@@ -70,7 +69,7 @@ impl Memory {
         }
     }
 
-    /// Returns what is at a position of this window's file.
+    /// Returns the canonical problem at a position of this window's file.
     pub(crate) fn canonical(&self, facts: &WindowFacts, index: u32, tokenizer: &dyn Tokenizer) -> Rc<Canonical> {
         let key = (facts.hotkey.clone(), facts.block_hash.clone(), index);
         let computed = || {

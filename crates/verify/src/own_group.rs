@@ -1,4 +1,4 @@
-//! The same rules over a group of our own, before it may be uploaded.
+//! The same rules over our own group, before its upload.
 
 use std::cell::Cell;
 
@@ -11,10 +11,10 @@ use crate::memory::Memory;
 use crate::process::FileCheck;
 use crate::verdict::{Check, Reason, RolloutOutcome};
 
-/// What is wrong with a group of our own.
+/// A finding about our own group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFinding {
-    /// Index of the rollout in its group; none where the finding is the group's.
+    /// Index of the rollout in its group; none if the finding is the group's.
     pub rollout: Option<u32>,
     /// The check that a validator would fail it for.
     pub check: Check,
@@ -22,7 +22,7 @@ pub struct OwnFinding {
     pub reason: Reason,
 }
 
-/// Checks a signed group with the validator's rules, given the forward pass of each rollout; nothing found is good.
+/// Checks a signed group with the validator's rules, given the forward pass of each rollout. An empty list is good.
 ///
 /// Stricter than a validator: a soft failure and a skipped rollout are findings too, and the proof is opened at the
 /// positions that `facts.challenge_randomness` draws.

@@ -1,4 +1,4 @@
-//! A whole window file: what is checked, in which order, and what comes of it.
+//! A whole window file: the checks, their order, and the verdict.
 //!
 //! A rollout on which a check of the reference throws is skipped: it is neither valid nor failed.
 
@@ -25,13 +25,13 @@ use crate::verdict::{
 /// Share of the checked rollouts whose soft failures zero the window.
 const SOFT_FAILURE_SHARE: f64 = 0.05;
 
-/// Stands for a field that is not there; the checks before make sure that it is.
+/// Placeholder for a missing field; earlier checks ensure that it exists.
 static NULL: Value = Value::Null;
 
 /// How much of a file is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// What a validator looks at: its draw of groups, up to the first failure.
+    /// The validator's scope: its draw of groups, up to the first failure.
     Validator,
     /// Every rollout, continuing after failures; the verdict is that of the first failure.
     Everything,
@@ -62,7 +62,7 @@ pub fn verify_value(
     verify_remembering(document, facts, tokenizer, recompute, scope, &Memory::default())
 }
 
-/// As [`verify_value`], with what was established by earlier looks at files under the same tokenizer.
+/// As [`verify_value`], with the memory of earlier files under the same tokenizer.
 pub fn verify_remembering(
     document: &Value,
     facts: &WindowFacts,
@@ -106,7 +106,7 @@ fn inferences_of<'a>(document: &'a Value, facts: &WindowFacts) -> Result<&'a [Va
     }
 }
 
-/// What is needed to check the rollouts of one file.
+/// Context for checking the rollouts of one file.
 pub(crate) struct FileCheck<'a> {
     pub(crate) facts: &'a WindowFacts,
     pub(crate) tokenizer: &'a dyn Tokenizer,
@@ -215,7 +215,7 @@ impl FileCheck<'_> {
         index: u32,
         holds: &dyn Fn(SignatureClaim) -> bool,
     ) -> Result<RolloutOutcome, NotJoined> {
-        // The validator writes the canonical seed into the commit's problem, which throws where that has no fields.
+        // The validator writes the canonical seed into the commit's problem, which throws if that has no fields.
         match commit {
             Value::Object(fields) if matches!(fields.get("sat_problem"), None | Some(Value::Object(_))) => {}
             _ => return Err(NotJoined),
@@ -255,8 +255,7 @@ impl FileCheck<'_> {
         self.memory.canonical(self.facts, index, self.tokenizer)
     }
 
-    /// Returns whether a signature holds; the first one that is checked has those of all drawn rollouts tried at
-    /// once.
+    /// Returns whether a signature holds; the first check verifies those of all drawn rollouts at once.
     fn holds(&self, claim: SignatureClaim, drawn: &[&Value]) -> bool {
         if !self.memory.knows(&claim) && !self.were_batched.replace(true) {
             self.memory.learn(drawn.iter().flat_map(|inference| self.claims(inference)).collect());
@@ -264,7 +263,7 @@ impl FileCheck<'_> {
         self.memory.holds(claim)
     }
 
-    /// Returns the signatures that will be looked at if nothing stops the checks of this rollout before.
+    /// Returns the signatures that the checks of this rollout verify unless they stop earlier.
     fn claims(&self, inference: &Value) -> Vec<SignatureClaim> {
         let commit = inference.get("commit").unwrap_or(&NULL);
         let tokens = tokens::check(commit, &self.facts.limits);

@@ -1,4 +1,4 @@
-//! Which rollouts of a file, and which miners of a window, a validator checks.
+//! Selection of a file's rollouts, and of a window's miners, that a validator checks.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::verdict::GiveUp;
 
-/// Up to how many rollouts all are checked.
+/// Largest number of rollouts that are all checked.
 pub const CHECK_ALL_MAX: usize = 20;
 /// Most miners checked per window.
 pub const MINERS_MAX: usize = 35;
@@ -21,7 +21,7 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Group the rollouts of a file; those whose `rollout_group` is missing or null belong to none.
+    /// Groups the rollouts of a file; those whose `rollout_group` is missing or null belong to none.
     pub(crate) fn of(inferences: &[Value]) -> Result<Self, GiveUp> {
         let mut groups = Self { order: BTreeMap::new(), members: Vec::new() };
         for (position, inference) in inferences.iter().enumerate() {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_python_throws_on_is_given_up() {
+    fn files_on_which_python_throws_are_given_up() {
         let nameless = vec![Value::Object(BTreeMap::new()); 21];
         assert_eq!(select(&nameless, "m", "r", "v").unwrap_err().exception, "ValueError");
         for inferences in [vec![Value::Null], [groups_of_four(6), vec![Value::from("x")]].concat()] {

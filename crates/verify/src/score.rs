@@ -11,7 +11,7 @@ pub const BURNT_SHARE: f64 = 0.8;
 /// The exponent on a miner's sum.
 const EXPONENT: u32 = 4;
 
-/// What a validator remembers of one miner's window.
+/// A validator's record of one miner's window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WindowRecord {
     /// Distinct assignments among the checked successful rollouts.
@@ -25,8 +25,8 @@ pub type History = BTreeMap<String, BTreeMap<u64, WindowRecord>>;
 
 /// Returns the weight of each of `miners` (address, uid) after `target_window`, in the same order.
 ///
-/// Uid 0 gets [`BURNT_SHARE`] and the other miners share the rest in proportion to their scores. Where nobody scored, uid 0
-/// gets everything. Where uid 0 is not among `miners`, they share everything.
+/// Uid 0 gets [`BURNT_SHARE`] and the other miners share the rest in proportion to their scores. If nobody scored, uid
+/// 0 gets everything. If uid 0 is not among `miners`, they share everything.
 pub fn weights(history: &History, miners: &[(&str, u16)], target_window: u64) -> Vec<f64> {
     let raw: Vec<f64> = miners.iter().map(|(hotkey, _)| score(history.get(*hotkey), target_window)).collect();
     // Scores are whole numbers, so this sum is exact before it is rounded once, as Python's `math.fsum` is.
@@ -36,7 +36,7 @@ pub fn weights(history: &History, miners: &[(&str, u16)], target_window: u64) ->
         return normalized;
     }
     let burnt = if total > 0.0 { BURNT_SHARE } else { 1.0 };
-    // In this order the reference rounds: normalize over all, then scale what is not uid 0's to its share.
+    // The reference rounds in this order: normalize over all, then scale everything but uid 0's weight to its share.
     let others: f64 = normalized.iter().zip(miners).filter(|(_, (_, uid))| *uid != 0).map(|(share, _)| share).sum();
     let factor = if others > 0.0 { (1.0 - BURNT_SHARE) / others } else { 0.0 };
     let weight = |(share, (_, uid)): (&f64, &(&str, u16))| if *uid == 0 { burnt } else { share * factor };
@@ -57,7 +57,7 @@ pub fn emitted(weights: &[(u16, f64)]) -> Vec<(u16, u16)> {
     weights.iter().map(|(uid, weight)| (*uid, rounded(*weight))).filter(|(_, value)| *value != 0).collect()
 }
 
-/// Returns the sum of the last twelve windows to the fourth power; zero where one of them had a failure.
+/// Returns the sum of the last twelve windows to the fourth power; zero if one of them had a failure.
 pub fn score(windows: Option<&BTreeMap<u64, WindowRecord>>, target_window: u64) -> f64 {
     let Some(windows) = windows else { return 0.0 };
     let first = target_window.saturating_sub((ROLLING_WINDOWS - 1) * PROTOCOL.window_blocks);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_burnt_is_shared_by_score() {
+    fn weight_that_is_not_burnt_is_shared_by_score() {
         let record = |unique| BTreeMap::from([(window(0), WindowRecord { unique, had_failure: false })]);
         let history: History =
             [("one", 1), ("two", 2), ("idle", 0)].map(|(name, u)| (name.to_owned(), record(u))).into();

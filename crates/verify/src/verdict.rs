@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a validator makes of a window file.
+/// Verdict on a window file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing wrong in what was checked.
+    /// Every check passed.
     Accepted {
-        /// What the window scores with.
+        /// Metrics of the window for the score.
         metrics: Metrics,
         /// Rollouts that failed the soft check without reaching the threshold.
         soft_failures: usize,
@@ -16,7 +16,7 @@ pub enum Verdict {
     Rejected {
         /// The first failure.
         failure: Failure,
-        /// Rollouts looked at until then.
+        /// Rollouts that were checked until then.
         checked: usize,
         /// Rollouts in the file.
         total: usize,
@@ -27,7 +27,7 @@ pub enum Verdict {
     GaveUp(GiveUp),
 }
 
-/// What a window scores with.
+/// Metrics of a window for the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Metrics {
     /// Rollouts that passed every check.
@@ -51,7 +51,7 @@ pub struct Failure {
     pub check: Check,
     /// The reason within the check.
     pub reason: Reason,
-    /// Position of the rollout in the file, where the failure is one rollout's.
+    /// Position of the rollout in the file, if the failure is about one rollout.
     pub rollout: Option<usize>,
     /// Name of the group, where the failure is a group's.
     pub group: Option<String>,
@@ -66,7 +66,7 @@ pub struct Report {
     pub rollouts: Vec<RolloutReport>,
 }
 
-/// What became of one rollout.
+/// Outcome of one rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutReport {
     /// Position in the file.
@@ -82,7 +82,7 @@ pub enum RolloutOutcome {
     Valid,
     /// Passed the hard checks and failed the soft one.
     Soft(Reason),
-    /// A check threw: neither valid nor failed. The text says what was odd.
+    /// A check threw: neither valid nor failed. The text names the odd value.
     Skipped(&'static str),
     /// Failed a hard check.
     Failed(Check, Reason),
@@ -93,7 +93,7 @@ pub enum RolloutOutcome {
 pub struct GiveUp {
     /// The exception's Python name.
     pub exception: &'static str,
-    /// What it stumbled over.
+    /// The cause.
     pub why: &'static str,
 }
 
@@ -248,7 +248,7 @@ impl Verdict {
         }
     }
 
-    /// Returns what the window scores with; zero unless accepted.
+    /// Returns the window's metrics; zero unless accepted.
     pub fn metrics(&self) -> Metrics {
         match self {
             Self::Accepted { metrics, .. } => *metrics,
@@ -256,7 +256,7 @@ impl Verdict {
         }
     }
 
-    /// Returns what the miner should do about it.
+    /// Returns the remedy for the miner.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Accepted { .. } => None,
@@ -278,7 +278,7 @@ impl IgnoreReason {
 }
 
 impl Reason {
-    /// Returns what the miner should do about it.
+    /// Returns the remedy for the miner.
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::None => {

@@ -35,7 +35,7 @@ impl DecryptError {
     }
 }
 
-/// Whether the file's structure is whole, so that nobody is asked for the password of a broken file.
+/// Checks the file's structure, so that nobody is asked for the password of a broken file.
 pub(super) fn check_shape(form: Form, content: &[u8]) -> Result<(), DecryptError> {
     match form {
         Form::Plain => Ok(()),

@@ -1,4 +1,4 @@
-//! What a decrypted key file says: the secret, and the addresses that it must belong to.
+//! Content of a decrypted key file: the secret, and the addresses that must belong to it.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ struct Document {
     secret_seed: Option<Zeroizing<String>>,
     private_key: Option<Zeroizing<String>>,
     ss58_address: Option<String>,
-    /// As an old writer misspelt it.
+    /// As an old writer misspelled it.
     #[serde(rename = " ss58Address")]
     ss58_address_misspelt: Option<String>,
     public_key: Option<String>,
@@ -28,7 +28,7 @@ struct Document {
     crypto_type: Option<u64>,
 }
 
-/// Returns the keys in a decrypted file: the phrase where there is one, else the seed, else the private key.
+/// Returns the keys in a decrypted file: the phrase if there is one, else the seed, else the private key.
 ///
 /// # Errors
 /// If the file is malformed, holds no secret, or a stored address belongs to another key.
@@ -45,10 +45,10 @@ pub(super) fn keypair(path: &Path, content: &[u8]) -> Result<Keypair, WalletErro
     Ok(keypair)
 }
 
-/// Whether a public file stands for this hotkey.
+/// Checks that a public file belongs to this hotkey.
 ///
 /// # Errors
-/// If it is malformed or stands for another.
+/// If it is malformed or belongs to another hotkey.
 pub(super) fn check_public(path: &Path, content: &[u8], hotkey: Hotkey) -> Result<(), WalletError> {
     parse(path, content)?.check_addresses(path, hotkey)
 }

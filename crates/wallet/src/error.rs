@@ -1,11 +1,11 @@
-//! Why a hotkey could not be opened. No variant carries anything of a file's content.
+//! Why a hotkey could not be opened. No variant holds any of a file's content.
 
 use std::path::PathBuf;
 
 use super::form::Form;
 use super::phrase::PhraseError;
 
-/// Why a hotkey could not be opened; all of them are the operator's to fix.
+/// Why a hotkey could not be opened; the operator must fix each of them.
 #[derive(Debug, thiserror::Error)]
 pub enum WalletError {
     /// The file does not exist.
@@ -15,7 +15,7 @@ pub enum WalletError {
         path = path.display()
     )]
     Missing {
-        /// Where it was looked for.
+        /// The path that was tried.
         path: PathBuf,
         /// Name of the coldkey.
         cold: String,
@@ -30,7 +30,7 @@ pub enum WalletError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// Others can read the file.
@@ -57,7 +57,7 @@ pub enum WalletError {
         /// Its size.
         bytes: u64,
     },
-    /// Neither plain nor of a known encryption.
+    /// Neither plain nor of a known encrypted form.
     #[error(
         "{path} has no known format: it starts neither with `{{`, `$NACL`, `$ANSIBLE_VAULT` nor `gAAAAA`, and holds \
          neither a phrase nor hex; restore the file from a backup or run `btcli wallet regen-hotkey`",
@@ -78,7 +78,7 @@ pub enum WalletError {
         path: PathBuf,
         /// How it is encrypted.
         form: Form,
-        /// What is wrong with it.
+        /// The problem.
         what: &'static str,
     },
     /// The seal does not open.
@@ -92,10 +92,10 @@ pub enum WalletError {
         path: PathBuf,
         /// How it is encrypted.
         form: Form,
-        /// Where the password came from.
+        /// Source of the password.
         password: String,
     },
-    /// No password is to be had.
+    /// There is no password.
     #[error(
         "{path} is encrypted and there is no terminal to ask for its password; set {variable} to base64 of the password XORed \
          with that name, or start grail in a terminal",
@@ -106,7 +106,7 @@ pub enum WalletError {
         path: PathBuf,
         /// The variable that may hold the password.
         variable: String,
-        /// Why the terminal did not answer, where it was tried.
+        /// Why the terminal did not answer, if it was tried.
         source: Option<std::io::Error>,
     },
     /// The password's variable is not coded as it must be.
@@ -136,7 +136,7 @@ pub enum WalletError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What kind of mistake.
+        /// The mistake.
         what: &'static str,
         /// Line of the mistake.
         line: usize,
@@ -161,9 +161,9 @@ pub enum WalletError {
     Secret {
         /// The file.
         path: PathBuf,
-        /// The JSON key, or what the file as a whole is.
+        /// The JSON key, or the kind of the whole file.
         field: &'static str,
-        /// What is wrong.
+        /// The problem.
         source: SecretError,
     },
     /// Another signature scheme.
@@ -207,7 +207,7 @@ pub enum WalletError {
     },
 }
 
-/// What is wrong with a secret.
+/// A problem with a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Not hexadecimal.

@@ -1,4 +1,4 @@
-//! Reading wallet files: bounded, and refused where others can read a secret.
+//! Reads wallet files, with a size limit; refuses a secret that other users can read.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -26,7 +26,7 @@ pub(super) fn read_secret(
     })
 }
 
-/// Returns a public file's content; `None` where there is none.
+/// Returns a public file's content; `None` if there is none.
 pub(super) fn read_public(path: &Path, inputs: &Inputs) -> Result<Option<Zeroizing<Vec<u8>>>, WalletError> {
     read(path, inputs, |_| Ok(()))
 }
@@ -39,7 +39,7 @@ fn open(path: &Path) -> Result<Option<File>, WalletError> {
     }
 }
 
-/// The content of a file that passes the check; what `inputs` holds has passed it. `None` where there is none.
+/// Returns the content of a file that passes the check; files in `inputs` have passed it. `None` if there is no file.
 fn read(
     path: &Path,
     inputs: &Inputs,

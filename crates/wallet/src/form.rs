@@ -20,7 +20,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// Returns the form of a file with this content; `None` where it is none that is known.
+    /// Returns the form of a file with this content; `None` if it is unknown.
     pub fn of(content: &[u8]) -> Option<Self> {
         let prefixes = [(NACL, Self::Nacl), (ANSIBLE_VAULT, Self::AnsibleVault), (FERNET, Self::Fernet)];
         let encrypted = prefixes.into_iter().find(|(prefix, _)| content.starts_with(prefix)).map(|(_, form)| form);

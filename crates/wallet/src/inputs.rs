@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use super::locked::keep_in_memory;
 
-/// Contents of files and typed passwords, by path. Clones share them. They are wiped when the last one goes, and not swapped
-/// to disk as far as the operating system grants it.
+/// Contents of files and typed passwords, by path. Clones share them. The last one wipes them, and they are not swapped
+/// to disk if the operating system allows that.
 #[derive(Clone, Default)]
 pub struct Inputs(Arc<Mutex<Kept>>);
 
@@ -22,15 +22,15 @@ pub struct Inputs(Arc<Mutex<Kept>>);
 struct Kept {
     files: BTreeMap<PathBuf, Input>,
     passwords: BTreeMap<PathBuf, Zeroizing<String>>,
-    /// Whether these are all files that are read, so that the disk is not asked for any.
+    /// Whether these are all files, so that none is read from disk.
     is_whole: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Input {
-    /// None where there was no file.
+    /// None if there was no file.
     content: Option<Zeroizing<Vec<u8>>>,
-    /// Whether it came through a pipe or the like, and cannot be read again.
+    /// Whether it came from a pipe or another source that can be read only once.
     is_once: bool,
 }
 
@@ -65,7 +65,7 @@ impl Inputs {
         self.kept().passwords.insert(path.to_owned(), password);
     }
 
-    /// Returns only what cannot be read again; a process with these inputs reads everything else from disk.
+    /// Returns only inputs that cannot be read again; a process with these reads everything else from disk.
     pub fn once(&self) -> Self {
         let mut kept = self.kept().clone();
         kept.files.retain(|_, input| input.is_once);
@@ -73,7 +73,7 @@ impl Inputs {
         Self::of(kept)
     }
 
-    /// Returns everything, so that a process with these inputs starts as this one did, whatever has changed on disk.
+    /// Returns all inputs, so that a process with these starts as this one did, even if files have changed.
     pub fn whole(&self) -> Self {
         Self::of(Kept { is_whole: true, ..self.kept().clone() })
     }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_again_is_held_only_where_everything_is() {
+    fn rereadable_inputs_are_held_only_if_all_inputs_are() {
         let inputs = Inputs::default();
         let [pipe, file, absent] = ["/pipe", "/file", "/absent"].map(Path::new);
         inputs.keep(pipe, Some(b"from a pipe"), true);

@@ -35,7 +35,7 @@ pub use self::phrase::PhraseError;
 
 use self::locked::Locked;
 
-/// Where a hotkey's files lie: `{folder}/{cold}/hotkeys/{hot}`.
+/// Location of a hotkey's files: `{folder}/{cold}/hotkeys/{hot}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WalletLocation {
     /// The folder of all wallets.
@@ -58,7 +58,7 @@ impl WalletLocation {
     }
 }
 
-/// An opened hotkey. Its secret half is not swapped to disk where that can be had, and wiped when it is dropped.
+/// An opened hotkey. Its secret half is not swapped to disk if that can be had, and wiped when it is dropped.
 #[derive(Debug)]
 pub struct HotkeyWallet {
     name: String,
@@ -69,7 +69,7 @@ pub struct HotkeyWallet {
 }
 
 impl HotkeyWallet {
-    /// Reads, decrypt where necessary, and checks against every address that is stored next to the key.
+    /// Reads the file, decrypts it if necessary, and checks it against every address that is stored next to the key.
     ///
     /// Decrypting takes seconds, and 512 MiB of memory for the `$NACL` form.
     ///
@@ -79,7 +79,7 @@ impl HotkeyWallet {
         Self::open_with(location, passwords, &Inputs::default())
     }
 
-    /// As [`Self::open`]. What `inputs` holds is not read again, and what is read is kept there.
+    /// As [`Self::open`]. Files in `inputs` are not read again; files that are read are kept there.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -124,7 +124,7 @@ impl HotkeyWallet {
         &self.address
     }
 
-    /// Returns the keys, for a caller that signs what a [`Signer`] does not, such as extrinsics.
+    /// Returns the keys, for signatures that a [`Signer`] does not make, such as those of extrinsics.
     pub fn keypair(&self) -> &Keypair {
         &self.keypair
     }

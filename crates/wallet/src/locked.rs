@@ -3,9 +3,9 @@
 use std::fmt;
 use std::ops::Deref;
 
-/// A value on pages that stay in memory, as far as the operating system grants it.
+/// A value on pages that stay in memory, if the operating system allows it.
 ///
-/// Who may lock no memory (`ulimit -l`) gets it anyway, on ordinary pages.
+/// Without the right to lock memory (`ulimit -l`) the value is on ordinary pages.
 pub(super) struct Locked<T>(Box<T>);
 
 impl<T> Locked<T> {

@@ -17,11 +17,11 @@ const PREFIX: &str = "BT_PW_";
 /// Asks for the password of a file.
 pub type Prompt<'a> = dyn Fn(&Path) -> io::Result<SecretString> + 'a;
 
-/// Where passwords come from: variables first, then a prompt.
+/// Sources of passwords: variables first, then a prompt.
 pub struct Passwords<'a> {
-    /// Variables by name; those that do not start with `BT_PW_` do no harm.
+    /// Variables by name; those that do not start with `BT_PW_` are ignored.
     pub variables: &'a BTreeMap<String, SecretString>,
-    /// Whom to ask where no variable is set.
+    /// Prompt to use if no variable is set.
     pub prompt: Option<&'a Prompt<'a>>,
 }
 
@@ -57,7 +57,7 @@ pub fn password_variable(path: &Path) -> String {
     format!("{PREFIX}{}", path.to_uppercase())
 }
 
-/// Returns the same as a shell can set it, since it takes letters, digits and `_` alone: everything else is `_`.
+/// Returns the name that a shell can set, with `_` for everything but letters and digits.
 pub fn shell_variable(path: &Path) -> String {
     let is_settable = |c: char| c.is_ascii_alphanumeric() || c == '_';
     password_variable(path).chars().map(|c| if is_settable(c) { c } else { '_' }).collect()
@@ -71,7 +71,7 @@ pub fn ask_terminal(path: &Path) -> io::Result<SecretString> {
     ask_unseen(&format!("Password of {}: ", path.display()))
 }
 
-/// Asks a question at the terminal, whose answer is not shown.
+/// Asks a question at the terminal without showing the answer.
 ///
 /// # Errors
 /// If there is no terminal.
@@ -79,7 +79,7 @@ pub fn ask_unseen(question: &str) -> io::Result<SecretString> {
     rpassword::prompt_password(question).map(SecretString::from)
 }
 
-/// Returns the password that a variable of this name and value holds, where it is one of those and coded as it must be.
+/// Returns the password in a variable of this name and value, if it is such a variable and coded correctly.
 pub fn decoded_password(name: &str, coded: &str) -> Option<SecretString> {
     decode(coded, name).filter(|_| name.starts_with(PREFIX))
 }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_coded_is_refused() {
+    fn uncoded_passwords_are_refused() {
         for coded in ["plain password", "////", "a"] {
             assert!(decode(coded, "BT_PW_X").is_none(), "{coded}");
         }

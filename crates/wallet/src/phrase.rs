@@ -5,7 +5,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 const ROUNDS: u32 = 2048;
 
-/// What is wrong with a phrase.
+/// A problem with a phrase.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PhraseError {
     /// Not 12, 15, 18, 21 or 24 words.
@@ -14,7 +14,7 @@ pub enum PhraseError {
     /// A word that is in no list.
     #[error("its word {0} is not in the English list of BIP-39")]
     UnknownWord(usize),
-    /// The checksum does not fit.
+    /// The checksum does not match.
     #[error("its checksum does not match, so a word is wrong or misplaced")]
     Checksum,
 }
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_phrase_is_told_by_position() {
+    fn a_wrong_phrase_is_reported_by_position() {
         assert_eq!(seed_of("legal winner"), Err(PhraseError::WordCount(2)));
         assert_eq!(seed_of(&PHRASE.replace("year", "yeer")), Err(PhraseError::UnknownWord(4)));
         assert_eq!(seed_of(&PHRASE.replace("yellow", "year")), Err(PhraseError::Checksum));

@@ -1,4 +1,4 @@
-//! One node's connection to the chain, with everything that networks and endpoints do to it.
+//! One node's connection to the chain, with the faults of networks and endpoints.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub struct ChainLink {
     invented: Cell<Option<u64>>,
 }
 
-/// The state of the present connection; a new one knows nothing of the old one's troubles.
+/// The state of the present connection; a new one starts without the old one's faults.
 #[derive(Debug, Clone, Copy, Default)]
 struct Connection {
     since_ms: u64,
@@ -38,7 +38,7 @@ struct Connection {
     behind: Option<u64>,
 }
 
-/// How an endpoint that lies answers a call.
+/// Answer of a lying endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lie {
     Malformed,
@@ -60,7 +60,7 @@ impl ChainLink {
         }
     }
 
-    /// What a call costs, and why it may have no answer.
+    /// Waits as long as a call takes, or fails if it has no answer.
     async fn call(&self) -> Result<(), ChainError> {
         let State { time, seed, .. } = &*self.chain.0;
         let call = self.calls.get();
@@ -92,7 +92,7 @@ impl ChainLink {
             .find_map(|kind| self.faults.strikes(kind, now_ms))
     }
 
-    /// Let the connection suffer what started since it was made.
+    /// Applies faults that started since the connection was made.
     fn age_connection(&self) {
         let now_ms = self.chain.0.time.now_ms();
         let mut connection = self.connection.get();
@@ -147,7 +147,7 @@ impl ChainLink {
         None
     }
 
-    /// Waits until there is something to tell a miner that knows the block `after`.
+    /// Waits until there is news for a miner that knows the block `after`.
     async fn news(&self, after: u64) {
         while self.chain.head() <= after && self.announced_head() + LAG_BLOCKS_MAX >= after {
             self.chain.reached(self.chain.head() + 1).await;
@@ -158,7 +158,7 @@ impl ChainLink {
         format!("0x{}", hex::encode(Sha256::digest(format!("{}/{why}/{block}", self.chain.0.seed))))
     }
 
-    /// What a commitment comes to that is sent now; the answer is lost where that is none.
+    /// Includes a commitment that is sent now, or loses it or its answer.
     async fn include(&self, credentials: &[u8]) -> Result<(), CommitError> {
         if self.strikes(FaultKind::NonceRace) {
             return Err(CommitError::Refused("1014: priority is too low, another extrinsic has the nonce".to_owned()));

@@ -1,4 +1,4 @@
-//! What the simulated engine has in hand, and in which turns it works on that: drawing, then proving.
+//! Batches of the simulated engine, which works in turns: drawing, then proving.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use crate::time::{Notice, VirtualTime};
 /// While at least this many rollouts are left to prove, those that wait are not started: the CUDA engine leaves two to each
 /// of its two provers.
 const UNPROVED_MIN: usize = 4;
-/// Tokens that are drawn between two looks at what was canceled or came in, at least and at most.
+/// Fewest and most tokens that are drawn between two checks for canceled and new calls.
 const STEPS: (u64, u64) = (16, 64);
 /// Longest stretch of work after which the engine's speed is checked again, in milliseconds.
 const SLICE_MS: u64 = 2_000;
 
-/// One group's rollouts, as far as they cost time.
+/// One group's rollouts, with everything that costs time.
 pub(super) struct Work {
     /// Window and index of the group; lower ones go first.
     pub(super) priority: (u64, u32),
@@ -45,7 +45,7 @@ impl Entry {
     }
 }
 
-/// Everything that the engine was asked for and has not answered.
+/// All open calls of the engine.
 pub(super) struct Batches {
     speed: EngineSpeed,
     entries: RefCell<BTreeMap<Key, Entry>>,
@@ -98,7 +98,7 @@ impl Batches {
             let done = self.entries.borrow_mut().remove(&key);
             if let Some(entry) = done {
                 entry.done.notify();
-                // Anyone who waited may ask for the next group before another batch is started.
+                // A caller may ask for the next group before another batch starts.
                 time.sleep(1).await;
             }
         }
@@ -110,7 +110,7 @@ impl Batches {
         entries.values().map(Entry::rows).fold((0, 0), |all, rows| (all.0 + rows.0, all.1 + rows.1))
     }
 
-    /// Lets those that wait join, if it is their turn and there is room.
+    /// Lets waiting groups join, if it is their turn and there is room.
     fn begin(&self) {
         let (mut drawing, unproved) = self.rows();
         if unproved >= UNPROVED_MIN {
@@ -126,7 +126,7 @@ impl Batches {
         }
     }
 
-    /// Returns how many tokens to draw before the next look.
+    /// Returns how many tokens to draw before the next check.
     fn steps(&self) -> u64 {
         let entries = self.entries.borrow();
         let left = entries.values().flat_map(|entry| {
@@ -136,14 +136,14 @@ impl Batches {
         left.filter(|left| *left > 0).min().unwrap_or(0).clamp(STEPS.0, STEPS.1)
     }
 
-    /// So many more tokens of each rollout that is being drawn.
+    /// Draws this many more tokens of each rollout.
     fn draw(&self, steps: u64) {
         for entry in self.entries.borrow_mut().values_mut() {
             entry.drawn.iter_mut().flatten().for_each(|drawn| *drawn += steps);
         }
     }
 
-    /// Returns the first group that is drawn, and what its proofs take.
+    /// Returns the first drawn group, and the duration of its proofs.
     fn next_to_prove(&self) -> Option<(Key, u64)> {
         let entries = self.entries.borrow();
         let (key, entry) = entries.iter().find(|(_, entry)| entry.drawn.is_some())?;
@@ -163,7 +163,7 @@ impl Batches {
     }
 }
 
-/// Takes work back that nobody waits for any more.
+/// Removes canceled work.
 struct TakenBack<'a> {
     batches: &'a Batches,
     key: Key,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where in its window a fault starts.
+/// Time in its window at which a fault starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
     /// A block before the window, when the account is checked.
@@ -19,7 +19,7 @@ pub enum Placement {
     End,
 }
 
-/// What a fault may cost beyond its own duration.
+/// Cost of a fault beyond its own duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aftermath {
     /// The miner needs this long to recover, in milliseconds.
@@ -94,7 +94,7 @@ kinds! {
     HashesRefused "hashes-refused" StartOrAnywhere (20_000, 240_000), (1, 1), CHAIN,
         "the chain's endpoint shows new blocks and refuses to tell their hashes";
     FrozenHead "frozen-head" Anywhere (1_000, 1_000), (1, 1), CHAIN,
-        "the present connection shows no new block any more; a new one does";
+        "the present connection shows no new block; a new one does";
     LyingEndpoint "lying-endpoint" StartOrAnywhere (5_000, 45_000), (1, 1), CHAIN,
         "answers are malformed, outdated, or of another fork while that is still young";
     StalledChain "stalled-chain" StartOrAnywhere (12_000, 60_000), (1, 1), Lasts(30_000), "slots are missed: no block is made";
@@ -146,7 +146,7 @@ kinds! {
     Suspend "suspend" Anywhere (2_000, 90_000), (1, 1), CHAIN, "the node stops; its monotonic clock too";
     Crash "crash" Anywhere (1_000, 60_000), (1, 1), Lasts(30_000),
         "the miner is killed, and started again; what was not synced may vanish or tear";
-    DiskFull "disk-full" Anywhere (10_000, 120_000), (1, 1), Lasts(0), "nothing can be journalled";
+    DiskFull "disk-full" Anywhere (10_000, 120_000), (1, 1), Lasts(0), "nothing can be journaled";
     SlowDisk "slow-disk" Anywhere (10_000, 120_000), (500, 11_000), Lasts(40_000), "syncing takes this many milliseconds";
     StalledEngine "stalled-engine" StartOrAnywhere (1_000, 10_000), (1, 1), Lasts(160_000),
         "requests that start now are never answered";

@@ -151,7 +151,7 @@ impl Bench<'_> {
         }
     }
 
-    /// What is changed in rollouts that are whole already.
+    /// Alters complete rollouts as the cheat does.
     fn alter(&self, cheat: Cheat, rollouts: &mut Vec<Rollout>, stranger: &Keypair) {
         let first = &mut rollouts[0];
         match cheat {
@@ -196,12 +196,12 @@ impl Bench<'_> {
         Problem::canonical(&self.keypair.hotkey().to_ss58(), &self.window.block_hash, group)
     }
 
-    /// Returns a group that is signed and proved, after something was done to what was generated.
+    /// Returns a signed and proven group, after an alteration of the generated rollouts.
     fn group(&self, group: u32, spoil: impl Fn(&mut GeneratedRollout)) -> Vec<Rollout> {
         self.group_of(group, |_| true, spoil)
     }
 
-    /// Returns the same, of such completions alone.
+    /// Returns a group of such completions only.
     fn group_of(
         &self,
         group: u32,
@@ -225,7 +225,7 @@ impl Bench<'_> {
         let generate = |rollout| {
             let attempts = (0..).map(|attempt| self.generator.generate(&request(rollout, attempt)));
             let mut fresh = attempts.flat_map(|fresh| fresh.expect("the formula always answers"));
-            // As an honest miner does, before anything is spoilt.
+            // As an honest miner does, before the alteration.
             fresh.find(|fresh| fresh.pass.eos_probability >= 0.1 && wanted(fresh)).expect("most completions end well")
         };
         let mut generated: Vec<GeneratedRollout> = (0..PROTOCOL.rollouts_per_group as u32).map(generate).collect();
@@ -247,7 +247,7 @@ impl Bench<'_> {
         rollout.pass = self.pass(&rollout.tokens);
     }
 
-    /// Signs a rollout as it stands now.
+    /// Signs a rollout in its present form.
     fn sign(&self, rollout: &mut Rollout) {
         let commit = &mut rollout.commit;
         let binding = commit_binding(

@@ -1,4 +1,4 @@
-//! Worlds in which something forbidden happened once, each as small as it could be made.
+//! Worlds that once had a violation, each shrunk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn violations(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_was_found_once_stays_repaired() {
+fn earlier_findings_stay_fixed() {
     let cases = cases();
     assert!(cases.len() >= 11, "{} cases", cases.len());
     for path in cases {

@@ -1,4 +1,4 @@
-//! Crash at every event and every effect of a window: whatever was clean and durable is uploaded by the next process.
+//! Crash at every event and every effect of a window: the next process uploads every clean and durable group.
 
 use std::rc::Rc;
 
@@ -22,7 +22,7 @@ fn run(crash_at_step: Option<u64>) -> SimReport {
 fn a_crash_at_any_event_of_a_window_loses_nothing_clean() {
     let whole = run(None);
     assert_eq!(whole.violations, Vec::<String>::new());
-    // Steps of both windows; the second is there for what is settled after the first.
+    // Steps of both windows; the first one's receipt may come in the second.
     let steps = whole.steps / 2 + 10;
     assert!(steps > 60, "{steps} steps");
     for step in 1..=steps {
@@ -30,7 +30,7 @@ fn a_crash_at_any_event_of_a_window_loses_nothing_clean() {
         assert_eq!(report.violations, Vec::<String>::new(), "killed at step {step}");
         for window in &report.windows {
             let receipt = &window.receipt;
-            assert_eq!(window.judgement.outcome(), "accepted", "killed at step {step}: {receipt:?}");
+            assert_eq!(window.judgment.outcome(), "accepted", "killed at step {step}: {receipt:?}");
             let (_, accepted) = window.checked_and_accepted();
             assert_eq!(accepted, 12, "killed at step {step}: not all three groups");
             assert!(matches!(receipt.outcome, WindowOutcome::Uploaded | WindowOutcome::Lost(_)), "{receipt:?}");

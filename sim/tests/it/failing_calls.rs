@@ -83,13 +83,13 @@ fn a_call_that_fails_once_costs_no_group() {
 fn a_call_that_fails_once_leaves_no_file_of_a_replaced_block() {
     let world = reorganised();
     for (call, kind) in (1..).zip(calls(&world, &["bucket.delete"])) {
-        // Only the journal tells the next process which file is to go.
+        // Only the journal shows the next process which file to remove.
         if kind.starts_with("journal.") {
             continue;
         }
         let report = run(&world, Calls::failing(FailAt { call, is_for_good: false }));
         assert_eq!(report.violations, Vec::<String>::new(), "call {call}, {kind}");
-        assert_ne!(report.windows[0].judgement.outcome(), "rejected", "call {call}, {kind}");
+        assert_ne!(report.windows[0].judgment.outcome(), "rejected", "call {call}, {kind}");
         assert_eq!(report.windows[1].checked_and_accepted(), (12, 12), "call {call}, {kind}");
     }
 }
@@ -99,7 +99,7 @@ fn a_call_that_fails_for_good_ends_every_window_with_a_receipt_and_no_false_clai
     for (world, is_reorganised) in [(plain(), false), (killed(), false), (reorganised(), true)] {
         for (call, kind) in (1..).zip(calls(&world, &ALWAYS)) {
             let report = run(&world, Calls::failing(FailAt { call, is_for_good: true }));
-            // That a window is lost without what it needs is not a violation; anything else is.
+            // A lost window whose inputs failed is no violation; anything else is.
             let is_excused = |text: &&String| {
                 text.starts_with("liveness: no upload") || text.starts_with("income: ")
                     // Nor can a file be removed whose block was replaced later than the miner's settings expect.

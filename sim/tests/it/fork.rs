@@ -57,7 +57,7 @@ fn recorded(faults: &str) -> Vec<(Now, Event)> {
 }
 
 fn forked(events: &[(Now, Event)], at: usize, config: &SimConfig) -> Result<SimReport, ForkError> {
-    // What the new world draws must not be what the old one drew.
+    // The new world must draw other numbers than the old one.
     let settings = machine_settings(&SimConfig { seed: RECORDED_SEED, ..config.clone() });
     let secrets = MachineSecrets { seed: config.seed, ..machine_secrets(RECORDED_SEED) };
     let hotkey = settings.hotkey;
@@ -78,7 +78,7 @@ fn without_faults_the_window_is_won_from_every_event() {
         assert_eq!(report.violations, [] as [String; 0], "from event {at}");
         // The world starts with the last block of a window that nobody can win.
         for window in report.windows.iter().filter(|window| window.receipt.window_start >= FIRST_WINDOW) {
-            assert_eq!(window.judgement.outcome(), "accepted", "from event {at}: {:?}", window.receipt);
+            assert_eq!(window.judgment.outcome(), "accepted", "from event {at}: {:?}", window.receipt);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the end of a window costs: the economic oracle on engines that work in batches.
+//! Cost of the end of a window: the income oracle on engines that work in batches.
 
 use std::rc::Rc;
 
@@ -43,7 +43,7 @@ fn a_slow_link_is_part_of_the_plan() {
     let knobs = Knobs { uplink_bytes_per_ms: 150, ..Knobs::default() };
     let report = run(&SimConfig { knobs, ..config(10, 3) });
     for window in &report.windows {
-        assert_eq!(window.judgement.outcome(), "accepted");
+        assert_eq!(window.judgment.outcome(), "accepted");
         assert!(window.income.share() > 0.9, "{:?}", window.income);
     }
 }

@@ -1,4 +1,4 @@
-//! The driver's life: a graceful stop uploads what is clean, a crash loses nothing that was journalled.
+//! The driver's life: a graceful stop uploads the clean groups, a crash loses no journaled record.
 
 use std::cell::RefCell;
 use std::panic::Location;
@@ -38,7 +38,7 @@ struct Node {
     keypair: Keypair,
 }
 
-/// What one run of a miner ordered and reported.
+/// Orders and reports of one run of a miner.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<(Vec<u32>, Vec<WindowReceipt>)>>);
 
@@ -169,17 +169,17 @@ fn after_a_crash_the_window_goes_on_where_it_was() {
     for kill_ms in [80_000, 100_000, 140_000, 200_000, 330_000] {
         let node = Node::new();
         let before = node.mine(None, kill_ms);
-        let journalled = before.0.borrow().0.len().saturating_sub(1) as u32;
-        assert!(journalled >= 1, "{journalled} groups before {kill_ms} ms");
+        let journaled = before.0.borrow().0.len().saturating_sub(1) as u32;
+        assert!(journaled >= 1, "{journaled} groups before {kill_ms} ms");
         let after = node.mine(None, 400_000);
-        let again: Vec<u32> = after.0.borrow().0.iter().copied().filter(|index| *index + 1 < journalled).collect();
-        assert_eq!(again, Vec::<u32>::new(), "killed at {kill_ms} ms: groups that were journalled were made again");
+        let again: Vec<u32> = after.0.borrow().0.iter().copied().filter(|index| *index + 1 < journaled).collect();
+        assert_eq!(again, Vec::<u32>::new(), "killed at {kill_ms} ms: groups that were journaled were made again");
         assert_eq!(valid_rollouts(node.verdict()) % PROTOCOL.rollouts_per_group, 0);
         node.settle(&[&before, &after]);
         let receipts = &after.0.borrow().1;
         let receipt = receipts.iter().find(|receipt| receipt.window_start == WINDOW).expect("the window has a receipt");
         assert_eq!(receipt.outcome, WindowOutcome::Uploaded, "killed at {kill_ms} ms");
-        assert!(receipt.groups_clean >= journalled as usize - 1, "{receipt:?}, {journalled} before");
+        assert!(receipt.groups_clean >= journaled as usize - 1, "{receipt:?}, {journaled} before");
     }
 }
 

@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 
 const FIRST_HEAD: u64 = 2_999_998;
 
-/// One step of a script; numbers pick among what is possible at that moment.
+/// One step of a script; numbers choose among the possible steps.
 #[derive(Debug, Clone)]
 enum Step {
     Answer { which: u8, how: u8 },
@@ -59,7 +59,7 @@ struct Harness {
     replaced: BTreeMap<u64, u64>,
     questions: Vec<Action>,
     timers: BTreeMap<Timer, u64>,
-    /// What is in the bucket: key to bytes and version.
+    /// The bucket's objects: key to bytes and version.
     objects: BTreeMap<String, (Vec<u8>, u64)>,
     in_flight: BTreeSet<GroupId>,
     ordered: BTreeMap<(u64, u32), u32>,
@@ -215,7 +215,7 @@ impl Harness {
         }
     }
 
-    /// Let time go by, firing the timers that come due in their order.
+    /// Advances time, firing due timers in order.
     fn pass(&mut self, ms: u64) {
         let until_ms = self.now_ms + ms;
         while let Some((&timer, &at_ms)) = self.timers.iter().min_by_key(|(_, at_ms)| **at_ms) {
@@ -229,7 +229,7 @@ impl Harness {
         self.now_ms = self.now_ms.max(until_ms);
     }
 
-    /// Returns an answer to a question: mostly a good one, else one of the ways in which it can fail.
+    /// Returns an answer to a question: mostly a success, otherwise one of its failures.
     fn answer(&mut self, question: Action, how: u8) -> Option<Event> {
         let good = how >= 64;
         let unreachable = || ChainError::Unreachable("script".to_owned());

@@ -11,6 +11,7 @@
 mod cases;
 mod contracts;
 mod crashes;
+mod estimate;
 mod failing_calls;
 mod fork;
 mod income;
@@ -18,7 +19,6 @@ mod lifecycle;
 mod machine;
 mod memory;
 mod reasons;
-mod rehearsal;
 mod rivals;
 mod scenario_files;
 mod scenarios;

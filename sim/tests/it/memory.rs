@@ -32,7 +32,7 @@ fn hundreds_of_windows_alone() {
     let mut resident = Vec::new();
     let report = simulate(&config, |_| resident.push(resident_kb()));
     assert_eq!(report.violations, Vec::<String>::new());
-    // Where the system does not tell there is nothing to compare.
+    // Without the system's figures there is nothing to compare.
     if let (Some(early), Some(late)) = (resident[99], resident[399]) {
         assert!(late < early + 300 * KB_PER_WINDOW_MAX, "{early} kB after 100 windows, {late} kB after 400");
     }

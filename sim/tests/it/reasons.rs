@@ -1,4 +1,4 @@
-//! What a receipt says of a window in which one thing was wrong from its first block to its last.
+//! Receipts of windows in which one fault lasted from the first block to the last.
 
 use std::rc::Rc;
 
@@ -55,12 +55,12 @@ fn a_write_that_nobody_can_read_is_no_upload() {
     let report = under(&[FaultKind::WrongAddress]);
     let why = lost(&report);
     assert!(why.contains("there is no object where validators read"), "{why}");
-    assert!(report.windows[0].file.is_none() && report.windows[0].judgement.outcome() != "accepted");
+    assert!(report.windows[0].file.is_none() && report.windows[0].judgment.outcome() != "accepted");
     assert!(report.marks.contains_key("machine/acknowledged-write-is-never-found"), "{:?}", report.marks);
 }
 
 #[test]
-fn a_hash_that_cannot_be_confirmed_is_told_with_what_the_chain_said() {
+fn an_unconfirmed_hash_is_reported_with_the_chains_error() {
     // The hash is read once at the beginning, and never again.
     let from_ms = 3 * PROTOCOL.block_ms;
     let until_ms = (PROTOCOL.window_blocks + 2) * PROTOCOL.block_ms;

@@ -43,7 +43,7 @@ fn without_its_faults_a_scenario_does_not_show_what_they_do() {
 }
 
 #[test]
-fn every_file_stands_in_the_list_and_has_a_title_of_a_line() {
+fn every_file_is_listed_and_has_a_title_of_one_line() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
     let mut files: Vec<String> =
         std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();

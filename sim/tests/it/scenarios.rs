@@ -1,4 +1,4 @@
-//! Whole runs of the simulated world with the synthetic engine: what must hold whatever goes wrong.
+//! Whole runs of the simulated world with the synthetic engine: properties that must hold under every fault.
 
 use std::rc::Rc;
 
@@ -31,10 +31,10 @@ fn without_faults_every_window_is_uploaded_and_accepted() {
     assert_eq!(report.violations, Vec::<String>::new());
     for window in &report.windows {
         assert_eq!(window.receipt.outcome, WindowOutcome::Uploaded, "{window:?}");
-        assert_eq!(window.judgement.outcome(), "accepted");
+        assert_eq!(window.judgment.outcome(), "accepted");
         let (checked, accepted) = window.checked_and_accepted();
         assert!(checked > 0 && checked == accepted, "{window:?}");
-        assert!(window.judgement.weight > 0.19);
+        assert!(window.judgment.weight > 0.19);
     }
 }
 
@@ -59,7 +59,7 @@ fn each_fault_is_survived() {
 fn a_false_head_with_a_hash_is_given_up_with_the_next_block() {
     let report = run(&config(1, Faults::Listed(vec![FaultKind::InventedHead])));
     assert!(report.marks.contains_key("machine/head-goes-back"), "{:?}", report.marks);
-    assert!(report.windows.iter().any(|window| window.judgement.outcome() == "accepted"));
+    assert!(report.windows.iter().any(|window| window.judgment.outcome() == "accepted"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Worlds drawn by seed: whatever goes wrong within the budget, nothing forbidden happens, and healthy windows are won.
+//! Worlds drawn by seed: under every fault within the budget there is no violation, and healthy windows are won.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,7 +51,7 @@ fn worlds_reach_most_of_what_can_be_reached() {
 /// Whether a world is one that should reach a mark.
 type LeadsThere<'a> = &'a dyn Fn(&Case) -> bool;
 
-/// What no single short trouble leads to: a world in which two troubles of these kinds meet in one window leads there.
+/// Marks that no single short fault reaches: a world in which two of these faults meet in one window reaches them.
 #[test]
 fn troubles_that_last_for_a_window_lead_where_short_ones_do_not() {
     let window_ms = PROTOCOL.window_blocks * PROTOCOL.block_ms;

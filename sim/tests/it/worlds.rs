@@ -1,4 +1,4 @@
-//! Worlds that several tests look into.
+//! Worlds that several tests use.
 
 use grail_miner::policy::UploadPolicy;
 use grail_sim::case::{Case, FORMAT, Speed};

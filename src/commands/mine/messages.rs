@@ -8,7 +8,7 @@ use grail_observe::thresholds::STALLED_LOOP_BLOCKS;
 use grail_operator::doctor::Examination;
 use grail_terminal::{output, printable};
 
-/// Warns of what was wrong with the journal.
+/// Warns of damage in the journal.
 pub(super) fn warn_of_journal(journal: &FileJournal) {
     if let Some(SetAside { path, why }) = journal.set_aside() {
         tracing::warn!(
@@ -22,7 +22,7 @@ pub(super) fn warn_of_journal(journal: &FileJournal) {
     }
 }
 
-/// Says why the miner does not start: the checks that prevent it are in the log already.
+/// Reports why the miner does not start; the failed checks are in the log already.
 pub(super) fn prevented(examination: &Examination, exit: Exit) {
     super::super::failed(exit, &format!("the miner does not start{}", examination.hindrances()));
 }
@@ -38,7 +38,7 @@ pub(super) fn describe_device(arguments: &MineArguments, examination: &Examinati
     }
 }
 
-/// Says that another miner has the hotkey.
+/// Reports that another miner has the hotkey.
 pub(super) fn hotkey_taken(why: &dyn std::fmt::Display) -> Exit {
     super::super::failed(Exit::Unavailable, &printable(&why.to_string()));
     Exit::Unavailable

@@ -1,4 +1,4 @@
-//! What a miner is made of before it starts: wallet, model, engine.
+//! Parts of a miner before it starts: wallet, model, engine.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -34,17 +34,17 @@ use grail_wallet::{HotkeyWallet, Inputs, Passwords, ask_terminal};
 const SPIN: Duration = Duration::from_millis(200);
 /// How long a server may take to answer a startup check, in milliseconds.
 pub(super) const CHECK_MS: u64 = 5_000;
-/// Where metrics are served unless another place is asked for: the port that exporters of OpenTelemetry use.
+/// Default address for metrics, with the port of OpenTelemetry's exporters.
 const METRICS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 const NO_HOME: &str = "no home folder is known; say where the journal may lie with --data-dir";
 
-/// Returns where the miner keeps what it must not lose.
+/// Returns the miner's data folder.
 pub(super) fn data_folder(arguments: &MineArguments, environment: &Environment) -> Result<PathBuf, ExitError> {
     let folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
     folder.ok_or_else(|| ExitError::new(Exit::Configuration, NO_HOME))
 }
 
-/// Returns where metrics are served; none where nobody wants them.
+/// Returns the address for metrics; none if they are off.
 pub(super) fn metrics_listen(arguments: &MineArguments, config: &MinerConfig) -> Option<SocketAddr> {
     arguments.metrics_listen.or(config.monitoring.prometheus.then_some(METRICS_LISTEN))
 }
@@ -76,7 +76,7 @@ pub(super) async fn examined(
     Ok(examine(&subject).await)
 }
 
-/// A proof has the bits of what computed it, so on the wrong kind of device every window would be rejected.
+/// Devices compute other bits, so on the wrong kind every window would be rejected.
 pub(super) fn refuse_wrong_device(device: &DeviceSet, chain: &ChainConfig) -> Result<(), ExitError> {
     let network = chain.network;
     match (device, network) {
@@ -119,7 +119,7 @@ pub(super) fn model_named(device: &DeviceSet, name: &str, hub_cache: Option<&Pat
     }
 }
 
-/// Returns what generates and proves, and whether it is lost to this process; `watch` hears what proofs take.
+/// Returns the engine, and a check for its loss; `watch` gets the duration of proofs.
 pub(super) fn engine(
     arguments: &MineArguments,
     model: &str,
@@ -144,9 +144,9 @@ pub(super) fn engine(
     }
 }
 
-/// Asks these CUDA devices how they are.
+/// Returns a reader of these CUDA devices' figures.
 pub(super) fn probe_of(ordinals: Vec<usize>) -> GpuProbe {
-    // Opened each time: what was kept from before a failure would not answer any more.
+    // Opened each time, because a handle from before a failure no longer answers.
     let ask = |&ordinal: &usize| {
         let (free, total) = grail_cuda::driver::Device::open(ordinal).and_then(|device| device.memory()).ok()?;
         let Sensors { temperature_c, busy_percent } = Sensors::of(ordinal);
@@ -155,7 +155,7 @@ pub(super) fn probe_of(ordinals: Vec<usize>) -> GpuProbe {
     Arc::new(move || ordinals.iter().filter_map(ask).collect())
 }
 
-/// A model can be read, as far as that is known before a device has loaded it: another engine may have the device's memory.
+/// Checks that a model can be read, without a device, because another engine may use the device's memory.
 pub(super) fn loads(device: &DeviceSet, model: &str) -> anyhow::Result<()> {
     match device {
         DeviceSet::Cuda(_) => drop(grail_cuda::weights::Model::open(model)?),
@@ -196,7 +196,7 @@ pub(super) fn sampling_seed(config: &MinerConfig) -> u64 {
     u64::from_be_bytes(*first)
 }
 
-/// Returns what the miner was set to, as a run at Weights & Biases shows it. None of it is a secret.
+/// Returns the miner's configuration for a run at Weights & Biases. It holds no secret.
 pub(super) fn run_settings(config: &MinerConfig, address: &str) -> BTreeMap<String, Value> {
     let settings = [
         ("version", json!(env!("CARGO_PKG_VERSION"))),
@@ -219,5 +219,5 @@ pub(super) fn spinner(bars: &MultiProgress, what: &'static str) -> ProgressBar {
     spinner
 }
 
-/// Says whether the engine cannot work any more in this process.
+/// Returns whether the engine can no longer work in this process.
 pub(super) type Lost = Box<dyn Fn() -> bool>;

@@ -15,7 +15,7 @@ use grail_live::device::DeviceSet;
 const TAPE_BYTES_MAX: u64 = 4 << 30;
 
 impl Mining<'_> {
-    /// Returns where tapes go; none where they are switched off.
+    /// Returns where tapes go; none if they are switched off.
     pub(super) fn tapes(&self) -> Option<PathBuf> {
         match &self.arguments.tape {
             Some(folder) if is_off(folder) => None,
@@ -29,7 +29,7 @@ impl Mining<'_> {
         let Some(path) = self.tapes() else { return Ok(None) };
         let folder = TapeFolder { path, bytes_max: TAPE_BYTES_MAX };
         let recorder = match Recorder::begin_rotating(&folder, Rotation::LIVE, &header, clock.now().wall_ms) {
-            // Nobody asked for a tape, and windows are worth more than their record.
+            // The tape is a default, and windows are worth more than their record.
             Err(error) if self.arguments.tape.is_none() => {
                 tracing::warn!("{error}; mining without a tape");
                 return Ok(None);

@@ -1,4 +1,4 @@
-//! Restart in place: the checks before it, and what the old process hands to the new one.
+//! Restart in place: the checks before it, and the handover to the new process.
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -23,12 +23,13 @@ use grail_operator::runtime;
 use grail_terminal::defect;
 use grail_wallet::Inputs;
 
-/// Tells the next process that its standard input is a handover; the value is the process id, which `exec` keeps.
+/// Variable that tells the next process that its standard input is a handover; its value is the process id, which
+/// `exec` keeps.
 const MARK: &str = "_GRAIL_HANDED_OVER";
 /// Longest handover that is read.
 const BYTES_MAX: u64 = 16 << 20;
 
-/// What a process hands to the one that takes its place.
+/// Data that a process hands to its successor.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct HandedOver {
     /// The inputs that the new process starts with.
@@ -39,7 +40,7 @@ pub(super) struct HandedOver {
     pub(super) after_loss: bool,
 }
 
-/// Which program takes this one's place.
+/// The program that replaces this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Program {
     /// The file at the program's path, which may be newer.
@@ -49,7 +50,7 @@ pub(super) enum Program {
 }
 
 impl HandedOver {
-    /// Reads what the process before handed over; empty if nothing was.
+    /// Reads the previous process's handover; empty if there is none.
     pub(super) fn taken() -> anyhow::Result<Self> {
         let is_ours = std::env::var(MARK).is_ok_and(|id| id == std::process::id().to_string());
         if !is_ours {
@@ -70,7 +71,7 @@ impl HandedOver {
     pub(super) fn ready(&self, program: Program) -> anyhow::Result<Ready> {
         let bytes = Zeroizing::new(postcard::to_allocvec(self).context("what was read has a path that is no text")?);
         let (reader, mut writer) = io::pipe().context("the system gives no pipe")?;
-        // Nobody reads before this process has gone, so all of it must fit.
+        // Nobody reads before this process ends, so all of it must fit into the pipe.
         make_room(&writer, bytes.len())?;
         writer.write_all(&bytes).context("a pipe cannot be written")?;
         Ok(Ready { pipe: reader, program })
@@ -109,7 +110,7 @@ fn make_room(pipe: &PipeWriter, bytes: usize) -> anyhow::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn make_room(_: &PipeWriter, bytes: usize) -> anyhow::Result<()> {
-    // What every pipe takes.
+    // Every pipe can hold this much.
     const PIPE_BYTES: usize = 16 << 10;
     if bytes > PIPE_BYTES {
         bail!("{bytes} bytes are more than a pipe takes");
@@ -124,7 +125,7 @@ fn called() -> (PathBuf, impl Iterator<Item = OsString>) {
     (called.into(), arguments)
 }
 
-/// What the running miner holds, which the checks must not count as taken.
+/// Resources that the running miner holds. The checks must not count them as taken.
 #[derive(Debug, Clone)]
 pub(super) struct Present {
     /// Address of its metrics.
@@ -142,7 +143,7 @@ pub(super) async fn proven(arguments: &MineArguments, inputs: &Inputs, present: 
     let (sender, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name("reload".to_owned());
     let spawned = thread.spawn(move || {
-        // Whatever is wrong with the new configuration, the miner that runs has the old one.
+        // If the new configuration has any problem, the running miner keeps the old one.
         let outcome = defect::attempted(|| prove(&arguments, &inputs, &present));
         let _ = sender.send(outcome.unwrap_or_else(|| Err(anyhow!("checking it panicked; see above"))));
     });

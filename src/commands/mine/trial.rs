@@ -1,4 +1,4 @@
-//! `grail mine --try`: one window on this machine's own device, judged there, and nothing published.
+//! `grail mine --try`: one window on this machine's device, judged here and not published.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::exit::{self, Exit, ExitError};
 const GROUPS: u32 = 5;
 /// Generates, proves, signs, packs and judges a window under a made-up key and block hash.
 pub(super) fn run(arguments: &MineArguments, bars: &MultiProgress) -> anyhow::Result<Exit> {
-    // Before a model is downloaded that nothing could run.
+    // Before the download of a model that nothing could run.
     arguments.device.ordinals().iter().try_for_each(|ordinal| grail_cuda::driver::Device::open(*ordinal).map(drop))?;
     let environment = grail_config::process_environment();
     let hub_cache = grail_config::hub_cache(&environment);

@@ -1,4 +1,4 @@
-//! One tape to look at: in the terminal, or as a page.
+//! One tape, in the terminal or as a page.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(super) fn only<'a>(tapes: &'a [PathBuf], option: &str) -> anyhow::Result<&'a
     }
 }
 
-/// Let a person travel through a tape; the exit code says whether it is equal.
+/// Shows a tape in the terminal; the exit code says whether it is equal.
 pub(super) fn step(path: &Path) -> anyhow::Result<Exit> {
     let journey =
         Journey::open(Tape::read(path)?).with_context(|| format!("cannot travel through {}", path.display()))?;

@@ -1,4 +1,4 @@
-//! What is left of a window: why, a bundle, a report, and the shape of everything that is printed for programs.
+//! Traces of a window: why, a bundle, a report, and the schemas of everything that is printed for programs.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -36,13 +36,13 @@ fn object_file(folder: &Path, key: &str) -> PathBuf {
 }
 
 #[test]
-fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
+fn a_window_is_explained_from_receipt_bucket_verifier_and_chain() {
     let scene = Scene::new(700);
     let miner = scene.mine(&["--groups-max", "2"]);
     let judged = scene.verdict();
     assert!(judged.is_accepted() && judged.weights_set, "{}", judged.line());
     assert_valid(&Schema::ServeWindow.stamp(judged.json()), Schema::ServeWindow.id());
-    let window = judged.judgement.window_start;
+    let window = judged.judgment.window_start;
     miner.given_receipt(window);
     miner.receipts().iter().for_each(|receipt| assert_valid(receipt, Schema::Receipt.id()));
     let status = grail(&scene, &["top", "--json"]);
@@ -73,7 +73,7 @@ fn a_window_is_told_from_receipt_bucket_verifier_and_chain() {
     let (code, why_other) = why(&scene, window);
     assert_eq!((code, &why_other["conclusion"]["kind"]), (Some(1), &"replaced".into()), "{why_other:#}");
     assert_eq!(why_other["verdict"]["value"]["outcome"], "accepted");
-    // And then a file with a token that nobody signed.
+    // Then a file with an unsigned token.
     let (before, after) = unpacked.split_at(unpacked.find("\"tokens\"").unwrap());
     fs::write(&path, gzipped(&format!("{before}{}", after.replacen('[', "[1, ", 1)))).unwrap();
     let (code, why_bad) = why(&scene, window);
@@ -132,7 +132,7 @@ fn a_bundle_replays_as_it_is_and_holds_no_secret() {
     let scene = Scene::new(701);
     let miner = scene.mine(&["-vv", "--groups-max", "2"]);
     let judged = scene.verdict();
-    let window = judged.judgement.window_start;
+    let window = judged.judgment.window_start;
     miner.given_receipt(window);
     let ended = miner.stop();
     let path = scene.served.env_file();
@@ -190,13 +190,13 @@ fn a_bundle_replays_as_it_is_and_holds_no_secret() {
         assert_eq!(output.status.code(), Some(78), "{reported}");
         assert!(reported.contains(why) && reported.contains("--env-file") && !unsafe_out.exists(), "{reported}");
     }
-    // A window of which there is nothing.
+    // A window without any trace.
     let output = grail(&scene, &["bundle", "29970", "--out", shown]);
     assert!(
         !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("nothing is known"),
         "{output:?}"
     );
-    // What the miner kept, as a page.
+    // The miner's records as a page.
     let page = scene.data.path().join("report.html");
     let output = grail(&scene, &["report", "--out", page.to_str().unwrap(), "--since", "1h"]);
     assert!(output.status.success(), "{output:?}");

@@ -46,14 +46,14 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
     assert!(head > window + 15, "it returned at block {head}, with most of the window to come");
     assert!(scene.verdict_on(window).is_accepted());
     assert!(!socket(&scene).exists(), "the socket goes with the miner");
-    // It read in each window what the validator had set.
+    // In each window it read the validator's weights.
     let kept = readings(scene.data.path());
     assert!(kept.iter().all(|reading| reading.uid == scene.served.world().miner_uid()), "{kept:?}");
     assert!(kept.iter().any(|reading| reading.most() > Some(0.0)) || !first.is_accepted(), "{kept:?}");
 }
 
 #[test]
-fn its_owner_alone_is_told_how_it_is_and_nobody_once_it_was_killed() {
+fn only_its_owner_sees_the_status_and_nobody_after_a_kill() {
     let scene = Scene::new(601);
     let nobody = grail(&scene, &["top", "--json"]);
     assert_eq!(nobody.status.code(), Some(Exit::Unavailable.code().into()));

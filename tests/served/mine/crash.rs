@@ -1,4 +1,4 @@
-//! Killed at any moment and started again, the miner loses nothing that was clean.
+//! A miner that is killed at any moment and started again loses no clean group.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn kills(scene_number: u64, count: u64) -> (u64, u64) {
     let scene = Scene::new(200 + scene_number);
     let arguments = ["--policy", "all", "--groups-max", "4"];
     let mut miner = scene.mine(&arguments);
-    let mut window = scene.verdict().judgement.window_start + PROTOCOL.window_blocks;
+    let mut window = scene.verdict().judgment.window_start + PROTOCOL.window_blocks;
     let (mut groups_saved, mut receipts_seen) = (0, 0);
     for number in 0..count {
         // The window that is running may be far along by now: take the next one.
@@ -35,21 +35,21 @@ fn kills(scene_number: u64, count: u64) -> (u64, u64) {
         let moment = Duration::from_millis(400 + (scene_number * 977 + number * 613) % 3_600);
         std::thread::sleep(moment.saturating_sub(began.elapsed()));
         let killed = miner.kill();
-        let groups = scene.groups_journalled(window);
+        let groups = scene.groups_journaled(window);
         miner = scene.mine(&arguments);
         let verdict = scene.verdict_on(window);
         let reported = |ended: &Ended| ended.stderr.join("\n");
         assert!(
-            verdict.is_accepted() || groups == 0 && verdict.judgement.verdict.is_none(),
-            "killed {moment:?} into window {window}, {groups} groups journalled: {}\n{}\n-- after:\n{}",
+            verdict.is_accepted() || groups == 0 && verdict.judgment.verdict.is_none(),
+            "killed {moment:?} into window {window}, {groups} groups journaled: {}\n{}\n-- after:\n{}",
             verdict.line(),
             reported(&killed),
             miner.log()
         );
         assert!(
-            verdict.judgement.rollouts >= groups * PROTOCOL.rollouts_per_group,
+            verdict.judgment.rollouts >= groups * PROTOCOL.rollouts_per_group,
             "killed {moment:?} into window {window}: {groups} groups were clean, {} rollouts uploaded\n{}",
-            verdict.judgement.rollouts,
+            verdict.judgment.rollouts,
             miner.log()
         );
         let given = receipts(&killed.stdout).iter().filter(|receipt| receipt["window"] == window).count();
@@ -60,7 +60,7 @@ fn kills(scene_number: u64, count: u64) -> (u64, u64) {
         window += PROTOCOL.window_blocks;
     }
     drop(miner);
-    // Each run left a tape, most of them cut by a kill; what is on them replays.
+    // Each run left a tape, most of them cut by a kill; all of them replay.
     for tape in scene.tapes() {
         let replayed = replay(&tape, Mode::Strict, None);
         assert_eq!(replayed.divergences, []);
@@ -90,7 +90,7 @@ fn kill_in_an_upload(number: u64, fault: ServeFault) {
     let scene = Scene::new(250 + number);
     let arguments = ["-vv", "--groups-max", "2"];
     let miner = scene.mine(&arguments);
-    let window = scene.verdict().judgement.window_start + 2 * PROTOCOL.window_blocks;
+    let window = scene.verdict().judgment.window_start + 2 * PROTOCOL.window_blocks;
     scene.reach(window);
     scene.served.world().switch_on(fault);
     let key = object_key(&scene.served.world().miner().to_ss58(), window);
@@ -98,7 +98,7 @@ fn kill_in_an_upload(number: u64, fault: ServeFault) {
     miner.kill();
     let records = scene.journal();
     let begun = |record: &JournalRecord| matches!(record, JournalRecord::UploadStarted { window_start, .. } if *window_start == window);
-    assert!(records.iter().any(begun), "{fault:?}: sent before it was journalled");
+    assert!(records.iter().any(begun), "{fault:?}: sent before it was journaled");
     scene.served.world().heal();
     let miner = scene.mine(&arguments);
     // Late enough for an upload, and before the next window's journal starts.
@@ -129,7 +129,7 @@ fn a_kill_in_the_middle_of_an_upload_is_settled_by_the_next_process() {
 fn begun_anew_in_place_the_miner_goes_on_with_its_window() {
     let scene = Scene::new(260);
     let miner = scene.mine(&["--policy", "all", "--groups-max", "4"]);
-    let window = scene.verdict().judgement.window_start + 2 * PROTOCOL.window_blocks;
+    let window = scene.verdict().judgment.window_start + 2 * PROTOCOL.window_blocks;
     scene.reach(window + 10);
     let clean = format!("window {window}: group ");
     let groups = miner.log().lines().filter(|line| line.contains(&clean) && line.contains("is clean")).count();
@@ -137,7 +137,7 @@ fn begun_anew_in_place_the_miner_goes_on_with_its_window() {
     miner.logged("starting again in place");
     let verdict = scene.verdict_on(window);
     assert!(verdict.is_accepted(), "{}\n{}", verdict.line(), miner.log());
-    assert!(verdict.judgement.rollouts >= groups * PROTOCOL.rollouts_per_group, "{groups} groups were clean");
+    assert!(verdict.judgment.rollouts >= groups * PROTOCOL.rollouts_per_group, "{groups} groups were clean");
     let begun = miner.log().matches("mining as").count();
     assert_eq!(begun, 2, "one process, started twice\n{}", miner.log());
     miner.stop();

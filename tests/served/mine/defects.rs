@@ -1,6 +1,6 @@
-//! A panic, wherever it is: the window has a receipt, the process ends with its own code, and the next one continues.
+//! After a panic anywhere the window has a receipt, the process ends with its own code, and the next one continues.
 //!
-//! The miner runs in a process of its own, which is this test's program once more: there the ports can be wrapped.
+//! The miner runs in its own process, which is this test's program once more: there the ports can be wrapped.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -27,7 +27,7 @@ use serde_json::Value;
 use super::scene::Scene;
 use grail_loopback::schema::assert_valid;
 
-/// Where the panic is planted, and what the miner is started with.
+/// Place of the planted panic, and the miner's arguments.
 const PLACE_VARIABLE: &str = "GRAIL_TEST_PANIC_IN";
 const ARGUMENTS_VARIABLE: &str = "GRAIL_TEST_PANIC_ARGUMENTS";
 /// On the event loop, in an adapter that has no thread; and on the thread of one that has.
@@ -47,7 +47,7 @@ impl Planted {
         assert!(!(self.place == place && self.is_armed.get()), "planted in the {place}");
     }
 
-    /// On a thread of its own, as a panic of an adapter's thread looks from here.
+    /// On its own thread, as a panic of an adapter's thread looks from here.
     fn aside(&self, place: &'static str) {
         if self.place == place && self.is_armed.take() {
             std::thread::Builder::new().name(place.to_owned()).spawn(move || panic!("planted in the {place}")).unwrap();
@@ -162,7 +162,7 @@ fn planted(ports: Ports, place: &str) -> Ports {
     }
 }
 
-/// The miner's process; as a test of its own it does nothing.
+/// The miner's process; as its own test it does nothing.
 #[test]
 fn a_miner_with_a_planted_panic() {
     let Ok(place) = std::env::var(PLACE_VARIABLE) else { return };
@@ -174,7 +174,7 @@ fn a_miner_with_a_planted_panic() {
     std::process::exit(exit.code().into());
 }
 
-/// Returns its code, and what it said.
+/// Returns its exit code and output.
 fn ended_by_a_panic(scene: &Scene, place: &str) -> (Option<i32>, String) {
     let arguments = [
         "grail",
@@ -217,18 +217,18 @@ fn lived_through(number: u64, place: &str) {
         (&"interrupted".into(), Some(true))
     );
     let window = last["window"].as_u64().unwrap();
-    // Whatever was journalled is whole, and the next process continues with it.
-    let groups = scene.groups_journalled(window);
+    // The journal is intact, and the next process continues with it.
+    let groups = scene.groups_journaled(window);
     let had_groups = stderr.contains(&format!("window {window}: group "));
     assert!(groups > 0 || !had_groups, "{place}: {stderr}");
-    // One may be journalled that the core had not heard of.
+    // One may be journaled that the core had not heard of.
     let reported = last["groups_clean"].as_u64().unwrap() as usize;
     assert!((groups.saturating_sub(1)..=groups).contains(&reported), "{place}: {groups} groups, {last}");
     let miner = scene.mine(&["--groups-max", "3"]);
     let accepted = (0..4).map(|_| scene.verdict()).find(|verdict| verdict.is_accepted());
     let accepted = accepted.unwrap_or_else(|| panic!("{place}: nothing is accepted afterwards\n{}", miner.log()));
     assert!(!miner.log().contains("the journal is damaged"), "{place}: {}", miner.log());
-    miner.given_receipt(accepted.judgement.window_start);
+    miner.given_receipt(accepted.judgment.window_start);
     assert!(miner.stop().status.success(), "{place}");
     // No window has more than one receipt that claims to be its last.
     let mut windows: Vec<u64> = kept(scene.data.path())

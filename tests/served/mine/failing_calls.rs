@@ -1,7 +1,7 @@
 //! Every call of the process on a file or on a socket fails in turn, once and permanently.
 //!
-//! A library that is preloaded into the miner counts its calls and lets one of them fail: what is tried is what the
-//! program really does, whichever module or library asks for it.
+//! A preloaded library counts the miner's calls and makes one of them fail, so the test covers the program's real
+//! calls, from any module or library.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ fn live_through(scene: &Scene, miner: &mut Miner, window: u64) {
     }
 }
 
-/// Live through one window with the case in it; the calls that were made.
+/// Runs one window with the case in it. Returns the calls that were made.
 fn survive(scene: &Scene, case: Case, library: &Path) -> Vec<String> {
     let log = scene.data.path().join("calls.log");
     let _ = std::fs::remove_file(&log);
@@ -130,8 +130,8 @@ fn survive(scene: &Scene, case: Case, library: &Path) -> Vec<String> {
         None => !ended.stderr.iter().any(|line| line.contains(&begun)),
     };
     assert!(by_itself || case.for_good || costs_nothing, "one failing call cost the window: {outcome:?}, {reported}");
-    // Anyone who supervises it starts it again, and what was clean is still worth something until the window is over.
-    let groups = scene.groups_journalled(window);
+    // A supervisor restarts it, and clean groups still count until the window is over.
+    let groups = scene.groups_journaled(window);
     let has_time = scene.head() < window + PROTOCOL.window_blocks * 2 / 3;
     let again = (by_itself && has_time).then(|| {
         let mut miner = scene.mine(&ARGUMENTS);
@@ -141,13 +141,13 @@ fn survive(scene: &Scene, case: Case, library: &Path) -> Vec<String> {
     let verdict = scene.verdict_on(window);
     let reported =
         format!("{reported}\n-- again:\n{}", again.as_ref().map_or(String::new(), |ended| ended.stderr.join("\n")));
-    let is_rejected = matches!(verdict.judgement.verdict, Some(Verdict::Rejected { .. }));
+    let is_rejected = matches!(verdict.judgment.verdict, Some(Verdict::Rejected { .. }));
     assert!(!is_rejected, "{}: {reported}", verdict.line());
     assert!(verdict.is_accepted() || !claimed, "claimed, but {}: {reported}", verdict.line());
     let is_healed = if by_itself { again.is_some() } else { !case.for_good };
     assert!(verdict.is_accepted() || groups == 0 || !is_healed, "{groups} groups, but {}: {reported}", verdict.line());
-    let enough = verdict.judgement.rollouts >= groups * PROTOCOL.rollouts_per_group;
-    assert!(enough || !is_healed, "{groups} groups, but {} rollouts: {reported}", verdict.judgement.rollouts);
+    let enough = verdict.judgment.rollouts >= groups * PROTOCOL.rollouts_per_group;
+    assert!(enough || !is_healed, "{groups} groups, but {} rollouts: {reported}", verdict.judgment.rollouts);
     let calls = std::fs::read_to_string(&log).unwrap_or_default();
     calls.lines().map(str::to_owned).collect()
 }
@@ -210,6 +210,6 @@ fn every_call_on_a_file_or_a_socket_fails_in_turn() {
         running.into_iter().map(|scene| scene.join().expect("a scene failed, see above")).sum()
     });
     println!("{struck} cases struck");
-    // A life with fewer calls, say for want of a processor, does not reach the last ones of the count.
+    // A run with fewer calls, for example on a busy machine, does not reach the last numbers.
     assert!(struck >= 2 * wanted.min(CALLS), "only {struck} cases struck");
 }

@@ -1,4 +1,4 @@
-//! Everything goes wrong, one thing at a time.
+//! Every fault, one at a time.
 
 use std::cmp;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,10 +20,10 @@ const WINDOW: Duration = Duration::from_millis(7_500);
 /// A machine that is stuck for longer, two blocks of these worlds, may spoil a window by itself.
 const STALL_MS: u64 = 500;
 
-/// What went wrong, with the log.
+/// The failure, with the log.
 struct Failure(String);
 
-/// Live through one fault: a clean window, one with the fault, and those that follow until one is accepted.
+/// Runs one fault: a clean window, one with the fault, and further ones until one is accepted.
 fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
     let scene = Scene::new(100 + number);
     let mut miner = scene.mine(&["--groups-max", "1"]);
@@ -34,12 +34,12 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
         if clean.is_accepted() {
             break;
         }
-        if number == 3 || matches!(clean.judgement.verdict, Some(Verdict::Rejected { .. })) {
+        if number == 3 || matches!(clean.judgment.verdict, Some(Verdict::Rejected { .. })) {
             return Err(describe(&miner, &format!("before the fault: {}", clean.line())));
         }
     }
     // Only once the window before is judged: many faults keep the validator from reading as well.
-    let judged_early = std::iter::repeat_with(|| scene.verdict().judgement.window_start + PROTOCOL.window_blocks)
+    let judged_early = std::iter::repeat_with(|| scene.verdict().judgment.window_start + PROTOCOL.window_blocks)
         .find(|window| scene.head() < window + PROTOCOL.window_blocks / 3);
     let Some(struck) = judged_early else { return Err(describe(&miner, "no window is judged in time")) };
     scene.served.world().switch_on(fault);
@@ -59,8 +59,8 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
     scene.served.world().heal();
     for following in 0.. {
         let verdict = scene.verdict();
-        let window = verdict.judgement.window_start;
-        if let Some(Verdict::Rejected { .. }) = verdict.judgement.verdict {
+        let window = verdict.judgment.window_start;
+        if let Some(Verdict::Rejected { .. }) = verdict.judgment.verdict {
             return Err(describe(&miner, &verdict.line()));
         }
         let receipts = miner.receipts();
@@ -95,7 +95,7 @@ fn survive(number: u64, fault: ServeFault) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The longest time for which this machine did not let a thread run that wanted to.
+/// The longest time for which this machine did not run a ready thread.
 struct Stalls {
     longest_ms: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
@@ -122,8 +122,8 @@ impl Stalls {
     }
 }
 
-/// As `survive`; these windows last seven seconds, and where the machine stood still for two blocks of one, it proved
-/// nothing and is lived through again.
+/// As `survive`; these windows last seven seconds. If the machine stood still for two blocks of one, the run proves
+/// nothing and is repeated.
 fn survive_in_time(number: u64, fault: ServeFault) -> Result<(), Failure> {
     let (stalls, began) = (Stalls::watch(), Instant::now());
     let result = survive(number, fault);

@@ -80,8 +80,8 @@ fn a_journal_with_a_bad_bit_costs_no_more_than_its_window() {
     let scene = Scene::new(622);
     let miner = scene.mine(&["--groups-max", "2"]);
     let first = scene.verdict();
-    scene.reach(first.judgement.window_start + 40);
-    miner.logged(&format!("window {}: group 0 is clean", first.judgement.window_start + 30));
+    scene.reach(first.judgment.window_start + 40);
+    miner.logged(&format!("window {}: group 0 is clean", first.judgment.window_start + 30));
     miner.kill();
     let path = scene.data.path().join(format!("{}.journal", scene.served.world().miner().to_ss58()));
     let mut content = fs::read(&path).unwrap();

@@ -63,7 +63,7 @@ fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
     let (status, why) = get(address, "/readyz");
     assert_eq!(status, 503, "{why}");
     assert_eq!(get(address, "/healthz"), (200, "healthy\n".to_owned()));
-    // They stay connected for as long as they are let: one never sends, the others ask and never read.
+    // They stay connected as long as possible: one never sends, the others ask and never read.
     let dawdlers: Vec<_> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
     for mut dawdler in &dawdlers[1..] {
         dawdler.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
@@ -71,7 +71,7 @@ fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
     let judged: Vec<_> = (0..2).map(|_| scene.verdict()).collect();
     for verdict in &judged {
         assert!(verdict.is_accepted(), "{}", verdict.line());
-        miner.given_receipt(verdict.judgement.window_start);
+        miner.given_receipt(verdict.judgment.window_start);
     }
     assert_eq!(get(address, "/readyz"), (200, "ready\n".to_owned()));
     // Between two receipts the miner may end another window, so counters and receipts are read until both stand still.
@@ -144,7 +144,7 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     assert!(status == 200 && head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
     let (status, head) = head_of(address, "host: localhost\r\naccept: text/plain;version=0.0.4;q=1,*/*;q=0.1\r\n");
     assert!(status == 200 && head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-    // A crowd that says nothing keeps nobody from being answered: the oldest of them make way, and are counted.
+    // Many silent clients block nobody: the oldest connections are closed and counted.
     let crowd: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
     assert_eq!(get(address, "/healthz").0, 200);
     let closed = |mut stream: &TcpStream| {
@@ -153,7 +153,7 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     };
     assert!(crowd.iter().take(5).all(closed));
     let began = Instant::now();
-    // Nor do the others stay for as long as they like.
+    // The others are closed after a while too.
     assert!(crowd.iter().all(closed));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     drop(crowd);

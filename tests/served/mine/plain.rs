@@ -22,15 +22,15 @@ fn three_windows_are_committed_uploaded_read_back_accepted_and_paid() {
     for verdict in &verdicts {
         assert!(verdict.is_accepted(), "{}", verdict.line());
         assert!(verdict.weights_set, "{}", verdict.line());
-        let window = verdict.judgement.window_start;
+        let window = verdict.judgment.window_start;
         let receipt = receipts.iter().find(|receipt| receipt["window"] == window).expect("a receipt for each window");
         assert_eq!(receipt["outcome"], "uploaded", "{receipt}");
         assert_eq!(receipt["read_back"], true);
-        assert_eq!(receipt["rollouts_uploaded"], verdict.judgement.rollouts);
+        assert_eq!(receipt["rollouts_uploaded"], verdict.judgment.rollouts);
         assert_eq!(receipt["with_beacon"], true);
         assert!(receipt["slack_seconds"].as_f64().unwrap() > 0.0, "{receipt}");
     }
-    assert!(verdicts.last().unwrap().judgement.weight > 0.0);
+    assert!(verdicts.last().unwrap().judgment.weight > 0.0);
     // The validator read it with the credentials that the chain holds.
     let committed = scene.served.world().chain.state().commitment(PROTOCOL.netuid, scene.served.world().miner());
     assert_eq!(committed.unwrap().bytes.len(), 128);

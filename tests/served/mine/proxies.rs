@@ -13,7 +13,7 @@ const PASSWORD: &str = "planted0proxy";
 /// base64 of `user:planted0proxy`.
 const AUTHORIZATION: &str = "Basic dXNlcjpwbGFudGVkMHByb3h5";
 
-/// What a proxy speaks.
+/// Protocol of a proxy.
 #[derive(Clone, Copy, PartialEq)]
 enum Speaks {
     Http,
@@ -142,7 +142,7 @@ fn chain_beacon_and_bucket_go_through_the_proxy_that_is_named() {
     for begins in ["CONNECT world.example:", "GET http://world.example:", "PUT http://world.example:"] {
         assert!(asked.iter().any(|line| line.starts_with(begins)), "{begins}: {asked:?}");
     }
-    // And so does a miner, which tells the password to nobody else.
+    // And so does a miner, which gives the password to nobody else.
     let mut command = Command::new("/usr/bin/env");
     command.args(["-i", &format!("ALL_PROXY={url}")]);
     command.arg(format!("HOME={}", scene.data.path().display())).arg(env!("CARGO_BIN_EXE_grail"));
@@ -150,7 +150,7 @@ fn chain_beacon_and_bucket_go_through_the_proxy_that_is_named() {
         super::scene::Miner::start_with(command, &elsewhere(&scene), scene.data.path(), &["-vv", "--groups-max", "1"]);
     let verdict = scene.verdict();
     assert!(verdict.is_accepted(), "{}", verdict.line());
-    miner.given_receipt(verdict.judgement.window_start);
+    miner.given_receipt(verdict.judgment.window_start);
     let ended = miner.stop();
     assert!(ended.status.success(), "{}", ended.stderr.join("\n"));
     let files = super::secrets::files_under(scene.data.path()).into_iter();

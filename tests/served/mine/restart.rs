@@ -1,4 +1,4 @@
-//! Started again in place: only where that is proven to work, with everything that cannot be had a second time.
+//! Restart in place: only if the checks pass, and with every input that exists only once.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,7 +13,7 @@ use super::startup::hotkey_file;
 use grail_loopback::terminal::InTerminal;
 
 const ARGUMENTS: [&str; 2] = ["--groups-max", "2"];
-/// What the log says at each start.
+/// Log line of each start.
 const BEGUN: &str = "mining as";
 const NOT_ANEW: &str = "not starting again";
 
@@ -76,7 +76,7 @@ fn a_mistake_in_the_configuration_is_named_and_mining_goes_on() {
 }
 
 #[test]
-fn what_was_proven_and_fails_all_the_same_is_given_up_for_what_was_before() {
+fn a_proven_restart_that_still_fails_returns_to_the_old_configuration() {
     let scene = Scene::new(611);
     let folder = tempfile::tempdir().unwrap();
     let (env_file, right) = (folder.path().join("grail.env"), scene.env_text());
@@ -91,7 +91,7 @@ fn what_was_proven_and_fails_all_the_same_is_given_up_for_what_was_before() {
     miner.signal("HUP");
     miner.logged("going back");
     miner.logged_times(BEGUN, 2);
-    // What it went back to it reads again the next time.
+    // The next restart reads the restored configuration again.
     write(&env_file, &right);
     miner.signal("HUP");
     miner.logged_times(BEGUN, 3);
@@ -124,7 +124,7 @@ fn a_program_that_cannot_be_run_takes_nobodys_place() {
 }
 
 #[test]
-fn what_comes_through_pipes_is_handed_over() {
+fn inputs_from_pipes_are_handed_over() {
     let scene = Scene::new(613);
     let folder = tempfile::tempdir().unwrap();
     let env_file = folder.path().join("env");
@@ -160,7 +160,7 @@ fn an_ignored_hangup_stays_ignored_and_one_at_the_start_ends_nothing() {
     let miner = scene.mine_by(ignoring, &ARGUMENTS);
     miner.logged(BEGUN);
     miner.signal("HUP");
-    let window = scene.verdict().judgement.window_start + PROTOCOL.window_blocks;
+    let window = scene.verdict().judgment.window_start + PROTOCOL.window_blocks;
     miner.given_receipt(window);
     let ended = miner.stop();
     assert!(ended.status.success(), "{}", ended.stderr.join("\n"));
@@ -218,7 +218,7 @@ fn a_typed_password_outlives_restarts_and_the_terminal() {
     begun(1);
     assert!(Command::new("kill").args(["-HUP", &process.to_string()]).status().unwrap().success());
     begun(2);
-    // The connection to the machine breaks: the terminal is gone, and says so by the same signal.
+    // The connection to the machine breaks: the closed terminal sends the same signal.
     let mut child = terminal.close();
     begun(3);
     let top = || {

@@ -14,7 +14,7 @@ use grail_tape::Tape;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What no wait in these tests takes unless something hangs.
+/// Longest wait in these tests; only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A served world, and the data folder of the miners that run in it one after another.
@@ -25,7 +25,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Creates a world of its own for each seed.
+    /// Creates its own world for each seed.
     pub(crate) fn new(seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = ServeOptions { seed: Some(seed), ..ServeOptions::new(folder.path().join("world")) };
@@ -54,7 +54,7 @@ impl Scene {
         Miner::start(env_file, self.data.path(), extra)
     }
 
-    /// Returns what the world's `.env` says.
+    /// Returns the content of the world's `.env`.
     pub(crate) fn env_text(&self) -> String {
         std::fs::read_to_string(self.served.env_file()).unwrap()
     }
@@ -83,12 +83,12 @@ impl Scene {
         }
     }
 
-    /// Returns what the validator makes of a window; a slow one may have to judge earlier ones first.
+    /// Returns the validator's verdict on a window; a slow validator may have to judge earlier ones first.
     pub(crate) fn verdict_on(&self, window: u64) -> WindowVerdict {
         loop {
             let verdict = self.verdict();
-            assert!(verdict.judgement.window_start <= window, "window {window} was passed over: {}", verdict.line());
-            if verdict.judgement.window_start == window {
+            assert!(verdict.judgment.window_start <= window, "window {window} was passed over: {}", verdict.line());
+            if verdict.judgment.window_start == window {
                 return verdict;
             }
         }
@@ -116,7 +116,7 @@ impl Scene {
         paths.iter().map(|path| Tape::read(path).unwrap()).collect()
     }
 
-    /// Returns what the journal holds; the miner must not be running.
+    /// Returns the journal's records; the miner must not be running.
     pub(crate) fn journal(&self) -> Vec<JournalRecord> {
         let journal =
             FileJournal::open(self.data.path(), self.served.world().miner(), JournalOptions::default()).unwrap();
@@ -125,7 +125,7 @@ impl Scene {
     }
 
     /// Returns groups of a window that the journal holds; the miner must not be running.
-    pub(crate) fn groups_journalled(&self, window: u64) -> usize {
+    pub(crate) fn groups_journaled(&self, window: u64) -> usize {
         let count = |groups, record: &JournalRecord| match record {
             JournalRecord::Window(context) if context.window_start == window => 0,
             JournalRecord::Group { window_start, .. } if *window_start == window => groups + 1,
@@ -161,7 +161,7 @@ impl Miner {
         // Nothing of this process's environment may take part: variables win over the file.
         command.env_clear().env("HOME", data).args(["mine", "--device", "cpu", "--json", "-v"]);
         command.arg("--env-file").arg(env_file).arg("--data-dir").arg(data).args(extra);
-        // One group shows what a full window shows; each more costs processor time in miner and validator.
+        // One group is enough here; each further group costs processor time in miner and validator.
         if !extra.contains(&"--groups-max") {
             command.args(["--groups-max", "1"]);
         }
@@ -171,8 +171,8 @@ impl Miner {
         Self { child, stdout, stderr, readers: vec![read_stdout, read_stderr] }
     }
 
-    /// Returns what Linux tells of the process, by the name of the file under `/proc/PID`.
-    pub(crate) fn told_by_linux(&self, file: &str) -> String {
+    /// Returns a file under `/proc/PID` of the process.
+    pub(crate) fn proc_file(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
     }
 
@@ -195,7 +195,7 @@ impl Miner {
         self.logged_times(text, 1);
     }
 
-    /// Waits until so many lines of the log hold this text.
+    /// Waits until this many lines of the log hold this text.
     pub(crate) fn logged_times(&self, text: &str, times: usize) {
         let end = Instant::now() + PATIENCE;
         while self.stderr.lock().unwrap().iter().filter(|line| line.contains(text)).count() < times {
@@ -214,7 +214,7 @@ impl Miner {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Kills it as an operating system out of memory would.
+    /// Kills it as the out-of-memory killer would.
     pub(crate) fn kill(mut self) -> Ended {
         self.child.kill().unwrap();
         self.end()

@@ -1,4 +1,4 @@
-//! No secret is written anywhere: not to a log at its most talkative, not to the journal, not to a receipt.
+//! No secret is written anywhere: not to the most verbose log, not to the journal, not to a receipt.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use super::scene::Scene;
 use grail_loopback::http::{Answer, Request, Server, wait};
 
-/// Returns every secret of a world: what its `.env` holds, and the key in the wallet.
+/// Returns every secret of a world: those in its `.env`, and the key in the wallet.
 fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     let path = scene.served.env_file();
     let file = EnvFile::parse(path, &fs::read_to_string(path).unwrap()).unwrap();
@@ -29,7 +29,7 @@ fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     secrets.push(("the wallet's seed".to_owned(), seed.to_vec()));
     let keypair = Keypair::from_seed(seed);
     assert_eq!(keypair.hotkey(), scene.served.world().miner());
-    // As an address, and as the words that stand for it, where it has the length of a key.
+    // As an address, and as the words that stand for it, if it has the length of a key.
     let keys: Vec<(String, [u8; 32])> =
         secrets.iter().filter_map(|(name, value)| Some((name.clone(), value.as_slice().try_into().ok()?))).collect();
     for (name, key) in &keys {
@@ -79,7 +79,7 @@ fn secrets_are_in_no_output() {
     assert!(outputs.iter().any(|(name, _)| name.contains("receipts")), "{} files", outputs.len());
     outputs.push(("standard output".to_owned(), ended.stdout.join("\n").into_bytes()));
     outputs.push(("standard error".to_owned(), ended.stderr.join("\n").into_bytes()));
-    // Tapes are compressed; shown, they must not tell anything either.
+    // Tapes are compressed, so their shown form must not hold a secret either.
     outputs.extend(scene.tapes().iter().map(|tape| ("the tape".to_owned(), format!("{tape:?}").into_bytes())));
     for (output, bytes) in &outputs {
         for (secret, value) in &secrets {
@@ -140,7 +140,7 @@ fn nothing_that_is_sent_packed_or_printed_holds_a_secret() {
         super::scene::Miner::start_with(command(grail), &env_file, scene.data.path(), &["-vv", "--groups-max", "2"]);
     let verdict = scene.verdict();
     assert!(verdict.is_accepted(), "{}", verdict.line());
-    let window = verdict.judgement.window_start;
+    let window = verdict.judgment.window_start;
     miner.given_receipt(window);
     scene.served.world().switch_on(ServeFault::Deregistration);
     wait("the alarm", || server.requests().iter().any(|request| request.path.contains("planted0slack")));
@@ -198,20 +198,20 @@ fn an_abort_leaves_no_core() {
     let folder = tempfile::tempdir().unwrap();
     let control = "ulimit -c unlimited && kill -ABRT $$";
     let control = Command::new("sh").args(["-c", control]).current_dir(folder.path()).status().unwrap();
-    // Where the system keeps no cores at all, there is nothing to see.
+    // If the system writes no core dumps, there is nothing to check.
     let cores_are_kept = control.core_dumped();
     files_under(folder.path()).iter().for_each(|(core, _)| fs::remove_file(core).unwrap());
 
     let scene = Scene::new(301);
     let miner = scene.mine_with_cores_allowed(folder.path());
     miner.logged("mining as");
-    let limits = miner.told_by_linux("limits");
+    let limits = miner.proc_file("limits");
     let limit = |name: &str| {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(limit("Max core file size")[..2], ["0", "0"], "neither now nor by a later change");
-    let status = miner.told_by_linux("status");
+    let status = miner.proc_file("status");
     let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap().trim();
     assert!(locked != "0 kB" || limit("Max locked memory")[0] == "0", "no memory is locked");
     miner.signal("ABRT");

@@ -1,4 +1,4 @@
-//! What keeps a miner from starting, and what it says then.
+//! Problems that keep a miner from starting, and its messages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -50,7 +50,7 @@ fn a_cpu_mines_on_networks_of_ones_own_alone() {
 }
 
 #[test]
-fn what_only_the_operator_can_mend_is_told_with_its_code_and_remedy() {
+fn problems_of_the_operator_are_reported_with_code_and_remedy() {
     let scene = Scene::new(401);
     let wrong = [("R2_WRITE_SECRET_ACCESS_KEY", "0123456789012345678901234567890123456789")];
     let (code, stderr) = grail(&scene, &wrong, &["--device", "cpu"]);
@@ -94,7 +94,7 @@ fn a_lock_that_a_dying_process_holds_is_waited_for_and_not_for_ever() {
     }
     let miner = scene.mine(&["--groups-max", "1"]);
     miner.logged(WAITING);
-    // It looks several times meanwhile, and says so once.
+    // It checks several times meanwhile, and logs it once.
     std::thread::sleep(Duration::from_secs(1));
     world.heal();
     miner.logged("mining as");
@@ -170,7 +170,7 @@ fn a_node_of_another_network_is_no_matter_of_waiting() {
 }
 
 #[test]
-fn what_is_wrong_with_the_configuration_has_a_code_of_its_own() {
+fn mistakes_in_the_configuration_have_their_own_code() {
     let scene = Scene::new(405);
     let wrong = [("BT_CHAIN_ENDPOINT", "no address")];
     let (code, stderr) = grail(&scene, &wrong, &["--device", "cpu"]);
@@ -182,8 +182,7 @@ fn what_is_wrong_with_the_configuration_has_a_code_of_its_own() {
     assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
 }
 
-/// Returns the user that is denied something: this one, or where that is root, to whom nothing is denied, somebody
-/// else.
+/// Returns the user that is denied something: this one, or if that is root, to whom nothing is denied, somebody else.
 fn somebody() -> u32 {
     match rustix::process::geteuid() {
         root if root.is_root() => 65_534,
@@ -191,9 +190,10 @@ fn somebody() -> u32 {
     }
 }
 
-/// A user without a home and an entry in passwd, as containers start one, meets what is not his: no panic, 78, and the path.
+/// A user without a home and an entry in passwd, as in containers, meets a path without permission: no panic, 78, and
+/// the path.
 #[test]
-fn what_the_system_denies_is_told_by_its_path() {
+fn denied_permissions_are_reported_with_their_path() {
     let scene = Scene::new(406);
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -227,7 +227,7 @@ fn what_the_system_denies_is_told_by_its_path() {
     };
     give(folder.path());
     let denied = Some(Exit::Configuration.code().into());
-    // No home, so nowhere to lie.
+    // No home, so there is no folder.
     let (code, reported) = run(Some(&env_file), None);
     assert!(code == denied && reported.contains("--data-dir"), "{code:?}: {reported}");
     // Each of these belongs to the user, who took the right away or never had it.
@@ -269,7 +269,7 @@ fn a_model_that_cannot_be_fetched_now_is_a_matter_of_waiting() {
     let (code, stderr) = grail(&scene, &unreachable, &[]);
     assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
     assert!(stderr.contains(PROTOCOL.model_name), "{stderr}");
-    // No waiting makes an address of what a variable holds.
+    // Waiting does not fix a variable's value.
     let elsewhere =
         [unreachable[0], unreachable[1], ("HF_ENDPOINT", "http://hub.example"), ("HTTP_PROXY", "not a url")];
     let (code, stderr) = grail(&scene, &elsewhere, &[]);

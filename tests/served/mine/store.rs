@@ -1,4 +1,4 @@
-//! What the miner claims about the bucket, against what a validator finds there.
+//! The miner's claims about the bucket, compared with a validator's findings.
 
 use std::process::Command;
 

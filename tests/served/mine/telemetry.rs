@@ -40,7 +40,7 @@ fn rows_lines_and_notices_arrive_and_secrets_do_not() {
     let miner = scene.mine_with(&more, &["-v", "--groups-max", "2", "--metrics-listen", "127.0.0.1:0"]);
     let verdict = scene.verdict();
     assert!(verdict.is_accepted(), "{}", verdict.line());
-    miner.given_receipt(verdict.judgement.window_start);
+    miner.given_receipt(verdict.judgment.window_start);
     let posts = || -> Vec<String> {
         let all = server.requests().into_iter().filter(|request| request.path == "/planted0slack");
         all.map(|request| request.json()["text"].as_str().unwrap().to_owned()).collect()
@@ -64,7 +64,7 @@ fn rows_lines_and_notices_arrive_and_secrets_do_not() {
     let uploaded = |list: &[Value], name: &str| list.iter().map(|one| one[name].as_f64().unwrap()).sum::<f64>();
     assert_eq!(uploaded(&rows, "mining.uploaded_rollouts"), uploaded(&receipts, "rollouts_uploaded"));
 
-    // The log is JSON here, and Loki has it with the receipts, which standard error has not.
+    // The log is JSON here. Loki also gets the receipts, which are not on standard error.
     let entries: Vec<Value> = ended.stderr.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(entries.iter().any(|entry| entry["message"].as_str().unwrap().starts_with("mining as")), "{entries:?}");
     assert!(entries.iter().all(|entry| entry["outcome"].is_null()));

@@ -1,4 +1,4 @@
-//! The tapes of the fixtures, of every format, replay; what waits for somebody to look at it fails.
+//! The tapes of the fixtures, of every format, replay; an unreviewed difference fails.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn every_format_has_a_tape_and_each_can_be_rewritten_in_the_present_one() {
     }
 }
 
-/// Returns what a command has behind an option.
+/// Returns the value of a command's option.
 fn option<'a>(command: &'a str, name: &str) -> Option<&'a str> {
     command.split(' ').skip_while(|word| *word != name).nth(1)
 }
@@ -137,7 +137,7 @@ fn a_difference_is_pending_until_it_is_accepted_with_a_reason() {
     let corpus = Corpus::read(copy.path()).unwrap();
     let review = corpus.review().unwrap();
     assert_eq!((review.pending.len(), review.accepted, corpus.has_pending_files()), (0, 1, false));
-    // What was accepted was this difference and no other.
+    // Only this difference was accepted.
     let mut tape = Tape::read(&corpus.path("v1/clean.tape")).unwrap();
     tape.header.settings.safety_blocks += 3;
     fs::write(corpus.path("v1/clean.tape"), tape.to_bytes().unwrap()).unwrap();
@@ -145,7 +145,7 @@ fn a_difference_is_pending_until_it_is_accepted_with_a_reason() {
 }
 
 #[test]
-fn a_tape_that_nothing_names_and_a_name_without_a_tape_are_told() {
+fn unnamed_tapes_and_names_without_a_tape_are_reported() {
     let (copy, corpus) = altered();
     fs::rename(copy.path().join("v1/clean.tape"), copy.path().join("v1/other.tape")).unwrap();
     let review = corpus.review().unwrap();

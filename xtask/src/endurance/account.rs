@@ -1,4 +1,4 @@
-//! What became of each window, and whether it could be won.
+//! Outcome of each window, and whether it could be won.
 
 use std::fmt::Write as _;
 
@@ -22,13 +22,13 @@ pub(super) fn fault_of(number: u64) -> Option<ServeFault> {
 pub(super) struct Window {
     /// Its first block.
     pub(super) start: u64,
-    /// What struck in it.
+    /// The fault in it.
     pub(super) fault: Option<ServeFault>,
     /// Whether it did already.
     pub(super) has_struck: bool,
     /// How long the miner's threads had waited for a processor when it started and when it ended, in seconds.
     pub(super) waited_at: (f64, f64),
-    /// What the miner says of it.
+    /// The miner's receipt.
     pub(super) receipt: Option<Value>,
     /// Whether the validator accepted it, where it looked.
     pub(super) judged: Option<bool>,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_window_is_told_and_those_before_the_commitment_do_not_count() {
+    fn a_lost_window_is_reported_and_those_before_the_commitment_do_not_count() {
         let before = window(None, "uploaded", None, 0.0);
         let (won, lost) = (window(None, "uploaded", Some(true), 0.0), window(None, "lost", Some(false), 0.0));
         let windows = Windows::new([before, won, lost].into_iter(), 8.0);

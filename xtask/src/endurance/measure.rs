@@ -1,4 +1,4 @@
-//! What the miner's process and folder take, by `/proc`.
+//! Resources of the miner's process and folder, from `/proc`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,14 +11,14 @@ use anyhow::Context;
 const RESIDENT_SLACK_BYTES: f64 = 4.0 * 1024.0 * 1024.0;
 const OTHER_FILES_SLACK_BYTES: f64 = 1024.0 * 1024.0;
 
-/// One look at it.
+/// One sample.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     seconds: f64,
     resident_bytes: f64,
     descriptors: f64,
     threads: f64,
-    /// Tapes and receipts grow by what happens, up to limits of their own.
+    /// Tapes and receipts grow with events, up to their own limits.
     record_bytes: f64,
     /// Journal, ledger and everything else.
     other_bytes: f64,
@@ -28,7 +28,7 @@ impl Sample {
     /// Returns the process and its data folder now.
     ///
     /// # Errors
-    /// If `/proc` does not tell, as on systems other than Linux.
+    /// If `/proc` has no figures, as on systems other than Linux.
     pub(super) fn take(elapsed: Duration, process: u32, data: &Path) -> anyhow::Result<Self> {
         let proc = Path::new("/proc").join(process.to_string());
         let status = fs::read_to_string(proc.join("status")).context("this is measured on Linux, by /proc")?;
@@ -41,7 +41,7 @@ impl Sample {
             seconds: elapsed.as_secs_f64(),
             resident_bytes: 1024.0 * reported("VmRSS:").context("/proc tells no resident memory")?,
             descriptors: fs::read_dir(proc.join("fd"))?.count() as f64,
-            threads: reported("Threads:").context("/proc tells no threads")?,
+            threads: reported("Threads:").context("/proc shows no threads")?,
             record_bytes: records as f64,
             other_bytes: other as f64,
         })
@@ -79,7 +79,7 @@ pub(super) fn waited_seconds(process: u32) -> f64 {
     waited.sum::<f64>() / 1e9
 }
 
-/// Returns the middle one; not a number where there is none.
+/// Returns the middle one; not a number if there is none.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -89,7 +89,7 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// One figure of a sample.
 type Figure = fn(&Sample) -> f64;
 
-/// All looks, in order.
+/// All samples, in order.
 #[derive(Default)]
 pub(super) struct Samples(pub(super) Vec<Sample>);
 

@@ -1,4 +1,4 @@
-//! Which crate of the workspace may depend on which.
+//! Allowed dependencies between the crates of the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -182,7 +182,7 @@ fn forbidden(member: &Member) -> Vec<Finding> {
     forbidden.map(finding).collect()
 }
 
-/// Cargo lets dev-dependencies go in circles; a test that needs one is in the wrong crate.
+/// Cargo allows circles of dev-dependencies; a test that needs one is in the wrong crate.
 fn cycles(member: &Member, members: &[Member]) -> Vec<Finding> {
     let by_name: BTreeMap<&str, &Member> = members.iter().map(|member| (member.name.as_str(), member)).collect();
     let leads_back = |start: &String| {

@@ -8,7 +8,7 @@ use super::tree::TreeFile;
 const PAGE: &str = "docs/security.md";
 const HEADING: &str = "## Limits";
 const SUFFIX: &str = "BYTES_MAX";
-/// What bounds our own files, memory or calls, and nothing that a stranger sends.
+/// Limits on our own files, memory or calls, not on data from strangers.
 const OWN: [(&str, &str); 9] = [
     ("chain/extrinsic.rs", "CREDENTIALS_BYTES_MAX"),
     ("chain/extrinsic.rs", "PAYLOAD_BYTES_MAX"),
@@ -65,7 +65,7 @@ pub(super) fn findings(files: &[TreeFile]) -> Vec<Finding> {
     findings
 }
 
-/// Returns what the table's rows name, with the line of each and the value in its second column.
+/// Returns the names in the table's rows, with the line of each and the value in its second column.
 fn rows(page: &str) -> BTreeMap<Place, (usize, String)> {
     let lines = (1..).zip(page.lines()).skip_while(|(_, line)| !line.starts_with(HEADING)).skip(1);
     let table = lines.take_while(|(_, line)| !line.starts_with("## ")).filter(|(_, line)| line.starts_with('|'));

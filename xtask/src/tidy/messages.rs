@@ -119,7 +119,7 @@ fn is_shipped(path: &str) -> bool {
 /// Returns the messages of the error types in a Rust source, as they are typed but for line breaks.
 fn messages(text: &str) -> Vec<String> {
     let attributes = text.split(ATTRIBUTE).skip(1);
-    // What holds no text hands on the message of another error.
+    // A variant without a text passes on the message of another error.
     let literals = attributes.filter_map(|rest| rest.trim_start().strip_prefix('"')).map(literal);
     literals.filter(|message| message.chars().any(char::is_alphabetic)).collect()
 }

@@ -4,7 +4,7 @@ use super::Finding;
 use super::tree::TreeFile;
 
 /// Each word with its replacement. A word counts as a whole, with the case that is written here.
-const BANNED: [(&str, &str); 50] = [
+const BANNED: [(&str, &str); 62] = [
     ("TypedConfig", "write RawConfig"),
     ("GroupOrder", "write GroupRequest"),
     ("Urgency", "write Priority"),
@@ -22,9 +22,21 @@ const BANNED: [(&str, &str); 50] = [
     ("told", "write given, shown or logged"),
     ("has_seen", "write the verb that is intended"),
     ("put_in", "write enqueue"),
-    ("rehearsal model", "write toy model"),
     ("--profile", "write --numerics or --speed"),
     ("--devices", "write --device"),
+    ("rehearsal", "write estimate or simulation"),
+    ("Rehearsal", "write Estimate"),
+    ("Card", "write Gpu"),
+    ("CardError", "write GpuError"),
+    ("StartCard", "write Banner"),
+    ("journalled", "write journaled"),
+    ("journalling", "write journaling"),
+    ("judgement", "write judgment"),
+    ("Judgement", "write Judgment"),
+    ("towards", "write toward"),
+    ("looked at", "write checked or read"),
+    ("well again", "write works again"),
+    ("for want of", "write without, or for lack of"),
     ("NVIDIA card", "write NVIDIA GPU"),
     ("behaviour", "write behavior"),
     ("colour", "write color"),

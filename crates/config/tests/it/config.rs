@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub(crate) const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 const READ_SECRET: &str = "planted0read0secret";
 
-/// What a miner has to set, and nothing else.
+/// The smallest configuration of a miner.
 pub(crate) const NEEDED: [(&str, &str); 6] = [
     ("HOME", "/users/miner"),
     ("R2_ACCOUNT_ID", ACCOUNT),
@@ -66,7 +66,7 @@ pub(crate) fn holds(typed: &RawConfig, name: &str) -> (String, Origin, Vec<Origi
 }
 
 #[test]
-fn what_is_needed_suffices() {
+fn the_needed_values_are_enough() {
     let config = meant(&[]).unwrap();
     assert_eq!((config.chain.network, config.chain.netuid), (Network::Finney, 81));
     assert_eq!(config.chain.endpoints[0].expose(), "wss://entrypoint-finney.opentensor.ai:443");
@@ -122,7 +122,7 @@ fn the_environment_wins_unless_the_file_says_otherwise() {
 }
 
 #[test]
-fn names_that_mean_nothing_are_told() {
+fn unknown_names_are_reported() {
     let file = "BT_WALLET_NAME=a\nHF_TOKEN=b\nGRAIL_TRAINER_LR=c\nWANDB_PROJET=d\nGRAIL_XYZZY=e\nWANDB_CACHE_DIR=f\n";
     let typed = merged(&[("R2_BUKET_ID", "g"), ("NETUI", "h"), ("PATH", "i"), ("BT_PW_X", "j")], file);
     let reported: Vec<(String, &str, String)> =
@@ -134,7 +134,7 @@ fn names_that_mean_nothing_are_told() {
         ("R2_BUKET_ID", "unknown", "did you mean R2_BUCKET_ID?"),
         ("WANDB_CACHE_DIR", "dead", "Python client"),
         ("WANDB_PROJET", "unknown", "did you mean WANDB_PROJECT?"),
-        // What Python would hand on to its libraries.
+        // Python would pass this to its libraries.
         ("HF_TOKEN", "dead", "environment of the process"),
     ];
     assert_eq!(reported.len(), expected.len(), "{reported:?}");
@@ -145,7 +145,7 @@ fn names_that_mean_nothing_are_told() {
 }
 
 #[test]
-fn everything_wrong_is_told_at_once() {
+fn all_mistakes_are_reported_at_once() {
     let changes = [("NETUID", "x"), ("R2_ACCOUNT_ID", ""), ("R2_READ_ACCESS_KEY_ID", ""), ("BT_NETWORK", "local")];
     let found = errors(&changes);
     let shown = ConfigErrors(found).to_string();
@@ -320,7 +320,7 @@ fn log_and_alerts_are_read_and_no_webhook_is_shown() {
 }
 
 #[test]
-fn doubtful_values_are_told() {
+fn doubtful_values_are_reported() {
     let notices =
         meant(&[("NETUID", "429"), ("R2_ENDPOINT_URL", "http://s3:9000"), ("WANDB_API_KEY", "k")]).unwrap().notices;
     let reported: Vec<(&str, &str)> = notices.iter().map(|notice| (notice.kind(), notice.name())).collect();
@@ -330,13 +330,14 @@ fn doubtful_values_are_told() {
 }
 
 #[test]
-fn the_bucket_in_the_servers_address_is_left_out_and_told() {
+fn the_bucket_in_the_servers_address_is_left_out_and_reported() {
     let url = format!("https://{ACCOUNT}.r2.cloudflarestorage.com/{ACCOUNT}");
     let config = meant(&[("R2_ENDPOINT_URL", &url)]).unwrap();
     assert_eq!(config.storage.endpoint.expose(), format!("https://{ACCOUNT}.r2.cloudflarestorage.com"));
     let reported: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
     assert!(matches!(&reported[..], [one] if one.contains("R2_ENDPOINT_URL holds the bucket's name")), "{reported:?}");
-    // Where validators read follows from the account alone on a public network, and from this address on one's own.
+    // On a public network the account alone gives the address that validators read. On a custom network this address
+    // does.
     assert_eq!(config.storage.validators_endpoint, None);
     let own = format!("http://127.0.0.1:9000/{ACCOUNT}/");
     let storage = meant(&[&CUSTOM[..], &[("R2_ENDPOINT_URL", own.as_str())]].concat()).unwrap().storage;

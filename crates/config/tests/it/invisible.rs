@@ -1,4 +1,4 @@
-//! Names and values that hold what nobody sees.
+//! Names and values with invisible characters.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use grail_config::{ConfigError, EnvFile, KEYS, MinerConfig, RawConfig};
 use crate::config::{ACCOUNT, NEEDED, OWN_BEACON, environment, holds, meant, merged, typed};
 
 #[test]
-fn what_nobody_sees_in_a_value_is_told_by_name_place_and_code_point() {
+fn invisible_characters_in_a_value_are_reported_with_name_position_and_code_point() {
     let odd = [
         ("a\u{200b}", "U+200B (zero-width space) as character 2 of 2"),
         ("\u{feff}a", "U+FEFF (byte order mark) as character 1 of 2"),
@@ -68,7 +68,7 @@ fn what_nobody_sees_in_a_value_is_told_by_name_place_and_code_point() {
 }
 
 #[test]
-fn white_space_around_a_value_is_left_out_and_told_unless_it_is_a_space() {
+fn white_space_around_a_value_is_left_out_and_reported_unless_it_is_a_space() {
     let typed = merged(&[("R2_REGION", " auto\u{a0}"), ("NETUID", "\t81 ")], "BT_WALLET_HOT=\u{3000}hot\n");
     assert_eq!((holds(&typed, "R2_REGION").0, holds(&typed, "BT_WALLET_HOT").0), ("auto".into(), "hot".into()));
     let reported: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
@@ -78,7 +78,7 @@ fn white_space_around_a_value_is_left_out_and_told_unless_it_is_a_space() {
 }
 
 #[test]
-fn names_without_a_value_and_names_that_hold_what_nobody_sees_are_told() {
+fn names_without_a_value_and_names_with_invisible_characters_are_reported() {
     let typed = merged(&[], "export NETUID\nplanted0rest0of0a0secret\nR2_REGION\u{200b}=auto\n");
     let reported: Vec<String> = typed.notices().iter().map(ToString::to_string).collect();
     assert_eq!(reported.len(), 3, "{reported:?}");

@@ -5,7 +5,7 @@ use grail_config::ConfigError;
 use crate::config::{CUSTOM, OWN_BEACON, errors, meant};
 
 #[test]
-fn what_the_service_of_runs_refuses_is_refused_at_the_start() {
+fn values_that_the_service_of_runs_refuses_are_refused_at_the_start() {
     let wandb = [("GRAIL_MONITORING_BACKEND", "wandb"), ("WANDB_MODE", "offline")];
     let (long, longest, long_id) = ("ü".repeat(65), "n".repeat(129), "x".repeat(65));
     let [tags, fitting] = [format!("a,{long}"), format!("a,{}", &long[2..])];

@@ -1,4 +1,4 @@
-//! Pages of keys and values: given out, shared, and taken back when nobody uses them any more.
+//! Pages of keys and values: allocated, shared, and freed after their last use.
 
 /// Tokens of a page.
 pub const PAGE_TOKENS: usize = 32;
@@ -68,8 +68,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against plain bookkeeping: whatever is taken, shared and returned, no page has two owners that do not know of
-        /// each other, and none is lost.
+        /// Compares with plain bookkeeping: no sequence of allocations, shares and frees gives a page two unrelated
+        /// owners or loses one.
         #[test]
         fn pages_are_neither_lost_nor_given_twice(moves in prop::collection::vec((0u8..3, 0usize..9), 1..200)) {
             let mut pool = PagePool::new(24);

@@ -10,7 +10,7 @@ use crate::error::CudaError;
 
 /// Threads that the kernel is written for.
 const THREADS: u32 = 1024;
-/// What the kernel reports.
+/// Codes that the kernel reports.
 const SAMPLED: u32 = 0;
 const TOO_MANY_TIES: u32 = 3;
 /// Tokens that the kernel sorts at most.

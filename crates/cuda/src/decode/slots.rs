@@ -84,7 +84,7 @@ impl SlotTable {
         state.is_drawing = true;
     }
 
-    /// Another token was drawn.
+    /// Records another drawn token.
     pub fn extend(&mut self, slot: usize, token: u32) {
         let state = self.slot_mut(slot);
         state.last_token = token;

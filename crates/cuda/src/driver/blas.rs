@@ -1,7 +1,7 @@
-//! cuBLAS, called as PyTorch calls it: default math mode, a handle of its own for each stream, a workspace of fixed size.
+//! cuBLAS, called as PyTorch calls it: default math mode, its own handle for each stream, a workspace of fixed size.
 //!
-//! cuBLAS picks its kernel by the shape of a product, its strides and the size of the workspace, and each kernel sums in an
-//! order of its own. So every number here is part of the proof's bits.
+//! cuBLAS picks its kernel by the shape of a product, its strides and the size of the workspace, and each kernel sums
+//! in its own order. So every number here is part of the proof's bits.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -13,7 +13,7 @@ use super::device::Device;
 use super::memory::{Buffer, DevicePtr};
 use crate::error::CudaError;
 
-/// What PyTorch gives cuBLAS on compute capability 9.0 …
+/// Size of PyTorch's cuBLAS workspace on compute capability 9.0 …
 const WORKSPACE_BYTES_HOPPER: usize = 32 << 20;
 /// … and elsewhere.
 const WORKSPACE_BYTES: usize = 8_519_680;
@@ -47,7 +47,7 @@ pub struct StridedShape {
     pub count: usize,
 }
 
-/// Where the operands of a product are and where it goes.
+/// Operands and destination of a product.
 #[derive(Debug, Clone, Copy)]
 pub struct Operands {
     /// The weights, or the first factor.
@@ -58,7 +58,7 @@ pub struct Operands {
     pub result: DevicePtr,
 }
 
-/// What a product in bfloat16 gives.
+/// Result type of a product in bfloat16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HalfOutput {
     /// bfloat16.
@@ -92,7 +92,7 @@ pub(super) fn workspace_bytes(device: &Device) -> usize {
 #[derive(Debug)]
 pub(super) struct Blas {
     pub(super) handle: sys::cublasHandle_t,
-    /// Owned for the handle.
+    /// Keeps the workspace alive for the handle.
     _workspace: Buffer<u8>,
 }
 
@@ -134,7 +134,7 @@ impl Blas {
     }
 }
 
-/// cuBLAS's answer as an error that says who must act.
+/// Turns cuBLAS's status into an error that says who must act.
 pub(super) fn check(call: &'static str, status: sys::cublasStatus_t) -> Result<(), CudaError> {
     match status {
         sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS => Ok(()),

@@ -1,8 +1,8 @@
 //! Products whose kernel the caller names, through cuBLASLt.
 //!
-//! cuBLAS asks cuBLASLt's heuristics which kernel to take for a shape. The same question asked here gives the same answer,
-//! and the answer can be used for other shapes: a kernel sums in the order that belongs to it, however many vectors there
-//! are. Which answers agree in their bits is for the caller to find out.
+//! cuBLAS asks cuBLASLt's heuristics which kernel to take for a shape. The same question asked here gives the same
+//! answer, and the answer can be used for other shapes: a kernel sums in the order that belongs to it, however many
+//! vectors there are. The caller must find out which answers agree in their bits.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -15,7 +15,7 @@ use crate::error::CudaError;
 
 /// Tiles of the float32 kernels of both architectures, by cuBLASLt's numbers.
 const TILES: std::ops::RangeInclusive<u32> = 15..=25;
-/// What cuBLASLt calls the custom option of an algorithm; the float32 kernels have these.
+/// Values of cuBLASLt's custom option that the float32 kernels have.
 const OPTIONS: std::ops::RangeInclusive<u32> = 0..=2;
 
 type Attribute = sys::cublasLtMatmulAlgoConfigAttributes_t;
@@ -24,7 +24,7 @@ type Attribute = sys::cublasLtMatmulAlgoConfigAttributes_t;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Algorithm(pub(super) sys::cublasLtMatmulAlgo_t);
 
-/// What of an algorithm says in which order it sums: the parts that k is split into, and how their sums are added.
+/// The part of an algorithm that fixes its summation order: how k is split, and how the partial sums are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summation {
     /// Number of parts; 1 sums from the first element to the last.
@@ -92,7 +92,7 @@ impl BlasLt {
     }
 }
 
-/// cuBLASLt's answer as an error that says who must act.
+/// Turns cuBLASLt's status into an error that says who must act.
 pub(super) fn failed(call: &'static str, error: result::CublasError) -> CudaError {
     match error.0 {
         sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED => CudaError::OutOfMemory { what: call, bytes: 0 },

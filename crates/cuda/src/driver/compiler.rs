@@ -65,7 +65,7 @@ impl Kernels {
     }
 }
 
-/// Major and minor version of the compiler; 0.0 where it does not say.
+/// Major and minor version of the compiler; 0.0 if it does not say.
 pub fn nvrtc_version() -> (i32, i32) {
     let (mut major, mut minor) = (0, 0);
     // SAFETY: writes two integers.
@@ -120,7 +120,7 @@ fn cache_path(folder: &Path, architecture: &str) -> PathBuf {
     folder.join(format!("kernels-{digest}-{architecture}-nvrtc-{major}.{minor}.cubin"))
 }
 
-/// Written next to its place and moved there, so that nobody reads half a file; where that fails, the next start compiles.
+/// Written next to its place and moved there, so that nobody reads half a file; if that fails, the next start compiles.
 fn store(path: &Path, binary: &[u8]) {
     let unfinished = path.with_extension(format!("{}.part", std::process::id()));
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);

@@ -1,4 +1,4 @@
-//! What can be said of a device before anything is loaded onto it.
+//! Description of a device before anything is loaded onto it.
 
 use cudarc::cublas::sys as blas;
 use cudarc::driver::sys;

@@ -17,7 +17,7 @@ pub struct Device {
     multiprocessors: u32,
 }
 
-/// Returns how many devices there are; 0 where there is no driver.
+/// Returns how many devices there are; 0 if there is no driver.
 pub fn device_count() -> usize {
     if check_libraries().is_err() {
         return 0;
@@ -29,7 +29,7 @@ pub fn device_count() -> usize {
 /// it must have been dropped.
 pub fn forget_device(ordinal: usize) {
     if let Ok(device) = result::device::get(ordinal as i32) {
-        // SAFETY: the device exists; that it may fail again does not matter, since opening it tells.
+        // SAFETY: the device exists; that it may fail again does not matter, since opening it reports that.
         let _ = unsafe { sys::cuDevicePrimaryCtxReset_v2(device) };
     }
 }
@@ -79,7 +79,7 @@ impl Device {
         self.multiprocessors
     }
 
-    /// Frees and total bytes of its memory.
+    /// Returns free and total bytes of its memory.
     ///
     /// # Errors
     /// If the driver does not say.

@@ -24,7 +24,7 @@ impl Plain for f64 {}
 pub struct DevicePtr(pub(super) u64);
 
 impl DevicePtr {
-    /// No place: what a kernel takes for an argument that is left out.
+    /// No place: the value of an optional kernel argument that is left out.
     pub const NONE: Self = Self(0);
 
     /// Returns the place `count` values of `T` further on.
@@ -84,7 +84,7 @@ impl<T: Plain> Buffer<T> {
     /// Returns where value `index` is.
     ///
     /// # Panics
-    /// If it lies past the end.
+    /// If it is past the end.
     pub fn at(&self, index: usize) -> DevicePtr {
         assert!(index <= self.len, "value {index} of {}", self.len);
         self.address().plus::<T>(index)
@@ -95,7 +95,7 @@ impl<T: Plain> Buffer<T> {
         self.len
     }
 
-    /// Returns whether it holds none.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -134,7 +134,7 @@ impl Stream {
         })
     }
 
-    /// Returns what cuBLAS takes for a product of this shape with PyTorch's workspace; none where it does not say.
+    /// Returns what cuBLAS takes for a product of this shape with PyTorch's workspace; none if it does not say.
     ///
     /// # Errors
     /// If the product cannot be described.

@@ -35,7 +35,7 @@ impl Sensors {
 fn bus_id(ordinal: usize) -> Option<[c_char; BUS_ID_BYTES]> {
     let device = result::device::get(i32::try_from(ordinal).ok()?).ok()?;
     let mut id = [0; BUS_ID_BYTES];
-    // SAFETY: writes at most as many bytes as it is told, with a zero at the end.
+    // SAFETY: writes at most the given number of bytes, with a zero at the end.
     let answer = unsafe { sys::cuDeviceGetPCIBusId(id.as_mut_ptr(), BUS_ID_BYTES as c_int, device) };
     (answer == sys::CUresult::CUDA_SUCCESS).then_some(id)
 }

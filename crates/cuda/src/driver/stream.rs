@@ -13,7 +13,7 @@ use super::driver_error;
 use super::memory::{Buffer, DevicePtr, Pinned, Plain};
 use crate::error::CudaError;
 
-/// What a kernel is given.
+/// An argument of a kernel.
 #[derive(Debug, Clone, Copy)]
 pub enum Argument {
     /// A 32-bit number.
@@ -130,7 +130,7 @@ impl Stream {
             .map_err(|error| driver_error(kernel, error))
     }
 
-    /// Enqueues a copy of `values` to the device, and wait until it is done.
+    /// Enqueues a copy of `values` to the device, and waits until it is done.
     ///
     /// # Errors
     /// As [`Stream::launch`].
@@ -250,7 +250,7 @@ impl Drop for Stream {
             let _ = self.synchronize();
             self.blas.close();
             self.blas_lt.close();
-            // SAFETY: made by us, and nothing uses it any more.
+            // SAFETY: made by us, and no longer in use.
             let _ = unsafe { result::stream::destroy(self.raw) };
         }
     }

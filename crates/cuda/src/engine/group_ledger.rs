@@ -1,4 +1,4 @@
-//! What was asked for and how far it is: which group is next, which rollouts are drawn, which are proved.
+//! Requested groups and their progress: which group is next, which rollouts are drawn, which are proved.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const UNPROVED_PER_PROVER: usize = 2;
 /// The order in which groups are started: by window, index, and when they came.
 type GroupKey = (u64, u32, u64);
 
-/// All unfinished groups. It draws nothing and proves nothing: it keeps count.
+/// All unfinished groups. It only keeps count; it neither draws nor proves.
 #[derive(Default)]
 pub struct GroupLedger {
     entries: BTreeMap<GroupKey, Entry>,
@@ -53,7 +53,7 @@ pub struct Finished {
     pub index: usize,
     /// Prompt and completion.
     pub tokens: Vec<u32>,
-    /// What was asked for.
+    /// The request.
     pub work: Arc<GroupWork>,
 }
 
@@ -106,8 +106,8 @@ impl GroupLedger {
         self.entries.values().map(unproved).sum::<usize>() - self.slots.len()
     }
 
-    /// Returns the group that is to be started now, if any is. Together groups are drawn in little more time than one
-    /// alone, so while there is something to prove they wait for each other.
+    /// Returns the group that is to be started now, if any is. Several groups together take little more time than one,
+    /// so groups wait for each other while there is something to prove.
     pub fn next_to_begin(&mut self, provers: usize) -> Option<Arc<GroupWork>> {
         if self.unproved() < UNPROVED_PER_PROVER * provers {
             self.joining = self.waiting();
@@ -115,7 +115,7 @@ impl GroupLedger {
         if self.joining > 0 { self.next_waiting() } else { None }
     }
 
-    /// Forgets the groups that nobody waits for any more; returns their slots.
+    /// Forgets canceled groups. Returns their slots.
     pub fn drop_canceled(&mut self) -> Vec<usize> {
         self.entries.retain(|_, entry| !entry.canceled.load(Ordering::Relaxed));
         let entries = &self.entries;
@@ -145,7 +145,7 @@ impl GroupLedger {
         }
     }
 
-    /// A token was drawn in `slot`; gives the rollout if it ended with it.
+    /// Records a token that was drawn in `slot`. Returns the rollout if the token ended it.
     pub fn draw(&mut self, slot: usize, token: u32, logprob: f64, eos_token: u32) -> Option<Finished> {
         let (key, index) = *self.slots.get(&slot)?;
         let entry = self.entries.get_mut(&key)?;
@@ -161,7 +161,7 @@ impl GroupLedger {
         Some(Finished { ticket, index, tokens: rollout.tokens.clone(), work: entry.work.clone() })
     }
 
-    /// A rollout was proved, or could not be; answers anyone who waits once the group is complete.
+    /// Records the proof of a rollout, or its failure. Answers the waiting caller once the group is complete.
     pub fn proved(&mut self, ticket: (u64, u32, u64, u32), index: usize, pass: Result<ProofPass, CudaEngineError>) {
         let key = (ticket.0, ticket.1, ticket.2);
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.attempts == ticket.3) else { return };
@@ -190,8 +190,8 @@ impl GroupLedger {
         }
     }
 
-    /// Returns everything that was started starts again, since the device failed or its memory holds nonsense; what
-    /// failed too often is answered with the error. Gives the slots that are free now.
+    /// Restarts everything that was started, because the device failed or its memory is damaged; groups that failed too
+    /// often get the error. Returns the free slots.
     pub fn restart(&mut self, error: impl Fn() -> CudaEngineError) -> Vec<usize> {
         let begun: Vec<GroupKey> =
             self.entries.iter().filter(|(_, entry)| !entry.is_waiting).map(|(key, _)| *key).collect();

@@ -78,7 +78,7 @@ impl Pool {
     }
 }
 
-/// Returns what is proved of a rollout.
+/// Returns the proven part of a rollout.
 pub(super) fn sequence(finished: &Finished) -> Sequence<'_> {
     Sequence { tokens: &finished.tokens, prompt_length: finished.work.prompt.len() }
 }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_canceled_is_not_proved() {
+    fn canceled_rollouts_are_not_proved() {
         let pool = Pool::default();
         (0..3).for_each(|group| pool.put(finished(group, 0, 40, "a")));
         pool.retain(|finished| finished.ticket.1 != 1);

@@ -15,14 +15,14 @@ use crate::error::{CudaEngineError, CudaError};
 use crate::proof::{PASS_ROWS_MAX, Prover, Sequence};
 use crate::weights::ExactWeights;
 
-/// What became of a rollout.
+/// Outcome of a rollout.
 pub(super) struct Proved {
     pub(super) ticket: (u64, u32, u64, u32),
     pub(super) index: usize,
     pub(super) pass: Result<ProofPass, CudaEngineError>,
 }
 
-/// What a proving thread works with.
+/// Resources of a proving thread.
 pub(super) struct Proving<'a> {
     pub(super) device: Device,
     pub(super) settings: CudaSettings,
@@ -31,9 +31,9 @@ pub(super) struct Proving<'a> {
     pub(super) pool: &'a Pool,
     pub(super) results: mpsc::Sender<Message>,
     pub(super) turns: &'a Turns,
-    /// Hears what proofs take.
+    /// Receives the duration of proofs.
     pub(super) watch: ProofWatch,
-    /// Where all provers and the decoder's maker meet, once each prover has what it needs.
+    /// Barrier that every prover and the decoder's creator pass once each prover is ready.
     pub(super) ready: &'a Barrier,
 }
 
@@ -43,7 +43,7 @@ impl Proving<'_> {
     /// Proves until there will be no more rollouts, or no receiver is left.
     pub(super) fn run(self) {
         let mut prover = None;
-        // Before the decoder takes what memory is left. Where it fails, the first rollout says why.
+        // Before the decoder takes the remaining memory. If it fails, the first rollout reports why.
         let _ = self.with(&mut prover, |_| Ok::<(), CudaError>(()));
         self.ready.wait();
         let mut rows_max = PASS_ROWS_MAX;
@@ -52,7 +52,7 @@ impl Proving<'_> {
             let orders = self.with(&mut prover, |prover| {
                 lengths.iter().map(|length| Ok((*length, prover.order(*length)?))).collect::<Result<_, CudaError>>()
             });
-            // Whatever hinders finding orders out hinders proving too, which says it of the rollout.
+            // If finding the orders fails, proving fails too, and reports it for the rollout.
             let batch = self.pool.take(&orders.unwrap_or_else(|_| BTreeMap::new()), rows_max);
             let Some(first) = batch.first() else { continue };
             let sequences: Vec<Sequence<'_>> = batch.iter().map(sequence).collect();
@@ -69,11 +69,11 @@ impl Proving<'_> {
             let passes = match passes {
                 Err(error) if batch.len() > 1 => {
                     if matches!(error, CudaEngineError::Cuda(CudaError::OutOfMemory { .. })) {
-                        // There is no room for so many at once.
+                        // There is no room for this many at once.
                         rows_max /= 2;
                         prover = None;
                     }
-                    // One by one each meets with its own error, if it has one.
+                    // Proved one by one, each gets its own error, if it has one.
                     sequences.iter().flat_map(|one| self.alone(&mut prover, *one, randomness)).collect()
                 }
                 other => other.unwrap_or_else(|error| vec![Err(error)]),
@@ -91,7 +91,7 @@ impl Proving<'_> {
         self.with(prover, |prover| prover.passes(&[sequence], randomness)).unwrap_or_else(|error| vec![Err(error)])
     }
 
-    /// Does something with the prover, which is made where there is none.
+    /// Runs `work` with the prover, which is created if there is none.
     fn with<T, E: From<CudaError>>(
         &self,
         prover: &mut Option<Prover>,

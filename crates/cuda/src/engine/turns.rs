@@ -13,7 +13,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// Says whether rollouts are being drawn.
+    /// Sets whether rollouts are being drawn.
     pub(super) fn set_drawing(&self, is_drawing: bool) {
         let mut current = self.is_drawing.lock().unwrap_or_else(PoisonError::into_inner);
         if *current != is_drawing {

@@ -26,7 +26,7 @@ const SET_UP_PAUSE: Duration = Duration::from_secs(1);
 /// Groups that join between two steps, so that running rollouts do not wait long.
 const ADMISSIONS_PER_STEP: usize = 2;
 
-/// What the thread works with.
+/// Resources of the thread.
 pub(super) struct Worker {
     settings: CudaSettings,
     eos_token: u32,
@@ -46,7 +46,7 @@ enum Ending {
     Failed(CudaError),
 }
 
-/// Runs a worker on a thread of its own; sends to `started` whether the device could be set up.
+/// Runs a worker on its own thread; sends to `started` whether the device could be set up.
 #[allow(
     clippy::disallowed_methods,
     reason = "a device is driven from threads of its own, outside the deterministic core"
@@ -87,7 +87,7 @@ impl Worker {
                         let _ = started.send(Err(error));
                         return;
                     }
-                    // The device does not come back: anyone who waits hears it, and may ask again.
+                    // The device does not come back: every waiting caller gets the error and may ask again.
                     failures += 1;
                     forget_device(self.settings.ordinal);
                     let text = error.to_string();
@@ -184,7 +184,7 @@ impl Worker {
                 Ok(()) => {}
                 Err(error @ CudaError::DeviceLost { .. }) => return Ending::Failed(error),
                 Err(error) => {
-                    // Nonsense or too little memory: all running groups start again in a smaller batch.
+                    // Invalid results or too little memory: all running groups start again in a smaller batch.
                     rollouts_max = (rollouts_max / 2).max(ROLLOUTS_MIN);
                     decoder.clear();
                     self.ledger.restart(|| error.clone().into());
@@ -193,7 +193,7 @@ impl Worker {
         }
     }
 
-    /// Forgets the groups that nobody waits for any more: their rollouts are drawn no further, and are not proved.
+    /// Forgets canceled groups: their rollouts are neither drawn further nor proved.
     fn drop_canceled(&mut self, decoder: &mut Decoder, pool: &Pool) {
         let before = self.ledger.len();
         for slot in self.ledger.drop_canceled() {
@@ -241,7 +241,7 @@ impl Worker {
                 return Ok(());
             }
             let drawn = decoder.admit(&work.prompt, &work.streams, most);
-            // A failure counts as an attempt of this group, so that it does not come round forever.
+            // A failure counts as an attempt of this group, so that it is not retried forever.
             let slots: Vec<usize> = drawn.iter().flatten().map(|draw| draw.slot).collect();
             self.ledger.begin(&slots);
             self.note(decoder, &drawn?, pool);
@@ -249,7 +249,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Returns what makes a request impossible, if anything does.
+    /// Returns the error that makes a request impossible, if any.
     fn problem(&self, decoder: &Decoder, work: &super::GroupWork) -> Option<EngineError> {
         let tokens = work.prompt.len() + work.new_tokens_max;
         let vocabulary = decoder.vocabulary();
@@ -294,7 +294,7 @@ impl Worker {
     }
 }
 
-/// A GPU that resets itself is away for a moment.
+/// A GPU that resets itself is unavailable for a moment.
 #[allow(clippy::disallowed_methods, reason = "a device is driven from threads of its own, outside the core")]
 fn pause() {
     std::thread::sleep(SET_UP_PAUSE);

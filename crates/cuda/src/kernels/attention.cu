@@ -138,7 +138,7 @@ __device__ __forceinline__ void attention(const float* queries, const u16* pages
             u32 token = page * PAGE + half + 8 * i;
             float value[8];
             unpack(packed[i], value);
-            // What lies past the end of a sequence in its last page may be anything, so a weight of 0 is not enough.
+            // The last page may hold anything past the end of its sequence, so a weight of 0 is not enough.
             if (token < count) {
 #pragma unroll
                 for (int g = 0; g < GROUP; g++) {

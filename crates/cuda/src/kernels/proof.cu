@@ -45,7 +45,7 @@ KERNEL proof_rotation(const float* inverse_frequencies, float* cosines, float* s
     sines[at] = sinf(angle);
 }
 
-// One warp a row: states += update (where there is one), out = weight * norm(states). Where `sketch_input` is given it
+// One warp a row: states += update (if there is one), out = weight * norm(states). Where `sketch_input` is given it
 // gets round(out * 1024). VECTORS is the row's length in float4 divided by 32, so that a row stays in registers.
 template <int PROFILE, int VECTORS>
 __device__ __forceinline__ void add_norm(float4* states, const float4* update, const float4* weight, float4* out,

@@ -93,7 +93,7 @@ KERNEL sample(const float* logits, u64 stride, const u32* slots, u32* seen, cons
             highest = fmaxf(highest, penalized(x[e], word, 4 * i + e, penalty));
         }
     }
-    // At least `top_k` scores reach the top_k-th of the threads' highest: fewer than that need never be looked at again.
+    // At least `top_k` scores reach the top_k-th of the threads' highest: fewer than that need not be read again.
     u32* leaders = (u32*)candidates;
     leaders[threadIdx.x] = ordered(__fdiv_rn(highest, temperature));
     if (threadIdx.x == 0) count = 0;

@@ -11,7 +11,7 @@ use crate::weights::ExactLayer;
 /// 128 to the power of −1/4, which queries and keys are each multiplied with, as PyTorch rounds it.
 const HEAD_SCALE: f32 = f32::from_bits(0x3e98_37f0);
 
-/// What a pass computes, and by which kernels.
+/// Shape and kernels of a pass.
 #[derive(Debug)]
 pub(super) struct Pass {
     pub(super) layout: Layout,
@@ -21,7 +21,7 @@ pub(super) struct Pass {
     pub(super) attention: Vec<Option<[Algorithm; 2]>>,
 }
 
-/// Where a layer's queries, keys and values are.
+/// Locations of a layer's queries, keys and values.
 struct Heads {
     queries: DevicePtr,
     keys: DevicePtr,

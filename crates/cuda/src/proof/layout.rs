@@ -19,7 +19,7 @@ impl Sequence<'_> {
 /// Common starts shorter than this are computed for each sequence: sharing has a price as well.
 const SHARED_TOKENS_MIN: usize = 16;
 
-/// Where a sequence's rows are.
+/// Rows of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowRange {
     /// Tokens of the sequence.

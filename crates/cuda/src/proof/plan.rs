@@ -1,4 +1,4 @@
-//! Whose bits a proof has, and how its work is arranged.
+//! Numerics of a proof, and the arrangement of its work.
 
 /// Which releases of PyTorch's reductions are followed: they differ in the order in which a row is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +39,7 @@ impl TorchNumerics {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown numerics {name:?}; write torch-2.8, which the network's validators run, or torch-2.10")]
 pub struct TorchNumericsNameError {
-    /// What was typed.
+    /// The typed text.
     pub name: String,
 }
 
@@ -64,7 +64,7 @@ pub struct ProofPlan {
 }
 
 impl ProofPlan {
-    /// Nothing but what the reference does, in its order.
+    /// Exactly the reference's operations, in its order.
     pub const PLAIN: Self = Self { parallel: false, named: false, graphs: false };
 }
 

@@ -19,7 +19,7 @@ impl Linear {
     pub(super) const ALL: [Self; 5] =
         [Self::Queries, Self::KeysOrValues, Self::AttentionOutput, Self::GatesOrValues, Self::FeedForwardOutput];
 
-    /// Returns its product for so many vectors.
+    /// Returns its product for this many vectors.
     pub(super) fn shape(self, config: &Qwen3Config, rows: usize) -> MatrixShape {
         let (hidden, queries) = (config.hidden_size, config.query_size());
         let (inner, outputs) = match self {

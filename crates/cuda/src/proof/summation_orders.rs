@@ -1,9 +1,10 @@
 //! In which order cuBLAS sums the products of a length, and which of its kernels do it fastest.
 //!
-//! For each length cuBLAS takes another kernel, and kernels differ in how many parts they split a sum into. That number,
-//! and not the tile or the count of vectors, decides the bits (seen on H200 for every shape and length tried). So lengths
-//! that are summed alike can be computed together, and by whichever kernel of that order is fastest for so many vectors.
-//! Nothing of this is taken on trust: for every length, the kernel's answer is compared bit for bit with cuBLAS's own.
+//! For each length cuBLAS takes another kernel, and kernels differ in how many parts they split a sum into. That
+//! number, and not the tile or the count of vectors, decides the bits (seen on H200 for every shape and length tried).
+//! So lengths that are summed alike can be computed together, and by the kernel of that order that is fastest for this
+//! many vectors. Nothing of this is assumed: for every length, the kernel's answer is compared bit for bit with
+//! cuBLAS's own.
 
 use std::collections::BTreeMap;
 
@@ -97,7 +98,7 @@ impl Prover {
         Ok(Some(order))
     }
 
-    /// Returns the fastest kernels of an order for so many vectors; none if one of them has no kernel for that.
+    /// Returns the fastest kernels of an order for this many vectors; none if a product has no such kernel.
     pub(super) fn chosen(&mut self, order: SummationOrder, rows: usize) -> Result<Option<Chosen>, CudaError> {
         let mut kernels = Vec::new();
         for linear in Linear::ALL {
@@ -115,7 +116,7 @@ impl Prover {
         let stream = &self.lanes.main;
         let family = &mut self.orders.families[linear as usize][family];
         let shape = linear.shape(config, rows).as_strided();
-        // What is fast for about so many vectors need not exist for exactly so many.
+        // A kernel chosen for a nearby number of vectors need not exist for this number.
         if let Some(kernel) = family.chosen.get(&step)
             && stream.can(shape, kernel)?
         {
@@ -144,7 +145,7 @@ impl Prover {
     }
 }
 
-/// Places to try products out: vectors by formula, and two results to be compared.
+/// Buffers for test products: vectors by formula, and two results to compare.
 struct Trial<'a> {
     stream: &'a Stream,
     config: &'a Qwen3Config,
@@ -173,7 +174,7 @@ impl<'a> Trial<'a> {
         Ok(Self { stream, config, length, vectors, results: [room(len)?, room(len)?], differences })
     }
 
-    /// Returns where cuBLAS's own answer goes.
+    /// Returns the buffer for cuBLAS's own answer.
     fn expected(&self, weights: DevicePtr) -> Operands {
         Operands { first: weights, second: self.vectors.address(), result: self.results[0].address() }
     }
@@ -189,7 +190,7 @@ impl<'a> Trial<'a> {
         Ok(self.differences(shape.rows * shape.outputs)? == 0)
     }
 
-    /// In how many of the first `count` values the two results differ.
+    /// Returns in how many of the first `count` values the two results differ.
     fn differences(&self, count: usize) -> Result<u32, CudaError> {
         self.stream.clear(&self.differences)?;
         let [a, b] = [self.results[0].address(), self.results[1].address()];

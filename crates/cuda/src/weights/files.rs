@@ -31,7 +31,7 @@ enum Content {
     Owned(Vec<u8>),
 }
 
-/// Where a tensor is, and of what kind.
+/// Location and type of a tensor.
 struct Place {
     file: usize,
     bytes: std::ops::Range<usize>,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_safetensors_file_is_refused_by_its_name() {
+    fn a_file_that_is_no_safetensors_file_is_refused_by_name() {
         let error = TensorFiles::from_bytes(vec![1; 100], "broken.safetensors").err().unwrap();
         assert!(error.to_string().contains("broken.safetensors"), "{error}");
     }

@@ -77,19 +77,19 @@ fn in_fixed_shapes_a_seed_gives_the_same_rollouts_whatever_else_is_drawn() {
 }
 
 #[test]
-fn what_is_canceled_is_not_answered_and_does_not_hold_up_the_rest() {
+fn canceled_work_gets_no_answer_and_delays_nothing() {
     let Some((engine, _device)) = engine(false) else { return };
     let prompt = &prompts()[0];
     let (ticket, canceled) = ask(&engine, prompt, streams(0));
     let (_kept, answer) = ask(&engine, prompt, streams(1));
     drop(ticket);
     assert_eq!(answer.recv_timeout(PATIENCE).unwrap().unwrap().len(), 4);
-    // It may have been done before the engine saw that nobody waits.
+    // It may be done before the engine sees the cancellation.
     assert!(canceled.recv_timeout(PATIENCE).is_err() || engine.groups_in_flight_max() > 0);
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_with_its_reason() {
+fn impossible_requests_are_refused_with_the_reason() {
     let Some((engine, _device)) = engine(false) else { return };
     for (prompt, reason) in [(vec![], "empty"), (vec![600], "vocabulary"), (vec![1; 2000], "context")] {
         let error = ask(&engine, &prompt, streams(0)).1.recv_timeout(PATIENCE).unwrap().unwrap_err();

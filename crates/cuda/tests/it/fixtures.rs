@@ -50,7 +50,7 @@ pub(crate) fn streams(group: u32) -> Vec<StreamKey> {
     (0..4).map(|rollout| StreamKey { seed: 7, window_start: 300, group, rollout, attempt: 0 }).collect()
 }
 
-/// What a group's asker hears.
+/// Channel for the answer to a group's request.
 pub(crate) type Answer = mpsc::Receiver<Result<Vec<GeneratedRollout>, CudaEngineError>>;
 
 /// Asks a CUDA engine for a group.

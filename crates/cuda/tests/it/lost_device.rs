@@ -1,4 +1,4 @@
-//! A device that is lost. Without a device there is nothing to lose, and the test ends at once.
+//! A lost device. Without a device the test ends at once.
 
 use std::process::Command;
 use std::rc::Rc;
@@ -10,12 +10,12 @@ use crate::fixtures::{PATIENCE, ask, device, prompts, streams};
 
 /// Set in the process that breaks the device's context.
 const OWN_PROCESS: &str = "GRAIL_TEST_OWN_PROCESS";
-const NAME: &str = "lost_device::a_device_that_this_process_lost_is_told_and_every_group_is_answered";
+const NAME: &str = "lost_device::a_lost_device_is_reported_and_every_group_is_answered";
 
-/// Runs in a process of its own: a broken context breaks every later context of the same process.
+/// Runs in its own process: a broken context breaks every later context of the same process.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "the variable says only which of its two processes a test runs in")]
-fn a_device_that_this_process_lost_is_told_and_every_group_is_answered() {
+fn a_lost_device_is_reported_and_every_group_is_answered() {
     let Some(_device) = device() else { return };
     if std::env::var_os(OWN_PROCESS).is_some() {
         return lose_the_device();
@@ -42,7 +42,7 @@ fn lose_the_device() {
     assert!(refused.is_err() && engine.is_lost());
 }
 
-/// Let a kernel read where no memory is.
+/// Makes a kernel read unmapped memory.
 fn break_context() {
     let device = Device::open(0).unwrap();
     let kernels = Rc::new(Kernels::load(&device, None).unwrap());

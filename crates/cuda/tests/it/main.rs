@@ -1,4 +1,4 @@
-//! Tests of the CUDA engine through its public interface. Those that need a device end at once where there is none.
+//! Tests of the CUDA engine through its public interface. Those that need a device end at once if there is none.
 
 #![allow(
     clippy::disallowed_types,

@@ -3,7 +3,7 @@
 use grail_cuda::weights::TensorFiles;
 use grail_engine::weights::Checkpoint;
 
-/// Headers and shapes that announce more than there is: both readers refuse before they make room for it.
+/// Headers and shapes that announce too much: both readers refuse before they allocate it.
 #[test]
 fn weight_files_that_announce_too_much_are_refused() {
     let file = |length: u64, header: &str| [&length.to_le_bytes(), header.as_bytes()].concat();

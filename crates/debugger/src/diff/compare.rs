@@ -17,7 +17,7 @@ pub struct Difference {
     pub old: Vec<String>,
     /// Actions that the new build asks for and the old one does not.
     pub new: Vec<String>,
-    /// What it is remembered by: the step and both sides.
+    /// Key under which it is remembered: the step and both sides.
     pub key: String,
 }
 
@@ -49,7 +49,8 @@ impl Difference {
     }
 }
 
-/// Returns where two replays differ. Each says how its build differs from the tape; the tape itself cancels out.
+/// Returns the differences between two replays. Each replay says how its build differs from the tape, so the tape
+/// itself cancels out.
 pub fn differences(tape: &str, old: &Value, new: &Value) -> Vec<Difference> {
     let [old, new] = [old, new].map(by_step);
     let steps: std::collections::BTreeSet<u64> = old.keys().chain(new.keys()).copied().collect();
@@ -58,7 +59,7 @@ pub fn differences(tape: &str, old: &Value, new: &Value) -> Vec<Difference> {
         if before.map(|side| &side.decided) == after.map(|side| &side.decided) {
             return None;
         }
-        // A build that does not differ from the tape asks for what is recorded.
+        // A build that does not differ from the tape asks for the recorded actions.
         let recorded = before.or(after).map(|side| side.recorded.clone()).unwrap_or_default();
         let decided = |side: Option<&Step>| side.map_or_else(|| recorded.clone(), |side| side.decided.clone());
         let (before_all, after_all) = (decided(before), decided(after));
@@ -73,7 +74,7 @@ pub fn differences(tape: &str, old: &Value, new: &Value) -> Vec<Difference> {
     steps.into_iter().filter_map(difference).collect()
 }
 
-/// What a build decides at a step at which it differs from the tape.
+/// Decision of a build at a step that differs from the tape.
 struct Step {
     event: String,
     recorded: Vec<String>,
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_both_builds_do_against_the_tape_is_no_difference() {
+    fn equal_changes_of_both_builds_are_no_difference() {
         let upload: &[(&str, &str)] = &[("both", "set_timer 1"), ("recorded", "upload 5"), ("replayed", "upload 7")];
         let one = replay(&[(4, upload)]);
         assert_eq!(differences("t", &one, &one), []);

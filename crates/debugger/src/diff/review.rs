@@ -1,4 +1,4 @@
-//! What a person ruled about differences, kept in a file.
+//! File of accepted and rejected differences.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,13 +13,13 @@ use grail_terminal::{ExitError, OutFile};
 /// Longest file of rulings.
 const BYTES_MAX: usize = 64 << 20;
 
-/// What a person says about a difference.
+/// A person's decision about a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ruling {
     /// It is intended.
     Accepted,
-    /// It is a mistake.
+    /// Rejected: it is a mistake.
     Rejected,
 }
 
@@ -41,7 +41,7 @@ impl Review {
     /// Reads the file; none is empty.
     ///
     /// # Errors
-    /// If the file cannot be read, or holds something else.
+    /// If the file cannot be read or is malformed.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         match bounded::read(path, BYTES_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -52,12 +52,12 @@ impl Review {
         }
     }
 
-    /// Returns what was ruled about a difference.
+    /// Returns the ruling about a difference.
     pub fn ruling(&self, key: &str) -> Option<Ruling> {
         self.0.get(key).copied()
     }
 
-    /// Rules about a difference.
+    /// Records a ruling about a difference.
     pub fn rule(&mut self, key: String, ruling: Ruling) {
         self.0.insert(key, ruling);
     }

@@ -1,4 +1,4 @@
-//! From events and actions to lanes.
+//! Turns events and actions into lanes.
 
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -22,13 +22,13 @@ pub struct Gatherer {
     current: Option<u64>,
     /// A head that does not count yet.
     announced: Option<u64>,
-    /// Where the attempts that are open are among their window's.
+    /// Index of each open attempt among its window's attempts.
     open: BTreeMap<GroupId, usize>,
     differs_at_ms: Option<u64>,
 }
 
 impl Gatherer {
-    /// Returns what this build does on a tape's events.
+    /// Returns this build's timeline of a tape's events.
     pub fn of_tape(tape: &Tape) -> Self {
         let mut gatherer = Self::default();
         let mut session = Session::new(tape);
@@ -79,7 +79,7 @@ impl Gatherer {
         if self.current.is_none_or(|current| current < start || head + LAG_BLOCKS_MAX < current) {
             self.current = Some(start);
         }
-        // Late news of an old block belong to where we are.
+        // Late news about an old block belongs to the current window.
         if let Some(window) = self.here(now) {
             push(&mut window.heads, (now.monotonic_ms, head));
         }

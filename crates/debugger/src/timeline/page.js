@@ -92,7 +92,7 @@
   };
 
   const attemptText = a => `group ${a.i}, attempt ${a.a + 1}` + (a.g ? `, after ${a.g} replacements of the first block` : "") + `: ${ENDS[a.e]}\n${span(a.f, a.t)}` +
-    (a.s != null ? `\n${a.s} rollouts solved` : "") + (a.d != null ? `\njournalled ${seconds(a.d - a.t)} later` : "") + (a.w ? `\n${a.w}` : "");
+    (a.s != null ? `\n${a.s} rollouts solved` : "") + (a.d != null ? `\njournaled ${seconds(a.d - a.t)} later` : "") + (a.w ? `\n${a.w}` : "");
 
   // With a row each, groups that are out of sight take none; else the first row that is free when an attempt begins.
   const placed = attempts => {

@@ -8,28 +8,28 @@ use grail_tape::Header;
 use grail_tape::Replay;
 use grail_tape::{Class, Divergence, Line};
 
-/// What is shown.
+/// The content.
 pub enum Source<'a> {
     /// A tape and what its replay found.
     Tape {
         /// Its file's name.
         name: &'a str,
-        /// What it starts with.
+        /// Its header.
         header: &'a Header,
-        /// What was found.
+        /// The result.
         replay: &'a Replay,
     },
     /// A simulation.
     Simulation {
-        /// What everything random followed from.
+        /// Seed of all randomness.
         seed: u64,
-        /// What made the rollouts.
+        /// The engine that made the rollouts.
         engine: &'a str,
-        /// What went wrong on purpose.
+        /// The faults.
         faults: &'a str,
         /// Hash over every event and action.
         trace_hash: &'a str,
-        /// What must never happen, and did.
+        /// Violations of the oracles.
         violations: &'a [String],
     },
 }
@@ -119,7 +119,7 @@ fn of_tape<'a>(name: &str, header: &Header, replay: &'a Replay) -> Head<'a> {
 /// A line of the table of windows.
 struct Row {
     start: u64,
-    /// What of the window was not seen; empty for a whole one.
+    /// Missing part of the window; empty if it is complete.
     partial: String,
     outcome: String,
     class: &'static str,
@@ -162,7 +162,7 @@ impl Row {
     }
 }
 
-/// Returns what of a window is not in the record: blocks before the first one that was seen, or its end.
+/// Returns the missing part of a window: blocks before the first one that was seen, or its end.
 fn partial(window: &WindowLanes) -> String {
     let late = window.heads.first().map_or(0, |(_, block)| block.saturating_sub(window.start));
     let begins = (late > 0).then(|| format!("seen from block +{late}"));
@@ -224,7 +224,7 @@ struct Pair {
     differs: bool,
 }
 
-/// A text, of which the middle is what the other side has not.
+/// A text whose middle part the other side lacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Side {
     before: String,
@@ -265,7 +265,7 @@ fn marked(text: &str) -> Side {
     Side { marked: text.to_owned(), ..Side::default() }
 }
 
-/// Leaves only what differs marked.
+/// Marks only the differing part.
 fn mark_difference(first: &mut Side, second: &mut Side) {
     let [a, b]: [Vec<char>; 2] = [&first.marked, &second.marked].map(|text| text.chars().collect());
     let shorter = a.len().min(b.len());

@@ -1,4 +1,5 @@
-//! What time travel may stop on: `kind=group_failed`, `window=3000030 & groups.clean>3`, `text~timeout | differs`.
+//! Conditions on which time travel stops: `kind=group_failed`, `window=3000030 & groups.clean>3`, `text~timeout |
+//! differs`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use grail_miner::machine::view::{SECTIONS, View};
 
 use grail_tape::Step;
 
-/// What may be asked of a step, next to the machine's state; each with what it is.
+/// Fields of a step, in addition to the machine's state, with descriptions.
 pub(super) const FIELDS: [(&str, &str); 10] = [
     ("step", "number of the step, from 0"),
     ("ms", "monotonic milliseconds"),
@@ -27,7 +28,7 @@ pub(super) const FIELDS: [(&str, &str); 10] = [
 pub enum Condition {
     /// Both hold.
     And(Box<Condition>, Box<Condition>),
-    /// One of them holds.
+    /// At least one of them holds.
     Or(Box<Condition>, Box<Condition>),
     /// It does not hold.
     Not(Box<Condition>),
@@ -37,7 +38,7 @@ pub enum Condition {
         name: String,
         /// The relation.
         operator: Operator,
-        /// What it is compared with.
+        /// The value to compare with.
         value: String,
     },
 }
@@ -58,15 +59,15 @@ pub enum Operator {
 /// Why a condition is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConditionError {
-    /// Something else must be here.
+    /// Another text is expected here.
     #[error("at character {at}: expected {wanted}; for example kind=group_failed & groups.clean>3")]
     Syntax {
         /// Number of the character, from 1.
         at: usize,
-        /// What must be there.
+        /// The expected text.
         wanted: &'static str,
     },
-    /// Neither a field nor a line of the state.
+    /// The name is neither a field nor a line of the state.
     #[error("{name:?} is unknown; use {}, or a line of the state pane", FIELDS.map(|(name, _)| name).join(", "))]
     Unknown {
         /// The name.
@@ -74,7 +75,7 @@ pub enum ConditionError {
     },
 }
 
-/// What a condition is asked about.
+/// The step on which a condition is evaluated.
 pub(super) struct Moment<'a> {
     pub(super) number: usize,
     pub(super) step: &'a Step,
@@ -84,7 +85,7 @@ pub(super) struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    /// Returns every value of that name; none where the step or the state has none.
+    /// Returns every value of that name; none if the step or the state has none.
     fn values(&self, name: &str, view: &mut Option<View>) -> Vec<String> {
         let event = &self.step.event;
         let one = |value: String| vec![value];
@@ -127,7 +128,7 @@ impl Condition {
             Self::Compare { name, operator, value } => {
                 let values = moment.values(name, view);
                 match operator {
-                    // That there is no such value makes nothing different from it.
+                    // A missing value differs from nothing.
                     Operator::Different => !values.is_empty() && !values.iter().any(|known| known == value),
                     operator => values.iter().any(|known| operator.relates(known, value)),
                 }
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_told_with_its_place() {
+    fn a_condition_that_cannot_be_parsed_is_reported_with_its_position() {
         let error = |text| parsed(text).unwrap_err().to_string();
         assert!(error("").starts_with("at character 1: expected a name"), "{}", error(""));
         assert!(error("kind=").starts_with("at character 6: expected a value"), "{}", error("kind="));

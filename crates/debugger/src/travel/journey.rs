@@ -1,4 +1,4 @@
-//! The model of time travel: where one is on a tape, and what is to be seen there.
+//! The model of time travel: the position on a tape, and the view there.
 
 use grail_miner::machine::Machine;
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use grail_tape::{Line, compared};
 
 /// Machines that are kept over the whole tape.
 const FAR_MAX: usize = 16;
-/// Machines that are kept between two of those, where one is.
+/// Machines that are kept between two of those around the position.
 const NEAR_MAX: usize = 16;
 
-/// A tape without a step, in which there is nowhere to go.
+/// A tape without a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the tape holds no step, because recording stopped before the first event; choose another tape")]
 pub struct NoSteps;
@@ -29,7 +29,7 @@ pub enum Direction {
     Back,
 }
 
-/// A tape, this build's core, and where one is: the step that was handled last.
+/// A tape, this build's core, and the position: the step that was handled last.
 ///
 /// Back means to run from a machine that was kept on the way; at most 1 step in 256 of the tape is run again for one step
 /// back within the stretch that was run last.
@@ -93,7 +93,7 @@ impl Journey {
         Ok(Self { header, steps, differs, windows, far, near, restarts, here, mark: None, conditions, steps_run: 0 })
     }
 
-    /// Returns what the tape starts with.
+    /// Returns the tape's header.
     pub const fn header(&self) -> &Header {
         &self.header
     }
@@ -175,14 +175,14 @@ impl Journey {
         });
     }
 
-    /// Goes to the first step of a window; false where the tape has no such window.
+    /// Goes to the first step of a window; false if the tape has no such window.
     pub fn goto_window(&mut self, start: u64) -> bool {
         let found = self.windows.iter().find(|(known, _)| *known == start).map(|(_, number)| *number);
         found.into_iter().for_each(|number| self.goto(number));
         found.is_some()
     }
 
-    /// Goes to the next step that differs; false where there is none.
+    /// Goes to the next step that differs; false if there is none.
     pub fn goto_difference(&mut self, direction: Direction) -> bool {
         let (first, here) = (0, self.here.number);
         let found = match direction {
@@ -193,22 +193,22 @@ impl Journey {
         found.is_some()
     }
 
-    /// Returns what `run` stops on.
+    /// Returns the conditions on which `run` stops.
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions
     }
 
-    /// Stops on this, too.
+    /// Adds a condition to stop on.
     pub fn stop_on(&mut self, condition: Condition) {
         self.conditions.push(condition);
     }
 
-    /// Stops on nothing any more.
+    /// Removes the condition.
     pub fn clear_conditions(&mut self) {
         self.conditions.clear();
     }
 
-    /// Continues until a condition holds, and reports which; without one, stay.
+    /// Continues until a condition holds, and returns it; without conditions it stays.
     pub fn run(&mut self, direction: Direction) -> Option<Condition> {
         let (number, condition) = match direction {
             Direction::Forward => self.first_match(self.here.number + 1, self.steps.len()),

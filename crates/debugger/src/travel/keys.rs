@@ -1,4 +1,4 @@
-//! What each key does to where one is.
+//! Effect of each key on the position.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -10,7 +10,7 @@ const PAGE_STEPS: usize = 20;
 /// Whether to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// Show what there is now.
+    /// Shows the present state.
     Continue,
     /// The operator is done.
     Quit,
@@ -25,7 +25,7 @@ pub(super) enum Pane {
     State,
 }
 
-/// What is being typed.
+/// The current text input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub(super) enum Question {
@@ -56,9 +56,9 @@ impl Question {
 
 /// A journey as a person drives it.
 pub struct Travel {
-    /// Where one is.
+    /// The current position.
     pub journey: Journey,
-    /// What the tape is called.
+    /// The tape's name.
     pub name: String,
     pub(super) pane: Pane,
     /// Lines that the panes are scrolled by.
@@ -113,7 +113,7 @@ impl Travel {
             KeyCode::Char('b') => self.ask(Question::Condition),
             KeyCode::Char('B') => {
                 self.journey.clear_conditions();
-                self.message = "it stops on nothing any more".to_owned();
+                self.message = "no condition is set".to_owned();
             }
             KeyCode::Char('c') => self.run(Forward),
             KeyCode::Char('C') => self.run(Back),

@@ -1,4 +1,4 @@
-//! What is drawn: events around the step, actions recorded and replayed, the state, and what changed in it.
+//! The screen: events around the step, recorded and replayed actions, the state and its changes.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -11,7 +11,7 @@ use super::keys::{Pane, Travel};
 use grail_tape::Line;
 use grail_terminal::{Palette, printable};
 
-/// Below this nothing can be read.
+/// A smaller terminal is unreadable.
 const WIDTH_MIN: u16 = 60;
 const HEIGHT_MIN: u16 = 16;
 

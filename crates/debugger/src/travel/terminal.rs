@@ -14,7 +14,7 @@ use grail_terminal::{Palette, in_terminal};
 
 /// How soon a signal is noticed.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
-/// Let a person travel, until they or a signal end it.
+/// Runs time travel until a key or a signal ends it.
 ///
 /// # Errors
 /// If the terminal fails.

@@ -1,4 +1,4 @@
-//! The page in a real browser, where there is one.
+//! The page in a real browser, if there is one.
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use crate::pages::{many_failures, page};
 /// Tokens a second of the simulated GPU; with 25000 a window has more than 1,000 groups.
 const TOKENS_PER_S: &str = "GRAIL_TEST_TOKENS_PER_S";
 
-/// Returns the document after its script ran; none where there is no browser.
+/// Returns the document after its script ran; none if there is no browser.
 fn drawn(tape: &Tape, name: &str) -> Option<String> {
-    // It stays there for a person to look at.
+    // It stays there for a person to view.
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, page(tape)).unwrap();
     grail_loopback::browser::dom(&path)

@@ -1,4 +1,4 @@
-//! Tapes to look at: of simulations, and made by hand.
+//! Tapes for the tests: of simulations, and made by hand.
 
 use std::cell::RefCell;
 use std::fs;

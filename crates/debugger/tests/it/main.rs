@@ -1,4 +1,4 @@
-//! Tapes to look at: pages, screens, travel.
+//! Tests of pages, screens and travel.
 
 #![allow(
     clippy::disallowed_types,

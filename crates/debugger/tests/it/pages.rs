@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::made::{WINDOW, beginning, failed, parsed, recorded, settings, steps_mut, tape_of};
 
-/// What is planted wherever text comes from outside.
+/// Text that the test plants wherever text comes from outside.
 const FOREIGN: &str = "</script><script>alert('planted')</script><img src=x onerror=alert(1)>&amp;\"'";
 
 pub(crate) fn page(tape: &Tape) -> String {
@@ -37,7 +37,7 @@ pub(crate) fn many_failures(groups: u32, why: &str) -> Tape {
 type Attempts<'a> = BTreeMap<(u64, u64, u64), (u64, &'a str)>;
 
 #[test]
-fn what_the_page_draws_is_what_the_tape_says() {
+fn the_page_draws_the_tapes_content() {
     for (seed, faults) in [(3, "none"), (5, "random"), (8, "random")] {
         let tape = parsed(&recorded(seed, 2, faults));
         let data = data(&page(&tape));

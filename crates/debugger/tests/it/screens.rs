@@ -1,4 +1,4 @@
-//! What the screen shows, character by character.
+//! The screen's content, character by character.
 
 use grail_debugger::travel::{Flow, Journey, Travel, draw};
 use grail_terminal::Palette;
@@ -38,7 +38,7 @@ fn the_help_names_every_key_and_the_language() {
 }
 
 #[test]
-fn what_is_typed_and_what_is_wrong_stand_in_the_last_line() {
+fn input_and_mistake_are_on_the_last_line() {
     let last = |keys: &str| {
         let screen = screen(keys, 100, 24);
         let last = screen.lines().last().unwrap();

@@ -75,7 +75,7 @@ fn one_step_back_costs_little_on_a_long_tape() {
         journey.go(Direction::Back, 1);
         dearest = dearest.max(journey.steps_run() - began);
     }
-    // From the beginning each time it would be half the square.
+    // Starting from the beginning each time would take half the square.
     assert!(journey.steps_run() - before < 8 * count, "{} steps for {count}", journey.steps_run() - before);
     assert!(dearest <= count / 16 + 2, "{dearest} steps at once of {count}");
 }
@@ -99,7 +99,7 @@ fn conditions_stop_where_they_hold_both_ways() {
     for (text, oracle) in oracles {
         let expected = holding(oracle);
         assert!(!expected.is_empty(), "{text} never holds, so nothing is tested");
-        // Where one stands is not looked for.
+        // The search skips the current step.
         let forward: Vec<usize> = expected.iter().copied().filter(|number| *number > 0).collect();
         let back: Vec<usize> = expected.iter().rev().copied().filter(|number| *number + 1 < all.len()).collect();
         assert_eq!(stops(&tape, text, Direction::Forward), forward, "{text}");

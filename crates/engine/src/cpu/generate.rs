@@ -9,7 +9,7 @@ use crate::error::EngineError;
 use crate::philox::DrawStream;
 use crate::sampling::{PROTOCOL_SAMPLING, Sampler};
 
-/// A rollout, and what a proof of it must compute again.
+/// A rollout, and the values that its proof must compute again.
 pub(super) struct Decoded {
     pub(super) rollout: SampledRollout,
     /// The sum over the hidden state of each token.
@@ -66,7 +66,7 @@ pub(super) fn generate(
         let mut unfinished: Vec<_> = rollouts.iter_mut().filter(|rollout| !rollout.ended).collect();
         logits = network.logits(&advance(network, &mut unfinished));
     }
-    // Nothing is drawn behind the last tokens, but their states are proved like all others.
+    // Nothing is drawn after the last tokens, but their states are proved like all others.
     if new_tokens_max > 0 && !rollouts.is_empty() {
         advance(network, &mut rollouts.iter_mut().collect::<Vec<_>>());
     }

@@ -1,4 +1,4 @@
-//! Whether memory still holds what it held: sums over weights, and over what decoding and proof both compute.
+//! Checks that memory is unchanged: sums over the weights, and over values that decoding and proof both compute.
 //!
 //! A network computes the same bits twice, whatever is in the batch, so any difference means damaged memory, however
 //! plausible the result looks.

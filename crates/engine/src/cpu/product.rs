@@ -33,7 +33,7 @@ pub(super) fn linear(x: &[f32], w: &Panels, out: &mut [f32]) {
     }
 }
 
-/// A linear layer of few rows over many columns: threads share out the panels, each into a tile of its own.
+/// A linear layer of few rows over many columns: threads share out the panels, each into its own tile.
 fn linear_by_panels(x: Rows<'_>, w: &Panels, out: &mut [f32]) {
     let columns = |panel: usize| panel * PANEL..w.width().min((panel + 1) * PANEL);
     let mut tiles = vec![0.0; x.count * w.width().next_multiple_of(PANEL)];
@@ -97,7 +97,7 @@ impl Product<'_> {
     }
 }
 
-/// What the tiles of one panel have in common.
+/// Common values of the tiles of one panel.
 struct Tile<'a, S: Simd, const V: usize> {
     simd: S,
     x: Rows<'a>,
@@ -109,7 +109,7 @@ struct Tile<'a, S: Simd, const V: usize> {
 impl<S: Simd, const V: usize> Tile<'_, S, V> {
     /// `out += x · panel` for `R` rows from `row` on, with the sums held in registers. Gives `R`.
     ///
-    /// Product and sum are rounded each on its own: a fused multiply-add would give other bits where there is none.
+    /// Product and sum are rounded each on its own: a fused multiply-add would give other bits if there is none.
     #[inline(always)]
     fn add<const R: usize>(&self, row: usize, out: &mut [f32]) -> usize {
         let simd = self.simd;

@@ -1,5 +1,5 @@
-//! Bits flipped in weights and activations while a group is made: whatever would change a sketch is caught before anybody
-//! could sign it.
+//! Flips bits in weights and activations while a group is made. Every flip that changes a sketch must be caught before
+//! the group is signed.
 
 use grail_protocol::generation::{GeneratedRollout, StreamKey};
 
@@ -32,11 +32,11 @@ fn draw(number: usize, what: u64, limit: usize) -> usize {
 
 #[derive(Debug, Default, PartialEq)]
 struct Outcomes {
-    /// Refused before anything could be signed.
+    /// Refused before signing.
     caught: usize,
-    /// Given out with the sketches that an undamaged machine computes for these tokens.
+    /// Returned with the sketches of an undamaged machine.
     without_effect: usize,
-    /// Given out with others.
+    /// Returned with other sketches.
     escaped: usize,
 }
 

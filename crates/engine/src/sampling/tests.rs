@@ -34,7 +34,7 @@ fn a_token_in_prompt_and_completion_is_penalized_once() {
 }
 
 #[test]
-fn what_was_drawn_is_penalized_afterwards() {
+fn drawn_tokens_are_penalized_afterwards() {
     let mut sampler = Sampler::new(PROTOCOL_SAMPLING, 2, &[]);
     let logits = [5.0, 5.0];
     let first = sampler.sample(&logits, 0.0).unwrap();
@@ -122,7 +122,7 @@ fn a_draw_falls_where_the_cumulative_weight_says() {
 }
 
 #[test]
-fn what_is_no_number_is_refused() {
+fn values_that_are_no_numbers_are_refused() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut logits = [0.0; 300];
         logits[299] = bad;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::fixtures::{ENGINE, json, sha256_of_tokens};
 
-/// What is read of a golden proof.
+/// The fields of a golden proof that are read.
 #[derive(Deserialize)]
 struct Golden {
     token_lcg_seed: u64,

@@ -160,7 +160,7 @@ fn other_number_formats_are_widened_to_the_bits_that_candle_gives() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_in_candles_words() {
+fn unusable_files_are_refused_with_candles_error() {
     let logical = safetensors_of("BOOL", &[2], &[0, 1]);
     let long = safetensors_of("F32", &[3], &[0; 8]);
     for file in [&logical[..], &long[..], &logical[..20], b"", b"nonsense", b"nonsense and more", &[1; 100]] {

@@ -1,4 +1,4 @@
-//! Inputs that cannot be worked on, and weights that give nonsense.
+//! Invalid inputs, and weights that give invalid results.
 
 use grail_engine::weights::{Checkpoint, WeightSource};
 use grail_engine::{CpuEngine, EngineError, toy};
@@ -42,7 +42,7 @@ fn a_token_outside_the_vocabulary_is_refused_with_its_position() {
 }
 
 #[test]
-fn what_exceeds_the_context_is_refused_before_work_begins() {
+fn sequences_beyond_the_context_are_refused_before_the_work() {
     let error = ENGINE.proof_pass(&[1; 2049], RANDOMNESS).unwrap_err();
     assert!(matches!(error, EngineError::SequenceTooLong { tokens: 2049, context: 2048 }));
     for new_tokens_max in [2048, usize::MAX] {

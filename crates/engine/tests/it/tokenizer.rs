@@ -51,7 +51,7 @@ fn spaces_are_left_as_they_are() {
 }
 
 #[test]
-fn what_is_no_tokenizer_is_refused() {
+fn files_that_are_no_tokenizer_are_refused() {
     let word_level =
         r#"{"version":"1.0","added_tokens":[],"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"b"}}"#;
     for text in ["", "{}", word_level] {
@@ -85,7 +85,7 @@ fn a_damaged_or_foreign_file_is_refused_without_a_panic() {
         }
         let error = HfTokenizer::from_bytes(long.to_string().as_bytes(), "long.json").unwrap_err().to_string();
         assert!(error.contains("longer than every token"), "{error}");
-        // What is before a key of the same name is not looked at.
+        // The last of several equal keys counts.
         let twice = whole.replacen(r#""model":"#, &format!(r#""model":{},"model":"#, long["model"]), 1);
         assert!(twice.len() > whole.len());
         assert!(HfTokenizer::from_bytes(twice.as_bytes(), "twice.json").is_ok());

@@ -1,4 +1,4 @@
-//! Golden vectors: all of them hold, and a runner that compares nothing would be noticed.
+//! All golden vectors hold, and a runner that compares nothing is noticed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

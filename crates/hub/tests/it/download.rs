@@ -176,7 +176,7 @@ fn a_model_of_which_a_file_is_missing_is_not_taken_for_complete() {
 }
 
 #[test]
-fn where_the_hub_sends_us_is_not_told_the_token() {
+fn redirects_of_the_hub_do_not_get_the_token() {
     let weights: [(&str, &[u8]); 1] = [("model.safetensors", b"kept elsewhere")];
     let elsewhere = Server::start(files(&weights, None));
     let server = Server::sending(files(&weights, None), Some(elsewhere.endpoint.clone()));
@@ -210,7 +210,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 }
 
 #[test]
-fn what_is_not_what_the_hub_calls_it_is_refused_and_removed() {
+fn a_file_that_differs_from_the_hubs_digest_is_refused_and_removed() {
     let mut wrong = files(&[("model.safetensors", b"right")], None);
     wrong.get_mut("model.safetensors").unwrap().1 = b"wrong".to_vec();
     let server = Server::start(wrong);

@@ -1,5 +1,5 @@
-//! What a crash may leave of a journal or a tape: files in which up to three writes are lost or torn. Whatever is read of
-//! them is the start of what was written, or they are refused; a record is never skipped, altered or made up.
+//! Files that a crash can leave of a journal or a tape, with up to three writes lost or torn. A reader must return the
+//! beginning of the written records or refuse the file. It must never skip, alter or invent a record.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -28,7 +28,7 @@ const SECTOR_BYTES: usize = 512;
 const HEADER_BYTES: usize = 16;
 const HEAD_BYTES: usize = 16;
 
-/// What a miner did in two windows of two groups.
+/// Records of a miner that worked in two windows of two groups.
 #[derive(Default)]
 struct Seen {
     records: Vec<JournalRecord>,
@@ -78,7 +78,7 @@ fn secrets() -> MachineSecrets {
 struct Written<T> {
     writes: Vec<Vec<u8>>,
     things: Vec<T>,
-    /// How many of them are readable after so many writes.
+    /// How many of them are readable after each number of writes.
     readable: Vec<usize>,
 }
 
@@ -130,7 +130,7 @@ fn tape(settings: &MachineSettings, steps: Vec<(Now, Event)>) -> Written<Frame> 
 struct Image {
     bytes: Vec<u8>,
     damaged: Vec<usize>,
-    /// Whether a write after the first damaged one starts as it should.
+    /// Whether a write after the first damaged one has an intact start.
     goes_on: bool,
     writes: usize,
 }
@@ -160,7 +160,7 @@ fn image<T>(file: &Written<T>, stream: &mut Stream) -> Image {
                     }
                 }
             }
-            // What lay on the disk before.
+            // Earlier bytes of the disk.
             _ => bytes[torn_at..place.end].iter_mut().for_each(|byte| *byte = stream.below(256) as u8),
         }
         if place.end == whole.len() && stream.one_in(2) {
@@ -188,7 +188,7 @@ struct Outcomes {
     refused: u64,
 }
 
-/// Reads an image; what is found must be what was written before the first damage.
+/// Reads an image. Its records must be those that were written before the first damage.
 fn judge<'a, T: PartialEq + std::fmt::Debug, E: std::fmt::Display>(
     name: &str,
     file: &'a Written<T>,
@@ -212,7 +212,7 @@ fn judge<'a, T: PartialEq + std::fmt::Debug, E: std::fmt::Display>(
         }
         Err(error) => {
             let only_the_last = first.is_none_or(|first| first + 1 == writes);
-            // What starts a file is in place before the file has its name.
+            // The header is on disk before the file gets its name.
             assert!(!only_the_last || first == Some(0), "{name}: a mere torn end is refused: {error}");
             outcomes.refused += 1;
             None
@@ -220,7 +220,7 @@ fn judge<'a, T: PartialEq + std::fmt::Debug, E: std::fmt::Display>(
     }
 }
 
-/// The next process: it continues with these records, and what it journals must fit to them.
+/// The next process: it continues with these records, and its own records must be consistent with them.
 fn restarted(settings: &MachineSettings, records: &[JournalRecord]) {
     let audit = Audit::default();
     records.iter().for_each(|record| audit.note(record));

@@ -115,7 +115,8 @@ fn written(records: &[JournalRecord]) -> (tempfile::TempDir, Vec<u8>, Vec<usize>
     (folder, content, ends)
 }
 
-/// Makes this the journal's content. Into a new file: some file systems flush a file that is cut and written again.
+/// Makes this the journal's content, in a new file, because some file systems flush a file that is truncated and
+/// written again.
 fn crashed_with(folder: &Path, content: &[u8]) {
     fs::remove_file(file(folder)).unwrap();
     fs::write(file(folder), content).unwrap();
@@ -234,7 +235,7 @@ fn after_damage_another_journal_begins_and_goes_on() {
     drop(journal);
     let (opened, loaded) = load(folder.path()).unwrap();
     assert_eq!((opened.records, loaded), (1, vec![window(60)]));
-    // Damaged once more: the disk is not filled with what cannot be read.
+    // Damaged once more: unreadable files must not fill the disk.
     crashed_with(folder.path(), b"GRAILJNL and then something else");
     assert_eq!(open(folder.path()).unwrap().set_aside().unwrap().path, path);
     assert_eq!(fs::read(path).unwrap(), b"GRAILJNL and then something else");
@@ -268,7 +269,7 @@ fn another_window_begins_a_file_and_old_ones_go() {
     assert_eq!(load(folder.path()).unwrap().1[0], window(60));
 }
 
-/// A writer starts another file in steps; whoever reads between two of them finds every window once.
+/// A writer starts another file in steps; a reader between two of them finds every window once.
 #[test]
 fn a_reader_finds_every_window_while_files_grow_older() {
     let folder = tempfile::tempdir().unwrap();
@@ -286,7 +287,7 @@ fn a_reader_finds_every_window_while_files_grow_older() {
     assert_eq!(found(), [1; 3]);
     fs::hard_link(file(folder.path()), old(1)).unwrap();
     assert_eq!(found(), [1; 3]);
-    // What a reader met as the current file had grown by the time it had another name.
+    // The current file grew before it was renamed.
     let all = fs::read(old(1)).unwrap();
     fs::remove_file(file(folder.path())).unwrap();
     fs::write(file(folder.path()), &all[..all.len() - 1]).unwrap();
@@ -307,7 +308,7 @@ fn the_window_is_known_again_after_a_restart() {
 }
 
 #[test]
-fn a_second_writer_is_told_who_has_it() {
+fn a_second_writer_learns_who_holds_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path()).unwrap();
     let error = open(folder.path()).unwrap_err();
@@ -330,7 +331,7 @@ fn appends_that_nobody_waits_for_keep_their_order() {
     block_on(async {
         let mut appends: Vec<_> = all.iter().map(|record| journal.append(record)).collect();
         for append in &mut appends {
-            // Polled once and dropped later: the call has started, and its answer is not wanted.
+            // Polled once and dropped later: the call has started, and is then canceled.
             let _ = futures_util::poll!(append);
         }
     });
@@ -338,12 +339,12 @@ fn appends_that_nobody_waits_for_keep_their_order() {
 }
 
 #[test]
-fn what_is_no_journal_is_moved_and_not_altered() {
+fn a_file_that_is_no_journal_is_moved_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(file(folder.path()), b"my notes").unwrap();
     let journal = open(folder.path()).unwrap();
     assert_eq!(fs::read(&journal.set_aside().unwrap().path).unwrap(), b"my notes");
-    // Read by others while the miner does not run, it says what is wrong with it.
+    // A reader without a running miner gets the journal's damage.
     let error = records_in(Path::new("5abc.journal"), b"my notes").unwrap_err();
     assert!(matches!(error, JournalFileError::Damaged { .. }), "{error}");
 }

@@ -1,4 +1,4 @@
-//! A drand network: what identifies it, when its rounds are due, and what makes one valid.
+//! A drand network: its identity, its schedule, and the verification of a round.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub enum NetworkError {
     /// Not a public key.
     #[error("the drand public key must be 192 hex digits of a point on G2; copy `public_key` from the network's /info")]
     PublicKey,
-    /// Rounds that never come.
+    /// A period of 0.
     #[error("the drand period must be above 0 seconds; copy `period` from the network's /info")]
     Period,
 }
@@ -85,7 +85,7 @@ impl fmt::Debug for DrandNetwork {
 mod tests {
     use super::*;
 
-    // Round 123 as https://api3.drand.sh gave it; drand-verify tests against the same one.
+    // Round 123 from https://api3.drand.sh, which drand-verify's tests use too.
     const SIGNATURE: &str =
         "b75c69d0b72a5d906e854e808ba7e2accb1542ac355ae486d591aa9d43765482e26cd02df835d3546d23c4b13e0dfc92";
 

@@ -1,4 +1,4 @@
-//! One relay: ask it for a round, and believe nothing it says.
+//! One relay: asks it for a round and verifies the answer.
 
 use grail_miner::ports::BeaconRound;
 use reqwest::{Client, StatusCode, Url};
@@ -11,10 +11,10 @@ use grail_http::{innermost, route};
 
 /// A round takes some 300 bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
-/// What the parser says quotes the relay, at any length.
+/// The parser's error quotes the relay's answer, which can have any length.
 const WHY_CHARS_MAX: usize = 120;
 
-/// What a relay said instead of a valid round.
+/// Error of one relay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RelayFailure {
     /// No answer in time.
@@ -26,7 +26,7 @@ pub enum RelayFailure {
     /// Another status than 200.
     #[error("HTTP status {0}")]
     Status(u16),
-    /// More bytes than any round has.
+    /// An answer longer than any round.
     #[error("an answer of more than {ANSWER_BYTES_MAX} bytes")]
     TooLarge,
     /// Not a round.
@@ -79,7 +79,7 @@ impl Relay {
         Ok(Self { base, name, server_clock: ServerClock::default() })
     }
 
-    /// Host and port, without whatever else the address holds.
+    /// Host and port of the address only.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -109,7 +109,7 @@ impl Relay {
         match response.status() {
             StatusCode::OK => {}
             status if route.is_empty() => return Err(RelayFailure::Status(status.as_u16())),
-            // It may be the proxy that says so.
+            // The proxy may be the cause.
             status => return Err(RelayFailure::Unreachable(format!("HTTP status {}{route}", status.as_u16()))),
         }
         let mut content = Vec::new();

@@ -1,4 +1,4 @@
-//! What describes a bucket.
+//! Configuration of a bucket.
 
 use grail_protocol::read_credentials::ReadCredentials;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,17 +22,17 @@ impl AccessKey {
     }
 }
 
-/// Where the bucket's name is in a request.
+/// Place of the bucket's name in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Addressing {
-    /// As the first part of the path.
+    /// First part of the path.
     #[default]
     Path,
-    /// As the first label of the host.
+    /// First label of the host.
     VirtualHost,
 }
 
-/// The place that validators read: it follows from what the chain holds, and not from where objects are written.
+/// The address that validators read. It follows from the chain's commitment, not from the address for writes.
 #[derive(Debug, Clone)]
 pub struct ReadAddress {
     /// The server.
@@ -46,7 +46,7 @@ pub struct ReadAddress {
 }
 
 impl ReadAddress {
-    /// Returns the address that validators build from what was committed, who read from this server and sign for this
+    /// Returns the address that validators build from the commitment; they read from this server and sign for this
     /// region.
     pub fn at(committed: &ReadCredentials, endpoint: impl Into<String>, region: impl Into<String>) -> Self {
         let ReadCredentials { account_id, access_key_id, secret_access_key } = committed.clone();
@@ -60,7 +60,7 @@ impl ReadAddress {
     }
 }
 
-/// What describes a bucket.
+/// Configuration of a bucket.
 #[derive(Debug, Clone)]
 pub struct BucketConfig {
     /// The endpoint's address, without the bucket.
@@ -69,15 +69,15 @@ pub struct BucketConfig {
     pub bucket: String,
     /// The region that requests are signed for.
     pub region: String,
-    /// Where the bucket's name stands.
+    /// Place of the bucket's name in a request.
     pub addressing: Addressing,
     /// The key that writes and deletes.
     pub write_key: AccessKey,
-    /// The key that reads, where there is no other address to read from.
+    /// The key that reads, if there is no other address to read from.
     pub read_key: AccessKey,
-    /// Where reads go; the place that is written to where there is none.
+    /// Address for reads; the address for writes if none.
     pub read_address: Option<ReadAddress>,
-    /// Most bytes of an object that is read, where it was not written here and may have any size.
+    /// Most bytes of an object that another program wrote, which may have any size.
     pub object_bytes_max: u64,
     /// After this long without a connection, a request has failed.
     pub connect_ms: u64,
@@ -87,10 +87,10 @@ pub struct BucketConfig {
     pub part_bytes: usize,
 }
 
-/// Why a description cannot be right.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketConfigError {
-    /// Not an address. It is not shown, as it may hold a password.
+    /// Not an address. The error does not show it, because it may hold a password.
     #[error(
         "the endpoint is not the address of an S3 server; it must look like https://host, without user, path or query"
     )]
@@ -194,8 +194,8 @@ fn check_key(which: &'static str, key: &AccessKey) -> Result<(), BucketConfigErr
     }
 }
 
-/// Returns a server's address with nothing in it that is not part of one: whatever else there was would become part of
-/// each object's address, and nobody would look there.
+/// Returns a server's address. Anything else in it would become part of each object's address, where no validator
+/// reads.
 fn server(endpoint: &str) -> Result<reqwest::Url, BucketConfigError> {
     let url: reqwest::Url = endpoint.parse().map_err(|_| BucketConfigError::Endpoint)?;
     let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_right_is_refused() {
+    fn impossible_settings_are_refused() {
         for endpoint in ["", "s3.example.org", "ftp://s3.example.org", "https://me:pass@host", "https://host/?a=b"]
             .into_iter()
             .chain(["https://host/mine", "https://host/mine/", "https://host/#a"])

@@ -1,4 +1,4 @@
-//! What a failed request means: who must act, and what may have happened.
+//! Meaning of failed requests: who must act, and what may have happened.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -11,12 +11,12 @@ use super::refusal::Refusal;
 use super::transport::{is_unsent, refusal_in};
 use grail_http::innermost;
 
-/// What was asked of the store.
+/// Operation on the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     /// Write an object, or make one of its parts.
     Put,
-    /// Write what is not an object yet.
+    /// Write a part of an object.
     Part,
     /// Read an object.
     Get,
@@ -30,7 +30,7 @@ impl Operation {
         matches!(self, Self::Put | Self::Delete)
     }
 
-    /// Returns what a store lacks that does not know this operation as mining needs it.
+    /// Returns the feature that a store lacks if it does not support this operation.
     const fn missing_feature(self) -> &'static str {
         match self {
             Self::Put => {
@@ -47,7 +47,7 @@ impl Operation {
     }
 }
 
-/// What a store's refusal is about, and so what the operator must change.
+/// Cause of a store's refusal, which says what the operator must change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalCause {
     /// The key, or what it permits.
@@ -65,15 +65,15 @@ pub enum RefusalCause {
 /// A refusal by the store itself that only the operator can lift.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreRefusal {
-    /// What it is about.
+    /// Its cause.
     pub cause: RefusalCause,
     /// The store's error code and the HTTP status.
     pub brief: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: &'static str,
 }
 
-/// Words failures, without the keys that a store may quote.
+/// Writes texts of failures, without keys that a store may quote.
 pub(super) struct Failures {
     secrets: Vec<SecretString>,
     /// The refusal in the last failure, if it was one.
@@ -114,7 +114,7 @@ impl Failures {
         }
     }
 
-    /// Returns what a store's own error means.
+    /// Returns the meaning of a store's own error.
     fn refused(&self, operation: Operation, status: u16, code: &str, message: &str) -> BucketError {
         if let Some((cause, remedy)) = remedy(operation, status, code) {
             let brief = self.hidden(&format!("{code}, HTTP status {status}"));
@@ -137,8 +137,8 @@ impl Failures {
         }
     }
 
-    /// Returns what an answer means that may not be the store's: never that the operator must do something, and that a
-    /// write did not take place only where nothing is passed on under such a status.
+    /// Returns the meaning of an answer that may not be the store's. It never asks the operator to act, and says that a
+    /// write did not happen only if proxies pass nothing on under such a status.
     fn unclear(&self, operation: Operation, status: u16, stranger: &Refusal) -> BucketError {
         let text = self.hidden(&stranger.to_string());
         match status {
@@ -155,7 +155,7 @@ impl Failures {
     }
 }
 
-/// Returns whether the store says that there is no such object, in a bucket that there is.
+/// Returns whether the store says that the object does not exist in an existing bucket.
 pub(super) fn is_missing_object(error: &(dyn Error + 'static)) -> bool {
     match refusal_in(error) {
         Some(Refusal::Store { status: 404, code, .. }) => remedy(Operation::Get, 404, code).is_none(),
@@ -163,8 +163,8 @@ pub(super) fn is_missing_object(error: &(dyn Error + 'static)) -> bool {
     }
 }
 
-/// Returns the same for a request whose answer has no body, and so cannot name an error. Nobody may conclude more from
-/// it than that it is worth asking the store under a condition.
+/// Returns the same for a request whose answer has no body, and so no error. It only means that a conditional request
+/// is worth a try.
 pub(super) fn may_be_missing(error: &(dyn Error + 'static)) -> bool {
     refusal_in(error).is_some_and(|refusal| refusal.status() == 404)
 }
@@ -252,7 +252,7 @@ mod tests {
         for (status, code) in [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict"), (404, "NoSuchKey")] {
             assert_eq!(classified(Operation::Put, status, code), BucketError::ConditionFailed, "{status} {code}");
         }
-        // These come without a body from some stores, and what is there is read before anything is concluded.
+        // Some stores send these without a body; the object is read before any conclusion.
         for status in [304, 412] {
             assert_eq!(unclear(Operation::Put, status), BucketError::ConditionFailed, "{status}");
         }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_must_mend_is_refused_with_the_remedy() {
+    fn problems_of_the_operator_are_refused_with_the_remedy() {
         for (status, code, remedy) in [
             (403, "SignatureDoesNotMatch", "copy both again"),
             (403, "AccessDenied", "permission"),

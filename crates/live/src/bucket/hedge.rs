@@ -1,4 +1,4 @@
-//! One `put` in at most two attempts, both under the same condition, within the time that is left.
+//! One `put` in at most two attempts, both under the same condition, within the remaining time.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::failure::{self, Operation};
 use super::transport::NoVersion;
 use super::{DIGEST_NAME, S3Bucket, Write, Writer};
 
-/// The part of the time after which a first attempt without an answer is joined by a second one: late enough that a slow
-/// line is not slowed down further, early enough that the second one may still come through.
+/// Share of the time after which a second attempt starts if the first has no answer: late enough not to slow down a
+/// slow line, early enough for the second attempt to finish.
 const HEDGE_DIVISOR: u32 = 3;
 
 impl S3Bucket {
-    /// Writes an object. Where the first attempt broke or stays silent, a look tells whether it took place, and only if
-    /// it did not is it sent again, signed again and over a new connection; whichever attempt is answered first decides.
-    /// The condition sees to it that the object is written once.
+    /// Writes an object. If the first attempt broke or stays silent, a read shows whether it took place, and it is only
+    /// sent again if it did not, with a new signature and over a new connection. The first answer decides. The
+    /// condition ensures that the object is written once.
     pub(super) async fn put_hedged(&self, write: &Write<'_>, limit: Duration) -> Result<Etag, BucketError> {
         let late = || Err(BucketError::Unknown(format!("no answer within {} ms", limit.as_millis())));
         timeout(limit, self.attempts(write, limit)).await.unwrap_or_else(|_| late())
@@ -33,7 +33,7 @@ impl S3Bucket {
             Err(_) => {
                 let second = pin!(self.second_attempt(write, "the first attempt has no answer".to_owned()));
                 match select(first, second).await {
-                    // Having failed, the one may have seen the other's object, which only the other's answer tells.
+                    // A failed attempt may have seen the other attempt's object; only the other's answer shows that.
                     Either::Left((Err(_), second)) => second.await,
                     Either::Right((Err(BucketError::Unknown(_) | BucketError::Transient(_)), first)) => {
                         self.resolved(write, first.await).await
@@ -44,7 +44,7 @@ impl S3Bucket {
         }
     }
 
-    /// Sends it again unless a look shows that it is there; `why` its fate is not known.
+    /// Sends it again unless a read finds it; `why` says why its outcome is unknown.
     async fn second_attempt(&self, write: &Write<'_>, why: String) -> Result<Etag, BucketError> {
         match self.landed(write).await {
             Ok(Some(tag)) => Ok(tag),
@@ -53,7 +53,7 @@ impl S3Bucket {
         }
     }
 
-    /// A refused condition may be our own doing: the other attempt came first.
+    /// Our other attempt may have caused the refused condition.
     async fn resolved(&self, write: &Write<'_>, result: Result<Etag, BucketError>) -> Result<Etag, BucketError> {
         match result {
             Err(BucketError::ConditionFailed) => match self.landed(write).await {
@@ -72,7 +72,7 @@ impl S3Bucket {
         }
     }
 
-    /// Returns the version of the object if it is what we write, by length and digest.
+    /// Returns the version of the object if it is ours, by length and digest.
     async fn landed(&self, write: &Write<'_>) -> Result<Option<Etag>, BucketError> {
         let look = GetOptions { head: true, ..GetOptions::default() };
         let object = match self.second_writer.store.get_opts(&write.path, look).await {

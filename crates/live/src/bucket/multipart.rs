@@ -16,10 +16,10 @@ use super::{S3Bucket, Write, Writer, store};
 const PARTS_IN_FLIGHT_MAX: usize = 3;
 
 impl S3Bucket {
-    /// Writes an object in parts; if that fails or is given up, have the parts removed.
+    /// Writes an object in parts; removes the parts if that fails or is canceled.
     ///
-    /// The last request, which joins the parts into an object, carries the condition. Stores that ignore it there (it is newer
-    /// than the one on plain writes) overwrite; the read-back then still finds our own bytes.
+    /// The last request, which joins the parts into an object, carries the condition. Stores that ignore it there (it
+    /// is newer than conditions on plain writes) overwrite the object; the read-back then still finds our own bytes.
     pub(super) async fn put_in_parts(&self, writer: &Writer, write: &Write<'_>) -> Result<Etag, BucketError> {
         let store = self.store_under(writer, write.condition)?;
         let classify = |error| self.failures.classify(Operation::Part, &error);
@@ -36,7 +36,7 @@ impl S3Bucket {
         match result {
             Ok(result) => result.e_tag.map(Etag).ok_or_else(|| BucketError::Unknown(NoVersion.to_string())),
             Err((operation, error)) => {
-                // The first failure is the one to tell; parts that stay are cleared away by the store in days.
+                // Reports the first failure; the store removes parts that stay within days.
                 let _ = store.abort_multipart(&write.path, &id).await;
                 Err(self.failures.classify(operation, &error))
             }
@@ -70,11 +70,11 @@ impl S3Bucket {
     }
 }
 
-/// Parts that are to be removed if nobody waits for them any more.
+/// Parts to remove if the upload is canceled.
 struct Unfinished {
     store: AmazonS3,
     path: Path,
-    /// None once they have become an object, or their removal was asked for.
+    /// None once they have become an object or are being removed.
     id: Option<MultipartId>,
 }
 

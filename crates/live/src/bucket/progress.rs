@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 
-/// What is counted at a time; less than a system keeps for a connection that is slow.
+/// Bytes counted at a time; less than the system buffers for a slow connection.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// The write that is under way, for anyone who shows it: read from any thread, while the bucket's own thread writes.
+/// The running write, for display: any thread may read it while the bucket's thread writes.
 ///
 /// A byte counts as sent once the connection takes it, which is up to the system's buffers before it arrives.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +81,7 @@ mod tests {
 
     use super::super::{AccessKey, BucketConfig, S3Bucket};
 
-    /// Far more than two systems keep for a connection.
+    /// Far more than two systems buffer for a connection.
     const CONTENT_BYTES: usize = 48 << 20;
     const PATIENCE_MS: u64 = 60_000;
 
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_told_while_a_write_is_under_way() {
+    fn sent_bytes_are_shown_while_a_write_is_under_way() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (tell, signal) = channel();
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(progress.sent_of(), None, "nothing is written yet");
         let content = vec![7; CONTENT_BYTES];
         let watch = async {
-            // It grows as far as the two systems' buffers reach.
+            // It grows until the two systems' buffers are full.
             let mut last = None;
             loop {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -135,7 +135,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (put, ()) = runtime.block_on(async { tokio::join!(put, watch) });
         assert_eq!(put, Ok(Etag("\"1\"".to_owned())));
-        assert_eq!(progress.sent_of(), None, "nothing is written any more");
+        assert_eq!(progress.sent_of(), None, "no write is under way");
         server.join().unwrap();
     }
 }

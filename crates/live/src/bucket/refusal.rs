@@ -20,13 +20,13 @@ pub(super) enum Refusal {
         /// The store's words.
         message: String,
     },
-    /// Not the store's, as far as one can tell: a filter, a portal or a proxy may have answered. It says nothing about
-    /// keys, buckets or objects.
+    /// Probably not the store's: a filter, a portal or a proxy may have answered. It says nothing about keys, buckets
+    /// or objects.
     #[error("HTTP status {status} without an S3 error, from {server}{words}")]
     Stranger {
         /// HTTP status.
         status: u16,
-        /// What it calls itself.
+        /// The server's name for itself.
         server: String,
         /// How its body starts, as the end of a sentence.
         words: String,
@@ -53,7 +53,7 @@ impl Refusal {
         Self::Stranger { status, server, words }
     }
 
-    /// Returns names the proxy that the request went through, since it may have answered in the store's place.
+    /// Returns the same with the request's proxy, which may have answered in the store's place.
     pub(super) fn by(mut self, route: &str) -> Self {
         if let Self::Stranger { words, .. } = &mut self {
             words.push_str(route);
@@ -69,7 +69,7 @@ impl Refusal {
     }
 }
 
-/// S3's name of the error, where the body is an XML document about one.
+/// S3's name of the error, if the body is an XML document with one.
 fn error_code(body: &str) -> Option<&str> {
     let body = body.trim_start_matches('\u{feff}').trim_start();
     let document = match body.strip_prefix("<?xml") {
@@ -105,8 +105,7 @@ fn without_tags(body: &str) -> String {
     visible.collect()
 }
 
-/// Words with single spaces between them and nothing that could move a cursor or forge a line, up to a number of
-/// characters.
+/// Words with single spaces and no control characters, up to a number of characters.
 fn cleaned(text: &str, chars_max: usize) -> String {
     let is_plain = |c: char| c.is_ascii_graphic() || c.is_alphanumeric();
     let words = text.split(|c: char| !is_plain(c)).filter(|word| !word.is_empty());
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_answered_is_told_bounded_and_without_control_characters() {
+    fn the_answering_server_is_shown_bounded_and_without_control_characters() {
         let page = "<html><head><title>One moment</title></head><body>Blocked by a filter</body></html>";
         let text = read(403, "cloud\u{9b}front", page).to_string();
         assert_eq!(

@@ -1,10 +1,10 @@
-//! What was sent lately: a read-back can be no larger, and may come without the version that the write was answered with.
+//! Recently sent objects: a read-back cannot be larger, and may lack the version that the write returned.
 
 use std::collections::VecDeque;
 
 use grail_miner::ports::Etag;
 
-/// Objects that are remembered; a window has one, and the one before it may still be looked for.
+/// Number of objects that are remembered; a window has one, and the one before may still be read.
 const OBJECTS_MAX: usize = 8;
 
 /// The newest objects by key.
@@ -39,13 +39,13 @@ impl SentObjects {
         }
     }
 
-    /// Size of the largest content that was sent under a key; none where nothing was.
+    /// Size of the largest content that was sent under a key; none if nothing was.
     pub(super) fn bytes_max(&self, key: &str) -> Option<u64> {
         self.object(key).map(|object| object.bytes_max)
     }
 
-    /// Returns the version of a content, where it is the newest one of its key: an empty one, which matches nothing,
-    /// where none was acknowledged.
+    /// Returns the version of a content if it is the newest of its key: an empty one, which matches nothing, if none
+    /// was acknowledged.
     pub(super) fn version(&self, key: &str, digest: &str) -> Option<Etag> {
         let object = self.object(key).filter(|object| object.digest == digest)?;
         Some(object.version.clone().unwrap_or_else(|| Etag(String::new())))

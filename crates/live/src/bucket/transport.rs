@@ -21,23 +21,23 @@ use grail_http::{Routed, route};
 
 /// Answers other than an object are a few hundred bytes of XML.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Most bytes that a read takes in where nothing says how many there can be; no window file comes near.
+/// Most bytes of a read whose size is not known before; far more than any window file.
 pub(super) const OBJECT_BYTES_MAX: u64 = 256 << 20;
-/// The metadata of an object that the bucket looks at.
+/// The metadata of an object that the bucket reads.
 const DIGEST_HEADER: HeaderName = HeaderName::from_static("x-amz-meta-sha256");
 
 /// Most bytes that an object may have; a request carries it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BytesMax(pub(super) u64);
 
-/// An object that is larger than what is asked for can be.
+/// An object that is larger than the requested one can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the object there has more than {bytes_max} bytes")]
 pub(super) struct TooLarge {
     pub(super) bytes_max: u64,
 }
 
-/// A write that was answered as if all were well, without a version of what was written.
+/// A write that was answered with success and without a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer names no version of the object (ETag)")]
 pub(super) struct NoVersion;
@@ -53,7 +53,7 @@ pub(super) struct Transport {
     sent: Sent,
     /// Whether a version was missing where S3 names one.
     saw_no_version: Arc<AtomicBool>,
-    /// Sent along when parts become an object: the library has no way to put a condition on that.
+    /// Condition for joining the parts, which the library does not support.
     completion_condition: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -62,7 +62,7 @@ impl Transport {
         Self { client, server_clock, sent, saw_no_version: Arc::default(), completion_condition: None }
     }
 
-    /// Returns whether an answer about an object named no version, though all was well otherwise.
+    /// Returns whether a successful answer about an object named no version.
     pub(super) fn saw_no_version(&self) -> bool {
         self.saw_no_version.load(Relaxed)
     }
@@ -79,7 +79,7 @@ impl Transport {
         Self { completion_condition: Some((name, value)), ..self.clone() }
     }
 
-    /// Sends what is written in pieces that are counted, and everything else as the library does.
+    /// Sends writes in counted pieces, and everything else as the library does.
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         if request.method() != Method::PUT {
             return self.client.call(request).await;
@@ -166,8 +166,7 @@ async fn object(headers: &HeaderMap, body: HttpResponseBody, bytes_max: u64) -> 
     Ok(content)
 }
 
-/// Returns what the bucket wants to know of an object. The library refuses answers for headers that nothing here
-/// depends on.
+/// Returns an object's metadata. The library refuses answers because of headers that this crate does not use.
 fn of_an_object(headers: &HeaderMap) -> HeaderMap {
     let wanted = [header::ETAG, header::CONTENT_LENGTH, DIGEST_HEADER];
     let readable = |name: &HeaderName| headers.get(name).filter(|value| value.to_str().is_ok()).cloned();
@@ -206,7 +205,7 @@ fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
     None
 }
 
-/// Returns the library drops the address from its errors, by which the proxy is known.
+/// Adds the proxy to an error, because the library drops the address from its errors.
 fn along(error: HttpError, route: &str) -> HttpError {
     if route.is_empty() { error } else { HttpError::new(error.kind(), Routed::new(route, error)) }
 }

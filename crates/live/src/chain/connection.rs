@@ -1,4 +1,4 @@
-//! One connection to one node, which knows when it is dead.
+//! One connection to one node, which notices when it is dead.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,12 +19,12 @@ use super::json::{Answer, hash_of};
 use super::settings::ChainPatience;
 use super::socket;
 
-/// So many callers in a row gave up waiting: the connection is taken for dead.
+/// After this many canceled calls in a row the connection counts as dead.
 const UNANSWERED_MAX: u32 = 6;
 /// A silent socket is found out within a few of these.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PONG_LIMIT: Duration = Duration::from_secs(25);
-/// Requests that wait for the socket; more wait for room.
+/// Requests that wait for the socket; further ones wait for a place.
 const WAITING_REQUESTS_MAX: usize = 64;
 /// Notifications that wait for us; more end the subscription.
 const NOTIFICATIONS_MAX: usize = 64;
@@ -37,14 +37,14 @@ pub(super) struct Connection {
     genesis: [u8; 32],
     patience: ChainPatience,
     heads: OnceCell<HeadSource>,
-    /// How up to date the endpoint was when it was asked last.
+    /// How up to date the endpoint was at the last measurement.
     fitness: RefCell<Option<(Instant, Fitness)>>,
     unanswered: Cell<u32>,
     given_up: watch::Sender<bool>,
 }
 
 impl Connection {
-    /// Connects, and sees that the node is on the network that is intended.
+    /// Connects, and checks that the node is on the intended network.
     pub(super) async fn open(
         endpoint: Rc<ChainEndpoint>,
         genesis: Option<[u8; 32]>,
@@ -109,7 +109,7 @@ impl Connection {
         &self.patience
     }
 
-    /// Returns where heads come from; empty until someone asks for one.
+    /// Returns the source of heads; empty until the first request for one.
     pub(super) const fn heads(&self) -> &OnceCell<HeadSource> {
         &self.heads
     }
@@ -158,7 +158,7 @@ impl Connection {
         self.guarded(self.client.subscribe(method, params, unsubscribe)).await
     }
 
-    /// Returns what the node has to say, unless the connection is given up meanwhile.
+    /// Returns the node's answer, unless the connection is given up meanwhile.
     pub(super) async fn unless_given_up<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let mut given_up = self.given_up.subscribe();
         tokio::select! {

@@ -1,4 +1,4 @@
-//! One endpoint: its address, what of it may be shown, and how often it may be asked.
+//! One endpoint: its address, the part that may be shown, and its rate limit.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use grail_terminal::printable;
 
 /// Hosts of nodes that serve everyone, and therefore limit everyone.
 const PUBLIC_HOSTS: [&str; 2] = ["opentensor.ai", "latent.to"];
-/// What a public node that limits us is spared, in its intervals.
+/// Pause after a public node limited the rate, in its intervals.
 const PENALTY_INTERVALS: u32 = 4;
 /// How long an endpoint that is behind or unreachable is not an alternative to another one.
 const POOR_FOR: Duration = Duration::from_secs(300);
@@ -59,7 +59,7 @@ impl ChainEndpoint {
         self.poor_since.get().is_some_and(|since| since.elapsed() < POOR_FOR)
     }
 
-    /// Asks less often from now on, if that is what the failure says.
+    /// Asks less often from now on, if the failure is a rate limit.
     pub(super) fn heed(&self, failure: &Failure) {
         if *failure == Failure::RateLimited {
             self.pace.slow_down();
@@ -77,7 +77,7 @@ impl ChainEndpoint {
         route(&self.url)
     }
 
-    /// Printable text, not too long, in which nothing of the address's path, query or user is left.
+    /// Printable, bounded text without the address's path, query or user.
     pub(super) fn presentable(&self, text: &str) -> String {
         let url = &self.url;
         let query = url.query_pairs().map(|(_, value)| value.into_owned());
@@ -103,7 +103,7 @@ fn is_public(url: &Url) -> bool {
 pub(super) struct Pace {
     interval: Duration,
     earliest: Cell<Option<Instant>>,
-    /// Those who wait queue here, so that one who gives up leaves no gap behind.
+    /// Waiting callers queue here, so that a canceled one leaves no gap.
     queue: Mutex<()>,
 }
 
@@ -124,7 +124,7 @@ impl Pace {
         self.earliest.set(Some(Instant::now() + self.interval));
     }
 
-    /// The node complained: leave it alone for a while.
+    /// The node complained, so it gets a pause.
     fn slow_down(&self) {
         let until = Instant::now() + self.interval * PENALTY_INTERVALS;
         self.earliest.set(self.earliest.get().max(Some(until)));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_gives_up_waiting_leaves_no_gap() {
+    async fn a_canceled_wait_leaves_no_gap() {
         let pace = Pace::new(Duration::from_millis(100));
         let start = Instant::now();
         pace.turn().await;

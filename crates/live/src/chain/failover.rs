@@ -15,12 +15,12 @@ use super::settings::{ChainPatience, ChainSettings, ChainSettingsError};
 
 /// The newest block of an endpoint that is up to date is at most this many block times old.
 const FRESH_BLOCKS: u64 = 5;
-/// Doublings of the back-off that are counted; the longest back-off is reached long before.
+/// Most doublings of the back-off; it reaches its maximum long before.
 const DOUBLINGS_MAX: u32 = 16;
 
 /// The endpoints, one of which may be connected.
 ///
-/// A call makes one attempt at most, and whatever fails moves on to the next endpoint.
+/// A call makes one attempt at most, and any failure moves on to the next endpoint.
 #[derive(Debug)]
 pub(super) struct Failover {
     endpoints: Vec<Rc<ChainEndpoint>>,
@@ -69,7 +69,7 @@ impl Failover {
         })
     }
 
-    /// Returns the same endpoints, but for the first to start with; none where there is only one.
+    /// Returns the same endpoints with another first one; none if there is only one.
     pub(super) fn beginning_with_the_second(&self) -> Option<Self> {
         let Self { ref endpoints, genesis, patience, jitter_seed, .. } = *self;
         (endpoints.len() > 1).then(|| Self {
@@ -197,7 +197,7 @@ impl Failover {
         self.changes.send_replace(change);
     }
 
-    /// Between half and all of a time that doubles whenever every endpoint failed once more.
+    /// Random pause between half and all of a time that doubles after each failed round of endpoints.
     fn backoff(&self, failures: u32, change: u64) -> Duration {
         let rounds = failures.saturating_sub(1) / self.endpoints.len() as u32;
         let doubled = self.patience.backoff_ms_min.saturating_mul(1 << rounds.min(DOUBLINGS_MAX));

@@ -4,7 +4,7 @@ use grail_miner::ports::{ChainError, CommitError, OtherNetwork};
 use jsonrpsee::client_transport::ws::{WsError, WsHandshakeError};
 use jsonrpsee::core::client::Error;
 
-/// Codes by which nodes and their proxies say that we ask too often.
+/// Codes of rate limits of nodes and their proxies.
 const RATE_LIMIT_CODES: [i32; 3] = [-32004, -32005, 429];
 /// "Method not found" and "invalid params": asking the same node again cannot help.
 const NOT_SERVED_CODES: [i32; 2] = [-32601, -32602];
@@ -26,7 +26,7 @@ pub(super) enum Failure {
         /// Its text, as far as it may be shown.
         text: String,
     },
-    /// It answered with something else than was asked for.
+    /// It answered another question.
     Malformed(String),
     /// It serves another network.
     OtherNetwork(OtherNetwork),
@@ -37,7 +37,7 @@ impl Failure {
         Self::Malformed(what.into())
     }
 
-    /// From the client's error; `presentable` takes out what may not be shown.
+    /// Converts the client's error; `presentable` removes secrets.
     pub(super) fn of(error: &Error, presentable: impl Fn(&str) -> String) -> Self {
         match error {
             Error::Call(object) if RATE_LIMIT_CODES.contains(&object.code()) => Self::RateLimited,
@@ -50,7 +50,7 @@ impl Failure {
             Error::InvalidSubscriptionId => Self::malformed("no usable subscription id"),
             Error::InvalidRequestId(_) => Self::malformed("an answer to no request of ours"),
             Error::RestartNeeded(cause) => match Self::of(cause, presentable) {
-                // The connection is gone for this, so it is not a mere malformed answer.
+                // The connection is closed because of this, so it is more than a malformed answer.
                 Self::Malformed(why) => Self::Broken(why),
                 failure => failure,
             },
@@ -98,12 +98,12 @@ impl Failure {
         }
     }
 
-    /// Of a commitment that was not sent, so that it is certainly not made.
+    /// Converts the failure of a commitment that was not sent, so that it is certainly not on the chain.
     pub(super) fn before_sending(self) -> CommitError {
         CommitError::Refused(format!("it was not sent, since {}; it is retried", ChainError::from(self)))
     }
 
-    /// Of a commitment that was sent.
+    /// Converts the failure of a commitment that was sent.
     pub(super) fn after_sending(self) -> CommitError {
         CommitError::Unknown(match self {
             Self::RateLimited => "the endpoint limits our rate".to_owned(),

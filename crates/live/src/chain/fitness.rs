@@ -14,19 +14,19 @@ use crate::unix_ms;
 
 /// How long a measurement holds for a connection that is in use.
 pub(super) const IN_USE: Duration = Duration::from_secs(600);
-/// How long it holds for a verdict.
+/// How long a measurement holds for a verdict.
 pub(super) const VERDICT: Duration = Duration::from_secs(60);
-/// Waiting times for a second opinion that the two questions may take together.
+/// Time limit for both questions of a second opinion, in its waiting times.
 const PATIENCE_FACTOR: u32 = 3;
 
-/// What is known of an endpoint's state.
+/// State of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fitness {
     /// Its newest block is young, and it does not say that it is syncing.
     UpToDate,
     /// It is syncing, or its newest block is old.
     Behind(String),
-    /// It does not say.
+    /// Unknown, because it does not say.
     Unknown(String),
 }
 
@@ -51,7 +51,7 @@ async fn measured(connection: &Connection) -> Fitness {
     judged(health, time, connection.patience().fresh_ms, unix_ms())
 }
 
-/// Returns an endpoint that does not serve `system_health` is judged by the age of its newest block alone.
+/// Judges an endpoint without `system_health` by the age of its newest block alone.
 fn judged(health: Result<Value, Failure>, time: Result<Option<u64>, Failure>, fresh_ms: u64, now_ms: u64) -> Fitness {
     if health.is_ok_and(|health| health.get("isSyncing") == Some(&Value::Bool(true))) {
         return Fitness::Behind("it is still syncing".to_owned());

@@ -1,4 +1,4 @@
-//! A door for the fuzz target: every reading of a node's answer, of which any node may make anything.
+//! Entry for the fuzz target: every parser of a node's answers.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ const NETUID: u16 = 81;
 
 /// Reads an answer as everything that may be asked for, storage and a description of a runtime among it.
 ///
-/// Gives how many readings it fits.
+/// Returns how many parsers accept it.
 pub fn read_as_everything(answer: &Value) -> usize {
     let bytes = bytes_of(answer).ok().flatten().unwrap_or_default();
     let runtime = Runtime::new([0; 32], (1, 1), &bytes);

@@ -1,4 +1,4 @@
-//! The best head: as the node announces it, or by asking again and again where it announces nothing.
+//! The best head: from the node's announcements, or by polling if it sends none.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::json::{Answer, number_of};
 
-/// What is known of the head: nothing yet, its number, or that the announcement made no sense.
+/// The announced head: none yet, its number, or an invalid announcement.
 type Announced = Option<Result<u64, Failure>>;
 
-/// Where heads come from.
+/// Source of heads.
 #[derive(Debug)]
 pub(super) enum HeadSource {
     /// Announcements, kept up to date by a task that ends with the connection.
@@ -77,7 +77,7 @@ async fn announced(
     match head.as_deref() {
         Ok(Some(Ok(number))) => Ok(*number),
         Ok(Some(Err(failure))) => {
-            // Later announcements would be read as if nothing had happened.
+            // Otherwise later announcements would hide the failure.
             connection.give_up();
             Err(connection.named(failure.clone()))
         }

@@ -73,7 +73,7 @@ pub(super) fn extrinsics_of(signed_block: &Value) -> Result<Vec<&str>, Failure> 
     texts.ok_or_else(|| unexpected("a block", signed_block))
 }
 
-/// Says what came instead, without repeating it.
+/// Describes the unexpected value without quoting it.
 pub(super) fn unexpected(wanted: &str, found: &Value) -> Failure {
     let kind = match found {
         Value::Null => "null",

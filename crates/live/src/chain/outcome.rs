@@ -1,4 +1,4 @@
-//! What became of an extrinsic, from the events of its block and from the pool's errors.
+//! Outcome of an extrinsic, from the events of its block and from the pool's errors.
 
 use grail_miner::ports::CommitError;
 use subxt::error::DispatchError;

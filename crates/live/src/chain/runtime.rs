@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::json::{bytes_of, versions_of};
 
-/// The metadata version to ask for; older nodes only give the one that needs no asking.
+/// The metadata version to request; older nodes only have the default one.
 const METADATA_VERSION: u32 = 15;
 
 /// Longest description of a runtime; those of today have 0.4 MB, and each byte can take a hundred once decoded.
@@ -62,7 +62,7 @@ impl Runtime {
         self.metadata.clone()
     }
 
-    /// Returns what makes and reads data of a block with this number.
+    /// Returns the encoder and decoder for a block with this number.
     pub(super) fn at_number(&self, number: u64) -> Result<OfflineClientAtBlock<SubstrateConfig>, Failure> {
         let versions = SpecVersionForRange {
             block_range: 0..u64::MAX,

@@ -1,4 +1,4 @@
-//! Which network is intended, and how patiently its endpoints are treated.
+//! The intended network, and the timeouts for its endpoints.
 
 use grail_protocol::PROTOCOL;
 
@@ -8,23 +8,23 @@ pub const FINNEY_GENESIS: [u8; 32] = [
     0x44, 0xb0, 0x90, 0xc1, 0x75, 0xff, 0xde, 0x2a, 0x7e, 0x5a, 0xb3, 0x6c, 0x03,
 ];
 
-/// Where the chain is, and which subnet of it is ours.
+/// The chain's endpoints and our subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainSettings {
     /// Websocket addresses, best first.
     pub endpoints: Vec<String>,
-    /// The hash of block 0, where the network is known; every endpoint must agree.
+    /// The hash of block 0, if the network is known; every endpoint must agree.
     pub genesis: Option<[u8; 32]>,
     /// The subnet.
     pub netuid: u16,
     /// Expected time between two blocks, in milliseconds.
     pub block_ms: u64,
-    /// How patiently endpoints are treated.
+    /// Timeouts for endpoints.
     pub patience: ChainPatience,
 }
 
 impl ChainSettings {
-    /// Creates a network that nothing is known of but its endpoints.
+    /// Creates a network of which only the endpoints are known.
     pub fn custom(endpoints: impl IntoIterator<Item = impl Into<String>>, netuid: u16) -> Self {
         let endpoints = endpoints.into_iter().map(Into::into).collect();
         Self { endpoints, genesis: None, netuid, block_ms: PROTOCOL.block_ms, patience: ChainPatience::default() }
@@ -42,7 +42,7 @@ pub struct ChainPatience {
     pub witness_ms: u64,
     /// An endpoint whose newest block is older than this, or than five blocks take, is behind.
     pub fresh_ms: u64,
-    /// Between two looks at the head, where it cannot be subscribed to.
+    /// Pause between two polls of the head, if it cannot be subscribed to.
     pub poll_ms: u64,
     /// Before the second attempt to connect; doubles once every endpoint has failed again.
     pub backoff_ms_min: u64,
@@ -73,7 +73,7 @@ pub enum ChainSettingsError {
     /// The list is empty.
     #[error("no chain endpoint is configured; name at least one, such as ws://127.0.0.1:9944")]
     NoEndpoint,
-    /// Not an address. It is not shown, as it may hold an access key.
+    /// Not an address. The error does not show it, because it may hold an access key.
     #[error("chain endpoint {position} is not a websocket address; it must look like wss://host:443 or ws://host:9944")]
     Endpoint {
         /// Its place in the list, from 1.

@@ -22,11 +22,11 @@ use grail_http::proxy::Proxies;
 /// Longest answer in bytes; metadata in hex is the longest one that is asked for.
 const ANSWER_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
-/// Bytes in both directions, whatever they go through.
+/// A stream of bytes in both directions, over any transport.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Connects, encrypt if the scheme asks for it, and shake hands.
+/// Connects, encrypts if the scheme asks for it, and performs the handshake.
 pub(super) async fn open(
     endpoint: &ChainEndpoint,
 ) -> Result<(impl TransportSenderT, impl TransportReceiverT), Failure> {
@@ -78,7 +78,7 @@ fn tls_config() -> Result<ClientConfig, rustls::Error> {
     Ok(builder.with_platform_verifier()?.with_no_client_auth())
 }
 
-/// Returns the same address for a handshake inside a stream that is encrypted already.
+/// Returns the address for a handshake inside an encrypted stream.
 fn plain(url: &Url) -> Url {
     let mut plain = url.clone();
     plain.set_scheme("ws").expect("ws may replace wss");

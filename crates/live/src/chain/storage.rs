@@ -1,4 +1,4 @@
-//! Where in the chain's state our hotkey's entries lie, and how they are written there.
+//! Keys and encoding of our hotkey's entries in the chain's state.
 
 use sp_crypto_hashing::{blake2_128, twox_64, twox_128};
 use subxt::ext::codec::{Compact, Decode};
@@ -75,7 +75,7 @@ pub(super) fn time_of(stored: &[u8]) -> Result<u64, Failure> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Returns a number of up to eight bytes; 0 where nothing is stored, which is the value that the runtime then takes.
+/// Returns a number of up to eight bytes; 0 if nothing is stored, which is the value that the runtime then takes.
 pub(super) fn little_endian(stored: &[u8]) -> u64 {
     stored.iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
@@ -102,7 +102,7 @@ pub(super) fn weights_of(mut stored: &[u8]) -> Result<Vec<(u16, u16)>, Failure> 
 
 /// Returns the bytes of a stored commitment's first field: deposit, block, count of fields, fields.
 ///
-/// None where there is no field, or one that holds no bytes.
+/// None if there is no field, or an empty one.
 pub(super) fn committed_bytes(mut stored: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
     let input = &mut stored;
     let (_deposit, _block, Compact(fields)) =

@@ -1,4 +1,4 @@
-//! Sending a commitment or weights, and learning what became of it.
+//! Sends a commitment or weights, and follows the outcome.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use super::outcome::{outcome, submission_error};
 use super::runtime::Runtime;
 use super::storage::events_key;
 
-/// A call on its way. Nothing is sent twice.
+/// A call in flight. It is never sent twice.
 pub(super) struct Submission<'a> {
     pub(super) connection: &'a Connection,
     pub(super) signer: &'a dyn Signer,
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_are_told_apart() {
+    fn statuses_are_distinguished() {
         let hash = format!("0x{}", "ab".repeat(32));
         assert_eq!(Update::of(&json!("ready")), Update::Waiting);
         assert_eq!(Update::of(&json!({"broadcast": ["peer"]})), Update::Waiting);

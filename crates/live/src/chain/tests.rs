@@ -141,7 +141,7 @@ fn the_extrinsic_is_signed_over_the_documented_payload() {
 }
 
 #[test]
-fn dispatch_errors_are_told() {
+fn dispatch_errors_are_reported() {
     for runtime in runtimes() {
         let metadata = runtime.metadata();
         let pallet = metadata.pallet_by_name("Commitments").expect("the pallet").error_index();

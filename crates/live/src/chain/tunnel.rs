@@ -49,7 +49,7 @@ pub(super) async fn through(
     Ok(stream.into_inner())
 }
 
-/// Hands the one connection that there is to anyone who shakes hands over it.
+/// Gives the one connection to the first handshake.
 struct Connected(Option<Box<dyn Stream>>);
 
 impl Service<Uri> for Connected {

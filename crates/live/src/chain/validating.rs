@@ -63,7 +63,7 @@ fn neurons(
             return Err(Failure::malformed("a uid without its hotkey"));
         };
         let committed = committed.get(&account[..]).map(|stored| storage::committed_bytes(stored)).transpose();
-        // What one miner has written is no reason to know nothing of the others.
+        // A malformed commitment of one miner must not hide those of the others.
         let committed = committed.ok().flatten().flatten();
         neurons.push(Neuron { uid, hotkey: Hotkey::from_bytes(account).to_ss58(), committed });
     }

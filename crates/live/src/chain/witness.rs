@@ -13,10 +13,10 @@ use super::failure::Failure;
 use super::fitness::{Fitness, VERDICT, fitness};
 use super::json::{hash_of, number_of};
 
-/// Waiting times for a second opinion that a closer look may take.
+/// Time limit for a closer check, in waiting times of a second opinion.
 const EXAMINATION_FACTOR: u32 = 4;
 
-/// What another endpoint makes of an answer.
+/// Another endpoint's view of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It agrees, says nothing, or is refuted itself.
@@ -27,18 +27,18 @@ pub(super) enum Verdict {
     Undecided(ChainError),
 }
 
-/// Anyone who is asked besides the endpoint in use.
+/// The endpoint that is asked in addition to the one in use.
 #[derive(Debug)]
 pub(super) struct Witness {
     failover: Failover,
     patience: Duration,
     rest: Duration,
-    /// A witness that gave no answer is left alone until then, as asking it holds up every reading.
+    /// A witness that did not answer is not asked until then, because it delays every read.
     rests_until: Cell<Option<Instant>>,
 }
 
 impl Witness {
-    /// Returns the endpoints of `failover` but for the one that it uses; none where it has no other.
+    /// Returns the endpoints of `failover` but for the one that it uses; none if it has no other.
     pub(super) fn other_than(failover: &Failover) -> Option<Self> {
         let patience = *failover.patience();
         Some(Self {
@@ -51,8 +51,8 @@ impl Witness {
 
     /// Returns whether the hash of a block may be believed that `first` gave.
     ///
-    /// A witness that says nothing in time, or does not know a young block yet, contradicts nobody. A block that
-    /// `is_established` is one that other answers have shown to exist.
+    /// A witness that does not answer in time, or does not know a young block yet, contradicts nothing.
+    /// `is_established` says that other answers have confirmed the block.
     pub(super) async fn on_hash(
         &self,
         first: &Connection,
@@ -73,7 +73,7 @@ impl Witness {
         }
     }
 
-    /// Returns what another endpoint says that is not behind; none if there is no answer in time.
+    /// Returns the answer of another endpoint that is not behind; none if there is no answer in time.
     pub(super) async fn on_entry<T>(
         &self,
         first: &Connection,
@@ -104,8 +104,9 @@ impl Witness {
         answer
     }
 
-    /// Returns two hashes of one block: an endpoint that knows the other one's block, while the other does not know its
-    /// own, is refuted. Who lies must lie about everything for this to be undecided, and then a third endpoint decides.
+    /// Compares two hashes of one block: if one endpoint knows the other's block, and the other does not know the first
+    /// one's, the first is refuted. An endpoint must lie about everything to leave this undecided, and then a third
+    /// endpoint decides.
     async fn examine(&self, first: &Connection, second: &Connection, block: u32, a: [u8; 32], b: [u8; 32]) -> Verdict {
         let said = |connection: &Connection, hash| format!("{} says 0x{}", connection.name(), hex::encode(hash));
         let contradiction =
@@ -140,8 +141,8 @@ impl Witness {
         hash.filter(|_| !third.is_to_the_same(second))
     }
 
-    /// Returns a block that the witness does not have: it may lag a little, or be behind; otherwise the block does not
-    /// exist.
+    /// Judges a block that the witness does not have: the witness may lag a little or be behind; otherwise the block
+    /// does not exist.
     async fn beyond(&self, first: &Connection, second: &Connection, block: u32) -> Verdict {
         let header = timeout(self.patience, second.call("chain_getHeader", Vec::new())).await;
         let Some(number) = header.ok().and_then(Result::ok).and_then(|header| number_of(&header).ok()) else {

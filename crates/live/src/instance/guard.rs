@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock::{InstanceId, is_id};
 
-/// After so many blocks without renewal, a holder is gone.
+/// After this many blocks without renewal, a holder counts as stopped.
 const STALE_BLOCKS: u64 = 30;
 /// How long one write may take.
 const WRITE_MS: u64 = 20_000;
@@ -47,7 +47,7 @@ pub enum GuardError {
         /// Seconds since it last renewed the guard.
         seconds: u64,
     },
-    /// Nobody can tell: the bucket does not answer.
+    /// Unknown, because the bucket does not answer.
     #[error("cannot find out whether another machine mines with this hotkey: {0}")]
     Unknown(#[from] BucketError),
 }
@@ -70,7 +70,7 @@ impl BucketGuard {
         Self { bucket, clock, key: format!("grail/instances/{address}.json"), instance, block_ms }
     }
 
-    /// Takes the guard, unless another installation holds it; `take_over` takes it even so.
+    /// Takes the guard, unless another installation holds it; with `take_over` it takes it anyway.
     ///
     /// # Errors
     /// [`GuardError`]; after [`GuardError::Unknown`] the guard may be taken later, by [`Self::keep`].
@@ -87,13 +87,13 @@ impl BucketGuard {
         };
         match self.write(&condition).await {
             Ok(_) => Ok(()),
-            // Somebody was faster; what is there now tells whether that was us.
+            // Another writer was faster; the present object shows whether that was us.
             Err(BucketError::ConditionFailed | BucketError::Unknown(_)) => self.look().await,
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Renews the guard until another installation has taken it over. Trouble with the bucket is waited out.
+    /// Renews the guard until another installation has taken it over. It retries while the bucket fails.
     pub async fn keep(&self) -> Lost {
         loop {
             let at_ms = self.clock.now().monotonic_ms + RENEWAL_BLOCKS * self.block_ms;
@@ -104,11 +104,11 @@ impl BucketGuard {
         }
     }
 
-    /// Let go of the guard, so that another machine may start at once.
+    /// Releases the guard, so that another machine can start at once.
     pub async fn release(&self) {
         let Ok(Some((bytes, _))) = self.bucket.get(&self.key).await else { return };
         if self.other(&bytes).is_none() {
-            // Left behind, it goes stale by itself.
+            // A guard that is left behind expires by itself.
             let _ = self.bucket.delete(&self.key).await;
         }
     }
@@ -130,8 +130,8 @@ impl BucketGuard {
         self.bucket.put(&self.key, &bytes, condition, WRITE_MS).await
     }
 
-    /// The other installation that these bytes name, unless it is gone. Content that is not a guard has no owner, and neither
-    /// has one whose name no installation can have.
+    /// Returns the other installation that these bytes name, unless it has expired. Content that is no guard has no
+    /// owner, and neither has a guard with an impossible name.
     fn other(&self, bytes: &[u8]) -> Option<Holder> {
         let holder: Holder = serde_json::from_slice(bytes).ok()?;
         let is_other = is_id(&holder.instance) && holder.instance != self.instance.to_string();

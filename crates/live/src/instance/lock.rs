@@ -1,4 +1,4 @@
-//! What makes this installation one, and the lock on the hotkey's file.
+//! Identity of this installation, and the lock on the hotkey's file.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -34,18 +34,18 @@ pub enum HotkeyLockError {
     /// The operating system refuses.
     #[error("cannot {doing} {}: {source}; check that the file exists and is yours", .path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl HotkeyLock {
-    /// Takes the lock on a hotkey's file, at once or not at all. A pipe has no lock: opened again, it would take a key
-    /// from anyone who reads it next. The journal's lock and the guard in the bucket remain.
+    /// Takes the lock on a hotkey's file, at once or not at all. A pipe is not locked, because opening it again would
+    /// consume the key. The journal's lock and the guard in the bucket remain.
     ///
     /// # Errors
     /// [`HotkeyLockError::Taken`] if another process has it, and what the operating system refuses.
@@ -73,7 +73,7 @@ impl InstanceId {
         let path = data_folder.join("instance-id");
         match folder::read(&path).map(|content| String::from_utf8_lossy(&content).trim().to_owned()) {
             Ok(text) if is_id(&text) => return Ok(Self(text)),
-            // A crash may have left it empty; any name does, as long as it stays.
+            // A crash may have left it empty; any name works if it stays the same.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(FolderError::io("read", &path)(error)),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_of_ours_is_no_name() {
+    fn names_of_foreign_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/zero", folder.path().join("instance-id")).unwrap();
         assert!(matches!(InstanceId::of(folder.path()), Err(FolderError::Strange { .. })));

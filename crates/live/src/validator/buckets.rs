@@ -1,4 +1,4 @@
-//! Miners' buckets, each read with what its miner has committed.
+//! Miners' buckets, each read with its miner's committed key.
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -11,13 +11,13 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, RetryConfig};
 use reqwest::Client;
 
-/// Most bytes of a miner's file, as long as it is packed; what it unpacks to has a limit of its own.
+/// Most bytes of a miner's packed file; the unpacked content has its own limit.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Which server holds the buckets.
 #[derive(Debug, Clone)]
 pub enum ReadFrom {
-    /// Cloudflare R2: each account has a host of its own.
+    /// Cloudflare R2: each account has its own host.
     R2,
     /// One server for all of them.
     Server {
@@ -28,7 +28,7 @@ pub enum ReadFrom {
     },
 }
 
-/// Every miner's bucket. Nothing is asked twice: the core decides that.
+/// Every miner's bucket. It never retries: the core decides that.
 pub struct MinersBuckets {
     from: ReadFrom,
     client: Client,
@@ -87,7 +87,7 @@ impl MinersBuckets {
 impl Store for MinersBuckets {
     async fn look(&self, committed: &[u8], key: &str) -> Result<Option<ObjectFacts>, StoreError> {
         let bucket = self.bucket(committed)?;
-        // A server that answers a look with nothing forever holds up no other miner: the driver bounds the call.
+        // A silent server delays no other miner, because the driver bounds the call.
         there(bucket.head(&Path::from(key)).await)?.map(|meta| self.facts(&meta)).transpose()
     }
 
@@ -100,14 +100,14 @@ impl Store for MinersBuckets {
         while let Some(part) = parts.next().await {
             let part: Bytes = part.map_err(|error| StoreError::Transient(error.to_string()))?;
             bytes.extend_from_slice(&part);
-            // What the server announces need not be what it sends.
+            // The server may send more than it announced.
             self.check_size(bytes.len() as u64)?;
         }
         Ok(Some((facts, bytes.to_vec())))
     }
 }
 
-/// Returns what a store answered; none where there is no such object.
+/// Returns the store's answer; none if there is no such object.
 fn there<T>(answer: object_store::Result<T>) -> Result<Option<T>, StoreError> {
     match answer {
         Ok(found) => Ok(Some(found)),

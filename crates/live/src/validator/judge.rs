@@ -1,4 +1,4 @@
-//! A model on a thread of its own, so that judging a file holds up no bucket, head or beacon.
+//! A model on its own thread, so that judging a file delays no bucket, head or beacon.
 
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -25,7 +25,7 @@ impl JudgeThread {
     /// Starts a thread for the validator of this address, and loads the model there.
     ///
     /// # Errors
-    /// What `model` fails with, and where the system gives no thread.
+    /// The error of `model`, or that the system has no thread.
     pub fn start<E: From<std::io::Error> + Send + 'static>(
         hotkey: String,
         model: impl FnOnce() -> Result<Rc<dyn ProofModel>, E> + Send + 'static,
@@ -39,7 +39,7 @@ impl JudgeThread {
                     serve(&judge, &inbox);
                 }
             }
-            // Nobody may wait for it any more.
+            // The caller may be gone.
             Err(error) => drop(loaded.send(Err(error))),
         };
         std::thread::Builder::new().name("judge".to_owned()).spawn(work)?;
@@ -67,7 +67,7 @@ impl Recompute for JudgeThread {
 fn serve(judge: &Judge, inbox: &mpsc::Receiver<Request>) {
     for Request { file, facts, reply } in inbox {
         if !reply.is_closed() {
-            // Nobody may wait for the answer any more.
+            // The caller may be gone.
             let _ = reply.send(judge.judge(&file, &facts));
         }
     }

@@ -1,4 +1,4 @@
-//! Drand relays on loopback, with a network of their own key: the contract, every way to fail, and hedging.
+//! Drand relays on loopback, with their own network key: the contract, every way to fail, and hedging.
 
 use std::time::{Duration, Instant};
 

@@ -44,7 +44,7 @@ fn the_object_lies_where_validators_look_and_says_what_it_is() {
     let server = S3Server::start();
     block_on(bucket(&server).put(KEY, b"content", &PutCondition::Absent, PUT_MS_MAX)).unwrap();
     assert_eq!(std::fs::read(server.folder.path().join(BUCKET).join(KEY)).unwrap(), b"content");
-    let reported: String = told_about_objects(server.folder.path());
+    let reported: String = facts_about_objects(server.folder.path());
     assert!(reported.contains(&hex::encode(Sha256::digest(b"content"))), "{reported}");
     assert!(reported.contains("application/gzip"), "{reported}");
     assert!(!reported.contains("\"content_encoding\":\""), "{reported}");
@@ -87,7 +87,7 @@ fn an_object_can_be_written_in_parts_to_see_whether_it_can() {
     assert_eq!(server.bookkeeping(".upload"), [""; 0], "parts were left");
 }
 
-fn told_about_objects(folder: &Path) -> String {
+fn facts_about_objects(folder: &Path) -> String {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
 }
@@ -136,7 +136,7 @@ fn large_objects_go_in_parts_under_the_same_conditions() {
 }
 
 #[test]
-fn what_exceeds_64_mib_goes_in_equal_parts() {
+fn objects_above_64_mib_are_sent_in_equal_parts() {
     let server = S3Server::start();
     let bucket = bucket(&server);
     let content = random_bytes(64 * MIB + 5);

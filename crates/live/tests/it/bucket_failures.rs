@@ -1,4 +1,4 @@
-//! What can go wrong between us and a store, byte by byte, and what may be concluded from it.
+//! Failures between the miner and a store, byte by byte, and the conclusion from each.
 
 use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
 use grail_loopback::scripted::{Answer, Server, dead_url, response};
@@ -33,8 +33,8 @@ fn refusal(status: &str, code: &str) -> Answer {
     response(status, "Content-Type: application/xml\r\n", error_body(code).as_bytes())
 }
 
-/// Returns the result of put, get and delete for an answer. Only a put whose fate is open is tried
-/// again, after a look.
+/// Returns the result of put, get and delete for an answer. Only a put with an unknown outcome is sent again, after a
+/// read.
 fn concluded(answer: Answer) -> [Result<(), BucketError>; 3] {
     let server = Server::always(answer);
     let bucket = bucket(&server.url());
@@ -61,7 +61,7 @@ fn assert_no_secret(text: &str) {
 }
 
 #[test]
-fn what_breaks_after_the_request_leaves_a_write_open() {
+fn a_break_after_the_request_leaves_the_outcome_of_a_write_unknown() {
     let cut = b"HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 10\r\n\r\nabc".to_vec();
     let no_version = response("200 OK", "", b"");
     for answer in [Answer::Reset, Answer::Silence, Answer::Bytes(Vec::new()), Answer::Bytes(cut), no_version] {
@@ -76,7 +76,7 @@ fn what_breaks_after_the_request_leaves_a_write_open() {
 }
 
 #[test]
-fn what_was_never_sent_is_worth_another_try() {
+fn requests_that_were_never_sent_may_be_retried() {
     let bucket = bucket(&dead_url());
     assert!(matches!(put(&bucket), Err(BucketError::Transient(_))));
     assert!(matches!(block_on(bucket.get(KEY)), Err(BucketError::Transient(_))));
@@ -116,7 +116,7 @@ fn an_error_in_a_success_is_no_success() {
 }
 
 #[test]
-fn refused_conditions_are_told_apart() {
+fn refused_conditions_are_distinguished() {
     for (status, code) in
         [("412 Precondition Failed", "PreconditionFailed"), ("409 Conflict", "ConditionalRequestConflict")]
     {
@@ -128,7 +128,7 @@ fn refused_conditions_are_told_apart() {
 }
 
 #[test]
-fn what_the_operator_must_mend_is_told_with_the_remedy() {
+fn errors_of_the_operator_are_reported_with_the_remedy() {
     for (status, code, remedy) in [
         ("403 Forbidden", "SignatureDoesNotMatch", "copy both again"),
         ("403 Forbidden", "AccessDenied", "lacks permission"),
@@ -175,7 +175,7 @@ fn nobody_but_the_store_can_refuse_for_good() {
 }
 
 #[test]
-fn a_store_without_conditional_writes_is_told_by_name() {
+fn a_store_without_conditional_writes_is_named() {
     let [put, ..] = concluded(refusal("501 Not Implemented", "NotImplemented"));
     let Err(BucketError::Refused(text)) = &put else { panic!("{put:?}") };
     assert!(text.contains("conditional writes (If-None-Match, If-Match)") && text.contains("another store"), "{text}");
@@ -242,7 +242,7 @@ fn no_more_is_read_than_was_sent() {
 }
 
 #[test]
-fn what_was_not_sent_has_a_limit_too() {
+fn unsent_rows_have_a_limit_too() {
     let server = Server::always(response("200 OK", "ETag: \"1\"\r\n", &[b'x'; 1_025]));
     let key = || AccessKey::new(PLANTED[0], PLANTED[1]);
     let config = BucketConfig::s3(server.url(), "mine", "auto", key(), key());

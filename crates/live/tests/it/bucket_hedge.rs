@@ -1,4 +1,4 @@
-//! A put whose first attempt is silent or broke: what is checked, what is sent again, and when nothing is any more.
+//! A put whose first attempt is silent or broke: what is checked, what is sent again, and when nothing more is sent.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Returns a server with one answer per request, in order; what comes beyond is reset.
+/// Returns a server with one answer per request, in order; it resets further requests.
 fn script(answers: Vec<Answer>) -> Server {
     let answers = std::sync::Mutex::new(answers.into_iter());
     Server::start(move |_| answers.lock().unwrap().next().unwrap_or(Answer::Reset))
@@ -44,7 +44,7 @@ fn missing() -> Answer {
     Answer::Bytes(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n".to_vec())
 }
 
-/// Returns what a look finds: an object of this version and content.
+/// Returns the answer to a read: an object of this version and content.
 fn lies_there(tag: &str, content: &[u8]) -> Answer {
     let (length, digest) = (content.len(), hex::encode(Sha256::digest(content)));
     let head = format!("HTTP/1.1 200 OK\r\nETag: {tag}\r\nContent-Length: {length}\r\nx-amz-meta-sha256: {digest}\r\n");
@@ -61,7 +61,7 @@ fn tag(text: &str) -> Etag {
 }
 
 #[test]
-fn what_did_not_take_place_is_sent_again_under_the_same_condition() {
+fn a_write_that_did_not_happen_is_sent_again_under_the_same_condition() {
     for first in [Answer::Silence, Answer::Reset, response("500 Oops", "", b"")] {
         let server = script(vec![first, missing(), written("\"2\"")]);
         assert_eq!(put(&server, &PutCondition::Absent), Ok(tag("\"2\"")));
@@ -73,7 +73,7 @@ fn what_did_not_take_place_is_sent_again_under_the_same_condition() {
 }
 
 #[test]
-fn what_took_place_is_not_sent_again() {
+fn a_write_that_happened_is_not_sent_again() {
     for first in [Answer::Silence, Answer::Reset] {
         let server = script(vec![first, lies_there("\"1\"", CONTENT)]);
         assert_eq!(put(&server, &PutCondition::Absent), Ok(tag("\"1\"")));

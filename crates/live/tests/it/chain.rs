@@ -45,7 +45,7 @@ async fn it_keeps_the_contract_where_heads_cannot_be_subscribed_to() {
 }
 
 #[tokio::test]
-async fn an_unregistered_hotkey_is_told_so() {
+async fn an_unregistered_hotkey_has_no_uid() {
     let node = grail_loopback::node::start(State::new("unregistered")).await;
     let chain = chain_by(&settings(&node));
     assert_eq!(soon(chain.registration()).await, Ok(None));
@@ -84,7 +84,7 @@ async fn a_weight_is_seen_whichever_validator_gives_it() {
     // The largest share is by validator 4, where one has more and another as much.
     set(4, &[(2, 10), (3, 65_535), (7, 40_000), (8, 40_000), (9, 0)]);
     assert_eq!(soon(chain.weights_for(hotkey().hotkey())).await.unwrap().unwrap().rank, Some((2, 4)));
-    // What a node makes up is an error, not a weight.
+    // An invented value is an error, not a weight.
     let odd = [&entry[..], &NETUID.to_le_bytes(), &[9, 0]].concat();
     node.state().storage.insert(odd, vec![8, 1]);
     assert!(matches!(weighted().await, Err(ChainError::Malformed(_))));
@@ -145,7 +145,7 @@ async fn a_network_that_is_not_meant_is_refused() {
 }
 
 #[tokio::test]
-async fn what_the_chain_cannot_hold_is_not_asked_for() {
+async fn blocks_beyond_the_chains_range_are_not_requested() {
     let node = registered_node("far").await;
     let chain = chain_by(&settings(&node));
     assert_eq!(soon(chain.block_hash(u64::MAX)).await, Ok(None));

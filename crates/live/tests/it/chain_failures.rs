@@ -120,7 +120,7 @@ async fn reconnecting_ends_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn rate_limits_are_told_from_other_trouble() {
+async fn rate_limits_differ_from_other_failures() {
     let node = node("limits").await;
     let limited = trouble::refusing("429 Too Many Requests").await;
     let closing = trouble::closing(1008).await;
@@ -334,7 +334,7 @@ async fn an_endpoint_that_is_behind_is_left_for_one_that_is_not() {
     let Head { number } = soon(chain.next_head(0)).await.expect("the other is not");
     assert!(number > LAG_BLOCKS_MAX, "{number}");
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
-    // Alone, it is asked anyway; it cannot tell that a uid is missing.
+    // A single endpoint is asked anyway, but cannot prove that a uid is missing.
     let alone = self::chain(&[node.address()]);
     assert_eq!(soon(alone.next_head(0)).await, Ok(Head { number: 1 }));
     assert!(matches!(soon(alone.registration()).await, Err(ChainError::Unreachable(_))));
@@ -377,7 +377,7 @@ async fn node_without_uid(name: &str) -> Node {
     node
 }
 
-/// Let the first of two doors lie.
+/// Makes the first of two doors lie.
 fn lie(node: &Node, lie: impl Fn(&str, &[Value]) -> Option<Value> + Send + Sync + 'static) {
     node.doors()[0].set_lie(Some(Arc::new(lie)));
 }
@@ -424,7 +424,7 @@ async fn a_commitment_goes_through_although_one_endpoint_lies_about_all_that_it_
     ]) {
         lie(&node, move |asked, _| (asked == method).then(|| answer.clone()));
         let (chain, credentials) = (chain_of(&node), credentials(number));
-        // As the driver does: what takes too long is given up.
+        // As the driver does: a call that takes too long is given up.
         let attempt = || tokio::time::timeout(Duration::from_secs(1), chain.commit(&credentials));
         soon(async { while !matches!(attempt().await, Ok(Ok(()))) {} }).await;
         node.doors()[0].set_lie(None);
@@ -433,7 +433,7 @@ async fn a_commitment_goes_through_although_one_endpoint_lies_about_all_that_it_
 }
 
 #[tokio::test]
-async fn endpoints_that_show_different_commitments_establish_none() {
+async fn contradicting_endpoints_prove_no_commitment() {
     let node = two_doors("two commitments").await;
     let ours = credentials(1);
     soon(chain(&[node.address()]).commit(&ours)).await.expect("a registered hotkey may commit");

@@ -28,7 +28,7 @@ fn request(engine: &dyn Engine) -> GenerateRequest {
     }
 }
 
-/// Returns the toy model on every GPU of this machine; none, with a notice, where there is no GPU.
+/// Returns the toy model on every GPU of this machine; none, with a notice, if there is no GPU.
 fn gpus(deterministic: bool) -> Option<CudaWorkers> {
     let count = device_count();
     if count == 0 {

@@ -68,7 +68,7 @@ async fn weights_that_are_set_are_read_back_under_both_runtimes() {
 }
 
 #[tokio::test]
-async fn what_the_chain_refuses_is_told() {
+async fn refusals_of_the_chain_are_reported() {
     let node = node(Runtime::Spec461, 8).await;
     let refused = soon(chain(&node).set_weights(&[(3, 1), (3, 2)])).await;
     match refused {

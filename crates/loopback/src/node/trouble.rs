@@ -1,4 +1,4 @@
-//! Sockets that do what real ones do on bad days.
+//! Sockets with the failures of real ones.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What a websocket's key is completed with before it is hashed.
+/// Text that is appended to a websocket's key before hashing.
 const WEBSOCKET_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Passes connections on to a node until the test cuts them.
@@ -82,8 +82,8 @@ pub async fn closing(code: u16) -> String {
     address
 }
 
-/// Returns an endpoint that shakes hands, waits for a message, and announces an answer of so many bytes, of which none
-/// comes.
+/// Returns an endpoint that shakes hands, waits for a message, and announces an answer of this many bytes, of which
+/// none comes.
 pub async fn announcing(bytes: u64) -> String {
     let (listener, address) = listener().await;
     tokio::spawn(async move {

@@ -12,15 +12,15 @@ use crate::answers::{ChainError, CommitError};
 /// A commitment that is not included after this many blocks will not be.
 const INCLUSION_BLOCKS_MAX: u64 = 5;
 
-/// What is known of our account.
+/// State of our account.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Account {
     /// Whether the hotkey has a uid; unknown before the first answer.
     registered: Option<bool>,
     commitment: Commitment,
-    /// It was found to be right before.
+    /// Whether it was right before.
     was_equal: bool,
-    /// Until when a commitment whose outcome is unknown may still be included, in monotonic milliseconds.
+    /// Monotonic time until which a commitment with unknown outcome may still be included, in milliseconds.
     on_its_way_until_ms: u64,
 }
 
@@ -66,7 +66,7 @@ impl Account {
                 self.read_commitment(cx);
             }
             Ok(None) => {
-                // The Python miner mines on without a uid forever. This one says so, waits, and looks again.
+                // The Python miner mines on without a uid forever. This one reports it, waits, and checks again.
                 self.registered = Some(false);
                 cx.sometimes("hotkey-is-not-registered");
                 let text = "the hotkey is not registered on the subnet; register it, mining starts by itself then";
@@ -96,7 +96,7 @@ impl Account {
                 if self.was_equal {
                     cx.sometimes("commitment-differs-from-what-was-read-before");
                 }
-                // Only where it differs: the chain takes at most 24 commitments in 360 blocks.
+                // Only if it differs: the chain takes at most 24 commitments in 360 blocks.
                 self.commitment = Commitment::Writing;
                 cx.push(Action::Commit(cx.secrets.read_credentials.clone()));
             }
@@ -111,7 +111,7 @@ impl Account {
     pub(super) fn on_commitment_answered(&mut self, cx: &mut Context<'_>, result: Result<(), CommitError>) {
         self.commitment = Commitment::Unknown;
         match result {
-            // What is on chain counts, not what was answered: read it.
+            // The value on the chain counts, not the answer, so it is read again.
             Ok(()) => self.read_commitment(cx),
             Err(error @ CommitError::Unknown(_)) => {
                 cx.trouble(Area::Commitment, error);
@@ -127,7 +127,7 @@ impl Account {
         }
     }
 
-    /// Reads the commitment, once at a time: two readings could lead to two commitments.
+    /// Reads the commitment, one read at a time: two reads could lead to two commitments.
     fn read_commitment(&mut self, cx: &mut Context<'_>) {
         if self.commitment == Commitment::Unknown {
             self.commitment = Commitment::Reading;
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_or_is_refused_is_checked_again_two_blocks_later() {
+    fn failed_reads_and_refusals_are_checked_again_two_blocks_later() {
         let later = Action::SetTimer { timer: Timer::Account, at_ms: 1_000 + 2 * BLOCK_MS };
         let gone = || ChainError::Unreachable("gone".to_owned());
         let inputs: [fn(&mut Account, &mut Context<'_>, ChainError); 4] = [

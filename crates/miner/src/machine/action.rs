@@ -1,4 +1,4 @@
-//! What the machine wants done.
+//! Actions: the machine's requests to the driver.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub enum Action {
     AppendJournal {
         /// Which append the answer is for.
         entry: JournalEntry,
-        /// What to append.
+        /// The record.
         record: JournalRecord,
     },
     /// Upload a window's file.
@@ -52,7 +52,7 @@ pub enum Action {
         key: String,
         /// The file.
         bytes: Vec<u8>,
-        /// What must be there now.
+        /// Required state of the object.
         condition: PutCondition,
         /// How long to wait for the answer, in milliseconds: by what is expected, and never beyond the window's end.
         limit_ms: u64,
@@ -95,15 +95,15 @@ pub struct GroupRequest {
     pub window: WindowContext,
     /// The chain's head, which the rollouts name.
     pub block: u64,
-    /// Rollouts of earlier attempts that are fine, by their index; only the others are generated.
+    /// Valid rollouts of earlier attempts, by index; only the others are generated.
     pub kept: BTreeMap<u32, GeneratedRollout>,
     /// The operator's seed for sampling.
     pub seed: u64,
 }
 
 impl Action {
-    /// Returns one line that tells this action from every other: its name and its fields as JSON; bulk is in it by
-    /// digest.
+    /// Returns one line that identifies this action: its name and its fields as JSON, with digests instead of long
+    /// values.
     pub fn summary(&self) -> String {
         match self {
             Self::Generate(order) => {

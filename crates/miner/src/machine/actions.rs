@@ -1,4 +1,4 @@
-//! What the machine asks for in answer to one event, with the place in the source that asked.
+//! Actions of one event, each with the place in the source that asked for it.
 
 use std::ops::Deref;
 use std::panic::Location;

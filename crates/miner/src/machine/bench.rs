@@ -23,7 +23,7 @@ pub(super) const WINDOW: u64 = 300;
 pub(super) const BLOCK_MS: u64 = 12_000;
 pub(super) const CREDENTIALS: [u8; 128] = [b'c'; 128];
 
-/// What a part is given.
+/// Test bench: the inputs of a part.
 pub(super) struct Bench {
     pub(super) settings: MachineSettings,
     pub(super) timing: Timing,

@@ -1,4 +1,4 @@
-//! How many of a window's clean groups to upload, and what that is worth.
+//! Choice of how many of a window's clean groups to upload, with its worth.
 
 use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub(super) struct Choice {
 }
 
 impl Groups {
-    /// Returns the best choice among the first `available` groups; none where nothing is worth uploading.
+    /// Returns the best choice among the first `available` groups; none if nothing is worth uploading.
     pub(super) fn choose(&self, policy: UploadPolicy, available: usize) -> Option<Choice> {
         let solutions = self.solutions(available);
         let groups = policy.choose(&solutions, PROTOCOL.rollouts_per_group);
@@ -27,7 +27,7 @@ impl Groups {
         likely(policy, self.expected_count(), PROTOCOL.rollouts_per_group)
     }
 
-    /// Returns what the first `groups` groups are worth.
+    /// Returns the worth of the first `groups` groups.
     pub(super) fn worth_of(&self, policy: UploadPolicy, groups: usize) -> f64 {
         worth(policy, &self.solutions(groups))
     }

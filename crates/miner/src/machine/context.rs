@@ -1,4 +1,4 @@
-//! What every part of the machine may use while it handles one event.
+//! Context that every part of the machine may use while it handles one event.
 
 use std::fmt::Display;
 
@@ -44,7 +44,7 @@ impl Context<'_> {
         self.push(Action::Report(Report::Trouble(Trouble { area, text: text.to_string() })));
     }
 
-    /// Sets a timer to fire after so many milliseconds.
+    /// Sets a timer to fire after `after_ms` milliseconds.
     #[track_caller]
     pub(super) fn set_timer_after(&mut self, timer: Timer, after_ms: u64) {
         let at_ms = self.now_ms() + after_ms;
@@ -66,17 +66,17 @@ impl Context<'_> {
         self.timing.end_ms(window_start, self.now_ms())
     }
 
-    /// When generation in a window must end, if so many groups are to be uploaded.
+    /// Returns when generation in a window must end to upload `groups` groups.
     pub(super) fn upload_ms(&self, window_start: u64, groups: usize) -> u64 {
         self.timing.upload_ms(self.settings, window_start, groups, self.now_ms())
     }
 
-    /// Expected time of an upload of so many groups.
+    /// Returns the expected time of an upload of `groups` groups, in milliseconds.
     pub(super) fn upload_takes_ms(&self, groups: usize) -> u64 {
         self.timing.upload_takes_ms(groups, self.settings, self.now_ms())
     }
 
-    /// Expected time until so many rollouts are ready.
+    /// Returns the expected time until the rollouts of `load` are ready, in milliseconds.
     pub(super) fn ready_in_ms(&self, load: Load) -> u64 {
         self.timing.pace.ready_in_ms(load, self.now_ms())
     }

@@ -34,7 +34,7 @@ pub enum Event {
     },
     /// Our uid was read.
     RegistrationRead(Result<Option<u16>, ChainError>),
-    /// What we committed on chain was read.
+    /// Our commitment on the chain was read.
     CommitmentRead(Result<Option<Vec<u8>>, ChainError>),
     /// Our commitment was answered.
     CommitmentAnswered(Result<(), CommitError>),
@@ -42,7 +42,7 @@ pub enum Event {
     GroupReady {
         /// Which group, and which attempt at it.
         group: GroupId,
-        /// The group with what a validator would find in it.
+        /// The group with the findings of the validator's checks.
         sealed: Box<SealedGroup>,
     },
     /// A group could not be generated.
@@ -110,9 +110,9 @@ pub enum JournalEntry {
     UploadStarted(u64),
     /// The end of an upload.
     UploadDone(u64),
-    /// That an upload came to nothing.
+    /// An abandoned upload.
     UploadAbandoned(u64),
-    /// That a window is over.
+    /// The end of a window.
     WindowClosed(u64),
 }
 
@@ -203,8 +203,8 @@ impl Event {
         }
     }
 
-    /// Returns one line that tells this event from every other: its name and its fields as JSON; bulk is in it by
-    /// digest.
+    /// Returns one line that identifies this event: its name and its fields as JSON, with digests instead of long
+    /// values.
     pub fn summary(&self) -> String {
         match self {
             Self::Started(records) => line("Started", &json!({ "records": records.len() })),
@@ -284,7 +284,7 @@ mod tests {
         Box::new(SealedGroup { rollouts: Vec::new().into(), generated: Vec::new().into(), findings })
     }
 
-    fn journalled(entry: JournalEntry) -> Event {
+    fn journaled(entry: JournalEntry) -> Event {
         Event::JournalAnswered { entry, result: Ok(()) }
     }
 
@@ -301,12 +301,12 @@ mod tests {
             (Event::CommitmentRead(Ok(None)), "commitment_read", None, None),
             (Event::CommitmentAnswered(Ok(())), "commitment_answered", None, None),
             (Event::GroupReady { group: group(), sealed: sealed(Vec::new()) }, "group_ready", None, window),
-            (journalled(JournalEntry::Window(WINDOW)), "journal_answered", Some("window_begun"), window),
-            (journalled(JournalEntry::Group(group())), "journal_answered", Some("group_durable"), window),
-            (journalled(JournalEntry::UploadStarted(WINDOW)), "journal_answered", Some("upload_started"), window),
-            (journalled(JournalEntry::UploadDone(WINDOW)), "journal_answered", Some("upload_done"), window),
-            (journalled(JournalEntry::UploadAbandoned(WINDOW)), "journal_answered", Some("upload_abandoned"), window),
-            (journalled(JournalEntry::WindowClosed(WINDOW)), "journal_answered", Some("window_closed"), window),
+            (journaled(JournalEntry::Window(WINDOW)), "journal_answered", Some("window_begun"), window),
+            (journaled(JournalEntry::Group(group())), "journal_answered", Some("group_durable"), window),
+            (journaled(JournalEntry::UploadStarted(WINDOW)), "journal_answered", Some("upload_started"), window),
+            (journaled(JournalEntry::UploadDone(WINDOW)), "journal_answered", Some("upload_done"), window),
+            (journaled(JournalEntry::UploadAbandoned(WINDOW)), "journal_answered", Some("upload_abandoned"), window),
+            (journaled(JournalEntry::WindowClosed(WINDOW)), "journal_answered", Some("window_closed"), window),
             (
                 Event::UploadAnswered { window_start: WINDOW, result: Ok(Etag(String::new())) },
                 "upload_answered",

@@ -24,7 +24,7 @@ use crate::seal::SealedGroup;
 const ROLLOUTS: u64 = PROTOCOL.rollouts_per_group as u64;
 /// A group is given up and retried when it takes this many times the estimate.
 const PATIENCE: u64 = 6;
-/// A group that was given up counts as at most this many times the estimate: all that is known is that it took longer.
+/// A group that was given up counts as at most this many times the estimate, because only a lower bound is known.
 const STUCK_COUNTS_AS: u64 = 4;
 
 /// Every group of a window by its index; an index is in one of the maps from its first order on.
@@ -34,7 +34,7 @@ pub(super) struct Groups {
     /// How often the window's first block was replaced; work of an earlier generation is worthless.
     generation: u32,
     clean: BTreeMap<u32, SignedGroup>,
-    journalling: BTreeMap<u32, SignedGroup>,
+    journaling: BTreeMap<u32, SignedGroup>,
     in_flight: BTreeMap<u32, InFlight>,
     waiting: BTreeMap<u32, Waiting>,
     next_fresh: u32,
@@ -49,7 +49,7 @@ struct InFlight {
     give_up_ms: u64,
     /// Expected drawing of a whole batch when it was ordered.
     draw_ms: u64,
-    /// Whether an attempt before it failed: everything behind its index is lost if it does not come in time.
+    /// Whether an earlier attempt failed. Every group after its index is lost if it is late.
     is_retry: bool,
     kept: BTreeMap<u32, GeneratedRollout>,
 }
@@ -69,7 +69,7 @@ impl Groups {
             window_start,
             generation: 0,
             clean: BTreeMap::new(),
-            journalling: BTreeMap::new(),
+            journaling: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             waiting: BTreeMap::new(),
             next_fresh: 0,
@@ -103,7 +103,7 @@ impl Groups {
 
     /// Returns groups that are clean or may become so.
     pub(super) fn expected_count(&self) -> usize {
-        self.clean.len() + self.journalling.len() + self.in_flight.len()
+        self.clean.len() + self.journaling.len() + self.in_flight.len()
     }
 
     /// Returns the first `count` groups.
@@ -142,7 +142,7 @@ impl Groups {
         self.waiting.clear();
     }
 
-    /// Keeps the engine busy: retries first, then what is fresh and can still finish, low indices first.
+    /// Keeps the engine busy: retries first, then fresh groups that can still finish, low indices first.
     pub(super) fn order(&mut self, cx: &mut Context<'_>, context: &WindowContext, deadline_ms: u64) {
         let now_ms = cx.now_ms();
         // Retries first. Before that, and before the end of a window was planned, 5.3 % (H200) and 11.9 % (A100) of the
@@ -182,7 +182,7 @@ impl Groups {
         self.set_timer(cx);
     }
 
-    /// Returns what is in flight, in rollouts.
+    /// Returns the rollouts in flight.
     fn load(&self, cx: &Context<'_>) -> Load {
         let mut load = Load::default();
         for flight in self.in_flight.values() {
@@ -208,8 +208,8 @@ impl Groups {
         made_room.or_else(|| Some(self.next_fresh).filter(|fresh| groups_max.is_none_or(|max| *fresh < max)))
     }
 
-    /// Gives up the highest groups where they would keep a retry from coming in time. Without the retry everything behind
-    /// it is lost, and those groups with it. A retry is started only once what was started before it is proved.
+    /// Gives up the highest groups if they would make a retry late. Without the retry every group after it is lost. The
+    /// engine starts a retry only after it has proved the groups that it started before.
     fn make_room(&mut self, cx: &mut Context<'_>, deadline_ms: u64) {
         let now_ms = cx.now_ms();
         let pace = &cx.timing.pace;
@@ -246,7 +246,7 @@ impl Groups {
 
     /// Wakes up when the next attempt is due or overdue.
     fn set_timer(&self, cx: &mut Context<'_>) {
-        // What is due already waits for room or for time, and both come with other events.
+        // A due retry waits for room or time, and both come with other events.
         let due = self.waiting.values().filter(|waiting| !waiting.made_room).map(|waiting| waiting.not_before_ms);
         let due = due.filter(|at_ms| *at_ms > cx.now_ms());
         let overdue = self.in_flight.values().map(|flight| flight.give_up_ms);
@@ -266,7 +266,8 @@ impl Groups {
             };
             cx.sometimes("group-takes-too-long");
             let draw_ms = cx.timing.pace.whole_draw_ms(now_ms);
-            // More is expected now than when it was ordered only where a group that was stuck with it has counted already.
+            // The estimate is higher than at the order only if a group that was stuck at the same time has counted
+            // already.
             if draw_ms <= flight.draw_ms {
                 // Two stuck groups in a row used to make the next one look so slow that a window was lost in which the
                 // engine worked again (case `two-stuck-groups-in-a-row-cost-no-window`).
@@ -289,7 +290,7 @@ impl Groups {
         if sealed.findings.is_empty() {
             // A group counts once the journal has answered, so that no crash takes back what counted.
             let record = JournalRecord::Group { window_start: self.window_start, rollouts: sealed.rollouts.clone() };
-            self.journalling.insert(id.index, sealed.rollouts);
+            self.journaling.insert(id.index, sealed.rollouts);
             cx.push(Action::AppendJournal { entry: JournalEntry::Group(id), record });
             return;
         }
@@ -316,12 +317,12 @@ impl Groups {
     }
 
     /// The journal has answered; a group that it could not keep is clean anyway.
-    pub(super) fn on_journalled(&mut self, cx: &mut Context<'_>, id: &GroupId) {
+    pub(super) fn on_journaled(&mut self, cx: &mut Context<'_>, id: &GroupId) {
         if !self.made(id) {
             cx.sometimes("old-generation-answers");
             return;
         }
-        let Some(rollouts) = self.journalling.remove(&id.index) else {
+        let Some(rollouts) = self.journaling.remove(&id.index) else {
             return;
         };
         let successes = rollouts.iter().filter(|rollout| rollout.commit.rollout.success).count();
@@ -360,7 +361,7 @@ impl Groups {
             window_start: _,
             generation: _,
             clean,
-            journalling,
+            journaling,
             in_flight,
             waiting,
             next_fresh,
@@ -370,7 +371,7 @@ impl Groups {
         view.line("groups.clean", clean.len());
         view.line("groups.clean_prefix", self.clean_prefix());
         view.line("groups.clean_indices", ranges(clean.keys().copied()));
-        view.line("groups.journalling", ranges(journalling.keys().copied()));
+        view.line("groups.journaling", ranges(journaling.keys().copied()));
         view.line("groups.in_flight", in_flight.len());
         view.line("groups.waiting", waiting.len());
         view.line("groups.next_fresh", next_fresh);
@@ -391,12 +392,12 @@ impl Groups {
     }
 }
 
-/// Returns rollouts that are to be generated next to those that are kept.
+/// Returns the number of rollouts to generate in addition to the kept ones.
 fn rollouts_left(kept: &BTreeMap<u32, GeneratedRollout>) -> u64 {
     ROLLOUTS - kept.len() as u64
 }
 
-/// Returns the rollouts that nothing was found about; none where the finding is the whole group's.
+/// Returns the rollouts without a finding; none if a finding is about the whole group.
 fn fine_rollouts(sealed: &SealedGroup) -> BTreeMap<u32, GeneratedRollout> {
     // A finding about the group, such as the sum of its advantages, does not say which rollout to sample again.
     if sealed.findings.iter().any(|finding| finding.rollout.is_none()) {

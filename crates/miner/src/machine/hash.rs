@@ -8,7 +8,7 @@ use super::receipt::Area;
 use super::view::View;
 use crate::answers::ChainError;
 
-/// What is known of the first block's hash.
+/// State of the first block's hash.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Hash {
     block: u64,
@@ -18,7 +18,7 @@ pub(super) struct Hash {
     is_final: bool,
 }
 
-/// What a reading of the hash tells.
+/// Result of reading the hash.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HashAnswer {
     /// It was not known before.

@@ -19,7 +19,7 @@ const AHEAD_BLOCKS_MAX: u64 = 4;
 // At a block time of 12 s this is 3 s. Blocks of the simulated chain come up to 1.8 s late without any fault.
 const JITTER_FRACTION: u64 = 4;
 
-/// What is needed to judge the next head.
+/// State for judging the next head.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Heads {
     /// How far the accepted heads ran ahead of block time, in milliseconds.
@@ -142,7 +142,7 @@ impl Heads {
         cx.push(Action::WatchHead { after: head.number });
     }
 
-    /// Returns whether block time does not allow this head; one that it allows is noted.
+    /// Returns whether block time does not allow this head; records one that it allows.
     fn is_suspect(&mut self, cx: &Context<'_>, head: Head) -> bool {
         // The first head after a start has nothing to be compared with.
         let Some((known, seen_ms)) = cx.timing.last_head() else { return false };
@@ -152,8 +152,8 @@ impl Heads {
         let Some(steps) = head.number.checked_sub(known.number).filter(|steps| *steps > 0) else { return false };
         let due_ms = steps.saturating_mul(cx.settings.block_ms);
         let slept_ms = cx.now.wall_ms.saturating_sub(self.seen_wall_ms);
-        // The monotonic clock stands still while a machine sleeps, and the wall clock may be set back. The longer time
-        // is the one that can have passed.
+        // The monotonic clock stops while a machine sleeps, and the wall clock may be set back. The longer time is the
+        // one that can have passed.
         let elapsed_ms = (cx.now_ms() - seen_ms).max(slept_ms);
         let early_ms = due_ms.saturating_sub(elapsed_ms);
         // A head that is far too early adds to the account, one that is late pays it back. Jitter does neither.

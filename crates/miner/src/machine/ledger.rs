@@ -1,7 +1,7 @@
-//! Every file that was, or may have been, written to a window's object, and what became of it.
+//! Every file that was or may have been written to a window's object, with its outcome.
 //!
-//! A file is journalled before it is sent. It is then exactly one of pending, done (the read key fetched it) and
-//! abandoned with a reason, and each change is journalled. No second file is sent while one is pending.
+//! A file is journaled before it is sent. It is then exactly one of pending, done (the read key fetched it) and
+//! abandoned with a reason, and each change is journaled. No second file is sent while one is pending.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use super::event::JournalEntry;
 use super::view::View;
 use crate::answers::JournalRecord;
 
-/// Why a file is abandoned that the read key does not find.
+/// Reason to abandon a file that the read key does not find.
 pub(super) const NOT_THERE: &str = "it is not in the bucket";
 
 /// The files of one window, in the order in which they were packed.
@@ -42,7 +42,7 @@ impl Ledger {
         }
     }
 
-    /// Takes over a journalled fact about this window.
+    /// Takes over a journaled fact about this window.
     pub(super) fn restore(&mut self, record: JournalRecord) {
         match record {
             JournalRecord::UploadStarted { digest, groups, .. } => self.0.push(Entry::pending(digest, groups)),
@@ -59,7 +59,7 @@ impl Ledger {
         out.push(Action::AppendJournal { entry: JournalEntry::UploadStarted(window_start), record });
     }
 
-    /// Returns the read key fetched this file; nothing else of ours is there.
+    /// Records that the read key fetched this file, so no other file of ours is there. Returns its entry.
     pub(super) fn done(&mut self, window_start: u64, digest: &str, out: &mut Actions) -> Option<Entry> {
         let found = self.0.iter().find(|entry| entry.digest == digest).cloned()?;
         // A file can be found twice: after its own upload, and again after a later one with an unknown outcome.
@@ -71,12 +71,12 @@ impl Ledger {
         Some(found)
     }
 
-    /// What is pending will not be there.
+    /// Marks pending files as abandoned.
     pub(super) fn abandon_pending(&mut self, window_start: u64, why: &str, out: &mut Actions) {
         self.abandon(window_start, Fate::Pending, why, out);
     }
 
-    /// The object was removed: nothing is pending or done any more.
+    /// The object was removed: no file is pending or done.
     pub(super) fn removed(&mut self, window_start: u64, why: &str, out: &mut Actions) {
         self.abandon(window_start, Fate::Pending, why, out);
         self.abandon(window_start, Fate::Done, why, out);
@@ -88,7 +88,7 @@ impl Ledger {
         self.0.iter().any(|entry| entry.digest == digest)
     }
 
-    /// Returns the file whose fate is not known.
+    /// Returns the file whose outcome is unknown.
     pub(super) fn pending(&self) -> Option<&Entry> {
         self.0.iter().find(|entry| entry.fate == Fate::Pending)
     }
@@ -140,32 +140,32 @@ mod tests {
     use super::super::bench::kinds;
     use super::*;
 
-    fn journalled(change: impl FnOnce(&mut Actions)) -> Vec<Action> {
+    fn journaled(change: impl FnOnce(&mut Actions)) -> Vec<Action> {
         let mut out = Actions::default();
         change(&mut out);
         out.into_iter().collect()
     }
 
     #[test]
-    fn every_change_of_a_file_is_journalled_once() {
+    fn every_change_of_a_file_is_journaled_once() {
         let mut ledger = Ledger::default();
-        assert_eq!(kinds(&journalled(|out| ledger.start(30, "aa", 2, out))), ["AppendJournal"]);
+        assert_eq!(kinds(&journaled(|out| ledger.start(30, "aa", 2, out))), ["AppendJournal"]);
         assert_eq!(ledger.pending().map(|file| file.digest.as_str()), Some("aa"));
-        assert_eq!(journalled(|out| assert!(ledger.done(30, "bb", out).is_none())), [], "a file of somebody else");
-        assert_eq!(kinds(&journalled(|out| drop(ledger.done(30, "aa", out)))), ["AppendJournal"]);
-        assert_eq!(journalled(|out| drop(ledger.done(30, "aa", out))), [], "known already");
+        assert_eq!(journaled(|out| assert!(ledger.done(30, "bb", out).is_none())), [], "a file of somebody else");
+        assert_eq!(kinds(&journaled(|out| drop(ledger.done(30, "aa", out)))), ["AppendJournal"]);
+        assert_eq!(journaled(|out| drop(ledger.done(30, "aa", out))), [], "known already");
         assert!(ledger.pending().is_none());
-        journalled(|out| ledger.start(30, "cc", 3, out));
-        assert_eq!(kinds(&journalled(|out| ledger.abandon_pending(30, NOT_THERE, out))), ["AppendJournal"]);
+        journaled(|out| ledger.start(30, "cc", 3, out));
+        assert_eq!(kinds(&journaled(|out| ledger.abandon_pending(30, NOT_THERE, out))), ["AppendJournal"]);
         assert_eq!(ledger.newest_done().map(|file| file.groups), Some(2), "the older file is what validators read");
-        assert_eq!(kinds(&journalled(|out| ledger.removed(30, "removed", out))), ["AppendJournal"]);
+        assert_eq!(kinds(&journaled(|out| ledger.removed(30, "removed", out))), ["AppendJournal"]);
         assert!(ledger.newest_done().is_none() && ledger.knows("aa") && ledger.knows("cc"));
     }
 
     #[test]
     fn the_journal_s_records_give_the_same_ledger_again() {
         let (mut ledger, mut restored) = (Ledger::default(), Ledger::default());
-        let actions = journalled(|out| {
+        let actions = journaled(|out| {
             ledger.start(30, "aa", 1, out);
             ledger.done(30, "aa", out);
             ledger.start(30, "bb", 2, out);

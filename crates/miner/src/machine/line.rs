@@ -8,7 +8,7 @@ pub(super) fn line(name: &str, fields: &Value) -> String {
     format!("{name} {fields}")
 }
 
-/// Returns the line of an enum's variant: its name, and its fields where it has some, in their order.
+/// Returns the line of an enum's variant: its name, and its fields if it has some, in their order.
 pub(super) fn variant_line(variant: &impl Serialize) -> String {
     // `"Name"`, or `{"Name":fields}`.
     let json = serde_json::to_string(variant).expect("events and actions have string keys and no foreign numbers");

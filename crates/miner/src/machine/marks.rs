@@ -1,4 +1,4 @@
-//! Which rare branches were taken; nothing is decided by it.
+//! Counts of rare branches; the machine decides nothing by them.
 
 use std::collections::BTreeMap;
 

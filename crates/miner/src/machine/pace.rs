@@ -12,26 +12,26 @@ use super::view::View;
 
 /// Share of a whole batch's drawing that a single rollout takes as well, in thousandths, until a small batch was seen.
 const SINGLE_INITIAL: u64 = 350;
-/// Of the proofs seen so far one part in this many is forgotten with each new one.
+/// Each new proof makes the earlier ones count less by one part in this many.
 const FORGET: u64 = 32;
-/// A rollout counts as this many, so that parts of it can be forgotten.
+/// Weight of one rollout, so that fractions can fade.
 const SCALE: u64 = 1_000;
 
 /// Rollouts that are in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Load {
-    /// Drawn, or being drawn: only their proofs are ahead.
+    /// Drawn or being drawn; only their proofs are left.
     pub(super) begun: u64,
     /// Not started: they are drawn together once those that are started are proved.
     pub(super) waiting: u64,
 }
 
-/// What the engine's turns take.
+/// Durations of the engine's turns.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Pace {
     /// Most rollouts that are in flight.
     rollouts_max: u64,
-    /// Drawing of a batch of so many.
+    /// Time to draw a batch of that many.
     draw: Estimate,
     /// Share of it that a single rollout takes, in thousandths.
     single: u64,
@@ -40,13 +40,13 @@ pub(super) struct Pace {
     proof_rollouts: u64,
     /// When a group came ready or failed last.
     ready_ms: u64,
-    /// What is ordered from here on is not started yet.
+    /// Groups ordered after this time are not started yet.
     next_batch_ms: u64,
     half_life_ms: u64,
 }
 
 impl Pace {
-    /// Of an engine of which only a guess at its drawing is known.
+    /// Creates the pace of an engine with a guess of its drawing time.
     pub(super) const fn new(rollouts_max: u64, draw_ms: u64, half_life_ms: u64) -> Self {
         Self {
             rollouts_max,
@@ -60,7 +60,7 @@ impl Pace {
         }
     }
 
-    /// Returns whether what was ordered then is started.
+    /// Returns whether groups that were ordered then are started.
     pub(super) const fn is_begun(&self, ordered_ms: u64) -> bool {
         ordered_ms < self.next_batch_ms
     }
@@ -76,7 +76,7 @@ impl Pace {
         draw_ms + self.proof_ms(load.begun + load.waiting, now_ms)
     }
 
-    /// Expected proving of so many rollouts, in milliseconds. Where nothing came for long, it may have become faster.
+    /// Returns the expected time to prove `rollouts` rollouts, in milliseconds. It decays while no group comes ready.
     pub(super) fn proof_ms(&self, rollouts: u64, now_ms: u64) -> u64 {
         if self.proof_rollouts == 0 {
             return 0;
@@ -87,7 +87,8 @@ impl Pace {
         (rollouts * SCALE * self.proof_us / self.proof_rollouts / 1_000) >> halvings
     }
 
-    /// Expected drawing of so many rollouts together, in milliseconds: a fixed share, and what each of them adds.
+    /// Returns the expected time to draw `rollouts` rollouts together, in milliseconds: a fixed share plus a share for
+    /// each.
     fn draw_ms(&self, rollouts: u64, now_ms: u64) -> u64 {
         self.draw.at(now_ms) * self.share(rollouts) / 1_000
     }
@@ -97,8 +98,8 @@ impl Pace {
         self.single + (1_000 - self.single) * rollouts.min(self.rollouts_max) / self.rollouts_max
     }
 
-    /// A group of so many fresh rollouts came ready that was ordered at `ordered_ms`; `in_flight` counts the rollouts that
-    /// were in flight with it, its own among them.
+    /// A group of `rollouts` fresh rollouts came ready that was ordered at `ordered_ms`; `in_flight` counts the
+    /// rollouts that were in flight with it, its own among them.
     pub(super) fn on_ready(&mut self, rollouts: u64, ordered_ms: u64, in_flight: u64, now_ms: u64) {
         // Before the later of the two the engine was busy with another group, or had no work.
         let since_ms = self.ready_ms.max(ordered_ms);
@@ -115,7 +116,7 @@ impl Pace {
         self.ready_ms = now_ms;
     }
 
-    /// A group failed; how long it took tells nothing.
+    /// A group failed; its duration teaches nothing.
     pub(super) const fn on_failed(&mut self, ordered_ms: u64, now_ms: u64) {
         // As in `on_ready`: the batch is drawn, and what is ordered from here on belongs to the next one.
         if !self.is_begun(ordered_ms) {
@@ -124,7 +125,7 @@ impl Pace {
         self.ready_ms = now_ms;
     }
 
-    /// A group did not come within this time, and all that is known is that it takes longer.
+    /// A group did not come within this time; only this lower bound is known.
     pub(super) fn on_stuck(&mut self, waited_ms: u64, now_ms: u64) {
         self.draw.observe(waited_ms, now_ms);
     }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn drawing_and_proving_are_told_apart() {
+    fn drawing_and_proving_are_learned_separately() {
         let (pace, now_ms) = taught();
         assert!((390..410).contains(&pace.proof_ms(4, now_ms)), "{}", pace.proof_ms(4, now_ms));
         assert!((5_900..7_500).contains(&pace.whole_draw_ms(now_ms)), "{}", pace.whole_draw_ms(now_ms));
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_come_raises_the_guess_by_half() {
+    fn a_missing_result_raises_the_guess_by_half() {
         let mut pace = Pace::new(16, 20_000, 120_000);
         pace.on_stuck(80_000, 100_000);
         assert_eq!(pace.whole_draw_ms(100_000), 50_000);

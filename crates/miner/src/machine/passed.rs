@@ -18,7 +18,7 @@ const MISSED_WINDOWS_MAX: u64 = 240;
 pub(super) const MISSED_WHY: &str =
     "no block of this window was seen; the chain could not be reached, or this machine stood still";
 
-/// What is known of windows before the current one.
+/// State of the windows before the current one.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Passed {
     /// Windows that this process has closed.

@@ -1,4 +1,4 @@
-//! What the machine tells the operator: notices as they happen, and one receipt per window.
+//! Reports to the operator: notices as they happen, and one receipt per window.
 
 use std::collections::BTreeMap;
 
@@ -32,22 +32,22 @@ pub enum Report {
         /// The check and reason that it would have failed.
         finding: String,
     },
-    /// Something failed and is retried or done without.
+    /// Something failed; the miner retries it or continues without it.
     Trouble(Trouble),
     /// A window is over.
     Receipt(WindowReceipt),
 }
 
-/// What went wrong, and what is done about it.
+/// A problem, and the miner's reaction to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trouble {
-    /// Where.
+    /// The area.
     pub area: Area,
     /// The error's text, which names the remedy.
     pub text: String,
 }
 
-/// Where trouble arose.
+/// Area of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Area {
     /// Heads, hashes, registration.
@@ -84,7 +84,7 @@ impl Area {
 pub enum WindowOutcome {
     /// The file was fetched with the read key and is what was uploaded.
     Uploaded,
-    /// There was something, but it was kept back.
+    /// There were clean groups, but they were kept back.
     KeptBack(String),
     /// Nothing was clean in time.
     NothingReady,
@@ -127,7 +127,7 @@ pub struct WindowReceipt {
 }
 
 impl WindowReceipt {
-    /// Returns the receipt of a window of which nothing is known but how it ended.
+    /// Returns the receipt of a window of which only the outcome is known.
     pub const fn of(window_start: u64, outcome: WindowOutcome) -> Self {
         Self {
             window_start,

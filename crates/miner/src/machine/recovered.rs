@@ -1,4 +1,4 @@
-//! What the journal tells of the window in which the process before this one ended.
+//! The journal's records of the window in which the previous process ended.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::view::{View, ranges};
 use crate::answers::JournalRecord;
 use crate::group::SignedGroup;
 
-/// What a crashed process left behind.
+/// State that a crashed process left in the journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Recovered {
     pub(super) context: WindowContext,
@@ -28,8 +28,8 @@ impl Recovered {
         let mut recovered: Option<Self> = None;
         for record in records {
             match (record, &mut recovered) {
-                // A window has a second context if its first block was replaced. What was journalled under the first
-                // one is worthless.
+                // A window has a second context if its first block was replaced. What was journaled under the first one
+                // is worthless.
                 (JournalRecord::Window(context), _) => {
                     recovered =
                         Some(Self { context, groups: BTreeMap::new(), ledger: Ledger::default(), closed: false });
@@ -64,7 +64,7 @@ impl Recovered {
         self.closed
     }
 
-    /// Returns the receipt of this window if nothing more becomes of it; `why` it is lost.
+    /// Returns the receipt of this window as it is now; `why` it is lost.
     pub(super) fn receipt(&self, why: &str) -> WindowReceipt {
         let done = self.ledger.newest_done();
         let groups_uploaded = done.map_or(0, |done| done.groups);

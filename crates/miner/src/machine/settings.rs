@@ -1,4 +1,4 @@
-//! What an operator decides: settings that may be recorded, and secrets that may not.
+//! Settings, which tapes record, and secrets, which they do not.
 
 use std::fmt;
 
@@ -59,7 +59,7 @@ impl MachineSettings {
     }
 }
 
-/// What a machine knows and never shows.
+/// Secrets of a machine.
 ///
 /// No decision follows from a secret that an event does not show: the seed only passes through, and the read credentials
 /// are only compared.

@@ -1,4 +1,4 @@
-//! Receipts of windows that are over: given at once where everything is known, and otherwise after one more look at the
+//! Receipts of windows that are over: given at once if everything is known, and otherwise after another read of the
 //! bucket.
 
 use grail_protocol::PROTOCOL;
@@ -13,7 +13,7 @@ use super::upload::Attempts;
 use super::view::View;
 use crate::answers::{BucketError, Etag, JournalRecord};
 
-/// Failed looks at the bucket after which a receipt is given as things stand.
+/// Failed reads of the bucket after which the receipt is given with what is known.
 const LOOKS_MAX: u32 = 5;
 
 /// The window before the current one, while its last upload has no known outcome.
@@ -27,11 +27,11 @@ struct Unsettled {
     receipt: WindowReceipt,
     ledger: Ledger,
     looks: u32,
-    /// A look, or the upload itself, is not answered yet.
+    /// A read, or the upload itself, is not answered yet.
     waiting: bool,
     /// The digest of something that is none of our files.
     strange: Option<String>,
-    /// What failed after the window's end.
+    /// Failures after the window's end.
     late: Attempts,
 }
 
@@ -41,10 +41,10 @@ impl Settlement {
         self.0.is_some()
     }
 
-    /// Returns a window's receipt, now or once its pending upload is known to be there or not. While the upload itself
-    /// is still in flight nobody can look.
+    /// Returns a window's receipt, now or once its pending upload is known to be there or not. While the upload is in
+    /// flight, nothing is read.
     pub(super) fn settle(&mut self, cx: &mut Context<'_>, receipt: WindowReceipt, ledger: Ledger, in_flight: bool) {
-        // There is place for one window. The one before this gets its receipt as things stand.
+        // There is place for one window. The one before gets its receipt with what is known.
         self.give(cx);
         if ledger.pending().is_none() {
             give(cx, receipt);
@@ -71,7 +71,7 @@ impl Settlement {
         self.look(cx);
     }
 
-    /// Looks at the bucket, once at a time.
+    /// Reads the bucket, one read at a time.
     pub(super) fn look(&mut self, cx: &mut Context<'_>) {
         let Some(unsettled) = self.0.as_mut().filter(|unsettled| !unsettled.waiting) else { return };
         unsettled.waiting = true;
@@ -79,7 +79,7 @@ impl Settlement {
         cx.push(Action::ReadObject { window_start, key: cx.key(window_start) });
     }
 
-    /// What the read key finds in the place of a window that is over.
+    /// Takes the object that the read key found for a window that is over.
     pub(super) fn on_object_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -164,7 +164,7 @@ impl Settlement {
 }
 
 impl Unsettled {
-    /// Returns whether this is the file whose fate is not known.
+    /// Returns whether this is the file whose outcome is unknown.
     fn shows_pending(&self, found: Option<&(String, Etag)>) -> bool {
         self.ledger.pending().is_some_and(|pending| found.is_some_and(|(digest, _)| *digest == pending.digest))
     }
@@ -225,7 +225,7 @@ mod tests {
         let late = BucketError::Transient("HTTP 503".to_owned());
         let actions = bench.run(|cx| settlement.on_put_answered(cx, WINDOW, Err(late)));
         assert!(matches!(actions[..], [Action::ReadObject { .. }]), "{actions:?}");
-        // The receipt tells what failed after the window's end.
+        // The receipt names failures after the window's end.
         let receipt = (0..LOOKS_MAX).find_map(|_| found(&mut settlement, &mut bench, None)).unwrap();
         assert!(matches!(&receipt.outcome, WindowOutcome::Lost(why) if why.contains("HTTP 503")), "{receipt:?}");
     }

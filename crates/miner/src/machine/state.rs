@@ -1,4 +1,4 @@
-//! Everything that a machine knows, as data: what it decides by, what a tape keeps, and what two machines are compared by.
+//! A machine's whole state as data: for decisions, for tapes, and to compare two machines.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,4 +1,4 @@
-//! What each timer is set to, so that one is set again only where its time changes.
+//! Times of the timers, so that a timer is set again only if its time changes.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::view::View;
 pub(super) struct Timers(BTreeMap<Timer, u64>);
 
 impl Timers {
-    /// Notes that a timer fired, so that it is not set any more.
+    /// Notes that a timer fired, so that it is no longer set.
     pub(super) fn on_fired(&mut self, timer: Timer) {
         self.0.remove(&timer);
     }

@@ -26,7 +26,7 @@ pub(super) struct Timing {
 const HALF_LIFE_MS: u64 = 120_000;
 const DRAW_INITIAL_MS: u64 = 20_000;
 const UPLOAD_INITIAL_MS: u64 = 4_000;
-/// An upload whose round trips alone take longer than a block over this is one on a slow link.
+/// A block time divided by this is the time for an upload's round trips; longer uploads are on a slow link.
 const ROUND_TRIPS_PER_BLOCK: u64 = 8;
 
 impl Timing {
@@ -69,13 +69,13 @@ impl Timing {
         self.head = Some((head, now_ms));
     }
 
-    /// Returns records a head; false if it is not newer than the one before.
+    /// Records a head. Returns false if it is not newer than the one before.
     pub(super) fn note_head(&mut self, head: Head, now_ms: u64) -> bool {
         if let Some((before, seen_ms)) = self.head {
             if head <= before {
                 return false;
             }
-            // After a silence one head stands for several blocks.
+            // After a silence one head can be several blocks higher.
             self.block.observe((now_ms - seen_ms) / (head.number - before.number), now_ms);
         }
         self.head = Some((head, now_ms));
@@ -91,13 +91,13 @@ impl Timing {
         seen_ms + blocks_left * self.block.at(now_ms)
     }
 
-    /// An upload of so many groups ended now, and is confirmed.
+    /// An upload of `groups` groups was confirmed now.
     pub(super) fn note_upload(&mut self, took_ms: u64, groups: usize, now_ms: u64) {
         self.upload.observe(took_ms, now_ms);
         self.upload_groups = groups as u64;
     }
 
-    /// An upload was given up after so long, and all that is known is that it takes longer.
+    /// An upload was given up after `took_ms`. It is only known that it takes longer.
     pub(super) fn note_upload_late(&mut self, took_ms: u64, now_ms: u64) {
         // A lower bound may raise the estimate and never lowers it.
         if took_ms > self.upload.at(now_ms) {
@@ -105,8 +105,8 @@ impl Timing {
         }
     }
 
-    /// Expected time of an upload of so many groups with its read-back. What takes longer than a few round trips grows with
-    /// the file; between two early uploads of a window that counts a file at most doubles.
+    /// Returns the expected time of an upload of `groups` groups with its read-back, in milliseconds. The part beyond a
+    /// few round trips grows with the file, which at most doubles between two early uploads.
     pub(super) fn upload_takes_ms(&self, groups: usize, settings: &MachineSettings, now_ms: u64) -> u64 {
         let learned_ms = self.upload.at(now_ms);
         // An eighth of 12 s is 1.5 s. What exceeds it is taken for transfer, which grows with the file.
@@ -117,14 +117,14 @@ impl Timing {
         if self.upload_groups == 0 { learned_ms } else { learned_ms + transfer_ms * more / known }
     }
 
-    /// When generation must end so that an upload of so many groups is confirmed in time, and retried if the first
-    /// attempt fails. More than a block is not kept for that: on a link so slow an earlier file must do then.
+    /// Returns when generation must end so that an upload of `groups` groups is confirmed in time, with time for a
+    /// second attempt. At most one block is reserved for that attempt; on a slower link an earlier file must do.
     pub(super) fn upload_ms(&self, settings: &MachineSettings, window_start: u64, groups: usize, now_ms: u64) -> u64 {
         let block_ms = self.block.at(now_ms);
         let takes_ms = self.upload_takes_ms(groups, settings, now_ms);
         let margin = settings.safety_blocks * block_ms + takes_ms + takes_ms.min(block_ms);
-        // A bucket that took minutes may be well again, and without a group there is nothing to upload.
-        // Case `an-upload-that-took-minutes-costs-no-window-after-it`.
+        // A bucket that took minutes may work again, and without a group there is nothing to upload. Case
+        // `an-upload-that-took-minutes-costs-no-window-after-it`.
         let margin_max = PROTOCOL.window_blocks * block_ms / 2;
         self.end_ms(window_start, now_ms).saturating_sub(margin.min(margin_max))
     }

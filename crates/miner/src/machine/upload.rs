@@ -1,4 +1,4 @@
-//! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there is more to show.
+//! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there are more groups.
 
 mod attempts;
 mod description;
@@ -75,7 +75,7 @@ struct Job {
     digest: String,
     attempts: u32,
     began_ms: u64,
-    /// No time is left; the job stays only so that the receipt can tell where it got stuck.
+    /// No time is left; the job stays only so that the receipt can say where it got stuck.
     given_up: bool,
 }
 
@@ -84,11 +84,11 @@ enum Stage {
     /// The block hash is being read again.
     Confirming,
     /// The journal learns of the file before the bucket does.
-    Journalling { bytes: Vec<u8> },
+    Journaling { bytes: Vec<u8> },
     /// The file is being written.
     Putting,
-    /// The object is being read; `written` if the write was acknowledged, `strange` the digest of something that is none
-    /// of our files.
+    /// The object is being read; `written` if the write was acknowledged, `strange` is the digest of an object that is
+    /// not ours.
     Reading { written: bool, missing: u32, strange: Option<String> },
     /// The object of an earlier generation is being removed.
     Deleting,
@@ -137,7 +137,7 @@ impl Upload {
         self.ledger
     }
 
-    /// Takes over what a crashed process knew of this window's files.
+    /// Restores a crashed process's record of this window's files.
     pub(super) fn restore(&mut self, cx: &Context<'_>, groups: &Groups, ledger: Ledger) {
         let done = ledger.newest_done().cloned();
         self.ledger = ledger;
@@ -152,9 +152,9 @@ impl Upload {
         self.ledger = ledger;
     }
 
-    /// What was uploaded under the old hash must not be found by a validator.
+    /// Removes files of the old hash, so that no validator finds them.
     pub(super) fn on_reorganised(&mut self, cx: &mut Context<'_>) {
-        // A write in flight is answered before anything else is done with the object.
+        // A write in flight must be answered before any other operation on the object.
         if !self.put_in_flight() {
             self.job = None;
             cx.push(Action::ClearTimer(Timer::Retry));
@@ -228,7 +228,7 @@ impl Upload {
         })
     }
 
-    /// The block hash is still the same; once nothing can replace it any more, the file is packed.
+    /// The block hash is still the same. Packs the file once the hash is final.
     pub(super) fn on_hash_confirmed(&mut self, cx: &mut Context<'_>, hash: &Hash, groups: &Groups) {
         let Some(job) = self.job.as_mut().filter(|job| job.stage == Stage::Confirming) else {
             return;
@@ -242,7 +242,7 @@ impl Upload {
         let timestamp = cx.now.wall_ms as f64 / 1000.0;
         let bytes = PackedGroup::join(&packed, &cx.settings.hotkey.to_ss58(), self.window_start, timestamp);
         job.digest = hex::encode(Sha256::digest(&bytes));
-        job.stage = Stage::Journalling { bytes };
+        job.stage = Stage::Journaling { bytes };
         self.ledger.start(self.window_start, &job.digest, job.choice.groups, cx.out);
     }
 
@@ -256,9 +256,9 @@ impl Upload {
 
     /// The journal has answered. A file is sent even if the journal does not know it: an upload that is lost costs more
     /// than one that a crash leaves unexplained.
-    pub(super) fn on_journalled(&mut self, cx: &mut Context<'_>) {
-        let Some(job) = self.job.as_mut().filter(|job| matches!(job.stage, Stage::Journalling { .. })) else { return };
-        let Stage::Journalling { bytes } = std::mem::replace(&mut job.stage, Stage::Putting) else { return };
+    pub(super) fn on_journaled(&mut self, cx: &mut Context<'_>) {
+        let Some(job) = self.job.as_mut().filter(|job| matches!(job.stage, Stage::Journaling { .. })) else { return };
+        let Stage::Journaling { bytes } = std::mem::replace(&mut job.stage, Stage::Putting) else { return };
         // A second miner with this hotkey is noticed by the condition, and neither file is written over the other.
         let condition = self.etag.clone().map_or(PutCondition::Absent, PutCondition::Matches);
         // An answer that takes many times what is expected will not come; on a slow link a large file is expected to take long.
@@ -293,7 +293,7 @@ impl Upload {
                         // Nothing was written. The hash may change during the pause, so it is confirmed again.
                         self.pause(cx, Stage::Confirming);
                     }
-                    // It may be there: only the read key tells.
+                    // It may be there: only a read shows that.
                     BucketError::Unknown(_) | BucketError::ConditionFailed => {
                         cx.timing.note_upload_late(cx.now.monotonic_ms - job.began_ms, cx.now.monotonic_ms);
                         job.stage = Stage::reading(false);
@@ -407,7 +407,7 @@ impl Upload {
             Stage::Confirming => hash.read(cx),
             Stage::Reading { .. } => self.read_object(cx),
             Stage::Deleting => self.delete_object(cx),
-            Stage::Journalling { .. } | Stage::Putting | Stage::Pausing(_) => {}
+            Stage::Journaling { .. } | Stage::Putting | Stage::Pausing(_) => {}
         }
     }
 
@@ -432,7 +432,7 @@ impl Upload {
         self.attempts = Attempts::default();
     }
 
-    /// Returns another file than the one that was to be written is there, and it is ours; the groups in it.
+    /// Confirms an older file of ours that is there instead. Returns its groups.
     fn confirm_older(&mut self, cx: &mut Context<'_>, groups: &Groups, digest: &str) -> Option<usize> {
         let found = self.ledger.done(self.window_start, digest, cx.out);
         let count = found.as_ref().map(|entry| entry.groups);

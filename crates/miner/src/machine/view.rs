@@ -1,11 +1,11 @@
-//! What a machine knows, as lines to read and to compare: names in a fixed order, with values.
+//! A machine's state as lines for reading and comparing: names in a fixed order, with values.
 //!
-//! Only what is written here is shown, and bulk only by number and digest, so no secret can be among it. Every struct is
-//! taken apart by name, so that a new field is shown or left out on purpose.
+//! It shows only what is written here, and long values only by number and digest, so it holds no secret. Every struct
+//! is taken apart by name, so that a new field is shown or left out on purpose.
 
 use std::fmt::{self, Display};
 
-/// What the names of lines start with.
+/// First parts of the lines' names.
 pub const SECTIONS: [&str; 9] =
     ["stopping", "account", "recovered", "window", "groups", "upload", "unsettled", "timing", "timers"];
 
@@ -18,9 +18,9 @@ pub struct View(Vec<(String, String)>);
 pub struct Change {
     /// The line's name.
     pub name: String,
-    /// Its value before; none where the line is new.
+    /// Its value before; none if the line is new.
     pub before: Option<String>,
-    /// Its value after; none where the line is gone.
+    /// Its value after; none if the line is gone.
     pub after: Option<String>,
 }
 

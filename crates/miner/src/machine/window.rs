@@ -19,7 +19,7 @@ use super::upload::Upload;
 use super::view::View;
 use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord};
 
-/// What is known of the current window.
+/// State of the current window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Window {
     pub(super) start: u64,
@@ -29,12 +29,12 @@ pub(super) struct Window {
     context: Option<WindowContext>,
     pub(super) groups: Groups,
     pub(super) upload: Upload,
-    /// The deadline has passed: nothing is generated any more.
+    /// The deadline has passed: generation has ended.
     closing: bool,
 }
 
 impl Window {
-    /// Creates a window of which nothing is known yet.
+    /// Creates a window without any state yet.
     pub(super) fn new(start: u64) -> Self {
         Self {
             start,
@@ -60,7 +60,7 @@ impl Window {
                 self.reorganised(cx);
                 self.hash_known(cx, recovered, hash);
             }
-            // It was read when nothing could replace it any more; the upload need not wait for another reading.
+            // It was read when it was final, so the upload need not wait for another reading.
             HashAnswer::Unreadable(_) if self.hash.is_final() => {
                 self.upload.on_hash_confirmed(cx, &self.hash, &self.groups);
             }
@@ -193,7 +193,7 @@ impl Window {
         self.upload.advance(cx, &mut self.hash, &self.groups, self.context.is_some(), self.closing);
     }
 
-    /// The retry timer fired: whatever waits for it continues.
+    /// The retry timer fired: continues everything that waits for it.
     pub(super) fn retry(&mut self, cx: &mut Context<'_>) {
         if self.hash.known().is_none() {
             self.hash.read(cx);
@@ -201,7 +201,7 @@ impl Window {
         self.upload.resume(cx, &mut self.hash);
     }
 
-    /// Returns the receipt if nothing more becomes of the window.
+    /// Returns the window's receipt as it is now.
     pub(super) fn receipt(&self, is_unregistered: bool) -> WindowReceipt {
         let uploaded = self.upload.confirmed();
         WindowReceipt {
@@ -221,7 +221,7 @@ impl Window {
     }
 
     fn outcome(&self, is_unregistered: bool) -> WindowOutcome {
-        // What failed after a confirmed upload changes nothing: validators read the confirmed file.
+        // Failures after a confirmed upload change nothing: validators read the confirmed file.
         if self.upload.confirmed().is_some() {
             WindowOutcome::Uploaded
         } else if is_unregistered {

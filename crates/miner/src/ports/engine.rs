@@ -13,8 +13,8 @@ use crate::answers::{EngineError, GenerateRequest};
 ///   always deterministic. A GPU engine is deterministic only with the setting `deterministic`: without it the shape of a
 ///   batch follows from what else is in flight, other shapes sum in another order, and the sampled tokens can differ. The
 ///   sketches of a rollout fit its own tokens either way.
-/// - Dropping the future ends the work, also while a batch runs: what waits is never started, what is drawn is not proved any
-///   more. A step that the engine cannot interrupt is finished, and its result discarded.
+/// - Dropping the future ends the work, also while a batch runs: waiting work is never started, and drawn rollouts are
+///   not proved. A step that the engine cannot interrupt is finished, and its result discarded.
 /// - Up to `groups_in_flight_max` calls may be pending. The engine serves the one of the earliest window and, in that, of
 ///   the lowest group index first, in drawing as in proving, whenever it came. That is all of a call's priority: a retry has
 ///   a lower index than fresh work, so it goes before everything that is fresh without being asked for again.

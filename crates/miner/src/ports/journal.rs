@@ -1,4 +1,4 @@
-//! The journal: what survives a crash.
+//! The journal: records that survive a crash.
 
 use async_trait::async_trait;
 
@@ -7,8 +7,8 @@ use crate::answers::{JournalError, JournalRecord};
 /// An append-only record.
 ///
 /// # Contract
-/// What `append` returned `Ok` for is given by every later `load`, in order, also after a crash. `load` gives a prefix of
-/// what was appended.
+/// Every later `load` returns the records for which `append` returned `Ok`, in order, also after a crash. `load`
+/// returns a prefix of the appended records.
 #[async_trait(?Send)]
 pub trait Journal {
     /// Appends durably.

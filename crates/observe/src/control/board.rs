@@ -41,7 +41,7 @@ pub struct Board {
     sampled_ms: Option<u64>,
 }
 
-/// What the socket's thread reads.
+/// Data for the socket's thread.
 pub(super) struct Shared {
     identity: Identity,
     begun: Instant,
@@ -53,8 +53,8 @@ pub(super) struct Shared {
 }
 
 impl Board {
-    /// Returns a board about this miner; `upload` says what has been sent, `engine` how its GPUs are, `sampler` how its
-    /// nodes are.
+    /// Returns a board about this miner; `upload` reports the sent bytes, `engine` the state of its GPUs, `sampler` the
+    /// state of its nodes.
     pub fn new(
         identity: Identity,
         state: SharedState,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::status::MinerStatus;
 use super::{ENDING, PREFIX, Request};
 
-/// A miner answers from memory; what takes longer is no answer.
+/// A miner answers from memory, so a longer wait counts as no answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest answer, its line's end included: a status has a few KiB.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -31,37 +31,37 @@ pub enum ControlError {
         folder.display()
     )]
     None {
-        /// Where one was looked for.
+        /// The folder that was searched.
         folder: PathBuf,
     },
     /// There are several.
     #[error("{} miners use the data folder {}; choose one with --hotkey: {}", hotkeys.len(), folder.display(), hotkeys.join(", "))]
     Several {
-        /// Where.
+        /// The data folder.
         folder: PathBuf,
         /// The starts of their hotkeys' addresses.
         hotkeys: Vec<String>,
     },
-    /// The system does not let this user look.
+    /// This user may not read the folder.
     #[error("cannot look for a miner at {} ({source}); run this as the user who mines", path.display())]
     Denied {
         /// The folder or the socket.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// It was there, and went away or does not answer.
+    /// The socket exists, but the miner does not answer.
     #[error("the miner at {} does not answer ({why}); check that its process still runs", socket.display())]
     Gone {
         /// Its socket.
         socket: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         why: String,
     },
 }
 
 impl Asking {
-    /// Returns the miner in this data folder, by the start of its hotkey's address where there are several.
+    /// Returns the miner in this data folder, by the start of its hotkey's address if there are several.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -79,7 +79,7 @@ impl Asking {
         found.pop().map(|(_, asking)| asking).ok_or_else(|| ControlError::None { folder: folder.to_owned() })
     }
 
-    /// None where nobody listens: a process that was killed leaves its socket behind.
+    /// None if nobody listens: a killed process leaves its socket behind.
     fn connect(socket: PathBuf) -> Result<Option<Self>, ControlError> {
         let stream = UnixStream::connect(&socket).and_then(|stream| {
             stream.set_write_timeout(Some(PATIENCE))?;
@@ -178,7 +178,7 @@ mod tests {
     fn an_answer_without_end_is_not_read_to_its_end() {
         let endless = |stream: &mut UnixStream| while stream.write_all(&[b'x'; 4096]).is_ok() {};
         assert!(error_of(endless).contains("more than 1024 KiB"));
-        // A byte comes long before each wait for one is over.
+        // Bytes come slowly, but before each single timeout.
         let dripping = |stream: &mut UnixStream| {
             while stream.write_all(b"x").is_ok() {
                 std::thread::sleep(SOON / 6);

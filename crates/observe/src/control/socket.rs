@@ -17,20 +17,20 @@ use super::board::{Board, Shared};
 
 /// Longest request, its line's end included.
 const REQUEST_BYTES_MAX: u64 = 1 << 10;
-/// Who asks nothing for so long is left.
+/// A client that asks nothing for this long is disconnected.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// Askers at a time.
+/// Clients at a time.
 const CONNECTIONS_MAX: usize = 16;
-/// How long to wait before more connections where the system gives no more descriptors.
+/// How long to wait before more connections if the system gives no more descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A socket that is listened on; its file goes with it.
+/// A listening socket; its file is removed with it.
 #[derive(Debug)]
 pub struct Control {
     path: PathBuf,
 }
 
-/// Why nobody can ask. Mining continues without.
+/// Why there is no socket. Mining continues without it.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no control socket at {} ({why}), so `grail top` and `grail stop` cannot reach this miner; choose a shorter path or \
@@ -38,9 +38,9 @@ pub struct Control {
     path.display()
 )]
 pub struct SocketError {
-    /// Where.
+    /// Path of the socket.
     path: PathBuf,
-    /// What the system says.
+    /// The operating system's error.
     why: io::Error,
 }
 
@@ -71,7 +71,7 @@ fn start(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    // Between the two lines above others might have connected: each is asked who it is.
+    // Others might have connected between the two lines above, so each client's user is checked.
     let owner = fs::metadata(path)?.uid();
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -94,7 +94,7 @@ async fn accept(listener: tokio::net::UnixListener, owner: u32, shared: Arc<Shar
         let Some(place) = places.clone().try_acquire_owned().ok().filter(|_| is_ours) else { continue };
         let shared = shared.clone();
         tokio::spawn(async move {
-            // Who hung up has nothing more to hear.
+            // A client that has hung up gets no answer.
             let _ = converse(stream, &shared).await;
             drop(place);
         });

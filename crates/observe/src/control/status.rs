@@ -1,4 +1,4 @@
-//! How a miner is, at one moment.
+//! Status of a miner at one moment.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +27,11 @@ pub struct MinerStatus {
     pub uploads: Vec<UploadStatus>,
     /// Whether it makes progress.
     pub health: HealthStatus,
-    /// Everything that it talks to.
+    /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
     /// How fast it is in this window.
     pub speeds: Speeds,
-    /// What went wrong last, newest first.
+    /// Last problems, newest first.
     pub troubles: Vec<TroubleStatus>,
     /// Whether it was asked to stop.
     pub stopping: Stopping,
@@ -88,7 +88,7 @@ pub struct WindowStatus {
     pub start: u64,
     /// Whether the beacon entered its randomness; none before the randomness is known.
     pub with_beacon: Option<bool>,
-    /// Groups that are clean and journalled.
+    /// Groups that are clean and journaled.
     pub groups_done: usize,
     /// Groups that are being generated and proved.
     pub groups_in_flight: usize,
@@ -98,11 +98,11 @@ pub struct WindowStatus {
     pub deadline_seconds: Option<f64>,
     /// Seconds from the window's beginning to that deadline.
     pub whole_seconds: Option<f64>,
-    /// What its upload is at: `none`, `uploading`, `reading_back` or `confirmed`.
+    /// State of its upload: `none`, `uploading`, `reading_back` or `confirmed`.
     pub upload: String,
     /// Size of the last file that was sent; none before.
     pub upload_bytes: Option<usize>,
-    /// Bytes of it that the connection has taken; none where no upload is under way.
+    /// Bytes of it that the connection has taken; none if no upload is under way.
     pub upload_sent_bytes: Option<u64>,
 }
 
@@ -115,9 +115,9 @@ pub struct UploadStatus {
     pub outcome: String,
     /// The receipt in a line.
     pub line: String,
-    /// Distinct solutions that a validator is expected to find; none where that is unknown.
+    /// Distinct solutions that a validator is expected to find; none if that is unknown.
     pub expected_score: Option<f64>,
-    /// Seconds between the confirmation and the window's end; none where that is unknown.
+    /// Seconds between the confirmation and the window's end; none if that is unknown.
     #[serde(default)]
     pub slack_seconds: Option<f64>,
 }
@@ -125,15 +125,15 @@ pub struct UploadStatus {
 /// Whether it makes progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthStatus {
-    /// Whether an upload is to be expected.
+    /// Whether an upload is expected.
     pub ready: bool,
-    /// What is against that.
+    /// Reasons against it.
     pub reasons: Vec<String>,
     /// Whether the hotkey has a uid, once that was read.
     pub registered: Option<bool>,
 }
 
-/// Something that it talks to.
+/// An endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointStatus {
     /// `chain`, `beacon` or `bucket`.
@@ -142,7 +142,7 @@ pub struct EndpointStatus {
     pub name: String,
     /// `connected`, `standby`, `ok`, `failing` or `unknown`.
     pub state: String,
-    /// What it failed with last; nothing where it works.
+    /// Its last failure; empty if it works.
     pub detail: String,
 }
 
@@ -157,14 +157,14 @@ pub struct Speeds {
     pub solved_share: Option<f64>,
 }
 
-/// Something that failed, and was retried or done without.
+/// A failure that the miner retried or did without.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TroubleStatus {
     /// Seconds since.
     pub age_seconds: f64,
-    /// Where.
+    /// The area.
     pub area: String,
-    /// What.
+    /// The text.
     pub text: String,
 }
 
@@ -176,6 +176,6 @@ pub enum Stopping {
     No,
     /// After this window's upload.
     AfterWindow,
-    /// At once: what is clean is being uploaded.
+    /// At once: the clean groups are being uploaded.
     Now,
 }

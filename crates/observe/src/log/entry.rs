@@ -13,7 +13,7 @@ use grail_terminal::printable_start;
 
 /// Longest text of a field, in characters; the rest is cut off.
 pub(super) const TEXT_MAX: usize = 8 << 10;
-/// The field that holds what people read.
+/// The field with the message.
 pub(super) const MESSAGE: &str = "message";
 
 /// An event: its fields, with the message under its own name.

@@ -6,14 +6,14 @@ use grail_miner::machine::{Area, Event};
 
 use crate::state::{PortAnswer, answer};
 
-/// Between two lines of the same kind, and after the last failure until an area counts as well again.
+/// Pause between two lines of the same kind, and time without a failure after which an area counts as healthy again.
 const PAUSE_MS: u64 = 60_000;
 /// Most kinds in one area, because foreign text could create any number.
 const KINDS_MAX: usize = 8;
 /// Characters of a text that make its kind.
 const KIND_CHARS_MAX: usize = 120;
 
-/// What fails again and again, by area.
+/// Repeated failures, by area.
 #[derive(Debug, Default)]
 pub(super) struct Repeats(BTreeMap<Area, Spell>);
 
@@ -29,7 +29,7 @@ struct Spell {
 /// Failures of one kind.
 #[derive(Debug, Default)]
 struct Kind {
-    told_ms: Option<u64>,
+    logged_ms: Option<u64>,
     untold: u64,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Over {
 }
 
 impl Repeats {
-    /// Returns something failed: returns how many of its kind were suppressed since the last line, if this one is to be logged.
+    /// Records a failure. Returns how many of its kind were suppressed since the last line, if this one is logged.
     pub(super) fn failed(&mut self, now_ms: u64, area: Area, text: &str) -> Option<u64> {
         let begun = Spell { since_ms: now_ms, last_ms: now_ms, failures: 0, kinds: BTreeMap::new() };
         let spell = self.0.entry(area).or_insert(begun);
@@ -53,15 +53,15 @@ impl Repeats {
             kind.clear();
         }
         let kind = spell.kinds.entry(kind).or_default();
-        if kind.told_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < PAUSE_MS) {
+        if kind.logged_ms.is_some_and(|logged_ms| now_ms.saturating_sub(logged_ms) < PAUSE_MS) {
             kind.untold += 1;
             return None;
         }
-        kind.told_ms = Some(now_ms);
+        kind.logged_ms = Some(now_ms);
         Some(std::mem::take(&mut kind.untold))
     }
 
-    /// Returns an event came: the spell that it ends. A single failure ends without a word.
+    /// Records a success. Returns the period of failures that it ends; none for a single failure.
     pub(super) fn ended(&mut self, now_ms: u64, event: &Event) -> Option<Over> {
         let area = succeeded(event)?;
         let is_over = |spell: &mut Spell| now_ms.saturating_sub(spell.last_ms) >= PAUSE_MS;
@@ -81,7 +81,7 @@ fn succeeded(event: &Event) -> Option<Area> {
     }
 }
 
-/// Returns a text without what changes from one failure to the next: numbers, and what is in brackets.
+/// Returns a text without the parts that change between failures: numbers, and text in brackets.
 fn kind(text: &str) -> String {
     let mut depth = 0_usize;
     let outside = text.chars().filter(|c| {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn of_hundreds_of_failures_one_a_minute_is_told_with_a_count() {
+    fn of_hundreds_of_failures_one_a_minute_is_logged_with_a_count() {
         let mut repeats = Repeats::default();
         let counts: Vec<(u64, u64)> = (0..226)
             .filter_map(|number| {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_told_once_nothing_failed_for_a_minute() {
+    fn the_end_is_logged_once_nothing_failed_for_a_minute() {
         let mut repeats = Repeats::default();
         let head = Event::HeadMoved(Head { number: 1 });
         for now_ms in [0, 10_000, 20_000] {

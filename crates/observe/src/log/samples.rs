@@ -14,7 +14,7 @@ const SAMPLES_MAX: usize = 5;
 /// Most characters of one.
 const TEXT_MAX: usize = 1000;
 
-/// Tells the first rollout of the first few groups of each window, by `tracing::trace!`.
+/// Logs the first rollout of the first few groups of each window, by `tracing::trace!`.
 pub struct Samples {
     engine: Rc<dyn Engine>,
     window: u64,
@@ -34,7 +34,7 @@ impl Observer for Samples {
         if group.window_start > self.window {
             (self.window, self.shown) = (group.window_start, 0);
         }
-        // Decoding costs time on the event loop, so it is done only for anyone who listens.
+        // Decoding costs time on the event loop, so it runs only if the level is on.
         if !tracing::enabled!(tracing::Level::TRACE) || group.window_start < self.window || self.shown == SAMPLES_MAX {
             return;
         }

@@ -1,4 +1,4 @@
-//! What the engine's threads tell of themselves: how long proofs take, and how full, warm and busy the GPUs are.
+//! Measurements by the engine's threads: duration of proofs, and memory, temperature and load of GPUs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,9 +11,9 @@ use prometheus_client::registry::{Registry, Unit};
 use super::Gauge;
 use crate::control::GpuStatus;
 
-/// Proofs a second are those of so long.
+/// Proofs per second are counted over this time.
 const PROVED_LATELY: Duration = Duration::from_secs(60);
-/// From the toy model to a long rollout on a GPU that is too slow.
+/// From the toy model to a long rollout on a slow GPU.
 const PROOF_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 type Label = [(&'static str, String); 1];
@@ -33,13 +33,13 @@ pub struct GpuFigures {
     pub busy_percent: Option<u32>,
 }
 
-/// Asks GPUs how they are; those that do not answer are left out.
+/// Reads the figures of GPUs; those that do not answer are left out.
 pub type GpuProbe = Arc<dyn Fn() -> Vec<GpuFigures> + Send + Sync>;
 
-/// When rollouts were proved, by GPU, with how many.
+/// Times and counts of proved rollouts, by GPU.
 type Proved = BTreeMap<usize, VecDeque<(Instant, usize)>>;
 
-/// What proofs take, and where GPUs are asked how they are. Clones tell of the same engine.
+/// Duration of proofs, and the source of GPU figures. Clones share one engine.
 #[derive(Clone)]
 pub struct EngineMeter {
     proof_duration: Histogram,
@@ -49,13 +49,13 @@ pub struct EngineMeter {
 }
 
 impl EngineMeter {
-    /// Of an engine whose GPUs are asked by `probe`; on a CPU there are none.
+    /// Creates meters of an engine whose GPUs `probe` reads; a CPU has none.
     pub fn new(probe: GpuProbe) -> Self {
         let proof_duration = Histogram::new(PROOF_BUCKETS);
         Self { proof_duration, probe, begun: Instant::now(), proved: Arc::default() }
     }
 
-    /// Returns what the engine on this GPU is started with, so that its proofs count here; a CPU is number 0.
+    /// Returns the callback for the engine on this GPU, so that its proofs count here; a CPU is number 0.
     pub fn watch(&self, ordinal: usize) -> Arc<dyn Fn(Duration, usize) + Send + Sync> {
         let (histogram, proved) = (self.proof_duration.clone(), self.proved.clone());
         Arc::new(move |duration, rollouts| {

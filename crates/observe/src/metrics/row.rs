@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{AREAS, Metrics, REWARD_BUCKETS, ratio};
 use crate::state::{MinerState, WindowState};
 
-/// What block the chain had reached, as x axis.
+/// The chain's block, as x axis.
 pub(crate) const BLOCK: &str = "block_number";
 /// First block of the window, as x axis.
 pub(crate) const WINDOW: &str = "window_number";
@@ -41,7 +41,7 @@ impl Row {
 }
 
 impl Metrics {
-    /// Returns everything of a window that is over, under the reference's names where it has one.
+    /// Returns everything of a window that is over, under the reference's names if it has one.
     pub(super) fn row(&self, now: Now, state: &MinerState, receipt: &WindowReceipt) -> Row {
         let (handles, window) = (&self.handles, state.window(receipt.window_start));
         let mut row = Row::new(now.wall_ms, state.head_block().unwrap_or_default(), receipt.window_start);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_left_out() {
+    fn unknown_values_are_left_out() {
         let mut row = Row::new(1500, 7, 0);
         row.number("a", f64::NAN);
         row.number("b", 0.5);

@@ -1,4 +1,4 @@
-//! What an event says about the port that answered it.
+//! State of a port, from the events that it answered.
 
 use std::fmt::Display;
 
@@ -10,11 +10,11 @@ use grail_miner::ports::BucketError;
 pub enum PortAnswer {
     /// As it should.
     Fine,
-    /// With an error that reads like this.
+    /// With this error.
     Failed(String),
 }
 
-/// Returns the port that an event answers for, and the error where it did not answer as it should.
+/// Returns the port that an event belongs to, and its error, if any.
 ///
 /// A commitment that the chain refuses says nothing about the chain's health, so it is not an answer here.
 pub(crate) fn answer(event: &Event) -> Option<(Area, PortAnswer)> {

@@ -6,10 +6,10 @@ use grail_miner::policy::expected_unique;
 use grail_protocol::PROTOCOL;
 use grail_protocol::rollout::Rollout;
 
-/// What the miner is doing with a window's file.
+/// Phase of a window's upload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UploadPhase {
-    /// Nothing was sent, or what was sent is not in the bucket.
+    /// Nothing was sent, or the sent file is not in the bucket.
     #[default]
     None,
     /// The file is being sent.
@@ -80,7 +80,7 @@ pub struct WindowState {
     pub with_beacon: Option<bool>,
     pub(super) groups: BTreeMap<u32, Group>,
     pub(super) last_clean_ms: Option<u64>,
-    /// What the miner is doing with the window's file.
+    /// Phase of the upload.
     pub phase: UploadPhase,
     /// Whether the bucket holds a file of this window that was read back.
     pub(super) is_confirmed: bool,
@@ -135,7 +135,7 @@ impl WindowState {
         Some(expected_unique(&solutions?, PROTOCOL.rollouts_per_group))
     }
 
-    /// Forgets what was made under another context: its groups and files are worthless.
+    /// Forgets groups and files of another context, which are worthless.
     pub(super) fn begin_anew(&mut self) {
         self.groups.clear();
         (self.opened_ms, self.with_beacon, self.last_clean_ms, self.is_confirmed) = (None, None, None, false);

@@ -23,7 +23,7 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How long the last rows may take when the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// What delivers.
+/// Client and spool for delivery.
 pub(super) struct Delivery {
     pub(super) service: Service,
     pub(super) own: Spool,
@@ -41,7 +41,7 @@ pub(super) struct Delivery {
     pub(super) is_failing: bool,
 }
 
-/// Where a run's next row goes.
+/// Position of a run's next row.
 pub(super) struct Link {
     place: Place,
     next_line: u64,
@@ -90,7 +90,7 @@ impl Delivery {
             let attempt = tokio::select! {
                 attempt = self.deliver() => attempt,
                 _ = &mut stop => {
-                    // What was under way may have arrived, so the service is asked again.
+                    // Rows in flight may have arrived, so the service is asked again.
                     self.link = None;
                     break;
                 }
@@ -120,7 +120,7 @@ impl Delivery {
         }
     }
 
-    /// Everything that is left, and that the run is over.
+    /// Sends the remaining rows, and the end of the run.
     async fn last_words(&mut self) -> Result<(), Failure> {
         self.deliver().await?;
         let Some(Link { place, .. }) = &self.link else { return Ok(()) };
@@ -138,7 +138,7 @@ impl Delivery {
         }
     }
 
-    /// Reports of the first failure in a row; it says how long to wait.
+    /// Reports the first failure in a row. Returns how long to wait.
     fn failed(&mut self, why: &str) -> Duration {
         if !std::mem::replace(&mut self.is_failing, true) {
             let server = &self.service.base_url;
@@ -150,7 +150,7 @@ impl Delivery {
         self.backoff.after_failure()
     }
 
-    /// Sends everything that waits, or that the run continues where nothing does.
+    /// Sends all waiting rows, or a heartbeat if there are none.
     async fn deliver(&mut self) -> Result<(), Failure> {
         self.deliver_own().await?;
         while let Some(mut other) = self.others.pop() {
@@ -207,7 +207,7 @@ impl Delivery {
         send_all(&self.service, &mut link, other, &self.dropped).await
     }
 
-    /// Counts what waits and what comes, until the process ends.
+    /// Counts waiting and new rows, until the process ends.
     async fn give_up(self, mut inbox: Receiver<Row>, mut stop: Stop) {
         self.dropped.inc_by(self.own.waiting().len() as u64);
         self.own.remove();
@@ -237,7 +237,7 @@ fn new_names(spool: &Spool, known: &BTreeSet<String>) -> BTreeSet<String> {
     names.filter(|name| !known.contains(*name)).cloned().collect()
 }
 
-/// Starts or describe the run, and continues behind what the service has.
+/// Starts or describes the run, and continues after the service's last row.
 async fn link(
     service: &Service,
     run: &Run,
@@ -255,8 +255,8 @@ async fn link(
     })
 }
 
-/// Sends what waits, in batches. A batch that the service will never take is dropped and counted, so that it does not
-/// keep the others from it.
+/// Sends waiting rows in batches. A batch that the service will never accept is dropped and counted, so that it does
+/// not block the others.
 async fn send_all(service: &Service, link: &mut Link, spool: &mut Spool, dropped: &Counter) -> Result<(), Failure> {
     if let Some(last) = link.last_timestamp.take() {
         let are_there = |waiting: &&super::spool::Waiting| waiting.may_be_there && waiting.timestamp() <= last;
@@ -269,7 +269,7 @@ async fn send_all(service: &Service, link: &mut Link, spool: &mut Spool, dropped
             .zip(batch)
             .map(|(step, waiting)| Value::Object(numbered(&waiting.row, step, spool.run.begun_ms)).to_string())
             .collect();
-        // Whatever ends this attempt, also the end of the process, the service may have them.
+        // From here on the service may have them, even if the process ends.
         spool.unanswered(lines.len());
         match service.stream(&link.place, &spool.run, Some((link.next_line, &lines)), false).await {
             Ok(()) => {

@@ -88,7 +88,7 @@ impl RunFile {
         self.append(Kind::Summary(Items { update: items }))
     }
 
-    /// Says that the run is over.
+    /// Records the end of the run.
     pub(super) fn end(&mut self, now_ms: u64) -> io::Result<()> {
         let runtime = i32::try_from(now_ms.saturating_sub(self.begun_ms) / 1000).unwrap_or(i32::MAX);
         self.append(Kind::Exit(Exit { exit_code: 0, runtime }))
@@ -102,7 +102,7 @@ impl RunFile {
     fn append(&mut self, kind: Kind) -> io::Result<()> {
         let record = Record { number: self.records + 1, kind: Some(kind) };
         if let Err(error) = self.writer.append(&record.encode_to_vec()) {
-            // What a full disk took of it would be garbage in the middle once there is room again.
+            // A part that was written before the disk was full would become garbage in the middle of the file.
             self.writer.inner().set_len(self.writer.written())?;
             return Err(error);
         }

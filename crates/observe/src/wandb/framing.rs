@@ -35,7 +35,7 @@ impl<W: Write> RecordWriter<W> {
         self.written
     }
 
-    /// Returns what is written to.
+    /// Returns the inner writer.
     pub(super) fn inner(&self) -> &W {
         &self.inner
     }
@@ -88,7 +88,7 @@ mod tests {
         })
     }
 
-    /// Returns a reader of its own, by the description of the format.
+    /// Returns its own reader, by the description of the format.
     fn read(file: &[u8]) -> Vec<Vec<u8>> {
         assert_eq!(&file[..4], b":W&B");
         assert_eq!((u16::from_le_bytes([file[4], file[5]]), file[6]), (0xbee1, 0));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn records_of_every_length_around_a_block_are_read_again() {
-        // The first record starts at 7; these end before, on and after what is left of the block, down to each short rest.
+        // The first record starts at 7; these end before, at and after the end of the block, for each short rest.
         for last in BLOCK - 40..BLOCK + 40 {
             let records = [vec![1; last], vec![2; 3], Vec::new(), vec![3; 3 * BLOCK + 5], vec![4; 100]];
             let mut file = Vec::new();

@@ -1,4 +1,4 @@
-//! The few records of a `.wandb` file that a run of ours needs, by the numbers in `wandb_internal.proto` of the client
+//! The few records of a `.wandb` file that our own run needs, by the numbers in `wandb_internal.proto` of the client
 //! (<https://github.com/wandb/wandb/tree/main/wandb/proto>).
 
 use prost::{Message, Oneof};

@@ -1,4 +1,4 @@
-//! A run: what it is called, and what it says of itself.
+//! A run: its name and description.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ pub(super) struct Run {
     pub(super) name: Option<String>,
     pub(super) notes: Option<String>,
     pub(super) tags: Vec<String>,
-    /// What the miner was set to.
+    /// The miner's configuration.
     pub(super) config: BTreeMap<String, Value>,
     /// When it started, in milliseconds since 1970.
     pub(super) begun_ms: u64,

@@ -19,13 +19,13 @@ const UPSERT: &str = "mutation UpsertBucket($name: String, $project: String, $en
 /// Longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Why the service did not take something.
+/// Why the service refused a request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ServiceError {
     /// Another attempt may succeed.
     #[error("{0}")]
     Later(String),
-    /// It does not know the key, or the key may not write there.
+    /// Unknown key, or no right to write there.
     #[error("the service refuses the key ({0}): check WANDB_API_KEY, WANDB_ENTITY and WANDB_PROJECT")]
     Key(StatusCode),
     /// No attempt with these rows will succeed.
@@ -33,7 +33,7 @@ pub(super) enum ServiceError {
     Rows(StatusCode),
 }
 
-/// What the service has of a run.
+/// The service's state of a run.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Known {
     /// Lines of its history.
@@ -42,7 +42,7 @@ pub(super) struct Known {
     pub(super) last: Option<(i64, f64)>,
 }
 
-/// Where the rows of a run go.
+/// Destination of a run's rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Place {
     entity: String,
@@ -57,7 +57,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Returns what is there of a run; nothing where there is no run of its id.
+    /// Returns the service's state of a run; none if there is no run with its id.
     pub(super) async fn known(&self, run: &Run) -> Result<Option<Known>, ServiceError> {
         let variables = json!({ "project": run.project, "entity": run.entity, "name": run.id });
         let data = self.graphql("RunResumeStatus", RESUME_STATUS, variables).await?;
@@ -68,7 +68,7 @@ impl Service {
         }))
     }
 
-    /// Starts the run, or describe it again.
+    /// Starts the run, or describes it again.
     pub(super) async fn upsert(&self, run: &Run, names: &[String]) -> Result<Place, ServiceError> {
         let variables = json!({
             "name": run.id,
@@ -87,8 +87,8 @@ impl Service {
         Ok(Place { entity: place.0, project: place.1 })
     }
 
-    /// Sends lines of the history from `offset` on, with what is newest; or that the run is over; or, with neither,
-    /// that it continues.
+    /// Sends lines of the history from `offset` on, with the newest values; or the end of the run; or, with neither, a
+    /// heartbeat.
     pub(super) async fn stream(
         &self,
         place: &Place,

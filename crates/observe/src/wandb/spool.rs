@@ -26,12 +26,12 @@ pub(super) struct Spool {
 /// A row that waits.
 pub(super) struct Waiting {
     pub(super) row: Row,
-    /// Whether the service may have it, though it never said so: an attempt had no answer, or another process made it.
+    /// Whether the service may have it without an acknowledgment: an attempt had no answer, or another process made it.
     pub(super) may_be_there: bool,
 }
 
 impl Waiting {
-    /// When the row was made, in seconds since 1970, which tells it from every other row of its run.
+    /// When the row was made, in seconds since 1970, which identifies the row within its run.
     pub(super) fn timestamp(&self) -> f64 {
         self.row.0.get(TIMESTAMP).and_then(Value::as_f64).unwrap_or_default()
     }
@@ -41,8 +41,8 @@ impl Spool {
     /// Returns the spool of a run, and those that other runs of this folder left behind, oldest first.
     ///
     /// # Errors
-    /// What the system says where the folder or the run's file cannot be used. A file of another run that cannot be read
-    /// is left where it is.
+    /// The operating system's error if the folder or the run's file cannot be used. An unreadable file of another run
+    /// stays where it is.
     pub(super) fn open(spools: &Path, run: Run) -> io::Result<(Self, Vec<Self>)> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(spools)?;
         let own = spools.join(format!("{}.jsonl", run.id));
@@ -56,7 +56,7 @@ impl Spool {
             Ok(left) => Self { run, ..left },
             Err(_) => Self::begin(own, run)?,
         };
-        // The run may be described otherwise than last time.
+        // The run's description may have changed.
         spool.rewrite()?;
         Ok((spool, others))
     }
@@ -99,11 +99,11 @@ impl Spool {
         self.bytes
     }
 
-    /// Keeps a row. It waits in memory even where it cannot be written.
+    /// Keeps a row. It waits in memory even if it cannot be written.
     pub(super) fn push(&mut self, row: Row) -> io::Result<()> {
         let line = format!("{}\n", Value::Object(row.0.clone()));
         self.waiting.push_back(Waiting { row, may_be_there: false });
-        // The size that the row would have counts in any case: it bounds memory, too.
+        // The row's size counts even if it is not written, because it bounds memory too.
         self.bytes += line.len() as u64;
         self.file.write_all(line.as_bytes())
     }
@@ -117,7 +117,7 @@ impl Spool {
         self.waiting.iter_mut().take(rows).for_each(|waiting| waiting.may_be_there = true);
     }
 
-    /// The first rows are delivered, or nobody will ever take them.
+    /// The first rows are delivered, or will never be accepted.
     pub(super) fn forget(&mut self, rows: usize) {
         self.waiting.drain(..rows.min(self.waiting.len()));
         // Rows that went one by one stay in the file until none waits: should the process end before, they are recognized
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_delivered_is_there_again_also_of_other_runs() {
+    fn undelivered_rows_survive_also_of_other_runs() {
         let folder = tempfile::tempdir().unwrap();
         let (mut first, others) = Spool::open(folder.path(), run("a", 1)).unwrap();
         assert!(others.is_empty());

@@ -1,4 +1,4 @@
-//! Where notices are posted: each channel has its own queue and thread, so that one that is out of order holds up no other.
+//! Channels for notices. Each has its own queue and thread, so that a broken channel does not delay the others.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub(super) fn channels(config: &AlertsConfig) -> Vec<Channel> {
 }
 
 impl Channel {
-    /// Posts what comes, each notice until the service takes it or will never take it.
+    /// Posts each notice until the service accepts it or will never accept it.
     pub(super) async fn run(self, client: Client, mut inbox: Receiver<String>, mut stop: Stop, dropped: Counter) {
         let mut backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
         let mut is_stopping = false;
@@ -93,7 +93,7 @@ impl Channel {
         }
     }
 
-    /// One attempt; where it fails, why, and whether another one may succeed.
+    /// Makes one attempt. Returns why it failed, and whether another one may succeed.
     async fn post(&self, client: &Client, text: &str) -> Result<(), (String, bool)> {
         let body = (self.body)(cut(text)).to_string();
         let request = client.post(self.address.expose_secret()).header("content-type", "application/json").body(body);

@@ -15,7 +15,7 @@ pub enum Alarm {
     ChainStale,
     /// No validator gives the hotkey a weight.
     Excluded,
-    /// Little space where journal, receipts and tapes lie.
+    /// Little space on the disk of journal, receipts and tapes.
     DiskNearlyFull,
     /// The hotkey has no uid.
     RegistrationLost,
@@ -45,7 +45,7 @@ impl AlertRules {
         Self { disk_free_min, since_ms: BTreeMap::new(), was_weighted: false }
     }
 
-    /// Returns what changed. `now_ms` is of any clock that does not go back; `disk_free` is the free space in bytes.
+    /// Returns the notices of changes. `now_ms` is of any monotonic clock; `disk_free` is the free space in bytes.
     pub fn look(&mut self, now_ms: u64, health: &HealthSnapshot, disk_free: Option<u64>) -> Vec<Notice> {
         self.was_weighted |= health.is_weighted == Some(true);
         let mut notices = Vec::new();
@@ -76,7 +76,7 @@ impl AlertRules {
                 let could_be = self.was_weighted || health.uploads >= UPLOADS_WITHOUT_WEIGHT;
                 Some(!health.is_weighted? && could_be)
             }
-            // It is over only with a tenth more, so that one file that comes and goes gives no notices.
+            // It ends only with a tenth more, so that one temporary file causes no notices.
             Alarm::DiskNearlyFull if self.since_ms.contains_key(&alarm) => {
                 Some(disk_free? < disk_free_min.saturating_add(disk_free_min / 10))
             }
@@ -101,7 +101,7 @@ impl Alarm {
                 "no validator gives the hotkey a weight; windows may have been rejected, `grail verify` checks a file"
             }
             Self::DiskNearlyFull => "the disk of the data folder is nearly full; free it, or mining stops",
-            Self::RegistrationLost => "the hotkey has no uid on the subnet any more; register it",
+            Self::RegistrationLost => "the hotkey lost its uid on the subnet; register it",
         }
     }
 

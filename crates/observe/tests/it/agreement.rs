@@ -1,4 +1,4 @@
-//! Board, metrics and receipts must tell the same of a simulated run, and the state must agree with the machine.
+//! Board, metrics and receipts of a simulated run must agree, and the state must agree with the machine.
 
 use std::cell::RefCell;
 use std::panic::Location;

@@ -1,4 +1,4 @@
-//! The log at Loki: what arrives, under which labels, and what is counted where nothing does.
+//! The log at Loki: arriving lines, their labels, and counts of lines that do not arrive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! What an operator sees of a miner, and what is sent elsewhere, against servers on loopback.
+//! Tests of everything that an operator sees and that is sent elsewhere, against servers on loopback.
 
 #![allow(
     clippy::disallowed_types,

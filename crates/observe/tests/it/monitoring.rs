@@ -1,4 +1,5 @@
-//! What docs, dashboard and alerts name must be what a simulated run renders, and what it renders must be documented.
+//! Docs, dashboard and alerts must name only metrics that a simulated run renders, and every rendered metric must be
+//! documented.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,7 +110,7 @@ fn simulated(seed: u64, faults: Faults) -> (Exposition, Rc<RefCell<Watched>>) {
     let watched = Watched { state, metrics, rows, book: Book::default(), log: Log::default(), samples };
     let watched = Rc::new(RefCell::new(watched));
     let config = SimConfig {
-        // So few that a validator checks them all.
+        // Few enough that a validator checks them all.
         groups_max: Some(5),
         faults,
         observer: Some(watched.clone()),
@@ -140,7 +141,7 @@ fn value(text: &str, series: &str) -> f64 {
     line.unwrap_or_else(|| panic!("{series} is missing:\n{text}")).parse().unwrap()
 }
 
-/// Returns what a text names and no run renders: metrics, and labels that are asked to equal a value.
+/// Returns the names in a text that no run renders: metrics, and labels with values.
 fn unknown<'a>(text: &'a str, known: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<&'a str> {
     let mut unknown = Vec::new();
     for (at, _) in text.match_indices("grail_") {
@@ -205,7 +206,7 @@ fn docs_dashboard_and_alerts_name_what_a_run_renders_and_everything_is_documente
 }
 
 #[test]
-fn proofs_and_cards_are_told_and_a_card_that_does_not_answer_has_no_figures() {
+fn proof_times_and_gpu_figures_are_reported_and_a_silent_gpu_has_none() {
     let gpus = Arc::new(Mutex::new(vec![GpuFigures {
         ordinal: 1,
         free: 3 << 30,
@@ -238,7 +239,7 @@ fn proofs_and_cards_are_told_and_a_card_that_does_not_answer_has_no_figures() {
 }
 
 #[test]
-fn a_port_is_up_while_its_last_answer_is_as_it_should_be() {
+fn a_port_is_up_while_its_last_answer_was_valid() {
     let mut observer = observer();
     let (_, exposition) = Metrics::new(observer.state(), None, &Dropped::default());
     let up = |port: &str| value(&exposition.render().unwrap(), &format!("grail_port_up{{port=\"{port}\"}}"));
@@ -251,7 +252,7 @@ fn a_port_is_up_while_its_last_answer_is_as_it_should_be() {
         (Event::RegistrationRead(Err(silent())), "chain", 0.0),
         (Event::BlockHashRead { block: 30, result: Ok(None) }, "chain", 1.0),
         (Event::HeadFailed(silent()), "chain", 0.0),
-        // A refusal of what was committed is no trouble of the chain's.
+        // A refused commitment is no failure of the chain.
         (Event::CommitmentAnswered(Ok(())), "chain", 0.0),
         (Event::BeaconAnswered { round: 1, result: Err(BeaconError::Invalid("x".to_owned())) }, "beacon", 0.0),
         (Event::GroupFailed { group, why: "no memory".to_owned() }, "engine", 0.0),
@@ -295,7 +296,7 @@ fn rows_have_the_documented_names_and_add_up_as_the_metrics_do() {
     let explained = quoted(&readme, &["mining.", "grail.", "block_number", "window_number"]);
     let reported: BTreeSet<&str> = names.iter().copied().filter(|name| !name.starts_with('_')).collect();
     assert_eq!(reported, explained, "docs/monitoring/README.md explains every name of a row, and no other");
-    // The last row tells what a scrape at its time does.
+    // The last row has the same values as a scrape at its time.
     let last = rows.last().unwrap();
     let same = [
         ("mining.successful_rollouts", "grail_mining_successful_rollouts_total"),
@@ -327,7 +328,7 @@ fn rows_have_the_documented_names_and_add_up_as_the_metrics_do() {
 }
 
 thread_local! {
-    /// What this thread logged.
+    /// Log of this thread.
     static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -345,8 +346,7 @@ impl std::io::Write for Logged {
     }
 }
 
-/// Keeps what is logged, from before the first line on: whether anybody listens to a line is settled when it is first
-/// come by.
+/// Captures the log from before the first line, because the interest in a line is decided at its first use.
 fn listen() {
     static LISTENING: Once = Once::new();
     LISTENING.call_once(|| tracing_subscriber::registry().with(JsonLines(|| Logged)).init());
@@ -360,7 +360,7 @@ fn receipt(outcome: WindowOutcome, window_start: u64) -> Action {
 #[test]
 fn log_fields_are_documented_and_dashboards_and_the_shipper_name_no_other() {
     let (_, watched) = simulated(0, Faults::None);
-    // What this run brings about by itself is no trouble.
+    // A run without planted faults reports no problem.
     let planted = [
         Action::Report(Report::RolloutRejected { index: 0, finding: "proof_valid/\u{1b}[2Jplanted\n".to_owned() }),
         Action::Report(Report::Trouble(Trouble { area: Area::Chain, text: "\u{202e}planted".to_owned() })),
@@ -389,7 +389,7 @@ fn log_fields_are_documented_and_dashboards_and_the_shipper_name_no_other() {
         let named = named_fields(document);
         assert!(named.is_subset(&known), "{path} names {:?}", named.difference(&known));
     }
-    // Of each window no more samples than that.
+    // No more samples than that for each window.
     let samples = entries.iter().filter(|entry| entry["level"] == "trace");
     let mut reported: BTreeMap<u64, u32> = BTreeMap::new();
     samples.for_each(|sample| *reported.entry(sample["window"].as_u64().unwrap()).or_default() += 1);
@@ -440,7 +440,7 @@ fn a_field_that_does_not_exist_is_found() {
 #[test]
 fn counters_add_up_to_the_receipts_and_the_score_is_what_a_validator_finds() {
     for seed in 0..20 {
-        // Without kills, after which a process counts from nothing.
+        // Without kills, after which counters start at zero.
         let faults = "beacon-outage,upload-error-before,upload-error-after,endpoint-silence,reorganisation,slow-engine";
         let (exposition, watched) = simulated(seed, if seed % 3 == 0 { faults.parse().unwrap() } else { Faults::None });
         let text = exposition.render().unwrap();
@@ -457,7 +457,7 @@ fn counters_add_up_to_the_receipts_and_the_score_is_what_a_validator_finds() {
             false => assert_eq!(groups, counted, "seed {seed}"),
         }
         assert_eq!(value(&text, "grail_mining_rollouts_generated_total"), 4.0 * groups);
-        // No reward lies beyond the buckets, and what solves its problem is in others than what does not.
+        // No reward is beyond the buckets, and solved problems are in other buckets than unsolved ones.
         let solved = value(&text, "grail_mining_successful_rollouts_total");
         let below = |bound: &str| value(&text, &format!("grail_mining_reward_distribution_bucket{{le=\"{bound}\"}}"));
         assert_eq!((below("1.35"), below("0.35")), (4.0 * groups, 4.0 * groups - solved), "seed {seed}");

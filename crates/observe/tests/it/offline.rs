@@ -1,4 +1,4 @@
-//! Weights & Biases offline: the `.wandb` file, read by a decoder of its own.
+//! Weights & Biases offline: the `.wandb` file, read by its own decoder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::online::{config, row};
 
-/// Writes a run of so many rows, and say where its folder is.
+/// Writes a run of this many rows, and returns its folder.
 pub(crate) fn write_run(folder: &Path, rows: u64) -> PathBuf {
     let offline = WandbConfig {
         offline: true,

@@ -74,7 +74,7 @@ impl Sending {
     }
 }
 
-/// That a history holds these rows and nothing else, in order, numbered from 0.
+/// Checks that a history holds exactly these rows, in order, numbered from 0.
 fn assert_history(history: &[Value], numbers: std::ops::Range<u64>) {
     assert_eq!(history.len() as u64, numbers.end - numbers.start, "{history:#?}");
     for (step, (line, n)) in history.iter().zip(numbers).enumerate() {
@@ -129,7 +129,7 @@ fn an_outage_loses_and_doubles_nothing() {
         let dropped = sending.dropped();
         sending.finish();
         let run = service.only();
-        // What the queue between mining and the thread could not hold is counted.
+        // Records that do not fit into the queue are counted.
         assert_eq!(run.history.len() as u64 + dropped, 300, "{mood:?}");
         let windows: Vec<u64> = run.history.iter().map(|line| line["window_number"].as_u64().unwrap()).collect();
         assert!(windows.is_sorted_by(|a, b| a < b), "{mood:?}: {windows:?}");
@@ -139,7 +139,7 @@ fn an_outage_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn what_a_process_could_not_deliver_the_next_one_does() {
+fn the_next_process_delivers_what_an_earlier_one_could_not() {
     let (service, folder) = (Service::start(), tempfile::tempdir().unwrap());
     let config = config(&service.server.url(""));
     let first = Sending::start(&config, folder.path(), LIMITS);

@@ -62,7 +62,7 @@ fn the_official_parsers_take_both_formats_and_see_the_same() {
     ] {
         assert_eq!(open_metrics.get(name).map(String::as_str), Some(kind), "{name}");
     }
-    // The older format has no type of its own for this.
+    // The older format has no such type.
     let as_in_the_older = open_metrics.into_iter().map(|(name, kind)| match kind.as_str() {
         "info" => (format!("{name}_info"), "gauge".to_owned()),
         _ => (name, kind),
@@ -71,7 +71,7 @@ fn the_official_parsers_take_both_formats_and_see_the_same() {
     let samples = |format: &str| -> BTreeMap<String, Value> {
         seen[format]["samples"].as_object().unwrap().clone().into_iter().collect()
     };
-    // What changes from scrape to scrape is left out.
+    // Values that change between scrapes are left out.
     let [mut one, mut other] = ["open_metrics", "prometheus"].map(samples);
     for samples in [&mut one, &mut other] {
         samples.retain(|name, _| !name.contains("head_age") && !name.contains("data_folder_free"));

@@ -54,7 +54,7 @@ fn is_on(alarm: Alarm, history: &[HealthFacts]) -> bool {
 
 proptest! {
     #[test]
-    fn each_alarm_is_told_once_when_it_begins_and_once_when_it_is_over(history in prop::collection::vec(facts(), 1..40)) {
+    fn each_alarm_sends_one_notice_at_its_start_and_one_at_its_end(history in prop::collection::vec(facts(), 1..40)) {
         let mut rules = AlertRules::new(DISK_FREE_MIN);
         let mut began: BTreeMap<Alarm, u64> = BTreeMap::new();
         for (at, (health, disk_free)) in history.iter().enumerate() {
@@ -75,7 +75,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_told_says_what_to_do() {
+fn every_notice_has_a_remedy() {
     for alarm in Alarm::ALL {
         let began = Notice { alarm, over_after_ms: None }.to_string();
         let over = Notice { alarm, over_after_ms: Some(600_000) }.to_string();

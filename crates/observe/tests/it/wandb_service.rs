@@ -12,7 +12,7 @@ use grail_loopback::http::{Answer, Request, Server};
 /// The minimum length that the official client accepts.
 pub(crate) const KEY: &str = "planted0planted0planted0planted0planted0";
 
-/// What the service knows of a run.
+/// The service's state of a run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
     pub(crate) described: Value,
@@ -35,7 +35,7 @@ pub(crate) enum Mood {
     RefusesRows,
     /// Takes connections, and says nothing.
     Silent,
-    /// Answers far more than there is to say.
+    /// Answers with far more than needed.
     Endless,
 }
 

@@ -33,7 +33,7 @@ fn registration(observer: &mut StateObserver, uid: Option<u16>) {
 }
 
 #[test]
-fn every_service_is_told_once_and_told_of_the_end() {
+fn every_service_gets_one_notice_and_one_of_the_end() {
     let server = Server::start(|_| Answer::With(200, "ok".to_owned()));
     let mut observer = StateObserver::new(100, Box::new(|| false));
     let (dropped, folder) = (Dropped::default(), tempfile::tempdir().unwrap());

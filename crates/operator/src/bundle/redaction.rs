@@ -1,4 +1,4 @@
-//! What must not be in an archive.
+//! Removal of secrets from an archive.
 
 use anyhow::bail;
 use base64::Engine as _;
@@ -7,9 +7,9 @@ use secrecy::ExposeSecret;
 
 use grail_config::{EndpointUrl, Environment, RawConfig, Redacted};
 
-/// Shorter values are too common to be looked for.
+/// Shorter values are too common to search for.
 const CHARS_MIN: usize = 4;
-/// A tape is text of ours, in which a value as short as this may stand by chance.
+/// A value as short as this may be in a tape by chance.
 const REFUSED_CHARS_MIN: usize = 6;
 const STAND_IN: &str = "[secret]";
 const SCHEMES: [&str; 9] = ["http", "https", "ws", "wss", "socks", "socks4", "socks4a", "socks5", "socks5h"];
@@ -20,8 +20,8 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// Returns everything in the configuration that is not shown as it is, what lost against another value, too; and
-    /// what libraries read in the environment: proxies with their passwords, the hub's token.
+    /// Returns every hidden value of the configuration, ignored values included, and the secrets that libraries read in
+    /// the environment: proxies with their passwords, the hub's token.
     pub fn of(typed: &RawConfig, environment: &Environment) -> Self {
         let candidates = typed.settings().flat_map(|(name, setting)| {
             [&setting.won].into_iter().chain(&setting.lost).map(move |candidate| (name, &candidate.value))
@@ -49,7 +49,7 @@ impl Redactor {
         }
         secrets.retain(|secret| secret.len() >= CHARS_MIN);
         let mut forms: Vec<String> = secrets.iter().flat_map(|secret| forms_of(secret)).collect();
-        // A secret that holds another one goes first, or its rest would stay.
+        // A secret that contains another one is replaced first, or its rest would stay.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         forms.dedup();
         Self { forms }
@@ -60,7 +60,7 @@ impl Redactor {
         self.forms.iter().fold(text.to_owned(), |text, form| text.replace(form.as_str(), STAND_IN))
     }
 
-    /// Sees that nothing is there which cannot be taken out.
+    /// Checks that there is no secret that cannot be removed.
     ///
     /// # Errors
     /// If a secret is there.
@@ -75,7 +75,7 @@ impl Redactor {
     }
 }
 
-/// Returns what is secret in addresses with commas between, piece by piece, and a login as HTTP sends it.
+/// Returns the secret parts of addresses in a list, and a login as HTTP sends it.
 fn parts(text: &str) -> Vec<String> {
     let endpoints = text.split(',').filter_map(|address| EndpointUrl::parse(address.trim(), &SCHEMES));
     let parts = endpoints.flat_map(|endpoint| {

@@ -1,5 +1,5 @@
-//! The bucket: the write key writes and deletes under conditions, and validators read what it writes where they look for it;
-//! the key that they read with cannot write.
+//! The bucket: the write key writes and deletes under conditions, validators can read its objects at their address, and
+//! the read key cannot write.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const DELETE: &str = "bucket.delete";
 const CLOCK: &str = "clock.bucket";
 const CONTENT: &[u8] = b"`grail doctor` wrote this to see whether it can; it may be deleted";
 const OTHER_CONTENT: &[u8] = b"`grail doctor` wrote this over it";
-/// How often, and how much later, a write that is not there is looked for again.
+/// Retries of a read that does not find a write yet, and the pause between them.
 const LATE_READS_MAX: usize = 3;
 const LATE_READ_PAUSE: Duration = Duration::from_millis(300);
 const NETWORK_REMEDY: &str =
@@ -66,7 +66,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     };
     let forbidden = Probe { bucket: &validators, key: format!("grail/doctor/probe-{stamp}-by-read-key"), limits };
     let read_only = match (write.obstacle().is_some(), read.status) {
-        // A store that refuses everybody tells nothing about a key.
+        // A store that refuses everybody proves nothing about a key.
         (true, _) => Check::skipped(READ_ONLY, WRITE),
         (false, CheckStatus::Ok) => forbidden.refused(&probe).await,
         (false, _) => Check::skipped(READ_ONLY, READ),
@@ -115,8 +115,7 @@ impl Probe<'_> {
         Failed { error, refusal: self.bucket.refusal() }
     }
 
-    /// Returns how the write ended; `is_there` where it took place anyway, `plainly` where one without a
-    /// condition succeeds.
+    /// Returns how the write ended; `is_there` if it happened anyway, `plainly` if one without a condition succeeds.
     fn write_check(&self, written: &Result<Etag, Failed>, is_there: bool, plainly: bool) -> Check {
         match written {
             Ok(_) => Check::ok(WRITE, "the write key wrote an object that was not there"),
@@ -140,8 +139,8 @@ impl Probe<'_> {
         self.bucket.try_without_condition(&key, CONTENT, self.limits.call_ms).await.is_ok()
     }
 
-    /// Returns whether validators read what was written, and whether it is there; where nothing was written, whether
-    /// they may read at all.
+    /// Returns whether validators can read the object, and whether it exists; if nothing was written, whether they may
+    /// read at all.
     async fn read(&self, written: &Result<Etag, Failed>, storage: &StorageConfig) -> (Check, bool) {
         let (is_elsewhere, is_written) = (reads_elsewhere(storage), written.is_ok());
         if is_elsewhere && !is_written {
@@ -262,7 +261,7 @@ impl Probe<'_> {
 /// A request that did not succeed.
 struct Failed {
     error: BucketError,
-    /// What the store itself said, if it refused.
+    /// The store's refusal, if it refused.
     refusal: Option<StoreRefusal>,
 }
 
@@ -280,7 +279,7 @@ impl Failed {
 
 fn refused(code: &'static str, StoreRefusal { cause, brief, remedy }: &StoreRefusal) -> Check {
     let obstacle = match cause {
-        // NTP sets a clock right while nobody looks.
+        // NTP corrects a clock without anybody's help.
         RefusalCause::Clock => {
             let value = "refused: RequestTimeTooSkewed, since the host's clock is off";
             return Check::passing(code, value, clock::REMEDY);

@@ -23,7 +23,7 @@ const COMMITMENT: &str = "chain.commitment";
 const CLOCK: &str = "clock.chain";
 /// A chain that is this many blocks late is in trouble, or our node is.
 const AGE_BLOCKS_MAX: u64 = 5;
-/// From here on whatever is mined belongs to the past.
+/// From here on the miner would mine for past windows.
 const AGE_BLOCKS_FAILURE: u64 = 25;
 const ENDPOINT_REMEDY: &str =
     "see whether the node runs and is reachable, or set BT_CHAIN_ENDPOINT to another; mining tries it again by itself";
@@ -46,7 +46,7 @@ impl Reached<'_> {
     }
 }
 
-/// Why a node is none of those.
+/// Why a node is unfit.
 #[derive(Debug, thiserror::Error)]
 enum Unreached {
     #[error(transparent)]
@@ -68,7 +68,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Some(config) = subject.chain() else {
         return [ENDPOINT, HEAD, REGISTRATION, COMMITMENT, CLOCK].map(|code| Check::skipped(code, VALUES)).into();
     };
-    // Without our hotkey the nodes can be asked anyway, by anybody's.
+    // Without our hotkey the nodes are asked with a placeholder.
     let anybody = || -> Rc<dyn Signer> { Rc::new(Keypair::from_seed(&[0; 32])) };
     let signer = subject.wallet().map_or_else(anybody, |wallet| wallet.clone() as Rc<dyn Signer>);
     let attempts = config.endpoints.iter().map(|endpoint| reach(subject, config, endpoint, signer.clone()));
@@ -113,7 +113,7 @@ async fn reach<'a>(
     }
 }
 
-/// One of several endpoints may be missed.
+/// One of several endpoints may fail.
 fn check_of(
     endpoint: &EndpointUrl,
     attempt: &Result<Reached<'_>, Unreached>,
@@ -198,8 +198,8 @@ fn registered(config: &ChainConfig, name: &str, answers: &[(&Reached<'_>, Result
     if let Some((node, _)) = answers.iter().find(|(node, uid)| node.is_up_to_date() && matches!(uid, Ok(None))) {
         let (cold, hot) = name.split_once('/').unwrap_or((name, name));
         let remedy = format!(
-            "run `btcli subnet register --netuid {netuid} --wallet {cold} --wallet-hotkey {hot}` where the coldkey lies \
-             (btcli 9 calls the option --wallet-name)"
+            "run `btcli subnet register --netuid {netuid} --wallet {cold} --wallet-hotkey {hot}` on the \
+             machine that has the coldkey (btcli 9 calls the option --wallet-name)"
         );
         let value =
             format!("{name} is not registered on subnet {netuid}, as {} says, which is up to date", node.endpoint);
@@ -222,7 +222,7 @@ fn registered(config: &ChainConfig, name: &str, answers: &[(&Reached<'_>, Result
     }
 }
 
-/// `grail mine` commits by itself, so only what it cannot fix is a failure. Nothing of what is committed is shown.
+/// `grail mine` commits by itself, so only a problem that it cannot fix is a failure. The commitment is never shown.
 ///
 /// A node that shows the write key has it, however old or dishonest the node is.
 fn committed(storage: Option<&StorageConfig>, answers: &[Result<Option<Vec<u8>>, ChainError>]) -> Check {
@@ -264,7 +264,7 @@ fn late<T>() -> Result<T, ChainError> {
     Err(ChainError::Unreachable("no answer in time".to_owned()))
 }
 
-/// Without what the miner adds while it retries.
+/// Without the miner's remark about retries.
 fn worded(error: &ChainError) -> String {
     match error {
         ChainError::Unreachable(why) | ChainError::Malformed(why) => why.clone(),

@@ -13,13 +13,13 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
-    /// As it must be.
+    /// No problem.
     Ok,
-    /// Mining continues, with less than it could have.
+    /// Mining works, with less than it could have.
     Warning,
     /// Must be fixed.
     Failure,
-    /// Not examined, since something that it needs is not there.
+    /// Not examined, because something that it needs is missing.
     Skipped,
 }
 
@@ -35,7 +35,7 @@ impl CheckStatus {
     }
 }
 
-/// What only the operator can fix. The exit code of `grail mine` follows from this.
+/// A problem that only the operator can fix. It decides the exit code of `grail mine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {
     /// The hotkey has no uid on the subnet.
@@ -53,21 +53,21 @@ pub enum Obstacle {
 pub enum Hindrance {
     /// Waiting cannot fix it.
     Obstacle(Obstacle),
-    /// It passes by itself: nobody needs to fix anything here.
+    /// It is temporary: nobody needs to fix anything here.
     Passing,
 }
 
-/// Something that can be fixed without a person, since it only takes rights away or makes an empty folder.
+/// A fix that needs no person, since it only removes rights or creates an empty folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fix {
-    /// Give a file or folder these permissions.
+    /// Sets the permissions of a file or folder.
     Mode {
         /// The file or folder.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// Make a folder that its owner alone may look into.
+    /// Creates a folder that only its owner may read.
     Folder(PathBuf),
 }
 
@@ -75,7 +75,7 @@ impl Fix {
     /// Carries it out.
     ///
     /// # Errors
-    /// What the system says.
+    /// The operating system's error.
     pub fn carry_out(&self) -> io::Result<()> {
         match self {
             Self::Mode { path, mode } => fs::set_permissions(path, Permissions::from_mode(*mode)),
@@ -100,14 +100,14 @@ pub struct Check {
     pub code: &'static str,
     /// How it ended.
     pub status: CheckStatus,
-    /// What was measured; for a skipped one, what it needs.
+    /// The measured value; for a skipped check, the check that it needs.
     pub value: String,
-    /// What to do, where something is to be done.
+    /// The remedy, if any.
     pub remedy: Option<String>,
-    /// Why mining must not start, where this check prevents it. JSON says only whether it is an obstacle.
+    /// Why mining must not start, if this check prevents it. JSON only says whether it is an obstacle.
     #[serde(rename = "obstacle", serialize_with = "is_obstacle")]
     pub hindrance: Option<Hindrance>,
-    /// What `grail doctor --fix` does about it.
+    /// The fix that `grail doctor --fix` applies.
     #[serde(skip)]
     pub fix: Option<Fix>,
 }
@@ -125,7 +125,7 @@ impl Check {
         Self::new(code, CheckStatus::Warning, value.into(), Some(remedy.into()))
     }
 
-    /// Returns what only the operator can fix, if this check found something like that.
+    /// Returns the obstacle, if this check found one.
     pub fn obstacle(&self) -> Option<Obstacle> {
         match self.hindrance {
             Some(Hindrance::Obstacle(obstacle)) => Some(obstacle),
@@ -138,14 +138,12 @@ impl Check {
         Self::new(code, CheckStatus::Failure, value.into(), Some(remedy.into()))
     }
 
-    /// Returns something that keeps mining from starting and passes by itself, or that no witness known to be fit has
-    /// said.
+    /// Creates a temporary problem that keeps mining from starting, or one that no fit witness confirmed.
     pub(super) fn passing(code: &'static str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { hindrance: Some(Hindrance::Passing), ..Self::failure(code, value, remedy) }
     }
 
-    /// Returns something that only the operator can fix, as a witness says that is known to be fit: docs/exit-codes.md
-    /// lists each.
+    /// Creates an obstacle that a fit witness confirmed: docs/exit-codes.md lists each.
     pub(super) fn blocked(
         code: &'static str,
         obstacle: Obstacle,
@@ -161,12 +159,12 @@ impl Check {
         Self::blocked(code, obstacle, value, remedy)
     }
 
-    /// Returns the same, and passing instead of an obstacle if `passes`.
+    /// Returns the check, as a temporary problem instead of an obstacle if `passes`.
     pub(super) fn passing_if(self, passes: bool) -> Self {
         Self { hindrance: if passes { Some(Hindrance::Passing) } else { self.hindrance }, ..self }
     }
 
-    /// Returns the same, which `fix` fixes.
+    /// Returns the check with this fix.
     pub(super) fn fixed_by(self, fix: Fix) -> Self {
         Self { fix: Some(fix), ..self }
     }

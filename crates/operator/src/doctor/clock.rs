@@ -1,4 +1,4 @@
-//! How far our clock is from those that matter: the beacon's rounds are chosen and requests are signed by it.
+//! Distance of our clock from the relevant clocks: it chooses the beacon's rounds and signs requests.
 
 use super::check::Check;
 

@@ -1,4 +1,4 @@
-//! The configuration: that it can be used, what of it is doubtful, and who can read it.
+//! The configuration: whether it can be used, doubtful values, and who can read it.
 
 use std::path::Path;
 
@@ -59,7 +59,7 @@ fn unusable(subject: &Subject<'_>, errors: &ConfigErrors) -> Vec<Check> {
     }
     // A name that is not known may be the one that is missing.
     checks.extend(subject.parts.into_iter().flat_map(|parts| notices(&parts.notices)));
-    // What others say they need must have a line of its own.
+    // A check that others depend on must have its own line.
     if let Some(first) = checks.first().filter(|_| checks.iter().all(|check| check.code != VALUES)) {
         checks.push(Check::skipped(VALUES, first.code));
     }

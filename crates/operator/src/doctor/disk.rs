@@ -41,7 +41,7 @@ fn look(folder: &Path, bytes_min: u64) -> Vec<Check> {
         ];
     };
     let room = free(&existing, bytes_min);
-    // What the miner refuses at its start.
+    // The miner refuses this at its start.
     if folder.exists()
         && let Err(error) = folder::examine(folder)
     {
@@ -81,7 +81,7 @@ fn try_writing(folder: &Path) -> io::Result<()> {
         file.write_all(b"grail doctor")?;
         file.sync_all()
     });
-    // Where it was not made, there is nothing to be removed.
+    // If the file was not created, there is nothing to remove.
     let removed = fs::remove_file(&path);
     written.and(removed)
 }

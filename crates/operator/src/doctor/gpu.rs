@@ -1,4 +1,4 @@
-//! The GPUs that are to generate, as the engine itself finds them: through the same libraries, by the same numbers.
+//! The GPUs for generation, as the engine itself finds them: through the same libraries, by the same numbers.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use grail_live::device::DeviceSet;
 const DEVICE: &str = "gpu.device";
 const DRIVER: &str = "gpu.driver";
 const CUBLAS: &str = "gpu.cublas";
-/// What the validators' torch calls; other versions may sum in another order.
+/// The version that the validators' PyTorch uses; other versions may sum in another order.
 const CUBLAS_OF_PROOFS: &str = "12.8.4.1";
 /// GPUs and versions of cuBLAS for which there are golden proofs in the repository.
 const GOLDEN_PAIRS: [(&str, i32); 1] = [("NVIDIA H200", 130_100)];
-/// Opening a device takes seconds where there are many.
+/// Opening a device takes seconds if there are many.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
@@ -116,7 +116,7 @@ fn multiplied(device: &DeviceDescription) -> Check {
     }
 }
 
-/// Returns the driver's release, where the kernel's module tells it.
+/// Returns the driver's release, if the kernel's module reports it.
 fn release() -> Option<String> {
     release_in(&std::fs::read_to_string("/proc/driver/nvidia/version").ok()?)
 }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn every_device_that_is_named_is_told_and_whether_its_proofs_were_recorded() {
+    fn every_named_device_is_reported_and_whether_its_proofs_were_recorded() {
         let two = vec![device(2, "NVIDIA H200", [13, 1, 0]), device(5, "NVIDIA H200", [13, 1, 0])];
         let checks = checks_of(Ok(two), Network::Finney);
         let codes: Vec<&str> = checks.iter().map(|check| check.code).collect();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn why_there_is_none_is_told_by_what_is_missing() {
+    fn a_missing_device_is_explained_by_the_missing_part() {
         let remedy = |error, network| checks_of(Err(error), network).remove(0).remedy.unwrap();
         let none = || CudaError::LibraryMissing { library: "cuda" };
         assert!(remedy(none(), Network::Custom).ends_with("or with --device cpu"));

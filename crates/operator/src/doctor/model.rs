@@ -1,4 +1,4 @@
-//! The model's files are there, and where their names tell a digest they have it.
+//! Checks that the model's files exist, and that files named after a digest have it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -57,7 +57,7 @@ fn verdict(examination: &Examination) -> String {
     }
 }
 
-/// Returns the same as one JSON object.
+/// Returns the report as one JSON object.
 pub fn document(examination: &Examination) -> Value {
     let count = |status| examination.count(status);
     json!({

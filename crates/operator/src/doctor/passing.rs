@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_somebody_must_change_does_not_pass() {
+    fn problems_that_need_a_person_are_not_temporary() {
         // ENOSPC, EDQUOT, EIO, EMFILE, ENFILE, ESTALE, ETIMEDOUT, EADDRINUSE, ENOMEM, EAGAIN
         for number in [28, 122, 5, 24, 23, 116, 110, 98, 12, 11] {
             let error = io::Error::from_raw_os_error(number);

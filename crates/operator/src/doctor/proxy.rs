@@ -1,4 +1,4 @@
-//! Proxies: which of the servers are reached through one, so that nobody has to guess it from a failure.
+//! Proxies: which servers are reached through one, so that nobody has to guess it from a failure.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use grail_live::beacon::PUBLIC_RELAYS;
 
 const PROXY: &str = "network.proxy";
 
-/// Returns one check for each variable that is used; none where everything is reached directly.
+/// Returns one check for each variable that is used; none if everything is reached directly.
 pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let Ok(config) = subject.config else { return Vec::new() };
     let proxies = Proxies::of_process();

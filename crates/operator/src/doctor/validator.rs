@@ -1,4 +1,4 @@
-//! What a validator needs: a uid with a permit, a subnet that takes weights in the open, and miners to judge.
+//! Prerequisites of a validator: a uid with a permit, a subnet without commit-reveal, and miners to judge.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ const RATE_LIMIT: &str = "validator.rate_limit";
 const MINERS: &str = "validator.miners";
 const MODEL: &str = "validator.model";
 
-/// Examines what a validator needs besides its configuration and its wallet; `model` says what the model's loading came to.
+/// Examines what a validator needs besides its configuration and its wallet; `model` is the result of loading the
+/// model.
 pub async fn examine_validator(
     chain: &SubtensorChain,
     weights_blocks: u64,
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn each_obstacle_is_told() {
+    fn each_obstacle_is_reported() {
         use CheckStatus::{Failure, Ok, Warning};
         let well = WeightsState { uid: Some(3), rate_limit: 100, ..WeightsState::default() };
         assert_eq!(statuses(well.clone()), [Ok, Ok, Ok]);

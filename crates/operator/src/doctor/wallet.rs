@@ -1,4 +1,4 @@
-//! The hotkey opens, belongs to its address and is nobody else's; the coldkey is better elsewhere.
+//! Checks that the hotkey opens, matches its address and is private; the coldkey should be elsewhere.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
     vec![hotkey, permissions, coldkey(location)]
 }
 
-/// The file itself is refused when it is read; here it is whether others can put another one in its place.
+/// Reading the file checks the file itself; this checks whether other users can replace it.
 #[cfg(unix)]
 fn permissions(path: &Path) -> Check {
     use std::os::unix::fs::PermissionsExt;
@@ -56,7 +56,7 @@ fn permissions(path: &Path) -> Check {
         }
         (Err(error), _) | (_, Err(error)) => Check::warning(
             PERMISSIONS,
-            format!("{} cannot be looked at ({error})", path.display()),
+            format!("{} cannot be read ({error})", path.display()),
             "run grail as the user who owns the wallet",
         ),
     }

@@ -13,7 +13,7 @@ pub(super) async fn with_timeout<T: Send + 'static>(
 ) -> Option<T> {
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {
-        // Nobody listens any more once the limit has passed.
+        // After the limit nobody listens.
         let _ = sender.send(work());
     });
     timeout(limit, receiver).await.ok()?.ok()

@@ -1,4 +1,4 @@
-//! What was answered, and whether the chain and the bucket agree with it.
+//! The answers, and whether the chain and the bucket confirm them.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -52,7 +52,7 @@ impl Answers {
         }
     }
 
-    /// Comments, names and values of what is not a secret.
+    /// Comments, names and values that are no secrets.
     pub(super) fn plain(&self) -> Vec<(&'static str, &'static str, String)> {
         let network = match self.network {
             InitNetwork::Finney => "finney",
@@ -104,7 +104,7 @@ pub(super) fn test_chain(answers: &Answers) -> anyhow::Result<bool> {
     tested(answers, Part::Chain)
 }
 
-/// Returns whether the keys do what they must, and no more.
+/// Returns whether the keys have exactly the needed rights.
 pub(super) fn test_bucket(answers: &Answers) -> anyhow::Result<bool> {
     tested(answers, Part::Bucket)
 }
@@ -145,7 +145,7 @@ fn tested(answers: &Answers, part: Part) -> anyhow::Result<bool> {
         limits: Limits { call_ms: CALL_MS, ..Limits::default() },
     };
     let examination: Examination = runtime()?.block_on(examine_part(&subject, part));
-    // What follows from answers that are not given yet is not a finding.
+    // Checks that depend on missing answers are no findings.
     let checks = examination.checks.into_iter().filter(|check| check.status != CheckStatus::Skipped);
     let examination = Examination { checks: checks.collect() };
     output::styled(lines(&examination, may_color(&std::io::stdout())).trim_end());

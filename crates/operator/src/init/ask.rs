@@ -91,7 +91,7 @@ impl Questions {
         }
     }
 
-    /// Returns whether an answer is kept that did not pass its test. Nobody can be asked again where no terminal is.
+    /// Returns whether to keep an answer that failed its test. Without a terminal nobody can be asked again.
     pub(super) fn keeps(&mut self, what: &str) -> Result<bool, ExitError> {
         Ok(self.text(&format!("Keep {what} anyway? yes or no"), Some("no"))? == "yes")
     }

@@ -23,7 +23,7 @@ pub(super) fn scan(wallets: &Path) -> Vec<Found> {
     found
 }
 
-/// Returns the entries of a folder that are not hidden; none where it cannot be read.
+/// Returns the entries of a folder that are not hidden; none if it cannot be read.
 fn names(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries

@@ -1,4 +1,4 @@
-//! What is drawn: the window with its progress, then uploads, endpoints, and what is wrong.
+//! The screen: the window with its progress, then uploads, endpoints and problems.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -10,7 +10,7 @@ use super::viewer::{Gone, Pane, Story, Viewer, sparkline};
 use grail_observe::control::{EndpointStatus, GpuStatus, MinerStatus, Rank, Stopping, WindowStatus};
 use grail_terminal::{Palette, printable};
 
-/// Below this nothing can be read.
+/// A smaller terminal is unreadable.
 const WIDTH_MIN: u16 = 60;
 const HEIGHT_MIN: u16 = 16;
 
@@ -79,7 +79,7 @@ fn title(status: &MinerStatus) -> Paragraph<'static> {
     Paragraph::new(text).style(Style::new().add_modifier(Modifier::BOLD))
 }
 
-/// What happened in a window, over the panes.
+/// Draws a window's story over the panes.
 fn draw_story(frame: &mut Frame<'_>, area: Rect, story: &Story) {
     let lines: Vec<Line<'_>> = story.lines.iter().skip(story.scroll).map(|line| Line::raw(printable(line))).collect();
     let title = format!("Story of window {}: arrows move, Esc closes", story.window);

@@ -1,4 +1,4 @@
-//! Asks again and again, and shows the answer, until a person or a signal ends it.
+//! Polls and shows the status, until a key or a signal ends it.
 
 use std::io;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ const REFRESH: Duration = Duration::from_millis(500);
 /// How soon a key or a signal is noticed.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
 
-/// Shows a miner until `q`, Ctrl-C or a signal; `story` tells what happened in a window. A miner that went away stays on the
-/// screen, in gray, with a line that says since when.
+/// Shows a miner until `q`, Ctrl-C or a signal; `story` returns a window's story. A stopped miner stays on the screen,
+/// in gray, with a line that shows since when.
 ///
 /// # Errors
 /// If the terminal fails.

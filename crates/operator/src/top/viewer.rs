@@ -1,4 +1,4 @@
-//! What a person looks at: the pane with the focus, the window that is chosen, its story, and what was seen so far.
+//! State of the view: the focused pane, the chosen window, its story, and the history so far.
 
 use std::collections::VecDeque;
 
@@ -17,13 +17,13 @@ pub enum Pane {
     Windows,
     /// Health and troubles.
     Health,
-    /// Everything that the miner talks to.
+    /// The miner's endpoints.
     Endpoints,
     /// The GPUs, where there are any.
     Gpus,
 }
 
-/// What happened in a window, as it is shown over everything else.
+/// A window's story, as it is shown over everything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Story {
     /// The window.
@@ -39,20 +39,20 @@ pub struct Story {
 pub struct Gone {
     /// Since when, as hours, minutes and seconds in UTC.
     pub since: String,
-    /// What the question failed with.
+    /// The question's error.
     pub why: String,
 }
 
-/// What a key asks of the program.
+/// Command of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     /// End the view.
     End,
-    /// Tell a window's story.
+    /// Show a window's story.
     Story(u64),
 }
 
-/// What a person looks at.
+/// State of the view.
 #[derive(Debug, Clone, Default)]
 pub struct Viewer {
     /// The last answer.
@@ -97,7 +97,7 @@ impl Viewer {
         self.gone.get_or_insert(Gone { since, why });
     }
 
-    /// Takes a key, and says what the program must do.
+    /// Handles a key. Returns the command for the program.
     pub fn pressed(&mut self, key: KeyEvent) -> Option<Wish> {
         let windows = self.status.as_ref().map_or(0, |status| status.uploads.len());
         if key.modifiers.contains(KeyModifiers::CONTROL) {

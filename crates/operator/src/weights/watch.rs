@@ -12,11 +12,11 @@ use grail_observe::control::Rank;
 
 use super::WeightReading;
 
-/// Block times between two looks: one in each window.
+/// Block times between two readings: one in each window.
 const WEIGHT_BLOCKS: u64 = 30;
 
-/// Reads once a window, within `limit`, what validators give `hotkey`, keeps it for `grail report`, and tells the alert rules. `chain` is a
-/// connection of its own, since nothing of mining waits for the answer.
+/// Reads `hotkey`'s weights once a window, within `limit`, keeps them for `grail report`, and passes them to the alert
+/// rules. `chain` is a separate connection, since mining does not wait for the answer.
 pub fn read_weights(
     chain: SubtensorChain,
     hotkey: Hotkey,
@@ -33,7 +33,7 @@ pub fn read_weights(
                 let head = chain.next_head(0).await?;
                 anyhow::Ok((head.number, chain.weights_for(hotkey).await?))
             });
-            // What cannot be read now is read in the next window.
+            // On an error the next window reads them again.
             if let Ok(Ok((block, Some(set)))) = reading.await {
                 if let Some(is_weighted) = set.is_weighted() {
                     let rank = set.rank.map(|(place, of)| Rank { place, of });

@@ -1,11 +1,11 @@
-//! What follows from the findings, and what to do.
+//! Conclusion from the findings, with its remedy.
 
 use serde::Serialize;
 
 use super::{Finding, JournalFacts, ObjectFacts, Receipt, VerdictFacts};
 use grail_observe::INTERRUPTED;
 
-/// What became of a window, in one word.
+/// Outcome of a window, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConclusionKind {
@@ -23,14 +23,14 @@ pub enum ConclusionKind {
     Unknown,
 }
 
-/// What became of a window.
+/// Outcome of a window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conclusion {
     /// In one word.
     pub kind: ConclusionKind,
     /// In a sentence.
     pub text: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -64,7 +64,7 @@ impl Conclusion {
         match object.value() {
             Some(object) if uploaded && !object.exists => Self::new(
                 ConclusionKind::Missing,
-                "it was uploaded and read back, and is not in the bucket any more",
+                "it was uploaded and read back, and is no longer in the bucket",
                 "see whether a rule of the bucket removes objects, and whether somebody else has the write key",
             ),
             Some(object) if object.as_receipt == Some(false) => Self::new(
@@ -121,7 +121,7 @@ fn not_uploaded(receipt: &Receipt) -> Conclusion {
     Conclusion::new(ConclusionKind::NotUploaded, text, remedy)
 }
 
-/// Without a receipt the journal may tell how far it came.
+/// Without a receipt the journal may show how far it came.
 fn unreceipted(journal: &Finding<JournalFacts>) -> Conclusion {
     match journal.value() {
         Some(facts) if !facts.closed => Conclusion::new(

@@ -1,4 +1,4 @@
-//! What a window that was not well costs.
+//! Cost of a window that earned less than it could.
 
 use grail_protocol::PROTOCOL;
 use grail_verify::score::ROLLING_WINDOWS;
@@ -12,7 +12,7 @@ use crate::weights::WeightReading;
 pub struct Cause {
     /// Seconds since the window started.
     pub seconds: f64,
-    /// What happened.
+    /// The event.
     pub text: String,
 }
 
@@ -24,7 +24,7 @@ impl Cause {
     }
 }
 
-/// What a window costs in weight.
+/// Cost of a window in weight.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Cost {
     /// The share of the weight that is lost, from 0 to 1: a weight sums over twelve windows.
@@ -33,12 +33,12 @@ pub struct Cost {
     pub windows: u64,
     /// The first block of the first window that is free of it.
     pub until_block: u64,
-    /// The largest share of a validator's weights that was set before; none where none was read.
+    /// The largest share of a validator's weights that was set before; none if none was read.
     pub weight_before: Option<f64>,
 }
 
 impl Cost {
-    /// Returns what follows from how the window ended.
+    /// Returns the conclusion from how the window ended.
     pub(super) fn of(kind: ConclusionKind, window: u64, readings: &[WeightReading]) -> Finding<Self> {
         let share = match kind {
             ConclusionKind::Well => 0.0,

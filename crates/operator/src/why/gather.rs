@@ -1,4 +1,4 @@
-//! Finding everything out, each thing by itself.
+//! Gathers every finding independently.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -29,26 +29,26 @@ use grail_live::chain::{SetWeights, SubtensorChain};
 /// How long a server may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Where to look.
+/// Sources of the findings.
 pub struct Sources<'a> {
     /// The miner's data folder.
     pub data_folder: &'a Path,
-    /// Address of the hotkey; the one whose journal is there, where none is named.
+    /// Address of the hotkey; the one whose journal is there, if none is named.
     pub hotkey: Option<&'a str>,
     /// The bucket and the chain, or why there are none.
     pub ports: anyhow::Result<(Rc<dyn Bucket>, SubtensorChain)>,
     /// Judges a window file before a validator's rules.
     pub judge: &'a JudgeFile<'a>,
-    /// Tells what happened in a window, from its tape.
+    /// Returns a window's story, from its tape.
     pub story: &'a dyn Fn(u64) -> anyhow::Result<Vec<Cause>>,
 }
 
-/// Judges a window file; the second argument gives what a validator knows, given the model's limits.
+/// Judges a window file; the second argument returns a validator's facts, given the model's limits.
 pub type JudgeFile<'a> = dyn Fn(&Value, &FactsOf<'_>) -> anyhow::Result<Report> + 'a;
-/// What a validator knows about a window, given the model's limits.
+/// Returns a validator's facts about a window, given the model's limits.
 pub type FactsOf<'a> = dyn Fn(ModelLimits) -> anyhow::Result<WindowFacts> + 'a;
 
-/// What the chain knows.
+/// Facts from the chain.
 struct ChainFacts {
     head: Result<u64, ChainError>,
     block_hash: Result<Option<String>, ChainError>,
@@ -96,7 +96,7 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     Why { window, hotkey, receipt, journal, object, verdict, weight, exclusion, causes, cost, income, conclusion }
 }
 
-/// Returns what validators have set for a hotkey by now.
+/// Returns the weights that validators have set for a hotkey by now.
 pub async fn weight_now(chain: &anyhow::Result<SubtensorChain>, hotkey: Option<&str>) -> Finding<WeightFacts> {
     match facts_of(chain.as_ref(), hotkey, 0).await {
         Ok(chain) => weight(&chain).into(),
@@ -125,12 +125,12 @@ fn journal(folder: &Path, hotkey: Option<&str>, window: u64) -> anyhow::Result<J
     let hotkey = hotkey.ok_or_else(|| anyhow!("it is not known whose"))?;
     let records = records_of(folder, hotkey, window)?;
     if records.is_empty() {
-        return Err(anyhow!("it holds nothing of that window any more; the last windows alone are kept"));
+        return Err(anyhow!("it no longer holds that window; it keeps only the last ones"));
     }
     let mut facts = JournalFacts::default();
     for record in records {
         match record {
-            // What was made under another hash is worthless.
+            // Groups of another hash are worthless.
             JournalRecord::Window(_) => facts.groups = 0,
             JournalRecord::Group { .. } => facts.groups += 1,
             JournalRecord::UploadStarted { digest, groups, .. } => facts.started.push((digest, groups)),
@@ -224,7 +224,7 @@ fn weight(chain: &ChainFacts) -> anyhow::Result<WeightFacts> {
     }
 }
 
-/// Returns a rejected window counts in the sums of itself and of the eleven after it.
+/// Returns for how long a rejection counts: in the sums of its window and of the eleven after it.
 fn exclusion(excludes: bool, window: u64, head: u64) -> Exclusion {
     let until_block = window + ROLLING_WINDOWS * PROTOCOL.window_blocks;
     let left = until_block.saturating_sub(window_start(head)) / PROTOCOL.window_blocks;

@@ -1,13 +1,13 @@
-//! What a window earned, against what this machine has shown that it can have.
+//! Income of a window, compared with this machine's best one.
 
 use serde::Serialize;
 
 use super::Receipt;
 
-/// Windows back to which the best one is looked for: a day of them.
+/// Number of windows among which the best one is searched: those of a day.
 const WINDOWS: usize = 240;
 
-/// What a window brought, in groups.
+/// Income of a window, in groups.
 ///
 /// A score is the fourth power of distinct solutions, so a share of 0.9 is 0.66 of the weight. The simulator knows what a
 /// perfect miner would have had; a miner in the field is compared with its own best window of a day.
@@ -20,7 +20,7 @@ pub struct Income {
 }
 
 impl Income {
-    /// Returns what a window brought; none if it has no receipt, or if no window near it had a clean group.
+    /// Returns the income of a window; none if it has no receipt, or if no window near it had a clean group.
     pub fn of(receipts: &[Receipt], window: u64) -> Option<Self> {
         let at = receipts.iter().rposition(|receipt| receipt.window == window)?;
         let receipt = &receipts[at];
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_than_a_day_away_is_no_measure() {
+    fn a_best_window_more_than_a_day_away_does_not_count() {
         let mut receipts: Vec<Receipt> = (0..300).map(|at| receipt(at * 30, "a", "uploaded", 10, 10)).collect();
         receipts[0] = receipt(0, "a", "uploaded", 1_000, 1_000);
         assert_eq!(Income::of(&receipts, 240 * 30).unwrap().groups_best, 1_000);

@@ -1,11 +1,11 @@
-//! The same for people.
+//! The findings as text.
 
 use std::fmt::Display;
 
 use super::{Finding, Why};
 use grail_terminal::{counted, printable};
 
-/// Returns one line per finding, and what follows at the end.
+/// Returns one line per finding, and the conclusion at the end.
 pub fn page(why: &Why) -> String {
     let object = |object: &super::ObjectFacts| {
         let as_receipt = match object.as_receipt {
@@ -37,7 +37,7 @@ pub fn page(why: &Why) -> String {
     };
     let verdict = |verdict: &super::VerdictFacts| {
         let failure = verdict.failure.as_ref().map_or_else(String::new, |failure| format!(": {failure}"));
-        format!("{}{failure}; {} rollouts looked at", verdict.outcome, verdict.rollouts)
+        format!("{}{failure}; {} rollouts checked", verdict.outcome, verdict.rollouts)
     };
     let weight = |weight: &super::WeightFacts| {
         let shares: Vec<String> =
@@ -72,7 +72,7 @@ pub fn page(why: &Why) -> String {
     )
 }
 
-/// Returns what happened, with minutes and seconds since the window started.
+/// Returns the history, with minutes and seconds since the window started.
 fn story(causes: &Finding<Vec<super::Cause>>) -> String {
     let Some(causes) = causes.value() else { return line("story", causes, |_| String::new()) };
     let lines = causes.iter().map(|cause| format!("\n  {}", printable(&cause.line())));

@@ -1,4 +1,4 @@
-//! Receipts as the miner kept them.
+//! The miner's recorded receipts.
 
 use std::path::Path;
 
@@ -64,8 +64,8 @@ pub struct Receipt {
     pub expected_score: Option<f64>,
 }
 
-/// Returns every receipt in a data folder, in the order in which they were given. Left out are lines that a crash cut,
-/// and an interrupted window's first receipt where the window continued and has another one.
+/// Returns every receipt in a data folder, in the order in which they were given. It leaves out lines that a crash cut,
+/// and the first receipt of an interrupted window that continued and has another one.
 ///
 /// # Errors
 /// If there is no file of receipts.
@@ -130,10 +130,10 @@ pub fn chosen_window(block: Option<u64>, hotkey: Option<&str>, data_folder: &Pat
     Ok(ChosenWindow { window, note: Some(note) })
 }
 
-/// Returns the hotkey that was asked for by the start of its address, or the one whose receipts there are.
+/// Returns the hotkey whose address starts with the given text, or the only one with receipts.
 ///
 /// # Errors
-/// If receipts of several fit.
+/// If receipts of several hotkeys match.
 pub fn hotkey_of(named: Option<&str>, receipts: &[Receipt], only: Option<&str>) -> anyhow::Result<Option<String>> {
     let mut known: Vec<&str> = receipts.iter().filter_map(|receipt| receipt.hotkey.as_deref()).chain(only).collect();
     known.sort_unstable();

@@ -1,4 +1,4 @@
-//! What happened in a window, in the order of time, from its tape.
+//! A window's story in the order of time, from its tape.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ fn groups(lanes: &WindowLanes) -> Vec<(u64, String)> {
     lines
 }
 
-/// Troubles, each text once with how often it came.
+/// Problems, each text once with its count.
 fn troubles(lanes: &WindowLanes) -> Vec<(u64, String)> {
     let mut counted: BTreeMap<(&str, &str), (u64, u64, usize)> = BTreeMap::new();
     for (at, area, text) in &lanes.troubles {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_story_is_told_in_the_order_of_time_with_repeats_counted() {
+    fn a_story_is_in_the_order_of_time_with_repeats_counted() {
         let call = |what: &str, from_ms, is_good, answer: &str| Call {
             what: what.to_owned(),
             from_ms,

@@ -41,7 +41,7 @@ fn page() -> String {
     let receipts = [
         receipt(30, "uploaded", None),
         receipt(60, "lost", Some(PLANTED)),
-        // As a miner of an earlier release kept it.
+        // As an earlier release wrote it.
         Receipt {
             rollouts_clean: None,
             tokens: None,
@@ -52,7 +52,7 @@ fn page() -> String {
         receipt(120, "uploaded", None),
     ];
     let weight = Finding::Known { value: WeightFacts { uid: 7, validators: vec![(1, 0.0125)] } };
-    // What was read one window after the first is its weight; nothing was read for the later ones.
+    // The reading one window after the first is its weight; the later windows have none.
     let readings = [
         WeightReading { block: 89, uid: 7, validators: vec![(1, 0.5)] },
         WeightReading { block: 92, uid: 7, validators: vec![(1, 0.0375), (2, 0.01)] },
@@ -72,7 +72,7 @@ fn the_page_says_what_the_receipts_say_and_nothing_from_outside_enters_it() {
     assert_eq!(page.matches("<svg").count(), 9);
     assert_eq!(page.matches("3.750 %").count(), 1, "one window's alone");
     assert!(!page.contains("50.000 %"), "read before validators could judge it");
-    // What an earlier miner did not keep breaks the line of speeds, and is unknown in the table.
+    // A value that an earlier miner did not keep breaks the line of speeds and is unknown in the table.
     assert!(page.contains("<td>unknown</td>"));
     let nothing: Finding<WeightFacts> =
         Finding::Unknown { why: "the chain is silent; a wall of text\nfollows".to_owned() };
@@ -91,7 +91,7 @@ fn a_browser_draws_it_and_runs_nothing() {
         eprintln!("skipped: none of {} is here; install chromium to draw the page", NAMES.join(", "));
         return;
     };
-    // It stays there for a person to look at.
+    // It stays there for a person to view.
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report.html");
     std::fs::write(&path, page()).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ fn a_browser_draws_it_and_runs_nothing() {
     assert!(dom.contains("<title>grail: the last windows</title>"), "{dom}");
     assert_eq!(
         dom.matches("<polyline").count() + dom.matches("<circle").count(),
-        // Six lines, four of which have a gap where a window tells nothing, and so two parts; one with a single point.
+        // Six lines, four of which have a gap at a window without figures, and so two parts; one with a single point.
         6 + 4 + 1,
         "{dom}"
     );

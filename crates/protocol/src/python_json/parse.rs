@@ -13,7 +13,7 @@ const _: () = assert!(VALUE_BYTES_MAX == (40 << 20) * size_of::<Value>());
 const DEPTH_MAX: usize = 512;
 /// Most digits of an integer; Python refuses longer ones.
 const DIGITS_MAX: usize = 4300;
-/// Any integer of so many digits fits 64 bits, which is faster to read than the text in general.
+/// Integers of at most this many digits fit 64 bits, which are faster to read than longer ones.
 const SHORT_DIGITS_MAX: usize = 18;
 /// A list that is longer leaves the stack of open lists, so that no more than this is copied when it ends.
 const STACKED_ITEMS_MAX: usize = 16 << 10;
@@ -26,9 +26,9 @@ const STAND_IN: &str = "one of the last 2048 characters of private use, which st
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not valid JSON at byte {offset}: {what}")]
 pub struct JsonError {
-    /// Where reading stopped.
+    /// Offset at which reading stopped, in bytes.
     pub offset: usize,
-    /// What was wrong there.
+    /// The problem there.
     pub what: &'static str,
 }
 

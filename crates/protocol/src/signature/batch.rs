@@ -6,7 +6,7 @@ use sha3::digest::{ExtendableOutput, Update, XofReader};
 
 use super::{CONTEXT, Hotkey};
 
-/// A signature that somebody claims is a key's over a message.
+/// A claim: this key made this signature over this message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SignatureClaim {
     /// Whose.
@@ -23,10 +23,10 @@ impl SignatureClaim {
         self.hotkey.verifies(&self.message, &self.signature)
     }
 
-    /// Returns whether all of these hold over their messages as they are, by one equation for all: much faster than one
+    /// Returns whether all of these hold over their unwrapped messages, by one equation, which is much faster than one
     /// by one.
     ///
-    /// False where a single one does not; that one may still hold over its message as wallets wrap it.
+    /// False if one of them does not; it may still hold over its message as wallets wrap it.
     pub fn all_hold(claims: &[&Self]) -> bool {
         let mut keys: Vec<PublicKey> = Vec::with_capacity(claims.len());
         let mut signatures = Vec::with_capacity(claims.len());
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signature_and_another_key_fail() {
+    fn malformed_signatures_and_other_keys_fail() {
         let mut cut = claims(3);
         cut[1].signature.pop();
         assert!(!all_hold(&cut));

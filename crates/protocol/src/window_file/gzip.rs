@@ -5,7 +5,7 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What every member starts with.
+/// First bytes of every member.
 pub(super) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const DEFLATE: u8 = 8;
 /// Magic, method, flags, time, level and system.
@@ -16,7 +16,7 @@ const FLAG_HEADER_CHECKSUM: u8 = 2;
 const FLAG_EXTRA: u8 = 4;
 const FLAG_NAME: u8 = 8;
 const FLAG_COMMENT: u8 = 16;
-/// Least room that is made for what comes out.
+/// Smallest buffer for the output.
 const ROOM_BYTES_MIN: usize = 64 << 10;
 
 /// Why Python does not read a gzip file; offsets count from the file's first byte.
@@ -25,13 +25,13 @@ pub enum GzipError {
     /// Something else is where a member should start.
     #[error("no gzip member starts at byte {offset}")]
     Magic {
-        /// Where.
+        /// Position in bytes.
         offset: usize,
     },
     /// The member is compressed in another way.
     #[error("the gzip member at byte {offset} has compression method {method}, and only 8 is known")]
     Method {
-        /// Where the member starts.
+        /// Start of the member in bytes.
         offset: usize,
         /// The method.
         method: u8,
@@ -45,19 +45,19 @@ pub enum GzipError {
     /// The compressed data makes no sense.
     #[error("the compressed data of the gzip member at byte {offset} is damaged")]
     Deflate {
-        /// Where the member starts.
+        /// Start of the member in bytes.
         offset: usize,
     },
     /// The content has another checksum.
     #[error("the checksum of the gzip member at byte {offset} does not match its content")]
     Checksum {
-        /// Where the member starts.
+        /// Start of the member in bytes.
         offset: usize,
     },
     /// The content has another length.
     #[error("the length of the gzip member at byte {offset} does not match its content")]
     Length {
-        /// Where the member starts.
+        /// Start of the member in bytes.
         offset: usize,
     },
     /// The members unpack to more than the limit, which is this reader's own.
@@ -96,13 +96,13 @@ pub fn decompress(file: &[u8], limit: usize) -> Result<Vec<u8>, GzipError> {
     Ok(content)
 }
 
-/// Returns how much a file says at its end that it unpacks to, as far as that can be believed of this many bytes.
+/// Returns the unpacked size that a file states at its end, if it is plausible.
 fn stated_bytes(file: &[u8]) -> usize {
     let stated = file.last_chunk().map_or(0, |tail| u32::from_le_bytes(*tail)) as usize;
     stated.min(file.len().saturating_mul(16))
 }
 
-/// Returns what follows the header of the member that starts here.
+/// Returns the bytes after the header of the member that starts here.
 fn after_header(member: &[u8], offset: usize) -> Result<&[u8], GzipError> {
     let truncated = GzipError::Truncated { offset };
     if !member.starts_with(&MAGIC) {
@@ -130,7 +130,7 @@ fn after_header(member: &[u8], offset: usize) -> Result<&[u8], GzipError> {
     Ok(rest)
 }
 
-/// Appends what `data` inflates to, and gives what follows it.
+/// Inflates `data` into the output. Returns the bytes after it.
 fn inflated<'a>(
     inflate: &mut Decompress,
     data: &'a [u8],

@@ -13,7 +13,7 @@ const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 /// A last block of deflate that holds nothing, with fixed codes (RFC 1951, 3.2.6).
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// A group's part of a window file, compressed by itself, so that a file that grows is not compressed from its beginning
+/// A group's part of a window file, compressed by itself, so that a growing file is not compressed from its beginning
 /// each time.
 #[derive(Debug, Clone)]
 pub struct PackedGroup {
@@ -99,7 +99,7 @@ impl Packer {
             deflate
                 .compress_vec(rest, deflated, FlushCompress::Sync)
                 .expect("a stream that was reset takes everything");
-            // With room left over, everything was taken and flushed.
+            // If there is space left, everything was read and flushed.
             if deflated.len() < deflated.capacity() {
                 break;
             }

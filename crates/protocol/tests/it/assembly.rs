@@ -1,4 +1,4 @@
-//! A group assembled from generated rollouts: what it claims, what it signs, and how it is in the file.
+//! A group assembled from generated rollouts: its claims, signatures and form in the file.
 
 use std::io::Read;
 
@@ -88,7 +88,7 @@ fn groups_packed_one_by_one_unpack_to_the_same_json_as_the_file_packed_whole() {
 }
 
 #[test]
-fn what_is_not_whole_is_refused() {
+fn incomplete_files_are_refused() {
     let generated = completions(&[true]);
     assert_eq!(assemble(&generated[..3]), Err(AssembleError::Count { expected: 4, found: 3 }));
     let altered = |alter: fn(&mut GeneratedRollout)| {

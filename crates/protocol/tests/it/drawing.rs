@@ -116,7 +116,7 @@ proptest! {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_refused() {
+fn impossible_draws_are_refused() {
     assert_eq!(open(&[], "00", 1), Err(RandomnessError::NoTokens));
     assert_eq!(open(&[1], "00", 0), Err(RandomnessError::Positions { positions: 0, tokens: 1 }));
     assert!(matches!(open(&[1], "0x", 1), Err(RandomnessError::Hex(_))));

@@ -16,14 +16,14 @@ proptest! {
     }
 
     #[test]
-    fn what_serde_json_accepts_is_accepted(text in json_like()) {
+    fn everything_that_serde_json_accepts_is_accepted(text in json_like()) {
         if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
             prop_assert!(parse(text.as_bytes()).is_ok());
         }
     }
 
     #[test]
-    fn what_serde_json_writes_is_read_alike(value in serde_value()) {
+    fn output_of_serde_json_is_read_alike(value in serde_value()) {
         let expected = exact(&from_serde(&value));
         prop_assert_eq!(exact(&parse(value.to_string().as_bytes()).unwrap()), expected.clone());
         prop_assert_eq!(exact(&parse(&serde_json::to_vec_pretty(&value).unwrap()).unwrap()), expected);
@@ -69,7 +69,7 @@ fn deep_nesting_is_refused_rather_than_overflowing_the_stack() {
     assert!(parse(deep.as_bytes()).is_ok());
 }
 
-/// What CPython 3.11 says of `a == b`, for values as JSON brings them.
+/// Results of `a == b` in CPython 3.11, for values from JSON.
 #[test]
 fn equality_is_that_of_python() {
     let big = "340282366920938463463374607431768211456";
@@ -110,7 +110,7 @@ fn truth_is_that_of_python() {
     }
 }
 
-/// What CPython 3.11 says of `int(x)`, for values as JSON brings them.
+/// Results of `int(x)` in CPython 3.11, for values from JSON.
 #[test]
 fn conversion_to_an_integer_is_that_of_python() {
     let table = [
@@ -218,7 +218,7 @@ fn finite_float() -> impl Strategy<Value = f64> {
     POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO
 }
 
-/// Python refuses more than 4300 digits, and so do we: before anything is computed of them, or held twice.
+/// Python refuses more than 4300 digits, and so do we: before any computation or copy.
 #[test]
 fn a_number_of_many_million_digits_is_refused() {
     let digits = |count: usize| "7".repeat(count);

@@ -1,4 +1,4 @@
-//! What is in every block: the events of its extrinsics, and the extrinsic that its author sets the time by.
+//! Content of every block: the events of its extrinsics, and the extrinsic with which its author sets the time.
 
 /// System.ExtrinsicSuccess.
 pub(super) fn success(index: u32) -> Vec<u8> {

@@ -19,18 +19,18 @@ const RAW_EMPTY: u8 = 1;
 pub struct Extrinsic {
     /// Who signed it.
     pub signer: Hotkey,
-    /// How many the signer sent before.
+    /// Nonce: number of extrinsics that the signer sent before.
     pub nonce: u64,
-    /// What it does.
+    /// Its call.
     pub call: Call,
-    /// From when until when.
+    /// Validity.
     pub validity: Validity,
     signature: [u8; 64],
     extensions: Vec<u8>,
     call_bytes: Vec<u8>,
 }
 
-/// What this chain can do.
+/// Calls that this chain executes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// Commitments.set_commitment with one raw field.
@@ -54,7 +54,7 @@ pub enum Call {
 /// How long an extrinsic is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Validity {
-    /// For ever; the genesis is signed as its anchor.
+    /// Forever; the genesis is signed as its anchor.
     Always,
     /// For a period from a phase on.
     Era {
@@ -66,7 +66,7 @@ pub enum Validity {
 }
 
 impl Extrinsic {
-    /// Reads one; none where it is malformed, or a call that this chain does not have.
+    /// Reads one; none if it is malformed, or a call that this chain does not have.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let input = &mut &bytes[..];
         let length = Compact::<u32>::decode(input).ok()?.0 as usize;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_sign_is_read_back_and_only_holds_where_it_was_meant() {
+    fn our_extrinsics_are_read_back_and_valid_only_in_their_place() {
         let (keypair, genesis) = (Keypair::from_seed(&[7; 32]), [3; 32]);
         // The longer one is signed as a hash.
         for count in [2, 100] {

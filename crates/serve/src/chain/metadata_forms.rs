@@ -13,7 +13,7 @@ use subxt::ext::frame_metadata::{META_RESERVED, RuntimeMetadata, RuntimeMetadata
 pub(super) struct OlderForms {
     /// Version 14.
     pub(super) v14: Vec<u8>,
-    /// Version 15, in which a number that has a type of its own, such as `NetUid`, is described as the number it is:
+    /// Version 15, in which a number that has its own type, such as `NetUid`, is described as the number it is:
     /// bittensor 9.10.1 neither encodes nor reads such types. The bytes that it describes are the same.
     pub(super) v15: Vec<u8>,
 }

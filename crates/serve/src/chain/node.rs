@@ -38,7 +38,7 @@ pub struct Door {
 #[error("cannot listen on loopback ({0}); free some ports or file descriptors")]
 pub struct NodeError(#[from] std::io::Error);
 
-/// How old the newest block of a node is that is still syncing.
+/// Age of the newest block of a syncing node.
 const SYNCING_AGE_MS: u64 = 7 * 24 * 3_600_000;
 
 impl Node {
@@ -57,7 +57,7 @@ impl Node {
         Ok(Self { shared, doors: opened, _maker: maker })
     }
 
-    /// Returns where it is reached; each door has an address of its own.
+    /// Returns where it is reached; each door has its own address.
     pub fn doors(&self) -> &[Door] {
         &self.doors
     }
@@ -67,7 +67,7 @@ impl Node {
         self.doors[0].address()
     }
 
-    /// Looks at the state, or change it.
+    /// Reads or changes the state.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }
@@ -78,7 +78,7 @@ impl Node {
         self.shared.changed();
     }
 
-    /// Tells each time that the chain changed.
+    /// Notifies of every change of the chain.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
@@ -116,7 +116,7 @@ impl Door {
         self.socket_address
     }
 
-    /// Shows no block after the present one, or all again.
+    /// Freezes the shown head, or unfreezes it.
     pub fn freeze(&self, is_frozen: bool) {
         let head = is_frozen.then(|| self.view.shared.state().head());
         *self.view.frozen_at.lock().expect("no holder panicked") = head;
@@ -125,19 +125,19 @@ impl Door {
 }
 
 impl Door {
-    /// Shows the chain as a node does that is still syncing and a week behind: with nobody registered. Or as it is.
+    /// Shows the chain like a node that is still syncing and a week behind, with nobody registered; or as it is.
     pub fn set_syncing(&self, is_syncing: bool) {
         let storage = is_syncing.then(|| BTreeMap::from([(now_key(), (unix_ms() - SYNCING_AGE_MS).encode())]));
         *self.view.syncing.lock().expect("no holder panicked") = storage;
         self.view.shared.changed();
     }
 
-    /// Lies from now on, or no more.
+    /// Starts or stops lying.
     pub fn set_lie(&self, lie: Option<Lie>) {
         *self.view.lie.lock().expect("no holder panicked") = lie;
     }
 
-    /// Announces one head that is so many blocks too high to everybody who subscribed to heads.
+    /// Announces one head that is `blocks` too high to every subscriber.
     pub fn announce_false_head(&self, blocks: u64) {
         let number = self.view.shared.state().head() + blocks;
         let mut false_heads = self.view.false_heads.lock().expect("no holder panicked");
@@ -153,7 +153,7 @@ fn unix_ms() -> u64 {
 
 async fn make_blocks(shared: Arc<Shared>, block_ms: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(block_ms));
-    // A host that was busy makes up for nothing: blocks never come faster than they are meant to.
+    // After a busy period the chain does not catch up: blocks never come faster than the block time.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 #[derive(Debug, Clone)]
 pub(super) struct RefuseOrigins;
 
-/// A service that is asked by programs alone.
+/// A service for programs only.
 #[derive(Debug, Clone)]
 pub(super) struct WithoutOrigin<S>(S);
 

@@ -23,7 +23,7 @@ impl Runtime {
         Self::ALL.into_iter().find(|runtime| runtime.spec_version() == version)
     }
 
-    /// Returns the number that nodes tell it by.
+    /// Returns the version number that nodes report.
     pub const fn spec_version(self) -> u32 {
         match self {
             Self::Spec365 => 365,

@@ -1,4 +1,4 @@
-//! What the runtime's own calls answer, encoded by its description of their types.
+//! Answers of the runtime's own calls, encoded by its description of their types.
 //!
 //! Clients read many fields that the served chain does not use; these hold the empty value of their type: zero, empty, none.
 
@@ -37,7 +37,7 @@ const NEURON_FIELDS: [&str; 21] = [
     "validator_trust",
 ];
 
-/// Returns the answer to a call such as `SubnetInfoRuntimeApi_get_metagraph`; none where the runtime has no such call.
+/// Returns the answer to a call such as `SubnetInfoRuntimeApi_get_metagraph`; none if the runtime has no such call.
 pub(super) fn answer(state: &State, method: &str, arguments: &[u8]) -> Option<Vec<u8>> {
     let argument = |arguments: &[u8]| u32::decode(&mut &arguments[..]).ok();
     match method {
@@ -64,7 +64,7 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
-    /// Returns an answer: what is optional is there, and lists of neurons are full.
+    /// Returns an answer with all optional values, and full lists of neurons.
     fn top(&self, id: u32) -> Option<Vec<u8>> {
         if let Some(inner) = self.inner_of_option(id) {
             return Some([vec![1], self.value(inner, None)?].concat());
@@ -79,7 +79,7 @@ impl Encoder<'_> {
         self.value(id, None)
     }
 
-    /// Returns a value that says nothing, but for the fields that are known; `uid` is the neuron that it belongs to.
+    /// Returns an empty value, except for the known fields; `uid` is its neuron.
     fn value(&self, id: u32, uid: Option<u16>) -> Option<Vec<u8>> {
         match &self.types.resolve(id)?.type_def {
             TypeDef::Composite(composite) => self.fields(&composite.fields, uid),

@@ -1,4 +1,4 @@
-//! The chain itself: blocks, storage, the pool, and what of it misbehaves on demand.
+//! The chain itself: blocks, storage, the pool, and its faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,13 +24,13 @@ pub struct Block {
     pub hash: [u8; 32],
     /// The hash of the one before.
     pub parent: [u8; 32],
-    /// What it executed, encoded.
+    /// Executed extrinsics, encoded.
     pub extrinsics: Vec<Vec<u8>>,
-    /// What came of it, encoded as System.Events.
+    /// Events, encoded as System.Events.
     pub events: Vec<u8>,
 }
 
-/// Why the pool does not take an extrinsic.
+/// Why the pool refuses an extrinsic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolRefusal(pub &'static str);
 
@@ -43,7 +43,7 @@ pub struct State {
     pub storage: BTreeMap<Vec<u8>, Vec<u8>>,
     /// How far the clock of anyone who makes blocks is ahead of ours.
     pub clock_offset_ms: i64,
-    /// What executes blocks and checks signatures.
+    /// Runtime that executes blocks and checks signatures.
     pub runtime: Runtime,
     /// How often each method was called.
     pub calls: BTreeMap<String, u32>,
@@ -126,7 +126,7 @@ impl State {
         Ok(())
     }
 
-    /// Makes a block of the pool, and writes what it changes.
+    /// Makes a block from the pool, and writes its changes.
     pub fn make_block(&mut self) {
         let number = self.blocks.len() as u64;
         if self.replaces_window_starts && number == window_start(number) + REPLACED_AFTER_BLOCKS {

@@ -1,4 +1,4 @@
-//! Storage keys of what the chain keeps.
+//! Storage keys of the chain's state.
 
 use sp_crypto_hashing::{blake2_128, twox_64, twox_128};
 

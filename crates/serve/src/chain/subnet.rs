@@ -16,7 +16,7 @@ const WEIGHTS_NOT_EQUAL_SIZE: DispatchError = (7, 16);
 const DUPLICATE_UIDS: DispatchError = (7, 17);
 const INVALID_UID: DispatchError = (7, 18);
 
-/// What a hotkey has committed.
+/// Commitment of a hotkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commitment {
     /// The block that it was written in.
@@ -26,7 +26,7 @@ pub struct Commitment {
 }
 
 impl State {
-    /// Returns a hotkey a uid; the subnet comes to be with its first.
+    /// Gives a hotkey a uid; the first one creates the subnet.
     pub fn register(&mut self, netuid: u16, hotkey: Hotkey, uid: u16) {
         let neurons = self.neurons(netuid).max(uid + 1);
         let entries = [
@@ -73,14 +73,14 @@ impl State {
         self.read(&subnet_key("SubnetworkN", netuid)).unwrap_or_default()
     }
 
-    /// Returns what a hotkey has committed.
+    /// Returns a hotkey's commitment.
     pub fn commitment(&self, netuid: u16, hotkey: Hotkey) -> Option<Commitment> {
         let mut input = self.storage.get(&commitment_key(netuid, hotkey.bytes()))?.as_slice();
         let (_, block, Compact(1), _) = <(u64, u32, Compact<u32>, u8)>::decode(&mut input).ok()? else { return None };
         Some(Commitment { block: block.into(), bytes: input.to_vec() })
     }
 
-    /// Let a hotkey have committed these bytes, of which there are at most 128.
+    /// Sets a hotkey's commitment, of at most 128 bytes.
     pub fn commit(&mut self, netuid: u16, hotkey: Hotkey, field: &[u8]) {
         let (number, tag) = (self.head() as u32, field.len() as u8 + 1);
         let value = [&[0; 8][..], &number.to_le_bytes(), &[4, tag], field].concat();

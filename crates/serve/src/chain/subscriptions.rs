@@ -1,4 +1,4 @@
-//! What a node tells on its own: heads, the runtime's version, and what becomes of an extrinsic.
+//! Subscriptions of a node: heads, the runtime's version, and the state of an extrinsic.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ pub(super) const NAMES: [&str; 4] =
     ["author_submitAndWatchExtrinsic", "chain_subscribeFinalizedHeads", NEW_HEADS, "state_subscribeRuntimeVersion"];
 
 type Module = RpcModule<Arc<View>>;
-/// What to tell of the chain as it is, if there is something.
+/// Returns the next notification for the chain's state, if there is one.
 type Answer = fn(&View, &State) -> Option<Value>;
 
 pub(super) fn register(module: &mut Module) {
     let heads = [NEW_HEADS, "chain_newHead", "chain_unsubscribeNewHeads"];
-    follow(module, heads, |view, state| told_block(state, view.head(state)));
+    follow(module, heads, |view, state| block_notification(state, view.head(state)));
     let finalized = ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"];
-    follow(module, finalized, |view, state| told_block(state, view.finalized(state)));
+    follow(module, finalized, |view, state| block_notification(state, view.finalized(state)));
     let versions = ["state_subscribeRuntimeVersion", "state_runtimeVersion", "state_unsubscribeRuntimeVersion"];
     follow(module, versions, |_, state| Some(version_json(state)));
     module
@@ -40,11 +40,11 @@ pub(super) fn register(module: &mut Module) {
         .expect("a new name");
 }
 
-fn told_block(state: &State, number: u64) -> Option<Value> {
+fn block_notification(state: &State, number: u64) -> Option<Value> {
     state.blocks.get(number as usize).map(|block| header_json(number, block))
 }
 
-/// Reports once at the beginning, and then whenever there is something else to tell.
+/// Reports once at the start, and then after every change.
 fn follow(module: &mut Module, [subscribe, notify, unsubscribe]: [&'static str; 3], answer: Answer) {
     let begin = move |_: Params<'static>, pending: PendingSubscriptionSink, view: Arc<Arc<View>>, _| async move {
         if let Err(error) = view.admit(subscribe).await {

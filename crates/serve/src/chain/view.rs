@@ -1,4 +1,4 @@
-//! What the doors of a node show of its chain.
+//! View of the chain through a node's doors.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,14 +10,14 @@ use tokio::sync::watch;
 use super::FINALITY_BLOCKS;
 use super::state::State;
 
-/// What all doors of a node see.
+/// State that all doors of a node share.
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// How often the chain changed.
     pub(super) changes: watch::Sender<u64>,
 }
 
-/// What a door answers to a method with these parameters instead of the truth, if it lies about that.
+/// Returns a false answer to a method with these parameters, if the door lies about it.
 pub type Lie = Arc<dyn Fn(&str, &[Value]) -> Option<Value> + Send + Sync>;
 
 /// The newest block that a node shows while it is syncing.
@@ -66,7 +66,7 @@ impl View {
         self.syncing.lock().expect("no holder panicked").is_some()
     }
 
-    /// Returns what is in the newest storage.
+    /// Returns the value in the newest storage.
     pub(super) fn stored(&self, state: &State, key: &[u8]) -> Option<Vec<u8>> {
         match &*self.syncing.lock().expect("no holder panicked") {
             Some(storage) => storage.get(key).cloned(),
@@ -74,7 +74,7 @@ impl View {
         }
     }
 
-    /// Returns what is answered to this method instead of the truth.
+    /// Returns the false answer to this method, if any.
     pub(super) fn lie(&self, method: &str, params: &[Value]) -> Option<Value> {
         let lie = self.lie.lock().expect("no holder panicked").clone()?;
         lie(method, params)

@@ -11,14 +11,14 @@ pub(crate) const FORMAT: u32 = 1;
 /// Deepest nesting that is read; a state has a dozen levels.
 const DEPTH_MAX: usize = 128;
 
-/// Returns the frame of a payload; none where it holds something else.
+/// Returns the frame of a payload; none if it holds something else.
 pub(crate) fn decode(payload: &[u8], budget: &Budget) -> Option<Frame> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
     deserializer.set_max_depth(DEPTH_MAX);
     budget.decode(&mut deserializer).ok()
 }
 
-/// Returns what a file starts with.
+/// Returns a file's header.
 pub(crate) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(header)?;
     Ok([KIND.header().to_vec(), frame(&packed(&json)?)].concat())
@@ -27,7 +27,7 @@ pub(crate) fn beginning(header: &Header) -> io::Result<Vec<u8>> {
 /// A frame as it is written.
 pub(crate) struct Encoded {
     pub(crate) bytes: Vec<u8>,
-    /// What its content has before it is compressed.
+    /// Size of its content before compression.
     pub(crate) unpacked_bytes: usize,
 }
 

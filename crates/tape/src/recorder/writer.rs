@@ -13,11 +13,11 @@ use crate::format::{Frame, Header, Step, state, v1};
 use crate::limits::RECORDED_BYTES_MAX;
 use grail_folder as folder;
 
-/// What the core's thread hands over.
+/// Message from the core's thread.
 pub(super) enum Message {
     /// A step.
     Step(Box<Step>),
-    /// What the machine knows between two windows.
+    /// The machine's state between two windows.
     State {
         /// Wall time of the step before.
         wall_ms: u64,
@@ -34,7 +34,7 @@ pub(super) struct Writer {
     file: File,
     path: PathBuf,
     bytes: u64,
-    /// What its frames have before they are compressed.
+    /// Size of its frames before compression.
     unpacked_bytes: usize,
     began_ms: u64,
 }
@@ -112,7 +112,7 @@ fn create(tapes: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
 }
 
 /// Removes tapes that are too old; then others, oldest first, until the rest is small enough. `written` stays, and so
-/// does what is not a regular file.
+/// does anything that is no regular file.
 fn discard(folder: &TapeFolder, rotation: Rotation, written: Option<&Path>) -> io::Result<()> {
     let mut tapes = Vec::new();
     for entry in fs::read_dir(&folder.path)? {

@@ -1,4 +1,4 @@
-//! Tapes: what was recorded replays equal, what was tampered with is named as what it is, and no secret is on one.
+//! Tapes: recordings replay equal, alterations are classified, and no tape holds a secret.
 
 use std::cell::RefCell;
 use std::fs;
@@ -66,7 +66,7 @@ fn first_class(tape: &Tape) -> Option<Class> {
 }
 
 #[test]
-fn what_was_recorded_replays_equal() {
+fn recorded_runs_replay_equal() {
     let seeds = std::env::var("GRAIL_TAPE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
     for seed in 0..seeds {
         let tape = parsed(&recorded(config(seed, "random")));
@@ -124,7 +124,7 @@ fn a_core_that_decides_otherwise_each_time_is_non_deterministic() {
 }
 
 #[test]
-fn a_reordered_action_is_told_from_another_one() {
+fn a_reordered_action_differs_from_another_action() {
     let mut tape = clean();
     let (number, step) = steps(&mut tape).find(|(_, step)| step.actions.len() > 2).unwrap();
     step.actions.swap(0, 1);
@@ -148,7 +148,7 @@ fn a_missing_event_is_a_gap_in_the_recording() {
     // The next recorded state is good to continue from.
     let found = replay(&tape, Mode::Lenient, None);
     assert_eq!(found.divergences.len(), 1, "{:?}", found.divergences);
-    // Without numbers, as on old tapes, the answer that nothing asked for tells.
+    // Without numbers, as on old tapes, the answer that nothing asked for shows it.
     let numbers = 0..;
     for ((_, step), number) in steps(&mut tape).zip(numbers) {
         step.number = number;
@@ -288,7 +288,7 @@ fn a_rotated_run_lies_on_tapes_that_replay_by_themselves() {
             );
         }
     }
-    // Only the newest stays where there is no room for more.
+    // Only the newest stays if there is no room for more.
     let last = record(Rotation { tape_bytes_max: 1, ..Rotation::NEVER }, 1, &folder.path().join("small"));
     assert_eq!(last.len(), 1);
     assert_eq!(last[0].steps().last(), whole[0].steps().last());
@@ -308,7 +308,7 @@ fn a_window_is_replayed_alone() {
     }
     let error = replay_with(&tape, &Options { window: Some(5), ..Options::of(Mode::Strict) }).unwrap_err();
     assert!(error.to_string().contains("3000000"), "{error}");
-    // What differs elsewhere does not matter.
+    // Differences elsewhere do not matter.
     let mut tape = tape;
     let (_, step) = steps(&mut tape).find(|(_, step)| !step.actions.is_empty()).unwrap();
     step.actions[0].push('?');
@@ -339,7 +339,7 @@ impl Numerics for Altered {
 }
 
 #[test]
-fn another_rounding_is_told_from_other_sketches_and_other_tokens() {
+fn another_rounding_differs_from_other_sketches_and_other_tokens() {
     let tape = parsed(&recorded(SimConfig { groups_max: Some(2), ..config(7, "none") }));
     let by = |sketch_offset, seed_offset| {
         let mut altered = Altered { model: SyntheticModel::default(), sketch_offset, seed_offset };
@@ -361,7 +361,7 @@ fn another_rounding_is_told_from_other_sketches_and_other_tokens() {
 }
 
 #[test]
-fn what_the_disk_loses_is_a_gap_and_the_next_state_mends_it() {
+fn lost_steps_are_a_gap_that_the_next_state_closes() {
     let tape = clean();
     let mut lost = tape.clone();
     let state = lost.frames.iter().position(|frame| matches!(frame, Frame::State(_))).unwrap();

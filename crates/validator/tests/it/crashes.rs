@@ -17,7 +17,7 @@ fn lived(dies_at: Option<usize>) -> Net {
     net
 }
 
-/// Judgements in the journal, and windows that were selected.
+/// Judgments in the journal, and windows that were selected.
 fn judged(net: &Net) -> (Vec<(u64, &str)>, Vec<u64>) {
     let (mut judged, mut selected) = (Vec::new(), Vec::new());
     for record in &net.journal {

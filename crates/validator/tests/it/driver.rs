@@ -1,4 +1,4 @@
-//! The driver: it bounds every call, keeps files until they are judged, and tells every report.
+//! The driver: it bounds every call, keeps files until they are judged, and passes on every report.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,10 +18,10 @@ use grail_verify::WindowFacts;
 use crate::net::{accepted, credentials, limits};
 
 const BLOCK_MS: u64 = 12_000;
-/// What a sleeper moves the time by whenever it is polled.
+/// Time that each poll of a sleeper adds, in milliseconds.
 const STEP_MS: u64 = 100;
 
-/// A chain whose blocks follow a clock, which anyone who sleeps moves on.
+/// A chain whose blocks follow a clock, which every sleep advances.
 #[derive(Clone, Default)]
 struct World {
     now_ms: Rc<Cell<u64>>,

@@ -1,4 +1,4 @@
-//! The core against a world that answers at once: every call failed, every crash, and whom it selects and pays.
+//! The core against a world that answers at once: every call failed, every crash, the selection and the weights.
 
 mod crashes;
 mod driver;

@@ -1,4 +1,4 @@
-//! A subnet that answers at once, with what may go wrong in it.
+//! A subnet that answers at once, with its possible faults.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,7 +14,7 @@ use grail_verify::{Check, Failure, Metrics, Reason, Verdict};
 const WALL_MS: u64 = 1_758_700_000_000;
 const BLOCK_MS: u64 = 12_000;
 
-/// What a miner does in every window, unless `plans` says otherwise.
+/// Default plan of a miner in every window; `plans` overrides it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Conduct {
     /// This many distinct solutions.
@@ -46,7 +46,7 @@ pub(crate) struct Net {
     pub(crate) plans: BTreeMap<(u64, String), Conduct>,
     pub(crate) journal: Vec<JournalRecord>,
     pub(crate) weights: WeightsState,
-    /// Blocks in which weights were set, with what.
+    /// Blocks in which weights were set, with the weights.
     pub(crate) sets: Vec<(u64, Vec<(u16, u16)>)>,
     pub(crate) head: u64,
     pub(crate) fails: Option<Failing>,
@@ -58,11 +58,11 @@ pub(crate) struct Net {
     pub(crate) windows: Vec<WindowReport>,
     pub(crate) weight_reports: Vec<WeightsReport>,
     pub(crate) troubles: Vec<String>,
-    /// Every judgement that was asked for.
+    /// Every judgment that was asked for.
     pub(crate) judged: Vec<(u64, String)>,
-    /// Whether judgements are never answered.
+    /// Whether judgments are never answered.
     pub(crate) is_busy: bool,
-    /// The most looks at a time.
+    /// Most requests at a time.
     pub(crate) looking_max: usize,
     /// The block after a window's start in which files are written.
     pub(crate) written_in: u64,
@@ -121,12 +121,12 @@ impl Net {
         self.settle(Event::Started(records));
     }
 
-    /// Lives through every block up to this one.
+    /// Runs every block up to this one.
     pub(crate) fn run_until(&mut self, block: u64) {
         while self.head < block {
             self.head += 1;
             self.hears_of(self.head);
-            // What waits for a pause has it within the block.
+            // Every pause ends within the block.
             for _ in 0..4 {
                 for timer in std::mem::take(&mut self.timers) {
                     self.settle(Event::TimerFired(timer));
@@ -154,7 +154,7 @@ impl Net {
             for action in self.validator.handle(now, event) {
                 self.actions += 1;
                 if self.dies_at == Some(self.actions) {
-                    // Everything that was not durable goes with the process; another one starts at once.
+                    // The process loses everything that was not durable; another one starts at once.
                     self.start();
                     if self.head > 0 {
                         self.hears_of(self.head);
@@ -237,7 +237,7 @@ impl Net {
                 if self.is_busy {
                     return None;
                 }
-                let judged = Ok(self.judgement(window_start, &hotkey));
+                let judged = Ok(self.judgment(window_start, &hotkey));
                 let result = self.unless_failed(judged, JudgeError("the device is lost".to_owned()));
                 Event::Judged { window_start, hotkey, result }
             }
@@ -279,7 +279,7 @@ impl Net {
         })
     }
 
-    fn judgement(&self, window_start: u64, hotkey: &str) -> Judged {
+    fn judgment(&self, window_start: u64, hotkey: &str) -> Judged {
         let own = hotkey.bytes().fold(window_start, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let (verdict, fingerprints) = match self.conduct(window_start, hotkey) {
             Conduct::Rejected => (rejected(), vec![own]),

@@ -1,4 +1,4 @@
-//! What a validator does when the world fails it, and that no miner pays for it.
+//! Failures of the world: the validator's reaction, and that no miner pays for it.
 
 use grail_validator::Outcome;
 

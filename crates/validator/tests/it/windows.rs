@@ -1,4 +1,4 @@
-//! Whom a validator selects, what it makes of them, and what it pays.
+//! A validator's selection, verdicts and weights.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use grail_verify::score::emitted;
 
 use crate::net::{Conduct, Net};
 
-/// Returns a block in which so many windows are judged.
+/// Returns a block at which this many windows are judged.
 fn after(windows: u64) -> u64 {
     30 * windows + 5
 }
@@ -118,7 +118,7 @@ fn the_subnets_rate_limit_is_kept() {
 }
 
 #[test]
-fn commit_reveal_and_a_missing_uid_are_told_with_their_remedy() {
+fn commit_reveal_and_a_missing_uid_are_reported_with_their_remedy() {
     let mut sealed = Net::new(&[Conduct::Honest(1)]);
     sealed.weights.commit_reveal = true;
     let mut unregistered = Net::new(&[Conduct::Honest(1)]);
@@ -155,7 +155,7 @@ fn copycats_are_named_and_paid() {
 
 #[test]
 fn a_file_that_came_late_counts_unless_time_is_strict() {
-    // Written in the last block, in the one after it, which nobody can tell apart by whole seconds, and two later.
+    // Written in the last block, in the one after it, which whole seconds cannot distinguish, and two later.
     for (written_in, strict_time, outcome, late_ms) in [
         (29, true, Outcome::Accepted, -12_000),
         (31, true, Outcome::Accepted, 12_000),

@@ -44,8 +44,8 @@ pub fn check(probabilities: &[f64]) -> Result<(), Reason> {
 
 /// Returns the statistics that the reference computes with numpy, of at least one probability.
 ///
-/// They have numpy's bits where numpy takes powers from the C library. On processors with AVX-512 it has a faster power of
-/// its own, which misses the last bit of one value in 40; then skew, kurtosis and bc may differ in the last bits.
+/// They have numpy's bits where numpy takes powers from the C library. On processors with AVX-512 it has its own faster
+/// power, which misses the last bit of one value in 40; then skew, kurtosis and bc may differ in the last bits.
 pub fn metrics(probabilities: &[f64]) -> DistributionMetrics {
     let n = probabilities.len() as f64;
     let share = |predicate: &dyn Fn(f64) -> bool| probabilities.iter().filter(|p| predicate(**p)).count() as f64 / n;
@@ -126,7 +126,7 @@ mod tests {
         let peaks = two_peaks(100, 20);
         assert!(metrics(&peaks).bc >= BIMODALITY_MIN && metrics(&peaks).q10 <= LOW_QUANTILE_MAX);
         assert_eq!(check(&peaks), Err(Reason::Suspicious));
-        // Nine of a hundred leave the 10 % quantile on the upper peak, however bimodal the rest is.
+        // Nine of a hundred leave the 10 % quantile on the upper peak, even if the rest is bimodal.
         let few = two_peaks(100, 9);
         assert!(metrics(&few).bc >= BIMODALITY_MIN && metrics(&few).q10 > LOW_QUANTILE_MAX);
         assert_eq!(check(&few), Ok(()));
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_low_tenth_alone_is_not_suspicious() {
-        // In no order, so that the first steps are spread as all are.
+        // Shuffled, so that the first steps are spread like all.
         let even: Vec<f64> = (0..100).map(|i| 0.02 + 0.93 * f64::from(i * 37 % 100) / 99.0).collect();
         let metrics = metrics(&even);
         assert!(metrics.q10 <= LOW_QUANTILE_MAX && metrics.bc < BIMODALITY_MIN, "{metrics:?}");

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_python_cannot_add_ends_the_file() {
+    fn values_that_python_cannot_add_end_the_file() {
         for odd in ["null", r#""0""#, "[]", "{}"] {
             assert_eq!(exception(group_of(["0", odd, "0", "0"])), "TypeError", "{odd}");
         }

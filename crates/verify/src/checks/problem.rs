@@ -6,7 +6,7 @@ use grail_protocol::python_json::Value;
 use super::Stop;
 use crate::verdict::{Check, Reason};
 
-/// Compares variables and clauses; seed and difficulty of the file are not looked at.
+/// Compares variables and clauses, and ignores seed and difficulty of the file.
 pub(crate) fn check(commit: &Value, canonical: &Problem) -> Result<(), Stop> {
     let clauses =
         canonical.clauses.iter().map(|clause| Value::List(clause.iter().map(|&literal| literal.into()).collect()));

@@ -38,7 +38,7 @@ pub(crate) fn check(
     for position in opened {
         let committed = s_vals.get(position).ok_or(failed(Reason::SValsIndexOutOfBounds))?;
         let local = *pass.s_vals.get(position).ok_or(failed(Reason::InferenceError))?;
-        // An integer beyond 128 bits lies further than any modulus, where the reference's distance is negative.
+        // An integer beyond 128 bits is larger than any modulus, so the reference's distance is negative.
         if committed.as_integral().is_some_and(|committed| !agrees(local, committed)) {
             return Err(failed(Reason::SketchMismatch));
         }
@@ -64,7 +64,7 @@ pub(crate) fn claim(commit: &Value, tokens: &[u32], hotkey: Hotkey) -> Option<Si
     Some(Binding::of(commit, tokens, s_vals).ok()?.claim(hotkey))
 }
 
-/// What the signature binds together.
+/// Content that the signature binds together.
 struct Binding<'a> {
     message: [u8; 32],
     signature: Vec<u8>,
@@ -121,7 +121,7 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// `len(proof.get("indices", []))`, or 0 where that has no length.
+/// `len(proof.get("indices", []))`, or 0 if that has no length.
 fn listed_positions(proof: &Value) -> Result<usize, Stop> {
     let Value::Object(fields) = proof else {
         return Err(Stop::Skipped("the proof is not an object"));

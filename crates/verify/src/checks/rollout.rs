@@ -35,7 +35,7 @@ pub(crate) struct Nonces {
 }
 
 impl Nonces {
-    /// Remembers a nonce; false where it was seen before, an error where Python cannot hash it.
+    /// Remembers a nonce; false if it was seen before, an error where Python cannot hash it.
     fn insert(&mut self, nonce: &Value) -> Result<bool, Stop> {
         if matches!(nonce, Value::List(_) | Value::Object(_)) {
             return Err(Stop::Skipped("the nonce is a list or an object"));
@@ -97,7 +97,7 @@ pub(crate) fn claim(inference: &Value, memory: &Memory) -> Option<SignatureClaim
 }
 
 fn check_reward(commit: &Value) -> Result<(), Stop> {
-    // Claims that are no object throw inside a block that swallows it, so the bounds go unchecked.
+    // Claims that are no object throw inside a block that swallows the error, so the bounds go unchecked.
     let claims = match commit {
         Value::Object(_) => Claims::of(commit),
         _ => Claims::Odd,

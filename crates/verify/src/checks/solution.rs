@@ -8,7 +8,7 @@ use grail_protocol::python_json::Value;
 use super::{Claims, Stop};
 use crate::verdict::{Check, Reason};
 
-/// Checks the claim; nothing is checked where no success is claimed.
+/// Checks the claim; checks nothing if no success is claimed.
 pub(crate) fn check(
     commit: &Value,
     completion: &[u32],

@@ -1,4 +1,4 @@
-//! Values as a stranger may write them: every type that JSON from Python can hold, at its ends and beyond.
+//! Foreign values: every type that Python's JSON can hold, at its limits and beyond.
 
 use grail_protocol::python_json::Value;
 use proptest::collection::{btree_map, vec};

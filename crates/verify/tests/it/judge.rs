@@ -1,4 +1,4 @@
-//! A validator that judges files: what it finds, and how often it asks the model.
+//! A validator that judges files: its findings, and how often it runs the model.
 
 use std::cell::Cell;
 use std::rc::Rc;

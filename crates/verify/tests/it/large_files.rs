@@ -1,4 +1,4 @@
-//! Files of thousands of rollouts: how often the model and the tokenizer are asked is bounded by what is drawn.
+//! Files of thousands of rollouts: the number of calls of model and tokenizer is bounded by the draw.
 
 use std::cell::Cell;
 
@@ -57,7 +57,7 @@ fn rollouts_that_no_group_claims_make_the_validator_give_up() {
     assert_eq!((report.rollouts.len(), counted.passes.get(), counted.prompts.get()), (0, 0, 0));
 }
 
-/// Signed well enough to join their groups, and odd enough to be skipped: the most that a validator can be made to do.
+/// Signed well enough to join their groups, and odd enough to be skipped: the most work for a validator.
 #[test]
 fn skipped_rollouts_cost_a_prompt_a_group_and_no_pass() {
     let rollouts = distinct(1, |rollout| rollout.commit.beacon.randomness = "no hex".to_owned());
@@ -103,7 +103,7 @@ fn a_million_clauses_are_a_mismatch() {
     assert_failure(&report, Check::Problem, Reason::Mismatch);
 }
 
-/// Copies of one honest rollout, altered, under nonces of their own and in groups of this size.
+/// Altered copies of one honest rollout, with their own nonces, in groups of this size.
 fn distinct(group_size: usize, alter: fn(&mut Rollout)) -> Vec<Rollout> {
     let window = SignedWindow::shared();
     let mut copy = window.rollouts[0].clone();

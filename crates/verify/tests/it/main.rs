@@ -1,4 +1,4 @@
-//! The verifier against whatever a stranger may upload, and against what each alteration of an honest file must give.
+//! The verifier against foreign uploads, and against the required result of each alteration of an honest file.
 
 #![allow(
     clippy::disallowed_types,

@@ -18,7 +18,7 @@ const ALICE: [u8; 32] = *b"\xe5\xbe\x9a\x50\x92\xb8\x1b\xca\x64\xbe\x81\xd2\x12\
 
 #[derive(Debug, Clone)]
 struct Mutation {
-    /// Where it starts to choose at random.
+    /// Place where it starts to choose at random.
     within: &'static [Step],
     path: Vec<Index>,
     operation: Operation,
@@ -36,7 +36,7 @@ enum Operation {
     Remove,
     /// A list's item twice, or an object's field under its neighbor's name.
     Repeat,
-    /// What stands elsewhere in the honest document.
+    /// Copies a value from another place of the honest document.
     Transplant(Vec<Index>),
 }
 
@@ -198,7 +198,7 @@ fn honest_value(path: &[Index]) -> Value {
     path.iter().fold(RECORDED.document.clone(), |value, step| child(&value, step))
 }
 
-/// Signs every rollout as it stands now, as a miner may that means to deceive; what cannot be signed stays.
+/// Signs every rollout in its present form, as a deceiving miner could; a rollout that cannot be signed stays.
 fn sign_again(document: &mut Value) {
     let keypair = Keypair::from_seed(&ALICE);
     assert_eq!(keypair.hotkey().to_ss58(), RECORDED.facts.hotkey);

@@ -249,7 +249,7 @@ fn each_missing_field_is_named() {
 }
 
 #[test]
-fn what_no_check_looks_at_changes_nothing() {
+fn fields_that_no_check_reads_change_nothing() {
     let window = SignedWindow::shared();
     let harmless: [(&str, Alteration); 8] = [
         ("the head", |_, r| r[ALTERED].block += 1),
@@ -311,7 +311,7 @@ fn negate(rollout: &mut Rollout) {
     *literal = -*literal;
 }
 
-/// Moves the first value that the validator opens, around the circle.
+/// Moves the first opened value around the circle.
 fn nudge(window: &SignedWindow, rollouts: &mut [Rollout], by: u32) {
     let rollout = &mut rollouts[ALTERED];
     let randomness = &window.facts.challenge_randomness;

@@ -19,7 +19,7 @@ pub(crate) struct Recorded {
     pub(crate) document: Value,
     pub(crate) facts: WindowFacts,
     pub(crate) tokenizer: HfTokenizer,
-    /// What the reference scored the honest document with.
+    /// The reference's metrics of the honest document.
     pub(crate) metrics: Metrics,
     /// By sha256 of the tokens and randomness.
     passes: BTreeMap<String, ProofPass>,

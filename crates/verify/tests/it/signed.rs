@@ -14,13 +14,13 @@ use grail_protocol::signature::{Keypair, commit_binding};
 use grail_protocol::window_file::{WindowFile, unpack};
 use grail_verify::{Recompute, RecomputeError, Report, Scope, WindowFacts, verify_value};
 
-/// Stands for the end of a turn.
+/// Token for the end of a turn.
 pub(crate) const EOS: u32 = 3;
 /// An EOS after this character is improbable.
 pub(crate) const BEFORE_IMPROBABLE_EOS: char = '\u{4}';
 const ROLLOUTS_PER_GROUP: usize = PROTOCOL.rollouts_per_group;
 
-/// Two groups of one window, with all that a validator needs.
+/// Two groups of one window, with everything that a validator needs.
 pub(crate) struct SignedWindow {
     pub(crate) facts: WindowFacts,
     pub(crate) tokenizer: Characters,
@@ -61,7 +61,7 @@ impl SignedWindow {
         window
     }
 
-    /// Returns what an engine would hand over: three answers that solve the problem and one that does not.
+    /// Returns an engine's output: three answers that solve the problem and one that does not.
     pub(crate) fn generated(&self, group: u32) -> Vec<GeneratedRollout> {
         let problem = Problem::canonical(&self.facts.hotkey, &self.facts.block_hash, group);
         let (solution, wrong) = (assignment(&problem, true), assignment(&problem, false));
@@ -92,7 +92,7 @@ impl SignedWindow {
         assemble_group(&self.context, origin, generated, &self.tokenizer, &sign).unwrap()
     }
 
-    /// Signs a rollout again as it stands now, commit and challenge.
+    /// Signs a rollout again in its present form, commit and challenge.
     pub(crate) fn sign(&self, rollout: &mut Rollout) {
         let commit = &mut rollout.commit;
         let binding = commit_binding(
@@ -110,7 +110,7 @@ impl SignedWindow {
         rollout.signature = hex::encode(self.keypair.sign(rollout.challenge.as_bytes()));
     }
 
-    /// Sketch a rollout's tokens as they stand now, and sign it.
+    /// Sketches a rollout's present tokens, and signs it.
     pub(crate) fn prove(&self, rollout: &mut Rollout) {
         rollout.commit.s_vals = self.pass(&rollout.commit.tokens, &rollout.commit.beacon.randomness).s_vals;
         self.sign(rollout);

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_vault_is_told_by_what_is_broken() {
+    fn a_broken_vault_is_reported_by_its_broken_part() {
         let what = |content: &[u8]| match parts(content) {
             Err(DecryptError::Damaged(what)) => what,
             _ => "nothing",

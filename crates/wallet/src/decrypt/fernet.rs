@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_truncated_token_is_told_before_the_costly_derivation() {
+    fn a_truncated_token_is_refused_before_the_costly_derivation() {
         let whole = URL_SAFE.encode([0x80; BYTES_MIN + 16]);
         assert_eq!(token(format!("{whole}\n").as_bytes()), Ok(whole.as_str()));
         for length in 0..whole.len() {

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_truncated_file_is_told_before_the_costly_derivation() {
+    fn a_truncated_file_is_refused_before_the_costly_derivation() {
         let content = [PREFIX, &[7; NONCE_BYTES + TAG_BYTES]].concat();
         for length in PREFIX.len()..=content.len() {
             let damaged = DecryptError::Damaged("it ends before the sealed key");

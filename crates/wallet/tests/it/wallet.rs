@@ -1,4 +1,4 @@
-//! Wallet files: every form bittensor writes, and what is said about broken ones.
+//! Wallet files: every form that bittensor writes, and the errors about broken ones.
 
 #![cfg(unix)]
 
@@ -77,7 +77,7 @@ impl Wallets {
     }
 }
 
-/// btcli's name of the variable can hold what no shell can set; the name that a shell can set serves as well.
+/// btcli's variable name can hold characters that no shell can set; a name that a shell can set works too.
 #[test]
 fn a_password_is_found_under_both_names_and_the_message_tells_the_one_that_can_be_set() {
     let wallets = Wallets::with_sample("hot1_ansible_vault");
@@ -191,7 +191,7 @@ fn the_fernet_form_opens() {
 }
 
 #[test]
-fn truncated_encrypted_files_are_told_before_anybody_is_asked() {
+fn truncated_encrypted_files_are_refused_before_the_prompt() {
     for (name, length) in [("hotenc", 30), ("hot1_ansible_vault", 500), ("hot1_fernet_legacy", 101)] {
         let error = Wallets::with_hotkey(&sample(name)[..length]).open().unwrap_err();
         assert!(matches!(error, WalletError::Damaged { .. }), "{name}: {error:?}");
@@ -259,7 +259,7 @@ fn addresses_that_disagree_are_refused() {
 }
 
 #[test]
-fn broken_files_are_told_apart_and_show_nothing_of_their_content() {
+fn broken_files_are_distinguished_and_show_nothing_of_their_content() {
     let planted = "plantedsecret";
     let phrase = format!("{planted} {}", &PHRASE[6..]);
     type Expected = fn(&WalletError) -> bool;

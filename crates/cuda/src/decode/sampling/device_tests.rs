@@ -143,7 +143,7 @@ fn draws_follow_the_distribution() {
 }
 
 #[test]
-fn what_is_no_number_is_refused() {
+fn values_that_are_no_numbers_are_refused() {
     let Some(mut bench) = Bench::new(512) else { return };
     for bad in [f32::NAN, f32::INFINITY] {
         let mut logits = vec![0.5; 512];

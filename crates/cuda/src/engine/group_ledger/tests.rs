@@ -1,4 +1,4 @@
-//! The ledger by itself, with draws and proofs made up.
+//! The ledger alone, with invented draws and proofs.
 
 use std::sync::mpsc;
 
@@ -98,7 +98,7 @@ fn after_a_failure_everything_begun_begins_again_and_old_proofs_count_no_more() 
 }
 
 #[test]
-fn what_fails_again_and_again_is_answered_with_its_error() {
+fn repeated_failures_are_answered_with_their_error() {
     let mut ledger = GroupLedger::default();
     let (answer, _) = added(&mut ledger, 0);
     for attempt in 1..=ATTEMPTS_MAX {
@@ -123,7 +123,7 @@ fn groups_wait_for_each_other_only_while_there_is_something_to_prove() {
     for group in 0..3 {
         added(&mut ledger, group);
     }
-    // All that wait when it is time are started, also those whose turn comes when something was finished meanwhile.
+    // When it is time, all waiting groups start, also those whose turn comes because another one finished meanwhile.
     assert!(ledger.next_to_begin(1).is_some());
     ledger.begin(&[0, 1]);
     let finished: Vec<Finished> = (0..2).map(|slot| ledger.draw(slot, EOS, 0.0, EOS).unwrap()).collect();

@@ -63,15 +63,15 @@ impl Bed {
         bench.run(|cx| groups.on_ready(cx, id, sealed))
     }
 
-    fn journalled(&mut self, index: u32, attempt: u32) -> Vec<Action> {
+    fn journaled(&mut self, index: u32, attempt: u32) -> Vec<Action> {
         let id = self.groups.id(index, attempt);
         let Self { groups, bench } = self;
-        bench.run(|cx| groups.on_journalled(cx, &id))
+        bench.run(|cx| groups.on_journaled(cx, &id))
     }
 
     fn clean(&mut self, index: u32, attempt: u32) {
         self.ready(index, attempt, &[]);
-        self.journalled(index, attempt);
+        self.journaled(index, attempt);
     }
 
     fn fail(&mut self, index: u32, attempt: u32) -> Vec<Action> {
@@ -206,11 +206,11 @@ fn a_group_is_clean_once_it_is_durable() {
     let report = |index, clean_prefix| {
         Action::Report(Report::GroupClean { window_start: WINDOW, index, clean_prefix, successes: 1 })
     };
-    assert_eq!(bed.journalled(2, 0), [report(2, 0)]);
-    assert_eq!(bed.journalled(2, 0), [], "an append is answered once");
+    assert_eq!(bed.journaled(2, 0), [report(2, 0)]);
+    assert_eq!(bed.journaled(2, 0), [], "an append is answered once");
     assert_eq!((bed.groups.clean_count(), bed.groups.clean_prefix(), bed.groups.expected_count()), (1, 0, 3));
     bed.ready(0, 0, &[]);
-    assert_eq!(bed.journalled(0, 0), [report(0, 1)]);
+    assert_eq!(bed.journaled(0, 0), [report(0, 1)]);
     bed.clean(1, 0);
     assert_eq!((bed.groups.clean_count(), bed.groups.clean_prefix()), (3, 3));
     assert_eq!(bed.groups.prefix(2).count(), 2);
@@ -348,7 +348,7 @@ fn a_retry_that_would_come_late_takes_the_place_of_the_highest_groups() {
 }
 
 #[test]
-fn what_made_room_is_not_accepted_and_is_ordered_again_as_if_it_were_fresh() {
+fn a_group_that_made_room_is_not_accepted_and_is_ordered_again_as_fresh() {
     let mut bed = crowded();
     let deadline_ms = bed.bench.now_ms + DRAWING[1];
     bed.order(deadline_ms);
@@ -436,11 +436,11 @@ fn a_replaced_block_makes_everything_worthless_and_keeps_the_counts() {
     assert_eq!(bed.ready_as(old.clone(), &[]), [], "made under the old hash");
     bed.ready(0, 0, &[]);
     let Bed { groups, bench } = &mut bed;
-    assert_eq!(bench.run(|cx| groups.on_journalled(cx, &old)), [], "appended under the old hash");
+    assert_eq!(bench.run(|cx| groups.on_journaled(cx, &old)), [], "appended under the old hash");
     let other = GroupId { window_start: WINDOW - 30, generation: 1, index: 0, attempt: 0 };
-    assert_eq!(bench.run(|cx| groups.on_journalled(cx, &other)), [], "appended for another window");
+    assert_eq!(bench.run(|cx| groups.on_journaled(cx, &other)), [], "appended for another window");
     assert_eq!(bed.groups.clean_count(), 0);
-    assert_eq!(kinds(&bed.journalled(0, 0)), ["Report"]);
+    assert_eq!(kinds(&bed.journaled(0, 0)), ["Report"]);
     let Bed { groups, bench } = &mut bed;
     bench.run(|cx| groups.abandon(cx));
     assert_eq!(groups.generation(), 2);
@@ -473,7 +473,7 @@ fn the_view_shows_what_is_in_flight_and_what_waits() {
         ("groups.clean", "1"),
         ("groups.clean_prefix", "0"),
         ("groups.clean_indices", "1"),
-        ("groups.journalling", ""),
+        ("groups.journaling", ""),
         ("groups.in_flight", "1"),
         ("groups.waiting", "2"),
         ("groups.next_fresh", "4"),

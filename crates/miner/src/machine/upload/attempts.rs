@@ -1,5 +1,5 @@
-//! What was tried in a window to get its file to where validators read it, and how it failed: what the receipt says of a
-//! window without an upload follows from all of it, and not from the last stage alone.
+//! Failed attempts to upload a window's file. The receipt of a window without an upload states all of them, not only
+//! the last stage.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ struct Failures {
 }
 
 impl Attempts {
-    /// The bucket did not do what it was asked for.
+    /// Records a failure of the bucket.
     pub(in crate::machine) fn bucket_failed(&mut self, error: &BucketError) {
         self.bucket.note(cause(error));
     }
@@ -53,7 +53,7 @@ impl Attempts {
         (self.hash.count > 0).then(|| format!("its reading failed {}", self.hash))
     }
 
-    /// Returns what the bucket failed with last.
+    /// Returns the bucket's last failure.
     pub(super) fn last_of_bucket(&self) -> Option<&str> {
         self.bucket.last.as_deref()
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Failures {
     }
 }
 
-/// Returns what happened, without what the miner does about it.
+/// Returns the failure, without the miner's reaction.
 fn cause(error: &BucketError) -> &str {
     match error {
         BucketError::Transient(why) | BucketError::Unknown(why) | BucketError::Refused(why) => why,
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_told_with_their_number_and_the_first_and_last_of_them() {
+    fn failures_are_shown_with_their_count_and_the_first_and_last_of_them() {
         let mut attempts = Attempts::default();
         assert_eq!((attempts.bucket(), attempts.hash()), (None, None));
         attempts.bucket_failed(&BucketError::Transient("HTTP status 503".to_owned()));

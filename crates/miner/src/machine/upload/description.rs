@@ -49,7 +49,7 @@ impl Stage {
     fn name(&self) -> String {
         match self {
             Self::Confirming => "confirming".to_owned(),
-            Self::Journalling { bytes } => format!("journalling {} bytes", bytes.len()),
+            Self::Journaling { bytes } => format!("journaling {} bytes", bytes.len()),
             Self::Putting => "putting".to_owned(),
             Self::Reading { written, missing, strange } => {
                 let written = if *written { "written" } else { "unknown" };

@@ -1,4 +1,4 @@
-//! Why a window in which something was clean has no upload.
+//! Why a window with clean groups has no upload.
 
 use super::super::receipt::WindowOutcome;
 use super::{Stage, Upload};
@@ -36,7 +36,7 @@ impl Upload {
         })
     }
 
-    /// Returns why a pending file is given up, `says` being that it is not there.
+    /// Returns the reason to give up a pending file; `says` states that it is not there.
     pub(super) fn reason(&self, says: &str) -> String {
         match self.attempts.last_of_bucket() {
             Some(last) => format!("{says}: {last}"),

@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::Job;
 
-/// Anything up to `pause_ms`, so that miners that fail together do not come back together.
+/// Returns a pause of at most `pause_ms`. It differs between miners, so that miners that failed together do not retry
+/// together.
 pub(super) fn jittered(pause_ms: u64, hotkey: &Hotkey, job: &Job) -> u64 {
     // A hash instead of a random number: the machine draws none, so a replay pauses equally long.
     let drawn = Sha256::new()

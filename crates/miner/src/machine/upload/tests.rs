@@ -58,9 +58,9 @@ impl Bed {
         })
     }
 
-    fn journalled(&mut self) -> Vec<Action> {
+    fn journaled(&mut self) -> Vec<Action> {
         let Self { upload, bench, .. } = self;
-        bench.run(|cx| upload.on_journalled(cx))
+        bench.run(|cx| upload.on_journaled(cx))
     }
 
     fn answered(&mut self, result: Result<&str, BucketError>) -> Vec<Action> {
@@ -102,7 +102,7 @@ impl Bed {
 
     fn put_confirmed(&mut self) -> (PutCondition, String) {
         assert_eq!(kinds(&self.hash_confirmed()), ["AppendJournal"]);
-        let actions = self.journalled();
+        let actions = self.journaled();
         let [Action::Upload { window_start: WINDOW, bytes, condition, .. }] = &actions[..] else {
             panic!("{actions:?}")
         };
@@ -151,7 +151,7 @@ fn retry_ms(actions: &[Action]) -> Option<u64> {
 }
 
 #[test]
-fn a_file_is_journalled_then_written_then_read_back() {
+fn a_file_is_journaled_then_written_then_read_back() {
     let mut bed = Bed::new(3);
     assert_eq!(bed.closing(), [Action::ReadBlockHash(WINDOW)]);
     assert_eq!(bed.closing(), [], "one upload at a time");
@@ -161,7 +161,7 @@ fn a_file_is_journalled_then_written_then_read_back() {
         panic!("{actions:?}")
     };
     assert!(bed.upload.has_files() && !bed.upload.put_in_flight());
-    let actions = bed.journalled();
+    let actions = bed.journaled();
     let [Action::Upload { key, bytes, condition: PutCondition::Absent, limit_ms, .. }] = &actions[..] else {
         panic!("{actions:?}")
     };
@@ -172,7 +172,7 @@ fn a_file_is_journalled_then_written_then_read_back() {
     assert_eq!(file.get("inference_count").and_then(Value::as_integral), Some(12));
     assert_eq!(*limit_ms, 2 * BLOCK_MS, "four times what is expected is less than two blocks");
     assert!(bed.upload.put_in_flight() && bed.upload.is_in_progress());
-    assert_eq!(bed.journalled(), [], "the append is answered once");
+    assert_eq!(bed.journaled(), [], "the append is answered once");
     bed.bench.now_ms += 2_000;
     assert_eq!(kinds(&bed.answered(Ok("1"))), ["ReadObject"]);
     assert_eq!(bed.confirmed(), None, "nobody has read it back");
@@ -197,7 +197,7 @@ fn a_write_may_take_four_times_what_is_expected_and_never_beyond_the_window_s_en
         prepare(&mut bed);
         bed.closing();
         bed.hash_confirmed();
-        let Some(Action::Upload { limit_ms, .. }) = bed.journalled().pop() else { panic!("no upload") };
+        let Some(Action::Upload { limit_ms, .. }) = bed.journaled().pop() else { panic!("no upload") };
         limit_ms
     };
     // 4 s rise by half of what 16 s are more.
@@ -323,7 +323,7 @@ fn answers_that_nobody_waits_for_change_nothing() {
     bed.groups = clean_groups(4);
     bed.closing();
     assert_eq!((bed.answered(Ok("1")), bed.found(Some(&digest)), bed.deleted(Ok(()))), (vec![], vec![], vec![]));
-    assert_eq!((bed.journalled(), bed.resume()), (vec![], vec![]));
+    assert_eq!((bed.journaled(), bed.resume()), (vec![], vec![]));
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn a_confirmed_file_under_a_replaced_hash_counts_no_more() {
 }
 
 #[test]
-fn what_comes_too_late_for_validators_is_not_tried() {
+fn uploads_too_late_for_validators_are_not_tried() {
     let mut bed = Bed::new(3);
     bed.put();
     bed.bench.now_ms = END_MS;

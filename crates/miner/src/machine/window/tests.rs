@@ -65,7 +65,7 @@ impl Bed {
         let sealed = SealedGroup { rollouts: signed_group(0), generated: Vec::new().into(), findings: Vec::new() };
         let Self { window, bench, .. } = self;
         bench.run(|cx| window.groups.on_ready(cx, id.clone(), sealed));
-        bench.run(|cx| window.groups.on_journalled(cx, &id));
+        bench.run(|cx| window.groups.on_journaled(cx, &id));
         assert_eq!(window.groups.clean_prefix(), 1);
     }
 
@@ -82,7 +82,7 @@ fn gone() -> ChainError {
     ChainError::Unreachable("gone".to_owned())
 }
 
-/// Returns the context that is journalled when work starts.
+/// Returns the context that is journaled when work starts.
 fn context(actions: &[Action]) -> Option<&WindowContext> {
     actions.iter().find_map(|action| match action {
         Action::AppendJournal { record: JournalRecord::Window(context), .. } => Some(context),

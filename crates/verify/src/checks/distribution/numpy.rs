@@ -1,4 +1,4 @@
-//! Sums, means and powers to numpy's last bit; the order in which it adds decides that.
+//! Sums, means and powers to numpy's last bit, which depends on its order of addition.
 
 use std::hint::black_box;
 
@@ -31,7 +31,7 @@ pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
 /// `x ** exponent` by the C library's `pow`, as Python and numpy have it; two builds of numpy differ by more than two
 /// libraries do.
 pub(super) fn power(x: f64, exponent: f64) -> f64 {
-    // Kept from the compiler, which would square by a multiplication that rounds otherwise.
+    // Hidden from the compiler, which would square by a multiplication with another rounding.
     x.powf(black_box(exponent))
 }
 
@@ -60,7 +60,7 @@ fn sum(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Sums that tell the orders apart: numpy 2.4 gave each of these for `np.sum` of the first n values of the list.
+    /// Sums that distinguish the orders: numpy 2.4 gave each of these for `np.sum` of the first n values of the list.
     #[test]
     fn sums_have_the_order_of_numpy() {
         let values: Vec<f64> = (0..1024u64).map(|i| (i * i % 1009 + 1) as f64 / 1009.0 / (i % 7 + 1) as f64).collect();

@@ -1,9 +1,9 @@
-//! What a GPU would earn among rivals, as text, JSON and a page.
+//! Shows an estimate of what a GPU would earn among rivals, as text, JSON and a page.
 
 mod economics;
 mod page;
 
-use grail_sim::rehearsal::{Card, Outcome, Rehearsal, Report, Variant};
+use grail_sim::estimate::{Estimate, Gpu, Outcome, Report, Variant};
 use grail_sim::speeds::EngineSpeed;
 use grail_terminal::table::render;
 use serde_json::{Value, json};
@@ -11,24 +11,23 @@ use serde_json::{Value, json};
 pub use self::economics::{ALPHA_PER_DAY, Economics, Prices, Range};
 pub use self::page::page;
 
-/// Returns where the card's numbers are from.
-fn source(profile: &str) -> String {
+/// Returns where the GPU's numbers are from.
+fn source(stated: &str) -> String {
     let gpus = EngineSpeed::gpus();
-    let known =
-        gpus.iter().find(|preset| profile.split(',').any(|part| part.trim_start_matches("gpu=") == preset.name));
+    let known = gpus.iter().find(|preset| stated.split(',').any(|part| part.trim_start_matches("gpu=") == preset.name));
     known.map_or("as stated".to_owned(), |preset| format!("{}: {}", preset.name, preset.source))
 }
 
-/// Returns what the numbers rest on, in sentences.
-fn assumptions(rehearsal: &Rehearsal) -> Vec<String> {
-    let Card { prompt_tokens, completion_tokens, solved, refused, batch_groups, .. } = rehearsal.card;
+/// Returns the assumptions, in sentences.
+fn assumptions(estimate: &Estimate) -> Vec<String> {
+    let Gpu { prompt_tokens, completion_tokens, solved, refused, batch_groups, .. } = estimate.gpu;
     vec![
         format!("Prompts of {prompt_tokens} tokens, completions of {completion_tokens} on average (half to one and a half times that)."),
         format!("{:.0} % of the rollouts solve their problem, in as many ways; {:.0} % are refused by the miner's own check and drawn again.", 100.0 * solved, 100.0 * refused),
-        format!("The card draws {batch_groups} groups together and then proves them. A file goes up at 5 MB/s and is read back."),
+        format!("The GPU draws {batch_groups} groups together and then proves them. A file goes up at 5 MB/s and is read back."),
         "In one window of 20 the bucket refuses for 5 to 60 s; a file of a minute earlier then counts.".to_owned(),
-        format!("{} rivals are honest and choose as this miner does, with between 1/72 (the Python miner) and all of an H200's measured speed.", rehearsal.rivals),
-        "Sampling, choice of miners, scores over twelve windows and weights follow the validator's rules; 80 % of all weight is burnt.".to_owned(),
+        format!("{} rivals are honest and choose as this miner does, with between 1/72 (the Python miner) and all of an H200's measured speed.", estimate.rivals),
+        "Sampling, choice of miners, scores over twelve windows and weights follow the validator's rules; 80 % of all weight goes to uid 0.".to_owned(),
     ]
 }
 
@@ -52,8 +51,8 @@ fn percent(share: f64) -> String {
 const HEADINGS: [&str; 8] = ["", "groups", "counted", "clean", "last file", "weight", "of miners'", "place"];
 
 /// Returns the report as lines for a terminal.
-pub fn text(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
-    let Card { tokens_per_s, proof_ms, .. } = rehearsal.card;
+pub fn text(stated: &str, estimate: &Estimate, report: &Report) -> String {
+    let Gpu { tokens_per_s, proof_ms, .. } = estimate.gpu;
     let plain = &report.plain;
     let section = |what: &str, variants: &[Variant]| {
         let rows: Vec<_> = variants.iter().map(|variant| row(&variant.name, &variant.outcome)).collect();
@@ -68,9 +67,9 @@ pub fn text(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
          {}\n{}\n{}\n\
          groups: clean per window; counted: distinct solutions that the validator counts; clean: windows with an accepted \
          file;\nlast file: windows whose last file came in time\n\n{}",
-        rehearsal.windows,
-        rehearsal.rivals,
-        source(profile),
+        estimate.windows,
+        estimate.rivals,
+        source(stated),
         plain.groups_mean(),
         plain.groups_quantile(0.1),
         plain.groups_quantile(0.9),
@@ -78,16 +77,16 @@ pub fn text(profile: &str, rehearsal: &Rehearsal, report: &Report) -> String {
         plain.weight_mean(),
         500.0 * plain.weight_mean(),
         plain.place,
-        rehearsal.rivals + 1,
+        estimate.rivals + 1,
         section("speed", &report.speeds),
         section("safety blocks", &report.safety),
         section("policy", &report.policies),
-        assumptions(rehearsal).iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"),
+        assumptions(estimate).iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"),
     )
 }
 
 /// Returns the report as JSON.
-pub fn object(profile: &str, rehearsal: &Rehearsal, report: &Report) -> Value {
+pub fn object(stated: &str, estimate: &Estimate, report: &Report) -> Value {
     let outcome = |outcome: &Outcome| {
         json!({
             "groups_mean": outcome.groups_mean(),
@@ -108,14 +107,14 @@ pub fn object(profile: &str, rehearsal: &Rehearsal, report: &Report) -> Value {
             .into()
     };
     json!({
-        "profile": profile,
-        "source": source(profile),
-        "seed": rehearsal.seed,
-        "windows": rehearsal.windows,
-        "rivals": rehearsal.rivals,
-        "tokens_per_s": rehearsal.card.tokens_per_s,
-        "proof_ms": rehearsal.card.proof_ms,
-        "assumptions": assumptions(rehearsal),
+        "gpu": stated,
+        "source": source(stated),
+        "seed": estimate.seed,
+        "windows": estimate.windows,
+        "rivals": estimate.rivals,
+        "tokens_per_s": estimate.gpu.tokens_per_s,
+        "proof_ms": estimate.gpu.proof_ms,
+        "assumptions": assumptions(estimate),
         "plain": outcome(&report.plain),
         "speed": variants(&report.speeds),
         "safety_blocks": variants(&report.safety),

@@ -4,10 +4,10 @@ use grail_terminal::printable;
 use grail_validator::{Outcome, Report, WeightsReport, WindowReport};
 use serde_json::{Value, json};
 
-/// A miner's weight of less than this is shown as nothing.
+/// Weights below this are shown as zero.
 const SHOWN_WEIGHT_MIN: f64 = 5e-5;
 
-/// Returns a report as an entry of the log of verdicts; none if it is about the validator's own trouble.
+/// Returns a report as an entry of the log of verdicts; none if it is about the validator's own problem.
 pub fn entry(report: &Report) -> Option<Value> {
     Some(match report {
         Report::Trouble(_) => return None,
@@ -17,7 +17,7 @@ pub fn entry(report: &Report) -> Option<Value> {
     })
 }
 
-/// Returns a window without its miners' receipts, which come by themselves.
+/// Returns a window without its miners' receipts, which have their own entries.
 fn window_entry(window: &WindowReport) -> Value {
     let WindowReport { window_start, active, selected, weights, copies, missed, .. } = window;
     json!({
@@ -26,7 +26,7 @@ fn window_entry(window: &WindowReport) -> Value {
     })
 }
 
-/// Returns what people read.
+/// Returns the result as text.
 pub fn lines(report: &Report) -> Vec<String> {
     match report {
         Report::Trouble(_) => Vec::new(),

@@ -4,7 +4,7 @@ use grail_miner::policy::{UploadPolicy, candidates};
 use grail_protocol::PROTOCOL;
 use grail_verify::sampling::groups_checked;
 
-use super::Rehearsal;
+use super::Estimate;
 use crate::stream::Stream;
 
 /// From a window's first block until its hash and its beacon's round are read.
@@ -13,7 +13,7 @@ const BEGIN_MS: u64 = 1_500;
 const JITTER_MS: u64 = 900;
 /// The simulated bucket's throughput, in bytes per millisecond.
 const BYTES_PER_MS: f64 = 5_000.0;
-/// What a token takes in a gzipped file.
+/// Bytes of a token in a gzipped file.
 const BYTES_PER_TOKEN: f64 = 10.0;
 /// In one window of this many the bucket refuses for a while, at any time of the window.
 const OUTAGE_ONE_IN: u64 = 20;
@@ -21,12 +21,12 @@ const OUTAGE_MS: (u64, u64) = (5_000, 60_000);
 /// A window's file is uploaded early as well, at most once in this time.
 const EARLY_UPLOAD_MS: f64 = 60_000.0;
 
-/// What the miner has at the end of one window.
+/// The miner's groups at the end of one window.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct MinedWindow {
     /// Clean groups when generation ended.
     pub(super) clean: usize,
-    /// Groups in the file that counts; 0 where there is none.
+    /// Groups in the file that counts; 0 if there is none.
     pub(super) uploaded: usize,
     /// Whether that is the file of everything that was clean.
     pub(super) last_file_arrived: bool,
@@ -35,10 +35,10 @@ pub(super) struct MinedWindow {
 }
 
 impl MinedWindow {
-    /// Live through a window.
-    pub(super) fn live(rehearsal: &Rehearsal, window: u64) -> Self {
-        let Rehearsal { seed, card, safety_blocks, policy, .. } = rehearsal;
-        let mut chance = Stream::new(*seed, "rehearsal/window", window);
+    /// Simulates a window.
+    pub(super) fn live(estimate: &Estimate, window: u64) -> Self {
+        let Estimate { seed, gpu, safety_blocks, policy, .. } = estimate;
+        let mut chance = Stream::new(*seed, "estimate/window", window);
         let window_ms = (PROTOCOL.window_blocks * PROTOCOL.block_ms) as f64;
         let end_ms = window_ms + chance.between(0, 2 * JITTER_MS) as f64 - JITTER_MS as f64;
         let outage = outage(&mut chance, window_ms);
@@ -46,20 +46,20 @@ impl MinedWindow {
 
         let mut ready_ms = Vec::new();
         let mut solutions = Vec::new();
-        let mut groups = Stream::new(*seed, "rehearsal/groups", window);
+        let mut groups = Stream::new(*seed, "estimate/groups", window);
         let mut now_ms = BEGIN_MS as f64;
         while now_ms < window_ms {
-            let batch: Vec<Group> = (0..card.batch_groups).map(|_| Group::draw(&mut groups, rehearsal)).collect();
-            now_ms += batch.iter().map(|group| group.drawn_tokens).sum::<f64>() * 1000.0 / card.tokens_per_s;
+            let batch: Vec<Group> = (0..gpu.batch_groups).map(|_| Group::draw(&mut groups, estimate)).collect();
+            now_ms += batch.iter().map(|group| group.drawn_tokens).sum::<f64>() * 1000.0 / gpu.tokens_per_s;
             for group in batch {
-                now_ms += group.proved_tokens * card.proof_ms;
+                now_ms += group.proved_tokens * gpu.proof_ms;
                 ready_ms.push(now_ms);
                 solutions.push(group.distinct);
             }
         }
         let upload_ms = |groups: usize| {
             let tokens =
-                groups as f64 * PROTOCOL.rollouts_per_group as f64 * (card.prompt_tokens + card.completion_tokens);
+                groups as f64 * PROTOCOL.rollouts_per_group as f64 * (gpu.prompt_tokens + gpu.completion_tokens);
             latency_ms + 2.0 * tokens * BYTES_PER_TOKEN / BYTES_PER_MS
         };
         let by = |at_ms: f64| ready_ms.partition_point(|ready| *ready <= at_ms);
@@ -100,21 +100,21 @@ struct Group {
 }
 
 impl Group {
-    fn draw(stream: &mut Stream, rehearsal: &Rehearsal) -> Self {
-        let card = &rehearsal.card;
-        let mut group = Self { drawn_tokens: 0.0, proved_tokens: card.prompt_tokens, distinct: 0 };
+    fn draw(stream: &mut Stream, estimate: &Estimate) -> Self {
+        let gpu = &estimate.gpu;
+        let mut group = Self { drawn_tokens: 0.0, proved_tokens: gpu.prompt_tokens, distinct: 0 };
         let mut left = PROTOCOL.rollouts_per_group;
         while left > 0 {
             // From half to one and a half times the mean.
-            let tokens = (card.completion_tokens * (0.5 + unit(stream))).min(PROTOCOL.new_tokens_max as f64);
+            let tokens = (gpu.completion_tokens * (0.5 + unit(stream))).min(PROTOCOL.new_tokens_max as f64);
             group.drawn_tokens += tokens;
             group.proved_tokens += tokens;
-            if unit(stream) < card.refused {
-                group.proved_tokens += card.prompt_tokens;
+            if unit(stream) < gpu.refused {
+                group.proved_tokens += gpu.prompt_tokens;
                 continue;
             }
             left -= 1;
-            group.distinct += usize::from(unit(stream) < card.solved);
+            group.distinct += usize::from(unit(stream) < gpu.solved);
         }
         group
     }
@@ -148,18 +148,18 @@ fn choose(policy: UploadPolicy, solutions: &[usize]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Card;
+    use super::super::Gpu;
     use super::*;
 
-    fn rehearsal(card: Card) -> Rehearsal {
-        Rehearsal { seed: 1, windows: 1, rivals: 0, card, safety_blocks: 1, policy: UploadPolicy::Score }
+    fn estimate(gpu: Gpu) -> Estimate {
+        Estimate { seed: 1, windows: 1, rivals: 0, gpu, safety_blocks: 1, policy: UploadPolicy::Score }
     }
 
     /// NOTES.md of the CUDA engine: 2,789 to 2,916 rollouts of 330 + 400 tokens in 330 s.
     #[test]
-    fn the_measured_card_makes_what_was_measured() {
-        let card = Card { refused: 0.0, ..Card::parse("gpu=h200").unwrap() };
-        let mined = MinedWindow::live(&rehearsal(card), 0);
+    fn the_measured_gpu_makes_what_was_measured() {
+        let gpu = Gpu { refused: 0.0, ..Gpu::parse("gpu=h200").unwrap() };
+        let mined = MinedWindow::live(&estimate(gpu), 0);
         let worked_ms = (PROTOCOL.window_blocks * PROTOCOL.block_ms - PROTOCOL.block_ms - BEGIN_MS) as f64;
         let rollouts = (mined.clean * PROTOCOL.rollouts_per_group) as f64 * 330_000.0 / worked_ms;
         assert!((2_789.0 * 0.94..2_916.0 * 1.06).contains(&rollouts), "{rollouts}");
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn an_outage_at_the_end_costs_the_last_file_and_a_margin_saves_it() {
         let lost = |safety_blocks| {
-            let varied = Rehearsal { safety_blocks, ..rehearsal(Card::of(8_400.0, 0.63)) };
+            let varied = Estimate { safety_blocks, ..estimate(Gpu::of(8_400.0, 0.63)) };
             (0..2_000).filter(|window| !MinedWindow::live(&varied, *window).last_file_arrived).count()
         };
         let lost: Vec<usize> = (1..=5).map(lost).collect();

@@ -1,37 +1,37 @@
-//! A rehearsal on paper: what a card of a stated speed would earn among rivals, window by window, without making a token.
+//! An estimate: what a GPU of a stated speed would earn among rivals, window by window, without making a token.
 //!
 //! Whole windows are drawn from the speeds that the operator states, then chosen, sampled, scored and weighed by the very
 //! rules of the miner and the validator. Streams are shared between variants, so that two results differ by what was varied
 //! alone.
 
-mod card;
 mod field;
+mod gpu;
 mod window;
 
 use grail_miner::policy::UploadPolicy;
 
-pub use card::{Card, CardError};
 use field::Field;
+pub use gpu::{Gpu, GpuError};
 use window::MinedWindow;
 
-/// What to estimate.
+/// Inputs of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rehearsal {
+pub struct Estimate {
     /// Seed of all randomness.
     pub seed: u64,
     /// Windows to live through.
     pub windows: u64,
     /// Rival miners.
     pub rivals: u32,
-    /// What the miner runs on.
-    pub card: Card,
+    /// The GPU.
+    pub gpu: Gpu,
     /// Blocks before the window's end that belong to the upload.
     pub safety_blocks: u64,
     /// How many of the clean groups are uploaded.
     pub policy: UploadPolicy,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Clean groups of each window.
@@ -48,12 +48,12 @@ pub struct Outcome {
     pub place: usize,
 }
 
-/// One thing varied, and what came of it.
+/// A variant and its outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
-    /// What was varied, for a reader.
+    /// Name of the varied setting.
     pub name: String,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
@@ -73,11 +73,11 @@ pub struct Report {
 /// The speeds that are tried, in percent of the stated one.
 pub const SPEEDS: [u64; 5] = [50, 80, 100, 120, 150];
 
-impl Rehearsal {
+impl Estimate {
     /// Simulates as asked, and with speed, safety margin and policy varied.
     pub fn report(&self) -> Report {
         let variant = |name: String, varied: Self| Variant { name, outcome: varied.outcome() };
-        let faster = |percent: u64| Self { card: self.card.at_speed(percent), ..*self };
+        let faster = |percent: u64| Self { gpu: self.gpu.at_speed(percent), ..*self };
         let policies = [("score", UploadPolicy::Score), ("all", UploadPolicy::All)];
         Report {
             plain: self.outcome(),
@@ -109,7 +109,7 @@ impl Outcome {
         self.groups.iter().sum::<usize>() as f64 / self.groups.len().max(1) as f64
     }
 
-    /// Clean groups of the window that this share of all windows is below.
+    /// Returns the quantile of clean groups per window.
     pub fn groups_quantile(&self, share: f64) -> usize {
         let mut sorted = self.groups.clone();
         sorted.sort_unstable();

@@ -1,19 +1,19 @@
-//! What a GPU earns and costs a day.
+//! Earnings and cost of a GPU per day.
 
-use grail_sim::rehearsal::Rehearsal;
+use grail_sim::estimate::Estimate;
 use serde::Serialize;
 
 /// Alpha that a subnet's miners get a day: a block makes one, 41 % of it are the miners', and a day has 7,200 blocks.
 pub const ALPHA_PER_DAY: f64 = 7_200.0 * 0.41;
-/// The speeds between which the break-even is looked for, in percent.
+/// Range of speeds in which the break-even is searched, in percent.
 const PERCENT: (u64, u64) = (5, 1_000);
 
-/// Prices in one currency.
+/// Prices, all in one currency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prices {
     /// Of an hour of the GPU.
     pub hour: f64,
-    /// Of one alpha; none where it is not known.
+    /// Of one alpha; none if it is not known.
     pub alpha: Option<f64>,
     /// Alpha that all miners of the subnet get a day, burnt weight included.
     pub alpha_per_day: f64,
@@ -30,20 +30,20 @@ pub struct Range {
     pub most: f64,
 }
 
-/// What a GPU earns and costs a day.
+/// Earnings and cost of a GPU per day.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Economics {
     /// Seeds that were simulated.
     pub seeds: u64,
-    /// What it costs a day.
+    /// Cost per day.
     pub cost: f64,
     /// Alpha that it earns a day.
     pub alpha: Range,
-    /// What that is worth; none without a price.
+    /// Value of that; none without a price.
     pub earnings: Option<Range>,
-    /// The price of an alpha at which a day's earnings are a day's cost; none where nothing is earned.
+    /// The price of an alpha at which a day's earnings are a day's cost; none if nothing is earned.
     pub alpha_price_even: Option<f64>,
-    /// The percentage of the speed at which that holds with the price given; none where it lies beyond the limits.
+    /// The percentage of the speed at which earnings equal the cost; none if it is beyond the limits.
     pub speed_even_percent: Option<u64>,
 }
 
@@ -63,13 +63,13 @@ impl Range {
 }
 
 impl Economics {
-    /// Simulates so many seeds, from the one given on.
-    pub fn of(rehearsal: &Rehearsal, seeds: u64, prices: &Prices) -> Self {
+    /// Simulates `seeds` seeds, starting with the estimate's own.
+    pub fn of(estimate: &Estimate, seeds: u64, prices: &Prices) -> Self {
         let alpha_at = |percent: u64| {
-            let seeds = (0..seeds.max(1)).map(|more| Rehearsal {
-                seed: rehearsal.seed + more,
-                card: rehearsal.card.at_speed(percent),
-                ..*rehearsal
+            let seeds = (0..seeds.max(1)).map(|more| Estimate {
+                seed: estimate.seed + more,
+                gpu: estimate.gpu.at_speed(percent),
+                ..*estimate
             });
             Range::of(&seeds.map(|one| one.outcome().weight_mean() * prices.alpha_per_day).collect::<Vec<_>>())
         };
@@ -126,7 +126,7 @@ fn even(pays: impl Fn(u64) -> bool) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use grail_miner::policy::UploadPolicy;
-    use grail_sim::rehearsal::Card;
+    use grail_sim::estimate::Gpu;
 
     use super::*;
 
@@ -138,16 +138,15 @@ mod tests {
 
     #[test]
     fn a_day_follows_from_the_weight_and_the_prices() {
-        let card = Card::parse("gpu=h200").expect("a known name");
-        let rehearsal =
-            Rehearsal { seed: 1, windows: 24, rivals: 3, card, safety_blocks: 1, policy: UploadPolicy::Score };
-        let weight = rehearsal.outcome().weight_mean();
+        let gpu = Gpu::parse("gpu=h200").expect("a known name");
+        let estimate = Estimate { seed: 1, windows: 24, rivals: 3, gpu, safety_blocks: 1, policy: UploadPolicy::Score };
+        let weight = estimate.outcome().weight_mean();
         let prices = Prices { hour: 2.0, alpha: Some(0.5), alpha_per_day: 1_000.0 };
-        let one = Economics::of(&rehearsal, 1, &prices);
+        let one = Economics::of(&estimate, 1, &prices);
         assert!((one.alpha.mean - weight * 1_000.0).abs() < 1e-9 && one.cost == 48.0, "{one:?}");
         assert!((one.earnings.unwrap().mean - weight * 500.0).abs() < 1e-9, "{one:?}");
         assert!((one.alpha_price_even.unwrap() * one.alpha.mean - 48.0).abs() < 1e-9, "{one:?}");
-        let three = Economics::of(&rehearsal, 3, &Prices { alpha: None, ..prices });
+        let three = Economics::of(&estimate, 3, &Prices { alpha: None, ..prices });
         assert!(three.alpha.least <= three.alpha.mean && three.alpha.mean <= three.alpha.most);
         assert!(
             three.earnings.is_none() && three.text().contains("over 3 seeds; the GPU costs 48.00"),

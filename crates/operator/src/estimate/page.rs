@@ -1,19 +1,19 @@
 //! The report as one page: no script, no network, plots as inline SVG.
 
-use grail_sim::rehearsal::{Card, Rehearsal, Report, Variant};
+use grail_sim::estimate::{Estimate, Gpu, Report, Variant};
 
 use super::{Economics, HEADINGS, assumptions, percent, row, source};
 use crate::plots::{STYLE, bars, escaped, line_plot, short};
 
 /// Returns the whole page.
-pub fn page(profile: &str, rehearsal: &Rehearsal, report: &Report, economics: Option<&Economics>) -> String {
-    let Card { tokens_per_s, proof_ms, .. } = rehearsal.card;
+pub fn page(stated: &str, estimate: &Estimate, report: &Report, economics: Option<&Economics>) -> String {
+    let Gpu { tokens_per_s, proof_ms, .. } = estimate.gpu;
     let plain = &report.plain;
     let cards = [
         (format!("{:.0}", plain.groups_mean()), "clean groups a window"),
         (percent(plain.clean_share), "of the windows clean"),
         (short(plain.weight_mean()), "weight"),
-        (format!("{} of {}", plain.place, rehearsal.rivals + 1), "place among the miners"),
+        (format!("{} of {}", plain.place, estimate.rivals + 1), "place among the miners"),
     ];
     let cards: String =
         cards.map(|(value, what)| format!("<div class=card><b>{value}</b><span>{what}</span></div>")).concat();
@@ -29,23 +29,23 @@ pub fn page(profile: &str, rehearsal: &Rehearsal, report: &Report, economics: Op
     ];
     let tables = [
         rows("Speed, of the stated one", &report.speeds, "100 %"),
-        rows("Safety blocks", &report.safety, &rehearsal.safety_blocks.to_string()),
+        rows("Safety blocks", &report.safety, &estimate.safety_blocks.to_string()),
         rows("Policy", &report.policies, ""),
     ];
-    let assumptions: String = assumptions(rehearsal).iter().map(|line| format!("<li>{}</li>", escaped(line))).collect();
+    let assumptions: String = assumptions(estimate).iter().map(|line| format!("<li>{}</li>", escaped(line))).collect();
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>grail: rehearsal of {title}</title><style>{STYLE}</style>\
-         <h1>Rehearsal of {title}</h1><p class=lead>{windows} windows among {rivals} rivals, seed {seed}. \
+         <title>grail: estimate for {title}</title><style>{STYLE}</style>\
+         <h1>Estimate for {title}</h1><p class=lead>{windows} windows among {rivals} rivals, seed {seed}. \
          {tokens_per_s:.0} tokens/s, {proof_ms:.3} ms of proof a token ({source}).</p>\
          <div class=cards>{cards}</div>{economics}<h2>Plots</h2><div class=plots>{plots}</div>{tables}\
          <h2>What this rests on</h2><ul>{assumptions}</ul></html>\n",
-        title = escaped(profile),
+        title = escaped(stated),
         economics = economics.map_or_else(String::new, |it| format!("<h2>A day</h2><p>{}</p>", escaped(&it.text()))),
-        windows = rehearsal.windows,
-        rivals = rehearsal.rivals,
-        seed = rehearsal.seed,
-        source = escaped(&source(profile)),
+        windows = estimate.windows,
+        rivals = estimate.rivals,
+        seed = estimate.seed,
+        source = escaped(&source(stated)),
         plots = plots.concat(),
         tables = tables.concat(),
     )
@@ -83,10 +83,9 @@ mod tests {
 
     #[test]
     fn the_page_stands_alone_and_what_was_typed_cannot_write_into_it() {
-        let card = Card::parse("gpu=a100").expect("a card");
-        let rehearsal =
-            Rehearsal { seed: 1, windows: 14, rivals: 3, card, safety_blocks: 1, policy: UploadPolicy::Score };
-        let page = page("gpu=a100<script>\"", &rehearsal, &rehearsal.report(), None);
+        let gpu = Gpu::parse("gpu=a100").expect("a GPU");
+        let estimate = Estimate { seed: 1, windows: 14, rivals: 3, gpu, safety_blocks: 1, policy: UploadPolicy::Score };
+        let page = page("gpu=a100<script>\"", &estimate, &estimate.report(), None);
         assert_eq!(page.matches("<svg").count(), 6);
         assert!(page.contains("gpu=a100&lt;script&gt;&quot;"));
         for foreign in ["<script", "http:", "https:", "NaN", "inf"] {

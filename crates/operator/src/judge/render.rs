@@ -6,7 +6,7 @@ use grail_verify::{Reason, Report, RolloutOutcome, RolloutReport, Scope, Verdict
 use serde::Serialize;
 use serde_json::json;
 
-/// How much of a text that a stranger wrote is shown.
+/// Longest part of a foreign text that is shown.
 const SHOWN_CHARS: usize = 40;
 
 /// Returns the block hash that the file names, if a rollout was rejected because it is another one than was given.
@@ -17,7 +17,7 @@ pub fn other_hash(report: &Report, document: &Value) -> Option<String> {
     Some(inference.get("block_hash")?.python_str())
 }
 
-/// How many rollouts came out in which way.
+/// Counts of rollouts by outcome.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 struct Counts {
     rollouts: usize,
@@ -42,7 +42,7 @@ impl Counts {
     }
 }
 
-/// Returns a verdict for people: a line for each rollout that was looked at, the outcome, and the remedy.
+/// Returns a verdict for people: a line for each checked rollout, the outcome, and the remedy.
 pub fn lines(report: &Report, document: &Value, scope: Scope) -> Vec<String> {
     let mut lines: Vec<String> = report.rollouts.iter().map(|rollout| rollout_line(rollout, document)).collect();
     match &report.verdict {
@@ -64,7 +64,7 @@ pub fn lines(report: &Report, document: &Value, scope: Scope) -> Vec<String> {
             let (check, reason) = (failure.check, failure.reason);
             let counts = Counts::of(&report.rollouts);
             let looked_at = match scope {
-                Scope::Validator => format!("{checked} of {} looked at", counted(total, "rollout")),
+                Scope::Validator => format!("{checked} of {} checked", counted(total, "rollout")),
                 Scope::Everything => format!(
                     "a validator stops after {checked} of {}; of all, {} valid, {} failed, {} skipped, {}",
                     counted(total, "rollout"),
@@ -100,7 +100,7 @@ fn rollout_line(rollout: &RolloutReport, document: &Value) -> String {
     format!("rollout {:>4}  group {}  nonce {}  {what}", rollout.position, field("rollout_group"), field("nonce"))
 }
 
-/// Returns a verdict as JSON, with the counts of all rollouts where all were looked at.
+/// Returns a verdict as JSON, with the counts of all rollouts if all were checked.
 pub fn json(report: &Report, scope: Scope) -> serde_json::Value {
     let rollouts: Vec<serde_json::Value> = report.rollouts.iter().map(rollout_json).collect();
     let mut object = json!({ "outcome": report.verdict.outcome(), "rollouts": rollouts });

@@ -1,4 +1,4 @@
-//! The card at a miner's start: six lines that say what mines, where, and how fast.
+//! The banner at a miner's start: six lines that say what mines, where, and how fast.
 
 use std::io::{self, Write};
 use std::panic::Location;
@@ -13,9 +13,9 @@ use indicatif::MultiProgress;
 
 use crate::SharedState;
 
-/// What is known before the first block.
+/// Facts that are known before the first block.
 #[derive(Debug, Clone)]
-pub struct CardFacts {
+pub struct BannerFacts {
     /// Name of the network.
     pub network: String,
     /// The subnet.
@@ -26,15 +26,15 @@ pub struct CardFacts {
     pub wallet: String,
     /// The device with its libraries and numerics, and whether golden proofs of the pair were recorded.
     pub device: String,
-    /// Where journal and receipts are.
+    /// Folder of journal and receipts.
     pub data_folder: PathBuf,
-    /// Where metrics are served.
+    /// Address of the metrics server.
     pub metrics: Option<String>,
 }
 
-/// Prints the card on standard error: five lines with the first block, the speed with the first clean group.
-pub struct StartCard {
-    facts: CardFacts,
+/// Prints the banner on standard error: five lines with the first block, the speed with the first clean group.
+pub struct Banner {
+    facts: BannerFacts,
     bars: MultiProgress,
     state: SharedState,
     block_ms: u64,
@@ -51,16 +51,16 @@ enum Printed {
     All,
 }
 
-impl StartCard {
-    /// Returns a card with these facts that is printed around whatever `bars` draw.
-    pub fn new(facts: CardFacts, bars: &MultiProgress, state: SharedState, block_ms: u64) -> Self {
+impl Banner {
+    /// Returns a banner with these facts that is printed around whatever `bars` draw.
+    pub fn new(facts: BannerFacts, bars: &MultiProgress, state: SharedState, block_ms: u64) -> Self {
         let bars = bars.clone();
         Self { facts, bars, state, block_ms, uid: None, begun_ms: None, printed: Printed::Nothing }
     }
 
     /// The first five lines, once block `head` is known.
     fn lines(&self, head: u64) -> String {
-        let CardFacts { network, netuid, hotkey, wallet, device, data_folder, metrics } = &self.facts;
+        let BannerFacts { network, netuid, hotkey, wallet, device, data_folder, metrics } = &self.facts;
         let left_blocks = PROTOCOL.window_blocks - head % PROTOCOL.window_blocks;
         let next_s = left_blocks * self.block_ms / 1000;
         let version = env!("CARGO_PKG_VERSION");
@@ -96,7 +96,7 @@ impl StartCard {
     }
 }
 
-impl Observer for StartCard {
+impl Observer for Banner {
     fn event(&mut self, _: Now, event: &Event) {
         if let Event::RegistrationRead(Ok(Some(uid))) = event {
             self.uid = Some(*uid);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn five_lines_tell_what_mines_and_when_the_next_window_begins() {
-        let facts = CardFacts {
+        let facts = BannerFacts {
             network: "finney".to_owned(),
             netuid: 81,
             hotkey: "5abc".to_owned(),
@@ -148,9 +148,9 @@ mod tests {
         };
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         let observer = StateObserver::new(12_000, Box::new(|| false));
-        let mut card = StartCard::new(facts, &bars, observer.state(), 12_000);
+        let mut banner = Banner::new(facts, &bars, observer.state(), 12_000);
         let now = Now { monotonic_ms: 0, wall_ms: 0 };
-        card.event(now, &Event::RegistrationRead(Ok(Some(7))));
+        banner.event(now, &Event::RegistrationRead(Ok(Some(7))));
         let version = env!("CARGO_PKG_VERSION");
         let expected = [
             &format!("grail    {version} on finney, subnet 81"),
@@ -159,7 +159,7 @@ mod tests {
             "data     /data; metrics http://127.0.0.1:9464/",
             "window   90 at block 101; the next starts in 3:48",
         ];
-        assert_eq!(card.lines(101), expected.join("\n"));
-        assert_eq!(card.speed(1_000), None, "nothing was generated");
+        assert_eq!(banner.lines(101), expected.join("\n"));
+        assert_eq!(banner.speed(1_000), None, "nothing was generated");
     }
 }

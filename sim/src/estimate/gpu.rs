@@ -1,4 +1,4 @@
-//! What a miner runs on: speeds as stated, or those of a card that is known by name.
+//! The miner's GPU: stated speeds, or those of a known GPU.
 
 use grail_protocol::PROTOCOL;
 
@@ -7,7 +7,7 @@ use crate::speeds::EngineSpeed;
 
 /// Speeds and habits of a miner.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Card {
+pub struct Gpu {
     /// Tokens per second over all sequences.
     pub tokens_per_s: f64,
     /// Milliseconds of proof per token; a group's prompt counts once.
@@ -24,14 +24,14 @@ pub struct Card {
     pub batch_groups: usize,
 }
 
-/// Why a card cannot be read.
+/// Why a GPU cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CardError {
-    /// No card has this name.
-    #[error("unknown gpu {0:?}; use one of a100, h100, h200, or state tokens_per_s and proof_ms")]
+pub enum GpuError {
+    /// No GPU has this name.
+    #[error("unknown GPU {0:?}; use one of a100, h100, h200, or state tokens_per_s and proof_ms")]
     Preset(String),
     /// An unknown key.
-    #[error("unknown key `{key}` in the speed; did you mean `{nearest}`?")]
+    #[error("unknown key `{key}`; did you mean `{nearest}`?")]
     Key {
         /// As written.
         key: String,
@@ -50,8 +50,8 @@ pub enum CardError {
         /// The largest.
         most: String,
     },
-    /// Neither a card nor its speeds.
-    #[error("the speed names no GPU; give gpu=a100|h100|h200, or both tokens_per_s and proof_ms")]
+    /// Neither a GPU nor its speeds.
+    #[error("no GPU is named; give gpu=a100|h100|h200, or both tokens_per_s and proof_ms")]
     Speeds,
 }
 
@@ -65,8 +65,8 @@ const KEYS: [(&str, f64, f64); 6] = [
     ("refused", 0.0, 0.9),
 ];
 
-impl Card {
-    /// Creates a card of these speeds, with the prompts and completions that the measured card was measured with.
+impl Gpu {
+    /// Creates a GPU of these speeds, with the prompts and completions that the measured GPU was measured with.
     pub const fn of(tokens_per_s: f64, proof_ms: f64) -> Self {
         Self {
             tokens_per_s,
@@ -79,38 +79,38 @@ impl Card {
         }
     }
 
-    /// Returns the card of a profile.
-    pub fn profiled(profile: &EngineSpeed) -> Self {
-        let plain = Self::of(profile.tokens_per_s as f64, profile.proof_us_per_token as f64 / 1_000.0);
-        Self { batch_groups: profile.batch_groups, ..plain }
+    /// Returns the GPU that an engine of this speed runs on.
+    pub fn of_engine(speed: &EngineSpeed) -> Self {
+        let plain = Self::of(speed.tokens_per_s as f64, speed.proof_us_per_token as f64 / 1_000.0);
+        Self { batch_groups: speed.batch_groups, ..plain }
     }
 
-    /// Reads `gpu=a100,tokens_per_s=7000,…`; what is stated wins over what is known of the card.
+    /// Reads `gpu=a100,tokens_per_s=7000,…`; stated values win over the GPU's own.
     ///
     /// # Errors
-    /// [`CardError`] for unknown names and keys, values out of range, and missing speeds.
-    pub fn parse(text: &str) -> Result<Self, CardError> {
+    /// [`GpuError`] for unknown names and keys, values out of range, and missing speeds.
+    pub fn parse(text: &str) -> Result<Self, GpuError> {
         let mut preset = None;
         let mut stated = [None; KEYS.len()];
         for part in text.split(',') {
             let (key, value) = part.split_once('=').unwrap_or(("gpu", part));
             if key == "gpu" {
-                let known = EngineSpeed::gpus().into_iter().find(|profile| profile.name == value);
-                preset = Some(Self::profiled(&known.ok_or_else(|| CardError::Preset(value.to_owned()))?));
+                let known = EngineSpeed::gpus().into_iter().find(|speed| speed.name == value);
+                preset = Some(Self::of_engine(&known.ok_or_else(|| GpuError::Preset(value.to_owned()))?));
                 continue;
             }
             let Some(at) = KEYS.iter().position(|(known, _, _)| *known == key) else {
                 let names = KEYS.iter().map(|(known, _, _)| *known).chain(["gpu"]);
                 let nearest = nearest(key, names);
-                return Err(CardError::Key { key: key.to_owned(), nearest });
+                return Err(GpuError::Key { key: key.to_owned(), nearest });
             };
             let (key, least, most) = KEYS[at];
             let number = value.parse().ok().filter(|number| (least..=most).contains(number));
             let wrong =
-                || CardError::Value { key, value: value.to_owned(), least: least.to_string(), most: most.to_string() };
+                || GpuError::Value { key, value: value.to_owned(), least: least.to_string(), most: most.to_string() };
             stated[at] = Some(number.ok_or_else(wrong)?);
         }
-        let speed = |at: usize, known: Option<f64>| stated[at].or(known).ok_or(CardError::Speeds);
+        let speed = |at: usize, known: Option<f64>| stated[at].or(known).ok_or(GpuError::Speeds);
         let tokens_per_s = speed(0, preset.map(|preset| preset.tokens_per_s))?;
         let plain = Self::of(tokens_per_s, speed(1, preset.map(|preset| preset.proof_ms))?);
         Ok(Self {
@@ -123,17 +123,17 @@ impl Card {
         })
     }
 
-    /// Returns the same at so many percent of the speed.
+    /// Returns the GPU at `percent` percent of its speed.
     pub fn at_speed(self, percent: u64) -> Self {
         let factor = percent as f64 / 100.0;
         Self { tokens_per_s: self.tokens_per_s * factor, proof_ms: self.proof_ms / factor, ..self }
     }
 
-    /// Returns milliseconds that the card is busy with one group; drawing and proving take turns.
+    /// Returns milliseconds that the GPU is busy with one group; drawing and proving take turns.
     pub fn group_ms(&self) -> f64 {
         let wanted = PROTOCOL.rollouts_per_group as f64;
         let rollouts = wanted / (1.0 - self.refused);
-        // What is refused is proved a second time, its prompt with it.
+        // A refused rollout is proved a second time, with its prompt.
         let proved = self.prompt_tokens * (1.0 + rollouts - wanted) + rollouts * self.completion_tokens;
         rollouts * self.completion_tokens * 1000.0 / self.tokens_per_s + proved * self.proof_ms
     }

@@ -5,13 +5,13 @@ use grail_verify::sampling::select_miners;
 use grail_verify::score::{History, ROLLING_WINDOWS, WindowRecord, weights};
 
 use super::window::MinedWindow;
-use super::{Card, Rehearsal};
+use super::{Estimate, Gpu};
 use crate::speeds::EngineSpeed;
 use crate::stream::Stream;
 
-/// The slowest rival has this share of the measured card's speed: that of the Python miner on the same card.
+/// The slowest rival has this share of the measured GPU's speed: that of the Python miner on the same GPU.
 const SLOWEST_SHARE: f64 = 1.0 / 72.0;
-/// The card that was measured.
+/// The GPU that was measured.
 const MEASURED: &str = "h200";
 const US: &str = "us";
 
@@ -19,11 +19,11 @@ const US: &str = "us";
 pub(super) struct Field {
     seed: u64,
     names: Vec<String>,
-    /// Each rival as if it were rehearsing itself.
-    rivals: Vec<Rehearsal>,
+    /// Each rival as its own estimate.
+    rivals: Vec<Estimate>,
 }
 
-/// How we are in the field.
+/// Our place in the field.
 pub(super) struct Standing {
     pub(super) weights: Vec<f64>,
     pub(super) unique_mean: f64,
@@ -31,21 +31,21 @@ pub(super) struct Standing {
 }
 
 impl Field {
-    /// Returns the rivals of this rehearsal: honest, on the measured card, as fast as between the Python miner and this
+    /// Returns the rivals of this estimate: honest, on the measured GPU, as fast as between the Python miner and this
     /// one.
-    pub(super) fn new(rehearsal: &Rehearsal) -> Self {
-        let measured = EngineSpeed::named(MEASURED).map(|profile| Card::profiled(&profile)).unwrap_or(rehearsal.card);
+    pub(super) fn new(estimate: &Estimate) -> Self {
+        let measured = EngineSpeed::named(MEASURED).map(|speed| Gpu::of_engine(&speed)).unwrap_or(estimate.gpu);
         let rival = |number: u32| {
-            let mut stream = Stream::new(rehearsal.seed, "rehearsal/rival", number);
+            let mut stream = Stream::new(estimate.seed, "estimate/rival", number);
             let share = SLOWEST_SHARE + (1.0 - SLOWEST_SHARE) * stream.below(1_000) as f64 / 1_000.0;
-            let card = Card::of(measured.tokens_per_s * share, measured.proof_ms / share);
-            Rehearsal { seed: stream.bits(), card, policy: Default::default(), safety_blocks: 1, ..*rehearsal }
+            let gpu = Gpu::of(measured.tokens_per_s * share, measured.proof_ms / share);
+            Estimate { seed: stream.bits(), gpu, policy: Default::default(), safety_blocks: 1, ..*estimate }
         };
-        let names = std::iter::once(US.to_owned()).chain((0..rehearsal.rivals).map(|number| format!("rival-{number}")));
-        Self { seed: rehearsal.seed, names: names.collect(), rivals: (0..rehearsal.rivals).map(rival).collect() }
+        let names = std::iter::once(US.to_owned()).chain((0..estimate.rivals).map(|number| format!("rival-{number}")));
+        Self { seed: estimate.seed, names: names.collect(), rivals: (0..estimate.rivals).map(rival).collect() }
     }
 
-    /// Let a validator check and weigh every window.
+    /// Lets a validator check and weigh every window.
     pub(super) fn weigh(&self, ours: &[MinedWindow]) -> Standing {
         let mut history = History::new();
         let mut checks = vec![0; self.names.len()];
@@ -57,7 +57,7 @@ impl Field {
             let drawn = select_miners(&active, &format!("{}/block/{window_start}", self.seed));
             for (number, name) in self.names.iter().enumerate().filter(|(_, name)| drawn.contains(&name.as_str())) {
                 checks[number] += 1;
-                let mut draw = Stream::new(self.seed, "rehearsal/draw", format!("{window}/{number}"));
+                let mut draw = Stream::new(self.seed, "estimate/draw", format!("{window}/{number}"));
                 let unique = match number.checked_sub(1) {
                     None => mined.counted(&mut draw),
                     Some(rival) => MinedWindow::live(&self.rivals[rival], window).counted(&mut draw),
@@ -81,7 +81,7 @@ impl Field {
     }
 }
 
-/// Returns the mean of what comes once as many windows as count are there; of everything where there are fewer.
+/// Returns the mean once twelve windows count; of all values if there are fewer.
 pub(super) fn settled_mean(weights: &[f64]) -> f64 {
     let settled = weights.get(ROLLING_WINDOWS as usize..).filter(|rest| !rest.is_empty()).unwrap_or(weights);
     settled.iter().sum::<f64>() / settled.len().max(1) as f64
