@@ -49,7 +49,7 @@ pub enum EngineStartError {
         /// The problem.
         source: EngineError,
     },
-    /// The system gives no thread.
+    /// No thread can be started.
     #[error("cannot start the engine's thread; stop other programs and restart")]
     Thread(#[source] io::Error),
 }

@@ -1,5 +1,4 @@
-//! A tape: raw bytes, or payloads in frames that are whole. Its content stays the same after writing and reading it
-//! again.
+//! A tape: raw bytes, or payloads in valid frames. Its content stays the same after writing and reading it again.
 #![no_main]
 
 use std::path::Path;

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wall_clock_steps_back_and_forth_while_the_monotonic_one_goes_on() {
+    fn the_wall_clock_steps_back_and_forth_while_the_monotonic_one_continues() {
         let (time, clock) = clock_with(vec![fault(FaultKind::ClockStep, 1_000, 2_000, 30)]);
         let wall = |at_ms| EPOCH_WALL_MS - 5_000 + at_ms;
         assert_eq!(at(&time, &clock, 500), Now { monotonic_ms: 1_200, wall_ms: wall(500) });

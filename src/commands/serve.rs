@@ -142,7 +142,7 @@ fn read_lines(sender: mpsc::Sender<ServeEvent>) -> anyhow::Result<()> {
             }
         }
     };
-    std::thread::Builder::new().name("input".to_owned()).spawn(read).context("the system gives no thread")?;
+    std::thread::Builder::new().name("input".to_owned()).spawn(read).context("cannot start a thread")?;
     Ok(())
 }
 
@@ -158,6 +158,6 @@ pub(super) fn listen_for_signals(sender: mpsc::Sender<ServeEvent>) -> anyhow::Re
         // A receiver that no longer listens is ending already.
         let _ = sender.send(ServeEvent::Interrupted);
     };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).context("the system gives no thread")?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).context("cannot start a thread")?;
     Ok(())
 }

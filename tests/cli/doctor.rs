@@ -57,7 +57,7 @@ async fn a_healthy_world_is_found_so() {
       ok       bucket.read_only    the store does not let the read key write
       ok       bucket.delete       the write key deleted it again
     This machine
-      ok       gpu.device          the CPU, which will do on a custom network
+      ok       gpu.device          the CPU, which is enough on a custom network
       ok       model.files         the toy model, in the binary
       ok       disk.folder         [folder] can be written to
       ok       disk.free           [N] MiB

@@ -1,4 +1,4 @@
-//! `grail init`: from answers to a `.env` that the doctor finds well.
+//! `grail init`: from answers to a `.env` that passes the doctor.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ async fn init(world: &World, answers: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn each_answer_is_tested_and_what_is_written_is_what_the_doctor_finds_well() {
+async fn each_answer_is_tested_and_the_written_file_passes_the_doctor() {
     let world = World::healthy("init").await;
     let (node, netuid) = (world.node.address().to_owned(), NETUID.to_string());
     let store = format!("http://{}", world.s3.address);

@@ -164,7 +164,7 @@ fn commands_with_json() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_command_that_prints_json_tells_its_failures_so() {
+fn every_command_that_prints_json_prints_its_failures_so() {
     let folder = folder("json-failures");
     for words in commands_with_json() {
         let arguments: Vec<&str> = words.split(' ').chain(["--json", "--no-such-option"]).collect();

@@ -77,7 +77,7 @@ fn random_faults_are_survived_and_shown() {
 }
 
 #[test]
-fn the_trace_is_written_and_hashes_to_what_is_printed() {
+fn the_trace_is_written_and_its_hash_is_printed() {
     use sha2::Digest;
     let folder = folder("trace");
     let arguments =

@@ -45,7 +45,7 @@ fn processes_share_the_seeds_and_find_what_one_finds() {
 }
 
 #[test]
-fn it_goes_on_where_it_stopped_and_writes_summaries() {
+fn it_continues_at_its_stop_and_writes_summaries() {
     let folder = folder("swarm-resumed");
     let results = folder.join("results");
     assert_eq!(swarm(&folder, &["--jobs", "1"]).code, Some(0));

@@ -60,7 +60,7 @@ fn a_missing_model_is_another_environment_and_no_divergence() {
 }
 
 #[test]
-fn a_fork_tells_what_followed() {
+fn a_fork_prints_its_result() {
     let fork = ["replay", "tapes/1-0.tape", "--fork-at", "20", "--seed", "5", "--faults", "random", "--json"];
     let finished = run(&fork);
     assert_eq!(finished.code, Some(0), "{finished:?}");

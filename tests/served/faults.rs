@@ -53,7 +53,7 @@ fn the_healthy_servers_keep_the_contracts_of_the_ports() {
 }
 
 #[test]
-fn a_listed_stall_ends_and_the_chain_goes_on() {
+fn a_listed_stall_ends_and_the_chain_continues() {
     let folder = tempfile::tempdir().unwrap();
     let options =
         ServeOptions { block_ms: 100, faults: vec![ServeFault::StalledChain], ..ServeOptions::new(folder.path()) };

@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_that_nobody_sees_is_kept_in_mind() {
+    fn invisible_white_space_is_remembered() {
         let file = EnvFile::parse(Path::new(".env"), "A=b\u{a0}\nB= \u{3000}b\nC=b\t # c\nD='b' \n").unwrap();
         let left_out: Vec<Option<char>> = file.entries.iter().map(|entry| entry.left_out).collect();
         assert_eq!(left_out, [Some('\u{a0}'), Some('\u{3000}'), None, None]);

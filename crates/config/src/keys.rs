@@ -87,7 +87,7 @@ pub const KEYS: &[Key] = &[
 
 /// Lets `.env` win over the process environment.
 pub(super) const OVERRIDE: &str = "GRAIL_ENV_OVERRIDE";
-/// Starts the names of variables that hold wallet passwords.
+/// Prefix of variables that hold wallet passwords.
 pub(super) const PASSWORD_PREFIX: &str = "BT_PW_";
 /// Prefixes of our names; a typing mistake among them is reported.
 pub(super) const OUR_PREFIXES: [&str; 3] = ["BT_", "GRAIL_", "R2_"];

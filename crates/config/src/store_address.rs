@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_alone_is_taken_as_it_is() {
+    fn a_server_without_more_is_taken_unchanged() {
         for (text, server) in [
             ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
             ("http://127.0.0.1:9000/", "http://127.0.0.1:9000"),

@@ -200,7 +200,7 @@ impl<'a> Repository<'a> {
         match answer.status() {
             StatusCode::PARTIAL_CONTENT if first(&answer) == Some(start) => self.bar.set_position(start),
             StatusCode::PARTIAL_CONTENT => return Err(DownloadError::Header("Content-Range").into()),
-            // A server that gives no parts gives the whole.
+            // A server without ranges sends the whole file.
             _ => target.set_len(0).map_err(Failure::Cache)?,
         }
         while let Some(piece) = answer.chunk().await.map_err(DownloadError::from)? {

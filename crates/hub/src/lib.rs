@@ -108,7 +108,7 @@ pub enum HubError {
     /// The HTTP client cannot be created.
     #[error("cannot ask the hub: {0}")]
     Client(HttpClientError),
-    /// The system gives no thread to download with.
+    /// No thread can be started to download with.
     #[error("cannot start the download ({0}); free memory, threads and file descriptors, and start again")]
     Start(std::io::Error),
     /// The cache cannot be written.

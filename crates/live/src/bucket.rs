@@ -38,7 +38,7 @@ use transport::{BytesMax, NoVersion, Transport, too_large_in};
 /// The metadata that holds an object's sha256.
 const DIGEST_NAME: &str = "sha256";
 
-/// One bucket behind an S3 endpoint, written with one key and read with another, from where validators read.
+/// One bucket behind an S3 endpoint, written with one key, and read with another as validators read it.
 ///
 /// Only a `put` whose first attempt is silent or broke is sent twice, and only after a read of the object. A 200 whose
 /// body is an error leaves the outcome of a write unknown, as a broken connection does. Some stores acknowledge writes

@@ -58,7 +58,7 @@ impl CudaWorkers {
         Ok(Self { devices, tokenizer, limits })
     }
 
-    /// Returns the device with the fewest groups in hand; of equals the first. Lost ones get no more.
+    /// Returns the device with the fewest groups in hand; the first of equal ones. Lost ones get no more.
     fn least_busy(&self) -> Option<&Share> {
         self.devices.iter().filter(|share| !share.engine.is_lost()).min_by_key(|share| share.pending.get())
     }

@@ -30,7 +30,7 @@ impl CpuWorker {
     /// Starts the worker.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If no thread can be started.
     pub fn start(engine: CpuEngine) -> std::io::Result<Self> {
         Self::start_watched(engine, Arc::new(|_, _| {}))
     }

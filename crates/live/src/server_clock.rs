@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_date_tells_the_offset() {
+    fn only_a_date_gives_the_offset() {
         let clock = ServerClock::default();
         for date in [None, Some("yesterday")] {
             let date = date.map(|date| (header::DATE, date.parse().unwrap()));

@@ -32,7 +32,7 @@ const CONNECTIONS_MAX: usize = 16;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a connection may last, from its first byte to the last one of the answer.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long to wait before more connections if the system gives no more descriptors.
+/// How long to wait before more connections if no file descriptor is left.
 const PAUSE: Duration = Duration::from_millis(100);
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";

@@ -35,7 +35,7 @@ impl Watchdog {
     /// Heads and failures to get one are events, so a pulse that is stuck means a loop that does.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If no thread can be started.
     pub fn start(pulse: &Pulse, patience: Duration, stalled: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         let events = pulse.0.clone();
         std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {

@@ -33,7 +33,7 @@ pub mod why;
 /// Returns the runtime of a command's asynchronous work.
 ///
 /// # Errors
-/// If the operating system gives no more file descriptors or threads: waiting helps.
+/// If no file descriptor or thread is left: waiting helps.
 pub fn runtime() -> Result<tokio::runtime::Runtime, grail_terminal::ExitError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|_| {

@@ -117,7 +117,7 @@ fn ceiling(value: f64) -> f64 {
 pub(crate) fn short(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
-        // Two digits that mean something.
+        // Two significant digits.
         value if value < 0.1 => format!("{value:.0$}", 1 + (-value.log10()).ceil() as usize),
         value if value < 10.0 => format!("{value:.2}"),
         value => format!("{value:.0}"),

@@ -91,7 +91,7 @@ pub fn proof_model(device: DeviceChoice, model: &str, numerics: TorchNumerics) -
     }
 }
 
-/// A model on a GPU, which was found to have a tokenizer.
+/// A model on a GPU that has a tokenizer.
 struct OnDevice(DeviceProver);
 
 impl ProofModel for OnDevice {

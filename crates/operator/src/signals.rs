@@ -22,11 +22,11 @@ impl Hangups {
     /// SIGHUP ignored, as `nohup` does, it stays ignored.
     ///
     /// # Errors
-    /// If the system gives no handler.
+    /// If no signal handler can be installed.
     pub fn listen() -> anyhow::Result<Self> {
         let came = Arc::new(AtomicBool::new(false));
         if !is_ignored(SIGHUP) {
-            signal_hook::flag::register(SIGHUP, came.clone()).context("the system gives no signal handler")?;
+            signal_hook::flag::register(SIGHUP, came.clone()).context("cannot install a signal handler")?;
         }
         Ok(Self(came))
     }
@@ -50,7 +50,7 @@ fn is_ignored(signal: i32) -> bool {
 /// Resolves at the first SIGINT or SIGTERM.
 ///
 /// # Errors
-/// If the system gives no handler.
+/// If no signal handler can be installed.
 pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut signals = StopSignals::listen()?;
     Ok(async move { signals.next().await })
@@ -59,7 +59,7 @@ pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 /// As [`stop_signal`], after which another one ends the process at once.
 ///
 /// # Errors
-/// If the system gives no handler.
+/// If no signal handler can be installed.
 pub fn stop_signals() -> anyhow::Result<impl Future<Output = ()>> {
     let mut signals = StopSignals::listen()?;
     Ok(async move {
@@ -79,7 +79,7 @@ struct StopSignals {
 
 impl StopSignals {
     fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("the system gives no signal handler");
+        let listen = |kind| signal(kind).context("cannot install a signal handler");
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 

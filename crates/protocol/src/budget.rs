@@ -61,7 +61,7 @@ impl Budget {
         if self.is_exceeded.load(Relaxed) { Err(OverBudget { limit: self.limit }) } else { Ok(()) }
     }
 
-    /// Decodes a value and takes what it allocates out of the budget.
+    /// Decodes a value and subtracts its allocations from the budget.
     ///
     /// The count is an estimate from above: the size of every list element, map entry and text, and what an allocation
     /// costs next to them. A value behind a `Box` counts only with what it holds itself.
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_and_what_is_ignored_count_nothing() {
+    fn fields_and_ignored_values_count_nothing() {
         #[derive(Debug, serde::Deserialize)]
         struct Fields {
             #[expect(dead_code, reason = "it is decoded only")]

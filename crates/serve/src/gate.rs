@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 /// Longest request head that is read before it is turned away.
 const HEAD_BYTES_MAX: usize = 8 << 10;
-/// How long to wait before more connections if the system gives no more descriptors.
+/// How long to wait before more connections if no file descriptor is left.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const TURNED_AWAY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 

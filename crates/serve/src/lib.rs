@@ -99,10 +99,8 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
-    /// The system gives no random keys.
-    #[error(
-        "the operating system gives no random numbers for keys ({0}); give --seed a number for a world without secrets"
-    )]
+    /// No random keys can be drawn.
+    #[error("the operating system cannot draw random keys ({0}); give --seed a number for a world without secrets")]
     Random(#[from] getrandom::Error),
     /// Another process serves from it.
     #[error("{} is in use by another `grail sim serve`; stop it, or give --dir another folder", path.display())]

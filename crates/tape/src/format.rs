@@ -43,7 +43,7 @@ pub struct Header {
     pub model: Option<String>,
     /// Numerics of the proofs, if a CUDA device made them: `torch-2.8` or `torch-2.10`.
     pub numerics: Option<String>,
-    /// In a simulation the seed from which everything follows, the made-up key too; live seeds are secret.
+    /// In a simulation the seed of all randomness, also of the invented key; live seeds are secret.
     pub simulated_seed: Option<u64>,
     /// The tape that this one continues from, where a run has several.
     pub continues: Option<String>,
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_limit_is_refused_by_what_is_said_and_by_what_comes() {
+    fn more_than_the_limit_is_refused_by_announced_and_by_received_length() {
         let bomb = packed(&vec![0; BYTES_MAX + 1]).unwrap();
         assert!(bomb.len() < 200, "{} bytes", bomb.len());
         assert_eq!(unpacked(&bomb), None);

@@ -28,7 +28,7 @@ pub trait Chain {
     async fn weights(&self) -> Result<WeightsState, ChainError>;
     /// Sets weights, `(uid, u16)`.
     async fn set_weights(&self, weights: &[(u16, u16)]) -> Result<(), SubmitError>;
-    /// Drops the connection and use a new one from now on.
+    /// Drops the connection and uses a new one from now on.
     async fn reconnect(&self);
 }
 

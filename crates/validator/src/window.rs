@@ -264,7 +264,7 @@ impl Window {
             Stage::Selecting(waiting) if waiting == entry => self.stage = Stage::Judging,
             Stage::Ending(waiting) if waiting == entry => {
                 self.stage = Stage::Ended;
-                // Answers of the journal may pass each other.
+                // The journal's answers may arrive in another order.
                 let late = self.candidates.values().filter(|candidate| matches!(candidate.step, Step::Journaling(_)));
                 let receipts = late.filter_map(|candidate| candidate.receipt.clone());
                 cx.out.extend(receipts.map(|receipt| Action::Report(Report::Miner(Box::new(receipt)))));

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn small_files_are_checked_whole_with_what_is_in_no_group() {
+    fn small_files_are_checked_whole_with_rollouts_of_no_group() {
         let mut inferences = groups_of_four(4);
         inferences.push(rollout(Value::Null, 16));
         inferences.push(Value::Object(BTreeMap::new()));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_known_by_its_content_wherever_it_stands() {
+    fn a_group_is_known_by_its_content_at_any_position() {
         let inferences = groups_of_four(30);
         let moved: Vec<Value> = inferences[40..].iter().chain(&inferences[..40]).cloned().collect();
         let commits = |inferences: &[Value]| {

@@ -95,7 +95,7 @@ fn a_call_that_fails_once_leaves_no_file_of_a_replaced_block() {
 }
 
 #[test]
-fn a_call_that_fails_for_good_ends_every_window_with_a_receipt_and_no_false_claim() {
+fn a_permanently_failing_call_ends_every_window_with_a_receipt_and_no_false_claim() {
     for (world, is_reorganised) in [(plain(), false), (killed(), false), (reorganised(), true)] {
         for (call, kind) in (1..).zip(calls(&world, &ALWAYS)) {
             let report = run(&world, Calls::failing(FailAt { call, is_for_good: true }));

@@ -98,7 +98,7 @@ fn faults_from_any_event_on_break_no_promise() {
 }
 
 #[test]
-fn a_run_that_was_in_trouble_goes_on_as_well() {
+fn a_run_in_trouble_also_continues() {
     for faults in ["upload-error-after", "reorganisation", "random"] {
         let events = recorded(faults);
         for at in (0..=events.len()).step_by(5) {
@@ -110,7 +110,7 @@ fn a_run_that_was_in_trouble_goes_on_as_well() {
 }
 
 #[test]
-fn one_seed_goes_on_in_one_way_and_another_in_another() {
+fn each_seed_continues_in_its_way() {
     let events = recorded("none");
     let hash = |seed| forked(&events, 20, &config(seed, Faults::Random)).unwrap().trace_hash;
     assert_eq!(hash(3), hash(3));

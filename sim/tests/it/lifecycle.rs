@@ -165,7 +165,7 @@ fn a_stop_in_the_first_blocks_waits_until_the_window_is_final() {
 }
 
 #[test]
-fn after_a_crash_the_window_goes_on_where_it_was() {
+fn after_a_crash_the_window_continues_at_its_place() {
     for kill_ms in [80_000, 100_000, 140_000, 200_000, 330_000] {
         let node = Node::new();
         let before = node.mine(None, kill_ms);

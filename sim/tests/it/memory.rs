@@ -1,4 +1,4 @@
-//! A long run takes no more memory than a short one, but for a line of results per window.
+//! A long run takes no more memory than a short one, except a line of results per window.
 
 use std::process::Command;
 use std::rc::Rc;

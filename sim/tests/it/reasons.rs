@@ -51,7 +51,7 @@ fn a_store_without_conditions_is_named_and_not_tried_again() {
 }
 
 #[test]
-fn a_write_that_nobody_can_read_is_no_upload() {
+fn an_unreadable_write_is_no_upload() {
     let report = under(&[FaultKind::WrongAddress]);
     let why = lost(&report);
     assert!(why.contains("there is no object where validators read"), "{why}");

@@ -34,7 +34,7 @@ fn without_its_faults_a_scenario_does_not_show_what_they_do() {
         let report = simulate(&scenario.config().unwrap(), |_| {});
         assert_eq!(scenario.unmet(&report).len(), 1, "{name}");
     }
-    // The clocks' and the process's faults show in nothing but that they struck.
+    // Faults of the clocks and of the process only show that they struck.
     for name in ["clock-wrong", "process-crash"] {
         let scenario = Scenario::named(name).unwrap();
         let report = simulate(&Scenario { faults: Vec::new(), ..scenario.clone() }.config().unwrap(), |_| {});

@@ -67,10 +67,10 @@ impl HandedOver {
     /// Prepares the restart, so that afterwards only `exec` itself can fail.
     ///
     /// # Errors
-    /// If the system gives no pipe of the needed size.
+    /// If no pipe of the needed size can be made.
     pub(super) fn ready(&self, program: Program) -> anyhow::Result<Ready> {
         let bytes = Zeroizing::new(postcard::to_allocvec(self).context("what was read has a path that is no text")?);
-        let (reader, mut writer) = io::pipe().context("the system gives no pipe")?;
+        let (reader, mut writer) = io::pipe().context("cannot make a pipe")?;
         // Nobody reads before this process ends, so all of it must fit into the pipe.
         make_room(&writer, bytes.len())?;
         writer.write_all(&bytes).context("a pipe cannot be written")?;
@@ -104,7 +104,7 @@ impl Ready {
 
 #[cfg(target_os = "linux")]
 fn make_room(pipe: &PipeWriter, bytes: usize) -> anyhow::Result<()> {
-    rustix::pipe::fcntl_setpipe_size(pipe, bytes).context("the system gives no pipe of the size that is needed")?;
+    rustix::pipe::fcntl_setpipe_size(pipe, bytes).context("cannot make a pipe of the needed size")?;
     Ok(())
 }
 
@@ -147,7 +147,7 @@ pub(super) async fn proven(arguments: &MineArguments, inputs: &Inputs, present: 
         let outcome = defect::attempted(|| prove(&arguments, &inputs, &present));
         let _ = sender.send(outcome.unwrap_or_else(|| Err(anyhow!("checking it panicked; see above"))));
     });
-    spawned.context("the system gives no thread")?;
+    spawned.context("cannot start a thread")?;
     outcome.await.unwrap_or_else(|_| Err(anyhow!("checking it ended without an answer")))
 }
 

@@ -128,7 +128,7 @@ pub(crate) fn unpacked(path: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn a_bundle_replays_as_it_is_and_holds_no_secret() {
+fn a_bundle_replays_unchanged_and_holds_no_secret() {
     let scene = Scene::new(701);
     let miner = scene.mine(&["-vv", "--groups-max", "2"]);
     let judged = scene.verdict();

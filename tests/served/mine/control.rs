@@ -53,7 +53,7 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
 }
 
 #[test]
-fn only_its_owner_sees_the_status_and_nobody_after_a_kill() {
+fn only_its_owner_sees_the_status_and_after_a_kill_nobody() {
     let scene = Scene::new(601);
     let nobody = grail(&scene, &["top", "--json"]);
     assert_eq!(nobody.status.code(), Some(Exit::Unavailable.code().into()));

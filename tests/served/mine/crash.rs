@@ -126,7 +126,7 @@ fn a_kill_in_the_middle_of_an_upload_is_settled_by_the_next_process() {
 }
 
 #[test]
-fn begun_anew_in_place_the_miner_goes_on_with_its_window() {
+fn restarted_in_place_the_miner_continues_its_window() {
     let scene = Scene::new(260);
     let miner = scene.mine(&["--policy", "all", "--groups-max", "4"]);
     let window = scene.verdict().judgment.window_start + 2 * PROTOCOL.window_blocks;

@@ -243,7 +243,7 @@ fn lived_through(number: u64, place: &str) {
 }
 
 #[test]
-fn a_panic_in_any_adapter_ends_in_a_receipt_and_the_next_process_goes_on() {
+fn a_panic_in_any_adapter_ends_in_a_receipt_and_the_next_process_continues() {
     let numbered: Vec<(u64, &str)> = (0..).zip(PLACES).collect();
     for chunk in numbered.chunks(4) {
         std::thread::scope(|scope| {

@@ -74,7 +74,8 @@ fn after_windows_the_counters_agree_with_the_receipts_though_clients_dawdle() {
         miner.given_receipt(verdict.judgment.window_start);
     }
     assert_eq!(get(address, "/readyz"), (200, "ready\n".to_owned()));
-    // Between two receipts the miner may end another window, so counters and receipts are read until both stand still.
+    // Between two receipts the miner may end another window, so counters and receipts are read until both stop
+    // changing.
     let (text, receipts) = loop {
         let before = miner.receipts();
         let (status, text) = get(address, "/metrics");

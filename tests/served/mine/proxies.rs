@@ -177,7 +177,7 @@ fn socks_serves_as_well() {
 }
 
 #[test]
-fn this_machine_and_what_is_excepted_need_no_proxy() {
+fn this_machine_and_excepted_hosts_need_no_proxy() {
     let scene = Scene::new(632);
     let dead = super::scene::dead_address();
     let dead = format!("http://{dead}");

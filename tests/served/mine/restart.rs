@@ -33,7 +33,7 @@ fn make_pipe(path: &Path) {
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_named_and_mining_goes_on() {
+fn a_mistake_in_the_configuration_is_named_and_mining_continues() {
     let scene = Scene::new(610);
     let folder = tempfile::tempdir().unwrap();
     let (env_file, right) = (folder.path().join("grail.env"), scene.env_text());
@@ -99,7 +99,7 @@ fn a_proven_restart_that_still_fails_returns_to_the_old_configuration() {
 }
 
 #[test]
-fn a_program_that_cannot_be_run_takes_nobodys_place() {
+fn a_program_that_cannot_be_run_replaces_nothing() {
     let scene = Scene::new(612);
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("grail");

@@ -116,7 +116,7 @@ fn is_shipped(path: &str) -> bool {
     ["src/", "crates/", "sim/src/"].iter().any(|folder| path.starts_with(folder)) && !path.contains("/tests")
 }
 
-/// Returns the messages of the error types in a Rust source, as they are typed but for line breaks.
+/// Returns the messages of the error types in a Rust source, as typed, without line breaks.
 fn messages(text: &str) -> Vec<String> {
     let attributes = text.split(ATTRIBUTE).skip(1);
     // A variant without a text passes on the message of another error.

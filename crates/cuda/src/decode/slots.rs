@@ -15,7 +15,7 @@ pub struct SlotTable {
 struct Slot {
     /// Pages of its context in order; the first may be shared with the rest of its group.
     pages: Vec<u32>,
-    /// Tokens whose keys and values are, or are about to be, in the pages, but for the last.
+    /// Tokens whose keys and values are, or are about to be, in the pages, except the last.
     tokens: usize,
     last_token: u32,
     is_drawing: bool,
@@ -104,7 +104,7 @@ impl SlotTable {
         (0..self.slots.len()).filter(drawing).collect()
     }
 
-    /// Returns the length of the longest sequence, the token not yet computed left out.
+    /// Returns the length of the longest sequence, without the token not yet computed.
     pub fn longest(&self) -> usize {
         self.slots.iter().flatten().map(|state| state.tokens).max().unwrap_or(0)
     }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_room_is_not_seated_and_takes_nothing() {
+    fn without_room_a_sequence_takes_no_slot_and_no_page() {
         let mut slots = SlotTable::new(4, 10);
         assert_eq!(slots.allocate(5, 10, 10), None);
         assert_eq!(slots.allocate(4, 320, 32), None);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_that_draw_have_rows_and_each_goes_on_where_it_was() {
+    fn only_drawing_sequences_have_rows_and_each_continues_at_its_place() {
         let mut slots = SlotTable::new(6, 100);
         let allocation = slots.allocate(2, 40, 10).unwrap();
         assert_eq!(slots.rows(), []);

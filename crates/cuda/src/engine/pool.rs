@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn low_groups_come_first_and_bring_what_is_summed_alike() {
+    fn low_groups_come_first_with_rollouts_of_equal_sums() {
         let pool = Pool::default();
         for (group, index, length) in [(2, 0, 40), (1, 1, 60), (0, 0, 41), (1, 0, 40), (0, 1, 70)] {
             pool.put(finished(group, index, length, "a"));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_lets_those_end_who_wait_but_not_before_the_last_is_taken() {
+    fn closing_ends_the_waiting_threads_after_the_last_item() {
         let pool = Pool::default();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| pool.lengths());

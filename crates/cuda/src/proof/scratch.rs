@@ -82,7 +82,7 @@ pub(super) struct Scratch {
     pub(super) projection: Buffer<f32>,
     pub(super) dots: Buffer<f32>,
     pub(super) host_dots: Pinned<f32>,
-    /// Rows whose logits are asked for, then the tokens whose probability is.
+    /// Rows whose logits are requested, then tokens whose probabilities are requested.
     pub(super) asked: Buffer<u32>,
     pub(super) head_input: Buffer<f32>,
     pub(super) logits: Buffer<f32>,

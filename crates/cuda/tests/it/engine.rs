@@ -64,7 +64,7 @@ fn rollouts_follow_the_distribution_that_the_cpu_computes_in_float32() {
 }
 
 #[test]
-fn in_fixed_shapes_a_seed_gives_the_same_rollouts_whatever_else_is_drawn() {
+fn in_fixed_shapes_a_seed_gives_the_same_rollouts_in_any_batch() {
     let Some((engine, _device)) = engine(true) else { return };
     let prompts = prompts();
     let alone = ask(&engine, &prompts[0], streams(0)).1.recv_timeout(PATIENCE).unwrap().unwrap();

@@ -366,7 +366,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_parsed_or_refused_and_what_is_shown_reads_back(text in "[a-z=&|!()<>~\" .0-9é]{0,40}") {
+        fn any_text_is_parsed_or_refused_and_its_form_reads_back(text in "[a-z=&|!()<>~\" .0-9é]{0,40}") {
             if let Ok(condition) = parsed(&text) {
                 prop_assert_eq!(parsed(&condition.to_string()), Ok(condition));
             }

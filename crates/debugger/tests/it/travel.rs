@@ -138,7 +138,7 @@ fn windows_are_gone_to_by_their_first_block() {
 }
 
 #[test]
-fn after_a_gap_it_goes_on_from_the_next_recorded_state() {
+fn after_a_gap_it_continues_from_the_next_recorded_state() {
     let whole = parsed(&recorded(6, 2, "none"));
     let mut tape = whole.clone();
     let is_group = |frame: &Frame| matches!(frame, Frame::Step(step) if matches!(step.event, Event::GroupReady { .. }));

@@ -15,7 +15,7 @@ fn candidates(scores: &[f32]) -> Vec<Candidate> {
 }
 
 #[test]
-fn the_penalty_divides_what_is_positive_and_multiplies_what_is_negative() {
+fn the_penalty_divides_positive_and_multiplies_negative_logits() {
     let mut scores = [2.2, -1.0, 0.0, 3.0, NEVER];
     penalize(&mut scores, &[0, 1, 2, 4], 1.1);
     assert_eq!(scores, [2.2 / 1.1, -1.1, 0.0, 3.0, NEVER]);

@@ -164,7 +164,7 @@ fn a_crash_loses_the_unfinished_record_alone() {
 }
 
 #[test]
-fn a_journal_goes_on_after_a_crash() {
+fn a_journal_continues_after_a_crash() {
     let (folder, content, ends) = written(&records());
     for length in [3, ends[0], ends[1] + 5, ends[3] - 1] {
         crashed_with(folder.path(), &content[..length]);
@@ -223,7 +223,7 @@ fn a_flipped_byte_costs_the_last_record_or_sets_the_journal_aside() {
 }
 
 #[test]
-fn after_damage_another_journal_begins_and_goes_on() {
+fn after_damage_another_journal_starts_and_continues() {
     let (folder, content, ends) = written(&records());
     let mut image = content;
     image[ends[1] + 20] ^= 1;
@@ -323,7 +323,7 @@ fn a_second_writer_learns_who_holds_the_lock() {
 }
 
 #[test]
-fn appends_that_nobody_waits_for_keep_their_order() {
+fn unawaited_appends_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path()).unwrap();
     let record = |n: u64| JournalRecord::UploadStarted { window_start: n, digest: String::new(), groups: 1 };
@@ -351,7 +351,7 @@ fn a_file_that_is_no_journal_is_moved_unchanged() {
 
 #[cfg(unix)]
 #[test]
-fn links_and_pipes_are_no_journal_and_what_they_lead_to_stays_as_it_is() {
+fn links_and_pipes_are_no_journal_and_their_targets_stay_unchanged() {
     use std::os::unix::fs::symlink;
 
     let elsewhere = tempfile::tempdir().unwrap();

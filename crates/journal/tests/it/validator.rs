@@ -12,7 +12,7 @@ fn record(window: u64) -> JournalRecord {
 }
 
 #[tokio::test]
-async fn the_journal_gives_what_was_appended_and_forgets_what_is_too_old_to_count() {
+async fn the_journal_returns_appended_records_and_forgets_old_ones() {
     let folder = tempfile::tempdir().unwrap();
     let open = || ValidatorJournal::open(folder.path(), HOTKEY);
     let journal = open().unwrap();

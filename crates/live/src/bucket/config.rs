@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn validators_read_by_path_whatever_is_written_how() {
+    fn validators_read_by_path_however_the_miner_writes() {
         let committed = format!("{:<32}{:<32}{:<64}", "0123abcd", "an-id", "a-secret");
         let committed = ReadCredentials::parse(committed.as_bytes()).unwrap();
         let own = ReadAddress::at(&committed, "http://127.0.0.1:9000/", "here");

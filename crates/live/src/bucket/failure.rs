@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_the_store_can_refuse_for_good() {
+    fn only_the_store_can_refuse_finally() {
         for operation in [Operation::Put, Operation::Delete, Operation::Get, Operation::Part] {
             for status in [301, 302, 307, 400, 401, 403, 404, 407, 408, 409, 413, 429, 451, 503] {
                 assert!(matches!(unclear(operation, status), BucketError::Transient(_)), "{operation:?} {status}");

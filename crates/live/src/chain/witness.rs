@@ -38,7 +38,7 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    /// Returns the endpoints of `failover` but for the one that it uses; none if it has no other.
+    /// Returns the endpoints of `failover` except the one that it uses; none if it has no other.
     pub(super) fn other_than(failover: &Failover) -> Option<Self> {
         let patience = *failover.patience();
         Some(Self {

@@ -144,7 +144,7 @@ fn errors_of_the_operator_are_reported_with_the_remedy() {
 }
 
 #[test]
-fn nobody_but_the_store_can_refuse_for_good() {
+fn only_the_store_can_refuse_finally() {
     let page = "<!DOCTYPE html><html><head><title>One moment</title></head><body>Blocked by a filter</body></html>";
     for status in [
         "302 Found",
@@ -207,7 +207,7 @@ fn chunked(headers: &str, chunks: &[&[u8]]) -> Answer {
 }
 
 #[test]
-fn an_object_is_read_whatever_the_answer_says_about_it() {
+fn an_object_is_read_despite_any_metadata_of_the_answer() {
     let whole = Ok(Some((CONTENT.to_vec(), Etag("\"1\"".to_owned()))));
     let [first, second] = [&CONTENT[..5], &CONTENT[5..]];
     for headers in [
@@ -222,7 +222,7 @@ fn an_object_is_read_whatever_the_answer_says_about_it() {
 }
 
 #[test]
-fn an_object_without_a_version_is_taken_only_where_it_is_ours() {
+fn an_object_without_a_version_is_taken_only_if_it_is_ours() {
     let other = get(written_and(response("200 OK", "", b"another content!")));
     assert!(matches!(&other, Err(BucketError::Transient(text)) if text.contains("ETag")), "{other:?}");
 }

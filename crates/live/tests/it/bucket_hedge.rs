@@ -122,7 +122,7 @@ fn the_limit_ends_everything() {
 }
 
 #[test]
-fn parts_that_nobody_waits_for_are_removed() {
+fn unawaited_parts_are_removed() {
     let created = "<InitiateMultipartUploadResult><Bucket>mine</Bucket><Key>k</Key><UploadId>u1</UploadId></InitiateMultipartUploadResult>";
     let server = Server::start(move |head| match head.split(' ').next() {
         Some("POST") => response("200 OK", "", created.as_bytes()),

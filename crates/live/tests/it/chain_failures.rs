@@ -47,7 +47,7 @@ async fn a_connection_that_breaks_in_mid_call_is_replaced() {
 }
 
 #[tokio::test]
-async fn heads_go_on_after_a_broken_connection() {
+async fn heads_continue_after_a_broken_connection() {
     let node = node("heads").await;
     let gate = Gate::before(node.address()).await;
     let chain = chain(&[&gate.address]);
@@ -107,7 +107,7 @@ async fn so_is_one_that_nobody_reconnects() {
 }
 
 #[tokio::test]
-async fn reconnecting_ends_what_is_under_way() {
+async fn reconnecting_ends_pending_calls() {
     let node = node("reconnect").await;
     let chain = chain(&[node.address()]);
     mute(&node, "state_getStorage");

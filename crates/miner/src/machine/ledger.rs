@@ -16,7 +16,7 @@ pub(super) const NOT_THERE: &str = "it is not in the bucket";
 
 /// The files of one window, in the order in which they were packed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Ledger(Vec<Entry>);
+pub(super) struct FileLedger(Vec<Entry>);
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ enum Fate {
     Abandoned,
 }
 
-impl Ledger {
+impl FileLedger {
     pub(super) fn describe(&self, section: &str, view: &mut View) {
         for (number, Entry { digest, groups, fate }) in self.0.iter().enumerate() {
             view.line(format!("{section}.files.{number}"), format!("{} {groups} groups {digest}", fate.name()));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_change_of_a_file_is_journaled_once() {
-        let mut ledger = Ledger::default();
+        let mut ledger = FileLedger::default();
         assert_eq!(kinds(&journaled(|out| ledger.start(30, "aa", 2, out))), ["AppendJournal"]);
         assert_eq!(ledger.pending().map(|file| file.digest.as_str()), Some("aa"));
         assert_eq!(journaled(|out| assert!(ledger.done(30, "bb", out).is_none())), [], "a file of somebody else");
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_journal_s_records_give_the_same_ledger_again() {
-        let (mut ledger, mut restored) = (Ledger::default(), Ledger::default());
+        let (mut ledger, mut restored) = (FileLedger::default(), FileLedger::default());
         let actions = journaled(|out| {
             ledger.start(30, "aa", 1, out);
             ledger.done(30, "aa", out);

@@ -6,7 +6,7 @@ use grail_protocol::PROTOCOL;
 use grail_protocol::rollout::WindowContext;
 use serde::{Deserialize, Serialize};
 
-use super::ledger::Ledger;
+use super::ledger::FileLedger;
 use super::receipt::{WindowOutcome, WindowReceipt};
 use super::view::{View, ranges};
 use crate::answers::JournalRecord;
@@ -17,7 +17,7 @@ use crate::group::SignedGroup;
 pub(super) struct Recovered {
     pub(super) context: WindowContext,
     pub(super) groups: BTreeMap<u32, SignedGroup>,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: FileLedger,
     /// Its receipt was given.
     closed: bool,
 }
@@ -32,7 +32,7 @@ impl Recovered {
                 // is worthless.
                 (JournalRecord::Window(context), _) => {
                     recovered =
-                        Some(Self { context, groups: BTreeMap::new(), ledger: Ledger::default(), closed: false });
+                        Some(Self { context, groups: BTreeMap::new(), ledger: FileLedger::default(), closed: false });
                 }
                 (JournalRecord::Group { window_start, rollouts }, Some(last))
                     if last.window_start() == window_start =>

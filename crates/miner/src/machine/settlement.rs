@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::action::Action;
 use super::context::Context;
 use super::event::JournalEntry;
-use super::ledger::{self, Ledger};
+use super::ledger::{self, FileLedger};
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
 use super::upload::Attempts;
 use super::view::View;
@@ -25,7 +25,7 @@ pub(super) struct Settlement(Option<Unsettled>);
 struct Unsettled {
     /// The receipt if the pending file is not in the bucket.
     receipt: WindowReceipt,
-    ledger: Ledger,
+    ledger: FileLedger,
     looks: u32,
     /// A read, or the upload itself, is not answered yet.
     waiting: bool,
@@ -43,7 +43,7 @@ impl Settlement {
 
     /// Returns a window's receipt, now or once its pending upload is known to be there or not. While the upload is in
     /// flight, nothing is read.
-    pub(super) fn settle(&mut self, cx: &mut Context<'_>, receipt: WindowReceipt, ledger: Ledger, in_flight: bool) {
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>, receipt: WindowReceipt, ledger: FileLedger, in_flight: bool) {
         // There is place for one window. The one before gets its receipt with what is known.
         self.give(cx);
         if ledger.pending().is_none() {
@@ -189,7 +189,7 @@ mod tests {
 
     /// Returns a window that is over while the fate of its file `aa` is not known.
     fn unsettled(bench: &mut Bench, in_flight: bool) -> (Settlement, Vec<Action>) {
-        let (mut settlement, mut ledger) = (Settlement::default(), Ledger::default());
+        let (mut settlement, mut ledger) = (Settlement::default(), FileLedger::default());
         ledger.start(WINDOW, "aa", 3, &mut Actions::default());
         let receipt = WindowReceipt::of(WINDOW, WindowOutcome::Lost("no answer".to_owned()));
         let actions = bench.run(|cx| settlement.settle(cx, receipt, ledger, in_flight));
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn a_file_that_the_receipt_names_already_changes_nothing_of_it() {
         let mut bench = Bench::at(WINDOW + 30);
-        let (mut settlement, mut ledger) = (Settlement::default(), Ledger::default());
+        let (mut settlement, mut ledger) = (Settlement::default(), FileLedger::default());
         ledger.start(WINDOW, "aa", 3, &mut Actions::default());
         ledger.done(WINDOW, "aa", &mut Actions::default());
         ledger.start(WINDOW, "bb", 4, &mut Actions::default());
@@ -321,7 +321,7 @@ mod tests {
         }
         assert_eq!(view.get("unsettled.files.0"), Some("pending 3 groups aa"));
         let next = WindowReceipt::of(WINDOW + 30, WindowOutcome::NothingReady);
-        let actions = bench.run(|cx| settlement.settle(cx, next, Ledger::default(), false));
+        let actions = bench.run(|cx| settlement.settle(cx, next, FileLedger::default(), false));
         assert_eq!(kinds(&actions), ["Report", "AppendJournal", "Report", "AppendJournal"]);
         assert!(!settlement.is_open());
     }

@@ -17,7 +17,7 @@ use super::context::Context;
 use super::event::Timer;
 use super::groups::Groups;
 use super::hash::Hash;
-use super::ledger::{self, Entry, Ledger};
+use super::ledger::{self, Entry, FileLedger};
 use super::receipt::Area;
 use crate::answers::{BucketError, Etag, PutCondition};
 use crate::group::SignedGroup;
@@ -45,7 +45,7 @@ pub(super) struct Upload {
     /// Version of the object that is ours.
     etag: Option<Etag>,
     /// Every file that we may have written to this window's object.
-    ledger: Ledger,
+    ledger: FileLedger,
     /// The object may hold work of an earlier generation and must go.
     must_delete: bool,
     /// Why no further attempt can succeed.
@@ -103,7 +103,7 @@ impl Upload {
             job: None,
             confirmed: None,
             etag: None,
-            ledger: Ledger::default(),
+            ledger: FileLedger::default(),
             must_delete: false,
             refused: None,
             attempts: Attempts::default(),
@@ -133,12 +133,12 @@ impl Upload {
     }
 
     /// Returns every file that may have been written.
-    pub(super) fn into_ledger(self) -> Ledger {
+    pub(super) fn into_ledger(self) -> FileLedger {
         self.ledger
     }
 
     /// Restores a crashed process's record of this window's files.
-    pub(super) fn restore(&mut self, cx: &Context<'_>, groups: &Groups, ledger: Ledger) {
+    pub(super) fn restore(&mut self, cx: &Context<'_>, groups: &Groups, ledger: FileLedger) {
         let done = ledger.newest_done().cloned();
         self.ledger = ledger;
         if let Some(done) = done {
@@ -147,7 +147,7 @@ impl Upload {
     }
 
     /// Files of this window under another block hash must not be found by a validator.
-    pub(super) fn disown(&mut self, ledger: Ledger) {
+    pub(super) fn disown(&mut self, ledger: FileLedger) {
         self.must_delete = !ledger.is_empty();
         self.ledger = ledger;
     }

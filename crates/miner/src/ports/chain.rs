@@ -27,6 +27,6 @@ pub trait Chain {
     async fn commitment(&self) -> Result<Option<Vec<u8>>, ChainError>;
     /// Commits the read credentials' 128 bytes.
     async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError>;
-    /// Drops the connection and use a new one from now on.
+    /// Drops the connection and uses a new one from now on.
     async fn reconnect(&self);
 }

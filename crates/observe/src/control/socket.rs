@@ -21,7 +21,7 @@ const REQUEST_BYTES_MAX: u64 = 1 << 10;
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Clients at a time.
 const CONNECTIONS_MAX: usize = 16;
-/// How long to wait before more connections if the system gives no more descriptors.
+/// How long to wait before more connections if no file descriptor is left.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket; its file is removed with it.

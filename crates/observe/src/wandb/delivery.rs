@@ -18,7 +18,7 @@ use grail_config::Resume;
 
 /// Most rows in a request.
 const BATCH_MAX: usize = 200;
-/// A run that says nothing for longer counts as crashed.
+/// A run that is silent for longer counts as crashed.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How long the last rows may take when the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(5);

@@ -45,7 +45,8 @@ impl AlertRules {
         Self { disk_free_min, since_ms: BTreeMap::new(), was_weighted: false }
     }
 
-    /// Returns the notices of changes. `now_ms` is of any monotonic clock; `disk_free` is the free space in bytes.
+    /// Returns the notices of changes. `now_ms` may come from any monotonic clock; `disk_free` is the free space in
+    /// bytes.
     pub fn look(&mut self, now_ms: u64, health: &HealthSnapshot, disk_free: Option<u64>) -> Vec<Notice> {
         self.was_weighted |= health.is_weighted == Some(true);
         let mut notices = Vec::new();

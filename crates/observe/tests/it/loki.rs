@@ -65,7 +65,7 @@ fn lines_arrive_as_objects_under_few_labels_and_forge_nothing() {
 }
 
 #[test]
-fn an_outage_holds_up_nothing_and_what_is_lost_is_counted() {
+fn an_outage_delays_nothing_and_lost_lines_are_counted() {
     let is_well = Arc::new(Mutex::new(false));
     let taken = Arc::new(Mutex::new(Vec::new()));
     let (well, kept) = (is_well.clone(), taken.clone());

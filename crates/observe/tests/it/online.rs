@@ -192,7 +192,7 @@ fn a_run_is_gone_on_with_as_its_own_client_has_it() {
 }
 
 #[test]
-fn the_spool_is_bounded_and_what_goes_beyond_it_is_counted() {
+fn the_spool_is_bounded_and_counts_dropped_rows() {
     let (service, folder) = (Service::start(), tempfile::tempdir().unwrap());
     service.set(Mood::Broken);
     let limits = WandbLimits { spool_bytes: 4 << 10, ..LIMITS };
@@ -218,7 +218,7 @@ fn the_spool_is_bounded_and_what_goes_beyond_it_is_counted() {
 }
 
 #[test]
-fn a_service_that_says_nothing_holds_up_nobody_and_rows_that_are_refused_are_counted() {
+fn a_silent_service_delays_nobody_and_refused_rows_are_counted() {
     let (service, folder) = (Service::start(), tempfile::tempdir().unwrap());
     service.set(Mood::Silent);
     let sending = Sending::start(&config(&service.server.url("")), folder.path(), LIMITS);

@@ -61,7 +61,7 @@ fn every_service_gets_one_notice_and_one_of_the_end() {
         let reported: Vec<_> = all.iter().filter(|request| request.path == path).collect();
         assert_eq!(reported.len(), 2, "{path}");
         let texts: Vec<String> = reported.iter().map(|post| post.json()[field].as_str().unwrap().to_owned()).collect();
-        assert!(texts[0].starts_with("grail 5Miner: ALERT: the hotkey has no uid"), "{texts:?}");
+        assert!(texts[0].starts_with("grail 5Miner: ALERT: the hotkey lost its uid"), "{texts:?}");
         assert!(texts[1].starts_with("grail 5Miner: over: the hotkey has a uid again"), "{texts:?}");
         if path.starts_with("/bot") {
             assert_eq!(reported[0].json()["chat_id"], "-100");

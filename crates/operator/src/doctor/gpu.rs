@@ -42,7 +42,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
 
 fn processor(network: Network) -> Check {
     match network {
-        Network::Custom => Check::ok(DEVICE, "the CPU, which will do on a custom network"),
+        Network::Custom => Check::ok(DEVICE, "the CPU, which is enough on a custom network"),
         _ => Check::blocked(
             DEVICE,
             Obstacle::Configuration,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_release_is_read_where_the_module_tells_it() {
+    fn the_release_is_read_from_the_module() {
         let text =
             "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 07:09:26 UTC 2025\nGCC version: 12";
         assert_eq!(release_in(text).as_deref(), Some("580.65.06"));

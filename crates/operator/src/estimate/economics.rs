@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_break_even_is_found_where_it_lies() {
+    fn the_break_even_price_is_found() {
         assert!(even(|percent| percent >= 137).is_some_and(|found| (137..=140).contains(&found)));
         assert_eq!((even(|_| true), even(|_| false)), (None, None));
     }

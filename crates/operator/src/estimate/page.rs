@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_stands_alone_and_what_was_typed_cannot_write_into_it() {
+    fn the_page_stands_alone_and_typed_text_cannot_write_into_it() {
         let gpu = Gpu::parse("gpu=a100").expect("a GPU");
         let estimate = Estimate { seed: 1, windows: 14, rivals: 3, gpu, safety_blocks: 1, policy: UploadPolicy::Score };
         let page = page("gpu=a100<script>\"", &estimate, &estimate.report(), None);

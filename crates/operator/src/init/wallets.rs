@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hotkeys_are_found_and_what_is_beside_them_is_not() {
+    fn only_hotkeys_are_found() {
         let folder = tempfile::tempdir().unwrap();
         for file in ["b/hotkeys/two", "a/hotkeys/one", "a/hotkeys/onepub.txt", "a/hotkeys/.part", "a/coldkey", "file"] {
             let path = folder.path().join(file);

@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_takes_of_what_is_left() {
+    fn every_value_reduces_the_budget() {
         let (value, more) = (size_of::<Value>(), ALLOCATION_BYTES);
         for count in [10, STACKED_ITEMS_MAX - 1, STACKED_ITEMS_MAX, STACKED_ITEMS_MAX + 1, 100_000] {
             let list = |item: &str| format!("[{}{item}]", format!("{item},").repeat(count - 1));

@@ -51,7 +51,7 @@ pub struct State {
     pub errors: BTreeMap<String, (i32, String)>,
     /// The error that is answered to every method.
     pub error_for_all: Option<(i32, String)>,
-    /// The result that is answered to every method, but for the genesis hash.
+    /// The result of every method except the genesis hash.
     pub nonsense: Option<Value>,
     /// Methods that are never answered.
     pub mute: BTreeSet<String>,

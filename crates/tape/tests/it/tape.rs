@@ -175,7 +175,7 @@ fn another_state_behind_the_same_actions_is_found_at_the_window_s_end() {
 }
 
 #[test]
-fn lenient_goes_on_and_until_ends_early() {
+fn lenient_continues_and_until_ends_early() {
     let mut tape = clean();
     for (_, step) in steps(&mut tape).filter(|(_, step)| !step.actions.is_empty()).take(3) {
         step.actions[0].push('?');
@@ -235,7 +235,7 @@ fn no_secret_is_on_a_tape() {
 }
 
 #[test]
-fn every_state_is_enough_to_go_on_from() {
+fn a_run_can_continue_from_every_state() {
     for (seed, faults) in [(7, "none"), (8, "random"), (9, "reorganisation,upload-error-after")] {
         let tape = parsed(&recorded(SimConfig { groups_max: Some(2), ..config(seed, faults) }));
         let mut session = Session::new(&tape);

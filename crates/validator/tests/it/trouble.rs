@@ -33,7 +33,7 @@ fn a_call_that_fails_once_changes_no_weight_and_no_record() {
 }
 
 #[test]
-fn who_is_not_judged_in_time_has_a_reason_and_no_failure() {
+fn a_miner_not_judged_in_time_has_a_reason_and_no_failure() {
     let mut net = Net::new(&CONDUCTS);
     net.is_busy = true;
     net.start();
@@ -48,7 +48,7 @@ fn who_is_not_judged_in_time_has_a_reason_and_no_failure() {
 }
 
 #[test]
-fn a_silent_bucket_costs_its_owner_the_window_and_nobody_else_anything() {
+fn a_silent_bucket_costs_only_its_owner_the_window() {
     let mut net = Net::new(&[Conduct::Silent, Conduct::Honest(1)]);
     net.start();
     net.run_until(UNTIL);
@@ -90,7 +90,7 @@ fn a_chain_that_is_silent_for_a_while_costs_the_windows_that_it_was_silent_for()
     let mut net = Net::new(&[Conduct::Honest(1)]);
     net.start();
     net.run_until(70);
-    // Windows 60 and 90 end without anybody telling; 90 is still the newest.
+    // Windows 60 and 90 end without notice; 90 is still the newest.
     net.head = 125;
     net.run_until(UNTIL);
     assert_eq!(net.windows_done(), [0, 30, 90, 120, 150, 180]);

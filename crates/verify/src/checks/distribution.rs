@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn one_improbable_token_is_suspicious_wherever_it_stands() {
+    fn one_improbable_token_is_suspicious_at_any_position() {
         for position in [0, 20, 99] {
             let with = |probability| {
                 let mut probabilities = vec![0.8; 100];

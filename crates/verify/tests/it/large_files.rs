@@ -72,7 +72,7 @@ fn skipped_rollouts_cost_a_prompt_a_group_and_no_pass() {
     }
 }
 
-/// Proved and signed, but for another problem than their position asks for.
+/// Proved and signed, for another problem than their position requires.
 #[test]
 fn a_validator_stops_at_the_first_of_many_failures() {
     let rollouts = distinct(4, |_| {});

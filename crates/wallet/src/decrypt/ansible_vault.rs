@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_is_taken_off_where_it_is_whole() {
+    fn complete_padding_is_removed() {
         assert_eq!(unpadded_length(b"abc\x02\x02"), Some(3));
         assert_eq!(unpadded_length(&[16; 16]), Some(0));
         for wrong in [&b""[..], b"abc\x00", b"abc\x03\x02", b"\x05", &[17; 32]] {

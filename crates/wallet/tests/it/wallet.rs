@@ -79,7 +79,7 @@ impl Wallets {
 
 /// btcli's variable name can hold characters that no shell can set; a name that a shell can set works too.
 #[test]
-fn a_password_is_found_under_both_names_and_the_message_tells_the_one_that_can_be_set() {
+fn a_password_is_found_under_both_names_and_the_message_names_the_one_that_can_be_set() {
     let wallets = Wallets::with_sample("hot1_ansible_vault");
     let location = WalletLocation { cold: "my wallet-1@größe".into(), ..wallets.location() };
     fs::rename(wallets.folder.path().join("cold"), wallets.folder.path().join(&location.cold)).unwrap();

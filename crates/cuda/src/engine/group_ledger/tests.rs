@@ -71,7 +71,7 @@ fn a_rollout_ends_with_eos_or_at_its_most_and_the_group_when_all_are_proved() {
 }
 
 #[test]
-fn who_is_canceled_leaves_his_slots_and_is_not_answered() {
+fn a_canceled_group_frees_its_slots_and_gets_no_answer() {
     let mut ledger = GroupLedger::default();
     let (answer, canceled) = added(&mut ledger, 0);
     added(&mut ledger, 1);

@@ -168,8 +168,8 @@ fn a_refusal_ends_the_attempts_and_is_told_first() {
 }
 
 /// Returns the ledger that a process leaves that had this file done, and this one pending.
-fn ledger(done: Option<usize>, pending: Option<usize>) -> Ledger {
-    let mut ledger = Ledger::default();
+fn ledger(done: Option<usize>, pending: Option<usize>) -> FileLedger {
+    let mut ledger = FileLedger::default();
     for (digest, groups) in [("done", done), ("pending", pending)] {
         let Some(groups) = groups else { continue };
         let digest = digest.to_owned();
@@ -203,7 +203,7 @@ fn files_of_a_crashed_process_under_another_hash_are_removed() {
     assert!(bed.upload.has_files());
     assert_eq!(kinds(&bed.early()), ["DeleteObject"]);
     let mut bed = Bed::new(4);
-    bed.upload.disown(Ledger::default());
+    bed.upload.disown(FileLedger::default());
     assert_eq!(kinds(&bed.early()), ["ReadBlockHash"]);
     assert!(!bed.upload.has_files());
 }
