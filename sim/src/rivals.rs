@@ -140,6 +140,7 @@ impl Subnet {
 impl World for Surroundings {
     fn answer(&mut self, _: Now, action: Action) -> Option<Event> {
         Some(match action {
+            Action::WatchHead { after } if after < self.head => Event::HeadMoved(Head { number: self.head }),
             Action::ReadMetagraph => {
                 let committed = Some(format!("{:<32}{:<32}{:<64}", "account", "key", "secret").into_bytes());
                 let neuron = |(uid, rival): (u16, &Rival)| {

@@ -89,6 +89,7 @@ impl SimValidator {
 impl World for Surroundings {
     fn answer(&mut self, _: Now, action: Action) -> Option<Event> {
         Some(match action {
+            Action::WatchHead { after } if after < self.head => Event::HeadMoved(Head { number: self.head }),
             Action::ReadMetagraph => {
                 let neuron = |uid, hotkey: &str| Neuron {
                     uid,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use anyhow::Context;
 use grail_miner::ports::Signer;
 use grail_protocol::signature::Hotkey;
-use grail_validator::driver::{Limits, Ports, run as drive};
+use grail_validator::driver::{Limits, Ports, Reports, run as drive};
 use grail_validator::ports::{Chain, WeightsState};
 use grail_validator::{Report, Settings, Validator};
 
@@ -122,12 +122,12 @@ fn validate(
             signal.await;
             tracing::warn!("stopping: a window that is not judged yet is judged after the next start");
         };
-        let mut on_report = |report: &Report| {
+        let mut on_report = Reports(|report: &Report| {
             tell(report, arguments.json, &mut verdicts.borrow_mut());
             if let Err(error) = metrics.count(report) {
                 tracing::warn!("--metrics-file cannot be written ({error}); give it a file in a folder that can be");
             }
-        };
+        });
         drive(Validator::new(settings), ports, limits, &mut on_report, Box::pin(stop)).await;
         anyhow::Ok(Exit::Success)
     })

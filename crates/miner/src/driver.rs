@@ -17,16 +17,13 @@ use grail_protocol::prompt::prompt;
 use grail_protocol::rollout::GroupOrigin;
 use sha2::{Digest, Sha256};
 
+use crate::calls::{CallLimits, bounded, loaded};
 use crate::machine::{Action, Event, GroupId, GroupRequest, Machine, Timer};
 use crate::ports::{
     Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, Clock, CommitError, Engine, EngineError, Etag,
-    GenerateRequest, Journal, JournalError, JournalRecord, Now, PutCondition, Signer, within,
+    GenerateRequest, Journal, JournalError, Now, PutCondition, Signer,
 };
 use crate::seal::seal;
-
-/// Attempts at reading the journal, and the pause after one that failed.
-const LOADS_MAX: u32 = 5;
-const LOAD_PAUSE_MS: u64 = 1_000;
 
 /// The world, one trait object per port.
 #[derive(Clone)]
@@ -44,18 +41,14 @@ pub struct Ports {
 /// How long a call may take before it counts as unanswered, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// What validators call as well.
+    pub calls: CallLimits,
     /// A read from the chain.
     pub chain_read_ms: u64,
-    /// Waiting for a new head.
-    pub head_ms: u64,
     /// A commitment, until it is in a block.
     pub commit_ms: u64,
-    /// A beacon round.
-    pub beacon_ms: u64,
     /// An operation on the bucket.
     pub bucket_ms: u64,
-    /// A journal append.
-    pub journal_ms: u64,
 }
 
 impl Limits {
@@ -63,14 +56,11 @@ impl Limits {
     /// disks need.
     pub fn for_block_ms(block_ms: u64) -> Self {
         Self {
+            calls: CallLimits::for_block_ms(block_ms),
             chain_read_ms: (block_ms / 2).max(1_000),
-            // A half-dead connection stays open and silent. Four blocks without a head are the sign of it.
-            head_ms: (4 * block_ms).max(2_000),
             // A commitment is included within 5 blocks or not at all. After 6 its outcome counts as unknown.
             commit_ms: (6 * block_ms).max(10_000),
-            beacon_ms: (block_ms / 2).max(1_000),
             bucket_ms: (2 * block_ms).max(2_000),
-            journal_ms: block_ms.max(2_000),
         }
     }
 }
@@ -115,21 +105,10 @@ pub type Stop = LocalBoxFuture<'static, ()>;
 pub async fn run(machine: Machine, ports: Ports, limits: Limits, observer: &mut dyn Observer, stop: Stop) {
     let (journal, clock) = (ports.journal.clone(), ports.clock.clone());
     let driver = Driver::new(ports, limits);
-    driver
-        .pending
-        .push(Box::pin(async move { Some(Event::Started(loaded(&*journal, &*clock, limits.journal_ms).await)) }));
+    driver.pending.push(Box::pin(async move {
+        Some(Event::Started(loaded(&*clock, limits.calls.journal_ms, async || journal.load().await).await))
+    }));
     driver.drive(machine, observer, stop).await;
-}
-
-/// Returns the journal's records. If a disk never answers, mining without them earns more than not mining.
-async fn loaded(journal: &dyn Journal, clock: &dyn Clock, limit_ms: u64) -> Vec<JournalRecord> {
-    for _ in 0..LOADS_MAX {
-        if let Some(Ok(records)) = within(clock, limit_ms, journal.load()).await {
-            return records;
-        }
-        clock.sleep_until(clock.now().monotonic_ms + LOAD_PAUSE_MS).await;
-    }
-    Vec::new()
 }
 
 /// Continues a machine that has handled events before; `outstanding` holds its open questions.
@@ -225,15 +204,12 @@ impl Driver {
 
     fn carry_out(&mut self, action: Action) {
         let Ports { clock, chain, beacon, bucket, journal, .. } = self.ports.clone();
-        let Limits { chain_read_ms, head_ms, commit_ms, beacon_ms, bucket_ms, journal_ms } = self.limits;
-        let unreachable = move |ms: u64| ChainError::Unreachable(format!("no answer within {ms} ms"));
+        let Limits { calls: CallLimits { head_ms, beacon_ms, journal_ms }, chain_read_ms, commit_ms, bucket_ms } =
+            self.limits;
         match action {
             Action::WatchHead { after } => self.ask(async move {
-                match within(&*clock, head_ms, chain.next_head(after)).await {
-                    Some(Ok(head)) => Event::HeadMoved(head),
-                    Some(Err(error)) => Event::HeadFailed(error),
-                    None => Event::HeadFailed(unreachable(head_ms)),
-                }
+                let head = bounded(&*clock, head_ms, chain.next_head(after), ChainError::Unreachable).await;
+                head.map_or_else(Event::HeadFailed, Event::HeadMoved)
             }),
             // No event follows: the calls after it use the new connection.
             Action::ReconnectChain => self.pending.push(Box::pin(async move {
@@ -241,34 +217,31 @@ impl Driver {
                 None
             })),
             Action::ReadBlockHash(block) => self.ask(async move {
-                let result = within(&*clock, chain_read_ms, chain.block_hash(block)).await;
-                Event::BlockHashRead { block, result: result.unwrap_or_else(|| Err(unreachable(chain_read_ms))) }
+                let read = bounded(&*clock, chain_read_ms, chain.block_hash(block), ChainError::Unreachable);
+                Event::BlockHashRead { block, result: read.await }
             }),
             Action::FetchBeacon(round) => self.ask(async move {
-                let result = within(&*clock, beacon_ms, beacon.round(round)).await;
-                let late = || Err(BeaconError::Unreachable(format!("no answer within {beacon_ms} ms")));
-                Event::BeaconAnswered { round, result: result.unwrap_or_else(late) }
+                let fetched = bounded(&*clock, beacon_ms, beacon.round(round), BeaconError::Unreachable);
+                Event::BeaconAnswered { round, result: fetched.await }
             }),
             Action::ReadRegistration => self.ask(async move {
-                let result = within(&*clock, chain_read_ms, chain.registration()).await;
-                Event::RegistrationRead(result.unwrap_or_else(|| Err(unreachable(chain_read_ms))))
+                let read = bounded(&*clock, chain_read_ms, chain.registration(), ChainError::Unreachable);
+                Event::RegistrationRead(read.await)
             }),
             Action::ReadCommitment => self.ask(async move {
-                let result = within(&*clock, chain_read_ms, chain.commitment()).await;
-                Event::CommitmentRead(result.unwrap_or_else(|| Err(unreachable(chain_read_ms))))
+                let read = bounded(&*clock, chain_read_ms, chain.commitment(), ChainError::Unreachable);
+                Event::CommitmentRead(read.await)
             }),
             Action::Commit(credentials) => self.ask(async move {
-                let result = within(&*clock, commit_ms, chain.commit(&credentials)).await;
-                // The transaction was sent and may still be included.
-                let late = || Err(CommitError::Unknown(format!("no answer within {commit_ms} ms")));
-                Event::CommitmentAnswered(result.unwrap_or_else(late))
+                // When it is late, the transaction was sent and may still be included.
+                let committed = bounded(&*clock, commit_ms, chain.commit(&credentials), CommitError::Unknown);
+                Event::CommitmentAnswered(committed.await)
             }),
             Action::AppendJournal { entry, record } => {
                 self.appends += 1;
                 self.ask(async move {
-                    let result = within(&*clock, journal_ms, journal.append(&record)).await;
-                    let late = || Err(JournalError(format!("no answer within {journal_ms} ms")));
-                    Event::JournalAnswered { entry, result: result.unwrap_or_else(late) }
+                    let appended = bounded(&*clock, journal_ms, journal.append(&record), JournalError);
+                    Event::JournalAnswered { entry, result: appended.await }
                 });
             }
             Action::Upload { window_start, key, bytes, condition, limit_ms } => self.ask(async move {
@@ -276,15 +249,14 @@ impl Driver {
                 Event::UploadAnswered { window_start, result }
             }),
             Action::ReadObject { window_start, key } => self.ask(async move {
-                let result = within(&*clock, bucket_ms, bucket.get(&key)).await;
-                let result = result.unwrap_or_else(|| Err(bucket_late(bucket_ms)));
+                let result = bounded(&*clock, bucket_ms, bucket.get(&key), BucketError::Unknown).await;
                 // The machine compares digests. So events and tapes do not hold whole files.
                 let with_digest = |(bytes, etag)| (hex::encode(Sha256::digest(&bytes)), etag);
                 Event::ObjectRead { window_start, result: result.map(|object| object.map(with_digest)) }
             }),
             Action::DeleteObject { window_start, key } => self.ask(async move {
-                let result = within(&*clock, bucket_ms, bucket.delete(&key)).await;
-                Event::ObjectDeleted { window_start, result: result.unwrap_or_else(|| Err(bucket_late(bucket_ms))) }
+                let result = bounded(&*clock, bucket_ms, bucket.delete(&key), BucketError::Unknown).await;
+                Event::ObjectDeleted { window_start, result }
             }),
             Action::Generate(order) => self.generate(*order),
             Action::CancelGroup(group) => {
@@ -340,13 +312,8 @@ async fn put(
     if limit_ms == 0 {
         return Err(BucketError::Transient("the window is over".to_owned()));
     }
-    let result = within(clock, limit_ms, bucket.put(key, bytes, condition, limit_ms)).await;
-    result.unwrap_or_else(|| Err(bucket_late(limit_ms)))
-}
-
-fn bucket_late(limit_ms: u64) -> BucketError {
-    // The bytes may have arrived; only a read shows that.
-    BucketError::Unknown(format!("no answer within {limit_ms} ms"))
+    // When it is late, the bytes may have arrived; only a read shows that.
+    bounded(clock, limit_ms, bucket.put(key, bytes, condition, limit_ms), BucketError::Unknown).await
 }
 
 /// Prompt, engine, seal: from an order to an event.

@@ -18,6 +18,7 @@
 //! ```
 
 pub mod answers;
+pub mod calls;
 pub mod contract;
 pub mod decisions;
 pub mod driver;

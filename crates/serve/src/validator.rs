@@ -11,7 +11,7 @@ use grail_http::{Connector, http_client};
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::ProofModel;
 use grail_protocol::read_credentials::ReadCredentials;
-use grail_validator::driver::{Limits, Ports, run};
+use grail_validator::driver::{Limits, Ports, Reports, run};
 use grail_validator::ports::{
     Beacon, BeaconError, BeaconRound, Chain, ChainError, Clock, Head, Journal, JournalError, JudgeError, Judged,
     Neuron, Now, ObjectFacts, Recompute, Store, StoreError, SubmitError, WeightsState,
@@ -127,7 +127,8 @@ pub(super) async fn validate(
     };
     let stop = Box::pin(async move { drop(over.wait_for(|over| *over).await) });
     let mut teller = Teller { validator: validator.clone(), receipt: None, waiting: None, report };
-    run(Validator::new(settings), ports, validator.limits, &mut |report| teller.hear(report), stop).await;
+    let mut on_report = Reports(|report: &Report| teller.hear(report));
+    run(Validator::new(settings), ports, validator.limits, &mut on_report, stop).await;
 }
 
 /// Every port over the world.

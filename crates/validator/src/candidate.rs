@@ -14,6 +14,8 @@ pub(crate) struct Candidate {
     pub(crate) object: Option<ObjectFacts>,
     pub(crate) receipt: Option<MinerReceipt>,
     pub(crate) fingerprints: Vec<u64>,
+    /// How often its file was asked for.
+    pub(crate) fetches: u32,
     /// How often the validator failed to judge its file.
     pub(crate) failures: u32,
 }
@@ -43,6 +45,7 @@ impl Candidate {
             object: None,
             receipt: None,
             fingerprints: Vec::new(),
+            fetches: 0,
             failures: 0,
         }
     }

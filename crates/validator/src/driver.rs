@@ -7,21 +7,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{AbortHandle, Abortable, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use grail_miner::calls::{CallLimits, bounded, loaded};
 
 use crate::event::{Action, Event};
-use crate::memory::JournalRecord;
 use crate::ports::{
-    Beacon, BeaconError, Chain, ChainError, Clock, Journal, JournalError, JudgeError, ObjectFacts, Recompute, Store,
-    StoreError, SubmitError, within,
+    Beacon, BeaconError, Chain, ChainError, Clock, Journal, JournalError, JudgeError, Now, ObjectFacts, Recompute,
+    Store, StoreError, SubmitError,
 };
 use crate::receipt::Report;
 use crate::validator::Validator;
-
-/// Attempts at reading the journal, and the pause after one that failed.
-const LOADS_MAX: u32 = 5;
-const LOAD_PAUSE_MS: u64 = 1_000;
 
 /// The world, one trait object per port.
 #[derive(Clone)]
@@ -38,22 +34,18 @@ pub struct Ports {
 /// How long a call may take before it counts as unanswered, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// What miners call as well.
+    pub calls: CallLimits,
     /// A read from the chain.
     pub chain_read_ms: u64,
-    /// Waiting for a new head.
-    pub head_ms: u64,
     /// Weights, until they are in a block.
     pub weights_ms: u64,
-    /// A beacon round.
-    pub beacon_ms: u64,
     /// A request to a bucket for a file's attributes.
     pub look_ms: u64,
     /// A file from a bucket.
     pub fetch_ms: u64,
     /// The judgment of a file.
     pub judge_ms: u64,
-    /// A journal append.
-    pub journal_ms: u64,
 }
 
 impl Limits {
@@ -61,44 +53,63 @@ impl Limits {
     /// disks need.
     pub fn for_block_ms(block_ms: u64) -> Self {
         Self {
+            calls: CallLimits::for_block_ms(block_ms),
             chain_read_ms: (2 * block_ms).max(2_000),
-            head_ms: (4 * block_ms).max(2_000),
             weights_ms: (6 * block_ms).max(10_000),
-            beacon_ms: (block_ms / 2).max(1_000),
             look_ms: block_ms.max(2_000),
             fetch_ms: (5 * block_ms).max(5_000),
             // Several files wait for one model.
             judge_ms: (30 * block_ms).max(60_000),
-            journal_ms: block_ms.max(2_000),
         }
     }
+}
+
+/// Sees every event and action as it passes: recorders, the simulator's oracles.
+pub trait Observer {
+    /// The core is about to handle this event.
+    fn event(&mut self, now: Now, event: &Event);
+    /// The core asked for this.
+    fn action(&mut self, now: Now, action: &Action);
+    /// The core has handled an event, and the observer has seen every action that it asked for.
+    fn handled(&mut self, now: Now, validator: &Validator);
+}
+
+/// For callers who want reports and nothing else.
+pub struct Reports<F>(pub F);
+
+impl<F: FnMut(&Report)> Observer for Reports<F> {
+    fn event(&mut self, _: Now, _: &Event) {}
+
+    fn action(&mut self, _: Now, action: &Action) {
+        if let Action::Report(report) = action {
+            self.0(report);
+        }
+    }
+
+    fn handled(&mut self, _: Now, _: &Validator) {}
 }
 
 /// Asks for an end.
 pub type Stop = LocalBoxFuture<'static, ()>;
 
-/// Runs a validator until `stop` resolves; `on_report` gets every report.
-pub async fn run(validator: Validator, ports: Ports, limits: Limits, on_report: &mut dyn FnMut(&Report), stop: Stop) {
-    let mut driver = Driver { ports, limits, pending: FuturesUnordered::new(), files: Rc::default(), appends: 0 };
+/// Runs a validator until `stop` resolves.
+pub async fn run(validator: Validator, ports: Ports, limits: Limits, observer: &mut dyn Observer, stop: Stop) {
+    let mut driver = Driver {
+        ports,
+        limits,
+        pending: FuturesUnordered::new(),
+        files: Rc::default(),
+        of_window: Vec::new(),
+        appends: 0,
+    };
     let (journal, clock) = (driver.ports.journal.clone(), driver.ports.clock.clone());
-    driver.ask(async move { Event::Started(loaded(&*journal, &*clock, limits.journal_ms).await) });
+    let limit_ms = limits.calls.journal_ms;
+    driver.ask(async move { Event::Started(loaded(&*clock, limit_ms, async || journal.load().await).await) });
     driver.ask(async move {
         stop.await;
         Event::Shutdown
     });
-    driver.drive(validator, on_report).await;
-}
-
-/// Returns the journal's records. A validator without them would pay everybody too little, so it waits for a disk for a
-/// while.
-async fn loaded(journal: &dyn Journal, clock: &dyn Clock, limit_ms: u64) -> Vec<JournalRecord> {
-    for _ in 0..LOADS_MAX {
-        if let Some(Ok(records)) = within(clock, limit_ms, journal.load()).await {
-            return records;
-        }
-        clock.sleep_until(clock.now().monotonic_ms + LOAD_PAUSE_MS).await;
-    }
-    Vec::new()
+    driver.drive(validator, observer).await;
 }
 
 /// The bytes of files, by window and miner.
@@ -110,23 +121,29 @@ struct Driver {
     pending: FuturesUnordered<LocalBoxFuture<'static, Option<Event>>>,
     /// Files that were fetched and not judged.
     files: Rc<RefCell<Files>>,
+    /// Looks, fetches and judgements of the present window.
+    of_window: Vec<AbortHandle>,
     /// Appends to the journal that were asked for and not answered yet.
     appends: usize,
 }
 
 impl Driver {
-    async fn drive(mut self, mut validator: Validator, on_report: &mut dyn FnMut(&Report)) {
+    async fn drive(mut self, mut validator: Validator, observer: &mut dyn Observer) {
         while let Some(event) = self.pending.next().await {
             let Some(event) = event else { continue };
             if matches!(event, Event::JournalAnswered { .. }) {
                 self.appends -= 1;
             }
-            for action in validator.handle(self.ports.clock.now(), event) {
-                match action {
-                    Action::Exit => return self.finish_journal().await,
-                    Action::Report(report) => on_report(&report),
-                    action => self.carry_out(action),
+            let now = self.ports.clock.now();
+            observer.event(now, &event);
+            let actions = validator.handle(now, event);
+            actions.iter().for_each(|action| observer.action(now, action));
+            observer.handled(now, &validator);
+            for action in actions {
+                if action == Action::Exit {
+                    return self.finish_journal().await;
                 }
+                self.carry_out(action);
             }
         }
     }
@@ -143,81 +160,82 @@ impl Driver {
         self.pending.push(Box::pin(async move { Some(call.await) }));
     }
 
+    /// The same, of a call that ends with its window.
+    fn ask_of_window(&mut self, call: impl Future<Output = Event> + 'static) {
+        let (handle, registration) = AbortHandle::new_pair();
+        self.of_window.push(handle);
+        let call = Abortable::new(call, registration);
+        self.pending.push(Box::pin(async move { call.await.ok() }));
+    }
+
     fn carry_out(&mut self, action: Action) {
         let Ports { clock, chain, beacon, store, recompute, journal } = self.ports.clone();
-        let Limits { chain_read_ms, head_ms, weights_ms, beacon_ms, look_ms, fetch_ms, judge_ms, journal_ms } =
-            self.limits;
+        let Limits { calls, chain_read_ms, weights_ms, look_ms, fetch_ms, judge_ms } = self.limits;
+        let CallLimits { head_ms, beacon_ms, journal_ms } = calls;
         let files = self.files.clone();
-        let late = |ms: u64| format!("no answer within {ms} ms");
-        let unreachable = move |ms: u64| ChainError::Unreachable(late(ms));
         match action {
             Action::WatchHead { after } => self.ask(async move {
-                match within(&*clock, head_ms, chain.next_head(after)).await {
-                    Some(Ok(head)) => Event::HeadMoved(head),
-                    Some(Err(error)) => Event::HeadFailed(error),
-                    None => Event::HeadFailed(unreachable(head_ms)),
-                }
+                let head = bounded(&*clock, head_ms, chain.next_head(after), ChainError::Unreachable).await;
+                head.map_or_else(Event::HeadFailed, Event::HeadMoved)
             }),
             Action::ReconnectChain => self.pending.push(Box::pin(async move {
                 chain.reconnect().await;
                 None
             })),
             Action::ReadMetagraph => self.ask(async move {
-                let result = within(&*clock, chain_read_ms, chain.metagraph()).await;
-                Event::MetagraphRead(result.unwrap_or_else(|| Err(unreachable(chain_read_ms))))
+                let read = bounded(&*clock, chain_read_ms, chain.metagraph(), ChainError::Unreachable);
+                Event::MetagraphRead(read.await)
             }),
             Action::ReadBlockHash(block) => self.ask(async move {
-                let result = within(&*clock, chain_read_ms, chain.block_hash(block)).await;
-                Event::BlockHashRead { block, result: result.unwrap_or_else(|| Err(unreachable(chain_read_ms))) }
+                let read = bounded(&*clock, chain_read_ms, chain.block_hash(block), ChainError::Unreachable);
+                Event::BlockHashRead { block, result: read.await }
             }),
             Action::FetchBeacon(round) => self.ask(async move {
-                let result = within(&*clock, beacon_ms, beacon.round(round)).await;
-                let result = result.unwrap_or_else(|| Err(BeaconError::Unreachable(late(beacon_ms))));
-                Event::BeaconAnswered { round, result }
+                let fetched = bounded(&*clock, beacon_ms, beacon.round(round), BeaconError::Unreachable);
+                Event::BeaconAnswered { round, result: fetched.await }
             }),
-            Action::Look { window_start, hotkey, committed, key } => self.ask(async move {
-                let result = within(&*clock, look_ms, store.look(&committed, &key)).await;
-                let result = result.unwrap_or_else(|| Err(StoreError::Transient(late(look_ms))));
-                Event::Looked { window_start, hotkey, result }
+            Action::Look { window_start, hotkey, committed, key } => self.ask_of_window(async move {
+                let looked = bounded(&*clock, look_ms, store.look(&committed, &key), StoreError::Transient);
+                Event::Looked { window_start, hotkey, result: looked.await }
             }),
-            Action::Fetch { window_start, hotkey, committed, key } => self.ask(async move {
-                let result = within(&*clock, fetch_ms, store.fetch(&committed, &key)).await;
-                let result = result.unwrap_or_else(|| Err(StoreError::Transient(late(fetch_ms))));
+            Action::Fetch { window_start, hotkey, committed, key } => self.ask_of_window(async move {
+                let fetched = bounded(&*clock, fetch_ms, store.fetch(&committed, &key), StoreError::Transient).await;
                 let keep = |(facts, bytes): (ObjectFacts, Vec<u8>)| {
                     files.borrow_mut().insert((window_start, hotkey.clone()), bytes);
                     facts
                 };
-                let result = result.map(|object| object.map(keep));
+                let result = fetched.map(|object| object.map(keep));
                 Event::Fetched { window_start, hotkey, result }
             }),
             Action::Judge(facts) => {
                 let (window_start, hotkey) = (facts.window_start, facts.hotkey.clone());
                 let file = files.borrow_mut().remove(&(window_start, hotkey.clone()));
-                self.ask(async move {
+                self.ask_of_window(async move {
                     let result = match file {
-                        Some(file) => within(&*clock, judge_ms, recompute.judge(file, *facts)).await,
-                        None => Some(Err(JudgeError("the file is no longer in memory".to_owned()))),
+                        Some(file) => bounded(&*clock, judge_ms, recompute.judge(file, *facts), JudgeError).await,
+                        None => Err(JudgeError("the file is no longer in memory".to_owned())),
                     };
-                    let result = result.unwrap_or_else(|| Err(JudgeError(late(judge_ms))));
                     Event::Judged { window_start, hotkey, result }
                 });
             }
-            Action::Discard => files.borrow_mut().clear(),
+            Action::Discard => {
+                self.of_window.drain(..).for_each(|handle| handle.abort());
+                files.borrow_mut().clear();
+            }
             Action::AppendJournal { entry, record } => {
                 self.appends += 1;
                 self.ask(async move {
-                    let result = within(&*clock, journal_ms, journal.append(&record)).await;
-                    let result = result.unwrap_or_else(|| Err(JournalError(late(journal_ms))));
-                    Event::JournalAnswered { entry, result }
+                    let appended = bounded(&*clock, journal_ms, journal.append(&record), JournalError);
+                    Event::JournalAnswered { entry, result: appended.await }
                 });
             }
             Action::ReadWeights => self.ask(async move {
-                let result = within(&*clock, chain_read_ms, chain.weights()).await;
-                Event::WeightsRead(result.unwrap_or_else(|| Err(unreachable(chain_read_ms))))
+                let read = bounded(&*clock, chain_read_ms, chain.weights(), ChainError::Unreachable);
+                Event::WeightsRead(read.await)
             }),
             Action::SetWeights(weights) => self.ask(async move {
-                let result = within(&*clock, weights_ms, chain.set_weights(&weights)).await;
-                Event::WeightsAnswered(result.unwrap_or_else(|| Err(SubmitError::Unknown(late(weights_ms)))))
+                let set = bounded(&*clock, weights_ms, chain.set_weights(&weights), SubmitError::Unknown);
+                Event::WeightsAnswered(set.await)
             }),
             Action::SetTimer { timer, after_ms } => self.ask(async move {
                 clock.sleep_until(clock.now().monotonic_ms + after_ms).await;

@@ -61,7 +61,7 @@ pub enum Action {
     Fetch { window_start: u64, hotkey: String, committed: Vec<u8>, key: String },
     /// Judge a file that was fetched.
     Judge(Box<WindowFacts>),
-    /// Forget the files that were fetched.
+    /// Cancel looks, fetches and judgements, and forget the files that were fetched: their window is over.
     Discard,
     /// Append a record.
     AppendJournal { entry: u64, record: JournalRecord },

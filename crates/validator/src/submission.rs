@@ -9,8 +9,9 @@ use crate::event::{Action, Timer};
 use crate::memory::{JournalRecord, SentWeights};
 use crate::receipt::{Report, WeightsReport};
 
-/// A transaction that was sent this many blocks ago can no longer be included.
-const MORTALITY_BLOCKS: u64 = 32;
+/// Weights that were to be sent this many blocks ago can no longer be included: a transaction lives for 32 blocks, and the
+/// call that sends it may take some.
+const MORTALITY_BLOCKS: u64 = 40;
 
 /// Setting the weights of a window that has ended.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use grail_miner::ports::{Head, Now};
+use grail_miner::ports::{Head, LAG_BLOCKS_MAX, Now};
 
 use crate::context::Context;
 use crate::event::{Action, Event, Timer};
@@ -17,6 +17,8 @@ pub struct Validator {
     settings: Settings,
     memory: Memory,
     head: u64,
+    /// A head that is far from the one before it. It counts once another one follows it, since one may be made up.
+    far_head: Option<u64>,
     /// A window whose end this process saw, and the wall time then.
     seen_end: Option<(u64, u64)>,
     window: Option<Window>,
@@ -34,6 +36,7 @@ impl Validator {
             settings,
             memory: Memory::default(),
             head: 0,
+            far_head: None,
             seen_end: None,
             window: None,
             submission: Submission::Idle,
@@ -66,7 +69,6 @@ impl Validator {
             self.timers.remove(timer);
         }
         if let Event::HeadMoved(Head { number }) = event {
-            out.push(Action::WatchHead { after: number });
             return self.on_head(number, now, out);
         }
         let Self { settings, memory, head, window, submission, entries, timers, is_stopping, .. } = self;
@@ -140,7 +142,23 @@ impl Validator {
         }
     }
 
+    /// Returns whether a head counts: the first one, one near the last one, or one near the one that was announced before.
+    fn is_credible(&mut self, number: u64) -> bool {
+        let is_near = |other: u64| number.abs_diff(other) <= LAG_BLOCKS_MAX;
+        let is_credible = self.head == 0 || is_near(self.head) || self.far_head.is_some_and(is_near);
+        self.far_head = Some(number).filter(|_| !is_credible);
+        is_credible
+    }
+
     fn on_head(&mut self, number: u64, now: Now, out: &mut Vec<Action>) {
+        if !self.is_credible(number) {
+            if number < self.head {
+                // The endpoint may be far behind, and would stay so.
+                out.push(Action::ReconnectChain);
+            }
+            return out.push(Action::WatchHead { after: self.head });
+        }
+        out.push(Action::WatchHead { after: number });
         let before = std::mem::replace(&mut self.head, number);
         let Some(due) = target(number) else { return };
         if before > 0 && target(before) < Some(due) {

@@ -19,7 +19,7 @@ use crate::event::{Action, Timer};
 use crate::memory::{JournalRecord, OpenWindow};
 use crate::receipt::{MinerReceipt, Outcome, Report, WindowReport};
 
-/// A file that the validator fails to judge more often than this has no verdict.
+/// A file that the validator fails to judge more often than this has no verdict, once buckets are not asked again either.
 const JUDGE_FAILURES_MAX: u32 = 2;
 
 /// A window that is being judged.
@@ -210,6 +210,8 @@ impl Window {
         cx: &mut Context<'_>,
     ) {
         let (start, again) = (self.start, self.may_ask_again(cx));
+        // One bucket that never answers delays the first look at all others, whose fetches may then fail once as well.
+        let early = cx.head < self.next_start() + 2 * cx.settings.reading_blocks;
         let late_ms = |object: &ObjectFacts| Some(object.modified_ms? as i64 - self.end_ms? as i64);
         let late_ms = result.as_ref().ok().and_then(Option::as_ref).and_then(late_ms);
         let Some(candidate) = self.candidates.get_mut(hotkey).filter(|c| c.step == Step::Fetching) else { return };
@@ -226,7 +228,7 @@ impl Window {
                 let bytes = Some(object.bytes);
                 candidate.receipt = Some(MinerReceipt { late_ms, bytes, ..receipt });
             }
-            Err(StoreError::Transient(_)) if again => {
+            Err(StoreError::Transient(_)) if again || candidate.fetches == 1 && early => {
                 candidate.step = Step::FetchAgain;
                 cx.pause(Timer::Store);
             }
@@ -236,6 +238,7 @@ impl Window {
     }
 
     pub(crate) fn on_judged(&mut self, hotkey: &str, result: Result<Judged, JudgeError>, cx: &mut Context<'_>) {
+        let again = self.may_ask_again(cx);
         let Some(candidate) = self.candidates.get_mut(hotkey).filter(|c| c.step == Step::Judging) else { return };
         let receipt = candidate.receipt.take();
         let receipt = receipt.unwrap_or_else(|| MinerReceipt::new(self.start, hotkey, candidate.uid, Outcome::Missing));
@@ -244,9 +247,10 @@ impl Window {
                 candidate.fingerprints = fingerprints;
                 receipt.judged(verdict.as_ref())
             }
-            Err(error) if candidate.failures < JUDGE_FAILURES_MAX => {
+            // The model may be back soon, so that early failures are not counted.
+            Err(error) if again || candidate.failures < JUDGE_FAILURES_MAX => {
                 cx.trouble(&error);
-                candidate.failures += 1;
+                candidate.failures += u32::from(!again);
                 candidate.step = Step::FetchAgain;
                 return cx.pause(Timer::Store);
             }
@@ -314,7 +318,6 @@ impl Window {
             let receipt = MinerReceipt { outcome: Outcome::NotJudged, ..receipt }.because(WHY);
             if is_selected { candidate.journal(receipt, cx) } else { candidate.settle(receipt) }
         }
-        cx.out.push(Action::Discard);
         if !matches!(self.stage, Stage::Ending(_) | Stage::Ended) {
             self.end(cx);
         }
@@ -430,13 +433,17 @@ impl Window {
         self.stage = Stage::Selecting(cx.journal(record));
     }
 
-    /// Fetches as many files as there is room for, in the order of uids.
+    /// Fetches as many files as there is room for; those that failed wait for all others, so that buckets that never answer
+    /// keep nobody out.
     fn fetch(&mut self, cx: &mut Context<'_>) {
         let held = self.count(|step| matches!(step, Step::Fetching | Step::Fetched | Step::Judging));
         let room = cx.settings.files_max.saturating_sub(held);
         let waiting = self.candidates.iter_mut().filter(|(_, candidate)| candidate.step == Step::Fetch);
-        for (hotkey, candidate) in waiting.take(room) {
+        let mut waiting: Vec<(&String, &mut Candidate)> = waiting.collect();
+        waiting.sort_by_key(|(_, candidate)| candidate.fetches);
+        for (hotkey, candidate) in waiting.into_iter().take(room) {
             candidate.step = Step::Fetching;
+            candidate.fetches += 1;
             let (committed, key) = (candidate.committed.clone(), object_key(hotkey, self.start));
             cx.out.push(Action::Fetch { window_start: self.start, hotkey: hotkey.clone(), committed, key });
         }
@@ -462,6 +469,7 @@ impl Window {
     }
 
     fn end(&mut self, cx: &mut Context<'_>) {
+        cx.out.push(Action::Discard);
         self.stage = Stage::Ending(cx.journal(JournalRecord::Ended { window_start: self.start }));
     }
 

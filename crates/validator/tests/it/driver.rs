@@ -7,7 +7,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{pending, poll_fn};
-use grail_validator::driver::{Limits, Ports, run};
+use grail_validator::driver::{Limits, Ports, Reports, run};
 use grail_validator::ports::{
     Beacon, BeaconError, BeaconRound, Chain, ChainError, Clock, Head, Journal, JournalError, JudgeError, Judged,
     Neuron, Now, ObjectFacts, Recompute, Store, StoreError, SubmitError, WeightsState,
@@ -137,7 +137,7 @@ fn calls_that_are_never_answered_hold_up_nothing() {
         journal: Rc::new(world.clone()),
     };
     let mut reports = Vec::new();
-    let mut on_report = |report: &Report| reports.push(report.clone());
+    let mut on_report = Reports(|report: &Report| reports.push(report.clone()));
     let until = world.clone();
     let stop = Box::pin(async move { until.sleep_until(85 * BLOCK_MS).await });
     let validator = Validator::new(Settings::new("validator".to_owned(), limits()));

@@ -60,6 +60,10 @@ pub(crate) struct Net {
     pub(crate) troubles: Vec<String>,
     /// Every judgment that was asked for.
     pub(crate) judged: Vec<(u64, String)>,
+    /// Whether weights are sent, never included, and not answered for.
+    pub(crate) loses_weights: bool,
+    /// How often another connection to the chain was asked for.
+    pub(crate) reconnects: usize,
     /// Whether judgments are never answered.
     pub(crate) is_busy: bool,
     /// Most requests at a time.
@@ -100,6 +104,8 @@ impl Net {
             weight_reports: Vec::new(),
             troubles: Vec::new(),
             judged: Vec::new(),
+            loses_weights: false,
+            reconnects: 0,
             is_busy: false,
             looking_max: 0,
             written_in: 29,
@@ -138,6 +144,12 @@ impl Net {
     /// The process hears of a head, which the chain need not have.
     pub(crate) fn hears_of(&mut self, block: u64) {
         self.settle(Event::HeadMoved(Head { number: block }));
+    }
+
+    /// The same from an endpoint that says it again when it is asked again.
+    pub(crate) fn hears_twice_of(&mut self, block: u64) {
+        self.hears_of(block);
+        self.hears_of(block);
     }
 
     fn now(&self) -> Now {
@@ -254,12 +266,16 @@ impl Net {
                 Event::WeightsRead(self.unless_failed(state, unreachable()))
             }
             Action::SetWeights(weights) => {
+                let unknown = SubmitError::Unknown("the connection broke".to_owned());
+                if self.loses_weights {
+                    self.sets.push((self.head, weights));
+                    return Some(Event::WeightsAnswered(Err(unknown)));
+                }
                 let failure = self.failure();
                 if failure != Some(false) {
                     self.sets.push((self.head, weights.clone()));
                     (self.weights.weights, self.weights.last_update) = (weights, self.head);
                 }
-                let unknown = SubmitError::Unknown("the connection broke".to_owned());
                 Event::WeightsAnswered(failure.map_or(Ok(()), |_| Err(unknown)))
             }
             Action::SetTimer { timer, .. } => {
@@ -275,7 +291,11 @@ impl Net {
                 }
                 return None;
             }
-            Action::WatchHead { .. } | Action::ReconnectChain | Action::Discard | Action::Exit => return None,
+            Action::ReconnectChain => {
+                self.reconnects += 1;
+                return None;
+            }
+            Action::WatchHead { .. } | Action::Discard | Action::Exit => return None,
         })
     }
 

@@ -66,6 +66,8 @@ fn a_made_up_head_begins_no_window() {
     for heard in [1_000_045, 46, 2_000_000, 47] {
         net.hears_of(heard);
     }
+    net.hears_twice_of(3_000_000);
+    net.hears_twice_of(48);
     net.run_until(UNTIL);
     assert_eq!(net.windows_done(), WINDOWS);
     assert_eq!(net.receipts_of("miner00").len(), WINDOWS.len());
@@ -77,8 +79,8 @@ fn a_made_up_head_ends_no_window_that_is_being_judged() {
     net.is_busy = true;
     net.start();
     net.run_until(45);
-    net.hears_of(1_000_045);
-    net.hears_of(46);
+    net.hears_twice_of(1_000_045);
+    net.hears_twice_of(46);
     net.run_until(59);
     assert!(net.windows_done().is_empty());
     net.run_until(60);
@@ -94,4 +96,35 @@ fn a_chain_that_is_silent_for_a_while_costs_the_windows_that_it_was_silent_for()
     net.head = 125;
     net.run_until(UNTIL);
     assert_eq!(net.windows_done(), [0, 30, 90, 120, 150, 180]);
+}
+
+#[test]
+fn an_endpoint_that_is_far_behind_is_left_and_nothing_is_done_twice() {
+    let mut net = Net::new(&[Conduct::Honest(1)]);
+    net.start();
+    net.run_until(215);
+    let (windows, weights) = (net.windows_done(), net.weight_reports.len());
+    for number in 1..=3 {
+        net.hears_of(3);
+        net.hears_of(215);
+        assert_eq!(net.reconnects, number);
+    }
+    // As after a head that was too high, when the true one is the low one.
+    net.hears_twice_of(100);
+    net.hears_twice_of(215);
+    assert_eq!((net.windows_done(), net.weight_reports.len()), (windows, weights));
+}
+
+#[test]
+fn weights_whose_fate_is_unknown_are_not_sent_again_because_of_a_made_up_head() {
+    let mut net = Net::new(&[Conduct::Honest(1)]);
+    net.loses_weights = true;
+    net.start();
+    net.run_until(31);
+    assert_eq!(net.sets.len(), 1);
+    net.hears_of(1_000_000);
+    net.run_until(70);
+    assert_eq!(net.sets.len(), 1, "a transaction lives for 32 blocks, and sending it may take some");
+    net.run_until(75);
+    assert_eq!(net.sets.len(), 2);
 }
