@@ -9,6 +9,7 @@ mod doctor;
 mod estimate;
 mod golden;
 mod init;
+mod judging;
 mod mine;
 mod network;
 mod prove;

@@ -33,6 +33,7 @@ pub mod fork;
 pub mod health;
 pub mod income;
 pub mod journal;
+pub mod judging;
 pub mod ledger;
 pub mod marks;
 pub mod nearest;

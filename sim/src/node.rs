@@ -67,39 +67,45 @@ impl Node {
                     Box::pin(resume(machine, open, ports, limits, &mut watchers, stop))
                 }
             };
-            let restart_ms = self.until_killed(Process::new(self.clock.clone(), miner)).await;
+            let process = Process::new(self.clock.clone(), miner);
+            let restart_ms = until_killed(&self.time, &self.faults, &self.steps, process).await;
             self.crashes.borrow_mut().push(self.time.now_ms());
             let lost = self.journal.crash();
             watchers.trace.line(self.time.now_ms(), "crash", &format!("{lost} records lost"));
             self.time.sleep_until(restart_ms).await;
         }
     }
+}
 
-    /// When to start again, once the process is dead.
-    async fn until_killed(&self, miner: impl Future<Output = ()>) -> u64 {
-        let now_ms = self.time.now_ms();
-        let planned = self.faults.of(FaultKind::Crash).filter(|crash| crash.from_ms > now_ms);
-        let planned = planned.min_by_key(|crash| crash.from_ms).copied();
-        let mut miner = pin!(miner);
-        let mut killed = pin!(async {
-            match planned {
-                Some(crash) => self.time.sleep_until(crash.from_ms).await,
-                None => std::future::pending().await,
-            }
-        });
-        poll_fn(|context| {
-            if killed.as_mut().poll(context).is_ready() {
-                self.faults.took_effect(FaultKind::Crash);
-                return Poll::Ready(planned.map_or(self.time.now_ms(), |crash| crash.until_ms));
-            }
-            let has_ended = miner.as_mut().poll(context).is_ready();
-            if has_ended || self.steps.take_killed() {
-                return Poll::Ready(self.time.now_ms() + RESTART_MS);
-            }
-            Poll::Pending
-        })
-        .await
-    }
+/// Returns when to start a process again, once it is dead: killed by the plan or at a step, or ended.
+pub(crate) async fn until_killed(
+    time: &VirtualTime,
+    faults: &FaultPlan,
+    steps: &Steps,
+    process: impl Future<Output = ()>,
+) -> u64 {
+    let now_ms = time.now_ms();
+    let planned = faults.of(FaultKind::Crash).filter(|crash| crash.from_ms > now_ms);
+    let planned = planned.min_by_key(|crash| crash.from_ms).copied();
+    let mut process = pin!(process);
+    let mut killed = pin!(async {
+        match planned {
+            Some(crash) => time.sleep_until(crash.from_ms).await,
+            None => std::future::pending().await,
+        }
+    });
+    poll_fn(|context| {
+        if killed.as_mut().poll(context).is_ready() {
+            faults.took_effect(FaultKind::Crash);
+            return Poll::Ready(planned.map_or(time.now_ms(), |crash| crash.until_ms));
+        }
+        let has_ended = process.as_mut().poll(context).is_ready();
+        if has_ended || steps.take_killed() {
+            return Poll::Ready(time.now_ms() + RESTART_MS);
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// A port whose effects count as steps, and which has none once its process is dead.

@@ -16,8 +16,37 @@ pub fn failure_key(violation: &str) -> String {
     key.collect::<String>().chars().take(LENGTH_MAX).collect()
 }
 
+/// A world that can be made smaller.
+pub trait Shrinkable: Clone + PartialEq + 'static {
+    /// Each makes one setting plain.
+    const SIMPLER: &'static [fn(&mut Self)];
+
+    /// What goes wrong in it.
+    fn faults(&mut self) -> &mut Vec<Fault>;
+}
+
+impl Shrinkable for Case {
+    const SIMPLER: &'static [fn(&mut Self)] = &[
+        |case| case.knobs.crash_at_step = None,
+        |case| case.knobs.validators = Knobs::default().validators,
+        |case| case.knobs.clock = Knobs::default().clock,
+        |case| case.knobs.safety_blocks = Knobs::default().safety_blocks,
+        |case| case.knobs.early_upload_ms = Knobs::default().early_upload_ms,
+        |case| case.knobs.reorganisation_blocks_max = Knobs::default().reorganisation_blocks_max,
+        |case| case.groups_max = 1,
+        |case| case.policy = Default::default(),
+        |case| case.use_drand = true,
+        |case| case.windows = (case.windows - 1).max(1),
+        |case| case.speed = Speed { groups_in_flight: 1, tokens_per_s: 400, proof_us_per_token: 100 },
+    ];
+
+    fn faults(&mut self) -> &mut Vec<Fault> {
+        &mut self.faults
+    }
+}
+
 /// Returns the smallest case that still `fails`, after at most `tries_max` tries.
-pub fn shrink(case: &Case, tries_max: usize, fails: &mut dyn FnMut(&Case) -> bool) -> Case {
+pub fn shrink<W: Shrinkable>(case: &W, tries_max: usize, fails: &mut dyn FnMut(&W) -> bool) -> W {
     let mut shrinker = Shrinker { best: case.clone(), tries_left: tries_max, fails };
     loop {
         let before = shrinker.best.clone();
@@ -30,15 +59,15 @@ pub fn shrink(case: &Case, tries_max: usize, fails: &mut dyn FnMut(&Case) -> boo
     }
 }
 
-struct Shrinker<'a> {
-    best: Case,
+struct Shrinker<'a, W> {
+    best: W,
     tries_left: usize,
-    fails: &'a mut dyn FnMut(&Case) -> bool,
+    fails: &'a mut dyn FnMut(&W) -> bool,
 }
 
-impl Shrinker<'_> {
+impl<W: Shrinkable> Shrinker<'_, W> {
     /// Takes a simpler case if it still fails.
-    fn offer(&mut self, case: Case) -> bool {
+    fn offer(&mut self, case: W) -> bool {
         if case == self.best || self.tries_left == 0 {
             return false;
         }
@@ -52,12 +81,13 @@ impl Shrinker<'_> {
 
     /// Leaves out runs of faults, long ones first.
     fn drop_faults(&mut self) {
-        let mut length = self.best.faults.len();
+        let mut length = self.best.faults().len();
         while length > 0 {
             let mut at = 0;
-            while at < self.best.faults.len() {
+            while at < self.best.faults().len() {
                 let mut case = self.best.clone();
-                case.faults.drain(at..(at + length).min(case.faults.len()));
+                let end = (at + length).min(case.faults().len());
+                case.faults().drain(at..end);
                 if !self.offer(case) {
                     at += length;
                 }
@@ -67,21 +97,7 @@ impl Shrinker<'_> {
     }
 
     fn simplify_settings(&mut self) {
-        let plain = Knobs::default();
-        let simpler: [&dyn Fn(&mut Case); 11] = [
-            &|case| case.knobs.crash_at_step = None,
-            &|case| case.knobs.validators = plain.validators,
-            &|case| case.knobs.clock = plain.clock,
-            &|case| case.knobs.safety_blocks = plain.safety_blocks,
-            &|case| case.knobs.early_upload_ms = plain.early_upload_ms,
-            &|case| case.knobs.reorganisation_blocks_max = plain.reorganisation_blocks_max,
-            &|case| case.groups_max = 1,
-            &|case| case.policy = Default::default(),
-            &|case| case.use_drand = true,
-            &|case| case.windows = (case.windows - 1).max(1),
-            &|case| case.speed = Speed { groups_in_flight: 1, tokens_per_s: 400, proof_us_per_token: 100 },
-        ];
-        for simplify in simpler {
+        for simplify in W::SIMPLER {
             let mut case = self.best.clone();
             simplify(&mut case);
             self.offer(case);
@@ -90,17 +106,17 @@ impl Shrinker<'_> {
 
     /// Shorter and weaker faults.
     fn soften_faults(&mut self) {
-        let softer: [&dyn Fn(&mut Fault); 2] =
-            [&|fault| fault.until_ms = fault.from_ms + (fault.until_ms - fault.from_ms) / 2, &|fault| {
-                fault.strength = (fault.strength / 2).max(1)
-            }];
-        for at in 0..self.best.faults.len() {
+        let softer: [fn(&mut Fault); 2] = [
+            |fault| fault.until_ms = fault.from_ms + (fault.until_ms - fault.from_ms) / 2,
+            |fault| fault.strength = (fault.strength / 2).max(1),
+        ];
+        for at in 0..self.best.faults().len() {
             for soften in softer {
                 let mut case = self.best.clone();
-                soften(&mut case.faults[at]);
+                let fault = &mut case.faults()[at];
+                soften(fault);
                 // A fault without duration is none, unless it strikes with a block.
-                let is_one = case.faults[at].until_ms > case.faults[at].from_ms;
-                if is_one || case.faults[at].kind == FaultKind::Reorganisation {
+                if fault.until_ms > fault.from_ms || fault.kind == FaultKind::Reorganisation {
                     self.offer(case);
                 }
             }

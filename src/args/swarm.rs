@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-use grail_swarm::Shard;
+use clap::{Args, Subcommand, ValueEnum};
+use grail_swarm::{Role, Shard};
 
 /// `grail sim swarm`. Exit codes: 0 nothing found, 1 something found, 2 cannot run.
 #[derive(Debug, Args)]
@@ -28,7 +28,10 @@ pub struct SwarmArguments {
     /// Folder of the results; seeds that have results are not run again.
     #[arg(long, value_name = "DIR", default_value = "swarm")]
     pub dir: PathBuf,
-    /// Windows of each world.
+    /// Whose worlds to run; a seed has one of each role.
+    #[arg(long, value_enum, default_value_t = RoleChoice::Both)]
+    pub role: RoleChoice,
+    /// Windows of each world; a validator's have 2 to 24 more.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(2..=1_000))]
     pub windows: u64,
     /// Simulations spent on making a failing world smaller.
@@ -43,6 +46,27 @@ pub struct SwarmArguments {
     /// Print one JSON object as the last line of standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whose worlds, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleChoice {
+    /// A miner's worlds.
+    Miner,
+    /// A validator's worlds.
+    Validator,
+    /// Both.
+    Both,
+}
+
+impl From<RoleChoice> for Role {
+    fn from(choice: RoleChoice) -> Self {
+        match choice {
+            RoleChoice::Miner => Self::Miner,
+            RoleChoice::Validator => Self::Validator,
+            RoleChoice::Both => Self::Both,
+        }
+    }
 }
 
 /// The subcommands of `grail sim swarm`.

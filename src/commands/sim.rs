@@ -13,12 +13,13 @@ use grail_miner::driver::Observer;
 use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{EngineSpeed, Generator};
 use grail_sim::faults::{FaultKind, Faults};
+use grail_sim::judging::JudgingCase;
 use grail_sim::run::{Knobs, SimConfig, WindowResult, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::scenario;
+use super::{judging, scenario};
 use crate::args::{EngineChoice, SimArguments, is_off};
 use crate::exit::Exit;
 use grail_debugger::simulated::{json, line, page, summary};
@@ -35,6 +36,9 @@ const CASE_BYTES_MAX: usize = 16 << 20;
 const TINY_GROUPS_MAX: u32 = 5;
 
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
+    if let Some(AnyCase::Validator(case)) = arguments.case.as_deref().map(read_case).transpose()? {
+        return judging::run(&case, arguments);
+    }
     let scenario = arguments.scenario.as_deref().map(scenario::find).transpose()?;
     // Scenarios and cases were drawn for the synthetic engine, and run on it whatever --engine says.
     let is_given = scenario.is_some() || arguments.case.is_some();
@@ -117,8 +121,7 @@ fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::
 
 /// Returns the simulation that was asked for.
 pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
-    if let Some(path) = &arguments.case {
-        let case = read_case(path)?;
+    if let Some(AnyCase::Miner(case)) = arguments.case.as_deref().map(read_case).transpose()? {
         return Ok(SimConfig {
             keep_trace: arguments.trace.is_some(),
             ..case.config(Rc::new(SyntheticModel::default()))
@@ -156,15 +159,28 @@ pub fn config(arguments: &SimArguments) -> anyhow::Result<SimConfig> {
     })
 }
 
+/// A world as a swarm wrote it.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+pub(crate) enum AnyCase {
+    /// Its role names it.
+    Validator(Box<JudgingCase>),
+    Miner(Box<Case>),
+}
+
 /// Returns a world as a swarm wrote it.
-pub(crate) fn read_case(path: &Path) -> anyhow::Result<Case> {
+pub(crate) fn read_case(path: &Path) -> anyhow::Result<AnyCase> {
     let shown = path.display();
     let text =
         bounded::read(path, CASE_BYTES_MAX).with_context(|| format!("{shown} cannot be read; name a .case file"))?;
-    let case: Case =
+    let case: AnyCase =
         serde_json::from_slice(&text).with_context(|| format!("{shown} is no .case file of this version"))?;
-    if case.format != FORMAT || case.windows == 0 {
-        return Err(anyhow!("{shown} is of format {}; this version reads {FORMAT}", case.format));
+    let (format, windows) = match &case {
+        AnyCase::Validator(case) => (case.format, case.windows),
+        AnyCase::Miner(case) => (case.format, case.windows),
+    };
+    if format != FORMAT || windows == 0 {
+        return Err(anyhow!("{shown} is of format {format}; this version reads {FORMAT}"));
     }
     Ok(case)
 }

@@ -72,12 +72,13 @@ impl Progress {
 }
 
 fn options(arguments: &SwarmArguments) -> SwarmOptions {
-    let SwarmArguments { seeds, jobs, shard, dir, windows, shrink, .. } = arguments;
+    let SwarmArguments { seeds, jobs, shard, dir, role, windows, shrink, .. } = arguments;
     SwarmOptions {
         seeds: seeds.clone(),
         jobs: *jobs,
         shard: *shard,
         dir: dir.clone(),
+        role: (*role).into(),
         windows: *windows,
         shrink: *shrink,
     }
@@ -85,7 +86,7 @@ fn options(arguments: &SwarmArguments) -> SwarmOptions {
 
 /// The command of this program for a share of the seeds.
 fn worker(program: &Path, options: &SwarmOptions, shard: Shard) -> Command {
-    let SwarmOptions { seeds, dir, windows, shrink, .. } = options;
+    let SwarmOptions { seeds, dir, role, windows, shrink, .. } = options;
     let mut command = Command::new(program);
     command
         .args(["sim", "swarm", "--worker", "--jobs", "1"])
@@ -93,6 +94,7 @@ fn worker(program: &Path, options: &SwarmOptions, shard: Shard) -> Command {
         .args(["--shard", &format!("{}/{}", shard.index, shard.of)])
         .arg("--dir")
         .arg(dir)
+        .args(["--role", role.name()])
         .args(["--windows", &windows.to_string(), "--shrink", &shrink.to_string()]);
     command
 }

@@ -27,7 +27,7 @@ const OPENING: &str = "\
 # Planted bugs, and how soon the simulator finds them
 
 Each bug is a patch in `sim/mutants`. `cargo xtask mutants` applies it to a copy of the tree and draws worlds from seed 0 on \
-until something forbidden happens. A bug that 2,000 worlds do not find fails the command, which writes this table.
+until something forbidden happens: a miner's, or a validator's where the patch says `Role: validator`. A bug that 2,000 worlds do not find fails the command, which writes this table.
 
 | bug | what is wrong | of the reference | worlds | found by |
 |---|---|---|---|---|
@@ -53,6 +53,8 @@ struct Mutant {
     patch: PathBuf,
     what: String,
     is_of_the_reference: bool,
+    /// Whose worlds find it: a miner's, unless the patch says `Role: validator`.
+    role: String,
     /// The case in `fixtures/cases` that was found by this bug, and must find it.
     case: Option<String>,
 }
@@ -65,7 +67,8 @@ impl Mutant {
         let what = field("What is wrong:").with_context(|| format!("{name} does not start with `What is wrong:`"))?;
         let (what, is_of_the_reference) = (what.to_owned(), field("Of the reference:").is_some());
         let case = field("Case:").map(str::to_owned);
-        Ok(Self { name, patch, what, is_of_the_reference, case })
+        let role = field("Role:").unwrap_or("miner").to_owned();
+        Ok(Self { name, patch, what, is_of_the_reference, role, case })
     }
 
     /// Returns the files that it changes, from the root.
@@ -100,6 +103,7 @@ impl Mutant {
     fn tried(&self, root: &Path, worlds: &str) -> anyhow::Result<Option<(u64, String)>> {
         let hunted = Command::new("cargo")
             .args(["run", "--release", "--quiet", "--package", "grail-sim", "--example", "hunt", "--", worlds])
+            .arg(&self.role)
             .current_dir(root.join(TREE))
             .env("CARGO_TARGET_DIR", root.join(BUILD))
             .output()

@@ -20,7 +20,7 @@ struct Chore {
     why: &'static str,
 }
 
-const CHORES: [Chore; 9] = [
+const CHORES: [Chore; 10] = [
     Chore {
         package: "grail-sim",
         target: "it",
@@ -28,6 +28,14 @@ const CHORES: [Chore; 9] = [
         variable: "GRAIL_SWARM_SEEDS",
         cases: 20_000,
         why: "seven minutes on two cores; CI runs a fixed sample of the seeds",
+    },
+    Chore {
+        package: "grail-sim",
+        target: "it",
+        test: "judging::no_drawn_world",
+        variable: "GRAIL_SWARM_SEEDS",
+        cases: 20_000,
+        why: "seven minutes; each world is a validator's and its twin's",
     },
     Chore {
         package: "grail-sim",

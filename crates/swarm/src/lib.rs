@@ -25,7 +25,7 @@ use anyhow::{Context, anyhow};
 
 pub use record::{Batch, Failure, Manifest, ShardFile, read_folder};
 pub use summary::Summary;
-pub use worker::{FailedCase, run_case};
+pub use worker::{FailedCase, run_case, run_judging};
 
 /// Pause between two progress reports.
 const PROGRESS: Duration = Duration::from_secs(2);
@@ -41,10 +41,46 @@ pub struct SwarmOptions {
     pub shard: Shard,
     /// Folder of the results; seeds that have results are not run again.
     pub dir: PathBuf,
-    /// Windows of each world.
+    /// Whose worlds are run; a seed has one of each role.
+    pub role: Role,
+    /// Windows of each world; a validator's have some more.
     pub windows: u64,
     /// Simulations spent on making a failing world smaller.
     pub shrink: usize,
+}
+
+/// Whose worlds a swarm runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A miner's.
+    Miner,
+    /// A validator's.
+    Validator,
+    /// Both.
+    #[default]
+    Both,
+}
+
+impl Role {
+    /// Returns the name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Miner => "miner",
+            Self::Validator => "validator",
+            Self::Both => "both",
+        }
+    }
+
+    /// Returns every mark that a long enough swarm of this role reaches, sorted.
+    fn marks(self) -> Vec<String> {
+        let mut marks = if self == Self::Validator { Vec::new() } else { grail_sim::marks::all() };
+        if self != Self::Miner {
+            marks.extend(grail_sim::judging::marks());
+        }
+        marks.sort_unstable();
+        marks
+    }
 }
 
 /// One share of the seeds.
@@ -147,7 +183,7 @@ fn results(options: &SwarmOptions) -> anyhow::Result<Summary> {
     Summary::of(&shards)
 }
 
-/// Returns where a failing world is kept.
-fn case_path(dir: &Path, seed: u64) -> PathBuf {
-    dir.join(format!("seed-{seed}.case"))
+/// Returns where a failing world of this seed and role is kept; the role's name is empty for miners.
+fn case_path(dir: &Path, seed: u64, role: &str) -> PathBuf {
+    dir.join(format!("seed-{seed}{role}.case"))
 }

@@ -11,7 +11,7 @@ use grail_sim::case::FORMAT;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Shard, SwarmOptions};
+use super::{Role, Shard, SwarmOptions};
 
 /// Plan of a run; written before the first world runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Manifest {
     pub build: String,
     /// The whole range, of all shards.
     pub seeds: Range<u64>,
+    /// Whose worlds.
+    pub role: Role,
     /// Windows of each world.
     pub windows: u64,
     /// Which share of the seeds.
@@ -43,6 +45,9 @@ pub struct Batch {
     pub virtual_ms: u64,
     /// Windows that were judged, and accepted.
     pub windows: (u64, u64),
+    /// Windows that validators were to judge, and those in which every selected miner has a verdict or a reason in time.
+    #[serde(default)]
+    pub judged: (u64, u64),
     /// In how many worlds each mark was reached.
     pub marks: BTreeMap<String, u64>,
     /// By fault: windows won and lost in worlds in which it had an effect.
@@ -88,6 +93,7 @@ impl Manifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             build: build()?,
             seeds: options.seeds.clone(),
+            role: options.role,
             windows: options.windows,
             shard: index,
             shards: of,
@@ -102,7 +108,7 @@ impl Manifest {
 
     /// Returns whether results of both belong together.
     pub fn agrees_with(&self, other: &Self) -> bool {
-        let common = |m: &Self| (m.format, m.build.clone(), m.seeds.clone(), m.windows);
+        let common = |m: &Self| (m.format, m.build.clone(), m.seeds.clone(), m.role, m.windows);
         common(self) == common(other)
     }
 }

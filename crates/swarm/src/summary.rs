@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::anyhow;
-use grail_sim::marks;
 use serde::Serialize;
 
+use super::Role;
 use super::record::{Failure, Manifest, ShardFile};
 
 /// All shards together.
@@ -26,6 +26,8 @@ pub struct Summary {
     pub virtual_s: f64,
     /// Windows that were judged, and accepted.
     pub windows: (u64, u64),
+    /// Windows that validators were to judge, and those that they did judge in time.
+    pub judged: (u64, u64),
     /// In how many worlds each mark was reached.
     pub marks: BTreeMap<String, u64>,
     /// Marks that no world reached.
@@ -65,6 +67,7 @@ impl Summary {
             summary.process_s += batch.wall_ms as f64 / 1000.0;
             summary.virtual_s += batch.virtual_ms as f64 / 1000.0;
             summary.windows = (summary.windows.0 + batch.windows.0, summary.windows.1 + batch.windows.1);
+            summary.judged = (summary.judged.0 + batch.judged.0, summary.judged.1 + batch.judged.1);
             summary.groups.0 += batch.groups.0;
             summary.groups.1 += batch.groups.1;
             summary.incomes.iter_mut().zip(batch.incomes).for_each(|(all, worlds)| *all += worlds);
@@ -82,7 +85,8 @@ impl Summary {
         let range = &summary.manifest.seeds;
         summary.missing = (range.end - range.start).saturating_sub(summary.seeds);
         summary.failures.sort_by_key(|failure| failure.seed);
-        summary.never_reached = marks::all().into_iter().filter(|mark| !summary.marks.contains_key(mark)).collect();
+        let all = summary.manifest.role.marks().into_iter();
+        summary.never_reached = all.filter(|mark| !summary.marks.contains_key(mark)).collect();
         Ok(summary)
     }
 
@@ -95,6 +99,7 @@ impl Summary {
             wall_s: 0.0,
             virtual_s: 0.0,
             windows: (0, 0),
+            judged: (0, 0),
             marks: BTreeMap::new(),
             never_reached: Vec::new(),
             faults: BTreeMap::new(),
@@ -125,24 +130,28 @@ impl Summary {
 
     /// Returns the summary as text.
     pub fn text(&self) -> String {
-        let (judged, won) = self.windows;
-        let mut text = format!(
-            "{}, {}; {won} of {} won\n",
-            counted(self.seeds, "seed"),
-            counted(self.failures.len(), "failure"),
-            counted(judged, "window")
-        );
+        let (seeds, failures) = (counted(self.seeds, "seed"), counted(self.failures.len(), "failure"));
+        let mut text = format!("{seeds}, {failures}");
+        if self.manifest.role != Role::Validator {
+            let _ = write!(text, "; {} of {} won", self.windows.1, counted(self.windows.0, "window"));
+        }
+        if self.manifest.role != Role::Miner {
+            let _ = write!(text, "; {} of {} judged", self.judged.1, counted(self.judged.0, "window"));
+        }
+        text.push('\n');
         let ratio = self.virtual_s / self.process_s.max(1e-3);
         let _ = writeln!(text, "{:.1} seeds/s and process, {ratio:.0} times real time", self.pace_per_process());
         if self.wall_s > 0.0 {
             let _ = writeln!(text, "{:.0} s in all", self.wall_s);
         }
-        let (counted, best) = self.groups;
-        let _ = writeln!(text, "{counted} groups of {best} that perfect miners would have had");
+        if self.manifest.role != Role::Validator {
+            let (counted, best) = self.groups;
+            let _ = writeln!(text, "{counted} groups of {best} that perfect miners would have had");
+        }
         if self.missing > 0 {
             let _ = writeln!(text, "{} seeds of the range were not run; run their shards", self.missing);
         }
-        let all = marks::all().len();
+        let all = self.manifest.role.marks().len();
         let _ = writeln!(text, "{} of {all} marks reached", all - self.never_reached.len());
         for mark in &self.never_reached {
             let _ = writeln!(text, "  never reached: {mark}");
@@ -172,6 +181,7 @@ mod tests {
             version: "0".to_owned(),
             build: build.to_owned(),
             seeds: 0..4,
+            role: Role::Both,
             windows: 3,
             shard: index,
             shards: 2,
@@ -182,6 +192,7 @@ mod tests {
             wall_ms: 500,
             virtual_ms: 1_000_000,
             windows: (6, 5),
+            judged: (10, 9),
             groups: (30, 40),
             incomes: [0, 0, 0, 0, 0, 0, 0, 1, 0, 1],
             marks,
@@ -196,6 +207,7 @@ mod tests {
         assert_eq!((whole.seeds, whole.missing, whole.windows), (4, 0, (12, 10)));
         assert_eq!(whole.marks["trouble/chain"], 2);
         assert_eq!((whole.groups, whole.incomes[7], whole.incomes[9]), ((60, 80), 2, 2));
+        assert!(whole.text().contains("10 of 12 windows won; 18 of 20 windows judged"), "{}", whole.text());
         assert!(whole.text().contains("60 groups of 80 that perfect miners would have had"));
         assert!(!whole.never_reached.contains(&"trouble/chain".to_owned()) && !whole.is_clean(true));
         let half = Summary::of(&[shard(0, "a", &[0, 2])]).expect("it agrees with itself");

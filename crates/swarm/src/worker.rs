@@ -8,13 +8,15 @@ use std::time::Instant;
 use anyhow::Context;
 use grail_sim::case::Case;
 use grail_sim::engine::Generator;
+use grail_sim::judging::{JudgingCase, JudgingReport, Verdicts, judge_world};
 use grail_sim::run::{SimConfig, SimReport, simulate};
-use grail_sim::shrink::{failure_key, shrink};
+use grail_sim::shrink::{Shrinkable, failure_key, shrink};
 use grail_sim::synthetic::SyntheticModel;
+use serde::Serialize;
 
 use super::record::{Batch, Failure, Manifest, Writer};
 use super::summary::counted;
-use super::{News, SwarmOptions, case_path};
+use super::{News, Role, SwarmOptions, case_path};
 
 /// Seeds whose results are written together.
 const BATCH: usize = 50;
@@ -33,16 +35,32 @@ pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(News<'_>)) -
     let failing: BTreeSet<u64> = failing.into_iter().collect();
     seeds.sort_by_key(|seed| !failing.contains(seed));
     let generator: Rc<dyn Generator> = Rc::new(SyntheticModel::default());
+    let verdicts = Rc::new(Verdicts::new(generator.clone()));
     // A panic is a failure of its seed.
     std::panic::set_hook(Box::new(|_| {}));
     for seeds in seeds.chunks(BATCH) {
         let began = Instant::now();
         let mut batch = Batch { seeds: seeds.to_vec(), ..Batch::default() };
         for &seed in seeds {
-            let case = Case::drawn(seed, options.windows);
-            match run_case(&case, &generator) {
-                Ok(report) => batch.add(&report),
-                Err(failed) => batch.failures.push(keep(options, case, &failed, &generator, reported)?),
+            if options.role != Role::Validator {
+                let case = Case::drawn(seed, options.windows);
+                match run_case(&case, &generator) {
+                    Ok(report) => batch.add(&report),
+                    Err(failed) => {
+                        let run = |case: &Case| run_case(case, &generator).map(drop);
+                        batch.failures.push(keep(options, seed, "", case, &failed, run, reported)?);
+                    }
+                }
+            }
+            if options.role != Role::Miner {
+                let case = JudgingCase::drawn(seed, options.windows);
+                match run_judging(&case, &verdicts) {
+                    Ok(report) => batch.add_judging(&report),
+                    Err(failed) => {
+                        let run = |case: &JudgingCase| run_judging(case, &verdicts).map(drop);
+                        batch.failures.push(keep(options, seed, "-validator", case, &failed, run, reported)?);
+                    }
+                }
             }
         }
         batch.wall_ms = began.elapsed().as_millis() as u64;
@@ -71,43 +89,62 @@ pub fn run_case(case: &Case, generator: &Rc<dyn Generator>) -> Result<SimReport,
     run_watched(&case.config(generator.clone()))
 }
 
+/// Runs a validator's world; a panic is a violation too.
+///
+/// # Errors
+/// [`FailedCase`] if something forbidden happened.
+pub fn run_judging(case: &JudgingCase, verdicts: &Rc<Verdicts>) -> Result<JudgingReport, FailedCase> {
+    let report = caught(|| judge_world(case, verdicts, false))?;
+    if report.violations.is_empty() { Ok(report) } else { Err(FailedCase { violations: report.violations }) }
+}
+
 fn run_watched(config: &SimConfig) -> Result<SimReport, FailedCase> {
-    match catch_unwind(AssertUnwindSafe(|| simulate(config, |_| {}))) {
-        Ok(report) if report.violations.is_empty() => Ok(report),
-        Ok(report) => Err(FailedCase { violations: report.violations }),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(FailedCase { violations: vec![format!("panic: {}", text.unwrap_or_default())] })
-        }
-    }
+    let report = caught(|| simulate(config, |_| {}))?;
+    if report.violations.is_empty() { Ok(report) } else { Err(FailedCase { violations: report.violations }) }
+}
+
+fn caught<R>(world: impl FnOnce() -> R) -> Result<R, FailedCase> {
+    catch_unwind(AssertUnwindSafe(world)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        FailedCase { violations: vec![format!("panic: {}", text.unwrap_or_default())] }
+    })
 }
 
 /// Makes a failing world smaller, and keeps it.
-fn keep(
+fn keep<W: Shrinkable + Serialize>(
     options: &SwarmOptions,
-    case: Case,
+    seed: u64,
+    role: &str,
+    case: W,
     failed: &FailedCase,
-    generator: &Rc<dyn Generator>,
+    run: impl Fn(&W) -> Result<(), FailedCase>,
     reported: &mut impl FnMut(News<'_>),
 ) -> anyhow::Result<Failure> {
     let violation = failed.violations[0].clone();
     let key = failure_key(&violation);
-    let path = case_path(&options.dir, case.seed);
-    let write = |case: &Case| {
+    let path = case_path(&options.dir, seed, role);
+    let write = |case: &W| {
         let text = serde_json::to_string_pretty(case).expect("plain data has an encoding") + "\n";
         std::fs::write(&path, text).with_context(|| format!("{} cannot be written; free the disk", path.display()))
     };
     write(&case)?;
-    let mut fails =
-        |smaller: &Case| run_case(smaller, generator).is_err_and(|failed| failure_key(&failed.violations[0]) == key);
+    let mut fails = |smaller: &W| run(smaller).is_err_and(|failed| failure_key(&failed.violations[0]) == key);
     write(&shrink(&case, options.shrink, &mut fails))?;
     let reproduce = format!("grail sim --case {}", path.display());
-    reported(News::Found(&format!("seed {}: {violation}; reproduce: {reproduce}", case.seed)));
-    Ok(Failure { seed: case.seed, key, violation, reproduce })
+    reported(News::Found(&format!("seed {seed}: {violation}; reproduce: {reproduce}")));
+    Ok(Failure { seed, key, violation, reproduce })
 }
 
 impl Batch {
+    fn add_judging(&mut self, report: &JudgingReport) {
+        self.judged = (self.judged.0 + report.windows.0, self.judged.1 + report.windows.1);
+        self.virtual_ms += report.virtual_ms;
+        for mark in report.marks.keys() {
+            *self.marks.entry(mark.clone()).or_default() += 1;
+        }
+    }
+
     fn add(&mut self, report: &SimReport) {
         let income = report.income();
         self.groups = (self.groups.0 + income.had as u64, self.groups.1 + income.possible as u64);

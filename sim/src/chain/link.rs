@@ -40,7 +40,7 @@ struct Connection {
 
 /// Answer of a lying endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lie {
+pub(crate) enum Lie {
     Malformed,
     Nothing,
     OtherFork,
@@ -61,7 +61,7 @@ impl ChainLink {
     }
 
     /// Waits as long as a call takes, or fails if it has no answer.
-    async fn call(&self) -> Result<(), ChainError> {
+    pub(crate) async fn call(&self) -> Result<(), ChainError> {
         let State { time, seed, .. } = &*self.chain.0;
         let call = self.calls.get();
         self.calls.set(call + 1);
@@ -112,7 +112,7 @@ impl ChainLink {
         self.faults.strikes(kind, self.chain.0.time.now_ms()).is_some()
     }
 
-    fn lie(&self) -> Option<Lie> {
+    pub(crate) fn lie(&self) -> Option<Lie> {
         if !self.strikes(FaultKind::LyingEndpoint) {
             return None;
         }

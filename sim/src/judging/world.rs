@@ -1,0 +1,275 @@
+//! One validator's life in one world, killed and started again as the case says.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use grail_protocol::PROTOCOL;
+use grail_validator::driver::{Limits, Ports, run};
+use grail_validator::{JournalRecord, Settings, Validator, WindowReport};
+
+use super::case::{JudgingCase, KINDS};
+use super::compare::compare;
+use super::journal::JudgingJournal;
+use super::links::ValidatorLink;
+use super::oracle::{Oracle, Watcher};
+use super::outside::{Gauge, Outside};
+use super::subnet::Neighbors;
+use super::verdicts::Verdicts;
+use super::weights::{Included, WeightsOnChain};
+use crate::beacon::{BeaconLink, SimBeacon};
+use crate::calls::{Calls, FailAt};
+use crate::chain::{ChainLink, SimChain};
+use crate::clock::{NodeClock, Process, Steps};
+use crate::faults::{FaultKind, FaultPlan};
+use crate::node::until_killed;
+use crate::stream::Stream;
+use crate::time::VirtualTime;
+
+/// The validator's hotkey, and its uid.
+const HOTKEY: &str = "validator";
+const UID: u16 = 999;
+
+/// What came of a world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgingReport {
+    /// What must never happen, in the order in which it did.
+    pub violations: Vec<String>,
+    /// How often each mark was reached.
+    pub marks: BTreeMap<String, u64>,
+    /// Windows in which every selected miner was to be judged, and those in which that is so.
+    pub windows: (u64, u64),
+    /// How long the world lived, in milliseconds.
+    pub virtual_ms: u64,
+    /// Everything that the validator decided, as it journalled it.
+    pub decided: Vec<JournalRecord>,
+    /// Every event and action, if that was wanted: block, which, and what.
+    pub trace: Vec<String>,
+}
+
+/// What came of one life.
+pub(super) struct Life {
+    pub(super) violations: Vec<String>,
+    pub(super) marks: BTreeMap<String, u64>,
+    pub(super) decided: Vec<JournalRecord>,
+    pub(super) reports: BTreeMap<u64, WindowReport>,
+    /// Weights that were sent, by the window after which they are set.
+    pub(super) sent: Vec<(u64, Vec<(u16, u16)>)>,
+    pub(super) included: Vec<Included>,
+    pub(super) is_registered: bool,
+    pub(super) virtual_ms: u64,
+    pub(super) trace: Vec<String>,
+}
+
+/// Counts calls and effects of the validator's ports; clones are the same.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    steps: Steps,
+    calls: Calls,
+    time: VirtualTime,
+    healed_ms: u64,
+}
+
+impl Gate {
+    /// Counts a call.
+    ///
+    /// # Errors
+    /// If the case wants this one to fail.
+    pub(super) fn call<E>(&self, kind: &'static str, error: impl FnOnce(String) -> E) -> Result<(), E> {
+        let fails = self.calls.fails(kind) && self.time.now_ms() < self.healed_ms;
+        if fails { Err(error("made to fail".to_owned())) } else { Ok(()) }
+    }
+
+    /// Waits forever if the process is dead.
+    pub(super) async fn alive(&self) {
+        if self.steps.is_killed() {
+            std::future::pending().await
+        }
+    }
+
+    /// Counts something that the process did outside of itself, and may die of.
+    pub(super) async fn effect(&self) {
+        self.steps.count();
+        self.alive().await;
+    }
+}
+
+/// Lives through a world, and compares it with a validator to which nothing happens.
+pub fn judge_world(case: &JudgingCase, verdicts: &Rc<Verdicts>, keep_trace: bool) -> JudgingReport {
+    let mut life = live(case, verdicts, Seen { is_twin: false, keep_trace });
+    let twin = live(&case.of_twin(), verdicts, Seen { is_twin: true, keep_trace: false });
+    life.violations.extend(twin.violations.iter().map(|text| format!("twin: {text}")));
+    life.violations.extend(compare(case, &life, &twin));
+    let last = case.period(case.windows - 1).0 - PROTOCOL.window_blocks;
+    let whole = life.reports.values().filter(|report| report.window_start <= last && report.missed.is_none()).count();
+    JudgingReport {
+        violations: life.violations,
+        marks: life.marks,
+        windows: (case.windows, whole as u64),
+        virtual_ms: life.virtual_ms + twin.virtual_ms,
+        decided: life.decided,
+        trace: life.trace,
+    }
+}
+
+/// Which of both lives it is, and whether its trace is wanted.
+#[derive(Clone, Copy)]
+struct Seen {
+    is_twin: bool,
+    keep_trace: bool,
+}
+
+fn live(case: &JudgingCase, verdicts: &Rc<Verdicts>, Seen { is_twin, keep_trace }: Seen) -> Life {
+    let time = VirtualTime::default();
+    let faults = Rc::new(FaultPlan::scheduled(case.faults.clone()));
+    let chain = SimChain::new(case.seed, time.clone(), case.first_head);
+    chain.register(HOTKEY, UID);
+    time.spawn("chain", chain.clone().produce(faults.clone()));
+    time.spawn("uid", chain.clone().deregister(HOTKEY.to_owned(), faults.clone()));
+    let weights = WeightsOnChain::default();
+    if !is_twin {
+        replace_blocks(&time, &chain, &faults, &weights, case.seed);
+    }
+    let fail_at = case.failing_call.map(|call| FailAt { call, is_for_good: false });
+    let gate = Gate {
+        steps: Steps::default(),
+        calls: fail_at.map_or_else(Calls::default, Calls::failing),
+        time: time.clone(),
+        healed_ms: case.healed_ms(),
+    };
+    let (healing, steps) = (time.sleep_until(case.healed_ms()), gate.steps.clone());
+    time.spawn("healing", async move {
+        healing.await;
+        steps.kill_at(None);
+    });
+    let neighbors = Rc::new(Neighbors::of(case));
+    let journal = JudgingJournal::new(time.clone(), faults.clone(), case.seed, case.compacts, gate.clone());
+    let mut oracle = Oracle::new(case, is_twin, neighbors.clone(), chain.clone(), journal.clone());
+    oracle.trace = keep_trace.then(Vec::new);
+    let oracle = Rc::new(RefCell::new(oracle));
+    let outside = Rc::new(Outside {
+        chain: chain.clone(),
+        time: time.clone(),
+        faults: faults.clone(),
+        neighbors: neighbors.clone(),
+        verdicts: verdicts.clone(),
+        judge_ms: case.judge_ms,
+        seed: case.seed,
+        gate: gate.clone(),
+        looks: Gauge::default(),
+        fetches: Gauge::default(),
+        calls: Cell::default(),
+    });
+    let clock = NodeClock::new(time.clone(), faults.clone(), case.clock);
+    let link = ValidatorLink {
+        link: ChainLink::new(chain.clone(), HOTKEY.to_owned(), faults.clone()),
+        chain: chain.clone(),
+        time: time.clone(),
+        faults: faults.clone(),
+        neighbors,
+        weights: weights.clone(),
+        rate_limit: case.rate_limit,
+        commit_reveal: case.commit_reveal,
+        hotkey: HOTKEY.to_owned(),
+        seed: case.seed,
+        gate: gate.clone(),
+    };
+    let beacon = Rc::new(SimBeacon::new(case.seed));
+    let ports = Ports {
+        clock: Rc::new(clock.clone()),
+        chain: Rc::new(link),
+        beacon: Rc::new(BeaconLink::new(beacon, time.clone(), faults.clone(), case.seed)),
+        store: outside.clone(),
+        recompute: outside.clone(),
+        journal: Rc::new(journal.clone()),
+    };
+    let settings = Settings {
+        use_drand: case.use_drand,
+        beacon: JudgingCase::beacon(),
+        ..Settings::new(HOTKEY.to_owned(), verdicts.limits())
+    };
+    let process = Host {
+        time: time.clone(),
+        faults: faults.clone(),
+        clock,
+        journal,
+        steps: gate.steps,
+        crash_at_steps: case.crash_at_steps.clone(),
+        healed_ms: case.healed_ms(),
+        oracle: oracle.clone(),
+    };
+    time.spawn("validator", process.validate(settings, ports));
+    let (until, last) = (chain.clone(), case.end() + 1);
+    time.run(case.seed, async move { until.reached(last).await });
+    let virtual_ms = time.now_ms();
+    time.end();
+    let mut oracle = oracle.borrow_mut();
+    // Who forgot that weights were sent may send them again.
+    let forgets = oracle.forgets;
+    oracle.violations.extend(weights.take_violations().into_iter().filter(|_| !forgets));
+    oracle.check_bounds(outside.looks.most(), outside.fetches.most());
+    for kind in faults.effects().into_keys().filter(|kind| KINDS.contains(kind)) {
+        oracle.mark(format!("fault/{}", kind.name()));
+    }
+    Life {
+        violations: std::mem::take(&mut oracle.violations),
+        marks: std::mem::take(&mut oracle.marks)
+            .into_iter()
+            .map(|(mark, n)| (format!("validator/{mark}"), n))
+            .collect(),
+        decided: oracle.decided.clone(),
+        reports: std::mem::take(&mut oracle.reports),
+        sent: std::mem::take(&mut oracle.sent),
+        included: weights.included(),
+        is_registered: chain.uid(HOTKEY).is_some(),
+        virtual_ms,
+        trace: oracle.trace.take().unwrap_or_default(),
+    }
+}
+
+/// Takes weights away with the blocks that held them, in half of the reorganisations.
+fn replace_blocks(time: &VirtualTime, chain: &SimChain, faults: &Rc<FaultPlan>, weights: &WeightsOnChain, seed: u64) {
+    for fault in faults.of(FaultKind::Reorganisation) {
+        let (from, by) = (fault.window_start, fault.window_start + fault.strength);
+        if Stream::new(seed, "judging/reorganisation", from).one_in(2) {
+            let (chain, faults, weights) = (chain.clone(), faults.clone(), weights.clone());
+            time.spawn("reorganisation", async move {
+                chain.reached(by).await;
+                if weights.replace_from(from) {
+                    faults.took_effect(FaultKind::Reorganisation);
+                }
+            });
+        }
+    }
+}
+
+/// Everything that outlives the validator's process.
+struct Host {
+    time: VirtualTime,
+    faults: Rc<FaultPlan>,
+    clock: NodeClock,
+    journal: JudgingJournal,
+    steps: Steps,
+    crash_at_steps: Vec<u64>,
+    healed_ms: u64,
+    oracle: Rc<RefCell<Oracle>>,
+}
+
+impl Host {
+    /// Runs the validator forever.
+    async fn validate(self, settings: Settings, ports: Ports) {
+        loop {
+            let (done, is_healed) = (self.steps.done(), self.time.now_ms() >= self.healed_ms);
+            self.steps.kill_at(self.crash_at_steps.iter().copied().find(|step| *step > done && !is_healed));
+            let mut watcher = Watcher { oracle: self.oracle.clone(), steps: self.steps.clone() };
+            let (validator, limits) = (Validator::new(settings.clone()), Limits::for_block_ms(PROTOCOL.block_ms));
+            let stop = Box::pin(std::future::pending());
+            let running = Box::pin(run(validator, ports.clone(), limits, &mut watcher, stop));
+            let process = Process::new(self.clock.clone(), running);
+            let restart_ms = until_killed(&self.time, &self.faults, &self.steps, process).await;
+            let forgets = self.journal.crash();
+            self.oracle.borrow_mut().crashed(forgets);
+            self.time.sleep_until(restart_ms).await;
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `grail sim --case` with a validator's world.
+
+use std::rc::Rc;
+
+use anyhow::anyhow;
+use grail_sim::judging::{JudgingCase, Verdicts, judge_world};
+use grail_sim::synthetic::SyntheticModel;
+use grail_terminal::{OutFile, counted, output};
+use grail_validator::{JournalRecord, Outcome};
+
+use crate::args::SimArguments;
+use crate::exit::Exit;
+
+/// Runs the world, and prints what was decided in each window.
+pub(super) fn run(case: &JudgingCase, arguments: &SimArguments) -> anyhow::Result<Exit> {
+    let unused = [("--json", arguments.json), ("--html", arguments.html.is_some()), ("--out", arguments.out.is_some())];
+    if let Some((name, _)) = unused.iter().find(|(_, is_given)| *is_given) {
+        return Err(anyhow!("{name} is about a miner's world, and this case is a validator's; use --trace FILE"));
+    }
+    let trace_file = arguments.trace.as_deref().map(|path| OutFile::open(path, "--trace")).transpose()?;
+    let verdicts = Rc::new(Verdicts::new(Rc::new(SyntheticModel::default())));
+    let report = judge_world(case, &verdicts, trace_file.is_some());
+    output::line(format_args!(
+        "A validator judges {} of {}, seed {}; verdicts are a table.",
+        counted(case.windows, "window"),
+        counted(case.hotkeys, "miner"),
+        case.seed
+    ));
+    for record in &report.decided {
+        if let JournalRecord::Ended { window_start } = record {
+            output::line(window_line(*window_start, &report.decided));
+        }
+    }
+    if let Some(file) = trace_file {
+        file.write(report.trace.concat().as_bytes())?;
+    }
+    for violation in &report.violations {
+        output::aside(format_args!("violation: {violation}"));
+    }
+    Ok(if report.violations.is_empty() { Exit::Success } else { Exit::Negative })
+}
+
+fn window_line(window: u64, decided: &[JournalRecord]) -> String {
+    let outcomes: Vec<Outcome> = decided
+        .iter()
+        .filter_map(|record| match record {
+            JournalRecord::Judged(receipt) if receipt.window_start == window => Some(receipt.outcome),
+            _ => None,
+        })
+        .collect();
+    let count = |wanted: &[Outcome]| outcomes.iter().filter(|outcome| wanted.contains(outcome)).count();
+    let (accepted, rejected) = (count(&[Outcome::Accepted]), count(&[Outcome::Rejected]));
+    format!(
+        "window {window}: {} selected, {accepted} accepted, {rejected} rejected, {} without a verdict",
+        outcomes.len(),
+        outcomes.len() - accepted - rejected
+    )
+}
