@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use grail_miner::frames::frame;
+use grail_folder::frames::frame;
 
 use crate::process::{Finished, finish, folder, grail};
 

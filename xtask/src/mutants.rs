@@ -44,7 +44,7 @@ const GENERATED: [&str; 5] = [
     "crates/miner/src/machine/**/*.rs",
     "crates/miner/src/seal.rs",
     "crates/miner/src/policy.rs",
-    "crates/miner/src/frames.rs",
+    "crates/folder/src/frames.rs",
 ];
 
 /// A planted bug.
@@ -146,7 +146,7 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
 /// then with the hunt those that no test catches. Returns whether nothing survives both.
 pub(crate) fn generated(root: &Path, shard: Option<&str>) -> anyhow::Result<bool> {
     let mut command = Command::new("cargo");
-    command.args(["mutants", "--package", "grail-miner", "--test-package", "grail-miner", "--output", GENERATED_OUT]);
+    command.args(["mutants", "--package", "grail-miner", "--package", "grail-folder", "--output", GENERATED_OUT]);
     command.args(GENERATED.iter().flat_map(|files| ["--file", files]));
     // Every n-th mutant, so that each share has some of every file.
     command.args(shard.iter().flat_map(|shard| ["--sharding", "round-robin", "--shard", shard]));

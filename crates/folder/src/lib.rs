@@ -2,9 +2,11 @@
 //!
 //! Another user who may write to the folder could put a link, a pipe or a device in the place of a file. The miner would
 //! then write to a file elsewhere, or wait forever. [`claim`] refuses such a folder before the miner uses it, and [`open`]
-//! and [`read`] take regular files and nothing else.
+//! and [`read`] take regular files and nothing else. [`frames`] are the records of journals and tapes, in which a torn end
+//! differs from damage.
 
 pub mod bounded;
+pub mod frames;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, FileType, Metadata, OpenOptions, Permissions};

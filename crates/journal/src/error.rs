@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use grail_folder::FolderError;
-use grail_miner::frames::FrameDamage;
+use grail_folder::frames::FrameDamage;
 
 /// Verb in errors about reading a file.
 pub(super) const READING: &str = "reading";

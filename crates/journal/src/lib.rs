@@ -30,7 +30,7 @@ use grail_protocol::signature::Hotkey;
 use tokio::sync::oneshot;
 
 pub use error::JournalFileError;
-pub use grail_miner::frames::FrameDamage;
+pub use grail_folder::frames::FrameDamage;
 pub use read::{hotkeys, records_in, records_of};
 #[doc(hidden)]
 pub use record::{decode as decode_record, encode as encode_record};

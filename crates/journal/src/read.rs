@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use grail_miner::frames::scan;
+use grail_folder::frames::scan;
 use grail_miner::ports::JournalRecord;
 use grail_protocol::budget::{Budget, OverBudget};
 
@@ -76,7 +76,7 @@ fn window_of(record: &JournalRecord) -> u64 {
 mod tests {
     use super::super::record::encode;
     use super::*;
-    use grail_miner::frames::frame;
+    use grail_folder::frames::frame;
 
     #[test]
     fn records_that_take_more_than_the_budget_are_refused() {

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use async_trait::async_trait;
 use grail_folder as folder;
-use grail_miner::frames::{FileKind, FrameDamage, frame, scan};
+use grail_folder::frames::{FileKind, FrameDamage, frame, scan};
 use grail_protocol::signature::Hotkey;
 use grail_validator::ports::{Journal, JournalError};
 use grail_validator::{JournalRecord, kept};

@@ -1,6 +1,6 @@
 //! The one writer of a journal: appends, starts a new file per window, and stops at the first failure.
 
-use grail_miner::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
+use grail_folder::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
 use grail_miner::ports::JournalRecord;
 
 use super::error::JournalFileError;

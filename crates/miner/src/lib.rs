@@ -22,7 +22,6 @@ pub mod calls;
 pub mod contract;
 pub mod decisions;
 pub mod driver;
-pub mod frames;
 pub mod group;
 pub mod machine;
 pub mod outstanding;

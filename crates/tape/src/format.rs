@@ -6,8 +6,8 @@ pub(super) mod v1;
 
 use std::io::Read;
 
+use grail_folder::frames::{FileKind, PAYLOAD_BYTES_MAX};
 use grail_miner::decisions::VERSIONS;
-use grail_miner::frames::{FileKind, PAYLOAD_BYTES_MAX};
 use grail_miner::machine::{Action, Event, Machine, MachineSecrets, MachineSettings, Snapshot};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use grail_folder::bounded;
-use grail_miner::frames::{FileKind, FrameDamage, Scan, scan, version};
+use grail_folder::frames::{FileKind, FrameDamage, Scan, scan, version};
 use grail_miner::machine::{Event, Machine};
 use grail_protocol::budget::{Budget, OverBudget};
 
@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
     use crate::format::{FORMAT, packed};
-    use grail_miner::frames::frame;
+    use grail_folder::frames::frame;
     use serde_json::Value;
 
     const MIB: usize = 1 << 20;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::task::{Context, Waker};
 
 use grail_journal::{FileJournal, JournalFileError, JournalOptions, Opened, SetAside, records_in, records_of};
 use grail_miner::contract;
@@ -328,13 +329,12 @@ fn unawaited_appends_keep_their_order() {
     let journal = open(folder.path()).unwrap();
     let record = |n: u64| JournalRecord::UploadStarted { window_start: n, digest: String::new(), groups: 1 };
     let all: Vec<JournalRecord> = (0..50).map(record).collect();
-    block_on(async {
-        let mut appends: Vec<_> = all.iter().map(|record| journal.append(record)).collect();
-        for append in &mut appends {
-            // Polled once and dropped later: the call has started, and is then canceled.
-            let _ = futures_util::poll!(append);
-        }
-    });
+    let mut appends: Vec<_> = all.iter().map(|record| journal.append(record)).collect();
+    for append in &mut appends {
+        // Polled once and dropped later: the call has started, and is then canceled.
+        let _ = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+    drop(appends);
     assert_eq!(block_on(journal.load()).unwrap(), all);
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use grail_miner::frames::frame;
+use grail_folder::frames::frame;
 use grail_protocol::budget::Budget;
 
 use super::{Frame, Header, KIND, packed};
