@@ -145,6 +145,8 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
 /// Tries the mutants that `cargo mutants` makes of the core, or the share `shard` of them: with the crate's own tests, and
 /// then with the hunt those that no test catches. Returns whether nothing survives both.
 pub(crate) fn generated(root: &Path, shard: Option<&str>) -> anyhow::Result<bool> {
+    // First, so that the survivors' patches apply however the work tree changes meanwhile.
+    copy_tree(root)?;
     let mut command = Command::new("cargo");
     command.args(["mutants", "--package", "grail-miner", "--package", "grail-folder", "--output", GENERATED_OUT]);
     command.args(GENERATED.iter().flat_map(|files| ["--file", files]));
@@ -161,7 +163,6 @@ pub(crate) fn generated(root: &Path, shard: Option<&str>) -> anyhow::Result<bool
         _ => bail!("`cargo mutants` failed: {status}"),
     }
     let survivors = survivors(root)?;
-    copy_tree(root)?;
     let mut found = 0;
     for mutant in &survivors {
         let how = mutant.hunt(root)?;
