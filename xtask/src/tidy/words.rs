@@ -69,11 +69,12 @@ const BANNED: [(&str, &str); 62] = [
     ("goes on", "write continues"),
 ];
 
-/// Files that hold a banned word on purpose: this list, and two texts of the core that recorded tapes contain.
-const ALLOWED: [(&str, &str); 3] = [
+/// Files that hold a banned word on purpose: this list, and names and texts of the core that recorded tapes contain.
+const ALLOWED: [(&str, &str); 4] = [
     ("xtask/src/tidy/words.rs", ""),
     ("crates/miner/src/answers.rs", "goes on"),
     ("crates/miner/src/machine/window.rs", "anew"),
+    ("crates/miner/src/machine/groups.rs", "journalling"),
 ];
 
 pub(super) fn findings(file: &TreeFile) -> Vec<Finding> {

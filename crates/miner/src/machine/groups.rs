@@ -34,6 +34,7 @@ pub(super) struct Groups {
     /// How often the window's first block was replaced; work of an earlier generation is worthless.
     generation: u32,
     clean: BTreeMap<u32, SignedGroup>,
+    #[serde(rename = "journalling")]
     journaling: BTreeMap<u32, SignedGroup>,
     in_flight: BTreeMap<u32, InFlight>,
     waiting: BTreeMap<u32, Waiting>,

@@ -84,6 +84,7 @@ enum Stage {
     /// The block hash is being read again.
     Confirming,
     /// The journal learns of the file before the bucket does.
+    #[serde(rename = "Journalling")]
     Journaling { bytes: Vec<u8> },
     /// The file is being written.
     Putting,
