@@ -363,8 +363,7 @@ impl Window {
         self.stage = Stage::Looking;
     }
 
-    /// Continues where an earlier process was: with the same selection and the same draw. Miners without a verdict are
-    /// judged, or get this reason.
+    /// Continues an earlier process's selection and draw. Miners without a verdict are judged, or get this reason.
     fn resume(&mut self, open: OpenWindow, neurons: &[Neuron], why: Option<&str>, cx: &mut Context<'_>) {
         for (uid, hotkey) in &open.miners {
             let neuron = neurons.iter().find(|neuron| neuron.hotkey == *hotkey);
@@ -433,8 +432,7 @@ impl Window {
         self.stage = Stage::Selecting(cx.journal(record));
     }
 
-    /// Fetches as many files as there is room for; those that failed wait for all others, so that buckets that never answer
-    /// keep nobody out.
+    /// Fetches as many files as there is room for; failed ones come last, so that silent buckets keep nobody out.
     fn fetch(&mut self, cx: &mut Context<'_>) {
         let held = self.count(|step| matches!(step, Step::Fetching | Step::Fetched | Step::Judging));
         let room = cx.settings.files_max.saturating_sub(held);

@@ -121,8 +121,8 @@ pub(crate) const KINDS: [FaultKind; 37] = [
 pub(crate) const OF_THE_WORLD: [FaultKind; 3] =
     [FaultKind::StalledChain, FaultKind::BlockJitter, FaultKind::Reorganisation];
 
-/// What never costs a validator a verdict, however long it lasts: it goes on without the beacon, its wall clock decides
-/// nothing but the round, and weights can wait.
+/// Faults that never cost a validator a verdict, however long they last: it continues without the beacon, its wall clock
+/// decides only the round, and weights can wait.
 const HARMLESS: [FaultKind; 17] = [
     FaultKind::BeaconOutage,
     FaultKind::BeaconLate,

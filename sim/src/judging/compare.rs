@@ -99,7 +99,7 @@ fn check_recovery(case: &JudgingCase, life: &Life, twin: &Life, violations: &mut
     let is_set = sets(life);
     // In an interval that has just begun, what was sent in the one before may still be open.
     let twin_is_set = sets(twin);
-    // Whoever has scored may have lost its uid since.
+    // Anyone who has scored may have lost its uid since.
     let has_weights = life.reports.get(&last).is_some_and(|report| !shares(report).is_empty());
     let is_due = interval(healed) == interval(end) && twin_is_set && has_weights;
     if is_allowed && is_due && !is_set {

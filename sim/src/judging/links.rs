@@ -63,12 +63,12 @@ impl ValidatorLink {
     fn include_in(&self, block: u64, number: u64, weights: &[(u16, u16)]) -> (Notice, Rc<Cell<bool>>) {
         let (chain, book, weights) = (self.chain.clone(), self.weights.clone(), weights.to_vec());
         let (notice, is_in) = (Notice::default(), Rc::new(Cell::new(false)));
-        let (told, done) = (notice.clone(), is_in.clone());
+        let (noticed, done) = (notice.clone(), is_in.clone());
         self.time.spawn("weights", async move {
             chain.reached(block).await;
             book.include(number, block, &weights);
             done.set(true);
-            told.notify();
+            noticed.notify();
         });
         (notice, is_in)
     }

@@ -66,7 +66,7 @@ pub(super) struct Oracle {
     journal: JudgingJournal,
     /// What the present process reads last.
     metagraph: Vec<Neuron>,
-    /// What was journalled: all that is durable, and what the present process has asked for since.
+    /// What was journaled: all that is durable, and what the present process has asked for since.
     pub(super) decided: Vec<JournalRecord>,
     /// The process forgot what a full disk had refused, and may decide it again.
     pub(super) forgets: bool,
@@ -290,7 +290,7 @@ impl Oracle {
         }
     }
 
-    /// Weights follow from the verdicts that are journalled and from a window that is over, or are those that an earlier
+    /// Weights follow from the verdicts that are journaled and from a window that is over, or are those that an earlier
     /// process was about to send.
     fn check_started(&mut self, window: u64, weights: &[(u16, u16)]) {
         let has_ended = self.has_ended(window);
@@ -310,7 +310,7 @@ impl Oracle {
         });
     }
 
-    /// What is sent was journalled before.
+    /// What is sent was journaled before.
     fn check_sent(&mut self, set: &[(u16, u16)]) {
         let started = self.decided.iter().rev().find_map(|record| match record {
             JournalRecord::WeightsStarted { window_start, weights, .. } => Some((*window_start, weights == set)),
@@ -318,7 +318,7 @@ impl Oracle {
         });
         match started {
             Some((window, true)) => self.sent.push((window, set.to_vec())),
-            _ => self.check(false, || "weights are sent that were not journalled".to_owned()),
+            _ => self.check(false, || "weights are sent that were not journaled".to_owned()),
         }
     }
 

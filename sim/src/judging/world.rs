@@ -41,7 +41,7 @@ pub struct JudgingReport {
     pub windows: (u64, u64),
     /// How long the world lived, in milliseconds.
     pub virtual_ms: u64,
-    /// Everything that the validator decided, as it journalled it.
+    /// Everything that the validator decided, as it journaled it.
     pub decided: Vec<JournalRecord>,
     /// Every event and action, if that was wanted: block, which, and what.
     pub trace: Vec<String>,
