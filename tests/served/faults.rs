@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use grail_config::{self as config, EnvFileError, Environment};
+use grail_contract as contract;
 use grail_live::instance::{HotkeyLock, HotkeyLockError};
-use grail_miner::contract;
 use grail_miner::ports::{Beacon, BeaconError, Bucket, BucketError, Chain, ChainError, CommitError, PutCondition};
 use grail_serve::{ServeFault, ServeOptions, Served, World};
 

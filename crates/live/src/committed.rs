@@ -79,8 +79,8 @@ impl<B: Bucket> Bucket for CommittedBucket<B> {
 
 #[cfg(test)]
 mod tests {
+    use grail_contract as contract;
     use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE};
-    use grail_miner::contract;
     use grail_miner::ports::{ChainError, CommitError, Head};
 
     use super::*;

@@ -2,7 +2,7 @@
 //!
 //! This crate performs no I/O, reads no clock and draws no randomness: the world is behind the [`ports`], and the machine
 //! sees only their [`answers`]. [`machine::Machine`] takes events and gives actions, [`driver`] connects it to the ports,
-//! live and simulated alike, and [`contract`] is the test suite that every implementation of a port must pass.
+//! live and simulated alike, and `grail-contract` is the test suite that every implementation of a port must pass.
 //!
 //! ```
 //! use grail_miner::answers::Now;
@@ -19,7 +19,6 @@
 
 pub mod answers;
 pub mod calls;
-pub mod contract;
 pub mod decisions;
 pub mod driver;
 pub mod group;

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use futures_util::future::join;
+use grail_contract as contract;
 use grail_engine::CpuEngine;
-use grail_miner::contract;
 use grail_miner::ports::{GenerateRequest, Journal, JournalRecord};
 use grail_protocol::generation::StreamKey;
 use grail_protocol::problem::Problem;

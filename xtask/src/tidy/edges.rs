@@ -66,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "grail-http",
         ],
     ),
+    ("grail-contract", &["grail-protocol", "grail-miner"]),
     ("grail-loopback", &["grail-protocol", "grail-serve"]),
     (
         "grail-debugger",

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::task::{Context, Waker};
 
+use grail_contract as contract;
 use grail_journal::{FileJournal, JournalFileError, JournalOptions, Opened, SetAside, records_in, records_of};
-use grail_miner::contract;
 use grail_miner::ports::{Journal, JournalRecord};
 use grail_protocol::rollout::{
     Beacon, BeaconRound, Commit, ModelReference, Proof, Rollout, RolloutMeta, SatProblem, WindowContext,

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use grail_contract as contract;
 use grail_live::beacon::{DrandNetwork, DrandRelays, RelayFailure, RelayPatience, RelaysError};
 use grail_loopback::drand::{CHAIN_HASH, NEWEST, honest, json, public_key, randomness, signature};
 use grail_loopback::scripted::{Answer, Server, dead_url, response};
-use grail_miner::contract;
 use grail_miner::ports::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
 
 /// Whether a failure is the one that a case is about.

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use grail_contract as contract;
 use grail_live::bucket::{AccessKey, BucketConfig, ReadAddress, S3Bucket};
 use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE, block_on};
-use grail_miner::contract;
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use grail_protocol::read_credentials::ReadCredentials;
 use sha2::{Digest, Sha256};

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
+use grail_contract as contract;
 use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
-use grail_miner::contract;
 use grail_miner::ports::{Chain, ChainError, CommitError};
 use grail_serve::chain::{Node, Runtime, State};
 use sp_crypto_hashing::twox_128;

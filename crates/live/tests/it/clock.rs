@@ -1,7 +1,7 @@
 //! The host's clocks against the contract.
 
+use grail_contract as contract;
 use grail_live::clock::SystemClock;
-use grail_miner::contract;
 use grail_miner::ports::{Clock, within};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

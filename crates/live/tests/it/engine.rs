@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use grail_contract as contract;
 use grail_cuda::driver::device_count;
 use grail_cuda::{CudaSettings, ProofWatch};
 use grail_engine::CpuEngine;
 use grail_live::cuda_engine::CudaWorkers;
 use grail_live::engine::CpuWorker;
-use grail_miner::contract;
 use grail_miner::ports::{Engine, GenerateRequest};
 use grail_protocol::generation::StreamKey;
 use grail_protocol::problem::Problem;

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use grail_miner::contract;
+use grail_contract as contract;
 use grail_miner::ports::Signer;
 use grail_wallet::{Form, HotkeyWallet, Passwords, WalletError, WalletLocation, password_variable, shell_variable};
 use secrecy::SecretString;

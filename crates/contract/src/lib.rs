@@ -1,11 +1,11 @@
 //! One test suite per port, for every implementation of it: fakes and real ones alike.
 //!
-//! Each function panics with what was violated. The implementations must be healthy and fresh while they are examined.
+//! Each function panics with what was violated. This crate is for tests alone, and uses nothing but the ports. The implementations must be healthy and fresh while they are examined.
 
 use futures_util::future::{Either, join, ready, select};
 use grail_protocol::generation::GeneratedRollout;
 
-use crate::ports::{
+use grail_miner::ports::{
     Beacon, Bucket, BucketError, Chain, Clock, Engine, Etag, GenerateRequest, Journal, JournalRecord, PutCondition,
     Signer,
 };
