@@ -89,7 +89,10 @@ impl Submission {
                     }
                     cx.journal(JournalRecord::WeightsSettled);
                     *self = Self::Idle;
-                    self.begin(cx.memory.last_window.unwrap_or(window_start), cx);
+                    // A window that is being judged sets them when it ends.
+                    if cx.memory.open.is_none() {
+                        self.begin(cx.memory.last_window.unwrap_or(window_start), cx);
+                    }
                 } else {
                     cx.pause(Timer::Weights);
                 }

@@ -49,7 +49,8 @@ fn check_equal(case: &JudgingCase, life: &Life, twin: &Life, violations: &mut Ve
             differs.map(|(_, verdict)| verdict)
         ));
     }
-    for (window, weights) in &life.sent {
+    // Whose uid changes hands while weights are on their way may have been paid a moment earlier.
+    for (window, weights) in life.sent.iter().filter(|_| !case.uids_change) {
         let expected = twin.reports.get(window).map(shares);
         if expected.as_ref().is_some_and(|expected| expected != weights) {
             violations.push(format!(
@@ -60,7 +61,7 @@ fn check_equal(case: &JudgingCase, life: &Life, twin: &Life, violations: &mut Ve
     let in_time = |life: &Life| life.included.iter().rfind(|included| included.block < case.end()).cloned();
     let last = |life: &Life| in_time(life).map(|included| included.weights);
     // Weights that had to be sent again move the subnet's rate limit.
-    if case.keeps_weights() && case.rate_limit == 0 && last(life) != last(twin) {
+    if case.keeps_weights() && case.rate_limit == 0 && !case.uids_change && last(life) != last(twin) {
         violations.push(format!("the chain ends with {:?}, and without trouble with {:?}", last(life), last(twin)));
     }
 }

@@ -40,6 +40,16 @@ fn no_drawn_world_breaks_the_validator() {
     assert_eq!(unknown, Vec::<&String>::new(), "marks that the list does not have");
 }
 
+/// 705: a bucket that failed once late in a window; 16454: weights of a window that was still being judged.
+#[test]
+fn worlds_in_which_something_was_wrong_once_are_well() {
+    let verdicts = verdicts();
+    for seed in [705, 16_454] {
+        let report = judge_world(&JudgingCase::drawn(seed, 3), &verdicts, false);
+        assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}");
+    }
+}
+
 #[test]
 fn one_seed_is_one_world() {
     for seed in [0, 3, 28] {
