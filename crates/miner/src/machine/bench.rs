@@ -1,7 +1,5 @@
 //! One part of the machine alone: a context for its inputs, and the actions that they lead to.
 
-use std::collections::BTreeMap;
-
 use grail_protocol::generation::{GeneratedRollout, ProofPass};
 use grail_protocol::rollout::{
     Beacon, BeaconRound, Commit, ModelReference, Proof, Rollout, RolloutMeta, SatProblem, WindowContext,
@@ -36,20 +34,19 @@ pub(super) struct Bench {
 impl Bench {
     /// Creates a context in which this block is the newest.
     pub(super) fn at(head: u64) -> Self {
-        let settings = MachineSettings::new(Hotkey::from_bytes([1; 32]));
-        let mut timing = Timing::new(&settings);
-        timing.set_head(Head { number: head }, 1_000);
-        let secrets = MachineSecrets { seed: 0, read_credentials: CREDENTIALS.to_vec() };
-        Self { settings, timing, now_ms: 1_000, stopping: false, secrets, marks: Marks::default() }
+        Self::with(head, MachineSettings::new(Hotkey::from_bytes([1; 32])))
     }
 
     /// Creates the same context for an engine that works on so many groups at a time.
     pub(super) fn with_engine(head: u64, groups_in_flight_max: usize) -> Self {
-        let mut bench = Self::at(head);
-        bench.settings.groups_in_flight_max = groups_in_flight_max;
-        bench.timing = Timing::new(&bench.settings);
-        bench.timing.set_head(Head { number: head }, bench.now_ms);
-        bench
+        Self::with(head, MachineSettings { groups_in_flight_max, ..Self::at(head).settings })
+    }
+
+    fn with(head: u64, settings: MachineSettings) -> Self {
+        let mut timing = Timing::new(&settings);
+        timing.set_head(Head { number: head }, 1_000);
+        let secrets = MachineSecrets { seed: 0, read_credentials: CREDENTIALS.to_vec() };
+        Self { settings, timing, now_ms: 1_000, stopping: false, secrets, marks: Marks::default() }
     }
 
     /// Runs one input. Returns the actions that it led to.
@@ -64,8 +61,7 @@ impl Bench {
 
 /// Returns the kinds of these actions.
 pub(super) fn kinds(actions: &[Action]) -> Vec<String> {
-    let kind = |action: &Action| action.summary().split(' ').next().unwrap_or_default().to_owned();
-    actions.iter().map(kind).collect()
+    actions.iter().map(|action| action.summary().split(' ').next().unwrap_or_default().to_owned()).collect()
 }
 
 /// Returns what all groups of the window share.
@@ -82,8 +78,7 @@ pub(super) fn window_context() -> WindowContext {
 /// Returns groups of which the first `count` are clean.
 pub(super) fn clean_groups(count: u32) -> Groups {
     let mut groups = Groups::new(WINDOW);
-    let clean: BTreeMap<u32, SignedGroup> = (0..count).map(|index| (index, signed_group(index))).collect();
-    groups.restore(clean);
+    groups.restore((0..count).map(|index| (index, signed_group(index))).collect());
     groups
 }
 
