@@ -40,7 +40,7 @@ const PARTS: [(&str, &[&str]); 15] = [
         &["the object there has more than {bytes_max} bytes", "the answer names no version of the object (ETag)"],
     ),
     (
-        "crates/miner/src/frames.rs",
+        "crates/folder/src/frames.rs",
         &[
             "it does not start like such a file",
             "its header is damaged",
