@@ -35,8 +35,8 @@ use grail_live::unix_ms;
 use grail_observe::control::{Asking, Board, Control, EndpointStatus, Identity, Request, Stopping, socket_path};
 use grail_observe::{
     Banner, BannerFacts, EngineMeter, Log, Metrics, MetricsServer, Observers, Progress, Pulse, ReadFrom, ReceiptFormat,
-    Receipts, Samples, SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, start_logging,
-    thresholds,
+    Receipts, Samples, SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, run_settings,
+    start_logging, thresholds,
 };
 use grail_operator::signals::{Hangups, stop_signals};
 use grail_operator::weights::read_weights;
@@ -47,7 +47,7 @@ use grail_wallet::{HotkeyWallet, Inputs};
 use self::messages::{describe_device, end_stalled, hotkey_taken, prevented, warn_of_journal};
 use self::parts::{
     CHECK_MS, Lost, data_folder, engine, examined, metrics_listen, model, open_wallet, probe_of, refuse_wrong_device,
-    run_settings, sampling_seed, spinner,
+    spinner,
 };
 use self::restart::{HandedOver, Present, Program, Ready, proven};
 
@@ -464,7 +464,7 @@ impl Mining<'_> {
     }
 
     fn machine_secrets(&self) -> anyhow::Result<MachineSecrets> {
-        let seed = self.arguments.seed.unwrap_or_else(|| sampling_seed(self.config));
+        let seed = self.arguments.seed.unwrap_or_else(|| self.config.sampling_seed());
         Ok(MachineSecrets { seed, read_credentials: self.config.storage.read_credentials()?.to_vec() })
     }
 

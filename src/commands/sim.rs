@@ -22,13 +22,13 @@ use serde_json::json;
 use super::{judging, scenario};
 use crate::args::{EngineChoice, SimArguments, is_off};
 use crate::exit::Exit;
-use grail_debugger::simulated::{json, line, page, summary};
+use grail_debugger::simulated::{introduction, json, line, page, summary};
 use grail_debugger::timeline::Gatherer;
 use grail_folder::bounded;
 use grail_observe::Observers;
 use grail_observe::contract::Schema;
 use grail_tape::{Header, Recorder, TapeFolder};
-use grail_terminal::{OutFile, counted, output, unusable};
+use grail_terminal::{OutFile, output, unusable};
 
 /// Longest .case file; a swarm's have a few KB.
 const CASE_BYTES_MAX: usize = 16 << 20;
@@ -54,7 +54,11 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     let page_file = arguments.html.as_deref().map(|path| OutFile::open(path, "--html")).transpose()?;
     let began = Instant::now();
     if !arguments.json {
-        output::line(introduction(engine, &config));
+        let model = match engine {
+            EngineChoice::Toy => "the embedded toy model, run on this CPU",
+            EngineChoice::Synthetic => "answers by seed and proofs by formula",
+        };
+        output::line(introduction(model, &config));
     }
     let bar = progress_bar(config.windows);
     let mut write_error = None;
@@ -183,20 +187,6 @@ pub(crate) fn read_case(path: &Path) -> anyhow::Result<AnyCase> {
         return Err(anyhow!("{shown} is of format {format}; this version reads {FORMAT}"));
     }
     Ok(case)
-}
-
-fn introduction(engine: EngineChoice, config: &SimConfig) -> String {
-    let model = match engine {
-        EngineChoice::Toy => "the embedded toy model, run on this CPU",
-        EngineChoice::Synthetic => "answers by seed and proofs by formula",
-    };
-    let limit = config.groups_max.map_or(String::new(), |max| format!(", at most {} a window", counted(max, "group")));
-    let EngineSpeed { name, what, .. } = config.speed;
-    format!(
-        "Simulating {}, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
-        counted(config.windows, "window"),
-        config.seed
-    )
 }
 
 fn progress_bar(windows: u64) -> ProgressBar {

@@ -16,6 +16,7 @@ mod diff;
 mod doctor;
 mod doctor_world;
 mod escapes;
+mod exits;
 mod golden;
 mod init;
 mod pages;

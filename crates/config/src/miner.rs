@@ -1,5 +1,7 @@
 //! The miner's configuration, made of typed values.
 
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -51,6 +53,14 @@ pub struct MinerConfig {
 }
 
 impl MinerConfig {
+    /// Returns a seed that other miners do not know: nobody can foretell which rollouts this one samples.
+    pub fn sampling_seed(&self) -> u64 {
+        let secret = self.storage.write.secret.expose_secret();
+        let digest: [u8; 32] = Sha256::new().chain_update("grail-sampling-seed").chain_update(secret).finalize().into();
+        let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+        u64::from_be_bytes(*first)
+    }
+
     /// Returns the configuration that the typed values mean.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A simulation's report, for people and for programs.
 
 use grail_miner::machine::WindowOutcome;
+use grail_sim::engine::EngineSpeed;
 use grail_sim::income::Income;
 use grail_sim::run::{SimConfig, SimReport, WindowResult};
 use grail_terminal::{counted, table};
@@ -148,4 +149,15 @@ fn window_json(window: &WindowResult) -> serde_json::Value {
 
 fn income_json(income: Income) -> serde_json::Value {
     json!({ "groups": income.had, "groups_possible": income.possible, "share": income.share() })
+}
+
+/// Returns what is simulated, where `model` says what writes the rollouts.
+pub fn introduction(model: &str, config: &SimConfig) -> String {
+    let limit = config.groups_max.map_or(String::new(), |max| format!(", at most {} a window", counted(max, "group")));
+    let EngineSpeed { name, what, .. } = config.speed;
+    format!(
+        "Simulating {}, seed {}: {model}{limit}.\nVirtual speed {name}: {what}.\n",
+        counted(config.windows, "window"),
+        config.seed
+    )
 }

@@ -56,7 +56,7 @@ pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line}
 pub use shared::{IsConnected, SharedState, StateObserver};
 pub use sink::{Dropped, SinkSender, SinkWorker};
 pub use sinks::Sinks;
-pub use wandb::{WandbError, WandbLimits, start_wandb};
+pub use wandb::{WandbError, WandbLimits, run_settings, start_wandb};
 pub use watchdog::{Pulse, Watchdog};
 pub use watchtower::{Alarm, AlertRules, Notice, WatchtowerError, start_watchtower};
 

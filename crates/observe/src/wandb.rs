@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 
 use self::delivery::Delivery;
@@ -27,7 +27,7 @@ use self::service::Service;
 use self::spool::Spool;
 use super::metrics::row::Row;
 use super::sink::{Backoff, Dropped, SinkSender, SinkWorker, Stop};
-use grail_config::WandbConfig;
+use grail_config::{MinerConfig, WandbConfig};
 use grail_http::{HttpClientError, http_client};
 
 /// Rows between mining and the thread; there is one a window.
@@ -150,4 +150,18 @@ async fn write(mut file: RunFile, mut inbox: Receiver<Row>, mut stop: Stop, drop
     if let Err(error) = file.end(unix_ms()) {
         tracing::warn!("{} cannot be ended ({error}); `wandb sync` sends it anyway", file.path().display());
     }
+}
+
+/// Returns the miner's configuration for a run at Weights & Biases. It holds no secret.
+pub fn run_settings(config: &MinerConfig, address: &str) -> BTreeMap<String, Value> {
+    let settings = [
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ("network", json!(config.chain.network.name())),
+        ("netuid", json!(config.chain.netuid)),
+        ("hotkey", json!(address)),
+        ("model", json!(config.model_name)),
+        ("rollouts_per_problem", json!(config.rollouts_per_group)),
+        ("safety_blocks", json!(config.safety_blocks)),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }

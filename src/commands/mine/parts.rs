@@ -1,6 +1,5 @@
 //! Parts of a miner before it starts: wallet, model, engine.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,9 +12,6 @@ use grail_cuda::{CudaSettings, ProofWatch};
 use grail_engine::CpuEngine;
 use grail_miner::ports::Engine;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use secrecy::ExposeSecret;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::args::MineArguments;
 use crate::assembly::{self, EngineStartError};
@@ -186,28 +182,6 @@ pub(super) fn open_wallet(config: &MinerConfig, inputs: &Inputs, may_ask: bool) 
     };
     let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
     Ok(HotkeyWallet::open_with(&config.wallet, &passwords, inputs)?)
-}
-
-/// Returns a seed that other miners do not know: nobody can foretell which rollouts this one samples.
-pub(super) fn sampling_seed(config: &MinerConfig) -> u64 {
-    let secret = config.storage.write.secret.expose_secret();
-    let digest: [u8; 32] = Sha256::new().chain_update("grail-sampling-seed").chain_update(secret).finalize().into();
-    let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-    u64::from_be_bytes(*first)
-}
-
-/// Returns the miner's configuration for a run at Weights & Biases. It holds no secret.
-pub(super) fn run_settings(config: &MinerConfig, address: &str) -> BTreeMap<String, Value> {
-    let settings = [
-        ("version", json!(env!("CARGO_PKG_VERSION"))),
-        ("network", json!(config.chain.network.name())),
-        ("netuid", json!(config.chain.netuid)),
-        ("hotkey", json!(address)),
-        ("model", json!(config.model_name)),
-        ("rollouts_per_problem", json!(config.rollouts_per_group)),
-        ("safety_blocks", json!(config.safety_blocks)),
-    ];
-    settings.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
 /// Returns something that takes a while, with the time that it took so far.
