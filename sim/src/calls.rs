@@ -44,7 +44,7 @@ impl Calls {
     }
 
     /// Counts a call; whether it fails.
-    pub(crate) fn fails(&self, kind: &'static str) -> bool {
+    pub fn fails(&self, kind: &'static str) -> bool {
         let mut made = self.0.borrow_mut();
         made.kinds.push(kind);
         let call = made.kinds.len() as u64;

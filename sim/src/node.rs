@@ -78,7 +78,7 @@ impl Node {
 }
 
 /// Returns when to start a process again, once it is dead: killed by the plan or at a step, or ended.
-pub(crate) async fn until_killed(
+pub async fn until_killed(
     time: &VirtualTime,
     faults: &FaultPlan,
     steps: &Steps,

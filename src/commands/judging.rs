@@ -3,10 +3,9 @@
 use std::rc::Rc;
 
 use anyhow::anyhow;
-use grail_sim::judging::{JudgingCase, Verdicts, judge_world};
+use grail_judging::{JudgingCase, Verdicts, judge_world};
 use grail_sim::synthetic::SyntheticModel;
 use grail_terminal::{OutFile, counted, output};
-use grail_validator::{JournalRecord, Outcome};
 
 use crate::args::SimArguments;
 use crate::exit::Exit;
@@ -26,11 +25,7 @@ pub(super) fn run(case: &JudgingCase, arguments: &SimArguments) -> anyhow::Resul
         counted(case.hotkeys, "miner"),
         case.seed
     ));
-    for record in &report.decided {
-        if let JournalRecord::Ended { window_start } = record {
-            output::line(window_line(*window_start, &report.decided));
-        }
-    }
+    report.lines().iter().for_each(output::line);
     if let Some(file) = trace_file {
         file.write(report.trace.concat().as_bytes())?;
     }
@@ -38,21 +33,4 @@ pub(super) fn run(case: &JudgingCase, arguments: &SimArguments) -> anyhow::Resul
         output::aside(format_args!("violation: {violation}"));
     }
     Ok(if report.violations.is_empty() { Exit::Success } else { Exit::Negative })
-}
-
-fn window_line(window: u64, decided: &[JournalRecord]) -> String {
-    let outcomes: Vec<Outcome> = decided
-        .iter()
-        .filter_map(|record| match record {
-            JournalRecord::Judged(receipt) if receipt.window_start == window => Some(receipt.outcome),
-            _ => None,
-        })
-        .collect();
-    let count = |wanted: &[Outcome]| outcomes.iter().filter(|outcome| wanted.contains(outcome)).count();
-    let (accepted, rejected) = (count(&[Outcome::Accepted]), count(&[Outcome::Rejected]));
-    format!(
-        "window {window}: {} selected, {accepted} accepted, {rejected} rejected, {} without a verdict",
-        outcomes.len(),
-        outcomes.len() - accepted - rejected
-    )
 }

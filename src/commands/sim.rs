@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use grail_engine::CpuEngine;
+use grail_judging::JudgingCase;
 use grail_miner::driver::Observer;
 use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{EngineSpeed, Generator};
 use grail_sim::faults::{FaultKind, Faults};
-use grail_sim::judging::JudgingCase;
 use grail_sim::run::{Knobs, SimConfig, WindowResult, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -102,7 +102,7 @@ impl Mutant {
     /// Returns the seed of a world with a violation, and the violation.
     fn tried(&self, root: &Path, worlds: &str) -> anyhow::Result<Option<(u64, String)>> {
         let hunted = Command::new("cargo")
-            .args(["run", "--release", "--quiet", "--package", "grail-sim", "--example", "hunt", "--", worlds])
+            .args(["run", "--release", "--quiet", "--package", "grail-swarm", "--example", "hunt", "--", worlds])
             .arg(&self.role)
             .current_dir(root.join(TREE))
             .env("CARGO_TARGET_DIR", root.join(BUILD))

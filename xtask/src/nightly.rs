@@ -30,9 +30,9 @@ const CHORES: [Chore; 10] = [
         why: "seven minutes on two cores; CI runs a fixed sample of the seeds",
     },
     Chore {
-        package: "grail-sim",
+        package: "grail-judging",
         target: "it",
-        test: "judging::no_drawn_world",
+        test: "no_drawn_world",
         variable: "GRAIL_SWARM_SEEDS",
         cases: 20_000,
         why: "seven minutes; each world is a validator's and its twin's",

@@ -76,7 +76,7 @@ impl Role {
     fn marks(self) -> Vec<String> {
         let mut marks = if self == Self::Validator { Vec::new() } else { grail_sim::marks::all() };
         if self != Self::Miner {
-            marks.extend(grail_sim::judging::marks());
+            marks.extend(grail_judging::marks());
         }
         marks.sort_unstable();
         marks

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::Context;
+use grail_judging::{JudgingCase, JudgingReport, Verdicts, judge_world};
 use grail_sim::case::Case;
 use grail_sim::engine::Generator;
-use grail_sim::judging::{JudgingCase, JudgingReport, Verdicts, judge_world};
 use grail_sim::run::{SimConfig, SimReport, simulate};
 use grail_sim::shrink::{Shrinkable, failure_key, shrink};
 use grail_sim::synthetic::SyntheticModel;

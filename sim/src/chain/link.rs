@@ -61,7 +61,10 @@ impl ChainLink {
     }
 
     /// Waits as long as a call takes, or fails if it has no answer.
-    pub(crate) async fn call(&self) -> Result<(), ChainError> {
+    ///
+    /// # Errors
+    /// What a struck call fails with.
+    pub async fn call(&self) -> Result<(), ChainError> {
         let State { time, seed, .. } = &*self.chain.0;
         let call = self.calls.get();
         self.calls.set(call + 1);
@@ -110,6 +113,11 @@ impl ChainLink {
 
     fn strikes(&self, kind: FaultKind) -> bool {
         self.faults.strikes(kind, self.chain.0.time.now_ms()).is_some()
+    }
+
+    /// Returns whether the endpoint lies now, whatever about.
+    pub fn lies(&self) -> bool {
+        self.lie().is_some()
     }
 
     pub(crate) fn lie(&self) -> Option<Lie> {

@@ -15,7 +15,6 @@ mod estimate;
 mod failing_calls;
 mod fork;
 mod income;
-mod judging;
 mod lifecycle;
 mod machine;
 mod memory;

@@ -53,7 +53,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("grail-sim", &["grail-protocol", "grail-verify", "grail-miner", "grail-validator", "grail-engine"]),
     ("grail-bench", &["grail-protocol", "grail-cuda", "grail-live"]),
-    ("grail-swarm", &["grail-sim"]),
+    ("grail-judging", &["grail-protocol", "grail-verify", "grail-miner", "grail-validator", "grail-sim"]),
+    ("grail-swarm", &["grail-sim", "grail-judging"]),
     (
         "grail-serve",
         &[
@@ -115,6 +116,7 @@ const ALL: &[&str] = &[
     "grail-observe",
     "grail-sim",
     "grail-swarm",
+    "grail-judging",
     "grail-serve",
     "grail-debugger",
     "grail-operator",

@@ -4,11 +4,11 @@ use grail_miner::ports::BeaconSchedule;
 use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
 
-use crate::case::FORMAT;
-use crate::clock::ClockOffset;
-use crate::faults::{Fault, FaultKind};
-use crate::shrink::Shrinkable;
-use crate::stream::Stream;
+use grail_sim::case::FORMAT;
+use grail_sim::clock::ClockOffset;
+use grail_sim::faults::{Fault, FaultKind};
+use grail_sim::shrink::Shrinkable;
+use grail_sim::stream::Stream;
 
 /// Most faults of one world.
 const FAULTS_MAX: u64 = 6;

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use grail_validator::ports::{Journal, JournalError};
 use grail_validator::{JournalRecord, kept};
 
-use super::world::Gate;
-use crate::faults::{FaultKind, FaultPlan};
-use crate::stream::Stream;
-use crate::time::VirtualTime;
+use crate::world::Gate;
+use grail_sim::faults::{FaultKind, FaultPlan};
+use grail_sim::stream::Stream;
+use grail_sim::time::VirtualTime;
 
 /// The disk; clones are the same.
 #[derive(Clone)]

@@ -8,13 +8,13 @@ use grail_miner::ports::{Chain as _, ChainError, Head};
 use grail_validator::answers::{Neuron, SubmitError, WeightsState};
 use grail_validator::ports::Chain;
 
-use super::subnet::Neighbors;
-use super::weights::WeightsOnChain;
-use super::world::Gate;
-use crate::chain::{ChainLink, SimChain};
-use crate::faults::{FaultKind, FaultPlan};
-use crate::stream::Stream;
-use crate::time::{Notice, VirtualTime};
+use crate::subnet::Neighbors;
+use crate::weights::WeightsOnChain;
+use crate::world::Gate;
+use grail_sim::chain::{ChainLink, SimChain};
+use grail_sim::faults::{FaultKind, FaultPlan};
+use grail_sim::stream::Stream;
+use grail_sim::time::{Notice, VirtualTime};
 
 /// One validator's connection.
 pub(crate) struct ValidatorLink {
@@ -36,7 +36,7 @@ impl ValidatorLink {
     async fn read(&self, kind: &'static str) -> Result<(), ChainError> {
         self.gate.call(kind, ChainError::Unreachable)?;
         self.link.call().await?;
-        if self.link.lie().is_some() {
+        if self.link.lies() {
             return Err(ChainError::Malformed("bytes of another type".to_owned()));
         }
         Ok(())

@@ -2,11 +2,11 @@
 
 use grail_validator::answers::Neuron;
 
-use super::case::{JudgingCase, PERIOD_MS};
-use super::verdicts::Work;
-use crate::rivals::Cheat;
-use crate::stream::{Stream, mix};
+use crate::case::{JudgingCase, PERIOD_MS};
+use crate::verdicts::Work;
 use grail_protocol::PROTOCOL;
+use grail_sim::rivals::Cheat;
+use grail_sim::stream::{Stream, mix};
 
 /// Uids change hands in the last blocks of a window's judging, when everybody has read them.
 const CHANGE_BLOCKS: u64 = 28;

@@ -8,14 +8,14 @@ use grail_validator::answers::{JudgeError, Judged, ObjectFacts, StoreError};
 use grail_validator::ports::{Recompute, Store};
 use grail_verify::WindowFacts;
 
-use super::subnet::{Bucket, Neighbors, of_key};
-use super::verdicts::Verdicts;
-use super::world::Gate;
-use crate::chain::SimChain;
-use crate::faults::{FaultKind, FaultPlan};
-use crate::stream::Stream;
-use crate::time::VirtualTime;
+use crate::subnet::{Bucket, Neighbors, of_key};
+use crate::verdicts::Verdicts;
+use crate::world::Gate;
 use grail_protocol::PROTOCOL;
+use grail_sim::chain::SimChain;
+use grail_sim::faults::{FaultKind, FaultPlan};
+use grail_sim::stream::Stream;
+use grail_sim::time::VirtualTime;
 
 /// Blocks during which some buckets do not answer after a window.
 const AWAY_BLOCKS: u64 = 2;

@@ -13,12 +13,12 @@ use grail_validator::{
 use grail_verify::sampling::MINERS_MAX;
 use grail_verify::score::{History, WindowRecord, emitted, weights};
 
-use super::case::JudgingCase;
-use super::journal::JudgingJournal;
-use super::subnet::{Bucket, Neighbors};
-use super::verdicts::Work;
-use crate::chain::SimChain;
-use crate::clock::Steps;
+use crate::case::JudgingCase;
+use crate::journal::JudgingJournal;
+use crate::subnet::{Bucket, Neighbors};
+use crate::verdicts::Work;
+use grail_sim::chain::SimChain;
+use grail_sim::clock::Steps;
 
 /// Events that a validator may handle without any progress of time.
 const EVENTS_PER_INSTANT_MAX: u64 = 5_000;
@@ -27,7 +27,7 @@ const LOOKS_MAX: usize = 64;
 const FILES_MAX: usize = 8;
 
 /// Everything but faults that a long enough swarm of validators must reach.
-pub(super) const MARKS: &[&str] = &[
+pub(crate) const MARKS: &[&str] = &[
     "event/beacon/answered",
     "event/beacon/failed",
     "event/chain/failed",
@@ -58,7 +58,7 @@ pub(super) const MARKS: &[&str] = &[
 ];
 
 /// The oracle over all lives of one validator's process.
-pub(super) struct Oracle {
+pub(crate) struct Oracle {
     is_twin: bool,
     uids_change: bool,
     neighbors: Rc<Neighbors>,
@@ -67,17 +67,17 @@ pub(super) struct Oracle {
     /// What the present process reads last.
     metagraph: Vec<Neuron>,
     /// What was journaled: all that is durable, and what the present process has asked for since.
-    pub(super) decided: Vec<JournalRecord>,
+    pub(crate) decided: Vec<JournalRecord>,
     /// The process forgot what a full disk had refused, and may decide it again.
-    pub(super) forgets: bool,
-    pub(super) violations: Vec<String>,
-    pub(super) marks: BTreeMap<String, u64>,
-    pub(super) reports: BTreeMap<u64, WindowReport>,
-    pub(super) sent: Vec<(u64, Vec<(u16, u16)>)>,
+    pub(crate) forgets: bool,
+    pub(crate) violations: Vec<String>,
+    pub(crate) marks: BTreeMap<String, u64>,
+    pub(crate) reports: BTreeMap<u64, WindowReport>,
+    pub(crate) sent: Vec<(u64, Vec<(u16, u16)>)>,
     /// An instant, and the events that were handled in it.
     instant: (u64, u64),
     /// Every event and action, if that is wanted.
-    pub(super) trace: Option<Vec<String>>,
+    pub(crate) trace: Option<Vec<String>>,
 }
 
 /// How a window was selected.
@@ -88,9 +88,9 @@ struct Selection<'a> {
 }
 
 /// The driver's observer: the oracle, and the count of steps.
-pub(super) struct Watcher {
-    pub(super) oracle: Rc<RefCell<Oracle>>,
-    pub(super) steps: Steps,
+pub(crate) struct Watcher {
+    pub(crate) oracle: Rc<RefCell<Oracle>>,
+    pub(crate) steps: Steps,
 }
 
 impl Observer for Watcher {
@@ -108,7 +108,7 @@ impl Observer for Watcher {
 }
 
 impl Oracle {
-    pub(super) fn new(
+    pub(crate) fn new(
         case: &JudgingCase,
         is_twin: bool,
         neighbors: Rc<Neighbors>,
@@ -133,7 +133,7 @@ impl Oracle {
         }
     }
 
-    pub(super) fn mark(&mut self, name: impl Into<String>) {
+    pub(crate) fn mark(&mut self, name: impl Into<String>) {
         *self.marks.entry(name.into()).or_default() += 1;
     }
 
@@ -151,13 +151,13 @@ impl Oracle {
     }
 
     /// The process is dead; what it knew and the disk did not is gone.
-    pub(super) fn crashed(&mut self, forgets: bool) {
+    pub(crate) fn crashed(&mut self, forgets: bool) {
         self.forgets |= forgets;
         self.decided = self.journal.all();
         self.metagraph.clear();
     }
 
-    pub(super) fn check_bounds(&mut self, looks: usize, fetches: usize) {
+    pub(crate) fn check_bounds(&mut self, looks: usize, fetches: usize) {
         self.check(looks <= LOOKS_MAX, || format!("{looks} looks at a time"));
         self.check(fetches <= FILES_MAX, || format!("{fetches} files fetched at a time"));
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use grail_sim::judging::{JudgingCase, JudgingReport, Verdicts, judge_world, marks};
+use grail_judging::{JudgingCase, JudgingReport, Verdicts, judge_world, marks};
 use grail_sim::synthetic::SyntheticModel;
 
 const SEEDS: u64 = 200;

@@ -3,7 +3,8 @@
 //!
 //! Each world is run twice: once as its case says, and once for a twin to which nothing happens, on the same chain and
 //! with the same miners. `oracle.rs` watches the first run, and `compare.rs` compares both. Verdicts come from a table that is
-//! made by verifying one file of each conduct for real, so that a world takes milliseconds.
+//! made by verifying one file of each conduct for real, so that a world takes milliseconds. Like the simulator, this crate may
+//! touch nothing outside the process: no clock, no network, no file.
 
 pub mod case;
 mod compare;

@@ -10,8 +10,8 @@ use grail_protocol::signature::Keypair;
 use grail_verify::{Metrics, Recomputed, Scope, Verdict, WindowFacts, verify_bytes};
 use sha2::{Digest, Sha256};
 
-use crate::engine::Generator;
-use crate::rivals::{Bench, Cheat};
+use grail_sim::engine::Generator;
+use grail_sim::rivals::{Bench, Cheat};
 
 /// What a miner uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +83,7 @@ impl Verdicts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::synthetic::SyntheticModel;
+    use grail_sim::synthetic::SyntheticModel;
 
     #[test]
     fn every_cheat_is_rejected_by_the_check_that_it_is_for() {

@@ -6,25 +6,25 @@ use std::rc::Rc;
 
 use grail_protocol::PROTOCOL;
 use grail_validator::driver::{Limits, Ports, run};
-use grail_validator::{JournalRecord, Settings, Validator, WindowReport};
+use grail_validator::{JournalRecord, Outcome, Settings, Validator, WindowReport};
 
-use super::case::{JudgingCase, KINDS};
-use super::compare::compare;
-use super::journal::JudgingJournal;
-use super::links::ValidatorLink;
-use super::oracle::{Oracle, Watcher};
-use super::outside::{Gauge, Outside};
-use super::subnet::Neighbors;
-use super::verdicts::Verdicts;
-use super::weights::{Included, WeightsOnChain};
-use crate::beacon::{BeaconLink, SimBeacon};
-use crate::calls::{Calls, FailAt};
-use crate::chain::{ChainLink, SimChain};
-use crate::clock::{NodeClock, Process, Steps};
-use crate::faults::{FaultKind, FaultPlan};
-use crate::node::until_killed;
-use crate::stream::Stream;
-use crate::time::VirtualTime;
+use crate::case::{JudgingCase, KINDS};
+use crate::compare::compare;
+use crate::journal::JudgingJournal;
+use crate::links::ValidatorLink;
+use crate::oracle::{Oracle, Watcher};
+use crate::outside::{Gauge, Outside};
+use crate::subnet::Neighbors;
+use crate::verdicts::Verdicts;
+use crate::weights::{Included, WeightsOnChain};
+use grail_sim::beacon::{BeaconLink, SimBeacon};
+use grail_sim::calls::{Calls, FailAt};
+use grail_sim::chain::{ChainLink, SimChain};
+use grail_sim::clock::{NodeClock, Process, Steps};
+use grail_sim::faults::{FaultKind, FaultPlan};
+use grail_sim::node::until_killed;
+use grail_sim::stream::Stream;
+use grail_sim::time::VirtualTime;
 
 /// The validator's hotkey, and its uid.
 const HOTKEY: &str = "validator";
@@ -48,17 +48,17 @@ pub struct JudgingReport {
 }
 
 /// What came of one life.
-pub(super) struct Life {
-    pub(super) violations: Vec<String>,
-    pub(super) marks: BTreeMap<String, u64>,
-    pub(super) decided: Vec<JournalRecord>,
-    pub(super) reports: BTreeMap<u64, WindowReport>,
+pub(crate) struct Life {
+    pub(crate) violations: Vec<String>,
+    pub(crate) marks: BTreeMap<String, u64>,
+    pub(crate) decided: Vec<JournalRecord>,
+    pub(crate) reports: BTreeMap<u64, WindowReport>,
     /// Weights that were sent, by the window after which they are set.
-    pub(super) sent: Vec<(u64, Vec<(u16, u16)>)>,
-    pub(super) included: Vec<Included>,
-    pub(super) is_registered: bool,
-    pub(super) virtual_ms: u64,
-    pub(super) trace: Vec<String>,
+    pub(crate) sent: Vec<(u64, Vec<(u16, u16)>)>,
+    pub(crate) included: Vec<Included>,
+    pub(crate) is_registered: bool,
+    pub(crate) virtual_ms: u64,
+    pub(crate) trace: Vec<String>,
 }
 
 /// Counts calls and effects of the validator's ports; clones are the same.
@@ -75,20 +75,20 @@ impl Gate {
     ///
     /// # Errors
     /// If the case wants this one to fail.
-    pub(super) fn call<E>(&self, kind: &'static str, error: impl FnOnce(String) -> E) -> Result<(), E> {
+    pub(crate) fn call<E>(&self, kind: &'static str, error: impl FnOnce(String) -> E) -> Result<(), E> {
         let fails = self.calls.fails(kind) && self.time.now_ms() < self.healed_ms;
         if fails { Err(error("made to fail".to_owned())) } else { Ok(()) }
     }
 
     /// Waits forever if the process is dead.
-    pub(super) async fn alive(&self) {
+    pub(crate) async fn alive(&self) {
         if self.steps.is_killed() {
             std::future::pending().await
         }
     }
 
     /// Counts something that the process did outside of itself, and may die of.
-    pub(super) async fn effect(&self) {
+    pub(crate) async fn effect(&self) {
         self.steps.count();
         self.alive().await;
     }
@@ -272,4 +272,32 @@ impl Host {
             self.time.sleep_until(restart_ms).await;
         }
     }
+}
+
+impl JudgingReport {
+    /// Returns what was decided in each window that ended.
+    pub fn lines(&self) -> Vec<String> {
+        let ended = self.decided.iter().filter_map(|record| match record {
+            JournalRecord::Ended { window_start } => Some(*window_start),
+            _ => None,
+        });
+        ended.map(|window| window_line(window, &self.decided)).collect()
+    }
+}
+
+fn window_line(window: u64, decided: &[JournalRecord]) -> String {
+    let outcomes: Vec<Outcome> = decided
+        .iter()
+        .filter_map(|record| match record {
+            JournalRecord::Judged(receipt) if receipt.window_start == window => Some(receipt.outcome),
+            _ => None,
+        })
+        .collect();
+    let count = |wanted: &[Outcome]| outcomes.iter().filter(|outcome| wanted.contains(outcome)).count();
+    let (accepted, rejected) = (count(&[Outcome::Accepted]), count(&[Outcome::Rejected]));
+    format!(
+        "window {window}: {} selected, {accepted} accepted, {rejected} rejected, {} without a verdict",
+        outcomes.len(),
+        outcomes.len() - accepted - rejected
+    )
 }

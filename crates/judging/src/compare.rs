@@ -6,11 +6,11 @@ use grail_protocol::PROTOCOL;
 use grail_validator::{JournalRecord, Outcome, WEIGHTS_BLOCKS, WindowReport};
 use grail_verify::score::emitted;
 
-use super::case::{HEALED_WINDOWS, JudgingCase};
-use super::world::Life;
+use crate::case::{HEALED_WINDOWS, JudgingCase};
+use crate::world::Life;
 
 /// Returns what must not be different, and is.
-pub(super) fn compare(case: &JudgingCase, life: &Life, twin: &Life) -> Vec<String> {
+pub(crate) fn compare(case: &JudgingCase, life: &Life, twin: &Life) -> Vec<String> {
     let mut violations = Vec::new();
     if case.is_survivable() {
         check_equal(case, life, twin, &mut violations);

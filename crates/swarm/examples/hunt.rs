@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use grail_judging::{JudgingCase, Verdicts, judge_world};
 use grail_sim::case::Case;
-use grail_sim::judging::{JudgingCase, Verdicts, judge_world};
 use grail_sim::run::simulate;
 use grail_sim::shrink::failure_key;
 use grail_sim::synthetic::SyntheticModel;
