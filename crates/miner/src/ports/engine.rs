@@ -19,7 +19,7 @@ use crate::answers::{EngineError, GenerateRequest};
 ///   the lowest group index first, in drawing as in proving, whenever it came. That is all of a call's priority: a retry has
 ///   a lower index than fresh work, so it goes before everything that is fresh without being asked for again.
 ///
-/// [`crate::contract::engine`] checks every engine, [`crate::contract::deterministic_engine`] the deterministic ones.
+/// `grail_contract::engine` checks every engine, `grail_contract::deterministic_engine` the deterministic ones.
 #[async_trait(?Send)]
 pub trait Engine {
     /// Generates and prove.
