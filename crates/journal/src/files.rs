@@ -46,20 +46,26 @@ impl Files {
         Ok(Self { folder: folder.to_owned(), name: name.to_owned() })
     }
 
-    /// Returns the content of the files of this name, oldest first, and creates nothing.
+    /// Shows what the files of this name hold, newest first and at most two in memory; nothing is made.
     ///
     /// A writer may start another file meanwhile. Files only ever grow older, so reading from the newest on misses none;
-    /// one that is met twice, before and after it grew older, starts with what was read of it first.
-    pub(super) fn all(folder: &Path, name: &str) -> Result<Vec<(PathBuf, Vec<u8>)>, JournalFileError> {
+    /// one that is met twice, before and after it grew older, starts with what was read of it first, and is shown once.
+    pub(super) fn each(
+        folder: &Path,
+        name: &str,
+        mut show: impl FnMut(&Path, &[u8]) -> Result<(), JournalFileError>,
+    ) -> Result<(), JournalFileError> {
         let files = Self { folder: folder.to_owned(), name: name.to_owned() };
-        let mut all: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+        let mut newer: Option<(PathBuf, Vec<u8>)> = None;
         let mut absent = 0;
         for path in [files.current()].into_iter().chain((1..).map(|age| files.old(age))) {
             match folder::read_at_most(&path, FILE_BYTES_MAX) {
                 Ok(content) => {
                     absent = 0;
-                    all.pop_if(|(_, newer)| content.starts_with(newer));
-                    all.push((path, content));
+                    if let Some((path, newer)) = newer.take().filter(|(_, newer)| !content.starts_with(newer)) {
+                        show(&path, &newer)?;
+                    }
+                    newer = Some((path, content));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => absent += 1,
                 Err(error) => return Err(JournalFileError::io(READING, &path, error)),
@@ -69,8 +75,7 @@ impl Files {
                 break;
             }
         }
-        all.reverse();
-        Ok(all)
+        newer.map_or(Ok(()), |(path, content)| show(&path, &content))
     }
 
     pub(super) fn current(&self) -> PathBuf {

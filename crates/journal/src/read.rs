@@ -22,11 +22,13 @@ pub(super) const DECODED_BYTES_MAX: usize = 1536 << 20;
 /// # Errors
 /// [`JournalFileError`] if a file cannot be read or is damaged before its tail.
 pub fn records_of(folder: &Path, hotkey: &str, window: u64) -> Result<Vec<JournalRecord>, JournalFileError> {
-    let mut records = Vec::new();
-    for (path, content) in Files::all(folder, hotkey)? {
-        records.extend(records_in(&path, &content)?.into_iter().filter(|record| window_of(record) == window));
-    }
-    Ok(records)
+    let mut by_file = Vec::new();
+    Files::each(folder, hotkey, |path, content| {
+        let records = records_in(path, content)?.into_iter().filter(|record| window_of(record) == window);
+        by_file.push(records.collect::<Vec<_>>());
+        Ok(())
+    })?;
+    Ok(by_file.into_iter().rev().flatten().collect())
 }
 
 /// Returns every whole record of a journal's file; `path` is for errors.

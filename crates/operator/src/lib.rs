@@ -1,6 +1,8 @@
-//! Tools for operators: doctor, top, why, bundle, report, and the estimate of a GPU's earnings.
+//! Tools for operators: init, doctor, a trial window, top, why, bundle, report, and the estimate of a GPU's earnings; and
+//! what a service needs around its core: signals, locks of dying processes, the pages beside the metrics.
 //!
-//! They may read a miner's files, the chain and the bucket; they never mine, and never change a miner's state.
+//! They may read a miner's files, the chain and the bucket, and `init` writes a new `.env`; they upload nothing and decide
+//! nothing that the cores decide.
 //! [`doctor::examine`] checks every prerequisite, [`why::gather`] joins what is known of a window, and
 //! [`bundle::Bundle`] packs it.
 

@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use super::Receipt;
 
-/// Number of windows among which the best one is searched: those of a day.
+/// How many windows before and after may be the best one: those of a day.
 const WINDOWS: usize = 240;
 
 /// Income of a window, in groups.
 ///
 /// A score is the fourth power of distinct solutions, so a share of 0.9 is 0.66 of the weight. The simulator knows what a
-/// perfect miner would have had; a miner in the field is compared with its own best window of a day.
+/// perfect miner would have had; a miner in the field is compared with its own best window, up to a day away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Income {
     /// Groups that a validator can read.
