@@ -1,5 +1,5 @@
 //! Tools for operators: init, doctor, a trial window, top, why, bundle, report, and the estimate of a GPU's earnings; and
-//! what a service needs around its core: signals, locks of dying processes, the pages beside the metrics.
+//! what a service needs around its core: signals, locks of dying processes, the pages next to the metrics.
 //!
 //! They may read a miner's files, the chain and the bucket, and `init` writes a new `.env`; they upload nothing and decide
 //! nothing that the cores decide.
