@@ -16,7 +16,7 @@ use crate::time::{Notice, VirtualTime};
 pub use link::ChainLink;
 
 /// Jitter of a block's time to either side, in milliseconds.
-const JITTER_MS: u64 = 900;
+pub(crate) const JITTER_MS: u64 = 900;
 
 /// The chain itself; every node sees it through a [`ChainLink`] of its own.
 #[derive(Clone)]

@@ -12,12 +12,17 @@ use grail_miner::ports::JournalRecord;
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::GeneratedRollout;
 
+use crate::chain::JITTER_MS;
 use crate::speeds::EngineSpeed;
 
 /// In a window without faults at least this share of what was possible must be uploaded, in percent.
 const SHARE_MIN: usize = 97;
 /// At the end a perfect miner, too, may have to draw a rollout again, and that one once more.
 const RETRIES: u64 = 2;
+/// What no miner knows beforehand: how long its next upload takes (it allows for this much, and as much again for a
+/// second attempt), and how early the window's last block comes.
+const UPLOAD_ALLOWED_MS: u64 = 4_000;
+const END_UNKNOWN_MS: u64 = 2 * JITTER_MS;
 /// In a window with faults: of what was possible in its longest stretch without one.
 const SHARE_MIN_WITH_FAULTS: usize = 80;
 
@@ -157,8 +162,9 @@ impl Hindsight {
         let Some((_, began_ms)) = window.began else { return 0 };
         let again_ms = window.rejected.iter().map(|cost| self.draw_and_prove_us(cost) / 1_000).max().unwrap_or(0);
         let most = |from_ms: u64, until_ms: u64| {
-            let usable_ms = self.usable_ms(window, from_ms.max(began_ms), until_ms).saturating_sub(RETRIES * again_ms);
-            self.possible(window, usable_ms)
+            let allowed_ms = 2 * UPLOAD_ALLOWED_MS.saturating_sub(window.upload_ms) + END_UNKNOWN_MS;
+            let usable_ms = self.usable_ms(window, from_ms.max(began_ms), until_ms);
+            self.possible(window, usable_ms.saturating_sub(RETRIES * again_ms + allowed_ms))
         };
         if is_faultless {
             return (most(began_ms, end_ms) * SHARE_MIN / 100).saturating_sub(1);
