@@ -141,6 +141,37 @@ impl Prover {
         Ok(layout.ranges.iter().zip(sequences).zip(&rows).map(pass).collect())
     }
 
+    /// [`Prover::passes`] of the first sequence and of as many others as are of its order, up to [`PASS_ROWS_MAX`] rows;
+    /// a place without a pass was not computed.
+    ///
+    /// # Errors
+    /// As [`Prover::passes`], and if one of the sequences gives what is not a number.
+    pub fn passes_with_first(
+        &mut self,
+        sequences: &[Sequence<'_>],
+        randomness: &str,
+    ) -> Result<Vec<Option<ProofPass>>, CudaEngineError> {
+        let Some(first) = sequences.first() else { return Ok(Vec::new()) };
+        let order = self.order(first.tokens.len())?;
+        let (mut together, mut places) = (Vec::new(), Vec::new());
+        for (place, sequence) in sequences.iter().enumerate() {
+            if place > 0 && (order.is_none() || self.order(sequence.tokens.len())? != order) {
+                continue;
+            }
+            together.push(*sequence);
+            if place > 0 && Layout::of(&together).rows > PASS_ROWS_MAX {
+                together.pop();
+                break;
+            }
+            places.push(place);
+        }
+        let mut passes = vec![None; sequences.len()];
+        for (place, pass) in places.into_iter().zip(self.passes(&together, randomness)?) {
+            passes[place] = Some(pass?);
+        }
+        Ok(passes)
+    }
+
     /// Enqueues the forward of a sequence; its hidden states stay on the device until the next.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use grail_cuda::driver::{Priority, Stream};
 use grail_cuda::weights::{ExactWeights, Model};
-use grail_cuda::{CudaEngineError, ProofPlan, Prover, TorchNumerics};
+use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchNumerics};
 use grail_engine::{CpuEngine, HfTokenizer};
 use grail_protocol::generation::{ModelLimits, ProofModel, ProofPass, Tokenizer};
 use grail_verify::{Recompute, RecomputeError};
@@ -97,6 +97,17 @@ struct OnDevice(DeviceProver);
 impl ProofModel for OnDevice {
     fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
         self.0.recompute(tokens, randomness)
+    }
+
+    fn passes(&self, sequences: &[&[u32]], randomness: &str) -> Result<Vec<Option<ProofPass>>, RecomputeError> {
+        let Some(first) = sequences.first() else { return Ok(Vec::new()) };
+        let sequences: Vec<Sequence<'_>> =
+            sequences.iter().map(|tokens| Sequence { tokens, prompt_length: 1 }).collect();
+        // Whatever another sequence makes fail must not be this one's fault.
+        match self.0.prover.borrow_mut().passes_with_first(&sequences, randomness) {
+            Ok(passes) => Ok(passes),
+            Err(_) => self.pass(first, randomness).map(|pass| vec![Some(pass)]),
+        }
     }
 
     fn limits(&self) -> ModelLimits {

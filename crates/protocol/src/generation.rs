@@ -39,6 +39,14 @@ pub trait ProofModel {
     /// # Errors
     /// If the model cannot be run.
     fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
+    /// Returns the passes of the first sequence and of those others that the model computes together with it, each in
+    /// its place; a place without a pass was not computed. A model that gains nothing by that computes the first alone.
+    ///
+    /// # Errors
+    /// If the model cannot be run on the first.
+    fn passes(&self, sequences: &[&[u32]], randomness: &str) -> Result<Vec<Option<ProofPass>>, RecomputeError> {
+        sequences.iter().take(1).map(|tokens| self.pass(tokens, randomness).map(Some)).collect()
+    }
     /// Returns the model's limits.
     fn limits(&self) -> ModelLimits;
     /// Returns the model's tokenizer.

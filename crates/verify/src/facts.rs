@@ -42,4 +42,6 @@ pub trait Recompute {
     /// # Errors
     /// If the forward fails; the rollout is then rejected for `inference_error`.
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError>;
+    /// Hears which sequences are likely asked for next, so that several can be computed together.
+    fn expect(&self, _sequences: Vec<Vec<u32>>) {}
 }

@@ -147,6 +147,9 @@ impl FileCheck<'_> {
         let mut nonces = Nonces::default();
         let mut joined: Vec<(String, Vec<Member<'_>>)> = Vec::new();
         let drawn: Vec<&Value> = positions.iter().map(|position| &inferences[*position]).collect();
+        let commits = drawn.iter().filter_map(|inference| inference.get("commit"));
+        let next = commits.filter_map(|commit| tokens::check(commit, &self.facts.limits).ok());
+        self.recompute.expect(next.collect());
         for (position, inference) in positions.into_iter().zip(&drawn) {
             tally.checked += usize::from(tally.failure.is_none());
             let holds = |claim| self.holds(claim, &drawn);

@@ -13,12 +13,14 @@ pub struct Recomputed {
     model: Rc<dyn ProofModel>,
     /// By the tokens, with the randomness that was projected with.
     passes: RefCell<BTreeMap<Vec<u32>, (String, ProofPass)>>,
+    /// Sequences that are likely asked for, in that order.
+    expected: RefCell<Vec<Vec<u32>>>,
 }
 
 impl Recomputed {
     /// Creates a validator that runs this model.
     pub fn new(model: Rc<dyn ProofModel>) -> Self {
-        Self { model, passes: RefCell::default() }
+        Self { model, passes: RefCell::default(), expected: RefCell::default() }
     }
 
     /// Returns the model.
@@ -29,16 +31,31 @@ impl Recomputed {
     /// Forgets what was computed; sequences of another window never come back.
     pub fn forget(&self) {
         self.passes.borrow_mut().clear();
+        self.expected.borrow_mut().clear();
     }
 }
 
 impl Recompute for Recomputed {
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        if let Some((_, pass)) = self.passes.borrow().get(tokens).filter(|(with, _)| with == randomness) {
-            return Ok(pass.clone());
+        let mut passes = self.passes.borrow_mut();
+        let is_known = |passes: &BTreeMap<_, (String, _)>, tokens: &[u32]| {
+            passes.get(tokens).is_some_and(|(with, _)| with == randomness)
+        };
+        if !is_known(&passes, tokens) {
+            let expected = self.expected.borrow();
+            let behind = expected.iter().skip_while(|sequence| *sequence != tokens).skip(1).map(Vec::as_slice);
+            let unknown = behind.filter(|sequence| !is_known(&passes, sequence));
+            let sequences: Vec<&[u32]> = std::iter::once(tokens).chain(unknown).collect();
+            let computed = self.model.passes(&sequences, randomness)?;
+            for (sequence, pass) in sequences.into_iter().zip(computed) {
+                passes.extend(pass.map(|pass| (sequence.to_vec(), (randomness.to_owned(), pass))));
+            }
         }
-        let pass = self.model.pass(tokens, randomness)?;
-        self.passes.borrow_mut().insert(tokens.to_vec(), (randomness.to_owned(), pass.clone()));
-        Ok(pass)
+        let missing = || RecomputeError { tokens: tokens.len(), why: "the model gave no pass of it".to_owned() };
+        passes.get(tokens).map(|(_, pass)| pass.clone()).ok_or_else(missing)
+    }
+
+    fn expect(&self, sequences: Vec<Vec<u32>>) {
+        *self.expected.borrow_mut() = sequences;
     }
 }

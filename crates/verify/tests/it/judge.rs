@@ -15,6 +15,9 @@ struct Model {
     passes: Cell<usize>,
     /// Whether it fails on every sequence, or on none that is short.
     fails: Cell<Failing>,
+    /// Of the sequences that it is shown, it leaves out every so many, and computes the others together.
+    leaves_out: Cell<Option<usize>>,
+    turns: Cell<usize>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -37,6 +40,15 @@ impl ProofModel for Model {
             _ if is_rollout => Ok(SignedWindow::shared().pass(tokens, randomness)),
             _ => Ok(ProofPass::default()),
         }
+    }
+
+    fn passes(&self, sequences: &[&[u32]], randomness: &str) -> Result<Vec<Option<ProofPass>>, RecomputeError> {
+        self.turns.set(self.turns.get() + 1);
+        let Some(out) = self.leaves_out.get() else { return Ok(vec![Some(self.pass(sequences[0], randomness)?)]) };
+        let pass = |(place, tokens): (usize, &&[u32])| {
+            (place % out < out - 1).then(|| self.pass(tokens, randomness)).transpose()
+        };
+        sequences.iter().enumerate().map(pass).collect()
     }
 
     fn limits(&self) -> ModelLimits {
@@ -119,4 +131,26 @@ fn each_sequence_is_computed_once_however_often_the_window_is_looked_at() {
     // Once judged, a window does not come back, and nothing of it is kept.
     assert_eq!(looked_at(&judge), Some(()));
     assert_eq!(model.passes.get(), 2 * window.rollouts.len());
+}
+
+#[test]
+fn a_model_that_computes_sequences_together_gives_the_same_verdicts_and_takes_no_more_turns() {
+    let window = SignedWindow::shared();
+    let mut altered: Vec<Rollout> = window.rollouts.clone();
+    altered[1].commit.s_vals.iter_mut().for_each(|sketch| *sketch ^= 1 << 20);
+    window.sign(&mut altered[1]);
+    for file in [window.packed.clone(), window.pack(&altered)] {
+        let (alone, one_by_one) = judge();
+        let expected = judged(&alone, &file);
+        for leaves_out in [usize::MAX, 3, 2] {
+            let (together, model) = judge();
+            model.leaves_out.set(Some(leaves_out));
+            assert_eq!(judged(&together, &file), expected);
+            assert!(model.turns.get() <= one_by_one.turns.get(), "{leaves_out}: {}", model.turns.get());
+            assert!(model.passes.get() <= window.rollouts.len(), "{leaves_out}: each sequence once");
+            if leaves_out == usize::MAX {
+                assert_eq!(model.turns.get(), 1, "all of a file");
+            }
+        }
+    }
 }
