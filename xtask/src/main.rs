@@ -85,7 +85,11 @@ enum Chore {
         shard: Option<String>,
     },
     /// Run the tests that CI samples with all of their cases, in a release build.
-    Nightly,
+    Nightly {
+        /// Run only those whose test begins with this.
+        #[arg(long, value_name = "TEST")]
+        only: Option<String>,
+    },
     /// Verify fixtures/trace-hashes.json against what the simulations give.
     Traces {
         /// Record the hashes and the fixtures' sums, after an intended change of behavior.
@@ -118,7 +122,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Tape { chore } => tape::run(&root.join("fixtures"), &chore),
         Chore::Mutants { generated: true, shard, .. } => mutants::generated(root, shard.as_deref()),
         Chore::Mutants { only, .. } => mutants::run(root, only.as_deref()),
-        Chore::Nightly => nightly::run(),
+        Chore::Nightly { only } => nightly::run(only.as_deref().unwrap_or_default()),
         Chore::Tidy => tidy::run(root),
         Chore::Endurance(arguments) => endurance::run(&arguments),
         Chore::Fixtures { source, record } => fixtures::run(&root.join("fixtures"), source.as_deref(), record),
