@@ -131,10 +131,3 @@ pub enum CudaEngineError {
         other: usize,
     },
 }
-
-impl CudaError {
-    /// Returns whether the device must be opened again before anything else can work.
-    pub fn is_device_lost(&self) -> bool {
-        matches!(self, Self::DeviceLost { .. })
-    }
-}

@@ -18,11 +18,6 @@ impl Runtime {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Spec365, Self::Spec461];
 
-    /// Returns the runtime with this spec version.
-    pub fn of_spec(version: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|runtime| runtime.spec_version() == version)
-    }
-
     /// Returns the version number that nodes report.
     pub const fn spec_version(self) -> u32 {
         match self {
