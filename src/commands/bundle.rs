@@ -7,8 +7,8 @@ use anyhow::Context;
 use crate::args::BundleArguments;
 use crate::exit::{Exit, ExitError};
 use grail_config::MinerConfig;
-use grail_journal::hotkeys;
 use grail_operator::bundle::{Bundle, Redactor, Sources};
+use grail_operator::why::hotkey_in;
 use grail_terminal::{OutFile, output, printable};
 
 /// Anyone who mines has set it.
@@ -35,13 +35,12 @@ pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
     let redactor = Redactor::of(&typed, &environment);
     let config = super::config::document(&typed, &MinerConfig::from_raw(&typed));
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
-    let known = hotkeys(&data_folder);
-    let only = if let [only] = known.as_slice() { Some(only.as_str()) } else { None };
+    let hotkey = hotkey_in(&data_folder, arguments.miner.hotkey.as_deref())?;
     let bundle = Bundle::of(&Sources {
         window: arguments.window,
         tapes: &arguments.tapes.clone().unwrap_or_else(|| data_folder.join("tapes")),
         data_folder: &data_folder,
-        hotkey: arguments.miner.hotkey.as_deref().or(only),
+        hotkey: hotkey.as_deref(),
         log: arguments.log.as_deref(),
         config,
         redactor: &redactor,

@@ -9,11 +9,10 @@ use crate::args::ReportArguments;
 use crate::assembly;
 use crate::exit::Exit;
 use grail_config::MinerConfig;
-use grail_journal::hotkeys;
 use grail_operator::report::Report;
 use grail_operator::verdicts::Verdicts;
 use grail_operator::weights::readings;
-use grail_operator::why::{Receipt, hotkey_of, receipts, weight_now};
+use grail_operator::why::{Receipt, hotkey_in, of_hotkey, receipts, weight_now};
 use grail_terminal::{OutFile, counted, output};
 
 pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
@@ -31,15 +30,9 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<Exit> {
     }
     let all = receipts(&data_folder)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-    let known = hotkeys(&data_folder);
-    let only = if let [only] = known.as_slice() { Some(only.as_str()) } else { None };
-    let hotkey = hotkey_of(arguments.miner.hotkey.as_deref(), &all, only)?;
-    let is_chosen = |receipt: &Receipt| {
-        let is_recent = arguments.since.is_none_or(|since| receipt.ended_at >= now - since.seconds);
-        // Older receipts lack the hotkey.
-        is_recent && receipt.hotkey.as_deref().zip(hotkey.as_deref()).is_none_or(|(its, wanted)| its == wanted)
-    };
-    let chosen: Vec<Receipt> = all.into_iter().filter(is_chosen).collect();
+    let hotkey = hotkey_in(&data_folder, arguments.miner.hotkey.as_deref())?;
+    let is_recent = |receipt: &Receipt| arguments.since.is_none_or(|since| receipt.ended_at >= now - since.seconds);
+    let chosen: Vec<Receipt> = of_hotkey(all, hotkey.as_deref()).into_iter().filter(is_recent).collect();
     if chosen.is_empty() {
         bail!("no window of that hotkey is over since then; give a longer --since, or none for all of them");
     }

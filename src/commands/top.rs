@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &TopArguments) -> anyhow::Result<Exit> {
         bail!("grail top needs a terminal for input and output; run it in one, or use --json");
     }
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
-    let story = |window| story_lines(&data_folder.join("tapes"), window);
+    let story = |window, hotkey: &str| story_lines(&data_folder.join("tapes"), window, hotkey);
     watch(asking, &story).map_err(|error| anyhow!("the terminal cannot be used ({error}); use --json"))?;
     Ok(Exit::Success)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use grail_miner::ports::Bucket;
 use grail_protocol::constants::window_start;
 use grail_validator::{MinerReceipt, Outcome, Report};
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &WhyArguments) -> anyhow::Result<Exit> {
     }
     let chosen = chosen_window(arguments.window, arguments.miner.hotkey.as_deref(), &data_folder)?;
     chosen.note.iter().for_each(output::aside);
-    let why = find_out(arguments, &data_folder, chosen.window)?;
+    let why = find_out(arguments, &data_folder, chosen.window, chosen.hotkey.as_deref())?;
     if arguments.json {
         output::line(Schema::Why.stamp(serde_json::to_value(&why).context("plain data has an encoding")?));
     } else {
@@ -64,11 +64,11 @@ fn show_judged(arguments: &WhyArguments, receipt: MinerReceipt) -> Exit {
 }
 
 /// Returns everything that can be found out.
-fn find_out(arguments: &WhyArguments, data_folder: &Path, window: u64) -> anyhow::Result<Why> {
+fn find_out(arguments: &WhyArguments, data_folder: &Path, window: u64, hotkey: Option<&str>) -> anyhow::Result<Why> {
     let environment = grail_config::process_environment();
     let config = grail_config::load(&environment, arguments.env_file.env_file.as_deref())
         .map_err(anyhow::Error::from)
-        .and_then(|typed| Ok(MinerConfig::from_raw(&typed)?));
+        .and_then(|typed| MinerConfig::from_raw(&typed).map_err(|errors| anyhow!(errors.brief())));
     let named = arguments.model.clone().or_else(|| config.as_ref().ok().map(|config| config.model_name.clone()));
     let named = named.unwrap_or_else(|| "toy".to_owned());
     let folder = grail_config::model_folder(&named, grail_config::hub_cache(&environment).as_deref());
@@ -77,13 +77,13 @@ fn find_out(arguments: &WhyArguments, data_folder: &Path, window: u64) -> anyhow
     let tapes = arguments.tapes.clone().unwrap_or_else(|| data_folder.join("tapes"));
     let sources = Sources {
         data_folder,
-        hotkey: arguments.miner.hotkey.as_deref(),
+        hotkey,
         ports: config.and_then(|config| {
             let bucket: Rc<dyn Bucket> = Rc::new(assembly::bucket(&config.storage)?);
             Ok((bucket, assembly::chain_to_ask(&config.chain)?))
         }),
         judge: &|document, facts| judge(document, &judging, Scope::Everything, facts),
-        story: &|window| story(&tapes, window),
+        story: &|window| story(&tapes, window, hotkey),
     };
     let runtime = super::runtime()?;
     Ok(runtime.block_on(tokio::task::LocalSet::new().run_until(gather(window, &sources))))

@@ -386,6 +386,12 @@ async fn the_command_says_so_and_exits_accordingly() {
     let output = unregistered.run(&[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stdout).unwrap().contains("failure  config.file"));
+    // Who can read a file does not depend on its content, and is fixed.
+    let env_file = unregistered.folder.path().join(".env");
+    std::fs::set_permissions(&env_file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let fixed = String::from_utf8(unregistered.run(&["--fix"]).await.stderr).unwrap();
+    assert!(fixed.contains("fixed: chmod 600 "), "{fixed}");
+    assert_eq!(std::fs::metadata(&env_file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]
@@ -434,6 +440,10 @@ async fn without_a_file_that_is_said_first_and_what_does_not_depend_on_it_is_exa
     let world = World::healthy("a notice next to an error").await.with("R2_ACOUNT_ID", "x").with("R2_ACCOUNT_ID", "");
     let shown = page(&world.examined().await, false);
     assert!(shown.contains("R2_ACCOUNT_ID is not set") && shown.contains("did you mean R2_ACCOUNT_ID?"), "{shown}");
+    // The network is known without its nodes, and decides whether a CPU is enough.
+    let world = World::healthy("no node").await.with("BT_CHAIN_ENDPOINT", "");
+    let shown = page(&world.examined().await, false);
+    assert!(shown.contains("ok       gpu.device") && shown.contains("ok       model.files"), "{shown}");
 }
 
 #[tokio::test]

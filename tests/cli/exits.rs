@@ -70,3 +70,14 @@ fn an_error_is_what_its_gravest_known_cause_is() {
     assert_eq!(of(&anyhow::anyhow!("no such option")), Exit::Usage);
     assert_eq!(of(&ExitError::new(Exit::Protocol, "x").into()), Exit::Protocol);
 }
+
+#[test]
+fn a_command_without_file_descriptors_left_may_be_started_again() {
+    let folder = crate::process::folder("no-descriptors");
+    // Enough to load the program's libraries one by one, and none for the runtime's queue of events.
+    let script = format!("ulimit -n 5; exec {} doctor --env-file absent --no-drand", env!("CARGO_BIN_EXE_grail"));
+    let mut command = std::process::Command::new("sh");
+    let finished = crate::process::finish(command.args(["-c", &script]).current_dir(&folder));
+    assert_eq!(finished.code, Some(75), "{finished:?}");
+    assert!(finished.stderr.contains("refuses more file descriptors or threads; end other processes"), "{finished:?}");
+}

@@ -8,6 +8,7 @@ use crate::doctor_world::World;
 use crate::process::{command, folder, grail};
 use grail_loopback::node::NETUID;
 use grail_loopback::s3::{BUCKET, READ, WRITE};
+use grail_loopback::terminal::InTerminal;
 
 /// Runs the command in the world's folder, with these lines as its input.
 async fn init(world: &World, answers: &[&str]) -> Output {
@@ -37,14 +38,23 @@ async fn each_answer_is_tested_and_the_written_file_passes_the_doctor() {
     let mistaken = [WRITE.0, WRITE.1, WRITE.0, WRITE.1];
     let before = [&node[..], &netuid, "1", BUCKET, &store];
     let again = ["no", BUCKET, &store];
-    let answers = [&before[..], &mistaken, &again, &keys].concat();
+    // A wrong address of the node is asked for again, too; what was right is offered again.
+    let wrong = ["ws://127.0.0.1:9", &netuid, "1", "no"];
+    let answers = [&wrong, &before[..], &mistaken, &again, &keys].concat();
     let output = init(&world, &answers).await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let questions = String::from_utf8(output.stderr).unwrap();
+    let offered = "Address of a node, such as ws://127.0.0.1:9944 [ws://127.0.0.1:9]: ";
+    assert!(questions.contains(offered) && text.contains("failure  chain.endpoint  ws://127.0.0.1:9: "), "{text}");
+    assert!(text.contains("Next: `grail doctor --env-file new.env`, then `grail mine --try`"), "{text}");
+    // Each of several problems is on a line of its own.
+    let equal = |line: &&str| line.starts_with("  failure  R2_READ") && line.matches(" equals ").count() == 1;
+    assert_eq!(text.lines().filter(equal).count(), 2, "{text}");
     let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
     assert!(at("cold/hot is 5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe") < at("uid 7 on subnet 81"), "{text}");
     assert!(
-        at("uid 7 on subnet 81") < at("failure") && at("failure") < at("does not let the read key write"),
+        at("uid 7 on subnet 81") < at("failure  R2_") && at("failure  R2_") < at("does not let the read key write"),
         "{text}"
     );
     for secret in keys {
@@ -60,6 +70,44 @@ async fn each_answer_is_tested_and_the_written_file_passes_the_doctor() {
     let refusal = String::from_utf8(again.stderr).unwrap();
     assert!(again.status.code() == Some(1) && refusal.contains("new.env is there already"), "{refusal}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), written);
+}
+
+#[tokio::test]
+async fn keys_that_are_pasted_at_a_terminal_are_not_shown() {
+    let world = World::healthy("init-terminal").await;
+    let (node, store) = (world.node.address().to_owned(), format!("http://{}", world.s3.address));
+    let folder = world.folder.path().to_owned();
+    // The node answers on this thread meanwhile.
+    let typing = move || {
+        let [file, wallets] = ["typed.env", "wallets"].map(|name| folder.join(name).display().to_string());
+        let arguments = ["init", "--network", "custom", "--env-file", &file, "--wallets", &wallets];
+        let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[("HOME", &wallets)]);
+        let mut seen = String::new();
+        let shown = [
+            ("Address of a node", node.as_str()),
+            ("Number of the subnet", ""),
+            ("Hotkey: its number", "1"),
+            ("Account id", BUCKET),
+            ("Address of the S3 server", store.as_str()),
+        ];
+        for (question, answer) in shown {
+            terminal.shows(question);
+            terminal.type_in(&format!("{answer}\r"));
+        }
+        for (number, key) in [READ.0, READ.1, WRITE.0, WRITE.1].into_iter().enumerate() {
+            terminal.wait("a question", |screen| screen.contents().matches("(not shown): ").count() > number);
+            terminal.type_in(&format!("{key}\r"));
+            seen += &terminal.screen.screen().contents();
+        }
+        terminal.shows("Next: `grail doctor");
+        seen += &terminal.screen.screen().contents();
+        assert_eq!(terminal.ends(), 0);
+        (seen, std::fs::read_to_string(file).unwrap())
+    };
+    let (seen, written) = tokio::task::spawn_blocking(typing).await.unwrap();
+    for key in [READ.0, READ.1, WRITE.0, WRITE.1] {
+        assert!(!seen.contains(key) && written.contains(&format!("={key}\n")), "{key}: {seen}");
+    }
 }
 
 #[test]
@@ -82,6 +130,16 @@ fn without_a_configuration_the_miner_says_so_first_and_one_problem_a_line() {
         lines[0].starts_with("grail: there is no .env in this folder; run `grail init`, or `cp .env.example .env`")
     );
     assert!(lines.len() >= 6 && lines[1..].iter().all(|line| line.matches(" is not set").count() == 1), "{finished:?}");
+}
+
+#[test]
+fn a_name_much_like_a_missing_one_is_named_with_it() {
+    let folder = folder("misspelled");
+    std::fs::write(folder.join(".env"), "R2_ACOUNT_ID=x\n").unwrap();
+    let mut command = command(&folder, &["mine"]);
+    let finished = crate::process::finish(command.env_clear().env("HOME", "/nowhere"));
+    let line = "grail: R2_ACCOUNT_ID is not set, and R2_ACOUNT_ID (.env:1) is not known: write R2_ACCOUNT_ID there\n";
+    assert!(finished.code == Some(78) && finished.stderr.contains(line), "{finished:?}");
 }
 
 #[test]

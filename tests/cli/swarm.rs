@@ -138,6 +138,9 @@ fn a_browser_shows_the_summary_with_a_row_for_each_tenth() {
     let summary = swarm(&folder, &["--jobs", "1"]).json();
     let page = folder.join("results/summary.html");
     let Some(dom) = grail_loopback::browser::dom(&page) else { return };
+    let (content, screen) = grail_loopback::browser::widths_on_a_phone(&page).unwrap();
+    assert!(screen <= 500 && content <= screen, "{content} of {screen}");
+    assert_eq!(dom.matches("class=\"card\"").count(), 6, "{dom}");
     let table = dom.split("<table id=\"income\">").nth(1).and_then(|rest| rest.split("</table>").next()).unwrap();
     let rows: Vec<&str> = table.split("<tr>").skip(2).collect();
     assert_eq!(rows.len(), 10, "{table}");

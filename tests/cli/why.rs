@@ -40,13 +40,11 @@ fn without_a_number_it_is_the_last_window_that_was_not_uploaded_with_its_story_a
         .map(|window| window["window_start"].as_u64().unwrap())
         .collect();
     let lost = windows[0];
+    let tape = grail_tape::Tape::read(&folder.join("simulated/3-0.tape")).unwrap();
+    let hotkey = &tape.header.settings.hotkey.to_ss58();
     keep(
         &folder,
-        &[
-            receipt(HOTKEYS[0], lost - 30, "lost"),
-            receipt(HOTKEYS[0], lost, "lost"),
-            receipt(HOTKEYS[0], lost + 30, "uploaded"),
-        ],
+        &[receipt(hotkey, lost - 30, "lost"), receipt(hotkey, lost, "lost"), receipt(hotkey, lost + 30, "uploaded")],
     );
     let weight = json!({ "block": lost, "uid": 7, "validators": [[1, 0.012]] });
     std::fs::write(folder.join("data/weights.jsonl"), format!("{weight}\n")).unwrap();
@@ -60,6 +58,8 @@ fn without_a_number_it_is_the_last_window_that_was_not_uploaded_with_its_story_a
         "the first block's hash was known",
         &format!("cost      about a twelfth of the weight in each of 12 windows, until block {until}; of the 1.200 %"),
         "=> 3 clean groups were lost: 503",
+        // One problem of the configuration stands for all of them.
+        "example ws://127.0.0.1:9944 (5 more problems; `grail doctor` shows all)\n",
     ] {
         assert!(why.stdout.contains(part), "{part}: {}", why.stdout);
     }
@@ -95,4 +95,37 @@ fn a_report_is_about_one_hotkey() {
     // One short line, even if a library's message is long.
     let lead = page.split("The weight set now is unknown: ").nth(1).unwrap();
     assert!(lead.find("</p>").unwrap() < 100, "{lead}");
+}
+
+#[test]
+fn in_a_folder_of_two_hotkeys_a_window_is_that_of_the_hotkey_asked_for() {
+    let folder = folder("why-two");
+    // The other hotkey's receipt of the same window is the newest, and its windows are larger.
+    let mut other = receipt(HOTKEYS[1], 60, "lost");
+    (other["groups_clean"], other["why"]) = (50.into(), "its own trouble".into());
+    keep(&folder, &[receipt(HOTKEYS[0], 30, "uploaded"), receipt(HOTKEYS[0], 60, "uploaded"), other]);
+    let why = |more: &[&str]| grail(&folder, &[&WHY[..], more].concat());
+    let refused = why(&[]);
+    assert!(refused.code == Some(2) && refused.stderr.contains("2 hotkeys have mined here; name one with --hotkey: "));
+    let of_first = why(&["60", "--hotkey", "5EHg", "--json"]).json();
+    assert_eq!(of_first["hotkey"]["value"], HOTKEYS[0], "{of_first}");
+    assert_eq!(of_first["receipt"]["value"]["outcome"], "uploaded", "{of_first}");
+    assert_eq!(of_first["income"]["value"], json!({ "groups": 3, "groups_best": 3 }), "{of_first}");
+    let of_second = why(&["--hotkey", "5Grw", "--json"]);
+    assert_eq!(of_second.stderr, "window 60 is the last that was not uploaded; the newest\n");
+    let of_second = of_second.json();
+    assert_eq!(of_second["receipt"]["value"]["why"], "its own trouble", "{of_second}");
+    assert_eq!(of_second["income"]["value"], json!({ "groups": 0, "groups_best": 50 }), "{of_second}");
+}
+
+#[test]
+fn a_story_is_from_a_tape_of_the_hotkey_asked_for() {
+    let folder = folder("why-story");
+    simulated_tape(&folder, 3);
+    let listed = grail(&folder, &["tape", "list", "simulated", "--json"]).json();
+    let window = listed["windows"][0]["window_start"].as_u64().unwrap();
+    // The tape is of the simulation's hotkey.
+    keep(&folder, &[receipt(HOTKEYS[1], window, "lost")]);
+    let why = grail(&folder, &[&WHY[..], &["--tapes", "simulated", "--hotkey", HOTKEYS[1], "--json"]].concat()).json();
+    assert_eq!(why["causes"]["state"], "unknown", "{why}");
 }

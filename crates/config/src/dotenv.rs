@@ -92,6 +92,18 @@ pub enum EnvFileError {
     },
 }
 
+impl EnvFileError {
+    /// Returns the path of the file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Missing { path }
+            | Self::Encoding { path, .. }
+            | Self::Unreadable { path, .. }
+            | Self::Syntax { path, .. } => path,
+        }
+    }
+}
+
 /// A mistake in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {

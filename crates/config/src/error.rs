@@ -18,6 +18,18 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+impl ConfigErrors {
+    /// Returns the first one, and how many more there are, for a place where the configuration is not the matter.
+    pub fn brief(&self) -> String {
+        let first = self.0.first().map_or_else(String::new, ToString::to_string);
+        match self.0.len() {
+            0 | 1 => first,
+            2 => format!("{first} (1 more problem; `grail doctor` shows all)"),
+            all => format!("{first} ({} more problems; `grail doctor` shows all)", all - 1),
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -28,6 +40,16 @@ pub enum ConfigError {
         name: &'static str,
         /// How to get its value.
         remedy: &'static str,
+    },
+    /// A key without a default is not set, and a name much like it is.
+    #[error("{name} is not set, and {typed} ({origin}) is not known: write {name} there")]
+    Misspelled {
+        /// The key.
+        name: &'static str,
+        /// The name that was typed.
+        typed: String,
+        /// The place where it was typed.
+        origin: Origin,
     },
     /// A value that is not of the key's kind.
     #[error(

@@ -78,6 +78,8 @@ impl MinerConfig {
 /// The parts of a configuration. Each usable part is there, even if others are wrong.
 #[derive(Debug, Clone)]
 pub struct ConfigParts {
+    /// The network, also where the chain's other values cannot be used.
+    pub network: Option<Network>,
     /// See [`MinerConfig::chain`].
     pub chain: Option<ChainConfig>,
     /// See [`MinerConfig::beacon`].
@@ -150,6 +152,7 @@ fn read(reader: &mut Reader<'_>) -> ConfigParts {
     // It has taken effect already; this only checks that it is a switch.
     reader.parsed(OVERRIDE, "true or false", parse_switch);
     ConfigParts {
+        network: network::named(reader.typed),
         chain,
         beacon,
         wallet,

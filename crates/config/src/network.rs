@@ -1,10 +1,12 @@
 //! Which chain, through which nodes, and which subnet of it.
 
 use grail_protocol::PROTOCOL;
+use secrecy::ExposeSecret;
 
 use super::endpoint::EndpointUrl;
 use super::error::ConfigError;
 use super::notice::Notice;
+use super::raw::RawConfig;
 use super::reader::Reader;
 
 const BLOCK_TIME: &str = "GRAIL_BLOCK_TIME";
@@ -84,6 +86,11 @@ impl Network {
     fn parse(text: &str) -> Option<Self> {
         [Self::Finney, Self::Test, Self::Custom].into_iter().find(|network| network.name() == text)
     }
+}
+
+/// Returns the network that is typed, if it is one.
+pub(super) fn named(typed: &RawConfig) -> Option<Network> {
+    typed.get("BT_NETWORK").and_then(|setting| Network::parse(setting.won.value.expose_secret()))
 }
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<ChainConfig> {

@@ -65,7 +65,13 @@ impl<'a> Reader<'a> {
     /// Returns the value, which there must be.
     pub(super) fn required(&mut self, name: &'static str, remedy: &'static str) -> Option<&'a str> {
         if self.typed.get(name).is_none() {
-            self.errors.push(ConfigError::Missing { name, remedy });
+            let misspelled = self.notices.iter().find_map(|notice| match notice {
+                Notice::Unknown { name: typed, origin, suggestion } if *suggestion == Some(name) => {
+                    Some(ConfigError::Misspelled { name, typed: typed.clone(), origin: origin.clone() })
+                }
+                _ => None,
+            });
+            self.errors.push(misspelled.unwrap_or(ConfigError::Missing { name, remedy }));
         }
         self.text(name)
     }

@@ -36,8 +36,8 @@ const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
-/// Pages hold their style and script, and load nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+/// Pages hold their style and script, and load nothing but each other.
+const POLICY: &str = "default-src 'none'; frame-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// Makes the page at a path, `/` among them; none if there is no such page. It runs on its own thread, and may read
 /// files.

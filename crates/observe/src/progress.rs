@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::panic::Location;
 use std::time::Duration;
 
+use console::Term;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
@@ -46,7 +47,9 @@ impl Progress {
             self.bar.set_message(WAITING);
             return;
         };
-        self.bar.set_message(message(&state, start, window, now));
+        let sent = if window.phase == UploadPhase::Uploading { SENT_COLUMNS } else { 0 };
+        let columns = usize::from(Term::stderr().size().1).saturating_sub(sent);
+        self.bar.set_message(message(&state, start, window, now, columns));
     }
 }
 
@@ -54,40 +57,62 @@ impl Progress {
 const WAITING: &str = "waiting for a window";
 /// Cells of the bar that fills up toward the upload.
 const CELLS: u64 = 10;
+/// Room for the megabytes that were sent.
+const SENT_COLUMNS: usize = 15;
 
-/// The line, with the most important parts first, since a narrow terminal cuts its end.
-fn message(state: &MinerState, start: u64, window: &WindowState, now: Now) -> String {
+/// Returns the line, at most `columns` wide: a narrower terminal shows shorter words, and leaves out parts that `grail
+/// top` has too. Time left and health are always there.
+fn message(state: &MinerState, start: u64, window: &WindowState, now: Now, columns: usize) -> String {
     let now_ms = now.monotonic_ms;
     let begun_ms = window.begun_ms.unwrap_or(now_ms);
     // Once the deadline has passed, the bar is full.
     let deadline_ms = state.deadline_ms.unwrap_or(now_ms);
     let (passed, whole) = (now_ms.saturating_sub(begun_ms), deadline_ms.saturating_sub(begun_ms).max(1));
-    let filled = (passed * CELLS / whole).min(CELLS) as usize;
-    let bar = "█".repeat(filled) + &"░".repeat(CELLS as usize - filled);
+    let bar = |cells: u64| {
+        let filled = (passed * cells / whole).min(cells) as usize;
+        format!("{}{} ", "█".repeat(filled), "░".repeat(cells as usize - filled))
+    };
     let left_s = deadline_ms.saturating_sub(now_ms) / 1000;
     let (done, in_flight, ready) = (window.sums().groups, state.groups_in_flight(start), window.clean_prefix());
-    let mut line = format!("window {start} {bar} {}:{:02} left", left_s / 60, left_s % 60);
-    line += &format!(", {done} groups done, {in_flight} in flight, {ready} ready in a row");
-    line += &match window.phase {
+    let upload = match window.phase {
         UploadPhase::None => ", nothing uploaded".to_owned(),
         UploadPhase::Confirmed => ", uploaded".to_owned(),
         UploadPhase::Uploading => format!(", uploading {:.1} MB", window.upload_bytes.unwrap_or(0) as f64 / 1e6),
         UploadPhase::ReadingBack => ", reading back".to_owned(),
     };
-    if let Some(score) = window.expected_score(ready).filter(|score| *score > 0.0) {
-        line += &format!(", score {score:.0} expected");
-    }
-    if let Some(weight) = state.weight {
-        line += &format!(", weight {:.2} %", weight * 100.0);
-    }
-    if let Some(Rank { place, of }) = state.rank {
-        line += &format!(", rank {place} of {of}");
-    }
-    line + &match state.health(now_ms).obstacles().len() {
+    let score = window.expected_score(ready).filter(|score| *score > 0.0).map(|score| format!(", score {score:.0}"));
+    let share = state.weight.map(|weight| format!("{:.2} %", weight * 100.0));
+    let rank = state.rank.map(|Rank { place, of }| [format!(", rank {place} of {of}"), format!(", rank {place}")]);
+    let health = match state.health(now_ms).obstacles().len() {
         0 => ", well".to_owned(),
         reasons => format!(", {}", counted(reasons, "warning")),
+    };
+    // Each part from its longest form to its shortest.
+    let mut parts = [
+        vec![format!("window {start} "), format!("{start} ")],
+        vec![bar(CELLS), bar(CELLS / 2)],
+        vec![format!("{}:{:02} left", left_s / 60, left_s % 60)],
+        vec![format!(", {} done", counted(done, "group")), format!(", {done} done"), String::new()],
+        vec![format!(", {in_flight} in flight"), String::new()],
+        vec![format!(", {ready} ready in a row"), String::new()],
+        vec![upload, String::new()],
+        score.map_or_else(Vec::new, |score| vec![format!("{score} expected"), score, String::new()]),
+        share.map_or_else(Vec::new, |share| vec![format!(", weight {share}"), format!(", {share}"), String::new()]),
+        rank.map_or_else(Vec::new, |[long, short]| vec![long, short, String::new()]),
+        vec![health],
+    ];
+    let line = |parts: &[Vec<String>]| parts.iter().filter_map(|forms| forms.first()).cloned().collect::<String>();
+    for part in SHORTENED {
+        if line(&parts).chars().count() > columns && parts[part].len() > 1 {
+            parts[part].remove(0);
+        }
     }
+    line(&parts)
 }
+
+/// The parts of the line by their place in it, in the order in which they are shortened: window, bar, groups done, in
+/// flight and in a row, upload, score, weight, rank.
+const SHORTENED: [usize; 14] = [5, 7, 9, 3, 0, 1, 8, 9, 8, 4, 7, 6, 3, 3];
 
 impl Observer for Progress {
     fn event(&mut self, _: Now, _: &Event) {}
@@ -169,9 +194,14 @@ mod tests {
         observer.fold(at(5_000), |state| state.settled(at(5_000), Some(30)));
         observer.action(at(5_000), &Action::SetTimer { timer: Timer::UploadDeadline, at_ms: 300_000 });
         observer.fold(at(100_000), |state| clean_groups(state, at(100_000), 30, &[1, 0, 3]));
-        progress.show(at(100_000));
-        let line = "window 30 ███░░░░░░░ 3:20 left, 3 groups done, 0 in flight, 2 ready in a row, nothing uploaded";
-        assert!(progress.bar.message().starts_with(line), "{}", progress.bar.message());
+        let state = observer.state();
+        let line = |ms: u64, columns: usize| {
+            let state = state.read();
+            let (start, window) = state.current_window().unwrap();
+            message(&state, start, window, at(ms), columns)
+        };
+        let begun = "window 30 ███░░░░░░░ 3:20 left, 3 groups done, 0 in flight, 2 ready in a row, nothing uploaded";
+        assert!(line(100_000, 200).starts_with(begun), "{}", line(100_000, 200));
         observer.state().weight_read(true, Some(0.0125), Some(Rank { place: 3, of: 12 }));
         observer.action(
             at(290_000),
@@ -183,10 +213,19 @@ mod tests {
                 limit_ms: 1,
             },
         );
+        let wide = line(290_000, 200);
+        assert!(wide.contains("█████████░ 0:10 left") && wide.contains(", uploading 1.2 MB, "), "{wide}");
+        assert!(wide.contains(", weight 1.25 %, rank 3 of 12, 2 warnings"), "{wide}");
         progress.show(at(290_000));
-        let message = progress.bar.message();
-        assert!(message.contains("█████████░ 0:10 left") && message.contains(", uploading 1.2 MB, "), "{message}");
-        assert!(message.contains(", weight 1.25 %, rank 3 of 12, 2 warnings"), "{message}");
+        let shown = progress.bar.message();
+        assert!(shown.ends_with(", 2 warnings") && shown.contains(" 0:10 left"), "{shown}");
+        // A narrow terminal shows shorter words and fewer parts, and always time and health.
+        assert_eq!(line(290_000, 80), "30 ████░ 0:10 left, 3 done, 0 in flight, uploading 1.2 MB, score 1, 2 warnings");
+        assert_eq!(line(290_000, 40), "30 ████░ 0:10 left, 3 done, 2 warnings");
+        for columns in 30..200 {
+            let line = line(290_000, columns);
+            assert!(line.chars().count() <= columns && line.ends_with(", 2 warnings"), "{columns}: {line}");
+        }
     }
 
     #[test]

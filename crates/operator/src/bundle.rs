@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 pub use self::redaction::Redactor;
-use crate::why::receipts;
+use crate::why::{of_hotkey, receipts};
 use grail_journal::records_of;
 use grail_miner::ports::JournalRecord;
 use grail_tape::archive::packed;
@@ -60,7 +60,7 @@ impl Bundle {
             files.push((format!("window-{window}-{number}.tape"), tape.to_bytes().context("a tape cannot be packed")?));
         }
         let receipts: Vec<_> = match receipts(sources.data_folder) {
-            Ok(all) => all.into_iter().filter(|receipt| receipt.window == *window).collect(),
+            Ok(all) => of_hotkey(all, sources.hotkey).into_iter().filter(|receipt| receipt.window == *window).collect(),
             Err(error) => {
                 missing.push(error.to_string());
                 Vec::new()
@@ -90,8 +90,15 @@ impl Bundle {
 fn tapes(sources: &Sources<'_>, missing: &mut Vec<String>) -> anyhow::Result<Vec<Tape>> {
     let mut found = Vec::new();
     for path in tapes_below(sources.tapes) {
-        let excerpt = Tape::read(&path).map(|tape| tape.excerpt(sources.window));
-        match excerpt {
+        let read = Tape::read(&path);
+        let is_of_another = |tape: &Tape| {
+            let its = tape.header.settings.hotkey.to_ss58();
+            sources.hotkey.is_some_and(|wanted| its != wanted)
+        };
+        if read.as_ref().is_ok_and(is_of_another) {
+            continue;
+        }
+        match read.map(|tape| tape.excerpt(sources.window)) {
             Ok(Ok(tape)) => found.push(tape),
             Ok(Err(NoSuchWindow { .. })) => {}
             Err(error) => missing.push(error.to_string()),

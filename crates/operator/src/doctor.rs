@@ -20,7 +20,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use grail_config::{ChainConfig, ConfigErrors, ConfigParts, EnvFileError, MinerConfig, StorageConfig};
+use grail_config::{ChainConfig, ConfigErrors, ConfigParts, EnvFileError, MinerConfig, Network, StorageConfig};
 use grail_live::beacon::DrandRelays;
 use grail_live::device::DeviceSet;
 use grail_wallet::{HotkeyWallet, WalletError, WalletLocation};
@@ -203,6 +203,11 @@ pub async fn examine_part(subject: &Subject<'_>, part: Part) -> Examination {
 impl<'a> Subject<'a> {
     fn chain(&self) -> Option<&'a ChainConfig> {
         self.parts?.chain.as_ref()
+    }
+
+    /// Returns the network; the public one if it is not known.
+    fn network(&self) -> Network {
+        self.parts.and_then(|parts| parts.network).unwrap_or(Network::Finney)
     }
 
     fn storage(&self) -> Option<&'a StorageConfig> {

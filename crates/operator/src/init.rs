@@ -64,9 +64,11 @@ pub fn init(path: &Path, network: Option<InitNetwork>, wallets: &str) -> anyhow:
     }
     let answers = asked(wallets, network, &mut questions)?;
     write(path, &text(&answers))?;
+    let file = printable(&path.display().to_string());
+    let named = if file == ".env" { String::new() } else { format!(" --env-file {file}") };
     output::line(format!(
-        "\n{} is written, for you alone to read.\nNext: `grail doctor`, then `grail mine --try`, then `grail mine`.",
-        printable(&path.display().to_string())
+        "\n{file} is written, for you alone to read.\n\
+         Next: `grail doctor{named}`, then `grail mine --try`, then `grail mine{named}`."
     ));
     Ok(())
 }
@@ -74,16 +76,18 @@ pub fn init(path: &Path, network: Option<InitNetwork>, wallets: &str) -> anyhow:
 /// Asks for everything, and tests each answer as soon as it can be tested.
 fn asked(wallets: &str, network: InitNetwork, questions: &mut Questions) -> anyhow::Result<Answers> {
     let mut answers = Answers::of(network);
-    if network == InitNetwork::Custom {
-        answers.endpoint = Some(questions.text("Address of a node, such as ws://127.0.0.1:9944", None)?);
-        answers.netuid = questions.text("Number of the subnet", Some(&answers.netuid))?;
-    }
     answers.wallets = expanded(wallets);
     let found = scan(&answers.wallets);
     loop {
+        if network == InitNetwork::Custom {
+            let before = answers.endpoint.take();
+            let question = "Address of a node, such as ws://127.0.0.1:9944";
+            answers.endpoint = Some(questions.text(question, before.as_deref())?);
+            answers.netuid = questions.text("Number of the subnet", Some(&answers.netuid))?;
+        }
         let Found { cold, hot } = questions.wallet(&answers.wallets, &found)?;
         (answers.cold, answers.hot) = (cold, hot);
-        if test_chain(&answers)? || questions.keeps("this wallet")? {
+        if test_chain(&answers)? || questions.keeps("these answers")? {
             break;
         }
     }

@@ -38,10 +38,11 @@ pub mod why;
 /// If no file descriptor or thread is left: waiting helps.
 pub fn runtime() -> Result<tokio::runtime::Runtime, grail_terminal::ExitError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|_| {
-        grail_terminal::ExitError::new(
-            grail_terminal::Exit::Retry,
-            "no asynchronous runtime; the operating system refuses more file descriptors or threads",
-        )
+    runtime.map_err(|error| {
+        let text = format!(
+            "cannot start the asynchronous runtime ({error}): the operating system refuses more file descriptors or \
+             threads; end other processes, or raise `ulimit -n` and `ulimit -u`"
+        );
+        grail_terminal::ExitError::new(grail_terminal::Exit::Retry, text)
     })
 }

@@ -14,8 +14,7 @@ use crate::why::{Finding, Receipt, WeightFacts, receipts};
 
 /// Length of "today" in seconds.
 const TODAY_S: f64 = 86_400.0;
-const BACK: &str =
-    "<p><a href=\"/timeline\">Timeline of the windows on the newest tape</a>. Nothing here can be changed.</p>";
+const WINDOWS: &str = "<h2>Windows, newest first</h2>";
 
 /// Makes the pages of a hotkey from its data folder and its folder of tapes. They only read.
 pub fn pages(data_folder: &Path, tapes: Option<&Path>, hotkey: &str) -> Pages {
@@ -41,7 +40,13 @@ fn report(data_folder: &Path, hotkey: &str) -> String {
     };
     let report =
         Report { receipts: &today, since: "the last 24h", weight: &weight, readings: &readings, hotkey: Some(hotkey) };
-    report.page().replacen("<h2>Plots</h2>", &format!("{BACK}<h2>Plots</h2>"), 1)
+    // The newest window is chosen; the frame is read only once it is scrolled to.
+    let newest = today.iter().map(|receipt| receipt.window).max().unwrap_or_default();
+    let timeline = format!(
+        "<h2>Timeline</h2><p class=lead>The windows on the newest tape, also <a href=\"/timeline#{newest}\">as a page of \
+         its own</a>. Nothing here can be changed.</p><iframe title=Timeline loading=lazy src=\"/timeline#{newest}\"></iframe>"
+    );
+    report.page().replacen(WINDOWS, &(timeline + WINDOWS), 1)
 }
 
 /// Returns the newest tape's page; its last step may be half written.

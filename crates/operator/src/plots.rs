@@ -73,6 +73,8 @@ pub(crate) fn bars(title: &str, unit: &str, bars: &[(&str, f64)]) -> String {
 /// Lines at four steps from 0 to the most.
 fn scale(most: f64) -> String {
     let mut scale = String::new();
+    // All with the digits that a quarter of the scale needs.
+    let decimals = (0..8).find(|decimals| is_whole(most / 4.0 * 10f64.powi(*decimals as i32))).unwrap_or(8);
     for quarter in 0..=4 {
         let value = most * f64::from(quarter) / 4.0;
         let y = height(value, most);
@@ -83,7 +85,7 @@ fn scale(most: f64) -> String {
             LEFT + WIDTH,
             LEFT - 6.0,
             y + 4.0,
-            short(value),
+            format_args!("{value:.decimals$}"),
         )
         .expect("writing to a String cannot fail");
     }
@@ -113,10 +115,15 @@ fn ceiling(value: f64) -> f64 {
     step.unwrap_or(10.0) * power
 }
 
+/// Returns whether a number is whole, but for the rounding of a few operations.
+fn is_whole(value: f64) -> bool {
+    (value - value.round()).abs() < 1e-6
+}
+
 /// Returns a number with its significant digits.
 pub(crate) fn short(value: f64) -> String {
     match value {
-        0.0 => "0".to_owned(),
+        value if is_whole(value) => format!("{value:.0}"),
         // Two significant digits.
         value if value < 0.1 => format!("{value:.0$}", 1 + (-value.log10()).ceil() as usize),
         value if value < 10.0 => format!("{value:.2}"),
@@ -170,6 +177,17 @@ mod tests {
     }
 
     #[test]
+    fn the_steps_of_a_scale_have_as_many_digits_as_the_smallest_needs() {
+        let labels = |most| -> Vec<String> {
+            let scale = scale(most);
+            scale.split("</text>").filter_map(|part| Some(part.rsplit_once('>')?.1.to_owned())).take(5).collect()
+        };
+        assert_eq!(labels(10.0), ["0.0", "2.5", "5.0", "7.5", "10.0"]);
+        assert_eq!(labels(800.0), ["0", "200", "400", "600", "800"]);
+        assert_eq!(labels(0.05), ["0.0000", "0.0125", "0.0250", "0.0375", "0.0500"]);
+    }
+
+    #[test]
     fn an_unknown_value_breaks_the_line() {
         let values = [Some(1.0), Some(2.0), None, Some(3.0)];
         let plot = line_plot("score <b>", "solutions", &values, ["first", "last"]);
@@ -177,6 +195,12 @@ mod tests {
         assert!(plot.contains("score &lt;b&gt; <span>solutions</span>") && !plot.contains("NaN"));
         assert!(!line_plot("nothing", "", &[], ["", ""]).contains("NaN"));
         assert!(bars("nothing", "", &[]).contains(">none<"));
+    }
+
+    #[test]
+    fn numbers_have_the_digits_that_say_something() {
+        let shown = [0.0, 7.0, 8.714, 0.0234, 0.5, 131.6].map(short);
+        assert_eq!(shown, ["0", "7", "8.71", "0.023", "0.50", "132"]);
     }
 
     #[test]

@@ -194,7 +194,9 @@ fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
             number(speed),
             why,
         ];
-        let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
+        let class = |at: usize| if at == 1 { " class=date" } else { "" };
+        let cells = cells.iter().enumerate();
+        let cells: String = cells.map(|(at, cell)| format!("<td{}>{}</td>", class(at), escaped(cell))).collect();
         format!("<tr>{cells}</tr>")
     };
     let head: String = HEADINGS.iter().map(|heading| format!("<th>{heading}</th>")).collect();

@@ -17,7 +17,7 @@ pub use self::cost::{Cause, Cost};
 pub use self::gather::{FactsOf, JudgeFile, Sources, gather, weight_now};
 pub use self::income::Income;
 pub use self::page::page;
-pub use self::receipts::{ChosenWindow, Receipt, chosen_window, hotkey_of, receipts};
+pub use self::receipts::{ChosenWindow, Receipt, chosen_window, hotkey_in, of_hotkey, receipts};
 pub use self::story::{story, story_lines};
 
 /// Most reasons for abandoned files that are listed one by one.

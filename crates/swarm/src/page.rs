@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::Role;
 use super::record::Failure;
-use super::summary::Summary;
+use super::summary::{Summary, counted};
 
 /// The style of every page of figures.
 const STYLE: &str = include_str!("../../operator/src/figures.css");
@@ -13,17 +14,17 @@ impl Summary {
     pub fn html(&self) -> String {
         let mut page = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-             <title>Swarm</title><style>{STYLE}</style><h1>Swarm</h1><pre>{}</pre>",
-            escaped(&self.text())
-        );
-        let _ = write!(
-            page,
-            "<p class=lead>Build {}, format {}, seeds {}..{}, {} windows each.</p>",
-            self.manifest.build,
+             <title>Swarm</title><style>{STYLE}</style><h1>Swarm</h1>\
+             <p class=lead>Build {}, format {}, seeds {}..{}, {} each; {:.1} seeds/s and process.{}</p>\
+             <div class=cards>{}</div>",
+            escaped(&self.manifest.build),
             self.manifest.format,
             self.manifest.seeds.start,
             self.manifest.seeds.end,
-            self.manifest.windows
+            counted(self.manifest.windows, "window"),
+            self.pace_per_process(),
+            if self.missing > 0 { format!(" {} were not run.", counted(self.missing, "seed")) } else { String::new() },
+            self.cards()
         );
         page.push_str("<h2>Seeds per second, by batch</h2>");
         page.push_str(&line_chart(&self.pace));
@@ -48,6 +49,24 @@ impl Summary {
             let _ = write!(page, "<p class=bad>Seed {seed}: {violation}<br><code>{reproduce}</code></p>");
         }
         page + "</html>\n"
+    }
+
+    /// Returns the main figures; those of a role that did not run are left out.
+    fn cards(&self) -> String {
+        let marks = self.manifest.role.marks().len();
+        let of = |some: u64, all: u64| format!("{some} of {all}");
+        let miner = self.manifest.role != Role::Validator;
+        let validator = self.manifest.role != Role::Miner;
+        let cards = [
+            (true, self.seeds.to_string(), "seeds"),
+            (true, self.failures.len().to_string(), "failures"),
+            (miner, of(self.windows.1, self.windows.0), "windows won"),
+            (validator, of(self.judged.1, self.judged.0), "windows judged"),
+            (miner, of(self.groups.0, self.groups.1), "groups of perfect miners"),
+            (true, of((marks - self.never_reached.len()) as u64, marks as u64), "marks reached"),
+        ];
+        let card = |(_, value, what)| format!("<div class=card><b>{value}</b><span>{what}</span></div>");
+        cards.into_iter().filter(|(is_shown, ..)| *is_shown).map(card).collect()
     }
 
     fn income_chart(&self) -> String {

@@ -44,6 +44,9 @@ pub struct Summary {
     pub pace: Vec<f64>,
 }
 
+/// Marks that were not reached and are listed in a terminal; a short run misses scores of them.
+const LISTED_MAX: usize = 12;
+
 impl Summary {
     /// Of these shards.
     pub fn of(shards: &[ShardFile]) -> anyhow::Result<Self> {
@@ -153,7 +156,11 @@ impl Summary {
         }
         let all = self.manifest.role.marks().len();
         let _ = writeln!(text, "{} of {all} marks reached", all - self.never_reached.len());
-        for mark in &self.never_reached {
+        let many = self.never_reached.len();
+        if many > LISTED_MAX {
+            let _ = writeln!(text, "  never reached: {many} marks, which the page and --json list");
+        }
+        for mark in self.never_reached.iter().filter(|_| many <= LISTED_MAX) {
             let _ = writeln!(text, "  never reached: {mark}");
         }
         for Failure { seed, violation, reproduce, .. } in &self.failures {
@@ -210,6 +217,10 @@ mod tests {
         assert!(whole.text().contains("10 of 12 windows won; 18 of 20 windows judged"), "{}", whole.text());
         assert!(whole.text().contains("60 groups of 80 that perfect miners would have had"));
         assert!(!whole.never_reached.contains(&"trouble/chain".to_owned()) && !whole.is_clean(true));
+        let many = whole.never_reached.len();
+        assert!(whole.text().contains(&format!("  never reached: {many} marks, which the page")), "{}", whole.text());
+        let few = Summary { never_reached: vec!["trouble/journal".to_owned()], ..whole };
+        assert!(few.text().contains("  never reached: trouble/journal\n") || few.text().ends_with("trouble/journal"));
         let half = Summary::of(&[shard(0, "a", &[0, 2])]).expect("it agrees with itself");
         assert_eq!(half.missing, 2);
         assert!(half.text().contains("2 seeds of the range were not run"));

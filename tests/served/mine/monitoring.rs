@@ -131,7 +131,10 @@ fn a_lost_registration_and_a_silent_chain_are_not_ready_and_every_odd_request_ge
     assert_eq!(get(address, "/readyz").0, 200);
     assert_eq!(get(address, "/other").0, 404);
     let (status, report) = get(address, "/");
-    assert!(status == 200 && report.contains("<h1>The last windows</h1>") && report.contains("/timeline"), "{report}");
+    assert!(
+        status == 200 && report.contains("<h1>The last windows</h1>") && report.contains("src=\"/timeline#"),
+        "{report}"
+    );
     assert!(report.contains(&scene.served.world().miner().to_ss58()), "{report}");
     let (status, timeline) = get(address, "/timeline");
     assert!(status == 200 && timeline.contains("id=\"timeline\""), "{timeline}");

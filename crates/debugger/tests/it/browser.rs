@@ -43,4 +43,7 @@ fn a_browser_draws_a_simulated_window() {
     let Some(dom) = drawn(&tape, "simulated.html") else { return };
     // The first window starts with its last block: nothing is made in it.
     assert_drawn(&dom, &tape, 1);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("simulated.html");
+    let (content, screen) = grail_loopback::browser::widths_on_a_phone(&path).unwrap();
+    assert!(screen <= 500 && content <= screen, "{content} of {screen}");
 }

@@ -124,7 +124,7 @@ impl EngineMetrics {
             Family::clone(&temperature),
         );
         let help = "Share of the last second in which a kernel ran on the GPU";
-        registry.register_with_unit("gpu_busy", help, Unit::Ratios, Family::clone(&busy));
+        registry.register("gpu_busy_ratio", help, Family::clone(&busy));
         Self { meter, used, free, temperature, busy }
     }
 

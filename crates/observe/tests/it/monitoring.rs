@@ -228,7 +228,7 @@ fn proof_times_and_gpu_figures_are_reported_and_a_silent_gpu_has_none() {
     assert_eq!(value(&text, "grail_gpu_memory_used_bytes{device=\"1\"}"), (77u64 << 30) as f64);
     assert_eq!(value(&text, "grail_gpu_memory_free_bytes{device=\"1\"}"), (3u64 << 30) as f64);
     assert_eq!(value(&text, "grail_gpu_temperature_celsius{device=\"1\"}"), 61.0);
-    assert_eq!(value(&text, "grail_gpu_busy_ratios{device=\"1\"}"), 0.97);
+    assert_eq!(value(&text, "grail_gpu_busy_ratio{device=\"1\"}"), 0.97);
     // Five rollouts in the first second.
     assert_eq!(meter.gpus()[0].proofs_per_second, 5.0);
     gpus.lock().unwrap().clear();

@@ -19,14 +19,17 @@ pub(super) fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let mut checks = match subject.config {
         Ok(config) => usable(config),
         Err(ConfigProblem::File(error)) => {
-            let remedy = "correct the file, or name another one with --env-file";
-            let file = Check::blocked(FILE, Obstacle::Configuration, error.to_string(), remedy)
+            let file = Check::blocked_by(FILE, Obstacle::Configuration, &error.to_string(), "; ")
                 .passing_if(env_file_passes(error));
             vec![file, Check::skipped(VALUES, FILE)]
         }
         Err(ConfigProblem::Values(errors)) => unusable(subject, errors),
     };
-    checks.extend(subject.env_file.and_then(permissions));
+    let unusable = match subject.config {
+        Err(ConfigProblem::File(error)) => Some(error.path()),
+        _ => None,
+    };
+    checks.extend(subject.env_file.or(unusable).and_then(permissions));
     checks
 }
 

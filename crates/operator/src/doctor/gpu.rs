@@ -22,8 +22,7 @@ const GOLDEN_PAIRS: [(&str, i32); 1] = [("NVIDIA H200", 130_100)];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    // A device is what it is, whatever is wrong with the configuration.
-    let network = subject.chain().map_or(Network::Finney, |chain| chain.network);
+    let network = subject.network();
     let ordinals = match subject.device {
         DeviceSet::Cpu => return vec![processor(network)],
         DeviceSet::Cuda(ordinals) => ordinals.clone(),

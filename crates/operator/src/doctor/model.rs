@@ -53,7 +53,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
         return vec![Check::skipped(FILES, VALUES)];
     };
     if model == TOY {
-        return vec![toy(subject.chain().map_or(Network::Finney, |chain| chain.network))];
+        return vec![toy(subject.network())];
     }
     let cache = subject.hub_cache.map(Path::to_owned);
     let limit = Duration::from_millis(subject.limits.model_ms);

@@ -3,8 +3,14 @@
 use grail_sim::estimate::Estimate;
 use serde::Serialize;
 
-/// Alpha that a subnet's miners get a day: a block makes one, 41 % of it are the miners', and a day has 7,200 blocks.
-pub const ALPHA_PER_DAY: f64 = 7_200.0 * 0.41;
+/// Alpha that a subnet's miners get a day, as subtensor divides it (`pallets/subtensor/src/coinbase/run_coinbase.rs`): a
+/// day has 7,200 blocks, and a block makes one alpha while the subnet has less than 10.5 million. The owner gets 18 % of
+/// it (`SubnetOwnerCut` is 11,796 of 65,535), the miners half of the rest.
+pub const ALPHA_PER_DAY: f64 = 7_200.0 * 0.82 / 2.0;
+/// Why, for a reader of the figures.
+const ASSUMED: &str = "an assumption, that each of 7,200 blocks makes one alpha, of which the subnet's owner gets 18 % and \
+                       the miners half of the rest; a subnet with more than 10.5 million alpha makes half of it or less; \
+                       --alpha-per-day states another number";
 /// Range of speeds in which the break-even is searched, in percent.
 const PERCENT: (u64, u64) = (5, 1_000);
 
@@ -37,6 +43,8 @@ pub struct Economics {
     pub seeds: u64,
     /// Cost per day.
     pub cost: f64,
+    /// Alpha that all miners of the subnet get a day, which was assumed or stated.
+    pub alpha_per_day: f64,
     /// Alpha that it earns a day.
     pub alpha: Range,
     /// Value of that; none without a price.
@@ -77,6 +85,7 @@ impl Economics {
         Self {
             seeds: seeds.max(1),
             cost,
+            alpha_per_day: prices.alpha_per_day,
             alpha,
             earnings: prices.alpha.map(|price| alpha.times(price)),
             alpha_price_even: (alpha.mean > 0.0).then(|| cost / alpha.mean),
@@ -99,13 +108,17 @@ impl Economics {
             );
             text += &match self.speed_even_percent {
                 Some(percent) => format!("It breaks even at {percent} % of this speed.\n"),
-                None => format!("It does not break even between {} and {} % of this speed.\n", PERCENT.0, PERCENT.1),
+                None if net < 0.0 => format!("It does not break even at up to {} % of this speed.\n", PERCENT.1),
+                None => format!("It pays at {} % of this speed already.\n", PERCENT.0),
             };
         }
-        text + &match self.alpha_price_even {
-            Some(price) => format!("It breaks even where an alpha is worth {price:.3}."),
-            None => "It earns nothing at this speed.".to_owned(),
-        }
+        text += &match self.alpha_price_even {
+            Some(price) => format!("It breaks even where an alpha is worth {price:.3}.\n"),
+            None => "It earns nothing at this speed.\n".to_owned(),
+        };
+        let is_assumed = (self.alpha_per_day - ALPHA_PER_DAY).abs() < 1e-9;
+        let why = if is_assumed { ASSUMED } else { "as stated" };
+        text + &format!("All miners together get {:.0} alpha a day: {why}.", self.alpha_per_day)
     }
 }
 
@@ -137,6 +150,31 @@ mod tests {
     }
 
     #[test]
+    fn the_assumed_share_of_alpha_is_shown_with_its_reason() {
+        // subtensor's default owner cut, of 65,535, and a half of the rest.
+        let miners = (1.0 - 11_796.0 / 65_535.0) / 2.0;
+        assert!((ALPHA_PER_DAY / 7_200.0 - miners).abs() < 1e-5, "{ALPHA_PER_DAY}");
+        let range = Range { least: 0.0, mean: 0.0, most: 0.0 };
+        let economics = Economics {
+            seeds: 1,
+            cost: 48.0,
+            alpha_per_day: ALPHA_PER_DAY,
+            alpha: range,
+            earnings: Some(range),
+            alpha_price_even: None,
+            speed_even_percent: None,
+        };
+        let text = economics.text();
+        for part in
+            ["It does not break even at up to 1000 % of this speed.", "get 2952 alpha a day: an assumption", "18 %"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let paying = Economics { earnings: Some(Range { mean: 50.0, ..range }), ..economics };
+        assert!(paying.text().contains("It pays at 5 % of this speed already."), "{}", paying.text());
+    }
+
+    #[test]
     fn a_day_follows_from_the_weight_and_the_prices() {
         let gpu = Gpu::parse("gpu=h200").expect("a known name");
         let estimate = Estimate { seed: 1, windows: 24, rivals: 3, gpu, safety_blocks: 1, policy: UploadPolicy::Score };
@@ -144,6 +182,7 @@ mod tests {
         let prices = Prices { hour: 2.0, alpha: Some(0.5), alpha_per_day: 1_000.0 };
         let one = Economics::of(&estimate, 1, &prices);
         assert!((one.alpha.mean - weight * 1_000.0).abs() < 1e-9 && one.cost == 48.0, "{one:?}");
+        assert!(one.text().ends_with("All miners together get 1000 alpha a day: as stated."), "{}", one.text());
         assert!((one.earnings.unwrap().mean - weight * 500.0).abs() < 1e-9, "{one:?}");
         assert!((one.alpha_price_even.unwrap() * one.alpha.mean - 48.0).abs() < 1e-9, "{one:?}");
         let three = Economics::of(&estimate, 3, &Prices { alpha: None, ..prices });

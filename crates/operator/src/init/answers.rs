@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::{InitNetwork, Secret};
 use crate::doctor::{CheckStatus, ConfigProblem, Examination, Limits, Part, Subject, examine_part, lines};
 use crate::runtime;
-use grail_config::{ConfigParts, Environment, MinerConfig};
+use grail_config::{ConfigErrors, ConfigParts, Environment, MinerConfig};
 use grail_live::device::DeviceSet;
 use grail_protocol::PROTOCOL;
 use grail_terminal::may_color;
@@ -113,7 +113,11 @@ fn tested(answers: &Answers, part: Part) -> anyhow::Result<bool> {
     let typed = grail_config::load(&answers.environment(), Some(Path::new("/dev/null")))?;
     let (parts, config) = (ConfigParts::of(&typed), MinerConfig::from_raw(&typed).map_err(ConfigProblem::from));
     if let (Part::Bucket, Err(problem)) = (part, &config) {
-        output::line(format!("  failure  {problem}"));
+        let problems = match problem {
+            ConfigProblem::Values(ConfigErrors(errors)) => errors.iter().map(ToString::to_string).collect(),
+            ConfigProblem::File(error) => vec![error.to_string()],
+        };
+        problems.iter().for_each(|problem| output::line(format!("  failure  {problem}")));
         return Ok(false);
     }
     let prompt = |path: &Path| ask_terminal(path);

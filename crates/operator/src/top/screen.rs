@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Clear, Gauge, Paragraph, Wrap};
 
 use super::viewer::{Gone, Pane, Story, Viewer, sparkline};
 use grail_observe::control::{EndpointStatus, GpuStatus, MinerStatus, Rank, Stopping, WindowStatus};
-use grail_terminal::{Palette, printable};
+use grail_terminal::{Palette, counted, printable};
 
 /// A smaller terminal is unreadable.
 const WIDTH_MIN: u16 = 60;
@@ -119,7 +119,8 @@ fn groups_line(window: &WindowStatus) -> String {
         "confirmed" => format!("uploaded and read back{size}"),
         _ => "nothing uploaded yet".to_owned(),
     };
-    format!("{groups_done} groups done, {groups_in_flight} in flight, {clean_prefix} ready in a row; {upload}")
+    let done = counted(groups_done, "group");
+    format!("{done} done, {groups_in_flight} in flight, {clean_prefix} ready in a row; {upload}")
 }
 
 fn speeds_line(status: &MinerStatus, window: &WindowStatus) -> String {

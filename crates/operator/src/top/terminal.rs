@@ -18,12 +18,12 @@ const REFRESH: Duration = Duration::from_millis(500);
 /// How soon a key or a signal is noticed.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
 
-/// Shows a miner until `q`, Ctrl-C or a signal; `story` returns a window's story. A stopped miner stays on the screen,
+/// Shows a miner until `q`, Ctrl-C or a signal; `story` returns the story of a window and a hotkey. A stopped miner stays on the screen,
 /// in gray, with a line that shows since when.
 ///
 /// # Errors
 /// If the terminal fails.
-pub fn watch(mut asking: Asking, story: &dyn Fn(u64) -> Vec<String>) -> io::Result<()> {
+pub fn watch(mut asking: Asking, story: &dyn Fn(u64, &str) -> Vec<String>) -> io::Result<()> {
     let is_asked_to_end = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, is_asked_to_end.clone())?;
@@ -49,7 +49,8 @@ pub fn watch(mut asking: Asking, story: &dyn Fn(u64) -> Vec<String>) -> io::Resu
                 match viewer.pressed(key) {
                     Some(Wish::End) => break,
                     Some(Wish::Story(window)) => {
-                        viewer.story = Some(Story { window, lines: story(window), scroll: 0 });
+                        let hotkey = viewer.status.as_ref().map_or("", |status| &status.hotkey);
+                        viewer.story = Some(Story { window, lines: story(window, hotkey), scroll: 0 });
                     }
                     None => {}
                 }

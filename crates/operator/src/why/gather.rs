@@ -20,10 +20,10 @@ use tokio::time::timeout;
 
 use super::{
     Cause, Conclusion, Cost, Exclusion, Finding, Income, JournalFacts, ObjectFacts, Receipt, VerdictFacts, WeightFacts,
-    Why, receipts,
+    Why, of_hotkey, receipts,
 };
 use crate::weights::readings;
-use grail_journal::{hotkeys, records_of};
+use grail_journal::records_of;
 use grail_live::chain::{SetWeights, SubtensorChain};
 
 /// How long a server may take.
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Sources<'a> {
     /// The miner's data folder.
     pub data_folder: &'a Path,
-    /// Address of the hotkey; the one whose journal is there, if none is named.
+    /// Address of the hotkey; none if nothing in the data folder names one.
     pub hotkey: Option<&'a str>,
     /// The bucket and the chain, or why there are none.
     pub ports: anyhow::Result<(Rc<dyn Bucket>, SubtensorChain)>,
@@ -57,7 +57,9 @@ struct ChainFacts {
 
 /// Finds out everything about a window.
 pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
-    let receipt: Finding<Receipt> = last_receipt(sources.data_folder, window).into();
+    let read = receipts(sources.data_folder).map(|all| of_hotkey(all, sources.hotkey));
+    let income = Income::of(read.as_deref().unwrap_or_default(), window);
+    let receipt: Finding<Receipt> = read.and_then(|all| last_receipt(all, sources.data_folder, window)).into();
     let hotkey: Finding<String> = hotkey(sources).into();
     let address = hotkey.value().map(String::as_str);
     let journal: Finding<JournalFacts> = journal(sources.data_folder, address, window).into();
@@ -91,7 +93,6 @@ pub async fn gather(window: u64, sources: &Sources<'_>) -> Why {
     let conclusion = Conclusion::of(window, &receipt, &journal, &object, &verdict);
     let causes = (sources.story)(window).map_err(|error| format!("{error:#}")).into();
     let cost = Cost::of(conclusion.kind, window, &readings(sources.data_folder));
-    let income = Income::of(&receipts(sources.data_folder).unwrap_or_default(), window);
     let income = income.ok_or("no window of this machine had a clean group, or this one has no receipt").into();
     Why { window, hotkey, receipt, journal, object, verdict, weight, exclusion, causes, cost, income, conclusion }
 }
@@ -104,21 +105,16 @@ pub async fn weight_now(chain: &anyhow::Result<SubtensorChain>, hotkey: Option<&
     }
 }
 
-fn last_receipt(data_folder: &Path, window: u64) -> anyhow::Result<Receipt> {
-    let last = receipts(data_folder)?.into_iter().rfind(|receipt| receipt.window == window);
+fn last_receipt(receipts: Vec<Receipt>, data_folder: &Path, window: u64) -> anyhow::Result<Receipt> {
+    let last = receipts.into_iter().rfind(|receipt| receipt.window == window);
     last.ok_or_else(|| anyhow!("no receipt of window {window} in {}", data_folder.display()))
 }
 
 fn hotkey(sources: &Sources<'_>) -> anyhow::Result<String> {
-    if let Some(named) = sources.hotkey {
-        Hotkey::from_ss58(named).context("--hotkey")?;
-        return Ok(named.to_owned());
-    }
-    match hotkeys(sources.data_folder).as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(anyhow!("no journal in {}; name the hotkey with --hotkey", sources.data_folder.display())),
-        several => Err(anyhow!("journals of {} hotkeys are there; name one with --hotkey", several.len())),
-    }
+    let missing = || anyhow!("no miner ran in {}; name the hotkey with --hotkey", sources.data_folder.display());
+    let named = sources.hotkey.ok_or_else(missing)?;
+    Hotkey::from_ss58(named).context("--hotkey")?;
+    Ok(named.to_owned())
 }
 
 fn journal(folder: &Path, hotkey: Option<&str>, window: u64) -> anyhow::Result<JournalFacts> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use grail_folder as folder;
+use grail_journal::hotkeys;
 use grail_observe::INTERRUPTED;
 use grail_protocol::constants::window_start;
 use grail_terminal::counted;
@@ -96,23 +97,25 @@ pub fn receipts(data_folder: &Path) -> anyhow::Result<Vec<Receipt>> {
 pub struct ChosenWindow {
     /// Its first block.
     pub window: u64,
+    /// The whole address of the hotkey; none if nothing in the data folder names one.
+    pub hotkey: Option<String>,
     /// Why this one; none if it was named by its first block.
     pub note: Option<String>,
 }
 
-/// Returns the window that `block` is in; without a block, the last one of `hotkey` that was not uploaded.
+/// Returns the window that `block` is in; without a block, the last one of `hotkey` that was not uploaded. `hotkey` may be
+/// the beginning of an address.
 ///
 /// # Errors
-/// If no window is over yet, or the receipts cannot be read.
+/// If miners of several hotkeys match, no window is over yet, or the receipts cannot be read.
 pub fn chosen_window(block: Option<u64>, hotkey: Option<&str>, data_folder: &Path) -> anyhow::Result<ChosenWindow> {
+    let hotkey = hotkey_in(data_folder, hotkey)?;
     if let Some(block) = block {
         let window = window_start(block);
         let note = (window != block).then(|| format!("block {block} is in window {window}"));
-        return Ok(ChosenWindow { window, note });
+        return Ok(ChosenWindow { window, hotkey, note });
     }
-    let mut receipts = receipts(data_folder)?;
-    receipts
-        .retain(|receipt| receipt.hotkey.as_deref().zip(hotkey).is_none_or(|(its, wanted)| its.starts_with(wanted)));
+    let receipts = of_hotkey(receipts(data_folder)?, hotkey.as_deref());
     let Some(newest) = receipts.last().map(|receipt| receipt.window) else {
         bail!("no window is over yet; name one by its first block");
     };
@@ -127,24 +130,30 @@ pub fn chosen_window(block: Option<u64>, hotkey: Option<&str>, data_folder: &Pat
         }
         None => (newest, format!("every window was uploaded; this is the newest, {newest}")),
     };
-    Ok(ChosenWindow { window, note: Some(note) })
+    Ok(ChosenWindow { window, hotkey, note: Some(note) })
 }
 
-/// Returns the hotkey whose address starts with the given text, or the only one with receipts.
+/// Returns the receipts of one hotkey. Older receipts lack the hotkey, and are kept.
+pub fn of_hotkey(mut receipts: Vec<Receipt>, hotkey: Option<&str>) -> Vec<Receipt> {
+    receipts.retain(|receipt| receipt.hotkey.as_deref().zip(hotkey).is_none_or(|(its, wanted)| its == wanted));
+    receipts
+}
+
+/// Returns the hotkey whose address starts with the given text, or the only one with receipts or a journal in the folder.
 ///
 /// # Errors
-/// If receipts of several hotkeys match.
-pub fn hotkey_of(named: Option<&str>, receipts: &[Receipt], only: Option<&str>) -> anyhow::Result<Option<String>> {
-    let mut known: Vec<&str> = receipts.iter().filter_map(|receipt| receipt.hotkey.as_deref()).chain(only).collect();
-    known.sort_unstable();
-    known.dedup();
-    let fitting: Vec<&str> =
-        known.iter().copied().filter(|known| named.is_none_or(|named| known.starts_with(named))).collect();
-    match (fitting.as_slice(), named) {
-        ([only], _) => Ok(Some((*only).to_owned())),
-        ([], named) => Ok(named.map(str::to_owned)),
-        (several, _) => {
-            bail!("receipts of {} hotkeys are here; name one with --hotkey: {}", several.len(), several.join(", "))
+/// If several hotkeys match.
+pub fn hotkey_in(data_folder: &Path, named: Option<&str>) -> anyhow::Result<Option<String>> {
+    let receipts = receipts(data_folder).unwrap_or_default().into_iter();
+    let mut fitting: Vec<String> = receipts.filter_map(|receipt| receipt.hotkey).chain(hotkeys(data_folder)).collect();
+    fitting.retain(|known| named.is_none_or(|named| known.starts_with(named)));
+    fitting.sort_unstable();
+    fitting.dedup();
+    match fitting.as_slice() {
+        [only] => Ok(Some(only.clone())),
+        [] => Ok(named.map(str::to_owned)),
+        several => {
+            bail!("{} hotkeys have mined here; name one with --hotkey: {}", several.len(), several.join(", "))
         }
     }
 }

@@ -12,11 +12,11 @@ use super::Cause;
 /// Most lines of a story; a window with more of them shows its first and last ones.
 const LINES_MAX: usize = 24;
 
-/// Returns the story of a window on one of the tapes in a folder.
+/// Returns the story of a window on one of the tapes in a folder, of `hotkey` if one is named.
 ///
 /// # Errors
 /// If no tape there holds the window.
-pub fn story(tapes: &Path, window: u64) -> anyhow::Result<Vec<Cause>> {
+pub fn story(tapes: &Path, window: u64, hotkey: Option<&str>) -> anyhow::Result<Vec<Cause>> {
     let folder = std::fs::read_dir(tapes).with_context(|| format!("no tapes in {}", tapes.display()))?;
     let mut paths: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
@@ -24,6 +24,9 @@ pub fn story(tapes: &Path, window: u64) -> anyhow::Result<Vec<Cause>> {
     paths.sort();
     for path in paths.iter().rev() {
         let Ok(tape) = Tape::read(path) else { continue };
+        if hotkey.is_some_and(|wanted| tape.header.settings.hotkey.to_ss58() != wanted) {
+            continue;
+        }
         if tape.windows().iter().all(|one| one.window_start != window) {
             continue;
         }
@@ -35,8 +38,8 @@ pub fn story(tapes: &Path, window: u64) -> anyhow::Result<Vec<Cause>> {
 }
 
 /// A window's story for the screen, or why there is none.
-pub fn story_lines(tapes: &Path, window: u64) -> Vec<String> {
-    match story(tapes, window) {
+pub fn story_lines(tapes: &Path, window: u64, hotkey: &str) -> Vec<String> {
+    match story(tapes, window, Some(hotkey)) {
         Ok(causes) => causes.iter().map(Cause::line).collect(),
         Err(error) => vec![format!("{error:#}")],
     }
@@ -105,7 +108,7 @@ fn groups(lanes: &WindowLanes) -> Vec<(u64, String)> {
         lines.push((at, "the first group was clean".to_owned()));
     }
     if let Some(at) = ended(End::Clean).filter_map(|attempt| attempt.to_ms).max() {
-        lines.push((at, format!("the last group was clean, the {}. of the window", ended(End::Clean).count())));
+        lines.push((at, format!("the last group was clean; {} in all", ended(End::Clean).count())));
     }
     for (end, word) in [(End::Rejected, "rejected by the self-check"), (End::Failed, "failed in the engine")] {
         let mut reasons: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
@@ -167,6 +170,6 @@ mod tests {
             "270 put (failed: 503)",
         ];
         assert_eq!(lines, expected);
-        assert!(story(Path::new("/no/such/folder"), 30).is_err());
+        assert!(story(Path::new("/no/such/folder"), 30, None).is_err());
     }
 }

@@ -1,13 +1,11 @@
 //! The page of the last windows: what is in it, and that a browser draws it.
 
 use std::path::Path;
-use std::process::Command;
 
 use grail_operator::report::Report;
 use grail_operator::weights::WeightReading;
 use grail_operator::why::{Finding, Receipt, WeightFacts};
 
-const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 const HOTKEY: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 const PLANTED: &str = "</td><script>document.title='planted'</script>";
 
@@ -86,20 +84,10 @@ fn the_page_says_what_the_receipts_say_and_nothing_from_outside_enters_it() {
 
 #[test]
 fn a_browser_draws_it_and_runs_nothing() {
-    let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
-    let Some(browser) = NAMES.iter().find(is_there) else {
-        eprintln!("skipped: none of {} is here; install chromium to draw the page", NAMES.join(", "));
-        return;
-    };
     // It stays there for a person to view.
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report.html");
     std::fs::write(&path, page()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let profile = format!("--user-data-dir={}", folder.path().display());
-    let url = format!("file://{}", path.display());
-    let arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", &profile, &url];
-    let output = Command::new(browser).args(arguments).output().unwrap();
-    let dom = String::from_utf8(output.stdout).unwrap();
+    let Some(dom) = grail_loopback::browser::dom(&path) else { return };
     assert!(dom.contains("<title>grail: the last windows</title>"), "{dom}");
     assert_eq!(
         dom.matches("<polyline").count() + dom.matches("<circle").count(),
@@ -108,4 +96,33 @@ fn a_browser_draws_it_and_runs_nothing() {
         "{dom}"
     );
     assert_eq!(dom.matches("<tr>").count(), 5);
+}
+
+#[test]
+fn on_a_phone_nothing_is_wider_than_the_screen() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report-phone.html");
+    std::fs::write(&path, page()).unwrap();
+    let Some((content, screen)) = grail_loopback::browser::widths_on_a_phone(&path) else { return };
+    assert!(screen <= 500 && content <= screen, "{content} of {screen}");
+}
+
+#[test]
+fn the_served_page_has_report_and_timeline_of_the_hotkey_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let recent = |window: u64, age: f64| Receipt { ended_at: now - age, ..receipt(window, "uploaded", None) };
+    let other = Receipt { hotkey: Some("5other".to_owned()), ..recent(180, 10.0) };
+    let kept = [recent(90, 90_000.0), recent(120, 700.0), recent(150, 10.0), other];
+    let lines: String = kept.iter().map(|receipt| serde_json::to_string(receipt).unwrap() + "\n").collect();
+    std::fs::write(folder.path().join("receipts.jsonl"), &lines).unwrap();
+    let pages = grail_operator::pages::pages(folder.path(), None, HOTKEY);
+    let page = pages("/").unwrap();
+    for part in ["2 windows, the last 24h: ", HOTKEY, "<td>120</td>", "<td>150</td>", "src=\"/timeline#150\""] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("<td>90</td>") && !page.contains("<td>180</td>"), "yesterday's and another's: {page}");
+    assert!(pages("/timeline").unwrap().contains("No timeline: the miner records no tape"));
+    assert!(pages("/other").is_none());
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["receipts.jsonl"], "nothing was written");
 }
