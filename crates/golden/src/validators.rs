@@ -46,7 +46,7 @@ pub(super) fn group_sampling(file: &VectorFile) -> Result<FileReport, GoldenErro
         let inferences = case.list("inferences")?;
         let (wallet, validator) = (case.text("wallet")?, case.text("validator_hotkey")?);
         let chosen = sampling::select(inferences, wallet, case.text("window_randomness")?, validator);
-        let chosen = chosen.map_or_else(|gave_up| gave_up.exception.into(), list);
+        let chosen = chosen.map_or_else(|gave_up| (*gave_up.exception).into(), list);
         case.compare("checked", chosen)
     })
 }

@@ -123,6 +123,6 @@ fn verdict(verdict: &Verdict) -> Value {
             object([outcome, ("failure", failure), ("checked", (*checked).into()), ("total", (*total).into())])
         }
         Verdict::Ignored(_) => object([outcome]),
-        Verdict::GaveUp(gave_up) => object([outcome, ("error", gave_up.exception.into())]),
+        Verdict::GaveUp(gave_up) => object([outcome, ("error", (*gave_up.exception).into())]),
     }
 }

@@ -17,11 +17,13 @@
 //! assert!(!actions.is_empty());
 //! ```
 
+pub mod actions;
 pub mod answers;
 pub mod calls;
 pub mod decisions;
 pub mod driver;
 pub mod group;
+pub mod line;
 pub mod machine;
 pub mod outstanding;
 pub mod policy;

@@ -10,9 +10,8 @@
 
 mod account;
 pub mod action;
-mod actions;
 #[cfg(test)]
-mod bench;
+pub(crate) mod bench;
 mod choice;
 mod context;
 mod estimate;
@@ -21,7 +20,6 @@ mod groups;
 mod hash;
 mod heads;
 mod ledger;
-mod line;
 pub mod marks;
 mod pace;
 mod passed;
@@ -54,11 +52,13 @@ use self::window::Window;
 use crate::answers::{ChainError, Head, JournalError, JournalRecord, Now};
 
 pub use self::action::{Action, GroupRequest};
-pub use self::actions::Actions;
 pub use self::event::{Event, GroupId, JournalEntry, Timer};
 pub use self::receipt::{Area, Report, Trouble, WindowOutcome, WindowReceipt};
 pub use self::settings::{MachineSecrets, MachineSettings};
 pub use self::state::Snapshot;
+
+/// Actions of the machine after one event.
+pub type Actions = crate::actions::Actions<Action>;
 
 /// The core.
 #[derive(Debug, Clone)]

@@ -1,36 +1,51 @@
-//! Which of the machine's questions are still open, derived from its events and actions alone.
+//! Which of a core's questions are still open, derived from its events and actions alone.
 
 use crate::machine::{Action, Event};
 
+/// An action of a core: most are questions, which an event answers.
+pub trait Question: Clone {
+    /// The core's events.
+    type Event;
+
+    /// Returns whether this event answers nothing, as a start or a stop.
+    fn is_spontaneous(event: &Self::Event) -> bool;
+    /// Returns whether an event answers this.
+    fn is_question(&self) -> bool;
+    /// Returns whether it answers this question.
+    fn is_answered_by(&self, event: &Self::Event) -> bool;
+    /// Returns whether no event answers this earlier question any more.
+    fn closes(&self, earlier: &Self) -> bool;
+}
+
 /// Open questions, each with a tag of the asker.
 #[derive(Debug, Clone)]
-pub struct Outstanding<T>(Vec<(T, Action)>);
+pub struct Outstanding<T, A = Action>(Vec<(T, A)>);
 
 /// Relation of an event to the questions before it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Relation<T> {
+pub enum Relation<T, A = Action> {
     /// It answers this question, which is now closed.
-    Answers(T, Action),
+    Answers(T, A),
     /// An answer that nothing asked for.
     Unasked,
     /// No answer at all: a start or a stop.
     Spontaneous,
 }
 
-impl<T> Default for Outstanding<T> {
+impl<T, A> Default for Outstanding<T, A> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<T> Outstanding<T> {
-    /// Returns an event arrived.
-    pub fn on_event(&mut self, event: &Event) -> Relation<T> {
-        if matches!(event, Event::Started(_) | Event::Shutdown) {
+impl<T, A: Question> Outstanding<T, A> {
+    /// Returns how an event relates to what was asked.
+    pub fn on_event(&mut self, event: &A::Event) -> Relation<T, A> {
+        if A::is_spontaneous(event) {
             return Relation::Spontaneous;
         }
         // The oldest one: answers about heads, registration and commitments do not say which question they answer.
-        match self.0.iter().position(|(_, action)| answers(event, action)) {
+        match self.0.iter().position(|(_, action)| action.is_answered_by(event)) {
             Some(at) => {
                 let (tag, action) = self.0.remove(at);
                 Relation::Answers(tag, action)
@@ -40,53 +55,63 @@ impl<T> Outstanding<T> {
     }
 
     /// An action was asked for.
-    pub fn asked(&mut self, action: &Action, tag: T) {
-        match action {
-            // A timer is replaced when it is set again, so the earlier setting never fires.
-            Action::SetTimer { timer, .. } => {
-                self.0.retain(|(_, other)| !matches!(other, Action::SetTimer { timer: set, .. } if set == timer));
-            }
-            Action::ClearTimer(timer) => {
-                self.0.retain(|(_, other)| !matches!(other, Action::SetTimer { timer: set, .. } if set == timer));
-                return;
-            }
-            // The driver drops what a canceled group still answers.
-            Action::CancelGroup(id) => {
-                self.0.retain(|(_, other)| !matches!(other, Action::Generate(order) if order.id == *id));
-                return;
-            }
-            // No event answers these.
-            Action::ReconnectChain | Action::Report(_) | Action::Exit => return,
-            _ => {}
+    pub fn asked(&mut self, action: &A, tag: T) {
+        self.0.retain(|(_, earlier)| !action.closes(earlier));
+        if action.is_question() {
+            self.0.push((tag, action.clone()));
         }
-        self.0.push((tag, action.clone()));
     }
 
     /// Returns the open questions, oldest first.
-    pub fn open(&self) -> impl Iterator<Item = &(T, Action)> {
+    pub fn open(&self) -> impl Iterator<Item = &(T, A)> {
         self.0.iter()
     }
 }
 
-fn answers(event: &Event, action: &Action) -> bool {
-    match (event, action) {
-        (Event::HeadMoved(_) | Event::HeadFailed(_), Action::WatchHead { .. })
-        | (Event::RegistrationRead(_), Action::ReadRegistration)
-        | (Event::CommitmentRead(_), Action::ReadCommitment)
-        | (Event::CommitmentAnswered(_), Action::Commit(_)) => true,
-        (Event::BlockHashRead { block, .. }, Action::ReadBlockHash(asked)) => block == asked,
-        (Event::BeaconAnswered { round, .. }, Action::FetchBeacon(asked)) => round == asked,
-        (Event::GroupReady { group, .. } | Event::GroupFailed { group, .. }, Action::Generate(order)) => {
-            *group == order.id
+impl Question for Action {
+    type Event = Event;
+
+    fn is_spontaneous(event: &Event) -> bool {
+        matches!(event, Event::Started(_) | Event::Shutdown)
+    }
+
+    fn is_question(&self) -> bool {
+        !matches!(
+            self,
+            Self::ClearTimer(_) | Self::CancelGroup(_) | Self::ReconnectChain | Self::Report(_) | Self::Exit
+        )
+    }
+
+    fn closes(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            // A timer is replaced when it is set again, so the earlier setting never fires.
+            (Self::SetTimer { timer, .. } | Self::ClearTimer(timer), Self::SetTimer { timer: set, .. }) => timer == set,
+            // The driver drops what a canceled group still answers.
+            (Self::CancelGroup(id), Self::Generate(order)) => order.id == *id,
+            _ => false,
         }
-        (Event::JournalAnswered { entry, .. }, Action::AppendJournal { entry: asked, .. }) => entry == asked,
-        (Event::UploadAnswered { window_start, .. }, Action::Upload { window_start: asked, .. })
-        | (Event::ObjectRead { window_start, .. }, Action::ReadObject { window_start: asked, .. })
-        | (Event::ObjectDeleted { window_start, .. }, Action::DeleteObject { window_start: asked, .. }) => {
-            window_start == asked
+    }
+
+    fn is_answered_by(&self, event: &Event) -> bool {
+        match (event, self) {
+            (Event::HeadMoved(_) | Event::HeadFailed(_), Self::WatchHead { .. })
+            | (Event::RegistrationRead(_), Self::ReadRegistration)
+            | (Event::CommitmentRead(_), Self::ReadCommitment)
+            | (Event::CommitmentAnswered(_), Self::Commit(_)) => true,
+            (Event::BlockHashRead { block, .. }, Self::ReadBlockHash(asked)) => block == asked,
+            (Event::BeaconAnswered { round, .. }, Self::FetchBeacon(asked)) => round == asked,
+            (Event::GroupReady { group, .. } | Event::GroupFailed { group, .. }, Self::Generate(order)) => {
+                *group == order.id
+            }
+            (Event::JournalAnswered { entry, .. }, Self::AppendJournal { entry: asked, .. }) => entry == asked,
+            (Event::UploadAnswered { window_start, .. }, Self::Upload { window_start: asked, .. })
+            | (Event::ObjectRead { window_start, .. }, Self::ReadObject { window_start: asked, .. })
+            | (Event::ObjectDeleted { window_start, .. }, Self::DeleteObject { window_start: asked, .. }) => {
+                window_start == asked
+            }
+            (Event::TimerFired(timer), Self::SetTimer { timer: set, .. }) => timer == set,
+            _ => false,
         }
-        (Event::TimerFired(timer), Action::SetTimer { timer: set, .. }) => timer == set,
-        _ => false,
     }
 }
 

@@ -139,7 +139,7 @@ impl Trial {
                 Some(format!("{} ({}){again}", failure.check, failure.reason))
             }
             Verdict::Ignored(reason) => Some(reason.to_string()),
-            Verdict::GaveUp(give_up) => Some(give_up.why.to_owned()),
+            Verdict::GaveUp(give_up) => Some(give_up.why.to_string()),
         }
     }
 

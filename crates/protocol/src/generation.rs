@@ -11,7 +11,7 @@ pub trait Tokenizer {
 }
 
 /// The limits of a model that a validator checks tokens against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelLimits {
     /// Number of token ids; valid ids are below it.
     pub vocabulary: u32,

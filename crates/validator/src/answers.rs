@@ -1,9 +1,10 @@
 //! Answers of the ports, as plain data.
 
 pub use grail_verify::{JudgeError, Judged};
+use serde::{Deserialize, Serialize};
 
 /// A hotkey of the subnet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neuron {
     /// Its uid.
     pub uid: u16,
@@ -14,7 +15,7 @@ pub struct Neuron {
 }
 
 /// Conditions for setting weights, and the present weights.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WeightsState {
     /// The uid of our hotkey, if it is registered.
     pub uid: Option<u16>,
@@ -29,7 +30,7 @@ pub struct WeightsState {
 }
 
 /// Why weights were not set.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum SubmitError {
     /// The chain refused them; nothing was changed.
     #[error("the chain refused the weights: {0}")]
@@ -40,7 +41,7 @@ pub enum SubmitError {
 }
 
 /// An object in a miner's bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectFacts {
     /// Its size in bytes.
     pub bytes: u64,
@@ -49,7 +50,7 @@ pub struct ObjectFacts {
 }
 
 /// Why an object was not read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum StoreError {
     /// No answer, or one that says to try again.
     #[error("the bucket does not answer ({0}); try again")]

@@ -1,12 +1,14 @@
 //! One miner of a window, from the first read of its bucket to its receipt.
 
+use serde::{Deserialize, Serialize};
+
 use crate::answers::{Neuron, ObjectFacts, StoreError};
 use crate::context::Context;
 use crate::memory::JournalRecord;
 use crate::receipt::{MinerReceipt, Outcome};
 
 /// A miner, and how far the validator is with it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Candidate {
     pub(crate) uid: u16,
     pub(crate) committed: Vec<u8>,
@@ -20,7 +22,7 @@ pub(crate) struct Candidate {
     pub(crate) failures: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
     Look,
     Looking,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use grail_miner::actions::Actions;
 use grail_miner::ports::Now;
 
 use crate::event::{Action, Timer};
@@ -17,15 +18,17 @@ pub(crate) struct Context<'a> {
     pub(crate) memory: &'a mut Memory,
     pub(crate) entries: &'a mut u64,
     pub(crate) timers: &'a mut BTreeSet<Timer>,
-    pub(crate) out: &'a mut Vec<Action>,
+    pub(crate) out: &'a mut Actions<Action>,
 }
 
 impl Context<'_> {
+    #[track_caller]
     pub(crate) fn trouble(&mut self, text: impl ToString) {
         self.out.push(Action::Report(Report::Trouble(text.to_string())));
     }
 
     /// Remembers a fact and journals it. Returns the number that the answer carries.
+    #[track_caller]
     pub(crate) fn journal(&mut self, record: JournalRecord) -> u64 {
         self.memory.apply(&record);
         *self.entries += 1;
@@ -34,6 +37,7 @@ impl Context<'_> {
     }
 
     /// Sets a timer, unless it is set.
+    #[track_caller]
     pub(crate) fn pause(&mut self, timer: Timer) {
         if self.timers.insert(timer) {
             self.out.push(Action::SetTimer { timer, after_ms: self.settings.pause_ms() });

@@ -1,14 +1,18 @@
 //! The inputs of the core, and its outputs.
 
+use grail_miner::line::{line, variant_line};
 use grail_miner::ports::{BeaconError, BeaconRound, ChainError, Head, JournalError};
 use grail_verify::WindowFacts;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::answers::{JudgeError, Judged, Neuron, ObjectFacts, StoreError, SubmitError, WeightsState};
 use crate::memory::JournalRecord;
 use crate::receipt::Report;
 
 /// The event.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the fields are those of the action that is answered")]
 pub enum Event {
     /// The process started; these records survived.
@@ -41,8 +45,42 @@ pub enum Event {
     Shutdown,
 }
 
+impl Event {
+    /// Returns the kind of the event, as one word.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::HeadMoved(_) => "head_moved",
+            Self::HeadFailed(_) => "head_failed",
+            Self::MetagraphRead(_) => "metagraph_read",
+            Self::BlockHashRead { .. } => "block_hash_read",
+            Self::BeaconAnswered { .. } => "beacon_answered",
+            Self::Looked { .. } => "looked",
+            Self::Fetched { .. } => "fetched",
+            Self::Judged { .. } => "judged",
+            Self::JournalAnswered { .. } => "journal_answered",
+            Self::WeightsRead(_) => "weights_read",
+            Self::WeightsAnswered(_) => "weights_answered",
+            Self::TimerFired(_) => "timer_fired",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// Returns one line: the event's name and its fields as JSON, with counts instead of long lists.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Started(records) => line("Started", &json!({ "records": records.len() })),
+            Self::MetagraphRead(Ok(neurons)) => {
+                let committed = neurons.iter().filter(|neuron| neuron.committed.is_some()).count();
+                line("MetagraphRead", &json!({ "committed": committed, "hotkeys": neurons.len() }))
+            }
+            other => variant_line(other),
+        }
+    }
+}
+
 /// A request to the driver.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "the variants' documentation says what each field is for")]
 pub enum Action {
     /// Wait for a head above this one.
@@ -77,8 +115,28 @@ pub enum Action {
     Exit,
 }
 
+impl Action {
+    /// Returns one line that identifies this action: its name and its fields as JSON, with digests of read keys.
+    pub fn summary(&self) -> String {
+        let of_bucket = |name: &str, window_start: &u64, hotkey: &str, committed: &[u8], key: &str| {
+            let sha256 = hex::encode(Sha256::digest(committed));
+            let fields = json!({ "hotkey": hotkey, "key": key, "sha256": sha256, "window_start": window_start });
+            line(name, &fields)
+        };
+        match self {
+            Self::Look { window_start, hotkey, committed, key } => {
+                of_bucket("Look", window_start, hotkey, committed, key)
+            }
+            Self::Fetch { window_start, hotkey, committed, key } => {
+                of_bucket("Fetch", window_start, hotkey, committed, key)
+            }
+            other => variant_line(other),
+        }
+    }
+}
+
 /// A pause before something is retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Timer {
     /// Watching the head.
     Head,

@@ -45,7 +45,7 @@ pub enum JournalRecord {
 }
 
 /// State that follows from the records.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Memory {
     /// The newest window that was started; no window up to it is started again.
     pub last_window: Option<u64>,
@@ -60,7 +60,7 @@ pub struct Memory {
 }
 
 /// Weights on their way to the chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SentWeights {
     /// The window after which they are set.
     pub(crate) window_start: u64,
@@ -71,7 +71,7 @@ pub(crate) struct SentWeights {
 }
 
 /// A window between its selection and its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OpenWindow {
     pub(crate) window_start: u64,
     pub(crate) block_hash: String,

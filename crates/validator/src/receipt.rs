@@ -133,7 +133,7 @@ impl MinerReceipt {
             }
             Verdict::GaveUp(gave_up) => {
                 self.outcome = Outcome::Error;
-                self.why = Some(gave_up.why.to_owned());
+                self.why = Some(gave_up.why.to_string());
             }
         }
         self
@@ -178,7 +178,7 @@ impl Judgment {
 }
 
 /// Outcome of a window.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WindowReport {
     /// First block of the window.
     pub window_start: u64,
@@ -208,7 +208,7 @@ pub enum WeightsReport {
 }
 
 /// A report to the operator.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Report {
     /// A miner was judged, or will not be.
     Miner(Box<MinerReceipt>),

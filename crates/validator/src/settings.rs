@@ -3,12 +3,13 @@
 use grail_miner::ports::BeaconSchedule;
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::ModelLimits;
+use serde::{Deserialize, Serialize};
 
 /// Blocks of one interval: weights are set at most once in each. The reference's value.
 pub const WEIGHTS_BLOCKS: u64 = 360;
 
 /// Settings of a validator; no field is secret.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Our hotkey's address.
     pub hotkey: String,

@@ -2,6 +2,7 @@
 
 use grail_miner::ports::ChainError;
 use grail_verify::score::{emitted, weights};
+use serde::{Deserialize, Serialize};
 
 use crate::answers::{Neuron, SubmitError, WeightsState};
 use crate::context::Context;
@@ -14,12 +15,12 @@ use crate::receipt::{Report, WeightsReport};
 const MORTALITY_BLOCKS: u64 = 40;
 
 /// Setting the weights of a window that has ended.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) enum Submission {
     #[default]
     Idle,
     /// Reading the subnet's hotkeys and what the chain says about weights.
-    Reading { window_start: u64, metagraph: Option<Vec<Neuron>>, state: Option<WeightsState> },
+    Reading { window_start: u64, hotkeys: Option<Vec<(u16, String)>>, state: Option<WeightsState> },
     /// The weights that are sent next are being journaled.
     Starting { window_start: u64, entry: u64, weights: Vec<(u16, u16)> },
     /// Sent, and not answered yet.
@@ -39,15 +40,15 @@ impl Submission {
             cx.out.push(Action::ReadWeights);
             return;
         }
-        *self = Self::Reading { window_start, metagraph: None, state: None };
+        *self = Self::Reading { window_start, hotkeys: None, state: None };
         self.ask(cx);
     }
 
     /// Asks the chain for missing facts.
     pub(crate) fn ask(&self, cx: &mut Context<'_>) {
         match self {
-            Self::Reading { metagraph, state, .. } => {
-                if metagraph.is_none() {
+            Self::Reading { hotkeys, state, .. } => {
+                if hotkeys.is_none() {
                     cx.out.push(Action::ReadMetagraph);
                 }
                 if state.is_none() {
@@ -60,9 +61,10 @@ impl Submission {
     }
 
     pub(crate) fn on_metagraph(&mut self, result: &Result<Vec<Neuron>, ChainError>, cx: &mut Context<'_>) {
-        let Self::Reading { metagraph, .. } = self else { return };
+        let Self::Reading { hotkeys, .. } = self else { return };
         match result {
-            Ok(neurons) => *metagraph = Some(neurons.clone()),
+            // Without what they have committed, which does not belong into the state on a tape.
+            Ok(neurons) => *hotkeys = Some(neurons.iter().map(|one| (one.uid, one.hotkey.clone())).collect()),
             Err(_) => cx.pause(Timer::Weights),
         }
         self.advance(cx);
@@ -131,7 +133,7 @@ impl Submission {
 
     /// Sends, once everything is known that it takes.
     fn advance(&mut self, cx: &mut Context<'_>) {
-        let Self::Reading { window_start, metagraph: Some(neurons), state: Some(state) } = self else { return };
+        let Self::Reading { window_start, hotkeys: Some(hotkeys), state: Some(state) } = self else { return };
         let window_start = *window_start;
         let interval = |block: u64| block / cx.settings.weights_blocks;
         // A newly registered uid has set nothing, although it has a last update.
@@ -157,7 +159,7 @@ impl Submission {
             *self = Self::Idle;
             return not_set(window_start, why, cx);
         }
-        let miners: Vec<(&str, u16)> = neurons.iter().map(|neuron| (neuron.hotkey.as_str(), neuron.uid)).collect();
+        let miners: Vec<(&str, u16)> = hotkeys.iter().map(|(uid, hotkey)| (hotkey.as_str(), *uid)).collect();
         let shares = weights(&cx.memory.history, &miners, window_start);
         let shares: Vec<(u16, f64)> = miners.iter().map(|(_, uid)| *uid).zip(shares).collect();
         let weights = emitted(&shares);

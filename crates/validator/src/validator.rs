@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use grail_miner::actions::Actions;
 use grail_miner::ports::{Head, LAG_BLOCKS_MAX, Now};
+use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::event::{Action, Event, Timer};
@@ -15,6 +17,12 @@ use crate::window::Window;
 #[derive(Debug, Clone)]
 pub struct Validator {
     settings: Settings,
+    state: State,
+}
+
+/// State of a validator, whole: what [`Validator::restore`] continues from.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct State {
     memory: Memory,
     head: u64,
     /// A head that is far from the one before it. It counts once another one follows it, since one may be made up.
@@ -32,46 +40,46 @@ pub struct Validator {
 impl Validator {
     /// Creates a validator before its first event.
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            memory: Memory::default(),
-            head: 0,
-            far_head: None,
-            seen_end: None,
-            window: None,
-            submission: Submission::Idle,
-            entries: 0,
-            timers: BTreeSet::new(),
-            is_stopping: false,
-        }
+        Self { settings, state: State::default() }
+    }
+
+    /// Creates a validator in a state that [`Self::state`] returned.
+    pub const fn restore(settings: Settings, state: State) -> Self {
+        Self { settings, state }
+    }
+
+    /// Returns its state. Between windows it holds no read key.
+    pub const fn state(&self) -> &State {
+        &self.state
     }
 
     /// Returns its memory.
     pub fn memory(&self) -> &Memory {
-        &self.memory
+        &self.state.memory
     }
 
     /// Returns the window that is being judged.
     pub fn window(&self) -> Option<u64> {
-        self.window.as_ref().map(|window| window.start)
+        self.state.window.as_ref().map(|window| window.start)
     }
 
     /// Handles one event. Returns the actions, in order.
-    pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
-        let mut out = Vec::new();
+    pub fn handle(&mut self, now: Now, event: Event) -> Actions<Action> {
+        let mut out = Actions::default();
         self.route(now, event, &mut out);
         self.advance(now, &mut out);
         out
     }
 
-    fn route(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
+    fn route(&mut self, now: Now, event: Event, out: &mut Actions<Action>) {
         if let Event::TimerFired(timer) = &event {
-            self.timers.remove(timer);
+            self.state.timers.remove(timer);
         }
         if let Event::HeadMoved(Head { number }) = event {
             return self.on_head(number, now, out);
         }
-        let Self { settings, memory, head, window, submission, entries, timers, is_stopping, .. } = self;
+        let Self { settings, state } = self;
+        let State { memory, head, window, submission, entries, timers, is_stopping, .. } = state;
         let mut cx = Context { now, head: *head, settings, memory, entries, timers, out };
         match event {
             Event::HeadMoved(_) => {}
@@ -145,26 +153,27 @@ impl Validator {
     /// Returns whether a head counts: the first one, one near the last one, or one near the one that was announced before.
     fn is_credible(&mut self, number: u64) -> bool {
         let is_near = |other: u64| number.abs_diff(other) <= LAG_BLOCKS_MAX;
-        let is_credible = self.head == 0 || is_near(self.head) || self.far_head.is_some_and(is_near);
-        self.far_head = Some(number).filter(|_| !is_credible);
+        let is_credible = self.state.head == 0 || is_near(self.state.head) || self.state.far_head.is_some_and(is_near);
+        self.state.far_head = Some(number).filter(|_| !is_credible);
         is_credible
     }
 
-    fn on_head(&mut self, number: u64, now: Now, out: &mut Vec<Action>) {
+    fn on_head(&mut self, number: u64, now: Now, out: &mut Actions<Action>) {
         if !self.is_credible(number) {
-            if number < self.head {
+            if number < self.state.head {
                 // The endpoint may be far behind, and would stay so.
                 out.push(Action::ReconnectChain);
             }
-            return out.push(Action::WatchHead { after: self.head });
+            return out.push(Action::WatchHead { after: self.state.head });
         }
         out.push(Action::WatchHead { after: number });
-        let before = std::mem::replace(&mut self.head, number);
+        let before = std::mem::replace(&mut self.state.head, number);
         let Some(due) = target(number) else { return };
         if before > 0 && target(before) < Some(due) {
-            self.seen_end = Some((due, now.wall_ms));
+            self.state.seen_end = Some((due, now.wall_ms));
         }
-        let Self { settings, memory, head, window, submission, entries, timers, .. } = self;
+        let Self { settings, state } = self;
+        let State { memory, head, window, submission, entries, timers, .. } = state;
         let mut cx = Context { now, head: *head, settings, memory, entries, timers, out };
         if let Some(present) = window {
             if present.is_begun() || present.is_real() {
@@ -181,13 +190,14 @@ impl Validator {
         }
     }
 
-    fn advance(&mut self, now: Now, out: &mut Vec<Action>) {
-        if std::mem::take(&mut self.is_stopping) {
+    fn advance(&mut self, now: Now, out: &mut Actions<Action>) {
+        if std::mem::take(&mut self.state.is_stopping) {
             // The next process judges again whatever is not journaled yet.
             out.push(Action::Exit);
             return;
         }
-        let Self { settings, memory, head, window, submission, entries, timers, seen_end, .. } = self;
+        let Self { settings, state } = self;
+        let State { memory, head, window, submission, entries, timers, seen_end, .. } = state;
         let mut cx = Context { now, head: *head, settings, memory, entries, timers, out };
         if let Some(present) = window {
             present.advance(&mut cx);

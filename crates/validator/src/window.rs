@@ -10,6 +10,7 @@ use grail_protocol::window_file::object_key;
 use grail_verify::WindowFacts;
 use grail_verify::sampling::select_miners;
 use grail_verify::score::weights;
+use serde::{Deserialize, Serialize};
 
 use crate::answers::{JudgeError, Judged, Neuron, ObjectFacts, StoreError};
 use crate::candidate::{Candidate, Step, unreachable};
@@ -23,7 +24,7 @@ use crate::receipt::{MinerReceipt, Outcome, Report, WindowReport};
 const JUDGE_FAILURES_MAX: u32 = 2;
 
 /// A window that is being judged.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Window {
     pub(crate) start: u64,
     /// The wall time at which the window's end was seen; none if it was over when the process started.
@@ -44,14 +45,14 @@ pub(crate) struct Window {
     overtaken_by: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Beacon {
     Asked(u64),
     /// The round's randomness; none if the block hash alone is used.
     Answered(Option<String>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     /// Reading hash, beacon and metagraph.
     Facts,

@@ -2,9 +2,10 @@
 
 use grail_protocol::generation::{ModelLimits, ProofPass, RecomputeError};
 use grail_protocol::rollout::WindowContext;
+use serde::{Deserialize, Serialize};
 
 /// The window that a file is checked for, as the validator sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowFacts {
     /// Address of the miner whose file it should be.
     pub hotkey: String,

@@ -7,6 +7,7 @@ use grail_protocol::generation::{ModelLimits, ProofModel};
 use grail_protocol::python_json::Value;
 use grail_protocol::randomness::challenge_randomness;
 use grail_protocol::window_file::unpack_object;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::facts::WindowFacts;
@@ -33,7 +34,7 @@ struct ReadFile {
 }
 
 /// Result of judging a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judged {
     /// The verdict; none if the bytes are no window file.
     pub verdict: Option<Verdict>,
@@ -42,7 +43,7 @@ pub struct Judged {
 }
 
 /// Why a file was not judged, through no fault of the miner.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("the validator could not judge the file ({0}); try again, and look after the device if it lasts")]
 pub struct JudgeError(pub String);
 

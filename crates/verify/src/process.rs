@@ -83,7 +83,7 @@ pub fn verify_remembering(
 
 /// Returns the rollouts of a document that is of this wallet and window.
 fn inferences_of<'a>(document: &'a Value, facts: &WindowFacts) -> Result<&'a [Value], Verdict> {
-    let gave_up = |exception, why| Verdict::GaveUp(GiveUp { exception, why });
+    let gave_up = |exception, why| Verdict::GaveUp(GiveUp::new(exception, why));
     if !document.is_truthy() {
         return Err(Verdict::Ignored(IgnoreReason::Empty));
     }

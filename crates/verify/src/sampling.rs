@@ -26,7 +26,7 @@ impl Groups {
         let mut groups = Self { order: BTreeMap::new(), members: Vec::new() };
         for (position, inference) in inferences.iter().enumerate() {
             let Value::Object(fields) = inference else {
-                return Err(GiveUp { exception: "AttributeError", why: "a rollout in the file is not an object" });
+                return Err(GiveUp::new("AttributeError", "a rollout in the file is not an object"));
             };
             let Some(name) = fields.get("rollout_group").filter(|name| !matches!(name, Value::Null)) else {
                 continue;
@@ -81,7 +81,7 @@ pub(crate) fn select_in(
         return Ok((0..inferences.len()).collect());
     }
     if groups.members.is_empty() {
-        return Err(GiveUp { exception: "ValueError", why: "no rollout of the file has a group to draw from" });
+        return Err(GiveUp::new("ValueError", "no rollout of the file has a group to draw from"));
     }
     let seed: [u8; 32] = Sha256::digest(format!("{hotkey}:{challenge_randomness}:{validator_hotkey}")).into();
     let head = u64::from_be_bytes([seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7]]);

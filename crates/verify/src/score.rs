@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use grail_protocol::PROTOCOL;
+use serde::{Deserialize, Serialize};
 
 /// Windows that count.
 pub const ROLLING_WINDOWS: u64 = 12;
@@ -12,7 +13,7 @@ pub const BURNT_SHARE: f64 = 0.8;
 const EXPONENT: u32 = 4;
 
 /// A validator's record of one miner's window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WindowRecord {
     /// Distinct assignments among the checked successful rollouts.
     pub unique: u64,

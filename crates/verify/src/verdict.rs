@@ -1,9 +1,11 @@
 //! Verdicts and reports, with the reference's names of checks and reasons.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// Verdict on a window file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// Every check passed.
     Accepted {
@@ -45,7 +47,7 @@ pub struct Metrics {
 }
 
 /// Which check failed, why and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The check.
     pub check: Check,
@@ -89,12 +91,18 @@ pub enum RolloutOutcome {
 }
 
 /// Why a validator threw on a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GiveUp {
     /// The exception's Python name.
-    pub exception: &'static str,
+    pub exception: Cow<'static, str>,
     /// The cause.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
+}
+
+impl GiveUp {
+    pub(crate) const fn new(exception: &'static str, why: &'static str) -> Self {
+        Self { exception: Cow::Borrowed(exception), why: Cow::Borrowed(why) }
+    }
 }
 
 macro_rules! names {

@@ -9,7 +9,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::event::{GroupId, JournalEntry, Timer};
-use super::line::{line, variant_line};
+use crate::line::{line, variant_line};
 use super::receipt::Report;
 use crate::answers::{JournalRecord, PutCondition};
 

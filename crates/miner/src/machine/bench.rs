@@ -7,7 +7,7 @@ use grail_protocol::rollout::{
 use grail_protocol::signature::Hotkey;
 
 use super::action::Action;
-use super::actions::Actions;
+use super::Actions;
 use super::context::Context;
 use super::groups::Groups;
 use super::marks::Marks;
@@ -83,7 +83,7 @@ pub(super) fn clean_groups(count: u32) -> Groups {
 }
 
 /// Returns a group of which the first rollout alone solves its problem, and no other group has its solution.
-pub(super) fn signed_group(index: u32) -> SignedGroup {
+pub(crate) fn signed_group(index: u32) -> SignedGroup {
     SignedGroup::from((0..4).map(|rollout| signed_rollout(index, rollout)).collect::<Vec<_>>())
 }
 

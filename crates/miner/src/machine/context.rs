@@ -5,7 +5,7 @@ use std::fmt::Display;
 use grail_protocol::window_file::object_key;
 
 use super::action::Action;
-use super::actions::Actions;
+use super::Actions;
 use super::event::Timer;
 use super::marks::Marks;
 use super::pace::Load;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::line::{line, variant_line};
+use crate::line::{line, variant_line};
 use crate::answers::JournalRecord;
 use crate::answers::{BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, Head, JournalError};
 use crate::seal::SealedGroup;

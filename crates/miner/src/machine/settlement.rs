@@ -181,7 +181,7 @@ fn give(cx: &mut Context<'_>, receipt: WindowReceipt) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::actions::Actions;
+    use super::super::Actions;
     use super::super::bench::{Bench, kinds};
     use super::*;
 

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod driver;
+mod facts;
 mod net;
 mod trouble;
 mod windows;

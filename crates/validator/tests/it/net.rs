@@ -9,6 +9,8 @@ use grail_validator::{
     Action, Event, JournalRecord, Memory, MinerReceipt, Report, Settings, Timer, Validator, WeightsReport, WindowReport,
 };
 use grail_verify::{Check, Failure, Metrics, Reason, Verdict};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// The chain's first block by the wall clock.
 const WALL_MS: u64 = 1_758_700_000_000;
@@ -70,6 +72,10 @@ pub(crate) struct Net {
     pub(crate) looking_max: usize,
     /// The block after a window's start in which files are written.
     pub(crate) written_in: u64,
+    /// Whether each event, and the state before it, is written and read again.
+    pub(crate) is_written: bool,
+    /// Every event and action as a line.
+    pub(crate) lines: Vec<String>,
     looking: usize,
     timers: BTreeSet<Timer>,
     validator: Validator,
@@ -109,6 +115,8 @@ impl Net {
             is_busy: false,
             looking_max: 0,
             written_in: 29,
+            is_written: false,
+            lines: Vec::new(),
             looking: 0,
             timers: BTreeSet::new(),
         }
@@ -163,8 +171,11 @@ impl Net {
             if matches!(event, Event::Looked { .. }) {
                 self.looking -= 1;
             }
+            let event = if self.is_written { self.written(event) } else { event };
+            self.lines.push(event.summary());
             for action in self.validator.handle(now, event) {
                 self.actions += 1;
+                self.lines.push(action.summary());
                 if self.dies_at == Some(self.actions) {
                     // The process loses everything that was not durable; another one starts at once.
                     self.start();
@@ -176,6 +187,15 @@ impl Net {
                 events.extend(self.answer(action));
             }
         }
+    }
+
+    /// Writes event and state, and continues with what is read.
+    fn written(&mut self, event: Event) -> Event {
+        fn read_again<T: Serialize + DeserializeOwned>(value: &T) -> T {
+            serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+        }
+        self.validator = Validator::restore(self.settings.clone(), read_again(self.validator.state()));
+        read_again(&event)
     }
 
     /// Returns whether this call fails, and then whether it takes effect anyway.

@@ -57,7 +57,7 @@ fn advantage(commit: &Value) -> Result<f64, GroupStop> {
 }
 
 const fn gave_up(exception: &'static str, why: &'static str) -> GroupStop {
-    GroupStop::GaveUp(GiveUp { exception, why })
+    GroupStop::GaveUp(GiveUp::new(exception, why))
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
         check(&commits.each_ref().map(|commit| (commit, Some("seed"))))
     }
 
-    fn exception(outcome: Result<(), GroupStop>) -> &'static str {
+    fn exception(outcome: Result<(), GroupStop>) -> std::borrow::Cow<'static, str> {
         match outcome {
             Err(GroupStop::GaveUp(gave_up)) => gave_up.exception,
             other => panic!("{other:?}"),

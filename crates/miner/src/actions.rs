@@ -3,23 +3,35 @@
 use std::ops::Deref;
 use std::panic::Location;
 
-use super::action::Action;
-
-/// Actions in order.
+/// Actions of a core in order.
 ///
 /// The places are for anyone who asks why: no decision, trace or tape depends on them.
-#[derive(Debug, Clone, Default)]
-pub struct Actions {
-    actions: Vec<Action>,
+#[derive(Debug, Clone)]
+pub struct Actions<A> {
+    actions: Vec<A>,
     origins: Vec<&'static Location<'static>>,
 }
 
-impl Actions {
+impl<A> Default for Actions<A> {
+    fn default() -> Self {
+        Self { actions: Vec::new(), origins: Vec::new() }
+    }
+}
+
+impl<A> Actions<A> {
     /// Asks for one more.
     #[track_caller]
-    pub(super) fn push(&mut self, action: Action) {
+    pub fn push(&mut self, action: A) {
         self.actions.push(action);
         self.origins.push(Location::caller());
+    }
+
+    /// Asks for several.
+    #[track_caller]
+    pub fn extend(&mut self, actions: impl IntoIterator<Item = A>) {
+        let origin = Location::caller();
+        self.actions.extend(actions);
+        self.origins.resize(self.actions.len(), origin);
     }
 
     /// Returns where in the source each was asked for.
@@ -28,7 +40,7 @@ impl Actions {
     }
 
     /// Keeps the actions that `is_wanted`.
-    pub(super) fn retain(&mut self, mut is_wanted: impl FnMut(&Action) -> bool) {
+    pub fn retain(&mut self, mut is_wanted: impl FnMut(&A) -> bool) {
         let all = std::mem::take(self);
         for (action, origin) in all.actions.into_iter().zip(all.origins) {
             if is_wanted(&action) {
@@ -39,17 +51,17 @@ impl Actions {
     }
 }
 
-impl Deref for Actions {
-    type Target = [Action];
+impl<A> Deref for Actions<A> {
+    type Target = [A];
 
-    fn deref(&self) -> &[Action] {
+    fn deref(&self) -> &[A] {
         &self.actions
     }
 }
 
-impl IntoIterator for Actions {
-    type Item = Action;
-    type IntoIter = std::vec::IntoIter<Action>;
+impl<A> IntoIterator for Actions<A> {
+    type Item = A;
+    type IntoIter = std::vec::IntoIter<A>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.actions.into_iter()

@@ -4,12 +4,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Returns a line of a name and fields.
-pub(super) fn line(name: &str, fields: &Value) -> String {
+pub fn line(name: &str, fields: &Value) -> String {
     format!("{name} {fields}")
 }
 
 /// Returns the line of an enum's variant: its name, and its fields if it has some, in their order.
-pub(super) fn variant_line(variant: &impl Serialize) -> String {
+///
+/// # Panics
+/// If a map in it has keys that are no text.
+pub fn variant_line(variant: &impl Serialize) -> String {
     // `"Name"`, or `{"Name":fields}`.
     let json = serde_json::to_string(variant).expect("events and actions have string keys and no foreign numbers");
     let tagged =
@@ -19,9 +22,9 @@ pub(super) fn variant_line(variant: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bench::signed_group;
-    use super::super::{Action, Event, GroupId, JournalEntry, Timer};
     use crate::answers::{Head, JournalRecord};
+    use crate::machine::bench::signed_group;
+    use crate::machine::{Action, Event, GroupId, JournalEntry, Timer};
     use crate::seal::SealedGroup;
 
     #[test]
