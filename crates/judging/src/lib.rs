@@ -19,7 +19,7 @@ mod world;
 
 pub use case::JudgingCase;
 pub use verdicts::Verdicts;
-pub use world::{JudgingReport, judge_world};
+pub use world::{JudgingReport, SharedObserver, Watched, judge_world, settings};
 
 /// Returns every mark of validators, sorted: answers, outcomes, and faults that had an effect.
 pub fn marks() -> Vec<String> {

@@ -17,6 +17,7 @@ use crate::case::JudgingCase;
 use crate::journal::JudgingJournal;
 use crate::subnet::{Bucket, Neighbors};
 use crate::verdicts::Work;
+use crate::world::SharedObserver;
 use grail_sim::chain::SimChain;
 use grail_sim::clock::Steps;
 
@@ -91,19 +92,32 @@ struct Selection<'a> {
 pub(crate) struct Watcher {
     pub(crate) oracle: Rc<RefCell<Oracle>>,
     pub(crate) steps: Steps,
+    /// Sees the same.
+    pub(crate) observer: Option<SharedObserver>,
 }
 
 impl Observer for Watcher {
     fn event(&mut self, now: Now, event: &Event) {
         self.oracle.borrow_mut().event(now, event);
+        self.observed(|observer| observer.event(now, event));
     }
 
     fn action(&mut self, now: Now, action: &Action) {
         self.oracle.borrow_mut().action(now, action);
+        self.observed(|observer| observer.action(now, action));
     }
 
-    fn handled(&mut self, _: Now, _: &Validator) {
+    fn handled(&mut self, now: Now, validator: &Validator) {
+        self.observed(|observer| observer.handled(now, validator));
         self.steps.count();
+    }
+}
+
+impl Watcher {
+    fn observed(&self, tell: impl FnOnce(&mut dyn Observer)) {
+        if let Some(observer) = &self.observer {
+            tell(&mut *observer.borrow_mut());
+        }
     }
 }
 
@@ -137,10 +151,10 @@ impl Oracle {
         *self.marks.entry(name.into()).or_default() += 1;
     }
 
-    fn tell(&mut self, what: &str, line: &impl std::fmt::Debug) {
+    fn tell(&mut self, what: &str, line: impl FnOnce() -> String) {
         let block = self.chain.head();
         if let Some(trace) = &mut self.trace {
-            trace.push(format!("{block} {what} {line:?}\n"));
+            trace.push(format!("{block} {what} {}\n", line()));
         }
     }
 
@@ -163,7 +177,7 @@ impl Oracle {
     }
 
     fn event(&mut self, now: Now, event: &Event) {
-        self.tell("event", event);
+        self.tell("event", || event.summary());
         let (at_ms, events) = self.instant;
         self.instant = (now.monotonic_ms, if at_ms == now.monotonic_ms { events + 1 } else { 1 });
         assert!(events < EVENTS_PER_INSTANT_MAX, "live-lock of the validator at {at_ms} ms, with {event:?}");
@@ -196,7 +210,7 @@ impl Oracle {
     }
 
     fn action(&mut self, _: Now, action: &Action) {
-        self.tell("action", action);
+        self.tell("action", || action.summary());
         match action {
             Action::AppendJournal { record, .. } => {
                 self.check_record(record);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use grail_protocol::PROTOCOL;
-use grail_validator::driver::{Limits, Ports, run};
+use grail_validator::driver::{Limits, Observer, Ports, run};
 use grail_validator::{JournalRecord, Outcome, Settings, Validator, WindowReport};
 
 use crate::case::{JudgingCase, KINDS};
@@ -46,6 +46,18 @@ pub struct JudgingReport {
     /// Every event and action, if that was wanted: block, which, and what.
     pub trace: Vec<String>,
 }
+
+/// What is kept of a run.
+#[derive(Clone, Default)]
+pub struct Watched {
+    /// Whether the report has every event and action.
+    pub keep_trace: bool,
+    /// Sees what the validator's driver sees.
+    pub observer: Option<SharedObserver>,
+}
+
+/// An observer that its owner reads afterwards.
+pub type SharedObserver = Rc<RefCell<dyn Observer>>;
 
 /// What came of one life.
 pub(crate) struct Life {
@@ -95,9 +107,9 @@ impl Gate {
 }
 
 /// Lives through a world, and compares it with a validator to which nothing happens.
-pub fn judge_world(case: &JudgingCase, verdicts: &Rc<Verdicts>, keep_trace: bool) -> JudgingReport {
-    let mut life = live(case, verdicts, Seen { is_twin: false, keep_trace });
-    let twin = live(&case.of_twin(), verdicts, Seen { is_twin: true, keep_trace: false });
+pub fn judge_world(case: &JudgingCase, verdicts: &Rc<Verdicts>, watched: Watched) -> JudgingReport {
+    let mut life = live(case, verdicts, Some(watched));
+    let twin = live(&case.of_twin(), verdicts, None);
     life.violations.extend(twin.violations.iter().map(|text| format!("twin: {text}")));
     life.violations.extend(compare(case, &life, &twin));
     let last = case.period(case.windows - 1).0 - PROTOCOL.window_blocks;
@@ -112,14 +124,10 @@ pub fn judge_world(case: &JudgingCase, verdicts: &Rc<Verdicts>, keep_trace: bool
     }
 }
 
-/// Which of both lives it is, and whether its trace is wanted.
-#[derive(Clone, Copy)]
-struct Seen {
-    is_twin: bool,
-    keep_trace: bool,
-}
-
-fn live(case: &JudgingCase, verdicts: &Rc<Verdicts>, Seen { is_twin, keep_trace }: Seen) -> Life {
+/// Lives through a world; without a watcher it is the twin's.
+fn live(case: &JudgingCase, verdicts: &Rc<Verdicts>, watched: Option<Watched>) -> Life {
+    let is_twin = watched.is_none();
+    let Watched { keep_trace, observer } = watched.unwrap_or_default();
     let time = VirtualTime::default();
     let faults = Rc::new(FaultPlan::scheduled(case.faults.clone()));
     let chain = SimChain::new(case.seed, time.clone(), case.first_head);
@@ -183,11 +191,7 @@ fn live(case: &JudgingCase, verdicts: &Rc<Verdicts>, Seen { is_twin, keep_trace 
         recompute: outside.clone(),
         journal: Rc::new(journal.clone()),
     };
-    let settings = Settings {
-        use_drand: case.use_drand,
-        beacon: JudgingCase::beacon(),
-        ..Settings::new(HOTKEY.to_owned(), verdicts.limits())
-    };
+    let settings = settings(case, verdicts);
     let process = Host {
         time: time.clone(),
         faults: faults.clone(),
@@ -197,6 +201,7 @@ fn live(case: &JudgingCase, verdicts: &Rc<Verdicts>, Seen { is_twin, keep_trace 
         crash_at_steps: case.crash_at_steps.clone(),
         healed_ms: case.healed_ms(),
         oracle: oracle.clone(),
+        observer,
     };
     time.spawn("validator", process.validate(settings, ports));
     let (until, last) = (chain.clone(), case.end() + 1);
@@ -227,6 +232,15 @@ fn live(case: &JudgingCase, verdicts: &Rc<Verdicts>, Seen { is_twin, keep_trace 
     }
 }
 
+/// Returns the settings of the validator of a world.
+pub fn settings(case: &JudgingCase, verdicts: &Verdicts) -> Settings {
+    Settings {
+        use_drand: case.use_drand,
+        beacon: JudgingCase::beacon(),
+        ..Settings::new(HOTKEY.to_owned(), verdicts.limits())
+    }
+}
+
 /// Takes weights away with the blocks that held them, in half of the reorganisations.
 fn replace_blocks(time: &VirtualTime, chain: &SimChain, faults: &Rc<FaultPlan>, weights: &WeightsOnChain, seed: u64) {
     for fault in faults.of(FaultKind::Reorganisation) {
@@ -253,6 +267,7 @@ struct Host {
     crash_at_steps: Vec<u64>,
     healed_ms: u64,
     oracle: Rc<RefCell<Oracle>>,
+    observer: Option<SharedObserver>,
 }
 
 impl Host {
@@ -261,7 +276,11 @@ impl Host {
         loop {
             let (done, is_healed) = (self.steps.done(), self.time.now_ms() >= self.healed_ms);
             self.steps.kill_at(self.crash_at_steps.iter().copied().find(|step| *step > done && !is_healed));
-            let mut watcher = Watcher { oracle: self.oracle.clone(), steps: self.steps.clone() };
+            let mut watcher = Watcher {
+                oracle: self.oracle.clone(),
+                steps: self.steps.clone(),
+                observer: self.observer.clone(),
+            };
             let (validator, limits) = (Validator::new(settings.clone()), Limits::for_block_ms(PROTOCOL.block_ms));
             let stop = Box::pin(std::future::pending());
             let running = Box::pin(run(validator, ports.clone(), limits, &mut watcher, stop));

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use grail_judging::{JudgingCase, Verdicts, judge_world};
+use grail_judging::{JudgingCase, Verdicts, Watched, judge_world};
 use grail_sim::case::Case;
 use grail_sim::run::simulate;
 use grail_sim::shrink::failure_key;
@@ -25,7 +25,7 @@ fn of_miner(case: &Case) -> Option<String> {
 }
 
 fn of_validator(seed: u64, verdicts: &Rc<Verdicts>) -> Option<String> {
-    first(|| judge_world(&JudgingCase::drawn(seed, WINDOWS), verdicts, false).violations)
+    first(|| judge_world(&JudgingCase::drawn(seed, WINDOWS), verdicts, Watched::default()).violations)
 }
 
 #[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a command of its own")]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::Context;
-use grail_judging::{JudgingCase, JudgingReport, Verdicts, judge_world};
+use grail_judging::{JudgingCase, JudgingReport, Verdicts, Watched, judge_world};
 use grail_sim::case::Case;
 use grail_sim::engine::Generator;
 use grail_sim::run::{SimConfig, SimReport, simulate};
@@ -94,7 +94,7 @@ pub fn run_case(case: &Case, generator: &Rc<dyn Generator>) -> Result<SimReport,
 /// # Errors
 /// [`FailedCase`] if something forbidden happened.
 pub fn run_judging(case: &JudgingCase, verdicts: &Rc<Verdicts>) -> Result<JudgingReport, FailedCase> {
-    let report = caught(|| judge_world(case, verdicts, false))?;
+    let report = caught(|| judge_world(case, verdicts, Watched::default()))?;
     if report.violations.is_empty() { Ok(report) } else { Err(FailedCase { violations: report.violations }) }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::fields::FieldChange;
 use super::format::Step;
 use super::limits::beginning;
+use super::role::Role;
 use super::session::Cause;
 use grail_terminal::printable;
 
@@ -77,11 +78,11 @@ pub struct Divergence {
 
 impl Divergence {
     /// Creates a difference at a step, without details.
-    pub(super) fn at(at: usize, step: &Step, replayed: &[String]) -> Self {
+    pub(super) fn at<R: Role>(at: usize, step: &Step<R>, replayed: &[String]) -> Self {
         Self {
             step: at,
             monotonic_ms: step.monotonic_ms,
-            event: beginning(&step.event.summary()).to_owned(),
+            event: beginning(&step.event_line()).to_owned(),
             class: Class::ChangedBehavior,
             lines: compared(&step.actions, replayed),
             before: Vec::new(),

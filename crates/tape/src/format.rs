@@ -8,7 +8,7 @@ use std::io::Read;
 
 use grail_folder::frames::{FileKind, PAYLOAD_BYTES_MAX};
 use grail_miner::decisions::VERSIONS;
-use grail_miner::machine::{Action, Event, Machine, MachineSecrets, MachineSettings, Snapshot};
+use grail_miner::machine::{Action, Machine, MachineSecrets, MachineSettings};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
 use grail_protocol::budget::Budget;
@@ -16,11 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::redaction::stand_in;
+use super::role::{Miner, Role, Validator};
 
 /// The format that this build writes.
 pub const FORMAT: u32 = v1::FORMAT;
-pub(super) const MAGIC: [u8; 8] = *b"GRAILTAP";
-pub(super) const KIND: FileKind = FileKind { magic: MAGIC, version: FORMAT };
 /// Payloads above this size are compressed.
 const COMPRESSED_FROM_BYTES: usize = 256;
 /// Real data compresses about 5:1. Above this ratio the stated size is not trusted, and the buffer grows as data arrives.
@@ -30,14 +29,20 @@ const KEPT_BYTES_MAX: usize = 16 << 20;
 /// The fastest level that still halves token lists.
 const COMPRESSION_LEVEL: i32 = 1;
 
+/// Returns how a file of this role starts.
+pub(super) const fn kind<R: Role>() -> FileKind {
+    FileKind { magic: R::MAGIC, version: FORMAT }
+}
+
 /// Header of a tape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Header {
+#[serde(bound = "")]
+pub struct Header<R: Role = Miner> {
     /// The program that recorded it, with its version.
     pub program: String,
     /// The reference release whose protocol it speaks.
     pub protocol: String,
-    /// The engine that made the rollouts.
+    /// The engine that made the rollouts, or judged them.
     pub engine: String,
     /// The model that it ran, as it was named.
     pub model: Option<String>,
@@ -48,14 +53,17 @@ pub struct Header {
     /// The tape that this one continues from, where a run has several.
     pub continues: Option<String>,
     /// How the machine was configured, and which versions of decisions were in force.
-    pub settings: MachineSettings,
-    /// Placeholder of the read credentials: bytes of the same length that are equal if the credentials are.
+    pub settings: R::Settings,
+    /// Placeholder of a miner's read credentials: bytes of the same length that are equal if the credentials are. A
+    /// validator has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub read_credentials: Vec<u8>,
 }
 
 /// One event, and the machine's actions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+#[serde(bound = "")]
+pub struct Step<R: Role = Miner> {
     /// Its number in the run, from 0; one that is left out was lost.
     pub number: u64,
     /// Monotonic milliseconds.
@@ -63,24 +71,24 @@ pub struct Step {
     /// Wall milliseconds.
     pub wall_ms: u64,
     /// The machine's input.
-    pub event: Event,
+    pub event: R::Event,
     /// Its actions, one line each; large values as a digest.
     pub actions: Vec<String>,
 }
 
 /// One frame after the header.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Frame {
+#[serde(bound = "")]
+pub enum Frame<R: Role = Miner> {
     /// An event and its actions.
-    Step(Box<Step>),
+    Step(Box<Step<R>>),
     /// The machine's state between two windows: after the step before, or at the start of a tape that continues another
     /// one.
     State(Value),
 }
 
-impl Header {
-    /// Returns the header of what this build records.
-    pub fn of(settings: &MachineSettings, secrets: &MachineSecrets, engine: &str) -> Self {
+impl<R: Role> Header<R> {
+    fn new(settings: &R::Settings, engine: &str) -> Self {
         Self {
             program: concat!("grail ", env!("CARGO_PKG_VERSION")).to_owned(),
             protocol: PROTOCOL.reference_release.to_owned(),
@@ -90,7 +98,7 @@ impl Header {
             simulated_seed: None,
             continues: None,
             settings: settings.clone(),
-            read_credentials: stand_in(&secrets.read_credentials),
+            read_credentials: Vec::new(),
         }
     }
 
@@ -110,14 +118,20 @@ impl Header {
     }
 
     /// Returns the machine that was recorded, before its first event.
-    pub fn machine(&self) -> Machine {
-        Machine::new(self.settings.clone(), self.secrets(0))
+    pub fn machine(&self) -> R::Machine {
+        R::machine(self)
     }
 
     /// Returns the recorded machine in a recorded state; none if this build does not understand the state.
-    pub fn machine_in(&self, state: &Value) -> Option<Machine> {
-        let snapshot = Snapshot::deserialize(state).ok()?;
-        Some(Machine::restore(self.settings.clone(), self.secrets(0), snapshot))
+    pub fn machine_in(&self, state: &Value) -> Option<R::Machine> {
+        R::restored(self, state)
+    }
+}
+
+impl Header {
+    /// Returns the header of what this build records.
+    pub fn of(settings: &MachineSettings, secrets: &MachineSecrets, engine: &str) -> Self {
+        Self { read_credentials: stand_in(&secrets.read_credentials), ..Self::new(settings, engine) }
     }
 
     /// Returns placeholders for the machine's secrets: the sampling seed is not recorded.
@@ -131,10 +145,22 @@ impl Header {
     }
 }
 
-impl Step {
+impl Header<Validator> {
+    /// Returns the header of a validator that judges with this engine.
+    pub fn of_validator(settings: &grail_validator::Settings, engine: &str) -> Self {
+        Self::new(settings, engine)
+    }
+}
+
+impl<R: Role> Step<R> {
     /// When it was.
     pub const fn now(&self) -> Now {
         Now { monotonic_ms: self.monotonic_ms, wall_ms: self.wall_ms }
+    }
+
+    /// Returns its event in a line.
+    pub fn event_line(&self) -> String {
+        R::event_line(&self.event)
     }
 }
 
@@ -143,7 +169,7 @@ pub fn state_of(machine: &Machine) -> Value {
     state(&machine.snapshot())
 }
 
-pub(super) fn state(snapshot: &Snapshot) -> Value {
+pub(super) fn state(snapshot: &impl Serialize) -> Value {
     serde_json::to_value(snapshot).expect("plain data with text for keys")
 }
 

@@ -23,6 +23,7 @@ mod player;
 mod reader;
 mod recorder;
 mod redaction;
+mod role;
 mod session;
 mod windows;
 
@@ -32,7 +33,8 @@ pub use format::{FORMAT, Frame, Header, Step, line, state_of};
 pub use numerics::{Numerics, NumericsError, Recomputation, recompute};
 pub use parallel::in_parallel;
 pub use player::{Mode, NoSuchWindow, Options, Replay, replay, replay_with, restated};
-pub use reader::{Tape, TapeError};
+pub use reader::{AnyTape, Tape, TapeError};
 pub use recorder::{Recorder, RecorderError, Rotation, TapeFolder};
+pub use role::{Miner, Role, Validator};
 pub use session::{Asked, Cause, Core, Moment, Session, as_built, begins_anew};
 pub use windows::WindowSpan;

@@ -1,9 +1,5 @@
 //! The player: runs the core over a tape's events and compares its actions with the recorded ones.
 
-use std::ops::Range;
-
-use grail_miner::group::SignedGroup;
-use grail_miner::machine::Event;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,8 +7,8 @@ use super::divergence::{Class, Divergence, class_of};
 use super::fields::{FieldChange, between_actions, between_states};
 use super::format::{Frame, Step};
 use super::limits::beginning;
-use super::parallel::in_parallel;
 use super::reader::Tape;
+use super::role::{Miner, Role};
 use super::session::{Asked, Core, Moment, Session, as_built};
 
 /// Steps that a divergence shows before its own.
@@ -28,7 +24,7 @@ pub enum Mode {
 }
 
 /// How to replay.
-pub struct Options<'a> {
+pub struct Options<'a, R: Role = Miner> {
     /// Reaction to a difference.
     pub mode: Mode,
     /// Replay only this many steps of the tape.
@@ -36,7 +32,7 @@ pub struct Options<'a> {
     /// Compare this window only.
     pub window: Option<u64>,
     /// The core that handles the events.
-    pub core: &'a Core<'a>,
+    pub core: &'a Core<'a, R>,
 }
 
 /// Result of a replay.
@@ -64,15 +60,15 @@ pub struct NoSuchWindow {
     pub known: Vec<u64>,
 }
 
-impl Options<'_> {
+impl<R: Role> Options<'_, R> {
     /// Everything, by the core as it is.
     pub const fn of(mode: Mode) -> Self {
-        Self { mode, until: None, window: None, core: &as_built }
+        Self { mode, until: None, window: None, core: &as_built::<R> }
     }
 }
 
 /// Replays a tape up to step `until`, or all of it.
-pub fn replay(tape: &Tape, mode: Mode, until: Option<usize>) -> Replay {
+pub fn replay<R: Role>(tape: &Tape<R>, mode: Mode, until: Option<usize>) -> Replay {
     replay_with(tape, &Options { until, ..Options::of(mode) }).expect("no window was asked for")
 }
 
@@ -80,10 +76,10 @@ pub fn replay(tape: &Tape, mode: Mode, until: Option<usize>) -> Replay {
 ///
 /// # Errors
 /// [`NoSuchWindow`].
-pub fn replay_with(tape: &Tape, options: &Options<'_>) -> Result<Replay, NoSuchWindow> {
+pub fn replay_with<R: Role>(tape: &Tape<R>, options: &Options<'_, R>) -> Result<Replay, NoSuchWindow> {
     let mut replay = Replay { steps: 0, actions: 0, states: 0, divergences: Vec::new(), torn_bytes: tape.torn_bytes };
     let (begin, end) = range(tape, options)?;
-    pack_ahead(tape, begin..end);
+    R::prepare(&tape.frames[begin..end]);
     let mut session = Session::with_core(tape, options.core);
     session.skip_to_state_before(begin);
     while session.frame() < end {
@@ -118,8 +114,8 @@ pub fn replay_with(tape: &Tape, options: &Options<'_>) -> Result<Replay, NoSuchW
 /// Returns the tape with the states that this build's core has, or none if the core asks for other actions on the way.
 ///
 /// The shape of the state may change while every decision stays. A live tape then need not be recorded again.
-pub fn restated(tape: &Tape) -> Option<Tape> {
-    let mut session = Session::with_core(tape, &as_built);
+pub fn restated<R: Role>(tape: &Tape<R>) -> Option<Tape<R>> {
+    let mut session = Session::new(tape);
     let mut frames = tape.frames.clone();
     while let Some(moment) = session.advance() {
         match moment {
@@ -135,26 +131,11 @@ pub fn restated(tape: &Tape) -> Option<Tape> {
     Some(Tape { frames, ..tape.clone() })
 }
 
-/// Packs the groups for files on all processors, which is most of the work of a replay.
-fn pack_ahead<'a>(tape: &'a Tape, frames: Range<usize>) {
-    let clean = |frame: &'a Frame| match frame {
-        Frame::Step(step) => match &step.event {
-            Event::GroupReady { sealed, .. } if sealed.findings.is_empty() => Some(&sealed.rollouts),
-            _ => None,
-        },
-        Frame::State(_) => None,
-    };
-    let groups: Vec<&SignedGroup> = tape.frames[frames].iter().filter_map(clean).collect();
-    in_parallel(&groups, |group| {
-        group.packed();
-    });
-}
-
 /// Returns the first and last frame that are compared.
-fn range(tape: &Tape, options: &Options<'_>) -> Result<(usize, usize), NoSuchWindow> {
+fn range<R: Role>(tape: &Tape<R>, options: &Options<'_, R>) -> Result<(usize, usize), NoSuchWindow> {
     let frame_of = |steps: usize| {
         let mut seen = 0;
-        let is_beyond = |frame: &Frame| {
+        let is_beyond = |frame: &Frame<R>| {
             let is_step = matches!(frame, Frame::Step(_));
             seen += usize::from(is_step);
             is_step && seen > steps
@@ -171,13 +152,13 @@ fn range(tape: &Tape, options: &Options<'_>) -> Result<(usize, usize), NoSuchWin
 }
 
 /// A session right after a doubtful step.
-struct Player<'a, 's> {
-    tape: &'a Tape,
-    session: &'s Session<'a>,
+struct Player<'a, 's, R: Role> {
+    tape: &'a Tape<R>,
+    session: &'s Session<'a, R>,
 }
 
-impl Player<'_, '_> {
-    fn compare_actions(&self, at: usize, step: &Step, asked: &[Asked], is_asked: bool) -> Option<Divergence> {
+impl<R: Role> Player<'_, '_, R> {
+    fn compare_actions(&self, at: usize, step: &Step<R>, asked: &[Asked<R>], is_asked: bool) -> Option<Divergence> {
         let replayed: Vec<String> = asked.iter().map(|asked| asked.line.clone()).collect();
         if replayed == step.actions {
             return None;
@@ -215,13 +196,13 @@ impl Player<'_, '_> {
         Divergence { class: Class::RecordingGap, missing, ..self.divergence(at, &recorded) }
     }
 
-    fn step(&self, at: usize) -> Option<&Step> {
+    fn step(&self, at: usize) -> Option<&Step<R>> {
         self.tape.steps().nth(at)
     }
 
     fn divergence(&self, at: usize, replayed: &[String]) -> Divergence {
         let step = self.step(at).expect("a divergence is at a step");
-        let line_of = |step: &Step| format!("{} {}", step.monotonic_ms, beginning(&step.event.summary()));
+        let line_of = |step: &Step<R>| format!("{} {}", step.monotonic_ms, beginning(&step.event_line()));
         let first = at.saturating_sub(STEPS_BEFORE);
         let before = self.tape.steps().skip(first).take(at - first).map(line_of).collect();
         Divergence { causes: self.session.causes(at), before, ..Divergence::at(at, step, replayed) }

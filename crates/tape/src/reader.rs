@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 
 use grail_folder::bounded;
 use grail_folder::frames::{FileKind, FrameDamage, Scan, scan, version};
-use grail_miner::machine::{Event, Machine};
 use grail_protocol::budget::{Budget, OverBudget};
 
-use super::format::{Frame, Header, KIND, MAGIC, Step, Unpacker, v1};
+use super::format::{FORMAT, Frame, Header, Step, Unpacker, kind, v1};
 use super::limits::{FILE_BYTES_MAX, HEADER_BYTES_MAX, Limits, STEP_BYTES_MAX};
 use super::parallel::in_parallel_with;
+use super::role::{Miner, Role, Validator};
 use crate::archive::{BundleError, is_bundle, tapes_in};
 
 /// A tape in memory.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tape {
+pub struct Tape<R: Role = Miner> {
     /// Its header.
-    pub header: Header,
+    pub header: Header<R>,
     /// Its frames, in order.
-    pub frames: Vec<Frame>,
+    pub frames: Vec<Frame<R>>,
     /// Bytes at the end that a crash left unfinished.
     pub torn_bytes: usize,
     /// The format that it was written in.
@@ -47,6 +47,16 @@ pub enum TapeError {
         /// How.
         damage: FrameDamage,
     },
+    /// It records the other role.
+    #[error("the tape {} records {found}, and this works with the tape of {wanted} alone; name another tape", path.display())]
+    OtherRole {
+        /// The file.
+        path: PathBuf,
+        /// What it records.
+        found: &'static str,
+        /// What was wanted.
+        wanted: &'static str,
+    },
     /// There is no header: the recorder was killed before it wrote one.
     #[error("the tape {} ends before its header; nothing was recorded", path.display())]
     Empty {
@@ -54,7 +64,7 @@ pub enum TapeError {
         path: PathBuf,
     },
     /// It, or its bundle, unpacks or decodes to more than any recorder writes.
-    #[error("the tape {} is not a recording of a miner: {excess}; get it again from its source", path.display())]
+    #[error("the tape {} is no recording of ours: {excess}; get it again from its source", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -71,19 +81,20 @@ pub enum TapeError {
     },
 }
 
-impl Tape {
-    /// Reads the tape in this file, or the first one of a bundle.
-    ///
-    /// # Errors
-    /// [`TapeError`]; a tape that ends in the middle of a frame is read up to that frame.
-    pub fn read(path: &Path) -> Result<Self, TapeError> {
-        Ok(Self::read_all(path)?.swap_remove(0))
-    }
+/// A tape of either role.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AnyTape {
+    /// A miner's.
+    Miner(Tape),
+    /// A validator's.
+    Validator(Tape<Validator>),
+}
 
+impl AnyTape {
     /// Returns the tape in this file, or every tape in this bundle; there is at least one.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// [`TapeError`]; a tape that ends in the middle of a frame is read up to that frame.
     pub fn read_all(path: &Path) -> Result<Vec<Self>, TapeError> {
         let bytes =
             bounded::read(path, FILE_BYTES_MAX).map_err(|source| TapeError::Io { path: path.to_owned(), source })?;
@@ -95,6 +106,47 @@ impl Tape {
         tapes.map(|(name, bytes)| Self::parse_within(&limits, &path.join(name), &bytes)).collect()
     }
 
+    fn parse_within(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
+        if bytes.starts_with(&Validator::MAGIC) {
+            return Ok(Self::Validator(Tape::parse_by(&[current()], limits, path, bytes)?));
+        }
+        Ok(Self::Miner(Tape::parse_within(limits, path, bytes)?))
+    }
+
+    /// Returns a validator's tape; none if it is a miner's.
+    pub fn validators(self) -> Option<Tape<Validator>> {
+        match self {
+            Self::Validator(tape) => Some(tape),
+            Self::Miner(_) => None,
+        }
+    }
+
+    fn miners(self, path: &Path) -> Result<Tape, TapeError> {
+        let other = || TapeError::OtherRole { path: path.to_owned(), found: Validator::NAME, wanted: Miner::NAME };
+        match self {
+            Self::Miner(tape) => Ok(tape),
+            Self::Validator(_) => Err(other()),
+        }
+    }
+}
+
+impl Tape {
+    /// Reads a miner's tape in this file, or the first one of a bundle.
+    ///
+    /// # Errors
+    /// [`TapeError`]; a tape that ends in the middle of a frame is read up to that frame.
+    pub fn read(path: &Path) -> Result<Self, TapeError> {
+        Ok(Self::read_all(path)?.swap_remove(0))
+    }
+
+    /// Returns the miner's tape in this file, or every tape in this bundle; there is at least one.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_all(path: &Path) -> Result<Vec<Self>, TapeError> {
+        AnyTape::read_all(path)?.into_iter().map(|tape| tape.miners(path)).collect()
+    }
+
     /// Returns the tape that these bytes are; `path` is for errors.
     ///
     /// # Errors
@@ -104,17 +156,19 @@ impl Tape {
     }
 
     pub(super) fn parse_within(limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
-        Self::parse_by(FORMATS, limits, path, bytes)
+        Self::parse_by(&[current()], limits, path, bytes)
     }
+}
 
+impl<R: Role> Tape<R> {
     /// As `parse`, where each of these formats is known; the last is the present one.
-    fn parse_by(formats: &[Format], limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
+    fn parse_by(formats: &[Format<R>], limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
         let path = || path.to_owned();
         let damaged = |damage| TapeError::Damaged { path: path(), damage };
-        let known = version(&MAGIC, bytes).and_then(|version| formats.iter().find(|format| format.number == version));
+        let known = version(&R::MAGIC, bytes).and_then(|version| formats.iter().find(|format| format.number == version));
         // `scan` refuses any other number and names both.
-        let Format { number: version, decode } = *known.unwrap_or(&CURRENT);
-        let kind = FileKind { version, ..KIND };
+        let (version, decode) = known.map_or_else(|| (FORMAT, v1::decode as _), |format| (format.number, format.decode));
+        let kind = FileKind { version, ..kind::<R>() };
         let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
         let mut payloads = payloads.into_iter().enumerate();
         let (_, at) = payloads.next().ok_or_else(|| TapeError::Empty { path: path() })?;
@@ -144,7 +198,7 @@ impl Tape {
     }
 
     /// Returns the machine before the first step: a new one, or restored where the tape continues from another one.
-    pub fn machine(&self) -> Machine {
+    pub fn machine(&self) -> R::Machine {
         let restored = match self.frames.first() {
             Some(Frame::State(state)) => self.header.machine_in(state),
             _ => None,
@@ -153,7 +207,7 @@ impl Tape {
     }
 
     /// Returns the steps, in order.
-    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+    pub fn steps(&self) -> impl Iterator<Item = &Step<R>> {
         self.frames.iter().filter_map(|frame| match frame {
             Frame::Step(step) => Some(&**step),
             Frame::State(_) => None,
@@ -162,8 +216,8 @@ impl Tape {
 
     /// Returns whether this text is in the lines of a step.
     pub fn shows(&self, text: &str) -> bool {
-        let shows = |step: &Step| {
-            step.event.summary().contains(text) || step.actions.iter().any(|action| action.contains(text))
+        let shows = |step: &Step<R>| {
+            step.event_line().contains(text) || step.actions.iter().any(|action| action.contains(text))
         };
         self.steps().any(shows)
     }
@@ -182,35 +236,35 @@ impl Tape {
 }
 
 /// A format of tapes: its number, and how a payload becomes a frame.
-#[derive(Clone, Copy)]
-struct Format {
+struct Format<R: Role> {
     number: u32,
-    decode: fn(&[u8], &Budget) -> Option<Frame>,
+    decode: fn(&[u8], &Budget) -> Option<Frame<R>>,
 }
 
-const CURRENT: Format = Format { number: v1::FORMAT, decode: v1::decode };
-/// Every format that this build reads. Older formats stay, with their decoders.
-const FORMATS: &[Format] = &[CURRENT];
+/// Returns the one format that this build reads. Older formats stay, with their decoders.
+fn current<R: Role>() -> Format<R> {
+    Format { number: v1::FORMAT, decode: v1::decode }
+}
 
 /// Returns whether there may be much of this.
-fn may_be_long(frame: &Frame) -> bool {
+fn may_be_long<R: Role>(frame: &Frame<R>) -> bool {
     match frame {
         Frame::State(_) => true,
         Frame::Step(step) => {
             let actions: usize = step.actions.iter().map(String::len).sum();
-            matches!(step.event, Event::Started(_)) && actions <= STEP_BYTES_MAX
+            R::is_start(&step.event) && actions <= STEP_BYTES_MAX
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use grail_miner::machine::{MachineSecrets, MachineSettings};
+    use grail_miner::machine::{Event, MachineSecrets, MachineSettings};
     use grail_miner::ports::{ChainError, JournalRecord};
     use grail_protocol::signature::Hotkey;
 
     use super::*;
-    use crate::format::{FORMAT, packed};
+    use crate::format::packed;
     use grail_folder::frames::frame;
     use serde_json::Value;
 
@@ -223,7 +277,7 @@ mod tests {
         let header = Header::of(&settings, &secrets, "synthetic").with_model(&" ".repeat(padding));
         let header = serde_json::to_vec(&header).unwrap();
         let frames = payloads.iter().flat_map(|payload| frame(&packed(payload).unwrap()));
-        let kind = FileKind { version, ..KIND };
+        let kind = FileKind { version, ..kind::<Miner>() };
         kind.header().into_iter().chain(frame(&packed(&header).unwrap())).chain(frames).collect()
     }
 
@@ -232,7 +286,7 @@ mod tests {
     }
 
     fn state(content: &Value) -> Vec<u8> {
-        rmp_serde::to_vec_named(&Frame::State(content.clone())).unwrap()
+        rmp_serde::to_vec_named(&Frame::<Miner>::State(content.clone())).unwrap()
     }
 
     #[test]
@@ -259,7 +313,7 @@ mod tests {
         fn decode(payload: &[u8], _: &Budget) -> Option<Frame> {
             Some(Frame::State(std::str::from_utf8(payload).ok()?.into()))
         }
-        let formats = [Format { number: 77, decode }, CURRENT];
+        let formats = [Format { number: 77, decode }, current()];
         let parse = |bytes: &[u8]| Tape::parse_by(&formats, &Limits::default(), Path::new("a.tape"), bytes);
         let old = parse(&tape(77, 0, &[b"as it was".to_vec()])).unwrap();
         assert_eq!((old.format, &old.frames[..]), (77, &[Frame::State("as it was".into())][..]));
@@ -280,7 +334,7 @@ mod tests {
     #[test]
     fn only_a_start_is_long() {
         let step = |event, action: &str| {
-            let step = Step { number: 0, monotonic_ms: 0, wall_ms: 0, event, actions: vec![action.to_owned()] };
+            let step: Step = Step { number: 0, monotonic_ms: 0, wall_ms: 0, event, actions: vec![action.to_owned()] };
             tape(FORMAT, 0, &[rmp_serde::to_vec_named(&Frame::Step(Box::new(step))).unwrap()])
         };
         let long = "a".repeat(STEP_BYTES_MAX);

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 
-use grail_miner::driver::Observer;
+use grail_miner::driver::Observer as MinersObserver;
 use grail_miner::machine::{Action, Event, Machine};
 use grail_miner::ports::Now;
+use grail_validator::driver::Observer as ValidatorsObserver;
 
 use self::writer::{Message, Writer};
-use super::format::{Header, Step, line};
-use super::redaction::{redacted, redacted_action};
+use super::format::{Header, Step};
+use super::role::{Miner, Role, Validator};
 
 /// Messages that may wait for the writer; a window of hundreds of groups gives a few thousand.
 const QUEUE: usize = 4096;
@@ -56,15 +57,15 @@ pub struct RecorderError {
     source: std::io::Error,
 }
 
-/// Records one run of a miner.
+/// Records one run of a miner or validator.
 ///
 /// The caller's thread only copies; encoding, compressing and writing do not delay it. A tape that can no longer be
-/// written is logged once, and mining continues without it.
-pub struct Recorder {
-    messages: Option<SyncSender<Message>>,
+/// written is logged once, and the run continues without it.
+pub struct Recorder<R: Role = Miner> {
+    messages: Option<SyncSender<Message<R>>>,
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
-    step: Option<Step>,
+    step: Option<Step<R>>,
     number: u64,
     /// The window that the machine was in after the step before.
     window: Option<u64>,
@@ -72,12 +73,12 @@ pub struct Recorder {
     lost: bool,
 }
 
-impl Recorder {
+impl<R: Role> Recorder<R> {
     /// Starts a tape in this folder, named by the time of its beginning; the whole run is on it.
     ///
     /// # Errors
     /// [`RecorderError`] if the folder or the file cannot be written.
-    pub fn begin(folder: &TapeFolder, header: &Header, wall_ms: u64) -> Result<Self, RecorderError> {
+    pub fn begin(folder: &TapeFolder, header: &Header<R>, wall_ms: u64) -> Result<Self, RecorderError> {
         Self::begin_rotating(folder, Rotation::NEVER, header, wall_ms)
     }
 
@@ -88,7 +89,7 @@ impl Recorder {
     pub fn begin_rotating(
         folder: &TapeFolder,
         rotation: Rotation,
-        header: &Header,
+        header: &Header<R>,
         wall_ms: u64,
     ) -> Result<Self, RecorderError> {
         let failed = |source| RecorderError { path: folder.path.clone(), source };
@@ -107,7 +108,7 @@ impl Recorder {
         &self.path
     }
 
-    fn put(&mut self, message: Message) {
+    fn put(&mut self, message: Message<R>) {
         let Some(messages) = &self.messages else { return };
         // The writer ends if it cannot write, and has said so.
         if self.waits {
@@ -121,34 +122,63 @@ impl Recorder {
     }
 }
 
-impl Observer for Recorder {
-    fn event(&mut self, now: Now, event: &Event) {
+impl<R: Role> Recorder<R> {
+    fn begin_step(&mut self, now: Now, event: &R::Event) {
         let Now { monotonic_ms, wall_ms } = now;
-        let number = self.number;
-        self.step = Some(Step { number, monotonic_ms, wall_ms, event: redacted(event), actions: Vec::new() });
+        let (number, event) = (self.number, R::redacted(event));
+        self.step = Some(Step { number, monotonic_ms, wall_ms, event, actions: Vec::new() });
     }
 
-    fn action(&mut self, _: Now, action: &Action) {
+    fn add(&mut self, action: &R::Action) {
         if let Some(step) = &mut self.step {
-            step.actions.push(line(&redacted_action(action)));
+            step.actions.push(R::redacted_line(action));
         }
     }
 
-    fn handled(&mut self, now: Now, machine: &Machine) {
+    fn end_step(&mut self, now: Now, machine: &R::Machine) {
         let Some(step) = self.step.take() else { return };
         self.number += 1;
         self.put(Message::Step(Box::new(step)));
         // Between windows there is little to copy.
-        if machine.window_start() != self.window {
-            self.window = machine.window_start();
-            self.put(Message::State { wall_ms: now.wall_ms, snapshot: Box::new(machine.snapshot()) });
+        let window = R::window(machine);
+        if window != self.window {
+            self.window = window;
+            self.put(Message::State { wall_ms: now.wall_ms, snapshot: Box::new(R::snapshot(machine)) });
         }
+    }
+}
+
+impl MinersObserver for Recorder {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.begin_step(now, event);
+    }
+
+    fn action(&mut self, _: Now, action: &Action) {
+        self.add(action);
+    }
+
+    fn handled(&mut self, now: Now, machine: &Machine) {
+        self.end_step(now, machine);
     }
 
     fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
-impl Drop for Recorder {
+impl ValidatorsObserver for Recorder<Validator> {
+    fn event(&mut self, now: Now, event: &grail_validator::Event) {
+        self.begin_step(now, event);
+    }
+
+    fn action(&mut self, _: Now, action: &grail_validator::Action) {
+        self.add(action);
+    }
+
+    fn handled(&mut self, now: Now, machine: &grail_validator::Validator) {
+        self.end_step(now, machine);
+    }
+}
+
+impl<R: Role> Drop for Recorder<R> {
     fn drop(&mut self) {
         drop(self.messages.take());
         if let Some(writer) = self.writer.take() {

@@ -2,37 +2,39 @@
 
 use std::panic::Location;
 
-use grail_miner::machine::{Action, Actions, Event, Machine};
+use grail_miner::actions::Actions;
 use grail_miner::outstanding::{Outstanding, Relation};
 use grail_miner::ports::Now;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::format::{Frame, Step, line, state_of};
+use super::format::{Frame, Step, state};
 use super::limits::beginning;
 use super::reader::Tape;
+use super::role::{Miner, Role};
 
 /// Longest chain of causes that is shown.
 const CAUSES_MAX: usize = 16;
 
 /// Handler of events: the core, or in a test an altered core.
-pub type Core<'a> = dyn Fn(&mut Machine, Now, Event) -> Actions + 'a;
+pub type Core<'a, R = Miner> =
+    dyn Fn(&mut <R as Role>::Machine, Now, <R as Role>::Event) -> Actions<<R as Role>::Action> + 'a;
 
 /// Returns the core as it is.
-pub fn as_built(machine: &mut Machine, now: Now, event: Event) -> Actions {
-    machine.handle(now, event)
+pub fn as_built<R: Role>(machine: &mut R::Machine, now: Now, event: R::Event) -> Actions<R::Action> {
+    R::handle(machine, now, event)
 }
 
 /// A run of the core over a tape.
-pub struct Session<'a> {
-    tape: &'a Tape,
-    core: &'a Core<'a>,
-    machine: Machine,
+pub struct Session<'a, R: Role = Miner> {
+    tape: &'a Tape<R>,
+    core: &'a Core<'a, R>,
+    machine: R::Machine,
     frame: usize,
     /// The frame of the state that it continued from last.
     restored_at: Option<usize>,
     steps: usize,
-    outstanding: Outstanding<Cause>,
+    outstanding: Outstanding<Cause, R::Action>,
     /// For each step the question that its event answers.
     causes: Vec<Option<Cause>>,
     /// Whether every question was seen: not where a session starts in the middle of a run.
@@ -56,24 +58,24 @@ pub struct Cause {
 
 /// An action of the replay.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct Asked<R: Role = Miner> {
     /// As a tape has it.
     pub line: String,
     /// Place in the source that asked for it.
     pub origin: &'static Location<'static>,
     /// The action itself; its credentials are the tape's stand-in.
-    pub action: Action,
+    pub action: R::Action,
 }
 
 /// Result of the next frame.
 #[derive(Debug)]
-pub enum Moment<'a> {
+pub enum Moment<'a, R: Role = Miner> {
     /// An event was handled.
     Step {
         /// The step as it was recorded.
-        step: &'a Step,
+        step: &'a Step<R>,
         /// The core's actions now.
-        asked: Vec<Asked>,
+        asked: Vec<Asked<R>>,
         /// Whether the event answers a question; true if that is unknown.
         is_asked: bool,
         /// Steps that are missing on the tape right before this one.
@@ -84,18 +86,18 @@ pub enum Moment<'a> {
 }
 
 /// Returns whether the process was killed before this step: the next one starts with nothing but its journal.
-pub const fn begins_anew(steps_before: usize, event: &Event) -> bool {
-    steps_before > 0 && matches!(event, Event::Started(_))
+pub fn begins_anew<R: Role>(steps_before: usize, step: &Step<R>) -> bool {
+    steps_before > 0 && R::is_start(&step.event)
 }
 
-impl<'a> Session<'a> {
+impl<'a, R: Role> Session<'a, R> {
     /// Before the first step.
-    pub fn new(tape: &'a Tape) -> Self {
-        Self::with_core(tape, &as_built)
+    pub fn new(tape: &'a Tape<R>) -> Self {
+        Self::with_core(tape, &as_built::<R>)
     }
 
     /// Returns the same with another core.
-    pub fn with_core(tape: &'a Tape, core: &'a Core<'a>) -> Self {
+    pub fn with_core(tape: &'a Tape<R>, core: &'a Core<'a, R>) -> Self {
         let goes_on = matches!(tape.frames.first(), Some(Frame::State(_)));
         Self {
             tape,
@@ -112,7 +114,7 @@ impl<'a> Session<'a> {
     }
 
     /// Handles the next frame; none at the tape's end.
-    pub fn advance(&mut self) -> Option<Moment<'a>> {
+    pub fn advance(&mut self) -> Option<Moment<'a, R>> {
         let frame = self.tape.frames.get(self.frame)?;
         self.frame += 1;
         match frame {
@@ -121,25 +123,25 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn handle(&mut self, step: &'a Step) -> Moment<'a> {
+    fn handle(&mut self, step: &'a Step<R>) -> Moment<'a, R> {
         let missing = self.next_number.map_or(0, |next| step.number.saturating_sub(next));
         self.next_number = Some(step.number + 1);
-        if begins_anew(self.steps, &step.event) {
+        if begins_anew(self.steps, step) {
             self.machine = self.tape.header.machine();
             self.outstanding = Outstanding::default();
         }
         let relation = self.outstanding.on_event(&step.event);
-        let is_asked = !self.sees_questions || relation != Relation::Unasked;
+        let is_asked = !self.sees_questions || !matches!(relation, Relation::Unasked);
         self.causes.push(match relation {
             Relation::Answers(cause, _) => Some(cause),
             Relation::Unasked | Relation::Spontaneous => None,
         });
         let actions = (self.core)(&mut self.machine, step.now(), step.event.clone());
         let origins = actions.origins().to_vec();
-        let (monotonic_ms, event) = (step.monotonic_ms, beginning(&step.event.summary()).to_owned());
+        let (monotonic_ms, event) = (step.monotonic_ms, beginning(&step.event_line()).to_owned());
         let mut asked = Vec::with_capacity(origins.len());
         for (action, origin) in actions.into_iter().zip(origins) {
-            let line = line(&action);
+            let line = R::action_line(&action);
             let action_line = beginning(&line).to_owned();
             let cause = Cause { step: self.steps, monotonic_ms, event: event.clone(), action: action_line };
             self.outstanding.asked(&action, cause);
@@ -200,13 +202,13 @@ impl<'a> Session<'a> {
     }
 
     /// Returns the machine after the last step.
-    pub const fn machine(&self) -> &Machine {
+    pub const fn machine(&self) -> &R::Machine {
         &self.machine
     }
 
     /// Returns the machine's state after the last step.
     pub fn state(&self) -> Value {
-        state_of(&self.machine)
+        state(&R::snapshot(&self.machine))
     }
 
     /// Steps that were handled or skipped.

@@ -1,11 +1,9 @@
 //! Which window each step of a tape belongs to.
 
-use grail_protocol::PROTOCOL;
-use serde_json::Value;
-
 use super::format::{FORMAT, Frame, Header};
 use super::player::NoSuchWindow;
 use super::reader::Tape;
+use super::role::Role;
 use super::session::Session;
 
 /// One window on a tape.
@@ -26,7 +24,7 @@ pub struct WindowSpan {
     pub(super) first_frame: usize,
 }
 
-impl Tape {
+impl<R: Role> Tape<R> {
     /// Returns the windows, in order.
     pub fn windows(&self) -> Vec<WindowSpan> {
         let mut windows: Vec<WindowSpan> = Vec::new();
@@ -41,12 +39,11 @@ impl Tape {
                 }
                 continue;
             };
-            // A window starts by asking for its first block's hash.
-            let opened = step.actions.iter().find_map(|action| window_of(action));
+            let opened = R::opened(&step.actions);
             if let Some(window_start) = opened.filter(|w| windows.last().is_none_or(|last| last.window_start < *w)) {
                 windows.push(WindowSpan::new(window_start, steps, step.wall_ms, number));
             }
-            for (window_start, outcome) in step.actions.iter().filter_map(|action| outcome_of(action)) {
+            for (window_start, outcome) in step.actions.iter().filter_map(|action| R::outcome(action)) {
                 if let Some(window) = windows.iter_mut().find(|window| window.window_start == window_start) {
                     window.outcome = Some(outcome);
                 }
@@ -80,7 +77,7 @@ impl Tape {
         session.go_to(span.first_step);
         let state = Frame::State(session.state());
         let mut steps = 0;
-        let is_inside = |frame: &&Frame| {
+        let is_inside = |frame: &&Frame<R>| {
             let number = steps;
             steps += usize::from(matches!(frame, Frame::Step(_)));
             (span.first_step..span.first_step + span.steps).contains(&number)
@@ -99,21 +96,4 @@ impl WindowSpan {
     const fn new(window_start: u64, first_step: usize, wall_ms: u64, first_frame: usize) -> Self {
         Self { window_start, first_step, steps: 0, wall_ms, outcome: None, first_frame }
     }
-}
-
-fn window_of(action: &str) -> Option<u64> {
-    let block: u64 = action.strip_prefix("ReadBlockHash ")?.parse().ok()?;
-    block.is_multiple_of(PROTOCOL.window_blocks).then_some(block)
-}
-
-/// Window and outcome of a receipt.
-fn outcome_of(action: &str) -> Option<(u64, String)> {
-    let report: Value = serde_json::from_str(action.strip_prefix("Report ")?).ok()?;
-    let receipt = report.get("Receipt")?;
-    let outcome = receipt["outcome"].as_str()?;
-    let outcome = match receipt["why"].as_str() {
-        Some(why) => format!("{outcome}: {why}"),
-        None => outcome.to_owned(),
-    };
-    Some((receipt["window_start"].as_u64()?, outcome))
 }

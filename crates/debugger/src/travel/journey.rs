@@ -308,7 +308,7 @@ fn restarts(tape: &Tape) -> Restarts {
             Frame::Step(step) => {
                 is_gap |= expected.is_some_and(|expected| step.number > expected);
                 expected = Some(step.number + 1);
-                if begins_anew(number, &step.event) {
+                if begins_anew(number, step) {
                     restarts.insert(number, tape.header.machine());
                 }
                 number += 1;

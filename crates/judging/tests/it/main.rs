@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use grail_judging::{JudgingCase, JudgingReport, Verdicts, judge_world, marks};
+use grail_judging::{JudgingCase, JudgingReport, Verdicts, Watched, judge_world, marks};
 use grail_sim::synthetic::SyntheticModel;
 
 const SEEDS: u64 = 200;
@@ -26,7 +26,7 @@ fn no_drawn_world_breaks_the_validator() {
     let (mut broken, mut reached) = (BTreeMap::new(), BTreeSet::new());
     for seed in 0..seeds() {
         let case = JudgingCase::drawn(seed, 3);
-        match catch_unwind(AssertUnwindSafe(|| judge_world(&case, &verdicts, false))) {
+        match catch_unwind(AssertUnwindSafe(|| judge_world(&case, &verdicts, Watched::default()))) {
             Ok(JudgingReport { violations, marks, .. }) if violations.is_empty() => reached.extend(marks.into_keys()),
             Ok(report) => drop(broken.insert(seed, report.violations)),
             Err(_) => drop(broken.insert(seed, vec!["it panicked".to_owned()])),
@@ -45,7 +45,7 @@ fn no_drawn_world_breaks_the_validator() {
 fn worlds_in_which_something_was_wrong_once_are_well() {
     let verdicts = verdicts();
     for seed in [705, 16_454] {
-        let report = judge_world(&JudgingCase::drawn(seed, 3), &verdicts, false);
+        let report = judge_world(&JudgingCase::drawn(seed, 3), &verdicts, Watched::default());
         assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}");
     }
 }
@@ -54,7 +54,7 @@ fn worlds_in_which_something_was_wrong_once_are_well() {
 fn one_seed_is_one_world() {
     for seed in [0, 3, 28] {
         let case = JudgingCase::drawn(seed, 3);
-        let [first, second] = [(); 2].map(|()| judge_world(&case, &verdicts(), true));
+        let [first, second] = [(); 2].map(|()| judge_world(&case, &verdicts(), Watched { keep_trace: true, ..Watched::default() }));
         assert!(!first.trace.is_empty());
         assert_eq!(first, second, "seed {seed}");
     }
@@ -75,7 +75,7 @@ fn a_crash_at_every_step_of_a_world_changes_no_verdict_and_no_weight() {
     for step in 1..150 {
         let case = JudgingCase { crash_at_steps: vec![step], ..case.clone() };
         assert!(case.is_survivable());
-        assert_eq!(judge_world(&case, &verdicts, false).violations, Vec::<String>::new(), "step {step}");
+        assert_eq!(judge_world(&case, &verdicts, Watched::default()).violations, Vec::<String>::new(), "step {step}");
     }
 }
 
@@ -92,6 +92,6 @@ fn every_call_that_fails_once_changes_no_verdict_and_no_weight() {
     for call in 1..150 {
         let case = JudgingCase { failing_call: Some(call), ..case.clone() };
         assert!(case.is_survivable());
-        assert_eq!(judge_world(&case, &verdicts, false).violations, Vec::<String>::new(), "call {call}");
+        assert_eq!(judge_world(&case, &verdicts, Watched::default()).violations, Vec::<String>::new(), "call {call}");
     }
 }

@@ -6,31 +6,30 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::SystemTime;
 
-use grail_miner::machine::Snapshot;
-
 use super::{Rotation, TapeFolder};
 use crate::format::{Frame, Header, Step, state, v1};
 use crate::limits::RECORDED_BYTES_MAX;
+use crate::role::Role;
 use grail_folder as folder;
 
 /// Message from the core's thread.
-pub(super) enum Message {
+pub(super) enum Message<R: Role> {
     /// A step.
-    Step(Box<Step>),
+    Step(Box<Step<R>>),
     /// The machine's state between two windows.
     State {
         /// Wall time of the step before.
         wall_ms: u64,
         /// The state.
-        snapshot: Box<Snapshot>,
+        snapshot: Box<R::Snapshot>,
     },
 }
 
 /// The file that is written, and what decides about the next one.
-pub(super) struct Writer {
+pub(super) struct Writer<R: Role> {
     folder: TapeFolder,
     rotation: Rotation,
-    header: Header,
+    header: Header<R>,
     file: File,
     path: PathBuf,
     bytes: u64,
@@ -39,8 +38,8 @@ pub(super) struct Writer {
     began_ms: u64,
 }
 
-impl Writer {
-    pub(super) fn begin(folder: TapeFolder, rotation: Rotation, header: Header, wall_ms: u64) -> io::Result<Self> {
+impl<R: Role> Writer<R> {
+    pub(super) fn begin(folder: TapeFolder, rotation: Rotation, header: Header<R>, wall_ms: u64) -> io::Result<Self> {
         fs::create_dir_all(&folder.path)?;
         discard(&folder, rotation, None)?;
         let (path, mut file) = create(&folder.path, wall_ms)?;
@@ -54,20 +53,20 @@ impl Writer {
         &self.path
     }
 
-    pub(super) fn write(mut self, inbox: &Receiver<Message>) {
+    pub(super) fn write(mut self, inbox: &Receiver<Message<R>>) {
         for message in inbox {
             if let Err(error) = self.take(message) {
-                tracing::warn!("the tape {} ends here ({error}); free the disk: mining continues", self.path.display());
+                tracing::warn!("the tape {} ends here ({error}); free the disk: the rest continues", self.path.display());
                 return;
             }
         }
     }
 
-    fn take(&mut self, message: Message) -> io::Result<()> {
+    fn take(&mut self, message: Message<R>) -> io::Result<()> {
         match message {
             Message::Step(step) => self.put(&Frame::Step(step)),
             Message::State { wall_ms, snapshot } => {
-                let state = Frame::State(state(&snapshot));
+                let state = Frame::State(state(&*snapshot));
                 self.put(&state)?;
                 let age_ms = wall_ms.saturating_sub(self.began_ms);
                 let is_readable = self.unpacked_bytes < RECORDED_BYTES_MAX;
@@ -92,7 +91,7 @@ impl Writer {
         discard(&self.folder, self.rotation, Some(&self.path))
     }
 
-    fn put(&mut self, frame: &Frame) -> io::Result<()> {
+    fn put(&mut self, frame: &Frame<R>) -> io::Result<()> {
         let v1::Encoded { bytes, unpacked_bytes } = v1::encoded(frame)?;
         self.bytes += bytes.len() as u64;
         self.unpacked_bytes += unpacked_bytes;

@@ -9,3 +9,4 @@
 )]
 
 mod tape;
+mod validator;
