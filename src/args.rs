@@ -8,7 +8,7 @@ mod tapes;
 mod validate;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -196,11 +196,6 @@ pub struct ProveArguments {
     pub numerics: TorchNumerics,
 }
 
-/// Returns whether `--tape off` was typed, which records nothing.
-pub fn is_off(folder: &Path) -> bool {
-    folder.as_os_str() == "off"
-}
-
 /// For commands that read the configuration.
 #[derive(Debug, Clone, Args)]
 pub struct EnvFileArgument {
@@ -293,6 +288,9 @@ pub struct SimArguments {
     /// Source of the rollouts: the embedded toy model, or a formula.
     #[arg(long, value_enum, default_value_t = EngineChoice::Toy, help_heading = "Miner")]
     pub engine: EngineChoice,
+    /// Whose world: a validator's is drawn by --seed alone, as `grail sim swarm` draws it.
+    #[arg(long, value_enum, default_value_t = Role::Miner, help_heading = "World")]
+    pub role: Role,
     /// Faults: none, random, or a comma-separated list.
     #[arg(long, default_value = "none", value_name = "none|LIST|random", help_heading = "World")]
     pub faults: String,

@@ -27,6 +27,9 @@ pub struct ValidateArguments {
     /// Folder of journal and receipts [default: $XDG_DATA_HOME/grail or ~/.local/share/grail].
     #[arg(long, value_name = "DIR", help_heading = "Files")]
     pub data_dir: Option<PathBuf>,
+    /// Folder of the tapes, for replay, or `off` [default: `validator-tapes` in the data folder].
+    #[arg(long, value_name = "off|DIR", help_heading = "Files")]
+    pub tape: Option<PathBuf>,
     /// Judge and compute weights, but set none.
     #[arg(long, help_heading = "Weights")]
     pub dry_run: bool,

@@ -248,7 +248,7 @@ impl Mining<'_> {
         let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
             .inspect_err(|error| tracing::warn!("{error}"));
         let made = self.observers(pulse, folding, upload, read_from).and_then(|(observers, receipts)| {
-            let recorder = self.recorder(self.header(&settings, &secrets), &*ports.clock)?;
+            let recorder = self.recorder(&self.header(&settings, &secrets), &*ports.clock)?;
             Ok((observers, receipts, recorder))
         });
         let (mut observers, receipts, recorder) = match made {
@@ -260,7 +260,7 @@ impl Mining<'_> {
             }
         };
         observers.0.push(Box::new(board));
-        observers.0.extend(recorder);
+        observers.0.extend(recorder.map(|recorder| Box::new(recorder) as _));
         let machine = Machine::new(settings, secrets);
         tracing::info!(
             "mining as {} ({}) on {}, journal in {}",

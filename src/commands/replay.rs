@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use grail_sim::faults::Faults;
-use grail_sim::run::SimReport;
-use serde_json::json;
 
 use crate::args::{ReplayArguments, ReplayEngine};
 use crate::exit::Exit;
 use grail_debugger::{Fork, TapeForkError};
-use grail_observe::contract::Schema;
+use grail_operator::replaying::shown::{document, forked, text};
 use grail_operator::replaying::{Missing, OnGpu, OnProcessor, generator};
-use grail_tape::{Mode, Numerics, Options, Recomputation, Replay, Tape, in_parallel, recompute, replay_with};
+use grail_tape::{
+    AnyTape, Mode, Numerics, Options, Recomputation, Replay, Role, Tape, Validator, in_parallel, recompute, replay_with,
+};
 use grail_terminal::{OutFile, output, printable};
 
 /// How one tape came out; the exit code is that of the gravest.
@@ -112,8 +112,11 @@ fn outcome(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Outcome
 }
 
 fn examined(path: &Path, arguments: &ReplayArguments, faults: &Faults) -> Result<Outcome, Unreplayed> {
-    let tapes = Tape::read_all(path).map_err(anyhow::Error::from)?;
-    let mut outcomes = tapes.into_iter().map(|tape| examined_one(path, &tape, arguments, faults));
+    let tapes = AnyTape::read_all(path).map_err(anyhow::Error::from)?;
+    let mut outcomes = tapes.into_iter().map(|tape| match tape {
+        AnyTape::Miner(tape) => examined_one(path, &tape, arguments, faults),
+        AnyTape::Validator(tape) => examined_validator(path, &tape, arguments),
+    });
     let first = outcomes.next().ok_or_else(|| anyhow!("there is no tape in {}", path.display()))??;
     outcomes.try_fold(first, |all, next| {
         let next = next?;
@@ -133,22 +136,46 @@ fn examined_one(path: &Path, tape: &Tape, arguments: &ReplayArguments, faults: &
         let fork = Fork { at, seed: arguments.seed, faults: faults.clone(), generator };
         let report = fork.run(tape)?;
         let verdict = if report.violations.is_empty() { Verdict::Equal } else { Verdict::Diverged };
-        return Ok(Outcome { verdict, shown: forked(path, arguments, &report), page: None });
+        return Ok(Outcome { verdict, shown: forked(path, at, arguments.json, &report), page: None });
     }
-    let mode = if arguments.lenient { Mode::Lenient } else { Mode::Strict };
-    let options = Options { until: arguments.until, window: arguments.window, ..Options::of(mode) };
-    let mut found = replay_with(tape, &options).map_err(anyhow::Error::from)?;
+    let mut found = replayed(tape, arguments)?;
     let recomputation = recomputed(tape, arguments)?;
     if let Some(recomputation) = &recomputation {
         found.divergences.extend(recomputation.divergences.iter().cloned());
     }
-    let html = arguments.html.as_ref().map(|_| views::page(path, tape, &found));
+    let page = arguments.html.as_ref().map(|_| views::page(path, tape, &found));
+    Ok(Outcome { page, ..compared(path, tape, arguments, &found, recomputation.as_ref()) })
+}
+
+fn examined_validator(path: &Path, tape: &Tape<Validator>, arguments: &ReplayArguments) -> Result<Outcome, Unreplayed> {
+    let is_recorded = matches!(arguments.engine, ReplayEngine::Recorded);
+    let of_miners =
+        [("--fork-at", arguments.fork_at.is_some()), ("--html", arguments.html.is_some()), ("--engine", !is_recorded)];
+    if let Some((option, _)) = of_miners.iter().find(|(_, is_given)| *is_given) {
+        return Err(anyhow!("{option} works with a miner's tape alone, and this is a validator's; leave it out").into());
+    }
+    Ok(compared(path, tape, arguments, &replayed(tape, arguments)?, None))
+}
+
+fn replayed<R: Role>(tape: &Tape<R>, arguments: &ReplayArguments) -> anyhow::Result<Replay> {
+    let mode = if arguments.lenient { Mode::Lenient } else { Mode::Strict };
+    let options = Options { until: arguments.until, window: arguments.window, ..Options::of(mode) };
+    Ok(replay_with(tape, &options)?)
+}
+
+fn compared<R: Role>(
+    path: &Path,
+    tape: &Tape<R>,
+    arguments: &ReplayArguments,
+    found: &Replay,
+    recomputation: Option<&Recomputation>,
+) -> Outcome {
     let verdict = if found.divergences.is_empty() { Verdict::Equal } else { Verdict::Diverged };
     let shown = match arguments.json {
-        true => document(path, tape, &found, recomputation.as_ref()),
-        false => text(path, &found, recomputation.as_ref()),
+        true => document(path, tape, found, recomputation),
+        false => text(path, found, recomputation),
     };
-    Ok(Outcome { verdict, shown, page: html })
+    Outcome { verdict, shown, page: None }
 }
 
 /// Returns the requested engine's results for the recorded groups.
@@ -186,75 +213,4 @@ pub(crate) fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         tapes.extend(inside);
     }
     Ok(tapes)
-}
-
-/// Returns a tape's path on a line; its name is whatever somebody gave it.
-fn named(path: &Path) -> String {
-    printable(&path.display().to_string())
-}
-
-fn text(path: &Path, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
-    let Replay { steps, actions, states, divergences, torn_bytes } = replay;
-    let verdict = if divergences.is_empty() { "equal" } else { "DIVERGED" };
-    let mut page = format!("{}: {verdict}: {steps} steps, {actions} actions, {states} states", named(path));
-    if let Some(Recomputation { proved, drawn, .. }) = recomputation {
-        page.push_str(&format!(", {proved} proofs computed and {drawn} rollouts drawn again"));
-    }
-    if *torn_bytes > 0 {
-        page.push_str(&format!("; its last {torn_bytes} bytes are an unfinished frame, as a crash leaves it"));
-    }
-    for divergence in divergences {
-        page.push_str(&format!("\n{divergence}"));
-    }
-    page
-}
-
-fn document(path: &Path, tape: &Tape, replay: &Replay, recomputation: Option<&Recomputation>) -> String {
-    let document = json!({
-        "tape": path.display().to_string(),
-        "format": tape.format,
-        "program": tape.header.program,
-        "engine": tape.header.engine,
-        "equal": replay.divergences.is_empty(),
-        "steps": replay.steps,
-        "actions": replay.actions,
-        "states": replay.states,
-        "torn_bytes": replay.torn_bytes,
-        "proved_again": recomputation.map(|recomputation| recomputation.proved),
-        "drawn_again": recomputation.map(|recomputation| recomputation.drawn),
-        "divergences": replay.divergences,
-    });
-    Schema::Replay.stamp(document).to_string()
-}
-
-fn forked(path: &Path, arguments: &ReplayArguments, report: &SimReport) -> String {
-    let at = arguments.fork_at.unwrap_or(0);
-    let windows = report.windows.iter().map(|window| {
-        json!({ "window_start": window.receipt.window_start, "verdict": window.judgment.outcome(), "receipt": window.receipt })
-    });
-    if arguments.json {
-        let document = json!({
-            "tape": path.display().to_string(),
-            "fork_at": at,
-            "windows": windows.collect::<Vec<_>>(),
-            "trace_hash": report.trace_hash,
-            "violations": report.violations,
-        });
-        return Schema::ReplayFork.stamp(document).to_string();
-    }
-    let mut page = format!("{}: continues from step {at}", named(path));
-    for window in &report.windows {
-        let (receipt, outcome) = (&window.receipt, window.judgment.outcome());
-        let (clean, uploaded) = (receipt.groups_clean, receipt.groups_uploaded);
-        page.push_str(&format!(
-            "\n  window {}: {outcome}, {}, {uploaded} of {clean} groups uploaded",
-            receipt.window_start,
-            printable(&format!("{:?}", receipt.outcome))
-        ));
-    }
-    for violation in &report.violations {
-        page.push_str(&format!("\n  VIOLATION: {}", printable(violation)));
-    }
-    page.push_str(&format!("\n  trace {}", report.trace_hash));
-    page
 }

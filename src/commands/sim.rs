@@ -20,13 +20,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{judging, scenario};
-use crate::args::{EngineChoice, SimArguments, is_off};
+use crate::args::{EngineChoice, Role, SimArguments};
 use crate::exit::Exit;
 use grail_debugger::simulated::{introduction, json, line, page, summary};
 use grail_debugger::timeline::Gatherer;
 use grail_folder::bounded;
 use grail_observe::Observers;
 use grail_observe::contract::Schema;
+use grail_operator::recording::is_off;
 use grail_tape::{Header, Recorder, TapeFolder};
 use grail_terminal::{OutFile, output, unusable};
 
@@ -36,7 +37,7 @@ const CASE_BYTES_MAX: usize = 16 << 20;
 const TINY_GROUPS_MAX: u32 = 5;
 
 pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
-    if let Some(AnyCase::Validator(case)) = arguments.case.as_deref().map(read_case).transpose()? {
+    if let Some(case) = judging_case(arguments)? {
         return judging::run(&case, arguments);
     }
     let scenario = arguments.scenario.as_deref().map(scenario::find).transpose()?;
@@ -121,6 +122,15 @@ fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::
     let folder = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
     // Named by its seed, because virtual time always starts at the same moment.
     Ok(Recorder::begin(&folder, &header, config.seed)?)
+}
+
+/// Returns the validator's world that was asked for, if it is one.
+pub fn judging_case(arguments: &SimArguments) -> anyhow::Result<Option<JudgingCase>> {
+    Ok(match arguments.case.as_deref().map(read_case).transpose()? {
+        Some(AnyCase::Validator(case)) => Some(*case),
+        None if arguments.role == Role::Validator => Some(JudgingCase::drawn(arguments.seed, arguments.windows)),
+        _ => None,
+    })
 }
 
 /// Returns the simulation that was asked for.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use anyhow::Context;
 use grail_miner::ports::Signer;
 use grail_protocol::signature::Hotkey;
-use grail_validator::driver::{Limits, Ports, Reports, run as drive};
+use grail_validator::driver::{Limits, Observers, Ports, Reports, run as drive};
 use grail_validator::ports::{Chain, WeightsState};
 use grail_validator::{Report, Settings, Validator};
 
@@ -25,9 +25,11 @@ use grail_observe::contract::Schema;
 use grail_observe::{Sinks, Verbosity, bars, start_logging};
 use grail_operator::doctor;
 use grail_operator::prover::proof_model;
+use grail_operator::recording;
 use grail_operator::signals::stop_signal;
 use grail_operator::validator_metrics::ValidatorMetrics;
 use grail_operator::verdicts::{VerdictLog, entry, lines};
+use grail_tape::{self as tape, Header};
 use grail_terminal::{may_color, output, printable};
 use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
 
@@ -114,6 +116,9 @@ fn validate(
         data_folder.display(),
         if settings.dry_run { "; weights are not set" } else { "" }
     );
+    let header = header(&settings, arguments, config);
+    let tapes = data_folder.join("validator-tapes");
+    let recorder = recording::start(arguments.tape.as_deref(), tapes, &header, ports.clock.now().wall_ms)?;
     let verdicts = RefCell::new(verdicts);
     let mut metrics = ValidatorMetrics::new(arguments.metrics_file.as_deref());
     local.block_on(&runtime, async {
@@ -122,15 +127,24 @@ fn validate(
             signal.await;
             tracing::warn!("stopping: a window that is not judged yet is judged after the next start");
         };
-        let mut on_report = Reports(|report: &Report| {
+        let on_report = Reports(|report: &Report| {
             tell(report, arguments.json, &mut verdicts.borrow_mut());
             if let Err(error) = metrics.count(report) {
                 tracing::warn!("--metrics-file cannot be written ({error}); give it a file in a folder that can be");
             }
         });
-        drive(Validator::new(settings), ports, limits, &mut on_report, Box::pin(stop)).await;
+        let mut observers = Observers(vec![Box::new(on_report)]);
+        observers.0.extend(recorder.map(|recorder| Box::new(recorder) as _));
+        drive(Validator::new(settings), ports, limits, &mut observers, Box::pin(stop)).await;
         anyhow::Ok(Exit::Success)
     })
+}
+
+/// Returns the header of the validator's tape.
+fn header(settings: &Settings, arguments: &ValidateArguments, config: &ValidatorConfig) -> Header<tape::Validator> {
+    let engine = if arguments.device == DeviceChoice::Cpu { "cpu" } else { "cuda" };
+    let header = Header::of_validator(settings, engine).with_model(&config.model_name);
+    if engine == "cuda" { header.with_numerics(arguments.numerics.name()) } else { header }
 }
 
 /// A proof from a CPU has other bits than miners' GPUs, so every window would be rejected.

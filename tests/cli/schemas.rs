@@ -40,7 +40,7 @@ fn each_schema_lies_under_its_name_and_nothing_else_does() {
 ///
 /// `mine` and `bench` fail here, the one without a configuration and the other without a device: tests/served holds receipts
 /// and judged windows against their schemas, and the crate of `bench` its report.
-const RUNS: [(&str, &[&str], Schema); 26] = [
+const RUNS: [(&str, &[&str], Schema); 28] = [
     ("bench", &["--device", "cuda:63"], Schema::Error),
     ("config show", &[], Schema::ConfigShow),
     ("diff", &["tapes", "--against", env!("CARGO_BIN_EXE_grail")], Schema::Diff),
@@ -59,6 +59,8 @@ const RUNS: [(&str, &[&str], Schema); 26] = [
     ("replay", &["out"], Schema::Error),
     ("replay", &["absent.tape"], Schema::Error),
     ("sim", &["--scenario", "beacon-outage"], Schema::Sim),
+    ("sim", &["--role", "validator", "--seed", "17"], Schema::SimValidator),
+    ("replay", &["validators"], Schema::Replay),
     ("sim", &["--list"], Schema::ScenarioList),
     ("sim", &["--list-faults"], Schema::FaultList),
     ("sim serve", &["--list-faults"], Schema::FaultList),
@@ -83,6 +85,8 @@ fn every_json_of_every_command_keeps_to_its_schema() {
     let sim = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "1", "--groups-max", "1"];
     let simulated = grail(&folder, &[&sim[..], &["--seed", "1", "--json", "--tape", "tapes", "--out", "out"]].concat());
     assert_valid(&last(&simulated.stdout), Schema::Sim.id());
+    let validator = ["sim", "--role", "validator", "--seed", "17", "--json", "--tape", "validators"];
+    assert_valid(&last(&grail(&folder, &validator).stdout), Schema::SimValidator.id());
     let files = std::fs::read_dir(folder.join("out")).unwrap().map(|entry| entry.unwrap().path());
     let file = files.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "gz")).unwrap();
     std::fs::create_dir(folder.join("miner")).unwrap();

@@ -153,3 +153,31 @@ fn the_tape_of_a_case_names_the_engine_that_ran() {
         assert!(report["proved_again"].as_u64() > Some(0), "{name}: {report:#}");
     }
 }
+
+#[test]
+fn a_validators_tape_is_listed_shown_exported_and_replayed_as_a_miners_is() {
+    let sim = ["sim", "--role", "validator", "--seed", "17", "--windows", "2", "--tape", "validators"];
+    let simulated = run(&sim);
+    assert_eq!(simulated.code, Some(0), "{simulated:?}");
+    assert!(simulated.stdout.starts_with("A validator judges"), "{simulated:?}");
+    let tape = "validators/17-0.tape";
+    let replayed = run(&["replay", tape]);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    assert!(replayed.stdout.starts_with("validators/17-0.tape: equal: "), "{replayed:?}");
+    let listed = run(&["tape", "list", tape, "--json"]).json();
+    assert_eq!(listed["role"], "validator");
+    let window = listed["windows"][0]["window_start"].to_string();
+    assert!(listed["windows"][0]["outcome"].as_str().unwrap().contains("selected"), "{listed:#}");
+    let shown = run(&["tape", "show", tape, "--event", "judged"]);
+    assert!(shown.stdout.contains("Judged {") && !shown.stdout.contains("HeadMoved"), "{shown:?}");
+    let exported = run(&["tape", "export", tape, "--window", &window, "--out", "judged.tape"]);
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    assert_eq!(run(&["replay", "judged.tape"]).code, Some(0));
+    for (option, value) in [("--fork-at", "5"), ("--html", "page.html"), ("--engine", "cpu")] {
+        let refused = run(&["replay", tape, option, value]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains(option) && refused.stderr.contains("a validator's"), "{refused:?}");
+    }
+    let refused = run(&["sim", "--role", "validator", "--seed", "17", "--html", "page.html"]);
+    assert!(refused.code != Some(0) && refused.stderr.contains("--trace FILE"), "{refused:?}");
+}

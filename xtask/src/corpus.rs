@@ -8,19 +8,21 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::Parser;
+use grail_judging::{JudgingCase, Verdicts, Watched, judge_world, settings};
 use grail_sim::fork::{fork, simulated_key};
 use grail_sim::past::Past;
 use grail_sim::run::{SimConfig, machine, machine_secrets, machine_settings, simulate};
+use grail_sim::synthetic::SyntheticModel;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use grail::args::{Arguments, Command};
 use grail::commands::sim;
 use grail_tape::Divergence;
+use grail_tape::{AnyTape, Tape, TapeError};
 use grail_tape::{FORMAT, Header};
 use grail_tape::{Mode, replay};
 use grail_tape::{Recorder, RecorderError, TapeFolder};
-use grail_tape::{Tape, TapeError};
 
 const MANIFEST: &str = "manifest.json";
 const ACCEPTED: &str = "accepted.json";
@@ -151,7 +153,10 @@ impl Corpus {
         review.unreferenced = files.iter().filter(|name| !self.entries.contains_key(*name)).cloned().collect();
         review.stale = self.entries.keys().filter(|name| !files.contains(name)).cloned().collect();
         for name in &files {
-            let divergences = replay(&Tape::read(&self.path(name))?, Mode::Lenient, None).divergences;
+            let divergences = match AnyTape::read(&self.path(name))? {
+                AnyTape::Miner(tape) => replay(&tape, Mode::Lenient, None).divergences,
+                AnyTape::Validator(tape) => replay(&tape, Mode::Lenient, None).divergences,
+            };
             let accepted = self.accepted.get(name);
             if divergences.is_empty() {
                 review.equal += 1;
@@ -212,14 +217,16 @@ impl Corpus {
     ///
     /// # Errors
     /// If the command is none, or the file cannot be written.
-    pub(crate) fn record(&self, name: &str, entry: &Entry) -> Result<Option<Tape>, CorpusError> {
+    pub(crate) fn record(&self, name: &str, entry: &Entry) -> Result<Option<AnyTape>, CorpusError> {
         // Tapes of older formats only have to be readable.
         let is_present = name.starts_with(&format!("v{FORMAT}/"));
         let Some(command) = entry.command.as_ref().filter(|_| is_present) else { return Ok(None) };
-        let config = simulation(command)?;
         let folder = self.folder.join("recording");
-        let path = record(&folder, &config, entry.killed_at)?;
-        let tape = Tape::read(&path)?;
+        let path = match simulation(command)? {
+            Simulation::Miner(config) => record(&folder, &config, entry.killed_at)?,
+            Simulation::Validator(case) => record_validator(&folder, &case)?,
+        };
+        let tape = AnyTape::read(&path)?;
         let target = self.path(name);
         fs::rename(&path, &target).map_err(|source| CorpusError::Io { path: target.clone(), source })?;
         fs::remove_dir_all(&folder).map_err(|source| CorpusError::Io { path: folder, source })?;
@@ -251,13 +258,31 @@ impl Corpus {
     }
 }
 
-fn simulation(command: &str) -> Result<SimConfig, CorpusError> {
+/// A simulation of either role.
+enum Simulation {
+    Miner(Box<SimConfig>),
+    Validator(Box<JudgingCase>),
+}
+
+fn simulation(command: &str) -> Result<Simulation, CorpusError> {
     let unknown = || CorpusError::Command(command.to_owned());
     let arguments = Arguments::try_parse_from(command.split(' ')).map_err(|_| unknown())?;
-    match &arguments.command {
-        Command::Sim(arguments) => sim::config(arguments).map_err(|_| unknown()),
-        _ => Err(unknown()),
+    let Command::Sim(arguments) = &arguments.command else { return Err(unknown()) };
+    match sim::judging_case(arguments).map_err(|_| unknown())? {
+        Some(case) => Ok(Simulation::Validator(Box::new(case))),
+        None => Ok(Simulation::Miner(Box::new(sim::config(arguments).map_err(|_| unknown())?))),
     }
+}
+
+/// Returns the tape of a validator's world.
+fn record_validator(folder: &Path, case: &JudgingCase) -> Result<PathBuf, CorpusError> {
+    let verdicts = Rc::new(Verdicts::new(Rc::new(SyntheticModel::default())));
+    let header = Header::of_validator(&settings(case, &verdicts), "a table of verdicts").simulated(case.seed);
+    let tapes = TapeFolder { path: folder.to_owned(), bytes_max: u64::MAX };
+    let recorder = Rc::new(RefCell::new(Recorder::begin(&tapes, &header, case.seed)?));
+    let path = recorder.borrow().path().to_owned();
+    judge_world(case, &verdicts, Watched { keep_trace: false, observer: Some(recorder) });
+    Ok(path)
 }
 
 /// Returns the tape of a simulation, or of the process that follows one that is killed.

@@ -20,7 +20,7 @@ struct Chore {
     why: &'static str,
 }
 
-const CHORES: [Chore; 11] = [
+const CHORES: [Chore; 13] = [
     Chore {
         package: "grail",
         target: "cli",
@@ -70,6 +70,14 @@ const CHORES: [Chore; 11] = [
         why: "200 recorded worlds replayed; one world takes a second in a test build",
     },
     Chore {
+        package: "grail-tape",
+        target: "it",
+        test: "validator::every_recorded_world",
+        variable: "GRAIL_TAPE_SEEDS",
+        cases: 1_000,
+        why: "1,000 validators recorded and replayed; some worlds have 256 hotkeys",
+    },
+    Chore {
         package: "grail-journal",
         target: "it",
         test: "crash_images",
@@ -84,6 +92,14 @@ const CHORES: [Chore; 11] = [
         variable: "GRAIL_TEST_KILLS",
         cases: 1_000,
         why: "kills of a running miner, half an hour of real windows",
+    },
+    Chore {
+        package: "grail",
+        target: "served",
+        test: "network::a_validator_that_is_killed",
+        variable: "GRAIL_KILLS",
+        cases: 100,
+        why: "kills of a running validator, five minutes of real windows",
     },
     Chore {
         package: "grail",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::corpus::Corpus;
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use grail_tape::{FORMAT, Mode, Tape, replay, restated};
+use grail_tape::{AnyTape, FORMAT, Mode, Tape, replay, restated};
 use grail_terminal::output;
 
 use crate::{fixtures, live};
@@ -42,13 +42,13 @@ fn record(fixtures: &Path, names: &[String]) -> anyhow::Result<bool> {
         let is_live = entry.command.as_ref().is_some_and(|command| command.starts_with(live::COMMAND));
         let recorded = match &entry.command {
             Some(command) if is_live && names.contains(name) => {
-                Some(live::record(&corpus.path(name), command, &entry.shows)?)
+                Some(AnyTape::Miner(live::record(&corpus.path(name), command, &entry.shows)?))
             }
-            Some(_) if is_live => restate(&corpus.path(name))?,
+            Some(_) if is_live => restate(&corpus.path(name))?.map(AnyTape::Miner),
             _ => corpus.record(name, entry)?,
         };
         match recorded {
-            Some(tape) => output::line(format_args!("{name}: {} steps", tape.steps().count())),
+            Some(tape) => output::line(format_args!("{name}: {} steps", tape.steps_count())),
             None => output::line(format_args!(
                 "{name}: kept; it is of an old format, or was live and decides otherwise now"
             )),

@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use grail_protocol::PROTOCOL;
 use grail_validator::driver::{Limits, Observer, Ports, run};
-use grail_validator::{JournalRecord, Outcome, Settings, Validator, WindowReport};
+use grail_validator::{JournalRecord, MinerReceipt, Outcome, Settings, Validator, WindowReport};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::case::{JudgingCase, KINDS};
 use crate::compare::compare;
@@ -276,11 +278,8 @@ impl Host {
         loop {
             let (done, is_healed) = (self.steps.done(), self.time.now_ms() >= self.healed_ms);
             self.steps.kill_at(self.crash_at_steps.iter().copied().find(|step| *step > done && !is_healed));
-            let mut watcher = Watcher {
-                oracle: self.oracle.clone(),
-                steps: self.steps.clone(),
-                observer: self.observer.clone(),
-            };
+            let mut watcher =
+                Watcher { oracle: self.oracle.clone(), steps: self.steps.clone(), observer: self.observer.clone() };
             let (validator, limits) = (Validator::new(settings.clone()), Limits::for_block_ms(PROTOCOL.block_ms));
             let stop = Box::pin(std::future::pending());
             let running = Box::pin(run(validator, ports.clone(), limits, &mut watcher, stop));
@@ -296,27 +295,64 @@ impl Host {
 impl JudgingReport {
     /// Returns what was decided in each window that ended.
     pub fn lines(&self) -> Vec<String> {
-        let ended = self.decided.iter().filter_map(|record| match record {
-            JournalRecord::Ended { window_start } => Some(*window_start),
+        self.ended().map(|window| window.line()).collect()
+    }
+
+    /// Returns the same as JSON, with a hash of every event and action if the trace was kept.
+    pub fn json(&self, case: &JudgingCase) -> Value {
+        json!({
+            "seed": case.seed,
+            "hotkeys": case.hotkeys,
+            "windows": self.ended().map(|window| window.json()).collect::<Vec<_>>(),
+            "trace_hash": hex::encode(Sha256::digest(self.trace.concat())),
+            "violations": self.violations,
+            "virtual_seconds": self.virtual_ms as f64 / 1000.0,
+        })
+    }
+
+    fn ended(&self) -> impl Iterator<Item = Ended<'_>> {
+        self.decided.iter().filter_map(|record| match record {
+            JournalRecord::Ended { window_start } => Some(Ended::of(*window_start, &self.decided)),
             _ => None,
-        });
-        ended.map(|window| window_line(window, &self.decided)).collect()
+        })
     }
 }
 
-fn window_line(window: u64, decided: &[JournalRecord]) -> String {
-    let outcomes: Vec<Outcome> = decided
-        .iter()
-        .filter_map(|record| match record {
-            JournalRecord::Judged(receipt) if receipt.window_start == window => Some(receipt.outcome),
+/// A window that ended, with the receipts of the selected miners.
+struct Ended<'a> {
+    window_start: u64,
+    receipts: Vec<&'a MinerReceipt>,
+}
+
+impl<'a> Ended<'a> {
+    fn of(window_start: u64, decided: &'a [JournalRecord]) -> Self {
+        let receipts = decided.iter().filter_map(|record| match record {
+            JournalRecord::Judged(receipt) if receipt.window_start == window_start => Some(&**receipt),
             _ => None,
+        });
+        Self { window_start, receipts: receipts.collect() }
+    }
+
+    fn count(&self, outcome: Outcome) -> usize {
+        self.receipts.iter().filter(|receipt| receipt.outcome == outcome).count()
+    }
+
+    fn line(&self) -> String {
+        let (selected, window) = (self.receipts.len(), self.window_start);
+        let (accepted, rejected) = (self.count(Outcome::Accepted), self.count(Outcome::Rejected));
+        let others = selected - accepted - rejected;
+        format!(
+            "window {window}: {selected} selected, {accepted} accepted, {rejected} rejected, {others} without a verdict"
+        )
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "window_start": self.window_start,
+            "selected": self.receipts.len(),
+            "accepted": self.count(Outcome::Accepted),
+            "rejected": self.count(Outcome::Rejected),
+            "receipts": self.receipts,
         })
-        .collect();
-    let count = |wanted: &[Outcome]| outcomes.iter().filter(|outcome| wanted.contains(outcome)).count();
-    let (accepted, rejected) = (count(&[Outcome::Accepted]), count(&[Outcome::Rejected]));
-    format!(
-        "window {window}: {} selected, {accepted} accepted, {rejected} rejected, {} without a verdict",
-        outcomes.len(),
-        outcomes.len() - accepted - rejected
-    )
+    }
 }

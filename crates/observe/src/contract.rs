@@ -29,6 +29,8 @@ pub enum Schema {
     /// A window that the validator of `grail sim serve` judged.
     ServeWindow,
     Sim,
+    /// Output of `grail sim --case` with a validator's case.
+    SimValidator,
     /// Output of `grail top --json`, and answer of the control socket.
     Status,
     Swarm,
@@ -44,7 +46,7 @@ pub enum Schema {
 
 impl Schema {
     /// All of them, by name.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Bench,
         Self::ConfigShow,
         Self::Diff,
@@ -59,6 +61,7 @@ impl Schema {
         Self::ScenarioList,
         Self::ServeWindow,
         Self::Sim,
+        Self::SimValidator,
         Self::Status,
         Self::Swarm,
         Self::TapeList,
@@ -86,6 +89,7 @@ impl Schema {
             Self::ScenarioList => "scenario-list.v1",
             Self::ServeWindow => "serve-window.v1",
             Self::Sim => "sim.v1",
+            Self::SimValidator => "sim-validator.v1",
             Self::Status => "status.v1",
             Self::Swarm => "swarm.v1",
             Self::TapeList => "tape-list.v1",

@@ -21,6 +21,7 @@ pub mod judge;
 pub mod pages;
 mod plots;
 pub mod prover;
+pub mod recording;
 pub mod replaying;
 pub mod report;
 pub mod signals;

@@ -1,5 +1,7 @@
 //! Finds the model that a tape's rollouts came from.
 
+pub mod shown;
+
 use std::rc::Rc;
 
 use grail_cuda::{TorchNumerics, TorchNumericsNameError};

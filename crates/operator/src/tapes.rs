@@ -7,12 +7,12 @@ use anyhow::Context;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use grail_observe::contract::Schema;
-use grail_tape::{Step, Tape};
+use grail_tape::{AnyTape, Role, Step, Tape};
 use grail_terminal::{counted, table};
 use serde_json::{Value, json};
 
-/// The kinds of events, as [`grail_miner::machine::Event::kind`] names them.
-pub const EVENT_KINDS: [&str; 16] = [
+/// The kinds of events of both roles, as their cores name them.
+pub const EVENT_KINDS: [&str; 22] = [
     "started",
     "head_moved",
     "head_failed",
@@ -29,6 +29,12 @@ pub const EVENT_KINDS: [&str; 16] = [
     "object_deleted",
     "timer_fired",
     "shutdown",
+    "metagraph_read",
+    "looked",
+    "fetched",
+    "judged",
+    "weights_read",
+    "weights_answered",
 ];
 
 /// Which steps of a tape.
@@ -37,7 +43,7 @@ pub struct StepFilter {
     /// Only of the window that starts with this block.
     #[arg(long, value_name = "BLOCK")]
     pub window: Option<u64>,
-    /// Only of this kind of event, such as head_moved or group_ready.
+    /// Only of this kind of event, such as head_moved, group_ready or judged.
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EVENT_KINDS), hide_possible_values = true)]
     pub event: Option<String>,
     /// Only from this monotonic millisecond on.
@@ -49,9 +55,9 @@ pub struct StepFilter {
 }
 
 /// A readable tape, with facts about its file.
-struct Listed<'a> {
+struct Listed<'a, R: Role> {
     path: &'a PathBuf,
-    tape: Tape,
+    tape: Tape<R>,
     bytes: u64,
     age_s: u64,
 }
@@ -74,8 +80,9 @@ impl TapeList {
     pub fn of(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let mut list = Self::default();
         for path in paths {
-            match Tape::read(path) {
-                Ok(tape) => list.add(Listed::of(path, tape)?),
+            match AnyTape::read(path) {
+                Ok(AnyTape::Miner(tape)) => list.add(Listed::of(path, tape)?),
+                Ok(AnyTape::Validator(tape)) => list.add(Listed::of(path, tape)?),
                 Err(error) => list.unreadable.push(error.to_string()),
             }
         }
@@ -87,13 +94,14 @@ impl TapeList {
         table::render(&["tape", "KiB", "age", "program", "engine", "window", "steps", "outcome"], &self.rows)
     }
 
-    fn add(&mut self, listed: Listed<'_>) {
+    fn add<R: Role>(&mut self, listed: Listed<'_, R>) {
         let Listed { path, tape, bytes, age_s } = listed;
         let (windows, steps) = (tape.windows(), tape.steps().count());
         self.documents.push(Schema::TapeList.stamp(json!({
             "tape": path.display().to_string(),
             "bytes": bytes,
             "age_seconds": age_s,
+            "role": R::ROLE,
             "format": tape.format,
             "program": tape.header.program,
             "engine": tape.header.engine,
@@ -123,8 +131,8 @@ impl TapeList {
     }
 }
 
-impl<'a> Listed<'a> {
-    fn of(path: &'a PathBuf, tape: Tape) -> anyhow::Result<Self> {
+impl<'a, R: Role> Listed<'a, R> {
+    fn of(path: &'a PathBuf, tape: Tape<R>) -> anyhow::Result<Self> {
         let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
         let age_s = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
         Ok(Self { path, tape, bytes: metadata.len(), age_s: age_s.unwrap_or_default().as_secs() })
@@ -144,13 +152,16 @@ fn age(seconds: u64) -> String {
 ///
 /// # Errors
 /// If the tape does not hold the window.
-pub fn lines<'a>(tape: &'a Tape, filter: &StepFilter) -> anyhow::Result<impl Iterator<Item = Value> + use<'a>> {
-    let line = |(number, step): (usize, &Step)| {
+pub fn lines<'a, R: Role>(
+    tape: &'a Tape<R>,
+    filter: &StepFilter,
+) -> anyhow::Result<impl Iterator<Item = Value> + use<'a, R>> {
+    let line = |(number, step): (usize, &Step<R>)| {
         Schema::TapeStep.stamp(json!({
             "step": number,
             "monotonic_ms": step.monotonic_ms,
             "wall_ms": step.wall_ms,
-            "kind": step.event.kind(),
+            "kind": R::kind(&step.event),
             "event": step.event,
             "actions": step.actions,
         }))
@@ -162,7 +173,7 @@ pub fn lines<'a>(tape: &'a Tape, filter: &StepFilter) -> anyhow::Result<impl Ite
 ///
 /// # Errors
 /// If the tape does not hold the window.
-pub fn chosen<'a>(tape: &'a Tape, filter: &StepFilter) -> anyhow::Result<Vec<(usize, &'a Step)>> {
+pub fn chosen<'a, R: Role>(tape: &'a Tape<R>, filter: &StepFilter) -> anyhow::Result<Vec<(usize, &'a Step<R>)>> {
     let range = match filter.window {
         Some(window) => {
             let span = tape.window(window)?;
@@ -171,10 +182,10 @@ pub fn chosen<'a>(tape: &'a Tape, filter: &StepFilter) -> anyhow::Result<Vec<(us
         None => 0..usize::MAX,
     };
     let (from, to) = (filter.from.unwrap_or(0), filter.to.unwrap_or(u64::MAX));
-    let is_chosen = |(number, step): &(usize, &Step)| {
+    let is_chosen = |(number, step): &(usize, &Step<R>)| {
         range.contains(number)
             && (from..=to).contains(&step.monotonic_ms)
-            && filter.event.as_ref().is_none_or(|kind| step.event.kind() == kind)
+            && filter.event.as_ref().is_none_or(|kind| R::kind(&step.event) == kind)
     };
     Ok(tape.steps().enumerate().filter(is_chosen).collect())
 }

@@ -91,6 +91,14 @@ pub enum AnyTape {
 }
 
 impl AnyTape {
+    /// Reads the tape in this file, or the first one of a bundle.
+    ///
+    /// # Errors
+    /// As [`Self::read_all`].
+    pub fn read(path: &Path) -> Result<Self, TapeError> {
+        Ok(Self::read_all(path)?.swap_remove(0))
+    }
+
     /// Returns the tape in this file, or every tape in this bundle; there is at least one.
     ///
     /// # Errors
@@ -111,6 +119,22 @@ impl AnyTape {
             return Ok(Self::Validator(Tape::parse_by(&[current()], limits, path, bytes)?));
         }
         Ok(Self::Miner(Tape::parse_within(limits, path, bytes)?))
+    }
+
+    /// Returns how many steps it has.
+    pub fn steps_count(&self) -> usize {
+        match self {
+            Self::Miner(tape) => tape.steps().count(),
+            Self::Validator(tape) => tape.steps().count(),
+        }
+    }
+
+    /// Returns whether this text is in the lines of a step.
+    pub fn shows(&self, text: &str) -> bool {
+        match self {
+            Self::Miner(tape) => tape.shows(text),
+            Self::Validator(tape) => tape.shows(text),
+        }
     }
 
     /// Returns a validator's tape; none if it is a miner's.
@@ -161,13 +185,23 @@ impl Tape {
 }
 
 impl<R: Role> Tape<R> {
+    /// Returns the tape of this role that these bytes are; `path` is for errors.
+    ///
+    /// # Errors
+    /// [`TapeError`].
+    pub fn parse_any(path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
+        Self::parse_by(&[current()], &Limits::default(), path, bytes)
+    }
+
     /// As `parse`, where each of these formats is known; the last is the present one.
     fn parse_by(formats: &[Format<R>], limits: &Limits, path: &Path, bytes: &[u8]) -> Result<Self, TapeError> {
         let path = || path.to_owned();
         let damaged = |damage| TapeError::Damaged { path: path(), damage };
-        let known = version(&R::MAGIC, bytes).and_then(|version| formats.iter().find(|format| format.number == version));
+        let known =
+            version(&R::MAGIC, bytes).and_then(|version| formats.iter().find(|format| format.number == version));
         // `scan` refuses any other number and names both.
-        let (version, decode) = known.map_or_else(|| (FORMAT, v1::decode as _), |format| (format.number, format.decode));
+        let (version, decode) =
+            known.map_or_else(|| (FORMAT, v1::decode as _), |format| (format.number, format.decode));
         let kind = FileKind { version, ..kind::<R>() };
         let Scan { payloads, torn_bytes, .. } = scan(&kind, bytes).map_err(damaged)?;
         let mut payloads = payloads.into_iter().enumerate();

@@ -26,6 +26,8 @@ pub enum Validator {}
 pub trait Role: Debug + Clone + PartialEq + Send + Sync + 'static {
     /// First bytes of its tapes.
     const MAGIC: [u8; 8];
+    /// Its name in a list.
+    const ROLE: &'static str;
     /// How messages call it.
     const NAME: &'static str;
 
@@ -52,6 +54,8 @@ pub trait Role: Debug + Clone + PartialEq + Send + Sync + 'static {
     fn window(machine: &Self::Machine) -> Option<u64>;
     /// Returns whether a process started with this event.
     fn is_start(event: &Self::Event) -> bool;
+    /// Returns the kind of an event, as one word.
+    fn kind(event: &Self::Event) -> &'static str;
     /// Returns the event in a line.
     fn event_line(event: &Self::Event) -> String;
     /// Returns the action in a line.

@@ -89,6 +89,23 @@ impl<F: FnMut(&Report)> Observer for Reports<F> {
     fn handled(&mut self, _: Now, _: &Validator) {}
 }
 
+/// Several observers, in this order.
+pub struct Observers<'a>(pub Vec<Box<dyn Observer + 'a>>);
+
+impl Observer for Observers<'_> {
+    fn event(&mut self, now: Now, event: &Event) {
+        self.0.iter_mut().for_each(|observer| observer.event(now, event));
+    }
+
+    fn action(&mut self, now: Now, action: &Action) {
+        self.0.iter_mut().for_each(|observer| observer.action(now, action));
+    }
+
+    fn handled(&mut self, now: Now, validator: &Validator) {
+        self.0.iter_mut().for_each(|observer| observer.handled(now, validator));
+    }
+}
+
 /// Asks for an end.
 pub type Stop = LocalBoxFuture<'static, ()>;
 

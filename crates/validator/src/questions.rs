@@ -27,14 +27,10 @@ impl Question for Action {
             | (Event::WeightsAnswered(_), Self::SetWeights(_)) => true,
             (Event::BlockHashRead { block, .. }, Self::ReadBlockHash(asked)) => block == asked,
             (Event::BeaconAnswered { round, .. }, Self::FetchBeacon(asked)) => round == asked,
-            (
-                Event::Looked { window_start, hotkey, .. },
-                Self::Look { window_start: start, hotkey: asked, .. },
-            )
-            | (
-                Event::Fetched { window_start, hotkey, .. },
-                Self::Fetch { window_start: start, hotkey: asked, .. },
-            ) => window_start == start && hotkey == asked,
+            (Event::Looked { window_start, hotkey, .. }, Self::Look { window_start: start, hotkey: asked, .. })
+            | (Event::Fetched { window_start, hotkey, .. }, Self::Fetch { window_start: start, hotkey: asked, .. }) => {
+                window_start == start && hotkey == asked
+            }
             (Event::Judged { window_start, hotkey, .. }, Self::Judge(facts)) => {
                 *window_start == facts.window_start && *hotkey == facts.hotkey
             }

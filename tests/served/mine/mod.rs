@@ -13,7 +13,7 @@ mod plain;
 mod proxies;
 mod restart;
 mod scene;
-mod secrets;
+pub(crate) mod secrets;
 mod startup;
 mod store;
 mod telemetry;

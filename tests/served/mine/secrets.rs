@@ -15,16 +15,20 @@ use secrecy::ExposeSecret;
 use super::scene::Scene;
 use grail_loopback::http::{Answer, Request, Server, wait};
 
-/// Returns every secret of a world: those in its `.env`, and the key in the wallet.
-fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
-    let path = scene.served.env_file();
-    let file = EnvFile::parse(path, &fs::read_to_string(path).unwrap()).unwrap();
+/// Returns the secrets in a `.env`, by name.
+pub(crate) fn typed(env_file: &Path) -> Vec<(String, Vec<u8>)> {
+    let file = EnvFile::parse(env_file, &fs::read_to_string(env_file).unwrap()).unwrap();
     let is_secret = |name: &str| KEYS.iter().any(|key| key.name == name && key.kind == Kind::Secret);
     let typed = file.entries.iter().filter(|entry| is_secret(&entry.name));
-    let mut secrets: Vec<(String, Vec<u8>)> = typed
+    typed
         .map(|entry| (entry.name.clone(), entry.value.expose_secret().as_bytes().to_vec()))
         .filter(|(_, value)| !value.is_empty())
-        .collect();
+        .collect()
+}
+
+/// Returns every secret of a world: those in its `.env`, and the key in the wallet.
+fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
+    let mut secrets = typed(scene.served.env_file());
     let seed = scene.served.world().miner_seed();
     secrets.push(("the wallet's seed".to_owned(), seed.to_vec()));
     let keypair = Keypair::from_seed(seed);
@@ -38,6 +42,11 @@ fn planted(scene: &Scene) -> Vec<(String, Vec<u8>)> {
         secrets.push((format!("{name} in words"), words.into_bytes()));
     }
     assert!(keys.iter().any(|(name, _)| name == "the wallet's seed"));
+    encoded(secrets)
+}
+
+/// Returns these secrets as they are, and in other forms.
+pub(crate) fn encoded(mut secrets: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
     let in_hex = secrets.iter().map(|(name, value)| (format!("{name} in hex"), hex::encode(value).into_bytes()));
     let in_base64 =
         secrets.iter().map(|(name, value)| (format!("{name} in base64"), BASE64.encode(value).into_bytes()));

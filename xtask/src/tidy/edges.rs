@@ -38,7 +38,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "grail-folder",
         ],
     ),
-    ("grail-tape", &["grail-protocol", "grail-verify", "grail-miner", "grail-validator", "grail-terminal", "grail-folder"]),
+    (
+        "grail-tape",
+        &["grail-protocol", "grail-verify", "grail-miner", "grail-validator", "grail-terminal", "grail-folder"],
+    ),
     (
         "grail-observe",
         &[

@@ -54,7 +54,8 @@ fn worlds_in_which_something_was_wrong_once_are_well() {
 fn one_seed_is_one_world() {
     for seed in [0, 3, 28] {
         let case = JudgingCase::drawn(seed, 3);
-        let [first, second] = [(); 2].map(|()| judge_world(&case, &verdicts(), Watched { keep_trace: true, ..Watched::default() }));
+        let [first, second] =
+            [(); 2].map(|()| judge_world(&case, &verdicts(), Watched { keep_trace: true, ..Watched::default() }));
         assert!(!first.trace.is_empty());
         assert_eq!(first, second, "seed {seed}");
     }

@@ -9,9 +9,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::event::{GroupId, JournalEntry, Timer};
-use crate::line::{line, variant_line};
 use super::receipt::Report;
 use crate::answers::{JournalRecord, PutCondition};
+use crate::line::{line, variant_line};
 
 /// Something for the driver to carry out; its answer comes back as an event.
 #[derive(Debug, Clone, PartialEq, Serialize)]

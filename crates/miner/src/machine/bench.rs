@@ -6,8 +6,8 @@ use grail_protocol::rollout::{
 };
 use grail_protocol::signature::Hotkey;
 
-use super::action::Action;
 use super::Actions;
+use super::action::Action;
 use super::context::Context;
 use super::groups::Groups;
 use super::marks::Marks;

@@ -4,8 +4,8 @@ use std::fmt::Display;
 
 use grail_protocol::window_file::object_key;
 
-use super::action::Action;
 use super::Actions;
+use super::action::Action;
 use super::event::Timer;
 use super::marks::Marks;
 use super::pace::Load;

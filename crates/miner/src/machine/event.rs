@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::line::{line, variant_line};
 use crate::answers::JournalRecord;
 use crate::answers::{BeaconError, BeaconRound, BucketError, ChainError, CommitError, Etag, Head, JournalError};
+use crate::line::{line, variant_line};
 use crate::seal::SealedGroup;
 
 /// Something happened; every answer of a port is one of these.

@@ -56,7 +56,10 @@ impl<R: Role> Writer<R> {
     pub(super) fn write(mut self, inbox: &Receiver<Message<R>>) {
         for message in inbox {
             if let Err(error) = self.take(message) {
-                tracing::warn!("the tape {} ends here ({error}); free the disk: the rest continues", self.path.display());
+                tracing::warn!(
+                    "the tape {} ends here ({error}); free the disk: the rest continues",
+                    self.path.display()
+                );
                 return;
             }
         }

@@ -15,6 +15,7 @@ use crate::redaction::stand_in;
 
 impl Role for Miner {
     const MAGIC: [u8; 8] = *b"GRAILTAP";
+    const ROLE: &'static str = "miner";
     const NAME: &'static str = "a miner";
 
     type Settings = MachineSettings;
@@ -46,6 +47,10 @@ impl Role for Miner {
 
     fn is_start(event: &Event) -> bool {
         matches!(event, Event::Started(_))
+    }
+
+    fn kind(event: &Event) -> &'static str {
+        event.kind()
     }
 
     fn event_line(event: &Event) -> String {

@@ -15,6 +15,7 @@ use crate::redaction::{stand_in, text_stand_in};
 
 impl Role for Validator {
     const MAGIC: [u8; 8] = *b"GRAILTAV";
+    const ROLE: &'static str = "validator";
     const NAME: &'static str = "a validator";
 
     type Settings = Settings;
@@ -45,6 +46,10 @@ impl Role for Validator {
 
     fn is_start(event: &Event) -> bool {
         matches!(event, Event::Started(_))
+    }
+
+    fn kind(event: &Event) -> &'static str {
+        event.kind()
     }
 
     fn event_line(event: &Event) -> String {

@@ -16,7 +16,7 @@ use grail_validator::driver::Observer;
 use grail_validator::ports::Now;
 use grail_validator::{Action, Event, Report};
 
-/// Worlds that are recorded and replayed.
+/// Worlds that are recorded and replayed; `GRAIL_TAPE_SEEDS` raises them.
 const SEEDS: u64 = 60;
 
 /// A recorder, and what the validator really read.
@@ -77,7 +77,8 @@ fn clean() -> Tape<Validator> {
 #[test]
 fn every_recorded_world_replays_equal_crashes_included() {
     let (mut steps, mut restarts) = (0, 0);
-    for seed in 0..SEEDS {
+    let seeds = std::env::var("GRAIL_TAPE_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    for seed in 0..seeds {
         let tape = parsed(&recorded(&JudgingCase::drawn(seed, 3)));
         let replay = replay(&tape, Mode::Strict, None);
         assert_eq!(replay.divergences, [], "seed {seed}: {}", replay.divergences[0]);
@@ -114,7 +115,9 @@ fn a_window_by_itself_replays_equal_from_its_state() {
     let tape = clean();
     let windows = tape.windows();
     assert!(windows.len() >= 3, "{windows:?}");
-    assert!(windows.iter().filter(|window| window.outcome.as_ref().is_some_and(|o| o.contains("accepted"))).count() >= 2);
+    assert!(
+        windows.iter().filter(|window| window.outcome.as_ref().is_some_and(|o| o.contains("accepted"))).count() >= 2
+    );
     for window in &windows {
         let excerpt = tape.excerpt(window.window_start).unwrap();
         let replay = replay(&excerpt, Mode::Strict, None);
