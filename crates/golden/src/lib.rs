@@ -28,6 +28,7 @@ use std::rc::Rc;
 use case::VectorFile;
 pub use device_proofs::DeviceProofs;
 pub use report::{FileReport, GoldenReport, Miss};
+pub use verdicts::{RecordedModel, VerdictVector, VerdictVectors, verdict_value};
 
 /// The folders of the fixtures that hold vectors.
 pub const VECTOR_FOLDERS: [&str; 4] = ["golden", "golden-proofs", "python", "wallets"];

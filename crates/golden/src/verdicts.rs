@@ -1,34 +1,112 @@
 //! Vectors of verdicts: one window file, honest and altered, and what the reference validator made of each.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use grail_engine::HfTokenizer;
 use grail_engine::toy;
-use grail_protocol::generation::{ModelLimits, ProofPass};
+use grail_protocol::generation::{ModelLimits, ProofModel, ProofPass, Tokenizer};
 use grail_protocol::python_json::{self, Value};
 use grail_protocol::randomness::hash_u32s;
 use grail_verify::{Recompute, RecomputeError, Scope, Verdict, WindowFacts, verify_value};
 
 use super::GoldenError;
-use super::case::{VectorFile, object};
+use super::case::{Case, VectorFile, object};
 use super::report::FileReport;
 
+/// A window file, and what the reference validator made of it.
+pub struct VerdictVector {
+    /// The case's name.
+    pub name: String,
+    /// The file's text, as it is in a bucket but for compression.
+    pub document: Vec<u8>,
+    /// The reference's verdict, in the words of [`verdict_value`].
+    pub expected: Value,
+}
+
+/// Every vector of verdicts, with the facts and the model that they share.
+pub struct VerdictVectors {
+    /// The validator's facts about the window.
+    pub facts: WindowFacts,
+    /// What the validator's model computed.
+    pub model: RecordedModel,
+    /// The files.
+    pub cases: Vec<VerdictVector>,
+}
+
+impl VerdictVectors {
+    /// Reads the vectors below the folder of the fixtures.
+    ///
+    /// # Errors
+    /// [`GoldenError`] if they are missing or malformed.
+    pub fn read(fixtures: &Path) -> Result<Self, GoldenError> {
+        let file = VectorFile::read(&fixtures.join("golden/verdicts.json"), fixtures)?;
+        let mut cases = Vec::new();
+        file.each_case(|case| {
+            let name = case.text("name")?.to_owned();
+            let document = document(file.field("base")?, case)?;
+            cases.push(VerdictVector { name, document, expected: case.value("expect")?.clone() });
+            Ok(())
+        })?;
+        let (facts, model) = setting(&file)?;
+        Ok(Self { facts, model, cases })
+    }
+}
+
 pub(super) fn verdicts(file: &VectorFile) -> Result<FileReport, GoldenError> {
-    let facts = facts(file.field("facts")?).ok_or_else(|| file.malformed("`facts` are not a window's".into()))?;
-    let passes = recorded_passes(file)?;
-    let tokenizer = toy::tokenizer().map_err(|error| file.malformed(error.to_string()))?;
+    let (facts, model) = setting(file)?;
     let base = file.field("base")?;
     file.each_case(|case| {
         case.skip(&["name"]);
-        let mut document = base.clone();
-        for patch in case.list("patches")? {
-            apply(patch, &mut document).ok_or_else(|| case.unreadable("patches", "holds what does not apply"))?;
-        }
         // The verifier gets what it would read from a bucket, not what the patches left in memory.
-        let document = python_json::parse(document.canonical_text().as_bytes())
+        let document = python_json::parse(&document(base, case)?)
             .map_err(|error| case.unreadable("patches", &error.to_string()))?;
-        let report = verify_value(&document, &facts, &tokenizer, &passes, Scope::Validator);
-        case.compare("expect", verdict(&report.verdict))
+        let report = verify_value(&document, &facts, &model.tokenizer, &model.passes, Scope::Validator);
+        case.compare("expect", verdict_value(&report.verdict))
     })
+}
+
+/// Returns the text of a case's file.
+fn document(base: &Value, case: &mut Case<'_>) -> Result<Vec<u8>, GoldenError> {
+    let mut document = base.clone();
+    for patch in case.list("patches")? {
+        apply(patch, &mut document).ok_or_else(|| case.unreadable("patches", "holds what does not apply"))?;
+    }
+    Ok(document.canonical_text().into_bytes())
+}
+
+fn setting(file: &VectorFile) -> Result<(WindowFacts, RecordedModel), GoldenError> {
+    let facts = facts(file.field("facts")?).ok_or_else(|| file.malformed("`facts` are not a window's".into()))?;
+    let tokenizer = toy::tokenizer().map_err(|error| file.malformed(error.to_string()))?;
+    let model = RecordedModel { passes: recorded_passes(file)?, limits: facts.limits, tokenizer };
+    Ok((facts, model))
+}
+
+/// A model whose passes were recorded.
+pub struct RecordedModel {
+    passes: RecordedPasses,
+    limits: ModelLimits,
+    tokenizer: HfTokenizer,
+}
+
+impl ProofModel for RecordedModel {
+    fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        self.passes.recompute(tokens, randomness)
+    }
+
+    fn limits(&self) -> ModelLimits {
+        self.limits
+    }
+
+    fn tokenizer(&self) -> &dyn Tokenizer {
+        &self.tokenizer
+    }
+}
+
+impl Recompute for RecordedModel {
+    fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
+        self.passes.recompute(tokens, randomness)
+    }
 }
 
 /// Recorded results of the validator's forward pass, by sha256 of the tokens and randomness.
@@ -104,7 +182,7 @@ fn child<'a>(value: &'a mut Value, step: &Value) -> Option<&'a mut Value> {
 }
 
 /// Returns the verdict in the vectors' words.
-fn verdict(verdict: &Verdict) -> Value {
+pub fn verdict_value(verdict: &Verdict) -> Value {
     let outcome = ("outcome", verdict.outcome().into());
     match verdict {
         Verdict::Accepted { metrics, soft_failures } => {

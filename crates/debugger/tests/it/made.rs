@@ -69,7 +69,8 @@ pub(crate) fn tape_of(settings: MachineSettings, events: Vec<Event>, pause_ms: u
     let mut frames = Vec::new();
     for (number, event) in (0..).zip(events) {
         let monotonic_ms = number * pause_ms;
-        let mut step = Step { number, monotonic_ms, wall_ms: BEGUN_MS + monotonic_ms, event, actions: Vec::new() };
+        let mut step: Step =
+            Step { number, monotonic_ms, wall_ms: BEGUN_MS + monotonic_ms, event, actions: Vec::new() };
         step.actions = machine.handle(step.now(), step.event.clone()).iter().map(line).collect();
         frames.push(Frame::Step(Box::new(step)));
     }

@@ -18,3 +18,4 @@ mod clock;
 mod engine;
 mod instance;
 mod validator;
+mod verdict_vectors;
