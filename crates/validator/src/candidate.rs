@@ -70,3 +70,10 @@ pub(crate) fn unreachable(start: u64, hotkey: &str, uid: u16, error: &StoreError
     let receipt = MinerReceipt::new(start, hotkey, uid, Outcome::Unreachable);
     receipt.because(error).with_remedy("let the committed read key read the bucket at any time")
 }
+
+/// Returns the receipt of a miner whose bucket is not known.
+pub(crate) fn not_committed(start: u64, neuron: &Neuron) -> MinerReceipt {
+    let why = if neuron.committed.is_some() { "what it has committed is not a read key" } else { "no commitment" };
+    let receipt = MinerReceipt::new(start, &neuron.hotkey, neuron.uid, Outcome::NotCommitted);
+    receipt.because(why).with_remedy("commit the bucket's read key with `grail mine`")
+}

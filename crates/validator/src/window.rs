@@ -13,7 +13,7 @@ use grail_verify::score::weights;
 use serde::{Deserialize, Serialize};
 
 use crate::answers::{JudgeError, Judged, Neuron, ObjectFacts, StoreError};
-use crate::candidate::{Candidate, Step, unreachable};
+use crate::candidate::{Candidate, Step, not_committed, unreachable};
 use crate::context::Context;
 use crate::copies::copies;
 use crate::event::{Action, Timer};
@@ -351,13 +351,7 @@ impl Window {
         for neuron in neurons.iter().filter(is_wanted) {
             let mut candidate = Candidate::new(neuron, Step::Look);
             if neuron.committed.as_deref().and_then(ReadCredentials::parse).is_none() {
-                let why = if neuron.committed.is_some() {
-                    "what it has committed is not a read key"
-                } else {
-                    "no commitment"
-                };
-                let receipt = MinerReceipt::new(self.start, &neuron.hotkey, neuron.uid, Outcome::NotCommitted);
-                candidate.settle(receipt.because(why).with_remedy("commit the bucket's read key with `grail mine`"));
+                candidate.settle(not_committed(self.start, neuron));
             }
             self.candidates.insert(neuron.hotkey.clone(), candidate);
         }

@@ -16,7 +16,7 @@ const OWN: [(&str, &str); 9] = [
     ("driver/products.rs", "WORKSPACE_BYTES_MAX"),
     ("tape/src/format.rs", "KEPT_BYTES_MAX"),
     ("tape/src/limits.rs", "RECORDED_BYTES_MAX"),
-    ("commands/mine/recording.rs", "TAPE_BYTES_MAX"),
+    ("operator/src/recording.rs", "TAPE_BYTES_MAX"),
     ("mine/restart.rs", "BYTES_MAX"),
     ("wandb/file.rs", "BYTES_MAX"),
 ];
