@@ -45,6 +45,10 @@ pub struct ValidateArguments {
     /// Set weights at most once in this many blocks; validators of the public network use 360.
     #[arg(long, value_name = "BLOCKS", default_value_t = WEIGHTS_BLOCKS, value_parser = clap::value_parser!(u64).range(30..=100_000), help_heading = "Weights")]
     pub weights_blocks: u64,
+    /// Publish the valid rollouts of accepted miners to our own bucket after each window, as the reference does; needs the
+    /// bucket's variables, as a miner does.
+    #[arg(long, help_heading = "Files")]
+    pub publish: bool,
     /// Write metrics to this file after each window, in Prometheus' text format, for a node exporter's text file collector.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub metrics_file: Option<PathBuf>,

@@ -15,12 +15,12 @@ use super::mine::parts::refuse_other_device;
 use crate::args::{DoctorArguments, ValidateArguments};
 use crate::assembly;
 use crate::exit::{Exit, ExitError};
-use grail_config::{Network, NetworkDevice, ValidatorConfig};
+use grail_config::{Network, NetworkDevice, StorageConfig, ValidatorConfig, publishing_bucket};
 use grail_folder as folder;
 use grail_journal::ValidatorJournal;
 use grail_live::clock::SystemClock;
 use grail_live::device::{DeviceChoice, DeviceSet};
-use grail_live::validator::{JudgeThread, MinersBuckets, ReadFrom};
+use grail_live::validator::{JudgeThread, MinersBuckets, Published, Publisher, ReadFrom};
 use grail_observe::contract::Schema;
 use grail_observe::{Sinks, Verbosity, bars, start_logging};
 use grail_operator::doctor;
@@ -42,7 +42,8 @@ pub(super) fn run(arguments: &ValidateArguments, verbose: u8) -> anyhow::Result<
     let loki = sinks.loki(config.logging.loki.as_ref())?;
     let format = arguments.log_format.unwrap_or(config.logging.format);
     start_logging(Verbosity::of(verbose), format, loki, &bars(false));
-    let ended = validate(arguments, &config, &environment);
+    let bucket = if arguments.publish { Some(publishing_bucket(&typed)?) } else { None };
+    let ended = validate(arguments, &config, bucket.as_ref(), &environment);
     sinks.finish();
     ended
 }
@@ -50,6 +51,7 @@ pub(super) fn run(arguments: &ValidateArguments, verbose: u8) -> anyhow::Result<
 fn validate(
     arguments: &ValidateArguments,
     config: &ValidatorConfig,
+    bucket: Option<&StorageConfig>,
     environment: &grail_config::Environment,
 ) -> anyhow::Result<Exit> {
     for notice in &config.notices {
@@ -83,7 +85,9 @@ fn validate(
         Ok(Err(error)) => tracing::warn!("{error}"),
         Err(_) => tracing::warn!("no chain endpoint answers yet; the validator waits for one"),
     }
+    let publisher = bucket.map(publisher).transpose()?;
     let judge = judge_thread(arguments, config, wallet.address())?;
+    let judge = judge.publishing(publisher.as_ref().map(Publisher::collector));
     let settings = Settings {
         use_drand: !arguments.no_drand,
         beacon: config.beacon.as_ref().map_or(grail_validator::ports::BeaconSchedule::QUICKNET, |it| it.schedule),
@@ -134,6 +138,7 @@ fn validate(
             }
         });
         let mut observers = Observers(vec![Box::new(on_report)]);
+        observers.0.extend(publisher.map(|publisher| Box::new(publisher) as _));
         observers.0.extend(recorder.map(|recorder| Box::new(recorder) as _));
         drive(Validator::new(settings), ports, limits, &mut observers, Box::pin(stop)).await;
         anyhow::Ok(Exit::Success)
@@ -217,6 +222,14 @@ fn judge_thread(arguments: &ValidateArguments, config: &ValidatorConfig, address
         proof_model(device, &model, numerics)
             .context("GRAIL_MODEL_NAME cannot be used; on a CPU set it to a model's folder, or to `toy`")
     })
+}
+
+fn publisher(bucket: &StorageConfig) -> anyhow::Result<Publisher> {
+    let tell = |published: Published| match published.is_well() {
+        true => tracing::info!("{published}"),
+        false => tracing::warn!("{published}"),
+    };
+    Ok(Publisher::start(assembly::bucket_config(bucket)?, tell)?)
 }
 
 /// Shows a report, and records it for `grail why` and `grail report`.

@@ -81,3 +81,14 @@ fn a_command_without_file_descriptors_left_may_be_started_again() {
     assert_eq!(finished.code, Some(75), "{finished:?}");
     assert!(finished.stderr.contains("refuses more file descriptors or threads; end other processes"), "{finished:?}");
 }
+
+#[test]
+fn publishing_needs_a_bucket_of_the_validators_own() {
+    use crate::process::{folder, grail};
+    let folder = folder("publish");
+    let text = "BT_NETWORK=custom\nBT_CHAIN_ENDPOINT=ws://127.0.0.1:9\nNETUID=81\nR2_ENDPOINT_URL=http://127.0.0.1:9\n";
+    std::fs::write(folder.join(".env"), text).unwrap();
+    let refused = grail(&folder, &["validate", "--publish", "--device", "cpu", "--data-dir", "data"]);
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    assert!(refused.stderr.contains("R2_ACCOUNT_ID") && refused.stderr.contains("R2_WRITE"), "{refused:?}");
+}

@@ -56,7 +56,7 @@ pub use self::raw::{Environment, RawConfig};
 pub use self::redacted::Redacted;
 pub use self::setting::{Candidate, Origin, Setting};
 pub use self::storage::{AccessKey, CREDENTIALS_BYTES, ReadPlace, StorageConfig};
-pub use self::validator::ValidatorConfig;
+pub use self::validator::{ValidatorConfig, publishing_bucket};
 
 /// The file that is read if none is named.
 pub const ENV_FILE_DEFAULT: &str = ".env";

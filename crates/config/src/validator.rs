@@ -1,4 +1,4 @@
-//! The validator's configuration. A validator reads every miner's bucket and has none of its own.
+//! The validator's configuration. A validator reads every miner's bucket and needs its own only to publish.
 
 use grail_protocol::PROTOCOL;
 
@@ -11,6 +11,7 @@ use super::network::{self, ChainConfig, Network};
 use super::notice::Notice;
 use super::raw::{Environment, RawConfig};
 use super::reader::Reader;
+use super::storage::{self, StorageConfig};
 use grail_wallet::WalletLocation;
 
 const ENDPOINT: &str = "R2_ENDPOINT_URL";
@@ -50,6 +51,19 @@ impl ValidatorConfig {
             Some(config) if reader.errors.is_empty() => Ok(Self { notices: reader.notices, ..config }),
             _ => Err(ConfigErrors(reader.errors)),
         }
+    }
+}
+
+/// Returns the validator's own bucket, which only publishing needs.
+///
+/// # Errors
+/// [`ConfigErrors`], as for a miner's bucket.
+pub fn publishing_bucket(typed: &RawConfig) -> Result<StorageConfig, ConfigErrors> {
+    let mut reader = Reader::new(typed);
+    let network = network::read(&mut reader).map(|chain| chain.network);
+    match storage::read(&mut reader, network) {
+        Some(storage) if reader.errors.is_empty() => Ok(storage),
+        _ => Err(ConfigErrors(reader.errors)),
     }
 }
 

@@ -1,7 +1,9 @@
-//! Adapters that only a validator needs: miners' buckets and a model on a thread.
+//! Adapters that only a validator needs: miners' buckets, a model on a thread, and the publisher of what was accepted.
 
 mod buckets;
 mod judge;
+mod publisher;
 
 pub use buckets::{MinersBuckets, ReadFrom};
 pub use judge::JudgeThread;
+pub use publisher::{Collector, Published, Publisher, PublisherError};

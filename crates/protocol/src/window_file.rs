@@ -81,6 +81,27 @@ pub fn object_key(hotkey: &str, window_start: u64) -> String {
     format!("grail/windows/{hotkey}-window-{window_start}.json.gz")
 }
 
+/// Returns where a validator publishes the rollouts of a window that it found valid.
+pub fn published_key(window_start: u64) -> String {
+    format!("grail/valid_rollouts/{window_start}.json.gz")
+}
+
+/// Returns what a validator publishes: the valid rollouts of all accepted miners, each as JSON, under gzip level 1.
+///
+/// `timestamp` is in seconds since 1970.
+pub fn pack_published(window_start: u64, rollouts: &[String], timestamp: f64) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), LEVEL);
+    let count = rollouts.len();
+    let mut write = |text: &str| gzip.write_all(text.as_bytes()).expect("a Vec takes every write");
+    write(&format!("{{\"window\":{window_start},\"count\":{count},\"rollouts\":["));
+    for (number, rollout) in rollouts.iter().enumerate() {
+        write(if number == 0 { "" } else { "," });
+        write(rollout);
+    }
+    write(&format!("],\"timestamp\":{timestamp:?}}}"));
+    gzip.finish().expect("a Vec takes every write")
+}
+
 /// Reads a window file of any name, gzipped or plain.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use crate::facts::WindowFacts;
 use crate::memory::Memory;
 use crate::process::{Scope, verify_remembering};
 use crate::recomputed::Recomputed;
-use crate::verdict::{Reason, Report, Verdict};
+use crate::verdict::{Reason, Report, RolloutOutcome, Verdict};
 
 /// Tokens of the sequence that distinguishes a failing model from a file that makes it fail.
 const PROBE_TOKENS: u32 = 32;
@@ -75,8 +75,18 @@ impl Judge {
     /// # Errors
     /// [`JudgeError`] if the model fails on any sequence, so that the verdict says nothing about the miner.
     pub fn judge(&self, file: &[u8], facts: &WindowFacts) -> Result<Judged, JudgeError> {
+        Ok(self.judge_with_rollouts(file, facts)?.0)
+    }
+
+    /// As [`Self::judge`], with the JSON of every valid rollout of a file that is accepted.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn judge_with_rollouts(&self, file: &[u8], facts: &WindowFacts) -> Result<(Judged, Vec<String>), JudgeError> {
         let report = self.report(file, facts, Scope::Validator);
-        let fingerprints = self.document(file).map(|document| fingerprints(&document)).unwrap_or_default();
+        let document = self.document(file);
+        let fingerprints = document.as_ref().map(|document| fingerprints(document)).unwrap_or_default();
+        let valid = document.zip(report.as_ref()).map(|(document, report)| valid_rollouts(&document, report));
         self.recompute.forget();
         self.memory.forget();
         *self.read.borrow_mut() = None;
@@ -86,7 +96,7 @@ impl Judge {
         {
             self.probe()?;
         }
-        Ok(Judged { verdict, fingerprints })
+        Ok((Judged { verdict, fingerprints }, valid.unwrap_or_default()))
     }
 
     /// Returns the worth of a file's rollouts, without remembering it; none if the file cannot be read.
@@ -113,6 +123,16 @@ impl Judge {
         *read = Some(ReadFile { bytes: bytes.to_vec(), document: document.clone() });
         Some(document)
     }
+}
+
+/// Returns the JSON of the rollouts that passed every check, if the file is accepted.
+fn valid_rollouts(document: &Value, report: &Report) -> Vec<String> {
+    if !matches!(report.verdict, Verdict::Accepted { .. }) {
+        return Vec::new();
+    }
+    let rollouts = document.get("inferences").and_then(Value::as_list).unwrap_or_default();
+    let valid = report.rollouts.iter().filter(|rollout| rollout.outcome == RolloutOutcome::Valid);
+    valid.filter_map(|valid| Some(rollouts.get(valid.position)?.canonical_text())).collect()
 }
 
 /// Returns a number for the tokens of each rollout.

@@ -9,16 +9,20 @@ use grail_validator::ports::{JudgeError, Judged, Recompute};
 use grail_verify::{Judge, WindowFacts};
 use tokio::sync::oneshot;
 
+use super::publisher::{AcceptedFile, Collector};
+
 /// Judges files one after another. A file whose caller has given up is skipped.
 pub struct JudgeThread {
     files: mpsc::Sender<Request>,
     limits: ModelLimits,
+    collector: Option<Collector>,
 }
 
 struct Request {
     file: Vec<u8>,
     facts: WindowFacts,
     reply: oneshot::Sender<Result<Judged, JudgeError>>,
+    collector: Option<Collector>,
 }
 
 impl JudgeThread {
@@ -45,7 +49,12 @@ impl JudgeThread {
         std::thread::Builder::new().name("judge".to_owned()).spawn(work)?;
         let ended = || std::io::Error::other("the thread that loads the model ended");
         let limits = when_loaded.recv().map_err(|_| ended())??;
-        Ok(Self { files, limits })
+        Ok(Self { files, limits, collector: None })
+    }
+
+    /// Returns the same, which hands the valid rollouts of accepted files to a publisher.
+    pub fn publishing(self, collector: Option<Collector>) -> Self {
+        Self { collector, ..self }
     }
 
     /// Returns the model's limits.
@@ -59,16 +68,26 @@ impl Recompute for JudgeThread {
     async fn judge(&self, file: Vec<u8>, facts: WindowFacts) -> Result<Judged, JudgeError> {
         let ended = || JudgeError("the thread with the model has ended; restart the validator".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.files.send(Request { file, facts, reply }).map_err(|_| ended())?;
+        let collector = self.collector.clone();
+        self.files.send(Request { file, facts, reply, collector }).map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 }
 
 fn serve(judge: &Judge, inbox: &mpsc::Receiver<Request>) {
-    for Request { file, facts, reply } in inbox {
-        if !reply.is_closed() {
-            // The caller may be gone.
-            let _ = reply.send(judge.judge(&file, &facts));
+    for Request { file, facts, reply, collector } in inbox {
+        if reply.is_closed() {
+            continue;
         }
+        let judged = match collector {
+            None => judge.judge(&file, &facts),
+            Some(collector) => judge.judge_with_rollouts(&file, &facts).map(|(judged, rollouts)| {
+                let WindowFacts { window_start, hotkey, .. } = facts;
+                collector.accepted(AcceptedFile { window_start, hotkey, rollouts });
+                judged
+            }),
+        };
+        // The caller may be gone.
+        let _ = reply.send(judged);
     }
 }
