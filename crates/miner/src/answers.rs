@@ -4,7 +4,7 @@ use grail_protocol::generation::StreamKey;
 use grail_protocol::rollout::WindowContext;
 use serde::{Deserialize, Serialize};
 
-use crate::group::SignedGroup;
+use grail_protocol::group::SignedGroup;
 
 /// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,7 +1,7 @@
 //! The register of decision versions: each intended change of what the core decides has a number.
 //!
 //! A tape records the numbers that were in force, and a replay decides by those: as before the change where its number is
-//! missing. The first release has none. A change adds a constant to [`VERSIONS`], and the core asks
+//! missing. A change adds a constant to [`VERSIONS`], and the core asks
 //! `settings.decisions.contains(NUMBER)` at the place that decides.
 
 use std::collections::BTreeSet;
@@ -18,7 +18,13 @@ pub struct DecisionVersion {
 }
 
 /// Every change, oldest first.
-pub const VERSIONS: &[DecisionVersion] = &[];
+pub const VERSIONS: &[DecisionVersion] = &[DecisionVersion {
+    number: DRAWING_COUNTS,
+    what: "a batch that is being drawn makes room for its retry only if what is left of drawing takes too long",
+}];
+
+/// The time for which a batch is being drawn already counts where groups make room for a retry.
+pub(crate) const DRAWING_COUNTS: u32 = 1;
 
 /// The numbers of the changes that are in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -73,7 +79,7 @@ mod tests {
         let recorded: Decisions = serde_json::from_str("[3, 9]").unwrap();
         assert!(!recorded.contains(1) && recorded.contains(3));
         assert_eq!(recorded.unknown_to(REGISTER), [9]);
-        assert_eq!(recorded.unknown_to(VERSIONS), [3, 9]);
+        assert_eq!(recorded.unknown_to(VERSIONS), [3, 9], "the present build has no number 3");
         assert!(Decisions::all().unknown_to(VERSIONS).is_empty());
         assert_eq!(serde_json::to_string(&all).unwrap(), "[1,3]");
     }

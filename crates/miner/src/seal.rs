@@ -6,9 +6,9 @@ use grail_verify::{OwnFinding, WindowFacts, check_own_group};
 
 use serde::{Deserialize, Serialize};
 
-use crate::group::SignedGroup;
 use crate::ports::Signer;
-use crate::shared::Shared;
+use grail_protocol::group::SignedGroup;
+use grail_protocol::shared::Shared;
 
 /// A group as the machine sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use super::marks::Marks;
 use super::settings::{MachineSecrets, MachineSettings};
 use super::timing::Timing;
 use crate::answers::{Head, Now};
-use crate::group::SignedGroup;
+use grail_protocol::group::SignedGroup;
 
 /// First block of the window that parts of a window are tested in.
 pub(super) const WINDOW: u64 = 300;

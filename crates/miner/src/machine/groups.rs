@@ -17,8 +17,9 @@ use super::pace::Load;
 use super::receipt::{Area, Report};
 use super::view::{View, ranges};
 use crate::answers::JournalRecord;
-use crate::group::SignedGroup;
+use crate::decisions;
 use crate::seal::SealedGroup;
+use grail_protocol::group::SignedGroup;
 
 /// Rollouts of a group.
 const ROLLOUTS: u64 = PROTOCOL.rollouts_per_group as u64;
@@ -216,16 +217,21 @@ impl Groups {
         let pace = &cx.timing.pace;
         // A retry that has begun does not come earlier if others give way.
         let unbegun = self.in_flight.iter().filter(|(_, flight)| flight.is_retry && !pace.is_begun(flight.since_ms));
-        let unbegun = unbegun.map(|(index, flight)| (*index, rollouts_left(&flight.kept)));
+        let unbegun = unbegun.map(|(index, flight)| (*index, (flight.since_ms, rollouts_left(&flight.kept))));
         let due = self.waiting.iter().filter(|(_, waiting)| !waiting.made_room && waiting.not_before_ms <= now_ms);
-        let due = due.map(|(index, waiting)| (*index, rollouts_left(&waiting.kept)));
-        let retries: BTreeMap<u32, u64> = unbegun.chain(due).collect();
+        let due = due.map(|(index, waiting)| (*index, (now_ms, rollouts_left(&waiting.kept))));
+        let retries: BTreeMap<u32, (u64, u64)> = unbegun.chain(due).collect();
         let Some((&lowest, _)) = retries.first_key_value() else { return };
-        let rollouts: u64 = retries.values().sum();
+        let rollouts: u64 = retries.values().map(|(_, rollouts)| rollouts).sum();
+        let ordered_ms = retries.values().map(|(ordered_ms, _)| *ordered_ms).max().unwrap_or(now_ms);
         loop {
             let load = self.load(cx);
+            // Before this was counted, each head looked as if drawing began with it, and a batch that was nearly drawn made
+            // room for its retry (case `a-batch-that-is-nearly-drawn-makes-no-room`).
+            let is_drawn = load.begun == 0 && cx.settings.decisions.contains(decisions::DRAWING_COUNTS);
+            let drawn_ms = if is_drawn { cx.timing.pace.drawn_ms(ordered_ms, now_ms) } else { 0 };
             // Fresh groups that are not started are drawn with the retries, and proved after them.
-            let fresh_ms = cx.ready_in_ms(Load { begun: load.begun, waiting: load.waiting.max(rollouts) });
+            let fresh_ms = cx.ready_in_ms(Load { waiting: load.waiting.max(rollouts), drawn_ms, ..load });
             let after_ms = cx.timing.pace.proof_ms(load.waiting.saturating_sub(rollouts), now_ms);
             if now_ms + fresh_ms.saturating_sub(after_ms) <= deadline_ms {
                 return;
@@ -284,7 +290,7 @@ impl Groups {
 
     pub(super) fn on_ready(&mut self, cx: &mut Context<'_>, id: GroupId, sealed: SealedGroup) {
         // Before the group leaves: what was in flight with it includes its own rollouts.
-        let Load { begun, waiting } = self.load(cx);
+        let Load { begun, waiting, .. } = self.load(cx);
         let Some(flight) = self.land(&id) else { return };
         let now_ms = cx.now_ms();
         cx.timing.pace.on_ready(rollouts_left(&flight.kept), flight.since_ms, begun + waiting, now_ms);

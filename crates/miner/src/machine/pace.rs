@@ -22,8 +22,10 @@ const SCALE: u64 = 1_000;
 pub(super) struct Load {
     /// Drawn or being drawn; only their proofs are left.
     pub(super) begun: u64,
-    /// Not started: they are drawn together once those that are started are proved.
+    /// Not started, or being drawn: they are drawn together once those that are started are proved.
     pub(super) waiting: u64,
+    /// For how long they are being drawn already.
+    pub(super) drawn_ms: u64,
 }
 
 /// Durations of the engine's turns.
@@ -65,6 +67,11 @@ impl Pace {
         ordered_ms < self.next_batch_ms
     }
 
+    /// Returns for how long rollouts that were ordered then have been drawn by an engine with nothing to prove.
+    pub(super) fn drawn_ms(&self, ordered_ms: u64, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.ready_ms.max(ordered_ms))
+    }
+
     /// Expected drawing of a whole batch, in milliseconds.
     pub(super) fn whole_draw_ms(&self, now_ms: u64) -> u64 {
         self.draw.at(now_ms)
@@ -73,7 +80,7 @@ impl Pace {
     /// Expected time until everything is ready, in milliseconds.
     pub(super) fn ready_in_ms(&self, load: Load, now_ms: u64) -> u64 {
         let draw_ms = if load.waiting == 0 { 0 } else { self.draw_ms(load.waiting, now_ms) };
-        draw_ms + self.proof_ms(load.begun + load.waiting, now_ms)
+        draw_ms.saturating_sub(load.drawn_ms) + self.proof_ms(load.begun + load.waiting, now_ms)
     }
 
     /// Returns the expected time to prove `rollouts` rollouts, in milliseconds. It decays while no group comes ready.
@@ -175,14 +182,28 @@ mod tests {
         (pace, now_ms)
     }
 
+    fn load(begun: u64, waiting: u64) -> Load {
+        Load { begun, waiting, drawn_ms: 0 }
+    }
+
+    #[test]
+    fn what_is_being_drawn_comes_sooner_by_the_time_that_this_has_taken() {
+        let (pace, ready_ms) = taught();
+        let (all, half_ms) = (load(0, 256), pace.whole_draw_ms(ready_ms) / 2);
+        assert_eq!((pace.drawn_ms(0, ready_ms + half_ms), pace.drawn_ms(ready_ms + half_ms, ready_ms)), (half_ms, 0));
+        let left = |drawn_ms| pace.ready_in_ms(Load { drawn_ms, ..all }, ready_ms);
+        assert_eq!(left(half_ms), left(0) - half_ms);
+        assert_eq!(left(u64::MAX), pace.proof_ms(256, ready_ms), "proving is still to come");
+    }
+
     #[test]
     fn drawing_and_proving_are_learned_separately() {
         let (pace, now_ms) = taught();
         assert!((390..410).contains(&pace.proof_ms(4, now_ms)), "{}", pace.proof_ms(4, now_ms));
         assert!((5_900..7_500).contains(&pace.whole_draw_ms(now_ms)), "{}", pace.whole_draw_ms(now_ms));
-        let whole = pace.ready_in_ms(Load { begun: 0, waiting: 256 }, now_ms);
+        let whole = pace.ready_in_ms(load(0, 256), now_ms);
         assert!((31_000..34_000).contains(&whole), "{whole}");
-        assert_eq!(pace.ready_in_ms(Load { begun: 40, waiting: 0 }, now_ms), pace.proof_ms(40, now_ms));
+        assert_eq!(pace.ready_in_ms(load(40, 0), now_ms), pace.proof_ms(40, now_ms));
     }
 
     #[test]
@@ -194,7 +215,7 @@ mod tests {
             now_ms += 1_700;
             pace.on_ready(1, ordered_ms, 1, now_ms);
         }
-        let one = pace.ready_in_ms(Load { begun: 0, waiting: 1 }, now_ms);
+        let one = pace.ready_in_ms(load(0, 1), now_ms);
         assert!((1_600..2_000).contains(&one), "{one}");
         assert_eq!(pace.whole_draw_ms(now_ms), whole_ms);
     }
@@ -205,7 +226,7 @@ mod tests {
         for number in 0..20 {
             pace.on_ready(4, number * 30_000, 4, (number + 1) * 30_000);
         }
-        let group = pace.ready_in_ms(Load { begun: 0, waiting: 4 }, 600_000);
+        let group = pace.ready_in_ms(load(0, 4), 600_000);
         assert!((29_000..31_000).contains(&group), "{group}");
     }
 
@@ -222,9 +243,9 @@ mod tests {
     fn before_anything_came_a_batch_takes_its_share_of_the_guess() {
         let pace = Pace::new(16, 20_000, 120_000);
         for (waiting, expected_ms) in [(0, 0), (4, 10_240), (8, 13_500), (16, 20_000), (32, 20_000)] {
-            assert_eq!(pace.ready_in_ms(Load { begun: 0, waiting }, 0), expected_ms, "{waiting} rollouts");
+            assert_eq!(pace.ready_in_ms(load(0, waiting), 0), expected_ms, "{waiting} rollouts");
         }
-        assert_eq!(pace.ready_in_ms(Load { begun: 16, waiting: 0 }, 0), 0, "nothing is known of proving");
+        assert_eq!(pace.ready_in_ms(load(16, 0), 0), 0, "nothing is known of proving");
     }
 
     #[test]
@@ -240,7 +261,7 @@ mod tests {
         pace.on_ready(4, 0, 8, 8_400);
         let (us, rollouts) = (800_000 - 800_000 / 32 + 1_600_000, 4_000 - 4_000 / 32 + 4_000);
         assert_eq!(pace.proof_ms(8, 8_400), 8_000 * us / rollouts / 1_000);
-        assert_eq!(pace.ready_in_ms(Load { begun: 4, waiting: 4 }, 8_400), {
+        assert_eq!(pace.ready_in_ms(load(4, 4), 8_400), {
             let draw_ms = pace.whole_draw_ms(8_400) * 512 / 1_000;
             draw_ms + pace.proof_ms(8, 8_400)
         });

@@ -10,7 +10,7 @@ use super::ledger::FileLedger;
 use super::receipt::{WindowOutcome, WindowReceipt};
 use super::view::{View, ranges};
 use crate::answers::JournalRecord;
-use crate::group::SignedGroup;
+use grail_protocol::group::SignedGroup;
 
 /// State that a crashed process left in the journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]

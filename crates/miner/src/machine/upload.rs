@@ -20,8 +20,8 @@ use super::hash::Hash;
 use super::ledger::{self, Entry, FileLedger};
 use super::receipt::Area;
 use crate::answers::{BucketError, Etag, PutCondition};
-use crate::group::SignedGroup;
 use crate::policy::is_more;
+use grail_protocol::group::SignedGroup;
 
 pub(super) use self::attempts::Attempts;
 use self::pause::jittered;

@@ -1,10 +1,10 @@
 //! A miner's core on a tape.
 
 use grail_miner::actions::Actions;
-use grail_miner::group::SignedGroup;
 use grail_miner::machine::{Action, Event, Machine, MachineSettings, Snapshot};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
+use grail_protocol::group::SignedGroup;
 use serde::Deserialize;
 use serde_json::Value;
 

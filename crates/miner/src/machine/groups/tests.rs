@@ -5,6 +5,7 @@ use grail_verify::{Check, OwnFinding, Reason};
 use super::super::bench::{BLOCK_MS, WINDOW};
 use super::super::bench::{Bench, clean_groups, generated, kinds, signed_group, window_context};
 use super::*;
+use crate::decisions::Decisions;
 
 /// Later than anything takes.
 const FAR: u64 = 10_000_000;
@@ -334,14 +335,9 @@ fn a_retry_that_would_come_late_takes_the_place_of_the_highest_groups() {
     for (drawn, expected) in [(2, &[][..]), (1, &[(3, 0)]), (0, &[(3, 0), (2, 0)])] {
         let mut bed = crowded();
         let deadline_ms = bed.bench.now_ms + DRAWING[drawn];
-        let actions = bed.order(deadline_ms);
-        assert_eq!(canceled(&actions), expected);
-        let Bed { groups, .. } = &bed;
-        assert_eq!(groups.in_flight.contains_key(&0), drawn < 2, "the retry goes where there is room");
+        assert_eq!(canceled(&bed.order(deadline_ms)), expected, "exactly in time");
+        assert_eq!(bed.groups.in_flight.contains_key(&0), drawn < 2, "the retry goes where there is room");
     }
-    let mut bed = crowded();
-    let deadline_ms = bed.bench.now_ms + DRAWING[1] - 1;
-    assert_eq!(canceled(&bed.order(deadline_ms)), [(3, 0), (2, 0)]);
     let mut bed = crowded();
     assert_eq!(canceled(&bed.order(0)), [(3, 0), (2, 0), (1, 0)], "no room is enough");
     assert_eq!(bed.ordered(0), [], "what made room is not ordered when it would be late");
@@ -384,6 +380,18 @@ fn no_room_is_made_before_a_retry_is_due_nor_for_one_that_is_started() {
     let now_ms = bed.bench.now_ms;
     bed.bench.timing.pace.on_failed(now_ms, now_ms);
     assert_eq!(canceled(&bed.order(0)), []);
+}
+
+#[test]
+fn what_is_being_drawn_makes_no_room_as_it_did_before_that_was_counted() {
+    for (decisions, expected) in [(Decisions::all(), &[][..]), (Decisions::default(), &[(2, 0)])] {
+        let mut bed = crowded();
+        bed.bench.settings.decisions = decisions;
+        let began_ms = bed.bench.now_ms;
+        bed.order(began_ms + DRAWING[1]);
+        bed.bench.now_ms += 1_000;
+        assert_eq!(canceled(&bed.order(began_ms + DRAWING[2])), expected);
+    }
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use grail_protocol::rollout::Rollout;
-use grail_protocol::window_file::PackedGroup;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::rollout::Rollout;
+use crate::window_file::PackedGroup;
 
 /// The signed rollouts of one group, and their part of a window file after its first use; clones share both.
 ///
