@@ -31,5 +31,6 @@ mod swarm;
 mod tape;
 mod top;
 mod travel;
+mod tree;
 mod verify;
 mod why;

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use clap::CommandFactory;
-use grail::args::Arguments;
 use grail::exit::Exit;
 use grail_observe::contract::Schema;
 use serde_json::Value;
 
 use crate::process::{folder, grail};
 use crate::top::{play, scripted};
+use crate::tree::commands_with;
 use grail_loopback::schema::{assert_valid, read};
 
 fn last(stdout: &str) -> Value {
@@ -78,7 +77,7 @@ const RUNS: [(&str, &[&str], Schema); 28] = [
 #[test]
 fn every_json_of_every_command_keeps_to_its_schema() {
     let named: BTreeSet<String> = RUNS.iter().map(|(words, ..)| (*words).to_owned()).collect();
-    assert_eq!(named, commands_with_json(), "a command that prints JSON is not run here");
+    assert_eq!(named, commands_with("json"), "a command that prints JSON is not run here");
     let folder = folder("schemas");
     // No node is asked but one of this machine, which is not there.
     std::fs::write(folder.join(".env"), "BT_NETWORK=custom\nBT_CHAIN_ENDPOINT=ws://127.0.0.1:9\n").unwrap();
@@ -152,25 +151,10 @@ fn a_failure_is_an_object_too_with_json() {
     assert!(text.contains("--block-hash <HASH>") && !text.contains("Usage"), "it names what is missing: {text}");
 }
 
-/// Returns every command that can be asked for JSON, as its words.
-fn commands_with_json() -> BTreeSet<String> {
-    fn gather(command: &clap::Command, words: &str, found: &mut BTreeSet<String>) {
-        if command.get_arguments().any(|argument| argument.get_long() == Some("json")) {
-            found.insert(words.to_owned());
-        }
-        for below in command.get_subcommands() {
-            gather(below, format!("{words} {}", below.get_name()).trim(), found);
-        }
-    }
-    let mut found = BTreeSet::new();
-    gather(&Arguments::command(), "", &mut found);
-    found
-}
-
 #[test]
 fn every_command_that_prints_json_prints_its_failures_so() {
     let folder = folder("json-failures");
-    for words in commands_with_json() {
+    for words in commands_with("json") {
         let arguments: Vec<&str> = words.split(' ').chain(["--json", "--no-such-option"]).collect();
         let finished = grail(&folder, &arguments);
         assert_valid(&last(&finished.stdout), Schema::Error.id());

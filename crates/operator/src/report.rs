@@ -194,7 +194,7 @@ fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
             number(speed),
             why,
         ];
-        let class = |at: usize| if at == 1 { " class=date" } else { "" };
+        let class = |at: usize| if at + 1 == HEADINGS.len() { " class=why" } else { "" };
         let cells = cells.iter().enumerate();
         let cells: String = cells.map(|(at, cell)| format!("<td{}>{}</td>", class(at), escaped(cell))).collect();
         format!("<tr>{cells}</tr>")
@@ -206,5 +206,5 @@ fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
         0 => String::new(),
         older => format!("<p>{} in the plots alone.</p>", counted(older, "older window")),
     };
-    format!("<div class=scroll><table><tr>{head}</tr>{rows}</table></div>{more}")
+    format!("<div class=scroll><table class=report><tr>{head}</tr>{rows}</table></div>{more}")
 }

@@ -177,3 +177,17 @@ fn windows_that_make_a_page_too_large_are_left_out_and_it_says_so() {
     assert!(html.contains(&format!("{} later windows are left out", timeline.left_out)));
     assert!(html.len() < 6_000_000, "{} bytes", html.len());
 }
+
+#[test]
+fn the_legend_has_every_color_of_the_lanes_of_uploads_and_groups() {
+    let html = page(&parsed(&recorded(3, 1, "none")));
+    let legend = html.split("<p class=\"legend\">").nth(1).unwrap().split("</p>").next().unwrap();
+    let script = include_str!("../../src/timeline/page.js");
+    // The classes that the script gives to calls and groups, as it names them.
+    for class in ["put", "read", "delete", "wrong", "clean", "rejected", "failed", "canceled", "open"] {
+        assert!(legend.contains(&format!("<i class=\"{class}\"></i>")), "{class}: {legend}");
+        let styled = html.contains(&format!(".{class} {{")) || html.contains(&format!(".{class}, "));
+        assert!(styled, "{class} has no color");
+        assert!(script.contains(class) || html.contains(&format!("\"{class}\"")), "{class} is drawn nowhere");
+    }
+}
