@@ -118,6 +118,18 @@ fn everything_that_is_known_is_on_the_screen() {
 }
 
 #[test]
+fn troubles_that_are_alike_are_one_line_with_a_count() {
+    let mut status = scripted();
+    let older = TroubleStatus { age_seconds: 9.0, ..status.troubles[0].clone() };
+    let other = TroubleStatus { text: "404".to_owned(), ..older.clone() };
+    status.troubles.extend([older.clone(), other, older]);
+    let page = screen(Some(&status), None, 110, 24);
+    let shown = ["8 s ago bucket: 503, again (2 times)", "9 s ago bucket: 404", "9 s ago bucket: 503, again"];
+    shown.iter().for_each(|line| assert!(page.contains(line), "{line}: {page}"));
+    assert_eq!(page.matches("503, again").count(), 2, "{page}");
+}
+
+#[test]
 fn a_wide_terminal_shows_gpus_rank_and_the_weight_of_the_windows_that_were_seen() {
     let mut viewer = Viewer::default();
     for (window, weight) in [(2_999_970, 0.005), (3_000_000, 0.01), (3_000_000, 0.01), (3_000_030, 0.0125)] {

@@ -42,6 +42,12 @@ impl WeightReading {
     }
 }
 
+/// Returns shares without the sign of zero: Rust's sum of no numbers is -0, which would be shown as "-0.000 %".
+pub(crate) fn unsigned(mut shares: Vec<(u16, f64)>) -> Vec<(u16, f64)> {
+    shares.iter_mut().for_each(|(_, share)| *share += 0.0);
+    shares
+}
+
 /// Returns every reading in a data folder, in order; none if none was kept. A line that a crash cut is left out.
 pub fn readings(data_folder: &Path) -> Vec<WeightReading> {
     let text = folder::read(&data_folder.join(FILE)).unwrap_or_default();
@@ -63,6 +69,14 @@ mod tests {
 
     fn reading(block: u64, share: f64) -> WeightReading {
         WeightReading { block, uid: 7, validators: vec![(1, share), (2, share / 2.0)] }
+    }
+
+    #[test]
+    fn no_weight_is_shown_without_a_sign() {
+        let nothing: f64 = Vec::<f64>::new().iter().sum();
+        let shown =
+            unsigned(vec![(2, nothing), (3, 0.25)]).into_iter().map(|(_, share)| format!("{:.1} %", share * 100.0));
+        assert_eq!(shown.collect::<Vec<_>>(), ["0.0 %", "25.0 %"]);
     }
 
     #[test]

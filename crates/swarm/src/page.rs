@@ -54,16 +54,15 @@ impl Summary {
     /// Returns the main figures; those of a role that did not run are left out.
     fn cards(&self) -> String {
         let marks = self.manifest.role.marks().len();
-        let of = |some: u64, all: u64| format!("{some} of {all}");
         let miner = self.manifest.role != Role::Validator;
         let validator = self.manifest.role != Role::Miner;
         let cards = [
-            (true, self.seeds.to_string(), "seeds"),
-            (true, self.failures.len().to_string(), "failures"),
-            (miner, of(self.windows.1, self.windows.0), "windows won"),
-            (validator, of(self.judged.1, self.judged.0), "windows judged"),
-            (miner, of(self.groups.0, self.groups.1), "groups of perfect miners"),
-            (true, of((marks - self.never_reached.len()) as u64, marks as u64), "marks reached"),
+            (true, self.seeds, "seeds".to_owned()),
+            (true, self.failures.len() as u64, "failures".to_owned()),
+            (miner, self.windows.1, format!("of {} windows won", self.windows.0)),
+            (validator, self.judged.1, format!("of {} windows judged", self.judged.0)),
+            (miner, self.groups.0, format!("of {} groups that perfect miners would have", self.groups.1)),
+            (true, (marks - self.never_reached.len()) as u64, format!("of {marks} marks reached")),
         ];
         let card = |(_, value, what)| format!("<div class=card><b>{value}</b><span>{what}</span></div>");
         cards.into_iter().filter(|(is_shown, ..)| *is_shown).map(card).collect()

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Gauge, Paragraph, Wrap};
 
 use super::viewer::{Gone, Pane, Story, Viewer, sparkline};
-use grail_observe::control::{EndpointStatus, GpuStatus, MinerStatus, Rank, Stopping, WindowStatus};
+use grail_observe::control::{EndpointStatus, GpuStatus, MinerStatus, Rank, Stopping, TroubleStatus, WindowStatus};
 use grail_terminal::{Palette, counted, printable};
 
 /// A smaller terminal is unreadable.
@@ -175,9 +175,13 @@ fn health_lines<'a>(status: &MinerStatus, palette: Palette) -> Vec<Line<'a>> {
     }
     let warned = |text: &String| Line::styled(format!("! {}", printable(text)), palette.style(Color::Red));
     lines.extend(status.health.reasons.iter().map(warned));
-    for trouble in &status.troubles {
+    let is_alike = |one: &TroubleStatus, other: &TroubleStatus| one.area == other.area && one.text == other.text;
+    // The newest of several that are alike stands for them.
+    for alike in status.troubles.chunk_by(is_alike) {
+        let [trouble, ..] = alike else { continue };
         let (area, text) = (printable(&trouble.area), printable(&trouble.text));
-        lines.push(Line::raw(format!("{} ago {area}: {text}", duration(trouble.age_seconds))));
+        let times = if alike.len() > 1 { format!(" ({} times)", alike.len()) } else { String::new() };
+        lines.push(Line::raw(format!("{} ago {area}: {text}{times}", duration(trouble.age_seconds))));
     }
     lines
 }

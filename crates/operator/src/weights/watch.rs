@@ -10,7 +10,7 @@ use grail_live::chain::{SetWeights, SubtensorChain};
 use grail_observe::SharedState;
 use grail_observe::control::Rank;
 
-use super::WeightReading;
+use super::{WeightReading, unsigned};
 
 /// Block times between two readings: one in each window.
 const WEIGHT_BLOCKS: u64 = 30;
@@ -34,7 +34,8 @@ pub fn read_weights(
                 anyhow::Ok((head.number, chain.weights_for(hotkey).await?))
             });
             // On an error the next window reads them again.
-            if let Ok(Ok((block, Some(set)))) = reading.await {
+            if let Ok(Ok((block, Some(mut set)))) = reading.await {
+                set.shares = unsigned(set.shares);
                 if let Some(is_weighted) = set.is_weighted() {
                     let rank = set.rank.map(|(place, of)| Rank { place, of });
                     state.weight_read(is_weighted, set.shares.iter().map(|(_, share)| *share).reduce(f64::max), rank);

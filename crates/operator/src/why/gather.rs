@@ -22,7 +22,7 @@ use super::{
     Cause, Conclusion, Cost, Exclusion, Finding, Income, JournalFacts, ObjectFacts, Receipt, VerdictFacts, WeightFacts,
     Why, of_hotkey, receipts,
 };
-use crate::weights::readings;
+use crate::weights::{readings, unsigned};
 use grail_journal::records_of;
 use grail_live::chain::{SetWeights, SubtensorChain};
 
@@ -215,7 +215,7 @@ fn verdict_facts(report: &Report) -> VerdictFacts {
 
 fn weight(chain: &ChainFacts) -> anyhow::Result<WeightFacts> {
     match chain.weights.clone()? {
-        Some(SetWeights { uid, shares, rank: _ }) => Ok(WeightFacts { uid, validators: shares }),
+        Some(SetWeights { uid, shares, rank: _ }) => Ok(WeightFacts { uid, validators: unsigned(shares) }),
         None => Err(anyhow!("the hotkey has no uid, so there is nothing to set")),
     }
 }

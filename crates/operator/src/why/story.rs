@@ -56,17 +56,7 @@ fn story_of(lanes: &WindowLanes) -> Vec<Cause> {
     lines.extend(lanes.replaced_ms.iter().map(|at| (*at, "the window's first block was replaced".to_owned())));
     lines.extend(groups(lanes));
     lines.extend(troubles(lanes));
-    lines.extend(lanes.upload.iter().map(|call| {
-        let outcome = if call.to_ms.is_none() {
-            "not answered"
-        } else if call.is_good {
-            "good"
-        } else {
-            "failed"
-        };
-        let answer = if call.answer.is_empty() { String::new() } else { format!(": {}", call.answer) };
-        (call.from_ms, format!("{} ({outcome}{answer})", call.what))
-    }));
+    lines.extend(uploads(lanes));
     lines.extend(lanes.closed_ms.map(|at| (at, "generation ended".to_owned())));
     if let Some(receipt) = &lanes.receipt {
         lines.push((lanes.to_ms, format!("the receipt: {}", grail_observe::receipt_line(receipt))));
@@ -121,6 +111,32 @@ fn groups(lanes: &WindowLanes) -> Vec<(u64, String)> {
     lines
 }
 
+/// Calls of the upload. Those that failed alike are one line, with how many more there were.
+fn uploads(lanes: &WindowLanes) -> Vec<(u64, String)> {
+    let mut alike: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for call in &lanes.upload {
+        let outcome = match (call.to_ms, call.is_good) {
+            (None, _) => "not answered",
+            (Some(_), true) => "good",
+            (Some(_), false) => {
+                alike.entry(&call.answer).or_default().push(call);
+                continue;
+            }
+        };
+        let answer = if call.answer.is_empty() { String::new() } else { format!(": {}", call.answer) };
+        lines.push((call.from_ms, format!("{} ({outcome}{answer})", call.what)));
+    }
+    for (answer, calls) in alike {
+        let [first, more @ ..] = calls.as_slice() else { continue };
+        let again = more.last().map_or_else(String::new, |last| {
+            format!("; {} more like it in {} s", more.len(), (last.from_ms - first.from_ms) / 1000)
+        });
+        lines.push((first.from_ms, format!("{} (failed: {answer}{again})", first.what)));
+    }
+    lines
+}
+
 /// Problems, each text once with its count.
 fn troubles(lanes: &WindowLanes) -> Vec<(u64, String)> {
     let mut counted: BTreeMap<(&str, &str), (u64, u64, usize)> = BTreeMap::new();
@@ -158,7 +174,13 @@ mod tests {
             heads: vec![(10_000, 31)],
             hash: vec![call("hash", 11_000, false, "refused"), call("hash", 12_000, true, "0x")],
             troubles: vec![(60_000, "bucket", "503".to_owned()), (90_000, "bucket", "503".to_owned())],
-            upload: vec![call("put", 280_000, false, "503")],
+            upload: vec![
+                call("put", 280_000, false, "503"),
+                call("put again", 283_000, false, "503"),
+                call("put", 284_000, false, "timeout"),
+                call("put", 286_000, false, "503"),
+                call("put", 290_000, true, "written"),
+            ],
             ..WindowLanes::default()
         };
         let lines: Vec<String> =
@@ -167,7 +189,9 @@ mod tests {
             "0 block 31 is the first of the window that is seen",
             "2.5 the first block's hash was known at try 2",
             "50 bucket: 503 (2 times in 30 s)",
-            "270 put (failed: 503)",
+            "270 put (failed: 503; 2 more like it in 6 s)",
+            "274 put (failed: timeout)",
+            "280 put (good: written)",
         ];
         assert_eq!(lines, expected);
         assert!(story(Path::new("/no/such/folder"), 30, None).is_err());
