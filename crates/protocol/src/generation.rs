@@ -32,6 +32,24 @@ pub struct ProofPass {
     pub eos_probability: f64,
 }
 
+/// The lowest and the highest value that a number can have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// No value is lower.
+    pub low: f64,
+    /// No value is higher.
+    pub high: f64,
+}
+
+/// The raw probabilities of a forward pass, each known within bounds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoundedPass {
+    /// Those of the completion's tokens.
+    pub completion: Vec<Bounds>,
+    /// That of the EOS token at the position before the last, where the completion ends with it.
+    pub eos: Option<Bounds>,
+}
+
 /// A model that computes the float32 pass over any sequence, in engines and validators.
 pub trait ProofModel {
     /// Returns the forward pass over `tokens`, with sketches under the projection that `randomness` gives.

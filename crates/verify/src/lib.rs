@@ -21,6 +21,7 @@
 //! ```
 
 pub mod checks;
+mod decided;
 mod facts;
 mod judge;
 mod memory;
@@ -32,6 +33,7 @@ pub mod score;
 mod verdict;
 
 pub use checks::distribution;
+pub use decided::is_decided;
 pub use facts::{Recompute, WindowFacts};
 pub use grail_protocol::generation::RecomputeError;
 pub use judge::{Judge, JudgeError, Judged};

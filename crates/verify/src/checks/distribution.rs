@@ -1,6 +1,9 @@
 //! Check `token_distribution_valid`, the soft one: do the chosen tokens' probabilities look like sampling?
 
+mod bounded;
 mod numpy;
+
+pub(crate) use bounded::is_decided;
 
 use crate::verdict::Reason;
 
