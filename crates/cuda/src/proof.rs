@@ -5,6 +5,7 @@
 //! common once (`layout.rs`). Everything around the products is fused as far as each step keeps its own rounding.
 
 mod forward;
+mod head;
 mod lanes;
 mod layout;
 mod plan;
@@ -22,16 +23,16 @@ use grail_protocol::generation::ProofPass;
 use grail_protocol::randomness::r_vec;
 use grail_protocol::sketch::{SketchError, projection, reduce};
 
-use super::driver::{Algorithm, Device, Event, Graph, Grid, Kernels, MatrixShape, Operands, Priority, Stream};
+use super::driver::{Algorithm, Device, Event, Graph, Kernels, Operands, Priority, Stream};
 use super::error::{CudaEngineError, CudaError};
 use super::weights::ExactWeights;
 use forward::Pass;
+pub use head::{Decided, HeadTrial, SplitHead};
 use lanes::{LANES, Lanes};
 pub use layout::{Layout, RowRange, Sequence};
 pub use plan::{ProofPlan, TorchNumerics, TorchNumericsNameError};
 use scratch::{Room, Scratch};
-pub use summation_orders::SummationOrder;
-use summation_orders::SummationOrders;
+pub use summation_orders::{SummationOrder, SummationOrders};
 
 /// Longest sequence: beyond it PyTorch's softmax takes another kernel. No rollout is that long.
 pub const PROOF_TOKENS_MAX: usize = 2048;
@@ -48,6 +49,7 @@ pub struct Prover {
     numerics: TorchNumerics,
     plan: ProofPlan,
     eos_token: u32,
+    head: Option<Arc<SplitHead>>,
     lanes: Lanes,
     scratch: Scratch,
     orders: SummationOrders,
@@ -78,6 +80,7 @@ impl Prover {
             numerics,
             plan,
             eos_token,
+            head: None,
             lanes,
             scratch,
             orders: SummationOrders::default(),
@@ -87,13 +90,26 @@ impl Prover {
         })
     }
 
+    /// Computes probabilities by `head` wherever it leaves no doubt about the verdict on them.
+    #[must_use]
+    pub fn with_split_head(self, head: Arc<SplitHead>) -> Self {
+        Self { head: Some(head), ..self }
+    }
+
+    /// Shares what is found out about products with other provers.
+    #[must_use]
+    pub fn with_orders(self, orders: SummationOrders) -> Self {
+        Self { orders, ..self }
+    }
+
     /// Returns the stream that all of its work goes through.
     pub fn stream(&self) -> &Stream {
         &self.lanes.main
     }
 
     /// Returns one forward of the whole sequence: the sketch of every position, and the raw probability of each token
-    /// from position `prompt_length` on. Those of the prompt, which no check reads, are given as 1.
+    /// from position `prompt_length` on: in float32, or by the split head. Those of the prompt, which no check reads, are
+    /// given as 1.
     ///
     /// # Errors
     /// If the sequence is empty, too long, or has a token outside the vocabulary; if the randomness is not hexadecimal;
@@ -188,7 +204,26 @@ impl Prover {
         sequences.iter().try_for_each(|sequence| self.check(sequence.tokens))?;
         let layout = Layout::of(sequences);
         let pass = self.arrange(layout, sequences)?;
-        let room = Room::for_pass(&pass.layout).and(self.scratch.room);
+        self.make_room(Room::for_pass(&pass.layout))?;
+        self.scratch.set_tokens(&self.lanes.main, &pass.layout.tokens(sequences))?;
+        match self.plan.graphs && sequences.len() == 1 {
+            true => self.repeat_graph(&pass)?,
+            false => self.forward(&pass)?,
+        }
+        Ok(pass.layout)
+    }
+
+    /// Takes the memory for passes of up to `rows` rows over sequences of up to `tokens` tokens, so that no pass waits for
+    /// it.
+    ///
+    /// # Errors
+    /// If there is not enough; smaller passes may still have room.
+    pub fn reserve(&mut self, rows: usize, tokens: usize) -> Result<(), CudaError> {
+        self.make_room(Room::of(rows, tokens))
+    }
+
+    fn make_room(&mut self, wanted: Room) -> Result<(), CudaError> {
+        let room = wanted.and(self.scratch.room);
         if room != self.scratch.room {
             self.lanes.main.synchronize()?;
             self.graphs.clear();
@@ -198,16 +233,11 @@ impl Prover {
             self.scratch = Scratch::new(device, config, Room::NONE)?;
             self.scratch = Scratch::new(device, config, room)?;
         }
-        self.scratch.set_tokens(&self.lanes.main, &pass.layout.tokens(sequences))?;
-        match self.plan.graphs && sequences.len() == 1 {
-            true => self.repeat_graph(&pass)?,
-            false => self.forward(&pass)?,
-        }
-        Ok(pass.layout)
+        Ok(())
     }
 
     /// Returns which kernels a pass takes.
-    fn arrange(&mut self, layout: Layout, sequences: &[Sequence<'_>]) -> Result<Pass, CudaEngineError> {
+    fn arrange(&self, layout: Layout, sequences: &[Sequence<'_>]) -> Result<Pass, CudaEngineError> {
         let Some(first) = sequences.first() else { return Err(EngineError::EmptySequence.into()) };
         let order = self.order(first.tokens.len())?;
         for other in sequences {
@@ -265,41 +295,6 @@ impl Prover {
         self.lanes.join()?;
         let dots = self.scratch.dots.address();
         Ok(self.lanes.main.fetch(dots, &mut self.scratch.host_dots, rows)?)
-    }
-
-    /// Returns the raw probabilities of the next token and of EOS, for each sequence's rows from the last of its prompt
-    /// on but the last.
-    fn probabilities(&self, sequences: &[Sequence<'_>], layout: &Layout) -> Result<Vec<Vec<[f32; 2]>>, CudaError> {
-        let (config, scratch, stream) = (&self.weights.config, &self.scratch, &self.lanes.main);
-        let (mut rows, mut next, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
-        for (range, sequence) in layout.ranges.iter().zip(sequences) {
-            let positions = sequence.first_row()..range.tokens - 1;
-            lengths.push(positions.len());
-            rows.extend(positions.clone().map(|position| range.row(position) as u32));
-            next.extend(positions.map(|position| sequence.tokens[position + 1]));
-        }
-        let count = rows.len();
-        let (hidden, vectors) = (config.hidden_size, (config.hidden_size / 4) as u32);
-        stream.upload(scratch.asked.address(), &[rows, next].concat())?;
-        for start in (0..count).step_by(HEAD_ROWS) {
-            let rows = HEAD_ROWS.min(count - start);
-            let (input, logits) = (scratch.head_input.address(), scratch.logits.address());
-            let take = [scratch.hidden.address().into(), scratch.asked.at(start).into(), input.into(), vectors.into()];
-            stream.launch("proof_take_rows", Grid::row(rows as u32, 128), &take)?;
-            let shape = MatrixShape { rows, inner: hidden, outputs: config.vocab_size };
-            stream.linear(shape, Operands { first: self.weights.head(), second: input, result: logits })?;
-            let arguments = [
-                logits.into(),
-                scratch.asked.at(count + start).into(),
-                self.eos_token.into(),
-                (config.vocab_size as u32).into(),
-                scratch.probabilities.at(2 * start).into(),
-            ];
-            stream.launch("proof_probabilities", Grid::row(rows as u32, 1024), &arguments)?;
-        }
-        let pairs: Vec<f32> = stream.download(scratch.probabilities.address(), 2 * count)?;
-        let mut pairs = pairs.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-        Ok(lengths.into_iter().map(|length| pairs.by_ref().take(length).collect()).collect())
     }
 
     /// round(hidden · 1024) of every position, as the golden proofs hash it.

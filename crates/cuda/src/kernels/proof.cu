@@ -219,10 +219,51 @@ SOFTMAX(40)
 SOFTMAX(48)
 SOFTMAX(64)
 
+// The sum over a block of 128 threads, in its first warp.
+__device__ __forceinline__ float sum_of_block_of_128(float value) {
+    __shared__ float of_warp[4];
+    value = sum_of_warp(value);
+    if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
+    __syncthreads();
+    return of_warp[0] + of_warp[1] + of_warp[2] + of_warp[3];
+}
+
 // The rows of `in` that `rows` names, one behind the other.
 KERNEL proof_take_rows(const float4* in, const u32* rows, float4* out, u32 vectors) {
     const float4* row = in + (u64)rows[blockIdx.x] * vectors;
     for (u32 i = threadIdx.x; i < vectors; i += blockDim.x) out[(u64)blockIdx.x * vectors + i] = row[i];
+}
+
+// The rows of `in` that `rows` names, each as the sum of two bfloat16 rows, and its norm.
+KERNEL proof_split_rows(const float2* in, const u32* rows, u32* high, u32* low, float* norms, u32 pairs) {
+    const float2* row = in + (u64)rows[blockIdx.x] * pairs;
+    float sum = 0.0f;
+    for (u32 i = threadIdx.x; i < pairs; i += blockDim.x) {
+        float2 x = row[i];
+        u32 rounded = narrow(x.x, x.y);
+        high[(u64)blockIdx.x * pairs + i] = rounded;
+        low[(u64)blockIdx.x * pairs + i] = narrow(x.x - widen_low(rounded), x.y - widen_high(rounded));
+        sum += x.x * x.x + x.y * x.y;
+    }
+    sum = sum_of_block_of_128(sum);
+    if (threadIdx.x == 0) norms[blockIdx.x] = sqrtf(sum);
+}
+
+// One block a row of the output layer: the largest norm of a row, as bits, and how many elements are not bfloat16.
+KERNEL proof_head_facts(const float2* weights, u32 pairs, u32* facts) {
+    const float2* row = weights + (u64)blockIdx.x * pairs;
+    float sum = 0.0f;
+    u32 odd = 0;
+    for (u32 i = threadIdx.x; i < pairs; i += blockDim.x) {
+        float2 x = row[i];
+        odd += (__float_as_uint(x.x) & 0xffff) != 0;
+        odd += (__float_as_uint(x.y) & 0xffff) != 0;
+        sum += x.x * x.x + x.y * x.y;
+    }
+    if (odd) atomicAdd(facts + 1, odd);
+    sum = sum_of_block_of_128(sum);
+    // The bits of numbers that are not negative have their order.
+    if (threadIdx.x == 0) atomicMax(facts, __float_as_uint(sqrtf(sum)));
 }
 
 // Adds to `differences` in how many places the bits of two arrays differ.

@@ -30,6 +30,13 @@ impl Room {
     /// For nothing.
     pub(super) const NONE: Self = Self { rows: 1, tokens: 1, scores: 1, lanes: 1, asked: 1 };
 
+    /// For passes of up to `rows` rows over sequences of up to `tokens` tokens.
+    pub(super) fn of(rows: usize, tokens: usize) -> Self {
+        let (rows, tokens) = (rows.next_multiple_of(STEP), tokens.next_multiple_of(STEP));
+        // A pass has as many rows that are shared, whose probability is asked for again, as it has rows of its own.
+        Self { rows, tokens, scores: tokens * tokens, lanes: LANES, asked: 2 * rows }
+    }
+
     /// For this pass, and a little more.
     pub(super) fn for_pass(layout: &Layout) -> Self {
         let most = |size: fn(&RowRange) -> usize| layout.ranges.iter().map(size).max().unwrap_or(1);
@@ -87,6 +94,8 @@ pub(super) struct Scratch {
     pub(super) head_input: Buffer<f32>,
     pub(super) logits: Buffer<f32>,
     pub(super) probabilities: Buffer<f32>,
+    /// Norms of the hidden states whose probabilities are asked for.
+    pub(super) norms: Buffer<f32>,
 }
 
 impl Scratch {
@@ -125,6 +134,7 @@ impl Scratch {
             head_input: room(head_rows * hidden)?,
             logits: room(head_rows * config.vocab_size)?,
             probabilities: room(2 * size.asked)?,
+            norms: room(size.asked)?,
         })
     }
 

@@ -7,6 +7,7 @@
 //! cuBLAS's own.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use grail_engine::Qwen3Config;
 
@@ -20,10 +21,12 @@ use crate::error::CudaError;
 
 /// Kernels that are timed again for another number of vectors.
 const SHORTLIST: usize = 5;
-/// Numbers of vectors up to this multiple take the same kernel.
-const ROWS_STEP: usize = 256;
+/// Numbers of vectors up to each of these take the same kernel; beyond the last, those up to the same multiple of it.
+const ROW_CLASSES: [usize; 7] = [256, 512, 768, 1024, 1536, 2048, 4096];
+/// The memory for trials is a multiple of this many float32 values.
+const TRIAL_STEP: usize = 1 << 24;
 /// How often a kernel is timed.
-const TIMED: u32 = 2;
+const TIMED: u32 = 4;
 
 /// Which family of kernels each linear layer's products are summed by. Lengths of one order can be computed together.
 pub type SummationOrder = [u8; 5];
@@ -37,12 +40,27 @@ struct Family {
     chosen: BTreeMap<usize, Algorithm>,
 }
 
-/// Everything found out so far about a network on a device.
-#[derive(Default)]
-pub(super) struct SummationOrders {
-    lengths: BTreeMap<usize, Option<SummationOrder>>,
-    families: [Vec<Family>; 5],
+/// Everything found out so far about a network on a device. Provers of the same device, network and plan share it.
+#[derive(Clone, Default)]
+pub struct SummationOrders(Arc<Mutex<Found>>);
+
+impl SummationOrders {
+    /// Whoever finds something out holds it, so that the others wait rather than find out the same.
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+#[derive(Default)]
+struct Found {
+    lengths: BTreeMap<usize, Option<SummationOrder>>,
+    families: Families,
+    /// Memory for products that are tried out. Freed and taken anew each time, it would wait for all other work.
+    room: Option<TrialRoom>,
+}
+
+/// For each linear layer, the families of kernels that were met with.
+type Families = [Vec<Family>; 5];
 
 impl Prover {
     /// Returns the order in which cuBLAS sums for sequences of this length; none if its kernels cannot be named, so
@@ -50,20 +68,33 @@ impl Prover {
     ///
     /// # Errors
     /// If the device fails.
-    pub fn order(&mut self, length: usize) -> Result<Option<SummationOrder>, CudaError> {
+    pub fn order(&self, length: usize) -> Result<Option<SummationOrder>, CudaError> {
         if !self.plan.named {
             return Ok(None);
         }
-        if let Some(order) = self.orders.lengths.get(&length) {
+        let mut found = self.orders.found();
+        if let Some(order) = found.lengths.get(&length) {
             return Ok(*order);
         }
-        let order = self.find_order(length)?;
-        self.orders.lengths.insert(length, order);
+        let order = self.find_order(length, &mut found)?;
+        found.lengths.insert(length, order);
         Ok(order)
     }
 
-    fn find_order(&mut self, length: usize) -> Result<Option<SummationOrder>, CudaError> {
-        let trial = Trial::new(&self.lanes.main, &self.weights.config, length, true)?;
+    /// Finds out beforehand what proofs of sequences of this length need: their order, and for every number of rows up to
+    /// `rows_max` the fastest kernels of that order.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn prepare(&self, length: usize, rows_max: usize) -> Result<(), CudaError> {
+        let Some(order) = self.order(length)? else { return Ok(()) };
+        let classes = ROW_CLASSES.into_iter().take_while(|class| *class <= rows_max);
+        classes.map(|rows| self.chosen(order, rows)).try_for_each(|chosen| chosen.map(drop))
+    }
+
+    fn find_order(&self, length: usize, found: &mut Found) -> Result<Option<SummationOrder>, CudaError> {
+        let Found { families: all_families, room, .. } = found;
+        let trial = Trial::new(&self.lanes.main, &self.weights.config, length, true, room)?;
         if !trial.is_attention_sequential()? {
             return Ok(None);
         }
@@ -73,10 +104,7 @@ impl Prover {
             let weights = linear.weights(&self.weights.layers[0], &self.weights.config);
             self.lanes.main.linear(shape, trial.expected(weights))?;
             let Some(preferred) = trial.stream.preferred(shape.as_strided())? else { return Ok(None) };
-            if !trial.is_equal(shape, weights, &preferred)? {
-                return Ok(None);
-            }
-            let families = &mut self.orders.families[linear as usize];
+            let families = &mut all_families[linear as usize];
             let summation = preferred.summation();
             let mut known = None;
             for (index, family) in families.iter().enumerate().filter(|(_, family)| family.summation == summation) {
@@ -85,6 +113,9 @@ impl Prover {
                 }
             }
             if known.is_none() {
+                if !trial.is_equal(shape, weights, &preferred)? {
+                    return Ok(None);
+                }
                 let mut kernels = Vec::new();
                 for kernel in preferred.relatives() {
                     if trial.is_equal(shape, weights, &kernel)? {
@@ -99,10 +130,12 @@ impl Prover {
     }
 
     /// Returns the fastest kernels of an order for this many vectors; none if a product has no such kernel.
-    pub(super) fn chosen(&mut self, order: SummationOrder, rows: usize) -> Result<Option<Chosen>, CudaError> {
+    pub(super) fn chosen(&self, order: SummationOrder, rows: usize) -> Result<Option<Chosen>, CudaError> {
+        let Found { families, room, .. } = &mut *self.orders.found();
         let mut kernels = Vec::new();
         for linear in Linear::ALL {
-            match self.fastest(linear, order[linear as usize].into(), rows)? {
+            let family = &mut families[linear as usize][usize::from(order[linear as usize])];
+            match self.fastest(linear, family, rows, room)? {
                 Some(kernel) => kernels.push(kernel),
                 None => return Ok(None),
             }
@@ -110,25 +143,36 @@ impl Prover {
         Ok(kernels.try_into().ok().map(Chosen))
     }
 
-    fn fastest(&mut self, linear: Linear, family: usize, rows: usize) -> Result<Option<Algorithm>, CudaError> {
-        let step = rows.div_ceil(ROWS_STEP);
+    fn fastest(
+        &self,
+        linear: Linear,
+        family: &mut Family,
+        rows: usize,
+        room: &mut Option<TrialRoom>,
+    ) -> Result<Option<Algorithm>, CudaError> {
+        let class = row_class(rows);
         let config = &self.weights.config;
         let stream = &self.lanes.main;
-        let family = &mut self.orders.families[linear as usize][family];
-        let shape = linear.shape(config, rows).as_strided();
         // A kernel chosen for a nearby number of vectors need not exist for this number.
-        if let Some(kernel) = family.chosen.get(&step)
-            && stream.can(shape, kernel)?
+        if let Some(kernel) = family.chosen.get(&class)
+            && stream.can(linear.shape(config, rows).as_strided(), kernel)?
         {
             return Ok(Some(*kernel));
         }
-        let trial = Trial::new(stream, config, rows, false)?;
-        let weights = linear.weights(&self.weights.layers[0], config);
         let mut times = Vec::new();
-        for kernel in &family.kernels {
-            if stream.can(shape, kernel)? {
-                let lanes = if self.plan.parallel { linear.side_by_side() } else { 1 };
-                times.push((trial.time(shape, weights, kernel, &self.lanes, lanes)?, *kernel));
+        // With many parts, the whole class's partial sums may have no room where those of these rows have.
+        for size in [class, rows] {
+            let shape = linear.shape(config, size).as_strided();
+            let trial = Trial::new(stream, config, size, false, room)?;
+            let weights = linear.weights(&self.weights.layers[0], config);
+            for kernel in &family.kernels {
+                if stream.can(shape, kernel)? && stream.can(linear.shape(config, rows).as_strided(), kernel)? {
+                    let lanes = if self.plan.parallel { linear.side_by_side() } else { 1 };
+                    times.push((trial.time(shape, weights, kernel, &self.lanes, lanes)?, *kernel));
+                }
+            }
+            if !times.is_empty() {
+                break;
             }
         }
         times.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -140,38 +184,62 @@ impl Prover {
             family.kernels = std::iter::once(first).chain(fast).collect();
             family.is_shortlisted = true;
         }
-        family.chosen.insert(step, fastest);
+        family.chosen.insert(class, fastest);
         Ok(Some(fastest))
     }
 }
 
-/// Buffers for test products: vectors by formula, and two results to compare.
-struct Trial<'a> {
-    stream: &'a Stream,
-    config: &'a Qwen3Config,
-    length: usize,
+/// Returns the largest number of vectors that takes the same kernel as `rows`.
+fn row_class(rows: usize) -> usize {
+    let [.., last] = ROW_CLASSES;
+    ROW_CLASSES.into_iter().find(|class| rows <= *class).unwrap_or_else(|| rows.next_multiple_of(last))
+}
+
+/// Vectors by formula, and two results to compare.
+struct TrialRoom {
     vectors: Buffer<f32>,
     results: [Buffer<f32>; 2],
     differences: Buffer<u32>,
 }
 
+impl TrialRoom {
+    fn new(stream: &Stream, len: usize) -> Result<Self, CudaError> {
+        let room = || Buffer::zeroed(stream.device(), len, "products that are tried out");
+        let differences = Buffer::zeroed(stream.device(), 1, "a count")?;
+        Ok(Self { vectors: room()?, results: [room()?, room()?], differences })
+    }
+}
+
+/// Test products of one size.
+struct Trial<'a> {
+    stream: &'a Stream,
+    config: &'a Qwen3Config,
+    length: usize,
+    vectors: &'a Buffer<f32>,
+    results: &'a [Buffer<f32>; 2],
+    differences: &'a Buffer<u32>,
+}
+
 impl<'a> Trial<'a> {
-    /// Room for `length` vectors, and for the attention of as many tokens where `with_attention`.
+    /// `length` vectors, and the attention of as many tokens where `with_attention`; makes `room` as large as that needs.
     fn new(
         stream: &'a Stream,
         config: &'a Qwen3Config,
         length: usize,
         with_attention: bool,
+        room: &'a mut Option<TrialRoom>,
     ) -> Result<Self, CudaError> {
-        let room = |len: usize| Buffer::zeroed(stream.device(), len, "products that are tried out");
         let widest = config.intermediate_size.max(config.query_size()).max(config.hidden_size);
         let scores = if with_attention { config.heads * length * length } else { 0 };
         let len = scores.max(length * widest);
-        let vectors = room(len)?;
+        let TrialRoom { vectors, results, differences } = match room.take() {
+            Some(large) if large.vectors.len() >= len => room.insert(large),
+            // The old one goes first.
+            _ => room.insert(TrialRoom::new(stream, len.next_multiple_of(TRIAL_STEP))?),
+        };
         let arguments = [vectors.address().into(), (len as u64).into(), 0x5eed_u64.into(), 0u32.into()];
         stream.launch("fill_synthetic", Grid::row(1024, 256), &arguments)?;
-        let differences = Buffer::zeroed(stream.device(), 1, "a count")?;
-        Ok(Self { stream, config, length, vectors, results: [room(len)?, room(len)?], differences })
+        Ok(Self { stream, config, length, vectors, results, differences })
     }
 
     /// Returns the buffer for cuBLAS's own answer.
@@ -192,7 +260,7 @@ impl<'a> Trial<'a> {
 
     /// Returns in how many of the first `count` values the two results differ.
     fn differences(&self, count: usize) -> Result<u32, CudaError> {
-        self.stream.clear(&self.differences)?;
+        self.stream.clear(self.differences)?;
         let [a, b] = [self.results[0].address(), self.results[1].address()];
         let arguments = [a.into(), b.into(), (count as u64).into(), self.differences.address().into()];
         self.stream.launch("proof_differences", Grid::row(1024, 256), &arguments)?;
@@ -210,7 +278,7 @@ impl<'a> Trial<'a> {
     ) -> Result<f32, CudaError> {
         let run = || {
             all.fork()?;
-            for (stream, result) in all.all().into_iter().zip(&self.results).take(lanes) {
+            for (stream, result) in all.all().into_iter().zip(self.results).take(lanes) {
                 let operands = Operands { result: result.address(), ..self.expected(weights) };
                 stream.product(shape, operands, kernel)?;
             }
@@ -218,6 +286,7 @@ impl<'a> Trial<'a> {
         };
         let [begin, end] = [Event::new(self.stream.device())?, Event::new(self.stream.device())?];
         run()?;
+        // One behind the other without a pause, as a pass runs them.
         begin.record(self.stream)?;
         (0..TIMED).try_for_each(|_| run())?;
         end.record(self.stream)?;
@@ -254,5 +323,19 @@ impl<'a> Trial<'a> {
             }
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_holds_its_rows_and_is_its_own() {
+        for rows in 1..10_000 {
+            let class = row_class(rows);
+            assert!(class >= rows && row_class(class) == class, "{rows}");
+        }
+        assert_eq!([1, 256, 257, 3000, 4097].map(row_class), [256, 256, 512, 4096, 8192]);
     }
 }
