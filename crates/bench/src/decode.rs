@@ -21,10 +21,10 @@ const STEPS: usize = 100;
 
 impl Bench {
     pub(super) fn decoding(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
-        let half = Arc::new(HalfWeights::of(&self.weights, &self.stream)?);
+        let half = &self.half;
         for deterministic in [false, true] {
             let settings = DecodeSettings { deterministic, rollouts_max: 256 };
-            let mut decoder = self.decoder(&half, settings)?;
+            let mut decoder = self.decoder(half, settings)?;
             for rollouts in ROLLOUTS {
                 if deterministic && rollouts == 1 {
                     continue;
@@ -32,7 +32,7 @@ impl Bench {
                 let step_ms = self.step_ms(&mut decoder, rollouts)?;
                 let name = if deterministic { ", fixed shapes" } else { "" };
                 let rate = rollouts as f64 / step_ms * 1e3;
-                let bytes = self.bytes_per_step(&half, rollouts);
+                let bytes = self.bytes_per_step(half, rollouts);
                 let limit = rollouts as f64 * self.limits.bytes_per_s / bytes;
                 report.add(format!("decode, {rollouts} rollouts{name}"), rate, "tokens/s", Some(limit));
             }

@@ -14,6 +14,7 @@ mod decode;
 mod limits;
 mod proof;
 mod report;
+mod self_check;
 pub mod window;
 
 use std::rc::Rc;
@@ -21,7 +22,8 @@ use std::sync::Arc;
 
 use grail_cuda::CudaEngineError;
 use grail_cuda::driver::{Device, Kernels, Priority, Stream};
-use grail_cuda::weights::{ExactWeights, Model};
+use grail_cuda::proof::SplitHead;
+use grail_cuda::weights::{ExactWeights, HalfWeights, Model};
 
 pub use limits::Limits;
 pub use report::{BenchReport, Measurement};
@@ -32,6 +34,8 @@ pub struct Bench {
     kernels: Rc<Kernels>,
     stream: Stream,
     weights: Arc<ExactWeights>,
+    half: Arc<HalfWeights>,
+    head: Arc<SplitHead>,
     limits: Limits,
 }
 
@@ -46,7 +50,9 @@ impl Bench {
         let limits = Limits::measure(&stream)?;
         let mut model = Model::open(model)?;
         let weights = Arc::new(ExactWeights::load(&model.config, &stream, &mut *model.tensors)?);
-        Ok(Self { device, kernels, stream, weights, limits })
+        let half = Arc::new(HalfWeights::of(&weights, &stream)?);
+        let head = Arc::new(SplitHead::new(&weights, half.clone(), &stream, grail_verify::is_decided)?);
+        Ok(Self { device, kernels, stream, weights, half, head, limits })
     }
 
     /// Measures everything.
@@ -59,6 +65,8 @@ impl Bench {
         self.side_by_side(&mut report)?;
         if arrangements {
             self.arrangements(&mut report)?;
+            self.groups_together(&mut report)?;
+            self.self_checks(&mut report)?;
         }
         self.decoding(&mut report)?;
         Ok(report)

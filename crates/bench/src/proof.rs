@@ -1,12 +1,12 @@
 //! Proofs of one sequence: the forward, the sketches, and the self-check's head.
 
 use std::rc::Rc;
-use std::sync::{Arc, Barrier};
+use std::sync::Barrier;
 use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
-use grail_cuda::driver::{Device, Kernels};
-use grail_cuda::weights::ExactWeights;
+use grail_cuda::driver::Kernels;
+use grail_cuda::proof::{Layout, SummationOrders};
 use grail_cuda::{CudaEngineError, ProofPlan, Prover, Sequence, TorchNumerics};
 
 use super::limits::median_ms;
@@ -14,6 +14,8 @@ use super::{Bench, BenchReport};
 
 /// Lengths that proofs are measured at.
 const LENGTHS: [usize; 4] = [333, 700, 1024, 1354];
+/// Lengths that every arrangement is measured at.
+const ARRANGED_LENGTHS: [usize; 2] = [700, 1354];
 /// Length that proofs side by side are measured at, and how many each prover does.
 const SHARED_LENGTH: usize = 700;
 const SHARED_PROOFS: usize = 10;
@@ -21,6 +23,10 @@ const SHARED_PROOFS: usize = 10;
 const PROMPT: usize = 300;
 /// Rollouts of a group.
 const ROLLOUTS: u32 = 4;
+/// Tokens of a rollout in a window's work, groups that are proved together, and how often.
+const WINDOW_LENGTH: usize = 700;
+const GROUPS_TOGETHER: [u32; 3] = [1, 2, 3];
+const TOGETHER_PROOFS: usize = 3;
 /// Any randomness works.
 const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
 
@@ -70,33 +76,68 @@ impl Bench {
         let tokens = self.tokens(SHARED_LENGTH);
         let operations = self.proof_operations(SHARED_LENGTH) + self.head_operations(SHARED_LENGTH);
         let limit_ms = operations / self.limits.single_flops * 1e3;
-        let (device, weights) = (&self.device, &self.weights);
         for provers in 1..=3 {
-            let barrier = Barrier::new(provers + 1);
-            let work = || -> Result<(), CudaEngineError> {
-                let ready = own_prover(device, weights).and_then(|mut prover| {
-                    prover.pass(&tokens, PROMPT, RANDOMNESS)?;
-                    Ok(prover)
-                });
-                barrier.wait();
-                let mut prover = ready?;
-                (0..SHARED_PROOFS).try_for_each(|_| prover.pass(&tokens, PROMPT, RANDOMNESS).map(drop))
-            };
-            let elapsed_ms = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..provers).map(|_| scope.spawn(work)).collect();
-                barrier.wait();
-                let begin = Instant::now();
-                let join = |thread: ScopedJoinHandle<'_, Result<(), CudaEngineError>>| {
-                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                };
-                threads.into_iter().try_for_each(join)?;
-                Ok::<f64, CudaEngineError>(begin.elapsed().as_secs_f64() * 1e3)
-            })?;
-            let each_ms = elapsed_ms / (provers * SHARED_PROOFS) as f64;
+            let each_ms =
+                self.each_ms(provers, SHARED_PROOFS, &[Sequence { tokens: &tokens, prompt_length: PROMPT }])?;
             let what = format!("proof, {SHARED_LENGTH} tokens: with self-check, {provers} side by side");
             report.add(what, each_ms, "ms", Some(limit_ms));
         }
         Ok(())
+    }
+
+    /// Milliseconds for each rollout of several groups that are proved together, by two provers side by side.
+    pub(super) fn groups_together(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
+        for groups in GROUPS_TOGETHER {
+            let rollouts: Vec<Vec<u32>> = (0..groups * ROLLOUTS)
+                .map(|rollout| {
+                    let mut tokens = self.rollout(WINDOW_LENGTH, rollout % ROLLOUTS);
+                    tokens[0] = rollout / ROLLOUTS;
+                    tokens
+                })
+                .collect();
+            let sequence = |tokens| Sequence { tokens, prompt_length: PROMPT };
+            let sequences: Vec<Sequence<'_>> = rollouts.iter().map(|tokens| sequence(tokens)).collect();
+            let rows = Layout::of(&sequences).rows;
+            let each_ms = self.each_ms(2, TOGETHER_PROOFS, &sequences)? / f64::from(groups * ROLLOUTS);
+            let remark = format!("{rows} rows, {PROMPT} + {} tokens, two provers", WINDOW_LENGTH - PROMPT);
+            report.remark(format!("proof, {groups} groups together, each rollout"), each_ms, "ms", None, remark);
+        }
+        Ok(())
+    }
+
+    /// Milliseconds for each of `count` proofs of these sequences by each of several provers.
+    fn each_ms(&self, provers: usize, count: usize, sequences: &[Sequence<'_>]) -> Result<f64, CudaEngineError> {
+        let (device, weights, head) = (&self.device, &self.weights, &self.head);
+        let (barrier, orders) = (Barrier::new(provers + 1), SummationOrders::default());
+        let prove = |prover: &mut Prover| -> Result<(), CudaEngineError> {
+            prover.passes(sequences, RANDOMNESS)?.into_iter().try_for_each(|pass| pass.map(drop))
+        };
+        let work = || -> Result<(), CudaEngineError> {
+            // With kernels of its own, which belong to its thread.
+            let ready = Kernels::load(device, grail_live::device::kernel_cache().as_deref()).and_then(|kernels| {
+                let (plan, numerics) = (ProofPlan::default(), TorchNumerics::Torch2_10);
+                let made = Prover::new(device, Rc::new(kernels), weights.clone(), numerics, plan, 0)?;
+                Ok(made.with_split_head(head.clone()).with_orders(orders.clone()))
+            });
+            let ready = ready.map_err(CudaEngineError::from).and_then(|mut prover| {
+                prove(&mut prover)?;
+                Ok(prover)
+            });
+            barrier.wait();
+            let mut prover = ready?;
+            (0..count).try_for_each(|_| prove(&mut prover))
+        };
+        let elapsed_ms = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..provers).map(|_| scope.spawn(work)).collect();
+            barrier.wait();
+            let begin = Instant::now();
+            let join = |thread: ScopedJoinHandle<'_, Result<(), CudaEngineError>>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().try_for_each(join)?;
+            Ok::<f64, CudaEngineError>(begin.elapsed().as_secs_f64() * 1e3)
+        })?;
+        Ok(elapsed_ms / (provers * count) as f64)
     }
 
     /// Every arrangement's time, and whether its bits are those of the plain one.
@@ -110,7 +151,7 @@ impl Bench {
             ("parallel, named, graphs", ProofPlan { graphs: true, ..ProofPlan::default() }),
         ];
         self.bits(report)?;
-        for length in LENGTHS {
+        for length in ARRANGED_LENGTHS {
             let tokens = self.tokens(length);
             let expected = self.prover(plain)?.scaled_hidden_states(&tokens)?;
             for (name, plan) in plans {
@@ -165,9 +206,10 @@ impl Bench {
         Ok(())
     }
 
-    fn prover(&self, plan: ProofPlan) -> Result<Prover, CudaEngineError> {
+    pub(super) fn prover(&self, plan: ProofPlan) -> Result<Prover, CudaEngineError> {
         let (kernels, weights) = (self.kernels.clone(), self.weights.clone());
-        Ok(Prover::new(&self.device, kernels, weights, TorchNumerics::Torch2_10, plan, 0)?)
+        let made = Prover::new(&self.device, kernels, weights, TorchNumerics::Torch2_10, plan, 0)?;
+        Ok(made.with_split_head(self.head.clone()))
     }
 
     fn time(
@@ -217,10 +259,4 @@ impl Bench {
         let rows = length - PROMPT.min(length);
         (2 * rows * self.weights.config.hidden_size * self.weights.config.vocab_size) as f64
     }
-}
-
-/// Returns a prover for the calling thread, with kernels of its own.
-fn own_prover(device: &Device, weights: &Arc<ExactWeights>) -> Result<Prover, CudaEngineError> {
-    let kernels = Rc::new(Kernels::load(device, grail_live::device::kernel_cache().as_deref())?);
-    Ok(Prover::new(device, kernels, weights.clone(), TorchNumerics::Torch2_10, ProofPlan::default(), 0)?)
 }

@@ -1,7 +1,7 @@
 //! A whole window's work: groups asked for as a miner asks, decoded and proved.
 
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use grail_cuda::engine::Ticket;
 use grail_cuda::{CudaEngine, CudaEngineError, CudaError, CudaSettings, GroupWork, TorchNumerics};
@@ -16,21 +16,26 @@ const COMPLETION: usize = 400;
 const COMPLETION_MAX: usize = 1024;
 /// Tokens drawn to see whether they depend on the company.
 const FIXED_TOKENS: usize = 200;
+/// Groups that a window begins with.
+const OPENING: u32 = 16;
 /// Tokens of a completion of the batch that is not counted.
 const WARM_UP: usize = 20;
 /// Seconds of a window that belong to generation.
 const WINDOW_S: f64 = 330.0;
 /// Rollouts of a group.
 const GROUP: u32 = 4;
+/// How long an engine may prepare itself, and how often that is checked.
+const PREPARATION_MAX: Duration = Duration::from_secs(120);
+const PREPARATION_LOOK: Duration = Duration::from_millis(100);
 /// Any randomness works.
 const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
 
 type Answer = Result<Vec<GeneratedRollout>, CudaEngineError>;
 
-/// Does a batch of groups from their prompts to their proofs, and adds how many rollouts a whole window gives at that
-/// pace.
+/// Works as in a window, from its first group on, and adds how many rollouts a whole window gives at that pace.
 ///
-/// A window repeats such batches, so nothing is left out of a batch's time: neither the prompts nor the last proof.
+/// As many groups are in flight as a miner keeps there. A window begins with a few groups; after them come `batches` whole
+/// batches, and a window repeats those, so nothing is left out: neither the prompts nor the last proof.
 ///
 /// # Errors
 /// If the model cannot be loaded or the device fails.
@@ -38,22 +43,25 @@ pub fn measure(report: &mut BenchReport, model: &str, ordinal: usize, batches: u
     let settings = settings(model, ordinal);
     let groups = settings.decode.rollouts_max as u32 / GROUP;
     let engine = CudaEngine::start(settings)?;
-    // Shapes are recorded when they first occur: a window is rarely the first that a miner works on.
-    batch(&engine, 0, groups, WARM_UP)?;
-    let mut free_after_first = None;
-    for number in 1..=batches {
-        let outcome = batch(&engine, number * groups, groups, COMPLETION)?;
-        let whole = f64::from(groups * GROUP) / outcome.all_s * WINDOW_S;
-        let (first_s, all_s, tokens) = (outcome.first_s, outcome.all_s, outcome.tokens);
-        let remark = format!("{tokens} new tokens and proofs in {all_s:.1} s, the first group after {first_s:.1} s");
-        report.remark("rollouts in a window of 330 s", whole, "rollouts", None, remark);
-        // The first batch allocates for its longest sequence; nothing may grow after it.
-        let free = engine.free_memory()?;
-        let growth = *free_after_first.get_or_insert(free) as f64 - free as f64;
-        if number > 1 {
-            report.add("growth of memory in use since the first batch", growth / f64::from(1 << 20), "MiB", None);
-        }
+    let begin = Instant::now();
+    while !engine.is_prepared() && begin.elapsed() < PREPARATION_MAX {
+        std::thread::sleep(PREPARATION_LOOK);
     }
+    report.add("lengths prepared before the first window", begin.elapsed().as_secs_f64(), "s", None);
+    // Shapes are recorded when they first occur: a window is rarely the first that a miner works on.
+    work(&engine, 0, OPENING + groups, WARM_UP)?;
+    work(&engine, 1, OPENING, COMPLETION)?;
+    // The same beginning with nothing behind it, and with whole batches.
+    let opening = work(&engine, 2, OPENING, COMPLETION)?;
+    let Outcome { first_s, all_s, growth } = work(&engine, 3, OPENING + batches * groups, COMPLETION)?;
+    let per_s = f64::from(batches * groups * GROUP) / (all_s - opening.all_s);
+    let whole = f64::from(OPENING * GROUP) + per_s * (WINDOW_S - opening.all_s);
+    let (opening_s, each_ms) = (opening.all_s, 1e3 / per_s);
+    let remark =
+        format!("the first {OPENING} groups alone take {opening_s:.1} s, all others {each_ms:.1} ms a rollout");
+    report.remark("rollouts in a window of 330 s", whole, "rollouts", None, remark);
+    report.add("the first group of a window", first_s, "s", None);
+    report.add("growth of memory in use since the first groups", growth, "MiB", None);
     Ok(())
 }
 
@@ -102,9 +110,9 @@ pub fn fixed_shapes(report: &mut BenchReport, model: &str, ordinal: usize) -> Re
     let draw = |crowd: u32| -> Result<Vec<Vec<u32>>, CudaEngineError> {
         let (sender, answer) = mpsc::channel();
         let (others_sender, others) = mpsc::channel();
-        let _crowd = (1..=crowd).map(|group| ask(&engine, group, WARM_UP + group as usize, &others_sender));
+        let _crowd = (1..=crowd).map(|group| ask(&engine, 0, group, WARM_UP + group as usize, &others_sender));
         let _crowd = _crowd.collect::<Result<Vec<Ticket>, CudaEngineError>>()?;
-        let _ticket = ask(&engine, 0, FIXED_TOKENS, &sender)?;
+        let _ticket = ask(&engine, 0, 0, FIXED_TOKENS, &sender)?;
         let rollouts = answer.recv().map_err(|_| CudaError::Ended)??;
         (0..crowd).try_for_each(|_| others.recv().map_err(|_| CudaError::Ended)?.map(drop))?;
         Ok(rollouts.into_iter().map(|rollout| rollout.tokens).collect())
@@ -125,6 +133,7 @@ fn settings(model: &str, ordinal: usize) -> CudaSettings {
     let mut settings = CudaSettings::new(model, ordinal);
     settings.numerics = TorchNumerics::Torch2_10;
     settings.kernel_cache = grail_live::device::kernel_cache();
+    settings.is_decided = Some(grail_verify::is_decided);
     settings
 }
 
@@ -132,39 +141,54 @@ fn settings(model: &str, ordinal: usize) -> CudaSettings {
 fn mixed_batch(engine: &CudaEngine, from: u32, groups: u32, longest: usize) -> Result<(), CudaEngineError> {
     let (sender, answers) = mpsc::channel();
     let length = |group: u32| (group as usize).wrapping_mul(7919) % longest + 1;
-    let tickets = (from..from + groups).map(|group| ask(engine, group, length(group), &sender));
+    let tickets = (from..from + groups).map(|group| ask(engine, 0, group, length(group), &sender));
     let _tickets = tickets.collect::<Result<Vec<Ticket>, CudaEngineError>>()?;
     (0..groups).try_for_each(|_| answers.recv().map_err(|_| CudaError::Ended)?.map(drop))
 }
 
-/// Duration and content of a batch of groups.
+/// How a window's work went.
 struct Outcome {
-    tokens: usize,
+    /// Seconds to the first group.
     first_s: f64,
+    /// Seconds until all were there.
     all_s: f64,
+    /// MiB that memory in use grew since the first group.
+    growth: f64,
 }
 
-fn batch(engine: &CudaEngine, from: u32, groups: u32, completion: usize) -> Result<Outcome, CudaEngineError> {
+/// Keeps as many groups in flight as a miner does, until all are there.
+fn work(engine: &CudaEngine, window: u64, groups: u32, completion: usize) -> Result<Outcome, CudaEngineError> {
     let (sender, answers) = mpsc::channel();
     let begin = Instant::now();
-    let tickets = (from..from + groups).map(|group| ask(engine, group, completion, &sender));
-    let _tickets = tickets.collect::<Result<Vec<Ticket>, CudaEngineError>>()?;
-    let (mut tokens, mut first_s) = (0, None);
-    for _ in 0..groups {
-        let generated = answers.recv().map_err(|_| CudaError::Ended)??;
-        tokens += generated.iter().map(|r| r.tokens.len() - r.prompt_length).sum::<usize>();
-        first_s.get_or_insert(begin.elapsed().as_secs_f64());
+    let ahead = engine.groups_in_flight_max() as u32;
+    let mut tickets = Vec::new();
+    for group in 0..groups.min(ahead) {
+        tickets.push(ask(engine, window, group, completion, &sender)?);
     }
-    Ok(Outcome { tokens, first_s: first_s.unwrap_or_default(), all_s: begin.elapsed().as_secs_f64() })
+    let mut first = None;
+    for done in 1..=groups {
+        answers.recv().map_err(|_| CudaError::Ended)??;
+        if first.is_none() {
+            first = Some((begin.elapsed().as_secs_f64(), engine.free_memory()?));
+        }
+        if done + ahead <= groups {
+            tickets.push(ask(engine, window, done + ahead - 1, completion, &sender)?);
+        }
+    }
+    let all_s = begin.elapsed().as_secs_f64();
+    let free = engine.free_memory()?;
+    let (first_s, free_before) = first.unwrap_or((all_s, free));
+    Ok(Outcome { first_s, all_s, growth: (free_before as f64 - free as f64) / f64::from(1 << 20) })
 }
 
 fn ask(
     engine: &CudaEngine,
+    window_start: u64,
     group: u32,
     new_tokens_max: usize,
     sender: &mpsc::Sender<Answer>,
 ) -> Result<Ticket, CudaEngineError> {
-    let stream = |rollout| StreamKey { seed: 5, window_start: 0, group, rollout, attempt: 0 };
+    let stream = |rollout| StreamKey { seed: 5, window_start, group, rollout, attempt: 0 };
     let work = GroupWork {
         prompt: (0..PROMPT).map(|i| i * 7919 % 150_000 + group % 97).collect(),
         streams: (0..GROUP).map(stream).collect(),

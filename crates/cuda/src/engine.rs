@@ -22,13 +22,13 @@ use grail_protocol::generation::{GeneratedRollout, ModelLimits, StreamKey};
 use super::decode::DecodeSettings;
 use super::driver::Device;
 use super::error::{CudaEngineError, CudaError};
-use super::proof::{ProofPlan, TorchNumerics};
+use super::proof::{Decided, ProofPlan, TorchNumerics};
 use super::weights::Model;
 pub use group_ledger::GroupLedger;
 use worker::Worker;
 
 /// Settings of an engine.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct CudaSettings {
     /// The model: `toy`, `synthetic:<shape>:<seed>`, or a folder.
     pub model: String,
@@ -40,8 +40,10 @@ pub struct CudaSettings {
     pub plan: ProofPlan,
     /// How decoding is arranged.
     pub decode: DecodeSettings,
-    /// Sequences that are proved side by side.
+    /// Provers that work side by side.
     pub provers: usize,
+    /// Says which probabilities need no float32; without it all are computed in float32.
+    pub is_decided: Option<Decided>,
     /// Cache folder for compiled kernels.
     pub kernel_cache: Option<PathBuf>,
 }
@@ -56,6 +58,7 @@ impl CudaSettings {
             plan: ProofPlan::default(),
             decode: DecodeSettings::default(),
             provers: 2,
+            is_decided: None,
             kernel_cache: None,
         }
     }
@@ -116,6 +119,7 @@ pub struct CudaEngine {
     groups_in_flight_max: usize,
     ordinal: usize,
     is_lost: Arc<AtomicBool>,
+    is_prepared: Arc<AtomicBool>,
 }
 
 impl CudaEngine {
@@ -146,11 +150,13 @@ impl CudaEngine {
         let ordinal = settings.ordinal;
         let (messages, inbox) = mpsc::channel();
         let (started, has_started) = mpsc::channel();
-        let is_lost = Arc::new(AtomicBool::new(false));
-        let worker = Worker::new(settings, eos_token, messages.clone(), is_lost.clone(), watch);
+        let (is_lost, is_prepared) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let flags = (is_lost.clone(), is_prepared.clone());
+        let worker = Worker::new(settings, eos_token, messages.clone(), flags, watch);
         let worker = worker::spawn(worker, inbox, started)?;
         has_started.recv().map_err(|_| CudaError::Ended)??;
-        Ok(Self { messages, worker: Some(worker), limits, tokenizer, groups_in_flight_max, ordinal, is_lost })
+        let worker = Some(worker);
+        Ok(Self { messages, worker, limits, tokenizer, groups_in_flight_max, ordinal, is_lost, is_prepared })
     }
 
     /// Submits work. Groups of lower index go first.
@@ -173,6 +179,12 @@ impl CudaEngine {
     /// context; another process may still use it.
     pub fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether everything that proofs of any length need is found out. That happens while it has nothing to do, and
+    /// otherwise when a length first occurs.
+    pub fn is_prepared(&self) -> bool {
+        self.is_prepared.load(Ordering::Relaxed)
     }
 
     /// Returns free bytes of its device's memory.

@@ -127,6 +127,7 @@ pub(super) fn engine(
                 decode: DecodeSettings { deterministic: arguments.deterministic, ..DecodeSettings::default() },
                 numerics: arguments.numerics,
                 kernel_cache: device::kernel_cache(),
+                is_decided: Some(grail_verify::is_decided),
                 ..CudaSettings::new(model, ordinal)
             });
             let workers = Rc::new(CudaWorkers::start(settings.collect(), watch)?);

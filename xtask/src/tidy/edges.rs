@@ -55,7 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("grail-sim", &["grail-protocol", "grail-verify", "grail-miner", "grail-validator", "grail-engine"]),
-    ("grail-bench", &["grail-protocol", "grail-cuda", "grail-live"]),
+    ("grail-bench", &["grail-protocol", "grail-verify", "grail-cuda", "grail-live"]),
     ("grail-judging", &["grail-protocol", "grail-verify", "grail-miner", "grail-validator", "grail-sim"]),
     ("grail-swarm", &["grail-sim", "grail-judging"]),
     (

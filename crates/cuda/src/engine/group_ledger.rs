@@ -15,8 +15,11 @@ const ATTEMPTS_MAX: u32 = 4;
 /// Rollouts left to a prover when the next groups are started.
 const UNPROVED_PER_PROVER: usize = 2;
 
+/// Most groups that a window begins with. A whole batch takes twice as long to draw, and the first group waits for it.
+const OPENING_GROUPS: usize = 16;
+
 /// The order in which groups are started: by window, index, and when they came.
-type GroupKey = (u64, u32, u64);
+pub(super) type GroupKey = (u64, u32, u64);
 
 /// All unfinished groups. It only keeps count; it neither draws nor proves.
 #[derive(Default)]
@@ -26,6 +29,10 @@ pub struct GroupLedger {
     arrivals: u64,
     /// Groups that are still to be started together.
     joining: usize,
+    /// The window that was begun last.
+    window: Option<u64>,
+    /// No group of that window is answered yet.
+    is_opening: bool,
 }
 
 struct Entry {
@@ -107,12 +114,30 @@ impl GroupLedger {
     }
 
     /// Returns the group that is to be started now, if any is. Several groups together take little more time than one,
-    /// so groups wait for each other while there is something to prove.
+    /// so groups wait for each other while there is something to prove. A window begins with a few.
     pub fn next_to_begin(&mut self, provers: usize) -> Option<Arc<GroupWork>> {
         if self.unproved() < UNPROVED_PER_PROVER * provers {
-            self.joining = self.waiting();
+            let begun = self.entries.len() - self.waiting();
+            let next = self.entries.iter().find(|(_, entry)| entry.is_waiting).map(|(key, _)| key.0);
+            if begun == 0 && next.is_some() && next != self.window {
+                (self.window, self.is_opening) = (next, true);
+            }
+            self.joining = match self.is_opening {
+                true => self.waiting().min(OPENING_GROUPS.saturating_sub(begun)),
+                false => self.waiting(),
+            };
         }
         if self.joining > 0 { self.next_waiting() } else { None }
+    }
+
+    /// Returns the first group of a window that is drawn and waits for its proof, while none is answered yet. Drawing should
+    /// pause for it.
+    pub fn first_drawn(&self) -> Option<GroupKey> {
+        let is_drawn = |(key, entry): &(&GroupKey, &Entry)| {
+            !entry.is_waiting && !self.slots.values().any(|(key_in_slot, _)| key_in_slot == *key)
+        };
+        let mut entries = self.entries.iter().filter(|_| self.is_opening);
+        entries.find(is_drawn).map(|(key, _)| *key)
     }
 
     /// Forgets canceled groups. Returns their slots.
@@ -172,6 +197,7 @@ impl GroupLedger {
         if entry.rollouts.iter().any(|rollout| rollout.pass.is_none()) {
             return;
         }
+        self.is_opening = false;
         let Some(Entry { work, reply, rollouts, .. }) = self.entries.remove(&key) else { return };
         let generated = rollouts.into_iter().map(|rollout| GeneratedRollout {
             tokens: rollout.tokens,

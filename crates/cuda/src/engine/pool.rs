@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::group_ledger::Finished;
+use super::group_ledger::{Finished, GroupKey};
 use crate::proof::{Layout, Sequence, SummationOrder};
 
 /// Shared by the thread that draws and those that prove.
@@ -17,6 +17,8 @@ pub(super) struct Pool {
 struct State {
     /// In the order in which they are to be proved.
     waiting: BTreeMap<(u64, u32, u64, u32, usize), Finished>,
+    /// The group that goes before all others.
+    preferred: Option<GroupKey>,
     is_closed: bool,
 }
 
@@ -42,31 +44,48 @@ impl Pool {
         self.changed.notify_one();
     }
 
+    /// Lets this group go before all others, or none.
+    pub(super) fn prefer(&self, group: Option<GroupKey>) {
+        self.lock().preferred = group;
+    }
+
     /// Keeps those that are still wanted.
     pub(super) fn retain(&self, is_wanted: impl Fn(&Finished) -> bool) {
         self.lock().waiting.retain(|_, finished| is_wanted(finished));
     }
 
-    /// Waits for one; gives the lengths of all that wait then, or nothing once there will be no more.
-    pub(super) fn lengths(&self) -> Option<BTreeSet<usize>> {
-        let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
-        let state = self.changed.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
-        let lengths: BTreeSet<usize> = state.waiting.values().map(|finished| finished.tokens.len()).collect();
-        (!lengths.is_empty()).then_some(lengths)
+    /// Returns whether nothing waits, and more may come.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.waiting.is_empty() && !state.is_closed
     }
 
-    /// Takes the first that waits, and others that can be proved with it in a pass of at most `rows_max` rows: those of
+    /// Waits for one; returns whether there is one, or else there will be no more.
+    pub(super) fn wait(&self) -> bool {
+        let is_idle = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
+        let state = self.changed.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        !state.waiting.is_empty()
+    }
+
+    /// Returns the lengths of all that wait.
+    pub(super) fn lengths(&self) -> BTreeSet<usize> {
+        self.lock().waiting.values().map(|finished| finished.tokens.len()).collect()
+    }
+
+    /// Takes the first that waits, of the preferred group if it has one, and others that can be proved with it in a pass of at most `rows_max` rows: those of
     /// its order and randomness. Lengths of no order are proved alone.
     pub(super) fn take(&self, orders: &BTreeMap<usize, Option<SummationOrder>>, rows_max: usize) -> Vec<Finished> {
-        let waiting = &mut self.lock().waiting;
-        let Some((first_key, first)) = waiting.first_key_value() else { return Vec::new() };
+        let State { waiting, preferred, .. } = &mut *self.lock();
+        let is_preferred = |key: &(u64, u32, u64, u32, usize)| *preferred == Some((key.0, key.1, key.2));
+        let preferred = waiting.iter().find(|(key, _)| is_preferred(key));
+        let Some((first_key, first)) = preferred.or_else(|| waiting.first_key_value()) else { return Vec::new() };
         let order = |finished: &Finished| orders.get(&finished.tokens.len()).copied().flatten();
         let mut keys = vec![*first_key];
         if let Some(first_order) = order(first) {
             let mut sequences = vec![sequence(first)];
             let is_alike =
                 |other: &Finished| order(other) == Some(first_order) && other.work.randomness == first.work.randomness;
-            for (key, other) in waiting.iter().skip(1).filter(|(_, other)| is_alike(other)) {
+            for (key, other) in waiting.iter().filter(|(key, other)| *key != first_key && is_alike(other)) {
                 sequences.push(sequence(other));
                 if Layout::of(&sequences).rows > rows_max {
                     break;
@@ -117,7 +136,8 @@ mod tests {
         for (group, index, length) in [(2, 0, 40), (1, 1, 60), (0, 0, 41), (1, 0, 40), (0, 1, 70)] {
             pool.put(finished(group, index, length, "a"));
         }
-        assert_eq!(pool.lengths(), Some([40, 41, 60, 70].into()));
+        assert!(pool.wait());
+        assert_eq!(pool.lengths(), [40, 41, 60, 70].into());
         assert_eq!(taken(&pool, 1000), [(0, 0), (1, 0), (2, 0)]);
         assert_eq!(taken(&pool, 1000), [(0, 1)]);
         assert_eq!(taken(&pool, 1000), [(1, 1)]);
@@ -131,6 +151,19 @@ mod tests {
         // 30 rows of the prompt, and 10 for each.
         assert_eq!(taken(&pool, 60), [(0, 0), (0, 1), (0, 2)]);
         assert_eq!(taken(&pool, 1), [(0, 3)], "one is taken however long it is");
+    }
+
+    #[test]
+    fn a_preferred_group_goes_first_and_takes_others_of_its_sums_along() {
+        let pool = Pool::default();
+        for (group, index, length) in [(0, 0, 40), (1, 0, 60), (2, 0, 41), (2, 1, 60)] {
+            pool.put(finished(group, index, length, "a"));
+        }
+        pool.prefer(Some((900, 2, 0)));
+        assert_eq!(taken(&pool, 1000), [(2, 0), (0, 0)]);
+        assert_eq!(taken(&pool, 1000), [(2, 1), (1, 0)]);
+        pool.put(finished(3, 0, 40, "a"));
+        assert_eq!(taken(&pool, 1000), [(3, 0)], "a preferred group without rollouts holds nothing up");
     }
 
     #[test]
@@ -153,11 +186,11 @@ mod tests {
     fn closing_ends_the_waiting_threads_after_the_last_item() {
         let pool = Pool::default();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| pool.lengths());
+            let waiting = scope.spawn(|| pool.wait());
             drop(Closing(&pool));
-            assert_eq!(waiting.join().unwrap(), None);
+            assert!(!waiting.join().unwrap());
         });
         pool.put(finished(0, 0, 40, "a"));
-        assert_eq!(pool.lengths(), Some([40].into()));
+        assert!(pool.wait());
     }
 }

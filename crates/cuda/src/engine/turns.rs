@@ -22,6 +22,11 @@ impl Turns {
         }
     }
 
+    /// Returns whether rollouts are being drawn.
+    pub(super) fn is_drawing(&self) -> bool {
+        *self.is_drawing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until nothing is being drawn.
     pub(super) fn wait_to_prove(&self) {
         let current = self.is_drawing.lock().unwrap_or_else(PoisonError::into_inner);

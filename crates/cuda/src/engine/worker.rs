@@ -16,6 +16,7 @@ use super::{CudaSettings, Message, ProofWatch};
 use crate::decode::{DecodeSettings, Decoder, Drawn};
 use crate::driver::{Device, Kernels, Priority, Stream, forget_device};
 use crate::error::{CudaEngineError, CudaError};
+use crate::proof::{SplitHead, SummationOrders};
 use crate::weights::{ExactWeights, HalfWeights, Model, check_memory};
 
 /// Fewest rollouts that are worth decoding: one group.
@@ -35,6 +36,8 @@ pub(super) struct Worker {
     is_stopping: bool,
     /// Set while the device cannot be set up again.
     is_lost: Arc<AtomicBool>,
+    /// Set once no length needs to be checked any more.
+    is_prepared: Arc<AtomicBool>,
     watch: ProofWatch,
 }
 
@@ -65,10 +68,11 @@ impl Worker {
         settings: CudaSettings,
         eos_token: u32,
         messages: mpsc::Sender<Message>,
-        is_lost: Arc<AtomicBool>,
+        (is_lost, is_prepared): (Arc<AtomicBool>, Arc<AtomicBool>),
         watch: ProofWatch,
     ) -> Self {
-        Self { settings, eos_token, messages, ledger: GroupLedger::default(), is_stopping: false, is_lost, watch }
+        let ledger = GroupLedger::default();
+        Self { settings, eos_token, messages, ledger, is_stopping: false, is_lost, is_prepared, watch }
     }
 
     fn run(&mut self, inbox: &mpsc::Receiver<Message>, started: mpsc::Sender<Result<(), CudaEngineError>>) {
@@ -119,21 +123,29 @@ impl Worker {
         let exact = Arc::new(ExactWeights::load(&model.config, &stream, &mut *model.tensors)?);
         drop(model);
         let half = Arc::new(HalfWeights::of(&exact, &stream)?);
+        let head = match self.settings.is_decided {
+            Some(is_decided) => Some(Arc::new(SplitHead::new(&exact, half.clone(), &stream, is_decided)?)),
+            None => None,
+        };
+        let orders = SummationOrders::default();
         let (pool, turns) = (Pool::default(), Turns::default());
         let provers = self.settings.provers.max(1);
         let ready = Barrier::new(provers + 1);
         std::thread::scope(|scope| {
             // The scope waits for the proving threads, which end when the pool is closed.
             let _closing = Closing(&pool);
-            for _ in 0..provers {
+            for number in 0..provers {
                 let proving = Proving {
                     device: device.clone(),
                     settings: self.settings.clone(),
                     weights: exact.clone(),
                     eos_token: self.eos_token,
+                    head: head.clone(),
+                    orders: orders.clone(),
                     pool: &pool,
                     results: self.messages.clone(),
                     turns: &turns,
+                    prepared: (number == 0).then(|| self.is_prepared.clone()),
                     watch: self.watch.clone(),
                     ready: &ready,
                 };
@@ -178,8 +190,13 @@ impl Worker {
                 return Ending::Stopped;
             }
             self.drop_canceled(&mut decoder, pool);
-            let done = self.admit(&mut decoder, rollouts_max, pool).and_then(|()| self.step(&mut decoder, pool));
-            turns.set_drawing(self.ledger.is_drawing());
+            let done = match self.ledger.first_drawn() {
+                Some(_) => Ok(()),
+                None => self.admit(&mut decoder, rollouts_max, pool).and_then(|()| self.step(&mut decoder, pool)),
+            };
+            let first_drawn = self.ledger.first_drawn();
+            pool.prefer(first_drawn);
+            turns.set_drawing(self.ledger.is_drawing() && first_drawn.is_none());
             match done {
                 Ok(()) => {}
                 Err(error @ CudaError::DeviceLost { .. }) => return Ending::Failed(error),
@@ -204,9 +221,11 @@ impl Worker {
         }
     }
 
-    /// Takes in what was sent, waiting only while there is nothing to draw; false when the engine is dropped.
+    /// Takes in what was sent, waiting only while there is nothing to draw, or a window's first group is to be proved
+    /// before more is drawn; false when the engine is dropped.
     fn hear(&mut self, inbox: &mpsc::Receiver<Message>) -> bool {
-        if !self.ledger.is_drawing() && self.ledger.next_to_begin(self.settings.provers).is_none() {
+        let has_work = self.ledger.is_drawing() || self.ledger.next_to_begin(self.settings.provers).is_some();
+        if self.ledger.first_drawn().is_some() || !has_work {
             match inbox.recv() {
                 Ok(message) => self.take_in(message),
                 Err(_) => self.is_stopping = true,

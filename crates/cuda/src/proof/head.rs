@@ -273,7 +273,7 @@ mod tests {
         (logits[at] - largest).exp() / sum
     }
 
-    /// A sum whose every step is cut off towards zero at 24 bits: worse than tensor cores, which cut a sum of many products.
+    /// A sum whose every step is cut off toward zero at 24 bits: worse than tensor cores, which cut a sum of many products.
     fn truncated(terms: impl Iterator<Item = f64>) -> f64 {
         terms.fold(0.0, |sum, term| {
             let exact = sum + term;

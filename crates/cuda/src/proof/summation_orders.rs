@@ -45,7 +45,7 @@ struct Family {
 pub struct SummationOrders(Arc<Mutex<Found>>);
 
 impl SummationOrders {
-    /// Whoever finds something out holds it, so that the others wait rather than find out the same.
+    /// The prover that finds something out holds it, so that the others wait rather than find out the same.
     fn found(&self) -> MutexGuard<'_, Found> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,7 +55,7 @@ impl SummationOrders {
 struct Found {
     lengths: BTreeMap<usize, Option<SummationOrder>>,
     families: Families,
-    /// Memory for products that are tried out. Freed and taken anew each time, it would wait for all other work.
+    /// Memory for products that are tried out. Freed and taken again each time, it would wait for all other work.
     room: Option<TrialRoom>,
 }
 

@@ -137,3 +137,64 @@ fn groups_wait_for_each_other_only_while_there_is_something_to_prove() {
     ledger.proved(finished[0].ticket, finished[0].index, Ok(ProofPass::default()));
     assert!(ledger.next_to_begin(1).is_some());
 }
+
+/// Begins what the ledger wants begun; gives how many groups that were.
+fn begun(ledger: &mut GroupLedger, slots: &mut std::ops::RangeFrom<usize>) -> usize {
+    let mut count = 0;
+    while ledger.next_to_begin(2).is_some() {
+        ledger.begin(&[slots.next().unwrap(), slots.next().unwrap()]);
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn a_window_begins_with_a_few_groups_and_goes_on_with_all() {
+    let (mut ledger, mut slots) = (GroupLedger::default(), 0..);
+    // They come one after the other, as orders do.
+    let _first = added(&mut ledger, 0);
+    assert_eq!(begun(&mut ledger, &mut slots), 1);
+    let _others: Vec<_> = (1..40).map(|group| added(&mut ledger, group)).collect();
+    assert_eq!(begun(&mut ledger, &mut slots), OPENING_GROUPS - 1);
+    assert_eq!(ledger.first_drawn(), None);
+
+    let finished = [0, 1].map(|slot| ledger.draw(slot, EOS, 0.0, EOS).unwrap());
+    assert_eq!(ledger.first_drawn(), Some((300, 0, 0)));
+    for Finished { ticket, index, .. } in finished {
+        ledger.proved(ticket, index, Ok(ProofPass::default()));
+    }
+    assert_eq!(ledger.first_drawn(), None);
+    assert_eq!(begun(&mut ledger, &mut slots), 40 - OPENING_GROUPS, "the rest follow at once");
+}
+
+#[test]
+fn a_window_is_opened_once_even_if_the_engine_is_idle_later() {
+    let (mut ledger, mut slots) = (GroupLedger::default(), 0..);
+    let _answers = added(&mut ledger, 0);
+    begun(&mut ledger, &mut slots);
+    for slot in [0, 1] {
+        let Finished { ticket, index, .. } = ledger.draw(slot, EOS, 0.0, EOS).unwrap();
+        ledger.proved(ticket, index, Ok(ProofPass::default()));
+    }
+    assert!(ledger.is_empty());
+    // The last batch before the deadline must not come in two parts.
+    let _late: Vec<_> = (1..40).map(|group| added(&mut ledger, group)).collect();
+    assert_eq!(begun(&mut ledger, &mut slots), 39);
+}
+
+#[test]
+fn a_first_group_that_is_canceled_or_fails_holds_nothing_up() {
+    let (mut ledger, mut slots) = (GroupLedger::default(), 0..);
+    let (_first, canceled) = added(&mut ledger, 0);
+    let _second = added(&mut ledger, 1);
+    begun(&mut ledger, &mut slots);
+    let _ = [0, 1].map(|slot| ledger.draw(slot, EOS, 0.0, EOS).unwrap());
+    let [failed, _] = [2, 3].map(|slot| ledger.draw(slot, EOS, 0.0, EOS).unwrap());
+    assert_eq!(ledger.first_drawn(), Some((300, 0, 0)));
+    canceled.store(true, Ordering::Relaxed);
+    ledger.drop_canceled();
+    assert_eq!(ledger.first_drawn(), Some((300, 1, 1)));
+    ledger.proved(failed.ticket, failed.index, Err(broken()));
+    assert_eq!(ledger.first_drawn(), None);
+    assert!(ledger.next_to_begin(2).is_some(), "it is drawn again");
+}
