@@ -1,5 +1,6 @@
 //! Arguments of `grail validate` and `grail network`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -49,6 +50,12 @@ pub struct ValidateArguments {
     /// bucket's variables, as a miner does.
     #[arg(long, help_heading = "Files")]
     pub publish: bool,
+    /// Serve /metrics, /healthz and /readyz here, and the verdicts on /; port 0 for a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Monitoring")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Allow --metrics-listen an address that other machines can reach; there is no authentication.
+    #[arg(long, requires = "metrics_listen", help_heading = "Monitoring")]
+    pub metrics_public: bool,
     /// Write metrics to this file after each window, in Prometheus' text format, for a node exporter's text file collector.
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     pub metrics_file: Option<PathBuf>,

@@ -22,13 +22,13 @@ use grail_live::clock::SystemClock;
 use grail_live::device::{DeviceChoice, DeviceSet};
 use grail_live::validator::{JudgeThread, MinersBuckets, Published, Publisher, ReadFrom};
 use grail_observe::contract::Schema;
-use grail_observe::{Sinks, Verbosity, bars, start_logging};
+use grail_observe::{MetricsServer, Sinks, Verbosity, bars, start_logging};
 use grail_operator::doctor;
 use grail_operator::prover::proof_model;
 use grail_operator::recording;
 use grail_operator::signals::stop_signal;
 use grail_operator::validator_metrics::ValidatorMetrics;
-use grail_operator::verdicts::{VerdictLog, entry, lines};
+use grail_operator::verdicts::{VerdictLog, pages, tell};
 use grail_tape::{self as tape, Header};
 use grail_terminal::{may_color, output, printable};
 use grail_wallet::{HotkeyWallet, Passwords, ask_terminal};
@@ -67,6 +67,8 @@ fn validate(
     let data_folder = data_folder
         .ok_or_else(|| ExitError::new(Exit::Configuration, "no home folder is known; give --data-dir a folder"))?;
     folder::claim(&data_folder)?;
+    let endpoint = arguments.metrics_listen.map(|address| MetricsServer::listen(address, arguments.metrics_public));
+    let endpoint = endpoint.transpose()?;
     let wallet = Rc::new(open(config)?);
     let journal = Rc::new(ValidatorJournal::open(&data_folder, wallet.hotkey())?);
     if let Some(aside) = journal.set_aside() {
@@ -124,7 +126,11 @@ fn validate(
     let tapes = data_folder.join("validator-tapes");
     let recorder = recording::start(arguments.tape.as_deref(), tapes, &header, ports.clock.now().wall_ms)?;
     let verdicts = RefCell::new(verdicts);
-    let mut metrics = ValidatorMetrics::new(arguments.metrics_file.as_deref());
+    let metrics = ValidatorMetrics::new(arguments.metrics_file.as_deref(), config.chain.block_ms);
+    if let Some(endpoint) = endpoint {
+        tracing::info!("metrics on http://{}/metrics, also /healthz and /readyz; verdicts on /", endpoint.address());
+        endpoint.serve(metrics.clone(), pages(data_folder))?;
+    }
     local.block_on(&runtime, async {
         let signal = stop_signal()?;
         let stop = async {
@@ -133,11 +139,8 @@ fn validate(
         };
         let on_report = Reports(|report: &Report| {
             tell(report, arguments.json, &mut verdicts.borrow_mut());
-            if let Err(error) = metrics.count(report) {
-                tracing::warn!("--metrics-file cannot be written ({error}); give it a file in a folder that can be");
-            }
         });
-        let mut observers = Observers(vec![Box::new(on_report)]);
+        let mut observers = Observers(vec![Box::new(metrics), Box::new(on_report)]);
         observers.0.extend(publisher.map(|publisher| Box::new(publisher) as _));
         observers.0.extend(recorder.map(|recorder| Box::new(recorder) as _));
         drive(Validator::new(settings), ports, limits, &mut observers, Box::pin(stop)).await;
@@ -230,23 +233,4 @@ fn publisher(bucket: &StorageConfig) -> anyhow::Result<Publisher> {
         false => tracing::warn!("{published}"),
     };
     Ok(Publisher::start(assembly::bucket_config(bucket)?, tell)?)
-}
-
-/// Shows a report, and records it for `grail why` and `grail report`.
-fn tell(report: &Report, json: bool, verdicts: &mut VerdictLog) {
-    if let Report::Trouble(text) = report {
-        tracing::warn!("{}", printable(text));
-    }
-    let Some(entry) = entry(report) else { return };
-    let entry = Schema::ValidatorReceipt.stamp(entry);
-    if let Err(error) = verdicts.append(&entry) {
-        tracing::warn!("receipts cannot be written ({error}); free the disk");
-    }
-    if json {
-        output::line(entry);
-        return;
-    }
-    for line in lines(report) {
-        output::line(line);
-    }
 }

@@ -1,5 +1,7 @@
 //! A whole network of processes: miners, validators, cheats, and validators that are killed.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -148,7 +150,9 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
     let members = served.world().members().to_vec();
     let validate = ["validate", "--weights-blocks", "30"];
     let _miner = Process::start(&served, &members[0], &["mine", "--groups-max", "1", "--tape", "off"]);
-    let steady = Process::start(&served, &members[1], &validate);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let steady = [&validate[..], &["--metrics-listen", &port]].concat();
+    let steady = Process::start(&served, &members[1], &steady);
     let mut killed = Process::start(&served, &members[2], &validate);
     let state = || served.world().chain.state();
     let began = Instant::now();
@@ -177,6 +181,16 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         std::thread::sleep(Duration::from_millis(100));
     };
     assert_eq!(weights.0, weights.1);
+    for (path, status, shown) in [
+        ("/metrics", "200", "\ngrail_validator_miner_windows_total{outcome=\"accepted\"} "),
+        ("/healthz", "200", "healthy"),
+        ("/readyz", "200", "ready"),
+        ("/", "200", "class=\"accepted\""),
+        ("/other", "404", ""),
+    ] {
+        let answer = scraped(&port, path);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(shown), "{path}: {answer}");
+    }
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_grail"));
     doctor.args(["doctor", "--role", "validator", "--device", "cpu", "--json", "--env-file"]);
     let examined = doctor.arg(folder.path().join("validator-1.env")).output().unwrap();
@@ -198,6 +212,15 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         }
     }
     assert!(compared > 0, "{killed:?}");
+}
+
+/// Returns what the metrics endpoint answers.
+fn scraped(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Checks every tape of a validator, also those that a kill cut, and everything else that it leaves behind.

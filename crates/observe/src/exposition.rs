@@ -45,7 +45,7 @@ impl TextFormat {
 
 /// Converts OpenMetrics text to Prometheus's own format, in which a counter's family has the name of its samples, an `info`
 /// is a gauge, and there are no lines for units and the end.
-pub(super) fn as_prometheus(open_metrics: &str) -> String {
+pub fn as_prometheus(open_metrics: &str) -> String {
     let types: BTreeMap<&str, &str> =
         open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     let renamed = |family: &str| match types.get(family) {

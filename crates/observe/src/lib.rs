@@ -44,12 +44,12 @@ use grail_miner::ports::Now;
 pub use banner::{Banner, BannerFacts};
 pub use bars::bars;
 
-pub use exposition::TextFormat;
+pub use exposition::{TextFormat, as_prometheus};
 pub use log::{JsonLines, Log, Loki, LokiError, Samples, Verbosity, start_logging};
 pub use metrics::engine::{EngineMeter, GpuFigures, GpuProbe};
 pub use metrics::row::Row;
 pub use metrics::{Exposition, Metrics};
-pub use metrics_server::{MetricsServer, MetricsServerError, Pages};
+pub use metrics_server::{MetricsServer, MetricsServerError, Pages, Scrape};
 pub use progress::Progress;
 pub(crate) use receipts::outcome_name;
 pub use receipts::{INTERRUPTED, ReadFrom, ReceiptFormat, Receipts, receipt_line};

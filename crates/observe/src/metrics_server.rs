@@ -43,6 +43,39 @@ const POLICY: &str = "default-src 'none'; frame-src 'self'; style-src 'unsafe-in
 /// files.
 pub type Pages = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
+/// What the endpoint asks the process for, on its own thread.
+pub trait Scrape: Send + Sync + 'static {
+    /// Returns the metrics in a format.
+    ///
+    /// # Errors
+    /// If one cannot be written as text.
+    fn metrics(&self, format: TextFormat) -> Result<String, std::fmt::Error>;
+    /// Returns why a restart would help, for `/healthz`.
+    fn restart_reasons(&self) -> Vec<String>;
+    /// Returns why the process does not do its work now, for `/readyz`.
+    fn obstacles(&self) -> Vec<String>;
+    /// A connection was closed before its answer was sent.
+    fn connection_dropped(&self);
+}
+
+impl Scrape for Exposition {
+    fn metrics(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
+        self.render_as(format)
+    }
+
+    fn restart_reasons(&self) -> Vec<String> {
+        self.health().restart_reasons()
+    }
+
+    fn obstacles(&self) -> Vec<String> {
+        self.health().obstacles()
+    }
+
+    fn connection_dropped(&self) {
+        self.dropped().inc();
+    }
+}
+
 /// Pages that are served in addition to the metrics.
 #[derive(Clone)]
 struct PageServer {
@@ -107,7 +140,7 @@ impl MetricsServer {
     ///
     /// # Errors
     /// [`MetricsServerError::Start`].
-    pub fn serve(self, exposition: Exposition, pages: Pages) -> Result<(), MetricsServerError> {
+    pub fn serve(self, exposition: impl Scrape, pages: Pages) -> Result<(), MetricsServerError> {
         let pages = PageServer { pages, is_free: Arc::new(Semaphore::new(1)) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(MetricsServerError::Start)?;
@@ -123,7 +156,7 @@ impl MetricsServer {
 }
 
 /// Accepts connections. A new one closes the oldest when all places are taken, so slow clients cannot block a scrape.
-async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, pages: PageServer, is_private: bool) {
+async fn accept(listener: tokio::net::TcpListener, exposition: Arc<dyn Scrape>, pages: PageServer, is_private: bool) {
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -135,13 +168,13 @@ async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, 
             && let Some(oldest) = open.pop_front()
         {
             oldest.abort();
-            exposition.dropped().inc();
+            exposition.connection_dropped();
         }
         let (exposition, pages) = (exposition.clone(), pages.clone());
         let connection = tokio::spawn(async move {
             let service = service_fn(|request: Request<_>| {
                 let is_ours = !is_private || names_this_machine(&request);
-                let response = if is_ours { answer(&request, &exposition) } else { misdirected() };
+                let response = if is_ours { answer(&request, &*exposition) } else { misdirected() };
                 let (path, pages) = (request.uri().path().to_owned(), pages.clone());
                 async move {
                     let is_unknown = response.status() == StatusCode::NOT_FOUND;
@@ -155,7 +188,7 @@ async fn accept(listener: tokio::net::TcpListener, exposition: Arc<Exposition>, 
                 .header_read_timeout(HEAD_TIME_MAX)
                 .serve_connection(TokioIo::new(stream), service);
             if !matches!(tokio::time::timeout(CONNECTION_TIME_MAX, connection).await, Ok(Ok(()))) {
-                exposition.dropped().inc();
+                exposition.connection_dropped();
             }
         });
         open.push_back(connection.abort_handle());
@@ -210,7 +243,7 @@ fn misdirected() -> Response<Full<Bytes>> {
     response(StatusCode::MISDIRECTED_REQUEST, PLAIN, text)
 }
 
-fn answer<B>(request: &Request<B>, exposition: &Exposition) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, exposition: &dyn Scrape) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = response(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET and HEAD are answered\n".to_owned());
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -221,8 +254,8 @@ fn answer<B>(request: &Request<B>, exposition: &Exposition) -> Response<Full<Byt
             Ok(response) => response,
             Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "a metric cannot be written\n".to_owned()),
         },
-        "/healthz" => state("healthy", &exposition.health().restart_reasons()),
-        "/readyz" => state("ready", &exposition.health().obstacles()),
+        "/healthz" => state("healthy", &exposition.restart_reasons()),
+        "/readyz" => state("ready", &exposition.obstacles()),
         _ => response(
             StatusCode::NOT_FOUND,
             PLAIN,
@@ -232,10 +265,10 @@ fn answer<B>(request: &Request<B>, exposition: &Exposition) -> Response<Full<Byt
 }
 
 /// Renders the metrics in the format that the request prefers.
-fn metrics<B>(request: &Request<B>, exposition: &Exposition) -> Result<Response<Full<Bytes>>, std::fmt::Error> {
+fn metrics<B>(request: &Request<B>, exposition: &dyn Scrape) -> Result<Response<Full<Bytes>>, std::fmt::Error> {
     let accept: Vec<&str> = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = TextFormat::accepted((!accept.is_empty()).then(|| accept.join(",")).as_deref());
-    let mut response = response(StatusCode::OK, format.media_type(), exposition.render_as(format)?);
+    let mut response = response(StatusCode::OK, format.media_type(), exposition.metrics(format)?);
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }

@@ -5,10 +5,14 @@ mod render;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use grail_folder as folder;
-use grail_validator::{MinerReceipt, WeightsReport};
+use grail_observe::Pages;
+use grail_observe::contract::Schema;
+use grail_terminal::{output, printable};
+use grail_validator::{MinerReceipt, Report, WeightsReport};
 use serde_json::Value;
 
 pub use render::{entry, lines};
@@ -41,6 +45,33 @@ impl VerdictLog {
     pub fn append(&mut self, entry: &Value) -> io::Result<()> {
         self.0.write_all(format!("{entry}\n").as_bytes())
     }
+}
+
+/// Shows a report, and records it for `grail why` and `grail report`.
+pub fn tell(report: &Report, json: bool, verdicts: &mut VerdictLog) {
+    if let Report::Trouble(text) = report {
+        tracing::warn!("{}", printable(text));
+    }
+    let Some(entry) = entry(report) else { return };
+    let entry = Schema::ValidatorReceipt.stamp(entry);
+    if let Err(error) = verdicts.append(&entry) {
+        tracing::warn!("receipts cannot be written ({error}); free the disk");
+    }
+    if json {
+        output::line(entry);
+        return;
+    }
+    for line in lines(report) {
+        output::line(line);
+    }
+}
+
+/// Returns the pages next to a validator's metrics: the verdicts in a data folder.
+pub fn pages(data_folder: PathBuf) -> Pages {
+    Arc::new(move |path| {
+        let verdicts = (path == "/").then(|| Verdicts::read(&data_folder).ok()).flatten();
+        verdicts.map(|verdicts| verdicts.page())
+    })
 }
 
 /// Content of a data folder's lines.
