@@ -129,14 +129,20 @@ impl Log {
         };
         Some(printable(text) + &left_out)
     }
+
+    /// Returns the area whose failures an event shows to be over, and the text that says so.
+    fn over(&mut self, now: Now, event: &Event) -> Option<(&'static str, String)> {
+        let Over { area, failures, seconds } = self.repeats.ended(now.monotonic_ms, event)?;
+        let area = area.name();
+        Some((area, format!("{area}: works again after {failures} failures in {seconds} s")))
+    }
 }
 
 impl Observer for Log {
     fn event(&mut self, now: Now, event: &Event) {
         tracing::debug!("< {}", printable(&event.summary()));
-        if let Some(Over { area, failures, seconds }) = self.repeats.ended(now.monotonic_ms, event) {
-            let area = area.name();
-            tracing::warn!(area, "{area}: works again after {failures} failures in {seconds} s");
+        if let Some((area, text)) = self.over(now, event) {
+            tracing::warn!(area, "{text}");
         }
     }
 
@@ -206,4 +212,25 @@ impl Observer for Log {
     fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 
     fn handled(&mut self, _: Now, _: &Machine) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_miner::ports::Etag;
+
+    use super::*;
+
+    #[test]
+    fn a_warning_is_logged_at_once_then_with_a_count_and_its_end_once() {
+        let mut log = Log::default();
+        let at = |seconds: u64| Now { monotonic_ms: seconds * 1_000, wall_ms: 0 };
+        let put = Event::UploadAnswered { window_start: 30, result: Ok(Etag("1".to_owned())) };
+        let logged: Vec<Option<String>> =
+            [0, 20, 40, 60].map(|seconds| log.failed(at(seconds), Area::Bucket, "503")).into();
+        let again = "503 (2 more like it since the last line)".to_owned();
+        assert_eq!(logged, [Some("503".to_owned()), None, None, Some(again)]);
+        assert_eq!(log.over(at(90), &put), None, "it may fail again");
+        let over = ("bucket", "bucket: works again after 4 failures in 60 s".to_owned());
+        assert_eq!((log.over(at(120), &put), log.over(at(121), &put)), (Some(over), None));
+    }
 }
