@@ -159,11 +159,13 @@ impl SubtensorChain {
                 let ours: f64 = weights.iter().filter(|(to, _)| *to == uid).map(|(_, weight)| f64::from(*weight)).sum();
                 let validator = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
                 if sum > 0.0 {
-                    shares.push((validator, ours / sum));
-                    if ours / sum > largest {
+                    // The sum of no weights is -0.
+                    let share = ours / sum + 0.0;
+                    shares.push((validator, share));
+                    if share > largest {
                         let better = weights.iter().filter(|(_, weight)| f64::from(*weight) > ours).count();
                         let weighted = weights.iter().filter(|(_, weight)| *weight > 0).count();
-                        (largest, rank) = (ours / sum, Some((better + 1, weighted)));
+                        (largest, rank) = (share, Some((better + 1, weighted)));
                     }
                 }
             }
