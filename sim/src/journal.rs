@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use grail_miner::ports::{Journal, JournalError, JournalRecord};
 
 use crate::calls::Calls;
-use crate::faults::{FaultKind, FaultPlan};
+use crate::disk::Disk;
+use crate::faults::FaultPlan;
 use crate::ledger::Audit;
-use crate::stream::Stream;
 use crate::time::VirtualTime;
 
 /// Keeps the records of the last window context; older ones can never matter again.
@@ -44,14 +44,9 @@ impl Journal for MemoryJournal {
 #[derive(Clone)]
 pub struct DiskJournal {
     durable: MemoryJournal,
-    /// Writes that are not synced yet, in order, including those for which the disk had no space.
-    cached: Rc<RefCell<Vec<Cached>>>,
+    /// With the writes for which it had no space.
+    disk: Rc<Disk<Cached>>,
     audit: Audit,
-    time: VirtualTime,
-    faults: Rc<FaultPlan>,
-    seed: u64,
-    /// Syncs so far, and crashes.
-    counts: Rc<Cell<(u64, u64)>>,
     /// A record that the miner believes in was never written.
     is_behind: Rc<Cell<bool>>,
     calls: Calls,
@@ -69,12 +64,8 @@ impl DiskJournal {
     pub fn new(time: VirtualTime, faults: Rc<FaultPlan>, audit: Audit, seed: u64) -> Self {
         Self {
             durable: MemoryJournal::default(),
-            cached: Rc::default(),
+            disk: Rc::new(Disk::new(time, faults, seed, "journal")),
             audit,
-            time,
-            faults,
-            seed,
-            counts: Rc::default(),
             is_behind: Rc::default(),
             calls: Calls::default(),
         }
@@ -92,15 +83,12 @@ impl DiskJournal {
 
     /// Simulates a power failure: only a beginning of the unsynced writes survives. Returns the number of lost records.
     pub fn crash(&self) -> usize {
-        let (syncs, crashes) = self.counts.get();
-        self.counts.set((syncs, crashes + 1));
-        let cached = self.cached.take();
-        let survivors = Stream::new(self.seed, "journal/survivors", crashes).below(cached.len() as u64 + 1) as usize;
-        self.synced(&cached[..survivors]);
+        let (survivors, lost) = self.disk.crash();
+        self.synced(&survivors);
         if self.is_behind.take() {
             self.audit.forgive();
         }
-        cached.len() - survivors
+        lost
     }
 
     /// These have reached the disk, except those for which it had no space: only the miner knows them.
@@ -124,23 +112,19 @@ impl DiskJournal {
 impl Journal for DiskJournal {
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
         let is_made_to_fail = self.calls.fails("journal.append");
-        if is_made_to_fail || self.faults.strikes(FaultKind::DiskFull, self.time.now_ms()).is_some() {
+        if is_made_to_fail || self.disk.is_full() {
             // The miner still believes it; a crash makes it forget.
             self.is_behind.set(true);
-            self.cached.borrow_mut().push(Cached { record: record.clone(), has_space: false });
+            self.disk.write(Cached { record: record.clone(), has_space: false });
             // Earlier writes are answered first, once they are synced.
-            if self.cached.borrow().iter().all(|cached| !cached.has_space) {
-                self.synced(&self.cached.take());
+            if self.disk.all_cached(|cached| !cached.has_space) {
+                self.synced(&self.disk.take());
             }
             return Err(JournalError("no space left on device".to_owned()));
         }
-        self.cached.borrow_mut().push(Cached { record: record.clone(), has_space: true });
-        let (syncs, crashes) = self.counts.get();
-        self.counts.set((syncs + 1, crashes));
-        let slow_ms = self.faults.strikes(FaultKind::SlowDisk, self.time.now_ms()).map_or(0, |fault| fault.strength);
-        self.time.sleep(slow_ms + Stream::new(self.seed, "journal/sync", syncs).between(1, 8)).await;
+        self.disk.write(Cached { record: record.clone(), has_space: true });
         // A sync takes everything along that was written before it.
-        self.synced(&self.cached.take());
+        self.synced(&self.disk.sync().await);
         Ok(())
     }
 

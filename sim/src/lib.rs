@@ -26,6 +26,7 @@ pub mod case;
 pub mod chain;
 pub mod clock;
 mod config;
+pub mod disk;
 pub mod engine;
 pub mod estimate;
 pub mod faults;
