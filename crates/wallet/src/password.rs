@@ -1,11 +1,13 @@
 //! Passwords of key files: from the variable that btcli writes, or by asking.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -76,7 +78,15 @@ pub fn ask_terminal(path: &Path) -> io::Result<SecretString> {
 /// # Errors
 /// If there is no terminal.
 pub fn ask_unseen(question: &str) -> io::Result<SecretString> {
-    rpassword::prompt_password(question).map(SecretString::from)
+    let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
+    // The question comes once nothing is shown any more: an answer that is pasted at once would otherwise be seen.
+    let mut unseen = before.clone();
+    unseen.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&terminal, OptionalActions::Now, &unseen)?;
+    let answer = terminal.write_all(question.as_bytes()).and_then(|()| rpassword::read_password());
+    tcsetattr(&terminal, OptionalActions::Now, &before)?;
+    answer.map(SecretString::from)
 }
 
 /// Returns the password in a variable of this name and value, if it is such a variable and coded correctly.
