@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use vt100::Screen;
 
@@ -69,8 +69,10 @@ impl InTerminal {
 
     /// Waits until the screen is so.
     pub fn wait(&mut self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
+        let until = Instant::now() + PATIENCE;
         while !is_so(self.screen.screen()) {
-            let Ok(bytes) = self.output.recv_timeout(PATIENCE) else {
+            // A program that draws all the time never lets a wait for silence end.
+            let Ok(bytes) = self.output.recv_timeout(until.saturating_duration_since(Instant::now())) else {
                 panic!("{what} does not come:\n{}", self.screen.screen().contents());
             };
             self.bytes += bytes.len();
