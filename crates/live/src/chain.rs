@@ -159,8 +159,7 @@ impl SubtensorChain {
                 let ours: f64 = weights.iter().filter(|(to, _)| *to == uid).map(|(_, weight)| f64::from(*weight)).sum();
                 let validator = u16::from_le_bytes([key[key.len() - 2], key[key.len() - 1]]);
                 if sum > 0.0 {
-                    // The sum of no weights is -0.
-                    let share = ours / sum + 0.0;
+                    let share = ours / sum;
                     shares.push((validator, share));
                     if share > largest {
                         let better = weights.iter().filter(|(_, weight)| f64::from(*weight) > ours).count();

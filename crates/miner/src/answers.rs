@@ -1,10 +1,9 @@
 //! Questions to the ports and their answers, as plain data: everything that the machine sees of the world.
 
 use grail_protocol::generation::StreamKey;
+use grail_protocol::group::SignedGroup;
 use grail_protocol::rollout::WindowContext;
 use serde::{Deserialize, Serialize};
-
-use grail_protocol::group::SignedGroup;
 
 /// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

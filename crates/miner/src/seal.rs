@@ -1,14 +1,14 @@
 //! From generated rollouts to a signed group that was checked with the validator's own rules.
 
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
+use grail_protocol::group::SignedGroup;
 use grail_protocol::rollout::{AssembleError, GroupOrigin, WindowContext, assemble_group};
+use grail_protocol::shared::Shared;
 use grail_verify::{OwnFinding, WindowFacts, check_own_group};
 
 use serde::{Deserialize, Serialize};
 
 use crate::ports::Signer;
-use grail_protocol::group::SignedGroup;
-use grail_protocol::shared::Shared;
 
 /// A group as the machine sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

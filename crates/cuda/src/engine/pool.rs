@@ -72,8 +72,8 @@ impl Pool {
         self.lock().waiting.values().map(|finished| finished.tokens.len()).collect()
     }
 
-    /// Takes the first that waits, of the preferred group if it has one, and others that can be proved with it in a pass of at most `rows_max` rows: those of
-    /// its order and randomness. Lengths of no order are proved alone.
+    /// Takes the first that waits, of the preferred group if one of that waits, and others that can be proved with it in a
+    /// pass of at most `rows_max` rows: those of its order and randomness. Lengths of no order are proved alone.
     pub(super) fn take(&self, orders: &BTreeMap<usize, Option<SummationOrder>>, rows_max: usize) -> Vec<Finished> {
         let State { waiting, preferred, .. } = &mut *self.lock();
         let is_preferred = |key: &(u64, u32, u64, u32, usize)| *preferred == Some((key.0, key.1, key.2));

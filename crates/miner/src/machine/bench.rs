@@ -1,6 +1,7 @@
 //! One part of the machine alone: a context for its inputs, and the actions that they lead to.
 
 use grail_protocol::generation::{GeneratedRollout, ProofPass};
+use grail_protocol::group::SignedGroup;
 use grail_protocol::rollout::{
     Beacon, BeaconRound, Commit, ModelReference, Proof, Rollout, RolloutMeta, SatProblem, WindowContext,
 };
@@ -14,7 +15,6 @@ use super::marks::Marks;
 use super::settings::{MachineSecrets, MachineSettings};
 use super::timing::Timing;
 use crate::answers::{Head, Now};
-use grail_protocol::group::SignedGroup;
 
 /// First block of the window that parts of a window are tested in.
 pub(super) const WINDOW: u64 = 300;

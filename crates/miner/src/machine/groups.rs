@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::GeneratedRollout;
+use grail_protocol::group::SignedGroup;
 use grail_protocol::rollout::WindowContext;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,6 @@ use super::view::{View, ranges};
 use crate::answers::JournalRecord;
 use crate::decisions;
 use crate::seal::SealedGroup;
-use grail_protocol::group::SignedGroup;
 
 /// Rollouts of a group.
 const ROLLOUTS: u64 = PROTOCOL.rollouts_per_group as u64;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use grail_protocol::PROTOCOL;
+use grail_protocol::group::SignedGroup;
 use grail_protocol::rollout::WindowContext;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,6 @@ use super::ledger::FileLedger;
 use super::receipt::{WindowOutcome, WindowReceipt};
 use super::view::{View, ranges};
 use crate::answers::JournalRecord;
-use grail_protocol::group::SignedGroup;
 
 /// State that a crashed process left in the journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ mod pause;
 #[cfg(test)]
 mod tests;
 
+use grail_protocol::group::SignedGroup;
 use grail_protocol::window_file::PackedGroup;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,7 +22,6 @@ use super::ledger::{self, Entry, FileLedger};
 use super::receipt::Area;
 use crate::answers::{BucketError, Etag, PutCondition};
 use crate::policy::is_more;
-use grail_protocol::group::SignedGroup;
 
 pub(super) use self::attempts::Attempts;
 use self::pause::jittered;
