@@ -1,8 +1,8 @@
 //! `grail init`: from answers to a `.env` that passes the doctor.
 
-use std::io::Write;
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use crate::doctor_world::World;
 use crate::process::{command, folder, grail};
@@ -19,10 +19,10 @@ async fn init(world: &World, answers: &[&str]) -> Output {
         let arguments = ["init", "--network", "custom", "--env-file", "new.env", "--wallets", &wallets];
         let mut command = command(&folder, &arguments);
         command.env_clear().env("HOME", "/nowhere");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(answers.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
+        // From a file: a command that ends without reading breaks no pipe.
+        let file = folder.join("answers");
+        std::fs::write(&file, answers).unwrap();
+        command.stdin(File::open(file).unwrap()).output().unwrap()
     };
     // The node answers on this thread meanwhile.
     tokio::task::spawn_blocking(run).await.unwrap()
