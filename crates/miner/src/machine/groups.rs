@@ -230,6 +230,9 @@ impl Groups {
             // room for its retry (case `a-batch-that-is-nearly-drawn-makes-no-room`).
             let is_drawn = load.begun == 0 && cx.settings.decisions.contains(decisions::DRAWING_COUNTS);
             let drawn_ms = if is_drawn { cx.timing.pace.drawn_ms(ordered_ms, now_ms) } else { 0 };
+            // One batch takes up to an eighth longer than another: one that was expected just before the deadline came
+            // too late, and its retry with it (case `a-batch-that-may-be-late-makes-room`).
+            let drawn_ms = drawn_ms.saturating_sub(cx.timing.pace.whole_draw_ms(now_ms) / 8);
             // Fresh groups that are not started are drawn with the retries, and proved after them.
             let fresh_ms = cx.ready_in_ms(Load { waiting: load.waiting.max(rollouts), drawn_ms, ..load });
             let after_ms = cx.timing.pace.proof_ms(load.waiting.saturating_sub(rollouts), now_ms);
