@@ -10,7 +10,7 @@ pub enum CudaError {
     /// A library is not on this machine.
     #[error(
         "the library {library} cannot be loaded; install NVIDIA's driver and the CUDA 12 or 13 libraries (or put their \
-         folder into LD_LIBRARY_PATH), or choose the CPU"
+         folder into LD_LIBRARY_PATH), or choose --device cpu"
     )]
     LibraryMissing {
         /// Its name without prefix and ending.

@@ -18,13 +18,22 @@ pub struct DecisionVersion {
 }
 
 /// Every change, oldest first.
-pub const VERSIONS: &[DecisionVersion] = &[DecisionVersion {
-    number: DRAWING_COUNTS,
-    what: "a batch that is being drawn makes room for its retry only if what is left of drawing takes too long",
-}];
+pub const VERSIONS: &[DecisionVersion] = &[
+    DecisionVersion {
+        number: DRAWING_COUNTS,
+        what: "a batch that is being drawn makes room for its retry only if what is left of drawing takes too long",
+    },
+    DecisionVersion {
+        number: FAILING_IS_NOT_SLOW,
+        what: "an upload during which the bucket or the chain failed counts as at most four times what was expected",
+    },
+];
 
 /// The time for which a batch is being drawn already counts where groups make room for a retry.
 pub(crate) const DRAWING_COUNTS: u32 = 1;
+
+/// The time for which a bucket failed teaches little about how long an upload takes.
+pub(crate) const FAILING_IS_NOT_SLOW: u32 = 2;
 
 /// The numbers of the changes that are in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

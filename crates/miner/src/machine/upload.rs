@@ -21,6 +21,7 @@ use super::hash::Hash;
 use super::ledger::{self, Entry, FileLedger};
 use super::receipt::Area;
 use crate::answers::{BucketError, Etag, PutCondition};
+use crate::decisions;
 use crate::policy::is_more;
 
 pub(super) use self::attempts::Attempts;
@@ -30,7 +31,8 @@ use self::pause::jittered;
 const NOT_WHERE_VALIDATORS_READ: &str = "a write was acknowledged, and there is no object where validators read; see that \
                                          R2_ENDPOINT_URL and R2_ACCOUNT_ID name the same bucket";
 
-/// An upload is given up when it takes this many times what is expected.
+/// An upload is given up when it takes this many times what is expected. One that failed meanwhile counts as at most that
+/// long.
 const PATIENCE: u64 = 4;
 
 /// Read-backs that may find nothing after a write that was acknowledged.
@@ -425,7 +427,13 @@ impl Upload {
         let Some(job) = self.job.take() else { return };
         let now_ms = cx.now_ms();
         cx.sometimes("upload-is-confirmed");
-        cx.timing.note_upload(now_ms - job.began_ms, job.choice.groups, now_ms);
+        let mut took_ms = now_ms - job.began_ms;
+        // A bucket that failed for minutes and works again was taken for a slow link, and half of the next window was not
+        // mined (case `a-bucket-that-failed-for-minutes-is-no-slow-link`).
+        if self.attempts != Attempts::default() && cx.settings.decisions.contains(decisions::FAILING_IS_NOT_SLOW) {
+            took_ms = took_ms.min(PATIENCE * cx.upload_takes_ms(job.choice.groups));
+        }
+        cx.timing.note_upload(took_ms, job.choice.groups, now_ms);
         let slack_ms = cx.end_ms(self.window_start).saturating_sub(now_ms);
         if let Some(entry) = self.ledger.done(self.window_start, &job.digest, cx.out) {
             self.note_confirmed(cx, groups, entry, Some(slack_ms));

@@ -68,6 +68,23 @@ fn a_write_of_unknown_outcome_is_looked_for() {
 }
 
 #[test]
+fn a_bucket_that_failed_for_minutes_is_no_slow_link() {
+    let takes_ms = |bed: &Bed| bed.bench.timing.upload_takes_ms(3, &bed.bench.settings, bed.bench.now_ms);
+    for (is_failing, learned_ms) in [(false, TAKES_MS.midpoint(200_000)), (true, TAKES_MS.midpoint(4 * TAKES_MS))] {
+        let mut bed = Bed::new(3);
+        let (_, digest) = bed.put();
+        bed.answered(Ok("written"));
+        if is_failing {
+            bed.read(Err(unknown()));
+            bed.resume();
+        }
+        bed.bench.now_ms += 200_000;
+        bed.found(Some(&digest));
+        assert_eq!(takes_ms(&bed), learned_ms, "{is_failing}");
+    }
+}
+
+#[test]
 fn an_older_file_of_ours_that_is_there_counts_for_what_it_holds() {
     // The second write's outcome is unknown and the first file is there: the second is written again.
     let mut bed = Bed::new(3);
