@@ -19,7 +19,7 @@ const SCENES_MANY: u64 = 8;
 /// Calls of each kind that fail, spread over a window, unless the environment asks for more.
 const CALLS: usize = 3;
 const CALLS_VARIABLE: &str = "GRAIL_TEST_CALLS";
-const ARGUMENTS: [&str; 4] = ["--policy", "all", "--groups-max", "3"];
+const ARGUMENTS: [&str; 4] = ["--policy", "all", "--groups-max", "2"];
 /// A miner that starts later in its window may not finish a group in it.
 const LATEST_START_BLOCKS: u64 = 6;
 /// Time for a miner to stop while its servers are unreachable.
