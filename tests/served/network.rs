@@ -197,7 +197,7 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
     let examined: Value =
         serde_json::from_slice(&examined.stdout).unwrap_or_else(|error| panic!("{error}: {examined:?}"));
     assert_valid(&examined, Schema::Doctor.id());
-    assert_eq!(examined["summary"]["ok"], 6, "{examined:#}");
+    assert_eq!(examined["summary"]["ok"], 7, "{examined:#}");
     for validator in ["validator-1", "validator-2"] {
         tapes_replay_and_hold_no_secret(folder.path(), &folder.path().join(validator));
     }

@@ -33,6 +33,7 @@ use tokio::time::Instant;
 
 pub use fitness::Fitness;
 pub use settings::{ChainPatience, ChainSettings, ChainSettingsError, FINNEY_GENESIS};
+pub use validating::Standing;
 
 use super::committed::Committed;
 use connection::Connection;

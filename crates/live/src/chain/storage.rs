@@ -46,6 +46,16 @@ pub(super) fn subnet_key(name: &str, netuid: u16) -> Vec<u8> {
     [&entry("SubtensorModule", name)[..], &netuid.to_le_bytes()].concat()
 }
 
+/// Returns an entry of SubtensorModule that all subnets share.
+pub(super) fn shared_key(name: &str) -> Vec<u8> {
+    entry("SubtensorModule", name).to_vec()
+}
+
+/// SubtensorModule.TotalHotkeyAlpha: what is staked on a hotkey in a subnet.
+pub(super) fn stake_key(netuid: u16, hotkey: &[u8]) -> Vec<u8> {
+    [&entry("SubtensorModule", "TotalHotkeyAlpha")[..], &blake2_128(hotkey), hotkey, &netuid.to_le_bytes()].concat()
+}
+
 /// Timestamp.Now: when the block was made.
 pub(super) fn time_key() -> Vec<u8> {
     entry("Timestamp", "Now").to_vec()
@@ -89,10 +99,20 @@ pub(super) fn update_of(mut stored: &[u8], uid: u16) -> Result<u64, Failure> {
     Ok(updates.get(usize::from(uid)).copied().unwrap_or_default())
 }
 
-/// Whether a uid may validate, of the list for all of them.
-pub(super) fn permit_of(mut stored: &[u8], uid: u16) -> Result<bool, Failure> {
-    let permits = Vec::<bool>::decode(&mut stored).map_err(|_| Failure::malformed("permits that are cut short"))?;
-    Ok(permits.get(usize::from(uid)).copied().unwrap_or_default())
+/// Returns whether each uid may validate.
+pub(super) fn permits_of(mut stored: &[u8]) -> Result<Vec<bool>, Failure> {
+    if stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    Vec::decode(&mut stored).map_err(|_| Failure::malformed("permits that are cut short"))
+}
+
+/// Returns each uid's share of the stake, largest 65,535.
+pub(super) fn stake_weights_of(mut stored: &[u8]) -> Result<Vec<u16>, Failure> {
+    if stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    Vec::decode(&mut stored).map_err(|_| Failure::malformed("stake weights that are cut short"))
 }
 
 /// Returns weights by uid, as they are stored.

@@ -19,6 +19,26 @@ const KEYS_MAX: usize = 500;
 /// More hotkeys than a subnet has.
 const NEURONS_MAX: usize = 4_096;
 
+/// The root subnet, whose stake counts in part in every subnet.
+const ROOT: u16 = 0;
+/// The part that counts where the chain stores none, of 2^64.
+const TAO_WEIGHT: u64 = 971_718_665_099_567_868;
+
+/// A uid's right to set weights that count, and the stake that decides. Stakes are in 1e-9 of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it has a validator permit.
+    pub permit: bool,
+    /// Stake of our hotkey in the subnet, and the part of that on the root subnet that counts; without child keys.
+    pub stake: u64,
+    /// The chain refuses weights below this stake, and gives no permit.
+    pub stake_min: u64,
+    /// How many uids get a permit: those with the largest stake.
+    pub permits: u16,
+    /// The least stake with a permit; none while permits are left.
+    pub least_permitted: Option<u64>,
+}
+
 /// Returns every entry below a prefix, by key, as of one block.
 async fn entries(connection: &Connection, prefix: &[u8], block: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Failure> {
     let hex = |bytes: &[u8]| format!("0x{}", hex::encode(bytes));
@@ -72,18 +92,55 @@ fn neurons(
 }
 
 impl SubtensorChain {
-    /// Whether our uid may validate; none without a uid.
+    /// Returns permit and stake of our uid; none without a uid.
     ///
     /// # Errors
     /// As every read of [`Chain`].
-    pub async fn validator_permit(&self) -> Result<Option<bool>, ChainError> {
+    pub async fn standing(&self) -> Result<Option<Standing>, ChainError> {
         let question = async |connection: &Connection| {
             let Some(uid) = self.uid_at(connection).await? else { return Ok(None) };
-            let permits = stored(connection, &storage::subnet_key("ValidatorPermit", self.netuid)).await?;
-            let permit = permits.map(|permits| storage::permit_of(&permits, uid)).transpose();
-            permit.map_err(|failure| connection.named(failure))
+            let of_subnet = async |name: &str| {
+                let stored = stored(connection, &storage::subnet_key(name, self.netuid)).await?;
+                Ok::<_, Failure>(stored.unwrap_or_default())
+            };
+            let permits = of_subnet("ValidatorPermit").await?;
+            let permits = storage::permits_of(&permits).map_err(|failure| connection.named(failure))?;
+            let permitted = (0u16..).zip(permits.iter().copied()).filter(|(_, permit)| *permit).map(|(uid, _)| uid);
+            let permits_max = storage::little_endian(&of_subnet("MaxAllowedValidators").await?) as u16;
+            let is_full = permits_max > 0 && permitted.clone().count() >= usize::from(permits_max);
+            let weights = of_subnet("StakeWeight").await?;
+            let weights = storage::stake_weights_of(&weights).map_err(|failure| connection.named(failure))?;
+            let last = permitted.min_by_key(|uid| weights.get(usize::from(*uid)).copied().unwrap_or_default());
+            let least_permitted = match last.filter(|_| is_full) {
+                None => None,
+                Some(last) => {
+                    let key = [storage::keys_prefix(self.netuid), last.to_le_bytes().to_vec()].concat();
+                    let hotkey = stored(connection, &key).await?.unwrap_or_default();
+                    Some(self.stake_at(connection, &hotkey).await?)
+                }
+            };
+            let stake_min = stored(connection, &storage::shared_key("StakeThreshold")).await?;
+            Ok(Some(Standing {
+                permit: permits.get(usize::from(uid)).copied().unwrap_or_default(),
+                stake: self.stake_at(connection, self.signer.hotkey().bytes()).await?,
+                stake_min: storage::little_endian(&stake_min.unwrap_or_default()),
+                permits: permits_max,
+                least_permitted,
+            }))
         };
         self.read(question).await
+    }
+
+    /// Returns the stake of a hotkey by which permits are given, without child keys.
+    async fn stake_at(&self, connection: &Connection, hotkey: &[u8]) -> Result<u64, Failure> {
+        let number = async |key: Vec<u8>| {
+            let stored = stored(connection, &key).await?;
+            Ok::<_, Failure>(stored.map(|stored| storage::little_endian(&stored)))
+        };
+        let own = number(storage::stake_key(self.netuid, hotkey)).await?.unwrap_or_default();
+        let root = number(storage::stake_key(ROOT, hotkey)).await?.unwrap_or_default();
+        let counted = number(storage::shared_key("TaoWeight")).await?.unwrap_or(TAO_WEIGHT);
+        Ok(own.saturating_add(((u128::from(root) * u128::from(counted)) >> 64) as u64))
     }
 }
 

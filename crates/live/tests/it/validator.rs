@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
-use grail_live::chain::{ChainPatience, ChainSettings, SubtensorChain};
+use grail_live::chain::{ChainPatience, ChainSettings, Standing, SubtensorChain};
 use grail_live::validator::{MinersBuckets, ReadFrom};
 use grail_loopback::node::{NETUID, credentials, hotkey, soon};
 use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE, block_on};
@@ -64,6 +64,39 @@ async fn weights_that_are_set_are_read_back_under_both_runtimes() {
         assert_eq!(after.weights, weights);
         assert!(after.last_update > 0);
         assert_eq!(node.state().weights(NETUID, UID), Some(weights));
+    }
+}
+
+#[tokio::test]
+async fn permit_and_stake_are_read_with_the_least_stake_that_has_a_permit() {
+    const TOKEN: u64 = 1_000_000_000;
+    for runtime in Runtime::ALL {
+        let node = node(runtime, 9).await;
+        let chain = chain(&node);
+        let unstaked = Standing { permit: true, stake: 0, stake_min: 0, permits: 0, least_permitted: None };
+        assert_eq!(soon(chain.standing()).await.unwrap(), Some(unstaked));
+        for uid in 0..5 {
+            node.state().stake(NETUID, miner(uid).hotkey(), (100 - 10 * u64::from(uid)) * TOKEN);
+        }
+        node.state().stake(NETUID, hotkey().hotkey(), 65 * TOKEN);
+        node.state().give_permits(NETUID, 3, 50 * TOKEN);
+        let lacking = Standing {
+            permit: false,
+            stake: 65 * TOKEN,
+            stake_min: 50 * TOKEN,
+            permits: 3,
+            least_permitted: Some(80 * TOKEN),
+        };
+        assert_eq!(soon(chain.standing()).await.unwrap(), Some(lacking));
+        node.state().give_permits(NETUID, 9, 50 * TOKEN);
+        let permitted = Standing { permit: true, permits: 9, least_permitted: None, ..lacking };
+        assert_eq!(soon(chain.standing()).await.unwrap(), Some(permitted), "six of nine permits are taken");
+        // The chain counts a part of the stake on root: here the default, 5.27 %.
+        node.state().stake(0, hotkey().hotkey(), 1_000 * TOKEN);
+        let stake = soon(chain.standing()).await.unwrap().unwrap().stake;
+        assert!((117 * TOKEN..118 * TOKEN).contains(&stake), "{stake}");
+        node.state().deregister(NETUID, hotkey().hotkey());
+        assert_eq!(soon(chain.standing()).await.unwrap(), None);
     }
 }
 

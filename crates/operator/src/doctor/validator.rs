@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grail_live::chain::SubtensorChain;
+use grail_live::chain::{Standing, SubtensorChain};
 use grail_miner::ports::ChainError;
 use grail_protocol::read_credentials::ReadCredentials;
 use grail_validator::ports::{Chain, Neuron, WeightsState};
@@ -12,6 +12,7 @@ use super::{Examination, Limits};
 
 const UID: &str = "validator.uid";
 const PERMIT: &str = "validator.permit";
+const STAKE: &str = "validator.stake";
 const COMMIT_REVEAL: &str = "validator.commit_reveal";
 const RATE_LIMIT: &str = "validator.rate_limit";
 const MINERS: &str = "validator.miners";
@@ -27,7 +28,7 @@ pub async fn examine_validator(
 ) -> Examination {
     let call = Duration::from_millis(limits.call_ms);
     let weights = tokio::time::timeout(call, Chain::weights(chain)).await;
-    let permit = tokio::time::timeout(call, chain.validator_permit()).await;
+    let standing = tokio::time::timeout(call, chain.standing()).await;
     let metagraph = tokio::time::timeout(call, Chain::metagraph(chain)).await;
     let mut checks = match weights.unwrap_or_else(|_| Err(silent(limits))) {
         Ok(state) => of_weights(&state, weights_blocks),
@@ -37,10 +38,9 @@ pub async fn examine_validator(
             Check::skipped(RATE_LIMIT, UID),
         ],
     };
-    checks.push(match permit.unwrap_or_else(|_| Err(silent(limits))) {
-        Ok(Some(true)) => Check::ok(PERMIT, "the chain permits our uid to validate"),
-        Ok(_) => Check::warning(PERMIT, "our uid has no validator permit, so its weights count nothing", "add stake"),
-        Err(_) => Check::skipped(PERMIT, UID),
+    checks.extend(match standing.unwrap_or_else(|_| Err(silent(limits))) {
+        Ok(Some(standing)) => of_standing(&standing),
+        Ok(None) | Err(_) => [PERMIT, STAKE].map(|code| Check::skipped(code, UID)),
     });
     checks.push(match metagraph.unwrap_or_else(|_| Err(silent(limits))) {
         Ok(neurons) => of_miners(&neurons),
@@ -81,6 +81,44 @@ fn of_weights(state: &WeightsState, weights_blocks: u64) -> Vec<Check> {
     vec![uid, commit_reveal, rate_limit]
 }
 
+fn of_standing(standing: &Standing) -> [Check; 2] {
+    let Standing { permit, stake, stake_min, permits, least_permitted } = *standing;
+    let permit = if permit {
+        Check::ok(PERMIT, "the chain permits our uid to validate")
+    } else {
+        let why = match least_permitted {
+            Some(least) => format!("the {permits} permits went to the largest stakes, down to {}", tokens(least)),
+            None => format!("not all of {permits} permits are taken"),
+        };
+        let value = format!("our uid has no validator permit, so its weights count nothing; {why}");
+        // An equal stake gets a permit only by the order of uids.
+        let needed = least_permitted.map_or(0, |least| least.saturating_add(1)).max(stake_min).max(1);
+        let remedy = if stake >= needed {
+            "wait for the subnet's next epoch, which gives the permits again".to_owned()
+        } else {
+            format!(
+                "raise the stake to at least {}: `btcli stake add`; the next epoch gives the permit",
+                tokens(needed)
+            )
+        };
+        Check::warning(PERMIT, value, remedy)
+    };
+    let value = format!("the hotkey's stake is {}", tokens(stake));
+    let stake = if stake >= stake_min {
+        Check::ok(STAKE, format!("{value}, and the chain takes weights from {} on", tokens(stake_min)))
+    } else {
+        let value = format!("{value} without child keys, and the chain takes weights from {} on", tokens(stake_min));
+        Check::warning(STAKE, value, format!("add {}: `btcli stake add`", tokens(stake_min - stake)))
+    };
+    [permit, stake]
+}
+
+/// Returns an amount in whole tokens.
+fn tokens(billionths: u64) -> String {
+    let text = format!("{}.{:09}", billionths / 1_000_000_000, billionths % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 fn of_miners(neurons: &[Neuron]) -> Check {
     let parsed = neurons.iter().filter_map(|neuron| ReadCredentials::parse(neuron.committed.as_deref()?));
     let (all, committed) = (neurons.len(), parsed.count());
@@ -109,6 +147,28 @@ mod tests {
         assert_eq!(statuses(WeightsState { uid: None, ..well.clone() }), [Failure, Ok, Ok]);
         assert_eq!(statuses(WeightsState { commit_reveal: true, ..well.clone() }), [Ok, Failure, Ok]);
         assert_eq!(statuses(WeightsState { rate_limit: 361, ..well }), [Ok, Ok, Warning]);
+    }
+
+    #[test]
+    fn without_a_permit_the_stake_that_gives_one_is_named() {
+        use CheckStatus::{Ok, Warning};
+        let lacking =
+            Standing { permit: false, stake: 12_500_000_000, stake_min: 0, permits: 64, least_permitted: None };
+        let shown = |standing: &Standing| {
+            let checks = of_standing(standing);
+            let text =
+                checks.iter().map(|check| format!("{}; {}\n", check.value, check.remedy.as_deref().unwrap_or("")));
+            (checks.iter().map(|check| check.status).collect::<Vec<_>>(), text.collect::<String>())
+        };
+        assert_eq!(shown(&Standing { permit: true, ..lacking }).0, [Ok, Ok]);
+        let (statuses, text) = shown(&lacking);
+        assert_eq!(statuses, [Warning, Ok]);
+        assert!(text.contains("wait for the subnet's next epoch") && text.contains("stake is 12.5,"), "{text}");
+        let (_, text) = shown(&Standing { least_permitted: Some(40_000_000_000), ..lacking });
+        assert!(text.contains("down to 40") && text.contains("at least 40.000000001"), "{text}");
+        let (statuses, text) = shown(&Standing { stake_min: 1_000_000_000_000, ..lacking });
+        assert_eq!(statuses, [Warning, Warning]);
+        assert!(text.contains("at least 1000:") && text.contains("add 987.5:"), "{text}");
     }
 
     #[test]

@@ -37,6 +37,16 @@ pub(super) fn uid_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
     [&subnet_key("Uids", netuid)[..], &blake2_128(hotkey), hotkey].concat()
 }
 
+/// SubtensorModule.TotalHotkeyAlpha.
+pub(super) fn stake_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
+    [&entry("SubtensorModule", "TotalHotkeyAlpha")[..], &blake2_128(hotkey), hotkey, &netuid.to_le_bytes()].concat()
+}
+
+/// SubtensorModule.StakeThreshold.
+pub(super) fn stake_threshold_key() -> Vec<u8> {
+    entry("SubtensorModule", "StakeThreshold")
+}
+
 /// SubtensorModule.IsNetworkMember.
 pub(super) fn member_key(netuid: u16, hotkey: &[u8; 32]) -> Vec<u8> {
     [&entry("SubtensorModule", "IsNetworkMember")[..], &blake2_128(hotkey), hotkey, &netuid.to_le_bytes()].concat()

@@ -5,7 +5,9 @@ use subxt::ext::codec::{Compact, Decode, Encode};
 
 use super::extrinsic::{Call, Extrinsic};
 use super::state::State;
-use super::storage_keys::{commitment_key, member_key, neuron_key, subnet_key, total_networks_key, uid_key};
+use super::storage_keys::{
+    commitment_key, member_key, neuron_key, stake_key, stake_threshold_key, subnet_key, total_networks_key, uid_key,
+};
 
 /// A pallet's number and one of its errors.
 type DispatchError = (u8, u8);
@@ -56,6 +58,35 @@ impl State {
             self.storage.remove(&uid_key(netuid, hotkey.bytes()));
             self.storage.remove(&neuron_key("Keys", netuid, uid));
         }
+    }
+
+    /// Sets what is staked on a hotkey in a subnet, in 1e-9 of a token; subnet 0 is the root.
+    pub fn stake(&mut self, netuid: u16, hotkey: Hotkey, stake: u64) {
+        self.storage.insert(stake_key(netuid, hotkey.bytes()), stake.encode());
+    }
+
+    /// Gives permits as an epoch does: to the largest stakes in the subnet from `stake_min` on, at most `permits` of them.
+    /// Of the root subnet nothing counts here.
+    pub fn give_permits(&mut self, netuid: u16, permits: u16, stake_min: u64) {
+        let uids: Vec<u16> = (0..self.neurons(netuid)).collect();
+        let stake = |uid: &u16| {
+            let stake: Option<u64> = self.read(&stake_key(netuid, self.hotkey(netuid, *uid)?.bytes()));
+            stake.filter(|stake| *stake >= stake_min)
+        };
+        let stakes: Vec<u64> = uids.iter().map(|uid| stake(uid).unwrap_or_default()).collect();
+        let mut largest: Vec<usize> = (0..stakes.len()).filter(|at| stakes[*at] > 0).collect();
+        largest.sort_by_key(|at| std::cmp::Reverse(stakes[*at]));
+        largest.truncate(permits.into());
+        let permitted: Vec<bool> = (0..stakes.len()).map(|at| largest.contains(&at)).collect();
+        let sum: u128 = stakes.iter().map(|stake| u128::from(*stake)).sum();
+        let weight = |stake: &u64| (u128::from(*stake) * 65_535 / sum.max(1)) as u16;
+        let weights: Vec<u16> = stakes.iter().map(weight).collect();
+        self.storage.extend([
+            (subnet_key("ValidatorPermit", netuid), permitted.encode()),
+            (subnet_key("StakeWeight", netuid), weights.encode()),
+            (subnet_key("MaxAllowedValidators", netuid), permits.encode()),
+            (stake_threshold_key(), stake_min.encode()),
+        ]);
     }
 
     /// Returns a hotkey's uid.
