@@ -10,9 +10,10 @@ use grail_loopback::schema::assert_valid;
 use grail_observe::contract::Schema;
 use grail_operator::verdicts::Verdicts;
 use grail_protocol::PROTOCOL;
-use grail_serve::{Member, ServeOptions, Served};
+use grail_serve::{Cheat, Member, ServeOptions, Served};
 use grail_tape::{AnyTape, Mode, replay};
 use grail_validator::Outcome;
+use grail_verify::score::ROLLING_WINDOWS;
 use serde_json::Value;
 
 use crate::mine::secrets::{encoded, files_under, typed};
@@ -137,9 +138,55 @@ impl Drop for Process {
     }
 }
 
-/// `GRAIL_KILLS=100` for as many kills; each takes a fifth of a window.
+/// Windows after a cheat's last one: `GRAIL_TEST_PENALTY_WINDOWS=12` for the whole penalty and its end.
+fn penalty_windows() -> u64 {
+    std::env::var("GRAIL_TEST_PENALTY_WINDOWS").ok().and_then(|windows| windows.parse().ok()).unwrap_or(2)
+}
+
+#[test]
+fn a_cheat_that_turns_honest_has_no_weight_for_twelve_windows_and_then_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let cheat = Some(Cheat::OtherModel);
+    let options = ServeOptions { block_ms: 300, validators: 1, cheat, ..ServeOptions::new(folder.path()) };
+    let served = Served::start(&options).unwrap();
+    let members = served.world().members();
+    let [cheat, validator] = members else { panic!("{} members", members.len()) };
+    let validator = Process::start(&served, validator, &["validate", "--weights-blocks", "30"]);
+    let address = cheat.hotkey().to_ss58();
+    let found = |verdicts: &Verdicts, wanted: Outcome| -> Vec<u64> {
+        let of_cheat = verdicts.receipts.values().filter(|it| it.hotkey == address && it.outcome == wanted);
+        of_cheat.map(|receipt| receipt.window_start).collect()
+    };
+    let wait = |what: &str, is_reached: &dyn Fn(&Verdicts) -> bool| {
+        let (began, windows) = (Instant::now(), penalty_windows() as u32 + 2);
+        loop {
+            let verdicts = validator.verdicts();
+            if is_reached(&verdicts) {
+                return verdicts;
+            }
+            assert!(began.elapsed() < PATIENCE + windows * Duration::from_secs(9), "{what}: {verdicts:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    wait("no cheat is rejected", &|verdicts| !found(verdicts, Outcome::Rejected).is_empty());
+    served.world().end_cheating();
+    wait("nothing honest is accepted", &|verdicts| !found(verdicts, Outcome::Accepted).is_empty());
+    let last = *found(&validator.verdicts(), Outcome::Rejected).last().unwrap();
+    let end = last + penalty_windows() * PROTOCOL.window_blocks;
+    let verdicts = wait("windows are missing", &|verdicts| verdicts.weights.contains_key(&(end, address.clone())));
+    assert_eq!(found(&verdicts, Outcome::Rejected).last(), Some(&last));
+    let mut seen = 0;
+    for ((window, _), share) in verdicts.weights.iter().filter(|((_, hotkey), _)| *hotkey == address) {
+        let is_punished = *window < last + ROLLING_WINDOWS * PROTOCOL.window_blocks;
+        assert_eq!(*share == 0.0, is_punished, "window {window}, after the cheat of {last}: {share}");
+        seen += u64::from(*window > last);
+    }
+    assert!(seen >= penalty_windows() * 3 / 4, "{seen} windows have weights: {verdicts:?}");
+}
+
+/// `GRAIL_TEST_VALIDATOR_KILLS=100` for as many kills; each takes a fifth of a window.
 fn kills() -> u64 {
-    std::env::var("GRAIL_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(12)
+    std::env::var("GRAIL_TEST_VALIDATOR_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(12)
 }
 
 #[test]

@@ -20,7 +20,7 @@ struct Chore {
     why: &'static str,
 }
 
-const CHORES: [Chore; 13] = [
+const CHORES: [Chore; 14] = [
     Chore {
         package: "grail",
         target: "cli",
@@ -97,9 +97,17 @@ const CHORES: [Chore; 13] = [
         package: "grail",
         target: "served",
         test: "network::a_validator_that_is_killed",
-        variable: "GRAIL_KILLS",
+        variable: "GRAIL_TEST_VALIDATOR_KILLS",
         cases: 100,
         why: "kills of a running validator, five minutes of real windows",
+    },
+    Chore {
+        package: "grail",
+        target: "served",
+        test: "network::a_cheat_that_turns_honest",
+        variable: "GRAIL_TEST_PENALTY_WINDOWS",
+        cases: 12,
+        why: "a penalty lasts twelve windows, which take nine seconds each",
     },
     Chore {
         package: "grail",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -71,6 +72,7 @@ pub struct World {
     miner: Hotkey,
     validator: Keypair,
     members: Vec<Member>,
+    is_cheat_over: AtomicBool,
     device: &'static str,
     runtime: Runtime,
     block_ms: u64,
@@ -144,6 +146,7 @@ impl World {
             miner,
             validator,
             members,
+            is_cheat_over: AtomicBool::new(false),
             device: options.device,
             runtime: options.runtime,
             block_ms: options.block_ms,
@@ -192,6 +195,15 @@ impl World {
     /// Anyone who is registered besides the owner, the world's miner and its validator.
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// Lets the miner that cheats be honest from the next window on.
+    pub fn end_cheating(&self) {
+        self.is_cheat_over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_cheat_over(&self) -> bool {
+        self.is_cheat_over.load(Ordering::Relaxed)
     }
 
     /// Returns the registered validator's keys.
