@@ -82,11 +82,11 @@ pub enum Command {
     Report(ReportArguments),
     /// Simulate mining offline: a simulated chain, beacon, bucket and validator around the real miner.
     Sim(Box<SimArguments>),
-    /// Stop a running miner, at once or after its window's upload.
+    /// Stop a running miner, at once or after its window's upload, or a running validator.
     Stop(StopArguments),
     /// List recorded tapes, show their steps, or export a part of one.
     Tape(TapeArguments),
-    /// Watch a running miner: window, groups, uploads, health, endpoints, speeds.
+    /// Watch a running miner (window, groups, uploads, endpoints) or validator (windows, miners, weights).
     Top(TopArguments),
     /// Validate: judge every miner's window and set weights, window after window, until a signal.
     Validate(ValidateArguments),

@@ -104,13 +104,13 @@ pub struct InitArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  grail stop\n  grail stop --after-window")]
 pub struct StopArguments {
-    /// Which miner.
+    /// Which process.
     #[command(flatten)]
     pub miner: MinerArgument,
     /// Finish the window and upload it first; without this, upload the clean groups at once.
     #[arg(long)]
     pub after_window: bool,
-    /// Return at once instead of waiting until the miner has stopped.
+    /// Return at once instead of waiting until the process has stopped.
     #[arg(long)]
     pub no_wait: bool,
 }
@@ -119,7 +119,7 @@ pub struct StopArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  grail top\n  grail top --json")]
 pub struct TopArguments {
-    /// Which miner.
+    /// Which process.
     #[command(flatten)]
     pub miner: MinerArgument,
     /// Print the present state as one JSON object, and exit.

@@ -130,7 +130,7 @@ fn mine(
     // A miner that answers is not dying.
     let answers = || {
         let status = Asking::find(&data_folder, Some(wallet.address())).and_then(|mut it| it.ask(Request::Status));
-        status.is_ok_and(|status| status.stopping == Stopping::No)
+        status.is_ok_and(|status| status.stopping == Stopping::No && status.judging.is_none())
     };
     let is_taken = |error: &HotkeyLockError| matches!(error, HotkeyLockError::Taken { .. });
     let _lock = match dying::taken(|| HotkeyLock::take(wallet.path()), is_taken, answers) {
@@ -245,7 +245,7 @@ impl Mining<'_> {
         let board = self.board(folding.state(), upload.clone(), chain);
         let (mut asked, asked_too) = (board.stop(), board.stop());
         // Keeps the control socket open until the miner exits.
-        let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), &board)
+        let _control = Control::serve(&socket_path(self.data_folder, self.wallet.hotkey()), board.answers())
             .inspect_err(|error| tracing::warn!("{error}"));
         let made = self.observers(pulse, folding, upload, read_from).and_then(|(observers, receipts)| {
             let recorder = self.recorder(&self.header(&settings, &secrets), &*ports.clock)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::args::{MinerArgument, StopArguments};
 use crate::exit::Exit;
-use grail_observe::control::{Asking, MinerStatus, Request, Stopping};
+use grail_observe::control::{Asking, ProcessStatus, Request, Stopping};
 use grail_terminal::output;
 
 /// Pause between two checks.
@@ -15,20 +15,23 @@ pub(super) fn run(arguments: &StopArguments) -> anyhow::Result<Exit> {
     let request = if arguments.after_window { Request::StopAfterWindow } else { Request::Stop };
     let status = asking.ask(request)?;
     output::aside(text_of(&status));
-    // A miner that no longer answers has stopped.
+    // A process that no longer answers has stopped.
     while !arguments.no_wait && asking.ask(Request::Status).is_ok() {
         std::thread::sleep(LOOK_AROUND);
     }
     Ok(Exit::Success)
 }
 
-/// Returns the miner that was intended.
+/// Returns the miner or validator that was intended.
 pub(super) fn find(miner: &MinerArgument) -> anyhow::Result<Asking> {
     let folder = super::why::data_folder(miner.data_dir.clone())?;
     Ok(Asking::find(&folder, miner.hotkey.as_deref())?)
 }
 
-fn text_of(status: &MinerStatus) -> String {
+fn text_of(status: &ProcessStatus) -> String {
+    if status.judging.is_some() {
+        return "the validator ends; a window that is not judged yet is judged after the next start".to_owned();
+    }
     match (status.stopping, &status.window) {
         (Stopping::AfterWindow, Some(window)) => format!(
             "the miner ends after the upload of window {}, which starts in {:.0} s",

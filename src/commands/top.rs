@@ -7,8 +7,9 @@ use anyhow::{Context, anyhow, bail};
 use super::{output, stop};
 use crate::args::TopArguments;
 use crate::exit::Exit;
-use grail_observe::control::Request;
+use grail_observe::control::{ProcessStatus, Request};
 use grail_operator::top::watch;
+use grail_operator::verdicts::Verdicts;
 use grail_operator::why::story_lines;
 
 pub(super) fn run(arguments: &TopArguments) -> anyhow::Result<Exit> {
@@ -22,7 +23,13 @@ pub(super) fn run(arguments: &TopArguments) -> anyhow::Result<Exit> {
         bail!("grail top needs a terminal for input and output; run it in one, or use --json");
     }
     let data_folder = super::why::data_folder(arguments.miner.data_dir.clone())?;
-    let story = |window, hotkey: &str| story_lines(&data_folder.join("tapes"), window, hotkey);
+    let story = |window, status: &ProcessStatus| match status.judging {
+        None => story_lines(&data_folder.join("tapes"), window, &status.hotkey),
+        Some(_) => match Verdicts::read(&data_folder) {
+            Ok(verdicts) => verdicts.story(window),
+            Err(error) => vec![format!("the verdicts cannot be read ({error})")],
+        },
+    };
     watch(asking, &story).map_err(|error| anyhow!("the terminal cannot be used ({error}); use --json"))?;
     Ok(Exit::Success)
 }

@@ -22,11 +22,13 @@ use grail_live::clock::SystemClock;
 use grail_live::device::{DeviceChoice, DeviceSet};
 use grail_live::validator::{JudgeThread, MinersBuckets, Published, Publisher, ReadFrom};
 use grail_observe::contract::Schema;
+use grail_observe::control::{Control, Identity, validator_socket_path};
 use grail_observe::{MetricsServer, Sinks, Verbosity, bars, start_logging};
 use grail_operator::doctor;
 use grail_operator::prover::proof_model;
 use grail_operator::recording;
 use grail_operator::signals::stop_signal;
+use grail_operator::validator_board::ValidatorBoard;
 use grail_operator::validator_metrics::ValidatorMetrics;
 use grail_operator::verdicts::{VerdictLog, pages, tell};
 use grail_tape::{self as tape, Header};
@@ -127,14 +129,28 @@ fn validate(
     let recorder = recording::start(arguments.tape.as_deref(), tapes, &header, ports.clock.now().wall_ms)?;
     let verdicts = RefCell::new(verdicts);
     let metrics = ValidatorMetrics::new(arguments.metrics_file.as_deref(), config.chain.block_ms);
+    let board = ValidatorBoard::new(
+        Identity {
+            hotkey: wallet.address().to_owned(),
+            wallet: wallet.name().to_owned(),
+            network: config.chain.network.name().to_owned(),
+        },
+        metrics.clone(),
+    );
+    // Keeps the control socket open until the validator exits.
+    let _control = Control::serve(&validator_socket_path(&data_folder, wallet.hotkey()), board.clone())
+        .inspect_err(|error| tracing::warn!("{error}"));
     if let Some(endpoint) = endpoint {
         tracing::info!("metrics on http://{}/metrics, also /healthz and /readyz; verdicts on /", endpoint.address());
         endpoint.serve(metrics.clone(), pages(data_folder))?;
     }
     local.block_on(&runtime, async {
         let signal = stop_signal()?;
-        let stop = async {
-            signal.await;
+        let stop = async move {
+            tokio::select! {
+                () = signal => {}
+                () = board.stopped() => {}
+            }
             tracing::warn!("stopping: a window that is not judged yet is judged after the next start");
         };
         let on_report = Reports(|report: &Report| {

@@ -8,7 +8,7 @@ use grail_observe::contract::Schema;
 use serde_json::Value;
 
 use crate::process::{folder, grail};
-use crate::top::{play, scripted};
+use crate::top::{play, scripted, scripted_validator};
 use crate::tree::commands_with;
 use grail_loopback::schema::{assert_valid, read};
 
@@ -39,7 +39,7 @@ fn each_schema_lies_under_its_name_and_nothing_else_does() {
 ///
 /// `mine` and `bench` fail here, the one without a configuration and the other without a device: tests/served holds receipts
 /// and judged windows against their schemas, and the crate of `bench` its report.
-const RUNS: [(&str, &[&str], Schema); 28] = [
+const RUNS: [(&str, &[&str], Schema); 29] = [
     ("bench", &["--device", "cuda:63"], Schema::Error),
     ("config show", &[], Schema::ConfigShow),
     ("diff", &["tapes", "--against", env!("CARGO_BIN_EXE_grail")], Schema::Diff),
@@ -69,6 +69,7 @@ const RUNS: [(&str, &[&str], Schema); 28] = [
     ("tape list", &["tapes"], Schema::TapeList),
     ("tape list", &["absent.tape"], Schema::Error),
     ("top", &["--data-dir", "miner"], Schema::Status),
+    ("top", &["--data-dir", "validator"], Schema::Status),
     ("top", &["--data-dir", "absent"], Schema::Error),
     ("verify", &[], Schema::Verify),
     ("why", &["3000030", "--data-dir", "data", "--device", "cpu"], Schema::Why),
@@ -88,8 +89,10 @@ fn every_json_of_every_command_keeps_to_its_schema() {
     assert_valid(&last(&grail(&folder, &validator).stdout), Schema::SimValidator.id());
     let files = std::fs::read_dir(folder.join("out")).unwrap().map(|entry| entry.unwrap().path());
     let file = files.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "gz")).unwrap();
-    std::fs::create_dir(folder.join("miner")).unwrap();
-    play(&folder.join("miner"), Arc::new(Mutex::new(Some(scripted()))));
+    for (name, status) in [("miner", scripted()), ("validator", scripted_validator())] {
+        std::fs::create_dir(folder.join(name)).unwrap();
+        play(&folder.join(name), Arc::new(Mutex::new(Some(status))));
+    }
     let hash = format!("0x{}", "ab".repeat(32));
     for (words, arguments, schema) in RUNS {
         let words: Vec<&str> = words.split(' ').collect();

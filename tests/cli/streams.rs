@@ -33,7 +33,7 @@ fn a_closed_pipe_ends_the_command_quietly() {
         let output = command(&folder, arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(Exit::Unread.code().into()), "{arguments:?}: {error}");
-        let is_of_the_command = arguments[0] == "top" && error.starts_with("grail: no miner uses");
+        let is_of_the_command = arguments[0] == "top" && error.starts_with("grail: no miner or validator uses");
         assert!(error.is_empty() || is_of_the_command, "{arguments:?}: {error}");
     }
 }

@@ -1,5 +1,6 @@
-//! `grail top`, character by character, and in a pseudo-terminal against a scripted miner.
+//! `grail top`, character by character, and in a pseudo-terminal against a scripted miner and a scripted validator.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -7,14 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use grail_observe::control::{
-    EndpointStatus, GpuStatus, HeadStatus, HealthStatus, MinerStatus, Rank, Speeds, Stopping, TroubleStatus,
-    UploadStatus, WindowStatus, socket_path,
+    EndpointStatus, GpuStatus, HeadStatus, HealthStatus, JudgedMiner, JudgedWindow, JudgingStatus, ProcessStatus, Rank,
+    Speeds, Stopping, TroubleStatus, UploadStatus, WeightsStatus, WindowStatus, socket_path,
 };
-use grail_operator::top::{Viewer, draw};
+use grail_operator::top::{Pane, Viewer, draw};
 use grail_protocol::signature::Hotkey;
 use grail_terminal::Palette;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::KeyCode;
 use ratatui::style::Modifier;
 
 use grail_loopback::terminal::InTerminal;
@@ -41,8 +43,8 @@ fn gpu(device: usize, temperature_celsius: Option<u32>) -> GpuStatus {
 }
 
 /// Returns a miner in the middle of a window.
-pub(crate) fn scripted() -> MinerStatus {
-    MinerStatus {
+pub(crate) fn scripted() -> ProcessStatus {
+    ProcessStatus {
         schema: "status.v1".to_owned(),
         program: "grail 0.1.0".to_owned(),
         pid: 1,
@@ -78,10 +80,52 @@ pub(crate) fn scripted() -> MinerStatus {
         weight: Some(0.0125),
         rank: Some(Rank { place: 3, of: 12 }),
         gpus: vec![gpu(0, Some(61)), gpu(1, None)],
+        judging: None,
     }
 }
 
-fn screen(status: Option<&MinerStatus>, gone: Option<&str>, width: u16, height: u16) -> String {
+fn judged(start: u64, outcomes: &[(&str, u64)], is_done: bool) -> JudgedWindow {
+    let outcomes: BTreeMap<String, u64> = outcomes.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    JudgedWindow { start, selected: 4, judged: 3, outcomes, files: 3, seconds: 18.6, is_done, missed: None }
+}
+
+fn miner(uid: u16, weight: f64, outcome: &str, reason: Option<&str>) -> JudgedMiner {
+    let hotkey = format!("5Miner{uid}xyz");
+    JudgedMiner { uid, hotkey, weight, outcome: outcome.to_owned(), reason: reason.map(str::to_owned) }
+}
+
+/// Returns a validator in the middle of a window.
+pub(crate) fn scripted_validator() -> ProcessStatus {
+    let missed = JudgedWindow { missed: Some("the chain was silent".to_owned()), ..judged(2_999_940, &[], true) };
+    let judging = JudgingStatus {
+        windows: vec![
+            judged(3_000_000, &[("accepted", 2), ("missing", 1), ("not_committed", 9), ("rejected", 1)], false),
+            judged(2_999_970, &[("accepted", 3)], true),
+            missed,
+        ],
+        miners: vec![
+            miner(7, 0.125, "accepted", None),
+            miner(3, 0.0, "rejected", Some("window 3000000: rejected (proof_valid sketch_mismatch)")),
+            miner(5, 0.0, "missing", Some("window 3000000: missing\u{1b}[2J")),
+        ],
+        weights: Some(WeightsStatus {
+            is_set: true,
+            line: "window 2999970: 3 weights set in block 3000002".to_owned(),
+        }),
+    };
+    ProcessStatus {
+        window: None,
+        uploads: Vec::new(),
+        endpoints: Vec::new(),
+        speeds: Speeds::default(),
+        gpus: Vec::new(),
+        troubles: vec![TroubleStatus { age_seconds: 8.0, area: String::new(), text: "no beacon".to_owned() }],
+        judging: Some(judging),
+        ..scripted()
+    }
+}
+
+fn screen(status: Option<&ProcessStatus>, gone: Option<&str>, width: u16, height: u16) -> String {
     let mut viewer = Viewer::default();
     status.cloned().into_iter().for_each(|status| viewer.answered(status));
     gone.into_iter().for_each(|why| viewer.lost("12:03:04".to_owned(), why.to_owned()));
@@ -118,6 +162,42 @@ fn everything_that_is_known_is_on_the_screen() {
 }
 
 #[test]
+fn a_validator_shows_windows_miners_weights_and_troubles() {
+    insta::assert_snapshot!(screen(Some(&scripted_validator()), None, 110, 24));
+}
+
+#[test]
+fn a_validator_that_has_just_begun_and_one_that_set_no_weights_say_so() {
+    let mut begun = scripted_validator();
+    begun.judging = Some(JudgingStatus::default());
+    assert!(screen(Some(&begun), None, 110, 24).contains("No window is judged yet"));
+    let mut failed = scripted_validator();
+    let judging = failed.judging.as_mut().unwrap();
+    judging.weights = Some(WeightsStatus { is_set: false, line: "window 30: weights not set; no permit".to_owned() });
+    judging.windows.remove(0);
+    let page = screen(Some(&failed), None, 110, 24);
+    assert!(page.contains("weights not set; no permit") && page.contains("the next window is awaited"), "{page}");
+}
+
+#[test]
+fn the_arrows_move_in_the_pane_of_a_validator_that_has_the_focus() {
+    let mut viewer = Viewer::default();
+    viewer.answered(scripted_validator());
+    viewer.pressed(KeyCode::Down.into());
+    viewer.pressed(KeyCode::Tab.into());
+    assert_eq!((viewer.pane, viewer.chosen, viewer.scrolled), (Pane::Miners, 1, 0));
+    for _ in 0..5 {
+        viewer.pressed(KeyCode::Down.into());
+    }
+    assert_eq!((viewer.chosen, viewer.scrolled), (1, 2), "the last miner stays");
+    let page = drawn(&viewer, 110, 24).backend().to_string();
+    assert!(page.contains("uid 5 ") && !page.contains("uid 7 "), "{page}");
+    viewer.pressed(KeyCode::BackTab.into());
+    viewer.pressed(KeyCode::BackTab.into());
+    assert_eq!(viewer.pane, Pane::Health);
+}
+
+#[test]
 fn troubles_that_are_alike_are_one_line_with_a_count() {
     let mut status = scripted();
     let older = TroubleStatus { age_seconds: 9.0, ..status.troubles[0].clone() };
@@ -142,9 +222,9 @@ fn a_wide_terminal_shows_gpus_rank_and_the_weight_of_the_windows_that_were_seen(
     assert!(page.contains("0  61 °C  97 % busy  8.2 proofs/s  71/139 GiB"), "{page}");
     assert!(page.contains("1  -  - busy  8.2"), "a driver that does not say: {page}");
     for _ in 0..3 {
-        viewer.pressed(ratatui::crossterm::event::KeyCode::Tab.into());
+        viewer.pressed(KeyCode::Tab.into());
     }
-    assert_eq!(viewer.pane, grail_operator::top::Pane::Gpus);
+    assert_eq!(viewer.pane, Pane::Gpus);
 }
 
 #[test]
@@ -157,7 +237,7 @@ fn an_upload_that_is_under_way_shows_how_much_of_it_has_been_sent() {
 
 #[test]
 fn a_miner_that_has_just_begun_has_little_to_show() {
-    let begun = MinerStatus {
+    let begun = ProcessStatus {
         head: None,
         window: None,
         uploads: Vec::new(),
@@ -173,13 +253,14 @@ fn a_miner_that_has_just_begun_has_little_to_show() {
 fn every_size_can_be_drawn() {
     for (width, height) in [(1, 1), (59, 40), (60, 16), (61, 17), (300, 100)] {
         screen(Some(&scripted()), None, width, height);
+        screen(Some(&scripted_validator()), None, width, height);
         screen(None, Some("gone"), width, height);
     }
     assert!(screen(Some(&scripted()), None, 40, 8).contains("The terminal is too small"));
 }
 
 /// Answers every request with the present `status`; ends with the test's process.
-pub(crate) fn play(folder: &Path, status: Arc<Mutex<Option<MinerStatus>>>) {
+pub(crate) fn play(folder: &Path, status: Arc<Mutex<Option<ProcessStatus>>>) {
     let listener = UnixListener::bind(socket_path(folder, Hotkey::from_bytes([7; 32]))).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -235,6 +316,33 @@ fn changes_are_shown_and_the_rest_stays() {
 }
 
 #[test]
+fn a_validator_and_its_verdicts_are_shown_and_it_turns_gray_when_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let receipt = r#"{"window_start":2999970,"hotkey":"5Miner7xyz","uid":7,"outcome":"accepted","check":null,"reason":null,
+        "rollout":null,"why":null,"remedy":null,"metrics":{"valid":8,"checked":8,"total":8,"estimated_valid":8,
+        "successful":4,"unique":4},"rollouts":8,"bytes":5,"late_ms":null}"#;
+    let verdict = format!("{{\"kind\":\"miner\",\"receipt\":{}}}\n", receipt.replace('\n', ""));
+    std::fs::write(folder.path().join("verdicts.jsonl"), verdict).unwrap();
+    let status = Arc::new(Mutex::new(Some(scripted_validator())));
+    play(folder.path(), status.clone());
+    let arguments = ["top", "--data-dir", folder.path().to_str().unwrap()];
+    let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[]);
+    terminal.shows("3 of 4 judged");
+    terminal.shows("the validator continues");
+    status.lock().unwrap().as_mut().unwrap().judging.as_mut().unwrap().windows[0].judged = 4;
+    terminal.shows("4 of 4 judged");
+    terminal.type_in("j\r");
+    terminal.shows("Story of window 2999970");
+    terminal.shows("uid 7 5Miner7xyz: accepted; 8/8 checked rollouts valid, 4 distinct");
+    *status.lock().unwrap() = None;
+    terminal.shows("gone since");
+    terminal.type_in("\u{1b}");
+    terminal.wait("the panes", |screen| !screen.contents().contains("Story of window"));
+    terminal.type_in("q");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
 fn it_ends_with_its_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let status = Arc::new(Mutex::new(Some(scripted())));
@@ -260,7 +368,7 @@ fn without_a_miner_it_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["top", "--data-dir", folder.path().to_str().unwrap()];
     let mut terminal = InTerminal::start(env!("CARGO_BIN_EXE_grail"), &arguments, &[]);
-    terminal.shows("no miner uses the data folder");
+    terminal.shows("no miner or validator uses the data folder");
     terminal.shows("start one with `grail mine`");
     assert_eq!(terminal.ends(), 3);
 }

@@ -199,7 +199,7 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
     let _miner = Process::start(&served, &members[0], &["mine", "--groups-max", "1", "--tape", "off"]);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let steady = [&validate[..], &["--metrics-listen", &port]].concat();
-    let steady = Process::start(&served, &members[1], &steady);
+    let mut steady = Process::start(&served, &members[1], &steady);
     let mut killed = Process::start(&served, &members[2], &validate);
     let state = || served.world().chain.state();
     let began = Instant::now();
@@ -238,6 +238,26 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         let answer = scraped(&port, path);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.contains(shown), "{path}: {answer}");
     }
+    // The validator reads back what it set, and then reports it.
+    let status = loop {
+        let status: Value = serde_json::from_str(&grail(&["top", "--json", "--data-dir", "."], &steady.data)).unwrap();
+        if status["judging"]["weights"]["is_set"] == true || healed.elapsed() > PATIENCE {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_valid(&status, Schema::Status.id());
+    assert_eq!(status["hotkey"], members[1].hotkey().to_ss58());
+    let (judging, verdicts) = (&status["judging"], steady.verdicts());
+    assert_eq!(judging["weights"]["is_set"], true, "{status:#}");
+    let shown = judging["miners"].as_array().unwrap().iter().find(|miner| miner["uid"] == members[0].uid).unwrap();
+    assert!(shown["weight"].as_f64() > Some(0.0), "{status:#}");
+    for window in judging["windows"].as_array().unwrap().iter().filter(|window| window["is_done"] == true) {
+        let start = window["start"].as_u64().unwrap();
+        let accepted = verdicts.receipts.range((start, String::new())..(start + 1, String::new()));
+        let accepted = accepted.filter(|(_, receipt)| receipt.outcome == Outcome::Accepted).count();
+        assert_eq!(window["outcomes"]["accepted"].as_u64().unwrap_or(0), accepted as u64, "{window:#}");
+    }
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_grail"));
     doctor.args(["doctor", "--role", "validator", "--device", "cpu", "--json", "--env-file"]);
     let examined = doctor.arg(folder.path().join("validator-1.env")).output().unwrap();
@@ -248,6 +268,8 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
     for validator in ["validator-1", "validator-2"] {
         tapes_replay_and_hold_no_secret(folder.path(), &folder.path().join(validator));
     }
+    grail(&["stop", "--data-dir", "."], &steady.data);
+    assert!(steady.child.wait().unwrap().success());
     // If both have a verdict, it is the same. No miner is punished because a validator crashed.
     let (steady, killed) = (steady.verdicts(), killed.verdicts());
     let mut compared = 0;

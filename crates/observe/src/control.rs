@@ -1,6 +1,6 @@
-//! Control of a running miner: a socket in its data folder for status and stop requests, which only its owner may use.
+//! Control of a running miner or validator: a socket in its data folder for status and stop requests, which only its owner may use.
 //!
-//! A request is a JSON object on a line, and so is its answer. The miner's thread only ever writes to memory; slow
+//! A request is a JSON object on a line, and so is its answer. The process's event loop only ever writes to memory; slow
 //! clients wait for the socket's own thread.
 
 mod board;
@@ -17,8 +17,8 @@ pub use self::board::{Board, Identity, Sampler};
 pub use self::client::{Asking, ControlError};
 pub use self::socket::{Control, SocketError};
 pub use self::status::{
-    EndpointStatus, GpuStatus, HeadStatus, HealthStatus, MinerStatus, Rank, Speeds, Stopping, TroubleStatus,
-    UploadStatus, WindowStatus,
+    EndpointStatus, GpuStatus, HeadStatus, HealthStatus, JudgedMiner, JudgedWindow, JudgingStatus, ProcessStatus, Rank,
+    Speeds, Stopping, TroubleStatus, UploadStatus, WeightsStatus, WindowStatus,
 };
 
 const PREFIX: &str = "control-";
@@ -36,6 +36,19 @@ pub enum Request {
     Stop,
     /// Continue to the end of the window, then stop after its upload.
     StopAfterWindow,
+}
+
+/// A process that the socket's thread asks.
+pub trait Answers: Send + Sync + 'static {
+    /// Returns the status now.
+    fn status(&self) -> ProcessStatus;
+    /// Asks the process to stop now, or after the window.
+    fn ask_to_stop(&self, after_window: bool);
+}
+
+/// Returns where the validator of a hotkey listens.
+pub fn validator_socket_path(data_folder: &Path, hotkey: Hotkey) -> PathBuf {
+    socket_path(data_folder, hotkey).with_extension("validator.sock")
 }
 
 /// Returns where the miner of a hotkey listens.

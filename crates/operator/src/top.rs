@@ -1,5 +1,6 @@
-//! `grail top`: a running miner on the whole screen.
+//! `grail top`: a running miner or validator on the whole screen.
 
+mod judging;
 mod screen;
 mod terminal;
 mod viewer;

@@ -1,93 +1,45 @@
 //! A validator's metrics: for a scrape over HTTP, and as a file for the text file collector of a node exporter.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use grail_observe::thresholds::{STALE_CHAIN_BLOCKS, STALLED_LOOP_BLOCKS};
 use grail_observe::{Scrape, TextFormat, as_prometheus};
-use grail_protocol::PROTOCOL;
 use grail_validator::driver::Observer;
-use grail_validator::ports::{Head, Now};
-use grail_validator::{Action, Event, Outcome, Report, Validator, WeightsReport};
+use grail_validator::ports::Now;
+use grail_validator::{Action, Event, Report, Validator};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 
-/// Shortest limit on a chain with fast blocks.
-const LIMIT_MIN: Duration = Duration::from_secs(60);
+use crate::validator_state::ValidatorState;
 
-/// Counts what a validator reports; clones share the counters.
+/// Folds and shows what a validator does; clones share the state.
 #[derive(Debug, Clone)]
 pub struct ValidatorMetrics {
     file: Option<PathBuf>,
     block: Duration,
-    counts: Arc<Mutex<Counts>>,
-}
-
-#[derive(Debug)]
-struct Counts {
-    outcomes: BTreeMap<Outcome, u64>,
-    windows: u64,
-    missed: u64,
-    troubles: u64,
-    weights_set: u64,
-    weights_not_set: u64,
-    last_window: u64,
-    last_weights_block: u64,
-    active: usize,
-    selected: usize,
-    head: u64,
-    /// When the newest head came, and the newest event.
-    head_at: Option<Instant>,
-    event_at: Instant,
-    connections_dropped: u64,
+    state: Arc<Mutex<ValidatorState>>,
 }
 
 impl ValidatorMetrics {
     /// Creates counters at zero for a chain with this block time; without a file, nothing is written.
     pub fn new(file: Option<&Path>, block_ms: u64) -> Self {
-        let counts = Counts {
-            outcomes: BTreeMap::new(),
-            windows: 0,
-            missed: 0,
-            troubles: 0,
-            weights_set: 0,
-            weights_not_set: 0,
-            last_window: 0,
-            last_weights_block: 0,
-            active: 0,
-            selected: 0,
-            head: 0,
-            head_at: None,
-            event_at: Instant::now(),
-            connections_dropped: 0,
-        };
-        let counts = Arc::new(Mutex::new(counts));
-        Self { file: file.map(Path::to_owned), block: Duration::from_millis(block_ms), counts }
+        Self { file: file.map(Path::to_owned), block: Duration::from_millis(block_ms), state: Arc::default() }
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        // A panic leaves nothing half written: every change is an assignment.
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a report.
-    ///
-    /// # Errors
-    /// The operating system's error if the file cannot be written.
-    pub fn count(&self, report: &Report) -> io::Result<()> {
-        self.counts().count(report);
-        match (&self.file, report) {
-            (Some(file), Report::Window(_) | Report::Weights(_)) => self.write(file),
-            _ => Ok(()),
-        }
+    pub(crate) fn state(&self) -> MutexGuard<'_, ValidatorState> {
+        // A panic in the fold ends the validator; until then a state without one event is better than none.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A reader of the file never sees half of it.
     fn write(&self, file: &Path) -> io::Result<()> {
         let part = file.with_extension("part");
-        let text = as_prometheus(&self.counts().text());
+        let text = self.metrics(TextFormat::Prometheus).map_err(io::Error::other)?;
         std::fs::write(&part, text)?;
         std::fs::rename(&part, file)
     }
@@ -95,17 +47,13 @@ impl ValidatorMetrics {
 
 impl Observer for ValidatorMetrics {
     fn event(&mut self, _: Now, event: &Event) {
-        let mut counts = self.counts();
-        counts.event_at = Instant::now();
-        if let Event::HeadMoved(Head { number }) = event {
-            counts.head = *number;
-            counts.head_at = Some(counts.event_at);
-        }
+        self.state().event(event);
     }
 
     fn action(&mut self, _: Now, action: &Action) {
-        if let Action::Report(report) = action
-            && let Err(error) = self.count(report)
+        self.state().action(action);
+        if let (Some(file), Action::Report(Report::Window(_) | Report::Weights(_))) = (&self.file, action)
+            && let Err(error) = self.write(file)
         {
             tracing::warn!("--metrics-file cannot be written ({error}); give it a file in a folder that can be");
         }
@@ -116,7 +64,8 @@ impl Observer for ValidatorMetrics {
 
 impl Scrape for ValidatorMetrics {
     fn metrics(&self, format: TextFormat) -> Result<String, std::fmt::Error> {
-        let text = self.counts().text();
+        let (registry, mut text) = (registry(&self.state()), String::new());
+        encode(&mut text, &registry)?;
         Ok(match format {
             TextFormat::OpenMetrics => text,
             TextFormat::Prometheus => as_prometheus(&text),
@@ -124,88 +73,52 @@ impl Scrape for ValidatorMetrics {
     }
 
     fn restart_reasons(&self) -> Vec<String> {
-        let silent = self.counts().event_at.elapsed();
-        let is_stuck = silent > (self.block * STALLED_LOOP_BLOCKS as u32).max(LIMIT_MIN);
-        is_stuck.then(|| format!("nothing has happened for {} s", silent.as_secs())).into_iter().collect()
+        self.state().restart_reasons(self.block)
     }
 
     fn obstacles(&self) -> Vec<String> {
-        let mut obstacles = self.restart_reasons();
-        let counts = self.counts();
-        match counts.head_at {
-            None => obstacles.push("no block has come yet".to_owned()),
-            Some(at) if at.elapsed() > self.block * STALE_CHAIN_BLOCKS as u32 => {
-                obstacles.push(format!("the newest block is {} s old", at.elapsed().as_secs()));
-            }
-            Some(_) => {}
-        }
-        // A window ends when the next one does at the latest.
-        let due = counts.head.saturating_sub(3 * PROTOCOL.window_blocks);
-        if counts.windows > 0 && counts.last_window < due {
-            obstacles.push(format!("the newest window that is judged is {}", counts.last_window));
-        }
-        obstacles
+        self.state().obstacles(self.block)
     }
 
     fn connection_dropped(&self) {
-        self.counts().connections_dropped += 1;
+        self.state().connections_dropped += 1;
     }
 }
 
-impl Counts {
-    fn count(&mut self, report: &Report) {
-        match report {
-            Report::Miner(receipt) => *self.outcomes.entry(receipt.outcome).or_default() += 1,
-            Report::Trouble(_) => self.troubles += 1,
-            Report::Weights(WeightsReport::Set { block, .. }) => {
-                self.weights_set += 1;
-                self.last_weights_block = *block;
-            }
-            Report::Weights(WeightsReport::NotSet { .. }) => self.weights_not_set += 1,
-            Report::Window(window) => {
-                self.windows += 1;
-                self.missed += u64::from(window.missed.is_some());
-                (self.last_window, self.active, self.selected) = (window.window_start, window.active, window.selected);
-            }
-        }
+/// Returns the metrics of a state.
+fn registry(state: &ValidatorState) -> Registry {
+    let mut registry = Registry::with_prefix("grail_validator");
+    let outcomes = Family::<[(&str, &str); 1], Counter>::default();
+    for (outcome, count) in &state.outcomes {
+        outcomes.get_or_create(&[("outcome", outcome.name())]).inc_by(*count);
     }
-
-    /// Returns OpenMetrics text.
-    fn text(&self) -> String {
-        let mut text = String::new();
-        let mut add = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
-            let suffix = if kind == "counter" { "_total" } else { "" };
-            let _ = writeln!(text, "# HELP grail_validator_{name} {help}\n# TYPE grail_validator_{name} {kind}");
-            for (labels, value) in samples {
-                let _ = writeln!(text, "grail_validator_{name}{suffix}{labels} {value}");
-            }
-        };
-        let one = |value: u64| [(String::new(), value)];
-        let outcomes: Vec<(String, u64)> = self
-            .outcomes
-            .iter()
-            .map(|(outcome, count)| (format!("{{outcome=\"{}\"}}", outcome.name()), *count))
-            .collect();
-        add("miner_windows", "counter", "Windows of miners by the validator's outcome.", &outcomes);
-        add("windows", "counter", "Windows that are done.", &one(self.windows));
-        add("windows_missed", "counter", "Windows in which nobody could be judged.", &one(self.missed));
-        add("troubles", "counter", "Failures of chain, beacon, device or disk.", &one(self.troubles));
-        add("weights_set", "counter", "Weights that the chain shows.", &one(self.weights_set));
-        add("weights_not_set", "counter", "Times that weights could not be set.", &one(self.weights_not_set));
-        add("scrapes_dropped", "counter", "Connections closed before their answer.", &one(self.connections_dropped));
-        add("head_block", "gauge", "Newest block.", &one(self.head));
-        add("last_window", "gauge", "First block of the newest window that is done.", &one(self.last_window));
-        add("last_weights_block", "gauge", "Block in which weights were last set.", &one(self.last_weights_block));
-        add("active_miners", "gauge", "Miners with a file in the newest window.", &one(self.active as u64));
-        add("selected_miners", "gauge", "Miners that were selected in the newest window.", &one(self.selected as u64));
-        text.push_str("# EOF\n");
-        text
+    registry.register("miner_windows", "Windows of miners by the validator's outcome", outcomes);
+    for (name, help, value) in [
+        ("windows", "Windows that are done", state.windows),
+        ("windows_missed", "Windows in which nobody could be judged", state.missed),
+        ("troubles", "Failures of chain, beacon, device or disk", state.troubles),
+        ("weights_set", "Weights that the chain shows", state.weights_set),
+        ("weights_not_set", "Times that weights could not be set", state.weights_not_set),
+        ("scrapes_dropped", "Connections closed before their answer", state.connections_dropped),
+    ] {
+        registry.register(name, help, ConstCounter::new(value));
     }
+    for (name, help, value) in [
+        ("head_block", "Newest block", state.head.map_or(0, |(head, _)| head)),
+        ("last_window", "First block of the newest window that is done", state.last_window),
+        ("last_weights_block", "Block in which weights were last set", state.last_weights_block),
+        ("active_miners", "Miners with a file in the newest window", state.active as u64),
+        ("selected_miners", "Miners that were selected in the newest window", state.selected as u64),
+    ] {
+        registry.register(name, help, ConstGauge::new(value));
+    }
+    registry
 }
 
 #[cfg(test)]
 mod tests {
-    use grail_validator::WindowReport;
+    use grail_validator::ports::Head;
+    use grail_validator::{WeightsReport, WindowReport};
 
     use super::*;
 
@@ -213,8 +126,9 @@ mod tests {
     fn each_window_is_written_whole_with_what_was_counted() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("grail.prom");
-        let metrics = ValidatorMetrics::new(Some(&file), 12_000);
-        metrics.count(&Report::Trouble("x".to_owned())).unwrap();
+        let mut metrics = ValidatorMetrics::new(Some(&file), 12_000);
+        let mut report = |report| metrics.action(Now::default(), &Action::Report(report));
+        report(Report::Trouble("x".to_owned()));
         assert!(!file.exists());
         let window = WindowReport {
             window_start: 60,
@@ -225,9 +139,9 @@ mod tests {
             copies: Vec::new(),
             missed: None,
         };
-        metrics.count(&Report::Window(Box::new(window))).unwrap();
+        report(Report::Window(Box::new(window)));
         let set = WeightsReport::Set { window_start: 60, block: 91, weights: Vec::new() };
-        metrics.count(&Report::Weights(set)).unwrap();
+        report(Report::Weights(set));
         let text = std::fs::read_to_string(&file).unwrap();
         for line in
             ["troubles_total 1", "windows_total 1", "last_window 60", "last_weights_block 91", "active_miners 3"]
@@ -257,10 +171,10 @@ mod tests {
             copies: Vec::new(),
             missed: Some("the chain was silent".to_owned()),
         };
-        metrics.count(&Report::Window(Box::new(window))).unwrap();
+        metrics.action(Now::default(), &Action::Report(Report::Window(Box::new(window))));
         metrics.event(Now::default(), &Event::HeadMoved(Head { number: 151 }));
         assert_eq!(metrics.obstacles(), ["the newest window that is judged is 60"]);
-        metrics.counts().event_at -= Duration::from_secs(7_200);
+        metrics.state().event_at -= Duration::from_secs(7_200);
         assert_eq!(metrics.restart_reasons(), ["nothing has happened for 7200 s"]);
     }
 }

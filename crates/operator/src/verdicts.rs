@@ -15,7 +15,7 @@ use grail_terminal::{output, printable};
 use grail_validator::{MinerReceipt, Report, WeightsReport};
 use serde_json::Value;
 
-pub use render::{entry, lines};
+pub use render::{entry, lines, outcome_line};
 
 /// The file in the data folder.
 pub const FILE: &str = "verdicts.jsonl";
@@ -127,6 +127,12 @@ impl Verdicts {
     pub fn of_miner(&self, window: u64, hotkey: &str) -> Option<&MinerReceipt> {
         let mut of_window = self.receipts.range((window, String::new())..(window + 1, String::new()));
         of_window.find(|((_, name), _)| name.starts_with(hotkey)).map(|(_, receipt)| receipt)
+    }
+
+    /// Returns what was found in a window, a line for each miner.
+    pub fn story(&self, window: u64) -> Vec<String> {
+        let of_window = self.receipts.range((window, String::new())..(window + 1, String::new()));
+        of_window.flat_map(|(_, receipt)| lines(&Report::Miner(Box::new(receipt.clone())))).collect()
     }
 
     /// Returns a page: miners by windows as a matrix of verdicts, with the weight after each window.

@@ -61,9 +61,11 @@ pub(crate) fn encoded(mut secrets: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<u
 pub(crate) fn files_under(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
-        .flat_map(|path| match path.is_dir() {
-            true => files_under(&path),
-            false => vec![(path.display().to_string(), fs::read(&path).unwrap())],
+        .flat_map(|path| match fs::metadata(&path).unwrap().file_type() {
+            kind if kind.is_dir() => files_under(&path),
+            kind if kind.is_file() => vec![(path.display().to_string(), fs::read(&path).unwrap())],
+            // A killed process leaves its socket.
+            _ => Vec::new(),
         })
         .collect()
 }

@@ -9,8 +9,10 @@ use grail_miner::machine::{Action, Area, Event, Machine};
 use grail_miner::ports::Now;
 use tokio::sync::watch;
 
+use super::Answers;
 use super::status::{
-    EndpointStatus, HeadStatus, HealthStatus, MinerStatus, Speeds, Stopping, TroubleStatus, UploadStatus, WindowStatus,
+    EndpointStatus, HeadStatus, HealthStatus, ProcessStatus, Speeds, Stopping, TroubleStatus, UploadStatus,
+    WindowStatus,
 };
 use crate::contract::Schema;
 use crate::state::{EndedWindow, MinerState, PortAnswer, WindowState};
@@ -42,7 +44,7 @@ pub struct Board {
 }
 
 /// Data for the socket's thread.
-pub(super) struct Shared {
+struct Shared {
     identity: Identity,
     begun: Instant,
     state: SharedState,
@@ -72,7 +74,8 @@ impl Board {
         self.shared.stop.subscribe()
     }
 
-    pub(super) fn shared(&self) -> Arc<Shared> {
+    /// Returns the miner, as the socket asks it.
+    pub fn answers(&self) -> Arc<dyn Answers> {
         self.shared.clone()
     }
 }
@@ -86,9 +89,11 @@ impl Shared {
     fn has_time_left(&self) -> bool {
         self.state.read().deadline_ms.is_some()
     }
+}
 
+impl Answers for Shared {
     /// Asks to stop now, or after the window's last upload has started: the core finishes that upload before it exits.
-    pub(super) fn ask_to_stop(&self, after_window: bool) -> Stopping {
+    fn ask_to_stop(&self, after_window: bool) {
         let waits = after_window && self.has_time_left();
         let wanted = if waits { Stopping::AfterWindow } else { Stopping::Now };
         self.stop.send_if_modified(|stopping| {
@@ -98,10 +103,9 @@ impl Shared {
             }
             changes
         });
-        *self.stop.borrow()
     }
 
-    pub(super) fn status(&self) -> MinerStatus {
+    fn status(&self) -> ProcessStatus {
         let Identity { hotkey, wallet, network } = self.identity.clone();
         // Before the state is held: a driver may take its time.
         let gpus = self.engine.gpus();
@@ -119,7 +123,7 @@ impl Shared {
             text: printable(&trouble.text),
         });
         let window = state.current_window();
-        MinerStatus {
+        ProcessStatus {
             schema: Schema::Status.id().to_owned(),
             program: format!("grail {}", env!("CARGO_PKG_VERSION")),
             pid: std::process::id(),
@@ -138,6 +142,7 @@ impl Shared {
             weight: state.weight,
             rank: state.rank,
             gpus,
+            judging: None,
         }
     }
 }

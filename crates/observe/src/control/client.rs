@@ -1,20 +1,20 @@
-//! Asking a running miner.
+//! Asking a running miner or validator.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::status::MinerStatus;
+use super::status::ProcessStatus;
 use super::{ENDING, PREFIX, Request};
 
-/// A miner answers from memory, so a longer wait counts as no answer.
+/// A process answers from memory, so a longer wait counts as no answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest answer, its line's end included: a status has a few KiB.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const CHUNK_BYTES: usize = 8 << 10;
 
-/// A miner that answers.
+/// A miner or validator that answers.
 #[derive(Debug)]
 pub struct Asking {
     stream: UnixStream,
@@ -22,12 +22,13 @@ pub struct Asking {
     patience: Duration,
 }
 
-/// Why no miner answers.
+/// Why none answers.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// There is none.
     #[error(
-        "no miner uses the data folder {}; start one with `grail mine`, or give its folder with --data-dir",
+        "no miner or validator uses the data folder {}; start one with `grail mine` or `grail validate`, or give its folder with \
+         --data-dir",
         folder.display()
     )]
     None {
@@ -35,23 +36,23 @@ pub enum ControlError {
         folder: PathBuf,
     },
     /// There are several.
-    #[error("{} miners use the data folder {}; choose one with --hotkey: {}", hotkeys.len(), folder.display(), hotkeys.join(", "))]
+    #[error("{} processes use the data folder {}; choose one with --hotkey: {}", hotkeys.len(), folder.display(), hotkeys.join(", "))]
     Several {
         /// The data folder.
         folder: PathBuf,
-        /// The starts of their hotkeys' addresses.
+        /// The starts of their hotkeys' addresses, a validator's with its role.
         hotkeys: Vec<String>,
     },
     /// This user may not read the folder.
-    #[error("cannot look for a miner at {} ({source}); run this as the user who mines", path.display())]
+    #[error("cannot look for a miner or validator at {} ({source}); run this as the user who runs it", path.display())]
     Denied {
         /// The folder or the socket.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
-    /// The socket exists, but the miner does not answer.
-    #[error("the miner at {} does not answer ({why}); check that its process still runs", socket.display())]
+    /// The socket exists, but the process does not answer.
+    #[error("the process at {} does not answer ({why}); check that its process still runs", socket.display())]
     Gone {
         /// Its socket.
         socket: PathBuf,
@@ -61,14 +62,25 @@ pub enum ControlError {
 }
 
 impl Asking {
-    /// Returns the miner in this data folder, by the start of its hotkey's address if there are several.
+    /// Returns the process in this data folder, by the start of its hotkey's address if there are several.
     ///
     /// # Errors
     /// [`ControlError`].
     pub fn find(folder: &Path, hotkey: Option<&str>) -> Result<Self, ControlError> {
         let mut found: Vec<(String, Self)> = Vec::new();
-        for (name, path) in sockets(folder)? {
-            if hotkey.is_none_or(|wanted| wanted.starts_with(name.as_str()) || name.starts_with(wanted)) {
+        let sockets = sockets(folder)?;
+        // A miner and a validator may share a hotkey: the whole name chooses one of them.
+        let is_named = sockets.iter().any(|(name, _)| Some(name.as_str()) == hotkey);
+        let is_wanted = |name: &str| match hotkey {
+            Some(wanted) if is_named => name == wanted,
+            Some(wanted) => {
+                let start = name.split('.').next().unwrap_or(name);
+                wanted.starts_with(start) || start.starts_with(wanted)
+            }
+            None => true,
+        };
+        for (name, path) in sockets {
+            if is_wanted(&name) {
                 found.extend(Self::connect(path)?.map(|asking| (name, asking)));
             }
         }
@@ -94,15 +106,15 @@ impl Asking {
         }
     }
 
-    /// Asks; every request is answered with how the miner is then.
+    /// Asks; every request is answered with the status then.
     ///
     /// # Errors
     /// [`ControlError::Gone`].
-    pub fn ask(&mut self, request: Request) -> Result<MinerStatus, ControlError> {
+    pub fn ask(&mut self, request: Request) -> Result<ProcessStatus, ControlError> {
         self.exchange(request).map_err(|why| ControlError::Gone { socket: self.socket.clone(), why: why.to_string() })
     }
 
-    fn exchange(&mut self, request: Request) -> io::Result<MinerStatus> {
+    fn exchange(&mut self, request: Request) -> io::Result<ProcessStatus> {
         let line = serde_json::to_string(&request)? + "\n";
         self.stream.write_all(line.as_bytes())?;
         Ok(serde_json::from_slice(&self.line()?)?)
@@ -172,6 +184,21 @@ mod tests {
         drop(asking);
         answering.join().unwrap();
         error
+    }
+
+    #[test]
+    fn a_miner_and_a_validator_of_one_hotkey_are_told_apart_by_the_whole_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = |name: &str| UnixListener::bind(folder.path().join(format!("control-{name}.sock"))).unwrap();
+        let listeners = ["5abc", "5abc.validator", "5xyz.validator"].map(listen);
+        let found = |hotkey| Asking::find(folder.path(), hotkey);
+        let socket = |hotkey| found(Some(hotkey)).unwrap().socket.file_name().unwrap().to_owned();
+        assert!(found(None).unwrap_err().to_string().contains("5abc, 5abc.validator, 5xyz.validator"));
+        assert_eq!(socket("5abc"), "control-5abc.sock");
+        assert_eq!(socket("5abc.validator"), "control-5abc.validator.sock");
+        assert_eq!(socket("5xyzAndMore"), "control-5xyz.validator.sock");
+        assert!(matches!(found(Some("5ab")), Err(ControlError::Several { hotkeys, .. }) if hotkeys.len() == 2));
+        drop(listeners);
     }
 
     #[test]

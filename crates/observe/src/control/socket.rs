@@ -12,8 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
-use super::Request;
-use super::board::{Board, Shared};
+use super::{Answers, Request};
 
 /// Longest request, its line's end included.
 const REQUEST_BYTES_MAX: u64 = 1 << 10;
@@ -30,10 +29,10 @@ pub struct Control {
     path: PathBuf,
 }
 
-/// Why there is no socket. Mining continues without it.
+/// Why there is no socket. The process continues without it.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no control socket at {} ({why}), so `grail top` and `grail stop` cannot reach this miner; choose a shorter path or \
+    "no control socket at {} ({why}), so `grail top` and `grail stop` cannot reach this process; choose a shorter path or \
      another disk with --data-dir",
     path.display()
 )]
@@ -45,13 +44,13 @@ pub struct SocketError {
 }
 
 impl Control {
-    /// Answers about this miner until the value is dropped. Whatever is at `path` is from a process that ended: the
-    /// hotkey's lock is held.
+    /// Answers about this process until the value is dropped. Whatever is at `path` is from a process that ended: the
+    /// hotkey's lock, or that of its journal, is held.
     ///
     /// # Errors
     /// [`SocketError`].
-    pub fn serve(path: &Path, board: &Board) -> Result<Self, SocketError> {
-        let started = start(path, board.shared());
+    pub fn serve(path: &Path, process: Arc<dyn Answers>) -> Result<Self, SocketError> {
+        let started = start(path, process);
         started.map_err(|why| SocketError { path: path.to_owned(), why })?;
         Ok(Self { path: path.to_owned() })
     }
@@ -64,7 +63,7 @@ impl Drop for Control {
     }
 }
 
-fn start(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
+fn start(path: &Path, process: Arc<dyn Answers>) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -80,10 +79,10 @@ fn start(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
         tokio::net::UnixListener::from_std(listener)?
     };
     let thread = std::thread::Builder::new().name("control".to_owned());
-    thread.spawn(move || runtime.block_on(accept(listener, owner, shared))).map(drop)
+    thread.spawn(move || runtime.block_on(accept(listener, owner, process))).map(drop)
 }
 
-async fn accept(listener: tokio::net::UnixListener, owner: u32, shared: Arc<Shared>) {
+async fn accept(listener: tokio::net::UnixListener, owner: u32, process: Arc<dyn Answers>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -92,16 +91,16 @@ async fn accept(listener: tokio::net::UnixListener, owner: u32, shared: Arc<Shar
         };
         let is_ours = stream.peer_cred().is_ok_and(|peer| [0, owner].contains(&peer.uid()));
         let Some(place) = places.clone().try_acquire_owned().ok().filter(|_| is_ours) else { continue };
-        let shared = shared.clone();
+        let process = process.clone();
         tokio::spawn(async move {
             // A client that has hung up gets no answer.
-            let _ = converse(stream, &shared).await;
+            let _ = converse(stream, &*process).await;
             drop(place);
         });
     }
 }
 
-async fn converse(stream: UnixStream, shared: &Shared) -> io::Result<()> {
+async fn converse(stream: UnixStream, process: &dyn Answers) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -111,19 +110,19 @@ async fn converse(stream: UnixStream, shared: &Shared) -> io::Result<()> {
         if !read.is_ok_and(|read| read.is_ok_and(|count| count > 0)) || !line.ends_with('\n') {
             return Ok(());
         }
-        let mut answer = answer(&line, shared);
+        let mut answer = answer(&line, process);
         answer.push('\n');
         let written = tokio::time::timeout(IDLE_MAX, writer.write_all(answer.as_bytes())).await;
         written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
     }
 }
 
-fn answer(line: &str, shared: &Shared) -> String {
+fn answer(line: &str, process: &dyn Answers) -> String {
     match serde_json::from_str(line) {
         Ok(Request::Status) => {}
-        Ok(Request::Stop) => drop(shared.ask_to_stop(false)),
-        Ok(Request::StopAfterWindow) => drop(shared.ask_to_stop(true)),
+        Ok(Request::Stop) => process.ask_to_stop(false),
+        Ok(Request::StopAfterWindow) => process.ask_to_stop(true),
         Err(_) => return r#"{"error":"not understood; ask status, stop or stop_after_window"}"#.to_owned(),
     }
-    serde_json::to_string(&shared.status()).unwrap_or_default()
+    serde_json::to_string(&process.status()).unwrap_or_default()
 }

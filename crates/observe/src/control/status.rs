@@ -1,10 +1,12 @@
-//! Status of a miner at one moment.
+//! Status of a miner or a validator at one moment.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 /// Everything that `grail top` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MinerStatus {
+pub struct ProcessStatus {
     /// Name of the schema.
     pub schema: String,
     /// Which program answers.
@@ -44,6 +46,75 @@ pub struct MinerStatus {
     /// The GPUs that answer; none on a CPU.
     #[serde(default)]
     pub gpus: Vec<GpuStatus>,
+    /// What a validator does; none if this is a miner. A validator leaves the fields of mining empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judging: Option<JudgingStatus>,
+}
+
+impl ProcessStatus {
+    /// Returns the windows that can be chosen, newest first.
+    pub fn windows(&self) -> Vec<u64> {
+        match &self.judging {
+            Some(judging) => judging.windows.iter().map(|window| window.start).collect(),
+            None => self.uploads.iter().map(|upload| upload.window).collect(),
+        }
+    }
+}
+
+/// What a validator does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct JudgingStatus {
+    /// The last windows, newest first; the first may still be judged.
+    pub windows: Vec<JudgedWindow>,
+    /// The miners, the largest weight first.
+    pub miners: Vec<JudgedMiner>,
+    /// Outcome of the last attempt to set weights; none before one.
+    pub weights: Option<WeightsStatus>,
+}
+
+/// A window of a validator.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct JudgedWindow {
+    /// Its first block.
+    pub start: u64,
+    /// Miners that were selected.
+    pub selected: usize,
+    /// Selected miners with a verdict, or a reason against one.
+    pub judged: usize,
+    /// Miners by outcome.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Files that the model computed again.
+    pub files: u64,
+    /// Seconds that this took.
+    pub seconds: f64,
+    /// Whether it is over.
+    pub is_done: bool,
+    /// Why nobody was judged.
+    pub missed: Option<String>,
+}
+
+/// A miner, as a validator sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JudgedMiner {
+    /// Its uid.
+    pub uid: u16,
+    /// Its address.
+    pub hotkey: String,
+    /// Share of the weights after the last window.
+    pub weight: f64,
+    /// Outcome of its last window.
+    pub outcome: String,
+    /// Its last window without a score, and why; none if there was none.
+    pub reason: Option<String>,
+}
+
+/// Outcome of an attempt to set weights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsStatus {
+    /// Whether the chain shows them.
+    pub is_set: bool,
+    /// The outcome in a line.
+    pub line: String,
 }
 
 /// A place among those that a validator gives a weight.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, Report, WindowOutcome};
 use grail_miner::ports::Now;
-use grail_observe::control::{Asking, Board, Control, Identity, MinerStatus, Request, socket_path};
+use grail_observe::control::{Asking, Board, Control, Identity, ProcessStatus, Request, socket_path};
 use grail_observe::state::{MinerState, UploadPhase};
 use grail_observe::{
     Dropped, EngineMeter, Exposition, Metrics, Observers, ReadFrom, ReceiptFormat, Receipts, StateObserver,
@@ -82,7 +82,7 @@ fn the_state_agrees_with_the_machine_through_faults() {
 }
 
 /// Runs one world, and returns the board's status, the metrics, and the records of the receipts.
-fn reported(seed: u64) -> (MinerStatus, Exposition, Vec<Value>) {
+fn reported(seed: u64) -> (ProcessStatus, Exposition, Vec<Value>) {
     let folder = tempfile::tempdir().unwrap();
     let observer = StateObserver::new(12_000, Box::new(|| false));
     let state = observer.state();
@@ -93,7 +93,7 @@ fn reported(seed: u64) -> (MinerStatus, Exposition, Vec<Value>) {
     let identity = Identity { hotkey: text(), wallet: text(), network: text() };
     let probe: UploadProbe = Arc::new(|| None);
     let board = Board::new(identity, state, probe, EngineMeter::new(Arc::new(Vec::new)), Box::new(Vec::new));
-    let control = Control::serve(&socket_path(folder.path(), Hotkey::from_bytes([1; 32])), &board).unwrap();
+    let control = Control::serve(&socket_path(folder.path(), Hotkey::from_bytes([1; 32])), board.answers()).unwrap();
     let all = Observers(vec![Box::new(observer), Box::new(metrics), Box::new(receipts), Box::new(board)]);
     run(seed, Rc::new(RefCell::new(all)));
     let status = Asking::find(folder.path(), None).unwrap().ask(Request::Status).unwrap();

@@ -1,4 +1,4 @@
-//! The screen: the window with its progress, then uploads, endpoints and problems.
+//! The screen: the window with its progress, then panes; a validator's are in `judging.rs`.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -6,15 +6,16 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Gauge, Paragraph, Wrap};
 
+use super::judging;
 use super::viewer::{Gone, Pane, Story, Viewer, sparkline};
-use grail_observe::control::{EndpointStatus, GpuStatus, MinerStatus, Rank, Stopping, TroubleStatus, WindowStatus};
+use grail_observe::control::{EndpointStatus, GpuStatus, ProcessStatus, Rank, Stopping, TroubleStatus, WindowStatus};
 use grail_terminal::{Palette, counted, printable};
 
 /// A smaller terminal is unreadable.
 const WIDTH_MIN: u16 = 60;
 const HEIGHT_MIN: u16 = 16;
 
-/// Draws a miner. One that no longer answers is gray.
+/// Draws a miner or validator. One that no longer answers is gray.
 pub fn draw(frame: &mut Frame<'_>, viewer: &Viewer, palette: Palette) {
     let area = frame.area();
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
@@ -28,8 +29,13 @@ pub fn draw(frame: &mut Frame<'_>, viewer: &Viewer, palette: Palette) {
     frame.render_widget(foot_line(viewer, palette), foot);
     let Some(status) = &viewer.status else { return };
     frame.render_widget(title(status), head);
-    draw_window(frame, window, viewer, status, palette);
-    draw_panes(frame, body, viewer, status, palette);
+    if let Some(judging) = &status.judging {
+        judging::draw_window(frame, window, judging, palette);
+        judging::draw_panes(frame, body, viewer, status, judging, palette);
+    } else {
+        draw_window(frame, window, viewer, status, palette);
+        draw_panes(frame, body, viewer, status, palette);
+    }
     if viewer.gone.is_some() {
         let above = Rect { height: area.height - 1, ..area };
         frame.buffer_mut().set_style(above, palette.style(Color::DarkGray).add_modifier(Modifier::DIM));
@@ -39,7 +45,7 @@ pub fn draw(frame: &mut Frame<'_>, viewer: &Viewer, palette: Palette) {
     }
 }
 
-fn draw_panes(frame: &mut Frame<'_>, body: Rect, viewer: &Viewer, status: &MinerStatus, palette: Palette) {
+fn draw_panes(frame: &mut Frame<'_>, body: Rect, viewer: &Viewer, status: &ProcessStatus, palette: Palette) {
     let [left, right] = Layout::horizontal([Constraint::Percentage(55), Constraint::Fill(1)]).areas(body);
     let endpoints = u16::try_from(status.endpoints.len()).unwrap_or(u16::MAX).saturating_add(2);
     let gpus = match u16::try_from(status.gpus.len()) {
@@ -48,7 +54,7 @@ fn draw_panes(frame: &mut Frame<'_>, body: Rect, viewer: &Viewer, status: &Miner
     };
     let [health, cards, nodes] =
         Layout::vertical([Constraint::Fill(1), Constraint::Length(gpus), Constraint::Length(endpoints)]).areas(right);
-    let titled = |pane, title: &str| if viewer.pane == pane { format!("▸ {title}") } else { title.to_owned() };
+    let titled = |pane, title| titled(viewer, pane, title);
     let chosen = (viewer.pane == Pane::Windows).then_some(viewer.chosen);
     pane(frame, left, &titled(Pane::Windows, "Windows, newest first"), uploads(status, chosen, palette));
     pane(frame, health, &titled(Pane::Health, "Health and troubles"), health_lines(status, palette));
@@ -64,12 +70,17 @@ fn draw_panes(frame: &mut Frame<'_>, body: Rect, viewer: &Viewer, status: &Miner
     );
 }
 
-fn pane(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
+/// Marks the pane that has the focus.
+pub(super) fn titled(viewer: &Viewer, pane: Pane, title: &str) -> String {
+    if viewer.pane == pane { format!("▸ {title}") } else { title.to_owned() }
+}
+
+pub(super) fn pane(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
     let block = Block::bordered().title(title.to_owned());
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
 }
 
-fn title(status: &MinerStatus) -> Paragraph<'static> {
+fn title(status: &ProcessStatus) -> Paragraph<'static> {
     let head = status.head.map_or_else(
         || "no block yet".to_owned(),
         |head| format!("block {}, {} old", head.block, duration(head.age_seconds)),
@@ -87,7 +98,7 @@ fn draw_story(frame: &mut Frame<'_>, area: Rect, story: &Story) {
     pane(frame, area, &title, lines);
 }
 
-fn draw_window(frame: &mut Frame<'_>, area: Rect, viewer: &Viewer, status: &MinerStatus, palette: Palette) {
+fn draw_window(frame: &mut Frame<'_>, area: Rect, viewer: &Viewer, status: &ProcessStatus, palette: Palette) {
     let Some(window) = &status.window else {
         return pane(frame, area, "Window", vec![Line::raw("The first block is awaited; the window follows from it.")]);
     };
@@ -123,7 +134,7 @@ fn groups_line(window: &WindowStatus) -> String {
     format!("{done} done, {groups_in_flight} in flight, {clean_prefix} ready in a row; {upload}")
 }
 
-fn speeds_line(status: &MinerStatus, window: &WindowStatus) -> String {
+fn speeds_line(status: &ProcessStatus, window: &WindowStatus) -> String {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     let solved = status.speeds.solved_share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     let randomness = match window.with_beacon {
@@ -140,7 +151,7 @@ fn speeds_line(status: &MinerStatus, window: &WindowStatus) -> String {
 }
 
 /// Returns tokens a second, slack and weight as rows of blocks, and the rank.
-fn sparklines(viewer: &Viewer, status: &MinerStatus, width: usize) -> String {
+fn sparklines(viewer: &Viewer, status: &ProcessStatus, width: usize) -> String {
     let each = (width.saturating_sub(70) / 2).clamp(5, 40);
     let speeds = sparkline(viewer.tokens_per_second.iter().copied(), each);
     let slack = viewer.slack();
@@ -153,7 +164,7 @@ fn sparklines(viewer: &Viewer, status: &MinerStatus, width: usize) -> String {
     format!("tokens/s {speeds}  slack {slack}{shortest}  weight {weights} {weight}{rank}")
 }
 
-fn uploads<'a>(status: &MinerStatus, chosen: Option<usize>, palette: Palette) -> Vec<Line<'a>> {
+fn uploads<'a>(status: &ProcessStatus, chosen: Option<usize>, palette: Palette) -> Vec<Line<'a>> {
     let lines = status.uploads.iter().enumerate().map(|(number, upload)| {
         let is_uploaded = upload.outcome == "uploaded";
         let color = if is_uploaded { Color::Green } else { Color::Red };
@@ -168,10 +179,11 @@ fn uploads<'a>(status: &MinerStatus, chosen: Option<usize>, palette: Palette) ->
     if lines.is_empty() { vec![Line::raw("No window is over yet.")] } else { lines }
 }
 
-fn health_lines<'a>(status: &MinerStatus, palette: Palette) -> Vec<Line<'a>> {
+pub(super) fn health_lines<'a>(status: &ProcessStatus, palette: Palette) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     if status.health.ready {
-        lines.push(Line::styled("an upload is to be expected", palette.style(Color::Green)));
+        let well = if status.judging.is_some() { "verdicts are to be expected" } else { "an upload is to be expected" };
+        lines.push(Line::styled(well, palette.style(Color::Green)));
     }
     let warned = |text: &String| Line::styled(format!("! {}", printable(text)), palette.style(Color::Red));
     lines.extend(status.health.reasons.iter().map(warned));
@@ -181,7 +193,8 @@ fn health_lines<'a>(status: &MinerStatus, palette: Palette) -> Vec<Line<'a>> {
         let [trouble, ..] = alike else { continue };
         let (area, text) = (printable(&trouble.area), printable(&trouble.text));
         let times = if alike.len() > 1 { format!(" ({} times)", alike.len()) } else { String::new() };
-        lines.push(Line::raw(format!("{} ago {area}: {text}{times}", duration(trouble.age_seconds))));
+        let area = if area.is_empty() { String::new() } else { format!(" {area}") };
+        lines.push(Line::raw(format!("{} ago{area}: {text}{times}", duration(trouble.age_seconds))));
     }
     lines
 }
@@ -217,13 +230,16 @@ fn foot_line(viewer: &Viewer, palette: Palette) -> Paragraph<'static> {
         let text = format!("gone since {since} UTC: {}", printable(why));
         return Paragraph::new(text).style(palette.style(Color::Red).add_modifier(Modifier::BOLD));
     }
+    let is_validator = viewer.status.as_ref().is_some_and(|status| status.judging.is_some());
+    let who = if is_validator { "validator" } else { "miner" };
     let stopping = match viewer.status.as_ref().map_or(Stopping::No, |status| status.stopping) {
         Stopping::No => "",
         Stopping::AfterWindow => "ending after this window's upload   ",
+        Stopping::Now if is_validator => "ending   ",
         Stopping::Now => "ending: what is clean is uploaded   ",
     };
     Paragraph::new(format!(
-        "{stopping}q ends this view; the miner continues   Tab pane, arrows window, Enter its story"
+        "{stopping}q ends this view; the {who} continues   Tab pane, arrows window, Enter its story"
     ))
 }
 

@@ -10,20 +10,20 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::screen::draw;
 use super::viewer::{Story, Viewer, Wish};
-use grail_observe::control::{Asking, Request};
+use grail_observe::control::{Asking, ProcessStatus, Request};
 use grail_terminal::{Palette, in_terminal};
 
-/// How often the miner is asked.
+/// How often the process is asked.
 const REFRESH: Duration = Duration::from_millis(500);
 /// How soon a key or a signal is noticed.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
 
-/// Shows a miner until `q`, Ctrl-C or a signal; `story` returns the story of a window and a hotkey. A stopped miner stays on the screen,
-/// in gray, with a line that shows since when.
+/// Shows a miner or validator until `q`, Ctrl-C or a signal; `story` returns the story of a window. A process that stopped
+/// stays on the screen, in gray, with a line that shows since when.
 ///
 /// # Errors
 /// If the terminal fails.
-pub fn watch(mut asking: Asking, story: &dyn Fn(u64, &str) -> Vec<String>) -> io::Result<()> {
+pub fn watch(mut asking: Asking, story: &dyn Fn(u64, &ProcessStatus) -> Vec<String>) -> io::Result<()> {
     let is_asked_to_end = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, is_asked_to_end.clone())?;
@@ -49,8 +49,8 @@ pub fn watch(mut asking: Asking, story: &dyn Fn(u64, &str) -> Vec<String>) -> io
                 match viewer.pressed(key) {
                     Some(Wish::End) => break,
                     Some(Wish::Story(window)) => {
-                        let hotkey = viewer.status.as_ref().map_or("", |status| &status.hotkey);
-                        viewer.story = Some(Story { window, lines: story(window, hotkey), scroll: 0 });
+                        let lines = viewer.status.as_ref().map(|status| story(window, status)).unwrap_or_default();
+                        viewer.story = Some(Story { window, lines, scroll: 0 });
                     }
                     None => {}
                 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use grail_observe::control::MinerStatus;
+use grail_observe::control::ProcessStatus;
 
 /// Samples of a speed that are kept: a minute, with two a second.
 const SAMPLES_MAX: usize = 120;
@@ -15,6 +15,8 @@ pub enum Pane {
     /// The last windows.
     #[default]
     Windows,
+    /// The miners that a validator judges.
+    Miners,
     /// Health and troubles.
     Health,
     /// The miner's endpoints.
@@ -34,7 +36,7 @@ pub struct Story {
     pub scroll: usize,
 }
 
-/// Why a miner no longer answers.
+/// Why the process no longer answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gone {
     /// Since when, as hours, minutes and seconds in UTC.
@@ -56,13 +58,15 @@ pub enum Wish {
 #[derive(Debug, Clone, Default)]
 pub struct Viewer {
     /// The last answer.
-    pub status: Option<MinerStatus>,
+    pub status: Option<ProcessStatus>,
     /// Why there is no newer one.
     pub gone: Option<Gone>,
     /// The pane with the focus.
     pub pane: Pane,
     /// The window that is chosen, from the newest.
     pub chosen: usize,
+    /// Miners above the first one that is shown.
+    pub scrolled: usize,
     /// The story that is open.
     pub story: Option<Story>,
     /// Tokens a second at each answer, oldest first.
@@ -74,8 +78,8 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// Takes an answer of the miner.
-    pub fn answered(&mut self, status: MinerStatus) {
+    /// Takes an answer of the process.
+    pub fn answered(&mut self, status: ProcessStatus) {
         let speed = status.speeds.tokens_per_second.unwrap_or(0.0);
         self.tokens_per_second.push_back(speed);
         if self.tokens_per_second.len() > SAMPLES_MAX {
@@ -92,14 +96,15 @@ impl Viewer {
         (self.status, self.gone) = (Some(status), None);
     }
 
-    /// Notes that the miner does not answer; the first time counts.
+    /// Notes that the process does not answer; the first time counts.
     pub fn lost(&mut self, since: String, why: String) {
         self.gone.get_or_insert(Gone { since, why });
     }
 
     /// Handles a key. Returns the command for the program.
     pub fn pressed(&mut self, key: KeyEvent) -> Option<Wish> {
-        let windows = self.status.as_ref().map_or(0, |status| status.uploads.len());
+        let windows = self.status.as_ref().map(ProcessStatus::windows).unwrap_or_default();
+        let miners = self.status.iter().filter_map(|status| status.judging.as_ref()).map(|it| it.miners.len()).sum();
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return (key.code == KeyCode::Char('c')).then_some(Wish::End);
         }
@@ -116,34 +121,43 @@ impl Viewer {
         }
         match key.code {
             KeyCode::Char('q') | KeyCode::Esc => return Some(Wish::End),
-            KeyCode::Tab => {
-                self.pane = match self.pane {
-                    Pane::Windows => Pane::Health,
-                    Pane::Health => Pane::Endpoints,
-                    Pane::Endpoints if self.has_gpus() => Pane::Gpus,
-                    Pane::Endpoints | Pane::Gpus => Pane::Windows,
-                }
+            KeyCode::Tab => self.turn(1),
+            KeyCode::BackTab => self.turn(self.panes().len() - 1),
+            KeyCode::Up | KeyCode::Char('k') => {
+                let place = self.place();
+                *place = place.saturating_sub(1);
             }
-            KeyCode::BackTab => {
-                self.pane = match self.pane {
-                    Pane::Windows if self.has_gpus() => Pane::Gpus,
-                    Pane::Windows | Pane::Gpus => Pane::Endpoints,
-                    Pane::Health => Pane::Windows,
-                    Pane::Endpoints => Pane::Health,
-                }
+            KeyCode::Down | KeyCode::Char('j') => {
+                let count: usize = if self.pane == Pane::Miners { miners } else { windows.len() };
+                let place = self.place();
+                *place = (*place + 1).min(count.saturating_sub(1));
             }
-            KeyCode::Up | KeyCode::Char('k') => self.chosen = self.chosen.saturating_sub(1),
-            KeyCode::Down | KeyCode::Char('j') => self.chosen = (self.chosen + 1).min(windows.saturating_sub(1)),
             KeyCode::Enter if self.pane == Pane::Windows => {
-                return Some(Wish::Story(self.status.as_ref()?.uploads.get(self.chosen)?.window));
+                return windows.get(self.chosen).copied().map(Wish::Story);
             }
             _ => {}
         }
         None
     }
 
-    fn has_gpus(&self) -> bool {
-        self.status.as_ref().is_some_and(|status| !status.gpus.is_empty())
+    /// Returns the panes of a miner or of a validator, in the order of Tab.
+    fn panes(&self) -> &'static [Pane] {
+        match &self.status {
+            Some(status) if status.judging.is_some() => &[Pane::Windows, Pane::Miners, Pane::Health],
+            Some(status) if !status.gpus.is_empty() => &[Pane::Windows, Pane::Health, Pane::Endpoints, Pane::Gpus],
+            _ => &[Pane::Windows, Pane::Health, Pane::Endpoints],
+        }
+    }
+
+    fn turn(&mut self, by: usize) {
+        let panes = self.panes();
+        let at = panes.iter().position(|pane| *pane == self.pane).unwrap_or(0);
+        self.pane = panes[(at + by) % panes.len()];
+    }
+
+    /// Returns what the arrows move.
+    fn place(&mut self) -> &mut usize {
+        if self.pane == Pane::Miners { &mut self.scrolled } else { &mut self.chosen }
     }
 
     /// Seconds to spare of the last windows, oldest first.

@@ -1,7 +1,7 @@
 //! A validator's reports, for people and for programs.
 
 use grail_terminal::printable;
-use grail_validator::{Outcome, Report, WeightsReport, WindowReport};
+use grail_validator::{MinerReceipt, Outcome, Report, WeightsReport, WindowReport};
 use serde_json::{Value, json};
 
 /// Weights below this are shown as zero.
@@ -26,6 +26,21 @@ fn window_entry(window: &WindowReport) -> Value {
     })
 }
 
+/// Returns a receipt's outcome as text, with its reason and remedy.
+pub fn outcome_line(receipt: &MinerReceipt) -> String {
+    let mut line = receipt.outcome.name().to_owned();
+    if let (Some(check), Some(reason)) = (receipt.check, receipt.reason) {
+        line.push_str(&format!(" ({check} {reason})"));
+    }
+    if receipt.outcome == Outcome::Accepted {
+        let m = receipt.metrics;
+        line.push_str(&format!("; {}/{} checked rollouts valid, {} distinct", m.valid, m.checked, m.unique));
+    }
+    line.extend(receipt.why.as_ref().map(|why| format!("; {}", printable(why))));
+    line.extend(receipt.remedy.as_ref().map(|remedy| format!("; {remedy}")));
+    line
+}
+
 /// Returns the result as text.
 pub fn lines(report: &Report) -> Vec<String> {
     match report {
@@ -34,23 +49,8 @@ pub fn lines(report: &Report) -> Vec<String> {
             if matches!(receipt.outcome, Outcome::NotCommitted | Outcome::NotSelected) {
                 return Vec::new();
             }
-            let mut line = format!(
-                "window {}: uid {} {}: {}",
-                receipt.window_start,
-                receipt.uid,
-                receipt.hotkey,
-                receipt.outcome.name()
-            );
-            if let (Some(check), Some(reason)) = (receipt.check, receipt.reason) {
-                line.push_str(&format!(" ({check} {reason})"));
-            }
-            if receipt.outcome == Outcome::Accepted {
-                let m = receipt.metrics;
-                line.push_str(&format!("; {}/{} checked rollouts valid, {} distinct", m.valid, m.checked, m.unique));
-            }
-            line.extend(receipt.why.as_ref().map(|why| format!("; {}", printable(why))));
-            line.extend(receipt.remedy.as_ref().map(|remedy| format!("; {remedy}")));
-            vec![line]
+            let MinerReceipt { window_start, uid, hotkey, .. } = &**receipt;
+            vec![format!("window {window_start}: uid {uid} {hotkey}: {}", outcome_line(receipt))]
         }
         Report::Window(window) => {
             let mut lines = Vec::new();

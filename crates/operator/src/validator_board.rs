@@ -1,0 +1,67 @@
+//! The status of a running validator, for `grail top` and `grail stop`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use grail_observe::Scrape;
+use grail_observe::contract::Schema;
+use grail_observe::control::{Answers, HeadStatus, HealthStatus, Identity, ProcessStatus, Speeds, Stopping};
+use tokio::sync::watch;
+
+use crate::validator_metrics::ValidatorMetrics;
+
+/// Answers about a validator.
+pub struct ValidatorBoard {
+    identity: Identity,
+    begun: Instant,
+    metrics: ValidatorMetrics,
+    stop: watch::Sender<Stopping>,
+}
+
+impl ValidatorBoard {
+    /// Returns a board about the validator that these metrics observe.
+    pub fn new(identity: Identity, metrics: ValidatorMetrics) -> Arc<Self> {
+        Arc::new(Self { identity, begun: Instant::now(), metrics, stop: watch::Sender::new(Stopping::No) })
+    }
+
+    /// Resolves once somebody asks the validator to stop.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stop.subscribe();
+        // The sender lives as long as the board.
+        let _ = stopping.wait_for(|stopping| *stopping != Stopping::No).await;
+    }
+}
+
+impl Answers for ValidatorBoard {
+    fn status(&self) -> ProcessStatus {
+        let Identity { hotkey, wallet, network } = self.identity.clone();
+        let reasons = self.metrics.obstacles();
+        let state = self.metrics.state();
+        ProcessStatus {
+            schema: Schema::Status.id().to_owned(),
+            program: format!("grail {}", env!("CARGO_PKG_VERSION")),
+            pid: std::process::id(),
+            hotkey,
+            wallet,
+            network,
+            uptime_seconds: self.begun.elapsed().as_secs_f64(),
+            head: state.head.map(|(block, at)| HeadStatus { block, age_seconds: at.elapsed().as_secs_f64() }),
+            window: None,
+            uploads: Vec::new(),
+            health: HealthStatus { ready: reasons.is_empty(), reasons, registered: None },
+            endpoints: Vec::new(),
+            speeds: Speeds::default(),
+            troubles: state.recent_troubles(),
+            stopping: *self.stop.borrow(),
+            weight: None,
+            rank: None,
+            gpus: Vec::new(),
+            judging: Some(state.judging()),
+        }
+    }
+
+    /// A validator stops at once: a window that is not judged yet is judged after the next start.
+    fn ask_to_stop(&self, _: bool) {
+        self.stop.send_replace(Stopping::Now);
+    }
+}
