@@ -120,7 +120,7 @@ impl Case {
             safety_blocks,
             early_upload_ms,
             reorganisation_blocks_max: stream.between(6, 8),
-            uplink_bytes_per_ms: if is_slow { uplink.between(100, 1_000) } else { 5_000 },
+            uplink_bytes_per_ms: if is_slow { uplink.between(20, 500) } else { 5_000 },
             clock,
             crash_at_step: stream.one_in(8).then(|| stream.between(1, STEPS)),
             log_waits: false,

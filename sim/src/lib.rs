@@ -40,6 +40,7 @@ pub mod nearest;
 pub mod node;
 pub mod past;
 mod reasons;
+mod receipts;
 mod report;
 pub mod rivals;
 pub mod run;

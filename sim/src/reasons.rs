@@ -55,6 +55,11 @@ impl Reasons {
         }
     }
 
+    /// Returns whether a question about this window's object is not answered yet.
+    pub(crate) fn is_open(&self, window_start: u64) -> bool {
+        self.windows.get(&window_start).is_some_and(|window| window.open > 0)
+    }
+
     fn answered(&mut self, window_start: u64, error: Option<&BucketError>) {
         let window = self.windows.entry(window_start).or_default();
         window.open = window.open.saturating_sub(1);
@@ -75,9 +80,12 @@ impl Reasons {
         self.windows = self.windows.split_off(&start);
         self.hashes = self.hashes.split_off(&start);
         let last = failures.last()?;
-        // The first and last failure may also be a failed condition or a missing object.
-        let is_named =
-            |why: &str| why.contains("the bucket failed") || failures.iter().any(|failure| why.contains(failure));
+        // A refusal that is the only failure stands alone. The first and last failure may also be a failed condition or a
+        // missing object, so the number says whether all of them count.
+        let is_named = |why: &str| match failures_named(why) {
+            0 => failures.len() == 1 && why.contains(last),
+            named => named >= failures.len(),
+        };
         match &receipt.outcome {
             WindowOutcome::KeptBack(why) => {
                 Some(format!("{start} is kept back ({why}), and the bucket failed {} times: {last}", failures.len()))
@@ -88,6 +96,12 @@ impl Reasons {
             _ => None,
         }
     }
+}
+
+/// Returns how many failures of the bucket a reason names, within the window and after its end.
+fn failures_named(why: &str) -> usize {
+    let counts = why.split("the bucket failed ").skip(1).map(|rest| rest.split([' ', ':', ',']).next());
+    counts.map(|count| count.and_then(|count| count.parse().ok()).unwrap_or(1)).sum()
 }
 
 #[cfg(test)]
@@ -118,9 +132,16 @@ mod tests {
         }
         assert!(settled(&reasons, kept_back()).is_some());
         assert!(settled(&reasons, lost("the upload was not confirmed")).is_some());
-        assert_eq!(settled(&reasons, lost("first: refused; last: 429")), None);
-        assert_eq!(settled(&reasons, lost("another writer; the bucket failed 3 times")), None);
+        assert!(settled(&reasons, lost("the bucket failed once: 429")).is_some(), "it failed twice");
+        assert_eq!(settled(&reasons, lost("the bucket failed 2 times, first: refused; last: 429")), None);
+        assert_eq!(settled(&reasons, lost("another writer; the bucket failed 3 times: it")), None);
+        let later = "the bucket failed once: refused; after the window's end the bucket failed once: 429";
+        assert_eq!(settled(&reasons, lost(later)), None);
         assert_eq!(settled(&reasons, WindowOutcome::Uploaded), None);
+        let mut refused = Reasons::default();
+        refused.event(&failed("the key is expired"));
+        assert_eq!(settled(&refused, lost("renew it (the key is expired)")), None);
+        assert!(settled(&refused, lost("the upload was not confirmed")).is_some());
     }
 
     #[test]

@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 
 use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, GroupId, GroupRequest, Machine, Report, WindowOutcome, WindowReceipt};
+use grail_miner::machine::{
+    Action, Event, GroupId, GroupRequest, JournalEntry, Machine, Report, WindowOutcome, WindowReceipt,
+};
 use grail_miner::ports::{JournalRecord, Now};
+use grail_protocol::PROTOCOL;
 
 use crate::reasons::Reasons;
+use crate::receipts::Receipts;
 
 /// Most questions of a miner within a minute; more means a loop without a pause.
 const QUESTIONS_MAX: usize = 300;
@@ -27,6 +31,15 @@ pub struct SafetyLimits {
     pub secrets: Vec<String>,
 }
 
+/// Shortest pause between a group's failure and the next attempt, in milliseconds.
+const FAILURE_PAUSE_MS_MIN: u64 = 200;
+/// Heads after a window's end without an open question to the bucket by which its receipt must be given: the miner looks
+/// five times, and a head may be false.
+const HEADS_TO_RECEIPT_MAX: u32 = 12;
+
+/// A miner that does not know that its account is in order must ask again within this time: twice its own pause.
+const ACCOUNT_PAUSE_MS_MAX: u64 = 4 * PROTOCOL.block_ms;
+
 /// Watches one miner across its restarts.
 #[derive(Debug, Clone, Default)]
 pub struct Safety {
@@ -35,6 +48,7 @@ pub struct Safety {
     marks: BTreeMap<String, u64>,
     process: ProcessFacts,
     reasons: Reasons,
+    numbers: Receipts,
     receipts: BTreeMap<u64, WindowReceipt>,
 }
 
@@ -44,11 +58,19 @@ struct ProcessFacts {
     in_flight: BTreeMap<GroupId, u64>,
     /// Groups that the self-check rejected and that are not ordered again, by window and generation.
     rejected: BTreeSet<(u64, u32, u32)>,
+    /// When groups failed that are not ordered again.
+    failed_ms: BTreeMap<(u64, u32, u32), u64>,
+    /// Groups that are clean and durable.
+    clean: BTreeSet<(u64, u32, u32)>,
+    /// Windows that were opened and have no receipt, and the heads since their end without an open question.
+    owed: BTreeMap<u64, u32>,
     /// One above the highest index ordered so far, by window and generation.
     ordered: BTreeMap<(u64, u32), u32>,
     committing: bool,
     uploading: bool,
     unregistered: bool,
+    /// When a question about the account failed after which none was asked.
+    account_failed_ms: Option<u64>,
     /// Windows, and digests that the read key found for them.
     seen: BTreeSet<(u64, String)>,
     questions: (u64, usize),
@@ -76,7 +98,9 @@ impl Safety {
 
     /// Forgets windows before this one, about which the miner reports nothing more.
     pub fn forget_before(&mut self, window_start: u64) {
-        let Self { process: ProcessFacts { ordered, rejected, seen, .. }, receipts, .. } = self;
+        let Self { process: ProcessFacts { ordered, rejected, failed_ms, clean, seen, .. }, receipts, .. } = self;
+        *failed_ms = failed_ms.split_off(&(window_start, 0, 0));
+        *clean = clean.split_off(&(window_start, 0, 0));
         *rejected = rejected.split_off(&(window_start, 0, 0));
         *ordered = ordered.split_off(&(window_start, 0));
         *seen = seen.split_off(&(window_start, String::new()));
@@ -114,7 +138,13 @@ impl Safety {
         let expected = *ordered;
         *ordered = expected.max(id.index + 1);
         let of_generation = (id.window_start, id.generation, 0)..(id.window_start, id.generation, id.index);
-        self.process.rejected.remove(&(id.window_start, id.generation, id.index));
+        let group = (id.window_start, id.generation, id.index);
+        self.process.rejected.remove(&group);
+        let failed_ms = self.process.failed_ms.remove(&group);
+        let (paused, is_clean) = (
+            failed_ms.is_none_or(|ms| ms + FAILURE_PAUSE_MS_MIN <= now.monotonic_ms),
+            self.process.clean.contains(&group),
+        );
         let waiting = self.process.rejected.range(of_generation).next().copied();
         let is_new = self.process.in_flight.insert(id.clone(), now.monotonic_ms).is_none();
         let in_flight = self.process.in_flight.len();
@@ -128,6 +158,8 @@ impl Safety {
             });
         }
         self.check(now, is_new, || "a group was ordered that is in flight".to_owned());
+        self.check(now, !is_clean, || "a group was ordered that is clean already".to_owned());
+        self.check(now, paused, || "a group that failed was ordered again without a pause".to_owned());
         self.check(now, in_flight <= groups_in_flight_max, || {
             format!("{in_flight} groups in flight, and the engine takes {groups_in_flight_max}")
         });
@@ -148,7 +180,8 @@ impl Safety {
             let was_seen = receipt.digest.as_ref().is_some_and(seen);
             self.check(now, was_seen, || "success was claimed for a file that nobody read back".to_owned());
         }
-        if let Some(wrong) = self.reasons.settle(receipt) {
+        self.process.owed.remove(&receipt.window_start);
+        for wrong in [self.reasons.settle(receipt), self.numbers.settle(receipt)].into_iter().flatten() {
             self.check(now, false, || format!("window {wrong}"));
         }
         let before = self.receipts.insert(receipt.window_start, receipt.clone());
@@ -158,12 +191,27 @@ impl Safety {
         });
     }
 
+    fn check_owed(&mut self, now: Now, head: u64) {
+        let is_late = |window_start: &u64, heads: &mut u32| {
+            let counts = head >= window_start + PROTOCOL.window_blocks && !self.reasons.is_open(*window_start);
+            *heads += u32::from(counts);
+            *heads > HEADS_TO_RECEIPT_MAX
+        };
+        let late: Vec<u64> = self.process.owed.extract_if(.., is_late).map(|(window_start, _)| window_start).collect();
+        self.check(now, late.is_empty(), || format!("windows {late:?} are long over and have no receipt"));
+    }
+
     fn check_question(&mut self, now: Now) {
         let count = counted(&mut self.process.questions, now);
         self.check(now, count != QUESTIONS_MAX, || format!("{QUESTIONS_MAX} questions within a minute"));
     }
 
     fn check_waiting(&mut self, now: Now) {
+        let failed_ms = self.process.account_failed_ms.filter(|ms| ms + ACCOUNT_PAUSE_MS_MAX < now.monotonic_ms);
+        if failed_ms.is_some() {
+            self.process.account_failed_ms = None;
+            self.check(now, false, || "the account is not in order, and the chain is not asked about it".to_owned());
+        }
         let overdue =
             self.process.in_flight.extract_if(.., |_, since_ms| *since_ms + IN_FLIGHT_MS_MAX < now.monotonic_ms);
         let overdue: Vec<GroupId> = overdue.map(|(id, _)| id).collect();
@@ -175,10 +223,13 @@ impl Observer for Safety {
     fn event(&mut self, now: Now, event: &Event) {
         self.mark(event_mark(event));
         self.reasons.event(event);
+        self.numbers.event(event);
         self.check_secrets(now, &event.summary());
         match event {
             Event::Started(records) => self.process = ProcessFacts::recovered(records),
             Event::CommitmentAnswered(_) => self.process.committing = false,
+            // Nobody waits for the next question.
+            Event::Shutdown => self.process.account_failed_ms = None,
             Event::UploadAnswered { .. } => self.process.uploading = false,
             Event::RegistrationRead(Ok(uid)) => self.process.unregistered = uid.is_none(),
             Event::GroupReady { group, sealed } => {
@@ -189,11 +240,19 @@ impl Observer for Safety {
             }
             Event::GroupFailed { group, .. } => {
                 self.process.in_flight.remove(group);
+                self.process.failed_ms.insert((group.window_start, group.generation, group.index), now.monotonic_ms);
             }
+            Event::JournalAnswered { entry: JournalEntry::Group(group), .. } => {
+                self.process.clean.insert((group.window_start, group.generation, group.index));
+            }
+            Event::HeadMoved(head) => self.check_owed(now, head.number),
             Event::ObjectRead { window_start, result: Ok(Some((digest, _))) } => {
                 self.process.seen.insert((*window_start, digest.clone()));
             }
             _ => {}
+        }
+        if is_account_trouble(event) {
+            self.process.account_failed_ms = Some(now.monotonic_ms);
         }
         self.check_waiting(now);
     }
@@ -201,6 +260,10 @@ impl Observer for Safety {
     fn action(&mut self, now: Now, action: &Action) {
         self.check_secrets(now, &action.summary());
         self.reasons.action(action);
+        self.numbers.action(action);
+        if matches!(action, Action::ReadRegistration | Action::ReadCommitment | Action::Commit(_)) {
+            self.process.account_failed_ms = None;
+        }
         match action {
             Action::Generate(order) => self.check_order(now, order),
             Action::CancelGroup(id) => {
@@ -216,6 +279,11 @@ impl Observer for Safety {
             Action::Upload { .. } => {
                 let pending = std::mem::replace(&mut self.process.uploading, true);
                 self.check(now, !pending, || "a second upload while one is pending".to_owned());
+            }
+            // It begins anew: what was journaled before is of another hash.
+            Action::AppendJournal { entry: JournalEntry::Window(_), .. } => self.process.clean.clear(),
+            Action::Report(Report::WindowOpened { window_start, .. }) => {
+                self.process.owed.insert(*window_start, 0);
             }
             Action::Report(Report::Receipt(receipt)) => self.check_receipt(now, receipt),
             Action::Report(Report::Trouble(trouble)) => self.mark(format!("trouble/{}", trouble.area.name())),
@@ -255,15 +323,25 @@ impl ProcessFacts {
                     let above = rollouts.first().map_or(0, |rollout| rollout.rollout_group + 1);
                     let ordered = facts.ordered.entry((*window_start, 0)).or_default();
                     *ordered = above.max(*ordered);
+                    facts.clean.extend(rollouts.first().map(|rollout| (*window_start, 0, rollout.rollout_group)));
                 }
                 JournalRecord::UploadDone { window_start, digest } => {
                     facts.seen.insert((*window_start, digest.clone()));
                 }
+                JournalRecord::Window(_) => facts.clean.clear(),
                 _ => {}
             }
         }
         facts
     }
+}
+
+/// Returns whether an answer leaves open whether validators find this miner's files.
+const fn is_account_trouble(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RegistrationRead(Ok(None) | Err(_)) | Event::CommitmentRead(Err(_)) | Event::CommitmentAnswered(Err(_))
+    )
 }
 
 /// Counts something, by the minute.

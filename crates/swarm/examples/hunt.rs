@@ -6,6 +6,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use grail_judging::{JudgingCase, Verdicts, Watched, judge_world};
 use grail_sim::case::Case;
@@ -28,16 +30,37 @@ fn of_validator(seed: u64, verdicts: &Rc<Verdicts>) -> Option<String> {
     first(|| judge_world(&JudgingCase::drawn(seed, WINDOWS), verdicts, Watched::default()).violations)
 }
 
+/// Returns the lowest seed below `seeds` whose world has a violation, and the violation. Every core draws worlds.
+fn lowest(seeds: u64, is_validator: bool) -> Option<(u64, String)> {
+    let (next, found) = (AtomicU64::new(0), Mutex::new(None::<(u64, String)>));
+    let draw = || {
+        let verdicts = Rc::new(Verdicts::new(Rc::new(SyntheticModel::default())));
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            // Seeds below one that was found may still be running elsewhere; those above it need not begin.
+            if seed >= seeds || found.lock().unwrap().as_ref().is_some_and(|(known, _)| *known < seed) {
+                return;
+            }
+            let violation =
+                if is_validator { of_validator(seed, &verdicts) } else { of_miner(&Case::drawn(seed, WINDOWS)) };
+            let mut found = found.lock().unwrap();
+            if let Some(violation) = violation.filter(|_| found.as_ref().is_none_or(|(known, _)| seed < *known)) {
+                *found = Some((seed, violation));
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(draw))));
+    found.into_inner().unwrap()
+}
+
 #[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a command of its own")]
 fn main() -> ExitCode {
     let wanted = std::env::args().nth(1).expect("hunt SEEDS [ROLE], or hunt FILE");
     let is_validator = std::env::args().nth(2).is_some_and(|role| role == "validator");
     std::panic::set_hook(Box::new(|_| {}));
-    let verdicts = Rc::new(Verdicts::new(Rc::new(SyntheticModel::default())));
-    let of_seed =
-        |seed| if is_validator { of_validator(seed, &verdicts) } else { of_miner(&Case::drawn(seed, WINDOWS)) };
     let found = match wanted.parse::<u64>() {
-        Ok(seeds) => (0..seeds).find_map(|seed| Some((seed, of_seed(seed)?))),
+        Ok(seeds) => lowest(seeds, is_validator),
         Err(_) => {
             let text = std::fs::read_to_string(&wanted).expect("a readable case");
             let case: Case = serde_json::from_str(&text).expect("a case of the present format");

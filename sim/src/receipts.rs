@@ -1,0 +1,109 @@
+//! An oracle over receipts: their numbers must be those of the events and actions, counted from outside the machine.
+
+use std::collections::BTreeMap;
+
+use grail_miner::machine::{Action, Event, JournalEntry, WindowReceipt};
+use grail_miner::ports::JournalRecord;
+
+/// What one process has seen of the windows that have no receipt yet.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Receipts(BTreeMap<u64, Counts>);
+
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    /// Findings of the self-check.
+    rejections: u32,
+    /// Failed answers of the engine. Groups that never came count in a receipt as well.
+    engine_failures: u32,
+    with_beacon: Option<bool>,
+    /// Groups that are durable.
+    clean: usize,
+    /// The hash of its first block as it was read last, and whether another one was read before: groups under that one do
+    /// not count, and an answer does not say under which hash it was asked.
+    hash: Option<String>,
+    is_replaced: bool,
+    /// Groups of each file, by digest.
+    files: BTreeMap<String, usize>,
+}
+
+impl Receipts {
+    fn of(&mut self, window_start: u64) -> &mut Counts {
+        self.0.entry(window_start).or_default()
+    }
+
+    fn record(&mut self, record: &JournalRecord) {
+        match record {
+            JournalRecord::Window(context) => {
+                let counts = self.of(context.window_start);
+                // What was journaled before is of another hash.
+                counts.clean = 0;
+                counts.with_beacon = Some(context.use_drand);
+            }
+            JournalRecord::UploadStarted { window_start, digest, groups } => {
+                self.of(*window_start).files.insert(digest.clone(), *groups);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes note of an action.
+    pub(crate) fn action(&mut self, action: &Action) {
+        if let Action::AppendJournal { record, .. } = action {
+            self.record(record);
+        }
+    }
+
+    /// Takes note of an event.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match event {
+            Event::Started(records) => {
+                *self = Self::default();
+                for record in records {
+                    self.record(record);
+                    if let JournalRecord::Group { window_start, .. } = record {
+                        self.of(*window_start).clean += 1;
+                    }
+                }
+            }
+            Event::GroupReady { group, sealed } => {
+                self.of(group.window_start).rejections += sealed.findings.len() as u32;
+            }
+            Event::GroupFailed { group, .. } => self.of(group.window_start).engine_failures += 1,
+            Event::BlockHashRead { block, result: Ok(Some(hash)) } => {
+                let counts = self.of(*block);
+                let before = counts.hash.replace(hash.clone());
+                counts.is_replaced |= before.is_some_and(|before| before != *hash);
+            }
+            Event::JournalAnswered { entry: JournalEntry::Group(group), .. } => {
+                self.of(group.window_start).clean += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the violation in a window's receipt, if any.
+    pub(crate) fn settle(&mut self, receipt: &WindowReceipt) -> Option<String> {
+        let start = receipt.window_start;
+        let counts = self.0.remove(&start).unwrap_or_default();
+        self.0 = self.0.split_off(&start);
+        let said_or = |seen: Option<u64>, said: u64| seen.unwrap_or(said);
+        let beacon = u64::from(receipt.with_beacon);
+        let (failed, clean) = (u64::from(receipt.engine_failures), receipt.groups_clean as u64);
+        let in_file = receipt.groups_uploaded as u64;
+        let file = receipt.digest.as_ref().and_then(|digest| counts.files.get(digest)).map(|groups| *groups as u64);
+        let compared = [
+            (
+                "rejections",
+                u64::from(receipt.self_check_rejections.values().sum::<u32>()),
+                u64::from(counts.rejections),
+            ),
+            // A lower bound.
+            ("failures of the engine", failed.min(counts.engine_failures.into()), u64::from(counts.engine_failures)),
+            ("rounds of the beacon", beacon, said_or(counts.with_beacon.map(u64::from), beacon)),
+            ("clean groups", clean, said_or(Some(counts.clean as u64).filter(|_| !counts.is_replaced), clean)),
+            ("groups in its file", in_file, said_or(file, in_file)),
+        ];
+        let wrong = compared.iter().find(|(_, said, seen)| said != seen);
+        wrong.map(|(what, said, seen)| format!("{start} has {said} {what} in its receipt, and {seen} were seen"))
+    }
+}
