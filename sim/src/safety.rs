@@ -280,7 +280,7 @@ impl Observer for Safety {
                 let pending = std::mem::replace(&mut self.process.uploading, true);
                 self.check(now, !pending, || "a second upload while one is pending".to_owned());
             }
-            // It begins anew: what was journaled before is of another hash.
+            // It begins again: what was journaled before is of another hash.
             Action::AppendJournal { entry: JournalEntry::Window(_), .. } => self.process.clean.clear(),
             Action::Report(Report::WindowOpened { window_start, .. }) => {
                 self.process.owed.insert(*window_start, 0);
