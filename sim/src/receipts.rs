@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use grail_miner::machine::{Action, Event, JournalEntry, WindowReceipt};
+use grail_miner::machine::{Action, Event, JournalEntry, WindowOutcome, WindowReceipt};
 use grail_miner::ports::JournalRecord;
+use grail_protocol::PROTOCOL;
 
 /// What one process has seen of the windows that have no receipt yet.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Receipts(BTreeMap<u64, Counts>);
+pub(crate) struct Receipts {
+    windows: BTreeMap<u64, Counts>,
+    /// The highest block that was announced.
+    head: u64,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Counts {
@@ -18,17 +23,20 @@ struct Counts {
     with_beacon: Option<bool>,
     /// Groups that are durable.
     clean: usize,
-    /// The hash of its first block as it was read last, and whether another one was read before: groups under that one do
-    /// not count, and an answer does not say under which hash it was asked.
+    /// The hash of its first block as it was read last.
     hash: Option<String>,
+    /// Whether another one was read before: groups under that one do not count, and an answer does not say under which hash
+    /// it was asked.
     is_replaced: bool,
+    /// How often it was replaced before the window's end.
+    replaced: u32,
     /// Groups of each file, by digest.
     files: BTreeMap<String, usize>,
 }
 
 impl Receipts {
     fn of(&mut self, window_start: u64) -> &mut Counts {
-        self.0.entry(window_start).or_default()
+        self.windows.entry(window_start).or_default()
     }
 
     fn record(&mut self, record: &JournalRecord) {
@@ -65,14 +73,18 @@ impl Receipts {
                     }
                 }
             }
+            Event::HeadMoved(head) => self.head = self.head.max(head.number),
             Event::GroupReady { group, sealed } => {
                 self.of(group.window_start).rejections += sealed.findings.len() as u32;
             }
             Event::GroupFailed { group, .. } => self.of(group.window_start).engine_failures += 1,
             Event::BlockHashRead { block, result: Ok(Some(hash)) } => {
+                let is_over = self.head >= block + PROTOCOL.window_blocks;
                 let counts = self.of(*block);
                 let before = counts.hash.replace(hash.clone());
-                counts.is_replaced |= before.is_some_and(|before| before != *hash);
+                let is_another = before.is_some_and(|before| before != *hash);
+                counts.is_replaced |= is_another;
+                counts.replaced += u32::from(is_another && !is_over);
             }
             Event::JournalAnswered { entry: JournalEntry::Group(group), .. } => {
                 self.of(group.window_start).clean += 1;
@@ -84,8 +96,13 @@ impl Receipts {
     /// Returns the violation in a window's receipt, if any.
     pub(crate) fn settle(&mut self, receipt: &WindowReceipt) -> Option<String> {
         let start = receipt.window_start;
-        let counts = self.0.remove(&start).unwrap_or_default();
-        self.0 = self.0.split_off(&start);
+        let counts = self.windows.remove(&start).unwrap_or_default();
+        self.windows = self.windows.split_off(&start);
+        // A window of which no block was seen has no context, and is lost.
+        let is_lost = matches!(receipt.outcome, WindowOutcome::Lost(_) | WindowOutcome::KeptBack(_));
+        if is_lost && receipt.groups_clean == 0 && counts.with_beacon.is_some() {
+            return Some(format!("{start} is {:?}, and nothing was clean", receipt.outcome));
+        }
         let said_or = |seen: Option<u64>, said: u64| seen.unwrap_or(said);
         let beacon = u64::from(receipt.with_beacon);
         let (failed, clean) = (u64::from(receipt.engine_failures), receipt.groups_clean as u64);
@@ -97,8 +114,9 @@ impl Receipts {
                 u64::from(receipt.self_check_rejections.values().sum::<u32>()),
                 u64::from(counts.rejections),
             ),
-            // A lower bound.
+            // Two lower bounds: groups that never came count as failures, and a block may be replaced after a false head.
             ("failures of the engine", failed.min(counts.engine_failures.into()), u64::from(counts.engine_failures)),
+            ("replaced blocks", u64::from(receipt.reorganisations.min(counts.replaced)), u64::from(counts.replaced)),
             ("rounds of the beacon", beacon, said_or(counts.with_beacon.map(u64::from), beacon)),
             ("clean groups", clean, said_or(Some(counts.clean as u64).filter(|_| !counts.is_replaced), clean)),
             ("groups in its file", in_file, said_or(file, in_file)),

@@ -7,7 +7,7 @@ use grail_miner::driver::Observer;
 use grail_miner::machine::{
     Action, Event, GroupId, GroupRequest, JournalEntry, Machine, Report, WindowOutcome, WindowReceipt,
 };
-use grail_miner::ports::{JournalRecord, Now};
+use grail_miner::ports::{BeaconSchedule, JournalRecord, Now};
 use grail_protocol::PROTOCOL;
 
 use crate::reasons::Reasons;
@@ -282,6 +282,13 @@ impl Observer for Safety {
             }
             // It begins again: what was journaled before is of another hash.
             Action::AppendJournal { entry: JournalEntry::Window(_), .. } => self.process.clean.clear(),
+            Action::FetchBeacon(round) => {
+                self.check_question(now);
+                let due = BeaconSchedule::QUICKNET.round_at(now.wall_ms);
+                self.check(now, *round == due, || {
+                    format!("beacon round {round} was asked for, and {due} is the newest")
+                });
+            }
             Action::Report(Report::WindowOpened { window_start, .. }) => {
                 self.process.owed.insert(*window_start, 0);
             }
@@ -290,7 +297,6 @@ impl Observer for Safety {
             Action::Report(Report::RolloutRejected { finding, .. }) => self.mark(format!("rejected/{finding}")),
             Action::WatchHead { .. }
             | Action::ReadBlockHash(_)
-            | Action::FetchBeacon(_)
             | Action::ReadRegistration
             | Action::ReadCommitment
             | Action::ReadObject { .. }
