@@ -12,6 +12,7 @@ mod bar;
 mod faults;
 mod first_window;
 mod folder;
+mod interop;
 mod mine;
 mod network;
 mod packaging;

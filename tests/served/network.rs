@@ -108,9 +108,12 @@ fn a_cheat_is_rejected_by_both_validators_for_the_same_reason_and_has_no_weight(
     }
 }
 
+/// A process that is killed when this is dropped.
+pub(crate) struct Running(pub(crate) Child);
+
 /// A process of a world's member.
 struct Process {
-    child: Child,
+    child: Running,
     data: PathBuf,
 }
 
@@ -122,7 +125,7 @@ impl Process {
         command.args(arguments).arg("--env-file").arg(env_file).arg("--data-dir").arg(&data);
         command.args(["--device", "cpu", "--json"]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { child, data }
+        Self { child: Running(child), data }
     }
 
     fn verdicts(&self) -> Verdicts {
@@ -130,11 +133,11 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -269,7 +272,7 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         tapes_replay_and_hold_no_secret(folder.path(), &folder.path().join(validator));
     }
     grail(&["stop", "--data-dir", "."], &steady.data);
-    assert!(steady.child.wait().unwrap().success());
+    assert!(steady.child.0.wait().unwrap().success());
     // If both have a verdict, it is the same. No miner is punished because a validator crashed.
     let (steady, killed) = (steady.verdicts(), killed.verdicts());
     let mut compared = 0;
