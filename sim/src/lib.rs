@@ -28,7 +28,6 @@ pub mod clock;
 mod config;
 pub mod disk;
 pub mod engine;
-pub mod estimate;
 pub mod faults;
 pub mod fork;
 pub mod health;

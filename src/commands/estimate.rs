@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use grail_sim::estimate::{Estimate, Gpu};
+use grail_estimate::{Estimate, Gpu};
 use serde_json::{Value, json};
 
 use crate::args::EstimateArguments;

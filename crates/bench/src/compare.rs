@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(command, "grail estimate --gpu tokens_per_s=30000,proof_ms=0.0400 --windows 240 --rivals 40");
         // `grail estimate` reads what is printed.
         let gpu = command.split_whitespace().nth(3).unwrap();
-        let gpu = grail_sim::estimate::Gpu::parse(gpu).unwrap();
+        let gpu = grail_estimate::Gpu::parse(gpu).unwrap();
         assert!((gpu.tokens_per_s - 30_000.0).abs() < 1e-9 && (gpu.proof_ms - 0.04).abs() < 1e-9);
         assert_eq!(configuration(&measurements[..2]), None);
     }

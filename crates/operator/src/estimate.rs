@@ -3,7 +3,7 @@
 mod economics;
 mod page;
 
-use grail_sim::estimate::{Estimate, Gpu, Outcome, Report, Variant};
+use grail_estimate::{Estimate, Gpu, Outcome, Report, Variant};
 use grail_sim::speeds::EngineSpeed;
 use grail_terminal::table::render;
 use serde_json::{Value, json};

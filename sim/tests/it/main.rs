@@ -11,7 +11,6 @@
 mod cases;
 mod contracts;
 mod crashes;
-mod estimate;
 mod failing_calls;
 mod fork;
 mod income;

@@ -58,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("grail-bench", &["grail-protocol", "grail-verify", "grail-cuda", "grail-live"]),
     ("grail-judging", &["grail-protocol", "grail-verify", "grail-miner", "grail-validator", "grail-sim"]),
     ("grail-swarm", &["grail-sim", "grail-judging"]),
+    ("grail-estimate", &["grail-protocol", "grail-verify", "grail-miner", "grail-sim"]),
     (
         "grail-serve",
         &[
@@ -93,6 +94,7 @@ const OPERATOR: &[&str] = &[
     "grail-tape",
     "grail-observe",
     "grail-sim",
+    "grail-estimate",
     "grail-debugger",
     "grail-terminal",
     "grail-http",
@@ -119,6 +121,7 @@ const ALL: &[&str] = &[
     "grail-observe",
     "grail-sim",
     "grail-swarm",
+    "grail-estimate",
     "grail-judging",
     "grail-serve",
     "grail-debugger",

@@ -1,6 +1,6 @@
 //! Earnings and cost of a GPU per day.
 
-use grail_sim::estimate::Estimate;
+use grail_estimate::Estimate;
 use serde::Serialize;
 
 /// Alpha that a subnet's miners get a day, as subtensor divides it (`pallets/subtensor/src/coinbase/run_coinbase.rs`): a
@@ -138,8 +138,8 @@ fn even(pays: impl Fn(u64) -> bool) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use grail_estimate::Gpu;
     use grail_miner::policy::UploadPolicy;
-    use grail_sim::estimate::Gpu;
 
     use super::*;
 

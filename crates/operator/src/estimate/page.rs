@@ -1,6 +1,6 @@
 //! The report as one page: no script, no network, plots as inline SVG.
 
-use grail_sim::estimate::{Estimate, Gpu, Report, Variant};
+use grail_estimate::{Estimate, Gpu, Report, Variant};
 
 use super::{Economics, HEADINGS, assumptions, percent, row, source};
 use crate::plots::{STYLE, bars, escaped, line_plot, short};

@@ -1,7 +1,7 @@
 //! The estimate against arithmetic, and what must follow from its rules.
 
+use grail_estimate::{Estimate, Gpu, GpuError};
 use grail_miner::policy::UploadPolicy;
-use grail_sim::estimate::{Estimate, Gpu, GpuError};
 use grail_sim::speeds::EngineSpeed;
 
 fn estimate(gpu: &str) -> Estimate {

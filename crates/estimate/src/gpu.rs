@@ -2,8 +2,8 @@
 
 use grail_protocol::PROTOCOL;
 
-use crate::nearest::nearest;
-use crate::speeds::EngineSpeed;
+use grail_sim::nearest::nearest;
+use grail_sim::speeds::EngineSpeed;
 
 /// Speeds and habits of a miner.
 #[derive(Debug, Clone, Copy, PartialEq)]

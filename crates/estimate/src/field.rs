@@ -6,8 +6,8 @@ use grail_verify::score::{History, ROLLING_WINDOWS, WindowRecord, weights};
 
 use super::window::MinedWindow;
 use super::{Estimate, Gpu};
-use crate::speeds::EngineSpeed;
-use crate::stream::Stream;
+use grail_sim::speeds::EngineSpeed;
+use grail_sim::stream::Stream;
 
 /// The slowest rival has this share of the measured GPU's speed: that of the Python miner on the same GPU.
 const SLOWEST_SHARE: f64 = 1.0 / 72.0;
