@@ -80,11 +80,12 @@ impl Reasons {
         self.windows = self.windows.split_off(&start);
         self.hashes = self.hashes.split_off(&start);
         let last = failures.last()?;
-        // A refusal that is the only failure stands alone. The first and last failure may also be a failed condition or a
-        // missing object, so the number says whether all of them count.
-        let is_named = |why: &str| match failures_named(why) {
-            0 => failures.len() == 1 && why.contains(last),
-            named => named >= failures.len(),
+        // A refusal that is the only failure in its window stands alone. The first and last failure may also be a failed
+        // condition or a missing object, so the number says whether all of them count.
+        let is_named = |why: &str| {
+            let alone = why.split("the bucket failed ").next().unwrap_or_default();
+            let refusals = usize::from(failures.iter().any(|failure| alone.contains(failure)));
+            refusals + failures_named(why) >= failures.len()
         };
         match &receipt.outcome {
             WindowOutcome::KeptBack(why) => {
@@ -142,6 +143,10 @@ mod tests {
         refused.event(&failed("the key is expired"));
         assert_eq!(settled(&refused, lost("renew it (the key is expired)")), None);
         assert!(settled(&refused, lost("the upload was not confirmed")).is_some());
+        refused.event(&failed("429"));
+        let later = "renew it (the key is expired); after the window's end the bucket failed once: 429";
+        assert_eq!(settled(&refused, lost(later)), None);
+        assert!(settled(&refused, lost("renew it (the key is expired)")).is_some());
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) struct Receipts {
     windows: BTreeMap<u64, Counts>,
     /// The highest block that was announced.
     head: u64,
+    /// Whether a lower one came later: a window may have been opened under a false head, and again under the true one.
+    went_back: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -73,13 +75,16 @@ impl Receipts {
                     }
                 }
             }
-            Event::HeadMoved(head) => self.head = self.head.max(head.number),
+            Event::HeadMoved(head) => {
+                self.went_back |= head.number < self.head;
+                self.head = self.head.max(head.number);
+            }
             Event::GroupReady { group, sealed } => {
                 self.of(group.window_start).rejections += sealed.findings.len() as u32;
             }
             Event::GroupFailed { group, .. } => self.of(group.window_start).engine_failures += 1,
             Event::BlockHashRead { block, result: Ok(Some(hash)) } => {
-                let is_over = self.head >= block + PROTOCOL.window_blocks;
+                let is_over = self.went_back || self.head >= block + PROTOCOL.window_blocks;
                 let counts = self.of(*block);
                 let before = counts.hash.replace(hash.clone());
                 let is_another = before.is_some_and(|before| before != *hash);
@@ -98,9 +103,9 @@ impl Receipts {
         let start = receipt.window_start;
         let counts = self.windows.remove(&start).unwrap_or_default();
         self.windows = self.windows.split_off(&start);
-        // A window of which no block was seen has no context, and is lost.
+        // A window of which no block was seen has no context, and is lost; after a false head it may have one.
         let is_lost = matches!(receipt.outcome, WindowOutcome::Lost(_) | WindowOutcome::KeptBack(_));
-        if is_lost && receipt.groups_clean == 0 && counts.with_beacon.is_some() {
+        if is_lost && receipt.groups_clean == 0 && counts.with_beacon.is_some() && !self.went_back {
             return Some(format!("{start} is {:?}, and nothing was clean", receipt.outcome));
         }
         let said_or = |seen: Option<u64>, said: u64| seen.unwrap_or(said);
@@ -117,7 +122,11 @@ impl Receipts {
             // Two lower bounds: groups that never came count as failures, and a block may be replaced after a false head.
             ("failures of the engine", failed.min(counts.engine_failures.into()), u64::from(counts.engine_failures)),
             ("replaced blocks", u64::from(receipt.reorganisations.min(counts.replaced)), u64::from(counts.replaced)),
-            ("rounds of the beacon", beacon, said_or(counts.with_beacon.map(u64::from), beacon)),
+            (
+                "rounds of the beacon",
+                beacon,
+                said_or(counts.with_beacon.filter(|_| !self.went_back).map(u64::from), beacon),
+            ),
             ("clean groups", clean, said_or(Some(counts.clean as u64).filter(|_| !counts.is_replaced), clean)),
             ("groups in its file", in_file, said_or(file, in_file)),
         ];
