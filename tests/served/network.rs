@@ -1,5 +1,6 @@
 //! A whole network of processes: miners, validators, cheats, and validators that are killed.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -83,7 +84,8 @@ fn every_honest_window_is_accepted_by_both_validators_and_they_set_equal_weights
 fn grail(arguments: &[&str], data: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     let output = command.args(arguments).current_dir(data).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    let log = std::fs::read_to_string(data.with_extension("log")).unwrap_or_default();
+    assert!(output.status.success(), "{output:?}\n-- log of the process:\n{log}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -124,7 +126,8 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
         command.args(arguments).arg("--env-file").arg(env_file).arg("--data-dir").arg(&data);
         command.args(["--device", "cpu", "--json"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let log = File::options().create(true).append(true).open(data.with_extension("log")).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Self { child: Running(child), data }
     }
 
