@@ -108,29 +108,27 @@ impl Receipts {
         if is_lost && receipt.groups_clean == 0 && counts.with_beacon.is_some() && !self.went_back {
             return Some(format!("{start} is {:?}, and nothing was clean", receipt.outcome));
         }
-        let said_or = |seen: Option<u64>, said: u64| seen.unwrap_or(said);
-        let beacon = u64::from(receipt.with_beacon);
-        let (failed, clean) = (u64::from(receipt.engine_failures), receipt.groups_clean as u64);
-        let in_file = receipt.groups_uploaded as u64;
-        let file = receipt.digest.as_ref().and_then(|digest| counts.files.get(digest)).map(|groups| *groups as u64);
-        let compared = [
-            (
-                "rejections",
-                u64::from(receipt.self_check_rejections.values().sum::<u32>()),
-                u64::from(counts.rejections),
-            ),
+        let rejections: u32 = receipt.self_check_rejections.values().sum();
+        let beacon = counts.with_beacon.filter(|_| !self.went_back);
+        let file = receipt.digest.as_ref().and_then(|digest| counts.files.get(digest));
+        // What was said, and what was seen, if that is known.
+        let compared: [(&str, usize, Option<usize>); 6] = [
+            ("rejections", rejections as usize, Some(counts.rejections as usize)),
+            ("rounds of the beacon", receipt.with_beacon.into(), beacon.map(usize::from)),
+            ("clean groups", receipt.groups_clean, Some(counts.clean).filter(|_| !counts.is_replaced)),
+            ("groups in its file", receipt.groups_uploaded, file.copied()),
             // Two lower bounds: groups that never came count as failures, and a block may be replaced after a false head.
-            ("failures of the engine", failed.min(counts.engine_failures.into()), u64::from(counts.engine_failures)),
-            ("replaced blocks", u64::from(receipt.reorganisations.min(counts.replaced)), u64::from(counts.replaced)),
-            (
-                "rounds of the beacon",
-                beacon,
-                said_or(counts.with_beacon.filter(|_| !self.went_back).map(u64::from), beacon),
-            ),
-            ("clean groups", clean, said_or(Some(counts.clean as u64).filter(|_| !counts.is_replaced), clean)),
-            ("groups in its file", in_file, said_or(file, in_file)),
+            at_least("failures of the engine", receipt.engine_failures, counts.engine_failures),
+            at_least("replaced blocks", receipt.reorganisations, counts.replaced),
         ];
-        let wrong = compared.iter().find(|(_, said, seen)| said != seen);
-        wrong.map(|(what, said, seen)| format!("{start} has {said} {what} in its receipt, and {seen} were seen"))
+        compared.into_iter().find_map(|(what, said, seen)| {
+            let seen = seen.filter(|seen| *seen != said)?;
+            Some(format!("{start} has {said} {what} in its receipt, and {seen} were seen"))
+        })
     }
+}
+
+/// A number that may be larger than what was seen.
+fn at_least(what: &str, said: u32, seen: u32) -> (&str, usize, Option<usize>) {
+    (what, said as usize, Some(seen as usize).filter(|_| said < seen))
 }

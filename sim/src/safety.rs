@@ -19,6 +19,13 @@ const QUESTIONS_MAX: usize = 300;
 const COMMITMENTS_MAX: usize = 6;
 /// A group may be in flight for this long, in milliseconds; the slowest simulated engine takes a tenth of it.
 const IN_FLIGHT_MS_MAX: u64 = 600_000;
+/// Shortest pause between a group's failure and the next attempt, in milliseconds.
+const FAILURE_PAUSE_MS_MIN: u64 = 200;
+/// A window's receipt must come within this many heads after its end, while no answer of the bucket is awaited. The miner
+/// reads the bucket at most five times then, and a head may be false.
+const HEADS_TO_RECEIPT_MAX: u32 = 12;
+/// After a failed question about its account the miner must ask again within this time, which is twice its own pause.
+const ACCOUNT_PAUSE_MS_MAX: u64 = 4 * PROTOCOL.block_ms;
 
 /// The miner's limits and its secrets.
 #[derive(Debug, Clone, Default)]
@@ -30,15 +37,6 @@ pub struct SafetyLimits {
     /// Secrets that no output may hold.
     pub secrets: Vec<String>,
 }
-
-/// Shortest pause between a group's failure and the next attempt, in milliseconds.
-const FAILURE_PAUSE_MS_MIN: u64 = 200;
-/// Heads after a window's end without an open question to the bucket by which its receipt must be given: the miner looks
-/// five times, and a head may be false.
-const HEADS_TO_RECEIPT_MAX: u32 = 12;
-
-/// A miner that does not know that its account is in order must ask again within this time: twice its own pause.
-const ACCOUNT_PAUSE_MS_MAX: u64 = 4 * PROTOCOL.block_ms;
 
 /// Watches one miner across its restarts.
 #[derive(Debug, Clone, Default)]
@@ -141,10 +139,8 @@ impl Safety {
         let group = (id.window_start, id.generation, id.index);
         self.process.rejected.remove(&group);
         let failed_ms = self.process.failed_ms.remove(&group);
-        let (paused, is_clean) = (
-            failed_ms.is_none_or(|ms| ms + FAILURE_PAUSE_MS_MIN <= now.monotonic_ms),
-            self.process.clean.contains(&group),
-        );
+        let paused = failed_ms.is_none_or(|ms| ms + FAILURE_PAUSE_MS_MIN <= now.monotonic_ms);
+        let is_clean = self.process.clean.contains(&group);
         let waiting = self.process.rejected.range(of_generation).next().copied();
         let is_new = self.process.in_flight.insert(id.clone(), now.monotonic_ms).is_none();
         let in_flight = self.process.in_flight.len();

@@ -1,13 +1,13 @@
 //! The rivals, and the weights that a validator gives to all by its rules.
 
 use grail_protocol::PROTOCOL;
+use grail_sim::speeds::EngineSpeed;
+use grail_sim::stream::Stream;
 use grail_verify::sampling::select_miners;
 use grail_verify::score::{History, ROLLING_WINDOWS, WindowRecord, weights};
 
 use super::window::MinedWindow;
 use super::{Estimate, Gpu};
-use grail_sim::speeds::EngineSpeed;
-use grail_sim::stream::Stream;
 
 /// The slowest rival has this share of the measured GPU's speed: that of the Python miner on the same GPU.
 const SLOWEST_SHARE: f64 = 1.0 / 72.0;

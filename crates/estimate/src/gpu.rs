@@ -1,7 +1,6 @@
 //! The miner's GPU: stated speeds, or those of a known GPU.
 
 use grail_protocol::PROTOCOL;
-
 use grail_sim::nearest::nearest;
 use grail_sim::speeds::EngineSpeed;
 

@@ -2,10 +2,10 @@
 
 use grail_miner::policy::{UploadPolicy, candidates};
 use grail_protocol::PROTOCOL;
+use grail_sim::stream::Stream;
 use grail_verify::sampling::groups_checked;
 
 use super::Estimate;
-use grail_sim::stream::Stream;
 
 /// From a window's first block until its hash and its beacon's round are read.
 const BEGIN_MS: u64 = 1_500;

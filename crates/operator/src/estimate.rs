@@ -2,6 +2,7 @@
 
 mod economics;
 mod page;
+mod rivals;
 
 use grail_estimate::{Estimate, Gpu, Outcome, Report, Variant};
 use grail_sim::speeds::EngineSpeed;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 pub use self::economics::{ALPHA_PER_DAY, Economics, Prices, Range};
 pub use self::page::page;
+pub use self::rivals::rivals;
 
 /// Returns where the GPU's numbers are from.
 fn source(stated: &str) -> String {

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use grail_observe::Scrape;
-use grail_observe::contract::Schema;
-use grail_observe::control::{Answers, HeadStatus, HealthStatus, Identity, ProcessStatus, Speeds, Stopping};
+use grail_observe::control::{Answers, HeadStatus, HealthStatus, Identity, ProcessStatus, Stopping};
 use tokio::sync::watch;
 
 use crate::validator_metrics::ValidatorMetrics;
@@ -34,29 +33,15 @@ impl ValidatorBoard {
 
 impl Answers for ValidatorBoard {
     fn status(&self) -> ProcessStatus {
-        let Identity { hotkey, wallet, network } = self.identity.clone();
         let reasons = self.metrics.obstacles();
         let state = self.metrics.state();
         ProcessStatus {
-            schema: Schema::Status.id().to_owned(),
-            program: format!("grail {}", env!("CARGO_PKG_VERSION")),
-            pid: std::process::id(),
-            hotkey,
-            wallet,
-            network,
-            uptime_seconds: self.begun.elapsed().as_secs_f64(),
             head: state.head.map(|(block, at)| HeadStatus { block, age_seconds: at.elapsed().as_secs_f64() }),
-            window: None,
-            uploads: Vec::new(),
             health: HealthStatus { ready: reasons.is_empty(), reasons, registered: None },
-            endpoints: Vec::new(),
-            speeds: Speeds::default(),
             troubles: state.recent_troubles(),
             stopping: *self.stop.borrow(),
-            weight: None,
-            rank: None,
-            gpus: Vec::new(),
             judging: Some(state.judging()),
+            ..self.identity.status(self.begun)
         }
     }
 

@@ -31,8 +31,8 @@ use self::pause::jittered;
 const NOT_WHERE_VALIDATORS_READ: &str = "a write was acknowledged, and there is no object where validators read; see that \
                                          R2_ENDPOINT_URL and R2_ACCOUNT_ID name the same bucket";
 
-/// An upload is given up when it takes this many times what is expected. One that failed meanwhile counts as at most that
-/// long.
+/// An upload is given up when it takes this many times what is expected. For what is expected of the next one, an upload with
+/// failures counts as at most that long.
 const PATIENCE: u64 = 4;
 
 /// Read-backs that may find nothing after a write that was acknowledged.

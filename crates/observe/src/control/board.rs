@@ -33,6 +33,34 @@ pub struct Identity {
     pub network: String,
 }
 
+impl Identity {
+    /// Returns the status of a process of which nothing else is known.
+    pub fn status(&self, begun: Instant) -> ProcessStatus {
+        let Self { hotkey, wallet, network } = self.clone();
+        ProcessStatus {
+            schema: Schema::Status.id().to_owned(),
+            program: format!("grail {}", env!("CARGO_PKG_VERSION")),
+            pid: std::process::id(),
+            hotkey,
+            wallet,
+            network,
+            uptime_seconds: begun.elapsed().as_secs_f64(),
+            head: None,
+            window: None,
+            uploads: Vec::new(),
+            health: HealthStatus { ready: false, reasons: Vec::new(), registered: None },
+            endpoints: Vec::new(),
+            speeds: Speeds::default(),
+            troubles: Vec::new(),
+            stopping: Stopping::No,
+            weight: None,
+            rank: None,
+            gpus: Vec::new(),
+            judging: None,
+        }
+    }
+}
+
 /// Returns the status of the chain's nodes.
 pub type Sampler = Box<dyn Fn() -> Vec<EndpointStatus>>;
 
@@ -106,7 +134,6 @@ impl Answers for Shared {
     }
 
     fn status(&self) -> ProcessStatus {
-        let Identity { hotkey, wallet, network } = self.identity.clone();
         // Before the state is held: a driver may take its time.
         let gpus = self.engine.gpus();
         let (mut endpoints, stopping) = (self.nodes().clone(), *self.stop.borrow());
@@ -124,13 +151,6 @@ impl Answers for Shared {
         });
         let window = state.current_window();
         ProcessStatus {
-            schema: Schema::Status.id().to_owned(),
-            program: format!("grail {}", env!("CARGO_PKG_VERSION")),
-            pid: std::process::id(),
-            hotkey,
-            wallet,
-            network,
-            uptime_seconds: self.begun.elapsed().as_secs_f64(),
             head: state.head.map(|(block, came_ms)| HeadStatus { block, age_seconds: age_seconds(came_ms) }),
             window: window.map(|(start, window)| window_status(&state, start, window, now_ms, &self.upload)),
             uploads: state.receipts.iter().map(upload_status).collect(),
@@ -142,7 +162,7 @@ impl Answers for Shared {
             weight: state.weight,
             rank: state.rank,
             gpus,
-            judging: None,
+            ..self.identity.status(self.begun)
         }
     }
 }
