@@ -42,8 +42,10 @@ pub enum Request {
 pub trait Answers: Send + Sync + 'static {
     /// Returns the status now.
     fn status(&self) -> ProcessStatus;
-    /// Asks the process to stop now, or after the window.
-    fn ask_to_stop(&self, after_window: bool);
+    /// Returns how the process stops if it is asked now, at once or after the window.
+    fn would_stop(&self, after_window: bool) -> Stopping;
+    /// Asks the process to stop so.
+    fn stop(&self, stopping: Stopping);
 }
 
 /// Returns where the validator of a hotkey listens.

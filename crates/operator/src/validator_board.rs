@@ -46,7 +46,11 @@ impl Answers for ValidatorBoard {
     }
 
     /// A validator stops at once: a window that is not judged yet is judged after the next start.
-    fn ask_to_stop(&self, _: bool) {
-        self.stop.send_replace(Stopping::Now);
+    fn would_stop(&self, _: bool) -> Stopping {
+        Stopping::Now
+    }
+
+    fn stop(&self, stopping: Stopping) {
+        self.stop.send_replace(stopping);
     }
 }

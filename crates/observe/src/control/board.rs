@@ -120,10 +120,13 @@ impl Shared {
 }
 
 impl Answers for Shared {
-    /// Asks to stop now, or after the window's last upload has started: the core finishes that upload before it exits.
-    fn ask_to_stop(&self, after_window: bool) {
-        let waits = after_window && self.has_time_left();
-        let wanted = if waits { Stopping::AfterWindow } else { Stopping::Now };
+    /// After the window means after its last upload has started: the core finishes that upload before it exits.
+    fn would_stop(&self, after_window: bool) -> Stopping {
+        let waits = after_window && self.has_time_left() && *self.stop.borrow() != Stopping::Now;
+        if waits { Stopping::AfterWindow } else { Stopping::Now }
+    }
+
+    fn stop(&self, wanted: Stopping) {
         self.stop.send_if_modified(|stopping| {
             let changes = *stopping != Stopping::Now && *stopping != wanted;
             if changes {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
-use super::{Answers, Request};
+use super::{Answers, ProcessStatus, Request, Stopping};
 
 /// Longest request, its line's end included.
 const REQUEST_BYTES_MAX: u64 = 1 << 10;
@@ -110,19 +110,64 @@ async fn converse(stream: UnixStream, process: &dyn Answers) -> io::Result<()> {
         if !read.is_ok_and(|read| read.is_ok_and(|count| count > 0)) || !line.ends_with('\n') {
             return Ok(());
         }
-        let mut answer = answer(&line, process);
+        let (mut answer, stopping) = answer(&line, process);
         answer.push('\n');
         let written = tokio::time::timeout(IDLE_MAX, writer.write_all(answer.as_bytes())).await;
+        // Only now, since the process may end before another line is written.
+        if let Some(stopping) = stopping {
+            process.stop(stopping);
+        }
         written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
     }
 }
 
-fn answer(line: &str, process: &dyn Answers) -> String {
-    match serde_json::from_str(line) {
-        Ok(Request::Status) => {}
-        Ok(Request::Stop) => process.ask_to_stop(false),
-        Ok(Request::StopAfterWindow) => process.ask_to_stop(true),
-        Err(_) => return r#"{"error":"not understood; ask status, stop or stop_after_window"}"#.to_owned(),
+/// Returns the answer, and how the process is to stop, if it is asked to.
+fn answer(line: &str, process: &dyn Answers) -> (String, Option<Stopping>) {
+    let stopping = match serde_json::from_str(line) {
+        Ok(Request::Status) => None,
+        Ok(Request::Stop) => Some(process.would_stop(false)),
+        Ok(Request::StopAfterWindow) => Some(process.would_stop(true)),
+        Err(_) => {
+            return (r#"{"error":"not understood; ask status, stop or stop_after_window"}"#.to_owned(), None);
+        }
+    };
+    let status = process.status();
+    let status = ProcessStatus { stopping: stopping.unwrap_or(status.stopping), ..status };
+    (serde_json::to_string(&status).unwrap_or_default(), stopping)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::{Asking, Identity};
+    use super::*;
+
+    /// Ends as soon as it is asked to: the conversation with it breaks off.
+    struct EndsAtOnce;
+
+    impl Answers for EndsAtOnce {
+        fn status(&self) -> ProcessStatus {
+            let text = String::new;
+            Identity { hotkey: text(), wallet: text(), network: text() }.status(Instant::now())
+        }
+
+        fn would_stop(&self, _: bool) -> Stopping {
+            Stopping::Now
+        }
+
+        fn stop(&self, _: Stopping) {
+            panic!("the process ends");
+        }
     }
-    serde_json::to_string(&process.status()).unwrap_or_default()
+
+    #[test]
+    fn a_process_that_ends_at_once_has_answered_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let _control = Control::serve(&folder.path().join("control-5abc.sock"), Arc::new(EndsAtOnce)).unwrap();
+        let mut asking = Asking::find(folder.path(), None).unwrap();
+        assert_eq!(asking.ask(Request::Status).unwrap().stopping, Stopping::No);
+        assert_eq!(asking.ask(Request::Stop).unwrap().stopping, Stopping::Now);
+        assert!(asking.ask(Request::Status).is_err(), "it has ended");
+    }
 }
