@@ -19,7 +19,9 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 MASK = (1 << 64) - 1
 MODULUS = 2_147_483_647
 LENGTHS = (333, 700, 1024, 1354)
-PROMPT, COMPLETION, WINDOW_S = 330, 400, 330.0
+PROMPT, COMPLETION, COMPLETION_MAX, WINDOW_S = 330, 400, 1024, 330.0
+# A window's files: of so many miners, with so many rollouts that a validator computes again.
+MINERS, ROLLOUTS = 35, 20
 
 
 def signed(x):
@@ -94,6 +96,26 @@ def proofs(model):
     return measured
 
 
+def judging(model):
+    """Seconds for a window's files, one rollout after another as the reference's verifier does: the forward, the
+    probability of each token, and the sketches of 16 positions. Rollouts of one file as `grail bench` has them."""
+
+    def seconds(lengths):
+        begin = 0.0
+        for repetition in range(2):
+            torch.cuda.synchronize()
+            begin = time.perf_counter()
+            for length in lengths:
+                tokens = torch.randint(0, 151643, (1, PROMPT + length), device="cuda")
+                out = model(tokens, output_hidden_states=True)
+                hidden = out.hidden_states[-1][0]
+                torch.softmax(out.logits[0].float(), -1).gather(1, tokens.T).cpu()
+                sketches(hidden[:16], torch.ones(2560, device="cuda"))
+        return (time.perf_counter() - begin) * MINERS * ROLLOUTS / len(lengths)
+
+    return seconds([100 + 31 * i for i in range(ROLLOUTS)]), seconds([COMPLETION_MAX] * 4)
+
+
 def decoding(model, new_tokens=128):
     """Tokens a second of `generate`, batch 1, with the protocol's sampling."""
     tokens = torch.randint(0, 151643, (1, PROMPT), device="cuda")
@@ -107,7 +129,7 @@ def decoding(model, new_tokens=128):
     return new_tokens / (time.perf_counter() - begin)
 
 
-def report_ratios(path, measured, rate, window):
+def report_ratios(path, measured, judged, rate, window):
     lines = [line for line in open(path) if line.startswith("{")]
     ours = {m["what"]: m["value"] for m in json.loads(lines[-1])["measurements"]}
     forward, sketch = measured[700]
@@ -119,6 +141,10 @@ def report_ratios(path, measured, rate, window):
         ("decode, 256 rollouts, tokens/s", ours["decode, 256 rollouts"], ">= 10000"),
         ("decode, 1 rollout / reference's", ours["decode, 1 rollouts"] / rate, ""),
     ]
+    for completions, seconds in zip(("410 tokens on average", "1024 tokens"), judged):
+        what = f"judging {MINERS} files of {ROLLOUTS} rollouts, completions of {completions}"
+        rows.append((f"judging, {completions} / reference's", ours[what] / seconds, ""))
+        rows.append(("  of a window's third, 120 s", ours[what] / 120, "<= 1"))
     if "rollouts in a window of 330 s" in ours:
         rows.append(("window: rollouts / reference's", ours["rollouts in a window of 330 s"] / window, ">= 80"))
     for what, value, wanted in rows:
@@ -134,9 +160,11 @@ def main():
     model = build(arguments.seed)
     with torch.inference_mode():
         measured = proofs(model)
+        judged = judging(model)
         rate = decoding(model)
     for length, (forward, sketch) in measured.items():
         print(f"reference, {length} tokens: forward {forward:.1f} ms, sketches {sketch:.1f} ms")
+    print(f"reference: {MINERS} files of {ROLLOUTS} rollouts judged in {judged[0]:.0f} s, of the longest in {judged[1]:.0f} s")
     print(f"reference: {rate:.1f} tokens/s at batch 1")
     # A rollout of the window's work lies between the measured lengths of 700 and 1024 tokens.
     at = (PROMPT + COMPLETION - 700) / (1024 - 700)
@@ -145,7 +173,7 @@ def main():
     print(f"reference: {window:.1f} rollouts in a window of {WINDOW_S:.0f} s")
     print(torch.__version__, transformers.__version__, torch.cuda.get_device_name(0))
     if arguments.bench:
-        report_ratios(arguments.bench, measured, rate, window)
+        report_ratios(arguments.bench, measured, judged, rate, window)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
     let older = arguments.compare.as_deref().map(read).transpose()?;
     let model = local_name(&arguments.model)?;
     let (device, kernels) = device::open(ordinal)?;
-    let mut report = Bench::new(device, kernels, &model)?.run(arguments.arrangements)?;
+    let mut report = Bench::new(device, kernels, &model)?.run(arguments.arrangements, output::line)?;
     if let Some(batches) = arguments.window {
         window::measure(&mut report, &model, ordinal, batches)?;
         window::fixed_shapes(&mut report, &model, ordinal)?;
@@ -31,7 +31,6 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<Exit> {
     if let Some(seconds) = arguments.soak {
         window::soak(&mut report, &model, ordinal, seconds)?;
     }
-    output::line(&report);
     let comparison = older
         .map(|older| Comparison::of(&older, report.device(), &report.measurements).context("--compare"))
         .transpose()?;

@@ -11,6 +11,7 @@
 
 pub mod compare;
 mod decode;
+mod judging;
 mod limits;
 mod proof;
 mod report;
@@ -55,12 +56,12 @@ impl Bench {
         Ok(Self { device, kernels, stream, weights, half, head, limits })
     }
 
-    /// Measures everything.
+    /// Measures everything; `show` receives each line of the table as soon as it is known.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn run(&self, arrangements: bool) -> Result<BenchReport, CudaEngineError> {
-        let mut report = BenchReport::new(&self.device, self.stream.blas_version(), self.limits);
+    pub fn run(&self, arrangements: bool, show: fn(String)) -> Result<BenchReport, CudaEngineError> {
+        let mut report = BenchReport::new(&self.device, self.stream.blas_version(), self.limits, show);
         self.proofs(&mut report)?;
         self.side_by_side(&mut report)?;
         if arrangements {
@@ -68,6 +69,7 @@ impl Bench {
             self.groups_together(&mut report)?;
             self.self_checks(&mut report)?;
         }
+        self.judging(&mut report)?;
         self.decoding(&mut report)?;
         Ok(report)
     }

@@ -28,7 +28,7 @@ const WINDOW_LENGTH: usize = 700;
 const GROUPS_TOGETHER: [u32; 3] = [1, 2, 3];
 const TOGETHER_PROOFS: usize = 3;
 /// Any randomness works.
-const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
+pub(super) const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
 
 impl Bench {
     pub(super) fn proofs(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
@@ -207,9 +207,13 @@ impl Bench {
     }
 
     pub(super) fn prover(&self, plan: ProofPlan) -> Result<Prover, CudaEngineError> {
+        Ok(self.verifier(plan)?.with_split_head(self.head.clone()))
+    }
+
+    /// Returns a prover whose probabilities are float32's, as a validator compares them.
+    pub(super) fn verifier(&self, plan: ProofPlan) -> Result<Prover, CudaEngineError> {
         let (kernels, weights) = (self.kernels.clone(), self.weights.clone());
-        let made = Prover::new(&self.device, kernels, weights, TorchNumerics::Torch2_10, plan, 0)?;
-        Ok(made.with_split_head(self.head.clone()))
+        Ok(Prover::new(&self.device, kernels, weights, TorchNumerics::Torch2_10, plan, 0)?)
     }
 
     fn time(
@@ -238,7 +242,7 @@ impl Bench {
     }
 
     /// Returns a rollout by formula, whose first [`PROMPT`] tokens all rollouts have in common.
-    fn rollout(&self, length: usize, rollout: u32) -> Vec<u32> {
+    pub(super) fn rollout(&self, length: usize, rollout: u32) -> Vec<u32> {
         let vocabulary = self.weights.config.vocab_size as u32;
         let mut tokens = self.tokens(length);
         tokens.iter_mut().skip(PROMPT.min(length / 2)).for_each(|token| *token = (*token + rollout) % vocabulary);

@@ -23,17 +23,20 @@ pub struct Measurement {
 }
 
 /// All numbers of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct BenchReport {
     device: String,
     cublas: i32,
+    /// Receives every line as soon as it is known: a run takes minutes, and may be broken off.
+    show: fn(String),
     /// The numbers, in the order in which they were measured.
     pub measurements: Vec<Measurement>,
 }
 
 impl BenchReport {
-    pub(super) fn new(device: &Device, cublas: i32, limits: Limits) -> Self {
-        let mut report = Self { device: device.name().to_owned(), cublas, measurements: Vec::new() };
+    pub(super) fn new(device: &Device, cublas: i32, limits: Limits, show: fn(String)) -> Self {
+        let mut report = Self { device: device.name().to_owned(), cublas, show, measurements: Vec::new() };
+        show(format!("{}, cuBLAS {cublas}", report.device));
         report.add("copy within the device", limits.bytes_per_s / 1e12, "TB/s", None);
         report.add("float32 product of 8192³", limits.single_flops / 1e12, "TFLOP/s", None);
         report.add("bfloat16 product of 8192³", limits.half_flops / 1e12, "TFLOP/s", None);
@@ -52,7 +55,9 @@ impl BenchReport {
         limit: Option<f64>,
         remark: String,
     ) {
-        self.measurements.push(Measurement { what: what.into(), value, unit, limit, remark });
+        let measurement = Measurement { what: what.into(), value, unit, limit, remark };
+        (self.show)(measurement.to_string());
+        self.measurements.push(measurement);
     }
 
     /// Returns the GPU's name.
@@ -68,19 +73,16 @@ impl BenchReport {
     }
 }
 
-impl fmt::Display for BenchReport {
+impl fmt::Display for Measurement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, cuBLAS {}", self.device, self.cublas)?;
-        for Measurement { what, value, unit, limit, remark } in &self.measurements {
-            write!(f, "\n{what:<52} {value:>10.2} {unit:<10}")?;
-            if let Some(limit) = limit {
-                // A rate should come near its limit from below, a time from above.
-                let share = if unit.ends_with("/s") { value / limit } else { limit / value };
-                write!(f, " limit {limit:>10.2}  {:>4.0} %", share * 100.0)?;
-            }
-            write!(f, "{}{remark}", if remark.is_empty() { "" } else { "  " })?;
+        let Self { what, value, unit, limit, remark } = self;
+        write!(f, "{what:<52} {value:>10.2} {unit:<10}")?;
+        if let Some(limit) = limit {
+            // A rate should come near its limit from below, a time from above.
+            let share = if unit.ends_with("/s") { value / limit } else { limit / value };
+            write!(f, " limit {limit:>10.2}  {:>4.0} %", share * 100.0)?;
         }
-        Ok(())
+        write!(f, "{}{remark}", if remark.is_empty() { "" } else { "  " })
     }
 }
 
@@ -95,9 +97,9 @@ mod tests {
             Measurement { what: "pass".into(), value: 8.0, unit: "ms", limit: Some(4.0), remark: String::new() },
             Measurement { what: "decode".into(), value: 3.0, unit: "tokens/s", limit: Some(4.0), remark: "x".into() },
         ];
-        let report = BenchReport { device: "GPU".into(), cublas: 130_100, measurements };
-        let text = report.to_string();
-        assert!(text.contains("50 %") && text.contains("75 %  x"), "{text}");
+        let lines = [&measurements[0], &measurements[1]].map(Measurement::to_string);
+        assert!(lines[0].ends_with("50 %") && lines[1].ends_with("75 %  x"), "{lines:?}");
+        let report = BenchReport { device: "GPU".into(), cublas: 130_100, show: drop, measurements };
         assert_eq!(report.json()["measurements"][1]["limit"], 4.0);
         grail_loopback::schema::assert_valid(&Schema::Bench.stamp(report.json()), Schema::Bench.id());
     }

@@ -8,12 +8,13 @@ use grail_cuda::{CudaEngine, CudaEngineError, CudaError, CudaSettings, GroupWork
 use grail_protocol::generation::{GeneratedRollout, StreamKey};
 
 use super::BenchReport;
+use super::proof::RANDOMNESS;
 
 /// Tokens of a prompt and of a completion.
-const PROMPT: u32 = 330;
+pub(super) const PROMPT: u32 = 330;
 const COMPLETION: usize = 400;
 /// The protocol's longest completion.
-const COMPLETION_MAX: usize = 1024;
+pub(super) const COMPLETION_MAX: usize = 1024;
 /// Tokens drawn to see whether they depend on the company.
 const FIXED_TOKENS: usize = 200;
 /// Groups that a window begins with.
@@ -27,8 +28,6 @@ const GROUP: u32 = 4;
 /// How long an engine may prepare itself, and how often that is checked.
 const PREPARATION_MAX: Duration = Duration::from_secs(120);
 const PREPARATION_LOOK: Duration = Duration::from_millis(100);
-/// Any randomness works.
-const RANDOMNESS: &str = "9e6443b70cc946288c845b0a59534ef9b7d29df4e392470fcd151e35918f57e9";
 
 type Answer = Result<Vec<GeneratedRollout>, CudaEngineError>;
 
