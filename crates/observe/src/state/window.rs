@@ -132,7 +132,8 @@ impl WindowState {
         let solutions: Option<Vec<Vec<&[bool]>>> = (0..u32::try_from(groups).ok()?)
             .map(|index| Some(self.clean_group(index)?.solutions.iter().map(Vec::as_slice).collect()))
             .collect();
-        Some(expected_unique(&solutions?, PROTOCOL.rollouts_per_group))
+        // The sum of nothing is -0.0.
+        Some(expected_unique(&solutions?, PROTOCOL.rollouts_per_group) + 0.0)
     }
 
     /// Forgets groups and files of another context, which are worthless.
@@ -148,5 +149,15 @@ impl WindowState {
     /// The file was abandoned: an earlier one may still be there.
     pub(super) fn abandon_upload(&mut self) {
         self.phase = if self.is_confirmed { UploadPhase::Confirmed } else { UploadPhase::None };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_solved_scores_zero() {
+        assert_eq!(serde_json::to_string(&WindowState::default().expected_score(0)).unwrap(), "0.0");
     }
 }
