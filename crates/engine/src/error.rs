@@ -4,9 +4,20 @@ use std::path::PathBuf;
 
 use grail_protocol::randomness::RandomnessError;
 use grail_protocol::sketch::SketchError;
+use safetensors::{Dtype, SafeTensorError};
 
 use crate::sampling::SamplingError;
-use crate::weights::WeightsProblem;
+
+/// Why a file of weights cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsProblem {
+    /// It is not a safetensors file, or not a whole one.
+    #[error(transparent)]
+    Malformed(#[from] SafeTensorError),
+    /// It holds numbers that cannot be widened to float32.
+    #[error("unsupported safetensor dtype {0:?}")]
+    Format(Dtype),
+}
 
 /// Why the engine could not load a model, generate, or prove.
 ///

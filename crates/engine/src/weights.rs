@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, WeightsProblem};
 
 /// Returns a network's tensors by name, each once, widened to float32 in row-major order.
 pub trait WeightSource {
@@ -39,17 +39,6 @@ struct Tensor {
 
 /// Makes float32 of the numbers in a tensor's bytes, each rounded once if it does not fit.
 type Widening = fn(&[u8]) -> Vec<f32>;
-
-/// Why a file of weights cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum WeightsProblem {
-    /// It is not a safetensors file, or not a whole one.
-    #[error(transparent)]
-    Malformed(#[from] SafeTensorError),
-    /// It holds numbers that cannot be widened to float32.
-    #[error("unsupported safetensor dtype {0:?}")]
-    Format(Dtype),
-}
 
 impl Checkpoint {
     /// Reads one safetensors file from memory; `origin` says in errors where it came from.

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::{JournalFileError, READING};
-use super::read::FILE_BYTES_MAX;
 use grail_folder as folder;
+
+/// Longest file of a journal; a window of 20,000 rollouts has 300 MB.
+const FILE_BYTES_MAX: usize = 1 << 30;
 
 /// A file as the journal writes it.
 pub(super) trait Appending: Send {

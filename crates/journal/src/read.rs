@@ -9,11 +9,8 @@ use grail_protocol::budget::{Budget, OverBudget};
 
 use super::error::JournalFileError;
 use super::files::Files;
-use super::record::decode;
-use super::writer::KIND;
+use super::record::{KIND, decode};
 
-/// Longest file of a journal; a window of 20,000 rollouts has 300 MB.
-pub(super) const FILE_BYTES_MAX: usize = 1 << 30;
 /// Most memory that the records of a file take.
 pub(super) const DECODED_BYTES_MAX: usize = 1536 << 20;
 

@@ -2,11 +2,15 @@
 
 use std::borrow::Cow;
 
+use grail_folder::frames::FileKind;
 use grail_miner::ports::JournalRecord;
 use grail_protocol::budget::Budget;
 use grail_protocol::rollout::{Rollout, WindowContext};
 use grail_protocol::signature::Hotkey;
 use serde::{Deserialize, Serialize};
+
+/// Beginning of a miner's journal.
+pub(super) const KIND: FileKind = FileKind { magic: *b"GRAILJNL", version: 1 };
 
 /// The stored form, apart from [`JournalRecord`]: changing it changes the file format.
 #[derive(Serialize, Deserialize)]

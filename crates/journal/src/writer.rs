@@ -1,15 +1,14 @@
 //! The one writer of a journal: appends, starts a new file per window, and stops at the first failure.
 
-use grail_folder::frames::{FileKind, HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
+use grail_folder::frames::{HEADER_BYTES, PAYLOAD_BYTES_MAX, Scan, frame, scan};
 use grail_miner::ports::JournalRecord;
 
 use super::error::JournalFileError;
 use super::files::{Appending, Files, Wrap};
 use super::lock::Lock;
 use super::read::records_in;
+use super::record::KIND;
 use super::{JournalOptions, Opened, SetAside};
-
-pub(super) const KIND: FileKind = FileKind { magic: *b"GRAILJNL", version: 1 };
 
 /// Owns the lock and the open file.
 pub(super) struct Writer {

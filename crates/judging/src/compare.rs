@@ -7,7 +7,7 @@ use grail_validator::{JournalRecord, Outcome, WEIGHTS_BLOCKS, WindowReport};
 use grail_verify::score::emitted;
 
 use crate::case::{HEALED_WINDOWS, JudgingCase};
-use crate::world::Life;
+use crate::life::Life;
 
 /// Returns what must not be different, and is.
 pub(crate) fn compare(case: &JudgingCase, life: &Life, twin: &Life) -> Vec<String> {

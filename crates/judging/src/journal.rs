@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use grail_validator::ports::{Journal, JournalError};
 use grail_validator::{JournalRecord, kept};
 
-use crate::world::Gate;
+use crate::gate::Gate;
 use grail_sim::disk::Disk;
 use grail_sim::faults::FaultPlan;
 use grail_sim::time::VirtualTime;

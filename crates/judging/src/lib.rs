@@ -8,7 +8,9 @@
 
 pub mod case;
 mod compare;
+mod gate;
 mod journal;
+mod life;
 mod links;
 mod oracle;
 mod outside;
@@ -18,8 +20,9 @@ mod weights;
 mod world;
 
 pub use case::JudgingCase;
+pub use life::{JudgingReport, SharedObserver, Watched};
 pub use verdicts::Verdicts;
-pub use world::{JudgingReport, SharedObserver, Watched, judge_world, settings};
+pub use world::{judge_world, settings};
 
 /// Returns every mark of validators, sorted: answers, outcomes, and faults that had an effect.
 pub fn marks() -> Vec<String> {

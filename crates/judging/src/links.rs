@@ -8,9 +8,9 @@ use grail_miner::ports::{Chain as _, ChainError, Head};
 use grail_validator::answers::{Neuron, SubmitError, WeightsState};
 use grail_validator::ports::Chain;
 
+use crate::gate::Gate;
 use crate::subnet::Neighbors;
 use crate::weights::WeightsOnChain;
-use crate::world::Gate;
 use grail_sim::chain::{ChainLink, SimChain};
 use grail_sim::faults::{FaultKind, FaultPlan};
 use grail_sim::stream::Stream;

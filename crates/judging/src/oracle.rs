@@ -15,9 +15,9 @@ use grail_verify::score::{History, WindowRecord, emitted, weights};
 
 use crate::case::JudgingCase;
 use crate::journal::JudgingJournal;
+use crate::life::SharedObserver;
 use crate::subnet::{Bucket, Neighbors};
 use crate::verdicts::Work;
-use crate::world::SharedObserver;
 use grail_sim::chain::SimChain;
 use grail_sim::clock::Steps;
 

@@ -8,9 +8,9 @@ use grail_validator::answers::{JudgeError, Judged, ObjectFacts, StoreError};
 use grail_validator::ports::{Recompute, Store};
 use grail_verify::WindowFacts;
 
+use crate::gate::Gate;
 use crate::subnet::{Bucket, Neighbors, of_key};
 use crate::verdicts::Verdicts;
-use crate::world::Gate;
 use grail_protocol::PROTOCOL;
 use grail_sim::chain::SimChain;
 use grail_sim::faults::{FaultKind, FaultPlan};

@@ -1,24 +1,23 @@
 //! One validator's life in one world, killed and started again as the case says.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use grail_protocol::PROTOCOL;
-use grail_validator::driver::{Limits, Observer, Ports, run};
-use grail_validator::{JournalRecord, MinerReceipt, Outcome, Settings, Validator, WindowReport};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use grail_validator::driver::{Limits, Ports, run};
+use grail_validator::{Settings, Validator};
 
 use crate::case::{JudgingCase, KINDS};
 use crate::compare::compare;
+use crate::gate::Gate;
 use crate::journal::JudgingJournal;
+use crate::life::{JudgingReport, Life, SharedObserver, Watched};
 use crate::links::ValidatorLink;
 use crate::oracle::{Oracle, Watcher};
 use crate::outside::{Gauge, Outside};
 use crate::subnet::Neighbors;
 use crate::verdicts::Verdicts;
-use crate::weights::{Included, WeightsOnChain};
+use crate::weights::WeightsOnChain;
 use grail_sim::beacon::{BeaconLink, SimBeacon};
 use grail_sim::calls::{Calls, FailAt};
 use grail_sim::chain::{ChainLink, SimChain};
@@ -31,82 +30,6 @@ use grail_sim::time::VirtualTime;
 /// The validator's hotkey, and its uid.
 const HOTKEY: &str = "validator";
 const UID: u16 = 999;
-
-/// What came of a world.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JudgingReport {
-    /// What must never happen, in the order in which it did.
-    pub violations: Vec<String>,
-    /// How often each mark was reached.
-    pub marks: BTreeMap<String, u64>,
-    /// Windows in which every selected miner was to be judged, and those in which that is so.
-    pub windows: (u64, u64),
-    /// How long the world lived, in milliseconds.
-    pub virtual_ms: u64,
-    /// Everything that the validator decided, as it journaled it.
-    pub decided: Vec<JournalRecord>,
-    /// Every event and action, if that was wanted: block, which, and what.
-    pub trace: Vec<String>,
-}
-
-/// What is kept of a run.
-#[derive(Clone, Default)]
-pub struct Watched {
-    /// Whether the report has every event and action.
-    pub keep_trace: bool,
-    /// Sees what the validator's driver sees.
-    pub observer: Option<SharedObserver>,
-}
-
-/// An observer that its owner reads afterwards.
-pub type SharedObserver = Rc<RefCell<dyn Observer>>;
-
-/// What came of one life.
-pub(crate) struct Life {
-    pub(crate) violations: Vec<String>,
-    pub(crate) marks: BTreeMap<String, u64>,
-    pub(crate) decided: Vec<JournalRecord>,
-    pub(crate) reports: BTreeMap<u64, WindowReport>,
-    /// Weights that were sent, by the window after which they are set.
-    pub(crate) sent: Vec<(u64, Vec<(u16, u16)>)>,
-    pub(crate) included: Vec<Included>,
-    pub(crate) is_registered: bool,
-    pub(crate) virtual_ms: u64,
-    pub(crate) trace: Vec<String>,
-}
-
-/// Counts calls and effects of the validator's ports; clones are the same.
-#[derive(Clone)]
-pub(crate) struct Gate {
-    steps: Steps,
-    calls: Calls,
-    time: VirtualTime,
-    healed_ms: u64,
-}
-
-impl Gate {
-    /// Counts a call.
-    ///
-    /// # Errors
-    /// If the case wants this one to fail.
-    pub(crate) fn call<E>(&self, kind: &'static str, error: impl FnOnce(String) -> E) -> Result<(), E> {
-        let fails = self.calls.fails(kind) && self.time.now_ms() < self.healed_ms;
-        if fails { Err(error("made to fail".to_owned())) } else { Ok(()) }
-    }
-
-    /// Waits forever if the process is dead.
-    pub(crate) async fn alive(&self) {
-        if self.steps.is_killed() {
-            std::future::pending().await
-        }
-    }
-
-    /// Counts something that the process did outside of itself, and may die of.
-    pub(crate) async fn effect(&self) {
-        self.steps.count();
-        self.alive().await;
-    }
-}
 
 /// Lives through a world, and compares it with a validator to which nothing happens.
 pub fn judge_world(case: &JudgingCase, verdicts: &Rc<Verdicts>, watched: Watched) -> JudgingReport {
@@ -289,70 +212,5 @@ impl Host {
             self.oracle.borrow_mut().crashed(forgets);
             self.time.sleep_until(restart_ms).await;
         }
-    }
-}
-
-impl JudgingReport {
-    /// Returns what was decided in each window that ended.
-    pub fn lines(&self) -> Vec<String> {
-        self.ended().map(|window| window.line()).collect()
-    }
-
-    /// Returns the same as JSON, with a hash of every event and action if the trace was kept.
-    pub fn json(&self, case: &JudgingCase) -> Value {
-        json!({
-            "seed": case.seed,
-            "hotkeys": case.hotkeys,
-            "windows": self.ended().map(|window| window.json()).collect::<Vec<_>>(),
-            "trace_hash": hex::encode(Sha256::digest(self.trace.concat())),
-            "violations": self.violations,
-            "virtual_seconds": self.virtual_ms as f64 / 1000.0,
-        })
-    }
-
-    fn ended(&self) -> impl Iterator<Item = Ended<'_>> {
-        self.decided.iter().filter_map(|record| match record {
-            JournalRecord::Ended { window_start } => Some(Ended::of(*window_start, &self.decided)),
-            _ => None,
-        })
-    }
-}
-
-/// A window that ended, with the receipts of the selected miners.
-struct Ended<'a> {
-    window_start: u64,
-    receipts: Vec<&'a MinerReceipt>,
-}
-
-impl<'a> Ended<'a> {
-    fn of(window_start: u64, decided: &'a [JournalRecord]) -> Self {
-        let receipts = decided.iter().filter_map(|record| match record {
-            JournalRecord::Judged(receipt) if receipt.window_start == window_start => Some(&**receipt),
-            _ => None,
-        });
-        Self { window_start, receipts: receipts.collect() }
-    }
-
-    fn count(&self, outcome: Outcome) -> usize {
-        self.receipts.iter().filter(|receipt| receipt.outcome == outcome).count()
-    }
-
-    fn line(&self) -> String {
-        let (selected, window) = (self.receipts.len(), self.window_start);
-        let (accepted, rejected) = (self.count(Outcome::Accepted), self.count(Outcome::Rejected));
-        let others = selected - accepted - rejected;
-        format!(
-            "window {window}: {selected} selected, {accepted} accepted, {rejected} rejected, {others} without a verdict"
-        )
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "window_start": self.window_start,
-            "selected": self.receipts.len(),
-            "accepted": self.count(Outcome::Accepted),
-            "rejected": self.count(Outcome::Rejected),
-            "receipts": self.receipts,
-        })
     }
 }

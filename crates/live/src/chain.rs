@@ -15,6 +15,7 @@ mod runtime;
 mod settings;
 mod socket;
 mod storage;
+mod stream;
 mod submission;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! `grail top`: a running miner or validator on the whole screen.
 
 mod judging;
+mod panes;
 mod screen;
 mod terminal;
 mod viewer;

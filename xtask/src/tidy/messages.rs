@@ -16,7 +16,7 @@ const PARTS: [(&str, &[&str]); 15] = [
             "text follows the closing quote",
         ],
     ),
-    ("crates/engine/src/weights.rs", &["unsupported safetensor dtype {0:?}"]),
+    ("crates/engine/src/error.rs", &["unsupported safetensor dtype {0:?}"]),
     (
         "crates/hub/src/download.rs",
         &["status {0}", "the answer's {0} is missing or unusable", "the model changed during the download"],

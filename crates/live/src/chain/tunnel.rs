@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::socket::{Stream, connect, encrypted};
+use super::stream::{Stream, connect, encrypted};
 use grail_http::proxy::Proxy;
 
 /// Returns a stream to `host` and `port` through a proxy, which resolves the name.

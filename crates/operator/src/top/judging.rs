@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Gauge, Paragraph};
 
-use super::screen::{health_lines, pane, titled};
+use super::panes::{health_lines, pane, titled};
 use super::viewer::{Pane, Viewer, sparkline};
 use grail_observe::control::{JudgedMiner, JudgedWindow, JudgingStatus, ProcessStatus};
 use grail_terminal::{Palette, counted, printable};

@@ -7,8 +7,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Gauge, Paragraph, Wrap};
 
 use super::judging;
+use super::panes::{duration, health_lines, pane, titled};
 use super::viewer::{Gone, Pane, Story, Viewer, sparkline};
-use grail_observe::control::{EndpointStatus, GpuStatus, ProcessStatus, Rank, Stopping, TroubleStatus, WindowStatus};
+use grail_observe::control::{EndpointStatus, GpuStatus, ProcessStatus, Rank, Stopping, WindowStatus};
 use grail_terminal::{Palette, counted, printable};
 
 /// A smaller terminal is unreadable.
@@ -68,16 +69,6 @@ fn draw_panes(frame: &mut Frame<'_>, body: Rect, viewer: &Viewer, status: &Proce
         Paragraph::new(lines).block(Block::bordered().title(titled(Pane::Endpoints, "Endpoints"))),
         nodes,
     );
-}
-
-/// Marks the pane that has the focus.
-pub(super) fn titled(viewer: &Viewer, pane: Pane, title: &str) -> String {
-    if viewer.pane == pane { format!("▸ {title}") } else { title.to_owned() }
-}
-
-pub(super) fn pane(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>) {
-    let block = Block::bordered().title(title.to_owned());
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
 }
 
 fn title(status: &ProcessStatus) -> Paragraph<'static> {
@@ -179,26 +170,6 @@ fn uploads<'a>(status: &ProcessStatus, chosen: Option<usize>, palette: Palette) 
     if lines.is_empty() { vec![Line::raw("No window is over yet.")] } else { lines }
 }
 
-pub(super) fn health_lines<'a>(status: &ProcessStatus, palette: Palette) -> Vec<Line<'a>> {
-    let mut lines = Vec::new();
-    if status.health.ready {
-        let well = if status.judging.is_some() { "verdicts are to be expected" } else { "an upload is to be expected" };
-        lines.push(Line::styled(well, palette.style(Color::Green)));
-    }
-    let warned = |text: &String| Line::styled(format!("! {}", printable(text)), palette.style(Color::Red));
-    lines.extend(status.health.reasons.iter().map(warned));
-    let is_alike = |one: &TroubleStatus, other: &TroubleStatus| one.area == other.area && one.text == other.text;
-    // The newest of several that are alike stands for them.
-    for alike in status.troubles.chunk_by(is_alike) {
-        let [trouble, ..] = alike else { continue };
-        let (area, text) = (printable(&trouble.area), printable(&trouble.text));
-        let times = if alike.len() > 1 { format!(" ({} times)", alike.len()) } else { String::new() };
-        let area = if area.is_empty() { String::new() } else { format!(" {area}") };
-        lines.push(Line::raw(format!("{} ago{area}: {text}{times}", duration(trouble.age_seconds))));
-    }
-    lines
-}
-
 fn endpoint<'a>(endpoint: &EndpointStatus, palette: Palette) -> Line<'a> {
     let color = match endpoint.state.as_str() {
         "connected" | "ok" => Color::Green,
@@ -241,13 +212,4 @@ fn foot_line(viewer: &Viewer, palette: Palette) -> Paragraph<'static> {
     Paragraph::new(format!(
         "{stopping}q ends this view; the {who} continues   Tab pane, arrows window, Enter its story"
     ))
-}
-
-fn duration(seconds: f64) -> String {
-    match seconds as u64 {
-        0..120 => format!("{seconds:.0} s"),
-        whole @ 120..7_200 => format!("{} min", whole / 60),
-        whole @ 7_200..172_800 => format!("{} h", whole / 3_600),
-        whole => format!("{} days", whole / 86_400),
-    }
 }
