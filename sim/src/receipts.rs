@@ -112,11 +112,15 @@ impl Receipts {
         let beacon = counts.with_beacon.filter(|_| !self.went_back);
         let file = receipt.digest.as_ref().and_then(|digest| counts.files.get(digest));
         // What was said, and what was seen, if that is known.
-        let compared: [(&str, usize, Option<usize>); 6] = [
+        let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
+        let rollouts = receipt.groups_uploaded * PROTOCOL.rollouts_per_group;
+        let compared: [(&str, usize, Option<usize>); 8] = [
             ("rejections", rejections as usize, Some(counts.rejections as usize)),
             ("rounds of the beacon", receipt.with_beacon.into(), beacon.map(usize::from)),
             ("clean groups", receipt.groups_clean, Some(counts.clean).filter(|_| !counts.is_replaced)),
             ("groups in its file", receipt.groups_uploaded, file.copied()),
+            ("rollouts in its file", receipt.rollouts_uploaded, Some(rollouts)),
+            ("files that were read back", receipt.read_back.into(), Some(is_uploaded.into())),
             // Two lower bounds: groups that never came count as failures, and a block may be replaced after a false head.
             at_least("failures of the engine", receipt.engine_failures, counts.engine_failures),
             at_least("replaced blocks", receipt.reorganisations, counts.replaced),

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use grail_miner::ports::Now;
+use grail_protocol::PROTOCOL;
 use grail_validator::answers::Neuron;
 use grail_validator::driver::Observer;
 use grail_validator::{
     Action, Event, JournalRecord, MinerReceipt, Outcome, Report, Validator, WeightsReport, WindowReport,
 };
-use grail_verify::sampling::MINERS_MAX;
-use grail_verify::score::{History, WindowRecord, emitted, weights};
+use grail_verify::sampling::{MINERS_MAX, select_miners};
+use grail_verify::score::{History, ROLLING_WINDOWS, WindowRecord, emitted, weights};
 
 use crate::case::JudgingCase;
 use crate::journal::JudgingJournal;
@@ -67,6 +68,8 @@ pub(crate) struct Oracle {
     journal: JudgingJournal,
     /// What the present process reads last.
     metagraph: Vec<Neuron>,
+    /// Active miners of the window that is selected next, who had to wait.
+    not_selected: Vec<String>,
     /// What was journaled: all that is durable, and what the present process has asked for since.
     pub(crate) decided: Vec<JournalRecord>,
     /// The process forgot what a full disk had refused, and may decide it again.
@@ -136,6 +139,7 @@ impl Oracle {
             chain,
             journal,
             metagraph: Vec::new(),
+            not_selected: Vec::new(),
             decided: Vec::new(),
             forgets: false,
             violations: Vec::new(),
@@ -169,6 +173,7 @@ impl Oracle {
         self.forgets |= forgets;
         self.decided = self.journal.all();
         self.metagraph.clear();
+        self.not_selected.clear();
     }
 
     pub(crate) fn check_bounds(&mut self, looks: usize, fetches: usize) {
@@ -231,9 +236,17 @@ impl Oracle {
                 self.check(hash == facts.block_hash, || "a window is judged under another hash".to_owned());
             }
             Action::SetWeights(set) => self.check_sent(set),
-            Action::Report(Report::Miner(receipt)) => self.check_receipt(receipt),
+            Action::Report(Report::Miner(receipt)) => {
+                if receipt.outcome == Outcome::NotSelected {
+                    self.not_selected.push(receipt.hotkey.clone());
+                }
+                self.check_receipt(receipt);
+            }
             Action::Report(Report::Window(report)) => self.check_report(report),
-            Action::Report(Report::Weights(WeightsReport::Set { .. })) => self.mark("weights/set"),
+            Action::Report(Report::Weights(WeightsReport::Set { block, .. })) => {
+                self.check_set(*block);
+                self.mark("weights/set");
+            }
             Action::Report(Report::Weights(WeightsReport::NotSet { .. })) => self.mark("weights/not-set"),
             _ => {}
         }
@@ -268,7 +281,8 @@ impl Oracle {
 
     fn check_record(&mut self, record: &JournalRecord) {
         match record {
-            JournalRecord::Selected { window_start, miners, active, .. } => {
+            JournalRecord::Selected { window_start, miners, active, block_hash, .. } => {
+                self.check_selection(*window_start, block_hash, miners);
                 let is_new = self.forgets || self.selected(*window_start).is_none() && !self.has_ended(*window_start);
                 self.check(is_new, || format!("window {window_start} is judged twice"));
                 self.check(miners.len() == MINERS_MAX.min(*active), || {
@@ -304,6 +318,26 @@ impl Oracle {
         }
     }
 
+    /// Who was checked least in the last twelve windows comes first, and equals by the block hash.
+    fn check_selection(&mut self, window: u64, block_hash: &str, miners: &[(u16, String)]) {
+        let waiting = std::mem::take(&mut self.not_selected);
+        let first = window.saturating_sub(ROLLING_WINDOWS * PROTOCOL.window_blocks);
+        let was_selected = |hotkey: &str| {
+            let of_window = |record: &JournalRecord| match record {
+                JournalRecord::Selected { window_start, miners, .. } if (first..window).contains(window_start) => {
+                    miners.iter().any(|(_, selected)| selected == hotkey).then_some(*window_start)
+                }
+                _ => None,
+            };
+            self.decided.iter().filter_map(of_window).collect::<BTreeSet<u64>>().len() as u32
+        };
+        let active = miners.iter().map(|(_, hotkey)| hotkey.as_str()).chain(waiting.iter().map(String::as_str));
+        let active: Vec<(&str, u32)> = active.map(|hotkey| (hotkey, was_selected(hotkey))).collect();
+        let expected: BTreeSet<&str> = select_miners(&active, block_hash).into_iter().collect();
+        let is_fair = miners.iter().all(|(_, hotkey)| expected.contains(hotkey.as_str()));
+        self.check(is_fair || self.forgets, || format!("window {window} leaves out who was checked less often"));
+    }
+
     /// Weights follow from the verdicts that are journaled and from a window that is over, or are those that an earlier
     /// process was about to send.
     fn check_started(&mut self, window: u64, weights: &[(u16, u16)]) {
@@ -334,6 +368,20 @@ impl Oracle {
             Some((window, true)) => self.sent.push((window, set.to_vec())),
             _ => self.check(false, || "weights are sent that were not journaled".to_owned()),
         }
+    }
+
+    /// Weights count as set only by what the chain shows after they were sent, and are then no longer on their way.
+    fn check_set(&mut self, block: u64) {
+        let mut last = self.decided.iter().rev().filter_map(|record| match record {
+            JournalRecord::WeightsStarted { block, .. } => Some(Some(*block)),
+            JournalRecord::WeightsSettled => Some(None),
+            _ => None,
+        });
+        let (is_settled, started) = (last.next() == Some(None), last.flatten().next());
+        self.check(is_settled || self.forgets, || "weights that were set are still on their way".to_owned());
+        self.check(started <= Some(block) || self.forgets, || {
+            format!("weights were sent in block {started:?}, and count as set by what the chain held in block {block}")
+        });
     }
 
     fn expected_weights(&self, window: u64) -> Vec<(u16, u16)> {
