@@ -1,6 +1,6 @@
 //! Failures of the world: the validator's reaction, and that no miner pays for it.
 
-use grail_validator::Outcome;
+use grail_validator::{Outcome, WeightsReport};
 
 use crate::net::{Conduct, Failing, Net};
 
@@ -127,4 +127,16 @@ fn weights_whose_fate_is_unknown_are_not_sent_again_because_of_a_made_up_head() 
     assert_eq!(net.sets.len(), 1, "a transaction lives for 32 blocks, and sending it may take some");
     net.run_until(75);
     assert_eq!(net.sets.len(), 2);
+}
+
+#[test]
+fn what_another_program_set_for_this_hotkey_does_not_count() {
+    let mut net = Net::new(&[Conduct::Honest(1)]);
+    net.loses_weights = true;
+    net.start();
+    net.run_until(31);
+    (net.weights.weights, net.weights.last_update) = (vec![(7, u16::MAX)], 32);
+    net.run_until(75);
+    assert!(matches!(&net.weight_reports[..], [WeightsReport::NotSet { .. }]), "{:?}", net.weight_reports);
+    assert_eq!(net.sets.len(), 2, "sent again, once they can no longer be included");
 }
