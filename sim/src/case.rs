@@ -40,7 +40,7 @@ const LONG: [FaultKind; 12] = [
 const TOGETHER_ONE_IN: u64 = 32;
 /// How long a killed process is down there.
 const CRASH_MS: u64 = 2_000;
-/// In one world of this many the window's first block is replaced while the process is down.
+/// In one world of this many the window's first block is replaced while the process is down, or shortly before.
 const REPLACED_WHILE_DOWN_ONE_IN: u64 = 16;
 /// In one world of this many the engine stalls in two windows in a row.
 const STALLS_ONE_IN: u64 = 32;
@@ -205,11 +205,15 @@ fn drawn_faults(seed: u64, windows: u64) -> Vec<Fault> {
         let (window_start, start_ms) = begin(stream.below(windows - 1));
         let replaced = Fault::drawn(FaultKind::Reorganisation, window_start, start_ms, &mut stream);
         let crash = Fault::drawn(FaultKind::Crash, window_start, start_ms, &mut stream);
-        // The first block goes while the process is down, late enough for a group to be in the journal.
+        // The first block goes while the process is down or shortly before, late enough for a group to be in the journal.
         let strength = replaced.strength.max(3);
         let replaced_ms = start_ms + strength * PROTOCOL.block_ms;
-        let from_ms = replaced_ms - stream.between(1, PROTOCOL.block_ms);
-        let until_ms = replaced_ms + stream.between(1, 2 * PROTOCOL.block_ms);
+        let mut from_ms = replaced_ms - stream.between(1, PROTOCOL.block_ms);
+        let mut until_ms = replaced_ms + stream.between(1, 2 * PROTOCOL.block_ms);
+        if stream.one_in(2) {
+            from_ms = replaced_ms + stream.between(1, 3 * PROTOCOL.block_ms);
+            until_ms = from_ms + CRASH_MS;
+        }
         faults.retain(|other| other.window_start != window_start || ![crash.kind, replaced.kind].contains(&other.kind));
         add(&mut faults, Fault { strength, ..replaced });
         add(&mut faults, Fault { from_ms, until_ms, ..crash });

@@ -34,6 +34,10 @@ struct Counts {
     replaced: u32,
     /// Groups of each file, by digest.
     files: BTreeMap<String, usize>,
+    /// The newest file that was read back.
+    done: Option<String>,
+    /// A file was sent that holds no more than the one that was read back.
+    is_sent_again: bool,
 }
 
 impl Receipts {
@@ -47,10 +51,20 @@ impl Receipts {
                 let counts = self.of(context.window_start);
                 // What was journaled before is of another hash.
                 counts.clean = 0;
+                counts.done = None;
                 counts.with_beacon = Some(context.use_drand);
             }
             JournalRecord::UploadStarted { window_start, digest, groups } => {
-                self.of(*window_start).files.insert(digest.clone(), *groups);
+                let counts = self.of(*window_start);
+                let before = counts.done.as_ref().and_then(|done| counts.files.get(done));
+                counts.is_sent_again |= before.is_some_and(|before| before >= groups);
+                counts.files.insert(digest.clone(), *groups);
+            }
+            JournalRecord::UploadDone { window_start, digest } => {
+                self.of(*window_start).done = Some(digest.clone());
+            }
+            JournalRecord::UploadAbandoned { window_start, digest, .. } => {
+                self.of(*window_start).done.take_if(|done| done == digest);
             }
             _ => {}
         }
@@ -108,11 +122,18 @@ impl Receipts {
         if is_lost && receipt.groups_clean == 0 && counts.with_beacon.is_some() && !self.went_back {
             return Some(format!("{start} is {:?}, and nothing was clean", receipt.outcome));
         }
+        let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
+        // Files of a window whose beginning a full disk refused are forgotten in a crash.
+        if receipt.digest != counts.done && counts.with_beacon.is_some() {
+            return Some(format!("{start} has another file in its receipt than the newest that was read back"));
+        }
+        if counts.is_sent_again {
+            return Some(format!("{start} was uploaded again with no more groups"));
+        }
         let rejections: u32 = receipt.self_check_rejections.values().sum();
         let beacon = counts.with_beacon.filter(|_| !self.went_back);
         let file = receipt.digest.as_ref().and_then(|digest| counts.files.get(digest));
         // What was said, and what was seen, if that is known.
-        let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
         let rollouts = receipt.groups_uploaded * PROTOCOL.rollouts_per_group;
         let compared: [(&str, usize, Option<usize>); 8] = [
             ("rejections", rejections as usize, Some(counts.rejections as usize)),
