@@ -15,6 +15,8 @@ use super::{Bench, BenchReport};
 const ROLLOUTS: [usize; 4] = [1, 16, 64, 256];
 /// Tokens of a prompt; with the steps, a context of about 900.
 const PROMPT: usize = 830;
+/// Rollouts of a group.
+const GROUP: usize = 4;
 /// Warm-up steps, then counted steps.
 const WARM_UP: usize = 20;
 const STEPS: usize = 100;
@@ -47,7 +49,7 @@ impl Bench {
 
     /// Returns the milliseconds of a step, including everything between two steps.
     fn step_ms(&self, decoder: &mut Decoder, rollouts: usize) -> Result<f64, CudaEngineError> {
-        let per_group = rollouts.min(4);
+        let per_group = rollouts.min(GROUP);
         for group in 0..rollouts / per_group {
             let stream = |rollout| StreamKey { seed: 5, window_start: 0, group: group as u32, rollout, attempt: 0 };
             let streams: Vec<StreamKey> = (0..per_group as u32).map(stream).collect();
@@ -68,11 +70,11 @@ impl Bench {
         Ok(time_ms / STEPS as f64)
     }
 
-    /// Returns weights once, and the keys and values of every rollout's own context.
+    /// Returns weights once, the keys and values of each group's prompt once, and those of every rollout's own tokens.
     fn bytes_per_step(&self, half: &HalfWeights, rollouts: usize) -> f64 {
         let config = &self.weights.config;
-        let context = PROMPT + WARM_UP + STEPS / 2;
+        let tokens = rollouts.div_ceil(GROUP) * PROMPT + rollouts * (WARM_UP + STEPS / 2);
         let per_token = config.layers * 2 * config.key_value_size() * 2;
-        half.bytes_per_step() as f64 + (rollouts * context * per_token) as f64
+        half.bytes_per_step() as f64 + (tokens * per_token) as f64
     }
 }

@@ -1,5 +1,6 @@
 //! Decoding in bfloat16: many rollouts at a time, prompts computed once per group, keys and values in shared pages.
 
+mod attention;
 mod classes;
 mod network;
 mod pages;

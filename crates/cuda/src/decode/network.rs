@@ -2,6 +2,7 @@
 
 use grail_engine::Qwen3Config;
 
+use super::attention::{AttentionBuffers, PAGES_PER_SLOT};
 use super::classes::{CHUNKS_MAX, CONTEXT_TOKENS_MAX};
 use super::pages::PAGE_TOKENS;
 use super::rows::Rows;
@@ -9,9 +10,6 @@ use super::{Decoder, PREFILL_ROWS};
 use crate::driver::{Argument, Buffer, DevicePtr, Grid, HalfOutput, MatrixShape, Operands, Stream};
 use crate::error::CudaError;
 use crate::weights::{ExactLayer, ExactWeights, HalfLayer};
-
-/// Pages of the longest sequence.
-const PAGES_PER_SLOT: usize = CONTEXT_TOKENS_MAX / PAGE_TOKENS;
 
 /// Warps of a block of the kernels for few rows; each takes one output.
 const FEW_ROWS_WARPS: u32 = 4;
@@ -240,29 +238,17 @@ impl Decoder {
     }
 
     fn mix(&self, pool: &Buffer<u16>, rows: &Rows, count: usize, chunks: usize) -> Result<(), CudaError> {
-        let (config, scratch) = (&self.exact.config, &self.scratch);
-        let kernel = match config.heads / config.key_value_heads {
-            1 => "attention_1",
-            2 => "attention_2",
-            4 => "attention_4",
-            _ => "attention_8",
+        let scratch = &self.scratch;
+        let buffers = AttentionBuffers {
+            queries: scratch.queries.address(),
+            pages: pool.address(),
+            tables: scratch.tables.address(),
+            partials: scratch.partials.address(),
+            extents: scratch.extents.address(),
+            finished: scratch.finished.address(),
+            result: scratch.mixed.address(),
         };
-        let places = [
-            scratch.queries.address(),
-            pool.address(),
-            scratch.tables.address(),
-            rows.slots.address(),
-            rows.positions.address(),
-            scratch.partials.address(),
-            scratch.extents.address(),
-            scratch.finished.address(),
-            scratch.mixed.address(),
-        ];
-        let words = [PAGES_PER_SLOT, CHUNKS_MAX];
-        let mut arguments: Vec<Argument> = places.into_iter().map(Argument::from).collect();
-        arguments.extend(words.map(|word| Argument::from(word as u32)));
-        let blocks = (config.key_value_heads as u32, chunks as u32, count as u32);
-        self.stream.launch(kernel, Grid { blocks, threads: (128, 1) }, &arguments)
+        buffers.enqueue(&self.stream, &self.exact.config, rows, (count, chunks))
     }
 
     fn feed_forward(&self, exact: &ExactLayer, half: &HalfLayer, count: usize) -> Result<(), CudaError> {
