@@ -20,7 +20,8 @@ impl MemoryJournal {
     /// Holds this record, too.
     pub fn hold(&self, record: &JournalRecord) {
         let mut records = self.0.borrow_mut();
-        if matches!(record, JournalRecord::Window(_)) {
+        // A context that comes again begins nothing.
+        if matches!(record, JournalRecord::Window(_)) && !records.contains(record) {
             records.clear();
         }
         records.push(record.clone());
@@ -49,6 +50,8 @@ pub struct DiskJournal {
     audit: Audit,
     /// A record that the miner believes in was never written.
     is_behind: Rc<Cell<bool>>,
+    /// The last record of a window's context that was written, or should have been.
+    begun: Rc<RefCell<Option<JournalRecord>>>,
     calls: Calls,
 }
 
@@ -67,6 +70,7 @@ impl DiskJournal {
             disk: Rc::new(Disk::new(time, faults, seed, "journal")),
             audit,
             is_behind: Rc::default(),
+            begun: Rc::default(),
             calls: Calls::default(),
         }
     }
@@ -94,12 +98,22 @@ impl DiskJournal {
     /// These have reached the disk, except those for which it had no space: only the miner knows them.
     fn synced(&self, cached: &[Cached]) {
         for Cached { record, has_space } in cached {
-            if *has_space { self.make_durable(record) } else { self.audit.note(record) }
+            if *has_space {
+                self.make_durable(record);
+            } else {
+                self.begins(record);
+                self.audit.note(record);
+            }
         }
     }
 
+    /// Returns whether this is a context, and not the one before again.
+    fn begins(&self, record: &JournalRecord) -> bool {
+        matches!(record, JournalRecord::Window(_)) && self.begun.replace(Some(record.clone())).as_ref() != Some(record)
+    }
+
     fn make_durable(&self, record: &JournalRecord) {
-        if matches!(record, JournalRecord::Window(_)) {
+        if self.begins(record) {
             // The miner knows nothing of earlier windows except what this journal holds.
             self.is_behind.set(false);
         }

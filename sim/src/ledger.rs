@@ -8,6 +8,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use grail_miner::machine::{WindowOutcome, WindowReceipt};
 use grail_miner::ports::{Journal, JournalError, JournalRecord};
+use grail_protocol::rollout::WindowContext;
 
 /// All records of one hotkey's journal, across restarts.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +29,8 @@ struct AuditState {
 
 #[derive(Debug, Default)]
 struct Window {
-    /// Indices of the groups under the present context.
+    context: Option<WindowContext>,
+    /// Indices of the groups under it.
     groups: BTreeSet<u32>,
     /// Digests in the order in which they were started, with their fate.
     files: Vec<(String, Fate)>,
@@ -110,7 +112,10 @@ impl AuditState {
         match record {
             JournalRecord::Window(context) => {
                 let window = self.windows.entry(context.window_start).or_default();
-                window.groups.clear();
+                if window.context.as_ref() != Some(context) {
+                    window.groups.clear();
+                    window.context = Some(context.clone());
+                }
             }
             JournalRecord::Group { window_start, rollouts } => {
                 let window = self.window(*window_start)?;

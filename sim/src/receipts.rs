@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use grail_miner::machine::{Action, Event, JournalEntry, WindowOutcome, WindowReceipt};
 use grail_miner::ports::JournalRecord;
 use grail_protocol::PROTOCOL;
+use grail_protocol::rollout::WindowContext;
 
 /// What one process has seen of the windows that have no receipt yet.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +23,8 @@ struct Counts {
     rejections: u32,
     /// Failed answers of the engine. Groups that never came count in a receipt as well.
     engine_failures: u32,
-    with_beacon: Option<bool>,
+    /// The context that was journaled last.
+    context: Option<WindowContext>,
     /// Groups that are durable.
     clean: usize,
     /// The hash of its first block as it was read last.
@@ -49,10 +51,12 @@ impl Receipts {
         match record {
             JournalRecord::Window(context) => {
                 let counts = self.of(context.window_start);
-                // What was journaled before is of another hash.
-                counts.clean = 0;
-                counts.done = None;
-                counts.with_beacon = Some(context.use_drand);
+                if counts.context.as_ref() != Some(context) {
+                    // What was journaled before is of another hash.
+                    counts.clean = 0;
+                    counts.done = None;
+                    counts.context = Some(context.clone());
+                }
             }
             JournalRecord::UploadStarted { window_start, digest, groups } => {
                 let counts = self.of(*window_start);
@@ -119,19 +123,18 @@ impl Receipts {
         self.windows = self.windows.split_off(&start);
         // A window of which no block was seen has no context, and is lost; after a false head it may have one.
         let is_lost = matches!(receipt.outcome, WindowOutcome::Lost(_) | WindowOutcome::KeptBack(_));
-        if is_lost && receipt.groups_clean == 0 && counts.with_beacon.is_some() && !self.went_back {
+        if is_lost && receipt.groups_clean == 0 && counts.context.is_some() && !self.went_back {
             return Some(format!("{start} is {:?}, and nothing was clean", receipt.outcome));
         }
         let is_uploaded = receipt.outcome == WindowOutcome::Uploaded;
-        // Files of a window whose beginning a full disk refused are forgotten in a crash.
-        if receipt.digest != counts.done && counts.with_beacon.is_some() {
+        if receipt.digest != counts.done {
             return Some(format!("{start} has another file in its receipt than the newest that was read back"));
         }
         if counts.is_sent_again {
             return Some(format!("{start} was uploaded again with no more groups"));
         }
         let rejections: u32 = receipt.self_check_rejections.values().sum();
-        let beacon = counts.with_beacon.filter(|_| !self.went_back);
+        let beacon = counts.context.as_ref().filter(|_| !self.went_back).map(|context| context.use_drand);
         let file = receipt.digest.as_ref().and_then(|digest| counts.files.get(digest));
         // What was said, and what was seen, if that is known.
         let rollouts = receipt.groups_uploaded * PROTOCOL.rollouts_per_group;

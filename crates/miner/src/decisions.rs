@@ -27,6 +27,14 @@ pub const VERSIONS: &[DecisionVersion] = &[
         number: FAILING_IS_NOT_SLOW,
         what: "an upload during which the bucket or the chain failed counts as at most four times what was expected",
     },
+    DecisionVersion {
+        number: CONTEXT_AGAIN,
+        what: "a window whose beginning the journal refused is journaled again before its next group or file",
+    },
+    DecisionVersion {
+        number: WHOLE_FILES,
+        what: "a file of a crashed process is not written again if some of its groups are lost",
+    },
 ];
 
 /// The time for which a batch is being drawn already counts where groups make room for a retry.
@@ -34,6 +42,13 @@ pub(crate) const DRAWING_COUNTS: u32 = 1;
 
 /// The time for which a bucket failed teaches little about how long an upload takes.
 pub(crate) const FAILING_IS_NOT_SLOW: u32 = 2;
+
+/// Groups and files count after a crash only behind their window's context, so a context that the journal refused is
+/// journaled again.
+pub(crate) const CONTEXT_AGAIN: u32 = 3;
+
+/// The journal may know a file of which it had to refuse the groups.
+pub(crate) const WHOLE_FILES: u32 = 4;
 
 /// The numbers of the changes that are in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -70,7 +85,7 @@ mod tests {
     /// A register that exists in tests alone.
     const REGISTER: &[DecisionVersion] = &[
         DecisionVersion { number: 1, what: "a decision of these tests" },
-        DecisionVersion { number: 3, what: "another one; number 2 was taken back" },
+        DecisionVersion { number: 8, what: "another one; those between were taken back" },
     ];
 
     #[test]
@@ -84,12 +99,12 @@ mod tests {
     #[test]
     fn a_recorded_set_decides_by_its_own_numbers_and_names_those_that_are_unknown() {
         let all = Decisions::of(REGISTER);
-        assert!(all.contains(1) && !all.contains(2) && all.contains(3));
-        let recorded: Decisions = serde_json::from_str("[3, 9]").unwrap();
-        assert!(!recorded.contains(1) && recorded.contains(3));
+        assert!(all.contains(1) && !all.contains(2) && all.contains(8));
+        let recorded: Decisions = serde_json::from_str("[8, 9]").unwrap();
+        assert!(!recorded.contains(1) && recorded.contains(8));
         assert_eq!(recorded.unknown_to(REGISTER), [9]);
-        assert_eq!(recorded.unknown_to(VERSIONS), [3, 9], "the present build has no number 3");
+        assert_eq!(recorded.unknown_to(VERSIONS), [8, 9], "the present build has no number 8");
         assert!(Decisions::all().unknown_to(VERSIONS).is_empty());
-        assert_eq!(serde_json::to_string(&all).unwrap(), "[1,3]");
+        assert_eq!(serde_json::to_string(&all).unwrap(), "[1,8]");
     }
 }

@@ -170,7 +170,7 @@ impl Mining {
             Event::CommitmentAnswered(result) => self.account.on_commitment_answered(cx, result),
             Event::GroupReady { group, sealed } => {
                 if let Some(window) = &mut self.window {
-                    window.groups.on_ready(cx, group, *sealed);
+                    window.on_group_ready(cx, group, *sealed);
                 }
             }
             Event::GroupFailed { group, why } => {
@@ -221,6 +221,7 @@ impl Mining {
     }
 
     fn on_journal_answered(&mut self, cx: &mut Context<'_>, entry: JournalEntry, result: Result<(), JournalError>) {
+        let is_durable = result.is_ok();
         // A failing journal does not stop mining. Its records are missed only if the miner crashes in this window.
         if let Err(error) = result {
             if matches!(entry, JournalEntry::Group(_)) {
@@ -239,11 +240,13 @@ impl Mining {
                     window.upload.on_journaled(cx);
                 }
             }
-            // Nothing waits for these: generation starts and receipts are given whether they are durable or not.
-            JournalEntry::Window(_)
-            | JournalEntry::UploadDone(_)
-            | JournalEntry::UploadAbandoned(_)
-            | JournalEntry::WindowClosed(_) => {}
+            JournalEntry::Window(window_start) => {
+                if let Some(window) = self.current(window_start) {
+                    window.on_context_journaled(cx, is_durable);
+                }
+            }
+            // Nothing waits for these: receipts are given whether they are durable or not.
+            JournalEntry::UploadDone(_) | JournalEntry::UploadAbandoned(_) | JournalEntry::WindowClosed(_) => {}
         }
     }
 

@@ -29,6 +29,7 @@ pub const MARKS: &[&str] = &[
     "recovered-window-goes-on",
     "recovered-window-is-of-another-hash",
     "recovered-window-is-over",
+    "refused-context-is-journaled-again",
     "rollout-is-sampled-again",
     "upload-has-no-time-left",
     "upload-is-confirmed",

@@ -28,6 +28,8 @@ impl Recovered {
         let mut recovered: Option<Self> = None;
         for record in records {
             match (record, &mut recovered) {
+                // It was journaled again, since the journal had refused it.
+                (JournalRecord::Window(context), Some(last)) if last.context == context => {}
                 // A window has a second context if its first block was replaced. What was journaled under the first one
                 // is worthless.
                 (JournalRecord::Window(context), _) => {
@@ -174,8 +176,15 @@ mod tests {
             assert_eq!(view.get(name), Some(value), "{name}");
         }
         // A second context of the window: its first block was replaced.
-        let again = Recovered::from_records(vec![window(300), group(300, 1), started(300), window(300)]).unwrap();
+        let JournalRecord::Window(mut context) = window(300) else { unreachable!() };
+        context.block_hash = format!("0x{}", "cd".repeat(32));
+        let replaced = JournalRecord::Window(context);
+        let again = Recovered::from_records(vec![window(300), group(300, 1), started(300), replaced]).unwrap();
         assert!(again.groups.is_empty() && again.ledger.is_empty());
+        // The same context again: a disk that was full had refused it before.
+        let same = [group(300, 1), window(300), group(300, 1), window(300), group(300, 2)];
+        let recovered = Recovered::from_records(same.to_vec()).unwrap();
+        assert_eq!(recovered.groups.keys().copied().collect::<Vec<_>>(), [1, 2]);
         let lost = Recovered::from_records(vec![window(300), group(300, 0)]).unwrap().receipt("it crashed");
         assert_eq!((lost.outcome, lost.read_back), (WindowOutcome::Lost("it crashed".to_owned()), false));
     }

@@ -39,7 +39,7 @@ const PATIENCE: u64 = 4;
 const MISSING_READS_MAX: u32 = 5;
 
 /// The state of a window's object.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Upload {
     window_start: u64,
     job: Option<Job>,
@@ -101,19 +101,7 @@ enum Stage {
 
 impl Upload {
     pub(super) fn new(window_start: u64) -> Self {
-        Self {
-            window_start,
-            job: None,
-            confirmed: None,
-            etag: None,
-            ledger: FileLedger::default(),
-            must_delete: false,
-            refused: None,
-            attempts: Attempts::default(),
-            last_began_ms: None,
-            considered: 0,
-            choice: None,
-        }
+        Self { window_start, ..Self::default() }
     }
 
     pub(super) const fn confirmed(&self) -> Option<&Confirmed> {
@@ -209,9 +197,7 @@ impl Upload {
         if !is_due || self.refused.is_some() || now_ms >= cx.end_ms(self.window_start) {
             return;
         }
-        let Some(choice) = self.better_choice(cx, groups) else {
-            return;
-        };
+        let Some(choice) = self.better_choice(cx, groups) else { return };
         self.last_began_ms = Some(now_ms);
         self.job = Some(Job::new(choice, Stage::Confirming, now_ms));
         hash.read(cx);
@@ -239,6 +225,12 @@ impl Upload {
         if !hash.is_final() {
             // A file under a hash that is replaced afterwards costs twelve windows; waiting costs seconds.
             self.pause(cx, Stage::Confirming);
+            return;
+        }
+        // A disk that was full had not taken the groups of a crashed process, only its file's record: an empty file was
+        // uploaded (case `a-file-whose-groups-a-crash-lost-is-not-written-again`).
+        if groups.clean_prefix() < job.choice.groups && cx.settings.decisions.contains(decisions::WHOLE_FILES) {
+            self.job = None;
             return;
         }
         let packed: Vec<_> = groups.prefix(job.choice.groups).map(SignedGroup::packed).collect();
@@ -273,9 +265,7 @@ impl Upload {
     }
 
     pub(super) fn on_put_answered(&mut self, cx: &mut Context<'_>, result: Result<Etag, BucketError>) {
-        let Some(job) = self.job.as_mut().filter(|job| job.stage == Stage::Putting) else {
-            return;
-        };
+        let Some(job) = self.job.as_mut().filter(|job| job.stage == Stage::Putting) else { return };
         // The first block was replaced while the file was written; `advance` removes it.
         if self.must_delete {
             self.job = None;
@@ -318,9 +308,7 @@ impl Upload {
         result: Result<Option<(String, Etag)>, BucketError>,
     ) {
         let Some(job) = self.job.as_ref() else { return };
-        let Stage::Reading { written, missing, strange } = job.stage.clone() else {
-            return;
-        };
+        let Stage::Reading { written, missing, strange } = job.stage.clone() else { return };
         match result {
             Ok(Some((digest, etag))) if digest == job.digest => {
                 self.etag = Some(etag);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::context::Context;
-use super::event::{JournalEntry, Timer};
+use super::event::{GroupId, JournalEntry, Timer};
 use super::groups::Groups;
 use super::hash::{Hash, HashAnswer};
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
@@ -18,6 +18,8 @@ use super::recovered::Recovered;
 use super::upload::Upload;
 use super::view::View;
 use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord};
+use crate::decisions;
+use crate::seal::SealedGroup;
 
 /// State of the current window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub(super) struct Window {
     pub(super) upload: Upload,
     /// The deadline has passed: generation has ended.
     closing: bool,
+    /// The journal refused the context, and has not taken it since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_context_refused: bool,
 }
 
 impl Window {
@@ -44,6 +49,7 @@ impl Window {
             groups: Groups::new(start),
             upload: Upload::new(start),
             closing: false,
+            is_context_refused: false,
         }
     }
 
@@ -55,15 +61,13 @@ impl Window {
     ) {
         match self.hash.on_read(cx, result) {
             HashAnswer::First(hash) => self.hash_known(cx, recovered, hash),
-            HashAnswer::Same => self.upload.on_hash_confirmed(cx, &self.hash, &self.groups),
+            HashAnswer::Same => self.pack(cx),
             HashAnswer::Replaced(hash) => {
                 self.reorganised(cx);
                 self.hash_known(cx, recovered, hash);
             }
             // It was read when it was final, so the upload need not wait for another reading.
-            HashAnswer::Unreadable(_) if self.hash.is_final() => {
-                self.upload.on_hash_confirmed(cx, &self.hash, &self.groups);
-            }
+            HashAnswer::Unreadable(_) if self.hash.is_final() => self.pack(cx),
             HashAnswer::Unreadable(_) if self.hash.known().is_none() => {
                 // 1.5 s at a block time of 12 s: public nodes answer about one question a second.
                 cx.set_timer_after(Timer::Retry, cx.settings.block_ms / 8);
@@ -132,11 +136,33 @@ impl Window {
             use_drand: beacon.is_some(),
         };
         // Before any group, since the journal counts groups under the context before them.
-        cx.push(Action::AppendJournal {
-            entry: JournalEntry::Window(self.start),
-            record: JournalRecord::Window(context.clone()),
-        });
+        journal_context(cx, &context);
         self.opened(cx, context);
+    }
+
+    /// The journal has answered about a context.
+    pub(super) fn on_context_journaled(&mut self, cx: &Context<'_>, is_durable: bool) {
+        self.is_context_refused = !is_durable && cx.settings.decisions.contains(decisions::CONTEXT_AGAIN);
+    }
+
+    /// A disk that was full at the window's beginning may take the context now. Without it a file that was sent would be
+    /// unknown after a crash, and the receipt would say that nothing was ready.
+    fn journal_context_again(&self, cx: &mut Context<'_>) {
+        if let Some(context) = self.context.as_ref().filter(|_| self.is_context_refused) {
+            cx.sometimes("refused-context-is-journaled-again");
+            journal_context(cx, context);
+        }
+    }
+
+    pub(super) fn on_group_ready(&mut self, cx: &mut Context<'_>, group: GroupId, sealed: SealedGroup) {
+        self.journal_context_again(cx);
+        self.groups.on_ready(cx, group, sealed);
+    }
+
+    /// The hash is the same as before: a file that waits for that can be packed.
+    fn pack(&mut self, cx: &mut Context<'_>) {
+        self.journal_context_again(cx);
+        self.upload.on_hash_confirmed(cx, &self.hash, &self.groups);
     }
 
     fn opened(&mut self, cx: &mut Context<'_>, context: WindowContext) {
@@ -236,7 +262,7 @@ impl Window {
     }
 
     pub(super) fn describe(&self, view: &mut View) {
-        let Self { start, hash, beacon_round, context, groups, upload, closing } = self;
+        let Self { start, hash, beacon_round, context, groups, upload, closing, is_context_refused } = self;
         view.line("window.start", start);
         view.line("window.generation", groups.generation());
         hash.describe(view);
@@ -247,7 +273,15 @@ impl Window {
             view.line("window.with_beacon", use_drand);
         }
         view.line("window.closing", closing);
+        view.line_if_some("window.context_refused", Some(is_context_refused).filter(|refused| **refused));
         groups.describe(view);
         upload.describe(view);
     }
+}
+
+fn journal_context(cx: &mut Context<'_>, context: &WindowContext) {
+    cx.push(Action::AppendJournal {
+        entry: JournalEntry::Window(context.window_start),
+        record: JournalRecord::Window(context.clone()),
+    });
 }

@@ -2,7 +2,7 @@
 
 use super::super::bench::{BLOCK_MS, Bench, WINDOW, kinds, signed_group, window_context};
 use super::*;
-use crate::answers::{BeaconSchedule, BucketError};
+use crate::answers::{BeaconSchedule, BucketError, Head};
 use crate::seal::SealedGroup;
 
 const START_MS: u64 = 1_000;
@@ -310,4 +310,41 @@ fn the_view_shows_what_is_known_of_the_window() {
     ] {
         assert_eq!(shown(&bed, name).as_deref(), Some(value), "{name}");
     }
+}
+
+#[test]
+fn a_context_that_the_journal_refused_goes_before_the_next_group_and_the_next_file() {
+    let mut bed = Bed::open();
+    let group = |bed: &mut Bed, index| {
+        bed.advance();
+        let id = GroupId { window_start: WINDOW, generation: 0, index, attempt: 0 };
+        let sealed = SealedGroup { rollouts: signed_group(index), generated: Vec::new().into(), findings: Vec::new() };
+        let Bed { window, bench, .. } = bed;
+        let actions = bench.run(|cx| window.on_group_ready(cx, id.clone(), sealed));
+        bench.run(|cx| window.groups.on_journaled(cx, &id));
+        entries(&actions)
+    };
+    let answer = |bed: &mut Bed, is_durable| {
+        let Bed { window, bench, .. } = bed;
+        bench.run(|cx| window.on_context_journaled(cx, is_durable));
+    };
+    answer(&mut bed, true);
+    assert_eq!(group(&mut bed, 0), ["group"]);
+    answer(&mut bed, false);
+    assert_eq!(group(&mut bed, 1), ["window", "group"]);
+    bed.bench.now_ms = END_MS - MARGIN_MS;
+    bed.advance();
+    bed.bench.timing.set_head(Head { number: WINDOW + 28 }, bed.bench.now_ms);
+    assert_eq!(entries(&bed.hash("0xaa")), ["window", "file"]);
+}
+
+/// Returns what is appended to the journal.
+fn entries(actions: &[Action]) -> Vec<&'static str> {
+    let entry = |action: &Action| match action {
+        Action::AppendJournal { entry: JournalEntry::Window(_), .. } => Some("window"),
+        Action::AppendJournal { entry: JournalEntry::Group(_), .. } => Some("group"),
+        Action::AppendJournal { entry: JournalEntry::UploadStarted(_), .. } => Some("file"),
+        _ => None,
+    };
+    actions.iter().filter_map(entry).collect()
 }

@@ -214,6 +214,19 @@ fn after_a_crash_the_file_that_was_on_its_way_is_looked_for_first() {
 }
 
 #[test]
+fn a_file_of_a_crashed_process_whose_groups_are_lost_is_not_written_again() {
+    // The journal knows a file of four groups, and one of them.
+    let mut bed = Bed::new(1);
+    let Bed { upload, groups, bench, .. } = &mut bed;
+    bench.run(|cx| upload.restore(cx, groups, ledger(None, Some(4))));
+    assert_eq!(kinds(&bed.early()), ["ReadObject"]);
+    bed.found(None);
+    assert_eq!(kinds(&bed.resume()), ["ReadBlockHash"]);
+    assert_eq!(bed.hash_confirmed(), [], "nothing is journaled or sent");
+    assert!(!bed.upload.is_in_progress());
+}
+
+#[test]
 fn files_of_a_crashed_process_under_another_hash_are_removed() {
     let mut bed = Bed::new(4);
     bed.upload.disown(ledger(Some(3), None));
