@@ -30,7 +30,7 @@ fn each_schema_lies_under_its_name_and_nothing_else_does() {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names.retain(|name| name.ends_with(".json"));
-    let mut wanted = Schema::ALL.map(|schema| format!("{}.json", schema.id()));
+    let mut wanted: Vec<String> = Schema::ALL.iter().map(|schema| format!("{}.json", schema.id())).collect();
     wanted.sort();
     assert_eq!(names, wanted);
 }

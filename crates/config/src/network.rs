@@ -12,7 +12,8 @@ use super::reader::Reader;
 const BLOCK_TIME: &str = "GRAIL_BLOCK_TIME";
 
 /// Which chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Network {
     /// The public chain.
     Finney,
@@ -38,7 +39,8 @@ pub struct ChainConfig {
 }
 
 /// A kind of device. Each kind computes proofs with other bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum NetworkDevice {
     /// A processor.
     Cpu,
@@ -48,11 +50,8 @@ pub enum NetworkDevice {
 
 impl NetworkDevice {
     /// Returns the name in `GRAIL_DEVICE`, and what `--device` takes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -62,12 +61,8 @@ impl NetworkDevice {
 
 impl Network {
     /// Returns the name in `BT_NETWORK`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Finney => "finney",
-            Self::Test => "test",
-            Self::Custom => "custom",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Returns the public nodes.

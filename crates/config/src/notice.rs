@@ -11,7 +11,8 @@ use super::setting::{Origin, Setting};
 use super::suggestion::suggestion;
 
 /// A notice for the operator; mining continues.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Notice {
     /// A name that looks like ours and is not known.
     Unknown {
@@ -103,15 +104,8 @@ impl Notice {
     }
 
     /// Returns a stable word for its kind.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Unknown { .. } => "unknown",
-            Self::Dead { .. } => "dead",
-            Self::LeftOut { .. } => "left_out",
-            Self::NoValue { .. } => "no_value",
-            Self::Overruled { .. } => "overruled",
-            Self::Doubtful { .. } => "doubtful",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 
     /// Returns the name that it is about.

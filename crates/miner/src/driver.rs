@@ -159,9 +159,7 @@ impl Driver {
         }));
         while let Some(answer) = self.pending.next().await {
             // A call that was canceled may have ended just before. Its answer must not reach the machine, nor the tape.
-            let Some(event) = answer.filter(|event| self.is_wanted(event)) else {
-                continue;
-            };
+            let Some(event) = answer.filter(|event| self.is_wanted(event)) else { continue };
             let now = self.ports.clock.now();
             observer.event(now, &event);
             let actions = machine.handle(now, event);

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// A shape of JSON that a command prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
 #[allow(missing_docs, reason = "each is what the command of this name prints")]
 pub enum Schema {
     Bench,
@@ -18,10 +18,10 @@ pub enum Schema {
     Estimate,
     /// Faults with their meanings.
     FaultList,
-    /// A window's receipt, as `grail mine --json` prints it and `receipts.jsonl` keeps it.
-    Receipt,
     /// Result of `grail network`.
     Network,
+    /// A window's receipt, as `grail mine --json` prints it and `receipts.jsonl` keeps it.
+    Receipt,
     Replay,
     ReplayFork,
     /// Output of `grail sim --list`.
@@ -46,31 +46,7 @@ pub enum Schema {
 
 impl Schema {
     /// All of them, by name.
-    pub const ALL: [Self; 23] = [
-        Self::Bench,
-        Self::ConfigShow,
-        Self::Diff,
-        Self::Doctor,
-        Self::Error,
-        Self::Estimate,
-        Self::FaultList,
-        Self::Network,
-        Self::Receipt,
-        Self::Replay,
-        Self::ReplayFork,
-        Self::ScenarioList,
-        Self::ServeWindow,
-        Self::Sim,
-        Self::SimValidator,
-        Self::Status,
-        Self::Swarm,
-        Self::TapeList,
-        Self::TapeStep,
-        Self::Trial,
-        Self::ValidatorReceipt,
-        Self::Verify,
-        Self::Why,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Returns names and version: `docs/schemas/NAME.json` has the schema.
     pub const fn id(self) -> &'static str {

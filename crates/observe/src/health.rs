@@ -5,7 +5,8 @@
 use std::fmt;
 
 /// A part that makes no progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum HealthIssue {
     /// No new head.
     Chain,
@@ -17,15 +18,11 @@ pub enum HealthIssue {
 
 impl HealthIssue {
     /// Every issue.
-    pub const ALL: [Self; 3] = [Self::Chain, Self::Engine, Self::Upload];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Returns its name in metrics and logs.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Chain => "chain",
-            Self::Engine => "engine",
-            Self::Upload => "upload",
-        }
+    pub(crate) fn name(self) -> &'static str {
+        self.into()
     }
 
     pub(crate) const fn recovery(self) -> &'static str {

@@ -365,7 +365,7 @@ impl Exposition {
         let health = self.health();
         self.head_age.set(health.head_age_ms.map_or(f64::NAN, |ms| ms as f64 / 1000.0));
         for issue in HealthIssue::ALL {
-            self.ailing.get_or_create(&[("what", issue.name())]).set(whether(health.has(issue)));
+            self.ailing.get_or_create(&[("what", issue.name())]).set(whether(health.has(*issue)));
         }
         self.registered.set(health.is_registered.map_or(f64::NAN, whether));
         self.ready.set(whether(health.obstacles().is_empty()));

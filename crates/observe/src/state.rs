@@ -202,7 +202,7 @@ impl MinerState {
             HealthIssue::Engine => longer(self.no_group_since_ms, STUCK_ENGINE_BLOCKS),
             HealthIssue::Upload => self.windows_missed >= MISSED_WINDOWS,
         };
-        HealthIssue::ALL.into_iter().filter(is_present).collect()
+        HealthIssue::ALL.iter().copied().filter(is_present).collect()
     }
 
     /// Returns the miner's health at this time.

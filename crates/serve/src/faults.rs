@@ -7,7 +7,8 @@ use grail_sim::nearest::similar;
 use grail_sim::stream::Stream;
 
 /// A fault; while it is on, the servers behave as its meaning says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 #[allow(missing_docs, reason = "`meaning` documents each, for readers and for users")]
 pub enum ServeFault {
     BeaconOutage,
@@ -55,75 +56,11 @@ fn meant(name: &str) -> String {
 
 impl ServeFault {
     /// Every fault.
-    pub const ALL: &[Self] = &[
-        Self::BeaconOutage,
-        Self::BeaconWrongSignature,
-        Self::BeaconLate,
-        Self::BeaconMissing,
-        Self::UploadErrorBefore,
-        Self::UploadErrorAfter,
-        Self::UploadTimeOutAfter,
-        Self::SlowBucket,
-        Self::BucketRateLimit,
-        Self::ExpiredWriteKey,
-        Self::ExpiredReadKey,
-        Self::ReadOnlyWriteKey,
-        Self::WebPage,
-        Self::NoConditions,
-        Self::WrongAddress,
-        Self::EndpointSilence,
-        Self::EndpointDown,
-        Self::HalfDeadSocket,
-        Self::SocketCut,
-        Self::ChainRateLimit,
-        Self::FrozenHead,
-        Self::StalledChain,
-        Self::Reorganisation,
-        Self::RuntimeUpgrade,
-        Self::Deregistration,
-        Self::SlowEngine,
-        Self::BrokenConfiguration,
-        Self::HeldLock,
-        Self::FalseHead,
-        Self::EndpointBehind,
-        Self::LyingEndpoint,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Returns the name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BeaconOutage => "beacon-outage",
-            Self::BeaconWrongSignature => "beacon-wrong-signature",
-            Self::BeaconLate => "beacon-late",
-            Self::BeaconMissing => "beacon-missing",
-            Self::UploadErrorBefore => "upload-error-before",
-            Self::UploadErrorAfter => "upload-error-after",
-            Self::UploadTimeOutAfter => "upload-time-out-after",
-            Self::SlowBucket => "slow-bucket",
-            Self::BucketRateLimit => "bucket-rate-limit",
-            Self::ExpiredWriteKey => "expired-write-key",
-            Self::ExpiredReadKey => "expired-read-key",
-            Self::ReadOnlyWriteKey => "read-only-write-key",
-            Self::WebPage => "web-page",
-            Self::NoConditions => "no-conditions",
-            Self::WrongAddress => "wrong-address",
-            Self::EndpointSilence => "endpoint-silence",
-            Self::EndpointDown => "endpoint-down",
-            Self::HalfDeadSocket => "half-dead-socket",
-            Self::SocketCut => "socket-cut",
-            Self::ChainRateLimit => "chain-rate-limit",
-            Self::FrozenHead => "frozen-head",
-            Self::StalledChain => "stalled-chain",
-            Self::Reorganisation => "reorganisation",
-            Self::RuntimeUpgrade => "runtime-upgrade",
-            Self::Deregistration => "deregistration",
-            Self::SlowEngine => "slow-engine",
-            Self::BrokenConfiguration => "broken-configuration",
-            Self::HeldLock => "held-lock",
-            Self::FalseHead => "false-head",
-            Self::EndpointBehind => "endpoint-behind",
-            Self::LyingEndpoint => "lying-endpoint",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Returns what it does.

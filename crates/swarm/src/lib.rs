@@ -50,7 +50,8 @@ pub struct SwarmOptions {
 }
 
 /// Whose worlds a swarm runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// A miner's.
@@ -64,12 +65,8 @@ pub enum Role {
 
 impl Role {
     /// Returns the name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Miner => "miner",
-            Self::Validator => "validator",
-            Self::Both => "both",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Returns every mark that a long enough swarm of this role reaches, sorted.

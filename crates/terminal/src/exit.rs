@@ -6,7 +6,8 @@ use std::io;
 use std::process::ExitCode;
 
 /// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Exit {
     /// The command did what was asked.
     Success,
@@ -36,20 +37,7 @@ pub enum Exit {
 
 impl Exit {
     /// All exits, by number.
-    pub const ALL: [Self; 12] = [
-        Self::Success,
-        Self::Negative,
-        Self::Usage,
-        Self::Unavailable,
-        Self::NotRegistered,
-        Self::Defect,
-        Self::Retry,
-        Self::Protocol,
-        Self::Credentials,
-        Self::Configuration,
-        Self::Interrupted,
-        Self::Unread,
-    ];
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
     /// Returns the exit code of the process.
     pub const fn code(self) -> u8 {
@@ -71,21 +59,8 @@ impl Exit {
     }
 
     /// Returns the name in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Negative => "negative",
-            Self::Usage => "usage",
-            Self::Unavailable => "unavailable",
-            Self::NotRegistered => "not_registered",
-            Self::Defect => "defect",
-            Self::Retry => "retry",
-            Self::Protocol => "protocol",
-            Self::Credentials => "credentials",
-            Self::Configuration => "configuration",
-            Self::Interrupted => "interrupted",
-            Self::Unread => "unread",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Returns the meaning, as the documentation states it.

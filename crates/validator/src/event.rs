@@ -12,7 +12,8 @@ use crate::memory::JournalRecord;
 use crate::receipt::Report;
 
 /// The event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[allow(missing_docs, reason = "the fields are those of the action that is answered")]
 pub enum Event {
     /// The process started; these records survived.
@@ -47,23 +48,8 @@ pub enum Event {
 
 impl Event {
     /// Returns the kind of the event, as one word.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Started(_) => "started",
-            Self::HeadMoved(_) => "head_moved",
-            Self::HeadFailed(_) => "head_failed",
-            Self::MetagraphRead(_) => "metagraph_read",
-            Self::BlockHashRead { .. } => "block_hash_read",
-            Self::BeaconAnswered { .. } => "beacon_answered",
-            Self::Looked { .. } => "looked",
-            Self::Fetched { .. } => "fetched",
-            Self::Judged { .. } => "judged",
-            Self::JournalAnswered { .. } => "journal_answered",
-            Self::WeightsRead(_) => "weights_read",
-            Self::WeightsAnswered(_) => "weights_answered",
-            Self::TimerFired(_) => "timer_fired",
-            Self::Shutdown => "shutdown",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 
     /// Returns one line: the event's name and its fields as JSON, with counts instead of long lists.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::copies::SharedRollouts;
 
 /// The validator's result for a miner in a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Every checked rollout is valid.
@@ -36,20 +37,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// Returns the name in receipts.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Rejected => "rejected",
-            Self::Ignored => "ignored",
-            Self::Error => "error",
-            Self::Unreadable => "unreadable",
-            Self::Missing => "missing",
-            Self::Late => "late",
-            Self::NotCommitted => "not_committed",
-            Self::Unreachable => "unreachable",
-            Self::NotSelected => "not_selected",
-            Self::NotJudged => "not_judged",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) struct Account {
     on_its_way_until_ms: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum Commitment {
     #[default]
     Unknown,
@@ -40,7 +41,7 @@ impl Account {
             "account.registered",
             registered.map_or("unknown".to_owned(), |is_registered| is_registered.to_string()),
         );
-        view.line("account.commitment", commitment.name());
+        view.line("account.commitment", <&str>::from(commitment));
         view.line("account.was_equal", was_equal);
         view.line("account.on_its_way_until_ms", on_its_way_until_ms);
     }
@@ -138,17 +139,6 @@ impl Account {
 
 fn check_later(cx: &mut Context<'_>) {
     cx.set_timer_after(Timer::Account, 2 * cx.settings.block_ms);
-}
-
-impl Commitment {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Reading => "reading",
-            Self::Writing => "writing",
-            Self::Equal => "equal",
-        }
-    }
 }
 
 #[cfg(test)]

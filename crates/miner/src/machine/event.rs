@@ -10,7 +10,8 @@ use crate::line::{line, variant_line};
 use crate::seal::SealedGroup;
 
 /// Something happened; every answer of a port is one of these.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// The process started; these records survived the last one.
     Started(Vec<JournalRecord>),
@@ -100,11 +101,14 @@ pub struct GroupId {
 }
 
 /// Which append the journal answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum JournalEntry {
     /// The window's context.
+    #[strum(serialize = "window_begun")]
     Window(u64),
     /// A group.
+    #[strum(serialize = "group_durable")]
     Group(GroupId),
     /// The start of an upload.
     UploadStarted(u64),
@@ -117,7 +121,8 @@ pub enum JournalEntry {
 }
 
 /// The machine's timers; setting one again replaces it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Timer {
     /// Generation ends and the upload starts.
     UploadDeadline,
@@ -133,31 +138,14 @@ pub enum Timer {
 
 impl Event {
     /// Returns the kind of the event, as one word.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Started(_) => "started",
-            Self::HeadMoved(_) => "head_moved",
-            Self::HeadFailed(_) => "head_failed",
-            Self::BlockHashRead { .. } => "block_hash_read",
-            Self::BeaconAnswered { .. } => "beacon_answered",
-            Self::RegistrationRead(_) => "registration_read",
-            Self::CommitmentRead(_) => "commitment_read",
-            Self::CommitmentAnswered(_) => "commitment_answered",
-            Self::GroupReady { .. } => "group_ready",
-            Self::GroupFailed { .. } => "group_failed",
-            Self::JournalAnswered { .. } => "journal_answered",
-            Self::UploadAnswered { .. } => "upload_answered",
-            Self::ObjectRead { .. } => "object_read",
-            Self::ObjectDeleted { .. } => "object_deleted",
-            Self::TimerFired(_) => "timer_fired",
-            Self::Shutdown => "shutdown",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 
     /// Returns a closer kind: which append the journal answered, which timer fired.
-    pub const fn closer_kind(&self) -> Option<&'static str> {
+    pub fn closer_kind(&self) -> Option<&'static str> {
         match self {
-            Self::JournalAnswered { entry, .. } => Some(entry.kind()),
+            Self::JournalAnswered { entry, .. } => Some(entry.into()),
             Self::TimerFired(timer) => Some(timer.name()),
             _ => None,
         }
@@ -223,17 +211,6 @@ impl Event {
 }
 
 impl JournalEntry {
-    const fn kind(&self) -> &'static str {
-        match self {
-            Self::Window(_) => "window_begun",
-            Self::Group(_) => "group_durable",
-            Self::UploadStarted(_) => "upload_started",
-            Self::UploadDone(_) => "upload_done",
-            Self::UploadAbandoned(_) => "upload_abandoned",
-            Self::WindowClosed(_) => "window_closed",
-        }
-    }
-
     const fn window_start(&self) -> u64 {
         match self {
             Self::Group(group) => group.window_start,
@@ -248,14 +225,8 @@ impl JournalEntry {
 
 impl Timer {
     /// Returns its name as one word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::UploadDeadline => "upload_deadline",
-            Self::Retry => "retry",
-            Self::Groups => "groups",
-            Self::Head => "head",
-            Self::Account => "account",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

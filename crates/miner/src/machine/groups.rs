@@ -29,7 +29,7 @@ const PATIENCE: u64 = 6;
 const STUCK_COUNTS_AS: u64 = 4;
 
 /// Every group of a window by its index; an index is in one of the maps from its first order on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Groups {
     window_start: u64,
     /// How often the window's first block was replaced; work of an earlier generation is worthless.
@@ -66,18 +66,8 @@ struct Waiting {
 }
 
 impl Groups {
-    pub(super) const fn new(window_start: u64) -> Self {
-        Self {
-            window_start,
-            generation: 0,
-            clean: BTreeMap::new(),
-            journaling: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            next_fresh: 0,
-            rejections: BTreeMap::new(),
-            engine_failures: 0,
-        }
+    pub(super) fn new(window_start: u64) -> Self {
+        Self { window_start, ..Self::default() }
     }
 
     pub(super) const fn generation(&self) -> u32 {
@@ -271,9 +261,7 @@ impl Groups {
         let is_late = |(_, flight): &(&u32, &InFlight)| flight.give_up_ms <= now_ms;
         let late: Vec<u32> = self.in_flight.iter().filter(is_late).map(|(index, _)| *index).collect();
         for index in late {
-            let Some(flight) = self.in_flight.remove(&index) else {
-                continue;
-            };
+            let Some(flight) = self.in_flight.remove(&index) else { continue };
             cx.sometimes("group-takes-too-long");
             let draw_ms = cx.timing.pace.whole_draw_ms(now_ms);
             // The estimate is higher than at the order only if a group that was stuck at the same time has counted
@@ -332,9 +320,7 @@ impl Groups {
             cx.sometimes("old-generation-answers");
             return;
         }
-        let Some(rollouts) = self.journaling.remove(&id.index) else {
-            return;
-        };
+        let Some(rollouts) = self.journaling.remove(&id.index) else { return };
         let successes = rollouts.iter().filter(|rollout| rollout.commit.rollout.success).count();
         self.clean.insert(id.index, rollouts);
         cx.push(Action::Report(Report::GroupClean {

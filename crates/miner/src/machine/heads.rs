@@ -245,6 +245,20 @@ mod tests {
             actions
         }
 
+        /// Takes these heads, a block's time apart.
+        fn walk(&mut self, numbers: impl IntoIterator<Item = u64>) {
+            for number in numbers {
+                self.pass(BLOCK_MS);
+                self.head(number);
+            }
+        }
+
+        /// Takes a head that is too high, with an answer that its block exists.
+        fn is_misled(&mut self, high: u64) {
+            self.walk([high]);
+            self.answer(high, true);
+        }
+
         fn answer(&mut self, block: u64, exists: bool) -> Vec<Action> {
             self.tell(Event::BlockHashRead { block, result: Ok(exists.then(|| format!("0x{block:064x}"))) })
         }
@@ -338,20 +352,15 @@ mod tests {
         let actions = scene.answer(high, false);
         assert_eq!(receipts(&actions), [], "nothing began in the window of the false head");
         assert_eq!((scene.machine.head(), scene.machine.window_start()), (Some(HEAD + 1), None));
-        for number in HEAD + 2..=WINDOW + 30 {
-            scene.pass(BLOCK_MS);
-            scene.head(number);
-        }
+        scene.walk(HEAD + 2..=WINDOW + 30);
         assert_eq!(scene.machine.window_start(), Some(WINDOW + 30));
     }
 
     #[test]
     fn a_false_head_makes_no_endpoint_right_that_is_behind() {
         let mut scene = Scene::new();
-        scene.pass(BLOCK_MS);
         let high = HEAD + 100;
-        scene.head(high);
-        scene.answer(high, true);
+        scene.is_misled(high);
         // The next endpoint does not know that block, and is a week behind.
         assert_eq!(scene.head(HEAD - 50_000), [Action::ReadBlockHash(high)]);
         scene.answer(high, false);
@@ -379,14 +388,9 @@ mod tests {
     fn a_deadline_that_passed_only_under_a_false_head_stops_nothing() {
         let next = WINDOW + 30;
         let mut scene = Scene::new();
-        for number in HEAD + 1..next {
-            scene.pass(BLOCK_MS);
-            scene.head(number);
-        }
-        scene.pass(BLOCK_MS);
+        scene.walk(HEAD + 1..next);
         let high = next + 29;
-        scene.head(high);
-        scene.answer(high, true);
+        scene.is_misled(high);
         assert_eq!(scene.machine.view().get("window.closing"), Some("true"));
         assert_eq!(scene.head(next), [Action::ReadBlockHash(high)]);
         scene.answer(high, false);
@@ -408,20 +412,15 @@ mod tests {
         assert_eq!(scene.head(HEAD + 1), []);
         let actions = scene.answer(next, false);
         assert_eq!((receipts(&actions), scene.machine.window_start()), (vec![], None));
-        for number in HEAD + 2..=next {
-            scene.pass(BLOCK_MS);
-            scene.head(number);
-        }
+        scene.walk(HEAD + 2..=next);
         assert_eq!(scene.machine.window_start(), Some(next));
     }
 
     #[test]
     fn windows_that_a_confirmed_head_passed_over_have_receipts_once_the_next_head_comes() {
         let mut scene = Scene::new();
-        scene.pass(BLOCK_MS);
         let high = HEAD + 100;
-        scene.head(high);
-        scene.answer(high, true);
+        scene.is_misled(high);
         scene.pass(BLOCK_MS);
         let next = scene.tell(Event::HeadMoved(Head { number: high + 1 }));
         let missed: Vec<u64> = receipts(&next).iter().map(|(window, _)| *window).collect();

@@ -28,7 +28,8 @@ pub(super) struct Entry {
     fate: Fate,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum Fate {
     Pending,
     Done,
@@ -38,7 +39,7 @@ enum Fate {
 impl FileLedger {
     pub(super) fn describe(&self, section: &str, view: &mut View) {
         for (number, Entry { digest, groups, fate }) in self.0.iter().enumerate() {
-            view.line(format!("{section}.files.{number}"), format!("{} {groups} groups {digest}", fate.name()));
+            view.line(format!("{section}.files.{number}"), format!("{} {groups} groups {digest}", <&str>::from(fate)));
         }
     }
 
@@ -115,16 +116,6 @@ impl FileLedger {
             let record =
                 JournalRecord::UploadAbandoned { window_start, digest: entry.digest.clone(), why: why.to_owned() };
             out.push(Action::AppendJournal { entry: JournalEntry::UploadAbandoned(window_start), record });
-        }
-    }
-}
-
-impl Fate {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Done => "done",
-            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -48,7 +48,8 @@ pub struct Trouble {
 }
 
 /// Area of a problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Area {
     /// Heads, hashes, registration.
     Chain,
@@ -66,20 +67,13 @@ pub enum Area {
 
 impl Area {
     /// Returns its name for a log.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Chain => "chain",
-            Self::Beacon => "beacon",
-            Self::Engine => "engine",
-            Self::Bucket => "bucket",
-            Self::Journal => "journal",
-            Self::Commitment => "commitment",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
 /// How a window ended; there is exactly one per window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", content = "why", rename_all = "snake_case")]
 pub enum WindowOutcome {
     /// The file was fetched with the read key and is what was uploaded.
@@ -87,6 +81,7 @@ pub enum WindowOutcome {
     /// There were clean groups, but they were kept back.
     KeptBack(String),
     /// Nothing was clean in time.
+    #[default]
     NothingReady,
     /// The hotkey has no uid on the subnet.
     NotRegistered,
@@ -97,7 +92,7 @@ pub enum WindowOutcome {
 }
 
 /// The record of one window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowReceipt {
     /// First block of the window.
     pub window_start: u64,
@@ -128,31 +123,7 @@ pub struct WindowReceipt {
 
 impl WindowReceipt {
     /// Returns the receipt of a window of which only the outcome is known.
-    pub const fn of(window_start: u64, outcome: WindowOutcome) -> Self {
-        Self {
-            window_start,
-            outcome,
-            groups_clean: 0,
-            groups_uploaded: 0,
-            rollouts_uploaded: 0,
-            slack_ms: None,
-            read_back: false,
-            digest: None,
-            self_check_rejections: BTreeMap::new(),
-            engine_failures: 0,
-            reorganisations: 0,
-            with_beacon: false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_area_has_a_name_of_its_own() {
-        let areas = [Area::Chain, Area::Beacon, Area::Engine, Area::Bucket, Area::Journal, Area::Commitment];
-        assert_eq!(areas.map(Area::name), ["chain", "beacon", "engine", "bucket", "journal", "commitment"]);
+    pub fn of(window_start: u64, outcome: WindowOutcome) -> Self {
+        Self { window_start, outcome, ..Self::default() }
     }
 }

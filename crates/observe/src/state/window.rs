@@ -7,7 +7,8 @@ use grail_protocol::PROTOCOL;
 use grail_protocol::rollout::Rollout;
 
 /// Phase of a window's upload.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum UploadPhase {
     /// Nothing was sent, or the sent file is not in the bucket.
     #[default]
@@ -22,13 +23,8 @@ pub enum UploadPhase {
 
 impl UploadPhase {
     /// Returns its name in the status.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Uploading => "uploading",
-            Self::ReadingBack => "reading_back",
-            Self::Confirmed => "confirmed",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -10,7 +10,8 @@ use grail_terminal::printable;
 use serde::{Serialize, Serializer};
 
 /// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
     /// No problem.
@@ -25,13 +26,8 @@ pub enum CheckStatus {
 
 impl CheckStatus {
     /// Returns the word for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Failure => "failure",
-            Self::Skipped => "skipped",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
