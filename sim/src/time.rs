@@ -120,9 +120,7 @@ impl VirtualTime {
 
     fn poll(&self, id: u64) {
         // The task leaves the map while it runs, so that it may spawn others.
-        let Some(mut task) = self.0.tasks.borrow_mut().remove(&id) else {
-            return;
-        };
+        let Some(mut task) = self.0.tasks.borrow_mut().remove(&id) else { return };
         let waker = Waker::from(Arc::new(TaskWaker { id, ready: self.0.ready.clone() }));
         if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
             self.0.tasks.borrow_mut().insert(id, task);

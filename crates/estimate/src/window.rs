@@ -155,14 +155,15 @@ mod tests {
         Estimate { seed: 1, windows: 1, rivals: 0, gpu, safety_blocks: 1, policy: UploadPolicy::Score }
     }
 
-    /// NOTES.md of the CUDA engine: 3,160 to 3,170 rollouts of 330 + 400 tokens in 330 s.
+    /// NOTES.md of the CUDA engine: 3,160 to 3,170 rollouts of 330 + 400 tokens in 330 s, at the pace of whole batches. A
+    /// window's end costs a part of one, which is 256 rollouts.
     #[test]
     fn the_measured_gpu_makes_what_was_measured() {
         let gpu = Gpu { refused: 0.0, ..Gpu::parse("gpu=h200").unwrap() };
         let mined = MinedWindow::live(&estimate(gpu), 0);
         let worked_ms = (PROTOCOL.window_blocks * PROTOCOL.block_ms - PROTOCOL.block_ms - BEGIN_MS) as f64;
         let rollouts = (mined.clean * PROTOCOL.rollouts_per_group) as f64 * 330_000.0 / worked_ms;
-        assert!((3_160.0 * 0.94..3_170.0 * 1.06).contains(&rollouts), "{rollouts}");
+        assert!((3_160.0 - 256.0..3_170.0).contains(&rollouts), "{rollouts}");
     }
 
     #[test]

@@ -113,9 +113,7 @@ fn every_failing_operation_poisons_and_loses_nothing_acknowledged() {
         for halfway in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let (plan, wrap) = failing_at(fails_at, io::ErrorKind::Other, halfway);
-            let Some((journal, durable, errors)) = append_all(folder.path(), wrap) else {
-                continue;
-            };
+            let Some((journal, durable, errors)) = append_all(folder.path(), wrap) else { continue };
             assert!(!errors.is_empty(), "operation {fails_at} failed without an error");
             let poisoned = errors[1..].iter().all(|error| error.0.contains("an earlier write failed: "));
             assert!(poisoned, "{errors:?}");

@@ -67,9 +67,7 @@ fn main() -> ExitCode {
             of_miner(&case).map(|violation| (case.seed, violation))
         }
     };
-    let Some((seed, violation)) = found else {
-        return ExitCode::FAILURE;
-    };
+    let Some((seed, violation)) = found else { return ExitCode::FAILURE };
     println!("{seed}|{}", failure_key(&violation));
     ExitCode::SUCCESS
 }

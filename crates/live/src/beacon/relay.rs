@@ -131,7 +131,7 @@ pub fn read_answer(network: &DrandNetwork, round: u64, content: &[u8]) -> Result
         return Err(RelayFailure::Round { asked: round, found: answer.round });
     }
     let signature = hex::decode(&answer.signature).map_err(|_| RelayFailure::Signature)?;
-    let verified = network.verified(round, &signature)?;
+    let verified = network.verified(round, &signature).ok_or(RelayFailure::Signature)?;
     match verified.randomness.eq_ignore_ascii_case(&answer.randomness) {
         true => Ok(verified),
         false => Err(RelayFailure::Randomness),

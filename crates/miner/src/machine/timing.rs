@@ -84,9 +84,7 @@ impl Timing {
 
     /// When the window is expected to end.
     pub(super) fn end_ms(&self, window_start: u64, now_ms: u64) -> u64 {
-        let Some((head, seen_ms)) = self.head else {
-            return now_ms;
-        };
+        let Some((head, seen_ms)) = self.head else { return now_ms };
         let blocks_left = (window_start + PROTOCOL.window_blocks).saturating_sub(head.number);
         seen_ms + blocks_left * self.block.at(now_ms)
     }

@@ -219,9 +219,7 @@ impl Upload {
 
     /// The block hash is still the same. Packs the file once the hash is final.
     pub(super) fn on_hash_confirmed(&mut self, cx: &mut Context<'_>, hash: &Hash, groups: &Groups) {
-        let Some(job) = self.job.as_mut().filter(|job| job.stage == Stage::Confirming) else {
-            return;
-        };
+        let Some(job) = self.job.as_mut().filter(|job| job.stage == Stage::Confirming) else { return };
         if !hash.is_final() {
             // A file under a hash that is replaced afterwards costs twelve windows; waiting costs seconds.
             self.pause(cx, Stage::Confirming);

@@ -43,9 +43,7 @@ fn advantage(commit: &Value) -> Result<f64, GroupStop> {
     let Value::Object(fields) = commit else {
         return Err(gave_up("AttributeError", "a commit is not an object"));
     };
-    let Some(claims) = fields.get("rollout") else {
-        return Ok(0.0);
-    };
+    let Some(claims) = fields.get("rollout") else { return Ok(0.0) };
     let Value::Object(claims) = claims else {
         return Err(gave_up("AttributeError", "the rollout's claims are no object"));
     };

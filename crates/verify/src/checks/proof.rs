@@ -78,9 +78,7 @@ impl<'a> Binding<'a> {
         let invalid = failed(Reason::CommitSignatureInvalid);
         let beacon = commit.get("beacon").or_else(|| commit.get("round_R"));
         let randomness = beacon.and_then(|beacon| beacon.get("randomness")).ok_or(invalid)?;
-        let Some(Value::Object(model)) = commit.get("model") else {
-            return Err(invalid);
-        };
+        let Some(Value::Object(model)) = commit.get("model") else { return Err(invalid) };
         let layer = model.get("layer_index").and_then(Value::python_int);
         let layer = match (layer, model.get("layer_index")) {
             (Some(layer), _) => {
@@ -123,9 +121,7 @@ impl<'a> Binding<'a> {
 
 /// `len(proof.get("indices", []))`, or 0 if that has no length.
 fn listed_positions(proof: &Value) -> Result<usize, Stop> {
-    let Value::Object(fields) = proof else {
-        return Err(Stop::Skipped("the proof is not an object"));
-    };
+    let Value::Object(fields) = proof else { return Err(Stop::Skipped("the proof is not an object")) };
     Ok(match fields.get("indices") {
         Some(Value::List(items)) => items.len(),
         Some(Value::Text(text)) => text.chars().count(),

@@ -60,9 +60,7 @@ pub(crate) fn check(
     holds: &dyn Fn(SignatureClaim) -> bool,
 ) -> Result<(), Stop> {
     let failed = |reason| Err(Stop::Failed(Check::Rollout, reason));
-    let Value::Object(fields) = inference else {
-        return Err(Stop::Skipped("the rollout is not an object"));
-    };
+    let Value::Object(fields) = inference else { return Err(Stop::Skipped("the rollout is not an object")) };
     if FIELDS.iter().any(|field| !fields.contains_key(*field)) {
         return failed(Reason::MissingFields);
     }
@@ -102,9 +100,7 @@ fn check_reward(commit: &Value) -> Result<(), Stop> {
         Value::Object(_) => Claims::of(commit),
         _ => Claims::Odd,
     };
-    let Ok(reward) = claims.get("total_reward") else {
-        return Ok(());
-    };
+    let Ok(reward) = claims.get("total_reward") else { return Ok(()) };
     let reward = match reward {
         Some(number @ (Value::Float(_) | Value::Int(_) | Value::Bool(_) | Value::BigInt(_))) => number.as_number(),
         _ => return Err(Stop::Skipped("the total reward is not a number")),
