@@ -157,7 +157,7 @@ mod tests {
         assert!((26_000..28_000).contains(&batch_ms), "{batch_ms}");
         let rollouts = 330_000 * 256 / batch_ms;
         assert!((3_100..=3_200).contains(&rollouts), "{rollouts}");
-        assert!((5_300..7_500).contains(&((drawn_us + proof_us) / 1_000)));
+        assert!((3_500..5_000).contains(&((drawn_us + proof_us) / 1_000)));
     }
 
     #[test]
