@@ -101,19 +101,19 @@ impl DiskJournal {
             if *has_space {
                 self.make_durable(record);
             } else {
-                self.begins(record);
+                self.note_context(record);
                 self.audit.note(record);
             }
         }
     }
 
-    /// Returns whether this is a context, and not the one before again.
-    fn begins(&self, record: &JournalRecord) -> bool {
+    /// Notes a context. Returns whether it is another one than the last.
+    fn note_context(&self, record: &JournalRecord) -> bool {
         matches!(record, JournalRecord::Window(_)) && self.begun.replace(Some(record.clone())).as_ref() != Some(record)
     }
 
     fn make_durable(&self, record: &JournalRecord) {
-        if self.begins(record) {
+        if self.note_context(record) {
             // The miner knows nothing of earlier windows except what this journal holds.
             self.is_behind.set(false);
         }

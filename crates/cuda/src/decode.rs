@@ -255,3 +255,15 @@ impl Decoder {
 fn page_bytes(config: &Qwen3Config) -> u64 {
     (config.layers * 2 * config.key_value_size() * PAGE_TOKENS * 2) as u64
 }
+
+/// Returns a stream for tests of kernels; none without a device.
+#[cfg(test)]
+fn test_stream() -> Option<Stream> {
+    if super::driver::device_count() == 0 {
+        return None;
+    }
+    let device = Device::open(0).unwrap();
+    let cache = std::env::temp_dir().join("grail-test-kernels");
+    let kernels = Rc::new(Kernels::load(&device, Some(&cache)).unwrap());
+    Some(Stream::new(&device, kernels, Priority::Normal).unwrap())
+}

@@ -333,6 +333,13 @@ mod tests {
     }
 
     #[test]
+    fn every_area_of_trouble_has_its_word() {
+        use crate::machine::Area::{self, Beacon, Bucket, Chain, Commitment, Engine, Journal};
+        let words = [Chain, Beacon, Engine, Bucket, Journal, Commitment].map(Area::name);
+        assert_eq!(words, ["chain", "beacon", "engine", "bucket", "journal", "commitment"]);
+    }
+
+    #[test]
     fn only_what_is_about_a_group_names_one() {
         let about: Vec<&str> = successes()
             .iter()

@@ -254,7 +254,7 @@ mod tests {
         }
 
         /// Takes a head that is too high, with an answer that its block exists.
-        fn is_misled(&mut self, high: u64) {
+        fn mislead(&mut self, high: u64) {
             self.walk([high]);
             self.answer(high, true);
         }
@@ -360,7 +360,7 @@ mod tests {
     fn a_false_head_makes_no_endpoint_right_that_is_behind() {
         let mut scene = Scene::new();
         let high = HEAD + 100;
-        scene.is_misled(high);
+        scene.mislead(high);
         // The next endpoint does not know that block, and is a week behind.
         assert_eq!(scene.head(HEAD - 50_000), [Action::ReadBlockHash(high)]);
         scene.answer(high, false);
@@ -390,7 +390,7 @@ mod tests {
         let mut scene = Scene::new();
         scene.walk(HEAD + 1..next);
         let high = next + 29;
-        scene.is_misled(high);
+        scene.mislead(high);
         assert_eq!(scene.machine.view().get("window.closing"), Some("true"));
         assert_eq!(scene.head(next), [Action::ReadBlockHash(high)]);
         scene.answer(high, false);
@@ -420,7 +420,7 @@ mod tests {
     fn windows_that_a_confirmed_head_passed_over_have_receipts_once_the_next_head_comes() {
         let mut scene = Scene::new();
         let high = HEAD + 100;
-        scene.is_misled(high);
+        scene.mislead(high);
         scene.pass(BLOCK_MS);
         let next = scene.tell(Event::HeadMoved(Head { number: high + 1 }));
         let missed: Vec<u64> = receipts(&next).iter().map(|(window, _)| *window).collect();

@@ -225,8 +225,8 @@ impl Upload {
             self.pause(cx, Stage::Confirming);
             return;
         }
-        // A disk that was full had not taken the groups of a crashed process, only its file's record: an empty file was
-        // uploaded (case `a-file-whose-groups-a-crash-lost-is-not-written-again`).
+        // After a crash the journal may know a file and not its groups, which a full disk refused: an empty file was
+        // once uploaded (case `a-file-whose-groups-a-crash-lost-is-not-written-again`).
         if groups.clean_prefix() < job.choice.groups && cx.settings.decisions.contains(decisions::WHOLE_FILES) {
             self.job = None;
             return;

@@ -1,12 +1,11 @@
 //! The device's attention against its definition in float64. Without a device the tests end at once.
 
-use std::rc::Rc;
-
 use grail_engine::synthetic::{Spread, qwen3_4b, weight};
 
 use super::super::classes::chunk_class;
+use super::super::test_stream;
 use super::*;
-use crate::driver::{Buffer, Device, Kernels, Priority, device_count};
+use crate::driver::Buffer;
 
 const KEY_HEADS: usize = 2;
 const DIM: usize = 128;
@@ -44,13 +43,8 @@ struct Bench {
 
 impl Bench {
     fn new(group: usize) -> Option<Self> {
-        if device_count() == 0 {
-            return None;
-        }
-        let device = Device::open(0).unwrap();
-        let cache = std::env::temp_dir().join("grail-test-kernels");
-        let kernels = Rc::new(Kernels::load(&device, Some(&cache)).unwrap());
-        let stream = Stream::new(&device, kernels, Priority::Normal).unwrap();
+        let stream = test_stream()?;
+        let device = stream.device().clone();
         let config = Qwen3Config { heads: group * KEY_HEADS, key_value_heads: KEY_HEADS, ..qwen3_4b() };
         let (rows, heads) = (64, config.heads);
         let singles = |len| Buffer::<f32>::zeroed(&device, len, "a test").unwrap();

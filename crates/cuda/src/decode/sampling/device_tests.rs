@@ -1,14 +1,12 @@
 //! The device's chain against the CPU's, draw by draw and as a distribution. Without a device the tests end at once.
 
-use std::rc::Rc;
-
 use grail_engine::philox::DrawStream;
 use grail_engine::sampling::Sampler;
 use grail_engine::synthetic::qwen3_4b;
 use grail_protocol::generation::StreamKey;
 
+use super::super::test_stream;
 use super::*;
-use crate::driver::{Kernels, Priority, device_count};
 
 /// Rows drawn together.
 const ROWS: usize = 64;
@@ -23,13 +21,8 @@ struct Bench {
 
 impl Bench {
     fn new(vocabulary: usize) -> Option<Self> {
-        if device_count() == 0 {
-            return None;
-        }
-        let device = Device::open(0).unwrap();
-        let cache = std::env::temp_dir().join("grail-test-kernels");
-        let kernels = Rc::new(Kernels::load(&device, Some(&cache)).unwrap());
-        let stream = Stream::new(&device, kernels, Priority::Normal).unwrap();
+        let stream = test_stream()?;
+        let device = stream.device().clone();
         let config = Qwen3Config { vocab_size: vocabulary, ..qwen3_4b() };
         let sampling = Sampling::new(&device, &config, ROWS).unwrap();
         let logits = Buffer::zeroed(&device, ROWS * vocabulary, "a test").unwrap();
