@@ -33,7 +33,6 @@ mod tests;
 mod timers;
 mod timing;
 mod upload;
-pub mod view;
 mod window;
 
 use grail_protocol::PROTOCOL;
@@ -47,7 +46,6 @@ use self::marks::Marks;
 use self::passed::Passed;
 use self::recovered::Recovered;
 use self::settlement::Settlement;
-use self::view::View;
 use self::window::Window;
 use crate::answers::{ChainError, Head, JournalError, JournalRecord, Now};
 
@@ -82,8 +80,8 @@ impl Machine {
     }
 
     /// Returns the state as it is now.
-    pub fn snapshot(&self) -> Snapshot {
-        self.state.clone()
+    pub const fn state(&self) -> &Snapshot {
+        &self.state
     }
 
     /// Returns the digest of the serialized state, to compare two machines by: sha256 in hex.
@@ -104,18 +102,6 @@ impl Machine {
     /// Returns the first block of the window that is mined.
     pub fn window_start(&self) -> Option<u64> {
         self.state.mining.window.as_ref().map(|window| window.start)
-    }
-
-    /// Returns the state as lines.
-    pub fn view(&self) -> View {
-        let Snapshot { timing, timers, mining } = &self.state;
-        let mut view = View::default();
-        mining.describe(&mut view);
-        timing.describe(&mut view);
-        mining.passed.describe(&mut view);
-        mining.heads.describe(&mut view);
-        timers.describe(&mut view);
-        view
     }
 
     /// Takes one event and reports what to do.
@@ -390,19 +376,5 @@ impl Mining {
     /// Returns the window if it is this one.
     fn current(&mut self, window_start: u64) -> Option<&mut Window> {
         self.window.as_mut().filter(|window| window.start == window_start)
-    }
-
-    fn describe(&self, view: &mut View) {
-        // The view shows heads with timing.
-        let Self { heads: _, passed: _, account, recovered, window, settlement, stopping } = self;
-        view.line("stopping", stopping);
-        account.describe(view);
-        if let Some(recovered) = recovered {
-            recovered.describe(view);
-        }
-        if let Some(window) = window {
-            window.describe(view);
-        }
-        settlement.describe(view);
     }
 }

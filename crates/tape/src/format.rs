@@ -166,7 +166,7 @@ impl<R: Role> Step<R> {
 
 /// Returns the machine's state, as a tape holds it and as it can be shown.
 pub fn state_of(machine: &Machine) -> Value {
-    state(&machine.snapshot())
+    state(machine.state())
 }
 
 pub(super) fn state(snapshot: &impl Serialize) -> Value {

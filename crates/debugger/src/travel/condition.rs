@@ -5,9 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use grail_miner::machine::Machine;
-use grail_miner::machine::view::{SECTIONS, View};
-
 use grail_tape::Step;
+
+use super::view::{SECTIONS, View};
 
 /// Fields of a step, in addition to the machine's state, with descriptions.
 pub(super) const FIELDS: [(&str, &str); 10] = [
@@ -108,7 +108,7 @@ impl Moment<'_> {
     }
 
     fn state(&self, name: &str, view: &mut Option<View>) -> Vec<String> {
-        let view = view.get_or_insert_with(|| self.machine.view());
+        let view = view.get_or_insert_with(|| View::of(self.machine.state()));
         view.get(name).map(str::to_owned).into_iter().collect()
     }
 }
@@ -163,9 +163,8 @@ impl Operator {
     }
 }
 
-/// Returns the number that a text starts with, so that `12000 ms as of 5` can be compared.
 fn number(text: &str) -> Option<f64> {
-    text.split(' ').next()?.parse().ok()
+    text.parse().ok()
 }
 
 impl FromStr for Condition {
@@ -324,8 +323,8 @@ mod tests {
             "failure",
             "!(failure & step=16)",
             "stopping=false",
-            "account.commitment=unknown",
-            "timing.block>=12000",
+            "account.commitment=Unknown",
+            "timing.block.value_ms>=12000",
             "step=1 | step=17",
             "step=1 & step=2 | step=17",
         ] {

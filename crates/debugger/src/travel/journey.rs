@@ -3,9 +3,8 @@
 use grail_miner::machine::Machine;
 use std::collections::BTreeMap;
 
-use grail_miner::machine::view::View;
-
 use super::condition::{Condition, Moment};
+use super::view::View;
 use grail_tape::Tape;
 use grail_tape::begins_anew;
 use grail_tape::{Frame, Header, Step, line};
@@ -141,7 +140,7 @@ impl Journey {
 
     /// Returns the state after the step.
     pub fn state(&self) -> View {
-        self.here.machine.view()
+        View::of(self.here.machine.state())
     }
 
     /// Returns the state to compare with, and after which step it was: that of the mark, or the one before this step.
@@ -295,7 +294,7 @@ impl Journey {
 
 impl Place {
     fn at(number: usize, mut machine: Machine, step: &Step) -> Self {
-        let before = machine.view();
+        let before = View::of(machine.state());
         let replayed = handled(&mut machine, step);
         Self { number, machine, before, replayed }
     }

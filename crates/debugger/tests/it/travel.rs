@@ -1,7 +1,6 @@
 //! The model of time travel against a plain run over the tape.
 
-use grail_debugger::travel::{Condition, Direction, Journey, NoSteps};
-use grail_miner::machine::view::View;
+use grail_debugger::travel::{Condition, Direction, Journey, NoSteps, View};
 use grail_miner::machine::{Action, Event};
 use grail_tape::{Frame, Tape};
 use proptest::prelude::*;
@@ -13,7 +12,7 @@ fn plain_run(tape: &Tape) -> Vec<(View, Vec<String>)> {
     let mut machine = tape.machine();
     let handled = |step: &grail_tape::Step| {
         let actions = machine.handle(step.now(), step.event.clone()).iter().map(Action::summary).collect();
-        (machine.view(), actions)
+        (View::of(machine.state()), actions)
     };
     tape.steps().map(handled).collect()
 }

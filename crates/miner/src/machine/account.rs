@@ -6,7 +6,6 @@ use super::action::Action;
 use super::context::Context;
 use super::event::Timer;
 use super::receipt::Area;
-use super::view::View;
 use crate::answers::{ChainError, CommitError};
 
 /// A commitment that is not included after this many blocks will not be.
@@ -24,8 +23,7 @@ pub(super) struct Account {
     on_its_way_until_ms: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 enum Commitment {
     #[default]
     Unknown,
@@ -35,17 +33,6 @@ enum Commitment {
 }
 
 impl Account {
-    pub(super) fn describe(&self, view: &mut View) {
-        let Self { registered, commitment, was_equal, on_its_way_until_ms } = self;
-        view.line(
-            "account.registered",
-            registered.map_or("unknown".to_owned(), |is_registered| is_registered.to_string()),
-        );
-        view.line("account.commitment", <&str>::from(commitment));
-        view.line("account.was_equal", was_equal);
-        view.line("account.on_its_way_until_ms", on_its_way_until_ms);
-    }
-
     /// Returns whether mining is known to be pointless.
     pub(super) fn is_unregistered(&self) -> bool {
         self.registered == Some(false)
@@ -206,23 +193,20 @@ mod tests {
     }
 
     #[test]
-    fn the_view_shows_what_is_known_of_the_account() {
+    fn each_answer_changes_what_is_known_of_the_account() {
         let shown = |account: &Account| {
-            let mut view = View::default();
-            account.describe(&mut view);
-            let values: Vec<_> = view.lines().map(|(_, value)| value.to_owned()).collect();
-            values.join(", ")
+            (account.registered, account.commitment, account.was_equal, account.on_its_way_until_ms)
         };
         let (mut account, mut bench) = (Account::default(), Bench::at(100));
-        assert_eq!(shown(&account), "unknown, unknown, false, 0");
+        assert_eq!(shown(&account), (None, Commitment::Unknown, false, 0));
         bench.run(|cx| account.on_registration_read(cx, Ok(Some(7))));
-        assert_eq!(shown(&account), "true, reading, false, 0");
+        assert_eq!(shown(&account), (Some(true), Commitment::Reading, false, 0));
         read(&mut account, &mut bench, None);
-        assert_eq!(shown(&account), "true, writing, false, 0");
+        assert_eq!(shown(&account), (Some(true), Commitment::Writing, false, 0));
         bench.run(|cx| account.on_commitment_answered(cx, Err(CommitError::Unknown("no answer".to_owned()))));
-        assert_eq!(shown(&account), format!("true, reading, false, {}", 1_000 + 5 * BLOCK_MS));
+        assert_eq!(shown(&account), (Some(true), Commitment::Reading, false, 1_000 + 5 * BLOCK_MS));
         read(&mut account, &mut bench, Some(&CREDENTIALS));
-        assert_eq!(shown(&account), format!("true, equal, true, {}", 1_000 + 5 * BLOCK_MS));
+        assert_eq!(shown(&account), (Some(true), Commitment::Equal, true, 1_000 + 5 * BLOCK_MS));
         assert_eq!(bench.run(|cx| account.check(cx)), [Action::ReadRegistration]);
     }
 }

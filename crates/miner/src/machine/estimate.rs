@@ -1,7 +1,5 @@
 //! Estimates of durations that forget: one slow answer must not stop mining permanently.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// A duration learned from observations; without new ones it decays toward its initial value.
@@ -50,13 +48,6 @@ impl Estimate {
     }
 }
 
-impl fmt::Display for Estimate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { initial_ms: _, value_ms, observed_at_ms, half_life_ms: _ } = self;
-        write!(f, "{value_ms} ms as of {observed_at_ms}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +88,6 @@ mod tests {
         estimate.observe(2_000, 1_000);
         assert_eq!(estimate.at(1_000), 8_000);
         assert_eq!(estimate.at(61_000), 9_000);
-        assert_eq!(estimate.to_string(), "8000 ms as of 1000");
         // After so many half-lives nothing is left, however far it was.
         estimate.observe(u64::MAX / 2, 61_000);
         assert_eq!(estimate.at(61_000 + 64 * 60_000), 10_000);

@@ -16,7 +16,6 @@ use super::context::Context;
 use super::event::{GroupId, JournalEntry, Timer};
 use super::pace::Load;
 use super::receipt::{Area, Report};
-use super::view::{View, ranges};
 use crate::answers::JournalRecord;
 use crate::decisions;
 use crate::seal::SealedGroup;
@@ -350,41 +349,6 @@ impl Groups {
     /// Returns whether a group is of this window and generation.
     const fn made(&self, id: &GroupId) -> bool {
         self.window_start == id.window_start && self.generation == id.generation
-    }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        let Self {
-            window_start: _,
-            generation: _,
-            clean,
-            journaling,
-            in_flight,
-            waiting,
-            next_fresh,
-            rejections,
-            engine_failures,
-        } = self;
-        view.line("groups.clean", clean.len());
-        view.line("groups.clean_prefix", self.clean_prefix());
-        view.line("groups.clean_indices", ranges(clean.keys().copied()));
-        view.line("groups.journaling", ranges(journaling.keys().copied()));
-        view.line("groups.in_flight", in_flight.len());
-        view.line("groups.waiting", waiting.len());
-        view.line("groups.next_fresh", next_fresh);
-        view.line("groups.engine_failures", engine_failures);
-        for (finding, count) in rejections {
-            view.line(format!("groups.rejections.{finding}"), count);
-        }
-        for (index, InFlight { attempt, since_ms, give_up_ms, draw_ms: _, is_retry: _, kept }) in in_flight {
-            let kept = kept.len();
-            let value = format!("attempt {attempt} since {since_ms}, given up at {give_up_ms}, {kept} rollouts kept");
-            view.line(format!("groups.in_flight.{index}"), value);
-        }
-        for (index, Waiting { attempt, not_before_ms, made_room, kept }) in waiting {
-            let what = if *made_room { "made room for a retry" } else { "to be retried" };
-            let value = format!("{what}, attempt {attempt} not before {not_before_ms}, {} rollouts kept", kept.len());
-            view.line(format!("groups.waiting.{index}"), value);
-        }
     }
 }
 

@@ -10,7 +10,6 @@ use super::action::Action;
 use super::context::Context;
 use super::event::Timer;
 use super::receipt::Area;
-use super::view::View;
 use crate::answers::{ChainError, Head, LAG_BLOCKS_MAX};
 
 /// Heads may run this many blocks ahead of block time before the next one needs a confirmation.
@@ -167,14 +166,6 @@ impl Heads {
         self.ahead_ms = ahead_ms;
         false
     }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        let Self { ahead_ms, suspect, in_time, in_time_before, seen_wall_ms: _ } = self;
-        view.line_if_some("timing.head_ahead_ms", Some(ahead_ms).filter(|ahead_ms| **ahead_ms > 0));
-        view.line_if_some("timing.head_suspect", suspect.map(|head| head.number));
-        view.line_if_some("timing.head_in_time", in_time.map(|head| head.number));
-        view.line_if_some("timing.head_in_time_before", in_time_before.map(|head| head.number));
-    }
 }
 
 /// Returns the higher of two blocks: whether it exists decides between them.
@@ -223,6 +214,11 @@ mod tests {
             scene.tell(Event::Started(Vec::new()));
             assert_eq!(scene.head(HEAD), [Action::WatchHead { after: HEAD }]);
             scene
+        }
+
+        /// Whether generation in the window has ended.
+        fn is_closing(&self) -> bool {
+            serde_json::to_value(self.machine.state()).unwrap()["mining"]["window"]["closing"] == true
         }
 
         fn pass(&mut self, ms: u64) {
@@ -391,11 +387,11 @@ mod tests {
         scene.walk(HEAD + 1..next);
         let high = next + 29;
         scene.mislead(high);
-        assert_eq!(scene.machine.view().get("window.closing"), Some("true"));
+        assert!(scene.is_closing());
         assert_eq!(scene.head(next), [Action::ReadBlockHash(high)]);
         scene.answer(high, false);
         assert_eq!(scene.machine.window_start(), Some(next));
-        assert_eq!(scene.machine.view().get("window.closing"), Some("false"));
+        assert!(!scene.is_closing());
     }
 
     #[test]
@@ -465,9 +461,9 @@ mod tests {
             let mut scene = Scene::new();
             scene.pass(BLOCK_MS - early_ms);
             scene.head(HEAD + 1);
-            scene.machine.view().get("timing.head_ahead_ms").map(str::to_owned)
+            scene.machine.state.mining.heads.ahead_ms
         };
-        assert_eq!((ahead(3_000), ahead(3_001).as_deref()), (None, Some("3001")));
+        assert_eq!((ahead(3_000), ahead(3_001)), (0, 3_001));
     }
 
     #[test]
@@ -479,7 +475,7 @@ mod tests {
         let mut scene = Scene::new();
         scene.pass(BLOCK_MS);
         scene.head(HEAD + 25);
-        assert_eq!(scene.machine.view().get("timing.head_suspect"), Some("3000035"));
+        assert_eq!(scene.machine.state.mining.heads.suspect, Some(Head { number: 3_000_035 }));
         let actions = scene.answer(HEAD + 25, false);
         assert!(text(&actions).contains("announced block 3000035, which does not exist"), "{actions:?}");
         let again = Action::SetTimer { timer: Timer::Head, at_ms: scene.now.monotonic_ms + BLOCK_MS / 4 };
@@ -491,6 +487,6 @@ mod tests {
         let gone = ChainError::Unreachable("gone".to_owned());
         let actions = scene.tell(Event::BlockHashRead { block: HEAD + 25, result: Err(gone) });
         assert!(text(&actions).contains("block 3000035, announced as the newest, is not confirmed"), "{actions:?}");
-        assert_eq!(scene.machine.view().get("timing.head_suspect"), None);
+        assert_eq!(scene.machine.state.mining.heads.suspect, None);
     }
 }

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::Actions;
 use super::action::Action;
 use super::event::JournalEntry;
-use super::view::View;
 use crate::answers::JournalRecord;
 
 /// Reason to abandon a file that the read key does not find.
@@ -28,8 +27,7 @@ pub(super) struct Entry {
     fate: Fate,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Fate {
     Pending,
     Done,
@@ -37,12 +35,6 @@ enum Fate {
 }
 
 impl FileLedger {
-    pub(super) fn describe(&self, section: &str, view: &mut View) {
-        for (number, Entry { digest, groups, fate }) in self.0.iter().enumerate() {
-            view.line(format!("{section}.files.{number}"), format!("{} {groups} groups {digest}", <&str>::from(fate)));
-        }
-    }
-
     /// Takes over a journaled fact about this window.
     pub(super) fn restore(&mut self, record: JournalRecord) {
         match record {

@@ -8,7 +8,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::estimate::Estimate;
-use super::view::View;
 
 /// Share of a whole batch's drawing that a single rollout takes as well, in thousandths, until a small batch was seen.
 const SINGLE_INITIAL: u64 = 350;
@@ -150,16 +149,6 @@ impl Pace {
         let share = (1_000 * drawn_ms / whole_ms).min(1_000);
         let single = share.saturating_sub(part) * 1_000 / (1_000 - part);
         self.single = self.single.midpoint(single).clamp(1, 1_000);
-    }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        let Self { rollouts_max: _, draw, single, proof_us, proof_rollouts, ready_ms, next_batch_ms, half_life_ms: _ } =
-            self;
-        view.line("timing.draw", draw);
-        view.line("timing.draw_single_permille", single);
-        view.line("timing.proof_us", if *proof_rollouts == 0 { 0 } else { SCALE * proof_us / proof_rollouts });
-        view.line("timing.ready_ms", ready_ms);
-        view.line("timing.next_batch_ms", next_batch_ms);
     }
 }
 
@@ -321,17 +310,11 @@ mod tests {
     }
 
     #[test]
-    fn the_view_shows_what_was_learned() {
+    fn the_time_of_a_proof_is_learned_by_rollouts() {
         let mut pace = Pace::new(16, 20_000, 120_000);
-        let proof = |pace: &Pace| {
-            let mut view = View::default();
-            pace.describe(&mut view);
-            assert_eq!(view.get("timing.draw_single_permille"), Some("350"));
-            view.get("timing.proof_us").unwrap().to_owned()
-        };
-        assert_eq!(proof(&pace), "0");
+        assert_eq!((pace.proof_us, pace.proof_rollouts), (0, 0));
         pace.on_ready(4, 0, 16, 6_000);
         pace.on_ready(4, 0, 12, 6_800);
-        assert_eq!(proof(&pace), "200000", "of one rollout");
+        assert_eq!(SCALE * pace.proof_us / pace.proof_rollouts, 200_000);
     }
 }

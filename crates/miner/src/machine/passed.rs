@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::action::Action;
 use super::context::Context;
 use super::receipt::{Report, WindowOutcome, WindowReceipt};
-use super::view::View;
 
 /// Windows whose end is remembered, so that none is opened again after the head went back.
 const ENDED_WINDOWS_MAX: usize = 32;
@@ -70,11 +69,6 @@ impl Passed {
             cx.push(Action::Report(Report::Receipt(WindowReceipt::of(start, outcome))));
         }
     }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        let Self { ended: _, jumped_from } = self;
-        view.line_if_some("timing.head_jumped_from", *jumped_from);
-    }
 }
 
 #[cfg(test)]
@@ -115,12 +109,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_uid_the_receipts_say_so_and_the_view_shows_where_a_jump_began() {
+    fn without_a_uid_the_receipts_say_so() {
         let mut passed = Passed::default();
         passed.note_jump(300);
-        let mut view = View::default();
-        passed.describe(&mut view);
-        assert_eq!(view.get("timing.head_jumped_from"), Some("300"));
         let actions = Bench::at(330).run(|cx| passed.settle_jump(cx, 330, None, true));
         let receipt = WindowReceipt::of(300, WindowOutcome::NotRegistered);
         assert_eq!(actions, [Action::Report(Report::Receipt(receipt))]);

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::FileLedger;
 use super::receipt::{WindowOutcome, WindowReceipt};
-use super::view::{View, ranges};
 use crate::answers::JournalRecord;
 
 /// State that a crashed process left in the journal.
@@ -85,15 +84,6 @@ impl Recovered {
             ..WindowReceipt::of(self.window_start(), outcome)
         }
     }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        let Self { context, groups, ledger, closed } = self;
-        view.line("recovered.window", context.window_start);
-        view.line("recovered.groups", groups.len());
-        view.line("recovered.indices", ranges(groups.keys().copied()));
-        view.line("recovered.closed", closed);
-        ledger.describe("recovered", view);
-    }
 }
 
 #[cfg(test)]
@@ -164,17 +154,6 @@ mod tests {
         assert!(recovered.is_closed());
         let receipt = recovered.receipt("it crashed");
         assert_eq!((receipt.groups_clean, receipt.read_back, receipt.digest.as_deref()), (1, true, Some("aa")));
-        let mut view = View::default();
-        recovered.describe(&mut view);
-        for (name, value) in [
-            ("recovered.window", "300"),
-            ("recovered.groups", "1"),
-            ("recovered.indices", "1"),
-            ("recovered.closed", "true"),
-            ("recovered.files.0", "done 2 groups aa"),
-        ] {
-            assert_eq!(view.get(name), Some(value), "{name}");
-        }
         // A second context of the window: its first block was replaced.
         let JournalRecord::Window(mut context) = window(300) else { unreachable!() };
         context.block_hash = format!("0x{}", "cd".repeat(32));

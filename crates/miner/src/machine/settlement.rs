@@ -10,7 +10,6 @@ use super::event::JournalEntry;
 use super::ledger::{self, FileLedger};
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
 use super::upload::Attempts;
-use super::view::View;
 use crate::answers::{BucketError, Etag, JournalRecord};
 
 /// Failed reads of the bucket after which the receipt is given with what is known.
@@ -149,17 +148,6 @@ impl Settlement {
     /// Returns the unsettled window if it is this one.
     fn of(&mut self, window_start: u64) -> Option<&mut Unsettled> {
         self.0.as_mut().filter(|unsettled| unsettled.receipt.window_start == window_start)
-    }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        let Some(Unsettled { receipt, ledger, looks, waiting, strange, late }) = &self.0 else { return };
-        view.line("unsettled.window", receipt.window_start);
-        view.line("unsettled.outcome", format!("{:?}", receipt.outcome));
-        view.line("unsettled.looks", looks);
-        view.line("unsettled.waiting", waiting);
-        view.line_if_some("unsettled.strange", strange.as_deref());
-        late.describe("unsettled", view);
-        ledger.describe("unsettled", view);
     }
 }
 
@@ -314,12 +302,8 @@ mod tests {
         assert_eq!(kinds(&bench.run(|cx| settlement.on_object_read(cx, WINDOW, Err(failed)))), ["Report"]);
         assert_eq!(kinds(&bench.run(|cx| settlement.look(cx))), ["ReadObject"]);
         assert_eq!(bench.run(|cx| settlement.look(cx)), [], "one look at a time");
-        let mut view = View::default();
-        settlement.describe(&mut view);
-        for (name, value) in [("unsettled.window", "300"), ("unsettled.looks", "1"), ("unsettled.waiting", "true")] {
-            assert_eq!(view.get(name), Some(value), "{name}");
-        }
-        assert_eq!(view.get("unsettled.files.0"), Some("pending 3 groups aa"));
+        let Settlement(Some(Unsettled { looks, waiting, ledger, .. })) = &settlement else { panic!("it is settled") };
+        assert_eq!((*looks, *waiting, ledger.pending().map(|file| file.groups)), (1, true, Some(3)));
         let next = WindowReceipt::of(WINDOW + 30, WindowOutcome::NothingReady);
         let actions = bench.run(|cx| settlement.settle(cx, next, FileLedger::default(), false));
         assert_eq!(kinds(&actions), ["Report", "AppendJournal", "Report", "AppendJournal"]);

@@ -63,13 +63,13 @@ mod tests {
         machine.handle(now, Event::HeadMoved(Head { number: 60 }));
         machine.handle(now, Event::BlockHashRead { block: 60, result: Ok(Some(format!("0x{}", "ab".repeat(32)))) });
         assert_ne!(machine.digest(), before);
-        let state = machine.snapshot();
+        let state = machine.state();
         let mut found = BTreeSet::new();
-        names(&serde_json::to_value(&state).unwrap(), &mut found);
+        names(&serde_json::to_value(state).unwrap(), &mut found);
         // Timers are keys of a map, and so values.
         found.retain(|name| name.contains('_'));
         assert!(found.len() > 20 && found.contains("is_being_read"), "{found:?}");
-        let digested = rmp_serde::to_vec(&state).unwrap();
+        let digested = rmp_serde::to_vec(state).unwrap();
         for name in found {
             assert!(!digested.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
         }

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::event::Timer;
-use super::view::View;
 
 /// The times of the timers that are set, in monotonic milliseconds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -25,12 +24,6 @@ impl Timers {
             Action::SetTimer { timer, at_ms } => self.0.insert(*timer, *at_ms) != Some(*at_ms),
             Action::ClearTimer(timer) => self.0.remove(timer).is_some(),
             _ => true,
-        }
-    }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        for (timer, at_ms) in &self.0 {
-            view.line(format!("timers.{}", timer.name()), at_ms);
         }
     }
 }

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::estimate::Estimate;
 use super::pace::Pace;
 use super::settings::MachineSettings;
-use super::view::View;
 use crate::answers::Head;
 
 /// The chain's pace as seen so far.
@@ -43,16 +42,6 @@ impl Timing {
             upload: Estimate::new(scaled(UPLOAD_INITIAL_MS), half_life_ms),
             upload_groups: 0,
         }
-    }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        let Self { head, block, pace, upload, upload_groups } = self;
-        view.line_if_some("timing.head", head.map(|(head, _)| head.number));
-        view.line_if_some("timing.head_seen_ms", head.map(|(_, seen_ms)| seen_ms));
-        view.line("timing.block", block);
-        pace.describe(view);
-        view.line("timing.upload", upload);
-        view.line("timing.upload_groups", upload_groups);
     }
 
     pub(super) fn head(&self) -> Option<u64> {
@@ -233,22 +222,5 @@ mod tests {
         assert_eq!(timing.pace.whole_draw_ms(0), DRAW_INITIAL_MS / 10);
         let fastest = MachineSettings { block_ms: 12, ..settings() };
         assert_eq!(Timing::new(&fastest).upload_takes_ms(1, &fastest, 0), 50);
-    }
-
-    #[test]
-    fn the_view_shows_the_head_and_what_was_learned() {
-        let mut view = View::default();
-        let mut timing = timing();
-        timing.note_upload(10_000, 10, SEEN_MS);
-        timing.describe(&mut view);
-        for (name, value) in [
-            ("timing.head", "310"),
-            ("timing.head_seen_ms", "1000"),
-            ("timing.block", "12000 ms as of 0"),
-            ("timing.upload", "7000 ms as of 1000"),
-            ("timing.upload_groups", "10"),
-        ] {
-            assert_eq!(view.get(name), Some(value), "{name}");
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! The upload: confirm the block hash, journal, put, read back; again if it fails, and again if there are more groups.
 
 mod attempts;
-mod description;
 mod outcome;
 mod pause;
 #[cfg(test)]

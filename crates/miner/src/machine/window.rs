@@ -16,7 +16,6 @@ use super::hash::{Hash, HashAnswer};
 use super::receipt::{Area, Report, WindowOutcome, WindowReceipt};
 use super::recovered::Recovered;
 use super::upload::Upload;
-use super::view::View;
 use crate::answers::{BeaconError, BeaconRound, ChainError, JournalRecord};
 use crate::decisions;
 use crate::seal::SealedGroup;
@@ -259,23 +258,6 @@ impl Window {
         } else {
             WindowOutcome::NothingReady
         }
-    }
-
-    pub(super) fn describe(&self, view: &mut View) {
-        let Self { start, hash, beacon_round, context, groups, upload, closing, is_context_refused } = self;
-        view.line("window.start", start);
-        view.line("window.generation", groups.generation());
-        hash.describe(view);
-        view.line_if_some("window.beacon_round", *beacon_round);
-        if let Some(WindowContext { hotkey: _, window_start: _, randomness, block_hash, use_drand }) = context {
-            view.line("window.context", block_hash);
-            view.line("window.randomness", randomness);
-            view.line("window.with_beacon", use_drand);
-        }
-        view.line("window.closing", closing);
-        view.line_if_some("window.context_refused", Some(is_context_refused).filter(|refused| **refused));
-        groups.describe(view);
-        upload.describe(view);
     }
 }
 

@@ -38,7 +38,7 @@ impl Role for Miner {
     }
 
     fn snapshot(machine: &Machine) -> Snapshot {
-        machine.snapshot()
+        machine.state().clone()
     }
 
     fn window(machine: &Machine) -> Option<u64> {

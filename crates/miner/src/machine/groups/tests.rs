@@ -465,36 +465,3 @@ fn after_a_crash_the_gaps_are_filled_before_anything_fresh() {
     assert_eq!(empty.ordered(FAR), [(0, 0)]);
     assert_eq!(clean_groups(3).clean_prefix(), 3);
 }
-
-#[test]
-fn the_view_shows_what_is_in_flight_and_what_waits() {
-    let mut bed = crowded();
-    bed.order(bed.bench.now_ms + DRAWING[1]);
-    bed.clean(1, 0);
-    bed.fail(2, 0);
-    bed.ready(0, 1, &[Some(2)]);
-    bed.bench.settings.groups_in_flight_max = 1;
-    bed.order(FAR);
-    let mut view = View::default();
-    bed.groups.describe(&mut view);
-    for (name, value) in [
-        ("groups.clean", "1"),
-        ("groups.clean_prefix", "0"),
-        ("groups.clean_indices", "1"),
-        ("groups.journaling", ""),
-        ("groups.in_flight", "1"),
-        ("groups.waiting", "2"),
-        ("groups.next_fresh", "4"),
-        ("groups.engine_failures", "2"),
-        ("groups.rejections.group/window_mismatch", "1"),
-        ("groups.waiting.2", "to be retried, attempt 1 not before 1500, 0 rollouts kept"),
-        ("groups.waiting.3", "made room for a retry, attempt 1 not before 1250, 0 rollouts kept"),
-    ] {
-        assert_eq!(view.get(name), Some(value), "{name}");
-    }
-    let flight = view.get("groups.in_flight.0").unwrap();
-    assert!(
-        flight.starts_with("attempt 2 since 1250, given up at ") && flight.ends_with(", 3 rollouts kept"),
-        "{flight}"
-    );
-}

@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::view::View;
 use crate::answers::BucketError;
 
 /// Everything that failed since the window started, or since its first block was replaced.
@@ -56,14 +55,6 @@ impl Attempts {
     /// Returns the bucket's last failure.
     pub(super) fn last_of_bucket(&self) -> Option<&str> {
         self.bucket.last.as_deref()
-    }
-
-    pub(in crate::machine) fn describe(&self, section: &str, view: &mut View) {
-        for (name, failures) in [("bucket", &self.bucket), ("hash", &self.hash)] {
-            if failures.count > 0 {
-                view.line(format!("{section}.attempts.{name}"), failures);
-            }
-        }
     }
 }
 

@@ -7,7 +7,6 @@ use grail_protocol::window_file::unpack_object;
 
 use super::super::bench::{BLOCK_MS, Bench, WINDOW, clean_groups, kinds};
 use super::super::receipt::WindowOutcome;
-use super::super::view::View;
 use super::*;
 use crate::answers::{ChainError, JournalRecord};
 
@@ -393,34 +392,4 @@ fn a_chain_error_is_the_hash_s_alone() {
     // It was read when nothing could replace it any more.
     let Bed { upload, hash, groups, bench } = &mut bed;
     assert_eq!(kinds(&bench.run(|cx| upload.on_hash_confirmed(cx, hash, groups))), ["AppendJournal"]);
-}
-
-#[test]
-fn the_view_shows_the_stage_and_what_is_there() {
-    let shown = |bed: &Bed, names: &[&str]| {
-        let mut view = View::default();
-        bed.upload.describe(&mut view);
-        names.iter().map(|name| view.get(name).unwrap_or("-").to_owned()).collect::<Vec<_>>().join(", ")
-    };
-    let names = ["upload.stage", "upload.groups", "upload.confirmed.groups", "upload.attempts"];
-    let mut bed = Bed::new(3);
-    assert_eq!(shown(&bed, &names), "idle, -, -, -");
-    bed.closing();
-    assert_eq!(shown(&bed, &names), "confirming, 3, -, 0");
-    let (_, digest) = bed.put_confirmed();
-    assert_eq!(shown(&bed, &names), "putting, 3, -, 0");
-    bed.answered(Ok("1"));
-    assert_eq!(shown(&bed, &["upload.stage", "upload.etag"]), "reading, written, missing 0 times, 1");
-    bed.found(Some("strange"));
-    let stage = "pausing before reading, written, missing 0 times, something else was there, 1";
-    assert_eq!(shown(&bed, &["upload.stage", "upload.attempts"]), stage);
-    bed.resume();
-    bed.found(Some(&digest));
-    assert_eq!(shown(&bed, &names), "idle, -, 3, -");
-    let failures = ["upload.attempts.bucket", "upload.attempts.hash"];
-    assert_eq!(shown(&bed, &failures), "-, -");
-    bed.groups = clean_groups(4);
-    bed.put();
-    bed.answered(Err(transient()));
-    assert_eq!(shown(&bed, &failures), "once: HTTP 503, -");
 }

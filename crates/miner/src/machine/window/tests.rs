@@ -286,33 +286,6 @@ fn the_receipt_says_how_the_window_ended() {
 }
 
 #[test]
-fn the_view_shows_what_is_known_of_the_window() {
-    let mut bed = Bed::new();
-    let shown = |bed: &Bed, name: &str| {
-        let mut view = View::default();
-        bed.window.describe(&mut view);
-        view.get(name).map(str::to_owned)
-    };
-    assert_eq!(shown(&bed, "window.start").as_deref(), Some("300"));
-    assert_eq!(shown(&bed, "window.hash"), None);
-    let asked = bed.hash("0xaa");
-    let [Action::FetchBeacon(number)] = asked[..] else { panic!("{asked:?}") };
-    assert_eq!(shown(&bed, "window.beacon_round"), Some(number.to_string()));
-    bed.beacon(number, Ok(round(number)));
-    for (name, value) in [
-        ("window.hash", "0xaa"),
-        ("window.hash_being_read", "false"),
-        ("window.context", "0xaa"),
-        ("window.with_beacon", "true"),
-        ("window.closing", "false"),
-        ("groups.clean", "0"),
-        ("upload.stage", "idle"),
-    ] {
-        assert_eq!(shown(&bed, name).as_deref(), Some(value), "{name}");
-    }
-}
-
-#[test]
 fn a_context_that_the_journal_refused_goes_before_the_next_group_and_the_next_file() {
     let mut bed = Bed::open();
     let group = |bed: &mut Bed, index| {
