@@ -410,12 +410,12 @@ mod tests {
         assert_eq!(shown(&upload), expected);
     }
 
-    /// A value that must not be looked at.
+    /// A value that must not be read.
     struct Unseen;
 
     impl Serialize for Unseen {
         fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-            Err(serde::ser::Error::custom("it was looked at"))
+            Err(serde::ser::Error::custom("it was read"))
         }
     }
 
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn long_entries_are_counted_and_not_looked_at() {
+    fn long_entries_are_counted_and_not_read() {
         let clean = BTreeMap::from([(0, Unseen), (1, Unseen), (4, Unseen)]);
         let groups = Groups { clean, waiting: BTreeMap::from([(7, 1)]) };
         let lines = ["groups.clean = 3", "groups.clean.keys = 0-1, 4", "groups.waiting = 1", "groups.waiting.7 = 1"];
