@@ -10,6 +10,7 @@ mod fitness;
 pub mod foreign;
 mod heads;
 mod json;
+mod kept;
 mod outcome;
 mod runtime;
 mod settings;
@@ -32,7 +33,7 @@ use grail_miner::ports::{Chain, ChainError, CommitError, Head, Signer};
 use grail_protocol::signature::Hotkey;
 use tokio::time::Instant;
 
-pub use fitness::Fitness;
+pub use kept::Fitness;
 pub use settings::{ChainPatience, ChainSettings, ChainSettingsError, FINNEY_GENESIS};
 pub use validating::Standing;
 

@@ -134,8 +134,8 @@ struct Driver {
     limits: Limits,
     pending: FuturesUnordered<Pending>,
     groups: BTreeMap<GroupId, AbortHandle>,
-    /// The time that each timer is set to; a fired timer that was set again since is not wanted.
-    timers: BTreeMap<Timer, (u64, AbortHandle)>,
+    /// Each timer that is set; one that fired and was set again since is not wanted.
+    timers: BTreeMap<Timer, AbortHandle>,
     /// Appends to the journal that were ordered and not answered yet.
     appends: usize,
 }
@@ -285,14 +285,14 @@ impl Driver {
     fn set_timer(&mut self, timer: Timer, at_ms: u64) {
         self.clear_timer(timer);
         let (handle, registration) = AbortHandle::new_pair();
-        self.timers.insert(timer, (at_ms, handle));
+        self.timers.insert(timer, handle);
         let clock = self.ports.clock.clone();
         let sleep = Abortable::new(async move { clock.sleep_until(at_ms).await }, registration);
         self.pending.push(Box::pin(async move { sleep.await.ok().map(|()| Event::TimerFired(timer)) }));
     }
 
     fn clear_timer(&mut self, timer: Timer) {
-        if let Some((_, handle)) = self.timers.remove(&timer) {
+        if let Some(handle) = self.timers.remove(&timer) {
             handle.abort();
         }
     }

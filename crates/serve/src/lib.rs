@@ -22,6 +22,7 @@ mod faults;
 mod folder;
 pub mod gate;
 mod http_server;
+mod settings;
 mod validator;
 mod world;
 
@@ -280,11 +281,11 @@ async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, Se
     folder.write_wallet(folder::WALLET.1, world.miner_seed())?;
     for member in world.members() {
         folder.write_wallet(&member.name, &member.seed)?;
-        let lines = environment::lines_for(&world, &folder.wallets(), &member.name, member.account.as_ref());
+        let lines = settings::settings_of(&world, &folder.wallets(), &member.name, member.account.as_ref());
         EnvironmentFile::write(folder.member_file(&member.name), &lines, "")?;
     }
     let before = std::fs::read_to_string(folder.env_file_before()).unwrap_or_default();
-    let lines = environment::lines(&world, &folder.wallets());
+    let lines = settings::settings(&world, &folder.wallets());
     world.announce(EnvironmentFile::write(folder.env_file(), &lines, &before)?);
     Ok(world)
 }

@@ -119,12 +119,12 @@ impl<R: Role> Header<R> {
 
     /// Returns the machine that was recorded, before its first event.
     pub fn machine(&self) -> R::Machine {
-        R::machine(self)
+        R::machine(&self.settings, &self.read_credentials)
     }
 
     /// Returns the recorded machine in a recorded state; none if this build does not understand the state.
     pub fn machine_in(&self, state: &Value) -> Option<R::Machine> {
-        R::restored(self, state)
+        R::restored(&self.settings, &self.read_credentials, state)
     }
 }
 

@@ -79,7 +79,11 @@ pub fn replay<R: Role>(tape: &Tape<R>, mode: Mode, until: Option<usize>) -> Repl
 pub fn replay_with<R: Role>(tape: &Tape<R>, options: &Options<'_, R>) -> Result<Replay, NoSuchWindow> {
     let mut replay = Replay { steps: 0, actions: 0, states: 0, divergences: Vec::new(), torn_bytes: tape.torn_bytes };
     let (begin, end) = range(tape, options)?;
-    R::prepare(&tape.frames[begin..end]);
+    let events = tape.frames[begin..end].iter().filter_map(|frame| match frame {
+        Frame::Step(step) => Some(&step.event),
+        Frame::State(_) => None,
+    });
+    R::prepare(&events.collect::<Vec<_>>());
     let mut session = Session::with_core(tape, options.core);
     session.skip_to_state_before(begin);
     while session.frame() < end {

@@ -12,8 +12,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::format::{Frame, Header};
-
 /// The core of a miner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Miner {}
@@ -42,10 +40,10 @@ pub trait Role: Debug + Clone + PartialEq + Send + Sync + 'static {
     /// Its whole state.
     type Snapshot: Send + Serialize + 'static;
 
-    /// Returns the core before its first event.
-    fn machine(header: &Header<Self>) -> Self::Machine;
+    /// Returns the core before its first event; `read_credentials` are a miner's, or a placeholder.
+    fn machine(settings: &Self::Settings, read_credentials: &[u8]) -> Self::Machine;
     /// Returns the core in a recorded state; none if this build does not understand the state.
-    fn restored(header: &Header<Self>, state: &Value) -> Option<Self::Machine>;
+    fn restored(settings: &Self::Settings, read_credentials: &[u8], state: &Value) -> Option<Self::Machine>;
     /// Handles one event.
     fn handle(machine: &mut Self::Machine, now: Now, event: Self::Event) -> Actions<Self::Action>;
     /// Returns the whole state. Between windows it holds no secret.
@@ -68,6 +66,6 @@ pub trait Role: Debug + Clone + PartialEq + Send + Sync + 'static {
     fn opened(actions: &[String]) -> Option<u64>;
     /// Returns window and outcome, if this action reports one.
     fn outcome(action: &str) -> Option<(u64, String)>;
-    /// Does work for a replay of these frames ahead, on all processors.
-    fn prepare(frames: &[Frame<Self>]);
+    /// Does work for a replay of these events ahead, on all processors.
+    fn prepare(events: &[&Self::Event]);
 }

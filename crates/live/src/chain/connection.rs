@@ -13,9 +13,8 @@ use tokio::time::{Instant, timeout};
 
 use super::endpoint::ChainEndpoint;
 use super::failure::Failure;
-use super::fitness::Fitness;
-use super::heads::HeadSource;
 use super::json::{Answer, hash_of};
+use super::kept::{Fitness, HeadSource};
 use super::settings::ChainPatience;
 use super::socket;
 

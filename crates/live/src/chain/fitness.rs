@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::Connection;
 use super::failure::Failure;
+use super::kept::Fitness;
 use super::storage::{time_key, time_of};
 use super::stored;
 use crate::unix_ms;
@@ -18,17 +19,6 @@ pub(super) const IN_USE: Duration = Duration::from_secs(600);
 pub(super) const VERDICT: Duration = Duration::from_secs(60);
 /// Time limit for both questions of a second opinion, in its waiting times.
 const PATIENCE_FACTOR: u32 = 3;
-
-/// State of an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fitness {
-    /// Its newest block is young, and it does not say that it is syncing.
-    UpToDate,
-    /// It is syncing, or its newest block is old.
-    Behind(String),
-    /// Unknown, because it does not say.
-    Unknown(String),
-}
 
 /// Returns how up to date the endpoint of a connection is; measured again if the last measurement is older than
 /// `age_max`.

@@ -9,41 +9,27 @@ use tokio::sync::watch;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::json::{Answer, number_of};
-
-/// The announced head: none yet, its number, or an invalid announcement.
-type Announced = Option<Result<u64, Failure>>;
-
-/// Source of heads.
-#[derive(Debug)]
-pub(super) enum HeadSource {
-    /// Announcements, kept up to date by a task that ends with the connection.
-    Announced(watch::Receiver<Announced>),
-    /// The node takes no subscriptions.
-    Asked,
-}
-
-impl HeadSource {
-    async fn of(connection: &Connection) -> Result<Self, Failure> {
-        let subscription =
-            connection.subscribe("chain_subscribeNewHeads", Vec::new(), "chain_unsubscribeNewHeads").await;
-        match subscription {
-            Ok(subscription) => {
-                let (sender, receiver) = watch::channel(None);
-                tokio::spawn(follow(subscription, sender));
-                Ok(Self::Announced(receiver))
-            }
-            Err(Failure::Answered { .. }) => Ok(Self::Asked),
-            Err(failure) => Err(failure),
-        }
-    }
-}
+use super::kept::{Announced, HeadSource};
 
 /// Returns the number of the best head once it exceeds `after`, or is so far below that `after` may never have existed.
 pub(super) async fn next_number(connection: &Connection, after: u64) -> Result<u64, Failure> {
-    let source = connection.heads().get_or_try_init(|| HeadSource::of(connection)).await?;
+    let source = connection.heads().get_or_try_init(|| source(connection)).await?;
     match source {
         HeadSource::Announced(receiver) => announced(connection, receiver.clone(), after).await,
         HeadSource::Asked => connection.unless_given_up(asked(connection, after)).await?,
+    }
+}
+
+async fn source(connection: &Connection) -> Result<HeadSource, Failure> {
+    let subscription = connection.subscribe("chain_subscribeNewHeads", Vec::new(), "chain_unsubscribeNewHeads").await;
+    match subscription {
+        Ok(subscription) => {
+            let (sender, receiver) = watch::channel(None);
+            tokio::spawn(follow(subscription, sender));
+            Ok(HeadSource::Announced(receiver))
+        }
+        Err(Failure::Answered { .. }) => Ok(HeadSource::Asked),
+        Err(failure) => Err(failure),
     }
 }
 

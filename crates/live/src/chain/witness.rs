@@ -10,8 +10,9 @@ use tokio::time::{Instant, timeout};
 use super::connection::Connection;
 use super::failover::Failover;
 use super::failure::Failure;
-use super::fitness::{Fitness, VERDICT, fitness};
+use super::fitness::{VERDICT, fitness};
 use super::json::{hash_of, number_of};
+use super::kept::Fitness;
 
 /// Time limit for a closer check, in waiting times of a second opinion.
 const EXAMINATION_FACTOR: u32 = 4;

@@ -1,7 +1,7 @@
 //! A miner's core on a tape.
 
 use grail_miner::actions::Actions;
-use grail_miner::machine::{Action, Event, Machine, MachineSettings, Snapshot};
+use grail_miner::machine::{Action, Event, Machine, MachineSecrets, MachineSettings, Snapshot};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
 use grail_protocol::group::SignedGroup;
@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Miner, Role};
-use crate::format::{Frame, Header};
 use crate::parallel::in_parallel;
 use crate::redaction::stand_in;
 
@@ -24,13 +23,13 @@ impl Role for Miner {
     type Machine = Machine;
     type Snapshot = Snapshot;
 
-    fn machine(header: &Header) -> Machine {
-        Machine::new(header.settings.clone(), header.secrets(0))
+    fn machine(settings: &MachineSettings, read_credentials: &[u8]) -> Machine {
+        Machine::new(settings.clone(), secrets(read_credentials))
     }
 
-    fn restored(header: &Header, state: &Value) -> Option<Machine> {
+    fn restored(settings: &MachineSettings, read_credentials: &[u8], state: &Value) -> Option<Machine> {
         let snapshot = Snapshot::deserialize(state).ok()?;
-        Some(Machine::restore(header.settings.clone(), header.secrets(0), snapshot))
+        Some(Machine::restore(settings.clone(), secrets(read_credentials), snapshot))
     }
 
     fn handle(machine: &mut Machine, now: Now, event: Event) -> Actions<Action> {
@@ -95,21 +94,21 @@ impl Role for Miner {
     }
 
     /// Packs the groups for files, which is most of the work of a replay.
-    fn prepare(frames: &[Frame]) {
-        fn clean(frame: &Frame) -> Option<&SignedGroup> {
-            match frame {
-                Frame::Step(step) => match &step.event {
-                    Event::GroupReady { sealed, .. } if sealed.findings.is_empty() => Some(&sealed.rollouts),
-                    _ => None,
-                },
-                Frame::State(_) => None,
-            }
-        }
-        let groups: Vec<&SignedGroup> = frames.iter().filter_map(clean).collect();
+    fn prepare(events: &[&Event]) {
+        let clean = events.iter().filter_map(|event| match event {
+            Event::GroupReady { sealed, .. } if sealed.findings.is_empty() => Some(&sealed.rollouts),
+            _ => None,
+        });
+        let groups: Vec<&SignedGroup> = clean.collect();
         in_parallel(&groups, |group| {
             group.packed();
         });
     }
+}
+
+/// Returns the secrets of a recorded machine; the seed of its sampling is not recorded.
+fn secrets(read_credentials: &[u8]) -> MachineSecrets {
+    MachineSecrets { seed: 0, read_credentials: read_credentials.to_vec() }
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Role, Validator};
-use crate::format::{Frame, Header};
 use crate::redaction::{stand_in, text_stand_in};
 
 impl Role for Validator {
@@ -24,12 +23,12 @@ impl Role for Validator {
     type Machine = Core;
     type Snapshot = State;
 
-    fn machine(header: &Header<Self>) -> Core {
-        Core::new(header.settings.clone())
+    fn machine(settings: &Settings, _: &[u8]) -> Core {
+        Core::new(settings.clone())
     }
 
-    fn restored(header: &Header<Self>, state: &Value) -> Option<Core> {
-        Some(Core::restore(header.settings.clone(), State::deserialize(state).ok()?))
+    fn restored(settings: &Settings, _: &[u8], state: &Value) -> Option<Core> {
+        Some(Core::restore(settings.clone(), State::deserialize(state).ok()?))
     }
 
     fn handle(machine: &mut Core, now: Now, event: Event) -> Actions<Action> {
@@ -99,7 +98,7 @@ impl Role for Validator {
         Some((start, format!("{selected} selected, {accepted} accepted, {rejected} rejected")))
     }
 
-    fn prepare(_: &[Frame<Self>]) {}
+    fn prepare(_: &[&Event]) {}
 }
 
 /// Returns a replacement of a miner's commitment that the core takes for a read key if it takes the original for one.
