@@ -40,30 +40,43 @@ pub(crate) fn likely(policy: UploadPolicy, groups: usize, rollouts_per_group: us
     }
 }
 
-/// Expected number of distinct solutions that a validator finds in the first `length` groups.
-///
-/// A validator draws its groups uniformly without replacement, so a solution that is in k of g groups is missed by a
-/// draw of c with probability C(g − k, c) / C(g, c).
+/// Expected number of distinct solutions that a validator finds in these groups.
 pub fn expected_unique(groups: &Solutions<'_>, rollouts_per_group: usize) -> f64 {
-    let mut groups_with: BTreeMap<&[bool], usize> = BTreeMap::new();
-    for group in groups {
-        let mut distinct = group.clone();
+    let mut found = Found::default();
+    groups.iter().for_each(|group| found.add(group));
+    found.expected_unique(groups.len(), rollouts_per_group)
+}
+
+/// In how many of the groups each solution is.
+#[derive(Default)]
+struct Found<'a>(BTreeMap<&'a [bool], usize>);
+
+impl<'a> Found<'a> {
+    fn add(&mut self, group: &[&'a [bool]]) {
+        let mut distinct = group.to_vec();
         distinct.sort_unstable();
         // A validator counts a solution once, however many rollouts have it.
         distinct.dedup();
         for solution in distinct {
-            *groups_with.entry(solution).or_default() += 1;
+            *self.0.entry(solution).or_default() += 1;
         }
     }
-    let checked = groups_checked(groups.len(), groups.len() * rollouts_per_group);
-    groups_with.values().map(|&with| 1.0 - miss_probability(groups.len(), with, checked)).sum()
+
+    /// A validator draws its groups uniformly without replacement, so a solution that is in k of g groups is missed by a
+    /// draw of c with probability C(g − k, c) / C(g, c).
+    fn expected_unique(&self, groups: usize, rollouts_per_group: usize) -> f64 {
+        let checked = groups_checked(groups, groups * rollouts_per_group);
+        self.0.values().map(|&with| 1.0 - miss_probability(groups, with, checked)).sum()
+    }
 }
 
 /// Returns the best length among the candidates.
 fn best_prefix(groups: &Solutions<'_>, rollouts_per_group: usize) -> usize {
-    let mut best = (0, 0.0);
+    let (mut best, mut found, mut counted) = ((0, 0.0), Found::default(), 0);
     for length in candidates(groups.len(), rollouts_per_group) {
-        let expected = expected_unique(&groups[..length], rollouts_per_group);
+        groups[counted..length].iter().for_each(|group| found.add(group));
+        counted = length;
+        let expected = found.expected_unique(length, rollouts_per_group);
         // A file without a solution still shows that the miner works; it is worth more than none at all.
         if best.0 == 0 || is_more(expected, best.1) {
             best = (length, expected);
