@@ -229,3 +229,11 @@ fn a_restored_machine_decides_the_same() {
     assert_eq!(kinds(&restored.written()), ["ReadObject"]);
     assert_eq!(restored.machine.head(), Some(WINDOW + 6));
 }
+
+#[test]
+fn a_rare_branch_is_counted() {
+    let mut run = Run::started(Vec::new());
+    assert_eq!(run.machine.marks().total(), 0);
+    run.tell(Event::HeadFailed(ChainError::RateLimited));
+    assert_eq!(run.machine.marks().iter().collect::<Vec<_>>(), [(&"head-does-not-move", &1)]);
+}

@@ -465,3 +465,14 @@ fn after_a_crash_the_gaps_are_filled_before_anything_fresh() {
     assert_eq!(empty.ordered(FAR), [(0, 0)]);
     assert_eq!(clean_groups(3).clean_prefix(), 3);
 }
+
+#[test]
+fn a_retry_that_waits_for_its_order_makes_room_as_one_in_flight_does() {
+    let mut bed = Bed::new(2);
+    bed.order(FAR);
+    bed.bench.now_ms += 6_000;
+    bed.ready(0, 0, &[Some(2)]);
+    // Time for what is drawn already, and not for drawing one rollout more.
+    let actions = bed.order(bed.bench.now_ms + 1);
+    assert_eq!((canceled(&actions), kept(&actions).len()), (vec![(1, 0)], 3));
+}
