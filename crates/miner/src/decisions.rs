@@ -35,6 +35,7 @@ pub const VERSIONS: &[DecisionVersion] = &[
         number: WHOLE_FILES,
         what: "a file of a crashed process is not written again if some of its groups are lost",
     },
+    DecisionVersion { number: MORE_GROUPS, what: "a confirmed file is replaced only by one with more groups" },
 ];
 
 /// The time for which a batch is being drawn already counts where groups make room for a retry.
@@ -49,6 +50,9 @@ pub(crate) const CONTEXT_AGAIN: u32 = 3;
 
 /// The journal may know a file of which it had to refuse the groups.
 pub(crate) const WHOLE_FILES: u32 = 4;
+
+/// Of a file whose groups a crash lost nobody knows the worth.
+pub(crate) const MORE_GROUPS: u32 = 5;
 
 /// The numbers of the changes that are in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -212,7 +212,13 @@ impl Upload {
         }
         self.choice.filter(|choice| match &self.confirmed {
             None => choice.groups > 0,
-            Some(confirmed) => is_more(choice.worth, confirmed.worth),
+            // The best choice of more clean groups is never a part of the one before. But a process that had lost the
+            // groups of a confirmed file made them again, and sent the same file (case
+            // `a-file-whose-groups-a-crash-lost-is-not-replaced-by-its-like`).
+            Some(confirmed) => {
+                is_more(choice.worth, confirmed.worth)
+                    && (choice.groups > confirmed.groups || !cx.settings.decisions.contains(decisions::MORE_GROUPS))
+            }
         })
     }
 

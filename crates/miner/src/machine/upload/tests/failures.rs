@@ -227,6 +227,17 @@ fn a_file_of_a_crashed_process_whose_groups_are_lost_is_not_written_again() {
 }
 
 #[test]
+fn a_confirmed_file_whose_groups_are_lost_is_replaced_only_by_a_longer_one() {
+    let mut bed = Bed::new(0);
+    let Bed { upload, groups, bench, .. } = &mut bed;
+    bench.run(|cx| upload.restore(cx, groups, ledger(Some(3), None)));
+    for (clean, expected) in [(2, vec![]), (3, vec![]), (4, vec!["ReadBlockHash"])] {
+        bed.groups = clean_groups(clean);
+        assert_eq!(kinds(&bed.closing()), expected, "{clean} groups");
+    }
+}
+
+#[test]
 fn files_of_a_crashed_process_under_another_hash_are_removed() {
     let mut bed = Bed::new(4);
     bed.upload.disown(ledger(Some(3), None));
