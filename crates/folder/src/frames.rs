@@ -212,6 +212,15 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_length_is_no_torn_end() {
+        let one = file(&[b"one"]).len();
+        let mut bytes = file(&[b"one", b"two", b"three"]);
+        // 256 bytes more, which is beyond the end of the file.
+        bytes[one + MARK.len() + 1] ^= 1;
+        assert_eq!(scan(&KIND, &bytes), Err(FrameDamage::Record { offset: one }));
+    }
+
+    #[test]
     fn a_broken_payload_is_torn_at_the_end_of_the_file_and_damaged_before_it() {
         let one = file(&[b"one"]).len();
         let mut bytes = file(&[b"one", b"two", b"three"]);

@@ -363,6 +363,11 @@ mod tests {
         assert_eq!((scene.machine.head(), scene.machine.window_start()), (Some(HEAD), None));
         scene.pass(BLOCK_MS);
         assert_eq!(scene.head(HEAD + 1), [Action::WatchHead { after: HEAD + 1 }]);
+        // One that is as far behind as endpoints may be is believed.
+        scene.mislead(high);
+        scene.head(HEAD + 1 - LAG_BLOCKS_MAX);
+        scene.answer(high, false);
+        assert_eq!(scene.machine.head(), Some(HEAD + 1 - LAG_BLOCKS_MAX));
     }
 
     #[test]
