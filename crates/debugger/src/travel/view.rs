@@ -26,7 +26,7 @@ pub(super) const SECTIONS: [&str; 11] = [
 ];
 
 /// Fields of which only the number of entries and their keys are shown; of a hotkey nothing.
-const LONG: [&str; 6] = ["bytes", "clean", "hotkey", "journaling", "kept", "recovered.groups"];
+const LONG: [&str; 6] = ["bytes", "clean", "hotkey", "journalling", "kept", "recovered.groups"];
 
 /// Fields whose parts stand alone, and the shorter names.
 const SHORTENED: [(&str, &str); 3] = [("mining", ""), ("window.groups", "groups"), ("window.upload", "upload")];

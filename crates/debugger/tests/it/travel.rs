@@ -61,6 +61,15 @@ fn wherever_one_goes_it_looks_as_it_did_on_the_way_there() {
 }
 
 #[test]
+fn no_line_of_a_state_is_longer_than_a_screen_however_much_a_group_holds() {
+    for (view, _) in plain_run(&parsed(&recorded(5, 2, "random"))) {
+        for (name, value) in view.lines() {
+            assert!(value.len() < 250, "{name}: {} characters", value.len());
+        }
+    }
+}
+
+#[test]
 fn one_step_back_costs_little_on_a_long_tape() {
     let tape = parsed(&recorded(6, 4, "none"));
     let mut journey = Journey::open(tape).unwrap();
