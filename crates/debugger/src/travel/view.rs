@@ -26,10 +26,15 @@ pub(super) const SECTIONS: [&str; 11] = [
 ];
 
 /// Fields of which only the number of entries and their keys are shown; of a hotkey nothing.
-const LONG: [&str; 6] = ["bytes", "clean", "hotkey", "journalling", "kept", "recovered.groups"];
+const LONG: [&str; 6] = ["bytes", "clean", "hotkey", "journaling", "kept", "recovered.groups"];
 
-/// Fields whose parts stand alone, and the shorter names.
-const SHORTENED: [(&str, &str); 3] = [("mining", ""), ("window.groups", "groups"), ("window.upload", "upload")];
+/// Fields that are shown by another name than the one in the state: a shorter one, or one spelled as everywhere else.
+const RENAMED: [(&str, &str); 4] = [
+    ("mining", ""),
+    ("window.groups", "groups"),
+    ("window.upload", "upload"),
+    ("groups.journalling", "groups.journaling"),
+];
 
 /// A state as lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,8 +115,8 @@ impl Part<'_> {
 
     fn field(&mut self, field: &str, value: &(impl Serialize + ?Sized)) -> fmt::Result {
         let name = if self.name.is_empty() { field.to_owned() } else { format!("{}.{field}", self.name) };
-        let shortened = SHORTENED.iter().find(|(long, _)| *long == name).map(|(_, short)| (*short).to_owned());
-        value.serialize(Part { name: shortened.unwrap_or(name), lines: self.lines })
+        let shown = RENAMED.iter().find(|(field, _)| *field == name).map(|(_, shown)| (*shown).to_owned());
+        value.serialize(Part { name: shown.unwrap_or(name), lines: self.lines })
     }
 }
 
