@@ -1,7 +1,7 @@
-//! A core's state as lines for reading and comparing: names in the order of the state's fields, with values.
+//! A core's state as lines for reading and comparing: names section by section, with values.
 //!
-//! The lines follow from the serialized state, so a core shows nothing itself, and no field is forgotten. What is long,
-//! such as a group's rollouts, is shown by count alone, without a look at it.
+//! The lines come from the serialized state, so a core needs no code for display and no field is forgotten. Of a long
+//! field, such as a group's rollouts, only the number of entries is shown, and the entries are not serialized.
 
 use std::fmt::{self, Display};
 
