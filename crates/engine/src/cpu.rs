@@ -30,6 +30,7 @@ use generate::Decoded;
 pub use generate::SampledRollout;
 use memory_check::BitSum;
 pub use network::{Qwen3, inverse_frequencies};
+use prove::Start;
 
 /// A Qwen3 network with its tokenizer, ready to sample and prove.
 ///
@@ -125,8 +126,7 @@ impl CpuEngine {
     /// Samples one rollout of `prompt` for each stream, each with its proof pass.
     ///
     /// # Errors
-    /// As [`CpuEngine::generate_tokens`] and [`CpuEngine::proof_pass`], and [`EngineError::WeightsChanged`] or
-    /// [`EngineError::StatesDiffer`] if the memory changed.
+    /// As [`CpuEngine::draw_group`] and [`Proofs`].
     pub fn generate_group(
         &self,
         prompt: &[u32],
@@ -134,24 +134,25 @@ impl CpuEngine {
         projection_randomness: &str,
         new_tokens_max: usize,
     ) -> Result<Vec<GeneratedRollout>, EngineError> {
+        self.draw_group(prompt, streams, projection_randomness, new_tokens_max)?.collect()
+    }
+
+    /// Samples one rollout of `prompt` for each stream; the result proves them one by one.
+    ///
+    /// # Errors
+    /// As [`CpuEngine::generate_tokens`].
+    pub fn draw_group<'a>(
+        &'a self,
+        prompt: &[u32],
+        streams: &[StreamKey],
+        projection_randomness: &'a str,
+        new_tokens_max: usize,
+    ) -> Result<Proofs<'a>, EngineError> {
         self.check(prompt, new_tokens_max)?;
-        let decoded = generate::generate(&self.network, self.eos_token, prompt, streams, new_tokens_max)?;
-        let prove = |decoded: Decoded| {
-            let SampledRollout { tokens, prompt_length, token_logprobs } = decoded.rollout;
-            let hidden = self.hidden_states(&tokens)?;
-            let states = hidden.chunks_exact(self.hidden_size()).zip(&decoded.state_sums);
-            if let Some(position) = states.map(|(state, sum)| BitSum::of(state) == *sum).position(|same| !same) {
-                return Err(EngineError::StatesDiffer { position });
-            }
-            let pass = prove::proof_pass(&self.network, self.eos_token, &tokens, &hidden, projection_randomness)?;
-            Ok(GeneratedRollout { tokens, prompt_length, token_logprobs, pass })
-        };
-        let group = decoded.into_iter().map(prove).collect::<Result<_, _>>()?;
-        // Checked last, so that earlier changes are noticed too.
-        if self.network.weights_sum() != self.weights_sum {
-            return Err(EngineError::WeightsChanged);
-        }
-        Ok(group)
+        let drawn = generate::generate(&self.network, self.eos_token, prompt, streams, new_tokens_max)?;
+        // Not the states that drawing used: every state is computed a second time and compared.
+        let start = Start::of(&self.network, prompt);
+        Ok(Proofs { engine: self, start, randomness: projection_randomness, drawn: drawn.into_iter() })
     }
 
     /// Returns one forward of the whole sequence: sketches and raw probabilities.
@@ -169,8 +170,7 @@ impl CpuEngine {
     /// If the sequence is empty, too long, or has a token outside the vocabulary.
     pub fn hidden_states(&self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         self.check(tokens, 0)?;
-        let mut sequence = Sequence { prefix: None, own: KeyValueCache::new(self.config(), tokens.len()) };
-        Ok(self.network.forward(tokens, &mut [&mut sequence]))
+        Ok(Start::of(&self.network, tokens).hidden_states(&self.network, tokens))
     }
 
     /// Returns the network itself.
@@ -195,10 +195,70 @@ impl CpuEngine {
     }
 }
 
+/// Proves the rollouts of a drawn group, one at a time.
+///
+/// A rollout is an error if its states differ from those that it was drawn with ([`EngineError::StatesDiffer`]), and the
+/// last one also if the weights differ from those that were loaded ([`EngineError::WeightsChanged`]): then memory changed.
+#[derive(Debug)]
+pub struct Proofs<'a> {
+    engine: &'a CpuEngine,
+    /// The prompt.
+    start: Start,
+    randomness: &'a str,
+    drawn: std::vec::IntoIter<Decoded>,
+}
+
+impl Proofs<'_> {
+    fn prove(&self, Decoded { rollout, state_sums }: Decoded) -> Result<GeneratedRollout, EngineError> {
+        let CpuEngine { network, eos_token, .. } = self.engine;
+        let SampledRollout { tokens, prompt_length, token_logprobs } = rollout;
+        let hidden = self.start.hidden_states(network, &tokens);
+        let states = hidden.chunks_exact(self.engine.hidden_size()).zip(&state_sums);
+        if let Some(position) = states.map(|(state, sum)| BitSum::of(state) == *sum).position(|same| !same) {
+            return Err(EngineError::StatesDiffer { position });
+        }
+        let pass = prove::proof_pass(network, *eos_token, &tokens, &hidden, self.randomness)?;
+        // Checked last, so that earlier changes are noticed too.
+        if self.drawn.len() == 0 && network.weights_sum() != self.engine.weights_sum {
+            return Err(EngineError::WeightsChanged);
+        }
+        Ok(GeneratedRollout { tokens, prompt_length, token_logprobs, pass })
+    }
+}
+
+impl Iterator for Proofs<'_> {
+    type Item = Result<GeneratedRollout, EngineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.drawn.next().map(|drawn| self.prove(drawn))
+    }
+}
+
 impl ProofModel for CpuEngine {
     fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
         let failed = |error: EngineError| RecomputeError { tokens: tokens.len(), why: error.to_string() };
         self.proof_pass(tokens, randomness).map_err(failed)
+    }
+
+    /// Computes the start that sequences have in common once, such as the prompt of a group.
+    fn passes(&self, sequences: &[&[u32]], randomness: &str) -> Result<Vec<Option<ProofPass>>, RecomputeError> {
+        let Some((first, others)) = sequences.split_first() else { return Ok(Vec::new()) };
+        let in_common = |other: &[u32]| first.iter().zip(other).take_while(|(one, other)| one == other).count();
+        let is_alike = |other: &[u32]| 2 * in_common(other) >= first.len() && self.check(other, 0).is_ok();
+        let start = others.iter().filter(|other| is_alike(other)).map(|other| in_common(other)).min();
+        let Some(start) = start.filter(|_| self.check(first, 0).is_ok()) else {
+            return self.pass(first, randomness).map(|pass| vec![Some(pass)]);
+        };
+        let start = Start::of(&self.network, &first[..start]);
+        let pass = |tokens: &[u32]| {
+            let hidden = start.hidden_states(&self.network, tokens);
+            prove::proof_pass(&self.network, self.eos_token, tokens, &hidden, randomness)
+        };
+        let failed = |error: EngineError| RecomputeError { tokens: first.len(), why: error.to_string() };
+        let first = pass(first).map(Some).map_err(failed);
+        // Whatever another sequence makes fail is not the first one's fault.
+        let others = others.iter().map(|other| Ok(is_alike(other).then(|| pass(other).ok()).flatten()));
+        std::iter::once(first).chain(others).collect()
     }
 
     fn limits(&self) -> ModelLimits {

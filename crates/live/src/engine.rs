@@ -7,7 +7,6 @@ use std::time::Instant;
 use async_trait::async_trait;
 use grail_cuda::ProofWatch;
 use grail_engine::CpuEngine;
-use grail_engine::cpu::SampledRollout;
 use grail_miner::ports::{Engine, EngineError, GenerateRequest};
 use grail_protocol::generation::{GeneratedRollout, ModelLimits, Tokenizer};
 use tokio::sync::oneshot;
@@ -112,35 +111,30 @@ impl Waiting {
     }
 }
 
-/// As [`CpuEngine::generate_group`], within the time limit; nothing if the caller is gone.
+/// As [`CpuEngine::generate_group`]; nothing if the caller is gone.
 fn work(
     engine: &CpuEngine,
     group: &GenerateRequest,
     watch: &ProofWatch,
     is_canceled: impl Fn() -> bool,
 ) -> Option<Result<Vec<GeneratedRollout>, grail_engine::EngineError>> {
-    let prove = |rollout: SampledRollout| {
-        let began = Instant::now();
-        let pass = engine.proof_pass(&rollout.tokens, &group.randomness)?;
-        watch(began.elapsed(), 1);
-        let SampledRollout { tokens, prompt_length, token_logprobs } = rollout;
-        Ok(GeneratedRollout { tokens, prompt_length, token_logprobs, pass })
-    };
-    let sampled = match engine.generate_tokens(&group.prompt, &group.streams, group.new_tokens_max) {
-        Ok(sampled) => sampled,
+    let mut proofs = match engine.draw_group(&group.prompt, &group.streams, &group.randomness, group.new_tokens_max) {
+        Ok(proofs) => proofs,
         Err(error) => return Some(Err(error)),
     };
     let mut rollouts = Vec::new();
-    for rollout in sampled {
+    loop {
         if is_canceled() {
             return None;
         }
-        match prove(rollout) {
-            Ok(rollout) => rollouts.push(rollout),
-            Err(error) => return Some(Err(error)),
+        let began = Instant::now();
+        match proofs.next() {
+            Some(Ok(rollout)) => rollouts.push(rollout),
+            Some(Err(error)) => return Some(Err(error)),
+            None => return Some(Ok(rollouts)),
         }
+        watch(began.elapsed(), 1);
     }
-    Some(Ok(rollouts))
 }
 
 #[cfg(test)]

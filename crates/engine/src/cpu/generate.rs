@@ -10,6 +10,7 @@ use crate::philox::DrawStream;
 use crate::sampling::{PROTOCOL_SAMPLING, Sampler};
 
 /// A rollout, and the values that its proof must compute again.
+#[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) rollout: SampledRollout,
     /// The sum over the hidden state of each token.

@@ -4,12 +4,39 @@ use grail_protocol::generation::ProofPass;
 use grail_protocol::randomness::r_vec;
 use grail_protocol::sketch::{projection, sketch};
 
+use super::attention::{KeyValueCache, Sequence};
 use super::elementwise::softmax_sum;
 use super::network::Qwen3;
 use crate::error::EngineError;
 
 /// Positions whose logits are in memory at a time: a large vocabulary's would fill it.
 const POSITIONS_PER_CHUNK: usize = 128;
+
+/// The common start of several sequences, computed once.
+#[derive(Debug)]
+pub(super) struct Start {
+    cache: KeyValueCache,
+    hidden: Vec<f32>,
+}
+
+impl Start {
+    pub(super) fn of(network: &Qwen3, tokens: &[u32]) -> Self {
+        let mut sequence = Sequence { prefix: None, own: KeyValueCache::new(network.config(), tokens.len()) };
+        let hidden = network.forward(tokens, &mut [&mut sequence]);
+        Self { cache: sequence.own, hidden }
+    }
+
+    /// Returns the hidden states of a whole sequence that begins with these tokens.
+    pub(super) fn hidden_states(&self, network: &Qwen3, tokens: &[u32]) -> Vec<f32> {
+        let rest = &tokens[self.cache.tokens()..];
+        let mut hidden = self.hidden.clone();
+        if !rest.is_empty() {
+            let own = KeyValueCache::new(network.config(), rest.len());
+            hidden.extend(network.forward(rest, &mut [&mut Sequence { prefix: Some(&self.cache), own }]));
+        }
+        hidden
+    }
+}
 
 /// Projects and read off `hidden`, the hidden states of `tokens`, which are not empty.
 pub(super) fn proof_pass(

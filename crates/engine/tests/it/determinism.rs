@@ -2,7 +2,7 @@
 
 use grail_engine::cpu::{KeyValueCache, Qwen3, Sequence};
 use grail_engine::synthetic::{SyntheticModel, tiny};
-use grail_protocol::generation::GeneratedRollout;
+use grail_protocol::generation::{GeneratedRollout, ProofModel};
 use sha2::{Digest, Sha256};
 
 use crate::fixtures::{ENGINE, NEW_TOKENS_MAX, RANDOMNESS, prompts, streams};
@@ -54,6 +54,28 @@ fn another_attempt_draws_anew() {
     first.append(&mut second);
     let rollouts = ENGINE.generate_tokens(&prompts()[0], &first, NEW_TOKENS_MAX).unwrap();
     assert_ne!(rollouts[0].tokens, rollouts[4].tokens);
+}
+
+#[test]
+fn sequences_that_begin_alike_are_computed_together_and_each_has_the_bits_that_it_has_alone() {
+    let rollouts = group();
+    let first = rollouts[0].tokens.as_slice();
+    let longer = [first, &[3, 4]].concat();
+    let another = [&prompts()[0][..], &[1, 2]].concat();
+    let refused = [&first[..first.len() - 1], &[512]].concat();
+    let sequences = [first, &rollouts[1].tokens, &another, &refused, &longer, first, &rollouts[3].tokens];
+    let passes = ENGINE.passes(&sequences, RANDOMNESS).unwrap();
+    assert_eq!(passes.len(), sequences.len());
+    for (place, (tokens, pass)) in sequences.iter().zip(&passes).enumerate() {
+        let expected = (!matches!(place, 2 | 3)).then(|| ENGINE.proof_pass(tokens, RANDOMNESS).unwrap());
+        assert_eq!(*pass, expected, "the sequence at {place}");
+    }
+    for made in &rollouts {
+        assert_eq!(made.pass, ENGINE.proof_pass(&made.tokens, RANDOMNESS).unwrap(), "a group shares its prompt");
+    }
+    // The first one's own error, and nothing else, is an error of all.
+    assert!(ENGINE.passes(&[&refused, first], RANDOMNESS).is_err());
+    assert_eq!(ENGINE.passes(&[], RANDOMNESS), Ok(Vec::new()));
 }
 
 /// Hidden states of `tokens`, the first `prefix` of them as a shared prefix and the rest `step` at a time.
