@@ -38,18 +38,19 @@ impl Recomputed {
 impl Recompute for Recomputed {
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
         let mut passes = self.passes.borrow_mut();
-        let is_known = |passes: &BTreeMap<_, (String, _)>, tokens: &[u32]| {
-            passes.get(tokens).is_some_and(|(with, _)| with == randomness)
-        };
-        if !is_known(&passes, tokens) {
-            let expected = self.expected.borrow();
-            let behind = expected.iter().skip_while(|sequence| *sequence != tokens).skip(1).map(Vec::as_slice);
-            let unknown = behind.filter(|sequence| !is_known(&passes, sequence));
-            let sequences: Vec<&[u32]> = std::iter::once(tokens).chain(unknown).collect();
+        if passes.get(tokens).is_none_or(|(with, _)| with != randomness) {
+            let mut expected = self.expected.borrow_mut();
+            let place = expected.iter().position(|sequence| sequence == tokens);
+            // What was passed over is known, or not asked for any more.
+            expected.drain(..place.map_or(0, |place| place + 1));
+            let behind = expected.iter().map(Vec::as_slice).filter(|_| place.is_some());
+            let sequences: Vec<&[u32]> = std::iter::once(tokens).chain(behind).collect();
             let computed = self.model.passes(&sequences, randomness)?;
+            let mut are_computed = computed.iter().map(Option::is_some).collect::<Vec<_>>().into_iter().skip(1);
             for (sequence, pass) in sequences.into_iter().zip(computed) {
                 passes.extend(pass.map(|pass| (sequence.to_vec(), (randomness.to_owned(), pass))));
             }
+            expected.retain(|_| !are_computed.next().unwrap_or(false));
         }
         let missing = || RecomputeError { tokens: tokens.len(), why: "the model gave no pass of it".to_owned() };
         passes.get(tokens).map(|(_, pass)| pass.clone()).ok_or_else(missing)
