@@ -13,11 +13,14 @@
 pub mod proxy;
 
 use std::error::Error;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector};
 use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt;
 
 use self::proxy::Proxies;
 
@@ -30,30 +33,50 @@ pub struct HttpClientError {
 
 /// Returns a client that gives up a connection attempt after `connect_ms` and a whole request after `request_ms`.
 pub fn http_client(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
-    built(builder(connect_ms).timeout(Duration::from_millis(request_ms)))
+    built(builder(connect_ms)?.timeout(Duration::from_millis(request_ms)))
 }
 
 /// Returns the same, with a new connection for every request.
 pub fn http_client_without_pool(connect_ms: u64, request_ms: u64) -> Result<Client, HttpClientError> {
-    built(builder(connect_ms).timeout(Duration::from_millis(request_ms)).pool_max_idle_per_host(0))
+    built(builder(connect_ms)?.timeout(Duration::from_millis(request_ms)).pool_max_idle_per_host(0))
 }
 
 /// Returns a client for long transfers, which gives up after `silence_ms` without data.
 pub fn http_client_for_downloads(connect_ms: u64, silence_ms: u64) -> Result<Client, HttpClientError> {
-    built(builder(connect_ms).read_timeout(Duration::from_millis(silence_ms)))
+    built(builder(connect_ms)?.read_timeout(Duration::from_millis(silence_ms)))
 }
 
-fn builder(connect_ms: u64) -> ClientBuilder {
-    // An error means that a provider is installed already, which works too.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
+/// Returns how everything here is encrypted: the host's certificates, which a process reads once.
+///
+/// # Errors
+/// If the host has none.
+pub fn tls() -> Result<Arc<ClientConfig>, HttpClientError> {
+    // A tenth of a second of each start went into reading a hundred files again for every client.
+    static TLS: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(known) = TLS.get() {
+        return Ok(known.clone());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .map_err(|error| HttpClientError { why: innermost(&error) })?;
+    Ok(TLS.get_or_init(|| Arc::new(config.with_no_client_auth())).clone())
+}
+
+fn builder(connect_ms: u64) -> Result<ClientBuilder, HttpClientError> {
+    let mut tls = ClientConfig::clone(&*tls()?);
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let builder = Client::builder()
+        .tls_backend_preconfigured(tls)
         .connect_timeout(Duration::from_millis(connect_ms))
         // Requests come minutes apart; a connection kept that long is as good as dead.
         .pool_idle_timeout(Duration::from_secs(10))
         .http1_only()
         .proxy(proxied())
         .redirect(Policy::none())
-        .user_agent(concat!("grail/", env!("CARGO_PKG_VERSION")))
+        .user_agent(concat!("grail/", env!("CARGO_PKG_VERSION")));
+    Ok(builder)
 }
 
 /// Everything goes through the proxies of the process's environment, by the one rule for all adapters.

@@ -1,11 +1,8 @@
 //! Streams to a host: TCP, and TLS over any other.
 
 use std::io;
-use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -25,17 +22,11 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 /// Returns a stream on which anyone who has the host's certificate reads and writes.
 pub(super) async fn encrypted<S: Stream>(host: &str, stream: S) -> io::Result<TlsStream<S>> {
     let server = ServerName::try_from(bare(host).to_owned()).map_err(io::Error::other)?;
-    let connector = TlsConnector::from(Arc::new(tls_config().map_err(io::Error::other)?));
+    let connector = TlsConnector::from(grail_http::tls().map_err(io::Error::other)?);
     connector.connect(server, stream).await
 }
 
 /// An IPv6 address is in brackets in a URL only.
 fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
-}
-
-fn tls_config() -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_platform_verifier()?.with_no_client_auth())
 }
