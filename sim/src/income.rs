@@ -13,6 +13,7 @@ use grail_protocol::PROTOCOL;
 use grail_protocol::generation::GeneratedRollout;
 
 use crate::chain::JITTER_MS;
+use crate::config::Knobs;
 use crate::speeds::EngineSpeed;
 
 /// In a window without faults at least this share of what was possible must be uploaded, in percent.
@@ -65,9 +66,21 @@ struct WindowFacts {
     clean_prefix: usize,
     /// By digest of a file: its groups, and when it was started.
     files: BTreeMap<String, (usize, u64)>,
-    /// Duration of the newest confirmed upload.
+    /// How long the link takes for the newest file.
+    link_ms: u64,
+    /// Duration of the newest confirmed upload, and the most that it should have been without faults.
     upload_ms: u64,
+    usual_upload_ms: u64,
     rejected: Vec<Cost>,
+}
+
+impl WindowFacts {
+    /// Returns how long the perfect miner's upload takes.
+    fn upload_ms(&self, is_faultless: bool) -> u64 {
+        // Without faults an upload that took longer is the miner's own fault: one that came too late for the window, for
+        // example, is confirmed in the next.
+        if is_faultless { self.upload_ms.min(self.usual_upload_ms) } else { self.upload_ms }
+    }
 }
 
 /// Watches generation and uploads.
@@ -77,16 +90,18 @@ pub(crate) struct Hindsight {
     groups_max: usize,
     policy: UploadPolicy,
     safety_ms: u64,
+    uplink_bytes_per_ms: u64,
     windows: BTreeMap<u64, WindowFacts>,
 }
 
 impl Hindsight {
-    pub(crate) fn new(speed: EngineSpeed, groups_max: Option<u32>, policy: UploadPolicy, safety_blocks: u64) -> Self {
+    pub(crate) fn new(speed: EngineSpeed, groups_max: Option<u32>, policy: UploadPolicy, knobs: &Knobs) -> Self {
         Self {
             speed,
             groups_max: groups_max.map_or(usize::MAX, |max| max as usize),
             policy,
-            safety_ms: safety_blocks * PROTOCOL.block_ms,
+            safety_ms: knobs.safety_blocks * PROTOCOL.block_ms,
+            uplink_bytes_per_ms: knobs.uplink_bytes_per_ms.max(1),
             windows: BTreeMap::new(),
         }
     }
@@ -123,6 +138,7 @@ impl Hindsight {
                 let window = self.windows.entry(*window_start).or_default();
                 if let Some((_, began_ms)) = window.files.get(digest) {
                     window.upload_ms = now_ms - began_ms;
+                    window.usual_upload_ms = UPLOAD_ALLOWED_MS + window.link_ms;
                 }
             }
             _ => {}
@@ -142,6 +158,10 @@ impl Hindsight {
                 let window = self.windows.entry(*window_start).or_default();
                 window.files.insert(digest.clone(), (*groups, now_ms));
             }
+            Action::Upload { window_start, bytes, .. } => {
+                let window = self.windows.entry(*window_start).or_default();
+                window.link_ms = bytes.len() as u64 / self.uplink_bytes_per_ms;
+            }
             Action::Report(Report::GroupClean { window_start, clean_prefix, .. }) => {
                 self.windows.entry(*window_start).or_default().clean_prefix = *clean_prefix;
             }
@@ -150,9 +170,10 @@ impl Hindsight {
     }
 
     /// Returns the income of a window that ended at this time.
-    pub(crate) fn income(&self, receipt: &WindowReceipt, end_ms: u64) -> Income {
+    pub(crate) fn income(&self, receipt: &WindowReceipt, end_ms: u64, is_faultless: bool) -> Income {
         let Some(window) = self.windows.get(&receipt.window_start) else { return Income::default() };
-        let possible_ms = window.began.map_or(0, |(_, began_ms)| self.usable_ms(window, began_ms, end_ms));
+        let upload_ms = window.upload_ms(is_faultless);
+        let possible_ms = window.began.map_or(0, |(_, began_ms)| self.usable_ms(upload_ms, began_ms, end_ms));
         Income { had: self.had(window, receipt), possible: self.possible(window, possible_ms) }
     }
 
@@ -161,9 +182,10 @@ impl Hindsight {
         let Some(window) = self.windows.get(&window_start) else { return 0 };
         let Some((_, began_ms)) = window.began else { return 0 };
         let again_ms = window.rejected.iter().map(|cost| self.draw_and_prove_us(cost) / 1_000).max().unwrap_or(0);
+        let upload_ms = window.upload_ms(is_faultless);
         let most = |from_ms: u64, until_ms: u64| {
-            let allowed_ms = 2 * UPLOAD_ALLOWED_MS.saturating_sub(window.upload_ms) + END_UNKNOWN_MS;
-            let usable_ms = self.usable_ms(window, from_ms.max(began_ms), until_ms);
+            let allowed_ms = 2 * UPLOAD_ALLOWED_MS.saturating_sub(upload_ms) + END_UNKNOWN_MS;
+            let usable_ms = self.usable_ms(upload_ms, from_ms.max(began_ms), until_ms);
             self.possible(window, usable_ms.saturating_sub(RETRIES * again_ms + allowed_ms))
         };
         if is_faultless {
@@ -174,9 +196,10 @@ impl Hindsight {
     }
 
     /// Time for generation between two moments of which the second ends what can be uploaded.
-    fn usable_ms(&self, window: &WindowFacts, from_ms: u64, until_ms: u64) -> u64 {
+    const fn usable_ms(&self, upload_ms: u64, from_ms: u64, until_ms: u64) -> u64 {
         // As the miner's plan does, it keeps time to repeat an upload that takes no longer than a block.
-        let upload_ms = window.upload_ms + window.upload_ms.min(PROTOCOL.block_ms);
+        let repeated_ms = if upload_ms < PROTOCOL.block_ms { upload_ms } else { PROTOCOL.block_ms };
+        let upload_ms = upload_ms + repeated_ms;
         until_ms.saturating_sub(self.safety_ms + upload_ms).saturating_sub(from_ms)
     }
 

@@ -17,7 +17,7 @@ use crate::beacon::{BeaconLink, SimBeacon};
 use crate::bucket::{BucketLink, SimBucket};
 use crate::chain::{ChainLink, SimChain};
 use crate::clock::{NodeClock, Steps};
-use crate::config::{Knobs, SimConfig, keypair, machine_secrets, machine_settings, secrets};
+use crate::config::{SimConfig, keypair, machine_secrets, machine_settings, secrets};
 use crate::engine::SimEngine;
 use crate::faults::{FaultKind, FaultPlan};
 use crate::health::{Health, Stretches};
@@ -97,8 +97,7 @@ impl World {
             groups_max: config.groups_max,
             secrets: secrets(seed),
         };
-        let Knobs { safety_blocks, .. } = config.knobs;
-        let hindsight = Hindsight::new(config.speed, config.groups_max, config.policy, safety_blocks);
+        let hindsight = Hindsight::new(config.speed, config.groups_max, config.policy, &config.knobs);
         Self {
             config: config.clone(),
             first_window: window,
@@ -218,7 +217,7 @@ impl World {
         let file = self.bucket.object(&object_key(&self.keypair.hotkey().to_ss58(), window_start));
         let is_missing = receipt.is_none();
         let receipt = receipt.unwrap_or_else(|| no_receipt(window_start));
-        let income = self.hindsight.borrow().income(&receipt, stretches.end_ms);
+        let income = self.hindsight.borrow().income(&receipt, stretches.end_ms, stretches.is_faultless);
         let result = WindowResult { receipt, judgment, further, health, income, file };
         self.check_result(&result, is_missing);
         self.check_income(&result, &stretches);

@@ -43,9 +43,15 @@ fn hardly_anything_is_lost_at_the_end_of_a_window_however_much_is_rejected() {
 
 #[test]
 fn a_slow_link_is_part_of_the_plan() {
-    // A file of these windows takes more than half a minute to write and read back.
-    let knobs = Knobs { uplink_bytes_per_ms: 150, ..Knobs::default() };
-    let report = run(&SimConfig { knobs, ..config(10, 2) });
+    const BYTES_PER_MS: u64 = 40;
+    let knobs = Knobs { uplink_bytes_per_ms: BYTES_PER_MS, ..Knobs::default() };
+    let slow = EngineSpeed::made_up(16, 2_000, 1_200);
+    let mut files = Vec::new();
+    let report = simulate(&SimConfig { knobs, ..with_engine(slow, 10, 2) }, |window| files.extend(window.file.clone()));
+    assert_eq!(report.violations, Vec::<String>::new());
+    // To write and read back a file of these windows takes more than half a minute.
+    let took_ms: Vec<u64> = files.iter().map(|file| 2 * file.len() as u64 / BYTES_PER_MS).collect();
+    assert!(took_ms.len() == 2 && took_ms.iter().all(|ms| *ms > 30_000), "{took_ms:?}");
     for window in &report.windows {
         assert_eq!(window.judgment.outcome(), "accepted");
         assert!(window.income.share() > 0.9, "{:?}", window.income);
