@@ -70,7 +70,7 @@ struct WindowFacts {
     link_ms: u64,
     /// Duration of the newest confirmed upload, and the most that it should have been without faults.
     upload_ms: u64,
-    usual_upload_ms: u64,
+    allowed_upload_ms: u64,
     rejected: Vec<Cost>,
 }
 
@@ -79,7 +79,7 @@ impl WindowFacts {
     fn upload_ms(&self, is_faultless: bool) -> u64 {
         // Without faults an upload that took longer is the miner's own fault: one that came too late for the window, for
         // example, is confirmed in the next.
-        if is_faultless { self.upload_ms.min(self.usual_upload_ms) } else { self.upload_ms }
+        if is_faultless { self.upload_ms.min(self.allowed_upload_ms) } else { self.upload_ms }
     }
 }
 
@@ -138,7 +138,7 @@ impl Hindsight {
                 let window = self.windows.entry(*window_start).or_default();
                 if let Some((_, began_ms)) = window.files.get(digest) {
                     window.upload_ms = now_ms - began_ms;
-                    window.usual_upload_ms = UPLOAD_ALLOWED_MS + window.link_ms;
+                    window.allowed_upload_ms = UPLOAD_ALLOWED_MS + window.link_ms;
                 }
             }
             _ => {}
@@ -196,10 +196,9 @@ impl Hindsight {
     }
 
     /// Time for generation between two moments of which the second ends what can be uploaded.
-    const fn usable_ms(&self, upload_ms: u64, from_ms: u64, until_ms: u64) -> u64 {
+    fn usable_ms(&self, upload_ms: u64, from_ms: u64, until_ms: u64) -> u64 {
         // As the miner's plan does, it keeps time to repeat an upload that takes no longer than a block.
-        let repeated_ms = if upload_ms < PROTOCOL.block_ms { upload_ms } else { PROTOCOL.block_ms };
-        let upload_ms = upload_ms + repeated_ms;
+        let upload_ms = upload_ms + upload_ms.min(PROTOCOL.block_ms);
         until_ms.saturating_sub(self.safety_ms + upload_ms).saturating_sub(from_ms)
     }
 

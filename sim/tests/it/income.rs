@@ -49,9 +49,9 @@ fn a_slow_link_is_part_of_the_plan() {
     let mut files = Vec::new();
     let report = simulate(&SimConfig { knobs, ..with_engine(slow, 10, 2) }, |window| files.extend(window.file.clone()));
     assert_eq!(report.violations, Vec::<String>::new());
-    // To write and read back a file of these windows takes more than half a minute.
-    let took_ms: Vec<u64> = files.iter().map(|file| 2 * file.len() as u64 / BYTES_PER_MS).collect();
-    assert!(took_ms.len() == 2 && took_ms.iter().all(|ms| *ms > 30_000), "{took_ms:?}");
+    // To write a file of these windows takes more than a quarter of a minute.
+    let took_ms: Vec<u64> = files.iter().map(|file| file.len() as u64 / BYTES_PER_MS).collect();
+    assert!(took_ms.len() == 2 && took_ms.iter().all(|ms| *ms > 15_000), "{took_ms:?}");
     for window in &report.windows {
         assert_eq!(window.judgment.outcome(), "accepted");
         assert!(window.income.share() > 0.9, "{:?}", window.income);

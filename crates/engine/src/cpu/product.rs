@@ -70,6 +70,7 @@ impl WithSimd for Product<'_> {
             1 => self.run::<S, 1>(simd),
             2 => self.run::<S, 2>(simd),
             4 => self.run::<S, 4>(simd),
+            8 => self.run::<S, 8>(simd),
             _ => self.run::<S, PANEL>(simd),
         }
     }
