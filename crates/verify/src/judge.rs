@@ -75,7 +75,7 @@ impl Judge {
     /// # Errors
     /// [`JudgeError`] if the model fails on any sequence, so that the verdict says nothing about the miner.
     pub fn judge(&self, file: &[u8], facts: &WindowFacts) -> Result<Judged, JudgeError> {
-        Ok(self.judge_with_rollouts(file, facts)?.0)
+        Ok(self.last_report(file, facts)?.0)
     }
 
     /// As [`Self::judge`], with the JSON of every valid rollout of a file that is accepted.
@@ -83,20 +83,28 @@ impl Judge {
     /// # Errors
     /// As [`Self::judge`].
     pub fn judge_with_rollouts(&self, file: &[u8], facts: &WindowFacts) -> Result<(Judged, Vec<String>), JudgeError> {
-        let report = self.report(file, facts, Scope::Validator);
-        let document = self.document(file);
-        let fingerprints = document.as_ref().map(|document| fingerprints(document)).unwrap_or_default();
-        let valid = document.zip(report.as_ref()).map(|(document, report)| valid_rollouts(&document, report));
+        let (judged, read) = self.last_report(file, facts)?;
+        Ok((judged, read.map(|(document, report)| valid_rollouts(&document, &report)).unwrap_or_default()))
+    }
+
+    /// Judges a file and forgets the facts about it. Returns its document and report too if it can be read.
+    fn last_report(
+        &self,
+        file: &[u8],
+        facts: &WindowFacts,
+    ) -> Result<(Judged, Option<(Rc<Value>, Report)>), JudgeError> {
+        let read = self.document(file).zip(self.report(file, facts, Scope::Validator));
         self.recompute.forget();
         self.memory.forget();
         *self.read.borrow_mut() = None;
-        let verdict = report.map(|report| report.verdict);
+        let verdict = read.as_ref().map(|(_, report)| report.verdict.clone());
         if let Some(Verdict::Rejected { failure, .. }) = &verdict
             && failure.reason == Reason::InferenceError
         {
             self.probe()?;
         }
-        Ok((Judged { verdict, fingerprints }, valid.unwrap_or_default()))
+        let fingerprints = read.as_ref().map(|(document, _)| fingerprints(document)).unwrap_or_default();
+        Ok((Judged { verdict, fingerprints }, read))
     }
 
     /// Returns the worth of a file's rollouts, without remembering it; none if the file cannot be read.

@@ -27,7 +27,7 @@ fn write_json(out: &mut String, value: &Value) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-        Value::Float(f) => out.push_str(&json_float(*f)),
+        Value::Float(f) => write_float(out, *f, "NaN", "Infinity"),
         Value::Text(text) => write_json_string(out, text),
         Value::List(items) => write_joined(out, ('[', ']'), ",", items, write_json),
         Value::Object(entries) => write_joined(out, ('{', '}'), ",", entries, |out, (key, item)| {
@@ -45,7 +45,7 @@ fn write_repr(out: &mut String, value: &Value) {
         Value::Bool(b) => out.push_str(if *b { "True" } else { "False" }),
         Value::Int(i) => push(out, i),
         Value::BigInt(digits) => out.push_str(digits),
-        Value::Float(f) => out.push_str(&float_repr(*f)),
+        Value::Float(f) => write_float(out, *f, "nan", "inf"),
         Value::Text(text) => write_repr_string(out, text),
         Value::List(items) => write_joined(out, ('[', ']'), ", ", items, write_repr),
         Value::Object(entries) => write_joined(out, ('{', '}'), ", ", entries, |out, (key, item)| {
@@ -119,53 +119,29 @@ fn push_surrogate(out: &mut String, stand_in: char) {
     push(out, format_args!("\\u{:04x}", surrogate::of(stand_in).unwrap_or_default()));
 }
 
-fn json_float(f: f64) -> String {
-    match f {
-        f if f.is_nan() => "NaN".into(),
-        f64::INFINITY => "Infinity".into(),
-        f64::NEG_INFINITY => "-Infinity".into(),
-        f => float_repr(f),
-    }
-}
-
-/// `repr` of a float: the shortest digits that read back, with an exponent below 1e-4 and from 1e16 on.
-fn float_repr(f: f64) -> String {
+/// Writes a float as `repr` does: the shortest digits that read back, of two equally near the even one, with an exponent
+/// below 1e-4 and from 1e16 on.
+fn write_float(out: &mut String, f: f64, nan: &str, infinity: &str) {
     if f.is_nan() {
-        return "nan".into();
+        return out.push_str(nan);
+    }
+    if f.is_sign_negative() {
+        out.push('-');
     }
     if f.is_infinite() {
-        return if f > 0.0 { "inf".into() } else { "-inf".into() };
+        return out.push_str(infinity);
     }
-    let scientific = shortest_scientific(f.abs());
-    let (mantissa, exponent) = scientific.split_once('e').expect("Rust's scientific form has an exponent");
-    let exponent: i32 = exponent.parse().expect("Rust's exponent is an integer");
-    let sign = if f.is_sign_negative() { "-" } else { "" };
-    if (-4..16).contains(&exponent) {
-        return format!("{sign}{}", positional(&mantissa.replace('.', ""), exponent));
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(f.abs());
+    if let Some((mantissa, exponent)) = text.split_once('e') {
+        let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+        push(out, format_args!("{mantissa}e{sign}{:0>2}", digits.trim_start_matches('+')));
+    } else if let Some(digits) = text.strip_prefix("0.0000") {
+        let (first, rest) = digits.split_at(1);
+        push(out, format_args!("{first}{}{rest}e-05", if rest.is_empty() { "" } else { "." }));
+    } else {
+        out.push_str(text);
     }
-    let exponent_sign = if exponent < 0 { '-' } else { '+' };
-    format!("{sign}{mantissa}e{exponent_sign}{:02}", exponent.abs())
-}
-
-/// `digits` with the point where `d.ddd · 10^exponent` has it, and at least one digit on both sides.
-fn positional(digits: &str, exponent: i32) -> String {
-    let Ok(exponent) = usize::try_from(exponent) else {
-        return format!("0.{}{digits}", "0".repeat(exponent.unsigned_abs() as usize - 1));
-    };
-    let padded = format!("{digits:0<width$}", width = exponent + 2);
-    let (whole, fraction) = padded.split_at(exponent + 1);
-    format!("{whole}.{fraction}")
-}
-
-/// Returns the shortest digits that read back, as `d.ddde±x`.
-///
-/// Of two shortest texts that are equally near, CPython takes the one with the even last digit and Rust the larger;
-/// Rust's rounding to a given number of digits is to even, so that text is tried first.
-fn shortest_scientific(f: f64) -> String {
-    let shortest = format!("{f:e}");
-    let decimals = shortest.bytes().take_while(|&b| b != b'e').filter(u8::is_ascii_digit).count() - 1;
-    let even = format!("{f:.decimals$e}");
-    if even.parse() == Ok(f) { even } else { shortest }
 }
 
 fn push(out: &mut String, what: impl std::fmt::Display) {
@@ -189,6 +165,8 @@ mod tests {
             (1e-4, "0.0001"),
             (0.00012345, "0.00012345"),
             (1e-5, "1e-05"),
+            (0.000012345, "1.2345e-05"),
+            (-0.00009999999999999999, "-9.999999999999999e-05"),
             (-1.5e-7, "-1.5e-07"),
             (123456789.123, "123456789.123"),
             (1e15, "1000000000000000.0"),

@@ -218,6 +218,27 @@ fn finite_float() -> impl Strategy<Value = f64> {
     POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO
 }
 
+proptest! {
+    /// Rust writes the shortest digits too, but of two equally near the larger; rounded to as many, the even one.
+    #[test]
+    fn floats_have_the_shortest_digits_and_the_even_one_of_two(
+        float in prop_oneof![finite_float(), (1i64 << 52..1 << 53).prop_map(|n| n as f64 / 4.0)]
+    ) {
+        let shortest = format!("{float:e}");
+        let decimals = shortest.bytes().take_while(|&b| b != b'e').filter(u8::is_ascii_digit).count() - 1;
+        let even = format!("{float:.decimals$e}");
+        let expected = if even.parse() == Ok(float) { even } else { shortest };
+        let text = Value::Float(float).canonical_text();
+        prop_assert_eq!(text.parse(), Ok(float));
+        prop_assert_eq!(significant_digits(&text), significant_digits(&expected), "{}", text);
+    }
+}
+
+fn significant_digits(number: &str) -> String {
+    let digits: String = number.bytes().take_while(|&b| b != b'e').filter(u8::is_ascii_digit).map(char::from).collect();
+    digits.trim_matches('0').to_owned()
+}
+
 /// Python refuses more than 4300 digits, and so do we: before any computation or copy.
 #[test]
 fn a_number_of_many_million_digits_is_refused() {
