@@ -43,7 +43,7 @@ fn write_repr(out: &mut String, value: &Value) {
     match value {
         Value::Null => out.push_str("None"),
         Value::Bool(b) => out.push_str(if *b { "True" } else { "False" }),
-        Value::Int(i) => push(out, i),
+        Value::Int(i) => out.push_str(itoa::Buffer::new().format(*i)),
         Value::BigInt(digits) => out.push_str(digits),
         Value::Float(f) => write_float(out, *f, "nan", "inf"),
         Value::Text(text) => write_repr_string(out, text),
