@@ -31,7 +31,7 @@ fn refused(name: &str, finished: &Finished, why: &str) {
 
 /// Bombs of each kind of file; `GRAIL_TEST_BOMBS` raises them. Each costs seconds, since it needs its gigabyte.
 fn bombs_tried() -> usize {
-    std::env::var("GRAIL_TEST_BOMBS").ok().and_then(|bombs| bombs.parse().ok()).unwrap_or(4)
+    std::env::var("GRAIL_TEST_BOMBS").ok().and_then(|bombs| bombs.parse().ok()).unwrap_or(2)
 }
 
 /// A gzip file of `head`, then `piece` until there are `bytes` of it, then `tail`.

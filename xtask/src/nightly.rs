@@ -27,7 +27,7 @@ const CHORES: [Chore; 14] = [
         test: "bombs",
         variable: "GRAIL_TEST_BOMBS",
         cases: 10,
-        why: "a bomb takes seconds, since it needs its gigabyte; CI tries one of each kind",
+        why: "a bomb takes seconds, since it needs its gigabyte; CI tries two of a kind of file",
     },
     Chore {
         package: "grail-sim",

@@ -22,7 +22,7 @@ const KILLS_VARIABLE: &str = "GRAIL_TEST_KILLS";
 /// Kills the miner once in each of these windows, at moments that follow from the seed.
 fn kills(scene_number: u64, count: u64) -> (u64, u64) {
     let scene = Scene::new(200 + scene_number);
-    let arguments = ["--policy", "all", "--groups-max", "3"];
+    let arguments = ["--policy", "all", "--groups-max", "2"];
     let mut miner = scene.mine(&arguments);
     let mut window = scene.verdict().judgment.window_start + PROTOCOL.window_blocks;
     let (mut groups_saved, mut receipts_seen) = (0, 0);
