@@ -75,7 +75,7 @@ impl Judge {
     /// # Errors
     /// [`JudgeError`] if the model fails on any sequence, so that the verdict says nothing about the miner.
     pub fn judge(&self, file: &[u8], facts: &WindowFacts) -> Result<Judged, JudgeError> {
-        Ok(self.last_report(file, facts)?.0)
+        Ok(self.last_report(self.document(file).as_deref(), facts)?.0)
     }
 
     /// As [`Self::judge`], with the JSON of every valid rollout of a file that is accepted.
@@ -83,35 +83,39 @@ impl Judge {
     /// # Errors
     /// As [`Self::judge`].
     pub fn judge_with_rollouts(&self, file: &[u8], facts: &WindowFacts) -> Result<(Judged, Vec<String>), JudgeError> {
-        let (judged, read) = self.last_report(file, facts)?;
-        Ok((judged, read.map(|(document, report)| valid_rollouts(&document, &report)).unwrap_or_default()))
+        let document = self.document(file);
+        let (judged, report) = self.last_report(document.as_deref(), facts)?;
+        let rollouts = document.zip(report).map(|(document, report)| valid_rollouts(&document, &report));
+        Ok((judged, rollouts.unwrap_or_default()))
     }
 
-    /// Judges a file and forgets the facts about it. Returns its document and report too if it can be read.
+    /// Judges the document of a file, if it has one, and forgets the facts about it.
     fn last_report(
         &self,
-        file: &[u8],
+        document: Option<&Value>,
         facts: &WindowFacts,
-    ) -> Result<(Judged, Option<(Rc<Value>, Report)>), JudgeError> {
-        let read = self.document(file).zip(self.report(file, facts, Scope::Validator));
+    ) -> Result<(Judged, Option<Report>), JudgeError> {
+        let report = document.map(|document| self.report_on(document, facts, Scope::Validator));
         self.recompute.forget();
         self.memory.forget();
         *self.read.borrow_mut() = None;
-        let verdict = read.as_ref().map(|(_, report)| report.verdict.clone());
+        let verdict = report.as_ref().map(|report| report.verdict.clone());
         if let Some(Verdict::Rejected { failure, .. }) = &verdict
             && failure.reason == Reason::InferenceError
         {
             self.probe()?;
         }
-        let fingerprints = read.as_ref().map(|(document, _)| fingerprints(document)).unwrap_or_default();
-        Ok((Judged { verdict, fingerprints }, read))
+        Ok((Judged { verdict, fingerprints: document.map(fingerprints).unwrap_or_default() }, report))
     }
 
     /// Returns the worth of a file's rollouts, without remembering it; none if the file cannot be read.
     pub fn report(&self, bytes: &[u8], facts: &WindowFacts, scope: Scope) -> Option<Report> {
-        let document = self.document(bytes)?;
+        Some(self.report_on(&*self.document(bytes)?, facts, scope))
+    }
+
+    fn report_on(&self, document: &Value, facts: &WindowFacts, scope: Scope) -> Report {
         let tokenizer = self.recompute.model().tokenizer();
-        Some(verify_remembering(&document, facts, tokenizer, &self.recompute, scope, &self.memory))
+        verify_remembering(document, facts, tokenizer, &self.recompute, scope, &self.memory)
     }
 
     /// Runs the model on a sequence that fails only if every sequence fails.
