@@ -134,8 +134,8 @@ fn write_float(out: &mut String, f: f64, nan: &str, infinity: &str) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(f.abs());
     if let Some((mantissa, exponent)) = text.split_once('e') {
-        let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
-        push(out, format_args!("{mantissa}e{sign}{:0>2}", digits.trim_start_matches('+')));
+        let (sign, digits) = exponent.split_at(1);
+        push(out, format_args!("{mantissa}e{sign}{digits:0>2}"));
     } else if let Some(digits) = text.strip_prefix("0.0000") {
         let (first, rest) = digits.split_at(1);
         push(out, format_args!("{first}{}{rest}e-05", if rest.is_empty() { "" } else { "." }));
