@@ -1,20 +1,49 @@
 """Reads the served chain with the real SDK, commits and sets weights; prints what it saw as one JSON object.
 
-Arguments: endpoint, folder of wallets, coldkey's name, hotkey's name, netuid.
+Arguments: endpoint, folder of wallets, coldkey's name, hotkey's name, netuid. Versions 9 and 10 of the SDK have the
+module `bittensor.core`, version 11 has another interface.
 """
 
 import asyncio
 import json
 import sys
 
-from bittensor.core.async_subtensor import AsyncSubtensor
-from bittensor.core.chain_data import decode_account_id
-from bittensor_wallet import Wallet
+UIDS, WEIGHTS = [0, 1], [0.75, 0.25]
 
 
-async def main():
-    endpoint, wallets, cold, hot, netuid = sys.argv[1:]
-    netuid = int(netuid)
+async def with_version_11(endpoint, wallets, cold, hot, netuid):
+    import bittensor
+
+    wallet = bittensor.Wallet(name=cold, hotkey=hot, path=wallets)
+    calls = bittensor.calls
+    async with bittensor.Subtensor(endpoint) as subtensor:
+        block = await subtensor.block()
+        header = await subtensor.block_info(block)
+        neurons = await subtensor.read("neurons", netuid=netuid)
+        info = {"fields": [[{"Raw128": "0x" + (b"x" * 128).hex()}]]}
+        committed = await subtensor.submit_call(calls.Commitments.set_commitment(netuid, info), wallet, signer="hotkey")
+        # Its own intent for weights reads storage that the runtimes which are served do not have yet.
+        uids, values = bittensor.intents.normalize(UIDS, WEIGHTS)
+        weights = calls.SubtensorModule.set_weights(netuid, uids, values, 0)
+        weights = await subtensor.submit_call(weights, wallet, signer="hotkey")
+        commitments = await subtensor.read("commitments", netuid=netuid)
+        return {
+            "block": block,
+            "block_hash": header.hash,
+            "hotkeys": [neuron.hotkey for neuron in neurons],
+            "uids": [neuron.uid for neuron in neurons],
+            "committed": committed.success,
+            "commitments": {found["hotkey"]: ["Raw128", found["commitment"]] for found in commitments},
+            "weights_set": weights.success,
+            "message": weights.message,
+        }
+
+
+async def with_older_versions(endpoint, wallets, cold, hot, netuid):
+    from bittensor.core.async_subtensor import AsyncSubtensor
+    from bittensor.core.chain_data import decode_account_id
+    from bittensor_wallet import Wallet
+
     wallet = Wallet(name=cold, hotkey=hot, path=wallets)
     async with AsyncSubtensor(network=endpoint) as subtensor:
         block = await subtensor.get_current_block()
@@ -22,7 +51,7 @@ async def main():
         metagraph = await subtensor.metagraph(netuid)
         committed = await subtensor.commit(wallet, netuid, "x" * 128)
         is_set, message = await subtensor.set_weights(
-            wallet, netuid, uids=[0, 1], weights=[0.75, 0.25], wait_for_inclusion=True, max_retries=1
+            wallet, netuid, uids=UIDS, weights=WEIGHTS, wait_for_inclusion=True, max_retries=1
         )
         commitments = {}
         query = await subtensor.substrate.query_map("Commitments", "CommitmentOf", params=[netuid])
@@ -30,7 +59,7 @@ async def main():
             (field,) = getattr(info, "value", info)["info"]["fields"][0]
             ((name, value),) = field.items()
             commitments[decode_account_id(account)] = [name, bytes(value[0]).decode()]
-        seen = {
+        return {
             "block": block,
             "block_hash": block_hash,
             "hotkeys": list(metagraph.hotkeys),
@@ -40,7 +69,17 @@ async def main():
             "weights_set": is_set,
             "message": message,
         }
-    print(json.dumps(seen))
 
 
-asyncio.run(main())
+def main():
+    endpoint, wallets, cold, hot, netuid = sys.argv[1:]
+    try:
+        import bittensor.core
+
+        sees = with_older_versions
+    except ModuleNotFoundError:
+        sees = with_version_11
+    print(json.dumps(asyncio.run(sees(endpoint, wallets, cold, hot, int(netuid)))))
+
+
+main()
