@@ -34,13 +34,14 @@ async fn each_answer_is_tested_and_the_written_file_passes_the_doctor() {
     let (node, netuid) = (world.node.address().to_owned(), NETUID.to_string());
     let store = format!("http://{}", world.s3.address);
     let keys = [READ.0, READ.1, WRITE.0, WRITE.1];
-    // A read key that can write is refused when it was typed, and asked for again.
+    // A read key that can write is refused when it was typed, and asked for again; what was right is kept.
     let mistaken = [WRITE.0, WRITE.1, WRITE.0, WRITE.1];
     let before = [&node[..], &netuid, "1", BUCKET, &store];
-    let again = ["no", BUCKET, &store];
+    let again = ["no", "", ""];
+    let keys_again = [READ.0, READ.1, "", ""];
     // A wrong address of the node is asked for again, too; what was right is offered again.
     let wrong = ["ws://127.0.0.1:9", &netuid, "1", "no"];
-    let answers = [&wrong, &before[..], &mistaken, &again, &keys].concat();
+    let answers = [&wrong, &before[..], &mistaken, &again, &keys_again].concat();
     let output = init(&world, &answers).await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -108,6 +109,19 @@ async fn keys_that_are_pasted_at_a_terminal_are_not_shown() {
     for key in [READ.0, READ.1, WRITE.0, WRITE.1] {
         assert!(!seen.contains(key) && written.contains(&format!("={key}\n")), "{key}: {seen}");
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_the_first_question() {
+    let folder = folder("init-nowhere");
+    let finished = grail(&folder, &["init", "--network", "finney", "--env-file", "none/.env"]);
+    assert!(
+        finished.stderr.starts_with("grail: cannot write none/.env (") && finished.stdout.is_empty(),
+        "{finished:?}"
+    );
+    let finished = grail(&folder, &["init", "--network", "served", "--env-file", "my.env"]);
+    assert!(finished.code == Some(2) && finished.stderr.contains("is named .env, not my.env"), "{finished:?}");
+    assert!(!folder.join("my.env").exists());
 }
 
 #[test]

@@ -54,7 +54,8 @@ fn without_a_number_it_is_the_last_window_that_was_not_uploaded_with_its_story_a
     let until = lost + 360;
     for part in [
         &format!("window {lost}\n"),
-        "story     minutes and seconds since the window started\n    0:00  block ",
+        // The simulated miner starts with the window's last block, 29 blocks late.
+        "story     minutes and seconds since the window started\n    5:48  block ",
         "the first block's hash was known",
         &format!("cost      about a twelfth of the weight in each of 12 windows, until block {until}; of the 1.200 %"),
         "=> 3 clean groups were lost: 503",

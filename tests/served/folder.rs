@@ -67,6 +67,18 @@ fn lines_added_to_the_env_file_outlive_the_world() {
 }
 
 #[test]
+fn a_miners_own_env_file_is_refused_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let env_file = folder.path().join(".env");
+    let text = "# My miner.\nR2_WRITE_SECRET_ACCESS_KEY=real\n";
+    std::fs::write(&env_file, text).unwrap();
+    let refused = Served::start(&ServeOptions::new(folder.path())).err().unwrap();
+    assert!(refused.to_string().contains(".env is not of a served world and stays as it is; give --dir"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&env_file).unwrap(), text);
+    assert!(!folder.path().join(".env.before").exists());
+}
+
+#[test]
 fn impossible_worlds_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

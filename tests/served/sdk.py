@@ -41,30 +41,34 @@ async def with_version_11(endpoint, wallets, cold, hot, netuid):
 
 async def with_older_versions(endpoint, wallets, cold, hot, netuid):
     from bittensor.core.async_subtensor import AsyncSubtensor
-    from bittensor.core.chain_data import decode_account_id
     from bittensor_wallet import Wallet
+    from scalecodec.utils.ss58 import ss58_encode
 
     wallet = Wallet(name=cold, hotkey=hot, path=wallets)
     async with AsyncSubtensor(network=endpoint) as subtensor:
         block = await subtensor.get_current_block()
         block_hash = await subtensor.get_block_hash(block)
         metagraph = await subtensor.metagraph(netuid)
-        committed = await subtensor.commit(wallet, netuid, "x" * 128)
+        commit = getattr(subtensor, "commit", None) or subtensor.set_commitment
+        committed = await commit(wallet, netuid, "x" * 128)
         is_set, message = await subtensor.set_weights(
-            wallet, netuid, uids=UIDS, weights=WEIGHTS, wait_for_inclusion=True, max_retries=1
+            wallet, netuid, uids=UIDS, weights=WEIGHTS, wait_for_inclusion=True
         )
         commitments = {}
         query = await subtensor.substrate.query_map("Commitments", "CommitmentOf", params=[netuid])
         async for account, info in query:
-            (field,) = getattr(info, "value", info)["info"]["fields"][0]
-            ((name, value),) = field.items()
-            commitments[decode_account_id(account)] = [name, bytes(value[0]).decode()]
+            field = getattr(info, "value", info)["info"]["fields"][0]
+            ((name, value),) = (field if isinstance(field, dict) else field[0]).items()
+            # Version 9 shows accounts and values by their bytes.
+            account = account if isinstance(account, str) else ss58_encode(bytes(account[0]).hex(), 42)
+            value = bytes.fromhex(value[2:]) if isinstance(value, str) else bytes(value[0])
+            commitments[account] = [name, value.decode()]
         return {
             "block": block,
             "block_hash": block_hash,
             "hotkeys": list(metagraph.hotkeys),
             "uids": [int(uid) for uid in metagraph.uids],
-            "committed": committed,
+            "committed": bool(getattr(committed, "success", committed)),
             "commitments": commitments,
             "weights_set": is_set,
             "message": message,

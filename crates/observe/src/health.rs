@@ -65,6 +65,8 @@ pub struct HealthSnapshot {
     pub is_registered: Option<bool>,
     /// Whether any validator gives the hotkey a weight above zero; none before that was read.
     pub is_weighted: Option<bool>,
+    /// The error of the bucket's last answer, if it was one.
+    pub bucket_error: Option<String>,
     /// Verified uploads since the process started.
     pub uploads: u64,
 }
@@ -92,6 +94,7 @@ impl HealthSnapshot {
         let mut found = self.restart_reasons();
         let others = [HealthIssue::Chain, HealthIssue::Upload].into_iter().filter(|issue| self.has(*issue));
         found.extend(others.map(|issue| issue.to_string()));
+        found.extend(self.bucket_error.as_ref().map(|error| format!("the bucket failed last: {error}")));
         if self.is_registered == Some(false) {
             found.push("the hotkey is not registered: run `grail doctor`".to_owned());
         }
@@ -119,6 +122,9 @@ mod tests {
         health.is_registered = Some(false);
         assert!(health.obstacles()[0].contains("not registered"));
         health.is_registered = Some(true);
+        health.bucket_error = Some("503".to_owned());
+        assert_eq!(health.obstacles(), ["the bucket failed last: 503"]);
+        health.bucket_error = None;
         health.issues = vec![HealthIssue::Chain, HealthIssue::Upload];
         assert_eq!(health.obstacles().len(), 2);
         assert_eq!(health.restart_reasons(), [] as [String; 0], "a restart does not repair a chain");

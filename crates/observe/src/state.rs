@@ -218,6 +218,10 @@ impl MinerState {
             has_clean_group: self.has_clean_group,
             is_registered: self.is_registered,
             is_weighted: self.is_weighted,
+            bucket_error: match self.ports.get(&Area::Bucket) {
+                Some(PortAnswer::Failed(error)) => Some(error.clone()),
+                _ => None,
+            },
             uploads: self.uploads,
         }
     }

@@ -4,6 +4,7 @@ mod answers;
 mod ask;
 mod wallets;
 
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -49,20 +50,19 @@ pub enum InitNetwork {
 /// If the file exists already or cannot be written, or if the input ends before the last answer.
 pub fn init(path: &Path, network: Option<InitNetwork>, wallets: &str) -> anyhow::Result<()> {
     // Before the first question, so that no answer is lost.
-    if std::fs::symlink_metadata(path).is_ok() {
-        return Err(taken(path).into());
-    }
-    let mut questions = Questions::of_process();
-    let network = match network {
-        Some(network) => network,
-        None => questions.network()?,
-    };
-    if network == InitNetwork::Served {
+    write(path, "")?;
+    let _ = std::fs::remove_file(path);
+    let Some(answers) = asked(wallets, network, &mut Questions::of_process())? else {
+        if path.file_name() != Some(OsStr::new(".env")) {
+            let problem = format!("a served world's file is named .env, not {}", path.display());
+            return Err(
+                ExitError::new(Exit::Usage, problem + "; name another folder with --env-file FOLDER/.env").into()
+            );
+        }
         write(path, SERVED)?;
         output::line(served_next(path));
         return Ok(());
-    }
-    let answers = asked(wallets, network, &mut questions)?;
+    };
     write(path, &text(&answers))?;
     let file = printable(&path.display().to_string());
     let named = if file == ".env" { String::new() } else { format!(" --env-file {file}") };
@@ -73,14 +73,19 @@ pub fn init(path: &Path, network: Option<InitNetwork>, wallets: &str) -> anyhow:
     Ok(())
 }
 
-/// Asks for everything, and tests each answer as soon as it can be tested.
-fn asked(wallets: &str, network: InitNetwork, questions: &mut Questions) -> anyhow::Result<Answers> {
-    let mut answers = Answers::of(network);
+/// Asks for everything, for the network too if none is given, and tests each answer as soon as it can be tested. A served
+/// world needs no answers.
+fn asked(wallets: &str, given: Option<InitNetwork>, questions: &mut Questions) -> anyhow::Result<Option<Answers>> {
+    let mut answers = Answers::of(InitNetwork::Served);
     answers.wallets = expanded(wallets);
     let found = scan(&answers.wallets);
     loop {
-        if network == InitNetwork::Custom {
-            let before = answers.endpoint.take();
+        answers.network = given.map_or_else(|| questions.network(), Ok)?;
+        if answers.network == InitNetwork::Served {
+            return Ok(None);
+        }
+        let before = answers.endpoint.take();
+        if answers.network == InitNetwork::Custom {
             let question = "Address of a node, such as ws://127.0.0.1:9944";
             answers.endpoint = Some(questions.text(question, before.as_deref())?);
             answers.netuid = questions.text("Number of the subnet", Some(&answers.netuid))?;
@@ -92,17 +97,25 @@ fn asked(wallets: &str, network: InitNetwork, questions: &mut Questions) -> anyh
         }
     }
     loop {
-        answers.account_id =
-            questions.text("Account id on the R2 dashboard; the bucket must have the same name", None)?;
-        if network == InitNetwork::Custom {
-            answers.store = Some(questions.text("Address of the S3 server, empty for R2", Some(""))?);
+        let question = "Account id on the R2 dashboard; the bucket must have the same name";
+        let before = Some(answers.account_id).filter(|before| !before.is_empty());
+        answers.account_id = questions.text(question, before.as_deref())?;
+        if answers.network == InitNetwork::Custom {
+            let before = answers.store.take().unwrap_or_default();
+            answers.store = Some(questions.text("Address of the S3 server, empty for R2", Some(&before))?);
         }
+        let mut key = |(id, secret): &(Secret, Secret)| {
+            Ok::<_, ExitError>((
+                questions.secret("Its access key id", id)?,
+                questions.secret("Its secret access key", secret)?,
+            ))
+        };
         output::line("The READ key is published on the chain: a token with the permission `Object Read only`.");
-        answers.read = (questions.secret("Its access key id")?, questions.secret("Its secret access key")?);
+        answers.read = key(&answers.read)?;
         output::line("The WRITE key stays here: a token with the permission `Object Read & Write`.");
-        answers.write = (questions.secret("Its access key id")?, questions.secret("Its secret access key")?);
+        answers.write = key(&answers.write)?;
         if test_bucket(&answers)? || questions.keeps("these keys")? {
-            return Ok(answers);
+            return Ok(Some(answers));
         }
     }
 }

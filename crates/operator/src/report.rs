@@ -161,7 +161,7 @@ fn by_name(title: &str, unit: &str, counts: &BTreeMap<&str, u64>) -> String {
 }
 
 fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
-    const HEADINGS: [&str; 11] = [
+    const HEADINGS: [&str; 10] = [
         "window",
         "ended, UTC",
         "outcome",
@@ -172,19 +172,22 @@ fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
         "weight set after it",
         "to spare",
         "rollouts/s",
-        "why",
     ];
     let number = |value: Option<f64>| value.map_or_else(|| UNKNOWN.to_owned(), short);
     let row = |receipt: &Receipt| {
+        // A row of its own, which a narrow screen can wrap.
         let why = match (is_uploaded(receipt), &receipt.why) {
             (true, _) => String::new(),
-            (false, why) => format!("{} (grail why {})", why.as_deref().unwrap_or_default(), receipt.window),
+            (false, why) => {
+                let why = escaped(&format!("{} (grail why {})", why.as_deref().unwrap_or_default(), receipt.window));
+                format!("<tr class=why><td colspan={}><p>{why}</p></td></tr>", HEADINGS.len())
+            }
         };
         let speed = receipt.rollouts_clean.zip(receipt.seconds).and_then(|(count, seconds)| per_second(count, seconds));
         let cells = [
             receipt.window.to_string(),
             date(receipt.ended_at),
-            receipt.outcome.clone(),
+            receipt.outcome.replace('_', " "),
             receipt.groups_clean.to_string(),
             receipt.groups_uploaded.to_string(),
             receipt.rollouts_solved.map_or_else(|| UNKNOWN.to_owned(), |solved| solved.to_string()),
@@ -192,12 +195,9 @@ fn table(receipts: &[Receipt], readings: &[WeightReading]) -> String {
             percent(set_share(readings, receipt)).unwrap_or_else(|| UNKNOWN.to_owned()),
             receipt.slack_seconds.map_or_else(|| "-".to_owned(), |slack| format!("{slack:.1} s")),
             number(speed),
-            why,
         ];
-        let class = |at: usize| if at + 1 == HEADINGS.len() { " class=why" } else { "" };
-        let cells = cells.iter().enumerate();
-        let cells: String = cells.map(|(at, cell)| format!("<td{}>{}</td>", class(at), escaped(cell))).collect();
-        format!("<tr>{cells}</tr>")
+        let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
+        format!("<tr>{cells}</tr>{why}")
     };
     let head: String = HEADINGS.iter().map(|heading| format!("<th>{heading}</th>")).collect();
     let rows: String = receipts.iter().rev().take(ROWS_MAX).map(row).collect();

@@ -8,6 +8,8 @@ use super::folder::replace;
 
 const HEAD: &str = "# A simulated network on this machine: every key below is made up. The servers run until `grail sim serve` \
                     ends; `grail why` reads this file afterwards too.\n";
+/// Words on the first line of each such file, also of those that `grail init` writes.
+const MARK: &str = "network on this machine";
 /// A mistake that an editor of the file might make.
 const MISTAKE: &str = "NETUID 81\n";
 
@@ -38,14 +40,28 @@ impl EnvironmentFile {
     }
 }
 
-/// Returns the settings of an earlier `.env` that this world does not make itself.
+/// Returns whether a `.env` was written for a served world.
+pub(super) fn is_of_a_world(text: &str) -> bool {
+    text.lines().next().is_some_and(|line| line.starts_with('#') && line.contains(MARK))
+}
+
+/// Returns the settings of an earlier `.env` that this world does not make itself, each with the comments above it.
 fn kept(before: &str, lines: &[(&str, String)]) -> String {
-    let is_kept = |line: &&str| {
-        let Some((name, _)) = line.split_once('=') else { return false };
-        let name = name.trim().trim_start_matches("export ").trim();
-        !name.starts_with('#') && lines.iter().all(|(ours, _)| *ours != name)
-    };
-    before.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
+    let (mut kept, mut comments) = (String::new(), String::new());
+    for line in before.lines() {
+        if line.starts_with('#') {
+            comments += &format!("{line}\n");
+            continue;
+        }
+        if let Some((name, _)) = line.split_once('=') {
+            let name = name.trim().trim_start_matches("export ").trim();
+            if lines.iter().all(|(ours, _)| *ours != name) {
+                kept += &format!("{comments}{line}\n");
+            }
+        }
+        comments.clear();
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -55,7 +71,8 @@ mod tests {
     #[test]
     fn lines_that_somebody_added_are_kept_and_those_of_an_earlier_world_are_not() {
         let ours = [("NETUID", "81".to_owned())];
-        let before = "# a comment\nNETUID=80\nNETUID 81\nWANDB_PROJECT=mine\nexport NETUID=79\n#OFF=1\n";
-        assert_eq!(kept(before, &ours), "WANDB_PROJECT=mine\n");
+        let before = "# a comment\nNETUID=80\nNETUID 81\n# Of mine.\nWANDB_PROJECT=mine\nexport NETUID=79\n# for later\n#OFF=1\n";
+        assert_eq!(kept(before, &ours), "# Of mine.\nWANDB_PROJECT=mine\n");
+        assert!(is_of_a_world(HEAD) && !is_of_a_world("R2_ACCOUNT_ID=mine\n") && !is_of_a_world(""));
     }
 }

@@ -8,6 +8,7 @@ use grail_protocol::signature::{Hotkey, Keypair};
 use serde_json::json;
 
 use super::ServeError;
+use super::environment::is_of_a_world;
 
 /// Names of coldkey and hotkey of the wallet.
 pub(super) const WALLET: (&str, &str) = ("served", "miner");
@@ -20,6 +21,7 @@ pub(super) struct WorldFolder {
 
 impl WorldFolder {
     /// Takes the folder. A `.env` of an earlier world becomes `.env.before`, so that a miner is started with this one's alone.
+    /// Any other `.env` may hold the keys of a real miner, and is refused.
     pub(super) fn take(path: &Path) -> Result<Self, ServeError> {
         let unusable = |source| ServeError::Folder { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(unusable)?;
@@ -32,6 +34,9 @@ impl WorldFolder {
             Err(fs4::TryLockError::Error(source)) => return Err(unusable(source)),
         }
         let folder = Self { path, _lock: lock };
+        if fs::read_to_string(folder.env_file()).is_ok_and(|text| !is_of_a_world(&text)) {
+            return Err(ServeError::Foreign { path: folder.env_file() });
+        }
         match fs::rename(folder.env_file(), folder.env_file_before()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
             _ => Ok(folder),

@@ -109,6 +109,12 @@ pub enum ServeError {
         /// The folder.
         path: PathBuf,
     },
+    /// A `.env` that no served world wrote.
+    #[error("{} is not of a served world and stays as it is; give --dir another folder", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A block time that cannot be kept.
     #[error(
         "a block time of {} s cannot be served; give --block-time a number of seconds from {} to {}",

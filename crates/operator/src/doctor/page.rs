@@ -50,10 +50,17 @@ pub fn lines(examination: &Examination, in_color: bool) -> String {
 
 /// Returns whether mining would start, and what prevents it.
 fn verdict(examination: &Examination) -> String {
-    match (examination.obstacles().count(), examination.may_mine()) {
-        (0, true) => "yes".to_owned(),
-        (0, false) => "not yet; what is in the way may pass by itself".to_owned(),
-        (obstacles, _) => format!("no, {}", counted(obstacles, "obstacle")),
+    let obstacles = examination.obstacles().count();
+    let passing = match examination.failures().count() - obstacles {
+        0 => String::new(),
+        passing => format!("{} that may pass by themselves", counted(passing, "failure")),
+    };
+    match (obstacles, examination.may_mine(), passing.as_str()) {
+        (0, true, "") => "yes".to_owned(),
+        (0, true, passing) => format!("the miner starts, and waits for {passing}"),
+        (0, false, passing) => format!("not yet, {passing}"),
+        (obstacles, _, "") => format!("no, {}", counted(obstacles, "obstacle")),
+        (obstacles, _, passing) => format!("no, {}, and {passing}", counted(obstacles, "obstacle")),
     }
 }
 

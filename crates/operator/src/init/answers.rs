@@ -125,7 +125,7 @@ fn tested(answers: &Answers, part: Part) -> anyhow::Result<bool> {
     let wallet = match (part, &parts.wallet) {
         (Part::Chain, Some(location)) => match HotkeyWallet::open(location, &passwords) {
             Ok(wallet) => {
-                output::line(format!("  ok       {} is {} ({})", wallet.name(), wallet.address(), wallet.form()));
+                output::line(format!("  ok       {} is {} ({} file)", wallet.name(), wallet.address(), wallet.form()));
                 Some(Rc::new(wallet))
             }
             Err(error) => {

@@ -3,8 +3,8 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
-use super::InitNetwork;
 use super::wallets::Found;
+use super::{InitNetwork, Secret};
 use grail_terminal::output;
 use grail_terminal::printable;
 use grail_terminal::{Exit, ExitError};
@@ -38,14 +38,17 @@ impl Questions {
         }
     }
 
-    /// Returns an answer that is not shown while it is typed.
-    pub(super) fn secret(&mut self, question: &str) -> Result<super::Secret, ExitError> {
+    /// Returns an answer that is not shown while it is typed. An empty one keeps the answer before, if there is one.
+    pub(super) fn secret(&mut self, question: &str, before: &Secret) -> Result<Secret, ExitError> {
+        let has_before = !before.expose_secret().is_empty();
+        let question = if has_before { format!("{question}, empty for the one before") } else { question.to_owned() };
         loop {
             let typed = match self.is_terminal {
                 true => ask_unseen(&format!("{question} (not shown): ")).map_err(|_| over())?,
                 false => self.line(&format!("{question}: "))?.into(),
             };
             match typed.expose_secret().trim() {
+                "" if has_before => return Ok(before.clone()),
                 "" => output::aside("an answer is needed; Ctrl-C ends without writing anything"),
                 typed => return Ok(typed.into()),
             }

@@ -58,6 +58,14 @@ impl Conclusion {
             );
         }
         if let Some(receipt) = known.filter(|receipt| receipt.outcome != "uploaded") {
+            if verdict.value().is_some() {
+                return Self::new(
+                    ConclusionKind::NotUploaded,
+                    format!("{}; a file that our verifier accepts is in its place", not_uploaded(receipt).text),
+                    "see that one miner alone uses this hotkey and bucket; if this miner was started again in the window, \
+                     the file may be its own and earns all the same",
+                );
+            }
             return not_uploaded(receipt);
         }
         let uploaded = known.is_some();
@@ -95,10 +103,14 @@ fn not_uploaded(receipt: &Receipt) -> Conclusion {
             "nothing is to be done unless it happens again, then run `grail doctor`: a file under a wrong block hash would \
              have cost twelve windows",
         ),
-        "nothing_ready" => (
-            "no group was clean before the deadline".to_owned(),
-            "see whether the engine failed or was slow: `grail bench`, and the self-check's rejections above",
-        ),
+        "nothing_ready" => {
+            let open = receipt.seconds.map_or_else(String::new, |seconds| format!(" in the {seconds:.0} s of mining"));
+            (
+                format!("no group was clean before the deadline{open}"),
+                "nothing is to be done if the miner started late; else see whether the engine failed or was slow: \
+                 `grail bench`, and the self-check's rejections above",
+            )
+        }
         "not_registered" => {
             ("the hotkey had no uid".to_owned(), "run `grail doctor`; it names the command that registers it")
         }

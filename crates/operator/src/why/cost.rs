@@ -64,9 +64,13 @@ impl Cost {
         }
         let share =
             if self.share >= 1.0 { "the whole weight".to_owned() } else { "about a twelfth of the weight".to_owned() };
-        let before = self.weight_before.map_or_else(String::new, |weight| {
-            format!("; of the {:.3} % that was set before, {:.3} %", weight * 100.0, weight * self.share * 100.0)
-        });
+        let before = match self.weight_before {
+            None => String::new(),
+            Some(0.0) => "; no validator had set a weight before".to_owned(),
+            Some(weight) => {
+                format!("; of the {:.3} % that was set before, {:.3} %", weight * 100.0, weight * self.share * 100.0)
+            }
+        };
         format!("{share} in each of {} windows, until block {}{before}", self.windows, self.until_block)
     }
 }

@@ -32,7 +32,8 @@ pub fn story(tapes: &Path, window: u64, hotkey: Option<&str>) -> anyhow::Result<
         }
         let timeline = Gatherer::of_tape(&tape.excerpt(window)?).timeline();
         let lanes = timeline.windows.iter().find(|lanes| lanes.start == window);
-        return Ok(story_of(lanes.ok_or_else(|| anyhow!("the tape {} has none of its steps", path.display()))?));
+        let lanes = lanes.ok_or_else(|| anyhow!("the tape {} has none of its steps", path.display()))?;
+        return Ok(story_of(lanes, tape.header.settings.block_ms));
     }
     Err(anyhow!("no tape in {} holds that window; tapes go after 14 days, or with `--tape off`", tapes.display()))
 }
@@ -45,8 +46,10 @@ pub fn story_lines(tapes: &Path, window: u64, hotkey: &str) -> Vec<String> {
     }
 }
 
-/// Returns a window's lanes as lines, oldest first.
-fn story_of(lanes: &WindowLanes) -> Vec<Cause> {
+/// Returns a window's lanes as lines, oldest first. A miner that starts late first sees a later block than the window's.
+fn story_of(lanes: &WindowLanes, block_ms: u64) -> Vec<Cause> {
+    let late_ms = lanes.heads.first().map_or(0, |(_, block)| block.saturating_sub(lanes.start) * block_ms);
+    let began_ms = lanes.heads.first().map_or(lanes.from_ms, |(at, _)| *at);
     let mut lines: Vec<(u64, String)> = Vec::new();
     if let Some((at, block)) = lanes.heads.first() {
         lines.push((*at, format!("block {block} is the first of the window that is seen")));
@@ -71,7 +74,8 @@ fn story_of(lanes: &WindowLanes) -> Vec<Cause> {
             [(at, format!("{left_out} more lines; `grail replay --html` shows all"))],
         );
     }
-    let cause = |(at, text): (u64, String)| Cause { seconds: at.saturating_sub(lanes.from_ms) as f64 / 1000.0, text };
+    let seconds = |at: u64| (at + late_ms).saturating_sub(began_ms) as f64 / 1000.0;
+    let cause = |(at, text): (u64, String)| Cause { seconds: seconds(at), text };
     lines.into_iter().map(cause).collect()
 }
 
@@ -184,14 +188,14 @@ mod tests {
             ..WindowLanes::default()
         };
         let lines: Vec<String> =
-            story_of(&lanes).iter().map(|cause| format!("{} {}", cause.seconds, cause.text)).collect();
+            story_of(&lanes, 12_000).iter().map(|cause| format!("{} {}", cause.seconds, cause.text)).collect();
         let expected = [
-            "0 block 31 is the first of the window that is seen",
-            "2.5 the first block's hash was known at try 2",
-            "50 bucket: 503 (2 times in 30 s)",
-            "270 put (failed: 503; 2 more like it in 6 s)",
-            "274 put (failed: timeout)",
-            "280 put (good: written)",
+            "12 block 31 is the first of the window that is seen",
+            "14.5 the first block's hash was known at try 2",
+            "62 bucket: 503 (2 times in 30 s)",
+            "282 put (failed: 503; 2 more like it in 6 s)",
+            "286 put (failed: timeout)",
+            "292 put (good: written)",
         ];
         assert_eq!(lines, expected);
         assert!(story(Path::new("/no/such/folder"), 30, None).is_err());

@@ -11,6 +11,8 @@ const TRANSACTION_VERSION: u32 = 1;
 const SET_COMMITMENT: [u8; 2] = [0x12, 0];
 /// Pallet and call of SubtensorModule.set_weights.
 const SET_WEIGHTS: [u8; 2] = [7, 0];
+/// Pallet and call of SubtensorModule.set_mechanism_weights, which version 10 of the SDK sends.
+const SET_MECHANISM_WEIGHTS: [u8; 2] = [7, 119];
 /// Tag of a commitment's field without bytes; one of n bytes has the n-th tag after it.
 const RAW_EMPTY: u8 = 1;
 
@@ -40,7 +42,7 @@ pub enum Call {
         /// The field's bytes.
         field: Vec<u8>,
     },
-    /// SubtensorModule.set_weights.
+    /// SubtensorModule.set_weights, or set_mechanism_weights of the only mechanism.
     SetWeights {
         /// The subnet.
         netuid: u16,
@@ -112,6 +114,10 @@ impl Call {
                 let (netuid, uids, weights, _) = <(u16, Vec<u16>, Vec<u16>, u64)>::decode(input).ok()?;
                 Self::SetWeights { netuid, uids, weights }
             }
+            SET_MECHANISM_WEIGHTS => {
+                let (netuid, mechanism, uids, weights, _) = <(u16, u8, Vec<u16>, Vec<u16>, u64)>::decode(input).ok()?;
+                (mechanism == 0).then_some(Self::SetWeights { netuid, uids, weights })?
+            }
             _ => return None,
         };
         input.is_empty().then_some(call)
@@ -175,9 +181,11 @@ mod tests {
     fn calls_have_the_numbers_of_both_runtimes() {
         for runtime in Runtime::ALL {
             let metadata = Metadata::decode(&mut runtime.metadata()).unwrap();
-            for (pallet, name, numbers) in
-                [("Commitments", "set_commitment", SET_COMMITMENT), ("SubtensorModule", "set_weights", SET_WEIGHTS)]
-            {
+            for (pallet, name, numbers) in [
+                ("Commitments", "set_commitment", SET_COMMITMENT),
+                ("SubtensorModule", "set_weights", SET_WEIGHTS),
+                ("SubtensorModule", "set_mechanism_weights", SET_MECHANISM_WEIGHTS),
+            ] {
                 let pallet = metadata.pallet_by_name(pallet).unwrap();
                 let call = pallet.call_variant_by_name(name).unwrap();
                 assert_eq!([pallet.call_index(), call.index], numbers, "{name} of {runtime:?}");

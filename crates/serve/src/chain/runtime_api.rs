@@ -1,6 +1,6 @@
 //! Answers of the runtime's own calls, encoded by its description of their types.
 //!
-//! Clients read many fields that the served chain does not use; these hold the empty value of their type: zero, empty, none.
+//! Clients read many fields that the served chain does not use; these hold the empty value of their type: zero or empty.
 
 use scale_info::form::PortableForm;
 use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive};
@@ -113,6 +113,8 @@ impl Encoder<'_> {
             ("uid", Some(uid)) => self.number(id, uid.into()),
             ("active" | "validator_permit", Some(_)) => Some(true.encode()),
             (name, None) if NEURON_FIELDS.contains(&name) => self.neuron_field(id),
+            // Version 10 of the SDK reads optional values without asking whether they are there.
+            (_, None) => self.top(id),
             _ => self.value(id, uid),
         }
     }
