@@ -230,7 +230,21 @@ impl Mining<'_> {
         // Not the miner's own bucket, whose uploads are shown as they progress.
         let bucket = Rc::new(assembly::guards_bucket(&self.config.storage)?);
         let guard = BucketGuard::new(bucket, ports.clock.clone(), self.wallet.address(), instance, block_ms);
-        match guard.take(self.arguments.take_over).await {
+        let mut stop = Box::pin(stop);
+        let taking = async {
+            if self.arguments.take_over {
+                return guard.take(true).await;
+            }
+            let watching = |taken: &GuardError, seconds| {
+                tracing::warn!("{taken}; waiting up to {seconds} s to see whether it still mines");
+            };
+            guard.take_from_stopped(watching).await
+        };
+        let taken = tokio::select! {
+            taken = taking => taken,
+            () = &mut stop => return Ok(Ending::Code(Exit::Success)),
+        };
+        match taken {
             Ok(()) => {}
             Err(taken @ GuardError::Taken { .. }) => return Ok(Ending::Code(hotkey_taken(&taken))),
             Err(unknown @ GuardError::Unknown(_)) => tracing::warn!("{unknown}"),

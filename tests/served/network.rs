@@ -207,6 +207,7 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
     let steady = [&validate[..], &["--metrics-listen", &port]].concat();
     let mut steady = Process::start(&served, &members[1], &steady);
     let mut killed = Process::start(&served, &members[2], &validate);
+    let hang_up = ["-HUP".to_owned(), steady.child.0.id().to_string()];
     let state = || served.world().chain.state();
     let began = Instant::now();
     while state().commitment(PROTOCOL.netuid, members[0].hotkey()).is_none() {
@@ -219,6 +220,7 @@ fn a_validator_that_is_killed_again_and_again_sets_the_weights_of_one_that_is_no
         drop(killed);
         killed = Process::start(&served, &members[2], &validate);
     }
+    assert!(Command::new("kill").args(hang_up).status().unwrap().success());
     let healed = Instant::now();
     let last = state().head() / PROTOCOL.window_blocks * PROTOCOL.window_blocks;
     let set = |member: &Member| {

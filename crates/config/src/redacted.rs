@@ -32,6 +32,8 @@ impl Redacted {
         let text = value.expose_secret();
         match key(name).map(|key| key.kind) {
             _ if name.starts_with(PASSWORD_PREFIX) => Self::Hidden,
+            // A key that was pasted into another line.
+            Some(Kind::Plain) if is_key_shaped(text) && !name.contains("DRAND") => Self::secret(text),
             Some(Kind::Plain) => Self::Plain(text.to_owned()),
             Some(Kind::Endpoint) => Self::endpoints(text).unwrap_or_else(|| Self::secret(text)),
             Some(Kind::Secret) | None => Self::secret(text),
@@ -49,6 +51,11 @@ impl Redacted {
         fingerprint.truncate(FINGERPRINT_DIGITS);
         Self::Secret { bytes: text.len(), fingerprint }
     }
+}
+
+/// Returns whether a value looks as the secret access keys of R2 do.
+fn is_key_shaped(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl fmt::Display for Redacted {

@@ -101,6 +101,19 @@ pub fn claim(folder: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
+/// As [`claim`], for a folder beside the data folder, which must not be a link to one elsewhere: files in it are removed.
+///
+/// # Errors
+/// As [`claim`].
+pub fn claim_no_link(folder: &Path) -> Result<(), FolderError> {
+    match fs::symlink_metadata(folder) {
+        Ok(found) if !found.is_dir() => {
+            Err(FolderError::Strange { path: folder.to_owned(), what: what(found.file_type()) })
+        }
+        _ => claim(folder),
+    }
+}
+
 /// Checks an existing folder without changing it, and returns its permission bits.
 ///
 /// # Errors

@@ -126,8 +126,9 @@ impl Observer for Receipts {
         let Some(ended) = state.receipts.front() else { return };
         let record = record(now, ended, &state, &self.read_from).to_string();
         let was_resumed = state.resumed == Some(receipt.window_start);
+        let url = is_read_here(receipt, &state).then_some(self.read_from.url.as_str());
         drop(state);
-        let mut line = text_of(receipt, &self.read_from, was_resumed);
+        let mut line = text_of(receipt, url, was_resumed);
         let (uploaded, clean) = (receipt.groups_uploaded, receipt.groups_clean);
         if 0 < uploaded && uploaded < clean && !std::mem::replace(&mut self.has_explained, true) {
             line += &format!(
@@ -143,14 +144,21 @@ impl Observer for Receipts {
     fn handled(&mut self, _: Now, _: &Machine) {}
 }
 
-/// Returns a receipt as one line for the operator: an uploaded window with the address that validators read, any other
-/// one with the command that explains it.
-fn text_of(receipt: &WindowReceipt, read_from: &ReadFrom, was_resumed: bool) -> String {
+/// Returns a receipt as one line for the operator: an uploaded window with the address at which this process read it, any
+/// other one with the command that explains it.
+fn text_of(receipt: &WindowReceipt, read_from: Option<&str>, was_resumed: bool) -> String {
     let line = receipt_line(receipt) + &own_late_write(&receipt.outcome, was_resumed);
-    match receipt.outcome {
-        WindowOutcome::Uploaded => format!("{line}; read from {}", read_from.url),
+    match (&receipt.outcome, read_from) {
+        (WindowOutcome::Uploaded, Some(url)) => format!("{line}; read from {url}"),
+        (WindowOutcome::Uploaded, None) => format!("{line}; that was before the miner was started again"),
         _ => format!("{line}; `grail why {}` tells more", receipt.window_start),
     }
+}
+
+/// Returns whether this process read the receipt's file back: one before it may have had another configuration, and so
+/// another address.
+fn is_read_here(receipt: &WindowReceipt, state: &MinerState) -> bool {
+    receipt.read_back && state.window(receipt.window_start).is_some_and(|window| window.is_read_here)
 }
 
 /// Explains a file that seems to be another writer's: a process that was killed during an upload may have its file
@@ -231,7 +239,7 @@ fn record(now: Now, ended: &EndedWindow, state: &MinerState, read_from: &ReadFro
         "rollouts_uploaded": receipt.rollouts_uploaded,
         "slack_seconds": slack_seconds(receipt),
         "read_back": receipt.read_back,
-        "address": receipt.read_back.then(|| read_from.object(receipt.window_start)),
+        "address": is_read_here(receipt, state).then(|| read_from.object(receipt.window_start)),
         "sha256": receipt.digest,
         "with_beacon": receipt.with_beacon,
         "self_check_rejections": receipt.self_check_rejections,
@@ -253,7 +261,8 @@ fn slack_seconds(receipt: &WindowReceipt) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use grail_miner::ports::Head;
+    use grail_miner::machine::JournalEntry;
+    use grail_miner::ports::{Head, JournalRecord};
 
     use super::*;
     use crate::StateObserver;
@@ -288,9 +297,9 @@ mod tests {
         for outcome in outcomes {
             let receipt = receipt(outcome);
             assert!(
-                text_of(&receipt, &place(), false).ends_with("; `grail why 90` tells more"),
+                text_of(&receipt, None, false).ends_with("; `grail why 90` tells more"),
                 "{}",
-                text_of(&receipt, &place(), false)
+                text_of(&receipt, None, false)
             );
             let record = record_of(receipt);
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
@@ -301,11 +310,17 @@ mod tests {
     #[test]
     fn a_window_that_was_uploaded_names_the_address_that_validators_read() {
         let uploaded = WindowReceipt { read_back: true, ..receipt(WindowOutcome::Uploaded) };
-        let line = text_of(&uploaded, &place(), false);
+        let line = text_of(&uploaded, Some(&place().url), false);
         assert!(line.ends_with("; read from https://store.example/mine") && !line.contains("grail why"), "{line}");
         assert!(line.contains("3 groups (0 rollouts), read back, unknown time to spare"), "{line}");
-        let record = record_of(uploaded);
-        assert_eq!((&record["hotkey"], &record["network"]), (&"5abc".into(), &"custom".into()));
+        let before = record_of(uploaded.clone());
+        assert_eq!((&before["hotkey"], &before["network"]), (&"5abc".into(), &"custom".into()));
+        assert_eq!(before["address"], serde_json::Value::Null, "a process before this one read it");
+        let (now, mut state) = (Now { monotonic_ms: 0, wall_ms: 0 }, MinerState::new(12_000));
+        let done = JournalRecord::UploadDone { window_start: 90, digest: String::new() };
+        state.action(now, &Action::AppendJournal { entry: JournalEntry::UploadDone(90), record: done });
+        state.action(now, &Action::Report(Report::Receipt(uploaded)));
+        let record = record(now, state.receipts.front().unwrap(), &state, &place());
         assert_eq!(record["address"], "https://store.example/mine/grail/windows/5abc-window-90.json.gz");
     }
 
@@ -313,10 +328,10 @@ mod tests {
     fn another_writer_after_a_restart_may_be_the_miner_itself() {
         let lost = |why: &str| receipt(WindowOutcome::Lost(why.to_owned()));
         let changed = BucketError::ConditionFailed.to_string();
-        let line = text_of(&lost(&changed), &place(), true);
+        let line = text_of(&lost(&changed), None, true);
         assert!(line.contains("run one miner per hotkey; the miner was started again in this window"), "{line}");
-        assert!(!text_of(&lost(&changed), &place(), false).contains("late write"));
-        assert!(!text_of(&lost("503"), &place(), true).contains("late write"));
+        assert!(!text_of(&lost(&changed), None, false).contains("late write"));
+        assert!(!text_of(&lost("503"), None, true).contains("late write"));
         let (now, mut state) = (Now { monotonic_ms: 0, wall_ms: 0 }, MinerState::new(12_000));
         state.resumed = Some(90);
         state.action(now, &Action::Report(Report::Receipt(lost(&changed))));

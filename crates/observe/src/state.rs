@@ -273,6 +273,7 @@ impl MinerState {
             JournalRecord::UploadDone { window_start, .. } => {
                 let window = self.window_mut(*window_start);
                 (window.phase, window.is_confirmed) = (UploadPhase::Confirmed, true);
+                window.is_read_here = true;
             }
             JournalRecord::UploadAbandoned { window_start, .. } => self.window_mut(*window_start).abandon_upload(),
             JournalRecord::Group { .. } | JournalRecord::UploadStarted { .. } | JournalRecord::WindowClosed { .. } => {}

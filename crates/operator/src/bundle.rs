@@ -144,7 +144,10 @@ fn log_end(path: &Path) -> anyhow::Result<String> {
         let begin = file.metadata()?.len().saturating_sub(LOG_BYTES_MAX as u64);
         file.seek(SeekFrom::Start(begin))?;
         let mut end = Vec::new();
-        file.take(LOG_BYTES_MAX as u64).read_to_end(&mut end).map(|_| end)
+        file.take(LOG_BYTES_MAX as u64).read_to_end(&mut end)?;
+        // A line that is cut may hold a part of a secret, which nothing finds.
+        let cut = if begin == 0 { 0 } else { end.iter().position(|byte| *byte == b'\n').unwrap_or(end.len()) };
+        Ok(end.split_off(cut))
     };
     let end: io::Result<Vec<u8>> = read();
     let end = end.with_context(|| format!("cannot read {}; give --log a log file", path.display()))?;
@@ -163,4 +166,21 @@ fn version() -> Value {
 
 fn lines(items: impl Iterator<Item = impl std::fmt::Display>) -> String {
     items.map(|item| format!("{item}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_begins_with_a_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let line = format!("key={}\n", "s".repeat(57));
+        for (lines, begins) in [(3, "key="), (LOG_BYTES_MAX / line.len() + 3, "\nkey=")] {
+            std::fs::write(&path, format!("x{}", line.repeat(lines))).unwrap();
+            let end = log_end(&path).unwrap();
+            assert!(end.trim_start_matches('x').starts_with(begins) && end.ends_with("s\n"), "{:?}", &end[..20]);
+        }
+    }
 }

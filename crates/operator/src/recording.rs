@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use grail_tape::{Header, Recorder, RecorderError, Role, Rotation, TapeFolder};
+use grail_tape::{Header, Recorder, Role, Rotation, TapeFolder};
 
 /// Older tapes go once all of them together are larger.
 const TAPE_BYTES_MAX: u64 = 4 << 30;
@@ -24,18 +24,21 @@ pub fn folder(named: Option<&Path>, default: PathBuf) -> Option<PathBuf> {
 /// Starts to record, unless that was switched off.
 ///
 /// # Errors
-/// If the folder that was named cannot be written. The default is worth less than the work, which continues without it.
+/// If the folder that was named is a link, is open to others, or cannot be written. The default is worth less than the work, which continues without it.
 pub fn start<R: Role>(
     named: Option<&Path>,
     default: PathBuf,
     header: &Header<R>,
     wall_ms: u64,
-) -> Result<Option<Recorder<R>>, RecorderError> {
+) -> anyhow::Result<Option<Recorder<R>>> {
     let Some(path) = folder(named, default) else { return Ok(None) };
-    let folder = TapeFolder { path, bytes_max: TAPE_BYTES_MAX };
-    let recorder = match Recorder::begin_rotating(&folder, Rotation::LIVE, header, wall_ms) {
+    let begun = grail_folder::claim_no_link(&path).map_err(anyhow::Error::from).and_then(|()| {
+        let folder = TapeFolder { path, bytes_max: TAPE_BYTES_MAX };
+        Ok(Recorder::begin_rotating(&folder, Rotation::LIVE, header, wall_ms)?)
+    });
+    let recorder = match begun {
         Err(error) if named.is_none() => {
-            tracing::warn!("{error}; continuing without a tape");
+            tracing::warn!("{error:#}; continuing without a tape");
             return Ok(None);
         }
         other => other?,

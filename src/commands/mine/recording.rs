@@ -19,7 +19,7 @@ impl Mining<'_> {
     /// The recorder, unless it was switched off.
     pub(super) fn recorder(&self, header: &Header, clock: &dyn Clock) -> anyhow::Result<Option<Recorder>> {
         let default = self.data_folder.join("tapes");
-        Ok(recording::start(self.arguments.tape.as_deref(), default, header, clock.now().wall_ms)?)
+        recording::start(self.arguments.tape.as_deref(), default, header, clock.now().wall_ms)
     }
 
     pub(super) fn header(&self, settings: &MachineSettings, secrets: &MachineSecrets) -> Header {

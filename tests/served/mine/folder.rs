@@ -9,17 +9,16 @@ use grail::exit::Exit;
 
 use super::scene::{Miner, Scene};
 
-/// Returns a start with this data folder; code and what was said.
-fn mine(scene: &Scene, data: &Path) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
-    command.env_clear().args(["mine", "--device", "cpu", "--take-over", "--env-file"]);
-    let output = command.arg(scene.served.env_file()).arg("--data-dir").arg(data).output().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
 /// It is refused, for this reason, and neither waited for nor written to.
 fn is_refused(scene: &Scene, data: &Path, because: &str) {
-    let (code, stderr) = mine(scene, data);
+    is_refused_with(scene, data, &[], because);
+}
+
+fn is_refused_with(scene: &Scene, data: &Path, more: &[&str], because: &str) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
+    command.env_clear().args(["mine", "--device", "cpu", "--take-over", "--env-file"]).arg(scene.served.env_file());
+    let output = command.arg("--data-dir").arg(data).args(more).output().unwrap();
+    let (code, stderr) = (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned());
     assert_eq!(code, Some(Exit::Configuration.code().into()), "{because}: {stderr}");
     assert!(stderr.contains(because), "{because}: {stderr}");
 }
@@ -50,6 +49,12 @@ fn links_pipes_and_devices_are_named_and_nothing_else_happens_to_them() {
     let data = tempfile::tempdir().unwrap();
     symlink(&tapes, data.path().join("tapes")).unwrap();
     is_refused(&scene, data.path(), "is a symbolic link");
+    // A folder that is named apart.
+    let data = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link");
+    symlink(&tapes, &link).unwrap();
+    is_refused_with(&scene, data.path(), &["--tape", link.to_str().unwrap()], "is a symbolic link");
+    is_refused_with(&scene, data.path(), &["--tape", victim.to_str().unwrap()], "is a regular file");
     assert_eq!(fs::read(&victim).unwrap(), b"important");
     assert_eq!(fs::read(tapes.join("1-0.tape")).unwrap(), b"another miner's");
 }

@@ -13,7 +13,7 @@ use grail_live::instance::HotkeyLock;
 use grail_protocol::PROTOCOL;
 use grail_serve::ServeFault;
 
-use super::scene::Scene;
+use super::scene::{Miner, Scene};
 
 fn grail(scene: &Scene, changes: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
@@ -73,13 +73,22 @@ fn a_second_miner_on_the_same_hotkey_is_refused() {
     let (code, stderr) = grail(&scene, &[], &here);
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("another process on this machine") && !stderr.contains("waiting"), "{stderr}");
-    miner.kill();
     // Another machine has another data folder, and a copy of the hotkey.
     let other = tempfile::tempdir().unwrap();
-    let arguments = ["--device", "cpu", "--data-dir", other.path().to_str().unwrap()];
-    let (code, stderr) = grail(&scene, &[], &arguments);
+    let hotkey = hotkey_file(&scene);
+    let copy = other.path().join("wallets/served/hotkeys/miner");
+    std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    std::fs::copy(&hotkey, &copy).unwrap();
+    let [data, wallets] = ["data", "wallets"].map(|name| other.path().join(name).display().to_string());
+    let there = ["--device", "cpu", "--data-dir", &data];
+    let (code, stderr) = grail(&scene, &[("BT_WALLET_PATH", &wallets)], &there);
     assert_eq!(code, Some(3), "{stderr}");
-    assert!(stderr.contains("--take-over"), "{stderr}");
+    assert!(stderr.contains("to see whether it still mines") && stderr.contains("--take-over"), "{stderr}");
+    // One that was killed renews nothing.
+    miner.kill();
+    let miner = Miner::start(scene.served.env_file(), Path::new(&data), &[]);
+    miner.logged("to see whether it still mines");
+    miner.logged("mining as");
 }
 
 #[test]

@@ -132,8 +132,12 @@ impl Failures {
             304 | 409 | 412 => BucketError::ConditionFailed,
             404 if operation == Operation::Put => BucketError::ConditionFailed,
             200..=299 | 500.. if operation.changes_objects() => BucketError::Unknown(text),
-            200..=299 | 500.. => BucketError::Transient(text),
-            _ => BucketError::Refused(format!("{text}; see the store's documentation of this error")),
+            // No waiting gives the request another form.
+            400..=499 if matches!(code, "InvalidRequest" | "InvalidArgument" | "MethodNotAllowed" | "NotSupported") => {
+                BucketError::Refused(format!("{text}; see the store's documentation of this error"))
+            }
+            // A throttle, bytes that were damaged on their way, and whatever else a store may take back.
+            _ => BucketError::Transient(text),
         }
     }
 
@@ -169,10 +173,16 @@ pub(super) fn may_be_missing(error: &(dyn Error + 'static)) -> bool {
     refusal_in(error).is_some_and(|refusal| refusal.status() == 404)
 }
 
-/// Returns what a refusal is about and what the operator must do, for refusals that only the operator can lift.
+/// Returns what a refusal is about and what the operator must do, for refusals that only the operator can lift: error codes
+/// that name the operator's part, under a status of their own. A gateway's 503 proves nothing, whatever its body names.
 fn remedy(operation: Operation, status: u16, code: &str) -> Option<(RefusalCause, &'static str)> {
     let (key, place, room) = (RefusalCause::Key, RefusalCause::Place, RefusalCause::Room);
     Some(match (code, status) {
+        ("QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull", 400..=499 | 507) => {
+            (room, "the bucket is full; delete old windows from it")
+        }
+        ("NotImplemented", 400..=499 | 501) => (RefusalCause::Feature, operation.missing_feature()),
+        (_, ..300 | 500..) => return None,
         ("SignatureDoesNotMatch", _) => (key, "the secret access key does not fit its id; copy both again"),
         ("InvalidAccessKeyId" | "NotSignedUp", _) => {
             (key, "the store does not know the access key id; copy it again, or make a new key")
@@ -187,15 +197,15 @@ fn remedy(operation: Operation, status: u16, code: &str) -> Option<(RefusalCause
             (place, remedy)
         }
         ("EntityTooLarge", _) => (room, "the store takes no object of this size; raise its limit"),
-        ("QuotaExceeded" | "InsufficientStorage", _) | (_, 507) => {
-            (room, "the bucket is full; delete old windows from it")
-        }
-        ("AccessDenied", _) | (_, 401 | 403) => {
+        (
+            "AccessDenied" | "UnauthorizedAccess" | "Unauthorized" | "Forbidden" | "AllAccessDisabled"
+            | "AccountProblem",
+            _,
+        ) => {
             let remedy = "the key lacks permission; the write key needs to write and delete objects, the read key to \
                           read and list them";
             (key, remedy)
         }
-        ("NotImplemented", _) | (_, 501) => (RefusalCause::Feature, operation.missing_feature()),
         _ => return None,
     })
 }
@@ -243,6 +253,29 @@ mod tests {
             for status in [200, 500, 501, 502, 504, 507, 520, 599] {
                 let is_open = matches!(unclear(operation, status), BucketError::Unknown(_));
                 assert_eq!(is_open, operation.changes_objects(), "{operation:?} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_store_may_take_back_is_no_verdict() {
+        for operation in [Operation::Put, Operation::Delete, Operation::Get, Operation::Part] {
+            for (status, code) in [
+                (400, "IncompleteBody"),
+                (400, "BadDigest"),
+                (400, "XAmzContentSHA256Mismatch"),
+                (400, "ThrottlingException"),
+                (403, "Throttling"),
+                (403, "ServiceUnavailable"),
+                (403, "WafBlocked"),
+                (407, "ProxyAuthenticationRequired"),
+                (451, "Unknown"),
+                (503, "AccessDenied"),
+                (502, "NotImplemented"),
+                (500, "InvalidAccessKeyId"),
+            ] {
+                let error = classified(operation, status, code);
+                assert!(!matches!(error, BucketError::Refused(_)), "{operation:?} {status} {code}: {error}");
             }
         }
     }

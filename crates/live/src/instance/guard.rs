@@ -13,6 +13,8 @@ const STALE_BLOCKS: u64 = 30;
 const WRITE_MS: u64 = 20_000;
 /// Blocks between two renewals.
 const RENEWAL_BLOCKS: u64 = 10;
+/// Blocks for which a holder is watched: a running one renews the guard in this time, whatever its clock says.
+const WATCH_BLOCKS: u64 = 2 * RENEWAL_BLOCKS;
 
 /// The guard of one hotkey.
 pub struct BucketGuard {
@@ -52,7 +54,7 @@ pub enum GuardError {
     Unknown(#[from] BucketError),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Holder {
     instance: String,
     seen_ms: u64,
@@ -93,6 +95,30 @@ impl BucketGuard {
         }
     }
 
+    /// As [`Self::take`] without taking over, but watches another holder first, and takes the guard if that does not renew it:
+    /// it was killed. `watching` is called once, with the holder and the most seconds that this takes.
+    ///
+    /// # Errors
+    /// [`GuardError`]; [`GuardError::Taken`] only if the holder renewed the guard meanwhile.
+    pub async fn take_from_stopped(&self, watching: impl FnOnce(&GuardError, u64)) -> Result<(), GuardError> {
+        let before = match self.take(false).await {
+            Err(taken @ GuardError::Taken { .. }) => {
+                watching(&taken, WATCH_BLOCKS * self.block_ms / 1000);
+                self.holder().await?
+            }
+            other => return other,
+        };
+        for _ in 0..WATCH_BLOCKS {
+            self.clock.sleep_until(self.clock.now().monotonic_ms + self.block_ms).await;
+            match (self.take(false).await, self.holder().await) {
+                (Err(GuardError::Unknown(_)), _) | (_, Err(_)) => {}
+                (Err(GuardError::Taken { .. }), Ok(holder)) if holder == before => {}
+                (taken, _) => return taken,
+            }
+        }
+        self.take(true).await
+    }
+
     /// Renews the guard until another installation has taken it over. It retries while the bucket fails.
     pub async fn keep(&self) -> Lost {
         loop {
@@ -122,6 +148,12 @@ impl BucketGuard {
             }
             None => Ok(()),
         }
+    }
+
+    /// Returns the holder that the guard names, if any.
+    async fn holder(&self) -> Result<Option<Holder>, BucketError> {
+        let found = self.bucket.get(&self.key).await?;
+        Ok(found.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok()))
     }
 
     async fn write(&self, condition: &PutCondition) -> Result<Etag, BucketError> {

@@ -56,6 +56,38 @@ fn the_second_installation_is_refused_until_the_first_is_gone() {
 }
 
 #[test]
+fn a_holder_is_watched_and_only_one_that_renews_keeps_others_out() {
+    let world = World::new();
+    let (killed, second, time) = (world.guard(0), world.guard(1), world.time.clone());
+    world.run(async move {
+        killed.take(false).await.unwrap();
+        time.sleep(5_000).await;
+        let mut watched = None;
+        second.take_from_stopped(|taken, seconds| watched = Some((taken.to_string(), seconds))).await.unwrap();
+        let (taken, seconds) = watched.unwrap();
+        assert!(taken.contains("mined with this hotkey 5 s ago") && seconds == 240, "{taken} {seconds}");
+        assert!((240_000..260_000).contains(&time.now_ms()), "{}", time.now_ms());
+    });
+    let world = World::new();
+    let (running, second) = (world.guard(0), world.guard(1));
+    let refused = world.run(async move {
+        running.take(false).await.unwrap();
+        tokio::select! {
+            lost = running.keep() => panic!("{lost}"),
+            taken = second.take_from_stopped(|_, _| {}) => taken.unwrap_err(),
+        }
+    });
+    assert!(matches!(refused, GuardError::Taken { .. }), "{refused}");
+    assert!(world.time.now_ms() <= 12 * BLOCK_MS, "it took {} ms", world.time.now_ms());
+    // A clock that was a year ahead.
+    let world = World::new();
+    let holder = format!(r#"{{"instance": "{}", "seen_ms": 9000000000000}}"#, world.ids[0]);
+    world.bucket.place("grail/instances/5Grw.json", holder.as_bytes(), 1);
+    let second = world.guard(1);
+    world.run(async move { second.take_from_stopped(|_, _| {}).await.unwrap() });
+}
+
+#[test]
 fn an_installation_that_is_taken_over_learns_of_it() {
     let world = World::new();
     let (first, second, time) = (world.guard(0), world.guard(1), world.time.clone());

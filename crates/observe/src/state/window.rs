@@ -78,6 +78,8 @@ pub struct WindowState {
     pub(super) last_clean_ms: Option<u64>,
     /// Phase of the upload.
     pub phase: UploadPhase,
+    /// Whether this process read a confirmed file back.
+    pub(crate) is_read_here: bool,
     /// Whether the bucket holds a file of this window that was read back.
     pub(super) is_confirmed: bool,
     /// Size in bytes of the last file that was sent.

@@ -35,7 +35,9 @@ impl RunFile {
     /// Starts `wandb/offline-run-<time>-<id>/run-<id>.wandb` in a folder.
     pub(super) fn begin(folder: &Path, run: &Run) -> io::Result<Self> {
         let name = format!("offline-run-{}-{}", stamp(run.begun_ms), run.id);
-        let folder = folder.join("wandb").join(name);
+        let runs = folder.join("wandb");
+        grail_folder::claim_no_link(&runs).map_err(io::Error::other)?;
+        let folder = runs.join(name);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let path = folder.join(format!("run-{}.wandb", run.id));
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;

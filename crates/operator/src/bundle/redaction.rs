@@ -98,7 +98,7 @@ fn forms_of(secret: &str) -> Vec<String> {
         })
         .collect();
     let base64 = [STANDARD.encode(secret), STANDARD_NO_PAD.encode(secret), URL_SAFE_NO_PAD.encode(secret)];
-    [secret.to_owned(), hex.to_uppercase(), hex, escaped, percent, bytes_shown(secret)]
+    [secret.to_owned(), secret.to_uppercase(), hex.to_uppercase(), hex, escaped, percent, bytes_shown(secret)]
         .into_iter()
         .chain(base64)
         .collect()

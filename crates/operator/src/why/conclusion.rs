@@ -60,7 +60,7 @@ impl Conclusion {
         if let Some(receipt) = known.filter(|receipt| receipt.outcome != "uploaded") {
             if verdict.value().is_some() {
                 return Self::new(
-                    ConclusionKind::NotUploaded,
+                    ConclusionKind::Replaced,
                     format!("{}; a file that our verifier accepts is in its place", not_uploaded(receipt).text),
                     "see that one miner alone uses this hotkey and bucket; if this miner was started again in the window, \
                      the file may be its own and earns all the same",

@@ -113,13 +113,19 @@ fn create(tapes: &Path, wall_ms: u64) -> io::Result<(PathBuf, File)> {
     unreachable!("there is a free number")
 }
 
+fn is_recorders(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let is_numbers = stem.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    is_numbers && path.extension().is_some_and(|extension| extension == "tape")
+}
+
 /// Removes tapes that are too old; then others, oldest first, until the rest is small enough. `written` stays, and so
-/// does anything that is no regular file.
+/// does anything that is no regular file, or has a name that no recorder gives.
 fn discard(folder: &TapeFolder, rotation: Rotation, written: Option<&Path>) -> io::Result<()> {
     let mut tapes = Vec::new();
     for entry in fs::read_dir(&folder.path)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "tape") && Some(path.as_path()) != written {
+        if is_recorders(&path) && Some(path.as_path()) != written {
             let metadata = fs::symlink_metadata(&path)?;
             if metadata.is_file() {
                 tapes.push((metadata.modified()?, metadata.len(), path));

@@ -382,7 +382,7 @@ fn tapes_are_written_as_they_were_read() {
 fn tapes_that_are_too_old_go() {
     let folder = tempfile::tempdir().unwrap();
     let day = std::time::Duration::from_secs(24 * 3_600);
-    for (name, age) in [("old.tape", 10 * day), ("young.tape", day / 2), ("old.txt", 10 * day)] {
+    for (name, age) in [("1-0.tape", 10 * day), ("6-0.tape", day / 2), ("old.tape", 10 * day), ("1-0.txt", 10 * day)] {
         let file = fs::File::create(folder.path().join(name)).unwrap();
         file.set_modified(std::time::SystemTime::now() - age).unwrap();
     }
@@ -392,5 +392,5 @@ fn tapes_that_are_too_old_go() {
     drop(Recorder::begin_rotating(&tapes, rotation, &header, 7).unwrap());
     let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["7-0.tape", "old.txt", "young.tape"]);
+    assert_eq!(names, ["1-0.txt", "6-0.tape", "7-0.tape", "old.tape"]);
 }
