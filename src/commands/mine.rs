@@ -38,7 +38,7 @@ use grail_observe::{
     Receipts, Samples, SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, run_settings,
     start_logging, thresholds,
 };
-use grail_operator::signals::{Hangups, stop_signals};
+use grail_operator::signals::{Hangups, outlive_file_limits, stop_signals};
 use grail_operator::weights::read_weights;
 use grail_operator::{dying, pages::pages, runtime};
 use grail_terminal::{defect, output, printable};
@@ -59,6 +59,7 @@ const EARLY_UPLOAD_BLOCKS: u64 = 5;
 /// Mines until a signal or an error; `wrap` may wrap the ports.
 pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> anyhow::Result<Exit> {
     let hangups = Hangups::listen()?;
+    outlive_file_limits()?;
     let HandedOver { inputs, before, after_loss } = HandedOver::taken()?;
     let process = Process { inputs, hangups, after_loss, has_begun: Cell::new(false), wrap };
     let ended = catch_unwind(AssertUnwindSafe(|| begin(arguments, verbose, &process)));

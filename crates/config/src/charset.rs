@@ -8,7 +8,9 @@ use std::fmt;
 pub enum Content {
     /// Printable ASCII without white space: keys, tokens, numbers, names that servers know.
     Word,
-    /// The same with spaces between: lists, addresses with commas between.
+    /// The same without what separates the parts of a signature's scope: ids of keys, regions.
+    Part,
+    /// The same as a word with spaces between: lists, addresses with commas between.
     Words,
     /// Anything that can be seen, on one line: names, paths, passwords.
     Text,
@@ -36,6 +38,7 @@ impl Content {
     pub fn odd_in(self, text: &str) -> Option<OddCharacter> {
         let is_odd = |c: char| match self {
             Self::Word => !c.is_ascii_graphic(),
+            Self::Part => !c.is_ascii_graphic() || matches!(c, '/' | ','),
             Self::Words => !c.is_ascii_graphic() && c != ' ',
             Self::Text => is_invisible(c),
             Self::Lines => is_invisible(c) && !matches!(c, '\n' | '\t'),
@@ -47,7 +50,7 @@ impl Content {
     fn is_quoted(self, text: &str) -> bool {
         let (begins, ends) = (text.starts_with(is_quote), text.ends_with(is_quote));
         match self {
-            Self::Word | Self::Words => begins || ends,
+            Self::Word | Self::Part | Self::Words => begins || ends,
             Self::Text | Self::Lines => begins && ends,
         }
     }

@@ -27,7 +27,10 @@ pub struct Gpu {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GpuError {
     /// No GPU has this name.
-    #[error("unknown GPU {0:?}; use one of a100, h100, h200, or state tokens_per_s and proof_ms")]
+    #[error(
+        "unknown GPU {0:?}; did you mean `{nearest}`? Use one of a100, h100, h200, or state tokens_per_s and proof_ms",
+        nearest = nearest(.0, EngineSpeed::gpus().iter().map(|speed| speed.name))
+    )]
     Preset(String),
     /// An unknown key.
     #[error("unknown key `{key}`; did you mean `{nearest}`?")]

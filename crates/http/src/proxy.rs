@@ -34,7 +34,8 @@ pub struct Proxy {
 impl Proxies {
     /// Returns those of this process's environment.
     pub fn of_process() -> Self {
-        Self::of(|name| std::env::var(name).ok())
+        // Bytes that are no text become an address that names no proxy, and that is reported.
+        Self::of(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
     /// Returns those that these variables name.

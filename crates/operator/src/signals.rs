@@ -39,6 +39,16 @@ impl Hangups {
     }
 }
 
+/// Makes a write beyond the limit of file sizes (`ulimit -f`) fail as on a full disk, instead of ending the process.
+///
+/// # Errors
+/// If no signal handler can be installed.
+pub fn outlive_file_limits() -> anyhow::Result<()> {
+    let number = rustix::process::Signal::XFSZ.as_raw();
+    signal_hook::flag::register(number, Arc::default()).context("cannot install a signal handler")?;
+    Ok(())
+}
+
 /// Returns whether this process ignores a signal. Must be called before a handler is installed, which would undo it.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -53,6 +53,12 @@ fn invisible_characters_in_a_value_are_reported_with_name_position_and_code_poin
             reported(&RawConfig::merge(&self::environment(&others), Some(&file)), key.name, what, value);
         }
     }
+    // What separates the parts of a signature's scope.
+    for name in ["R2_WRITE_ACCESS_KEY_ID", "R2_READ_ACCESS_KEY_ID", "R2_REGION"] {
+        for (value, what) in [("a/b", "U+002F (/) as character 2 of 3"), ("a,b", "U+002C (,) as character 2 of 3")] {
+            reported(&typed(&[(name, value)]), name, what, value);
+        }
+    }
     // Two lines in a variable, as `$(cat FILE)` puts them there; and bytes that are no text, which arrive so.
     reported(
         &typed(&[("R2_WRITE_ACCESS_KEY_ID", "id\nsecret")]),
