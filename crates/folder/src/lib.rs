@@ -101,7 +101,7 @@ pub fn claim(folder: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// As [`claim`], for a folder beside the data folder, which must not be a link to one elsewhere: files in it are removed.
+/// As [`claim`], for a folder next to the data folder, which must not be a link to one elsewhere: files in it are removed.
 ///
 /// # Errors
 /// As [`claim`].

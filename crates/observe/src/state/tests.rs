@@ -177,6 +177,18 @@ fn a_chain_that_only_fails_is_stale_although_events_arrive() {
 }
 
 #[test]
+fn a_bucket_whose_last_answer_is_an_error_is_an_obstacle_until_it_answers() {
+    let mut state = new();
+    reached(&mut state, 6_000, 1);
+    let answered = |result| Event::ObjectDeleted { window_start: 0, result };
+    let named = |state: &MinerState| state.health(7_000).obstacles().iter().any(|reason| reason.contains("slow down"));
+    state.event(at(6_500), &answered(Err(BucketError::Transient("slow down".to_owned()))), true);
+    assert!(named(&state));
+    state.event(at(6_600), &answered(Ok(())), true);
+    assert!(!named(&state));
+}
+
+#[test]
 fn an_engine_is_stuck_after_a_window_without_a_group_while_some_are_in_flight() {
     let mut state = new();
     (0..3).for_each(|index| state.action(at(0), &generate(index)));
