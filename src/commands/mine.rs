@@ -38,7 +38,7 @@ use grail_observe::{
     Receipts, Samples, SharedState, Sinks, StateObserver, UploadProbe, Verbosity, Watchdog, bars, run_settings,
     start_logging, thresholds,
 };
-use grail_operator::signals::{Hangups, outlive_file_limits, stop_signals};
+use grail_operator::signals::{Hangups, stop_signals};
 use grail_operator::weights::read_weights;
 use grail_operator::{dying, pages::pages, runtime};
 use grail_terminal::{defect, output, printable};
@@ -59,7 +59,6 @@ const EARLY_UPLOAD_BLOCKS: u64 = 5;
 /// Mines until a signal or an error; `wrap` may wrap the ports.
 pub(super) fn run(arguments: &MineArguments, verbose: u8, wrap: &dyn Fn(Ports) -> Ports) -> anyhow::Result<Exit> {
     let hangups = Hangups::listen()?;
-    outlive_file_limits()?;
     let HandedOver { inputs, before, after_loss } = HandedOver::taken()?;
     let process = Process { inputs, hangups, after_loss, has_begun: Cell::new(false), wrap };
     let ended = catch_unwind(AssertUnwindSafe(|| begin(arguments, verbose, &process)));
@@ -232,17 +231,8 @@ impl Mining<'_> {
         let bucket = Rc::new(assembly::guards_bucket(&self.config.storage)?);
         let guard = BucketGuard::new(bucket, ports.clock.clone(), self.wallet.address(), instance, block_ms);
         let mut stop = Box::pin(stop);
-        let taking = async {
-            if self.arguments.take_over {
-                return guard.take(true).await;
-            }
-            let watching = |taken: &GuardError, seconds| {
-                tracing::warn!("{taken}; waiting up to {seconds} s to see whether it still mines");
-            };
-            guard.take_from_stopped(watching).await
-        };
         let taken = tokio::select! {
-            taken = taking => taken,
+            taken = guard.begin(self.arguments.take_over, dying::watching_another) => taken,
             () = &mut stop => return Ok(Ending::Code(Exit::Success)),
         };
         match taken {

@@ -27,7 +27,7 @@ use grail_observe::{MetricsServer, Sinks, Verbosity, bars, start_logging};
 use grail_operator::doctor;
 use grail_operator::prover::proof_model;
 use grail_operator::recording;
-use grail_operator::signals::{Hangups, outlive_file_limits, stop_signal};
+use grail_operator::signals::{outlive_hangups, stop_signal};
 use grail_operator::validator_board::ValidatorBoard;
 use grail_operator::validator_metrics::ValidatorMetrics;
 use grail_operator::verdicts::{VerdictLog, pages, tell};
@@ -146,14 +146,7 @@ fn validate(
     }
     local.block_on(&runtime, async {
         let signal = stop_signal()?;
-        let hangups = Hangups::listen()?;
-        outlive_file_limits()?;
-        tokio::task::spawn_local(async move {
-            loop {
-                hangups.next().await;
-                tracing::warn!("SIGHUP has no effect on a validator; stop it and start it to read a new configuration");
-            }
-        });
+        outlive_hangups()?;
         let stop = async move {
             tokio::select! {
                 () = signal => {}

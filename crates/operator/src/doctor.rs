@@ -115,6 +115,13 @@ impl Examination {
         obstacle.or_else(|| self.failures().find_map(|check| check.hindrance))
     }
 
+    /// Returns the check for which a running miner keeps its configuration: the first obstacle, else a failure of chain,
+    /// beacon or bucket. A miner that starts may wait for these, but their address may as well be wrong.
+    pub fn prevents_restart(&self) -> Option<&Check> {
+        let is_outside = |check: &&Check| ["chain.", "beacon.", "bucket."].iter().any(|it| check.code.starts_with(it));
+        self.obstacles().next().or_else(|| self.failures().find(is_outside))
+    }
+
     /// Returns whether mining would start now.
     pub fn may_mine(&self) -> bool {
         self.hindrance().is_none()

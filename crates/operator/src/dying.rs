@@ -1,7 +1,13 @@
 //! Locks held by a process that may be dying.
 
+use grail_live::instance::GuardError;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
+
+/// Logs that another installation is watched, which may be dying or dead, for at most this many seconds.
+pub fn watching_another(taken: &GuardError, seconds: u64) {
+    tracing::warn!("{taken}; waiting up to {seconds} s to see whether it still mines");
+}
 
 /// Longest time that a killed process may need to die: the driver first reclaims its GPU memory.
 const DYING_MAX: Duration = Duration::from_secs(30);

@@ -19,12 +19,15 @@ pub struct Hangups(Arc<AtomicBool>);
 
 impl Hangups {
     /// Handles SIGHUP from now on, so that it cannot end a miner that is still starting. If the process was started with
-    /// SIGHUP ignored, as `nohup` does, it stays ignored.
+    /// SIGHUP ignored, as `nohup` does, it stays ignored. SIGXFSZ, too, ends nothing any more: a write beyond the limit of
+    /// file sizes (`ulimit -f`) fails as on a full disk.
     ///
     /// # Errors
     /// If no signal handler can be installed.
     pub fn listen() -> anyhow::Result<Self> {
         let came = Arc::new(AtomicBool::new(false));
+        let file_limit = rustix::process::Signal::XFSZ.as_raw();
+        signal_hook::flag::register(file_limit, Arc::default()).context("cannot install a signal handler")?;
         if !is_ignored(SIGHUP) {
             signal_hook::flag::register(SIGHUP, came.clone()).context("cannot install a signal handler")?;
         }
@@ -39,13 +42,18 @@ impl Hangups {
     }
 }
 
-/// Makes a write beyond the limit of file sizes (`ulimit -f`) fail as on a full disk, instead of ending the process.
+/// Logs each SIGHUP, which has no effect on a validator. Must be called within a `LocalSet`.
 ///
 /// # Errors
 /// If no signal handler can be installed.
-pub fn outlive_file_limits() -> anyhow::Result<()> {
-    let number = rustix::process::Signal::XFSZ.as_raw();
-    signal_hook::flag::register(number, Arc::default()).context("cannot install a signal handler")?;
+pub fn outlive_hangups() -> anyhow::Result<()> {
+    let hangups = Hangups::listen()?;
+    tokio::task::spawn_local(async move {
+        loop {
+            hangups.next().await;
+            tracing::warn!("SIGHUP has no effect on a validator; stop it and start it to read a new configuration");
+        }
+    });
     Ok(())
 }
 

@@ -19,7 +19,6 @@ use grail_config::{self as config, MinerConfig};
 use grail_folder as folder;
 use grail_live::instance::HotkeyLock;
 use grail_observe::MetricsServer;
-use grail_operator::doctor::Check;
 use grail_operator::runtime;
 use grail_terminal::defect;
 use grail_wallet::Inputs;
@@ -174,11 +173,7 @@ fn prove(arguments: &MineArguments, inputs: &Inputs, present: &Present) -> anyho
     let (runtime, local) = (runtime()?, tokio::task::LocalSet::new());
     let examination =
         local.block_on(&runtime, examined(arguments, &typed, &config, &wallet, hub_cache.as_deref(), &data_folder))?;
-    // The running miner can do without these now; one that starts could not, and may have the address wrong.
-    let is_outside =
-        |check: &&Check| ["chain.", "beacon.", "bucket."].iter().any(|group| check.code.starts_with(group));
-    let failure = examination.obstacles().chain(examination.failures().filter(is_outside)).next();
-    match failure {
+    match examination.prevents_restart() {
         None => Ok(()),
         Some(check) => bail!("{}: {}: {}", check.code, check.value, check.remedy.as_deref().unwrap_or_default()),
     }

@@ -95,13 +95,13 @@ impl BucketGuard {
         }
     }
 
-    /// As [`Self::take`] without taking over, but watches another holder first, and takes the guard if that does not renew it:
-    /// it was killed. `watching` is called once, with the holder and the most seconds that this takes.
+    /// As [`Self::take`], but watches another holder first, and takes the guard if that does not renew it: it was killed.
+    /// `watching` gets the holder and the most seconds that this takes.
     ///
     /// # Errors
     /// [`GuardError`]; [`GuardError::Taken`] only if the holder renewed the guard meanwhile.
-    pub async fn take_from_stopped(&self, watching: impl FnOnce(&GuardError, u64)) -> Result<(), GuardError> {
-        let before = match self.take(false).await {
+    pub async fn begin(&self, take_over: bool, watching: impl FnOnce(&GuardError, u64)) -> Result<(), GuardError> {
+        let before = match self.take(take_over).await {
             Err(taken @ GuardError::Taken { .. }) => {
                 watching(&taken, WATCH_BLOCKS * self.block_ms / 1000);
                 self.holder().await?
