@@ -155,6 +155,21 @@ fn text_of(receipt: &WindowReceipt, read_from: Option<&str>, was_resumed: bool) 
     }
 }
 
+/// Returns why a window has no group, as far as this process saw it.
+fn why_nothing(receipt: &WindowReceipt, seconds: Option<f64>, stood_still_ms: Option<u64>) -> String {
+    let mut why = match seconds {
+        Some(seconds) => format!("no group was clean in {seconds:.0} s of mining"),
+        None => "no group was begun: the window's randomness was not known".to_owned(),
+    };
+    let rejected: u32 = receipt.self_check_rejections.values().sum();
+    let attempts = [(receipt.engine_failures, "failed in the engine"), (rejected, "failed the self-check")];
+    for (count, what) in attempts.into_iter().filter(|(count, _)| *count > 0) {
+        why += &format!("; {} {what}", counted(count, "attempt"));
+    }
+    let still = stood_still_ms.map(|ms| format!("; the process stood still for {} s", ms / 1000));
+    why + &still.unwrap_or_default()
+}
+
 /// Returns whether this process read the receipt's file back: one before it may have had another configuration, and so
 /// another address.
 fn is_read_here(receipt: &WindowReceipt, state: &MinerState) -> bool {
@@ -223,6 +238,7 @@ fn record(now: Now, ended: &EndedWindow, state: &MinerState, read_from: &ReadFro
         WindowOutcome::KeptBack(why) | WindowOutcome::Lost(why) => {
             Some(why.clone() + &own_late_write(&receipt.outcome, state.resumed == Some(receipt.window_start)))
         }
+        WindowOutcome::NothingReady => Some(why_nothing(receipt, seconds, state.stood_still_ms(receipt.window_start))),
         _ => None,
     };
     json!({
@@ -301,7 +317,9 @@ mod tests {
                 "{}",
                 text_of(&receipt, None, false)
             );
+            let reason = (receipt.outcome == WindowOutcome::NothingReady).then_some("no group was begun");
             let record = record_of(receipt);
+            assert!(reason.is_none_or(|reason| record["why"].as_str().unwrap().starts_with(reason)), "{record}");
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));
             assert_eq!(record["address"], serde_json::Value::Null, "nothing was read there");
         }
@@ -322,6 +340,16 @@ mod tests {
         state.action(now, &Action::Report(Report::Receipt(uploaded)));
         let record = record(now, state.receipts.front().unwrap(), &state, &place());
         assert_eq!(record["address"], "https://store.example/mine/grail/windows/5abc-window-90.json.gz");
+    }
+
+    #[test]
+    fn a_window_without_a_group_says_what_was_tried() {
+        let mut empty = receipt(WindowOutcome::NothingReady);
+        assert_eq!(why_nothing(&empty, Some(36.2), None), "no group was clean in 36 s of mining");
+        (empty.engine_failures, empty.self_check_rejections) = (1, [("x".to_owned(), 2)].into());
+        let why = "no group was clean in 36 s of mining; 1 attempt failed in the engine; 2 attempts failed the \
+                   self-check; the process stood still for 35 s";
+        assert_eq!(why_nothing(&empty, Some(36.2), Some(35_900)), why);
     }
 
     #[test]

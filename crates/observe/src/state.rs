@@ -23,6 +23,8 @@ pub use self::ports::PortAnswer;
 pub(crate) use self::ports::answer;
 pub use self::window::{Sums, UploadPhase, WindowState};
 
+/// Block times without an event after which the process counts as standing still: heads and timers come each block.
+const STANDSTILL_BLOCKS: u64 = 3;
 /// Number of receipts and problems that are kept.
 const LAST_MAX: usize = 12;
 
@@ -88,6 +90,10 @@ impl MinerState {
     pub fn event(&mut self, now: Now, event: &Event, is_connected: bool) {
         let now_ms = now.monotonic_ms;
         self.forget_ended();
+        if let Some(window) = self.window.and_then(|start| self.windows.get_mut(&start)) {
+            let silence_ms = now_ms.saturating_sub(self.last_event_ms);
+            window.longest_silence_ms = window.longest_silence_ms.max(silence_ms);
+        }
         self.last_event_ms = now_ms;
         self.ports.extend(answer(event));
         match event {
@@ -190,6 +196,12 @@ impl MinerState {
     /// Returns how many groups of a window are in flight.
     pub fn groups_in_flight(&self, start: u64) -> usize {
         self.in_flight.iter().filter(|group| group.window_start == start).count()
+    }
+
+    /// Returns for how many milliseconds the process stood still in a window; none if every block time had its events.
+    pub(crate) fn stood_still_ms(&self, start: u64) -> Option<u64> {
+        let silence_ms = self.window(start)?.longest_silence_ms;
+        (silence_ms > STANDSTILL_BLOCKS * self.block_ms).then_some(silence_ms)
     }
 
     /// Returns the parts that make no progress at this time.

@@ -189,6 +189,17 @@ fn a_bucket_whose_last_answer_is_an_error_is_an_obstacle_until_it_answers() {
 }
 
 #[test]
+fn a_process_that_is_stopped_stands_still() {
+    let mut state = new();
+    for block in 1..8 {
+        reached(&mut state, block * BLOCK_MS, block);
+    }
+    assert_eq!(state.stood_still_ms(0), None);
+    reached(&mut state, 20 * BLOCK_MS, 20);
+    assert_eq!(state.stood_still_ms(0), Some(13 * BLOCK_MS));
+}
+
+#[test]
 fn an_engine_is_stuck_after_a_window_without_a_group_while_some_are_in_flight() {
     let mut state = new();
     (0..3).for_each(|index| state.action(at(0), &generate(index)));

@@ -78,6 +78,8 @@ pub struct WindowState {
     pub(super) last_clean_ms: Option<u64>,
     /// Phase of the upload.
     pub phase: UploadPhase,
+    /// Longest time between two events. A process that is stopped, or starved, is silent for long.
+    pub(super) longest_silence_ms: u64,
     /// Whether this process read a confirmed file back.
     pub(crate) is_read_here: bool,
     /// Whether the bucket holds a file of this window that was read back.

@@ -103,14 +103,11 @@ fn not_uploaded(receipt: &Receipt) -> Conclusion {
             "nothing is to be done unless it happens again, then run `grail doctor`: a file under a wrong block hash would \
              have cost twelve windows",
         ),
-        "nothing_ready" => {
-            let open = receipt.seconds.map_or_else(String::new, |seconds| format!(" in the {seconds:.0} s of mining"));
-            (
-                format!("no group was clean before the deadline{open}"),
-                "nothing is to be done if the miner started late; else see whether the engine failed or was slow: \
-                 `grail bench`, and the self-check's rejections above",
-            )
-        }
+        "nothing_ready" => (
+            receipt.why.clone().unwrap_or_else(|| "no group was clean before the deadline".to_owned()),
+            "nothing is to be done if the miner started late or was stopped; else see whether the engine failed or was \
+             slow: `grail bench`, and the self-check's rejections above",
+        ),
         "not_registered" => {
             ("the hotkey had no uid".to_owned(), "run `grail doctor`; it names the command that registers it")
         }
