@@ -53,6 +53,8 @@ give "$host_user" "$root/.env"
 mines() {
     local name=$1 log=$root/mined code=0
     shift
+    # Here, since the next loop may look before the new process has emptied it.
+    : >"$log"
     "$@" >"$log" 2>&1 &
     local pid=$!
     pids+=("$pid")

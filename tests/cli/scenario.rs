@@ -36,7 +36,7 @@ fn mistakes_get_one_line_with_the_nearest_name_and_2() {
         (&["sim", "--scenario", "wrong.toml"], "wrong.toml: unknown key `window`; did you mean `windows`?"),
         (&["sim", "--scenario", "none.toml"], "cannot read none.toml"),
         (&["sim", "--speed", "gpu=h200"], "`grail estimate --gpu h200`"),
-        (&["estimate", "--gpu", "b200"], "use one of a100, h100, h200"),
+        (&["estimate", "--gpu", "b200"], "did you mean `h200`? Use one of a100, h100, h200"),
         (&["estimate", "--gpu", "a100,solvd=1"], "did you mean `solved`?"),
     ];
     for (arguments, expected) in mistakes {
