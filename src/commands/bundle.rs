@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use secrecy::ExposeSecret;
 
 use crate::args::BundleArguments;
 use crate::exit::{Exit, ExitError};
@@ -43,6 +44,7 @@ pub(super) fn run(arguments: &BundleArguments) -> anyhow::Result<Exit> {
         hotkey: hotkey.as_deref(),
         log: arguments.log.as_deref(),
         config,
+        account: typed.get("R2_ACCOUNT_ID").map(|account| account.won.value.expose_secret()),
         redactor: &redactor,
     })?;
     file.write(&bundle.bytes)?;

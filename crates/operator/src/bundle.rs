@@ -15,6 +15,7 @@ use grail_journal::records_of;
 use grail_miner::ports::JournalRecord;
 use grail_tape::archive::packed;
 use grail_tape::{NoSuchWindow, Tape};
+use grail_terminal::{Exit, ExitError};
 
 /// Only the end of a log matters, and it must not dwarf the rest.
 const LOG_BYTES_MAX: usize = 2 << 20;
@@ -33,6 +34,8 @@ pub struct Sources<'a> {
     pub log: Option<&'a Path>,
     /// The configuration as `grail config show --json` shows it.
     pub config: Value,
+    /// The configuration's account id, if any.
+    pub account: Option<&'a str>,
     /// The redaction of secrets.
     pub redactor: &'a Redactor,
 }
@@ -51,7 +54,7 @@ impl Bundle {
     /// Puts everything that there is of a window into an archive.
     ///
     /// # Errors
-    /// If nothing is known of the window, or a tape holds a secret.
+    /// If nothing is known of the window, if the configuration is of another account, or if a tape holds a secret.
     pub fn of(sources: &Sources<'_>) -> anyhow::Result<Self> {
         let Sources { window, redactor, .. } = sources;
         let (mut files, mut missing) = (Vec::new(), Vec::new());
@@ -66,6 +69,14 @@ impl Bundle {
                 Vec::new()
             }
         };
+        let is_of_another = |address: &String| sources.account.is_some_and(|account| !address.contains(account));
+        if receipts.iter().filter_map(|receipt| receipt.address.as_ref()).any(is_of_another) {
+            let text = format!(
+                "nothing is packed, since secrets are found by the configuration, and this one is of another account than \
+                 window {window}; name the miner's own .env with --env-file"
+            );
+            return Err(ExitError::new(Exit::Configuration, text).into());
+        }
         let journal = journal(sources, &mut missing);
         if files.is_empty() && receipts.is_empty() && journal.is_empty() {
             bail!("nothing is known of window {window}: {}", missing.join("; "));

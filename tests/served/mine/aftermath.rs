@@ -180,7 +180,13 @@ fn a_bundle_replays_unchanged_and_holds_no_secret() {
     assert!(document["steps"].as_u64().unwrap() > 20);
     // Without the list of secrets nothing is packed, by whichever way it is missing.
     let unsafe_out = scene.data.path().join("unsafe.tar.gz");
-    for (env_file, why) in [(Some("mistyped.env"), "no file mistyped.env"), (None, "there is no .env here")] {
+    let account = scene.served.world().bucket.account().account_id.clone();
+    fs::write(scene.data.path().join("other.env"), scene.env_text().replace(&account, &"f".repeat(32))).unwrap();
+    for (env_file, why) in [
+        (Some("mistyped.env"), "no file mistyped.env"),
+        (None, "there is no .env here"),
+        (Some("other.env"), "of another account"),
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
         command.env_clear().env("HOME", scene.data.path()).current_dir(scene.data.path());
         command.args(["bundle", &window.to_string(), "--log", log, "--out"]).arg(&unsafe_out);
