@@ -70,14 +70,14 @@ fn examination(
     let data_folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(&environment));
     let hub_cache = grail_config::hub_cache(&environment);
     let own_beacon = parts.as_ref().and_then(|parts| parts.beacon.as_ref());
-    let beacon = if arguments.no_drand { None } else { Some(assembly::beacon(own_beacon)?) };
+    let beacon = (!arguments.no_drand).then(|| assembly::beacon(own_beacon));
     let block_ms = parts.as_ref().and_then(|parts| parts.chain.as_ref()).map(|chain| chain.block_ms);
     let subject = Subject {
         config: meant,
         parts: parts.as_ref(),
         env_file: typed.and_then(RawConfig::file).map(PathBuf::as_path),
         wallet: opened.as_ref().map(|opened| opened.as_ref().map(Rc::clone)),
-        beacon: beacon.as_ref(),
+        beacon: beacon.as_ref().map(|relays| relays.as_ref().map_err(ToString::to_string)),
         device: &arguments.device,
         model: arguments.model.as_deref(),
         hub_cache: hub_cache.as_deref(),

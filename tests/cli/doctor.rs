@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::doctor_world::{PHRASE, World, codes};
+use crate::process::{folder, grail as run};
 use grail::exit::{self, Exit};
 use grail_live::device::DeviceSet;
 use grail_loopback::drand::{honest, json, randomness, signature};
@@ -293,6 +294,21 @@ async fn clocks_that_differ_are_reported() {
     let examination = world.examined().await;
     assert_eq!(check(&examination, "chain.head").status, CheckStatus::Failure);
     assert_eq!(check(&examination, "clock.chain").status, CheckStatus::Ok);
+}
+
+#[test]
+fn a_beacon_that_cannot_be_is_one_check_of_the_page() {
+    let folder = folder("doctor-beacon");
+    let beacon = [("URLS", "http://127.0.0.1:9"), ("GENESIS", "1692803367"), ("PERIOD", "3")];
+    let zeros = [("CHAIN_HASH", "0".repeat(64)), ("PUBLIC_KEY", "0".repeat(192))];
+    let beacon = beacon.map(|(name, value)| (name, value.to_owned())).into_iter().chain(zeros);
+    let lines: String = beacon.map(|(name, value)| format!("GRAIL_DRAND_{name}={value}\n")).collect();
+    let text = format!("BT_NETWORK=custom\nBT_CHAIN_ENDPOINT=ws://127.0.0.1:9\n{lines}");
+    std::fs::write(folder.join(".env"), text).unwrap();
+    let finished = run(&folder, &["doctor", "--device", "cpu", "--model", "toy", "--data-dir", "."]);
+    let line = finished.stdout.lines().find(|line| line.contains("beacon.relay")).unwrap_or_default();
+    assert!(line.contains("failure") && line.contains("192 hex digits of a point on G2"), "{finished:?}");
+    assert!(finished.stdout.contains("ready to mine: no, "), "{finished:?}");
 }
 
 #[tokio::test]

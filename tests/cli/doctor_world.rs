@@ -199,7 +199,7 @@ impl World {
             parts: parts.as_ref(),
             env_file: Some(&env_file),
             wallet: wallet.as_ref().map(|wallet| wallet.as_ref().map(Rc::clone)),
-            beacon: Some(&relays),
+            beacon: Some(Ok(&relays)),
             device: &device,
             model: Some(model),
             hub_cache: None,

@@ -41,8 +41,8 @@ pub struct Subject<'a> {
     pub env_file: Option<&'a Path>,
     /// The opened hotkey, or why it does not open; none if the configuration names none.
     pub wallet: Option<Result<Rc<HotkeyWallet>, &'a WalletError>>,
-    /// The beacon's relays; none if the block hash alone is the randomness.
-    pub beacon: Option<&'a DrandRelays>,
+    /// The beacon's relays, or why their description is wrong; none if the block hash alone is the randomness.
+    pub beacon: Option<Result<&'a DrandRelays, String>>,
     /// The devices that generate.
     pub device: &'a DeviceSet,
     /// A folder, the hub id of a model in `hub_cache`, or `toy`; the configured model if there is none.

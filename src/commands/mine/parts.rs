@@ -61,7 +61,7 @@ pub(super) async fn examined(
         parts: Some(&parts),
         env_file: typed.file().map(PathBuf::as_path),
         wallet: Some(Ok(wallet.clone())),
-        beacon: beacon.as_ref(),
+        beacon: beacon.as_ref().map(Ok),
         device: &arguments.device,
         model: None,
         hub_cache,

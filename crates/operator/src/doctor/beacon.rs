@@ -2,7 +2,7 @@
 
 use tokio::time::timeout;
 
-use super::check::Check;
+use super::check::{Check, Obstacle};
 use super::{Subject, clock};
 use grail_live::beacon::{DrandRelays, NoRound};
 use grail_live::unix_ms;
@@ -14,8 +14,14 @@ const UNREACHABLE_REMEDY: &str = "let the host reach the relays over HTTPS, or m
      randomness, as validators allow";
 
 pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
-    let Some(relays) = subject.beacon else {
-        return vec![Check::ok(RELAY, "not used: the block hash alone is the randomness")];
+    let relays = match &subject.beacon {
+        Some(Ok(relays)) => relays,
+        Some(Err(why)) => {
+            let remedy = "correct GRAIL_DRAND_*, whose values `grail config show --origin` lists with their places";
+            let wrong = Check::blocked(RELAY, Obstacle::Configuration, why, remedy);
+            return vec![wrong, Check::skipped(SIGNATURE, RELAY), Check::skipped(CLOCK, RELAY)];
+        }
+        None => return vec![Check::ok(RELAY, "not used: the block hash alone is the randomness")],
     };
     // The newest round may not have spread to every relay yet.
     let round = relays.schedule().round_at(unix_ms()).saturating_sub(1).max(1);
