@@ -77,7 +77,7 @@ fn examination(
         parts: parts.as_ref(),
         env_file: typed.and_then(RawConfig::file).map(PathBuf::as_path),
         wallet: opened.as_ref().map(|opened| opened.as_ref().map(Rc::clone)),
-        beacon: beacon.as_ref().map(|relays| relays.as_ref().map_err(ToString::to_string)),
+        beacon: beacon.as_ref().map(|relays| relays.as_ref().map_err(|error| error as _)),
         device: &arguments.device,
         model: arguments.model.as_deref(),
         hub_cache: hub_cache.as_deref(),

@@ -42,7 +42,7 @@ pub struct Subject<'a> {
     /// The opened hotkey, or why it does not open; none if the configuration names none.
     pub wallet: Option<Result<Rc<HotkeyWallet>, &'a WalletError>>,
     /// The beacon's relays, or why their description is wrong; none if the block hash alone is the randomness.
-    pub beacon: Option<Result<&'a DrandRelays, String>>,
+    pub beacon: Option<Result<&'a DrandRelays, &'a dyn std::error::Error>>,
     /// The devices that generate.
     pub device: &'a DeviceSet,
     /// A folder, the hub id of a model in `hub_cache`, or `toy`; the configured model if there is none.

@@ -18,7 +18,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
         Some(Ok(relays)) => relays,
         Some(Err(why)) => {
             let remedy = "correct GRAIL_DRAND_*, whose values `grail config show --origin` lists with their places";
-            let wrong = Check::blocked(RELAY, Obstacle::Configuration, why, remedy);
+            let wrong = Check::blocked(RELAY, Obstacle::Configuration, why.to_string(), remedy);
             return vec![wrong, Check::skipped(SIGNATURE, RELAY), Check::skipped(CLOCK, RELAY)];
         }
         None => return vec![Check::ok(RELAY, "not used: the block hash alone is the randomness")],
