@@ -192,7 +192,7 @@ fn a_cheat_that_turns_honest_has_no_weight_for_twelve_windows_and_then_some() {
 
 /// `GRAIL_TEST_VALIDATOR_KILLS=100` for as many kills; each takes a fifth of a window.
 fn kills() -> u64 {
-    std::env::var("GRAIL_TEST_VALIDATOR_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(12)
+    std::env::var("GRAIL_TEST_VALIDATOR_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(8)
 }
 
 #[test]

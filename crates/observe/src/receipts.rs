@@ -159,7 +159,7 @@ fn text_of(receipt: &WindowReceipt, read_from: Option<&str>, was_resumed: bool) 
 fn why_nothing(receipt: &WindowReceipt, seconds: Option<f64>, stood_still_ms: Option<u64>) -> String {
     let mut why = match seconds {
         Some(seconds) => format!("no group was clean in {seconds:.0} s of mining"),
-        None => "no group was begun: the window's randomness was not known".to_owned(),
+        None => "this process began no group: it did not know the window's randomness".to_owned(),
     };
     let rejected: u32 = receipt.self_check_rejections.values().sum();
     let attempts = [(receipt.engine_failures, "failed in the engine"), (rejected, "failed the self-check")];
@@ -317,7 +317,7 @@ mod tests {
                 "{}",
                 text_of(&receipt, None, false)
             );
-            let reason = (receipt.outcome == WindowOutcome::NothingReady).then_some("no group was begun");
+            let reason = (receipt.outcome == WindowOutcome::NothingReady).then_some("this process began no group");
             let record = record_of(receipt);
             assert!(reason.is_none_or(|reason| record["why"].as_str().unwrap().starts_with(reason)), "{record}");
             assert_eq!((&record["remedy"], &record["expected_score"]), (&"grail why 90".into(), &0.0.into()));

@@ -96,8 +96,8 @@ impl Exit {
             Self::Unread => "the operating system, which reports that the reader closed the output",
             Self::Usage => "the command line and the files that it names",
             Self::Unavailable => {
-                "a lock that the operating system grants to a running process, or the guard object in the bucket, renewed within \
-                 the last 30 block times"
+                "a lock that the operating system grants to a running process, or the guard object in the bucket, which another \
+                 miner renewed while this one watched it for up to 20 block times"
             }
             Self::NotRegistered => {
                 "a chain endpoint of the right network that is not syncing and whose newest block is recent; no such endpoint \

@@ -48,7 +48,7 @@ fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
 #[test]
 fn each_fault_is_survived() {
     for &kind in FaultKind::ALL {
-        for seed in 0..3 {
+        for seed in 0..2 {
             let report = run(&config(seed, Faults::Listed(vec![kind])));
             assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}, {}", kind.name());
         }

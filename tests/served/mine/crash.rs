@@ -16,7 +16,7 @@ use super::scene::{Ended, Scene, receipts};
 const SCENES: u64 = 4;
 const SCENES_MANY: u64 = 8;
 /// Kills in all, unless the environment asks for more.
-const KILLS: u64 = 8;
+const KILLS: u64 = 6;
 const KILLS_VARIABLE: &str = "GRAIL_TEST_KILLS";
 
 /// Kills the miner once in each of these windows, at moments that follow from the seed.

@@ -139,7 +139,8 @@ impl WindowState {
     /// Forgets groups and files of another context, which are worthless.
     pub(super) fn begin_anew(&mut self) {
         self.groups.clear();
-        (self.opened_ms, self.with_beacon, self.last_clean_ms, self.is_confirmed) = (None, None, None, false);
+        (self.opened_ms, self.with_beacon, self.last_clean_ms) = (None, None, None);
+        (self.is_confirmed, self.is_read_here) = (false, false);
         // A file that is being sent is answered anyway.
         if self.phase != UploadPhase::Uploading {
             self.phase = UploadPhase::None;
