@@ -149,6 +149,15 @@ async fn a_clock_that_is_off_is_a_matter_of_waiting() {
 }
 
 #[tokio::test]
+async fn a_store_that_keeps_nothing_is_not_said_to_write_over_objects() {
+    let store = Server::always(response("200 OK", "ETag: \"a\"\r\n", b""));
+    let world = World::healthy("keeps nothing").await.with("R2_ENDPOINT_URL", &store.url());
+    let examination = world.examined().await;
+    assert_eq!(check(&examination, "bucket.conditions").status, CheckStatus::Skipped, "{}", page(&examination, false));
+    assert_eq!(check(&examination, "bucket.read").status, CheckStatus::Failure);
+}
+
+#[tokio::test]
 async fn another_commitment_is_reported_and_a_published_write_key_refused() {
     let world = World::healthy("commitment").await;
     let chain = world.chain();
@@ -196,12 +205,12 @@ async fn an_endpoint_without_room_for_the_bucket_is_reported() {
 #[tokio::test]
 async fn a_missing_feature_of_a_store_is_a_named_obstacle() {
     let error = |code: &str| format!("<Error><Code>{code}</Code></Error>");
-    let missing = response("404 Not Found", "", error("NoSuchKey").as_bytes());
-    let written = || response("200 OK", "ETag: \"1\"\r\n", b"");
+    let content = b"`grail doctor` wrote this to see whether it can; it may be deleted";
+    let written = |content: &[u8]| response("200 OK", "ETag: \"1\"\r\n", content);
     let without_conditions = response("501 Not Implemented", "", error("NotImplemented").as_bytes());
     let versionless = |head: &str| match head.split(' ').next() {
         Some("PUT") => response("200 OK", "", b""),
-        Some("GET") => response("200 OK", "", b"`grail doctor` wrote this to see whether it can; it may be deleted"),
+        Some("GET") => response("200 OK", "", content),
         Some("HEAD") => Answer::Bytes(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n".to_vec()),
         _ => response("204 No Content", "", b""),
     };
@@ -214,7 +223,7 @@ async fn a_missing_feature_of_a_store_is_a_named_obstacle() {
         (Server::always(without_conditions), "bucket.write", "NotImplemented", "conditional writes"),
         (Server::start(versionless), "bucket.write", "ETag", "another store"),
         (
-            Server::start(move |head| if head.starts_with("PUT") { written() } else { missing.clone() }),
+            Server::start(move |head| written(if head.starts_with("GET") { content } else { b"" })),
             "bucket.conditions",
             "does not keep If-None-Match",
             "another store",

@@ -57,7 +57,7 @@ pub(super) async fn checks(subject: &Subject<'_>) -> Vec<Check> {
     let plainly = matches!(written, Err(Failed { error: BucketError::Refused(_), .. })) && probe.writes_plainly().await;
     let write = probe.write_check(&written, is_there, plainly);
     let (conditions, multipart) = match &written {
-        Ok(version) => (probe.conditions(version).await, probe.multipart().await),
+        Ok(version) => (probe.conditions(version, is_there).await, probe.multipart().await),
         Err(_) => (Check::skipped(CONDITIONS, WRITE), Check::skipped(MULTIPART, WRITE)),
     };
     let delete = match &written {
@@ -183,13 +183,15 @@ impl Probe<'_> {
         (check, false)
     }
 
-    /// Returns whether the store keeps the conditions under which the miner writes; leaves another content there.
-    async fn conditions(&self, first: &Etag) -> Check {
+    /// Returns whether the store keeps the conditions under which the miner writes; leaves another content there. If the
+    /// object was not seen (`is_there`), a second one proves nothing: the store may have kept neither.
+    async fn conditions(&self, first: &Etag, is_there: bool) -> Check {
         let lacks = |what: &str| {
             Check::blocked(CONDITIONS, Obstacle::Configuration, format!("the store does not keep {what}"), STORE_REMEDY)
         };
         match self.put(OTHER_CONTENT, &PutCondition::Absent).await {
             Err(Failed { error: BucketError::ConditionFailed, .. }) => {}
+            Ok(_) if !is_there => return Check::skipped(CONDITIONS, READ),
             Ok(_) => return lacks("If-None-Match: it wrote over an object that was only to be created"),
             Err(failure) => return failure.check(CONDITIONS),
         }
