@@ -8,8 +8,6 @@ use super::folder::replace;
 
 const HEAD: &str = "# A simulated network on this machine: every key below is made up. The servers run until `grail sim serve` \
                     ends; `grail why` reads this file afterwards too.\n";
-/// Words on the first line of each such file, also of those that `grail init` writes.
-const MARK: &str = "network on this machine";
 /// A mistake that an editor of the file might make.
 const MISTAKE: &str = "NETUID 81\n";
 
@@ -40,11 +38,6 @@ impl EnvironmentFile {
     }
 }
 
-/// Returns whether a `.env` was written for a served world.
-pub(super) fn is_of_a_world(text: &str) -> bool {
-    text.lines().next().is_some_and(|line| line.starts_with('#') && line.contains(MARK))
-}
-
 /// Returns the settings of an earlier `.env` that this world does not make itself, each with the comments above it.
 fn kept(before: &str, lines: &[(&str, String)]) -> String {
     let (mut kept, mut comments) = (String::new(), String::new());
@@ -66,6 +59,7 @@ fn kept(before: &str, lines: &[(&str, String)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::folder::is_of_a_world;
     use super::*;
 
     #[test]

@@ -8,10 +8,12 @@ use grail_protocol::signature::{Hotkey, Keypair};
 use serde_json::json;
 
 use super::ServeError;
-use super::environment::is_of_a_world;
 
 /// Names of coldkey and hotkey of the wallet.
 pub(super) const WALLET: (&str, &str) = ("served", "miner");
+
+/// Words on the first line of each such file, also of those that `grail init` writes.
+const MARK: &str = "network on this machine";
 
 /// The folder, held by this process alone.
 pub(super) struct WorldFolder {
@@ -83,6 +85,11 @@ impl WorldFolder {
     pub(super) fn hotkey(&self) -> PathBuf {
         self.wallets().join(WALLET.0).join("hotkeys").join(WALLET.1)
     }
+}
+
+/// Returns whether a `.env` was written for a served world.
+pub(super) fn is_of_a_world(text: &str) -> bool {
+    text.lines().next().is_some_and(|line| line.starts_with('#') && line.contains(MARK))
 }
 
 fn public(hotkey: Hotkey) -> String {
