@@ -36,6 +36,10 @@ pub const VERSIONS: &[DecisionVersion] = &[
         what: "a file of a crashed process is not written again if some of its groups are lost",
     },
     DecisionVersion { number: MORE_GROUPS, what: "a confirmed file is replaced only by one with more groups" },
+    DecisionVersion {
+        number: REFUTED_JUMP,
+        what: "windows that a refuted head passed over are remembered, in case that later heads pass over them too",
+    },
 ];
 
 /// The time for which a batch is being drawn already counts where groups make room for a retry.
@@ -53,6 +57,9 @@ pub(crate) const WHOLE_FILES: u32 = 4;
 
 /// Of a file whose groups a crash lost nobody knows the worth.
 pub(crate) const MORE_GROUPS: u32 = 5;
+
+/// After a refuted head no window is open from which a later jump would be noted.
+pub(crate) const REFUTED_JUMP: u32 = 6;
 
 /// The numbers of the changes that are in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

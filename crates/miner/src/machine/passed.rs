@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::action::Action;
 use super::context::Context;
 use super::receipt::{Report, WindowOutcome, WindowReceipt};
+use crate::decisions;
 
 /// Windows whose end is remembered, so that none is opened again after the head went back.
 const ENDED_WINDOWS_MAX: usize = 32;
@@ -45,7 +46,8 @@ impl Passed {
     }
 
     /// Gives receipts to the windows before `until` that were passed over: the next head has shown that they are over. The
-    /// window `recovered` gets its receipt elsewhere.
+    /// window `recovered` gets its receipt elsewhere. Windows behind `until` are still to come; an outage may cover them
+    /// (case `a-window-that-an-outage-covers-after-a-refuted-head-has-its-receipt`).
     pub(super) fn settle_jump(
         &mut self,
         cx: &mut Context<'_>,
@@ -53,7 +55,8 @@ impl Passed {
         recovered: Option<u64>,
         is_unregistered: bool,
     ) {
-        let Some(from) = self.jumped_from.take() else { return };
+        let forgets = !cx.settings.decisions.contains(decisions::REFUTED_JUMP);
+        let Some(from) = self.jumped_from.take_if(|from| forgets || *from <= until) else { return };
         // A head that is a million blocks too high would give 33,333 receipts.
         let from = from.max(until.saturating_sub(MISSED_WINDOWS_MAX * PROTOCOL.window_blocks));
         for start in (from..until).step_by(PROTOCOL.window_blocks as usize) {
@@ -96,6 +99,15 @@ mod tests {
         assert_eq!(settled(&mut passed, 420, None), [0; 0]);
         assert!([300, 330, 360].iter().all(|window| passed.has_ended(*window)));
         assert!(!passed.has_ended(390));
+    }
+
+    #[test]
+    fn windows_that_are_still_to_come_stay_noted() {
+        let mut passed = Passed::default();
+        passed.note_jump(330);
+        assert_eq!(settled(&mut passed, 300, None), [0; 0], "the head that jumped there was refuted");
+        assert_eq!(settled(&mut passed, 390, None), [330, 360]);
+        assert_eq!(settled(&mut passed, 390, None), [0; 0]);
     }
 
     #[test]
