@@ -67,3 +67,18 @@ impl fmt::Display for Redacted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_the_wrong_line_is_hidden_and_public_values_are_not() {
+        let shown = |name: &str, value: &str| Redacted::of(name, &value.into());
+        let key = "0123456789abcdef".repeat(4);
+        assert!(matches!(shown("R2_REGION", &key), Redacted::Secret { bytes: 64, .. }));
+        for (name, value) in [("R2_REGION", "auto"), ("GRAIL_DRAND_CHAIN_HASH", key.as_str())] {
+            assert_eq!(shown(name, value), Redacted::Plain(value.to_owned()));
+        }
+    }
+}

@@ -38,7 +38,7 @@ pub const VERSIONS: &[DecisionVersion] = &[
     DecisionVersion { number: MORE_GROUPS, what: "a confirmed file is replaced only by one with more groups" },
     DecisionVersion {
         number: REFUTED_JUMP,
-        what: "windows that a refuted head passed over are remembered, in case that later heads pass over them too",
+        what: "windows that a refuted head passed over are remembered, in case later heads pass over them too",
     },
 ];
 

@@ -12,7 +12,7 @@ use super::ServeError;
 /// Names of coldkey and hotkey of the wallet.
 pub(super) const WALLET: (&str, &str) = ("served", "miner");
 
-/// Words on the first line of each such file, also of those that `grail init` writes.
+/// Words on the first line of every `.env` of a served world, including those that `grail init` writes.
 const MARK: &str = "network on this machine";
 
 /// The folder, held by this process alone.

@@ -50,7 +50,7 @@ fn a_mistake_in_the_configuration_is_named_and_mining_continues() {
         ("BT_WALLET_HOT=absent".to_owned(), "no hotkey file"),
         ("GRAIL_MODEL_NAME=nobody/nothing".to_owned(), "nobody/nothing"),
         (format!("R2_WRITE_SECRET_ACCESS_KEY={other_key}"), "bucket."),
-        // Nothing listens there; a start would wait for it, and a miner that mines would wait for nothing.
+        // Nothing listens there. A miner that starts waits for it; one that mines must not leave what works.
         ("R2_ENDPOINT_URL=http://127.0.0.1:1".to_owned(), "bucket."),
         ("BT_CHAIN_ENDPOINT=ws://127.0.0.1:1".to_owned(), "chain."),
         (format!("R2_WRITE_ACCESS_KEY_ID={read_id}\nR2_WRITE_SECRET_ACCESS_KEY={read_secret}"), "the read key"),

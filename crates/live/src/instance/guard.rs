@@ -101,18 +101,17 @@ impl BucketGuard {
     /// # Errors
     /// [`GuardError`]; [`GuardError::Taken`] only if the holder renewed the guard meanwhile.
     pub async fn begin(&self, take_over: bool, watching: impl FnOnce(&GuardError, u64)) -> Result<(), GuardError> {
-        let before = match self.take(take_over).await {
-            Err(taken @ GuardError::Taken { .. }) => {
-                watching(&taken, WATCH_BLOCKS * self.block_ms / 1000);
-                self.holder().await?
-            }
+        match self.take(take_over).await {
+            Err(taken @ GuardError::Taken { .. }) => watching(&taken, WATCH_BLOCKS * self.block_ms / 1000),
             other => return other,
-        };
+        }
+        // What the first answer named; a bucket that does not answer now proves nothing about the holder.
+        let mut before = None;
         for _ in 0..WATCH_BLOCKS {
             self.clock.sleep_until(self.clock.now().monotonic_ms + self.block_ms).await;
             match (self.take(false).await, self.holder().await) {
                 (Err(GuardError::Unknown(_)), _) | (_, Err(_)) => {}
-                (Err(GuardError::Taken { .. }), Ok(holder)) if holder == before => {}
+                (Err(GuardError::Taken { .. }), Ok(holder)) if before.is_none() || holder == before => before = holder,
                 (taken, _) => return taken,
             }
         }
