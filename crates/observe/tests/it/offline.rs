@@ -161,3 +161,16 @@ fn a_file_holds_header_run_rows_and_end() {
     ];
     assert_eq!(axes, expected.into_iter().map(|(name, axis)| (name.to_owned(), axis.to_owned())).collect());
 }
+
+#[test]
+fn runs_are_not_written_through_a_link() {
+    let [data, runs, elsewhere] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    std::os::unix::fs::symlink(elsewhere.path(), runs.path().join("wandb")).unwrap();
+    let folder = Some(runs.path().to_owned());
+    let offline = WandbConfig { offline: true, api_key: None, folder, ..config("http://127.0.0.1:9") };
+    let (reported, dropped) = (BTreeMap::new(), Dropped::default());
+    let begun = start_wandb(&offline, reported, data.path(), &dropped, WandbLimits::LIVE, grail_live::unix_ms);
+    let refused = begun.err().unwrap().to_string();
+    assert!(refused.contains("is a symbolic link") && refused.contains("WANDB_DIR"), "{refused}");
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
