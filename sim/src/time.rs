@@ -9,9 +9,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use async_trait::async_trait;
-use grail_miner::ports::{Clock, Now};
-
 use crate::trace::Trace;
 
 /// Wall time at which every simulation starts, in milliseconds since 1970.
@@ -167,21 +164,6 @@ impl Drop for Sleep {
         if let Some(key) = self.key {
             self.time.0.sleepers.borrow_mut().remove(&key);
         }
-    }
-}
-
-/// A node's clock in virtual time.
-pub struct SimClock(pub VirtualTime);
-
-#[async_trait(?Send)]
-impl Clock for SimClock {
-    fn now(&self) -> Now {
-        let monotonic_ms = self.0.now_ms();
-        Now { monotonic_ms, wall_ms: EPOCH_WALL_MS + monotonic_ms }
-    }
-
-    async fn sleep_until(&self, monotonic_ms: u64) {
-        self.0.sleep_until(monotonic_ms).await;
     }
 }
 

@@ -20,14 +20,7 @@ use grail_sim::faults::{Fault, FaultKind, FaultPlan};
 use grail_sim::journal::{DiskJournal, MemoryJournal};
 use grail_sim::ledger::{Audit, AuditedJournal};
 use grail_sim::synthetic::SyntheticModel;
-use grail_sim::time::{SimClock, VirtualTime};
-
-#[test]
-fn the_virtual_clock_keeps_the_contract() {
-    let time = VirtualTime::default();
-    let clock = SimClock(time.clone());
-    time.run(0, async move { contract::clock(&clock).await });
-}
+use grail_sim::time::VirtualTime;
 
 #[test]
 fn the_clock_of_a_node_keeps_the_contract() {

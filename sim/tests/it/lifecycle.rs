@@ -15,12 +15,13 @@ use grail_protocol::window_file::object_key;
 use grail_sim::beacon::{BeaconLink, SimBeacon};
 use grail_sim::bucket::{BucketLink, SimBucket};
 use grail_sim::chain::{ChainLink, SimChain};
+use grail_sim::clock::{ClockOffset, NodeClock};
 use grail_sim::engine::{EngineSpeed, SimEngine};
 use grail_sim::faults::FaultPlan;
 use grail_sim::journal::MemoryJournal;
 use grail_sim::ledger::{Audit, AuditedJournal};
 use grail_sim::synthetic::SyntheticModel;
-use grail_sim::time::{SimClock, VirtualTime};
+use grail_sim::time::VirtualTime;
 use grail_sim::validator::SimValidator;
 use grail_verify::Verdict;
 use sha2::{Digest, Sha256};
@@ -83,7 +84,7 @@ impl Node {
         let speed = EngineSpeed::named("reference").expect("a known speed");
         let model = Rc::new(SyntheticModel::default());
         let ports = Ports {
-            clock: Rc::new(SimClock(time.clone())),
+            clock: Rc::new(NodeClock::new(time.clone(), faults.clone(), ClockOffset::default())),
             chain: Rc::new(ChainLink::new(self.chain.clone(), self.keypair.hotkey().to_ss58(), faults.clone())),
             beacon: Rc::new(BeaconLink::new(self.beacon.clone(), time.clone(), faults.clone(), 1)),
             bucket: Rc::new(BucketLink::new(self.bucket.clone(), time.clone(), faults.clone(), 1)),

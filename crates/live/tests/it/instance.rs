@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use grail_live::instance::{BucketGuard, GuardError, InstanceId, Lost};
 use grail_sim::bucket::{BucketLink, SimBucket};
+use grail_sim::clock::{ClockOffset, NodeClock};
 use grail_sim::faults::FaultPlan;
-use grail_sim::time::{SimClock, VirtualTime};
+use grail_sim::time::VirtualTime;
 
 const BLOCK_MS: u64 = 12_000;
 const WINDOW_MS: u64 = 30 * BLOCK_MS;
@@ -26,7 +27,7 @@ impl World {
     fn guard(&self, installation: usize) -> BucketGuard {
         let link =
             BucketLink::new(self.bucket.clone(), self.time.clone(), Rc::new(FaultPlan::default()), installation as u64);
-        let clock = Rc::new(SimClock(self.time.clone()));
+        let clock = Rc::new(NodeClock::new(self.time.clone(), Rc::default(), ClockOffset::default()));
         BucketGuard::new(Rc::new(link), clock, "5Grw", self.ids[installation].clone(), BLOCK_MS)
     }
 
