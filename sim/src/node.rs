@@ -181,7 +181,7 @@ impl Observer for Watchers {
         let (at_ms, events) = self.instant;
         self.instant = (now.monotonic_ms, if at_ms == now.monotonic_ms { events + 1 } else { 1 });
         assert!(events < EVENTS_PER_INSTANT_MAX, "live-lock of the miner at {at_ms} ms, with {}", event.summary());
-        self.trace.event(now, event);
+        self.trace.line(now.monotonic_ms, "event", &event.summary());
         self.safety.borrow_mut().event(now, event);
         self.hindsight.borrow_mut().event(self.time.now_ms(), event);
         self.other.iter().for_each(|other| other.borrow_mut().event(now, event));
@@ -191,13 +191,11 @@ impl Observer for Watchers {
         if self.log_places {
             self.trace.aside(now.monotonic_ms, &format!("asked for in {place}"));
         }
-        self.trace.origin(now, place);
-        self.safety.borrow_mut().origin(now, place);
         self.other.iter().for_each(|other| other.borrow_mut().origin(now, place));
     }
 
     fn action(&mut self, now: Now, action: &Action) {
-        self.trace.action(now, action);
+        self.trace.line(now.monotonic_ms, "action", &action.summary());
         self.window_ended |= matches!(action, Action::Report(Report::Receipt(_)));
         self.safety.borrow_mut().action(now, action);
         self.hindsight.borrow_mut().action(self.time.now_ms(), action);
@@ -209,8 +207,7 @@ impl Observer for Watchers {
         if std::mem::take(&mut self.window_ended) {
             self.trace.line(now.monotonic_ms, "state", &machine.digest());
         }
-        self.trace.handled(now, machine);
-        self.safety.borrow_mut().handled(now, machine);
+        self.safety.borrow_mut().handled(machine);
         let violations = self.safety.borrow_mut().take_violations();
         violations.iter().for_each(|violation| self.trace.violation(self.time.now_ms(), violation));
         self.other.iter().for_each(|other| other.borrow_mut().handled(now, machine));

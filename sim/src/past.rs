@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, Report, WindowReceipt};
 use grail_miner::outstanding::{Outstanding, Relation};
 use grail_miner::ports::{BucketError, JournalRecord, Now};
@@ -93,7 +92,7 @@ impl Past {
             }
         }
         self.head = self.machine.head().or(self.head);
-        self.safety.handled(now, &self.machine);
+        self.safety.handled(&self.machine);
         if self.machine.window_start() != window {
             self.window_ms = Some(now.monotonic_ms);
         }

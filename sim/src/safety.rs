@@ -1,9 +1,7 @@
 //! Safety oracle: checks after every event of the miner.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::Location;
 
-use grail_miner::driver::Observer;
 use grail_miner::machine::{
     Action, Event, GroupId, GroupRequest, JournalEntry, Machine, Report, WindowOutcome, WindowReceipt,
 };
@@ -213,10 +211,9 @@ impl Safety {
         let overdue: Vec<GroupId> = overdue.map(|(id, _)| id).collect();
         self.check(now, overdue.is_empty(), || format!("groups in flight forever: {overdue:?}"));
     }
-}
 
-impl Observer for Safety {
-    fn event(&mut self, now: Now, event: &Event) {
+    /// Takes note of an event that the miner is about to handle.
+    pub(crate) fn event(&mut self, now: Now, event: &Event) {
         self.mark(event_mark(event));
         self.reasons.event(event);
         self.numbers.event(event);
@@ -253,7 +250,8 @@ impl Observer for Safety {
         self.check_waiting(now);
     }
 
-    fn action(&mut self, now: Now, action: &Action) {
+    /// Takes note of an action that the miner asked for.
+    pub(crate) fn action(&mut self, now: Now, action: &Action) {
         self.check_secrets(now, &action.summary());
         self.reasons.action(action);
         self.numbers.action(action);
@@ -301,7 +299,8 @@ impl Observer for Safety {
         }
     }
 
-    fn handled(&mut self, _: Now, machine: &Machine) {
+    /// Takes note of the rare branches that the machine took.
+    pub(crate) fn handled(&mut self, machine: &Machine) {
         if self.process.marked == machine.marks().total() {
             return;
         }
@@ -311,8 +310,6 @@ impl Observer for Safety {
             *known = (*count).max(*known);
         }
     }
-
-    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
 }
 
 impl ProcessFacts {

@@ -1,11 +1,7 @@
 //! The trace: every event and action of a run in order, folded into one rolling hash.
 
-use grail_miner::driver::Observer;
-use grail_miner::machine::{Action, Event, Machine};
-use grail_miner::ports::Now;
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
-use std::panic::Location;
 use std::rc::Rc;
 
 /// Lines of a run, hashed as they come.
@@ -15,7 +11,6 @@ pub struct Trace(Rc<RefCell<Inner>>);
 #[derive(Default)]
 struct Inner {
     hash: Sha256,
-    lines: u64,
     violations: Vec<String>,
     kept: Option<Vec<String>>,
 }
@@ -33,7 +28,6 @@ impl Trace {
         let inner = &mut *self.0.borrow_mut();
         let line = format!("{at_ms} {kind} {text}\n");
         inner.hash.update(&line);
-        inner.lines += 1;
         if let Some(kept) = &mut inner.kept {
             kept.push(line);
         }
@@ -66,18 +60,4 @@ impl Trace {
     pub fn violations(&self) -> Vec<String> {
         self.0.borrow().violations.clone()
     }
-}
-
-impl Observer for Trace {
-    fn event(&mut self, now: Now, event: &Event) {
-        self.line(now.monotonic_ms, "event", &event.summary());
-    }
-
-    fn action(&mut self, now: Now, action: &Action) {
-        self.line(now.monotonic_ms, "action", &action.summary());
-    }
-
-    fn origin(&mut self, _: Now, _: &'static Location<'static>) {}
-
-    fn handled(&mut self, _: Now, _: &Machine) {}
 }
