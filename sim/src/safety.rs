@@ -351,6 +351,15 @@ fn counted((minute, count): &mut (u64, usize), now: Now) -> usize {
     *count
 }
 
+/// Returns a word for the answer to a question about something that may be there or not.
+fn found<T, E>(
+    result: &Result<Option<T>, E>,
+    [there, not_there]: [&'static str; 2],
+    failed: impl Fn(&E) -> &'static str,
+) -> &'static str {
+    result.as_ref().map_or_else(failed, |answer| if answer.is_some() { there } else { not_there })
+}
+
 /// Returns which answer of a port an event is, and how it failed.
 fn event_mark(event: &Event) -> String {
     use grail_miner::ports::{BeaconError, BucketError, ChainError, CommitError};
@@ -359,6 +368,14 @@ fn event_mark(event: &Event) -> String {
         ChainError::RateLimited => "rate-limited",
         // No simulated node contradicts another one, and to the machine it is the same.
         ChainError::Malformed(_) | ChainError::OtherNetwork(_) | ChainError::Disagreement { .. } => "malformed",
+    };
+    let beacon = |error: &BeaconError| match error {
+        BeaconError::Unreachable(_) => "unreachable",
+        BeaconError::Invalid(_) => "invalid",
+    };
+    let commit = |error: &CommitError| match error {
+        CommitError::Refused(_) => "refused",
+        CommitError::Unknown(_) => "unknown",
     };
     let bucket = |error: &BucketError| match error {
         BucketError::Transient(_) => "transient",
@@ -370,58 +387,16 @@ fn event_mark(event: &Event) -> String {
         Event::Started(records) => ("started", if records.is_empty() { "fresh" } else { "recovered" }),
         Event::HeadMoved(_) => ("head", "moved"),
         Event::HeadFailed(error) => ("head", chain(error)),
-        Event::BlockHashRead { result, .. } => (
-            "block-hash",
-            match result {
-                Ok(Some(_)) => "read",
-                Ok(None) => "not-there",
-                Err(error) => chain(error),
-            },
-        ),
-        Event::BeaconAnswered { result, .. } => (
-            "beacon",
-            match result {
-                Ok(_) => "answered",
-                Err(BeaconError::Unreachable(_)) => "unreachable",
-                Err(BeaconError::Invalid(_)) => "invalid",
-            },
-        ),
-        Event::RegistrationRead(result) => (
-            "registration",
-            match result {
-                Ok(Some(_)) => "registered",
-                Ok(None) => "not-registered",
-                Err(error) => chain(error),
-            },
-        ),
-        Event::CommitmentRead(result) => (
-            "commitment",
-            match result {
-                Ok(Some(_)) => "read",
-                Ok(None) => "not-there",
-                Err(error) => chain(error),
-            },
-        ),
-        Event::CommitmentAnswered(result) => (
-            "commit",
-            match result {
-                Ok(()) => "done",
-                Err(CommitError::Refused(_)) => "refused",
-                Err(CommitError::Unknown(_)) => "unknown",
-            },
-        ),
+        Event::BlockHashRead { result, .. } => ("block-hash", found(result, ["read", "not-there"], chain)),
+        Event::BeaconAnswered { result, .. } => ("beacon", result.as_ref().map_or_else(beacon, |_| "answered")),
+        Event::RegistrationRead(result) => ("registration", found(result, ["registered", "not-registered"], chain)),
+        Event::CommitmentRead(result) => ("commitment", found(result, ["read", "not-there"], chain)),
+        Event::CommitmentAnswered(result) => ("commit", result.as_ref().map_or_else(commit, |()| "done")),
         Event::GroupReady { sealed, .. } => ("group", if sealed.findings.is_empty() { "clean" } else { "rejected" }),
         Event::GroupFailed { .. } => ("group", "failed"),
         Event::JournalAnswered { result, .. } => ("journal", if result.is_ok() { "synced" } else { "failed" }),
         Event::UploadAnswered { result, .. } => ("upload", result.as_ref().map_or_else(bucket, |_| "done")),
-        Event::ObjectRead { result, .. } => (
-            "read-back",
-            match result {
-                Ok(Some(_)) => "found",
-                Ok(None) => "not-there",
-                Err(error) => bucket(error),
-            },
-        ),
+        Event::ObjectRead { result, .. } => ("read-back", found(result, ["found", "not-there"], bucket)),
         Event::ObjectDeleted { result, .. } => ("delete", result.as_ref().map_or_else(bucket, |()| "done")),
         Event::TimerFired(_) => ("timer", "fired"),
         Event::Shutdown => ("shutdown", "asked"),
