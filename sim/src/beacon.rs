@@ -14,14 +14,13 @@ use crate::time::{EPOCH_WALL_MS, VirtualTime};
 /// The beacon's network: it signs.
 pub struct SimBeacon {
     keypair: Keypair,
-    schedule: BeaconSchedule,
 }
 
 impl SimBeacon {
     /// Returns the beacon of this seed, on quicknet's schedule.
     pub fn new(seed: u64) -> Self {
         let secret: [u8; 32] = Sha256::digest(format!("{seed}/beacon/key")).into();
-        Self { keypair: Keypair::from_seed(&secret), schedule: BeaconSchedule::QUICKNET }
+        Self { keypair: Keypair::from_seed(&secret) }
     }
 
     /// Returns the key that rounds verify under.
@@ -41,7 +40,7 @@ impl SimBeacon {
 
     /// Returns the newest round at a virtual time.
     pub fn newest_round(&self, now_ms: u64) -> u64 {
-        self.schedule.round_at(EPOCH_WALL_MS + now_ms)
+        BeaconSchedule::QUICKNET.round_at(EPOCH_WALL_MS + now_ms)
     }
 }
 

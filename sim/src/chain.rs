@@ -77,11 +77,6 @@ impl SimChain {
         is_registered
     }
 
-    /// Forgets what a hotkey has committed.
-    fn forget_commitment(&self, hotkey: &str) {
-        self.0.commitments.borrow_mut().remove(hotkey);
-    }
-
     /// Returns a hotkey's commitment.
     pub fn commitment_of(&self, hotkey: &str) -> Option<Vec<u8>> {
         self.0.commitments.borrow().get(hotkey).cloned()
@@ -149,7 +144,7 @@ impl SimChain {
         for fault in changes {
             self.0.time.sleep_until(fault.from_ms).await;
             faults.took_effect(fault.kind);
-            self.forget_commitment(&hotkey);
+            self.0.commitments.borrow_mut().remove(&hotkey);
             if fault.kind == FaultKind::Deregistration {
                 let uid = self.0.uids.borrow_mut().remove(&hotkey);
                 self.0.time.sleep_until(fault.until_ms).await;

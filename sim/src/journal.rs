@@ -82,7 +82,12 @@ impl DiskJournal {
 
     /// Holds this record, too, as one that was synced.
     pub fn hold(&self, record: &JournalRecord) {
-        self.make_durable(record);
+        if self.note_context(record) {
+            // The miner knows nothing of earlier windows except what this journal holds.
+            self.is_behind.set(false);
+        }
+        self.durable.hold(record);
+        self.audit.note(record);
     }
 
     /// Simulates a power failure: only a beginning of the unsynced writes survives. Returns the number of lost records.
@@ -99,7 +104,7 @@ impl DiskJournal {
     fn synced(&self, cached: &[Cached]) {
         for Cached { record, has_space } in cached {
             if *has_space {
-                self.make_durable(record);
+                self.hold(record);
             } else {
                 self.note_context(record);
                 self.audit.note(record);
@@ -110,15 +115,6 @@ impl DiskJournal {
     /// Notes a context. Returns whether it is another one than the last.
     fn note_context(&self, record: &JournalRecord) -> bool {
         matches!(record, JournalRecord::Window(_)) && self.begun.replace(Some(record.clone())).as_ref() != Some(record)
-    }
-
-    fn make_durable(&self, record: &JournalRecord) {
-        if self.note_context(record) {
-            // The miner knows nothing of earlier windows except what this journal holds.
-            self.is_behind.set(false);
-        }
-        self.durable.hold(record);
-        self.audit.note(record);
     }
 }
 

@@ -171,9 +171,7 @@ impl Scenario {
             ..SimConfig::new(Rc::new(SyntheticModel::default()), speed, self.seed, self.windows)
         })
     }
-}
 
-impl Scenario {
     /// Returns every promise that was not kept.
     pub fn unmet(&self, report: &SimReport) -> Vec<String> {
         let Expect { uploads_min, accepted_min, without_beacon_min, reorganised_min, violations, strikes_min } =
