@@ -1,6 +1,5 @@
 //! A validator's world as plain data: what the swarm draws from a seed, and what a `.case` file holds.
 
-use grail_miner::ports::BeaconSchedule;
 use grail_protocol::PROTOCOL;
 use serde::{Deserialize, Serialize};
 
@@ -288,10 +287,6 @@ impl JudgingCase {
         let mut twin = self.clone();
         twin.faults.retain(|fault| OF_THE_WORLD.contains(&fault.kind));
         Self { clock: ClockOffset::default(), crash_at_steps: Vec::new(), failing_call: None, ..twin }
-    }
-
-    pub(crate) const fn beacon() -> BeaconSchedule {
-        BeaconSchedule::QUICKNET
     }
 }
 

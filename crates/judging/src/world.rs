@@ -159,11 +159,7 @@ fn live(case: &JudgingCase, verdicts: &Rc<Verdicts>, watched: Option<Watched>) -
 
 /// Returns the settings of the validator of a world.
 pub fn settings(case: &JudgingCase, verdicts: &Verdicts) -> Settings {
-    Settings {
-        use_drand: case.use_drand,
-        beacon: JudgingCase::beacon(),
-        ..Settings::new(HOTKEY.to_owned(), verdicts.limits())
-    }
+    Settings { use_drand: case.use_drand, ..Settings::new(HOTKEY.to_owned(), verdicts.limits()) }
 }
 
 /// Takes weights away with the blocks that held them, in half of the reorganisations.
