@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{Role, Shard, SwarmOptions};
 
 /// Plan of a run; written before the first world runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The number of the format of worlds and of this file.
     pub format: u32,

@@ -10,7 +10,7 @@ use super::Role;
 use super::record::{Failure, Manifest, ShardFile};
 
 /// All shards together.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Summary {
     /// The plan, from the first shard.
     pub manifest: Manifest,
@@ -58,7 +58,7 @@ impl Summary {
                 other.manifest.file_name()
             ));
         }
-        let mut summary = Self::empty(first.manifest.clone());
+        let mut summary = Self { manifest: first.manifest.clone(), ..Self::default() };
         let mut seen = std::collections::BTreeSet::new();
         for batch in shards.iter().flat_map(|shard| &shard.batches) {
             // Shares that were cut differently overlap.
@@ -91,26 +91,6 @@ impl Summary {
         let all = summary.manifest.role.marks().into_iter();
         summary.never_reached = all.filter(|mark| !summary.marks.contains_key(mark)).collect();
         Ok(summary)
-    }
-
-    fn empty(manifest: Manifest) -> Self {
-        Self {
-            manifest,
-            seeds: 0,
-            missing: 0,
-            process_s: 0.0,
-            wall_s: 0.0,
-            virtual_s: 0.0,
-            windows: (0, 0),
-            judged: (0, 0),
-            marks: BTreeMap::new(),
-            never_reached: Vec::new(),
-            faults: BTreeMap::new(),
-            groups: (0, 0),
-            incomes: [0; 10],
-            failures: Vec::new(),
-            pace: Vec::new(),
-        }
     }
 
     /// Returns whether there is no failure and, with `all_marks`, every mark was reached.
