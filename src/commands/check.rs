@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Context;
-use grail_swarm::check::{two_processes, write_log};
+use grail_swarm::check::{Log, two_processes};
 
 use crate::args::swarm::CheckArguments;
 use crate::exit::Exit;
@@ -12,7 +12,7 @@ use grail_terminal::output;
 pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     let CheckArguments { seed, windows, log } = arguments;
     if let Some(path) = log {
-        write_log(*seed, *windows, path)?;
+        Log::of(*seed, *windows).write(path)?;
         return Ok(Exit::Success);
     }
     let program = std::env::current_exe().context("this program's own file cannot be found")?;

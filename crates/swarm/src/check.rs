@@ -103,7 +103,7 @@ impl Difference {
 }
 
 /// Returns the logs that two processes write, with other hash keys, another layout of addresses, and other thread
-/// counts; `command` writes one to a path as [`write_log`] does, and `name` keeps files of different calls apart.
+/// counts; `command` writes one to a path as [`Log::write`] does, and `name` keeps files of different calls apart.
 ///
 /// # Errors
 /// If a process cannot be started or fails, or its log cannot be read.
@@ -124,14 +124,6 @@ pub fn two_processes(name: &str, command: impl Fn(&Path) -> Command) -> anyhow::
         log.unwrap_or_else(|| Err(anyhow!("a run ended with {status}; run it by itself to see why")))
     };
     Ok([run("1", 0)?, run("4", 4_321)?])
-}
-
-/// Writes the log of one run to a file.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn write_log(seed: u64, windows: u64, path: &Path) -> anyhow::Result<()> {
-    Log::of(seed, windows).write(path)
 }
 
 #[cfg(test)]

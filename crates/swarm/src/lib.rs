@@ -25,7 +25,6 @@ use anyhow::{Context, anyhow};
 
 pub use record::{Batch, Failure, Manifest, ShardFile, read_folder};
 pub use summary::Summary;
-pub use worker::{FailedCase, run_case, run_judging};
 
 /// Pause between two progress reports.
 const PROGRESS: Duration = Duration::from_secs(2);

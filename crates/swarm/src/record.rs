@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -151,10 +151,7 @@ impl Writer {
     pub(super) fn open(dir: &Path, manifest: &Manifest) -> anyhow::Result<(Self, Vec<Batch>, Vec<u64>)> {
         let path = dir.join(manifest.file_name());
         let unusable = || format!("{} cannot be used; give --dir another folder", path.display());
-        let mut text = String::new();
-        if path.exists() {
-            File::open(&path).and_then(|mut file| file.read_to_string(&mut text)).with_context(unusable)?;
-        }
+        let text = if path.exists() { std::fs::read_to_string(&path).with_context(unusable)? } else { String::new() };
         let known = ShardFile::parse(&text, &path.display().to_string()).ok();
         let (batches, failing) = match known {
             Some(known) if known.manifest == *manifest => (known.batches, Vec::new()),

@@ -9,7 +9,7 @@ use anyhow::Context;
 use grail_judging::{JudgingCase, JudgingReport, Verdicts, Watched, judge_world};
 use grail_sim::case::Case;
 use grail_sim::engine::Generator;
-use grail_sim::run::{SimConfig, SimReport, simulate};
+use grail_sim::run::{SimReport, simulate};
 use grail_sim::shrink::{Shrinkable, failure_key, shrink};
 use grail_sim::synthetic::SyntheticModel;
 use serde::Serialize;
@@ -74,41 +74,27 @@ pub(super) fn run(options: &SwarmOptions, reported: &mut impl FnMut(News<'_>)) -
     Ok(())
 }
 
-/// Violations of the oracles, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedCase {
-    /// At least one.
-    pub violations: Vec<String>,
+/// Violations of the oracles, in order; at least one.
+type Violations = Vec<String>;
+
+fn run_case(case: &Case, generator: &Rc<dyn Generator>) -> Result<SimReport, Violations> {
+    let config = case.config(generator.clone());
+    watched(|| simulate(&config, |_| {}), |report: &SimReport| &report.violations)
+}
+
+fn run_judging(case: &JudgingCase, verdicts: &Rc<Verdicts>) -> Result<JudgingReport, Violations> {
+    watched(|| judge_world(case, verdicts, Watched::default()), |report: &JudgingReport| &report.violations)
 }
 
 /// Runs a world; a panic is a violation too.
-///
-/// # Errors
-/// [`FailedCase`] if something forbidden happened.
-pub fn run_case(case: &Case, generator: &Rc<dyn Generator>) -> Result<SimReport, FailedCase> {
-    run_watched(&case.config(generator.clone()))
-}
-
-/// Runs a validator's world; a panic is a violation too.
-///
-/// # Errors
-/// [`FailedCase`] if something forbidden happened.
-pub fn run_judging(case: &JudgingCase, verdicts: &Rc<Verdicts>) -> Result<JudgingReport, FailedCase> {
-    let report = caught(|| judge_world(case, verdicts, Watched::default()))?;
-    if report.violations.is_empty() { Ok(report) } else { Err(FailedCase { violations: report.violations }) }
-}
-
-fn run_watched(config: &SimConfig) -> Result<SimReport, FailedCase> {
-    let report = caught(|| simulate(config, |_| {}))?;
-    if report.violations.is_empty() { Ok(report) } else { Err(FailedCase { violations: report.violations }) }
-}
-
-fn caught<R>(world: impl FnOnce() -> R) -> Result<R, FailedCase> {
-    catch_unwind(AssertUnwindSafe(world)).map_err(|panic| {
+fn watched<R>(world: impl FnOnce() -> R, violations: impl FnOnce(&R) -> &[String]) -> Result<R, Violations> {
+    let report = catch_unwind(AssertUnwindSafe(world)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        FailedCase { violations: vec![format!("panic: {}", text.unwrap_or_default())] }
-    })
+        vec![format!("panic: {}", text.unwrap_or_default())]
+    })?;
+    let violations = violations(&report).to_vec();
+    if violations.is_empty() { Ok(report) } else { Err(violations) }
 }
 
 /// Makes a failing world smaller, and keeps it.
@@ -117,11 +103,11 @@ fn keep<W: Shrinkable + Serialize>(
     seed: u64,
     role: &str,
     case: W,
-    failed: &FailedCase,
-    run: impl Fn(&W) -> Result<(), FailedCase>,
+    failed: &[String],
+    run: impl Fn(&W) -> Result<(), Violations>,
     reported: &mut impl FnMut(News<'_>),
 ) -> anyhow::Result<Failure> {
-    let violation = failed.violations[0].clone();
+    let violation = failed[0].clone();
     let key = failure_key(&violation);
     let path = case_path(&options.dir, seed, role);
     let write = |case: &W| {
@@ -129,7 +115,7 @@ fn keep<W: Shrinkable + Serialize>(
         std::fs::write(&path, text).with_context(|| format!("{} cannot be written; free the disk", path.display()))
     };
     write(&case)?;
-    let mut fails = |smaller: &W| run(smaller).is_err_and(|failed| failure_key(&failed.violations[0]) == key);
+    let mut fails = |smaller: &W| run(smaller).is_err_and(|failed| failure_key(&failed[0]) == key);
     write(&shrink(&case, options.shrink, &mut fails))?;
     let reproduce = format!("grail sim --case {}", path.display());
     reported(News::Found(&format!("seed {seed}: {violation}; reproduce: {reproduce}")));
