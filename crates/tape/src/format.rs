@@ -8,7 +8,7 @@ use std::io::Read;
 
 use grail_folder::frames::{FileKind, PAYLOAD_BYTES_MAX};
 use grail_miner::decisions::VERSIONS;
-use grail_miner::machine::{Action, Machine, MachineSecrets, MachineSettings};
+use grail_miner::machine::{MachineSecrets, MachineSettings};
 use grail_miner::ports::Now;
 use grail_protocol::PROTOCOL;
 use grail_protocol::budget::Budget;
@@ -164,18 +164,9 @@ impl<R: Role> Step<R> {
     }
 }
 
-/// Returns the machine's state, as a tape holds it and as it can be shown.
-pub fn state_of(machine: &Machine) -> Value {
-    state(machine.state())
-}
-
-pub(super) fn state(snapshot: &impl Serialize) -> Value {
+/// Returns a machine's state, as a tape holds it and as it can be shown.
+pub fn state_of(snapshot: &impl Serialize) -> Value {
     serde_json::to_value(snapshot).expect("plain data with text for keys")
-}
-
-/// Returns an action as a tape holds it, as [`Action::summary`].
-pub fn line(action: &Action) -> String {
-    action.summary()
 }
 
 /// Returns a payload as it is in its frame: a byte that says whether it is compressed, then the bytes.

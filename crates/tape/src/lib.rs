@@ -29,7 +29,7 @@ mod windows;
 
 pub use divergence::{Class, Divergence, Line, compared};
 pub use fields::{FieldChange, between_actions, between_states};
-pub use format::{FORMAT, Frame, Header, Step, line, state_of};
+pub use format::{FORMAT, Frame, Header, Step, state_of};
 pub use numerics::{Numerics, NumericsError, Recomputation, recompute};
 pub use parallel::in_parallel;
 pub use player::{Mode, NoSuchWindow, Options, Replay, replay, replay_with, restated};

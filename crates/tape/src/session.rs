@@ -8,7 +8,7 @@ use grail_miner::ports::Now;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::format::{Frame, Step, state};
+use super::format::{Frame, Step, state_of};
 use super::limits::beginning;
 use super::reader::Tape;
 use super::role::{Miner, Role};
@@ -208,7 +208,7 @@ impl<'a, R: Role> Session<'a, R> {
 
     /// Returns the machine's state after the last step.
     pub fn state(&self) -> Value {
-        state(&R::snapshot(&self.machine))
+        state_of(&R::snapshot(&self.machine))
     }
 
     /// Steps that were handled or skipped.

@@ -1,13 +1,13 @@
 //! The model of time travel: the position on a tape, and the view there.
 
-use grail_miner::machine::Machine;
+use grail_miner::machine::{Action, Machine};
 use std::collections::BTreeMap;
 
 use super::condition::{Condition, Moment};
 use super::view::View;
 use grail_tape::Tape;
 use grail_tape::begins_anew;
-use grail_tape::{Frame, Header, Step, line};
+use grail_tape::{Frame, Header, Step};
 use grail_tape::{Line, compared};
 
 /// Machines that are kept over the whole tape.
@@ -330,5 +330,5 @@ fn restart(restarts: &Restarts, number: usize, machine: &mut Machine) {
 }
 
 fn handled(machine: &mut Machine, step: &Step) -> Vec<String> {
-    machine.handle(step.now(), step.event.clone()).iter().map(line).collect()
+    machine.handle(step.now(), step.event.clone()).iter().map(Action::summary).collect()
 }

@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use grail_miner::machine::{Event, GroupId, MachineSecrets, MachineSettings};
+use grail_miner::machine::{Action, Event, GroupId, MachineSecrets, MachineSettings};
 use grail_miner::ports::{BeaconRound, BeaconSchedule, Head};
 use grail_protocol::signature::Hotkey;
 use grail_sim::engine::EngineSpeed;
 use grail_sim::run::{SimConfig, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
-use grail_tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder, line};
+use grail_tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 
 pub(crate) const WINDOW: u64 = 3_000_000;
 
@@ -71,7 +71,7 @@ pub(crate) fn tape_of(settings: MachineSettings, events: Vec<Event>, pause_ms: u
         let monotonic_ms = number * pause_ms;
         let mut step: Step =
             Step { number, monotonic_ms, wall_ms: BEGUN_MS + monotonic_ms, event, actions: Vec::new() };
-        step.actions = machine.handle(step.now(), step.event.clone()).iter().map(line).collect();
+        step.actions = machine.handle(step.now(), step.event.clone()).iter().map(Action::summary).collect();
         frames.push(Frame::Step(Box::new(step)));
     }
     Tape { format: FORMAT, header, frames, torn_bytes: 0 }

@@ -107,7 +107,7 @@ fn journals(settings: &MachineSettings, records: &[JournalRecord]) -> Vec<Writte
 
 /// Returns a tape of all steps, written frame by frame.
 fn tape(settings: &MachineSettings, steps: Vec<(Now, Event)>) -> Written<Frame> {
-    let state = Frame::State(state_of(&Machine::new(settings.clone(), secrets())));
+    let state = Frame::State(state_of(Machine::new(settings.clone(), secrets()).state()));
     let steps = (0..).zip(steps).map(|(number, (now, event))| {
         let Now { monotonic_ms, wall_ms } = now;
         Frame::Step(Box::new(grail_tape::Step { number, monotonic_ms, wall_ms, event, actions: Vec::new() }))

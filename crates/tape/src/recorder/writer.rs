@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use std::time::SystemTime;
 
 use super::{Rotation, TapeFolder};
-use crate::format::{Frame, Header, Step, state, v1};
+use crate::format::{Frame, Header, Step, state_of, v1};
 use crate::limits::RECORDED_BYTES_MAX;
 use crate::role::Role;
 use grail_folder as folder;
@@ -69,7 +69,7 @@ impl<R: Role> Writer<R> {
         match message {
             Message::Step(step) => self.put(&Frame::Step(step)),
             Message::State { wall_ms, snapshot } => {
-                let state = Frame::State(state(&*snapshot));
+                let state = Frame::State(state_of(&*snapshot));
                 self.put(&state)?;
                 let age_ms = wall_ms.saturating_sub(self.began_ms);
                 let is_readable = self.unpacked_bytes < RECORDED_BYTES_MAX;

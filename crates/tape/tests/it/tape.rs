@@ -243,7 +243,7 @@ fn a_run_can_continue_from_every_state() {
         while let Some(moment) = session.advance() {
             let Moment::Step { step, asked, .. } = moment else { continue };
             // Restored from text at each event, it decides as the one that was never interrupted.
-            let snapshot = serde_json::from_value(grail_tape::state_of(&machine)).unwrap();
+            let snapshot = serde_json::from_value(grail_tape::state_of(machine.state())).unwrap();
             machine = Machine::restore(tape.header.settings.clone(), tape.header.secrets(0), snapshot);
             let actions = machine.handle(step.now(), step.event.clone());
             let expected: Vec<_> = asked.iter().map(|asked| asked.action.clone()).collect();
