@@ -14,8 +14,8 @@ use grail_terminal::printable;
 /// Changed fields of a state that the text shows; JSON has all of them.
 const CHANGES_SHOWN: usize = 12;
 
-/// Class of the difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Class of the difference. Other tokens explain other sketches, and those another rounding: the higher one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The tape has an answer without a question: an event is missing before this one.

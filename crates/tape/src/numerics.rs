@@ -109,43 +109,27 @@ fn compare(
             differences.extend(wanted.into_iter().zip(drawn).filter_map(|(i, drawn)| tokens(i, sealed, &drawn)));
         }
     }
-    let Some(class) = differences.iter().map(|difference| difference.class).max_by_key(|class| severity(*class)) else {
-        return Ok(None);
-    };
-    let fields = differences.into_iter().map(|difference| difference.change).collect();
+    let Some(class) = differences.iter().map(|(class, _)| *class).max() else { return Ok(None) };
+    let fields = differences.into_iter().map(|(_, change)| change).collect();
     let lines = step.actions.iter().cloned().map(Line::Both).collect();
     Ok(Some(Divergence { class, fields, lines, ..Divergence::at(at, step, &step.actions) }))
 }
 
-struct Difference {
-    class: Class,
-    change: FieldChange,
-}
-
-/// Other tokens explain other sketches, and those another rounding.
-const fn severity(class: Class) -> u8 {
-    match class {
-        Class::DifferentRounding => 0,
-        Class::DifferentSketches => 1,
-        _ => 2,
-    }
-}
-
-fn sketches(rollout: u32, recorded: &[u32], replayed: &[u32]) -> Option<Difference> {
+fn sketches(rollout: u32, recorded: &[u32], replayed: &[u32]) -> Option<(Class, FieldChange)> {
     let first = (0..recorded.len().max(replayed.len())).find(|&i| recorded.get(i) != replayed.get(i))?;
     let pairs = recorded.iter().zip(replayed);
     let differing = pairs.clone().filter(|(a, b)| a != b).count() + recorded.len().abs_diff(replayed.len());
     let is_near = recorded.len() == replayed.len() && pairs.clone().all(|(a, b)| agrees(*b, i128::from(*a)));
     let class = if is_near { Class::DifferentRounding } else { Class::DifferentSketches };
     let path = format!("rollout {rollout}: {differing} of {} sketches differ, s_vals.{first}", recorded.len());
-    Some(Difference { class, change: change(path, recorded.get(first), replayed.get(first)) })
+    Some((class, change(path, recorded.get(first), replayed.get(first))))
 }
 
-fn tokens(rollout: u32, sealed: &SealedGroup, drawn: &GeneratedRollout) -> Option<Difference> {
+fn tokens(rollout: u32, sealed: &SealedGroup, drawn: &GeneratedRollout) -> Option<(Class, FieldChange)> {
     let (recorded, replayed) = (&sealed.generated.get(rollout as usize)?.tokens, &drawn.tokens);
     let first = (0..recorded.len().max(replayed.len())).find(|&i| recorded.get(i) != replayed.get(i))?;
     let path = format!("rollout {rollout}: tokens.{first}");
-    Some(Difference { class: Class::DifferentTokens, change: change(path, recorded.get(first), replayed.get(first)) })
+    Some((Class::DifferentTokens, change(path, recorded.get(first), replayed.get(first))))
 }
 
 fn change(path: String, recorded: Option<&u32>, replayed: Option<&u32>) -> FieldChange {
