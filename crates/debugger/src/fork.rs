@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use grail_miner::machine::{Event, Machine};
-use grail_miner::policy::UploadPolicy;
 use grail_sim::engine::{EngineSpeed, Generator};
 use grail_sim::faults::Faults;
 use grail_sim::fork::{fork, simulated_key};
@@ -79,12 +78,11 @@ impl Fork {
         let is_alike = |speed: &EngineSpeed| speed.groups_in_flight == recorded.groups_in_flight_max;
         let speeds = EngineSpeed::all();
         let speed = speeds.iter().copied().find(is_alike).unwrap_or(speeds[0]);
-        let policy: UploadPolicy = recorded.policy;
         SimConfig {
             groups_max: recorded.groups_max,
             faults: self.faults.clone(),
             use_drand: recorded.use_drand,
-            policy,
+            policy: recorded.policy,
             knobs: Knobs {
                 safety_blocks: recorded.safety_blocks,
                 reorganisation_blocks_max: recorded.reorganisation_blocks_max,

@@ -167,8 +167,8 @@ impl<R: Role> Player<'_, '_, R> {
         if replayed == step.actions {
             return None;
         }
-        let again = self.again(at);
-        let is_same = again.actions == replayed;
+        let (again, changes) = self.again(at);
+        let is_same = again == replayed;
         let class = class_of(is_same, is_asked, &step.actions, &replayed);
         let mut divergence = Divergence { class, ..self.divergence(at, &replayed) };
         let only = divergence.first_pair();
@@ -178,7 +178,7 @@ impl<R: Role> Player<'_, '_, R> {
         let differing = only.1.and_then(|line| asked.iter().find(|asked| asked.line == line));
         divergence.origin =
             differing.map(|asked| asked.origin).or_else(|| self.origin_of(only.0.as_deref())).map(shown);
-        divergence.state = again.changes;
+        divergence.state = changes;
         Some(divergence)
     }
 
@@ -213,7 +213,7 @@ impl<R: Role> Player<'_, '_, R> {
     }
 
     /// Runs the same steps again; returns the actions of step `at`, and how that step changes the state.
-    fn again(&self, at: usize) -> Again {
+    fn again(&self, at: usize) -> (Vec<String>, Vec<FieldChange>) {
         let mut session = self.session.again();
         session.go_to(at);
         let before = session.state();
@@ -224,7 +224,7 @@ impl<R: Role> Player<'_, '_, R> {
                 break;
             }
         }
-        Again { actions, changes: between_states(&before, &session.state()) }
+        (actions, between_states(&before, &session.state()))
     }
 
     /// Returns the place that asked for this kind of action last, where it should have been asked for again.
@@ -234,20 +234,12 @@ impl<R: Role> Player<'_, '_, R> {
         let mut session = self.session.again();
         let mut origin = None;
         while session.steps() < self.session.steps() {
-            match session.advance()? {
-                Moment::Step { asked, .. } => {
-                    origin = asked.iter().rfind(|asked| kind(&asked.line) == wanted).map(|a| a.origin).or(origin);
-                }
-                Moment::State(_) => {}
+            if let Moment::Step { asked, .. } = session.advance()? {
+                origin = asked.iter().rfind(|asked| kind(&asked.line) == wanted).map(|a| a.origin).or(origin);
             }
         }
         origin
     }
-}
-
-struct Again {
-    actions: Vec<String>,
-    changes: Vec<FieldChange>,
 }
 
 fn shown(origin: &std::panic::Location<'_>) -> String {

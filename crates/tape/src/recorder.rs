@@ -120,9 +120,7 @@ impl<R: Role> Recorder<R> {
             self.lost = true;
         }
     }
-}
 
-impl<R: Role> Recorder<R> {
     fn begin_step(&mut self, now: Now, event: &R::Event) {
         let Now { monotonic_ms, wall_ms } = now;
         let (number, event) = (self.number, R::redacted(event));

@@ -210,7 +210,7 @@ impl Journey {
     /// Continues until a condition holds, and returns it; without conditions it stays.
     pub fn run(&mut self, direction: Direction) -> Option<Condition> {
         let (number, condition) = match direction {
-            Direction::Forward => self.first_match(self.here.number + 1, self.steps.len()),
+            Direction::Forward => self.matches(self.here.number + 1, self.steps.len(), true).pop(),
             Direction::Back => self.last_match_before(self.here.number),
         }?;
         self.goto(number);
@@ -220,10 +220,6 @@ impl Journey {
     /// Steps that were run since the tape was opened.
     pub const fn steps_run(&self) -> usize {
         self.steps_run
-    }
-
-    fn first_match(&mut self, from: usize, to: usize) -> Option<(usize, Condition)> {
-        self.matches(from, to, true).pop()
     }
 
     /// Stretches by stretch, the last one first, since a machine only runs forward.
