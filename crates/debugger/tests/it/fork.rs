@@ -7,11 +7,11 @@ use grail_sim::faults::Faults;
 use grail_sim::run::SimConfig;
 use grail_sim::synthetic::SyntheticModel;
 
-use crate::made::{parsed, recorded_by, simulation};
+use crate::made::{recorded_by, simulation};
 
 #[test]
 fn a_tape_continues_under_another_seed_and_with_faults() {
-    let tape = parsed(&recorded_by(SimConfig { groups_max: Some(1), ..simulation(7, 1, "none") }));
+    let tape = recorded_by(SimConfig { groups_max: Some(1), ..simulation(7, 1, "none") });
     let steps = tape.steps().count();
     let fork = |at, seed, faults: &str| Fork {
         at,

@@ -1,8 +1,6 @@
 //! Tapes for the tests: of simulations, and made by hand.
 
 use std::cell::RefCell;
-use std::fs;
-use std::path::Path;
 use std::rc::Rc;
 
 use grail_miner::machine::{Action, Event, GroupId, MachineSecrets, MachineSettings};
@@ -15,13 +13,13 @@ use grail_tape::{FORMAT, Frame, Header, Recorder, Step, Tape, TapeFolder};
 
 pub(crate) const WINDOW: u64 = 3_000_000;
 
-/// Returns the file of a simulation's tape.
-pub(crate) fn recorded(seed: u64, windows: u64, faults: &str) -> Vec<u8> {
+/// Returns a simulation's tape.
+pub(crate) fn recorded(seed: u64, windows: u64, faults: &str) -> Tape {
     recorded_at(EngineSpeed::named("reference").unwrap(), seed, windows, faults)
 }
 
 /// Returns the same at this speed.
-pub(crate) fn recorded_at(speed: EngineSpeed, seed: u64, windows: u64, faults: &str) -> Vec<u8> {
+pub(crate) fn recorded_at(speed: EngineSpeed, seed: u64, windows: u64, faults: &str) -> Tape {
     recorded_by(SimConfig { speed, ..simulation(seed, windows, faults) })
 }
 
@@ -32,8 +30,8 @@ pub(crate) fn simulation(seed: u64, windows: u64, faults: &str) -> SimConfig {
     SimConfig { faults: faults.parse().unwrap(), ..config }
 }
 
-/// Returns the file of this simulation's tape.
-pub(crate) fn recorded_by(config: SimConfig) -> Vec<u8> {
+/// Returns this simulation's tape.
+pub(crate) fn recorded_by(config: SimConfig) -> Tape {
     let folder = tempfile::tempdir().unwrap();
     let tapes = TapeFolder { path: folder.path().to_owned(), bytes_max: u64::MAX };
     let header =
@@ -44,11 +42,7 @@ pub(crate) fn recorded_by(config: SimConfig) -> Vec<u8> {
     simulate(&SimConfig { observer: Some(recorder.clone()), ..config }, |_| {});
     // Writing ends with the recorder.
     drop(recorder);
-    fs::read(path).unwrap()
-}
-
-pub(crate) fn parsed(bytes: &[u8]) -> Tape {
-    Tape::parse(Path::new("test.tape"), bytes).unwrap()
+    Tape::read(&path).unwrap()
 }
 
 pub(crate) fn steps_mut(tape: &mut Tape) -> impl Iterator<Item = &mut Step> {

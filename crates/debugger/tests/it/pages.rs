@@ -8,7 +8,7 @@ use grail_miner::ports::{BeaconError, BucketError, Head};
 use grail_tape::{Mode, Tape, replay};
 use serde_json::Value;
 
-use crate::made::{WINDOW, beginning, failed, parsed, recorded, settings, steps_mut, tape_of};
+use crate::made::{WINDOW, beginning, failed, recorded, settings, steps_mut, tape_of};
 
 /// Text that the test plants wherever text comes from outside.
 const FOREIGN: &str = "</script><script>alert('planted')</script><img src=x onerror=alert(1)>&amp;\"'";
@@ -39,7 +39,7 @@ type Attempts<'a> = BTreeMap<(u64, u64, u64), (u64, &'a str)>;
 #[test]
 fn the_page_draws_the_tapes_content() {
     for (seed, faults) in [(3, "none"), (5, "random"), (8, "random")] {
-        let tape = parsed(&recorded(seed, 2, faults));
+        let tape = recorded(seed, 2, faults);
         let data = data(&page(&tape));
         // Another reading of the tape: the text of the recorded actions, and the events themselves.
         let mut expected: BTreeMap<u64, Attempts<'_>> = BTreeMap::new();
@@ -127,7 +127,7 @@ fn foreign_text_stays_text() {
 
 #[test]
 fn a_page_needs_nothing_from_elsewhere() {
-    let html = page(&parsed(&recorded(3, 1, "none"))).replace("http://www.w3.org/2000/svg", "");
+    let html = page(&recorded(3, 1, "none")).replace("http://www.w3.org/2000/svg", "");
     for reference in ["http:", "https:", "src=", "href=", "url(", "@import", "import ", "fetch(", "{{", "{%"] {
         assert!(!html.contains(reference), "{reference}");
     }
@@ -180,7 +180,7 @@ fn windows_that_make_a_page_too_large_are_left_out_and_it_says_so() {
 
 #[test]
 fn the_legend_has_every_color_of_the_lanes_of_uploads_and_groups() {
-    let html = page(&parsed(&recorded(3, 1, "none")));
+    let html = page(&recorded(3, 1, "none"));
     let legend = html.split("<p class=\"legend\">").nth(1).unwrap().split("</p>").next().unwrap();
     let script = include_str!("../../src/timeline/page.js");
     // The classes that the script gives to calls and groups, as it names them.

@@ -5,7 +5,7 @@ use grail_miner::machine::{Action, Event};
 use grail_tape::{Frame, Tape};
 use proptest::prelude::*;
 
-use crate::made::{WINDOW, parsed, recorded, steps_mut, two_failures};
+use crate::made::{WINDOW, recorded, steps_mut, two_failures};
 
 /// Returns the state after each step, and the actions, from one run without going back.
 fn plain_run(tape: &Tape) -> Vec<(View, Vec<String>)> {
@@ -37,7 +37,7 @@ fn stops(tape: &Tape, text: &str, direction: Direction) -> Vec<usize> {
 
 #[test]
 fn wherever_one_goes_it_looks_as_it_did_on_the_way_there() {
-    let tape = parsed(&recorded(5, 2, "random"));
+    let tape = recorded(5, 2, "random");
     let plain = plain_run(&tape);
     let journey = std::cell::RefCell::new(Journey::open(tape).unwrap());
     let places = proptest::collection::vec((any::<prop::sample::Index>(), 0..4), 1..40);
@@ -62,7 +62,7 @@ fn wherever_one_goes_it_looks_as_it_did_on_the_way_there() {
 
 #[test]
 fn no_line_of_a_state_is_longer_than_a_screen_however_much_a_group_holds() {
-    for (view, _) in plain_run(&parsed(&recorded(5, 2, "random"))) {
+    for (view, _) in plain_run(&recorded(5, 2, "random")) {
         for (name, value) in view.lines() {
             assert!(value.len() < 250, "{name}: {} characters", value.len());
         }
@@ -71,7 +71,7 @@ fn no_line_of_a_state_is_longer_than_a_screen_however_much_a_group_holds() {
 
 #[test]
 fn one_step_back_costs_little_on_a_long_tape() {
-    let tape = parsed(&recorded(6, 4, "none"));
+    let tape = recorded(6, 4, "none");
     let mut journey = Journey::open(tape).unwrap();
     let count = journey.steps().len();
     assert!(count > 300, "{count} steps");
@@ -90,7 +90,7 @@ fn one_step_back_costs_little_on_a_long_tape() {
 
 #[test]
 fn conditions_stop_where_they_hold_both_ways() {
-    let tape = parsed(&recorded(5, 2, "random"));
+    let tape = recorded(5, 2, "random");
     let plain = plain_run(&tape);
     let all: Vec<_> = tape.steps().cloned().collect();
     let holding = |holds: &dyn Fn(usize) -> bool| (0..all.len()).filter(|number| holds(*number)).collect::<Vec<_>>();
@@ -132,7 +132,7 @@ fn differences_are_found_and_shown_on_both_sides() {
 
 #[test]
 fn windows_are_gone_to_by_their_first_block() {
-    let tape = parsed(&recorded(6, 3, "none"));
+    let tape = recorded(6, 3, "none");
     let mut journey = Journey::open(tape).unwrap();
     let windows: Vec<u64> = journey.windows().filter(|start| *start >= crate::made::WINDOW).collect();
     assert!(windows.len() >= 3, "{windows:?}");
@@ -147,7 +147,7 @@ fn windows_are_gone_to_by_their_first_block() {
 
 #[test]
 fn after_a_gap_it_continues_from_the_next_recorded_state() {
-    let whole = parsed(&recorded(6, 2, "none"));
+    let whole = recorded(6, 2, "none");
     let mut tape = whole.clone();
     let is_group = |frame: &Frame| matches!(frame, Frame::Step(step) if matches!(step.event, Event::GroupReady { .. }));
     let gap = tape.frames.iter().position(is_group).unwrap();
@@ -172,7 +172,7 @@ fn a_tape_without_steps_is_refused() {
 
 #[test]
 fn no_secret_is_in_any_state() {
-    let tape = parsed(&recorded(11, 1, "none"));
+    let tape = recorded(11, 1, "none");
     let secret = tape.header.read_credentials.clone();
     for (view, _) in plain_run(&tape) {
         let shown = format!("{view:?}");
