@@ -12,8 +12,7 @@ const UNTIL: u64 = 460;
 fn lived(dies_at: Option<usize>) -> Net {
     let mut net = Net::new(&CONDUCTS);
     net.dies_at = dies_at;
-    net.start();
-    net.run_until(UNTIL);
+    net.live_until(UNTIL);
     net
 }
 
@@ -62,13 +61,11 @@ fn every_selected_miner_has_a_verdict_or_a_reason_also_after_a_crash() {
 fn a_process_that_comes_back_late_gives_the_miners_of_its_window_a_reason() {
     let mut net = Net::new(&CONDUCTS);
     net.is_busy = true;
-    net.start();
-    net.run_until(65);
+    net.live_until(65);
     net.is_busy = false;
     // Down for two windows.
     net.head = 129;
-    net.start();
-    net.run_until(170);
+    net.live_until(170);
     let of = |window: u64| net.receipts.iter().filter(move |receipt| receipt.window_start == window);
     let down = of(30).filter(|receipt| receipt.why.as_deref().is_some_and(|why| why.contains("was down")));
     assert_eq!(down.filter(|receipt| receipt.outcome == Outcome::NotJudged).count(), 3);

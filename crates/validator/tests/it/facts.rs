@@ -19,8 +19,7 @@ fn lived(is_written: bool, fails: Option<Failing>) -> Net {
     let mut net = Net::new(&CONDUCTS);
     net.is_written = is_written;
     net.fails = fails;
-    net.start();
-    net.run_until(460);
+    net.live_until(460);
     net
 }
 

@@ -126,6 +126,19 @@ impl Net {
         self.validator.memory()
     }
 
+    /// Returns a subnet whose first process has lived up to this block.
+    pub(crate) fn lived(conducts: &[Conduct], until: u64) -> Self {
+        let mut net = Self::new(conducts);
+        net.live_until(until);
+        net
+    }
+
+    /// Starts a process, and runs every block up to this one.
+    pub(crate) fn live_until(&mut self, block: u64) {
+        self.start();
+        self.run_until(block);
+    }
+
     /// Starts a process.
     pub(crate) fn start(&mut self) {
         self.validator = Validator::new(self.settings.clone());

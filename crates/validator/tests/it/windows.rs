@@ -14,16 +14,15 @@ fn after(windows: u64) -> u64 {
 
 #[test]
 fn every_miner_has_a_verdict_or_a_reason_and_weights_follow_the_scores() {
-    let mut net = Net::new(&[
+    let conducts = [
         Conduct::Honest(2),
         Conduct::Honest(4),
         Conduct::Rejected,
         Conduct::Missing,
         Conduct::NotCommitted,
         Conduct::Forbidden,
-    ]);
-    net.start();
-    net.run_until(after(2));
+    ];
+    let net = Net::lived(&conducts, after(2));
     let outcomes: Vec<Outcome> = net.windows[0].receipts.iter().map(|receipt| receipt.outcome).collect();
     let expected = [
         Outcome::Accepted,
@@ -53,8 +52,7 @@ fn every_miner_has_a_verdict_or_a_reason_and_weights_follow_the_scores() {
 fn a_window_that_was_over_when_the_process_began_is_judged_and_none_before_it() {
     let mut net = Net::new(&[Conduct::Honest(1)]);
     net.head = 299;
-    net.start();
-    net.run_until(331);
+    net.live_until(331);
     assert_eq!(net.windows_done(), [270, 300]);
 }
 
@@ -62,8 +60,7 @@ fn a_window_that_was_over_when_the_process_began_is_judged_and_none_before_it() 
 fn a_rejected_miner_has_no_weight_for_twelve_windows_and_then_some_again() {
     let mut net = Net::new(&[Conduct::Honest(2), Conduct::Honest(2)]);
     net.plans.insert((90, "miner00".to_owned()), Conduct::Rejected);
-    net.start();
-    net.run_until(after(18));
+    net.live_until(after(18));
     let weights = net.weights_of("miner00");
     let zeros: Vec<usize> = (0..weights.len()).filter(|at| weights[*at] == 0.0).collect();
     assert_eq!(zeros, (3..15).collect::<Vec<_>>(), "{weights:?}");
@@ -72,9 +69,7 @@ fn a_rejected_miner_has_no_weight_for_twelve_windows_and_then_some_again() {
 
 #[test]
 fn at_most_35_miners_are_judged_and_those_left_out_come_first_in_the_next_window() {
-    let mut net = Net::new(&[Conduct::Honest(1); 40]);
-    net.start();
-    net.run_until(after(8));
+    let net = Net::lived(&[Conduct::Honest(1); 40], after(8));
     let judged = |window: u64| -> BTreeSet<&str> {
         net.judged.iter().filter(|(start, _)| *start == window).map(|(_, hotkey)| hotkey.as_str()).collect()
     };
@@ -91,17 +86,13 @@ fn at_most_35_miners_are_judged_and_those_left_out_come_first_in_the_next_window
 
 #[test]
 fn buckets_of_256_hotkeys_are_asked_64_at_a_time() {
-    let mut net = Net::new(&[Conduct::Honest(1); 255]);
-    net.start();
-    net.run_until(after(1));
+    let net = Net::lived(&[Conduct::Honest(1); 255], after(1));
     assert_eq!((net.looking_max, net.windows[0].active, net.windows[0].selected), (64, 255, 35));
 }
 
 #[test]
 fn weights_are_set_once_in_360_blocks() {
-    let mut net = Net::new(&[Conduct::Honest(1), Conduct::Honest(2)]);
-    net.start();
-    net.run_until(1_100);
+    let net = Net::lived(&[Conduct::Honest(1), Conduct::Honest(2)], 1_100);
     let blocks: Vec<u64> = net.sets.iter().map(|(block, _)| *block).collect();
     assert_eq!(blocks, [30, 360, 720, 1_080]);
 }
@@ -111,8 +102,7 @@ fn the_subnets_rate_limit_is_kept() {
     let mut net = Net::new(&[Conduct::Honest(1)]);
     net.settings.weights_blocks = 30;
     net.weights.rate_limit = 100;
-    net.start();
-    net.run_until(400);
+    net.live_until(400);
     let blocks: Vec<u64> = net.sets.iter().map(|(block, _)| *block).collect();
     assert_eq!(blocks, [30, 150, 270, 390], "the first window's end from which the limit allows it");
 }
@@ -124,8 +114,7 @@ fn commit_reveal_and_a_missing_uid_are_reported_with_their_remedy() {
     let mut unregistered = Net::new(&[Conduct::Honest(1)]);
     unregistered.weights.uid = None;
     for (net, expected) in [(&mut sealed, "commit-reveal off"), (&mut unregistered, "register it")] {
-        net.start();
-        net.run_until(after(2));
+        net.live_until(after(2));
         assert_eq!(net.sets, []);
         match &net.weight_reports[0] {
             WeightsReport::NotSet { why, .. } => assert!(why.contains(expected), "{why}"),
@@ -138,17 +127,14 @@ fn commit_reveal_and_a_missing_uid_are_reported_with_their_remedy() {
 fn a_dry_run_computes_weights_and_sets_none() {
     let mut net = Net::new(&[Conduct::Honest(1)]);
     net.settings.dry_run = true;
-    net.start();
-    net.run_until(after(2));
+    net.live_until(after(2));
     assert_eq!((net.sets.len(), net.weight_reports.len()), (0, 0));
     assert!(net.weights_of("miner00").iter().all(|weight| *weight > 0.0));
 }
 
 #[test]
 fn copycats_are_named_and_paid() {
-    let mut net = Net::new(&[Conduct::Copies, Conduct::Honest(1), Conduct::Copies]);
-    net.start();
-    net.run_until(after(1));
+    let net = Net::lived(&[Conduct::Copies, Conduct::Honest(1), Conduct::Copies], after(1));
     assert_eq!(net.windows[0].copies, [("miner00".to_owned(), "miner02".to_owned(), 2)]);
     assert!(net.weights_of("miner02")[0] > 0.0);
 }
@@ -164,8 +150,7 @@ fn a_file_that_came_late_counts_unless_time_is_strict() {
     ] {
         let mut net = Net::new(&[Conduct::Honest(1)]);
         (net.settings.strict_time, net.written_in) = (strict_time, written_in);
-        net.start();
-        net.run_until(after(2));
+        net.live_until(after(2));
         let receipt = net.receipts_of("miner00")[1].clone();
         assert_eq!((receipt.outcome, receipt.late_ms), (outcome, Some(late_ms)), "{written_in} {strict_time}");
         assert_eq!(net.weights_of("miner00")[1] > 0.0, outcome == Outcome::Accepted);
@@ -177,8 +162,7 @@ fn a_file_that_came_late_counts_unless_time_is_strict() {
 fn only_one_miner_can_be_judged() {
     let mut net = Net::new(&[Conduct::Honest(1), Conduct::Honest(1)]);
     net.settings.only = Some("miner01".to_owned());
-    net.start();
-    net.run_until(after(2));
+    net.live_until(after(2));
     assert_eq!(net.judged, [(0, "miner01".to_owned()), (30, "miner01".to_owned())]);
     assert_eq!(net.receipts_of("miner00").len(), 0);
 }
