@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use grail_sim::case::Case;
-use grail_sim::run::simulate;
-use grail_sim::synthetic::SyntheticModel;
+
+use crate::worlds;
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/cases");
@@ -22,7 +21,7 @@ fn cases() -> Vec<PathBuf> {
 fn violations(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).expect("a readable case");
     let case: Case = serde_json::from_str(&text).expect("a case of the present format");
-    simulate(&case.config(Rc::new(SyntheticModel::default())), |_| {}).violations
+    worlds::run(&case).violations
 }
 
 #[test]

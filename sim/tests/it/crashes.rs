@@ -1,21 +1,14 @@
 //! Crash at every event and every effect of a window: the next process uploads every clean and durable group.
 
-use std::rc::Rc;
-
 use grail_miner::machine::WindowOutcome;
 use grail_sim::case::Case;
-use grail_sim::run::{Knobs, SimReport, simulate};
-use grail_sim::synthetic::SyntheticModel;
+use grail_sim::run::{Knobs, SimReport};
 
 use crate::worlds;
 
-fn world(crash_at_step: Option<u64>) -> Case {
-    let world = worlds::two_windows();
-    Case { knobs: Knobs { crash_at_step, ..world.knobs }, ..world }
-}
-
 fn run(crash_at_step: Option<u64>) -> SimReport {
-    simulate(&world(crash_at_step).config(Rc::new(SyntheticModel::default())), |_| {})
+    let world = worlds::two_windows();
+    worlds::run(&Case { knobs: Knobs { crash_at_step, ..world.knobs }, ..world })
 }
 
 #[test]

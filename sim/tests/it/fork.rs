@@ -13,12 +13,12 @@ use std::rc::Rc;
 use grail_miner::driver::Observer;
 use grail_miner::machine::{Action, Event, Machine, MachineSecrets};
 use grail_miner::ports::Now;
-use grail_sim::engine::EngineSpeed;
 use grail_sim::faults::Faults;
 use grail_sim::fork::{ForkError, fork, simulated_key};
 use grail_sim::past::Past;
 use grail_sim::run::{FIRST_WINDOW, SimConfig, SimReport, machine_secrets, machine_settings, simulate};
-use grail_sim::synthetic::SyntheticModel;
+
+use crate::worlds;
 
 /// Fault seeds for each event; `GRAIL_FORK_SEEDS` raises them.
 const SEEDS: u64 = 1;
@@ -40,11 +40,7 @@ impl Observer for Log {
 }
 
 fn config(seed: u64, faults: Faults) -> SimConfig {
-    SimConfig {
-        groups_max: Some(2),
-        faults,
-        ..SimConfig::new(Rc::new(SyntheticModel::default()), EngineSpeed::named("reference").unwrap(), seed, 1)
-    }
+    SimConfig { groups_max: Some(2), faults, ..worlds::at_speed("reference", seed, 1) }
 }
 
 /// Returns every event of a run of one window.

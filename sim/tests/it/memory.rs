@@ -1,11 +1,10 @@
 //! A long run takes no more memory than a short one, except a line of results per window.
 
 use std::process::Command;
-use std::rc::Rc;
 
-use grail_sim::engine::EngineSpeed;
 use grail_sim::run::{SimConfig, simulate};
-use grail_sim::synthetic::SyntheticModel;
+
+use crate::worlds;
 
 /// A file of one group alone takes 20 kB gzipped and 700 kB once read.
 const KB_PER_WINDOW_MAX: u64 = 5;
@@ -25,10 +24,7 @@ fn hundreds_of_windows_alone() {
     if std::env::var_os(ALONE).is_none() {
         return;
     }
-    let config = SimConfig {
-        groups_max: Some(1),
-        ..SimConfig::new(Rc::new(SyntheticModel::default()), EngineSpeed::named("a100").expect("a known speed"), 1, 400)
-    };
+    let config = SimConfig { groups_max: Some(1), ..worlds::at_speed("a100", 1, 400) };
     let mut resident = Vec::new();
     let report = simulate(&config, |_| resident.push(resident_kb()));
     assert_eq!(report.violations, Vec::<String>::new());

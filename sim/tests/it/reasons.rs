@@ -1,13 +1,10 @@
 //! Receipts of windows in which one fault lasted from the first block to the last.
 
-use std::rc::Rc;
-
 use grail_miner::machine::WindowOutcome;
 use grail_protocol::PROTOCOL;
 use grail_sim::case::Case;
 use grail_sim::faults::{Fault, FaultKind};
-use grail_sim::run::{FIRST_WINDOW, SimReport, simulate};
-use grail_sim::synthetic::SyntheticModel;
+use grail_sim::run::{FIRST_WINDOW, SimReport};
 
 use crate::worlds;
 
@@ -15,8 +12,7 @@ use crate::worlds;
 fn under(kinds: &[FaultKind]) -> SimReport {
     let until_ms = (PROTOCOL.window_blocks + 2) * PROTOCOL.block_ms;
     let fault = |&kind| Fault { kind, from_ms: 0, until_ms, strength: 1, window_start: FIRST_WINDOW };
-    let case = Case { faults: kinds.iter().map(fault).collect(), ..worlds::two_windows() };
-    let report = simulate(&case.config(Rc::new(SyntheticModel::default())), |_| {});
+    let report = worlds::run(&Case { faults: kinds.iter().map(fault).collect(), ..worlds::two_windows() });
     assert_eq!(report.violations, Vec::<String>::new(), "{kinds:?}");
     assert_eq!(report.windows[1].receipt.outcome, WindowOutcome::Uploaded, "{kinds:?}: it is over");
     report
@@ -65,8 +61,7 @@ fn an_unconfirmed_hash_is_reported_with_the_chains_error() {
     let from_ms = 3 * PROTOCOL.block_ms;
     let until_ms = (PROTOCOL.window_blocks + 2) * PROTOCOL.block_ms;
     let fault = Fault { kind: FaultKind::HashesRefused, from_ms, until_ms, strength: 1, window_start: FIRST_WINDOW };
-    let case = Case { faults: vec![fault], ..worlds::two_windows() };
-    let report = simulate(&case.config(Rc::new(SyntheticModel::default())), |_| {});
+    let report = worlds::run(&Case { faults: vec![fault], ..worlds::two_windows() });
     assert_eq!(report.violations, Vec::<String>::new());
     let outcome = &report.windows[0].receipt.outcome;
     let WindowOutcome::KeptBack(why) = outcome else { panic!("{outcome:?}") };

@@ -1,24 +1,13 @@
 //! Whole runs of the simulated world with the synthetic engine: properties that must hold under every fault.
 
-use std::rc::Rc;
-
 use grail_miner::machine::WindowOutcome;
-use grail_sim::engine::EngineSpeed;
 use grail_sim::faults::{FaultKind, Faults};
 use grail_sim::run::{SimConfig, SimReport, simulate};
-use grail_sim::synthetic::SyntheticModel;
+
+use crate::worlds;
 
 fn config(seed: u64, faults: Faults) -> SimConfig {
-    SimConfig {
-        groups_max: Some(12),
-        faults,
-        ..SimConfig::new(
-            Rc::new(SyntheticModel::default()),
-            EngineSpeed::named("reference").expect("a known speed"),
-            seed,
-            3,
-        )
-    }
+    SimConfig { groups_max: Some(12), faults, ..worlds::at_speed("reference", seed, 3) }
 }
 
 fn run(config: &SimConfig) -> SimReport {

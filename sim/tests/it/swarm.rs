@@ -2,19 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 
 use grail_protocol::PROTOCOL;
 use grail_sim::case::Case;
 use grail_sim::faults::{Fault, FaultKind};
-use grail_sim::run::{SimReport, simulate};
-use grail_sim::synthetic::SyntheticModel;
+
+use crate::worlds::run;
 
 const SEEDS: u64 = 150;
-
-fn run(case: &Case) -> SimReport {
-    simulate(&case.config(Rc::new(SyntheticModel::default())), |_| {})
-}
 
 /// `GRAIL_SWARM_SEEDS` runs more.
 #[allow(clippy::disallowed_methods, reason = "a test may be asked for more than its usual number of seeds")]

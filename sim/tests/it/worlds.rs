@@ -1,8 +1,23 @@
 //! Worlds that several tests use.
 
+use std::rc::Rc;
+
 use grail_miner::policy::UploadPolicy;
 use grail_sim::case::{Case, FORMAT, Speed};
-use grail_sim::run::Knobs;
+use grail_sim::engine::EngineSpeed;
+use grail_sim::run::{Knobs, SimConfig, SimReport, simulate};
+use grail_sim::synthetic::SyntheticModel;
+
+/// Lives through a world with the synthetic model.
+pub(crate) fn run(world: &Case) -> SimReport {
+    simulate(&world.config(Rc::new(SyntheticModel::default())), |_| {})
+}
+
+/// Returns a simulation without faults, with the synthetic model at this speed.
+pub(crate) fn at_speed(speed: &str, seed: u64, windows: u64) -> SimConfig {
+    let speed = EngineSpeed::named(speed).expect("a known speed");
+    SimConfig::new(Rc::new(SyntheticModel::default()), speed, seed, windows)
+}
 
 /// Returns one window of three groups with an early upload and one at the end, and the window after it, in which is
 /// settled what the first one left.
