@@ -185,14 +185,13 @@ mod tests {
     use grail_protocol::rollout::WindowContext;
     use grail_protocol::signature::Hotkey;
 
+    use super::super::bench::{BLOCK_MS, window_context};
     use super::*;
-    use crate::answers::JournalRecord;
-    use crate::answers::Now;
+    use crate::answers::{JournalRecord, Now};
     use crate::machine::passed::MISSED_WHY;
     use crate::machine::{Event, Machine, MachineSecrets, MachineSettings, Report, WindowOutcome};
     use grail_protocol::constants::window_start;
 
-    const BLOCK_MS: u64 = 12_000;
     const HEAD: u64 = 3_000_010;
     const WINDOW: u64 = 3_000_000;
 
@@ -432,13 +431,7 @@ mod tests {
 
     #[test]
     fn a_window_that_had_its_receipt_is_not_begun_by_the_next_process() {
-        let context = WindowContext {
-            hotkey: Hotkey::from_bytes([1; 32]),
-            window_start: WINDOW,
-            randomness: "5a".repeat(32),
-            block_hash: format!("0x{}", "ab".repeat(32)),
-            use_drand: false,
-        };
+        let context = WindowContext { window_start: WINDOW, use_drand: false, ..window_context() };
         let records = vec![JournalRecord::Window(context), JournalRecord::WindowClosed { window_start: WINDOW }];
         let now = Now { monotonic_ms: 1_000, wall_ms: 1_758_700_800_000 };
         let mut scene = Scene { machine: machine(), now };

@@ -308,13 +308,4 @@ mod tests {
         pace.on_stuck(80_000, 100_000);
         assert_eq!(pace.whole_draw_ms(100_000), 50_000);
     }
-
-    #[test]
-    fn the_time_of_a_proof_is_learned_by_rollouts() {
-        let mut pace = Pace::new(16, 20_000, 120_000);
-        assert_eq!((pace.proof_us, pace.proof_rollouts), (0, 0));
-        pace.on_ready(4, 0, 16, 6_000);
-        pace.on_ready(4, 0, 12, 6_800);
-        assert_eq!(SCALE * pace.proof_us / pace.proof_rollouts, 200_000);
-    }
 }

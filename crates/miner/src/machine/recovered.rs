@@ -88,19 +88,11 @@ impl Recovered {
 
 #[cfg(test)]
 mod tests {
-    use grail_protocol::signature::Hotkey;
-
+    use super::super::bench::{signed_group, window_context};
     use super::*;
 
     fn window(window_start: u64) -> JournalRecord {
-        let context = WindowContext {
-            hotkey: Hotkey::from_bytes([1; 32]),
-            window_start,
-            randomness: "5a".repeat(32),
-            block_hash: format!("0x{}", "ab".repeat(32)),
-            use_drand: true,
-        };
-        JournalRecord::Window(context)
+        JournalRecord::Window(WindowContext { window_start, ..window_context() })
     }
 
     fn started(window_start: u64) -> JournalRecord {
@@ -132,10 +124,7 @@ mod tests {
 
     #[test]
     fn groups_count_under_the_context_before_them_and_files_by_their_own_window() {
-        let group = |window_start, index| JournalRecord::Group {
-            window_start,
-            rollouts: crate::machine::bench::signed_group(index),
-        };
+        let group = |window_start, index| JournalRecord::Group { window_start, rollouts: signed_group(index) };
         let done = JournalRecord::UploadDone { window_start: 300, digest: "aa".to_owned() };
         let closed = JournalRecord::WindowClosed { window_start: 300 };
         let records = vec![
