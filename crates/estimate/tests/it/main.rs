@@ -75,13 +75,3 @@ fn gpus_are_read_and_mistakes_named() {
         assert!(matches!(Gpu::parse(bad), Err(GpuError::Value { .. })), "{bad}");
     }
 }
-
-#[test]
-fn the_estimate_and_the_simulation_have_the_same_speeds() {
-    for speed in EngineSpeed::gpus() {
-        let gpu = Gpu::parse(&format!("gpu={}", speed.name)).unwrap();
-        let simulated = EngineSpeed::named(speed.name).unwrap();
-        assert_eq!(gpu.tokens_per_s, simulated.tokens_per_s as f64, "{}", speed.name);
-        assert_eq!((gpu.proof_ms * 1000.0).round() as u64, simulated.proof_us_per_token, "{}", speed.name);
-    }
-}
