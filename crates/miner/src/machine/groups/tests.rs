@@ -26,8 +26,7 @@ impl Bed {
     }
 
     fn order(&mut self, deadline_ms: u64) -> Vec<Action> {
-        let Self { groups, bench } = self;
-        bench.run(|cx| groups.order(cx, &window_context(), deadline_ms))
+        self.bench.run(|cx| self.groups.order(cx, &window_context(), deadline_ms))
     }
 
     /// Returns index and attempt of what was ordered.
@@ -39,8 +38,7 @@ impl Bed {
     }
 
     fn supervise(&mut self) -> Vec<Action> {
-        let Self { groups, bench } = self;
-        bench.run(|cx| groups.supervise(cx))
+        self.bench.run(|cx| self.groups.supervise(cx))
     }
 
     /// The engine hands over this attempt, with rollouts that a validator would reject.
@@ -60,14 +58,12 @@ impl Bed {
             generated: (0..4).map(generated).collect::<Vec<_>>().into(),
             findings: rejected.iter().map(finding).collect(),
         };
-        let Self { groups, bench } = self;
-        bench.run(|cx| groups.on_ready(cx, id, sealed))
+        self.bench.run(|cx| self.groups.on_ready(cx, id, sealed))
     }
 
     fn journaled(&mut self, index: u32, attempt: u32) -> Vec<Action> {
         let id = self.groups.id(index, attempt);
-        let Self { groups, bench } = self;
-        bench.run(|cx| groups.on_journaled(cx, &id))
+        self.bench.run(|cx| self.groups.on_journaled(cx, &id))
     }
 
     fn clean(&mut self, index: u32, attempt: u32) {
@@ -77,8 +73,7 @@ impl Bed {
 
     fn fail(&mut self, index: u32, attempt: u32) -> Vec<Action> {
         let id = self.groups.id(index, attempt);
-        let Self { groups, bench } = self;
-        bench.run(|cx| groups.on_failed(cx, &id, "out of memory"))
+        self.bench.run(|cx| self.groups.on_failed(cx, &id, "out of memory"))
     }
 }
 
@@ -189,8 +184,7 @@ fn only_the_attempt_in_flight_is_accepted_and_only_once() {
         GroupId { attempt: 1, ..right.clone() },
     ] {
         assert_eq!(bed.ready_as(wrong.clone(), &[]), [], "{wrong:?}");
-        let Bed { groups, bench } = &mut bed;
-        assert_eq!(bench.run(|cx| groups.on_failed(cx, &wrong, "late")), [], "{wrong:?}");
+        assert_eq!(bed.bench.run(|cx| bed.groups.on_failed(cx, &wrong, "late")), [], "{wrong:?}");
     }
     let actions = bed.ready_as(right.clone(), &[]);
     let record = JournalRecord::Group { window_start: WINDOW, rollouts: signed_group(0) };
@@ -420,8 +414,7 @@ fn everything_in_flight_is_canceled_at_the_end() {
     let mut bed = Bed::new(2);
     bed.order(FAR);
     bed.fail(0, 0);
-    let Bed { groups, bench } = &mut bed;
-    assert_eq!(canceled(&bench.run(|cx| groups.cancel_all(cx))), [(1, 0)]);
+    assert_eq!(canceled(&bed.bench.run(|cx| bed.groups.cancel_all(cx))), [(1, 0)]);
     bed.bench.now_ms += PAUSE_MS;
     assert_eq!(bed.ready(1, 0, &[]), []);
     assert_eq!(bed.ordered(0), [], "nor is a retry left");
@@ -433,25 +426,22 @@ fn a_replaced_block_makes_everything_worthless_and_keeps_the_counts() {
     bed.order(FAR);
     bed.clean(0, 0);
     bed.ready(1, 0, &[Some(0)]);
-    let Bed { groups, bench } = &mut bed;
-    groups.engine_failures = 5;
-    assert_eq!(canceled(&bench.run(|cx| groups.abandon(cx))), [(2, 0)]);
-    assert_eq!((groups.generation(), groups.clean_count(), groups.expected_count()), (1, 0, 0));
-    assert_eq!((groups.engine_failures(), groups.rejections().len()), (5, 1));
+    bed.groups.engine_failures = 5;
+    assert_eq!(canceled(&bed.bench.run(|cx| bed.groups.abandon(cx))), [(2, 0)]);
+    assert_eq!((bed.groups.generation(), bed.groups.clean_count(), bed.groups.expected_count()), (1, 0, 0));
+    assert_eq!((bed.groups.engine_failures(), bed.groups.rejections().len()), (5, 1));
     let old = GroupId { window_start: WINDOW, generation: 0, index: 0, attempt: 0 };
     let actions = bed.order(FAR);
     assert_eq!(kinds(&actions)[..3], ["Generate", "Generate", "Generate"]);
     assert_eq!(bed.ready_as(old.clone(), &[]), [], "made under the old hash");
     bed.ready(0, 0, &[]);
-    let Bed { groups, bench } = &mut bed;
-    assert_eq!(bench.run(|cx| groups.on_journaled(cx, &old)), [], "appended under the old hash");
+    assert_eq!(bed.bench.run(|cx| bed.groups.on_journaled(cx, &old)), [], "appended under the old hash");
     let other = GroupId { window_start: WINDOW - 30, generation: 1, index: 0, attempt: 0 };
-    assert_eq!(bench.run(|cx| groups.on_journaled(cx, &other)), [], "appended for another window");
+    assert_eq!(bed.bench.run(|cx| bed.groups.on_journaled(cx, &other)), [], "appended for another window");
     assert_eq!(bed.groups.clean_count(), 0);
     assert_eq!(kinds(&bed.journaled(0, 0)), ["Report"]);
-    let Bed { groups, bench } = &mut bed;
-    bench.run(|cx| groups.abandon(cx));
-    assert_eq!(groups.generation(), 2);
+    bed.bench.run(|cx| bed.groups.abandon(cx));
+    assert_eq!(bed.groups.generation(), 2);
 }
 
 #[test]

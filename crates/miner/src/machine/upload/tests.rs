@@ -37,8 +37,7 @@ impl Bed {
     }
 
     fn advance(&mut self, is_closing: bool) -> Vec<Action> {
-        let Self { upload, hash, groups, bench } = self;
-        bench.run(|cx| upload.advance(cx, hash, groups, true, is_closing))
+        self.bench.run(|cx| self.upload.advance(cx, &mut self.hash, &self.groups, true, is_closing))
     }
 
     fn early(&mut self) -> Vec<Action> {
@@ -50,21 +49,18 @@ impl Bed {
     }
 
     fn hash_confirmed(&mut self) -> Vec<Action> {
-        let Self { upload, hash, groups, bench } = self;
-        bench.run(|cx| {
-            hash.on_read(cx, Ok(Some(HASH.to_owned())));
-            upload.on_hash_confirmed(cx, hash, groups);
+        self.bench.run(|cx| {
+            self.hash.on_read(cx, Ok(Some(HASH.to_owned())));
+            self.upload.on_hash_confirmed(cx, &self.hash, &self.groups);
         })
     }
 
     fn journaled(&mut self) -> Vec<Action> {
-        let Self { upload, bench, .. } = self;
-        bench.run(|cx| upload.on_journaled(cx))
+        self.bench.run(|cx| self.upload.on_journaled(cx))
     }
 
     fn answered(&mut self, result: Result<&str, BucketError>) -> Vec<Action> {
-        let Self { upload, bench, .. } = self;
-        bench.run(|cx| upload.on_put_answered(cx, result.map(etag)))
+        self.bench.run(|cx| self.upload.on_put_answered(cx, result.map(etag)))
     }
 
     /// The read key finds this file, or nothing.
@@ -73,24 +69,20 @@ impl Bed {
     }
 
     fn read(&mut self, result: Result<Option<(String, Etag)>, BucketError>) -> Vec<Action> {
-        let Self { upload, groups, bench, .. } = self;
-        bench.run(|cx| upload.on_object_read(cx, groups, result))
+        self.bench.run(|cx| self.upload.on_object_read(cx, &self.groups, result))
     }
 
     fn deleted(&mut self, result: Result<(), BucketError>) -> Vec<Action> {
-        let Self { upload, bench, .. } = self;
-        bench.run(|cx| upload.on_object_deleted(cx, result))
+        self.bench.run(|cx| self.upload.on_object_deleted(cx, result))
     }
 
     fn reorganised(&mut self) -> Vec<Action> {
-        let Self { upload, bench, .. } = self;
-        bench.run(|cx| upload.on_reorganised(cx))
+        self.bench.run(|cx| self.upload.on_reorganised(cx))
     }
 
     /// Lets the time pass that the upload waits, and continues.
     fn resume(&mut self) -> Vec<Action> {
-        let Self { upload, hash, bench, .. } = self;
-        bench.run(|cx| upload.resume(cx, hash))
+        self.bench.run(|cx| self.upload.resume(cx, &mut self.hash))
     }
 
     /// Starts an upload at the window's end and gets as far as the write. Returns its condition and its digest.
@@ -285,8 +277,7 @@ fn an_early_upload_must_be_over_before_the_last_one_starts() {
 #[test]
 fn nothing_is_started_once_the_window_is_over_or_before_it_is_open() {
     let mut bed = Bed::new(3);
-    let Bed { upload, hash, groups, bench } = &mut bed;
-    assert_eq!(bench.run(|cx| upload.advance(cx, hash, groups, false, true)), []);
+    assert_eq!(bed.bench.run(|cx| bed.upload.advance(cx, &mut bed.hash, &bed.groups, false, true)), []);
     bed.bench.now_ms = END_MS;
     assert_eq!(bed.closing(), []);
     bed.bench.now_ms = END_MS - 1;
@@ -299,10 +290,9 @@ fn no_file_is_packed_before_its_block_is_too_deep_to_be_replaced() {
     bed.hash = Hash::new(WINDOW);
     bed.bench.run(|cx| drop(bed.hash.on_read(cx, Ok(Some(HASH.to_owned())))));
     bed.closing();
-    let Bed { upload, hash, groups, .. } = &mut bed;
     let actions = Bench::at(WINDOW + 5).run(|cx| {
-        hash.on_read(cx, Ok(Some(HASH.to_owned())));
-        upload.on_hash_confirmed(cx, hash, groups);
+        bed.hash.on_read(cx, Ok(Some(HASH.to_owned())));
+        bed.upload.on_hash_confirmed(cx, &bed.hash, &bed.groups);
     });
     let at_ms = retry_ms(&actions).unwrap();
     assert!((START_MS + 1..=START_MS + 1 + BLOCK_MS / 24).contains(&at_ms), "{at_ms}");
@@ -338,9 +328,11 @@ fn after_a_reorganisation_what_was_written_is_removed_once_no_write_is_in_flight
     assert_eq!(bed.reorganised(), []);
     assert_eq!(bed.closing(), [], "the write is answered first");
     assert_eq!(bed.answered(Ok("1")), []);
-    let Bed { upload, hash, groups, bench } = &mut bed;
     // Even before the new hash is known.
-    assert_eq!(kinds(&bench.run(|cx| upload.advance(cx, hash, groups, false, false))), ["DeleteObject"]);
+    assert_eq!(
+        kinds(&bed.bench.run(|cx| bed.upload.advance(cx, &mut bed.hash, &bed.groups, false, false))),
+        ["DeleteObject"]
+    );
     let actions = bed.deleted(Err(transient()));
     assert_eq!(kinds(&actions), ["Report", "SetTimer"]);
     // Worthless work is removed however late it is.
@@ -386,10 +378,8 @@ fn a_chain_error_is_the_hash_s_alone() {
     let mut bed = Bed::new(3);
     bed.closing();
     let gone = ChainError::Unreachable("gone".to_owned());
-    let Bed { hash, bench, .. } = &mut bed;
-    bench.run(|cx| drop(hash.on_read(cx, Err(gone))));
+    bed.bench.run(|cx| drop(bed.hash.on_read(cx, Err(gone))));
     assert!(bed.hash.is_final());
     // It was read when nothing could replace it any more.
-    let Bed { upload, hash, groups, bench } = &mut bed;
-    assert_eq!(kinds(&bench.run(|cx| upload.on_hash_confirmed(cx, hash, groups))), ["AppendJournal"]);
+    assert_eq!(kinds(&bed.bench.run(|cx| bed.upload.on_hash_confirmed(cx, &bed.hash, &bed.groups))), ["AppendJournal"]);
 }

@@ -35,13 +35,11 @@ impl Bed {
     }
 
     fn hash_read(&mut self, result: Result<Option<String>, ChainError>) -> Vec<Action> {
-        let Self { window, recovered, bench } = self;
-        bench.run(|cx| window.on_hash_read(cx, recovered, result))
+        self.bench.run(|cx| self.window.on_hash_read(cx, &mut self.recovered, result))
     }
 
     fn beacon(&mut self, round: u64, result: Result<BeaconRound, BeaconError>) -> Vec<Action> {
-        let Self { window, bench, .. } = self;
-        bench.run(|cx| window.on_beacon_answered(cx, round, result))
+        self.bench.run(|cx| self.window.on_beacon_answered(cx, round, result))
     }
 
     fn advance(&mut self) -> Vec<Action> {
@@ -49,13 +47,11 @@ impl Bed {
     }
 
     fn advance_as(&mut self, is_unregistered: bool) -> Vec<Action> {
-        let Self { window, bench, .. } = self;
-        bench.run(|cx| window.advance(cx, is_unregistered))
+        self.bench.run(|cx| self.window.advance(cx, is_unregistered))
     }
 
     fn retry(&mut self) -> Vec<Action> {
-        let Self { window, bench, .. } = self;
-        bench.run(|cx| window.retry(cx))
+        self.bench.run(|cx| self.window.retry(cx))
     }
 
     /// Makes the first group clean.
@@ -63,10 +59,9 @@ impl Bed {
         self.advance();
         let id = super::super::event::GroupId { window_start: WINDOW, generation: 0, index: 0, attempt: 0 };
         let sealed = SealedGroup { rollouts: signed_group(0), generated: Vec::new().into(), findings: Vec::new() };
-        let Self { window, bench, .. } = self;
-        bench.run(|cx| window.groups.on_ready(cx, id.clone(), sealed));
-        bench.run(|cx| window.groups.on_journaled(cx, &id));
-        assert_eq!(window.groups.clean_prefix(), 1);
+        self.bench.run(|cx| self.window.groups.on_ready(cx, id.clone(), sealed));
+        self.bench.run(|cx| self.window.groups.on_journaled(cx, &id));
+        assert_eq!(self.window.groups.clean_prefix(), 1);
     }
 
     fn outcome(&self) -> WindowOutcome {
@@ -152,8 +147,7 @@ fn an_upload_waits_for_a_hash_that_may_change_and_not_for_one_that_is_final() {
     assert_eq!(kinds(&bed.retry()), ["ReadBlockHash"]);
     assert!(matches!(bed.outcome(), WindowOutcome::KeptBack(_)), "{:?}", bed.outcome());
     // The block is too deep to be replaced now; one reading shows that, and the next one may fail.
-    let Bed { bench, .. } = &mut bed;
-    bench.timing.set_head(crate::answers::Head { number: WINDOW + 28 }, bench.now_ms);
+    bed.bench.timing.set_head(crate::answers::Head { number: WINDOW + 28 }, bed.bench.now_ms);
     let mut read = Bed { window: bed.window.clone(), recovered: None, ..Bed::open() };
     read.bench.timing.set_head(crate::answers::Head { number: WINDOW + 28 }, START_MS);
     assert_eq!(kinds(&read.hash("0xaa")), ["AppendJournal"]);
@@ -274,8 +268,7 @@ fn the_receipt_says_how_the_window_ended() {
     bed.advance();
     bed.hash_read(Err(gone()));
     let error = BucketError::Transient("HTTP 503".to_owned());
-    let Bed { window, bench, .. } = &mut bed;
-    assert_eq!(bench.run(|cx| window.upload.on_put_answered(cx, Err(error))), [], "nothing was sent");
+    assert_eq!(bed.bench.run(|cx| bed.window.upload.on_put_answered(cx, Err(error))), [], "nothing was sent");
     assert!(matches!(bed.outcome(), WindowOutcome::KeptBack(_)));
 }
 
@@ -286,14 +279,12 @@ fn a_context_that_the_journal_refused_goes_before_the_next_group_and_the_next_fi
         bed.advance();
         let id = GroupId { window_start: WINDOW, generation: 0, index, attempt: 0 };
         let sealed = SealedGroup { rollouts: signed_group(index), generated: Vec::new().into(), findings: Vec::new() };
-        let Bed { window, bench, .. } = bed;
-        let actions = bench.run(|cx| window.on_group_ready(cx, id.clone(), sealed));
-        bench.run(|cx| window.groups.on_journaled(cx, &id));
+        let actions = bed.bench.run(|cx| bed.window.on_group_ready(cx, id.clone(), sealed));
+        bed.bench.run(|cx| bed.window.groups.on_journaled(cx, &id));
         entries(&actions)
     };
     let answer = |bed: &mut Bed, is_durable| {
-        let Bed { window, bench, .. } = bed;
-        bench.run(|cx| window.on_context_journaled(cx, is_durable));
+        bed.bench.run(|cx| bed.window.on_context_journaled(cx, is_durable));
     };
     answer(&mut bed, true);
     assert_eq!(group(&mut bed, 0), ["group"]);

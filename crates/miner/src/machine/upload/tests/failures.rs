@@ -7,10 +7,7 @@ use super::*;
 #[test]
 fn a_hash_that_cannot_be_read_keeps_the_file_back() {
     let mut bed = Bed::new(3);
-    let failed = |bed: &mut Bed| {
-        let Bed { upload, bench, .. } = bed;
-        bench.run(|cx| upload.on_hash_failed(cx, "no answer"))
-    };
+    let failed = |bed: &mut Bed| bed.bench.run(|cx| bed.upload.on_hash_failed(cx, "no answer"));
     assert_eq!(failed(&mut bed), [], "no upload waits for it");
     assert_eq!(bed.outcome(), "lost: the upload was not confirmed before the window ended");
     bed.closing();
@@ -199,9 +196,8 @@ fn ledger(done: Option<usize>, pending: Option<usize>) -> FileLedger {
 #[test]
 fn after_a_crash_the_file_that_was_on_its_way_is_looked_for_first() {
     let mut bed = Bed::new(4);
-    let Bed { upload, groups, bench, .. } = &mut bed;
-    bench.run(|cx| upload.restore(cx, groups, ledger(Some(3), Some(4))));
-    let confirmed = upload.confirmed().unwrap();
+    bed.bench.run(|cx| bed.upload.restore(cx, &bed.groups, ledger(Some(3), Some(4))));
+    let confirmed = bed.upload.confirmed().unwrap();
     assert_eq!((confirmed.groups, confirmed.digest.as_str(), confirmed.slack_ms), (3, "done", None));
     assert_eq!(kinds(&bed.early()), ["ReadObject"]);
     let mut lost = Bed { upload: bed.upload.clone(), hash: bed.hash.clone(), ..Bed::new(4) };
@@ -217,8 +213,7 @@ fn after_a_crash_the_file_that_was_on_its_way_is_looked_for_first() {
 fn a_file_of_a_crashed_process_whose_groups_are_lost_is_not_written_again() {
     // The journal knows a file of four groups, and one of them.
     let mut bed = Bed::new(1);
-    let Bed { upload, groups, bench, .. } = &mut bed;
-    bench.run(|cx| upload.restore(cx, groups, ledger(None, Some(4))));
+    bed.bench.run(|cx| bed.upload.restore(cx, &bed.groups, ledger(None, Some(4))));
     assert_eq!(kinds(&bed.early()), ["ReadObject"]);
     bed.found(None);
     assert_eq!(kinds(&bed.resume()), ["ReadBlockHash"]);
@@ -229,8 +224,7 @@ fn a_file_of_a_crashed_process_whose_groups_are_lost_is_not_written_again() {
 #[test]
 fn a_confirmed_file_whose_groups_are_lost_is_replaced_only_by_a_longer_one() {
     let mut bed = Bed::new(0);
-    let Bed { upload, groups, bench, .. } = &mut bed;
-    bench.run(|cx| upload.restore(cx, groups, ledger(Some(3), None)));
+    bed.bench.run(|cx| bed.upload.restore(cx, &bed.groups, ledger(Some(3), None)));
     for (clean, expected) in [(2, vec![]), (3, vec![]), (4, vec!["ReadBlockHash"])] {
         bed.groups = clean_groups(clean);
         assert_eq!(kinds(&bed.closing()), expected, "{clean} groups");
@@ -256,9 +250,8 @@ fn pauses_double_four_times_and_differ_between_miners() {
     bed.bench.now_ms = START_MS;
     let mut pauses = Vec::new();
     for attempt in 0..60 {
-        let Bed { upload, bench, .. } = &mut bed;
-        bench.settings.hotkey = grail_protocol::signature::Hotkey::from_bytes([attempt; 32]);
-        let actions = bench.run(|cx| upload.on_hash_failed(cx, "no answer"));
+        bed.bench.settings.hotkey = grail_protocol::signature::Hotkey::from_bytes([attempt; 32]);
+        let actions = bed.bench.run(|cx| bed.upload.on_hash_failed(cx, "no answer"));
         let longest_ms = (BLOCK_MS / 24) << attempt.min(4);
         let pause_ms = retry_ms(&actions).unwrap() - START_MS;
         assert!((1..=1 + longest_ms).contains(&pause_ms), "{attempt}: {pause_ms}");
