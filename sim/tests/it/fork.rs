@@ -1,11 +1,5 @@
 //! A run that continues from any of its events, under any faults, keeps every promise.
 
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "the number of seeds may be raised by a variable"
-)]
-
 use std::cell::RefCell;
 use std::panic::Location;
 use std::rc::Rc;
@@ -62,10 +56,6 @@ fn forked(events: &[(Now, Event)], at: usize, config: &SimConfig) -> Result<SimR
     fork(past, Some(FIRST_WINDOW), simulated_key(RECORDED_SEED, &hotkey).unwrap(), config)
 }
 
-fn seeds() -> u64 {
-    std::env::var("GRAIL_FORK_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
-}
-
 #[test]
 fn without_faults_the_window_is_won_from_every_event() {
     let events = recorded("none");
@@ -84,7 +74,7 @@ fn faults_from_any_event_on_break_no_promise() {
     let events = recorded("none");
     let mut forks = 0;
     for at in 0..=events.len() {
-        for seed in 0..seeds() {
+        for seed in 0..worlds::raised("GRAIL_FORK_SEEDS", SEEDS) {
             let report = forked(&events, at, &config(1_000 + seed + at as u64, Faults::Random)).unwrap();
             assert_eq!(report.violations, [] as [String; 0], "from event {at}, seed {}", 1_000 + seed + at as u64);
             forks += 1;

@@ -19,7 +19,6 @@ const ALONE: &str = "GRAIL_TEST_MEMORY_ALONE";
 
 /// The process of the test below, in which nothing else takes memory; by itself it does nothing.
 #[test]
-#[allow(clippy::disallowed_methods, reason = "the process that starts this one says so in a variable")]
 fn hundreds_of_windows_alone() {
     if std::env::var_os(ALONE).is_none() {
         return;

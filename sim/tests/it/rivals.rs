@@ -12,6 +12,7 @@ use grail_sim::synthetic::SyntheticModel;
 use grail_verify::{Recomputed, Scope, Verdict, WindowFacts, verify_bytes};
 
 const FIRST: u64 = 3_000_000;
+/// `GRAIL_SUBNET_WINDOWS=240` is a day.
 const WINDOWS: u64 = 16;
 
 /// Returns the verdict on a rival's file by the rules of a validator.
@@ -60,19 +61,13 @@ fn honest_rivals_are_accepted() {
     }
 }
 
-/// `GRAIL_SUBNET_WINDOWS=240` is a day.
-#[allow(clippy::disallowed_methods, reason = "a test may be asked for more than its usual number of windows")]
-fn windows() -> u64 {
-    std::env::var("GRAIL_SUBNET_WINDOWS").ok().and_then(|windows| windows.parse().ok()).unwrap_or(WINDOWS)
-}
-
 #[test]
 fn a_full_subnet_lives_on_within_bounded_memory_and_pays_honest_work_alone() {
     let conducts = Subnet::conducts(7, HOTKEYS_MAX);
     let mut subnet = Subnet::new(7, &conducts, 3, Rc::new(SyntheticModel::default()));
     let mut seen = std::collections::BTreeSet::new();
     let mut last = None;
-    for number in 0..windows() {
+    for number in 0..crate::worlds::raised("GRAIL_SUBNET_WINDOWS", WINDOWS) {
         let window = subnet.judge(FIRST + number * PROTOCOL.window_blocks);
         for (conduct, verdict) in &window.verdicts {
             match (conduct, verdict) {

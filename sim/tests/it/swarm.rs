@@ -7,20 +7,15 @@ use grail_protocol::PROTOCOL;
 use grail_sim::case::Case;
 use grail_sim::faults::{Fault, FaultKind};
 
-use crate::worlds::run;
-
-const SEEDS: u64 = 150;
+use crate::worlds::{raised, run};
 
 /// `GRAIL_SWARM_SEEDS` runs more.
-#[allow(clippy::disallowed_methods, reason = "a test may be asked for more than its usual number of seeds")]
-fn seeds() -> u64 {
-    std::env::var("GRAIL_SWARM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
-}
+const SEEDS: u64 = 150;
 
 #[test]
 fn no_drawn_world_breaks_the_miner_and_they_reach_most_marks() {
     let (mut broken, mut reached) = (BTreeMap::new(), BTreeSet::new());
-    for seed in 0..seeds() {
+    for seed in 0..raised("GRAIL_SWARM_SEEDS", SEEDS) {
         let case = Case::drawn(seed, 3);
         let violations = match catch_unwind(AssertUnwindSafe(|| run(&case))) {
             Ok(report) => {

@@ -8,6 +8,11 @@ use grail_sim::engine::EngineSpeed;
 use grail_sim::run::{Knobs, SimConfig, SimReport, simulate};
 use grail_sim::synthetic::SyntheticModel;
 
+/// Returns how often a test does something: its usual number, or what the variable asks for.
+pub(crate) fn raised(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
+}
+
 /// Lives through a world with the synthetic model.
 pub(crate) fn run(world: &Case) -> SimReport {
     simulate(&world.config(Rc::new(SyntheticModel::default())), |_| {})
