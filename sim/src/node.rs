@@ -121,16 +121,21 @@ impl<P> Killable<P> {
             std::future::pending().await
         }
     }
+
+    /// Counts a call that has an effect.
+    async fn step<T>(&self, call: impl Future<Output = T>) -> T {
+        self.alive().await;
+        let result = call.await;
+        self.steps.count();
+        self.alive().await;
+        result
+    }
 }
 
 #[async_trait(?Send)]
 impl Journal for Killable<DiskJournal> {
     async fn append(&self, record: &JournalRecord) -> Result<(), JournalError> {
-        self.alive().await;
-        let result = self.port.append(record).await;
-        self.steps.count();
-        self.alive().await;
-        result
+        self.step(self.port.append(record)).await
     }
 
     async fn load(&self) -> Result<Vec<JournalRecord>, JournalError> {
@@ -141,11 +146,7 @@ impl Journal for Killable<DiskJournal> {
 #[async_trait(?Send)]
 impl Bucket for Killable<Rc<dyn Bucket>> {
     async fn put(&self, key: &str, bytes: &[u8], condition: &PutCondition, limit_ms: u64) -> Result<Etag, BucketError> {
-        self.alive().await;
-        let result = self.port.put(key, bytes, condition, limit_ms).await;
-        self.steps.count();
-        self.alive().await;
-        result
+        self.step(self.port.put(key, bytes, condition, limit_ms)).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, BucketError> {
@@ -153,11 +154,7 @@ impl Bucket for Killable<Rc<dyn Bucket>> {
     }
 
     async fn delete(&self, key: &str) -> Result<(), BucketError> {
-        self.alive().await;
-        let result = self.port.delete(key).await;
-        self.steps.count();
-        self.alive().await;
-        result
+        self.step(self.port.delete(key)).await
     }
 }
 
