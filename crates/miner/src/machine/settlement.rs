@@ -176,12 +176,13 @@ mod tests {
     const WINDOW: u64 = 300;
 
     /// Returns a window that is over while the fate of its file `aa` is not known.
-    fn unsettled(bench: &mut Bench, in_flight: bool) -> (Settlement, Vec<Action>) {
+    fn unsettled(in_flight: bool) -> (Settlement, Bench, Vec<Action>) {
+        let mut bench = Bench::at(WINDOW + 30);
         let (mut settlement, mut ledger) = (Settlement::default(), FileLedger::default());
         ledger.start(WINDOW, "aa", 3, &mut Actions::default());
         let receipt = WindowReceipt::of(WINDOW, WindowOutcome::Lost("no answer".to_owned()));
         let actions = bench.run(|cx| settlement.settle(cx, receipt, ledger, in_flight));
-        (settlement, actions)
+        (settlement, bench, actions)
     }
 
     fn found(settlement: &mut Settlement, bench: &mut Bench, digest: Option<&str>) -> Option<WindowReceipt> {
@@ -196,8 +197,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_there_after_all_counts_as_uploaded() {
-        let mut bench = Bench::at(WINDOW + 30);
-        let (mut settlement, actions) = unsettled(&mut bench, false);
+        let (mut settlement, mut bench, actions) = unsettled(false);
         assert!(matches!(actions[..], [Action::ReadObject { window_start: WINDOW, .. }]), "{actions:?}");
         let receipt = found(&mut settlement, &mut bench, Some("aa")).unwrap();
         assert_eq!((receipt.outcome, receipt.groups_uploaded, receipt.read_back), (WindowOutcome::Uploaded, 3, true));
@@ -208,8 +208,7 @@ mod tests {
 
     #[test]
     fn nobody_looks_while_the_upload_is_in_flight() {
-        let mut bench = Bench::at(WINDOW + 30);
-        let (mut settlement, actions) = unsettled(&mut bench, true);
+        let (mut settlement, mut bench, actions) = unsettled(true);
         assert_eq!(actions, []);
         assert_eq!(bench.run(|cx| settlement.look(cx)), []);
         let late = BucketError::Transient("HTTP 503".to_owned());
@@ -222,8 +221,7 @@ mod tests {
 
     #[test]
     fn a_file_that_does_not_show_is_looked_for_five_times_and_is_then_lost() {
-        let mut bench = Bench::at(WINDOW + 30);
-        let (mut settlement, _) = unsettled(&mut bench, false);
+        let (mut settlement, mut bench, _) = unsettled(false);
         for look in 1..LOOKS_MAX {
             assert_eq!(found(&mut settlement, &mut bench, None), None, "look {look}");
         }
@@ -233,8 +231,7 @@ mod tests {
 
     #[test]
     fn strange_bytes_count_only_if_a_second_look_finds_the_same() {
-        let mut bench = Bench::at(WINDOW + 30);
-        let (mut settlement, _) = unsettled(&mut bench, false);
+        let (mut settlement, mut bench, _) = unsettled(false);
         assert_eq!(found(&mut settlement, &mut bench, Some("zz")), None);
         let receipt = found(&mut settlement, &mut bench, Some("aa")).unwrap();
         assert_eq!(receipt.outcome, WindowOutcome::Uploaded, "the bytes were altered on their way");
@@ -242,8 +239,7 @@ mod tests {
 
     #[test]
     fn answers_about_other_windows_change_nothing() {
-        let mut bench = Bench::at(WINDOW + 30);
-        let (mut settlement, _) = unsettled(&mut bench, false);
+        let (mut settlement, mut bench, _) = unsettled(false);
         assert_eq!(bench.run(|cx| settlement.on_object_read(cx, WINDOW - 30, Ok(None))), []);
         assert!(settlement.is_open());
     }
@@ -251,8 +247,7 @@ mod tests {
     #[test]
     fn the_last_look_decides_what_the_journal_says() {
         let last = |before: Option<&str>, last: Option<&str>| {
-            let mut bench = Bench::at(WINDOW + 30);
-            let (mut settlement, _) = unsettled(&mut bench, false);
+            let (mut settlement, mut bench, _) = unsettled(false);
             (1..LOOKS_MAX).for_each(|_| assert_eq!(found(&mut settlement, &mut bench, before), None));
             let read = last.map(|digest| (digest.to_owned(), Etag("1".to_owned())));
             kinds(&bench.run(|cx| settlement.on_object_read(cx, WINDOW, Ok(read))))
@@ -282,16 +277,14 @@ mod tests {
 
     #[test]
     fn a_process_that_must_stop_does_not_look_twice() {
-        let mut bench = Bench::at(WINDOW + 30);
-        let (mut settlement, _) = unsettled(&mut bench, false);
+        let (mut settlement, mut bench, _) = unsettled(false);
         bench.stopping = true;
         assert!(found(&mut settlement, &mut bench, None).is_some());
     }
 
     #[test]
     fn a_read_that_fails_is_a_look_and_a_second_window_ends_the_first() {
-        let mut bench = Bench::at(WINDOW + 30);
-        let (mut settlement, _) = unsettled(&mut bench, false);
+        let (mut settlement, mut bench, _) = unsettled(false);
         let failed = BucketError::Transient("HTTP 503".to_owned());
         assert_eq!(kinds(&bench.run(|cx| settlement.on_object_read(cx, WINDOW, Err(failed)))), ["Report"]);
         assert_eq!(kinds(&bench.run(|cx| settlement.look(cx))), ["ReadObject"]);
