@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::panic::Location;
 use std::rc::Rc;
 
-use futures_util::future::{AbortHandle, Abortable, LocalBoxFuture};
+use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::{GeneratedRollout, StreamKey};
@@ -276,18 +276,16 @@ impl Driver {
 
     fn generate(&mut self, order: GroupRequest) {
         let id = order.id.clone();
-        let (handle, registration) = AbortHandle::new_pair();
+        let (work, handle) = abortable(generate_and_seal(self.ports.clone(), order));
         self.groups.insert(id, handle);
-        let work = Abortable::new(generate_and_seal(self.ports.clone(), order), registration);
         self.pending.push(Box::pin(async move { work.await.ok() }));
     }
 
     fn set_timer(&mut self, timer: Timer, at_ms: u64) {
         self.clear_timer(timer);
-        let (handle, registration) = AbortHandle::new_pair();
-        self.timers.insert(timer, handle);
         let clock = self.ports.clock.clone();
-        let sleep = Abortable::new(async move { clock.sleep_until(at_ms).await }, registration);
+        let (sleep, handle) = abortable(async move { clock.sleep_until(at_ms).await });
+        self.timers.insert(timer, handle);
         self.pending.push(Box::pin(async move { sleep.await.ok().map(|()| Event::TimerFired(timer)) }));
     }
 

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use futures_util::future::{AbortHandle, Abortable, LocalBoxFuture};
+use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grail_miner::calls::{CallLimits, bounded, loaded};
 
@@ -179,9 +179,8 @@ impl Driver {
 
     /// The same, of a call that ends with its window.
     fn ask_of_window(&mut self, call: impl Future<Output = Event> + 'static) {
-        let (handle, registration) = AbortHandle::new_pair();
+        let (call, handle) = abortable(call);
         self.of_window.push(handle);
-        let call = Abortable::new(call, registration);
         self.pending.push(Box::pin(async move { call.await.ok() }));
     }
 
