@@ -17,7 +17,7 @@ mod summary;
 mod worker;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -177,9 +177,4 @@ fn results(options: &SwarmOptions) -> anyhow::Result<Summary> {
     let mut shards = read_folder(&options.dir)?;
     shards.retain(|shard| shard.manifest.agrees_with(&manifest));
     Summary::of(&shards)
-}
-
-/// Returns where a failing world of this seed and role is kept; the role's name is empty for miners.
-fn case_path(dir: &Path, seed: u64, role: &str) -> PathBuf {
-    dir.join(format!("seed-{seed}{role}.case"))
 }

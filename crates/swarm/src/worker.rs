@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::record::{Batch, Failure, Manifest, Writer};
 use super::summary::counted;
-use super::{News, Role, SwarmOptions, case_path};
+use super::{News, Role, SwarmOptions};
 
 /// Seeds whose results are written together.
 const BATCH: usize = 50;
@@ -97,7 +97,7 @@ fn watched<R>(world: impl FnOnce() -> R, violations: impl FnOnce(&R) -> &[String
     if violations.is_empty() { Ok(report) } else { Err(violations) }
 }
 
-/// Makes a failing world smaller, and keeps it.
+/// Makes a failing world smaller, and keeps it; the role's name is empty for miners.
 fn keep<W: Shrinkable + Serialize>(
     options: &SwarmOptions,
     seed: u64,
@@ -109,7 +109,7 @@ fn keep<W: Shrinkable + Serialize>(
 ) -> anyhow::Result<Failure> {
     let violation = failed[0].clone();
     let key = failure_key(&violation);
-    let path = case_path(&options.dir, seed, role);
+    let path = options.dir.join(format!("seed-{seed}{role}.case"));
     let write = |case: &W| {
         let text = serde_json::to_string_pretty(case).expect("plain data has an encoding") + "\n";
         std::fs::write(&path, text).with_context(|| format!("{} cannot be written; free the disk", path.display()))
