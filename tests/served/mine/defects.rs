@@ -184,7 +184,7 @@ fn ended_by_a_panic(scene: &Scene, place: &str) -> (Option<i32>, String) {
         "--device",
         "cpu",
         "--groups-max",
-        "3",
+        "2",
         "--env-file",
         scene.served.env_file().to_str().unwrap(),
         "--data-dir",
@@ -224,7 +224,7 @@ fn lived_through(number: u64, place: &str) {
     // One may be journaled that the core had not heard of.
     let reported = last["groups_clean"].as_u64().unwrap() as usize;
     assert!((groups.saturating_sub(1)..=groups).contains(&reported), "{place}: {groups} groups, {last}");
-    let miner = scene.mine(&["--groups-max", "3"]);
+    let miner = scene.mine(&["--groups-max", "2"]);
     let accepted = (0..4).map(|_| scene.verdict()).find(|verdict| verdict.is_accepted());
     let accepted = accepted.unwrap_or_else(|| panic!("{place}: nothing is accepted afterwards\n{}", miner.log()));
     assert!(!miner.log().contains("the journal is damaged"), "{place}: {}", miner.log());
