@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use crate::doctor_world::{PHRASE, World, codes};
 use crate::process::{folder, grail as run};
 use grail::exit::{self, Exit};
-use grail_live::device::DeviceSet;
 use grail_loopback::drand::{honest, json, randomness, signature};
 use grail_loopback::node::{NETUID, trouble};
 use grail_loopback::s3::{BUCKET, READ, ReadKey, S3Server, WRITE};
@@ -387,7 +386,7 @@ async fn public_networks_want_the_gpu_and_the_model() {
     let obstacles: Vec<&str> = examination.obstacles().map(|check| check.code).collect();
     assert_eq!(obstacles, ["gpu.device", "model.files"]);
     let world = World::healthy("model").await;
-    let missing = world.examined_with(DeviceSet::Cpu, "no/such-model").await;
+    let missing = world.examined_with("no/such-model").await;
     assert_fails(&missing, "model.files", true);
 }
 
