@@ -1,7 +1,5 @@
 //! Wallet files: every form that bittensor writes, and the errors about broken ones.
 
-#![cfg(unix)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
