@@ -7,7 +7,7 @@ mod config;
 mod diff;
 mod doctor;
 mod estimate;
-mod golden;
+pub mod golden;
 mod init;
 mod judging;
 mod mine;
