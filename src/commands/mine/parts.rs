@@ -101,13 +101,8 @@ pub(in crate::commands) fn refuse_other_device(device: NetworkDevice, chain: &Ch
     Err(ExitError::new(Exit::Configuration, text))
 }
 
-/// Returns the configured model as an engine takes it.
-pub(super) fn model(device: &DeviceSet, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
-    model_named(device, &config.model_name, hub_cache)
-}
-
 /// Returns a model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
-pub(super) fn model_named(device: &DeviceSet, name: &str, hub_cache: Option<&Path>) -> anyhow::Result<String> {
+pub(super) fn model(device: &DeviceSet, name: &str, hub_cache: Option<&Path>) -> anyhow::Result<String> {
     match (device, grail_config::model_folder(name, hub_cache)) {
         (_, Some(folder)) => Ok(folder.display().to_string()),
         (DeviceSet::Cuda(_), None) => Ok(local_name(name)?),
