@@ -1,7 +1,7 @@
 //! `grail validate`.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -228,8 +228,7 @@ fn refuse(state: &WeightsState, arguments: &ValidateArguments, address: &str) ->
 }
 
 fn open(config: &ValidatorConfig) -> anyhow::Result<HotkeyWallet> {
-    let prompt = |path: &Path| ask_terminal(path);
-    let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
+    let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&ask_terminal) };
     Ok(HotkeyWallet::open(&config.wallet, &passwords)?)
 }
 
