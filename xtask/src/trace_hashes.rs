@@ -3,7 +3,7 @@
 //! Each is recorded under the command that prints it, and computed from that command's own arguments.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Parser;
 use grail_sim::run::simulate;
@@ -29,27 +29,6 @@ pub(crate) struct TraceHashes {
     trace_hashes: BTreeMap<String, String>,
 }
 
-/// Why there are no recorded hashes.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TracesError {
-    /// The file cannot be read.
-    #[error("{}: cannot be read ({source}); record it with `cargo xtask traces --record`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        source: std::io::Error,
-    },
-    /// The file does not have the form of [`TraceHashes::text`].
-    #[error("{}: malformed ({source}); record it again with `cargo xtask traces --record`", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The reader's error.
-        source: serde_json::Error,
-    },
-}
-
 impl TraceHashes {
     /// Runs every command.
     pub(crate) fn compute() -> Self {
@@ -60,11 +39,17 @@ impl TraceHashes {
     /// Returns the recorded hashes.
     ///
     /// # Errors
-    /// [`TracesError`] if there are none.
-    pub(crate) fn read(fixtures: &Path) -> Result<Self, TracesError> {
+    /// If there are none, or the file does not have the form of [`TraceHashes::text`].
+    pub(crate) fn read(fixtures: &Path) -> anyhow::Result<Self> {
         let path = fixtures.join(FILE);
-        let bytes = std::fs::read(&path).map_err(|source| TracesError::Read { path: path.clone(), source })?;
-        serde_json::from_slice(&bytes).map_err(|source| TracesError::Malformed { path, source })
+        let bytes = std::fs::read(&path).map_err(|error| {
+            let why = format!("cannot be read ({error}); record it with `cargo xtask traces --record`");
+            anyhow::Error::new(error).context(format!("{}: {why}", path.display()))
+        })?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let why = format!("malformed ({error}); record it again with `cargo xtask traces --record`");
+            anyhow::Error::new(error).context(format!("{}: {why}", path.display()))
+        })
     }
 
     /// Returns the file's text.
