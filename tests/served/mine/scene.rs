@@ -64,15 +64,6 @@ impl Scene {
         Miner::start_with(command, self.served.env_file(), self.data.path(), extra)
     }
 
-    /// Starts a miner that may leave a core dump of any size, in the folder in which it works.
-    pub(crate) fn mine_with_cores_allowed(&self, works_in: &Path) -> Miner {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_grail")])
-            .current_dir(works_in);
-        self.mine_by(command, &[])
-    }
-
     /// Returns the next window that the validator judges.
     pub(crate) fn verdict(&self) -> WindowVerdict {
         loop {

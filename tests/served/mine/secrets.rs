@@ -214,7 +214,10 @@ fn an_abort_leaves_no_core() {
     files_under(folder.path()).iter().for_each(|(core, _)| fs::remove_file(core).unwrap());
 
     let scene = Scene::new(301);
-    let miner = scene.mine_with_cores_allowed(folder.path());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_grail")]);
+    command.current_dir(folder.path());
+    let miner = scene.mine_by(command, &[]);
     miner.logged("mining as");
     let limits = miner.proc_file("limits");
     let limit = |name: &str| {
