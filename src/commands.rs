@@ -33,6 +33,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use grail_miner::driver::Ports;
+use grail_sim::faults::FaultKind;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
@@ -133,7 +134,9 @@ fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
             Some(SimCommand::Swarm(arguments)) => swarm::run(arguments),
             Some(SimCommand::Check(arguments)) => check::run(arguments),
             None if arguments.list => scenario::list(arguments.json),
-            None if arguments.list_faults => sim::list_faults(arguments.json),
+            None if arguments.list_faults => {
+                list_faults(FaultKind::ALL.iter().map(|kind| (kind.name(), kind.meaning())), arguments.json)
+            }
             None => sim::run(arguments),
         },
         Command::Stop(arguments) => stop::run(arguments),
