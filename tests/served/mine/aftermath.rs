@@ -18,7 +18,8 @@ pub(super) fn grail(scene: &Scene, arguments: &[&str]) -> Output {
     grail_with(scene, Some(scene.served.env_file()), arguments)
 }
 
-fn grail_with(scene: &Scene, env_file: Option<&Path>, arguments: &[&str]) -> Output {
+/// As [`grail`], with this `.env` or none.
+pub(super) fn grail_with(scene: &Scene, env_file: Option<&Path>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     command.env_clear().env("HOME", scene.data.path()).current_dir(scene.data.path()).args(arguments);
     command.arg("--data-dir").arg(scene.data.path());

@@ -59,6 +59,13 @@ impl Scene {
         std::fs::read_to_string(self.served.env_file()).unwrap()
     }
 
+    /// Returns a value of the world's `.env`, without quotation marks.
+    pub(crate) fn env_value(&self, name: &str) -> String {
+        let text = self.env_text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap();
+        value.trim_matches(['"', '\'']).to_owned()
+    }
+
     /// Starts a miner by this command, to which its arguments are added.
     pub(crate) fn mine_by(&self, command: Command, extra: &[&str]) -> Miner {
         Miner::start_with(command, self.served.env_file(), self.data.path(), extra)

@@ -38,10 +38,8 @@ fn take_out(scene: &Scene, beginnings: &[&str]) {
 
 /// Returns the file of the world's hotkey.
 pub(crate) fn hotkey_file(scene: &Scene) -> PathBuf {
-    let text = scene.env_text();
-    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap().to_owned();
-    let folder = value("BT_WALLET_PATH").trim_matches(['"', '\'']).to_owned();
-    format!("{folder}/{}/hotkeys/{}", value("BT_WALLET_COLD"), value("BT_WALLET_HOT")).into()
+    let [folder, cold, hot] = ["BT_WALLET_PATH", "BT_WALLET_COLD", "BT_WALLET_HOT"].map(|name| scene.env_value(name));
+    format!("{folder}/{cold}/hotkeys/{hot}").into()
 }
 
 #[test]
@@ -189,8 +187,7 @@ fn denied_permissions_are_reported_with_their_path() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let text = fs::read_to_string(scene.served.env_file()).unwrap();
-    let wallets =
-        text.lines().find_map(|line| line.strip_prefix("BT_WALLET_PATH=")).unwrap().trim_matches('\'').to_owned();
+    let wallets = scene.env_value("BT_WALLET_PATH");
     let own = folder.path().join("wallets");
     let copied = Command::new("cp").arg("-r").args([&wallets.into(), &own]).status().unwrap();
     assert!(copied.success());
