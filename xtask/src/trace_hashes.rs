@@ -2,7 +2,7 @@
 //!
 //! Each is recorded under the command that prints it, and computed from that command's own arguments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use clap::Parser;
@@ -62,12 +62,10 @@ impl TraceHashes {
         let shown = |hashes: &Self, command: &str| {
             hashes.trace_hashes.get(command).map_or("none".to_owned(), |hash| hash.chars().take(16).collect())
         };
-        let mut commands: Vec<&String> = self.trace_hashes.keys().chain(recorded.trace_hashes.keys()).collect();
-        commands.sort_unstable();
-        commands.dedup();
-        commands.retain(|command| self.trace_hashes.get(*command) != recorded.trace_hashes.get(*command));
+        let commands: BTreeSet<&String> = self.trace_hashes.keys().chain(recorded.trace_hashes.keys()).collect();
+        let differing = commands.into_iter().filter(|c| self.trace_hashes.get(*c) != recorded.trace_hashes.get(*c));
         let difference = |c: &String| format!("{c}\n  recorded {}, now {}", shown(recorded, c), shown(self, c));
-        commands.into_iter().map(difference).collect()
+        differing.map(difference).collect()
     }
 }
 
