@@ -11,11 +11,11 @@ use grail_validator::driver::{Limits, Observers, Ports, Reports, run as drive};
 use grail_validator::ports::{Chain, WeightsState};
 use grail_validator::{Report, Settings, Validator};
 
-use super::mine::parts::refuse_other_device;
+use super::mine::parts::refuse_device;
 use crate::args::{DoctorArguments, ValidateArguments};
 use crate::assembly;
 use crate::exit::{Exit, ExitError};
-use grail_config::{Network, NetworkDevice, StorageConfig, ValidatorConfig, publishing_bucket};
+use grail_config::{StorageConfig, ValidatorConfig, publishing_bucket};
 use grail_folder as folder;
 use grail_journal::ValidatorJournal;
 use grail_live::clock::SystemClock;
@@ -62,9 +62,8 @@ fn validate(
     if let Some(only) = &arguments.only {
         Hotkey::from_ss58(only).context("--only")?;
     }
-    refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
-    let is_cpu = arguments.device == DeviceChoice::Cpu;
-    refuse_other_device(if is_cpu { NetworkDevice::Cpu } else { NetworkDevice::Cuda }, &config.chain)?;
+    let why = "a CPU rejects proofs that GPUs computed; use --device cuda, or a custom network";
+    refuse_device(arguments.device == DeviceChoice::Cpu, &config.chain, why)?;
     let data_folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
     let data_folder = data_folder
         .ok_or_else(|| ExitError::new(Exit::Configuration, "no home folder is known; give --data-dir a folder"))?;
@@ -170,15 +169,6 @@ fn header(settings: &Settings, arguments: &ValidateArguments, config: &Validator
     let engine = if arguments.device == DeviceChoice::Cpu { "cpu" } else { "cuda" };
     let header = Header::of_validator(settings, engine).with_model(&config.model_name);
     if engine == "cuda" { header.with_numerics(arguments.numerics.name()) } else { header }
-}
-
-/// A proof from a CPU has other bits than miners' GPUs, so every window would be rejected.
-fn refuse_cpu_on_public_networks(device: DeviceChoice, network: Network) -> Result<(), ExitError> {
-    if device != DeviceChoice::Cpu || network == Network::Custom {
-        return Ok(());
-    }
-    let why = "a CPU rejects proofs that GPUs computed; use --device cuda, or a custom network";
-    Err(ExitError::new(Exit::Configuration, format!("--device cpu on {}: {why}", network.name())))
 }
 
 /// `grail doctor --role validator`.
