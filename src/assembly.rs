@@ -59,7 +59,10 @@ pub enum EngineStartError {
 /// # Errors
 /// [`ChainSettingsError`] if an endpoint is malformed.
 pub fn chain(config: &ChainConfig, signer: Rc<dyn Signer>) -> Result<SubtensorChain, ChainSettingsError> {
-    SubtensorChain::new(&chain_settings(config), signer)
+    let endpoints = config.endpoints.iter().map(|endpoint| endpoint.expose().to_owned());
+    let genesis = (config.network == Network::Finney).then_some(FINNEY_GENESIS);
+    let custom = ChainSettings::custom(endpoints, config.netuid);
+    SubtensorChain::new(&ChainSettings { genesis, block_ms: config.block_ms, ..custom }, signer)
 }
 
 /// Returns the chain for reads only: nothing is signed, so any key works.
@@ -68,13 +71,6 @@ pub fn chain(config: &ChainConfig, signer: Rc<dyn Signer>) -> Result<SubtensorCh
 /// [`ChainSettingsError`] if an endpoint is malformed.
 pub fn chain_to_ask(config: &ChainConfig) -> Result<SubtensorChain, ChainSettingsError> {
     chain(config, Rc::new(Keypair::from_seed(&[0; 32])))
-}
-
-/// Returns the settings of the chain's adapter.
-pub fn chain_settings(config: &ChainConfig) -> ChainSettings {
-    let endpoints = config.endpoints.iter().map(|endpoint| endpoint.expose().to_owned());
-    let genesis = (config.network == Network::Finney).then_some(FINNEY_GENESIS);
-    ChainSettings { genesis, block_ms: config.block_ms, ..ChainSettings::custom(endpoints, config.netuid) }
 }
 
 /// Returns the configured drand network, or quicknet by its public relays.

@@ -7,7 +7,7 @@ mod config;
 mod diff;
 mod doctor;
 mod estimate;
-mod golden;
+pub mod golden;
 mod init;
 mod judging;
 mod mine;
@@ -33,6 +33,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use grail_miner::driver::Ports;
+use grail_sim::faults::FaultKind;
 use serde_json::json;
 use std::ffi::OsString;
 use std::path::Path;
@@ -85,9 +86,7 @@ fn tell(exit: Exit, error: &anyhow::Error) {
     for line in context.chain(problems.iter().map(ToString::to_string)) {
         output::aside(format_args!("grail: {}", printable(&line)));
     }
-    if is_json_wanted() {
-        output::line(failure(exit, &one_line(error)));
-    }
+    fail_in_json(exit, &one_line(error));
 }
 
 /// Returns the configuration; reports a missing file first.
@@ -104,9 +103,7 @@ fn meant(typed: &RawConfig) -> anyhow::Result<MinerConfig> {
 /// Reports a failure: to people on standard error, and to programs that asked for JSON on standard output.
 fn failed(exit: Exit, text: &str) {
     output::aside(format_args!("grail: {text}"));
-    if is_json_wanted() {
-        output::line(failure(exit, text));
-    }
+    fail_in_json(exit, text);
 }
 
 /// Returns the error of a panic.
@@ -137,7 +134,9 @@ fn carried_out(arguments: &Arguments) -> anyhow::Result<Exit> {
             Some(SimCommand::Swarm(arguments)) => swarm::run(arguments),
             Some(SimCommand::Check(arguments)) => check::run(arguments),
             None if arguments.list => scenario::list(arguments.json),
-            None if arguments.list_faults => sim::list_faults(arguments.json),
+            None if arguments.list_faults => {
+                list_faults(FaultKind::ALL.iter().map(|kind| (kind.name(), kind.meaning())), arguments.json)
+            }
             None => sim::run(arguments),
         },
         Command::Stop(arguments) => stop::run(arguments),
@@ -161,14 +160,13 @@ fn list_faults(faults: impl Iterator<Item = (&'static str, &'static str)>, json:
     Ok(Exit::Success)
 }
 
-/// Returns an error for programs.
-fn failure(exit: Exit, text: &str) -> serde_json::Value {
-    Schema::Error.stamp(json!({ "error": { "code": exit.code(), "kind": exit.name(), "text": text } }))
-}
-
-/// Returns whether JSON was requested. All commands share the option, so this works even if the rest is malformed.
-fn is_json_wanted() -> bool {
-    std::env::args_os().any(|argument| argument == "--json")
+/// Prints an error for programs if JSON was requested. All commands share the option, so this works even if the rest is
+/// malformed.
+fn fail_in_json(exit: Exit, text: &str) {
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let error = json!({ "code": exit.code(), "kind": exit.name(), "text": text });
+        output::line(Schema::Error.stamp(json!({ "error": error })));
+    }
 }
 
 /// Returns the error of a command line with an invisible character, which copying from a page adds: clap's own message
@@ -197,9 +195,7 @@ pub fn misunderstood(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
         return printed.map_or_else(|error| output::unheard(&error), |()| Exit::Success);
     }
-    if is_json_wanted() {
-        output::line(failure(Exit::Usage, &message(&error.to_string())));
-    }
+    fail_in_json(Exit::Usage, &message(&error.to_string()));
     Exit::Usage
 }
 

@@ -90,7 +90,6 @@ fn examination(
 }
 
 fn open(parts: &ConfigParts) -> Option<Result<Rc<HotkeyWallet>, WalletError>> {
-    let prompt = |path: &Path| ask_terminal(path);
-    let passwords = Passwords { variables: &parts.wallet_passwords, prompt: Some(&prompt) };
+    let passwords = Passwords { variables: &parts.wallet_passwords, prompt: Some(&ask_terminal) };
     Some(HotkeyWallet::open(parts.wallet.as_ref()?, &passwords).map(Rc::new))
 }

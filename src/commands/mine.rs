@@ -143,7 +143,7 @@ fn mine(
     warn_of_journal(&journal);
     let runtime = runtime()?;
     let hub_cache = grail_config::hub_cache(environment);
-    let model = model(&arguments.device, config, hub_cache.as_deref())?;
+    let model = model(&arguments.device, &config.model_name, hub_cache.as_deref())?;
     let local = tokio::task::LocalSet::new();
     let examination =
         local.block_on(&runtime, examined(arguments, typed, config, &wallet, hub_cache.as_deref(), &data_folder))?;

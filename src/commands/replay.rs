@@ -205,10 +205,7 @@ pub(crate) fn tapes(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         inside.retain(|path| path.extension().is_some_and(|extension| extension == "tape"));
         inside.sort();
         if inside.is_empty() {
-            return Err(anyhow!(
-                "there is no tape in {}; `grail mine` records to `tapes` in its data folder",
-                path.display()
-            ));
+            bail!("there is no tape in {}; `grail mine` records to `tapes` in its data folder", path.display());
         }
         tapes.extend(inside);
     }

@@ -13,7 +13,7 @@ use grail_judging::JudgingCase;
 use grail_miner::driver::Observer;
 use grail_sim::case::{Case, FORMAT};
 use grail_sim::engine::{EngineSpeed, Generator};
-use grail_sim::faults::{FaultKind, Faults};
+use grail_sim::faults::Faults;
 use grail_sim::run::{Knobs, SimConfig, WindowResult, machine_secrets, machine_settings, simulate};
 use grail_sim::synthetic::SyntheticModel;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -109,11 +109,6 @@ pub(super) fn run(arguments: &SimArguments) -> anyhow::Result<Exit> {
     // A scenario states its own number of violations.
     let is_well = if scenario.is_some() { unmet.is_empty() } else { report.violations.is_empty() };
     Ok(if is_well { Exit::Success } else { Exit::Negative })
-}
-
-/// Prints every fault with its meaning.
-pub(super) fn list_faults(json: bool) -> anyhow::Result<Exit> {
-    super::list_faults(FaultKind::ALL.iter().map(|kind| (kind.name(), kind.meaning())), json)
 }
 
 fn recorder(folder: &Path, engine: EngineChoice, config: &SimConfig) -> anyhow::Result<Recorder> {

@@ -1,7 +1,7 @@
 //! `grail validate`.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -11,11 +11,11 @@ use grail_validator::driver::{Limits, Observers, Ports, Reports, run as drive};
 use grail_validator::ports::{Chain, WeightsState};
 use grail_validator::{Report, Settings, Validator};
 
-use super::mine::parts::refuse_other_device;
+use super::mine::parts::refuse_device;
 use crate::args::{DoctorArguments, ValidateArguments};
 use crate::assembly;
 use crate::exit::{Exit, ExitError};
-use grail_config::{Network, NetworkDevice, StorageConfig, ValidatorConfig, publishing_bucket};
+use grail_config::{StorageConfig, ValidatorConfig, publishing_bucket};
 use grail_folder as folder;
 use grail_journal::ValidatorJournal;
 use grail_live::clock::SystemClock;
@@ -62,9 +62,8 @@ fn validate(
     if let Some(only) = &arguments.only {
         Hotkey::from_ss58(only).context("--only")?;
     }
-    refuse_cpu_on_public_networks(arguments.device, config.chain.network)?;
-    let is_cpu = arguments.device == DeviceChoice::Cpu;
-    refuse_other_device(if is_cpu { NetworkDevice::Cpu } else { NetworkDevice::Cuda }, &config.chain)?;
+    let why = "a CPU rejects proofs that GPUs computed; use --device cuda, or a custom network";
+    refuse_device(arguments.device == DeviceChoice::Cpu, &config.chain, why)?;
     let data_folder = arguments.data_dir.clone().or_else(|| grail_config::data_folder(environment));
     let data_folder = data_folder
         .ok_or_else(|| ExitError::new(Exit::Configuration, "no home folder is known; give --data-dir a folder"))?;
@@ -172,15 +171,6 @@ fn header(settings: &Settings, arguments: &ValidateArguments, config: &Validator
     if engine == "cuda" { header.with_numerics(arguments.numerics.name()) } else { header }
 }
 
-/// A proof from a CPU has other bits than miners' GPUs, so every window would be rejected.
-fn refuse_cpu_on_public_networks(device: DeviceChoice, network: Network) -> Result<(), ExitError> {
-    if device != DeviceChoice::Cpu || network == Network::Custom {
-        return Ok(());
-    }
-    let why = "a CPU rejects proofs that GPUs computed; use --device cuda, or a custom network";
-    Err(ExitError::new(Exit::Configuration, format!("--device cpu on {}: {why}", network.name())))
-}
-
 /// `grail doctor --role validator`.
 pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
     let environment = grail_config::process_environment();
@@ -228,8 +218,7 @@ fn refuse(state: &WeightsState, arguments: &ValidateArguments, address: &str) ->
 }
 
 fn open(config: &ValidatorConfig) -> anyhow::Result<HotkeyWallet> {
-    let prompt = |path: &Path| ask_terminal(path);
-    let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&prompt) };
+    let passwords = Passwords { variables: &config.wallet_passwords, prompt: Some(&ask_terminal) };
     Ok(HotkeyWallet::open(&config.wallet, &passwords)?)
 }
 

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use grail_folder::frames::frame;
 
-use crate::process::{Finished, finish, folder, grail};
+use crate::process::{Finished, finish, folder, simulated_tape};
 
 const BLOCK_HASH: &str = "0x6bd42698f399072f86cc29260398b173485187699702c1b2a33af461f5e748f9";
 /// Address space in KiB. The budgets come to 1.3 GiB of values, 0.5 GiB of text and 1 GiB of frames.
@@ -103,10 +103,7 @@ const LIST: u8 = 0xdd;
 
 fn folder_with_a_tape(name: &str) -> PathBuf {
     let folder = folder(name);
-    let sim = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "1", "--groups-max", "1"];
-    let finished = grail(&folder, &[&sim[..], &["--tape", "tapes"]].concat());
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    fs::rename(folder.join("tapes/0-0.tape"), folder.join("honest.tape")).unwrap();
+    fs::rename(simulated_tape(&folder, 0), folder.join("honest.tape")).unwrap();
     folder
 }
 

@@ -132,19 +132,19 @@ impl World {
     }
 
     pub(crate) async fn examined(&self) -> Examination {
-        self.examination(self.folder.path(), DeviceSet::Cpu, "toy", Limits::default()).await
+        self.examined_within(Limits::default()).await
     }
 
     pub(crate) async fn examined_within(&self, limits: Limits) -> Examination {
-        self.examination(self.folder.path(), DeviceSet::Cpu, "toy", limits).await
+        self.examination(self.folder.path(), "toy", limits).await
     }
 
     pub(crate) async fn examined_in(&self, data_folder: &Path) -> Examination {
-        self.examination(data_folder, DeviceSet::Cpu, "toy", Limits::default()).await
+        self.examination(data_folder, "toy", Limits::default()).await
     }
 
-    pub(crate) async fn examined_with(&self, device: DeviceSet, model: &str) -> Examination {
-        self.examination(self.folder.path(), device, model, Limits::default()).await
+    pub(crate) async fn examined_with(&self, model: &str) -> Examination {
+        self.examination(self.folder.path(), model, Limits::default()).await
     }
 
     /// Returns how many of the doctor's objects are in the bucket.
@@ -181,7 +181,7 @@ impl World {
         page.lines().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    async fn examination(&self, data_folder: &Path, device: DeviceSet, model: &str, limits: Limits) -> Examination {
+    async fn examination(&self, data_folder: &Path, model: &str, limits: Limits) -> Examination {
         let config = self.meant();
         let no_passwords = BTreeMap::new();
         let passwords = Passwords { variables: &no_passwords, prompt: None };
@@ -200,7 +200,7 @@ impl World {
             env_file: Some(&env_file),
             wallet: wallet.as_ref().map(|wallet| wallet.as_ref().map(Rc::clone)),
             beacon: Some(Ok(&relays)),
-            device: &device,
+            device: &DeviceSet::Cpu,
             model: Some(model),
             hub_cache: None,
             data_folder: Some(data_folder),

@@ -10,7 +10,7 @@ use grail_miner::ports::{BeaconError, BucketError, ChainError, Head};
 use grail_tape::{FORMAT, Frame, Header, Step, Tape};
 use serde_json::{Value, json};
 
-use crate::process::{Finished, command, finish, folder, grail};
+use crate::process::{Finished, command, finish, folder, grail, simulated_tape};
 
 /// A title, a cleared screen, C1's way to start a sequence, marks of direction, and lines of our own.
 const PLANTED: &str =
@@ -39,10 +39,7 @@ fn harmless(name: &str, finished: &Finished) {
 
 /// Returns a tape on which everything that is text is planted.
 fn planted_tape(folder: &Path) -> PathBuf {
-    let sim = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "1", "--groups-max", "1"];
-    let finished = grail(folder, &[&sim[..], &["--tape", "tapes"]].concat());
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    let honest = Tape::read(&folder.join("tapes/0-0.tape")).unwrap();
+    let honest = Tape::read(&simulated_tape(folder, 0)).unwrap();
     let text = || PLANTED.to_owned();
     let header = Header {
         program: text(),

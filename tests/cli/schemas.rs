@@ -12,11 +12,6 @@ use crate::top::{play, scripted, scripted_validator};
 use crate::tree::commands_with;
 use grail_loopback::schema::{assert_valid, read};
 
-fn last(stdout: &str) -> Value {
-    let line = stdout.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {stdout}"))
-}
-
 #[test]
 fn each_schema_lies_under_its_name_and_nothing_else_does() {
     for schema in Schema::ALL {
@@ -84,9 +79,9 @@ fn every_json_of_every_command_keeps_to_its_schema() {
     std::fs::write(folder.join(".env"), "BT_NETWORK=custom\nBT_CHAIN_ENDPOINT=ws://127.0.0.1:9\n").unwrap();
     let sim = ["sim", "--engine", "synthetic", "--speed", "reference", "--windows", "1", "--groups-max", "1"];
     let simulated = grail(&folder, &[&sim[..], &["--seed", "1", "--json", "--tape", "tapes", "--out", "out"]].concat());
-    assert_valid(&last(&simulated.stdout), Schema::Sim.id());
+    assert_valid(&simulated.json(), Schema::Sim.id());
     let validator = ["sim", "--role", "validator", "--seed", "17", "--json", "--tape", "validators"];
-    assert_valid(&last(&grail(&folder, &validator).stdout), Schema::SimValidator.id());
+    assert_valid(&grail(&folder, &validator).json(), Schema::SimValidator.id());
     let files = std::fs::read_dir(folder.join("out")).unwrap().map(|entry| entry.unwrap().path());
     let file = files.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "gz")).unwrap();
     for (name, status) in [("miner", scripted()), ("validator", scripted_validator())] {
@@ -143,7 +138,7 @@ fn a_failure_is_an_object_too_with_json() {
     ];
     for (arguments, code, kind) in failures {
         let finished = grail(&folder, arguments);
-        let error = last(&finished.stdout);
+        let error = finished.json();
         assert_valid(&error, Schema::Error.id());
         assert_eq!((finished.code.map(|code| code as u64), &error["error"]["kind"]), (Some(code), &kind.into()));
         assert_eq!(error["error"]["code"], code, "{arguments:?}");
@@ -160,8 +155,8 @@ fn every_command_that_prints_json_prints_its_failures_so() {
     for words in commands_with("json") {
         let arguments: Vec<&str> = words.split(' ').chain(["--json", "--no-such-option"]).collect();
         let finished = grail(&folder, &arguments);
-        assert_valid(&last(&finished.stdout), Schema::Error.id());
-        assert!(last(&finished.stdout)["error"]["text"].as_str().unwrap().contains("--no-such-option"), "{finished:?}");
+        assert_valid(&finished.json(), Schema::Error.id());
+        assert!(finished.json()["error"]["text"].as_str().unwrap().contains("--no-such-option"), "{finished:?}");
         assert_eq!((finished.code, finished.stdout.lines().count()), (Some(2), 1), "{words}: {finished:?}");
     }
 }

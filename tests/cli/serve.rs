@@ -61,7 +61,6 @@ fn impossible_worlds_are_refused_on_one_line() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn lines_switch_faults_and_a_signal_ends_it() {
     let folder = folder("serve-lines");
@@ -88,7 +87,6 @@ fn lines_switch_faults_and_a_signal_ends_it() {
     assert!(folder.join("world/.env").exists(), "`grail why` reads it still");
 }
 
-#[cfg(unix)]
 #[test]
 fn an_end_before_the_windows_were_judged_is_no_success() {
     let folder = folder("serve-short");

@@ -50,19 +50,14 @@ fn every_checked_rollout_is_accepted_and_many_solve_their_problem() {
 }
 
 #[test]
-fn the_toy_model_gives_one_trace_for_a_seed_on_any_number_of_threads() {
-    let arguments = ["sim", "--windows", "1", "--groups-max", "2", "--json", "--seed"];
-    let hash = |seed, threads| trace_hash(&[&arguments[..], &[seed]].concat(), threads);
-    assert_eq!(hash("5", "1"), hash("5", "2"));
-    assert_ne!(hash("5", "2"), hash("6", "2"));
-}
-
-#[test]
-fn the_synthetic_engine_gives_one_trace_for_a_seed_on_any_number_of_threads() {
-    let arguments = ["sim", "--engine", "synthetic", "--groups-max", "8", "--faults", "random", "--json", "--seed"];
-    let hash = |seed, threads| trace_hash(&[&arguments[..], &[seed]].concat(), threads);
-    assert_eq!(hash("5", "1"), hash("5", "2"));
-    assert_ne!(hash("5", "2"), hash("6", "2"));
+fn each_engine_gives_one_trace_for_a_seed_on_any_number_of_threads() {
+    let toy = ["--windows", "1", "--groups-max", "2"];
+    let synthetic = ["--engine", "synthetic", "--groups-max", "8", "--faults", "random"];
+    for engine in [&toy[..], &synthetic] {
+        let hash = |seed, threads| trace_hash(&[&["sim", "--json"][..], engine, &["--seed", seed]].concat(), threads);
+        assert_eq!(hash("5", "1"), hash("5", "2"), "{engine:?}");
+        assert_ne!(hash("5", "2"), hash("6", "2"), "{engine:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Files that the world leaves in its folder, and their protection.
 
+use std::os::unix::fs::PermissionsExt;
+
 use grail_serve::{ServeError, ServeOptions, Served};
 use grail_wallet::{HotkeyWallet, Passwords};
 
@@ -8,12 +10,8 @@ use crate::world::{ServedWorld, read};
 #[test]
 fn the_env_file_is_private_and_says_what_a_miner_needs() {
     let served_world = ServedWorld::start(250);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(served_world.served.env_file()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
+    let mode = std::fs::metadata(served_world.served.env_file()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     let config = served_world.config();
     assert_eq!(config.chain.endpoints.len(), 2);
     let passwords = Passwords { variables: &config.wallet_passwords, prompt: None };

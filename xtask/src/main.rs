@@ -3,7 +3,6 @@
 mod corpus;
 mod endurance;
 mod fixtures;
-mod golden;
 mod live;
 mod mutants;
 mod nightly;
@@ -17,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use grail::args::ReplayArguments;
+use grail::commands::golden;
 use grail_live::device::DeviceChoice;
 use grail_terminal::output;
 
@@ -114,7 +114,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = root.parent().expect("xtask is a folder of the workspace");
     match chore {
-        Chore::Golden { dir, device } => golden::run(root, dir.as_deref(), device),
+        Chore::Golden { dir, device } => golden::report(&root.join("fixtures"), dir.as_deref(), device),
         Chore::Replay { review: true, accept, reason, .. } => {
             tape::review(&root.join("fixtures"), accept.as_deref().zip(reason.as_deref()))
         }

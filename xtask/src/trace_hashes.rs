@@ -2,8 +2,8 @@
 //!
 //! Each is recorded under the command that prints it, and computed from that command's own arguments.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use clap::Parser;
 use grail_sim::run::simulate;
@@ -29,27 +29,6 @@ pub(crate) struct TraceHashes {
     trace_hashes: BTreeMap<String, String>,
 }
 
-/// Why there are no recorded hashes.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TracesError {
-    /// The file cannot be read.
-    #[error("{}: cannot be read ({source}); record it with `cargo xtask traces --record`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        source: std::io::Error,
-    },
-    /// The file does not have the form of [`TraceHashes::text`].
-    #[error("{}: malformed ({source}); record it again with `cargo xtask traces --record`", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The reader's error.
-        source: serde_json::Error,
-    },
-}
-
 impl TraceHashes {
     /// Runs every command.
     pub(crate) fn compute() -> Self {
@@ -60,11 +39,17 @@ impl TraceHashes {
     /// Returns the recorded hashes.
     ///
     /// # Errors
-    /// [`TracesError`] if there are none.
-    pub(crate) fn read(fixtures: &Path) -> Result<Self, TracesError> {
+    /// If there are none, or the file does not have the form of [`TraceHashes::text`].
+    pub(crate) fn read(fixtures: &Path) -> anyhow::Result<Self> {
         let path = fixtures.join(FILE);
-        let bytes = std::fs::read(&path).map_err(|source| TracesError::Read { path: path.clone(), source })?;
-        serde_json::from_slice(&bytes).map_err(|source| TracesError::Malformed { path, source })
+        let bytes = std::fs::read(&path).map_err(|error| {
+            let why = format!("cannot be read ({error}); record it with `cargo xtask traces --record`");
+            anyhow::Error::new(error).context(format!("{}: {why}", path.display()))
+        })?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let why = format!("malformed ({error}); record it again with `cargo xtask traces --record`");
+            anyhow::Error::new(error).context(format!("{}: {why}", path.display()))
+        })
     }
 
     /// Returns the file's text.
@@ -77,12 +62,10 @@ impl TraceHashes {
         let shown = |hashes: &Self, command: &str| {
             hashes.trace_hashes.get(command).map_or("none".to_owned(), |hash| hash.chars().take(16).collect())
         };
-        let mut commands: Vec<&String> = self.trace_hashes.keys().chain(recorded.trace_hashes.keys()).collect();
-        commands.sort_unstable();
-        commands.dedup();
-        commands.retain(|command| self.trace_hashes.get(*command) != recorded.trace_hashes.get(*command));
+        let commands: BTreeSet<&String> = self.trace_hashes.keys().chain(recorded.trace_hashes.keys()).collect();
+        let differing = commands.into_iter().filter(|c| self.trace_hashes.get(*c) != recorded.trace_hashes.get(*c));
         let difference = |c: &String| format!("{c}\n  recorded {}, now {}", shown(recorded, c), shown(self, c));
-        commands.into_iter().map(difference).collect()
+        differing.map(difference).collect()
     }
 }
 

@@ -1,11 +1,9 @@
 //! Decoding with the whole sampling chain, at several numbers of rollouts.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use grail_cuda::decode::PAGE_TOKENS;
 use grail_cuda::driver::{Event, Kernels};
-use grail_cuda::weights::HalfWeights;
 use grail_cuda::{CudaEngineError, DecodeSettings, Decoder};
 use grail_protocol::generation::StreamKey;
 
@@ -23,10 +21,9 @@ const STEPS: usize = 100;
 
 impl Bench {
     pub(super) fn decoding(&self, report: &mut BenchReport) -> Result<(), CudaEngineError> {
-        let half = &self.half;
         for deterministic in [false, true] {
             let settings = DecodeSettings { deterministic, rollouts_max: 256 };
-            let mut decoder = self.decoder(half, settings)?;
+            let mut decoder = self.decoder(settings)?;
             for rollouts in ROLLOUTS {
                 if deterministic && rollouts == 1 {
                     continue;
@@ -34,17 +31,16 @@ impl Bench {
                 let step_ms = self.step_ms(&mut decoder, rollouts)?;
                 let name = if deterministic { ", fixed shapes" } else { "" };
                 let rate = rollouts as f64 / step_ms * 1e3;
-                let bytes = self.bytes_per_step(half, rollouts);
-                let limit = rollouts as f64 * self.limits.bytes_per_s / bytes;
+                let limit = rollouts as f64 * self.limits.bytes_per_s / self.bytes_per_step(rollouts);
                 report.add(format!("decode, {rollouts} rollouts{name}"), rate, "tokens/s", Some(limit));
             }
         }
         Ok(())
     }
 
-    fn decoder(&self, half: &Arc<HalfWeights>, settings: DecodeSettings) -> Result<Decoder, CudaEngineError> {
+    pub(super) fn decoder(&self, settings: DecodeSettings) -> Result<Decoder, CudaEngineError> {
         let kernels = Rc::new(Kernels::load(&self.device, grail_live::device::kernel_cache().as_deref())?);
-        Ok(Decoder::new(&self.device, kernels, self.weights.clone(), half.clone(), settings)?)
+        Ok(Decoder::new(&self.device, kernels, self.weights.clone(), self.half.clone(), settings)?)
     }
 
     /// Returns the milliseconds of a step, including everything between two steps.
@@ -71,10 +67,10 @@ impl Bench {
     }
 
     /// Returns weights once, the keys and values of each group's prompt once, and those of every rollout's own tokens.
-    fn bytes_per_step(&self, half: &HalfWeights, rollouts: usize) -> f64 {
+    fn bytes_per_step(&self, rollouts: usize) -> f64 {
         let config = &self.weights.config;
         let tokens = rollouts.div_ceil(GROUP) * PROMPT + rollouts * (WARM_UP + STEPS / 2);
         let per_token = config.layers * 2 * config.key_value_size() * 2;
-        half.bytes_per_step() as f64 + (tokens * per_token) as f64
+        self.half.bytes_per_step() as f64 + (tokens * per_token) as f64
     }
 }

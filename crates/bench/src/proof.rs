@@ -235,10 +235,8 @@ impl Bench {
     /// Returns tokens by formula; their values do not matter.
     pub(super) fn tokens(&self, length: usize) -> Vec<u32> {
         let vocabulary = self.weights.config.vocab_size as u64;
-        (0..length as u64)
-            .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % vocabulary)
-            .map(|t| t as u32)
-            .collect()
+        let token = |i: u64| ((i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) % vocabulary) as u32;
+        (0..length as u64).map(token).collect()
     }
 
     /// Returns a rollout by formula, whose first [`PROMPT`] tokens all rollouts have in common.

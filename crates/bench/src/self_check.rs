@@ -1,9 +1,6 @@
 //! The self-check's probabilities by float32 and by the split head, over rollouts that the model itself draws.
 
-use std::rc::Rc;
-
-use grail_cuda::driver::Kernels;
-use grail_cuda::{CudaEngineError, DecodeSettings, Decoder, ProofPlan, Sequence};
+use grail_cuda::{CudaEngineError, DecodeSettings, ProofPlan, Sequence};
 use grail_protocol::PROTOCOL;
 use grail_protocol::generation::StreamKey;
 use grail_verify::{distribution, is_decided};
@@ -58,10 +55,8 @@ impl Bench {
 
     /// Draws rollouts whose prompts differ.
     fn drawn(&self) -> Result<Vec<Vec<u32>>, CudaEngineError> {
-        let kernels = Rc::new(Kernels::load(&self.device, grail_live::device::kernel_cache().as_deref())?);
         let settings = DecodeSettings { rollouts_max: ROLLOUTS as usize, ..DecodeSettings::default() };
-        let (weights, half) = (self.weights.clone(), self.half.clone());
-        let mut decoder = Decoder::new(&self.device, kernels, weights, half, settings)?;
+        let mut decoder = self.decoder(settings)?;
         let mut rollouts = vec![Vec::new(); ROLLOUTS as usize];
         for group in 0..ROLLOUTS / 4 {
             let streams =

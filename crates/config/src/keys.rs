@@ -160,11 +160,6 @@ const fn secret(name: &'static str) -> Key {
     Key { name, default: None, kind: Kind::Secret, content: Content::Word }
 }
 
-/// Returns whether a name is one of [`KEYS`].
-pub(super) fn is_known(name: &str) -> bool {
-    key(name).is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use grail_miner::machine::MachineSettings;

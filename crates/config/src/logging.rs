@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use secrecy::SecretString;
 
 use super::endpoint::EndpointUrl;
@@ -19,7 +20,7 @@ const RESERVED: [&str; 1] = ["level"];
 const LABELS_MAX: usize = 10;
 
 /// Format of the log on standard error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// Lines that people read.
     Text,
@@ -54,11 +55,7 @@ pub struct LokiConfig {
 }
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Logging> {
-    let format = reader.parsed("GRAIL_LOG_FORMAT", "text or json", |text| match text {
-        "text" => Some(LogFormat::Text),
-        "json" => Some(LogFormat::Json),
-        _ => None,
-    });
+    let format = reader.parsed("GRAIL_LOG_FORMAT", "text or json", |text| LogFormat::from_str(text, false).ok());
     let expected =
         "the http:// or https:// address of Loki's push, …/loki/api/v1/push, or several with a comma between";
     let urls = optional(reader, URL, expected, |text| {

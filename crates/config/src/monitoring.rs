@@ -52,7 +52,8 @@ pub struct WandbConfig {
 }
 
 /// What to do if a run with the same id exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum Resume {
     /// Continue with it, or start it.
     Allow,
@@ -91,13 +92,7 @@ fn read_wandb(reader: &mut Reader<'_>, offline: bool) -> Option<WandbConfig> {
     }
     let expected = "the http:// or https:// address of a W&B server, or take it out for wandb.ai";
     let base_url = reader.parsed("WANDB_BASE_URL", expected, |text| EndpointUrl::parse(text, &["http", "https"]));
-    let resume = reader.parsed("WANDB_RESUME", "allow, must, never or auto", |text| match text {
-        "allow" => Some(Resume::Allow),
-        "must" => Some(Resume::Must),
-        "never" => Some(Resume::Never),
-        "auto" => Some(Resume::Auto),
-        _ => None,
-    });
+    let resume = reader.parsed("WANDB_RESUME", "allow, must, never or auto", |text| text.parse::<Resume>().ok());
     // It names a folder, a file and a part of an address.
     let expected = "up to 64 letters, digits, hyphens and underscores";
     let is_id = |text: &str| {

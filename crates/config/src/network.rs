@@ -12,7 +12,7 @@ use super::reader::Reader;
 const BLOCK_TIME: &str = "GRAIL_BLOCK_TIME";
 
 /// Which chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Network {
     /// The public chain.
@@ -39,7 +39,7 @@ pub struct ChainConfig {
 }
 
 /// A kind of device. Each kind computes proofs with other bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum NetworkDevice {
     /// A processor.
@@ -52,10 +52,6 @@ impl NetworkDevice {
     /// Returns the name in `GRAIL_DEVICE`, and what `--device` takes.
     pub fn name(self) -> &'static str {
         self.into()
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Cpu, Self::Cuda].into_iter().find(|device| device.name() == text)
     }
 }
 
@@ -77,25 +73,22 @@ impl Network {
             Self::Custom => &[],
         }
     }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Finney, Self::Test, Self::Custom].into_iter().find(|network| network.name() == text)
-    }
 }
 
 /// Returns the network that is typed, if it is one.
 pub(super) fn named(typed: &RawConfig) -> Option<Network> {
-    typed.get("BT_NETWORK").and_then(|setting| Network::parse(setting.won.value.expose_secret()))
+    typed.get("BT_NETWORK")?.won.value.expose_secret().parse().ok()
 }
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<ChainConfig> {
     let expected = "finney, test or custom; for a node of your own set custom, and BT_CHAIN_ENDPOINT to its address";
-    let network = reader.parsed("BT_NETWORK", expected, Network::parse);
+    let network = reader.parsed("BT_NETWORK", expected, |text| text.parse::<Network>().ok());
     let expected = "ws:// or wss:// addresses with a comma between";
     let typed = reader.parsed("BT_CHAIN_ENDPOINT", expected, |text| parse_addresses(text, &["ws", "wss"]));
     let netuid = reader.parsed("NETUID", "a whole number from 0 to 65535", |text| text.parse::<u16>().ok());
     let block_ms = read_block_ms(reader, network);
-    let device = reader.parsed("GRAIL_DEVICE", "cpu or cuda, or take it out", NetworkDevice::parse);
+    let expected = "cpu or cuda, or take it out";
+    let device = reader.parsed("GRAIL_DEVICE", expected, |text| text.parse::<NetworkDevice>().ok());
     let (network, netuid) = (network?, netuid?);
     let is_typed = reader.typed.get("BT_CHAIN_ENDPOINT").is_some();
     if network == Network::Custom && !is_typed {

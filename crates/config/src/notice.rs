@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 
 use super::charset::invisible_in;
 use super::dotenv::{Bare, EnvFile};
-use super::keys::{DEAD, OF_THE_PROCESS, OUR_PREFIXES, PASSWORD_PREFIX, is_known};
+use super::keys::{DEAD, OF_THE_PROCESS, OUR_PREFIXES, PASSWORD_PREFIX, key};
 use super::setting::{Origin, Setting};
 use super::suggestion::suggestion;
 
@@ -70,7 +70,7 @@ impl Notice {
     /// Returns the notices that follow from the name and its sources alone.
     pub(super) fn about(name: &str, setting: &Setting) -> Vec<Self> {
         let (name, origin) = (name.to_owned(), setting.won.origin.clone());
-        if !is_known(&name) && !name.starts_with(PASSWORD_PREFIX) {
+        if key(&name).is_none() && !name.starts_with(PASSWORD_PREFIX) {
             let dead = DEAD.iter().find(|(prefix, _)| name.starts_with(prefix));
             return vec![match dead {
                 Some((_, why)) => Self::Dead { name, origin, why },
@@ -161,5 +161,5 @@ pub(super) fn is_ours(name: &str, origin: &Origin) -> bool {
     let has_prefix = OUR_PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
     let is_in_file = matches!(origin, Origin::File { .. });
     let is_dead = DEAD.iter().any(|(prefix, _)| name.starts_with(prefix));
-    is_known(name) || has_prefix || is_in_file && (is_dead || suggestion(name).is_some())
+    key(name).is_some() || has_prefix || is_in_file && (is_dead || suggestion(name).is_some())
 }

@@ -39,8 +39,8 @@ impl RawConfig {
         for (name, candidate) in from_environment.chain(from_file).filter(|(name, c)| is_ours(name, &c.origin)) {
             candidates.entry(name).or_default().push(candidate);
         }
-        let file_wins = candidates.get(OVERRIDE).is_some_and(|typed| is_true(typed[0].value.expose_secret()));
-        if file_wins {
+        let file_wins = candidates.get(OVERRIDE).and_then(|typed| parse_switch(typed[0].value.expose_secret()));
+        if file_wins == Some(true) {
             // A stable sort, so that a later line stays before an earlier one.
             candidates.values_mut().for_each(|typed| typed.sort_by_key(|c| c.origin == Origin::Environment));
         }
@@ -92,14 +92,11 @@ impl RawConfig {
     }
 }
 
-/// Returns whether a switch is on, as the reference reads it.
-pub(super) fn is_true(text: &str) -> bool {
-    ["1", "true", "yes"].contains(&text.to_lowercase().as_str())
-}
-
-/// Returns a switch, where it is one.
+/// Returns a switch as the reference reads it, where it is one.
 pub(super) fn parse_switch(text: &str) -> Option<bool> {
-    is_true(text)
-        .then_some(true)
-        .or_else(|| ["0", "false", "no"].contains(&text.to_lowercase().as_str()).then_some(false))
+    match text.to_lowercase().as_str() {
+        "1" | "true" | "yes" => Some(true),
+        "0" | "false" | "no" => Some(false),
+        _ => None,
+    }
 }

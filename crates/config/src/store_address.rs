@@ -63,28 +63,23 @@ impl StoreAddress {
             [only] if *only == bucket => true,
             _ => return Err(AddressMistake::Path),
         };
-        let Rest { host, named_bucket: in_host } = without_bucket(&host, bucket)?;
+        let (host, in_host) = without_bucket(&host, bucket)?;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let server = EndpointUrl::parse(&format!("{}://{host}{port}", url.scheme()), &["http", "https"]);
         Ok(Self { server: server.ok_or(AddressMistake::NotHttp)?, named_bucket: in_path || in_host })
     }
 }
 
-/// A host, and whether the bucket's name stood before it.
-struct Rest {
-    host: String,
-    named_bucket: bool,
-}
-
-fn without_bucket(host: &Host<&str>, bucket: &str) -> Result<Rest, AddressMistake> {
-    let whole = Rest { host: host.to_string(), named_bucket: false };
+/// Returns the server's own host, and whether the bucket's name was before it.
+fn without_bucket(host: &Host<&str>, bucket: &str) -> Result<(String, bool), AddressMistake> {
+    let whole = (host.to_string(), false);
     let Host::Domain(domain) = host else { return Ok(whole) };
     let behind = |name: &str| name.strip_prefix(bucket).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned);
     match behind(domain) {
         None => Ok(whole),
         // An account's own host, which starts with the bucket's name because both have the same.
         Some(rest) if is_r2(&rest) => Ok(whole),
-        Some(rest) if behind(&rest).is_some_and(|after| is_r2(&after)) => Ok(Rest { host: rest, named_bucket: true }),
+        Some(rest) if behind(&rest).is_some_and(|after| is_r2(&after)) => Ok((rest, true)),
         Some(_) => Err(AddressMistake::BucketInHost),
     }
 }

@@ -75,7 +75,7 @@ impl VectorFile {
     ) -> Result<FileReport, GoldenError> {
         let cases = self.field("cases")?.as_list().filter(|cases| !cases.is_empty());
         let cases = cases.ok_or_else(|| self.malformed("`cases` holds no case".into()))?;
-        let mut report = self.empty_report();
+        let mut report = FileReport { name: self.name.clone(), ..FileReport::default() };
         for (number, case) in cases.iter().enumerate() {
             let Value::Object(fields) = case else {
                 return Err(self.malformed(format!("case {number} is not an object")));
@@ -94,13 +94,9 @@ impl VectorFile {
         &'a self,
         mut check: impl FnMut(&mut Case<'a>) -> Result<(), GoldenError>,
     ) -> Result<FileReport, GoldenError> {
-        let mut report = self.empty_report();
+        let mut report = FileReport { name: self.name.clone(), ..FileReport::default() };
         self.run(&mut report, "0".into(), &self.content, &mut check)?;
         Ok(report)
-    }
-
-    fn empty_report(&self) -> FileReport {
-        FileReport { name: self.name.clone(), passed: 0, total: 0, misses: Vec::new(), needs: None }
     }
 
     fn run<'a>(

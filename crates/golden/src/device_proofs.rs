@@ -13,24 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::GoldenError;
 use super::case::{Case, VectorFile, list};
-use super::proofs::{SYNTHETIC, TOY, shape};
+use super::proofs::{HIDDEN, RECORDED_WITH, SYNTHETIC, TOY, shape};
 use super::randomness::lcg_tokens;
 use super::report::FileReport;
 
-/// A golden proof's fields that the device's own bits already imply.
-const IMPLIED: [&str; 11] = [
-    "what",
-    "model",
-    "weight_seed",
-    "gpu",
-    "compute_capability",
-    "torch",
-    "transformers",
-    "cublas",
-    "hidden_first8",
-    "hidden_last8",
-    "hidden_row_l2",
-];
 /// A tolerance far above rounding and far below another token's probability, since the head is not bit-exact.
 const LOGPROB_TOLERANCE: f64 = 1e-3;
 
@@ -78,7 +64,9 @@ impl DeviceProofs {
         let prover = Prover::new(&self.device, kernels, weights.clone(), numerics, plan, 0);
         let mut prover = prover.map_err(CudaEngineError::from)?;
         file.single_case(|case| {
-            case.skip(&IMPLIED);
+            case.skip(&RECORDED_WITH);
+            // The device's own bits imply them.
+            case.skip(&HIDDEN);
             case.compare("config", shape(&weights.config))?;
             let tokens = lcg_tokens(case.int("token_lcg_seed")?, case.int("length")?, weights.config.vocab_size as u64);
             case.compare("tokens_sha256", hex::encode(hash_u32s(&tokens)))?;

@@ -21,6 +21,8 @@ const CPU_TOLERANCE: f64 = 1e-4;
 const BITS_OF_THE_GPU: [&str; 2] = ["scaled_sha256", "s_vals"];
 pub(super) const RECORDED_WITH: [&str; 8] =
     ["what", "model", "weight_seed", "gpu", "compute_capability", "torch", "transformers", "cublas"];
+/// Figures of the hidden states.
+pub(super) const HIDDEN: [&str; 3] = ["hidden_first8", "hidden_last8", "hidden_row_l2"];
 
 pub(super) fn golden_proof(file: &VectorFile) -> Result<FileReport, GoldenError> {
     match file.field("model")?.as_text() {
@@ -40,9 +42,10 @@ fn toy_proof(file: &VectorFile) -> Result<FileReport, GoldenError> {
         let tokens = lcg_tokens(case.int("token_lcg_seed")?, case.int("length")?, config.vocab_size as u64);
         case.compare("tokens_sha256", hex::encode(hash_u32s(&tokens)))?;
         match forward(&engine, &tokens, case.text("randomness")?) {
-            Ok(forward) => compare_forward(case, &forward, config.hidden_size),
+            Ok((hidden, logprob)) => compare_forward(case, &hidden, logprob, config.hidden_size),
             Err(error) => {
-                case.skip(&["hidden_first8", "hidden_last8", "hidden_row_l2", "last_token_logprob"]);
+                case.skip(&HIDDEN);
+                case.skip(&["last_token_logprob"]);
                 case.compare_values("forward", &Value::Null, &error.to_string().into());
                 Ok(())
             }
@@ -50,20 +53,15 @@ fn toy_proof(file: &VectorFile) -> Result<FileReport, GoldenError> {
     })
 }
 
-/// Hidden states, row by row, and the log probability of the last token.
-struct Forward {
-    hidden: Vec<f32>,
-    last_token_logprob: f64,
-}
-
-fn forward(engine: &CpuEngine, tokens: &[u32], randomness: &str) -> Result<Forward, EngineError> {
+/// Returns the hidden states, row by row, and the log probability of the last token.
+fn forward(engine: &CpuEngine, tokens: &[u32], randomness: &str) -> Result<(Vec<f32>, f64), EngineError> {
     let hidden = engine.hidden_states(tokens)?;
     let probabilities = engine.proof_pass(tokens, randomness)?.probabilities;
-    Ok(Forward { hidden, last_token_logprob: probabilities.last().map_or(f64::NAN, |p| p.ln()) })
+    Ok((hidden, probabilities.last().map_or(f64::NAN, |p| p.ln())))
 }
 
-fn compare_forward(case: &mut Case, forward: &Forward, hidden_size: usize) -> Result<(), GoldenError> {
-    let hidden: Vec<f64> = forward.hidden.iter().copied().map(f64::from).collect();
+fn compare_forward(case: &mut Case, hidden: &[f32], logprob: f64, hidden_size: usize) -> Result<(), GoldenError> {
+    let hidden: Vec<f64> = hidden.iter().copied().map(f64::from).collect();
     let rows = hidden.len() / hidden_size;
     let norms = hidden.chunks_exact(hidden_size).map(|row| row.iter().map(|h| h * h).sum::<f64>().sqrt());
     let norms: Vec<f64> = norms.step_by((rows / 16).max(1)).collect();
@@ -71,7 +69,7 @@ fn compare_forward(case: &mut Case, forward: &Forward, hidden_size: usize) -> Re
     case.compare_all_close("hidden_last8", &hidden[hidden.len() - 8..], CPU_TOLERANCE)?;
     case.compare_all_close("hidden_row_l2", &norms, CPU_TOLERANCE)?;
     let expected = case.float("last_token_logprob")?;
-    case.compare_close("last_token_logprob", expected, forward.last_token_logprob, CPU_TOLERANCE);
+    case.compare_close("last_token_logprob", expected, logprob, CPU_TOLERANCE);
     Ok(())
 }
 

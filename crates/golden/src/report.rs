@@ -13,7 +13,7 @@ pub struct GoldenReport {
 }
 
 /// Result of one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileReport {
     /// The file's name without its ending.
     pub name: String,
@@ -60,7 +60,7 @@ impl GoldenReport {
 impl FileReport {
     /// Creates a file that cannot be compared on this machine.
     pub(super) fn not_comparable(name: &str, needs: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), passed: 0, total: 0, misses: Vec::new(), needs: Some(needs.into()) }
+        Self { name: name.to_owned(), needs: Some(needs.into()), ..Self::default() }
     }
 }
 

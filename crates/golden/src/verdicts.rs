@@ -61,7 +61,7 @@ pub(super) fn verdicts(file: &VectorFile) -> Result<FileReport, GoldenError> {
         // The verifier gets what it would read from a bucket, not what the patches left in memory.
         let document = python_json::parse(&document(base, case)?)
             .map_err(|error| case.unreadable("patches", &error.to_string()))?;
-        let report = verify_value(&document, &facts, &model.tokenizer, &model.passes, Scope::Validator);
+        let report = verify_value(&document, &facts, &model.tokenizer, &model, Scope::Validator);
         case.compare("expect", verdict_value(&report.verdict))
     })
 }
@@ -84,14 +84,15 @@ fn setting(file: &VectorFile) -> Result<(WindowFacts, RecordedModel), GoldenErro
 
 /// A model whose passes were recorded.
 pub struct RecordedModel {
-    passes: RecordedPasses,
+    /// By sha256 of the tokens, and the randomness.
+    passes: BTreeMap<String, ProofPass>,
     limits: ModelLimits,
     tokenizer: HfTokenizer,
 }
 
 impl ProofModel for RecordedModel {
     fn pass(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        self.passes.recompute(tokens, randomness)
+        self.recompute(tokens, randomness)
     }
 
     fn limits(&self) -> ModelLimits {
@@ -105,28 +106,19 @@ impl ProofModel for RecordedModel {
 
 impl Recompute for RecordedModel {
     fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
-        self.passes.recompute(tokens, randomness)
-    }
-}
-
-/// Recorded results of the validator's forward pass, by sha256 of the tokens and randomness.
-struct RecordedPasses(BTreeMap<String, ProofPass>);
-
-impl Recompute for RecordedPasses {
-    fn recompute(&self, tokens: &[u32], randomness: &str) -> Result<ProofPass, RecomputeError> {
         let key = format!("{}:{randomness}", hex::encode(hash_u32s(tokens)));
         let missing = || RecomputeError { tokens: tokens.len(), why: format!("no forward is recorded under {key}") };
-        self.0.get(&key).cloned().ok_or_else(missing)
+        self.passes.get(&key).cloned().ok_or_else(missing)
     }
 }
 
-fn recorded_passes(file: &VectorFile) -> Result<RecordedPasses, GoldenError> {
+fn recorded_passes(file: &VectorFile) -> Result<BTreeMap<String, ProofPass>, GoldenError> {
     let Value::Object(entries) = file.field("recompute")? else {
         return Err(file.malformed("`recompute` is not an object".into()));
     };
     let read = |(key, entry): (&String, &Value)| Some((key.clone(), pass(entry)?));
     let passes = entries.iter().map(read).collect::<Option<_>>();
-    passes.map(RecordedPasses).ok_or_else(|| file.malformed("`recompute` holds no forward".into()))
+    passes.ok_or_else(|| file.malformed("`recompute` holds no forward".into()))
 }
 
 fn pass(entry: &Value) -> Option<ProofPass> {

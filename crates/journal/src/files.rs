@@ -111,7 +111,6 @@ impl Files {
         let path = self.current();
         let failed = |source| JournalFileError::io("opening", &path, source);
         let file = folder::open(&path, folder::options().append(true)).map_err(failed)?;
-        #[cfg(unix)]
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(failed)?;
         if file.metadata().map_err(failed)?.len() != bytes {
             file.set_len(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
@@ -165,11 +164,12 @@ impl Files {
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        if cfg!(unix) { File::open(&self.folder)?.sync_all() } else { Ok(()) }
+        File::open(&self.folder)?.sync_all()
     }
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file, if it is there.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,

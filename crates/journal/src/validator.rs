@@ -13,6 +13,8 @@ use grail_validator::ports::{Journal, JournalError};
 use grail_validator::{JournalRecord, kept};
 use tokio::sync::oneshot;
 
+use super::files::remove;
+
 const KIND: FileKind = FileKind { magic: *b"GRAILVAL", version: 1 };
 /// Twelve windows of 35 receipts take less than a megabyte.
 const FILE_BYTES_MAX: usize = 64 << 20;
@@ -124,10 +126,7 @@ fn records(content: &[u8]) -> Result<Vec<JournalRecord>, FrameDamage> {
 /// Returns a new file of these records in the place of the old one, at once or not at all.
 fn rewritten(path: &Path, records: &[JournalRecord]) -> io::Result<File> {
     let new = path.with_extension("validator-new");
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(&new)?;
     let mut content = KIND.header().to_vec();
     for record in records {
         content.extend(frame(&rmp_serde::to_vec(record).map_err(io::Error::other)?));

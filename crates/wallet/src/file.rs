@@ -1,7 +1,8 @@
 //! Reads wallet files, with a size limit; refuses a secret that other users can read.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -18,7 +19,7 @@ pub(super) fn read_secret(
     location: &WalletLocation,
     inputs: &Inputs,
 ) -> Result<Zeroizing<Vec<u8>>, WalletError> {
-    let content = read(path, inputs, |file| check_mode(path, file))?;
+    let content = read(path, inputs, |metadata| check_mode(path, metadata))?;
     content.ok_or_else(|| WalletError::Missing {
         path: path.to_owned(),
         cold: location.cold.clone(),
@@ -31,30 +32,25 @@ pub(super) fn read_public(path: &Path, inputs: &Inputs) -> Result<Option<Zeroizi
     read(path, inputs, |_| Ok(()))
 }
 
-fn open(path: &Path) -> Result<Option<File>, WalletError> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(WalletError::Unreadable { path: path.to_owned(), source }),
-    }
-}
-
 /// Returns the content of a file that passes the check; files in `inputs` have passed it. `None` if there is no file.
 fn read(
     path: &Path,
     inputs: &Inputs,
-    check: impl FnOnce(&File) -> Result<(), WalletError>,
+    check: impl FnOnce(&Metadata) -> Result<(), WalletError>,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, WalletError> {
     if let Some(held) = inputs.held(path) {
         return Ok(held);
     }
-    let Some(file) = open(path)? else {
-        inputs.keep(path, None, false);
-        return Ok(None);
-    };
-    check(&file)?;
     let unreadable = |source| WalletError::Unreadable { path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            inputs.keep(path, None, false);
+            return Ok(None);
+        }
+        opened => opened.map_err(unreadable)?,
+    };
     let metadata = file.metadata().map_err(unreadable)?;
+    check(&metadata)?;
     // Reserved as a whole, because a buffer that grows leaves copies behind that nobody wipes.
     let mut content = Zeroizing::new(Vec::with_capacity(BYTES_MAX as usize + 1));
     file.take(BYTES_MAX + 1).read_to_end(&mut content).map_err(unreadable)?;
@@ -66,11 +62,7 @@ fn read(
     Ok(Some(content))
 }
 
-#[cfg(unix)]
-fn check_mode(path: &Path, file: &File) -> Result<(), WalletError> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let metadata = file.metadata().map_err(|source| WalletError::Unreadable { path: path.to_owned(), source })?;
+fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), WalletError> {
     if metadata.is_dir() {
         return Err(WalletError::Unreadable { path: path.to_owned(), source: io::ErrorKind::IsADirectory.into() });
     }
@@ -81,19 +73,13 @@ fn check_mode(path: &Path, file: &File) -> Result<(), WalletError> {
     Err(WalletError::OpenToOthers { path: path.to_owned(), mode, quoted: shell_quoted(path) })
 }
 
-#[cfg(not(unix))]
-fn check_mode(_: &Path, _: &File) -> Result<(), WalletError> {
-    Ok(())
-}
-
-#[cfg(unix)]
 fn shell_quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "/._-+@%".contains(c);
     if text.chars().all(is_safe) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

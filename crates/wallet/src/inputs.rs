@@ -49,7 +49,8 @@ impl Inputs {
 
     /// Keeps the content of a file; `is_once` says that it cannot be read again.
     pub fn keep(&self, path: &Path, content: Option<&[u8]>, is_once: bool) {
-        let content = content.map(|content| locked(Zeroizing::new(content.to_vec())));
+        let content = content.map(|content| Zeroizing::new(content.to_vec()));
+        content.iter().for_each(|content| keep_in_memory(content));
         self.kept().files.insert(path.to_owned(), Input { content, is_once });
     }
 
@@ -100,11 +101,6 @@ impl<'de> Deserialize<'de> for Inputs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Kept::deserialize(deserializer).map(Self::of)
     }
-}
-
-fn locked(content: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
-    keep_in_memory(&content);
-    content
 }
 
 #[cfg(test)]

@@ -72,26 +72,20 @@ pub(super) async fn examined(
     Ok(examine(&subject).await)
 }
 
-/// Devices compute other bits, so on the wrong kind every window would be rejected.
+/// As [`refuse_device`], for a miner.
 pub(super) fn refuse_wrong_device(device: &DeviceSet, chain: &ChainConfig) -> Result<(), ExitError> {
-    let network = chain.network;
-    match (device, network) {
-        (DeviceSet::Cpu, Network::Finney | Network::Test) => Err(ExitError::new(
-            Exit::Configuration,
-            format!(
-                "--device cpu on {}: validators reject proofs that a CPU computed; use a CUDA GPU, or a custom network",
-                network.name()
-            ),
-        )),
-        (DeviceSet::Cpu, Network::Custom) | (DeviceSet::Cuda(_), _) => {
-            let is_cpu = *device == DeviceSet::Cpu;
-            refuse_other_device(if is_cpu { NetworkDevice::Cpu } else { NetworkDevice::Cuda }, chain)
-        }
-    }
+    let why = "validators reject proofs that a CPU computed; use a CUDA GPU, or a custom network";
+    refuse_device(*device == DeviceSet::Cpu, chain, why)
 }
 
-/// Refuses a kind of device that the network's own configuration does not name.
-pub(in crate::commands) fn refuse_other_device(device: NetworkDevice, chain: &ChainConfig) -> Result<(), ExitError> {
+/// Refuses a CPU on public networks, for the reason `why`, and a kind of device that the network's own configuration does
+/// not name. Devices compute other bits, so on the wrong kind every window would be rejected.
+pub(in crate::commands) fn refuse_device(is_cpu: bool, chain: &ChainConfig, why: &str) -> Result<(), ExitError> {
+    if is_cpu && chain.network != Network::Custom {
+        let text = format!("--device cpu on {}: {why}", chain.network.name());
+        return Err(ExitError::new(Exit::Configuration, text));
+    }
+    let device = if is_cpu { NetworkDevice::Cpu } else { NetworkDevice::Cuda };
     let Some(wanted) = chain.device.filter(|wanted| *wanted != device) else { return Ok(()) };
     let (ours, wanted) = (device.name(), wanted.name());
     let text = format!(
@@ -101,13 +95,8 @@ pub(in crate::commands) fn refuse_other_device(device: NetworkDevice, chain: &Ch
     Err(ExitError::new(Exit::Configuration, text))
 }
 
-/// Returns the configured model as an engine takes it.
-pub(super) fn model(device: &DeviceSet, config: &MinerConfig, hub_cache: Option<&Path>) -> anyhow::Result<String> {
-    model_named(device, &config.model_name, hub_cache)
-}
-
 /// Returns a model as an engine takes it: on a CUDA device, one that is not on this machine is downloaded.
-pub(super) fn model_named(device: &DeviceSet, name: &str, hub_cache: Option<&Path>) -> anyhow::Result<String> {
+pub(super) fn model(device: &DeviceSet, name: &str, hub_cache: Option<&Path>) -> anyhow::Result<String> {
     match (device, grail_config::model_folder(name, hub_cache)) {
         (_, Some(folder)) => Ok(folder.display().to_string()),
         (DeviceSet::Cuda(_), None) => Ok(local_name(name)?),

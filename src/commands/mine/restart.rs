@@ -168,7 +168,7 @@ fn prove(arguments: &MineArguments, inputs: &Inputs, present: &Present) -> anyho
         HotkeyLock::take(wallet.path())?;
     }
     let hub_cache = config::hub_cache(&environment);
-    let model = model(&arguments.device, &config, hub_cache.as_deref())?;
+    let model = model(&arguments.device, &config.model_name, hub_cache.as_deref())?;
     loads(&arguments.device, &model)?;
     let (runtime, local) = (runtime()?, tokio::task::LocalSet::new());
     let examination =

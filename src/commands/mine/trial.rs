@@ -13,7 +13,7 @@ use grail_protocol::PROTOCOL;
 use grail_terminal::output;
 use indicatif::MultiProgress;
 
-use super::parts::{engine, model_named, spinner};
+use super::parts::{engine, model, spinner};
 use crate::args::MineArguments;
 use crate::exit::{self, Exit, ExitError};
 
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &MineArguments, bars: &MultiProgress) -> anyhow::Re
     let named = named.get("GRAIL_MODEL_NAME").filter(|setting| setting.won.origin != grail_config::Origin::Default);
     let named = named.map(|setting| grail_config::Redacted::of("GRAIL_MODEL_NAME", &setting.won.value).to_string());
     let named = named.unwrap_or_else(|| default_model(&arguments.device).to_owned());
-    let model = model_named(&arguments.device, &named, hub_cache.as_deref())?;
+    let model = model(&arguments.device, &named, hub_cache.as_deref())?;
     let loading = spinner(bars, "loading the model; kernels are compiled where this device has none yet");
     let unwatched = |_| -> ProofWatch { Arc::new(|_, _| {}) };
     let (engine, _) = engine(arguments, &model, &unwatched)

@@ -5,21 +5,25 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use grail_config::{EnvFile, KEYS, Kind};
 use grail_observe::contract::Schema;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
-use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::scene::Scene;
 use grail_loopback::schema::assert_valid;
 
-fn grail(scene: &Scene, arguments: &[&str]) -> Output {
+/// Runs a command on the scene's data folder and its `.env`.
+pub(super) fn grail(scene: &Scene, arguments: &[&str]) -> Output {
+    grail_with(scene, Some(scene.served.env_file()), arguments)
+}
+
+/// As [`grail`], with this `.env` or none.
+pub(super) fn grail_with(scene: &Scene, env_file: Option<&Path>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     command.env_clear().env("HOME", scene.data.path()).current_dir(scene.data.path()).args(arguments);
-    command.arg("--data-dir").arg(scene.data.path()).arg("--env-file").arg(scene.served.env_file());
-    command.output().unwrap()
+    command.arg("--data-dir").arg(scene.data.path());
+    command.args(env_file.into_iter().flat_map(|file| [Path::new("--env-file"), file])).output().unwrap()
 }
 
 fn why(scene: &Scene, window: u64) -> (Option<i32>, Value) {
@@ -95,14 +99,7 @@ fn a_window_is_explained_from_receipt_bucket_verifier_and_chain() {
     assert_eq!((code, &why_unknown["conclusion"]["kind"]), (Some(3), &"unknown".into()), "{why_unknown:#}");
     // Without bucket and chain the rest is still shown.
     let absent = scene.data.path().join("absent.env");
-    let output = Command::new(env!("CARGO_BIN_EXE_grail"))
-        .env_clear()
-        .args(["why", &window.to_string(), "--device", "cpu", "--data-dir"])
-        .arg(scene.data.path())
-        .arg("--env-file")
-        .arg(&absent)
-        .output()
-        .unwrap();
+    let output = grail_with(&scene, Some(&absent), &["why", &window.to_string(), "--device", "cpu"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("receipt   uploaded") && text.contains("bucket    unknown: no file"), "{text}");
 }
@@ -135,15 +132,8 @@ fn a_bundle_replays_unchanged_and_holds_no_secret() {
     let window = judged.judgment.window_start;
     miner.given_receipt(window);
     let ended = miner.stop();
-    let path = scene.served.env_file();
-    let file = EnvFile::parse(path, &fs::read_to_string(path).unwrap()).unwrap();
-    let is_secret = |name: &str| KEYS.iter().any(|key| key.name == name && key.kind == Kind::Secret);
-    let secrets: Vec<String> = file
-        .entries
-        .iter()
-        .filter(|entry| is_secret(&entry.name))
-        .map(|entry| entry.value.expose_secret().to_owned())
-        .collect();
+    let secrets = super::secrets::typed(scene.served.env_file()).into_iter();
+    let secrets: Vec<String> = secrets.map(|(_, value)| String::from_utf8(value).unwrap()).collect();
     assert!(secrets.len() >= 4);
     // A log as careless tools write it: every secret raw and in hex.
     let careless: Vec<String> = secrets.iter().map(|secret| format!("{secret} {}", hex::encode(secret))).collect();
@@ -187,11 +177,8 @@ fn a_bundle_replays_unchanged_and_holds_no_secret() {
         (None, "there is no .env here"),
         (Some("other.env"), "of another account"),
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
-        command.env_clear().env("HOME", scene.data.path()).current_dir(scene.data.path());
-        command.args(["bundle", &window.to_string(), "--log", log, "--out"]).arg(&unsafe_out);
-        command.arg("--data-dir").arg(scene.data.path()).args(env_file.iter().flat_map(|file| ["--env-file", file]));
-        let output = command.output().unwrap();
+        let (number, out) = (window.to_string(), unsafe_out.to_str().unwrap());
+        let output = grail_with(&scene, env_file.map(Path::new), &["bundle", &number, "--log", log, "--out", out]);
         let reported = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(78), "{reported}");
         assert!(reported.contains(why) && reported.contains("--env-file") && !unsafe_out.exists(), "{reported}");

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
 
 use grail::exit::Exit;
 use grail_observe::contract::Schema;
@@ -11,14 +10,9 @@ use grail_observe::control::socket_path;
 use grail_operator::weights::readings;
 use serde_json::Value;
 
+use super::aftermath::grail_with;
 use super::scene::{Scene, receipts};
 use grail_loopback::schema::assert_valid;
-
-fn grail(scene: &Scene, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
-    command.env_clear().env("HOME", scene.data.path()).args(arguments).arg("--data-dir").arg(scene.data.path());
-    command.output().unwrap()
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -36,7 +30,7 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
     let first = scene.verdict();
     let window = scene.head() / 30 * 30 + 30;
     scene.reach(window + 5);
-    let reported = grail(&scene, &["stop", "--after-window"]);
+    let reported = grail_with(&scene, None, &["stop", "--after-window"]);
     let head = scene.head();
     let ended = miner.end();
     assert!(ended.status.success(), "{:?}\n{}", ended.status, ended.stderr.join("\n"));
@@ -55,7 +49,7 @@ fn asked_to_stop_after_the_window_it_uploads_that_and_begins_no_other() {
 #[test]
 fn only_its_owner_sees_the_status_and_after_a_kill_nobody() {
     let scene = Scene::new(601);
-    let nobody = grail(&scene, &["top", "--json"]);
+    let nobody = grail_with(&scene, None, &["top", "--json"]);
     assert_eq!(nobody.status.code(), Some(Exit::Unavailable.code().into()));
     assert!(text(&nobody.stderr).contains("start one with `grail mine`"), "{nobody:?}");
     let error: Value = serde_json::from_slice(&nobody.stdout).unwrap();
@@ -64,7 +58,7 @@ fn only_its_owner_sees_the_status_and_after_a_kill_nobody() {
     scene.verdict();
     let mode = fs::metadata(socket(&scene)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let output = grail(&scene, &["top", "--json"]);
+    let output = grail_with(&scene, None, &["top", "--json"]);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     assert_valid(&status, Schema::Status.id());
     let world = scene.served.world();
@@ -79,11 +73,11 @@ fn only_its_owner_sees_the_status_and_after_a_kill_nobody() {
     assert_eq!(status["health"]["registered"], true);
     miner.kill();
     assert!(socket(&scene).exists(), "nobody removed it");
-    let nobody = grail(&scene, &["stop"]);
+    let nobody = grail_with(&scene, None, &["stop"]);
     assert_eq!(nobody.status.code(), Some(Exit::Unavailable.code().into()), "{nobody:?}");
     // The next process takes the place of the one that was killed.
     let miner = scene.mine(&["--groups-max", "1"]);
     miner.logged("mining as");
-    assert!(grail(&scene, &["stop"]).status.success());
+    assert!(grail_with(&scene, None, &["stop"]).status.success());
     assert!(miner.end().status.success());
 }

@@ -19,28 +19,25 @@ fn address(miner: &Miner) -> SocketAddr {
 
 /// Status and body of a GET.
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    send(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n"))
+    let (status, _, body) = send(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n"));
+    (status, body)
 }
 
 /// Status and head of a GET of metrics with these header lines.
 fn head_of(address: SocketAddr, lines: &str) -> (u16, String) {
-    let request = format!("GET /metrics HTTP/1.1\r\n{lines}\r\n");
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let head = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), head)
+    let (status, head, _) = send(address, &format!("GET /metrics HTTP/1.1\r\n{lines}\r\n"));
+    (status, head.to_lowercase())
 }
 
-fn send(address: SocketAddr, request: &str) -> (u16, String) {
+/// Status, head and body of the answer to a request.
+fn send(address: SocketAddr, request: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    (head.split(' ').nth(1).expect("a status line").parse().unwrap(), body.to_owned())
+    (head.split(' ').nth(1).expect("a status line").parse().unwrap(), head.to_owned(), body.to_owned())
 }
 
 /// Returns the value of a series, written as in the text.

@@ -90,18 +90,14 @@ fn serve_http(mut client: TcpStream, speaks: Speaks, asked: &Mutex<Vec<String>>)
     lead(client, port, b"", request.as_bytes())
 }
 
-fn serve_socks(mut client: TcpStream, asked: &Mutex<Vec<String>>) -> Option<()> {
-    let mut read = |count: usize| {
+fn serve_socks(client: TcpStream, asked: &Mutex<Vec<String>>) -> Option<()> {
+    let read = |count: usize| {
         let mut bytes = vec![0; count];
-        client.read_exact(&mut bytes).ok().map(|()| bytes)
+        (&client).read_exact(&mut bytes).ok().map(|()| bytes)
     };
     let greeting = read(2)?;
     read(usize::from(greeting[1]))?;
     (&client).write_all(&[5, 0]).ok()?;
-    let mut read = |count: usize| {
-        let mut bytes = vec![0; count];
-        client.read_exact(&mut bytes).ok().map(|()| bytes)
-    };
     // A name, to be resolved here.
     let request = read(5)?;
     let name = read(usize::from(request[4]))?;

@@ -23,11 +23,6 @@ fn write(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn value<'a>(text: &'a str, name: &str) -> &'a str {
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap();
-    line.trim_matches('\'')
-}
-
 fn make_pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg("-m").arg("600").arg(path).status().unwrap().success());
 }
@@ -41,8 +36,8 @@ fn a_mistake_in_the_configuration_is_named_and_mining_continues() {
     let mut miner = scene.mine_from(&env_file, &ARGUMENTS);
     miner.logged(BEGUN);
     let other_key = "0123456789012345678901234567890123456789";
-    let read_secret = value(&right, "R2_READ_SECRET_ACCESS_KEY").to_owned();
-    let read_id = value(&right, "R2_READ_ACCESS_KEY_ID").to_owned();
+    let read_secret = scene.env_value("R2_READ_SECRET_ACCESS_KEY");
+    let read_id = scene.env_value("R2_READ_ACCESS_KEY_ID");
     let mistakes = [
         ("NETUID 81".to_owned(), "there is no `=`"),
         ("BT_CHAIN_ENDPOINT=nowhere".to_owned(), "BT_CHAIN_ENDPOINT"),

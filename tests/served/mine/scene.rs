@@ -59,18 +59,16 @@ impl Scene {
         std::fs::read_to_string(self.served.env_file()).unwrap()
     }
 
+    /// Returns a value of the world's `.env`, without quotation marks.
+    pub(crate) fn env_value(&self, name: &str) -> String {
+        let text = self.env_text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap();
+        value.trim_matches(['"', '\'']).to_owned()
+    }
+
     /// Starts a miner by this command, to which its arguments are added.
     pub(crate) fn mine_by(&self, command: Command, extra: &[&str]) -> Miner {
         Miner::start_with(command, self.served.env_file(), self.data.path(), extra)
-    }
-
-    /// Starts a miner that may leave a core dump of any size, in the folder in which it works.
-    pub(crate) fn mine_with_cores_allowed(&self, works_in: &Path) -> Miner {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_grail")])
-            .current_dir(works_in);
-        self.mine_by(command, &[])
     }
 
     /// Returns the next window that the validator judges.

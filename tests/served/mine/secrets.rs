@@ -122,13 +122,9 @@ fn nothing_that_is_sent_packed_or_printed_holds_a_secret() {
     let typed = tempfile::tempdir().unwrap();
     let env_file = typed.path().join("all.env");
     let text = fs::read_to_string(scene.served.env_file()).unwrap();
-    let nodes: Vec<String> = text
-        .lines()
-        .find_map(|line| line.strip_prefix("BT_CHAIN_ENDPOINT="))
-        .unwrap()
-        .split(',')
-        .map(|node| node.replace("ws://", "ws://user:planted0chain@") + "/planted0node?key=planted0query")
-        .collect();
+    let endpoints = scene.env_value("BT_CHAIN_ENDPOINT");
+    let planted = |node: &str| node.replace("ws://", "ws://user:planted0chain@") + "/planted0node?key=planted0query";
+    let nodes: Vec<String> = endpoints.split(',').map(planted).collect();
     let more = format!(
         "BT_CHAIN_ENDPOINT={nodes}\nGRAIL_MONITORING_BACKEND=wandb\nWANDB_API_KEY=planted0wandb\nWANDB_BASE_URL={url}\n\
          GRAIL_OBS_LOKI_URL={url}/loki/planted0loki,{url}/refused/planted0push\nGRAIL_OBS_LOKI_USERNAME=user\n\
@@ -214,7 +210,10 @@ fn an_abort_leaves_no_core() {
     files_under(folder.path()).iter().for_each(|(core, _)| fs::remove_file(core).unwrap());
 
     let scene = Scene::new(301);
-    let miner = scene.mine_with_cores_allowed(folder.path());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_grail")]);
+    command.current_dir(folder.path());
+    let miner = scene.mine_by(command, &[]);
     miner.logged("mining as");
     let limits = miner.proc_file("limits");
     let limit = |name: &str| {

@@ -15,20 +15,31 @@ use grail_serve::ServeFault;
 
 use super::scene::{Miner, Scene};
 
-fn grail(scene: &Scene, changes: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+const CPU: [&str; 2] = ["--device", "cpu"];
+
+/// Checks that a miner does not start, with this exit and these parts of its error, which is returned.
+fn refused(scene: &Scene, changes: &[(&str, &str)], arguments: &[&str], exit: Exit, parts: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     command.env_clear().env("HOME", scene.data.path()).envs(changes.iter().copied());
     command.args(["mine", "--env-file"]).arg(scene.served.env_file()).args(arguments);
     let output = command.output().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(exit.code().into()), "{stderr}");
+    parts.iter().for_each(|part| assert!(stderr.contains(part), "{part}: {stderr}"));
+    stderr
+}
+
+/// Takes the lines that begin so out of the world's `.env`.
+fn take_out(scene: &Scene, beginnings: &[&str]) {
+    let text = scene.env_text();
+    let kept = text.lines().filter(|line| !beginnings.iter().any(|beginning| line.starts_with(beginning)));
+    fs::write(scene.served.env_file(), kept.collect::<Vec<_>>().join("\n")).unwrap();
 }
 
 /// Returns the file of the world's hotkey.
 pub(crate) fn hotkey_file(scene: &Scene) -> PathBuf {
-    let text = scene.env_text();
-    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap().to_owned();
-    let folder = value("BT_WALLET_PATH").trim_matches(['"', '\'']).to_owned();
-    format!("{folder}/{}/hotkeys/{}", value("BT_WALLET_COLD"), value("BT_WALLET_HOT")).into()
+    let [folder, cold, hot] = ["BT_WALLET_PATH", "BT_WALLET_COLD", "BT_WALLET_HOT"].map(|name| scene.env_value(name));
+    format!("{folder}/{cold}/hotkeys/{hot}").into()
 }
 
 #[test]
@@ -39,28 +50,17 @@ fn a_cpu_mines_on_networks_of_ones_own_alone() {
         ("BT_CHAIN_ENDPOINT", "wss://127.0.0.1:1"),
         ("GRAIL_MODEL_NAME", "Qwen/Qwen3-4B-Instruct-2507"),
     ];
-    let without = ["GRAIL_BLOCK_TIME", "GRAIL_DRAND_URLS", "GRAIL_DRAND_CHAIN_HASH", "GRAIL_DRAND_PUBLIC_KEY"];
-    let without = without.into_iter().chain(["GRAIL_DRAND_GENESIS", "GRAIL_DRAND_PERIOD"]);
-    let text = fs::read_to_string(scene.served.env_file()).unwrap();
-    let kept: Vec<&str> = text.lines().filter(|line| !without.clone().any(|name| line.starts_with(name))).collect();
-    fs::write(scene.served.env_file(), kept.join("\n")).unwrap();
-    let (code, stderr) = grail(&scene, &public, &["--device", "cpu"]);
-    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
-    assert!(stderr.contains("validators reject proofs that a CPU computed"), "{stderr}");
+    take_out(&scene, &["GRAIL_BLOCK_TIME", "GRAIL_DRAND"]);
+    refused(&scene, &public, &CPU, Exit::Configuration, &["validators reject proofs that a CPU computed"]);
 }
 
 #[test]
 fn problems_of_the_operator_are_reported_with_code_and_remedy() {
     let scene = Scene::new(401);
     let wrong = [("R2_WRITE_SECRET_ACCESS_KEY", "0123456789012345678901234567890123456789")];
-    let (code, stderr) = grail(&scene, &wrong, &["--device", "cpu"]);
-    assert_eq!(code, Some(Exit::Credentials.code().into()), "{stderr}");
-    assert!(stderr.contains("R2_WRITE_SECRET_ACCESS_KEY"), "{stderr}");
-    let hotkey = hotkey_file(&scene);
-    fs::set_permissions(&hotkey, fs::Permissions::from_mode(0o644)).unwrap();
-    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
-    assert_eq!(code, Some(Exit::Credentials.code().into()), "{stderr}");
-    assert!(stderr.contains("chmod 600"), "{stderr}");
+    refused(&scene, &wrong, &CPU, Exit::Credentials, &["R2_WRITE_SECRET_ACCESS_KEY"]);
+    fs::set_permissions(hotkey_file(&scene), fs::Permissions::from_mode(0o644)).unwrap();
+    refused(&scene, &[], &CPU, Exit::Credentials, &["chmod 600"]);
 }
 
 #[test]
@@ -70,9 +70,8 @@ fn a_second_miner_on_the_same_hotkey_is_refused() {
     miner.logged("mining as");
     // One that answers is not dying, so nobody waits for its end.
     let here = ["--device", "cpu", "--data-dir", scene.data.path().to_str().unwrap()];
-    let (code, stderr) = grail(&scene, &[], &here);
-    assert_eq!(code, Some(3), "{stderr}");
-    assert!(stderr.contains("another process on this machine") && !stderr.contains("waiting"), "{stderr}");
+    let stderr = refused(&scene, &[], &here, Exit::Unavailable, &["another process on this machine"]);
+    assert!(!stderr.contains("waiting"), "{stderr}");
     // Another machine has another data folder, and a copy of the hotkey.
     let other = tempfile::tempdir().unwrap();
     let hotkey = hotkey_file(&scene);
@@ -81,9 +80,8 @@ fn a_second_miner_on_the_same_hotkey_is_refused() {
     std::fs::copy(&hotkey, &copy).unwrap();
     let [data, wallets] = ["data", "wallets"].map(|name| other.path().join(name).display().to_string());
     let there = ["--device", "cpu", "--data-dir", &data];
-    let (code, stderr) = grail(&scene, &[("BT_WALLET_PATH", &wallets)], &there);
-    assert_eq!(code, Some(3), "{stderr}");
-    assert!(stderr.contains("to see whether it still mines") && stderr.contains("--take-over"), "{stderr}");
+    let parts = ["to see whether it still mines", "--take-over"];
+    refused(&scene, &[("BT_WALLET_PATH", &wallets)], &there, Exit::Unavailable, &parts);
     // One that was killed renews nothing.
     miner.kill();
     let miner = Miner::start(scene.served.env_file(), Path::new(&data), &[]);
@@ -112,9 +110,7 @@ fn a_lock_that_a_dying_process_holds_is_waited_for_and_not_for_ever() {
     assert_eq!(ended.stderr.join("\n").matches(WAITING).count(), 1);
     world.switch_on(ServeFault::HeldLock);
     let began = Instant::now();
-    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
-    assert_eq!(code, Some(Exit::Unavailable.code().into()), "{stderr}");
-    assert!(stderr.contains(WAITING) && stderr.contains("another process on this machine"), "{stderr}");
+    refused(&scene, &[], &CPU, Exit::Unavailable, &[WAITING, "another process on this machine"]);
     assert!(began.elapsed() >= Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
@@ -123,9 +119,7 @@ fn a_hotkey_without_a_uid_does_not_begin_to_mine() {
     let scene = Scene::new(403);
     let world = scene.served.world();
     world.chain.state().deregister(PROTOCOL.netuid, world.miner());
-    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
-    assert_eq!(code, Some(Exit::NotRegistered.code().into()), "{stderr}");
-    assert!(stderr.contains("btcli subnet register"), "{stderr}");
+    refused(&scene, &[], &CPU, Exit::NotRegistered, &["btcli subnet register"]);
 }
 
 #[test]
@@ -134,16 +128,14 @@ fn a_node_that_is_behind_is_no_witness_of_a_missing_uid() {
     let world = scene.served.world();
     world.switch_on(ServeFault::EndpointBehind);
     let endpoints = world.chain_endpoints();
-    let (code, stderr) = grail(&scene, &[("BT_CHAIN_ENDPOINT", &endpoints[0])], &["--device", "cpu"]);
-    assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
-    assert!(stderr.contains("cannot tell whether"), "{stderr}");
+    refused(&scene, &[("BT_CHAIN_ENDPOINT", &endpoints[0])], &CPU, Exit::Retry, &["cannot tell whether"]);
     // Next to a good node nothing keeps it from mining, and the good one is mined on.
     let miner = scene.mine(&["--groups-max", "1"]);
     miner.logged("started, randomness from");
     miner.kill();
     world.chain.state().deregister(PROTOCOL.netuid, world.miner());
-    let (code, stderr) = grail(&scene, &[], &["--device", "cpu"]);
-    assert_eq!(code, Some(Exit::NotRegistered.code().into()), "the good node says so: {stderr}");
+    // The good node says so.
+    refused(&scene, &[], &CPU, Exit::NotRegistered, &[]);
 }
 
 #[test]
@@ -151,44 +143,32 @@ fn a_port_that_a_dying_process_may_still_have_is_a_matter_of_waiting() {
     let scene = Scene::new(407);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (code, stderr) = grail(&scene, &[], &["--device", "cpu", "--metrics-listen", &address]);
-    assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
-    assert!(stderr.contains("choose another port"), "{stderr}");
+    let arguments = [&CPU[..], &["--metrics-listen", &address]].concat();
+    refused(&scene, &[], &arguments, Exit::Retry, &["choose another port"]);
 }
 
 #[test]
 fn a_node_of_another_network_is_no_matter_of_waiting() {
     let scene = Scene::new(404);
-    let text = fs::read_to_string(scene.served.env_file()).unwrap();
-    let kept: Vec<&str> = text
-        .lines()
-        .filter(|line| {
-            !["GRAIL_BLOCK_TIME", "GRAIL_DRAND", "GRAIL_MODEL_NAME"].iter().any(|name| line.starts_with(name))
-        })
-        .collect();
-    fs::write(scene.served.env_file(), kept.join("\n")).unwrap();
+    take_out(&scene, &["GRAIL_BLOCK_TIME", "GRAIL_DRAND", "GRAIL_MODEL_NAME"]);
     // A cache with the network's model in it, so that nothing is downloaded.
     let repository = scene.data.path().join("models--Qwen--Qwen3-4B-Instruct-2507");
     fs::create_dir_all(repository.join("snapshots/1")).unwrap();
     fs::create_dir_all(repository.join("refs")).unwrap();
     fs::write(repository.join("refs/main"), "1").unwrap();
     let changes = [("BT_NETWORK", "finney"), ("HF_HUB_CACHE", scene.data.path().to_str().unwrap())];
-    let (code, stderr) = grail(&scene, &changes, &["--device", "cuda", "--no-drand"]);
-    assert_eq!(code, Some(Exit::Protocol.code().into()), "{stderr}");
-    assert!(stderr.contains("it serves another network"), "{stderr}");
+    let arguments = ["--device", "cuda", "--no-drand"];
+    refused(&scene, &changes, &arguments, Exit::Protocol, &["it serves another network"]);
 }
 
 #[test]
 fn mistakes_in_the_configuration_have_their_own_code() {
     let scene = Scene::new(405);
     let wrong = [("BT_CHAIN_ENDPOINT", "no address")];
-    let (code, stderr) = grail(&scene, &wrong, &["--device", "cpu"]);
-    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
-    assert!(stderr.contains("BT_CHAIN_ENDPOINT"), "{stderr}");
+    refused(&scene, &wrong, &CPU, Exit::Configuration, &["BT_CHAIN_ENDPOINT"]);
     // A data folder that is a file.
     let file = scene.served.env_file().to_str().unwrap();
-    let (code, stderr) = grail(&scene, &[], &["--device", "cpu", "--data-dir", file]);
-    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
+    refused(&scene, &[], &[&CPU[..], &["--data-dir", file]].concat(), Exit::Configuration, &[]);
 }
 
 /// Returns the user that is denied something: this one, or if that is root, to whom nothing is denied, somebody else.
@@ -207,8 +187,7 @@ fn denied_permissions_are_reported_with_their_path() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let text = fs::read_to_string(scene.served.env_file()).unwrap();
-    let wallets =
-        text.lines().find_map(|line| line.strip_prefix("BT_WALLET_PATH=")).unwrap().trim_matches('\'').to_owned();
+    let wallets = scene.env_value("BT_WALLET_PATH");
     let own = folder.path().join("wallets");
     let copied = Command::new("cp").arg("-r").args([&wallets.into(), &own]).status().unwrap();
     assert!(copied.success());
@@ -275,13 +254,9 @@ fn a_model_that_cannot_be_fetched_now_is_a_matter_of_waiting() {
     // Nobody listens there: the hub is unreachable.
     let unreachable =
         [("GRAIL_DEVICE", "cuda"), ("GRAIL_MODEL_NAME", PROTOCOL.model_name), ("HF_ENDPOINT", "http://127.0.0.1:1")];
-    let (code, stderr) = grail(&scene, &unreachable, &[]);
-    assert_eq!(code, Some(Exit::Retry.code().into()), "{stderr}");
-    assert!(stderr.contains(PROTOCOL.model_name), "{stderr}");
+    refused(&scene, &unreachable, &[], Exit::Retry, &[PROTOCOL.model_name]);
     // Waiting does not fix a variable's value.
     let elsewhere =
         [unreachable[0], unreachable[1], ("HF_ENDPOINT", "http://hub.example"), ("HTTP_PROXY", "not a url")];
-    let (code, stderr) = grail(&scene, &elsewhere, &[]);
-    assert_eq!(code, Some(Exit::Configuration.code().into()), "{stderr}");
-    assert!(stderr.contains("correct HTTP_PROXY or unset it"), "{stderr}");
+    refused(&scene, &elsewhere, &[], Exit::Configuration, &["correct HTTP_PROXY or unset it"]);
 }

@@ -1,13 +1,12 @@
 //! The miner's claims about the bucket, compared with a validator's findings.
 
-use std::process::Command;
-
 use grail::exit::Exit;
 use grail_protocol::PROTOCOL;
 use grail_protocol::window_file::object_key;
 use grail_serve::ServeFault;
 use serde_json::Value;
 
+use super::aftermath::grail;
 use super::scene::{Miner, Scene};
 
 /// Returns the window that has a fault from before its first block until after its last, once one before it was
@@ -24,10 +23,7 @@ fn window_under(scene: &Scene, miner: &Miner, fault: ServeFault) -> (u64, Value)
 }
 
 fn why(scene: &Scene, window: u64) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
-    command.env_clear().env("HOME", scene.data.path()).args(["why", &window.to_string(), "--device", "cpu"]);
-    command.arg("--data-dir").arg(scene.data.path()).arg("--env-file").arg(scene.served.env_file());
-    String::from_utf8(command.output().unwrap().stdout).unwrap()
+    String::from_utf8(grail(scene, &["why", &window.to_string(), "--device", "cpu"]).stdout).unwrap()
 }
 
 #[test]

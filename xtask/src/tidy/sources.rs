@@ -52,7 +52,7 @@ fn grab_bag(file: &TreeFile, _: &str) -> Vec<Finding> {
 
 fn leftovers(file: &TreeFile, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (line, content) in numbered(text) {
+    for (line, content) in (1..).zip(text.lines()) {
         for leftover in LEFTOVERS.iter().filter(|leftover| content.contains(**leftover)) {
             findings.push(Finding::new(&file.path, line, format!("`{leftover}`"), "finish it or take it out"));
         }
@@ -85,7 +85,7 @@ fn ports_in_the_machine(file: &TreeFile, text: &str) -> Vec<Finding> {
             whole && is_path
         })
     };
-    let found = numbered(text).filter(|(_, content)| names_ports(content));
+    let found = (1..).zip(text.lines()).filter(|(_, content)| names_ports(content));
     let finding = |(line, _)| {
         let remedy = "let the driver call the port and hand its answer in as an event";
         Finding::new(&file.path, line, "the machine names a port", remedy)
@@ -115,10 +115,6 @@ fn error_type(arguments: &str) -> Option<&str> {
 fn is_text_type(name: &str) -> bool {
     let name = name.trim_end_matches(',').trim_end();
     name == "String" || name.starts_with('&') && name.ends_with("str")
-}
-
-fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines().enumerate().map(|(i, line)| (i + 1, line))
 }
 
 fn ends_in_word(text: &str) -> bool {

@@ -50,6 +50,20 @@ pub(crate) fn errors(changes: &[(&str, &str)]) -> Vec<ConfigError> {
     meant(changes).expect_err("the configuration should be refused").0
 }
 
+/// Checks that these values are refused, and for this one alone.
+pub(crate) fn assert_invalid(changes: &[(&str, &str)], name: &str) {
+    let found = errors(changes);
+    let is_alone = matches!(&found[..], [ConfigError::Invalid { name: reported, .. }] if *reported == name);
+    assert!(is_alone, "{name}: {found:?}");
+}
+
+/// Checks that these values are refused, and for this missing one alone.
+pub(crate) fn assert_missing(changes: &[(&str, &str)], name: &str) {
+    let found = errors(changes);
+    let is_alone = matches!(&found[..], [ConfigError::Missing { name: reported, .. }] if *reported == name);
+    assert!(is_alone, "{name}: {found:?}");
+}
+
 pub(crate) fn merged(variables: &[(&str, &str)], text: &str) -> RawConfig {
     RawConfig::merge(&environment(variables), Some(&EnvFile::parse(Path::new(".env"), text).unwrap()))
 }
@@ -192,14 +206,10 @@ fn malformed_values_are_refused() {
         ("GRAIL_ALERT_DISK_FREE_GB", "-1"),
     ];
     for (name, value) in malformed {
-        let found = errors(&[(name, value)]);
-        assert!(
-            matches!(&found[..], [ConfigError::Invalid { name: reported, .. }] if *reported == name),
-            "{name}: {found:?}"
-        );
+        assert_invalid(&[(name, value)], name);
     }
-    let found = errors(&[("GRAIL_ALERT_TELEGRAM_TOKEN", "1:a/../b"), ("GRAIL_ALERT_TELEGRAM_CHAT", "1")]);
-    assert!(matches!(&found[..], [ConfigError::Invalid { name: "GRAIL_ALERT_TELEGRAM_TOKEN", .. }]), "{found:?}");
+    let telegram = [("GRAIL_ALERT_TELEGRAM_TOKEN", "1:a/../b"), ("GRAIL_ALERT_TELEGRAM_CHAT", "1")];
+    assert_invalid(&telegram, "GRAIL_ALERT_TELEGRAM_TOKEN");
     let found = errors(&[("BT_WALLET_PATH", "${HOME}/wallets")]);
     assert!(matches!(&found[..], [ConfigError::Substitution { name: "BT_WALLET_PATH", .. }]), "{found:?}");
     let found = errors(&[("HOME", "")]);
@@ -275,14 +285,9 @@ fn a_run_is_described_as_its_own_client_has_it() {
     for (name, value) in
         [("WANDB_RUN_ID", "../x"), ("WANDB_RESUME", "yes"), ("WANDB_BASE_URL", "wandb.ai"), ("WANDB_PROJECT", "a/b")]
     {
-        let found = errors(&[&wandb[..], &[(name, value)]].concat());
-        assert!(
-            matches!(&found[..], [ConfigError::Invalid { name: reported, .. }] if *reported == name),
-            "{name}: {found:?}"
-        );
+        assert_invalid(&[&wandb[..], &[(name, value)]].concat(), name);
     }
-    let found = errors(&[&wandb[..], &[("WANDB_RESUME", "must")]].concat());
-    assert!(matches!(&found[..], [ConfigError::Missing { name: "WANDB_RUN_ID", .. }]), "{found:?}");
+    assert_missing(&[&wandb[..], &[("WANDB_RESUME", "must")]].concat(), "WANDB_RUN_ID");
 }
 
 #[test]
@@ -311,11 +316,7 @@ fn log_and_alerts_are_read_and_no_webhook_is_shown() {
         ("GRAIL_OBS_LOKI_USERNAME", "GRAIL_OBS_LOKI_PASSWORD"),
         ("GRAIL_OBS_LOKI_PASSWORD", "GRAIL_OBS_LOKI_USERNAME"),
     ] {
-        let found = errors(&[(name, "1:planted")]);
-        assert!(
-            matches!(&found[..], [ConfigError::Missing { name: reported, .. }] if *reported == other),
-            "{name}: {found:?}"
-        );
+        assert_missing(&[(name, "1:planted")], other);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The file journal on real files: the contract, crashes, damage at every byte, rotation, one writer.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::task::{Context, Waker};
@@ -314,9 +315,7 @@ fn a_second_writer_learns_who_holds_the_lock() {
     let first = open(folder.path()).unwrap();
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, JournalFileError::Locked { .. }), "{error}");
-    if cfg!(unix) {
-        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
-    }
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
     let other = FileJournal::open(folder.path(), Hotkey::from_bytes([8; 32]), JournalOptions::default());
     assert!(other.is_ok(), "another hotkey has a journal of its own");
     drop(first);
@@ -349,11 +348,8 @@ fn a_file_that_is_no_journal_is_moved_unchanged() {
     assert!(matches!(error, JournalFileError::Damaged { .. }), "{error}");
 }
 
-#[cfg(unix)]
 #[test]
 fn links_and_pipes_are_no_journal_and_their_targets_stay_unchanged() {
-    use std::os::unix::fs::symlink;
-
     let elsewhere = tempfile::tempdir().unwrap();
     let victim = elsewhere.path().join("victim");
     fs::write(&victim, b"important").unwrap();
@@ -372,11 +368,8 @@ fn links_and_pipes_are_no_journal_and_their_targets_stay_unchanged() {
     assert_eq!(fs::read(&victim).unwrap(), b"important");
 }
 
-#[cfg(unix)]
 #[test]
 fn files_are_for_their_owner_alone() {
-    use std::os::unix::fs::PermissionsExt;
-
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
     let journal = open(&folder).unwrap();
