@@ -1,6 +1,7 @@
 //! Failures between the miner and a store, byte by byte, and the conclusion from each.
 
 use grail_live::bucket::{AccessKey, BucketConfig, S3Bucket};
+use grail_loopback::s3::block_on;
 use grail_loopback::scripted::{Answer, Server, dead_url, response};
 use grail_miner::ports::{Bucket, BucketError, Etag, PutCondition};
 use sha2::{Digest, Sha256};
@@ -14,10 +15,6 @@ fn bucket(endpoint: &str) -> S3Bucket {
         [[PLANTED[0], PLANTED[1]], [PLANTED[2], PLANTED[3]]].map(|[id, secret]| AccessKey::new(id, secret));
     let config = BucketConfig::s3(endpoint, "mine", "auto", write, read);
     S3Bucket::new(BucketConfig { request_ms: 400, connect_ms: 300, ..config }).unwrap()
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 fn put(bucket: &S3Bucket) -> Result<Etag, BucketError> {
