@@ -10,7 +10,7 @@ use grail_protocol::read_credentials::ReadCredentials;
 use sha2::{Digest, Sha256};
 
 /// Returns the server's bucket under these keys.
-fn config(server: &S3Server, write: (&str, &str), read: (&str, &str)) -> BucketConfig {
+pub(super) fn config(server: &S3Server, write: (&str, &str), read: (&str, &str)) -> BucketConfig {
     let (write, read) = (AccessKey::new(write.0, write.1), AccessKey::new(read.0, read.1));
     BucketConfig::s3(server.url(), BUCKET, "us-east-1", write, read)
 }
@@ -19,7 +19,8 @@ const KEY: &str = "grail/windows/5abc-window-30.json.gz";
 const MIB: usize = 1 << 20;
 const PUT_MS_MAX: u64 = 60_000;
 
-fn bucket(server: &S3Server) -> S3Bucket {
+/// Returns the server's bucket under its own keys.
+pub(super) fn bucket(server: &S3Server) -> S3Bucket {
     S3Bucket::new(config(server, WRITE, READ)).unwrap()
 }
 
@@ -50,10 +51,14 @@ fn the_object_lies_where_validators_look_and_says_what_it_is() {
     assert!(!reported.contains("\"content_encoding\":\""), "{reported}");
 }
 
+/// Returns the bytes that a miner commits for this key.
+pub(super) fn committed((id, secret): (&str, &str)) -> Vec<u8> {
+    format!("{BUCKET:<32}{id:<32}{secret:<64}").into_bytes()
+}
+
 /// Returns the address that a validator of a network with this server builds from the bytes that a miner commits.
 fn validators_address(server: &S3Server) -> ReadAddress {
-    let committed = format!("{BUCKET:<32}{:<32}{:<64}", READ.0, READ.1);
-    let committed = ReadCredentials::parse(committed.as_bytes()).unwrap();
+    let committed = ReadCredentials::parse(&committed(READ)).unwrap();
     ReadAddress::at(&committed, format!("http://{}", server.address), "us-east-1")
 }
 
