@@ -20,6 +20,13 @@ pub async fn start(state: State) -> Node {
     Node::start(state, BLOCK_MS, 1).await.expect("a free port")
 }
 
+/// Returns a node with this many doors, on which the miner's hotkey has uid 7.
+pub async fn registered(name: &str, doors: usize) -> Node {
+    let mut state = State::new(name);
+    state.register(NETUID, hotkey().hotkey(), 7);
+    Node::start(state, BLOCK_MS, doors).await.expect("a free port")
+}
+
 /// Waits until a method was called this often.
 pub async fn called(node: &Node, method: &str, times: u32) {
     while node.calls(method) < times {

@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use grail_live::chain::{ChainPatience, ChainSettings, Fitness, SubtensorChain};
 use grail_loopback::node::trouble::{self, Gate};
-use grail_loopback::node::{NETUID, credentials, hotkey, is_silent, soon};
+use grail_loopback::node::{NETUID, credentials, hotkey, is_silent, registered, soon};
 use grail_miner::ports::{Chain, ChainError, CommitError, Head, LAG_BLOCKS_MAX};
 use grail_serve::chain::{Node, State};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 async fn node(name: &str) -> Node {
-    let mut state = State::new(name);
-    state.register(NETUID, hotkey().hotkey(), 7);
-    grail_loopback::node::start(state).await
+    registered(name, 1).await
 }
 
 fn chain(endpoints: &[&str]) -> SubtensorChain {
@@ -233,9 +231,7 @@ async fn the_second_opinion_is_never_that_of_the_endpoint_in_use() {
 
 #[tokio::test]
 async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
-    let mut state = State::new("one chain");
-    state.register(NETUID, hotkey().hotkey(), 7);
-    let node = Node::start(state, grail_loopback::node::BLOCK_MS, 2).await.expect("a free port");
+    let node = registered("one chain", 2).await;
     let doors: Vec<&str> = node.doors().iter().map(|door| door.address()).collect();
     soon(made(&node, 3)).await;
     let alone = soon(chain(&doors[..1]).block_hash(3)).await;
@@ -255,9 +251,7 @@ async fn a_second_endpoint_that_agrees_lags_or_is_silent_holds_nothing_up() {
 
 /// Returns two doors of one node on which our hotkey is registered.
 async fn two_doors(name: &str) -> Node {
-    let mut state = State::new(name);
-    state.register(NETUID, hotkey().hotkey(), 7);
-    let node = Node::start(state, grail_loopback::node::BLOCK_MS, 2).await.expect("a free port");
+    let node = registered(name, 2).await;
     soon(made(&node, LAG_BLOCKS_MAX + 10)).await;
     node
 }

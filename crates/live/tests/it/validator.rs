@@ -1,8 +1,6 @@
 //! A validator's adapters: the chain's hotkeys and weights, miners' buckets.
 
-use std::rc::Rc;
-
-use grail_live::chain::{ChainPatience, ChainSettings, Standing, SubtensorChain};
+use grail_live::chain::Standing;
 use grail_live::validator::{MinersBuckets, ReadFrom};
 use grail_loopback::node::{NETUID, credentials, hotkey, soon};
 use grail_loopback::s3::{READ, S3Server, block_on};
@@ -12,6 +10,7 @@ use grail_serve::chain::{Node, Runtime, State};
 use grail_validator::ports::{Chain, Store, StoreError, SubmitError};
 
 use super::bucket::{bucket, committed};
+use super::chain::chain;
 
 const UID: u16 = 7;
 
@@ -29,12 +28,6 @@ fn miner(uid: u16) -> Keypair {
     let mut seed = [9; 32];
     seed[..2].copy_from_slice(&uid.to_le_bytes());
     Keypair::from_seed(&seed)
-}
-
-fn chain(node: &Node) -> SubtensorChain {
-    let patience = ChainPatience { poll_ms: 10, ..ChainPatience::default() };
-    let settings = ChainSettings { patience, ..ChainSettings::custom([node.address()], NETUID) };
-    SubtensorChain::new(&settings, Rc::new(hotkey())).unwrap()
 }
 
 #[tokio::test]
