@@ -2,7 +2,6 @@
 
 pub mod trouble;
 
-use std::future::Future;
 use std::time::Duration;
 
 use grail_protocol::signature::Keypair;
