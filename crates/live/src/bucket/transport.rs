@@ -179,30 +179,14 @@ fn is_page(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
-/// Returns the refusal inside the library's error, if the store refused.
-pub(super) fn refusal_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refusal> {
-    in_chain(error)
-}
-
-/// Returns the limit that an object exceeds, if that is the error.
-pub(super) fn too_large_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TooLarge> {
-    in_chain(error)
-}
-
 /// Returns whether the request cannot have reached the store.
 pub(super) fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     in_chain::<reqwest::Error>(error).is_some_and(reqwest::Error::is_connect)
 }
 
-fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+/// Returns the cause of this type inside the library's error: a [`Refusal`], or [`TooLarge`].
+pub(super) fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// Adds the proxy to an error, because the library drops the address from its errors.
