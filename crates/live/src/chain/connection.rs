@@ -86,13 +86,11 @@ impl Connection {
     }
 
     async fn checked_genesis(&self, wanted: Option<[u8; 32]>) -> Result<[u8; 32], Failure> {
-        let answer = self.call("chain_getBlockHash", vec![0.into()]).await?;
-        let found = hash_of(&answer).map_err(|failure| self.named(failure))?;
+        let found = self.ask("chain_getBlockHash", vec![0.into()], hash_of).await?;
         let found = found.ok_or_else(|| self.named(Failure::malformed("it has no genesis block")))?;
         match wanted {
             Some(wanted) if wanted != found => {
-                let (wanted, found) = (hex::encode(wanted), hex::encode(found));
-                let [found, wanted] = [found, wanted].map(|hash| format!("0x{hash}"));
+                let [found, wanted] = [found, wanted].map(|hash| format!("0x{}", hex::encode(hash)));
                 Err(Failure::OtherNetwork(OtherNetwork { endpoint: self.endpoint.name(), found, wanted }))
             }
             _ => Ok(found),
@@ -145,6 +143,16 @@ impl Connection {
     pub(super) async fn call(&self, method: &str, params: Vec<Value>) -> Result<Value, Failure> {
         let Answer(answer) = self.guarded(self.client.request(method, params)).await?;
         Ok(answer)
+    }
+
+    /// Calls a method, and reads its answer.
+    pub(super) async fn ask<T>(
+        &self,
+        method: &str,
+        params: Vec<Value>,
+        read: impl FnOnce(&Value) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        read(&self.call(method, params).await?).map_err(|failure| self.named(failure))
     }
 
     /// Calls a method that answers with a stream of notifications.

@@ -76,8 +76,7 @@ async fn announced(
 
 async fn asked(connection: &Connection, after: u64) -> Result<u64, Failure> {
     loop {
-        let header = connection.call("chain_getHeader", Vec::new()).await?;
-        let number = number_of(&header).map_err(|failure| connection.named(failure))?;
+        let number = connection.ask("chain_getHeader", Vec::new(), number_of).await?;
         if is_news(number, after) {
             return Ok(number);
         }

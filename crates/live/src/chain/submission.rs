@@ -53,8 +53,7 @@ impl Submission<'_> {
         let runtime = Runtime::at(self.connection, &block, known).await?;
         self.known_runtime.replace(Some(runtime.clone()));
         let address = self.signer.hotkey().to_ss58();
-        let answer = self.connection.call("system_accountNextIndex", vec![address.into()]).await?;
-        let nonce = self.read(nonce_of(&answer))?;
+        let nonce = self.connection.ask("system_accountNextIndex", vec![address.into()], nonce_of).await?;
         let extrinsic = self.read(signed(&runtime, anchor, nonce, call, self.signer))?;
         Ok((runtime, format!("0x{}", hex::encode(extrinsic))))
     }
@@ -64,8 +63,7 @@ impl Submission<'_> {
         let answer = self.connection.call("chain_getBlockHash", Vec::new()).await?;
         let hash = self.read(hash_of(&answer).and_then(|hash| hash.ok_or_else(|| unexpected("a hash", &answer))))?;
         let block = format!("0x{}", hex::encode(hash));
-        let header = self.connection.call("chain_getHeader", vec![block.as_str().into()]).await?;
-        let number = self.read(number_of(&header))?;
+        let number = self.connection.ask("chain_getHeader", vec![block.as_str().into()], number_of).await?;
         Ok((Anchor { number, hash }, block))
     }
 
@@ -95,8 +93,7 @@ impl Submission<'_> {
         let index = index.and_then(|index| u32::try_from(index).ok());
         let index = self.read(index.ok_or_else(|| Failure::malformed("its block does not hold the transaction")))?;
         let key = format!("0x{}", hex::encode(events_key()));
-        let answer = self.connection.call("state_getStorage", vec![key.into(), block.into()]).await?;
-        let events = self.read(bytes_of(&answer))?;
+        let events = self.connection.ask("state_getStorage", vec![key.into(), block.into()], bytes_of).await?;
         Ok((index, events.unwrap_or_default()))
     }
 

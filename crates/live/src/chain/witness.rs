@@ -179,8 +179,7 @@ impl Witness {
 
 /// Returns the hash of a block as this node has it.
 pub(super) async fn hash_at(connection: &Connection, block: u32) -> Result<Option<[u8; 32]>, Failure> {
-    let answer = connection.call("chain_getBlockHash", vec![block.into()]).await?;
-    hash_of(&answer).map_err(|failure| connection.named(failure))
+    connection.ask("chain_getBlockHash", vec![block.into()], hash_of).await
 }
 
 /// Returns whether a node has a block of this number and hash; none if it does not say.
