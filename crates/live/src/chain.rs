@@ -244,6 +244,23 @@ impl SubtensorChain {
         }
     }
 
+    /// Sends something through the endpoint in use, and returns the endpoint's name.
+    async fn submitted(
+        &self,
+        send: impl AsyncFnOnce(&Submission<'_>) -> Result<(), CommitError>,
+    ) -> Result<String, CommitError> {
+        let connection = self.failover.connection().await.map_err(Failure::before_sending)?;
+        // It may fail because of the endpoint, so the next one uses another endpoint.
+        let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
+        let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
+        let outcome = send(&Submission { connection: &connection, signer, netuid, known_runtime }).await;
+        // The caller handles the result; this code only checks whether the connection survived.
+        let _ = self.failover.settle(&connection, Ok(()));
+        outcome?;
+        leaving.stay();
+        Ok(connection.name())
+    }
+
     async fn read<T>(&self, question: impl AsyncFnOnce(&Connection) -> Result<T, Failure>) -> Result<T, ChainError> {
         let connection = self.failover.connection().await?;
         let answer = question(&connection).await;
@@ -365,22 +382,11 @@ impl Chain for SubtensorChain {
     }
 
     async fn commit(&self, credentials: &[u8]) -> Result<(), CommitError> {
-        let connection = self.failover.connection().await.map_err(Failure::before_sending)?;
-        // A commitment may fail because of the endpoint, so the next one uses another endpoint.
-        let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
-        let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
-        let submission = Submission { connection: &connection, signer, netuid, known_runtime };
-        let outcome = submission.commit(credentials).await;
-        // The caller handles the result; this code only checks whether the connection survived.
-        let _ = self.failover.settle(&connection, Ok(()));
-        if outcome.is_ok() {
-            let (at, endpoint) = (Instant::now(), connection.name());
-            let mut included = self.included.borrow_mut();
-            included.retain(|inclusion| inclusion.endpoint != endpoint && inclusion.credentials == credentials);
-            included.push(Inclusion { at, endpoint, credentials: credentials.to_vec() });
-            leaving.stay();
-        }
-        outcome
+        let endpoint = self.submitted(async |submission| submission.commit(credentials).await).await?;
+        let mut included = self.included.borrow_mut();
+        included.retain(|inclusion| inclusion.endpoint != endpoint && inclusion.credentials == credentials);
+        included.push(Inclusion { at: Instant::now(), endpoint, credentials: credentials.to_vec() });
+        Ok(())
     }
 
     async fn reconnect(&self) {

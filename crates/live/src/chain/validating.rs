@@ -11,8 +11,7 @@ use serde_json::Value;
 use super::connection::Connection;
 use super::extrinsic::set_weights;
 use super::failure::Failure;
-use super::submission::Submission;
-use super::{Leaving, SubtensorChain, json, storage, stored, stored_as};
+use super::{SubtensorChain, json, storage, stored, stored_as};
 
 /// Keys in one answer; nodes refuse more than a thousand.
 const KEYS_MAX: usize = 500;
@@ -197,16 +196,9 @@ impl Chain for SubtensorChain {
             CommitError::Refused(why) => SubmitError::Refused(why),
             CommitError::Unknown(why) => SubmitError::Unknown(why),
         };
-        let connection = self.failover.connection().await.map_err(Failure::before_sending).map_err(port_error)?;
-        let leaving = Leaving { failover: &self.failover, connection: Some(connection.clone()) };
-        let (signer, netuid, known_runtime) = (&*self.signer, self.netuid, &self.known_runtime);
-        let submission = Submission { connection: &connection, signer, netuid, known_runtime };
-        let outcome = submission.send(&set_weights(netuid, weights)).await;
-        let _ = self.failover.settle(&connection, Ok(()));
-        if outcome.is_ok() {
-            leaving.stay();
-        }
-        outcome.map_err(port_error)
+        let call = set_weights(self.netuid, weights);
+        let sent = self.submitted(async |submission| submission.send(&call).await).await;
+        sent.map(drop).map_err(port_error)
     }
 
     async fn reconnect(&self) {
