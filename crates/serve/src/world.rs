@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use grail_protocol::PROTOCOL;
 use grail_protocol::constants::window_start;
@@ -22,7 +21,7 @@ use super::environment::EnvironmentFile;
 use super::faults::ServeFault;
 use super::folder::WorldFolder;
 use super::gate::{Gate, Passage};
-use super::{ServeError, ServeOptions};
+use super::{ServeError, ServeOptions, unix_ms};
 
 /// A chain that is reached under two addresses, so that one may fail.
 const ENDPOINTS: usize = 2;
@@ -100,9 +99,8 @@ impl World {
                 hex::encode(random)
             }
         };
-        let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         // Two worlds in one folder share neither hashes nor objects, so nothing old is taken for new.
-        let name = format!("{seed}/{unix_ms}");
+        let name = format!("{seed}/{}", unix_ms());
         let miner_seed = key_seed(&seed, "miner");
         let (miner, validator) = (Keypair::from_seed(&miner_seed).hotkey(), keypair(&seed, "validator"));
         let mut state = State::new(&name);

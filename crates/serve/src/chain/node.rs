@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jsonrpsee::server::{ServerBuilder, ServerHandle};
 use subxt::ext::codec::Encode;
@@ -17,6 +17,7 @@ use super::origin::RefuseOrigins;
 use super::state::State;
 use super::storage_keys::now_key;
 use super::view::{Lie, Shared, View};
+use crate::unix_ms;
 
 /// A node that makes blocks while it is held.
 pub struct Node {
@@ -145,10 +146,6 @@ impl Door {
         drop(false_heads);
         self.view.shared.changed();
     }
-}
-
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 async fn make_blocks(shared: Arc<Shared>, block_ms: u64) {
