@@ -12,12 +12,11 @@
 
 pub mod beacon;
 pub mod bucket;
-mod busy;
 pub mod chain;
 mod cheat;
 mod console;
-mod dying;
 mod environment;
+mod fault_threads;
 mod faults;
 mod folder;
 pub mod gate;

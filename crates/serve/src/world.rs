@@ -14,10 +14,9 @@ use sha2::{Digest, Sha256};
 
 use super::beacon::{BeaconNetwork, BeaconServer, BeaconTrouble};
 use super::bucket::{BucketAccount, BucketServer, BucketTrouble};
-use super::busy::BusyThreads;
 use super::chain::{Lie, Node, Runtime, State, hex_text};
-use super::dying::DyingHolder;
 use super::environment::EnvironmentFile;
+use super::fault_threads::FaultThreads;
 use super::faults::ServeFault;
 use super::folder::WorldFolder;
 use super::gate::{Gate, Passage};
@@ -85,8 +84,8 @@ pub struct World {
 struct Active {
     faults: BTreeMap<ServeFault, u64>,
     switchings: u64,
-    busy: Option<BusyThreads>,
-    dying: Option<DyingHolder>,
+    busy: Option<FaultThreads>,
+    dying: Option<FaultThreads>,
 }
 
 impl World {
@@ -323,9 +322,9 @@ impl World {
         self.chain.doors()[0].set_lie(on(ServeFault::LyingEndpoint).then(|| Arc::new(lie) as Lie));
         self.apply_to_chain(&mut self.chain.state(), on);
         let is_busy = on(ServeFault::SlowEngine);
-        active.busy = active.busy.take().filter(|_| is_busy).or_else(|| is_busy.then(BusyThreads::start));
+        active.busy = active.busy.take().filter(|_| is_busy).or_else(|| is_busy.then(FaultThreads::busy));
         let is_dying = on(ServeFault::HeldLock);
-        let hotkey = || DyingHolder::of(self.hotkey_file.clone());
+        let hotkey = || FaultThreads::holding(self.hotkey_file.clone());
         active.dying = active.dying.take().filter(|_| is_dying).or_else(|| is_dying.then(hotkey));
         if let Some(file) = self.environment.get() {
             file.set_broken(on(ServeFault::BrokenConfiguration));
