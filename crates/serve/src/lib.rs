@@ -291,11 +291,11 @@ async fn begin(options: &ServeOptions, folder: &WorldFolder) -> Result<World, Se
     folder.write_wallet(folder::WALLET.1, world.miner_seed())?;
     for member in world.members() {
         folder.write_wallet(&member.name, &member.seed)?;
-        let lines = settings::settings_of(&world, &folder.wallets(), &member.name, member.account.as_ref());
+        let lines = settings::settings(&world, &folder.wallets(), &member.name, member.account.as_ref());
         EnvironmentFile::write(folder.member_file(&member.name), &lines, "")?;
     }
     let before = std::fs::read_to_string(folder.env_file_before()).unwrap_or_default();
-    let lines = settings::settings(&world, &folder.wallets());
+    let lines = settings::settings(&world, &folder.wallets(), folder::WALLET.1, Some(world.bucket.account()));
     world.announce(EnvironmentFile::write(folder.env_file(), &lines, &before)?);
     Ok(world)
 }

@@ -1,7 +1,6 @@
 //! The servers of a world, what they share, and which faults are on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -166,12 +165,12 @@ impl World {
 
     /// Returns the address of the beacon's relay.
     pub fn beacon_url(&self) -> String {
-        http(self.beacon_gate.address())
+        format!("http://{}", self.beacon_gate.address())
     }
 
     /// Returns the address of the bucket's server.
     pub fn bucket_url(&self) -> String {
-        http(self.bucket_gate.address())
+        format!("http://{}", self.bucket_gate.address())
     }
 
     /// Returns the registered miner.
@@ -398,8 +397,4 @@ fn key_seed(seed: &str, node: &str) -> [u8; 32] {
 
 fn keypair(seed: &str, node: &str) -> Keypair {
     Keypair::from_seed(&key_seed(seed, node))
-}
-
-fn http(address: SocketAddr) -> String {
-    format!("http://{address}")
 }
