@@ -156,12 +156,8 @@ pub struct Served {
     runtime: tokio::runtime::Handle,
 }
 
-/// Data from the servers' thread once everything listens.
-struct Started {
-    world: Arc<World>,
-    env_file: PathBuf,
-    runtime: tokio::runtime::Handle,
-}
+/// The servers, and the runtime that they run on, once everything listens.
+type Started = (Arc<World>, tokio::runtime::Handle);
 
 impl Served {
     /// Starts the servers and the validator; returns when everything listens and the `.env` is written.
@@ -185,20 +181,20 @@ impl Served {
             return Err(ServeError::BlockTime(options.block_ms));
         }
         let folder = WorldFolder::take(&options.folder)?;
+        let env_file = folder.env_file();
         let (over, is_over) = watch::channel(false);
         let (started, when_started) = mpsc::channel();
         let (serving, end) = (options.clone(), is_over.clone());
         let servers = thread("servers", move || serve(&serving, folder, &started, end))?;
-        let Started { world, env_file, runtime } = when_started.recv().map_err(|_| ServeError::Ended)??;
+        let (world, runtime) = when_started.recv().map_err(|_| ServeError::Ended)??;
         let (sender, events) = mpsc::channel();
         let (judged, judges) = (sender.clone(), world.clone());
-        let (is_judging, cheat) = (options.validators == 0, options.cheat);
         let mut threads = vec![servers];
-        if let Some(cheat) = cheat {
+        if let Some(cheat) = options.cheat {
             let (engine, world, over) = (CpuEngine::toy().map_err(ServeError::Model)?, world.clone(), is_over.clone());
             threads.push(thread("cheat", move || cheat::run(&world, cheat, &engine, over))?);
         }
-        if is_judging {
+        if options.validators == 0 {
             threads.push(thread("validator", move || judge(judges, model(), is_over, &judged))?);
         }
         Ok(Self { world, env_file, events, sender, over, threads, runtime })
@@ -272,9 +268,7 @@ fn serve(
             Ok(world) => Arc::new(world),
             Err(error) => return drop(started.send(Err(error))),
         };
-        let runtime = tokio::runtime::Handle::current();
-        let handed = Started { world: world.clone(), env_file: folder.env_file(), runtime };
-        if started.send(Ok(handed)).is_err() {
+        if started.send(Ok((world.clone(), tokio::runtime::Handle::current()))).is_err() {
             return;
         }
         tokio::select! {

@@ -123,9 +123,7 @@ impl Door {
         *self.view.frozen_at.lock().expect("no holder panicked") = head;
         self.view.shared.changed();
     }
-}
 
-impl Door {
     /// Shows the chain like a node that is still syncing and a week behind, with nobody registered; or as it is.
     pub fn set_syncing(&self, is_syncing: bool) {
         let storage = is_syncing.then(|| BTreeMap::from([(now_key(), (unix_ms() - SYNCING_AGE_MS).encode())]));
