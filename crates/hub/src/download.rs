@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -116,7 +117,7 @@ impl<'a> Repository<'a> {
         if !link.exists() {
             // A link that leads nowhere is in the way.
             let _ = fs::remove_file(&link);
-            linked(&blob, &Path::new("../../blobs").join(&described.etag), &link).map_err(unusable(&link))?;
+            symlink(Path::new("../../blobs").join(&described.etag), &link).map_err(unusable(&link))?;
         }
         Ok(snapshot)
     }
@@ -246,18 +247,4 @@ fn total(answer: &Response) -> Option<u64> {
 
 fn first(answer: &Response) -> Option<u64> {
     content_range(answer)?.0.split_once('-')?.0.parse().ok()
-}
-
-/// Makes `link` point to the blob, which is at `relative` from it; moves the blob there if links are not supported.
-fn linked(blob: &Path, relative: &Path, link: &Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let _ = blob;
-        std::os::unix::fs::symlink(relative, link)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = relative;
-        fs::rename(blob, link)
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use grail_protocol::signature::{Hotkey, Keypair};
@@ -100,21 +101,12 @@ fn public(hotkey: Hotkey) -> String {
 /// Writes a file that only its owner may read, so that nobody ever sees half of it.
 pub(super) fn replace(path: &Path, content: &str) -> Result<(), ServeError> {
     let part = path.with_extension("part");
-    let written = private_file().open(&part).and_then(|mut file| {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options.open(&part).and_then(|mut file| {
         file.write_all(content.as_bytes())?;
         file.sync_all()?;
         fs::rename(&part, path)
     });
     written.map_err(|source| ServeError::Folder { path: path.to_owned(), source })
-}
-
-fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options
 }
