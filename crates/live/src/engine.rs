@@ -26,18 +26,10 @@ struct Request {
 }
 
 impl CpuWorker {
-    /// Starts the worker.
+    /// Starts the worker, which reports how long proofs take.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start(engine: CpuEngine) -> std::io::Result<Self> {
-        Self::start_watched(engine, Arc::new(|_, _| {}))
-    }
-
-    /// As [`CpuWorker::start`], and reports how long proofs take.
-    ///
-    /// # Errors
-    /// As [`CpuWorker::start`].
     pub fn start_watched(engine: CpuEngine, watch: ProofWatch) -> std::io::Result<Self> {
         let engine = Arc::new(engine);
         let (requests, inbox) = mpsc::channel();

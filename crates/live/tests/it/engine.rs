@@ -45,7 +45,7 @@ fn gpus(deterministic: bool) -> Option<CudaWorkers> {
 
 #[test]
 fn the_contract_holds_on_a_cpu() {
-    let worker = CpuWorker::start(CpuEngine::toy().unwrap()).unwrap();
+    let worker = CpuWorker::start_watched(CpuEngine::toy().unwrap(), Arc::new(|_, _| {})).unwrap();
     block_on(contract::deterministic_engine(&worker, &request(&worker)));
 }
 
