@@ -9,13 +9,12 @@ use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use grail_miner::ports::{Beacon, BeaconError, BeaconRound, BeaconSchedule};
 
-pub use grail_http::HttpClientError;
 pub use network::{DrandNetwork, NetworkError};
 pub use relay::RelayFailure;
 #[doc(hidden)]
 pub use relay::read_answer;
 
-use grail_http::http_client;
+use grail_http::{HttpClientError, http_client};
 use relay::Relay;
 
 /// The relays that serve quicknet to everyone.
