@@ -1,7 +1,5 @@
 //! The bucket against a real S3 server that checks signatures, permissions and conditions, on loopback.
 
-use std::path::Path;
-
 use grail_contract as contract;
 use grail_live::bucket::{AccessKey, BucketConfig, ReadAddress, S3Bucket};
 use grail_loopback::s3::{BUCKET, READ, S3Server, WRITE, block_on};
@@ -45,7 +43,8 @@ fn the_object_lies_where_validators_look_and_says_what_it_is() {
     let server = S3Server::start();
     block_on(bucket(&server).put(KEY, b"content", &PutCondition::Absent, PUT_MS_MAX)).unwrap();
     assert_eq!(std::fs::read(server.folder.path().join(BUCKET).join(KEY)).unwrap(), b"content");
-    let reported: String = facts_about_objects(server.folder.path());
+    let files = std::fs::read_dir(server.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let reported: String = files.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
     assert!(reported.contains(&hex::encode(Sha256::digest(b"content"))), "{reported}");
     assert!(reported.contains("application/gzip"), "{reported}");
     assert!(!reported.contains("\"content_encoding\":\""), "{reported}");
@@ -90,11 +89,6 @@ fn an_object_can_be_written_in_parts_to_see_whether_it_can() {
     block_on(bucket(&server).try_parts(KEY, b"content", PUT_MS_MAX)).unwrap();
     assert_eq!(block_on(bucket(&server).get(KEY)), Ok(None));
     assert_eq!(server.bookkeeping(".upload"), [""; 0], "parts were left");
-}
-
-fn facts_about_objects(folder: &Path) -> String {
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    files.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
 }
 
 #[test]

@@ -358,17 +358,13 @@ async fn a_missing_uid_is_believed_only_if_no_endpoint_shows_one() {
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)));
     node.state().deregister(NETUID, hotkey().hotkey());
     assert_eq!(soon(chain.registration()).await, Ok(None), "both endpoints are up to date");
-    let (lying, honest) = (node_without_uid("lying").await, self::node("honest").await);
+    let lying = grail_loopback::node::start(State::new("lying")).await;
+    soon(made(&lying, 1)).await;
+    let honest = self::node("honest").await;
     let chain = self::chain(&[lying.address(), honest.address()]);
     let answer = soon(chain.registration()).await;
     assert!(matches!(&answer, Err(ChainError::Malformed(why)) if why.contains("shows no uid")), "{answer:?}");
     assert_eq!(soon(chain.registration()).await, Ok(Some(7)), "the honest one is in use");
-}
-
-async fn node_without_uid(name: &str) -> Node {
-    let node = grail_loopback::node::start(State::new(name)).await;
-    soon(made(&node, 1)).await;
-    node
 }
 
 /// Makes the first of two doors lie.

@@ -90,17 +90,20 @@ struct Found {
     is_done: Rc<Notify>,
 }
 
-impl Observer for Found {
+/// An observer that is read afterwards.
+struct Shared(Rc<RefCell<Found>>);
+
+impl Observer for Shared {
     fn event(&mut self, _: Now, event: &Event) {
         if let Event::Judged { result, .. } = event {
-            self.verdicts.push(result.clone().unwrap().verdict);
+            self.0.borrow_mut().verdicts.push(result.clone().unwrap().verdict);
         }
     }
 
     fn action(&mut self, _: Now, action: &Action) {
         match action {
-            Action::Report(Report::Miner(receipt)) => self.receipts.push((**receipt).clone()),
-            Action::Report(Report::Window(_)) => self.is_done.notify_one(),
+            Action::Report(Report::Miner(receipt)) => self.0.borrow_mut().receipts.push((**receipt).clone()),
+            Action::Report(Report::Window(_)) => self.0.borrow().is_done.notify_one(),
             _ => {}
         }
     }
@@ -170,21 +173,6 @@ fn judge(fixtures: &Path, facts: &WindowFacts) -> JudgeThread {
     let fixtures = fixtures.to_owned();
     let model = move || Ok(Rc::new(VerdictVectors::read(&fixtures).unwrap().model) as Rc<dyn ProofModel>);
     JudgeThread::start::<std::io::Error>(facts.validator_hotkey.clone(), model).unwrap()
-}
-
-/// An observer that is read afterwards.
-struct Shared(Rc<RefCell<Found>>);
-
-impl Observer for Shared {
-    fn event(&mut self, now: Now, event: &Event) {
-        self.0.borrow_mut().event(now, event);
-    }
-
-    fn action(&mut self, now: Now, action: &Action) {
-        self.0.borrow_mut().action(now, action);
-    }
-
-    fn handled(&mut self, _: Now, _: &Validator) {}
 }
 
 #[test]
