@@ -77,11 +77,8 @@ pub enum HubError {
         source: DownloadError,
     },
     /// No folder for models is known.
-    #[error("no home folder is known to download {model} to; set HF_HOME to a folder for models, or give a folder")]
-    NoHome {
-        /// The model's id.
-        model: String,
-    },
+    #[error("no home folder is known to download {0} to; set HF_HOME to a folder for models, or give a folder")]
+    NoHome(String),
     /// The hub's address is not an address.
     #[error("the hub {endpoint:?} is not a URL ({source}); set HF_ENDPOINT as in https://huggingface.co, or unset it")]
     Endpoint {
@@ -178,7 +175,7 @@ impl Hub {
     /// # Errors
     /// [`HubError`] if a file is unavailable or damaged.
     pub fn fetch(&self, model: &str) -> Result<FetchedModel, HubError> {
-        let cache = self.cache.as_deref().ok_or_else(|| HubError::NoHome { model: model.to_owned() })?;
+        let cache = self.cache.as_deref().ok_or_else(|| HubError::NoHome(model.to_owned()))?;
         let cached = grail_config::model_folder(model, Some(cache)).filter(|folder| is_complete(model, folder));
         let folder = match cached {
             Some(folder) => folder,

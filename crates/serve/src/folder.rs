@@ -33,12 +33,12 @@ impl WorldFolder {
         let lock = File::create(path.join("serve.lock")).map_err(unusable)?;
         match fs4::FileExt::try_lock(&lock) {
             Ok(()) => {}
-            Err(fs4::TryLockError::WouldBlock) => return Err(ServeError::InUse { path }),
+            Err(fs4::TryLockError::WouldBlock) => return Err(ServeError::InUse(path)),
             Err(fs4::TryLockError::Error(source)) => return Err(unusable(source)),
         }
         let folder = Self { path, _lock: lock };
         if fs::read_to_string(folder.env_file()).is_ok_and(|text| !is_of_a_world(&text)) {
-            return Err(ServeError::Foreign { path: folder.env_file() });
+            return Err(ServeError::Foreign(folder.env_file()));
         }
         match fs::rename(folder.env_file(), folder.env_file_before()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),

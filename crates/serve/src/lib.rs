@@ -102,18 +102,12 @@ pub enum ServeError {
     /// No random keys can be drawn.
     #[error("the operating system cannot draw random keys ({0}); give --seed a number for a world without secrets")]
     Random(#[from] getrandom::Error),
-    /// Another process serves from it.
-    #[error("{} is in use by another `grail sim serve`; stop it, or give --dir another folder", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
+    /// Another process serves from the folder.
+    #[error("{} is in use by another `grail sim serve`; stop it, or give --dir another folder", .0.display())]
+    InUse(PathBuf),
     /// A `.env` that no served world wrote.
-    #[error("{} is not of a served world and stays as it is; give --dir another folder", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{} is not of a served world and stays as it is; give --dir another folder", .0.display())]
+    Foreign(PathBuf),
     /// A block time that cannot be kept.
     #[error(
         "a block time of {} s cannot be served; give --block-time a number of seconds from {} to {}",

@@ -36,7 +36,7 @@ impl ChainEndpoint {
     pub(super) fn new(address: &str, position: usize, public_interval: Duration) -> Result<Self, ChainSettingsError> {
         let url = Url::parse(address).ok();
         let url = url.filter(|url| matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some());
-        let url = url.ok_or(ChainSettingsError::Endpoint { position })?;
+        let url = url.ok_or(ChainSettingsError::Endpoint(position))?;
         let interval = if is_public(&url) { public_interval } else { Duration::ZERO };
         Ok(Self { url, pace: Pace::new(interval), poor_since: Cell::default() })
     }
