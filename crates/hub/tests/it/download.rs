@@ -125,14 +125,6 @@ fn a_model_in_parts_is_fetched_once_with_every_part() {
 }
 
 #[test]
-fn a_model_in_one_file_needs_no_index() {
-    let server = Server::start(files(&[("model.safetensors", b"all of it")], None));
-    let cache = tempfile::tempdir().unwrap();
-    let fetched = Hub::at(&server.endpoint, cache.path()).unwrap().fetch("owner/model").unwrap();
-    assert_eq!(fetched.files.last().unwrap().sha256, sha256(b"all of it"));
-}
-
-#[test]
 fn a_download_that_broke_off_is_continued() {
     let content = b"the first half, and the second half";
     for ending in [".part", ".incomplete"] {
@@ -149,10 +141,11 @@ fn a_download_that_broke_off_is_continued() {
 }
 
 #[test]
-fn the_cache_is_laid_out_as_hugging_faces_tools_lay_it_out() {
+fn a_model_in_one_file_needs_no_index_and_is_laid_out_as_hugging_faces_tools_lay_it_out() {
     let server = Server::start(files(&[("model.safetensors", b"all of it")], None));
     let cache = tempfile::tempdir().unwrap();
     let fetched = Hub::at(&server.endpoint, cache.path()).unwrap().fetch("owner/model").unwrap();
+    assert_eq!(fetched.files.last().unwrap().sha256, sha256(b"all of it"));
     let repository = cache.path().join("models--owner--model");
     assert_eq!(fetched.folder, repository.join("snapshots/c0ffee"));
     assert_eq!(std::fs::read_to_string(repository.join("refs/main")).unwrap(), "c0ffee");
