@@ -32,12 +32,14 @@ const NOTIFICATIONS_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Connection {
     client: Client,
-    endpoint: Rc<ChainEndpoint>,
-    genesis: [u8; 32],
-    patience: ChainPatience,
-    heads: OnceCell<HeadSource>,
+    pub(super) endpoint: Rc<ChainEndpoint>,
+    /// The hash of the network's block 0.
+    pub(super) genesis: [u8; 32],
+    pub(super) patience: ChainPatience,
+    /// The source of heads; empty until the first request for one.
+    pub(super) heads: OnceCell<HeadSource>,
     /// How up to date the endpoint was at the last measurement.
-    fitness: RefCell<Option<(Instant, Fitness)>>,
+    pub(super) fitness: RefCell<Option<(Instant, Fitness)>>,
     unanswered: Cell<u32>,
     given_up: watch::Sender<bool>,
 }
@@ -50,7 +52,7 @@ impl Connection {
         patience: ChainPatience,
     ) -> Result<Self, Failure> {
         let (name, route) = (endpoint.name(), endpoint.route());
-        endpoint.pace().turn().await;
+        endpoint.pace.turn().await;
         let limit = Duration::from_millis(patience.connect_ms);
         let greeted = timeout(limit, Self::greeted(endpoint, genesis, patience)).await;
         greeted.unwrap_or_else(|_| Err(Failure::Broken(format!("no connection in time{route}")).at(&name)))
@@ -95,28 +97,6 @@ impl Connection {
             }
             _ => Ok(found),
         }
-    }
-
-    /// Returns the hash of the network's block 0.
-    pub(super) const fn genesis(&self) -> [u8; 32] {
-        self.genesis
-    }
-
-    pub(super) const fn patience(&self) -> &ChainPatience {
-        &self.patience
-    }
-
-    /// Returns the source of heads; empty until the first request for one.
-    pub(super) const fn heads(&self) -> &OnceCell<HeadSource> {
-        &self.heads
-    }
-
-    pub(super) const fn fitness(&self) -> &RefCell<Option<(Instant, Fitness)>> {
-        &self.fitness
-    }
-
-    pub(super) fn endpoint(&self) -> &ChainEndpoint {
-        &self.endpoint
     }
 
     /// Returns whether it is worth another call.
@@ -184,7 +164,7 @@ impl Connection {
 
     async fn guarded<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
         let paced = async {
-            self.endpoint.pace().turn().await;
+            self.endpoint.pace.turn().await;
             let unanswered = Unanswered { count: &self.unanswered };
             let answer = request.await;
             if !matches!(answer, Err(Error::RequestTimeout)) {

@@ -24,8 +24,8 @@ const SECRET_CHARS_MIN: usize = 4;
 /// A node's websocket.
 #[derive(Debug)]
 pub(super) struct ChainEndpoint {
-    url: Url,
-    pace: Pace,
+    pub(super) url: Url,
+    pub(super) pace: Pace,
     /// When it was found to be behind, or unreachable.
     poor_since: Cell<Option<Instant>>,
 }
@@ -39,14 +39,6 @@ impl ChainEndpoint {
         let url = url.ok_or(ChainSettingsError::Endpoint(position))?;
         let interval = if is_public(&url) { public_interval } else { Duration::ZERO };
         Ok(Self { url, pace: Pace::new(interval), poor_since: Cell::default() })
-    }
-
-    pub(super) const fn url(&self) -> &Url {
-        &self.url
-    }
-
-    pub(super) const fn pace(&self) -> &Pace {
-        &self.pace
     }
 
     /// Takes note of whether it is behind or unreachable.

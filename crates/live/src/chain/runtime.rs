@@ -47,13 +47,13 @@ impl Runtime {
     pub(super) async fn at(connection: &Connection, block: &str, known: Option<Rc<Self>>) -> Result<Rc<Self>, Failure> {
         let versions = connection.ask("state_getRuntimeVersion", vec![block.into()], versions_of).await?;
         let is_current = |known: &Rc<Self>| {
-            known.genesis == connection.genesis() && (known.spec_version, known.transaction_version) == versions
+            known.genesis == connection.genesis && (known.spec_version, known.transaction_version) == versions
         };
         if let Some(known) = known.filter(is_current) {
             return Ok(known);
         }
         let metadata = fetch_metadata(connection, block).await?;
-        let runtime = Self::new(connection.genesis(), versions, &metadata);
+        let runtime = Self::new(connection.genesis, versions, &metadata);
         runtime.map(Rc::new).map_err(|failure| connection.named(failure))
     }
 

@@ -43,7 +43,7 @@ impl Witness {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_millis(self.failover.patience().witness_ms)
+        Duration::from_millis(self.failover.patience.witness_ms)
     }
 
     /// Returns whether the hash of a block may be believed that `first` gave.
@@ -96,7 +96,7 @@ impl Witness {
         });
         let answer = asked.await.ok().and_then(Result::ok);
         if answer.is_none() {
-            let rest = Duration::from_millis(self.failover.patience().backoff_ms_max);
+            let rest = Duration::from_millis(self.failover.patience.backoff_ms_max);
             self.rests_until.set(Some(Instant::now() + rest));
         }
         answer
